@@ -1,0 +1,50 @@
+// Who a thread is, how it waits for its block, and what it prints.
+#pragma once
+
+#define threadIdx (pycnn_emu_self->threadIdx)
+#define blockIdx (pycnn_emu_self->blockIdx)
+#define blockDim (pycnn_emu_self->blockDim)
+#define gridDim (pycnn_emu_self->gridDim)
+constexpr int warpSize = 32;
+
+// The line of the call, found by the compiler at the place of the call.
+#define PYCNN_EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+#define PYCNN_EMU_SITE(name) (pycnn_emu::Site{name, file, line})
+
+inline void __syncthreads(PYCNN_EMU_HERE) { pycnn_emu_barrier(0, PYCNN_EMU_SITE("__syncthreads")); }
+inline int __syncthreads_count(int predicate, PYCNN_EMU_HERE) {
+    return pycnn_emu_barrier(predicate, PYCNN_EMU_SITE("__syncthreads_count")).count;
+}
+inline int __syncthreads_and(int predicate, PYCNN_EMU_HERE) {
+    return pycnn_emu_barrier(predicate, PYCNN_EMU_SITE("__syncthreads_and")).all;
+}
+inline int __syncthreads_or(int predicate, PYCNN_EMU_HERE) {
+    return pycnn_emu_barrier(predicate, PYCNN_EMU_SITE("__syncthreads_or")).any;
+}
+
+inline void __threadfence() { pycnn_emu_fence(); }
+inline void __threadfence_system() { pycnn_emu_fence(); }
+inline void __threadfence_block() {}
+inline void __nanosleep(unsigned) {}
+
+[[noreturn]] inline void __trap(PYCNN_EMU_HERE) {
+    pycnn_emu_assert_failed("__trap()", file, line);
+    __builtin_unreachable();
+}
+
+#undef assert
+#define assert(condition) \
+    ((condition) ? (void)0 : pycnn_emu_assert_failed(#condition, __FILE__, __LINE__))
+
+inline long long clock64() {
+#if defined(__x86_64__)
+    return static_cast<long long>(__builtin_ia32_rdtsc());
+#elif defined(__aarch64__)
+    long long ticks;
+    asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    static thread_local long long ticks = 0;
+    return ++ticks;
+#endif
+}

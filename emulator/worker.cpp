@@ -1,0 +1,475 @@
+#include "worker.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <new>
+#include <numeric>
+
+#include <sys/mman.h>
+
+#include "checker.h"
+
+extern "C" {
+PYCNN_EMU_API PYCNN_EMU_TLS pycnn_emu::Self* pycnn_emu_self = nullptr;
+}
+
+namespace pycnn_emu {
+
+namespace {
+
+// Self is the first member, so that the one thread-local pointer leads to the worker as well.
+struct PrivatePage {
+    Self self;
+    Worker* worker;
+};
+
+}  // namespace
+
+Worker* Worker::current() {
+    return pycnn_emu_self ? reinterpret_cast<PrivatePage*>(pycnn_emu_self)->worker : nullptr;
+}
+
+Worker::Worker() {
+    auto* page = new (stacks_.private_page()) PrivatePage{};
+    page->worker = this;
+    self_ = &page->self;
+    self_->stacks = stacks_.base();
+    self_->stacks_size = stacks_.size();
+    void* memory = mmap(nullptr, arena_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    arena_ = static_cast<char*>(memory);
+    self_->dynamic_shared = arena_;
+    self_->static_shared = arena_ + kDynamicSpan;
+}
+
+Worker::~Worker() { munmap(arena_, arena_size()); }
+
+void Worker::begin(const Launch& launch, Checker* checker) {
+    launch_ = &launch;
+    checker_ = checker;
+    threads_ = launch.block.x * launch.block.y * launch.block.z;
+    self_->blockDim = launch.block;
+    self_->gridDim = launch.grid;
+    self_->dynamic_size = launch.dynamic_shared;
+    order_.resize(threads_);
+    std::iota(order_.begin(), order_.end(), uint16_t{0});
+    if (launch.order == Order::kReverse) std::reverse(order_.begin(), order_.end());
+    thread_.resize(threads_);
+    pending_.resize((threads_ + kWarp - 1) / kWarp);
+    ready_.reserve(threads_);
+    report_.reset();
+    pycnn_emu_self = self_;
+}
+
+void Worker::end() {
+    pycnn_emu_self = nullptr;
+    launch_ = nullptr;
+    checker_ = nullptr;
+}
+
+bool Worker::run_block(uint64_t index) {
+    const dim3& grid = launch_->grid;
+    self_->blockIdx = uint3{static_cast<unsigned>(index % grid.x),
+                            static_cast<unsigned>(index / grid.x % grid.y),
+                            static_cast<unsigned>(index / grid.x / grid.y)};
+    if (launch_->order == Order::kRandom) {
+        std::iota(order_.begin(), order_.end(), uint16_t{0});  // whatever ran here before
+        random_.seed(launch_->seed * 0x9e3779b97f4a7c15ull + index);
+        std::shuffle(order_.begin(), order_.end(), random_);
+    }
+    std::fill(thread_.begin(), thread_.end(), Thread{});
+    for (auto& list : pending_) list.clear();
+    next_ = done_ = arrived_ = 0;
+    ready_.clear();
+    ready_head_ = 0;
+    fibers_used_ = 0;
+    if (checker_) checker_->begin_block(*this, index);
+
+    Fiber& first = stacks_.at(fibers_used_++);
+    fiber_prepare(first, &Worker::fiber_main, this);
+    active_ = &first;
+    running_ = true;
+    if (setjmp(fault_exit_) == 0)
+        fiber_switch(main_, first);
+    else
+        report_fault();
+    running_ = false;
+    if (checker_ && !report_) checker_->end_block();
+    return !report_;
+}
+
+void Worker::fiber_main(void* worker) {
+    static_cast<Worker*>(worker)->loop();
+    __builtin_unreachable();
+}
+
+void Worker::loop() {
+    for (;;) {
+        while (next_ < threads_) {
+            unsigned thread = order_[next_++];
+            thread_[thread].state = State::kRunning;
+            thread_[thread].fiber = active_;
+            set_thread(thread);
+            launch_->entry->invoke(launch_->args);
+            finish_thread();
+        }
+        leave();
+    }
+}
+
+void Worker::set_thread(unsigned thread) {
+    current_ = thread;
+    self_->thread = thread;
+    const dim3& block = launch_->block;
+    self_->threadIdx = uint3{thread % block.x, thread / block.x % block.y,
+                             thread / (block.x * block.y)};
+}
+
+void Worker::finish_thread() {
+    unsigned thread = current_;
+    if (checker_) checker_->thread_exits(thread);
+    thread_[thread].state = State::kDone;
+    ++done_;
+    if (barrier_complete()) release_barrier();
+    unsigned warp = thread / kWarp, lane = 1u << (thread % kWarp);
+    auto& list = pending_[warp];
+    for (size_t i = list.size(); i-- > 0;) {
+        if (!(list[i].expected & lane)) continue;
+        list[i].expected &= ~lane;
+        if (checker_) {
+            Report report;
+            report.kind = "divergent_collective";
+            report.message = format("%s with mask 0x%08x waits for lane %u, which has exited",
+                                    list[i].site.what, list[i].mask, thread % kWarp);
+            report.where = at(list[i].site);
+            fail(std::move(report));
+        }
+        if (list[i].arrived == list[i].expected) complete(warp, i);
+    }
+}
+
+void Worker::leave() {
+    Fiber* to = next_fiber();
+    switch_to(to ? to : &main_);
+}
+
+void Worker::block_current(State state) {
+    thread_[current_].state = state;
+    wait();
+}
+
+void Worker::wait() {
+    unsigned thread = current_;
+    Fiber* to = next_fiber();  // never null: this thread is not done
+    if (to != thread_[thread].fiber) switch_to(to);
+    thread_[thread].state = State::kRunning;  // whoever came back here took it from ready_
+    set_thread(thread);
+}
+
+Fiber* Worker::next_fiber() {
+    if (next_ < threads_) {
+        Fiber& fiber = stacks_.at(fibers_used_++);
+        fiber_prepare(fiber, &Worker::fiber_main, this);
+        return &fiber;
+    }
+    if (ready_head_ < ready_.size()) return thread_[take_ready()].fiber;
+    if (done_ == threads_) return nullptr;
+    if (release_active()) return thread_[take_ready()].fiber;
+    deadlock();
+}
+
+unsigned Worker::take_ready() {
+    if (launch_->order == Order::kRandom) {
+        size_t pick = ready_head_ + random_() % (ready_.size() - ready_head_);
+        std::swap(ready_[ready_head_], ready_[pick]);
+    }
+    unsigned thread = ready_[ready_head_++];
+    if (ready_head_ == ready_.size()) {
+        ready_.clear();
+        ready_head_ = 0;
+    }
+    return thread;
+}
+
+void Worker::make_ready(unsigned thread) {
+    thread_[thread].state = State::kReady;
+    ready_.push_back(static_cast<uint16_t>(thread));
+}
+
+void Worker::switch_to(Fiber* to) {
+    Fiber* from = active_;
+    active_ = to;
+    fiber_switch(*from, *to);
+}
+
+pycnn_emu_votes Worker::barrier(int predicate, const Site& site) {
+    Thread& me = thread_[current_];
+    me.site = site;
+    me.predicate = predicate != 0;
+    me.state = State::kBarrier;
+    ++arrived_;
+    if (barrier_complete()) release_barrier();  // makes this thread ready like the others
+    wait();
+    return me.votes;
+}
+
+void Worker::release_barrier() {
+    pycnn_emu_votes votes{0, 1, 0};
+    const Thread* first = nullptr;
+    for (unsigned position = 0; position < threads_; ++position) {
+        unsigned thread = order_[position];
+        Thread& t = thread_[thread];
+        if (t.state != State::kBarrier) continue;
+        votes.count += t.predicate;
+        votes.all &= t.predicate;
+        votes.any |= t.predicate;
+        if (checker_ && first && (t.site.line != first->site.line ||
+                                  std::strcmp(t.site.file, first->site.file) != 0)) {
+            Report report;
+            report.kind = "divergent_barrier";
+            report.message = format("threads of one block wait at different barriers: thread %u at "
+                                    "%s, thread %u at %s",
+                                    static_cast<unsigned>(first - thread_.data()),
+                                    first->site.what, thread, t.site.what);
+            report.where = at(t.site);
+            report.other = at(first->site);
+            report.thread = static_cast<int>(thread);
+            report.other_thread = static_cast<int>(first - thread_.data());
+            fail(std::move(report));
+        }
+        if (!first) first = &t;
+    }
+    if (checker_ && done_ > 0) {
+        Report report;
+        report.kind = "divergent_barrier";
+        report.message = format("%u of %u threads of the block have exited and never reach %s",
+                                done_, threads_, first->site.what);
+        report.where = at(first->site);
+        report.thread = static_cast<int>(first - thread_.data());
+        fail(std::move(report));
+    }
+    for (unsigned position = 0; position < threads_; ++position) {
+        Thread& t = thread_[order_[position]];
+        if (t.state != State::kBarrier) continue;
+        t.votes = votes;
+        make_ready(order_[position]);
+    }
+    arrived_ = 0;
+    if (checker_) checker_->barrier();
+}
+
+unsigned Worker::lanes_of(unsigned warp) const {
+    unsigned count = std::min(kWarp, threads_ - warp * kWarp);
+    return count == kWarp ? 0xffffffffu : (1u << count) - 1;
+}
+
+unsigned Worker::exited_lanes(unsigned warp) const {
+    unsigned exited = 0;
+    for (unsigned t = warp * kWarp; t < std::min(threads_, (warp + 1) * kWarp); ++t)
+        if (thread_[t].state == State::kDone) exited |= 1u << (t % kWarp);
+    return exited;
+}
+
+void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site) {
+    unsigned thread = current_, warp = thread / kWarp, lane = thread % kWarp;
+    auto refuse = [&](std::string message, const Site* other) {
+        Report report;
+        report.kind = "divergent_collective";
+        report.message = std::move(message);
+        report.where = at(site);
+        if (other) report.other = at(*other);
+        report.thread = static_cast<int>(thread);
+        fail(std::move(report));
+    };
+    if (!(mask >> lane & 1))
+        refuse(format("%s is called by lane %u, which its mask 0x%08x leaves out", site.what, lane,
+                      mask),
+               nullptr);
+    unsigned exited = mask & exited_lanes(warp);
+    if (checker_ && exited)
+        refuse(format("%s with mask 0x%08x waits for lanes 0x%08x, which have exited", site.what,
+                      mask, exited),
+               nullptr);
+    auto& list = pending_[warp];
+    size_t index = list.size();
+    for (size_t i = 0; i < list.size(); ++i) {
+        if (list[i].mask == mask && std::strcmp(list[i].site.what, site.what) == 0 &&
+            list[i].site.line == site.line) {
+            index = i;
+            break;
+        }
+        if (checker_ && (list[i].mask & mask))
+            refuse(format("lanes of one warp wait at different calls: lane %u at %s with mask "
+                          "0x%08x, lanes 0x%08x at %s with mask 0x%08x",
+                          lane, site.what, mask, list[i].arrived, list[i].site.what, list[i].mask),
+                   &list[i].site);
+    }
+    if (index == list.size()) {
+        Pending fresh{};
+        fresh.mask = mask;
+        fresh.expected = mask & lanes_of(warp) & ~exited;
+        fresh.combine = combine;
+        fresh.site = site;
+        list.push_back(fresh);
+    }
+    Pending& pending = list[index];
+    pending.arrived |= 1u << lane;
+    pending.data[lane] = data;
+    Thread& me = thread_[thread];
+    me.site = site;
+    me.mask = mask;
+    if (pending.arrived == pending.expected) {
+        me.state = State::kRunning;
+        complete(warp, index);
+        return;
+    }
+    block_current(State::kCollective);
+}
+
+void Worker::complete(unsigned warp, size_t index) {
+    Pending pending = pending_[warp][index];
+    pending_[warp].erase(pending_[warp].begin() + static_cast<std::ptrdiff_t>(index));
+    if (pending.combine)
+        pending.combine(pending.arrived, pending.data);
+    else if (checker_)
+        checker_->warp_synchronised(warp, pending.arrived);
+    for (unsigned lane = 0; lane < kWarp; ++lane) {
+        unsigned thread = warp * kWarp + lane;
+        if (pending.arrived >> lane & 1 && thread_[thread].state == State::kCollective)
+            make_ready(thread);
+    }
+}
+
+// __activemask() has no answer in a program order; lanes that reach the same call before anything
+// else holds them are taken as converged there.
+unsigned Worker::activemask(const Site& site) {
+    unsigned thread = current_;
+    thread_[thread].site = site;
+    block_current(State::kActive);
+    return thread_[thread].result;
+}
+
+bool Worker::release_active() {
+    bool released = false;
+    for (unsigned warp = 0; warp < pending_.size(); ++warp) {
+        unsigned end = std::min(threads_, (warp + 1) * kWarp);
+        for (unsigned t = warp * kWarp; t < end; ++t) {
+            if (thread_[t].state != State::kActive) continue;
+            unsigned mask = 0;
+            for (unsigned u = t; u < end; ++u)
+                if (thread_[u].state == State::kActive && thread_[u].site.line == thread_[t].site.line)
+                    mask |= 1u << (u % kWarp);
+            for (unsigned u = t; u < end; ++u) {
+                if (!(mask >> (u % kWarp) & 1)) continue;
+                thread_[u].result = mask;
+                make_ready(u);
+            }
+            released = true;
+        }
+    }
+    return released;
+}
+
+std::string Worker::where_all_wait() const {
+    std::string text;
+    unsigned shown = 0;
+    for (unsigned t = 0; t < threads_;) {
+        unsigned end = t + 1;
+        const Thread& a = thread_[t];
+        while (end < threads_ && thread_[end].state == a.state &&
+               (a.state == State::kDone || thread_[end].site.line == a.site.line))
+            ++end;
+        if (shown++ == 8) return text + "; ...";
+        if (!text.empty()) text += "; ";
+        text += end - t > 1 ? format("threads %u-%u ", t, end - 1) : format("thread %u ", t);
+        if (a.state == State::kDone)
+            text += "have exited";
+        else
+            text += format("wait at %s (%s:%d)", a.site.what, a.site.file, a.site.line);
+        t = end;
+    }
+    return text;
+}
+
+void Worker::deadlock() {
+    Report report;
+    bool barrier = false, collective = false;
+    const Thread* waiting = nullptr;
+    for (const Thread& t : thread_) {
+        barrier |= t.state == State::kBarrier;
+        collective |= t.state == State::kCollective;
+        if (t.state != State::kDone && !waiting) waiting = &t;
+    }
+    report.kind = barrier && !collective   ? "divergent_barrier"
+                  : collective && !barrier ? "divergent_collective"
+                                           : "deadlock";
+    report.message = "no thread of the block can go on: " + where_all_wait();
+    if (waiting) {
+        report.where = at(waiting->site);
+        report.thread = static_cast<int>(waiting - thread_.data());
+    }
+    fail(std::move(report));
+}
+
+void Worker::set_report(Report report) {
+    if (report.thread < 0) report.thread = static_cast<int>(current_);
+    report.block = self_->blockIdx;
+    report_ = std::move(report);
+}
+
+void Worker::fault(int signal, const void* address) {
+    fault_signal_ = signal;
+    fault_address_ = address;
+    running_ = false;
+    std::longjmp(fault_exit_, 1);
+}
+
+void Worker::report_fault() {
+    Report report;
+    report.address = fault_address_;
+    report.kind = "fault";
+    if (fault_signal_ == SIGFPE)
+        report.message = "division of an integer by zero";
+    else if (stacks_.in_guard_page(fault_address_))
+        report.message = "stack overflow: the local variables of one thread need over 252 KiB";
+    else
+        report.message = format("memory fault at address %p; checked=True names the array and line",
+                                fault_address_);
+    set_report(std::move(report));
+}
+
+void Worker::fail(Report report) {
+    set_report(std::move(report));
+    Fiber abandoned;
+    active_ = &main_;
+    fiber_switch(abandoned, main_);
+    __builtin_unreachable();
+}
+
+}  // namespace pycnn_emu
+
+using pycnn_emu::Site;
+using pycnn_emu::Worker;
+
+extern "C" {
+
+pycnn_emu_votes pycnn_emu_barrier(int predicate, Site site) {
+    return Worker::current()->barrier(predicate, site);
+}
+
+void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_combine combine, Site site) {
+    Worker::current()->collective(mask, data, combine, site);
+}
+
+unsigned pycnn_emu_activemask(Site site) { return Worker::current()->activemask(site); }
+
+void pycnn_emu_assert_failed(const char* expression, const char* file, int line) {
+    pycnn_emu::Report report;
+    report.kind = "assertion";
+    report.message = pycnn_emu::format("assertion failed: %s", expression);
+    report.where = pycnn_emu::Position{file, line, nullptr};
+    Worker::current()->fail(std::move(report));
+}
+}

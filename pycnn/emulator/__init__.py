@@ -1,0 +1,43 @@
+"""Run CUDA kernels on this machine's processor, and find what is wrong with them.
+
+`RawKernel` and `RawModule` take the place of CuPy's, on NumPy arrays and with no GPU. With
+``checked=True`` every memory access is watched: races, accesses out of bounds, uninitialised
+reads, divergent barriers and more become Python exceptions that name the line, and memory traffic
+is counted as the hardware would group it.
+"""
+
+from pycnn.emulator.errors import (
+    AsyncCopyError,
+    DeadlockError,
+    DivergentBarrierError,
+    DivergentCollectiveError,
+    KernelAssertionError,
+    KernelError,
+    KernelFault,
+    MisalignedAccessError,
+    OutOfBoundsError,
+    RaceError,
+    UninitialisedReadError,
+)
+from pycnn.emulator.guarded import empty
+from pycnn.emulator.raw import Counters, RawKernel, RawModule
+from pycnn.emulator.translate import TranslationError
+
+__all__ = [
+    "AsyncCopyError",
+    "Counters",
+    "DeadlockError",
+    "DivergentBarrierError",
+    "DivergentCollectiveError",
+    "KernelAssertionError",
+    "KernelError",
+    "KernelFault",
+    "MisalignedAccessError",
+    "OutOfBoundsError",
+    "RaceError",
+    "RawKernel",
+    "RawModule",
+    "TranslationError",
+    "UninitialisedReadError",
+    "empty",
+]

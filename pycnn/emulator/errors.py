@@ -1,0 +1,135 @@
+"""What the emulator finds: one exception class for each kind of defect."""
+
+from typing import Any
+
+
+class KernelError(RuntimeError):
+    """A kernel did something that CUDA does not allow.
+
+    Attributes
+    ----------
+    kernel : str
+        Name of the entry.
+    file : str
+        Source file, empty if unknown.
+    line : int
+        Line in it, 0 if unknown.
+    block, thread : tuple of int
+        ``blockIdx`` and ``threadIdx`` (x, y, z) of the thread at fault.
+    address : int
+        Address of the access, 0 where none is involved.
+    array : str
+        Which array, and where in or beside it.
+    other : str
+        The other access or barrier involved: file, line, block and thread.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kernel: str,
+        file: str,
+        line: int,
+        block: tuple[int, int, int],
+        thread: tuple[int, int, int],
+        address: int = 0,
+        array: str = "",
+        other: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.kernel, self.file, self.line = kernel, file, line
+        self.block, self.thread = block, thread
+        self.address, self.array, self.other = address, array, other
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.file else ""
+        text = f"{where}{self.args[0]}\n  kernel {self.kernel}"
+        text += f", block {self.block}, thread {self.thread}"
+        if self.array:
+            text += f"\n  at {self.array}, address {self.address:#x}"
+        if self.other:
+            text += f"\n  the other: {self.other}"
+        return text
+
+
+class RaceError(KernelError):
+    """Two threads touch the same bytes, one of them writing, and nothing orders them."""
+
+
+class OutOfBoundsError(KernelError):
+    """An access outside every array that the kernel was given."""
+
+
+class UninitialisedReadError(KernelError):
+    """A read of memory that nobody has written."""
+
+
+class MisalignedAccessError(KernelError):
+    """An access at an address that is no multiple of its size."""
+
+
+class DivergentBarrierError(KernelError):
+    """A block barrier that not all threads of the block reach."""
+
+
+class DivergentCollectiveError(KernelError):
+    """A shuffle, vote or ``__syncwarp`` that not all lanes of its mask reach."""
+
+
+class AsyncCopyError(KernelError):
+    """Bytes of an asynchronous copy, read or overwritten before it was waited for."""
+
+
+class DeadlockError(KernelError):
+    """Threads of a block wait for each other."""
+
+
+class KernelAssertionError(KernelError):
+    """``assert`` or ``__trap`` in the kernel."""
+
+
+class KernelFault(KernelError):
+    """The fast build crashed: a bad address, a stack overflow, a division by zero."""
+
+
+CLASSES: dict[str, type[KernelError]] = {
+    "race": RaceError,
+    "out_of_bounds": OutOfBoundsError,
+    "uninitialised": UninitialisedReadError,
+    "misaligned": MisalignedAccessError,
+    "divergent_barrier": DivergentBarrierError,
+    "divergent_collective": DivergentCollectiveError,
+    "async_copy": AsyncCopyError,
+    "deadlock": DeadlockError,
+    "assertion": KernelAssertionError,
+    "fault": KernelFault,
+}
+
+
+def from_report(
+    report: dict[str, Any], kernel: str, block: tuple[int, int, int], locate: Any
+) -> KernelError:
+    """The exception for a report of the runtime; `locate` turns positions into (file, line)."""
+
+    def thread(linear: int) -> tuple[int, int, int]:
+        x, y, _ = block
+        return linear % x, linear // x % y, linear // (x * y)
+
+    file, line = locate(report["where"])
+    other = ""
+    if report["other_thread"] >= 0:
+        other_file, other_line = locate(report["other"])
+        other = f"{other_file}:{other_line}" if other_file else "unknown line"
+        other += f", block {report['other_block']}, thread {thread(report['other_thread'])}"
+    return CLASSES[report["kind"]](
+        report["message"],
+        kernel=kernel,
+        file=file,
+        line=line,
+        block=report["block"],
+        thread=thread(max(report["thread"], 0)),
+        address=report["address"],
+        array=report["array"],
+        other=other,
+    )

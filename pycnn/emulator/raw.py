@@ -1,0 +1,378 @@
+"""`RawKernel` and `RawModule` of CuPy, run on this machine's processor."""
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pycnn import config
+from pycnn.emulator import errors, host
+from pycnn.emulator.guarded import Guarded
+from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID
+
+_MAX_BLOCK = (1024, 1024, 64)
+_ORDERS = {"forward": 0, "reverse": 1, "random": 2}
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Memory traffic of one checked launch.
+
+    A request is one instruction of one warp. Global memory moves in sectors of 32 bytes; a
+    wavefront is one pass over the 32 banks of shared memory, of which a request needs one for
+    every 128 bytes at best.
+    """
+
+    global_load_requests: int
+    global_load_sectors: int
+    global_store_requests: int
+    global_store_sectors: int
+    global_atomic_requests: int
+    global_atomic_sectors: int
+    shared_load_requests: int
+    shared_store_requests: int
+    shared_atomic_requests: int
+    shared_wavefronts: int
+    bank_conflicts: int
+    global_bytes_read: int
+    global_bytes_written: int
+    barriers: int
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of all sectors requested, as if no cache held any."""
+        sectors = self.global_load_sectors + self.global_store_sectors + self.global_atomic_sectors
+        return 32 * sectors
+
+    @property
+    def bytes_necessary(self) -> int:
+        """Distinct bytes read plus distinct bytes written."""
+        return self.global_bytes_read + self.global_bytes_written
+
+    @property
+    def sectors_per_load(self) -> float:
+        """Average sectors of a global load request; 4 is ideal for 4-byte elements."""
+        return self.global_load_sectors / max(self.global_load_requests, 1)
+
+    @property
+    def sectors_per_store(self) -> float:
+        """Average sectors of a global store request."""
+        return self.global_store_sectors / max(self.global_store_requests, 1)
+
+    def __add__(self, other: "Counters") -> "Counters":
+        return Counters(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@functools.cache
+def runtime() -> Any:
+    """The C++ runtime, with its functions visible to the kernels."""
+    import ctypes
+
+    try:
+        from pycnn.emulator import _runtime
+    except ImportError as error:
+        raise ImportError(
+            f"the emulator's runtime is not built ({error}); "
+            "install a C++17 compiler and reinstall pycnn"
+        ) from error
+    ctypes.CDLL(_runtime.__file__, mode=ctypes.RTLD_GLOBAL)
+    return _runtime
+
+
+@functools.lru_cache(maxsize=4096)
+def _load(library: Path) -> Any:
+    return runtime().Library(str(library))
+
+
+class RawModule:
+    """CUDA C++ compiled for this machine's processor: a drop-in for ``cupy.RawModule``.
+
+    Parameters
+    ----------
+    code : str, optional
+        CUDA C++ source. Either this or `path`.
+    path : str, optional
+        File with the source (CuPy's takes a binary here).
+    options : sequence of str, default ()
+        Options of NVRTC; macros and include folders are used.
+    name_expressions : sequence of str, optional
+        Instantiations of templated kernels, such as ``"scale<float>"``.
+    checked : bool, default False
+        The checked build: slow, and it reports races, accesses out of bounds, uninitialised
+        reads, misaligned accesses and asynchronous copies used too early, and counts traffic.
+    schedule : str, optional
+        Order of threads and blocks: ``"forward"``, ``"reverse"`` or ``"random:SEED"``. Default:
+        ``PYCNN_SCHEDULE``.
+
+    Raises
+    ------
+    ValueError
+        If neither or both of `code` and `path` are given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> module = RawModule(code='''
+    ... template <typename T> __global__ void scale(T* x, T factor) {
+    ...     x[threadIdx.x] *= factor;
+    ... }''', name_expressions=["scale<float>"])
+    >>> x = np.arange(4, dtype=np.float32)
+    >>> module.get_function("scale<float>")((1,), (4,), (x, np.float32(3)))
+    >>> x
+    array([0., 3., 6., 9.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        code: str | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        options: Sequence[str] = (),
+        backend: str = "nvrtc",
+        name_expressions: Sequence[str] | None = None,
+        jitify: bool = False,
+        checked: bool = False,
+        schedule: str | None = None,
+    ) -> None:
+        if (code is None) == (path is None):
+            raise ValueError("code and path: exactly one of the two is allowed")
+        self.code = code
+        self.file_path = path
+        self.options = tuple(options)
+        self.name_expressions = tuple(name_expressions or ())
+        self.checked = checked
+        self.schedule = schedule
+        _parse_schedule(schedule)
+        name = "kernel.cu" if path is None else str(Path(path).resolve())
+        self._source = host.Source(name, code)
+
+    @functools.cached_property
+    def library_path(self) -> Path:
+        """The compiled library in the disk cache."""
+        return host.build(self._source, self.options, self.name_expressions, self.checked)
+
+    @functools.cached_property
+    def _library(self) -> Any:
+        runtime()
+        return _load(self.library_path)
+
+    def compile(self, log_stream: Any = None) -> None:
+        """Compile now rather than at the first use."""
+        _ = self._library
+
+    def get_function(self, name: str) -> "RawKernel":
+        """The kernel `name`, or the instantiation if it is one of the name expressions.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name; lists those there are.
+        """
+        kernel = RawKernel.__new__(RawKernel)
+        kernel._bind(self, name)
+        kernel._resolve()
+        return kernel
+
+    def get_global(self, name: str) -> np.ndarray:
+        """Memory of a ``__constant__`` or ``__device__`` variable, as bytes.
+
+        CuPy returns a pointer; here it is an array of uint8, to view as another type.
+        """
+        address, size = self._library.variable(name)
+        if not address:
+            raise ValueError(f"name={name!r}: the module has no global variable of that name")
+        import ctypes
+
+        return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+
+
+class RawKernel:
+    """One kernel run on this machine's processor: a drop-in for ``cupy.RawKernel``.
+
+    Arrays are NumPy's. They are not checked against the kernel's pointer types, and strides are
+    ignored, as in CuPy. Unlike there, the number of arguments and the size of each scalar are
+    checked.
+
+    Parameters
+    ----------
+    code : str
+        CUDA C++ source.
+    name : str
+        Name of the kernel in it.
+    options : sequence of str, default ()
+        Options of NVRTC; macros and include folders are used.
+    checked : bool, default False
+        The checked build, see :class:`RawModule`.
+    schedule : str, optional
+        Order of threads and blocks, see :class:`RawModule`.
+
+    Attributes
+    ----------
+    counters : Counters or None
+        Memory traffic of the last launch, if it was checked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> add = RawKernel('''
+    ... extern "C" __global__ void add(const float* a, const float* b, float* c) {
+    ...     int i = blockIdx.x * blockDim.x + threadIdx.x;
+    ...     c[i] = a[i] + b[i];
+    ... }''', "add")
+    >>> a = np.arange(8, dtype=np.float32); c = np.empty_like(a)
+    >>> add((2,), (4,), (a, a, c))
+    >>> c
+    array([ 0.,  2.,  4.,  6.,  8., 10., 12., 14.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        code: str,
+        name: str,
+        options: Sequence[str] = (),
+        backend: str = "nvrtc",
+        *,
+        translate_cucomplex: bool = False,
+        enable_cooperative_groups: bool = False,
+        jitify: bool = False,
+        checked: bool = False,
+        schedule: str | None = None,
+    ) -> None:
+        expressions = (name,) if "<" in name else ()
+        module = RawModule(
+            code, options=options, name_expressions=expressions, checked=checked, schedule=schedule
+        )
+        self._bind(module, name)
+
+    def _bind(self, module: RawModule, name: str) -> None:
+        self._module = module
+        self.name = name
+        self.max_dynamic_shared_size_bytes = 48 * 1024
+        self.counters: Counters | None = None
+        self._index: int | None = None
+
+    @property
+    def code(self) -> str | None:
+        return self._module.code
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return self._module.options
+
+    @property
+    def checked(self) -> bool:
+        return self._module.checked
+
+    def compile(self, log_stream: Any = None) -> None:
+        """Compile now rather than at the first launch."""
+        self._resolve()
+
+    def _resolve(self) -> int:
+        if self._index is None:
+            names = self._module._library.names
+            if self.name not in names:
+                there = ", ".join(names) or "none"
+                raise ValueError(f"name={self.name!r}: no such kernel in the code; there are: {there}")
+            self._index = names.index(self.name)
+        return self._index
+
+    def __call__(
+        self,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        *,
+        shared_mem: int = 0,
+        stream: Any = None,
+        enable_cooperative_groups: bool = False,
+    ) -> None:
+        """Launch, and return when it has finished.
+
+        Parameters
+        ----------
+        grid, block : sequence of one to three ints
+            Blocks of the grid and threads of a block.
+        args : sequence
+            NumPy arrays for pointers (or None, or an address), NumPy scalars, Python ints for
+            integers of any size, Python floats for doubles, structured scalars for structs.
+        shared_mem : int, default 0
+            Bytes of dynamic shared memory; over 48 KiB, `max_dynamic_shared_size_bytes` must be
+            raised first, as on a GPU.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If grid, block, shared memory or arguments are outside what CUDA allows.
+        KernelError
+            A subclass of it for each defect found; see `pycnn.emulator.errors`.
+        """
+        index = self._resolve()
+        grid3 = _dim3("grid", grid, MAX_GRID)
+        block3 = _dim3("block", block, _MAX_BLOCK)
+        if prod(block3) > MAX_BLOCK_THREADS:
+            raise ValueError(
+                f"block={tuple(block)} has {prod(block3)} threads; allowed: {MAX_BLOCK_THREADS}"
+            )
+        limit = min(self.max_dynamic_shared_size_bytes, runtime().SHARED_LIMIT)
+        if not 0 <= shared_mem <= limit:
+            raise ValueError(
+                f"shared_mem={shared_mem}; allowed: 0 to {limit} "
+                f"(max_dynamic_shared_size_bytes, at most {runtime().SHARED_LIMIT})"
+            )
+        order, seed = _parse_schedule(self._module.schedule)
+        guarded = Guarded(args) if self._module.checked else None
+        report, counters = self._module._library.launch(
+            index,
+            grid3,
+            block3,
+            shared_mem,
+            tuple(args) if guarded is None else guarded.arguments,
+            config.get("PYCNN_EMULATOR_THREADS") or os.cpu_count() or 1,
+            order,
+            seed,
+            self._module.checked,
+            [] if guarded is None else guarded.ranges,
+        )
+        self.counters = Counters(**counters) if counters else None
+        if guarded is not None:
+            guarded.write_back()
+        if report is not None:
+            raise errors.from_report(report, self.name, block3, self._locate)
+
+    def _locate(self, position: dict[str, Any]) -> tuple[str, int]:
+        if position["file"]:
+            return position["file"], position["line"]
+        if position["offset"] is None:
+            return "", 0
+        file, line = host.locate(self._module.library_path, position["offset"])
+        source = self._module._source
+        in_text = source.text is not None and Path(file).name == source.name
+        return (source.name if in_text else file), line
+
+
+def _dim3(name: str, value: Sequence[int], limits: tuple[int, int, int]) -> tuple[int, int, int]:
+    extents = tuple(value) if isinstance(value, Sequence) else (value,)
+    if not 1 <= len(extents) <= 3:
+        raise ValueError(f"{name}={value!r}; allowed: one to three ints")
+    full = (*extents, 1, 1)[:3]
+    for extent, limit in zip(full, limits, strict=True):
+        if not 1 <= extent <= limit:
+            raise ValueError(f"{name}={value!r}; allowed: 1 to {limits}")
+    return int(full[0]), int(full[1]), int(full[2])
+
+
+@functools.lru_cache
+def _order_of(text: str) -> tuple[int, int]:
+    kind, _, seed = text.partition(":")
+    if kind not in _ORDERS or (kind == "random") != seed.isdigit():
+        raise ValueError(f"schedule={text!r}; allowed: forward, reverse, random:SEED")
+    return _ORDERS[kind], int(seed or 0)
+
+
+def _parse_schedule(schedule: str | None) -> tuple[int, int]:
+    return _order_of(schedule if schedule is not None else config.get("PYCNN_SCHEDULE"))

@@ -1,0 +1,330 @@
+"""CUDA C++ into C++ that a host compiler takes.
+
+Nearly all of CUDA's language is macros, types and functions, which the prelude provides. What
+needs the text itself is rewritten here, after preprocessing, so that macros and includes have been
+resolved and every line still says where it came from:
+
+* ``__shared__`` variables, which become references into the block's memory,
+* ``extern __shared__``, a pointer to its dynamic part,
+* ``__global__``, whose functions are collected as entries,
+* ``#pragma unroll``, which GCC spells differently.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+#: Text before this line is the prelude, which needs no rewriting.
+USER_CODE = "#pragma pycnn_user_code"
+
+#: Unrolling of a loop whose pragma gives no literal count.
+DEFAULT_UNROLL = 32
+
+_TOKEN = re.compile(
+    r"""
+    (?P<marker>^[ \t]*\#[ \t]*(?:line[ \t]+)?(?P<line>\d+)[ \t]+"(?P<file>[^"]*)"[^\n]*$)
+  | (?P<pragma>^[ \t]*\#[^\n]*$)
+  | (?P<raw>R"(?P<delim>[^()\\\s]{0,16})\(.*?\)(?P=delim)")
+  | (?P<string>"(?:\\.|[^"\\\n])*")
+  | (?P<char>'(?:\\.|[^'\\\n])+')
+  | (?P<word>[A-Za-z_]\w*)
+  | (?P<number>\.?\d(?:[\w.']|[eEpP][+-])*)
+  | (?P<newline>\n)
+  | (?P<space>[ \t\r\f\v]+)
+  | (?P<other>.)
+    """,
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+_UNROLL = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+unroll[ \t]*\(?[ \t]*(\d+)?")
+
+
+class TranslationError(ValueError):
+    """CUDA C++ that the emulator cannot run; names file, line and what to write instead."""
+
+
+@dataclass(frozen=True)
+class Token:
+    kind: str
+    text: str
+    file: str
+    line: int
+
+
+@dataclass
+class Translation:
+    """Rewritten source and the kernels defined in it (those that are no templates)."""
+
+    text: str
+    kernels: list[str] = field(default_factory=list)
+
+
+def translate(preprocessed: str) -> Translation:
+    """Rewrite preprocessed CUDA C++.
+
+    Parameters
+    ----------
+    preprocessed : str
+        Output of the preprocessor, with line markers.
+
+    Returns
+    -------
+    Translation
+
+    Raises
+    ------
+    TranslationError
+        For inline PTX, ``<<<...>>>`` and shared variables outside a function.
+    """
+    prelude, marker, user = preprocessed.partition(USER_CODE)
+    if not marker:
+        prelude, user = "", preprocessed
+    rewriter = _Rewriter(list(_tokens(user)))
+    body = rewriter.run()
+    return Translation(prelude + body, rewriter.kernels)
+
+
+def _tokens(text: str) -> Iterator[Token]:
+    file, line = "", 1
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "other"
+        if match["marker"] is not None:
+            kind = "marker"
+        elif match["raw"] is not None:
+            kind = "string"
+        yield Token(kind, match[0], file, line)
+        if kind == "marker":
+            file, line = match["file"], int(match["line"]) - 1  # the newline after it counts
+        else:
+            line += match[0].count("\n")
+
+
+class _Rewriter:
+    """One pass over the tokens, with the stack of open braces."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.out: list[str] = []
+        self.kernels: list[str] = []
+        self.scopes: list[str] = []  # "" for extern "C", "name" for a namespace, "{" for others
+        self.statement: list[Token] = []  # tokens since the last ; { or }
+        self.slots = 0
+
+    def run(self) -> str:
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            self.at += 1
+            handler = getattr(self, f"_{token.kind}", None)
+            if handler:
+                handler(token)
+            else:
+                self._emit(token)
+        return "".join(self.out)
+
+    def _emit(self, token: Token) -> None:
+        self.out.append(token.text)
+        if token.kind not in ("space", "newline", "marker"):
+            self.statement.append(token)
+
+    def _pragma(self, token: Token) -> None:
+        unroll = _UNROLL.match(token.text)
+        if unroll:
+            count = int(unroll[1]) if unroll[1] else DEFAULT_UNROLL
+            self.out.append(f"#pragma GCC unroll {max(count, 1)}")
+        else:
+            self.out.append(token.text)
+
+    def _other(self, token: Token) -> None:
+        if token.text == "{":
+            self.scopes.append(self._scope_kind())
+        elif token.text == "}" and self.scopes:
+            self.scopes.pop()
+        elif token.text == "<" and self._ahead("<<"):
+            self._refuse(token, "launching from a kernel (<<<...>>>) is not emulated")
+        self._emit(token)
+        if token.text in ";{}":
+            self.statement.clear()
+
+    def _scope_kind(self) -> str:
+        words = [t.text for t in self.statement if t.kind in ("word", "string")]
+        if words[:1] == ["extern"] and '"C"' in words and "(" not in self._statement_text():
+            return ""
+        if "namespace" in words and "(" not in self._statement_text():
+            after = words[words.index("namespace") + 1 :]
+            return after[0] if after else "(anonymous)"
+        return "{"
+
+    def _statement_text(self) -> str:
+        return " ".join(t.text for t in self.statement)
+
+    def _ahead(self, text: str) -> bool:
+        following = self.tokens[self.at : self.at + len(text)]
+        return "".join(t.text for t in following) == text
+
+    def _word(self, token: Token) -> None:
+        if token.text == "__shared__":
+            self._shared(token)
+        elif token.text == "__global__":
+            self._global()
+        elif token.text in ("asm", "__asm__", "__asm"):
+            self._refuse(
+                token,
+                "inline PTX is not emulated; use CUDA's functions or the wrappers in "
+                "<pycnn/async_copy.cuh> and <pycnn/mma.cuh>",
+            )
+        else:
+            self._emit(token)
+
+    def _refuse(self, token: Token, message: str) -> None:
+        raise TranslationError(f"{token.file}:{token.line}: {message}")
+
+    def _global(self) -> None:
+        """Drop the word; remember the function if it is no template."""
+        name = ""
+        words = self.tokens[self.at : self.at + 80]
+        significant = [t for t in words if t.kind not in ("space", "newline", "marker")]
+        depth = 0
+        for token, following in zip(significant, significant[1:], strict=False):
+            if token.text in "()":
+                depth += 1 if token.text == "(" else -1
+            elif depth == 0 and token.kind == "word" and following.text == "(":
+                if token.text not in ("__attribute__", "alignas"):
+                    name = token.text
+                    break
+        template = any(t.text == "template" for t in self.statement)
+        if name and not template and "{" not in self.scopes and "(anonymous)" not in self.scopes:
+            qualified = "::".join([s for s in self.scopes if s] + [name])
+            if qualified not in self.kernels:
+                self.kernels.append(qualified)
+
+    def _shared(self, token: Token) -> None:
+        """Rewrite one declaration, from ``__shared__`` to its semicolon."""
+        dynamic = False
+        static_words = []
+        # `extern` and `static` stand before `__shared__` and are already out: take them back.
+        while self.statement and self.statement[-1].kind == "word":
+            word = self.statement[-1].text
+            if word not in ("extern", "static", "volatile"):
+                break
+            self.statement.pop()
+            for i in range(len(self.out) - 1, -1, -1):
+                if self.out[i] == word:
+                    self.out[i] = ""
+                    break
+            dynamic = dynamic or word == "extern"
+            if word == "volatile":
+                static_words.append(word)
+        declaration = self._until_semicolon(token)
+        newlines = "\n" * sum(t.text.count("\n") for t in declaration)
+        parts = [t for t in declaration if t.kind not in ("space", "newline", "marker")]
+        parts, alignment = _take_alignment(parts)
+        parts = [t for t in parts if t.text not in ("extern", "static")] if not dynamic else parts
+        dynamic = dynamic or any(t.text == "extern" for t in parts)
+        parts = [t for t in parts if t.text not in ("extern", "static")]
+        type_text, declarators = _declarators(parts)
+        type_text = " ".join([*static_words, type_text])
+        in_function = "{" in self.scopes
+        for name, dims in declarators:
+            if dynamic:
+                self.out.append(_dynamic(type_text, name, in_function))
+            elif in_function:
+                self.slots += 1
+                self.out.append(_static(type_text, name, dims, alignment, self.slots, token))
+            else:
+                self._refuse(token, f"move the shared variable {name} into the kernel")
+        self.out.append(newlines)
+        self.statement.clear()
+
+    def _until_semicolon(self, start: Token) -> list[Token]:
+        taken = []
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            self.at += 1
+            if token.text == ";":
+                return taken
+            taken.append(token)
+        self._refuse(start, "a __shared__ declaration has no end")
+        raise AssertionError
+
+
+def _take_alignment(parts: list[Token]) -> tuple[list[Token], str]:
+    """Split ``__attribute__((aligned(n)))`` and ``alignas(n)`` off a declaration."""
+    rest: list[Token] = []
+    alignment = ""
+    i = 0
+    while i < len(parts):
+        if parts[i].text in ("alignas", "__attribute__") and i + 1 < len(parts):
+            end = _matching(parts, i + 1)
+            inner = " ".join(t.text for t in parts[i + 2 : end])
+            found = re.search(r"aligned\s*(\(.*\))\s*\)$", inner + " )") if parts[
+                i
+            ].text == "__attribute__" else re.match(r"(.*)", inner)
+            if found:
+                alignment = found[1]
+            i = end + 1
+        else:
+            rest.append(parts[i])
+            i += 1
+    return rest, alignment
+
+
+def _matching(parts: list[Token], start: int) -> int:
+    depth = 0
+    for i in range(start, len(parts)):
+        depth += {"(": 1, ")": -1}.get(parts[i].text, 0)
+        if depth == 0:
+            return i
+    return len(parts) - 1
+
+
+def _declarators(parts: list[Token]) -> tuple[str, list[tuple[str, str]]]:
+    """Type and (name, dimensions) of each declared variable."""
+    groups: list[list[Token]] = [[]]
+    depth = 0
+    for token in parts:
+        depth += {"(": 1, "[": 1, "<": 1, ")": -1, "]": -1, ">": -1}.get(token.text, 0)
+        if token.text == "," and depth == 0:
+            groups.append([])
+        else:
+            groups[-1].append(token)
+    first = groups[0]
+    name_at = max(
+        i
+        for i, t in enumerate(first)
+        if t.kind == "word" and (i + 1 == len(first) or first[i + 1].text == "[") and _top(first, i)
+    )
+    type_text = " ".join(t.text for t in first[:name_at])
+    declared = []
+    for i, group in enumerate(groups):
+        tokens = group[name_at:] if i == 0 else group
+        declared.append((tokens[0].text, " ".join(t.text for t in tokens[1:])))
+    return type_text, declared
+
+
+def _top(parts: list[Token], index: int) -> bool:
+    depth = 0
+    for token in parts[:index]:
+        depth += {"(": 1, "[": 1, "<": 1, ")": -1, "]": -1, ">": -1}.get(token.text, 0)
+    return depth == 0
+
+
+def _dynamic(type_text: str, name: str, in_function: bool) -> str:
+    if in_function:
+        return f'{type_text}* const {name} = pycnn_emu::dynamic_shared<{type_text}>("{name}");'
+    return f'static const pycnn_emu::DynamicShared<{type_text}> {name}{{"{name}"}};'
+
+
+def _static(
+    type_text: str, name: str, dims: str, alignment: str, number: int, where: Token
+) -> str:
+    array, slot = f"pycnn_emu_array_{number}", f"pycnn_emu_slot_{number}"
+    file = where.file.replace("\\", "\\\\")
+    align = f"alignof({array})"
+    if alignment:
+        align = f"({alignment}) > {align} ? ({alignment}) : {align}"
+    return (
+        f"using {array} = {type_text} {dims}; "
+        f'static pycnn_emu::SharedVariable {slot} = {{"{name}", "{file}", {where.line}, '
+        f"sizeof({array}), {align}, -1}}; "
+        f"{array}& {name} = pycnn_emu::shared<{array}>({slot});"
+    )

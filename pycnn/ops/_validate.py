@@ -1,0 +1,133 @@
+"""Argument checks shared by the operations: one clear exception, before anything is allocated."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"))
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+
+def check_float(**arrays: Any) -> np.dtype:
+    """All given arrays (None is skipped) have one floating dtype that is supported; returns it."""
+    first: tuple[str, np.dtype] | None = None
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if array.dtype not in FLOATS:
+            allowed = ", ".join(d.name for d in FLOATS)
+            raise TypeError(f"{name} has dtype {array.dtype}; allowed: {allowed}")
+        if first is None:
+            first = (name, array.dtype)
+        elif array.dtype != first[1]:
+            raise TypeError(
+                f"{name} has dtype {array.dtype} but {first[0]} has {first[1]}; "
+                "allowed: one dtype for all (nothing is cast in silence)"
+            )
+    if first is None:
+        raise TypeError(f"no array among {', '.join(arrays)}")
+    return first[1]
+
+
+def check_rank(name: str, array: Any, allowed: Sequence[int], axes: str) -> None:
+    """`array` has one of the ranks in `allowed`; `axes` says what they mean."""
+    if array.ndim not in allowed:
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)} (rank {array.ndim}); allowed: {axes}"
+        )
+
+
+def check_shape(name: str, shape: Sequence[int], expected: Sequence[int], meaning: str) -> None:
+    """`shape` equals `expected`, which is `meaning`."""
+    if tuple(shape) != tuple(expected):
+        raise ValueError(f"{name} has shape {tuple(shape)}; allowed: {tuple(expected)} ({meaning})")
+
+
+def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, name: str = "out") -> None:
+    """`out` can take the result as it is: shape, dtype, C-contiguous, writable."""
+    check_shape(name, out.shape, shape, "the shape of the result")
+    if out.dtype != dtype:
+        raise TypeError(f"{name} has dtype {out.dtype}; allowed: {dtype}, that of the result")
+    if not out.flags.c_contiguous:
+        raise ValueError(f"{name} has strides {out.strides}; allowed: a C-contiguous array")
+    if not getattr(out.flags, "writeable", True):
+        raise ValueError(f"{name} is read-only; allowed: a writeable array")
+
+
+def integer(name: str, value: Any, minimum: int) -> int:
+    """`value` as an int of at least `minimum`; bool, float and NaN are refused."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}={value!r} is of type {type(value).__name__}; allowed: int >= {minimum}"
+        ) from None
+    if number < minimum:
+        raise ValueError(f"{name}={number}; allowed: int >= {minimum}")
+    return number
+
+
+def pair(name: str, value: Any, minimum: int) -> Pair:
+    """An int, or a sequence of one or two, as (vertical, horizontal)."""
+    if isinstance(value, (tuple, list)):
+        if len(value) not in (1, 2):
+            raise ValueError(f"{name}={value!r}; allowed: an int or (vertical, horizontal)")
+        numbers = [integer(name, v, minimum) for v in value]
+        return numbers[0], numbers[-1]
+    number = integer(name, value, minimum)
+    return number, number
+
+
+def padding_pairs(name: str, value: Any) -> Padding:
+    """An int, (vertical, horizontal) or ((top, bottom), (left, right)) as the last form."""
+    if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], (tuple, list)):
+        for side in value:
+            if not isinstance(side, (tuple, list)) or len(side) != 2:
+                raise ValueError(f"{name}={value!r}; allowed: ((top, bottom), (left, right))")
+        (top, bottom), (left, right) = value
+        return (
+            (integer(name, top, 0), integer(name, bottom, 0)),
+            (integer(name, left, 0), integer(name, right, 0)),
+        )
+    vertical, horizontal = pair(name, value, 0)
+    return (vertical, vertical), (horizontal, horizontal)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """`value` as a bool; nothing else is taken for one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; allowed: True, False")
+    return bool(value)
+
+
+def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """`value` is one of the names in `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}; allowed: {', '.join(allowed)}")
+    return value
+
+
+def normalise_axis(name: str, value: Any, rank: int) -> int:
+    """`value` as an axis counted from the front."""
+    axis = integer(name, value, -rank)
+    if axis >= rank:
+        raise ValueError(f"{name}={axis}; allowed: {-rank} to {rank - 1}")
+    return axis % rank
+
+
+def element_strides(name: str, array: Any) -> tuple[int, ...]:
+    """Strides of `array` counted in elements, as the kernels take them."""
+    size = array.dtype.itemsize
+    aligned = getattr(array.flags, "aligned", True)  # CuPy's arrays have no such flag
+    if not aligned or any(stride % size for stride in array.strides):
+        raise ValueError(
+            f"{name} has strides {array.strides} and aligned={aligned}; allowed: elements aligned "
+            f"to their {size} bytes (such as in a copy)"
+        )
+    return tuple(stride // size for stride in array.strides)

@@ -1,0 +1,86 @@
+"""The executor ``emulator``: runs plans on this machine's processor."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pycnn.emulator import RawModule, empty, host
+from pycnn.emulator.raw import Counters, RawKernel, runtime
+from pycnn.runtime import sources
+from pycnn.runtime.backends import emulator_checked
+from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan
+
+
+def probe() -> tuple[bool, str]:
+    """Whether the emulator works here, and with what or why not."""
+    try:
+        runtime()
+        return True, host.compiler().version
+    except (ImportError, OSError) as error:
+        return False, str(error)
+
+
+class EmulatorExecutor:
+    """Runs plans on NumPy arrays.
+
+    Attributes
+    ----------
+    counters : list of (Kernel, Counters)
+        Memory traffic of each launch of the last plan, if the build was the checked one.
+    """
+
+    name = "emulator"
+
+    def __init__(self) -> None:
+        self.counters: list[tuple[Kernel, Counters]] = []
+
+    def run(
+        self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        checked = emulator_checked()
+        results = {
+            name: out[name] if out and name in out else _allocate(spec, checked)
+            for name, spec in plan.outputs.items()
+        }
+        bound = {**arrays, **results}
+        for name, spec in plan.workspace.items():
+            bound[name] = _allocate(spec, checked)
+        self.counters = []
+        for launch in plan.launches:
+            kernel = _kernel(launch.kernel, checked)
+            kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
+            args = [_argument(a, bound) for a in launch.args]
+            kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
+            if kernel.counters is not None:
+                self.counters.append((launch.kernel, kernel.counters))
+        return results
+
+
+def _allocate(spec: ArraySpec, checked: bool) -> np.ndarray:
+    return empty(spec.shape, spec.dtype) if checked else np.empty(spec.shape, spec.dtype)
+
+
+def _argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
+    if not isinstance(argument, Buffer):
+        return argument
+    array = arrays[argument.name]
+    if argument.offset == 0:
+        return array
+    # The rest of the array's memory, so that the checked build still knows its extent.
+    return array.reshape(-1).view(np.uint8)[argument.offset :]
+
+
+@functools.lru_cache(maxsize=4096)
+def _kernel(kernel: Kernel, checked: bool) -> RawKernel:
+    return _module(kernel.file, kernel.defines, checked).get_function(kernel.entry)
+
+
+@functools.lru_cache(maxsize=1024)
+def _module(file: str, defines: tuple[tuple[str, str], ...], checked: bool) -> RawModule:
+    return RawModule(
+        path=sources.kernel_path(file),
+        options=tuple(f"-D{name}={value}" for name, value in defines),
+        checked=checked,
+    )

@@ -1,0 +1,118 @@
+"""What a plan is: kernels, launches and memory, as plain immutable data.
+
+A plan is made from shapes alone. It needs no GPU and no emulator to be made, printed or
+tested; the executors ``cuda`` and ``emulator`` both run it as it stands.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+Dim3 = tuple[int, int, int]
+
+#: Hardware limits on the grid, the same for every architecture since sm_30.
+MAX_GRID: Dim3 = (2**31 - 1, 65535, 65535)
+MAX_BLOCK_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An entry of a file under ``kernels/``, with the macros it is compiled with."""
+
+    file: str
+    entry: str
+    defines: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        macros = ", ".join(f"{name}={value}" for name, value in self.defines)
+        return f"{self.file}:{self.entry}" + (f"[{macros}]" if macros else "")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array by name (input, output or workspace), from a byte offset on."""
+
+    name: str
+    offset: int = 0
+
+
+#: A kernel argument: an array, a NumPy scalar or structured scalar by value, or a null pointer.
+Argument = Buffer | np.generic | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel launch."""
+
+    kernel: Kernel
+    grid: Dim3
+    block: Dim3
+    args: tuple[Argument, ...]
+    shared: int = 0
+
+    def __post_init__(self) -> None:
+        for axis, (extent, limit) in enumerate(zip(self.grid, MAX_GRID, strict=True)):
+            if not 1 <= extent <= limit:
+                raise ValueError(
+                    f"{self.kernel}: grid {self.grid} has extent {extent} on axis {axis}; "
+                    f"allowed: 1 to {limit}"
+                )
+        if not 1 <= prod(self.block) <= MAX_BLOCK_THREADS:
+            raise ValueError(
+                f"{self.kernel}: block {self.block} has {prod(self.block)} threads; "
+                f"allowed: 1 to {MAX_BLOCK_THREADS}"
+            )
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """A C-contiguous array that the executor allocates, uninitialised."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: a cached plan is one object
+class Plan:
+    """How one operation on given shapes is computed.
+
+    Attributes
+    ----------
+    op, algo : str
+        The operation and the algorithm chosen for it.
+    launches : tuple of Launch
+        Run in this order on one stream. None for an empty output.
+    outputs, workspace : mapping of str to ArraySpec
+        What is allocated before the first launch; workspace is released after the last.
+    flops, bytes : int
+        Arithmetic and compulsory traffic of the operation itself, whatever the algorithm.
+    """
+
+    op: str
+    algo: str
+    launches: tuple[Launch, ...]
+    outputs: Mapping[str, ArraySpec]
+    workspace: Mapping[str, ArraySpec] = field(default_factory=dict)
+    flops: int = 0
+    bytes: int = 0
+
+    @property
+    def workspace_bytes(self) -> int:
+        return sum(spec.nbytes for spec in self.workspace.values())
+
+    def describe(self) -> str:
+        """A few lines for a person: algorithm, memory and every launch."""
+        lines = [f"{self.op} by {self.algo}: {self.flops} flop, {self.bytes} bytes at least"]
+        for kind, specs in (("output", self.outputs), ("workspace", self.workspace)):
+            lines += [f"  {kind} {n}: {s.dtype}{list(s.shape)}" for n, s in specs.items()]
+        lines += [
+            f"  launch {x.kernel} grid={x.grid} block={x.block} shared={x.shared}"
+            for x in self.launches
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""The one formula for the extent of a sliding-window output."""
+
+
+def conv_out(
+    extent: int,
+    pad_lo: int,
+    pad_hi: int,
+    kernel: int,
+    stride: int,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+) -> int:
+    """Number of window positions along one axis.
+
+    With ``ceil_mode`` a last, partial window is counted as long as it starts inside the input
+    or its leading padding (PyTorch's rule), so no window lies wholly in the trailing padding.
+
+    Parameters
+    ----------
+    extent : int
+        Input extent along the axis.
+    pad_lo, pad_hi : int
+        Padding before and after.
+    kernel, stride, dilation : int
+        Window extent, step and tap distance, each at least 1.
+    ceil_mode : bool, default False
+        Round the division up instead of down.
+
+    Returns
+    -------
+    int
+        Output extent; zero or negative when the window does not fit.
+
+    Examples
+    --------
+    >>> conv_out(224, 3, 3, 7, 2)
+    112
+    >>> conv_out(6, 0, 0, 3, 2, ceil_mode=True)
+    3
+    """
+    span = extent + pad_lo + pad_hi - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return span // stride + 1 if span >= 0 else 0
+    positions = -(-span // stride) + 1
+    last_start = (positions - 1) * stride
+    return positions - 1 if last_start >= extent + pad_lo else positions
