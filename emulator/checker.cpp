@@ -74,6 +74,7 @@ void Checker::begin_block(Worker& worker, uint64_t block) {
     known_.assign(size_t{worker.threads()} * kWarp, 0);
     fenced_.assign(worker.threads(), false);
     acquired_.clear();
+    unwritten_.reset();
     log_.begin(worker.threads());
     auto reset = [&](size_t offset, size_t size) {
         std::memset(shared_cells_ + offset / kWord, 0, (size + kWord - 1) / kWord * sizeof(Cell));
@@ -84,11 +85,15 @@ void Checker::begin_block(Worker& worker, uint64_t block) {
         reset(kDynamicSpan + static_cast<size_t>(variable.offset), variable.size);
 }
 
-void Checker::end_block() { log_.flush(counters_); }
+std::optional<Report> Checker::end_block() {
+    log_.flush(counters_);
+    return std::move(unwritten_);
+}
 
 void Checker::thread_exits(unsigned thread) { copy_wait(thread, 0); }
 
 void Checker::barrier() {
+    if (unwritten_) worker_->fail(*std::move(unwritten_));
     ++epoch_;
     ++counters_.barriers;
     log_.flush(counters_);
@@ -190,11 +195,13 @@ void Checker::check(Cell& cell, uint8_t mask, Access access, const Who& me, bool
         if (cell.readers2 & mask && !ordered(cell.read2, me))
             race(verb(access), "read", me, cell.read2, address, pc);
     }
-    if (access != kWrite && !initialised && (cell.initialised & mask) != mask)
-        report("uninitialised",
-               format("%s of %s memory that no thread has written", verb(access),
-                      shared ? "shared" : "global"),
-               me.thread, address, pc);
+    // Held back until the next barrier: if another thread writes the bytes before it, the defect
+    // is the missing barrier.
+    if (access != kWrite && !initialised && (cell.initialised & mask) != mask && !unwritten_)
+        unwritten_ = make_report("uninitialised",
+                                 format("%s of %s memory that no thread has written", verb(access),
+                                        shared ? "shared" : "global"),
+                                 me.thread, address, pc);
 
     if (access == kRead) {
         // The first reader is kept while it is concurrent: it is the one a later write by the
@@ -370,6 +377,11 @@ void Checker::race(const char* mine, const char* theirs, const Who& me, const Wh
 
 void Checker::report(const char* kind, std::string message, unsigned thread, uintptr_t address,
                      const void* pc, const Who* other) {
+    worker_->fail(make_report(kind, std::move(message), thread, address, pc, other));
+}
+
+Report Checker::make_report(const char* kind, std::string message, unsigned thread,
+                            uintptr_t address, const void* pc, const Who* other) const {
     Report report;
     report.kind = kind;
     report.message = std::move(message);
@@ -384,7 +396,7 @@ void Checker::report(const char* kind, std::string message, unsigned thread, uin
         report.other_block = uint3{other->block % grid.x, other->block / grid.x % grid.y,
                                    other->block / grid.x / grid.y};
     }
-    worker_->fail(std::move(report));
+    return report;
 }
 
 }  // namespace pycnn_emu

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -32,7 +33,7 @@ public:
     Checker& operator=(const Checker&) = delete;
 
     void begin_block(Worker& worker, uint64_t block);
-    void end_block();
+    std::optional<Report> end_block();
     void thread_exits(unsigned thread);
     void barrier();
     void warp_synchronised(unsigned warp, unsigned lanes);
@@ -93,6 +94,8 @@ private:
                                     const void* pc);
     [[noreturn]] void report(const char* kind, std::string message, unsigned thread,
                              uintptr_t address, const void* pc, const Who* other = nullptr);
+    Report make_report(const char* kind, std::string message, unsigned thread, uintptr_t address,
+                       const void* pc, const Who* other = nullptr) const;
     [[noreturn]] void race(const char* mine, const char* theirs, const Who& me, const Who& other,
                            uintptr_t address, const void* pc);
     void complete(unsigned thread, std::vector<Copy>& copies);
@@ -116,6 +119,7 @@ private:
     std::vector<bool> fenced_;  // since the thread's last release
     std::unordered_map<uintptr_t, std::vector<bool>> released_;  // atomic -> blocks ordered by it
     std::vector<bool> acquired_;                                 // blocks this one comes after
+    std::optional<Report> unwritten_;  // read of memory that nobody has written so far
     Counters counters_;
     WarpLog log_;
 };

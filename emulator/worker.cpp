@@ -96,7 +96,8 @@ bool Worker::run_block(uint64_t index) {
     else
         report_fault();
     running_ = false;
-    if (checker_ && !report_) checker_->end_block();
+    if (checker_ && !report_)
+        if (auto late = checker_->end_block()) set_report(*std::move(late));
     return !report_;
 }
 

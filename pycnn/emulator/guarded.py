@@ -86,16 +86,16 @@ class Guarded:
     def write_back(self) -> None:
         """Copy what the kernel wrote into the arrays themselves."""
         for (low, high, _), copy in zip(self._groups, self._copies, strict=True):
-            memory = _memory(low, high)
+            memory = memory_of(low, high)
             if not np.array_equal(memory, copy):  # what is only read may be read-only
                 memory[:] = copy
             for address in [a for a in _fresh if low <= a < high]:
                 del _fresh[address]
 
 
-def _memory(low: int, high: int) -> np.ndarray:
+def memory_of(low: int, high: int) -> np.ndarray:
     """The bytes of this process from `low` to `high`."""
-    return np.frombuffer((ctypes.c_uint8 * (high - low)).from_address(low), np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * (high - low)).from_address(low))
 
 
 def _offset(array: np.ndarray, low: int) -> int:
@@ -111,7 +111,7 @@ def _copy_of(low: int, high: int, offset: int) -> np.ndarray:
     storage = np.empty(size + 2 * GUARD + 2 * ALIGNMENT, np.uint8)
     first = GUARD + (-storage.__array_interface__["data"][0] - GUARD) % ALIGNMENT + offset
     copy = storage[first : first + size]
-    copy[:] = _memory(low, high)
+    copy[:] = memory_of(low, high)
     return copy
 
 

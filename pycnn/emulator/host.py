@@ -22,6 +22,7 @@ COMMON = (
     "-fPIC",
     "-fno-strict-aliasing",  # device code reinterprets memory freely
     "-fno-exceptions",
+    "-fstack-clash-protection",  # a large frame meets the guard page instead of jumping it
     "-w",
     *NUMERICS,
 )
@@ -169,7 +170,7 @@ def host_options(options: Sequence[str]) -> list[str]:
             ("--undefine-macro", "-U"),
             ("--include-path", "-I"),
         ):
-            if option == long or option == short:
+            if option in (long, short):
                 kept.append(short + next(words))
                 break
             if option.startswith(long + "="):

@@ -1,6 +1,8 @@
 """`RawKernel` and `RawModule` of CuPy, run on this machine's processor."""
 
+import ctypes
 import functools
+import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -71,17 +73,15 @@ class Counters:
 @functools.cache
 def runtime() -> Any:
     """The C++ runtime, with its functions visible to the kernels."""
-    import ctypes
-
     try:
-        from pycnn.emulator import _runtime
+        module = importlib.import_module("pycnn.emulator._runtime")
     except ImportError as error:
         raise ImportError(
             f"the emulator's runtime is not built ({error}); "
             "install a C++17 compiler and reinstall pycnn"
         ) from error
-    ctypes.CDLL(_runtime.__file__, mode=ctypes.RTLD_GLOBAL)
-    return _runtime
+    ctypes.CDLL(module.__file__, mode=ctypes.RTLD_GLOBAL)
+    return module
 
 
 @functools.lru_cache(maxsize=4096)
@@ -186,9 +186,7 @@ class RawModule:
         address, size = self._library.variable(name)
         if not address:
             raise ValueError(f"name={name!r}: the module has no global variable of that name")
-        import ctypes
-
-        return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
 
 class RawKernel:
@@ -277,7 +275,7 @@ class RawKernel:
             names = self._module._library.names
             if self.name not in names:
                 there = ", ".join(names) or "none"
-                raise ValueError(f"name={self.name!r}: no such kernel in the code; there are: {there}")
+                raise ValueError(f"name={self.name!r}: no such kernel; there are: {there}")
             self._index = names.index(self.name)
         return self._index
 

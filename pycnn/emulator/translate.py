@@ -10,6 +10,7 @@ resolved and every line still says where it came from:
 * ``#pragma unroll``, which GCC spells differently.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ class _Rewriter:
         self.kernels: list[str] = []
         self.scopes: list[str] = []  # "" for extern "C", "name" for a namespace, "{" for others
         self.statement: list[Token] = []  # tokens since the last ; { or }
+        self.system = False  # in a system header, whose assembly is the host's own
         self.slots = 0
 
     def run(self) -> str:
@@ -123,8 +125,12 @@ class _Rewriter:
 
     def _emit(self, token: Token) -> None:
         self.out.append(token.text)
-        if token.kind not in ("space", "newline", "marker"):
+        if token.kind not in ("space", "newline"):
             self.statement.append(token)
+
+    def _marker(self, token: Token) -> None:
+        self.system = "3" in token.text.rpartition('"')[2].split()
+        self.out.append(token.text)
 
     def _pragma(self, token: Token) -> None:
         unroll = _UNROLL.match(token.text)
@@ -166,7 +172,7 @@ class _Rewriter:
             self._shared(token)
         elif token.text == "__global__":
             self._global()
-        elif token.text in ("asm", "__asm__", "__asm"):
+        elif token.text in ("asm", "__asm__", "__asm") and not self.system:
             self._refuse(
                 token,
                 "inline PTX is not emulated; use CUDA's functions or the wrappers in "
@@ -184,13 +190,12 @@ class _Rewriter:
         words = self.tokens[self.at : self.at + 80]
         significant = [t for t in words if t.kind not in ("space", "newline", "marker")]
         depth = 0
-        for token, following in zip(significant, significant[1:], strict=False):
-            if token.text in "()":
-                depth += 1 if token.text == "(" else -1
-            elif depth == 0 and token.kind == "word" and following.text == "(":
-                if token.text not in ("__attribute__", "alignas"):
-                    name = token.text
-                    break
+        for token, following in itertools.pairwise(significant):
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+            called = depth == 0 and token.kind == "word" and following.text == "("
+            if called and token.text not in ("__attribute__", "alignas"):
+                name = token.text
+                break
         template = any(t.text == "template" for t in self.statement)
         if name and not template and "{" not in self.scopes and "(anonymous)" not in self.scopes:
             qualified = "::".join([s for s in self.scopes if s] + [name])
@@ -199,30 +204,15 @@ class _Rewriter:
 
     def _shared(self, token: Token) -> None:
         """Rewrite one declaration, from ``__shared__`` to its semicolon."""
-        dynamic = False
-        static_words = []
-        # `extern` and `static` stand before `__shared__` and are already out: take them back.
-        while self.statement and self.statement[-1].kind == "word":
-            word = self.statement[-1].text
-            if word not in ("extern", "static", "volatile"):
-                break
-            self.statement.pop()
-            for i in range(len(self.out) - 1, -1, -1):
-                if self.out[i] == word:
-                    self.out[i] = ""
-                    break
-            dynamic = dynamic or word == "extern"
-            if word == "volatile":
-                static_words.append(word)
+        before = self._take_back("extern", "static", "volatile")
         declaration = self._until_semicolon(token)
-        newlines = "\n" * sum(t.text.count("\n") for t in declaration)
         parts = [t for t in declaration if t.kind not in ("space", "newline", "marker")]
-        parts, alignment = _take_alignment(parts)
-        parts = [t for t in parts if t.text not in ("extern", "static")] if not dynamic else parts
-        dynamic = dynamic or any(t.text == "extern" for t in parts)
+        dynamic = "extern" in before or any(t.text == "extern" for t in parts)
         parts = [t for t in parts if t.text not in ("extern", "static")]
+        parts, alignment = _take_alignment(parts)
         type_text, declarators = _declarators(parts)
-        type_text = " ".join([*static_words, type_text])
+        if "volatile" in before:
+            type_text = f"volatile {type_text}"
         in_function = "{" in self.scopes
         for name, dims in declarators:
             if dynamic:
@@ -232,11 +222,20 @@ class _Rewriter:
                 self.out.append(_static(type_text, name, dims, alignment, self.slots, token))
             else:
                 self._refuse(token, f"move the shared variable {name} into the kernel")
-        self.out.append(newlines)
+        self.out.append("\n" * sum(t.text.count("\n") for t in declaration))
         self.statement.clear()
 
+    def _take_back(self, *words: str) -> set[str]:
+        """Remove those of `words` that stand just before, and say which did."""
+        taken: set[str] = set()
+        while self.statement and self.statement[-1].text in words:
+            word = self.statement.pop().text
+            del self.out[len(self.out) - 1 - self.out[::-1].index(word)]
+            taken.add(word)
+        return taken
+
     def _until_semicolon(self, start: Token) -> list[Token]:
-        taken = []
+        taken: list[Token] = []
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
             self.at += 1
@@ -248,19 +247,16 @@ class _Rewriter:
 
 
 def _take_alignment(parts: list[Token]) -> tuple[list[Token], str]:
-    """Split ``__attribute__((aligned(n)))`` and ``alignas(n)`` off a declaration."""
+    """Split ``__attribute__((aligned(n)))`` (which __align__ becomes) and ``alignas(n)`` off."""
     rest: list[Token] = []
     alignment = ""
     i = 0
     while i < len(parts):
-        if parts[i].text in ("alignas", "__attribute__") and i + 1 < len(parts):
+        if parts[i].text in ("alignas", "__attribute__"):
             end = _matching(parts, i + 1)
-            inner = " ".join(t.text for t in parts[i + 2 : end])
-            found = re.search(r"aligned\s*(\(.*\))\s*\)$", inner + " )") if parts[
-                i
-            ].text == "__attribute__" else re.match(r"(.*)", inner)
-            if found:
-                alignment = found[1]
+            text = "".join(t.text for t in parts[i : end + 1])
+            found = re.fullmatch(r"(?:alignas|__attribute__\(\(aligned)\((.*?)\)+", text)
+            alignment = found[1] if found else alignment
             i = end + 1
         else:
             rest.append(parts[i])
@@ -314,9 +310,7 @@ def _dynamic(type_text: str, name: str, in_function: bool) -> str:
     return f'static const pycnn_emu::DynamicShared<{type_text}> {name}{{"{name}"}};'
 
 
-def _static(
-    type_text: str, name: str, dims: str, alignment: str, number: int, where: Token
-) -> str:
+def _static(type_text: str, name: str, dims: str, alignment: str, number: int, where: Token) -> str:
     array, slot = f"pycnn_emu_array_{number}", f"pycnn_emu_slot_{number}"
     file = where.file.replace("\\", "\\\\")
     align = f"alignof({array})"

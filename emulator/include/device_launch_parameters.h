@@ -1,0 +1,2 @@
+// Nothing to add: the emulator's prelude has it all.
+#pragma once
