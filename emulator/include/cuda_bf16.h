@@ -3,8 +3,8 @@
 
 #include "pycnn_emulator/half.h"
 
-using __nv_bfloat16 = pycnn_emu::Half<pycnn_emu::Brain16>;
-using __nv_bfloat162 = pycnn_emu::Half2<pycnn_emu::Brain16>;
+using __nv_bfloat16 = pycnn_half::Half<pycnn_half::Brain16>;
+using __nv_bfloat162 = pycnn_half::Half2<pycnn_half::Brain16>;
 using nv_bfloat16 = __nv_bfloat16;
 using nv_bfloat162 = __nv_bfloat162;
 

@@ -3,8 +3,8 @@
 
 #include "pycnn_emulator/half.h"
 
-using __half = pycnn_emu::Half<pycnn_emu::Binary16>;
-using __half2 = pycnn_emu::Half2<pycnn_emu::Binary16>;
+using __half = pycnn_half::Half<pycnn_half::Binary16>;
+using __half2 = pycnn_half::Half2<pycnn_half::Binary16>;
 using half = __half;
 using half2 = __half2;
 using __half_raw = __half;

@@ -19,7 +19,7 @@ from pycnn.emulator.errors import (
     RaceError,
     UninitialisedReadError,
 )
-from pycnn.emulator.guarded import empty
+from pycnn.emulator.guarded import Pointer, empty
 from pycnn.emulator.raw import Counters, RawKernel, RawModule
 from pycnn.emulator.translate import TranslationError
 
@@ -34,6 +34,7 @@ __all__ = [
     "KernelFault",
     "MisalignedAccessError",
     "OutOfBoundsError",
+    "Pointer",
     "RaceError",
     "RawKernel",
     "RawModule",

@@ -3,6 +3,7 @@
 import ctypes
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,25 @@ def empty(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
     return array
 
 
+@dataclass(frozen=True)
+class Pointer:
+    """An argument that points into an array: `offset` bytes behind its first element.
+
+    Examples
+    --------
+    >>> x = np.arange(4.0)
+    >>> Pointer(x, 8).address - Pointer(x).address
+    8
+    """
+
+    array: np.ndarray
+    offset: int = 0
+
+    @property
+    def address(self) -> int:
+        return int(self.array.__array_interface__["data"][0]) + self.offset
+
+
 class Guarded:
     """Stand-ins for the arrays among the arguments of one launch.
 
@@ -53,47 +73,53 @@ class Guarded:
     """
 
     def __init__(self, arguments: Sequence[Any]) -> None:
-        arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+        pointers = {
+            i: a if isinstance(a, Pointer) else Pointer(a)
+            for i, a in enumerate(arguments)
+            if isinstance(a, (np.ndarray, Pointer))
+        }
+        arrays = [p.array for p in pointers.values()]
         self._groups = _overlapping(arrays)
         self._copies = [
             _copy_of(low, high, _offset(arrays[members[0]], low))
             for low, high, members in self._groups
         ]
         self.ranges: list[tuple[int, int, bool, str]] = []
-        self.arguments = tuple(
-            self._stand_in(a) if isinstance(a, np.ndarray) else a for a in arguments
-        )
-        positions = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]
+        positions = list(pointers)
         for (low, high, members), copy in zip(self._groups, self._copies, strict=True):
             names = " and ".join(
                 f"argument {positions[m]} ({arrays[m].dtype}{list(arrays[m].shape)})"
                 for m in members
             )
-            initialised = not all(
-                arrays[m].__array_interface__["data"][0] in _fresh for m in members
-            )
             base = copy.__array_interface__["data"][0]
-            self.ranges.append((base, high - low, initialised, names))
+            self.ranges.append((base, high - low, not _is_fresh(low), names))
+        self.arguments = tuple(
+            self._stand_in(pointers[i].address) if i in pointers else a
+            for i, a in enumerate(arguments)
+        )
 
-    def _stand_in(self, array: np.ndarray) -> int:
-        """Address that takes the place of the array's first element."""
-        address = array.__array_interface__["data"][0]
+    def _stand_in(self, address: int) -> int:
+        """Where the byte at `address` is in the copies."""
         for (low, high, _), copy in zip(self._groups, self._copies, strict=True):
-            if low <= address < high or (low == high == address):
+            if low <= address < high:
                 return int(copy.__array_interface__["data"][0]) + address - low
-        return int(address)  # no elements
+        return address  # of an array without elements
 
     def write_back(self) -> None:
         """Copy what the kernel wrote into the arrays themselves."""
         for (low, high, _), copy in zip(self._groups, self._copies, strict=True):
-            memory = memory_of(low, high)
+            memory = _memory(low, high)
             if not np.array_equal(memory, copy):  # what is only read may be read-only
                 memory[:] = copy
             for address in [a for a in _fresh if low <= a < high]:
                 del _fresh[address]
 
 
-def memory_of(low: int, high: int) -> np.ndarray:
+def _is_fresh(address: int) -> bool:
+    return any(base <= address < base + size for base, size in _fresh.items())
+
+
+def _memory(low: int, high: int) -> np.ndarray:
     """The bytes of this process from `low` to `high`."""
     return np.ctypeslib.as_array((ctypes.c_uint8 * (high - low)).from_address(low))
 
@@ -111,7 +137,7 @@ def _copy_of(low: int, high: int, offset: int) -> np.ndarray:
     storage = np.empty(size + 2 * GUARD + 2 * ALIGNMENT, np.uint8)
     first = GUARD + (-storage.__array_interface__["data"][0] - GUARD) % ALIGNMENT + offset
     copy = storage[first : first + size]
-    copy[:] = memory_of(low, high)
+    copy[:] = _memory(low, high)
     return copy
 
 

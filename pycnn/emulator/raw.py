@@ -14,7 +14,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors, host
-from pycnn.emulator.guarded import Guarded
+from pycnn.emulator.guarded import Guarded, Pointer
 from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID
 
 _MAX_BLOCK = (1024, 1024, 64)
@@ -296,8 +296,9 @@ class RawKernel:
         grid, block : sequence of one to three ints
             Blocks of the grid and threads of a block.
         args : sequence
-            NumPy arrays for pointers (or None, or an address), NumPy scalars, Python ints for
-            integers of any size, Python floats for doubles, structured scalars for structs.
+            NumPy arrays for pointers (or a `Pointer`, an address, None), NumPy scalars, Python
+            ints for integers of any size, Python floats for doubles, structured scalars for
+            structs.
         shared_mem : int, default 0
             Bytes of dynamic shared memory; over 48 KiB, `max_dynamic_shared_size_bytes` must be
             raised first, as on a GPU.
@@ -329,15 +330,15 @@ class RawKernel:
             grid3,
             block3,
             shared_mem,
-            tuple(args) if guarded is None else guarded.arguments,
+            guarded.arguments if guarded else tuple(map(_address, args)),
             config.get("PYCNN_EMULATOR_THREADS") or os.cpu_count() or 1,
             order,
             seed,
             self._module.checked,
-            [] if guarded is None else guarded.ranges,
+            guarded.ranges if guarded else [],
         )
         self.counters = Counters(**counters) if counters else None
-        if guarded is not None:
+        if guarded:
             guarded.write_back()
         if report is not None:
             raise errors.from_report(report, self.name, block3, self._locate)
@@ -351,6 +352,10 @@ class RawKernel:
         source = self._module._source
         in_text = source.text is not None and Path(file).name == source.name
         return (source.name if in_text else file), line
+
+
+def _address(argument: Any) -> Any:
+    return argument.address if isinstance(argument, Pointer) else argument
 
 
 def _dim3(name: str, value: Sequence[int], limits: tuple[int, int, int]) -> tuple[int, int, int]:

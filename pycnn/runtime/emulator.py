@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.emulator import RawModule, empty, host
+from pycnn.emulator import Pointer, RawModule, empty, host
 from pycnn.emulator.raw import Counters, RawKernel, runtime
 from pycnn.runtime import sources
 from pycnn.runtime.backends import emulator_checked
@@ -68,8 +68,7 @@ def _argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
     array = arrays[argument.name]
     if argument.offset == 0:
         return array
-    # The rest of the array's memory, so that the checked build still knows its extent.
-    return array.reshape(-1).view(np.uint8)[argument.offset :]
+    return Pointer(array, argument.offset)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -4,7 +4,10 @@
 // the correctly rounded result (float has more than 2p+2 bits; Figueroa 1995).
 #pragma once
 
-namespace pycnn_emu {
+// A namespace of their own: functions found through an argument of these types must be CUDA's.
+namespace pycnn_half {
+
+using pycnn_emu::bit_cast;
 
 // IEEE binary16: 5 exponent bits, 10 fraction bits.
 struct Binary16 {
@@ -87,7 +90,7 @@ struct alignas(4) Half2 {
     friend Half2 operator/(const Half2& a, const Half2& b) { return {a.x / b.x, a.y / b.y}; }
 };
 
-}  // namespace pycnn_emu
+}  // namespace pycnn_half
 
 // Functions that both types have under one name.
 #define PYCNN_EMU_HALF_OPERATIONS(H, H2)                                                       \

@@ -1,0 +1,113 @@
+// pycnn/emulated_mma.cuh: what <pycnn/mma.cuh> means, in plain C++ for the emulator.
+//
+// The lanes of a warp meet, and the last one to arrive computes for all of them.
+#pragma once
+
+#include <cuda_fp16.h>
+
+namespace pycnn_emu {
+
+template <int Count>
+struct MatrixLoad {
+    const char* row;
+    unsigned* registers;
+    void* pc;
+};
+
+template <int Count, bool Transposed>
+struct RunMatrixLoad {
+    PYCNN_EMU_UNCHECKED void operator()(unsigned, MatrixLoad<Count>** lanes) const {
+        for (int source = 0; source < 8 * Count; ++source) {
+            uint16_t row[8];
+#ifdef PYCNN_EMU_CHECKED
+            pycnn_emu_lane_access(source, lanes[source]->row, sizeof(row), kRead,
+                                  lanes[source]->pc);
+#endif
+            __builtin_memcpy(row, lanes[source]->row, sizeof(row));
+            int tile = source / 8, r = source % 8;
+            for (int c = 0; c < 8; ++c) {
+                int along = Transposed ? r : c, across = Transposed ? c : r;
+                auto* pair = reinterpret_cast<uint16_t*>(
+                    &lanes[4 * across + along / 2]->registers[tile]);
+                pair[along % 2] = row[c];
+            }
+        }
+    }
+};
+
+template <int Count, bool Transposed>
+__attribute__((noinline)) PYCNN_EMU_UNCHECKED void ldmatrix(unsigned (&registers)[Count],
+                                                            const void* row) {
+    MatrixLoad<Count> data{static_cast<const char*>(row), registers, __builtin_return_address(0)};
+    collective(0xffffffffu, data, RunMatrixLoad<Count, Transposed>(), Site{"ldmatrix", "", 0});
+}
+
+struct MatrixProduct {
+    float* d;
+    const unsigned* a;
+    const unsigned* b;
+};
+
+// Fragments to matrices and back: which lane and register hold an element.
+template <typename Element, int K, int PerRegister>
+struct RunMatrixProduct {
+    void operator()(unsigned, MatrixProduct** lanes) const {
+        float a[16][K], b[K][8];
+        for (int lane = 0; lane < 32; ++lane) {
+            int group = lane / 4, pair = lane % 4;
+            for (int e = 0; e < 4 * PerRegister; ++e) {
+                int row = group + e / PerRegister % 2 * 8;
+                int k = pair * PerRegister + e % PerRegister + e / (2 * PerRegister) * (K / 2);
+                a[row][k] = Element::get(lanes[lane]->a, e);
+            }
+            for (int e = 0; e < 2 * PerRegister; ++e) {
+                int k = pair * PerRegister + e % PerRegister + e / PerRegister * (K / 2);
+                b[k][group] = Element::get(lanes[lane]->b, e);
+            }
+        }
+        for (int lane = 0; lane < 32; ++lane) {
+            for (int e = 0; e < 4; ++e) {
+                int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
+                float sum = lanes[lane]->d[e];
+                for (int k = 0; k < K; ++k) sum += a[row][k] * b[k][column];
+                lanes[lane]->d[e] = sum;
+            }
+        }
+    }
+};
+
+template <typename Format>
+struct Element16 {
+    static float get(const unsigned* registers, int e) {
+        return Format::widen(static_cast<uint16_t>(registers[e / 2] >> (16 * (e % 2))));
+    }
+};
+struct ElementTf32 {  // the hardware ignores the low 13 bits
+    static float get(const unsigned* registers, int e) {
+        return bit_cast<float>(registers[e] & 0xffffe000u);
+    }
+};
+
+template <typename Element, int K, int PerRegister>
+inline void matrix_product(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    MatrixProduct data{d, a, b};
+    collective(0xffffffffu, data, RunMatrixProduct<Element, K, PerRegister>(),
+               Site{"mma.sync", "", 0});
+}
+
+template <typename Format>
+inline void mma16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    matrix_product<Element16<Format>, 16, 2>(d, a, b);
+}
+
+inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    matrix_product<ElementTf32, 8, 1>(d, a, b);
+}
+
+inline unsigned to_tf32(float x) {
+    unsigned bits = bit_cast<unsigned>(x);
+    if ((bits & 0x7f800000u) == 0x7f800000u) return bits;  // infinity, NaN
+    return (bits + 0x1000u) & 0xffffe000u;
+}
+
+}  // namespace pycnn_emu

@@ -1,0 +1,99 @@
+// pycnn/mma.cuh: matrix products of one warp on the tensor cores, and the loads that feed them.
+//
+//   ldmatrix<Count, Transposed>(registers, row)  Count (1, 2, 4) 8x8 tiles of 16-bit elements from
+//                                                shared memory; lane i gives the address of row
+//                                                i % 8 of tile i / 8 (16 bytes, aligned)
+//   mma_f16(d, a, b), mma_bf16(d, a, b)          D(16x8) += A(16x16) B(16x8), float accumulation
+//   mma_tf32(d, a, b)                            D(16x8) += A(16x8) B(8x8) on TF32 operands
+//
+// Layout of the fragments, with group = lane / 4 and pair = lane % 4 (PTX ISA, "Matrix fragments
+// for mma.m16n8k16"): a register of A or B holds two neighbouring elements along k; D holds rows
+// group and group + 8, columns 2 * pair and 2 * pair + 1. Tensor cores need sm_80 for all three.
+// The order in which the hardware adds is its own; the emulator adds in float, k ascending.
+#pragma once
+
+#ifdef PYCNN_EMULATOR
+#include "emulated_mma.cuh"
+#endif
+
+template <int Count, bool Transposed = false>
+__device__ __forceinline__ void ldmatrix(unsigned (&registers)[Count], const void* row) {
+    static_assert(Count == 1 || Count == 2 || Count == 4, "ldmatrix loads 1, 2 or 4 tiles");
+#if defined(PYCNN_EMULATOR)
+    pycnn_emu::ldmatrix<Count, Transposed>(registers, row);
+#else
+    auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    if constexpr (Count == 1 && !Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
+                     : "=r"(registers[0])
+                     : "r"(address)
+                     : "memory");
+    if constexpr (Count == 1 && Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
+                     : "=r"(registers[0])
+                     : "r"(address)
+                     : "memory");
+    if constexpr (Count == 2 && !Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                     : "=r"(registers[0]), "=r"(registers[1])
+                     : "r"(address)
+                     : "memory");
+    if constexpr (Count == 2 && Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                     : "=r"(registers[0]), "=r"(registers[1])
+                     : "r"(address)
+                     : "memory");
+    if constexpr (Count == 4 && !Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(registers[0]), "=r"(registers[1]), "=r"(registers[2]),
+                       "=r"(registers[3])
+                     : "r"(address)
+                     : "memory");
+    if constexpr (Count == 4 && Transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(registers[0]), "=r"(registers[1]), "=r"(registers[2]),
+                       "=r"(registers[3])
+                     : "r"(address)
+                     : "memory");
+#endif
+}
+
+#if defined(PYCNN_EMULATOR)
+
+__device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4],
+                                        const unsigned (&b)[2]) {
+    pycnn_emu::mma16<pycnn_half::Binary16>(d, a, b);
+}
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4],
+                                         const unsigned (&b)[2]) {
+    pycnn_emu::mma16<pycnn_half::Brain16>(d, a, b);
+}
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4],
+                                         const unsigned (&b)[2]) {
+    pycnn_emu::mma_tf32(d, a, b);
+}
+__device__ __forceinline__ unsigned to_tf32(float x) { return pycnn_emu::to_tf32(x); }
+
+#elif __CUDA_ARCH__ >= 800
+
+#define PYCNN_MMA(name, shape_and_types)                                                      \
+    __device__ __forceinline__ void name(float(&d)[4], const unsigned(&a)[4],                 \
+                                         const unsigned(&b)[2]) {                             \
+        asm volatile("mma.sync.aligned." shape_and_types                                      \
+                     " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"       \
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                         \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));     \
+    }
+PYCNN_MMA(mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")
+PYCNN_MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+PYCNN_MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+#undef PYCNN_MMA
+
+// A float rounded to the 10 fraction bits of TF32, ties away from zero.
+__device__ __forceinline__ unsigned to_tf32(float x) {
+    unsigned rounded;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+    return rounded;
+}
+
+#endif
