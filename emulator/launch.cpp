@@ -82,7 +82,7 @@ public:
     AlternateStack() {
         sigaltstack(nullptr, &old_);
         if (!(old_.ss_flags & SS_DISABLE)) return;
-        memory_ = std::make_unique<char[]>(kSize);
+        memory_.reset(new char[kSize]);  // not cleared: few launches ever use it
         stack_t mine{};
         mine.ss_sp = memory_.get();
         mine.ss_size = kSize;

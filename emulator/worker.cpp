@@ -57,6 +57,10 @@ void Worker::begin(const Launch& launch, Checker* checker) {
     std::iota(order_.begin(), order_.end(), uint16_t{0});
     if (launch.order == Order::kReverse) std::reverse(order_.begin(), order_.end());
     thread_.resize(threads_);
+    index_.resize(threads_);
+    const dim3& block = launch.block;
+    for (unsigned t = 0; t < threads_; ++t)  // once: a switch is too short for divisions
+        index_[t] = uint3{t % block.x, t / block.x % block.y, t / (block.x * block.y)};
     pending_.resize((threads_ + kWarp - 1) / kWarp);
     ready_.reserve(threads_);
     report_.reset();
@@ -123,9 +127,7 @@ void Worker::loop() {
 void Worker::set_thread(unsigned thread) {
     current_ = thread;
     self_->thread = thread;
-    const dim3& block = launch_->block;
-    self_->threadIdx = uint3{thread % block.x, thread / block.x % block.y,
-                             thread / (block.x * block.y)};
+    self_->threadIdx = index_[thread];
 }
 
 void Worker::finish_thread() {

@@ -125,6 +125,7 @@ private:
     bool running_ = false;
     unsigned threads_ = 0;
     std::vector<uint16_t> order_;
+    std::vector<uint3> index_;  // threadIdx of each thread
     std::vector<Thread> thread_;
     std::vector<std::vector<Pending>> pending_;  // one list a warp
 

@@ -15,9 +15,10 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import errors, host
 from pycnn.emulator.guarded import Guarded, Pointer
-from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID
+from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
 _MAX_BLOCK = (1024, 1024, 64)
+_CORES = os.cpu_count() or 1
 _ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 
 
@@ -311,12 +312,7 @@ class RawKernel:
             A subclass of it for each defect found; see `pycnn.emulator.errors`.
         """
         index = self._resolve()
-        grid3 = _dim3("grid", grid, MAX_GRID)
-        block3 = _dim3("block", block, _MAX_BLOCK)
-        if prod(block3) > MAX_BLOCK_THREADS:
-            raise ValueError(
-                f"block={tuple(block)} has {prod(block3)} threads; allowed: {MAX_BLOCK_THREADS}"
-            )
+        grid3, block3 = _launch_shape(tuple(grid), tuple(block))
         limit = min(self.max_dynamic_shared_size_bytes, runtime().SHARED_LIMIT)
         if not 0 <= shared_mem <= limit:
             raise ValueError(
@@ -331,7 +327,7 @@ class RawKernel:
             block3,
             shared_mem,
             guarded.arguments if guarded else tuple(map(_address, args)),
-            config.get("PYCNN_EMULATOR_THREADS") or os.cpu_count() or 1,
+            config.get("PYCNN_EMULATOR_THREADS") or _CORES,
             order,
             seed,
             self._module.checked,
@@ -358,15 +354,22 @@ def _address(argument: Any) -> Any:
     return argument.address if isinstance(argument, Pointer) else argument
 
 
-def _dim3(name: str, value: Sequence[int], limits: tuple[int, int, int]) -> tuple[int, int, int]:
-    extents = tuple(value) if isinstance(value, Sequence) else (value,)
-    if not 1 <= len(extents) <= 3:
-        raise ValueError(f"{name}={value!r}; allowed: one to three ints")
-    full = (*extents, 1, 1)[:3]
-    for extent, limit in zip(full, limits, strict=True):
+@functools.lru_cache(maxsize=4096)
+def _launch_shape(grid: tuple[int, ...], block: tuple[int, ...]) -> tuple[Dim3, Dim3]:
+    full = _dim3("grid", grid, MAX_GRID), _dim3("block", block, _MAX_BLOCK)
+    if prod(block) > MAX_BLOCK_THREADS:
+        raise ValueError(f"block={block} has {prod(block)} threads; allowed: {MAX_BLOCK_THREADS}")
+    return full
+
+
+def _dim3(name: str, value: tuple[int, ...], limits: Dim3) -> Dim3:
+    if not 1 <= len(value) <= 3:
+        raise ValueError(f"{name}={value}; allowed: one to three ints")
+    x, y, z = (*value, 1, 1)[:3]
+    for extent, limit in zip((x, y, z), limits, strict=True):
         if not 1 <= extent <= limit:
-            raise ValueError(f"{name}={value!r}; allowed: 1 to {limits}")
-    return int(full[0]), int(full[1]), int(full[2])
+            raise ValueError(f"{name}={value}; allowed: 1 to {limits}")
+    return int(x), int(y), int(z)
 
 
 @functools.lru_cache
