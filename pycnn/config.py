@@ -1,0 +1,175 @@
+"""Every environment variable of pycnn, in one table.
+
+``config.get(name)`` reads, checks and converts one; `docs/environment.md` holds the same table,
+written by ``make docs`` and compared by a test. A variable is read at each call, so a change in
+``os.environ`` takes effect at once.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Attributes
+    ----------
+    name : str
+        As in the environment, ``PYCNN_...``.
+    default : str
+        The text that stands for an unset variable; goes through `parse` as well.
+    meaning : str
+        One sentence for the table.
+    allowed : str
+        The values `parse` accepts, in words; part of the error message.
+    parse : callable
+        Text to value; raises `ValueError` on anything not allowed.
+    """
+
+    name: str
+    default: str
+    meaning: str
+    allowed: str
+    parse: Callable[[str], Any]
+
+
+def _flag(text: str) -> bool:
+    return {"0": False, "1": True}[text]
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(text)
+    return int(text)
+
+
+def _size(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([KMG]?)", text, re.ASCII).groups()  # type: ignore[union-attr]
+    return int(number) << {"": 0, "K": 10, "M": 20, "G": 30}[unit]
+
+
+def _choice(*names: str) -> dict[str, Any]:
+    return {"allowed": ", ".join(names), "parse": dict(zip(names, names, strict=True)).__getitem__}
+
+
+def _names(*known: str) -> Callable[[str], tuple[str, ...]]:
+    table = _choice(*known)["parse"]
+    return lambda text: tuple(table(name) for name in text.split(","))
+
+
+def _schedule(text: str) -> str:
+    if not re.fullmatch(r"forward|reverse|random:\d+", text, re.ASCII):
+        raise ValueError(text)
+    return text
+
+
+def _directory(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError(text)
+    return path
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise ValueError(text)
+    return text
+
+
+_FLAG: dict[str, Any] = {"allowed": "0, 1", "parse": _flag}
+_TEST_BACKENDS = ("reference", "emulator", "checked", "cuda")
+
+VARIABLES = (
+    Variable("PYCNN_BACKEND", "reference", "What runs a call on NumPy arrays.",
+             **_choice("reference", "emulator")),
+    Variable("PYCNN_CACHE_DIR", "~/.cache/pycnn",
+             "Folder of the compiled kernels.", "an absolute path", _directory),
+    Variable("PYCNN_CHECKED", "0",
+             "1: the emulator compiles kernels in the checked build, which reports races, "
+             "out-of-bounds accesses and uninitialised reads.", **_FLAG),
+    Variable("PYCNN_CXX", "c++", "C++17 compiler with which the emulator compiles kernels.",
+             "a command", _command),
+    Variable("PYCNN_EMULATOR_THREADS", "0",
+             "Threads that run the blocks of an emulated launch; 0: one for each core.",
+             "a whole number from 0 on", _count),
+    Variable("PYCNN_SCHEDULE", "forward",
+             "Order in which the emulator runs the threads and blocks of a launch.",
+             "forward, reverse, random:SEED", _schedule),
+    Variable("PYCNN_TEST_BACKENDS", ",".join(_TEST_BACKENDS),
+             "What the test suite runs on, separated by commas; read by the tests only.",
+             f"any of {', '.join(_TEST_BACKENDS)}", _names(*_TEST_BACKENDS)),
+    Variable("PYCNN_VERBOSE", "0",
+             "1: an error of the command line shows its traceback.", **_FLAG),
+    Variable("PYCNN_WORKSPACE_LIMIT", "256M",
+             "Largest workspace that an algorithm chosen by `auto` may allocate.",
+             "bytes, with K, M or G for multiples of 1024", _size),
+)  # fmt: skip
+
+_BY_NAME = {variable.name: variable for variable in VARIABLES}
+
+
+def get(name: str) -> Any:
+    """Value of the variable `name`, from the environment or its default.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table, such as ``"PYCNN_CACHE_DIR"``.
+
+    Returns
+    -------
+    str, int, bool, tuple or Path
+        What the variable's `parse` makes of it.
+
+    Raises
+    ------
+    ValueError
+        If the environment holds something not allowed; names variable, value and what is.
+    KeyError
+        If there is no such variable.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["PYCNN_WORKSPACE_LIMIT"] = "2K"
+    >>> get("PYCNN_WORKSPACE_LIMIT")
+    2048
+    >>> del os.environ["PYCNN_WORKSPACE_LIMIT"]
+    """
+    variable = _BY_NAME[name]
+    return _parse(name, os.environ.get(name) or variable.default)
+
+
+@functools.lru_cache
+def _parse(name: str, text: str) -> Any:
+    variable = _BY_NAME[name]
+    try:
+        return variable.parse(text)
+    except (ValueError, KeyError, AttributeError):
+        raise ValueError(f"{name}={text!r}: allowed is {variable.allowed}") from None
+
+
+def unknown() -> list[str]:
+    """Names in the environment that begin with ``PYCNN_`` but mean nothing: likely misspelt.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["PYCNN_BACKENDS"] = "emulator"
+    >>> unknown()
+    ['PYCNN_BACKENDS']
+    >>> del os.environ["PYCNN_BACKENDS"]
+    """
+    return sorted(n for n in os.environ if n.startswith("PYCNN_") and n not in _BY_NAME)
+
+
+def table() -> str:
+    """The variables as a Markdown table, as it stands in `docs/environment.md`."""
+    rows = [f"| `{v.name}` | `{v.default}` | {v.allowed} | {v.meaning} |" for v in VARIABLES]
+    return "\n".join(["| Variable | Default | Allowed | Meaning |", "|---|---|---|---|", *rows])

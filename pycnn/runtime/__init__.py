@@ -1,0 +1,1 @@
+"""Find, hash, compile, cache and launch kernels; choose and describe backends."""

@@ -1,0 +1,163 @@
+"""The kernels there are: read from the header comments of ``kernels/**/*.cu``.
+
+Machine-read lines of a header::
+
+    // pool/max_pool2d.cu: maximum over sliding windows, and its gradient as a gather.
+    // entry max_pool2d_forward      maximum of every window, optionally with its index
+    // variant SCALAR = float, double
+    // spill REASON                  only where a spill is wanted; excuses it in the gate
+
+Variants are the cross product of all ``variant`` lines. The ``entry`` lines and the definitions
+``extern "C" __global__`` must be the same set. The block size, for the occupancy, is not here:
+every entry states it to the compiler as ``__launch_bounds__``, and the gate reads it from the
+cubin.
+"""
+
+import functools
+import itertools
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pycnn.runtime import sources
+
+Variant = tuple[tuple[str, str], ...]
+
+_ENTRY = re.compile(r"^// entry (\w+) +(\S.*)$", re.MULTILINE)
+_VARIANT = re.compile(r"^// variant (\w+) = (\S.*)$", re.MULTILINE)
+_SPILL = re.compile(r"^// spill (\S.*)$", re.MULTILINE)
+_MACHINE_READ = re.compile(r"^// *(entry|variant|spill)\b.*$", re.MULTILINE)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_GLOBAL = re.compile(r"\b__global__\b([^;{]*)")
+_BOUNDS = re.compile(r"\b__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)")
+
+
+@dataclass(frozen=True)
+class KernelFile:
+    """One ``.cu`` file.
+
+    Attributes
+    ----------
+    file : str
+        Relative to ``kernels/``.
+    purpose : str
+        What the first line of the header says after the name.
+    entries : dict of str to str
+        Purpose of each entry point.
+    variants : tuple
+        Sets of macros to compile it with; at least one, which may be empty.
+    spill : str or None
+        The reason why a spill is accepted.
+    """
+
+    file: str
+    purpose: str
+    entries: dict[str, str] = field(hash=False)
+    variants: tuple[Variant, ...]
+    spill: str | None
+
+
+def parse(file: str, text: str) -> KernelFile:
+    """Read the header of a kernel file.
+
+    Parameters
+    ----------
+    file : str
+        Name relative to ``kernels/``.
+    text : str
+        The whole file.
+
+    Raises
+    ------
+    ValueError
+        If the header is not of the form above, or disagrees with the definitions; names the file
+        and what is wrong.
+    """
+    header = text[: re.search(r"^(?!//)", text, re.MULTILINE).start()]  # type: ignore[union-attr]
+    first = re.match(rf"// {re.escape(file)}: (\S.*)\n", header)
+    if first is None:
+        raise ValueError(f"{file}: the first line must be '// {file}: PURPOSE'")
+    understood = {m[0] for p in (_ENTRY, _VARIANT, _SPILL) for m in p.finditer(header)}
+    for line in _MACHINE_READ.finditer(header):
+        if line[0] not in understood:
+            raise ValueError(
+                f"{file}: {line[0]!r} is not of the form '// entry NAME PURPOSE', "
+                f"'// variant NAME = VALUE, VALUE' or '// spill REASON'"
+            )
+    entries = dict(_ENTRY.findall(header))
+    _compare(file, list(entries), _definitions(file, text))
+    macros = [
+        [(name, value.strip()) for value in values.split(",")]
+        for name, values in _VARIANT.findall(header)
+    ]
+    spill = _SPILL.search(header)
+    variants = tuple(itertools.product(*macros))
+    return KernelFile(file, first[1], entries, variants, spill[1] if spill else None)
+
+
+def _definitions(file: str, text: str) -> list[str]:
+    """Names of the ``__global__`` functions, which must all be ``extern "C"``."""
+    code = _COMMENT.sub(" ", text)
+    names = []
+    for match in _GLOBAL.finditer(code):
+        signature = _BOUNDS.sub(" ", match[1])
+        name = re.match(r"\s*void\s+(\w+)\s*\(", signature)
+        if name is None or not re.search(r'extern\s*"C"\s*$', code[: match.start()]):
+            found = " ".join(("__global__" + match[1]).split())[:80]
+            raise ValueError(f'{file}: write extern "C" __global__ void NAME(...), not {found!r}')
+        names.append(name[1])
+    return names
+
+
+def _compare(file: str, listed: list[str], defined: list[str]) -> None:
+    """The header's entries and the definitions, each once."""
+    twice = [name for name, count in Counter(defined).items() if count > 1]
+    problems = {
+        "more than one definition of": twice,
+        "no '// entry' line for": sorted(set(defined) - set(listed)),
+        "an '// entry' line but no definition of": sorted(set(listed) - set(defined)),
+    }
+    for problem, names in problems.items():
+        if names:
+            raise ValueError(f"{file}: {problem} {', '.join(names)}")
+    if not listed:
+        raise ValueError(f"{file}: no '// entry' line and no definition of an entry")
+
+
+def load() -> tuple[KernelFile, ...]:
+    """Every kernel file, sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If a header is wrong, or two files define an entry of the same name.
+
+    Examples
+    --------
+    >>> [kernel.file for kernel in load()] == list(sources.kernel_files())
+    True
+    """
+    files = tuple(_load(name, sources.source_hash(sources.kernel_path(name)))
+                  for name in sources.kernel_files())  # fmt: skip
+    owners: dict[str, str] = {}
+    for kernel in files:
+        for entry in kernel.entries:
+            if entry in owners:
+                raise ValueError(f"entry {entry} is defined in {owners[entry]} and {kernel.file}")
+            owners[entry] = kernel.file
+    return files
+
+
+@functools.lru_cache(maxsize=1024)
+def _load(file: str, version: str) -> KernelFile:
+    return parse(file, sources.kernel_path(file).read_text())
+
+
+def table() -> str:
+    """All entries as a Markdown table, as it stands in `docs/kernels.md`."""
+    rows = [
+        f"| `{entry}` | `{kernel.file}` | {purpose} |"
+        for kernel in load()
+        for entry, purpose in kernel.entries.items()
+    ]
+    return "\n".join(["| Entry | File | Purpose |", "|---|---|---|", *rows])

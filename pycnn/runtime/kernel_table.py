@@ -1,0 +1,115 @@
+"""``pycnn kernels``: list the kernels, or compile all of them and show what they use."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+from pycnn.runtime import catalogue, gate
+from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.files import write_json
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "kernels", help="list the kernels; with --arch compile them all, which needs no GPU"
+    )
+    parser.add_argument(
+        "--arch",
+        metavar="LIST",
+        help=f"architectures separated by commas, or 'all' for {','.join(gate.ARCHS)}",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write what each kernel uses to FILE")
+    parser.add_argument("--jobs", type=_positive, default=2, help="processes (default: 2)")
+    parser.set_defaults(run=_run)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a whole number from 1 on")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.arch is None:
+        if arguments.json:
+            raise ValueError("--json needs --arch: without it nothing is compiled")
+        print("\n".join(listing()))
+        return 0
+    archs = gate.ARCHS if arguments.arch == "all" else tuple(arguments.arch.split(","))
+    with _progress() as progress:
+        report = gate.compile_all(archs, arguments.jobs, progress)
+    if arguments.json:
+        write_json(arguments.json, report.as_json())
+    print("\n".join(usage(report, archs)))
+    for problem in report.problems:
+        print(f"FAILED {problem}", file=sys.stderr)
+    failed = f", {len(report.problems)} problems" if report.problems else ""
+    print(
+        f"{len(report.records)} compiled entries for {len(archs)} architectures{failed}; occupancy "
+        f"at the largest block, before any dynamic shared memory"
+    )
+    return 1 if report.problems else 0
+
+
+def listing() -> list[str]:
+    """Every entry with file and purpose, one line each."""
+    rows = [
+        (entry, kernel.file, purpose)
+        for kernel in catalogue.load()
+        for entry, purpose in kernel.entries.items()
+    ]
+    return _aligned([("entry", "file", "purpose"), *rows])
+
+
+def usage(report: gate.Report, archs: Sequence[str]) -> list[str]:
+    """What each entry uses: bytes at their largest, registers and occupancy by architecture."""
+    rows = [("entry", "variant", "shared", "local", "spill", *archs)]
+    for group in gate.by_kernel(report.records):
+        used = {record.arch: record for record in group}
+        rows.append((
+            group[0].entry,
+            " ".join(f"{name}={value}" for name, value in group[0].defines.items()) or "-",
+            str(max(r.resources.shared for r in group)),
+            str(max(r.resources.local for r in group)),
+            str(max(r.resources.spill_stores + r.resources.spill_loads for r in group)),
+            *(_cell(used.get(arch)) for arch in archs),
+        ))  # fmt: skip
+    return _aligned(rows)
+
+
+def _cell(record: gate.Record | None) -> str:
+    if record is None:
+        return "failed"
+    share = "?" if record.occupancy is None else f"{record.occupancy:.0%}"
+    return f"{record.resources.registers}r {share}"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[gate.Progress]:
+    """A bar where rich is installed and somebody looks; else a line now and then."""
+    if not sys.stderr.isatty():
+        yield _progress_line
+        return
+    try:
+        rich = import_extra("rich.progress", "bench", "a progress bar")
+    except MissingExtra:
+        yield _progress_line
+        return
+    console = import_extra("rich.console", "bench", "a progress bar").Console(stderr=True)
+    with rich.Progress(console=console, transient=True) as bar:
+        task = bar.add_task("compiling", total=None)
+        yield lambda done, total, label: bar.update(task, completed=done, total=total)
+
+
+def _progress_line(done: int, total: int, label: str) -> None:
+    if done == total or done % max(1, total // 10) == 0:
+        print(f"{done}/{total} {label}", file=sys.stderr)

@@ -1,0 +1,172 @@
+"""Compile kernels with NVRTC: for any architecture, with no GPU and no driver.
+
+The flags are explicit and the same for every kernel and architecture, and for nvcc and the host
+compiler as far as they have them: IEEE division and square root, denormal numbers kept, products
+and sums contracted to FMA. Never fast-math.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycnn.runtime import cache, sources
+from pycnn.runtime.errors import CompileError
+from pycnn.runtime.extras import MissingExtra, import_extra
+
+FLAGS = ("--std=c++17", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-fmad=true")
+
+Defines = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What NVRTC returned: machine code, and what the compiler said of it."""
+
+    cubin: bytes
+    log: str
+
+
+def compile_kernel(
+    file: str, arch: str, defines: Defines = (), options: Sequence[str] = ()
+) -> Path:
+    """Compile a kernel file to a cubin, through the disk cache.
+
+    Parameters
+    ----------
+    file : str
+        Relative to ``kernels/``, such as ``"pool/max_pool2d.cu"``.
+    arch : str
+        ``"sm_80"``, ``"sm_90a"`` ...; one of :func:`supported_archs`.
+    defines : iterable of (str, str), optional
+        Macros and their values.
+    options : sequence of str, optional
+        Further NVRTC options, after :data:`FLAGS`.
+
+    Returns
+    -------
+    Path
+        The cubin in the cache.
+
+    Raises
+    ------
+    CompileError
+        With the compiler's log, which names the ``.cu`` or ``.cuh`` file and line.
+    MissingExtra
+        If cuda-bindings or NVRTC are not installed.
+    """
+    path = sources.kernel_path(file)
+    flags = _flags(arch, defines, options)
+    key = cache.key("nvrtc", version(), sources.source_hash(path), path.name, *flags)
+
+    def build(target: Path) -> None:
+        target.write_bytes(compile_text(path.read_text(), path, arch, defines, options).cubin)
+
+    return cache.get_or_build(key, ".cubin", build)
+
+
+def compile_text(
+    text: str, name: Path | str, arch: str, defines: Defines = (), options: Sequence[str] = ()
+) -> Compiled:
+    """Compile source code, without the cache.
+
+    Parameters
+    ----------
+    text : str
+        CUDA C++ source.
+    name : Path or str
+        What the compiler calls it in its messages. A quoted include is also searched beside it.
+    arch, defines, options
+        As for :func:`compile_kernel`.
+
+    Returns
+    -------
+    Compiled
+        Cubin and log. With the option ``--ptxas-options=-v`` the log has registers, shared
+        memory and spills of each entry.
+
+    Raises
+    ------
+    CompileError, MissingExtra
+        As :func:`compile_kernel`.
+    """
+    nvrtc = _nvrtc()
+    flags = _flags(arch, defines, options)
+    folders = (*sources.include_dirs(), *cuda_include_dirs())
+    arguments = [flag.encode() for flag in (*flags, *(f"-I{folder}" for folder in folders))]
+    program = _call(nvrtc.nvrtcCreateProgram, text.encode(), str(name).encode(), 0, [], [])
+    try:
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
+        log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+        message = log.rstrip(b"\0").decode(errors="replace")
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            raise CompileError(name, arch, message.strip() or f"NVRTC: {status.name}")
+        return Compiled(_text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program), message)
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+
+
+def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ...]:
+    if arch not in supported_archs():
+        raise ValueError(
+            f"arch={arch!r}: NVRTC {version()} compiles for {', '.join(supported_archs())}"
+        )
+    return (f"-arch={arch}", *FLAGS, *(f"-D{name}={value}" for name, value in defines), *options)
+
+
+def version() -> str:
+    """Version of the NVRTC in use, such as ``"13.5"``."""
+    major, minor = _call(_nvrtc().nvrtcVersion)
+    return f"{major}.{minor}"
+
+
+@functools.cache
+def supported_archs() -> tuple[str, ...]:
+    """Architectures that this NVRTC compiles for, with their variants ``a`` from sm_90 on."""
+    archs: list[str] = []
+    for number in sorted(_call(_nvrtc().nvrtcGetSupportedArchs)):
+        archs += [f"sm_{number}"] if number < 90 else [f"sm_{number}", f"sm_{number}a"]
+    return tuple(archs)
+
+
+@functools.cache
+def cuda_include_dirs() -> tuple[Path, ...]:
+    """Folders of CUDA's own headers (``cuda_fp16.h`` ...): of the wheels, or of a toolkit.
+
+    Empty where there are none; a kernel that needs no such header compiles all the same.
+    """
+    pathfinder = import_extra("cuda.pathfinder", "compile", "finding the CUDA headers")
+    found: list[Path] = []
+    for component in ("cudart", "nvcc"):  # headers of the runtime; "nvcc": crt/, apart in CUDA 12
+        folder = pathfinder.find_nvidia_header_directory(component)
+        if folder and not (found and (found[0] / "crt").is_dir()):
+            found.append(Path(folder))
+    return tuple(found)
+
+
+@functools.cache
+def _nvrtc() -> Any:
+    module = import_extra("cuda.bindings.nvrtc", "compile", "compiling for a GPU")
+    try:
+        module.nvrtcVersion()  # the bindings load NVRTC itself at the first call
+    except RuntimeError as error:
+        raise MissingExtra(
+            f"compiling for a GPU needs NVRTC, which cannot be loaded ({error}); "
+            f"install it with: pip install 'pycnn[compile]'"
+        ) from error
+    return module
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call into NVRTC, whose functions return their status first."""
+    status, *results = function(*arguments)
+    if status != _nvrtc().nvrtcResult.NVRTC_SUCCESS:
+        raise RuntimeError(f"{function.__name__}: {status.name}")
+    return results if len(results) > 1 else results[0] if results else None
+
+
+def _text(size: Callable[..., Any], fill: Callable[..., Any], program: Any) -> bytes:
+    buffer = bytearray(_call(size, program))
+    _call(fill, program, buffer)
+    return bytes(buffer)

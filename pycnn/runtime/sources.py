@@ -1,0 +1,157 @@
+"""Where the kernels are, what they include, and a hash over all of it.
+
+The device code lies inside the installed package (``pycnn/kernels``) or, in a checkout, beside it
+(``kernels/``); the emulator's headers likewise. A file's *closure* is the file and everything it
+includes from these folders. Headers found nowhere (those of CUDA) are left to the compiler, whose
+version is part of every cache key.
+"""
+
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
+
+
+@functools.cache
+def kernel_dir() -> Path:
+    """Folder of the ``.cu`` files, by family.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the installation lacks them; names the places that were searched.
+
+    Examples
+    --------
+    >>> (kernel_dir() / "include" / "pycnn" / "kernel.cuh").is_file()
+    True
+    """
+    return _locate("kernels", _PACKAGE / "kernels", _PACKAGE.parent / "kernels")
+
+
+@functools.cache
+def emulator_include_dir() -> Path:
+    """Folder of the headers with which the host compiler sees a kernel."""
+    return _locate(
+        "emulator headers",
+        _PACKAGE / "emulator" / "include",
+        _PACKAGE.parent / "emulator" / "include",
+    )
+
+
+def _locate(what: str, *places: Path) -> Path:
+    for place in places:
+        if place.is_dir():
+            return place
+    searched = " or ".join(map(str, places))
+    raise FileNotFoundError(f"the {what} of pycnn are in neither {searched}; reinstall pycnn")
+
+
+def include_dirs(*, emulator: bool = False) -> tuple[Path, ...]:
+    """Folders searched for headers, in order; with those of the emulator if asked for."""
+    kernels = kernel_dir() / "include"
+    return (emulator_include_dir(), kernels) if emulator else (kernels,)
+
+
+def kernel_files() -> tuple[str, ...]:
+    """Every kernel file, relative to :func:`kernel_dir`, sorted.
+
+    Examples
+    --------
+    >>> all(name.endswith(".cu") for name in kernel_files())
+    True
+    """
+    root = kernel_dir()
+    return tuple(sorted(path.relative_to(root).as_posix() for path in root.rglob("*.cu")))
+
+
+def kernel_path(file: str) -> Path:
+    """Full path of a kernel file named relative to :func:`kernel_dir`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none of that name; lists those that exist.
+    """
+    path = kernel_dir() / file
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no kernel file {file!r} in {kernel_dir()}; there are: {', '.join(kernel_files())}"
+        )
+    return path
+
+
+def closure(path: Path, folders: Sequence[Path] | None = None) -> tuple[Path, ...]:
+    """`path` and every file it includes, directly or not, in the order of first inclusion.
+
+    Parameters
+    ----------
+    path : Path
+        A source file.
+    folders : sequence of Path, optional
+        Where headers are searched; :func:`include_dirs` by default. A quoted include is searched
+        beside the including file first. Conditional includes are all followed.
+    """
+    folders = include_dirs() if folders is None else folders
+    found: dict[Path, None] = {}
+    _follow([Path(path)], tuple(folders), found)
+    return tuple(found)
+
+
+def source_hash(path: Path, folders: Sequence[Path] | None = None) -> str:
+    """SHA-256 over the names and contents of :func:`closure`, as 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> len(source_hash(kernel_dir() / "include" / "pycnn" / "kernel.cuh"))
+    64
+    """
+    return _combined(closure(path, folders))
+
+
+def text_hash(text: str, folders: Sequence[Path] | None = None) -> str:
+    """Like :func:`source_hash` for source code that is in no file."""
+    folders = tuple(include_dirs() if folders is None else folders)
+    found: dict[Path, None] = {}
+    _follow(_resolve(text, None, folders), folders, found)
+    return hashlib.sha256((_combined(found) + text).encode()).hexdigest()
+
+
+def _follow(pending: Iterable[Path], folders: tuple[Path, ...], found: dict[Path, None]) -> None:
+    for path in pending:
+        if path not in found:
+            found[path] = None
+            _follow(_resolve(_read(path)[0], path.parent, folders), folders, found)
+
+
+def _resolve(text: str, beside: Path | None, folders: tuple[Path, ...]) -> list[Path]:
+    """The files that `text` includes, as far as they lie in `folders` or `beside`."""
+    files = []
+    for quote, name in _INCLUDE.findall(text):
+        first = (beside,) if quote == '"' and beside is not None else ()
+        places = (folder / name for folder in (*first, *folders))
+        files += [path for path in places if path.is_file()][:1]
+    return files
+
+
+def _combined(paths: Iterable[Path]) -> str:
+    # Names as well as contents, but no folders: a checkout may move without recompiling.
+    lines = "".join(f"{path.name} {_read(path)[1]}\n" for path in paths)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _read(path: Path) -> tuple[str, str]:
+    """Text and hash of a file, read again only when its size or time of change differs."""
+    status = os.stat(path)
+    return _read_version(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_version(path: Path, changed: int, size: int) -> tuple[str, str]:
+    data = path.read_bytes()
+    return data.decode(), hashlib.sha256(data).hexdigest()

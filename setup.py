@@ -1,0 +1,84 @@
+"""Build steps that pyproject.toml cannot express: where the kernels go, and the C++ runtime.
+
+* ``kernels/`` and ``emulator/include/`` lie beside the package, and are installed inside it
+  (``pycnn/kernels``, ``pycnn/emulator/include``). `pycnn.runtime.sources` looks in both places.
+* ``emulator/*.cpp`` becomes the extension ``pycnn.emulator._runtime``. It is optional: with no C++
+  compiler the install succeeds without the emulator, says so, and so does ``pycnn info``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from glob import glob
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+DATA = {"pycnn.kernels": "kernels", "pycnn.emulator.include": "emulator/include"}
+SOURCES = sorted(glob("emulator/*.cpp") + glob("emulator/*.S"))
+
+
+def data_packages() -> dict[str, str]:
+    """Every folder of device code as ``{package: folder}``, so that each is installed."""
+    packages = {}
+    for package, root in DATA.items():
+        for folder, _, files in os.walk(root):
+            if files or folder == root:
+                inner = os.path.relpath(folder, root)
+                suffix = "" if inner == "." else "." + inner.replace(os.sep, ".")
+                packages[package + suffix] = folder
+    return packages
+
+
+class BuildRuntime(build_ext):
+    """`build_ext` that understands assembly sources and reports a missing compiler in one line."""
+
+    def build_extensions(self) -> None:
+        if ".S" not in self.compiler.src_extensions:
+            self.compiler.src_extensions.append(".S")
+        super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            print(
+                f"pycnn: built WITHOUT the emulator ({error}); needs a C++17 compiler",
+                file=sys.stderr,
+            )
+            raise  # `optional=True`: setuptools turns it into a warning
+
+
+def extensions() -> list[Extension]:
+    """The emulator's runtime; nothing where its sources or pybind11 are missing."""
+    if not SOURCES:
+        return []
+    try:
+        from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+    except ImportError:
+        print("pycnn: built WITHOUT the emulator: pybind11 is not installed", file=sys.stderr)
+        return []
+    ParallelCompile("PYCNN_BUILD_JOBS").install()  # one process a core
+    return [
+        Pybind11Extension(  # adds -fvisibility=hidden
+            "pycnn.emulator._runtime",
+            SOURCES,
+            include_dirs=["emulator", "emulator/include"],
+            depends=glob("emulator/**/*.h*", recursive=True),
+            cxx_std=17,
+            extra_compile_args=["-O3"],
+            libraries=["dl", "pthread"],
+            optional=True,
+        )
+    ]
+
+
+packages = data_packages()
+setup(
+    packages=find_packages(include=["pycnn", "pycnn.*"]) + sorted(packages),
+    package_dir=packages,
+    package_data={"pycnn": ["py.typed"], **{name: ["*"] for name in packages}},
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildRuntime},
+)

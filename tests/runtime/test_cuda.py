@@ -1,0 +1,243 @@
+"""The executor ``cuda`` on a stand-in for CuPy: this file needs no GPU, and proves nothing of one.
+
+The stand-in keeps "device" memory in NumPy arrays and records what would be launched. On a GPU the
+tests of the operations run with the backend ``cuda`` and check the numbers.
+"""
+
+import gc
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pycnn.runtime import cuda
+from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
+
+PARAMS = np.dtype([("stride", np.int64), ("n", np.int32), ("m", np.int32)])
+
+
+class Pointer:
+    """Like cupy.cuda.MemoryPointer: an address that can be moved, and its device."""
+
+    def __init__(self, ptr: int, device_id: int) -> None:
+        self.ptr, self.device_id = ptr, device_id
+
+    def __add__(self, offset: int) -> "Pointer":
+        return Pointer(self.ptr + offset, self.device_id)
+
+
+class DeviceArray:
+    """Like cupy.ndarray, as far as the executor looks."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, device_id: int = 0) -> None:
+        self.host = np.empty(shape, dtype)
+        self.data = Pointer(self.host.ctypes.data, device_id)
+
+
+class Function:
+    """Like cupy.RawKernel made from a cubin."""
+
+    def __init__(self, cubin: str, name: str, log: list, static: int) -> None:
+        self.cubin, self.name, self.log = cubin, name, log
+        self.shared_size_bytes = static
+        self.max_dynamic_shared_size_bytes = 48 * 1024 - static
+
+    def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
+        assert shared_mem <= self.max_dynamic_shared_size_bytes
+        self.log.append(SimpleNamespace(function=self, grid=grid, block=block,
+                                        args=list(args), shared=shared_mem))  # fmt: skip
+
+
+class FakeCuPy:
+    """The part of CuPy that the executor uses, with settable devices."""
+
+    __version__ = "0 (stand-in)"
+
+    def __init__(self) -> None:
+        self.launched: list[SimpleNamespace] = []
+        self.loaded: list[tuple[str, str]] = []
+        self.allocated: list[DeviceArray] = []
+        self.current, self.count, self.static = 0, 1, 0
+        self.cuda = SimpleNamespace(
+            Device=lambda index: SimpleNamespace(compute_capability=("90", "86")[index]),
+            runtime=SimpleNamespace(
+                getDevice=lambda: self.current,
+                getDeviceCount=lambda: self.count,
+                driverGetVersion=lambda: 13020,
+                getDeviceProperties=lambda index: {"name": b"Imaginary GPU"},
+                CUDARuntimeError=RuntimeError,
+            ),
+        )
+
+    def RawModule(self, *, path: str) -> SimpleNamespace:
+        def get_function(name: str) -> Function:
+            self.loaded.append((path, name))
+            return Function(path, name, self.launched, self.static)
+
+        return SimpleNamespace(get_function=get_function)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+        self.allocated.append(DeviceArray(shape, dtype, self.current))
+        return self.allocated[-1]
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
+    fake = FakeCuPy()
+    monkeypatch.setattr(cuda, "_cupy", lambda: fake)
+    monkeypatch.setattr(
+        cuda.nvrtc,
+        "compile_kernel",
+        lambda file, arch, defines: Path(f"/cubins/{file}-{arch}-{dict(defines)}"),
+    )
+    return fake
+
+
+def a_plan(shared: int = 0, entry: str = "k") -> Plan:
+    kernel = Kernel("f/k.cu", entry, (("SCALAR", "float"),))
+    params = np.array((5, 6, 7), PARAMS)[()]
+    args = (Buffer("x"), Buffer("y", 16), Buffer("scratch"), None, np.float32(0.5), params)
+    return Plan(
+        op="test",
+        algo="only",
+        launches=(
+            Launch(kernel, (3, 2, 1), (32, 4, 1), args, shared),
+            Launch(kernel, (1, 1, 1), (64, 1, 1), (Buffer("y"), np.int64(-1)), 0),
+        ),
+        outputs={"y": ArraySpec((2, 5), np.dtype("f4"))},
+        workspace={"scratch": ArraySpec((7,), np.dtype("f8"))},
+    )
+
+
+def test_a_launch_gets_pointers_with_offsets_nulls_and_packed_scalars(cupy: FakeCuPy) -> None:
+    x = DeviceArray((4,), "f4")
+    results = cuda.CudaExecutor().run(a_plan(), {"x": x})
+    assert list(results) == ["y"]
+    y, scratch = cupy.allocated
+    assert results["y"] is y
+    assert (y.host.shape, y.host.dtype) == ((2, 5), np.dtype("f4"))
+    assert (scratch.host.shape, scratch.host.dtype) == ((7,), np.dtype("f8"))
+    first, second = cupy.launched
+    assert (first.grid, first.block, first.shared) == ((3, 2, 1), (32, 4, 1), 0)
+    assert [a.ptr for a in first.args[:3]] == [x.data.ptr, y.data.ptr + 16, scratch.data.ptr]
+    assert first.args[3] is None
+    for value, bytes_expected in (
+        (first.args[4], np.float32(0.5).tobytes()),
+        (first.args[5], b"\5" + 7 * b"\0" + b"\6" + 3 * b"\0" + b"\7" + 3 * b"\0"),
+        (second.args[1], 8 * b"\xff"),
+    ):
+        assert isinstance(value, np.ndarray)  # what CuPy passes by value
+        assert value.size == 1
+        assert value.tobytes() == bytes_expected
+
+
+def test_given_outputs_are_written_and_not_allocated(cupy: FakeCuPy) -> None:
+    y = DeviceArray((2, 5), "f4")
+    results = cuda.CudaExecutor().run(a_plan(), {"x": DeviceArray((4,), "f4")}, {"y": y})
+    assert results["y"] is y
+    assert [array.host.shape for array in cupy.allocated] == [(7,)]
+    assert cupy.launched[1].args[0].ptr == y.data.ptr
+
+
+def test_kernels_are_loaded_once_and_compiled_for_the_device(cupy: FakeCuPy) -> None:
+    executor, plan = cuda.CudaExecutor(), a_plan()
+    for _ in range(3):
+        executor.run(plan, {"x": DeviceArray((4,), "f4")})
+    executor.run(a_plan(), {"x": DeviceArray((4,), "f4")})  # another plan with the same kernel
+    assert cupy.loaded == [("/cubins/f/k.cu-sm_90a-{'SCALAR': 'float'}", "k")]
+    cupy.current = 1
+    executor.run(plan, {"x": DeviceArray((4,), "f4", device_id=1)})
+    assert cupy.loaded[1:] == [("/cubins/f/k.cu-sm_86-{'SCALAR': 'float'}", "k")]
+    assert len(cupy.launched) == 10
+
+
+def test_a_plan_that_is_gone_leaves_nothing_bound(cupy: FakeCuPy) -> None:
+    executor = cuda.CudaExecutor()
+    executor.run(a_plan(), {"x": DeviceArray((4,), "f4")})
+    gc.collect()
+    assert len(executor._bound) == 0
+
+
+@pytest.mark.parametrize(
+    ("static", "shared", "limit"),
+    [
+        (0, 48 * 1024, 48 * 1024),  # what every block may have: nothing to ask for
+        (0, 48 * 1024 + 4, 48 * 1024 + 4),
+        (1024, 48 * 1024, 48 * 1024),  # with static shared memory the default is less
+        (1024, 47 * 1024, 47 * 1024),
+    ],
+)
+def test_more_shared_memory_than_the_default_is_asked_for(
+    cupy: FakeCuPy, static: int, shared: int, limit: int
+) -> None:
+    cupy.static = static
+    cuda.CudaExecutor().run(a_plan(shared), {"x": DeviceArray((4,), "f4")})
+    assert cupy.launched[0].shared == shared
+    assert cupy.launched[0].function.max_dynamic_shared_size_bytes == limit
+
+
+def test_a_smaller_plan_does_not_lower_the_limit_of_a_larger_one(cupy: FakeCuPy) -> None:
+    executor, large = cuda.CudaExecutor(), a_plan(shared=90_000)
+    executor.run(large, {"x": DeviceArray((4,), "f4")})
+    executor.run(a_plan(shared=60_000), {"x": DeviceArray((4,), "f4")})
+    executor.run(large, {"x": DeviceArray((4,), "f4")})
+    assert cupy.launched[-2].shared == 90_000
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_an_array_on_another_device_is_refused_before_anything_runs(
+    cupy: FakeCuPy, name: str
+) -> None:
+    cupy.count = 2
+    arrays = {"x": DeviceArray((4,), "f4"), "y": DeviceArray((2, 5), "f4")}
+    arrays[name].data.device_id = 1
+    with pytest.raises(ValueError, match=f"{name} is on device 1, but the current device is 0"):
+        cuda.CudaExecutor().run(a_plan(), {"x": arrays["x"]}, {"y": arrays["y"]})
+    assert cupy.launched == []
+    assert cupy.allocated == []
+
+
+def test_a_plan_without_launches_still_gives_its_output(cupy: FakeCuPy) -> None:
+    plan = Plan("test", "empty", (), {"y": ArraySpec((0, 5), np.dtype("f4"))})
+    assert cuda.CudaExecutor().run(plan, {})["y"].host.shape == (0, 5)
+    assert cupy.launched == []
+
+
+def test_the_probe_says_what_is_here_or_why_not(
+    cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda.nvrtc, "version", lambda: "13.5")
+    cupy.count = 2
+    assert cuda.probe() == (
+        True,
+        "Imaginary GPU and 1 more, driver for CUDA 13.2, CuPy 0 (stand-in), NVRTC 13.5",
+    )
+    cupy.count = 0
+    assert cuda.probe() == (False, "CuPy 0 (stand-in) finds no GPU")
+
+    def no_driver() -> int:
+        raise RuntimeError("cudaErrorInsufficientDriver")
+
+    cupy.cuda.runtime.getDeviceCount = no_driver
+    available, reason = cuda.probe()
+    assert not available
+    assert "cudaErrorInsufficientDriver" in reason
+
+
+def test_without_cupy_the_probe_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    available, reason = cuda.probe()
+    assert not available
+    assert "pip install 'pycnn[cuda13]'" in reason
+    assert "cuda12" in reason
+
+
+@pytest.mark.parametrize(
+    ("capability", "arch"),
+    [("75", "sm_75"), ("89", "sm_89"), ("90", "sm_90a"), ("100", "sm_100a"), ("120", "sm_120")],
+)
+def test_the_architecture_of_a_device(capability: str, arch: str) -> None:
+    assert cuda.arch_of(capability) == arch

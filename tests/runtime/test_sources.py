@@ -1,0 +1,77 @@
+"""Where kernels are found, and that a hash changes exactly when something included changes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pycnn.runtime import sources
+
+Write = Callable[[str, str], Path]
+
+
+def test_the_real_kernels_are_found() -> None:
+    assert (sources.kernel_dir() / "include" / "pycnn" / "kernel.cuh").is_file()
+    assert sources.emulator_include_dir().is_dir()
+    assert len(sources.kernel_files()) > 5
+
+
+def test_a_missing_kernel_lists_those_that_exist(write_kernel: Write) -> None:
+    write_kernel("pool/max.cu", "")
+    write_kernel("conv/direct.cu", "")
+    with pytest.raises(FileNotFoundError, match=r"'pool/min.cu'.*conv/direct.cu, pool/max.cu$"):
+        sources.kernel_path("pool/min.cu")
+
+
+def test_a_broken_installation_names_the_places_searched(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"neither .*/a or .*/b; reinstall"):
+        sources._locate("kernels", tmp_path / "a", tmp_path / "b")
+
+
+def test_the_closure_follows_quotes_angles_and_headers_of_headers(write_kernel: Write) -> None:
+    kernel = write_kernel("f/k.cu", '#include <lib/a.cuh>\n  #  include "beside.cuh"\n')
+    beside = write_kernel("f/beside.cuh", "#include <cuda_fp16.h>\n")
+    a = write_kernel("include/lib/a.cuh", '#include "b.cuh"\n')
+    b = write_kernel("include/lib/b.cuh", "#include <lib/a.cuh>\n")  # a circle
+    assert sources.closure(kernel) == (kernel, a, b, beside)
+
+
+def test_a_quoted_header_beside_wins_over_one_in_the_folders(write_kernel: Write) -> None:
+    kernel = write_kernel("f/k.cu", '#include "x.cuh"\n')
+    beside = write_kernel("f/x.cuh", "")
+    write_kernel("include/x.cuh", "")
+    assert sources.closure(kernel) == (kernel, beside)
+
+
+def test_the_hash_changes_with_a_header_of_a_header_only(write_kernel: Write) -> None:
+    kernel = write_kernel("f/k.cu", "#include <a.cuh>\n")
+    write_kernel("include/a.cuh", "#include <b.cuh>\n")
+    write_kernel("include/b.cuh", "int x;")
+    write_kernel("include/unused.cuh", "int y;")
+    before = sources.source_hash(kernel)
+    write_kernel("include/unused.cuh", "int y, z;")
+    assert sources.source_hash(kernel) == before
+    write_kernel("include/b.cuh", "long x;")
+    changed = sources.source_hash(kernel)
+    assert changed != before
+    write_kernel("include/b.cuh", "int x;")
+    assert sources.source_hash(kernel) == before
+
+
+def test_the_hash_does_not_depend_on_the_folder(write_kernel: Write, tmp_path: Path) -> None:
+    kernel = write_kernel("f/k.cu", "#include <a.cuh>\n")
+    write_kernel("include/a.cuh", "int a;")
+    moved = tmp_path / "moved"
+    (tmp_path / "kernels").rename(moved)
+    there = sources.source_hash(moved / "f" / "k.cu", (moved / "include",))
+    moved.rename(tmp_path / "kernels")
+    assert there == sources.source_hash(kernel)
+
+
+def test_the_hash_of_a_text_covers_the_text_and_its_headers(write_kernel: Write) -> None:
+    write_kernel("include/a.cuh", "int a;")
+    text = "#include <a.cuh>\nint k;"
+    before = sources.text_hash(text)
+    assert sources.text_hash(text + " ") != before
+    write_kernel("include/a.cuh", "long a;")
+    assert sources.text_hash(text) != before

@@ -1,0 +1,65 @@
+"""The examples run, on few inputs, and say what to install where something is missing."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NEEDED = ("onnx", "qonnx", "mlxtend")
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def mnist_conv():
+    return _load("mnist_conv")
+
+
+@pytest.fixture
+def with_data():
+    for package in NEEDED:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed; pip install 'pycnn[onnx,data]'")
+
+
+def test_trained_digits_agree_on_every_backend(mnist_conv, with_data, capsys):
+    assert mnist_conv.main(["--digits", "400", "--emulated", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert "reference  auto" in shown
+
+
+def test_all_digits_reach_98_percent_on_the_reference_backend(mnist_conv, with_data):
+    images, labels = mnist_conv.load_digits()
+    assert images.shape == (5000, 1, 28, 28)
+    assert np.bincount(labels).tolist() == [500] * 10
+    predicted, _ = mnist_conv.classify(mnist_conv.load_network(), images, "reference", "auto")
+    assert np.mean(predicted == labels) >= 0.98
+
+
+def test_a_wrong_prediction_fails_the_example(mnist_conv, with_data, monkeypatch):
+    def wrong(network, images, backend, algo):
+        return np.zeros(len(images), int), 1.0
+
+    monkeypatch.setattr(mnist_conv, "classify", wrong)
+    assert mnist_conv.main(["--digits", "20", "--emulated", "10"]) == 1
+
+
+def test_a_missing_package_is_named(mnist_conv, monkeypatch, capsys):
+    monkeypatch.setattr(mnist_conv.importlib.util, "find_spec", lambda package: None)
+    assert mnist_conv.main([]) == 2
+    assert "pip install 'pycnn[" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "5001", "x"])
+def test_a_bad_number_of_digits_is_refused(mnist_conv, text, capsys):
+    with pytest.raises(SystemExit):
+        mnist_conv.main(["--digits", text])
+    assert "1 to 5000" in capsys.readouterr().err

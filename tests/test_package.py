@@ -1,0 +1,152 @@
+"""What is installed: from a wheel, from an sdist, and in place."""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import pycnn
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def sources(folder: str) -> set[PurePosixPath]:
+    """Files of a folder of the checkout, relative to it."""
+    files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    return {PurePosixPath(path.relative_to(ROOT / folder).as_posix()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source archive, built by the backend that pip uses."""
+    folder = tmp_path_factory.mktemp("sdist")
+    program = "import sys, setuptools.build_meta as b; b.build_sdist(sys.argv[1])"
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel made from the sdist, so that whatever the sdist lacks shows."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps",
+               "--quiet", "--wheel-dir", str(folder), str(sdist)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_all_that_a_build_and_a_reader_need(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {PurePosixPath(*PurePosixPath(n).parts[1:]) for n in archive.getnames()}
+    for folder in ("kernels", "emulator", "pycnn"):
+        expected = {PurePosixPath(folder) / path for path in sources(folder)
+                    if path.suffix not in (".pyc", ".so")}  # fmt: skip
+        assert expected <= names, f"missing: {sorted(map(str, expected - names))}"
+    for file in ("setup.py", "pyproject.toml", "CMakeLists.txt", "Makefile", "LICENSE"):
+        assert PurePosixPath(file) in names
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_kernels_headers_and_type_marker(wheel: Path) -> None:
+    names = {PurePosixPath(name) for name in zipfile.ZipFile(wheel).namelist()}
+    kernels = {PurePosixPath("pycnn/kernels") / path for path in sources("kernels")}
+    headers = {PurePosixPath("pycnn/emulator/include") / p for p in sources("emulator/include")}
+    assert kernels <= names, f"missing: {sorted(map(str, kernels - names))}"
+    assert headers <= names, f"missing: {sorted(map(str, headers - names))}"
+    assert PurePosixPath("pycnn/py.typed") in names
+    assert {name.parts[0] for name in names} == {"pycnn", f"pycnn-{pycnn.__version__}.dist-info"}
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_finds_its_own_kernels(wheel: Path, tmp_path: Path) -> None:
+    """From another folder, with the checkout out of reach."""
+    target = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet",
+               "--target", str(target), str(wheel)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import pycnn
+from pycnn.runtime import catalogue, sources
+assert pycnn.__file__.startswith(sys.argv[1]), pycnn.__file__
+assert str(sources.kernel_dir()).startswith(sys.argv[1]), sources.kernel_dir()
+assert str(sources.emulator_include_dir()).startswith(sys.argv[1])
+print(sum(len(kernel.entries) for kernel in catalogue.load()))
+print({status.name: status.available for status in pycnn.backends()}["emulator"])
+"""
+    command = [sys.executable, "-c", program, str(target)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    entries, emulator = done.stdout.split()
+    defined = sum(path.read_text().count('extern "C" __global__')
+                  for path in (ROOT / "kernels").rglob("*.cu"))  # fmt: skip
+    assert int(entries) == defined
+    available = {status.name: status.available for status in pycnn.backends()}
+    assert emulator == str(available["emulator"])
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_build_succeeds_and_says_so(sdist: Path, tmp_path: Path) -> None:
+    import os
+
+    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps",
+               "--verbose", "--wheel-dir", str(tmp_path), str(sdist)]  # fmt: skip
+    environment = {**os.environ, "CC": "no-such-compiler", "CXX": "no-such-compiler"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "pycnn: built WITHOUT the emulator" in done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if "_runtime" in name and name.endswith(".so")]
+    assert "pycnn/__init__.py" in names
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    try:
+        installed = importlib.metadata.version("pycnn")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pycnn is on the path, but not installed")
+    assert installed == pycnn.__version__
+
+
+def test_numpy_is_the_only_hard_dependency() -> None:
+    assert [requirement.split(">")[0] for requirement in PROJECT["dependencies"]] == ["numpy"]
+
+
+def test_importing_pycnn_imports_no_optional_package() -> None:
+    optional = {"cupy", "cuda", "torch", "onnx", "onnxruntime", "rich", "matplotlib", "scipy",
+                "mlxtend", "qonnx", "pytest", "pandas", "sklearn"}  # fmt: skip
+    program = "import sys, pycnn; print(*{name.split('.')[0] for name in sys.modules})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    assert optional & set(done.stdout.split()) == set()
+
+
+def test_every_module_parses_on_the_oldest_python_supported() -> None:
+    oldest = tuple(map(int, PROJECT["requires-python"].removeprefix(">=").split(".")))
+    for path in (ROOT / "pycnn").rglob("*.py"):
+        ast.parse(path.read_text(), path.name, feature_version=oldest)
+
+
+def test_an_extra_named_in_an_error_exists() -> None:
+    extras = set(PROJECT["optional-dependencies"])
+    named = set()
+    for path in (ROOT / "pycnn").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "import_extra":
+                named |= {k.value.value for k in call.keywords if k.arg == "extra"}
+                named |= {call.args[1].value} if len(call.args) > 1 else set()
+    assert named
+    assert named <= extras
