@@ -1,0 +1,63 @@
+"""What the families share: silence about infinities, and cutting a batch into blocks."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+#: Elements of a buffer that a last-level cache holds; larger ones gain no speed.
+OUTER_CACHE = 2**21
+#: Elements of a buffer of which an inner cache holds several.
+INNER_CACHE = 2**16
+
+
+def quiet(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """No warning about the NaN and infinities that the data holds or an overflow makes."""
+
+    @wraps(function)
+    def silenced(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            return function(*args, **kwargs)
+
+    return silenced
+
+
+def pixel_blocks(
+    n: int, p: int, q: int, per_pixel: int, enough: int
+) -> Iterator[tuple[slice, list[slice]]]:
+    """Cut (N, P, Q) pixels into slices of images and, within each, slices of rows.
+
+    Small images are joined until there are `enough` pixels; large ones are cut into rows, so
+    that a buffer of `per_pixel` elements for each pixel fits the outer cache.
+    """
+    room = max(1, OUTER_CACHE // (per_pixel * q))
+    images = max(1, min(-(-enough // (p * q)), room // p))
+    rows = [slice(start, min(start + room, p)) for start in range(0, p, room)]
+    for start in range(0, n, images):
+        yield slice(start, min(start + images, n)), rows
+
+
+def plane_blocks(n: int, c: int, per_plane: int) -> Iterator[tuple[slice, slice]]:
+    """Cut (N, C) planes of `per_plane` elements into slices that fit the inner cache."""
+    channels = max(1, min(c, INNER_CACHE // per_plane))
+    images = max(1, INNER_CACHE // (per_plane * max(c, 1)))
+    for first in range(0, n, images):
+        for start in range(0, c, channels):
+            yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))
+
+
+def padded(x: np.ndarray, padding: Padding) -> np.ndarray:
+    """x with zeros around each image, or x itself where there is nothing to add."""
+    (top, bottom), (left, right) = padding
+    if not (top or bottom or left or right):
+        return x
+    n, c, h, w = x.shape
+    result = np.zeros((n, c, top + h + bottom, left + w + right), x.dtype)
+    result[:, :, top : top + h, left : left + w] = x
+    return result

@@ -1,0 +1,200 @@
+"""Convolution on the CPU: the fastest of four methods for the layer, chosen by its shape.
+
+gemm        1x1 filters: the image is the right-hand matrix, nothing is copied
+im2col      any other: the columns of a block of pixels are gathered for a matrix product
+winograd    3x3, float32: four times fewer multiplications, more copies (`_winograd`)
+depthwise   one input channel a group: shifted multiply-adds (`_depthwise`)
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from pycnn.reference.cpu import _depthwise, _im2col, _winograd
+from pycnn.reference.cpu._common import Padding, Pair, quiet
+from pycnn.reference.cpu._geometry import Conv
+
+
+class Method(NamedTuple):
+    """Which convolutions it computes, and how: forward(conv, x, weight, bias, y)."""
+
+    applies: Callable[[Conv], bool]
+    forward: Callable[[Conv, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], None]
+
+
+METHODS = {
+    "gemm": Method(_im2col.copies_nothing, _im2col.forward),
+    "im2col": Method(lambda conv: True, _im2col.forward),
+    "winograd": Method(_winograd.applies, _winograd.forward),
+    "depthwise": Method(_depthwise.applies, _depthwise.forward),
+}
+
+
+def conv_method(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    dtype: DTypeLike = "float32",
+) -> str:
+    """Name of the method `conv2d` uses: a function of shapes and dtype alone.
+
+    Winograd is for float32 only: who asks for float64 wants its digits.
+
+    Returns
+    -------
+    {"gemm", "im2col", "winograd", "depthwise"}
+
+    Examples
+    --------
+    >>> conv_method((1, 64, 56, 56), (256, 64, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    'gemm'
+    """
+    return _method(Conv(x_shape, weight_shape, stride, padding, dilation, groups), dtype)
+
+
+@quiet
+def conv2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    *,
+    method: str | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Two-dimensional cross-correlation.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W), float32 or float64
+    weight : array (K, C/G, R, S)
+    bias : array (K,) or None
+    stride, dilation : (int, int)
+    padding : ((top, bottom), (left, right))
+    groups : int
+    method : str, default None
+        One of METHODS that fits the shape; None leaves the choice to `conv_method`.
+    out : array (N, K, P, Q), default None
+        Where to put the result.
+
+    Returns
+    -------
+    array (N, K, P, Q), dtype of x
+
+    Raises
+    ------
+    ValueError
+        If the method does not compute such a convolution.
+
+    Examples
+    --------
+    >>> x, w = np.ones((1, 1, 3, 3), np.float32), np.ones((1, 1, 2, 2), np.float32)
+    >>> conv2d(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)[0, 0].tolist()
+    [[4.0, 4.0], [4.0, 4.0]]
+    """
+    conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    if method is None:
+        method = _method(conv, x.dtype)
+    elif method not in METHODS or not METHODS[method].applies(conv):
+        fitting = [name for name, candidate in METHODS.items() if candidate.applies(conv)]
+        raise ValueError(f"method={method!r}; for these shapes allowed are {', '.join(fitting)}")
+    direct = out is not None and out.flags.c_contiguous  # where a matrix product can write
+    y = out if out is not None and direct else np.empty(conv.y_shape, x.dtype)
+    _forward(conv, method, x, weight, bias, y)
+    if out is None or direct:
+        return y
+    out[...] = y
+    return out
+
+
+@quiet
+def conv2d_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Gradients of `conv2d` with respect to input, weight and bias; None where not needed.
+
+    Parameters
+    ----------
+    dy : array (N, K, P, Q)
+    x, weight, stride, padding, dilation, groups
+        As given to `conv2d`.
+    needs : (bool, bool, bool), default (True, True, True)
+
+    Returns
+    -------
+    (dx, dweight, dbias) : arrays shaped as x, weight and (K,), dtype of x
+    """
+    conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    return (
+        _input_gradient(conv, dy, weight) if needs[0] else None,
+        _im2col.weight_gradient(conv, dy, x) if needs[1] else None,
+        dy.sum(axis=(2, 3)).sum(axis=0) if needs[2] else None,
+    )
+
+
+def _forward(
+    conv: Conv,
+    method: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    y: np.ndarray,
+) -> None:
+    METHODS[method].forward(conv, x, weight, bias, y)
+    if method == "winograd" and not np.isfinite(y.sum()):
+        # Its transforms spread a NaN or an infinity over the tile; a product keeps it in place.
+        _im2col.forward(conv, x, weight, bias, y)
+
+
+def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """A convolution of dy with the filters turned round, if one of the fast ones; else col2im."""
+    turned = _turned(conv)
+    method = _method(turned, dy.dtype)
+    if conv.stride == (1, 1) and min(map(min, turned.padding)) >= 0 and method != "im2col":
+        k, c, r, s = conv.weight_shape
+        filters = weight.reshape(conv.groups, k // conv.groups, c, r, s)[..., ::-1, ::-1]
+        dx = np.empty(conv.x_shape, dy.dtype)
+        filters = filters.swapaxes(1, 2).reshape(turned.weight_shape)
+        METHODS[method].forward(turned, dy, filters, None, dx)
+        if np.isfinite(dx.sum()):
+            return dx
+    return _im2col.input_gradient(conv, dy, weight)
+
+
+def _turned(conv: Conv) -> Conv:
+    """The convolution that takes dy to dx when the stride is 1."""
+    k, _, r, s = conv.weight_shape
+    (top, bottom), (left, right) = conv.padding
+    rows, columns = (r - 1) * conv.dilation[0], (s - 1) * conv.dilation[1]
+    return Conv(
+        conv.y_shape,
+        (conv.x_shape[1], k // conv.groups, r, s),
+        (1, 1),
+        ((rows - top, rows - bottom), (columns - left, columns - right)),
+        conv.dilation,
+        conv.groups,
+    )
+
+
+def _method(conv: Conv, dtype: DTypeLike) -> str:
+    if METHODS["depthwise"].applies(conv):
+        return "depthwise"
+    if METHODS["gemm"].applies(conv):
+        return "gemm"
+    winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
+    return "winograd" if winograd else "im2col"

@@ -1,0 +1,104 @@
+"""Cross-entropy from logits on the CPU, without the log-probabilities of the other classes.
+
+With t the target, e the smoothing, w the weights, C classes, W = sum(w) and the logits z less
+their maximum, L = log(sum(exp(z))), one position costs
+    (1 - e) * w[t] * (L - z[t])  +  e / C * (W * L - sum_c w[c] * z[c]).
+"""
+
+import numpy as np
+
+from pycnn.reference.cpu._common import quiet
+
+
+@quiet
+def cross_entropy(
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Cross-entropy of class indices, as the oracle defines it.
+
+    Parameters
+    ----------
+    logits : array (C,), (N, C) or (N, C, d1, ...)
+    target : integer array (), (N,) or (N, d1, ...)
+    weight : array (C,) or None
+    ignore_index : int
+    reduction : {"none", "sum", "mean"}
+    label_smoothing : float
+
+    Returns
+    -------
+    array like target with reduction "none", else of shape (); dtype of the logits
+
+    Examples
+    --------
+    >>> loss = cross_entropy(np.zeros((1, 4)), np.array([2]), None, -100, "mean", 0.0)
+    >>> bool(loss == np.log(4))
+    True
+    """
+    z, t, kept, w = _columns(logits, target, weight, ignore_index)
+    z = z - z.max(axis=1, keepdims=True, initial=-np.inf)
+    log_sum = np.log(np.exp(z).sum(axis=1))
+    chosen = np.take_along_axis(z, t[:, None], axis=1)[:, 0]
+    cost = (1 - label_smoothing) * w[t] * (log_sum - chosen)
+    if label_smoothing > 0:
+        rest = w.sum() * log_sum - np.einsum("c,ncs->ns", w, z)
+        cost += label_smoothing / len(w) * rest
+    cost[~kept] = 0
+    if reduction == "none":
+        return cost.reshape(target.shape)
+    total = cost.sum()
+    return np.asarray(total if reduction == "sum" else total / w[t][kept].sum())
+
+
+@quiet
+def cross_entropy_backward(
+    dy: np.ndarray,
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Gradient of `cross_entropy` with respect to the logits.
+
+    Parameters
+    ----------
+    dy : array shaped as the loss
+    logits, target, weight, ignore_index, reduction, label_smoothing
+        As given to `cross_entropy`.
+
+    Returns
+    -------
+    array like logits
+    """
+    z, t, kept, w = _columns(logits, target, weight, ignore_index)
+    hard, smooth = (1 - label_smoothing) * w[t], label_smoothing / len(w)
+    scale = np.broadcast_to(dy.reshape(t.shape if reduction == "none" else (1, 1)), t.shape)
+    if reduction == "mean":
+        scale = scale / w[t][kept].sum()
+    dz = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
+    dz *= ((hard + smooth * w.sum()) / dz.sum(axis=1))[:, None]
+    dz -= (smooth * w)[:, None]
+    n, s = np.indices(t.shape)
+    dz[n, t, s] -= hard
+    dz *= scale[:, None]
+    np.copyto(dz, 0, where=~kept[:, None])
+    return dz.reshape(logits.shape)
+
+
+def _columns(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore_index: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(z (N, C, S), targets (N, S) with ignored ones set to 0, kept, weights)."""
+    n, classes = (1, len(logits)) if logits.ndim == 1 else logits.shape[:2]
+    z = logits.reshape(n, classes, int(np.prod(logits.shape[2:])))
+    t = target.reshape(n, z.shape[2])
+    kept = t != ignore_index
+    w = np.ones(classes, z.dtype) if weight is None else weight
+    return z, np.where(kept, t, 0), kept, w

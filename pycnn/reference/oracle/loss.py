@@ -1,0 +1,107 @@
+"""Cross-entropy from logits, with class weights, an ignored index and label smoothing.
+
+With t the target, p = softmax(z), e the smoothing and w the class weights, one position costs
+    (1 - e) * w[t] * -log p[t]  +  e / C * sum_c w[c] * -log p[c]
+and "mean" divides the sum of the costs by the sum of w[t] over the positions not ignored
+(NaN when all are). An ignored position costs 0 and gets gradient 0, whatever its logits.
+"""
+
+import numpy as np
+
+from pycnn.reference.oracle.softmax import log_softmax
+
+
+def cross_entropy(
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Cross-entropy of class indices.
+
+    Parameters
+    ----------
+    logits : array (C,), (N, C) or (N, C, d1, ...)
+    target : integer array (), (N,) or (N, d1, ...)
+    weight : array (C,) or None
+        Class weights, one each by default.
+    ignore_index : int
+        Target value that does not count.
+    reduction : {"none", "sum", "mean"}
+    label_smoothing : float
+        Share of the target spread evenly over all classes.
+
+    Returns
+    -------
+    array like target with reduction "none", else of shape (); float64
+
+    Examples
+    --------
+    >>> loss = cross_entropy(np.zeros((1, 4)), np.array([2]), None, -100, "mean", 0.0)
+    >>> bool(loss == np.log(4))
+    True
+    """
+    z, t, kept, w = _rows(logits, target, weight, ignore_index)
+    log_p = log_softmax(z, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cost = -(1 - label_smoothing) * w[t] * log_p[np.arange(len(t)), t]
+        if label_smoothing > 0:
+            cost -= label_smoothing / len(w) * (w * log_p).sum(axis=1)
+        cost = np.where(kept, cost, 0.0)
+        if reduction == "none":
+            return cost.reshape(target.shape)
+        total = cost.sum()
+        return np.asarray(total if reduction == "sum" else total / w[t][kept].sum())
+
+
+def cross_entropy_backward(
+    dy: np.ndarray,
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Gradient of `cross_entropy` with respect to the logits.
+
+    Parameters
+    ----------
+    dy : array shaped as the loss
+    logits, target, weight, ignore_index, reduction, label_smoothing
+        As given to `cross_entropy`.
+
+    Returns
+    -------
+    array like logits, float64
+    """
+    z, t, kept, w = _rows(logits, target, weight, ignore_index)
+    p = np.exp(log_softmax(z, 1))
+    one_hot = np.arange(len(w)) == t[:, None]
+    hard = w[t][:, None] * (p - one_hot)
+    smooth = (w.sum() * p - w) / len(w)
+    scale = np.broadcast_to(np.asarray(dy, np.float64).reshape(-1), t.shape)
+    if reduction == "mean":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = scale / w[t][kept].sum()
+    dz = scale[:, None] * ((1 - label_smoothing) * hard + label_smoothing * smooth)
+    dz[~kept] = 0.0
+    if logits.ndim == 1:
+        return dz.reshape(logits.shape)
+    n, c, *rest = logits.shape
+    return np.moveaxis(dz.reshape(n, *rest, c), -1, 1)
+
+
+def _rows(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore_index: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One row of logits per position: (z, target with ignored ones set to 0, kept, weights)."""
+    class_axis = 0 if logits.ndim == 1 else 1
+    classes = logits.shape[class_axis]
+    z = np.moveaxis(logits, class_axis, -1).reshape(target.size, classes)
+    t = target.reshape(-1)
+    kept = t != ignore_index
+    w = np.ones(classes) if weight is None else weight.astype(np.float64)
+    return z, np.where(kept, t, 0), kept, w

@@ -1,0 +1,272 @@
+"""Convolution: the oracle against hand-worked values, finite differences and PyTorch, and the CPU
+path, by each of its methods, against the oracle."""
+
+import tracemalloc
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import pytest
+
+from pycnn.reference.cpu import conv as cpu
+from pycnn.reference.oracle import conv as oracle
+from pycnn.tolerance import compare
+
+
+@dataclass(frozen=True)
+class Case:
+    """x (n, c, h, w), weight (k, c/groups, r, s)."""
+
+    x: tuple[int, int, int, int]
+    filters: tuple[int, int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __str__(self) -> str:
+        return "-".join(str(v).replace(" ", "") for v in astuple(self))
+
+    @property
+    def weight(self) -> tuple[int, int, int, int]:
+        k, r, s = self.filters
+        return k, self.x[1] // self.groups, r, s
+
+    @property
+    def geometry(self) -> tuple:
+        return self.stride, self.padding, self.dilation, self.groups
+
+    def arrays(self, rng, dtype=np.float64):
+        x, w = rng.standard_normal(self.x), rng.standard_normal(self.weight)
+        b = rng.standard_normal(self.filters[0])
+        return x.astype(dtype), w.astype(dtype), b.astype(dtype)
+
+
+SMALL = [
+    Case((2, 3, 5, 7), (4, 3, 2)),
+    Case((1, 2, 6, 5), (3, 3, 3), stride=(2, 3), padding=((1, 2), (0, 3))),
+    Case((2, 4, 7, 6), (6, 2, 3), padding=((0, 1), (2, 0)), dilation=(2, 1), groups=2),
+    Case((1, 3, 5, 4), (3, 3, 3), padding=((1, 1), (1, 1)), groups=3),
+    Case((1, 3, 5, 4), (6, 1, 3), stride=(1, 2), dilation=(1, 1), groups=3),
+    Case((3, 5, 3, 7), (2, 1, 1), stride=(2, 2)),
+]
+LARGER = [
+    Case((3, 7, 19, 23), (5, 3, 3), padding=((1, 1), (1, 1))),
+    Case((2, 6, 17, 13), (9, 5, 2), stride=(3, 1), padding=((4, 0), (1, 2)), groups=3),
+    Case((5, 11, 9, 10), (13, 1, 1)),
+    Case((2, 3, 29, 31), (7, 7, 7), stride=(2, 2), padding=((3, 3), (3, 3))),
+    Case((1, 8, 15, 21), (8, 3, 3), stride=(2, 1), padding=((2, 2), (2, 2)), dilation=(2, 2)),
+    Case((2, 10, 14, 11), (10, 3, 3), padding=((1, 1), (1, 1)), groups=10),
+    Case((2, 1, 7, 9), (3, 7, 9)),
+    Case((1, 2, 3, 3), (3, 3, 3), padding=((5, 4), (6, 3)), stride=(4, 5)),
+]
+EMPTY = [Case((0, 3, 5, 7), (4, 3, 2)), Case((0, 4, 6, 6), (8, 1, 1), groups=2)]
+ALL = SMALL + LARGER + EMPTY
+SAME = ((1, 1), (1, 1))
+#: Every method, blocks of several images and of several rows, tiles that do not fill the output.
+METHODS = [
+    ("gemm", Case((11, 9, 7, 5), (13, 1, 1))),
+    ("gemm", Case((2, 6, 23, 31), (8, 1, 1), groups=2)),
+    ("im2col", Case((1, 67, 57, 71), (3, 7, 7), padding=((3, 3), (3, 3)))),
+    ("im2col", Case((9, 12, 13, 6), (8, 3, 2), stride=(2, 3), padding=((0, 1), (2, 0)), groups=4)),
+    ("winograd", Case((1, 5, 6, 9), (3, 3, 3), padding=((0, 2), (1, 0)))),
+    ("winograd", Case((7, 6, 9, 6), (7, 3, 3), padding=((0, 0), (4, 3)))),
+    ("winograd", Case((1, 70, 110, 131), (3, 3, 3), padding=SAME)),
+    ("depthwise", Case((3, 5, 9, 14), (5, 3, 2), padding=((2, 0), (1, 1)), groups=5)),
+    ("depthwise", Case((2, 7, 23, 19), (7, 4, 3), (3, 2), ((0, 4), (1, 3)), (2, 5), groups=7)),
+    ("depthwise", Case((2, 33, 57, 63), (33, 3, 3), stride=(2, 1), padding=SAME, groups=33)),
+]
+
+
+def expected_from_torch(torch, case, x, w, b, dy=None):
+    """(y, dx, dw, db) in float64, gradients only when `dy` is given."""
+    tensors = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (x, w, b)]
+    (top, bottom), (left, right) = case.padding
+    padded = torch.nn.functional.pad(tensors[0], (left, right, top, bottom))
+    y = torch.nn.functional.conv2d(padded, *tensors[1:], case.stride, 0, case.dilation, case.groups)
+    if dy is None:
+        return (y.detach().numpy(),)
+    y.backward(torch.tensor(dy))
+    return (y.detach().numpy(), *(t.grad.numpy() for t in tensors))
+
+
+def test_oracle_by_hand():
+    """Taps two rows apart, one row of padding above, two columns of it on the right."""
+    x = np.array([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], np.float32)
+    w = np.array([[[[1], [10]]]], np.float32)
+    y = oracle.conv2d(x, w, np.array([0.5]), (1, 2), ((1, 0), (0, 2)), (2, 1), 1)
+    assert y.dtype == np.float64
+    assert y[0, 0].tolist() == [[40.5, 60.5, 0.5], [71.5, 93.5, 0.5]]
+
+
+def test_oracle_groups_by_hand():
+    x = np.array([2.0, 3.0, 5.0, 7.0]).reshape(1, 4, 1, 1)
+    w = np.array([[1.0, 1.0], [1.0, -1.0]]).reshape(2, 2, 1, 1)
+    y = oracle.conv2d(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
+    assert y.ravel().tolist() == [5.0, -2.0]
+
+
+def test_oracle_backward_by_hand():
+    """y = w0 * x[0:2] + w1 * x[1:3] for x = 2, 3, 5, w = 10, 1 and dy = 1, 7."""
+    x, w = np.array([2.0, 3, 5]).reshape(1, 1, 1, 3), np.array([10.0, 1]).reshape(1, 1, 1, 2)
+    dy = np.array([1.0, 7]).reshape(1, 1, 1, 2)
+    geometry = (1, 1), ((0, 0), (0, 0)), (1, 1), 1
+    dx, dw, db = oracle.conv2d_backward(dy, x, w, *geometry)
+    assert [a.ravel().tolist() for a in (dx, dw, db)] == [[10, 71, 7], [23, 38], [8]]
+    assert oracle.conv2d_backward(dy, x, w, *geometry, (False, True, False))[::2] == (None, None)
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_oracle_matches_torch(case, rng, torch):
+    x, w, b = case.arrays(rng)
+    y = oracle.conv2d(x, w, b, *case.geometry)
+    dy = rng.standard_normal(y.shape)
+    actual = (y, *oracle.conv2d_backward(dy, x, w, *case.geometry))
+    for got, want in zip(actual, expected_from_torch(torch, case, x, w, b, dy), strict=True):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_oracle_backward_matches_finite_differences(case, rng, finite_difference):
+    x, w, b = case.arrays(rng)
+    dy = rng.standard_normal(oracle.conv2d(x, w, b, *case.geometry).shape)
+    gradients = oracle.conv2d_backward(dy, x, w, *case.geometry)
+    arguments = [x, w, b]
+    for i, gradient in enumerate(gradients):
+
+        def scalar(moved, i=i):
+            x, w, b = (*arguments[:i], moved, *arguments[i + 1 :])
+            return float((dy * oracle.conv2d(x, w, b, *case.geometry)).sum())
+
+        numeric = finite_difference(scalar, arguments[i])
+        np.testing.assert_allclose(gradient, numeric, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_oracle_keeps_special_values_where_they_belong(value, rng, torch):
+    case = Case((2, 3, 8, 9), (4, 3, 3), padding=((1, 1), (1, 1)))
+    x, w, b = case.arrays(rng)
+    x[1, 2, 4, 5] = value
+    y = oracle.conv2d(x, w, b, *case.geometry)
+    reached = ~np.isfinite(y)
+    assert reached[1, :, 3:6, 4:7].all()
+    assert reached.sum() == 4 * 9
+    np.testing.assert_allclose(y, expected_from_torch(torch, case, x, w, b)[0], rtol=1e-11)
+
+
+def assert_close(actual, expected, dtype, reduction):
+    assert actual.dtype == dtype
+    error, allowed = compare(actual, expected, dtype, reduction)
+    assert error <= allowed
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", [*ALL, *(case for _, case in METHODS)], ids=str)
+def test_cpu_matches_oracle(case, dtype, rng):
+    x, w, b = case.arrays(rng, dtype)
+    expected = oracle.conv2d(x, w, b, *case.geometry)
+    assert_close(cpu.conv2d(x, w, b, *case.geometry), expected, dtype, w[0].size)
+    dy = rng.standard_normal(expected.shape).astype(dtype)
+    gradients = cpu.conv2d_backward(dy, x, w, *case.geometry)
+    lengths = w[:, 0].size, dy[:, 0].size, dy[:, 0].size
+    for got, want, length in zip(
+        gradients, oracle.conv2d_backward(dy, x, w, *case.geometry), lengths, strict=True
+    ):
+        assert_close(got, want, dtype, length)
+
+
+@pytest.mark.parametrize(("method", "case"), METHODS, ids=str)
+def test_cpu_method_matches_oracle(method, case, rng):
+    x, w, b = case.arrays(rng, np.float32)
+    expected = oracle.conv2d(x, w, b, *case.geometry)
+    y = cpu.conv2d(x, w, b, *case.geometry, method=method)
+    assert_close(y, expected, np.float32, w[0].size)
+
+
+@pytest.mark.parametrize("channels", [64, 256])
+def test_winograd_loses_few_digits(channels, rng):
+    """A quarter of what the tolerance allows: the points, not the tolerance, do the work."""
+    case = Case((1, channels, 19, 22), (24, 3, 3), padding=SAME)
+    x, w, b = case.arrays(rng, np.float32)
+    y = cpu.conv2d(x, w, b, *case.geometry, method="winograd")
+    error, allowed = compare(y, oracle.conv2d(x, w, b, *case.geometry), np.float32, 9 * channels)
+    assert error <= allowed / 4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", ["im2col", "winograd"])
+def test_cpu_keeps_special_values_where_they_belong(method, value, rng):
+    case = Case((2, 3, 8, 9), (4, 3, 3), padding=SAME)
+    x, w, b = case.arrays(rng, np.float32)
+    x[1, 2, 4, 5] = value
+    expected = oracle.conv2d(x, w, b, *case.geometry)
+    y = cpu.conv2d(x, w, b, *case.geometry, method=method)
+    assert_close(y, expected, np.float32, 27)
+
+
+def test_cpu_input_gradient_through_winograd(rng):
+    case = Case((2, 64, 28, 31), (64, 3, 3), padding=((0, 1), (2, 1)))
+    assert cpu.conv_method(case.x, case.weight, *case.geometry) == "winograd"
+    x, w, b = case.arrays(rng, np.float32)
+    dy = rng.standard_normal(cpu.conv2d(x, w, b, *case.geometry).shape).astype(np.float32)
+    for special in (1.0, np.nan):
+        dy[1, 3, 5, 7] = special
+        dx, dw, db = cpu.conv2d_backward(dy, x, w, *case.geometry, (True, False, False))
+        want = oracle.conv2d_backward(dy, x, w, *case.geometry)[0]
+        assert_close(dx, want, np.float32, w[:, 0].size)
+        assert (dw, db) == (None, None)
+
+
+@pytest.mark.parametrize(("method", "case"), METHODS, ids=str)
+def test_cpu_reads_views_and_writes_into_out(method, case, rng):
+    """Channels of a wider array in, every second column of another out."""
+    x, w, b = case.arrays(rng, np.float32)
+    expected = oracle.conv2d(x, w, b, *case.geometry)
+    wide = np.zeros((x.shape[0], 2 * x.shape[1], *x.shape[2:]), np.float32)
+    wide[:, ::2] = x
+    out = np.full((*expected.shape[:3], 2 * expected.shape[3]), 7, np.float32)[..., ::2]
+    y = cpu.conv2d(wide[:, ::2], w, b, *case.geometry, method=method, out=out)
+    assert y is out
+    assert_close(y, expected, np.float32, w[0].size)
+    assert (out.base[..., 1::2] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype", "method"),
+    [
+        (Case((1, 64, 56, 56), (64, 1, 1)), "float32", "gemm"),
+        (Case((1, 64, 56, 56), (64, 1, 1), stride=(2, 2)), "float32", "im2col"),
+        (Case((1, 64, 56, 56), (64, 1, 1), padding=SAME), "float32", "im2col"),
+        (Case((1, 128, 56, 56), (128, 3, 3), padding=SAME), "float32", "winograd"),
+        (Case((1, 128, 56, 56), (128, 3, 3), padding=SAME), "float64", "im2col"),
+        (Case((1, 128, 56, 56), (128, 3, 3), padding=SAME, dilation=(2, 2)), "float32", "im2col"),
+        (Case((1, 3, 224, 224), (64, 3, 3), padding=SAME), "float32", "im2col"),
+        (Case((1, 512, 7, 7), (512, 3, 3), padding=SAME), "float32", "im2col"),
+        (Case((1, 32, 56, 56), (32, 3, 3), padding=SAME, groups=32), "float32", "depthwise"),
+        (Case((1, 32, 56, 56), (64, 3, 3), padding=SAME, groups=32), "float32", "im2col"),
+        (Case((1, 1, 28, 28), (1, 5, 5)), "float32", "im2col"),
+    ],
+    ids=str,
+)
+def test_conv_method(case, dtype, method):
+    assert cpu.conv_method(case.x, case.weight, *case.geometry, dtype) == method
+
+
+@pytest.mark.parametrize("method", ["gemm", "winograd", "depthwise", "fft"])
+def test_a_method_that_does_not_apply_is_refused(method, rng):
+    case = Case((1, 4, 9, 9), (4, 3, 3), stride=(2, 2), groups=2)
+    x, w, b = case.arrays(rng)
+    with pytest.raises(ValueError, match=f"method='{method}'; .* allowed are im2col"):
+        cpu.conv2d(x, w, b, *case.geometry, method=method)
+
+
+def test_working_memory_is_bounded(rng):
+    """The columns of the whole batch would take 115 MB; a block takes 8."""
+    case = Case((16, 16, 112, 112), (4, 3, 3), padding=SAME)
+    x, w, b = case.arrays(rng, np.float32)
+    for method in ("im2col", "winograd"):
+        tracemalloc.start()
+        cpu.conv2d(x, w, b, *case.geometry, method=method)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 4 * 2**20 * 8
