@@ -14,7 +14,11 @@ namespace pycnn_emu {
 
 namespace {
 
-constexpr size_t kStackSize = 256 * 1024;
+constexpr size_t kStackSize = 320 * 1024;
+// Stacks begin at different places within their slots: were they a power of two apart, the tops of
+// all would fall into the same few sets of the cache, and each switch would miss it.
+constexpr size_t kStagger = 17 * 64;
+constexpr size_t kMaxStagger = 60 * 1024;
 constexpr size_t kMaxFibers = 1024;  // threads of the largest block
 
 size_t page_size() {
@@ -168,7 +172,7 @@ Fiber& Stacks::at(size_t index) {
         char* lowest = base_ + page_size() + index * kStackSize;
         mprotect(lowest, page_size(), PROT_NONE);
         fiber.stack = lowest + page_size();
-        fiber.size = kStackSize - page_size();
+        fiber.size = kStackSize - page_size() - index * kStagger % kMaxStagger;
         fiber.guarded = true;
     }
     return fiber;

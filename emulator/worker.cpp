@@ -62,6 +62,7 @@ void Worker::begin(const Launch& launch, Checker* checker) {
     for (unsigned t = 0; t < threads_; ++t)  // once: a switch is too short for divisions
         index_[t] = uint3{t % block.x, t / block.x % block.y, t / (block.x * block.y)};
     pending_.resize((threads_ + kWarp - 1) / kWarp);
+    exited_.resize(pending_.size());
     ready_.reserve(threads_);
     report_.reset();
     pycnn_emu_self = self_;
@@ -85,7 +86,9 @@ bool Worker::run_block(uint64_t index) {
     }
     std::fill(thread_.begin(), thread_.end(), Thread{});
     for (auto& list : pending_) list.clear();
+    std::fill(exited_.begin(), exited_.end(), 0u);
     next_ = done_ = arrived_ = 0;
+    arriving_ = pycnn_emu_votes{0, 1, 0};
     ready_.clear();
     ready_head_ = 0;
     fibers_used_ = 0;
@@ -137,6 +140,7 @@ void Worker::finish_thread() {
     ++done_;
     if (barrier_complete()) release_barrier();
     unsigned warp = thread / kWarp, lane = 1u << (thread % kWarp);
+    exited_[warp] |= lane;
     auto& list = pending_[warp];
     for (size_t i = list.size(); i-- > 0;) {
         if (!(list[i].expected & lane)) continue;
@@ -210,69 +214,60 @@ void Worker::switch_to(Fiber* to) {
 pycnn_emu_votes Worker::barrier(int predicate, const Site& site) {
     Thread& me = thread_[current_];
     me.site = site;
-    me.predicate = predicate != 0;
     me.state = State::kBarrier;
+    bool yes = predicate != 0;
+    arriving_.count += yes;
+    arriving_.all &= yes;
+    arriving_.any |= yes;
     ++arrived_;
     if (barrier_complete()) release_barrier();  // makes this thread ready like the others
     wait();
-    return me.votes;
+    return votes_;  // the next barrier cannot complete before every thread has been here
 }
 
 void Worker::release_barrier() {
-    pycnn_emu_votes votes{0, 1, 0};
-    const Thread* first = nullptr;
-    for (unsigned position = 0; position < threads_; ++position) {
-        unsigned thread = order_[position];
-        Thread& t = thread_[thread];
-        if (t.state != State::kBarrier) continue;
-        votes.count += t.predicate;
-        votes.all &= t.predicate;
-        votes.any |= t.predicate;
-        if (checker_ && first && (t.site.line != first->site.line ||
-                                  std::strcmp(t.site.file, first->site.file) != 0)) {
-            Report report;
-            report.kind = "divergent_barrier";
-            report.message = format("threads of one block wait at different barriers: thread %u at "
-                                    "%s, thread %u at %s",
-                                    static_cast<unsigned>(first - thread_.data()),
-                                    first->site.what, thread, t.site.what);
-            report.where = at(t.site);
-            report.other = at(first->site);
-            report.thread = static_cast<int>(thread);
-            report.other_thread = static_cast<int>(first - thread_.data());
-            fail(std::move(report));
-        }
-        if (!first) first = &t;
-    }
-    if (checker_ && done_ > 0) {
-        Report report;
-        report.kind = "divergent_barrier";
-        report.message = format("%u of %u threads of the block have exited and never reach %s",
-                                done_, threads_, first->site.what);
-        report.where = at(first->site);
-        report.thread = static_cast<int>(first - thread_.data());
-        fail(std::move(report));
-    }
-    for (unsigned position = 0; position < threads_; ++position) {
-        Thread& t = thread_[order_[position]];
-        if (t.state != State::kBarrier) continue;
-        t.votes = votes;
-        make_ready(order_[position]);
-    }
+    if (checker_) check_barrier();
+    if (done_ == 0)
+        ready_.assign(order_.begin(), order_.end());
+    else
+        for (uint16_t thread : order_)
+            if (thread_[thread].state != State::kDone) ready_.push_back(thread);
+    votes_ = arriving_;
+    arriving_ = pycnn_emu_votes{0, 1, 0};
     arrived_ = 0;
     if (checker_) checker_->barrier();
+}
+
+// A barrier must be reached by all threads of the block, and be the same one.
+void Worker::check_barrier() {
+    unsigned first = 0;
+    while (thread_[first].state == State::kDone) ++first;
+    Report report;
+    report.kind = "divergent_barrier";
+    report.where = at(thread_[first].site);
+    report.thread = static_cast<int>(first);
+    if (done_ > 0) {
+        report.message = format("%u of %u threads of the block have exited and never reach %s",
+                                done_, threads_, thread_[first].site.what);
+        fail(std::move(report));
+    }
+    for (unsigned t = first + 1; t < threads_; ++t) {
+        const Site &mine = thread_[t].site, &theirs = thread_[first].site;
+        if (mine.line == theirs.line && std::strcmp(mine.file, theirs.file) == 0) continue;
+        report.message = format("threads of one block wait at different barriers: thread %u at %s, "
+                                "thread %u at %s",
+                                t, mine.what, first, theirs.what);
+        report.where = at(mine);
+        report.other = at(theirs);
+        report.thread = static_cast<int>(t);
+        report.other_thread = static_cast<int>(first);
+        fail(std::move(report));
+    }
 }
 
 unsigned Worker::lanes_of(unsigned warp) const {
     unsigned count = std::min(kWarp, threads_ - warp * kWarp);
     return count == kWarp ? 0xffffffffu : (1u << count) - 1;
-}
-
-unsigned Worker::exited_lanes(unsigned warp) const {
-    unsigned exited = 0;
-    for (unsigned t = warp * kWarp; t < std::min(threads_, (warp + 1) * kWarp); ++t)
-        if (thread_[t].state == State::kDone) exited |= 1u << (t % kWarp);
-    return exited;
 }
 
 void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site) {
@@ -290,7 +285,7 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
         refuse(format("%s is called by lane %u, which its mask 0x%08x leaves out", site.what, lane,
                       mask),
                nullptr);
-    unsigned exited = mask & exited_lanes(warp);
+    unsigned exited = mask & exited_[warp];
     if (checker_ && exited)
         refuse(format("%s with mask 0x%08x waits for lanes 0x%08x, which have exited", site.what,
                       mask, exited),
@@ -298,8 +293,8 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
     auto& list = pending_[warp];
     size_t index = list.size();
     for (size_t i = 0; i < list.size(); ++i) {
-        if (list[i].mask == mask && std::strcmp(list[i].site.what, site.what) == 0 &&
-            list[i].site.line == site.line) {
+        if (list[i].mask == mask && list[i].site.line == site.line &&
+            std::strcmp(list[i].site.what, site.what) == 0) {
             index = i;
             break;
         }
@@ -310,19 +305,13 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
                    &list[i].site);
     }
     if (index == list.size()) {
-        Pending fresh{};
-        fresh.mask = mask;
-        fresh.expected = mask & lanes_of(warp) & ~exited;
-        fresh.combine = combine;
-        fresh.site = site;
-        list.push_back(fresh);
+        list.push_back(Pending{mask, mask & lanes_of(warp) & ~exited, 0, combine, site, {}});
     }
     Pending& pending = list[index];
     pending.arrived |= 1u << lane;
     pending.data[lane] = data;
     Thread& me = thread_[thread];
     me.site = site;
-    me.mask = mask;
     if (pending.arrived == pending.expected) {
         me.state = State::kRunning;
         complete(warp, index);
@@ -436,7 +425,7 @@ void Worker::report_fault() {
     if (fault_signal_ == SIGFPE)
         report.message = "division of an integer by zero";
     else if (stacks_.in_guard_page(fault_address_))
-        report.message = "stack overflow: the local variables of one thread need over 252 KiB";
+        report.message = "stack overflow: the local variables of one thread need over 250 KiB";
     else
         report.message = format("memory fault at address %p; checked=True names the array and line",
                                 fault_address_);

@@ -75,10 +75,7 @@ private:
         State state = State::kUnstarted;
         Fiber* fiber = nullptr;
         Site site{};
-        int predicate = 0;
-        unsigned mask = 0;
-        unsigned result = 0;
-        pycnn_emu_votes votes{};
+        unsigned result = 0;  // of __activemask
     };
 
     struct Pending {  // a warp collective that waits for lanes
@@ -103,6 +100,7 @@ private:
     void set_thread(unsigned thread);
     bool barrier_complete() const { return arrived_ > 0 && arrived_ == threads_ - done_; }
     void release_barrier();
+    void check_barrier();
     void complete(unsigned warp, size_t index);
     bool release_active();
     void set_report(Report report);
@@ -110,7 +108,6 @@ private:
     [[noreturn]] void deadlock();
     std::string where_all_wait() const;
     unsigned lanes_of(unsigned warp) const;
-    unsigned exited_lanes(unsigned warp) const;
 
     Stacks stacks_;
     Self* self_;
@@ -133,6 +130,9 @@ private:
     unsigned next_ = 0;  // position in order_ of the first thread not started
     unsigned done_ = 0;
     unsigned arrived_ = 0;
+    pycnn_emu_votes arriving_{0, 1, 0};  // of the threads that wait at the barrier
+    pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
+    std::vector<unsigned> exited_;       // lanes of each warp
     unsigned current_ = 0;
     Fiber* active_ = nullptr;
     size_t fibers_used_ = 0;
