@@ -1,0 +1,167 @@
+// conv/direct_tiled.cu: convolution from tiles in shared memory, 4 pixels x 8 filters a thread.
+//
+// Computes   y[n,k,p,q] = bias[k] + sum_{c,r,s} w[k,c,r,s] x[n,c, h(p,r), w(q,s)],
+//            h(p,r) = p*stride_h - top + r*dilation_h, w(q,s) alike.
+//            The gradient with respect to x is this as well: for every residue of the position
+//            modulo the stride, a convolution of dy, stride 1, with the filter taps that reach it
+// Layout     x (N,C,H,W), w (K,C/G,R,S), bias, y (N,K,P,Q): any strides
+// Launch     block 128 as (pixel, filter) threads; a block computes 4*pixel_threads outputs of one
+//            image, tile_p x tile_q, for 8*filter_threads filters; grid of all tiles, flat, filters
+//            fastest. Dynamic shared memory: some channels of the input tile with its halo, and of
+//            the taps, for as many filter rows as the plan lets in (at most 48 KiB)
+// Traffic    x is read K/G / (8*filter_threads) times (and its halo), w once for every tile of
+//            pixels; 2 N K P Q (C/G) R S flop, 32 of them pairs for every 6 shared loads
+// Range      extents up to 2^31 - 2^16 with padding, 64-bit offsets; a tile with its halo must fit
+//            in shared memory. Padding is zeros that are multiplied, beyond dy in the gradient too
+// Siblings   faster than direct: a load serves 4 or 8 multiplications; slower when a group has
+//            fewer filters than a thread. im2col needs memory for the columns, this one does not
+// Banks      a warp reads pixels from 32 different banks (the plan pads rows to that end, and
+//            columns are sorted by their residue modulo the stride), and taps by broadcast
+// Source     tiles with halo: D. Kirk, W. Hwu, Programming Massively Parallel Processors, ch. 7;
+//            register blocking: V. Volkov, J. Demmel, SC 2008
+//
+// entry direct_tiled_forward     convolution from tiles in shared memory; also one phase of dx
+// variant SCALAR = float, double
+#include <pycnn/conv.cuh>
+
+// All in step with pycnn/plan/conv_tiled.py.
+constexpr int THREADS = 128;
+constexpr int PIXELS = 4, FILTERS = 8;  // outputs of a thread
+constexpr int CHANNELS = 8;             // staged at a time, at most
+constexpr int TAP_PADDING = 4;          // spreads a column of taps over the banks when it is stored
+
+struct TiledParams {
+    ConvParams conv;
+    int tile_p, tile_q;
+    int channels, filter_rows;  // staged at a time; at most CHANNELS
+    int halo_rows, halo_cols;   // of the input tile
+    int phase, pitch;           // from one residue of the column to the next, from row to row
+};
+static_assert(sizeof(TiledParams) == sizeof(ConvParams) + 32, "as PARAMS of the plan");
+
+struct alignas(16) Quad {
+    scalar value[4];
+};
+
+// What a block computes.
+struct Tile {
+    int n, group, k, p, q;  // the first of each
+
+    __device__ Tile(const TiledParams& t, int filters) {
+        unsigned block = blockIdx.x;
+        const auto next = [&](unsigned tiles) {
+            const unsigned digit = block % tiles;
+            block /= tiles;
+            return static_cast<int>(digit);
+        };
+        k = next((t.conv.k + filters - 1) / filters) * filters;
+        q = next((t.conv.q + t.tile_q - 1) / t.tile_q) * t.tile_q;
+        p = next((t.conv.p + t.tile_p - 1) / t.tile_p) * t.tile_p;
+        group = next(t.conv.groups);
+        n = block;
+    }
+};
+
+// The input that the tile needs for tap rows from `tap_row` on; zero outside the image.
+__device__ __forceinline__ void stage_pixels(scalar* staged, const scalar* x,
+                                             const TiledParams& t, const Tile& tile, int tap_row,
+                                             int channels, int thread) {
+    const ConvParams& v = t.conv;
+    const int h0 = tile.p * v.stride_h - v.top + tap_row * v.dilation_h;
+    const int w0 = tile.q * v.stride_w - v.left;
+    const int plane = t.halo_rows * t.pitch;
+    for (int i = thread; i < t.halo_rows * t.halo_cols; i += THREADS) {
+        const int row = i / t.halo_cols, col = i % t.halo_cols;
+        const bool exists = inside(h0 + row, v.h) && inside(w0 + col, v.w);
+        const scalar* const from = x + (h0 + row) * v.x_h + (w0 + col) * v.x_w;
+        scalar* const to = staged + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
+        for (int c = 0; c < channels; ++c) to[c * plane] = exists ? from[c * v.x_c] : scalar(0);
+    }
+}
+
+// Taps [row][s][channel][filter]; zero beyond the last filter.
+__device__ __forceinline__ void stage_taps(scalar* staged, const scalar* weight,
+                                           const TiledParams& t, int first_k, int filters,
+                                           int rows, int channels, int thread) {
+    const ConvParams& v = t.conv;
+    const int c = thread % CHANNELS, pitch = filters + TAP_PADDING;
+    if (c >= channels) return;
+    for (int k = thread / CHANNELS; k < filters; k += THREADS / CHANNELS) {
+        const bool exists = first_k + k < v.k;
+        const scalar* const from = weight + (first_k + k) * v.w_k + c * v.w_c;
+        scalar* to = staged + c * pitch + k;
+        for (int r = 0; r < rows; ++r)
+            for (int s = 0; s < v.s; ++s, to += t.channels * pitch)
+                *to = exists ? from[r * v.w_r + s * v.w_s] : scalar(0);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
+                     const scalar* __restrict__ bias, scalar* __restrict__ y, TiledParams t) {
+    extern __shared__ __align__(16) scalar staged[];
+    const ConvParams& v = t.conv;
+    const int filters = FILTERS * blockDim.y, tap_pitch = filters + TAP_PADDING;
+    scalar* const taps = staged;
+    scalar* const pixels = staged + t.filter_rows * v.s * t.channels * tap_pitch;
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+
+    const Tile tile(t, filters);
+    x += tile.n * v.x_n + static_cast<index_t>(tile.group) * v.c * v.x_c;
+    weight += tile.group * v.w_g;
+    // A thread's pixels lie below each other, `row_step` rows apart.
+    const int row = threadIdx.x / t.tile_q, col = threadIdx.x % t.tile_q;
+    const int row_step = blockDim.x / t.tile_q, plane = t.halo_rows * t.pitch;
+    const int pixel_step = row_step * v.stride_h * t.pitch;
+    const scalar* const own_pixel = pixels + row * v.stride_h * t.pitch + col;
+    const scalar* const own_taps = taps + threadIdx.y * FILTERS;
+
+    scalar sum[FILTERS][PIXELS] = {};
+    for (int c0 = 0; c0 < v.c; c0 += t.channels) {
+        const int channels = v.c - c0 < t.channels ? v.c - c0 : t.channels;
+        for (int r0 = 0; r0 < v.r; r0 += t.filter_rows) {
+            const int rows = v.r - r0 < t.filter_rows ? v.r - r0 : t.filter_rows;
+            __syncthreads();  // the previous stage has been used
+            stage_pixels(pixels, x + c0 * v.x_c, t, tile, r0, channels, thread);
+            stage_taps(taps, weight + c0 * v.w_c + r0 * v.w_r, t, tile.k, filters, rows, channels,
+                       thread);
+            __syncthreads();
+            for (int s = 0; s < v.s; ++s) {
+                const int shift = s * v.dilation_w;
+                const int column = shift % v.stride_w * t.phase + shift / v.stride_w;
+                for (int r = 0; r < rows; ++r) {
+                    const scalar* pixel = own_pixel + r * v.dilation_h * t.pitch + column;
+                    const scalar* tap = own_taps + (r * v.s + s) * t.channels * tap_pitch;
+#pragma unroll 2
+                    for (int c = 0; c < channels; ++c, pixel += plane, tap += tap_pitch) {
+                        scalar value[PIXELS];
+                        Quad factor[FILTERS / 4];
+#pragma unroll
+                        for (int i = 0; i < PIXELS; ++i) value[i] = pixel[i * pixel_step];
+#pragma unroll
+                        for (int j = 0; j < FILTERS / 4; ++j)
+                            factor[j] = reinterpret_cast<const Quad*>(tap)[j];
+#pragma unroll
+                        for (int j = 0; j < FILTERS; ++j)
+#pragma unroll
+                            for (int i = 0; i < PIXELS; ++i)
+                                sum[j][i] += value[i] * factor[j / 4].value[j % 4];
+                    }
+                }
+            }
+        }
+    }
+    const int q = tile.q + col;
+#pragma unroll
+    for (int j = 0; j < FILTERS; ++j) {
+        const int k = tile.k + threadIdx.y * FILTERS + j;
+        const index_t filter = static_cast<index_t>(tile.group) * v.k + k;
+        const scalar offset = bias && k < v.k ? bias[filter * v.bias_k] : scalar(0);
+#pragma unroll
+        for (int i = 0; i < PIXELS; ++i) {
+            const int p = tile.p + row + i * row_step;
+            if (k < v.k && p < v.p && q < v.q)
+                y[tile.n * v.y_n + filter * v.y_k + p * v.y_p + q * v.y_q] = sum[j][i] + offset;
+        }
+    }
+}

@@ -1,0 +1,305 @@
+"""Plans of convolution: pure, within their limits, and right beyond 2^31 elements."""
+
+import itertools
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn.plan import conv, conv_gemm, conv_tiled
+from pycnn.plan.conv_problem import MAX_EXTENT, PARAMS, Problem, View
+from pycnn.plan.conv_tiled import SHARED_LIMIT, TILED_PARAMS
+from pycnn.runtime import sources
+from pycnn.runtime.plan import MAX_GRID, Buffer
+from pycnn.shapes import conv_out
+
+MIB = 2**20
+
+
+def problem(x, weight, stride=1, padding=0, dilation=1, groups=1, dtype="float32"):
+    """A convolution of contiguous arrays."""
+    p, q = (conv_out(x[a], padding, padding, weight[a], stride, dilation) for a in (2, 3))
+    views = (View.of(shape) for shape in (x, weight, (x[0], weight[0], p, q)))
+    return Problem(
+        dtype, *views, (stride, stride), (padding, padding), (dilation, dilation), groups
+    )
+
+
+LAYERS = {
+    "resnet 3x3": problem((32, 64, 56, 56), (64, 64, 3, 3), padding=1),
+    "resnet 1x1": problem((32, 256, 56, 56), (64, 256, 1, 1)),
+    "resnet first": problem((32, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
+    "resnet last": problem((32, 512, 7, 7), (512, 512, 3, 3), padding=1),
+    "alexnet first": problem((128, 3, 224, 224), (64, 3, 11, 11), stride=4, padding=2),
+    "mobilenet": problem((1, 128, 56, 56), (128, 1, 3, 3), stride=2, padding=1, groups=128),
+    "grouped": problem((100, 2048, 14, 14), (2048, 64, 3, 3), stride=2, padding=1, groups=32),
+    "float64": problem((7, 19, 23, 31), (37, 19, 5, 5), padding=2, dtype="float64"),
+}
+
+
+def plans(layer, limit=256 * MIB):
+    """Every plan of a layer that fits, with its direction."""
+    for direction in conv.PLANNERS:
+        for found in conv.algorithms(layer, direction, limit):
+            if found.fits:
+                yield direction, conv.plan(layer, direction, found.name, limit)
+
+
+def test_planning_needs_neither_gpu_nor_compiler():
+    code = (
+        "import sys, pycnn.plan.conv;"
+        "print([m for m in sys.modules if m.startswith(('cupy', 'cuda', 'pycnn.emulator'))])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_same_problem_same_plan(layer):
+    for (_, first), (_, second) in zip(plans(layer), plans(layer), strict=True):
+        assert first.launches == second.launches
+        assert first.describe() == second.describe()
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_buffers_are_named_and_lie_inside(layer):
+    """Offsets stay within the arrays, and every output is written."""
+    shapes = {"x": layer.x, "weight": layer.weight, "dy": layer.y}
+    for _, plan in plans(layer):
+        bytes_of = {n: np.prod(v.shape) * layer.itemsize for n, v in shapes.items()}
+        bytes_of |= {n: s.nbytes for n, s in {**plan.outputs, **plan.workspace}.items()}
+        used = [a for launch in plan.launches for a in launch.args if isinstance(a, Buffer)]
+        assert set(plan.outputs) | set(plan.workspace) <= {b.name for b in used}
+        assert all(0 <= b.offset < bytes_of[b.name] for b in used)
+
+
+def test_struct_is_laid_out_as_in_the_headers():
+    folder = sources.kernel_dir()
+    header = (folder / "include" / "pycnn" / "conv.cuh").read_text()
+    assert _fields(header, "ConvParams") == _described(PARAMS)
+    tiled = (folder / "conv" / "direct_tiled.cu").read_text()
+    assert _fields(tiled, "TiledParams") == [("ConvParams", "conv"), *_described(TILED_PARAMS)[1:]]
+    constants = dict(re.findall(r"(\w+) = (\d+)[,;]", tiled))
+    for name in ("THREADS", "PIXELS", "FILTERS", "CHANNELS", "TAP_PADDING"):
+        assert int(constants[name]) == getattr(conv_tiled, name)
+
+
+def _fields(text, struct):
+    body = re.sub(r"//[^\n]*", "", re.search(rf"struct {struct} \{{(.*?)\n\}};", text, re.S)[1])
+    declared = re.findall(r"(\w+)\s+([\w, \n]+);", body)
+    return [(kind, name.strip()) for kind, names in declared for name in names.split(",")]
+
+
+def _described(dtype):
+    kinds = {np.dtype(np.int64): "index_t", np.dtype(np.int32): "int"}
+    assert not dtype.isalignedstruct
+    return [(kinds.get(dtype[name]), name) for name in dtype.names]
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_input", "backward_weight"])
+def test_workspace_limit_is_exact(direction):
+    """One byte less than a single image needs, and im2col no longer fits."""
+    layer = problem((3, 5, 9, 8), (7, 5, 3, 3), padding=1)
+    columns = 4 * 5 * 9 * 9 * 8
+    fitting = conv.plan(layer, direction, "im2col", columns)
+    assert fitting.workspace_bytes == columns
+    message = rf"needs {columns} bytes of workspace; allowed: {columns - 1}"
+    with pytest.raises(ValueError, match=message):
+        conv.plan(layer, direction, "im2col", columns - 1)
+    assert conv.plan(layer, direction, "auto", columns - 1).algo != "im2col"
+
+
+@pytest.mark.parametrize("limit", [8 * MIB, 100 * MIB, 1024 * MIB])
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_workspace_stays_within_limit_and_goal(layer, limit):
+    columns = 4 * layer.x.shape[1] * layer.taps * layer.pixels
+    for _, plan in plans(layer, limit):
+        assert plan.workspace_bytes <= limit
+        assert plan.workspace_bytes <= max(conv_gemm.GOAL, columns * layer.itemsize // 4)
+
+
+@pytest.mark.parametrize("n", [1, 7, 32])
+def test_chunks_cover_every_image_once(n):
+    layer = problem((n, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    launches = conv.plan(layer, "forward", "im2col", 60 * MIB).launches
+    lowering = [x for x in launches if x.kernel.entry == "im2col"]
+    images = [(x.args[0].offset // (4 * 64 * 56 * 56), int(x.args[-1]["n"])) for x in lowering]
+    covered = [first + i for first, count in images for i in range(count)]
+    assert covered == list(range(n))
+    assert max(count for _, count in images) - min(count for _, count in images) <= 1
+
+
+HUGE = {
+    "many images": problem((1025, 512, 64, 64), (16, 512, 3, 3), padding=1),
+    "large image": problem((1, 1, 60000, 50000), (1, 1, 3, 3), padding=1),
+    "many channels": problem((1, 2**20, 50, 50), (16, 2**20, 1, 1)),
+    "large weight": problem((1, 2**16, 5, 5), (2**16, 2**16, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("layer", HUGE.values(), ids=HUGE)
+def test_more_than_2_31_elements(layer):
+    """Grids within their limits, and strides that no 32-bit number holds."""
+    assert max(np.prod(v.shape) for v in (layer.x, layer.weight, layer.y)) > 2**31
+    found = list(plans(layer, 2**40))
+    assert {"direct"} <= {plan.algo for _, plan in found}
+    for _, plan in found:
+        for launch in plan.launches:
+            assert all(g <= limit for g, limit in zip(launch.grid, MAX_GRID, strict=True))
+    params = layer.params()
+    for array, axes in (("x", "nchw"), ("w", "kcrs"), ("y", "nkpq")):
+        view = {"x": layer.x, "w": layer.weight, "y": layer.y}[array]
+        assert tuple(int(params[f"{array}_{a}"]) for a in axes) == view.strides
+    assert int(params["w_g"]) == layer.filters * layer.weight.strides[0]
+
+
+def test_offsets_beyond_2_31_bytes():
+    layer = problem((2**12, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    launches = conv.plan(layer, "forward", "im2col", 60 * MIB).launches
+    offsets = [
+        a.offset for x in launches for a in x.args if isinstance(a, Buffer) and a.name == "y"
+    ]
+    image = 4 * 64 * 56 * 56
+    assert max(offsets) > 2**31
+    assert all(offset % image == 0 for offset in offsets)
+
+
+def test_extents_that_no_int_holds_are_refused():
+    with pytest.raises(
+        ValueError, match=f"x_shape has shape .*; allowed: extents from 1 to {MAX_EXTENT}"
+    ):
+        pycnn.conv2d_algorithms((1, 1, 2**31, 3), (1, 1, 1, 1))
+
+
+#: dilation, taps, padding, extent
+AXES = list(itertools.product((1, 2, 3, 4), (1, 2, 3, 5), (0, 1, 3), (7, 12)))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 6])
+def test_residues_cover_every_contribution_once(stride):
+    """The phases of the tiled gradient, against the definition, along one axis."""
+    for dilation, taps, pad, extent in AXES:
+        outs = conv_out(extent, pad, pad, taps, stride, dilation)
+        if outs < 1:
+            continue
+        by_definition = {
+            (out * stride + tap * dilation - pad, tap, out)
+            for out in range(outs)
+            for tap in range(taps)
+            if 0 <= out * stride + tap * dilation - pad < extent
+        }
+        layer = problem((1, 1, extent, 1), (1, 1, taps, 1), stride, 0, dilation)
+        layer = Problem(
+            "float32", layer.x, layer.weight, View.of((1, 1, outs, 1)),
+            (stride, 1), (pad, 0), (dilation, 1),
+        )  # fmt: skip
+        by_phase = [
+            (r.first + i * r.stride, r.last - j * r.step, i - r.pad + j * r.dilation)
+            for r in conv_tiled._residues(layer, 0)
+            for i in range(r.extent)
+            for j in range(r.taps)
+        ]
+        inside = [c for c in by_phase if 0 <= c[2] < outs]
+        assert len(inside) == len(set(inside))
+        assert set(inside) == by_definition
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_tiles_fit_in_shared_memory_and_banks(layer):
+    tiling = conv_tiled.choose(layer)
+    assert tiling.elements * layer.itemsize <= SHARED_LIMIT
+    assert tiling.pitch >= layer.stride[1] * tiling.phase
+    assert tiling.phase * layer.stride[1] >= tiling.halo_cols
+    threads = range(min(32, tiling.block[0]))
+    width, down = tiling.tile_q, layer.stride[0] * tiling.pitch
+    turns = conv_tiled.bank_cycles([i // width * down + i % width for i in threads], layer.itemsize)
+    assert turns == -(-len(threads) * layer.itemsize // 128)
+
+
+def test_bank_cycles():
+    assert conv_tiled.bank_cycles(list(range(32)), 4) == 1
+    assert conv_tiled.bank_cycles(list(range(32)), 8) == 2
+    assert conv_tiled.bank_cycles([2 * i for i in range(32)], 4) == 2
+    assert conv_tiled.bank_cycles([32 * i for i in range(32)], 4) == 32
+    assert conv_tiled.bank_cycles([5] * 32, 4) == 1
+
+
+def test_views_that_are_matrices():
+    assert View.of((2, 3, 4, 5)).merged(1, 3) == 1
+    assert View((2, 3, 4, 5), (120, 40, 10, 2)).merged(1, 3) == 2
+    assert View((2, 3, 4, 5), (-60, -20, -5, -1)).merged(1, 3) == -1
+    assert View((2, 3, 4, 5), (0, 0, 0, 0)).merged(0, 3) == 0
+    assert View((2, 3, 1, 5), (15, 5, 99, 1)).merged(1, 3) == 1
+    assert View((2, 3, 1, 1), (3, 1, 7, 7)).merged(2, 3) == 1
+    assert View((2, 3, 4, 5), (60, 20, 5, -1)).merged(2, 3) is None
+    assert View((2, 3, 4, 5), (60, 1, 15, 3)).merged(1, 3) is None
+
+
+#: Layer -> what auto takes forward, and for the two gradients.
+CHOICES = {
+    "resnet 3x3": ("im2col", "im2col", "im2col"),
+    "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
+    "resnet first": ("direct_tiled", "direct", "im2col"),
+    "mobilenet": ("direct", "direct", "direct"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_auto_takes_the_first_that_fits_and_says_why(name):
+    directions = ("forward", "backward_input", "backward_weight")
+    for direction, choice in zip(directions, CHOICES[name], strict=True):
+        listed = conv.algorithms(LAYERS[name], direction, 256 * MIB)
+        assert {a.name for a in listed} == set(conv.PLANNERS[direction])
+        first = next(a for a in listed if a.fits)
+        plan = conv.plan(LAYERS[name], direction, "auto", 256 * MIB)
+        assert plan.algo == first.name == choice
+        assert plan.workspace_bytes == first.workspace_bytes
+        assert first.reason
+
+
+def test_listed_algorithms_for_both_gradients():
+    found = pycnn.conv2d_algorithms((2, 8, 9, 9), (16, 8, 3, 3), direction="backward")
+    by_name = {a.name: a for a in found}
+    assert set(by_name) == {"direct", "im2col", "gemm_1x1"}
+    assert not by_name["gemm_1x1"].fits
+    parts = [
+        {a.name: a for a in pycnn.conv2d_algorithms((2, 8, 9, 9), (16, 8, 3, 3), direction=d)}
+        for d in ("backward_input", "backward_weight")
+    ]
+    largest = max(p["im2col"].workspace_bytes for p in parts)
+    assert by_name["im2col"].workspace_bytes == largest > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "words"),
+    [
+        ({"x_shape": (3, 4)}, ValueError, "x_shape=(3, 4)"),
+        ({"w_shape": (3, 4, 3, -1)}, ValueError, "w_shape=-1"),
+        ({"w_shape": 3}, ValueError, "w_shape=3"),
+        ({"dtype": "int8"}, ValueError, "dtype='int8'; allowed: float32, float64"),
+        ({"direction": "sideways"}, ValueError, "direction='sideways'"),
+        ({"workspace_limit": -1}, ValueError, "workspace_limit=-1"),
+        ({"workspace_limit": 1.5}, TypeError, "workspace_limit=1.5"),
+        ({"stride": 0}, ValueError, "stride=0"),
+        ({"groups": 3}, ValueError, "groups=3"),
+    ],
+    ids=str,
+)
+def test_listing_refuses(changed, error, words):
+    given = {"x_shape": (2, 8, 9, 9), "w_shape": (16, 8, 3, 3), **changed}
+    with pytest.raises(error, match=re.escape(words)):
+        pycnn.conv2d_algorithms(**given)
+
+
+def test_arithmetic_and_traffic_are_those_of_the_operation():
+    layer = problem((2, 6, 9, 7), (4, 3, 3, 2), padding=1, groups=2)
+    y = 2 * 4 * layer.pixels
+    moved = 4 * (2 * 6 * 9 * 7 + 4 * 3 * 3 * 2 + y)
+    for direction, plan in plans(layer):
+        if direction == "backward_bias":
+            assert (plan.flops, plan.bytes) == (y, 4 * y)
+        else:
+            assert (plan.flops, plan.bytes) == (2 * y * 3 * 6, moved)
