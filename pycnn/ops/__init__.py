@@ -1,6 +1,7 @@
 """The functional API: every operation validates its arguments, makes a plan and launches it."""
 
 from pycnn.ops.activation import relu, relu_backward
+from pycnn.ops.conv import conv2d, conv2d_algorithms, conv2d_backward
 from pycnn.ops.loss import cross_entropy, cross_entropy_backward
 from pycnn.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from pycnn.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -8,6 +9,9 @@ from pycnn.ops.softmax import log_softmax, log_softmax_backward, softmax, softma
 __all__ = [
     "avg_pool2d",
     "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_algorithms",
+    "conv2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "log_softmax",

@@ -8,6 +8,9 @@ import numpy as np
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
+#: Their names, as plans take them; dtype.name itself costs more than all the checks of a call.
+DTYPE_NAMES = {dtype: dtype.name for dtype in FLOATS}
+
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -123,11 +126,13 @@ def normalise_axis(name: str, value: Any, rank: int) -> int:
 
 def element_strides(name: str, array: Any) -> tuple[int, ...]:
     """Strides of `array` counted in elements, as the kernels take them."""
-    size = array.dtype.itemsize
+    size = array.itemsize
+    strides = array.strides
+    elements = tuple([stride // size for stride in strides])
     aligned = getattr(array.flags, "aligned", True)  # CuPy's arrays have no such flag
-    if not aligned or any(stride % size for stride in array.strides):
+    if not aligned or tuple([count * size for count in elements]) != strides:
         raise ValueError(
-            f"{name} has strides {array.strides} and aligned={aligned}; allowed: elements aligned "
-            f"to their {size} bytes (such as in a copy)"
+            f"{name} has strides {strides} and aligned={aligned}; allowed: elements aligned to "
+            f"their {size} bytes (such as in a copy)"
         )
-    return tuple(stride // size for stride in array.strides)
+    return elements

@@ -1,0 +1,105 @@
+// pycnn/reduce.cuh: one value per thread reduced over a team of threads.
+//
+// Teams differ in how they lie in the block; all have rank and size (this thread's place in the
+// team), slot and slots (the team's place among those of the block), and
+//   first(offset)      the element of its slice that this thread begins with, where the slice
+//                      begins at `offset`; negative: none yet, the next one is in reach
+//   cache_index(i, n)  where element i of the team's slice, of n, stands in shared memory, free of
+//                      bank conflicts
+//   reduce(value, op)  must be reached by all threads of the block. Every thread of the team gets
+//                      the same bits, each time: the order depends on the block's shape alone
+#pragma once
+
+struct Sum {
+    static __device__ __forceinline__ scalar identity() { return 0; }
+    __device__ __forceinline__ scalar operator()(scalar a, scalar b) const { return a + b; }
+};
+
+// Passes over a NaN in b: who reduces maxima keeps track of NaN by other means.
+struct Max {
+    static __device__ __forceinline__ scalar identity() { return -limits<scalar>::infinity(); }
+    __device__ __forceinline__ scalar operator()(scalar a, scalar b) const {
+        return b > a ? b : a;
+    }
+};
+
+constexpr int WARP = 32;
+constexpr int SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+
+// Over `size` neighbouring lanes, a power of two. A butterfly: a + b == b + a, bit for bit, so
+// all lanes end with the same value.
+template <typename Op>
+__device__ __forceinline__ scalar lane_reduce(scalar value, Op op, int size) {
+    for (int distance = size / 2; distance > 0; distance /= 2)
+        value = op(value, __shfl_xor_sync(0xffffffffu, value, distance));
+    return value;
+}
+
+// Over the whole block, of any shape but with whole warps. `partial`: shared, WARP elements.
+template <typename Op>
+__device__ __forceinline__ scalar block_reduce(scalar value, Op op, scalar* partial) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    const int warps = blockDim.x * blockDim.y / WARP;
+    const int lane = thread % WARP;
+    value = lane_reduce(value, op, WARP);
+    if (lane == 0) partial[thread / WARP] = value;
+    __syncthreads();
+    value = lane_reduce(lane < warps ? partial[lane] : Op::identity(), op, WARP);
+    __syncthreads();  // all have read before the next reduction writes
+    return value;
+}
+
+// Block (size, slots): neighbouring lanes of one warp, size a power of two up to 32.
+struct LaneTeam {
+    int rank = threadIdx.x, size = blockDim.x, slot = threadIdx.y, slots = blockDim.y;
+
+    // A full warp begins where the sector does, so that it touches no sector twice.
+    __device__ __forceinline__ index_t first(index_t offset) const {
+        return size == WARP ? rank - (offset & (SECTOR - 1)) : rank;
+    }
+    __device__ __forceinline__ index_t cache_index(index_t i, index_t cached) const {
+        return slot * cached + i;
+    }
+    template <typename Op>
+    __device__ __forceinline__ scalar reduce(scalar value, Op op) const {
+        return lane_reduce(value, op, size);
+    }
+};
+
+// Block (size): all of it.
+struct BlockTeam {
+    scalar* partial;  // shared, WARP elements
+    int rank = threadIdx.x, size = blockDim.x, slot = 0, slots = 1;
+
+    __device__ __forceinline__ explicit BlockTeam(scalar* shared) : partial(shared) {}
+    __device__ __forceinline__ index_t first(index_t offset) const {
+        return rank - (offset & (SECTOR - 1));
+    }
+    __device__ __forceinline__ index_t cache_index(index_t i, index_t) const { return i; }
+    template <typename Op>
+    __device__ __forceinline__ scalar reduce(scalar value, Op op) const {
+        return block_reduce(value, op, partial);
+    }
+};
+
+// Block (slots, size): the threads with one threadIdx.x, so that neighbours work on neighbouring
+// slices.
+struct ColumnTeam {
+    scalar* partial;  // shared, an element per thread of the block
+    int rank = threadIdx.y, size = blockDim.y, slot = threadIdx.x, slots = blockDim.x;
+
+    __device__ __forceinline__ explicit ColumnTeam(scalar* shared) : partial(shared) {}
+    __device__ __forceinline__ index_t first(index_t) const { return rank; }
+    __device__ __forceinline__ index_t cache_index(index_t i, index_t) const {
+        return i * slots + slot;
+    }
+    template <typename Op>
+    __device__ __forceinline__ scalar reduce(scalar value, Op op) const {
+        partial[rank * slots + slot] = value;
+        __syncthreads();
+        value = partial[slot];
+        for (int other = 1; other < size; ++other) value = op(value, partial[other * slots + slot]);
+        __syncthreads();  // all have read before the next reduction writes
+        return value;
+    }
+};

@@ -1,0 +1,47 @@
+"""The `out` argument: may the result go there, and putting it there."""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from pycnn.ops._validate import check_out
+
+
+def check(out: Any, shape: tuple[int, ...], dtype: np.dtype, **inputs: Any) -> None:
+    """`out`, if given, can take the result, and shares no memory with any input."""
+    if out is None:
+        return
+    check_out(out, shape, dtype)
+    library = np if isinstance(out, np.ndarray) else sys.modules["cupy"]
+    for name, array in inputs.items():
+        if array is not None and library.may_share_memory(out, array):
+            raise ValueError(f"out shares memory with {name}; allowed: an array of its own")
+
+
+def same_view(a: Any, b: Any) -> bool:
+    """Whether two arrays are the same elements at the same addresses."""
+    return a is b or (
+        type(a) is type(b)
+        and a.shape == b.shape
+        and a.dtype == b.dtype
+        and a.strides == b.strides
+        and _address(a) == _address(b)
+    )
+
+
+def _address(array: Any) -> int:
+    return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
+def given(name: str, out: Any) -> dict[str, Any] | None:
+    """`out` as the executors take it, for the output called `name`."""
+    return None if out is None else {name: out}
+
+
+def store(result: Any, out: np.ndarray | None) -> np.ndarray:
+    """`result` as an array, in `out` if there is one."""
+    if out is None or result is out:
+        return np.asarray(result)
+    np.copyto(out, result, casting="no")
+    return out

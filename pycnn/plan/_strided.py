@@ -1,0 +1,97 @@
+"""How views are described to kernels: axes merged where their strides allow, structs by value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+#: As in kernels/include/pycnn/strided.cuh.
+MAX_RANK = 8
+
+#: The C++ name of a dtype, as the macro SCALAR has it.
+SCALAR = {"float32": "float", "float64": "double"}
+
+Ints = tuple[int, ...]
+
+
+def row_major(shape: Sequence[int]) -> Ints:
+    """Element strides of a C-contiguous array."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 1, 0, -1):
+        strides[axis - 1] = strides[axis] * shape[axis]
+    return tuple(strides)
+
+
+def merge_axes(shape: Ints, operands: Sequence[Ints]) -> tuple[Ints, tuple[Ints, ...]]:
+    """The fewest axes that walk all operands in row-major order.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Extents that all operands share, none of them zero.
+    operands : sequence of tuple of int
+        Element strides of each operand.
+
+    Returns
+    -------
+    (extents, strides)
+        Without axes of extent 1, neighbours merged where every operand steps evenly across them.
+
+    Examples
+    --------
+    >>> merge_axes((2, 3, 4), [(12, 4, 1)])
+    ((24,), ((1,),))
+    >>> merge_axes((2, 3, 4), [(12, 4, 1), (1, 8, 2)])
+    ((2, 12), ((12, 1), (1, 2)))
+    """
+    extents: list[int] = []
+    steps: list[Ints] = []
+    for extent, *step in zip(shape, *operands, strict=True):
+        if extent == 1:
+            continue
+        if extents and all(o == i * extent for o, i in zip(steps[-1], step, strict=True)):
+            extents[-1] *= extent
+            steps[-1] = tuple(step)
+        else:
+            extents.append(extent)
+            steps.append(tuple(step))
+    per_operand = zip(*steps, strict=True) if steps else ((),) * len(operands)
+    return tuple(extents), tuple(tuple(s) for s in per_operand)
+
+
+def strided_dtype(operands: int) -> np.dtype:
+    """Layout of struct Strided<operands>."""
+    return np.dtype(
+        [
+            ("rank", np.int64),
+            ("extent", np.int64, MAX_RANK),
+            ("stride", np.int64, (operands, MAX_RANK)),
+        ]
+    )
+
+
+def strided(shape: Ints, operands: Sequence[Ints]) -> tuple[Any, ...]:
+    """Value of struct Strided for operands of `shape` with these element strides.
+
+    Raises
+    ------
+    ValueError
+        If more than ``MAX_RANK`` axes remain after merging.
+    """
+    extents, strides = merge_axes(shape, operands)
+    if len(extents) > MAX_RANK:
+        raise ValueError(
+            f"an array of shape {shape} with strides {operands[0]} has {len(extents)} axes that "
+            f"cannot be merged; allowed: {MAX_RANK} (a contiguous copy has one)"
+        )
+    return len(extents), _filled(extents), tuple(_filled(s) for s in strides)
+
+
+def _filled(values: Ints) -> Ints:
+    return values + (0,) * (MAX_RANK - len(values))
+
+
+def record(layout: np.dtype, *values: Any) -> np.void:
+    """A struct by value: a structured scalar, the form in which executors pass one."""
+    scalar: Any = np.array(values, layout)[()]
+    return scalar

@@ -1,0 +1,93 @@
+"""Plans of softmax and log-softmax: which team of threads takes a slice of the axis."""
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from pycnn.plan._slices import choose_team, slices, slices_dtype
+from pycnn.plan._strided import SCALAR, Ints, record, row_major
+from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
+
+#: Operations counted for an element, forward and backward; an exponential counts as one.
+FLOPS = {False: 5, True: 4}
+
+
+@lru_cache(maxsize=1024)
+def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Plan:
+    """Plan of `pycnn.softmax` and, with `log`, `pycnn.log_softmax`: input ``x``, output ``y``.
+
+    Parameters
+    ----------
+    shape, strides : tuple of int
+        Of x, in elements.
+    axis : int
+        From the front.
+    dtype : str
+    log : bool
+
+    Examples
+    --------
+    >>> softmax((8, 1000), (1000, 1), 1, "float32", False).algo
+    'rows'
+    >>> softmax((8, 21, 60, 80), (100800, 4800, 80, 1), 1, "float32", True).algo
+    'columns'
+    """
+    return _plan(shape, {"x": strides}, "y", axis, dtype, log, backward=False)
+
+
+@lru_cache(maxsize=1024)
+def softmax_backward(
+    shape: Ints, dy_strides: Ints, y_strides: Ints, axis: int, dtype: str, log: bool
+) -> Plan:
+    """Plan of the gradients: inputs ``dy`` and ``y``, output ``dx``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of both.
+    dy_strides, y_strides : tuple of int
+        In elements.
+    axis, dtype, log
+        As for `softmax`.
+    """
+    inputs = {"dy": dy_strides, "y": y_strides}
+    return _plan(shape, inputs, "dx", axis, dtype, log, backward=True)
+
+
+def _plan(
+    shape: Ints,
+    inputs: dict[str, Ints],
+    output: str,
+    axis: int,
+    dtype: str,
+    log: bool,
+    backward: bool,
+) -> Plan:
+    op = "log_softmax" if log else "softmax"
+    name = "softmax_backward" if backward else "softmax"
+    spec = ArraySpec(shape, np.dtype(dtype))
+    count = prod(shape)
+    last = prod(shape[axis + 1 :]) == 1
+    team = choose_team(max(shape[axis], 1), last, spec.dtype.itemsize, len(inputs))
+    launches: tuple[Launch, ...] = ()
+    if count:
+        operands = (*inputs.values(), row_major(shape))
+        defines = (("SCALAR", SCALAR[dtype]), ("LOG", str(int(log))))
+        params = record(slices_dtype(len(operands)), *slices(shape, axis, operands, team.cached))
+        launch = Launch(
+            Kernel("softmax/softmax.cu", f"{name}_{team.name}", defines),
+            grid=(team.blocks(count // shape[axis]), 1, 1),
+            block=team.block,
+            args=(*map(Buffer, inputs), Buffer(output), params),
+            shared=team.shared,
+        )
+        launches = (launch,)
+    return Plan(
+        op + "_backward" * backward,
+        team.name,
+        launches,
+        {output: spec},
+        flops=FLOPS[backward] * count,
+        bytes=(len(inputs) + 1) * spec.nbytes,
+    )

@@ -1,0 +1,36 @@
+"""What the tests of the plans share."""
+
+from math import prod
+
+import numpy as np
+
+from pycnn.runtime import catalogue
+from pycnn.runtime.plan import Buffer, Plan
+
+HUGE = 2**31 + 7
+
+
+def assert_sound(plan: Plan, inputs: set[str]) -> None:
+    """Kernels that exist in that variant, whole warps, memory that somebody provides."""
+    files = {kernel.file: kernel for kernel in catalogue.load()}
+    known = inputs | set(plan.outputs) | set(plan.workspace)
+    for launch in plan.launches:
+        kernel = files[launch.kernel.file]
+        assert launch.kernel.entry in kernel.entries
+        assert set(launch.kernel.defines) in [set(variant) for variant in kernel.variants]
+        assert prod(launch.block) % 32 == 0
+        assert launch.shared <= 48 * 1024
+        assert {a.name for a in launch.args if isinstance(a, Buffer)} <= known
+    assert plan.op in plan.describe()
+
+
+def struct(plan: Plan, launch: int = 0, place: int = 0) -> np.void:
+    """The structs among a launch's arguments: the one at `place`."""
+    args = plan.launches[launch].args
+    return [a for a in args if isinstance(a, np.void)][place]
+
+
+def threads(plan: Plan, launch: int = 0) -> int:
+    """Threads of all blocks."""
+    found = plan.launches[launch]
+    return prod(found.grid) * prod(found.block)
