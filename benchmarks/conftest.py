@@ -1,0 +1,74 @@
+"""pytest-benchmark over the layers of a suite: options, and a benchmark that waits for the device.
+
+pytest benchmarks --suite resnet50 --op conv2d --direction forward
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn.bench.contestants import Contestant, of_pycnn
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.operations.base import DIRECTIONS
+from pycnn.bench.peers import PEERS, missing, of_peer
+from pycnn.bench.run import SEED
+from pycnn.bench.suites import SUITES
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--suite", choices=tuple(SUITES), default="lenet5")
+    parser.addoption("--op", choices=tuple(OPERATIONS), default="conv2d")
+    parser.addoption("--direction", choices=DIRECTIONS, default="forward")
+    parser.addoption("--dtype", choices=("float32", "float64"), default="float32")
+    parser.addoption("--against", choices=PEERS, action="append", default=[])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One benchmark for each layer of the suite and each contestant."""
+    option = metafunc.config.getoption
+    op, direction, dtype = OPERATIONS[option("op")], option("direction"), option("dtype")
+    present = [b.name for b in pycnn.backends() if b.available and b.name != "emulator"]
+    cases, names = [], []
+    for layer in SUITES[option("suite")].layers(op.name):
+        found = [c for name in present for c in of_pycnn(name, op, layer.case, direction, dtype)]
+        for contestant in found + [c for peer in option("against") for c in of_peer(peer, op)]:
+            cases.append((op, layer, direction, dtype, contestant))
+            names.append(f"{layer.case}-{contestant.backend}-{contestant.algorithm}")
+    metafunc.parametrize(("op", "layer", "direction", "dtype", "contestant"), cases, ids=names)
+
+
+@pytest.fixture
+def device_benchmark(benchmark, contestant: Contestant) -> Iterator[Callable]:
+    """`benchmark` whose calls end when the device has done its work."""
+    if contestant.backend in PEERS and missing(contestant.backend):
+        pytest.skip(missing(contestant.backend))
+    wait = _synchroniser(contestant)
+
+    def timed(call: Callable[[], object]) -> None:
+        def whole() -> None:
+            call()
+            wait()
+
+        with contestant.active():
+            benchmark(whole)
+
+    return timed
+
+
+def _synchroniser(contestant: Contestant) -> Callable[[], object]:
+    if contestant.backend == "cuda":
+        import cupy
+
+        return cupy.cuda.get_current_stream().synchronize
+    if contestant.backend == "cudnn":
+        import torch
+
+        return torch.cuda.synchronize
+    return lambda: None
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)

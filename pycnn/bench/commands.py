@@ -1,0 +1,94 @@
+"""``pycnn bench`` and ``pycnn compare``."""
+
+import argparse
+from pathlib import Path
+
+#: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
+SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet_v1", "soumith")
+
+
+def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``bench`` and ``compare``; what they need is imported when they run."""
+    _add_bench(subparsers)
+    _add_compare(subparsers)
+
+
+def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="check and time every algorithm on every backend, layer by layer",
+        description="For each layer, every algorithm on every backend present: checked against "
+        "the float64 oracle, then timed. The emulator checks a smaller layer and gives no time.",
+    )
+    parser.add_argument(
+        "suite", nargs="?", metavar="SUITE", help=f"a network: {', '.join(SUITE_NAMES)}"
+    )
+    parser.add_argument(
+        "--shape", metavar="WORD",
+        help="one layer instead of a suite, such as n1c64h56w56k64r3s3p1 "
+        "(p padding, u stride, d dilation, g groups)",
+    )  # fmt: skip
+    parser.add_argument("--op", default="conv2d", help="operation (default: conv2d)")
+    parser.add_argument("--direction", default="forward", help="forward (default), backward, all")
+    parser.add_argument(
+        "--algo", metavar="LIST", help="algorithms of the kernels, by commas (default: all)"
+    )
+    parser.add_argument("--dtype", metavar="LIST", default="float32", help="float32, float64")
+    parser.add_argument(
+        "--batch", metavar="LIST", help="batch sizes by commas (default: that of the suite)"
+    )
+    parser.add_argument(
+        "--backend", metavar="LIST",
+        help="reference, emulator, cuda, by commas (default: those present)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", metavar="LIST", default="", help="peers: torch, onnxruntime, cudnn, by commas"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer repeats, smaller emulated layers"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"
+    )
+    parser.set_defaults(run=_bench)
+
+
+def _add_compare(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "compare", help="what became faster or slower between two runs, beyond the noise"
+    )
+    parser.add_argument("old", type=Path, metavar="OLD.json")
+    parser.add_argument("new", type=Path, metavar="NEW.json")
+    parser.add_argument(
+        "--threshold", type=float, default=10.0, metavar="PERCENT",
+        help="least difference of the medians that counts (default: 10)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fail-on-slower", action="store_true",
+        help="exit with status 1 if anything became slower or wrong",
+    )  # fmt: skip
+    parser.set_defaults(run=_compare)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from pycnn.bench.main import bench
+
+    return bench(arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from pycnn.bench import compare, record, table
+
+    if not 0 <= arguments.threshold < 1000:
+        raise ValueError(f"--threshold {arguments.threshold}; allowed: a percentage from 0 on")
+    old_environment, old = record.read(arguments.old)
+    new_environment, new = record.read(arguments.new)
+    changes = compare.compare_runs(old, new, arguments.threshold / 100)
+    for line in compare.differences(old_environment, new_environment):
+        print(line)
+    found = compare.table(changes)
+    if found.rows:
+        table.show(found)
+    print(compare.counted(changes))
+    return 1 if arguments.fail_on_slower and compare.failures(changes) else 0

@@ -1,0 +1,157 @@
+"""Two runs side by side: what became faster or slower beyond the noise.
+
+A layer counts as changed only if both hold:
+* the ranges from the 25th to the 75th percentile of the two runs do not overlap (the whole range
+  from minimum to maximum where a file has no percentiles);
+* the medians differ by more than a threshold, 10 % unless asked otherwise: from one run to the
+  next a machine drifts further than the samples of one run show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pycnn.bench.record import TIMED, WRONG, Record
+from pycnn.bench.table import Row, Table, time_text
+
+FASTER, SLOWER, SAME = "faster", "slower", "same"
+BROKEN, REPAIRED = "now wrong", "now right"
+GONE, ADDED = "only in the old run", "only in the new run"
+
+THRESHOLD = 0.10
+
+STYLES = {
+    FASTER: "green", SLOWER: "red", SAME: "", BROKEN: "bold red", REPAIRED: "bold green",
+    GONE: "dim", ADDED: "dim",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """One record in both runs; `old` or `new` is None where only the other has it."""
+
+    verdict: str
+    old: Record | None
+    new: Record | None
+
+    @property
+    def ratio(self) -> float | None:
+        """New time over old time."""
+        if not self.old or not self.new or not self.old.time_ms or not self.new.time_ms:
+            return None
+        return self.new.time_ms / self.old.time_ms
+
+
+def compare_runs(
+    old: Sequence[Record], new: Sequence[Record], threshold: float = THRESHOLD
+) -> list[Change]:
+    """Match the records of two runs and judge each pair.
+
+    Parameters
+    ----------
+    old, new : sequence of Record
+    threshold : float, default 0.10
+        Least relative difference of the medians that counts.
+
+    Returns
+    -------
+    list of Change
+        In the order of the old run, then what is new. Pairs in which neither run has a time, and
+        neither became wrong nor right, are left out.
+    """
+    before = {record.key: record for record in old}
+    after = {record.key: record for record in new}
+    changes = []
+    for key in [*before, *(k for k in after if k not in before)]:
+        verdict = _verdict(before.get(key), after.get(key), threshold)
+        if verdict:
+            changes.append(Change(verdict, before.get(key), after.get(key)))
+    return changes
+
+
+def _verdict(old: Record | None, new: Record | None, threshold: float) -> str | None:
+    if old is None:
+        return ADDED
+    if new is None:
+        return GONE
+    if (old.status == WRONG) != (new.status == WRONG):
+        return BROKEN if new.status == WRONG else REPAIRED
+    if old.status != TIMED or new.status != TIMED:
+        return None
+    (old_low, old_mid, old_high), (new_low, new_mid, new_high) = _range(old), _range(new)
+    if new_low > old_high and new_mid > old_mid * (1 + threshold):
+        return SLOWER
+    if new_high < old_low and new_mid * (1 + threshold) < old_mid:
+        return FASTER
+    return SAME
+
+
+def _range(record: Record) -> tuple[float, float, float]:
+    """Low end of the noise, median, high end."""
+    middle = record.time_ms or 0.0
+    ends = (
+        (record.time_ms_p25, record.time_ms_p75)
+        if record.time_ms_p25 is not None and record.time_ms_p75 is not None
+        else (record.time_ms_min, record.time_ms_max)
+    )
+    low, high = (middle if end is None else end for end in ends)
+    return low, middle, high
+
+
+def failures(changes: Sequence[Change]) -> list[Change]:
+    """The changes that ``--fail-on-slower`` does not let pass."""
+    return [change for change in changes if change.verdict in (SLOWER, BROKEN)]
+
+
+def table(changes: Sequence[Change]) -> Table:
+    """The changes, the largest first; what stayed the same is counted below it."""
+    shown = sorted(
+        (c for c in changes if c.verdict != SAME),
+        key=lambda c: (list(STYLES).index(c.verdict), -abs((c.ratio or 1.0) - 1.0)),
+    )
+    columns = (
+        "layer", "direction", "shape", "dtype", "backend", "algorithm", ">old", ">new",
+        ">new / old", "verdict",
+    )  # fmt: skip
+    return Table("What changed", columns, tuple(Row(_cells(c), STYLES[c.verdict]) for c in shown))
+
+
+def _cells(change: Change) -> tuple[str, ...]:
+    record = change.new or change.old
+    assert record is not None  # a change has at least one side
+    return (
+        f"{record.suite} {record.layer}",
+        record.direction,
+        record.shape,
+        record.dtype,
+        record.backend,
+        record.algorithm,
+        time_text(change.old.time_ms if change.old else None),
+        time_text(change.new.time_ms if change.new else None),
+        f"{change.ratio:.2f}" if change.ratio else "",
+        change.verdict,
+    )
+
+
+def counted(changes: Sequence[Change]) -> str:
+    """How many of each verdict, in one line."""
+    counts = {v: sum(c.verdict == v for c in changes) for v in STYLES}
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n) or "nothing to compare"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two machines or settings, so that times may not be comparable."""
+    lines = []
+    for name in ("cpu", "gpu", "variables"):
+        before, after = (_steady(run.get(name)) for run in (old, new))
+        if before != after:
+            lines.append(f"{name} differs: {before} -> {after}")
+    return lines
+
+
+def _steady(value: Any) -> Any:
+    """What a machine is, without what changes from minute to minute."""
+    changing = ("load", "clocks.sm", "clocks.mem")
+    if not isinstance(value, dict):
+        return value
+    return {name: part for name, part in value.items() if name not in changing}

@@ -1,0 +1,161 @@
+"""Who takes part: pycnn's algorithms on the backends of this machine.
+
+A contestant takes the inputs of a case, gives a call to be timed, and brings its outputs back as
+NumPy arrays. The peers (:mod:`pycnn.bench.peers`) do the same.
+"""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+import pycnn
+from pycnn.bench.cases import Case
+from pycnn.bench.measure import Clock, CpuClock, cupy_clock
+from pycnn.bench.operations.base import Algorithm, Operation
+from pycnn.emulator import Counters
+from pycnn.runtime.backends import executor, stand_in_executor
+from pycnn.runtime.plan import Plan
+
+#: Written between two calls to empty the caches of a GPU; more than any L2 holds.
+FLUSH_BYTES = 1 << 28
+
+Call = Callable[[], Mapping[str, Any]]
+
+
+class Contestant(ABC):
+    """One backend with one algorithm."""
+
+    backend: str
+    algorithm: str
+    device: str | None = "cpu"  # whose ceilings it is held against; None: not timed
+    layout = "NCHW"
+    workspace_bytes = 0
+    reason = ""  # why it cannot take part, where it cannot
+    chosen = ""  # what an automatic choice came to, where it says so
+
+    @abstractmethod
+    def prepare(
+        self, op: Operation, case: Case, direction: str, arrays: Mapping[str, np.ndarray]
+    ) -> Call:
+        """The call to be timed, its inputs in place."""
+
+    def numpy(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Outputs of a call, brought back."""
+        return dict(outputs)
+
+    def clock(self) -> Clock:
+        return CpuClock()
+
+    def flush(self) -> Callable[[], object] | None:
+        """A call that empties the caches; None where there is no cold figure."""
+        return None
+
+    def active(self) -> contextlib.AbstractContextManager[object]:
+        """What must hold while the call runs."""
+        return contextlib.nullcontext()
+
+    def counters(self) -> dict[str, int]:
+        """Memory traffic of the calls since the last `active`, where it is counted."""
+        return {}
+
+
+class Pycnn(Contestant):
+    """An algorithm of pycnn on NumPy arrays."""
+
+    def __init__(self, backend: str, algorithm: Algorithm) -> None:
+        self.backend, self.algorithm = backend, algorithm.name
+        self.workspace_bytes = algorithm.workspace_bytes
+        self.reason = "" if algorithm.fits else algorithm.reason
+        self.chosen = algorithm.chosen
+
+    def prepare(
+        self, op: Operation, case: Case, direction: str, arrays: Mapping[str, np.ndarray]
+    ) -> Call:
+        return lambda: op.run(case, direction, arrays, self.algorithm)
+
+    def active(self) -> contextlib.AbstractContextManager[object]:
+        return pycnn.use_backend(self.backend)
+
+
+class Emulated(Pycnn):
+    """The kernels in the emulator's checked build: a verdict and the memory traffic, no time."""
+
+    device = None
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        super().__init__("emulator", algorithm)
+        self._traffic: Counters | None = None
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        adding = _Adding(executor("emulator"))
+        with pycnn.use_backend("emulator", checked=True), stand_in_executor("emulator", adding):
+            yield
+        self._traffic = adding.total
+
+    def counters(self) -> dict[str, int]:
+        return asdict(self._traffic) if self._traffic else {}
+
+
+class _Adding:
+    """The emulator's executor, with the counters of all launches of all plans added up."""
+
+    name = "emulator"
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.total: Counters | None = None
+
+    def run(
+        self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        outputs = self._real.run(plan, arrays, out)
+        for _, counted in self._real.counters:
+            self.total = counted if self.total is None else self.total + counted
+        return outputs
+
+
+class Cuda(Pycnn):
+    """The kernels on the GPU, on CuPy arrays."""
+
+    device = "cuda"
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        super().__init__("cuda", algorithm)
+
+    def prepare(
+        self, op: Operation, case: Case, direction: str, arrays: Mapping[str, np.ndarray]
+    ) -> Call:
+        import cupy
+
+        there = {name: cupy.asarray(array) for name, array in arrays.items()}
+        return super().prepare(op, case, direction, there)
+
+    def numpy(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {name: array.get() for name, array in outputs.items()}
+
+    def clock(self) -> Clock:
+        return cupy_clock()
+
+    def flush(self) -> Callable[[], object] | None:
+        import cupy
+
+        buffer = cupy.empty(FLUSH_BYTES, cupy.uint8)
+        return lambda: buffer.fill(0)
+
+    def active(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()  # CuPy arrays go to `cuda` by themselves
+
+
+def of_pycnn(
+    backend: str, op: Operation, case: Case, direction: str, dtype: str
+) -> list[Contestant]:
+    """Every way in which `backend` computes `op`."""
+    if backend == "reference":
+        return [Pycnn("reference", op.reference_algorithm(case, direction, dtype))]
+    kind = {"emulator": Emulated, "cuda": Cuda}[backend]
+    return [kind(algorithm) for algorithm in op.algorithms(case, direction, dtype)]

@@ -1,0 +1,114 @@
+"""What a measurement depends on: processor, GPU, versions, commit, command, date."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pycnn
+
+#: Packages whose version may explain a difference.
+PACKAGES = (
+    "numpy", "cupy-cuda12x", "cupy-cuda13x", "torch", "onnxruntime", "onnx",
+    "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12",
+)  # fmt: skip
+
+
+def environment(command: str) -> dict[str, Any]:
+    """Everything that is written beside results; `command` reruns them."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "pycnn": pycnn.__version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": cpu(),
+        "gpu": gpu(),
+        "versions": versions(),
+        "backends": {b.name: b.detail for b in pycnn.backends() if b.available},
+        "variables": {n: v for n, v in sorted(os.environ.items()) if n.startswith("PYCNN_")},
+    }
+
+
+def cpu() -> dict[str, Any]:
+    """Model, cores that this process may use, load before the run, threads of BLAS if set."""
+    return {
+        "model": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 2),
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS"),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def gpu() -> dict[str, Any] | None:
+    """Name, architecture, memory, driver, clock and power of the current GPU; None without one."""
+    if not {b.name: b.available for b in pycnn.backends()}["cuda"]:
+        return None
+    import cupy
+
+    device = cupy.cuda.Device()
+    properties = cupy.cuda.runtime.getDeviceProperties(device.id)
+    found = {
+        "name": properties["name"].decode(),
+        "arch": f"sm_{device.compute_capability}",
+        "multiprocessors": properties["multiProcessorCount"],
+        "memory_bytes": properties["totalGlobalMem"],
+        "l2_bytes": properties["l2CacheSize"],
+        "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
+        "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
+    }
+    return {**found, **_nvidia_smi(device.id)}
+
+
+def _nvidia_smi(device: int) -> dict[str, str]:
+    """Driver, clocks and power limit as the driver's own tool reports them, where it is there."""
+    asked = ("driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "power.limit")
+    line = _output(
+        "nvidia-smi", f"--id={device}", f"--query-gpu={','.join(asked)}", "--format=csv,noheader"
+    )
+    values = [value.strip() for value in line.split(",")] if line else []
+    return dict(zip(asked, values, strict=True)) if len(values) == len(asked) else {}
+
+
+def versions() -> dict[str, str]:
+    """Of every package in `PACKAGES` that is installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Commit of the checkout that runs, with ``-dirty`` if files differ; None outside of one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    head = _output("git", "-C", str(root), "rev-parse", "HEAD")
+    changed = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+    return head + ("-dirty" if changed else "") if head else None
+
+
+def _output(*command: str) -> str:
+    """What a tool prints; nothing where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,233 @@
+"""Convolution, forward and backward (input and weight together)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import pycnn
+from pycnn.bench.cases import ConvCase, Shape
+from pycnn.bench.operations.base import (
+    FORWARD,
+    Algorithm,
+    Arrays,
+    Check,
+    Operation,
+    Spec,
+    Unsupported,
+    sampled,
+)
+from pycnn.ops._validate import Padding, Pair
+from pycnn.reference.cpu.conv import conv_method
+from pycnn.reference.oracle import conv as oracle
+
+#: Up to here the oracle computes every element.
+ORACLE_FLOPS = 4 * 10**9
+
+#: Images that the oracle takes at once, by bytes of its float64 copies.
+CHUNK_BYTES = 1 << 28
+
+#: Rows of the smallest tile of a matrix product.
+TILE_FILTERS = 32
+
+NEEDS = (True, True, False)
+
+
+class Conv2d(Operation):
+    """`pycnn.conv2d` and `pycnn.conv2d_backward`."""
+
+    name = "conv2d"
+    case = ConvCase
+
+    def input_specs(self, case: ConvCase, direction: str) -> dict[str, Spec]:
+        specs: dict[str, Spec] = {"x": (case.x_shape, None), "weight": (case.w_shape, None)}
+        return specs if direction == FORWARD else {"dy": (case.y_shape, None), **specs}
+
+    def output_shapes(self, case: ConvCase, direction: str) -> dict[str, Shape]:
+        if direction == FORWARD:
+            return {"y": case.y_shape}
+        return {"dx": case.x_shape, "dweight": case.w_shape}
+
+    def flops(self, case: ConvCase, direction: str) -> int:
+        return 2 * case.macs * (1 if direction == FORWARD else 2)
+
+    def emulated_flops(self, case: ConvCase, direction: str) -> int:
+        """Every group counted as at least a tile of filters, which its matrix product computes."""
+        filters = case.k // case.groups
+        return self.flops(case, direction) // filters * max(filters, TILE_FILTERS)
+
+    def algorithms(self, case: ConvCase, direction: str, dtype: str) -> list[Algorithm]:
+        found = pycnn.conv2d_algorithms(
+            case.x_shape, case.w_shape, *_geometry(case), dtype=dtype, direction=direction
+        )
+        return [Algorithm(a.name, a.workspace_bytes, a.fits, a.reason) for a in found]
+
+    def reference_algorithm(self, case: ConvCase, direction: str, dtype: str) -> Algorithm:
+        if direction != FORWARD:
+            return Algorithm("auto")
+        method = conv_method(case.x_shape, case.w_shape, *_geometry(case), dtype)
+        return Algorithm("auto", chosen=method)
+
+    def run(self, case: ConvCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
+        x, weight = arrays["x"], arrays["weight"]
+        if direction == FORWARD:
+            return {"y": pycnn.conv2d(x, weight, None, *_geometry(case), algo=algo)}
+        dx, dweight, _ = pycnn.conv2d_backward(
+            arrays["dy"], x, weight, *_geometry(case), needs=NEEDS, algo=algo
+        )
+        return {"dx": dx, "dweight": dweight}
+
+    def torch(
+        self, case: ConvCase, direction: str, tensors: Arrays
+    ) -> Callable[[], dict[str, Any]]:
+        import torch
+
+        (top, bottom), (left, right) = case.padding
+        if (top, left) != (bottom, right):
+            raise Unsupported("PyTorch's conv2d has no asymmetric padding")
+        x, weight, padding = tensors["x"], tensors["weight"], [top, left]
+        if direction == FORWARD:
+            conv2d = torch.nn.functional.conv2d
+            settings = (case.stride, padding, case.dilation, case.groups)
+            return lambda: {"y": conv2d(x, weight, None, *settings)}
+        backward = torch.ops.aten.convolution_backward
+        dy = tensors["dy"]
+
+        def call() -> dict[str, Any]:
+            dx, dweight, _ = backward(
+                dy, x, weight, None, case.stride, padding, case.dilation,
+                False, [0, 0], case.groups, NEEDS,
+            )  # fmt: skip
+            return {"dx": dx, "dweight": dweight}
+
+        return call
+
+    def onnx_node(self, case: ConvCase) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        (top, bottom), (left, right) = case.padding
+        attributes = {
+            "strides": case.stride,
+            "pads": (top, left, bottom, right),
+            "dilations": case.dilation,
+            "group": case.groups,
+        }
+        return "Conv", ("x", "weight"), attributes
+
+    def checks(self, case: ConvCase, direction: str, arrays: Arrays) -> list[Check]:
+        """Every element where the oracle is quick enough; else see `_sampled_checks`."""
+        terms = _terms(case)
+        if self.flops(case, direction) <= ORACLE_FLOPS:
+            expected = _oracle(case, direction, arrays)
+            return [Check(name, value, terms[name]) for name, value in expected.items()]
+        return _sampled_checks(case, direction, arrays) + _projected_checks(case, direction, arrays)
+
+
+def _geometry(case: ConvCase) -> tuple[Pair, Padding, Pair, int]:
+    return case.stride, case.padding, case.dilation, case.groups
+
+
+def _terms(case: ConvCase) -> dict[str, int]:
+    """Length of the sum behind an element of each output."""
+    taps = case.r * case.s
+    return {
+        "y": case.c // case.groups * taps,
+        "dx": case.k // case.groups * taps,
+        "dweight": case.n * case.p * case.q,
+    }
+
+
+def _oracle(case: ConvCase, direction: str, arrays: Arrays) -> dict[str, np.ndarray]:
+    """The oracle's outputs, computed a few images at a time to bound its memory."""
+    stride, padding, dilation, _ = _geometry(case)
+    x, weight = arrays["x"], arrays["weight"]
+    geometry = (stride, padding, dilation, x.shape[1] // weight.shape[1])
+    step = max(1, CHUNK_BYTES // (8 * max(x[0].size, case.k * case.p * case.q)))
+    parts = [slice(i, i + step) for i in range(0, x.shape[0], step)]
+    if direction == FORWARD:
+        ys = [oracle.conv2d(x[part], weight, None, *geometry) for part in parts]
+        return {"y": np.concatenate(ys)}
+    dxs: list[Any] = []
+    dweight: Any = 0.0
+    for part in parts:
+        dx, dw, _ = oracle.conv2d_backward(arrays["dy"][part], x[part], weight, *geometry, NEEDS)
+        dxs.append(dx)
+        dweight = dweight + dw
+    return {"dx": np.concatenate(dxs), "dweight": dweight}
+
+
+def _sampled_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Check]:
+    """Elements one by one: some images of y or dx, some filters of dweight.
+
+    They are taken from the very outputs that are timed, so the launch is that of the whole case.
+    """
+    terms, images = _terms(case), sampled(case.n)
+    few = {name: a if name == "weight" else a[images] for name, a in arrays.items()}
+    name = "y" if direction == FORWARD else "dx"
+    what = f"images {_listed(images)} of {case.n}"
+    expected = _oracle(case, direction, few)[name]
+    found = [Check(name, expected, terms[name], what, lambda y: y[images])]
+    if direction == FORWARD:
+        return found
+    filters, per_group = sampled(case.k), case.k // case.groups
+    channels = case.c // case.groups
+    rows = []
+    for f in filters:
+        first = f // per_group * channels
+        alone = {
+            "x": arrays["x"][:, first : first + channels],
+            "weight": arrays["weight"][f : f + 1],
+            "dy": arrays["dy"][:, f : f + 1],
+        }
+        rows.append(_oracle(case, direction, alone)["dweight"])
+    what = f"filters {_listed(filters)} of {case.k}"
+    rows_of = Check("dweight", np.concatenate(rows), terms["dweight"], what, lambda dw: dw[filters])
+    return [*found, rows_of]
+
+
+def _projected_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Check]:
+    """All elements at once, at a fraction of the cost.
+
+    Convolution is linear, so a combination of output channels with random signs v equals the
+    convolution with one combined filter: sum_k v[k] y[:, k] = conv(x, sum_k v[k] w[k]). A single
+    wrong element shows in it. So do dx with combined input channels, and dweight with combined
+    filters (Freivalds, 1977, for matrix products).
+    """
+    rng, g, terms = np.random.default_rng(case.macs), case.groups, _terms(case)
+    over_k = rng.choice((-1.0, 1.0), (g, case.k // g))
+    over_c = rng.choice((-1.0, 1.0), (g, case.c // g))
+    weight = arrays["weight"].astype(np.float64).reshape(g, case.k // g, -1, case.r, case.s)
+    if direction == FORWARD:
+        combined = {"x": arrays["x"], "weight": np.einsum("gk,gkcrs->gcrs", over_k, weight)}
+        y = _oracle(case, direction, combined)["y"]
+        return [Check("y", y, terms["y"], "channels combined", lambda y: _combine(y, over_k))]
+    one_channel = {
+        "dy": arrays["dy"],
+        "x": arrays["x"][:, :: case.c // g],  # its shape alone matters for dx
+        "weight": np.einsum("gc,gkcrs->gkrs", over_c, weight).reshape(case.k, 1, case.r, case.s),
+    }
+    dx = _oracle(case, direction, one_channel)["dx"]
+    one_filter = {
+        "dy": _combine(arrays["dy"], over_k),
+        "x": arrays["x"],
+        "weight": np.zeros((g, case.c // g, case.r, case.s)),  # its shape alone matters for dweight
+    }
+    dweight = _oracle(case, direction, one_filter)["dweight"]
+    return [
+        Check("dx", dx, terms["dx"], "channels combined", lambda dx: _combine(dx, over_c)),
+        Check(
+            "dweight", dweight, terms["dweight"], "filters combined",
+            lambda dw: np.einsum(
+                "gk,gkcrs->gcrs", over_k, dw.reshape(g, case.k // g, *dw.shape[1:])
+            ),
+        ),
+    ]  # fmt: skip
+
+
+def _combine(maps: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """(N, channels, H, W) -> (N, G, H, W): the channels of every group added with `signs`."""
+    g, per_group = signs.shape
+    n, _, h, w = maps.shape
+    return np.einsum("gc,ngchw->nghw", signs, maps.reshape(n, g, per_group, h, w))
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,239 @@
+"""Results as a table for a person: with rich where it is installed, aligned text where not."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record
+from pycnn.emulator import Counters
+from pycnn.runtime.extras import MissingExtra, import_extra
+
+#: Colour of a row by what became of it; winners are bold.
+STYLES = {TIMED: "", CHECKED: "green", WRONG: "bold red", FAILED: "red", SKIPPED: "dim"}
+
+#: Width of a table that is written to a file or a pipe.
+PLAIN_WIDTH = 250
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells of one row, and how it looks."""
+
+    cells: tuple[str, ...]
+    style: str = ""
+    starts_section: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, columns (a name that starts with ``>`` is aligned to the right) and rows."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+COLUMNS = (
+    "layer", "shape", "backend", "algorithm", ">time", ">spread", ">GFLOP/s", ">GB/s",
+    ">of ceiling", ">traffic", ">workspace", ">error", ">allowed", "verdict", ">GPU over CPU",
+)  # fmt: skip
+
+
+def results(title: str, records: Sequence[Record]) -> Table:
+    """The table of a run: layers as sections, the fastest of each marked; no empty columns."""
+    best = winners(records)
+    faster = speedups(records)
+    several = len({(r.direction, r.dtype) for r in records}) > 1
+    rows, before = [], None
+    for record in records:
+        wins, first = best.get(record.problem) is record, record.problem != before
+        name = _name(record, several) if first else ""
+        gain = f"{faster[record.problem]:.1f}x" if wins and record.problem in faster else ""
+        cells = (name, record.shape if first else "", *_cells(record, wins), gain)
+        rows.append(Row(cells, "bold cyan" if wins else STYLES[record.status], first))
+        before = record.problem
+    return _without_empty(Table(title, COLUMNS, tuple(rows)))
+
+
+def _name(record: Record, several: bool) -> str:
+    """Of a layer: how often it occurs, and direction and precision where a run has several."""
+    times = f" x{record.count}" if record.count > 1 else ""
+    return record.layer + times + (f" {record.direction} {record.dtype}" if several else "")
+
+
+def _without_empty(table: Table) -> Table:
+    kept = [i for i in range(len(table.columns)) if any(row.cells[i] for row in table.rows)]
+    rows = [replace(row, cells=tuple(row.cells[i] for i in kept)) for row in table.rows]
+    return Table(table.title, tuple(table.columns[i] for i in kept), tuple(rows))
+
+
+def winners(records: Sequence[Record]) -> dict[tuple[str, ...], Record]:
+    """The fastest of each problem, peers included; a problem without times has none."""
+    best: dict[tuple[str, ...], Record] = {}
+    for record in records:
+        if record.time_ms is not None:
+            leader = best.get(record.problem)
+            if leader is None or leader.time_ms is None or record.time_ms < leader.time_ms:
+                best[record.problem] = record
+    return best
+
+
+def speedups(records: Sequence[Record]) -> dict[tuple[str, ...], float]:
+    """Best time on the CPU over best time on the GPU, where a problem was timed on both."""
+    gpu = ("cuda", "cudnn")
+    on_cpu = winners([r for r in records if r.backend not in gpu])
+    on_gpu = winners([r for r in records if r.backend in gpu])
+    return {
+        problem: on_cpu[problem].time_ms / on_gpu[problem].time_ms  # type: ignore[operator]
+        for problem in on_cpu.keys() & on_gpu.keys()
+    }
+
+
+def _cells(record: Record, wins: bool) -> tuple[str, ...]:
+    """From the backend to the verdict."""
+    algorithm = record.algorithm + (f": {record.chosen}" if record.chosen else "")
+    return (
+        record.backend,
+        algorithm + (" *" if wins else ""),
+        time_text(record.time_ms),
+        spread_text(record),
+        _number(record.gflops),
+        _number(record.gbytes_per_s),
+        f"{record.ceiling_share:.0%} {record.bound}" if record.ceiling_share else "",
+        traffic_text(record.counters),
+        size_text(record.workspace_bytes),
+        "" if record.max_abs_error is None else f"{record.max_abs_error:.1e}",
+        "" if record.tolerance is None else f"{record.tolerance:.1e}",
+        verdict_text(record),
+    )
+
+
+def verdict_text(record: Record) -> str:
+    """The verdict in words, with what it rests on."""
+    at = f" at {record.ran_shape}" if record.ran_shape else ""
+    if record.status == TIMED:
+        return "right"
+    if record.status == CHECKED:
+        return f"right, no finding{at}"
+    if record.status == WRONG:
+        return f"WRONG{at}: {record.reason}"
+    return f"{record.status}: {record.reason}"
+
+
+def time_text(milliseconds: float | None) -> str:
+    """A time with three digits and a unit that suits it."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1:
+        return f"{milliseconds * 1e3:.3g} us"
+    return f"{milliseconds:.3g} ms" if milliseconds < 1000 else f"{milliseconds / 1e3:.3g} s"
+
+
+def spread_text(record: Record) -> str:
+    """Half of the range in which the middle half of the samples lies, relative to the median."""
+    if record.time_ms is None or record.time_ms_p25 is None or record.time_ms_p75 is None:
+        return ""
+    return f"\u00b1{(record.time_ms_p75 - record.time_ms_p25) / 2 / record.time_ms:.0%}"
+
+
+def traffic_text(counters: dict[str, int]) -> str:
+    """Bytes that move without any cache, as a multiple of the distinct ones that must."""
+    if not counters:
+        return ""
+    counted = Counters(**counters)
+    return f"{counted.bytes_moved / max(counted.bytes_necessary, 1):.1f}x"
+
+
+def size_text(nbytes: int) -> str:
+    """Bytes in a unit that suits them; nothing for none."""
+    if nbytes == 0:
+        return ""
+    for unit in ("B", "KiB", "MiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1024  # type: ignore[assignment]
+    return f"{nbytes:.3g} GiB"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def show(table: Table) -> None:
+    """Print `table` to standard output."""
+    try:
+        rich_table = import_extra("rich.table", "bench", "a table with colours")
+        rich_console = import_extra("rich.console", "bench", "a table with colours")
+    except MissingExtra:
+        print("\n".join(plain(table)))
+        return
+    console = rich_console.Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    drawn = rich_table.Table(title=table.title, title_justify="left", header_style="bold")
+    for column in table.columns:
+        side = "right" if column.startswith(">") else "left"
+        drawn.add_column(column.lstrip(">"), justify=side, overflow="fold")
+    for i, row in enumerate(table.rows):
+        if row.starts_section and i:
+            drawn.add_section()
+        drawn.add_row(*row.cells, style=row.style)
+    console.print(drawn, markup=False)
+
+
+def plain(table: Table) -> list[str]:
+    """`table` as aligned lines."""
+    names = tuple(column.lstrip(">") for column in table.columns)
+    lines = [names, *(row.cells for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [
+        "  ".join(
+            cell.rjust(width) if column.startswith(">") else cell.ljust(width)
+            for cell, width, column in zip(line, widths, table.columns, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return [table.title, aligned[0], "-" * len(aligned[0]), *aligned[1:]]
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
+    """A bar where rich is installed and somebody looks; else a line now and then.
+
+    Yields
+    ------
+    (announce, advance) : callables
+        `announce` says what is being done, `advance` that one piece of `total` is.
+    """
+    bar = _bar() if sys.stderr.isatty() else None
+    if bar is not None:
+        with bar:
+            task = bar.add_task("starting", total=total)
+            yield lambda doing: bar.update(task, description=doing), lambda: bar.advance(task)
+        return
+    latest, done = "", 0
+
+    def announce(doing: str) -> None:
+        nonlocal latest
+        latest = doing
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if done == total or done % max(1, total // 10) == 0:
+            print(f"{done}/{total} {latest}", file=sys.stderr)
+
+    yield announce, advance
+
+
+def _bar() -> Any:
+    """A progress bar of rich on standard error, or None without rich."""
+    try:
+        rich = import_extra("rich.progress", "bench", "a progress bar")
+        console = import_extra("rich.console", "bench", "a progress bar").Console(stderr=True)
+    except MissingExtra:
+        return None
+    columns = (*rich.Progress.get_default_columns(), rich.TimeElapsedColumn())
+    return rich.Progress(*columns, console=console, transient=True)

@@ -1,0 +1,127 @@
+"""`pycnn bench` from the command line, on contestants that need no kernels."""
+
+import json
+
+import pytest
+from bench_fakes import Double, Fake, right, wrong_in_one_place
+
+from pycnn.bench import main as bench_main
+from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.operations import OPERATIONS
+from pycnn.cli import main
+
+SHAPE = ["bench", "--shape", "n2c3h5w7", "--op", "double"]
+
+
+@pytest.fixture
+def contestants(monkeypatch):
+    """The operation `double`, run by the contestants that a test puts into this list."""
+    found = []
+    monkeypatch.setattr(bench_main, "OPERATIONS", {**OPERATIONS, "double": Double()})
+    monkeypatch.setattr(bench_main, "of_pycnn", lambda *about: found)
+    monkeypatch.setattr(bench_main, "_backends", lambda asked: ["reference"])
+    monkeypatch.setattr(
+        bench_main, "measure_ceiling", lambda device, dtype, budget: Ceiling(device, dtype, 1, 1)
+    )
+    return found
+
+
+def _interrupt(x):
+    raise KeyboardInterrupt
+
+
+def test_a_run_is_shown_and_written(contestants, tmp_path, capsys):
+    contestants += [Fake(right, "quick"), Fake(right, backend="emulator", device=None)]
+    path = tmp_path / "run.json"
+    assert main([*SHAPE, "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "quick *" in shown
+    assert "right, no finding" in shown
+    written = json.loads(path.read_text())
+    assert written.keys() == {"schema", "environment", "ceilings", "results"}
+    assert [r["status"] for r in written["results"]] == ["timed", "checked"]
+    assert written["ceilings"] == [
+        {"device": "cpu", "dtype": "float32", "gflops": 1, "gbytes_per_s": 1}
+    ]
+
+
+def test_environment_says_what_a_time_depends_on(contestants, tmp_path):
+    contestants += [Fake(right)]
+    path = tmp_path / "run.json"
+    main([*SHAPE, "--quick", "--json", str(path)])
+    environment = json.loads(path.read_text())["environment"]
+    assert environment["cpu"]["cores"] >= 1
+    assert environment["cpu"]["model"]
+    assert environment["versions"]["numpy"]
+    assert environment.keys() >= {"date", "commit", "gpu", "python", "system", "pycnn"}
+    assert environment["command"] == (
+        "pycnn bench --shape n2c3h5w7 --op double --direction forward --dtype float32 --quick"
+    )
+
+
+def test_a_wrong_kernel_is_shown_and_fails_the_command(contestants, capsys):
+    contestants += [Fake(right), Fake(wrong_in_one_place, "broken")]
+    assert main(SHAPE) == 1
+    shown = capsys.readouterr().out
+    assert "WRONG" in shown
+    assert "broken" in shown
+
+
+def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
+    contestants += [Fake(right), Fake(_interrupt), Fake(right)]
+    path = tmp_path / "run.json"
+    assert main([*SHAPE, "--json", str(path)]) == 130
+    assert len(json.loads(path.read_text())["results"]) == 1
+    output = capsys.readouterr()
+    assert f"interrupted: 1 of 3 done and kept in {path}" in output.err
+    assert "double forward float32 on n2c3h5w7" in output.out
+
+
+def test_a_suite_runs_at_each_batch(monkeypatch, contestants, tmp_path):
+    contestants += [Fake(right)]
+    path = tmp_path / "run.json"
+    monkeypatch.setattr(bench_main, "OPERATIONS", {"relu": _named("relu")})
+    assert main(["bench", "lenet5", "--op", "relu", "--batch", "1,3", "--json", str(path)]) == 0
+    shapes = [r["shape"] for r in json.loads(path.read_text())["results"]]
+    maps = ("c6h28w28", "c16h10w10", "c120h1w1")
+    assert shapes == [f"n{n}{rest}" for n in (1, 3) for rest in maps]
+
+
+def _named(name):
+    operation = Double()
+    operation.name = name
+    return operation
+
+
+@pytest.mark.parametrize(
+    ("wishes", "complaint"),
+    [
+        ([], "name a suite (lenet5, alexnet"),
+        (["resnet50", "--shape", "n1c1h1w1k1r1s1"], "not both"),
+        (["resnet18"], "suite 'resnet18'; allowed: lenet5, alexnet, vgg16"),
+        (["resnet50", "--op", "conv3d"], "--op 'conv3d'; allowed: conv2d, max_pool2d"),
+        (["resnet50", "--backend", "tpu"], "--backend 'tpu'; allowed: reference, emulator, cuda"),
+        (["resnet50", "--against", "mxnet"], "'mxnet'; allowed: torch, onnxruntime, cudnn"),
+        (["resnet50", "--dtype", "int8"], "--dtype 'int8'; allowed: float32, float64"),
+        (["resnet50", "--direction", "up"], "'up'; allowed: forward, backward, all"),
+        (["resnet50", "--batch", "0"], "--batch '0'; allowed: whole numbers from 1 on"),
+        (["resnet50", "--batch", "1,x"], "--batch 'x'; allowed"),
+        (["resnet50", "--algo", "fft"], "--algo 'fft'; allowed: "),
+        (["soumith", "--op", "softmax"], "no layer of softmax; these have: lenet5"),
+        (["resnet50", "--op", "gemm", "--direction", "backward"], "gemm has only forward"),
+        (["--shape", "n1c64"], "without h, w, k, r, s"),
+        (["lenet5", "--json", "/nowhere/x.json"], "folder /nowhere does not exist"),
+        (["lenet5", "--plot", "/nowhere/x.png"], "folder /nowhere does not exist"),
+    ],
+)
+def test_a_bad_wish_lists_what_exists(wishes, complaint, capsys):
+    assert main(["bench", *wishes]) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_missing_peer_is_named_with_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(bench_main, "missing", lambda peer: f"{peer} needs a package; pip install")
+    assert main(["bench", "lenet5", "--against", "torch"]) == 2
+    assert "torch needs a package" in capsys.readouterr().err

@@ -1,0 +1,67 @@
+"""`make gpu`: what can be shown of it where there is no GPU."""
+
+import argparse
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pycnn
+from pycnn.bench import commands
+from pycnn.bench.grammar import parse
+from pycnn.bench.main import _rounds
+from pycnn.bench.operations import OPERATIONS
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+SPEC = importlib.util.spec_from_file_location("benchmarks_gpu", SCRIPT)
+gpu = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(gpu)
+
+
+def test_without_a_gpu_there_is_one_clear_message(capsys):
+    if {b.name: b.available for b in pycnn.backends()}["cuda"]:
+        pytest.skip("there is a GPU here")
+    for stage in ("test", "sanitize", "bench", "all", "once"):
+        assert gpu.main([stage]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("make gpu needs a GPU that CuPy can use: ")
+
+
+def test_an_unknown_stage_lists_the_stages(capsys):
+    with pytest.raises(SystemExit):
+        gpu.main(["tests"])
+    assert "test" in capsys.readouterr().err
+
+
+def test_the_limits_leave_room_within_ten_minutes():
+    assert gpu.LIMITS.keys() == gpu.STAGES.keys()
+    assert sum(gpu.LIMITS.values()) <= 580
+
+
+def test_every_operation_runs_under_the_sanitizer():
+    assert gpu.RAGGED.keys() == OPERATIONS.keys()
+    for name, words in gpu.RAGGED.items():
+        for word in words:
+            assert str(parse(OPERATIONS[name].case, word)) == word
+
+
+@pytest.mark.parametrize(("name", "wishes"), gpu.BENCHES)
+def test_every_bench_is_a_command_that_exists(name, wishes, monkeypatch):
+    parser = argparse.ArgumentParser()
+    commands.add_parsers(parser.add_subparsers())
+    arguments = parser.parse_args(["bench", *wishes.split()])
+    arguments.backend = arguments.backend.replace("cuda", "emulator")  # plans are the same
+    assert _rounds(arguments)
+
+
+def test_a_command_is_interrupted_at_its_limit():
+    code = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(130)"
+    begin = time.monotonic()
+    assert gpu._limited([sys.executable, "-c", code], 1.5) == gpu.INTERRUPTED
+    assert time.monotonic() - begin < 30
+
+
+def test_names_of_gpus_become_folders():
+    assert gpu._slug("NVIDIA H200 NVL (MIG 1g.18gb)") == "nvidia-h200-nvl-mig-1g-18gb"

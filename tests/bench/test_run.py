@@ -1,0 +1,152 @@
+"""The main loop: checked before timed, wrong ones never timed, nothing ends the run."""
+
+import json
+
+import numpy as np
+import pytest
+from bench_fakes import Fake, a_round, right, wrong_in_one_place
+
+from pycnn.bench.cases import MapCase
+from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.run import Budget, run
+from pycnn.emulator import RaceError
+
+BUDGET = Budget(seconds=0.01, emulated_flops=40)
+CEILINGS = {("cpu", "float32"): Ceiling("cpu", "float32", gflops=1.0, gbytes_per_s=0.1)}
+
+
+def _records(*contestants):
+    return [record for record, _ in run([a_round(*contestants)], BUDGET, CEILINGS)]
+
+
+def test_a_right_contestant_is_timed():
+    contestant = Fake(right)
+    (record,) = _records(contestant)
+    assert (record.status, record.verified, record.max_abs_error) == ("timed", True, 0.0)
+    assert record.time_ms == record.time_ms_min == record.time_ms_max == pytest.approx(1.0)
+    assert record.repeats == contestant.the_clock.asked - 1
+    # 210 operations and 2 * 4 * 210 bytes in a millisecond; 0.1 GB/s allow 16.8 microseconds
+    assert record.gflops == pytest.approx(210e-6)
+    assert record.gbytes_per_s == pytest.approx(1680e-6)
+    assert (record.bound, record.ceiling_share) == ("memory", pytest.approx(0.0168))
+
+
+def test_a_wrong_kernel_is_shown_as_wrong_and_never_timed():
+    contestant = Fake(wrong_in_one_place, "wrong")
+    (record,) = _records(contestant)
+    assert (record.status, record.verified) == ("wrong", False)
+    assert record.max_abs_error == pytest.approx(1e-3, rel=1e-2)
+    assert record.max_abs_error > record.tolerance
+    assert record.time_ms is None
+    assert record.gflops is None
+    assert contestant.calls == 1
+    assert contestant.the_clock.asked == 0
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: (x + x)[:1],
+        lambda x: (x + x).astype(np.float64),
+        lambda x: np.where(x > 1, np.nan, x + x).astype(x.dtype),
+    ],
+    ids=["shape", "dtype", "nan"],
+)
+def test_wrong_shape_dtype_and_nan_are_wrong(compute):
+    contestant = Fake(compute)
+    (record,) = _records(contestant)
+    assert record.status == "wrong"
+    assert contestant.the_clock.asked == 0
+
+
+def _failing(error):
+    def compute(x):
+        raise error
+
+    return compute
+
+
+def test_an_error_is_recorded_and_the_others_still_run():
+    records = _records(Fake(_failing(RuntimeError("no such launch\nmore"))), Fake(right))
+    assert [r.status for r in records] == ["failed", "timed"]
+    assert records[0].reason == "RuntimeError: no such launch"
+    assert not records[0].verified
+
+
+def test_a_finding_of_the_emulator_is_wrong_and_not_merely_failed():
+    race = RaceError(
+        "write after write", kernel="k", file="k.cu", line=7, block=(0, 0, 0), thread=(1, 0, 0)
+    )
+    (record,) = _records(Fake(_failing(race), backend="emulator", device=None))
+    assert record.status == "wrong"
+    assert record.reason == "RaceError: k.cu:7: write after write"
+
+
+def test_too_little_memory_is_no_failure():
+    (record,) = _records(Fake(_failing(MemoryError("8 GiB asked for"))))
+    assert (record.status, record.reason) == ("skipped", "MemoryError: 8 GiB asked for")
+
+
+def test_what_does_not_fit_shows_its_reason_and_is_not_run():
+    contestant = Fake(right, reason="workspace of 9 GiB is above the limit")
+    (record,) = _records(contestant)
+    assert (record.status, record.reason) == ("skipped", "workspace of 9 GiB is above the limit")
+    assert contestant.calls == 0
+
+
+def test_the_emulator_gets_a_smaller_layer_and_no_time():
+    contestant = Fake(right, backend="emulator", device=None)
+    (record,) = _records(contestant)
+    assert (record.status, record.verified, record.time_ms) == ("checked", True, None)
+    assert record.shape == "n2c3h5w7"
+    assert record.ran_shape == "n1c2h4w4"
+    assert contestant.shapes == [(1, 2, 4, 4)]
+    assert contestant.the_clock.asked == 0
+
+
+def test_a_layer_that_is_small_enough_is_emulated_whole():
+    contestant = Fake(right, backend="emulator", device=None)
+    ((record, _),) = run([a_round(contestant, word=MapCase(1, 1, 2, 3))], BUDGET, CEILINGS)
+    assert record.ran_shape is None
+    assert contestant.shapes == [(1, 1, 2, 3)]
+
+
+def test_all_contestants_see_the_same_random_inputs():
+    seen = []
+
+    def remember(x):
+        seen.append(x)
+        return x + x
+
+    _records(Fake(remember), Fake(remember))
+    _records(Fake(remember))
+    assert all(np.array_equal(seen[0], x) for x in seen)
+    assert np.unique(seen[0]).size == seen[0].size  # random, not constant
+
+
+def test_records_can_be_taken_one_at_a_time():
+    """An interrupt in the middle of a run leaves what was yielded before it."""
+    rounds = [a_round(Fake(right)), a_round(Fake(_failing(KeyboardInterrupt())))]
+    kept = []
+
+    def consume():
+        for record, _ in run(rounds, BUDGET, CEILINGS):
+            kept.append(record.status)
+
+    with pytest.raises(KeyboardInterrupt):
+        consume()
+    assert kept == ["timed"]
+
+
+def test_a_record_is_json_with_the_fields_of_the_schema():
+    required = (
+        "suite", "layer", "op", "direction", "shape", "dtype", "layout", "backend", "algorithm",
+        "time_ms", "time_ms_min", "time_ms_max", "repeats", "gflops", "gbytes_per_s",
+        "max_abs_error", "tolerance", "verified", "workspace_bytes",
+    )  # fmt: skip
+    for contestant in (Fake(right), Fake(wrong_in_one_place), Fake(lambda x: x[:1])):
+        ((record, case),) = run([a_round(contestant)], BUDGET, CEILINGS)
+        written = json.loads(json.dumps(record.as_json(case), allow_nan=False))
+        assert all(name in written for name in required)
+        assert written["extents"] == {"n": 2, "c": 3, "h": 5, "w": 7}
+        assert type(record).from_json(written) == record

@@ -1,0 +1,87 @@
+"""The suites against figures that their papers and PyTorch's model zoo publish."""
+
+import pytest
+
+from pycnn.bench.cases import ConvCase
+from pycnn.bench.commands import SUITE_NAMES
+from pycnn.bench.grammar import parse
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.suites import SUITES
+
+
+def _macs(name: str, op: str = "conv2d") -> int:
+    flops = OPERATIONS[op].flops
+    return sum(x.count * flops(x.case, "forward") // 2 for x in SUITES[name].layers(op, 1))
+
+
+#: Multiply-adds of one image. LeNet-5 by hand: 28*28*6*25 + 10*10*16*150 + 120*400.
+#: MobileNet: the paper gives the depthwise layers 3.06 % of 569 million.
+CONVOLUTIONS = {
+    "lenet5": 117_600 + 240_000 + 48_000,
+    "alexnet": 655_566_528,
+    "vgg16": 15_346_630_656,
+    "resnet50": 4_087_136_256,
+    "mobilenet_v1": 17_385_984,
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_multiply_adds_of_the_convolutions(name):
+    assert _macs(name) == CONVOLUTIONS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [("alexnet", 714_188_480), ("vgg16", 15_470_264_320), ("resnet50", 4_089_184_256)],
+)
+def test_multiply_adds_of_the_whole_network(name, total):
+    assert _macs(name) + _macs(name, "gemm") == total
+
+
+@pytest.mark.parametrize(("name", "count"), [("vgg16", 13), ("resnet50", 53), ("alexnet", 5)])
+def test_number_of_convolutions(name, count):
+    assert sum(layer.count for layer in SUITES[name].layers("conv2d")) == count
+
+
+def test_soumith_l1_is_the_published_layer():
+    layer = SUITES["soumith"].layers("conv2d")[0]
+    assert str(layer.case) == "n128c3h128w128k96r11s11"
+    assert layer.case.y_shape == (128, 96, 118, 118)
+
+
+def test_layers_follow_one_another():
+    """Pooling halves what the convolutions leave, so each network is consistent in itself."""
+    maps = {(case.c, case.h) for case in (x.case for x in SUITES["vgg16"].layers("relu"))}
+    for layer in SUITES["vgg16"].layers("max_pool2d"):
+        assert (layer.case.c, layer.case.h) in maps
+        assert layer.case.p == layer.case.h // 2
+
+
+def test_relu_runs_over_every_convolution_output_once():
+    layers = SUITES["resnet50"].layers("relu")
+    assert len({layer.case for layer in layers}) == len(layers)
+    assert sum(layer.count for layer in layers) == 53
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("name", SUITES)
+def test_every_layer_reruns_from_its_word(name, op):
+    for layer in SUITES[name].layers(op, batch=3):
+        assert parse(OPERATIONS[op].case, str(layer.case)) == layer.case
+        assert layer.case.batch == 3
+
+
+def test_every_suite_has_convolutions_and_every_operation_a_suite():
+    assert all(suite.layers("conv2d") for suite in SUITES.values())
+    for op in OPERATIONS:
+        assert any(suite.layers(op) for suite in SUITES.values())
+
+
+def test_depthwise_layers_keep_one_channel_a_group():
+    for layer in SUITES["mobilenet_v1"].layers("conv2d"):
+        assert isinstance(layer.case, ConvCase)
+        assert layer.case.w_shape[1] == 1
+
+
+def test_the_command_line_names_the_same_suites():
+    assert tuple(SUITES) == SUITE_NAMES
