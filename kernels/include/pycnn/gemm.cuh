@@ -1,0 +1,123 @@
+// pycnn/gemm.cuh: what the rungs of kernels/gemm share: the problem, where a block works in it, a
+// loader of tiles, and the epilogue.
+#pragma once
+
+#include <pycnn/kernel.cuh>
+
+// C = relu(A B + bias + C) for every (outer, inner) of a two-level batch; strides in elements.
+// Built as `PARAMS` in pycnn/plan/gemm.py, field by field.
+struct GemmParams {
+    index_t m, n, k;
+    index_t a_outer, a_inner, a_row, a_col;
+    index_t b_outer, b_inner, b_row, b_col;
+    index_t c_outer, c_inner, c_row;  // the column stride of C is 1
+    index_t bias_inner, bias_step;
+    unsigned batches, inner;           // outer * inner, and inner
+    unsigned tiles_n, tile_m, tile_n;  // tiles of C side by side, and their extents
+    unsigned flags;                    // of the following
+};
+static_assert(sizeof(GemmParams) == 152, "PARAMS in pycnn/plan/gemm.py has the same layout");
+
+// `Flag` in pycnn/plan/gemm.py.
+enum Flag : unsigned {
+    RELU = 1,
+    ACCUMULATE = 2,
+    BIAS_BY_ROW = 4,  // bias[i], else bias[j]
+    A_VECTOR = 8,     // the strides keep 16-byte units aligned
+    B_VECTOR = 16,
+    C_VECTOR = 32,
+};
+
+// Which batch and which tile of C a block computes. The grid is (tiles, batches), the batches
+// folded over y and z; blocks of the fold that have no batch return before their first barrier.
+// The extents of a tile come with the launch although they are constants: knowing them to be powers
+// of two, NVRTC 13 turns j + 1 into j | 1, no longer sees neighbours, and splits 16-byte stores.
+struct Place {
+    unsigned batch;
+    index_t row, col;  // the first row and column of the tile
+
+    __device__ explicit Place(const GemmParams& p)
+        : batch(blockIdx.z * gridDim.y + blockIdx.y),
+          row(static_cast<index_t>(blockIdx.x / p.tiles_n) * p.tile_m),
+          col(static_cast<index_t>(blockIdx.x % p.tiles_n) * p.tile_n) {}
+
+    __device__ index_t offset(const GemmParams& p, index_t outer, index_t inner) const {
+        return batch / p.inner * outer + batch % p.inner * inner;
+    }
+};
+
+// A or B as both look to the tiles: the summed index k, and the index kept in C, here `line`.
+struct Operand {
+    const scalar* first;       // k = 0 of the tile's first line
+    index_t step_k, step_line; // element strides
+    index_t k, lines;          // extents from there on
+    bool vector;               // whether 16-byte accesses are aligned
+
+    __device__ scalar at(index_t i, index_t line) const {
+        return first[i * step_k + line * step_line];
+    }
+    __device__ scalar at_or_zero(index_t i, index_t line) const {
+        return i < k && line < lines ? at(i, line) : scalar(0);
+    }
+};
+
+__device__ __forceinline__ bool aligned(const void* pointer) {
+    return reinterpret_cast<size_t>(pointer) % 16 == 0;
+}
+
+__device__ __forceinline__ Operand operand_a(const GemmParams& p, const scalar* a, Place at) {
+    a += at.offset(p, p.a_outer, p.a_inner);
+    return {a + at.row * p.a_row, p.a_col, p.a_row, p.k, p.m - at.row, (p.flags & A_VECTOR) && aligned(a)};
+}
+
+__device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar* b, Place at) {
+    b += at.offset(p, p.b_outer, p.b_inner);
+    return {b + at.col * p.b_col, p.b_row, p.b_col, p.k, p.n - at.col, (p.flags & B_VECTOR) && aligned(b)};
+}
+
+// Tiles of the rungs that load single elements are 16 deep in k. With 8 bytes to spare in each row,
+// the 2 x 16 elements of a warp that follows k go to 32 different banks; so do 2 x 16 doubles, of
+// which 16 are served at a time.
+constexpr int DEPTH = 16;
+
+template <int LINES>
+using Tile = scalar[DEPTH][LINES + 8 / sizeof(scalar)];
+
+// Copies DEPTH x LINES elements from k0 on into tile[k][line]. Neighbouring threads follow k if
+// ALONG_K, else the lines: whichever is contiguous in memory.
+template <int LINES, bool ALONG_K>
+__device__ __forceinline__ void load_tile(Tile<LINES>& tile, const Operand& x, index_t k0,
+                                          int thread) {
+    constexpr int THREADS = 256;
+    static_assert(DEPTH * LINES % THREADS == 0, "every thread loads as much");
+#pragma unroll
+    for (int c = 0; c < DEPTH * LINES / THREADS; ++c) {
+        const int index = thread + c * THREADS;
+        const int k = ALONG_K ? index % DEPTH : index / LINES;
+        const int line = ALONG_K ? index / DEPTH : index % LINES;
+        tile[k][line] = x.at_or_zero(k0 + k, line);
+    }
+}
+
+// The tile of C: finishes and stores elements (i, j) of it.
+struct Result {
+    scalar* c;           // (0, 0) of the tile
+    const scalar* bias;  // of its first row or column, or null
+    int rows, cols;      // of the tile's, those inside the matrix
+
+    __device__ Result(const GemmParams& p, scalar* c, const scalar* bias, Place at)
+        : c(c + at.offset(p, p.c_outer, p.c_inner) + at.row * p.c_row + at.col),
+          bias(bias ? bias + at.offset(p, 0, p.bias_inner) +
+                          (p.flags & BIAS_BY_ROW ? at.row : at.col) * p.bias_step
+                    : nullptr),
+          rows(min(p.m - at.row, index_t(p.tile_m))),
+          cols(min(p.n - at.col, index_t(p.tile_n))) {}
+
+    __device__ void store(const GemmParams& p, int i, int j, scalar sum) const {
+        if (i >= rows || j >= cols) return;
+        scalar* to = c + i * p.c_row + j;
+        if (bias) sum += bias[(p.flags & BIAS_BY_ROW ? i : j) * p.bias_step];
+        if (p.flags & ACCUMULATE) sum += *to;
+        *to = p.flags & RELU && sum < 0 ? 0 : sum;  // NaN < 0 is false: NaN passes
+    }
+};

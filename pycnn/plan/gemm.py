@@ -1,0 +1,313 @@
+"""Plans of the matrix product C = relu(A B + bias + C): which rung of the ladder, how launched.
+
+Transposes, views and batches are all strides, so one description, :class:`Gemm`, covers the public
+operation and the products inside convolution.
+"""
+
+from dataclasses import KW_ONLY, dataclass
+from enum import IntFlag
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+
+from pycnn.runtime.plan import MAX_GRID, ArraySpec, Buffer, Kernel, Launch, Plan
+
+#: Element strides (outer batch, inner batch, row, column).
+Strides = tuple[int, int, int, int]
+
+#: struct GemmParams of kernels/include/pycnn/gemm.cuh, field by field.
+PARAMS = np.dtype(
+    [(name, np.int64) for name in ("m", "n", "k")]
+    + [(f"{x}_{axis}", np.int64) for x in "ab" for axis in ("outer", "inner", "row", "col")]
+    + [(name, np.int64) for name in ("c_outer", "c_inner", "c_row", "bias_inner", "bias_step")]
+    + [(x, np.uint32) for x in ("batches", "inner", "tiles_n", "tile_m", "tile_n", "flags")]
+)
+
+
+class Flag(IntFlag):
+    """enum Flag of the same header."""
+
+    RELU = 1
+    ACCUMULATE = 2
+    BIAS_BY_ROW = 4
+    A_VECTOR = 8
+    B_VECTOR = 16
+    C_VECTOR = 32
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """C (m, n) = A (m, k) B (k, n), for every (outer, inner) pair of a two-level batch.
+
+    Attributes
+    ----------
+    m, n, k : int
+        Extents. k may be 0: the product is then zero.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    a, b, c : (outer, inner, row, col)
+        Element strides of the operands; a transposed operand has row and column swapped. C has
+        column stride 1.
+    batch : (outer, inner), default (1, 1)
+        Extents of the batch, e.g. images and groups.
+    bias : None, "row" or "col"
+        Whether bias[i] or bias[j] is added to C[i, j].
+    bias_stride, bias_step : int, default 0 and 1
+        Element strides of the bias over the inner batch, and from one value to the next.
+    relu, accumulate : bool, default False
+        Finish with max(x, 0), in which NaN stays NaN; add what C holds before that.
+    """
+
+    m: int
+    n: int
+    k: int
+    dtype: str
+    _: KW_ONLY
+    a: Strides
+    b: Strides
+    c: Strides
+    batch: tuple[int, int] = (1, 1)
+    bias: str | None = None
+    bias_stride: int = 0
+    bias_step: int = 1
+    relu: bool = False
+    accumulate: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.m, self.n, *self.batch) < 1 or self.k < 0:
+            raise ValueError(
+                f"m={self.m}, n={self.n}, k={self.k}, batch={self.batch}; allowed: k >= 0, others "
+                ">= 1 (nothing is launched for an empty result)"
+            )
+        if self.c[3] != 1:
+            raise ValueError(f"c={self.c}; allowed: column stride 1")
+        if self.bias not in (None, "row", "col"):
+            raise ValueError(f"bias={self.bias!r}; allowed: None, 'row', 'col'")
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions of the product."""
+        return 2 * self.m * self.n * self.k * self.batch[0] * self.batch[1]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A kernel of the ladder: outputs a block computes, threads it has, and what is compiled in."""
+
+    file: str
+    tile: tuple[int, int]
+    block: tuple[int, int, int]
+    oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
+    tiles: tuple[int, ...] = ()  # square tiles it is compiled for, where there is a choice
+
+    @property
+    def entry(self) -> str:
+        return "gemm_" + self.file.removesuffix(".cu").split("_", 1)[1]
+
+
+LADDER = {
+    "naive": Rung("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
+    "coalesced": Rung("gemm/2_coalesced.cu", (8, 32), (32, 8, 1), oriented=False),
+    "shared_tile": Rung("gemm/3_shared_tile.cu", (16, 16), (16, 16, 1), oriented=True),
+    "register_tile": Rung("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
+    "vectorised": Rung("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
+    "double_buffered": Rung(
+        "gemm/6_double_buffered.cu", (128, 128), (256, 1, 1), oriented=True, tiles=(64, 128)
+    ),
+}
+
+_SCALAR = {"float32": "float", "float64": "double"}
+
+#: The rungs, slowest first: what `algo` may be besides "auto".
+algorithms = tuple(LADDER)
+
+#: Blocks that keep a large GPU busy; with fewer, smaller tiles spread the work better.
+FILL = 128
+
+
+def choose(problem: Gemm) -> str:
+    """The rung that "auto" stands for: the last one, unless C is too thin for a register tile."""
+    return "shared_tile" if min(problem.m, problem.n) < 16 else "double_buffered"
+
+
+def gemm_launch(
+    problem: Gemm,
+    a: Buffer,
+    b: Buffer,
+    c: Buffer,
+    bias: Buffer | None = None,
+    algo: str = "auto",
+    tile: int | None = None,
+) -> Launch:
+    """The launch that computes `problem`.
+
+    Parameters
+    ----------
+    problem : Gemm
+    a, b, c, bias : Buffer
+        Where element (0, 0) of the first batch lies. They may have any alignment: the plan allows
+        128-bit accesses by the strides, and the kernel tests the base addresses once.
+    algo : str, default "auto"
+        One of `algorithms`; "auto" asks :func:`choose`.
+    tile : int, optional
+        Outputs a block computes in each direction, for rungs that offer several; by default 128
+        if that makes enough blocks to fill a GPU and C is no thinner than that, else 64.
+
+    Raises
+    ------
+    ValueError
+        If `algo`, `tile` or the presence of `bias` does not fit.
+
+    Examples
+    --------
+    >>> p = Gemm(2, 3, 4, "float32", a=(0, 0, 4, 1), b=(0, 0, 3, 1), c=(0, 0, 3, 1))
+    >>> gemm_launch(p, Buffer("a"), Buffer("b"), Buffer("c"), algo="naive").grid
+    (1, 1, 1)
+    """
+    if algo == "auto":
+        algo = choose(problem)
+    if algo not in LADDER:
+        raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(algorithms)}")
+    if (bias is None) != (problem.bias is None):
+        raise ValueError(f"bias={bias}; allowed: a Buffer exactly if the problem has one")
+    rung = LADDER[algo]
+    (tile_m, tile_n), tile_defines = _tile(problem, rung, tile)
+    a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
+    b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
+    c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
+    defines = [("SCALAR", _SCALAR[problem.dtype]), *tile_defines]
+    if rung.oriented:
+        defines += [("A_TRANSPOSED", str(int(a_transposed)))]
+        defines += [("B_TRANSPOSED", str(int(b_transposed)))]
+    flags = (
+        Flag.RELU * problem.relu
+        | Flag.ACCUMULATE * problem.accumulate
+        | Flag.BIAS_BY_ROW * (problem.bias == "row")
+        | Flag.A_VECTOR * a_vector
+        | Flag.B_VECTOR * b_vector
+        | Flag.C_VECTOR * c_vector
+    )
+    outer, inner = problem.batch
+    batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
+    tiles_m, tiles_n = ceil(problem.m / tile_m), ceil(problem.n / tile_n)
+    params = (
+        *(problem.m, problem.n, problem.k),
+        *(*problem.a, *problem.b, *problem.c[:3]),
+        *(problem.bias_stride, problem.bias_step),
+        *(batches, inner, tiles_n, tile_m, tile_n, flags),
+    )
+    return Launch(
+        Kernel(rung.file, rung.entry, tuple(defines)),
+        grid=(tiles_m * tiles_n, batch_y, ceil(batches / batch_y)),
+        block=rung.block,
+        args=(a, b, bias, c, np.array([params], PARAMS)[0]),
+    )
+
+
+def _tile(
+    problem: Gemm, rung: Rung, tile: int | None
+) -> tuple[tuple[int, int], tuple[tuple[str, str], ...]]:
+    """Tile extents and the defines that select them."""
+    if not rung.tiles:
+        if tile is not None:
+            raise ValueError(f"tile={tile}; allowed: None, {rung.entry} has one tile")
+        return rung.tile, ()
+    if tile is None:
+        small, large = rung.tiles
+        blocks = ceil(problem.m / large) * ceil(problem.n / large)
+        fills = blocks * problem.batch[0] * problem.batch[1] >= FILL
+        tile = large if fills and min(problem.m, problem.n) > small else small
+    if tile not in rung.tiles:
+        raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, rung.tiles))}")
+    return (tile, tile), (("TILE", str(tile)),)
+
+
+def _orientation(problem: Gemm, strides: Strides, shape: tuple[int, int]) -> tuple[bool, bool]:
+    """Whether an operand is read down its columns, and whether 128 bits at a time.
+
+    Reading follows the axis with stride 1. Where there is none (a general strided view), it
+    follows the axis with the smaller stride, element by element.
+    """
+    row, col = strides[2:]
+    transposed = shape[1] == 1 or (col != 1 and shape[0] > 1 and (row == 1 or abs(row) < abs(col)))
+    return transposed, _vector(problem, strides, shape, contiguous=2 if transposed else 3)
+
+
+def _vector(problem: Gemm, strides: Strides, shape: tuple[int, int], contiguous: int) -> bool:
+    """Whether every 16-byte unit along the contiguous axis is aligned if the base address is."""
+    width = 16 // np.dtype(problem.dtype).itemsize
+    extents = (*problem.batch, *shape)
+    others = (s for axis, s in enumerate(strides) if axis != contiguous and extents[axis] > 1)
+    return strides[contiguous] == 1 and all(s % width == 0 for s in others)
+
+
+@lru_cache(maxsize=1024)
+def plan_gemm(
+    a_shape: tuple[int, ...],
+    a_strides: tuple[int, ...],
+    b_shape: tuple[int, ...],
+    b_strides: tuple[int, ...],
+    dtype: str,
+    bias: str | None = None,
+    bias_step: int = 1,
+    relu: bool = False,
+    algo: str = "auto",
+) -> Plan:
+    """Plan of `pycnn.gemm`; any transposition is already in the shapes and strides.
+
+    Parameters
+    ----------
+    a_shape, b_shape : (M, K) and (K, N), or (B, M, K) and (B, K, N)
+    a_strides, b_strides : tuple of int
+        Strides in elements.
+    dtype : str
+    bias : None, "row" or "col"
+    bias_step : int, default 1
+        Element stride of the bias.
+    relu : bool, default False
+    algo : str, default "auto"
+
+    Returns
+    -------
+    Plan
+        Inputs ``a``, ``b`` and ``bias``, output ``c``; no launch for an empty result.
+    """
+    *batch, m, k = a_shape
+    n = b_shape[-1]
+    count = batch[0] if batch else 1
+    spec = ArraySpec((*batch, m, n), np.dtype(dtype))
+    if 0 in spec.shape:
+        return Plan("gemm", algo, (), {"c": spec})
+    problem = Gemm(
+        m,
+        n,
+        k,
+        dtype,
+        a=_four(a_strides),
+        b=_four(b_strides),
+        c=(m * n, 0, n, 1),
+        batch=(count, 1),
+        bias=bias,
+        bias_step=bias_step,
+        relu=relu,
+    )
+    if algo == "auto":
+        algo = choose(problem)
+    arrays = Buffer("a"), Buffer("b"), Buffer("c"), Buffer("bias") if bias else None
+    bias_values = {None: 0, "row": m, "col": n}[bias]
+    elements = count * (m * k + k * n + m * n) + bias_values
+    return Plan(
+        "gemm",
+        algo,
+        (gemm_launch(problem, *arrays, algo=algo),),
+        {"c": spec},
+        flops=problem.flops,
+        bytes=elements * spec.dtype.itemsize,
+    )
+
+
+def _four(strides: tuple[int, ...]) -> Strides:
+    """(row, col) or (batch, row, col) as (outer, inner, row, col)."""
+    *batch, row, col = strides
+    return (batch[0] if batch else 0, 0, row, col)
