@@ -15,6 +15,7 @@ def test_layer(device_benchmark, op, layer, direction, dtype, contestant, rng):
         call = contestant.prepare(op, layer.case, direction, arrays)
     except Unsupported as lack:
         pytest.skip(f"{contestant.backend}: {lack}")
+    shapes = op.output_shapes(layer.case, direction)
     with contestant.active():
-        assert judge(contestant.numpy(call()), checks, dtype).right
+        assert judge(contestant.numpy(call()), checks, dtype, shapes).right
     device_benchmark(call)

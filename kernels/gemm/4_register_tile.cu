@@ -41,7 +41,7 @@ gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
         load_tile<BM, !A_TRANSPOSED>(a_tile, from_a, k0, threadIdx.x);
         load_tile<BN, B_TRANSPOSED>(b_tile, from_b, k0, threadIdx.x);
         __syncthreads();
-#pragma unroll
+#pragma unroll 4
         for (int k = 0; k < DEPTH; ++k) {
             scalar a_part[TM], b_part[TN];
 #pragma unroll

@@ -48,7 +48,7 @@ gemm_double_buffered(const scalar* __restrict__ a, const scalar* __restrict__ b,
     scalar sum[TM][TN] = {};
     int now = 0;
     for (index_t k_left = p.k; k_left > 0; k_left -= BK) {
-        // Nobody reads this copy any more: who passed the last barrier was done with the tile before.
+        // Nobody reads this copy any more: who passed the last barrier had left the tile before.
         from_a.put(a_tile[now]);
         from_b.put(b_tile[now]);
         __syncthreads();

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pycnn.bench.cases import Shape
 from pycnn.bench.operations.base import Check
 from pycnn.tolerance import compare
 
@@ -15,7 +16,8 @@ class Verdict(NamedTuple):
     Attributes
     ----------
     error, tolerance : float
-        Of the check that comes closest to its tolerance, or passes it the furthest.
+        Of the check that comes closest to its tolerance, or passes it the furthest. One of
+        combined elements counts only if it fails.
     compared : str
         What was compared: ``"all"``, or the parts in words.
     """
@@ -29,8 +31,13 @@ class Verdict(NamedTuple):
         return self.error <= self.tolerance
 
 
-def judge(outputs: Mapping[str, np.ndarray], checks: Sequence[Check], dtype: str) -> Verdict:
-    """Compare `outputs` with `checks`.
+def judge(
+    outputs: Mapping[str, np.ndarray],
+    checks: Sequence[Check],
+    dtype: str,
+    shapes: Mapping[str, Shape],
+) -> Verdict:
+    """Compare `outputs` with `checks`; the error is infinite where a dtype or shape is off.
 
     Raises
     ------
@@ -39,13 +46,16 @@ def judge(outputs: Mapping[str, np.ndarray], checks: Sequence[Check], dtype: str
     """
     if not checks:
         raise ValueError("checks is empty; allowed: at least one comparison with the oracle")
-    pairs = []
-    for check in checks:
-        actual = outputs[check.output]
-        if actual.dtype != np.dtype(dtype):
-            pairs.append((float("inf"), 0.0))  # a result of another precision is not this one
-        else:
-            pairs.append(compare(check.view(actual), check.expected, dtype, check.reduction))
-    error, tolerance = max(pairs, key=lambda pair: pair[0] / max(pair[1], 1e-300))
+    if any(outputs[name].shape != shape for name, shape in shapes.items()) or any(
+        output.dtype != np.dtype(dtype) for output in outputs.values()
+    ):
+        return Verdict(float("inf"), 0.0, "shapes and dtypes")
+    found = [
+        (*compare(c.view(outputs[c.output]), c.expected, dtype, c.reduction), c) for c in checks
+    ]
+    error, tolerance, _ = max(
+        (f for f in found if not f[2].combined or f[0] > f[1]),
+        key=lambda f: f[0] / max(f[1], 1e-300),
+    )
     parts = {f"{c.output}: {c.what}" for c in checks if c.what != "all"}
     return Verdict(error, tolerance, "; ".join(sorted(parts)) or "all")

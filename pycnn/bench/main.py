@@ -1,6 +1,7 @@
 """What ``pycnn bench`` does: read the wishes, run, show, write."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +41,9 @@ def bench(arguments: argparse.Namespace) -> int:
         plot.require()
     ceilings = _ceilings(rounds, arguments.quick)
     records, interrupted = _run(rounds, ceilings, arguments)
-    title = f"{arguments.op} {arguments.direction} {arguments.dtype} on " + (
-        arguments.suite or arguments.shape
-    )
+    title = _title(arguments, rounds)
     table.show(table.results(title, records))
-    print("\n".join(summary.summarise(records, list(ceilings.values()))))
+    print("\n".join(summary.summarise(records, list(ceilings.values()), not interrupted)))
     if arguments.json:
         print(f"results: {arguments.json}")
     if arguments.plot and plot.draw(records, list(ceilings.values()), title, arguments.plot):
@@ -57,14 +56,19 @@ def bench(arguments: argparse.Namespace) -> int:
     return 1 if any(record.status in (WRONG, FAILED) for record in records) else 0
 
 
+def _title(arguments: argparse.Namespace, rounds: Sequence[Round]) -> str:
+    directions, dtypes = (
+        " and ".join(dict.fromkeys(wished))
+        for wished in ([each.direction for each in rounds], [each.dtype for each in rounds])
+    )
+    return f"{arguments.op} {directions}, {dtypes}, on {arguments.suite or arguments.shape}"
+
+
 def _run(
     rounds: Sequence[Round], ceilings: dict[tuple[str, str], Ceiling], arguments: argparse.Namespace
 ) -> tuple[list[Record], bool]:
     """Every record there is by the end or by an interrupt, written as they come."""
     about = environment(command_line(arguments))
-    load, cores = about["cpu"]["load"], about["cpu"]["cores"]
-    if load > cores:
-        print(f"this machine is busy: load {load} on {cores} cores", file=sys.stderr)
     limits = [ceiling.as_json() for ceiling in ceilings.values()]
     records: list[Record] = []
     written: list[dict[str, Any]] = []
@@ -80,7 +84,20 @@ def _run(
                 advance()
     except KeyboardInterrupt:
         return records, True
+    finally:
+        _warn_if_busy()
     return records, False
+
+
+def _warn_if_busy() -> None:
+    """More runnable threads than cores, our own included, make every time on the CPU too long."""
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > cores + 0.5:
+        print(
+            f"this machine is busy (load {load:.1f} on {cores} cores): times on the CPU are not "
+            "to be relied on",
+            file=sys.stderr,
+        )
 
 
 def command_line(arguments: argparse.Namespace) -> str:

@@ -6,7 +6,7 @@ the calls, so that the device's own time is measured and not that of the launche
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -97,11 +97,11 @@ def measure(
     Parameters
     ----------
     call : callable
-        What is timed. It is called once untimed, to warm up.
+        What is timed. Its first call warms up and does not count, unless it alone takes longer
+        than the budget: then it is the first of three samples.
     clock : Clock
     budget : float
-        Seconds to spend; at least `MIN_REPEATS` samples are taken however long they last, unless
-        one alone is longer than the budget: then three.
+        Seconds to spend; at least `MIN_REPEATS` samples are taken of a call within the budget.
     before : callable, optional
         Called ahead of every sample and not timed, e.g. to flush a cache; then calls are not
         grouped.
@@ -116,14 +116,25 @@ def measure(
     >>> timing.samples_ms[0] <= timing.median_ms <= timing.samples_ms[-1]
     True
     """
-    call()
+    once = clock.seconds(call, 1)
+    if once > budget:
+        return Timing(tuple(sorted(1e3 * s for s in (once, *_samples(call, clock, 1, 2, before)))))
     once = clock.seconds(call, 1)
     times = 1 if before else max(1, round(GROUP_SECONDS / max(once, 1e-9)))
-    wanted = budget / max(once * times, 1e-9)
-    repeats = 3 if once > budget else int(min(max(wanted, MIN_REPEATS), MAX_REPEATS))
-    samples = []
+    wanted = int(budget / max(once * times, 1e-9))
+    repeats = min(max(wanted, MIN_REPEATS), MAX_REPEATS)
+    return Timing(tuple(sorted(1e3 * s for s in _samples(call, clock, times, repeats, before))))
+
+
+def _samples(
+    call: Callable[[], object],
+    clock: Clock,
+    times: int,
+    repeats: int,
+    before: Callable[[], object] | None,
+) -> Iterator[float]:
+    """Seconds of a call, averaged over groups of `times`."""
     for _ in range(repeats):
         if before:
             before()
-        samples.append(clock.seconds(call, times) / times * 1e3)
-    return Timing(tuple(sorted(samples)))
+        yield clock.seconds(call, times) / times

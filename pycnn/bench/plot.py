@@ -22,6 +22,8 @@ LOOKS = {
 NAMES = {"reference": "pycnn, CPU", "torch": "PyTorch, CPU", "onnxruntime": "ONNX Runtime, CPU",
          "cuda": "pycnn, GPU", "cudnn": "cuDNN, GPU"}  # fmt: skip
 
+DEVICES = {"cpu": "CPU", "cuda": "GPU"}
+
 GREY = "#5f6368"
 
 
@@ -87,7 +89,7 @@ def _roofline(axes: Any, records: Sequence[Record], ceiling: Ceiling) -> None:
             )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="FLOP per byte", ylabel="GFLOP/s")
     axes.set_xlim(span[0], span[-1])
-    axes.set_title(f"Roofline of the {ceiling.device.upper()}, {ceiling.dtype}", loc="left")
+    axes.set_title(f"Roofline of the {DEVICES[ceiling.device]}, {ceiling.dtype}", loc="left")
     axes.legend(frameon=False, fontsize=9, ncols=len(LOOKS), loc="lower right",
                 bbox_to_anchor=(1, 1))  # fmt: skip
     _finish(axes, "both")
@@ -109,8 +111,7 @@ def _bars(axes: Any, records: Sequence[Record]) -> None:
             yerr=np.abs(ends.reshape(-1, 2).T - times), color=LOOKS[backend][1],
             label=NAMES[backend], error_kw={"elinewidth": 0.8, "ecolor": "#202124"},
         )  # fmt: skip
-    several = len({(r.direction, r.dtype) for r in records}) > 1
-    labels = [f"{p[1]} {p[3]} {p[5]}" if several else f"{p[1]}  {p[4]}" for p in problems]
+    labels = _labels(problems)
     axes.set_xticks(range(len(problems)), labels, rotation=35, ha="right", fontsize=8,
                     rotation_mode="anchor")  # fmt: skip
     axes.set(yscale="log", ylabel="milliseconds", xlim=(-0.6, len(problems) - 0.4))
@@ -120,6 +121,12 @@ def _bars(axes: Any, records: Sequence[Record]) -> None:
     axes.legend(frameon=False, fontsize=9, ncols=len(backends), loc="lower right",
                 bbox_to_anchor=(1, 1))  # fmt: skip
     _finish(axes, "y")
+
+
+def _labels(problems: Sequence[tuple[str, ...]]) -> list[str]:
+    """Layer and shape; direction and precision in place of the shape where a run has several."""
+    varying = [i for i in (3, 5) if len({problem[i] for problem in problems}) > 1]
+    return ["  ".join(problem[i] for i in (1, *(varying or [4]))) for problem in problems]
 
 
 def _finish(axes: Any, grid: str) -> None:

@@ -163,7 +163,8 @@ def _check_then_time(
     ceilings: Mapping[tuple[str, str], Ceiling],
 ) -> Record:
     call = contestant.prepare(each.op, problem.case, each.direction, problem.arrays)
-    verdict = judge(contestant.numpy(call()), problem.checks, each.dtype)
+    shapes = each.op.output_shapes(problem.case, each.direction)
+    verdict = judge(contestant.numpy(call()), problem.checks, each.dtype, shapes)
     record = replace(
         record, max_abs_error=verdict.error, tolerance=verdict.tolerance,
         verified=verdict.right, compared=verdict.compared,

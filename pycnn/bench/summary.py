@@ -12,13 +12,15 @@ from pycnn.bench.table import speedups, time_text, winners
 RIVALS = {"torch": "reference", "onnxruntime": "reference", "cudnn": "cuda"}
 
 
-def summarise(records: Sequence[Record], ceilings: Sequence[Ceiling]) -> list[str]:
-    """The lines below a table."""
+def summarise(
+    records: Sequence[Record], ceilings: Sequence[Ceiling], complete: bool = True
+) -> list[str]:
+    """The lines below a table; without totals where `complete` is False."""
     lines = [
         f"ceilings of {c.device}, {c.dtype}: {c.gflops:.0f} GFLOP/s, {c.gbytes_per_s:.0f} GB/s"
         for c in ceilings
     ]
-    lines += _totals(records)
+    lines += _totals(records) if complete else []
     lines += [line for peer in PEERS for line in _against(records, peer)]
     gains = speedups(records)
     if gains:

@@ -89,8 +89,12 @@ def gemm(
     seen_b = b.swapaxes(-1, -2) if transpose_b else b
     *batch, m, k = seen_a.shape
     n = seen_b.shape[-1]
-    expected = (*batch, n, k) if transpose_b else (*batch, k, n)
-    check_shape("b", b.shape, expected, f"for a of shape {a.shape}, transpose_a={transpose_a}")
+    if seen_b.shape[:-1] != (*batch, k):
+        allowed = ", ".join(map(str, (*batch, *(("N", k) if transpose_b else (k, "N")))))
+        raise ValueError(
+            f"b has shape {b.shape}; allowed: ({allowed}) with transpose_b={transpose_b}, for a of "
+            f"shape {a.shape} with transpose_a={transpose_a}"
+        )
     kind, step = _bias(bias, m, n)
     strides = element_strides("a", seen_a), element_strides("b", seen_b)
     _out.check(out, (*batch, m, n), dtype, a=a, b=b, bias=bias)

@@ -74,7 +74,15 @@ def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
     assert len(json.loads(path.read_text())["results"]) == 1
     output = capsys.readouterr()
     assert f"interrupted: 1 of 3 done and kept in {path}" in output.err
-    assert "double forward float32 on n2c3h5w7" in output.out
+    assert "double forward, float32, on n2c3h5w7" in output.out
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.5, False), (1000.0, True)])
+def test_a_busy_machine_is_pointed_out(contestants, monkeypatch, capsys, load, busy):
+    contestants += [Fake(right)]
+    monkeypatch.setattr(bench_main.os, "getloadavg", lambda: (load, load, load))
+    main(SHAPE)
+    assert ("this machine is busy" in capsys.readouterr().err) == busy
 
 
 def test_a_suite_runs_at_each_batch(monkeypatch, contestants, tmp_path):

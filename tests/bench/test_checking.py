@@ -41,7 +41,7 @@ def _problem(word, direction):
 @pytest.mark.parametrize("word", WORDS)
 def test_a_right_result_passes_in_parts(only_parts, word, direction):
     outputs, checks = _problem(word, direction)
-    verdict = judge(outputs, checks, "float32")
+    verdict = judge(outputs, checks, "float32", {})
     assert verdict.right
     assert "combined" in verdict.compared
     assert "of" in verdict.compared
@@ -56,12 +56,12 @@ def test_any_single_wrong_element_is_seen_in_parts(only_parts, word, direction):
         for place in rng.choice(value.size, 12, replace=False):
             wrong = {**outputs, name: value.copy()}
             wrong[name].flat[place] += 0.01
-            assert not judge(wrong, checks, "float32").right, (name, place)
+            assert not judge(wrong, checks, "float32", {}).right, (name, place)
 
 
 def test_small_cases_are_compared_whole():
     outputs, checks = _problem(WORDS[0], "backward")
-    assert judge(outputs, checks, "float32").compared == "all"
+    assert judge(outputs, checks, "float32", {}).compared == "all"
 
 
 def test_a_large_batch_is_compared_at_its_ends_and_middle(only_parts):
@@ -69,20 +69,43 @@ def test_a_large_batch_is_compared_at_its_ends_and_middle(only_parts):
     arrays = relu.inputs(case, "forward", "float32", np.random.default_rng(0))
     checks = relu.checks(case, "forward", arrays)
     right = np.where(arrays["x"] > 0, arrays["x"], 0)
-    assert judge({"y": right}, checks, "float32").compared == "y: entries 0, 3, 6 of 7"
+    assert judge({"y": right}, checks, "float32", {}).compared == "y: entries 0, 3, 6 of 7"
     for image in (0, 3, 6):
         wrong = right.copy()
         wrong[image, 1, 2, 4] += 1
-        assert not judge({"y": wrong}, checks, "float32").right
+        assert not judge({"y": wrong}, checks, "float32", {}).right
 
 
 def test_the_worst_check_counts():
     checks = [Check("y", np.ones(4), 1), Check("z", np.ones(4), 1)]
     outputs = {"y": np.ones(4), "z": np.full(4, 1.5)}
-    verdict = judge(outputs, checks, "float64")
+    verdict = judge(outputs, checks, "float64", {})
     assert (verdict.error, verdict.right) == (0.5, False)
+
+
+def test_the_error_is_that_of_single_elements_unless_combined_ones_fail():
+    wanted = np.ones(4)
+    one = Check("y", wanted, 1)
+    added = Check("y", wanted.sum(keepdims=True), 1, view=lambda y: y.sum(keepdims=True),
+                  combined=True)  # fmt: skip
+    eps = 2.0**-52
+    verdict = judge({"y": wanted + eps}, [one, added], "float64", {})
+    assert (verdict.error, verdict.right) == (eps, True)
+    hidden = Check("y", wanted[:1], 1, "the first", lambda y: y[:1])
+    verdict = judge({"y": np.array([1, 1, 1, 2.0])}, [hidden, added], "float64", {})
+    assert (verdict.error, verdict.right) == (1.0, False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_another_shape_or_dtype_is_wrong_whatever_the_values(dtype):
+    checks = [Check("y", np.ones(2), 1, "some", lambda y: y[:2])]
+    y = np.ones(5, dtype)
+    assert judge({"y": y}, checks, dtype, {"y": (5,)}).right
+    assert not judge({"y": y}, checks, dtype, {"y": (5, 1)}).right
+    other = {"float32": "float64", "float64": "float32"}[dtype]
+    assert not judge({"y": y}, checks, other, {"y": (5,)}).right
 
 
 def test_nothing_to_compare_is_no_pass():
     with pytest.raises(ValueError, match="checks is empty"):
-        judge({"y": np.ones(3)}, [], "float32")
+        judge({"y": np.ones(3)}, [], "float32", {})

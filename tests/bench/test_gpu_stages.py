@@ -65,3 +65,14 @@ def test_a_command_is_interrupted_at_its_limit():
 
 def test_names_of_gpus_become_folders():
     assert gpu._slug("NVIDIA H200 NVL (MIG 1g.18gb)") == "nvidia-h200-nvl-mig-1g-18gb"
+
+
+def test_once_runs_the_kernels_and_tells_right_from_wrong(monkeypatch, capsys):
+    status = {b.name: b for b in pycnn.backends()}["emulator"]
+    if not status.available:
+        pytest.skip(f"the emulator, standing in for a GPU, is not available: {status.detail}")
+    monkeypatch.setattr(gpu, "RAGGED", {"relu": ("n2c3h5w7",)})
+    assert gpu.once("emulator") == 0
+    monkeypatch.setattr(type(OPERATIONS["relu"]), "run", lambda *about: {"y": about[3]["x"]})
+    assert gpu.once("emulator") == 1
+    assert "wrong" in capsys.readouterr().out

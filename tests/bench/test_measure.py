@@ -31,7 +31,7 @@ def test_repeats_follow_the_budget_within_their_limits(seconds, repeats):
 def test_short_calls_are_timed_in_groups():
     clock = FakeClock(1e-6)
     timing = measure(lambda: None, clock, budget=0.5)
-    assert clock.groups[1:] == [round(GROUP_SECONDS / 1e-6)] * timing.repeats
+    assert clock.groups[2:] == [round(GROUP_SECONDS / 1e-6)] * timing.repeats
     assert timing.median_ms == pytest.approx(1e-3)
 
 
@@ -45,11 +45,11 @@ def test_a_cold_sample_is_one_call_after_one_flush():
     assert set(clock.groups) == {1}
 
 
-def test_the_first_call_is_not_timed():
-    called = []
-    clock = FakeClock(1.0)
-    measure(lambda: called.append(1), clock, budget=0.1)
-    assert len(called) == sum(clock.groups) + 1
+def test_the_first_call_counts_only_where_calls_are_long():
+    for seconds, calls, repeats in ((0.1, 7, 5), (1.0, 3, 3)):
+        called = []
+        timing = measure(lambda called=called: called.append(1), FakeClock(seconds), budget=0.2)
+        assert (len(called), timing.repeats) == (calls, repeats)
 
 
 def test_median_and_range_of_samples():

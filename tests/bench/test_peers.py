@@ -31,13 +31,14 @@ def test_a_peer_agrees_with_the_oracle(peer, name, direction, dtype):
     operation = OPERATIONS[name]
     arrays = operation.inputs(CASES[name], direction, dtype, np.random.default_rng(1))
     checks = operation.checks(CASES[name], direction, arrays)
+    shapes = operation.output_shapes(CASES[name], direction)
     for contestant in of_peer(peer, operation):
         try:
             call = contestant.prepare(operation, CASES[name], direction, arrays)
         except Unsupported as lack:
             pytest.skip(f"{peer}: {lack}")
         with contestant.active():
-            verdict = judge(contestant.numpy(call()), checks, dtype)
+            verdict = judge(contestant.numpy(call()), checks, dtype, shapes)
         assert verdict.right, (contestant.algorithm, verdict)
 
 

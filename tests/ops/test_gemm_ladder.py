@@ -86,7 +86,12 @@ def test_two_level_batch_in_larger_arrays(backend, rng, rung, dtype):
     size, skip = np.dtype(dtype).itemsize, 5
     a, b, c, bias = (
         rng.standard_normal(skip + extent).astype(dtype)
-        for extent in (groups * m * k, images * groups * k * n, images * groups * m * 40, groups * m)
+        for extent in (
+            groups * m * k,
+            images * groups * k * n,
+            images * groups * m * 40,
+            groups * m,
+        )
     )
     problem = Gemm(
         m,
@@ -117,7 +122,7 @@ def test_more_batches_than_a_grid_axis_has(rng):
     """65535 blocks fit along y: the rest goes to z, whose last layer is not full."""
     count = 65535 + 3
     a, b = (rng.standard_normal(count).astype(np.float32) for _ in range(2))
-    strides = {x: (1, 0, 1, 1) for x in "abc"}
+    strides = dict.fromkeys("abc", (1, 0, 1, 1))
     problem = Gemm(1, 1, 1, "float32", **strides, batch=(count, 1))
     with pycnn.use_backend("emulator", checked=False):
         arrays = {"a": a, "b": b, "c": np.full(count, NAN, np.float32)}
@@ -173,7 +178,9 @@ class TestTraffic:
         assert naive.sectors_per_store == 32
         assert coalesced.sectors_per_load == (size + 1) / 2
         assert coalesced.sectors_per_store == size
-        assert naive.global_load_requests == coalesced.global_load_requests == 2 * 32 * 128 * 128 / 32
+        assert (
+            naive.global_load_requests == coalesced.global_load_requests == 2 * 32 * 128 * 128 / 32
+        )
 
     @each_dtype
     @each_transpose
@@ -192,9 +199,7 @@ class TestTraffic:
     @each_transpose
     @pytest.mark.parametrize("rung", TILED, ids=str)
     @pytest.mark.parametrize("layout", ["misaligned", "stepped"])
-    def test_no_bank_conflicts_without_vectors(
-        self, backend, rng, rung, dtype, transposes, layout
-    ):
+    def test_no_bank_conflicts_without_vectors(self, backend, rng, rung, dtype, transposes, layout):
         counters, _ = traffic(backend, rng, rung, dtype, transposes, layout)
         assert counters.bank_conflicts == 0
 

@@ -48,10 +48,10 @@ struct Place {
 
 // A or B as both look to the tiles: the summed index k, and the index kept in C, here `line`.
 struct Operand {
-    const scalar* first;       // k = 0 of the tile's first line
-    index_t step_k, step_line; // element strides
-    index_t k, lines;          // extents from there on
-    bool vector;               // whether 16-byte accesses are aligned
+    const scalar* first;        // k = 0 of the tile's first line
+    index_t step_k, step_line;  // element strides
+    index_t k, lines;           // extents from there on
+    bool vector;                // whether 16-byte accesses are aligned
 
     __device__ scalar at(index_t i, index_t line) const {
         return first[i * step_k + line * step_line];
@@ -61,23 +61,24 @@ struct Operand {
     }
 };
 
-__device__ __forceinline__ bool aligned(const void* pointer) {
-    return reinterpret_cast<size_t>(pointer) % 16 == 0;
+// The plan sets a VECTOR flag if the strides allow; the base address is known here only.
+__device__ __forceinline__ bool vectors(const GemmParams& p, Flag flag, const void* base) {
+    return p.flags & flag && reinterpret_cast<size_t>(base) % 16 == 0;
 }
 
 __device__ __forceinline__ Operand operand_a(const GemmParams& p, const scalar* a, Place at) {
-    a += at.offset(p, p.a_outer, p.a_inner);
-    return {a + at.row * p.a_row, p.a_col, p.a_row, p.k, p.m - at.row, (p.flags & A_VECTOR) && aligned(a)};
+    const scalar* first = a + at.offset(p, p.a_outer, p.a_inner) + at.row * p.a_row;
+    return {first, p.a_col, p.a_row, p.k, p.m - at.row, vectors(p, A_VECTOR, a)};
 }
 
 __device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar* b, Place at) {
-    b += at.offset(p, p.b_outer, p.b_inner);
-    return {b + at.col * p.b_col, p.b_row, p.b_col, p.k, p.n - at.col, (p.flags & B_VECTOR) && aligned(b)};
+    const scalar* first = b + at.offset(p, p.b_outer, p.b_inner) + at.col * p.b_col;
+    return {first, p.b_row, p.b_col, p.k, p.n - at.col, vectors(p, B_VECTOR, b)};
 }
 
-// Tiles of the rungs that load single elements are 16 deep in k. With 8 bytes to spare in each row,
-// the 2 x 16 elements of a warp that follows k go to 32 different banks; so do 2 x 16 doubles, of
-// which 16 are served at a time.
+// Tiles of the rungs that load single elements are 16 deep in k. With 8 bytes to spare in each row
+// no bank is asked twice by a warp, or of doubles by the half of one that is served at a time: not
+// by 2 x 16 elements along k, nor by two rows of 16 lines that lie 8 rows apart.
 constexpr int DEPTH = 16;
 
 template <int LINES>
@@ -93,7 +94,8 @@ __device__ __forceinline__ void load_tile(Tile<LINES>& tile, const Operand& x, i
 #pragma unroll
     for (int c = 0; c < DEPTH * LINES / THREADS; ++c) {
         const int index = thread + c * THREADS;
-        const int k = ALONG_K ? index % DEPTH : index / LINES;
+        const int row = index / LINES;
+        const int k = ALONG_K ? index % DEPTH : row % 2 * 8 + row / 2;
         const int line = ALONG_K ? index / DEPTH : index % LINES;
         tile[k][line] = x.at_or_zero(k0 + k, line);
     }

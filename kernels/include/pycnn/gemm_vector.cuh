@@ -1,5 +1,5 @@
-// pycnn/gemm_vector.cuh: 16 bytes at a time, for the upper rungs of kernels/gemm: from global memory
-// to registers, from there to shared memory, from there to the multiplications, and to C.
+// pycnn/gemm_vector.cuh: 16 bytes at a time, for the upper rungs of kernels/gemm: from global
+// memory to registers, from there to shared memory, to the multiplications, and to C.
 #pragma once
 
 #include <pycnn/gemm.cuh>
@@ -84,8 +84,8 @@ public:
             from[c] = x.first + k(c) * x.step_k + line(c) * x.step_line;
     }
 
-    // Reads the next tile, of which `ks` of k lie inside the matrix. At its edges, and where the
-    // strides or the address do not allow 16 bytes at once, single elements are read, zeros put.
+    // Reads the next tile, from which on `k_left` of k remain. At the edges of the matrix, and
+    // where 16 bytes are not aligned, single elements are read, and zeros for those outside.
     __device__ __forceinline__ void fetch(index_t k_left) {
         const int ks = k_left < BK ? k_left : BK;
 #pragma unroll
@@ -138,7 +138,7 @@ __device__ __forceinline__ void store_part(scalar (&sum)[TM][TN], const GemmPara
                                            const Result& result, ThreadPlace mine) {
     const auto row = [&](int r) { return spread(mine.row, r); };
     const auto col = [&](int s) { return spread(mine.col, s); };
-    const bool vector = (p.flags & C_VECTOR) && aligned(result.c);
+    const bool vector = vectors(p, C_VECTOR, result.c);
 
     if (result.bias && p.flags & BIAS_BY_ROW) {
 #pragma unroll

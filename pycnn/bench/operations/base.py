@@ -58,6 +58,8 @@ class Check:
         What part of the output it covers, in words.
     view : callable
         Output to the array that is compared with `expected`.
+    combined : bool
+        Whether `view` adds elements up, so that its error is not that of an element.
     """
 
     output: str
@@ -65,6 +67,7 @@ class Check:
     reduction: int
     what: str = "all"
     view: Callable[[np.ndarray], np.ndarray] = lambda output: output
+    combined: bool = False
 
 
 class Operation(ABC):

@@ -198,7 +198,7 @@ def _projected_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Ch
     if direction == FORWARD:
         combined = {"x": arrays["x"], "weight": np.einsum("gk,gkcrs->gcrs", over_k, weight)}
         y = _oracle(case, direction, combined)["y"]
-        return [Check("y", y, terms["y"], "channels combined", lambda y: _combine(y, over_k))]
+        return [_combined("y", y, terms, lambda y: _combine(y, over_k))]
     one_channel = {
         "dy": arrays["dy"],
         "x": arrays["x"][:, :: case.c // g],  # its shape alone matters for dx
@@ -211,15 +211,20 @@ def _projected_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Ch
         "weight": np.zeros((g, case.c // g, case.r, case.s)),  # its shape alone matters for dweight
     }
     dweight = _oracle(case, direction, one_filter)["dweight"]
+
+    def combine_filters(dw: np.ndarray) -> np.ndarray:
+        return np.einsum("gk,gkcrs->gcrs", over_k, dw.reshape(g, case.k // g, *dw.shape[1:]))
+
     return [
-        Check("dx", dx, terms["dx"], "channels combined", lambda dx: _combine(dx, over_c)),
-        Check(
-            "dweight", dweight, terms["dweight"], "filters combined",
-            lambda dw: np.einsum(
-                "gk,gkcrs->gcrs", over_k, dw.reshape(g, case.k // g, *dw.shape[1:])
-            ),
-        ),
-    ]  # fmt: skip
+        _combined("dx", dx, terms, lambda dx: _combine(dx, over_c)),
+        _combined("dweight", dweight, terms, combine_filters),
+    ]
+
+
+def _combined(
+    name: str, expected: np.ndarray, terms: dict[str, int], view: Callable[[np.ndarray], np.ndarray]
+) -> Check:
+    return Check(name, expected, terms[name], "all, channels combined", view, combined=True)
 
 
 def _combine(maps: np.ndarray, signs: np.ndarray) -> np.ndarray:

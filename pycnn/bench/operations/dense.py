@@ -7,7 +7,17 @@ import numpy as np
 
 import pycnn
 from pycnn.bench.cases import GemmCase, MapCase, RowsCase, Shape
-from pycnn.bench.operations.base import FORWARD, Arrays, Check, Operation, Spec, by_entry, normal
+from pycnn.bench.operations.base import (
+    FORWARD,
+    Algorithm,
+    Arrays,
+    Check,
+    Operation,
+    Spec,
+    by_entry,
+    normal,
+)
+from pycnn.plan.gemm import algorithms as rungs
 from pycnn.reference.oracle import activation, gemm, loss, softmax
 
 
@@ -26,6 +36,9 @@ class Gemm(Operation):
 
     def flops(self, case: GemmCase, direction: str) -> int:
         return 2 * case.m * case.n * case.k
+
+    def algorithms(self, case: GemmCase, direction: str, dtype: str) -> list[Algorithm]:
+        return [Algorithm(rung) for rung in rungs]
 
     def run(self, case: GemmCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
         return {"y": pycnn.gemm(arrays["a"], arrays["b"], transpose_b=True, algo=algo)}

@@ -1,10 +1,13 @@
 """What the families share: silence about infinities, and cutting a batch into blocks."""
 
+import math
+import threading
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -15,6 +18,33 @@ Result = TypeVar("Result")
 OUTER_CACHE = 2**21
 #: Elements of a buffer of which an inner cache holds several.
 INNER_CACHE = 2**16
+
+
+class _Kept(threading.local):
+    """Each thread's buffers by name."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, np.ndarray] = {}
+
+
+_kept = _Kept()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Uninitialised array, overwritten when this thread takes the same name again.
+
+    Memory that was just given back to the system costs a page fault for every 4 KiB when it is
+    taken anew, in a small layer more time than the arithmetic; so a buffer is kept for the next
+    call unless it is larger than the blocks that the methods cut their work into.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    buffer = _kept.buffers.get(name)
+    if buffer is None or buffer.size < size:
+        buffer = np.empty(size, np.uint8)
+        if size <= OUTER_CACHE * dtype.itemsize:
+            _kept.buffers[name] = buffer
+    return buffer[:size].view(dtype).reshape(shape)
 
 
 def quiet(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -58,6 +88,7 @@ def padded(x: np.ndarray, padding: Padding) -> np.ndarray:
     if not (top or bottom or left or right):
         return x
     n, c, h, w = x.shape
-    result = np.zeros((n, c, top + h + bottom, left + w + right), x.dtype)
+    result = scratch("padded", (n, c, top + h + bottom, left + w + right), x.dtype)
+    result.fill(0)
     result[:, :, top : top + h, left : left + w] = x
     return result

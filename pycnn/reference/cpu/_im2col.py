@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pycnn.reference.cpu._common import padded, pixel_blocks
+from pycnn.reference.cpu._common import padded, pixel_blocks, scratch
 from pycnn.reference.cpu._geometry import Conv
 
 #: Columns a matrix product wants before it runs at full speed.
@@ -96,7 +96,7 @@ def _columns(conv: Conv, source: np.ndarray, rows: slice) -> np.ndarray:
     shape = conv.groups, depth * kernel_r * kernel_s, m * b * q
     if m == 1 and copies_nothing(conv):
         return source[:, :, rows].reshape(shape)
-    columns = np.empty((c, kernel_r, kernel_s, m, b, q), source.dtype)
+    columns = scratch("columns", (c, kernel_r, kernel_s, m, b, q), source.dtype)
     for r, s, met in conv.taps(rows):
         columns[:, r, s] = source[met].swapaxes(0, 1)
     return columns.reshape(shape)

@@ -19,7 +19,7 @@ from itertools import product
 
 import numpy as np
 
-from pycnn.reference.cpu._common import pixel_blocks
+from pycnn.reference.cpu._common import pixel_blocks, scratch
 from pycnn.reference.cpu._geometry import Conv
 
 TILE, OUT, TAPS = 6, 4, 3
@@ -59,8 +59,9 @@ def forward(
     p, q = conv.out
     tile_rows, tile_columns = -(-p // OUT), -(-q // OUT)
     of_filter, of_input, of_output = _transforms(x.dtype.name)
-    filters = of_filter @ weight.reshape(k * c, TAPS * TAPS).T
-    filters = filters.reshape(TILE * TILE, k, c)
+    places = TILE * TILE
+    filters = scratch("filters", (places, k * c), x.dtype)
+    np.matmul(of_filter, weight.reshape(k * c, TAPS * TAPS).T, out=filters)
     for images, row_slices in pixel_blocks(
         n, tile_rows, tile_columns, TILE * TILE * max(c, k), ENOUGH_TILES
     ):

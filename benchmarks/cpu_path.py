@@ -1,0 +1,194 @@
+"""The CPU path beside PyTorch: forward convolution over the layers of ResNet-50.
+
+    python3 -m benchmarks.cpu_path --batch 1 8 --json benchmarks/results/cpu/cpu_path.json
+
+Both use the same number of threads and take turns, a block of calls each, with a pause between in
+which the other's waiting threads go to sleep. Every result is compared with the float64 oracle
+before it is timed. A block during which other processes took more than a tenth of a core is done
+again while there is patience; how many had to be kept is recorded. A layer's ratio is the median
+over the turns of PyTorch's median time over ours.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pycnn.bench.cases import ConvCase
+from pycnn.bench.environment import environment
+from pycnn.bench.suites import SUITES
+from pycnn.reference.cpu import conv as cpu
+from pycnn.reference.oracle import conv as oracle
+from pycnn.tolerance import compare
+
+try:
+    import torch
+except ImportError as error:
+    raise SystemExit(f"benchmarks.cpu_path compares with PyTorch: {error}") from error
+
+#: Waiting threads of either library spin no longer than this.
+PAUSE_S = 0.05
+#: A block of calls lasts at least this long: processor times are counted in steps of 10 ms.
+BLOCK_S = 0.15
+#: Cores that other processes may use during a block.
+DISTURBANCE = 0.1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--suite", choices=SUITES, default="resnet50")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], metavar="N")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each (default 5)")
+    parser.add_argument(
+        "--patience", type=float, default=300, metavar="S", help="seconds to wait for quiet"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    options = parser.parse_args(arguments)
+
+    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", len(os.sched_getaffinity(0))))
+    torch.set_num_threads(threads)
+    command = f"python3 -m benchmarks.cpu_path --suite {options.suite} --batch " + " ".join(
+        map(str, options.batch)
+    )
+    document: dict[str, Any] = {
+        "environment": {
+            **environment(f"{command} --repeats {options.repeats}"),
+            "threads": threads,
+            "blas": np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"],
+        },
+        "geometric_mean": {},
+        "results": [],
+    }
+    deadline = time.monotonic() + options.patience
+    for batch in options.batch:
+        records = []
+        print(f"{'layer':34}{'method':>10}{'pycnn ms':>10}{'torch ms':>10}{'ratio':>7}")
+        for layer in with_progress(SUITES[options.suite].layers("conv2d", batch), batch):
+            records.append(measure(layer.name, layer.case, options.repeats, deadline))
+            print(
+                "{shape:34}{method:>10}{pycnn_ms:10.3f}{torch_ms:10.3f}{ratio:7.2f}".format(
+                    **records[-1]
+                )
+            )
+        mean = math.exp(statistics.fmean(math.log(record["ratio"]) for record in records))
+        kept = sum(record["disturbed_blocks"] for record in records)
+        print(
+            f"batch {batch}: {mean:.2f} of PyTorch's speed (geometric mean of {len(records)} layers)"
+        )
+        if kept:
+            print(f"{kept} of {2 * options.repeats * len(records)} blocks were disturbed")
+        document["geometric_mean"][str(batch)] = mean
+        document["results"] += records
+        if options.json:
+            write(document, options.json)
+
+
+def measure(name: str, case: ConvCase, repeats: int, deadline: float) -> dict[str, Any]:
+    """Check the layer, then time it in turns."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(case.x_shape, np.float32)
+    weight = rng.standard_normal(case.w_shape, np.float32)
+    geometry = case.stride, case.padding, case.dilation, case.groups
+    padding = case.padding[0][0], case.padding[1][0]
+    x_torch, weight_torch = torch.from_numpy(x), torch.from_numpy(weight)
+
+    def ours() -> np.ndarray:
+        return cpu.conv2d(x, weight, None, *geometry)
+
+    def theirs() -> torch.Tensor:
+        return torch.conv2d(
+            x_torch, weight_torch, None, case.stride, padding, case.dilation, case.groups
+        )
+
+    expected = oracle.conv2d(x, weight, None, *geometry)
+    error, allowed = compare(ours(), expected, np.float32, weight[0].size)
+    if not error <= allowed:
+        raise SystemExit(f"{case}: error {error:.2e} exceeds {allowed:.2e}, not timed")
+    turns = [[quiet_block(call, deadline) for call in (ours, theirs)] for _ in range(repeats)]
+    ours_ms, theirs_ms = (
+        1e3 * statistics.median(turn[side].median for turn in turns) for side in (0, 1)
+    )
+    return {
+        "layer": name,
+        "shape": str(case),
+        "batch": case.n,
+        "method": cpu.conv_method(case.x_shape, case.w_shape, *geometry),
+        "pycnn_ms": ours_ms,
+        "torch_ms": theirs_ms,
+        "pycnn_ms_min": 1e3 * min(ours.least for ours, _ in turns),
+        "torch_ms_min": 1e3 * min(theirs.least for _, theirs in turns),
+        "ratio": statistics.median(theirs.median / ours.median for ours, theirs in turns),
+        "ratio_min": min(theirs.median / ours.median for ours, theirs in turns),
+        "ratio_max": max(theirs.median / ours.median for ours, theirs in turns),
+        "gflops": 2e-6 * case.macs / ours_ms,
+        "turns": repeats,
+        "disturbed_blocks": sum(block.others > DISTURBANCE for turn in turns for block in turn),
+        "max_abs_error": error,
+        "tolerance": allowed,
+    }
+
+
+class Block(NamedTuple):
+    """Seconds of the calls of one turn, and cores that other processes used meanwhile."""
+
+    median: float
+    least: float
+    others: float
+
+
+def quiet_block(call: Callable[[], object], deadline: float) -> Block:
+    """A block without disturbance, or the last one before the deadline."""
+    while True:
+        time.sleep(PAUSE_S)
+        call()
+        seconds: list[float] = []
+        begin, others = time.perf_counter(), others_seconds()
+        while len(seconds) < 3 or time.perf_counter() - begin < BLOCK_S:
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        others = (others_seconds() - others) / (time.perf_counter() - begin)
+        if others <= DISTURBANCE or time.monotonic() > deadline:
+            return Block(statistics.median(seconds), min(seconds), others)
+
+
+def others_seconds() -> float:
+    """Processor time of all other processes since the start, where Linux tells; else 0."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stat:
+            ticks = [int(field) for field in stat.readline().split()[1:]]
+    except OSError:
+        return 0.0
+    idle, waiting = ticks[3], ticks[4]
+    everyone = (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+    mine = os.times()
+    return everyone - mine.user - mine.system
+
+
+def with_progress(layers: Sequence[Any], batch: int) -> Iterator[Any]:
+    """The layers, under a progress bar where rich is installed."""
+    try:
+        from rich.progress import track
+    except ImportError:
+        yield from layers
+    else:
+        yield from track(layers, description=f"batch {batch}", transient=True)
+
+
+def write(document: dict[str, Any], path: Path) -> None:
+    """Write the file at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    main()
