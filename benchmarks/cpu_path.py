@@ -79,11 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         mean = math.exp(statistics.fmean(math.log(record["ratio"]) for record in records))
         kept = sum(record["disturbed_blocks"] for record in records)
-        print(
-            f"batch {batch}: {mean:.2f} of PyTorch's speed (geometric mean of {len(records)} layers)"
-        )
+        print(f"batch {batch}: {mean:.2f} of PyTorch's speed, geometric mean of the layers")
         if kept:
-            print(f"{kept} of {2 * options.repeats * len(records)} blocks were disturbed")
+            print(f"({kept} of {2 * options.repeats * len(records)} blocks were disturbed)")
         document["geometric_mean"][str(batch)] = mean
         document["results"] += records
         if options.json:

@@ -141,13 +141,13 @@ def bench() -> bool:
         against = []
     end = time.monotonic() + LIMITS["bench"]
     good = True
-    for name, wishes in BENCHES:
+    for name, line in BENCHES:
         left = end - time.monotonic()
         if left < 5:
             print(f"no time left for {name}")
             continue
         path = folder / f"{name}.json"
-        command = [sys.executable, "-m", "pycnn", "bench", *wishes.split(), *against]
+        command = [sys.executable, "-m", "pycnn", "bench", *line.split(), *against]
         status = _limited([*command, "--quick", "--json", str(path)], left)
         good &= status in (0, INTERRUPTED)
     for name, _ in BENCHES:

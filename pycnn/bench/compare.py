@@ -3,14 +3,16 @@
 A layer counts as changed only if both hold:
 * the ranges from the 25th to the 75th percentile of the two runs do not overlap (the whole range
   from minimum to maximum where a file has no percentiles);
-* the medians differ by more than a threshold, 10 % unless asked otherwise: from one run to the
-  next a machine drifts further than the samples of one run show.
+* the medians and the minima differ by more than a threshold, 10 % unless asked otherwise: from one
+  run to the next a machine drifts further than the samples of one run show, and what else runs on
+  it lengthens most samples, but seldom all.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pycnn.bench.environment import busy
 from pycnn.bench.record import TIMED, WRONG, Record
 from pycnn.bench.table import Row, Table, time_text
 
@@ -79,16 +81,19 @@ def _verdict(old: Record | None, new: Record | None, threshold: float) -> str | 
     if old.status != TIMED or new.status != TIMED:
         return None
     (old_low, old_mid, old_high), (new_low, new_mid, new_high) = _range(old), _range(new)
-    if new_low > old_high and new_mid > old_mid * (1 + threshold):
+    old_best, new_best = old.time_ms_min or old_mid, new.time_ms_min or new_mid
+    growth = min(new_mid / old_mid, new_best / old_best)
+    shrinkage = min(old_mid / new_mid, old_best / new_best)
+    if new_low > old_high and growth > 1 + threshold:
         return SLOWER
-    if new_high < old_low and new_mid * (1 + threshold) < old_mid:
+    if new_high < old_low and shrinkage > 1 + threshold:
         return FASTER
     return SAME
 
 
 def _range(record: Record) -> tuple[float, float, float]:
     """Low end of the noise, median, high end."""
-    middle = record.time_ms or 0.0
+    middle = record.time_ms or 1e-9  # a time of zero is below any clock
     ends = (
         (record.time_ms_p25, record.time_ms_p75)
         if record.time_ms_p25 is not None and record.time_ms_p75 is not None
@@ -140,8 +145,12 @@ def counted(changes: Sequence[Change]) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two machines or settings, so that times may not be comparable."""
-    lines = []
+    """Why the times of two runs may not be comparable: another or a busy machine, settings."""
+    lines = [
+        f"the {name} run was on a busy machine: {busy(run)}"
+        for name, run in (("old", old), ("new", new))
+        if busy(run)
+    ]
     for name in ("cpu", "gpu", "variables"):
         before, after = (_steady(run.get(name)) for run in (old, new))
         if before != after:

@@ -136,7 +136,9 @@ class Cuda(Pycnn):
         return super().prepare(op, case, direction, there)
 
     def numpy(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        return {name: array.get() for name, array in outputs.items()}
+        import cupy
+
+        return {name: cupy.asnumpy(array) for name, array in outputs.items()}
 
     def clock(self) -> Clock:
         return cupy_clock()

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,28 @@ def environment(command: str) -> dict[str, Any]:
 
 
 def cpu() -> dict[str, Any]:
-    """Model, cores that this process may use, load before the run, threads of BLAS if set."""
+    """Model, cores that this process may use, load, threads of BLAS if they are set."""
     return {
         "model": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 2),
+        "load": load(),
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS"),
     }
+
+
+def load() -> float:
+    """Threads that were running or waiting for a core, on average over the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def busy(about: Mapping[str, Any]) -> str:
+    """Why the times of a run on the CPU are not to be relied on; empty if they are."""
+    processor = about.get("cpu")
+    if not isinstance(processor, dict) or not {"cores", "load"} <= processor.keys():
+        return ""
+    cores, seen = processor["cores"], processor["load"]
+    # Our own threads fill all cores.
+    return f"load {seen} on {cores} cores" if seen > cores + 0.5 else ""
 
 
 def _cpu_model() -> str:

@@ -89,6 +89,9 @@ class Record:
         """The record that was written; fields of a later version are ignored."""
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in record.items() if name in known}
+        for name, value in values.items():
+            if name.startswith("time_ms") and not isinstance(value, int | float | None):
+                raise TypeError(f"{name} is {value!r}")
         if values.get("max_abs_error") == "inf":
             values["max_abs_error"] = float("inf")
         return cls(**values)
@@ -118,7 +121,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
             records.append(Record.from_json(record))
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{path}: record {i} of `results` is not one ({error})") from None
-    return loaded.get("environment", {}), records
+    return loaded["environment"], records
 
 
 def read_ceilings(path: Path) -> list[Ceiling]:
@@ -135,4 +138,6 @@ def _load(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is not JSON ({error})") from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("results"), list):
         raise ValueError(f"{path}: has no list `results`; written by `pycnn bench --json`?")
+    if not isinstance(loaded.setdefault("environment", {}), dict):
+        raise ValueError(f"{path}: `environment` is no object; written by `pycnn bench --json`?")
     return loaded

@@ -1,11 +1,13 @@
 """`pycnn bench` from the command line, on contestants that need no kernels."""
 
 import json
+import sys
 
 import pytest
 from bench_fakes import Double, Fake, right, wrong_in_one_place
 
 from pycnn.bench import main as bench_main
+from pycnn.bench import wishes as bench_wishes
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.operations import OPERATIONS
 from pycnn.cli import main
@@ -17,9 +19,9 @@ SHAPE = ["bench", "--shape", "n2c3h5w7", "--op", "double"]
 def contestants(monkeypatch):
     """The operation `double`, run by the contestants that a test puts into this list."""
     found = []
-    monkeypatch.setattr(bench_main, "OPERATIONS", {**OPERATIONS, "double": Double()})
-    monkeypatch.setattr(bench_main, "of_pycnn", lambda *about: found)
-    monkeypatch.setattr(bench_main, "_backends", lambda asked: ["reference"])
+    monkeypatch.setattr(bench_wishes, "OPERATIONS", {**OPERATIONS, "double": Double()})
+    monkeypatch.setattr(bench_wishes, "of_pycnn", lambda *about: found)
+    monkeypatch.setattr(bench_wishes, "_backends", lambda asked: ["reference"])
     monkeypatch.setattr(
         bench_main, "measure_ceiling", lambda device, dtype, budget: Ceiling(device, dtype, 1, 1)
     )
@@ -80,7 +82,7 @@ def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
 @pytest.mark.parametrize(("load", "busy"), [(0.5, False), (1000.0, True)])
 def test_a_busy_machine_is_pointed_out(contestants, monkeypatch, capsys, load, busy):
     contestants += [Fake(right)]
-    monkeypatch.setattr(bench_main.os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     main(SHAPE)
     assert ("this machine is busy" in capsys.readouterr().err) == busy
 
@@ -88,7 +90,7 @@ def test_a_busy_machine_is_pointed_out(contestants, monkeypatch, capsys, load, b
 def test_a_suite_runs_at_each_batch(monkeypatch, contestants, tmp_path):
     contestants += [Fake(right)]
     path = tmp_path / "run.json"
-    monkeypatch.setattr(bench_main, "OPERATIONS", {"relu": _named("relu")})
+    monkeypatch.setattr(bench_wishes, "OPERATIONS", {"relu": _named("relu")})
     assert main(["bench", "lenet5", "--op", "relu", "--batch", "1,3", "--json", str(path)]) == 0
     shapes = [r["shape"] for r in json.loads(path.read_text())["results"]]
     maps = ("c6h28w28", "c16h10w10", "c120h1w1")
@@ -129,7 +131,17 @@ def test_a_bad_wish_lists_what_exists(wishes, complaint, capsys):
     assert len(error.strip().splitlines()) == 1
 
 
+def test_a_picture_needs_matplotlib_and_says_so_before_the_run(contestants, monkeypatch, capsys):
+    contestants += [Fake(right)]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([*SHAPE, "--plot", "run.png"]) == 2
+    assert "pip install 'pycnn[viz]'" in capsys.readouterr().err
+    assert contestants[0].calls == 0
+
+
 def test_a_missing_peer_is_named_with_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(bench_main, "missing", lambda peer: f"{peer} needs a package; pip install")
+    monkeypatch.setattr(
+        bench_wishes, "missing", lambda peer: f"{peer} needs a package; pip install"
+    )
     assert main(["bench", "lenet5", "--against", "torch"]) == 2
     assert "torch needs a package" in capsys.readouterr().err

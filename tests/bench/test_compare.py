@@ -21,7 +21,12 @@ def _record(median, low=None, high=None, **other):
 
 
 def _file(path, *records, **content):
-    whole = {"schema": 1, "environment": {"cpu": "one"}, "results": list(records), **content}
+    whole = {
+        "schema": 1,
+        "environment": {"cpu": {"model": "one", "cores": 2, "load": 1.0}},
+        "results": list(records),
+        **content,
+    }
     path.write_text(json.dumps(whole))
     return path
 
@@ -54,8 +59,17 @@ def test_only_a_difference_beyond_the_noise_counts(tmp_path, old, new, verdict):
 def test_percentiles_count_where_there_are_any(tmp_path):
     """One slow sample, which stretches the maximum, does not hide a difference then."""
     old = _record(10, 9.8, 30, time_ms_p25=9.9, time_ms_p75=10.2)
-    new = _record(14, 9.9, 40, time_ms_p25=13.8, time_ms_p75=14.3)
+    new = _record(14, 13.7, 40, time_ms_p25=13.8, time_ms_p75=14.3)
     assert _verdicts(tmp_path, [old], [new]) == ["slower"]
+    assert _verdicts(tmp_path, [new], [old]) == ["faster"]
+
+
+def test_a_machine_that_was_busy_most_of_the_time_is_no_slower(tmp_path):
+    """Its fastest samples, which nothing disturbed, are as fast as before."""
+    old = _record(10, 9.8, 30, time_ms_p25=9.9, time_ms_p75=10.2)
+    new = _record(14, 9.9, 40, time_ms_p25=13.8, time_ms_p75=14.3)
+    assert _verdicts(tmp_path, [old], [new]) == ["same"]
+    assert _verdicts(tmp_path, [new], [old]) == ["same"]
 
 
 def test_the_threshold_can_be_set(tmp_path):
@@ -103,11 +117,15 @@ def test_the_command_shows_changes_and_fails_only_when_asked(tmp_path, capsys):
     assert main(["compare", str(old), str(new), "--fail-on-slower", "--threshold", "150"]) == 0
 
 
-def test_another_machine_is_pointed_out(tmp_path, capsys):
+def test_another_machine_and_a_busy_one_are_pointed_out(tmp_path, capsys):
     old = _file(tmp_path / "old.json", _record(10))
-    new = _file(tmp_path / "new.json", _record(10), environment={"cpu": "another"})
+    cpu = {"model": "another", "cores": 2, "load": 5.0}
+    new = _file(tmp_path / "new.json", _record(10), environment={"cpu": cpu})
     main(["compare", str(old), str(new)])
-    assert "cpu differs: one -> another" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "cpu differs: {'model': 'one', 'cores': 2} -> {'model': 'another'" in shown
+    assert "the new run was on a busy machine: load 5.0 on 2 cores" in shown
+    assert "the old run" not in shown
 
 
 @pytest.mark.parametrize(
@@ -120,6 +138,8 @@ def test_another_machine_is_pointed_out(tmp_path, capsys):
         ('{"results": [3]}', "record 0 of `results` is not one"),
         ('{"results": [{"suite": "x"}]}', "record 0 of `results` is not one"),
         ("\xff\xfe", "is not JSON"),
+        ('{"results": [], "environment": 3}', "`environment` is no object"),
+        (json.dumps({"results": [_record("fast")]}), "record 0 of `results` is not one"),
     ],
 )
 def test_a_bad_file_gives_one_clear_error(tmp_path, capsys, text, complaint):

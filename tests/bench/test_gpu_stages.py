@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import pycnn
-from pycnn.bench import commands
+from pycnn.bench import commands, wishes
 from pycnn.bench.grammar import parse
-from pycnn.bench.main import _rounds
 from pycnn.bench.operations import OPERATIONS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
@@ -47,13 +46,13 @@ def test_every_operation_runs_under_the_sanitizer():
             assert str(parse(OPERATIONS[name].case, word)) == word
 
 
-@pytest.mark.parametrize(("name", "wishes"), gpu.BENCHES)
-def test_every_bench_is_a_command_that_exists(name, wishes, monkeypatch):
+@pytest.mark.parametrize(("name", "line"), gpu.BENCHES)
+def test_every_bench_is_a_command_that_exists(name, line):
     parser = argparse.ArgumentParser()
     commands.add_parsers(parser.add_subparsers())
-    arguments = parser.parse_args(["bench", *wishes.split()])
+    arguments = parser.parse_args(["bench", *line.split()])
     arguments.backend = arguments.backend.replace("cuda", "emulator")  # plans are the same
-    assert _rounds(arguments)
+    assert wishes.rounds(arguments)
 
 
 def test_a_command_is_interrupted_at_its_limit():

@@ -66,14 +66,16 @@ SAME = ((1, 1), (1, 1))
 METHODS = [
     ("gemm", Case((11, 9, 7, 5), (13, 1, 1))),
     ("gemm", Case((2, 6, 23, 31), (8, 1, 1), groups=2)),
+    ("gemm", Case((5, 6, 13, 11), (4, 1, 1), stride=(2, 3), groups=2)),
+    ("gemm", Case((2, 4, 39, 61), (3, 1, 1), stride=(1, 2))),
     ("im2col", Case((1, 67, 57, 71), (3, 7, 7), padding=((3, 3), (3, 3)))),
     ("im2col", Case((9, 12, 13, 6), (8, 3, 2), stride=(2, 3), padding=((0, 1), (2, 0)), groups=4)),
     ("winograd", Case((1, 5, 6, 9), (3, 3, 3), padding=((0, 2), (1, 0)))),
     ("winograd", Case((7, 6, 9, 6), (7, 3, 3), padding=((0, 0), (4, 3)))),
     ("winograd", Case((1, 70, 110, 131), (3, 3, 3), padding=SAME)),
-    ("depthwise", Case((3, 5, 9, 14), (5, 3, 2), padding=((2, 0), (1, 1)), groups=5)),
-    ("depthwise", Case((2, 7, 23, 19), (7, 4, 3), (3, 2), ((0, 4), (1, 3)), (2, 5), groups=7)),
-    ("depthwise", Case((2, 33, 57, 63), (33, 3, 3), stride=(2, 1), padding=SAME, groups=33)),
+    ("im2col", Case((3, 5, 9, 14), (5, 3, 2), padding=((2, 0), (1, 1)), groups=5)),
+    ("im2col", Case((2, 7, 23, 19), (7, 4, 3), (3, 2), ((0, 4), (1, 3)), (2, 5), groups=7)),
+    ("im2col", Case((2, 33, 57, 63), (33, 3, 3), stride=(2, 1), padding=SAME, groups=33)),
 ]
 
 
@@ -235,16 +237,15 @@ def test_cpu_reads_views_and_writes_into_out(method, case, rng):
     ("case", "dtype", "method"),
     [
         (Case((1, 64, 56, 56), (64, 1, 1)), "float32", "gemm"),
-        (Case((1, 64, 56, 56), (64, 1, 1), stride=(2, 2)), "float32", "im2col"),
+        (Case((1, 64, 56, 56), (64, 1, 1), stride=(2, 2)), "float32", "gemm"),
         (Case((1, 64, 56, 56), (64, 1, 1), padding=SAME), "float32", "im2col"),
         (Case((1, 128, 56, 56), (128, 3, 3), padding=SAME), "float32", "winograd"),
         (Case((1, 128, 56, 56), (128, 3, 3), padding=SAME), "float64", "im2col"),
         (Case((1, 128, 56, 56), (128, 3, 3), padding=SAME, dilation=(2, 2)), "float32", "im2col"),
         (Case((1, 3, 224, 224), (64, 3, 3), padding=SAME), "float32", "im2col"),
         (Case((1, 512, 7, 7), (512, 3, 3), padding=SAME), "float32", "im2col"),
-        (Case((1, 32, 56, 56), (32, 3, 3), padding=SAME, groups=32), "float32", "depthwise"),
-        (Case((1, 32, 56, 56), (64, 3, 3), padding=SAME, groups=32), "float32", "im2col"),
-        (Case((1, 1, 28, 28), (1, 5, 5)), "float32", "im2col"),
+        (Case((1, 32, 56, 56), (32, 3, 3), padding=SAME, groups=32), "float32", "im2col"),
+        (Case((1, 1, 28, 28), (8, 5, 5)), "float32", "im2col"),
     ],
     ids=str,
 )
@@ -252,7 +253,7 @@ def test_conv_method(case, dtype, method):
     assert cpu.conv_method(case.x, case.weight, *case.geometry, dtype) == method
 
 
-@pytest.mark.parametrize("method", ["gemm", "winograd", "depthwise", "fft"])
+@pytest.mark.parametrize("method", ["gemm", "winograd", "fft"])
 def test_a_method_that_does_not_apply_is_refused(method, rng):
     case = Case((1, 4, 9, 9), (4, 3, 3), stride=(2, 2), groups=2)
     x, w, b = case.arrays(rng)

@@ -14,10 +14,8 @@ Padding = tuple[Pair, Pair]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-#: Elements of a buffer that a last-level cache holds; larger ones gain no speed.
-OUTER_CACHE = 2**21
-#: Elements of a buffer of which an inner cache holds several.
-INNER_CACHE = 2**16
+#: Elements of a working buffer: a last-level cache holds it, and a larger one gains no speed.
+BUFFER_ELEMENTS = 2**21
 
 
 class _Kept(threading.local):
@@ -42,7 +40,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     buffer = _kept.buffers.get(name)
     if buffer is None or buffer.size < size:
         buffer = np.empty(size, np.uint8)
-        if size <= OUTER_CACHE * dtype.itemsize:
+        if size <= BUFFER_ELEMENTS * dtype.itemsize:
             _kept.buffers[name] = buffer
     return buffer[:size].view(dtype).reshape(shape)
 
@@ -64,31 +62,10 @@ def pixel_blocks(
     """Cut (N, P, Q) pixels into slices of images and, within each, slices of rows.
 
     Small images are joined until there are `enough` pixels; large ones are cut into rows, so
-    that a buffer of `per_pixel` elements for each pixel fits the outer cache.
+    that a buffer of `per_pixel` elements for each pixel keeps to BUFFER_ELEMENTS.
     """
-    room = max(1, OUTER_CACHE // (per_pixel * q))
+    room = max(1, BUFFER_ELEMENTS // (per_pixel * q))
     images = max(1, min(-(-enough // (p * q)), room // p))
     rows = [slice(start, min(start + room, p)) for start in range(0, p, room)]
     for start in range(0, n, images):
         yield slice(start, min(start + images, n)), rows
-
-
-def plane_blocks(n: int, c: int, per_plane: int) -> Iterator[tuple[slice, slice]]:
-    """Cut (N, C) planes of `per_plane` elements into slices that fit the inner cache."""
-    channels = max(1, min(c, INNER_CACHE // per_plane))
-    images = max(1, INNER_CACHE // (per_plane * max(c, 1)))
-    for first in range(0, n, images):
-        for start in range(0, c, channels):
-            yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))
-
-
-def padded(x: np.ndarray, padding: Padding) -> np.ndarray:
-    """x with zeros around each image, or x itself where there is nothing to add."""
-    (top, bottom), (left, right) = padding
-    if not (top or bottom or left or right):
-        return x
-    n, c, h, w = x.shape
-    result = scratch("padded", (n, c, top + h + bottom, left + w + right), x.dtype)
-    result.fill(0)
-    result[:, :, top : top + h, left : left + w] = x
-    return result

@@ -11,16 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pycnn.reference.cpu._common import padded, pixel_blocks, scratch
+from pycnn.reference.cpu._common import pixel_blocks, scratch
 from pycnn.reference.cpu._geometry import Conv
 
 #: Columns a matrix product wants before it runs at full speed.
 ENOUGH_COLUMNS = 384
-
-
-def copies_nothing(conv: Conv) -> bool:
-    """Whether the image as it lies in memory is the matrix of its columns."""
-    return conv.weight_shape[2:] == conv.stride == (1, 1) and conv.padding == ((0, 0), (0, 0))
 
 
 def forward(
@@ -29,14 +24,16 @@ def forward(
     """Write the convolution to y, which is contiguous."""
     filters = _filters(conv, weight)
     for images, row_slices in _blocks(conv):
-        source = padded(x[images], conv.padding)
+        source = conv.split(x[images])
         for rows in row_slices:
             columns, target = _columns(conv, source, rows), y[images, :, rows]
             m, k, b, q = target.shape
             if m == 1:  # one image's channels are the rows of a matrix: the product goes there
                 np.matmul(filters, columns, out=target.reshape(*filters.shape[:2], b * q))
             else:
-                target[...] = (filters @ columns).reshape(k, m, b, q).swapaxes(0, 1)
+                shape = (*filters.shape[:2], m * b * q)
+                products = np.matmul(filters, columns, out=scratch("products", shape, y.dtype))
+                target[...] = products.reshape(k, m, b, q).swapaxes(0, 1)
             if bias is not None:
                 target += bias[:, None, None]
 
@@ -46,7 +43,7 @@ def weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     k, c, r, s = conv.weight_shape
     dweight = np.zeros((conv.groups, k // conv.groups, c * r * s), x.dtype)
     for images, row_slices in _blocks(conv):
-        source = padded(x[images], conv.padding)
+        source = conv.split(x[images])
         for rows in row_slices:
             columns = _columns(conv, source, rows)
             dweight += _matrix(conv, dy[images, :, rows]) @ columns.swapaxes(1, 2)
@@ -55,19 +52,19 @@ def weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Gradient with respect to x: that of the columns, added back tap by tap (col2im)."""
-    _, c, h, w = conv.x_shape
-    (top, bottom), (left, right) = conv.padding
     filters = _filters(conv, weight).swapaxes(1, 2)
     dx = np.empty(conv.x_shape, dy.dtype)
     for images, row_slices in _blocks(conv):
-        m = len(dx[images])
-        target = np.zeros((m, c, top + h + bottom, left + w + right), dy.dtype)
+        m, c = dx[images].shape[:2]
+        target = conv.zero_phases(m, c, dy.dtype)
         for rows in row_slices:
-            dcolumns = filters @ _matrix(conv, dy[images, :, rows])
+            above = _matrix(conv, dy[images, :, rows])
+            shape = (*filters.shape[:2], above.shape[2])
+            dcolumns = np.matmul(filters, above, out=scratch("columns", shape, dy.dtype))
             dtaps = dcolumns.reshape(c, *conv.weight_shape[2:], m, -1, conv.out[1])
             for r, s, met in conv.taps(rows):
                 target[met] += dtaps[:, r, s].swapaxes(0, 1)
-        dx[images] = target[:, :, top : top + h, left : left + w]
+        conv.join(target, dx[images])
     return dx
 
 
@@ -88,15 +85,15 @@ def _matrix(conv: Conv, dy: np.ndarray) -> np.ndarray:
     return dy.swapaxes(0, 1).reshape(conv.groups, k // conv.groups, m * b * q)
 
 
-def _columns(conv: Conv, source: np.ndarray, rows: slice) -> np.ndarray:
-    """(images, C, padded H, padded W) -> (G, C/G * R * S, pixels of the rows)."""
-    m, c = source.shape[:2]
+def _columns(conv: Conv, phases: np.ndarray, rows: slice) -> np.ndarray:
+    """Phases of m images -> (G, C/G * R * S, pixels of the rows of m images)."""
+    m, c = phases.shape[2:4]
     _, depth, kernel_r, kernel_s = conv.weight_shape
     b, q = rows.stop - rows.start, conv.out[1]
     shape = conv.groups, depth * kernel_r * kernel_s, m * b * q
-    if m == 1 and copies_nothing(conv):
-        return source[:, :, rows].reshape(shape)
-    columns = scratch("columns", (c, kernel_r, kernel_s, m, b, q), source.dtype)
+    if m == 1 and conv.is_pointwise:
+        return phases[0, 0, :, :, rows].reshape(shape)
+    columns = scratch("columns", (c, kernel_r, kernel_s, m, b, q), phases.dtype)
     for r, s, met in conv.taps(rows):
-        columns[:, r, s] = source[met].swapaxes(0, 1)
+        columns[:, r, s] = phases[met].swapaxes(0, 1)
     return columns.reshape(shape)

@@ -4,8 +4,8 @@ A 6x6 tile d of the input and a 3x3 filter g give the 4x4 output tile A' [(G g G
 where * is elementwise; summed over channels it is a matrix product for each of the 36 places. The
 transforms are matrix products too, with the Kronecker squares of G, B' and A'.
 
-Digits are lost in the transforms, most of them with the customary interpolation points 0, +-1,
-+-2. The points c and 1/c used here lose a fifth of that: with normally distributed float32 data
+Digits are lost in the transforms. The customary interpolation points 0, +-1, +-2 lose five times
+as much as 0, +-sqrt(1/2), +-sqrt(2), which are used here: with normally distributed float32 data
 the largest error is 11 roundings of the largest output at C = 64 and 21 at C = 256 (4 by im2col).
 A NaN or an infinity spreads over its tile, so the caller must check that the result is finite.
 
@@ -23,6 +23,7 @@ from pycnn.reference.cpu._common import pixel_blocks, scratch
 from pycnn.reference.cpu._geometry import Conv
 
 TILE, OUT, TAPS = 6, 4, 3
+PLACES = TILE * TILE
 POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
 #: Tiles that make one block: fewer starve the matrix products, more leave the cache.
 ENOUGH_TILES = 160
@@ -37,16 +38,16 @@ def applies(conv: Conv) -> bool:
 def pays(conv: Conv) -> bool:
     """Whether it is estimated to be faster than im2col.
 
-    Both times are in copied elements. The weights were fitted to measured times of 50 shapes,
-    where the choice costs 1 % on average over always choosing the faster: a transformed element
-    counts twice, one of the filters 1.5 times, a large matrix product makes 45 multiply-adds in
-    the time of a copy and 36 small ones make 22; the last term is that of the calls.
+    Both times are in copied elements. A transformed element counts twice, one of the filters
+    1.5 times; in the time of a copy a large matrix product makes 45 multiply-adds and 36 small
+    ones make 22; the last term is that of the calls. So fitted to the times of 50 shapes, the
+    choice costs 1 to 2 % on average over always choosing the faster.
     """
     (n, c, _, _), k, (p, q) = conv.x_shape, conv.weight_shape[0], conv.out
-    seen, places = TAPS * TAPS * n * p * q, TILE * TILE
-    tiles = places * n * -(-p // OUT) * -(-q // OUT)
+    seen = TAPS * TAPS * n * p * q
+    tiles = PLACES * n * -(-p // OUT) * -(-q // OUT)
     im2col = seen * c * (1 + k / 45)
-    winograd = 1.5 * places * k * c + tiles * (2 * (c + k) + c * k / 22) + 1e5
+    winograd = 1.5 * PLACES * k * c + tiles * (2 * (c + k) + c * k / 22) + 1e5
     return winograd < im2col
 
 
@@ -59,23 +60,24 @@ def forward(
     p, q = conv.out
     tile_rows, tile_columns = -(-p // OUT), -(-q // OUT)
     of_filter, of_input, of_output = _transforms(x.dtype.name)
-    places = TILE * TILE
-    filters = scratch("filters", (places, k * c), x.dtype)
-    np.matmul(of_filter, weight.reshape(k * c, TAPS * TAPS).T, out=filters)
-    for images, row_slices in pixel_blocks(
-        n, tile_rows, tile_columns, TILE * TILE * max(c, k), ENOUGH_TILES
-    ):
+    weights = weight.reshape(k * c, TAPS * TAPS).T
+    filters = _product("filters", of_filter, weights).reshape(PLACES, k, c)
+    per_tile = PLACES * max(c, k)
+    for images, row_slices in pixel_blocks(n, tile_rows, tile_columns, per_tile, ENOUGH_TILES):
         m = len(x[images])
-        shape = (c, m, OUT * tile_rows + TILE - OUT, OUT * tile_columns + TILE - OUT)
-        source = np.zeros(shape, x.dtype)
+        height, width = OUT * tile_rows + TILE - OUT, OUT * tile_columns + TILE - OUT
+        source = scratch("padded", (c, m, height, width), x.dtype)
+        source.fill(0)
         # Right of and below the output nothing is read that a kept pixel needs.
-        inside = x[images, :, : shape[2] - top, : shape[3] - left].swapaxes(0, 1)
+        inside = x[images, :, : height - top, : width - left].swapaxes(0, 1)
         source[:, :, top : top + h, left : left + w] = inside
         for rows in row_slices:
+            count = m * (rows.stop - rows.start) * tile_columns
             tiles = _tiles(source, rows, tile_columns)
-            spectra = (of_input @ tiles).reshape(TILE * TILE, c, -1)
-            products = (filters @ spectra).reshape(TILE * TILE, -1)
-            outputs = (of_output @ products).reshape(OUT, OUT, k, m, -1, tile_columns)
+            spectra = _product("other", of_input, tiles).reshape(PLACES, c, count)
+            products = _product("tiles", filters, spectra).reshape(PLACES, k * count)
+            outputs = _product("other", of_output, products)
+            outputs = outputs.reshape(OUT, OUT, k, m, -1, tile_columns)
             target = y[images, :, OUT * rows.start : OUT * rows.stop].swapaxes(0, 1)
             for i, j in product(range(OUT), repeat=2):
                 place = target[:, :, i::OUT, j::OUT]
@@ -84,16 +86,22 @@ def forward(
                 target += bias[:, None, None, None]
 
 
+def _product(name: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left @ right in the scratch array of that name."""
+    shape = (*left.shape[:-1], right.shape[-1])
+    return np.matmul(left, right, out=scratch(name, shape, left.dtype))
+
+
 def _tiles(source: np.ndarray, rows: slice, tile_columns: int) -> np.ndarray:
     """(C, images, padded H, padded W) -> (36, C * images * tile rows * tile columns)."""
     c, m = source.shape[:2]
     tile_rows = rows.stop - rows.start
-    tiles = np.empty((TILE, TILE, c, m, tile_rows, tile_columns), source.dtype)
+    tiles = scratch("tiles", (TILE, TILE, c, m, tile_rows, tile_columns), source.dtype)
     for i, j in product(range(TILE), repeat=2):
         top = OUT * rows.start + i
         met_rows = slice(top, top + OUT * (tile_rows - 1) + 1, OUT)
         tiles[i, j] = source[:, :, met_rows, j : j + OUT * (tile_columns - 1) + 1 : OUT]
-    return tiles.reshape(TILE * TILE, -1)
+    return tiles.reshape(PLACES, -1)
 
 
 @cache

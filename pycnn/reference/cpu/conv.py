@@ -1,9 +1,8 @@
-"""Convolution on the CPU: the fastest of four methods for the layer, chosen by its shape.
+"""Convolution on the CPU: the fastest of three methods for the layer, chosen by its shape.
 
-gemm        1x1 filters: the image is the right-hand matrix, nothing is copied
-im2col      any other: the columns of a block of pixels are gathered for a matrix product
-winograd    3x3, float32: four times fewer multiplications, more copies (`_winograd`)
-depthwise   one input channel a group: shifted multiply-adds (`_depthwise`)
+gemm      1x1 filters: the image itself is the right-hand matrix
+im2col    any filters, groups, strides: the columns of a block of pixels, gathered (`_im2col`)
+winograd  3x3, float32: four times fewer multiplications, more copies (`_winograd`)
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pycnn.reference.cpu import _depthwise, _im2col, _winograd
+from pycnn.reference.cpu import _im2col, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
 
@@ -25,10 +24,9 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "gemm": Method(_im2col.copies_nothing, _im2col.forward),
+    "gemm": Method(lambda conv: conv.is_pointwise, _im2col.forward),
     "im2col": Method(lambda conv: True, _im2col.forward),
     "winograd": Method(_winograd.applies, _winograd.forward),
-    "depthwise": Method(_depthwise.applies, _depthwise.forward),
 }
 
 
@@ -47,7 +45,7 @@ def conv_method(
 
     Returns
     -------
-    {"gemm", "im2col", "winograd", "depthwise"}
+    {"gemm", "im2col", "winograd"}
 
     Examples
     --------
@@ -192,9 +190,7 @@ def _turned(conv: Conv) -> Conv:
 
 
 def _method(conv: Conv, dtype: DTypeLike) -> str:
-    if METHODS["depthwise"].applies(conv):
-        return "depthwise"
-    if METHODS["gemm"].applies(conv):
+    if conv.is_pointwise:
         return "gemm"
     winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
     return "winograd" if winograd else "im2col"

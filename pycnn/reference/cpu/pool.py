@@ -5,13 +5,14 @@ the cache. Where a maximum is takes a pass for each of the R * S taps.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from pycnn.reference.cpu._common import Padding, Pair, plane_blocks, quiet
-from pycnn.shapes import conv_out
+from pycnn.reference.cpu._axis import Axis, axes
+from pycnn.reference.cpu._common import Padding, Pair, quiet
+
+#: Input elements of a block of planes: an inner cache holds several such arrays.
+BLOCK_ELEMENTS = 2**16
 
 
 @quiet
@@ -50,7 +51,7 @@ def max_pool2d(
     >>> y.tolist(), i.tolist()
     ([[[[3.0, 3.0]]]], [[[[1, 1]]]])
     """
-    rows, columns = _axes(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    rows, columns = axes(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y = np.empty((*x.shape[:2], rows.out, columns.out), x.dtype) if out is None else out
     indices = np.empty(y.shape, np.int64) if with_indices else None
     for block in _blocks(x.shape):
@@ -120,7 +121,7 @@ def avg_pool2d(
     >>> avg_pool2d(x, (1, 2), (1, 2), ((0, 0), (0, 0)), True, True, None).tolist()
     [[[[2.0, 8.0]]]]
     """
-    rows, columns = _axes(x.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
+    rows, columns = axes(x.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
     divisor = _divisor(rows, columns, count_include_pad, divisor_override).astype(x.dtype)
     y = np.empty((*x.shape[:2], rows.out, columns.out), x.dtype) if out is None else out
     for block in _blocks(x.shape):
@@ -154,7 +155,7 @@ def avg_pool2d_backward(
     -------
     array (N, C, H, W), dtype of dy
     """
-    rows, columns = _axes(x_shape, kernel_size, stride, padding, (1, 1), ceil_mode)
+    rows, columns = axes(x_shape, kernel_size, stride, padding, (1, 1), ceil_mode)
     divisor = _divisor(rows, columns, count_include_pad, divisor_override).astype(dy.dtype)
     dx = np.zeros(x_shape, dy.dtype)
     for block in _blocks(x_shape):
@@ -167,60 +168,14 @@ def avg_pool2d_backward(
     return dx
 
 
-class Tap(NamedTuple):
-    """One tap along one axis: the windows that have it inside the input, and where there."""
-
-    number: int
-    windows: slice
-    inputs: slice
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The windows along one axis."""
-
-    extent: int
-    kernel: int
-    stride: int
-    low: int
-    high: int
-    dilation: int
-    out: int
-
-    def taps(self) -> Iterator[Tap]:
-        for number in range(self.kernel):
-            offset = number * self.dilation - self.low
-            first = max(0, -(offset // self.stride))
-            last = min(self.out, (self.extent - 1 - offset) // self.stride + 1)
-            if first < last:
-                start = first * self.stride + offset
-                stop = (last - 1) * self.stride + offset + 1
-                yield Tap(number, slice(first, last), slice(start, stop, self.stride))
-
-    def starts(self) -> np.ndarray:
-        """Position of the first tap of every window; negative in the padding."""
-        return np.arange(self.out) * self.stride - self.low
-
-
-def _axes(
-    x_shape: tuple[int, ...],
-    kernel: Pair,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    ceil_mode: bool,
-) -> tuple[Axis, Axis]:
-    def axis(i: int) -> Axis:
-        extent, window = x_shape[2 + i], (kernel[i], stride[i])
-        out = conv_out(extent, *padding[i], *window, dilation[i], ceil_mode)
-        return Axis(extent, *window, *padding[i], dilation[i], out)
-
-    return axis(0), axis(1)
-
-
 def _blocks(x_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Slices of images and of channels, cut so that a block of planes fits the inner cache."""
     n, c, h, w = x_shape
-    return plane_blocks(n, c, h * w)
+    channels = max(1, min(c, BLOCK_ELEMENTS // (h * w)))
+    images = max(1, BLOCK_ELEMENTS // (c * h * w))
+    for first in range(0, n, images):
+        for start in range(0, c, channels):
+            yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))
 
 
 def _reduce(

@@ -1,0 +1,136 @@
+"""What a command line of ``pycnn bench`` asks for, as rounds to be run."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import pycnn
+from pycnn.bench import grammar
+from pycnn.bench.cases import Case
+from pycnn.bench.contestants import Contestant, of_pycnn
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.operations.base import DIRECTIONS, Operation
+from pycnn.bench.peers import PEERS, missing, of_peer
+from pycnn.bench.run import Round, plan_rounds
+from pycnn.bench.suites import SUITES, Layer
+
+DTYPES = ("float32", "float64")
+
+
+def rounds(arguments: argparse.Namespace) -> list[Round]:
+    """Everything that is to be run.
+
+    Raises
+    ------
+    ValueError
+        For a wish that cannot be met; lists what exists.
+    """
+    op = OPERATIONS[_one_of("--op", arguments.op, OPERATIONS)]
+    directions = _directions(op, arguments.direction)
+    dtypes = _listed("--dtype", arguments.dtype, DTYPES)
+    backends = _backends(arguments.backend)
+    peers = _listed("--against", arguments.against, PEERS) if arguments.against else []
+    for peer in peers:
+        if missing(peer):
+            raise ValueError(f"--against {peer}: {missing(peer)}")
+    suite, layers = _layers(arguments, op)
+    chosen = _chosen_algorithms(arguments.algo, op, layers, directions, dtypes)
+
+    def contestants(case: Case, direction: str, dtype: str) -> list[Contestant]:
+        found = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
+        if chosen is not None:  # the reference backend has no choice, and stays to compare with
+            found = [c for c in found if c.algorithm in chosen or c.backend == "reference"]
+        return found + [c for peer in peers for c in of_peer(peer, op)]
+
+    return plan_rounds(suite, op, layers, directions, dtypes, contestants)
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """The command that asks for the same again; where it writes to is left out."""
+    words = ["pycnn bench", *filter(None, (arguments.suite,))]
+    for name in ("shape", "op", "direction", "algo", "dtype", "batch", "backend", "against"):
+        if getattr(arguments, name):
+            words.append(f"--{name} {getattr(arguments, name)}")
+    return " ".join(words + ["--quick"] * arguments.quick)
+
+
+def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
+    if (arguments.suite is None) == (arguments.shape is None):
+        raise ValueError(
+            f"name a suite ({', '.join(SUITES)}) or one layer by --shape, such as "
+            "n1c64h56w56k64r3s3p1; not both"
+        )
+    batches = [_positive("--batch", b) for b in (arguments.batch or "").split(",") if b]
+    if arguments.shape:
+        case = grammar.parse(op.case, arguments.shape)
+        cases = [case.with_batch(b) for b in batches] or [case]
+        return "shape", [Layer(_name("layer", c, batches), c) for c in cases]
+    suite = SUITES[_one_of("suite", arguments.suite, SUITES)]
+    layers = [
+        Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
+        for batch in batches or [suite.batch]
+        for layer in suite.layers(op.name, batch)
+    ]
+    if not layers:
+        having = ", ".join(s.name for s in SUITES.values() if s.layers(op.name))
+        raise ValueError(f"suite {suite.name} has no layer of {op.name}; these have: {having}")
+    return suite.name, layers
+
+
+def _name(name: str, case: Case, batches: Sequence[int]) -> str:
+    """Of a layer; with its batch where a run has several."""
+    return f"{name} x{case.batch}" if len(batches) > 1 else name
+
+
+def _directions(op: Operation, asked: str) -> list[str]:
+    _one_of("--direction", asked, (*DIRECTIONS, "all"))
+    wanted = DIRECTIONS if asked == "all" else (asked,)
+    offered = [direction for direction in wanted if direction in op.directions]
+    if not offered:
+        raise ValueError(f"--direction {asked}: {op.name} has only {', '.join(op.directions)}")
+    return offered
+
+
+def _backends(asked: str | None) -> list[str]:
+    present = {b.name: b for b in pycnn.backends()}
+    order = ("reference", "emulator", "cuda")
+    if asked is None:
+        return [name for name in order if present[name].available]
+    names = _listed("--backend", asked, order)
+    for name in names:
+        if not present[name].available:
+            raise ValueError(f"--backend {name} is not available here: {present[name].detail}")
+    return names
+
+
+def _chosen_algorithms(
+    asked: str | None,
+    op: Operation,
+    layers: Sequence[Layer],
+    directions: Sequence[str],
+    dtypes: Sequence[str],
+) -> list[str] | None:
+    if asked is None:
+        return None
+    offered = dict.fromkeys(
+        a.name
+        for direction in directions
+        for a in op.algorithms(layers[0].case, direction, dtypes[0])
+    )
+    return _listed("--algo", asked, tuple(offered))
+
+
+def _one_of(name: str, value: str, allowed: Any) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} {value!r}; allowed: {', '.join(allowed)}")
+    return value
+
+
+def _listed(name: str, text: str, allowed: Any) -> list[str]:
+    return [_one_of(name, part.strip(), allowed) for part in text.split(",")]
+
+
+def _positive(name: str, text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{name} {text!r}; allowed: whole numbers from 1 on, by commas")
+    return int(text)
