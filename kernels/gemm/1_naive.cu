@@ -5,7 +5,7 @@
 // Launch     block 32x8, x along the rows of C; grid (ceil(M/32) ceil(N/8), batches); no shared
 // Traffic    (2K + 1) M N elements requested; |A| + |B| + |C| necessary; 2 M N K flop
 // Range      any extents; 64-bit index arithmetic; NaN passes through ReLU
-// Siblings   slowest. 2_coalesced differs in two lines: here the 32 threads of a warp read 32 rows
+// Siblings   slowest. 2_coalesced differs in one line: here the 32 threads of a warp read 32 rows
 //            of A, one sector of 32 bytes each for 4 bytes of it
 // Source     NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access to Global Memory"
 //

@@ -21,9 +21,9 @@
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
 #endif
 
-constexpr int SIDE = 16;                          // threads in each direction
-constexpr int TM = 4, TN = 4;                     // the tile of a thread
-constexpr int BM = TM * SIDE, BN = TN * SIDE;     // the tile of a block
+constexpr int SIDE = 16;                       // threads in each direction
+constexpr int TM = 4, TN = 4;                  // the tile of a thread
+constexpr int BM = TM * SIDE, BN = TN * SIDE;  // the tile of a block
 
 extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
 gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
@@ -60,6 +60,5 @@ gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
 #pragma unroll
     for (int i = 0; i < TM; ++i)
 #pragma unroll
-        for (int j = 0; j < TN; ++j)
-            result.store(p, row + i * SIDE, col + j * SIDE, sum[i][j]);
+        for (int j = 0; j < TN; ++j) result.store(p, row + i * SIDE, col + j * SIDE, sum[i][j]);
 }

@@ -23,8 +23,8 @@
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
 #endif
 
-constexpr int BM = 128, BN = 128, BK = 8;         // the tile of a block
-constexpr int TM = BM / SIDE, TN = BN / SIDE;     // the tile of a thread
+constexpr int BM = 128, BN = 128, BK = 8;      // the tile of a block
+constexpr int TM = BM / SIDE, TN = BN / SIDE;  // the tile of a thread
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 gemm_vectorised(const scalar* __restrict__ a, const scalar* __restrict__ b,

@@ -11,7 +11,7 @@
 // Siblings   fastest. The loads for the next tile are under way while this one is multiplied, and
 //            with two copies of each tile one barrier a tile is enough, 5_vectorised has two.
 //            TILE 64 for small C: four times the blocks, half the reuse
-// Source     V. Volkov, "Better performance at lower occupancy", GTC 2010
+// Source     G. Tan et al., "Fast implementation of DGEMM on Fermi GPU", SC 2011
 //
 // entry gemm_double_buffered      matrix product, the fastest rung
 // variant SCALAR = float, double

@@ -95,6 +95,20 @@ def resources(cubin: bytes, log: str, arch: str) -> dict[str, Resources]:
     return found
 
 
+def disassembly(cubin: bytes) -> str:
+    """SASS of every entry of a cubin, with branch targets as addresses.
+
+    Raises
+    ------
+    MissingExtra
+        If ``cuobjdump`` is not installed.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        return _cuobjdump("--dump-sass", file.name)
+
+
 def _cuobjdump(*arguments: str) -> str:
     done = subprocess.run([_tool(), *arguments], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -20,7 +20,11 @@ from gemm_cases import (
 from op_checks import assert_matches, counted, far_apart, same_under_all_schedules
 
 import pycnn
-from pycnn.plan.gemm import Gemm, algorithms
+from pycnn.emulator import RawKernel
+from pycnn.emulator.errors import RaceError
+from pycnn.plan.gemm import Gemm, algorithms, gemm_launch
+from pycnn.runtime import sources
+from pycnn.runtime.plan import Buffer
 
 INF, NAN = np.inf, np.nan
 TILED = [rung for rung in RUNGS if rung[0] not in ("naive", "coalesced")]
@@ -227,3 +231,27 @@ class TestTraffic:
 
 def test_the_ladder_is_what_the_tests_climb():
     assert {algo for algo, _ in RUNGS} == set(algorithms)
+
+
+BARRIERS = {"shared_tile": 2, "register_tile": 2, "vectorised": 2, "double_buffered": 1}
+
+
+@pytest.mark.parametrize(
+    ("algo", "left_out"), [(algo, i) for algo, n in BARRIERS.items() for i in range(n)]
+)
+def test_every_barrier_is_needed(rng, algo, left_out):
+    """Without it the checked emulator finds a race."""
+    a, b = operand(rng, (33, 70), "float32"), operand(rng, (70, 33), "float32")
+    dense = {"a": (0, 0, 70, 1), "b": (0, 0, 33, 1), "c": (0, 0, 33, 1)}
+    step = gemm_launch(Gemm(33, 33, 70, "float32", **dense), *map(Buffer, "abc"), algo=algo)
+    file = sources.kernel_path(step.kernel.file)
+    parts = file.read_text().split("__syncthreads();")
+    assert len(parts) - 1 == BARRIERS[algo]
+    code = "__syncthreads();".join(parts[: left_out + 1])
+    code += ";" + "__syncthreads();".join(parts[left_out + 1 :])
+    options = [f"-D{name}={value}" for name, value in step.kernel.defines]
+    options += [f"-I{sources.kernel_dir() / 'include'}"]
+    kernel = RawKernel(code, step.kernel.entry, tuple(options), checked=True)
+    c = np.zeros((33, 33), np.float32)
+    with pytest.raises(RaceError):
+        kernel(step.grid, step.block, (a, b, None, c, step.args[4]))
