@@ -8,8 +8,6 @@ import numpy as np
 #: As in kernels/include/pycnn/strided.cuh.
 MAX_RANK = 8
 
-#: The C++ name of a dtype, as the macro SCALAR has it.
-SCALAR = {"float32": "float", "float64": "double"}
 
 Ints = tuple[int, ...]
 

@@ -5,8 +5,8 @@ from math import prod
 
 import numpy as np
 
-from pycnn.plan._strided import SCALAR, Ints, merge_axes, record, strided, strided_dtype
-from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 
 THREADS = 256
 VECTOR_BYTES = 16

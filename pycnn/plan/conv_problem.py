@@ -8,7 +8,7 @@ from math import gcd
 
 import numpy as np
 
-from pycnn.runtime.plan import Launch
+from pycnn.runtime.plan import SCALAR, Launch
 
 Pair = tuple[int, int]
 Four = tuple[int, int, int, int]
@@ -27,9 +27,6 @@ PARAMS = np.dtype(
 
 #: Coordinates are ints in the kernels, and the last, partly filled tile reaches a little further.
 MAX_EXTENT = 2**31 - 2**16
-
-#: Macro SCALAR of the kernels.
-SCALAR = {"float32": "float", "float64": "double"}
 
 
 class Unfit(ValueError):

@@ -11,7 +11,7 @@ from math import ceil
 
 import numpy as np
 
-from pycnn.runtime.plan import MAX_GRID, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 
 #: Element strides (outer batch, inner batch, row, column).
 Strides = tuple[int, int, int, int]
@@ -117,7 +117,6 @@ LADDER = {
     ),
 }
 
-_SCALAR = {"float32": "float", "float64": "double"}
 
 #: The rungs, slowest first: what `algo` may be besides "auto".
 algorithms = tuple(LADDER)
@@ -176,7 +175,7 @@ def gemm_launch(
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
-    defines = [("SCALAR", _SCALAR[problem.dtype]), *tile_defines]
+    defines = [("SCALAR", SCALAR[problem.dtype]), *tile_defines]
     if rung.oriented:
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
         defines += [("B_TRANSPOSED", str(int(b_transposed)))]

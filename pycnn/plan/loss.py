@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pycnn.plan._slices import Team, choose_team, slices, slices_dtype
-from pycnn.plan._strided import SCALAR, Ints, record, row_major, strided, strided_dtype
-from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 
 FILE = "loss/cross_entropy.cu"
 THREADS = 256

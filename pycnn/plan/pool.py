@@ -6,8 +6,8 @@ from math import prod
 
 import numpy as np
 
-from pycnn.plan._strided import SCALAR, Ints, record
-from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.plan._strided import Ints, record
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.shapes import conv_out
 
 THREADS = 256

@@ -6,8 +6,8 @@ from math import prod
 import numpy as np
 
 from pycnn.plan._slices import choose_team, slices, slices_dtype
-from pycnn.plan._strided import SCALAR, Ints, record, row_major
-from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.plan._strided import Ints, record, row_major
+from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 
 #: Operations counted for an element, forward and backward; an exponential counts as one.
 FLOPS = {False: 5, True: 4}

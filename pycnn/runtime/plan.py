@@ -16,6 +16,9 @@ Dim3 = tuple[int, int, int]
 MAX_GRID: Dim3 = (2**31 - 1, 65535, 65535)
 MAX_BLOCK_THREADS = 1024
 
+#: Value of the macro SCALAR, the element type that a kernel is compiled for, by name of the dtype.
+SCALAR = {"float32": "float", "float64": "double"}
+
 
 @dataclass(frozen=True)
 class Kernel:
