@@ -1,8 +1,9 @@
 """Validation and planning of convolutions, and the memory of both.
 
 A repeated call spends microseconds before the launch: what validation and planning gave is kept
-under everything it depends on: shapes, strides and dtypes, and the other arguments as text. Equal
-text means equal value and type, as 1, 1.0 and True are not, and a list has one too.
+under everything it depends on: shapes, strides and dtypes, and the other arguments, ints as they
+are and everything else as text. Equal text means equal value and type, as 1, 1.0 and True are not,
+and a list has one too.
 """
 
 from collections.abc import Callable, Hashable
@@ -13,6 +14,7 @@ from pycnn.ops._conv_arguments import WEIGHT_AXES, X_AXES, Geometry, geometry
 from pycnn.ops._validate import (
     boolean,
     check_float,
+    check_out,
     check_rank,
     check_shape,
     choice,
@@ -74,10 +76,20 @@ def key(array: Any) -> Hashable:
         return array.__class__
 
 
+def out_key(out: Any) -> Hashable:
+    """The same of the argument `out`, which must also be writeable."""
+    return key(out), out is None or getattr(getattr(out, "flags", None), "writeable", True)
+
+
+def plain(value: Any) -> Hashable:
+    """What validation depends on of an argument that is no array."""
+    return value if type(value) is int else repr(value)
+
+
 def forward(
     x: Any, weight: Any, bias: Any, out: Any, settings: Settings, algo: Any, limit: int
 ) -> Prepared:
-    """Check the arguments of `conv2d`, of `out` the library only, and plan it."""
+    """Check the arguments of `conv2d`, of `out` all but its memory, and plan it."""
     backend = backend_for(x=x, weight=weight, bias=bias, out=out)
     dtype = check_float(x=x, weight=weight, bias=bias)
     found = _geometry(x, weight, settings)
@@ -85,6 +97,8 @@ def forward(
     if bias is not None:
         check_shape("bias", bias.shape, weight.shape[:1], "one value a filter")
     y = (*x.shape[:-3], weight.shape[0], *found.out)
+    if out is not None:
+        check_out(out, y, dtype)
     step = None if bias is None else element_strides("bias", bias)[0]
     views = {"x": _view("x", x), "weight": _view("weight", weight), "y": View.of(_four(y))}
     if backend == "reference":

@@ -13,10 +13,21 @@ def check(out: Any, shape: tuple[int, ...], dtype: np.dtype, **inputs: Any) -> N
     if out is None:
         return
     check_out(out, shape, dtype)
-    library = np if isinstance(out, np.ndarray) else sys.modules["cupy"]
+    check_apart(out, **inputs)
+
+
+def check_apart(out: Any, **inputs: Any) -> None:
+    """`out` shares no memory with any input."""
     for name, array in inputs.items():
-        if array is not None and library.may_share_memory(out, array):
+        if array is not None and not _apart(out, array):
             raise ValueError(f"out shares memory with {name}; allowed: an array of its own")
+
+
+def _apart(a: Any, b: Any) -> bool:
+    if a.base is None and b.base is None:
+        return a is not b  # two arrays that each own their memory
+    library = np if isinstance(a, np.ndarray) else sys.modules["cupy"]
+    return not library.may_share_memory(a, b)
 
 
 def same_view(a: Any, b: Any) -> bool:

@@ -93,14 +93,14 @@ def conv2d(
     settings, limit = (stride, padding, dilation, groups), config.get("PYCNN_WORKSPACE_LIMIT")
     prepared = prepare.recall(
         (
-            *("forward", active_backend(), limit, out.__class__),
-            *(prepare.key(x), prepare.key(weight), prepare.key(bias)),
-            repr((settings, algo)),
+            *("forward", active_backend(), limit),
+            *(prepare.key(x), prepare.key(weight), prepare.key(bias), prepare.out_key(out)),
+            *map(prepare.plain, (*settings, algo)),
         ),
         lambda: prepare.forward(x, weight, bias, out, settings, algo, limit),
     )
     if out is not None:
-        _out.check(out, prepared.y_shape, x.dtype, x=x, weight=weight, bias=bias)
+        _out.check_apart(out, x=x, weight=weight, bias=bias)
     if prepared.backend == "reference":
         into = None if out is None else _with_batch(out)
         y = cpu.conv2d(_with_batch(x), weight, bias, *prepared.geometry.as_arguments(), out=into)
@@ -175,7 +175,7 @@ def conv2d_backward(
         (
             *("backward", active_backend(), limit),
             *(prepare.key(dy), prepare.key(x), prepare.key(weight)),
-            repr((settings, needs, algo)),
+            *map(prepare.plain, (*settings, needs, algo)),
         ),
         lambda: prepare.backward(dy, x, weight, settings, needs, algo, limit),
     )
