@@ -4,9 +4,11 @@ A table stands between ``<!-- generated:NAME -->`` and ``<!-- end:NAME -->`` in 
 of the repository, and is never typed. `TABLES` says what makes it.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pycnn import config
@@ -14,9 +16,122 @@ from pycnn.runtime import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 
+RESULTS = ROOT / "benchmarks" / "results" / "cpu"
+
+
+def results() -> str:
+    """The headline figures, from the files under `RESULTS`; one row a figure."""
+    speed, calls, path = (
+        json.loads((RESULTS / f"{name}.json").read_text())
+        for name in ("emulator_speed", "call_overhead", "cpu_path")
+    )
+    found = speed["results"]
+    rows = [
+        ("Emulator, `direct` 3x3 convolution, 64 to 64 channels, 56x56",
+         f"{found['conv2d direct']['gflops']:.1f} GFLOP/s", "emulator_speed"),
+        ("Emulator, best GEMM rung, 1536x1536x1536",
+         f"{found['best gemm']['gflops']:.1f} GFLOP/s", "emulator_speed"),
+        ("Emulator, launch of one block",
+         f"{found['launch of 1 block']['time_us']:.0f} us", "emulator_speed"),
+    ]  # fmt: skip
+    rows += [
+        (f"`{r['call']}` before the launch, repeated", f"{r['time_us']:.1f} us", "call_overhead")
+        for r in calls["results"]
+        if r["call"] in ("conv2d", "conv2d_backward")
+    ]
+    rows += [
+        (f"CPU path over PyTorch's CPU convolution, ResNet-50, batch {batch}",
+         f"{mean:.2f} of its speed", "cpu_path")
+        for batch, mean in path["geometric_mean"].items()
+    ]  # fmt: skip
+    machine = speed["environment"]["cpu"]
+    head = [
+        f"{machine['model']}, {machine['cores']} cores, float32, no GPU.",
+        "",
+        "| What | Measured | File |",
+        "|---|---|---|",
+    ]
+    folder = RESULTS.relative_to(ROOT)
+    return "\n".join(head + [f"| {a} | {b} | `{folder}/{c}.json` |" for a, b, c in rows])
+
+
+def _ladder() -> tuple[dict, dict[str, dict]]:
+    """The report on the GEMM rungs, and its records by name."""
+    report = json.loads((RESULTS / "gemm_ladder.json").read_text())
+    names = (f"{r['algo']} {r['tile']}" if r["tile"] else r["algo"] for r in report["results"])
+    return report, dict(zip(names, report["results"], strict=True))
+
+
+def ladder_traffic() -> str:
+    """What the emulator counts for each rung."""
+    report, rungs = _ladder()
+    size = report["size"]
+    lines = [
+        f"M = N = K = {size}, float32. `{RESULTS.relative_to(ROOT)}/gemm_ladder.json`.",
+        "",
+        "| Rung | Load requests | Sectors each | Bytes moved / necessary | Shared loads per "
+        "multiply-add | Bank conflicts | Barriers a block |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| `{name}` | {r['load_requests']} | {r['sectors_per_load']:.1f} "
+        f"| {r['bytes_moved'] / r['bytes_necessary']:.1f} "
+        f"| {r['shared_loads_per_multiply_add']:.3g} "
+        f"| {r['bank_conflicts']} | {r['barriers_per_block']:.0f} |"
+        for name, r in rungs.items()
+    ]
+    return "\n".join(lines)
+
+
+def ladder_code() -> str:
+    """What the machine code of each rung looks like."""
+    report, rungs = _ladder()
+    nvrtc = report["environment"]["versions"]["nvidia-cuda-nvrtc"]
+    lines = [
+        f"{report['arch']}, float32, neither operand transposed, NVRTC {nvrtc}.",
+        "",
+        "| Rung | Registers | Spilled bytes | Occupancy | Widest load, global | shared | Inner "
+        "loop: FFMA of instructions | Share |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| `{name}` | {r['registers']} | {r['spill_bytes']} | {r['occupancy']:.0%} "
+        f"| {r['global_load_bits']} bit "
+        f"| {str(r['shared_load_bits']) + ' bit' if r['shared_load_bits'] else '-'} "
+        f"| {r['loop_ffma']} of {r['loop_instructions']} "
+        f"| {r['loop_ffma'] / r['loop_instructions']:.0%} |"
+        for name, r in rungs.items()
+    ]
+    return "\n".join(lines)
+
+
+def excerpt(file: str, first: str, last: str) -> str:
+    """Lines of a source file, from the one that begins with `first` to one that begins `last`."""
+    lines = (ROOT / file).read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith(first))
+    stop = next(i for i in range(start, len(lines)) if lines[i].strip().startswith(last))
+    margin = len(lines[start]) - len(lines[start].lstrip())
+    shown = [x if x.startswith("#") else x[margin:] for x in lines[start : stop + 1]]
+    return "\n".join(["```cpp", f"// {file}", *shown, "```"])
+
+
+#: Where the idea of each rung stands: the lines from one beginning to the other.
+RUNGS = {
+    "1_naive": ("const int i", "for (index_t"),
+    "2_coalesced": ("const int i", "for (index_t"),
+    "3_shared_tile": ("scalar sum", "}"),
+    "4_register_tile": ("const int row", "for (int j = 0; j < TN; ++j) sum"),
+    "5_vectorised": ("for (index_t", "for (int j = 0; j < TN; ++j) sum"),
+    "6_double_buffered": ("from_a.fetch(p.k)", "now = 1 - now"),
+}
+
 TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
     "kernels": catalogue.table,
+    "results": results,
+    "ladder-traffic": ladder_traffic,
+    "ladder-code": ladder_code,
+    **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
 }
 
 _BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n).*?(<!-- end:\2 -->)", re.DOTALL)
