@@ -85,3 +85,11 @@ def subcommands() -> set[str]:
 
 def test_the_commands_are_those_that_the_docs_are_checked_for() -> None:
     assert {"bench", "compare", "kernels", "info", "cache"} == subcommands()
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)  # the blocks build on each other

@@ -166,6 +166,11 @@ class RawModule:
         """Compile now rather than at the first use."""
         _ = self._library
 
+    @property
+    def kernel_names(self) -> tuple[str, ...]:
+        """Kernels that `get_function` knows: those that are no templates, and the expressions."""
+        return tuple(self._library.names)
+
     def get_function(self, name: str) -> "RawKernel":
         """The kernel `name`, or the instantiation if it is one of the name expressions.
 
@@ -273,7 +278,7 @@ class RawKernel:
 
     def _resolve(self) -> int:
         if self._index is None:
-            names = self._module._library.names
+            names = self._module.kernel_names
             if self.name not in names:
                 there = ", ".join(names) or "none"
                 raise ValueError(f"name={self.name!r}: no such kernel; there are: {there}")

@@ -1,0 +1,14 @@
+"""The emulator sees the same kernels as NVRTC and the documentation: those of the catalogue."""
+
+import pytest
+
+from pycnn.emulator import RawModule
+from pycnn.runtime import catalogue, sources
+
+
+@pytest.mark.parametrize("file", catalogue.load(), ids=lambda f: f.file)
+def test_the_entries_of_every_file_are_those_listed(file):
+    # The default variant, which needs no macros.
+    module = RawModule(path=sources.kernel_path(file.file))
+    module.compile()
+    assert sorted(module.kernel_names) == sorted(file.entries)
