@@ -162,7 +162,9 @@ INTERRUPTED = 130
 def _limited(command: list[str], seconds: float, **variables: str) -> int:
     """Run a command from the root of the checkout; interrupt it when its time is over."""
     print("$ " + " ".join(command), flush=True)
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables})
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **variables}, preexec_fn=_heed_interrupts
+    )
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -173,6 +175,11 @@ def _limited(command: list[str], seconds: float, **variables: str) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def _heed_interrupts() -> None:
+    """A shell's background jobs ignore interrupts, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _summarise(path: Path) -> None:

@@ -171,8 +171,9 @@ def avg_pool2d_backward(
 def _blocks(x_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Slices of images and of channels, cut so that a block of planes fits the inner cache."""
     n, c, h, w = x_shape
-    channels = max(1, min(c, BLOCK_ELEMENTS // (h * w)))
-    images = max(1, BLOCK_ELEMENTS // (c * h * w))
+    plane = max(1, h * w)  # no division by zero where there are no channels or elements
+    channels = max(1, min(c, BLOCK_ELEMENTS // plane))
+    images = max(1, BLOCK_ELEMENTS // (max(1, c) * plane))
     for first in range(0, n, images):
         for start in range(0, c, channels):
             yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))
