@@ -21,6 +21,7 @@ import numpy as np
 import pycnn
 from pycnn.bench.environment import environment
 from pycnn.runtime.backends import stand_in_executor
+from pycnn.runtime.files import write_json
 from pycnn.runtime.plan import Plan
 
 COMMAND = "python benchmarks/call_overhead.py"
@@ -79,10 +80,9 @@ def main() -> None:
         "calls_a_round": CALLS,
         "results": results,
     }
-    text = json.dumps(report, indent=2)
-    print(text)
+    print(json.dumps(report, indent=2))
     if file:
-        file.write_text(text + "\n")
+        write_json(file, report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ over the turns of PyTorch's median time over ours.
 """
 
 import argparse
-import json
 import math
 import os
 import statistics
@@ -26,6 +25,7 @@ from pycnn.bench.environment import environment
 from pycnn.bench.suites import SUITES
 from pycnn.reference.cpu import conv as cpu
 from pycnn.reference.oracle import conv as oracle
+from pycnn.runtime.files import write_json
 from pycnn.tolerance import compare
 
 try:
@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         document["geometric_mean"][str(batch)] = mean
         document["results"] += records
         if options.json:
-            write(document, options.json)
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            write_json(options.json, document)
 
 
 def measure(name: str, case: ConvCase, repeats: int, deadline: float) -> dict[str, Any]:
@@ -178,14 +179,6 @@ def with_progress(layers: Sequence[Any], batch: int) -> Iterator[Any]:
         yield from layers
     else:
         yield from track(layers, description=f"batch {batch}", transient=True)
-
-
-def write(document: dict[str, Any], path: Path) -> None:
-    """Write the file at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ VARIABLES = (
     Variable("PYCNN_VERBOSE", "0",
              "1: an error of the command line shows its traceback.", **_FLAG),
     Variable("PYCNN_WORKSPACE_LIMIT", "256M",
-             "Largest workspace that an algorithm chosen by `auto` may allocate.",
+             "Largest workspace that an algorithm of a convolution may allocate.",
              "bytes, with K, M or G for multiples of 1024", _size),
 )  # fmt: skip
 

@@ -188,7 +188,7 @@ def _compile(
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         main = work / "main.cpp"
-        name = source.name.replace("\\", "\\\\").replace('"', '\\"')
+        name = _escape(source.name)
         main.write_text(
             f'#include "pycnn_emulator/prelude.h"\n{USER_CODE}\n'
             + (
