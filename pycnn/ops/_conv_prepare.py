@@ -21,6 +21,7 @@ from pycnn.ops._validate import (
     element_strides,
 )
 from pycnn.plan import conv as plans
+from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv_problem import Problem, View
 from pycnn.runtime.backends import backend_for
 from pycnn.runtime.plan import Plan
@@ -164,7 +165,7 @@ def _problem(
         corner=(top, left),
         dilation=found.dilation,
         groups=found.groups,
-        bias_step=bias_step,
+        epilogue=Epilogue(bias=bias_step),
     )
 
 

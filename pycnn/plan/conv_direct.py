@@ -21,7 +21,7 @@ BIAS_SEGMENT = 4096
 def forward(problem: Problem) -> Steps:
     """y, one thread an element."""
     n, k, p, q = problem.y.shape
-    bias = None if problem.bias_step is None else Buffer("bias")
+    bias = None if problem.epilogue.bias is None else Buffer("bias")
     launch = Launch(
         _kernel(problem, "direct_forward"),
         flat_grid(n * k * p * q, BLOCK, "the elements of y"),

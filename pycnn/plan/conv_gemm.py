@@ -95,7 +95,7 @@ def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     columns, (weight, copy) = lowering(problem), _weight(problem)
     k, pixels, size = problem.filters, problem.pixels, problem.itemsize
     y = Matrix("y", (problem.groups * k * pixels, k * pixels, pixels, 1))
-    step = problem.bias_step
+    step = problem.epilogue.bias
     images = _capacity(problem, limit, columns.per_image, copy.workspace)
     launches = list(copy.launches)
     for first, count in _chunks(problem, images):

@@ -8,7 +8,9 @@ from math import gcd
 
 import numpy as np
 
-from pycnn.runtime.plan import SCALAR, Launch
+from pycnn.dtypes import FLOATS
+from pycnn.plan._epilogue import Epilogue
+from pycnn.runtime.plan import Launch
 
 Pair = tuple[int, int]
 Four = tuple[int, int, int, int]
@@ -24,6 +26,10 @@ PARAMS = np.dtype(
     + [(name, np.int32) for name in ("dilation_h", "dilation_w")]
     + [(name, np.int32) for name in ("tap_step_h", "tap_step_w", "out_step_h", "out_step_w")]
 )
+
+#: What a position beyond the edges of x stands for: zero, or the element that reflection, the
+#: nearest edge or the period leads to. Value of the macro MODE in kernels that take any.
+MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3}
 
 #: Coordinates are ints in the kernels, and the last, partly filled tile reaches a little further.
 MAX_EXTENT = 2**31 - 2**16
@@ -82,8 +88,10 @@ class Problem:
     corner : (int, int)
         Padding above and to the left; that below and to the right shows in the extent of `y`.
     groups : int
-    bias_step : int or None
-        Element stride of the bias; None if there is none.
+    epilogue : Epilogue
+        What happens to a sum before it is stored; forward only.
+    mode : str
+        What lies beyond the edges of x: a name of `MODES`.
     """
 
     dtype: str
@@ -94,11 +102,12 @@ class Problem:
     corner: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
-    bias_step: int | None = None
+    epilogue: Epilogue = Epilogue()
+    mode: str = "zeros"
 
     @cached_property
     def itemsize(self) -> int:
-        return np.dtype(self.dtype).itemsize
+        return FLOATS[self.dtype].itemsize
 
     @property
     def filters(self) -> int:
@@ -121,7 +130,7 @@ class Problem:
 
     @property
     def scalar(self) -> tuple[str, str]:
-        return ("SCALAR", SCALAR[self.dtype])
+        return ("SCALAR", FLOATS[self.dtype].scalar)
 
     def images(self, count: int) -> "Problem":
         """The same for `count` images."""
@@ -136,7 +145,7 @@ class Problem:
             **_named("x", "nchw", self.x.strides),
             **_named("w", "gkcrs", (self.filters * w[0], *w)),
             **_named("y", "nkpq", self.y.strides),
-            "bias_k": self.bias_step or 0,
+            "bias_k": self.epilogue.bias or 0,
             "groups": self.groups,
             **dict(zip("nchw", (self.x.shape[0], self.channels, *self.x.shape[2:]), strict=True)),
             **dict(zip("krs", (self.filters, *self.weight.shape[2:]), strict=True)),

@@ -78,7 +78,7 @@ class Tiling:
 
 def forward(problem: Problem) -> Steps:
     """y in one launch."""
-    bias = None if problem.bias_step is None else Buffer("bias")
+    bias = None if problem.epilogue.bias is None else Buffer("bias")
     launch = _launch(problem, Buffer("x"), Buffer("weight"), bias, Buffer("y"))
     return Steps((launch,), {})
 

@@ -10,6 +10,8 @@ from math import prod
 
 import numpy as np
 
+from pycnn.dtypes import FLOATS
+
 Dim3 = tuple[int, int, int]
 
 #: Hardware limits on the grid, the same for every architecture since sm_30.
@@ -17,7 +19,7 @@ MAX_GRID: Dim3 = (2**31 - 1, 65535, 65535)
 MAX_BLOCK_THREADS = 1024
 
 #: Value of the macro SCALAR, the element type that a kernel is compiled for, by name of the dtype.
-SCALAR = {"float32": "float", "float64": "double"}
+SCALAR = {f.name: f.scalar for f in FLOATS.values()}
 
 
 @dataclass(frozen=True)

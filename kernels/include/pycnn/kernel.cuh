@@ -2,16 +2,57 @@
 //
 // Compile environments: NVRTC (no host headers), nvcc, and g++ or clang++ under the emulator's
 // prelude, where PYCNN_EMULATOR is defined.
+//
+// A kernel stores elements of type `scalar`, which the plan chooses, and computes in `accum`: the
+// same type, but float for the 16-bit ones. widen() and narrow() lead from one to the other.
 #pragma once
 
 #ifndef SCALAR
 #define SCALAR float
 #endif
 
+// Headers of a 16-bit type are long; they are read only where SCALAR is that type.
+#define PYCNN_JOIN_(a, b) a##b
+#define PYCNN_JOIN(a, b) PYCNN_JOIN_(a, b)
+#define PYCNN_IS___half 1
+#define PYCNN_IS___nv_bfloat16 2
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
+#include <cuda_fp16.h>
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
+#include <cuda_bf16.h>
+#endif
+
 using scalar = SCALAR;
 using index_t = long long;  // element counts and offsets: tensors may pass 2^31 elements
 
-// Numeric limits without <limits>, which NVRTC does not have.
+template <typename T>
+struct Accumulator {
+    using type = T;
+};
+
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
+template <>
+struct Accumulator<__half> {
+    using type = float;
+};
+__device__ __forceinline__ float widen(__half x) { return __half2float(x); }
+__device__ __forceinline__ scalar narrow(float x) { return __float2half_rn(x); }
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
+template <>
+struct Accumulator<__nv_bfloat16> {
+    using type = float;
+};
+__device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ scalar narrow(float x) { return __float2bfloat16_rn(x); }
+#else
+__device__ __forceinline__ scalar narrow(scalar x) { return x; }
+#endif
+__device__ __forceinline__ float widen(float x) { return x; }
+__device__ __forceinline__ double widen(double x) { return x; }
+
+using accum = Accumulator<scalar>::type;
+
+// Numeric limits without <limits>, which NVRTC does not have; of the types that kernels compute in.
 template <typename T>
 struct limits;
 

@@ -1,0 +1,87 @@
+"""The dtypes that kernels are compiled for, by name, and what computing in each of them means.
+
+bfloat16 is no dtype of NumPy's own: it comes from ml_dtypes, the extra ``bf16``. An array of that
+dtype proves that it is installed, so nothing here imports it before one has to be made.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from pycnn.runtime.extras import import_extra
+
+
+@dataclass(frozen=True)
+class Float:
+    """A floating dtype.
+
+    Attributes
+    ----------
+    name : str
+    scalar : str
+        Value of the macro SCALAR in kernels.
+    accumulate : str
+        dtype in which sums and functions are computed.
+    eps : float
+        Distance from 1 to the next larger value.
+    tiny : float
+        Smallest positive normal value.
+    itemsize : int
+    """
+
+    name: str
+    scalar: str
+    accumulate: str
+    eps: float
+    tiny: float
+    itemsize: int
+
+    @property
+    def is_half(self) -> bool:
+        """Whether sums are kept in a wider dtype."""
+        return self.accumulate != self.name
+
+
+FLOATS = {
+    f.name: f
+    for f in (
+        Float("float16", "__half", "float32", 2.0**-10, 2.0**-14, 2),
+        Float("bfloat16", "__nv_bfloat16", "float32", 2.0**-7, 2.0**-126, 2),
+        Float("float32", "float", "float32", 2.0**-23, 2.0**-126, 4),
+        Float("float64", "double", "float64", 2.0**-52, 2.0**-1022, 8),
+    )
+}
+
+#: Names, as definitions list them.
+FLOATING = tuple(FLOATS)
+
+
+@functools.cache
+def numpy_dtype(name: str) -> np.dtype:
+    """The NumPy dtype called `name`.
+
+    Raises
+    ------
+    MissingExtra
+        If it is bfloat16 and ml_dtypes is not installed.
+
+    Examples
+    --------
+    >>> numpy_dtype("float32")
+    dtype('float32')
+    """
+    if name == "bfloat16":
+        return np.dtype(import_extra("ml_dtypes", "bf16", "bfloat16 in NumPy arrays").bfloat16)
+    return np.dtype(name)
+
+
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """The dtype in which sums over elements of a floating `dtype` are kept.
+
+    Examples
+    --------
+    >>> accumulator(np.dtype("float16")), accumulator(np.dtype("float64"))
+    (dtype('float32'), dtype('float64'))
+    """
+    return np.dtype(FLOATS[dtype.name].accumulate)
