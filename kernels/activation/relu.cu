@@ -16,75 +16,35 @@
 // entry relu_strided           maximum of x and zero, any strides
 // entry relu_backward          gradient of relu, contiguous
 // entry relu_backward_strided  gradient of relu, any strides
-// variant SCALAR = float, double
-#include <pycnn/kernel.cuh>
-#include <pycnn/strided.cuh>
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map.cuh>
 
-constexpr int THREADS = 256;
-constexpr int WIDTH = 16 / sizeof(scalar);
-
-struct alignas(16) Pack {  // loaded and stored by one instruction
-    scalar at[WIDTH];
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x) const { return x < 0 ? accum(0) : x; }
 };
 
-__device__ __forceinline__ bool aligned(const void* pointer) {
-    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
+struct Backward {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        return x <= 0 ? accum(0) : dy;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x);
 }
 
-// Results may lie where an input does (in-place use), so no pointer here is __restrict__.
-__device__ __forceinline__ scalar rectify(scalar x) { return x < 0 ? scalar(0) : x; }
-__device__ __forceinline__ scalar gate(scalar dy, scalar x) { return x <= 0 ? scalar(0) : dy; }
-
-extern "C" __global__ void __launch_bounds__(THREADS)
-    relu(const scalar* x, scalar* y, index_t count) {
-    const index_t first = static_cast<index_t>(blockIdx.x) * THREADS * WIDTH;
-    const index_t mine = first + threadIdx.x * WIDTH;
-    if (first + THREADS * WIDTH <= count && aligned(x) && aligned(y)) {
-        Pack pack = *reinterpret_cast<const Pack*>(x + mine);
-#pragma unroll
-        for (int k = 0; k < WIDTH; ++k) pack.at[k] = rectify(pack.at[k]);
-        *reinterpret_cast<Pack*>(y + mine) = pack;
-        return;
-    }
-    for (int k = 0; k < WIDTH; ++k) {
-        const index_t i = first + k * THREADS + threadIdx.x;
-        if (i < count) y[i] = rectify(x[i]);
-    }
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu_strided(const scalar* x, scalar* y, index_t count, Strided<1> v) {
+    map_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    relu_strided(const scalar* x, scalar* y, index_t count, Strided<1> p) {
-    const index_t i = flat_thread();
-    if (i >= count) return;
-    index_t at[1];
-    p.locate(i, at);
-    y[i] = rectify(x[at[0]]);
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    relu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    const index_t first = static_cast<index_t>(blockIdx.x) * THREADS * WIDTH;
-    const index_t mine = first + threadIdx.x * WIDTH;
-    if (first + THREADS * WIDTH <= count && aligned(dy) && aligned(x) && aligned(dx)) {
-        Pack pack = *reinterpret_cast<const Pack*>(dy + mine);
-        const Pack input = *reinterpret_cast<const Pack*>(x + mine);
-#pragma unroll
-        for (int k = 0; k < WIDTH; ++k) pack.at[k] = gate(pack.at[k], input.at[k]);
-        *reinterpret_cast<Pack*>(dx + mine) = pack;
-        return;
-    }
-    for (int k = 0; k < WIDTH; ++k) {
-        const index_t i = first + k * THREADS + threadIdx.x;
-        if (i < count) dx[i] = gate(dy[i], x[i]);
-    }
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS)
-    relu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
-                          Strided<2> p) {
-    const index_t i = flat_thread();
-    if (i >= count) return;
-    index_t at[2];
-    p.locate(i, at);
-    dx[i] = gate(dy[at[0]], x[at[1]]);
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, Strided<2> v) {
+    map_strided(Backward(), count, dx, v, dy, x);
 }

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from pycnn.bench import grammar
 from pycnn.bench.grammar import Letter
-from pycnn.ops._validate import Padding, Pair
+from pycnn.define.validate import Padding, Pair
 from pycnn.shapes import conv_out
 
 Shape = tuple[int, ...]

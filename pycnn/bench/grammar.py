@@ -13,7 +13,7 @@ import re
 from dataclasses import MISSING, fields
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
-from pycnn.ops._validate import Pair
+from pycnn.define.validate import Pair
 
 T = TypeVar("T")
 

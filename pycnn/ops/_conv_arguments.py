@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pycnn.ops._validate import Padding, Pair, choice, integer, padding_pairs, pair
+from pycnn.define.validate import Padding, Pair, choice, integer, padding_pairs, pair
 from pycnn.plan.conv_problem import MAX_EXTENT
 from pycnn.shapes import conv_out
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycnn.ops._conv_arguments import WEIGHT_AXES, X_AXES, Geometry, geometry
-from pycnn.ops._validate import (
+from pycnn.define.validate import (
     boolean,
     check_float,
     check_out,

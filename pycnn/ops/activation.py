@@ -1,12 +1,8 @@
-"""Activations: validate, plan, launch."""
+"""Activations and their gradients."""
 
 from typing import Any
 
-from pycnn.ops import _out
-from pycnn.ops._validate import DTYPE_NAMES, check_float, check_shape, element_strides
-from pycnn.plan import activation as plans
-from pycnn.reference.cpu import activation as cpu
-from pycnn.runtime.backends import backend_for, executor
+from pycnn.define.activation import RELU, RELU_BACKWARD
 
 
 def relu(x: Any, *, out: Any = None) -> Any:
@@ -14,7 +10,7 @@ def relu(x: Any, *, out: Any = None) -> Any:
 
     Parameters
     ----------
-    x : array of any shape, float32 or float64
+    x : array of any shape, any floating dtype
         Any strides.
     out : array, optional
         Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
@@ -41,14 +37,7 @@ def relu(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.relu(np.array([-1.5, 0.0, 2.5]))
     array([0. , 0. , 2.5])
     """
-    backend = backend_for(x=x, out=out)
-    dtype = check_float(x=x)
-    strides = element_strides("x", x)
-    _out.check(out, x.shape, dtype, x=None if _out.same_view(x, out) else x)
-    if backend == "reference":
-        return _out.store(cpu.relu(x, out=out), out)
-    plan = plans.relu(x.shape, strides, DTYPE_NAMES[dtype])
-    return executor(backend).run(plan, {"x": x}, _out.given("y", out))["y"]
+    return RELU.run({"x": x}, out)[0]
 
 
 def relu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
@@ -79,14 +68,4 @@ def relu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.relu_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.5, 0.0, 2.5]))
     array([0., 0., 9.])
     """
-    backend = backend_for(dy=dy, x=x, out=out)
-    dtype = check_float(dy=dy, x=x)
-    check_shape("dy", dy.shape, x.shape, "the shape of x")
-    strides = element_strides("dy", dy), element_strides("x", x)
-    inputs = {"dy": dy, "x": x}
-    others = {name: a for name, a in inputs.items() if not _out.same_view(a, out)}
-    _out.check(out, x.shape, dtype, **others)
-    if backend == "reference":
-        return _out.store(cpu.relu_backward(dy, x, out=out), out)
-    plan = plans.relu_backward(x.shape, *strides, DTYPE_NAMES[dtype])
-    return executor(backend).run(plan, inputs, _out.given("dx", out))["dx"]
+    return RELU_BACKWARD.run({"dy": dy, "x": x}, out)[0]

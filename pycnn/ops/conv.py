@@ -7,9 +7,9 @@ import numpy as np
 
 from pycnn import config
 from pycnn.ops import _conv_prepare as prepare
-from pycnn.ops import _out
+from pycnn.define import out as _out
 from pycnn.ops._conv_arguments import WEIGHT_AXES, X_AXES, geometry, shape
-from pycnn.ops._validate import FLOATS, choice, integer
+from pycnn.define.validate import FLOATS, choice, integer
 from pycnn.plan import conv as plans
 from pycnn.plan.conv import Algorithm
 from pycnn.reference.cpu import conv as cpu

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.ops import _out
-from pycnn.ops._validate import (
+from pycnn.define import out as _out
+from pycnn.define.validate import (
     DTYPE_NAMES,
     boolean,
     check_float,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pycnn.ops import _out
-from pycnn.ops._validate import (
+from pycnn.define import out as _out
+from pycnn.define.validate import (
     DTYPE_NAMES,
     check_float,
     check_rank,

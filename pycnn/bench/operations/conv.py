@@ -17,7 +17,7 @@ from pycnn.bench.operations.base import (
     Unsupported,
     sampled,
 )
-from pycnn.ops._validate import Padding, Pair
+from pycnn.define.validate import Padding, Pair
 from pycnn.reference.cpu.conv import conv_method
 from pycnn.reference.oracle import conv as oracle
 

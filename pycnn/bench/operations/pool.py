@@ -16,7 +16,7 @@ from pycnn.bench.operations.base import (
     by_entry,
     normal,
 )
-from pycnn.ops._validate import Padding, Pair
+from pycnn.define.validate import Padding, Pair
 from pycnn.reference.oracle import pool as oracle
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.ops._validate import check_out
+from pycnn.define.validate import check_out
 
 
 def check(out: Any, shape: tuple[int, ...], dtype: np.dtype, **inputs: Any) -> None:
@@ -14,6 +14,12 @@ def check(out: Any, shape: tuple[int, ...], dtype: np.dtype, **inputs: Any) -> N
         return
     check_out(out, shape, dtype)
     check_apart(out, **inputs)
+
+
+def check_writeable(out: Any) -> None:
+    """`out` may be written to, which can change from call to call."""
+    if not getattr(out.flags, "writeable", True):
+        raise ValueError("out is read-only; allowed: a writeable array")
 
 
 def check_apart(out: Any, **inputs: Any) -> None:

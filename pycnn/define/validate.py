@@ -1,10 +1,12 @@
 """Argument checks shared by the operations: one clear exception, before anything is allocated."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from pycnn.define.operand import Operand
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
@@ -34,6 +36,43 @@ def check_float(**arrays: Any) -> np.dtype:
     if first is None:
         raise TypeError(f"no array among {', '.join(arrays)}")
     return first[1]
+
+
+def check_dtypes(
+    op: str,
+    operands: Sequence[Operand],
+    dtypes: Sequence[str],
+    arrays: Mapping[str, Any],
+) -> str:
+    """Every operand is there and has a dtype it may have; returns that of the computation.
+
+    Operands without dtypes of their own share one, and nothing is cast in silence. Where there
+    is no such operand, the dtype of the computation is that of the first one.
+    """
+    by_name = {operand.name: operand for operand in operands}
+    shared: tuple[str, np.dtype] | None = None
+    for name, array in arrays.items():
+        operand = by_name[name.partition("[")[0]]  # "tensors[2]" is one of "tensors"
+        if array is None:
+            if not operand.optional:
+                raise TypeError(f"{name} is None; allowed: numpy.ndarray, cupy.ndarray")
+            continue
+        allowed = dtypes if operand.dtypes is None else operand.dtypes
+        if array.dtype.name not in allowed or not array.dtype.isnative:
+            raise TypeError(
+                f"{name} has dtype {array.dtype}; allowed for {op}: {', '.join(allowed)}"
+            )
+        if operand.dtypes is not None:
+            continue
+        if shared is None:
+            shared = (name, array.dtype)
+        elif array.dtype != shared[1]:
+            raise TypeError(
+                f"{name} has dtype {array.dtype} but {shared[0]} has {shared[1]}; "
+                "allowed: one dtype for all (nothing is cast in silence)"
+            )
+    dtype = shared[1] if shared else next(iter(arrays.values())).dtype
+    return str(dtype.name)
 
 
 def check_rank(name: str, array: Any, allowed: Sequence[int], axes: str) -> None:

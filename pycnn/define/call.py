@@ -1,0 +1,69 @@
+"""A call that passed validation, and what it is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from pycnn.define.views import View
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.runtime.plan import ArraySpec
+
+Views = Mapping[str, View]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What `Operation.infer` finds.
+
+    Attributes
+    ----------
+    settings : object
+        The arguments that are no arrays, checked and in one form, as plan and references take
+        them; of a type that the operation chooses.
+    outputs : mapping of str to (shape, dtype)
+        What will be computed, in the order in which it is returned; dtype None for that of the
+        computation.
+    """
+
+    settings: Any
+    outputs: Mapping[str, tuple[tuple[int, ...], str | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """An operation on arrays of given shapes, strides and dtypes, with checked settings.
+
+    Attributes
+    ----------
+    dtype : str
+        Of the computation.
+    views : mapping of str to View
+        The operands that are there.
+    settings : object
+        As `Inferred.settings`.
+    outputs : mapping of str to ArraySpec
+        In the order in which they are returned.
+    """
+
+    dtype: str
+    views: Views
+    settings: Any
+    outputs: Mapping[str, ArraySpec]
+
+    @property
+    def bytes(self) -> int:
+        """Every input read once and every output written once."""
+        read = sum(prod(v.shape) * itemsize(v.dtype) for v in self.views.values())
+        return read + sum(spec.nbytes for spec in self.outputs.values())
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of everything that goes in and comes out."""
+        given = {name: view.shape for name, view in self.views.items()}
+        return given | {name: spec.shape for name, spec in self.outputs.items()}
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of an element, by the name of the dtype."""
+    return FLOATS[dtype].itemsize if dtype in FLOATS else numpy_dtype(dtype).itemsize

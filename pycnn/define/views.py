@@ -1,0 +1,45 @@
+"""What planning knows of an array: shape, strides and dtype, with no array behind them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pycnn.define.validate import element_strides
+
+
+@dataclass(frozen=True)
+class View:
+    """An array without its data.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    strides : tuple of int
+        In elements.
+    dtype : str
+        Name of the dtype.
+    """
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, name: str, array: Any) -> "View":
+        """Of the argument `name`; raises ValueError if its elements are not aligned."""
+        return cls(array.shape, element_strides(name, array), array.dtype.name)
+
+    @property
+    def rank(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def with_rank(self, rank: int) -> "View":
+        """The same with axes of extent 1 in front, up to `rank`.
+
+        Examples
+        --------
+        >>> View((3, 5), (5, 1), "float32").with_rank(4).shape
+        (1, 1, 3, 5)
+        """
+        missing = rank - len(self.shape)
+        return View((1,) * missing + self.shape, (0,) * missing + self.strides, self.dtype)

@@ -1,0 +1,237 @@
+"""What holds for every operation, made from its definition: right results on every backend.
+
+One test body a property; the rows are `pycnn.define.OPERATIONS` times their cases. What is special
+to an operation (NaN, ties, its own bad settings) is tested under the name of its family.
+"""
+
+import numpy as np
+import pytest
+from op_checks import SCHEDULES, assert_matches, counted, view_of
+
+import pycnn
+from pycnn.define import OPERATIONS
+from pycnn.define.operation import Gradient, NoPeer
+from pycnn.dtypes import FLOATS
+from pycnn.runtime.backends import stand_in_executor
+
+CASES = [
+    pytest.param(op, case, id=f"{op.name}-{case.name}")
+    for op in OPERATIONS.values()
+    for case in op.cases
+    if not case.standard
+]
+STANDARD = [
+    pytest.param(op, case, id=f"{op.name}-{case.name}")
+    for op in OPERATIONS.values()
+    for case in op.cases
+    if case.standard
+]
+EACH = pytest.mark.parametrize("op", OPERATIONS.values(), ids=OPERATIONS)
+VIEWS = ("transposed", "stepped", "reversed", "misaligned")
+
+#: dtypes that every case is computed in; the others have the first case of an operation that
+#: is not empty. On the CPU path a 16-bit computation is one in float32.
+THOROUGH = ("float32", "float64")
+
+
+def call(op, given, settings):
+    """What the public function returns, by name."""
+    returned = op.invoke(getattr(pycnn, op.name), given, settings)
+    names = op.describe(given, **settings).outputs
+    return dict(zip(names, returned, strict=True))
+
+
+def check(backend, op, case, given, dtype):
+    """The public function gives what the oracle says."""
+    settings = op.settings(case)
+    meant = op.describe(given, **settings)
+    with np.errstate(all="ignore"):
+        expected = op.oracle(meant, given)
+    views = {name: backend.array(a) for name, a in given.items()}
+    returned = call(op, views, settings)
+    assert list(returned) == list(meant.outputs)
+    terms = op.terms(meant)
+    for name, actual in returned.items():
+        want, spec = np.asarray(expected[name]), meant.outputs[name]
+        if spec.dtype.name in FLOATS:
+            length = terms if isinstance(terms, int) else terms[name]
+            assert_matches(actual, want, spec.dtype.name, length, backend)
+        else:
+            got = backend.numpy(actual)
+            assert got.dtype == spec.dtype
+            np.testing.assert_array_equal(got, want)
+
+
+def typical(op):
+    """A case that is small and not empty."""
+    return next(
+        c for c in op.cases if not c.standard and all(0 not in s for s in c.shapes.values())
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("op", "case"), CASES)
+def test_matches_the_oracle(backend, rng, op, case, dtype):
+    if dtype not in op.dtypes:
+        pytest.skip(f"{op.name} is defined for {', '.join(op.dtypes)}")
+    if dtype not in THOROUGH and backend.name == "emulator":
+        pytest.skip("16-bit types run in the checked build")
+    check(backend, op, case, op.draw(case, rng, dtype), dtype)
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+@EACH
+def test_views(backend, rng, op, kind):
+    case = typical(op)
+    given = op.draw(case, rng, op.typical_dtype)
+    check(backend, op, case, {n: view_of(a, kind) for n, a in given.items()}, op.typical_dtype)
+
+
+@EACH
+def test_same_bits_under_every_schedule(backend, rng, monkeypatch, op):
+    case = typical(op)
+    given = {n: backend.array(a) for n, a in op.draw(case, rng, op.typical_dtype).items()}
+    schedules = SCHEDULES if backend.name in ("emulator", "checked") else SCHEDULES[:1] * 2
+    results = []
+    for schedule in schedules:
+        monkeypatch.setenv("PYCNN_SCHEDULE", schedule)
+        returned = call(op, given, op.settings(case))
+        results.append([backend.numpy(a).tobytes() for a in returned.values()])
+    assert all(r == results[0] for r in results)
+
+
+@pytest.mark.parametrize(("op", "case"), STANDARD)
+def test_moves_nothing_unnecessary(backend, rng, op, case):
+    if op.bound != "bandwidth":
+        pytest.skip(f"{op.name} is bound by {op.bound}")
+    if backend.name != "checked":
+        pytest.skip(f"traffic is counted in the emulator's checked build, not on {backend.name}")
+    given = op.draw(case, rng, "float32")
+    call(op, given, op.settings(case))
+    traffic = counted(backend)
+    assert traffic.bytes_moved <= 1.1 * traffic.bytes_necessary
+    assert traffic.bytes_moved <= 1.1 * op.necessary_bytes(op.describe(given, **op.settings(case)))
+
+
+@EACH
+def test_out_takes_the_first_result(backend, rng, op):
+    if not op.takes_out:
+        pytest.skip(f"{op.name} has no argument out")
+    case = typical(op)
+    given = {n: backend.array(a) for n, a in op.draw(case, rng, op.typical_dtype).items()}
+    settings = op.settings(case)
+    want = next(iter(call(op, given, settings).values()))
+    out = want.copy()
+    out[...] = 0
+    returned = op.invoke(getattr(pycnn, op.name), given, {**settings, "out": out})
+    assert returned[0] is out
+    assert backend.numpy(out).tobytes() == backend.numpy(want).tobytes()
+    for name in op.in_place:
+        if given[name].flags.c_contiguous and given[name].shape == want.shape:
+            mine = dict(given)
+            mine[name] = given[name].copy()
+            op.invoke(getattr(pycnn, op.name), mine, {**settings, "out": mine[name]})
+            assert backend.numpy(mine[name]).tobytes() == backend.numpy(want).tobytes()
+
+
+class Nothing:
+    """An executor that must not be reached."""
+
+    name = "emulator"
+
+    def run(self, plan, arrays, out=None):
+        raise AssertionError("launched in spite of bad input")
+
+
+@pytest.mark.parametrize("selected", ["reference", "emulator"])
+@EACH
+def test_bad_arrays_are_refused(selected, rng, op):
+    """Lists, other dtypes, mixed dtypes, other ranks, an `out` that does not fit."""
+    case = typical(op)
+    given, settings = op.draw(case, rng, op.typical_dtype), op.settings(case)
+    function = getattr(pycnn, op.name)
+
+    def refused(error, message, **changed):
+        out = changed.pop("out", None)
+        extra = {} if out is None else {"out": out}
+        with pytest.raises(error, match=message):
+            op.invoke(function, {**given, **changed}, {**settings, **extra})
+
+    with pycnn.use_backend(selected), stand_in_executor("emulator", Nothing()):
+        for operand in op.operands:
+            for name in [n for n in given if n.partition("[")[0] == operand.name]:
+                array, said = given[name], name.replace("[", r"\[").replace("]", r"\]")
+                refused(TypeError, f"{said} is of type list", **{name: [1.0]})
+                refused(TypeError, f"{said} has dtype complex64", **{name: array.astype("c8")})
+                swapped = array.astype(array.dtype.newbyteorder())
+                if array.dtype.itemsize > 1 and swapped.dtype.kind != "V":
+                    refused(TypeError, f"{said} has dtype [<>]", **{name: swapped})
+                if operand.ranks:
+                    rank = max(operand.ranks) + 1
+                    deeper = array.reshape((1,) * (rank - array.ndim) + array.shape)
+                    refused(ValueError, f"{said} has shape .*allowed", **{name: deeper})
+        shared = [o.name for o in op.operands if o.dtypes is None and o.name in given]
+        if len(shared) > 1:
+            other = "float64" if given[shared[1]].dtype != np.float64 else "float32"
+            if other in op.dtypes:
+                refused(
+                    TypeError, "has dtype .* but", **{shared[1]: given[shared[1]].astype(other)}
+                )
+        if op.takes_out:
+            spec = next(iter(op.describe(given, **settings).outputs.values()))
+            refused(ValueError, "out has shape", out=np.zeros((*spec.shape, 2), spec.dtype))
+            wrong = "float64" if spec.dtype != np.float64 else "float32"
+            refused(TypeError, f"out has dtype {wrong}", out=np.zeros(spec.shape, wrong))
+            locked = np.zeros(spec.shape, spec.dtype)
+            locked.flags.writeable = False
+            refused(ValueError, "out is read-only", out=locked)
+
+
+@EACH
+def test_a_definition_is_complete(op):
+    assert callable(getattr(pycnn, op.name))
+    assert op.name in pycnn.__all__
+    assert len({case.name for case in op.cases}) == len(op.cases)
+    if op.bound == "bandwidth":
+        assert any(case.standard for case in op.cases)
+    has_gradient = f"{op.name}_backward" in OPERATIONS
+    assert isinstance(op, Gradient) or has_gradient != bool(op.no_gradient)
+
+
+def by_pytorch(op, case, rng, dtype):
+    """Inputs, and outputs by name as PyTorch computes them."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
+
+    def tensors(arrays):
+        return {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}
+
+    if not isinstance(op, Gradient):
+        given = op.draw(case, rng, dtype)
+        return given, op.torch(tensors(given), op.settings(case))
+    inputs, given = op.draw_both(case, rng, dtype)
+    upstream = {name: given[name] for name in op.upstream}
+    settings = op.forward.settings(case)
+    return given, op.torch_gradients(tensors(inputs), tensors(upstream), settings)
+
+
+@pytest.mark.parametrize(("op", "case"), CASES)
+def test_matches_pytorch(rng, op, case):
+    """The oracle, to which every backend is held above, says what PyTorch computes."""
+    dtype = "float64" if "float64" in op.dtypes else op.typical_dtype
+    try:
+        given, returned = by_pytorch(op, case, rng, dtype)
+    except NoPeer as lacking:
+        pytest.skip(str(lacking))
+    meant = op.describe(given, **op.settings(case))
+    with np.errstate(all="ignore"):
+        expected = op.oracle(meant, given)
+    compared = [name for name in meant.outputs if name in returned]
+    assert compared
+    terms = op.terms(meant)
+    for name in compared:
+        got, spec = returned[name].detach().numpy(), meant.outputs[name]
+        if spec.dtype.name in FLOATS:
+            length = terms if isinstance(terms, int) else terms[name]
+            assert_matches(got, np.asarray(expected[name]), spec.dtype.name, length)
+        else:
+            np.testing.assert_array_equal(got, np.asarray(expected[name]))
