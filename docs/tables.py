@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from pycnn import config
+from pycnn.define import table
 from pycnn.runtime import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,6 +129,7 @@ RUNGS = {
 TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
     "kernels": catalogue.table,
+    "operations": table.as_markdown,
     "results": results,
     "ladder-traffic": ladder_traffic,
     "ladder-code": ladder_code,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pycnn
 from pycnn import config
 from pycnn.bench import commands as bench
+from pycnn.define import table
 from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pycnn {pycnn.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     bench.add_parsers(subparsers)
+    table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)
     info.add_parser(subparsers)
     _add_cache_parser(subparsers)

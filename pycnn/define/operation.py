@@ -21,8 +21,6 @@ from pycnn.define.operand import Operand
 from pycnn.define.validate import check_dtypes, check_rank
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
-from pycnn.define.memory import kept, metadata, plain
-from pycnn.define.validate import check_dtypes, check_rank
 from pycnn.runtime.backends import active_backend, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
 
@@ -58,6 +56,8 @@ class Operation(ABC):
     bound: str = "bandwidth"
     #: Operands that `out` may be: the very same elements.
     in_place: tuple[str, ...] = ()
+    #: What is special about it, in one line: missing dtypes, missing layouts.
+    note: str = ""
     #: Why there is no gradient, in one line, where `NAME_backward` does not exist.
     no_gradient: str = ""
     #: Whether the public function has the argument `out`.
@@ -96,9 +96,7 @@ class Operation(ABC):
         """Length of the longest sum behind an element, of all outputs or by output."""
         return 1
 
-    def draw(
-        self, case: Case, rng: np.random.Generator, dtype: str
-    ) -> dict[str, np.ndarray]:
+    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """Random inputs for a case: normal values, unless a definition needs others."""
         return {name: normal(rng, shape, dtype) for name, shape in case.shapes.items()}
 

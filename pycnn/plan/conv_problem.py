@@ -9,7 +9,7 @@ from math import gcd
 import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan._epilogue import Epilogue
+from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import Launch
 
 Pair = tuple[int, int]
@@ -102,7 +102,7 @@ class Problem:
     corner: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
-    epilogue: Epilogue = Epilogue()
+    epilogue: Epilogue = IDENTITY
     mode: str = "zeros"
 
     @cached_property

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pycnn.runtime import catalogue, gate
 from pycnn.runtime.extras import MissingExtra, import_extra
 from pycnn.runtime.files import write_json
+from pycnn.runtime.text import aligned
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,7 +60,7 @@ def listing() -> list[str]:
         for kernel in catalogue.load()
         for entry, purpose in kernel.entries.items()
     ]
-    return _aligned([("entry", "file", "purpose"), *rows])
+    return aligned([("entry", "file", "purpose"), *rows])
 
 
 def usage(report: gate.Report, archs: Sequence[str]) -> list[str]:
@@ -75,7 +76,7 @@ def usage(report: gate.Report, archs: Sequence[str]) -> list[str]:
             str(max(r.resources.spill_stores + r.resources.spill_loads for r in group)),
             *(_cell(used.get(arch)) for arch in archs),
         ))  # fmt: skip
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _cell(record: gate.Record | None) -> str:
@@ -83,14 +84,6 @@ def _cell(record: gate.Record | None) -> str:
         return "failed"
     share = "?" if record.occupancy is None else f"{record.occupancy:.0%}"
     return f"{record.resources.registers}r {share}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 @contextlib.contextmanager

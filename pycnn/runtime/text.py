@@ -1,0 +1,34 @@
+"""Rows of text: in columns for a terminal, or as a Markdown table."""
+
+from collections.abc import Sequence
+
+Row = Sequence[str]
+
+
+def aligned(rows: Sequence[Row]) -> list[str]:
+    """Lines in which every column begins at one place.
+
+    Examples
+    --------
+    >>> aligned([("op", "flops"), ("relu", "1")])
+    ['op    flops', 'relu  1']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def markdown(head: Row, rows: Sequence[Row]) -> str:
+    """A Markdown table.
+
+    Examples
+    --------
+    >>> print(markdown(("op", "flops"), [("relu", "1")]))
+    | op | flops |
+    |---|---|
+    | relu | 1 |
+    """
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
