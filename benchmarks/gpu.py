@@ -24,7 +24,6 @@ import pycnn
 from pycnn.bench import record, summary
 from pycnn.bench.contestants import of_pycnn
 from pycnn.bench.environment import gpu
-from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.peers import missing
 from pycnn.bench.run import FULL, plan_rounds, run
@@ -35,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Seconds that a stage may last.
 LIMITS = {"test": 200, "sanitize": 130, "bench": 240}
 
-#: Ragged problems on which every kernel runs once under the sanitizer.
+#: Ragged problems on which every kernel runs once under the sanitizer, where they are not the
+#: small cases of a definition.
 RAGGED = {
     "conv2d": ("n2c6h13w17k10r3s3p1", "n3c6h11w9k4r3s2p1x0x2x1u2x1d1x2g2", "n2c5h7w9k11r1s1"),
     "max_pool2d": ("n2c3h13w17r3s2p1x0u2e1",),
@@ -60,6 +60,7 @@ BENCHES = (
     ("softmax", "resnet50 --op softmax --batch 1024 --direction all --backend cuda"),
     ("cross_entropy", "resnet50 --op cross_entropy --batch 1024 --direction all --backend cuda"),
     ("gemm", "vgg16 --op gemm --batch 128 --backend cuda"),
+    ("standard", "standard --op all --direction all --dtype float32,float16 --backend cuda"),
 )
 
 
@@ -111,8 +112,8 @@ def sanitize() -> bool:
 def once(backend: str = "cuda") -> int:
     """Every algorithm of every operation once, compared with the oracle, not timed."""
     good = True
-    for name, words in RAGGED.items():
-        operation = OPERATIONS[name]
+    for name, operation in OPERATIONS.items():
+        words = RAGGED.get(name) or operation.small_cases()
 
         def contestants(case, direction, dtype, operation=operation):
             found = of_pycnn(backend, operation, case, direction, dtype)
@@ -120,8 +121,8 @@ def once(backend: str = "cuda") -> int:
                 contestant.device = None  # checked only
             return found
 
-        layers = [Layer(word, parse(operation.case, word)) for word in words]
-        directions, dtypes = operation.directions, ("float32", "float64")
+        layers = [Layer(word, operation.parse(word)) for word in words]
+        directions, dtypes = operation.directions, operation.dtypes
         rounds = plan_rounds("ragged", operation, layers, directions, dtypes, contestants)
         for found, _ in run(rounds, FULL, {}):
             right = found.status in (record.CHECKED, record.SKIPPED)

@@ -21,19 +21,29 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the float64 oracle, then timed. The emulator checks a smaller layer and gives no time.",
     )
     parser.add_argument(
-        "suite", nargs="?", metavar="SUITE", help=f"a network: {', '.join(SUITE_NAMES)}"
+        "suite",
+        nargs="?",
+        metavar="SUITE",
+        help=f"a network: {', '.join(SUITE_NAMES)}; or standard, the operation's own layers",
     )
     parser.add_argument(
         "--shape", metavar="WORD",
         help="one layer instead of a suite, such as n1c64h56w56k64r3s3p1 "
         "(p padding, u stride, d dilation, g groups)",
     )  # fmt: skip
-    parser.add_argument("--op", default="conv2d", help="operation (default: conv2d)")
+    parser.add_argument(
+        "--op", default="conv2d", help="operation (default: conv2d); all, with the suite standard"
+    )
     parser.add_argument("--direction", default="forward", help="forward (default), backward, all")
     parser.add_argument(
         "--algo", metavar="LIST", help="algorithms of the kernels, by commas (default: all)"
     )
-    parser.add_argument("--dtype", metavar="LIST", default="float32", help="float32, float64")
+    parser.add_argument(
+        "--dtype",
+        metavar="LIST",
+        default="float32",
+        help="float32 (default), float64, float16, bfloat16",
+    )
     parser.add_argument(
         "--batch", metavar="LIST", help="batch sizes by commas (default: that of the suite)"
     )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pycnn
-from pycnn.bench import grammar
 from pycnn.bench.cases import Case
 from pycnn.bench.contestants import Contestant, of_pycnn
 from pycnn.bench.operations import OPERATIONS
@@ -13,8 +12,10 @@ from pycnn.bench.operations.base import DIRECTIONS, Operation
 from pycnn.bench.peers import PEERS, missing, of_peer
 from pycnn.bench.run import Round, plan_rounds
 from pycnn.bench.suites import SUITES, Layer
+from pycnn.dtypes import FLOATING
 
-DTYPES = ("float32", "float64")
+#: The suite of the layers that definitions call standard.
+STANDARD = "standard"
 
 
 def rounds(arguments: argparse.Namespace) -> list[Round]:
@@ -25,9 +26,11 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
     ValueError
         For a wish that cannot be met; lists what exists.
     """
-    op = OPERATIONS[_one_of("--op", arguments.op, OPERATIONS)]
+    if arguments.op == "all":
+        return _all_standard(arguments)
+    op = OPERATIONS[_one_of("--op", arguments.op, (*OPERATIONS, "all"))]
     directions = _directions(op, arguments.direction)
-    dtypes = _listed("--dtype", arguments.dtype, DTYPES)
+    dtypes = _listed("--dtype", arguments.dtype, op.dtypes)
     backends = _backends(arguments.backend)
     peers = _listed("--against", arguments.against, PEERS) if arguments.against else []
     for peer in peers:
@@ -43,6 +46,21 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
         return found + [c for peer in peers for c in of_peer(peer, op)]
 
     return plan_rounds(suite, op, layers, directions, dtypes, contestants)
+
+
+def _all_standard(arguments: argparse.Namespace) -> list[Round]:
+    """Every operation that has standard layers, one after the other, as far as it has dtypes."""
+    if arguments.suite != STANDARD:
+        raise ValueError(f"--op all; allowed: with the suite {STANDARD}")
+    _listed("--dtype", arguments.dtype, FLOATING)
+    found = []
+    for name, op in OPERATIONS.items():
+        dtypes = [d for d in arguments.dtype.split(",") if d.strip() in op.dtypes]
+        directions = DIRECTIONS if arguments.direction == "all" else (arguments.direction,)
+        if dtypes and op.standard_layers() and set(directions) & set(op.directions):
+            wish = {**vars(arguments), "op": name, "dtype": ",".join(dtypes)}
+            found += rounds(argparse.Namespace(**wish))
+    return found
 
 
 def command_line(arguments: argparse.Namespace) -> str:
@@ -62,10 +80,15 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
         )
     batches = [_positive("--batch", b) for b in (arguments.batch or "").split(",") if b]
     if arguments.shape:
-        case = grammar.parse(op.case, arguments.shape)
+        case = op.parse(arguments.shape)
         cases = [case.with_batch(b) for b in batches] or [case]
         return "shape", [Layer(_name("layer", c, batches), c) for c in cases]
-    suite = SUITES[_one_of("suite", arguments.suite, SUITES)]
+    if arguments.suite == STANDARD:
+        found = [Layer(name, case) for name, case in op.standard_layers()]
+        if not found:
+            raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
+        return STANDARD, found
+    suite = SUITES[_one_of("suite", arguments.suite, (*SUITES, STANDARD))]
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
         for batch in batches or [suite.batch]

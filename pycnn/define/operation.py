@@ -18,7 +18,7 @@ from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.memory import kept, metadata, plain
 from pycnn.define.operand import Operand
-from pycnn.define.validate import check_dtypes, check_rank
+from pycnn.define.validate import check_dtypes, check_out, check_rank
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.runtime.backends import active_backend, backend_for, executor
@@ -100,6 +100,16 @@ class Operation(ABC):
         """Random inputs for a case: normal values, unless a definition needs others."""
         return {name: normal(rng, shape, dtype) for name, shape in case.shapes.items()}
 
+    def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
+        """Arrays of the shapes and dtypes of a case that take no memory."""
+        own = {operand.name: operand.dtypes for operand in self.operands}
+        placed = {}
+        for name, shape in case.shapes.items():
+            allowed = own[name.partition("[")[0]]
+            zero = np.zeros((), numpy_dtype(dtype if allowed is None else allowed[0]))
+            placed[name] = np.broadcast_to(zero, shape)
+        return placed
+
     def settings(self, case: Case) -> dict[str, Any]:
         """What the public function gets beside the arrays."""
         return dict(case.settings)
@@ -125,6 +135,12 @@ class Operation(ABC):
         if function is None:
             raise NoPeer(f"PyTorch has no function {self.name}")
         return {"y": function(*tensors.values(), **settings)}
+
+    def check_values(self, call: Call, arrays: Arrays) -> None:  # noqa: B027
+        """Refuse arrays that hold what is not allowed, such as a class that does not exist.
+
+        Everything else is right by then. Waits for the device where arrays are CuPy's.
+        """
 
     def necessary_bytes(self, call: Call) -> int:
         """Least memory traffic: every input once, every output once, unless less will do."""
@@ -182,6 +198,7 @@ class Operation(ABC):
             *map(plain, settings.values()),
         )
         prepared = kept(key, lambda: self._prepare(arrays, out, settings))
+        self.check_values(prepared.call, arrays)
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
@@ -200,7 +217,7 @@ class Operation(ABC):
         call = self.describe(arrays, **settings)
         if out is not None:
             first = next(iter(call.outputs.values()))
-            _out.check_out(out, first.shape, first.dtype)
+            check_out(out, first.shape, first.dtype)
         if backend == "reference":
             return Prepared(backend, call, ())
         plans = self.plan(call)

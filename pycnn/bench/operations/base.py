@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pycnn.bench import grammar
 from pycnn.bench.cases import Case, Shape
 
 FORWARD, BACKWARD = "forward", "backward"
@@ -60,6 +61,8 @@ class Check:
         Output to the array that is compared with `expected`.
     combined : bool
         Whether `view` adds elements up, so that its error is not that of an element.
+    dtype : str, optional
+        Of the output, where it is not that of the computation.
     """
 
     output: str
@@ -68,6 +71,7 @@ class Check:
     what: str = "all"
     view: Callable[[np.ndarray], np.ndarray] = lambda output: output
     combined: bool = False
+    dtype: str | None = None
 
 
 class Operation(ABC):
@@ -76,6 +80,7 @@ class Operation(ABC):
     name: ClassVar[str]
     case: ClassVar[type[Case]]
     directions: ClassVar[tuple[str, ...]] = DIRECTIONS
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
 
     @abstractmethod
     def input_specs(self, case: Any, direction: str) -> dict[str, Spec]:
@@ -108,6 +113,18 @@ class Operation(ABC):
     def onnx_node(self, case: Any) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         """Type, inputs and attributes of the ONNX node that computes it forward."""
         raise Unsupported(f"onnxruntime has no {self.name} that takes these inputs")
+
+    def parse(self, text: str) -> Case:
+        """The case that a word names; raises ValueError with what is allowed."""
+        return grammar.parse(self.case, text)
+
+    def standard_layers(self) -> list[tuple[str, Case]]:
+        """Name and case of the layers that stand for the operation, of no network."""
+        return []
+
+    def small_cases(self) -> list[str]:
+        """Words for ragged problems that take no time, to run each kernel once."""
+        return []
 
     def algorithms(self, case: Any, direction: str, dtype: str) -> list[Algorithm]:
         """Every algorithm that pycnn's kernels offer for it."""

@@ -1,4 +1,4 @@
-"""Operations without a window: matrix product, ReLU, softmax and its loss."""
+"""Operations without a window: matrix product, softmax and its loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import pycnn
-from pycnn.bench.cases import GemmCase, MapCase, RowsCase, Shape
+from pycnn.bench.cases import GemmCase, RowsCase, Shape
 from pycnn.bench.operations.base import (
     FORWARD,
     Algorithm,
@@ -18,7 +18,7 @@ from pycnn.bench.operations.base import (
     normal,
 )
 from pycnn.plan.gemm import algorithms as rungs
-from pycnn.reference.oracle import activation, gemm, loss, softmax
+from pycnn.reference.oracle import gemm, loss, softmax
 
 
 class Gemm(Operation):
@@ -58,47 +58,6 @@ class Gemm(Operation):
 
     def onnx_node(self, case: GemmCase) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         return "Gemm", ("a", "b"), {"transB": 1}
-
-
-class Relu(Operation):
-    """`pycnn.relu` and `pycnn.relu_backward`."""
-
-    name = "relu"
-    case = MapCase
-
-    def input_specs(self, case: MapCase, direction: str) -> dict[str, Spec]:
-        x: dict[str, Spec] = {"x": (case.x_shape, None)}
-        return x if direction == FORWARD else {"dy": (case.x_shape, None), **x}
-
-    def output_shapes(self, case: MapCase, direction: str) -> dict[str, Shape]:
-        return {"y" if direction == FORWARD else "dx": case.x_shape}
-
-    def flops(self, case: MapCase, direction: str) -> int:
-        """One comparison an element."""
-        return case.n * case.c * case.h * case.w
-
-    def run(self, case: MapCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
-        if direction == FORWARD:
-            return {"y": pycnn.relu(arrays["x"])}
-        return {"dx": pycnn.relu_backward(arrays["dy"], arrays["x"])}
-
-    def checks(self, case: MapCase, direction: str, arrays: Arrays) -> list[Check]:
-        if direction == FORWARD:
-            return by_entry(arrays, (), 1, lambda part: {"y": activation.relu(part["x"])})
-        return by_entry(
-            arrays, (), 1, lambda part: {"dx": activation.relu_backward(part["dy"], part["x"])}
-        )
-
-    def torch(self, case: MapCase, direction: str, tensors: Arrays) -> Callable[[], dict[str, Any]]:
-        import torch
-
-        if direction == FORWARD:
-            return lambda: {"y": torch.relu(tensors["x"])}
-        backward = torch.ops.aten.threshold_backward
-        return lambda: {"dx": backward(tensors["dy"], tensors["x"], 0)}
-
-    def onnx_node(self, case: MapCase) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-        return "Relu", ("x",), {}
 
 
 class Softmax(Operation):

@@ -1,0 +1,241 @@
+"""Any operation of `pycnn.define`, as the bench takes it: everything follows from the definition.
+
+Layers of a suite come as cases of the grammar, which `problem` turns into a case of the definition.
+Without it the layers are the definition's own standard cases, by name.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import pycnn
+from pycnn.bench import grammar
+from pycnn.bench.cases import Case, Shape
+from pycnn.bench.operations.base import (
+    BACKWARD,
+    DIRECTIONS,
+    FORWARD,
+    Algorithm,
+    Arrays,
+    Check,
+    Operation,
+    Spec,
+    Unsupported,
+    by_entry,
+)
+from pycnn.define import OPERATIONS, case
+from pycnn.define.call import Call
+from pycnn.define.operation import Gradient, NoPeer
+from pycnn.define.operation import Operation as Definition
+from pycnn.dtypes import FLOATS
+
+Problem = Callable[[Any], case.Case]
+OnnxNode = Callable[[Any], tuple[str, tuple[str, ...], dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class NamedCase(Case):
+    """A case of a definition, by its name."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def batch(self) -> int:
+        return 0
+
+    def with_batch(self, batch: int) -> "NamedCase":
+        raise ValueError(f"--batch {batch}: the layer {self.name!r} has a batch of its own")
+
+
+class Defined(Operation):
+    """The bench's view of a definition and its gradient.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation.
+    cases : type of Case, optional
+        The grammar in which its layers are written; by default names of the definition's cases.
+    problem : callable, optional
+        From such a case to one of the definition.
+    entries : bool, default False
+        Whether every entry of the leading axis of all arrays is computed for itself, so that some
+        of them stand for a large batch.
+    onnx : callable, optional
+        From such a case to type, inputs and attributes of an ONNX node.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cases: type[Case] = NamedCase,
+        problem: Problem | None = None,
+        entries: bool = False,
+        onnx: OnnxNode | None = None,
+    ) -> None:
+        self.name, self.case = name, cases  # type: ignore[misc]
+        self._problem, self._entries, self._onnx = problem, entries, onnx
+        self.dtypes = OPERATIONS[name].dtypes  # type: ignore[misc]
+        has_gradient = f"{name}_backward" in OPERATIONS
+        self.directions = DIRECTIONS if has_gradient else (FORWARD,)  # type: ignore[misc]
+
+    def parse(self, text: str) -> Case:
+        if self.case is not NamedCase:
+            return grammar.parse(self.case, text)
+        names = [c.name for c in self._definition(FORWARD).cases]
+        if text not in names:
+            raise ValueError(f"shape {text!r}; allowed: {', '.join(names)}")
+        return NamedCase(text)
+
+    def standard_layers(self) -> list[tuple[str, Case]]:
+        standard = [c.name for c in self._definition(FORWARD).cases if c.standard]
+        return [(name, NamedCase(name)) for name in standard]
+
+    def small_cases(self) -> list[str]:
+        return [c.name for c in self._definition(FORWARD).cases if not c.standard]
+
+    def input_specs(self, case: Any, direction: str) -> dict[str, Spec]:
+        call = self._call(case, direction)
+        return {name: (view.shape, _own(view.dtype)) for name, view in call.views.items()}
+
+    def output_shapes(self, case: Any, direction: str) -> dict[str, Shape]:
+        outputs = self._call(case, direction).outputs
+        return {name: spec.shape for name, spec in outputs.items()}
+
+    def flops(self, case: Any, direction: str) -> int:
+        return self._definition(direction).flops(self._call(case, direction))
+
+    def traffic(self, case: Any, direction: str, dtype: str) -> int:
+        return self._definition(direction).necessary_bytes(self._call(case, direction, dtype))
+
+    def algorithms(self, case: Any, direction: str, dtype: str) -> list[Algorithm]:
+        return [Algorithm("auto")]
+
+    def inputs(
+        self, case: Any, direction: str, dtype: str, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Of a gradient also what went into forward, from which PyTorch starts."""
+        op, problem = self._definition(direction), self._case(case)
+        if isinstance(op, Gradient):
+            forward, own = op.draw_both(problem, rng, dtype)
+            return {**forward, **own}
+        return op.draw(problem, rng, dtype)
+
+    def run(self, case: Any, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
+        op, settings, operands, outputs = self._prepared(case, direction)
+        given = {name: arrays[name] for name in operands}
+        return dict(zip(outputs, op.invoke(getattr(pycnn, op.name), given, settings), strict=True))
+
+    def checks(self, case: Any, direction: str, arrays: Arrays) -> list[Check]:
+        op, problem = self._definition(direction), self._case(case)
+        given = _own_arrays(op, arrays)
+        call = op.describe(given, **op.settings(problem))
+        terms = op.terms(call)
+        longest = terms if isinstance(terms, int) else max(terms.values())
+        own = {name: spec.dtype.name for name, spec in call.outputs.items()}
+
+        def expected(part: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+            batch = len(next(iter(part.values())))
+            settings = op.settings(_with_batch(problem, batch) if self._entries else problem)
+            return op.oracle(op.describe(part, **settings), part)
+
+        if self._entries:
+            return by_entry(given, (), longest, expected)
+        return [
+            Check(name, np.asarray(value), longest, dtype=own[name])
+            for name, value in expected(given).items()
+        ]
+
+    def torch(self, case: Any, direction: str, tensors: Arrays) -> Callable[[], dict[str, Any]]:
+        op, problem = self._definition(direction), self._case(case)
+        try:
+            if isinstance(op, Gradient):
+                return _by_autograd(op, op.forward.settings(problem), tensors)
+            settings = op.settings(problem)
+            op.torch(tensors, settings)  # says now what it lacks
+            return lambda: op.torch(tensors, settings)
+        except NoPeer as lacking:
+            raise Unsupported(str(lacking)) from None
+
+    def onnx_node(self, case: Any) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        return super().onnx_node(case) if self._onnx is None else self._onnx(case)
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019  (it is what `run` would find in every call)
+    def _prepared(
+        self, case: Any, direction: str
+    ) -> tuple[Definition, dict[str, Any], list[str], list[str]]:
+        """The definition, its settings, and names of what goes in and comes out."""
+        op, call = self._definition(direction), self._call(case, direction)
+        return op, op.settings(self._case(case)), list(call.views), list(call.outputs)
+
+    def _definition(self, direction: str) -> Definition:
+        return OPERATIONS[f"{self.name}_backward" if direction == BACKWARD else self.name]
+
+    def _case(self, given: Any) -> case.Case:
+        if self._problem is not None and not isinstance(given, NamedCase):
+            return self._problem(given)
+        return next(c for c in self._definition(FORWARD).cases if c.name == given.name)
+
+    def _call(self, given: Any, direction: str, dtype: str = "") -> Call:
+        """What the definition makes of it, found from arrays without memory of their own."""
+        op, problem = self._definition(direction), self._case(given)
+        forward = op.forward if isinstance(op, Gradient) else op
+        dtype = dtype or op.typical_dtype
+        arrays = forward.placeholders(problem, dtype)
+        call = forward.describe(arrays, **forward.settings(problem))
+        if isinstance(op, Gradient):
+            made = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape)
+                    for n, s in call.outputs.items()}  # fmt: skip
+            known = {**made, **arrays, **{d: made[y] for d, y in op.upstream.items()}}
+            call = op.describe(_own_arrays(op, known), **op.settings(problem))
+        return call
+
+
+def _own_arrays(op: Definition, arrays: Arrays) -> dict[str, Any]:
+    """The operands of `op` among more arrays."""
+    names = {operand.name for operand in op.operands}
+    return {name: a for name, a in arrays.items() if name.partition("[")[0] in names}
+
+
+def _own(dtype: str) -> str | None:
+    """A dtype that is not that of the computation."""
+    return None if dtype in FLOATS else dtype
+
+
+def _with_batch(problem: case.Case, batch: int) -> case.Case:
+    shapes = {name: (batch, *shape[1:]) for name, shape in problem.shapes.items()}
+    return replace(problem, shapes=shapes)
+
+
+def _by_autograd(
+    op: Gradient, settings: Mapping[str, Any], tensors: Arrays
+) -> Callable[[], dict[str, Any]]:
+    """PyTorch's gradient of a graph that is made beforehand, so that backward alone is timed."""
+    import torch
+
+    names = [n for n in tensors if n not in op.upstream and tensors[n].is_floating_point()]
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = {n: t.clone() for n, t in tensors.items() if n not in op.upstream}
+        inputs = {n: t.requires_grad_(n in names) for n, t in leaves.items()}
+        forward = {o.name for o in op.forward.operands}
+        inputs = {n: t for n, t in inputs.items() if n.partition("[")[0] in forward}
+        outputs = op.forward.torch(inputs, settings)
+        results = [outputs[of] for of in op.upstream.values()]
+        upstream = [tensors[name].clone() for name in op.upstream]
+        wanted = [n for n in inputs if n in names]
+
+    def call() -> dict[str, Any]:
+        with torch.inference_mode(False), torch.enable_grad():
+            found = torch.autograd.grad(
+                results, [inputs[n] for n in wanted], upstream,
+                retain_graph=True, allow_unused=True,
+            )  # fmt: skip
+        return {f"d{n}": g for n, g in zip(wanted, found, strict=True) if g is not None}
+
+    return call
