@@ -10,11 +10,12 @@ BENCH  ?= --quick --json build/bench.json --plot build/bench.png
 BIN     := $(VENV)/bin
 RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.S')
 
-.PHONY: help bench test test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
+.PHONY: help bench test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
 
 help:
 	@echo "make bench       time every convolution of a network: SUITE=$(SUITE) BENCH='$(BENCH)'"
 	@echo "make test        every test, on every backend that is here"
+	@echo "make test-all    also the tests that take many minutes"
 	@echo "make test-quick  without the tests marked slow"
 	@echo "make kernels     compile every kernel for every architecture (no GPU needed)"
 	@echo "make gpu         on a machine with a GPU: gpu-test, gpu-sanitize, gpu-bench"
@@ -27,10 +28,13 @@ bench: $(VENV)/installed-bench
 	$(BIN)/pycnn bench $(SUITE) $(BENCH)
 
 test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not exhaustive" $(ARGS)
+
+test-all: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not exhaustive" $(ARGS)
 
 kernels: $(VENV)/installed-dev
 	mkdir -p build

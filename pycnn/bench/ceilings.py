@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.bench.measure import Clock, CpuClock, cupy_clock, measure
+from pycnn.dtypes import FLOATS
 
 #: Rows and columns of the product, and bytes of the array that is copied.
 CPU_ORDER, CPU_COPY = 2048, 1 << 28
@@ -46,10 +47,12 @@ class Ceiling:
 def measure_ceiling(device: str, dtype: str, budget: float = 0.3) -> Ceiling:
     """Measure the limits of `device` (``"cpu"`` or ``"cuda"``) for `dtype`.
 
-    The best of the samples counts, for a limit is what can be reached.
+    The best of the samples counts, for a limit is what can be reached. A 16-bit computation on the
+    CPU is one in float32.
     """
+    computed = FLOATS[dtype].accumulate if device == "cpu" else dtype
     xp, clock, order, copied = _device(device)
-    a = xp.asarray(np.random.default_rng(0).standard_normal((order, order)), dtype=dtype)
+    a = xp.asarray(np.random.default_rng(0).standard_normal((order, order)), dtype=computed)
     b, c = a.T.copy(), xp.empty_like(a)
     product = _best(lambda: xp.matmul(a, b, out=c), clock, budget)
     source = xp.ones(copied, xp.uint8)

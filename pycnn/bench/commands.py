@@ -21,11 +21,9 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the float64 oracle, then timed. The emulator checks a smaller layer and gives no time.",
     )
     parser.add_argument(
-        "suite",
-        nargs="?",
-        metavar="SUITE",
-        help=f"a network: {', '.join(SUITE_NAMES)}; or standard, the operation's own layers",
-    )
+        "suite", nargs="?", metavar="SUITE",
+        help=f"a network: {', '.join(SUITE_NAMES)}; or standard: the operation's own layers",
+    )  # fmt: skip
     parser.add_argument(
         "--shape", metavar="WORD",
         help="one layer instead of a suite, such as n1c64h56w56k64r3s3p1 "
@@ -39,11 +37,9 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--algo", metavar="LIST", help="algorithms of the kernels, by commas (default: all)"
     )
     parser.add_argument(
-        "--dtype",
-        metavar="LIST",
-        default="float32",
-        help="float32 (default), float64, float16, bfloat16",
-    )
+        "--dtype", metavar="LIST", default="float32",
+        help="float32 (default), float64, float16, bfloat16, by commas",
+    )  # fmt: skip
     parser.add_argument(
         "--batch", metavar="LIST", help="batch sizes by commas (default: that of the suite)"
     )

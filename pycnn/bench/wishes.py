@@ -84,7 +84,7 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
         cases = [case.with_batch(b) for b in batches] or [case]
         return "shape", [Layer(_name("layer", c, batches), c) for c in cases]
     if arguments.suite == STANDARD:
-        found = [Layer(name, case) for name, case in op.standard_layers()]
+        found = [Layer(f"{op.name}, {name}", case) for name, case in op.standard_layers()]
         if not found:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
         return STANDARD, found

@@ -143,12 +143,12 @@ def _oracle(case: ConvCase, direction: str, arrays: Arrays) -> dict[str, np.ndar
     step = max(1, CHUNK_BYTES // (8 * max(x[0].size, case.k * case.p * case.q)))
     parts = [slice(i, i + step) for i in range(0, x.shape[0], step)]
     if direction == FORWARD:
-        ys = [oracle.conv2d(x[part], weight, None, *geometry) for part in parts]
+        ys = [oracle.convolve(x[part], weight, None, *geometry) for part in parts]
         return {"y": np.concatenate(ys)}
     dxs: list[Any] = []
     dweight: Any = 0.0
     for part in parts:
-        dx, dw, _ = oracle.conv2d_backward(arrays["dy"][part], x[part], weight, *geometry, NEEDS)
+        dx, dw, _ = oracle.convolve_backward(arrays["dy"][part], x[part], weight, *geometry, NEEDS)
         dxs.append(dx)
         dweight = dweight + dw
     return {"dx": np.concatenate(dxs), "dweight": dweight}
