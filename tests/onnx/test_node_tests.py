@@ -1,5 +1,6 @@
 """ONNX's own node tests, through the adapter, on the CPU path and on the checked emulator."""
 
+import functools
 import inspect
 import re
 import warnings
@@ -11,17 +12,22 @@ from adapter import EXCLUDED, NODES
 ON_NUMPY = pytest.mark.parametrize("backend", ["reference", "checked"], indirect=True)
 
 
-def node_tests(op_type):
-    """Single-node tests of an operator type; the expanded ones test how ONNX composes it."""
+@functools.cache
+def all_node_tests():
+    """Of all operator types: ONNX makes them together, in some seconds, and only once."""
     pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
     from onnx.backend.test.case.node import collect_testcases
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # their reference code divides by zero on purpose
-        found = collect_testcases(op_type)
+        return list(collect_testcases())
+
+
+def node_tests(op_type):
+    """Single-node tests of an operator type; the expanded ones test how ONNX composes it."""
     return [
         test
-        for test in found
+        for test in all_node_tests()
         if len(test.model.graph.node) == 1 and test.model.graph.node[0].op_type == op_type
     ]
 
