@@ -225,7 +225,7 @@ def batch_norm(x, weight, bias, mean, var, *, epsilon=1e-5, momentum=0.9, traini
     if not training_mode:
         return (pycnn.batch_norm(x, mean, var, weight, bias, eps=epsilon),)
     # ONNX keeps the biased variance and weights the old value by momentum: PyTorch neither.
-    y, batch_mean, rstd, *_ = pycnn.batch_norm_train(x, weight, bias, eps=epsilon)
+    y, batch_mean, rstd, *_ = pycnn.batch_norm_train(x, weight=weight, bias=bias, eps=epsilon)
     batch_var = 1 / rstd.astype(np.float64) ** 2 - epsilon
     kept = [old * momentum + new * (1 - momentum)
             for old, new in ((mean, batch_mean), (var, batch_var))]  # fmt: skip
@@ -233,20 +233,19 @@ def batch_norm(x, weight, bias, mean, var, *, epsilon=1e-5, momentum=0.9, traini
 
 
 @node("LayerNormalization")
-def layer_norm(x, weight, bias=None, *, outputs, axis=-1, epsilon=1e-5):
-    y, mean, rstd = pycnn.layer_norm(x, x.shape[axis:], weight, bias, epsilon)
-    shape = (*x.shape[:axis], *[1] * len(x.shape[axis:]))
-    return (y, mean.reshape(shape), rstd.reshape(shape))[:outputs]
+def layer_norm(x, weight, bias=None, *, axis=-1, epsilon=1e-5):
+    """The optional second and third output, the statistics, are none of pycnn's."""
+    return (pycnn.layer_norm(x, x.shape[axis:], weight, bias, epsilon),)
 
 
 @node("GroupNormalization")
 def group_norm(x, weight, bias, *, num_groups, epsilon=1e-5):
-    return pycnn.group_norm(x, num_groups, weight, bias, epsilon)[:1]
+    return (pycnn.group_norm(x, num_groups, weight, bias, epsilon),)
 
 
 @node("InstanceNormalization")
 def instance_norm(x, weight, bias, *, epsilon=1e-5):
-    return pycnn.instance_norm(x, weight=weight, bias=bias, eps=epsilon)[:1]
+    return (pycnn.instance_norm(x, weight=weight, bias=bias, eps=epsilon),)
 
 
 @node("LRN")
@@ -354,14 +353,15 @@ def split(x, sizes=None, *, outputs, axis=0, num_outputs=None):
 
 @node("Transpose")
 def transpose(x, *, perm=None):
-    return (pycnn.transpose(x, tuple(perm) if perm else tuple(range(x.ndim))[::-1]),)
+    return (pycnn.permute(x, tuple(perm) if perm else tuple(range(x.ndim))[::-1]),)
 
 
 @node("Col2Im")
 def col2im(x, image, block, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1)):
     image, block = (tuple(int(e) for e in v) for v in (image, block))
-    settings = {"dilation": tuple(dilations), "stride": tuple(strides)}
-    return (pycnn.fold(x, image, block, padding=_pairs(list(pads)), **settings),)
+    begins, ends = tuple(pads[:2]), tuple(pads[2:])
+    assert begins == ends, "fold pads both sides alike, as in PyTorch"
+    return (pycnn.fold(x, image, block, tuple(dilations), begins, tuple(strides)),)
 
 
 @node("Dropout")
@@ -409,7 +409,10 @@ def resize(x, *inputs, mode="nearest", axes=None, **attributes):
 
 @node("PRelu")
 def prelu(x, slope):
-    return (pycnn.prelu(x, slope),)
+    """PyTorch has a slope a channel; ONNX any that can be broadcast to x."""
+    if slope.size == 1 or slope.size == x.shape[1] == max(slope.shape):
+        return (pycnn.prelu(x, slope.reshape(-1)),)
+    return (pycnn.add(pycnn.clip(x, 0.0), pycnn.mul(pycnn.clip(x, max=0.0), slope)),)
 
 
 @node("Sum")
@@ -426,12 +429,12 @@ EXCLUDED = {
     r"clip_default_int8": "integers: activations are floating",
     r"select_last_index": "argmax gives the first of equal maxima, as NumPy does",
     r"training_dropout(_default)?(_mask)?$": "expected values of NumPy's generator: ours is Philox",
-    r"prelu_(example|broadcast)": "a slope an element: PyTorch's prelu has one a channel",
     r"maxpool_2d_uint8": "integers: pooling is floating",
     r"maxpool_with_argmax_2d_precomputed_strides": "indices that count columns first",
     r"reduce_(max|min)_.*bool": "booleans: reductions are floating",
     r"reduce_sum_empty_axes_input_noop": "no axis to reduce: nothing is computed",
     r"reduce_(max|min)_empty_set$": "the maximum of nothing is an error, as in PyTorch",
+    r"downsample_scales_linear_align_corners": "a fractional extent: we align those of the result",
     r"resize_.*cubic": "cubic interpolation is no operation here",
     r"resize_tf_crop_and_resize": "a crop and a resize in one: slice, then interpolate",
     r"resize_.*antialias": "no antialiasing",

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from adapter import EXCLUDED, NODES
 
+#: Operators whose further outputs, all of them optional, pycnn does not give.
+FEWER_OUTPUTS = {"LayerNormalization"}
+
 ON_NUMPY = pytest.mark.parametrize("backend", ["reference", "checked"], indirect=True)
 
 
@@ -53,7 +56,8 @@ def run(backend, test):
     inputs = [next(present) if name else None for name in node.input]
     with np.errstate(all="ignore"):
         returned = function(*inputs, **attributes)
-    for got, want in zip(returned, expected, strict=True):
+    assert len(returned) == len(expected) or node.op_type in FEWER_OUTPUTS
+    for got, want in zip(returned, expected, strict=False):
         got = np.asarray(got)
         assert got.shape == want.shape
         assert got.dtype == want.dtype
