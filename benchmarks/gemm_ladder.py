@@ -79,14 +79,14 @@ def machine_code(kernel: Kernel) -> dict[str, Any]:
 
 
 def multiplying_loop(code: list[tuple[str, str, str]]) -> list[str]:
-    """Opcodes of the loop with the most multiply-adds; of several such, the innermost."""
+    """Opcodes of the loop in which the largest share of instructions multiplies and adds."""
     at = {int(address, 16): index for index, (address, _, _) in enumerate(code)}
     loops = []
     for end, (_, opcode, operands) in enumerate(code):
         target = re.search(r"0x([0-9a-f]+)", operands)
         if opcode.startswith("BRA") and target and at[int(target[1], 16)] < end:
             loops.append([name for _, name, _ in code[at[int(target[1], 16)] : end + 1]])
-    return max(loops, key=lambda loop: (loop.count("FFMA"), -len(loop)))
+    return max(loops, key=lambda loop: loop.count("FFMA") / len(loop))
 
 
 def _widest(code: list[tuple[str, str, str]], kind: str) -> int:

@@ -1,10 +1,11 @@
 // gemm/2_coalesced.cu: matrix product, one thread an output, warps along the rows of C.
 //
-// Computes   C[i,j] = relu(sum_k A[i,k] B[k,j] + bias + C[i,j]), each of the last three if asked
+// Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
+//            rows or the columns of C for channels
 // Layout     A (M,K), B (K,N) any strides; C (M,N) column stride 1; two-level batch by strides
 // Launch     block 32x8, x along the columns of C; grid (ceil(M/8) ceil(N/32), batches); no shared
 // Traffic    (2K + 1) M N elements requested; |A| + |B| + |C| necessary; 2 M N K flop
-// Range      any extents; 64-bit index arithmetic; NaN passes through ReLU
+// Range      any extents; 64-bit index arithmetic
 // Siblings   faster than 1_naive: a warp reads one element of A (a broadcast) and 32 neighbours in
 //            a row of B, 4 sectors instead of 32. Slower than 3_shared_tile: every element of A is
 //            still requested N/32 times and every one of B M times. For a transposed B the
@@ -12,20 +13,23 @@
 // Source     NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access to Global Memory"
 //
 // entry gemm_coalesced      matrix product, one thread an output, coalesced
-// variant SCALAR = float, double
+// variant SCALAR = float, double, __half, __nv_bfloat16
 #include <pycnn/gemm.cuh>
 
 extern "C" __global__ void __launch_bounds__(256)
-gemm_coalesced(const scalar* __restrict__ a, const scalar* __restrict__ b,
-               const scalar* __restrict__ bias, scalar* __restrict__ c, GemmParams p) {
+gemm_coalesced(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
+               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
+               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+               EpilogueParams e, GemmParams p) {
     const Place at(p);
     if (at.batch >= p.batches) return;
     const Operand from_a = operand_a(p, a, at), from_b = operand_b(p, b, at);
-    const Result result(p, c, bias, at);
+    const Epilogue finish{bias, scale, shift, residual, e};
+    const Result result(p, c, finish, at);
     const int i = threadIdx.y, j = threadIdx.x;
     if (i >= result.rows || j >= result.cols) return;
 
-    scalar sum = 0;
+    accum sum = 0;
     for (index_t k = 0; k < p.k; ++k) sum += from_a.at(k, i) * from_b.at(k, j);
-    result.store(p, i, j, sum);
+    result.store(i, j, sum);
 }

@@ -1,18 +1,19 @@
 // gemm/3_shared_tile.cu: matrix product, tiles of A and B shared by a block.
 //
-// Computes   C[i,j] = relu(sum_k A[i,k] B[k,j] + bias + C[i,j]), each of the last three if asked
+// Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
+//            rows or the columns of C for channels
 // Layout     A (M,K), B (K,N) any strides; C (M,N) column stride 1; two-level batch by strides
 // Launch     block 16x16, one thread an output of a 16x16 tile; grid (ceil(M/16) ceil(N/16),
 //            batches); 2304 bytes of shared memory in float, 4352 in double
 // Traffic    A is read N/16 times and B M/16 times: M N K / 8 elements; 2 M N K flop
-// Range      any extents; 64-bit index arithmetic; NaN passes through ReLU
+// Range      any extents; 64-bit index arithmetic
 // Siblings   faster than 2_coalesced: 16 times fewer global loads, and loads follow the contiguous
 //            axis whatever the transposes. Slower than 4_register_tile: two shared loads for every
 //            multiplication, so shared memory is the limit. Its small tile suits a thin C
 // Source     NVIDIA, CUDA C++ Programming Guide, "Shared Memory", matrix multiplication
 //
 // entry gemm_shared_tile      matrix product, tiles in shared memory; also for a thin C
-// variant SCALAR = float, double
+// variant SCALAR = float, double, __half, __nv_bfloat16
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm.cuh>
@@ -25,8 +26,10 @@
 constexpr int SIDE = 16;
 
 extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
-gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
-                 const scalar* __restrict__ bias, scalar* __restrict__ c, GemmParams p) {
+gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
+                 const scalar* __restrict__ bias, const scalar* __restrict__ scale,
+                 const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+                 EpilogueParams e, GemmParams p) {
     __shared__ Tile<SIDE> a_tile;  // [k][i]
     __shared__ Tile<SIDE> b_tile;  // [k][j]
     const Place at(p);
@@ -35,7 +38,7 @@ gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
     const int i = threadIdx.y, j = threadIdx.x;
     const int thread = threadIdx.y * SIDE + threadIdx.x;
 
-    scalar sum = 0;
+    accum sum = 0;
     for (index_t k0 = 0; k0 < p.k; k0 += DEPTH) {
         load_tile<SIDE, !A_TRANSPOSED>(a_tile, from_a, k0, thread);
         load_tile<SIDE, B_TRANSPOSED>(b_tile, from_b, k0, thread);
@@ -44,5 +47,6 @@ gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
         for (int k = 0; k < DEPTH; ++k) sum += a_tile[k][i] * b_tile[k][j];
         __syncthreads();  // and no longer needed
     }
-    Result(p, c, bias, at).store(p, i, j, sum);
+    const Epilogue finish{bias, scale, shift, residual, e};
+    Result(p, c, finish, at).store(i, j, sum);
 }

@@ -1,17 +1,18 @@
 // gemm/4_register_tile.cu: matrix product, a tile of C in the registers of each thread.
 //
-// Computes   C[i,j] = relu(sum_k A[i,k] B[k,j] + bias + C[i,j]), each of the last three if asked
+// Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
+//            rows or the columns of C for channels
 // Layout     A (M,K), B (K,N) any strides; C (M,N) column stride 1; two-level batch by strides
 // Launch     block 256 as 16x16, each thread 4x4 outputs of a 64x64 tile; grid (ceil(M/64)
 //            ceil(N/64), batches); 8448 bytes of shared memory in float, 16640 in double
 // Traffic    A is read N/64 times and B M/64 times: M N K / 32 elements; 2 M N K flop
-// Range      any extents; 64-bit index arithmetic; NaN passes through ReLU
+// Range      any extents; 64-bit index arithmetic
 // Siblings   faster than 3_shared_tile: 8 shared loads feed 16 multiplications, not 2 one. Slower
 //            than 5_vectorised: every load is of a single element
 // Source     V. Volkov, J. Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008
 //
 // entry gemm_register_tile      matrix product, 4x4 outputs a thread
-// variant SCALAR = float, double
+// variant SCALAR = float, double, __half, __nv_bfloat16
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm.cuh>
@@ -27,7 +28,9 @@ constexpr int BM = TM * SIDE, BN = TN * SIDE;  // the tile of a block
 
 extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
 gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
-                   const scalar* __restrict__ bias, scalar* __restrict__ c, GemmParams p) {
+                   scalar* __restrict__ c, const scalar* __restrict__ bias,
+                   const scalar* __restrict__ scale, const scalar* __restrict__ shift,
+                   const scalar* __restrict__ residual, EpilogueParams e, GemmParams p) {
     __shared__ Tile<BM> a_tile;
     __shared__ Tile<BN> b_tile;
     const Place at(p);
@@ -36,14 +39,14 @@ gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
     // A thread's outputs lie 16 apart: neighbouring threads touch neighbouring banks.
     const int row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
 
-    scalar sum[TM][TN] = {};
+    accum sum[TM][TN] = {};
     for (index_t k0 = 0; k0 < p.k; k0 += DEPTH) {
         load_tile<BM, !A_TRANSPOSED>(a_tile, from_a, k0, threadIdx.x);
         load_tile<BN, B_TRANSPOSED>(b_tile, from_b, k0, threadIdx.x);
         __syncthreads();
 #pragma unroll 4
         for (int k = 0; k < DEPTH; ++k) {
-            scalar a_part[TM], b_part[TN];
+            accum a_part[TM], b_part[TN];
 #pragma unroll
             for (int i = 0; i < TM; ++i) a_part[i] = a_tile[k][row + i * SIDE];
 #pragma unroll
@@ -56,9 +59,10 @@ gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
         __syncthreads();
     }
 
-    const Result result(p, c, bias, at);
+    const Epilogue finish{bias, scale, shift, residual, e};
+    const Result result(p, c, finish, at);
 #pragma unroll
     for (int i = 0; i < TM; ++i)
 #pragma unroll
-        for (int j = 0; j < TN; ++j) result.store(p, row + i * SIDE, col + j * SIDE, sum[i][j]);
+        for (int j = 0; j < TN; ++j) result.store(row + i * SIDE, col + j * SIDE, sum[i][j]);
 }

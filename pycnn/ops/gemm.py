@@ -1,21 +1,9 @@
-"""Matrix product: validate, plan, launch."""
+"""Products of matrices, and the fully connected layer."""
 
 from typing import Any
 
-from pycnn.define import out as _out
-from pycnn.define.validate import (
-    boolean,
-    check_float,
-    check_rank,
-    check_shape,
-    choice,
-    element_strides,
-)
-from pycnn.plan import gemm as plans
-from pycnn.reference.cpu import gemm as cpu
-from pycnn.runtime.backends import backend_for, executor
-
-ALGORITHMS = ("auto", *plans.algorithms)
+from pycnn.define.gemm import GEMM, MATMUL
+from pycnn.define.linear import LINEAR, LINEAR_BACKWARD
 
 
 def gemm(
@@ -33,7 +21,7 @@ def gemm(
 
     Parameters
     ----------
-    a : array (M, K) or (B, M, K), float32 or float64
+    a : array (M, K) or (B, M, K), any floating dtype
         Any strides: views are read where they lie.
     b : array (K, N) or (B, K, N)
         Of as many axes as `a`.
@@ -58,8 +46,8 @@ def gemm(
     Raises
     ------
     TypeError
-        If an argument is no NumPy or CuPy array, dtypes are mixed or neither float32 nor float64,
-        or a flag is no bool.
+        If an argument is no NumPy or CuPy array, dtypes are mixed or no floating ones, or a flag
+        is no bool.
     ValueError
         If shapes do not fit, `algo` is none of the above, or `out` cannot take the result.
 
@@ -77,43 +65,129 @@ def gemm(
     >>> pycnn.gemm(a, b, np.array([1.0, 1.0]), relu=True)
     array([[ 0., 17.]])
     """
-    backend = backend_for(a=a, b=b, bias=bias, out=out)
-    dtype = check_float(a=a, b=b, bias=bias)
-    transpose_a = boolean("transpose_a", transpose_a)
-    transpose_b = boolean("transpose_b", transpose_b)
-    relu = boolean("relu", relu)
-    choice("algo", algo, ALGORITHMS)
-    check_rank("a", a, (2, 3), "(M, K) or (B, M, K), the last two swapped by transpose_a")
-    check_rank("b", b, (a.ndim,), "as many axes as a")
-    seen_a = a.swapaxes(-1, -2) if transpose_a else a
-    seen_b = b.swapaxes(-1, -2) if transpose_b else b
-    *batch, m, k = seen_a.shape
-    n = seen_b.shape[-1]
-    if seen_b.shape[:-1] != (*batch, k):
-        allowed = ", ".join(map(str, (*batch, *(("N", k) if transpose_b else (k, "N")))))
-        raise ValueError(
-            f"b has shape {b.shape}; allowed: ({allowed}) with transpose_b={transpose_b}, for a of "
-            f"shape {a.shape} with transpose_a={transpose_a}"
-        )
-    kind, step = _bias(bias, m, n)
-    strides = element_strides("a", seen_a), element_strides("b", seen_b)
-    _out.check(out, (*batch, m, n), dtype, a=a, b=b, bias=bias)
-    if backend == "reference":
-        return cpu.gemm(seen_a, seen_b, bias, relu, out=out)
-    plan = plans.plan_gemm(
-        seen_a.shape, strides[0], seen_b.shape, strides[1], dtype.name, kind, step, relu, algo
-    )
-    arrays = {"a": a, "b": b} if bias is None else {"a": a, "b": b, "bias": bias}
-    return executor(backend).run(plan, arrays, _out.given("c", out))["c"]
+    settings = {"transpose_a": transpose_a, "transpose_b": transpose_b, "relu": relu, "algo": algo}
+    return GEMM.run({"a": a, "b": b, "bias": bias}, out, **settings)[0]
 
 
-def _bias(bias: Any, m: int, n: int) -> tuple[str | None, int]:
-    """Whether the bias runs along the columns or the rows, and its stride."""
-    if bias is None:
-        return None, 0
-    check_rank("bias", bias, (1, 2), "(N,), one value per column, or (M, 1), one per row")
-    if bias.ndim == 1:
-        check_shape("bias", bias.shape, (n,), "one value per column")
-    else:
-        check_shape("bias", bias.shape, (m, 1), "one value per row")
-    return "col" if bias.ndim == 1 else "row", element_strides("bias", bias)[0]
+def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
+    """Product of matrices or vectors, over broadcast batch axes.
+
+    Parameters
+    ----------
+    a : array (..., M, K) or (K,), any floating dtype
+        Any strides: transposed and broadcast views are read where they lie.
+    b : array (..., K, N) or (K,), same dtype
+        A vector is a row on the left and a column on the right.
+    out : array, optional
+        Takes the result: contiguous, and apart from the operands in memory.
+
+    Returns
+    -------
+    array (..., M, N), dtype of `a`
+        Without M or N where `a` or `b` is a vector. With K = 0, zeros.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no NumPy or CuPy array, or dtypes are mixed or no floating ones.
+    ValueError
+        If shapes do not fit, or `out` cannot take the result.
+
+    References
+    ----------
+    As `gemm`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.matmul(np.ones((2, 1, 1, 3)), np.ones((5, 3, 4))).shape
+    (2, 5, 1, 4)
+    """
+    return MATMUL.run({"a": a, "b": b}, out)[0]
+
+
+def linear(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
+    out: Any = None,
+) -> Any:
+    """Fully connected layer: activation(x weight^T + bias).
+
+    Parameters
+    ----------
+    x : array (..., in), any floating dtype
+        Any strides.
+    weight : array (out, in)
+    bias : array (out,), optional
+    activation : None, "relu", "relu6", "leaky_relu", "silu" or "sigmoid", default None
+        Applied to the sums before they are stored.
+    negative_slope : float, default 0.01
+        Of leaky_relu.
+    out : array, optional
+        Takes the result: contiguous, and apart from the operands in memory.
+
+    Returns
+    -------
+    array (..., out), dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If an argument is no NumPy or CuPy array, or dtypes are mixed or no floating ones.
+    ValueError
+        If shapes do not fit, `activation` is none of the above, or `out` cannot take the result.
+
+    References
+    ----------
+    D. Rumelhart, G. Hinton, R. Williams: Learning representations by back-propagating errors,
+    Nature 323, 1986.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, weight = np.array([1.0, 2.0]), np.array([[3.0, 1.0], [1.0, -1.0]])
+    >>> pycnn.linear(x, weight, np.array([0.5, 0.5]), activation="relu")
+    array([5.5, 0. ])
+    """
+    settings = {"activation": activation, "negative_slope": negative_slope}
+    return LINEAR.run({"x": x, "weight": weight, "bias": bias}, out, **settings)[0]
+
+
+def linear_backward(
+    dy: Any, x: Any, weight: Any, *, needs: tuple[bool, bool, bool] = (True, True, True)
+) -> tuple[Any, Any, Any]:
+    """Gradients of `linear` without activation.
+
+    Parameters
+    ----------
+    dy : array (..., out)
+        Gradient with respect to the result.
+    x, weight : array
+        As given to `linear`.
+    needs : (bool, bool, bool), default all
+        Which of the gradients with respect to x, weight and bias to compute.
+
+    Returns
+    -------
+    (dx, dweight, dbias) : arrays shaped as x, weight and (out,)
+        None for those not needed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear`; also if `dy` has not the shape of the result, or `needs` is no triple of bool.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> dy, x, weight = np.ones((2, 1)), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0]])
+    >>> pycnn.linear_backward(dy, x, weight, needs=(False, True, True))
+    (None, array([[4., 6.]]), array([2.]))
+    """
+    found = iter(LINEAR_BACKWARD.run({"dy": dy, "x": x, "weight": weight}, needs=needs))
+    dx, dweight, dbias = (next(found) if need else None for need in needs)
+    return dx, dweight, dbias

@@ -2,271 +2,189 @@
 
 For every image and group, with the columns (C/G R S, P Q) of x::
 
-    y (K/G, P Q) = weight (K/G, C/G R S) columns + bias
+    y (K/G, P Q) = epilogue(weight (K/G, C/G R S) columns)
     dcolumns     = weight^T dy, and dx gathers them
     dweight      = sum over images of dy columns^T
 
 ``im2col`` makes columns in the workspace, for as many images at a time as the workspace limit and
-`GOAL` allow. With a filter of 1x1, stride 1 and no padding, x is its own columns: ``gemm_1x1``.
+`GOAL` allow. With a filter of 1x1 and no padding, x holds its own columns: ``gemm_1x1``. Where the
+stride leaves gaps between the rows of pixels, there is a product for every row.
 A weight or dy whose strides no matrix has is copied to the workspace, by im2col as well.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-
-from pycnn.plan.conv_direct import add_parts
-from pycnn.plan.conv_problem import Four, Problem, Steps, Unfit, View, flat_grid
+from pycnn.plan._chunks import chunks, images_at_a_time
+from pycnn.plan._epilogue import IDENTITY
+from pycnn.plan.conv_columns import (
+    Lowering,
+    Matrix,
+    columns,
+    dy_matrix,
+    elementwise,
+    pixels_of,
+    require_1x1,
+    weight_matrix,
+)
+from pycnn.plan.conv_direct import add_parts, wide_ratio
+from pycnn.plan.conv_problem import Problem, Steps, Unfit, View
 from pycnn.plan.gemm import Gemm, gemm_launch
-from pycnn.runtime.plan import Buffer, Kernel, Launch
-
-BLOCK = 256
+from pycnn.runtime.plan import Buffer, Launch
 
 #: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
 #: GPU until the next kernel reads it. A single image may take more.
 GOAL = 32 * 2**20
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """A matrix for every image and group.
-
-    Attributes
-    ----------
-    array : str
-        The array it lies in: an argument with all images, or workspace with some at a time.
-    strides : (image, group, row, column)
-        In elements.
-    staged : bool, default False
-        Whether it lies in workspace.
-    source : (Buffer, Problem) or None
-        For staged ones: where im2col makes it from, and how; None if a product writes it.
-    """
-
-    array: str
-    strides: Four
-    staged: bool = False
-    source: tuple[Buffer, Problem] | None = None
-
-    @property
-    def per_image(self) -> int:
-        """Elements of workspace."""
-        return self.strides[0] if self.staged else 0
-
-    @property
-    def transposed(self) -> Four:
-        image, group, row, col = self.strides
-        return image, group, col, row
-
-    def at(self, image: int, itemsize: int) -> Buffer:
-        """Where it lies when `image` is the first one in the workspace."""
-        return Buffer(self.array, 0 if self.staged else image * self.strides[0] * itemsize)
-
-    def fill(self, first: int, images: int) -> tuple[Launch, ...]:
-        """What brings images into the workspace."""
-        if self.source is None:
-            return ()
-        array, problem = self.source
-        at = Buffer(array.name, first * problem.x.strides[0] * problem.itemsize)
-        return (_elementwise("im2col", problem.images(images), at, Buffer(self.array)),)
-
-
-#: Columns of a problem, in place or in workspace; raises `Unfit`.
-Lowering = Callable[[Problem], Matrix]
-
-
-def columns_1x1(problem: Problem) -> Matrix:
-    """x as its own columns."""
-    _require_1x1(problem)
-    pixel = problem.x.merged(2, 3)
-    if pixel is None:
-        strides = problem.x.strides
-        raise Unfit(f"x has element strides {strides}; allowed: rows that follow each other evenly")
-    image, channel = problem.x.strides[:2]
-    return Matrix("x", (image, problem.channels * channel, channel, pixel))
-
-
-def columns_im2col(problem: Problem) -> Matrix:
-    """Columns in the workspace."""
-    return Matrix("columns", _columns(problem), True, (Buffer("x"), problem))
-
-
 def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     """y, some images after the other."""
-    columns, (weight, copy) = lowering(problem), _weight(problem)
-    k, pixels, size = problem.filters, problem.pixels, problem.itemsize
-    y = Matrix("y", (problem.groups * k * pixels, k * pixels, pixels, 1))
-    step = problem.epilogue.bias
-    images = _capacity(problem, limit, columns.per_image, copy.workspace)
-    launches = list(copy.launches)
-    for first, count in _chunks(problem, images):
-        launches += columns.fill(first, count)
+    x, (weight, copies) = lowering(problem), weight_matrix(problem)
+    k, row, size = problem.filters, problem.channels * problem.taps, problem.itemsize
+    fixed = problem.weight.shape[0] * row if copies else 0
+    images = _images(problem, limit, x.per_image, fixed)
+    # In place of groups there may be lines of pixels, which share the weight and the channels.
+    inner, pixels = problem.groups, problem.pixels
+    w_image, w_group, w_row, w_col = weight.strides
+    if x.lines:
+        inner, pixels, w_group = x.lines, problem.y.shape[-1], 0
+    y, residual = _result(problem, "y", problem.y, x.lines), problem.epilogue.residual
+    beside = None if residual is None else View(problem.y.shape, residual)
+    added = None if beside is None else _result(problem, "residual", beside, x.lines)
+    launches = list(copies)
+    for first, count in chunks(problem.x.shape[0], images):
+        launches += x.fill(first, count)
         product = Gemm(
             k,
             pixels,
-            problem.channels * problem.taps,
+            row,
             problem.dtype,
-            a=weight.strides,
-            b=columns.strides,
+            a=(w_image, w_group, w_row, w_col),
+            b=x.strides,
             c=y.strides,
-            batch=(count, problem.groups),
-            bias=None if step is None else "row",
-            bias_stride=k * (step or 0),
-            bias_step=1 if step is None else step,
+            batch=(count, inner),
+            epilogue=problem.epilogue,
+            channel="row",
+            channels=0 if x.lines else k,
+            residual=(0, 0, 0, 0) if added is None else added.strides,
         )
-        operands = weight.at(0, size), columns.at(first, size), y.at(first, size)
-        launches.append(gemm_launch(product, *operands, None if step is None else Buffer("bias")))
-    return Steps(tuple(launches), {**copy.workspace, **_workspace(images, columns)})
+        operands = weight.at(0, size), x.at(first, size), y.at(first, size)
+        offset = 0 if added is None else added.at(first, size).offset
+        launches.append(gemm_launch(product, *operands, residual_offset=offset))
+    made = {"weight_matrix": fixed} if copies else {}
+    return Steps(tuple(launches), {**made, **_workspace(images, x)})
 
 
 def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
-    """dx: the product is dx itself (`in_place`, for 1x1), or columns that col2im adds up."""
-    dy, (weight, copy) = _dy(problem), _weight(problem)
-    size, pixels = problem.itemsize, problem.pixels
+    """dx: the product is dx itself (`in_place`, for 1x1), or columns that col2im adds up.
+
+    The columns hold unrounded sums.
+    """
+    if problem.epilogue != IDENTITY:
+        raise Unfit("the sums of dx have an epilogue; allowed: none")
+    dy, (weight, copies) = dy_matrix(problem), weight_matrix(problem)
+    size, k, row = problem.itemsize, problem.filters, problem.channels * problem.taps
+    fixed = problem.weight.shape[0] * row if copies else 0
     if in_place:
-        _require_1x1(problem)
-    columns = Matrix("dx" if in_place else "columns", _columns(problem), staged=not in_place)
-    images = _capacity(problem, limit, columns.per_image + dy.per_image, copy.workspace)
-    launches = list(copy.launches)
-    for first, count in _chunks(problem, images):
+        _require_every_pixel(problem)
+        target = pixels_of("dx", problem.x, problem.channels)
+    else:
+        target = Matrix("columns", columns(problem), staged=True)
+    wide = wide_ratio(problem) * target.per_image
+    images = _images(problem, limit, wide + dy.per_image, fixed)
+    launches = list(copies)
+    for first, count in chunks(problem.x.shape[0], images):
         launches += dy.fill(first, count)
         product = Gemm(
-            problem.channels * problem.taps,
-            pixels,
-            problem.filters,
+            row,
+            problem.pixels,
+            k,
             problem.dtype,
             a=weight.transposed,
             b=dy.strides,
-            c=columns.strides,
+            c=target.strides,
             batch=(count, problem.groups),
+            wide=not in_place,
         )
-        target = columns.at(first, size)
-        launches.append(gemm_launch(product, weight.at(0, size), dy.at(first, size), target))
+        made = target.at(first, size)
+        launches.append(gemm_launch(product, weight.at(0, size), dy.at(first, size), made))
         if not in_place:
             dx = Buffer("dx", first * problem.x.strides[0] * size)
-            launches.append(_elementwise("col2im", problem.images(count), target, dx))
-    return Steps(tuple(launches), {**copy.workspace, **_workspace(images, columns, dy)})
+            launches.append(elementwise("col2im", problem.images(count), made, dx))
+    workspace = _workspace(images, dy)
+    workspace |= {} if in_place else {"columns": images * wide}
+    workspace |= {"weight_matrix": fixed} if copies else {}
+    return Steps(tuple(launches), workspace)
 
 
 def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
-    """dweight: the products of some images at once, then their sum in the order of the images.
+    """dweight: unrounded products of some images at once, then their sum.
 
-    With room for the product of one image only, each is added to dweight where it arises.
+    The next images add theirs to those. Without room for that, the product of each image is added
+    to dweight where it arises, unless that would round it every time.
     """
-    columns, dy = lowering(problem), _dy(problem)
-    k, reduced, size = problem.filters, problem.channels * problem.taps, problem.itemsize
-    whole = problem.groups * k * reduced
-    each = columns.per_image + dy.per_image
-    images = _capacity(problem, limit, each)
-    if images > 1:
-        images = max(1, _room(problem, limit, each + whole))
-    target = "partial" if images > 1 else "dweight"
+    x, dy = lowering(problem), dy_matrix(problem)
+    if x.lines:
+        raise Unfit("the pixels of x lie in separate lines; allowed: rows that follow evenly")
+    n, k, size = problem.x.shape[0], problem.filters, problem.itemsize
+    row, each = problem.channels * problem.taps, x.per_image + dy.per_image
+    whole = problem.groups * k * row
+    part = whole * wide_ratio(problem)
+    images, target = 1, "partial"
+    try:
+        images = _images(problem, limit, each + part)
+    except Unfit:
+        if wide_ratio(problem) > 1 and n > 1:
+            raise
+        target = "dweight"
+        _images(problem, limit, each)
+    if n == 1:
+        target = "dweight"
     launches: list[Launch] = []
-    for first, count in _chunks(problem, images):
-        launches += (*dy.fill(first, count), *columns.fill(first, count))
+    for first, count in chunks(n, images):
+        launches += (*dy.fill(first, count), *x.fill(first, count))
         product = Gemm(
             k,
-            reduced,
+            row,
             problem.pixels,
             problem.dtype,
             a=dy.strides,
-            b=columns.transposed,
-            c=(whole, k * reduced, reduced, 1),
+            b=x.transposed,
+            c=(whole, k * row, row, 1),
             batch=(count, problem.groups),
-            accumulate=images == 1 and first > 0,
+            accumulate=first > 0,
+            wide=target == "partial",
         )
-        operands = dy.at(first, size), columns.at(first, size), Buffer(target)
+        operands = dy.at(first, size), x.at(first, size), Buffer(target)
         launches.append(gemm_launch(product, *operands))
-        if images > 1:
-            launches.append(add_parts(problem, target, "dweight", count, whole, first > 0))
-    partial = {target: images * whole} if images > 1 else {}
-    return Steps(tuple(launches), {**_workspace(images, columns, dy), **partial})
+    workspace = _workspace(images, x, dy)
+    if target == "partial":
+        parts = add_parts(problem, target, "dweight", images, whole, accumulate=False, wide=True)
+        launches.append(parts)
+        workspace[target] = images * part
+    return Steps(tuple(launches), workspace)
 
 
-def _columns(problem: Problem) -> Four:
-    """Strides of contiguous columns."""
-    reduced, pixels = problem.channels * problem.taps, problem.pixels
-    return problem.groups * reduced * pixels, reduced * pixels, pixels, 1
+def _result(problem: Problem, array: str, view: View, lines: int) -> Matrix:
+    """What a product writes (or adds) for every image and group, or line of pixels."""
+    if not lines:
+        return pixels_of(array, view, problem.filters)
+    last = len(view.shape) - 1
+    line = view.merged(2, last - 1)
+    if line is None:
+        raise Unfit(f"{array} has element strides {view.strides}; allowed: evenly spaced rows")
+    image, channel, *_, pixel = view.strides
+    return Matrix(array, (image, line, channel, pixel))
 
 
-def _weight(problem: Problem) -> tuple[Matrix, Steps]:
-    """The weight as matrices (K/G, C/G R S), and what copies it if need be."""
-    view, k = problem.weight, problem.filters
-    merged = view.merged(1, 3)
-    if merged is not None:
-        row = view.strides[0]
-        return Matrix("weight", (0, k * row, row, merged)), Steps((), {})
-    row = problem.channels * problem.taps
-    copied = Buffer("weight_matrix")
-    launch = _elementwise("im2col", _copy(problem.dtype, view), Buffer("weight"), copied)
-    workspace = {copied.name: view.shape[0] * row}
-    return Matrix(copied.name, (0, k * row, row, 1)), Steps((launch,), workspace)
+def _require_every_pixel(problem: Problem) -> None:
+    """Raise `Unfit` unless the products cover dx."""
+    require_1x1(problem)
+    if problem.x.shape[2:] != problem.y.shape[2:]:
+        raise Unfit(f"stride {problem.stride} leaves gaps in dx; allowed: stride 1")
 
 
-def _dy(problem: Problem) -> Matrix:
-    """dy as matrices (K/G, P Q)."""
-    view, k, pixels = problem.y, problem.filters, problem.pixels
-    merged = view.merged(2, 3)
-    if merged is not None:
-        return Matrix("dy", (view.strides[0], k * view.strides[1], view.strides[1], merged))
-    strides = (view.shape[1] * pixels, k * pixels, pixels, 1)
-    return Matrix("dy_matrix", strides, True, (Buffer("dy"), _copy(problem.dtype, view)))
-
-
-def _copy(dtype: str, view: View) -> Problem:
-    """The convolution whose columns are a contiguous copy of `view`."""
-    n, c, h, w = view.shape
-    return Problem(dtype, view, View.of((1, c, 1, 1)), View.of((n, 1, h, w)))
-
-
-def _require_1x1(problem: Problem) -> None:
-    if problem.taps > 1 or problem.stride != (1, 1) or problem.x.shape[2:] != problem.y.shape[2:]:
-        (r, s), (h, w), (p, q) = (v.shape[2:] for v in (problem.weight, problem.x, problem.y))
-        raise Unfit(
-            f"filter {r}x{s}, stride {problem.stride}, {h}x{w} to {p}x{q}; "
-            "allowed: filter 1x1, stride 1, no padding"
-        )
-
-
-def _elementwise(entry: str, problem: Problem, source: Buffer, target: Buffer) -> Launch:
-    """A launch of im2col.cu: im2col has a thread for each pixel of y, col2im for each of x."""
-    n, c, h, w = problem.x.shape
-    threads = n * c * (problem.pixels if entry == "im2col" else h * w)
-    return Launch(
-        Kernel("conv/im2col.cu", entry, (problem.scalar,)),
-        flat_grid(threads, BLOCK, f"the elements for {entry}"),
-        (BLOCK, 1, 1),
-        (source, target, problem.params()),
-    )
-
-
-def _room(problem: Problem, limit: int, per_image: int, fixed: int = 0) -> int:
-    """Images at a time that `limit` and `GOAL` allow, in chunks of about equal size; or 0."""
-    n, size = problem.x.shape[0], problem.itemsize
-    if (fixed + per_image) * size > limit:
-        return 0
-    if per_image == 0:
-        return n
-    most = min(limit // size - fixed, max(GOAL // size, per_image)) // per_image
-    return -(-n // -(-n // min(n, most)))
-
-
-def _capacity(
-    problem: Problem, limit: int, per_image: int, fixed: Mapping[str, int] | None = None
-) -> int:
-    """`_room`, which must be enough for one image."""
-    elements = sum((fixed or {}).values())
-    images = _room(problem, limit, per_image, elements)
-    if not images:
-        needed = (elements + per_image) * problem.itemsize
-        raise Unfit(f"a single image needs {needed} bytes of workspace; allowed: {limit}")
-    return images
-
-
-def _chunks(problem: Problem, images: int) -> Iterator[tuple[int, int]]:
-    """First image and number of images of every chunk."""
-    n = problem.x.shape[0]
-    for first in range(0, n, images):
-        yield first, min(images, n - first)
+def _images(problem: Problem, limit: int, each: int, fixed: int = 0) -> int:
+    """Images at a time, each of which takes some elements of workspace."""
+    size = problem.itemsize
+    return images_at_a_time(problem.x.shape[0], each * size, fixed * size, limit, GOAL)
 
 
 def _workspace(images: int, *matrices: Matrix) -> dict[str, int]:

@@ -1,26 +1,31 @@
-"""Plans of the matrix product C = relu(A B + bias + C): which rung of the ladder, how launched.
+"""Plans of the matrix product C = epilogue(A B + C): which rung of the ladder, how launched.
 
 Transposes, views and batches are all strides, so one description, :class:`Gemm`, covers the public
-operation and the products inside convolution.
+operations and the products inside convolution.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
 from math import ceil
 
 import numpy as np
 
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 
 #: Element strides (outer batch, inner batch, row, column).
 Strides = tuple[int, int, int, int]
 
 #: struct GemmParams of kernels/include/pycnn/gemm.cuh, field by field.
+_AXES = ("outer", "inner", "row", "col")
 PARAMS = np.dtype(
     [(name, np.int64) for name in ("m", "n", "k")]
-    + [(f"{x}_{axis}", np.int64) for x in "ab" for axis in ("outer", "inner", "row", "col")]
-    + [(name, np.int64) for name in ("c_outer", "c_inner", "c_row", "bias_inner", "bias_step")]
+    + [(f"{x}_{axis}", np.int64) for x in "ab" for axis in _AXES]
+    + [(name, np.int64) for name in ("c_outer", "c_inner", "c_row")]
+    + [(f"residual_{axis}", np.int64) for axis in _AXES]
+    + [("channel_inner", np.int64)]
     + [(x, np.uint32) for x in ("batches", "inner", "tiles_n", "tile_m", "tile_n", "flags")]
 )
 
@@ -28,12 +33,12 @@ PARAMS = np.dtype(
 class Flag(IntFlag):
     """enum Flag of the same header."""
 
-    RELU = 1
-    ACCUMULATE = 2
-    BIAS_BY_ROW = 4
-    A_VECTOR = 8
-    B_VECTOR = 16
-    C_VECTOR = 32
+    ACCUMULATE = 1
+    CHANNEL_BY_ROW = 2
+    A_VECTOR = 4
+    B_VECTOR = 8
+    C_VECTOR = 16
+    WIDE = 32
 
 
 @dataclass(frozen=True)
@@ -45,18 +50,24 @@ class Gemm:
     m, n, k : int
         Extents. k may be 0: the product is then zero.
     dtype : str
-        ``"float32"`` or ``"float64"``.
+        A name of `pycnn.dtypes.FLOATS`.
     a, b, c : (outer, inner, row, col)
-        Element strides of the operands; a transposed operand has row and column swapped. C has
-        column stride 1.
+        Element strides of the operands; a transposed operand has row and column swapped. One of
+        the strides of C is 1.
     batch : (outer, inner), default (1, 1)
         Extents of the batch, e.g. images and groups.
-    bias : None, "row" or "col"
-        Whether bias[i] or bias[j] is added to C[i, j].
-    bias_stride, bias_step : int, default 0 and 1
-        Element strides of the bias over the inner batch, and from one value to the next.
-    relu, accumulate : bool, default False
-        Finish with max(x, 0), in which NaN stays NaN; add what C holds before that.
+    epilogue : Epilogue, default nothing
+        What happens to every sum before it is stored; its `residual` only says that there is one.
+    channel : "row" or "col", default "col"
+        Which index of C the channels of the epilogue follow.
+    channels : int, default 0
+        Channels from one inner batch to the next, e.g. K/G from one group to the next.
+    residual : (outer, inner, row, col), default zeros
+        Element strides of the residual.
+    accumulate : bool, default False
+        Add what C holds, before the epilogue.
+    wide : bool, default False
+        C is of the dtype in which `dtype` accumulates, and gets the sums as they are: no epilogue.
     """
 
     m: int
@@ -68,11 +79,12 @@ class Gemm:
     b: Strides
     c: Strides
     batch: tuple[int, int] = (1, 1)
-    bias: str | None = None
-    bias_stride: int = 0
-    bias_step: int = 1
-    relu: bool = False
+    epilogue: Epilogue = IDENTITY
+    channel: str = "col"
+    channels: int = 0
+    residual: Strides = (0, 0, 0, 0)
     accumulate: bool = False
+    wide: bool = False
 
     def __post_init__(self) -> None:
         if min(self.m, self.n, *self.batch) < 1 or self.k < 0:
@@ -80,15 +92,39 @@ class Gemm:
                 f"m={self.m}, n={self.n}, k={self.k}, batch={self.batch}; allowed: k >= 0, others "
                 ">= 1 (nothing is launched for an empty result)"
             )
-        if self.c[3] != 1:
-            raise ValueError(f"c={self.c}; allowed: column stride 1")
-        if self.bias not in (None, "row", "col"):
-            raise ValueError(f"bias={self.bias!r}; allowed: None, 'row', 'col'")
+        if 1 not in (*self.c[2:], self.m, self.n):
+            raise ValueError(f"c={self.c}; allowed: row or column stride 1")
+        if self.channel not in ("row", "col"):
+            raise ValueError(f"channel={self.channel!r}; allowed: 'row', 'col'")
+
+    @property
+    def rows_are_contiguous(self) -> bool:
+        """Whether the columns of C follow each other in memory, as the kernels want it."""
+        return self.c[3] == 1 or self.n == 1
+
+    @property
+    def transposed(self) -> "Gemm":
+        """The same product as C^T = B^T A^T."""
+        return replace(
+            self,
+            m=self.n,
+            n=self.m,
+            a=_turn(self.b),
+            b=_turn(self.a),
+            c=_turn(self.c),
+            channel="col" if self.channel == "row" else "row",
+            residual=_turn(self.residual),
+        )
 
     @property
     def flops(self) -> int:
         """Multiplications and additions of the product."""
         return 2 * self.m * self.n * self.k * self.batch[0] * self.batch[1]
+
+
+def _turn(strides: Strides) -> Strides:
+    outer, inner, row, col = strides
+    return outer, inner, col, row
 
 
 @dataclass(frozen=True)
@@ -135,16 +171,16 @@ def gemm_launch(
     a: Buffer,
     b: Buffer,
     c: Buffer,
-    bias: Buffer | None = None,
     algo: str = "auto",
     tile: int | None = None,
+    residual_offset: int = 0,
 ) -> Launch:
     """The launch that computes `problem`.
 
     Parameters
     ----------
     problem : Gemm
-    a, b, c, bias : Buffer
+    a, b, c : Buffer
         Where element (0, 0) of the first batch lies. They may have any alignment: the plan allows
         128-bit accesses by the strides, and the kernel tests the base addresses once.
     algo : str, default "auto"
@@ -152,11 +188,13 @@ def gemm_launch(
     tile : int, optional
         Outputs a block computes in each direction, for rungs that offer several; by default 128
         if that makes enough blocks to fill a GPU and C is no thinner than that, else 64.
+    residual_offset : int, default 0
+        Bytes from the start of the residual to what belongs to element (0, 0) of the first batch.
 
     Raises
     ------
     ValueError
-        If `algo`, `tile` or the presence of `bias` does not fit.
+        If `algo` or `tile` does not fit.
 
     Examples
     --------
@@ -164,12 +202,12 @@ def gemm_launch(
     >>> gemm_launch(p, Buffer("a"), Buffer("b"), Buffer("c"), algo="naive").grid
     (1, 1, 1)
     """
+    if not problem.rows_are_contiguous:
+        problem, a, b = problem.transposed, b, a
     if algo == "auto":
         algo = choose(problem)
     if algo not in LADDER:
         raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(algorithms)}")
-    if (bias is None) != (problem.bias is None):
-        raise ValueError(f"bias={bias}; allowed: a Buffer exactly if the problem has one")
     rung = LADDER[algo]
     (tile_m, tile_n), tile_defines = _tile(problem, rung, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
@@ -180,12 +218,12 @@ def gemm_launch(
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
         defines += [("B_TRANSPOSED", str(int(b_transposed)))]
     flags = (
-        Flag.RELU * problem.relu
-        | Flag.ACCUMULATE * problem.accumulate
-        | Flag.BIAS_BY_ROW * (problem.bias == "row")
+        Flag.ACCUMULATE * problem.accumulate
+        | Flag.CHANNEL_BY_ROW * (problem.channel == "row")
         | Flag.A_VECTOR * a_vector
         | Flag.B_VECTOR * b_vector
         | Flag.C_VECTOR * c_vector
+        | Flag.WIDE * (problem.wide and FLOATS[problem.dtype].is_half)
     )
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
@@ -193,14 +231,17 @@ def gemm_launch(
     params = (
         *(problem.m, problem.n, problem.k),
         *(*problem.a, *problem.b, *problem.c[:3]),
-        *(problem.bias_stride, problem.bias_step),
+        *(*problem.residual, problem.channels),
         *(batches, inner, tiles_n, tile_m, tile_n, flags),
     )
+    *pointers, residual, epilogue = problem.epilogue.arguments()
+    if isinstance(residual, Buffer):
+        residual = Buffer(residual.name, residual_offset)
     return Launch(
         Kernel(rung.file, rung.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil(batches / batch_y)),
         block=rung.block,
-        args=(a, b, bias, c, np.array([params], PARAMS)[0]),
+        args=(a, b, c, *pointers, residual, epilogue, np.array([params], PARAMS)[0]),
     )
 
 
@@ -235,7 +276,7 @@ def _orientation(problem: Gemm, strides: Strides, shape: tuple[int, int]) -> tup
 
 def _vector(problem: Gemm, strides: Strides, shape: tuple[int, int], contiguous: int) -> bool:
     """Whether every 16-byte unit along the contiguous axis is aligned if the base address is."""
-    width = 16 // np.dtype(problem.dtype).itemsize
+    width = 16 // FLOATS[problem.dtype].itemsize
     extents = (*problem.batch, *shape)
     others = (s for axis, s in enumerate(strides) if axis != contiguous and extents[axis] > 1)
     return strides[contiguous] == 1 and all(s % width == 0 for s in others)
@@ -248,9 +289,8 @@ def plan_gemm(
     b_shape: tuple[int, ...],
     b_strides: tuple[int, ...],
     dtype: str,
-    bias: str | None = None,
-    bias_step: int = 1,
-    relu: bool = False,
+    epilogue: Epilogue = IDENTITY,
+    channel: str = "col",
     algo: str = "auto",
 ) -> Plan:
     """Plan of `pycnn.gemm`; any transposition is already in the shapes and strides.
@@ -261,21 +301,20 @@ def plan_gemm(
     a_strides, b_strides : tuple of int
         Strides in elements.
     dtype : str
-    bias : None, "row" or "col"
-    bias_step : int, default 1
-        Element stride of the bias.
-    relu : bool, default False
+    epilogue : Epilogue, default nothing
+        Without a residual.
+    channel : "row" or "col", default "col"
     algo : str, default "auto"
 
     Returns
     -------
     Plan
-        Inputs ``a``, ``b`` and ``bias``, output ``c``; no launch for an empty result.
+        Inputs ``a``, ``b`` and those of the epilogue, output ``c``; no launch for an empty result.
     """
     *batch, m, k = a_shape
     n = b_shape[-1]
     count = batch[0] if batch else 1
-    spec = ArraySpec((*batch, m, n), np.dtype(dtype))
+    spec = ArraySpec((*batch, m, n), numpy_dtype(dtype))
     if 0 in spec.shape:
         return Plan("gemm", algo, (), {"c": spec})
     problem = Gemm(
@@ -287,19 +326,17 @@ def plan_gemm(
         b=_four(b_strides),
         c=(m * n, 0, n, 1),
         batch=(count, 1),
-        bias=bias,
-        bias_step=bias_step,
-        relu=relu,
+        epilogue=epilogue,
+        channel=channel,
     )
     if algo == "auto":
         algo = choose(problem)
-    arrays = Buffer("a"), Buffer("b"), Buffer("c"), Buffer("bias") if bias else None
-    bias_values = {None: 0, "row": m, "col": n}[bias]
-    elements = count * (m * k + k * n + m * n) + bias_values
+    given = sum(x is not None for x in (epilogue.bias, epilogue.scale, epilogue.shift))
+    elements = count * (m * k + k * n + m * n) + given * (m if channel == "row" else n)
     return Plan(
         "gemm",
         algo,
-        (gemm_launch(problem, *arrays, algo=algo),),
+        (gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo),),
         {"c": spec},
         flops=problem.flops,
         bytes=elements * spec.dtype.itemsize,

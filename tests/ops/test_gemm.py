@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gemm_cases import LAYOUTS, K, M, N, each_dtype, each_transpose, operand
+from gemm_cases import LAYOUTS, K, M, N, each_combination, operand
 from op_checks import assert_matches
 
 import pycnn
@@ -12,8 +12,7 @@ from pycnn.reference.oracle.gemm import gemm as oracle
 INF, NAN = np.inf, np.nan
 
 
-@each_dtype
-@each_transpose
+@each_combination
 @pytest.mark.parametrize("batch", [(), (3,)], ids=str)
 def test_matches_oracle(backend, rng, batch, dtype, transposes):
     a = operand(rng, (*batch, *((K, M) if transposes[0] else (M, K))), dtype)

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 from gemm_cases import (
+    ACTIVATIONS,
     LAYOUTS,
     RUNGS,
     K,
     M,
     N,
+    each_combination,
     each_dtype,
     each_rung,
+    each_size,
     each_transpose,
     execute,
     expected,
@@ -20,8 +23,10 @@ from gemm_cases import (
 from op_checks import assert_matches, counted, far_apart, same_under_all_schedules
 
 import pycnn
+from pycnn.dtypes import FLOATS
 from pycnn.emulator import RawKernel
 from pycnn.emulator.errors import RaceError
+from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import Gemm, algorithms, gemm_launch
 from pycnn.runtime import sources
 from pycnn.runtime.plan import Buffer
@@ -32,8 +37,7 @@ TILED = [rung for rung in RUNGS if rung[0] not in ("naive", "coalesced")]
 
 @on_kernels
 @each_rung
-@each_dtype
-@each_transpose
+@each_combination
 def test_matches_oracle(backend, rng, rung, dtype, transposes):
     a = operand(rng, (M, K), dtype, transposed=transposes[0])
     b = operand(rng, (K, N), dtype, transposed=transposes[1])
@@ -62,39 +66,80 @@ def test_views(backend, rng, rung, layout, transposed):
 @on_kernels
 @each_rung
 @pytest.mark.parametrize("layout", ["contiguous", "padded", "misaligned"])
-@pytest.mark.parametrize("kind", [None, "row", "col"])
-def test_epilogue(backend, rng, rung, layout, kind):
-    """Bias, what C holds and ReLU, with NaN and infinities, and C's padding left alone."""
+@pytest.mark.parametrize("channel", ["row", "col"])
+def test_epilogue(backend, rng, rung, layout, channel):
+    """All of it, with NaN and infinities, after what C holds, and C's padding left alone."""
     a, b = operand(rng, (M, 7), "float32"), operand(rng, (7, N), "float32")
     a[3, 2], b[4, 5] = NAN, INF
     a[9], a[10] = -INF, 0
     c = operand(rng, (M, N), "float32", layout)
     c[20, 30], c[21, 31], c[22, 32] = NAN, INF, -INF
-    bias = None
-    if kind is not None:
-        bias = operand(rng, (M if kind == "row" else N, 2), "float32")[:, 1]
-        bias[40], bias[41] = -INF, NAN
-    options = {"kind": kind, "relu": True}
+    bias, scale, shift = operand(rng, (3, M if channel == "row" else N, 2), "float32")[..., 1]
+    bias[40], bias[41] = -INF, NAN
+    residual = operand(rng, (M, N), "float32", "stepped")
+    end = {"bias": bias, "scale": scale, "shift": shift, "residual": residual}
+    options = {"channel": channel, "activation": "relu", **end}
     with np.errstate(invalid="ignore"):
-        want = expected(a, b, bias, c=c, **options)
-    got = launch(backend, rung, a, b, c=c, bias=bias, accumulate=True, **options)
+        want = expected(a, b, c=c, **options)
+    got = launch(backend, rung, a, b, c=c, accumulate=True, **options)
     assert_matches(got, want, "float32", 7)
 
 
 @on_kernels
-@each_rung
+@pytest.mark.parametrize("rung", [("shared_tile", None), ("double_buffered", 64)], ids=str)
 @each_dtype
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations(backend, rng, rung, dtype, activation):
+    a, b = operand(rng, (21, 35), dtype), operand(rng, (35, 19), dtype)
+    end = {"bias": operand(rng, (19,), dtype), "residual": operand(rng, (21, 19), dtype)}
+    got = launch(backend, rung, a, b, activation=activation, **end)
+    assert_matches(got, expected(a, b, activation=activation, **end), dtype, 35)
+
+
+@on_kernels
+@pytest.mark.parametrize("rung", RUNGS, ids=str)
+@pytest.mark.parametrize("channel", ["row", "col"])
+def test_columns_of_c_may_be_contiguous(backend, rng, rung, channel):
+    """The product is then taken as that of the transposes."""
+    a, b = operand(rng, (M, 7), "float32"), operand(rng, (7, N), "float32")
+    c = np.full((N, M), NAN, np.float32).T
+    end = {
+        "bias": operand(rng, (M if channel == "row" else N,), "float32"),
+        "residual": operand(rng, (M, N), "float32"),
+    }
+    got = launch(backend, rung, a, b, c=c, channel=channel, **end)
+    assert_matches(got, expected(a, b, channel=channel, **end), "float32", 7)
+
+
+@on_kernels
+@each_rung
+@pytest.mark.parametrize("dtype", ["float16"])
+def test_unrounded_sums(backend, rng, rung, dtype):
+    """A partial sum keeps the precision of the accumulator, and another is added to it."""
+    a, b = operand(rng, (M, K), dtype), operand(rng, (K, N), dtype)
+    strides = {"a": (0, 0, K, 1), "b": (0, 0, N, 1), "c": (0, 0, N, 1)}
+    start = rng.standard_normal((M, N)).astype(np.float32)
+    for accumulate in (False, True):
+        problem = Gemm(M, N, K, dtype, **strides, wide=True, accumulate=accumulate)
+        got = execute(backend, rung, problem, {"a": a, "b": b, "c": start.copy()})
+        assert_matches(got, expected(a, b, c=start if accumulate else None), "float32", K)
+
+
+@on_kernels
+@each_rung
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_two_level_batch_in_larger_arrays(backend, rng, rung, dtype):
     """Images and groups, as convolution has them: a is shared by the images, bias goes by group."""
     images, groups, m, n, k = 3, 2, 21, 35, 19
-    size, skip = np.dtype(dtype).itemsize, 5
-    a, b, c, bias = (
-        rng.standard_normal(skip + extent).astype(dtype)
+    size, skip = FLOATS[dtype].itemsize, 5
+    a, b, c, bias, residual = (
+        operand(rng, (skip + extent,), dtype)
         for extent in (
             groups * m * k,
             images * groups * k * n,
             images * groups * m * 40,
             groups * m,
+            images * groups * m * n,
         )
     )
     problem = Gemm(
@@ -106,10 +151,12 @@ def test_two_level_batch_in_larger_arrays(backend, rng, rung, dtype):
         b=(groups * k * n, k * n, n, 1),
         c=(groups * m * 40, m * 40, 40, 1),
         batch=(images, groups),
-        bias="row",
-        bias_stride=m,
+        epilogue=Epilogue(bias=1, residual=(0, 0, 0, 0)),
+        channel="row",
+        channels=m,
+        residual=(groups * m * n, m * n, n, 1),
     )
-    arrays = {"a": a, "b": b, "c": c.copy(), "bias": bias}
+    arrays = {"a": a, "b": b, "c": c.copy(), "bias": bias[skip:], "residual": residual}
     got = execute(backend, rung, problem, arrays, dict.fromkeys(arrays, skip * size))
 
     want = c.astype(np.float64)
@@ -117,8 +164,13 @@ def test_two_level_batch_in_larger_arrays(backend, rng, rung, dtype):
     weights = a[skip:].reshape(groups, k, m).swapaxes(1, 2)
     columns = b[skip:].reshape(images, groups, k, n)
     for image, group in np.ndindex(images, groups):
-        offset = bias[skip:].reshape(groups, m)[group]
-        tiles[image, group] = expected(weights[group], columns[image, group], offset, "row")
+        tiles[image, group] = expected(
+            weights[group],
+            columns[image, group],
+            channel="row",
+            bias=bias[skip:].reshape(groups, m)[group],
+            residual=residual[skip:].reshape(images, groups, m, n)[image, group],
+        )
     assert_matches(got, want, dtype, k)
 
 
@@ -167,15 +219,15 @@ def traffic(backend, rng, rung, dtype, transposes=(False, False), layout="contig
     a = operand(rng, (128, 32), dtype, layout, transposes[0])
     b = operand(rng, (32, 128), dtype, layout, transposes[1])
     launch(backend, rung, a, b)
-    return counted(backend), np.dtype(dtype).itemsize * 128 * 32
+    return counted(backend), FLOATS[dtype].itemsize * 128 * 32
 
 
 @pytest.mark.parametrize("backend", ["checked"], indirect=True)
 class TestTraffic:
-    @each_dtype
+    @each_size
     def test_coalescing(self, backend, rng, dtype):
         """Rows of a warp cost a sector each; neighbours in a row share sectors."""
-        size = np.dtype(dtype).itemsize
+        size = FLOATS[dtype].itemsize
         naive, _ = traffic(backend, rng, ("naive", None), dtype)
         coalesced, _ = traffic(backend, rng, ("coalesced", None), dtype)
         assert naive.sectors_per_load == (32 + 1) / 2
@@ -186,7 +238,7 @@ class TestTraffic:
             naive.global_load_requests == coalesced.global_load_requests == 2 * 32 * 128 * 128 / 32
         )
 
-    @each_dtype
+    @each_size
     @each_transpose
     @pytest.mark.parametrize("rung", TILED, ids=str)
     def test_tiles_are_read_once_for_each_block_that_needs_them(
@@ -199,7 +251,7 @@ class TestTraffic:
         assert counters.global_store_sectors * 32 == 4 * operand_bytes
         assert counters.bank_conflicts == 0
 
-    @each_dtype
+    @each_size
     @each_transpose
     @pytest.mark.parametrize("rung", TILED, ids=str)
     @pytest.mark.parametrize("layout", ["misaligned", "stepped"])
@@ -207,13 +259,13 @@ class TestTraffic:
         counters, _ = traffic(backend, rng, rung, dtype, transposes, layout)
         assert counters.bank_conflicts == 0
 
-    @each_dtype
+    @each_size
     @each_transpose
     @pytest.mark.parametrize("rung", TILED[2:], ids=str)
     def test_16_bytes_at_a_time(self, backend, rng, rung, dtype, transposes):
         counters, _ = traffic(backend, rng, rung, dtype, transposes)
         assert counters.sectors_per_load == 32 * 16 / 32
-        assert counters.sectors_per_store == 32 * 16 / 32
+        assert counters.sectors_per_store == 32 * (8 if dtype == "float16" else 16) / 32
 
     def test_shared_loads_for_each_multiplication(self, backend, rng):
         """What registers and vectors buy, in requests of a warp for 32 multiply-adds."""
@@ -221,12 +273,14 @@ class TestTraffic:
         for rung in TILED:
             counters, _ = traffic(backend, rng, rung, "float32")
             loads[rung] = counters.shared_load_requests * 32 / (128 * 128 * 32)
-        assert list(loads.values()) == [2, 8 / 16, 4 / 64, 2 / 16, 4 / 64]
+        end = 128 * 128 / 4 / (128 * 128 * 32)  # the sums pass through shared memory
+        assert list(loads.values()) == [2, 8 / 16, 4 / 64 + end, 2 / 16 + end, 4 / 64 + end]
 
     def test_one_barrier_for_each_tile_with_two_buffers(self, backend, rng):
         single, _ = traffic(backend, rng, ("vectorised", None), "float32")
         double, _ = traffic(backend, rng, ("double_buffered", 128), "float32")
-        assert single.barriers == 2 * double.barriers > 0
+        tiles, end = 32 // 8, 16  # the sums leave in 8 passes with 2 barriers each
+        assert single.barriers / (2 * tiles + end) == double.barriers / (tiles + end) > 0
 
 
 def test_the_ladder_is_what_the_tests_climb():
@@ -254,4 +308,4 @@ def test_every_barrier_is_needed(rng, algo, left_out):
     kernel = RawKernel(code, step.kernel.entry, tuple(options), checked=True)
     c = np.zeros((33, 33), np.float32)
     with pytest.raises(RaceError):
-        kernel(step.grid, step.block, (a, b, None, c, step.args[4]))
+        kernel(step.grid, step.block, (a, b, c, *step.args[3:]))

@@ -1,31 +1,32 @@
 // pycnn/gemm.cuh: what the rungs of kernels/gemm share: the problem, where a block works in it, a
-// loader of tiles, and the epilogue.
+// loader of tiles, and the end of every sum.
 #pragma once
 
-#include <pycnn/kernel.cuh>
+#include <pycnn/epilogue.cuh>
 
-// C = relu(A B + bias + C) for every (outer, inner) of a two-level batch; strides in elements.
+// C = epilogue(A B + C) for every (outer, inner) of a two-level batch; strides in elements.
 // Built as `PARAMS` in pycnn/plan/gemm.py, field by field.
 struct GemmParams {
     index_t m, n, k;
     index_t a_outer, a_inner, a_row, a_col;
     index_t b_outer, b_inner, b_row, b_col;
     index_t c_outer, c_inner, c_row;  // the column stride of C is 1
-    index_t bias_inner, bias_step;
+    index_t residual_outer, residual_inner, residual_row, residual_col;
+    index_t channel_inner;             // channels from one inner batch to the next
     unsigned batches, inner;           // outer * inner, and inner
     unsigned tiles_n, tile_m, tile_n;  // tiles of C side by side, and their extents
     unsigned flags;                    // of the following
 };
-static_assert(sizeof(GemmParams) == 152, "PARAMS in pycnn/plan/gemm.py has the same layout");
+static_assert(sizeof(GemmParams) == 176, "PARAMS in pycnn/plan/gemm.py has the same layout");
 
 // `Flag` in pycnn/plan/gemm.py.
 enum Flag : unsigned {
-    RELU = 1,
-    ACCUMULATE = 2,
-    BIAS_BY_ROW = 4,  // bias[i], else bias[j]
-    A_VECTOR = 8,     // the strides keep 16-byte units aligned
-    B_VECTOR = 16,
-    C_VECTOR = 32,
+    ACCUMULATE = 1,
+    CHANNEL_BY_ROW = 2,  // a row of C is a channel, else a column is
+    A_VECTOR = 4,        // the strides keep 16-byte units aligned
+    B_VECTOR = 8,
+    C_VECTOR = 16,
+    WIDE = 32,           // C is of type accum: a partial sum that is not rounded yet
 };
 
 // Which batch and which tile of C a block computes. The grid is (tiles, batches), the batches
@@ -53,11 +54,11 @@ struct Operand {
     index_t k, lines;           // extents from there on
     bool vector;                // whether 16-byte accesses are aligned
 
-    __device__ scalar at(index_t i, index_t line) const {
-        return first[i * step_k + line * step_line];
+    __device__ accum at(index_t i, index_t line) const {
+        return widen(first[i * step_k + line * step_line]);
     }
-    __device__ scalar at_or_zero(index_t i, index_t line) const {
-        return i < k && line < lines ? at(i, line) : scalar(0);
+    __device__ accum at_or_zero(index_t i, index_t line) const {
+        return i < k && line < lines ? at(i, line) : accum(0);
     }
 };
 
@@ -82,7 +83,7 @@ __device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar* 
 constexpr int DEPTH = 16;
 
 template <int LINES>
-using Tile = scalar[DEPTH][LINES + 8 / sizeof(scalar)];
+using Tile = accum[DEPTH][LINES + 8 / sizeof(accum)];
 
 // Copies DEPTH x LINES elements from k0 on into tile[k][line]. Neighbouring threads follow k if
 // ALONG_K, else the lines: whichever is contiguous in memory.
@@ -103,23 +104,40 @@ __device__ __forceinline__ void load_tile(Tile<LINES>& tile, const Operand& x, i
 
 // The tile of C: finishes and stores elements (i, j) of it.
 struct Result {
-    scalar* c;           // (0, 0) of the tile
-    const scalar* bias;  // of its first row or column, or null
-    int rows, cols;      // of the tile's, those inside the matrix
+    const GemmParams& p;
+    const Epilogue& finish;
+    scalar* const c;
+    index_t first;     // offset of (0, 0) in C
+    index_t channel;   // of the first row or column
+    index_t residual;  // offset of what belongs to (0, 0)
+    int rows, cols;    // of the tile's, those inside the matrix
 
-    __device__ Result(const GemmParams& p, scalar* c, const scalar* bias, Place at)
-        : c(c + at.offset(p, p.c_outer, p.c_inner) + at.row * p.c_row + at.col),
-          bias(bias ? bias + at.offset(p, 0, p.bias_inner) +
-                          (p.flags & BIAS_BY_ROW ? at.row : at.col) * p.bias_step
-                    : nullptr),
+    __device__ Result(const GemmParams& p, scalar* c, const Epilogue& finish, Place at)
+        : p(p),
+          finish(finish),
+          c(c),
+          first(at.offset(p, p.c_outer, p.c_inner) + at.row * p.c_row + at.col),
+          channel(at.offset(p, 0, p.channel_inner) + (p.flags & CHANNEL_BY_ROW ? at.row : at.col)),
+          residual(at.offset(p, p.residual_outer, p.residual_inner) + at.row * p.residual_row +
+                   at.col * p.residual_col),
           rows(min(p.m - at.row, index_t(p.tile_m))),
           cols(min(p.n - at.col, index_t(p.tile_n))) {}
 
-    __device__ void store(const GemmParams& p, int i, int j, scalar sum) const {
+    __device__ index_t at(int i, int j) const { return first + i * p.c_row + j; }
+
+    __device__ scalar finished(int i, int j, accum sum) const {
+        if (p.flags & ACCUMULATE) sum += widen(c[at(i, j)]);
+        return narrow(finish(sum, channel + (p.flags & CHANNEL_BY_ROW ? i : j),
+                             residual + i * p.residual_row + j * p.residual_col));
+    }
+
+    __device__ void store(int i, int j, accum sum) const {
         if (i >= rows || j >= cols) return;
-        scalar* to = c + i * p.c_row + j;
-        if (bias) sum += bias[(p.flags & BIAS_BY_ROW ? i : j) * p.bias_step];
-        if (p.flags & ACCUMULATE) sum += *to;
-        *to = p.flags & RELU && sum < 0 ? 0 : sum;  // NaN < 0 is false: NaN passes
+        if (p.flags & WIDE) {
+            accum& to = reinterpret_cast<accum*>(c)[at(i, j)];
+            to = p.flags & ACCUMULATE ? to + sum : sum;
+        } else {
+            c[at(i, j)] = finished(i, j, sum);
+        }
     }
 };

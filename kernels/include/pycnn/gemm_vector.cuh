@@ -1,75 +1,35 @@
 // pycnn/gemm_vector.cuh: 16 bytes at a time, for the upper rungs of kernels/gemm: from global
-// memory to registers, from there to shared memory, to the multiplications, and to C.
+// memory to registers, from there to shared memory, and from the sums to C.
 #pragma once
 
 #include <pycnn/gemm.cuh>
+#include <pycnn/gemm_thread.cuh>
 
-constexpr int WIDTH = 16 / sizeof(scalar);  // elements in 16 bytes
-
-__device__ __forceinline__ void load16(float (&x)[4], const float* from) {
-    const float4 v = *reinterpret_cast<const float4*>(from);
-    x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
-}
-
-__device__ __forceinline__ void load16(double (&x)[2], const double* from) {
-    const double2 v = *reinterpret_cast<const double2*>(from);
-    x[0] = v.x, x[1] = v.y;
-}
-
-__device__ __forceinline__ void store16(float* to, const float (&x)[4]) {
-    *reinterpret_cast<float4*>(to) = make_float4(x[0], x[1], x[2], x[3]);
-}
-
-__device__ __forceinline__ void store16(double* to, const double (&x)[2]) {
-    *reinterpret_cast<double2*>(to) = make_double2(x[0], x[1]);
-}
-
-// The block has 256 threads as 16 x 16, each warp 4 x 8 of them, and a thread's outputs come in
-// vectors 16 vectors apart. So the 8 threads of which a 16-byte shared access is served at a time
-// read 128 consecutive bytes: every bank once.
-constexpr int THREADS = 256, SIDE = 16;
-
-struct ThreadPlace {
-    int row, col;  // in 0 .. 15
-
-    __device__ explicit ThreadPlace(int thread) {
-        const int warp = thread / 32, lane = thread % 32;
-        row = warp / 2 * 4 + lane / 8;
-        col = warp % 2 * 8 + lane % 8;
-    }
-};
-
-// Where in the tile the i-th of a thread's rows (or columns) lies.
-__device__ __forceinline__ int spread(int place, int i) {
-    return (i / WIDTH * SIDE + place) * WIDTH + i % WIDTH;
-}
-
-// Row length of a tile: with 4 elements to spare, storing vectors that run along k column by
-// column is free of conflicts too.
-__host__ __device__ constexpr int pitch(int lines) { return lines + 4; }
+constexpr int LOADED = 16 / sizeof(scalar);  // elements in 16 bytes of global memory
 
 // A thread's share of the tiles of an operand on its way through registers, from k = 0 on. Vectors
-// run along k if ALONG_K (two threads read one 32-byte sector), else along the lines.
+// run along k if ALONG_K (two threads read 32 bytes, a sector), else along the lines.
 template <int BK, int LINES, bool ALONG_K>
 class Carrier {
-    static constexpr int COUNT = BK * LINES / WIDTH / THREADS;  // vectors a thread
-    static_assert(COUNT * WIDTH * THREADS == BK * LINES, "every thread carries as much");
+    static constexpr int COUNT = BK * LINES / LOADED / THREADS;  // vectors a thread
+    static_assert(COUNT * LOADED * THREADS == BK * LINES, "every thread carries as much");
+    static_assert(!ALONG_K || BK % (2 * LOADED) == 0, "pairs of vectors make up a row of k");
 
     const scalar* from[COUNT];
     const index_t step_k, step_line;
     const int lines;  // of the tile's lines, those inside the matrix
     const bool vector;
     const int thread;
-    scalar held[COUNT][WIDTH];
+    scalar held[COUNT][LOADED];
 
     __device__ __forceinline__ int k(int c) const {
         const int index = thread + c * THREADS;
-        return ALONG_K ? (index % 2 + index / (2 * LINES) * 2) * WIDTH : index / (LINES / WIDTH);
+        return ALONG_K ? (index % 2 + index / (2 * LINES) * 2) * LOADED : index / (LINES / LOADED);
     }
 
     __device__ __forceinline__ int line(int c) const {
         const int index = thread + c * THREADS;
-        return ALONG_K ? index / 2 % LINES : index % (LINES / WIDTH) * WIDTH;
+        return ALONG_K ? index / 2 % LINES : index % (LINES / LOADED) * LOADED;
     }
 
 public:
@@ -93,98 +53,66 @@ public:
             const auto inside = [&](int e) {
                 return k(c) + (ALONG_K ? e : 0) < ks && line(c) + (ALONG_K ? 0 : e) < lines;
             };
-            if (vector && inside(WIDTH - 1)) {
-                load16(held[c], from[c]);
+            if (vector && inside(LOADED - 1)) {
+                load_vector(held[c], from[c]);
             } else {
 #pragma unroll
-                for (int e = 0; e < WIDTH; ++e)
-                    held[c][e] = inside(e) ? from[c][e * (ALONG_K ? step_k : step_line)] : 0;
+                for (int e = 0; e < LOADED; ++e)
+                    held[c][e] =
+                        inside(e) ? from[c][e * (ALONG_K ? step_k : step_line)] : scalar(0);
             }
             from[c] += BK * step_k;
         }
     }
 
-    // Stores it into tile[k][line].
-    __device__ __forceinline__ void put(scalar (&tile)[BK][pitch(LINES)]) const {
+    // Stores it into tile[k][line]. Vectors of 16-bit elements fill 32 bytes of a tile: so that
+    // no bank is asked twice, half of the threads begin with the second half of theirs.
+    __device__ __forceinline__ void put(accum (&tile)[BK][pitch(LINES)]) const {
+        constexpr int TURN = LOADED > WIDTH ? LOADED / 2 : 0;
+        const bool turned = TURN && (ALONG_K ? thread % 2 : thread / 4 % 2);
+        const auto value = [&](int c, int e) {
+            return widen(turned ? held[c][(e + TURN) % LOADED] : held[c][e]);
+        };
+        const auto place = [&](int e) { return turned ? (e + TURN) % LOADED : e; };
 #pragma unroll
         for (int c = 0; c < COUNT; ++c) {
             if (ALONG_K) {
 #pragma unroll
-                for (int e = 0; e < WIDTH; ++e) tile[k(c) + e][line(c)] = held[c][e];
+                for (int e = 0; e < LOADED; ++e) tile[k(c) + place(e)][line(c)] = value(c, e);
             } else {
-                store16(&tile[k(c)][line(c)], held[c]);
+#pragma unroll
+                for (int first = 0; first < LOADED; first += WIDTH) {
+                    accum v[WIDTH];
+#pragma unroll
+                    for (int e = 0; e < WIDTH; ++e) v[e] = value(c, first + e);
+                    store_vector(&tile[k(c)][line(c) + place(first)], v);
+                }
             }
         }
     }
 };
 
-// The part of a row of a tile that a thread multiplies.
-template <int COUNT>
-__device__ __forceinline__ void read_part(scalar (&part)[COUNT], const scalar* tile_row,
-                                          int place) {
-#pragma unroll
-    for (int i = 0; i < COUNT; i += WIDTH) {
-        scalar v[WIDTH];
-        load16(v, tile_row + spread(place, i));
-#pragma unroll
-        for (int e = 0; e < WIDTH; ++e) part[i + e] = v[e];
-    }
-}
-
-// Finishes and stores a thread's outputs, 16 bytes at a time where C allows. What is asked for is
-// the same for all of them, so each wish is looked at once, and not once an output.
+// Finishes and stores the outputs of a block, WIDTH elements at a time where C allows.
 template <int TM, int TN>
-__device__ __forceinline__ void store_part(scalar (&sum)[TM][TN], const GemmParams& p,
+__device__ __forceinline__ void store_tile(const accum (&sum)[TM][TN], accum* stage,
                                            const Result& result, ThreadPlace mine) {
-    const auto row = [&](int r) { return spread(mine.row, r); };
-    const auto col = [&](int s) { return spread(mine.col, s); };
-    const bool vector = vectors(p, C_VECTOR, result.c);
-
-    if (result.bias && p.flags & BIAS_BY_ROW) {
+    constexpr int LENGTH = TN * SIDE;
+    const bool vector = vectors(result.p, C_VECTOR, result.c) && !(result.p.flags & WIDE);
+    deliver<true>(sum, stage, mine, [&](int pass) {
+        const int step = vector ? WIDTH : 1;
+        for (int at = threadIdx.x * step; at < SIDE * LENGTH; at += THREADS * step) {
+            const int i = spread(at / LENGTH, pass), j = at % LENGTH;
+            const accum* const from = stage + at / LENGTH * stage_pitch(LENGTH) + j;
+            if (vector && i < result.rows && j + WIDTH <= result.cols) {
+                accum v[WIDTH];
+                scalar done[WIDTH];
+                load_vector(v, from);
 #pragma unroll
-        for (int r = 0; r < TM; ++r) {
-            const scalar value = row(r) < result.rows ? result.bias[row(r) * p.bias_step] : 0;
-#pragma unroll
-            for (int s = 0; s < TN; ++s) sum[r][s] += value;
-        }
-    } else if (result.bias) {
-#pragma unroll
-        for (int s = 0; s < TN; ++s) {
-            const scalar value = col(s) < result.cols ? result.bias[col(s) * p.bias_step] : 0;
-#pragma unroll
-            for (int r = 0; r < TM; ++r) sum[r][s] += value;
-        }
-    }
-    if (p.flags & ACCUMULATE) {
-#pragma unroll
-        for (int r = 0; r < TM; ++r)
-#pragma unroll
-            for (int s = 0; s < TN; ++s)
-                if (row(r) < result.rows && col(s) < result.cols)
-                    sum[r][s] += result.c[row(r) * p.c_row + col(s)];
-    }
-    if (p.flags & RELU) {
-#pragma unroll
-        for (int r = 0; r < TM; ++r)
-#pragma unroll
-            for (int s = 0; s < TN; ++s) sum[r][s] = sum[r][s] < 0 ? 0 : sum[r][s];
-    }
-#pragma unroll
-    for (int r = 0; r < TM; ++r) {
-        if (row(r) >= result.rows) return;  // rows grow with r
-        scalar* to = result.c + row(r) * p.c_row;
-#pragma unroll
-        for (int s = 0; s < TN; s += WIDTH) {
-            scalar v[WIDTH];
-#pragma unroll
-            for (int e = 0; e < WIDTH; ++e) v[e] = sum[r][s + e];
-            if (vector && col(s) + WIDTH <= result.cols) {
-                store16(to + col(s), v);
+                for (int e = 0; e < WIDTH; ++e) done[e] = result.finished(i, j + e, v[e]);
+                store_vector(result.c + result.at(i, j), done);
             } else {
-#pragma unroll
-                for (int e = 0; e < WIDTH; ++e)
-                    if (col(s) + e < result.cols) to[col(s) + e] = v[e];
+                for (int e = 0; e < step; ++e) result.store(i, j + e, from[e]);
             }
         }
-    }
+    });
 }

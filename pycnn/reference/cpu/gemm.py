@@ -1,5 +1,7 @@
 """Matrix product with optional transposition, bias and ReLU on the CPU: the BLAS."""
 
+import math
+
 import numpy as np
 
 from pycnn.reference.cpu._common import quiet
@@ -44,3 +46,30 @@ def gemm(
     if bias is not None:
         y += bias
     return np.maximum(y, y.dtype.type(0), out=y) if relu else y
+
+
+@quiet
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b over broadcast batch axes, of any ranks from 1 on.
+
+    Examples
+    --------
+    >>> matmul(np.array([1.0, 2.0]), np.array([3.0, -1.0])).tolist()
+    1.0
+    """
+    return np.asarray(np.matmul(a, b))
+
+
+@quiet
+def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """x (..., in) times weight (out, in) transposed, plus bias (out,): one product of matrices.
+
+    Examples
+    --------
+    >>> linear(np.array([1.0, 2.0]), np.array([[3.0, -1.0]]), np.array([4.0])).tolist()
+    [5.0]
+    """
+    sums = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ weight.T
+    if bias is not None:
+        sums += bias
+    return sums.reshape(*x.shape[:-1], weight.shape[0])

@@ -1,0 +1,203 @@
+"""Definitions of the fully connected layer and its gradients."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call, Inferred
+from pycnn.define.case import Case
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
+from pycnn.define.validate import boolean, check_shape, number
+from pycnn.define.views import View
+from pycnn.plan._epilogue import ACTIVATIONS, Epilogue
+from pycnn.plan.conv import renamed
+from pycnn.plan.matmul import Matrices, products, summed_product
+from pycnn.plan.reduce import reduction
+from pycnn.reference.cpu import gemm as cpu
+from pycnn.reference.cpu.conv_axes import finish
+from pycnn.reference.oracle.conv import finished
+from pycnn.runtime.plan import Plan
+
+
+class Linear(Operation):
+    """x weight^T + bias, activated."""
+
+    name = "linear"
+    family = "gemm"
+    operands = (
+        Operand("x", "(..., in)", tuple(range(1, 9))),
+        Operand("weight", "(out, in)", (2,)),
+        Operand("bias", "(out,)", (1,), None, True),
+    )
+    bound = "arithmetic"
+    cases = (
+        Case("plain", {"x": (21, 35), "weight": (19, 35)}),
+        Case("bias", {"x": (3, 5, 35), "weight": (19, 35), "bias": (19,)}),
+        Case("vector", {"x": (35,), "weight": (19, 35), "bias": (19,)}),
+        Case("relu", {"x": (21, 35), "weight": (19, 35), "bias": (19,)}, {"activation": "relu"}),
+        Case("silu", {"x": (2, 3, 5, 7), "weight": (11, 7)}, {"activation": "silu"}),
+        Case(
+            "leaky",
+            {"x": (21, 35), "weight": (19, 35)},
+            {"activation": "leaky_relu", "negative_slope": 0.2},
+        ),
+        Case("no rows", {"x": (0, 5), "weight": (3, 5), "bias": (3,)}),
+        Case("nothing to sum", {"x": (4, 0), "weight": (3, 0), "bias": (3,)}),
+        Case("head", {"x": (32, 512), "weight": (100, 512), "bias": (100,)}, standard=True),
+    )
+
+    def infer(
+        self, views: Mapping[str, View], *, activation: Any = None, negative_slope: Any = 0.01
+    ) -> Inferred:
+        check_weight(views)
+        outputs = views["weight"].shape[:1]
+        if "bias" in views:
+            check_shape("bias", views["bias"].shape, outputs, "one value an output")
+        if activation not in ACTIVATIONS:
+            allowed = ", ".join(name or "None" for name in ACTIVATIONS)
+            raise ValueError(f"activation={activation!r}; allowed: {allowed}")
+        bias = views["bias"].strides[0] if "bias" in views else None
+        slope = number("negative_slope", negative_slope)
+        found = Epilogue(bias=bias, activation=activation, slope=slope)
+        return Inferred(found, {"y": ((*views["x"].shape[:-1], *outputs), None)})
+
+    def plan(self, call: Call) -> Plan:
+        x, weight = call.views["x"].with_rank(2), call.views["weight"]
+        out, k = weight.shape
+        rows = Matrices("x", x.strides[:-2], *x.strides[-2:])
+        columns = Matrices("weight", (0,) * (x.rank - 2), *weight.strides[::-1])
+        size, batch = (x.shape[-2], out, k), x.shape[:-2]
+        y = call.outputs["y"].shape
+        return products(self.name, "y", y, size, rows, columns, call.dtype, call.settings,
+                        batch=batch)  # fmt: skip
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        sums = cpu.linear(arrays["x"], arrays["weight"], arrays.get("bias"))
+        return {"y": self._finished(call, finish, sums)}
+
+    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+        x, weight = (arrays[name].astype(np.float64) for name in ("x", "weight"))
+        sums = x @ weight.T + (arrays["bias"].astype(np.float64) if "bias" in arrays else 0)
+        return {"y": self._finished(call, finished, sums)}
+
+    def _finished(self, call: Call, end_of: Any, sums: np.ndarray) -> np.ndarray:
+        end: Epilogue = call.settings
+        flat = sums.reshape(prod(sums.shape[:-1]), sums.shape[-1])
+        made: np.ndarray = end_of(flat, activation=end.activation, slope=end.slope)
+        return made.reshape(sums.shape)
+
+    def flops(self, call: Call) -> int:
+        return 2 * prod(call.outputs["y"].shape) * self.terms(call)
+
+    def terms(self, call: Call) -> int:
+        return call.views["x"].shape[-1]
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        if settings:
+            raise NoPeer("PyTorch's linear has no activation")
+        return super().torch(tensors, settings)
+
+
+LINEAR = Linear()
+
+
+class LinearBackward(Gradient):
+    """Gradients of a fully connected layer with respect to input, weight and bias."""
+
+    name = "linear_backward"
+    family = "gemm"
+    forward = LINEAR
+    operands = (Operand("dy", "(..., out)", tuple(range(1, 9))), *Linear.operands[:2])
+    bound = "arithmetic"
+    takes_out = False
+
+    @property
+    def cases(self) -> Sequence[Case]:  # type: ignore[override]
+        """Those of forward that end with the sum and a bias."""
+        return [case for case in self.forward.cases if not case.settings]
+
+    def infer(self, views: Mapping[str, View], *, needs: Any = (True, True, True)) -> Inferred:
+        check_weight(views)
+        x, weight = views["x"].shape, views["weight"].shape
+        expected = (*x[:-1], weight[0])
+        check_shape("dy", views["dy"].shape, expected, "the shape of the result of linear")
+        if not isinstance(needs, (tuple, list)) or len(needs) != 3:
+            raise ValueError(
+                f"needs={needs!r}; allowed: (bool, bool, bool) for input, weight, bias"
+            )
+        shapes = {"dx": x, "dweight": weight, "dbias": weight[:1]}
+        wanted = [n for n, need in zip(shapes, needs, strict=True) if boolean("needs", need)]
+        return Inferred(tuple(wanted), {name: (shapes[name], None) for name in wanted})
+
+    def plan(self, call: Call) -> tuple[Plan, ...]:
+        dy, x, weight = (call.views[name].with_rank(2) for name in ("dy", "x", "weight"))
+        out, inputs = weight.shape
+        batch = x.shape[:-1]
+        made = {}
+        if "dx" in call.settings:
+            rows = Matrices("dy", dy.strides[:-2], *dy.strides[-2:])
+            columns = Matrices("weight", (0,) * (x.rank - 2), *weight.strides)
+            size = (batch[-1], inputs, out)
+            made["dx"] = products("linear_backward_input", "dx", call.outputs["dx"].shape, size,
+                                  rows, columns, call.dtype, batch=batch[:-1])  # fmt: skip
+        if "dweight" in call.settings:
+            left = Matrices("dy", dy.strides[:-1], 0, dy.strides[-1])
+            right = Matrices("x", x.strides[:-1], 0, x.strides[-1])
+            made["dweight"] = summed_product(
+                "linear_backward_weight", "dweight", (out, inputs), batch, left, right, call.dtype
+            )
+        if "dbias" in call.settings:
+            axes = range(dy.rank - 1)
+            summed = reduction("sum", dy.shape, dy.strides, axes, call.dtype, (out,))
+            made["dbias"] = renamed(summed, {"x": "dy", "y": "dbias"})
+        return tuple(made[name] for name in call.settings)
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        return self._gradients(call, *(arrays[name] for name in ("dy", "x", "weight")))
+
+    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+        wide = (arrays[name].astype(np.float64) for name in ("dy", "x", "weight"))
+        return self._gradients(call, *wide)
+
+    def _gradients(
+        self, call: Call, dy: np.ndarray, x: np.ndarray, weight: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        count = prod(x.shape[:-1])
+        rows, flat_x = dy.reshape(count, dy.shape[-1]), x.reshape(count, x.shape[-1])
+        gradients = {
+            "dx": lambda: (rows @ weight).reshape(x.shape),
+            "dweight": lambda: rows.T @ flat_x,
+            "dbias": lambda: rows.sum(axis=0),
+        }
+        return {name: gradients[name]() for name in call.settings}
+
+    def flops(self, call: Call) -> int:
+        dy, inputs = call.views["dy"].shape, call.views["weight"].shape[1]
+        each = {"dx": 2 * inputs, "dweight": 2 * inputs, "dbias": 1}
+        return prod(dy) * sum(each[name] for name in call.settings)
+
+    def terms(self, call: Call) -> dict[str, int]:
+        dy = call.views["dy"].shape
+        found = {"dx": dy[-1], "dweight": prod(dy[:-1]), "dbias": prod(dy[:-1])}
+        return {name: found[name] for name in call.settings}
+
+    def invoke(self, function: Any, arrays: Arrays, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(g for g in function(**arrays, **settings) if g is not None)
+
+
+def check_weight(views: Mapping[str, View]) -> None:
+    """The weight takes the last axis of x."""
+    out, inputs = views["weight"].shape
+    if inputs != views["x"].shape[-1]:
+        raise ValueError(
+            f"weight has shape {(out, inputs)}; allowed: (out, {views['x'].shape[-1]}), for x of "
+            f"shape {views['x'].shape}"
+        )
+
+
+LINEAR_BACKWARD = LinearBackward()
+
+DEFINITIONS = (LINEAR, LINEAR_BACKWARD)

@@ -1,0 +1,40 @@
+"""How many images at a time, within a limit on workspace."""
+
+from collections.abc import Iterator
+from math import ceil
+
+from pycnn.plan.conv_problem import Unfit
+
+
+def images_at_a_time(n: int, each: int, fixed: int, limit: int, goal: int) -> int:
+    """Images in a chunk, so that chunks are about equal.
+
+    Parameters
+    ----------
+    n : int
+        Images in all, at least 1.
+    each, fixed : int
+        Bytes of workspace an image takes, and those that do not depend on the images.
+    limit, goal : int
+        Bytes that must not be exceeded, and those that more than one image should not exceed.
+
+    Raises
+    ------
+    Unfit
+        If the limit does not allow a single image.
+
+    Examples
+    --------
+    >>> images_at_a_time(10, each=4, fixed=6, limit=40, goal=100)
+    5
+    """
+    if fixed + each > limit:
+        raise Unfit(f"a single image needs {fixed + each} bytes of workspace; allowed: {limit}")
+    most = max(1, (min(limit, max(goal, fixed + each)) - fixed) // max(each, 1))
+    return ceil(n / ceil(n / min(n, most)))
+
+
+def chunks(n: int, images: int) -> Iterator[tuple[int, int]]:
+    """First image and number of images of every chunk."""
+    for first in range(0, n, images):
+        yield first, min(images, n - first)

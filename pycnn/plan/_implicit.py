@@ -1,0 +1,103 @@
+"""What kernels/include/pycnn/implicit_gemm.cuh multiplies: indices of three digits, and structs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from pycnn.runtime.plan import Buffer
+
+#: struct Digits.
+DIGITS = np.dtype(
+    [
+        ("count", np.int64),
+        *[(name, np.int64, 3) for name in ("x", "other")],
+        *[(name, np.int32, 3) for name in ("row", "col")],
+        *[(name, np.int32) for name in ("first_row", "first_col", "middle", "last")],
+        ("step", np.int32, 3),
+        ("reserved", np.int32),
+    ]
+)
+
+#: struct ImplicitParams.
+PARAMS = np.dtype(
+    [(name, DIGITS) for name in ("summed", "kept")]
+    + [(name, np.int64) for name in ("lines", "a_line", "c_line", "x_group", "a_group", "c_group")]
+    + [(name, np.int64) for name in ("x_first", "x_h", "x_w", "segment")]
+    + [(name, np.int32) for name in ("h", "w", "mode", "groups", "segments")]
+    + [(name, np.int32) for name in ("tiles_lines", "tiles_kept", "by_line")]
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """A flat index as three digits, the last one fastest, and what a step of each moves.
+
+    Attributes
+    ----------
+    extents, x, other, row, col : sequence of int
+        For every digit: its extent, element strides in x and in A or C, steps of the position.
+    first : (int, int)
+        Position in x of the index 0.
+    """
+
+    extents: Sequence[int]
+    x: Sequence[int]
+    other: Sequence[int]
+    row: Sequence[int]
+    col: Sequence[int]
+    first: Sequence[int] = (0, 0)
+
+    @property
+    def count(self) -> int:
+        return prod(self.extents)
+
+    @property
+    def step(self) -> int:
+        """Distance in A or C of two indices that follow each other."""
+        taken = [s for s, extent in zip(self.other, self.extents, strict=True) if extent > 1]
+        return abs(taken[-1]) if taken else 1
+
+    def ordered(self, *digits: int) -> "Index":
+        """With the digits in another order."""
+        names = ("extents", "x", "other", "row", "col")
+        return replace(self, **{name: [getattr(self, name)[d] for d in digits] for name in names})
+
+    def digits(self, depth: int) -> tuple[object, ...]:
+        """Fields of the struct, for tiles of `depth` indices."""
+        _, middle, last = (max(1, extent) for extent in self.extents)
+        step = (depth // last // middle, depth // last % middle, depth % last)
+        per_digit = (tuple(part) for part in (self.x, self.other, self.row, self.col))
+        return (self.count, *per_digit, *self.first, middle, last, step, 0)
+
+
+@dataclass(frozen=True)
+class Product:
+    """What is summed, what is kept, and where the operands lie.
+
+    Attributes
+    ----------
+    summed, kept : Index
+    lines, a_line, c_line : int
+        Lines of A and C in a group, and element strides from one to the next.
+    a_group, c_group : int
+        From one group to the next.
+    x_along_k : bool
+        Whether neighbours in x are neighbours in the sum.
+    a, x, c, residual : Buffer
+        The last one counts if the epilogue has one.
+    """
+
+    summed: Index
+    kept: Index
+    lines: int
+    a_line: int
+    c_line: int
+    a_group: int
+    c_group: int
+    x_along_k: bool
+    a: Buffer
+    x: Buffer
+    c: Buffer
+    residual: Buffer

@@ -1,0 +1,264 @@
+"""The algorithm ``implicit_gemm``: a matrix product that finds the columns of x as it goes.
+
+All three directions are C[line, kept] = sum over `summed` of A[line, summed] X[summed, kept], as
+told in kernels/include/pycnn/implicit_gemm.cuh. Where C has too few tiles for a GPU, or a gradient
+of the weight sums over many images, the sums are cut into segments: their number depends on the
+problem and the workspace limit alone, and a second launch adds them up in their order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, prod
+
+from pycnn.dtypes import FLOATS
+from pycnn.plan._implicit import PARAMS, Index, Product
+from pycnn.plan.conv_columns import copy_of, elementwise
+from pycnn.plan.conv_direct import wide_ratio
+from pycnn.plan.conv_phases import phases
+from pycnn.plan.conv_problem import (
+    MODES,
+    Ints,
+    Problem,
+    Steps,
+    Unfit,
+    View,
+    contiguous,
+    flat_grid,
+    struct,
+)
+from pycnn.plan.gemm import FILL
+from pycnn.runtime.plan import Buffer, Kernel, Launch
+
+THREADS = 256
+
+#: Edges of a square tile of C; a tile of A or X has 1024 elements, `TILE` and `BK` of the kernel.
+TILES = (64, 128)
+ELEMENTS = 1024
+
+#: The least that a segment adds up: below that, storing partial sums costs more than it brings.
+SEGMENT = 256
+
+
+def forward(problem: Problem, limit: int) -> Steps:
+    """y, a tile of filters and pixels a block."""
+    _require_two_axes(problem)
+    problem, weight, copy = _with_channels_last(problem, problem.x, (0, 2, 3, 1), limit)
+    product = replace(_forward(problem), a=Buffer(weight))
+    return _joined(copy, _steps(problem, product, limit - _bytes(problem, copy)))
+
+
+def backward_input(problem: Problem, limit: int) -> Steps:
+    """dx, phase by phase."""
+    _require_two_axes(problem)
+    problem, weight, steps = _with_channels_last(problem, problem.y, (1, 2, 3, 0), limit)
+    rest, size = limit - _bytes(problem, steps), problem.itemsize
+    for phase in phases(problem):
+        product = replace(
+            _forward(phase.problem),
+            a_group=phase.w_group,
+            a=Buffer(weight, phase.weight * size),
+            x=Buffer("dy"),
+            c=Buffer("dx", phase.dx * size),
+            residual=Buffer("residual", phase.residual * size),
+        )
+        steps = _joined(steps, _steps(phase.problem, product, rest))
+    return steps
+
+
+def backward_weight(problem: Problem, limit: int) -> Steps:
+    """dweight, a tile of filters and (c, r, s) a block, over a segment of images and pixels."""
+    _require_two_axes(problem)
+    per_filter = problem.channels * problem.taps
+    weight = contiguous(problem.weight.shape)
+    product = Product(
+        summed=_pixels(problem),
+        kept=_terms(problem, weight[1:]),
+        lines=problem.filters,
+        a_line=problem.y.strides[1],
+        c_line=per_filter,
+        a_group=problem.filters * problem.y.strides[1],
+        c_group=problem.filters * per_filter,
+        x_along_k=not problem.x.channels_last,
+        a=Buffer("dy"),
+        x=Buffer("x"),
+        c=Buffer("dweight"),
+        residual=Buffer("residual"),
+    )
+    return _steps(problem, product, limit)
+
+
+def _forward(problem: Problem) -> Product:
+    w_k, *w_term = problem.weight.strides
+    y_k = problem.y.strides[1]
+    return Product(
+        summed=_terms(problem, w_term),
+        kept=_pixels(problem),
+        lines=problem.filters,
+        a_line=w_k,
+        c_line=y_k,
+        a_group=problem.filters * w_k,
+        c_group=problem.filters * y_k,
+        x_along_k=problem.x.channels_last,
+        a=Buffer("weight"),
+        x=Buffer("x"),
+        c=Buffer("y"),
+        residual=Buffer("residual"),
+    )
+
+
+def _with_channels_last(
+    problem: Problem, x: View, order: Ints, limit: int
+) -> tuple[Problem, str, Steps]:
+    """The problem with a weight whose summed channels lie side by side, as those of `x` do.
+
+    Where they do not, a copy of it in the workspace does, if the limit allows: reading elements
+    R S apart would take as many sectors as there are threads.
+
+    Parameters
+    ----------
+    problem : Problem
+    x : View
+        What the weight is multiplied with.
+    order : tuple of int
+        Axes of the weight, the summed channels last.
+    limit : int
+        In bytes.
+
+    Returns
+    -------
+    (Problem, str, Steps)
+        The problem, the array that its weight is in, and what makes it.
+    """
+    weight, needed = problem.weight, prod(problem.weight.shape) * problem.itemsize
+    in_place = problem.taps == 1 or weight.strides[order[-1]] == 1
+    if not x.channels_last or in_place or needed > limit:
+        return problem, "weight", Steps((), {})
+    turned = View(*(tuple(part[axis] for axis in order) for part in (weight.shape, weight.strides)))
+    copied = Buffer("weight_last")
+    launch = elementwise("im2col", copy_of(problem.dtype, turned), Buffer("weight"), copied)
+    made = contiguous(turned.shape)
+    strides = tuple(made[order.index(axis)] for axis in range(len(order)))
+    problem = replace(problem, weight=View(weight.shape, strides))
+    return problem, copied.name, Steps((launch,), {copied.name: prod(weight.shape)})
+
+
+def _joined(first: Steps, second: Steps) -> Steps:
+    """One after the other, in the same workspace."""
+    names = {**first.workspace, **second.workspace}
+    largest = {x: max(first.workspace.get(x, 0), second.workspace.get(x, 0)) for x in names}
+    return Steps((*first.launches, *second.launches), largest)
+
+
+def _bytes(problem: Problem, steps: Steps) -> int:
+    return sum(steps.workspace.values()) * problem.itemsize
+
+
+def _require_two_axes(problem: Problem) -> None:
+    if problem.spatial != 2:
+        raise Unfit(f"x has {problem.spatial} spatial axes; allowed: 2")
+
+
+def _pixels(problem: Problem) -> Index:
+    """(n, p, q): where windows begin."""
+    (x_n, _, x_h, x_w), (y_n, _, y_p, y_q) = problem.x.strides, problem.y.strides
+    n, _, p, q = problem.y.shape
+    (stride_h, stride_w), (top, left) = problem.stride, problem.corner
+    return Index(
+        extents=(n, p, q),
+        x=(x_n, stride_h * x_h, stride_w * x_w),
+        other=(y_n, y_p, y_q),
+        row=(0, stride_h, 0),
+        col=(0, 0, stride_w),
+        first=(-top, -left),
+    )
+
+
+def _terms(problem: Problem, other: Sequence[int]) -> Index:
+    """(c, r, s), or (r, s, c) where channels lie side by side: places within a window."""
+    _, x_c, x_h, x_w = problem.x.strides
+    dilation_h, dilation_w = problem.dilation
+    terms = Index(
+        extents=problem.weight.shape[1:],
+        x=(x_c, dilation_h * x_h, dilation_w * x_w),
+        other=other,
+        row=(0, dilation_h, 0),
+        col=(0, 0, dilation_w),
+    )
+    return terms.ordered(1, 2, 0) if problem.x.channels_last else terms
+
+
+def _steps(problem: Problem, product: Product, limit: int) -> Steps:
+    """One launch, or two where the sums are cut into segments."""
+    outputs = problem.groups * product.lines * product.kept.count
+    wide = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
+    tile, segments = _choose(problem, product, limit // max(1, outputs * wide))
+    depth = ELEMENTS // tile
+    segment = ceil(product.summed.count / segments / depth) * depth
+    segments = max(1, ceil(product.summed.count / max(1, segment)))
+    tiles = ceil(product.lines / tile), ceil(product.kept.count / tile)
+    top, left = problem.corner
+    _, x_c, x_h, x_w = problem.x.strides
+    by_line = product.lines > 1 and abs(product.c_line) < product.kept.step
+    along_k = product.lines == 1 or product.summed.step <= abs(product.a_line)
+    grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
+    params = struct(
+        PARAMS,
+        {
+            "summed": product.summed.digits(depth),
+            "kept": product.kept.digits(depth),
+            **{name: getattr(product, name) for name in ("lines", "a_line", "c_line")},
+            "x_group": problem.channels * x_c,
+            "a_group": product.a_group,
+            "c_group": product.c_group,
+            "x_first": -top * x_h - left * x_w,
+            "x_h": x_h,
+            "x_w": x_w,
+            "segment": segment,
+            "h": problem.x.shape[2],
+            "w": problem.x.shape[3],
+            "mode": MODES[problem.mode],
+            "groups": problem.groups,
+            "segments": segments,
+            "tiles_lines": tiles[0],
+            "tiles_kept": tiles[1],
+            "by_line": by_line,
+        },
+    )
+    *pointers, residual, epilogue = problem.epilogue.arguments()
+    end = (*pointers, residual and product.residual, epilogue, params)
+    defines = (
+        problem.scalar,
+        ("TILE", str(tile)),
+        ("A_ALONG_K", str(int(along_k))),
+        ("X_ALONG_K", str(int(product.x_along_k))),
+    )
+    partial = Buffer("partial") if segments > 1 else None
+    operands = (product.a, product.x, product.c, partial)
+    kernel = Kernel("conv/implicit_gemm.cu", "implicit_gemm", defines)
+    main = Launch(kernel, grid, (THREADS, 1, 1), (*operands, *end))
+    if partial is None:
+        return Steps((main,), {})
+    add = Launch(
+        Kernel(kernel.file, "implicit_gemm_finish", defines),
+        flat_grid(outputs, THREADS, "the outputs"),
+        (THREADS, 1, 1),
+        (partial, product.c, *end),
+    )
+    return Steps((main, add), {partial.name: segments * outputs * wide_ratio(problem)})
+
+
+def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
+    """The tile, and into how many segments, `most` at most, the sums are cut.
+
+    A rule of thumb, not yet measured on a GPU: the larger tile where C is larger than the smaller
+    one in both directions, and segments of it fill a GPU.
+    """
+    small, large = TILES
+
+    def blocks(tile: int) -> int:
+        return ceil(product.lines / tile) * ceil(product.kept.count / tile) * problem.groups
+
+    most = max(1, min(most, product.summed.count // SEGMENT))
+    both = min(product.lines, product.kept.count) > small
+    tile = large if both and blocks(large) * most >= FILL else small
+    return tile, min(most, ceil(FILL / blocks(tile)))

@@ -1,0 +1,232 @@
+"""Plans of `implicit_gemm`: structs, tiles, segments, workspace, limits."""
+
+import re
+from dataclasses import replace
+from math import ceil, prod
+
+import numpy as np
+import pytest
+from plan_checks import assert_sound
+
+from pycnn.plan import conv_implicit
+from pycnn.plan._implicit import DIGITS, PARAMS
+from pycnn.plan.conv_phases import MAX_PHASES, phases
+from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.runtime import sources
+from pycnn.runtime.plan import ArraySpec, Buffer, Plan
+
+HEADER = sources.kernel_dir() / "include" / "pycnn" / "implicit_gemm.cuh"
+PLENTY = 2**40
+OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
+each_direction = pytest.mark.parametrize("direction", OUTPUTS)
+
+
+def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=False, dtype="float32", **options):
+    stride = options.get("stride", (1, 1))
+    p, q = (
+        (extent + 2 * pad - taps) // step + 1
+        for extent, taps, step in zip((h, w), (r, s), stride, strict=True)
+    )
+    return Problem(
+        dtype,
+        View.of((n, c, h, w), last),
+        View.of((k, c // options.get("groups", 1), r, s)),
+        View.of((n, k, p, q), last),
+        corner=(pad, pad),
+        **options,
+    )
+
+
+def steps(direction, made, limit=PLENTY):
+    return getattr(conv_implicit, direction)(made, limit)
+
+
+def product(found):
+    """The launch that multiplies; the last one, of several."""
+    return [x for x in found.launches if x.kernel.entry == "implicit_gemm"][-1]
+
+
+def fields(launch):
+    return launch.args[-1]
+
+
+def defines(launch):
+    return dict(launch.kernel.defines)
+
+
+def test_structs_are_those_of_the_header():
+    """Names, order and widths; sizeof is asserted where the kernel is compiled."""
+    text = HEADER.read_text()
+    kinds = {"index_t": "i8", "int": "i4", "Digits": DIGITS}
+    for name, dtype in (("Digits", DIGITS), ("ImplicitParams", PARAMS)):
+        body = re.search(rf"struct {name} \{{(.*?)\n\}};", text, re.S)[1]
+        found = []
+        for kind, names in re.findall(r"^ +(index_t|int|Digits) ([^;]+);", body, re.M):
+            for declared in names.split(","):
+                field, _, length = declared.strip().partition("[")
+                found.append((field, kinds[kind], *([int(length[:-1])] if length else [])))
+        assert np.dtype(found) == dtype
+        assert f"sizeof({name}) == {dtype.itemsize}" in text
+
+
+@each_direction
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+def test_plans_are_sound(direction, last, dtype, stride):
+    made = problem(last=last, dtype=dtype, stride=stride, groups=2)
+    found = steps(direction, made)
+    output, whole = OUTPUTS[direction], np.dtype(dtype)
+    workspace = {x: ArraySpec((size,), whole) for x, size in found.workspace.items()}
+    plan = Plan(
+        "conv2d", "implicit_gemm", found.launches, {output: ArraySpec((1,), whole)}, workspace
+    )
+    assert_sound(plan, {"x", "weight", "dy"} - {output})
+
+
+def test_what_is_contiguous_is_compiled_in():
+    """(A_ALONG_K, X_ALONG_K), and whether C is stored along its lines."""
+    expected = {
+        ("forward", False): ("1", "0", 0),
+        ("forward", True): ("1", "1", 1),
+        ("backward_input", False): ("1", "0", 0),
+        ("backward_input", True): ("1", "1", 1),
+        ("backward_weight", False): ("1", "1", 0),
+        ("backward_weight", True): ("0", "0", 0),
+    }
+    for (direction, last), (a, x, by_line) in expected.items():
+        launch = product(steps(direction, problem(last=last)))
+        assert defines(launch)["A_ALONG_K"] == a
+        assert defines(launch)["X_ALONG_K"] == x
+        assert int(fields(launch)["by_line"]) == by_line
+    transposed = product(steps("backward_input", problem(r=1, s=1, pad=0)))
+    assert defines(transposed)["A_ALONG_K"] == "0"  # (K, C), summed over K
+
+
+@each_direction
+@pytest.mark.parametrize("groups", [1, 4])
+def test_tiles_cover_c_once(direction, groups):
+    launch = product(steps(direction, problem(n=3, h=31, w=17, k=60, groups=groups)))
+    v, tile = fields(launch), int(defines(launch)["TILE"])
+    assert int(v["tiles_lines"]) == ceil(int(v["lines"]) / tile)
+    assert int(v["tiles_kept"]) == ceil(int(v["kept"]["count"]) / tile)
+    assert (
+        0 <= int(v["segments"]) * int(v["segment"]) - int(v["summed"]["count"]) < int(v["segment"])
+    )
+    counts = ("tiles_lines", "tiles_kept", "groups", "segments")
+    assert launch.grid == (prod(int(v[x]) for x in counts), 1, 1)
+
+
+def test_tile():
+    wide = {"n": 32, "k": 128}
+    assert defines(product(steps("forward", problem(**wide))))["TILE"] == "128"
+    assert defines(product(steps("forward", problem(n=32, k=64))))["TILE"] == "64"
+    assert defines(product(steps("forward", problem(n=1, h=14, w=14, k=128))))["TILE"] == "64"
+
+
+@each_direction
+def test_segments_within_the_limit(direction):
+    """Few outputs and long sums: as many as fill a GPU, each with its partial sums in workspace."""
+    made = problem(n=4, c=512, h=7, w=7, k=512, dtype="float16")
+    found = steps(direction, made)
+    sizes = {"forward": made.y, "backward_input": made.x, "backward_weight": made.weight}
+    outputs = prod(sizes[direction].shape)
+    if direction == "backward_weight":  # has tiles enough
+        assert found.workspace == {}
+        made = problem(n=64, c=8, k=8, dtype="float16")
+        found, outputs = steps(direction, made), 8 * 8 * 9
+    segments = int(fields(product(found))["segments"])
+    assert segments > 2
+    assert found.workspace == {"partial": segments * outputs * 2}  # floats, counted in halves
+    assert [x.kernel.entry for x in found.launches] == ["implicit_gemm", "implicit_gemm_finish"]
+    limited = steps(direction, made, limit=2 * outputs * 4)
+    assert limited.workspace == {"partial": 2 * outputs * 2}
+    single = steps(direction, made, limit=outputs * 4)
+    assert single.workspace == {}
+    assert len(single.launches) == 1
+    assert product(single).args[3] is None
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_weight_is_copied_where_channels_are_last(direction):
+    """Unless its channels are last already, it has one tap, or there is no room."""
+    made = problem(last=True, groups=2)
+    found = steps(direction, made)
+    entries = [x.kernel.entry for x in found.launches]
+    assert entries == ["im2col", "implicit_gemm"]
+    assert found.workspace == {"weight_last": prod(made.weight.shape)}
+    assert product(found).args[0].name == "weight_last"
+    summed = fields(product(found))["summed"]["other"]
+    assert summed[2] == 1
+
+    size = prod(made.weight.shape) * made.itemsize
+    k, c, r, s = made.weight.shape
+    as_wanted = View.of(made.weight.shape, channels_last=True)
+    if direction == "backward_input":
+        as_wanted = View((k, c, r, s), (1, r * s * k, s * k, k))
+    for direct in (
+        steps(direction, made, limit=size - 1),
+        steps(direction, replace(made, weight=as_wanted)),
+        steps(direction, problem(last=True, r=1, s=1, pad=0)),
+    ):
+        assert [x.kernel.entry for x in direct.launches] == ["implicit_gemm"]
+        assert product(direct).args[0].name == "weight"
+
+
+def test_phases_make_every_element_of_dx_once():
+    made = problem(n=2, c=6, h=11, w=8, k=4, r=3, s=2, stride=(2, 3), groups=2)
+    seen = np.zeros(prod(made.x.shape), int)
+    taps = 0
+    for phase in phases(made):
+        places = np.lib.stride_tricks.as_strided(
+            seen[phase.dx :], phase.problem.y.shape, [8 * s for s in phase.problem.y.strides]
+        )
+        places += 1
+        taps += phase.problem.taps
+        assert phase.w_group == 2 * made.weight.strides[0]
+    assert (seen == 1).all()
+    assert taps == 3 * 2  # each belongs to one phase
+
+
+def test_empty_phases_write_zeros():
+    """With stride 3 and one tap, eight of nine phases have no term."""
+    found = steps("backward_input", problem(r=1, s=1, pad=0, stride=(3, 3)))
+    counts = [int(fields(x)["summed"]["count"]) for x in found.launches]
+    assert counts == [128] + [0] * 8
+
+
+def test_offsets():
+    made = problem(n=2, c=3, h=9, w=8, k=5, r=3, s=2, stride=(2, 1), dtype="float64")
+    found = steps("backward_input", made)
+    assert [x.args[2] for x in found.launches] == [Buffer("dx", 0), Buffer("dx", 8 * 8)]
+    # Row 0 of x is met by tap 1 of row 0, and row 1 by tap 0; the last of the two columns is first.
+    assert [x.args[0] for x in found.launches] == [Buffer("weight", 3 * 8), Buffer("weight", 5 * 8)]
+
+
+THREE = replace(
+    problem(),
+    x=View.of((2, 3, 4, 5, 6)),
+    weight=View.of((4, 3, 1, 1, 1)),
+    y=View.of((2, 4, 4, 5, 6)),
+    stride=(1, 1, 1),
+    corner=(0, 0, 0),
+    dilation=(1, 1, 1),
+)
+UNFIT = {
+    "axes": ("forward", THREE, "x has 3 spatial axes; allowed: 2"),
+    "axes of dx": ("backward_input", THREE, "x has 3 spatial axes; allowed: 2"),
+    "axes of dweight": ("backward_weight", THREE, "x has 3 spatial axes; allowed: 2"),
+    "mode": ("backward_input", problem(mode="reflect"), "mode 'reflect'; allowed: 'zeros'"),
+    "stride": (
+        "backward_input",
+        problem(stride=(MAX_PHASES, 2)),
+        rf"stride \({MAX_PHASES}, 2\) takes {2 * MAX_PHASES} launches; allowed: {MAX_PHASES}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_limits(case):
+    direction, made, message = UNFIT[case]
+    with pytest.raises(Unfit, match=message):
+        steps(direction, made)
