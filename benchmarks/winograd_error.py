@@ -24,7 +24,7 @@ from pycnn.bench.environment import environment
 from pycnn.dtypes import FLOATS, accumulator, numpy_dtype
 from pycnn.plan import conv
 from pycnn.plan.conv_problem import Problem, View
-from pycnn.plan.conv_winograd import POINTS, matrices
+from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
 from pycnn.runtime.files import write_json
@@ -76,10 +76,10 @@ def _measure(
     problem = Problem(dtype, *views, corner=(1, 1))
     padding = ((1, 1), (1, 1))
     if direction == "forward":
-        want = oracle.conv2d(x, weight, None, (1, 1), padding, (1, 1), 1)
+        want = oracle.convolve(x, weight, None, (1, 1), padding, (1, 1), 1)
     else:
         needs = (False, True, False)
-        want = oracle.conv2d_backward(dy, x, weight, (1, 1), padding, (1, 1), 1, needs)[1]
+        want = oracle.convolve_backward(dy, x, weight, (1, 1), padding, (1, 1), 1, needs)[1]
     unit = FLOATS[accumulator(x.dtype).name].eps * np.abs(want).max()
     for algorithm in ALGORITHMS[direction]:
         plan = conv.plan(problem, direction, algorithm, LIMIT)
@@ -104,7 +104,7 @@ def points() -> list[dict[str, object]]:
     found = []
     for channels, extent in ((16, 56), (64, 56), (256, 14)):
         x, weight, _ = _arrays(1, channels, extent, "float32", "normal")
-        want = oracle.conv2d(x, weight, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+        want = oracle.convolve(x, weight, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
         want = want[:, :, : want.shape[2] // 4 * 4, : want.shape[3] // 4 * 4]
         unit = FLOATS["float32"].eps * np.abs(want).max()
         errors = [

@@ -116,13 +116,43 @@ def excerpt(file: str, first: str, last: str) -> str:
     return "\n".join(["```cpp", f"// {file}", *shown, "```"])
 
 
+def winograd_error(direction: str) -> str:
+    """Error of Winograd and direct convolution, the larger one of the kinds of data."""
+    found = json.loads((RESULTS / "winograd_error.json").read_text())["results"]
+    found = [r for r in found if r["direction"] == direction]
+    names = list(dict.fromkeys(r["algorithm"] for r in found))
+    worst: dict[tuple, dict[str, float]] = {}
+    for r in found:
+        layer = (r["images"], r["channels"], r["extent"], r["allowed"], r["dtype"])
+        errors = worst.setdefault(layer, {})
+        errors[r["algorithm"]] = max(errors.get(r["algorithm"], 0.0), r["error"])
+    lines = [
+        f"| Images | Channels | Extent | dtype | {' | '.join(f'`{n}`' for n in names)} | allowed |",
+        "|---:|---:|---:|---|" + "---:|" * (len(names) + 1),
+    ]
+    lines += [
+        f"| {images} | {channels} | {extent} | {dtype} "
+        f"| {' | '.join(f'{errors[n]:.1f}' for n in names)} | {allowed:.0f} |"
+        for (images, channels, extent, allowed, dtype), errors in worst.items()
+    ]
+    return "\n".join(lines)
+
+
+def winograd_points() -> str:
+    """Error of F(4x4, 3x3) for the customary interpolation points and for those chosen."""
+    found = json.loads((RESULTS / "winograd_error.json").read_text())["points"]
+    lines = ["| Channels | Customary points | Chosen points |", "|---:|---:|---:|"]
+    lines += [f"| {r['channels']} | {r['customary']} | {r['chosen']} |" for r in found]
+    return "\n".join(lines)
+
+
 #: Where the idea of each rung stands: the lines from one beginning to the other.
 RUNGS = {
     "1_naive": ("const int i", "for (index_t"),
     "2_coalesced": ("const int i", "for (index_t"),
-    "3_shared_tile": ("scalar sum", "}"),
+    "3_shared_tile": ("accum sum", "}"),
     "4_register_tile": ("const int row", "for (int j = 0; j < TN; ++j) sum"),
-    "5_vectorised": ("for (index_t", "for (int j = 0; j < TN; ++j) sum"),
+    "5_vectorised": ("for (index_t", "}"),
     "6_double_buffered": ("from_a.fetch(p.k)", "now = 1 - now"),
 }
 
@@ -133,6 +163,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "ladder-traffic": ladder_traffic,
     "ladder-code": ladder_code,
+    "winograd-error": partial(winograd_error, "forward"),
+    "winograd-weight-error": partial(winograd_error, "backward_weight"),
+    "winograd-points": winograd_points,
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
 }
 

@@ -15,10 +15,13 @@ import numpy as np
 
 from pycnn.runtime import nvrtc
 from pycnn.runtime.extras import MissingExtra, import_extra
-from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan, Transform
 
 #: Shared memory that a block may have without asking for more.
 DEFAULT_SHARED = 48 * 1024
+
+#: A step of a plan, ready but for the arrays by name.
+Step = Callable[[dict[str, Any]], None]
 
 #: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
 _SPECIFIC = (9, 10, 11)
@@ -82,7 +85,7 @@ class CudaExecutor:
 
     def __init__(self) -> None:
         self._cupy = _cupy()
-        self._bound: weakref.WeakKeyDictionary[Plan, dict[int, Sequence[_Bound]]] = (
+        self._bound: weakref.WeakKeyDictionary[Plan, dict[int, Sequence[Step]]] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -122,18 +125,20 @@ class CudaExecutor:
                     f"{name} is on device {array.data.device_id}, but the current device is "
                     f"{device}; allowed: all arrays on the current device (cupy.cuda.Device)"
                 )
-        for name, spec in (*plan.outputs.items(), *plan.workspace.items()):
+        for name, spec in (*plan.outputs.items(), *plan.allocated.items()):
             if name not in memory:
                 memory[name] = self._cupy.empty(spec.shape, spec.dtype)
         for launch in self._bind(plan, device):
             launch(memory)
         return {name: memory[name] for name in plan.outputs}
 
-    def _bind(self, plan: Plan, device: int) -> Sequence[_Bound]:
+    def _bind(self, plan: Plan, device: int) -> Sequence[Step]:
         by_device = self._bound.setdefault(plan, {})
         if device not in by_device:
             by_device[device] = [
-                _Bound(
+                functools.partial(launch.run, fft=self._cupy.fft)
+                if isinstance(launch, Transform)
+                else _Bound(
                     self._function(launch.kernel, device, launch.shared),
                     launch,
                     tuple(_packed(argument) for argument in launch.args),

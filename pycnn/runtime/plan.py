@@ -4,9 +4,11 @@ A plan is made from shapes alone. It needs no GPU and no emulator to be made, pr
 tested; the executors ``cuda`` and ``emulator`` both run it as it stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +74,48 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Transform:
+    """A Fourier transform by the library, the one step of a plan that is no kernel of ours.
+
+    Attributes
+    ----------
+    kind : {"rfft2", "irfft2"}
+        Of real images to the first half of their spectra, or back, over the last two axes, scaled
+        as ``numpy.fft`` has it.
+    args : (Buffer, Buffer)
+        Source and target, both from their first byte on and contiguous. The target is an array of
+        the workspace that the library allocates.
+    shape : (int, int, int)
+        Images, rows and columns of the real array; spectra have columns // 2 + 1 columns.
+    dtype : {"float32", "float64"}
+        Of the real array; spectra are complex numbers of the same precision.
+    """
+
+    kind: str
+    args: tuple[Argument, ...]
+    shape: tuple[int, int, int]
+    dtype: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of source and target."""
+        source, target = (a.name for a in self.args if isinstance(a, Buffer))
+        return source, target
+
+    def run(self, arrays: MutableMapping[str, Any], fft: Any) -> None:
+        """Carry it out by `fft`, which is ``numpy.fft`` or ``cupy.fft``."""
+        source, target = self.names
+        spectrum = np.result_type(self.dtype, np.complex64)
+        images, rows, cols = self.shape
+        forward = self.kind == "rfft2"
+        given = (images, rows, cols if forward else cols // 2 + 1)
+        flat = arrays[source].view(self.dtype if forward else spectrum)[: prod(given)]
+        made = getattr(fft, self.kind)(flat.reshape(given), s=(rows, cols), axes=(1, 2))
+        # NumPy before 2.0 computes in double precision.
+        arrays[target] = made.astype(spectrum if forward else self.dtype, copy=False).ravel()
+
+
+@dataclass(frozen=True)
 class ArraySpec:
     """A C-contiguous array that the executor allocates, uninitialised."""
 
@@ -91,7 +135,7 @@ class Plan:
     ----------
     op, algo : str
         The operation and the algorithm chosen for it.
-    launches : tuple of Launch
+    launches : tuple of Launch or Transform
         Run in this order on one stream. None for an empty output.
     outputs, workspace : mapping of str to ArraySpec
         What is allocated before the first launch; workspace is released after the last.
@@ -101,11 +145,17 @@ class Plan:
 
     op: str
     algo: str
-    launches: tuple[Launch, ...]
+    launches: tuple[Launch | Transform, ...]
     outputs: Mapping[str, ArraySpec]
     workspace: Mapping[str, ArraySpec] = field(default_factory=dict)
     flops: int = 0
     bytes: int = 0
+
+    @cached_property
+    def allocated(self) -> Mapping[str, ArraySpec]:
+        """The workspace without what the library allocates for its transforms."""
+        targets = {x.names[1] for x in self.launches if isinstance(x, Transform)}
+        return {name: spec for name, spec in self.workspace.items() if name not in targets}
 
     @property
     def workspace_bytes(self) -> int:
@@ -117,7 +167,9 @@ class Plan:
         for kind, specs in (("output", self.outputs), ("workspace", self.workspace)):
             lines += [f"  {kind} {n}: {s.dtype}{list(s.shape)}" for n, s in specs.items()]
         lines += [
-            f"  launch {x.kernel} grid={x.grid} block={x.block} shared={x.shared}"
+            f"  {x.kind} of {x.dtype}{list(x.shape)}"
+            if isinstance(x, Transform)
+            else f"  launch {x.kernel} grid={x.grid} block={x.block} shared={x.shared}"
             for x in self.launches
         ]
         return "\n".join(lines)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pycnn.runtime import cuda
-from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan, Transform
 
 PARAMS = np.dtype([("stride", np.int64), ("n", np.int32), ("m", np.int32)])
 
@@ -132,6 +132,42 @@ def test_a_launch_gets_pointers_with_offsets_nulls_and_packed_scalars(cupy: Fake
         assert isinstance(value, np.ndarray)  # what CuPy passes by value
         assert value.size == 1
         assert value.tobytes() == bytes_expected
+
+
+class OnDevice(np.ndarray):
+    """An array with values and a device address, for the library's own transforms."""
+
+    @property
+    def data(self) -> Pointer:  # type: ignore[override]
+        return Pointer(self.ctypes.data, 0)
+
+
+def test_a_transform_gives_the_kernels_behind_it_what_the_library_made(cupy: FakeCuPy) -> None:
+    made: list[np.ndarray] = []
+
+    def rfft2(images: np.ndarray, **options: Any) -> np.ndarray:
+        made.append(np.fft.rfft2(images, **options).view(OnDevice))
+        return made[-1]
+
+    cupy.fft = SimpleNamespace(rfft2=rfft2)  # type: ignore[attr-defined]
+    images, spectra = Buffer("images"), Buffer("spectra")
+    plan = Plan(
+        op="test",
+        algo="fft",
+        launches=(
+            Transform("rfft2", (images, spectra), (2, 3, 4), "float32"),
+            Launch(Kernel("f/k.cu", "k"), (1, 1, 1), (32, 1, 1), (spectra, Buffer("y"))),
+        ),
+        outputs={"y": ArraySpec((2,), np.dtype("f4"))},
+        workspace={"spectra": ArraySpec((36,), np.dtype("f4"))},
+    )
+    given = np.arange(30, dtype="f4").view(OnDevice)  # with room for more than two images
+    cuda.CudaExecutor().run(plan, {"images": given})
+    assert [a.host.shape for a in cupy.allocated] == [(2,)]  # the spectra are the library's
+    [launch], [spectrum] = cupy.launched, made
+    assert spectrum.dtype == np.complex64
+    assert launch.args[0].ptr == spectrum.ctypes.data
+    np.testing.assert_allclose(spectrum[:, 0, 0].real, [66.0, 210.0])  # the sums of the images
 
 
 def test_given_outputs_are_written_and_not_allocated(cupy: FakeCuPy) -> None:

@@ -1,0 +1,43 @@
+// conv/winograd_input.cu: tiles of x in Winograd's domain, B^T d B.
+//
+// Computes   factors[place,c,t] = (B^T d B)[place], d the SIDE x SIDE elements of channel c from
+//            (t_row*TILE - top, t_col*TILE - left) on, SIDE = TILE + 2, place in 0 .. SIDE*SIDE - 1
+// Layout     x (N,C,H,W) any strides; factors (places, C, tiles) in the precision of sums, its two
+//            last axes in any order, a part of the images after the other
+// Launch     a block for a rectangle of tiles of some channels of an image; block 256; grid
+//            images ceil(C/..) ceil(rows/..) ceil(cols/..); the elements under them in shared
+//            memory, at most 48 KiB
+// Traffic    |x| and a rim around each rectangle, 1.0 to 1.3 |x|; |factors| written, which has 4
+//            (TILE 2) or 2.25 (TILE 4) times the elements of x; 32 or 108 flop a tile and channel
+// Range      any extents; 64-bit index arithmetic; zeros, reflection, the nearest edge or the period
+//            beyond the edges. A NaN or an infinity spreads over all factors of its tile, and from
+//            there over TILE x TILE outputs; infinities become NaN
+// Siblings   im2col, whose columns have 9 times the elements of x
+// Source     A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016;
+//            S. Winograd, "Arithmetic Complexity of Computations", 1980
+//
+// entry winograd_input           tiles of the input, transformed
+// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant TILE = 2, 4
+#include <pycnn/winograd.cuh>
+
+using Block = TileBlock<SIDE, TILE>;
+
+extern "C" __global__ void __launch_bounds__(Block::THREADS)
+winograd_input(const scalar* __restrict__ x, accum* __restrict__ factors, TileParams v) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    accum* const staged = reinterpret_cast<accum*>(shared);
+    const Block block(v);
+    block.stage(x, staged);
+    __syncthreads();
+    block.each(staged, factors, [&](accum (&d)[SIDE][SIDE], accum* to) {
+        accum out[SIDE][SIDE];
+        transform_square(d, out, [](const accum (&from)[SIDE], accum (&into)[SIDE]) {
+#pragma unroll
+            for (int i = 0; i < SIDE; ++i) into[i] = from[i];
+            transform_input(into);
+        });
+#pragma unroll
+        for (int i = 0; i < PLACES; ++i) to[i * v.place] = out[i / SIDE][i % SIDE];
+    });
+}

@@ -1,0 +1,62 @@
+// conv/winograd_weight.cu: gradient with respect to filters of 3x3 by Winograd's F(3x3, 2x2).
+//
+// Computes   factors[place,k,t] = (G d G^T)[place], d the 2x2 elements of dy in tile t
+//            dweight[k,c,:,:] = A^T (sum over parts of products[part,:,k,c]) A
+// Layout     dy (N,K,P,Q) any strides; factors as in winograd_input.cu; products
+//            (parts, 16, K, C/G) contiguous, in the precision of sums; dweight (K,C/G,3,3)
+//            contiguous
+// Launch     winograd_gradient as winograd_input; winograd_taps one thread a filter and channel,
+//            block 256, grid ceil(K C/G / 256); 2304 taps in shared memory
+// Traffic    |dy| read and 4 times the elements written; |products| read and |dweight| written;
+//            12 flop a tile and 32 a filter and channel, besides the sum over parts
+// Range      any extents; 64-bit index arithmetic; tiles reach beyond P and Q with zeros. The sum
+//            has a fixed order: deterministic. A NaN or an infinity in dy or x spreads over all taps
+//            of its filter or channel, as it does by definition
+// Siblings   direct_weight.cu, and im2col for other filters
+// Source     A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016
+//
+// entry winograd_gradient        tiles of dy, transformed
+// entry winograd_taps            gradient of the filters from products
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/winograd.cuh>
+
+constexpr int THREADS = 256, TAPS = 9;
+using Block = TileBlock<2, 2>;
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+winograd_gradient(const scalar* __restrict__ dy, accum* __restrict__ factors, TileParams v) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    accum* const staged = reinterpret_cast<accum*>(shared);
+    const Block block(v);
+    block.stage(dy, staged);
+    __syncthreads();
+    block.each(staged, factors, [&](accum (&d)[2][2], accum* to) {
+        accum out[SIDE][SIDE];
+        transform_square(d, out, [](const accum (&from)[2], accum (&into)[SIDE]) {
+            transform_gradient(from, into);
+        });
+#pragma unroll
+        for (int i = 0; i < PLACES; ++i) to[i * v.place] = out[i / SIDE][i % SIDE];
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+winograd_taps(const accum* __restrict__ products, scalar* __restrict__ dweight, index_t pairs,
+              index_t parts) {
+    __shared__ accum staged[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
+    const index_t mine = flat_thread();
+    accum m[SIDE][SIDE] = {}, taps[3][3];
+    for (index_t part = 0; mine < pairs && part < parts; ++part)
+#pragma unroll
+        for (int i = 0; i < PLACES; ++i)
+            m[i / SIDE][i % SIDE] += products[(part * PLACES + i) * pairs + mine];
+    transform_square(m, taps, [](const accum (&from)[SIDE], accum (&into)[3]) {
+        transform_taps(from, into);
+    });
+#pragma unroll
+    for (int i = 0; i < TAPS; ++i) staged[threadIdx.x * TAPS + i] = taps[i / 3][i % 3];
+    __syncthreads();
+    const index_t first = (mine - threadIdx.x) * TAPS;
+    for (int i = threadIdx.x; i < THREADS * TAPS && first + i < pairs * TAPS; i += THREADS)
+        dweight[first + i] = narrow(staged[i]);
+}

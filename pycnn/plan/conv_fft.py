@@ -1,0 +1,159 @@
+"""The algorithm ``fft``: convolution as a product of spectra, for large filters.
+
+With P = padded x and F the two-dimensional Fourier transform of the library (cuFFT or NumPy's)::
+
+    F(y) = sum over c of F(P) conj(F(weight))
+
+y is every stride-th element of the result. The gradients are products of the same kind:
+that with respect to x, of dy spread by the stride, with filters rotated by half a turn; that with
+respect to the weight, of P and dy spread by the stride, summed over images. Images are as long as
+the windows reach, rounded up to products of 2, 3, 5 and 7, so that nothing wraps around.
+
+Padded images and spectra lie in the workspace, in the precision of sums; memory that the library
+takes inside a transform comes on top. A NaN or an infinity spreads over all of its image.
+
+M. Mathieu, M. Henaff, Y. LeCun, "Fast Training of Convolutional Networks through FFTs", ICLR 2014.
+"""
+
+from dataclasses import replace
+
+from pycnn.dtypes import FLOATS
+from pycnn.plan._chunks import chunks, images_at_a_time
+from pycnn.plan._epilogue import Epilogue
+from pycnn.plan._fft import Planes, Sizes, crop, inverse, product, strides_of, transformed
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View
+from pycnn.runtime.plan import Buffer, Launch, Transform
+
+#: Workspace for several images at a time, in bytes.
+GOAL = 128 * 2**20
+
+
+def forward(problem: Problem, limit: int) -> Steps:
+    """y, some images after the other."""
+    used = _reach(problem)
+    x = Planes("x", problem.x, _pair(problem.corner), (1, 1), used, problem.mode)
+    return _filtered(problem, limit, x, ("y", problem.y), _pair(problem.stride), rotated=False)
+
+
+def backward_input(problem: Problem, limit: int) -> Steps:
+    """dx: a convolution of dy, spread by the stride, with filters rotated by half a turn."""
+    if problem.mode != "zeros":
+        raise Unfit(f"padding mode {problem.mode}; allowed for the gradient: zeros")
+    spans = _spans(problem)
+    corner = spans[0] - problem.corner[0], spans[1] - problem.corner[1]
+    used = problem.x.shape[2] + spans[0], problem.x.shape[3] + spans[1]
+    dy = Planes("dy", problem.y, corner, _pair(problem.stride), used)
+    return _filtered(problem, limit, dy, ("dx", problem.x), (1, 1), rotated=True)
+
+
+def backward_weight(problem: Problem, limit: int) -> Steps:
+    """dweight: the products' spectra add up over the images, and are transformed back once."""
+    used = _reach(problem)
+    sizes = Sizes.of(problem, used)
+    f, n, groups = sizes.frequencies, problem.x.shape[0], problem.groups
+    x = Planes("x", problem.x, _pair(problem.corner), (1, 1), used, problem.mode)
+    dy = Planes("dy", problem.y, (0, 0), _pair(problem.stride), used)
+    k, c, pairs = problem.filters, problem.channels, problem.weight.shape[0] * problem.channels
+    each = (x.all + dy.all) // n * sizes.plane
+    images = images_at_a_time(n, each, pairs * sizes.plane, limit, GOAL)
+    launches: list[Launch | Transform] = []
+    for first, count in chunks(n, images):
+        for planes, spectra in ((x, "image_spectra"), (dy, "gradient_spectra")):
+            launches += transformed(problem, sizes, planes, first, count, spectra)
+        values = {
+            **strides_of("a", "il", (f, groups * c * f), c * f),
+            **strides_of("b", "jl", (f, groups * k * f), k * f),
+            **strides_of("c", "ij", (f, c * f), k * c * f),
+            "groups": groups,
+            "i": c,
+            "j": k,
+            "l": count,
+            "accumulate": first > 0,
+        }
+        operands = Buffer("image_spectra"), Buffer("gradient_spectra")
+        launches.append(product(problem, sizes, operands, values))
+    plain = replace(problem, epilogue=Epilogue())
+    launches.append(inverse(sizes, pairs))
+    launches.append(crop(plain, sizes, "dweight", problem.weight, _pair(problem.dilation)))
+    most = images * max(x.all, dy.all) // n
+    workspace = {
+        "padded": most * sizes.pixels,
+        "image_spectra": 2 * images * x.all // n * f,
+        "gradient_spectra": 2 * images * dy.all // n * f,
+        "product_spectra": 2 * pairs * f,
+        "sums": pairs * sizes.pixels,
+    }
+    return _steps(launches, problem, sizes, workspace)
+
+
+def _filtered(
+    problem: Problem,
+    limit: int,
+    image: Planes,
+    result: tuple[str, View],
+    step: Pair,
+    rotated: bool,
+) -> Steps:
+    """Images by filters: every `step`-th element of the products is the result."""
+    sizes = Sizes.of(problem, image.used)
+    f, groups, n = sizes.frequencies, problem.groups, image.view.shape[0]
+    name, view = result
+    extents = _spans(problem)[0] + 1, _spans(problem)[1] + 1
+    dilation = _pair(problem.dilation)
+    weight = Planes("weight", problem.weight, (0, 0), dilation, extents, rotated=rotated)
+    summed, kept = image.view.shape[1] // groups, view.shape[1] // groups
+    each, filters = groups * (summed + kept) * sizes.plane, weight.all * sizes.plane
+    images = images_at_a_time(n, each, filters, limit, GOAL)
+    launches = transformed(problem, sizes, weight, 0, problem.weight.shape[0], "filter_spectra")
+    for first, count in chunks(n, images):
+        launches += transformed(problem, sizes, image, first, count, "image_spectra")
+        filter_strides = (f, kept * f) if rotated else (summed * f, f)
+        values = {
+            **strides_of("a", "il", (groups * summed * f, f), summed * f),
+            **strides_of("b", "jl", filter_strides, summed * kept * f),
+            **strides_of("c", "ij", (groups * kept * f, f), kept * f),
+            "groups": groups,
+            "i": count,
+            "j": kept,
+            "l": summed,
+            "accumulate": 0,
+        }
+        operands = Buffer("image_spectra"), Buffer("filter_spectra")
+        launches += (
+            product(problem, sizes, operands, values),
+            inverse(sizes, count * groups * kept),
+            crop(problem, sizes, name, view, step, first, count),
+        )
+    workspace = {
+        "padded": max(weight.all, images * groups * summed) * sizes.pixels,
+        "filter_spectra": 2 * weight.all * f,
+        "image_spectra": 2 * images * groups * summed * f,
+        "product_spectra": 2 * images * groups * kept * f,
+        "sums": images * groups * kept * sizes.pixels,
+    }
+    return _steps(launches, problem, sizes, workspace)
+
+
+def _spans(problem: Problem) -> Pair:
+    """From the first to the last tap of a filter."""
+    (r, s), (d_h, d_w) = problem.weight.shape[2:], problem.dilation
+    return (r - 1) * d_h, (s - 1) * d_w
+
+
+def _reach(problem: Problem) -> Pair:
+    """Rows and columns of padded x that the windows reach."""
+    (p, q), (s_h, s_w), spans = problem.y.shape[2:], problem.stride, _spans(problem)
+    return (p - 1) * s_h + spans[0] + 1, (q - 1) * s_w + spans[1] + 1
+
+
+def _pair(values: tuple[int, ...]) -> Pair:
+    return values[0], values[1]
+
+
+def _steps(
+    launches: list[Launch | Transform], problem: Problem, sizes: Sizes, workspace: dict[str, int]
+) -> Steps:
+    """With the workspace, given in elements of the precision of sums, in the problem's elements."""
+    ratio = FLOATS[sizes.dtype].itemsize // problem.itemsize
+    elements = {name: ratio * count for name, count in workspace.items()}
+    return Steps(tuple(launches), elements)  # type: ignore[arg-type]  # Steps knows launches only

@@ -1,0 +1,125 @@
+"""Convolutions run straight from their plans, algorithm by algorithm, against the oracle."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pycnn.dtypes import numpy_dtype
+from pycnn.plan import conv as plans
+from pycnn.plan._epilogue import Epilogue
+from pycnn.plan.conv_problem import Problem, View
+from pycnn.reference.oracle import conv as oracle
+from pycnn.runtime.backends import executor
+
+LIMIT = 2**28
+PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A convolution; `pad` is ((top, bottom), (left, right))."""
+
+    n: int
+    c: int
+    h: int
+    w: int
+    k: int
+    sides: tuple[int, int] = (3, 3)
+    pad: tuple[tuple[int, int], tuple[int, int]] = ((1, 1), (1, 1))
+    groups: int = 1
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    mode: str = "zeros"
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        extents = (
+            (extent + sum(pad) - dilation * (side - 1) - 1) // stride + 1
+            for extent, pad, side, stride, dilation in zip(
+                (self.h, self.w), self.pad, self.sides, self.stride, self.dilation, strict=True
+            )
+        )
+        return (self.n, self.k, *extents)
+
+    def terms(self, output: str) -> int:
+        """Of the sum that makes one element."""
+        taps = self.sides[0] * self.sides[1]
+        _, k, p, q = self.y_shape
+        sums = {"y": self.c * taps, "dx": k * taps, "dweight": self.n * p * q * self.groups}
+        return sums[output] // self.groups
+
+    def arrays(self, rng: np.random.Generator, dtype: str, arrange=lambda a: a) -> dict:
+        """x, weight and dy; `arrange` lays each out in memory."""
+        shapes = {
+            "x": (self.n, self.c, self.h, self.w),
+            "weight": (self.k, self.c // self.groups, *self.sides),
+            "dy": self.y_shape,
+        }
+        return {
+            name: arrange(rng.standard_normal(shape).astype(numpy_dtype(dtype)))
+            for name, shape in shapes.items()
+        }
+
+    def expected(self, output: str, x, weight, dy) -> np.ndarray:
+        """By the oracle, in float64; the gradients for padding with zeros, dweight for any."""
+        pad, geometry = self.pad, (self.stride, self.pad, self.dilation, self.groups)
+        if self.mode != "zeros":
+            x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), *pad), PAD_MODES[self.mode])
+            geometry = (self.stride, ((0, 0), (0, 0)), self.dilation, self.groups)
+        if output == "y":
+            return oracle.convolve(x, weight, None, *geometry)
+        dx, dweight, _ = oracle.convolve_backward(dy, x, weight, *geometry)
+        return dx if output == "dx" else dweight
+
+    def problem(self, arrays: dict, **changed) -> Problem:
+        views = {name: view(array) for name, array in arrays.items()}
+        problem = Problem(
+            arrays["x"].dtype.name,
+            views["x"],
+            views["weight"],
+            views["dy"],
+            self.stride,
+            (self.pad[0][0], self.pad[1][0]),
+            self.dilation,
+            self.groups,
+            mode=self.mode,
+        )
+        return replace(problem, **changed)
+
+
+def view(array: np.ndarray) -> View:
+    return View(array.shape, tuple(s // array.itemsize for s in array.strides))
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """The same with channels innermost in memory."""
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+DIRECTIONS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
+
+
+@dataclass
+class Run:
+    """A backend, an algorithm and a limit."""
+
+    backend: object
+    algorithm: str
+    limit: int = LIMIT
+    finish: Epilogue = field(default_factory=Epilogue)
+
+    def __call__(self, case: Case, direction: str, arrays: dict, arrange=lambda a: a) -> np.ndarray:
+        """The result, in memory as `arrange` lays it out where it is an image."""
+        output = DIRECTIONS[direction]
+        shape = {"y": case.y_shape, "dx": arrays["x"].shape, "dweight": arrays["weight"].shape}
+        result = np.full(shape[output], np.nan, arrays["x"].dtype)
+        result = result if output == "dweight" else arrange(result)
+        replaced = {"y": "y", "dx": "x", "dweight": "weight"}[output]
+        problem = case.problem(arrays, **{replaced: view(result)}, epilogue=self.finish)
+        plan = plans.plan(problem, direction, self.algorithm, self.limit)
+        assert plan.algo == self.algorithm
+        assert plan.workspace_bytes <= self.limit
+        name = "cuda" if self.backend.name == "cuda" else "emulator"
+        given = {key: self.backend.array(value) for key, value in arrays.items()}
+        into = {output: self.backend.array(result)}
+        return self.backend.numpy(executor(name).run(plan, given, into)[output])
