@@ -1,68 +1,93 @@
-"""Plans of pooling: one thread an element of the result, forward and backward."""
+"""Plans of max, average and Lp pooling over windows: kernels/include/pycnn/pool.cuh."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._strided import Ints, record
+from pycnn.plan.pool_axis import ABSENT, Axis
+from pycnn.plan.pool_tile import SHARED_BYTES, Tile, Work, choose_tile, joined_axes
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
-from pycnn.shapes import conv_out
 
 THREADS = 256
 
-#: struct Pool of kernels/include/pycnn/pool.cuh, field by field.
+
+def _integers(*names: str) -> list[tuple[str, type]]:
+    return [(name, np.int64) for name in names]
+
+
+#: struct PoolAxis of kernels/include/pycnn/pool.cuh.
+_AXIS = np.dtype(
+    _integers(
+        *("extent", "windows", "kernel", "stride", "dilation", "low", "high"),
+        *("step", "tile", "whole"),
+    )
+)
+#: struct PoolStrides.
+STRIDES = np.dtype([*_integers("n", "c"), ("axis", np.int64, (3,)), *_integers("inner", "joined")])
+
+#: struct Pool, field by field.
 PARAMS = np.dtype(
     [
-        (name, np.int64)
-        for name in (
-            *("count", "C", "H", "W", "P", "Q", "R", "S"),
-            *("stride_h", "stride_w", "dilation_h", "dilation_w"),
-            *("top", "bottom", "left", "right"),
-            *("n", "c", "h", "w"),
-            *("other_n", "other_c", "other_h", "other_w"),
-            *("count_include_pad", "divisor"),
-        )
+        *_integers("images", "channels", "inner", "planes_tile", "inner_tile"),
+        ("axis", _AXIS, (3,)),
+        ("operand", STRIDES, (2,)),
+        *_integers("count_include_pad", "divisor"),
     ]
 )
 
-Pair = tuple[int, int]
-NO_STRIDES = (0, 0, 0, 0)
-
 
 @dataclass(frozen=True)
-class Window:
-    """A sliding window over (H, W), every parameter as (vertical, horizontal).
+class Pooling:
+    """A pooling problem, whatever is computed in its windows.
 
     Attributes
     ----------
-    kernel, stride, dilation : (int, int)
-    padding : ((top, bottom), (left, right))
-    ceil_mode : bool
+    images, channels : int
+    axes : tuple of Axis
+        One to three spatial axes.
+    last : bool
+        Whether the channels are the last axis of arrays in memory (NHWC).
+    batched : bool
+        Whether arrays have an axis for the images.
     """
 
-    kernel: Pair
-    stride: Pair
-    padding: tuple[Pair, Pair]
-    dilation: Pair = (1, 1)
-    ceil_mode: bool = False
+    images: int
+    channels: int
+    axes: tuple[Axis, ...]
+    last: bool = False
+    batched: bool = True
 
-    def positions(self, extents: Pair) -> Pair:
-        """Windows along H and W; zero or less where none fits.
+    @property
+    def three(self) -> tuple[Axis, Axis, Axis]:
+        """The axes, with those that are missing in front."""
+        first, second, third = (*[ABSENT] * (3 - len(self.axes)), *self.axes)
+        return first, second, third
 
-        Examples
-        --------
-        >>> Window((3, 3), (2, 2), ((1, 1), (1, 1))).positions((112, 112))
-        (56, 56)
-        """
-        p, q = (
-            conv_out(extent, *pad, kernel, stride, dilation, self.ceil_mode)
-            for extent, pad, kernel, stride, dilation in zip(
-                extents, self.padding, self.kernel, self.stride, self.dilation, strict=True
-            )
-        )
-        return p, q
+    def shape(self, of_x: bool) -> Ints:
+        """Of x, or of y, as it lies in memory."""
+        spatial = tuple(a.results(of_x) for a in self.axes)
+        image = (*spatial, self.channels) if self.last else (self.channels, *spatial)
+        return (self.images, *image) if self.batched else image
+
+    @property
+    def windows(self) -> int:
+        """Elements of y."""
+        return self.images * self.channels * prod(a.windows for a in self.axes)
+
+    @property
+    def taps(self) -> int:
+        """Most elements of x under one window."""
+        return prod(a.largest for a in self.axes)
+
+    @property
+    def is_global(self) -> bool:
+        """Whether the only window of a plane is all of it."""
+        return all(a.windows == 1 and a.kernel == 0 for a in self.axes)
 
 
 @dataclass(frozen=True)
@@ -72,135 +97,191 @@ class Average:
     count_include_pad: bool = True
     divisor: int = 0
 
+    def over(self, pooling: Pooling) -> "Average":
+        """The same with a divisor, if all windows count the same number of elements.
 
-@lru_cache(maxsize=1024)
-def max_pool2d(shape: Ints, strides: Ints, dtype: str, window: Window, indices: bool) -> Plan:
-    """Plan of `pycnn.max_pool2d`: input ``x``, outputs ``y`` and, if asked for, ``indices``.
+        Examples
+        --------
+        >>> Average().over(Pooling(1, 1, (Axis.sliding(6, 3, 3, (0, 0), 1, False),))).divisor
+        3
+        """
+        regular = Axis.even if self.count_include_pad else Axis.inside
+        if self.divisor or not all(a.even() and regular(a) for a in pooling.axes):
+            return self
+        return Average(self.count_include_pad, pooling.taps)
+
+
+def max_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, indices: bool) -> Plan:
+    """Plan of max pooling: input ``x``, outputs ``y`` and, if asked for, ``indices``.
 
     Parameters
     ----------
-    shape, strides : tuple of int
-        Of x (N, C, H, W), in elements.
+    op : str
+        Name of the operation.
+    pooling : Pooling
+    strides : tuple of int
+        Element strides of x: image, channel, spatial axes.
     dtype : str
-    window : Window
     indices : bool
 
     Examples
     --------
-    >>> w = Window((2, 2), (2, 2), ((0, 0), (0, 0)))
-    >>> max_pool2d((2, 3, 6, 8), (144, 48, 8, 1), "float32", w, False).outputs["y"].shape
-    (2, 3, 3, 4)
+    >>> pair = Axis.sliding(6, 2, 2, (0, 0), 1, False)
+    >>> pooling = Pooling(2, 3, (pair, pair))
+    >>> max_pool("max_pool2d", pooling, (108, 36, 6, 1), "float32", False).outputs["y"].shape
+    (2, 3, 3, 3)
     """
-    out = (*shape[:2], *window.positions((shape[2], shape[3])))
-    outputs = {"y": ArraySpec(out, np.dtype(dtype))}
+    shape = pooling.shape(of_x=False)
+    outputs = {"y": ArraySpec(shape, numpy_dtype(dtype))}
     if indices:
-        outputs["indices"] = ArraySpec(out, np.dtype(np.int64))
+        outputs["indices"] = ArraySpec(shape, np.dtype(np.int64))
+    size = FLOATS[dtype].itemsize
+    work = _work(pooling, False, size, size + 8 * indices, size, size)
     arguments = (Buffer("x"), Buffer("y"), Buffer("indices") if indices else None)
-    params = _params(prod(out), shape, window, strides)
-    return _plan("max_pool2d", dtype, arguments, params, outputs, shape, window)
+    return _plan(op, "max_pool", dtype, pooling, work, outputs, arguments, {"x": strides})
 
 
-@lru_cache(maxsize=1024)
-def max_pool2d_backward(
-    x_shape: Ints, dy_strides: Ints, indices_strides: Ints, dtype: str, window: Window
-) -> Plan:
-    """Plan of `pycnn.max_pool2d_backward`: ``dy`` and ``indices`` to ``dx``.
-
-    Parameters
-    ----------
-    x_shape : tuple of int
-        (N, C, H, W).
-    dy_strides, indices_strides : tuple of int
-        In elements.
-    dtype : str
-    window : Window
-    """
-    outputs = {"dx": ArraySpec(x_shape, np.dtype(dtype))}
+def max_pool_backward(op: str, pooling: Pooling, dy: Ints, indices: Ints, dtype: str) -> Plan:
+    """Plan of the gradient: ``dy`` and ``indices`` to ``dx``; parameters as `max_pool`."""
+    outputs = {"dx": ArraySpec(pooling.shape(of_x=True), numpy_dtype(dtype))}
+    size = FLOATS[dtype].itemsize
+    work = _work(pooling, True, size, size, size + 8, size + 8)
     arguments = (Buffer("dy"), Buffer("indices"), Buffer("dx"))
-    params = _params(prod(x_shape), x_shape, window, dy_strides, indices_strides)
-    return _plan("max_pool2d_backward", dtype, arguments, params, outputs, x_shape, window)
+    operands = {"dy": dy, "indices": indices}
+    return _plan(op, "max_pool", dtype, pooling, work, outputs, arguments, operands)
 
 
-@lru_cache(maxsize=1024)
-def avg_pool2d(shape: Ints, strides: Ints, dtype: str, window: Window, average: Average) -> Plan:
-    """Plan of `pycnn.avg_pool2d`: input ``x``, output ``y``.
-
-    Parameters
-    ----------
-    shape, strides : tuple of int
-        Of x (N, C, H, W), in elements.
-    dtype : str
-    window : Window
-    average : Average
-    """
-    out = (*shape[:2], *window.positions((shape[2], shape[3])))
-    outputs = {"y": ArraySpec(out, np.dtype(dtype))}
-    params = _params(prod(out), shape, window, strides, average=average)
-    return _plan("avg_pool2d", dtype, (Buffer("x"), Buffer("y")), params, outputs, shape, window)
+def avg_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, average: Average) -> Plan:
+    """Plan of a mean or, with divisor 1, a sum: ``x`` to ``y``; parameters as `max_pool`."""
+    outputs = {"y": ArraySpec(pooling.shape(of_x=False), numpy_dtype(dtype))}
+    size = FLOATS[dtype].itemsize
+    work = _work(pooling, False, size, size, size, size)
+    arguments = (Buffer("x"), Buffer("y"))
+    operands = {"x": strides}
+    return _plan(op, "avg_pool", dtype, pooling, work, outputs, arguments, operands, average)
 
 
-@lru_cache(maxsize=1024)
-def avg_pool2d_backward(
-    x_shape: Ints, dy_strides: Ints, dtype: str, window: Window, average: Average
-) -> Plan:
-    """Plan of `pycnn.avg_pool2d_backward`: ``dy`` to ``dx``.
-
-    Parameters
-    ----------
-    x_shape : tuple of int
-        (N, C, H, W).
-    dy_strides : tuple of int
-        In elements.
-    dtype : str
-    window : Window
-    average : Average
-    """
-    outputs = {"dx": ArraySpec(x_shape, np.dtype(dtype))}
+def avg_pool_backward(op: str, pooling: Pooling, dy: Ints, dtype: str, average: Average) -> Plan:
+    """Plan of its gradient: ``dy`` to ``dx``; parameters as `max_pool`."""
+    outputs = {"dx": ArraySpec(pooling.shape(of_x=True), numpy_dtype(dtype))}
+    size = FLOATS[dtype].itemsize
+    work = _work(pooling, True, size, size, size, size)
     arguments = (Buffer("dy"), Buffer("dx"))
-    params = _params(prod(x_shape), x_shape, window, dy_strides, average=average)
-    return _plan("avg_pool2d_backward", dtype, arguments, params, outputs, x_shape, window)
+    return _plan(op, "avg_pool", dtype, pooling, work, outputs, arguments, {"dy": dy}, average)
 
 
-def _params(
-    count: int,
-    x_shape: Ints,
-    window: Window,
-    strides: Ints,
-    other: Ints = NO_STRIDES,
-    average: Average | None = None,
-) -> np.void:
-    """The kernel's struct by value."""
-    average = average or Average()
-    return record(
-        PARAMS,
-        *(count, *x_shape[1:], *window.positions((x_shape[2], x_shape[3])), *window.kernel),
-        *(*window.stride, *window.dilation, *window.padding[0], *window.padding[1]),
-        *(*strides, *other, average.count_include_pad, average.divisor),
+def lp_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, norm: float) -> Plan:
+    """Plan of Lp pooling: ``x`` to ``y``; parameters as `max_pool`."""
+    outputs = {"y": ArraySpec(pooling.shape(of_x=False), numpy_dtype(dtype))}
+    size, kept = FLOATS[dtype].itemsize, numpy_dtype(FLOATS[dtype].accumulate).itemsize
+    work = _work(pooling, False, size, size, size, kept)
+    arguments = (Buffer("x"), Buffer("y"), np.float64(norm))
+    operands = {"x": strides}
+    return _plan(op, "lp_pool", dtype, pooling, work, outputs, arguments, operands, Average())
+
+
+def lp_pool_backward(
+    op: str, pooling: Pooling, dy: Ints, y: Ints, x: Ints, dtype: str, norm: float
+) -> Plan:
+    """Plan of its gradient: ``dy``, ``y`` and ``x`` to ``dx``; parameters as `max_pool`."""
+    outputs = {"dx": ArraySpec(pooling.shape(of_x=True), numpy_dtype(dtype))}
+    size, kept = FLOATS[dtype].itemsize, numpy_dtype(FLOATS[dtype].accumulate).itemsize
+    work = _work(pooling, True, size, 2 * size, 2 * size, 2 * kept)
+    arguments = (Buffer("dy"), Buffer("y"), Buffer("x"), Buffer("dx"), np.float64(norm))
+    after = (record(STRIDES, *_strides(pooling, x), 0),)
+    operands = {"dy": dy, "y": y}
+    return _plan(
+        op, "lp_pool", dtype, pooling, work, outputs, arguments, operands, Average(), after
     )
+
+
+def _work(
+    pooling: Pooling, backward: bool, itemsize: int, result: int, source: int, kept: int
+) -> Work:
+    planes, inner = pooling.images * pooling.channels, 1
+    if pooling.last:
+        planes, inner = pooling.images, pooling.channels
+    return Work(planes, inner, pooling.three, backward, itemsize, result, source, kept)
+
+
+def _strides(pooling: Pooling, strides: Ints) -> tuple[Any, ...]:
+    """Struct PoolStrides, but for its last field."""
+    n, c, *spatial = strides
+    outer, inner = (0, c) if pooling.last else (c, 0)
+    return n, outer, (0,) * (3 - len(spatial)) + tuple(spatial), inner
 
 
 def _plan(
     op: str,
+    stem: str,
     dtype: str,
-    arguments: tuple[Argument, ...],
-    params: np.void,
+    pooling: Pooling,
+    work: Work,
     outputs: dict[str, ArraySpec],
-    x_shape: Ints,
-    window: Window,
+    arguments: tuple[Argument, ...],
+    operands: Mapping[str, Ints],
+    average: Average | None = None,
+    after: tuple[np.void, ...] = (),
 ) -> Plan:
-    count = int(params["count"])
-    windows = prod(x_shape[:2]) * int(params["P"]) * int(params["Q"])
-    itemsize = np.dtype(dtype).itemsize
-    read_or_written = prod(x_shape) + windows  # x and y, or their gradients
-    indexed = Buffer("indices") in arguments
-    kernel = Kernel(f"pool/{op.removesuffix('_backward')}.cu", op, (("SCALAR", SCALAR[dtype]),))
-    blocks = -(-count // THREADS)
-    launch = Launch(kernel, (max(blocks, 1), 1, 1), (THREADS, 1, 1), (*arguments, params))
+    """In tiles where sources fit into shared memory and lie close together, else without."""
+    count = prod(next(iter(outputs.values())).shape)
+    tile = choose_tile(work) if count and not _sparse(work) else None
+    average = (average or Average()).over(pooling)
+    params = _params(pooling, work, tile, operands, average)
+    entry = stem + "_backward" * work.backward + "_direct" * (tile is None)
+    kernel = Kernel(f"pool/{stem}.cu", entry, (("SCALAR", SCALAR[dtype]),))
+    launches: tuple[Launch, ...] = ()
+    if count:
+        blocks = -(-count // THREADS) if tile is None else tile.blocks(work)
+        shared = 0 if tile is None else min(-(-tile.shared // 16) * 16, SHARED_BYTES)
+        all_arguments = (*arguments, params, *after)
+        launches = (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), all_arguments, shared),)
     return Plan(
         op,
-        "gather" if op.endswith("_backward") else "direct",
-        (launch,) if count else (),
+        "direct" if tile is None else "tiled",
+        launches,
         outputs,
-        flops=windows * prod(window.kernel),
-        bytes=read_or_written * itemsize + windows * 8 * indexed,
+        flops=pooling.windows * pooling.taps,
+        bytes=count * work.result_bytes + _sources(pooling, work) * work.source_bytes,
+    )
+
+
+def _sources(pooling: Pooling, work: Work) -> int:
+    return prod(pooling.shape(of_x=not work.backward))
+
+
+def _sparse(work: Work) -> bool:
+    """Whether windows leave so much of x out that bringing all of it in would be waste."""
+    gaps = prod(max(1, a.stride // a.span) for a in work.axes if a.kernel)
+    return not work.backward and gaps > 4
+
+
+def _params(
+    pooling: Pooling,
+    work: Work,
+    tile: Tile | None,
+    operands: Mapping[str, Ints],
+    average: Average,
+) -> np.void:
+    """Struct Pool by value."""
+    channels = 1 if pooling.last else pooling.channels
+    extents = tile.extent if tile else (1, 1, 1)
+    axes = [
+        (
+            *(a.extent, a.windows, a.kernel, a.stride, a.dilation, a.low, a.high),
+            *(a.step(work.backward), t, a.whole(t, work.backward)),
+        )
+        for a, t in zip(work.axes, extents, strict=True)
+    ]
+    strides = []
+    for given in operands.values():
+        n, c, axis, inner = _strides(pooling, given)
+        joined = joined_axes(tile, work, channels, (n, c, *axis, inner)) if tile else 0
+        strides.append((n, c, axis, inner, joined))
+    strides += [(0, 0, (0, 0, 0), 0, 0)] * (2 - len(strides))
+    return record(
+        PARAMS,
+        *(pooling.images, channels, work.inner),
+        *((tile.planes, tile.inner) if tile else (1, 1)),
+        *(axes, strides, average.count_include_pad, average.divisor),
     )

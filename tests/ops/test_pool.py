@@ -1,109 +1,46 @@
-"""Pooling on every backend, against the oracle."""
+"""Pooling: what is special to it. Right results on every backend: test_every_operation.py."""
 
 import numpy as np
 import pytest
-from op_checks import (
-    DTYPES,
-    VIEWS,
-    assert_matches,
-    far_apart,
-    numeric_gradient,
-    same_under_all_schedules,
-    view_of,
-)
+from op_checks import assert_matches, far_apart, launched, numeric_gradient
 
 import pycnn
+from pycnn.define.pool import LP_POOL_BACKWARD, MAX_POOL_BACKWARD
+from pycnn.reference.oracle import _window
 from pycnn.reference.oracle import pool as oracle
 
 NAN, INF = np.nan, np.inf
 
-#: (H, W), kernel, stride, ((top, bottom), (left, right)), dilation, ceil mode
-GEOMETRIES = {
-    "2x2": ((7, 10), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False),
-    "3x3s2p1": ((11, 14), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), False),
-    "overlapping": ((6, 5), (3, 2), (1, 1), ((1, 1), (0, 0)), (1, 1), False),
-    "asymmetric": ((9, 8), (4, 5), (3, 2), ((2, 0), (1, 2)), (1, 1), False),
-    "ceil": ((8, 9), (3, 2), (2, 3), ((1, 1), (0, 0)), (1, 1), True),
-    "ceil beyond the input": ((2, 5), (3, 3), (2, 4), ((0, 0), (1, 0)), (1, 1), True),
-    "gaps": ((11, 13), (2, 3), (4, 5), ((0, 0), (0, 0)), (1, 1), False),
-    "one window": ((5, 3), (5, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), False),
-    "one element": ((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), False),
-    "dilated": ((10, 9), (3, 2), (2, 1), ((1, 0), (1, 1)), (2, 3), False),
-    "dilated ceil": ((9, 12), (2, 3), (3, 2), ((0, 1), (1, 1)), (3, 2), True),
-    "dilated over x": ((4, 9), (2, 2), (1, 1), ((1, 1), (1, 1)), (5, 8), False),
-}
-UNDILATED = {name: g for name, g in GEOMETRIES.items() if g[4] == (1, 1)}
-IMAGES = (2, 3)
-
-
-def arguments(geometry):
-    """(shape, arguments of max_pool2d after x) of a geometry."""
-    extents, *rest = geometry
-    return (*IMAGES, *extents), rest
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", GEOMETRIES)
-def test_max_matches_oracle(backend, rng, name, dtype):
-    shape, args = arguments(GEOMETRIES[name])
-    x = rng.standard_normal(shape).astype(dtype)
-    want, where = oracle.max_pool2d(x, *args)
-    y, indices = pycnn.max_pool2d(backend.array(x), *args, return_indices=True)
-    assert_matches(y, want, dtype, backend=backend)
-    np.testing.assert_array_equal(backend.numpy(indices), where)
-    assert backend.numpy(indices).dtype == np.int64
-    y_alone = pycnn.max_pool2d(backend.array(x), *args)
-    np.testing.assert_array_equal(backend.numpy(y_alone), backend.numpy(y))
-    dy = rng.standard_normal(where.shape).astype(dtype)
-    dx = pycnn.max_pool2d_backward(*backend.views(dy, where), shape, *args)
-    taps = args[0][0] * args[0][1]
-    assert_matches(dx, oracle.max_pool2d_backward(dy, where, shape), dtype, taps, backend)
-
-
-@pytest.mark.parametrize("divisor", [None, 7])
-@pytest.mark.parametrize("count_include_pad", [True, False])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", UNDILATED)
-def test_avg_matches_oracle(backend, rng, name, dtype, count_include_pad, divisor):
-    shape, (kernel, stride, padding, _, ceil_mode) = arguments(UNDILATED[name])
-    args = (kernel, stride, padding, ceil_mode, count_include_pad, divisor)
-    x = rng.standard_normal(shape).astype(dtype)
-    want = oracle.avg_pool2d(x, *args)
-    taps = kernel[0] * kernel[1]
-    y = pycnn.avg_pool2d(backend.array(x), *args)
-    assert_matches(y, want, dtype, taps, backend)
-    dy = rng.standard_normal(want.shape).astype(dtype)
-    dx = pycnn.avg_pool2d_backward(backend.array(dy), shape, *args)
-    assert_matches(dx, oracle.avg_pool2d_backward(dy, shape, *args), dtype, taps, backend)
-
-
-@pytest.mark.parametrize("kind", VIEWS)
-def test_views(backend, rng, kind):
-    shape, args = arguments(GEOMETRIES["3x3s2p1"])
-    kernel, stride, padding, _, ceil_mode = args
-    x = view_of(rng.standard_normal(shape), kind)
-    want, where = oracle.max_pool2d(x, *args)
-    y = pycnn.max_pool2d(backend.array(x), *args)
-    assert_matches(y, want, "float64", backend=backend)
-    average = (kernel, stride, padding, ceil_mode, True, None)
-    mean = pycnn.avg_pool2d(backend.array(x), *average)
-    assert_matches(mean, oracle.avg_pool2d(x, *average), "float64", 9, backend)
-    dy, where = view_of(rng.standard_normal(where.shape), kind), view_of(where, "transposed")
-    dx = pycnn.max_pool2d_backward(*backend.views(dy, where), shape, *args)
-    assert_matches(dx, oracle.max_pool2d_backward(dy, where, shape), "float64", 9, backend)
-    dx = pycnn.avg_pool2d_backward(backend.array(dy), shape, *average)
-    assert_matches(dx, oracle.avg_pool2d_backward(dy, shape, *average), "float64", 9, backend)
-
 
 def test_special_values(backend):
-    x = np.array([[-INF, -INF, 1, INF, NAN, 2, 2, NAN, -1, NAN]], np.float32)[None]
-    y, indices = pycnn.max_pool2d(backend.array(x), (1, 2), stride=1, return_indices=True)
+    x = np.array([[-INF, -INF, 1, INF, NAN, 2, 2, NAN, -1, NAN]], np.float32)
+    y, indices = pycnn.max_pool1d(backend.array(x), 2, stride=1, return_indices=True)
     want = [-INF, 1, INF, NAN, NAN, 2, NAN, NAN, NAN]
-    np.testing.assert_array_equal(backend.numpy(y)[0, 0], want)
-    assert backend.numpy(indices)[0, 0].tolist() == [0, 2, 3, 4, 4, 5, 7, 7, 9]
-    y = pycnn.avg_pool2d(backend.array(x), (1, 2), stride=1)
+    np.testing.assert_array_equal(backend.numpy(y)[0], want)
+    assert backend.numpy(indices)[0].tolist() == [0, 2, 3, 4, 4, 5, 7, 7, 9]
     want = [-INF, -INF, INF, NAN, NAN, 2, NAN, NAN, NAN]
-    np.testing.assert_array_equal(backend.numpy(y)[0, 0], want)
+    y = pycnn.avg_pool1d(backend.array(x), 2, stride=1)
+    np.testing.assert_array_equal(backend.numpy(y)[0], want)
+    y = pycnn.lp_pool1d(backend.array(x), 2, 2, stride=1)
+    want = [INF, INF, INF, NAN, NAN, np.float32(np.sqrt(8)), NAN, NAN, NAN]
+    np.testing.assert_allclose(backend.numpy(y)[0], want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("extents", [(6, 7), (43, 50)])
+def test_global_maximum_takes_the_first_maximum_or_the_last_nan(backend, extents, layout):
+    x = np.zeros((1, 3, *extents), np.float32)
+    x[0, 0].flat[[3, 11, 40]] = 1
+    x[0, 1].flat[[2, 9, 38]] = NAN, INF, NAN
+    x[0, 2] = -INF
+    if layout == "NHWC":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    x = backend.array(x)
+    y, indices = pycnn.global_max_pool(x, return_indices=True, layout=layout)
+    np.testing.assert_array_equal(backend.numpy(y).ravel(), [1, NAN, -INF])
+    assert backend.numpy(indices).ravel().tolist() == [3, 38, 0]
+    again = pycnn.adaptive_max_pool2d(x, 1, return_indices=True, layout=layout)
+    np.testing.assert_array_equal(backend.numpy(again[1]), backend.numpy(indices))
 
 
 def test_several_maxima_send_the_gradient_to_the_first(backend):
@@ -113,95 +50,156 @@ def test_several_maxima_send_the_gradient_to_the_first(backend):
     assert backend.numpy(dx).tolist() == [[[1, 1, 0], [0, 0, 0]]]
 
 
-def test_gradients_by_differences(backend, rng):
-    x, dy = rng.standard_normal((1, 2, 5, 4)), rng.standard_normal((1, 2, 3, 3))
-    window = {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}
-
-    def max_loss(moved):
-        y = pycnn.max_pool2d(backend.array(moved), **window)
-        return float((backend.numpy(y) * dy).sum())
-
-    def avg_loss(moved):
-        y = pycnn.avg_pool2d(backend.array(moved), **window)
-        return float((backend.numpy(y) * dy).sum())
-
-    _, indices = pycnn.max_pool2d(backend.array(x), **window, return_indices=True)
-    dx = pycnn.max_pool2d_backward(backend.array(dy), indices, x.shape, **window)
-    np.testing.assert_allclose(backend.numpy(dx), numeric_gradient(max_loss, x), atol=1e-8)
-    dx = pycnn.avg_pool2d_backward(backend.array(dy), x.shape, **window)
-    np.testing.assert_allclose(backend.numpy(dx), numeric_gradient(avg_loss, x), atol=1e-8)
+def test_a_window_that_dilation_leaves_empty(backend):
+    """Taps at rows -1 and 4 of 4 rows: nothing to take, nowhere to send the gradient."""
+    x = backend.array(np.zeros((1, 4, 1)))
+    window = {"kernel_size": (2, 1), "stride": 1, "padding": (1, 0), "dilation": (5, 1)}
+    y, indices = pycnn.max_pool2d(x, **window, return_indices=True)
+    assert (backend.numpy(y).tolist(), backend.numpy(indices).tolist()) == ([[[-INF]]], [[[-1]]])
+    dy = backend.array(np.ones((1, 1, 1)))
+    dx = pycnn.max_pool2d_backward(dy, indices, x.shape, **window)
+    assert not backend.numpy(dx).any()
+    y = pycnn.avg_pool2d(x, **window, count_include_pad=False)
+    assert backend.numpy(y).tolist() == [[[0]]]
+    dx = pycnn.avg_pool2d_backward(dy, x.shape, **window, count_include_pad=False)
+    assert not backend.numpy(dx).any()
 
 
-def test_without_a_batch(backend, rng):
-    x = rng.standard_normal((3, 7, 5))
-    y, indices = pycnn.max_pool2d(backend.array(x), 3, padding=1, return_indices=True)
-    want, where = oracle.max_pool2d(x[None], (3, 3), (3, 3), ((1, 1), (1, 1)), (1, 1), False)
-    np.testing.assert_array_equal(backend.numpy(y), want[0])
-    np.testing.assert_array_equal(backend.numpy(indices), where[0])
-    dx = pycnn.max_pool2d_backward(y, indices, x.shape, 3, padding=1)
-    np.testing.assert_array_equal(
-        backend.numpy(dx), oracle.max_pool2d_backward(want, where, (1, 3, 7, 5))[0]
+def test_lp_takes_elements_with_their_sign(backend):
+    x = backend.array(np.array([[-1.0, 3, -4, 1, 0, 0]]))
+    assert backend.numpy(pycnn.lp_pool1d(x, 1, 2)).tolist() == [[2, -3, 0]]
+    np.testing.assert_allclose(
+        backend.numpy(pycnn.lp_pool1d(x, 3, 2)), [[26 ** (1 / 3), NAN, 0]], rtol=1e-12
     )
-    mean = pycnn.avg_pool2d(backend.array(x), (2, 3))
-    assert backend.numpy(mean).shape == (3, 3, 1)
-    out = pycnn.avg_pool2d_backward(mean, x.shape, (2, 3))
-    want = backend.numpy(out).copy()
-    assert want.shape == x.shape
-    out[...] = 9
-    assert pycnn.avg_pool2d_backward(mean, x.shape, (2, 3), out=out) is out
-    np.testing.assert_array_equal(backend.numpy(out), want)
+    y = pycnn.lp_pool1d(x, 2, 2)
+    dx = pycnn.lp_pool1d_backward(backend.array(np.ones((1, 3))), x, y, 2, 2)
+    want = [-1 / 10**0.5, 3 / 10**0.5, -4 / 17**0.5, 1 / 17**0.5, 0, 0]
+    np.testing.assert_allclose(backend.numpy(dx), [want], rtol=1e-12)
 
 
-@pytest.mark.parametrize("images", [(0, 3), (2, 0)])
-def test_empty(backend, images):
-    x = backend.array(np.zeros((*images, 5, 7), np.float32))
-    y, indices = pycnn.max_pool2d(x, 2, return_indices=True)
-    assert y.shape == indices.shape == pycnn.avg_pool2d(x, 2).shape == (*images, 2, 3)
-    for dx in (
-        pycnn.max_pool2d_backward(y, indices, x.shape, 2),
-        pycnn.avg_pool2d_backward(y, x.shape, 2),
+def test_unpool_keeps_the_last_of_several_with_one_index(backend):
+    x = backend.array(np.array([[1.0, 2, 3, 4]]))
+    indices = backend.array(np.array([[5, 1, 5, -1]]))
+    y = pycnn.max_unpool1d(x, indices, 2)
+    assert backend.numpy(y).tolist() == [[0, 2, 0, 0, 0, 3, 0, 0]]
+    dx = pycnn.max_unpool1d_backward(y, indices)
+    assert backend.numpy(dx).tolist() == [[3, 2, 3, 0]]
+
+
+def test_unpool_inverts_pool_where_windows_do_not_overlap(backend, rng):
+    x = rng.standard_normal((2, 3, 8, 6))
+    y, indices = pycnn.max_pool2d(backend.array(x), 2, return_indices=True)
+    back = pycnn.max_unpool2d(y, indices, 2)
+    twice, where = pycnn.max_pool2d(back, 2, return_indices=True)
+    positive = backend.numpy(y) > 0  # else a zero beside it wins
+    np.testing.assert_array_equal(backend.numpy(twice)[positive], backend.numpy(y)[positive])
+    np.testing.assert_array_equal(backend.numpy(where)[positive], backend.numpy(indices)[positive])
+
+
+def test_windows_beyond_shared_memory(rng):
+    """Too large for a tile: read where they lie."""
+    x = rng.standard_normal((1, 2, 130, 131)).astype(np.float32)
+    window = [_window.sliding(n, 2, 128, n - 128) for n in (130, 131)]
+    want, where = oracle.max_pool(x, window)
+    dy = rng.standard_normal(want.shape).astype(np.float32)
+    settings = {"kernel_size": 128, "stride": (2, 3)}
+    with pycnn.use_backend("emulator", checked=True):
+        y, indices = pycnn.max_pool2d(x, **settings, return_indices=True)
+        assert launched() == ["max_pool_direct"]
+        np.testing.assert_array_equal(indices, where)
+        assert_matches(y, want, "float32")
+        dx = pycnn.max_pool2d_backward(dy, where, x.shape, **settings)
+        assert_matches(dx, oracle.max_pool_backward(dy, where, x.shape), "float32", 4)
+        mean = pycnn.avg_pool2d(x, **settings)
+        assert launched() == ["avg_pool_direct"]
+        assert_matches(mean, oracle.avg_pool(x, window, 128.0**2), "float32", 128**2)
+        norm = pycnn.lp_pool2d(np.abs(x), 2, **settings)
+        assert launched() == ["lp_pool_direct"]
+        assert_matches(norm, oracle.lp_pool(np.abs(x), window, 2), "float32", 128**2)
+
+
+def test_gradients_beyond_shared_memory(rng):
+    """An element under so many windows that they do not fit into a tile."""
+    shape, kernel = (1, 1, 160, 159), 80
+    window = [_window.sliding(n, n - kernel + 1, kernel) for n in shape[2:]]
+    x = rng.random(shape).astype(np.float32) + 0.5
+    want, where = oracle.max_pool(x, window)
+    dy = rng.standard_normal(want.shape).astype(np.float32)
+    norm = oracle.lp_pool(x, window, 2).astype(np.float32)
+    settings = {"kernel_size": kernel, "stride": 1}
+    of_max, of_norm = {"dy": dy, "indices": where}, {"dy": dy, "x": x, "y": norm}
+    for op, given, also in (
+        (MAX_POOL_BACKWARD[2], of_max, {"x_shape": shape}),
+        (LP_POOL_BACKWARD[2], of_norm, {"norm_type": 2}),
     ):
-        assert dx.shape == x.shape
-        assert dx.dtype == np.float32
+        meant = op.describe(given, **settings, **also)
+        assert op.plan(meant).algo == "direct"
+        with pycnn.use_backend("emulator", checked=False):
+            (dx,) = op.run(given, **settings, **also)
+        assert_matches(dx, op.oracle(meant, given)["dx"], "float32", kernel**2)
 
 
-def test_out(backend, rng):
-    x = backend.array(rng.standard_normal((2, 3, 5, 4)))
-    for pool in (pycnn.max_pool2d, pycnn.avg_pool2d):
-        want = backend.numpy(pool(x, 2)).copy()
-        out = pool(x, 2)
-        out[...] = 9
-        assert pool(x, 2, out=out) is out
-        np.testing.assert_array_equal(backend.numpy(out), want)
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_unpool_in_pieces(backend, rng, layout):
+    """Planes larger than shared memory."""
+    small, large = (60, 55), (120, 110)
+    x = rng.standard_normal((1, 2, *small))
+    indices = rng.permuted(np.tile(np.arange(120 * 110), (2, 1)), axis=1)[:, : 60 * 55]
+    indices = indices.reshape(1, 2, *small)
+    want = oracle.max_unpool(x, indices, large)
+    dy = rng.standard_normal(want.shape)
+    back = oracle.max_unpool_backward(dy, indices)
+    if layout == "NHWC":
+        x, indices, want, dy, back = (
+            np.ascontiguousarray(a.transpose(0, 2, 3, 1)) for a in (x, indices, want, dy, back)
+        )
+    y = pycnn.max_unpool2d(*backend.views(x, indices), 2, layout=layout)
+    np.testing.assert_array_equal(backend.numpy(y), want)
+    dx = pycnn.max_unpool2d_backward(*backend.views(dy, indices), layout=layout)
+    np.testing.assert_array_equal(backend.numpy(dx), back)
 
 
-def test_deterministic(backend, rng, monkeypatch):
-    x = backend.array(rng.standard_normal((3, 5, 11, 9)).astype(np.float32))
-    y, indices = pycnn.max_pool2d(x, 3, 1, 1, return_indices=True)
-    same_under_all_schedules(
-        backend,
-        monkeypatch,
-        lambda: pycnn.max_pool2d_backward(y, indices, x.shape, 3, 1, 1),
-    )
-    same_under_all_schedules(
-        backend, monkeypatch, lambda: pycnn.avg_pool2d_backward(y, x.shape, 3, 1, 1)
-    )
+def test_gradients_by_differences(backend, rng):
+    x, dy = rng.random((1, 2, 5, 4)) + 0.5, rng.standard_normal((1, 2, 3, 3))
+    window = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
+    padded = {**window, "padding": 1}
+    _, indices = pycnn.max_pool2d(backend.array(x), **padded, return_indices=True)
+
+    def check(dx, upstream, pool, *args, **settings):
+        def loss(moved):
+            y = pool(backend.array(moved), *args, **settings)
+            return float((backend.numpy(y) * upstream).sum())
+
+        np.testing.assert_allclose(backend.numpy(dx), numeric_gradient(loss, x), atol=1e-8)
+
+    dx = pycnn.max_pool2d_backward(backend.array(dy), indices, x.shape, **padded)
+    check(dx, dy, pycnn.max_pool2d, **padded)
+    dx = pycnn.avg_pool2d_backward(backend.array(dy), x.shape, **padded)
+    check(dx, dy, pycnn.avg_pool2d, **padded)
+    dx = pycnn.adaptive_avg_pool2d_backward(backend.array(dy), x.shape)
+    check(dx, dy, pycnn.adaptive_avg_pool2d, 3)
+    dy = dy[..., :2, :2]
+    y = pycnn.lp_pool2d(backend.array(x), 2.5, **window)
+    dx = pycnn.lp_pool2d_backward(backend.array(dy.copy()), backend.array(x), y, 2.5, **window)
+    check(dx, dy, pycnn.lp_pool2d, 2.5, **window)
 
 
 def test_offsets_beyond_2_to_the_31(rng):
     x = far_apart(rng.standard_normal((2, 3, 4, 5)).astype(np.float32))
-    args = ((2, 2), (2, 2), ((0, 0), (0, 0)))
-    want, where = oracle.max_pool2d(x, *args, (1, 1), False)
+    window = [_window.sliding(4, 2, 2, 2), _window.sliding(5, 2, 2, 2)]
+    want, where = oracle.max_pool(x, window)
     dy = far_apart(want.astype(np.float32))
     with pycnn.use_backend("emulator", checked=False):
         assert_matches(pycnn.max_pool2d(x, 2), want, "float32")
         dx = pycnn.max_pool2d_backward(dy, where, x.shape, 2)
-        assert_matches(dx, oracle.max_pool2d_backward(dy, where, x.shape), "float32")
-        mean = oracle.avg_pool2d(x, *args, False, True, None)
-        assert_matches(pycnn.avg_pool2d(x, 2), mean, "float32", 4)
+        assert_matches(dx, oracle.max_pool_backward(dy, where, x.shape), "float32")
+        assert_matches(pycnn.avg_pool2d(x, 2), oracle.avg_pool(x, window, 4.0), "float32", 4)
         dx = pycnn.avg_pool2d_backward(dy, x.shape, 2)
-        want = oracle.avg_pool2d_backward(dy, x.shape, *args, False, True, None)
-        assert_matches(dx, want, "float32", 4)
+        assert_matches(dx, oracle.avg_pool_backward(dy, x.shape, window, 4.0), "float32", 4)
+        top = pycnn.global_max_pool(x)
+        np.testing.assert_array_equal(top, x.max(axis=(2, 3), keepdims=True))
+        y = pycnn.max_unpool2d(dy, where, 2, output_size=(4, 5))
+        np.testing.assert_array_equal(y, oracle.max_unpool(dy, where, (4, 5)))
 
 
 X = np.zeros((2, 3, 5, 6), np.float32)
@@ -209,11 +207,10 @@ Y, WHERE = np.zeros((2, 3, 2, 3), np.float32), np.zeros((2, 3, 2, 3), np.int64)
 
 BAD = {
     "rank": (lambda: pycnn.max_pool2d(X[0, 0], 2), ValueError, r"x has shape \(5, 6\) \(rank 2\)"),
-    "integers": (lambda: pycnn.avg_pool2d(X.astype(int), 2), TypeError, "x has dtype int64"),
-    "complex": (lambda: pycnn.max_pool2d(X + 1j, 2), TypeError, "x has dtype complex64"),
     "kernel 0": (lambda: pycnn.max_pool2d(X, 0), ValueError, "kernel_size=0; allowed: int >= 1"),
     "kernel float": (lambda: pycnn.avg_pool2d(X, 2.0), TypeError, "kernel_size=2.0 is of type"),
-    "kernel triple": (lambda: pycnn.max_pool2d(X, (1, 2, 3)), ValueError, "kernel_size="),
+    "kernel triple": (lambda: pycnn.max_pool2d(X, (1, 2, 3)), ValueError, "kernel_size=.* 1 or 2"),
+    "kernel pair": (lambda: pycnn.sum_pool1d(X[0], (1, 2)), ValueError, "kernel_size=.*each axis"),
     "kernel large": (
         lambda: pycnn.max_pool2d(X, 6),
         ValueError,
@@ -225,17 +222,23 @@ BAD = {
     "dilation 0": (lambda: pycnn.max_pool2d(X, 2, dilation=0), ValueError, "dilation=0"),
     "padding negative": (lambda: pycnn.avg_pool2d(X, 2, padding=-1), ValueError, "padding=-1"),
     "padding large": (
-        lambda: pycnn.max_pool2d(X, 3, padding=2),
+        lambda: pycnn.max_pool2d(X, 3, padding=3),
         ValueError,
-        "padding=2 with kernel_size=3; allowed: at most half",
+        r"padding=3 with kernel_size=3 and dilation=1; allowed: at most \(kernel_size - 1\)",
     ),
     "one side large": (
-        lambda: pycnn.avg_pool2d(X, 3, padding=((0, 0), (0, 2))),
+        lambda: pycnn.avg_pool2d(X, 2, padding=((0, 0), (0, 3)), dilation=2),
         ValueError,
-        "padding=.*at most half",
+        "padding=.*dilation=2; allowed: at most",
+    ),
+    "padding sides": (
+        lambda: pycnn.sum_pool2d(X, 3, padding=((0, 0), 1)),
+        ValueError,
+        r"padding=.*allowed: 2 pairs \(low, high\)",
     ),
     "ceil mode": (lambda: pycnn.max_pool2d(X, 2, ceil_mode=1), TypeError, "ceil_mode=1"),
     "indices flag": (lambda: pycnn.max_pool2d(X, 2, return_indices=1), TypeError, "return_indices"),
+    "layout": (lambda: pycnn.max_pool2d(X, 2, layout="CHWN"), ValueError, "layout='CHWN'; allowed"),
     "include pad": (
         lambda: pycnn.avg_pool2d(X, 2, count_include_pad=None),
         TypeError,
@@ -246,13 +249,40 @@ BAD = {
         ValueError,
         "divisor_override=0; allowed: int >= 1",
     ),
-    "no height": (lambda: pycnn.max_pool2d(X[:, :, :0], 1), ValueError, r"x has shape .*H and W"),
-    "out shape": (lambda: pycnn.max_pool2d(X, 2, out=X.copy()), ValueError, "out has shape"),
+    "norm 0": (lambda: pycnn.lp_pool2d(X, 0, 2), ValueError, "norm_type=0; allowed: a finite"),
+    "norm infinite": (lambda: pycnn.lp_pool2d(X, INF, 2), ValueError, "norm_type=inf; allowed"),
+    "norm text": (lambda: pycnn.lp_pool2d(X, "2", 2), TypeError, "norm_type='2' is of type str"),
+    "output size 0": (
+        lambda: pycnn.adaptive_avg_pool2d(X, (2, 0)),
+        ValueError,
+        "output_size=0; allowed: int >= 1",
+    ),
+    "output sizes": (
+        lambda: pycnn.adaptive_max_pool2d(X, (2, 2, 2)),
+        ValueError,
+        r"output_size=\(2, 2, 2\); allowed: an int or None, or 2 of them",
+    ),
+    "no height": (lambda: pycnn.max_pool2d(X[:, :, :0], 1), ValueError, r"x has shape .*H, W of"),
+    "no height in a mean": (
+        lambda: pycnn.global_avg_pool(X[:, :, :0]),
+        ValueError,
+        "x has shape .*of at least 1",
+    ),
     "out overlaps": (lambda: pycnn.avg_pool2d(X, 1, out=X), ValueError, "out shares memory with x"),
     "dy shape": (
         lambda: pycnn.avg_pool2d_backward(Y[:, :, 1:], X.shape, 2),
         ValueError,
         r"dy has shape \(2, 3, 1, 3\); allowed: \(2, 3, 2, 3\)",
+    ),
+    "dy rank": (
+        lambda: pycnn.adaptive_avg_pool2d_backward(Y[0], X.shape),
+        ValueError,
+        r"dy has shape \(3, 2, 3\); allowed: 4 axes",
+    ),
+    "y shape": (
+        lambda: pycnn.lp_pool2d_backward(Y, X, Y[:1], 2, 2),
+        ValueError,
+        r"y has shape \(1, 3, 2, 3\); allowed: \(2, 3, 2, 3\)",
     ),
     "x_shape rank": (
         lambda: pycnn.avg_pool2d_backward(Y, (5, 6), 2),
@@ -264,11 +294,6 @@ BAD = {
         TypeError,
         "x_shape=5.0",
     ),
-    "indices dtype": (
-        lambda: pycnn.max_pool2d_backward(Y, WHERE.astype("i4"), X.shape, 2),
-        TypeError,
-        "indices has dtype int32; allowed: int64",
-    ),
     "indices shape": (
         lambda: pycnn.max_pool2d_backward(Y, WHERE[:1], X.shape, 2),
         ValueError,
@@ -277,12 +302,32 @@ BAD = {
     "indices high": (
         lambda: pycnn.max_pool2d_backward(Y, WHERE + 30, X.shape, 2),
         ValueError,
-        "indices holds 30; allowed: -1 to",
+        r"indices holds 30; allowed: -1 to 5 \* 6 - 1 = 29",
     ),
     "indices low": (
         lambda: pycnn.max_pool2d_backward(Y, WHERE - 2, X.shape, 2),
         ValueError,
         "indices holds -2; allowed: -1 to",
+    ),
+    "indices beyond the plane": (
+        lambda: pycnn.max_unpool2d(Y, WHERE + 24, 2),
+        ValueError,
+        r"indices holds 24; allowed: -1 to 4 \* 6 - 1 = 23",
+    ),
+    "unpool shapes": (
+        lambda: pycnn.max_unpool2d(Y, WHERE[:, :2], 2),
+        ValueError,
+        "indices has shape .*the shape of x",
+    ),
+    "unpool output size": (
+        lambda: pycnn.max_unpool2d(Y, WHERE, 2, output_size=(4, 8)),
+        ValueError,
+        r"output_size=\(4, 8\); allowed: 2 extents between \(2, 4\) and \(6, 8\)",
+    ),
+    "unpool channels": (
+        lambda: pycnn.max_unpool2d_backward(X, WHERE[:, :2]),
+        ValueError,
+        "indices has shape .*the same N and C",
     ),
 }
 

@@ -1,177 +1,236 @@
-"""Pooling on the CPU: a pass for each tap, along the columns and then along the rows.
+"""Pooling on the CPU: axis by axis, a pass for each tap.
 
 Taps in the padding are left out, so that nothing is padded, and a few planes at a time stay in
-the cache. Where a maximum is takes a pass for each of the R * S taps.
+the cache. Arrays are (N, C, ...) with any number of spatial axes, in any order in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from math import prod
 
 import numpy as np
 
-from pycnn.reference.cpu._axis import Axis, axes
-from pycnn.reference.cpu._common import Padding, Pair, quiet
+from pycnn.reference.cpu._axis import Adaptive, Axis
+from pycnn.reference.cpu._common import quiet
 
 #: Input elements of a block of planes: an inner cache holds several such arrays.
 BLOCK_ELEMENTS = 2**16
 
+Axes = Sequence[Axis]
+
 
 @quiet
-def max_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    ceil_mode: bool,
-    *,
-    with_indices: bool = True,
-    out: np.ndarray | None = None,
+def max_pool(
+    x: np.ndarray, axes: Axes, *, with_indices: bool = True, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Maximum of every window, and where it is, as the oracle defines them.
 
     Parameters
     ----------
-    x : array (N, C, H, W)
-    kernel_size, stride, dilation : (int, int)
-    padding : ((top, bottom), (left, right))
-    ceil_mode : bool
+    x : array (N, C, ...)
+    axes : sequence of Axis
+        The windows along each spatial axis.
     with_indices : bool, default True
         Whether the indices are wanted: finding them takes most of the time.
-    out : array (N, C, P, Q), default None
+    out : array (N, C, ...), default None
         Where to put the maxima.
 
     Returns
     -------
-    (y, indices) : arrays (N, C, P, Q), dtype of x and int64 (or None)
+    (y, indices) : arrays (N, C, ...), dtype of x and int64 (or None)
 
     Examples
     --------
-    >>> x = np.array([[[[1.0, 3.0, 2.0]]]], np.float32)
-    >>> y, i = max_pool2d(x, (1, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), False)
+    >>> from pycnn.reference.cpu._axis import Sliding
+    >>> y, i = max_pool(np.array([[[1.0, 3.0, 2.0]]], np.float32), [Sliding(3, 2, 2)])
     >>> y.tolist(), i.tolist()
-    ([[[[3.0, 3.0]]]], [[[[1, 1]]]])
+    ([[[3.0, 3.0]]], [[[1, 1]]])
     """
-    rows, columns = axes(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    y = np.empty((*x.shape[:2], rows.out, columns.out), x.dtype) if out is None else out
-    indices = np.empty(y.shape, np.int64) if with_indices else None
+    y = _like(x, axes) if out is None else out
+    indices = _like(x, axes, np.int64) if with_indices else None
     for block in _blocks(x.shape):
-        _reduce(np.maximum, -np.inf, x[block], y[block], rows, columns)
-        if indices is not None:
-            indices[block] = _locate(x[block], y[block], rows, columns)
+        if indices is None:
+            _fold(np.maximum, -np.inf, x[block], y[block], axes)
+        else:
+            y[block], indices[block] = _locate(x[block], axes)
     return y, indices
 
 
-def max_pool2d_backward(
-    dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]
-) -> np.ndarray:
-    """Gradient of `max_pool2d`: every dy is added, in float64, where its maximum came from.
+def max_pool_backward(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """Gradient of `max_pool`: every dy is added, in float64, where its maximum came from.
 
     Parameters
     ----------
-    dy, indices : arrays (N, C, P, Q)
-    x_shape : (N, C, H, W)
+    dy, indices : arrays (N, C, ...)
+    x_shape : tuple of int
+        (N, C, ...).
 
     Returns
     -------
-    array (N, C, H, W), dtype of dy
+    array of shape `x_shape`, dtype of dy
     """
-    extent = x_shape[2] * x_shape[3]
+    extent = prod(x_shape[2:])
     dx = np.empty(x_shape, dy.dtype)
     for block in _blocks(x_shape):
         part, above, index = dx[block], dy[block], indices[block]
-        count = part.shape[0] * part.shape[1]
-        places = index + extent * np.arange(count).reshape(*part.shape[:2], 1, 1)
+        planes = np.arange(prod(part.shape[:2])).reshape(part.shape[:2])
+        places = index + extent * planes[(...,) + (None,) * (dy.ndim - 2)]
         used = index >= 0
-        sums = np.bincount(places[used], above[used], minlength=count * extent)
+        sums = np.bincount(places[used], above[used], minlength=planes.size * extent)
         part[...] = sums.reshape(part.shape)
     return dx
 
 
 @quiet
-def avg_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
-    *,
-    out: np.ndarray | None = None,
+def avg_pool(
+    x: np.ndarray, axes: Axes, divisor: np.ndarray, *, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Mean of every window, as the oracle defines it.
+    """Sum of every window over its divisor.
 
     Parameters
     ----------
-    x : array (N, C, H, W)
-    kernel_size, stride : (int, int)
-    padding : ((top, bottom), (left, right))
-    ceil_mode, count_include_pad : bool
-    divisor_override : int or None
-    out : array (N, C, P, Q), default None
+    x : array (N, C, ...)
+    axes : sequence of Axis
+        The windows along each spatial axis.
+    divisor : array with an element for every window of a plane
+        See `divisors`.
+    out : array (N, C, ...), default None
         Where to put the result.
 
     Returns
     -------
-    array (N, C, P, Q), dtype of x
+    array (N, C, ...), dtype of x
 
     Examples
     --------
-    >>> x = np.array([[[[1.0, 3.0, 8.0]]]], np.float32)
-    >>> avg_pool2d(x, (1, 2), (1, 2), ((0, 0), (0, 0)), True, True, None).tolist()
-    [[[[2.0, 8.0]]]]
+    >>> from pycnn.reference.cpu._axis import Sliding
+    >>> axes = [Sliding(3, 2, 2, 2)]
+    >>> avg_pool(np.array([[[1.0, 3.0, 8.0]]]), axes, divisors(axes, True)).tolist()
+    [[[2.0, 8.0]]]
     """
-    rows, columns = axes(x.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
-    divisor = _divisor(rows, columns, count_include_pad, divisor_override).astype(x.dtype)
-    y = np.empty((*x.shape[:2], rows.out, columns.out), x.dtype) if out is None else out
+    y = _like(x, axes) if out is None else out
+    divisor = divisor.astype(x.dtype)
     for block in _blocks(x.shape):
         part = y[block]
-        _reduce(np.add, 0, x[block], part, rows, columns)
+        _fold(np.add, 0, x[block], part, axes)
         part /= divisor
     return y
 
 
 @quiet
-def avg_pool2d_backward(
-    dy: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
+def avg_pool_backward(
+    dy: np.ndarray, x_shape: tuple[int, ...], axes: Axes, divisor: np.ndarray
 ) -> np.ndarray:
-    """Gradient of `avg_pool2d`: the passes of forward, turned round.
+    """Gradient of `avg_pool`: the passes of forward, turned round.
 
     Parameters
     ----------
-    dy : array (N, C, P, Q)
-    x_shape : (N, C, H, W)
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-        As given to `avg_pool2d`.
+    dy : array (N, C, ...)
+    x_shape : tuple of int
+        (N, C, ...).
+    axes, divisor
+        As given to `avg_pool`.
 
     Returns
     -------
-    array (N, C, H, W), dtype of dy
+    array of shape `x_shape`, dtype of dy
     """
-    rows, columns = axes(x_shape, kernel_size, stride, padding, (1, 1), ceil_mode)
-    divisor = _divisor(rows, columns, count_include_pad, divisor_override).astype(dy.dtype)
-    dx = np.zeros(x_shape, dy.dtype)
+    dx = np.empty(x_shape, dy.dtype)
+    divisor = divisor.astype(dy.dtype)
     for block in _blocks(x_shape):
-        share, part = dy[block] / divisor, dx[block]
-        across = np.zeros((*part.shape[:3], columns.out), dy.dtype)
-        for tap in rows.taps():
-            across[..., tap.inputs, :] += share[..., tap.windows, :]
-        for tap in columns.taps():
-            part[..., tap.inputs] += across[..., tap.windows]
+        dx[block] = _spread(dy[block] / divisor, axes)
     return dx
+
+
+@quiet
+def lp_pool(
+    x: np.ndarray,
+    axes: Axes,
+    norm: float,
+    scale: np.ndarray,
+    *,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Root of the sum of powers of every window, times its scale.
+
+    Parameters
+    ----------
+    x : array (N, C, ...)
+    axes : sequence of Axis
+        The windows along each spatial axis.
+    norm : float
+    scale : array with an element for every window of a plane
+        Taps of the whole window over those that it has.
+    out : array (N, C, ...), default None
+        Where to put the result.
+
+    Returns
+    -------
+    array (N, C, ...), dtype of x
+    """
+    y = _like(x, axes) if out is None else out
+    scale = scale.astype(x.dtype)
+    for block in _blocks(x.shape):
+        part = y[block]
+        _fold(np.add, 0, _power(x[block], norm), part, axes)
+        part[...] = _power(part * scale, 1 / norm)
+    return y
+
+
+@quiet
+def lp_pool_backward(
+    dy: np.ndarray, x: np.ndarray, y: np.ndarray, axes: Axes, norm: float, scale: np.ndarray
+) -> np.ndarray:
+    """Gradient of `lp_pool`, of which y is the result; none flows through a y of zero."""
+    dx = np.empty(x.shape, dy.dtype)
+    scale = scale.astype(dy.dtype)
+    for block in _blocks(x.shape):
+        slope = np.where(y[block] == 0, dy.dtype.type(0), _power(y[block], 1 - norm))
+        dx[block] = _spread(dy[block] * slope * scale, axes) * _power(x[block], norm - 1)
+    return dx
+
+
+def max_unpool(
+    x: np.ndarray, indices: np.ndarray, extents: tuple[int, ...], out: np.ndarray | None = None
+) -> np.ndarray:
+    """x where its indices say in planes of `extents`, zero elsewhere; the last of several."""
+    y = np.zeros((*x.shape[:2], prod(extents)), x.dtype)
+    flat, where = _flat(x), _flat(indices)
+    image, channel, i = np.nonzero(where >= 0)  # in row-major order: the last one stays
+    y[image, channel, where[image, channel, i]] = flat[image, channel, i]
+    y = y.reshape(*x.shape[:2], *extents)
+    if out is None:
+        return y
+    out[...] = y
+    return out
+
+
+def max_unpool_backward(dy: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """dy where the indices say; zero for an index of -1."""
+    flat, where = _flat(dy), _flat(indices)
+    taken = np.take_along_axis(flat, np.maximum(where, 0), axis=2)
+    return np.where(where < 0, dy.dtype.type(0), taken).reshape(indices.shape)
+
+
+def divisors(axes: Axes, include_pad: bool) -> np.ndarray:
+    """What the sum of each window of a plane is divided by for a mean."""
+    return reduce(np.multiply.outer, [axis.counts(include_pad) for axis in axes])
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    """(N, C, ...) as (N, C, elements of a plane)."""
+    return x.reshape(*x.shape[:2], prod(x.shape[2:]))
+
+
+def _like(x: np.ndarray, axes: Axes, dtype: np.dtype | type | None = None) -> np.ndarray:
+    """Uninitialised, an element for every window, in memory in the order of x."""
+    return np.empty_like(x, dtype, shape=(*x.shape[:2], *(axis.out for axis in axes)))
 
 
 def _blocks(x_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Slices of images and of channels, cut so that a block of planes fits the inner cache."""
-    n, c, h, w = x_shape
-    plane = max(1, h * w)  # no division by zero where there are no channels or elements
+    n, c = x_shape[:2]
+    plane = max(1, prod(x_shape[2:]))  # no division by zero where there are no channels
     channels = max(1, min(c, BLOCK_ELEMENTS // plane))
     images = max(1, BLOCK_ELEMENTS // (max(1, c) * plane))
     for first in range(0, n, images):
@@ -179,58 +238,72 @@ def _blocks(x_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
             yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))
 
 
-def _reduce(
-    ufunc: np.ufunc, start: float, x: np.ndarray, y: np.ndarray, rows: Axis, columns: Axis
-) -> None:
+def _at(dim: int, where: slice) -> tuple[slice, ...]:
+    return (slice(None),) * dim + (where,)
+
+
+def _power(x: np.ndarray, exponent: float) -> np.ndarray:
+    """In the dtype of x; a NaN stays one whatever the exponent but 0."""
+    return np.power(x, x.dtype.type(exponent))
+
+
+def _fold(ufunc: np.ufunc, start: float, x: np.ndarray, y: np.ndarray, axes: Axes) -> None:
     """y = ufunc over the taps of every window, beginning with `start`."""
-    across = np.full((*x.shape[:3], columns.out), start, x.dtype)
-    for tap in columns.taps():
-        windows = across[..., tap.windows]
-        ufunc(windows, x[..., tap.inputs], out=windows)
-    y[...] = start
-    for tap in rows.taps():
-        windows = y[..., tap.windows, :]
-        ufunc(windows, across[..., tap.inputs, :], out=windows)
+    for dim in range(x.ndim - 1, 1, -1):
+        axis = axes[dim - 2]
+        shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
+        folded = y if dim == 2 else np.empty_like(x, shape=shape)
+        if isinstance(axis, Adaptive):
+            for i, span in enumerate(axis.spans()):
+                to = folded[_at(dim, slice(i, i + 1))]
+                ufunc.reduce(x[_at(dim, span)], axis=dim, keepdims=True, out=to)
+        else:
+            folded[...] = start
+            for tap in axis.taps():
+                windows = folded[_at(dim, tap.windows)]
+                ufunc(windows, x[_at(dim, tap.inputs)], out=windows)
+        x = folded
 
 
-def _locate(x: np.ndarray, y: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
-    """Flat index in (H, W) of the first tap that equals the maximum, or of the last NaN."""
-    taps = rows.kernel * columns.kernel
-    # The tap found, counted from the last one, so that the first to equal is the greatest.
-    rank = np.zeros(y.shape, np.min_scalar_type(taps))
-    any_nan = np.isnan(y).any()
-    for r in rows.taps():
-        for s in columns.taps():
-            here = rank.dtype.type(taps - (r.number * columns.kernel + s.number))
-            values, found = x[..., r.inputs, s.inputs], rank[..., r.windows, s.windows]
-            np.maximum(found, (values == y[..., r.windows, s.windows]) * here, out=found)
-            if any_nan:
-                np.copyto(found, here, where=np.isnan(values))
-    width = columns.extent
-    steps = np.add.outer(
-        np.arange(rows.kernel) * rows.dilation * width,
-        np.arange(columns.kernel) * columns.dilation,
-    )
-    of_rank = np.append(steps.ravel(), 0)[::-1]
-    index = of_rank[rank]
-    index += np.add.outer(rows.starts() * width, columns.starts())
-    if not rank.all():
-        index[rank == 0] = -1  # no tap inside the input
-    return index
+def _locate(x: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum of every window, and the number of its first element that is it, or the last NaN.
+
+    Axis by axis: the first maximum of the first line that has it is the first of the window, and
+    the last NaN of the last line that has one the last.
+    """
+    extents = x.shape[2:]
+    place: np.ndarray | None = None
+    for dim in range(x.ndim - 1, 1, -1):
+        axis, step = axes[dim - 2], prod(extents[dim - 1 :])
+        shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
+        best = np.full_like(x, -np.inf, shape=shape)
+        at = np.full_like(x, -1, np.int64, shape=shape)
+        here = step * np.arange(x.shape[dim]).reshape((-1,) + (1,) * (x.ndim - 1 - dim))
+        candidate = np.broadcast_to(here, x.shape) if place is None else place + here
+        if place is not None and place.min(initial=0) < 0:  # lines without a tap in the input
+            candidate = np.where(place < 0, -1, candidate)
+        for tap in axis.taps():
+            windows, inputs = _at(dim, tap.windows), _at(dim, tap.inputs)
+            value, where = x[inputs], candidate[inputs]
+            better = (value > best[windows]) | np.isnan(value)
+            better |= at[windows] < 0
+            np.copyto(best[windows], value, where=better)
+            np.copyto(at[windows], where, where=better)
+        x, place = best, at
+    assert place is not None
+    return x, place
 
 
-def _divisor(
-    rows: Axis, columns: Axis, count_include_pad: bool, divisor_override: int | None
-) -> np.ndarray:
-    """What the sum of each window is divided by, (P, Q)."""
-    if divisor_override is not None:
-        return np.full((rows.out, columns.out), divisor_override)
-    counts = []
-    for axis in (rows, columns):
-        low, high = (0, axis.extent)
-        if count_include_pad:
-            low, high = -axis.low, axis.extent + axis.high
-        start = axis.starts()
-        inside = np.minimum(start + axis.kernel, high) - np.maximum(start, low)
-        counts.append(np.maximum(inside, 1))
-    return np.outer(*counts)
+def _spread(share: np.ndarray, axes: Axes) -> np.ndarray:
+    """Every element of `share` added to all elements under its window."""
+    for dim, axis in enumerate(axes, 2):
+        shape = (*share.shape[:dim], axis.extent, *share.shape[dim + 1 :])
+        spread = np.zeros_like(share, shape=shape)
+        if isinstance(axis, Adaptive):
+            for i, span in enumerate(axis.spans()):
+                spread[_at(dim, span)] += share[_at(dim, slice(i, i + 1))]
+        else:
+            for tap in axis.taps():
+                spread[_at(dim, tap.inputs)] += share[_at(dim, tap.windows)]
+        share = spread
+    return share

@@ -1,191 +1,222 @@
-"""Pooling: the maximum or the mean over sliding windows, and their gradients.
+"""Pooling: the maximum, the mean or a norm over windows, and their gradients, window by window.
 
-Windows are visited tap by tap over a padded copy that also covers the overhang of `ceil_mode`.
+Arrays are (N, C, ...) with any number of spatial axes. The windows are given axis by axis, as
+`_window.sliding` and `_window.adaptive` list them: the elements of the input that each covers.
 """
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
 
-from pycnn.reference.oracle._window import Padding, Pair, output_extent, taps
+Windows = Sequence[list[range]]
+Index = tuple[Any, ...]
 
 
-def max_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    ceil_mode: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+def max_pool(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     """Maximum of every window, and where it is.
 
-    Padding counts as minus infinity. As in PyTorch the index is that of the first maximum in
-    row-major order, or of the *last* NaN where a window holds one. A window with no element of
-    the input at all (dilation can step over it) gives minus infinity and index -1.
+    As in PyTorch the index is that of the first maximum in row-major order, or of the *last* NaN
+    where a window holds one. A window with no element of the input at all (dilation can step over
+    it) gives minus infinity and index -1.
 
     Parameters
     ----------
-    x : array (N, C, H, W)
-    kernel_size, stride, dilation : (int, int)
-    padding : ((top, bottom), (left, right))
-    ceil_mode : bool
+    x : array (N, C, ...)
+    windows : for each spatial axis, the elements that each window covers
 
     Returns
     -------
-    (y, indices) : arrays (N, C, P, Q), float64 and int64
-        An index is h * W + w.
+    (y, indices) : arrays (N, C, ...), float64 and int64
+        An index numbers the elements of a plane of x in row-major order.
 
     Examples
     --------
-    >>> x = np.array([[[[1.0, 3.0, 2.0]]]])
-    >>> y, i = max_pool2d(x, (1, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), False)
+    >>> y, i = max_pool(np.array([[[1.0, 3.0, 2.0]]]), [[range(2), range(1, 3)]])
     >>> y.tolist(), i.tolist()
-    ([[[[3.0, 3.0]]]], [[[[1, 1]]]])
+    ([[[3.0, 3.0]]], [[[1, 1]]])
     """
-    h, w = x.shape[2:]
-    out = output_extent(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    reach = _reach(out, kernel_size, stride, dilation)
-    values = _pad(x.astype(np.float64), padding, reach, -np.inf)
-    positions = _pad(np.arange(h * w).reshape(1, 1, h, w), padding, reach, -1)
-    y = np.full((*x.shape[:2], *out), -np.inf)
+    numbers = np.arange(prod(x.shape[2:])).reshape(x.shape[2:])
+    y = np.full(_shape(x.shape, windows), -np.inf)
     indices = np.full(y.shape, -1, np.int64)
-    for _, _, met in taps(kernel_size, out, stride, dilation):
-        value, position = values[met], np.broadcast_to(positions[met], y.shape)
-        better = (position >= 0) & ((value > y) | np.isnan(value) | (indices < 0))
-        y[better], indices[better] = value[better], position[better]
+    for window, covered in _each(windows):
+        values = _flat(x[covered].astype(np.float64))
+        if values.shape[-1] == 0:
+            continue
+        is_nan = np.isnan(values)
+        last_nan = values.shape[-1] - 1 - np.argmax(is_nan[..., ::-1], axis=-1)
+        chosen = np.where(is_nan.any(axis=-1), last_nan, np.argmax(values, axis=-1))
+        y[window] = np.take_along_axis(values, chosen[..., None], axis=-1)[..., 0]
+        indices[window] = numbers[covered].ravel()[chosen]
     return y, indices
 
 
-def max_pool2d_backward(
-    dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]
-) -> np.ndarray:
-    """Gradient of `max_pool2d`: every dy is added where its maximum came from (-1: nowhere).
+def max_pool_backward(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """Gradient of `max_pool`: every dy is added where its maximum came from (-1: nowhere).
 
     Parameters
     ----------
-    dy, indices : arrays (N, C, P, Q)
-    x_shape : (N, C, H, W)
+    dy, indices : arrays (N, C, ...)
+    x_shape : (N, C, ...)
 
     Returns
     -------
-    array (N, C, H, W), float64
+    array of shape `x_shape`, float64
     """
-    n, c, h, w = x_shape
-    dx = np.zeros((n * c, h * w))
-    planes = np.broadcast_to(np.arange(n * c).reshape(n, c, 1, 1), dy.shape)
-    used = indices >= 0
-    np.add.at(dx, (planes[used], indices[used]), dy[used])
+    dx = np.zeros((*x_shape[:2], prod(x_shape[2:])))
+    flat, where = _flat(dy), _flat(indices)
+    image, channel, i = np.nonzero(where >= 0)
+    np.add.at(dx, (image, channel, where[image, channel, i]), flat[image, channel, i])
     return dx.reshape(x_shape)
 
 
-def avg_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    ceil_mode: bool,
+def divisors(
+    extents: Sequence[int],
+    windows: Windows,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
     count_include_pad: bool,
-    divisor_override: int | None,
 ) -> np.ndarray:
-    """Mean of every window.
+    """What a mean divides the sum of each sliding window by.
 
-    The divisor counts the elements of the input, with `count_include_pad` those of the padding
-    too, but never what `ceil_mode` lets hang over beyond it; `divisor_override` replaces it.
+    The elements of the input, with `count_include_pad` those of the padding too, but never what
+    ceil mode lets hang over beyond it. A window without any counts 1: its mean is zero.
+    """
+    counts = []
+    for extent, found, taps, step, (low, high), apart in zip(
+        extents, windows, kernel, stride, padding, dilation, strict=True
+    ):
+        inside = [max(len(window), 1) for window in found]
+        starts = [i * step - low for i in range(len(found))]
+        places = [range(start, start + taps * apart, apart) for start in starts]
+        padded = [sum(place < extent + high for place in tap) for tap in places]
+        counts.append(padded if count_include_pad else inside)
+    return _outer(counts)
+
+
+def sizes(windows: Windows) -> np.ndarray:
+    """Elements of the input under each window."""
+    return _outer([[len(window) for window in found] for found in windows])
+
+
+def avg_pool(x: np.ndarray, windows: Windows, divisor: np.ndarray | float) -> np.ndarray:
+    """Sum of every window over its divisor.
 
     Parameters
     ----------
-    x : array (N, C, H, W)
-    kernel_size, stride : (int, int)
-    padding : ((top, bottom), (left, right))
-    ceil_mode, count_include_pad : bool
-    divisor_override : int or None
+    x : array (N, C, ...)
+    windows : for each spatial axis, the elements that each window covers
+    divisor : array of an element for each window, or one number for all
 
     Returns
     -------
-    array (N, C, P, Q), float64
+    array (N, C, ...), float64
 
     Examples
     --------
-    >>> x = np.array([[[[1.0, 3.0, 8.0]]]])
-    >>> avg_pool2d(x, (1, 2), (1, 2), ((0, 0), (0, 0)), True, True, None).tolist()
-    [[[[2.0, 8.0]]]]
+    >>> avg_pool(np.array([[[1.0, 3.0, 8.0]]]), [[range(2), range(2, 3)]], 2.0).tolist()
+    [[[2.0, 4.0]]]
     """
-    out = output_extent(x.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
-    padded = _pad(x.astype(np.float64), padding, _reach(out, kernel_size, stride, (1, 1)), 0.0)
-    total = np.zeros((*x.shape[:2], *out))
-    with np.errstate(invalid="ignore"):
-        for _, _, met in taps(kernel_size, out, stride, (1, 1)):
-            total += padded[met]
-    geometry = (x.shape, out, kernel_size, stride, padding)
-    return total / _divisor(*geometry, count_include_pad, divisor_override)
+    total = np.zeros(_shape(x.shape, windows))
+    spatial = tuple(range(2, x.ndim))
+    for window, covered in _each(windows):
+        total[window] = x[covered].astype(np.float64).sum(axis=spatial)
+    return total / divisor
 
 
-def avg_pool2d_backward(
-    dy: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
+def avg_pool_backward(
+    dy: np.ndarray, x_shape: tuple[int, ...], windows: Windows, divisor: np.ndarray | float
 ) -> np.ndarray:
-    """Gradient of `avg_pool2d`: every dy, divided as in forward, goes to its whole window.
-
-    Parameters
-    ----------
-    dy : array (N, C, P, Q)
-    x_shape : (N, C, H, W)
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-        As given to `avg_pool2d`.
+    """Gradient of `avg_pool`: every dy, divided as in forward, goes to its whole window.
 
     Returns
     -------
-    array (N, C, H, W), float64
+    array of shape `x_shape`, float64
     """
-    out = output_extent(x_shape, kernel_size, stride, padding, (1, 1), ceil_mode)
-    geometry = (x_shape, out, kernel_size, stride, padding)
-    share = dy / _divisor(*geometry, count_include_pad, divisor_override)
-    reach = _reach(out, kernel_size, stride, (1, 1))
-    d_padded = _pad(np.zeros(x_shape), padding, reach, 0.0)
-    for _, _, met in taps(kernel_size, out, stride, (1, 1)):
-        d_padded[met] += share
-    (top, _), (left, _) = padding
-    return d_padded[..., top : top + x_shape[2], left : left + x_shape[3]]
+    share = dy.astype(np.float64) / divisor
+    dx = np.zeros(x_shape)
+    for window, covered in _each(windows):
+        dx[covered] += share[window].reshape(*dy.shape[:2], *[1] * len(windows))
+    return dx
 
 
-def _reach(out: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Pair:
-    """Padded extent that the windows touch."""
-    rows, cols = ((out[i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 for i in (0, 1))
-    return rows, cols
-
-
-def _pad(x: np.ndarray, padding: Padding, reach: Pair, fill: float) -> np.ndarray:
-    """Pad with `fill` in front as asked, and behind at least as far as the windows reach."""
-    widths = [(0, 0), (0, 0)]
-    for extent, (low, high), touched in zip(x.shape[2:], padding, reach, strict=True):
-        widths.append((low, max(high, touched - low - extent)))
-    return np.pad(x, widths, constant_values=fill)
-
-
-def _divisor(
-    x_shape: tuple[int, ...],
-    out: Pair,
-    kernel: Pair,
-    stride: Pair,
-    padding: Padding,
-    count_include_pad: bool,
-    divisor_override: int | None,
+def lp_pool(
+    x: np.ndarray, windows: Windows, norm: float, share: np.ndarray | float = 1.0
 ) -> np.ndarray:
-    """What each window's sum is divided by, (P, Q)."""
-    if divisor_override is not None:
-        return np.full(out, float(divisor_override))
-    counts = []
-    for i, (low, high) in enumerate(padding):
-        extent = x_shape[2 + i]
-        start = np.arange(out[i]) * stride[i] - low
-        stop = np.minimum(start + kernel[i], extent + high)
-        if not count_include_pad:
-            start, stop = np.maximum(start, 0), np.minimum(stop, extent)
-        counts.append(np.maximum(stop - start, 0))
-    # A window of padding alone sums to zero; one in place of zero keeps it there.
-    return np.maximum(np.outer(*counts), 1).astype(np.float64)
+    """(sum of x ** norm over every window / share) ** (1 / norm).
+
+    `share` is how much of each window lies in the padded input: the sum over one that ceil mode
+    lets hang over is scaled up to stand for all its taps. As in PyTorch x enters with its sign.
+
+    Examples
+    --------
+    >>> lp_pool(np.array([[[3.0, 4.0, 5.0]]]), [[range(2)]], 2.0).tolist()
+    [[[5.0]]]
+    """
+    return avg_pool(x.astype(np.float64) ** norm, windows, share) ** (1 / norm)
+
+
+def lp_pool_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    windows: Windows,
+    norm: float,
+    share: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """Gradient of `lp_pool`, of which y is the result. Where y is zero it is taken as zero.
+
+    Of y = (S/share)^(1/e) with S = sum of x^e, dy/dx = y^(1-e) * x^(e-1) / share.
+    """
+    given, result = x.astype(np.float64), y.astype(np.float64)
+    slope = np.zeros_like(result)
+    np.power(result, 1 - norm, out=slope, where=result != 0)
+    spread = avg_pool_backward(dy * slope, x.shape, windows, share)
+    return spread * given ** (norm - 1)
+
+
+def max_unpool(x: np.ndarray, indices: np.ndarray, extents: tuple[int, ...]) -> np.ndarray:
+    """Every x where its index says in a plane of `extents`, in row-major order; zero elsewhere.
+
+    Of several with one index the last stays; one with index -1 goes nowhere.
+    """
+    y = np.zeros((*x.shape[:2], *extents))
+    for at in np.ndindex(x.shape):
+        if indices[at] >= 0:
+            y[(*at[:2], *np.unravel_index(indices[at], extents))] = x[at]
+    return y
+
+
+def max_unpool_backward(dy: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Gradient of `max_unpool`: dy where the index of every x says; zero for index -1."""
+    dx = np.zeros(indices.shape)
+    for at in np.ndindex(indices.shape):
+        if indices[at] >= 0:
+            dx[at] = dy[(*at[:2], *np.unravel_index(indices[at], dy.shape[2:]))]
+    return dx
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    """(N, C, ...) as (N, C, elements of a plane)."""
+    return x.reshape(*x.shape[:2], prod(x.shape[2:]))
+
+
+def _shape(x_shape: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
+    return (*x_shape[:2], *(len(found) for found in windows))
+
+
+def _outer(counts: Sequence[Sequence[int]]) -> np.ndarray:
+    product = np.ones((), np.float64)
+    for along in counts:
+        product = np.multiply.outer(product, np.asarray(along, np.float64))
+    return product
+
+
+def _each(windows: Windows) -> Iterator[tuple[Index, Index]]:
+    """Every window: its place among the windows, and what it covers of x."""
+    for place in np.ndindex(*(len(found) for found in windows)):
+        covered = [found[i] for found, i in zip(windows, place, strict=True)]
+        yield (..., *place), (..., *(slice(r.start, r.stop, r.step) for r in covered))

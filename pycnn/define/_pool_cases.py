@@ -1,0 +1,95 @@
+"""Cases of pooling: small ones with every setting, ragged, and real layers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pycnn.define.case import Case, Shape
+
+
+def channels_last(shape: Shape) -> Shape:
+    """(N, C, ...) as (N, ..., C)."""
+    return (shape[0], *shape[2:], shape[1])
+
+
+def case(name: str, shape: Shape, standard: bool = False, **settings: Any) -> Case:
+    """One operand; its shape is given with the channels first, whatever the layout."""
+    if settings.get("layout") == "NHWC":
+        shape = channels_last(shape)
+    return Case(name, {"x": shape}, settings, standard)
+
+
+#: (N, C) and spatial extents, of the axes that there are.
+SMALL = {1: (2, 3, 11), 2: (2, 3, 11, 14), 3: (2, 3, 5, 6, 7)}
+WIDE = {1: (3, 37, 9), 2: (2, 37, 7, 6), 3: (2, 21, 3, 5, 4)}
+
+#: Layers, AlexNet's and C3D's among them, and their windows.
+LAYER = {1: (2, 32, 1023), 2: (1, 32, 55, 55), 3: (1, 16, 8, 28, 28)}
+WINDOW = {1: 3, 2: 3, 3: 2}
+
+#: Layers that adaptive windows divide evenly.
+EVEN = {1: (2, 32, 1024), 2: (1, 32, 56, 56), 3: (1, 8, 14, 28, 28)}
+
+
+def sliding(axes: int, **extra: Mapping[str, Any]) -> tuple[Case, ...]:
+    """Cases of a sliding window that every such operation has; `extra` ones by name.
+
+    Parameters
+    ----------
+    axes : int
+    **extra
+        Settings of further cases on the small shape.
+    """
+    small, wide, layer = SMALL[axes], WIDE[axes], LAYER[axes]
+    found = [
+        case("halves", small, kernel_size=2),
+        case("overlap", small, kernel_size=3, stride=2, ceil_mode=True),
+        case("unbatched", small[1:], kernel_size=3, stride=1),
+        case("channels last", wide, kernel_size=2, stride=1, layout="NHWC"),
+    ]
+    if axes == 2:  # what has nothing to do with the number of axes
+        unbatched = {"x": (*small[2:], small[1])}
+        settings = {"kernel_size": 2, "padding": 1, "layout": "NHWC"}
+        found.append(Case("unbatched, channels last", unbatched, settings))
+        found.append(case("empty", (0, *small[1:]), kernel_size=2))
+    found += [case(name.replace("_", " "), small, **also) for name, also in extra.items()]
+    standard = {"kernel_size": WINDOW[axes], "stride": 2}
+    found.append(case("layer", layer, True, **standard))
+    found.append(case("layer, NHWC", layer, True, layout="NHWC", **standard))
+    return tuple(found)
+
+
+def adaptive(axes: int) -> tuple[Case, ...]:
+    """Cases of adaptive windows."""
+    small, wide, layer = SMALL[axes], WIDE[axes], EVEN[axes]
+    uneven = (4, 3, 5)[:axes]
+    found = [
+        case("uneven", small, output_size=uneven),
+        case("even", (2, 3, *(12, 6, 8)[-axes:]), output_size=(4, 3, 2)[-axes:]),
+        case("more than there are", small, output_size=(*(None, 9)[: axes - 1], 16)),
+        case("global", wide, output_size=1),
+        case("channels last", wide, output_size=2, layout="NHWC"),
+    ]
+    if axes == 2:  # what has nothing to do with the number of axes
+        found.append(case("unbatched, one number", small[1:], output_size=3))
+        found.append(case("global, channels last", wide, output_size=1, layout="NHWC"))
+        found.append(case("empty", (0, *small[1:]), output_size=2))
+    found.append(case("layer", layer, True, output_size=7))
+    found.append(case("layer, NHWC", layer, True, output_size=7, layout="NHWC"))
+    return tuple(found)
+
+
+def over_everything() -> tuple[Case, ...]:
+    """Cases of global pooling, with any number of axes."""
+    return (
+        case("rows", (2, 3, 11)),
+        case("maps", (2, 37, 7, 5)),
+        case("large maps", (2, 3, 43, 50)),
+        case("volumes", (2, 3, 3, 5, 4)),
+        case("one element", (2, 3, 1, 1)),
+        case("channels last", (2, 37, 7, 5), layout="NHWC"),
+        case("volumes, channels last", (2, 5, 3, 5, 4), layout="NHWC"),
+        case("empty", (0, 3, 7, 5)),
+        case("resnet50 layer", (8, 256, 7, 7), True),
+        case("resnet50 layer, NHWC", (8, 256, 7, 7), True, layout="NHWC"),
+        case("large layer", (1, 16, 56, 56), True),
+    )

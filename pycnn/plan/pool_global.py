@@ -1,0 +1,91 @@
+"""Plans of the mean and the maximum over all spatial axes: kernels/pool/global_pool.cu."""
+
+from math import prod
+
+import numpy as np
+
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.plan.pool import Pooling
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+
+THREADS = 256
+
+#: Elements of a plane that a thread should have before it gets company.
+SHARE = 8
+
+#: Longest plane of which several are brought into shared memory in one piece.
+STAGED_LENGTH = THREADS * SHARE
+
+#: Neighbouring channels that a block works on where they are last, for whole sectors.
+COLUMNS = 32
+
+#: struct Planes.
+PARAMS = np.dtype(
+    [(name, np.int64) for name in ("count", "channels", "length", "n", "c", "team", "across")]
+    + [("element", strided_dtype(1))]
+)
+
+
+def global_pool(
+    op: str, kind: str, pooling: Pooling, strides: Ints, dtype: str, indices: bool = False
+) -> Plan:
+    """Plan: input ``x``, outputs ``y`` and, if asked for, ``indices``.
+
+    Parameters
+    ----------
+    op : str
+        Name of the operation.
+    kind : {"avg", "max"}
+    pooling : Pooling
+        Whose only window is the whole plane.
+    strides : tuple of int
+        Element strides of x: image, channel, spatial axes.
+    dtype : str
+    indices : bool, default False
+        Of the maxima.
+
+    Examples
+    --------
+    >>> from pycnn.plan.pool_axis import Axis
+    >>> pooling = Pooling(2, 64, (Axis(7, 1), Axis(7, 1)))
+    >>> plan = global_pool("global_avg_pool", "avg", pooling, (3136, 49, 7, 1), "float32")
+    >>> plan.algo, plan.launches[0].grid
+    ('staged', (4, 1, 1))
+    """
+    shape = pooling.shape(of_x=False)
+    outputs = {"y": ArraySpec(shape, numpy_dtype(dtype))}
+    arguments: tuple[Argument, ...] = (Buffer("x"), Buffer("y"))
+    if kind == "max":
+        arguments += (Buffer("indices") if indices else None,)
+    if indices:
+        outputs["indices"] = ArraySpec(shape, np.dtype(np.int64))
+    count, itemsize = pooling.images * pooling.channels, FLOATS[dtype].itemsize
+    n, c, *along = strides
+    extents = tuple(a.extent for a in pooling.axes)
+    length = prod(extents)
+    in_one_piece = not pooling.last and merge_axes(
+        (pooling.images, pooling.channels, *extents), [strides]
+    )[1][0] in ((), (1,))
+    staged = in_one_piece and length <= STAGED_LENGTH
+    team = min(1 << max(-(-length // SHARE) - 1, 0).bit_length(), THREADS)
+    if pooling.last:
+        team = min(team, THREADS // COLUMNS)
+    slots = THREADS // team
+    launches: tuple[Launch, ...] = ()
+    if count:
+        element = strided(extents, [tuple(along)])
+        params = record(PARAMS, count, pooling.channels, length, n, c, team, pooling.last, element)
+        defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
+        kernel = Kernel("pool/global_pool.cu", f"global_{kind}_pool", defines)
+        shared = -(-slots * length * itemsize // 16) * 16 if staged else 0
+        grid = (-(-count // slots), 1, 1)
+        launches = (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), shared),)
+    return Plan(
+        op,
+        "staged" if staged else "in place",
+        launches,
+        outputs,
+        flops=count * length,
+        bytes=count * (length + 1) * itemsize + 8 * count * indices,
+    )
