@@ -1,0 +1,114 @@
+// pycnn/norm.cuh: what the kernels of normalisation share.
+//
+// A *set* is the elements of one channel: of all images together (batch norm), or of one image
+// (group and instance norm); its number is image * channels + channel. A *statistic* is a mean and
+// a standard deviation that `group` consecutive sets share. Two families of kernels walk the sets:
+// planes (norm_planes.cuh) where a channel's elements are neighbours, rows (norm_rows.cuh) where
+// those of one pixel are.
+#pragma once
+
+#include <pycnn/kernel.cuh>
+#include <pycnn/strided.cuh>
+#include <pycnn/welford.cuh>
+
+constexpr int THREADS = 256;
+constexpr int WARPS = THREADS / LANES;
+constexpr int WIDTH = 16 / sizeof(scalar);   // elements of one instruction
+constexpr int SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+
+struct alignas(16) Pack {
+    scalar at[WIDTH];
+};
+
+__device__ __forceinline__ bool aligned(const void* pointer) {
+    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
+}
+
+// Offset of element i of operand `o`; no division where one axis is all there is.
+template <int OPERANDS>
+__device__ __forceinline__ index_t offset_of(const Strided<OPERANDS>& v, int o, index_t i) {
+    index_t offset = 0;
+    for (int axis = static_cast<int>(v.rank) - 1; axis > 0; --axis) {
+        const index_t outer = i / v.extent[axis];
+        offset += (i - outer * v.extent[axis]) * v.stride[o][axis];
+        i = outer;
+    }
+    return offset + i * v.stride[o][0];
+}
+
+// pycnn.plan._norm.PARAMETERS. Parameters may be of type scalar or of type accum ("wide").
+struct NormParams {
+    index_t channels, group;
+    index_t weight, bias, mean, spread;  // elements from one to the next
+    int weight_wide, bias_wide, mean_wide, spread_wide;
+    int spread_is_variance;  // else 1 / sqrt(variance + eps)
+    int packed;              // all of a statistic in one vector, for which `mean` points
+    int statistic_per_row;   // its number is that of the row (layer norm)
+    double eps;
+};
+
+__device__ __forceinline__ accum parameter(const void* from, index_t i, int wide) {
+    return wide ? static_cast<const accum*>(from)[i] : widen(static_cast<const scalar*>(from)[i]);
+}
+
+__device__ __forceinline__ void put_parameter(void* to, index_t i, int wide, accum value) {
+    if (wide)
+        static_cast<accum*>(to)[i] = value;
+    else
+        static_cast<scalar*>(to)[i] = narrow(value);
+}
+
+// The arrays of parameters; any but mean and spread may be null.
+struct NormArrays {
+    const void *mean, *spread;
+    const accum* rest;  // what rounding took away from mean
+    const void *weight, *bias;
+};
+
+// Mean and 1 / standard deviation of a statistic.
+struct alignas(16) Statistic {
+    accum mean, rest, rstd, unused;
+
+    __device__ __forceinline__ accum z(accum x) const { return ((x - mean) - rest) * rstd; }
+};
+
+__device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t number,
+                                               const NormParams& p) {
+    if (p.packed) return static_cast<const Statistic*>(from.mean)[number];
+    Statistic s;
+    s.mean = parameter(from.mean, number * p.mean, p.mean_wide);
+    s.rest = from.rest ? from.rest[number] : accum(0);
+    s.rstd = parameter(from.spread, number * p.spread, p.spread_wide);
+    if (p.spread_is_variance) s.rstd = accum(1) / sqrt(s.rstd + static_cast<accum>(p.eps));
+    return s;
+}
+
+// What a set's elements are computed with:
+// forward   y = (x - mean) * scale + shift,           scale = rstd * weight, shift = bias
+// backward dx = dy * scale - (x - mean) * tilt - shift; see norm/gradient.cu
+// sums      z  = (x - mean) * tilt,                    tilt = rstd
+struct Coefficients {
+    accum mean, rest, scale, shift, tilt;
+
+    __device__ __forceinline__ accum forward(accum x) const {
+        return ((x - mean) - rest) * scale + shift;
+    }
+    __device__ __forceinline__ accum z(accum x) const { return ((x - mean) - rest) * tilt; }
+    __device__ __forceinline__ accum backward(accum dy, accum x) const {
+        return dy * scale - ((x - mean) - rest) * tilt - shift;
+    }
+};
+
+__device__ __forceinline__ Coefficients coefficients(const NormArrays& from, index_t set,
+                                                     const NormParams& p) {
+    const Statistic of = statistic(from, set / p.group, p);
+    const index_t channel = set % p.channels;
+    Coefficients c;
+    c.mean = of.mean;
+    c.rest = of.rest;
+    c.scale = of.rstd;
+    if (from.weight) c.scale *= parameter(from.weight, channel * p.weight, p.weight_wide);
+    c.shift = from.bias ? parameter(from.bias, channel * p.bias, p.bias_wide) : accum(0);
+    c.tilt = of.rstd;
+    return c;
+}

@@ -1,0 +1,123 @@
+// pycnn/norm_planes.cuh: sets whose elements lie in planes, each of which neighbours in memory.
+//
+// Block (32, 8), grid (sets, segments): every segment of a set has the same number of pieces of
+// planes, a warp at a time for each. The plan is in pycnn/plan/_norm.py.
+#pragma once
+
+#include <pycnn/norm.cuh>
+
+// pycnn.plan._norm.planes_dtype. The operands are of the same shape.
+template <int OPERANDS>
+struct Planes {
+    index_t per_image;        // sets of one image: the channels
+    index_t planes;           // of a set
+    index_t length;           // elements of a plane
+    index_t chunk, chunks;    // elements of a piece, pieces of a plane
+    index_t pieces;           // of a set that one block works on
+    index_t image[OPERANDS];  // strides in elements: from image to image, channel to channel,
+    index_t channel[OPERANDS];
+    index_t plane[OPERANDS];  // and from a set's plane to the next
+    Strided<OPERANDS> along;  // within a plane
+};
+
+// Elements that a thread takes at a time: `step` apart, from `first` on, as far as they lie
+// between begin and end; where `pack`, one 16-byte vector.
+struct Batch {
+    index_t first, begin, end;
+    int step;
+    bool pack;
+
+    __device__ __forceinline__ index_t at(int k) const { return first + k * step; }
+    __device__ __forceinline__ bool has(int k) const { return at(k) >= begin && at(k) < end; }
+    __device__ __forceinline__ unsigned there() const {
+        unsigned bits = 0;
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) bits |= static_cast<unsigned>(has(k)) << k;
+        return bits;
+    }
+};
+
+// body(batch) until `size` threads have been through elements begin to end. Accesses begin where a
+// sector does, so that none is touched twice; element 0 is `offset` from the start of its array.
+// Which thread takes what depends on shape and strides alone, and so do the result's bits: where
+// an address forbids packs, `packs` is false, and the same elements are loaded one by one.
+template <typename Body>
+__device__ __forceinline__ void each_batch(int rank, int size, index_t begin, index_t end,
+                                           index_t offset, bool vectors, bool packs, Body body) {
+    const int off = static_cast<int>((offset + begin) & (SECTOR - 1));
+    const index_t stride = static_cast<index_t>(size) * WIDTH;
+    const index_t mine = vectors ? begin - off + rank * WIDTH : begin - off + rank;
+    for (index_t i = mine; i < end; i += stride)
+        body(Batch{i, begin, end, vectors ? 1 : size,
+                   vectors && packs && i >= begin && i + WIDTH <= end});
+}
+
+template <int OPERANDS>
+__device__ __forceinline__ void fetch(const scalar* from, const Strided<OPERANDS>& v, int operand,
+                                      const Batch& b, accum (&value)[WIDTH]) {
+    if (b.pack) {
+        const Pack pack = *reinterpret_cast<const Pack*>(from + b.first);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) value[k] = widen(pack.at[k]);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < WIDTH; ++k)
+        value[k] = b.has(k) ? widen(from[offset_of(v, operand, b.at(k))]) : accum(0);
+}
+
+template <int OPERANDS>
+__device__ __forceinline__ void put(scalar* to, const Strided<OPERANDS>& v, int operand,
+                                    const Batch& b, const accum (&value)[WIDTH]) {
+    if (b.pack) {
+        Pack pack;
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) pack.at[k] = narrow(value[k]);
+        *reinterpret_cast<Pack*>(to + b.first) = pack;
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < WIDTH; ++k)
+        if (b.has(k)) to[offset_of(v, operand, b.at(k))] = narrow(value[k]);
+}
+
+// Whether 16-byte vectors will do along a slice that begins at these offsets.
+template <int OPERANDS>
+__device__ __forceinline__ bool in_vectors(const Strided<OPERANDS>& v,
+                                           const index_t (&offset)[OPERANDS]) {
+    bool all = v.rank <= 1;
+#pragma unroll
+    for (int o = 0; o < OPERANDS; ++o)
+        all = all && v.stride[o][0] == 1 && offset[o] % WIDTH == 0;
+    return all;
+}
+
+template <int OPERANDS>
+__device__ __forceinline__ bool all_aligned(const scalar* const (&operand)[OPERANDS]) {
+    bool all = true;
+#pragma unroll
+    for (int o = 0; o < OPERANDS; ++o) all = all && aligned(operand[o]);
+    return all;
+}
+
+// body(batch, plane): all that this block has of its set; plane[o] begins the plane of operand o.
+template <int OPERANDS, typename Body>
+__device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
+                                            const scalar* const (&operand)[OPERANDS], Body body) {
+    const index_t image = blockIdx.x / p.per_image, channel = blockIdx.x - image * p.per_image;
+    const index_t first = blockIdx.y * p.pieces, all = p.planes * p.chunks;
+    const index_t last = first + p.pieces < all ? first + p.pieces : all;
+    for (index_t piece = first + threadIdx.y; piece < last; piece += WARPS) {
+        const index_t number = piece / p.chunks, begin = (piece - number * p.chunks) * p.chunk;
+        const index_t end = begin + p.chunk < p.length ? begin + p.chunk : p.length;
+        const scalar* plane[OPERANDS];
+        index_t offset[OPERANDS];
+#pragma unroll
+        for (int o = 0; o < OPERANDS; ++o) {
+            offset[o] = image * p.image[o] + channel * p.channel[o] + number * p.plane[o];
+            plane[o] = operand[o] + offset[o];
+        }
+        each_batch(threadIdx.x, LANES, begin, end, offset[0], in_vectors(p.along, offset),
+                   all_aligned(operand), [&](const Batch& batch) { body(batch, plane); });
+    }
+}

@@ -1,0 +1,125 @@
+// pycnn/welford.cuh: count, mean and variance of values that come in batches, in one pass.
+//
+// A running mean and sum of squared deviations (Welford 1962), merged pairwise (Chan, Golub,
+// LeVeque 1979): no difference of large sums ever loses the variance. Means are kept relative to a
+// pivot, one of the values themselves, so that a mean of 10000 with a deviation of 1 keeps all its
+// digits too. The pivot is no further from the mean than sqrt(count) deviations, so what rounding
+// takes away is small beside the deviation whatever the data.
+//
+// The order of the merges depends on the launch's shape alone: same bits every time.
+#pragma once
+
+constexpr unsigned ALL_LANES = 0xffffffffu;
+constexpr int LANES = 32;
+
+// Of no values: Moments().
+struct alignas(16) Moments {
+    accum count, pivot;
+    accum mean;     // of the values less the pivot
+    accum squares;  // sum of (value - mean)^2
+
+    // Those of N values, a power of two, whose bit is set in `there`.
+    template <int N>
+    __device__ __forceinline__ void add(const accum (&value)[N], unsigned there) {
+        if (there == 0) return;
+        if (count == 0) {
+#pragma unroll
+            for (int k = N - 1; k >= 0; --k)
+                if (there >> k & 1) pivot = value[k];
+        }
+        const bool whole = there == (1u << N) - 1;
+        const accum some = whole ? accum(N) : accum(__popc(there));
+        accum sum = 0, spread = 0;
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+            if (there >> k & 1) sum += value[k] - pivot;
+        const accum middle = whole ? sum * (accum(1) / N) : sum / some;
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+            const accum off = (value[k] - pivot) - middle;
+            if (there >> k & 1) spread += off * off;
+        }
+        include(some, middle - mean, spread);
+    }
+
+    // Values that are `apart` from the mean on average.
+    __device__ __forceinline__ void include(accum some, accum apart, accum spread) {
+        const accum total = count + some, share = some / total;
+        mean += apart * share;
+        squares += spread + apart * apart * (count * share);
+        count = total;
+    }
+
+    __device__ __forceinline__ void merge(const Moments& other) {
+        if (other.count == 0) return;
+        if (count == 0)
+            *this = other;
+        else
+            include(other.count, (other.pivot - pivot) + (other.mean - mean), other.squares);
+    }
+
+    __device__ __forceinline__ Moments of_lane(int distance) const {
+        Moments other;
+        other.count = __shfl_xor_sync(ALL_LANES, count, distance);
+        other.pivot = __shfl_xor_sync(ALL_LANES, pivot, distance);
+        other.mean = __shfl_xor_sync(ALL_LANES, mean, distance);
+        other.squares = __shfl_xor_sync(ALL_LANES, squares, distance);
+        return other;
+    }
+
+    // 1 / sqrt(variance + eps), of all the values there are (no n - 1).
+    __device__ __forceinline__ accum rstd(accum eps) const {
+        return accum(1) / sqrt(squares / count + eps);
+    }
+    // The mean as one number, and what rounding to one number took away.
+    __device__ __forceinline__ accum whole_mean() const { return pivot + mean; }
+    __device__ __forceinline__ accum rest_of_mean() const {
+        const accum sum = pivot + mean, added = sum - pivot;
+        return (pivot - (sum - added)) + (mean - added);
+    }
+};
+
+// Two sums that are wanted together.
+struct alignas(2 * sizeof(accum)) SumPair {
+    accum first, second;
+
+    __device__ __forceinline__ void merge(const SumPair& other) {
+        first += other.first;
+        second += other.second;
+    }
+    __device__ __forceinline__ SumPair of_lane(int distance) const {
+        SumPair other;
+        other.first = __shfl_xor_sync(ALL_LANES, first, distance);
+        other.second = __shfl_xor_sync(ALL_LANES, second, distance);
+        return other;
+    }
+};
+
+// Over `size` neighbouring lanes, a power of two; all of them get the same bits.
+template <typename State>
+__device__ __forceinline__ State merge_lanes(State mine, int size = LANES) {
+    for (int distance = 1; distance < size; distance *= 2) {
+        State other = mine.of_lane(distance);
+        if (threadIdx.x & distance) {
+            other.merge(mine);
+            mine = other;
+        } else {
+            mine.merge(other);
+        }
+    }
+    return mine;
+}
+
+// Over a block of whole warps along x, then y; all threads get the same bits. `shared`: a State
+// for each warp.
+template <typename State>
+__device__ __forceinline__ State merge_block(State mine, State* shared) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    const int warps = blockDim.x * blockDim.y / LANES;
+    mine = merge_lanes(mine);
+    if (thread % LANES == 0) shared[thread / LANES] = mine;
+    __syncthreads();
+    mine = thread % LANES < warps ? shared[thread % LANES] : State();
+    __syncthreads();  // all have read before the next one writes
+    return merge_lanes(mine);
+}

@@ -1,0 +1,58 @@
+// norm/apply.cu: normalisation by statistics that are there already.
+//
+// Computes   y = (x - mean[t]) * rstd[t] * weight[c] + bias[c], or with 1 / sqrt(variance[t] + eps)
+//            in place of rstd[t], for channel c and its statistic t
+// Layout     x any strides; y of either layout, contiguous
+// Launch     norm_planes: block (32, 8), grid (sets, segments). norm_rows: block (lanes,
+//            256 / lanes), grid (images * tiles, segments). Shared memory: what the block's
+//            channels are computed with, 5 numbers each, so that they are read and worked out once
+// Traffic    |x| + |y| bytes; 4 flop an element
+// Range      any extents, 64-bit index arithmetic. Parameters and statistics are of the type of
+//            x or of that which it is computed in. x - mean is taken before the product, which
+//            keeps the digits where the mean is large
+// Siblings   planes where the elements of a channel are neighbours (NCHW), rows where the
+//            channels are (NHWC)
+// Source     Ioffe, Szegedy: Batch normalization, 2015
+//
+// entry norm_planes  normalisation by given statistics, elements of a channel being neighbours
+// entry norm_rows    normalisation by given statistics, channels being neighbours
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/norm_planes.cuh>
+#include <pycnn/norm_rows.cuh>
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+norm_planes(const scalar* __restrict__ x, const void* mean, const accum* rest, const void* spread,
+            const void* weight, const void* bias, scalar* __restrict__ y, Planes<2> p,
+            NormParams n) {
+    __shared__ Coefficients shared[1];
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        shared[0] = coefficients(NormArrays{mean, spread, rest, weight, bias}, blockIdx.x, n);
+    __syncthreads();
+    const Coefficients c = shared[0];
+    const scalar* const operand[2] = {x, y};
+    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[2]) {
+        accum value[WIDTH];
+        fetch(plane[0], p.along, 0, batch, value);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) value[k] = c.forward(value[k]);
+        put(const_cast<scalar*>(plane[1]), p.along, 1, batch, value);
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+norm_rows(const scalar* __restrict__ x, const void* mean, const accum* rest, const void* spread,
+          const void* weight, const void* bias, scalar* __restrict__ y, Rows<2> p, NormParams n) {
+    __shared__ Coefficients shared[LANES * WIDTH];
+    const scalar* const operand[2] = {x, y};
+    const RowThread<2> t(p, operand);
+    const NormArrays from = {mean, spread, rest, weight, bias};
+    Coefficients c[WIDTH];
+    per_channel(t, shared, c, [&](index_t set) { return coefficients(from, set, n); });
+    t.each_row([&](index_t row) {
+        accum value[WIDTH];
+        t.fetch(x, 0, row, value);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) value[k] = c[k].forward(value[k]);
+        t.put(y, 1, row, value);
+    });
+}

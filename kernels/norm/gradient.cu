@@ -1,0 +1,191 @@
+// norm/gradient.cu: gradients of normalisation with given statistics, or with those of x.
+//
+// Computes   dbias[c] = sum dy, dweight[c] = sum dy * z      with z = (x - mean[t]) * rstd[t]
+//            dx = rstd[t] * (weight[c] * dy - a[t] - z * b[t])
+//            with the means over statistic t of a = weight[c] * dy and b = weight[c] * dy * z;
+//            a = b = 0 where the statistics did not come from x
+// Layout     dy, x any strides; dx of either layout, contiguous; the rest contiguous
+// Launch     as norm/apply.cu; gradient_parameters a warp a channel, gradient_means a warp a
+//            statistic, block 256
+// Traffic    sums: |dy| + |x| bytes, and |dx| if it is written in the same pass, for given
+//            statistics; gradient: |dy| + |x| + |dx|. 4 and 5 flop an element
+// Range      any extents, 64-bit index arithmetic; gathers and sums in an order that depends on
+//            the shape alone: deterministic
+// Siblings   planes where the elements of a channel are neighbours (NCHW), rows where the
+//            channels are (NHWC). norm/layer.cu where all of a statistic's elements fit on chip
+// Source     Ioffe, Szegedy: Batch normalization, 2015, section 3
+//
+// entry gradient_sums_planes  sums behind dweight and dbias by segment, elements being neighbours
+// entry gradient_sums_rows    sums behind dweight and dbias by segment, channels being neighbours
+// entry gradient_parameters   dweight and dbias from the segments
+// entry gradient_means        means of weighted dy and dy * z from the segments
+// entry gradient_planes       gradient with respect to x, elements of a channel being neighbours
+// entry gradient_rows         gradient with respect to x, channels being neighbours
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/norm_planes.cuh>
+#include <pycnn/norm_rows.cuh>
+
+// pycnn.plan._norm.SUMS
+struct SumsParams {
+    index_t channels, images, group;
+    index_t segments;
+    index_t statistics;
+    index_t weight;  // elements from one to the next
+    double count;    // elements behind a statistic
+    int weight_wide, dweight_wide, dbias_wide;
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+gradient_sums_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
+                     const accum* rest, const void* spread, const void* weight,
+                     scalar* __restrict__ dx, SumPair* __restrict__ parts, Planes<3> p,
+                     NormParams n) {
+    __shared__ SumPair shared[WARPS];
+    __shared__ Coefficients of[1];
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        of[0] = coefficients(NormArrays{mean, spread, rest, weight, nullptr}, blockIdx.x, n);
+    __syncthreads();
+    const Coefficients c = of[0];
+    const scalar* const operand[3] = {dy, x, dx ? dx : dy};
+    SumPair mine = {};
+    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[3]) {
+        accum g[WIDTH], v[WIDTH];
+        fetch(plane[0], p.along, 0, batch, g);
+        fetch(plane[1], p.along, 1, batch, v);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) {
+            if (!batch.has(k)) continue;
+            mine.first += g[k];
+            mine.second += g[k] * c.z(v[k]);
+            g[k] *= c.scale;
+        }
+        if (dx) put(const_cast<scalar*>(plane[2]), p.along, 2, batch, g);
+    });
+    mine = merge_block(mine, shared);
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        parts[static_cast<index_t>(blockIdx.x) * gridDim.y + blockIdx.y] = mine;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+gradient_sums_rows(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
+                   const accum* rest, const void* spread, const void* weight,
+                   scalar* __restrict__ dx, SumPair* __restrict__ parts, Rows<3> p, NormParams n) {
+    __shared__ SumPair shared[THREADS * WIDTH];
+    __shared__ Coefficients of[LANES * WIDTH];
+    const scalar* const operand[3] = {dy, x, dx ? dx : dy};
+    const RowThread<3> t(p, operand);
+    const NormArrays from = {mean, spread, rest, weight, nullptr};
+    Coefficients c[WIDTH];
+    if (!n.statistic_per_row)
+        per_channel(t, of, c, [&](index_t set) { return coefficients(from, set, n); });
+    SumPair mine[WIDTH] = {};
+    t.each_row([&](index_t row) {
+        accum g[WIDTH], v[WIDTH];
+        t.fetch(dy, 0, row, g);
+        t.fetch(x, 1, row, v);
+        Statistic s;
+        if (n.statistic_per_row) s = statistic(from, row, n);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) {
+            if (!t.has(k)) continue;
+            mine[k].first += g[k];
+            mine[k].second += g[k] * (n.statistic_per_row ? s.z(v[k]) : c[k].z(v[k]));
+            g[k] *= c[k].scale;
+        }
+        if (dx) t.put(dx, 2, row, g);
+    });
+    merge_rows(t, mine, shared, parts);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+gradient_parameters(const SumPair* __restrict__ parts, void* __restrict__ dweight,
+                    void* __restrict__ dbias, SumsParams p) {
+    const index_t channel = flat_thread() / LANES;
+    if (channel >= p.channels) return;  // whole warps
+    SumPair all = {};
+    for (index_t i = threadIdx.x % LANES; i < p.images * p.segments; i += LANES) {
+        const index_t image = i / p.segments, segment = i - image * p.segments;
+        all.merge(parts[(image * p.channels + channel) * p.segments + segment]);
+    }
+    all = merge_lanes(all);
+    if (threadIdx.x % LANES != 0) return;
+    put_parameter(dbias, channel, p.dbias_wide, all.first);
+    put_parameter(dweight, channel, p.dweight_wide, all.second);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+gradient_means(const SumPair* __restrict__ parts, const void* __restrict__ weight,
+               SumPair* __restrict__ means, SumsParams p) {
+    const index_t statistic = flat_thread() / LANES;
+    if (statistic >= p.statistics) return;  // whole warps
+    SumPair all = {};
+    for (index_t i = threadIdx.x % LANES; i < p.group * p.segments; i += LANES) {
+        const index_t set = statistic * p.group + i / p.segments;
+        const index_t channel = set % p.channels;
+        const accum w =
+            weight ? parameter(weight, channel * p.weight, p.weight_wide) : accum(1);
+        const SumPair part = parts[statistic * p.group * p.segments + i];
+        all.first += w * part.first;
+        all.second += w * part.second;
+    }
+    all = merge_lanes(all);
+    if (threadIdx.x % LANES != 0) return;
+    const accum count = static_cast<accum>(p.count);
+    all.first /= count;
+    all.second /= count;
+    means[statistic] = all;
+}
+
+// dx = dy * scale - (x - mean) * tilt - shift
+__device__ __forceinline__ Coefficients of_gradient(const NormArrays& from, const SumPair* means,
+                                                    index_t set, const NormParams& n) {
+    Coefficients c = coefficients(from, set, n);
+    const accum rstd = c.tilt;
+    const SumPair mean = means[set / n.group];
+    c.shift = rstd * mean.first;
+    c.tilt = rstd * rstd * mean.second;
+    return c;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+gradient_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
+                const accum* rest, const void* spread, const void* weight,
+                const SumPair* __restrict__ means, scalar* __restrict__ dx, Planes<3> p,
+                NormParams n) {
+    __shared__ Coefficients shared[1];
+    const NormArrays from = {mean, spread, rest, weight, nullptr};
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        shared[0] = of_gradient(from, means, blockIdx.x, n);
+    __syncthreads();
+    const Coefficients c = shared[0];
+    const scalar* const operand[3] = {dy, x, dx};
+    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[3]) {
+        accum g[WIDTH], v[WIDTH];
+        fetch(plane[0], p.along, 0, batch, g);
+        fetch(plane[1], p.along, 1, batch, v);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) g[k] = c.backward(g[k], v[k]);
+        put(const_cast<scalar*>(plane[2]), p.along, 2, batch, g);
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+gradient_rows(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
+              const accum* rest, const void* spread, const void* weight,
+              const SumPair* __restrict__ means, scalar* __restrict__ dx, Rows<3> p,
+              NormParams n) {
+    __shared__ Coefficients shared[LANES * WIDTH];
+    const scalar* const operand[3] = {dy, x, dx};
+    const RowThread<3> t(p, operand);
+    const NormArrays from = {mean, spread, rest, weight, nullptr};
+    Coefficients c[WIDTH];
+    per_channel(t, shared, c, [&](index_t set) { return of_gradient(from, means, set, n); });
+    t.each_row([&](index_t row) {
+        accum g[WIDTH], v[WIDTH];
+        t.fetch(dy, 0, row, g);
+        t.fetch(x, 1, row, v);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) g[k] = c[k].backward(g[k], v[k]);
+        t.put(dx, 2, row, g);
+    });
+}

@@ -1,0 +1,98 @@
+// norm/moments.cu: mean and variance of every channel, over all images or of each.
+//
+// Computes   mean[t] = sum of x / n,  rstd[t] = 1 / sqrt(sum of (x - mean[t])^2 / n + eps) over the
+//            n elements of statistic t; rest[t], what rounding took away from mean[t];
+//            running' = (1 - momentum) running + momentum * (mean, or variance with n - 1)
+// Layout     x any strides; the rest contiguous
+// Launch     moments_planes: block (32, 8), grid (sets, segments). moments_rows: block (lanes,
+//            256 / lanes), grid (images * tiles, segments). moments_merge: a warp a statistic,
+//            block 256. Shared memory: a partial result for each warp, or each thread's channels
+// Traffic    |x| bytes, and 64 for each set and segment; 7 flop an element
+// Range      any extents, 64-bit index arithmetic; large means and small variances keep their
+//            digits: see welford.cuh. NaN or an infinity makes the statistic NaN. The order of
+//            the merges depends on the shape alone: deterministic
+// Siblings   planes where the elements of a channel are neighbours (NCHW), rows where the
+//            channels are (NHWC). norm/layer.cu where all of a statistic's elements fit on chip.
+// Source     Welford: Note on a method for calculating corrected sums, Technometrics 4, 1962;
+//            Chan, Golub, LeVeque: Updating formulae, Stanford STAN-CS-79-773, 1979
+//
+// entry moments_planes  moments of segments of channels, whose elements are neighbours
+// entry moments_rows    moments of segments of channels, channels being neighbours
+// entry moments_merge   mean and standard deviation from segments, and running statistics
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/norm_planes.cuh>
+#include <pycnn/norm_rows.cuh>
+
+// pycnn.plan._norm.MERGE
+struct MergeParams {
+    index_t statistics;
+    index_t parts;           // of one statistic: neighbours
+    index_t mean, variance;  // running ones: elements from one to the next
+    int mean_wide, variance_wide;
+    double eps, momentum;
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+moments_planes(const scalar* __restrict__ x, Moments* __restrict__ parts, Planes<1> p) {
+    __shared__ Moments shared[WARPS];
+    const scalar* const operand[1] = {x};
+    Moments mine = {};
+    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[1]) {
+        accum value[WIDTH];
+        fetch(plane[0], p.along, 0, batch, value);
+        mine.add(value, batch.there());
+    });
+    mine = merge_block(mine, shared);
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        parts[static_cast<index_t>(blockIdx.x) * gridDim.y + blockIdx.y] = mine;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+moments_rows(const scalar* __restrict__ x, Moments* __restrict__ parts, Rows<1> p) {
+    __shared__ Moments shared[THREADS * WIDTH];
+    const scalar* const operand[1] = {x};
+    const RowThread<1> t(p, operand);
+    Moments mine[WIDTH] = {};
+    for (index_t row = t.first + threadIdx.y; row < t.last; row += ROWS * blockDim.y) {
+        accum value[ROWS][WIDTH];
+        unsigned there = 0;
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            const index_t at = row + r * blockDim.y;
+            there |= static_cast<unsigned>(at < t.last) << r;
+            if (at < t.last) t.fetch(x, 0, at, value[r]);
+        }
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) {
+            const accum column[ROWS] = {value[0][k], value[1][k], value[2][k], value[3][k]};
+            mine[k].add(column, there);
+        }
+    }
+    merge_rows(t, mine, shared, parts);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+moments_merge(const Moments* __restrict__ parts, const void* __restrict__ running_mean,
+              const void* __restrict__ running_var, accum* __restrict__ mean,
+              accum* __restrict__ rest, accum* __restrict__ rstd, void* __restrict__ new_mean,
+              void* __restrict__ new_var, MergeParams p) {
+    const index_t statistic = flat_thread() / LANES;
+    if (statistic >= p.statistics) return;  // whole warps
+    Moments all = {};
+    for (index_t i = threadIdx.x % LANES; i < p.parts; i += LANES)
+        all.merge(parts[statistic * p.parts + i]);
+    all = merge_lanes(all);
+    if (threadIdx.x % LANES != 0) return;
+    mean[statistic] = all.whole_mean();
+    if (rest) rest[statistic] = all.rest_of_mean();
+    rstd[statistic] = all.rstd(static_cast<accum>(p.eps));
+    const accum fresh = static_cast<accum>(p.momentum), kept = static_cast<accum>(1 - p.momentum);
+    if (new_mean)
+        put_parameter(new_mean, statistic, p.mean_wide,
+                      kept * parameter(running_mean, statistic * p.mean, p.mean_wide) +
+                          fresh * all.whole_mean());
+    if (new_var)
+        put_parameter(new_var, statistic, p.variance_wide,
+                      kept * parameter(running_var, statistic * p.variance, p.variance_wide) +
+                          fresh * (all.squares / (all.count - 1)));
+}

@@ -1,0 +1,248 @@
+// norm/response.cu: local response normalisation across channels, and its gradient as a gather.
+//
+// Computes   y[c] = x[c] * d[c]^-beta,  d[c] = k + alpha / size * sum of x[j]^2 over the window
+//            c - size/2 <= j < c - size/2 + size, zeros outside, at every pixel
+//            dx[c] = dy[c] * d[c]^-beta - 2 alpha beta / size * x[c] *
+//                    sum of dy[j] * x[j] * d[j]^(-beta-1) over the j whose window holds c
+// Layout     x, dy any strides; results of either layout, contiguous
+// Launch     planes: a thread a pixel and `tile` channels, one after the other; its window slides
+//            through a ring in shared memory. rows: block 256, `tile` channels of `rows` pixels
+//            with the windows' ends in shared memory. grid (pixels, tiles)
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, and the windows' ends between tiles
+// Range      any extents, 64-bit index arithmetic; window as far as shared memory holds it. Every
+//            window is summed anew, so nothing drifts and one NaN reaches its window alone
+// Siblings   planes where pixels are neighbours (NCHW), rows where channels are (NHWC)
+// Source     Krizhevsky, Sutskever, Hinton: ImageNet classification, 2012, section 3.3
+//
+// entry response_planes           normalised responses, pixels being neighbours
+// entry response_rows             normalised responses, channels being neighbours
+// entry response_backward_planes  gradient with respect to x, pixels being neighbours
+// entry response_backward_rows    gradient with respect to x, channels being neighbours
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/norm.cuh>
+
+// pycnn.plan.norm_response.response_dtype
+template <int OPERANDS>
+struct Response {
+    index_t pixels, channels;
+    int size, tile, rows;        // rows: pixels of a block (response_rows)
+    int before, after;           // channels of a window beside its own
+    index_t channel[OPERANDS];   // elements from channel to channel
+    double share, beta, k;       // share: alpha / size
+    Strided<OPERANDS> pixel;
+};
+
+constexpr int AHEAD = 4;  // loads that a thread has in flight
+
+__device__ __forceinline__ accum power(accum d, accum beta) {  // d^-beta
+    if (beta == accum(0.75)) {
+        const accum root = sqrt(d);
+        return accum(1) / (root * sqrt(root));
+    }
+    return pow(d, -beta);
+}
+
+// One channel of a pixel after the other, zeros outside.
+struct Column {
+    const scalar* from;
+    index_t stride, channels;
+
+    __device__ __forceinline__ accum at(index_t c) const {
+        return c >= 0 && c < channels ? widen(from[c * stride]) : accum(0);
+    }
+};
+
+// The last `size` values of each thread, in shared memory.
+struct Ring {
+    accum* mine;
+    int size;
+
+    __device__ __forceinline__ Ring(accum* shared, int number, int length)
+        : mine(shared + number * length * blockDim.x + threadIdx.x), size(length) {}
+    __device__ __forceinline__ accum& operator[](int slot) const {
+        return mine[slot * blockDim.x];
+    }
+    __device__ __forceinline__ accum sum() const {
+        accum total = 0;
+        for (int s = 0; s < size; ++s) total += (*this)[s];
+        return total;
+    }
+    __device__ __forceinline__ accum squares() const {
+        accum total = 0;
+        for (int s = 0; s < size; ++s) total += (*this)[s] * (*this)[s];
+        return total;
+    }
+    __device__ __forceinline__ int around(int slot) const {
+        return slot >= size ? slot - size : slot;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+response_planes(const scalar* __restrict__ x, scalar* __restrict__ y, Response<2> p) {
+    extern __shared__ __align__(16) accum shared[];
+    const index_t pixel = flat_thread();
+    if (pixel >= p.pixels) return;
+    const Column from = {x + offset_of(p.pixel, 0, pixel), p.channel[0], p.channels};
+    scalar* const to = y + offset_of(p.pixel, 1, pixel);
+    const index_t first = static_cast<index_t>(blockIdx.y) * p.tile;
+    const index_t last = first + p.tile < p.channels ? first + p.tile : p.channels;
+    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
+    const accum k = static_cast<accum>(p.k);
+    const Ring window(shared, 0, p.size);
+    for (int s = 0; s < p.size - 1; ++s) window[s] = from.at(first - p.before + s);
+    int newest = p.size - 1;
+    for (index_t c = first; c < last; c += AHEAD) {
+        accum next[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; ++i) next[i] = from.at(c + i + p.after);
+#pragma unroll
+        for (int i = 0; i < AHEAD; ++i) {
+            if (c + i >= last) break;
+            window[newest] = next[i];
+            newest = window.around(newest + 1);  // the oldest now
+            const accum own = window[window.around(newest + p.before)];
+            to[(c + i) * p.channel[1]] = narrow(own * power(k + share * window.squares(), beta));
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+response_backward_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x,
+                         scalar* __restrict__ dx, Response<3> p) {
+    extern __shared__ __align__(16) accum shared[];
+    const index_t pixel = flat_thread();
+    if (pixel >= p.pixels) return;
+    const Column from_dy = {dy + offset_of(p.pixel, 0, pixel), p.channel[0], p.channels};
+    const Column from_x = {x + offset_of(p.pixel, 1, pixel), p.channel[1], p.channels};
+    scalar* const to = dx + offset_of(p.pixel, 2, pixel);
+    const index_t first = static_cast<index_t>(blockIdx.y) * p.tile;
+    const index_t last = first + p.tile < p.channels ? first + p.tile : p.channels;
+    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
+    const accum k = static_cast<accum>(p.k), twice = 2 * share * beta;
+    const Ring window(shared, 0, p.size), behind(shared, 1, p.size), direct(shared, 2, p.size);
+    // Channel j is worked out when x[j + after] is there, and dx[j - before] is complete then.
+    index_t j = first - p.after;
+    for (int s = 0; s < p.size; ++s) {
+        window[s] = s < p.size - 1 ? from_x.at(j - p.before + s) : accum(0);
+        behind[s] = direct[s] = 0;
+    }
+    int newest = p.size - 1;
+    for (; j < last + p.before; j += AHEAD) {
+        accum next[AHEAD], g[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; ++i) {
+            next[i] = from_x.at(j + i + p.after);
+            g[i] = from_dy.at(j + i);
+        }
+#pragma unroll
+        for (int i = 0; i < AHEAD; ++i) {
+            if (j + i >= last + p.before) break;
+            window[newest] = next[i];
+            const int oldest = window.around(newest + 1);
+            const accum own = window[window.around(oldest + p.before)];
+            const accum d = k + share * window.squares(), scaled = g[i] * power(d, beta);
+            const bool inside = j + i >= 0 && j + i < p.channels;
+            direct[newest] = inside ? scaled : accum(0);
+            behind[newest] = inside ? scaled * own / d : accum(0);
+            const index_t c = j + i - p.before;
+            if (c >= first) {
+                const int then = direct.around(newest + p.size - p.before);
+                to[c * p.channel[2]] =
+                    narrow(direct[then] - twice * window[oldest] * behind.sum());
+            }
+            newest = oldest;
+        }
+    }
+}
+
+// A block's channels with `margin` more on both sides, of each of its pixels.
+template <int OPERANDS>
+struct Tile {
+    const Response<OPERANDS>& p;
+    index_t pixel, first;  // of the block
+    int width, pixels;
+
+    __device__ __forceinline__ explicit Tile(const Response<OPERANDS>& params) : p(params) {
+        pixel = static_cast<index_t>(blockIdx.x) * p.rows;
+        first = static_cast<index_t>(blockIdx.y) * p.tile;
+        width = first + p.tile < p.channels ? p.tile : static_cast<int>(p.channels - first);
+        pixels = pixel + p.rows < p.pixels ? p.rows : static_cast<int>(p.pixels - pixel);
+    }
+    // body(row, c): every channel from first - left up to first + width + right. Those of the
+    // tile itself go first, so that warps begin where sectors do.
+    template <typename Body>
+    __device__ __forceinline__ void each(int left, int right, Body body) const {
+        const unsigned line = width, ends = left + right;
+        for (unsigned i = threadIdx.x; i < line * pixels; i += THREADS) {
+            const unsigned row = i / line;
+            body(static_cast<int>(row), static_cast<int>(i - row * line));
+        }
+        for (unsigned i = threadIdx.x; i < ends * pixels; i += THREADS) {
+            const unsigned row = i / ends;
+            const int c = static_cast<int>(i - row * ends) - left;
+            body(static_cast<int>(row), c < 0 ? c : c + width);
+        }
+    }
+    __device__ __forceinline__ bool inside(int c) const {
+        return first + c >= 0 && first + c < p.channels;
+    }
+    __device__ __forceinline__ index_t offset(int operand, int row, int c) const {
+        return offset_of(p.pixel, operand, pixel + row) + (first + c) * p.channel[operand];
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+response_rows(const scalar* __restrict__ x, scalar* __restrict__ y, Response<2> p) {
+    extern __shared__ __align__(16) accum shared[];
+    const Tile<2> tile(p);
+    const int pitch = p.tile + p.size - 1;
+    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
+    const accum k = static_cast<accum>(p.k);
+    tile.each(p.before, p.after, [&](int row, int c) {
+        shared[row * pitch + p.before + c] =
+            tile.inside(c) ? widen(x[tile.offset(0, row, c)]) : accum(0);
+    });
+    __syncthreads();
+    tile.each(0, 0, [&](int row, int c) {
+        const accum* const window = shared + row * pitch + c;
+        accum squares = 0;
+        for (int s = 0; s < p.size; ++s) squares += window[s] * window[s];
+        y[tile.offset(1, row, c)] =
+            narrow(window[p.before] * power(k + share * squares, beta));
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+response_backward_rows(const scalar* __restrict__ dy, const scalar* __restrict__ x,
+                       scalar* __restrict__ dx, Response<3> p) {
+    extern __shared__ __align__(16) accum shared[];
+    const Tile<3> tile(p);
+    const int margin = p.size - 1, pitch = p.tile + 2 * margin;
+    accum* const behind = shared + p.rows * pitch;
+    accum* const direct = behind + p.rows * pitch;
+    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
+    const accum k = static_cast<accum>(p.k), twice = 2 * share * beta;
+    tile.each(margin, margin, [&](int row, int c) {
+        shared[row * pitch + margin + c] =
+            tile.inside(c) ? widen(x[tile.offset(1, row, c)]) : accum(0);
+    });
+    __syncthreads();
+    tile.each(p.after, p.before, [&](int row, int c) {
+        const int at = row * pitch + margin + c;
+        const accum* const window = shared + at - p.before;
+        accum squares = 0;
+        for (int s = 0; s < p.size; ++s) squares += window[s] * window[s];
+        const accum d = k + share * squares;
+        const accum g = tile.inside(c) ? widen(dy[tile.offset(0, row, c)]) : accum(0);
+        const accum scaled = tile.inside(c) ? g * power(d, beta) : accum(0);
+        direct[at] = scaled;
+        behind[at] = tile.inside(c) ? scaled * shared[at] / d : accum(0);
+    });
+    __syncthreads();
+    tile.each(0, 0, [&](int row, int c) {
+        const int at = row * pitch + margin + c;
+        accum sum = 0;
+        for (int s = 0; s < p.size; ++s) sum += behind[at - p.after + s];
+        dx[tile.offset(2, row, c)] = narrow(direct[at] - twice * shared[at] * sum);
+    });
+}

@@ -1,0 +1,278 @@
+"""Definitions of normalisation by the statistics of groups of channels of one image."""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pycnn.define._norm_rules import (
+    IMAGES,
+    LAYOUTS,
+    case,
+    channel_axis,
+    channel_count,
+    channels_last,
+    channels_second,
+    check_parameters,
+    parameter_gradients,
+    per_statistic,
+    vector,
+)
+from pycnn.define.call import Call, Inferred, itemsize
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Gradient, NoPeer, Operation
+from pycnn.define.validate import check_shape, integer, number
+from pycnn.define.views import View
+from pycnn.plan import norm_batch, norm_layer
+from pycnn.plan.norm_batch import Channels
+from pycnn.reference.cpu import norm as cpu
+from pycnn.reference.oracle import norm as oracle
+from pycnn.runtime.plan import Plan
+
+SPATIAL = Operand("x", "(N, C, L), (N, C, H, W) or (N, C, D, H, W)", (3, 4, 5))
+
+
+class Settings(NamedTuple):
+    """How statistics are taken, and the number of groups."""
+
+    channels: Channels
+    groups: int
+
+    @property
+    def axis(self) -> int:
+        return channel_axis(self.channels.layout)
+
+
+def on_chip(call: Call, operands: int) -> bool:
+    """Whether the elements of a group are neighbours, and few enough to be read once."""
+    x, (channels, groups) = call.views["x"], call.settings
+    length = per_statistic(x, x.shape[0] * groups)
+    return channels.layout == "NCHW" and norm_layer.fits(length, call.dtype, operands)
+
+
+def _bytes_of_x(call: Call) -> int:
+    return prod(call.views["x"].shape) * itemsize(call.dtype)
+
+
+class _ByGroup(Operation):
+    family = "norm"
+    layouts = LAYOUTS
+
+    def plan(self, call: Call) -> Plan:
+        channels, groups = call.settings
+        if on_chip(call, 1):
+            return norm_layer.group_norm(self.name, call.views, call.dtype, groups, channels.eps)
+        outputs = dict(call.outputs)
+        return norm_batch.own_statistics(self.name, call.views, call.dtype, channels, outputs)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return self._by(cpu.group_norm, call, arrays)
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._by(oracle.group_norm, call, arrays)
+
+    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
+        s, affine = call.settings, (arrays.get("weight"), arrays.get("bias"))
+        return {"y": function(arrays["x"], s.groups, *affine, s.axis, s.channels.eps)}
+
+    def flops(self, call: Call) -> int:
+        return norm_layer.FLOPS[2] * prod(call.views["x"].shape)
+
+    def terms(self, call: Call) -> int:
+        x = call.views["x"]
+        return per_statistic(x, x.shape[0] * call.settings.groups)
+
+    def necessary_bytes(self, call: Call) -> int:
+        """x is read twice unless a group fits on chip."""
+        return call.bytes + (0 if on_chip(call, 1) else _bytes_of_x(call))
+
+
+class GroupNorm(_ByGroup):
+    """Normalised over groups of channels."""
+
+    name = "group_norm"
+    operands = (IMAGES, vector("weight"), vector("bias"))
+    cases = (
+        case("vectors", (3, 6), "weight bias", num_groups=2),
+        case("sequence", (3, 6, 11), "weight bias", num_groups=3, eps=0.1),
+        case("images", (2, 6, 5, 7), "weight bias", num_groups=2),
+        case("whole vectors", (2, 4, 4, 8), "weight bias", num_groups=2),
+        case("one group", (2, 3, 3, 5, 2), num_groups=1),
+        case("weight alone", (2, 5, 3, 4), "weight", num_groups=5),
+        case("long", (1, 4, 37, 41), "weight bias", num_groups=2),
+        case("beyond the chip", (1, 2, 120, 110), "weight bias", num_groups=1),
+        case("nhwc", (2, 5, 7, 6), "weight bias", num_groups=3, layout="NHWC"),
+        case("nhwc vectors", (2, 3, 5, 16), "weight bias", num_groups=2, layout="NHWC"),
+        case("empty", (0, 4, 3, 5), "weight bias", num_groups=2),
+        case("resnet50 layer", (1, 64, 28, 28), "weight bias", num_groups=32, standard=True),
+        case(
+            "resnet50 layer nhwc",
+            (2, 28, 28, 64),
+            "weight bias",
+            num_groups=32,
+            layout="NHWC",
+            standard=True,
+        ),
+    )
+
+    def infer(
+        self,
+        views: Mapping[str, View],
+        num_groups: Any = None,
+        eps: Any = 1e-5,
+        layout: Any = "NCHW",
+    ) -> Inferred:
+        return Inferred(
+            _group_settings(views, num_groups, eps, layout), {"y": (views["x"].shape, None)}
+        )
+
+    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from torch.nn.functional import group_norm
+
+        rest = {**settings}
+        layout = rest.pop("layout", "NCHW")
+        given = {n: t for n, t in tensors.items() if n != "x"}
+        y = group_norm(channels_second(tensors["x"], layout), **given, **rest)
+        return {"y": channels_last(y, layout)}
+
+
+def _group_settings(views: Mapping[str, View], num_groups: Any, eps: Any, layout: Any) -> Settings:
+    x, c = views["x"], channel_count(views["x"], layout)
+    groups = integer("num_groups", num_groups, 1)
+    if c % groups:
+        raise ValueError(f"num_groups={groups}; allowed: a divisor of the {c} channels of x")
+    check_parameters(views, ("weight", "bias"), (c,), "the channels of x")
+    if prod(x.shape) == groups:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}: one value for each group; allowed: two or more, for "
+            "there to be a variance"
+        )
+    channels = Channels(layout, True, max(c // groups, 1), number("eps", eps, 0.0))
+    return Settings(channels, groups)
+
+
+class InstanceNorm(_ByGroup):
+    """Normalised over every channel of every image."""
+
+    name = "instance_norm"
+    operands = (SPATIAL, vector("weight"), vector("bias"))
+    cases = (
+        case("sequence", (3, 5, 11), "weight bias", eps=0.1),
+        case("images", (2, 5, 7, 9), "weight bias"),
+        case("whole vectors", (2, 3, 4, 8), "weight"),
+        case("volumes", (2, 3, 3, 5, 2)),
+        case("beyond the chip", (1, 2, 120, 110), "weight bias"),
+        case("nhwc", (2, 5, 7, 3), "weight bias", layout="NHWC"),
+        case("nhwc vectors", (2, 3, 5, 16), layout="NHWC"),
+        case("empty", (0, 3, 4, 5), "weight bias"),
+        case("dcgan layer", (1, 64, 32, 32), "weight bias", standard=True),
+        case("dcgan layer nhwc", (2, 32, 32, 64), "weight bias", layout="NHWC", standard=True),
+    )
+
+    def infer(self, views: Mapping[str, View], eps: Any = 1e-5, layout: Any = "NCHW") -> Inferred:
+        settings = _instance_settings(views, eps, layout)
+        return Inferred(settings, {"y": (views["x"].shape, None)})
+
+    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from torch.nn.functional import instance_norm
+
+        if not tensors["x"].numel():
+            raise NoPeer("PyTorch's instance_norm fails on an empty batch")
+
+        rest = {**settings}
+        layout = rest.pop("layout", "NCHW")
+        given = {n: t for n, t in tensors.items() if n != "x"}
+        y = instance_norm(channels_second(tensors["x"], layout), **given, **rest)
+        return {"y": channels_last(y, layout)}
+
+
+def _instance_settings(views: Mapping[str, View], eps: Any, layout: Any) -> Settings:
+    x, c = views["x"], channel_count(views["x"], layout)
+    check_parameters(views, ("weight", "bias"), (c,), "the channels of x")
+    if prod(x.shape) and prod(x.shape) == x.shape[0] * c:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}: one value for each channel of an image; allowed: two "
+            "or more, for there to be a variance"
+        )
+    return Settings(Channels(layout, True, 1, number("eps", eps, 0.0)), c)
+
+
+class _ByGroupBackward(Gradient):
+    family = "norm"
+    layouts = LAYOUTS
+    operands = (Operand("dy"), IMAGES, vector("weight"))
+
+    def _outputs(self, views: Mapping[str, View], settings: Settings) -> Inferred:
+        check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
+        c = settings.groups * settings.channels.group
+        return Inferred(settings, parameter_gradients(views, (c,)))
+
+    def plan(self, call: Call) -> Plan:
+        channels, groups = call.settings
+        outputs = dict(call.outputs)
+        if prod(call.views["x"].shape) and on_chip(call, 2):
+            return norm_layer.group_norm_backward(
+                self.name, call.views, call.dtype, groups, channels.eps, outputs
+            )
+        return norm_batch.own_statistics_backward(
+            self.name, call.views, call.dtype, channels, outputs
+        )
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return self._by(cpu.group_norm_backward, call, arrays)
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._by(oracle.group_norm_backward, call, arrays)
+
+    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
+        s, weight = call.settings, arrays.get("weight")
+        results = function(arrays["dy"], arrays["x"], s.groups, weight, s.axis, s.channels.eps)
+        return dict(zip(call.outputs, results, strict=True))
+
+    def flops(self, call: Call) -> int:
+        return (norm_layer.FLOPS[3] + 4) * prod(call.views["x"].shape)
+
+    def terms(self, call: Call) -> int:
+        x, (channels, groups) = call.views["x"], call.settings
+        behind_mean = per_statistic(x, x.shape[0] * groups)
+        return max(behind_mean, prod(x.shape) // max(groups * channels.group, 1))
+
+    def necessary_bytes(self, call: Call) -> int:
+        """dy and x are read twice, for dx and dweight; x once more unless a group fits on chip."""
+        return call.bytes + (2 if on_chip(call, 2) else 3) * _bytes_of_x(call)
+
+
+GROUP_NORM, INSTANCE_NORM = GroupNorm(), InstanceNorm()
+
+
+class GroupNormBackward(_ByGroupBackward):
+    """Gradients of group norm."""
+
+    name = "group_norm_backward"
+    forward = GROUP_NORM
+
+    def infer(
+        self,
+        views: Mapping[str, View],
+        num_groups: Any = None,
+        eps: Any = 1e-5,
+        layout: Any = "NCHW",
+    ) -> Inferred:
+        return self._outputs(views, _group_settings(views, num_groups, eps, layout))
+
+
+class InstanceNormBackward(_ByGroupBackward):
+    """Gradients of instance norm."""
+
+    name = "instance_norm_backward"
+    forward = INSTANCE_NORM
+    operands = (Operand("dy"), SPATIAL, vector("weight"))
+
+    def infer(self, views: Mapping[str, View], eps: Any = 1e-5, layout: Any = "NCHW") -> Inferred:
+        return self._outputs(views, _instance_settings(views, eps, layout))
+
+
+GROUP_NORM_BACKWARD, INSTANCE_NORM_BACKWARD = GroupNormBackward(), InstanceNormBackward()
+
+DEFINITIONS = (GROUP_NORM, GROUP_NORM_BACKWARD, INSTANCE_NORM, INSTANCE_NORM_BACKWARD)

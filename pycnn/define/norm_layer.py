@@ -1,0 +1,181 @@
+"""Definition of layer norm."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pycnn.define._norm_rules import check_parameters, parameter_gradients
+from pycnn.define.call import Call, Inferred, itemsize
+from pycnn.define.case import Case
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Gradient, Operation
+from pycnn.define.validate import check_shape, integer, number
+from pycnn.define.views import View
+from pycnn.dtypes import FLOATING
+from pycnn.plan import norm_layer as plans
+from pycnn.reference.cpu import norm as cpu
+from pycnn.reference.oracle import norm as oracle
+from pycnn.runtime.plan import Plan
+
+X = Operand("x", "one axis or more")
+
+
+class Settings(NamedTuple):
+    """How many of the last axes are normalised together."""
+
+    axes: int
+    eps: float
+
+
+def _parameter(name: str) -> Operand:
+    return Operand(name, "normalized_shape", dtypes=FLOATING, optional=True)
+
+
+def _settings(views: Mapping[str, View], normalized_shape: Any, eps: Any) -> Settings:
+    x = views["x"]
+    if isinstance(normalized_shape, Sequence) and not isinstance(normalized_shape, str):
+        shape = tuple(integer("normalized_shape", n, 0) for n in normalized_shape)
+    else:
+        shape = (integer("normalized_shape", normalized_shape, 0),)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(
+            f"normalized_shape={shape}; allowed: the last extents of x, which has shape "
+            f"{tuple(x.shape)}"
+        )
+    check_parameters(views, ("weight", "bias"), shape, "normalized_shape")
+    return Settings(len(shape), number("eps", eps, 0.0))
+
+
+def _length(call: Call) -> int:
+    return prod(call.views["x"].shape[-call.settings.axes :])
+
+
+def _again(call: Call, kept: int) -> int:
+    """Bytes of x that are read a second time, as a slice does not fit on chip."""
+    length = _length(call)
+    affine = "weight" in call.views or "bias" in call.views
+    cached = plans.choose_team(length, call.dtype, kept, affine).cached
+    slices = prod(call.views["x"].shape[: -call.settings.axes])
+    return slices * max(length - cached, 0) * itemsize(call.dtype)
+
+
+class LayerNorm(Operation):
+    """Normalised over the last axes."""
+
+    name = "layer_norm"
+    family = "norm"
+    operands = (X, _parameter("weight"), _parameter("bias"))
+    cases = (
+        Case("one axis", {"x": (7, 5), "weight": (5,), "bias": (5,)}, {"normalized_shape": 5}),
+        Case(
+            "two axes",
+            {"x": (3, 2, 5, 7), "weight": (5, 7), "bias": (5, 7)},
+            {"normalized_shape": (5, 7), "eps": 0.1},
+        ),
+        Case("all", {"x": (3, 5), "weight": (3, 5)}, {"normalized_shape": (3, 5)}),
+        Case("rank 1", {"x": (37,), "bias": (37,)}, {"normalized_shape": (37,)}),
+        Case("whole vectors", {"x": (5, 3, 48), "weight": (48,)}, {"normalized_shape": (48,)}),
+        Case("long", {"x": (3, 1027), "weight": (1027,)}, {"normalized_shape": (1027,)}),
+        Case("beyond the chip", {"x": (2, 26001)}, {"normalized_shape": (26001,)}),
+        Case("empty", {"x": (0, 5), "weight": (5,)}, {"normalized_shape": (5,)}),
+        Case("empty slices", {"x": (3, 0), "weight": (0,)}, {"normalized_shape": (0,)}),
+        Case(
+            "convnext layer",
+            {"x": (1, 32, 32, 96), "weight": (96,), "bias": (96,)},
+            {"normalized_shape": (96,)},
+            standard=True,
+        ),
+    )
+
+    def infer(
+        self, views: Mapping[str, View], normalized_shape: Any = None, eps: Any = 1e-5
+    ) -> Inferred:
+        settings = _settings(views, normalized_shape, eps)
+        return Inferred(settings, {"y": (views["x"].shape, None)})
+
+    def plan(self, call: Call) -> Plan:
+        return plans.layer_norm(call.views, call.dtype, *call.settings)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return self._by(cpu.layer_norm, call, arrays)
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._by(oracle.layer_norm, call, arrays)
+
+    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
+        axes, eps = call.settings
+        return {"y": function(arrays["x"], axes, arrays.get("weight"), arrays.get("bias"), eps)}
+
+    def flops(self, call: Call) -> int:
+        return plans.FLOPS[2] * prod(call.views["x"].shape)
+
+    def terms(self, call: Call) -> int:
+        return _length(call)
+
+    def necessary_bytes(self, call: Call) -> int:
+        """x once, and what does not fit on chip twice."""
+        return call.bytes + _again(call, 1)
+
+    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from torch.nn.functional import layer_norm
+
+        rest = {**settings}
+        shape = rest.pop("normalized_shape")
+        shape = (shape,) if isinstance(shape, int) else shape
+        given = {n: t for n, t in tensors.items() if n != "x"}
+        return {"y": layer_norm(tensors["x"], shape, **given, **rest)}
+
+
+LAYER_NORM = LayerNorm()
+
+
+class LayerNormBackward(Gradient):
+    """Gradients of layer norm."""
+
+    name = "layer_norm_backward"
+    family = "norm"
+    forward = LAYER_NORM
+    operands = (Operand("dy"), X, _parameter("weight"))
+
+    def infer(
+        self, views: Mapping[str, View], normalized_shape: Any = None, eps: Any = 1e-5
+    ) -> Inferred:
+        check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
+        settings = _settings(views, normalized_shape, eps)
+        shape = views["x"].shape[-settings.axes :]
+        return Inferred(settings, parameter_gradients(views, shape))
+
+    def plan(self, call: Call) -> Plan:
+        axes, eps = call.settings
+        outputs = dict(call.outputs)
+        return plans.layer_norm_backward(call.views, call.dtype, axes, eps, outputs)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return self._by(cpu.layer_norm_backward, call, arrays)
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._by(oracle.layer_norm_backward, call, arrays)
+
+    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
+        axes, eps = call.settings
+        results = function(arrays["dy"], arrays["x"], axes, arrays.get("weight"), eps)
+        return dict(zip(call.outputs, results, strict=True))
+
+    def flops(self, call: Call) -> int:
+        return (plans.FLOPS[3] + 4) * prod(call.views["x"].shape)
+
+    def terms(self, call: Call) -> int:
+        slices = prod(call.views["x"].shape[: -call.settings.axes])
+        return max(_length(call), slices)
+
+    def necessary_bytes(self, call: Call) -> int:
+        """dy and x twice, for dx and for dweight; two more times what does not fit on chip."""
+        read = prod(call.views["x"].shape) * itemsize(call.dtype)
+        return call.bytes + 2 * read + 4 * _again(call, 2)
+
+
+LAYER_NORM_BACKWARD = LayerNormBackward()
+
+DEFINITIONS = (LAYER_NORM, LAYER_NORM_BACKWARD)

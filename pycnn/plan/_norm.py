@@ -1,0 +1,223 @@
+"""How the kernels of normalisation walk over a tensor: kernels/include/pycnn/norm*.cuh.
+
+A *set* is the elements of one channel, of all images or of each. Sets of planes, whose elements
+are neighbours, and sets of rows, whose channels are, have kernels of their own: `walk` chooses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pycnn.define.views import View
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._strided import Ints, record, strided, strided_dtype
+from pycnn.runtime.plan import SCALAR, ArraySpec, Dim3, Kernel
+
+#: THREADS, LANES and ROWS of the kernels, and the bytes of one vector.
+THREADS = 256
+LANES = 32
+WARPS = THREADS // LANES
+ROWS = 4
+VECTOR_BYTES = 16
+
+#: Blocks that fill any GPU several times; and vectors a thread should have before another block
+#: takes a share of its set.
+BLOCKS = 1024
+SHARE = 4
+
+#: struct NormParams of kernels/include/pycnn/norm.cuh.
+PARAMETERS = np.dtype(
+    [
+        *((name, np.int64) for name in ("channels", "group", "weight", "bias", "mean", "spread")),
+        *((f"{name}_wide", np.int32) for name in ("weight", "bias", "mean", "spread")),
+        *((name, np.int32) for name in ("spread_is_variance", "packed", "statistic_per_row")),
+        ("eps", np.float64),
+    ],
+    align=True,
+)
+
+
+def planes_dtype(operands: int) -> np.dtype:
+    """Layout of struct Planes<operands>."""
+    counts = ("per_image", "planes", "length", "chunk", "chunks", "pieces")
+    strides = [(name, np.int64, (operands,)) for name in ("image", "channel", "plane")]
+    along = ("along", strided_dtype(operands))
+    return np.dtype([*((name, np.int64) for name in counts), *strides, along])
+
+
+def rows_dtype(operands: int) -> np.dtype:
+    """Layout of struct Rows<operands>."""
+    counts = [(name, np.int64) for name in ("channels", "tiles", "rows", "segment")]
+    step = strided_dtype(operands)
+    image = ("image", np.int64, (operands,))
+    return np.dtype([*counts, image, ("along", step), ("across", step)])
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Kernels that walk over all sets, and how.
+
+    Attributes
+    ----------
+    name : str
+        End of the entries' names: ``planes`` or ``rows``.
+    grid, block : (int, int, int)
+    parameters : numpy.void
+        struct Planes or Rows.
+    sets, segments : int
+        Partial results that a reduction leaves: `segments` for each set, neighbours.
+    """
+
+    name: str
+    grid: Dim3
+    block: Dim3
+    parameters: np.void
+    sets: int
+    segments: int
+
+
+def channels_first(values: Sequence[int], layout: str) -> Ints:
+    """Extents or strides of a tensor of this layout, in the order N, C, then the others.
+
+    Examples
+    --------
+    >>> channels_first((2, 7, 9, 3), "NHWC")
+    (2, 3, 7, 9)
+    """
+    if layout == "NHWC" and len(values) > 2:
+        return values[0], values[-1], *values[1:-1]
+    return tuple(values)
+
+
+def walk(
+    shape: Ints, operands: Sequence[Ints], dtype: str, layout: str, *, per_image: bool
+) -> Walk:
+    """How kernels go over the channels of operands of one shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        In the order of `layout`.
+    operands : sequence of tuple of int
+        Element strides of each.
+    dtype, layout : str
+    per_image : bool
+        Whether a channel of each image is a set of its own.
+
+    Examples
+    --------
+    >>> strides = (50176, 784, 28, 1)
+    >>> w = walk((2, 64, 28, 28), [strides], "float32", "NCHW", per_image=False)
+    >>> w.name, w.sets
+    ('planes', 64)
+    """
+    extents = channels_first(shape, layout)
+    strides = [channels_first(s, layout) for s in operands]
+    width = VECTOR_BYTES // FLOATS[dtype].itemsize
+    if layout == "NCHW" and prod(extents[2:]) > 1:
+        return _planes(extents, strides, width, per_image)
+    images, rest = (extents[0], extents[2:]) if per_image else (1, (extents[0], *extents[2:]))
+    kept = slice(2, None) if per_image else slice(None)
+    along = [(s[kept] if per_image else (s[0], *s[2:])) for s in strides]
+    across = [(s[1],) for s in strides]
+    image = [s[0] if per_image else 0 for s in strides]
+    return rows_walk((images, rest, (extents[1],)), image, along, across, width)
+
+
+def rows_walk(
+    extents: tuple[int, Ints, Ints],
+    image: Sequence[int],
+    along: Sequence[Ints],
+    across: Sequence[Ints],
+    width: int,
+) -> Walk:
+    """Sets of rows: (images, axes of the rows, axes of the channels) and each operand's strides."""
+    images, rows, channels = extents[0], prod(extents[1]), prod(extents[2])
+    lanes = min(LANES, 1 << (max(-(-channels // width), 1) - 1).bit_length())
+    tiles = -(-channels // (lanes * width))
+    columns = max(images * tiles, 1)
+    share = rows // (THREADS // lanes * ROWS * 2)
+    segments = max(min(-(-BLOCKS // columns), share, 65535), 1)
+    segment = max(-(-rows // segments), 1)
+    segments = max(-(-rows // segment), 1)
+    steps = strided(extents[1], along), strided(extents[2], across)
+    counts = (channels, max(tiles, 1), rows, segment)
+    parameters = record(rows_dtype(len(along)), *counts, tuple(image), *steps)
+    grid, block = (columns, segments, 1), (lanes, THREADS // lanes, 1)
+    return Walk("rows", grid, block, parameters, images * channels, segments)
+
+
+def _planes(extents: Ints, strides: Sequence[Ints], width: int, per_image: bool) -> Walk:
+    images, channels, length = extents[0], extents[1], prod(extents[2:])
+    sets, planes = (images * channels, 1) if per_image else (channels, images)
+    share = planes * length // (THREADS * width * SHARE)
+    segments = max(min(-(-BLOCKS // max(sets, 1)), share, 65535), 1)
+    whole = LANES * width  # a piece is a multiple of what a warp takes at a time
+    wanted = -(-WARPS * segments // max(planes, 1))
+    chunk = -(-length // (wanted * whole)) * whole
+    chunks = -(-length // chunk)
+    pieces = max(-(-planes * chunks // segments), 1)
+    segments = max(-(-planes * chunks // pieces), 1)
+    per_plane = tuple(0 if per_image else s[0] for s in strides)
+    parameters = record(
+        planes_dtype(len(strides)),
+        *(channels, planes, length, chunk, chunks, pieces),
+        tuple(s[0] if per_image else 0 for s in strides),
+        tuple(s[1] for s in strides),
+        per_plane,
+        strided(extents[2:], [s[2:] for s in strides]),
+    )
+    grid = (max(sets, 1), segments, 1)
+    return Walk("planes", grid, (LANES, WARPS, 1), parameters, sets, segments)
+
+
+def parameters(
+    views: Mapping[str, View],
+    dtype: str,
+    channels: int,
+    group: int = 1,
+    *,
+    mean: str = "mean",
+    spread: str = "rstd",
+    eps: float = 0.0,
+    packed: bool = False,
+    per_row: bool = False,
+) -> np.void:
+    """struct NormParams: how many channels share a statistic, and where the statistics are."""
+    names = ("weight", "bias", mean, spread)
+    steps = [step(views.get(name)) for name in names]
+    wide = [is_wide(views.get(name), dtype) for name in names]
+    is_variance = spread.endswith("var")
+    return record(PARAMETERS, channels, group, *steps, *wide, is_variance, packed, per_row, eps)
+
+
+def step(view: View | None) -> int:
+    """Elements from one parameter to the next."""
+    return 1 if view is None or view.shape[0] < 2 else view.strides[0]
+
+
+def is_wide(view: View | None, dtype: str) -> bool:
+    """Whether a parameter is of the type that `dtype` is computed in: so are what kernels make."""
+    return FLOATS[dtype].is_half and (view is None or view.dtype != dtype)
+
+
+def kernel(file: str, entry: str, dtype: str) -> Kernel:
+    """An entry of a file of ``kernels/norm/``."""
+    return Kernel(f"norm/{file}.cu", entry, (("SCALAR", SCALAR[dtype]),))
+
+
+def computed_in(dtype: str) -> np.dtype:
+    """The dtype of statistics."""
+    return numpy_dtype(FLOATS[dtype].accumulate)
+
+
+def partial(w: Walk, numbers: int, dtype: str) -> ArraySpec:
+    """Workspace for what a reduction leaves of every segment."""
+    return ArraySpec((max(w.sets, 1), w.segments, numbers), computed_in(dtype))
+
+
+def warp_each(count: int) -> tuple[Dim3, Dim3]:
+    """Grid and block with a warp for each of `count` things."""
+    return (max(-(-count // WARPS), 1), 1, 1), (THREADS, 1, 1)

@@ -1,0 +1,319 @@
+"""Plans of batch, group and instance norm: statistics, their merging, and the normalisation.
+
+Batch norm in training reads x twice: a statistic is spread over the whole tensor. Its gradient
+reads dy and x twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pycnn.define.views import View
+from pycnn.dtypes import numpy_dtype
+from pycnn.plan import _norm
+from pycnn.plan._norm import Walk, channels_first, computed_in, is_wide, kernel, walk, warp_each
+from pycnn.plan._strided import record, row_major
+from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan
+
+Views = Mapping[str, View]
+Specs = dict[str, ArraySpec]
+
+#: Names of the means, of what they are spread by (None: both in one array), and of what rounding
+#: took from the means.
+Statistics = tuple[str, str | None, str | None]
+
+#: struct MergeParams of kernels/norm/moments.cu.
+MERGE = np.dtype(
+    [
+        *((name, np.int64) for name in ("statistics", "parts", "mean", "variance")),
+        *((name, np.int32) for name in ("mean_wide", "variance_wide")),
+        *((name, np.float64) for name in ("eps", "momentum")),
+    ],
+    align=True,
+)
+
+#: struct SumsParams of kernels/norm/gradient.cu.
+SUMS = np.dtype(
+    [
+        *((name, np.int64) for name in ("channels", "images", "group")),
+        *((name, np.int64) for name in ("segments", "statistics", "weight")),
+        ("count", np.float64),
+        *((f"{name}_wide", np.int32) for name in ("weight", "dweight", "dbias")),
+    ],
+    align=True,
+)
+
+#: Operations an element, and bytes of a partial result in numbers.
+FLOPS = {"moments": 7, "apply": 4, "sums": 4, "gradient": 5}
+MOMENTS, PAIR = 4, 2
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Which elements share a mean and a standard deviation.
+
+    Attributes
+    ----------
+    layout : str
+        ``"NCHW"`` or ``"NHWC"``, of whatever rank.
+    per_image : bool
+        Whether every image has its own; else they are of all images together.
+    group : int
+        Neighbouring channels that share one.
+    eps : float
+    """
+
+    layout: str
+    per_image: bool = False
+    group: int = 1
+    eps: float = 1e-5
+
+
+def given_statistics(views: Views, dtype: str, channels: Channels) -> Plan:
+    """Plan of `pycnn.batch_norm`: x, running_mean, running_var, weight and bias to ``y``.
+
+    Examples
+    --------
+    >>> x, c = View((2, 3, 5, 7), (105, 35, 7, 1), "float32"), View((3,), (1,), "float32")
+    >>> views = {"x": x, "running_mean": c, "running_var": c}
+    >>> given_statistics(views, "float32", Channels("NCHW")).algo
+    'planes'
+    """
+    x = views["x"]
+    outputs = {"y": ArraySpec(x.shape, numpy_dtype(dtype))}
+    launches: tuple[Launch, ...] = ()
+    w = None
+    if prod(x.shape):
+        w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
+        launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
+    return _plan("batch_norm", w, launches, outputs, {}, x, FLOPS["apply"])
+
+
+def own_statistics(
+    op: str, views: Views, dtype: str, channels: Channels, outputs: Specs, momentum: float = 0.0
+) -> Plan:
+    """Plan of normalisation by the statistics of x itself.
+
+    Parameters
+    ----------
+    op : str
+    views : mapping of str to View
+        ``x``, and ``weight``, ``bias``, ``running_mean``, ``running_var`` as far as given.
+    dtype : str
+    channels : Channels
+    outputs : dict of str to ArraySpec
+        ``y``, and ``mean``, ``rstd``, ``new_running_mean``, ``new_running_var`` if wanted.
+    momentum : float, default 0.0
+        Share of this batch in the new running statistics.
+    """
+    x = views["x"]
+    if not prod(x.shape):
+        return _plan(op, None, (), outputs, {}, x, 0)
+    launches, workspace = moments(views, dtype, channels, outputs, momentum)
+    w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
+    launches += (_apply(views, dtype, channels, w, "mean", "rstd", "rest"),)
+    return _plan(op, w, launches, outputs, workspace, x, FLOPS["moments"] + FLOPS["apply"])
+
+
+def moments(
+    views: Views, dtype: str, channels: Channels, outputs: Specs, momentum: float = 0.0
+) -> tuple[tuple[Launch, ...], Specs]:
+    """The statistics of x as ``mean``, ``rest`` and ``rstd``: launches and workspace."""
+    x = views["x"]
+    w = _walk(x.shape, [x.strides], dtype, channels)
+    statistics = w.sets // channels.group
+    spec = ArraySpec((statistics,), computed_in(dtype))
+    workspace = {n: spec for n in ("mean", "rest", "rstd") if n not in outputs}
+    workspace["parts"] = _norm.partial(w, MOMENTS, dtype)
+    running = {n: n in views for n in ("running_mean", "running_var")}
+    merge = record(
+        MERGE,
+        *(statistics, channels.group * w.segments),
+        *(_norm.step(views.get(n)) for n in running),
+        *(is_wide(views.get(n), dtype) for n in running),
+        *(channels.eps, momentum),
+    )
+    arguments = (
+        Buffer("parts"),
+        *(Buffer(n) if there else None for n, there in running.items()),
+        *(Buffer(n) for n in ("mean", "rest", "rstd")),
+        *(Buffer(f"new_{n}") if there else None for n, there in running.items()),
+        merge,
+    )
+    entry = kernel("moments", f"moments_{w.name}", dtype)
+    of_segments = Launch(entry, w.grid, w.block, (Buffer("x"), Buffer("parts"), w.parameters))
+    grid, block = warp_each(statistics)
+    merged = Launch(kernel("moments", "moments_merge", dtype), grid, block, arguments)
+    return (of_segments, merged), workspace
+
+
+def given_statistics_backward(views: Views, dtype: str, channels: Channels, outputs: Specs) -> Plan:
+    """Plan of `pycnn.batch_norm_backward`: ``dx`` comes with the sums, in one pass."""
+    x = views["x"]
+    statistics = ("running_mean", "running_var", None)
+    launches, workspace, w = sums(views, dtype, channels, outputs, statistics, dx=True)
+    flops = FLOPS["sums"] + 1
+    return _plan("batch_norm_backward", w, launches, outputs, workspace, x, flops)
+
+
+def own_statistics_backward(
+    op: str, views: Views, dtype: str, channels: Channels, outputs: Specs
+) -> Plan:
+    """Plan of the gradients where the statistics are those of x.
+
+    They are operands, ``mean`` and ``rstd``, or computed again.
+    """
+    x = views["x"]
+    launches: tuple[Launch, ...] = ()
+    workspace: Specs = {}
+    rest = None
+    elements = prod(x.shape)
+    if elements and "mean" not in views:
+        launches, workspace = moments(views, dtype, channels, {})
+        rest = "rest"
+    statistics = ("mean", "rstd", rest)
+    summed, more, w = sums(views, dtype, channels, outputs, statistics)
+    if not elements:  # the sums of nothing are zero all the same
+        return _plan(op, w, summed, outputs, more, x, 0)
+    workspace |= more
+    count = w.sets // channels.group
+    workspace["means"] = ArraySpec((count, PAIR), computed_in(dtype))
+    grid, block = warp_each(count)
+    arguments = (Buffer("sums"), _optional(views, "weight"), Buffer("means"))
+    params = _sums_params(views, dtype, channels, outputs, w)
+    means = Launch(kernel("gradient", "gradient_means", dtype), grid, block, (*arguments, params))
+    gradient = Launch(
+        kernel("gradient", f"gradient_{w.name}", dtype),
+        w.grid,
+        w.block,
+        (
+            *(Buffer("dy"), Buffer("x"), *_statistics(statistics), _optional(views, "weight")),
+            *(Buffer("means"), Buffer("dx"), w.parameters),
+            _parameters(views, dtype, channels, statistics),
+        ),
+    )
+    flops = FLOPS["sums"] + FLOPS["gradient"] + FLOPS["moments"] * (rest is not None)
+    return _plan(op, w, (*launches, *summed, means, gradient), outputs, workspace, x, flops)
+
+
+def sums(
+    views: Views,
+    dtype: str,
+    channels: Channels,
+    outputs: Specs,
+    statistics: Statistics,
+    *,
+    dx: bool = False,
+) -> tuple[tuple[Launch, ...], Specs, Walk]:
+    """``dweight`` and ``dbias``, and ``dx`` of given statistics if asked for."""
+    x = views["x"]
+    operands = [views["dy"].strides, x.strides, row_major(x.shape)]
+    w = _walk(x.shape, operands, dtype, channels)
+    of_segments = Launch(
+        kernel("gradient", f"gradient_sums_{w.name}", dtype),
+        w.grid,
+        w.block,
+        (
+            *(Buffer("dy"), Buffer("x"), *_statistics(statistics), _optional(views, "weight")),
+            *(Buffer("dx") if dx else None, Buffer("sums"), w.parameters),
+            _parameters(views, dtype, channels, statistics),
+        ),
+    )
+    merged = merge_sums(views, dtype, channels, outputs, w)
+    workspace = {"sums": _norm.partial(w, PAIR, dtype)}
+    launches = (of_segments, merged) if prod(x.shape) else (merged,)
+    return launches, workspace, w
+
+
+def merge_sums(views: Views, dtype: str, channels: Channels, outputs: Specs, w: Walk) -> Launch:
+    """``dweight`` and ``dbias`` from the sums of segments."""
+    params = _sums_params(views, dtype, channels, outputs, w)
+    grid, block = warp_each(int(params["channels"]))
+    arguments = (Buffer("sums"), Buffer("dweight"), Buffer("dbias"), params)
+    return Launch(kernel("gradient", "gradient_parameters", dtype), grid, block, arguments)
+
+
+def _sums_params(views: Views, dtype: str, channels: Channels, outputs: Specs, w: Walk) -> np.void:
+    shape = views["x"].shape
+    number = channels_first(shape, channels.layout)[1]
+    statistics = w.sets // channels.group
+    narrow = numpy_dtype(dtype)
+    return record(
+        SUMS,
+        *(number, w.sets // max(number, 1) if prod(shape) else 0, channels.group),
+        *(w.segments, statistics, _norm.step(views.get("weight"))),
+        prod(shape) / max(statistics, 1),
+        is_wide(views.get("weight"), dtype),
+        *(outputs[name].dtype != narrow for name in ("dweight", "dbias")),
+    )
+
+
+def _walk(shape: tuple[int, ...], operands: list, dtype: str, channels: Channels) -> Walk:
+    return walk(shape, operands, dtype, channels.layout, per_image=channels.per_image)
+
+
+def _apply(
+    views: Views,
+    dtype: str,
+    channels: Channels,
+    w: Walk,
+    mean: str,
+    spread: str,
+    rest: str | None,
+) -> Launch:
+    statistics = (mean, spread, rest)
+    arguments = (
+        *(Buffer("x"), *_statistics(statistics)),
+        *(_optional(views, "weight"), _optional(views, "bias"), Buffer("y")),
+        *(w.parameters, _parameters(views, dtype, channels, statistics)),
+    )
+    return Launch(kernel("apply", f"norm_{w.name}", dtype), w.grid, w.block, arguments)
+
+
+def _parameters(views: Views, dtype: str, channels: Channels, statistics: Statistics) -> np.void:
+    mean, spread, _ = statistics
+    number = channels_first(views["x"].shape, channels.layout)[1]
+    return _norm.parameters(
+        views,
+        dtype,
+        number,
+        channels.group,
+        mean=mean,
+        spread=spread or "rstd",
+        packed=spread is None,
+        eps=channels.eps,
+    )
+
+
+def _statistics(names: Statistics) -> tuple[Argument, Argument, Argument]:
+    mean, spread, rest = names
+    return Buffer(mean), Buffer(rest) if rest else None, Buffer(spread) if spread else None
+
+
+def _optional(views: Views, name: str) -> Buffer | None:
+    return Buffer(name) if name in views else None
+
+
+def _plan(
+    op: str,
+    w: Walk | None,
+    launches: tuple[Launch, ...],
+    outputs: Specs,
+    workspace: Specs,
+    x: View,
+    flops: int,
+) -> Plan:
+    read = x.shape if op.endswith("backward") else ()
+    moved = sum(s.nbytes for s in outputs.values())
+    moved += (prod(x.shape) + prod(read) * bool(read)) * numpy_dtype(x.dtype).itemsize
+    return Plan(
+        op,
+        w.name if w else "nothing",
+        launches,
+        outputs,
+        workspace if launches else {},
+        flops=flops * prod(x.shape),
+        bytes=moved,
+    )

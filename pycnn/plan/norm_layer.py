@@ -1,0 +1,283 @@
+"""Plans of normalisation whose slices fit on chip, or are read again: kernels/norm/layer.cu."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pycnn.define.views import View
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan import _norm
+from pycnn.plan._norm import VECTOR_BYTES, computed_in, kernel, rows_walk
+from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.plan.norm_batch import Channels, Specs, merge_sums, sums
+from pycnn.runtime.plan import ArraySpec, Buffer, Dim3, Launch, Plan
+
+Views = Mapping[str, View]
+
+#: Shared memory that every architecture gives a block without being asked.
+SHARED_BYTES = 48 * 1024
+
+#: Longest slice that a warp works on; beyond, a block.
+LANES_LENGTH = 1024
+THREADS = 512
+
+#: What kernels of norm/gradient.cu read of the workspace: mean and deviation in one array.
+PACKED = ("statistics", None, None)
+
+#: Blocks beyond which a team takes several slices, and most of them.
+BLOCKS = 256
+STEPS = 64
+
+#: Operations an element, forward and backward.
+FLOPS = {2: 11, 3: 20}
+
+
+def layer_dtype(operands: int) -> np.dtype:
+    """Layout of struct Layer<operands>."""
+    counts = ("count", "length", "steps", "cached", "period", "channels", "spread")
+    return np.dtype(
+        [
+            *((name, np.int64) for name in counts),
+            *((f"{name}_wide", np.int32) for name in ("weight", "bias")),
+            ("affine_cached", np.int32),
+            ("eps", np.float64),
+            *((name, strided_dtype(operands)) for name in ("start", "along")),
+            ("affine", strided_dtype(2)),
+        ],
+        align=True,
+    )
+
+
+@dataclass(frozen=True)
+class Slices:
+    """What is normalised together, as axes of the tensor: slices, and elements of a slice.
+
+    Attributes
+    ----------
+    start, along : tuple of int
+        Extents of the axes that number the slices, and of those of a slice.
+    starts, alongs : tuple of tuple of int
+        The strides of each operand there.
+    period, channels, spread : int
+        Element e of slice s has weight number (s mod period) * channels + e // spread.
+    """
+
+    start: Ints
+    along: Ints
+    starts: tuple[Ints, ...]
+    alongs: tuple[Ints, ...]
+    period: int = 1
+    channels: int = 0
+    spread: int = 1
+
+
+@dataclass(frozen=True)
+class Team:
+    """A block: threads, slices at a time, and what of a slice it keeps in shared memory."""
+
+    name: str
+    block: Dim3
+    slots: int
+    cached: int
+    affine_cached: bool
+    shared: int
+
+
+def choose_team(length: int, dtype: str, kept: int, affine: bool) -> Team:
+    """The team for slices of `length` elements, of `kept` operands.
+
+    Parameters
+    ----------
+    length : int
+    dtype : str
+    kept : int
+        Operands of which the slice waits in shared memory.
+    affine : bool
+        Whether every element of a slice has a weight of its own.
+
+    Examples
+    --------
+    >>> choose_team(96, "float32", 1, True).block, choose_team(5000, "float32", 1, True).name
+    ((32, 16, 1), 'block')
+    """
+    itemsize = FLOATS[dtype].itemsize
+    width = VECTOR_BYTES // itemsize
+    number = computed_in(dtype).itemsize
+    parameters = -(-2 * length * number // 16) * 16 if affine else 0
+    padded = -(-length // width) * width  # every slice begins with a whole vector
+    each = padded * itemsize * kept
+    if length <= LANES_LENGTH:
+        lanes = min(32, 1 << (-(-max(length, 1) // width) - 1).bit_length())
+        slots = THREADS // lanes
+        while parameters + slots * each > SHARED_BYTES and slots * lanes > 32:
+            slots //= 2
+        shared = parameters + slots * each
+        return Team("lanes", (lanes, slots, 1), slots, padded, affine, shared)
+    room = SHARED_BYTES - 32 * 4 * number  # a partial result for each warp
+    affine = affine and parameters + each <= room
+    cached = min(padded, (room - parameters * affine) // (itemsize * kept) // width * width)
+    shared = parameters * affine + cached * itemsize * kept
+    return Team("block", (THREADS, 1, 1), 1, cached, affine, shared)
+
+
+def fits(length: int, dtype: str, kept: int) -> bool:
+    """Whether a slice with one weight for many elements is read only once."""
+    return choose_team(length, dtype, kept, affine=False).cached >= length
+
+
+def layer_norm(views: Views, dtype: str, axes: int, eps: float) -> Plan:
+    """Plan of `pycnn.layer_norm`: ``x``, ``weight`` and ``bias`` to ``y``.
+
+    Parameters
+    ----------
+    views : mapping of str to View
+    dtype : str
+    axes : int
+        How many of the last axes are normalised together.
+    eps : float
+
+    Examples
+    --------
+    >>> x = View((2, 3, 5), (15, 5, 1), "float32")
+    >>> layer_norm({"x": x}, "float32", 1, 1e-5).launches[0].kernel.entry
+    'layer_lanes'
+    """
+    x = views["x"]
+    s = _last_axes(x.shape, (x.strides, row_major(x.shape)), axes)
+    return forward("layer_norm", views, dtype, s, eps)
+
+
+def layer_norm_backward(views: Views, dtype: str, axes: int, eps: float, outputs: Specs) -> Plan:
+    """Plan of `pycnn.layer_norm_backward`: ``dx``, and ``dweight`` and ``dbias`` by rows."""
+    x = views["x"]
+    strides = (views["dy"].strides, x.strides, row_major(x.shape))
+    s = _last_axes(x.shape, strides, axes)
+    rows, length = prod(s.start), prod(s.along)
+    whole: dict[str, View] = {**views, "x": View((rows, length), (length, 1), dtype)}
+    width = VECTOR_BYTES // FLOATS[dtype].itemsize
+    w = rows_walk((1, s.start, s.along), (0,) * 3, s.starts, s.alongs, width)
+    workspace = {"sums": _norm.partial(w, 2, dtype)}
+    merged = merge_sums(whole, dtype, Channels("NCHW"), outputs, w)
+    if not prod(x.shape):
+        launches = (merged,) if length else ()
+        return Plan("layer_norm_backward", "nothing", launches, outputs, workspace)
+    launch, team, more = backward(views, dtype, s, eps)
+    arguments = (
+        *(Buffer("dy"), Buffer("x"), Buffer("statistics"), None, None),
+        *(None, None, Buffer("sums"), w.parameters),
+        _norm.parameters({}, dtype, length, packed=True, per_row=True),
+    )
+    entry = kernel("gradient", "gradient_sums_rows", dtype)
+    summed = Launch(entry, w.grid, w.block, arguments)
+    return Plan(
+        "layer_norm_backward",
+        team.name,
+        (launch, summed, merged),
+        outputs,
+        workspace | more,
+        flops=(FLOPS[3] + 4) * prod(x.shape),
+        bytes=3 * prod(x.shape) * numpy_dtype(dtype).itemsize,
+    )
+
+
+def group_norm(op: str, views: Views, dtype: str, groups: int, eps: float) -> Plan:
+    """Plan of group and instance norm in NCHW, where a group fits on chip."""
+    x = views["x"]
+    s = _groups(x.shape, (x.strides, row_major(x.shape)), groups)
+    return forward(op, views, dtype, s, eps)
+
+
+def group_norm_backward(
+    op: str, views: Views, dtype: str, groups: int, eps: float, outputs: Specs
+) -> Plan:
+    """Plan of its gradient: ``dx``, then ``dweight`` and ``dbias`` by channels."""
+    x = views["x"]
+    s = _groups(x.shape, (views["dy"].strides, x.strides, row_major(x.shape)), groups)
+    launch, team, workspace = backward(views, dtype, s, eps)
+    channels = Channels("NCHW", True, x.shape[1] // groups, eps)
+    summed, more, _ = sums(views, dtype, channels, outputs, PACKED)
+    return Plan(
+        op,
+        team.name,
+        (launch, *summed),
+        outputs,
+        workspace | more,
+        flops=(FLOPS[3] + 4) * prod(x.shape),
+        bytes=3 * prod(x.shape) * numpy_dtype(dtype).itemsize,
+    )
+
+
+def forward(op: str, views: Views, dtype: str, s: Slices, eps: float) -> Plan:
+    """One launch: slices of x, normalised."""
+    x = views["x"]
+    launches: tuple[Launch, ...] = ()
+    team = choose_team(prod(s.along), dtype, 1, _own_weights(views, s))
+    if prod(x.shape):
+        arguments = (Buffer("x"), _given(views, "weight"), _given(views, "bias"), Buffer("y"))
+        launches = (_launch("layer", views, dtype, s, eps, team, arguments),)
+    spec = ArraySpec(x.shape, numpy_dtype(dtype))
+    count = prod(x.shape)
+    flops, moved = FLOPS[2] * count, 2 * spec.nbytes
+    return Plan(op, team.name, launches, {"y": spec}, flops=flops, bytes=moved)
+
+
+def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, Team, Specs]:
+    """``dx``, and the ``statistics`` in workspace."""
+    team = choose_team(prod(s.along), dtype, 2, _own_weights(views, s))
+    arguments = (
+        *(Buffer("dy"), Buffer("x"), _given(views, "weight"), Buffer("dx")),
+        Buffer("statistics"),
+    )
+    launch = _launch("layer_backward", views, dtype, s, eps, team, arguments)
+    spec = ArraySpec((prod(s.start), 4), computed_in(dtype))
+    return launch, team, {"statistics": spec}
+
+
+def _launch(
+    name: str, views: Views, dtype: str, s: Slices, eps: float, team: Team, arguments: tuple
+) -> Launch:
+    count = prod(s.start)
+    steps = max(min(count // (team.slots * BLOCKS), STEPS), 1)
+    given = [views.get(n) for n in ("weight", "bias")]
+    there = next((v for v in given if v is not None), None)
+    shape = () if there is None else there.shape
+    nothing = (0,) * len(shape)
+    operands = len(s.starts)
+    parameters = record(
+        layer_dtype(operands),
+        *(count, prod(s.along), steps, team.cached, s.period, s.channels, s.spread),
+        *(_norm.is_wide(v, dtype) for v in given),
+        *(team.affine_cached, eps, strided(s.start, s.starts), strided(s.along, s.alongs)),
+        strided(shape, [nothing if v is None else v.strides for v in given]),
+    )
+    return Launch(
+        kernel("layer", f"{name}_{team.name}", dtype),
+        (-(-count // (team.slots * steps)), 1, 1),
+        team.block,
+        (*arguments, parameters),
+        shared=team.shared,
+    )
+
+
+def _last_axes(shape: Ints, strides: tuple[Ints, ...], axes: int) -> Slices:
+    cut = len(shape) - axes
+    starts, alongs = tuple(s[:cut] for s in strides), tuple(s[cut:] for s in strides)
+    return Slices(shape[:cut], shape[cut:], starts, alongs)
+
+
+def _groups(shape: Ints, strides: tuple[Ints, ...], groups: int) -> Slices:
+    n, c, *rest = shape
+    each = c // groups
+    starts = tuple((s[0], s[1] * each) for s in strides)
+    alongs = tuple(s[1:] for s in strides)
+    return Slices((n, groups), (each, *rest), starts, alongs, groups, each, prod(rest))
+
+
+def _own_weights(views: Views, s: Slices) -> bool:
+    return s.channels == 0 and ("weight" in views or "bias" in views)
+
+
+def _given(views: Views, name: str) -> Buffer | None:
+    return Buffer(name) if name in views else None

@@ -1,0 +1,234 @@
+"""Normalisation on the CPU.
+
+The mean is taken off before anything is squared, and then the mean of what is left, which is
+what rounding took from the first: large means cost no digits.
+"""
+
+import math
+
+import numpy as np
+
+from pycnn.reference.cpu._common import quiet
+
+Array = np.ndarray
+Axes = tuple[int, ...]
+
+
+def _mean(x: Array, axes: Axes) -> Array:
+    """Mean over axes that stay; of nothing it is zero."""
+    return x.sum(axis=axes, keepdims=True) / max(math.prod(x.shape[a] for a in axes), 1)
+
+
+def centred(x: Array, axes: Axes) -> tuple[Array, Array]:
+    """x less its mean over `axes`, and the mean with those axes kept."""
+    mean = _mean(x, axes)
+    off = x - mean
+    rest = _mean(off, axes)
+    off -= rest
+    return off, mean + rest
+
+
+def standardised(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array]:
+    """(x - mean) * rstd over `axes`, the mean, and rstd = 1 / sqrt(variance + eps)."""
+    z, mean = centred(x, axes)
+    rstd = 1 / np.sqrt(_mean(np.square(z), axes) + x.dtype.type(eps))
+    z *= rstd
+    return z, mean, rstd
+
+
+def standardised_backward(g: Array, z: Array, rstd: Array, axes: Axes) -> Array:
+    """Gradient of `standardised`, in the memory of `g`."""
+    mean_gz = _mean(g * z, axes)
+    g -= _mean(g, axes)
+    g -= z * mean_gz
+    g *= rstd
+    return g
+
+
+def along(parameter: Array, axis: int, rank: int) -> Array:
+    """A vector of parameters, shaped to go along one axis of a tensor."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return parameter.reshape(shape)
+
+
+def all_but(axis: int, rank: int) -> Axes:
+    """The axes other than one."""
+    return tuple(a for a in range(rank) if a != axis % rank)
+
+
+@quiet
+def batch_norm(
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    axis: int,
+    eps: float,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """(x - mean) / sqrt(var + eps) * weight + bias, with vectors along `axis`.
+
+    Parameters
+    ----------
+    x : array
+    mean, var, weight, bias : arrays (C,), the last two optional
+    axis : int
+    eps : float
+    out : array like x, default None
+
+    Returns
+    -------
+    array like x
+    """
+    scale = 1 / np.sqrt(var + x.dtype.type(eps))
+    if weight is not None:
+        scale = scale * weight
+    y = np.subtract(x, along(mean, axis, x.ndim), out=out)
+    y *= along(scale, axis, x.ndim)
+    return y if bias is None else np.add(y, along(bias, axis, x.ndim), out=y)
+
+
+@quiet
+def batch_norm_backward(
+    dy: Array, x: Array, mean: Array, var: Array, weight: Array | None, axis: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """Gradients of `batch_norm` with respect to x, weight and bias."""
+    rstd = 1 / np.sqrt(var + x.dtype.type(eps))
+    others = all_but(axis, x.ndim)
+    z = x - along(mean, axis, x.ndim)
+    z *= along(rstd, axis, x.ndim)
+    scale = rstd if weight is None else rstd * weight
+    return dy * along(scale, axis, x.ndim), (dy * z).sum(axis=others), dy.sum(axis=others)
+
+
+@quiet
+def batch_norm_train(
+    x: Array, weight: Array | None, bias: Array | None, axis: int, eps: float
+) -> tuple[Array, Array, Array, Array]:
+    """y, mean, rstd and unbiased variance, of every channel."""
+    others = all_but(axis, x.ndim)
+    z, mean = centred(x, others)
+    count = math.prod(x.shape[a] for a in others)
+    squares = np.square(z).sum(axis=others, keepdims=True)
+    rstd = 1 / np.sqrt(squares / count + x.dtype.type(eps))
+    z *= rstd
+    y = _affine(z, weight, bias, axis)
+    return y, mean.ravel(), rstd.ravel(), squares.ravel() / (count - 1)
+
+
+@quiet
+def batch_norm_train_backward(
+    dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None, axis: int
+) -> tuple[Array, Array, Array]:
+    """Gradients of `batch_norm_train`, mean and rstd being those of x."""
+    others, r = all_but(axis, x.ndim), along(rstd, axis, x.ndim)
+    z = x - along(mean, axis, x.ndim)
+    z *= r
+    g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))
+    parameters = (dy * z).sum(axis=others), dy.sum(axis=others)
+    return standardised_backward(g, z, r, others), *parameters
+
+
+@quiet
+def layer_norm(x: Array, axes: int, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """Normalised over the last `axes` axes; weight and bias have their extents."""
+    y = standardised(x, tuple(range(-axes, 0)), eps)[0]
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return y
+
+
+@quiet
+def layer_norm_backward(
+    dy: Array, x: Array, axes: int, weight: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """Gradients of `layer_norm` with respect to x, weight and bias."""
+    last, rows = tuple(range(-axes, 0)), tuple(range(x.ndim - axes))
+    z, _, rstd = standardised(x, last, eps)
+    parameters = (dy * z).sum(axis=rows), dy.sum(axis=rows)
+    g = dy.copy() if weight is None else dy * weight
+    return standardised_backward(g, z, rstd, last), *parameters
+
+
+@quiet
+def group_norm(
+    x: Array, groups: int, weight: Array | None, bias: Array | None, axis: int, eps: float
+) -> Array:
+    """Normalised over groups of neighbouring channels of each image; channels on `axis`."""
+    grouped, others = _grouped(x, groups, axis)
+    y = standardised(grouped, others, eps)[0].reshape(x.shape)
+    return _affine(y, weight, bias, axis)
+
+
+@quiet
+def group_norm_backward(
+    dy: Array, x: Array, groups: int, weight: Array | None, axis: int, eps: float
+) -> tuple[Array, Array, Array]:
+    """Gradients of `group_norm` with respect to x, weight and bias."""
+    grouped, others = _grouped(x, groups, axis)
+    z, _, rstd = standardised(grouped, others, eps)
+    g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))
+    rest = all_but(axis, x.ndim)
+    parameters = (dy * z.reshape(x.shape)).sum(axis=rest), dy.sum(axis=rest)
+    dx = standardised_backward(_grouped(g, groups, axis)[0], z, rstd, others)
+    return dx.reshape(x.shape), *parameters
+
+
+def _grouped(x: Array, groups: int, axis: int) -> tuple[Array, Axes]:
+    """x with its channels on two axes, and the axes that one statistic covers."""
+    at = axis % x.ndim
+    grouped = x.reshape(*x.shape[:at], groups, x.shape[at] // groups, *x.shape[at + 1 :])
+    return grouped, tuple(a for a in range(1, grouped.ndim) if a != at)
+
+
+def _affine(y: Array, weight: Array | None, bias: Array | None, axis: int) -> Array:
+    if weight is not None:
+        y *= along(weight, axis, y.ndim)
+    if bias is not None:
+        y += along(bias, axis, y.ndim)
+    return y
+
+
+@quiet
+def local_response_norm(
+    x: Array, size: int, alpha: float, beta: float, k: float, axis: int
+) -> Array:
+    """x / (k + alpha * mean of x^2 over `size` channels)^beta; outside there are zeros."""
+    return x * _response(x, size, alpha, k, axis) ** x.dtype.type(-beta)
+
+
+@quiet
+def local_response_norm_backward(
+    dy: Array, x: Array, size: int, alpha: float, beta: float, k: float, axis: int
+) -> Array:
+    """Gradient of `local_response_norm` with respect to x."""
+    d = _response(x, size, alpha, k, axis)
+    dx = dy * d ** x.dtype.type(-beta)
+    behind = _windows(dx * x / d, size, (size - 1) // 2, axis)
+    behind *= x
+    behind *= x.dtype.type(2 * alpha / size * beta)
+    dx -= behind
+    return dx
+
+
+def _response(x: Array, size: int, alpha: float, k: float, axis: int) -> Array:
+    d = _windows(np.square(x), size, size // 2, axis)
+    d *= x.dtype.type(alpha / size)
+    d += x.dtype.type(k)
+    return d
+
+
+def _windows(x: Array, size: int, before: int, axis: int) -> Array:
+    """Sums over `size` channels, `before` of them before the one at hand: a sum of shifts."""
+    total = np.zeros_like(x)
+    to, of = np.moveaxis(total, axis, 0), np.moveaxis(x, axis, 0)
+    count = len(to)
+    for shift in range(max(-before, 1 - count), min(size - before, count)):
+        first, last = max(0, -shift), count - max(0, shift)
+        to[first:last] += of[first + shift : last + shift]
+    return total

@@ -1,0 +1,331 @@
+"""Normalisation: stability, special values, mixed dtypes, bad settings, beyond the cases."""
+
+import numpy as np
+import pytest
+from op_checks import assert_matches, far_apart, launched, numeric_gradient
+
+import pycnn
+from pycnn.reference.oracle import norm as oracle
+from pycnn.tolerance import tolerance
+
+NAN, INF = np.nan, np.inf
+LAYOUTS = {"NCHW": 1, "NHWC": -1}
+
+
+def images(rng, layout, mean=0.0, shape=(3, 5, 8, 16)):
+    """float32 values, channels on axis 1 or last."""
+    x = (rng.standard_normal(shape) + mean).astype(np.float32)
+    return x if layout == "NCHW" else np.ascontiguousarray(np.moveaxis(x, 1, -1))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_large_means_cost_no_digits(backend, rng, layout):
+    """float32 values near 10000, with a deviation of 1: spaced by 0.001 themselves."""
+    x, axis = images(rng, layout, 1e4), LAYOUTS[layout]
+    given = backend.array(x)
+    count = x.size // 5
+    y, mean, rstd, _, _ = pycnn.batch_norm_train(given, layout=layout)
+    want = oracle.batch_norm_train(x, None, None, axis, 1e-5)
+    for got, expected in zip((y, mean, rstd), want, strict=False):
+        assert_matches(got, expected, "float32", count, backend)
+    y = pycnn.group_norm(given, 5, layout=layout)
+    want = oracle.group_norm(x, 5, None, None, axis, 1e-5)
+    assert_matches(y, want, "float32", count // 3, backend)
+    rows = x.reshape(-1, 160)
+    want = oracle.layer_norm(rows, 1, None, None, 1e-5)
+    y = pycnn.layer_norm(backend.array(rows), 160)
+    assert_matches(y, want, "float32", 160, backend)
+    dy = rng.standard_normal(rows.shape).astype(np.float32)
+    given = pycnn.layer_norm_backward(*backend.views(dy, rows), 160)
+    for got, expected in zip(
+        given, oracle.layer_norm_backward(dy, rows, 1, None, 1e-5), strict=True
+    ):
+        assert_matches(got, expected, "float32", 160, backend)
+
+
+def test_sums_of_squares_would_not_do(rng):
+    """What the test above asks for, E(x^2) - E(x)^2 in float32 does not give."""
+    x = images(rng, "NCHW", 1e4)
+    mean = x.mean(axis=(0, 2, 3))
+    variance = np.square(x).mean(axis=(0, 2, 3)) - np.square(mean)
+    rstd = 1 / np.sqrt(np.maximum(variance, 0) + np.float32(1e-5))
+    want = oracle.batch_norm_train(x, None, None, 1, 1e-5)[2]
+    allowed = tolerance("float32", x.size // 5, np.abs(want).max())
+    assert np.abs(rstd - want).max() > 1000 * allowed
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_constant_channels_become_the_bias(backend, layout):
+    x = np.full((2, 3, 5, 3), 7.25, np.float32)
+    bias = np.array([1, -2, 3], np.float32)
+    shape = (3, 1, 1) if layout == "NCHW" else (3,)
+    want = np.broadcast_to(bias.reshape(shape), x.shape)
+    x, b = backend.views(x, bias)
+    y, mean, rstd, _, _ = pycnn.batch_norm_train(x, bias=b, layout=layout)
+    np.testing.assert_array_equal(backend.numpy(y), want)
+    np.testing.assert_array_equal(backend.numpy(mean), 7.25)
+    np.testing.assert_allclose(backend.numpy(rstd), 1e5**0.5, rtol=1e-6)
+    y = pycnn.instance_norm(x, bias=b, layout=layout)
+    np.testing.assert_array_equal(backend.numpy(y), want)
+    dx, _, _ = pycnn.batch_norm_train_backward(x, x, mean, rstd, layout=layout)
+    np.testing.assert_array_equal(backend.numpy(dx), 0)
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nan_and_infinity_stay_in_their_statistic(backend, rng, layout, bad):
+    x = images(rng, layout, shape=(2, 3, 4, 5))
+    x[(1, 2, 3, 4) if layout == "NCHW" else (1, 3, 4, 2)] = bad
+    given = backend.array(x)
+
+    def broken(y):
+        return np.isnan(np.moveaxis(backend.numpy(y), LAYOUTS[layout], 1)).all(axis=(2, 3)).tolist()
+
+    def whole(y):
+        return np.isfinite(np.moveaxis(backend.numpy(y), LAYOUTS[layout], 1)[:, :2]).all()
+
+    y, mean, rstd, _, _ = pycnn.batch_norm_train(given, layout=layout)
+    assert broken(y) == [[False, False, True]] * 2
+    assert whole(y)
+    assert not np.isfinite(backend.numpy(mean)[2])
+    assert np.isnan(backend.numpy(rstd)).tolist() == [False, False, True]
+    y = pycnn.group_norm(given, 3, layout=layout)
+    assert broken(y) == [[False] * 3, [False, False, True]]
+    y = pycnn.batch_norm(given, *backend.views(*np.ones((2, 3), np.float32)), layout=layout)
+    assert np.isfinite(backend.numpy(y)).sum() == x.size - 1
+
+
+def test_layer_norm_of_nan(backend, rng):
+    x = rng.standard_normal((4, 9)).astype(np.float32)
+    x[1, 3], x[2, 0] = NAN, INF
+    y = backend.numpy(pycnn.layer_norm(backend.array(x), 9))
+    assert np.isnan(y).all(axis=1).tolist() == [False, True, True, False]
+    assert np.isfinite(y[[0, 3]]).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_response_of_nan_reaches_its_window_alone(backend, rng, layout):
+    x = images(rng, layout, shape=(1, 9, 2, 3))
+    place = (0, 4, 1, 2) if layout == "NCHW" else (0, 1, 2, 4)
+    x[place] = NAN
+    y = backend.numpy(pycnn.local_response_norm(backend.array(x), 3, layout=layout))
+    y = np.moveaxis(y, LAYOUTS[layout], 1)
+    assert np.isnan(y[0, :, 1, 2]).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+    assert np.isnan(y).sum() == 3
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_parameters_of_either_dtype(backend, rng, dtype, wide):
+    """float32 parameters with 16-bit x, as networks trained in mixed precision have."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    x, dy = rng.standard_normal((2, 2, 3, 4, 5)).astype(dtype)
+    own = "float64" if dtype == "float64" else "float32" if wide else dtype
+    running = *rng.uniform(0.5, 2, (2, 3)).astype(own), *rng.standard_normal((2, 3)).astype(own)
+    mean, var, weight, bias = running
+    args = backend.views(x, mean, var, weight, bias)
+    want = oracle.batch_norm(x, mean, var, weight, bias, 1, 1e-5)
+    assert_matches(pycnn.batch_norm(*args), want, dtype, 1, backend)
+    found = pycnn.batch_norm_backward(*backend.views(dy, x, mean, var, weight))
+    for got, expected, made in zip(
+        found,
+        oracle.batch_norm_backward(dy, x, mean, var, weight, 1, 1e-5),
+        (dtype, own, own),
+        strict=True,
+    ):
+        assert_matches(got, expected, made, 40, backend)
+    y, m, r, new_mean, new_var = pycnn.batch_norm_train(*args, momentum=0.25)
+    want, _, _, fresh = oracle.batch_norm_train(x, weight, bias, 1, 1e-5)
+    assert_matches(y, want, dtype, 40, backend)
+    statistics = "float64" if dtype == "float64" else "float32"
+    assert [backend.numpy(a).dtype.name for a in (m, r)] == [statistics] * 2
+    assert backend.numpy(new_mean).dtype == own
+    assert_matches(new_var, 0.75 * var.astype("f8") + 0.25 * fresh, own, 40, backend)
+    y = pycnn.layer_norm(*backend.views(x[..., :3]), 3, *backend.views(weight, bias))
+    assert_matches(y, oracle.layer_norm(x[..., :3], 1, weight, bias, 1e-5), dtype, 3, backend)
+    dx, dw, _ = pycnn.group_norm_backward(*backend.views(dy, x), 3, *backend.views(weight))
+    want = oracle.group_norm_backward(dy, x, 3, weight, 1, 1e-5)
+    assert_matches(dx, want[0], dtype, 20, backend)
+    assert_matches(dw, want[1], own, 40, backend)
+
+
+def test_gradients_of_the_oracle_by_differences(rng):
+    x, dy = rng.standard_normal((2, 2, 4, 3))
+    weight, mean = rng.standard_normal((2, 4))
+    var = rng.uniform(0.5, 2, 4)
+
+    def check(gradient, function):
+        numeric = numeric_gradient(lambda moved: float((function(moved) * dy).sum()), x)
+        np.testing.assert_allclose(gradient, numeric, atol=1e-7)
+
+    check(
+        oracle.batch_norm_backward(dy, x, mean, var, weight, 1, 0.1)[0],
+        lambda moved: oracle.batch_norm(moved, mean, var, weight, None, 1, 0.1),
+    )
+    _, m, r, _ = oracle.batch_norm_train(x, weight, None, 1, 0.1)
+    check(
+        oracle.batch_norm_train_backward(dy, x, m, r, weight, 1)[0],
+        lambda moved: oracle.batch_norm_train(moved, weight, None, 1, 0.1)[0],
+    )
+    check(
+        oracle.group_norm_backward(dy, x, 2, weight, 1, 0.1)[0],
+        lambda moved: oracle.group_norm(moved, 2, weight, None, 1, 0.1),
+    )
+    check(
+        oracle.layer_norm_backward(dy, x, 2, None, 0.1)[0],
+        lambda moved: oracle.layer_norm(moved, 2, None, None, 0.1),
+    )
+    check(
+        oracle.local_response_norm_backward(dy, x, 3, 0.7, 0.6, 0.9, 1),
+        lambda moved: oracle.local_response_norm(moved, 3, 0.7, 0.6, 0.9, 1),
+    )
+
+
+def test_hand_worked_values(backend):
+    x = backend.array(np.array([[1.0, 0.0], [3.0, 8.0]]))
+    zero = backend.array(np.zeros(2))
+    y, mean, rstd, new_mean, new_var = pycnn.batch_norm_train(x, zero, zero, eps=0.0)
+    assert backend.numpy(y).tolist() == [[-1, -1], [1, 1]]
+    assert backend.numpy(mean).tolist() == [2, 4]
+    assert backend.numpy(rstd).tolist() == [1, 0.25]
+    np.testing.assert_allclose(backend.numpy(new_mean), [0.2, 0.4])
+    np.testing.assert_allclose(backend.numpy(new_var), [0.2, 3.2])  # 2 and 32 over n - 1
+
+
+def test_folded(backend, rng):
+    x = rng.standard_normal((2, 3, 4))
+    mean, weight, bias = rng.standard_normal((3, 3))
+    var = rng.uniform(0.5, 2, 3)
+    vectors = backend.views(mean, var, weight, bias)
+    scale, shift = (backend.numpy(a) for a in pycnn.fold_batch_norm(*vectors, eps=0.1))
+    want = backend.numpy(pycnn.batch_norm(backend.array(x), *vectors, eps=0.1))
+    np.testing.assert_allclose(x * scale[:, None] + shift[:, None], want, rtol=1e-12)
+
+
+def test_one_value_for_each_channel_where_there_is_a_group(backend):
+    x = backend.array(np.array([[1.0, 3.0, 5.0, 5.0]]))
+    y = pycnn.group_norm(x, 2, eps=0.0001)
+    np.testing.assert_allclose(backend.numpy(y), [[-1, 1, 0, 0]], atol=1e-4)
+
+
+def test_offsets_beyond_2_to_the_31(rng):
+    x = far_apart(rng.standard_normal((2, 3, 5)).astype(np.float32))
+    dy = rng.standard_normal(x.shape).astype(np.float32)
+    with pycnn.use_backend("emulator", checked=False):
+        y, mean, rstd, _, _ = pycnn.batch_norm_train(x)
+        dx = pycnn.batch_norm_train_backward(dy, x, mean, rstd)[0]
+        rows = pycnn.layer_norm(x, 5)
+        response = pycnn.local_response_norm(x, 3)
+        last = pycnn.instance_norm(x, layout="NHWC")
+    want = oracle.batch_norm_train(x, None, None, 1, 1e-5)[0]
+    assert_matches(y, want, "float32", 10)
+    assert_matches(
+        dx, oracle.batch_norm_train_backward(dy, x, mean, rstd, None, 1)[0], "float32", 10
+    )
+    assert_matches(rows, oracle.layer_norm(x, 1, None, None, 1e-5), "float32", 5)
+    assert_matches(response, oracle.local_response_norm(x, 3, 1e-4, 0.75, 1, 1), "float32", 3)
+    assert_matches(last, oracle.group_norm(x, 5, None, None, -1, 1e-5), "float32", 3)
+
+
+@pytest.mark.parametrize(("layout", "entry"), [("NCHW", "layer_lanes"), ("NHWC", "moments_rows")])
+def test_groups_that_fit_on_chip_are_read_once(backend, rng, layout, entry):
+    if backend.name != "checked":
+        pytest.skip("launches are recorded in the emulator's checked build")
+    pycnn.instance_norm(images(rng, layout, shape=(2, 3, 5, 7)), layout=layout)
+    assert launched()[0] == entry
+
+
+X = np.zeros((2, 6, 4), np.float32)
+C = np.ones(6, np.float32)
+
+BAD = {
+    "training": (
+        lambda: pycnn.batch_norm(X, C, C, training=True),
+        ValueError,
+        "training=True.*batch_norm_train",
+    ),
+    "training 1": (lambda: pycnn.batch_norm(X, C, C, training=1), TypeError, "training=1"),
+    "no mean": (lambda: pycnn.batch_norm(X, None, C), TypeError, "running_mean is None"),
+    "layout": (lambda: pycnn.batch_norm(X, C, C, layout="NWC"), ValueError, "layout='NWC'"),
+    "channels": (
+        lambda: pycnn.batch_norm(X, C, C, layout="NHWC"),
+        ValueError,
+        r"running_mean has shape \(6,\); allowed: \(4,\)",
+    ),
+    "eps": (lambda: pycnn.batch_norm(X, C, C, eps=-1.0), ValueError, "eps=-1"),
+    "eps text": (lambda: pycnn.layer_norm(X, 4, eps="1"), TypeError, "eps='1'"),
+    "momentum": (
+        lambda: pycnn.batch_norm_train(X, momentum=None),
+        TypeError,
+        "momentum=None",
+    ),
+    "weight dtype": (
+        lambda: pycnn.batch_norm(X, C, C, C.astype("f8")),
+        TypeError,
+        "weight has dtype float64; allowed: float32",
+    ),
+    "half weight": (
+        lambda: pycnn.layer_norm(X, 4, np.ones(4, "f2")),
+        TypeError,
+        "weight has dtype float16",
+    ),
+    "one value": (
+        lambda: pycnn.batch_norm_train(X[:1, :, :1]),
+        ValueError,
+        "1 values for each channel",
+    ),
+    "no value": (lambda: pycnn.batch_norm_train(X[:0]), ValueError, "0 values for each channel"),
+    "one of a group": (
+        lambda: pycnn.group_norm(X[:1, :, 0], 6),
+        ValueError,
+        "one value for each group",
+    ),
+    "one of an instance": (
+        lambda: pycnn.instance_norm(X[..., :1]),
+        ValueError,
+        "one value for each channel of an image",
+    ),
+    "groups": (lambda: pycnn.group_norm(X, 4), ValueError, "num_groups=4; allowed: a divisor"),
+    "groups float": (lambda: pycnn.group_norm(X, 2.0), TypeError, "num_groups=2.0"),
+    "groups zero": (lambda: pycnn.group_norm(X, 0), ValueError, "num_groups=0"),
+    "normalized_shape": (
+        lambda: pycnn.layer_norm(X, (6, 5)),
+        ValueError,
+        r"normalized_shape=\(6, 5\)",
+    ),
+    "normalized_shape empty": (lambda: pycnn.layer_norm(X, ()), ValueError, "normalized_shape"),
+    "normalized_shape text": (lambda: pycnn.layer_norm(X, "4"), TypeError, "normalized_shape='4'"),
+    "layer weight": (
+        lambda: pycnn.layer_norm(X, (6, 4), C),
+        ValueError,
+        r"weight has shape \(6,\); allowed: \(6, 4\)",
+    ),
+    "dy": (
+        lambda: pycnn.layer_norm_backward(X[:1], X, 4),
+        ValueError,
+        r"dy has shape \(1, 6, 4\)",
+    ),
+    "response rank": (lambda: pycnn.local_response_norm(C[None], 3), ValueError, "x has shape"),
+    "response size": (lambda: pycnn.local_response_norm(X, 0), ValueError, "size=0"),
+    "response k": (lambda: pycnn.local_response_norm(X, 3, k=None), TypeError, "k=None"),
+    "response out": (
+        lambda: pycnn.local_response_norm(X, 3, out=X),
+        ValueError,
+        "out shares memory with x",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("selected", ["reference", "emulator"])
+def test_bad_input(selected, case):
+    call, error, message = BAD[case]
+    with pycnn.use_backend(selected), pytest.raises(error, match=message):
+        call()
+
+
+def test_a_window_beyond_shared_memory_is_refused():
+    with pycnn.use_backend("emulator"), pytest.raises(ValueError, match=r"size=1000.*allowed"):
+        pycnn.local_response_norm(X, 1000)
+    assert pycnn.local_response_norm(X, 1000).shape == X.shape

@@ -1,0 +1,135 @@
+"""Plans of normalisation: how blocks share the channels, what waits on chip."""
+
+from math import prod
+
+import pytest
+from plan_checks import HUGE, assert_sound, struct
+
+from pycnn.define.views import View
+from pycnn.plan import norm_batch, norm_layer, norm_response
+from pycnn.plan._norm import walk
+from pycnn.plan._strided import row_major
+from pycnn.plan.norm_batch import Channels
+from pycnn.plan.norm_layer import choose_team
+from pycnn.plan.norm_response import Window
+from pycnn.runtime.plan import ArraySpec
+
+DTYPES = ("float16", "float32", "float64")
+SHAPES = [
+    (1, 1, 1, 1),
+    (2, 3, 5, 7),
+    (64, 3, 224, 224),
+    (1, 64, 7, 7),
+    (256, 2048, 7, 7),
+    (1, 3, 4096, 4096),
+    (7, 1001),
+    (HUGE, 3, 2),
+    (2, HUGE, 3),
+    (2, 3, HUGE),
+]
+
+
+def view(shape, dtype="float32"):
+    return View(shape, row_major(shape), dtype)
+
+
+@pytest.mark.parametrize("per_image", [True, False])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_element_is_walked_over_once(shape, dtype, layout, per_image):
+    w = walk(shape, [row_major(shape)] * 2, dtype, layout, per_image=per_image)
+    p = w.parameters
+    width = 16 // {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    assert prod(w.block) == 256
+    assert 1 <= w.segments <= 65535
+    assert w.grid[1] == w.segments
+    if w.name == "planes":
+        assert p["chunk"] % (32 * width) == 0
+        assert p["chunk"] * p["chunks"] >= p["length"] > p["chunk"] * (p["chunks"] - 1)
+        pieces = p["planes"] * p["chunks"]
+        assert p["pieces"] * w.segments >= pieces > p["pieces"] * (w.segments - 1)
+        assert w.sets * int(p["planes"] * p["length"]) == prod(shape)
+        assert w.grid[0] == w.sets
+    else:
+        tile = w.block[0] * width
+        assert tile * p["tiles"] >= p["channels"] > tile * (p["tiles"] - 1)
+        assert p["segment"] * w.segments >= p["rows"] > p["segment"] * (w.segments - 1)
+        assert w.sets * int(p["rows"]) == prod(shape)
+        assert w.grid[0] * int(p["channels"]) == w.sets * int(p["tiles"])
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("kept", [1, 2])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [0, 1, 3, 5, 31, 96, 768, 1024, 1025, 5000, 50257, HUGE])
+def test_teams(length, dtype, kept, affine):
+    team = choose_team(length, dtype, kept, affine)
+    itemsize = {"float16": 2, "float32": 4, "float64": 8}[dtype]
+    number = max(itemsize, 4)
+    assert prod(team.block) % 32 == 0
+    assert prod(team.block) <= 512
+    assert team.cached % (16 // itemsize) == 0
+    needed = team.slots * team.cached * itemsize * kept
+    needed += 2 * length * number if team.affine_cached else 0
+    assert needed <= team.shared <= 48 * 1024
+    assert team.name == ("lanes" if length <= 1024 else "block")
+    if team.name == "lanes":
+        assert team.cached >= length
+        assert team.block[0] & (team.block[0] - 1) == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_plans_are_sound(layout, dtype):
+    x, c = view((2, 6, 5, 6), dtype), view((6,), dtype)
+    vectors = dict.fromkeys(("running_mean", "running_var", "weight", "bias"), c)
+    views = {"x": x, **vectors}
+    batch, group = Channels(layout), Channels(layout, True, 3)
+    spec = ArraySpec((6,), norm_layer.numpy_dtype(dtype))
+    gradients = {"dx": ArraySpec(x.shape, spec.dtype), "dweight": spec, "dbias": spec}
+    y = {"y": ArraySpec(x.shape, spec.dtype)}
+    new = dict.fromkeys(("mean", "rstd", "new_running_mean", "new_running_var"), spec)
+    both = {"dy": x, **views}
+    plain = {"x": x, "weight": c, "bias": c}
+    gradient = {"dy": x, **plain}
+    saved = {**both, "mean": c, "rstd": c}
+    for plan, inputs in (
+        (norm_batch.given_statistics(views, dtype, batch), views),
+        (norm_batch.given_statistics_backward(both, dtype, batch, gradients), both),
+        (norm_batch.own_statistics("n", views, dtype, batch, y | new, 0.1), views),
+        (norm_batch.own_statistics("n", plain, dtype, group, y), plain),
+        (norm_batch.own_statistics_backward("n", saved, dtype, batch, gradients), saved),
+        (norm_batch.own_statistics_backward("n", gradient, dtype, group, gradients), gradient),
+        (norm_layer.group_norm("n", plain, dtype, 2, 0.1), plain),
+        (norm_layer.group_norm_backward("n", both, dtype, 2, 0.1, gradients), both),
+    ):
+        assert_sound(plan, set(inputs))
+        assert plan.launches
+    weight = {"x": x, "dy": x, "weight": c}
+    plan = norm_layer.layer_norm_backward(weight, dtype, 1, 0.1, gradients)
+    assert_sound(plan, set(weight))
+    for inputs in ({"x": x.strides}, {"dy": x.strides, "x": x.strides}):
+        plan = norm_response.response("n", x.shape, inputs, "r", dtype, Window(5, layout=layout))
+        assert_sound(plan, set(inputs))
+
+
+def test_a_long_group_takes_the_pipeline():
+    room = 48 * 1024 - 512  # the partial results of the warps take the rest
+    assert norm_layer.fits(room // 4, "float32", 1)
+    assert not norm_layer.fits(room // 4 + 1, "float32", 1)
+    assert norm_layer.fits(room // 4, "float16", 2)
+    assert not norm_layer.fits(room // 4, "float32", 2)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("shape", [(1, 96, 55, 55), (128, 96, 55, 55), (1, 5000, 3, 2)])
+def test_responses_cover_all_channels_and_pixels(shape, layout):
+    inputs = {"x": row_major(shape)}
+    plan = norm_response.response("n", shape, inputs, "y", "float32", Window(5, layout=layout))
+    launch, p = plan.launches[0], struct(plan)
+    assert launch.grid[1] * p["tile"] >= p["channels"] > (launch.grid[1] - 1) * p["tile"]
+    pixels = launch.block[0] if layout == "NCHW" else int(p["rows"])
+    assert launch.grid[0] * pixels >= p["pixels"] > (launch.grid[0] - 1) * pixels
+    assert p["pixels"] * p["channels"] == prod(shape)
+    assert launch.shared <= 48 * 1024
