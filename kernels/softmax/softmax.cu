@@ -8,7 +8,8 @@
 //            long_rows  block 512: one slice
 //            columns    block (slices, team), 256 threads: at least 32 neighbouring slices
 //            grid of as many blocks as the slices need; shared memory: the elements that wait for
-//            the second pass, 48 kB at most (with the partial sums)
+//            the second pass, 48 kB at most (with the partial sums). Contiguous rows come and go
+//            16 bytes a thread, whole blocks at a time
 // Traffic    forward |x| + |y|, backward |dy| + |y| + |dx| bytes, as long as a slice fits in
 //            shared memory; what does not fit is read twice. 5 and 4 flop an element
 // Range      any extents, 64-bit index arithmetic; nothing overflows, exponents are never
@@ -24,7 +25,7 @@
 // entry softmax_backward_rows       their gradient along the last axis, a few lanes a slice
 // entry softmax_backward_long_rows  their gradient along the last axis, a block a slice
 // entry softmax_backward_columns    their gradient along another axis
-// variant SCALAR = float, double
+// variant SCALAR = float, double, __half, __nv_bfloat16
 // variant LOG = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
@@ -37,98 +38,92 @@ template <typename Team>
 __device__ __forceinline__ void forward(const Team& team, const scalar* __restrict__ x,
                                         scalar* __restrict__ y, const Slices<2>& p,
                                         scalar* cache) {
-    const index_t number = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
-    const index_t length = number < p.count ? p.length : 0;  // all threads stay for the reductions
-    index_t start[2];
-    p.start.locate(number, start);
-    const Slice<Team> from = {team, x + start[0], p.axis_stride[0], length, cache, p.cached};
-    scalar* to = y + start[1];
+    const Share share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
+    const index_t start = share.at[1], length = share.length;  // all threads stay to the end
+    const Slice<Team> from(team, x, 0, length, share, p, cache);
+    if (p.staged) __syncthreads();
 
     Online online;
-    each_batch(team, start[1], length, [&](index_t i) {
-        scalar value[BATCH];
-        from.load(i, value, -limits<scalar>::infinity());
-        from.keep(i, value);
+    each_batch(team, start, length, [&](index_t i) {
+        accum value[BATCH];
+        from.load(i, value, -limits<accum>::infinity());
         online.add(value);
     });
     const Normaliser norm = online.reduce(team);
-    const scalar scale = LOG ? log(norm.sum) : scalar(1) / norm.sum;
-    each(team, start[1], length, [&](index_t i) {
-        const scalar value = from.again(i);
-        to[i * p.axis_stride[1]] =
-            LOG ? norm.log_probability(value, scale) : norm.probability(value, scale);
+    const accum scale = LOG ? log(norm.sum) : accum(1) / norm.sum;
+    each(team, start, length, [&](index_t i) {
+        const accum value = from.again(i);
+        from.put(i, y + start, p.axis_stride[1],
+                 LOG ? norm.log_probability(value, scale) : norm.probability(value, scale));
     });
+    from.finish(y + share.block[1], share.tile);
 }
 
 template <typename Team>
 __device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
                                          const scalar* __restrict__ y, scalar* __restrict__ dx,
                                          const Slices<3>& p, scalar* cache) {
-    const index_t number = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
-    const index_t length = number < p.count ? p.length : 0;
-    index_t start[3];
-    p.start.locate(number, start);
-    scalar* cache_y = cache + team.slots * p.cached;
-    const Slice<Team> from_dy = {team, dy + start[0], p.axis_stride[0], length, cache, p.cached};
-    const Slice<Team> from_y = {team, y + start[1], p.axis_stride[1], length, cache_y, p.cached};
-    scalar* to = dx + start[2];
+    const Share share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
+    const index_t start = share.at[2], length = share.length;
+    const Slice<Team> from_dy(team, dy, 0, length, share, p, cache);
+    const Slice<Team> from_y(team, y, 1, length, share, p, cache + p.room);
+    if (p.staged) __syncthreads();
 
-    scalar sum = 0;
-    each_batch(team, start[2], length, [&](index_t i) {
-        scalar g[BATCH], v[BATCH];
+    accum sum = 0;
+    each_batch(team, start, length, [&](index_t i) {
+        accum g[BATCH], v[BATCH];
         from_dy.load(i, g, 0);
         from_y.load(i, v, 0);
-        from_dy.keep(i, g);
-        from_y.keep(i, v);
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) sum += LOG ? g[k] : g[k] * v[k];
     });
     sum = team.reduce(sum, Sum());
-    each(team, start[2], length, [&](index_t i) {
-        const scalar g = from_dy.again(i), v = from_y.again(i);
-        to[i * p.axis_stride[2]] = LOG ? g - exp(v) * sum : v * (g - sum);
+    each(team, start, length, [&](index_t i) {
+        const accum g = from_dy.again(i), v = from_y.again(i);
+        from_dy.put(i, dx + start, p.axis_stride[2], LOG ? g - exp(v) * sum : v * (g - sum));
     });
+    from_dy.finish(dx + share.block[2], share.tile);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     softmax_rows(const scalar* __restrict__ x, scalar* __restrict__ y, Slices<2> p) {
-    extern __shared__ scalar cache[];
+    extern __shared__ __align__(16) scalar cache[];
     forward(LaneTeam(), x, y, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     softmax_long_rows(const scalar* __restrict__ x, scalar* __restrict__ y, Slices<2> p) {
-    extern __shared__ scalar cache[];
-    __shared__ scalar partial[WARP];
+    extern __shared__ __align__(16) scalar cache[];
+    __shared__ accum partial[WARP];
     forward(BlockTeam(partial), x, y, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     softmax_columns(const scalar* __restrict__ x, scalar* __restrict__ y, Slices<2> p) {
-    extern __shared__ scalar cache[];
-    __shared__ scalar partial[256];
+    extern __shared__ __align__(16) scalar cache[];
+    __shared__ accum partial[256];
     forward(ColumnTeam(partial), x, y, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     softmax_backward_rows(const scalar* __restrict__ dy, const scalar* __restrict__ y,
                           scalar* __restrict__ dx, Slices<3> p) {
-    extern __shared__ scalar cache[];
+    extern __shared__ __align__(16) scalar cache[];
     backward(LaneTeam(), dy, y, dx, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     softmax_backward_long_rows(const scalar* __restrict__ dy, const scalar* __restrict__ y,
                                scalar* __restrict__ dx, Slices<3> p) {
-    extern __shared__ scalar cache[];
-    __shared__ scalar partial[WARP];
+    extern __shared__ __align__(16) scalar cache[];
+    __shared__ accum partial[WARP];
     backward(BlockTeam(partial), dy, y, dx, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     softmax_backward_columns(const scalar* __restrict__ dy, const scalar* __restrict__ y,
                              scalar* __restrict__ dx, Slices<3> p) {
-    extern __shared__ scalar cache[];
-    __shared__ scalar partial[256];
+    extern __shared__ __align__(16) scalar cache[];
+    __shared__ accum partial[256];
     backward(ColumnTeam(partial), dy, y, dx, p, cache);
 }

@@ -1,27 +1,21 @@
-"""Losses: validate, plan, launch."""
+"""Losses and their gradients."""
 
-import math
-import numbers
 from typing import Any
 
-import numpy as np
-
-from pycnn.define import out as _out
-from pycnn.define.validate import (
-    DTYPE_NAMES,
-    check_float,
-    check_rank,
-    check_shape,
-    choice,
-    element_strides,
-    integer,
+from pycnn.define._pointwise_loss import (
+    BINARY_CROSS_ENTROPY,
+    BINARY_CROSS_ENTROPY_BACKWARD,
+    MSE_LOSS,
+    MSE_LOSS_BACKWARD,
+    SUM_OF_HALF_SQUARES,
+    SUM_OF_HALF_SQUARES_BACKWARD,
 )
-from pycnn.plan import loss as plans
-from pycnn.plan.loss import CrossEntropy
-from pycnn.reference.cpu import loss as cpu
-from pycnn.runtime.backends import backend_for, executor
-
-_RANKS = range(1, 65)
+from pycnn.define.loss import (
+    CROSS_ENTROPY,
+    CROSS_ENTROPY_BACKWARD,
+    NLL_LOSS,
+    NLL_LOSS_BACKWARD,
+)
 
 
 def cross_entropy(
@@ -41,10 +35,10 @@ def cross_entropy(
 
     Parameters
     ----------
-    logits : array (C,), (N, C) or (N, C, d1, ...), float32 or float64
+    logits : array (C,), (N, C) or (N, C, d1, ...), any floating dtype
         Any strides. C is at least 1.
     target : array (), (N,) or (N, d1, ...), int64
-        Class of every position. Any strides.
+        Class of every position (not probabilities of the classes). Any strides.
     weight : array (C,), optional
         Weight of every class, of the logits' dtype; one each by default.
     ignore_index : int, default -100
@@ -89,19 +83,13 @@ def cross_entropy(
     >>> np.exp(-cost)
     array([0.25, 0.75])
     """
-    backend = backend_for(logits=logits, target=target, weight=weight, out=out)
-    problem, arrays = _validate(logits, target, weight, ignore_index, reduction, label_smoothing)
-    reduced = problem.reduction != "none"
-    shape = () if reduced else target.shape
-    _out.check(out, shape, logits.dtype, logits=logits, target=target, weight=weight)
-    if backend == "reference":
-        return _out.store(cpu.cross_entropy(logits, target, weight, *_parameters(problem)), out)
-    flat = out if out is None or reduced else out.reshape(problem.positions)
-    plan = plans.cross_entropy(problem)
-    loss = executor(backend).run(plan, arrays, _out.given("loss", flat))["loss"]
-    if reduced and target.size == 0:  # the sum over nothing takes no launch
-        loss.fill(0 if problem.reduction == "sum" else math.nan)
-    return loss.reshape(shape) if out is None else out
+    arrays = {"logits": logits, "target": target, "weight": weight}
+    settings = {
+        "ignore_index": ignore_index,
+        "reduction": reduction,
+        "label_smoothing": label_smoothing,
+    }
+    return CROSS_ENTROPY.run(arrays, out, **settings)[0]
 
 
 def cross_entropy_backward(
@@ -142,88 +130,330 @@ def cross_entropy_backward(
     >>> pycnn.cross_entropy_backward(np.array(1.0), logits, np.array([1]))
     array([[ 0.5 , -0.75,  0.25]])
     """
-    backend = backend_for(dy=dy, logits=logits, target=target, weight=weight, out=out)
-    problem, arrays = _validate(logits, target, weight, ignore_index, reduction, label_smoothing)
-    check_float(logits=logits, dy=dy)
-    meaning = "that of the loss"
-    check_shape("dy", dy.shape, target.shape if reduction == "none" else (), meaning)
-    inputs = {"dy": dy, "logits": logits, "target": target, "weight": weight}
-    _out.check(out, logits.shape, logits.dtype, **inputs)
-    if backend == "reference":
-        arguments = (logits, target, weight, *_parameters(problem))
-        return _out.store(cpu.cross_entropy_backward(dy, *arguments), out)
-    if dy.ndim == 0 and reduction == "none":
-        dy = dy[None]
-    arrays["dy"] = dy
-    flat = out if out is None else out.reshape(problem.shape)
-    plan = plans.cross_entropy_backward(problem, element_strides("dy", dy))
-    dlogits = executor(backend).run(plan, arrays, _out.given("dlogits", flat))["dlogits"]
-    return dlogits.reshape(logits.shape) if out is None else out
+    arrays = {"dy": dy, "logits": logits, "target": target, "weight": weight}
+    settings = {
+        "ignore_index": ignore_index,
+        "reduction": reduction,
+        "label_smoothing": label_smoothing,
+    }
+    return CROSS_ENTROPY_BACKWARD.run(arrays, out, **settings)[0]
 
 
-def _validate(
+def nll_loss(
+    log_probabilities: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    *,
+    out: Any = None,
+) -> Any:
+    """Negative log-likelihood of class indices: ``-weight[t] * log_probabilities[t]``.
+
+    Parameters
+    ----------
+    log_probabilities : array (C,), (N, C) or (N, C, d1, ...), any floating dtype
+        Such as `log_softmax` returns. Any strides. C is at least 1.
+    target, weight, ignore_index, reduction, out
+        As for `cross_entropy`, which takes logits and saves a pass over memory.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `target`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy`.
+
+    References
+    ----------
+    C. Bishop: Pattern recognition and machine learning, 2006, section 4.3.4.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.nll_loss(np.array([[-1.0, -2.0], [-3.0, -4.0]]), np.array([1, 0]))
+    array(2.5)
+    """
+    arrays = {"log_probabilities": log_probabilities, "target": target, "weight": weight}
+    return NLL_LOSS.run(arrays, out, ignore_index=ignore_index, reduction=reduction)[0]
+
+
+def nll_loss_backward(
+    dy: Any,
+    log_probabilities: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    *,
+    out: Any = None,
+) -> Any:
+    """Gradient of `nll_loss` with respect to the log-probabilities.
+
+    Parameters
+    ----------
+    dy : array, dtype of the log-probabilities
+        Gradient with respect to the loss: shape (), or that of `target` with reduction "none".
+    log_probabilities, target, weight, ignore_index, reduction
+        As given to `nll_loss`; of the log-probabilities only shape and dtype matter.
+    out : array, optional
+        Takes the result: contiguous, shape of `log_probabilities`, memory of its own.
+
+    Returns
+    -------
+    array like log_probabilities
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `nll_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x = np.array([[-1.0, -2.0], [-3.0, -4.0]])
+    >>> pycnn.nll_loss_backward(np.array(1.0), x, np.array([1, 0]))
+    array([[ 0. , -0.5],
+           [-0.5,  0. ]])
+    """
+    arrays = {"dy": dy, "log_probabilities": log_probabilities, "target": target, "weight": weight}
+    return NLL_LOSS_BACKWARD.run(arrays, out, ignore_index=ignore_index, reduction=reduction)[0]
+
+
+def mse_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) -> Any:
+    """Squared error: (x - target)^2 of every element, their mean or their sum.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError
+        If arrays are not all NumPy's or all CuPy's, or have another dtype.
+    ValueError
+        If the shapes differ, `reduction` is another one, or `out` cannot take the result as it is.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.mse_loss(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array(5.)
+    """
+    return MSE_LOSS.run({"x": x, "target": target}, out, reduction=reduction)[0]
+
+
+def mse_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Gradient of `mse_loss` with respect to `x`; that of the target is its negative.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction
+        As given to `mse_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.mse_loss_backward(np.array(1.0), np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array([-1.,  3.])
+    """
+    return MSE_LOSS_BACKWARD.run({"dy": dy, "x": x, "target": target}, out, reduction=reduction)[0]
+
+
+def sum_of_half_squares(x: Any, target: Any, *, out: Any = None) -> Any:
+    """Half the sum of the squared errors: 0.5 * sum((x - target)^2).
+
+    The error of classical least squares; its gradient is the plain difference.
+
+    Parameters
+    ----------
+    x, target, out
+        As for `mse_loss`.
+
+    Returns
+    -------
+    array of shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`.
+
+    References
+    ----------
+    D. Rumelhart, G. Hinton, R. Williams: Learning representations by back-propagating errors,
+    Nature 323, 1986, equation 3. C. Bishop: Pattern recognition and machine learning, 2006,
+    section 1.1 (the sum-of-squares error function).
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.sum_of_half_squares(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array(5.)
+    """
+    return SUM_OF_HALF_SQUARES.run({"x": x, "target": target}, out)[0]
+
+
+def sum_of_half_squares_backward(dy: Any, x: Any, target: Any, *, out: Any = None) -> Any:
+    """Gradient of `sum_of_half_squares` with respect to `x`: dy * (x - target).
+
+    Parameters
+    ----------
+    dy : array of shape (), dtype of x
+        Gradient with respect to the loss.
+    x, target
+        As given to `sum_of_half_squares`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.sum_of_half_squares_backward(np.array(1.0), np.array([1.0, 5.0]), np.full(2, 2.0))
+    array([-1.,  3.])
+    """
+    return SUM_OF_HALF_SQUARES_BACKWARD.run({"dy": dy, "x": x, "target": target}, out)[0]
+
+
+def binary_cross_entropy_with_logits(
     logits: Any,
     target: Any,
-    weight: Any,
-    ignore_index: Any,
-    reduction: Any,
-    label_smoothing: Any,
-) -> tuple[CrossEntropy, dict[str, Any]]:
-    """The problem, and its arrays with an axis for the batch."""
-    dtype = check_float(logits=logits, weight=weight)
-    check_rank("logits", logits, _RANKS, "(C,), (N, C) or (N, C, d1, ...)")
-    if target.dtype != np.int64:
-        raise TypeError(f"target has dtype {target.dtype}; allowed: int64")
-    batched = logits.ndim > 1
-    classes = logits.shape[1 if batched else 0]
-    if classes == 0:
-        raise ValueError(f"logits has shape {logits.shape}; allowed: at least one class")
-    expected = logits.shape[:1] + logits.shape[2:] if batched else ()
-    check_shape("target", target.shape, expected, "that of logits without the class axis")
-    if weight is not None:
-        check_shape("weight", weight.shape, (classes,), "one for every class of logits")
-    ignored = integer("ignore_index", ignore_index, -(2**63))
-    choice("reduction", reduction, ("none", "sum", "mean"))
-    smoothing = _fraction("label_smoothing", label_smoothing)
-    _check_target(target, classes, ignored)
-    if not batched:
-        logits, target = logits[None], target[None]
-    arrays = {"logits": logits, "target": target}
-    if weight is not None:
-        arrays["weight"] = weight
-    strides = {name: element_strides(name, array) for name, array in arrays.items()}
-    problem = CrossEntropy(
-        logits.shape,
-        strides["logits"],
-        strides["target"],
-        None if weight is None else strides["weight"][0],
-        DTYPE_NAMES[dtype],
-        ignored,
-        reduction,
-        smoothing,
-    )
-    return problem, arrays
+    weight: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+    *,
+    out: Any = None,
+) -> Any:
+    """Cross-entropy of probabilities sigmoid(logits), computed so that nothing overflows.
+
+    An element costs ``-weight * (pos_weight * t * log(s) + (1 - t) * log(1 - s))`` with
+    s = sigmoid(logit) and t its target.
+
+    Parameters
+    ----------
+    logits : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Probabilities, 0 to 1 (which is not checked, as in PyTorch). Any strides.
+    weight : array, optional
+        Broadcasts to the shape of `logits`: a factor of the cost.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean divides by the number of elements, whatever the weights.
+    pos_weight : array, optional
+        Broadcasts to the shape of `logits`: weight of positive targets, such as one a class.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `logits`.
+
+    Raises
+    ------
+    TypeError
+        If arrays are not all NumPy's or all CuPy's, or have another dtype.
+    ValueError
+        If shapes do not fit together, `reduction` is another one, or `out` cannot take the result
+        as it is.
+
+    References
+    ----------
+    C. Bishop: Pattern recognition and machine learning, 2006, equation 4.90.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([0.0, 1000.0]), np.array([0.5, 0.0])
+    >>> pycnn.binary_cross_entropy_with_logits(x, t, reduction="none").round(4)
+    array([6.931e-01, 1.000e+03])
+    """
+    arrays = {"logits": logits, "target": target, "weight": weight, "pos_weight": pos_weight}
+    return BINARY_CROSS_ENTROPY.run(arrays, out, reduction=reduction)[0]
 
 
-def _check_target(target: Any, classes: int, ignored: int) -> None:
-    """Every target is a class or ignored. Waits for the device where the array is CuPy's."""
-    wrong = ((target < 0) | (target >= classes)) & (target != ignored)
-    if wrong.any():
-        value = int(target.reshape(-1)[wrong.reshape(-1)][0])
-        raise ValueError(
-            f"target holds {value}; allowed: 0 to {classes - 1}, and ignore_index={ignored}"
-        )
+def binary_cross_entropy_with_logits_backward(
+    dy: Any,
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+    *,
+    out: Any = None,
+) -> Any:
+    """Gradient of `binary_cross_entropy_with_logits` with respect to the logits.
 
+    Parameters
+    ----------
+    dy : array, dtype of the logits
+        Gradient with respect to the loss: shape (), or that of `logits` with reduction "none".
+    logits, target, weight, reduction, pos_weight
+        As given to `binary_cross_entropy_with_logits`.
+    out : array, optional
+        Takes the result: contiguous, shape of `logits`, memory of its own.
 
-def _fraction(name: str, value: Any) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; allowed: float")
-    fraction = float(value)
-    if not 0.0 <= fraction <= 1.0:  # NaN is refused too
-        raise ValueError(f"{name}={value!r}; allowed: 0 to 1")
-    return fraction
+    Returns
+    -------
+    array like logits
 
+    Raises
+    ------
+    TypeError, ValueError
+        As `binary_cross_entropy_with_logits`; also if the shape of `dy` is another one.
 
-def _parameters(problem: CrossEntropy) -> tuple[Any, ...]:
-    """What comes after the arrays in the reference's functions."""
-    return problem.ignore_index, problem.reduction, problem.label_smoothing
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([0.0, 0.0]), np.array([0.0, 1.0])
+    >>> pycnn.binary_cross_entropy_with_logits_backward(np.array(1.0), x, t)
+    array([ 0.25, -0.25])
+    """
+    arrays = {
+        "dy": dy,
+        "logits": logits,
+        "target": target,
+        "weight": weight,
+        "pos_weight": pos_weight,
+    }
+    return BINARY_CROSS_ENTROPY_BACKWARD.run(arrays, out, reduction=reduction)[0]

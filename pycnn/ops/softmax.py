@@ -1,19 +1,13 @@
-"""Softmax and log-softmax: validate, plan, launch."""
+"""Softmax and log-softmax along one axis, and their gradients."""
 
 from typing import Any
 
-from pycnn.define import out as _out
-from pycnn.define.validate import (
-    DTYPE_NAMES,
-    check_float,
-    check_rank,
-    check_shape,
-    element_strides,
-    normalise_axis,
+from pycnn.define.softmax import (
+    LOG_SOFTMAX,
+    LOG_SOFTMAX_BACKWARD,
+    SOFTMAX,
+    SOFTMAX_BACKWARD,
 )
-from pycnn.plan import softmax as plans
-from pycnn.reference.cpu import softmax as cpu
-from pycnn.runtime.backends import backend_for, executor
 
 
 def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
@@ -21,7 +15,7 @@ def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
 
     Parameters
     ----------
-    x : array of rank 1 or more, float32 or float64
+    x : array of rank 1 or more, any floating dtype
         Any strides.
     axis : int, default -1
         Of any length; counted from the end if negative.
@@ -52,7 +46,7 @@ def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    return _forward(x, axis, out, log=False)
+    return SOFTMAX.run({"x": x}, out, axis=axis)[0]
 
 
 def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
@@ -79,7 +73,7 @@ def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     >>> pycnn.log_softmax(np.array([[0.0, -1000.0]]))
     array([[    0., -1000.]])
     """
-    return _forward(x, axis, out, log=True)
+    return LOG_SOFTMAX.run({"x": x}, out, axis=axis)[0]
 
 
 def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any:
@@ -87,7 +81,7 @@ def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any
 
     Parameters
     ----------
-    dy : array, float32 or float64
+    dy : array, any floating dtype
         Gradient with respect to `y`. Any strides.
     y : array of the same shape and dtype
         What `softmax` returned. Any strides.
@@ -110,7 +104,7 @@ def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any
     >>> pycnn.softmax_backward(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
     array([ 0.25, -0.25])
     """
-    return _backward(dy, y, axis, out, log=False)
+    return SOFTMAX_BACKWARD.run({"dy": dy, "y": y}, out, axis=axis)[0]
 
 
 def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any:
@@ -118,7 +112,7 @@ def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) ->
 
     Parameters
     ----------
-    dy : array, float32 or float64
+    dy : array, any floating dtype
         Gradient with respect to `y`. Any strides.
     y : array of the same shape and dtype
         What `log_softmax` returned. Any strides.
@@ -141,36 +135,4 @@ def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) ->
     >>> pycnn.log_softmax_backward(np.array([1.0, 0.0]), np.log([0.5, 0.5]))
     array([ 0.5, -0.5])
     """
-    return _backward(dy, y, axis, out, log=True)
-
-
-_RANKS = range(1, 65)
-
-
-def _forward(x: Any, axis: int, out: Any, log: bool) -> Any:
-    backend = backend_for(x=x, out=out)
-    dtype = check_float(x=x)
-    check_rank("x", x, _RANKS, "one axis or more")
-    axis = normalise_axis("axis", axis, x.ndim)
-    strides = element_strides("x", x)
-    _out.check(out, x.shape, dtype, x=x)
-    if backend == "reference":
-        function = cpu.log_softmax if log else cpu.softmax
-        return function(x, axis, out=out)
-    plan = plans.softmax(x.shape, strides, axis, DTYPE_NAMES[dtype], log)
-    return executor(backend).run(plan, {"x": x}, _out.given("y", out))["y"]
-
-
-def _backward(dy: Any, y: Any, axis: int, out: Any, log: bool) -> Any:
-    backend = backend_for(dy=dy, y=y, out=out)
-    dtype = check_float(dy=dy, y=y)
-    check_rank("y", y, _RANKS, "one axis or more")
-    check_shape("dy", dy.shape, y.shape, "the shape of y")
-    axis = normalise_axis("axis", axis, y.ndim)
-    strides = element_strides("dy", dy), element_strides("y", y)
-    _out.check(out, y.shape, dtype, dy=dy, y=y)
-    if backend == "reference":
-        function = cpu.log_softmax_backward if log else cpu.softmax_backward
-        return _out.store(function(dy, y, axis), out)
-    plan = plans.softmax_backward(y.shape, *strides, axis, DTYPE_NAMES[dtype], log)
-    return executor(backend).run(plan, {"dy": dy, "y": y}, _out.given("dx", out))["dx"]
+    return LOG_SOFTMAX_BACKWARD.run({"dy": dy, "y": y}, out, axis=axis)[0]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.plan._strided import Ints, strided, strided_dtype
+from pycnn.dtypes import FLOATS
+from pycnn.plan._strided import Ints, merge_axes, strided, strided_dtype
 from pycnn.runtime.plan import Dim3
 
 #: Shared memory that every architecture gives a block without being asked.
@@ -24,6 +25,10 @@ COLUMNS = 32
 
 #: Elements of a slice that a thread should have before it gets company.
 SHARE = 16
+
+#: As in kernels/include/pycnn/slices.cuh: loads of a thread in flight, bytes of one instruction.
+BATCH = 4
+VECTOR_BYTES = 16
 
 THREADS = 256
 LONG_THREADS = 512
@@ -42,6 +47,8 @@ class Team:
         Slices that a block works on at a time.
     cached : int
         Elements of a slice that are kept in shared memory.
+    room : int
+        Elements of shared memory for one array.
     shared : int
         Bytes of dynamic shared memory.
     """
@@ -50,6 +57,7 @@ class Team:
     block: Dim3
     slots: int
     cached: int
+    room: int
     shared: int
 
     def blocks(self, slices: int) -> int:
@@ -57,7 +65,7 @@ class Team:
         return -(-slices // self.slots)
 
 
-def choose_team(length: int, contiguous: bool, itemsize: int, arrays: int) -> Team:
+def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved: int = 0) -> Team:
     """The team for slices of `length` elements.
 
     Parameters
@@ -66,34 +74,45 @@ def choose_team(length: int, contiguous: bool, itemsize: int, arrays: int) -> Te
         At least 1.
     contiguous : bool
         Whether neighbours of a slice are neighbours in the result; else those of the next slice.
-    itemsize : int
-        Bytes of an element.
+    dtype : str
     arrays : int
         Arrays of which the slice is kept in shared memory.
+    reserved : int, default 0
+        Bytes of shared memory that the kernel takes for other things.
 
     Examples
     --------
-    >>> choose_team(10, True, 4, 1).block, choose_team(5000, True, 4, 1).name
-    ((16, 16, 1), 'long_rows')
+    >>> choose_team(10, True, "float32", 1).block, choose_team(5000, True, "float32", 1).name
+    ((4, 64, 1), 'long_rows')
     """
-    element = itemsize * arrays
+    itemsize = FLOATS[dtype].itemsize
+    partial = FLOATS[FLOATS[dtype].accumulate].itemsize  # of a sum that waits for the others
+    width = VECTOR_BYTES // itemsize
+
+    def team(name: str, block: Dim3, slots: int, cached: int, skew: int) -> Team:
+        room = -(-(slots * cached + skew) // width) * width
+        return Team(name, block, slots, cached, room, room * arrays * itemsize)
+
+    def fitting(partials: int, skew: int) -> int:
+        """Elements of one array for which there is shared memory, in whole vectors."""
+        elements = (SHARED_BYTES - reserved - partials * partial) // (itemsize * arrays)
+        return elements // width * width - skew
+
     if not contiguous:
         size = min(_power_of_two(-(-length // SHARE)), THREADS // COLUMNS)
-        room = (SHARED_BYTES - THREADS * itemsize) // element
+        room = fitting(THREADS, 0)
         while length * (THREADS // size) > room and size < THREADS // COLUMNS:
             size *= 2
         columns = THREADS // size
-        cached = min(length, room // columns)
-        return Team("columns", (columns, size, 1), columns, cached, cached * columns * element)
-    partial = 32 * itemsize
+        return team("columns", (columns, size, 1), columns, min(length, room // columns), 0)
     if length <= LANES_LENGTH:
-        size = min(_power_of_two(length), 32)
+        size = min(_power_of_two(-(-length // BATCH)), 32)
         slots = THREADS // size
-        while slots * length * element > SHARED_BYTES - partial:
+        while slots * length > fitting(32, width):
             slots //= 2
-        return Team("rows", (size, slots, 1), slots, length, slots * length * element)
-    cached = min(length, (SHARED_BYTES - partial) // element)
-    return Team("long_rows", (LONG_THREADS, 1, 1), 1, cached, cached * element)
+        return team("rows", (size, slots, 1), slots, length, width)
+    cached = min(length, fitting(32, width))
+    return team("long_rows", (LONG_THREADS, 1, 1), 1, cached, width)
 
 
 def _power_of_two(minimum: int) -> int:
@@ -102,12 +121,14 @@ def _power_of_two(minimum: int) -> int:
 
 def slices_dtype(operands: int) -> np.dtype:
     """Layout of struct Slices<operands> in kernels/include/pycnn/slices.cuh."""
-    counts = [(name, np.int64) for name in ("count", "length", "cached")]
+    counts = [(name, np.int64) for name in ("count", "length", "cached", "staged", "room")]
     axis_stride = ("axis_stride", np.int64, (operands,))
     return np.dtype([*counts, axis_stride, ("start", strided_dtype(operands))])
 
 
-def slices(shape: Ints, axis: int, operands: tuple[Ints, ...], cached: int) -> tuple[Any, ...]:
+def slices(
+    shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team, staged: int
+) -> tuple[Any, ...]:
     """Value of struct Slices: all slices along `axis` of operands of `shape`.
 
     Parameters
@@ -116,10 +137,24 @@ def slices(shape: Ints, axis: int, operands: tuple[Ints, ...], cached: int) -> t
     axis : int
     operands : tuple of tuple of int
         Element strides of each operand.
-    cached : int
-        As in `Team`.
+    team : Team
+    staged : int
+        How many of the operands, the first ones, are kept in shared memory. Blocks copy them as
+        a whole where they can.
     """
     rest = shape[:axis] + shape[axis + 1 :]
     starts = tuple(s[:axis] + s[axis + 1 :] for s in operands)
     along = tuple(s[axis] for s in operands)
-    return prod(rest), shape[axis], cached, along, strided(rest, starts)
+    whole = team.cached if _whole(shape, axis, operands[:staged], team) else 0
+    return prod(rest), shape[axis], team.cached, whole, team.room, along, strided(rest, starts)
+
+
+def _whole(shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team) -> bool:
+    """Whether the slices of a block are contiguous in all operands."""
+    if team.name == "columns":
+        return False
+    if team.name == "long_rows":  # one slice a block
+        return all(strides[axis] == 1 for strides in operands)
+    order = [*(i for i in range(len(shape)) if i != axis), axis]
+    moved = tuple(tuple(strides[i] for i in order) for strides in operands)
+    return all(s in ((), (1,)) for s in merge_axes(tuple(shape[i] for i in order), moved)[1])

@@ -1,10 +1,8 @@
 """Plans of softmax and log-softmax: which team of threads takes a slice of the axis."""
 
-from functools import lru_cache
 from math import prod
 
-import numpy as np
-
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan._slices import choose_team, slices, slices_dtype
 from pycnn.plan._strided import Ints, record, row_major
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
@@ -13,7 +11,6 @@ from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 FLOPS = {False: 5, True: 4}
 
 
-@lru_cache(maxsize=1024)
 def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Plan:
     """Plan of `pycnn.softmax` and, with `log`, `pycnn.log_softmax`: input ``x``, output ``y``.
 
@@ -36,7 +33,6 @@ def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Pla
     return _plan(shape, {"x": strides}, "y", axis, dtype, log, backward=False)
 
 
-@lru_cache(maxsize=1024)
 def softmax_backward(
     shape: Ints, dy_strides: Ints, y_strides: Ints, axis: int, dtype: str, log: bool
 ) -> Plan:
@@ -66,15 +62,16 @@ def _plan(
 ) -> Plan:
     op = "log_softmax" if log else "softmax"
     name = "softmax_backward" if backward else "softmax"
-    spec = ArraySpec(shape, np.dtype(dtype))
+    spec = ArraySpec(shape, numpy_dtype(dtype))
     count = prod(shape)
     last = prod(shape[axis + 1 :]) == 1
-    team = choose_team(max(shape[axis], 1), last, spec.dtype.itemsize, len(inputs))
+    team = choose_team(max(shape[axis], 1), last, dtype, len(inputs))
     launches: tuple[Launch, ...] = ()
     if count:
         operands = (*inputs.values(), row_major(shape))
         defines = (("SCALAR", SCALAR[dtype]), ("LOG", str(int(log))))
-        params = record(slices_dtype(len(operands)), *slices(shape, axis, operands, team.cached))
+        values = slices(shape, axis, operands, team, staged=len(inputs))
+        params = record(slices_dtype(len(operands)), *values)
         launch = Launch(
             Kernel("softmax/softmax.cu", f"{name}_{team.name}", defines),
             grid=(team.blocks(count // shape[axis]), 1, 1),

@@ -1,10 +1,11 @@
-"""Plans of softmax, and the teams of threads that they share with the losses."""
+"""Plans of softmax, and the teams of threads that they share with losses and reductions."""
 
 from math import prod
 
 import pytest
 from plan_checks import HUGE, assert_sound, struct
 
+from pycnn.dtypes import FLOATS
 from pycnn.plan import softmax
 from pycnn.plan._slices import choose_team
 from pycnn.plan._strided import row_major
@@ -13,18 +14,22 @@ LENGTHS = [1, 2, 3, 10, 31, 32, 33, 127, 384, 1000, 1024, 1025, 5000, 50257, HUG
 
 
 @pytest.mark.parametrize("arrays", [1, 2])
-@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("contiguous", [True, False])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_teams(length, contiguous, itemsize, arrays):
-    team = choose_team(length, contiguous, itemsize, arrays)
+def test_teams(length, contiguous, dtype, arrays):
+    team = choose_team(length, contiguous, dtype, arrays)
+    itemsize = FLOATS[dtype].itemsize
     threads = prod(team.block)
     most = {"rows": 256, "long_rows": 512, "columns": 256}[team.name]
     assert threads % 32 == 0
     assert threads <= most
     partial = {"rows": 0, "long_rows": 32, "columns": 256}[team.name]
-    assert team.shared + partial * itemsize <= 48 * 1024
-    assert team.shared == team.slots * team.cached * arrays * itemsize
+    assert team.shared + partial * FLOATS[FLOATS[dtype].accumulate].itemsize <= 48 * 1024
+    assert team.shared == team.room * arrays * itemsize
+    assert team.room * itemsize % 16 == 0
+    skew = 0 if team.name == "columns" else 16 // itemsize - 1
+    assert team.room >= team.slots * team.cached + skew
     assert 1 <= team.cached <= length
     if team.name == "columns":
         assert team.block[0] == team.slots >= 32
@@ -32,7 +37,7 @@ def test_teams(length, contiguous, itemsize, arrays):
         lanes = team.block[0]
         assert lanes <= 32
         assert lanes & (lanes - 1) == 0
-        assert lanes == 32 or length <= lanes < 2 * length
+        assert lanes == 32 or lanes * 4 >= length
         assert team.block[1] == team.slots
     else:
         assert team.slots == 1
@@ -52,7 +57,7 @@ def test_teams(length, contiguous, itemsize, arrays):
 )
 def test_team_follows_the_axis(shape, axis, name):
     for log in (False, True):
-        plan = softmax.softmax(shape, row_major(shape), axis, "float32", log)
+        plan = softmax.softmax(shape, row_major(shape), axis, "float16", log)
         assert_sound(plan, {"x"})
         assert plan.launches[0].kernel.entry == f"softmax_{name}"
         assert dict(plan.launches[0].kernel.defines)["LOG"] == str(int(log))
@@ -60,6 +65,23 @@ def test_team_follows_the_axis(shape, axis, name):
         plan = softmax.softmax_backward(shape, strides, strides, axis, "float64", log)
         assert_sound(plan, {"dy", "y"})
         assert plan.launches[0].kernel.entry == f"softmax_backward_{name}"
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "axis", "staged"),
+    [
+        ((7, 10), (10, 1), 1, 10),
+        ((7, 10), (12, 1), 1, 0),  # gaps between the rows
+        ((7, 10), (1, 7), 1, 0),
+        ((7, 10), (10, 1), 0, 0),
+        ((7, 10, 1), (10, 1, 5), 1, 10),
+        ((3, 2000), (4000, 1), 1, 2000),  # a block has one row
+        ((3, 2000), (1, 3), 1, 0),
+    ],
+)
+def test_contiguous_slices_are_copied_whole(shape, strides, axis, staged):
+    p = struct(softmax.softmax(shape, strides, axis, "float32", False))
+    assert p["staged"] == staged
 
 
 def test_struct_describes_slices_and_strides():
@@ -77,7 +99,7 @@ def test_beyond_2_to_the_31(shape, axis):
     plan = softmax.softmax(shape, row_major(shape), axis, "float64", False)
     p = struct(plan)
     assert p["count"] * p["length"] == prod(shape)
-    team = choose_team(shape[axis], axis == 1, 8, 1)
+    team = choose_team(shape[axis], axis == 1, "float64", 1)
     assert plan.launches[0].grid[0] * team.slots >= p["count"]
 
 
@@ -87,8 +109,3 @@ def test_empty_launches_nothing(shape, axis):
     plan = softmax.softmax(shape, row_major(shape), axis, "float32", False)
     assert plan.launches == ()
     assert plan.outputs["y"].shape == shape
-
-
-def test_plans_are_cached():
-    a, b = (softmax.softmax((3, 5), (5, 1), 1, "float32", False) for _ in range(2))
-    assert a is b

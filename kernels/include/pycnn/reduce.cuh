@@ -1,4 +1,4 @@
-// pycnn/reduce.cuh: one value per thread reduced over a team of threads.
+// pycnn/reduce.cuh: one value per thread, an accum or an Indexed, reduced over a team of threads.
 //
 // Teams differ in how they lie in the block; all have rank and size (this thread's place in the
 // team), slot and slots (the team's place among those of the block), and
@@ -11,33 +11,60 @@
 #pragma once
 
 struct Sum {
-    static __device__ __forceinline__ scalar identity() { return 0; }
-    __device__ __forceinline__ scalar operator()(scalar a, scalar b) const { return a + b; }
+    static __device__ __forceinline__ accum identity() { return 0; }
+    __device__ __forceinline__ accum operator()(accum a, accum b) const { return a + b; }
 };
 
 // Passes over a NaN in b: who reduces maxima keeps track of NaN by other means.
 struct Max {
-    static __device__ __forceinline__ scalar identity() { return -limits<scalar>::infinity(); }
-    __device__ __forceinline__ scalar operator()(scalar a, scalar b) const {
+    static __device__ __forceinline__ accum identity() { return -limits<accum>::infinity(); }
+    __device__ __forceinline__ accum operator()(accum a, accum b) const {
         return b > a ? b : a;
     }
+};
+
+// Integers in the order of the values: NaN counts as the largest, and -0 equals +0.
+__device__ __forceinline__ unsigned long long ordered(float x) {
+    if (x != x) return 0xffffffffull;
+    const unsigned bits = __float_as_uint(x == 0 ? 0.0f : x);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+__device__ __forceinline__ unsigned long long ordered(double x) {
+    if (x != x) return ~0ull;
+    const auto bits = static_cast<unsigned long long>(__double_as_longlong(x == 0 ? 0.0 : x));
+    return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
+}
+
+// A value as a number that orders like it (`ordered`), and the place where it was found.
+struct Indexed {
+    unsigned long long key;
+    index_t index;
 };
 
 constexpr int WARP = 32;
 constexpr int SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
 
-// Over `size` neighbouring lanes, a power of two. A butterfly: a + b == b + a, bit for bit, so
-// all lanes end with the same value.
-template <typename Op>
-__device__ __forceinline__ scalar lane_reduce(scalar value, Op op, int size) {
+template <typename T>
+__device__ __forceinline__ T exchange(T value, int distance) {
+    return __shfl_xor_sync(0xffffffffu, value, distance);
+}
+
+__device__ __forceinline__ Indexed exchange(Indexed mine, int distance) {
+    return {exchange(mine.key, distance), exchange(mine.index, distance)};
+}
+
+// Over `size` neighbouring lanes, a power of two. A butterfly: op(a, b) == op(b, a), bit for bit,
+// so all lanes end with the same value.
+template <typename T, typename Op>
+__device__ __forceinline__ T lane_reduce(T value, Op op, int size) {
     for (int distance = size / 2; distance > 0; distance /= 2)
-        value = op(value, __shfl_xor_sync(0xffffffffu, value, distance));
+        value = op(value, exchange(value, distance));
     return value;
 }
 
 // Over the whole block, of any shape but with whole warps. `partial`: shared, WARP elements.
-template <typename Op>
-__device__ __forceinline__ scalar block_reduce(scalar value, Op op, scalar* partial) {
+template <typename T, typename Op>
+__device__ __forceinline__ T block_reduce(T value, Op op, T* partial) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
     const int warps = blockDim.x * blockDim.y / WARP;
     const int lane = thread % WARP;
@@ -60,41 +87,43 @@ struct LaneTeam {
     __device__ __forceinline__ index_t cache_index(index_t i, index_t cached) const {
         return slot * cached + i;
     }
-    template <typename Op>
-    __device__ __forceinline__ scalar reduce(scalar value, Op op) const {
+    template <typename T, typename Op>
+    __device__ __forceinline__ T reduce(T value, Op op) const {
         return lane_reduce(value, op, size);
     }
 };
 
 // Block (size): all of it.
+template <typename T>
 struct BlockTeam {
-    scalar* partial;  // shared, WARP elements
+    T* partial;  // shared, WARP elements
     int rank = threadIdx.x, size = blockDim.x, slot = 0, slots = 1;
 
-    __device__ __forceinline__ explicit BlockTeam(scalar* shared) : partial(shared) {}
+    __device__ __forceinline__ explicit BlockTeam(T* shared) : partial(shared) {}
     __device__ __forceinline__ index_t first(index_t offset) const {
         return rank - (offset & (SECTOR - 1));
     }
     __device__ __forceinline__ index_t cache_index(index_t i, index_t) const { return i; }
     template <typename Op>
-    __device__ __forceinline__ scalar reduce(scalar value, Op op) const {
+    __device__ __forceinline__ T reduce(T value, Op op) const {
         return block_reduce(value, op, partial);
     }
 };
 
 // Block (slots, size): the threads with one threadIdx.x, so that neighbours work on neighbouring
 // slices.
+template <typename T>
 struct ColumnTeam {
-    scalar* partial;  // shared, an element per thread of the block
+    T* partial;  // shared, an element per thread of the block
     int rank = threadIdx.y, size = blockDim.y, slot = threadIdx.x, slots = blockDim.x;
 
-    __device__ __forceinline__ explicit ColumnTeam(scalar* shared) : partial(shared) {}
+    __device__ __forceinline__ explicit ColumnTeam(T* shared) : partial(shared) {}
     __device__ __forceinline__ index_t first(index_t) const { return rank; }
     __device__ __forceinline__ index_t cache_index(index_t i, index_t) const {
         return i * slots + slot;
     }
     template <typename Op>
-    __device__ __forceinline__ scalar reduce(scalar value, Op op) const {
+    __device__ __forceinline__ T reduce(T value, Op op) const {
         partial[rank * slots + slot] = value;
         __syncthreads();
         value = partial[slot];

@@ -1,5 +1,9 @@
 // pycnn/slices.cuh: what softmax and the losses share: the slices of a tensor along one axis, read
 // once by a team of threads, and their maximum and sum of exponentials in that one pass.
+//
+// Where slices follow each other without gaps, the block first copies its share to shared memory
+// and at the end the results from there, 16 bytes a thread, whatever the length of a slice: that
+// is `staged`. Else every team reads its own elements, and keeps them for the second pass.
 #pragma once
 
 #include <pycnn/reduce.cuh>
@@ -12,11 +16,68 @@ struct Slices {
     index_t count;                  // slices
     index_t length;                 // elements of a slice
     index_t cached;                 // elements of a slice kept in shared memory
+    index_t staged;                 // of these, elements that the block copies before and after
+    index_t room;                   // elements of shared memory for one operand
     index_t axis_stride[OPERANDS];  // from one element of a slice to the next
     Strided<OPERANDS> start;        // first element of a slice
 };
 
-constexpr int BATCH = 4;  // loads that a thread has in flight
+constexpr int BATCH = 4;                      // loads that a thread has in flight
+constexpr int WIDTH = 16 / sizeof(scalar);    // elements of one instruction
+
+struct alignas(16) Packed {  // loaded and stored by one instruction
+    scalar at[WIDTH];
+};
+
+// Elements between the 16-byte boundary before a pointer and the pointer.
+__device__ __forceinline__ int skew(const scalar* pointer) {
+    return reinterpret_cast<unsigned long long>(pointer) / sizeof(scalar) % WIDTH;
+}
+
+// By the whole block, 16 bytes a thread where both sides have the same skew.
+__device__ __forceinline__ void copy_block(const scalar* from, scalar* to, index_t count) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    const int threads = blockDim.x * blockDim.y;
+    index_t done = 0;
+    if (skew(from) == skew(to)) {
+        const index_t head = (WIDTH - skew(from)) % WIDTH;
+        const index_t packs = count > head ? (count - head) / WIDTH : 0;
+        const auto* source = reinterpret_cast<const Packed*>(from + head);
+        auto* target = reinterpret_cast<Packed*>(to + head);
+        for (index_t first = thread; first < packs; first += BATCH * threads) {
+            Packed pack[BATCH];
+#pragma unroll
+            for (int k = 0; k < BATCH; ++k)
+                if (first + k * threads < packs) pack[k] = source[first + k * threads];
+#pragma unroll
+            for (int k = 0; k < BATCH; ++k)
+                if (first + k * threads < packs) target[first + k * threads] = pack[k];
+        }
+        if (packs > 0) {
+            if (thread < head) to[thread] = from[thread];
+            done = head + packs * WIDTH;
+        }
+    }
+    for (index_t i = done + thread; i < count; i += threads) to[i] = from[i];
+}
+
+// Which slices a block has, from `first` on, and which of them this thread's team.
+template <int OPERANDS>
+struct Share {
+    index_t number, length, tile;             // slice; its elements, 0 beyond the last one
+    index_t block[OPERANDS], at[OPERANDS];    // where the block's first slice begins, and this one
+
+    template <typename Team>
+    __device__ __forceinline__ Share(const Team& team, const Slices<OPERANDS>& p, index_t first) {
+        number = first + team.slot;
+        length = number < p.count ? p.length : 0;
+        const index_t slices = p.count - first < team.slots ? p.count - first : team.slots;
+        tile = slices * p.staged;
+        p.start.locate(first, block);
+        p.start.locate(number, at);
+    }
+    __device__ __forceinline__ bool inside() const { return length > 0; }
+};
 
 // This thread's elements of a slice of `length` are i, i + team.size ... `start`, where the slice
 // begins, decides on alignment alone. body(i) for the first of every BATCH of them, some of which
@@ -46,47 +107,86 @@ struct Slice {
     const scalar* from;
     index_t stride, length;
     scalar* cache;
-    index_t cached;
+    index_t cached, staged;
+
+    // Operand number `o` of a share; what is staged has arrived after the next barrier, unless
+    // the operand is to be written only and not `read`.
+    template <int OPERANDS>
+    __device__ __forceinline__ Slice(const Team& team, const scalar* x, int o, index_t length,
+                                     const Share<OPERANDS>& share,
+                                     const Slices<OPERANDS>& p, scalar* room,
+                                     bool read = true)
+        : team(team),
+          from(x + share.at[o]),
+          stride(p.axis_stride[o]),
+          length(length),
+          cache(room),
+          cached(p.cached),
+          staged(p.staged) {
+        if (staged == 0) return;
+        const scalar* tile = x + share.block[o];
+        cache += skew(tile);
+        if (read) copy_block(tile, cache, share.tile);
+    }
 
     __device__ __forceinline__ bool has(index_t i) const { return i >= 0 && i < length; }
 
-    // Elements i, i + team.size ...: all requested before the first is used.
-    __device__ __forceinline__ void load(index_t i, scalar (&value)[BATCH], scalar missing) const {
-#pragma unroll
-        for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
-            value[k] = has(at) ? __ldg(from + at * stride) : missing;
-        }
+    __device__ __forceinline__ scalar& place(index_t i) const {
+        return cache[team.cache_index(i, cached)];
     }
 
-    __device__ __forceinline__ void keep(index_t i, const scalar (&value)[BATCH]) const {
+    // Elements i, i + team.size ...: all requested before the first is used.
+    __device__ __forceinline__ void load(index_t i, accum (&value)[BATCH], accum missing) const {
+        scalar raw[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * team.size;
-            if (has(at) && at < cached) cache[team.cache_index(at, cached)] = value[k];
+            if (has(at)) raw[k] = at < staged ? place(at) : __ldg(from + at * stride);
+        }
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k) {
+            const index_t at = i + k * team.size;
+            value[k] = has(at) ? widen(raw[k]) : missing;
+            if (has(at) && at >= staged && at < cached) place(at) = raw[k];
         }
     }
 
     // An element that this thread has loaded before.
-    __device__ __forceinline__ scalar again(index_t i) const {
-        return i < cached ? cache[team.cache_index(i, cached)] : __ldg(from + i * stride);
+    __device__ __forceinline__ accum again(index_t i) const {
+        return widen(i < cached ? place(i) : __ldg(from + i * stride));
+    }
+
+    // The result that takes the place of element i, where `to` is the slice of the result.
+    __device__ __forceinline__ void put(index_t i, scalar* to, index_t to_stride,
+                                        accum value) const {
+        if (i < staged)
+            place(i) = narrow(value);
+        else
+            to[i * to_stride] = narrow(value);
+    }
+
+    // The block's results that were put in the place of staged elements, to `to`.
+    __device__ __forceinline__ void finish(scalar* to, index_t tile) const {
+        if (staged == 0) return;
+        __syncthreads();
+        copy_block(cache, to, tile);
     }
 };
 
 // exp(x - top) for x <= top. For x == top it is one, said explicitly for the sake of equal
 // infinities, whose difference is NaN.
-__device__ __forceinline__ scalar decay(scalar x, scalar top) {
-    return exp(x == top ? scalar(0) : x - top);
+__device__ __forceinline__ accum decay(accum x, accum top) {
+    return exp(x == top ? accum(0) : x - top);
 }
 
 // What turns a slice into probabilities: exp(x - max) / sum.
 struct Normaliser {
-    scalar max, sum;
+    accum max, sum;
 
-    __device__ __forceinline__ scalar log_probability(scalar x, scalar log_sum) const {
+    __device__ __forceinline__ accum log_probability(accum x, accum log_sum) const {
         return (x - max) - log_sum;
     }
-    __device__ __forceinline__ scalar probability(scalar x, scalar inverse_sum) const {
+    __device__ __forceinline__ accum probability(accum x, accum inverse_sum) const {
         return exp(x - max) * inverse_sum;
     }
 };
@@ -94,11 +194,11 @@ struct Normaliser {
 // Running maximum, and sum of exp(x - max) of all x so far: Milakov and Gimelshein 2018. A NaN
 // never becomes the maximum; it makes the sum NaN. Minus infinity adds nothing to finite values.
 struct Online {
-    scalar max = -limits<scalar>::infinity();
-    scalar sum = 0;
+    accum max = -limits<accum>::infinity();
+    accum sum = 0;
 
-    __device__ __forceinline__ void add(const scalar (&x)[BATCH]) {
-        scalar top = max;
+    __device__ __forceinline__ void add(const accum (&x)[BATCH]) {
+        accum top = max;
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) top = Max()(top, x[k]);
         sum *= decay(max, top);
@@ -111,8 +211,8 @@ struct Online {
     // softmax: NaN, as in PyTorch.
     template <typename Team>
     __device__ __forceinline__ Normaliser reduce(const Team& team) const {
-        const scalar top = team.reduce(max, Max());
-        const scalar total = team.reduce(sum * decay(max, top), Sum());
-        return {top, fabs(top) == limits<scalar>::infinity() ? limits<scalar>::quiet_nan() : total};
+        const accum top = team.reduce(max, Max());
+        const accum total = team.reduce(sum * decay(max, top), Sum());
+        return {top, fabs(top) == limits<accum>::infinity() ? limits<accum>::quiet_nan() : total};
     }
 };

@@ -1,7 +1,8 @@
-"""Cross-entropy from logits on the CPU, without the log-probabilities of the other classes.
+"""Losses over class indices on the CPU.
 
-With t the target, e the smoothing, w the weights, C classes, W = sum(w) and the logits z less
-their maximum, L = log(sum(exp(z))), one position costs
+Cross-entropy does without the log-probabilities of the other classes: with t the target, e the
+smoothing, w the weights, C classes, W = sum(w) and the logits z less their maximum,
+L = log(sum(exp(z))), one position costs
     (1 - e) * w[t] * (L - z[t])  +  e / C * (W * L - sum_c w[c] * z[c]).
 """
 
@@ -90,6 +91,66 @@ def cross_entropy_backward(
     dz *= scale[:, None]
     np.copyto(dz, 0, where=~kept[:, None])
     return dz.reshape(logits.shape)
+
+
+@quiet
+def nll_loss(
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+) -> np.ndarray:
+    """-w[t] * x[t] for every position, as the oracle defines it.
+
+    Parameters
+    ----------
+    x : array (C,), (N, C) or (N, C, d1, ...)
+    target, weight, ignore_index, reduction
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    array like target with reduction "none", else of shape (); dtype of x
+    """
+    log_p, t, kept, w = _columns(x, target, weight, ignore_index)
+    cost = -w[t] * np.take_along_axis(log_p, t[:, None], axis=1)[:, 0]
+    cost[~kept] = 0
+    if reduction == "none":
+        return cost.reshape(target.shape)
+    total = cost.sum()
+    return np.asarray(total if reduction == "sum" else total / w[t][kept].sum())
+
+
+@quiet
+def nll_loss_backward(
+    dy: np.ndarray,
+    shape: tuple[int, ...],
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+) -> np.ndarray:
+    """Gradient of `nll_loss` with respect to the log-probabilities, which have this shape.
+
+    Parameters
+    ----------
+    dy : array shaped as the loss
+    shape : tuple of int
+    target, weight, ignore_index, reduction
+        As given to `nll_loss`.
+
+    Returns
+    -------
+    array of that shape; dtype of dy
+    """
+    dx, t, kept, w = _columns(np.zeros(shape, dy.dtype), target, weight, ignore_index)
+    scale = np.broadcast_to(dy.reshape(t.shape if reduction == "none" else (1, 1)), t.shape)
+    if reduction == "mean":
+        scale = scale / w[t][kept].sum()
+    n, s = np.nonzero(kept)
+    dx[n, t[n, s], s] = -w[t[n, s]] * scale[n, s]
+    return dx.reshape(shape)
 
 
 def _columns(

@@ -1,4 +1,5 @@
-"""Cross-entropy from logits, with class weights, an ignored index and label smoothing.
+"""Losses: cross-entropy from logits, with class weights, an ignored index and label smoothing,
+and the negative log-likelihood.
 
 With t the target, p = softmax(z), e the smoothing and w the class weights, one position costs
     (1 - e) * w[t] * -log p[t]  +  e / C * sum_c w[c] * -log p[c]
@@ -92,6 +93,74 @@ def cross_entropy_backward(
         return dz.reshape(logits.shape)
     n, c, *rest = logits.shape
     return np.moveaxis(dz.reshape(n, *rest, c), -1, 1)
+
+
+def nll_loss(
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+) -> np.ndarray:
+    """Negative log-likelihood: -w[t] * x[t] for every position.
+
+    Parameters
+    ----------
+    x : array (C,), (N, C) or (N, C, d1, ...)
+        Log-probabilities.
+    target, weight, ignore_index, reduction
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    array like target with reduction "none", else of shape (); float64
+
+    Examples
+    --------
+    >>> nll_loss(np.array([[-1.0, -2.0]]), np.array([1]), None, -100, "mean").item()
+    2.0
+    """
+    log_p, t, kept, w = _rows(x, target, weight, ignore_index)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cost = np.where(kept, -w[t] * log_p[np.arange(len(t)), t].astype(np.float64), 0.0)
+        if reduction == "none":
+            return cost.reshape(target.shape)
+        total = cost.sum()
+        return np.asarray(total if reduction == "sum" else total / w[t][kept].sum())
+
+
+def nll_loss_backward(
+    dy: np.ndarray,
+    shape: tuple[int, ...],
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+) -> np.ndarray:
+    """Gradient of `nll_loss` with respect to the log-probabilities.
+
+    Parameters
+    ----------
+    dy : array shaped as the loss
+    shape : tuple of int
+        Of the log-probabilities.
+    target, weight, ignore_index, reduction
+        As given to `nll_loss`.
+
+    Returns
+    -------
+    array of that shape, float64
+    """
+    rows, t, kept, w = _rows(np.zeros(shape), target, weight, ignore_index)
+    scale = np.broadcast_to(np.asarray(dy, np.float64).reshape(-1), t.shape)
+    if reduction == "mean":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = scale / w[t][kept].sum()
+    dx = np.where(kept[:, None] & (np.arange(len(w)) == t[:, None]), -(w[t] * scale)[:, None], rows)
+    if len(shape) == 1:
+        return dx.reshape(shape)
+    n, c, *rest = shape
+    return np.moveaxis(dx.reshape(n, *rest, c), -1, 1)
 
 
 def _rows(

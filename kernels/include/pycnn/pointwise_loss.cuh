@@ -1,0 +1,148 @@
+// pycnn/pointwise_loss.cuh: losses that compare two tensors element by element.
+//
+// A kernel file gives the cost of an element and its derivative, and the entries:
+//
+//   struct Cost { __device__ accum operator()(accum x, accum t, accum w, accum p) const; };
+//   struct Slope { ... };               // of the same arguments: d cost / dx
+//   POINTWISE_LOSS(mse_loss)            // mse_loss, mse_loss_strided and their _backward
+//
+// w and p, a weight and a positive weight, are 1 where there are none. The entries without
+// _strided are for contiguous x, t (and dx) and no weights, 16 bytes a thread.
+#pragma once
+
+#include <pycnn/map.cuh>
+#include <pycnn/reduce.cuh>
+
+// pycnn.plan.pointwise_loss.OPTIONS
+struct LossOptions {
+    double factor;       // of every cost, and of every gradient
+    index_t dy_stands;   // the gradient is that of one number, not one for each element
+};
+
+constexpr int LOSS_THREADS = 256;
+
+// body(i) for the elements of this thread: `vector(first)` where 16 bytes may be read at once.
+template <typename Vector, typename Body>
+__device__ __forceinline__ void each_element(index_t count, bool vectors, Vector vector,
+                                             Body body) {
+    const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
+    const index_t packs = vectors ? count / MAP_WIDTH : 0;
+    for (index_t i = flat_thread(); i < packs; i += threads) vector(i * MAP_WIDTH);
+    for (index_t i = packs * MAP_WIDTH + flat_thread(); i < count; i += threads) body(i);
+}
+
+// Sum of this block's costs to `partial`.
+__device__ __forceinline__ void leave(accum sum, accum* partial) {
+    __shared__ accum warps[WARP];
+    sum = block_reduce(sum, Sum(), warps);
+    if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+// `partial` null: every cost to `loss`.
+template <typename Cost>
+__device__ __forceinline__ void loss_contiguous(const scalar* __restrict__ x,
+                                                const scalar* __restrict__ t,
+                                                scalar* __restrict__ loss,
+                                                accum* __restrict__ partial, index_t count,
+                                                const LossOptions& options) {
+    const Cost cost;
+    const accum factor = static_cast<accum>(options.factor);
+    accum sum = 0;
+    const auto one = [&](accum a, accum b, scalar* to) {
+        const accum value = factor * cost(a, b, 1, 1);
+        sum += value;
+        if (!partial) *to = narrow(value);
+    };
+    each_element(
+        count, aligned(x) && aligned(t) && (partial || aligned(loss)),
+        [&](index_t i) {
+            const Pack a = *reinterpret_cast<const Pack*>(x + i);
+            const Pack b = *reinterpret_cast<const Pack*>(t + i);
+            Pack c;
+#pragma unroll
+            for (int k = 0; k < MAP_WIDTH; ++k) one(widen(a.at[k]), widen(b.at[k]), &c.at[k]);
+            if (!partial) *reinterpret_cast<Pack*>(loss + i) = c;
+        },
+        [&](index_t i) { one(widen(x[i]), widen(t[i]), loss + i); });
+    if (partial) leave(sum, partial);
+}
+
+// Offsets: x, t, weight, positive weight.
+template <typename Cost>
+__device__ __forceinline__ void loss_strided(const scalar* __restrict__ x,
+                                             const scalar* __restrict__ t,
+                                             const scalar* __restrict__ weight,
+                                             const scalar* __restrict__ positive,
+                                             scalar* __restrict__ loss,
+                                             accum* __restrict__ partial, index_t count,
+                                             const LossOptions& options, const Strided<4>& v) {
+    const Cost cost;
+    const accum factor = static_cast<accum>(options.factor);
+    accum sum = 0;
+    const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
+    for (index_t i = flat_thread(); i < count; i += threads) {
+        index_t at[4];
+        v.locate(i, at);
+        const accum w = weight ? widen(weight[at[2]]) : accum(1);
+        const accum p = positive ? widen(positive[at[3]]) : accum(1);
+        const accum value = factor * cost(widen(x[at[0]]), widen(t[at[1]]), w, p);
+        sum += value;
+        if (!partial) loss[i] = narrow(value);
+    }
+    if (partial) leave(sum, partial);
+}
+
+template <typename Slope>
+__device__ __forceinline__ void slope_contiguous(const scalar* __restrict__ dy,
+                                                 const scalar* __restrict__ x,
+                                                 const scalar* __restrict__ t,
+                                                 scalar* __restrict__ dx, index_t count,
+                                                 const LossOptions& options) {
+    const Slope slope;
+    const bool stands = options.dy_stands;
+    const accum factor = static_cast<accum>(options.factor);
+    __shared__ accum shared;  // read once a block
+    if (threadIdx.x == 0 && stands) shared = widen(*dy);
+    __syncthreads();
+    const accum common = stands ? shared : 0;
+    each_element(
+        count, aligned(x) && aligned(t) && aligned(dx) && (stands || aligned(dy)),
+        [&](index_t i) {
+            const Pack a = *reinterpret_cast<const Pack*>(x + i);
+            const Pack b = *reinterpret_cast<const Pack*>(t + i);
+            Pack g = a;
+            if (!stands) g = *reinterpret_cast<const Pack*>(dy + i);
+#pragma unroll
+            for (int k = 0; k < MAP_WIDTH; ++k) {
+                const accum gradient = stands ? common : widen(g.at[k]);
+                g.at[k] = narrow(factor * gradient * slope(widen(a.at[k]), widen(b.at[k]), 1, 1));
+            }
+            *reinterpret_cast<Pack*>(dx + i) = g;
+        },
+        [&](index_t i) {
+            const accum gradient = stands ? common : widen(dy[i]);
+            dx[i] = narrow(factor * gradient * slope(widen(x[i]), widen(t[i]), 1, 1));
+        });
+}
+
+// Offsets: x, t, weight, positive weight, dy.
+template <typename Slope>
+__device__ __forceinline__ void slope_strided(const scalar* __restrict__ dy,
+                                              const scalar* __restrict__ x,
+                                              const scalar* __restrict__ t,
+                                              const scalar* __restrict__ weight,
+                                              const scalar* __restrict__ positive,
+                                              scalar* __restrict__ dx, index_t count,
+                                              const LossOptions& options, const Strided<5>& v) {
+    const Slope slope;
+    const accum factor = static_cast<accum>(options.factor);
+    const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
+    for (index_t i = flat_thread(); i < count; i += threads) {
+        index_t at[5];
+        v.locate(i, at);
+        const accum w = weight ? widen(weight[at[2]]) : accum(1);
+        const accum p = positive ? widen(positive[at[3]]) : accum(1);
+        const accum gradient = factor * widen(dy[at[4]]);
+        dx[i] = narrow(gradient * slope(widen(x[at[0]]), widen(t[at[1]]), w, p));
+    }
+}

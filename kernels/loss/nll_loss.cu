@@ -1,0 +1,113 @@
+// loss/nll_loss.cu: negative log-likelihood of class indices, and its gradient.
+//
+// Computes   with t the target of a position and w the class weights
+//            cost  = -w[t] x[t]                            (0 where t is ignored)
+//            loss  = cost | sum cost | sum cost / sum w[t]      (none | sum | mean)
+//            dx[c] = -g w[t] [c=t], with g the gradient of the position's cost
+// Layout     x (N,C,d1,...), target (N,d1,...), weight (C), dy: any strides; loss and dx contiguous
+// Launch     positions: block 256, one position a thread; with a reduction at most 1024 blocks,
+//            which walk over the positions and leave one partial sum each, which loss/sums.cu adds
+//            up. backward_*: teams over the class axis as in softmax/softmax.cu
+// Traffic    forward |t| and a sector of x for each position, of which one element is used;
+//            backward |t| + |dx| bytes. 1 flop a position
+// Range      any extents, 64-bit index arithmetic; targets were checked before the launch
+// Siblings   cross_entropy.cu takes logits, and never writes the log-probabilities
+// Source     Bishop: Pattern recognition and machine learning, 2006, section 4.3.4
+//
+// entry nll_loss_positions           costs, a thread a position
+// entry nll_loss_backward_rows       gradient, classes on the last axis, some lanes a position
+// entry nll_loss_backward_long_rows  gradient, classes on the last axis, a block a position
+// entry nll_loss_backward_columns    gradient, classes on another axis
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/kernel.cuh>
+#include <pycnn/classes.cuh>
+#include <pycnn/slices.cuh>
+
+constexpr int SCORES = 0, TARGET = 1, LOSS = 2, DSCORES = 3;  // operands
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    nll_loss_positions(const scalar* __restrict__ x, const index_t* __restrict__ target,
+                       const scalar* __restrict__ weight, scalar* __restrict__ loss,
+                       accum* __restrict__ partial_cost, accum* __restrict__ partial_weight,
+                       index_t count, index_t class_stride, Strided<3> places, Classes c) {
+    __shared__ accum partial[WARP];
+    const Weights weights = {weight, c.weight_stride};
+    accum cost_sum = 0, weight_sum = 0;
+    for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
+        index_t at[3];
+        places.locate(i, at);
+        const index_t t = __ldg(target + at[TARGET]);
+        accum cost = 0;
+        if (t != c.ignore_index) {
+            const accum w = weights(t);
+            cost = -w * widen(__ldg(x + at[SCORES] + t * class_stride));
+            weight_sum += w;
+        }
+        cost_sum += cost;
+        if (loss) loss[at[LOSS]] = narrow(cost);
+    }
+    if (loss) return;
+    cost_sum = block_reduce(cost_sum, Sum(), partial);
+    weight_sum = block_reduce(weight_sum, Sum(), partial);
+    if (threadIdx.x == 0) {
+        partial_cost[blockIdx.x] = cost_sum;
+        partial_weight[blockIdx.x] = weight_sum;
+    }
+}
+
+template <typename Team>
+__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
+                                         const accum* __restrict__ weight_sum,
+                                         const index_t* __restrict__ target, Weights weight,
+                                         scalar* __restrict__ dx, const Slices<4>& p,
+                                         const Classes& c, scalar* cache) {
+    const index_t first = static_cast<index_t>(blockIdx.x) * team.slots;
+    const Share share(team, p, first);
+    const index_t start = share.at[DSCORES];
+    const Slice<Team> out(team, dx, DSCORES, share.length, share, p, cache, false);
+    __shared__ Positions positions;
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    if (thread < team.slots && first + thread < p.count) {
+        index_t at[4];
+        p.start.locate(first + thread, at);
+        const index_t t = __ldg(target + at[TARGET]);
+        const bool kept = t != c.ignore_index;
+        positions.target[thread] = kept ? t : -1;
+        positions.gradient[thread] =
+            kept ? -scaled(dy + at[LOSS], weight_sum, weight(t)) : accum(0);
+    }
+    __syncthreads();
+    const index_t t = share.inside() ? positions.target[team.slot] : -1;
+    const accum gradient = share.inside() ? positions.gradient[team.slot] : 0;
+    each(team, start, share.length, [&](index_t i) {
+        out.put(i, dx + start, p.axis_stride[DSCORES],
+                i == t ? gradient : accum(0));
+    });
+    out.finish(dx + share.block[DSCORES], share.tile);
+}
+
+#define BACKWARD_PARAMETERS                                                             \
+    const scalar *__restrict__ dy, const accum *__restrict__ weight_sum,                \
+        const index_t *__restrict__ target, const scalar *__restrict__ weight,          \
+        scalar *__restrict__ dx, Slices<4> p, Classes c
+
+extern "C" __global__ void __launch_bounds__(256, 1) nll_loss_backward_rows(BACKWARD_PARAMETERS) {
+    extern __shared__ __align__(16) scalar cache[];
+    backward(LaneTeam(), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c, cache);
+}
+
+extern "C" __global__ void __launch_bounds__(512, 1)
+    nll_loss_backward_long_rows(BACKWARD_PARAMETERS) {
+    extern __shared__ __align__(16) scalar cache[];
+    __shared__ accum partial[WARP];
+    backward(BlockTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
+             cache);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    nll_loss_backward_columns(BACKWARD_PARAMETERS) {
+    extern __shared__ __align__(16) scalar cache[];
+    __shared__ accum partial[256];
+    backward(ColumnTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
+             cache);
+}

@@ -1,0 +1,61 @@
+// loss/sums.cu: the last stages of every loss: partial sums become one.
+//
+// Computes   loss_finish          loss = sum above / sum below, or sum above / divisor
+//            loss_total           total = sum parts, kept in the type of sums
+//            loss_target_weights  parts[block] = sum of weight[target[i]], ignored targets left out
+// Layout     target any strides; all else contiguous
+// Launch     block 256; finish and total one block, target_weights at most 1024
+// Traffic    a few kB; target_weights |target| bytes
+// Range      any number of partial sums, none included: 0, and 0 / 0 = NaN for the mean of nothing
+// Siblings   the kernels of this folder leave at most 1024 partial sums, by block; here they are
+//            added in an order that depends on their number alone, so no atomics are needed
+// Source     two-stage reduction: Harris: Optimizing parallel reduction in CUDA, NVIDIA 2007
+//
+// entry loss_finish          loss from partial sums
+// entry loss_total           sum of partial sums
+// entry loss_target_weights  partial sums of the targets' weights
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/kernel.cuh>
+#include <pycnn/reduce.cuh>
+#include <pycnn/strided.cuh>
+#include <pycnn/classes.cuh>
+
+__device__ __forceinline__ accum sum_of(const accum* __restrict__ parts, index_t count,
+                                        accum* partial) {
+    accum sum = 0;
+    for (index_t i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
+    return block_reduce(sum, Sum(), partial);
+}
+
+// `below` null: the divisor.
+extern "C" __global__ void __launch_bounds__(256, 1)
+    loss_finish(const accum* __restrict__ above, const accum* __restrict__ below,
+                scalar* __restrict__ loss, index_t count, double divisor) {
+    __shared__ accum partial[WARP];
+    const accum sum = sum_of(above, count, partial);
+    const accum by = below ? sum_of(below, count, partial) : static_cast<accum>(divisor);
+    if (threadIdx.x == 0) *loss = narrow(sum / by);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    loss_total(const accum* __restrict__ parts, accum* __restrict__ total, index_t count) {
+    __shared__ accum partial[WARP];
+    const accum sum = sum_of(parts, count, partial);
+    if (threadIdx.x == 0) *total = sum;
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    loss_target_weights(const index_t* __restrict__ target, const scalar* __restrict__ weight,
+                        accum* __restrict__ parts, index_t count, Strided<1> position, Classes c) {
+    __shared__ accum partial[WARP];
+    const Weights weights = {weight, c.weight_stride};
+    accum sum = 0;
+    for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
+        index_t at[1];
+        position.locate(i, at);
+        const index_t t = __ldg(target + at[0]);
+        if (t != c.ignore_index) sum += weights(t);
+    }
+    sum = block_reduce(sum, Sum(), partial);
+    if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}

@@ -1,0 +1,140 @@
+// reduce/argmax.cu: place of the largest value along one axis; several axes are several stages.
+//
+// Computes   y = the smallest i with x[i] = max_j x[j]; NaN counts as the largest, -0 equals +0
+// Layout     x any strides; y contiguous, int64; places between stages contiguous
+// Launch     as reduce/reduce.cu
+// Traffic    |x| + |y| bytes, and between stages a few per mille of |x|
+// Range      any extents, 64-bit index arithmetic; at least one element a slice
+// Siblings   as in reduce/reduce.cu
+// Source     -
+//
+// entry argmax_rows       along the last axis, a few lanes a slice
+// entry argmax_long_rows  along the last axis, a block a slice
+// entry argmax_columns    along another axis
+// entry argmax_finish     along an axis of places that an earlier stage left
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/kernel.cuh>
+#include <pycnn/slices.cuh>
+
+// The larger value, and of two equal ones the first.
+struct First {
+    static __device__ __forceinline__ Indexed identity() { return {0, limit()}; }
+    static __device__ __forceinline__ index_t limit() { return 0x7fffffffffffffffll; }
+    __device__ __forceinline__ Indexed operator()(Indexed a, Indexed b) const {
+        return b.key > a.key || (b.key == a.key && b.index < a.index) ? b : a;
+    }
+};
+
+// pycnn.plan.reduce.TARGET
+struct Target {
+    index_t parts;  // of a slice
+    index_t scale;  // elements behind one place of this axis: what the axes inside it have
+
+    __device__ __forceinline__ void put(index_t slice, Indexed best, index_t* y,
+                                        Indexed* partial) const {
+        if (partial)
+            partial[slice * parts + blockIdx.y] = best;
+        else
+            y[slice] = best.index;
+    }
+};
+
+// Terms of one part: [first, last).
+__device__ __forceinline__ void part_of(index_t length, index_t parts, index_t& first,
+                                        index_t& last) {
+    const index_t share = (length + parts - 1) / parts;
+    first = blockIdx.y * share < length ? blockIdx.y * share : length;
+    last = first + share < length ? first + share : length;
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    argmax_rows(const scalar* __restrict__ x, index_t* __restrict__ y,
+                Indexed* __restrict__ partial, Slices<1> p, Target to) {
+    extern __shared__ __align__(16) scalar cache[];
+    const LaneTeam team;
+    const Share<1> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
+    const Slice<LaneTeam> from(team, x, 0, share.length, share, p, cache);
+    if (p.staged) __syncthreads();
+    Indexed best = First::identity();
+    each_batch(team, share.at[0], share.length, [&](index_t i) {
+        accum value[BATCH];
+        from.load(i, value, 0);
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k) {
+            const index_t at = i + k * team.size;
+            if (from.has(at)) best = First()(best, {ordered(value[k]), at});
+        }
+    });
+    best = team.reduce(best, First());
+    if (share.number < p.count && team.rank == 0) to.put(share.number, best, y, partial);
+}
+
+// Elements first + rank, first + rank + size ... of those before `last`.
+template <typename Team>
+__device__ __forceinline__ Indexed walk(const Team& team, const scalar* __restrict__ from,
+                                        index_t stride, index_t first, index_t last,
+                                        index_t start) {
+    Indexed best = First::identity();
+    for (index_t i = first + team.first(start); i < last; i += BATCH * team.size) {
+        scalar value[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k) {
+            const index_t at = i + k * team.size;
+            if (at >= first && at < last) value[k] = __ldg(from + at * stride);
+        }
+#pragma unroll
+        for (int k = 0; k < BATCH; ++k) {
+            const index_t at = i + k * team.size;
+            if (at >= first && at < last) best = First()(best, {ordered(widen(value[k])), at});
+        }
+    }
+    return best;
+}
+
+extern "C" __global__ void __launch_bounds__(512, 1)
+    argmax_long_rows(const scalar* __restrict__ x, index_t* __restrict__ y,
+                     Indexed* __restrict__ partial, Slices<1> p, Target to) {
+    __shared__ Indexed warps[WARP];
+    const BlockTeam team(warps);
+    index_t start[1], first, last;
+    p.start.locate(blockIdx.x, start);
+    part_of(p.length, to.parts, first, last);
+    const Indexed mine =
+        walk(team, x + start[0], p.axis_stride[0], first, last, start[0] + first);
+    const Indexed best = team.reduce(mine, First());
+    if (team.rank == 0) to.put(blockIdx.x, best, y, partial);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    argmax_columns(const scalar* __restrict__ x, index_t* __restrict__ y,
+                   Indexed* __restrict__ partial, Slices<1> p, Target to) {
+    __shared__ Indexed threads[256];
+    const ColumnTeam team(threads);
+    const index_t slice = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
+    index_t start[1], first, last;
+    p.start.locate(slice, start);
+    part_of(slice < p.count ? p.length : 0, to.parts, first, last);
+    const Indexed mine = walk(team, x + start[0], p.axis_stride[0], first, last, 0);
+    const Indexed best = team.reduce(mine, First());
+    if (slice < p.count && team.rank == 0) to.put(slice, best, y, partial);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 1)
+    argmax_finish(const Indexed* __restrict__ places, index_t* __restrict__ y,
+                  Indexed* __restrict__ partial, Slices<1> p, Target to) {
+    __shared__ Indexed threads[256];
+    const ColumnTeam team(threads);
+    const index_t slice = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
+    index_t start[1];
+    p.start.locate(slice, start);
+    Indexed best = First::identity();
+    for (index_t i = team.rank; slice < p.count && i < p.length; i += team.size) {
+        const Indexed found = places[start[0] + i * p.axis_stride[0]];
+        // A part with no elements left no place, and loses.
+        const index_t index =
+            found.index == First::limit() ? found.index : i * to.scale + found.index;
+        best = First()(best, {found.key, index});
+    }
+    best = team.reduce(best, First());
+    if (slice < p.count && team.rank == 0) to.put(slice, best, y, partial);
+}

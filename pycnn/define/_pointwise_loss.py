@@ -1,0 +1,289 @@
+"""Definitions of the losses that compare two tensors element by element."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define._class_loss import REDUCTIONS
+from pycnn.define.call import Call, Inferred
+from pycnn.define.case import Case
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Arrays, Gradient, Operation, normal
+from pycnn.define.validate import check_shape, choice
+from pycnn.define.views import View
+from pycnn.dtypes import numpy_dtype
+from pycnn.plan import pointwise_loss as plans
+from pycnn.reference.cpu import pointwise_loss as cpu
+from pycnn.reference.oracle import pointwise_loss as oracle
+from pycnn.runtime.plan import Plan
+
+Shape = tuple[int, ...]
+WEIGHTS = ("weight", "pos_weight")
+
+
+def _strides(name: str, view: View, shape: Shape) -> Shape:
+    """Of a view broadcast to `shape`, as NumPy does it."""
+    missing = len(shape) - view.rank
+    fits = missing >= 0 and all(
+        e in (1, full) for e, full in zip(view.shape, shape[missing:], strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} has shape {view.shape}; allowed: one that broadcasts to {shape}")
+    own = zip(view.shape, view.strides, strict=True)
+    return (0,) * missing + tuple(0 if extent == 1 else stride for extent, stride in own)
+
+
+class Pointwise:
+    """What forward and backward share."""
+
+    family = "loss"
+    #: What is compared with the target.
+    compared = "x"
+    #: Kernel, and whether it takes weights.
+    entry = "mse_loss"
+    weighted = False
+    factor = 1.0
+
+    def check(self, views: Mapping[str, View], reduction: Any) -> str:
+        shape = views[self.compared].shape
+        check_shape("target", views["target"].shape, shape, f"the shape of {self.compared}")
+        for name in WEIGHTS:
+            if name in views:
+                _strides(name, views[name], shape)
+        return choice("reduction", reduction, REDUCTIONS)
+
+    def inputs(self, call: Call) -> dict[str, Shape]:
+        """Strides of everything over the axes of what is compared, which comes first."""
+        shape = call.views[self.compared].shape
+        names = [n for n in (self.compared, "target", *WEIGHTS) if n in call.views]
+        return {name: _strides(name, call.views[name], shape) for name in names}
+
+    def arguments(self, call: Call, arrays: Arrays) -> tuple[Any, ...]:
+        """As the references take them."""
+        given = [arrays[self.compared], arrays["target"]]
+        if self.weighted:
+            given += [arrays.get(name) for name in WEIGHTS]
+        return (*given, call.settings)
+
+    def flops(self, call: Call) -> int:
+        return 3 * prod(call.views[self.compared].shape)
+
+    def terms(self, call: Call) -> int:
+        return prod(call.views[self.compared].shape) if call.settings != "none" else 1
+
+
+class PointwiseLoss(Pointwise, Operation):
+    """One cost for each element, or their sum or mean."""
+
+    def infer(self, views: Mapping[str, View], *, reduction: Any = "mean") -> Inferred:
+        found = self.check(views, reduction)
+        return Inferred(found, {"loss": (self.loss_shape(views, found), None)})
+
+    def loss_shape(self, views: Mapping[str, View], reduction: str) -> Shape:
+        return views[self.compared].shape if reduction == "none" else ()
+
+    def plan(self, call: Call) -> Plan:
+        return plans.loss(
+            self.name,
+            self.entry,
+            call.views[self.compared].shape,
+            self.inputs(call),
+            call.dtype,
+            weighted=self.weighted,
+            reduction=call.settings,
+            factor=self.factor,
+        )
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        return {"loss": getattr(cpu, self.entry)(*self.arguments(call, arrays), self.factor)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"loss": getattr(oracle, self.entry)(*self.arguments(call, arrays), self.factor)}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        fixed = {n: t.detach() for n, t in tensors.items() if n in WEIGHTS}
+        function = getattr(torch.nn.functional, self.name)
+        return {"loss": function(tensors[self.compared], tensors["target"], **fixed, **settings)}
+
+
+class PointwiseBackward(Pointwise, Gradient):
+    """Its gradient with respect to what is compared with the target."""
+
+    upstream = {"dy": "loss"}  # noqa: RUF012
+
+    def infer(self, views: Mapping[str, View], *, reduction: Any = "mean") -> Inferred:
+        found = self.check(views, reduction)
+        shape = views[self.compared].shape
+        check_shape("dy", views["dy"].shape, shape if found == "none" else (), "that of the loss")
+        return Inferred(found, {f"d{self.compared}": (shape, None)})
+
+    def plan(self, call: Call) -> Plan:
+        shape = call.views[self.compared].shape
+        inputs = self.inputs(call) | {"dy": _strides("dy", call.views["dy"], shape)}
+        mean = 1.0 / max(prod(shape), 1) if call.settings == "mean" else 1.0
+        return plans.gradient(
+            self.name,
+            self.entry,
+            shape,
+            inputs,
+            call.dtype,
+            weighted=self.weighted,
+            factor=self.factor * mean,
+            one_dy=call.settings != "none",
+        )
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        given = arrays["dy"], *self.arguments(call, arrays), self.factor
+        return {f"d{self.compared}": getattr(cpu, f"{self.entry}_backward")(*given)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = arrays["dy"], *self.arguments(call, arrays), self.factor
+        return {f"d{self.compared}": getattr(oracle, f"{self.entry}_backward")(*given)}
+
+    def terms(self, call: Call) -> int:
+        return 1
+
+
+def _cases(*settings: Mapping[str, Any]) -> tuple[Case, ...]:
+    """Small shapes, with each of these settings in turn."""
+    shapes = {
+        "planes": (3, 5, 7, 2),
+        "vector": (1027,),
+        "many": (3, 7001),
+        "scalar": (),
+        "empty": (0, 5),
+        "layer": (16, 3, 32, 32),
+    }
+    return tuple(
+        Case(
+            f"{name} {number}" if number else name,
+            {"x": shape, "target": shape},
+            chosen,
+            standard=name == "layer",
+        )
+        for number, chosen in enumerate(settings)
+        for name, shape in shapes.items()
+        if number == 0 or name in ("planes", "many", "layer")
+    )
+
+
+class MseLoss(PointwiseLoss):
+    """Squared differences."""
+
+    name = "mse_loss"
+    operands = (Operand("x"), Operand("target"))
+    cases = _cases({}, {"reduction": "sum"}, {"reduction": "none"})
+
+
+class SumOfHalfSquares(PointwiseLoss):
+    """Half the sum of the squared differences."""
+
+    name = "sum_of_half_squares"
+    operands = (Operand("x"), Operand("target"))
+    factor = 0.5
+    cases = _cases({})
+
+    def infer(self, views: Mapping[str, View]) -> Inferred:  # type: ignore[override]
+        return super().infer(views, reduction="sum")
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        x, target = tensors.values()
+        squares = torch.nn.functional.mse_loss(x, target, reduction="sum")
+        return {"loss": squares / 2}
+
+
+LOGITS, TARGET = Operand("logits"), Operand("target")
+WEIGHT, POS_WEIGHT = Operand("weight", optional=True), Operand("pos_weight", optional=True)
+
+
+def _bce(
+    name: str,
+    shape: Shape,
+    weight: Shape | None = None,
+    pos_weight: Shape | None = None,
+    standard: bool = False,
+    **settings: Any,
+) -> Case:
+    shapes = {"logits": shape, "target": shape}
+    shapes |= {} if weight is None else {"weight": weight}
+    shapes |= {} if pos_weight is None else {"pos_weight": pos_weight}
+    return Case(name, shapes, settings, standard)
+
+
+class BinaryCrossEntropy(PointwiseLoss):
+    """-target log(sigmoid(logits)) - (1 - target) log(1 - sigmoid(logits))."""
+
+    name = "binary_cross_entropy_with_logits"
+    compared = "logits"
+    entry = "binary_cross_entropy"
+    weighted = True
+    operands = (LOGITS, TARGET, WEIGHT, POS_WEIGHT)
+    cases = (
+        _bce("labels", (301, 7), None, (7,)),
+        _bce("costs", (3, 5, 7), reduction="none"),
+        _bce("vector", (1027,)),
+        _bce("weighted costs", (3, 5, 7), (5, 1), (3, 1, 7), reduction="none"),
+        _bce("sum", (3, 5, 7), (3, 5, 7), reduction="sum"),
+        _bce("scalar", (), (), ()),
+        _bce("empty", (0, 5), None, (5,)),
+        _bce("layer", (16, 1, 64, 64), standard=True),
+        _bce("costs of a layer", (16, 1, 64, 64), standard=True, reduction="none"),
+    )
+
+    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
+        drawn = {"logits": normal(rng, case.shapes["logits"], dtype)}
+        for name, shape in case.shapes.items():
+            if name != "logits":
+                drawn[name] = np.asarray(rng.random(shape)).astype(numpy_dtype(dtype))
+        return drawn
+
+
+MSE_LOSS, SUM_OF_HALF_SQUARES = MseLoss(), SumOfHalfSquares()
+BINARY_CROSS_ENTROPY = BinaryCrossEntropy()
+
+
+class MseLossBackward(PointwiseBackward):
+    """2 (x - target) dy."""
+
+    name = "mse_loss_backward"
+    forward = MSE_LOSS
+    operands = (Operand("dy"), *MSE_LOSS.operands)
+
+
+class SumOfHalfSquaresBackward(PointwiseBackward):
+    """(x - target) dy."""
+
+    name = "sum_of_half_squares_backward"
+    forward = SUM_OF_HALF_SQUARES
+    operands = (Operand("dy"), *MSE_LOSS.operands)
+    factor = 0.5
+
+    def infer(self, views: Mapping[str, View]) -> Inferred:  # type: ignore[override]
+        return super().infer(views, reduction="sum")
+
+
+class BinaryCrossEntropyBackward(PointwiseBackward):
+    """(sigmoid(logits) - target) dy."""
+
+    name = "binary_cross_entropy_with_logits_backward"
+    forward = BINARY_CROSS_ENTROPY
+    compared = "logits"
+    entry = "binary_cross_entropy"
+    weighted = True
+    operands = (Operand("dy"), *BINARY_CROSS_ENTROPY.operands)
+
+
+MSE_LOSS_BACKWARD, SUM_OF_HALF_SQUARES_BACKWARD = MseLossBackward(), SumOfHalfSquaresBackward()
+BINARY_CROSS_ENTROPY_BACKWARD = BinaryCrossEntropyBackward()
+
+POINTWISE: tuple[Operation, ...] = (
+    *(MSE_LOSS, MSE_LOSS_BACKWARD),
+    *(SUM_OF_HALF_SQUARES, SUM_OF_HALF_SQUARES_BACKWARD),
+    *(BINARY_CROSS_ENTROPY, BINARY_CROSS_ENTROPY_BACKWARD),
+)

@@ -1,0 +1,331 @@
+"""Definitions of the reductions over axes, and of their gradients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call, Inferred
+from pycnn.define.case import Case
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Arrays, Gradient, Operation
+from pycnn.define.validate import boolean, check_shape, integer, normalise_axis
+from pycnn.define.views import View
+from pycnn.plan import reduce as plans
+from pycnn.reference.cpu import reduce as cpu
+from pycnn.reference.oracle import reduce as oracle
+from pycnn.runtime.plan import Plan
+
+Shape = tuple[int, ...]
+
+#: Rows, columns and axes that do not merge; terms enough for several parts of a slice.
+CASES = (
+    Case("channels", {"x": (3, 5, 7, 2)}, {"axis": (0, 2, 3)}),
+    Case("planes", {"x": (3, 5, 7, 7)}, {"axis": (2, 3), "keepdims": True}),
+    Case("all of a vector", {"x": (1027,)}),
+    Case("long rows", {"x": (2, 12345)}, {"axis": -1}),
+    Case("first axis", {"x": (1031, 3)}, {"axis": 0, "keepdims": True}),
+    Case("inner axis", {"x": (5, 33, 37)}, {"axis": 1}),
+    Case("scalar", {"x": ()}),
+    Case("ones", {"x": (1, 1, 3, 1)}, {"axis": (0, 3)}),
+    Case("every other axis", {"x": (3, 2, 5, 3, 4)}, {"axis": (0, 2, -1)}),
+    Case("no results", {"x": (0, 5)}, {"axis": 1}),
+    Case("global pooling", {"x": (4, 128, 7, 7)}, {"axis": (2, 3)}, standard=True),
+    Case("rows of a layer", {"x": (64, 1, 56, 56)}, {"axis": (2, 3)}, standard=True),
+    Case("global pooling, NHWC", {"x": (4, 49, 256)}, {"axis": 1}, standard=True),
+)
+EMPTY = Case("over nothing", {"x": (3, 0, 2)}, {"axis": 1})
+ONE_AXIS = (
+    Case("scores", {"x": (301, 10)}, {"axis": 1}),
+    Case("all of a matrix", {"x": (37, 41)}, {"keepdims": True}),
+    Case("long rows", {"x": (2, 12345)}, {"axis": -1}),
+    Case("first axis", {"x": (1031, 3)}, {"axis": 0, "keepdims": True}),
+    Case("inner axis", {"x": (5, 33, 37)}, {"axis": 1}),
+    Case("scalar", {"x": ()}),
+    Case("no results", {"x": (0, 5)}, {"axis": 1}),
+    Case("imagenet scores", {"x": (64, 1000)}, {"axis": 1}, standard=True),
+    Case("segmentation", {"x": (1, 21, 32, 40)}, {"axis": 1}, standard=True),
+)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What is reduced of x.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of x.
+    axes : tuple of int
+        From the front, in order.
+    keepdims : bool
+    """
+
+    shape: Shape
+    axes: Shape
+    keepdims: bool
+
+    @property
+    def result(self) -> Shape:
+        """Shape of y."""
+        if self.keepdims:
+            return tuple(1 if a in self.axes else e for a, e in enumerate(self.shape))
+        return tuple(e for a, e in enumerate(self.shape) if a not in self.axes)
+
+    @property
+    def count(self) -> int:
+        """Terms of one result."""
+        return prod(self.shape[a] for a in self.axes)
+
+    def strides(self, view: View) -> Shape:
+        """Of an array shaped as y, over the axes of x: 0 where they are reduced."""
+        if self.keepdims:
+            return tuple(0 if a in self.axes else s for a, s in enumerate(view.strides))
+        left = iter(view.strides)
+        return tuple(0 if a in self.axes else next(left) for a in range(len(self.shape)))
+
+
+def reduced(shape: Shape, axis: Any, keepdims: Any) -> Reduced:
+    """Check `axis`, an int, a tuple of them or None for all, and `keepdims`."""
+    rank = len(shape)
+    if axis is None:
+        axes = tuple(range(rank))
+    elif isinstance(axis, (tuple, list)):
+        if not axis:
+            raise ValueError(f"axis={axis!r}; allowed: an int, a tuple of one or more, or None")
+        axes = tuple(sorted(normalise_axis("axis", a, rank) for a in axis))
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"axis={axis!r}; allowed: every axis once")
+    else:
+        axes = (normalise_axis("axis", axis, rank),)
+    return Reduced(shape, axes, boolean("keepdims", keepdims))
+
+
+class Reduction(Operation):
+    """Base of those with one value for each slice."""
+
+    family = "reduce"
+    operands = (Operand("x"),)
+    cases: Sequence[Case] = CASES
+    #: Name in the references.
+    function: str
+    #: Whether there is a value for no terms.
+    empty = False
+
+    def infer(
+        self, views: Mapping[str, View], *, axis: Any = None, keepdims: Any = False
+    ) -> Inferred:
+        found = reduced(views["x"].shape, axis, keepdims)
+        refuse_nothing(self, found)
+        return Inferred(found, {"y": (found.result, None)})
+
+    def plan(self, call: Call) -> Plan:
+        x, found = call.views["x"], call.settings
+        strides = x.strides, found.axes
+        return plans.reduction(self.name, x.shape, *strides, call.dtype, found.result)
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        given = (arrays["x"], call.settings.axes, call.settings.keepdims, out)
+        return {"y": getattr(cpu, self.function)(*given)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = arrays["x"], call.settings.axes, call.settings.keepdims
+        return {"y": getattr(oracle, self.function)(*given)}
+
+    def flops(self, call: Call) -> int:
+        return prod(call.settings.shape)
+
+    def terms(self, call: Call) -> int:
+        return int(call.settings.count)
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        x, keepdims = tensors["x"], settings.get("keepdims", False)
+        axes = settings.get("axis")
+        axes = tuple(range(x.ndim)) if axes is None else axes
+        return {"y": getattr(torch, self.name)(x, axes, keepdims)}
+
+
+class Sum(Reduction):
+    """Sum of the elements along axes."""
+
+    name = "sum"
+    function = "total"
+    empty = True
+    cases = (*CASES, EMPTY)
+
+
+class Mean(Sum):
+    """Sum of the elements along axes, by their number."""
+
+    name = "mean"
+    function = "mean"
+
+
+class Amax(Reduction):
+    """Largest element along axes."""
+
+    name = function = "amax"
+
+
+class Amin(Reduction):
+    """Smallest element along axes."""
+
+    name = function = "amin"
+
+
+class Argmax(Reduction):
+    """Place of the largest element along an axis."""
+
+    name = function = "argmax"
+    cases = ONE_AXIS
+    no_gradient = "a place does not change continuously"
+
+    def infer(
+        self, views: Mapping[str, View], *, axis: Any = None, keepdims: Any = False
+    ) -> Inferred:
+        if axis is not None:
+            integer("axis", axis, -(2**31))
+        found = reduced(views["x"].shape, axis, keepdims)
+        refuse_nothing(self, found)
+        return Inferred(found, {"y": (found.result, "int64")})
+
+    def plan(self, call: Call) -> Plan:
+        x, found = call.views["x"], call.settings
+        return plans.argmax(x.shape, x.strides, found.axes, call.dtype, found.result)
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        return {"y": cpu.argmax(arrays["x"], _one(call), call.settings.keepdims, out)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.argmax(arrays["x"], _one(call), call.settings.keepdims)}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        keepdims = settings.get("keepdims", False)
+        return {"y": torch.argmax(tensors["x"], settings.get("axis"), keepdims)}
+
+
+def _one(call: Call) -> int | None:
+    """The axis, or None for all of several."""
+    axes = call.settings.axes
+    return axes[0] if len(axes) == 1 else None
+
+
+def refuse_nothing(op: Reduction, found: Reduced) -> None:
+    """There is no largest of no elements."""
+    if not op.empty and found.count == 0 and 0 not in found.result:
+        raise ValueError(
+            f"x has shape {found.shape}, with nothing along axis {found.axes}; "
+            f"allowed for {op.name}: at least one element"
+        )
+
+
+SUM, MEAN, AMAX, AMIN, ARGMAX = Sum(), Mean(), Amax(), Amin(), Argmax()
+
+
+class SumBackward(Gradient):
+    """dy for every term."""
+
+    name = "sum_backward"
+    family = "reduce"
+    forward = SUM
+    operands = (Operand("dy"),)
+
+    def settings(self, case: Case) -> dict[str, Any]:
+        return {"shape": case.shapes["x"], **case.settings}
+
+    def infer(
+        self, views: Mapping[str, View], *, shape: Any, axis: Any = None, keepdims: Any = False
+    ) -> Inferred:
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"shape={shape!r} is of type {type(shape).__name__}; allowed: tuple")
+        found = reduced(tuple(integer("shape", e, 0) for e in shape), axis, keepdims)
+        check_shape("dy", views["dy"].shape, found.result, "that of the result")
+        return Inferred(found, {"dx": (found.shape, None)})
+
+    def divisor(self, found: Reduced) -> int:
+        return 1
+
+    def plan(self, call: Call) -> Plan:
+        found = call.settings
+        strides = found.strides(call.views["dy"]), found.axes
+        divisor = float(self.divisor(found))
+        return plans.broadcast(self.name, found.shape, *strides, call.dtype, divisor)
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        found = call.settings
+        divisor = self.divisor(found)
+        return {"dx": cpu.total_backward(arrays["dy"], found.shape, found.axes, divisor, out)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = call.settings
+        dx = oracle.total_backward(arrays["dy"], found.shape, found.axes)
+        return {"dx": dx / max(self.divisor(found), 1)}
+
+    def flops(self, call: Call) -> int:
+        return prod(call.settings.shape)
+
+
+class MeanBackward(SumBackward):
+    """dy for every term, by their number."""
+
+    name = "mean_backward"
+    forward = MEAN
+
+    def divisor(self, found: Reduced) -> int:
+        return found.count
+
+
+class AmaxBackward(Gradient):
+    """dy for the elements that equal the extreme, shared evenly."""
+
+    name = "amax_backward"
+    family = "reduce"
+    forward: Operation = AMAX
+    operands = (Operand("dy"), Operand("x"), Operand("y"))
+
+    def infer(
+        self, views: Mapping[str, View], *, axis: Any = None, keepdims: Any = False
+    ) -> Inferred:
+        found = reduced(views["x"].shape, axis, keepdims)
+        for name in ("dy", "y"):
+            check_shape(name, views[name].shape, found.result, "that of the result")
+        return Inferred(found, {"dx": (found.shape, None)})
+
+    def plan(self, call: Call) -> Plan:
+        found, views = call.settings, call.views
+        kept = found.strides(views["dy"]), found.strides(views["y"])
+        x = views["x"].strides
+        return plans.extreme(self.name, found.shape, x, kept, found.axes, call.dtype)
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        given = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
+        return {"dx": cpu.extreme_backward(*given, out)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
+        return {"dx": oracle.extreme_backward(*given)}
+
+    def flops(self, call: Call) -> int:
+        return 2 * prod(call.settings.shape)
+
+
+class AminBackward(AmaxBackward):
+    """dy for the elements that equal the smallest, shared evenly."""
+
+    name = "amin_backward"
+    forward = AMIN
+
+
+SUM_BACKWARD, MEAN_BACKWARD = SumBackward(), MeanBackward()
+AMAX_BACKWARD, AMIN_BACKWARD = AmaxBackward(), AminBackward()
+
+DEFINITIONS = (
+    *(SUM, SUM_BACKWARD, MEAN, MEAN_BACKWARD),
+    *(AMAX, AMAX_BACKWARD, AMIN, AMIN_BACKWARD, ARGMAX),
+)

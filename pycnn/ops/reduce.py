@@ -1,0 +1,301 @@
+"""Reductions over axes, and their gradients."""
+
+from typing import Any
+
+from pycnn.define.reduce import (
+    AMAX,
+    AMAX_BACKWARD,
+    AMIN,
+    AMIN_BACKWARD,
+    ARGMAX,
+    MEAN,
+    MEAN_BACKWARD,
+    SUM,
+    SUM_BACKWARD,
+)
+
+Axis = int | tuple[int, ...] | None
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+    """Sum of the elements along axes.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    axis : int, tuple of int or None, default None
+        What to sum over, counted from the end if negative; all axes by default.
+    keepdims : bool, default False
+        Whether these axes stay, with extent 1.
+    out : array, optional
+        Takes the result: contiguous, dtype of `x`, memory of its own.
+
+    Returns
+    -------
+    array, dtype of x
+        Sums are formed in float32 for the 16-bit dtypes, and rounded once. Over nothing: 0.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype, or an argument another type.
+    ValueError
+        If `axis` is out of range or names an axis twice, or `out` cannot take the result as it is.
+
+    Notes
+    -----
+    Deterministic: the order of the terms depends on shape and strides alone.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.sum(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    array([4., 6.])
+    """
+    return SUM.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+    """Arithmetic mean of the elements along axes.
+
+    Parameters
+    ----------
+    x, axis, keepdims, out
+        As for `sum`.
+
+    Returns
+    -------
+    array, dtype of x
+        NaN over nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sum`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.mean(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=-1, keepdims=True)
+    array([[1.5],
+           [3.5]])
+    """
+    return MEAN.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
+
+
+def amax(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+    """Largest element along axes.
+
+    Parameters
+    ----------
+    x, axis, keepdims, out
+        As for `sum`.
+
+    Returns
+    -------
+    array, dtype of x
+        NaN where there is one along the axes, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sum`; also if there is nothing along the axes.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.amax(np.array([[1.0, 2.0], [3.0, np.nan]]), axis=1)
+    array([ 2., nan])
+    """
+    return AMAX.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
+
+
+def amin(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+    """Smallest element along axes.
+
+    Parameters
+    ----------
+    x, axis, keepdims, out
+        As for `sum`.
+
+    Returns
+    -------
+    array, dtype of x
+        NaN where there is one along the axes, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `amax`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.amin(np.array([[1.0, 2.0], [3.0, -np.inf]]))
+    array(-inf)
+    """
+    return AMIN.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
+
+
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False, *, out: Any = None) -> Any:
+    """Place of the largest element along an axis.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    axis : int or None, default None
+        By default the place is counted through all elements in row-major order.
+    keepdims : bool, default False
+        Whether reduced axes stay, with extent 1.
+    out : array, optional
+        Takes the result: contiguous, int64.
+
+    Returns
+    -------
+    array, int64
+        Of equal elements the first (in PyTorch, any). NaN counts as larger than any number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `amax`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.argmax(np.array([[1.0, 7.0, 7.0], [np.nan, 4.0, np.inf]]), axis=1)
+    array([1, 0])
+    """
+    return ARGMAX.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
+
+
+def sum_backward(
+    dy: Any, shape: tuple[int, ...], axis: Axis = None, keepdims: bool = False, *, out: Any = None
+) -> Any:
+    """Gradient of `sum`: every term gets that of its sum.
+
+    Parameters
+    ----------
+    dy : array, any floating dtype
+        Gradient with respect to the result. Any strides.
+    shape : tuple of int
+        Of `x`, whose values do not matter.
+    axis, keepdims
+        As given to `sum`.
+    out : array, optional
+        Takes the result: contiguous, dtype of `dy`, memory of its own.
+
+    Returns
+    -------
+    array of that shape, dtype of dy
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sum`; also if the shape of `dy` is not that of the result.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.sum_backward(np.array([1.0, 2.0]), (2, 3), axis=1)
+    array([[1., 1., 1.],
+           [2., 2., 2.]])
+    """
+    return SUM_BACKWARD.run({"dy": dy}, out, shape=shape, axis=axis, keepdims=keepdims)[0]
+
+
+def mean_backward(
+    dy: Any, shape: tuple[int, ...], axis: Axis = None, keepdims: bool = False, *, out: Any = None
+) -> Any:
+    """Gradient of `mean`: every term gets that of its mean, by the number of terms.
+
+    Parameters
+    ----------
+    dy, shape, axis, keepdims, out
+        As for `sum_backward`.
+
+    Returns
+    -------
+    array of that shape, dtype of dy
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sum_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.mean_backward(np.array([1.0, 2.0]), (2, 2), axis=1)
+    array([[0.5, 0.5],
+           [1. , 1. ]])
+    """
+    return MEAN_BACKWARD.run({"dy": dy}, out, shape=shape, axis=axis, keepdims=keepdims)[0]
+
+
+def amax_backward(
+    dy: Any, x: Any, y: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None
+) -> Any:
+    """Gradient of `amax`: the elements that equal the largest share its gradient evenly.
+
+    Parameters
+    ----------
+    dy : array, any floating dtype
+        Gradient with respect to the result. Any strides.
+    x, y : array
+        What `amax` was given and returned. Any strides.
+    axis, keepdims
+        As given to `amax`.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+        NaN along the axes where `y` is NaN, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `amax`; also if shapes do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x = np.array([[5.0, 5.0, 1.0], [1.0, 2.0, 3.0]])
+    >>> pycnn.amax_backward(np.array([1.0, 1.0]), x, pycnn.amax(x, 1), axis=1)
+    array([[0.5, 0.5, 0. ],
+           [0. , 0. , 1. ]])
+    """
+    return AMAX_BACKWARD.run({"dy": dy, "x": x, "y": y}, out, axis=axis, keepdims=keepdims)[0]
+
+
+def amin_backward(
+    dy: Any, x: Any, y: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None
+) -> Any:
+    """Gradient of `amin`: the elements that equal the smallest share its gradient evenly.
+
+    Parameters
+    ----------
+    dy, x, y, axis, keepdims, out
+        As for `amax_backward`.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `amax_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x = np.array([4.0, 2.0])
+    >>> pycnn.amin_backward(np.array(3.0), x, pycnn.amin(x))
+    array([0., 3.])
+    """
+    return AMIN_BACKWARD.run({"dy": dy, "x": x, "y": y}, out, axis=axis, keepdims=keepdims)[0]

@@ -1,0 +1,99 @@
+"""Losses that compare two tensors: squared differences, and binary cross-entropy from logits."""
+
+import numpy as np
+
+
+def _reduced(cost: np.ndarray, reduction: str, factor: float) -> np.ndarray:
+    if reduction == "none":
+        return factor * cost
+    with np.errstate(invalid="ignore"):
+        total = factor * cost.sum()
+        return np.asarray(total if reduction == "sum" else np.divide(total, cost.size))
+
+
+def _scale(dy: np.ndarray, count: int, reduction: str, factor: float) -> np.ndarray:
+    return factor * dy.astype(np.float64) / (max(count, 1) if reduction == "mean" else 1)
+
+
+def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str, factor: float) -> np.ndarray:
+    """factor * (x - target)^2: of every element, their sum, or that by their number.
+
+    Parameters
+    ----------
+    x, target : array of one shape
+    reduction : {"none", "sum", "mean"}
+    factor : float
+
+    Returns
+    -------
+    array like x with reduction "none", else of shape (); float64
+
+    Examples
+    --------
+    >>> mse_loss(np.array([1.0, 5.0]), np.array([2.0, 2.0]), "sum", 0.5).item()
+    5.0
+    """
+    return _reduced((x.astype(np.float64) - target) ** 2, reduction, factor)
+
+
+def mse_loss_backward(
+    dy: np.ndarray, x: np.ndarray, target: np.ndarray, reduction: str, factor: float
+) -> np.ndarray:
+    """Gradient of `mse_loss` with respect to x."""
+    scale = _scale(dy, x.size, reduction, factor)
+    return np.asarray(2 * scale * (x.astype(np.float64) - target))
+
+
+def binary_cross_entropy(
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    pos_weight: np.ndarray | None,
+    reduction: str,
+    factor: float,
+) -> np.ndarray:
+    """weight * (-pos_weight * t * log(sigmoid(x)) - (1 - t) * log(1 - sigmoid(x))).
+
+    Parameters
+    ----------
+    x, target : array of one shape
+    weight, pos_weight : array that broadcasts to it, or None
+    reduction, factor
+        As for `mse_loss`.
+
+    Returns
+    -------
+    array like x with reduction "none", else of shape (); float64
+
+    Examples
+    --------
+    >>> zero = np.zeros(1)
+    >>> bool(binary_cross_entropy(zero, zero, None, None, "sum", 1.0) == np.log(2))
+    True
+    """
+    x, t, w, p = _wide(x, target, weight, pos_weight)
+    with np.errstate(invalid="ignore"):
+        softplus = np.logaddexp(0.0, -x)
+        cost = w * ((1 - t) * x + (1 + (p - 1) * t) * softplus)
+    return _reduced(cost, reduction, factor)
+
+
+def binary_cross_entropy_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    pos_weight: np.ndarray | None,
+    reduction: str,
+    factor: float,
+) -> np.ndarray:
+    """Gradient of `binary_cross_entropy` with respect to x."""
+    scale = _scale(dy, x.size, reduction, factor)
+    x, t, w, p = _wide(x, target, weight, pos_weight)
+    with np.errstate(over="ignore"):
+        sigmoid = 1 / (1 + np.exp(x))  # of -x
+    return np.asarray(scale * w * ((1 - t) - (1 + (p - 1) * t) * sigmoid))
+
+
+def _wide(*arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    return tuple(np.ones(()) if a is None else a.astype(np.float64) for a in arrays)
