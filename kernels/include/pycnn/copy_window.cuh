@@ -1,0 +1,20 @@
+// pycnn/copy_window.cuh: sliding windows over the planes of (N, C, H, W), as unfold and fold see
+// them. Struct as in pycnn/plan/unfold.py.
+#pragma once
+
+struct Windows {
+    index_t N, C, H, W, P, Q, R, S;
+    index_t stride_h, stride_w, top, left, dilation_h, dilation_w;
+    index_t band;               // rows of the result that a block takes: of P, or of H
+    index_t together;           // of fold: elements of a window that are staged at once
+    index_t n, c, h, w;         // strides of x; of fold: n, window element, -, pixel
+
+    __device__ __forceinline__ index_t bands(index_t rows) const {
+        return (rows + band - 1) / band;
+    }
+};
+
+// Quotients of a divisor > 0, rounded to the lower integer.
+__device__ __forceinline__ index_t floor_div(index_t a, index_t b) {
+    return a >= 0 ? a / b : -((b - 1 - a) / b);
+}

@@ -1,0 +1,58 @@
+// movement/pad.cu: an array with more, or fewer, elements around it.
+//
+// Computes   y[j...] = x[i...], i = j - before along every axis; where that is outside of x: a
+//            constant, or the element that it stands for, as the mode has it (boundary.cuh)
+// Layout     x any strides; y contiguous; up to 8 axes that are padded or cannot be merged
+// Launch     pad_rows: some rows of y a block, block 256, grid: rows / rows_per_block; shared: as
+//            many rows of x, at most 4096 elements. pad_direct: one thread an element of y
+// Traffic    |x| + |y| bytes; no arithmetic
+// Range      any extents, 64-bit index arithmetic; negative padding crops
+// Siblings   pad_rows reads and writes whole sectors, though rows of x and of y begin anywhere.
+//            pad_direct takes rows that shared memory does not hold: where x and y are shifted
+//            against each other, its warps touch one sector more than they need
+// Source     index mappings as PyTorch's torch.nn.functional.pad documents them
+//
+// entry pad_rows    through shared memory
+// entry pad_direct  one element a thread
+// variant BYTES = 1, 2, 4, 8
+#include <pycnn/copy.cuh>
+#include <pycnn/boundary.cuh>
+
+extern "C" __global__ void __launch_bounds__(COPY_THREADS)
+pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long long value,
+         Padding v) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    __shared__ index_t row_of_x[COPY_THREADS];
+    element* const staged = reinterpret_cast<element*>(shared);
+
+    const index_t row0 = blockIdx.x * v.rows_per_block;
+    const index_t left = v.rows - row0;
+    const int rows = static_cast<int>(left < v.rows_per_block ? left : v.rows_per_block);
+    const int thread = static_cast<int>(threadIdx.x);
+    if (thread < rows) row_of_x[thread] = v.source_row(row0 + thread);
+    __syncthreads();
+    const int width = static_cast<int>(v.staged);
+    stage_rows<COPY_THREADS>(x + v.first * v.step, row_of_x, rows, width, v.step, staged);
+    __syncthreads();
+
+    const int columns = static_cast<int>(v.row.extent_y);
+    y += row0 * columns;
+    for (int t = thread - sector_skew(y); t < rows * columns; t += COPY_THREADS) {
+        if (t < 0) continue;
+        const int r = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
+        const index_t i = v.source(v.row, t - r * columns);
+        const bool exists = i != OUTSIDE && row_of_x[r] != OUTSIDE;
+        y[t] = exists ? staged[r * width + static_cast<int>(i - v.first)]
+                      : static_cast<element>(value);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(COPY_THREADS)
+pad_direct(const element* __restrict__ x, element* __restrict__ y, unsigned long long value,
+           Padding v) {
+    const index_t flat = flat_thread(), row = flat / v.row.extent_y;
+    if (row >= v.rows) return;
+    const index_t from = v.source_row(row), i = v.source(v.row, flat - row * v.row.extent_y);
+    const bool exists = from != OUTSIDE && i != OUTSIDE;
+    y[flat] = exists ? x[from + i * v.step] : static_cast<element>(value);
+}

@@ -1,0 +1,69 @@
+// movement/unfold.cu: sliding windows of x, each as a column.
+//
+// Computes   y[n, (c,r,s), (p,q)] = x[n, c, h, w], 0 in padding, h = p*stride_h - top +
+//            r*dilation_h and w = q*stride_w - left + s*dilation_w
+// Layout     x (N,C,H,W) any strides; y (N, C R S, P Q) contiguous
+// Launch     unfold: a plane's windows of some rows p a block, block 256, grid: N C times bands;
+//            shared: the rows of x below them, with their padding. unfold_direct: one thread an
+//            element of y
+// Traffic    |x| + |y| bytes, |y| = N C R S P Q elements; no arithmetic
+// Range      any extents, 64-bit offsets
+// Siblings   unfold reads x once and writes whole sectors; unfold_direct takes windows that
+//            shared memory does not hold. conv/im2col.cu makes the same for a convolution
+// Source     K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks
+//            for document processing", 2006, section 3.1
+//
+// entry unfold         through shared memory
+// entry unfold_direct  one element a thread
+// variant BYTES = 1, 2, 4, 8
+#include <pycnn/copy.cuh>
+#include <pycnn/copy_window.cuh>
+#include <pycnn/copy_stage.cuh>
+
+extern "C" __global__ void __launch_bounds__(COPY_THREADS)
+unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    element* const staged = reinterpret_cast<element*>(shared);
+
+    const index_t plane = blockIdx.x / v.bands(v.P), p0 = blockIdx.x % v.bands(v.P) * v.band;
+    const int rows = static_cast<int>(p0 + v.band < v.P ? v.band : v.P - p0);
+    const int height = static_cast<int>((rows - 1) * v.stride_h + (v.R - 1) * v.dilation_h + 1);
+    const int width = static_cast<int>((v.Q - 1) * v.stride_w + (v.S - 1) * v.dilation_w + 1);
+    const index_t h0 = p0 * v.stride_h - v.top;
+    x += plane / v.C * v.n + plane % v.C * v.c;
+    for (unsigned t = threadIdx.x; t < static_cast<unsigned>(height * width); t += COPY_THREADS) {
+        const unsigned row = t / static_cast<unsigned>(width);
+        const index_t h = h0 + row, w = static_cast<index_t>(t - row * width) - v.left;
+        const bool exists = h >= 0 && h < v.H && w >= 0 && w < v.W;
+        staged[t] = exists ? x[h * v.h + w * v.w] : element(0);
+    }
+    __syncthreads();
+
+    const int columns = static_cast<int>(v.Q);
+    y += plane * v.R * v.S * v.P * v.Q + p0 * v.Q;
+    for (int r = 0; r < v.R; ++r)
+        for (int s = 0; s < v.S; ++s, y += v.P * v.Q) {
+            const element* const corner = staged + r * v.dilation_h * width + s * v.dilation_w;
+            for (int t = static_cast<int>(threadIdx.x) - sector_skew(y); t < rows * columns;
+                 t += COPY_THREADS) {
+                if (t < 0) continue;
+                const int p = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
+                y[t] = corner[p * v.stride_h * width + (t - p * columns) * v.stride_w];
+            }
+        }
+}
+
+extern "C" __global__ void __launch_bounds__(COPY_THREADS)
+unfold_direct(const element* __restrict__ x, element* __restrict__ y, Windows v) {
+    const index_t flat = flat_thread();
+    if (flat >= v.N * v.C * v.R * v.S * v.P * v.Q) return;
+    const index_t q = flat % v.Q, p = flat / v.Q % v.P;
+    index_t rest = flat / (v.P * v.Q);
+    const index_t s = rest % v.S, r = rest / v.S % v.R;
+    rest /= v.R * v.S;  // n * C + c
+    const index_t h = p * v.stride_h - v.top + r * v.dilation_h;
+    const index_t w = q * v.stride_w - v.left + s * v.dilation_w;
+    const bool exists = h >= 0 && h < v.H && w >= 0 && w < v.W;
+    const index_t from = rest / v.C * v.n + rest % v.C * v.c + h * v.h + w * v.w;
+    y[flat] = exists ? x[from] : element(0);
+}

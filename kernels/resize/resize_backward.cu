@@ -1,0 +1,104 @@
+// resize/resize_backward.cu: gradient of interpolation: every element of x gathers its share.
+//
+// Computes   dx[i] = sum of weight(o, i) dy[o] over the elements o of y that are made from i
+// Layout     dy any strides; dx contiguous, (N,C,D,H,W) or with C last
+// Launch     resize_backward: a band of rows of a plane of dx a block, with a chunk of the
+//            channels where these are neighbours, block 256; shared: the rows of dy that are made
+//            from it, plane after plane, the taps of these, what reaches its rows and columns, and
+//            its sums. resize_backward_direct: one thread an element of dx
+// Traffic    |dy| + |dx| bytes; 2 TAPS^axes flop an element of dy
+// Range      extents of an axis below 2^31, 64-bit offsets; deterministic: in the order of dy
+// Siblings   resize_backward reads every element of dy about once. resize_backward_direct is for
+//            rows that shared memory does not hold
+// Source     the transposed map of resize.cu
+//
+// entry resize_backward         through shared memory
+// entry resize_backward_direct  one element a thread
+// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant TAPS = 1, 2
+#include <pycnn/resize.cuh>
+
+constexpr int THREADS = 256;
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+resize_backward(const scalar* __restrict__ dy, scalar* __restrict__ dx, Resize v) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    const Piece piece(v, v.d.extent_x, v.h.extent_x);
+    const int thread = static_cast<int>(threadIdx.x), channels = piece.channels;
+    const int width = static_cast<int>(v.w.extent_x), columns = static_cast<int>(v.w.extent_y);
+    const Range planes = v.d.range(piece.depth);
+    const int first = v.h.range(piece.row).first;
+    const int rows = v.h.range(piece.row + piece.rows - 1).last - first;
+    Tap* const row_taps = reinterpret_cast<Tap*>(shared);
+    Tap* const column_taps = row_taps + rows;
+    Range* const row_ranges = reinterpret_cast<Range*>(column_taps + columns);
+    Range* const column_ranges = row_ranges + v.band;
+    accum* const sums = reinterpret_cast<accum*>(column_ranges + width);
+    scalar* const staged = reinterpret_cast<scalar*>(sums + v.band * width * v.chunk);
+
+    for (int t = thread; t < rows; t += THREADS) row_taps[t] = v.h.tap(first + t);
+    for (int t = thread; t < columns; t += THREADS) column_taps[t] = v.w.tap(t);
+    for (int t = thread; t < piece.rows; t += THREADS) row_ranges[t] = v.h.range(piece.row + t);
+    for (int t = thread; t < width; t += THREADS) column_ranges[t] = v.w.range(t);
+    const int count = piece.rows * width * channels;
+    for (int t = thread; t < count; t += THREADS) sums[t] = 0;
+    __syncthreads();
+
+    dy += v.image(piece.outer) + piece.channel * v.si;
+    for (int o = planes.first; o < planes.last; ++o) {
+        const accum of_plane = v.d.tap(o).of(piece.depth);
+        stage_plane<THREADS>(dy + o * v.sd, v, first, rows, columns, channels, staged);
+        __syncthreads();
+        for (int t = thread; t < count; t += THREADS) {
+            const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
+            const int r = pixel / static_cast<unsigned>(width), w = pixel - r * width;
+            const Range down = row_ranges[r], across = column_ranges[w];
+            accum sum = 0;
+            for (int p = down.first; p < down.last; ++p) {
+                const scalar* const from =
+                    staged + (p - first) * columns * channels + (t - pixel * channels);
+                accum along = 0;
+                for (int q = across.first; q < across.last; ++q)
+                    along += column_taps[q].of(w) * widen(from[q * channels]);
+                sum += row_taps[p - first].of(piece.row + r) * along;
+            }
+            sums[t] += of_plane * sum;
+        }
+        __syncthreads();
+    }
+
+    dx += (((piece.outer * v.d.extent_x + piece.depth) * v.h.extent_x + piece.row) * width) *
+              v.inner + piece.channel;
+    for (int t = thread - (channels == v.inner ? sector_skew(dx) : 0); t < count; t += THREADS) {
+        if (t < 0) continue;
+        const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
+        dx[static_cast<index_t>(pixel) * v.inner + (t - pixel * channels)] = narrow(sums[t]);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+resize_backward_direct(const scalar* __restrict__ dy, scalar* __restrict__ dx, Resize v) {
+    index_t rest = flat_thread();
+    dx += rest;
+    const index_t i = rest % v.inner;
+    rest /= v.inner;
+    const int w = static_cast<int>(rest % v.w.extent_x);
+    rest /= v.w.extent_x;
+    const int h = static_cast<int>(rest % v.h.extent_x);
+    rest /= v.h.extent_x;
+    const int d = static_cast<int>(rest % v.d.extent_x);
+    rest /= v.d.extent_x;
+    if (rest >= v.outer) return;
+    dy += v.image(rest) + i * v.si;
+    const Range planes = v.d.range(d), down = v.h.range(h), across = v.w.range(w);
+    accum sum = 0;
+    for (int o = planes.first; o < planes.last; ++o)
+        for (int p = down.first; p < down.last; ++p) {
+            const accum of_row = v.d.tap(o).of(d) * v.h.tap(p).of(h);
+            accum along = 0;
+            for (int q = across.first; q < across.last; ++q)
+                along += v.w.tap(q).of(w) * widen(dy[o * v.sd + p * v.sh + q * v.sw]);
+            sum += of_row * along;
+        }
+    *dx = narrow(sum);
+}

@@ -1,0 +1,160 @@
+"""Elements in another place: permute, concat, split, channel_shuffle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycnn.define.movement import CHANNEL_SHUFFLE, CONCAT, PERMUTE, SPLIT
+
+
+def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
+    """Axes in another order, as a contiguous copy.
+
+    A view costs nothing (``x.transpose(axes)``), and every operation takes one; this is for what
+    needs the elements themselves in that order. Its gradient is `permute` by the inverse order.
+
+    Parameters
+    ----------
+    x : array of any shape; any floating dtype, int8 to int64, uint8 or bool
+        Any strides.
+    axes : sequence of int
+        Axis k of the result is axis ``axes[k]`` of `x`; negative ones count from the end.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array of the dtype of `x`
+        Contiguous.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype, or `axes` is no sequence of int.
+    ValueError
+        If `axes` does not name every axis once, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    G. Ruetsch, P. Micikevicius: Optimizing matrix transpose in CUDA, NVIDIA, 2009.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x = np.zeros((2, 3, 28, 29), np.float32)
+    >>> pycnn.permute(x, (0, 2, 3, 1)).shape
+    (2, 28, 29, 3)
+    """
+    return PERMUTE.run({"x": x}, out, axes=axes)[0]
+
+
+def concat(tensors: Sequence[Any], axis: int = 0, *, out: Any = None) -> Any:
+    """Arrays one after the other along an axis. Its gradient is `split` by their extents.
+
+    Parameters
+    ----------
+    tensors : sequence of array; any floating dtype, int8 to int64, uint8 or bool
+        One or more, of one dtype and of the same shape but for `axis`. Any strides.
+    axis : int, default 0
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array of the dtype of `tensors`
+
+    Raises
+    ------
+    TypeError
+        If `tensors` is no sequence of NumPy or CuPy arrays of one of these dtypes.
+    ValueError
+        If there are none, the shapes differ, or `out` cannot take the result as it is.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> branches = np.zeros((2, 64, 7, 7)), np.zeros((2, 32, 7, 7))
+    >>> pycnn.concat(branches, axis=1).shape
+    (2, 96, 7, 7)
+    """
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(
+            f"tensors is of type {type(tensors).__name__}; allowed: a list or tuple of arrays"
+        )
+    if not tensors:
+        raise ValueError("tensors is empty; allowed: one array or more")
+    return CONCAT.run({f"tensors[{i}]": a for i, a in enumerate(tensors)}, out, axis=axis)[0]
+
+
+def split(x: Any, split_size_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+    """Parts of an array along an axis, as views of it.
+
+    Nothing is copied and nothing launched, as in PyTorch: every operation takes views, and what
+    is written to a part is written to `x`. Its gradient is `concat`.
+
+    Parameters
+    ----------
+    x : array of one axis or more; any floating dtype, int8 to int64, uint8 or bool
+    split_size_or_sections : int or sequence of int
+        Extent of every part, the last one being what remains; or the extents of all of them.
+    axis : int, default 0
+
+    Returns
+    -------
+    tuple of array
+        Views of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype.
+    ValueError
+        If the extents do not add up to that of the axis.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> [part.shape for part in pycnn.split(np.zeros((7, 2)), 3)]
+    [(3, 2), (3, 2), (1, 2)]
+    >>> [part.shape for part in pycnn.split(np.zeros((7, 2)), (1, 6))]
+    [(1, 2), (6, 2)]
+    """
+    return SPLIT.run({"x": x}, split_size_or_sections=split_size_or_sections, axis=axis)
+
+
+def channel_shuffle(x: Any, groups: int, layout: str = "NCHW", *, out: Any = None) -> Any:
+    """Channels of all groups in turn: channel k of group g becomes channel k * groups + g.
+
+    Its gradient is `channel_shuffle` by C / `groups` groups, which puts them back.
+
+    Parameters
+    ----------
+    x : array (N, C, ...) with 1 to 3 further axes; any floating dtype, int8 to int64, uint8, bool
+        Any strides. With ``layout="NHWC"`` the channels are the last axis.
+    groups : int
+        A divisor of C.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array like `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype.
+    ValueError
+        If `groups` is no divisor of C, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    X. Zhang et al.: ShuffleNet, CVPR 2018, section 3.1.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.channel_shuffle(np.arange(6.0).reshape(1, 6, 1), 2).ravel()
+    array([0., 3., 1., 4., 2., 5.])
+    """
+    return CHANNEL_SHUFFLE.run({"x": x}, out, groups=groups, layout=layout)[0]

@@ -1,0 +1,118 @@
+"""Sliding windows as columns, and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycnn.define.unfold import FOLD, UNFOLD
+
+Extent = int | Sequence[int]
+
+
+def unfold(
+    x: Any,
+    kernel_size: Extent,
+    dilation: Extent = 1,
+    padding: Extent = 0,
+    stride: Extent = 1,
+    *,
+    out: Any = None,
+) -> Any:
+    """Every sliding window of an image as a column (im2col). Its gradient is `fold`.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W); any floating dtype, int8 to int64, uint8 or bool
+        Any strides.
+    kernel_size : int or (vertical, horizontal)
+        Extents (R, S) of the window.
+    dilation : int or (vertical, horizontal), default 1
+        Distance between the elements of a window.
+    padding : int or (vertical, horizontal), default 0
+        Zeros on both sides.
+    stride : int or (vertical, horizontal), default 1
+        Step of the window.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array (N, C R S, L) or (C R S, L)
+        L windows in row-major order.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype, or a parameter is no int.
+    ValueError
+        If no window fits, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    K. Chellapilla, S. Puri, P. Simard: High performance convolutional neural networks for
+    document processing, 2006, section 3.1.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.unfold(np.zeros((2, 3, 28, 28)), 3, padding=1).shape
+    (2, 27, 784)
+    """
+    return UNFOLD.run(
+        {"x": x}, out, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
+    )[0]
+
+
+def fold(
+    x: Any,
+    output_size: Extent,
+    kernel_size: Extent,
+    dilation: Extent = 1,
+    padding: Extent = 0,
+    stride: Extent = 1,
+    *,
+    out: Any = None,
+) -> Any:
+    """Columns as sliding windows, summed where they overlap (col2im). Its gradient is `unfold`.
+
+    Parameters
+    ----------
+    x : array (N, C R S, L) or (C R S, L); any floating dtype
+        As `unfold` makes it. Any strides.
+    output_size : int or (vertical, horizontal)
+        Extents (H, W) of the result.
+    kernel_size, dilation, padding, stride
+        As for `unfold`.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array (N, C, H, W) or (C, H, W)
+        Each element a sum in the order of the window's elements.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype, or a parameter is no int.
+    ValueError
+        If the shape of `x` is not that of unfolded windows, or `out` cannot take the result as
+        it is.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> columns = pycnn.unfold(np.ones((1, 1, 3, 3)), 2)
+    >>> pycnn.fold(columns, 3, 2)[0, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    return FOLD.run(
+        {"x": x},
+        out,
+        output_size=output_size,
+        kernel_size=kernel_size,
+        dilation=dilation,
+        padding=padding,
+        stride=stride,
+    )[0]

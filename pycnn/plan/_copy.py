@@ -1,0 +1,159 @@
+"""Launches that move elements between strided views: kernels/movement/copy.cu, transpose.cu."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.runtime.plan import Buffer, Kernel, Launch
+
+THREADS = 256
+
+#: Bytes of the largest unit that one instruction moves.
+WIDEST = 16
+
+#: struct Transpose of kernels/movement/transpose.cu.
+TRANSPOSE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("extent_z", "extent_a", "extent_b", "x_z", "x_a", "x_b", "y_z", "y_a"),
+            *("tz", "ta", "tb", "pitch"),
+        )
+    ]
+    + [("outer", strided_dtype(2))]
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a view begins and how it goes on."""
+
+    buffer: Buffer
+    strides: Ints
+
+
+def copy_launch(shape: Ints, source: Place, target: Place, itemsize: int) -> Launch | None:
+    """What copies `source` to `target`; None if there is nothing to copy.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    source, target : Place
+        Strides in elements; of `target`, those of a box in a C-contiguous array.
+    itemsize : int
+
+    Raises
+    ------
+    ValueError
+        If more than eight axes remain after merging.
+
+    Examples
+    --------
+    >>> x, y = Buffer("x"), Buffer("y")
+    >>> copy_launch((64, 96), Place(x, (96, 1)), Place(y, (96, 1)), 4).grid
+    (6, 1, 1)
+    >>> copy_launch((64, 96), Place(x, (1, 64)), Place(y, (96, 1)), 4).kernel.entry
+    'transpose'
+    """
+    if 0 in shape:
+        return None
+    extents, (from_, to) = merge_axes(shape, (source.strides, target.strides))
+    axis = _innermost(extents, from_, to)
+    buffers = source.buffer, target.buffer
+    if axis is None:
+        return _copy(extents, from_, to, buffers, itemsize)
+    return _transpose(extents, from_, to, axis, buffers, itemsize)
+
+
+def _innermost(extents: Ints, from_: Ints, to: Ints) -> int | None:
+    """The axis along which neighbours lie closest in the source, if it is not the last one."""
+    if not extents or to[-1] != 1:
+        return None
+    steps = [abs(step) for step in from_]
+    nearest = min(steps)
+    return None if nearest in (0, steps[-1]) else steps.index(nearest)
+
+
+def _copy(
+    extents: Ints, from_: Ints, to: Ints, buffers: tuple[Buffer, Buffer], itemsize: int
+) -> Launch:
+    """A unit a thread: of several elements, where that divides everything."""
+    unit = 1
+    if not extents or from_[-1] == to[-1] == 1:
+        unit = WIDEST // itemsize
+        multiples = (*extents[-1:], *from_[:-1], *to[:-1]) or (1,)
+        offsets = [buffer.offset for buffer in buffers]
+        while any(m % unit for m in multiples) or any(o % (unit * itemsize) for o in offsets):
+            unit //= 2
+    if unit > 1:
+        extents = (*extents[:-1], extents[-1] // unit)
+        from_, to = ((*(s // unit for s in steps[:-1]), 1) for steps in (from_, to))
+    count = prod(extents)
+    return Launch(
+        Kernel("movement/copy.cu", "copy", (("BYTES", str(unit * itemsize)),)),
+        (-(-count // THREADS), 1, 1),
+        (THREADS, 1, 1),
+        (
+            *buffers,
+            np.int64(count),
+            record(strided_dtype(2), *strided(extents, (from_, to))),
+            np.int32(itemsize),
+        ),
+    )
+
+
+def _transpose(
+    extents: Ints, from_: Ints, to: Ints, a: int, buffers: tuple[Buffer, Buffer], itemsize: int
+) -> Launch:
+    """Tiles over axis `a` and the last one, and over a third one where these are short."""
+    b = len(extents) - 1
+    rest = [axis for axis in range(b) if axis != a]
+    z = rest.pop() if rest else None
+    extent_z, x_z, y_z = (1, 0, 0) if z is None else (extents[z], from_[z], to[z])
+    tz, ta, tb = tile_sides(extent_z, extents[a], extents[b], itemsize)
+    pitch = _pitch(ta, itemsize)
+    outer = strided(
+        tuple(extents[i] for i in rest),
+        (tuple(from_[i] for i in rest), tuple(to[i] for i in rest)),
+    )
+    fields: tuple[Any, ...] = (
+        *(extent_z, extents[a], extents[b], x_z, from_[a], from_[b], y_z, to[a]),
+        *(tz, ta, tb, pitch),
+        record(strided_dtype(2), *outer),
+    )
+    tiles = -(-extent_z // tz) * -(-extents[a] // ta) * -(-extents[b] // tb)
+    return Launch(
+        Kernel("movement/transpose.cu", "transpose", (("BYTES", str(itemsize)),)),
+        (tiles * prod(extents[i] for i in rest), 1, 1),
+        (THREADS, 1, 1),
+        (*buffers, record(TRANSPOSE, *fields)),
+        shared=tz * tb * pitch * itemsize,
+    )
+
+
+def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:
+    """Sides of a tile: rows of 128 bytes both ways, or whole extents up to twice that.
+
+    Examples
+    --------
+    >>> tile_sides(8, 3136, 64, 4), tile_sides(8, 3, 50176, 4), tile_sides(784, 4, 58, 4)
+    ((1, 32, 64), (1, 3, 352), (4, 4, 58))
+    """
+    side = 64 if itemsize <= 2 else 32
+    ta, tb = (extent if extent <= 2 * side else side for extent in (a, b))
+    if ta < side and b > tb:
+        tb = min(b, -(-side // ta) * side)
+    elif tb < side and a > ta:
+        ta = min(a, -(-side // tb) * side)
+    whole = ta == a and tb == b
+    tz = min(z, max(1, side * side // (ta * tb))) if whole else 1
+    return tz, ta, tb
+
+
+def _pitch(side: int, itemsize: int) -> int:
+    """Elements from a row of the tile to the next: an odd number of banks, or of bank pairs."""
+    per_bank = max(1, 4 // itemsize)
+    return (-(-side // per_bank) | 1) * per_bank

@@ -1,0 +1,231 @@
+"""Plans of padding, and of its gradient: kernels/movement/pad.cu and pad_backward.cu."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.views import View
+from pycnn.dtypes import numpy_dtype
+from pycnn.plan._strided import Ints, record
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+
+THREADS = 256
+
+#: Elements of a row, and of all rows of a block, that pad_rows stages at most.
+STAGED = 4096
+
+#: Elements of a block, if a row has no more: enough loads on the way, and blocks to spare.
+GOAL = 2048
+
+#: In the order of enum Boundary.
+MODES = ("constant", "reflect", "replicate", "circular")
+
+#: PAD_RANK of kernels/include/pycnn/boundary.cuh.
+OUTER = 7
+
+#: struct PadAxis and struct Padding of the same file.
+AXIS = np.dtype([(n, np.int64) for n in ("extent_x", "extent_y", "before", "begin", "end")])
+PADDING = np.dtype(
+    [
+        (name, np.int64)
+        for name in ("rows", "rows_per_block", "step", "first", "staged", "mode", "outer")
+    ]
+    + [("row", AXIS), ("axis", AXIS, OUTER), ("stride", np.int64, OUTER)]
+)
+
+
+UNUSED = (0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Padding along one axis; negative padding crops.
+
+    Attributes
+    ----------
+    extent : int
+        Of x.
+    before, after : int
+    """
+
+    extent: int
+    before: int = 0
+    after: int = 0
+
+    @property
+    def padded(self) -> int:
+        """Extent of y."""
+        return self.extent + self.before + self.after
+
+    @property
+    def left(self) -> tuple[int, int]:
+        """Begin and end of what is left of x after cropping."""
+        return max(0, -self.before), self.extent - max(0, -self.after)
+
+    @property
+    def is_plain(self) -> bool:
+        return self.before == self.after == 0
+
+    def times(self, extent: int) -> "Axis":
+        """This axis, which is not padded, and one of `extent` behind it, as one."""
+        return Axis(self.extent * extent)
+
+
+def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -> Plan:
+    """Plan of `pycnn.pad`, and by constants of its gradient: crop what was padded.
+
+    Parameters
+    ----------
+    x : View
+    axes : sequence of Axis
+        Of all axes of x.
+    mode : {"constant", "reflect", "replicate", "circular"}
+    value : scalar of the dtype of x
+        The constant.
+    name : {"x", "dy"}, default "x"
+        Of the array that is padded; the result has the corresponding one.
+
+    Examples
+    --------
+    >>> x = View((2, 5), (5, 1), "float32")
+    >>> plan = pad(x, (Axis(2), Axis(5, 1, 1)), "constant", np.float32(0))
+    >>> plan.outputs["y"].shape, plan.algo
+    ((2, 7), 'rows')
+    """
+    shape = tuple(axis.padded for axis in axes)
+    result, op = ("y", "pad") if name == "x" else ("dx", "pad_backward")
+    spec = ArraySpec(shape, numpy_dtype(x.dtype))
+    size = spec.dtype.itemsize
+    bits = np.uint64(int.from_bytes(np.asarray(value, spec.dtype).tobytes(), "little"))
+    merged, strides = _merge(axes, x.strides)
+    row = merged[-1]
+    first, staged = read_of_row(row, mode)
+    outer = [axis.padded for axis in merged[:-1]]
+    rows = prod(outer)
+    per_block = _rows_per_block(outer, max(row.padded, staged))
+    arguments = Buffer(name), Buffer(result), bits
+    params = (rows, max(per_block, 1), strides[-1], first, staged)
+    return Plan(
+        op,
+        "rows" if per_block else "direct",
+        _launch(
+            "movement/pad.cu:pad", ("BYTES", str(size)), arguments, params,
+            (mode, merged, strides), rows * row.padded, per_block * staged * size,
+        ),
+        {result: spec},
+        bytes=prod(x.shape) * size + spec.nbytes,
+    )  # fmt: skip
+
+
+def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
+    """Plan of `pycnn.pad_backward` for padding by elements of x.
+
+    Parameters
+    ----------
+    dy : View
+    axes : sequence of Axis
+        Of all axes of x.
+    mode : {"reflect", "replicate", "circular"}
+    """
+    spec = ArraySpec(tuple(axis.extent for axis in axes), numpy_dtype(dy.dtype))
+    size = spec.dtype.itemsize
+    merged, strides = _merge(axes, dy.strides)
+    row = merged[-1]
+    outer = [axis.extent for axis in merged[:-1]]
+    rows = prod(outer)
+    per_block = _rows_per_block(outer, max(row.extent, row.padded))
+    params = (rows, max(per_block, 1), strides[-1], 0, row.padded)
+    return Plan(
+        "pad_backward",
+        "rows" if per_block else "direct",
+        _launch(
+            "movement/pad_backward.cu:pad_backward", ("SCALAR", SCALAR[dy.dtype]),
+            (Buffer("dy"), Buffer("dx")), params, (mode, merged, strides),
+            rows * row.extent, per_block * row.padded * size,
+        ),
+        {"dx": spec},
+        flops=max(0, prod(dy.shape) - prod(spec.shape)),
+        bytes=prod(dy.shape) * size + spec.nbytes,
+    )  # fmt: skip
+
+
+def read_of_row(row: Axis, mode: str) -> tuple[int, int]:
+    """First element that is read of a row, and how many: all, unless much of it is cropped."""
+    begin, end = row.left
+    if mode == "reflect" or 8 * (end - begin) >= 7 * row.extent:
+        return 0, row.extent
+    return begin, max(0, end - begin)
+
+
+def _rows_per_block(outer: Sequence[int], width: int) -> int:
+    """Rows that a block takes, whole planes if it can; 0 if one row is too wide to be staged."""
+    if width > STAGED:
+        return 0
+    rows = max(1, min(prod(outer), THREADS, GOAL // max(width, 1)))
+    plane = outer[-1] if outer else 1
+    return rows - rows % plane if 1 < plane < rows else rows
+
+
+def _launch(
+    entry: str,
+    define: tuple[str, str],
+    arguments: tuple[Argument, ...],
+    params: Ints,
+    problem: tuple[str, Sequence[Axis], Ints],
+    count: int,
+    shared: int,
+) -> tuple[Launch, ...]:
+    """One launch, by rows if shared memory is to be had; none for an empty result."""
+    if count == 0:
+        return ()
+    file, _, name = entry.partition(":")
+    mode, merged, strides = problem
+    rows, per_block = params[:2]
+    by_rows = merged[-1].extent == 0 or shared > 0
+    outer = [_axis(axis) for axis in merged[:-1]]
+    unused = OUTER - len(outer)
+    struct = record(
+        PADDING,
+        *(*params, MODES.index(mode), len(outer), _axis(merged[-1])),
+        [*outer, *[UNUSED] * unused],
+        [*strides[:-1], *[0] * unused],
+    )
+    kernel = Kernel(file, f"{name}_rows" if by_rows else f"{name}_direct", (define,))
+    blocks = -(-rows // per_block) if by_rows else -(-count // THREADS)
+    grid = blocks, 1, 1
+    return (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, struct), shared=shared),)
+
+
+def _axis(axis: Axis) -> Ints:
+    return axis.extent, axis.padded, axis.before, *axis.left
+
+
+def _merge(axes: Sequence[Axis], strides: Ints) -> tuple[list[Axis], Ints]:
+    """The fewest axes: neighbours that are not padded become one, if the strides allow.
+
+    Raises
+    ------
+    ValueError
+        If more than eight remain.
+    """
+    merged: list[Axis] = []
+    steps: list[int] = []
+    for axis, step in zip(axes, strides, strict=True):
+        if axis.is_plain and axis.extent == 1:
+            continue
+        if merged and axis.is_plain and merged[-1].is_plain and steps[-1] == step * axis.extent:
+            merged[-1], steps[-1] = merged[-1].times(axis.extent), step
+        else:
+            merged.append(axis)
+            steps.append(step)
+    if len(merged) > OUTER + 1:
+        raise ValueError(
+            f"x of shape {tuple(a.extent for a in axes)} has {len(merged)} axes that are padded "
+            f"or cannot be merged; allowed: {OUTER + 1}"
+        )
+    if not merged:
+        return [Axis(1)], (1,)
+    return merged, tuple(steps)

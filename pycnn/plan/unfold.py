@@ -1,0 +1,159 @@
+"""Plans of unfold and fold: kernels/movement/unfold.cu and fold.cu."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pycnn.define.views import View
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._strided import Ints, record
+from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.shapes import conv_out
+
+THREADS = 256
+
+#: Elements that a block keeps in shared memory, unless a row needs more; and bytes at most.
+STAGED, SHARED = 4096, 48 * 1024
+
+#: struct Windows of kernels/include/pycnn/copy_window.cuh.
+WINDOWS = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("N", "C", "H", "W", "P", "Q", "R", "S"),
+            *("stride_h", "stride_w", "top", "left", "dilation_h", "dilation_w"),
+            *("band", "together", "n", "c", "h", "w"),
+        )
+    ]
+)
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window; every parameter as (vertical, horizontal).
+
+    Attributes
+    ----------
+    kernel, dilation, padding, stride : (int, int)
+    """
+
+    kernel: Pair
+    dilation: Pair
+    padding: Pair
+    stride: Pair
+
+    def positions(self, extents: Pair) -> Pair:
+        """Windows along H and W; zero or less where none fits.
+
+        Examples
+        --------
+        >>> Window((3, 3), (1, 1), (1, 1), (2, 2)).positions((28, 29))
+        (14, 15)
+        """
+        p, q = (
+            conv_out(extent, pad, pad, kernel, stride, dilation, False)
+            for extent, kernel, dilation, pad, stride in zip(
+                extents, self.kernel, self.dilation, self.padding, self.stride, strict=True
+            )
+        )
+        return p, q
+
+
+def unfold(x: View, shape: Ints, window: Window) -> Plan:
+    """Plan of `pycnn.unfold`.
+
+    Parameters
+    ----------
+    x : View
+        (N, C, H, W).
+    shape : tuple of int
+        Of the result.
+    window : Window
+    """
+    n, c, h, w = x.shape
+    p, q = window.positions((h, w))
+    spec = ArraySpec(shape, numpy_dtype(x.dtype))
+    size = spec.dtype.itemsize
+    span = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
+    width = (q - 1) * window.stride[1] + span[1]
+    # (band - 1) * stride + span rows of this width are staged.
+    bands = (
+        _band(p, q, (limit // max(width, 1) - span[0]) // window.stride[0] + 1)
+        for limit in (STAGED, SHARED // size)
+    )
+    band = next(filter(None, bands), 0)
+    height = (band - 1) * window.stride[0] + span[0]
+    params = record(WINDOWS, *_windows(x.shape, window), max(band, 1), 0, *x.strides)
+    launch = _launch(
+        "unfold", ("BYTES", str(size)), params, (n * c, p, band), prod(shape), height * width * size
+    )
+    return Plan(
+        "unfold", "bands" if band else "direct", launch, {"y": spec},
+        bytes=prod(x.shape) * size + spec.nbytes,
+    )  # fmt: skip
+
+
+def fold(x: View, shape: Ints, extents: Ints, window: Window) -> Plan:
+    """Plan of `pycnn.fold`.
+
+    Parameters
+    ----------
+    x : View
+        (N, C R S, P Q).
+    shape : tuple of int
+        Of the result.
+    extents : tuple of int
+        The same as (N, C, H, W).
+    window : Window
+    """
+    n, c, h, w = extents
+    spec = ArraySpec(shape, numpy_dtype(x.dtype))
+    q = window.positions((h, w))[1]
+    band = _band(h, w, STAGED // 2 // max(w, q, 1))  # half for sums, twice as much for columns
+    together = max(1, min(window.kernel[1], STAGED // (max(band, 1) * q)))
+    strides = (x.strides[0], x.strides[1], 0, x.strides[2])
+    params = record(WINDOWS, *_windows(extents, window), max(band, 1), together, *strides)
+    wide = numpy_dtype(FLOATS[x.dtype].accumulate).itemsize
+    shared = band * (w * wide + together * q * spec.dtype.itemsize)
+    define = ("SCALAR", SCALAR[x.dtype])
+    return Plan(
+        "fold", "bands" if band else "direct",
+        _launch("fold", define, params, (n * c, h, band), prod(shape), shared),
+        {"y": spec},
+        flops=prod(x.shape),
+        bytes=prod(x.shape) * spec.dtype.itemsize + spec.nbytes,
+    )  # fmt: skip
+
+
+def _band(rows: int, width: int, most: int) -> int:
+    """Rows that a block takes, about as many in each; 0 if it cannot hold one."""
+    most = min(most, max(1, STAGED // max(width, 1)))
+    if most < 1 or rows < 1:
+        return 0
+    return -(-rows // -(-rows // min(rows, most)))
+
+
+def _windows(extents: Ints, window: Window) -> Ints:
+    positions = window.positions((extents[2], extents[3]))
+    return (
+        *(*extents, *positions, *window.kernel),
+        *(*window.stride, *window.padding, *window.dilation),
+    )
+
+
+def _launch(
+    name: str, define: tuple[str, str], params: np.void, bands: Ints, count: int, shared: int
+) -> tuple[Launch, ...]:
+    """By bands of rows if a block holds one, else an element a thread; none for no result."""
+    if count == 0:
+        return ()
+    planes, rows, band = bands
+    buffers = Buffer("x"), Buffer("y"), params
+    entry, grid = name, planes * -(-rows // band) if band else 0
+    if not band:
+        entry, grid, shared = f"{name}_direct", -(-count // THREADS), 0
+    kernel = Kernel(f"movement/{name}.cu", entry, (define,))
+    return (Launch(kernel, (grid, 1, 1), (THREADS, 1, 1), buffers, shared=shared),)

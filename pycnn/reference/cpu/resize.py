@@ -1,0 +1,41 @@
+"""Interpolation on the CPU, one axis after the other."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pycnn.plan.resize import Axis
+from pycnn.reference.cpu._common import quiet
+
+
+@quiet
+def interpolate(x: np.ndarray, axes: Sequence[tuple[int, Axis]]) -> np.ndarray:
+    """x resized along the axes of these numbers."""
+    for number, axis in axes:
+        lower, upper, weight = axis.taps
+        at_lower = x.take(lower, number)
+        if axis.rounding is None:
+            along = (-1, *(1,) * (x.ndim - 1 - number))
+            share = weight.astype(x.dtype).reshape(along)
+            mixed = (1 - share) * at_lower + share * x.take(upper, number)
+            x = np.where((lower == upper).reshape(along), at_lower, mixed)
+        else:
+            x = at_lower
+    return x
+
+
+@quiet
+def interpolate_backward(dy: np.ndarray, axes: Sequence[tuple[int, Axis]]) -> np.ndarray:
+    """dx from dy: along every axis, what is made from an element is gathered for it."""
+    for number, axis in axes:
+        lower, _, weight = axis.taps
+        shape = (*dy.shape[:number], axis.extent, *dy.shape[number + 1 :])
+        dx = np.zeros(shape, dy.dtype)
+        to, from_ = np.moveaxis(dx, number, 0), np.moveaxis(dy, number, 0)
+        behind = (-1, *(1,) * (dy.ndim - 1))
+        for i, (first, last) in enumerate(zip(*axis.ranges, strict=True)):
+            made = slice(first, last)
+            share = np.where(lower[made] == i, 1 - weight[made], weight[made])
+            to[i] = (share.astype(dy.dtype).reshape(behind) * from_[made]).sum(0)
+        dy = dx
+    return dy

@@ -1,0 +1,121 @@
+"""What is special to permute, concat, split and channel_shuffle."""
+
+import numpy as np
+import pytest
+from op_checks import counted, far_apart, view_of
+
+import pycnn
+from pycnn.define.movement import MOVABLE
+from pycnn.dtypes import FLOATS
+
+INTEGERS = [name for name in MOVABLE if name not in FLOATS]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_move_as_they_are(backend, rng, dtype):
+    x = rng.integers(0, 2 if dtype == "bool" else 2**62, (4, 6, 5)).astype(dtype)
+    given = backend.array(x)
+    results = {
+        "permute": (pycnn.permute(given, (2, 0, 1)), x.transpose(2, 0, 1)),
+        "concat": (pycnn.concat([given, given[:, :1]], 1), np.concatenate([x, x[:, :1]], 1)),
+        "shuffle": (pycnn.channel_shuffle(given, 3), x[:, [0, 2, 4, 1, 3, 5]]),
+    }
+    for actual, expected in results.values():
+        assert actual.dtype == dtype
+        np.testing.assert_array_equal(backend.numpy(actual), expected)
+
+
+def test_not_a_number_keeps_its_bits(backend):
+    bits = np.array([0x7FC00001, 0xFFC12345, 0x7F800001, 0x80000000], np.uint32)
+    x = bits.view(np.float32).reshape(2, 2)
+    y = backend.numpy(pycnn.permute(backend.array(x), (1, 0)))
+    assert y.view(np.uint32).ravel().tolist() == bits.reshape(2, 2).T.ravel().tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8"])
+def test_addresses_that_are_no_multiple_of_a_unit(backend, rng, dtype):
+    parts = [(rng.standard_normal((3, width)) * 50).astype(dtype) for width in (16, 32)]
+    given = [backend.array(view_of(part, "misaligned")) for part in parts]
+    y = backend.numpy(pycnn.concat(given, 1))
+    np.testing.assert_array_equal(y, np.concatenate(parts, 1))
+
+
+def test_parts_are_views(backend):
+    x = backend.array(np.zeros((4, 3), np.float32))
+    first, second = pycnn.split(x, (1, 3))
+    second[...] = 7
+    first[0, 0] = 5
+    assert backend.numpy(x).tolist() == [[5, 0, 0], [7, 7, 7], [7, 7, 7], [7, 7, 7]]
+
+
+def test_split_and_concat_are_the_gradients_of_each_other(backend, rng):
+    x = backend.array(rng.standard_normal((2, 7, 3)))
+    y = pycnn.concat(pycnn.split(x, (3, 0, 4), 1), 1)
+    np.testing.assert_array_equal(backend.numpy(y), backend.numpy(x))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_second_shuffle_puts_channels_back(backend, rng, layout):
+    x = backend.array(rng.standard_normal((2, 6, 5, 6)))
+    y = pycnn.channel_shuffle(pycnn.channel_shuffle(x, 2, layout), 3, layout)
+    np.testing.assert_array_equal(backend.numpy(y), backend.numpy(x))
+
+
+def test_offsets_beyond_2_to_the_31():
+    x = far_apart(np.arange(12, dtype=np.float32).reshape(2, 2, 3))
+    with pycnn.use_backend("emulator", checked=False):
+        turned = pycnn.permute(x, (0, 2, 1))
+        assert turned.tolist() == np.arange(12.0).reshape(2, 2, 3).transpose(0, 2, 1).tolist()
+        joined = pycnn.concat([x, x], 2)
+        assert joined[:, :, 3:].tolist() == np.arange(12.0).reshape(2, 2, 3).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tiles_meet_no_bank_twice(backend, rng, dtype):
+    x = backend.array(rng.standard_normal((1, 64, 64, 32)).astype(dtype))
+    pycnn.permute(x, (0, 3, 1, 2))
+    traffic = counted(backend)
+    assert traffic.bank_conflicts == 0
+    assert traffic.bytes_moved == traffic.bytes_necessary
+
+
+X = np.zeros((2, 6, 4), np.float32)
+
+BAD = {
+    "axes": (lambda: pycnn.permute(X, 1), TypeError, "axes=1; allowed: a sequence"),
+    "axis twice": (lambda: pycnn.permute(X, (0, 0, 1)), ValueError, r"axes=\(0, 0, 1\).*once"),
+    "axes too few": (lambda: pycnn.permute(X, (0, 1)), ValueError, r"axes=\(0, 1\).*x has 3"),
+    "axes too large": (lambda: pycnn.permute(X, (0, 1, 3)), ValueError, "axes=3; allowed: -3 to 2"),
+    "no list": (lambda: pycnn.concat(X), TypeError, "tensors is of type ndarray"),
+    "none": (lambda: pycnn.concat([]), ValueError, "tensors is empty"),
+    "a None": (lambda: pycnn.concat([X, None]), TypeError, r"tensors\[1\] is None"),
+    "ranks": (lambda: pycnn.concat([X, X[0]]), ValueError, r"tensors\[1\] has shape \(6, 4\)"),
+    "extents": (
+        lambda: pycnn.concat([X, X[:, :2]]),
+        ValueError,
+        r"tensors\[1\] has shape \(2, 2, 4\).*but for axis 0",
+    ),
+    "scalars": (lambda: pycnn.concat([X[0, 0, 0:1].reshape(())]), ValueError, "at least one axis"),
+    "axis": (lambda: pycnn.concat([X], 3), ValueError, "axis=3; allowed: -3 to 2"),
+    "axis float": (lambda: pycnn.concat([X], 1.0), TypeError, "axis=1.0 is of type float"),
+    "sections": (lambda: pycnn.split(X, (1, 2)), ValueError, "add up to 2, that of axis 0"),
+    "section": (lambda: pycnn.split(X, 0), ValueError, "split_size_or_sections=0; allowed: int"),
+    "negative": (lambda: pycnn.split(X, (3, -1)), ValueError, "split_size_or_sections=-1"),
+    "split scalar": (lambda: pycnn.split(X[0, 0, 0:1].reshape(()), 1), ValueError, "one axis"),
+    "groups": (lambda: pycnn.channel_shuffle(X, 4), ValueError, "groups=4; .*divisor of 6"),
+    "no groups": (lambda: pycnn.channel_shuffle(X, 0), ValueError, "groups=0; allowed: int >= 1"),
+    "layout": (lambda: pycnn.channel_shuffle(X, 2, "CHW"), ValueError, "layout='CHW'"),
+    "overlap": (
+        lambda: pycnn.permute(X, (0, 1, 2), out=X),
+        ValueError,
+        "out shares memory with x",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("selected", ["reference", "emulator"])
+def test_bad_input(selected, case):
+    call, error, message = BAD[case]
+    with pycnn.use_backend(selected), pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,195 @@
+"""What is special to interpolation."""
+
+import numpy as np
+import pytest
+from op_checks import far_apart, numeric_gradient
+
+import pycnn
+from pycnn.define._resize import COORDINATES
+from pycnn.reference.oracle import resize as oracle
+from pycnn.reference.oracle.resize import Resized
+
+NAN, INF = np.nan, np.inf
+ROW = np.array([[[1.0, 2.0, 4.0, 8.0]]])
+
+#: Worked by hand: 4 elements to 7.
+TO_SEVEN = {
+    "asymmetric": {"floor": [1, 1, 2, 2, 4, 4, 8], "ceil": [1, 2, 4, 4, 8, 8, 8]},
+    "half_pixel": {
+        "round_prefer_floor": [1, 1, 2, 2, 4, 8, 8],
+        "round_prefer_ceil": [1, 1, 2, 4, 4, 8, 8],
+    },
+    "align_corners": {
+        "round_prefer_floor": [1, 1, 2, 2, 4, 4, 8],
+        "round_prefer_ceil": [1, 2, 2, 4, 4, 8, 8],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("coordinate", "nearest"), [(c, n) for c, modes in TO_SEVEN.items() for n in modes]
+)
+def test_roundings_by_hand(backend, coordinate, nearest):
+    y = pycnn.interpolate(
+        backend.array(ROW), size=7, coordinate_mode=coordinate, nearest_mode=nearest
+    )
+    assert backend.numpy(y).ravel().tolist() == TO_SEVEN[coordinate][nearest]
+
+
+def test_linear_by_hand(backend):
+    x = backend.array(ROW)
+    y = pycnn.interpolate(x, scale_factor=2, mode="linear")
+    assert backend.numpy(y).ravel().tolist() == [1, 1.25, 1.75, 2.5, 3.5, 5, 7, 8]
+    y = pycnn.interpolate(x, scale_factor=2, mode="linear", coordinate_mode="asymmetric")
+    assert backend.numpy(y).ravel().tolist() == [1, 1.5, 2, 3, 4, 6, 8, 8]
+    y = pycnn.interpolate(x, size=7, mode="linear", align_corners=True)
+    assert backend.numpy(y).ravel().tolist() == [1, 1.5, 2, 3, 4, 6, 8]
+    y = pycnn.interpolate(x, size=1, mode="linear", coordinate_mode="pytorch_half_pixel")
+    assert backend.numpy(y).ravel().tolist() == [1]
+
+
+def test_the_symmetric_middle_stays_in_the_middle(backend):
+    """0.6 of 4 is 2.4, made 2: both elements are as far from the middle of x."""
+    x = backend.array(np.arange(4.0).reshape(1, 1, 4))
+    y = pycnn.interpolate(
+        x, scale_factor=0.6, mode="linear", coordinate_mode="half_pixel_symmetric"
+    )
+    first, second = backend.numpy(y).ravel()
+    assert first + second == pytest.approx(3)
+    assert second - first == pytest.approx(1 / 0.6)
+
+
+@pytest.mark.parametrize("factor", [49, 7, 3])
+def test_coordinates_that_are_integers_come_out_as_such(backend, factor):
+    """49 times float64's 1 / 49 is below one."""
+    x = np.arange(5.0).reshape(1, 1, 5)
+    for how in ({"size": 5 * factor}, {"scale_factor": factor}):
+        y = backend.numpy(pycnn.interpolate(backend.array(x), **how))
+        np.testing.assert_array_equal(y.ravel(), np.repeat(np.arange(5.0), factor))
+
+
+def test_not_a_number_spreads_no_further_than_its_weight(backend):
+    x = backend.array(np.array([[[1.0, NAN, 2.0, INF]]]))
+    nearest = backend.numpy(pycnn.interpolate(x, scale_factor=2))
+    np.testing.assert_array_equal(nearest.ravel(), [1, 1, NAN, NAN, 2, 2, INF, INF])
+    linear = backend.numpy(pycnn.interpolate(x, scale_factor=2, mode="linear"))
+    np.testing.assert_array_equal(linear.ravel(), [1, NAN, NAN, NAN, NAN, INF, INF, INF])
+    dy = backend.array(np.array([[[1.0, NAN, 2.0, INF, 3.0, 4.0, 5.0, 6.0]]]))
+    dx = backend.numpy(pycnn.interpolate_backward(dy, 4, 2))
+    np.testing.assert_array_equal(dx.ravel(), [NAN, INF, 7, 11])
+
+
+@pytest.mark.parametrize("coordinate", COORDINATES)
+@pytest.mark.parametrize("nearest", [None, "floor", "round_prefer_ceil"])
+def test_gradient_of_the_oracle_by_differences(rng, coordinate, nearest):
+    axes = [
+        (1, Resized(3, 5, 1.7, coordinate, nearest)),
+        (2, Resized(5, 3, None, coordinate, nearest)),
+    ]
+    x, dy = rng.standard_normal((1, 3, 5)), rng.standard_normal((1, 5, 3))
+    wanted = numeric_gradient(lambda moved: (oracle.interpolate(moved, axes) * dy).sum(), x)
+    np.testing.assert_allclose(oracle.interpolate_backward(dy, axes), wanted, atol=1e-8)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_row_wider_than_shared_memory(backend, layout):
+    """The kernels without it; the gradient of ones counts what every element was given to."""
+    x = np.zeros((1, 1, 2, 13000), np.float32)
+    x[..., 6000:] = 1
+    x = x if layout == "NCHW" else x.transpose(0, 2, 3, 1).copy()
+    how = {"mode": "bilinear", "layout": layout}
+    y = backend.numpy(pycnn.interpolate(backend.array(x), size=(3, 13000), **how)).ravel()
+    assert y[5999] == 0
+    assert y[6000] == 1
+    ones = backend.array(np.ones((1, 1, 3, 13000) if layout == "NCHW" else (1, 3, 13000, 1)))
+    dx = backend.numpy(pycnn.interpolate_backward(ones, (2, 13000), **how))
+    np.testing.assert_allclose(dx, 1.5)
+
+
+def test_offsets_beyond_2_to_the_31():
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
+    with pycnn.use_backend("emulator", checked=False):
+        for how in ({}, {"mode": "bilinear"}):
+            y = pycnn.interpolate(far_apart(x), size=3, **how)
+            np.testing.assert_array_equal(y, pycnn.interpolate(x, size=3, **how))
+            dx = pycnn.interpolate_backward(far_apart(x), 3, **how)
+            np.testing.assert_array_equal(dx, pycnn.interpolate_backward(x, 3, **how))
+
+
+X = np.zeros((2, 3, 4, 5), np.float32)
+
+BAD = {
+    "neither": (lambda: pycnn.interpolate(X), ValueError, "exactly one of the two"),
+    "both": (lambda: pycnn.interpolate(X, 3, 2.0), ValueError, "size=3 and scale_factor=2.0"),
+    "size": (lambda: pycnn.interpolate(X, 0), ValueError, "size=0; allowed: int >= 1"),
+    "sizes": (lambda: pycnn.interpolate(X, (1, 2, 3)), ValueError, r"size=\(1, 2, 3\).*each of 2"),
+    "float": (lambda: pycnn.interpolate(X, 2.0), TypeError, "size=2.0 is of type float"),
+    "factor": (lambda: pycnn.interpolate(X, None, -1), ValueError, "scale_factor=-1; allowed"),
+    "factor nan": (lambda: pycnn.interpolate(X, None, NAN), ValueError, "scale_factor=nan"),
+    "factor text": (lambda: pycnn.interpolate(X, None, "2"), TypeError, "scale_factor='2'"),
+    "to nothing": (lambda: pycnn.interpolate(X, None, 0.1), ValueError, r"makes \(0, 0\)"),
+    "mode": (lambda: pycnn.interpolate(X, 3, mode="cubic"), ValueError, "mode='cubic'; allowed"),
+    "axes": (
+        lambda: pycnn.interpolate(X, 3, mode="linear"),
+        ValueError,
+        "mode='linear'; allowed with 2 spatial axes: nearest, nearest-exact, bilinear",
+    ),
+    "corners": (
+        lambda: pycnn.interpolate(X, 3, align_corners=False),
+        ValueError,
+        "align_corners=False; allowed: None with mode='nearest'",
+    ),
+    "corners twice": (
+        lambda: pycnn.interpolate(
+            X, 3, mode="bilinear", align_corners=True, coordinate_mode="half_pixel"
+        ),
+        ValueError,
+        "align_corners=True; allowed: None",
+    ),
+    "recompute": (
+        lambda: pycnn.interpolate(X, 3, recompute_scale_factor=1),
+        TypeError,
+        "recompute_scale_factor=1 is of type int",
+    ),
+    "antialias": (
+        lambda: pycnn.interpolate(X, 3, mode="bilinear", antialias=True),
+        ValueError,
+        "antialias=True; allowed: False",
+    ),
+    "coordinates": (
+        lambda: pycnn.interpolate(X, 3, coordinate_mode="tf_crop_and_resize"),
+        ValueError,
+        "coordinate_mode='tf_crop_and_resize'; allowed: half_pixel",
+    ),
+    "exact coordinates": (
+        lambda: pycnn.interpolate(X, 3, mode="nearest-exact", coordinate_mode="half_pixel"),
+        ValueError,
+        "coordinate_mode='half_pixel'; allowed with mode='nearest-exact': None",
+    ),
+    "rounding": (
+        lambda: pycnn.interpolate(X, 3, nearest_mode="round"),
+        ValueError,
+        "nearest_mode='round'; allowed: floor",
+    ),
+    "linear rounding": (
+        lambda: pycnn.interpolate(X, 3, mode="bilinear", nearest_mode="floor"),
+        ValueError,
+        "nearest_mode='floor'; allowed with mode='bilinear': None",
+    ),
+    "too large": (lambda: pycnn.interpolate(X, 2**31), ValueError, "allowed: below 2147483648"),
+    "layout": (lambda: pycnn.interpolate(X, 3, layout="CNHW"), ValueError, "layout='CNHW'"),
+    "empty": (lambda: pycnn.interpolate(X[:, :, :0], 3), ValueError, r"x has shape \(2, 3, 0, 5\)"),
+    "gradient": (
+        lambda: pycnn.interpolate_backward(X, (2, 2), 2),
+        ValueError,
+        r"dy has shape \(2, 3, 4, 5\); allowed: \(4, 4\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("selected", ["reference", "emulator"])
+def test_bad_input(selected, case):
+    call, error, message = BAD[case]
+    with pycnn.use_backend(selected), pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,87 @@
+"""Plans of interpolation."""
+
+from math import prod
+
+import numpy as np
+import pytest
+from plan_checks import assert_sound, struct, threads
+
+from pycnn.define.views import View
+from pycnn.plan._strided import row_major
+from pycnn.plan.resize import ROUNDINGS, Axis, interpolate, interpolate_backward
+
+PLAIN = {None: Axis(1, 1), "floor": Axis(1, 1, rounding="floor")}
+
+
+def centred(extent, resized, rounding=None):
+    return Axis(extent, resized, float(extent), float(resized), 0.5, -0.5, rounding)
+
+
+def both(n, c, h, w, channels_last=False, dtype="float32"):
+    """Plans for axes h and w."""
+    plans = []
+    for extents in ([h.extent, w.extent], [h.resized, w.resized]):
+        shape = (n, *extents, c) if channels_last else (n, c, *extents)
+        strides = row_major(shape)
+        if channels_last:
+            strides = (strides[0], strides[3], 0, strides[1], strides[2])
+        else:
+            strides = (strides[0], strides[1], 0, strides[2], strides[3])
+        plans.append(View((n, c, 1, *extents), strides, dtype))
+    axes = (PLAIN["floor" if h.rounding else None], h, w)
+    y = (n, h.resized, w.resized, c) if channels_last else (n, c, h.resized, w.resized)
+    x = (n, h.extent, w.extent, c) if channels_last else (n, c, h.extent, w.extent)
+    return (
+        interpolate(plans[0], axes, y, channels_last),
+        interpolate_backward(plans[1], axes, x, channels_last),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("rounding", [None, "floor"])
+@pytest.mark.parametrize(("extent", "resized"), [(28, 56), (7, 15), (200, 300), (30, 11)])
+def test_every_plan_is_sound(extent, resized, rounding, channels_last, dtype):
+    h, w = centred(extent, resized, rounding), centred(extent + 1, resized + 2, rounding)
+    for plan, inputs in zip(both(2, 37, h, w, channels_last, dtype), "xd", strict=True):
+        assert_sound(plan, {"x"} if inputs == "x" else {"dy"})
+        shape = next(iter(plan.outputs.values())).shape
+        if plan.algo == "direct":
+            assert threads(plan) >= prod(shape)
+            continue
+        v = struct(plan)
+        rows = resized if inputs == "x" else extent
+        bands, chunks = (-(-a // int(b)) for a, b in ((rows, v["band"]), (v["inner"], v["chunk"])))
+        assert plan.launches[0].grid[0] == v["outer"] * bands * chunks
+
+
+def test_shrinking_reads_only_what_it_needs():
+    forward, backward = both(1, 3, centred(224, 28), centred(224, 28))
+    assert (forward.algo, backward.algo) == ("direct", "bands")
+
+
+@pytest.mark.parametrize("rounding", [None, *ROUNDINGS])
+@pytest.mark.parametrize(("extent", "resized"), [(1, 5), (5, 1), (4, 7), (7, 4), (3, 30)])
+def test_ranges_are_the_inverse_of_taps(extent, resized, rounding):
+    axis = centred(extent, resized, rounding)
+    lower, upper, weight = axis.taps
+    assert (np.diff(lower) >= 0).all()
+    assert (np.diff(upper) >= 0).all()
+    assert ((weight >= 0) & (weight < 1)).all()
+    first, last = axis.ranges
+    for i in range(extent):
+        made = [o for o in range(resized) if i in (lower[o], upper[o])]
+        assert list(range(first[i], last[i])) == made
+
+
+def test_empty_launches_nothing():
+    for plan in both(0, 3, centred(5, 7), centred(5, 7)):
+        assert plan.launches == ()
+
+
+def test_struct_has_every_parameter():
+    forward, _ = both(2, 6, centred(4, 9), centred(5, 8), channels_last=True)
+    v = struct(forward)
+    assert v["h"].tolist() == (4.0, 9.0, 0.5, -0.5, 4, 9, 0)
+    assert [int(v[name]) for name in ("outer", "channels", "inner")] == [2, 1, 6]
+    assert [int(v[name]) for name in ("n", "c", "sd", "sh", "sw", "si")] == [120, 0, 0, 30, 6, 1]
