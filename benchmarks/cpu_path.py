@@ -106,7 +106,7 @@ def measure(name: str, case: ConvCase, repeats: int, deadline: float) -> dict[st
             x_torch, weight_torch, None, case.stride, padding, case.dilation, case.groups
         )
 
-    expected = oracle.conv2d(x, weight, None, *geometry)
+    expected = oracle.convolve(x, weight, None, *geometry)
     error, allowed = compare(ours(), expected, np.float32, weight[0].size)
     if not error <= allowed:
         raise SystemExit(f"{case}: error {error:.2e} exceeds {allowed:.2e}, not timed")

@@ -52,7 +52,7 @@ def convolution(rng: np.random.Generator) -> dict[str, Any]:
     x = rng.standard_normal((1, 64, 56, 56), dtype=np.float32)
     w = rng.standard_normal((64, 64, 3, 3), dtype=np.float32)
     pads, ones = ((1, 1), (1, 1)), (1, 1)
-    expected = conv_oracle.conv2d(x, w, None, ones, pads, ones, 1)
+    expected = conv_oracle.convolve(x, w, None, ones, pads, ones, 1)
     results = {}
     for algo in ("direct", "direct_tiled", "im2col"):
 

@@ -44,3 +44,31 @@ def conv_out(
     positions = -(-span // stride) + 1
     last_start = (positions - 1) * stride
     return positions - 1 if last_start >= extent + pad_lo else positions
+
+
+def same_padding(
+    extent: int, kernel: int, stride: int, dilation: int = 1, odd_before: bool = False
+) -> tuple[int, int]:
+    """Padding with which a sliding window gives ceil(extent / stride) positions.
+
+    Parameters
+    ----------
+    extent, kernel, stride, dilation : int
+        As for `conv_out`.
+    odd_before : bool, default False
+        Whether an odd one goes before (ONNX's SAME_LOWER) instead of after (SAME_UPPER).
+
+    Returns
+    -------
+    (int, int)
+        Before and after.
+
+    Examples
+    --------
+    >>> same_padding(7, 3, 2), same_padding(8, 3, 2), same_padding(8, 3, 2, odd_before=True)
+    ((1, 1), (0, 1), (1, 0))
+    """
+    span = dilation * (kernel - 1) + 1
+    total = max((-(-extent // stride) - 1) * stride + span - extent, 0)
+    less, more = total // 2, total - total // 2
+    return (more, less) if odd_before else (less, more)

@@ -1,7 +1,8 @@
 // conv/direct_tiled.cu: convolution from tiles in shared memory, 4 pixels x 8 filters a thread.
 //
-// Computes   y[n,k,p,q] = bias[k] + sum_{c,r,s} w[k,c,r,s] x[n,c, h(p,r), w(q,s)],
-//            h(p,r) = p*stride_h - top + r*dilation_h, w(q,s) alike.
+// Computes   y[n,k,p,q] = epilogue(sum_{c,r,s} w[k,c,r,s] x[n,c, h(p,r), w(q,s)]),
+//            h(p,r) = p*stride_h - top + r*dilation_h, w(q,s) alike; beyond the edges of x zero, or
+//            the element that reflection, the nearest edge or the period leads to.
 //            The gradient with respect to x is this as well: for every residue of the position
 //            modulo the stride, a convolution of dy, stride 1, with the filter taps that reach it
 // Layout     x (N,C,H,W), w (K,C/G,R,S), bias, y (N,K,P,Q): any strides
@@ -12,7 +13,8 @@
 // Traffic    x is read K/G / (8*filter_threads) times (and its halo), w once for every tile of
 //            pixels; 2 N K P Q (C/G) R S flop, 32 of them pairs for every 6 shared loads
 // Range      extents up to 2^31 - 2^16 with padding, 64-bit offsets; a tile with its halo must fit
-//            in shared memory. Padding is zeros that are multiplied, beyond dy in the gradient too
+//            in shared memory. Zeros beyond x are multiplied, and those beyond dy in the gradient,
+//            which has no other padding
 // Siblings   faster than direct: a load serves 4 or 8 multiplications; slower when a group has
 //            fewer filters than a thread. im2col needs memory for the columns, this one does not
 // Banks      a warp reads pixels from 32 different banks (the plan pads rows to that end, and
@@ -21,8 +23,9 @@
 //            register blocking: V. Volkov, J. Demmel, SC 2008
 //
 // entry direct_tiled_forward     convolution from tiles in shared memory; also one phase of dx
-// variant SCALAR = float, double
+// variant SCALAR = float, double, __half, __nv_bfloat16
 #include <pycnn/conv.cuh>
+#include <pycnn/epilogue.cuh>
 
 // All in step with pycnn/plan/conv_tiled.py.
 constexpr int THREADS = 128;
@@ -40,7 +43,7 @@ struct TiledParams {
 static_assert(sizeof(TiledParams) == sizeof(ConvParams) + 32, "as PARAMS of the plan");
 
 struct alignas(16) Quad {
-    scalar value[4];
+    accum value[4];
 };
 
 // What a block computes.
@@ -62,8 +65,9 @@ struct Tile {
     }
 };
 
-// The input that the tile needs for tap rows from `tap_row` on; zero outside the image.
-__device__ __forceinline__ void stage_pixels(scalar* staged, const scalar* x,
+// The input that the tile needs for tap rows from `tap_row` on. Positions that no output in y needs
+// may lie further beyond the edges than the padding, where no element stands for them.
+__device__ __forceinline__ void stage_pixels(accum* staged, const scalar* x,
                                              const TiledParams& t, const Tile& tile, int tap_row,
                                              int channels, int thread) {
     const ConvParams& v = t.conv;
@@ -72,15 +76,17 @@ __device__ __forceinline__ void stage_pixels(scalar* staged, const scalar* x,
     const int plane = t.halo_rows * t.pitch;
     for (int i = thread; i < t.halo_rows * t.halo_cols; i += THREADS) {
         const int row = i / t.halo_cols, col = i % t.halo_cols;
-        const bool exists = inside(h0 + row, v.h) && inside(w0 + col, v.w);
-        const scalar* const from = x + (h0 + row) * v.x_h + (w0 + col) * v.x_w;
-        scalar* const to = staged + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
-        for (int c = 0; c < channels; ++c) to[c * plane] = exists ? from[c * v.x_c] : scalar(0);
+        const int h = element_at(h0 + row, v.h, v.mode), w = element_at(w0 + col, v.w, v.mode);
+        const bool exists = inside(h, v.h) && inside(w, v.w);
+        const scalar* const from = x + h * v.x_h + w * v.x_w;
+        accum* const to = staged + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
+        for (int c = 0; c < channels; ++c)
+            to[c * plane] = exists ? widen(from[c * v.x_c]) : accum(0);
     }
 }
 
 // Taps [row][s][channel][filter]; zero beyond the last filter.
-__device__ __forceinline__ void stage_taps(scalar* staged, const scalar* weight,
+__device__ __forceinline__ void stage_taps(accum* staged, const scalar* weight,
                                            const TiledParams& t, int first_k, int filters,
                                            int rows, int channels, int thread) {
     const ConvParams& v = t.conv;
@@ -89,21 +95,23 @@ __device__ __forceinline__ void stage_taps(scalar* staged, const scalar* weight,
     for (int k = thread / CHANNELS; k < filters; k += THREADS / CHANNELS) {
         const bool exists = first_k + k < v.k;
         const scalar* const from = weight + (first_k + k) * v.w_k + c * v.w_c;
-        scalar* to = staged + c * pitch + k;
+        accum* to = staged + c * pitch + k;
         for (int r = 0; r < rows; ++r)
             for (int s = 0; s < v.s; ++s, to += t.channels * pitch)
-                *to = exists ? from[r * v.w_r + s * v.w_s] : scalar(0);
+                *to = exists ? widen(from[r * v.w_r + s * v.w_s]) : accum(0);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 4)
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
 direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-                     const scalar* __restrict__ bias, scalar* __restrict__ y, TiledParams t) {
-    extern __shared__ __align__(16) scalar staged[];
+                     const scalar* __restrict__ bias, const scalar* __restrict__ scale,
+                     const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+                     scalar* __restrict__ y, TiledParams t, EpilogueParams e) {
+    extern __shared__ __align__(16) accum staged[];
     const ConvParams& v = t.conv;
     const int filters = FILTERS * blockDim.y, tap_pitch = filters + TAP_PADDING;
-    scalar* const taps = staged;
-    scalar* const pixels = staged + t.filter_rows * v.s * t.channels * tap_pitch;
+    accum* const taps = staged;
+    accum* const pixels = staged + t.filter_rows * v.s * t.channels * tap_pitch;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
 
     const Tile tile(t, filters);
@@ -113,10 +121,10 @@ direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ we
     const int row = threadIdx.x / t.tile_q, col = threadIdx.x % t.tile_q;
     const int row_step = blockDim.x / t.tile_q, plane = t.halo_rows * t.pitch;
     const int pixel_step = row_step * v.stride_h * t.pitch;
-    const scalar* const own_pixel = pixels + row * v.stride_h * t.pitch + col;
-    const scalar* const own_taps = taps + threadIdx.y * FILTERS;
+    const accum* const own_pixel = pixels + row * v.stride_h * t.pitch + col;
+    const accum* const own_taps = taps + threadIdx.y * FILTERS;
 
-    scalar sum[FILTERS][PIXELS] = {};
+    accum sum[FILTERS][PIXELS] = {};
     for (int c0 = 0; c0 < v.c; c0 += t.channels) {
         const int channels = v.c - c0 < t.channels ? v.c - c0 : t.channels;
         for (int r0 = 0; r0 < v.r; r0 += t.filter_rows) {
@@ -130,11 +138,11 @@ direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ we
                 const int shift = s * v.dilation_w;
                 const int column = shift % v.stride_w * t.phase + shift / v.stride_w;
                 for (int r = 0; r < rows; ++r) {
-                    const scalar* pixel = own_pixel + r * v.dilation_h * t.pitch + column;
-                    const scalar* tap = own_taps + (r * v.s + s) * t.channels * tap_pitch;
+                    const accum* pixel = own_pixel + r * v.dilation_h * t.pitch + column;
+                    const accum* tap = own_taps + (r * v.s + s) * t.channels * tap_pitch;
 #pragma unroll 2
                     for (int c = 0; c < channels; ++c, pixel += plane, tap += tap_pitch) {
-                        scalar value[PIXELS];
+                        accum value[PIXELS];
                         Quad factor[FILTERS / 4];
 #pragma unroll
                         for (int i = 0; i < PIXELS; ++i) value[i] = pixel[i * pixel_step];
@@ -151,17 +159,20 @@ direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ we
             }
         }
     }
+    const Epilogue finish{bias, scale, shift, residual, e};
     const int q = tile.q + col;
 #pragma unroll
     for (int j = 0; j < FILTERS; ++j) {
         const int k = tile.k + threadIdx.y * FILTERS + j;
         const index_t filter = static_cast<index_t>(tile.group) * v.k + k;
-        const scalar offset = bias && k < v.k ? bias[filter * v.bias_k] : scalar(0);
 #pragma unroll
         for (int i = 0; i < PIXELS; ++i) {
             const int p = tile.p + row + i * row_step;
-            if (k < v.k && p < v.p && q < v.q)
-                y[tile.n * v.y_n + filter * v.y_k + p * v.y_p + q * v.y_q] = sum[j][i] + offset;
+            if (k >= v.k || p >= v.p || q >= v.q) continue;
+            const index_t beside = tile.n * e.residual_n + filter * e.residual_k +
+                                   p * e.residual_p + q * e.residual_q;
+            y[tile.n * v.y_n + filter * v.y_k + p * v.y_p + q * v.y_q] =
+                narrow(finish(sum[j][i], filter, beside));
         }
     }
 }

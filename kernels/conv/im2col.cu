@@ -1,12 +1,15 @@
 // conv/im2col.cu: windows of x as the columns of a matrix, and the sum back from it.
 //
-// Computes   columns[n, (c,r,s), (p,q)] = x[n, c, h(p,r), w(q,s)], 0 in padding,
-//            with h(p,r) = p*stride_h - top + r*dilation_h, w(q,s) alike
-//            dx[n,c,h,w] = sum over the (r,s,p,q) that touch (h,w) of columns[n, (c,r,s), (p,q)]
-// Layout     x (N,C,H,W) any strides; dx and columns (N, C R S, P Q) contiguous. With a 1x1 filter
-//            it is a copy to contiguous, which the plan uses for weights and dy of odd strides
-// Launch     one thread an (n,c,p,q), or an element of dx; block 256; grid ceil(threads / 256)
-// Traffic    |x| + |columns|, |columns| = N C R S P Q elements; no multiplication
+// Computes   columns[n, (c,t,r,s), (z,p,q)] = x[n, c, d(z,t), h(p,r), w(q,s)]
+//            with h(p,r) = p*stride_h - top + r*dilation_h, d and w alike; beyond the edges of x
+//            zero, or the element that reflection, the nearest edge or the period leads to
+//            dx[n,c,d,h,w] = sum over the (t,r,s,z,p,q) that touch (d,h,w) of
+//            columns[n, (c,t,r,s), (z,p,q)]
+// Layout     x and dx (N,C,D,H,W): any strides; columns (N, C T R S, Z P Q) contiguous. D, T and Z
+//            are 1 with two spatial axes. With a 1x1 filter it is a copy to contiguous, which the
+//            plan uses for weights and dy of odd strides
+// Launch     one thread an (n,c,z,p,q), or an element of dx; block 256; grid ceil(threads / 256)
+// Traffic    |x| + |columns|, |columns| = N C T R S Z P Q elements; no multiplication
 // Range      any extents; 64-bit index arithmetic; col2im gathers: deterministic
 // Siblings   direct and direct_tiled read x in place and need no columns
 // Source     K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks
@@ -14,51 +17,62 @@
 //
 // entry im2col                   columns of x, one for each output pixel
 // entry col2im                   gradient with respect to x, gathered from its columns
-// variant SCALAR = float, double
+// variant SCALAR = float, double, __half, __nv_bfloat16
 #include <pycnn/conv.cuh>
 
 constexpr int THREADS = 256;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 im2col(const scalar* __restrict__ x, scalar* __restrict__ columns, ConvParams v) {
-    const index_t channels = static_cast<index_t>(v.groups) * v.c;
-    const index_t plane = static_cast<index_t>(v.p) * v.q;
-    index_t i = flat_thread();
-    if (i >= v.n * channels * plane) return;
-    const int q = i % v.q;
-    i /= v.q;
-    const int p = i % v.p;
-    i /= v.p;  // n * channels + c
-    const scalar* const image = x + i / channels * v.x_n + i % channels * v.x_c;
-    scalar* to = columns + i * v.r * v.s * plane + static_cast<index_t>(p) * v.q + q;
-    for (int r = 0; r < v.r; ++r) {
-        const int h = p * v.stride_h - v.top + r * v.dilation_h;
-        for (int s = 0; s < v.s; ++s, to += plane) {
-            const int w = q * v.stride_w - v.left + s * v.dilation_w;
-            const bool exists = inside(h, v.h) && inside(w, v.w);
-            *to = exists ? image[h * v.x_h + w * v.x_w] : scalar(0);
+    const int channels = v.groups * v.c;
+    const index_t pixels = static_cast<index_t>(v.z) * v.p * v.q;
+    const index_t i = flat_thread();
+    if (i >= pixels * channels * v.n) return;
+    const Element at(i, channels, v.z, v.p, v.q, false);
+    const Window planes = window_d(v, at.d), rows = window_h(v, at.h), cols = window_w(v, at.w);
+    const scalar* const image = x + at.n * v.x_n + at.c * v.x_c;
+    scalar* to = columns + i / pixels * v.t * v.r * v.s * pixels + i % pixels;
+    for (int t = 0; t < v.t; ++t) {
+        const int d = planes(t);
+        for (int r = 0; r < v.r; ++r) {
+            const int h = rows(r);
+            const scalar* const row = image + d * v.x_d + h * v.x_h;
+            for (int s = 0; s < v.s; ++s, to += pixels) {
+                const int w = cols(s);
+                *to = (d | h | w) >= 0 ? row[w * v.x_w] : narrow(accum(0));
+            }
         }
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-col2im(const scalar* __restrict__ columns, scalar* __restrict__ dx, ConvParams v) {
-    const index_t plane = static_cast<index_t>(v.p) * v.q;
-    const index_t flat = flat_thread();
-    index_t i = flat;
-    if (i >= static_cast<index_t>(v.n) * v.groups * v.c * v.h * v.w) return;
-    const int w = i % v.w;
-    i /= v.w;
-    const int h = i % v.h;
-    i /= v.h;  // n * channels + c
-    const Reach rows = reach_h(v, h), cols = reach_w(v, w);
-    scalar sum = 0;
-    for (int a = 0; a < rows.count; ++a) {
-        const index_t row_of_taps = (i * v.r + rows.tap + a * v.tap_step_h) * v.s;
-        const index_t row_of_outputs = static_cast<index_t>(rows.out - a * v.out_step_h) * v.q;
-        for (int b = 0; b < cols.count; ++b)
-            sum += columns[(row_of_taps + cols.tap + b * v.tap_step_w) * plane + row_of_outputs +
-                           cols.out - b * v.out_step_w];
-    }
-    dx[flat] = sum;
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+col2im(const accum* __restrict__ columns, scalar* __restrict__ dx, ConvParams v) {
+    const int channels = v.groups * v.c;
+    const index_t plane = static_cast<index_t>(v.p) * v.q, pixels = plane * v.z;
+    const index_t i = flat_thread();
+    if (i >= static_cast<index_t>(v.n) * channels * v.d * v.h * v.w) return;
+    const Element at(i, channels, v.d, v.h, v.w, v.channels_last);
+    const index_t taps = (static_cast<index_t>(at.n) * channels + at.c) * v.t * v.r * v.s;
+    accum sum = 0;
+    const auto gather = [&](const Reach& planes, const Reach& rows, const Reach& cols) {
+        for (int a = 0; a < planes.count; ++a) {
+            const index_t tap_plane = planes.tap + a * v.tap_step_d;
+            const index_t out_plane = planes.out - a * v.out_step_d;
+            for (int b = 0; b < rows.count; ++b) {
+                const index_t tap_row = tap_plane * v.r + rows.tap + b * v.tap_step_h;
+                const index_t out_row = out_plane * v.p + rows.out - b * v.out_step_h;
+                for (int c = 0; c < cols.count; ++c) {
+                    const index_t tap = tap_row * v.s + cols.tap + c * v.tap_step_w;
+                    const index_t out = out_row * v.q + cols.out - c * v.out_step_w;
+                    sum += columns[(taps + tap) * pixels + out];
+                }
+            }
+        }
+    };
+    const Copies in_d = copies_d(v, at.d), in_h = copies_h(v, at.h), in_w = copies_w(v, at.w);
+    for (int d = in_d.first(); d <= in_d.highest; d = in_d.after(d))
+        for (int h = in_h.first(); h <= in_h.highest; h = in_h.after(h))
+            for (int w = in_w.first(); w <= in_w.highest; w = in_w.after(w))
+                gather(reach_d(v, d), reach_h(v, h), reach_w(v, w));
+    dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] = narrow(sum);
 }

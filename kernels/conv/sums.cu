@@ -1,18 +1,21 @@
 // conv/sums.cu: the sums behind the gradients of bias and weight, in a fixed order.
 //
-// Computes   part[j,k] = sum of dy[n,k,p,q] over the j-th segment of (n,p,q); one segment: dbias[k]
-//            total[i]  = sum_j part[j,i], added to total[i] if asked
-// Layout     dy (N,K,P,Q) any strides; the rest contiguous
-// Launch     conv_bias_sum: block 256, grid (K, segments). conv_add_parts: one thread an element,
-//            block 256
+// Computes   dbias[k] = sum of dy[n,k,z,p,q] over (n,z,p,q); or part[j,k], over its j-th segment
+//            total[i] = sum_j part[j,i], added to total[i] if asked
+// Layout     dy (N,K,Z,P,Q) any strides; the rest contiguous. Parts of conv_bias_parts, and those
+//            that conv_narrow_parts adds, are of the type that sums are kept in
+// Launch     conv_bias_sum, conv_bias_parts: block 256, grid (K, segments). conv_add_parts,
+//            conv_narrow_parts: one thread an element, block 256
 // Traffic    each input once, each output once; as many additions as input elements
 // Range      any extents; 64-bit index arithmetic; trees and orders of fixed shape: deterministic
 // Siblings   none
 // Source     the definition
 //
-// entry conv_bias_sum            sums of dy over segments of images and pixels, by filter
+// entry conv_bias_sum            sums of dy by filter, one segment
+// entry conv_bias_parts          sums of dy over segments of images and pixels, by filter
 // entry conv_add_parts           sum of partial results over the leading axis
-// variant SCALAR = float, double
+// entry conv_narrow_parts        the same of parts in the type of sums
+// variant SCALAR = float, double, __half, __nv_bfloat16
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
 
@@ -22,27 +25,50 @@ struct PartsParams {
     index_t parts, size, accumulate;
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-conv_bias_sum(const scalar* __restrict__ dy, scalar* __restrict__ part, ConvParams v) {
-    __shared__ scalar partial[WARP];
-    const index_t outputs = static_cast<index_t>(v.n) * v.p * v.q;
+// The sum over this block's segment; every thread gets it.
+__device__ __forceinline__ accum sum_segment(const scalar* dy, const ConvParams& v,
+                                             accum* partial) {
+    const index_t outputs = static_cast<index_t>(v.n) * v.z * v.p * v.q;
     const index_t segment = (outputs + gridDim.y - 1) / gridDim.y;
     const index_t first = blockIdx.y * segment + threadIdx.x;
     const index_t end = (blockIdx.y + 1) * segment < outputs ? (blockIdx.y + 1) * segment : outputs;
     const scalar* const of_filter = dy + blockIdx.x * v.y_k;
-    scalar sum = 0;
+    accum sum = 0;
     Walk at(v, first, THREADS);
     for (index_t i = first; i < end; i += THREADS, at.advance(v))
-        sum += of_filter[at.n * v.y_n + at.p * v.y_p + at.q * v.y_q];
-    sum = block_reduce(sum, Sum(), partial);
+        sum += widen(of_filter[at.offset(v)]);
+    return block_reduce(sum, Sum(), partial);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+conv_bias_sum(const scalar* __restrict__ dy, scalar* __restrict__ dbias, ConvParams v) {
+    __shared__ accum partial[WARP];
+    const accum sum = sum_segment(dy, v, partial);
+    if (threadIdx.x == 0) dbias[blockIdx.x] = narrow(sum);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+conv_bias_parts(const scalar* __restrict__ dy, accum* __restrict__ part, ConvParams v) {
+    __shared__ accum partial[WARP];
+    const accum sum = sum_segment(dy, v, partial);
     if (threadIdx.x == 0) part[static_cast<index_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
+}
+
+template <typename Part>
+__device__ __forceinline__ void add_parts(const Part* part, scalar* total, const PartsParams& v) {
+    const index_t i = flat_thread();
+    if (i >= v.size) return;
+    accum sum = v.accumulate ? widen(total[i]) : accum(0);
+    for (index_t j = 0; j < v.parts; ++j) sum += widen(part[j * v.size + i]);
+    total[i] = narrow(sum);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 conv_add_parts(const scalar* __restrict__ part, scalar* __restrict__ total, PartsParams v) {
-    const index_t i = flat_thread();
-    if (i >= v.size) return;
-    scalar sum = v.accumulate ? total[i] : scalar(0);
-    for (index_t j = 0; j < v.parts; ++j) sum += part[j * v.size + i];
-    total[i] = sum;
+    add_parts(part, total, v);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+conv_narrow_parts(const accum* __restrict__ part, scalar* __restrict__ total, PartsParams v) {
+    add_parts(part, total, v);
 }

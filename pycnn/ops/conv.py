@@ -1,19 +1,11 @@
-"""Convolution: validate, plan, launch."""
+"""Two-dimensional convolution and its gradients."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pycnn import config
-from pycnn.ops import _conv_prepare as prepare
-from pycnn.define import out as _out
-from pycnn.ops._conv_arguments import WEIGHT_AXES, X_AXES, geometry, shape
-from pycnn.define.validate import FLOATS, choice, integer
-from pycnn.plan import conv as plans
-from pycnn.plan.conv import Algorithm
-from pycnn.reference.cpu import conv as cpu
-from pycnn.runtime.backends import active_backend, executor
+from pycnn.define.conv import CONV2D, CONV2D_BACKWARD
+from pycnn.define.conv_settings import in_order
 
 Extent = int | Sequence[int]
 
@@ -27,30 +19,51 @@ def conv2d(
     dilation: Extent = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
+    scale: Any = None,
+    shift: Any = None,
+    residual: Any = None,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
+    layout: str = "NCHW",
     algo: str = "auto",
     out: Any = None,
 ) -> Any:
     """Two-dimensional convolution (cross-correlation, as in PyTorch).
 
-    ``y[n, k, p, q] = bias[k] + sum over c, r, s of weight[k, c, r, s] *
-    x[n, c, p*stride - top + r*dilation, q*stride - left + s*dilation]``, with c running over the
-    channels of the group of k, and zeros outside of x.
+    ``sum[n, k, p, q] = sum over c, r, s of weight[k, c, r, s] * x[n, c, p*stride - top +
+    r*dilation, q*stride - left + s*dilation]``, with c running over the channels of the group of
+    k; and ``y = activation((sum + bias[k]) * scale[k] + shift[k] + residual)``, in one kernel.
 
     Parameters
     ----------
-    x : array (N, C, H, W) or (C, H, W), float32 or float64
-        Any strides, without a copy; N may be 0.
+    x : array (N, C, H, W) or (C, H, W), any floating dtype
+        Any strides, without a copy; N may be 0. With ``layout="NHWC"``: (N, H, W, C) or (H, W, C).
     weight : array (K, C/G, R, S), dtype of `x`
-        Any strides.
+        Any strides; the same in both layouts.
     bias : array (K,), dtype of `x`, optional
     stride : int or (vertical, horizontal), default 1
-    padding : int, (vertical, horizontal), ((top, bottom), (left, right)), "valid" or "same"
-        Zeros around `x`, default 0. "same" keeps the extent, for stride 1; where the zeros are odd
-        in number, one more goes below and to the right.
+    padding : int, (vertical, horizontal), ((top, bottom), (left, right)) or str, default 0
+        What lies around `x`. "valid" is none. "same" keeps the extent, for stride 1; where the
+        padding is odd in number, one more goes below and to the right. "same_upper" gives
+        ceil(extent / stride) with any stride; "same_lower" as well, with the odd one above and to
+        the left (so ONNX).
     dilation : int or (vertical, horizontal), default 1
         Distance between the taps of a filter.
     groups : int, default 1
         Parts that channels and filters are split into; each filter sees the channels of its part.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What padding holds: reflections at the edge elements (less than the extent of `x`), the
+        edge elements, or the other end of `x` (no more than its extent). No padded copy is made.
+    scale, shift : array (K,), dtype of `x`, optional
+        For every filter: such as batch normalisation with fixed statistics.
+    residual : array shaped as the result, dtype of `x`, optional
+        Any strides.
+    activation : {None, "relu", "relu6", "leaky_relu", "silu", "sigmoid"}, default None
+    negative_slope : float, default 0.01
+        Of leaky_relu.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+        Order of the axes of `x`, `residual` and the result.
     algo : str, default "auto"
         A kernel algorithm, see `conv2d_algorithms`; on the reference backend only "auto".
     out : array, optional
@@ -59,6 +72,7 @@ def conv2d(
     Returns
     -------
     array (N, K, P, Q) or (K, P, Q), dtype of `x`
+        In the order of `layout`. 16-bit types are summed in float32 and rounded once.
 
     Raises
     ------
@@ -71,8 +85,9 @@ def conv2d(
 
     Notes
     -----
-    Padding counts as zeros that are multiplied: an infinite weight over it gives NaN, and a NaN in
-    `x` shows in no window but those that contain it.
+    Padding with zeros counts as zeros that are multiplied: an infinite weight over it gives NaN,
+    and a NaN in `x` shows in no window but those that contain it. The algorithms ``winograd_f2``,
+    ``winograd_f4`` and ``fft`` transform tiles or images, and spread it over those.
 
     References
     ----------
@@ -90,26 +105,27 @@ def conv2d(
     array([[[ 8., 12.],
             [20., 24.]]])
     """
-    settings, limit = (stride, padding, dilation, groups), config.get("PYCNN_WORKSPACE_LIMIT")
-    prepared = prepare.recall(
-        (
-            *("forward", active_backend(), limit),
-            *(prepare.key(x), prepare.key(weight), prepare.key(bias), prepare.out_key(out)),
-            *map(prepare.plain, (*settings, algo)),
-        ),
-        lambda: prepare.forward(x, weight, bias, out, settings, algo, limit),
-    )
-    if out is not None:
-        _out.check_apart(out, x=x, weight=weight, bias=bias)
-    if prepared.backend == "reference":
-        into = None if out is None else _with_batch(out)
-        y = cpu.conv2d(_with_batch(x), weight, bias, *prepared.geometry.as_arguments(), out=into)
-        return (y if x.ndim == 4 else y[0]) if out is None else out
-    arrays = {"x": x, "weight": weight}
-    if bias is not None:
-        arrays["bias"] = bias
-    plan = prepared.plans["y"]
-    return executor(prepared.backend).run(plan, arrays, _out.given("y", out))["y"]
+    return CONV2D.run(
+        {
+            "x": x,
+            "weight": weight,
+            "bias": bias,
+            "scale": scale,
+            "shift": shift,
+            "residual": residual,
+        },
+        out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        activation=activation,
+        negative_slope=negative_slope,
+        layout=layout,
+        algo=algo,
+        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
+    )[0]
 
 
 def conv2d_backward(
@@ -121,6 +137,8 @@ def conv2d_backward(
     dilation: Extent = 1,
     groups: int = 1,
     *,
+    padding_mode: str = "zeros",
+    layout: str = "NCHW",
     needs: Sequence[bool] = (True, True, True),
     algo: str = "auto",
 ) -> tuple[Any, Any, Any]:
@@ -131,8 +149,8 @@ def conv2d_backward(
     Parameters
     ----------
     dy : array (N, K, P, Q) or (K, P, Q), dtype of `x`
-        Gradient with respect to the result. Any strides.
-    x, weight, stride, padding, dilation, groups
+        Gradient with respect to the sum with its bias, in the order of `layout`. Any strides.
+    x, weight, stride, padding, dilation, groups, padding_mode, layout
         As given to `conv2d`.
     needs : (bool, bool, bool), default (True, True, True)
         Which of dx, dweight and dbias to compute.
@@ -170,101 +188,16 @@ def conv2d_backward(
     (array([[[[ 8., 12.],
              [20., 24.]]]]), array([4.]))
     """
-    settings, limit = (stride, padding, dilation, groups), config.get("PYCNN_WORKSPACE_LIMIT")
-    prepared = prepare.recall(
-        (
-            *("backward", active_backend(), limit),
-            *(prepare.key(dy), prepare.key(x), prepare.key(weight)),
-            *map(prepare.plain, (*settings, needs, algo)),
-        ),
-        lambda: prepare.backward(dy, x, weight, settings, needs, algo, limit),
+    found = CONV2D_BACKWARD.run(
+        {"dy": dy, "x": x, "weight": weight},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        layout=layout,
+        needs=needs,
+        algo=algo,
+        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
     )
-    if prepared.backend == "reference":
-        given, wanted = prepared.geometry.as_arguments(), (needs[0], needs[1], needs[2])
-        dx, dweight, dbias = cpu.conv2d_backward(
-            _with_batch(dy), _with_batch(x), weight, *given, needs=wanted
-        )
-        return dx if dx is None or x.ndim == 4 else dx[0], dweight, dbias
-    arrays = {"dy": dy, "x": x, "weight": weight}
-
-    def gradient(output: str) -> Any:
-        plan = prepared.plans.get(output)
-        if plan is None:
-            return None
-        if dy.size == 0:  # nothing to launch for; an empty sum is zero
-            return np.zeros_like(dy, shape=plan.outputs[output].shape)
-        return executor(prepared.backend).run(plan, arrays)[output]
-
-    return gradient("dx"), gradient("dweight"), gradient("dbias")
-
-
-def conv2d_algorithms(
-    x_shape: Sequence[int],
-    w_shape: Sequence[int],
-    stride: Extent = 1,
-    padding: Any = 0,
-    dilation: Extent = 1,
-    groups: int = 1,
-    *,
-    dtype: Any = "float32",
-    direction: str = "forward",
-    workspace_limit: int | None = None,
-) -> list[Algorithm]:
-    """The algorithms of a convolution of contiguous arrays, and what each needs.
-
-    Parameters
-    ----------
-    x_shape, w_shape : sequence of int
-        Shapes of input and weight, as for `conv2d`.
-    stride, padding, dilation, groups
-        As for `conv2d`.
-    dtype : dtype, default float32
-        float32 or float64.
-    direction : str, default "forward"
-        "forward", "backward_input", "backward_weight"; or "backward" for algorithms that offer
-        both gradients.
-    workspace_limit : int, optional
-        Largest workspace in bytes; by default ``PYCNN_WORKSPACE_LIMIT``.
-
-    Returns
-    -------
-    list of Algorithm
-        Fields ``name``, ``workspace_bytes``, ``fits`` and ``reason``. ``algo="auto"`` takes the
-        first one that fits, and its reason says why it stands there; of those that do not fit, the
-        reason says what is in the way.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`.
-
-    Examples
-    --------
-    >>> import pycnn
-    >>> found = pycnn.conv2d_algorithms((1, 3, 8, 8), (5, 3, 3, 3), workspace_limit=1000)
-    >>> [(a.name, a.fits) for a in found]
-    [('direct', True), ('gemm_1x1', False), ('im2col', False), ('direct_tiled', True)]
-    >>> found[2].reason
-    'a single image needs 3888 bytes of workspace; allowed: 1000'
-    """
-    x = shape("x_shape", x_shape, (3, 4), X_AXES)
-    weight = shape("w_shape", w_shape, (4,), WEIGHT_AXES)
-    found = geometry(
-        ("x_shape", (1, *x)[-4:]), ("w_shape", weight), stride, padding, dilation, groups
-    )
-    name = choice("dtype", np.dtype(dtype).name, [d.name for d in FLOATS])
-    allowed = ("forward", "backward_input", "backward_weight")
-    choice("direction", direction, (*allowed, "backward"))
-    limit = config.get("PYCNN_WORKSPACE_LIMIT")
-    if workspace_limit is not None:
-        limit = integer("workspace_limit", workspace_limit, 0)
-    problem = prepare.shapes_only(name, x, weight, found)
-    if direction != "backward":
-        return plans.algorithms(problem, direction, limit)
-    of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])
-    return [a.together(b) for a in of_input for b in of_weight if a.name == b.name]
-
-
-def _with_batch(array: Any) -> Any:
-    """(C, H, W) as (1, C, H, W)."""
-    return array if array.ndim == 4 else array[None]
+    return in_order(found, needs)

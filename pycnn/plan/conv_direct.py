@@ -1,8 +1,11 @@
 """The algorithm ``direct``: no workspace, no limits, one thread (or block) a result."""
 
+from math import prod
+
 import numpy as np
 
-from pycnn.plan.conv_problem import Problem, Steps, flat_grid, struct
+from pycnn.dtypes import FLOATS
+from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid, struct
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 
 BLOCK = 256
@@ -20,37 +23,35 @@ BIAS_SEGMENT = 4096
 
 def forward(problem: Problem) -> Steps:
     """y, one thread an element."""
-    n, k, p, q = problem.y.shape
-    bias = None if problem.epilogue.bias is None else Buffer("bias")
-    launch = Launch(
-        _kernel(problem, "direct_forward"),
-        flat_grid(n * k * p * q, BLOCK, "the elements of y"),
-        (BLOCK, 1, 1),
-        (Buffer("x"), Buffer("weight"), bias, Buffer("y"), problem.params()),
-    )
-    return Steps((launch,), {})
+    return _by_element(problem, "direct_forward", ("x", "y"), problem.y)
 
 
 def backward_input(problem: Problem) -> Steps:
     """dx, one thread an element, gathered."""
-    n, c, h, w = problem.x.shape
+    return _by_element(problem, "direct_backward_input", ("dy", "dx"), problem.x)
+
+
+def _by_element(problem: Problem, entry: str, names: tuple[str, str], made: View) -> Steps:
+    """One launch from the array names[0] to names[1], which is `made`."""
+    *pointers, finish = problem.epilogue.arguments()
+    params = problem.params(channels_last=made.channels_last)
     launch = Launch(
-        _kernel(problem, "direct_backward_input"),
-        flat_grid(n * c * h * w, BLOCK, "the elements of dx"),
+        _kernel(problem, entry),
+        flat_grid(prod(made.shape), BLOCK, f"the elements of {names[1]}"),
         (BLOCK, 1, 1),
-        (Buffer("dy"), Buffer("weight"), Buffer("dx"), problem.params()),
+        (Buffer(names[0]), Buffer("weight"), *pointers, Buffer(names[1]), params, finish),
     )
     return Steps((launch,), {})
 
 
 def backward_weight(problem: Problem) -> Steps:
     """dweight, one block for a few taps of a filter row."""
-    k, c, r, s = problem.weight.shape
+    *rows, s = problem.weight.shape
     summed = problem.x.shape[0] * problem.pixels
-    block = min(BLOCK, max(32, 1 << (summed - 1).bit_length()))
+    block = min(BLOCK, max(32, 1 << max(summed - 1, 0).bit_length()))
     launch = Launch(
         Kernel("conv/direct_weight.cu", "direct_backward_weight", (problem.scalar,)),
-        flat_grid(k * c * r * -(-s // TAPS), 1, "the filter rows"),
+        flat_grid(prod(rows) * -(-s // TAPS), 1, "the filter rows"),
         (block, 1, 1),
         (Buffer("dy"), Buffer("x"), Buffer("dweight"), problem.params()),
     )
@@ -62,23 +63,40 @@ def backward_bias(problem: Problem) -> Steps:
     k = problem.y.shape[1]
     summed = problem.x.shape[0] * problem.pixels
     segments = max(1, min(-(-BIAS_BLOCKS // k), summed // BIAS_SEGMENT))
-    kernel = Kernel("conv/sums.cu", "conv_bias_sum", (problem.scalar,))
-    target = "dbias" if segments == 1 else "partial"
-    arguments = (Buffer("dy"), Buffer(target), problem.params())
-    launch = Launch(kernel, (k, segments, 1), (BLOCK, 1, 1), arguments)
+    entry, target = ("bias_sum", "dbias") if segments == 1 else ("bias_parts", "partial")
+    launch = Launch(
+        Kernel("conv/sums.cu", f"conv_{entry}", (problem.scalar,)),
+        (k, segments, 1),
+        (BLOCK, 1, 1),
+        (Buffer("dy"), Buffer(target), problem.params()),
+    )
     if segments == 1:
         return Steps((launch,), {})
-    added = add_parts(problem, target, "dbias", segments, k, accumulate=False)
-    return Steps((launch, added), {target: segments * k})
+    added = add_parts(problem, target, "dbias", segments, k, accumulate=False, wide=True)
+    return Steps((launch, added), {target: segments * k * wide_ratio(problem)})
+
+
+def wide_ratio(problem: Problem) -> int:
+    """Elements of workspace, which is of the problem's dtype, that one sum takes unrounded."""
+    return FLOATS[FLOATS[problem.dtype].accumulate].itemsize // problem.itemsize
 
 
 def add_parts(
-    problem: Problem, parts: str, total: str, count: int, size: int, accumulate: bool
+    problem: Problem,
+    parts: str,
+    total: str,
+    count: int,
+    size: int,
+    accumulate: bool,
+    wide: bool = False,
 ) -> Launch:
-    """total[i] (+)= sum of `count` parts of `size` elements each, in their order."""
+    """total[i] (+)= sum of `count` parts of `size` elements each, in their order.
+
+    `wide`: the parts are of the type that sums are kept in, not of the problem's dtype.
+    """
     params = struct(PARTS, {"parts": count, "size": size, "accumulate": accumulate})
     return Launch(
-        Kernel("conv/sums.cu", "conv_add_parts", (problem.scalar,)),
+        Kernel("conv/sums.cu", f"conv_{'narrow' if wide else 'add'}_parts", (problem.scalar,)),
         flat_grid(size, BLOCK, "the elements of the sum"),
         (BLOCK, 1, 1),
         (Buffer(parts), Buffer(total), params),
@@ -87,5 +105,5 @@ def add_parts(
 
 def _kernel(problem: Problem, entry: str) -> Kernel:
     """Filters of 3x3 are compiled in; others are loops."""
-    side = "3" if problem.weight.shape[2:] == (3, 3) else "0"
+    side = "3" if problem.weight.shape[-2:] == (3, 3) else "0"
     return Kernel("conv/direct.cu", entry, (problem.scalar, ("FILTER", side)))

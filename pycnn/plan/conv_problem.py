@@ -1,10 +1,11 @@
 """What a convolution is, to its plans: shapes, strides, and the struct that the kernels take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
-from math import gcd
+from itertools import accumulate, pairwise
+from math import gcd, prod
+from operator import mul
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pycnn.dtypes import FLOATS
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import Launch
 
+Ints = tuple[int, ...]
 Pair = tuple[int, int]
 Four = tuple[int, int, int, int]
 
@@ -20,15 +22,17 @@ PARAMS = np.dtype(
     [(f"x_{axis}", np.int64) for axis in "nchw"]
     + [(f"w_{axis}", np.int64) for axis in "gkcrs"]
     + [(f"y_{axis}", np.int64) for axis in "nkpq"]
-    + [("bias_k", np.int64)]
+    + [(name, np.int64) for name in ("bias_k", "x_d", "w_t", "y_z")]
     + [(name, np.int32) for name in ("n", "groups", *"chwkrspq")]
     + [(name, np.int32) for name in ("stride_h", "stride_w", "top", "left")]
     + [(name, np.int32) for name in ("dilation_h", "dilation_w")]
     + [(name, np.int32) for name in ("tap_step_h", "tap_step_w", "out_step_h", "out_step_w")]
+    + [(name, np.int32) for name in (*"dtz", "stride_d", "front", "dilation_d")]
+    + [(name, np.int32) for name in ("tap_step_d", "out_step_d", "mode", "channels_last")]
 )
 
 #: What a position beyond the edges of x stands for: zero, or the element that reflection, the
-#: nearest edge or the period leads to. Value of the macro MODE in kernels that take any.
+#: nearest edge or the period leads to. `mode` of ConvParams, enum Beyond.
 MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3}
 
 #: Coordinates are ints in the kernels, and the last, partly filled tile reaches a little further.
@@ -39,22 +43,44 @@ class Unfit(ValueError):
     """An algorithm cannot compute a problem; the message says why, in terms of its limit."""
 
 
-def contiguous(shape: Four) -> Four:
-    """Element strides of a C-contiguous array."""
-    _, b, c, d = shape
-    return (b * c * d, c * d, d, 1)
+def contiguous(shape: Ints) -> Ints:
+    """Element strides of a C-contiguous array.
+
+    Examples
+    --------
+    >>> contiguous((2, 3, 4, 5))
+    (60, 20, 5, 1)
+    """
+    return tuple(accumulate(shape[:0:-1], mul, initial=1))[::-1]
 
 
 @dataclass(frozen=True)
 class View:
-    """Shape and element strides of a four-dimensional array."""
+    """Shape and element strides of an array (N, C, H, W) or (N, C, D, H, W)."""
 
-    shape: Four
-    strides: Four
+    shape: Ints
+    strides: Ints
 
     @classmethod
-    def of(cls, shape: Four) -> "View":
-        return cls(shape, contiguous(shape))
+    def of(cls, shape: Ints, channels_last: bool = False) -> "View":
+        """Contiguous, in the order of `shape` or with the channels innermost."""
+        if not channels_last:
+            return cls(shape, contiguous(shape))
+        n, c, *spatial = shape
+        image, *inner, channel = contiguous((n, *spatial, c))
+        return cls(shape, (image, channel, *inner))
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether neighbours in memory are channels of one pixel, as far as extents tell."""
+        return self.strides[1] == 1 and self.shape[1] > 1 and self.strides[-1] != 1
+
+    @property
+    def deep(self) -> "View":
+        """With three spatial axes, the first of extent 1 if need be."""
+        if len(self.shape) == 5:
+            return self
+        return View(_deep(self.shape, 1, 2), _deep(self.strides, 0, 2))
 
     def merged(self, first: int, last: int) -> int | None:
         """The stride that walks the axes `first` to `last` as one; None if there is none.
@@ -77,19 +103,22 @@ class View:
 class Problem:
     """A convolution, in any direction.
 
-    In the gradients `y` stands for dy, and what is computed (dx, dweight) is contiguous.
+    In the gradients `y` stands for dy, and what is computed (dx, dweight) is contiguous. One
+    spatial axis is two, the first of extent 1.
 
     Attributes
     ----------
     dtype : str
     x, weight, y : View
-        (N, C, H, W), (K, C/G, R, S), (N, K, P, Q).
-    stride, dilation : (int, int)
-    corner : (int, int)
+        (N, C, H, W), (K, C/G, R, S), (N, K, P, Q); or (N, C, D, H, W), (K, C/G, T, R, S),
+        (N, K, Z, P, Q).
+    stride, dilation : tuple of int
+        One a spatial axis.
+    corner : tuple of int
         Padding above and to the left; that below and to the right shows in the extent of `y`.
     groups : int
     epilogue : Epilogue
-        What happens to a sum before it is stored; forward only.
+        What happens to a sum before it is stored; in the forward direction, and to dx.
     mode : str
         What lies beyond the edges of x: a name of `MODES`.
     """
@@ -98,9 +127,9 @@ class Problem:
     x: View
     weight: View
     y: View
-    stride: Pair = (1, 1)
-    corner: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    stride: Ints = (1, 1)
+    corner: Ints = (0, 0)
+    dilation: Ints = (1, 1)
     groups: int = 1
     epilogue: Epilogue = IDENTITY
     mode: str = "zeros"
@@ -108,6 +137,11 @@ class Problem:
     @cached_property
     def itemsize(self) -> int:
         return FLOATS[self.dtype].itemsize
+
+    @property
+    def spatial(self) -> int:
+        """Number of spatial axes, 2 or 3."""
+        return len(self.x.shape) - 2
 
     @property
     def filters(self) -> int:
@@ -121,12 +155,13 @@ class Problem:
 
     @property
     def taps(self) -> int:
-        return self.weight.shape[2] * self.weight.shape[3]
+        """R S, or T R S."""
+        return prod(self.weight.shape[2:])
 
     @property
     def pixels(self) -> int:
-        """P Q."""
-        return self.y.shape[2] * self.y.shape[3]
+        """P Q, or Z P Q."""
+        return prod(self.y.shape[2:])
 
     @property
     def scalar(self) -> tuple[str, str]:
@@ -139,27 +174,25 @@ class Problem:
 
     def params(self, **changed: int) -> np.void:
         """The struct by value, `changed` in some fields."""
-        w = self.weight.strides
-        g_h, g_w = (gcd(s, d) for s, d in zip(self.stride, self.dilation, strict=True))
+        x, weight, y = self.x.deep, self.weight.deep, self.y.deep
+        stride, dilation = _deep(self.stride, 1), _deep(self.dilation, 1)
+        common = [gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
         values: dict[str, int] = {
-            **_named("x", "nchw", self.x.strides),
-            **_named("w", "gkcrs", (self.filters * w[0], *w)),
-            **_named("y", "nkpq", self.y.strides),
+            **_named("x_", "ncdhw", x.strides),
+            **_named("w_", "gkctrs", (self.filters * weight.strides[0], *weight.strides)),
+            **_named("y_", "nkzpq", y.strides),
             "bias_k": self.epilogue.bias or 0,
             "groups": self.groups,
-            **dict(zip("nchw", (self.x.shape[0], self.channels, *self.x.shape[2:]), strict=True)),
-            **dict(zip("krs", (self.filters, *self.weight.shape[2:]), strict=True)),
-            **dict(zip("pq", self.y.shape[2:], strict=True)),
-            "stride_h": self.stride[0],
-            "stride_w": self.stride[1],
-            "top": self.corner[0],
-            "left": self.corner[1],
-            "dilation_h": self.dilation[0],
-            "dilation_w": self.dilation[1],
-            "tap_step_h": self.stride[0] // g_h,
-            "tap_step_w": self.stride[1] // g_w,
-            "out_step_h": self.dilation[0] // g_h,
-            "out_step_w": self.dilation[1] // g_w,
+            **_named("", "ncdhw", (x.shape[0], self.channels, *x.shape[2:])),
+            **_named("", "ktrs", (self.filters, *weight.shape[2:])),
+            **_named("", "zpq", y.shape[2:]),
+            **_named("stride_", "dhw", stride),
+            **_named("", ("front", "top", "left"), _deep(self.corner, 0)),
+            **_named("dilation_", "dhw", dilation),
+            **_named("tap_step_", "dhw", [s // g for s, g in zip(stride, common, strict=True)]),
+            **_named("out_step_", "dhw", [d // g for d, g in zip(dilation, common, strict=True)]),
+            "mode": MODES[self.mode],
+            "channels_last": self.y.channels_last,
             **changed,
         }
         return struct(PARAMS, values)
@@ -173,8 +206,14 @@ def struct(dtype: np.dtype, values: Mapping[str, object]) -> np.void:
     return made
 
 
-def _named(array: str, axes: str, strides: tuple[int, ...]) -> dict[str, int]:
-    return {f"{array}_{axis}": stride for axis, stride in zip(axes, strides, strict=True)}
+def _deep(values: Ints, fill: int, before: int = 0) -> Ints:
+    """Values of three spatial axes, which begin at place `before`; `fill` for a missing one."""
+    missing = 3 + before - len(values)
+    return (*values[:before], *[fill] * missing, *values[before:])
+
+
+def _named(prefix: str, axes: Sequence[str], values: Sequence[int]) -> dict[str, int]:
+    return {f"{prefix}{axis}": value for axis, value in zip(axes, values, strict=True)}
 
 
 @dataclass(frozen=True)

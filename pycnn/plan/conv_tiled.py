@@ -11,7 +11,19 @@ from math import gcd
 
 import numpy as np
 
-from pycnn.plan.conv_problem import PARAMS, Four, Problem, Steps, Unfit, View, flat_grid, struct
+from pycnn.dtypes import FLOATS
+from pycnn.plan.conv_problem import (
+    PARAMS,
+    Four,
+    Ints,
+    Pair,
+    Problem,
+    Steps,
+    Unfit,
+    View,
+    flat_grid,
+    struct,
+)
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 
 # All in step with kernels/conv/direct_tiled.cu.
@@ -78,8 +90,7 @@ class Tiling:
 
 def forward(problem: Problem) -> Steps:
     """y in one launch."""
-    bias = None if problem.epilogue.bias is None else Buffer("bias")
-    launch = _launch(problem, Buffer("x"), Buffer("weight"), bias, Buffer("y"))
+    launch = _launch(problem, Buffer("x"), Buffer("weight"), Buffer("y"), 0)
     return Steps((launch,), {})
 
 
@@ -88,31 +99,47 @@ def backward_input(problem: Problem) -> Steps:
     count = problem.stride[0] * problem.stride[1]
     if count > MAX_LAUNCHES:
         raise Unfit(f"stride {problem.stride} takes {count} launches; allowed: {MAX_LAUNCHES}")
-    x, size = problem.x, problem.itemsize
+    if problem.mode != "zeros":
+        raise Unfit(f"padding mode {problem.mode}; allowed for the gradient: zeros")
+    x, size, beside = problem.x, problem.itemsize, problem.epilogue.residual
     w_k, w_c, w_r, w_s = problem.weight.strides
     launches = []
     for rows in _residues(problem, 0):
         for cols in _residues(problem, 1):
             taps = (rows.taps, cols.taps) if rows.taps and cols.taps else (0, 0)
             w_taps = (-rows.step * w_r, -cols.step * w_s)
+            first, steps = (rows.first, cols.first), (rows.stride, cols.stride)
             phase = replace(
                 problem,
                 x=problem.y,
                 weight=View((x.shape[1], problem.filters, *taps), (w_c, w_k, *w_taps)),
                 y=View(
                     (*x.shape[:2], rows.extent, cols.extent),
-                    (*x.strides[:2], rows.stride * x.strides[2], cols.stride * x.strides[3]),
+                    _stepped(x.strides, steps),
                 ),
                 stride=(1, 1),
                 corner=(rows.pad, cols.pad),
                 dilation=(rows.dilation, cols.dilation),
+                epilogue=replace(problem.epilogue, residual=beside and _stepped(beside, steps)),
             )
             last_tap = (rows.last * w_r + cols.last * w_s) if taps[0] else 0
-            first = rows.first * x.strides[2] + cols.first * x.strides[3]
-            weight, dx = Buffer("weight", last_tap * size), Buffer("dx", first * size)
+            weight = Buffer("weight", last_tap * size)
+            dx = Buffer("dx", _at(first, x.strides) * size)
+            offset = _at(first, beside) * size if beside else 0
             group = problem.filters * w_k
-            launches.append(_launch(phase, Buffer("dy"), weight, None, dx, w_g=group))
+            launches.append(_launch(phase, Buffer("dy"), weight, dx, offset, w_g=group))
     return Steps(tuple(launches), {})
+
+
+def _stepped(strides: Ints, steps: Pair) -> Ints:
+    """Strides of every steps[0]-th row and steps[1]-th column."""
+    n, c, h, w = strides
+    return n, c, steps[0] * h, steps[1] * w
+
+
+def _at(place: Pair, strides: Ints) -> int:
+    """Elements before a row and column."""
+    return place[0] * strides[2] + place[1] * strides[3]
 
 
 @dataclass(frozen=True)
@@ -154,19 +181,28 @@ def _residues(problem: Problem, axis: int) -> Iterator[Residue]:
 
 
 def _launch(
-    problem: Problem, x: Buffer, weight: Buffer, bias: Buffer | None, y: Buffer, **changed: int
+    problem: Problem, x: Buffer, weight: Buffer, y: Buffer, beside: int, **changed: int
 ) -> Launch:
+    """One launch; `beside`: bytes before the residual of the first output."""
     tiling = choose(problem)
     filters, cols, rows, others = tiling.tiles(problem)
     geometry = {name: getattr(tiling, name) for name in GEOMETRY}
+    *pointers, finish = problem.epilogue.arguments()
+    if pointers[-1] is not None:
+        pointers[-1] = Buffer("residual", beside)
     params = struct(TILED_PARAMS, {"conv": problem.params(**changed), **geometry})
     return Launch(
         Kernel("conv/direct_tiled.cu", "direct_tiled_forward", (problem.scalar,)),
         flat_grid(filters * cols * rows * others, 1, "the tiles of y"),
         (*tiling.block, 1),
-        (x, weight, bias, y, params),
-        shared=tiling.elements * problem.itemsize,
+        (x, weight, *pointers, y, params, finish),
+        shared=tiling.elements * shared_size(problem),
     )
+
+
+def shared_size(problem: Problem) -> int:
+    """Bytes of an element in shared memory, where all is of the type that sums are kept in."""
+    return FLOATS[FLOATS[problem.dtype].accumulate].itemsize
 
 
 def choose(problem: Problem) -> Tiling:
@@ -198,7 +234,7 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
     tile_p = PIXELS * block[0] // width
     halo_cols = (width - 1) * stride_w + max(s - 1, 0) * dilation_w + 1
     phase = -(-halo_cols // stride_w)
-    pitch = _pitch(phase * stride_w, stride_h, block[0], width, problem.itemsize)
+    pitch = _pitch(phase * stride_w, stride_h, block[0], width, shared_size(problem))
 
     def staging(channels: int, rows: int) -> Tiling:
         halo_rows = (tile_p - 1) * stride_h + (rows - 1) * dilation_h + 1
@@ -207,7 +243,7 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
         )
 
     def fits(tiling: Tiling, limit: int) -> bool:
-        return tiling.elements * problem.itemsize <= limit
+        return tiling.elements * shared_size(problem) <= limit
 
     channels = min(problem.channels, CHANNELS)
     while not fits(staging(channels, 1), SHARED_LIMIT):

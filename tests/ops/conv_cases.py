@@ -4,11 +4,14 @@
 All extents differ where they can, and none is a multiple of a tile.
 """
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
-import pycnn
 from pycnn.bench.cases import ConvCase
 from pycnn.bench.grammar import parse
+from pycnn.define.operation import normal
+from pycnn.plan.conv import PLANNERS
 
 CASES = [
     parse(ConvCase, word)
@@ -45,7 +48,7 @@ def geometry(case: ConvCase) -> tuple:
 def arrays(case: ConvCase, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
     """Random x, weight, bias and dy."""
     shapes = {"x": case.x_shape, "weight": case.w_shape, "bias": (case.k,), "dy": case.y_shape}
-    return {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    return {name: normal(rng, shape, dtype) for name, shape in shapes.items()}
 
 
 def terms(case: ConvCase) -> dict[str, int]:
@@ -55,15 +58,22 @@ def terms(case: ConvCase) -> dict[str, int]:
     return {**per_group, "dweight": summed, "dbias": summed}
 
 
-def algorithms(backend: object, case: ConvCase, direction: str, x: np.ndarray) -> list[str]:
-    """Every name that `algo` may have for a case and this view of x: "auto" alone on reference."""
+def by_each_algorithm(
+    backend: object, direction: str, call: Callable[[str], object]
+) -> Iterator[tuple[str, object]]:
+    """What `call` returns for every name that `algo` may have, left out those that do not fit.
+
+    On the reference backend that is "auto" alone.
+    """
     if backend.name == "reference":
-        return ["auto"]
-    found = pycnn.conv2d_algorithms(
-        case.x_shape, case.w_shape, *geometry(case), direction=direction
-    )
-    names = ["auto", *(a.name for a in found if a.fits)]
-    rows_follow_each_other = x.strides[-2] == x.shape[-1] * x.strides[-1]
-    if "gemm_1x1" in names and direction != "backward_input" and not rows_follow_each_other:
-        names.remove("gemm_1x1")  # it reads x as a matrix
-    return names
+        yield "auto", call("auto")
+        return
+    for name in ("auto", *PLANNERS[direction]):
+        try:
+            result = call(name)
+        except ValueError as error:
+            refusal = f"algo={name!r} does not fit; {name}: "
+            if name in ("auto", "direct") or refusal not in str(error):
+                raise
+        else:
+            yield name, result

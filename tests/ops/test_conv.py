@@ -1,11 +1,12 @@
-"""Convolution and its gradients on every backend, by every algorithm, against the oracle."""
+"""Convolution and its gradients by every algorithm, and what is special to them.
+
+That every definition gives what its oracle says is tested in test_every_operation.py, by `auto`.
+"""
 
 import numpy as np
 import pytest
-from conv_cases import CASES, SMALL, algorithms, arrays, geometry, terms
+from conv_cases import CASES, SMALL, arrays, by_each_algorithm, geometry, terms
 from op_checks import (
-    DTYPES,
-    VIEWS,
     assert_matches,
     numeric_gradient,
     same_under_all_schedules,
@@ -15,11 +16,23 @@ from op_checks import (
 import pycnn
 from pycnn.bench.cases import ConvCase
 from pycnn.bench.grammar import parse
+from pycnn.define import OPERATIONS
 from pycnn.reference.oracle import conv as oracle
 
 NAN, INF = np.nan, np.inf
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
 NEEDS = {"backward_input": (True, False, False), "backward_weight": (False, True, True)}
+
+#: Algorithms whose transforms spread a NaN or an infinity over a tile, or a whole image.
+SPREADING = ("winograd_f2", "winograd_f4", "fft")
+
+#: dtypes by backend: all four in the emulator, each in one of its builds.
+DTYPES = {
+    "reference": ("float32",),
+    "emulator": ("float64", "bfloat16"),
+    "checked": ("float32", "float16"),
+    "cuda": ("float16", "bfloat16", "float32", "float64"),
+}
 
 
 def run(backend, case, direction, algo, given):
@@ -38,32 +51,102 @@ def run(backend, case, direction, algo, given):
     return {name: g for name, g in named if g is not None}
 
 
+def each(backend, case, direction, given):
+    """(algorithm, result) of every algorithm that fits."""
+    return by_each_algorithm(
+        backend, direction, lambda algo: run(backend, case, direction, algo, given)
+    )
+
+
 def expected(case, direction, given):
     if direction == "forward":
-        return {"y": oracle.conv2d(given["x"], given["weight"], given["bias"], *geometry(case))}
-    grads = oracle.conv2d_backward(
+        return {"y": oracle.convolve(given["x"], given["weight"], given["bias"], *geometry(case))}
+    grads = oracle.convolve_backward(
         given["dy"], given["x"], given["weight"], *geometry(case), NEEDS[direction]
     )
     return dict(zip(("dx", "dweight", "dbias"), grads, strict=True))
 
 
-def check(backend, case, direction, given, dtype):
+#: Algorithms that transform tiles or images, over which a NaN or an infinity spreads.
+TRANSFORMING = ("winograd_f2", "winograd_f4", "fft")
+
+
+def check(backend, case, direction, given, dtype, without=()):
     """Every algorithm of a direction against the oracle."""
     want = expected(case, direction, given)
-    for algo in algorithms(backend, case, direction, given["x"]):
-        for name, got in run(backend, case, direction, algo, given).items():
+    for algo, found in each(backend, case, direction, given):
+        if algo in without:
+            continue
+        for name, got in found.items():
             assert_matches(got, want[name], dtype, terms(case)[name], backend)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_matches_oracle(backend, rng, case, dtype, direction):
-    check(backend, case, direction, arrays(case, rng, dtype), dtype)
+def test_every_algorithm_matches_the_oracle(backend, rng, case, direction):
+    for dtype in DTYPES[backend.name]:
+        check(backend, case, direction, arrays(case, rng, dtype), dtype)
+
+
+#: Definitions whose cases every algorithm is tried on, with the direction that plans them.
+DEFINED = {
+    "conv2d": "forward",
+    "conv3d": "forward",
+    "conv_transpose2d": "backward_input",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        pytest.param(name, case, id=f"{name}-{case.name}")
+        for name in DEFINED
+        for case in OPERATIONS[name].cases
+        if not case.standard and case.settings
+    ],
+)
+def test_every_algorithm_takes_what_it_does_not_refuse(backend, rng, name, case):
+    """Modes, layouts, epilogues and axes."""
+    if backend.name == "reference":
+        pytest.skip("the reference backend has no kernel algorithms")
+    op, dtype = OPERATIONS[name], DTYPES[backend.name][0]
+    given = op.draw(case, rng, dtype)
+    meant = op.describe(given, **op.settings(case))
+    want = op.oracle(meant, given)["y"]
+    views = {name: backend.array(a) for name, a in given.items()}
+
+    def call(algo):
+        return getattr(pycnn, name)(**views, **op.settings(case), algo=algo)
+
+    for _, got in by_each_algorithm(backend, DEFINED[name], call):
+        assert_matches(got, want, dtype, op.terms(meant), backend)
+
+
+GRADIENT_CASES = [c for c in OPERATIONS["conv2d_backward"].cases if not c.standard and c.settings]
+
+
+@pytest.mark.parametrize("direction", ["backward_input", "backward_weight"])
+@pytest.mark.parametrize("case", GRADIENT_CASES, ids=str)
+def test_gradients_take_what_they_do_not_refuse(backend, rng, case, direction):
+    if backend.name == "reference":
+        pytest.skip("the reference backend has no kernel algorithms")
+    op, dtype = OPERATIONS["conv2d_backward"], DTYPES[backend.name][-1]
+    given = op.draw(case, rng, dtype)
+    settings = {**op.settings(case), "needs": NEEDS[direction]}
+    meant = op.describe(given, **settings)
+    want, reductions = op.oracle(meant, given), op.terms(meant)
+    views = {name: backend.array(a) for name, a in given.items()}
+
+    def call(algo):
+        return op.invoke(pycnn.conv2d_backward, views, {**settings, "algo": algo})
+
+    for _, grads in by_each_algorithm(backend, direction, call):
+        for name, got in zip(want, grads, strict=True):
+            assert_matches(got, want[name], dtype, reductions[name], backend)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("kind", VIEWS)
+@pytest.mark.parametrize("kind", ["transposed", "stepped", "reversed", "misaligned"])
 @pytest.mark.parametrize("case", SMALL, ids=str)
 def test_views(backend, rng, case, kind, direction):
     given = {n: view_of(a, kind) for n, a in arrays(case, rng, "float32").items()}
@@ -81,26 +164,17 @@ def test_operands_of_different_strides(backend, rng, case, direction):
     check(backend, case, direction, given, "float64")
 
 
-def test_bias_is_optional(backend, rng):
-    case = SMALL[0]
-    given = arrays(case, rng, "float32")
-    want = oracle.conv2d(given["x"], given["weight"], None, *geometry(case))
-    for algo in algorithms(backend, case, "forward", given["x"]):
-        x, weight = backend.views(given["x"], given["weight"])
-        y = pycnn.conv2d(x, weight, None, *geometry(case), algo=algo)
-        assert_matches(y, want, "float32", terms(case)["y"], backend)
-
-
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 def test_nan_and_infinity_spread_as_far_as_they_are_used(backend, rng, value, direction):
     case = parse(ConvCase, "n2c3h9w8k5r2s2u3")  # column 2 and row 2 lie in no window
     given = arrays(case, rng, "float32")
     for name, used in (("x", (1, 2, 4, 3)), ("dy", (1, 4, 2, 1)), ("weight", (3, 2, 1, 0))):
-        check(backend, case, direction, {**given, name: _with(given[name], used, value)}, "float32")
+        seen = {**given, name: _with(given[name], used, value)}
+        check(backend, case, direction, seen, "float32", without=TRANSFORMING)
     unseen = _with(given["x"], (0, 1, 2, 5), value)
-    for algo in algorithms(backend, case, direction, given["x"]):
-        for got in run(backend, case, direction, algo, {**given, "x": unseen}).values():
+    for algo, found in each(backend, case, direction, {**given, "x": unseen}):
+        for got in found.values() if algo not in TRANSFORMING else ():
             assert np.isfinite(backend.numpy(got)).all()
 
 
@@ -108,10 +182,11 @@ def test_padding_is_zeros_that_are_multiplied(backend, rng):
     case = parse(ConvCase, "n1c2h5w4k9r3s3p1")
     given = arrays(case, rng, "float64")
     weight = _with(given["weight"], (3, 1, 0, 2), INF)
-    check(backend, case, "forward", {**given, "weight": weight}, "float64")
-    assert np.isnan(expected(case, "forward", {**given, "weight": weight})["y"][0, 3, 0]).all()
-    dy = _with(given["dy"], (0, 7, 0, 0), NAN)
-    check(backend, case, "backward_weight", {**given, "dy": dy}, "float64")
+    want = expected(case, "forward", {**given, "weight": weight})["y"]
+    assert np.isnan(want[0, 3, 0]).all()
+    for algo in ("auto",) if backend.name == "reference" else ("direct", "direct_tiled", "im2col"):
+        got = run(backend, case, "forward", algo, {**given, "weight": weight})["y"]
+        assert_matches(got, want, "float64", terms(case)["y"], backend)
 
 
 def _with(array, place, value):
@@ -141,45 +216,14 @@ def test_gradients_are_those_of_the_result(backend, rng, case):
 def test_agrees_with_values_worked_by_hand(backend):
     x = np.array([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]])
     weight = np.array([[[[1.0, -1.0]]], [[[0.5, 2.0]]]])
-    for algo in algorithms(backend, parse(ConvCase, "n1c1h2w3k2r1s2"), "forward", x):
-        y = pycnn.conv2d(*backend.views(x, weight, np.array([0.0, 10.0])), algo=algo)
-        want = [[[-1.0, -1.0], [-1.0, -1.0]], [[14.5, 17.0], [22.0, 24.5]]]
-        assert backend.numpy(y)[0].tolist() == want
-
-
-def test_unbatched(backend, rng):
-    case = SMALL[0].with_batch(1)
-    given = arrays(case, rng, "float32")
-    want = {**expected(case, "forward", given), **expected(case, "backward_input", given)}
-    given["x"], given["dy"] = given["x"][0], given["dy"][0]
-    for direction, name in (("forward", "y"), ("backward_input", "dx")):
-        for algo in algorithms(backend, case, direction, given["x"]):
-            got = run(backend, case, direction, algo, given)[name]
-            assert_matches(got, want[name][0], "float32", terms(case)[name], backend)
-
-
-@pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("case", SMALL, ids=str)
-def test_empty_batch(backend, rng, case, direction):
-    given = arrays(case, rng, "float32")
-    for name in ("x", "dy"):
-        given[name] = given[name][:0]
-    want = expected(case.with_batch(0), direction, given)
-    for algo in algorithms(backend, case, direction, given["x"]):
-        for name, got in run(backend, case, direction, algo, given).items():
-            assert_matches(got, want[name], "float32", 1, backend)
-            assert not backend.numpy(got).any()
-
-
-@pytest.mark.parametrize("case", SMALL, ids=str)
-def test_out_takes_the_result(backend, rng, case):
-    given = arrays(case, rng, "float32")
-    x, weight, bias = backend.views(given["x"], given["weight"], given["bias"])
-    for algo in algorithms(backend, case, "forward", given["x"]):
-        out = backend.array(np.full(case.y_shape, NAN, np.float32))
-        assert pycnn.conv2d(x, weight, bias, *geometry(case), algo=algo, out=out) is out
-        want = expected(case, "forward", given)["y"]
-        assert_matches(out, want, "float32", terms(case)["y"], backend)
+    views = backend.views(x, weight, np.array([0.0, 10.0]))
+    want = [[[-1.0, -1.0], [-1.0, -1.0]], [[14.5, 17.0], [22.0, 24.5]]]
+    for algo, y in by_each_algorithm(
+        backend, "forward", lambda algo: pycnn.conv2d(*views, algo=algo)
+    ):
+        if algo != "fft":
+            assert backend.numpy(y)[0].tolist() == want
+        np.testing.assert_allclose(backend.numpy(y)[0], want, rtol=1e-14)
 
 
 @pytest.mark.parametrize("sides", [(3, 3), (2, 5), (4, 1)], ids=str)
@@ -190,9 +234,28 @@ def test_same_padding_keeps_the_extent(backend, rng, sides, dilation):
     y = pycnn.conv2d(*backend.views(x, weight), padding="same", dilation=dilation)
     spans = [dilation * (side - 1) for side in sides]
     padding = tuple((span // 2, span - span // 2) for span in spans)  # the odd one at the end
-    want = oracle.conv2d(x, weight, None, (1, 1), padding, (dilation, dilation), 1)
+    want = oracle.convolve(x, weight, None, (1, 1), padding, (dilation, dilation), 1)
     assert want.shape[2:] == x.shape[2:]
     assert_matches(y, want, "float64", 3 * sides[0] * sides[1], backend)
+
+
+@pytest.mark.parametrize("padding", ["same_upper", "same_lower"])
+def test_same_padding_of_strided_windows(backend, rng, padding):
+    """ceil(extent / stride) positions; the odd zero after or before: 8 rows, stride 3, 4 taps."""
+    x, weight = rng.standard_normal((1, 2, 8, 9)), rng.standard_normal((3, 2, 4, 3))
+    y = pycnn.conv2d(*backend.views(x, weight), stride=3, padding=padding)
+    rows = (1, 1)  # 2*3 + 4 - 8 = 2
+    columns = (0, 0)  # 2*3 + 3 - 9 = 0
+    want = oracle.convolve(x, weight, None, (3, 3), (rows, columns), (1, 1), 1)
+    assert_matches(y, want, "float64", 24, backend)
+    y = pycnn.conv2d(*backend.views(x, weight), stride=2, padding=padding)
+    columns = (1, 1)  # 4*2 + 3 - 9 = 2
+    want = oracle.convolve(x, weight, None, (2, 2), (rows, columns), (1, 1), 1)
+    assert_matches(y, want, "float64", 24, backend)
+    y = pycnn.conv2d(*backend.views(x[:, :, 1:], weight), stride=2, padding=padding)
+    rows = (1, 2) if padding == "same_upper" else (2, 1)  # 3*2 + 4 - 7 = 3
+    want = oracle.convolve(x[:, :, 1:], weight, None, (2, 2), (rows, columns), (1, 1), 1)
+    assert_matches(y, want, "float64", 24, backend)
 
 
 def test_valid_padding_is_none(backend, rng):
@@ -202,12 +265,12 @@ def test_valid_padding_is_none(backend, rng):
     assert none.tobytes() == valid.tobytes()
 
 
+@pytest.mark.parametrize("function", ["conv2d_backward", "conv_transpose2d_backward"])
 @pytest.mark.parametrize("needs", [(True, False, True), (False, True, False), (False,) * 3])
-def test_only_what_is_needed(backend, rng, needs):
-    case = SMALL[1]
-    given = arrays(case, rng, "float32")
-    views = backend.views(given["dy"], given["x"], given["weight"])
-    grads = pycnn.conv2d_backward(*views, *geometry(case), needs=needs)
+def test_only_what_is_needed(backend, rng, function, needs):
+    dy, weight = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((3, 3, 1, 1))
+    x = rng.standard_normal((2, 3, 4, 5))
+    grads = getattr(pycnn, function)(*backend.views(dy, x, weight), needs=needs)
     assert tuple(g is not None for g in grads) == needs
 
 
@@ -215,8 +278,8 @@ def test_only_what_is_needed(backend, rng, needs):
 def test_same_bits_every_time(backend, rng, monkeypatch, direction):
     case = SMALL[0]
     given = arrays(case, rng, "float32")
-    for algo in algorithms(backend, case, direction, given["x"]):
-        for name in run(backend, case, direction, algo, given):
+    for algo, found in each(backend, case, direction, given):
+        for name in found:
             same_under_all_schedules(
                 backend,
                 monkeypatch,
@@ -224,22 +287,15 @@ def test_same_bits_every_time(backend, rng, monkeypatch, direction):
             )
 
 
-def test_gemm_1x1_refuses_what_is_no_matrix(backend, rng):
-    if backend.name == "reference":
-        pytest.skip("the reference backend has no kernel algorithms")
-    x = rng.standard_normal((1, 3, 4, 5))[..., ::-1]
-    with pytest.raises(ValueError, match=r"gemm_1x1: x has element strides \(60, 20, 5, -1\)"):
-        pycnn.conv2d(*backend.views(x, rng.standard_normal((2, 3, 1, 1))), algo="gemm_1x1")
-
-
-def test_bias_gradient_over_many_pixels(backend, rng):
-    """More than one block adds up."""
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_bias_gradient_over_many_pixels(backend, rng, dtype):
+    """More than one block adds up, and nothing is rounded in between."""
     case = parse(ConvCase, "n2c1h83w97k3r1s1")
-    given = arrays(case, rng, "float32")
+    given = arrays(case, rng, dtype)
     views = backend.views(given["dy"], given["x"], given["weight"])
     *_, dbias = pycnn.conv2d_backward(*views, needs=(False, False, True))
     want = given["dy"].astype(np.float64).sum(axis=(0, 2, 3))
-    assert_matches(dbias, want, "float32", terms(case)["dbias"], backend)
+    assert_matches(dbias, want, dtype, terms(case)["dbias"], backend)
 
 
 def test_many_images_in_small_workspace(backend, rng, monkeypatch):
@@ -271,3 +327,15 @@ def test_offsets_beyond_2_31_elements(backend, rng, direction):
         pytest.skip("no address space for arrays of 2^31 elements")
     assert sum(s * (e - 1) for s, e in zip(view.strides, view.shape, strict=True)) > 4 * 2**31
     check(backend, case, direction, given, "float32")
+
+
+def test_a_transposed_convolution_undoes_the_shape(backend, rng):
+    """With the output padding that the division by the stride loses."""
+    x, weight = rng.standard_normal((1, 2, 9, 8)), rng.standard_normal((3, 2, 3, 2))
+    settings = {"stride": (3, 2), "padding": (1, 0)}
+    y = pycnn.conv2d(*backend.views(x, weight), **settings)
+    lost = tuple((e + 2 * p - t) % s for e, p, t, s in ((9, 1, 3, 3), (8, 0, 2, 2)))
+    back = pycnn.conv_transpose2d(y, backend.array(weight), output_padding=lost, **settings)
+    assert back.shape == x.shape
+    dot = float((backend.numpy(back) * x).sum())  # <A x, A x> = <A^T A x, x>
+    assert dot == pytest.approx(float((backend.numpy(y) ** 2).sum()), rel=1e-12)

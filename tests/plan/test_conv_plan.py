@@ -4,16 +4,18 @@ import itertools
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from plan_checks import assert_sound
 
 import pycnn
-from pycnn.plan import conv, conv_gemm, conv_tiled
+from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_tiled
 from pycnn.plan.conv_problem import MAX_EXTENT, PARAMS, Problem, View
 from pycnn.plan.conv_tiled import SHARED_LIMIT, TILED_PARAMS
 from pycnn.runtime import sources
-from pycnn.runtime.plan import MAX_GRID, Buffer
+from pycnn.runtime.plan import MAX_GRID, Buffer, Launch
 from pycnn.shapes import conv_out
 
 MIB = 2**20
@@ -82,9 +84,19 @@ def test_struct_is_laid_out_as_in_the_headers():
     assert _fields(header, "ConvParams") == _described(PARAMS)
     tiled = (folder / "conv" / "direct_tiled.cu").read_text()
     assert _fields(tiled, "TiledParams") == [("ConvParams", "conv"), *_described(TILED_PARAMS)[1:]]
-    constants = dict(re.findall(r"(\w+) = (\d+)[,;]", tiled))
+    rows = (folder / "include" / "pycnn" / "depthwise.cuh").read_text()
+    described = _described(conv_depthwise.DEPTHWISE_PARAMS)[1:]
+    assert _fields(rows, "DepthwiseParams") == [("ConvParams", "conv"), *described]
+    constants = _constants(tiled)
     for name in ("THREADS", "PIXELS", "FILTERS", "CHANNELS", "TAP_PADDING"):
         assert int(constants[name]) == getattr(conv_tiled, name)
+    constants = _constants(rows) | _constants((folder / "conv" / "depthwise_nhwc.cu").read_text())
+    for name in ("THREADS", "CHUNKS", "LANES", "WIDE", "NARROW"):
+        assert int(constants[name]) == getattr(conv_depthwise, name)
+
+
+def _constants(text):
+    return dict(re.findall(r"(\w+) = (\d+)[,;]", text))
 
 
 def _fields(text, struct):
@@ -118,7 +130,8 @@ def test_workspace_stays_within_limit_and_goal(layer, limit):
     columns = 4 * layer.x.shape[1] * layer.taps * layer.pixels
     for _, plan in plans(layer, limit):
         assert plan.workspace_bytes <= limit
-        assert plan.workspace_bytes <= max(conv_gemm.GOAL, columns * layer.itemsize // 4)
+        if plan.algo in ("im2col", "gemm_1x1"):
+            assert plan.workspace_bytes <= max(conv_gemm.GOAL, columns * layer.itemsize // 4)
 
 
 @pytest.mark.parametrize("n", [1, 7, 32])
@@ -147,7 +160,7 @@ def test_more_than_2_31_elements(layer):
     found = list(plans(layer, 2**40))
     assert {"direct"} <= {plan.algo for _, plan in found}
     for _, plan in found:
-        for launch in plan.launches:
+        for launch in (x for x in plan.launches if isinstance(x, Launch)):
             assert all(g <= limit for g, limit in zip(launch.grid, MAX_GRID, strict=True))
     params = layer.params()
     for array, axes in (("x", "nchw"), ("w", "kcrs"), ("y", "nkpq")):
@@ -240,10 +253,10 @@ def test_views_that_are_matrices():
 
 #: Layer -> what auto takes forward, and for the two gradients.
 CHOICES = {
-    "resnet 3x3": ("im2col", "im2col", "im2col"),
+    "resnet 3x3": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
-    "resnet first": ("direct_tiled", "direct", "im2col"),
-    "mobilenet": ("direct", "direct", "direct"),
+    "resnet first": ("direct_tiled", "direct", "implicit_gemm"),
+    "mobilenet": ("depthwise", "direct", "depthwise"),
 }
 
 
@@ -263,7 +276,9 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
 def test_listed_algorithms_for_both_gradients():
     found = pycnn.conv2d_algorithms((2, 8, 9, 9), (16, 8, 3, 3), direction="backward")
     by_name = {a.name: a for a in found}
-    assert set(by_name) == {"direct", "im2col", "gemm_1x1"}
+    both = set(conv.PLANNERS["backward_input"]) & set(conv.PLANNERS["backward_weight"])
+    assert set(by_name) == both
+    assert {"direct", "im2col", "gemm_1x1", "depthwise"} <= both
     assert not by_name["gemm_1x1"].fits
     parts = [
         {a.name: a for a in pycnn.conv2d_algorithms((2, 8, 9, 9), (16, 8, 3, 3), direction=d)}
@@ -279,7 +294,7 @@ def test_listed_algorithms_for_both_gradients():
         ({"x_shape": (3, 4)}, ValueError, "x_shape=(3, 4)"),
         ({"w_shape": (3, 4, 3, -1)}, ValueError, "w_shape=-1"),
         ({"w_shape": 3}, ValueError, "w_shape=3"),
-        ({"dtype": "int8"}, ValueError, "dtype='int8'; allowed: float32, float64"),
+        ({"dtype": "int8"}, ValueError, "dtype='int8'; allowed: float16, bfloat16, float32"),
         ({"direction": "sideways"}, ValueError, "direction='sideways'"),
         ({"workspace_limit": -1}, ValueError, "workspace_limit=-1"),
         ({"workspace_limit": 1.5}, TypeError, "workspace_limit=1.5"),
@@ -303,3 +318,47 @@ def test_arithmetic_and_traffic_are_those_of_the_operation():
             assert (plan.flops, plan.bytes) == (y, 4 * y)
         else:
             assert (plan.flops, plan.bytes) == (2 * y * 3 * 6, moved)
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_plans_are_sound(layer):
+    """Variants that exist, whole warps, grids that cover what is computed."""
+    for direction, plan in plans(layer):
+        inputs = {"forward": {"x", "weight"}, "backward_input": {"dy", "weight"}}
+        kernels = tuple(x for x in plan.launches if isinstance(x, Launch))
+        assert_sound(replace(plan, launches=kernels), inputs.get(direction, {"dy", "x"}))
+
+
+def test_three_axes_are_two_with_depth():
+    """One struct for any number of axes: the depth of a plane is 1."""
+    plane = problem((2, 6, 9, 8), (4, 6, 3, 3), stride=2, padding=1).params()
+    views = (View.of(s) for s in ((2, 6, 1, 9, 8), (4, 6, 1, 3, 3), (2, 4, 1, 5, 4)))
+    deep = Problem("float32", *views, (1, 2, 2), (0, 1, 1), (1, 1, 1)).params()
+    unused = {"x_d", "w_t", "y_z"}  # strides along an axis of extent 1
+    assert all(plane[n] == deep[n] for n in PARAMS.names if n not in unused)
+
+
+def test_only_some_algorithms_take_three_axes():
+    views = (View.of(s) for s in ((2, 6, 5, 9, 8), (4, 6, 3, 3, 3), (2, 4, 3, 7, 6)))
+    deep = Problem("float32", *views, (1, 1, 1), (0, 0, 0), (1, 1, 1))
+    for direction in ("forward", "backward_input", "backward_weight"):
+        for found in conv.algorithms(deep, direction, 256 * MIB):
+            assert found.fits or "spatial axes" in found.reason or "allowed" in found.reason
+            assert found.fits or found.name != "direct"
+
+
+def test_a_renamed_plan_computes_on_other_arrays():
+    plan = conv.plan(LAYERS["resnet 1x1"], "backward_input", "direct", 0)
+    other = conv.renamed(plan, {"dy": "x", "dx": "y"})
+    names = {a.name for launch in other.launches for a in launch.args if isinstance(a, Buffer)}
+    assert names == {"x", "weight", "y"}
+    assert list(other.outputs) == ["y"]
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_views_in_both_layouts(channels_last):
+    view = View.of((2, 3, 4, 5), channels_last)
+    array = np.zeros((2, 4, 5, 3) if channels_last else (2, 3, 4, 5), np.int8)
+    arranged = array.transpose(0, 3, 1, 2) if channels_last else array
+    assert (view.shape, view.strides) == (arranged.shape, arranged.strides)
+    assert view.channels_last == channels_last

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pycnn.reference.cpu import conv as cpu
+from pycnn.reference.cpu import conv_axes
 from pycnn.reference.oracle import conv as oracle
 from pycnn.tolerance import compare
 
@@ -95,7 +96,7 @@ def test_oracle_by_hand():
     """Taps two rows apart, one row of padding above, two columns of it on the right."""
     x = np.array([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], np.float32)
     w = np.array([[[[1], [10]]]], np.float32)
-    y = oracle.conv2d(x, w, np.array([0.5]), (1, 2), ((1, 0), (0, 2)), (2, 1), 1)
+    y = oracle.convolve(x, w, np.array([0.5]), (1, 2), ((1, 0), (0, 2)), (2, 1), 1)
     assert y.dtype == np.float64
     assert y[0, 0].tolist() == [[40.5, 60.5, 0.5], [71.5, 93.5, 0.5]]
 
@@ -103,7 +104,7 @@ def test_oracle_by_hand():
 def test_oracle_groups_by_hand():
     x = np.array([2.0, 3.0, 5.0, 7.0]).reshape(1, 4, 1, 1)
     w = np.array([[1.0, 1.0], [1.0, -1.0]]).reshape(2, 2, 1, 1)
-    y = oracle.conv2d(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
+    y = oracle.convolve(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
     assert y.ravel().tolist() == [5.0, -2.0]
 
 
@@ -112,17 +113,17 @@ def test_oracle_backward_by_hand():
     x, w = np.array([2.0, 3, 5]).reshape(1, 1, 1, 3), np.array([10.0, 1]).reshape(1, 1, 1, 2)
     dy = np.array([1.0, 7]).reshape(1, 1, 1, 2)
     geometry = (1, 1), ((0, 0), (0, 0)), (1, 1), 1
-    dx, dw, db = oracle.conv2d_backward(dy, x, w, *geometry)
+    dx, dw, db = oracle.convolve_backward(dy, x, w, *geometry)
     assert [a.ravel().tolist() for a in (dx, dw, db)] == [[10, 71, 7], [23, 38], [8]]
-    assert oracle.conv2d_backward(dy, x, w, *geometry, (False, True, False))[::2] == (None, None)
+    assert oracle.convolve_backward(dy, x, w, *geometry, (False, True, False))[::2] == (None, None)
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_oracle_matches_torch(case, rng, torch):
     x, w, b = case.arrays(rng)
-    y = oracle.conv2d(x, w, b, *case.geometry)
+    y = oracle.convolve(x, w, b, *case.geometry)
     dy = rng.standard_normal(y.shape)
-    actual = (y, *oracle.conv2d_backward(dy, x, w, *case.geometry))
+    actual = (y, *oracle.convolve_backward(dy, x, w, *case.geometry))
     for got, want in zip(actual, expected_from_torch(torch, case, x, w, b, dy), strict=True):
         assert got.shape == want.shape
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)
@@ -131,14 +132,14 @@ def test_oracle_matches_torch(case, rng, torch):
 @pytest.mark.parametrize("case", SMALL, ids=str)
 def test_oracle_backward_matches_finite_differences(case, rng, finite_difference):
     x, w, b = case.arrays(rng)
-    dy = rng.standard_normal(oracle.conv2d(x, w, b, *case.geometry).shape)
-    gradients = oracle.conv2d_backward(dy, x, w, *case.geometry)
+    dy = rng.standard_normal(oracle.convolve(x, w, b, *case.geometry).shape)
+    gradients = oracle.convolve_backward(dy, x, w, *case.geometry)
     arguments = [x, w, b]
     for i, gradient in enumerate(gradients):
 
         def scalar(moved, i=i):
             x, w, b = (*arguments[:i], moved, *arguments[i + 1 :])
-            return float((dy * oracle.conv2d(x, w, b, *case.geometry)).sum())
+            return float((dy * oracle.convolve(x, w, b, *case.geometry)).sum())
 
         numeric = finite_difference(scalar, arguments[i])
         np.testing.assert_allclose(gradient, numeric, rtol=1e-7, atol=1e-7)
@@ -149,7 +150,7 @@ def test_oracle_keeps_special_values_where_they_belong(value, rng, torch):
     case = Case((2, 3, 8, 9), (4, 3, 3), padding=((1, 1), (1, 1)))
     x, w, b = case.arrays(rng)
     x[1, 2, 4, 5] = value
-    y = oracle.conv2d(x, w, b, *case.geometry)
+    y = oracle.convolve(x, w, b, *case.geometry)
     reached = ~np.isfinite(y)
     assert reached[1, :, 3:6, 4:7].all()
     assert reached.sum() == 4 * 9
@@ -166,13 +167,13 @@ def assert_close(actual, expected, dtype, reduction):
 @pytest.mark.parametrize("case", [*ALL, *(case for _, case in METHODS)], ids=str)
 def test_cpu_matches_oracle(case, dtype, rng):
     x, w, b = case.arrays(rng, dtype)
-    expected = oracle.conv2d(x, w, b, *case.geometry)
+    expected = oracle.convolve(x, w, b, *case.geometry)
     assert_close(cpu.conv2d(x, w, b, *case.geometry), expected, dtype, w[0].size)
     dy = rng.standard_normal(expected.shape).astype(dtype)
     gradients = cpu.conv2d_backward(dy, x, w, *case.geometry)
     lengths = w[:, 0].size, dy[:, 0].size, dy[:, 0].size
     for got, want, length in zip(
-        gradients, oracle.conv2d_backward(dy, x, w, *case.geometry), lengths, strict=True
+        gradients, oracle.convolve_backward(dy, x, w, *case.geometry), lengths, strict=True
     ):
         assert_close(got, want, dtype, length)
 
@@ -180,7 +181,7 @@ def test_cpu_matches_oracle(case, dtype, rng):
 @pytest.mark.parametrize(("method", "case"), METHODS, ids=str)
 def test_cpu_method_matches_oracle(method, case, rng):
     x, w, b = case.arrays(rng, np.float32)
-    expected = oracle.conv2d(x, w, b, *case.geometry)
+    expected = oracle.convolve(x, w, b, *case.geometry)
     y = cpu.conv2d(x, w, b, *case.geometry, method=method)
     assert_close(y, expected, np.float32, w[0].size)
 
@@ -191,7 +192,7 @@ def test_winograd_loses_few_digits(channels, rng):
     case = Case((1, channels, 19, 22), (24, 3, 3), padding=SAME)
     x, w, b = case.arrays(rng, np.float32)
     y = cpu.conv2d(x, w, b, *case.geometry, method="winograd")
-    error, allowed = compare(y, oracle.conv2d(x, w, b, *case.geometry), np.float32, 9 * channels)
+    error, allowed = compare(y, oracle.convolve(x, w, b, *case.geometry), np.float32, 9 * channels)
     assert error <= allowed / 4
 
 
@@ -201,7 +202,7 @@ def test_cpu_keeps_special_values_where_they_belong(method, value, rng):
     case = Case((2, 3, 8, 9), (4, 3, 3), padding=SAME)
     x, w, b = case.arrays(rng, np.float32)
     x[1, 2, 4, 5] = value
-    expected = oracle.conv2d(x, w, b, *case.geometry)
+    expected = oracle.convolve(x, w, b, *case.geometry)
     y = cpu.conv2d(x, w, b, *case.geometry, method=method)
     assert_close(y, expected, np.float32, 27)
 
@@ -214,7 +215,7 @@ def test_cpu_input_gradient_through_winograd(rng):
     for special in (1.0, np.nan):
         dy[1, 3, 5, 7] = special
         dx, dw, db = cpu.conv2d_backward(dy, x, w, *case.geometry, (True, False, False))
-        want = oracle.conv2d_backward(dy, x, w, *case.geometry)[0]
+        want = oracle.convolve_backward(dy, x, w, *case.geometry)[0]
         assert_close(dx, want, np.float32, w[:, 0].size)
         assert (dw, db) == (None, None)
 
@@ -223,7 +224,7 @@ def test_cpu_input_gradient_through_winograd(rng):
 def test_cpu_reads_views_and_writes_into_out(method, case, rng):
     """Channels of a wider array in, every second column of another out."""
     x, w, b = case.arrays(rng, np.float32)
-    expected = oracle.conv2d(x, w, b, *case.geometry)
+    expected = oracle.convolve(x, w, b, *case.geometry)
     wide = np.zeros((x.shape[0], 2 * x.shape[1], *x.shape[2:]), np.float32)
     wide[:, ::2] = x
     out = np.full((*expected.shape[:3], 2 * expected.shape[3]), 7, np.float32)[..., ::2]
@@ -271,3 +272,32 @@ def test_working_memory_is_bounded(rng):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 4 * 2**20 * 8
+
+
+AXES = [
+    ((2, 4, 6), (6, 2, 3), (2,), ((1, 2),), (1,)),
+    ((2, 4, 6, 7), (6, 2, 3, 2), (2, 1), ((1, 2), (2, 2)), (1, 2)),
+    ((1, 4, 6, 7, 5), (6, 2, 3, 2, 3), (2, 1, 2), ((1, 1), (2, 2), (1, 0)), (1, 2, 1)),
+]
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize(("x", "w", "stride", "padding", "dilation"), AXES, ids=str)
+def test_other_axes_and_modes(rng, torch, x, w, stride, padding, dilation, mode):
+    """The oracle against PyTorch, and the CPU path against the oracle."""
+    x, w, b = (rng.standard_normal(s) for s in (x, w, w[:1]))
+    geometry = stride, padding, dilation, 2
+    y = oracle.convolve(x, w, b, *geometry, mode)
+    dy = rng.standard_normal(y.shape)
+    grads = oracle.convolve_backward(dy, x, w, *geometry, mode=mode)
+    tensors = [torch.tensor(a, requires_grad=True) for a in (x, w, b)]
+    pads = [p for pair in padding[::-1] for p in pair]
+    padded = torch.nn.functional.pad(tensors[0], pads, "constant" if mode == "zeros" else mode)
+    function = getattr(torch.nn.functional, f"conv{len(stride)}d")
+    function(padded, *tensors[1:], stride, 0, dilation, 2).backward(torch.tensor(dy))
+    for got, tensor in zip(grads, tensors, strict=True):
+        np.testing.assert_allclose(got, tensor.grad.numpy(), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(conv_axes.convolve(x, w, b, *geometry, mode=mode), y, rtol=1e-11)
+    found = conv_axes.convolve_backward(dy, x, w, *geometry, mode=mode)
+    for got, want in zip(found, grads, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)

@@ -1,0 +1,174 @@
+// conv/depthwise_nhwc.cu: convolution with one filter for each channel, and its gradient with
+// respect to w, where the channels are neighbours in memory.
+//
+// Computes   y[n,c,p,q] = epilogue(sum_{r,s} w[c,0,r,s] x[n,c, p*STRIDE - top + r, ...]), and with
+//            STRIDE 1 its gradient with respect to x, which is this with the filter rotated
+//            part[i,c,r,s] = sum of dy[n,c,p,q] x[n,c, p*STRIDE - top + r, q*STRIDE - left + s] over
+//            the (n,p,q) of a strip of rows; conv_narrow_parts of sums.cu adds the parts
+// Layout     x (N,C,H,W), y and dy (N,C,P,Q): any strides; part (parts,C,SIDE,SIDE) contiguous, in
+//            the type of sums
+// Launch     block (32, 4): a lane has one channel, a warp a strip of rows, 14 or 7 columns wide, of
+//            one image; grid of all strips by fours, groups of 32 channels fastest
+// Traffic    |x| + |w| + |y|; SIDE - 1 rows more of x for every strip, and SIDE - STRIDE columns
+// Range      filters of 3x3 and 5x5, stride 1 or 2 along both axes, dilation 1, zeros beyond x;
+//            64-bit offsets. Sums in an order that depends on the shape alone: deterministic
+// Siblings   depthwise and depthwise_weight where pixels are neighbours in memory
+// Source     as depthwise.cu
+//
+// entry depthwise_nhwc           convolution, a warp for a strip of rows of 32 channels
+// entry depthwise_nhwc_weight    sums over strips of rows, by channel and tap
+// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SIDE = 3, 5
+// variant STRIDE = 1, 2
+#include <pycnn/depthwise.cuh>
+#include <pycnn/epilogue.cuh>
+
+constexpr int LANES = 32, SHARES = THREADS / LANES;
+constexpr int WIDE = 14, NARROW = 7;  // columns of outputs; the latter where more would spill
+constexpr int COLUMNS = SIDE == 3 && sizeof(accum) == 4 ? WIDE : NARROW;  // `_columns` in the plan
+constexpr int WIDTH = COLUMNS * STRIDE + SIDE - STRIDE;  // of x that they need
+
+// What a lane works on: see Share, of which there is one for all channels.
+struct LaneShare : Share {
+    __device__ explicit LaneShare(const DepthwiseParams& v)
+        : Share(v, share(v), COLUMNS) {
+        c = blockIdx.x % groups(v) * LANES + threadIdx.x;
+        exists = exists && c < v.conv.groups;
+    }
+    static __device__ unsigned groups(const DepthwiseParams& v) {
+        return (v.conv.groups + LANES - 1) / LANES;
+    }
+    // As a number of Share's, for channel 0.
+    static __device__ index_t share(const DepthwiseParams& v) {
+        const index_t number = static_cast<index_t>(blockIdx.x / groups(v)) * SHARES + threadIdx.y;
+        const int per_image = v.segments * v.strips;
+        return number / per_image * per_image * v.conv.groups + number % per_image;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+depthwise_nhwc(const scalar* __restrict__ x, const scalar* __restrict__ weight,
+               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
+               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+               scalar* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
+    __shared__ accum filters[LANES * TAPS];  // loaded in the order of memory
+    const LaneShare at(v);
+    const int first = at.c - threadIdx.x;
+    for (int i = threadIdx.y * LANES + threadIdx.x; i < LANES * TAPS; i += THREADS) {
+        const int c = first + i / TAPS, r = i % TAPS / SIDE, s = i % TAPS % SIDE;
+        if (c < v.conv.groups)
+            filters[i] = widen(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
+    }
+    __syncthreads();
+    if (!at.exists) return;
+    accum taps[TAPS];
+#pragma unroll
+    for (int i = 0; i < TAPS; ++i) taps[i] = filters[threadIdx.x * TAPS + i];
+
+    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const int left = at.q * STRIDE - v.conv.left;
+    const Epilogue finish{bias, scale, shift, residual, e};
+    accum sum[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
+#pragma unroll 1
+    for (int i = 0; at.p + i < at.p_end + DEPTH - 1; ++i) {
+#pragma unroll
+        for (int t = 0; t < STRIDE; ++t) {
+            const int h = (at.p + i) * STRIDE - v.conv.top + t;
+            const bool row_exists = inside(h, v.conv.h);
+            const scalar* const row = image + h * v.conv.x_h;
+#pragma unroll
+            for (int u = 0; u < WIDTH; ++u) {
+                const int w = left + u;
+                const bool exists = row_exists && inside(w, v.conv.w);
+                const accum value = exists ? widen(row[w * v.conv.x_w]) : accum(0);
+#pragma unroll
+                for (int s = 0; s < SIDE; ++s) {
+                    if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;
+#pragma unroll
+                    for (int k = 0; k < DEPTH; ++k)
+                        if (t + STRIDE * k < SIDE)
+                            sum[k][(u - s) / STRIDE] += value * taps[(t + STRIDE * k) * SIDE + s];
+                }
+            }
+            if (t > 0) continue;
+            const int p = at.p + i - (DEPTH - 1);
+            if (p < at.p) continue;
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j) {
+                const int q = at.q + j;
+                if (q >= v.conv.q) break;
+                const index_t beside = at.n * e.residual_n + at.c * e.residual_k +
+                                       p * e.residual_p + q * e.residual_q;
+                y[at.n * v.conv.y_n + at.c * v.conv.y_k + p * v.conv.y_p + q * v.conv.y_q] =
+                    narrow(finish(sum[DEPTH - 1][j], at.c, beside));
+            }
+            if (p + 1 == at.p_end) break;
+        }
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) {
+#pragma unroll
+            for (int k = DEPTH - 1; k > 0; --k) sum[k][j] = sum[k - 1][j];
+            sum[0][j] = 0;
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+depthwise_nhwc_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
+                      accum* __restrict__ part, DepthwiseParams v) {
+    __shared__ accum sums[SHARES][LANES * TAPS];  // stored in the order of memory
+    const LaneShare at(v);
+    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
+    const int left = at.q * STRIDE - v.conv.left;
+    const int columns = v.conv.q - at.q < COLUMNS ? v.conv.q - at.q : COLUMNS;
+
+    accum sum[TAPS] = {};
+    accum gradient[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
+    const int end = at.exists ? at.p_end + DEPTH - 1 : 0;
+#pragma unroll 1
+    for (int p = at.p; p < end; ++p) {
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) {
+#pragma unroll
+            for (int k = DEPTH - 1; k > 0; --k) gradient[k][j] = gradient[k - 1][j];
+            const bool exists = p < at.p_end && j < columns;
+            gradient[0][j] = exists ? widen(above[p * v.conv.y_p + (at.q + j) * v.conv.y_q])
+                                    : accum(0);
+        }
+#pragma unroll
+        for (int t = 0; t < STRIDE; ++t) {
+            if (t > 0 && p == end - 1) break;
+            const int h = p * STRIDE - v.conv.top + t;
+            const bool row_exists = inside(h, v.conv.h);
+            const scalar* const row = image + h * v.conv.x_h;
+#pragma unroll
+            for (int u = 0; u < WIDTH; ++u) {
+                const int w = left + u;
+                const bool exists = row_exists && inside(w, v.conv.w);
+                const accum value = exists ? widen(row[w * v.conv.x_w]) : accum(0);
+#pragma unroll
+                for (int s = 0; s < SIDE; ++s) {
+                    if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;
+                    const int j = (u - s) / STRIDE;
+#pragma unroll
+                    for (int k = 0; k < DEPTH; ++k) {
+                        // An output that is not there must not count: 0 * infinity would.
+                        const bool counts = p - k >= at.p && p - k < at.p_end && j < columns;
+                        if (t + STRIDE * k < SIDE && counts)
+                            sum[(t + STRIDE * k) * SIDE + s] += gradient[k][j] * value;
+                    }
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < TAPS; ++i) sums[threadIdx.y][threadIdx.x * TAPS + i] = sum[i];
+    __syncwarp();
+    const int first = at.c - threadIdx.x;
+    const int channels = v.conv.groups - first < LANES ? v.conv.groups - first : LANES;
+    if (at.n >= v.conv.n) return;
+    const index_t to = (static_cast<index_t>(at.part) * v.conv.groups + first) * TAPS;
+    for (int i = threadIdx.x; i < channels * TAPS; i += LANES)
+        part[to + i] = sums[threadIdx.y][i];
+}

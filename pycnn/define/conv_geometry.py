@@ -1,0 +1,264 @@
+"""What convolutions do to extents: their arguments, checked, and in the form that plans take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pycnn.define.validate import choice, integer
+from pycnn.plan.conv_problem import MAX_EXTENT, MODES, Ints
+from pycnn.shapes import conv_out, same_padding
+
+#: (before, after), one an axis.
+Padding = tuple[tuple[int, int], ...]
+
+#: Names of the spatial axes, by their number; and words for the extents of x.
+SIDES = {
+    1: ("horizontal",),
+    2: ("vertical", "horizontal"),
+    3: ("depth", "vertical", "horizontal"),
+}
+EXTENTS = {1: "W", 2: "H, W", 3: "D, H, W"}
+FILTER = {1: "S", 2: "R, S", 3: "T, R, S"}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a convolution does to the extents of x, along one, two or three axes.
+
+    Attributes
+    ----------
+    stride, dilation : tuple of int
+    padding : tuple of (int, int)
+    groups : int
+    out : tuple of int
+        Extents of y.
+    mode : str
+        A name of `pycnn.plan.conv_problem.MODES`.
+    """
+
+    stride: Ints
+    padding: Padding
+    dilation: Ints
+    groups: int
+    out: Ints
+    mode: str = "zeros"
+
+    def as_arguments(self) -> tuple[Ints, Padding, Ints, int]:
+        """In the order of the references."""
+        return self.stride, self.padding, self.dilation, self.groups
+
+    @property
+    def corner(self) -> Ints:
+        """Padding before the first element of every axis."""
+        return tuple(before for before, _ in self.padding)
+
+
+def geometry(
+    x: tuple[str, Sequence[int]],
+    weight: tuple[str, Sequence[int]],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    padding_mode: Any = "zeros",
+) -> Geometry:
+    """Check a convolution of shapes (N, C, ...) and (K, C/G, ...), given with their names."""
+    (x_name, x_shape), (w_name, w_shape) = x, weight
+    extents, taps = x_shape[2:], w_shape[2:]
+    axes = len(extents)
+    steps = _each("stride", stride, 1, axes)
+    spacing = _each("dilation", dilation, 1, axes)
+    count = integer("groups", groups, 1)
+    mode = choice("padding_mode", padding_mode, tuple(MODES))
+    check_extents(x_name, x_shape, first=1)
+    check_extents(w_name, w_shape, first=0)
+    _check_groups(x_name, x_shape[1], w_name, w_shape, count)
+    pads = _padding(padding, extents, steps, spacing, taps)
+    _check_mode(mode, x_name, extents, padding, pads)
+    padded = [extent + sum(p) for extent, p in zip(extents, pads, strict=True)]
+    if max(padded) > MAX_EXTENT:
+        raise ValueError(f"padding={padding!r} makes x {padded}; allowed: up to {MAX_EXTENT} each")
+    spans = [(t - 1) * d + 1 for t, d in zip(taps, spacing, strict=True)]
+    if any(span > room for span, room in zip(spans, padded, strict=True)):
+        raise ValueError(
+            f"{w_name} has shape {tuple(w_shape)}: with dilation={spacing} a filter covers "
+            f"{by(spans)}; allowed: at most the padded input, {by(padded)}"
+        )
+    return Geometry(
+        # A step beyond the input, or between the taps of a single one, has no effect: any fits.
+        stride=tuple(map(min, steps, padded)),
+        padding=pads,
+        dilation=tuple(d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)),
+        groups=count,
+        out=tuple(
+            conv_out(extent, *p, t, s, d)
+            for extent, p, t, s, d in zip(extents, pads, taps, steps, spacing, strict=True)
+        ),
+        mode=mode,
+    )
+
+
+def transposed(
+    x: tuple[str, Sequence[int]],
+    weight: tuple[str, Sequence[int]],
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: Any,
+    dilation: Any,
+) -> tuple[Geometry, Ints]:
+    """Check a transposed convolution of shapes (N, C, ...) and (C, K/G, ...).
+
+    Returns
+    -------
+    (Geometry, tuple of int)
+        The convolution that it is the transpose of, whose `out` are the extents of x; and the
+        extents of y.
+    """
+    (x_name, x_shape), (w_name, w_shape) = x, weight
+    extents, taps = x_shape[2:], w_shape[2:]
+    axes = len(extents)
+    steps = _each("stride", stride, 1, axes)
+    spacing = _each("dilation", dilation, 1, axes)
+    more = _each("output_padding", output_padding, 0, axes)
+    count = integer("groups", groups, 1)
+    check_extents(x_name, x_shape, first=1)
+    check_extents(w_name, w_shape, first=0)
+    if w_shape[0] != x_shape[1]:
+        raise ValueError(
+            f"{w_name} has shape {tuple(w_shape)}, {w_shape[0]} channels; allowed: {x_shape[1]}, "
+            f"the channels of {x_name}"
+        )
+    if x_shape[1] % count:
+        raise ValueError(
+            f"groups={count}; allowed: a divisor of the {x_shape[1]} channels of {x_name}"
+        )
+    for extra, step, space in zip(more, steps, spacing, strict=True):
+        if extra >= max(step, space):
+            raise ValueError(
+                f"output_padding={output_padding!r}; allowed: less than stride={steps} or "
+                f"dilation={spacing}"
+            )
+    if isinstance(padding, str):
+        raise TypeError(f"padding={padding!r}; allowed: {_padding_words(axes)}")
+    pads = _paddings(padding, axes)
+    out = tuple(
+        (extent - 1) * s - sum(p) + (t - 1) * d + 1 + extra
+        for extent, s, p, t, d, extra in zip(extents, steps, pads, taps, spacing, more, strict=True)
+    )
+    if min(out) < 1 or max(map(_total, out, pads)) > MAX_EXTENT:
+        raise ValueError(
+            f"{x_name} has shape {tuple(x_shape)}: with stride={steps}, padding={padding!r} and "
+            f"{w_name} {tuple(w_shape)} the result is {by(out)}; allowed: extents from 1 to "
+            f"{MAX_EXTENT} with padding"
+        )
+    found = Geometry(
+        # Between the positions of one element, or the taps of a single one, any step fits.
+        stride=tuple(s if extent > 1 else 1 for s, extent in zip(steps, extents, strict=True)),
+        padding=pads,
+        dilation=tuple(d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)),
+        groups=count,
+        out=tuple(extents),
+    )
+    return found, out
+
+
+def shape(name: str, value: Any, ranks: Sequence[int], axes: str) -> Ints:
+    """A shape given as such."""
+    if not isinstance(value, (tuple, list)) or len(value) not in ranks:
+        raise ValueError(f"{name}={value!r}; allowed: {axes}")
+    return tuple(integer(name, extent, 0) for extent in value)
+
+
+def by(extents: Sequence[int]) -> str:
+    """Extents in words, as 3x5."""
+    return "x".join(map(str, extents))
+
+
+def check_extents(name: str, shape: Sequence[int], first: int) -> None:
+    """Extents of at least 1 from axis `first` on, and small enough for the kernels."""
+    if min(shape[first:]) < 1 or max(shape) > MAX_EXTENT:
+        but = "; the batch may be 0" if first else ""
+        raise ValueError(
+            f"{name} has shape {tuple(shape)}; allowed: extents from 1 to {MAX_EXTENT}{but}"
+        )
+
+
+def _total(extent: int, pads: tuple[int, int]) -> int:
+    return extent + sum(pads)
+
+
+def _check_groups(
+    x_name: str, channels: int, w_name: str, w_shape: Sequence[int], groups: int
+) -> None:
+    if channels % groups or w_shape[0] % groups:
+        raise ValueError(
+            f"groups={groups}; allowed: a divisor of both the {channels} channels of {x_name} and "
+            f"the {w_shape[0]} filters of {w_name}"
+        )
+    if w_shape[1] != channels // groups:
+        raise ValueError(
+            f"{w_name} has shape {tuple(w_shape)}, {w_shape[1]} channels; allowed: "
+            f"{channels // groups} = {channels} channels of {x_name} / groups={groups}"
+        )
+
+
+def _check_mode(
+    mode: str, x_name: str, extents: Sequence[int], padding: Any, pads: Padding
+) -> None:
+    """Reflection leads back into x once, a period is used once; as in PyTorch."""
+    less = {"reflect": 1, "circular": 0}.get(mode)
+    if less is None:
+        return
+    if any(max(p) > extent - less for extent, p in zip(extents, pads, strict=True)):
+        most = by([extent - less for extent in extents])
+        raise ValueError(
+            f"padding={padding!r} with padding_mode={mode!r}; allowed: at most {most}, for "
+            f"{x_name} of {by(extents)}"
+        )
+
+
+def _each(name: str, value: Any, minimum: int, axes: int) -> Ints:
+    """An int, or a sequence of one or one an axis, as one an axis."""
+    if not isinstance(value, (tuple, list)):
+        return (integer(name, value, minimum),) * axes
+    if len(value) not in (1, axes):
+        raise ValueError(f"{name}={value!r}; allowed: an int or ({', '.join(SIDES[axes])})")
+    numbers = tuple(integer(name, v, minimum) for v in value)
+    return numbers if len(numbers) == axes else numbers * axes
+
+
+def _padding(
+    padding: Any, extents: Sequence[int], steps: Ints, spacing: Ints, taps: Sequence[int]
+) -> Padding:
+    if not isinstance(padding, str):
+        return _paddings(padding, len(extents))
+    choice("padding", padding, ("same", "same_upper", "same_lower", "valid"))
+    if padding == "valid":
+        return ((0, 0),) * len(extents)
+    if padding == "same" and max(steps) > 1:
+        raise ValueError(
+            f"stride={steps} with padding='same'; allowed: stride 1, or padding='same_upper' or "
+            "'same_lower'"
+        )
+    return tuple(
+        same_padding(extent, t, s, d, odd_before=padding == "same_lower")
+        for extent, t, s, d in zip(extents, taps, steps, spacing, strict=True)
+    )
+
+
+def _paddings(value: Any, axes: int) -> Padding:
+    """An int, one an axis, or (before, after) for each, as the last form."""
+    if isinstance(value, (tuple, list)) and any(isinstance(v, (tuple, list)) for v in value):
+        if len(value) != axes or any(
+            not isinstance(v, (tuple, list)) or len(v) != 2 for v in value
+        ):
+            raise ValueError(f"padding={value!r}; allowed: {_padding_words(axes)}")
+        return tuple((integer("padding", a, 0), integer("padding", b, 0)) for a, b in value)
+    return tuple((p, p) for p in _each("padding", value, 0, axes))
+
+
+def _padding_words(axes: int) -> str:
+    pairs = {1: "((left, right),)", 2: "((top, bottom), (left, right))"}
+    most = pairs.get(axes, "((front, back), (top, bottom), (left, right))")
+    return f"an int, ({', '.join(SIDES[axes])}) or {most}"

@@ -1,0 +1,162 @@
+"""What the definitions of convolution and of its transpose share: settings, and their checks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pycnn import config
+from pycnn.define.call import Call
+from pycnn.define.conv_geometry import Geometry
+from pycnn.define.conv_layout import Layout
+from pycnn.define.operation import Arrays, NoPeer
+from pycnn.define.validate import boolean, check_shape, choice, number
+from pycnn.define.views import View
+from pycnn.plan import conv as plans
+from pycnn.plan._epilogue import ACTIVATIONS, Epilogue
+from pycnn.plan.conv_problem import Ints, Problem
+
+#: Gradients by what is computed, and the direction that computes it.
+GRADIENTS = {"dx": "backward_input", "dweight": "backward_weight", "dbias": "backward_bias"}
+
+#: Operands of the epilogue, and the settings that say what happens beside them.
+FINISH = ("scale", "shift", "residual")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A convolution, checked.
+
+    Attributes
+    ----------
+    geometry : Geometry
+    layout : Layout
+    problem : Problem
+        In the words of plans, all arrays as they are given or contiguous.
+    algo : str
+    limit : int
+        Largest workspace in bytes.
+    needs : tuple of str
+        Of gradients, which.
+    """
+
+    geometry: Geometry
+    layout: Layout
+    problem: Problem
+    algo: str
+    limit: int
+    needs: tuple[str, ...] = ()
+
+
+def planar_geometry(found: Geometry) -> dict[str, Any]:
+    """Geometry as `Problem` takes it: for at least two axes."""
+    line = len(found.stride) == 1
+    return {
+        "stride": (1, *found.stride) if line else found.stride,
+        "corner": (0, *found.corner) if line else found.corner,
+        "dilation": (1, *found.dilation) if line else found.dilation,
+        "groups": found.groups,
+        "mode": found.mode,
+    }
+
+
+def epilogue(
+    views: Mapping[str, View], layout: Layout, y: Ints, activation: Any, slope: Any
+) -> Epilogue:
+    """What happens to the sums of y (N, K, ...), checked."""
+    steps: dict[str, Any] = {}
+    for name in ("bias", "scale", "shift"):
+        if name in views:
+            check_shape(name, views[name].shape, (y[1],), "one value a filter")
+            steps[name] = views[name].strides[0]
+    beside = None
+    if "residual" in views:
+        check_shape(
+            "residual", views["residual"].shape, layout.arranged(y), "the shape of the result"
+        )
+        beside = layout.view(views["residual"]).strides
+    if activation not in ACTIVATIONS:
+        allowed = ", ".join(name or "None" for name in ACTIVATIONS)
+        raise ValueError(f"activation={activation!r}; allowed: {allowed}")
+    return Epilogue(
+        **steps,
+        residual=beside,
+        activation=activation,
+        slope=number("negative_slope", slope),
+    )
+
+
+def finish(call: Call, arrays: Arrays) -> dict[str, Any]:
+    """Arguments of the references' functions for what comes after the bias."""
+    s = call.settings
+    given = {name: arrays[name] for name in FINISH if name in arrays}
+    if "residual" in given:
+        given["residual"] = s.layout.channels_first(given["residual"])
+    end = s.problem.epilogue
+    return {**given, "activation": end.activation, "slope": end.slope}
+
+
+def needed_gradients(needs: Any) -> tuple[str, ...]:
+    """Names of the gradients that the argument `needs` asks for."""
+    if not isinstance(needs, (tuple, list)) or len(needs) != 3:
+        raise ValueError(f"needs={needs!r}; allowed: (bool, bool, bool) for input, weight, bias")
+    return tuple(n for n, need in zip(GRADIENTS, needs, strict=True) if boolean("needs", need))
+
+
+def in_order(found: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, Any, Any]:
+    """The gradients that were computed, with None for the others."""
+    computed = iter(found)
+    dx, dweight, dbias = (next(computed) if need else None for need in needs)
+    return dx, dweight, dbias
+
+
+def check_algorithm(algo: Any, directions: Sequence[str]) -> None:
+    """`algo` is "auto" or an algorithm of every direction."""
+    names = [plans.PLANNERS[direction] for direction in directions]
+    every = dict.fromkeys(name for planners in plans.PLANNERS.values() for name in planners)
+    choice("algo", algo, ("auto", *(n for n in every if all(n in known for known in names))))
+
+
+def refuse_kernel_algorithm(algo: str) -> None:
+    """The CPU path has methods of its own."""
+    if algo != "auto":
+        raise ValueError(
+            f"algo={algo!r}; allowed on the backend reference: auto (the kernels run on CuPy "
+            "arrays, or with pycnn.use_backend('emulator'))"
+        )
+
+
+def workspace_limit(given: int | None) -> int:
+    """The limit that the call was made under."""
+    limit: int = config.get("PYCNN_WORKSPACE_LIMIT") if given is None else given
+    return limit
+
+
+def first_axes(tensor: Any, layout: str, spatial: int) -> Any:
+    """A PyTorch tensor with its channels before the spatial axes."""
+    return tensor.movedim(-1, -1 - spatial) if layout == "NHWC" else tensor
+
+
+def last_axes(tensor: Any, layout: str, spatial: int) -> Any:
+    """The reverse of `first_axes`."""
+    return tensor.movedim(-1 - spatial, -1) if layout == "NHWC" else tensor
+
+
+def finished_by_torch(y: Any, tensors: Arrays, settings: Mapping[str, Any]) -> Any:
+    """The epilogue after the bias, in PyTorch's functions."""
+    import torch
+
+    layout, activation = settings.get("layout", "NCHW"), settings.get("activation")
+    if layout == "NHWC" and "residual" in tensors:
+        raise NoPeer("the residual is compared in NCHW")
+    along_k = (slice(None), *[None] * (tensors["weight"].ndim - 2))
+    if "scale" in tensors:
+        y = y * tensors["scale"][along_k]
+    if "shift" in tensors:
+        y = y + tensors["shift"][along_k]
+    if "residual" in tensors:
+        y = y + tensors["residual"]
+    if activation is None:
+        return y
+    slope = {"negative_slope": settings.get("negative_slope", 0.01)}
+    function = getattr(torch.nn.functional, activation)
+    return function(y, **(slope if activation == "leaky_relu" else {}))

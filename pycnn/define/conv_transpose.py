@@ -1,0 +1,270 @@
+"""Definitions of transposed convolution along one, two and three axes, and of its gradients.
+
+A transposed convolution from x to y is the gradient, with respect to its input, of the convolution
+from y to x. Its own gradient with respect to x is that convolution, and that with respect to the
+weight is the convolution's, with x and dy in exchanged roles. So there are no plans of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call, Inferred
+from pycnn.define.conv import ConvGradients
+from pycnn.define.conv_geometry import EXTENTS, FILTER, transposed
+from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
+from pycnn.define.conv_settings import (
+    Settings,
+    check_algorithm,
+    epilogue,
+    finish,
+    finished_by_torch,
+    first_axes,
+    last_axes,
+    needed_gradients,
+    planar_geometry,
+    refuse_kernel_algorithm,
+    workspace_limit,
+)
+from pycnn.define.conv_transpose_cases import TRANSPOSED_CASES
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Arrays, NoPeer, Operation
+from pycnn.define.validate import check_shape
+from pycnn.define.views import View
+from pycnn.plan import conv as plans
+from pycnn.plan.conv_problem import Problem
+from pycnn.plan.conv_problem import View as Axes
+from pycnn.reference.cpu import conv_transpose as cpu
+from pycnn.reference.cpu.conv_axes import finish as cpu_finish
+from pycnn.reference.oracle import conv as oracle
+from pycnn.runtime.plan import Plan
+
+
+class ConvTranspose(Operation):
+    """Every element of x adds a filter to y."""
+
+    family = "conv"
+    layouts = LAYOUTS
+    bound = "arithmetic"
+
+    def __init__(self, spatial: int) -> None:
+        self.spatial = spatial
+        self.name = f"conv_transpose{spatial}d"
+        self.cases = TRANSPOSED_CASES[spatial]
+        extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
+        per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
+        self.operands = (
+            Operand("x", f"(N, C, {extents}) or (C, {extents})", ranks),
+            Operand("weight", f"(C, K/G, {FILTER[spatial]})", (spatial + 2,)),
+            Operand("bias", **per_filter),  # type: ignore[arg-type]
+            Operand("scale", **per_filter),  # type: ignore[arg-type]
+            Operand("shift", **per_filter),  # type: ignore[arg-type]
+            Operand("residual", "the shape of the result", ranks, optional=True),
+        )
+
+    def infer(
+        self,
+        views: Mapping[str, View],
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: Any = 1,
+        dilation: Any = 1,
+        padding_mode: Any = "zeros",
+        activation: Any = None,
+        negative_slope: Any = 0.01,
+        layout: Any = "NCHW",
+        algo: Any = "auto",
+        limit: int | None = None,
+    ) -> Inferred:
+        _only_zeros(padding_mode)
+        placed = Layout.of(layout, self.spatial, views["x"].rank)
+        x, weight = placed.extents(views["x"].shape), views["weight"].shape
+        found, out = transposed(
+            ("x", x), ("weight", weight), stride, padding, output_padding, groups, dilation
+        )
+        y = (x[0], weight[1] * found.groups, *out)
+        problem = Problem(
+            views["x"].dtype,
+            placed.made(y),
+            weight_view(views["weight"]),
+            placed.view(views["x"]),
+            **planar_geometry(found),
+            epilogue=epilogue(views, placed, y, activation, negative_slope),
+        )
+        check_algorithm(algo, ["backward_input"])
+        settings = Settings(found, placed, problem, algo, workspace_limit(limit))
+        return Inferred(settings, {"y": (placed.arranged(y), None)})
+
+    def plan(self, call: Call) -> Plan:
+        s: Settings = call.settings
+        output = call.outputs["y"]
+        made = plans.plan(s.problem, "backward_input", s.algo, s.limit, self.name, output)
+        return plans.renamed(made, {"dy": "x", "dx": "y"})
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        s: Settings = call.settings
+        refuse_kernel_algorithm(s.algo)
+        x, weight = s.layout.channels_first(arrays["x"]), arrays["weight"]
+        extents = s.layout.extents(call.outputs["y"].shape)[2:]
+        y = cpu.convolve_transposed(x, weight, *s.geometry.as_arguments(), extents)
+        if "bias" in arrays:
+            cpu_finish(y, shift=arrays["bias"])
+        return {"y": s.layout.as_given(cpu_finish(y, **finish(call, arrays)))}
+
+    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+        s: Settings = call.settings
+        x, extents = s.layout.channels_first(arrays["x"]), s.layout.extents
+        out = extents(call.outputs["y"].shape)[2:]
+        given = (x, arrays["weight"], arrays.get("bias"), *s.geometry.as_arguments(), out)
+        y = oracle.convolve_transposed(*given)
+        return {"y": s.layout.as_given(oracle.finished(y, **finish(call, arrays)))}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        own = ("stride", "padding", "output_padding", "groups", "dilation")
+        given = {name: settings[name] for name in own if name in settings}
+        if np.ndim(given.get("padding", 0)) > 1:
+            raise NoPeer("PyTorch has no asymmetric padding here")
+        layout = settings.get("layout", "NCHW")
+        x = first_axes(tensors["x"], layout, self.spatial)
+        function = getattr(torch.nn.functional, self.name)
+        y = function(x, tensors["weight"], tensors.get("bias"), **given)
+        return {"y": last_axes(finished_by_torch(y, tensors, settings), layout, self.spatial)}
+
+    def flops(self, call: Call) -> int:
+        problem = call.settings.problem
+        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
+
+    def terms(self, call: Call) -> int:
+        problem = call.settings.problem
+        return problem.filters * problem.taps
+
+
+class ConvTransposeBackward(ConvGradients):
+    """Gradients of a transposed convolution with respect to input, weight and bias."""
+
+    forward: ConvTranspose
+
+    def infer(
+        self,
+        views: Mapping[str, View],
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: Any = 1,
+        dilation: Any = 1,
+        padding_mode: Any = "zeros",
+        layout: Any = "NCHW",
+        needs: Any = (True, True, True),
+        algo: Any = "auto",
+        limit: int | None = None,
+    ) -> Inferred:
+        _only_zeros(padding_mode)
+        placed = Layout.of(layout, self.forward.spatial, views["x"].rank)
+        x, weight = placed.extents(views["x"].shape), views["weight"].shape
+        found, out = transposed(
+            ("x", x), ("weight", weight), stride, padding, output_padding, groups, dilation
+        )
+        y = placed.arranged((x[0], weight[1] * found.groups, *out))
+        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
+        problem = Problem(
+            views["x"].dtype,
+            placed.view(views["dy"]),
+            weight_view(views["weight"]),
+            placed.view(views["x"]),
+            **planar_geometry(found),
+        )
+        needed = needed_gradients(needs)
+        directions = {"dx": "forward", "dweight": "backward_weight"}
+        check_algorithm(algo, [directions[n] for n in needed if n != "dbias"])
+        settings = Settings(found, placed, problem, algo, workspace_limit(limit), needed)
+        channels = weight[1] * found.groups
+        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": (channels,)}
+        return Inferred(settings, {name: (shapes[name], None) for name in needed})
+
+    def plan(self, call: Call) -> tuple[Plan, ...]:
+        return tuple(getattr(self, f"_plan_{name}")(call) for name in call.settings.needs)
+
+    def _plan_dx(self, call: Call) -> Plan:
+        """The convolution of dy."""
+        s: Settings = call.settings
+        made = s.layout.made(s.layout.extents(call.views["x"].shape))
+        problem = replace(s.problem, y=made)
+        found = plans.plan(
+            problem, "forward", s.algo, s.limit, f"{self.name}_input", call.outputs["dx"]
+        )
+        return plans.renamed(found, {"x": "dy", "y": "dx"})
+
+    def _plan_dweight(self, call: Call) -> Plan:
+        """The gradient of the convolution of dy, whose result has the gradient x."""
+        s: Settings = call.settings
+        problem = replace(s.problem, weight=Axes.of(s.problem.weight.shape))
+        op, output = f"{self.name}_weight", call.outputs["dweight"]
+        found = plans.plan(problem, "backward_weight", s.algo, s.limit, op, output)
+        return plans.renamed(found, {"x": "dy", "dy": "x"})
+
+    def _plan_dbias(self, call: Call) -> Plan:
+        """Sums of dy, as those of a convolution of which it is the gradient."""
+        s: Settings = call.settings
+        dy = s.problem.x
+        ones = Axes.of((dy.shape[1], 1, *[1] * (len(dy.shape) - 2)))
+        axes = s.problem.spatial
+        units: dict[str, Any] = {
+            "stride": (1,) * axes,
+            "corner": (0,) * axes,
+            "dilation": (1,) * axes,
+        }
+        problem = replace(s.problem, weight=ones, y=dy, groups=dy.shape[1], **units)
+        op, output = f"{self.name}_bias", call.outputs["dbias"]
+        return plans.plan(problem, "backward_bias", "auto", s.limit, op, output)
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        refuse_kernel_algorithm(call.settings.algo)
+        return self.by_reference(cpu.convolve_transposed_backward, call, arrays)
+
+    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+        return self.by_reference(oracle.convolve_transposed_backward, call, arrays)
+
+    def flops(self, call: Call) -> int:
+        problem = call.settings.problem
+        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
+        gradients = [n for n in call.settings.needs if n != "dbias"]
+        return products * len(gradients) + prod(problem.x.shape) * ("dbias" in call.settings.needs)
+
+    def terms(self, call: Call) -> dict[str, int]:
+        problem = call.settings.problem
+        images = problem.x.shape[0]
+        found = {
+            "dx": problem.channels * problem.taps,
+            "dweight": images * problem.pixels,
+            "dbias": images * prod(problem.x.shape[2:]),
+        }
+        return {name: found[name] for name in call.settings.needs}
+
+
+def _only_zeros(mode: Any) -> None:
+    """What lies beyond the result of a transposed convolution is cut off: nothing to reflect."""
+    if mode != "zeros":
+        raise ValueError(f"padding_mode={mode!r}; allowed for a transposed convolution: zeros")
+
+
+CONV_TRANSPOSE1D, CONV_TRANSPOSE2D, CONV_TRANSPOSE3D = map(ConvTranspose, (1, 2, 3))
+CONV_TRANSPOSE1D_BACKWARD = ConvTransposeBackward(CONV_TRANSPOSE1D)
+CONV_TRANSPOSE2D_BACKWARD = ConvTransposeBackward(CONV_TRANSPOSE2D)
+CONV_TRANSPOSE3D_BACKWARD = ConvTransposeBackward(CONV_TRANSPOSE3D)
+
+DEFINITIONS = (
+    CONV_TRANSPOSE1D,
+    CONV_TRANSPOSE1D_BACKWARD,
+    CONV_TRANSPOSE2D,
+    CONV_TRANSPOSE2D_BACKWARD,
+    CONV_TRANSPOSE3D,
+    CONV_TRANSPOSE3D_BACKWARD,
+)

@@ -1,0 +1,167 @@
+"""Convolution along three axes, and its gradients."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycnn import config
+from pycnn.define.conv import CONV3D, CONV3D_BACKWARD
+from pycnn.define.conv_settings import in_order
+from pycnn.ops.conv import Extent
+
+
+def conv3d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Extent = 1,
+    padding: Any = 0,
+    dilation: Extent = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    scale: Any = None,
+    shift: Any = None,
+    residual: Any = None,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
+    layout: str = "NCHW",
+    algo: str = "auto",
+    out: Any = None,
+) -> Any:
+    """Three-dimensional convolution (cross-correlation, as in PyTorch).
+
+    As `conv2d`, whose arguments mean the same here along three axes.
+
+    Parameters
+    ----------
+    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
+        Any strides, without a copy; N may be 0. With ``layout="NHWC"`` the channels are the last
+        axis: (N, D, H, W, C) or (D, H, W, C).
+    weight : array (K, C/G, T, R, S), dtype of `x`
+        Any strides; the same in both layouts.
+    bias : array (K,), dtype of `x`, optional
+    stride, dilation : int or (depth, vertical, horizontal), default 1
+    padding : int, (depth, vertical, horizontal), one (before, after) an axis or str, default 0
+        "valid", "same", "same_upper" and "same_lower" as for `conv2d`.
+    groups : int, default 1
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+    scale, shift : array (K,), dtype of `x`, optional
+    residual : array shaped as the result, dtype of `x`, optional
+    activation : {None, "relu", "relu6", "leaky_relu", "silu", "sigmoid"}, default None
+    negative_slope : float, default 0.01
+        Of leaky_relu.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+        Channels before or after the spatial axes.
+    algo : str, default "auto"
+        A kernel algorithm; on the reference backend only "auto".
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array (N, K, Z, P, Q) or (K, Z, P, Q), dtype of `x`
+        In the order of `layout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+
+    References
+    ----------
+    D. Tran et al., "Learning spatiotemporal features with 3D convolutional networks", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, weight = np.arange(8.0).reshape(1, 2, 2, 2), np.ones((1, 1, 2, 2, 1))
+    >>> pycnn.conv3d(x, weight)
+    array([[[[12., 16.]]]])
+    """
+    return CONV3D.run(
+        {
+            "x": x,
+            "weight": weight,
+            "bias": bias,
+            "scale": scale,
+            "shift": shift,
+            "residual": residual,
+        },
+        out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        activation=activation,
+        negative_slope=negative_slope,
+        layout=layout,
+        algo=algo,
+        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
+    )[0]
+
+
+def conv3d_backward(
+    dy: Any,
+    x: Any,
+    weight: Any,
+    stride: Extent = 1,
+    padding: Any = 0,
+    dilation: Extent = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    layout: str = "NCHW",
+    needs: Sequence[bool] = (True, True, True),
+    algo: str = "auto",
+) -> tuple[Any, Any, Any]:
+    """Gradients of `conv3d` with respect to input, weight and bias.
+
+    Parameters
+    ----------
+    dy : array (N, K, Z, P, Q) or (K, Z, P, Q), dtype of `x`
+        Gradient with respect to the sum with its bias, in the order of `layout`. Any strides.
+    x, weight, stride, padding, dilation, groups, padding_mode, layout
+        As given to `conv3d`.
+    needs : (bool, bool, bool), default (True, True, True)
+        Which of dx, dweight and dbias to compute.
+    algo : str, default "auto"
+        As for `conv2d_backward`.
+
+    Returns
+    -------
+    dx : array shaped as `x`, or None
+    dweight : array (K, C/G, T, R, S), or None
+        Zeros for an empty batch.
+    dbias : array (K,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv3d`; also if `dy` does not have the shape of the result.
+
+    References
+    ----------
+    V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, chapter 4.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, weight = np.arange(8.0).reshape(1, 2, 2, 2), np.ones((1, 1, 2, 2, 1))
+    >>> dx, dweight, dbias = pycnn.conv3d_backward(np.ones((1, 1, 1, 2)), x, weight)
+    >>> dweight.ravel(), dbias
+    (array([ 1.,  5.,  9., 13.]), array([2.]))
+    """
+    found = CONV3D_BACKWARD.run(
+        {"dy": dy, "x": x, "weight": weight},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        layout=layout,
+        needs=needs,
+        algo=algo,
+        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
+    )
+    return in_order(found, needs)

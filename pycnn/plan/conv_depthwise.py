@@ -1,0 +1,144 @@
+"""The algorithm ``depthwise``: one filter for each channel, rows of x in registers."""
+
+from dataclasses import replace
+from math import ceil, prod
+
+import numpy as np
+
+from pycnn.plan.conv_direct import add_parts, wide_ratio
+from pycnn.plan.conv_problem import PARAMS, Problem, Steps, Unfit, View, flat_grid, struct
+from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
+
+#: THREADS of kernels/include/pycnn/depthwise.cuh, and the columns of a team's widest row.
+THREADS = 128
+TEAMS, CHUNKS = (8, 16, 32), 2
+
+#: struct DepthwiseParams.
+FIELDS = ("team", "chunks", "segments", "strips", "rows", "pairs")
+DEPTHWISE_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in FIELDS)])
+
+#: Of kernels/conv/depthwise_nhwc.cu, where a lane has a channel, and WIDE or NARROW columns.
+LANES, WIDE, NARROW = 32, 14, 7
+
+#: Rows of outputs in a strip: each loads a few rows of x more, and fewer strips fill a GPU less.
+#: With channels last, columns are loaded twice as well; gradients of the weight store sums.
+ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT = 14, 28, 28
+
+#: Filters that are compiled in.
+SIDES, STRIDES = (3, 5), (1, 2)
+
+
+def forward(problem: Problem) -> Steps:
+    """y, a team of lanes for a strip of rows."""
+    _require(problem)
+    return Steps((_forward(problem, "x", Buffer("weight"), "y"),), {})
+
+
+def backward_input(problem: Problem) -> Steps:
+    """dx: y of the convolution of dy with the filters rotated, where the stride is 1."""
+    _require(problem)
+    if problem.stride != (1, 1):
+        raise Unfit(f"stride {problem.stride}; allowed for the gradient of x: (1, 1)")
+    k, c, w_r, w_s = problem.weight.strides
+    side = problem.weight.shape[-1]
+    rotated = replace(
+        problem,
+        x=problem.y,
+        y=problem.x,
+        weight=View(problem.weight.shape, (k, c, -w_r, -w_s)),
+        corner=tuple(side - 1 - before for before in problem.corner),
+    )
+    if min(rotated.corner) < 0:
+        raise Unfit(f"padding {problem.corner}; allowed for the gradient of x: up to {side - 1}")
+    last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
+    return Steps((_forward(rotated, "dy", last, "dx"),), {})
+
+
+def backward_weight(problem: Problem) -> Steps:
+    """dweight: sums over strips of rows, then the sum of these in their order."""
+    _require(problem)
+    parts = problem.x.shape[0] * prod(_strips(problem, ROWS_OF_WEIGHT)[:2])
+    size = problem.groups * problem.taps
+    arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
+    launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments, ())
+    added = add_parts(problem, "partial", "dweight", parts, size, accumulate=False, wide=True)
+    return Steps((launch, added), {"partial": parts * size * wide_ratio(problem)})
+
+
+def _require(problem: Problem) -> None:
+    """Raise `Unfit` for what is not compiled in."""
+    if problem.channels > 1 or problem.filters > 1:
+        raise Unfit(
+            f"{problem.channels} channels and {problem.filters} filters a group; allowed: 1 and 1"
+        )
+    sides = problem.weight.shape[2:]
+    if len(sides) != 2 or sides[0] != sides[1] or sides[0] not in SIDES:
+        raise Unfit(f"filter {'x'.join(map(str, sides))}; allowed: 3x3, 5x5")
+    if problem.stride not in ((1, 1), (2, 2)) or problem.dilation != (1, 1):
+        raise Unfit(
+            f"stride {problem.stride}, dilation {problem.dilation}; allowed: stride (1, 1) or "
+            "(2, 2), dilation (1, 1)"
+        )
+    if problem.mode != "zeros":
+        raise Unfit(f"padding mode {problem.mode}; allowed: zeros")
+    if max(problem.corner) >= sides[0]:
+        raise Unfit(f"padding {problem.corner}; allowed: less than the filter")
+
+
+def _strips(problem: Problem, most: int) -> tuple[int, int, int]:
+    """Parts of a row, parts of a column, and rows in one of these."""
+    p, q = problem.y.shape[2:]
+    strips = ceil(p / most)
+    if problem.x.channels_last:
+        return ceil(q / _columns(problem)), strips, ceil(p / strips)
+    team, chunks = _team(q)
+    return ceil(q / (team * chunks)), strips, ceil(p / strips)
+
+
+def _columns(problem: Problem) -> int:
+    """Of outputs, with channels last: what fits in registers."""
+    small = problem.weight.shape[-1] == 3 and problem.dtype != "float64"
+    return WIDE if small else NARROW
+
+
+def _team(columns: int) -> tuple[int, int]:
+    """Lanes of a team, and outputs of a lane, in a row of so many."""
+    team = next((t for t in TEAMS if t >= columns), TEAMS[-1])
+    return team, min(CHUNKS, ceil(columns / team))
+
+
+def _forward(problem: Problem, x: str, weight: Buffer, y: str) -> Launch:
+    *pointers, finish = problem.epilogue.arguments()
+    arguments = (Buffer(x), weight, *pointers, Buffer(y))
+    rows = ROWS_CHANNELS_LAST if problem.x.channels_last else ROWS
+    return _launch(problem, "_forward", rows, arguments, (finish,))
+
+
+def _launch(
+    problem: Problem, part: str, rows: int, arrays: tuple[Argument, ...], rest: tuple[Argument, ...]
+) -> Launch:
+    """Of the kernel for this layout; `part`: "_forward" or "_weight"."""
+    segments, strips, rows = _strips(problem, rows)
+    shares = problem.x.shape[0] * segments * strips
+    side, stride = problem.weight.shape[-1], problem.stride[0]
+    if problem.x.channels_last:
+        file, entry = "depthwise_nhwc", f"depthwise_nhwc{part.removeprefix('_forward')}"
+        team, chunks, block = 0, 0, (LANES, THREADS // LANES, 1)
+        blocks = ceil(problem.groups / LANES) * ceil(shares / block[1])
+    else:
+        file, entry = f"depthwise{part.removeprefix('_forward')}", f"depthwise{part}"
+        (team, chunks), block = _team(problem.y.shape[-1]), (THREADS, 1, 1)
+        blocks = ceil(shares * problem.groups * team / THREADS)
+    *steps, step = problem.x.strides
+    pairs = step == 1 and not any(s % 2 for s in (*steps, problem.x.shape[-1]))
+    values = (team, chunks, segments, strips, rows, pairs)
+    params = struct(
+        DEPTHWISE_PARAMS, {"conv": problem.params(), **dict(zip(FIELDS, values, strict=True))}
+    )
+    defines = (problem.scalar, ("SIDE", str(side)), ("STRIDE", str(stride)))
+    return Launch(
+        Kernel(f"conv/{file}.cu", entry, defines),
+        flat_grid(blocks, 1, "the strips of rows"),
+        block,
+        (*arrays, params, *rest),
+    )

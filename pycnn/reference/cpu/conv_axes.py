@@ -1,0 +1,247 @@
+"""Convolution on the CPU along one, two or three axes, in every padding mode.
+
+Two axes are the work of `conv`. One axis is two, the first of extent 1; of three, the first is
+a sum over the taps along it of convolutions along the others, whose images are its positions.
+Beyond the edges other than by zeros, x is written out.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+
+from pycnn.reference.cpu import _common, conv
+from pycnn.reference.cpu._common import quiet
+from pycnn.shapes import conv_out
+
+Ints = tuple[int, ...]
+Padding = tuple[tuple[int, int], ...]
+Gradients = tuple[Any, Any, Any]
+
+#: Stride, padding, dilation and groups along two axes.
+Plane = tuple[_common.Pair, _common.Padding, _common.Pair, int]
+
+#: Padding modes by the names of PyTorch, as NumPy calls them.
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def convolve(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    *,
+    mode: str = "zeros",
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Cross-correlation.
+
+    Parameters
+    ----------
+    x : array (N, C, W), (N, C, H, W) or (N, C, D, H, W), float32 or float64
+    weight : array (K, C/G, S), (K, C/G, R, S) or (K, C/G, T, R, S)
+    bias : array (K,) or None
+    stride, dilation : tuple of int
+        One an axis.
+    padding : tuple of (int, int)
+        (before, after), one an axis.
+    groups : int
+    mode : {"zeros", "reflect", "replicate", "circular"}
+    out : array shaped as the result, default None
+        Where to put it.
+
+    Returns
+    -------
+    array (N, K, Q), (N, K, P, Q) or (N, K, Z, P, Q), dtype of x
+
+    Examples
+    --------
+    >>> x, w = np.arange(4.0, dtype=np.float32).reshape(1, 1, 4), np.ones((1, 1, 3), np.float32)
+    >>> convolve(x, w, None, (1,), ((1, 1),), (1,), 1, mode="circular")[0, 0].tolist()
+    [4.0, 3.0, 6.0, 5.0]
+    """
+    x, padding = _written_out(x, padding, mode)
+    plane = _plane(stride, padding, dilation, groups)
+    if x.ndim == 4:
+        return conv.conv2d(x, weight, bias, *plane, out=out)
+    if x.ndim == 3:
+        found = conv.conv2d(x[:, :, None], weight[:, :, None], bias, *plane)[:, :, 0]
+    else:
+        planes = _Planes(x, weight, stride, padding, dilation, groups)
+        found = planes.forward(x, weight, bias)
+    if out is None:
+        return found
+    out[...] = found
+    return out
+
+
+def convolve_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+    *,
+    mode: str = "zeros",
+) -> Gradients:
+    """Gradients of `convolve` with respect to input, weight and bias; None where not needed.
+
+    Parameters
+    ----------
+    dy : array shaped as the result
+    x, weight, stride, padding, dilation, groups, mode
+        As given to `convolve`.
+    needs : (bool, bool, bool), default (True, True, True)
+
+    Returns
+    -------
+    (dx, dweight, dbias) : arrays shaped as x, weight and (K,), dtype of x
+    """
+    shape, given = x.shape, padding
+    x, padding = _written_out(x, padding, mode)
+    plane = _plane(stride, padding, dilation, groups)
+    if x.ndim == 3:
+        dx, dweight, dbias = conv.conv2d_backward(
+            dy[:, :, None], x[:, :, None], weight[:, :, None], *plane, needs
+        )
+        dx = None if dx is None else dx[:, :, 0]
+        dweight = None if dweight is None else dweight[:, :, 0]
+    elif x.ndim == 4:
+        dx, dweight, dbias = conv.conv2d_backward(dy, x, weight, *plane, needs)
+    else:
+        planes = _Planes(x, weight, stride, padding, dilation, groups)
+        dx, dweight, dbias = planes.backward(dy, x, weight, needs)
+    if dx is not None and dx.shape != shape:
+        dx = _folded(dx, shape, given, mode)
+    return dx, dweight, dbias
+
+
+@quiet
+def finish(
+    sums: np.ndarray,
+    scale: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+    slope: float = 0.01,
+) -> np.ndarray:
+    """activation(sums * scale[k] + shift[k] + residual) in place, of sums (N, K, ...).
+
+    Examples
+    --------
+    >>> finish(np.array([[[-1.0, 2.0]]]), np.array([5.0]), activation="relu").tolist()
+    [[[0.0, 10.0]]]
+    """
+    along_k = (slice(None), *[None] * (sums.ndim - 2))
+    if scale is not None:
+        sums *= scale[along_k]
+    if shift is not None:
+        sums += shift[along_k]
+    if residual is not None:
+        sums += residual
+    if activation == "relu":
+        np.maximum(sums, 0, out=sums)
+    elif activation == "relu6":
+        np.clip(sums, 0, 6, out=sums)
+    elif activation == "leaky_relu":
+        np.multiply(sums, sums.dtype.type(slope), out=sums, where=sums < 0)
+    elif activation == "silu":
+        sums /= 1 + np.exp(-sums)
+    elif activation == "sigmoid":
+        np.divide(1, 1 + np.exp(-sums), out=sums)
+    return sums
+
+
+class _Planes:
+    """A convolution along three axes as convolutions along the last two, one for every tap t."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        weight: np.ndarray,
+        stride: Ints,
+        padding: Padding,
+        dilation: Ints,
+        groups: int,
+    ) -> None:
+        self.before, self.after = padding[0]
+        self.stride, self.dilation, self.taps = stride[0], dilation[0], weight.shape[2]
+        self.out = conv_out(x.shape[2], *padding[0], self.taps, self.stride, self.dilation)
+        self.rest = _plane(stride, padding, dilation, groups)
+
+    def forward(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        padded = self._padded(x)
+        y = conv.conv2d(self._met(padded, 0), weight[:, :, 0], bias, *self.rest)
+        for t in range(1, self.taps):
+            y += conv.conv2d(self._met(padded, t), weight[:, :, t], None, *self.rest)
+        return y.reshape(x.shape[0], self.out, *y.shape[1:]).swapaxes(1, 2)
+
+    def backward(
+        self, dy: np.ndarray, x: np.ndarray, weight: np.ndarray, needs: tuple[bool, bool, bool]
+    ) -> Gradients:
+        padded, images = self._padded(x), self._images(dy)
+        d_padded, dweight = np.zeros_like(padded), np.empty(weight.shape, x.dtype)
+        for t in range(self.taps):
+            met = self._met(padded, t)
+            dmet, dtap, _ = conv.conv2d_backward(
+                images, met, weight[:, :, t], *self.rest, (needs[0], needs[1], False)
+            )
+            if dmet is not None:
+                planes = dmet.reshape(x.shape[0], self.out, *dmet.shape[1:]).swapaxes(1, 2)
+                d_padded[:, :, self._planes(t)] += planes
+            if dtap is not None:
+                dweight[:, :, t] = dtap
+        return (
+            d_padded[:, :, self.before : self.before + x.shape[2]] if needs[0] else None,
+            dweight if needs[1] else None,
+            dy.sum(axis=(2, 3, 4)).sum(axis=0) if needs[2] else None,
+        )
+
+    def _padded(self, x: np.ndarray) -> np.ndarray:
+        return np.pad(x, ((0, 0), (0, 0), (self.before, self.after), (0, 0), (0, 0)))
+
+    def _planes(self, t: int) -> slice:
+        first = t * self.dilation
+        return slice(first, first + (self.out - 1) * self.stride + 1, self.stride)
+
+    def _met(self, padded: np.ndarray, t: int) -> np.ndarray:
+        """What tap t meets, as images."""
+        return self._images(padded[:, :, self._planes(t)])
+
+    @staticmethod
+    def _images(array: np.ndarray) -> np.ndarray:
+        """(N, C, Z, H, W) -> (N Z, C, H, W)."""
+        n, c, z, h, w = array.shape
+        return array.swapaxes(1, 2).reshape(n * z, c, h, w)
+
+
+def _plane(stride: Ints, padding: Padding, dilation: Ints, groups: int) -> Plane:
+    """Arguments for the last two axes; of one axis, as those for two."""
+    steps, pads, spacing = (1, *stride)[-2:], ((0, 0), *padding)[-2:], (1, *dilation)[-2:]
+    return cast("Plane", (steps, pads, spacing, groups))
+
+
+def _written_out(x: np.ndarray, padding: Padding, mode: str) -> tuple[np.ndarray, Padding]:
+    """x with what lies beyond its edges, unless that is zeros; and the padding that is left."""
+    if mode == "zeros":
+        return x, padding
+    widths = ((0, 0), (0, 0), *padding)
+    written: np.ndarray = np.pad(x, widths, mode=MODES[mode])  # type: ignore[call-overload]
+    return written, ((0, 0),) * len(padding)
+
+
+def _folded(padded: np.ndarray, shape: Ints, padding: Padding, mode: str) -> np.ndarray:
+    """Every element of the gradient of what `_written_out` gave, added to that of its source."""
+    for axis, (before, after) in enumerate(padding, start=2):
+        extent, lines = shape[axis], np.moveaxis(padded, axis, 0)
+        source = np.pad(np.arange(extent), (before, after), mode=MODES[mode])  # type: ignore
+        folded = lines[before : before + extent].copy()
+        for i in (*range(before), *range(before + extent, before + extent + after)):
+            folded[source[i]] += lines[i]
+        padded = np.moveaxis(folded, 0, axis)
+    return padded

@@ -1,0 +1,132 @@
+"""The algorithm depthwise: shapes around its teams, segments and strips, and what it moves."""
+
+import numpy as np
+import pytest
+from op_checks import assert_matches, counted
+
+import pycnn
+from pycnn.define.operation import normal
+from pycnn.reference.oracle import conv as oracle
+
+#: (N, C, H, W), side, stride, padding, dtype: rows shorter and longer than a team, a chunk and a
+#: segment, several strips, padding on one side only, more padding than the image.
+CASES = [
+    ((2, 3, 9, 7), 3, 1, ((1, 1), (1, 1)), "float32"),
+    ((2, 3, 9, 7), 3, 2, ((1, 1), (1, 1)), "float32"),
+    ((1, 3, 9, 17), 5, 1, ((2, 2), (2, 2)), "float64"),
+    ((1, 3, 9, 18), 5, 2, ((2, 2), (2, 2)), "float64"),
+    ((1, 2, 31, 33), 3, 1, ((0, 2), (2, 0)), "float32"),
+    ((1, 2, 17, 70), 5, 2, ((1, 2), (4, 3)), "float32"),
+    ((2, 2, 31, 135), 3, 1, ((1, 1), (1, 1)), "float16"),
+    ((2, 2, 31, 134), 3, 2, ((0, 0), (0, 0)), "bfloat16"),
+    ((1, 5, 4, 5), 5, 1, ((4, 4), (4, 4)), "float32"),
+    ((1, 35, 16, 65), 3, 1, ((1, 1), (1, 1)), "float32"),
+    ((0, 3, 6, 5), 3, 1, ((1, 1), (1, 1)), "float32"),
+]
+
+
+def arranged(array, layout):
+    """(N, C, H, W) in the order of a layout."""
+    last = np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+    return last if layout == "NHWC" else array
+
+
+def needs_emulator(backend):
+    if backend.name == "reference":
+        pytest.skip("the reference backend has no kernel algorithms")
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_all_directions(backend, rng, case, layout):
+    needs_emulator(backend)
+    shape, side, stride, padding, dtype = case
+    channels = shape[1]
+    x, weight = normal(rng, shape, dtype), normal(rng, (channels, 1, side, side), dtype)
+    bias = normal(rng, (channels,), dtype)
+    geometry = (stride, stride), padding, (1, 1), channels
+    want = oracle.convolve(x, weight, bias, *geometry)
+    dy = normal(rng, want.shape, dtype)
+    grads = oracle.convolve_backward(dy, x, weight, *geometry)
+    given = {"layout": layout, "algo": "depthwise"}
+    last = layout == "NHWC"
+
+    def first(array):
+        return array.transpose(0, 3, 1, 2) if last and array.ndim == 4 else array
+
+    views = backend.views(arranged(x, layout), weight, bias)
+    y = backend.numpy(pycnn.conv2d(*views, *geometry, **given))
+    assert_matches(first(y), want, dtype, side**2)
+    views = backend.views(arranged(dy, layout), arranged(x, layout), weight)
+    needs = (stride == 1, True, False)
+    dx, dweight, _ = pycnn.conv2d_backward(*views, *geometry, needs=needs, **given)
+    assert_matches(dweight, grads[1], dtype, want[:, 0].size, backend)
+    if needs[0]:
+        assert_matches(first(backend.numpy(dx)), grads[0], dtype, side**2)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_special_values_stay_in_their_windows(backend, rng, value, layout):
+    """Also where strips, chunks and idle lanes meet: no output that is not there counts."""
+    needs_emulator(backend)
+    x, weight = rng.standard_normal((1, 2, 31, 35)), rng.standard_normal((2, 1, 3, 3))
+    geometry = (1, 1), ((0, 0), (0, 0)), (1, 1), 2
+    for place in ((0, 1, 0, 0), (0, 1, 30, 34), (0, 0, 14, 31), (0, 0, 15, 13)):
+        changed = x.copy()
+        changed[place] = value
+        want = oracle.convolve(changed, weight, None, *geometry)
+        dy = rng.standard_normal(want.shape)
+        views = backend.views(arranged(changed, layout), weight)
+        given = {"layout": layout, "algo": "depthwise"}
+        y = backend.numpy(pycnn.conv2d(*views, None, *geometry, **given))
+        assert_matches(y.transpose(0, 3, 1, 2) if layout == "NHWC" else y, want, "float64", 9)
+        _, dweight, _ = oracle.convolve_backward(dy, changed, weight, *geometry)
+        gradient = backend.array(arranged(dy, layout))
+        _, got, _ = pycnn.conv2d_backward(
+            gradient, *views, *geometry, needs=(False, True, False), **given
+        )
+        assert_matches(got, dweight, "float64", want[0, 0].size, backend)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    ("direction", "stride"), [("y", 1), ("y", 2), ("dx", 1), ("dweight", 1), ("dweight", 2)]
+)
+def test_moves_nothing_unnecessary(backend, rng, direction, stride, layout):
+    """The layer of MobileNet; every tensor once."""
+    x = normal(rng, (1, 128, 56, 56), "float32")
+    weight = normal(rng, (128, 1, 3, 3), "float32")
+    dy = normal(rng, (1, 128, 56 // stride, 56 // stride), "float32")
+    settings = {"stride": stride, "padding": 1, "groups": 128, "layout": layout}
+    if backend.name != "checked":
+        counted(backend)  # skips
+    if direction == "y":
+        pycnn.conv2d(arranged(x, layout), weight, **settings)
+    else:
+        needs = direction == "dx", direction == "dweight", False
+        given = arranged(dy, layout), arranged(x, layout), weight
+        pycnn.conv2d_backward(*given, needs=needs, **settings)
+    assert counted(backend).bytes_moved <= 1.1 * (x.nbytes + dy.nbytes + weight.nbytes)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "settings", "words"),
+    [
+        (((1, 4, 9, 9), (4, 2, 3, 3)), {"groups": 2}, "2 channels and 2 filters a group; allowed"),
+        (((1, 4, 9, 9), (4, 1, 3, 4)), {"groups": 4}, "filter 3x4; allowed: 3x3, 5x5"),
+        (((1, 4, 9, 9), (4, 1, 3, 3)), {"groups": 4, "stride": 3}, "stride .3, 3., dilation"),
+        (((1, 4, 9, 9), (4, 1, 3, 3)), {"groups": 4, "padding": 3}, "allowed: less than the"),
+        (
+            ((1, 4, 9, 9), (4, 1, 3, 3)),
+            {"groups": 4, "padding": 1, "padding_mode": "reflect"},
+            "padding mode reflect; allowed: zeros",
+        ),
+    ],
+    ids=str,
+)
+def test_says_what_does_not_fit(backend, shapes, settings, words):
+    needs_emulator(backend)
+    views = backend.views(*(np.ones(shape, np.float32) for shape in shapes))
+    with pytest.raises(ValueError, match=f"'depthwise' does not fit; depthwise: .*{words}"):
+        pycnn.conv2d(*views, algo="depthwise", **settings)
