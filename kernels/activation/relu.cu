@@ -2,14 +2,13 @@
 //
 // Computes   y[i] = max(x[i], 0)            dx[i] = x[i] <= 0 ? 0 : dy[i]
 // Layout     relu, relu_backward: all contiguous. *_strided: x and dy of any strides
-// Launch     contiguous: block 256, 16 bytes a thread; strided: block 256, one element a thread;
-//            grid of as many blocks as the elements need; no shared memory
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth; 1 flop an element
 // Range      any length, 64-bit index arithmetic; NaN stays NaN, and lets its gradient through,
 //            as in PyTorch
-// Siblings   the contiguous entries move 128 bits an instruction (where a base address is not
-//            16-byte aligned: an element, still coalesced). The strided ones divide once per
-//            axis, and are as fast as the memory order of x lets them be.
+// Siblings   the contiguous entries move 128 bits an instruction, the strided ones where memory
+//            order lets them (pycnn/map.cuh); else an element, and they divide once per axis
 // Source     Nair, Hinton: Rectified linear units improve restricted Boltzmann machines, 2010
 //
 // entry relu                   maximum of x and zero, contiguous
@@ -35,7 +34,7 @@ relu(const scalar* x, scalar* y, index_t count) {
 }
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-relu_strided(const scalar* x, scalar* y, index_t count, Strided<1> v) {
+relu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
     map_strided(Forward(), count, y, v, x);
 }
 
@@ -45,6 +44,6 @@ relu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
 }
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-relu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, Strided<2> v) {
+relu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, MapViews<2> v) {
     map_strided(Backward(), count, dx, v, dy, x);
 }

@@ -71,6 +71,7 @@ def plan_rounds(
         for dtype in dtypes
         for layer in layers
         for direction in directions
+        if dtype in op.dtypes_of(direction)
     ]
 
 

@@ -118,7 +118,9 @@ class Suite:
             return _numbered("fc", self.dense, n)
         if op == "relu":
             return _outputs(self.convolutions, n)
-        return [Layer(op, RowsCase(n, self.classes))] if self.classes else []
+        if op in ("softmax", "cross_entropy") and self.classes:
+            return [Layer(op, RowsCase(n, self.classes))]
+        return []
 
 
 def _numbered(stem: str, shapes: Sequence[Any], n: int) -> list[Layer]:

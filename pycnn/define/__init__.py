@@ -1,9 +1,55 @@
 """One definition of every operation; see `pycnn.define.operation`."""
 
-from pycnn.define import activation
+from pycnn.define import (
+    activation,
+    add_n,
+    conv,
+    conv_transpose,
+    dropout,
+    elementwise,
+    gemm,
+    linear,
+    loss,
+    movement,
+    norm_batch,
+    norm_group,
+    norm_layer,
+    norm_response,
+    pad,
+    pool,
+    prelu,
+    reduce,
+    resize,
+    softmax,
+    topk,
+    unfold,
+)
 from pycnn.define.operation import Operation
 
-_FAMILIES = (activation,)
+_FAMILIES = (
+    activation,
+    add_n,
+    conv,
+    conv_transpose,
+    dropout,
+    elementwise,
+    gemm,
+    linear,
+    loss,
+    movement,
+    norm_batch,
+    norm_group,
+    norm_layer,
+    norm_response,
+    pad,
+    pool,
+    prelu,
+    reduce,
+    resize,
+    softmax,
+    topk,
+    unfold,
+)
 
 #: Every operation by the name of its public function, gradients after what they belong to.
 OPERATIONS: dict[str, Operation] = {

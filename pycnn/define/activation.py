@@ -1,4 +1,7 @@
-"""Definitions of the activations: one result an element, with one shape throughout."""
+"""Definitions of the activations: one result an element, with one shape throughout.
+
+`pycnn.define._activation_rules` is the table of what differs among them.
+"""
 
 from collections.abc import Mapping
 from math import prod
@@ -6,85 +9,105 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.define._activation_rules import RULES, Rule
 from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
-from pycnn.plan._map import map_plan
 from pycnn.reference.cpu import activation as cpu
+from pycnn.reference.cpu._elementwise import in_blocks
 from pycnn.reference.oracle import activation as oracle
 from pycnn.runtime.plan import Plan
 
-CASES = (
-    Case("scalar", {"x": ()}),
-    Case("one", {"x": (1,)}),
-    Case("vector", {"x": (1027,)}),
-    Case("matrices", {"x": (3, 5, 7)}),
-    Case("rank 5", {"x": (2, 3, 5, 7, 2)}),
-    Case("empty", {"x": (3, 0, 5)}),
-    Case("resnet50 layer", {"x": (1, 64, 28, 28)}, standard=True),
-)
+#: Shapes that every activation is tried on; those with settings have a vector for each.
+SHAPES = {
+    "scalar": (),
+    "one": (1,),
+    "matrices": (3, 5, 7),
+    "rank 5": (2, 3, 5, 7, 2),
+    "empty": (3, 0, 5),
+}
+VECTOR, LAYER = (2051,), (1, 64, 28, 28)
 
 
-class Relu(Operation):
-    """max(x, 0)."""
+class Activation(Operation):
+    """y[i] = f(x[i])."""
 
-    name = "relu"
     family = "activation"
     operands = (Operand("x"),)
     in_place = ("x",)
-    cases = CASES
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.name = rule.name
+        settings = ({}, *rule.tried)
+        tried = [
+            Case(", ".join(f"{k}={v}" for k, v in each.items()) or "vector", {"x": VECTOR}, each)
+            for each in settings
+        ]
+        shapes = [Case(name, {"x": shape}) for name, shape in SHAPES.items()]
+        layer = Case("resnet50 layer", {"x": LAYER}, standard=True)
+        self.cases = (*tried, *shapes, layer)
 
     def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
-        return Inferred(None, {"y": (views["x"].shape, None)})
+        return Inferred(self.rule.checked(settings), {"y": (views["x"].shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        x = call.views["x"]
-        return map_plan("relu", "activation/relu.cu", x.shape, {"x": x.strides}, "y", call.dtype)
+        return self.rule.plan(call, "y", self.name, self.rule.forward)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return {"y": cpu.relu(arrays["x"], out=out)}
+        function = getattr(cpu, self.name)
+        return {"y": in_blocks(function, (arrays["x"],), call.settings, out)}
 
     def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.relu(arrays["x"])}
+        return {"y": getattr(oracle, self.name)(arrays["x"], *call.settings)}
 
     def flops(self, call: Call) -> int:
-        return prod(call.views["x"].shape)
+        return self.rule.flops * prod(call.views["x"].shape)
+
+    def torch(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+        if self.rule.torch is None:
+            return super().torch(tensors, settings)
+        return {"y": self.rule.torch(tensors["x"], **settings)}
 
 
-RELU = Relu()
+class ActivationBackward(Gradient):
+    """dx[i] = f'(x[i]) dy[i], from what went into the activation, for all of them."""
 
-
-class ReluBackward(Gradient):
-    """dy where x > 0."""
-
-    name = "relu_backward"
     family = "activation"
-    forward = RELU
     operands = (Operand("dy"), Operand("x"))
     in_place = ("dy", "x")
 
+    def __init__(self, forward: Activation) -> None:
+        self.forward = forward
+        self.rule = forward.rule
+        self.name = f"{forward.name}_backward"
+
     def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        return Inferred(None, {"dx": (views["x"].shape, None)})
+        return Inferred(self.rule.checked(settings), {"dx": (views["x"].shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        inputs = {name: view.strides for name, view in call.views.items()}
-        shape = call.views["x"].shape
-        return map_plan(self.name, "activation/relu.cu", shape, inputs, "dx", call.dtype)
+        return self.rule.plan(call, "dx", self.name, "_backward")
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return {"dx": cpu.relu_backward(arrays["dy"], arrays["x"], out=out)}
+        function = getattr(cpu, self.name)
+        return {"dx": in_blocks(function, (arrays["dy"], arrays["x"]), call.settings, out)}
 
     def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"dx": oracle.relu_backward(arrays["dy"], arrays["x"])}
+        return {"dx": getattr(oracle, self.name)(arrays["dy"], arrays["x"], *call.settings)}
 
     def flops(self, call: Call) -> int:
-        return prod(call.views["x"].shape)
+        return 2 * self.rule.flops * prod(call.views["x"].shape)
 
 
-RELU_BACKWARD = ReluBackward()
+#: Activations and their gradients by name.
+ACTIVATIONS: dict[str, Operation] = {}
+for _rule in RULES:
+    _forward = Activation(_rule)
+    _backward = ActivationBackward(_forward)
+    ACTIVATIONS |= {_forward.name: _forward, _backward.name: _backward}
 
-DEFINITIONS = (RELU, RELU_BACKWARD)
+DEFINITIONS = tuple(ACTIVATIONS.values())

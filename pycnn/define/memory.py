@@ -1,17 +1,20 @@
 """The memory of repeated calls: what validation and planning gave, under all they depend on.
 
 A repeated call spends microseconds before the launch. The key holds shapes, strides and dtypes of
-the arrays, and the other arguments: ints as they are and everything else as text. Equal text means
-equal value and type, as 1, 1.0 and True are not, and a list has one too.
+the arrays, and types and values of the other arguments: simple ones as they are and everything else
+as text. Types are there because 1, 1.0 and True are equal, and text because a list has no hash.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 #: Calls that are kept, the oldest going first.
 KEPT = 8192
+
+#: Types whose values are their own text.
+_SIMPLE = frozenset((int, float, str, bool, type(None)))
 
 _kept: dict[Hashable, Any] = {}
 
@@ -38,6 +41,9 @@ def metadata(array: Any) -> Hashable:
         return array.__class__
 
 
-def plain(value: Any) -> Hashable:
-    """What validation depends on of an argument that is no array."""
-    return value if type(value) is int or value is None else repr(value)
+def settled(values: Collection[Any]) -> Hashable:
+    """What validation depends on of arguments that are no arrays."""
+    kinds = tuple(map(type, values))
+    if _SIMPLE.issuperset(kinds):
+        return kinds, *values
+    return kinds, *[v if k in _SIMPLE else repr(v) for v, k in zip(values, kinds, strict=True)]

@@ -16,7 +16,7 @@ import numpy as np
 from pycnn.define import out as _out
 from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
-from pycnn.define.memory import kept, metadata, plain
+from pycnn.define.memory import kept, metadata, settled
 from pycnn.define.operand import Operand
 from pycnn.define.validate import check_dtypes, check_out, check_rank
 from pycnn.define.views import View
@@ -65,7 +65,7 @@ class Operation(ABC):
     cases: Sequence[Case]
 
     @abstractmethod
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], *_: Any, **settings: Any) -> Inferred:
         """Check the shapes against each other and the settings; dtypes and ranks are right.
 
         `settings` have the names and defaults of the public function's other arguments.
@@ -106,7 +106,8 @@ class Operation(ABC):
         placed = {}
         for name, shape in case.shapes.items():
             allowed = own[name.partition("[")[0]]
-            zero = np.zeros((), numpy_dtype(dtype if allowed is None else allowed[0]))
+            own_dtype = dtype if allowed is None or dtype in allowed else allowed[0]
+            zero = np.zeros((), numpy_dtype(own_dtype))
             placed[name] = np.broadcast_to(zero, shape)
         return placed
 
@@ -193,9 +194,9 @@ class Operation(ABC):
         key = (
             self.name,
             active_backend(),
-            *map(metadata, given),
+            *[None if array is None else metadata(array) for array in given],
             metadata(out),
-            *map(plain, settings.values()),
+            settled(settings.values()),
         )
         prepared = kept(key, lambda: self._prepare(arrays, out, settings))
         self.check_values(prepared.call, arrays)

@@ -1,5 +1,7 @@
 """Argument checks shared by the operations: one clear exception, before anything is allocated."""
 
+import math
+import numbers
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -139,6 +141,18 @@ def padding_pairs(name: str, value: Any) -> Padding:
         )
     vertical, horizontal = pair(name, value, 0)
     return (vertical, vertical), (horizontal, horizontal)
+
+
+def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:
+    """`value` as a float from `minimum` to `maximum`; bool, text and NaN are refused."""
+    low, high = (f"{bound:g}" for bound in (minimum, maximum))
+    allowed = "a number" if math.isinf(minimum) and math.isinf(maximum) else f"{low} to {high}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; allowed: {allowed}")
+    found = float(value)
+    if not minimum <= found <= maximum:
+        raise ValueError(f"{name}={value!r}; allowed: {allowed}")
+    return found
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -57,6 +57,35 @@ def merge_axes(shape: Ints, operands: Sequence[Ints]) -> tuple[Ints, tuple[Ints,
     return tuple(extents), tuple(tuple(s) for s in per_operand)
 
 
+def broadcast_strides(shape: Ints, own: Ints, strides: Ints) -> Ints:
+    """Element strides of an array of shape `own` when it is broadcast to `shape`.
+
+    Examples
+    --------
+    >>> broadcast_strides((2, 3, 5), (3, 1), (7, 1))
+    (0, 7, 0)
+    """
+    missing = (0,) * (len(shape) - len(own))
+    return missing + tuple(0 if e == 1 else s for e, s in zip(own, strides, strict=True))
+
+
+def broadcast_axes(shape: Ints, own: Ints) -> Ints:
+    """The axes of `shape` that an array of shape `own` is broadcast over.
+
+    Examples
+    --------
+    >>> broadcast_axes((2, 3, 5), (3, 1))
+    (0, 2)
+    """
+    padded = (1,) * (len(shape) - len(own)) + own
+    return tuple(a for a, (e, o) in enumerate(zip(shape, padded, strict=True)) if e != o)
+
+
+def are_contiguous(shape: Ints, operands: Sequence[Ints]) -> bool:
+    """Whether operands of `shape` with these element strides all lie in row-major order, dense."""
+    return 0 in shape or all(s in ((), (1,)) for s in merge_axes(shape, operands)[1])
+
+
 def strided_dtype(operands: int) -> np.dtype:
     """Layout of struct Strided<operands>."""
     return np.dtype(

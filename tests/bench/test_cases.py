@@ -41,9 +41,11 @@ def test_compulsory_traffic_of_a_convolution():
         ("max_pool2d", PoolCase(1, 3, 7, 9, 2, 3), "backward", 756, 3 * (12 * 42 + 4 * 63)),
         ("avg_pool2d", PoolCase(1, 3, 7, 9, 2, 3), "backward", 756, 4 * 3 * (63 + 42)),
         ("relu", MapCase(2, 3, 5, 7), "forward", 210, 4 * 420),
-        ("relu", MapCase(2, 3, 5, 7), "backward", 210, 4 * 630),
+        # a derivative and a product
+        ("relu", MapCase(2, 3, 5, 7), "backward", 420, 4 * 630),
         ("softmax", RowsCase(3, 10), "forward", 150, 4 * 60),
-        ("cross_entropy", RowsCase(3, 10), "forward", 120, 4 * 30 + 8 * 3 + 4),
+        # compare, subtract, exp, add; once more for the mean of label smoothing: scale, add, add
+        ("cross_entropy", RowsCase(3, 10), "forward", 210, 4 * 30 + 8 * 3 + 4),
         ("gemm", GemmCase(3, 5, 7), "forward", 210, 4 * (21 + 35 + 15)),
     ],
 )
@@ -59,13 +61,14 @@ def test_inputs_have_the_shapes_and_dtypes_that_traffic_counts():
         "avg_pool2d": PoolCase(2, 3, 7, 9, 2, 3), "relu": MapCase(2, 3, 5, 7),
         "softmax": RowsCase(3, 10), "cross_entropy": RowsCase(3, 10), "gemm": GemmCase(3, 5, 7),
     }  # fmt: skip
-    assert cases.keys() == OPERATIONS.keys()
-    for name, operation in OPERATIONS.items():
+    for name, case in cases.items():
+        operation = OPERATIONS[name]
         for direction in operation.directions:
-            specs = operation.input_specs(cases[name], direction)
-            arrays = operation.inputs(cases[name], direction, "float64", np.random.default_rng(0))
+            specs = operation.input_specs(case, direction)
+            arrays = operation.inputs(case, direction, "float64", np.random.default_rng(0))
             found = {n: (a.shape, a.dtype.name) for n, a in arrays.items()}
-            assert found == {n: (shape, other or "float64") for n, (shape, other) in specs.items()}
+            wanted = {n: (shape, other or "float64") for n, (shape, other) in specs.items()}
+            assert wanted.items() <= found.items()  # those of PyTorch may come on top
 
 
 def test_a_ceiling_pool_counts_its_last_partial_window():

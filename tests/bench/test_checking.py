@@ -27,9 +27,9 @@ def _problem(word, direction):
     arrays = operation.inputs(case, direction, "float32", np.random.default_rng(3))
     geometry = (case.stride, case.padding, case.dilation, case.groups)
     if direction == "forward":
-        outputs = {"y": oracle.conv2d(arrays["x"], arrays["weight"], None, *geometry)}
+        outputs = {"y": oracle.convolve(arrays["x"], arrays["weight"], None, *geometry)}
     else:
-        dx, dweight, _ = oracle.conv2d_backward(
+        dx, dweight, _ = oracle.convolve_backward(
             arrays["dy"], arrays["x"], arrays["weight"], *geometry
         )
         outputs = {"dx": dx, "dweight": dweight}

@@ -19,7 +19,9 @@ CASES = {
     "cross_entropy": RowsCase(5, 13),
     "gemm": GemmCase(3, 5, 7),
 }
-PROBLEMS = [(name, way) for name, op in OPERATIONS.items() for way in op.directions]
+#: The last ones stand for all that the bench knows from their definitions alone.
+CASES |= {name: OPERATIONS[name].standard_layers()[0][1] for name in ("group_norm", "mish")}
+PROBLEMS = [(name, way) for name in CASES for way in OPERATIONS[name].directions]
 
 
 @pytest.mark.parametrize("peer", PEERS)

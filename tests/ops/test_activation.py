@@ -1,89 +1,99 @@
-"""ReLU on every backend, against the oracle."""
+"""What is special to activations: NaN, infinities and tails, settings, how elements are reached."""
 
 import numpy as np
 import pytest
-from op_checks import (
-    DTYPES,
-    VIEWS,
-    assert_matches,
-    counted,
-    far_apart,
-    numeric_gradient,
-    same_under_all_schedules,
-    view_of,
-)
+from op_checks import counted, far_apart, view_of
 
 import pycnn
-from pycnn.reference.oracle import activation as oracle
+from pycnn.define.activation import ACTIVATIONS
+from pycnn.dtypes import FLOATS, numpy_dtype
 
 NAN, INF = np.nan, np.inf
-SHAPES = [(), (1,), (1027,), (3, 5, 7), (2, 3, 5, 7, 2)]
-SPECIAL = [NAN, -INF, INF, -0.0, 0.0, -1e-45, 1e30, -1e30, 3.0]
+NAMES = [name for name in ACTIVATIONS if not name.endswith("_backward")]
+#: Settings beside the defaults under which special values are looked at.
+TRIED = {
+    "clip": [{}, {"min": -1, "max": 3}, {"min": 3, "max": -1}, {"max": 0.5}],
+    "gelu": [{}, {"approximate": "tanh"}],
+    "softplus": [{}, {"beta": 2, "threshold": 6}],
+}
+EACH = [(name, settings) for name in NAMES for settings in TRIED.get(name, [{}])]
+SPECIAL = [NAN, -INF, INF, -0.0, 0.0, -6, -3, -1, 1, 3, 6, -20, -8, -5, 5, 8, 20, 60]
+
+#: How far results may be off relative to themselves, tails included.
+RELATIVE = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 2e-5, "float64": 2e-13}
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", VIEWS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_matches_oracle(backend, rng, shape, kind, dtype):
-    x, dy = (view_of(rng.standard_normal(shape).astype(dtype), kind) for _ in range(2))
-    y = pycnn.relu(*backend.views(x))
-    assert_matches(y, oracle.relu(x), dtype, backend=backend)
-    dx = pycnn.relu_backward(*backend.views(dy, x))
-    assert_matches(dx, oracle.relu_backward(dy, x), dtype, backend=backend)
+def expected(name, arrays, settings):
+    op = ACTIVATIONS[name]
+    with np.errstate(all="ignore"):
+        (found,) = op.oracle(op.describe(arrays, **settings), arrays).values()
+    return found
+
+
+def assert_close(actual, want, dtype):
+    got = actual.astype(np.float64)
+    tiny = max(FLOATS[dtype].tiny, 1e-300)
+    np.testing.assert_allclose(got, want, rtol=RELATIVE[dtype], atol=tiny)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("name", "settings"), EACH, ids=str)
+def test_special_values_and_tails(backend, name, settings, dtype):
+    largest = 6e4 if dtype == "float16" else 1e30
+    x = np.array([*SPECIAL, -largest, largest]).astype(numpy_dtype(dtype))
+    dy = np.full_like(x, 7)
+    y = getattr(pycnn, name)(*backend.views(x), **settings)
+    assert_close(backend.numpy(y), expected(name, {"x": x}, settings), dtype)
+    dx = getattr(pycnn, f"{name}_backward")(*backend.views(dy, x), **settings)
+    want = expected(f"{name}_backward", {"dy": dy, "x": x}, settings)
+    assert_close(backend.numpy(dx), want, dtype)
+
+
+def test_prelu_special_values(backend):
+    x = np.array([NAN, -INF, INF, -0.0, 0.0, -2.0, 3.0])
+    y = pycnn.prelu(*backend.views(x, np.array([0.5])))
+    np.testing.assert_array_equal(backend.numpy(y), [NAN, -INF, INF, -0.0, 0, -1, 3])
+    given = np.array([[4.0, -2.0], [0.0, -8.0]])
+    dx, dweight = pycnn.prelu_backward(
+        *backend.views(np.ones((2, 2)), given, np.array([0.5, 0.25]))
+    )
+    np.testing.assert_array_equal(backend.numpy(dx), [[1, 0.25], [0.5, 0.25]])
+    np.testing.assert_array_equal(backend.numpy(dweight), [0, -10])
+
+
+def test_prelu_sums_in_parts(backend, rng):
+    """So many terms that a sum is cut; where channels are last, too."""
+    x = rng.standard_normal((3, 5, 37, 29)).astype(np.float32)
+    dy = rng.standard_normal(x.shape).astype(np.float32)
+    weight = rng.standard_normal(5).astype(np.float32)
+    for kind in ("contiguous", "channels last"):
+        if kind == "channels last":
+            x, dy = (
+                np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (x, dy)
+            )
+        _, dweight = pycnn.prelu_backward(*backend.views(dy, x, weight))
+        below = np.where(x > 0, 0, x.astype(np.float64) * dy)
+        np.testing.assert_allclose(
+            backend.numpy(dweight), below.sum(axis=(0, 2, 3)), rtol=1e-5, atol=1e-4
+        )
 
 
 def test_operands_of_different_strides(backend, rng):
     x = view_of(rng.standard_normal((5, 3, 7)), "transposed")
     dy = np.broadcast_to(rng.standard_normal((1, 3, 1)), x.shape)
     dx = pycnn.relu_backward(*backend.views(dy, x))
-    assert_matches(dx, oracle.relu_backward(dy, x), "float64", backend=backend)
+    np.testing.assert_array_equal(backend.numpy(dx), np.where(x > 0, dy, 0))
 
 
-@pytest.mark.parametrize("kind", ["contiguous", "stepped"])
-def test_special_values(backend, kind):
-    x = view_of(np.array(SPECIAL, np.float32), kind)
-    dy = np.arange(1, 1 + x.size, dtype=np.float32)
-    y, dx = pycnn.relu(*backend.views(x)), pycnn.relu_backward(*backend.views(dy, x))
-    np.testing.assert_array_equal(backend.numpy(y), [NAN, 0, INF, 0, 0, 0, np.float32(1e30), 0, 3])
-    np.testing.assert_array_equal(backend.numpy(dx), [1, 0, 3, 0, 0, 0, 7, 0, 9])
-
-
-def test_gradient_by_differences(backend, rng):
-    x = rng.standard_normal((3, 5))
-    dy = rng.standard_normal(x.shape)
-
-    def loss(moved):
-        return float((backend.numpy(pycnn.relu(backend.array(moved))) * dy).sum())
-
-    dx = backend.numpy(pycnn.relu_backward(*backend.views(dy, x)))
-    np.testing.assert_allclose(dx, numeric_gradient(loss, x), atol=1e-8)
-
-
-@pytest.mark.parametrize("shape", [(0,), (3, 0, 5)])
-def test_empty(backend, shape):
-    x = backend.array(np.zeros(shape, np.float32))
-    for result in (pycnn.relu(x), pycnn.relu_backward(x, x)):
-        assert result.shape == shape
-        assert result.dtype == np.float32
-
-
-def test_out_and_in_place(backend, rng):
-    x, dy = rng.standard_normal((2, 7, 5))
-    want = oracle.relu(x), oracle.relu_backward(dy, x)
-    x, dy = backend.views(x.copy(), dy.copy())
-    out = pycnn.relu(x)
-    out[...] = 9
-    assert pycnn.relu(x, out=out) is out
-    assert_matches(out, want[0], "float64", backend=backend)
-    assert pycnn.relu_backward(dy, x, out=dy) is dy
-    assert_matches(dy, want[1], "float64", backend=backend)
-    assert pycnn.relu(x, out=x) is x
-    assert_matches(x, want[0], "float64", backend=backend)
-
-
-def test_deterministic(backend, rng, monkeypatch):
-    x = backend.array(rng.standard_normal((5, 301)).astype(np.float32))
-    same_under_all_schedules(backend, monkeypatch, lambda: pycnn.relu(x))
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_loads_are_16_bytes_wide(backend, rng, dtype):
+    """Contiguous, and in rows of a larger array that are whole vectors."""
+    whole = rng.standard_normal((53, 2048)).astype(numpy_dtype(dtype))
+    for x in (whole, whole[:, 512:1536], np.broadcast_to(whole[:1], whole.shape)):
+        y = pycnn.relu(*backend.views(x))
+        np.testing.assert_array_equal(backend.numpy(y), np.maximum(x, 0))
+        counters = counted(backend)
+        assert counters.sectors_per_load == pytest.approx(16, rel=0.05)  # 32 lanes x 16 bytes
 
 
 def test_offsets_beyond_2_to_the_31():
@@ -91,49 +101,21 @@ def test_offsets_beyond_2_to_the_31():
     with pycnn.use_backend("emulator", checked=False):
         assert pycnn.relu(x).tolist() == [[1, 0, 3], [0, 5, 0]]
         assert pycnn.relu_backward(x, x).tolist() == [[1, 0, 3], [0, 5, 0]]
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_moves_nothing_unnecessary(backend, rng, dtype):
-    x = backend.array(rng.standard_normal((53, 799)).astype(dtype))
-    pycnn.relu(x)
-    forward = counted(backend)
-    pycnn.relu_backward(x, x + 1)
-    backward = counted(backend)
-    for counters in (forward, backward):
-        assert counters.bytes_moved <= 1.1 * counters.bytes_necessary
-        assert counters.sectors_per_load == pytest.approx(16, rel=0.05)  # 32 lanes x 16 bytes
-        assert counters.bank_conflicts == 0
-    assert forward.bytes_necessary == 2 * x.nbytes
+        dx, dweight = pycnn.prelu_backward(x, x, np.zeros(3, np.float32))
+        assert dx.tolist() == [[1, 0, 3], [0, 5, 0]]
+        assert dweight.tolist() == [16, 4, 36]
 
 
 X = np.zeros((2, 6), np.float32)
-READ_ONLY = np.broadcast_to(np.float32(0), (1, 1))
 UNALIGNED = np.zeros(9, np.uint8)[1:].view(np.float32)
 
 BAD = {
-    "list": (lambda: pycnn.relu([1.0]), TypeError, "x is of type list"),
-    "integers": (lambda: pycnn.relu(X.astype(int)), TypeError, "x has dtype int64"),
-    "complex": (lambda: pycnn.relu(X + 1j), TypeError, "x has dtype complex64"),
-    "half": (lambda: pycnn.relu(X.astype("f2")), TypeError, "x has dtype float16"),
-    "big endian": (lambda: pycnn.relu(X.astype(">f4")), TypeError, "x has dtype >f4"),
     "unaligned": (lambda: pycnn.relu(UNALIGNED), ValueError, "x has strides .* aligned=False"),
-    "out shape": (
-        lambda: pycnn.relu(X, out=X.T.copy()),
-        ValueError,
-        r"out has shape \(6, 2\).*\(2, 6\)",
-    ),
-    "out dtype": (
-        lambda: pycnn.relu(X, out=X.astype("f8")),
-        TypeError,
-        "out has dtype float64.*float32",
-    ),
     "out strides": (
         lambda: pycnn.relu(X, out=np.zeros((6, 2), "f4").T),
         ValueError,
         "out has strides",
     ),
-    "out read-only": (lambda: pycnn.relu(X[:1, :1], out=READ_ONLY), ValueError, "out is read-only"),
     "out overlaps": (
         lambda: pycnn.relu(X.reshape(-1)[::-1], out=X.reshape(-1)),
         ValueError,
@@ -144,10 +126,31 @@ BAD = {
         ValueError,
         r"dy has shape \(2, 6\).*\(2, 2\)",
     ),
-    "mixed dtypes": (
-        lambda: pycnn.relu_backward(X, X.astype("f8")),
-        TypeError,
-        "x has dtype float64 but dy has float32",
+    "NaN bound": (lambda: pycnn.clip(X, NAN), ValueError, "min=nan; allowed: a number"),
+    "text bound": (lambda: pycnn.clip(X, max="1"), TypeError, "max='1' is of type str"),
+    "infinite slope": (
+        lambda: pycnn.leaky_relu(X, INF),
+        ValueError,
+        "negative_slope=inf; allowed: a finite number",
+    ),
+    "bool alpha": (lambda: pycnn.elu(X, True), TypeError, "alpha=True is of type bool"),
+    "alpha zero": (
+        lambda: pycnn.celu_backward(X, X, 0),
+        ValueError,
+        "alpha=0; allowed: .* other than zero",
+    ),
+    "beta zero": (lambda: pycnn.softplus(X, 0.0), ValueError, "beta=0.0; allowed"),
+    "threshold": (lambda: pycnn.softplus(X, 1, NAN), ValueError, "threshold=nan"),
+    "form": (lambda: pycnn.gelu(X, "erf"), ValueError, "approximate='erf'; allowed: none, tanh"),
+    "slopes": (
+        lambda: pycnn.prelu(X, np.zeros(5, "f4")),
+        ValueError,
+        r"weight has shape \(5,\); allowed: one slope, or one for each of the 6 channels",
+    ),
+    "slopes of a vector": (
+        lambda: pycnn.prelu(X[0], np.zeros(6, "f4")),
+        ValueError,
+        "each of the 1 channels",
     ),
 }
 

@@ -1,5 +1,6 @@
 """What the tests of the plans share."""
 
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -12,7 +13,7 @@ HUGE = 2**31 + 7
 
 def assert_sound(plan: Plan, inputs: set[str]) -> None:
     """Kernels that exist in that variant, whole warps, memory that somebody provides."""
-    files = {kernel.file: kernel for kernel in catalogue.load()}
+    files = _kernels()
     known = inputs | set(plan.outputs) | set(plan.workspace)
     for launch in plan.launches:
         kernel = files[launch.kernel.file]
@@ -22,6 +23,11 @@ def assert_sound(plan: Plan, inputs: set[str]) -> None:
         assert launch.shared <= 48 * 1024
         assert {a.name for a in launch.args if isinstance(a, Buffer)} <= known
     assert plan.op in plan.describe()
+
+
+@cache
+def _kernels() -> dict[str, catalogue.KernelFile]:
+    return {kernel.file: kernel for kernel in catalogue.load()}
 
 
 def struct(plan: Plan, launch: int = 0, place: int = 0) -> np.void:

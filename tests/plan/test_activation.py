@@ -1,17 +1,34 @@
-"""Plans of ReLU, and the description of views that they share with others."""
+"""Plans of maps, with relu as the example, and the description of views that they share."""
 
 import numpy as np
 import pytest
 from plan_checks import HUGE, assert_sound, struct, threads
 
-from pycnn.plan import activation
-from pycnn.plan._strided import merge_axes, record, row_major, strided, strided_dtype
+from pycnn.define.activation import ACTIVATIONS
+from pycnn.define.call import Call
+from pycnn.define.views import View
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._map import map_plan
+from pycnn.plan._strided import (
+    broadcast_axes,
+    broadcast_strides,
+    merge_axes,
+    record,
+    row_major,
+    strided,
+    strided_dtype,
+)
+from pycnn.runtime.plan import ArraySpec
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("float64", 2)])
+def relu(shape, strides, dtype):
+    return map_plan("relu", "activation/relu.cu", shape, {"x": strides}, "y", dtype)
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("float16", 8), ("float32", 4), ("float64", 2)])
 @pytest.mark.parametrize("shape", [(1,), (255, 3), (1024,), (1025,), (5, 7, 11, 13)])
 def test_contiguous_threads_cover_all_elements(shape, dtype, width):
-    plan = activation.relu(shape, row_major(shape), dtype)
+    plan = relu(shape, row_major(shape), dtype)
     assert_sound(plan, {"x"})
     count = int(np.prod(shape))
     assert plan.algo == "vectors"
@@ -22,43 +39,73 @@ def test_contiguous_threads_cover_all_elements(shape, dtype, width):
 
 @pytest.mark.parametrize("strides", [(1, 3), (11, 2), (-6, -1), (0, 1), (6, 1)])
 def test_other_strides_take_the_strided_kernel(strides):
-    plan = activation.relu((3, 5), strides, "float32")
+    plan = relu((3, 5), strides, "float32")
     assert_sound(plan, {"x"})
     assert (plan.algo, plan.launches[0].kernel.entry) == ("strided", "relu_strided")
-    assert struct(plan)["stride"][0, :2].tolist() == list(strides)
+    assert struct(plan)["at"]["stride"][0, :2].tolist() == list(strides)
     assert threads(plan) == 256
 
 
-def test_backward_is_contiguous_only_if_both_are():
-    contiguous, transposed = (5, 1), (1, 3)
-    plans = [
-        activation.relu_backward((3, 5), a, b, "float64")
-        for a in (contiguous, transposed)
-        for b in (contiguous, transposed)
-    ]
-    assert [plan.algo for plan in plans] == ["vectors", "strided", "strided", "strided"]
-    for plan in plans:
-        assert_sound(plan, {"dy", "x"})
+@pytest.mark.parametrize(
+    ("shape", "strides", "packed"),
+    [
+        ((3, 8), (12, 1), True),
+        ((3, 8), (0, 1), True),
+        ((3, 8), (1, 0), True),  # one element for all of a row
+        ((3, 8), (9, 1), False),  # rows begin where no vector may
+        ((3, 6), (12, 1), False),  # rows are no whole vectors
+        ((3, 8), (16, 2), False),
+        ((3, 8), (-12, -1), False),
+    ],
+)
+def test_rows_of_whole_vectors_are_moved_as_such(shape, strides, packed):
+    assert bool(struct(relu(shape, strides, "float32"))["packed"]) is packed
+
+
+def test_all_operands_must_be_contiguous():
+    for a in ((5, 1), (1, 3)):
+        for b in ((5, 1), (1, 3)):
+            inputs = {"dy": a, "x": b}
+            plan = map_plan("relu_backward", "activation/relu.cu", (3, 5), inputs, "dx", "float64")
+            assert_sound(plan, {"dy", "x"})
+            assert plan.algo == ("vectors" if a == b == (5, 1) else "strided")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("strides", [(5, 1), (1, 3)], ids=["contiguous", "transposed"])
+def test_every_activation_has_its_kernels(name, dtype, strides):
+    op = ACTIVATIONS[name]
+    views = {o.name: View((3, 5), strides, dtype) for o in op.operands}
+    for settings in ({}, *op.rule.tried):
+        inferred = op.infer(views, **settings)
+        outputs = {n: ArraySpec((3, 5), numpy_dtype(dtype)) for n in inferred.outputs}
+        plan = op.plan(Call(dtype, views, inferred.settings, outputs))
+        assert_sound(plan, set(views))
+        assert plan.op == name
 
 
 def test_beyond_2_to_the_31():
-    plan = activation.relu((HUGE,), (1,), "float32")
+    plan = relu((HUGE,), (1,), "float32")
     assert plan.launches[0].args[2] == HUGE
     assert threads(plan) * 4 >= HUGE
-    plan = activation.relu((HUGE, 3), (1, HUGE), "float32")
-    assert threads(plan) >= 3 * HUGE
-    assert struct(plan)["extent"][:2].tolist() == [HUGE, 3]
-    assert struct(plan)["stride"][0, :2].tolist() == [1, HUGE]
+    plan = relu((HUGE, 3), (1, HUGE), "float32")
+    assert threads(plan) * 4 >= 3 * HUGE
+    assert struct(plan)["at"]["extent"][:2].tolist() == [HUGE, 3]
+    assert struct(plan)["at"]["stride"][0, :2].tolist() == [1, HUGE]
 
 
 def test_empty_launches_nothing():
-    plan = activation.relu((3, 0), (0, 1), "float32")
+    plan = relu((3, 0), (0, 1), "float32")
     assert plan.launches == ()
     assert plan.outputs["y"].shape == (3, 0)
 
 
-def test_plans_are_cached():
-    assert activation.relu((3,), (1,), "float32") is activation.relu((3,), (1,), "float32")
+def test_broadcast_views():
+    assert broadcast_strides((2, 3, 5), (3, 1), (7, 1)) == (0, 7, 0)
+    assert broadcast_axes((2, 3, 5), (3, 1)) == (0, 2)
+    assert broadcast_axes((2, 1, 5), (2, 1, 5)) == ()
+    assert broadcast_axes((3, 0), (3, 1)) == (1,)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -96,4 +143,4 @@ def test_struct_has_no_padding():
 def test_too_many_axes():
     shape, strides = (2,) * 9, tuple(2**k for k in range(9))
     with pytest.raises(ValueError, match=r"shape \(2, 2.* has 9 axes .*allowed: 8"):
-        activation.relu(shape, strides, "float32")
+        relu(shape, strides, "float32")

@@ -1,18 +1,19 @@
-// pycnn/map.cuh: one result for each element of one or several operands of the same shape.
+// pycnn/map.cuh: a result for each element of one or several operands of the same shape, or two.
 //
 // A kernel file gives the function and two entries for it, one for contiguous operands and one for
-// any strides:
+// any strides, zero among them, by which an operand is broadcast:
 //
 //   struct Forward { __device__ accum operator()(accum x) const; };
 //   extern "C" __global__ void __launch_bounds__(MAP_THREADS)
 //   relu(const scalar* x, scalar* y, index_t count) { map_contiguous(Forward(), count, y, x); }
 //   extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-//   relu_strided(const scalar* x, scalar* y, index_t count, Strided<1> v) {
+//   relu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
 //       map_strided(Forward(), count, y, v, x);
 //   }
 //
-// The result may lie where an operand does (in-place use), so no pointer here is __restrict__.
-// The plan is in pycnn/plan/_map.py.
+// Both give 16 bytes of the result to a thread. A function that returns Two has its results stored
+// in two arrays, Results. A result may lie where an operand does (in-place use), so no pointer here
+// is __restrict__. The plan is in pycnn/plan/_map.py.
 #pragma once
 
 #include <pycnn/kernel.cuh>
@@ -29,42 +30,132 @@ __device__ __forceinline__ bool aligned(const void* pointer) {
     return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
 }
 
-// 16 bytes a thread; at the end, or where an address is not aligned, an element at a time.
-template <typename Function, typename... Pointers>
-__device__ __forceinline__ void map_contiguous(Function function, index_t count, scalar* result,
-                                               Pointers... operands) {
-    const index_t first = static_cast<index_t>(blockIdx.x) * MAP_THREADS * MAP_WIDTH;
-    const index_t mine = first + threadIdx.x * MAP_WIDTH;
-    if (first + MAP_THREADS * MAP_WIDTH <= count && (aligned(result) && ... && aligned(operands))) {
-        const auto apply = [&](const auto&... packs) {
-            Pack pack;
-#pragma unroll
-            for (int k = 0; k < MAP_WIDTH; ++k) pack.at[k] = narrow(function(widen(packs.at[k])...));
-            *reinterpret_cast<Pack*>(result + mine) = pack;
-        };
-        apply(Pack(*reinterpret_cast<const Pack*>(operands + mine))...);
-        return;
-    }
-    for (int k = 0; k < MAP_WIDTH; ++k) {
-        const index_t i = first + k * MAP_THREADS + threadIdx.x;
-        if (i < count) result[i] = narrow(function(widen(operands[i])...));
-    }
+// pycnn/plan/_map.py: VIEWS.
+template <int OPERANDS>
+struct MapViews {
+    Strided<OPERANDS> at;
+    // Whether neighbours along the last axis come in packs of 16 bytes: in every operand they lie
+    // side by side and aligned as the operand is, or are one and the same element.
+    index_t packed;
+};
+
+// The first elements of this thread in a launch that gives it MAP_WIDTH of them: side by side if
+// they are moved together, else MAP_THREADS apart, so that neighbouring threads have neighbours.
+__device__ __forceinline__ index_t first_of_pack() { return flat_thread() * MAP_WIDTH; }
+__device__ __forceinline__ index_t first_of_elements() {
+    return static_cast<index_t>(blockIdx.x) * MAP_THREADS * MAP_WIDTH + threadIdx.x;
 }
 
-// An element a thread.
-template <typename Function, int OPERANDS, typename... Pointers>
-__device__ __forceinline__ void map_strided(Function function, index_t count, scalar* result,
-                                            const Strided<OPERANDS>& v, Pointers... operands) {
-    const index_t i = flat_thread();
-    if (i >= count) return;
-    index_t at[OPERANDS];
-    v.locate(i, at);
-    int next = 0;
-    const accum value[] = {widen(operands[at[next++]])...};
-    if constexpr (OPERANDS == 1)
-        result[i] = narrow(function(value[0]));
-    else if constexpr (OPERANDS == 2)
-        result[i] = narrow(function(value[0], value[1]));
+struct Two {
+    accum first, second;
+};
+
+struct Results {
+    scalar *first, *second;
+};
+
+__device__ __forceinline__ bool aligned(const Results& to) {
+    return aligned(to.first) && aligned(to.second);
+}
+__device__ __forceinline__ void put(scalar* to, index_t i, accum value) { to[i] = narrow(value); }
+__device__ __forceinline__ void put(const Results& to, index_t i, const Two& value) {
+    to.first[i] = narrow(value.first);
+    to.second[i] = narrow(value.second);
+}
+
+template <typename Function, typename... Packs>
+__device__ __forceinline__ void put_pack(scalar* to, index_t i, Function function,
+                                         const Packs&... packs) {
+    Pack result;
+#pragma unroll
+    for (int k = 0; k < MAP_WIDTH; ++k) result.at[k] = narrow(function(widen(packs.at[k])...));
+    *reinterpret_cast<Pack*>(to + i) = result;
+}
+template <typename Function, typename... Packs>
+__device__ __forceinline__ void put_pack(const Results& to, index_t i, Function function,
+                                         const Packs&... packs) {
+    Pack first, second;
+#pragma unroll
+    for (int k = 0; k < MAP_WIDTH; ++k) {
+        const Two value = function(widen(packs.at[k])...);
+        first.at[k] = narrow(value.first);
+        second.at[k] = narrow(value.second);
+    }
+    *reinterpret_cast<Pack*>(to.first + i) = first;
+    *reinterpret_cast<Pack*>(to.second + i) = second;
+}
+
+// An operand that may be missing, and is zero then.
+struct Optional {
+    const scalar* at;
+};
+
+__device__ __forceinline__ bool aligned(Optional operand) { return aligned(operand.at); }
+__device__ __forceinline__ scalar get(const scalar* operand, index_t i) { return operand[i]; }
+__device__ __forceinline__ scalar get(Optional operand, index_t i) {
+    return operand.at ? operand.at[i] : narrow(0);
+}
+__device__ __forceinline__ Pack repeated(scalar value) {
+    Pack pack;
+#pragma unroll
+    for (int k = 0; k < MAP_WIDTH; ++k) pack.at[k] = value;
+    return pack;
+}
+__device__ __forceinline__ Pack get_pack(const scalar* operand, index_t i) {
+    return *reinterpret_cast<const Pack*>(operand + i);
+}
+__device__ __forceinline__ Pack get_pack(Optional operand, index_t i) {
+    return operand.at ? get_pack(operand.at, i) : repeated(narrow(0));
+}
+
+// A function of the values, or packs, that stand in an array.
+template <typename Caller, typename Value, int COUNT, typename... Taken>
+__device__ __forceinline__ auto spread(Caller call, const Value (&values)[COUNT],
+                                       const Taken&... taken) {
+    if constexpr (sizeof...(taken) == COUNT)
+        return call(taken...);
     else
-        result[i] = narrow(function(value[0], value[1], value[2]));
+        return spread(call, values, taken..., values[sizeof...(taken)]);
+}
+
+template <typename Function, typename To, typename... Operands>
+__device__ __forceinline__ void map_contiguous(Function function, index_t count, const To& result,
+                                               Operands... operands) {
+    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+    if (block_end <= count && (aligned(result) && ... && aligned(operands))) {
+        const index_t i = first_of_pack();
+        put_pack(result, i, function, get_pack(operands, i)...);
+        return;
+    }
+#pragma unroll 1
+    for (index_t i = first_of_elements(); i < count && i < block_end; i += MAP_THREADS)
+        put(result, i, function(widen(get(operands, i))...));
+}
+
+template <typename Function, typename To, int OPERANDS, typename... Operands>
+__device__ __forceinline__ void map_strided(Function function, index_t count, const To& result,
+                                            const MapViews<OPERANDS>& v, Operands... operands) {
+    static_assert(OPERANDS == sizeof...(operands), "a view for every operand");
+    index_t at[OPERANDS];
+    int next = 0;
+    if (v.packed && (aligned(result) && ... && aligned(operands))) {
+        const index_t i = first_of_pack();
+        if (i >= count) return;
+        v.at.locate(i, at);
+        const auto fetch = [&](auto operand, int o) {
+            const bool neighbours = v.at.stride[o][v.at.rank - 1] == 1;
+            return neighbours ? get_pack(operand, at[o]) : repeated(get(operand, at[o]));
+        };
+        const Pack packs[] = {fetch(operands, next++)...};
+        spread([&](const auto&... pack) { put_pack(result, i, function, pack...); }, packs);
+        return;
+    }
+    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+#pragma unroll 1
+    for (index_t i = first_of_elements(); i < count && i < block_end; i += MAP_THREADS) {
+        v.at.locate(i, at);
+        next = 0;
+        const accum values[] = {widen(get(operands, at[next++]))...};
+        put(result, i, spread(function, values));
+    }
 }

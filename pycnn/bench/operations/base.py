@@ -126,6 +126,14 @@ class Operation(ABC):
         """Words for ragged problems that take no time, to run each kernel once."""
         return []
 
+    def dtypes_of(self, direction: str) -> tuple[str, ...]:
+        """Those that a direction is computed in."""
+        return self.dtypes
+
+    def directions_of(self, case: Any) -> list[str]:
+        """Those in which a case can be computed."""
+        return list(self.directions)
+
     def algorithms(self, case: Any, direction: str, dtype: str) -> list[Algorithm]:
         """Every algorithm that pycnn's kernels offer for it."""
         return [Algorithm("auto")]

@@ -86,12 +86,12 @@ class Defined(Operation):
         self.directions = DIRECTIONS if has_gradient else (FORWARD,)  # type: ignore[misc]
 
     def parse(self, text: str) -> Case:
-        if self.case is not NamedCase:
-            return grammar.parse(self.case, text)
         names = [c.name for c in self._definition(FORWARD).cases]
-        if text not in names:
+        if text in names:
+            return NamedCase(text)
+        if self.case is NamedCase:
             raise ValueError(f"shape {text!r}; allowed: {', '.join(names)}")
-        return NamedCase(text)
+        return grammar.parse(self.case, text)
 
     def standard_layers(self) -> list[tuple[str, Case]]:
         standard = [c.name for c in self._definition(FORWARD).cases if c.standard]
@@ -99,6 +99,16 @@ class Defined(Operation):
 
     def small_cases(self) -> list[str]:
         return [c.name for c in self._definition(FORWARD).cases if not c.standard]
+
+    def dtypes_of(self, direction: str) -> tuple[str, ...]:
+        return self._definition(direction).dtypes
+
+    def directions_of(self, case: Any) -> list[str]:
+        """A gradient may leave out some of the cases of its operation."""
+        if not isinstance(case, NamedCase):
+            return list(self.directions)
+        known = {d: {c.name for c in self._definition(d).cases} for d in self.directions}
+        return [d for d in self.directions if case.name in known[d]]
 
     def input_specs(self, case: Any, direction: str) -> dict[str, Spec]:
         call = self._call(case, direction)
@@ -193,6 +203,10 @@ class Defined(Operation):
             made = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape)
                     for n, s in call.outputs.items()}  # fmt: skip
             known = {**made, **arrays, **{d: made[y] for d, y in op.upstream.items()}}
+            for operand in op.operands:  # what forward gives only when asked, like indices
+                if operand.name not in known and operand.dtypes and not operand.optional:
+                    like = known[next(iter(op.upstream))]
+                    known[operand.name] = like.astype(operand.dtypes[0])
             call = op.describe(_own_arrays(op, known), **op.settings(problem))
         return call
 

@@ -15,10 +15,11 @@ from pycnn.bench.operations.base import (
     Operation,
     Spec,
     by_entry,
-    normal,
 )
+from pycnn.bench.operations.defined import Defined
+from pycnn.define.case import Case
 from pycnn.plan.gemm import algorithms as rungs
-from pycnn.reference.oracle import gemm, loss, softmax
+from pycnn.reference.oracle import gemm
 
 
 class Gemm(Operation):
@@ -60,117 +61,25 @@ class Gemm(Operation):
         return "Gemm", ("a", "b"), {"transB": 1}
 
 
-class Softmax(Operation):
+class Softmax(Defined):
     """`pycnn.softmax` and `pycnn.softmax_backward` along rows."""
 
-    name = "softmax"
-    case = RowsCase
-
-    def input_specs(self, case: RowsCase, direction: str) -> dict[str, Spec]:
-        shape = (case.n, case.c)
-        if direction == FORWARD:
-            return {"x": (shape, None)}
-        return {"dy": (shape, None), "y": (shape, None)}
-
-    def inputs(
-        self, case: RowsCase, direction: str, dtype: str, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        x = normal(rng, (case.n, case.c), dtype)
-        if direction == FORWARD:
-            return {"x": x}
-        return {"dy": normal(rng, x.shape, dtype), "y": softmax.softmax(x, 1).astype(dtype)}
-
-    def output_shapes(self, case: RowsCase, direction: str) -> dict[str, Shape]:
-        return {"y" if direction == FORWARD else "dx": (case.n, case.c)}
-
-    def flops(self, case: RowsCase, direction: str) -> int:
-        """Forward compare, subtract, exp, add, divide; backward two products, add, subtract."""
-        return (5 if direction == FORWARD else 4) * case.n * case.c
-
-    def run(self, case: RowsCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
-        if direction == FORWARD:
-            return {"y": pycnn.softmax(arrays["x"], axis=1)}
-        return {"dx": pycnn.softmax_backward(arrays["dy"], arrays["y"], axis=1)}
-
-    def checks(self, case: RowsCase, direction: str, arrays: Arrays) -> list[Check]:
-        if direction == FORWARD:
-            return by_entry(arrays, (), case.c, lambda part: {"y": softmax.softmax(part["x"], 1)})
-        return by_entry(
-            arrays, (), case.c,
-            lambda part: {"dx": softmax.softmax_backward(part["dy"], part["y"], 1)},
-        )  # fmt: skip
-
-    def torch(
-        self, case: RowsCase, direction: str, tensors: Arrays
-    ) -> Callable[[], dict[str, Any]]:
-        import torch
-
-        if direction == FORWARD:
-            return lambda: {"y": torch.softmax(tensors["x"], 1)}
-        dy, y = tensors["dy"], tensors["y"]
-        return lambda: {"dx": torch.ops.aten._softmax_backward_data(dy, y, 1, dy.dtype)}
-
-    def onnx_node(self, case: RowsCase) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-        return "Softmax", ("x",), {"axis": 1}
+    def __init__(self) -> None:
+        super().__init__(
+            "softmax",
+            RowsCase,
+            lambda case: Case(str(case), {"x": (case.n, case.c)}, {"axis": 1}),
+            entries=True,
+            onnx=lambda case: ("Softmax", ("x",), {"axis": 1}),
+        )
 
 
-class CrossEntropy(Operation):
+class CrossEntropy(Defined):
     """`pycnn.cross_entropy` and `pycnn.cross_entropy_backward` with the mean over rows."""
 
-    name = "cross_entropy"
-    case = RowsCase
-
-    def input_specs(self, case: RowsCase, direction: str) -> dict[str, Spec]:
-        specs: dict[str, Spec] = {
-            "logits": ((case.n, case.c), None),
-            "target": ((case.n,), "int64"),
-        }
-        return specs if direction == FORWARD else {"dy": ((), None), **specs}
-
-    def inputs(
-        self, case: RowsCase, direction: str, dtype: str, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        arrays = {
-            "logits": normal(rng, (case.n, case.c), dtype),
-            "target": rng.integers(0, case.c, case.n),
-        }
-        return arrays if direction == FORWARD else {"dy": np.ones((), dtype), **arrays}
-
-    def output_shapes(self, case: RowsCase, direction: str) -> dict[str, Shape]:
-        return {"loss": ()} if direction == FORWARD else {"dlogits": (case.n, case.c)}
-
-    def flops(self, case: RowsCase, direction: str) -> int:
-        """Compare, subtract, exp and add an element; backward divides and scales as well."""
-        return (4 if direction == FORWARD else 6) * case.n * case.c
-
-    def run(self, case: RowsCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
-        logits, target = arrays["logits"], arrays["target"]
-        if direction == FORWARD:
-            return {"loss": pycnn.cross_entropy(logits, target)}
-        return {"dlogits": pycnn.cross_entropy_backward(arrays["dy"], logits, target)}
-
-    def checks(self, case: RowsCase, direction: str, arrays: Arrays) -> list[Check]:
-        settings = (arrays["logits"], arrays["target"], None, -100, "mean", 0.0)
-        if direction == FORWARD:
-            return [Check("loss", loss.cross_entropy(*settings), case.n + case.c)]
-        expected = loss.cross_entropy_backward(arrays["dy"], *settings)
-        return [Check("dlogits", expected, case.c)]
-
-    def torch(
-        self, case: RowsCase, direction: str, tensors: Arrays
-    ) -> Callable[[], dict[str, Any]]:
-        import torch
-
-        logits, target = tensors["logits"], tensors["target"]
-        if direction == FORWARD:
-            return lambda: {"loss": torch.nn.functional.cross_entropy(logits, target)}
-        # PyTorch keeps the log-softmax of forward, so it is not counted here.
-        aten, dy = torch.ops.aten, tensors["dy"]
-        log_p = torch.log_softmax(logits, 1)
-        _, total = aten.nll_loss_forward(log_p, target, None, 1, -100)
-
-        def call() -> dict[str, Any]:
-            dlog_p = aten.nll_loss_backward(dy, log_p, target, None, 1, -100, total)
-            return {"dlogits": aten._log_softmax_backward_data(dlog_p, log_p, 1, dy.dtype)}
-
-        return call
+    def __init__(self) -> None:
+        super().__init__(
+            "cross_entropy",
+            RowsCase,
+            lambda case: Case(str(case), {"logits": (case.n, case.c), "target": (case.n,)}),
+        )

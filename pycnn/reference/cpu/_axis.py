@@ -1,4 +1,4 @@
-"""Sliding windows along one axis, and which of them have a tap inside the input."""
+"""Windows along one axis, sliding or adaptive, and which of them have a tap inside the input."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,31 +6,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pycnn.reference.cpu._common import Padding, Pair
-from pycnn.shapes import conv_out
-
 
 class Tap(NamedTuple):
     """One tap along one axis: the windows that have it inside the input, and where there."""
 
-    number: int
     windows: slice
     inputs: slice
 
 
 @dataclass(frozen=True)
-class Axis:
-    """The windows along one axis."""
+class Sliding:
+    """Windows of equal size at equal distances."""
 
     extent: int
-    kernel: int
-    stride: int
-    low: int
-    high: int
-    dilation: int
     out: int
+    kernel: int
+    stride: int = 1
+    low: int = 0
+    high: int = 0
+    dilation: int = 1
 
     def taps(self) -> Iterator[Tap]:
+        """In the order of the input."""
         for number in range(self.kernel):
             offset = number * self.dilation - self.low
             first = max(0, -(offset // self.stride))
@@ -38,26 +35,38 @@ class Axis:
             if first < last:
                 start = first * self.stride + offset
                 stop = (last - 1) * self.stride + offset + 1
-                yield Tap(number, slice(first, last), slice(start, stop, self.stride))
+                yield Tap(slice(first, last), slice(start, stop, self.stride))
 
-    def starts(self) -> np.ndarray:
-        """Position of the first tap of every window; negative in the padding."""
-        return np.arange(self.out) * self.stride - self.low
+    def counts(self, include_pad: bool) -> np.ndarray:
+        """Elements that a mean divides by, for every window; 1 for a window without any."""
+        start = np.arange(self.out) * self.stride - self.low
+        high = self.extent + (self.high if include_pad else 0)
+        before = np.minimum(-(-(high - start) // self.dilation), self.kernel)  # taps before `high`
+        outside = 0 if include_pad else np.maximum(-(start // self.dilation), 0)
+        return np.maximum(before - outside, 1)
 
 
-def axes(
-    x_shape: tuple[int, ...],
-    kernel: Pair,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    ceil_mode: bool,
-) -> tuple[Axis, Axis]:
-    """The windows along the rows and along the columns of an image (N, C, H, W)."""
+@dataclass(frozen=True)
+class Adaptive:
+    """As many windows as asked for, which divide the extent as evenly as can be."""
 
-    def axis(i: int) -> Axis:
-        extent, window = x_shape[2 + i], (kernel[i], stride[i])
-        out = conv_out(extent, *padding[i], *window, dilation[i], ceil_mode)
-        return Axis(extent, *window, *padding[i], dilation[i], out)
+    extent: int
+    out: int
 
-    return axis(0), axis(1)
+    def spans(self) -> Iterator[slice]:
+        """What every window covers."""
+        for i in range(self.out):
+            yield slice(i * self.extent // self.out, -(-(i + 1) * self.extent // self.out))
+
+    def taps(self) -> Iterator[Tap]:
+        """Window by window, each in the order of the input."""
+        for i, span in enumerate(self.spans()):
+            for at in range(span.start, span.stop):
+                yield Tap(slice(i, i + 1), slice(at, at + 1))
+
+    def counts(self, include_pad: bool) -> np.ndarray:
+        """Elements that a mean divides by, for every window; there is no padding."""
+        return np.array([span.stop - span.start for span in self.spans()], np.int64)
+
+
+Axis = Sliding | Adaptive

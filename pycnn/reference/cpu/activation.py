@@ -1,43 +1,185 @@
-"""ReLU and its gradient on the CPU."""
+"""Activations and their gradients on the CPU.
+
+Every function writes its result into `out`, which may be one of its arrays: it is written last.
+Settings come in the order of the public function's arguments. `pycnn.reference.cpu._elementwise`
+calls them block by block.
+"""
+
+from typing import Any
 
 import numpy as np
 
+from pycnn.reference.cpu._normal import normal_cdf
 
-def relu(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """max(x, 0); NaN stays NaN.
+Array = np.ndarray
 
-    Parameters
-    ----------
-    x : array of any shape
-    out : array like x, default None
-        Where to put the result; x itself is allowed.
+#: Constants of selu: Klambauer et al., Self-normalizing neural networks, 2017.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
-    Returns
-    -------
-    array like x
-
-    Examples
-    --------
-    >>> relu(np.array([-2.0, 3.0])).tolist()
-    [0.0, 3.0]
-    """
-    return np.maximum(x, x.dtype.type(0), out=out)
+ROOT, CUBIC = 2 * np.sqrt(2 / np.pi), 0.044715  # of gelu by tanh
 
 
-def relu_backward(dy: np.ndarray, x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """dy where x > 0, else 0. A NaN in x lets dy through, as in PyTorch.
+def relu(x: Array, out: Any) -> None:
+    np.maximum(x, 0, out=out)
 
-    Parameters
-    ----------
-    dy, x : arrays of one shape
-    out : array like dy, default None
-        Where to put the result; dy itself is allowed.
 
-    Returns
-    -------
-    array like dy
-    """
-    dx = np.empty(dy.shape, dy.dtype) if out is None else out
-    np.copyto(dx, dy)
-    np.copyto(dx, 0, where=x <= 0)
-    return dx
+def relu_backward(dy: Array, x: Array, out: Any) -> None:
+    _put(out, np.where(x <= 0, 0, dy))
+
+
+def relu6(x: Array, out: Any) -> None:
+    clip(x, 0.0, 6.0, out)
+
+
+def relu6_backward(dy: Array, x: Array, out: Any) -> None:
+    _put(out, np.where((x <= 0) | (x >= 6), 0, dy))
+
+
+def clip(x: Array, low: float, high: float, out: Any) -> None:
+    np.minimum(np.maximum(x, low), high, out=out)
+
+
+def clip_backward(dy: Array, x: Array, low: float, high: float, out: Any) -> None:
+    _put(out, np.where((x >= low) & (x <= high), dy, 0))
+
+
+def leaky_relu(x: Array, slope: float, out: Any) -> None:
+    _put(out, np.where(x > 0, x, x * slope))
+
+
+def leaky_relu_backward(dy: Array, x: Array, slope: float, out: Any) -> None:
+    _put(out, np.where(x > 0, dy, dy * slope))
+
+
+def elu(x: Array, alpha: float, out: Any) -> None:
+    _put(out, np.where(x > 0, x, alpha * np.expm1(x)))
+
+
+def elu_backward(dy: Array, x: Array, alpha: float, out: Any) -> None:
+    _put(out, np.where(x <= 0, dy * (alpha * np.exp(x)), dy))
+
+
+def selu(x: Array, out: Any) -> None:
+    elu(x, SELU_ALPHA, out)
+    np.multiply(out, SELU_SCALE, out=out)
+
+
+def selu_backward(dy: Array, x: Array, out: Any) -> None:
+    elu_backward(dy, x, SELU_ALPHA, out)
+    np.multiply(out, SELU_SCALE, out=out)
+
+
+def celu(x: Array, alpha: float, out: Any) -> None:
+    _put(out, np.where(x > 0, x, alpha * np.expm1(x / alpha)))
+
+
+def celu_backward(dy: Array, x: Array, alpha: float, out: Any) -> None:
+    _put(out, np.where(x <= 0, dy * np.exp(x / alpha), dy))
+
+
+def sigmoid(x: Array, out: Any) -> None:
+    np.divide(1, 1 + np.exp(-x), out=out)
+
+
+def sigmoid_backward(dy: Array, x: Array, out: Any) -> None:
+    np.multiply(dy, _logistic_slope(x), out=out)
+
+
+def hardsigmoid(x: Array, out: Any) -> None:
+    np.multiply(np.minimum(np.maximum(x + 3, 0), 6), 1 / 6, out=out)
+
+
+def hardsigmoid_backward(dy: Array, x: Array, out: Any) -> None:
+    _put(out, np.where(np.abs(x) < 3, dy * (1 / 6), 0))
+
+
+def tanh(x: Array, out: Any) -> None:
+    np.tanh(x, out=out)
+
+
+def tanh_backward(dy: Array, x: Array, out: Any) -> None:
+    np.multiply(dy, 4 * _logistic_slope(2 * x), out=out)
+
+
+def softplus(x: Array, beta: float, threshold: float, out: Any) -> None:
+    t = x * beta
+    soft = (np.maximum(t, 0) + np.log1p(np.exp(-np.abs(t)))) / beta
+    _put(out, np.where(t > threshold, x, soft))
+
+
+def softplus_backward(dy: Array, x: Array, beta: float, threshold: float, out: Any) -> None:
+    t = x * beta
+    _put(out, np.where(t > threshold, dy, dy / (1 + np.exp(-t))))
+
+
+def softsign(x: Array, out: Any) -> None:
+    np.divide(x, 1 + np.abs(x), out=out)
+
+
+def softsign_backward(dy: Array, x: Array, out: Any) -> None:
+    r = 1 / (1 + np.abs(x))
+    np.multiply(dy, r * r + 0 * x, out=out)  # 0 * x: NaN at infinities, where y is NaN
+
+
+def gelu(x: Array, approximate: str, out: Any) -> None:
+    if approximate == "tanh":
+        np.divide(x, 1 + np.exp(-ROOT * (x + CUBIC * x * x * x)), out=out)
+    else:
+        np.multiply(x, normal_cdf(x), out=out)
+
+
+def gelu_backward(dy: Array, x: Array, approximate: str, out: Any) -> None:
+    if approximate == "tanh":
+        u = ROOT * (x + CUBIC * x * x * x)
+        gate = 1 / (1 + np.exp(-u))
+        near = np.minimum(np.abs(x), 64)  # its square is finite; beyond, the slope is 0
+        slope = _logistic_slope(u) * (ROOT * (1 + 3 * CUBIC * near * near))
+    else:
+        gate = normal_cdf(x)
+        slope = np.exp(-x * x / 2) * (1 / np.sqrt(2 * np.pi))
+    np.multiply(dy, gate + x * slope, out=out)
+
+
+def silu(x: Array, out: Any) -> None:
+    np.divide(x, 1 + np.exp(-x), out=out)
+
+
+def silu_backward(dy: Array, x: Array, out: Any) -> None:
+    np.multiply(dy, 1 / (1 + np.exp(-x)) + x * _logistic_slope(x), out=out)
+
+
+def hardswish(x: Array, out: Any) -> None:
+    np.multiply(x, np.minimum(np.maximum(x + 3, 0), 6) * (1 / 6), out=out)
+
+
+def hardswish_backward(dy: Array, x: Array, out: Any) -> None:
+    slope = np.where(x <= -3, 0, np.where(x < 3, x * (1 / 3) + 0.5, 1))
+    np.multiply(dy, slope, out=out)
+
+
+def mish(x: Array, out: Any) -> None:
+    np.multiply(x, _mish_gate(x)[0], out=out)
+
+
+def mish_backward(dy: Array, x: Array, out: Any) -> None:
+    gate, complement = _mish_gate(x)
+    np.multiply(dy, gate + x * complement / (1 + np.exp(-x)), out=out)
+
+
+def _put(out: Any, value: Array) -> None:
+    np.copyto(out, value, casting="same_kind")
+
+
+def _logistic_slope(x: Array) -> Array:
+    """s(x) (1 - s(x)) of s(x) = 1 / (1 + exp(-x)), without the cancellation."""
+    e = np.exp(-np.abs(x))
+    return e / ((1 + e) * (1 + e))
+
+
+def _mish_gate(x: Array) -> tuple[Array, Array]:
+    """t = tanh(log(1 + exp(x))) and 1 - t^2; see kernels/activation/mish.cu."""
+    e = np.exp(-np.abs(x))
+    above = np.where(x > 0, 1 + 2 * e, e * (e + 2))
+    rest = np.where(x > 0, 2 * e * e, 2)
+    below = above + rest
+    return above / below, rest * (above + below) / (below * below)

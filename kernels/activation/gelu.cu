@@ -1,0 +1,95 @@
+// activation/gelu.cu: Gaussian error linear unit, exact or by tanh, and their gradients.
+//
+// Computes   gelu       y[i] = x[i] P(x[i]), P the standard normal distribution function
+//                       dx[i] = dy[i] (P(x[i]) + x[i] p(x[i])), p = exp(-x^2 / 2) / sqrt(2 pi)
+//            gelu_tanh  y[i] = x[i] (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x[i] + 0.044715 x[i]^3),
+//                       and its derivative
+// Layout     forward and backward: all contiguous. *_strided: x and dy of any strides
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
+// Range      any length; far below zero y keeps its digits, which 1 + erf and 1 + tanh would lose;
+//            NaN stays NaN; -infinity gives NaN, as in PyTorch
+// Siblings   silu: x s(x); gelu_tanh is x s(2 u), s the logistic function
+// Source     Hendrycks, Gimpel: Gaussian error linear units, 2016
+//
+// entry gelu                        x P(x), contiguous
+// entry gelu_strided                x P(x), any strides
+// entry gelu_backward               gradient of gelu, contiguous
+// entry gelu_backward_strided       gradient of gelu, any strides
+// entry gelu_tanh                   x (1 + tanh(u)) / 2, contiguous
+// entry gelu_tanh_strided           x (1 + tanh(u)) / 2, any strides
+// entry gelu_tanh_backward          gradient of gelu_tanh, contiguous
+// entry gelu_tanh_backward_strided  gradient of gelu_tanh, any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/logistic.cuh>
+#include <pycnn/map.cuh>
+
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x) const { return x * normcdf(x); }
+};
+
+struct Backward {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        const accum density = accum(0.3989422804014327) * exp(-x * x / 2);
+        return dy * (normcdf(x) + x * density);
+    }
+};
+
+constexpr accum ROOT = 1.5957691216057308;  // 2 sqrt(2 / pi)
+constexpr accum CUBIC = 0.044715;
+
+struct ForwardTanh {
+    __device__ __forceinline__ accum operator()(accum x) const {
+        return x * Logistic(ROOT * (x + CUBIC * x * x * x)).value;
+    }
+};
+
+struct BackwardTanh {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        const Logistic s(ROOT * (x + CUBIC * x * x * x));
+        const accum near = fmin(fabs(x), accum(64));  // its square is finite; beyond, slope is 0
+        return dy * (s.value + x * s.slope * (ROOT * (1 + 3 * CUBIC * near * near)));
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+    map_strided(Forward(), count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(Backward(), count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, MapViews<2> v) {
+    map_strided(Backward(), count, dx, v, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_tanh(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(ForwardTanh(), count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_tanh_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+    map_strided(ForwardTanh(), count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_tanh_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(BackwardTanh(), count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+gelu_tanh_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+                           MapViews<2> v) {
+    map_strided(BackwardTanh(), count, dx, v, dy, x);
+}

@@ -1,0 +1,51 @@
+// activation/hardsigmoid.cu: piecewise linear form of the logistic function, and its gradient.
+//
+// Computes   y[i] = min(max(x[i] + 3, 0), 6) / 6          dx[i] = -3 < x[i] < 3 ? dy[i] / 6 : 0
+// Layout     hardsigmoid, hardsigmoid_backward: all contiguous. *_strided: x and dy of any strides
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
+// Range      any length; NaN stays NaN, and stops its gradient, as in PyTorch
+// Siblings   sigmoid; hardswish, which multiplies it by x
+// Source     Howard et al.: Searching for MobileNetV3, ICCV 2019
+//
+// entry hardsigmoid                   piecewise linear form of the logistic function, contiguous
+// entry hardsigmoid_strided           piecewise linear form of the logistic function, any strides
+// entry hardsigmoid_backward          gradient of hardsigmoid, contiguous
+// entry hardsigmoid_backward_strided  gradient of hardsigmoid, any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map.cuh>
+
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x) const {
+        const accum six = x + 3;
+        return (six < 0 ? accum(0) : six > 6 ? accum(6) : six) / 6;
+    }
+};
+
+struct Backward {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        return x > -3 && x < 3 ? dy / 6 : accum(0);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardsigmoid(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardsigmoid_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+    map_strided(Forward(), count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardsigmoid_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(Backward(), count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardsigmoid_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+                             MapViews<2> v) {
+    map_strided(Backward(), count, dx, v, dy, x);
+}

@@ -1,0 +1,54 @@
+// activation/hardswish.cu: piecewise form of silu, and its gradient.
+//
+// Computes   y[i] = x[i] min(max(x[i] + 3, 0), 6) / 6
+//            dx[i] = dy[i] (x[i] <= -3 ? 0 : x[i] < 3 ? x[i] / 3 + 1/2 : 1)
+// Layout     hardswish, hardswish_backward: all contiguous. *_strided: x and dy of any strides
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
+// Range      any length; NaN stays NaN and lets its gradient through, -infinity gives NaN, as
+//            in PyTorch
+// Siblings   silu; hardsigmoid
+// Source     Howard et al.: Searching for MobileNetV3, ICCV 2019
+//
+// entry hardswish                   piecewise form of silu, contiguous
+// entry hardswish_strided           piecewise form of silu, any strides
+// entry hardswish_backward          gradient of hardswish, contiguous
+// entry hardswish_backward_strided  gradient of hardswish, any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map.cuh>
+
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x) const {
+        const accum six = x + 3;
+        return x * ((six < 0 ? accum(0) : six > 6 ? accum(6) : six) / 6);
+    }
+};
+
+struct Backward {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        if (x <= -3) return 0;
+        return x < 3 ? dy * (x / 3 + accum(0.5)) : dy;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardswish(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardswish_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+    map_strided(Forward(), count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardswish_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(Backward(), count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+hardswish_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+                           MapViews<2> v) {
+    map_strided(Backward(), count, dx, v, dy, x);
+}

@@ -1,0 +1,55 @@
+// activation/prelu.cu: rectified linear unit with a learned slope, and its gradients.
+//
+// Computes   y[i] = x[i] > 0 ? x[i] : w[c] x[i], c the channel of i
+//            dx[i] = x[i] > 0 ? dy[i] : w[c] dy[i];  dw[c] = sum over i of x[i] > 0 ? 0 : x[i] dy[i]
+// Layout     x, dy and w of any strides, w broadcast to the shape of x by strides of zero; y, dx and
+//            dw contiguous
+// Launch     prelu, prelu_strided: block 256, 16 bytes of the result a thread (pycnn/map.cuh).
+//            prelu_backward_rows, prelu_backward_columns: block (32, 8), which writes dx and a part
+//            of dw in one pass (pycnn/map_sum.cuh)
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, and w: bound by bandwidth
+// Range      any length; 64-bit index arithmetic; at 0 and for NaN the slope counts, as in PyTorch
+// Siblings   leaky_relu, whose slope is fixed; rows where memory runs along what is summed (NCHW),
+//            columns where it runs along channels (NHWC)
+// Source     He, Zhang, Ren, Sun: Delving deep into rectifiers, ICCV 2015
+//
+// entry prelu                   x or the slope times x, one slope of each element
+// entry prelu_strided           x or the slope times x, any strides
+// entry prelu_backward_rows     gradients of prelu, a warp a slope
+// entry prelu_backward_columns  gradients of prelu, a lane a slope
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map_sum.cuh>
+
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x, accum w) const {
+        return x > 0 ? x : w * x;
+    }
+};
+
+struct Backward {
+    __device__ __forceinline__ Two operator()(accum dy, accum x, accum w) const {
+        return x > 0 ? Two{dy, 0} : Two{w * dy, x * dy};
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+prelu(const scalar* x, const scalar* w, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x, w);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+prelu_strided(const scalar* x, const scalar* w, scalar* y, index_t count, MapViews<2> v) {
+    map_strided(Forward(), count, y, v, x, w);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+prelu_backward_rows(const scalar* dy, const scalar* x, const scalar* w, scalar* dx, scalar* dw,
+                    accum* partial, SumViews<4> v) {
+    map_rows(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+prelu_backward_columns(const scalar* dy, const scalar* x, const scalar* w, scalar* dx, scalar* dw,
+                       accum* partial, SumViews<4> v) {
+    map_columns(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+}

@@ -1,0 +1,50 @@
+// activation/relu6.cu: rectified linear unit that ends at 6, and its gradient.
+//
+// Computes   y[i] = min(max(x[i], 0), 6)       dx[i] = 0 < x[i] < 6 ? dy[i] : 0
+// Layout     relu6, relu6_backward: all contiguous. *_strided: x and dy of any strides
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
+// Range      any length; NaN stays NaN, and lets its gradient through, as in PyTorch
+// Siblings   clip with bounds 0 and 6, whose gradient differs at the bounds and for NaN
+// Source     Krizhevsky: Convolutional deep belief networks on CIFAR-10, 2010
+//
+// entry relu6                   rectified linear unit that ends at 6, contiguous
+// entry relu6_strided           rectified linear unit that ends at 6, any strides
+// entry relu6_backward          gradient of relu6, contiguous
+// entry relu6_backward_strided  gradient of relu6, any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map.cuh>
+
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x) const {
+        return x < 0 ? accum(0) : x > 6 ? accum(6) : x;
+    }
+};
+
+struct Backward {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        return x <= 0 || x >= 6 ? accum(0) : dy;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu6(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu6_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+    map_strided(Forward(), count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu6_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(Backward(), count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+relu6_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+                       MapViews<2> v) {
+    map_strided(Backward(), count, dx, v, dy, x);
+}

@@ -1,0 +1,50 @@
+// activation/silu.cu: sigmoid linear unit, or swish, and its gradient.
+//
+// Computes   y[i] = x[i] s(x[i])               dx[i] = dy[i] (s(x[i]) + x[i] s'(x[i]))
+//            s the logistic function
+// Layout     silu, silu_backward: all contiguous. *_strided: x and dy of any strides
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
+// Range      any length; NaN stays NaN; -infinity gives NaN, as in PyTorch
+// Siblings   hardswish, its piecewise form; gelu
+// Source     Ramachandran, Zoph, Le: Searching for activation functions, 2017
+//
+// entry silu                   sigmoid linear unit, or swish, contiguous
+// entry silu_strided           sigmoid linear unit, or swish, any strides
+// entry silu_backward          gradient of silu, contiguous
+// entry silu_backward_strided  gradient of silu, any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/logistic.cuh>
+#include <pycnn/map.cuh>
+
+struct Forward {
+    __device__ __forceinline__ accum operator()(accum x) const { return x * Logistic(x).value; }
+};
+
+struct Backward {
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        const Logistic s(x);
+        return dy * (s.value + x * s.slope);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+silu(const scalar* x, scalar* y, index_t count) {
+    map_contiguous(Forward(), count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+silu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+    map_strided(Forward(), count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+silu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+    map_contiguous(Backward(), count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+silu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, MapViews<2> v) {
+    map_strided(Backward(), count, dx, v, dy, x);
+}

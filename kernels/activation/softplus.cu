@@ -1,0 +1,60 @@
+// activation/softplus.cu: smooth form of the rectified linear unit, and its gradient.
+//
+// Computes   y[i] = beta x[i] > threshold ? x[i] : log(1 + exp(beta x[i])) / beta
+//            dx[i] = dy[i] (beta x[i] > threshold ? 1 : s(beta x[i])), s the logistic function
+// Layout     softplus, softplus_backward: all contiguous. *_strided: x and dy of any strides
+// Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
+//            no shared memory
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
+// Range      any length, beta not zero; never overflows: log(1 + exp(t)) is
+//            max(t, 0) + log1p(exp(-|t|)). NaN stays NaN
+// Siblings   relu, its limit for large beta
+// Source     Dugas et al.: Incorporating second-order functional knowledge, NIPS 2000
+//
+// entry softplus                   smooth form of the rectified linear unit, contiguous
+// entry softplus_strided           smooth form of the rectified linear unit, any strides
+// entry softplus_backward          gradient of softplus, contiguous
+// entry softplus_backward_strided  gradient of softplus, any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/logistic.cuh>
+#include <pycnn/map.cuh>
+
+struct Forward {
+    accum beta, threshold;
+    __device__ __forceinline__ accum operator()(accum x) const {
+        const accum t = beta * x;
+        if (t > threshold) return x;
+        return ((t < 0 ? accum(0) : t) + log1p(exp(-fabs(t)))) / beta;
+    }
+};
+
+struct Backward {
+    accum beta, threshold;
+    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+        const accum t = beta * x;
+        return t > threshold ? dy : dy * Logistic(t).value;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+softplus(const scalar* x, scalar* y, index_t count, accum beta, accum threshold) {
+    map_contiguous(Forward{beta, threshold}, count, y, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+softplus_strided(const scalar* x, scalar* y, index_t count, accum beta, accum threshold,
+                 MapViews<1> v) {
+    map_strided(Forward{beta, threshold}, count, y, v, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+softplus_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum beta,
+                  accum threshold) {
+    map_contiguous(Backward{beta, threshold}, count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+softplus_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum beta,
+                          accum threshold, MapViews<2> v) {
+    map_strided(Backward{beta, threshold}, count, dx, v, dy, x);
+}

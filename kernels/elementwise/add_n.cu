@@ -1,0 +1,81 @@
+// elementwise/add_n.cu: sum of up to eight arrays with broadcasting, and its gradients.
+//
+// Computes   y[i] = x0[i] + x1[i] + ...       d0[i] = d1[i] = ... = dy[i]
+// Layout     operands and dy of any strides, zero along axes that an operand is broadcast over;
+//            results contiguous. Null pointers for operands that are not there
+// Launch     block 256, 16 bytes of a result a thread; grid of as many blocks as that needs; no
+//            shared memory
+// Traffic    every operand once and every result once: bound by bandwidth
+// Range      any length; 64-bit index arithmetic. One rounding to a 16-bit type, of the whole sum.
+//            Gradients here are of operands that were not broadcast; elementwise/add.cu sums others
+// Siblings   add, for two, with a factor
+// Source     the definition; broadcasting as in NumPy
+//
+// entry add_n                   sum, contiguous operands of one shape
+// entry add_n_strided           sum, any strides
+// entry add_n_backward          dy to every operand, contiguous
+// entry add_n_backward_strided  dy to every operand, dy of any strides
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map.cuh>
+
+constexpr int MOST = 8;
+
+struct Total {
+    template <typename... Values>
+    __device__ __forceinline__ accum operator()(Values... values) const {
+        return (... + values);
+    }
+};
+
+struct Same {
+    __device__ __forceinline__ accum operator()(accum dy) const { return dy; }
+};
+
+struct Copies {
+    scalar* at[MOST];  // null where there is none
+};
+
+__device__ __forceinline__ bool aligned(const Copies& to) {
+    bool all = true;
+#pragma unroll
+    for (int o = 0; o < MOST; ++o) all = all && aligned(to.at[o]);
+    return all;
+}
+__device__ __forceinline__ void put(const Copies& to, index_t i, accum value) {
+#pragma unroll
+    for (int o = 0; o < MOST; ++o)
+        if (to.at[o]) put(to.at[o], i, value);
+}
+__device__ __forceinline__ void put_pack(const Copies& to, index_t i, Same, const Pack& pack) {
+#pragma unroll
+    for (int o = 0; o < MOST; ++o)
+        if (to.at[o]) *reinterpret_cast<Pack*>(to.at[o] + i) = pack;
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+add_n(const scalar* x0, const scalar* x1, const scalar* x2, const scalar* x3, const scalar* x4,
+      const scalar* x5, const scalar* x6, const scalar* x7, scalar* y, index_t count) {
+    map_contiguous(Total(), count, y, x0, Optional{x1}, Optional{x2}, Optional{x3}, Optional{x4},
+                   Optional{x5}, Optional{x6}, Optional{x7});
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS, 1)
+add_n_strided(const scalar* x0, const scalar* x1, const scalar* x2, const scalar* x3,
+              const scalar* x4, const scalar* x5, const scalar* x6, const scalar* x7, scalar* y,
+              index_t count, MapViews<MOST> v) {
+    map_strided(Total(), count, y, v, x0, Optional{x1}, Optional{x2}, Optional{x3}, Optional{x4},
+                Optional{x5}, Optional{x6}, Optional{x7});
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+add_n_backward(const scalar* dy, scalar* d0, scalar* d1, scalar* d2, scalar* d3, scalar* d4,
+               scalar* d5, scalar* d6, scalar* d7, index_t count) {
+    map_contiguous(Same(), count, Copies{{d0, d1, d2, d3, d4, d5, d6, d7}}, dy);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+add_n_backward_strided(const scalar* dy, scalar* d0, scalar* d1, scalar* d2, scalar* d3,
+                       scalar* d4, scalar* d5, scalar* d6, scalar* d7, index_t count,
+                       MapViews<1> v) {
+    map_strided(Same(), count, Copies{{d0, d1, d2, d3, d4, d5, d6, d7}}, v, dy);
+}

@@ -1,0 +1,68 @@
+// elementwise/mul.cu: product of two arrays with broadcasting, and its gradients.
+//
+// Computes   y[i] = a[i] b[i]        da[i] = dy[i] b[i]        db[i] = dy[i] a[i]
+//            where an operand was broadcast, its gradient is summed over those axes
+// Layout     a, b and dy of any strides, zero along the axes that an operand is broadcast over;
+//            results contiguous
+// Launch     mul, mul_strided and the two gradients of operands of one shape: block 256, 16 bytes of
+//            a result a thread (pycnn/map.cuh). mul_backward_rows, mul_backward_columns: block
+//            (32, 8), one gradient and the sums of the other in one pass (pycnn/map_sum.cuh)
+// Traffic    |a| + |b| + |y|, backward |dy| + |a| + |b| + |da| + |db| bytes: bound by bandwidth. Where
+//            both operands are broadcast, one pass for each gradient: dy is read twice
+// Range      any length; 64-bit index arithmetic; NaN as the product has it
+// Siblings   add
+// Source     the definition; broadcasting as in NumPy
+//
+// entry mul                    product, contiguous operands of one shape
+// entry mul_strided            product, any strides
+// entry mul_backward           both gradients, contiguous operands of one shape
+// entry mul_backward_strided   both gradients, operands of one shape with any strides
+// entry mul_backward_rows      a gradient, and the sums of the other, a warp a sum
+// entry mul_backward_columns   a gradient, and the sums of the other, a lane a sum
+// variant SCALAR = float, double, __half, __nv_bfloat16
+#include <pycnn/map_sum.cuh>
+
+struct Product {
+    __device__ __forceinline__ accum operator()(accum a, accum b) const { return a * b; }
+};
+
+// a: the operand whose gradient is not summed.
+struct Gradients {
+    __device__ __forceinline__ Two operator()(accum dy, accum a, accum b) const {
+        return {dy * b, dy * a};
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+mul(const scalar* a, const scalar* b, scalar* y, index_t count) {
+    map_contiguous(Product(), count, y, a, b);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+mul_strided(const scalar* a, const scalar* b, scalar* y, index_t count, MapViews<2> v) {
+    map_strided(Product(), count, y, v, a, b);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+mul_backward(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
+             index_t count) {
+    map_contiguous(Gradients(), count, Results{da, db}, dy, a, b);
+}
+
+extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+mul_backward_strided(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
+                     index_t count, MapViews<3> v) {
+    map_strided(Gradients(), count, Results{da, db}, v, dy, a, b);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+mul_backward_rows(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
+                  accum* partial, SumViews<4> v) {
+    map_rows(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+mul_backward_columns(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
+                     accum* partial, SumViews<4> v) {
+    map_columns(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+}

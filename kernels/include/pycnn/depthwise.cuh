@@ -1,0 +1,115 @@
+// pycnn/depthwise.cuh: rows of an image in the registers of a team of lanes, for convolutions whose
+// groups have one channel and one filter.
+//
+// A team is `team` neighbouring lanes, a power of two up to a warp. It walks down an image and holds
+// one row of x at a time: lane l has the columns STRIDE*(first + j*team + l) + phase for chunks j,
+// which belong to its outputs first + j*team + l. What an output needs beside them lies in other
+// lanes, and comes by shuffles: every element of x is loaded once.
+#pragma once
+
+#include <pycnn/conv.cuh>
+
+#ifndef SIDE
+#define SIDE 3  // R and S
+#endif
+#ifndef STRIDE
+#define STRIDE 1  // along both axes
+#endif
+
+constexpr int THREADS = 128;
+constexpr int CHUNKS = 2;  // at most: outputs of a lane in a row
+constexpr int TAPS = SIDE * SIDE;
+constexpr int DEPTH = (SIDE + STRIDE - 1) / STRIDE;  // rows of outputs that a row of x reaches
+constexpr unsigned EVERY = 0xffffffffu;
+
+// `PARAMS` in pycnn/plan/conv_depthwise.py.
+struct DepthwiseParams {
+    ConvParams conv;
+    int team, chunks;            // of NHWC: 0
+    int segments, strips, rows;  // parts of a row; parts of a column, and their outputs
+    int pairs;                   // whether rows of x are pairs of elements, aligned alike
+};
+static_assert(sizeof(DepthwiseParams) == sizeof(ConvParams) + 24, "as PARAMS of the plan");
+
+// What a team works on: outputs of one channel of one image, from row p to p_end, from column q.
+struct Share {
+    int n, c, p, p_end, q, part;  // part: of all that have the same channel
+    bool exists;
+
+    __device__ Share(const DepthwiseParams& v, index_t number, int columns) {
+        const auto next = [&](int extent) {
+            const int digit = number % extent;
+            number /= extent;
+            return digit;
+        };
+        const int segment = next(v.segments), strip = next(v.strips);
+        c = next(v.conv.groups);
+        exists = number < v.conv.n;
+        n = number;
+        p = strip * v.rows;
+        p_end = p + v.rows < v.conv.p ? p + v.rows : v.conv.p;
+        q = segment * columns;
+        part = (n * v.strips + strip) * v.segments + segment;
+    }
+};
+
+struct alignas(2 * sizeof(scalar)) Two {
+    scalar value[2];
+};
+
+// A row of x, held by a team.
+struct Row {
+    accum own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
+
+    __device__ __forceinline__ void load(const scalar* row, bool exists, const DepthwiseParams& v,
+                                         const Share& at, int lane) {
+        const auto column = [&](int output, int phase) {
+            const int w = STRIDE * output + phase;
+            return exists && inside(w, v.conv.w) ? widen(row[w * v.conv.x_w]) : accum(0);
+        };
+        const int left = (v.conv.left + STRIDE - 1) / STRIDE;  // lanes that it reaches back
+        const int right = (SIDE - 1 - v.conv.left) / STRIDE;   // and ahead
+        if (STRIDE == 2 && v.pairs && reinterpret_cast<size_t>(row) % sizeof(Two) == 0) {
+            const auto both = [&](bool wanted, int output, accum* to) {
+                Two pair;
+                const bool inside_row = wanted && exists && inside(STRIDE * output, v.conv.w);
+                if (inside_row) pair = *reinterpret_cast<const Two*>(row + STRIDE * output);
+                to[0] = inside_row ? widen(pair.value[0]) : accum(0);
+                to[STRIDE - 1] = inside_row ? widen(pair.value[1]) : accum(0);
+            };
+#pragma unroll
+            for (int j = 0; j < CHUNKS; ++j)
+                both(j < v.chunks, at.q + j * v.team + lane, own[j]);
+            both(lane >= v.team - left, at.q - v.team + lane, before);
+            both(lane < right, at.q + v.chunks * v.team + lane, after);
+            return;
+        }
+#pragma unroll
+        for (int phase = 0; phase < STRIDE; ++phase) {
+#pragma unroll
+            for (int j = 0; j < CHUNKS; ++j)
+                own[j][phase] = j < v.chunks ? column(at.q + j * v.team + lane, phase) : accum(0);
+            before[phase] = lane >= v.team - left ? column(at.q - v.team + lane, phase) : accum(0);
+            after[phase] = lane < right ? column(at.q + v.chunks * v.team + lane, phase) : accum(0);
+        }
+    }
+
+    // The element under tap s of the window of this lane's output in chunk j.
+    __device__ __forceinline__ accum under(int s, int j, const DepthwiseParams& v, int lane) const {
+        const int column = s - v.conv.left + STRIDE * SIDE;
+        const int shift = column / STRIDE - SIDE, phase = column % STRIDE;
+        const auto of_phase = [&](const accum* of) {
+            return STRIDE == 1 || phase == 0 ? of[0] : of[STRIDE - 1];
+        };
+        const accum here = of_phase(own[j]);
+        if (shift == 0) return here;
+        const bool last = j == CHUNKS - 1 || j + 1 == v.chunks;
+        const accum other = of_phase(shift < 0 ? (j == 0 ? before : own[j > 0 ? j - 1 : 0])
+                                     : last    ? after
+                                               : own[j + 1 < CHUNKS ? j + 1 : j]);
+        // What the lane that reads this one wants: it may be in the neighbouring chunk.
+        const bool wanted_by_other = shift < 0 ? lane >= v.team + shift : lane < shift;
+        return __shfl_sync(EVERY, wanted_by_other ? other : here, (lane + shift) & (v.team - 1),
+                           v.team);
+    }
+};

@@ -1,0 +1,135 @@
+"""Definitions of dropout, of elements and of whole channels."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call, Inferred
+from pycnn.define.case import Case, Shape
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
+from pycnn.define.validate import boolean, integer, number
+from pycnn.define.views import View
+from pycnn.plan import dropout as plans
+from pycnn.plan.dropout import Mask
+from pycnn.reference.cpu import dropout as cpu
+from pycnn.reference.oracle import dropout as oracle
+from pycnn.runtime.plan import Plan
+
+LIMIT = 2**64 - 1
+
+
+def mask(span: int, p: Any = 0.5, training: Any = True, *, seed: Any, offset: Any = 0) -> Mask:
+    """The settings, checked; where nothing is dropped, everything is multiplied by one."""
+    p, training = number("p", p, 0.0, 1.0), boolean("training", training)
+    for name, value in (("seed", seed), ("offset", offset)):
+        if integer(name, value, 0) > LIMIT:
+            raise ValueError(f"{name}={value}; allowed: int from 0 to 2^64 - 1")
+    if not training:
+        p = 0.0
+    return Mask(int(seed), int(offset), round(p * 2**32), 1 / (1 - p) if p < 1 else 0.0, span)
+
+
+class _Drops(Operation):
+    """What an array has left when numbers are dropped."""
+
+    family = "elementwise"
+    features = False
+
+    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+        shape = next(iter(views.values())).shape
+        span = max(1, prod(shape[2:])) if self.features else 1
+        return Inferred(mask(span, **settings), {self._names[1]: (shape, None)})
+
+    def plan(self, call: Call) -> Plan:
+        view = call.views[self._names[0]]
+        return plans.dropout(
+            self.name, view.shape, view.strides, call.settings, call.dtype, self._names
+        )
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        given, found = self._names
+        return {found: cpu.dropout(arrays[given], out=out, **vars(call.settings))}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given, found = self._names
+        return {found: oracle.dropout(arrays[given], **vars(call.settings))}
+
+    def flops(self, call: Call) -> int:
+        return prod(call.views[self._names[0]].shape)
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        """Of what goes in and what comes out."""
+        return "x", "y"
+
+
+def _cases(layer: Shape, *shapes: Shape) -> tuple[Case, ...]:
+    first, *others = shapes
+    settings = (
+        {"seed": 7},
+        {"p": 0.1, "seed": LIMIT, "offset": 3},
+        {"p": 0.0, "seed": 0},
+        {"p": 1.0, "seed": 0},
+        {"training": False, "seed": 0, "offset": LIMIT},
+    )
+    tried = (
+        Case(", ".join(f"{k}={v}" for k, v in each.items()), {"x": first}, each)
+        for each in settings
+    )
+    small = (Case("x".join(map(str, s)) or "scalar", {"x": s}, {"seed": 5}) for s in others)
+    return (*tried, *small, Case("layer", {"x": layer}, {"seed": 1}, standard=True))
+
+
+class Dropout(_Drops):
+    """Elements are zero with probability p, the others divided by 1 - p."""
+
+    name = "dropout"
+    operands = (Operand("x"),)
+    in_place = ("x",)
+    cases = _cases((1, 64, 28, 28), (2051,), (), (3, 5, 7), (3, 0))
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        raise NoPeer("PyTorch draws other random numbers")
+
+
+class Dropout2d(Dropout):
+    """Channels are zero with probability p, the others divided by 1 - p."""
+
+    name = "dropout2d"
+    operands = (Operand("x", "(N, C, H, W)", (4,)),)
+    features = True
+    cases = _cases((1, 64, 28, 28), (5, 7, 3, 11), (2, 33, 8, 8), (3, 0, 5, 2))
+
+
+class _DropoutGradient(_Drops, Gradient):
+    in_place = ("dy",)
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return "dy", "dx"
+
+
+class DropoutBackward(_DropoutGradient):
+    """dy with the same elements dropped: the mask is drawn again."""
+
+    name = "dropout_backward"
+    forward = Dropout()
+    operands = (Operand("dy"),)
+
+
+class Dropout2dBackward(_DropoutGradient):
+    """dy with the same channels dropped: the mask is drawn again."""
+
+    name = "dropout2d_backward"
+    forward = Dropout2d()
+    operands = (Operand("dy", "(N, C, H, W)", (4,)),)
+    features = True
+
+
+DROPOUT_BACKWARD, DROPOUT2D_BACKWARD = DropoutBackward(), Dropout2dBackward()
+DROPOUT, DROPOUT2D = DROPOUT_BACKWARD.forward, DROPOUT2D_BACKWARD.forward
+
+DEFINITIONS = (DROPOUT, DROPOUT_BACKWARD, DROPOUT2D, DROPOUT2D_BACKWARD)

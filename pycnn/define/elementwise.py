@@ -1,0 +1,226 @@
+"""Definitions of sums and products with NumPy's broadcasting."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call, Inferred
+from pycnn.define.case import Case, Shape
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Arrays, Gradient, Operation
+from pycnn.define.validate import check_shape, integer, number
+from pycnn.define.views import View
+from pycnn.plan import elementwise as plans
+from pycnn.plan._strided import broadcast_strides
+from pycnn.reference.cpu import elementwise as cpu
+from pycnn.reference.oracle import elementwise as oracle
+from pycnn.runtime.plan import Plan
+
+
+def _pairs(*shapes: tuple[str, Shape, Shape], **settings: Any) -> tuple[Case, ...]:
+    return tuple(Case(name, {"a": a, "b": b}, settings) for name, a, b in shapes)
+
+
+CASES = (
+    *_pairs(
+        ("matrices", (3, 5, 7), (3, 5, 7)),
+        ("vector", (1029,), (1029,)),
+        ("scalars", (), ()),
+        ("bias", (3, 5, 2, 7), (5, 1, 1)),
+        ("bias of packs", (3, 5, 2, 8), (5, 1, 1)),
+        ("channels last", (3, 7, 5), (5,)),
+        ("one", (70, 9), (1,)),
+        ("both", (5, 1, 7), (3, 1)),
+        ("left", (4, 1), (2, 4, 3)),
+        ("empty", (3, 0, 5), (5,)),
+        ("empty sum", (3, 1), (1, 0)),
+    ),
+    Case("resnet50 residual", {"a": (1, 64, 28, 28), "b": (1, 64, 28, 28)}, standard=True),
+    Case("resnet50 channels", {"a": (1, 64, 28, 28), "b": (64, 1, 1)}, standard=True),
+)
+
+
+def broadcast(shapes: Mapping[str, Shape]) -> Shape:
+    """The shape that arrays of these shapes have together.
+
+    Raises
+    ------
+    ValueError
+        If there is none; names the arrays.
+    """
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(
+            f"shapes do not broadcast: {listed}; allowed: extents that are equal or 1, axes "
+            "counted from the last"
+        ) from None
+
+
+def shape_argument(name: str, value: Any) -> Shape:
+    """A shape given as a tuple or list of int."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name}={value!r}; allowed: a tuple of int")
+    return tuple(integer(name, extent, 0) for extent in value)
+
+
+def broadcast_view(view: View, shape: Shape) -> Shape:
+    return broadcast_strides(shape, view.shape, view.strides)
+
+
+class _Elementwise(Operation):
+    """What both operations of two arrays share."""
+
+    family = "elementwise"
+    operands = (Operand("a"), Operand("b"))
+    in_place = ("a", "b")
+
+    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+        shape = broadcast({name: view.shape for name, view in views.items()})
+        return Inferred(self._settings(**settings), {"y": (shape, None)})
+
+    def _settings(self) -> Any:
+        return None
+
+    def plan(self, call: Call) -> Plan:
+        shape = call.outputs["y"].shape
+        a, b = (broadcast_view(call.views[name], shape) for name in "ab")
+        return replace(self._plan(call, shape, a, b), flops=self.flops(call), bytes=call.bytes)
+
+    def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
+        raise NotImplementedError
+
+    def flops(self, call: Call) -> int:
+        return prod(call.outputs["y"].shape)
+
+
+class Add(_Elementwise):
+    """a + alpha b."""
+
+    name = "add"
+    cases = (
+        *CASES,
+        *_pairs(("factor", (5, 7), (5, 7)), alpha=-2.5),
+        *_pairs(("factor of bias", (3, 5, 7), (5, 1)), alpha=0.3),
+    )
+
+    def _settings(self, alpha: Any = 1) -> float:
+        return number("alpha", alpha)
+
+    def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
+        return plans.add(shape, a, b, call.dtype, call.settings)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return {"y": cpu.add(arrays["a"], arrays["b"], call.settings, out)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.add(arrays["a"], arrays["b"], call.settings)}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        return {"y": torch.add(tensors["a"], tensors["b"], **settings)}
+
+
+class Mul(_Elementwise):
+    """a b."""
+
+    name = "mul"
+    cases = CASES
+
+    def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
+        return plans.mul(shape, a, b, call.dtype)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return {"y": cpu.mul(arrays["a"], arrays["b"], out)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.mul(arrays["a"], arrays["b"])}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {"y": tensors["a"] * tensors["b"]}
+
+
+ADD, MUL = Add(), Mul()
+
+
+class BroadcastGradient(Gradient):
+    """Gradients that are summed over the axes that their operand was broadcast over."""
+
+    family = "elementwise"
+    takes_out = False
+
+    def terms(self, call: Call) -> dict[str, int]:
+        n = prod(call.views["dy"].shape)
+        return {name: n // max(1, prod(o.shape)) for name, o in call.outputs.items()}
+
+    def flops(self, call: Call) -> int:
+        return len(call.outputs) * prod(call.views["dy"].shape)
+
+
+class AddBackward(BroadcastGradient):
+    """dy and alpha dy."""
+
+    name = "add_backward"
+    forward = ADD
+    operands = (Operand("dy"),)
+
+    def settings(self, case: Case) -> dict[str, Any]:
+        return {"a_shape": case.shapes["a"], "b_shape": case.shapes["b"], **case.settings}
+
+    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+        a = shape_argument("a_shape", settings["a_shape"])
+        b = shape_argument("b_shape", settings["b_shape"])
+        shape = broadcast({"a_shape": a, "b_shape": b})
+        check_shape("dy", views["dy"].shape, shape, "a_shape and b_shape, broadcast")
+        alpha = number("alpha", settings.get("alpha", 1))
+        return Inferred((a, b, alpha), {"da": (a, None), "db": (b, None)})
+
+    def plan(self, call: Call) -> Plan:
+        dy, (a, b, alpha) = call.views["dy"], call.settings
+        plan = plans.add_backward(dy.shape, dy.strides, {"a": a, "b": b}, call.dtype, alpha)
+        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return dict(zip(call.outputs, cpu.add_backward(arrays["dy"], *call.settings), strict=True))
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = oracle.add_backward(arrays["dy"], *call.settings)
+        return dict(zip(call.outputs, found, strict=True))
+
+
+class MulBackward(BroadcastGradient):
+    """dy b and dy a."""
+
+    name = "mul_backward"
+    forward = MUL
+    operands = (Operand("dy"), Operand("a"), Operand("b"))
+
+    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+        own = {name: views[name].shape for name in "ab"}
+        check_shape("dy", views["dy"].shape, broadcast(own), "those of a and b, broadcast")
+        return Inferred(None, {f"d{name}": (shape, None) for name, shape in own.items()})
+
+    def plan(self, call: Call) -> Plan:
+        dy = call.views["dy"]
+        own = {name: call.views[name].shape for name in "ab"}
+        strides = {name: broadcast_view(call.views[name], dy.shape) for name in "ab"}
+        plan = plans.mul_backward(dy.shape, dy.strides, own, strides, call.dtype)
+        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        found = cpu.mul_backward(arrays["dy"], arrays["a"], arrays["b"])
+        return dict(zip(call.outputs, found, strict=True))
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = oracle.mul_backward(arrays["dy"], arrays["a"], arrays["b"])
+        return dict(zip(call.outputs, found, strict=True))
+
+
+ADD_BACKWARD, MUL_BACKWARD = AddBackward(), MulBackward()
+
+DEFINITIONS = (ADD, ADD_BACKWARD, MUL, MUL_BACKWARD)

@@ -1,0 +1,123 @@
+"""Definition of prelu, the activation with a learned slope: one for all, or one a channel."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call, Inferred
+from pycnn.define.case import Case, Shape
+from pycnn.define.operand import Operand
+from pycnn.define.operation import Gradient, Operation
+from pycnn.define.validate import check_shape
+from pycnn.define.views import View
+from pycnn.plan import prelu as plans
+from pycnn.reference.cpu import prelu as cpu
+from pycnn.reference.oracle import prelu as oracle
+from pycnn.runtime.plan import Plan
+
+OPERANDS = (Operand("x"), Operand("weight", "() or (C,)", (0, 1)))
+
+
+def _check_weight(x: Shape, weight: Shape) -> None:
+    channels = x[1] if len(x) > 1 else 1
+    if prod(weight) not in (1, channels):
+        raise ValueError(
+            f"weight has shape {weight}; allowed: one slope, or one for each of the {channels} "
+            "channels, axis 1 of x"
+        )
+
+
+def _broadcast(views: Mapping[str, View]) -> tuple[Shape, Shape]:
+    """Shape and strides of the weight, with an axis for each of x."""
+    x, weight = views["x"], views["weight"]
+    shape, strides = [1] * x.rank, [0] * x.rank
+    if prod(weight.shape) != 1:
+        shape[1], strides[1] = weight.shape[0], weight.strides[0]
+    return tuple(shape), tuple(strides)
+
+
+class Prelu(Operation):
+    """x where x > 0, else the slope of its channel times x."""
+
+    name = "prelu"
+    family = "activation"
+    operands = OPERANDS
+    in_place = ("x",)
+    cases = (
+        Case("channels", {"x": (3, 5, 2, 7), "weight": (5,)}),
+        Case("packs", {"x": (3, 5, 2, 8), "weight": (5,)}),
+        Case("one slope", {"x": (3, 5, 7), "weight": (1,)}),
+        Case("scalar slope", {"x": (3, 5, 7), "weight": ()}),
+        Case("matrix", {"x": (70, 35), "weight": (35,)}),
+        Case("vector", {"x": (1029,), "weight": (1,)}),
+        Case("scalar", {"x": (), "weight": ()}),
+        Case("empty", {"x": (0, 5, 7), "weight": (5,)}),
+        Case("resnet50 layer", {"x": (1, 64, 28, 28), "weight": (64,)}, standard=True),
+    )
+
+    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+        _check_weight(views["x"].shape, views["weight"].shape)
+        return Inferred(None, {"y": (views["x"].shape, None)})
+
+    def plan(self, call: Call) -> Plan:
+        x, (_, strides) = call.views["x"], _broadcast(call.views)
+        plan = plans.prelu(x.shape, x.strides, strides, call.dtype)
+        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        return {"y": cpu.prelu(arrays["x"], arrays["weight"], out)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.prelu(arrays["x"], arrays["weight"])}
+
+    def flops(self, call: Call) -> int:
+        return prod(call.views["x"].shape)
+
+
+PRELU = Prelu()
+
+
+class PreluBackward(Gradient):
+    """dx, and for each slope the sum of x dy where x <= 0."""
+
+    name = "prelu_backward"
+    family = "activation"
+    forward = PRELU
+    operands = (Operand("dy"), *OPERANDS)
+    takes_out = False
+
+    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+        x, weight = views["x"].shape, views["weight"].shape
+        check_shape("dy", views["dy"].shape, x, "the shape of x")
+        _check_weight(x, weight)
+        return Inferred(None, {"dx": (x, None), "dweight": (weight, None)})
+
+    def plan(self, call: Call) -> Plan:
+        x, (shape, strides) = call.views["x"], _broadcast(call.views)
+        inputs = {"dy": call.views["dy"].strides, "x": x.strides, "weight": strides}
+        own = call.outputs["dweight"].shape
+        plan = plans.prelu_backward(x.shape, inputs, shape, own, call.dtype)
+        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        dx, dweight = cpu.prelu_backward(arrays["dy"], arrays["x"], arrays["weight"])
+        return {"dx": dx, "dweight": dweight}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        dx, dweight = oracle.prelu_backward(arrays["dy"], arrays["x"], arrays["weight"])
+        return {"dx": dx, "dweight": dweight}
+
+    def terms(self, call: Call) -> dict[str, int]:
+        slopes = max(1, prod(call.outputs["dweight"].shape))
+        return {"dx": 1, "dweight": prod(call.views["x"].shape) // slopes}
+
+    def flops(self, call: Call) -> int:
+        return 3 * prod(call.views["x"].shape)
+
+
+PRELU_BACKWARD = PreluBackward()
+
+DEFINITIONS = (PRELU, PRELU_BACKWARD)

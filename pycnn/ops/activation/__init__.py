@@ -1,0 +1,81 @@
+"""Activations and their gradients.
+
+Every gradient takes what went into the activation, not its result: one rule for all of them.
+"""
+
+from pycnn.ops.activation.exponential import (
+    celu,
+    celu_backward,
+    elu,
+    elu_backward,
+    selu,
+    selu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softplus,
+    softplus_backward,
+    softsign,
+    softsign_backward,
+    tanh,
+    tanh_backward,
+)
+from pycnn.ops.activation.gated import (
+    gelu,
+    gelu_backward,
+    mish,
+    mish_backward,
+    silu,
+    silu_backward,
+)
+from pycnn.ops.activation.learned import prelu, prelu_backward
+from pycnn.ops.activation.piecewise import (
+    clip,
+    clip_backward,
+    hardsigmoid,
+    hardsigmoid_backward,
+    hardswish,
+    hardswish_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu6,
+    relu6_backward,
+    relu_backward,
+)
+
+__all__ = [
+    "celu",
+    "celu_backward",
+    "clip",
+    "clip_backward",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "hardsigmoid",
+    "hardsigmoid_backward",
+    "hardswish",
+    "hardswish_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "mish",
+    "mish_backward",
+    "prelu",
+    "prelu_backward",
+    "relu",
+    "relu6",
+    "relu6_backward",
+    "relu_backward",
+    "selu",
+    "selu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
+    "softsign",
+    "softsign_backward",
+    "tanh",
+    "tanh_backward",
+]

@@ -1,0 +1,485 @@
+"""Activations made of exp, and their gradients."""
+
+from typing import Any
+
+from pycnn.define.activation import ACTIVATIONS
+
+
+def elu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
+    """Exponential linear unit: x if x > 0, else `alpha` (exp(x) - 1).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    alpha : float, default 1.0
+        Finite.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is, or if `alpha` is not finite.
+
+    References
+    ----------
+    D. Clevert, T. Unterthiner, S. Hochreiter: Fast and accurate deep network learning by
+    exponential linear units (ELUs), ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.elu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.6321,  0.    ,  2.    ])
+    """
+    return ACTIVATIONS["elu"].run({"x": x}, out, alpha=alpha)[0]
+
+
+def elu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
+    """Gradient of `elu`: dy where x > 0, else `alpha` exp(x) dy.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `elu`. Any strides.
+    x : array of any shape, any floating dtype
+        What `elu` was given.
+    alpha
+        As `elu` was given it.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `elu`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.elu_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.0, 0.0, 2.0])).round(4)
+    array([2.5752, 8.    , 9.    ])
+    """
+    return ACTIVATIONS["elu_backward"].run({"dy": dy, "x": x}, out, alpha=alpha)[0]
+
+
+def selu(x: Any, *, out: Any = None) -> Any:
+    """Scaled exponential linear unit: 1.0507 `elu`(x, 1.6733), which keeps mean 0 and variance 1.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    G. Klambauer et al.: Self-normalizing neural networks, NIPS 2017, which gives the constants.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.selu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-1.1113,  0.    ,  2.1014])
+    """
+    return ACTIVATIONS["selu"].run({"x": x}, out)[0]
+
+
+def selu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `selu`: 1.0507 times that of `elu`.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `selu`. Any strides.
+    x : array of any shape, any floating dtype
+        What `selu` was given.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, 1.0507 dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `selu`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.selu_backward(np.ones(2), np.array([-1.0, 2.0])).round(4)
+    array([0.6468, 1.0507])
+    """
+    return ACTIVATIONS["selu_backward"].run({"dy": dy, "x": x}, out)[0]
+
+
+def celu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
+    """Continuously differentiable `elu`: x if x > 0, else `alpha` (exp(x / `alpha`) - 1).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    alpha : float, default 1.0
+        Finite and not zero.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is, or if `alpha` is zero or not finite.
+
+    References
+    ----------
+    J. Barron: Continuously differentiable exponential linear units, 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.celu(np.array([-1.0, 2.0]), 2.0).round(4)
+    array([-0.7869,  2.    ])
+    """
+    return ACTIVATIONS["celu"].run({"x": x}, out, alpha=alpha)[0]
+
+
+def celu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
+    """Gradient of `celu`: dy where x > 0, else exp(x / `alpha`) dy.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `celu`. Any strides.
+    x : array of any shape, any floating dtype
+        What `celu` was given.
+    alpha
+        As `celu` was given it.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `celu`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.celu_backward(np.ones(2), np.array([-1.0, 2.0]), 2.0).round(4)
+    array([0.6065, 1.    ])
+    """
+    return ACTIVATIONS["celu_backward"].run({"dy": dy, "x": x}, out, alpha=alpha)[0]
+
+
+def sigmoid(x: Any, *, out: Any = None) -> Any:
+    """Logistic function: 1 / (1 + exp(-x)).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    The definition; with exp(-|x|), so that nothing overflows and small results keep their digits.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.sigmoid(np.array([-2.0, 0.0, 2.0])).round(4)
+    array([0.1192, 0.5   , 0.8808])
+    """
+    return ACTIVATIONS["sigmoid"].run({"x": x}, out)[0]
+
+
+def sigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `sigmoid`: y (1 - y) dy of y = sigmoid(x).
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `sigmoid`. Any strides.
+    x : array of any shape, any floating dtype
+        What `sigmoid` was given.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sigmoid`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.sigmoid_backward(np.ones(2), np.array([0.0, 2.0])).round(4)
+    array([0.25 , 0.105])
+    """
+    return ACTIVATIONS["sigmoid_backward"].run({"dy": dy, "x": x}, out)[0]
+
+
+def tanh(x: Any, *, out: Any = None) -> Any:
+    """Hyperbolic tangent.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    The definition; 1 - y^2 as 1 / cosh(x)^2, which keeps its digits where it is small.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.tanh(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.7616,  0.    ,  0.7616])
+    """
+    return ACTIVATIONS["tanh"].run({"x": x}, out)[0]
+
+
+def tanh_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `tanh`: (1 - y^2) dy of y = tanh(x).
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `tanh`. Any strides.
+    x : array of any shape, any floating dtype
+        What `tanh` was given.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `tanh`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.tanh_backward(np.ones(2), np.array([0.0, 1.0])).round(4)
+    array([1.  , 0.42])
+    """
+    return ACTIVATIONS["tanh_backward"].run({"dy": dy, "x": x}, out)[0]
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None) -> Any:
+    """Smooth form of `relu`: log(1 + exp(`beta` x)) / `beta`.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    beta : float, default 1.0
+        Finite and not zero.
+    threshold : float, default 20.0
+        Where `beta` x is larger, the result is x.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        x itself where `beta` x > `threshold`. A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is, or if `beta` is zero or not finite, or `threshold`
+        NaN.
+
+    References
+    ----------
+    C. Dugas et al.: Incorporating second-order functional knowledge for better option pricing,
+    NIPS 2000.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.softplus(np.array([-1.0, 0.0, 30.0])).round(4)
+    array([ 0.3133,  0.6931, 30.    ])
+    """
+    return ACTIVATIONS["softplus"].run({"x": x}, out, beta=beta, threshold=threshold)[0]
+
+
+def softplus_backward(
+    dy: Any, x: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None
+) -> Any:
+    """Gradient of `softplus`: dy where `beta` x > `threshold`, else `sigmoid`(`beta` x) dy.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `softplus`. Any strides.
+    x : array of any shape, any floating dtype
+        What `softplus` was given.
+    beta, threshold
+        As `softplus` was given them.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softplus`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.softplus_backward(np.ones(3), np.array([-1.0, 0.0, 30.0])).round(4)
+    array([0.2689, 0.5   , 1.    ])
+    """
+    return ACTIVATIONS["softplus_backward"].run(
+        {"dy": dy, "x": x}, out, beta=beta, threshold=threshold
+    )[0]
+
+
+def softsign(x: Any, *, out: Any = None) -> Any:
+    """x / (1 + |x|).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        NaN for NaN and for infinities, as in PyTorch.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    J. Bergstra et al.: Quadratic polynomials learn better image features, 2009.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.softsign(np.array([-1.0, 0.0, 3.0]))
+    array([-0.5 ,  0.  ,  0.75])
+    """
+    return ACTIVATIONS["softsign"].run({"x": x}, out)[0]
+
+
+def softsign_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `softsign`: dy / (1 + |x|)^2.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `softsign`. Any strides.
+    x : array of any shape, any floating dtype
+        What `softsign` was given.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        NaN where x is NaN or infinite, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softsign`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.softsign_backward(np.ones(2), np.array([0.0, 3.0]))
+    array([1.    , 0.0625])
+    """
+    return ACTIVATIONS["softsign_backward"].run({"dy": dy, "x": x}, out)[0]

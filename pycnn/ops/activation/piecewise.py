@@ -1,0 +1,413 @@
+"""Activations made of straight lines and parabolas, and their gradients."""
+
+from typing import Any
+
+from pycnn.define.activation import ACTIVATIONS
+
+
+def relu(x: Any, *, out: Any = None) -> Any:
+    """Rectified linear unit: max(x, 0), element by element.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN, as in PyTorch.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    V. Nair, G. Hinton: Rectified linear units improve restricted Boltzmann machines, ICML 2010.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.relu(np.array([-1.5, 0.0, 2.5]))
+    array([0. , 0. , 2.5])
+    """
+    return ACTIVATIONS["relu"].run({"x": x}, out)[0]
+
+
+def relu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `relu`: dy where x > 0, else zero.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `relu`. Any strides.
+    x : array of any shape, any floating dtype
+        What `relu` was given. Its result serves as well.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `relu`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.relu_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.5, 0.0, 2.5]))
+    array([0., 0., 9.])
+    """
+    return ACTIVATIONS["relu_backward"].run({"dy": dy, "x": x}, out)[0]
+
+
+def relu6(x: Any, *, out: Any = None) -> Any:
+    """Rectified linear unit that ends at 6: min(max(x, 0), 6).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    A. Krizhevsky: Convolutional deep belief networks on CIFAR-10, 2010.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.relu6(np.array([-1.5, 2.5, 8.0]))
+    array([0. , 2.5, 6. ])
+    """
+    return ACTIVATIONS["relu6"].run({"x": x}, out)[0]
+
+
+def relu6_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `relu6`: dy where 0 < x < 6, else zero.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `relu6`. Any strides.
+    x : array of any shape, any floating dtype
+        What `relu6` was given. Its result serves as well.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `relu6`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.relu6_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.5, 2.5, 8.0]))
+    array([0., 8., 0.])
+    """
+    return ACTIVATIONS["relu6_backward"].run({"dy": dy, "x": x}, out)[0]
+
+
+def clip(x: Any, min: float | None = None, max: float | None = None, *, out: Any = None) -> Any:
+    """Values limited to an interval: min(max(x, `min`), `max`), PyTorch's clamp.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    min, max : float, default None
+        The bounds, which may be infinite; None for none. Without both, nothing is changed.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        `max` where `min` > `max`. A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is, or if a bound is NaN.
+
+    References
+    ----------
+    The definition; NumPy and ONNX call it clip, PyTorch clamp.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.clip(np.array([-2.0, 0.5, 9.0]), -1, 1)
+    array([-1. ,  0.5,  1. ])
+    """
+    return ACTIVATIONS["clip"].run({"x": x}, out, min=min, max=max)[0]
+
+
+def clip_backward(
+    dy: Any, x: Any, min: float | None = None, max: float | None = None, *, out: Any = None
+) -> Any:
+    """Gradient of `clip`: dy where `min` <= x <= `max`, the bounds included, else zero.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `clip`. Any strides.
+    x : array of any shape, any floating dtype
+        What `clip` was given.
+    min, max
+        As `clip` was given them.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, zero, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `clip`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.clip_backward(np.array([7.0, 8.0, 9.0]), np.array([-2.0, 1.0, 9.0]), -1, 1)
+    array([0., 8., 0.])
+    """
+    return ACTIVATIONS["clip_backward"].run({"dy": dy, "x": x}, out, min=min, max=max)[0]
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
+    """Rectified linear unit with a slope below zero: x if x > 0, else `negative_slope` x.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    negative_slope : float, default 0.01
+        Finite.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is, or if `negative_slope` is not finite.
+
+    References
+    ----------
+    A. Maas, A. Hannun, A. Ng: Rectifier nonlinearities improve neural network acoustic models,
+    ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.leaky_relu(np.array([-2.0, 3.0]), 0.25)
+    array([-0.5,  3. ])
+    """
+    return ACTIVATIONS["leaky_relu"].run({"x": x}, out, negative_slope=negative_slope)[0]
+
+
+def leaky_relu_backward(dy: Any, x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
+    """Gradient of `leaky_relu`: dy where x > 0, else `negative_slope` dy.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `leaky_relu`. Any strides.
+    x : array of any shape, any floating dtype
+        What `leaky_relu` was given.
+    negative_slope
+        As `leaky_relu` was given it.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `leaky_relu`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.leaky_relu_backward(np.array([8.0, 9.0]), np.array([-2.0, 3.0]), 0.25)
+    array([2., 9.])
+    """
+    return ACTIVATIONS["leaky_relu_backward"].run(
+        {"dy": dy, "x": x}, out, negative_slope=negative_slope
+    )[0]
+
+
+def hardsigmoid(x: Any, *, out: Any = None) -> Any:
+    """Piecewise linear form of `sigmoid`: min(max(x + 3, 0), 6) / 6.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    A. Howard et al.: Searching for MobileNetV3, ICCV 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.hardsigmoid(np.array([-4.0, 0.0, 1.5]))
+    array([0.  , 0.5 , 0.75])
+    """
+    return ACTIVATIONS["hardsigmoid"].run({"x": x}, out)[0]
+
+
+def hardsigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `hardsigmoid`: dy / 6 where -3 < x < 3, else zero.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `hardsigmoid`. Any strides.
+    x : array of any shape, any floating dtype
+        What `hardsigmoid` was given.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, zero, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hardsigmoid`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.hardsigmoid_backward(np.array([6.0, 6.0]), np.array([-4.0, 0.0]))
+    array([0., 1.])
+    """
+    return ACTIVATIONS["hardsigmoid_backward"].run({"dy": dy, "x": x}, out)[0]
+
+
+def hardswish(x: Any, *, out: Any = None) -> Any:
+    """Piecewise form of `silu`: x times `hardsigmoid`(x).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN, and -infinity gives NaN, as in PyTorch.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is.
+
+    References
+    ----------
+    A. Howard et al.: Searching for MobileNetV3, ICCV 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.hardswish(np.array([-4.0, 1.5, 4.0]))
+    array([-0.   ,  1.125,  4.   ])
+    """
+    return ACTIVATIONS["hardswish"].run({"x": x}, out)[0]
+
+
+def hardswish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
+    """Gradient of `hardswish`: 0 where x <= -3, (x / 3 + 1/2) dy where x < 3, else dy.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `hardswish`. Any strides.
+    x : array of any shape, any floating dtype
+        What `hardswish` was given.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hardswish`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.hardswish_backward(np.array([7.0, 8.0, 9.0]), np.array([-4.0, 1.5, 4.0]))
+    array([0., 8., 9.])
+    """
+    return ACTIVATIONS["hardswish_backward"].run({"dy": dy, "x": x}, out)[0]

@@ -1,0 +1,78 @@
+"""Plans of dropout: one launch that draws its random numbers as it goes."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._map import THREADS, VECTOR_BYTES, accum_scalars, grid
+from pycnn.plan._strided import Ints, are_contiguous, record, strided, strided_dtype
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+
+#: struct DropoutParams.
+PARAMS = np.dtype(
+    [(name, np.uint64) for name in ("seed", "offset", "threshold")]
+    + [(name, np.int64) for name in ("count", "span")]
+)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which elements are dropped.
+
+    Attributes
+    ----------
+    seed, offset : int
+        Key, and upper half of the counter, of Philox4x32-10.
+    threshold : int
+        A 32-bit random number below it drops: 0 to 2^32.
+    scale : float
+        What the others are multiplied by.
+    span : int
+        Neighbours in row-major order that share a number.
+    """
+
+    seed: int
+    offset: int
+    threshold: int
+    scale: float
+    span: int = 1
+
+
+def dropout(op: str, shape: Ints, x: Ints, mask: Mask, dtype: str, names: tuple[str, str]) -> Plan:
+    """One launch.
+
+    Parameters
+    ----------
+    op : str
+    shape, x : tuple of int
+        Shape and element strides of what goes in.
+    mask : Mask
+    dtype : str
+    names : (str, str)
+        Of what goes in and what comes out.
+    """
+    count = prod(shape)
+    spec = ArraySpec(shape, numpy_dtype(dtype))
+    given = (mask.seed, mask.offset, mask.threshold, count, mask.span)
+    arguments: tuple[Argument, ...] = (
+        *map(Buffer, names),
+        *accum_scalars(dtype, mask.scale),
+        record(PARAMS, *given),
+    )
+    contiguous = are_contiguous(shape, (x,))
+    if not contiguous:
+        arguments += (record(strided_dtype(1), *strided(shape, (x,))),)
+    entry = "dropout" if contiguous else "dropout_strided"
+    kernel = Kernel("elementwise/dropout.cu", entry, (("SCALAR", SCALAR[dtype]),))
+    blocks = grid(count, VECTOR_BYTES // FLOATS[dtype].itemsize)
+    launch = Launch(kernel, blocks, (THREADS, 1, 1), arguments)
+    return Plan(
+        op,
+        "vectors" if contiguous else "strided",
+        (launch,) if count else (),
+        {names[1]: spec},
+        flops=count,
+        bytes=2 * spec.nbytes,
+    )

@@ -1,0 +1,49 @@
+"""A result for each element, block by block, so that what is in between stays in cache."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycnn.reference.cpu._common import quiet
+
+#: Elements of a block: a few of them fit into a second-level cache.
+BLOCK = 2**15
+
+
+@quiet
+def in_blocks(
+    function: Callable[..., Any],
+    arrays: tuple[np.ndarray, ...],
+    settings: tuple[Any, ...],
+    out: Any,
+) -> np.ndarray:
+    """`function(*arrays, *settings, out=out)`, for contiguous arrays in blocks.
+
+    Parameters
+    ----------
+    function : callable
+        Writes one result for each element into `out`, and reads no element after it wrote it.
+    arrays : tuple of array
+        Of one shape and dtype.
+    settings : tuple
+        Passed on.
+    out : array or None
+        May be one of `arrays`.
+
+    Returns
+    -------
+    array
+        `out`, or a new one.
+    """
+    first = arrays[0]
+    result = np.empty(first.shape, first.dtype) if out is None else out
+    if first.size > BLOCK and all(a.flags.c_contiguous for a in (*arrays, result)):
+        flat = [a.reshape(-1) for a in arrays]
+        into = result.reshape(-1)
+        for start in range(0, first.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            function(*[a[part] for a in flat], *settings, out=into[part])
+    else:
+        function(*arrays, *settings, out=result)
+    return result
