@@ -23,43 +23,18 @@
 #include <pycnn/depthwise.cuh>
 #include <pycnn/epilogue.cuh>
 
-constexpr int LANES = 32, SHARES = THREADS / LANES;
 constexpr int WIDE = 14, NARROW = 7;  // columns of outputs; the latter where more would spill
 constexpr int COLUMNS = SIDE == 3 && sizeof(accum) == 4 ? WIDE : NARROW;  // `_columns` in the plan
 constexpr int WIDTH = COLUMNS * STRIDE + SIDE - STRIDE;  // of x that they need
-
-// What a lane works on: see Share, of which there is one for all channels.
-struct LaneShare : Share {
-    __device__ explicit LaneShare(const DepthwiseParams& v)
-        : Share(v, share(v), COLUMNS) {
-        c = blockIdx.x % groups(v) * LANES + threadIdx.x;
-        exists = exists && c < v.conv.groups;
-    }
-    static __device__ unsigned groups(const DepthwiseParams& v) {
-        return (v.conv.groups + LANES - 1) / LANES;
-    }
-    // As a number of Share's, for channel 0.
-    static __device__ index_t share(const DepthwiseParams& v) {
-        const index_t number = static_cast<index_t>(blockIdx.x / groups(v)) * SHARES + threadIdx.y;
-        const int per_image = v.segments * v.strips;
-        return number / per_image * per_image * v.conv.groups + number % per_image;
-    }
-};
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 depthwise_nhwc(const scalar* __restrict__ x, const scalar* __restrict__ weight,
                const scalar* __restrict__ bias, const scalar* __restrict__ scale,
                const scalar* __restrict__ shift, const scalar* __restrict__ residual,
                scalar* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
-    __shared__ accum filters[LANES * TAPS];  // loaded in the order of memory
-    const LaneShare at(v);
-    const int first = at.c - threadIdx.x;
-    for (int i = threadIdx.y * LANES + threadIdx.x; i < LANES * TAPS; i += THREADS) {
-        const int c = first + i / TAPS, r = i % TAPS / SIDE, s = i % TAPS % SIDE;
-        if (c < v.conv.groups)
-            filters[i] = widen(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
-    }
-    __syncthreads();
+    __shared__ accum filters[LANES * TAPS];
+    const LaneShare at(v, COLUMNS);
+    load_filters(filters, weight, v, at.c - threadIdx.x);
     if (!at.exists) return;
     accum taps[TAPS];
 #pragma unroll
@@ -117,7 +92,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 depthwise_nhwc_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
                       accum* __restrict__ part, DepthwiseParams v) {
     __shared__ accum sums[SHARES][LANES * TAPS];  // stored in the order of memory
-    const LaneShare at(v);
+    const LaneShare at(v, COLUMNS);
     const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
     const scalar* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
     const int left = at.q * STRIDE - v.conv.left;

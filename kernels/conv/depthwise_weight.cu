@@ -46,8 +46,8 @@ depthwise_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
         for (int t = 0; t < STRIDE; ++t) {
             if (t > 0 && i == v.rows + DEPTH - 2) break;
             const int h = p * STRIDE - v.conv.top + t;
-            Row row;
-            row.load(image + h * v.conv.x_h, at.exists && inside(h, v.conv.h), v, at, lane);
+            Row<> row;
+            row.load(image + h * v.conv.x_h, at.exists && inside(h, v.conv.h), v, at.q, lane);
 #pragma unroll
             for (int s = 0; s < SIDE; ++s)
 #pragma unroll

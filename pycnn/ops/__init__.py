@@ -40,6 +40,7 @@ from pycnn.ops.conv import conv2d, conv2d_backward
 from pycnn.ops.conv1d import conv1d, conv1d_backward
 from pycnn.ops.conv3d import conv3d, conv3d_backward
 from pycnn.ops.conv_algorithms import conv2d_algorithms
+from pycnn.ops.conv_int8 import conv2d_integer, qlinear_conv2d
 from pycnn.ops.conv_transpose1d import conv_transpose1d, conv_transpose1d_backward
 from pycnn.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from pycnn.ops.conv_transpose3d import conv_transpose3d, conv_transpose3d_backward
@@ -200,6 +201,7 @@ __all__ = [
     "conv2d",
     "conv2d_algorithms",
     "conv2d_backward",
+    "conv2d_integer",
     "conv3d",
     "conv3d_backward",
     "conv_transpose1d",
@@ -279,6 +281,7 @@ __all__ = [
     "permute",
     "prelu",
     "prelu_backward",
+    "qlinear_conv2d",
     "relu",
     "relu6",
     "relu6_backward",

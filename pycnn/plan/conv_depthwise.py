@@ -6,7 +6,7 @@ from math import ceil, prod
 import numpy as np
 
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import PARAMS, Problem, Steps, Unfit, View, flat_grid, struct
+from pycnn.plan.conv_problem import PARAMS, Pair, Problem, Steps, Unfit, View, flat_grid, struct
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
 
 #: THREADS of kernels/include/pycnn/depthwise.cuh, and the columns of a team's widest row.
@@ -14,15 +14,16 @@ THREADS = 128
 TEAMS, CHUNKS = (8, 16, 32), 2
 
 #: struct DepthwiseParams.
-FIELDS = ("team", "chunks", "segments", "strips", "rows", "pairs")
+FIELDS = ("team", "chunks", "segments", "strips", "rows", "pairs", "odd_top", "odd_left")
 DEPTHWISE_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in FIELDS)])
 
-#: Of kernels/conv/depthwise_nhwc.cu, where a lane has a channel, and WIDE or NARROW columns.
+#: With channels last, where a lane has a channel, and WIDE or NARROW columns.
 LANES, WIDE, NARROW = 32, 14, 7
 
 #: Rows of outputs in a strip: each loads a few rows of x more, and fewer strips fill a GPU less.
-#: With channels last, columns are loaded twice as well; gradients of the weight store sums.
-ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT = 14, 28, 28
+#: With channels last, columns are loaded twice as well; gradients of the weight store sums; and
+#: those of x have two rows for one of dy.
+ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28, 28
 
 #: Filters that are compiled in.
 SIDES, STRIDES = (3, 5), (1, 2)
@@ -31,27 +32,26 @@ SIDES, STRIDES = (3, 5), (1, 2)
 def forward(problem: Problem) -> Steps:
     """y, a team of lanes for a strip of rows."""
     _require(problem)
-    return Steps((_forward(problem, "x", Buffer("weight"), "y"),), {})
+    return Steps((_convolution(problem, "_forward", ("x", Buffer("weight"), "y")),), {})
 
 
 def backward_input(problem: Problem) -> Steps:
-    """dx: y of the convolution of dy with the filters rotated, where the stride is 1."""
+    """dx: y of the convolution of dy with the filters rotated; at stride 2, four of them in one."""
     _require(problem)
-    if problem.stride != (1, 1):
-        raise Unfit(f"stride {problem.stride}; allowed for the gradient of x: (1, 1)")
     k, c, w_r, w_s = problem.weight.strides
-    side = problem.weight.shape[-1]
+    side, stride = problem.weight.shape[-1], problem.stride[0]
+    window = ceil(side / stride)  # elements of dy along an axis that `stride` outputs need
     rotated = replace(
         problem,
         x=problem.y,
         y=problem.x,
         weight=View(problem.weight.shape, (k, c, -w_r, -w_s)),
-        corner=tuple(side - 1 - before for before in problem.corner),
+        corner=tuple(window - 1 - ceil(before / stride) for before in problem.corner),
     )
-    if min(rotated.corner) < 0:
-        raise Unfit(f"padding {problem.corner}; allowed for the gradient of x: up to {side - 1}")
     last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
-    return Steps((_forward(rotated, "dy", last, "dx"),), {})
+    part = "_forward" if stride == 1 else "_input"
+    top, left = (before % stride for before in problem.corner)
+    return Steps((_convolution(rotated, part, ("dy", last, "dx"), (top, left)),), {})
 
 
 def backward_weight(problem: Problem) -> Steps:
@@ -60,7 +60,7 @@ def backward_weight(problem: Problem) -> Steps:
     parts = problem.x.shape[0] * prod(_strips(problem, ROWS_OF_WEIGHT)[:2])
     size = problem.groups * problem.taps
     arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
-    launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments, ())
+    launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments)
     added = add_parts(problem, "partial", "dweight", parts, size, accumulate=False, wide=True)
     return Steps((launch, added), {"partial": parts * size * wide_ratio(problem)})
 
@@ -85,19 +85,20 @@ def _require(problem: Problem) -> None:
         raise Unfit(f"padding {problem.corner}; allowed: less than the filter")
 
 
-def _strips(problem: Problem, most: int) -> tuple[int, int, int]:
-    """Parts of a row, parts of a column, and rows in one of these."""
+def _strips(problem: Problem, most: int, up: int = 1) -> tuple[int, int, int]:
+    """Parts of a row, parts of a column, and rows in one of these, of outputs up x up at a time."""
     p, q = problem.y.shape[2:]
     strips = ceil(p / most)
+    rows = ceil(ceil(p / strips) / up) * up
     if problem.x.channels_last:
-        return ceil(q / _columns(problem)), strips, ceil(p / strips)
-    team, chunks = _team(q)
-    return ceil(q / (team * chunks)), strips, ceil(p / strips)
+        return ceil(q / _columns(problem, up)), strips, rows
+    team, chunks = _team(ceil(q / up))
+    return ceil(q / (up * team * chunks)), strips, rows
 
 
-def _columns(problem: Problem) -> int:
+def _columns(problem: Problem, up: int) -> int:
     """Of outputs, with channels last: what fits in registers."""
-    small = problem.weight.shape[-1] == 3 and problem.dtype != "float64"
+    small = up > 1 or (problem.weight.shape[-1] == 3 and problem.dtype != "float64")
     return WIDE if small else NARROW
 
 
@@ -107,37 +108,53 @@ def _team(columns: int) -> tuple[int, int]:
     return team, min(CHUNKS, ceil(columns / team))
 
 
-def _forward(problem: Problem, x: str, weight: Buffer, y: str) -> Launch:
+def _convolution(
+    problem: Problem, part: str, arrays: tuple[str, Buffer, str], odd: Pair = (0, 0)
+) -> Launch:
+    """Of the array that comes first with the filters, into the last."""
+    x, weight, y = arrays
     *pointers, finish = problem.epilogue.arguments()
     arguments = (Buffer(x), weight, *pointers, Buffer(y))
     rows = ROWS_CHANNELS_LAST if problem.x.channels_last else ROWS
-    return _launch(problem, "_forward", rows, arguments, (finish,))
+    if part == "_input":
+        rows = ROWS_OF_INPUT
+    return _launch(problem, part, rows, arguments, (finish,), odd)
 
 
 def _launch(
-    problem: Problem, part: str, rows: int, arrays: tuple[Argument, ...], rest: tuple[Argument, ...]
+    problem: Problem,
+    part: str,
+    rows: int,
+    arrays: tuple[Argument, ...],
+    rest: tuple[Argument, ...] = (),
+    odd: Pair = (0, 0),
 ) -> Launch:
-    """Of the kernel for this layout; `part`: "_forward" or "_weight"."""
-    segments, strips, rows = _strips(problem, rows)
+    """Of the kernel for this layout; `part`: "_forward", "_weight", or "_input" with stride 2."""
+    dx = part == "_input"
+    up = problem.stride[0] if dx else 1
+    segments, strips, rows = _strips(problem, rows, up)
     shares = problem.x.shape[0] * segments * strips
-    side, stride = problem.weight.shape[-1], problem.stride[0]
+    suffix = part.removeprefix("_forward")
     if problem.x.channels_last:
-        file, entry = "depthwise_nhwc", f"depthwise_nhwc{part.removeprefix('_forward')}"
+        file, entry = "depthwise_nhwc", f"depthwise_nhwc{suffix}"
         team, chunks, block = 0, 0, (LANES, THREADS // LANES, 1)
         blocks = ceil(problem.groups / LANES) * ceil(shares / block[1])
     else:
-        file, entry = f"depthwise{part.removeprefix('_forward')}", f"depthwise{part}"
-        (team, chunks), block = _team(problem.y.shape[-1]), (THREADS, 1, 1)
+        file, entry = f"depthwise{suffix}", f"depthwise{part}"
+        (team, chunks), block = _team(ceil(problem.y.shape[-1] / up)), (THREADS, 1, 1)
         blocks = ceil(shares * problem.groups * team / THREADS)
-    *steps, step = problem.x.strides
-    pairs = step == 1 and not any(s % 2 for s in (*steps, problem.x.shape[-1]))
-    values = (team, chunks, segments, strips, rows, pairs)
+    larger = problem.y if dx else problem.x
+    *steps, step = larger.strides
+    pairs = step == 1 and not any(s % 2 for s in (*steps, larger.shape[-1]))
+    values = (team, chunks, segments, strips, rows, pairs, *odd)
     params = struct(
         DEPTHWISE_PARAMS, {"conv": problem.params(), **dict(zip(FIELDS, values, strict=True))}
     )
-    defines = (problem.scalar, ("SIDE", str(side)), ("STRIDE", str(stride)))
+    defines = [problem.scalar, ("SIDE", str(problem.weight.shape[-1]))]
+    if not dx:
+        defines.append(("STRIDE", str(problem.stride[0])))
     return Launch(
-        Kernel(f"conv/{file}.cu", entry, defines),
+        Kernel(f"conv/{'depthwise_input' if dx else file}.cu", entry, tuple(defines)),
         flat_grid(blocks, 1, "the strips of rows"),
         block,
         (*arrays, params, *rest),

@@ -1,8 +1,10 @@
 """The algorithm depthwise: shapes around its teams, segments and strips, and what it moves."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-from op_checks import assert_matches, counted
+from op_checks import VIEWS, assert_matches, counted, same_under_all_schedules, view_of
 
 import pycnn
 from pycnn.define.operation import normal
@@ -19,7 +21,10 @@ CASES = [
     ((1, 2, 17, 70), 5, 2, ((1, 2), (4, 3)), "float32"),
     ((2, 2, 31, 135), 3, 1, ((1, 1), (1, 1)), "float16"),
     ((2, 2, 31, 134), 3, 2, ((0, 0), (0, 0)), "bfloat16"),
+    ((2, 35, 10, 37), 3, 2, ((2, 0), (1, 0)), "float16"),
+    ((1, 3, 31, 18), 5, 2, ((0, 2), (3, 4)), "bfloat16"),
     ((1, 5, 4, 5), 5, 1, ((4, 4), (4, 4)), "float32"),
+    ((1, 5, 4, 5), 5, 2, ((4, 4), (4, 4)), "float32"),
     ((1, 35, 16, 65), 3, 1, ((1, 1), (1, 1)), "float32"),
     ((0, 3, 6, 5), 3, 1, ((1, 1), (1, 1)), "float32"),
 ]
@@ -58,11 +63,10 @@ def test_all_directions(backend, rng, case, layout):
     y = backend.numpy(pycnn.conv2d(*views, *geometry, **given))
     assert_matches(first(y), want, dtype, side**2)
     views = backend.views(arranged(dy, layout), arranged(x, layout), weight)
-    needs = (stride == 1, True, False)
+    needs = True, True, False
     dx, dweight, _ = pycnn.conv2d_backward(*views, *geometry, needs=needs, **given)
     assert_matches(dweight, grads[1], dtype, want[:, 0].size, backend)
-    if needs[0]:
-        assert_matches(first(backend.numpy(dx)), grads[0], dtype, side**2)
+    assert_matches(first(backend.numpy(dx)), grads[0], dtype, side**2)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -90,8 +94,48 @@ def test_special_values_stay_in_their_windows(backend, rng, value, layout):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_special_values_reach_what_their_windows_cover(backend, rng, before, layout):
+    """At stride 2, where the places for taps that even and odd elements of dx lack stay empty."""
+    needs_emulator(backend)
+    x, weight = rng.standard_normal((1, 2, 31, 35)), rng.standard_normal((2, 1, 3, 3))
+    geometry = (2, 2), ((before, 1), (2 - before, 0)), (1, 1), 2
+    shape = oracle.convolve(x, weight, None, *geometry).shape
+    for place in ((0, 1, 0, 0), (0, 1, -1, -1), (0, 0, 7, 7), (0, 0, 6, 8)):
+        dy = rng.standard_normal(shape)
+        dy[place] = np.inf
+        want, _, _ = oracle.convolve_backward(dy, x, weight, *geometry)
+        views = backend.views(arranged(dy, layout), arranged(x, layout), weight)
+        given = {"needs": (True, False, False), "layout": layout, "algo": "depthwise"}
+        dx = backend.numpy(pycnn.conv2d_backward(*views, *geometry, **given)[0])
+        assert_matches(dx.transpose(0, 3, 1, 2) if layout == "NHWC" else dx, want, "float64", 9)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_transposed_convolution_ends_with_its_epilogue(backend, rng, monkeypatch, layout):
+    """It is dx at stride 2; the same bit for bit in every thread order, in arrays of any kind."""
+    needs_emulator(backend)
+    x, weight = normal(rng, (2, 3, 5, 9), "float32"), normal(rng, (3, 1, 5, 5), "float32")
+    residual, bias = normal(rng, (2, 3, 10, 18), "float32"), normal(rng, (3,), "float32")
+    settings = {"stride": 2, "padding": 2, "output_padding": 1, "groups": 3}
+    shape, rest = residual.shape, ((2, 2), ((2, 2), (2, 2)), (1, 1), 3)
+    sums, _, _ = oracle.convolve_backward(x, np.zeros(shape), weight, *rest)
+    want = np.maximum(sums + bias[:, None, None] + residual, 0)
+    for kind in VIEWS:
+        given = (arranged(x, layout), weight, bias, arranged(residual, layout))
+        *views, beside = backend.views(*(view_of(array, kind) for array in given))
+        finish = {"residual": beside, "activation": "relu", "layout": layout}
+        call = partial(pycnn.conv_transpose2d, *views, **settings, **finish, algo="depthwise")
+        y = backend.numpy(call())
+        assert_matches(y.transpose(0, 3, 1, 2) if layout == "NHWC" else y, want, "float32", 27)
+    out = backend.array(view_of(np.zeros_like(y), "misaligned"))
+    assert backend.numpy(call(out=out)).tobytes() == y.tobytes()
+    same_under_all_schedules(backend, monkeypatch, call)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize(
-    ("direction", "stride"), [("y", 1), ("y", 2), ("dx", 1), ("dweight", 1), ("dweight", 2)]
+    ("direction", "stride"), [(d, s) for d in ("y", "dx", "dweight") for s in (1, 2)]
 )
 def test_moves_nothing_unnecessary(backend, rng, direction, stride, layout):
     """The layer of MobileNet; every tensor once."""

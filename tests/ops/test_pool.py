@@ -162,7 +162,7 @@ def test_unpool_in_pieces(backend, rng, layout):
 def test_gradients_by_differences(backend, rng):
     x, dy = rng.random((1, 2, 5, 4)) + 0.5, rng.standard_normal((1, 2, 3, 3))
     window = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
-    padded = {**window, "padding": 1}
+    padded, dilated = {**window, "padding": 1}, {**window, "padding": 2, "dilation": 2}
     _, indices = pycnn.max_pool2d(backend.array(x), **padded, return_indices=True)
 
     def check(dx, upstream, pool, *args, **settings):
@@ -174,14 +174,14 @@ def test_gradients_by_differences(backend, rng):
 
     dx = pycnn.max_pool2d_backward(backend.array(dy), indices, x.shape, **padded)
     check(dx, dy, pycnn.max_pool2d, **padded)
-    dx = pycnn.avg_pool2d_backward(backend.array(dy), x.shape, **padded)
-    check(dx, dy, pycnn.avg_pool2d, **padded)
+    for settings in (padded, {**dilated, "count_include_pad": False}):
+        dx = pycnn.avg_pool2d_backward(backend.array(dy), x.shape, **settings)
+        check(dx, dy, pycnn.avg_pool2d, **settings)
     dx = pycnn.adaptive_avg_pool2d_backward(backend.array(dy), x.shape)
     check(dx, dy, pycnn.adaptive_avg_pool2d, 3)
-    dy = dy[..., :2, :2]
-    y = pycnn.lp_pool2d(backend.array(x), 2.5, **window)
-    dx = pycnn.lp_pool2d_backward(backend.array(dy.copy()), backend.array(x), y, 2.5, **window)
-    check(dx, dy, pycnn.lp_pool2d, 2.5, **window)
+    y = pycnn.lp_pool2d(backend.array(x), 2.5, **dilated)
+    dx = pycnn.lp_pool2d_backward(backend.array(dy), backend.array(x), y, 2.5, **dilated)
+    check(dx, dy, pycnn.lp_pool2d, 2.5, **dilated)
 
 
 def test_offsets_beyond_2_to_the_31(rng):

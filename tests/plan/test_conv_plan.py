@@ -90,9 +90,11 @@ def test_struct_is_laid_out_as_in_the_headers():
     constants = _constants(tiled)
     for name in ("THREADS", "PIXELS", "FILTERS", "CHANNELS", "TAP_PADDING"):
         assert int(constants[name]) == getattr(conv_tiled, name)
-    constants = _constants(rows) | _constants((folder / "conv" / "depthwise_nhwc.cu").read_text())
+    files = (folder / "conv" / f"depthwise_{name}.cu" for name in ("nhwc", "input"))
+    constants = _constants("".join([rows, *(file.read_text() for file in files)]))
     for name in ("THREADS", "CHUNKS", "LANES", "WIDE", "NARROW"):
         assert int(constants[name]) == getattr(conv_depthwise, name)
+    assert 2 * int(constants["PAIRS"]) == conv_depthwise.WIDE
 
 
 def _constants(text):
@@ -256,7 +258,7 @@ CHOICES = {
     "resnet 3x3": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
     "resnet first": ("direct_tiled", "direct", "implicit_gemm"),
-    "mobilenet": ("depthwise", "direct", "depthwise"),
+    "mobilenet": ("depthwise", "depthwise", "depthwise"),
 }
 
 

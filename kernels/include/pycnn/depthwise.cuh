@@ -21,15 +21,17 @@ constexpr int CHUNKS = 2;  // at most: outputs of a lane in a row
 constexpr int TAPS = SIDE * SIDE;
 constexpr int DEPTH = (SIDE + STRIDE - 1) / STRIDE;  // rows of outputs that a row of x reaches
 constexpr unsigned EVERY = 0xffffffffu;
+constexpr int LANES = 32, SHARES = THREADS / LANES;  // of a block, with channels last
 
 // `PARAMS` in pycnn/plan/conv_depthwise.py.
 struct DepthwiseParams {
     ConvParams conv;
     int team, chunks;            // of NHWC: 0
     int segments, strips, rows;  // parts of a row; parts of a column, and their outputs
-    int pairs;                   // whether rows of x are pairs of elements, aligned alike
+    int pairs;                   // whether rows of x, or of dx at stride 2, are pairs aligned alike
+    int odd_top, odd_left;       // of dx at stride 2: whether the padding is odd
 };
-static_assert(sizeof(DepthwiseParams) == sizeof(ConvParams) + 24, "as PARAMS of the plan");
+static_assert(sizeof(DepthwiseParams) == sizeof(ConvParams) + 32, "as PARAMS of the plan");
 
 // What a team works on: outputs of one channel of one image, from row p to p_end, from column q.
 struct Share {
@@ -53,22 +55,51 @@ struct Share {
     }
 };
 
+// What a lane works on where a warp has 32 channels: a Share, of which there is one for all.
+struct LaneShare : Share {
+    __device__ LaneShare(const DepthwiseParams& v, int columns) : Share(v, share(v), columns) {
+        c = blockIdx.x % groups(v) * LANES + threadIdx.x;
+        exists = exists && c < v.conv.groups;
+    }
+    static __device__ unsigned groups(const DepthwiseParams& v) {
+        return (v.conv.groups + LANES - 1) / LANES;
+    }
+    // As a number of Share's, for channel 0.
+    static __device__ index_t share(const DepthwiseParams& v) {
+        const index_t number = static_cast<index_t>(blockIdx.x / groups(v)) * SHARES + threadIdx.y;
+        const int per_image = v.segments * v.strips;
+        return number / per_image * per_image * v.conv.groups + number % per_image;
+    }
+};
+
+// The filters of a block's channels, TAPS each, from that of lane 0 on: in the order of memory.
+__device__ __forceinline__ void load_filters(accum* filters, const scalar* weight,
+                                             const DepthwiseParams& v, int first) {
+    for (int i = threadIdx.y * LANES + threadIdx.x; i < LANES * TAPS; i += THREADS) {
+        const int c = first + i / TAPS, r = i % TAPS / SIDE, s = i % TAPS % SIDE;
+        if (c < v.conv.groups)
+            filters[i] = widen(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
+    }
+    __syncthreads();
+}
+
 struct alignas(2 * sizeof(scalar)) Two {
     scalar value[2];
 };
 
-// A row of x, held by a team.
+// A row of x, held by a team whose lanes are at outputs `first` and on, with windows WINDOW wide.
+template <int WINDOW = SIDE>
 struct Row {
     accum own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
 
     __device__ __forceinline__ void load(const scalar* row, bool exists, const DepthwiseParams& v,
-                                         const Share& at, int lane) {
+                                         int first, int lane) {
         const auto column = [&](int output, int phase) {
             const int w = STRIDE * output + phase;
             return exists && inside(w, v.conv.w) ? widen(row[w * v.conv.x_w]) : accum(0);
         };
-        const int left = (v.conv.left + STRIDE - 1) / STRIDE;  // lanes that it reaches back
-        const int right = (SIDE - 1 - v.conv.left) / STRIDE;   // and ahead
+        const int left = (v.conv.left + STRIDE - 1) / STRIDE;   // lanes that it reaches back
+        const int right = (WINDOW - 1 - v.conv.left) / STRIDE;  // and ahead
         if (STRIDE == 2 && v.pairs && reinterpret_cast<size_t>(row) % sizeof(Two) == 0) {
             const auto both = [&](bool wanted, int output, accum* to) {
                 Two pair;
@@ -79,18 +110,19 @@ struct Row {
             };
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
-                both(j < v.chunks, at.q + j * v.team + lane, own[j]);
-            both(lane >= v.team - left, at.q - v.team + lane, before);
-            both(lane < right, at.q + v.chunks * v.team + lane, after);
+                both(j < v.chunks, first + j * v.team + lane, own[j]);
+            both(lane >= v.team - left, first - v.team + lane, before);
+            both(lane < right, first + v.chunks * v.team + lane, after);
             return;
         }
 #pragma unroll
         for (int phase = 0; phase < STRIDE; ++phase) {
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
-                own[j][phase] = j < v.chunks ? column(at.q + j * v.team + lane, phase) : accum(0);
-            before[phase] = lane >= v.team - left ? column(at.q - v.team + lane, phase) : accum(0);
-            after[phase] = lane < right ? column(at.q + v.chunks * v.team + lane, phase) : accum(0);
+                own[j][phase] = j < v.chunks ? column(first + j * v.team + lane, phase) : accum(0);
+            before[phase] = lane >= v.team - left ? column(first - v.team + lane, phase) : accum(0);
+            after[phase] =
+                lane < right ? column(first + v.chunks * v.team + lane, phase) : accum(0);
         }
     }
 
