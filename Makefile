@@ -28,13 +28,13 @@ bench: $(VENV)/installed-bench
 	$(BIN)/pycnn bench $(SUITE) $(BENCH)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not exhaustive" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not exhaustive" $(ARGS)
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not exhaustive" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not exhaustive" $(ARGS)
 
 kernels: $(VENV)/installed-dev
 	mkdir -p build

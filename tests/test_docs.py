@@ -84,7 +84,7 @@ def subcommands() -> set[str]:
 
 
 def test_the_commands_are_those_that_the_docs_are_checked_for() -> None:
-    assert {"bench", "compare", "kernels", "info", "cache"} == subcommands()
+    assert {"bench", "compare", "ops", "kernels", "info", "cache"} == subcommands()
 
 
 def test_the_python_of_the_readme_runs() -> None:

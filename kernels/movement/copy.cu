@@ -8,6 +8,7 @@
 //            The plan takes the largest unit that the extents and strides are multiples of; where
 //            an address turns out not to be one, the unit is moved in elements of `size` bytes
 // Siblings   coalesced where the innermost axis is the same in x and y; else see transpose.cu
+// Source     the definition
 //
 // entry copy  a view to another
 // variant BYTES = 1, 2, 4, 8, 16

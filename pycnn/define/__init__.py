@@ -27,30 +27,31 @@ from pycnn.define import (
 )
 from pycnn.define.operation import Operation
 
+#: In the order of the table of operations.
 _FAMILIES = (
-    activation,
-    add_n,
     conv,
-    conv_int8,
     conv_transpose,
-    dropout,
-    elementwise,
+    conv_int8,
     gemm,
     linear,
-    loss,
-    movement,
+    pool,
+    activation,
+    prelu,
     norm_batch,
     norm_group,
     norm_layer,
     norm_response,
-    pad,
-    pool,
-    prelu,
-    reduce,
-    resize,
     softmax,
+    loss,
+    elementwise,
+    add_n,
+    dropout,
+    reduce,
     topk,
+    movement,
+    pad,
     unfold,
+    resize,
 )
 
 #: Every operation by the name of its public function, gradients after what they belong to.

@@ -164,7 +164,7 @@ ALL_ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120")
 @pytest.mark.parametrize(
     "archs",
     [
-        pytest.param(("sm_80", "sm_90a"), marks=pytest.mark.slow, id="two"),
+        pytest.param(("sm_90a",), marks=pytest.mark.slow, id="one"),
         pytest.param(ALL_ARCHS, marks=pytest.mark.exhaustive, id="all"),
     ],
 )

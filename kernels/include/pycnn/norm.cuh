@@ -28,6 +28,7 @@ __device__ __forceinline__ bool aligned(const void* pointer) {
 template <int OPERANDS>
 __device__ __forceinline__ index_t offset_of(const Strided<OPERANDS>& v, int o, index_t i) {
     index_t offset = 0;
+#pragma unroll 1  // unrolled divisions would be most of the code
     for (int axis = static_cast<int>(v.rank) - 1; axis > 0; --axis) {
         const index_t outer = i / v.extent[axis];
         offset += (i - outer * v.extent[axis]) * v.stride[o][axis];

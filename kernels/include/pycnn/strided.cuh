@@ -17,6 +17,7 @@ struct Strided {
     __device__ __forceinline__ void locate(index_t index, index_t (&offset)[OPERANDS]) const {
 #pragma unroll
         for (int o = 0; o < OPERANDS; ++o) offset[o] = 0;
+#pragma unroll 1  // unrolled divisions would be most of the code
         for (int axis = static_cast<int>(rank) - 1; axis > 0; --axis) {
             const index_t outer = index / extent[axis];
             const index_t along = index - outer * extent[axis];
