@@ -5,7 +5,7 @@ the arrays, and types and values of the other arguments: simple ones as they are
 as text. Types are there because 1, 1.0 and True are equal, and text because a list has no hash.
 """
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Collection, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -19,15 +19,16 @@ _SIMPLE = frozenset((int, float, str, bool, type(None)))
 _kept: dict[Hashable, Any] = {}
 
 
-def kept(key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` gives, or gave when called with this key before."""
-    found: T | None = _kept.get(key)
-    if found is None:
-        found = make()
-        while len(_kept) >= KEPT:
-            _kept.pop(next(iter(_kept)), None)
-        _kept[key] = found
-    return found
+#: What was kept under a key, or None.
+recall = _kept.get
+
+
+def keep(key: Hashable, value: T) -> T:
+    """`value`, from now on kept under `key`."""
+    while len(_kept) >= KEPT:
+        _kept.pop(next(iter(_kept)), None)
+    _kept[key] = value
+    return value
 
 
 def metadata(array: Any) -> Hashable:

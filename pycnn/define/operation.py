@@ -16,7 +16,7 @@ import numpy as np
 from pycnn.define import out as _out
 from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
-from pycnn.define.memory import kept, metadata, settled
+from pycnn.define.memory import keep, metadata, recall, settled
 from pycnn.define.operand import Operand
 from pycnn.define.validate import check_dtypes, check_out, check_rank
 from pycnn.define.views import View
@@ -190,27 +190,25 @@ class Operation(ABC):
         tuple of array
             The outputs, in the order of `Call.outputs`.
         """
-        given = tuple(arrays.values())
         key = (
             self.name,
             active_backend(),
-            *[None if array is None else metadata(array) for array in given],
-            metadata(out),
+            *[None if array is None else metadata(array) for array in arrays.values()],
+            None if out is None else metadata(out),
             settled(settings.values()),
         )
-        prepared = kept(key, lambda: self._prepare(arrays, out, settings))
+        prepared: Prepared = recall(key) or keep(key, self._prepare(arrays, out, settings))
         self.check_values(prepared.call, arrays)
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
         if prepared.backend == "reference":
             return self._by_cpu(prepared.call, arrays, out)
-        results: dict[str, Any] = {}
-        present = {name: array for name, array in arrays.items() if array is not None}
         into = None if out is None else {next(iter(prepared.call.outputs)): out}
         run = executor(prepared.backend).run
+        results: dict[str, Any] = {}
         for plan in prepared.plans:
-            results |= run(plan, present, into)
+            results |= run(plan, arrays, into)
         return tuple([results[name] for name in prepared.call.outputs])
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:

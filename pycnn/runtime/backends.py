@@ -24,7 +24,7 @@ SELECTABLE = ("emulator", "reference")
 
 
 class Executor(Protocol):
-    """Runs plans."""
+    """Runs plans. Of the arrays, those that no launch names may be None."""
 
     name: str
 

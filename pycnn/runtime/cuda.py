@@ -98,7 +98,7 @@ class CudaExecutor:
         ----------
         plan : Plan
             What to run.
-        arrays : mapping of str to cupy.ndarray
+        arrays : mapping of str to cupy.ndarray or None
             The inputs by name; strides are in the plan.
         out : mapping of str to cupy.ndarray, optional
             Outputs to write to; those it lacks are allocated.
@@ -116,7 +116,7 @@ class CudaExecutor:
             If a kernel does not compile for this device.
         """
         device: int = self._cupy.cuda.runtime.getDevice()
-        memory = dict(arrays)
+        memory = {name: array for name, array in arrays.items() if array is not None}
         if out:
             memory.update(out)
         for name, array in memory.items():
