@@ -36,14 +36,14 @@ struct Slope {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     binary_cross_entropy(const scalar* __restrict__ x, const scalar* __restrict__ t,
                          scalar* __restrict__ loss, accum* __restrict__ partial, index_t count,
                          LossOptions options) {
     loss_contiguous<Cost>(x, t, loss, partial, count, options);
 }
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     binary_cross_entropy_strided(const scalar* __restrict__ x, const scalar* __restrict__ t,
                                  const scalar* __restrict__ weight,
                                  const scalar* __restrict__ positive, scalar* __restrict__ loss,
@@ -52,14 +52,14 @@ extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
     loss_strided<Cost>(x, t, weight, positive, loss, partial, count, options, v);
 }
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     binary_cross_entropy_backward(const scalar* __restrict__ dy, const scalar* __restrict__ x,
                                   const scalar* __restrict__ t, scalar* __restrict__ dx,
                                   index_t count, LossOptions options) {
     slope_contiguous<Slope>(dy, x, t, dx, count, options);
 }
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     binary_cross_entropy_backward_strided(const scalar* __restrict__ dy,
                                           const scalar* __restrict__ x,
                                           const scalar* __restrict__ t,
