@@ -75,13 +75,12 @@ def rng() -> np.random.Generator:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Compiling kernels takes most of the time of the tests, so `make test` leaves some out.
 
-    The emulator's fast build runs float32, and the checked one every dtype. bfloat16, which differs
-    from float16 in its conversions alone, runs in the tests of every operation. `make test-all`
-    runs the rest.
+    The emulator's fast build runs float32, and the checked one every dtype but bfloat16, which
+    differs from float16 in its conversions alone. `make test-all` runs the rest.
     """
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
-        dtype = params.get("dtype")
-        other_in_fast = params.get("backend") == "emulator" and dtype not in (None, "float32")
-        if other_in_fast or (dtype == "bfloat16" and item.path.name != "test_every_operation.py"):
+        backend, dtype = params.get("backend"), params.get("dtype")
+        other_in_fast = backend == "emulator" and dtype not in (None, "float32")
+        if other_in_fast or (dtype == "bfloat16" and backend in (None, "checked")):
             item.add_marker(pytest.mark.exhaustive)
