@@ -22,7 +22,7 @@
 constexpr int THREADS = 256;
 constexpr int TAPS = 4;  // of one filter row, which share the loads of dy; `TAPS` in the plan
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 direct_backward_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
                        scalar* __restrict__ dweight, ConvParams v) {
     __shared__ accum partial[WARP];

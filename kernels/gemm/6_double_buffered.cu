@@ -33,7 +33,7 @@ constexpr int BM = TILE, BN = TILE;
 constexpr int TM = BM / SIDE, TN = BN / SIDE;
 constexpr int BK = (LOADED > 4 ? 2048 : 1024) / TILE;  // a thread carries 8 or 4 elements of each
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 gemm_double_buffered(const scalar* __restrict__ a, const scalar* __restrict__ b,
                      scalar* __restrict__ c, const scalar* __restrict__ bias,
                      const scalar* __restrict__ scale, const scalar* __restrict__ shift,

@@ -31,27 +31,27 @@ struct Slope {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     mse_loss(const scalar* __restrict__ x, const scalar* __restrict__ t, scalar* __restrict__ loss,
              accum* __restrict__ partial, index_t count, LossOptions options) {
     loss_contiguous<Cost>(x, t, loss, partial, count, options);
 }
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     mse_loss_strided(const scalar* __restrict__ x, const scalar* __restrict__ t,
                      scalar* __restrict__ loss, accum* __restrict__ partial, index_t count,
                      LossOptions options, Strided<4> v) {
     loss_strided<Cost>(x, t, nullptr, nullptr, loss, partial, count, options, v);
 }
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     mse_loss_backward(const scalar* __restrict__ dy, const scalar* __restrict__ x,
                       const scalar* __restrict__ t, scalar* __restrict__ dx, index_t count,
                       LossOptions options) {
     slope_contiguous<Slope>(dy, x, t, dx, count, options);
 }
 
-extern "C" __global__ void __launch_bounds__(LOSS_THREADS)
+extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
     mse_loss_backward_strided(const scalar* __restrict__ dy, const scalar* __restrict__ x,
                               const scalar* __restrict__ t, scalar* __restrict__ dx,
                               index_t count, LossOptions options, Strided<5> v) {

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import out as _out
+from pycnn.define import trace
 from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.memory import keep, metadata, recall, settled
@@ -21,7 +22,7 @@ from pycnn.define.operand import Operand
 from pycnn.define.validate import check_dtypes, check_out, check_rank
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
-from pycnn.runtime.backends import active_backend, backend_for, executor
+from pycnn.runtime.backends import SHAPES, active_backend, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
 
 Arrays = Mapping[str, Any]
@@ -198,6 +199,9 @@ class Operation(ABC):
             settled(settings.values()),
         )
         prepared: Prepared = recall(key) or keep(key, self._prepare(arrays, out, settings))
+        if prepared.backend == SHAPES:
+            trace.note(self, prepared.call)
+            return trace.placeholders(prepared.call)
         self.check_values(prepared.call, arrays)
         if out is not None:
             _out.check_writeable(out)
@@ -217,7 +221,7 @@ class Operation(ABC):
         if out is not None:
             first = next(iter(call.outputs.values()))
             check_out(out, first.shape, first.dtype)
-        if backend == "reference":
+        if backend in ("reference", SHAPES):
             return Prepared(backend, call, ())
         plans = self.plan(call)
         return Prepared(backend, call, (plans,) if isinstance(plans, Plan) else plans)

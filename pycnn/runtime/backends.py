@@ -46,6 +46,9 @@ class BackendStatus:
     detail: str
 
 
+#: Not a backend to compute with: calls are validated, and results are placeholders of their shape.
+SHAPES = "shapes"
+
 #: (backend, checked build of the emulator or None for PYCNN_CHECKED), or None for PYCNN_BACKEND.
 _active: ContextVar[tuple[str, bool | None] | None] = ContextVar("pycnn_backend", default=None)
 
@@ -116,6 +119,16 @@ class use_backend:  # a call as well as a context manager, hence the lower case
 
     def __exit__(self, *exc: object) -> None:
         _active.reset(self._token)
+
+
+@contextlib.contextmanager
+def shapes_only() -> Iterator[None]:
+    """Calls on NumPy arrays validate, compute nothing, and return placeholders without memory."""
+    token = _active.set((SHAPES, None))
+    try:
+        yield
+    finally:
+        _active.reset(token)
 
 
 def backend_for(**arrays: Any) -> str:

@@ -22,7 +22,7 @@ struct Slices {
     Strided<OPERANDS> start;        // first element of a slice
 };
 
-constexpr int BATCH = 4;                      // loads that a thread has in flight
+constexpr int BATCH = 16 / sizeof(accum);     // loads that a thread has in flight
 constexpr int WIDTH = 16 / sizeof(scalar);    // elements of one instruction
 
 struct alignas(16) Packed {  // loaded and stored by one instruction

@@ -1,0 +1,80 @@
+"""What a computation would do, without doing it: shapes, operations, memory.
+
+Inside `tracing`, every operation on NumPy arrays validates its arguments and returns placeholders
+of the right shape and dtype that take no memory, so that a network of any size is walked through in
+milliseconds. `placeholder` makes the arrays to begin with.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pycnn.define.call import Call
+from pycnn.dtypes import numpy_dtype
+from pycnn.runtime.backends import shapes_only
+
+if TYPE_CHECKING:
+    from pycnn.define.operation import Operation
+
+
+class Traced(NamedTuple):
+    """One operation that would have run."""
+
+    operation: "Operation"
+    call: Call
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations; a multiply-add is two."""
+        return self.operation.flops(self.call)
+
+
+_log: ContextVar[list[Traced] | None] = ContextVar("pycnn_trace", default=None)
+
+
+@contextlib.contextmanager
+def tracing() -> Iterator[list[Traced]]:
+    """Compute nothing inside; the list fills with the operations, in order.
+
+    Examples
+    --------
+    >>> import pycnn
+    >>> from pycnn.define.trace import placeholder, tracing
+    >>> with tracing() as log:
+    ...     y = pycnn.conv2d(placeholder((8, 3, 224, 224)), placeholder((64, 3, 7, 7)), stride=2)
+    >>> y.shape, log[0].operation.name, log[0].flops
+    ((8, 64, 109, 109), 'conv2d', 1788423168)
+    """
+    log: list[Traced] = []
+    token = _log.set(log)
+    try:
+        with shapes_only():
+            yield log
+    finally:
+        _log.reset(token)
+
+
+def note(operation: "Operation", call: Call) -> None:
+    """Add to the log of the innermost `tracing`."""
+    log = _log.get()
+    if log is not None:
+        log.append(Traced(operation, call))
+
+
+def is_tracing() -> bool:
+    """Whether results are placeholders."""
+    return _log.get() is not None
+
+
+def placeholder(shape: tuple[int, ...], dtype: Any = "float32") -> np.ndarray:
+    """A read-only array of zeros that takes no memory, whatever its shape."""
+    kind = numpy_dtype(dtype) if isinstance(dtype, str) else np.dtype(dtype)
+    return np.broadcast_to(np.zeros((), kind), shape)
+
+
+def placeholders(call: Call) -> tuple[np.ndarray, ...]:
+    """What a call would return."""
+    return tuple(placeholder(spec.shape, spec.dtype) for spec in call.outputs.values())

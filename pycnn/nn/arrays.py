@@ -1,0 +1,44 @@
+"""Arrays of either library, and where they lie."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycnn.runtime.extras import import_extra
+
+DEVICES = ("cpu", "cuda")
+
+
+def device_of(array: Any) -> str:
+    """``"cuda"`` for a CuPy array, ``"cpu"`` for a NumPy array."""
+    return "cpu" if isinstance(array, np.ndarray | np.generic) else "cuda"
+
+
+def library(array: Any) -> Any:
+    """The module that an array belongs to: NumPy or CuPy."""
+    return np if device_of(array) == "cpu" else sys.modules["cupy"]
+
+
+def mover(device: str) -> Callable[[Any], Any]:
+    """The function that brings an array to `device`; one that is there stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    MissingExtra
+        If it is "cuda" and CuPy is not installed.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"device={device!r}: allowed are {', '.join(DEVICES)}")
+    if device == "cpu":
+        return to_numpy
+    cupy = import_extra("cupy", "cuda13", 'to("cuda")')
+    return lambda array: array if isinstance(array, cupy.ndarray) else cupy.asarray(array)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The same values in a NumPy array; waits for the GPU if they are there."""
+    return array if isinstance(array, np.ndarray) else array.get()

@@ -1,0 +1,302 @@
+"""Convolutions, transposed ones among them, and the dense layer, as layers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from pycnn import ops
+from pycnn.nn.init import Initialiser, constant, weights
+from pycnn.nn.layer import Layer
+
+
+def per_axis(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    """An argument that is one int for all axes, or one an axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither.
+    """
+    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    if len(values) != axes or not all(isinstance(v, int) for v in values):
+        raise ValueError(f"{name}={value!r}: allowed are an int or {axes} ints")
+    return values
+
+
+def positive(**counts: int) -> None:
+    """Refuse what is no positive int."""
+    for name, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise TypeError(f"{name} is of type {type(count).__name__}; allowed: int")
+        if count < 1:
+            raise ValueError(f"{name}={count}: allowed are 1 and more")
+
+
+class Linear(Layer):
+    """Dense layer: ``y = x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool, default True
+    init : str or function, default "he_normal"
+        Of the weights, see `pycnn.nn.init`; bias begins at zero.
+    dtype : str, default "float32"
+
+    Examples
+    --------
+    >>> from pycnn import nn
+    >>> nn.Linear(400, 120).parameter_count
+    48120
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: str | Initialiser = "he_normal",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        positive(in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.activation: str | None = None  # `fuse` sets it
+        self.params["weight"] = weights((out_features, in_features), init, dtype)
+        if bias:
+            self.params["bias"] = constant((out_features,), 0.0, dtype)
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        bias = self["bias"] if "bias" in self.params else None
+        return ops.linear(x, self["weight"], bias, activation=self.activation), x
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        refuse_fused(self.activation)
+        dx, dweight, dbias = ops.linear_backward(
+            dy, kept, self["weight"], needs=(needs_dx, True, "bias" in self.params)
+        )
+        return dx, _present(weight=dweight, bias=dbias)
+
+    def describe(self) -> str:
+        return _listed(
+            self.in_features, self.out_features,
+            bias="bias" in self.params or None, activation=self.activation,
+        )  # fmt: skip
+
+
+class _Convolution(Layer):
+    """What convolutions of one, two and three axes share, transposed or not."""
+
+    axes: ClassVar[int]
+    transposed: ClassVar[bool] = False
+    operation: ClassVar[Callable[..., Any]]
+    backward_operation: ClassVar[Callable[..., Any]]
+
+    def _prepare(
+        self,
+        channels: tuple[int, int],
+        kernel_size: int | Sequence[int],
+        settings: dict[str, Any],
+        bias: bool,
+        init: str | Initialiser,
+        dtype: str,
+    ) -> None:
+        inputs, outputs = channels
+        positive(in_channels=inputs, out_channels=outputs, groups=settings["groups"])
+        for name, count in (("in_channels", inputs), ("out_channels", outputs)):
+            if count % settings["groups"]:
+                raise ValueError(f"{name}={count} is no multiple of groups={settings['groups']}")
+        self.in_channels, self.out_channels = channels
+        self.kernel_size = per_axis("kernel_size", kernel_size, self.axes)
+        positive(**{f"kernel_size[{i}]": k for i, k in enumerate(self.kernel_size)})
+        self.settings = settings
+        self.algo = "auto"
+        self.activation: str | None = None  # `fuse` sets it
+        groups = settings["groups"]
+        if self.transposed:
+            shape = (inputs, outputs // groups, *self.kernel_size)
+        else:
+            shape = (outputs, inputs // groups, *self.kernel_size)
+        self.params["weight"] = weights(shape, init, dtype)
+        if bias:
+            self.params["bias"] = constant((outputs,), 0.0, dtype)
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        bias = self["bias"] if "bias" in self.params else None
+        extra = {} if self.activation is None else {"activation": self.activation}
+        y = type(self).operation(
+            x, self["weight"], bias, **self.settings, algo=self._algorithm(), **extra
+        )
+        return y, x
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        refuse_fused(self.activation)
+        dx, dweight, dbias = type(self).backward_operation(
+            dy, kept, self["weight"], **self.settings,
+            needs=(needs_dx, True, "bias" in self.params), algo=self._algorithm(),
+        )  # fmt: skip
+        return dx, _present(weight=dweight, bias=dbias)
+
+    def _algorithm(self) -> str:
+        return self.algo
+
+    def describe(self) -> str:
+        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1,
+                    "padding_mode": "zeros", "layout": "NCHW"}  # fmt: skip
+        changed = {k: v for k, v in self.settings.items() if v != defaults[k]}
+        sizes = self.kernel_size
+        side = sizes[0] if len(set(sizes)) == 1 else sizes
+        return _listed(
+            self.in_channels, self.out_channels, side, **changed,
+            bias="bias" in self.params or None, activation=self.activation,
+        )  # fmt: skip
+
+
+class _Forward(_Convolution):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: Any = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        layout: str = "NCHW",
+        init: str | Initialiser = "he_normal",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        settings = {
+            "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+            "padding_mode": padding_mode, "layout": layout,
+        }  # fmt: skip
+        self._prepare((in_channels, out_channels), kernel_size, settings, bias, init, dtype)
+
+
+class Conv2d(_Forward):
+    """Two-dimensional convolution; arguments as those of `pycnn.conv2d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Multiples of `groups`.
+    kernel_size : int or (vertical, horizontal)
+    stride, padding, dilation, groups, padding_mode, layout
+        As `pycnn.conv2d` takes them, "same" among them.
+    bias : bool, default True
+    init : str or function, default "he_normal"
+        Of the weights, see `pycnn.nn.init`; bias begins at zero.
+    dtype : str, default "float32"
+
+    Attributes
+    ----------
+    algo : str
+        "auto", or the algorithm to use on `emulator` and `cuda`.
+
+    Examples
+    --------
+    >>> from pycnn import nn
+    >>> nn.Conv2d(3, 10, 3).parameter_count
+    280
+    """
+
+    axes = 2
+    operation = staticmethod(ops.conv2d)
+    backward_operation = staticmethod(ops.conv2d_backward)
+
+
+class Conv1d(_Forward):
+    """One-dimensional convolution; see `Conv2d`."""
+
+    axes = 1
+    operation = staticmethod(ops.conv1d)
+    backward_operation = staticmethod(ops.conv1d_backward)
+
+
+class Conv3d(_Forward):
+    """Three-dimensional convolution; see `Conv2d`."""
+
+    axes = 3
+    operation = staticmethod(ops.conv3d)
+    backward_operation = staticmethod(ops.conv3d_backward)
+
+
+class _Transposed(_Convolution):
+    transposed = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: Any = 0,
+        output_padding: int | Sequence[int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | Sequence[int] = 1,
+        *,
+        layout: str = "NCHW",
+        init: str | Initialiser = "he_normal",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        settings = {
+            "stride": stride, "padding": padding, "output_padding": output_padding,
+            "groups": groups, "dilation": dilation, "layout": layout,
+        }  # fmt: skip
+        self._prepare((in_channels, out_channels), kernel_size, settings, bias, init, dtype)
+
+
+class ConvTranspose2d(_Transposed):
+    """Transposed two-dimensional convolution; arguments as `pycnn.conv_transpose2d`; see `Conv2d`.
+
+    Examples
+    --------
+    >>> from pycnn import nn
+    >>> nn.ConvTranspose2d(100, 64, 4, stride=2, padding=1).output_shape((100, 7, 7))
+    (64, 14, 14)
+    """
+
+    axes = 2
+    operation = staticmethod(ops.conv_transpose2d)
+    backward_operation = staticmethod(ops.conv_transpose2d_backward)
+
+
+class ConvTranspose1d(_Transposed):
+    """Transposed one-dimensional convolution; see `ConvTranspose2d`."""
+
+    axes = 1
+    operation = staticmethod(ops.conv_transpose1d)
+    backward_operation = staticmethod(ops.conv_transpose1d_backward)
+
+
+class ConvTranspose3d(_Transposed):
+    """Transposed three-dimensional convolution; see `ConvTranspose2d`."""
+
+    axes = 3
+    operation = staticmethod(ops.conv_transpose3d)
+    backward_operation = staticmethod(ops.conv_transpose3d_backward)
+
+
+def refuse_fused(activation: str | None) -> None:
+    """A fused activation keeps nothing to differentiate it with."""
+    if activation is not None:
+        raise ValueError(f"activation={activation!r} is fused, for inference only: no backward")
+
+
+def _present(**grads: Any) -> dict[str, Any]:
+    return {name: grad for name, grad in grads.items() if grad is not None}
+
+
+def _listed(*values: Any, bias: bool | None, activation: str | None, **named: Any) -> str:
+    words = [*map(str, values), *(f"{name}={value!r}" for name, value in named.items())]
+    if bias is None:
+        words.append("bias=False")
+    if activation is not None:
+        words.append(f"activation={activation!r}")
+    return ", ".join(words)

@@ -1,0 +1,57 @@
+"""Dropout as layers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from pycnn import ops
+from pycnn.nn.init import generator
+from pycnn.nn.layer import Layer
+
+
+class Dropout(Layer):
+    """Elements set to zero in training, see `pycnn.dropout`; passes on in evaluation.
+
+    Every forward pass draws anew: the pass number is the `offset` of the operation.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability of zero.
+    seed : int, optional
+        By default drawn from the generator in force; `Layer.reseed` sets it too.
+    """
+
+    operation: ClassVar[Callable[..., Any]] = staticmethod(ops.dropout)
+    backward_operation: ClassVar[Callable[..., Any]] = staticmethod(ops.dropout_backward)
+
+    def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"p={p}: allowed are 0 to 1")
+        self.p = float(p)
+        self.seed = int(generator().integers(2**63)) if seed is None else seed
+        self.step = 0
+
+    def set_seed(self, seed: int, step: int) -> None:
+        self.seed, self.step = seed, step
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        if not self.training or self.p == 0:
+            return x, None
+        step, self.step = self.step, self.step + 1
+        return type(self).operation(x, self.p, seed=self.seed, offset=step), step
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        if kept is None:
+            return dy, {}
+        return type(self).backward_operation(dy, self.p, seed=self.seed, offset=kept), {}
+
+    def describe(self) -> str:
+        return str(self.p)
+
+
+class Dropout2d(Dropout):
+    """Whole channels set to zero in training, see `pycnn.dropout2d`."""
+
+    operation = staticmethod(ops.dropout2d)
+    backward_operation = staticmethod(ops.dropout2d_backward)

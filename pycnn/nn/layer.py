@@ -1,0 +1,316 @@
+"""The base of all layers: parameters, gradients, modes, names, and where they lie."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from pycnn.define.trace import is_tracing, placeholder, tracing
+from pycnn.dtypes import FLOATING, numpy_dtype
+from pycnn.nn.arrays import device_of, mover, to_numpy
+
+Observer = Callable[["Layer", Any, Any], None]
+
+_observers: ContextVar[tuple[Observer, ...]] = ContextVar("pycnn_observers", default=())
+
+
+@contextlib.contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """Call ``observer(layer, x, y)`` after the forward pass of every layer, inner ones first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pycnn import nn
+    >>> seen = []
+    >>> with nn.observing(lambda layer, x, y: seen.append(repr(layer))):
+    ...     y = nn.Sequential(nn.ReLU(), nn.Flatten())(np.ones((1, 2, 3)))
+    >>> seen[:2]
+    ['ReLU()', 'Flatten()']
+    """
+    token = _observers.set((*_observers.get(), observer))
+    try:
+        yield
+    finally:
+        _observers.reset(token)
+
+
+class LayerError(ValueError):
+    """A layer cannot take its input; says which layer, and why."""
+
+    def __init__(self, path: str, layer: "Layer", reason: str) -> None:
+        self.path, self.layer, self.reason = path, layer, reason
+        at = f"layer {path}, " if path else ""
+        super().__init__(f"{at}{layer!r}: {reason}")
+
+    def inside(self, name: str) -> "LayerError":
+        """The same error, seen from the layer around, which calls this one `name`."""
+        return type(self)(f"{name}.{self.path}" if self.path else name, self.layer, self.reason)
+
+
+class LayerTypeError(LayerError, TypeError):
+    """The same, where the reason is a type or a dtype."""
+
+
+class Parameter(NamedTuple):
+    """A parameter by its full name: the layer that owns it, and its key there."""
+
+    name: str
+    layer: "Layer"
+    key: str
+
+    @property
+    def value(self) -> Any:
+        """The array."""
+        return self.layer.params[self.key]
+
+    @property
+    def grad(self) -> Any:
+        """Its gradient, or None where no backward pass has made one."""
+        return self.layer.grads.get(self.key)
+
+
+class Layer:
+    """A function of one array, with parameters.
+
+    ``layer(x)`` computes. ``layer.forward(x)`` also keeps what ``layer.backward(dy)`` needs, which
+    returns the gradient for x and *adds* those of the parameters to `grads`.
+
+    Attributes
+    ----------
+    params, grads, buffers : dict of str to array
+        What is learnt, its gradients, and what is carried along (running statistics).
+    children : dict of str to Layer
+        Layers inside this one.
+    training : bool
+        Whether dropout drops and batch normalisation uses the batch; set by `train` and `eval`.
+    """
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self.grads: dict[str, Any] = {}
+        self.buffers: dict[str, Any] = {}
+        self.children: dict[str, Layer] = {}
+        self.training = True
+        self._kept: Any = None
+
+    # --- what a layer defines -----------------------------------------------------------
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        """The result, and if `keep`, what `gradient` will need."""
+        raise NotImplementedError
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        """dx (None where not `needs_dx`), and the gradients of the parameters by key."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Arguments, for `repr`."""
+        return ""
+
+    # --- use ----------------------------------------------------------------------------
+
+    def __call__(self, x: Any) -> Any:
+        """Compute, and keep nothing."""
+        return self.run(x, keep=False)
+
+    def forward(self, x: Any) -> Any:
+        """Compute, and keep what `backward` needs."""
+        return self.run(x, keep=True)
+
+    def backward(self, dy: Any, needs_dx: bool = True) -> Any:
+        """The gradient for the input of the last `forward`; adds to `grads` on its way.
+
+        Parameters
+        ----------
+        dy : array
+            Gradient for the result.
+        needs_dx : bool, default True
+            Without it, None is returned, and the first layer saves its work.
+
+        Raises
+        ------
+        LayerError
+            If no `forward` came before, or `dy` does not have the shape of its result.
+        """
+        if self._kept is None:
+            raise LayerError("", self, "backward without a forward before it")
+        kept, self._kept = self._kept, None
+        try:
+            dx, grads = self.gradient(dy, kept, needs_dx)
+        except LayerError:
+            raise
+        except TypeError as error:
+            raise LayerTypeError("", self, str(error)) from error
+        except ValueError as error:
+            raise LayerError("", self, str(error)) from error
+        for key, grad in grads.items():
+            if key in self.grads:
+                self.grads[key] += grad
+            else:
+                self.grads[key] = grad
+        return dx
+
+    def run(self, x: Any, keep: bool) -> Any:
+        """`forward` or `__call__`."""
+        try:
+            y, kept = self.compute(x, keep)
+        except LayerError:
+            raise
+        except TypeError as error:
+            raise LayerTypeError("", self, str(error)) from error
+        except ValueError as error:
+            raise LayerError("", self, str(error)) from error
+        if keep and not is_tracing():
+            self._kept = (kept,)
+        for observer in _observers.get():
+            observer(self, x, y)
+        return y
+
+    def output_shape(self, input_shape: tuple[int, ...], dtype: str = "float32") -> tuple[int, ...]:
+        """Shape of the result for one example of `input_shape`, with nothing computed.
+
+        Examples
+        --------
+        >>> from pycnn import nn
+        >>> nn.Conv2d(3, 64, 7, stride=2, padding=3).output_shape((3, 224, 224))
+        (64, 112, 112)
+        """
+        with tracing():
+            return self(placeholder((2, *input_shape), dtype)).shape[1:]
+
+    # --- parameters ---------------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> Any:
+        """A parameter or buffer as operations take it; while shapes are traced, a placeholder."""
+        array = self.params[key] if key in self.params else self.buffers[key]
+        if array is not None and is_tracing():
+            return placeholder(array.shape, array.dtype)
+        return array
+
+    def named_layers(self) -> Iterator[tuple[str, "Layer"]]:
+        """(path, layer) of this layer, whose path is empty, and all inside it."""
+        yield "", self
+        for name, child in self.children.items():
+            for path, layer in child.named_layers():
+                yield (f"{name}.{path}" if path else name), layer
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, those of inner layers too, in a fixed order."""
+        return [
+            Parameter(f"{path}.{key}" if path else key, layer, key)
+            for path, layer in self.named_layers()
+            for key in layer.params
+        ]
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers that are learnt."""
+        return sum(p.value.size for p in self.parameters())
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for _, layer in self.named_layers():
+            layer.grads.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and buffers by full name; the arrays themselves, no copies."""
+        return {
+            f"{path}.{key}" if path else key: array
+            for path, layer in self.named_layers()
+            for key, array in (*layer.params.items(), *layer.buffers.items())
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Take copies of all arrays of `state`, onto the device where this layer's own lie.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape or dtype is another; nothing is changed.
+        """
+        own = self.state_dict()
+        missing = [name for name in own if name not in state]
+        unknown = [name for name in state if name not in own]
+        if missing or unknown:
+            raise ValueError(
+                f"state is of another model: {len(missing)} arrays missing{_some(missing)}, "
+                f"{len(unknown)} unknown{_some(unknown)}"
+            )
+        for name, array in own.items():
+            theirs = state[name]
+            if theirs.shape != array.shape or theirs.dtype != array.dtype:
+                raise ValueError(
+                    f"state[{name!r}] is {theirs.dtype} of shape {theirs.shape}; "
+                    f"allowed: {array.dtype} of shape {array.shape}"
+                )
+        for path, layer in self.named_layers():
+            for arrays in (layer.params, layer.buffers):
+                for key, array in arrays.items():
+                    name = f"{path}.{key}" if path else key
+                    arrays[key] = mover(device_of(array))(state[name]).copy()
+        return self
+
+    # --- modes --------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode here and in all layers inside (``train(False)`` is `eval`)."""
+        for _, layer in self.named_layers():
+            layer.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode: dropout passes on, batch normalisation uses running statistics."""
+        return self.train(False)
+
+    def to(self, target: str) -> Self:
+        """Move all arrays to a device, ``"cuda"`` or ``"cpu"``, or convert them to a dtype.
+
+        Raises
+        ------
+        ValueError
+            If `target` is none of these.
+        MissingExtra
+            If it is ``"cuda"`` and CuPy is not installed.
+        """
+        if target in FLOATING:
+            convert = _caster(target)
+        elif target in ("cpu", "cuda"):
+            convert = mover(target)
+        else:
+            raise ValueError(f"target={target!r}: allowed are cpu, cuda, {', '.join(FLOATING)}")
+        for _, layer in self.named_layers():
+            for arrays in (layer.params, layer.grads, layer.buffers):
+                for key, array in arrays.items():
+                    arrays[key] = convert(array)
+        return self
+
+    def reseed(self, seed: int, step: int = 0) -> Self:
+        """Make what is random in training (dropout) a function of `seed` and `step` alone."""
+        for number, (_, layer) in enumerate(self.named_layers()):
+            layer.set_seed((seed * 1_000_003 + number) % 2**63, step)
+        return self
+
+    def set_seed(self, seed: int, step: int) -> None:
+        """Take the seed of this one layer; most have nothing random."""
+
+    # --- text ---------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.describe()})"
+
+
+def _some(names: list[str]) -> str:
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+
+
+def _caster(dtype: str) -> Callable[[Any], Any]:
+    kind = numpy_dtype(dtype)
+    return lambda array: array if array.dtype.kind in "iu" else array.astype(kind)
+
+
+def arrays_on_cpu(layer: Layer) -> dict[str, np.ndarray]:
+    """`Layer.state_dict` in NumPy arrays."""
+    return {name: to_numpy(array) for name, array in layer.state_dict().items()}

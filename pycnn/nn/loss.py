@@ -1,0 +1,119 @@
+"""Losses: a number to make small, and its gradient."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from pycnn import ops
+from pycnn.nn.arrays import library
+
+
+class Loss:
+    """``loss.forward(x, target)`` gives an array of shape (), ``loss.backward()`` its gradient.
+
+    ``loss(x, target)`` computes and keeps nothing.
+    """
+
+    operation: ClassVar[Callable[..., Any]]
+    backward_operation: ClassVar[Callable[..., Any]]
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self._kept: Any = None
+
+    def __call__(self, x: Any, target: Any) -> Any:
+        return type(self).operation(x, target, **self.settings)
+
+    def forward(self, x: Any, target: Any) -> Any:
+        """The loss, keeping what `backward` needs."""
+        y = self(x, target)
+        self._kept = (x, target, y)
+        return y
+
+    def backward(self) -> Any:
+        """Gradient of the sum of the last `forward`'s result for x.
+
+        Raises
+        ------
+        ValueError
+            If no `forward` came before.
+        """
+        if self._kept is None:
+            raise ValueError(f"{type(self).__name__}: backward without a forward before it")
+        (x, target, y), self._kept = self._kept, None
+        dy = library(y).ones_like(y)
+        return type(self).backward_operation(dy, x, target, **self.settings)
+
+
+class CrossEntropyLoss(Loss):
+    """Of scores and classes; arguments as `pycnn.cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pycnn import nn
+    >>> loss = nn.CrossEntropyLoss()
+    >>> round(float(loss.forward(np.zeros((1, 4)), np.array([2]))), 4)
+    1.3863
+    >>> loss.backward()
+    array([[ 0.25,  0.25, -0.75,  0.25]])
+    """
+
+    operation = staticmethod(ops.cross_entropy)
+    backward_operation = staticmethod(ops.cross_entropy_backward)
+
+    def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            weight=weight, ignore_index=ignore_index, reduction=reduction,
+            label_smoothing=label_smoothing,
+        )  # fmt: skip
+
+
+class NLLLoss(Loss):
+    """Of log-probabilities and classes; arguments as `pycnn.nll_loss`."""
+
+    operation = staticmethod(ops.nll_loss)
+    backward_operation = staticmethod(ops.nll_loss_backward)
+
+    def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+class BCEWithLogitsLoss(Loss):
+    """Of scores and probabilities; arguments as `pycnn.binary_cross_entropy_with_logits`."""
+
+    operation = staticmethod(ops.binary_cross_entropy_with_logits)
+    backward_operation = staticmethod(ops.binary_cross_entropy_with_logits_backward)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+
+class MSELoss(Loss):
+    """Mean of squared differences; arguments as `pycnn.mse_loss`."""
+
+    operation = staticmethod(ops.mse_loss)
+    backward_operation = staticmethod(ops.mse_loss_backward)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class SumOfHalfSquares(Loss):
+    """Half the sum of squared differences; as `pycnn.sum_of_half_squares`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pycnn import nn
+    >>> output, target = np.array([0.2, 0.4, 0.1, 0.3]), np.array([0.0, 0.0, 1.0, 0.0])
+    >>> round(float(nn.SumOfHalfSquares()(output, target)), 4)
+    0.55
+    """
+
+    operation = staticmethod(ops.sum_of_half_squares)
+    backward_operation = staticmethod(ops.sum_of_half_squares_backward)

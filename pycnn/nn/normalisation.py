@@ -1,0 +1,255 @@
+"""Normalisations as layers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pycnn import ops
+from pycnn.define.trace import is_tracing
+from pycnn.nn.convolution import positive
+from pycnn.nn.init import constant
+from pycnn.nn.layer import Layer
+
+
+class _Affine(Layer):
+    """Has a factor and a summand a channel, unless told otherwise."""
+
+    def _add_affine(self, shape: tuple[int, ...], affine: bool, dtype: str) -> None:
+        if affine:
+            self.params["weight"] = constant(shape, 1.0, dtype)
+            self.params["bias"] = constant(shape, 0.0, dtype)
+
+    def _affine(self) -> tuple[Any, Any]:
+        return (self["weight"], self["bias"]) if self.params else (None, None)
+
+    def _affine_grads(self, dweight: Any, dbias: Any) -> dict[str, Any]:
+        return {"weight": dweight, "bias": dbias} if self.params else {}
+
+
+class _BatchNorm(_Affine):
+    ranks: ClassVar[tuple[int, ...]]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        *,
+        layout: str = "NCHW",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        positive(num_features=num_features)
+        self.num_features, self.eps, self.momentum, self.layout = (
+            num_features,
+            eps,
+            momentum,
+            layout,
+        )
+        self._add_affine((num_features,), affine, dtype)
+        self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
+        self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        if x.ndim not in self.ranks:
+            allowed = " or ".join(map(str, self.ranks))
+            raise ValueError(f"x has shape {x.shape}; allowed: {allowed} axes")
+        mean, var = self["running_mean"], self["running_var"]
+        weight, bias = self._affine()
+        if not self.training or is_tracing():
+            y = ops.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
+            return y, (x, None, None)
+        y, batch_mean, rstd, new_mean, new_var = ops.batch_norm_train(
+            x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
+        )
+        self.buffers["running_mean"], self.buffers["running_var"] = new_mean, new_var
+        return y, (x, batch_mean, rstd)
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        x, batch_mean, rstd = kept
+        weight = self._affine()[0]
+        if batch_mean is None:
+            dx, *grads = ops.batch_norm_backward(
+                dy, x, self["running_mean"], self["running_var"], weight, self.eps,
+                layout=self.layout,
+            )  # fmt: skip
+        else:
+            dx, *grads = ops.batch_norm_train_backward(
+                dy, x, batch_mean, rstd, weight, layout=self.layout
+            )
+        return dx, self._affine_grads(*grads)
+
+    def describe(self) -> str:
+        changed = "" if self.eps == 1e-5 else f", eps={self.eps}"
+        return f"{self.num_features}{changed}"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, W); see `BatchNorm2d`."""
+
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of (N, C, H, W).
+
+    In training each channel gets the mean and variance of the batch taken off, and running ones
+    move towards them by `momentum`; in evaluation the running ones are used.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps, momentum, layout
+        As `pycnn.batch_norm`.
+    affine : bool, default True
+        Whether a weight, at first one, and a bias, at first zero, are learnt.
+    dtype : str, default "float32"
+
+    References
+    ----------
+    S. Ioffe, C. Szegedy, "Batch normalization", 2015, algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> from pycnn import nn
+    >>> nn.BatchNorm2d(64).parameter_count
+    128
+    """
+
+    ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of (N, C, D, H, W); see `BatchNorm2d`."""
+
+    ranks = (5,)
+
+
+class LayerNorm(_Affine):
+    """Over the last axes of each example; arguments as `pycnn.layer_norm`."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        shape = normalized_shape
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.eps = eps
+        self._add_affine(self.shape, affine, dtype)
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return ops.layer_norm(x, self.shape, *self._affine(), self.eps), x
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        dx, *grads = ops.layer_norm_backward(dy, kept, self.shape, self._affine()[0], self.eps)
+        return dx, self._affine_grads(*grads)
+
+    def describe(self) -> str:
+        return str(self.shape)
+
+
+class GroupNorm(_Affine):
+    """Over groups of channels of each example; arguments as `pycnn.group_norm`."""
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        layout: str = "NCHW",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        positive(num_groups=num_groups, num_channels=num_channels)
+        if num_channels % num_groups:
+            raise ValueError(f"num_channels={num_channels} is no multiple of {num_groups} groups")
+        self.num_groups, self.num_channels, self.eps, self.layout = (
+            num_groups, num_channels, eps, layout,
+        )  # fmt: skip
+        self._add_affine((num_channels,), affine, dtype)
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        weight, bias = self._affine()
+        y = ops.group_norm(x, self.num_groups, weight, bias, self.eps, layout=self.layout)
+        return y, x
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        dx, *grads = ops.group_norm_backward(
+            dy, kept, self.num_groups, self._affine()[0], self.eps, layout=self.layout
+        )
+        return dx, self._affine_grads(*grads)
+
+    def describe(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}"
+
+
+class InstanceNorm(_Affine):
+    """Over each channel of each example; arguments as `pycnn.instance_norm`."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        affine: bool = False,
+        *,
+        layout: str = "NCHW",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        positive(num_features=num_features)
+        self.num_features, self.eps, self.layout = num_features, eps, layout
+        self._add_affine((num_features,), affine, dtype)
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        weight, bias = self._affine()
+        y = ops.instance_norm(x, weight=weight, bias=bias, eps=self.eps, layout=self.layout)
+        return y, x
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        dx, *grads = ops.instance_norm_backward(
+            dy, kept, weight=self._affine()[0], eps=self.eps, layout=self.layout
+        )
+        return dx, self._affine_grads(*grads)
+
+    def describe(self) -> str:
+        return str(self.num_features)
+
+
+class LocalResponseNorm(Layer):
+    """Over neighbouring channels; arguments as `pycnn.local_response_norm`.
+
+    References
+    ----------
+    A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012,
+    section 3.3.
+    """
+
+    def __init__(
+        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0,
+        *, layout: str = "NCHW",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "size": size,
+            "alpha": alpha,
+            "beta": beta,
+            "k": k,
+            "layout": layout,
+        }
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return ops.local_response_norm(x, **self.settings), x
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        return ops.local_response_norm_backward(dy, kept, **self.settings), {}
+
+    def describe(self) -> str:
+        return str(self.settings["size"])

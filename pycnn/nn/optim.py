@@ -1,0 +1,244 @@
+"""Optimisers: what moves parameters against their gradients."""
+
+from typing import Any
+
+from pycnn.nn.arrays import device_of, library, mover
+from pycnn.nn.layer import Layer, Parameter
+
+
+class Optimizer:
+    """Base: a learning rate, weight decay, and arrays of state for every parameter.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate; schedules change it.
+    steps : int
+        Steps taken.
+    state : dict of str to dict of str to array
+        By the parameter's name and what it is, such as "momentum".
+    """
+
+    def __init__(self, model: Layer, lr: float, weight_decay: float) -> None:
+        if not lr > 0:
+            raise ValueError(f"lr={lr}: allowed are positive numbers")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
+        self.model, self.lr, self.weight_decay = model, float(lr), float(weight_decay)
+        self.steps = 0
+        self.state: dict[str, dict[str, Any]] = {}
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient, in place; gradients stay as they are."""
+        self.steps += 1
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                self.update(parameter, parameter.value, parameter.grad)
+
+    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
+        """Move one parameter."""
+        raise NotImplementedError
+
+    def slot(self, parameter: Parameter, name: str) -> Any:
+        """State of a parameter, at first zeros like it."""
+        slots = self.state.setdefault(parameter.name, {})
+        if name not in slots:
+            slots[name] = library(parameter.value).zeros_like(parameter.value)
+        return slots[name]
+
+    def decayed(self, value: Any, grad: Any) -> Any:
+        """The gradient of the loss with half the squared weights times `weight_decay` added."""
+        return grad + self.weight_decay * value if self.weight_decay else grad
+
+    def state_dict(self) -> dict[str, Any]:
+        """The arrays of the state as ``"parameter:name"``; `steps` is apart."""
+        return {f"{p}:{n}": a for p, slots in self.state.items() for n, a in slots.items()}
+
+    def load_state_dict(self, state: dict[str, Any], steps: int) -> None:
+        """Take copies of what `state_dict` gave, onto the device of the model.
+
+        Raises
+        ------
+        ValueError
+            If an array belongs to no parameter, or has another shape.
+        """
+        values = {p.name: p.value for p in self.model.parameters()}
+        found: dict[str, dict[str, Any]] = {}
+        for key, array in state.items():
+            name, _, slot = key.rpartition(":")
+            if name not in values or array.shape != values[name].shape:
+                raise ValueError(f"state of the optimiser: {key} {array.shape} fits no parameter")
+            move = mover(device_of(values[name]))
+            found.setdefault(name, {})[slot] = move(array).copy()
+        self.state, self.steps = found, steps
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum and Nesterov's variant; as in PyTorch.
+
+    Parameters
+    ----------
+    model : Layer
+    lr : float
+    momentum : float, default 0.0
+    weight_decay : float, default 0.0
+        Added to the gradient, times the weights.
+    nesterov : bool, default False
+        Look ahead by the momentum, which must not be 0.
+
+    References
+    ----------
+    I. Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+
+    Examples
+    --------
+    >>> from pycnn import nn
+    >>> model = nn.Linear(2, 1)
+    >>> optimizer = nn.SGD(model, lr=0.1, momentum=0.9, nesterov=True)
+    """
+
+    def __init__(
+        self, model: Layer, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(model, lr, weight_decay)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum={momentum}: allowed are 0 to less than 1")
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov=True: allowed with momentum above 0 only")
+        self.momentum, self.nesterov = float(momentum), nesterov
+
+    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
+        grad = self.decayed(value, grad)
+        if self.momentum:
+            velocity = self.slot(parameter, "momentum")
+            velocity *= self.momentum
+            velocity += grad
+            grad = grad + self.momentum * velocity if self.nesterov else velocity
+        value -= self.lr * grad
+
+
+class Adam(Optimizer):
+    """Steps of about `lr`, whatever the size of gradients; as in PyTorch.
+
+    Parameters
+    ----------
+    model : Layer
+    lr : float, default 1e-3
+    betas : (float, float), default (0.9, 0.999)
+        How slowly the means of gradients and of their squares change.
+    eps : float, default 1e-8
+    weight_decay : float, default 0.0
+        Added to the gradient, times the weights.
+
+    References
+    ----------
+    D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
+    """
+
+    def __init__(
+        self, model: Layer, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(model, lr, weight_decay)
+        if not all(0 <= b < 1 for b in betas):
+            raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
+        self.betas, self.eps = betas, float(eps)
+
+    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
+        self._move(parameter, value, self.decayed(value, grad))
+
+    def _move(self, parameter: Parameter, value: Any, grad: Any) -> None:
+        first, second = self.betas
+        mean, square = self.slot(parameter, "mean"), self.slot(parameter, "square")
+        mean *= first
+        mean += (1 - first) * grad
+        square *= second
+        square += (1 - second) * (grad * grad)
+        root = library(value).sqrt(square)
+        root *= (1 - second**self.steps) ** -0.5
+        root += self.eps
+        value -= (self.lr / (1 - first**self.steps)) * (mean / root)
+
+
+class AdamW(Adam):
+    """Adam with weights that decay by themselves, not through the gradient.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+    """
+
+    def __init__(
+        self, model: Layer, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 1e-2,
+    ) -> None:  # fmt: skip
+        super().__init__(model, lr, betas, eps, weight_decay)
+
+    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
+        value *= 1 - self.lr * self.weight_decay
+        self._move(parameter, value, grad)
+
+
+class RMSprop(Optimizer):
+    """Gradients over the root of their mean squares; as in PyTorch.
+
+    References
+    ----------
+    T. Tieleman, G. Hinton, "Lecture 6.5 - RMSProp", Coursera, 2012.
+    """
+
+    def __init__(
+        self, model: Layer, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0.0, momentum: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(model, lr, weight_decay)
+        for name, rate in (("alpha", alpha), ("momentum", momentum)):
+            if not 0 <= rate < 1:
+                raise ValueError(f"{name}={rate}: allowed are 0 to less than 1")
+        self.alpha, self.eps, self.momentum = float(alpha), float(eps), float(momentum)
+
+    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
+        grad = self.decayed(value, grad)
+        square = self.slot(parameter, "square")
+        square *= self.alpha
+        square += (1 - self.alpha) * (grad * grad)
+        change = grad / (library(value).sqrt(square) + self.eps)
+        if self.momentum:
+            velocity = self.slot(parameter, "momentum")
+            velocity *= self.momentum
+            velocity += change
+            change = velocity
+        value -= self.lr * change
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop,
+}  # fmt: skip
+
+
+def clip_grad_norm(model: Layer, max_norm: float) -> float:
+    """Scale all gradients so that their common Euclidean norm is at most `max_norm`.
+
+    Returns
+    -------
+    float
+        The norm before. Gradients that are not finite stay as they are.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"max_norm={max_norm}: allowed are positive numbers")
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
+    if max_norm < total < float("inf"):
+        for grad in grads:
+            grad *= grad.dtype.type(max_norm / total)
+    return total
+
+
+def clip_grad_value(model: Layer, max_value: float) -> None:
+    """Limit every element of the gradients to -`max_value` ... `max_value`."""
+    if not max_value > 0:
+        raise ValueError(f"max_value={max_value}: allowed are positive numbers")
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.clip(-max_value, max_value, out=parameter.grad)
