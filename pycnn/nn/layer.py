@@ -137,7 +137,7 @@ class Layer:
         """
         if self._kept is None:
             raise LayerError("", self, "backward without a forward before it")
-        kept, self._kept = self._kept, None
+        (kept,), self._kept = self._kept, None
         try:
             dx, grads = self.gradient(dy, kept, needs_dx)
         except LayerError:
