@@ -116,6 +116,11 @@ class Compose:
     transforms: tuple[Transform, ...]
 
     def __init__(self, *transforms: Transform) -> None:
+        for transform in transforms:
+            if not callable(transform):
+                raise TypeError(
+                    f"transforms has {transform!r}; allowed: functions of (images, rng)"
+                )
         object.__setattr__(self, "transforms", transforms)
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
