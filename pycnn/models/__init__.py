@@ -14,6 +14,7 @@ from pycnn.models.inception_resnet import inception_resnet_v2
 from pycnn.models.inception_v4 import inception_v4
 from pycnn.models.lenet import lenet5, lenet5_1998
 from pycnn.models.mobilenet import mobilenet
+from pycnn.models.pretrained import PRETRAINED, Pretrained, load_pretrained
 from pycnn.models.resnet import cifar_resnet, resnet
 from pycnn.models.squeezenet import squeezenet
 from pycnn.models.table import MODELS, ModelEntry
@@ -23,7 +24,9 @@ from pycnn.models.zfnet import zfnet
 
 __all__ = [
     "MODELS",
+    "PRETRAINED",
     "ModelEntry",
+    "Pretrained",
     "alexnet",
     "alexnet_two_towers",
     "cifar_resnet",
@@ -37,6 +40,7 @@ __all__ = [
     "join_labels",
     "lenet5",
     "lenet5_1998",
+    "load_pretrained",
     "mobilenet",
     "multiply_adds",
     "resnet",

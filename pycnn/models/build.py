@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pycnn import nn
@@ -92,8 +92,12 @@ def _check_values(name: str, entry: ModelEntry, arguments: Mapping[str, Any]) ->
     shape, classes = arguments["input_shape"], arguments.get("classes", 1)
     width = arguments.get("width", 1.0)
     axes = len(entry.input_shape)
-    if len(shape) != axes or not all(_is_count(extent) for extent in shape):
-        raise ValueError(f"{name}: input_shape={shape}: allowed are {axes} ints from 1 on")
+    if (
+        not isinstance(shape, Sequence)
+        or len(shape) != axes
+        or not all(_is_count(extent) for extent in shape)
+    ):
+        raise ValueError(f"{name}: input_shape={shape!r}: allowed are {axes} ints from 1 on")
     if not _is_count(classes):
         raise ValueError(f"{name}: classes={classes!r}: allowed are ints from 1 on")
     if not (isinstance(width, int | float) and 0 < width < math.inf):
@@ -116,6 +120,8 @@ def _check_fit(name: str, builder: Callable[..., nn.Layer], arguments: Mapping[s
             f"{name}: input_shape={arguments['input_shape']} is too small ({error}); "
             f"the least extent that works is {least}"
         ) from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _walk(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
