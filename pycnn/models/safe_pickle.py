@@ -63,7 +63,7 @@ class _Dtype:
         found = np.dtype(self.code)
         if found.kind not in "biuf":
             raise PickleRefused(f"holds an array of dtype {found}; allowed are numbers")
-        return found if self.order == "|" else found.newbyteorder(self.order)
+        return found if self.order == "|" else found.newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 class _Array:

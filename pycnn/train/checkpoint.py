@@ -122,11 +122,11 @@ def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
         As `load`; also if the file does not say which model of `pycnn.models` it is, or its arrays
         are not those of that model.
     """
-    from pycnn import models
+    from pycnn.models import create
 
     read = load(path)
     name, arguments = model_of(read, path)
-    model = models.create(name, **arguments)
+    model = create(name, **arguments)
     try:
         model.load_state_dict(read.model)
     except ValueError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pycnn import data, models, nn
-from pycnn.define.trace import tracing
 from pycnn.nn.optim import OPTIMIZERS, Optimizer
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.runtime.extras import import_extra
@@ -38,7 +37,7 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--data-path", help="folder of a data set that no package brings, such as mnist")
     add("--size", type=_size, help="resize the images of a folder: HEIGHT,WIDTH")
-    add("--epochs", type=int, default=10, help="in all, those before --resume counted (default 10)")
+    add("--epochs", type=int, default=10, help="in all, those resumed counted (default 10)")
     add("--batch", type=int, default=64, help="images of a step (default 64)")
     add("--optimizer", choices=OPTIMIZERS, default="adam")
     add("--lr", type=float, default=1e-3, help="learning rate (default 0.001)")
@@ -77,11 +76,11 @@ def _train(arguments: argparse.Namespace) -> int:
     rich = import_extra("rich.progress", "train", "pycnn train")
     read = load(arguments.resume) if arguments.resume else None
     dataset = load_data(arguments)
-    about = {
+    about: dict[str, Any] = {
         "name": arguments.model,
         "arguments": {
             "classes": len(dataset.classes),
-            "input_shape": list(dataset.images.shape[1:]),
+            "input_shape": dataset.images.shape[1:],
             "width": arguments.width,
             "seed": arguments.seed,
         },
@@ -89,7 +88,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if read is not None and model_of(read, arguments.resume)[0] != arguments.model:
         theirs = model_of(read, arguments.resume)[0]
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
-    model = make_model(about)
+    model = models.create(arguments.model, **about["arguments"])
     if arguments.device == "cuda":
         model.to("cuda")
     optimizer = _optimizer(arguments, model)
@@ -102,8 +101,10 @@ def _train(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     if read is not None:
         trainer.resume(read)
-    print(f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
-          f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with")  # fmt: skip
+    print(
+        f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
+        f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
+    )
     try:
         _fit(trainer, arguments, rich)
     except Interrupted as interrupted:
@@ -119,21 +120,12 @@ def _train(arguments: argparse.Namespace) -> int:
 def load_data(arguments: argparse.Namespace) -> data.DataSet:
     """The data set by its name, or from a folder of images."""
     if arguments.data in data.DATA_SETS:
-        extra = {} if arguments.data_path is None else {"path": arguments.data_path}
-        return data.load(arguments.data, **extra)
+        return data.load(arguments.data, path=arguments.data_path)
     if Path(arguments.data).is_dir():
         return data.folder(arguments.data, size=arguments.size)
     raise ValueError(
         f"data={arguments.data!r}: allowed are {', '.join(data.DATA_SETS)}, or a folder of images"
     )
-
-
-def make_model(about: dict[str, Any]) -> nn.Layer:
-    """The model that a checkpoint's `about` names; shapes are checked before memory is taken."""
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in about["arguments"].items()}
-    with tracing():
-        models.create(about["name"], **arguments).output_shape(arguments["input_shape"])
-    return models.create(about["name"], **arguments)
 
 
 def _optimizer(arguments: argparse.Namespace, model: nn.Layer) -> Optimizer:
@@ -155,12 +147,12 @@ def _schedule(arguments: argparse.Namespace, optimizer: Optimizer) -> Schedule:
 
 
 def _transform(arguments: argparse.Namespace) -> Callable[..., Any] | None:
-    steps = []
+    steps: list[data.Transform] = []
     if arguments.flip:
-        steps.append(data.augment.random_flip())
+        steps.append(data.augment.HorizontalFlip())
     if arguments.crop:
-        steps.append(data.augment.random_crop(arguments.crop))
-    return data.augment.compose(*steps) if steps else None
+        steps.append(data.augment.RandomCrop(arguments.crop))
+    return data.augment.Compose(*steps) if steps else None
 
 
 def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any) -> None:
@@ -213,8 +205,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     predictor = predictor_of(arguments.model)
     found = {}
     for path in arguments.images:
-        image = predictor.read(path, arguments.invert)
-        found[str(path)] = predictor.top(image[None], arguments.top)[0]
+        found[str(path)] = predictor.top(path, arguments.top, arguments.invert)
     if arguments.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -225,7 +216,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def predictor_of(name: str) -> Any:
+def predictor_of(name: str) -> Predictor:
     """From a checkpoint file, or a trained network by its name.
 
     Raises
@@ -234,10 +225,10 @@ def predictor_of(name: str) -> Any:
         If it is neither.
     """
     if name in models.PRETRAINED:
-        return models.pretrained(name)
+        return Predictor.pretrained(name)
     if not Path(name).is_file():
         raise ValueError(
             f"model={name!r}: no such checkpoint; allowed are a file that pycnn train wrote, "
             f"{', '.join(models.PRETRAINED)}"
         )
-    return Predictor.load(name)
+    return Predictor.from_checkpoint(name)

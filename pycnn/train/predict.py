@@ -1,113 +1,99 @@
-"""Classes of images by a trained model."""
+"""Classes of image files by a trained model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pycnn import ops
-from pycnn.data import read_image
+from pycnn.data import normalise, read_image
+from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.train.checkpoint import load_model
 
 
+@dataclass(frozen=True)
 class Predictor:
-    """A model together with what its inputs must look like.
+    """A model, how it takes an image file, and what its scores mean.
 
-    Parameters
+    Attributes
     ----------
     model : Layer
-    input_shape : (C, H, W)
-        C is 1 or 3: images are read in grey or in colour, and resized to H x W.
-    mean, std : sequence of float
-        A channel each; pixels from 0 to 1 minus the mean, over the deviation, go in.
+        In evaluation mode.
+    read : callable
+        ``read(path, invert)``: the file as the model takes it, float32 (C, H, W).
     classes : sequence of str
+        A name for every score.
 
     Examples
     --------
     >>> import numpy as np
     >>> from pycnn import nn, train
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, init="zeros"))
-    >>> predictor = train.Predictor(model, (1, 2, 2), [0.5], [1.0], ["cat", "dog"])
-    >>> predictor.probabilities(np.zeros((1, 1, 2, 2), np.uint8))
+    >>> predictor = train.Predictor(model.eval(), None, ["cat", "dog"])
+    >>> predictor.probabilities(np.zeros((1, 1, 2, 2), np.float32))
     array([[0.5, 0.5]], dtype=float32)
     """
 
-    def __init__(
-        self,
-        model: Layer,
-        input_shape: tuple[int, int, int],
-        mean: Sequence[float],
-        std: Sequence[float],
-        classes: Sequence[str],
-    ) -> None:
-        if not len(mean) == len(std) == input_shape[0]:
-            raise ValueError(f"mean and std have {len(mean)}, {len(std)} values for {input_shape}")
-        self.model = model.eval()
-        self.input_shape, self.classes = tuple(input_shape), tuple(classes)
-        shape = (-1, 1, 1)
-        self.mean = np.asarray(mean, np.float32).reshape(shape)
-        self.std = np.asarray(std, np.float32).reshape(shape)
+    model: Layer
+    read: Callable[[Path, bool], np.ndarray]
+    classes: Sequence[str]
 
     @classmethod
-    def load(cls, path: Path | str) -> "Predictor":
-        """From a checkpoint that `pycnn train` wrote.
+    def from_checkpoint(cls, path: Path | str) -> "Predictor":
+        """Of a file that `pycnn train` wrote.
 
         Raises
         ------
-        ValueError
+        ValueError, FileNotFoundError, MissingExtra
             As `load_model`; also if the file does not say what inputs look like.
         """
         model, about = load_model(path)
-        try:
-            return cls(
-                model, tuple(about["input_shape"]), about["mean"], about["std"], about["classes"]
-            )
-        except KeyError as error:
-            raise ValueError(f"{path} does not say what inputs look like: no {error}") from error
+        for name in ("input_shape", "mean", "std", "classes"):
+            if name not in about:
+                raise ValueError(f"{path} does not say what inputs look like: no {name}")
+        channels, *size = about["input_shape"]
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Probability of every class, (N, classes), for images (N, C, H, W) uint8."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"images are {images.dtype} of shape {images.shape}; "
-                f"allowed: uint8 of shape (N, {', '.join(map(str, self.input_shape))})"
-            )
-        x = (images.astype(np.float32) / np.float32(255) - self.mean) / self.std
+        def read(image: Path, invert: bool) -> np.ndarray:
+            pixels = read_image(image, (size[0], size[1]), channels)
+            pixels = 255 - pixels if invert else pixels
+            return normalise(pixels[None], about["mean"], about["std"])[0]
+
+        return cls(model, read, about["classes"])
+
+    @classmethod
+    def pretrained(cls, name: str) -> "Predictor":
+        """Of a trained network that a package ships, see `pycnn.models.load_pretrained`."""
+        found = load_pretrained(name)
+
+        def read(image: Path, invert: bool) -> np.ndarray:
+            pixels = read_image(image, channels=3)
+            return found.prepare(255 - pixels if invert else pixels)
+
+        return cls(found.model, read, found.classes)
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Probability of every class, (N, classes), for inputs (N, C, H, W) from `read`."""
         return to_numpy(ops.softmax(self.model(x)))
 
-    def read(self, path: Path | str, invert: bool = False) -> np.ndarray:
-        """An image file as the model takes it, (C, H, W) uint8.
+    def top(self, path: Path, count: int = 5, invert: bool = False) -> list[tuple[str, float]]:
+        """The most probable classes of an image file, and their probabilities.
+
+        Parameters
+        ----------
+        path : Path
+        count : int, default 5
+            At most as many as there are classes.
+        invert : bool, default False
+            Make light dark and dark light first.
 
         Raises
         ------
         ValueError, FileNotFoundError
             If it is no image that can be read; names the file.
         """
-        channels, height, width = self.input_shape
-        image = read_image(path, size=(height, width))
-        if channels == 1 and len(image) == 3:  # luma of ITU-R BT.601, as in image libraries
-            image = np.rint(np.tensordot([0.299, 0.587, 0.114], image, 1))[None].astype(np.uint8)
-        elif channels == 3 and len(image) == 1:
-            image = np.repeat(image, 3, axis=0)
-        return 255 - image if invert else image
-
-    def top(self, images: np.ndarray, count: int = 5) -> list[list[tuple[str, float]]]:
-        """The most probable classes of every image, and their probabilities."""
-        count = min(count, len(self.classes))
-        values, indices = ops.topk(self.probabilities(images), count)
-        return [
-            [(self.classes[int(i)], float(v)) for v, i in zip(row, where, strict=True)]
-            for row, where in zip(values, indices, strict=True)
-        ]
-
-
-def summary_of(about: dict[str, Any]) -> str:
-    """One line on what a checkpoint says of itself."""
-    model = about.get("model", {}).get("name", "unnamed model")
-    progress = about.get("training", {}).get("progress", {})
-    rows = progress.get("history", [])
-    result = f", test accuracy {rows[-1]['test_accuracy']:.2%}" if rows else ""
-    return f"{model} trained on {about.get('data', '?')}, {len(rows)} epochs{result}"
+        probabilities = self.probabilities(self.read(Path(path), invert)[None])[0]
+        values, indices = ops.topk(probabilities, min(count, len(self.classes)))
+        return [(self.classes[int(i)], float(v)) for v, i in zip(values, indices, strict=True)]
