@@ -93,7 +93,7 @@ def test_the_state_of_another_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="name='lenet99': allowed are lenet5, "):
         train.load_model(path)
     train.save(path, model)
-    with pytest.raises(ValueError, match="does not say which model of pycnn.models it is"):
+    with pytest.raises(ValueError, match=r"does not say which model of pycnn.models it is"):
         train.load_model(path)
 
 

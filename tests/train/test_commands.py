@@ -71,7 +71,7 @@ def test_an_inverted_image_is_read_as_its_negative(trained, enlarged, tmp_path, 
     outputs = []
     for arguments in ([str(image)], [str(negative), "--invert"]):
         assert main(["predict", str(trained / "m.safetensors"), *arguments, "--json"]) == 0
-        outputs.append(list(json.loads(capsys.readouterr().out).values())[0])
+        outputs.append(next(iter(json.loads(capsys.readouterr().out).values())))
     assert outputs[0] == outputs[1]
 
 

@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_bits():
 
 @pytest.mark.parametrize("steps", [0, 1, 9, 14, 20])
 def test_resumed_equals_uninterrupted(tmp_path, steps):
-    """Ctrl-C after some steps, in the first or second epoch; then on from the file in new objects."""
+    """Ctrl-C after some steps, in either epoch; then on from the file, in new objects."""
     whole = trainer()
     whole.fit(2)
     path = tmp_path / "part.safetensors"
@@ -98,7 +98,7 @@ def test_the_layer_that_diverged_first_is_named(tmp_path):
     kept = path.read_bytes()
     one.model.at("norm").buffers["running_mean"][...] = 0
     one.model.at("dense").params["weight"][3, 5] = np.inf
-    with pytest.raises(train.Diverged, match="step 1 of epoch 1 is nan.*parameter dense.weight"):
+    with pytest.raises(train.Diverged, match=r"step 1 of epoch 1 is nan.*parameter dense.weight"):
         one.fit(1)
     assert path.read_bytes() == kept
     huge = trainer()
