@@ -44,6 +44,7 @@ REFUSED = [
     ("resnet18", {"shortcut": "padded"}, "shortcut='padded': allowed are projection, identity"),
     ("dcgan_generator", {"input_size": 8}, "its input is no image"),
     ("dcgan_generator", {"image_shape": (3, 22, 22)}, "squares of 3 to 7 pixels doubled"),
+    ("unet", {"levels": 0}, "levels=0: allowed are 1 and more"),
     ("unet", {"padding": "full"}, "padding='full': allowed are valid, same"),
     # 188 - 4 = 184, 92 - 4, 44 - 4, 20 - 4, 8 - 4 = 4: the least that leaves something above.
     ("unet", {"input_size": 172}, "unet: .*allowed are extents 16 n - 4, 188, 204, 220"),
@@ -80,3 +81,10 @@ def test_a_refused_network_draws_no_weight(monkeypatch):
     monkeypatch.setattr(build.nn, "seeded", lambda seed: pytest.fail("weights are drawn"))
     with pytest.raises(ValueError, match="too small"):
         create("vgg19", input_size=31)
+
+
+@pytest.mark.parametrize(("size", "left"), [(188, 4), (204, 20), (572, 388)])
+def test_extents_that_unet_names_work(size, left):
+    # Down: 188, 184, 92, 88, 44, 40, 20, 16, 8, 4; up: 8, 4, 8, 4, 8, 4, 8, 4.
+    with tracing():
+        assert create("unet", input_size=size).output_shape((1, size, size)) == (2, left, left)

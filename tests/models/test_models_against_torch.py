@@ -82,7 +82,11 @@ def arrays(module):
 
 CASES = {
     "cifar_resnet20": ({"width": 0.5}, lambda: torch_resnet20(8, 10), (4, 3, 16, 16)),
-    "unet": ({"width": 1 / 16, "levels": 2}, lambda: TorchUNet(4, 2).double(), (2, 1, 60, 60)),
+    "unet": (
+        {"width": 1 / 16, "levels": 2, "dropout": 0.0},
+        lambda: TorchUNet(4, 2).double(),
+        (2, 1, 60, 60),
+    ),
 }
 
 
