@@ -1,0 +1,82 @@
+"""Pictures into files: whole or not at all, and the same bytes for the same picture."""
+
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pycnn.runtime.extras import import_extra
+
+#: Of every picture; text stays text in SVG, and nothing says when it was made.
+STYLE = {
+    "svg.hashsalt": "pycnn",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+}
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": "pycnn"},
+    "pdf": {"CreationDate": None, "Creator": "pycnn", "Producer": None},
+    "png": {"Software": None},
+}
+DPI = 150
+
+
+def new_figure(size: tuple[float, float], **settings: Any) -> Any:
+    """An empty matplotlib figure of `size` in inches, on white.
+
+    Raises
+    ------
+    MissingExtra
+        If matplotlib is not installed.
+    """
+    module = import_extra("matplotlib.figure", "viz", "a picture")
+    return module.Figure(figsize=size, facecolor="white", **settings)
+
+
+def figure_bytes(figure: Any, kind: str = "png", dpi: int = DPI) -> bytes:
+    """The file that a figure makes, of kind "svg", "png" or "pdf"."""
+    matplotlib = import_extra("matplotlib", "viz", "a picture")
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=METADATA[kind])
+    return buffer.getvalue()
+
+
+def suffix_of(path: Path | str, allowed: Sequence[str]) -> str:
+    """The format that a file name ends with.
+
+    Raises
+    ------
+    ValueError
+        If it is none of `allowed`.
+    """
+    suffix = Path(path).suffix.removeprefix(".").lower()
+    if suffix not in allowed:
+        raise ValueError(f"file {path}: allowed are names that end with .{', .'.join(allowed)}")
+    return suffix
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Write a file beside its place, then put it there; returns the path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"folder {path.parent} does not exist; {path} is not written")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
