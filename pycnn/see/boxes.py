@@ -192,4 +192,4 @@ def _placed(boxes: Sequence[Box], title: str, lines: Sequence[str], left: float)
 
 
 def _shape(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape))
+    return " x ".join(map(str, shape))

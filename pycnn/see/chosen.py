@@ -3,8 +3,8 @@
 import argparse
 import importlib
 from pathlib import Path
-from typing import Any
 
+from pycnn import models
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer
 
@@ -53,31 +53,15 @@ def chosen(arguments: argparse.Namespace) -> Chosen:
     """
     if Path(arguments.model).is_file():
         return _checkpoint(arguments)
-    models = importlib.import_module("pycnn.models")
-
-    made_with = {
-        name: getattr(arguments, name)
-        for name in ("classes", "width")
-        if getattr(arguments, name) is not None
-    }
-    return _named(models, arguments.model, arguments.input, made_with)
-
-
-def _named(
-    models: Any, name: str, input_shape: tuple[int, ...] | None, made_with: dict[str, Any]
-) -> Chosen:
-    if name in models.MODELS and input_shape is None:
-        input_shape = models.MODELS[name].input_shape
-    if input_shape is not None:
-        made_with["input_shape"] = input_shape
-    model: Layer = models.create(name, **made_with)  # an unknown name is refused here
-    assert input_shape is not None
-    return model, input_shape
+    made_with = {"classes": arguments.classes, "width": arguments.width,
+                 "input_shape": arguments.input}  # fmt: skip
+    given = {name: value for name, value in made_with.items() if value is not None}
+    model = models.create(arguments.model, **given)
+    return model, arguments.input or models.MODELS[arguments.model].input_shape
 
 
 def _checkpoint(arguments: argparse.Namespace) -> Chosen:
     checkpoint = importlib.import_module("pycnn.train.checkpoint")
-
     if arguments.input is None:
-        raise ValueError(f"--input is missing; a checkpoint, {arguments.model}, does not say it")
+        raise ValueError(f"--input is missing; the checkpoint {arguments.model} does not say it")
     return checkpoint.load_model(arguments.model), arguments.input

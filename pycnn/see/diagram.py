@@ -1,6 +1,8 @@
 """``pycnn draw``: a network as papers draw it, by matplotlib."""
 
 import argparse
+import itertools
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 from pycnn.nn.layer import Layer
 from pycnn.see import chosen
 from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
-from pycnn.see.stages import outline
+from pycnn.see.stages import Outline, outline
 from pycnn.see.walk import walk
 from pycnn.see.write import figure_bytes, new_figure, suffix_of, write_bytes
 
@@ -71,11 +73,14 @@ def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str 
     'net.svg'
     """
     kind = suffix_of(path, FORMATS)
-    found = outline(model, walk(model, input_shape))
+    return write_bytes(path, picture(outline(model, walk(model, input_shape)), title, kind))
+
+
+def picture(found: Outline, title: str = "", kind: str = "svg") -> bytes:
+    """The file that `draw` writes, of a network in stages."""
     if not found.stages:
-        raise ValueError(f"model={model!r} has no convolution, pooling or dense layer to draw")
-    figure = _figure(arrange(found), title)
-    return write_bytes(path, figure_bytes(figure, kind))
+        raise ValueError("the model has no convolution, pooling or dense layer to draw")
+    return figure_bytes(_figure(arrange(found), title), kind)
 
 
 def _figure(diagram: Diagram, title: str) -> Any:
@@ -89,7 +94,7 @@ def _figure(diagram: Diagram, title: str) -> Any:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(left, right), ylim=(floor, ceiling))
     axes.set_axis_off()
-    for before, after in zip(diagram.groups, diagram.groups[1:], strict=False):
+    for before, after in itertools.pairwise(diagram.groups):
         _between(axes, before, after)
     for group in diagram.groups:
         for box in group.boxes:
@@ -141,11 +146,22 @@ def _shortcut(axes: Any, shortcut: Shortcut, height: float) -> None:
 
 
 def _labels(axes: Any, group: Group, y: float) -> None:
-    axes.text(group.centre, y, group.title, fontsize=8, weight="bold", color=INK,
+    axes.text(group.centre, y, _typeset(group.title), fontsize=8, weight="bold", color=INK,
               ha="center", va="top")  # fmt: skip
     for i, line in enumerate(group.lines, start=1):
-        axes.text(group.centre, y - LINE * i, line, fontsize=7.5, color=QUIET,
+        axes.text(group.centre, y - LINE * i, _typeset(line), fontsize=7.5, color=QUIET,
                   ha="center", va="top")  # fmt: skip
+
+
+def _typeset(text: str) -> str:
+    """With signs of multiplication for the x that stand for them.
+
+    Examples
+    --------
+    >>> ascii(_typeset("2 x max pool 3x3"))
+    "'2 \\\\xd7 max pool 3\\\\xd73'"
+    """
+    return re.sub(r"(?<=\d)( ?)x(?=[ \d])", "\\1\N{MULTIPLICATION SIGN}", text)
 
 
 def _legend(axes: Any, diagram: Diagram, centre: float, y: float) -> None:

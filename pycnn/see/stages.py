@@ -58,7 +58,7 @@ class Run:
         words = ", ".join(unit.text for unit in self.units[: self.pattern])
         if self.count == 1:
             return words
-        return f"{self.count} × ({words})" if self.pattern > 1 else f"{self.count} × {words}"
+        return f"{self.count} x ({words})" if self.pattern > 1 else f"{self.count} x {words}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def outline(model: Layer, steps: Sequence[Step]) -> Outline:
     ...     nn.Conv2d(1, 6, 5), nn.ReLU(), nn.Conv2d(6, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
     ...     nn.Flatten(), nn.Linear(600, 10))
     >>> [[run.text for run in s.runs] for s in outline(net, walk(net, (1, 28, 28))).stages]
-    [['2 × conv 5×5'], ['max pool 2×2 / 2'], ['dense']]
+    [['2 x conv 5x5'], ['max pool 2x2 / 2'], ['dense']]
     """
     by_path = {step.path: step for step in steps}
     units: list[Unit] = []
@@ -240,8 +240,8 @@ def _size(step: Step) -> str:
     """Extents of the filter or window."""
     call = next(t.call for t in step.own if t.operation.family in FAMILIES)
     if "weight" in call.views:
-        return "×".join(map(str, call.views["weight"].shape[2:]))
-    return "×".join(str(axis.kernel) for axis in call.settings.pooling.axes)
+        return "x".join(map(str, call.views["weight"].shape[2:]))
+    return "x".join(str(axis.kernel) for axis in call.settings.pooling.axes)
 
 
 def _stride(step: Step) -> tuple[int, ...]:
@@ -259,7 +259,7 @@ def _is_depthwise(step: Step) -> bool:
 
 
 def _once(numbers: Sequence[int]) -> str:
-    return "×".join(map(str, numbers[:1] if len(set(numbers)) == 1 else numbers))
+    return "x".join(map(str, numbers[:1] if len(set(numbers)) == 1 else numbers))
 
 
 # --- groups -------------------------------------------------------------------------------------
@@ -281,8 +281,8 @@ def _resolution(unit: Unit) -> Hashable:
     step = unit.result
     if not step.extents:
         return step.path
-    jumps = tuple(span.jump for span in step.field)
-    return jumps if any(jumps) else step.extents
+    jumps = [span.jump for span in step.field]
+    return ("jump", *jumps) if any(jumps) else ("extent", *step.extents)
 
 
 def _runs(units: Sequence[Unit]) -> Iterator[Run]:

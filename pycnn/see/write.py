@@ -1,13 +1,12 @@
 """Pictures into files: whole or not at all, and the same bytes for the same picture."""
 
 import io
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pycnn.runtime.extras import import_extra
+from pycnn.runtime.files import replacing
 
 #: Of every picture; text stays text in SVG, and nothing says when it was made.
 STYLE = {
@@ -70,13 +69,6 @@ def write_bytes(path: Path | str, data: bytes) -> Path:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"folder {path.parent} does not exist; {path} is not written")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as new:
+        new.write_bytes(data)
     return path
