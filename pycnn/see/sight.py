@@ -1,0 +1,61 @@
+"""An image as a network takes it, and as a person sees the same pixels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pycnn.data import normalise, read_image
+from pycnn.models import Pretrained
+from pycnn.models.pretrained import MEAN
+
+#: Of every channel, where nothing is known of the data a network was trained on.
+TYPICAL_MEAN, TYPICAL_DEVIATION = 0.5, 0.25
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a network is shown.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    x : float32 array (C, H, W)
+        What the network takes.
+    photo : uint8 array (C, H, W)
+        The same pixels, to look at.
+    """
+
+    name: str
+    x: np.ndarray
+    photo: np.ndarray
+
+
+def sight(path: Path | str, input_shape: tuple[int, ...]) -> Sight:
+    """An image scaled to the input of a network, with values about 0.
+
+    Raises
+    ------
+    ValueError
+        If the network takes no images, or the file cannot be read as one; names the file.
+    FileNotFoundError
+        If there is no such file.
+    """
+    if len(input_shape) != 3 or input_shape[0] not in (1, 3):
+        raise ValueError(
+            f"the network takes inputs of shape {input_shape}; allowed here: images "
+            "(1 or 3 channels, height, width)"
+        )
+    channels, height, width = input_shape
+    photo = read_image(path, size=(height, width), channels=channels)
+    x = normalise(photo, (TYPICAL_MEAN,) * channels, (TYPICAL_DEVIATION,) * channels)
+    return Sight(Path(path).name, x, photo)
+
+
+def trained_sight(path: Path | str, trained: Pretrained) -> Sight:
+    """An image prepared as for a trained network: SqueezeNet, whose channels are blue first."""
+    x = trained.prepare(read_image(path, channels=3))
+    pixels = (x.transpose(1, 2, 0) + np.asarray(MEAN, np.float32))[..., ::-1]
+    photo = np.rint(pixels.clip(0, 255)).astype(np.uint8).transpose(2, 0, 1)
+    return Sight(Path(path).name, x, np.ascontiguousarray(photo))
