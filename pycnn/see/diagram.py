@@ -13,7 +13,7 @@ from pycnn.see import chosen
 from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
 from pycnn.see.stages import Outline, outline
 from pycnn.see.walk import walk
-from pycnn.see.write import figure_bytes, new_figure, suffix_of, write_bytes
+from pycnn.see.write import check_folder, figure_bytes, new_figure, suffix_of, write_bytes
 
 #: Faces by kind, distinguishable to the colour-blind; and what the legend calls them.
 COLOURS = {
@@ -73,6 +73,7 @@ def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str 
     'net.svg'
     """
     kind = suffix_of(path, FORMATS)
+    check_folder(path)
     return write_bytes(path, picture(outline(model, walk(model, input_shape)), title, kind))
 
 

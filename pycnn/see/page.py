@@ -62,7 +62,7 @@ SECTIONS = {
     "each, numbered by channel.",
     "Receptive field": "What the middle element of each stage's result depends on.",
     "Where it looks": "What speaks for the most probable class.",
-    "Classic filters": "Convolutions that people chose by hand, on the same image.",
+    "Classic filters": "Convolutions that people chose by hand, on the whole image.",
 }
 
 

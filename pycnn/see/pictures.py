@@ -18,27 +18,27 @@ MOST_FILTERS, MOST_MAPS, COLUMNS = 64, 16, 8
 
 
 def filters(weight: np.ndarray) -> bytes:
-    """Filters of a convolution (K, C, R, S), each from its lowest weight (dark) to its highest.
+    """Filters of a convolution (K, C, R, S), each from its lowest weight, dark, to its highest.
 
     Of three channels they are shown in colour; of others as the mean over the channels.
     """
-    shown = weight[:MOST_FILTERS]
-    pictures = [_stretched(_as_picture(one)) for one in shown]
-    return _grid(pictures, len(pictures), cmap="gray", interpolation="nearest")
+    shown = [_stretched(_as_picture(one)) for one in weight[:MOST_FILTERS]]
+    return _grid(shown, columns=2 * COLUMNS, cmap="gray", interpolation="nearest")
 
 
 def maps(result: np.ndarray) -> bytes:
-    """The strongest feature maps of (C, H, W), by their mean magnitude, in the order of channels."""
+    """The strongest feature maps of (C, H, W), by mean magnitude, in the order of channels."""
     strength = np.abs(result).mean(axis=(1, 2))
     chosen = np.sort(np.argsort(strength, kind="stable")[::-1][:MOST_MAPS])
-    titles = [str(i) for i in chosen]
-    return _grid([_stretched(result[i]) for i in chosen], len(chosen), titles, cmap="viridis",
-                 interpolation="nearest")  # fmt: skip
+    return _grid(
+        [_stretched(result[i]) for i in chosen], [str(i) for i in chosen],
+        cmap="viridis", interpolation="nearest",
+    )  # fmt: skip
 
 
 def fields(photo: np.ndarray, steps: Sequence[Step]) -> bytes:
     """What the middle element of each result sees, as frames on the photo (C, H, W)."""
-    figure = new_figure((6.4, 4.3), layout="constrained")
+    figure = new_figure((6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     _show(axes, _as_picture(photo))
     colours = _colours(len(steps))
@@ -54,8 +54,8 @@ def fields(photo: np.ndarray, steps: Sequence[Step]) -> bytes:
             color=colour, linewidth=2, label=f"{step.path}: {size}", clip_on=False,
         )  # fmt: skip
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.03, 0.5),
-                frameon=False, fontsize=8, labelcolor=INK)  # fmt: skip
+    figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False,
+                  fontsize=8, labelcolor=INK)  # fmt: skip
     return figure_bytes(figure)
 
 
@@ -99,16 +99,19 @@ def classic(photo: np.ndarray) -> bytes:
 
 
 def _grid(
-    pictures: Sequence[np.ndarray], count: int, titles: Sequence[str] = (), **look: Any
+    pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: int = COLUMNS, **look: Any
 ) -> bytes:
-    """Small pictures in rows of `COLUMNS`."""
-    columns = min(COLUMNS, count)
-    rows = math.ceil(count / columns)
-    row_height = 0.92 if titles else 0.8
-    figure = new_figure((0.85 * columns + 0.1, row_height * rows + 0.1))
-    grid = figure.add_gridspec(rows, columns, left=0.01, right=0.99, bottom=0.01,
-                               top=1 - 0.16 / (row_height * rows) if titles else 0.99,
-                               wspace=0.08, hspace=0.24 if titles else 0.08)  # fmt: skip
+    """Small pictures in rows, as wide as the page whatever their number."""
+    columns = min(columns, max(len(pictures), COLUMNS))
+    rows = math.ceil(len(pictures) / columns)
+    side = 6.8 / columns
+    head = 0.16 if titles else 0.0
+    height = (side + head) * rows + 0.1
+    figure = new_figure((side * columns + 0.1, height))
+    grid = figure.add_gridspec(
+        rows, columns, left=0.01, right=0.99, bottom=0.01, top=1 - (head + 0.03) / height,
+        wspace=0.08, hspace=0.08 + 1.15 * head / side,
+    )  # fmt: skip
     for i, picture in enumerate(pictures):
         axes = figure.add_subplot(grid[i // columns, i % columns])
         _show(axes, picture, vmin=0, vmax=1, **look)

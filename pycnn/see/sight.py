@@ -12,6 +12,8 @@ from pycnn.models.pretrained import MEAN
 #: Of every channel, where nothing is known of the data a network was trained on.
 TYPICAL_MEAN, TYPICAL_DEVIATION = 0.5, 0.25
 
+LONGEST = 480
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -25,11 +27,17 @@ class Sight:
         What the network takes.
     photo : uint8 array (C, H, W)
         The same pixels, to look at.
+    original : uint8 array (C, rows, columns)
+        The whole image, its longer side at most `LONGEST`.
+    blue_first : bool
+        Whether the channels of `x` are blue, green, red.
     """
 
     name: str
     x: np.ndarray
     photo: np.ndarray
+    original: np.ndarray
+    blue_first: bool = False
 
 
 def sight(path: Path | str, input_shape: tuple[int, ...]) -> Sight:
@@ -50,7 +58,7 @@ def sight(path: Path | str, input_shape: tuple[int, ...]) -> Sight:
     channels, height, width = input_shape
     photo = read_image(path, size=(height, width), channels=channels)
     x = normalise(photo, (TYPICAL_MEAN,) * channels, (TYPICAL_DEVIATION,) * channels)
-    return Sight(Path(path).name, x, photo)
+    return Sight(Path(path).name, x, photo, _whole(path))
 
 
 def trained_sight(path: Path | str, trained: Pretrained) -> Sight:
@@ -58,4 +66,13 @@ def trained_sight(path: Path | str, trained: Pretrained) -> Sight:
     x = trained.prepare(read_image(path, channels=3))
     pixels = (x.transpose(1, 2, 0) + np.asarray(MEAN, np.float32))[..., ::-1]
     photo = np.rint(pixels.clip(0, 255)).astype(np.uint8).transpose(2, 0, 1)
-    return Sight(Path(path).name, x, np.ascontiguousarray(photo))
+    return Sight(Path(path).name, x, np.ascontiguousarray(photo), _whole(path), blue_first=True)
+
+
+def _whole(path: Path | str) -> np.ndarray:
+    image = read_image(path)
+    scale = LONGEST / max(image.shape[1:])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(extent * scale)) for extent in image.shape[1:])
+    return read_image(path, size=(height, width))

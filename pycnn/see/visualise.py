@@ -9,6 +9,7 @@ import numpy as np
 
 from pycnn.bench.table import progress
 from pycnn.models import load_pretrained
+from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer, observing
 from pycnn.see import chosen, diagram, heat, pictures
 from pycnn.see.page import Picture, page
@@ -16,7 +17,7 @@ from pycnn.see.sight import Sight, sight, trained_sight
 from pycnn.see.stages import Outline, outline
 from pycnn.see.summary import shape_text, summary
 from pycnn.see.walk import Step, evaluating, walk
-from pycnn.see.write import write_bytes
+from pycnn.see.write import check_folder, write_bytes
 
 CLASSES_SHOWN = 5
 
@@ -74,7 +75,7 @@ def visualise(
             made += _of_class(model, shown, target[0][0], patch, step, advance)
         announce("classic filters")
         caption = "Edges and the like as the size of the change, in the mean of the channels."
-        data = pictures.classic(shown.photo)
+        data = pictures.classic(shown.original)
         made.append(Picture("classic-filters.png", "Classic filters", caption, data))
         advance()
     return Seen(tuple(made), target)
@@ -97,7 +98,7 @@ def _of_network(
     advance()
     first = next((u.step for u in found.units if u.kind == "convolution"), None)
     if first is not None:
-        yield _filters(first)
+        yield _filters(first, shown.blue_first)
     advance()
     results = _results(model, shown.x)
     spatial = [s.result for s in found.stages if s.result.extents and max(s.result.extents) > 1]
@@ -112,10 +113,12 @@ def _of_network(
     yield Picture("field.png", "Receptive field", caption, pictures.fields(shown.photo, spatial))
 
 
-def _filters(step: Step) -> Picture:
-    weight = step.layer.params["weight"]
+def _filters(step: Step, blue_first: bool) -> Picture:
+    weight = to_numpy(step.layer.params["weight"])
+    if blue_first:
+        weight = weight[:, ::-1]
     caption = f"{step.path}: {min(len(weight), pictures.MOST_FILTERS)} of {len(weight)} filters"
-    caption += f", {shape_text(weight.shape[1:])}"
+    caption += f" {shape_text(weight.shape[1:])}"
     section = "Filters of the first convolution"
     return Picture("filters.png", section, caption, pictures.filters(weight))
 
@@ -189,6 +192,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is None and arguments.html is None:
         raise ValueError("nowhere to write to: give -o DIR, --html FILE, or both")
+    if arguments.html is not None:
+        check_folder(arguments.html)
     model, shown = _given(arguments)
     seen = visualise(model, shown, arguments.patch, arguments.step)
     for number, share in seen.classes:

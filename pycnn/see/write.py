@@ -58,17 +58,21 @@ def suffix_of(path: Path | str, allowed: Sequence[str]) -> str:
     return suffix
 
 
-def write_bytes(path: Path | str, data: bytes) -> Path:
-    """Write a file beside its place, then put it there; returns the path.
+def check_folder(path: Path | str) -> None:
+    """Refuse a file whose folder does not exist, before there is anything to write.
 
     Raises
     ------
     FileNotFoundError
-        If the folder does not exist.
+        Names the folder.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"folder {path.parent} does not exist; {path} is not written")
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder {folder} does not exist, for {path}")
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Write a file beside its place, then put it there; returns the path."""
     with replacing(path) as new:
         new.write_bytes(data)
-    return path
+    return Path(path)
