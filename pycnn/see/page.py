@@ -7,6 +7,7 @@ from html import escape
 
 from pycnn.bench.table import Table
 
+KINDS = {"svg": "svg+xml", "png": "png", "jpg": "jpeg"}
 #: A browser that honours it asks nobody for anything.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -41,7 +42,7 @@ class Picture:
     Attributes
     ----------
     name : str
-        Of the file, with its suffix: .png or .svg.
+        Of the file, with its suffix: a key of `KINDS`.
     section, caption : str
         Heading under which it stands, and the words below it.
     data : bytes
@@ -110,11 +111,11 @@ def _section(heading: str, text: str, inside: str) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    kind = "image/svg+xml" if picture.name.endswith(".svg") else "image/png"
+    kind = KINDS[picture.name.rpartition(".")[2]]
     data = base64.b64encode(picture.data).decode()
     caption = escape(picture.caption)
     return (
-        f'<figure><img alt="{caption}" src="data:{kind};base64,{data}">'
+        f'<figure><img alt="{caption}" src="data:image/{kind};base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 

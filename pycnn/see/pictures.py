@@ -1,4 +1,4 @@
-"""Pictures of what a network sees, as PNG files in memory."""
+"""Pictures of what a network sees, as files in memory: PNG, and JPEG where photos are."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def maps(result: np.ndarray) -> bytes:
     chosen = np.sort(np.argsort(strength, kind="stable")[::-1][:MOST_MAPS])
     return _grid(
         [_stretched(result[i]) for i in chosen], [str(i) for i in chosen],
-        cmap="viridis", interpolation="nearest",
+        kind="jpg", cmap="viridis", interpolation="nearest",
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def fields(photo: np.ndarray, steps: Sequence[Step]) -> bytes:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False,
                   fontsize=8, labelcolor=INK)  # fmt: skip
-    return figure_bytes(figure)
+    return figure_bytes(figure, "jpg")
 
 
 def heat(photo: np.ndarray, values: np.ndarray, label: str, signed: bool) -> bytes:
@@ -82,24 +82,29 @@ def heat(photo: np.ndarray, values: np.ndarray, label: str, signed: bool) -> byt
     bar.set_label(label, fontsize=8, color=INK)
     bar.ax.tick_params(labelsize=7, colors=INK)
     bar.solids.set_alpha(1)
-    return figure_bytes(figure)
+    return figure_bytes(figure, "jpg")
 
 
 def classic(photo: np.ndarray) -> bytes:
     """A photo and what each classic filter makes of it."""
     names = ["the photo", *CLASSIC]
     pictures = [_as_picture(photo), *(_as_picture(filtered(photo, name)) for name in CLASSIC)]
-    rows, columns = 2, 4
-    figure = new_figure((8.4, 4.6), layout="constrained")
+    rows, columns, width = 2, 4, 8.4
+    height = width / columns * photo.shape[1] / photo.shape[2] + 0.3
+    figure = new_figure((width, rows * height), layout="constrained")
     for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         axes = figure.add_subplot(rows, columns, i + 1)
         _show(axes, picture)
         axes.set_title(name, fontsize=9, color=INK)
-    return figure_bytes(figure, dpi=120)
+    return figure_bytes(figure, "jpg")
 
 
 def _grid(
-    pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: int = COLUMNS, **look: Any
+    pictures: Sequence[np.ndarray],
+    titles: Sequence[str] = (),
+    columns: int = COLUMNS,
+    kind: str = "png",
+    **look: Any,
 ) -> bytes:
     """Small pictures in rows, as wide as the page whatever their number."""
     columns = min(columns, max(len(pictures), COLUMNS))
@@ -117,7 +122,7 @@ def _grid(
         _show(axes, picture, vmin=0, vmax=1, **look)
         if titles:
             axes.set_title(titles[i], fontsize=6, color=QUIET, pad=2)
-    return figure_bytes(figure)
+    return figure_bytes(figure, kind)
 
 
 def _show(axes: Any, picture: np.ndarray, **look: Any) -> None:

@@ -76,7 +76,7 @@ def visualise(
         announce("classic filters")
         caption = "Edges and the like as the size of the change, in the mean of the channels."
         data = pictures.classic(shown.original)
-        made.append(Picture("classic-filters.png", "Classic filters", caption, data))
+        made.append(Picture("classic-filters.jpg", "Classic filters", caption, data))
         advance()
     return Seen(tuple(made), target)
 
@@ -106,11 +106,11 @@ def _of_network(
         channels = step.output_shape[0]
         count = min(channels, pictures.MOST_MAPS)
         caption = f"{step.path}: {count} of {channels} maps, {shape_text(step.extents)}"
-        name = f"maps-{number}-{step.path}.png"
+        name = f"maps-{number}-{step.path}.jpg"
         yield Picture(name, "Feature maps", caption, pictures.maps(results[step.path]))
         advance()
     caption = "Frames end at the edges of the image; sizes count the padding beyond."
-    yield Picture("field.png", "Receptive field", caption, pictures.fields(shown.photo, spatial))
+    yield Picture("field.jpg", "Receptive field", caption, pictures.fields(shown.photo, spatial))
 
 
 def _filters(step: Step, blue_first: bool) -> Picture:
@@ -136,12 +136,12 @@ def _of_class(
     rises = heat.grad_cam(model, shown.x, target)
     return [
         Picture(
-            "occlusion.png", section,
+            "occlusion.jpg", section,
             f"Occlusion: how much the probability of class {target} falls where a grey patch is.",
             pictures.heat(shown.photo, falls, "fall of probability", signed=True),
         ),
         Picture(
-            "grad-cam.png", section,
+            "grad-cam.jpg", section,
             f"Grad-CAM: where the last feature maps raise the score of class {target}.",
             pictures.heat(shown.photo, rises, "share of the largest", signed=False),
         ),
