@@ -1,14 +1,33 @@
 """The model that a command line names: one of `pycnn.models`, or a checkpoint."""
 
 import argparse
-import importlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pycnn import models
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer
 
-Chosen = tuple[Layer, tuple[int, ...]]
+
+class Chosen(NamedTuple):
+    """A model and what is known of its inputs.
+
+    Attributes
+    ----------
+    model : Layer
+    input_shape : tuple of int
+    mean, std : sequence of float or None
+        Of every channel of the images it was trained on, pixels from 0 to 1.
+    classes : sequence of str
+        Their names, none where they are not known.
+    """
+
+    model: Layer
+    input_shape: tuple[int, ...]
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    classes: Sequence[str] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,30 +57,42 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def outline(arguments: argparse.Namespace) -> Chosen:
-    """The model without weights, which takes no memory, and the shape of its input."""
+    """The model, where it is a name without weights, so that it takes no memory."""
+    if Path(arguments.model).is_file():
+        return chosen(arguments)
     with tracing():
         return chosen(arguments)
 
 
 def chosen(arguments: argparse.Namespace) -> Chosen:
-    """The model with weights, and the shape of its input.
+    """The model with weights.
 
     Raises
     ------
     ValueError
-        If there is no such model or file; or the shape of a checkpoint's input is not given.
+        If there is no such model or file, or an argument does not go with it.
     """
-    if Path(arguments.model).is_file():
-        return _checkpoint(arguments)
     made_with = {"classes": arguments.classes, "width": arguments.width,
                  "input_shape": arguments.input}  # fmt: skip
     given = {name: value for name, value in made_with.items() if value is not None}
+    if Path(arguments.model).is_file():
+        return _checkpoint(arguments.model, given)
     model = models.create(arguments.model, **given)
-    return model, arguments.input or models.MODELS[arguments.model].input_shape
+    return Chosen(model, arguments.input or models.MODELS[arguments.model].input_shape)
 
 
-def _checkpoint(arguments: argparse.Namespace) -> Chosen:
-    checkpoint = importlib.import_module("pycnn.train.checkpoint")
-    if arguments.input is None:
-        raise ValueError(f"--input is missing; the checkpoint {arguments.model} does not say it")
-    return checkpoint.load_model(arguments.model), arguments.input
+def _checkpoint(path: str, given: dict[str, Any]) -> Chosen:
+    from pycnn.train.checkpoint import load_model
+
+    if given:
+        raise ValueError(
+            f"{path} is a checkpoint, which says itself what the model is made with; "
+            f"not allowed: {', '.join(given)}"
+        )
+    model, about = load_model(path)
+    if "input_shape" not in about:
+        raise ValueError(f"{path} does not say what inputs look like: no input_shape")
+    return Chosen(
+        model, tuple(about["input_shape"]), about.get("mean"), about.get("std"),
+        tuple(about.get("classes", ())),
+    )  # fmt: skip

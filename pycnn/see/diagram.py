@@ -188,6 +188,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    model, input_shape = chosen.outline(arguments)
+    model, input_shape, *_ = chosen.outline(arguments)
     print(draw(model, input_shape, arguments.output, textwrap.shorten(arguments.title, 120)))
     return 0

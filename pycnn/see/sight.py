@@ -1,5 +1,6 @@
 """An image as a network takes it, and as a person sees the same pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,21 @@ class Sight:
     blue_first: bool = False
 
 
-def sight(path: Path | str, input_shape: tuple[int, ...]) -> Sight:
+def sight(
+    path: Path | str,
+    input_shape: tuple[int, ...],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Sight:
     """An image scaled to the input of a network, with values about 0.
+
+    Parameters
+    ----------
+    path : Path or str
+    input_shape : tuple of int
+        (C, H, W).
+    mean, std : sequence of float, optional
+        Of every channel, for `pycnn.data.normalise`; by default 0.5 and 0.25.
 
     Raises
     ------
@@ -57,7 +71,9 @@ def sight(path: Path | str, input_shape: tuple[int, ...]) -> Sight:
         )
     channels, height, width = input_shape
     photo = read_image(path, size=(height, width), channels=channels)
-    x = normalise(photo, (TYPICAL_MEAN,) * channels, (TYPICAL_DEVIATION,) * channels)
+    mean = (TYPICAL_MEAN,) * channels if mean is None else mean
+    std = (TYPICAL_DEVIATION,) * channels if std is None else std
+    x = normalise(photo, mean, std)
     return Sight(Path(path).name, x, photo, _whole(path))
 
 

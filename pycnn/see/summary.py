@@ -249,7 +249,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    model, input_shape = chosen.outline(arguments)
+    model, input_shape, *_ = chosen.outline(arguments)
     found = summary(model, input_shape)
     if arguments.json:
         print(json.dumps(found.as_json(), indent=1))

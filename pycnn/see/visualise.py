@@ -1,7 +1,7 @@
 """``pycnn visualise``: what a network makes of an image, in pictures."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +29,20 @@ class Seen:
     Attributes
     ----------
     pictures : tuple of Picture
-    classes : tuple of (int, float)
+    classes : tuple of (str, float)
         The most probable classes and their probabilities; none of what is no classifier.
     """
 
     pictures: tuple[Picture, ...]
-    classes: tuple[tuple[int, float], ...]
+    classes: tuple[tuple[str, float], ...]
 
 
 def visualise(
-    model: Layer, shown: Sight, patch: int | None = None, step: int | None = None
+    model: Layer,
+    shown: Sight,
+    patch: int | None = None,
+    step: int | None = None,
+    classes: Sequence[str] = (),
 ) -> Seen:
     """Pictures of a network and of what it makes of an image.
 
@@ -51,6 +55,8 @@ def visualise(
         See `pycnn.see.sight.sight`.
     patch, step : int, optional
         Of the occlusion, see `pycnn.see.heat.occlusion`.
+    classes : sequence of str, optional
+        Their names; by default "class 0" and so on.
 
     Returns
     -------
@@ -65,30 +71,31 @@ def visualise(
     """
     steps = walk(model, shown.x.shape)
     found = outline(model, steps)
-    target = _classes(model, shown.x) if _is_classifier(steps[-1]) else ()
-    heats = heat.occlusion_batches(shown.x.shape[1:], patch, step) if target else 0
+    best = _classes(model, shown.x) if _is_classifier(steps[-1]) else []
+    heats = heat.occlusion_batches(shown.x.shape[1:], patch, step) if best else 0
     with progress(len(found.stages) + heats + 3) as (announce, advance):
         announce("feature maps")
         made = list(_of_network(model, found, shown, advance))
-        if target:
+        if best:
             announce("occlusion")
-            made += _of_class(model, shown, target[0][0], patch, step, advance)
+            made += _of_class(model, shown, best[0][0], patch, step, advance)
         announce("classic filters")
         caption = "Edges and the like as the size of the change, in the mean of the channels."
         data = pictures.classic(shown.original)
         made.append(Picture("classic-filters.jpg", "Classic filters", caption, data))
         advance()
-    return Seen(tuple(made), target)
+    named = [(classes[i] if classes else f"class {i}", share) for i, share in best]
+    return Seen(tuple(made), tuple(named))
 
 
 def _is_classifier(last: Step) -> bool:
     return len(last.output_shape) == 1 and last.output_shape[0] > 1
 
 
-def _classes(model: Layer, x: np.ndarray) -> tuple[tuple[int, float], ...]:
+def _classes(model: Layer, x: np.ndarray) -> list[tuple[int, float]]:
     found = heat.probabilities(model, x[None])[0]
     best = np.argsort(found, kind="stable")[::-1][:CLASSES_SHOWN]
-    return tuple((int(i), float(found[i])) for i in best)
+    return [(int(i), float(found[i])) for i in best]
 
 
 def _of_network(
@@ -169,8 +176,7 @@ def _cost(model: Layer, shown: Sight) -> str:
 def html(title: str, model: Layer, shown: Sight, seen: Seen) -> str:
     """The pictures on one page that needs nothing else."""
     subtitle = f"{shown.name}, as an input of {shape_text(shown.x.shape)}"
-    classes = [(f"class {number}", share) for number, share in seen.classes]
-    return page(title, subtitle, seen.pictures, classes, summary(model, shown.x.shape).table())
+    return page(title, subtitle, seen.pictures, seen.classes, summary(model, shown.x.shape).table())
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -194,10 +200,10 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ValueError("nowhere to write to: give -o DIR, --html FILE, or both")
     if arguments.html is not None:
         check_folder(arguments.html)
-    model, shown = _given(arguments)
-    seen = visualise(model, shown, arguments.patch, arguments.step)
-    for number, share in seen.classes:
-        print(f"class {number:4}  {share:6.1%}")
+    model, shown, classes = _given(arguments)
+    seen = visualise(model, shown, arguments.patch, arguments.step, classes)
+    for name, share in seen.classes:
+        print(f"{share:6.1%}  {name}")
     if arguments.output is not None:
         arguments.output.mkdir(parents=True, exist_ok=True)
         for picture in seen.pictures:
@@ -208,9 +214,9 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _given(arguments: argparse.Namespace) -> tuple[Layer, Sight]:
+def _given(arguments: argparse.Namespace) -> tuple[Layer, Sight, Sequence[str]]:
     if arguments.pretrained:
         trained = load_pretrained(arguments.model)
-        return trained.model, trained_sight(arguments.image, trained)
-    model, input_shape = chosen.chosen(arguments)
-    return model, sight(arguments.image, input_shape)
+        return trained.model, trained_sight(arguments.image, trained), ()
+    model, input_shape, mean, std, classes = chosen.chosen(arguments)
+    return model, sight(arguments.image, input_shape, mean, std), classes

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pycnn import cli
+from pycnn import cli, models
+from pycnn.train import checkpoint
 
 
 def test_summary_of_a_model_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,3 +63,18 @@ def test_bad_requests_are_one_line(
     assert line.startswith("pycnn: error: ")
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_says_itself_what_its_model_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("safetensors", reason="checkpoints need the extra train")
+    path = tmp_path / "digits.safetensors"
+    arguments = {"input_shape": [1, 20, 24], "classes": 3}
+    about = {"model": {"name": "lenet5", "arguments": arguments}, "input_shape": [1, 20, 24]}
+    model = models.create("lenet5", input_shape=(1, 20, 24), classes=3)
+    checkpoint.save(path, model, about=about)
+    assert cli.main(["summary", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("input 1x20x24\n")
+    assert cli.main(["summary", str(path), "--width", "0.5"]) == 2
+    assert "is a checkpoint" in capsys.readouterr().err
