@@ -13,7 +13,7 @@ from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
-from pycnn.see import diagram, summary, visualise
+from pycnn.see import costs, diagram, seen
 
 #: Errors that the user can do something about: one line and exit status 2, no traceback.
 EXPECTED = (ValueError, TypeError, OSError, CompileError, MissingExtra, BackendUnavailable)
@@ -65,9 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_parsers(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)
-    summary.add_parser(subparsers)
+    costs.add_parser(subparsers)
     diagram.add_parser(subparsers)
-    visualise.add_parser(subparsers)
+    seen.add_parser(subparsers)
     info.add_parser(subparsers)
     _add_cache_parser(subparsers)
     return parser

@@ -9,7 +9,7 @@ from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer, LayerError
 from pycnn.see import chosen
-from pycnn.see.summary import summary
+from pycnn.see.costs import summary
 
 
 def lenet5() -> nn.Sequential:

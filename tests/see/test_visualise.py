@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from pycnn import cli, nn
-from pycnn.see import pictures, visualise
-from pycnn.see.sight import sight
+from pycnn.see import pictures
+from pycnn.see.prepare import sight
+from pycnn.see.seen import html as html_page
+from pycnn.see.seen import visualise
 
 pytest.importorskip("matplotlib", reason="pictures need the extra viz")
 image_module = pytest.importorskip("PIL.Image", reason="images need the extra data")
@@ -125,13 +127,13 @@ def test_a_browser_draws_the_page(made: tuple[Path, str], tmp_path: Path) -> Non
 
 def test_a_network_that_is_no_classifier_has_no_heat_maps(tmp_path: Path) -> None:
     image = sight(square_photo(tmp_path / "a.png"), (3, 16, 16))
-    seen = visualise.visualise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), image)
+    seen = visualise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), image)
     assert seen.classes == ()
     assert {picture.section for picture in seen.pictures} == {
         "The network", "Filters of the first convolution", "Feature maps", "Receptive field",
         "Classic filters",
     }  # fmt: skip
-    assert "Most probable" not in visualise.html("x", nn.Sequential(nn.ReLU()), image, seen)
+    assert "Most probable" not in html_page("x", nn.Sequential(nn.ReLU()), image, seen)
 
 
 def test_what_a_network_is_shown_is_the_image(tmp_path: Path) -> None:

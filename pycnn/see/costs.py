@@ -13,7 +13,7 @@ from pycnn.bench.table import Row, Table, plain, show, size_text
 from pycnn.nn.layer import Layer
 from pycnn.see import chosen
 from pycnn.see.receptive import Field, Span
-from pycnn.see.sharing import Sharing, of_step
+from pycnn.see.unshared import Sharing, of_step
 from pycnn.see.walk import Step, spatial, walk
 
 COLUMNS = ("layer", "kind", "output", ">parameters", ">MACs", ">activations", ">sees", ">jump",

@@ -12,10 +12,10 @@ from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer, observing
 from pycnn.see import chosen, diagram, heat, pictures
+from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page
-from pycnn.see.sight import Sight, sight, trained_sight
+from pycnn.see.prepare import Sight, sight, trained_sight
 from pycnn.see.stages import Outline, outline
-from pycnn.see.summary import shape_text, summary
 from pycnn.see.walk import Step, evaluating, walk
 from pycnn.see.write import check_folder, write_bytes
 
@@ -52,7 +52,7 @@ def visualise(
         Takes images (C, H, W), by default a classifier; without scores of classes there are no
         heat maps.
     shown : Sight
-        See `pycnn.see.sight.sight`.
+        See `pycnn.see.prepare.sight`.
     patch, step : int, optional
         Of the occlusion, see `pycnn.see.heat.occlusion`.
     classes : sequence of str, optional
