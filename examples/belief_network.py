@@ -1,0 +1,202 @@
+"""A restricted Boltzmann machine, and two of them stacked to a deep belief network, on real digits.
+
+    pip install 'pycnn[train,data]'
+    python examples/belief_network.py -o belief_network.png
+
+A machine joins visible units v and hidden units h, all 0 or 1, with ``p(h | v) = sigmoid(W v + b)``
+and ``p(v | h) = sigmoid(W' h + a)``. It learns without labels, by contrastive divergence: what is
+seen together in the data is made likelier, what is seen together in the machine's own
+reconstruction of it less likely. The second machine learns from the hidden units of the first.
+
+The exit status is 0 if both machines reconstruct better than they began, and a linear classifier
+on the features of a machine beats one that sees the pixels.
+
+Sources: G. Hinton, "Training products of experts by minimizing contrastive divergence", Neural
+Computation 14, 2002; G. Hinton, S. Osindero, Y. Teh, "A fast learning algorithm for deep belief
+nets", Neural Computation 18, 2006; G. Hinton, "A practical guide to training restricted Boltzmann
+machines", 2010 (the settings).
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+
+import pycnn
+import pycnn.data
+from pycnn import nn
+from pycnn.nn import init
+
+SIDE = 28
+BATCH = 50
+
+
+class Machine(nn.Layer):
+    """A restricted Boltzmann machine; as a layer, the chances of its hidden units (N, hidden).
+
+    `contrast` puts into `grads` what an optimiser of `pycnn.nn` then follows downhill.
+    """
+
+    def __init__(self, visible: int, hidden: int) -> None:
+        super().__init__()
+        self.params["weight"] = init.weights((hidden, visible), init.normal(0.01), "float32")
+        self.params["bias"] = init.constant((hidden,), 0.0, "float32")
+        self.params["visible_bias"] = init.constant((visible,), 0.0, "float32")
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return pycnn.linear(x, self["weight"], self["bias"], activation="sigmoid"), ()
+
+    def down(self, hidden: np.ndarray) -> np.ndarray:
+        """The chances of the visible units (N, visible)."""
+        return pycnn.linear(hidden, self["weight"].T, self["visible_bias"], activation="sigmoid")
+
+    def start(self, data: np.ndarray) -> None:
+        """Visible biases that give every unit, without any hidden one, its share of the data."""
+        share = data.mean(axis=0).clip(0.01, 0.99)
+        self.params["visible_bias"][...] = np.log(share / (1 - share))
+
+    def contrast(self, seen: np.ndarray, rng: np.random.Generator) -> None:
+        """One step of contrastive divergence (CD-1) from what is seen, (N, visible)."""
+        hidden = self(seen)
+        imagined = self.down(drawn(hidden, rng))
+        again = self(imagined)
+        together = pycnn.gemm(hidden, seen, transpose_a=True)
+        apart = pycnn.gemm(again, imagined, transpose_a=True)
+        self.grads = {
+            "weight": (apart - together) / len(seen),
+            "bias": (again - hidden).mean(axis=0),
+            "visible_bias": (imagined - seen).mean(axis=0),
+        }
+
+    def error(self, seen: np.ndarray) -> float:
+        """Mean squared difference between what is seen and its reconstruction."""
+        return float(pycnn.mse_loss(self.down(self(seen)), seen))
+
+
+def drawn(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Units that are 1 with the given chances, and 0 otherwise."""
+    return (rng.random(chances.shape, np.float32) < chances).astype(np.float32)
+
+
+def shuffled(count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Indices of one epoch in batches."""
+    order = rng.permutation(count)
+    for begin in range(0, count, BATCH):
+        yield order[begin : begin + BATCH]
+
+
+def learn(
+    machine: Machine, data: np.ndarray, epochs: int, rng: np.random.Generator, title: str
+) -> list[float]:
+    """Train a machine; its reconstruction error before, and after each epoch."""
+    machine.start(data)
+    optimizer = nn.SGD(machine, lr=0.1, momentum=0.5)
+    errors = [machine.error(data)]
+    for epoch in common.track(range(epochs), title):
+        optimizer.momentum = 0.5 if epoch < 5 else 0.9
+        for some in shuffled(len(data), rng):
+            machine.contrast(data[some], rng)
+            optimizer.step()
+        errors.append(machine.error(data))
+    return errors
+
+
+def dream(stack: Sequence[Machine], count: int, steps: int, rng: np.random.Generator) -> np.ndarray:
+    """Chances of the pixels (count, visible): the top machine to and fro, then down the others."""
+    *below, top = stack
+    hidden = drawn(np.full((count, len(top["bias"])), 0.5, np.float32), rng)
+    for _ in range(steps):
+        hidden = drawn(top(drawn(top.down(hidden), rng)), rng)
+    seen = top.down(hidden)
+    for machine in reversed(below):
+        seen = machine.down(drawn(seen, rng))
+    return seen
+
+
+def linear_accuracy(
+    features: np.ndarray, labels: np.ndarray, train: int, epochs: int, seed: int
+) -> float:
+    """Share of the rows after the first `train` that a linear softmax classifier gets right."""
+    rng = np.random.default_rng(seed)
+    model = nn.Linear(features.shape[1], 10, init="zeros")
+    loss, optimizer = nn.CrossEntropyLoss(), nn.Adam(model, lr=1e-3)
+    for _ in range(epochs):
+        for some in shuffled(train, rng):
+            loss.forward(model.forward(features[some]), labels[some])
+            model.zero_grad()
+            model.backward(loss.backward(), needs_dx=False)
+            optimizer.step()
+    return float((model(features[train:]).argmax(axis=1) == labels[train:]).mean())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = common.parser(__doc__, "belief_network.png")
+    for name, default, what in (
+        ("hidden", 256, "units of each machine"), ("epochs", 20, "of each machine"),
+        ("digits", 4000, "to learn from, of 4000"), ("steps", 1000, "to and fro before a sample"),
+    ):  # fmt: skip
+        parser.add_argument(
+            f"--{name}", type=common.positive, default=default, help=f"{what} (default: {default})"
+        )
+    return common.status(example, parser.parse_args(argv))
+
+
+def example(arguments: argparse.Namespace) -> bool:
+    """Train both machines and three classifiers, print and draw."""
+    digits = pycnn.data.load("mnist5k")
+    digits = digits.subset("train", arguments.digits)
+    order = np.concatenate([digits.train, digits.test])
+    pixels = (digits.images[order].reshape(len(order), -1) > 127).astype(np.float32)
+    labels, train = digits.labels[order], len(digits.train)
+    rng = np.random.default_rng(arguments.seed)
+    with nn.seeded(arguments.seed):
+        first = Machine(SIDE * SIDE, arguments.hidden)
+        second = Machine(arguments.hidden, arguments.hidden)
+    features, better = {"pixels": pixels}, True
+    for name, machine in (("first machine", first), ("second machine", second)):
+        below = list(features.values())[-1]
+        errors = learn(machine, below[:train], arguments.epochs, rng, name)
+        better = better and errors[-1] < errors[0]
+        features[f"hidden units of the {name}"] = machine(below)
+        print(f"{name}: reconstruction error {errors[0]:.4f} to {errors[-1]:.4f}, "
+              f"{machine.error(below[train:]):.4f} on digits it has not seen")  # fmt: skip
+    print(f"a linear classifier, {train} digits to learn, right on {len(order) - train} others")
+    accuracies = []
+    for name, values in features.items():
+        accuracies.append(linear_accuracy(values, labels, train, arguments.epochs, arguments.seed))
+        print(f"  from the {name:<35}{accuracies[-1]:.1%}")
+    samples = dream([first, second], 40, arguments.steps, rng)
+    draw(first, second, pixels[train:], samples, arguments.output)
+    return better and max(accuracies[1:]) > accuracies[0]
+
+
+def draw(
+    first: Machine, second: Machine, unseen: np.ndarray, samples: np.ndarray, path: Path
+) -> None:
+    """Filters, reconstructions of digits that were not seen, and samples."""
+    figure = common.figure(11, 5)
+    filters, mirrored, dreamt = figure.subplots(1, 3)
+    weights = first["weight"][:64]
+    scaled = 0.5 + weights / (2 * np.abs(weights).max(axis=1, keepdims=True))
+    common.tiles(filters, _images(scaled), 8, "What 64 hidden units look for")
+    shown = unseen[:20]
+    low = first.down(first(shown))
+    deep = first.down(second.down(second(first(shown))))
+    rows = [np.stack([a, b, c]) for a, b, c in zip(shown, low, deep, strict=True)]
+    common.tiles(
+        mirrored, _images(np.concatenate(rows)), 6, "Unseen digits, through one machine and two"
+    )
+    common.tiles(dreamt, _images(samples), 5, "Samples of the belief network")
+    common.save(figure, path)
+
+
+def _images(rows: np.ndarray) -> np.ndarray:
+    return rows.reshape(-1, SIDE, SIDE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
