@@ -94,10 +94,9 @@ def learn(
 ) -> list[float]:
     """Train a machine; its reconstruction error before, and after each epoch."""
     machine.start(data)
-    optimizer = nn.SGD(machine, lr=0.1, momentum=0.5)
+    optimizer = nn.SGD(machine, lr=0.1, momentum=0.5, weight_decay=2e-4)
     errors = [machine.error(data)]
-    for epoch in common.track(range(epochs), title):
-        optimizer.momentum = 0.5 if epoch < 5 else 0.9
+    for _ in common.track(range(epochs), title):
         for some in shuffled(len(data), rng):
             machine.contrast(data[some], rng)
             optimizer.step()
@@ -105,15 +104,30 @@ def learn(
     return errors
 
 
-def dream(stack: Sequence[Machine], count: int, steps: int, rng: np.random.Generator) -> np.ndarray:
-    """Chances of the pixels (count, visible): the top machine to and fro, then down the others."""
+def dream(
+    stack: Sequence[Machine], seen: np.ndarray, steps: Sequence[int], rng: np.random.Generator
+) -> np.ndarray:
+    """Chances of the pixels (N, len(steps), visible) while the top machine goes on by itself.
+
+    From what is seen, (N, visible), up; then to and fro between the two layers of the top machine;
+    after each number of `steps` the way down shows where it is. Zero steps are just up and down.
+    """
     *below, top = stack
-    hidden = drawn(np.full((count, len(top["bias"])), 0.5, np.float32), rng)
-    for _ in range(steps):
-        hidden = drawn(top(drawn(top.down(hidden), rng)), rng)
-    seen = top.down(hidden)
-    for machine in reversed(below):
-        seen = machine.down(drawn(seen, rng))
+    for machine in below:
+        seen = drawn(machine(seen), rng)
+    shown = []
+    for step in range(max(steps) + 1):
+        hidden = drawn(top(seen), rng)
+        chances = top.down(hidden)
+        seen = drawn(chances, rng)
+        if step in steps:
+            shown.append(_downwards(below, chances))
+    return np.stack(shown, axis=1)
+
+
+def _downwards(machines: Sequence[Machine], seen: np.ndarray) -> np.ndarray:
+    for machine in reversed(machines):
+        seen = machine.down(seen)
     return seen
 
 
@@ -137,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "belief_network.png")
     for name, default, what in (
         ("hidden", 256, "units of each machine"), ("epochs", 20, "of each machine"),
-        ("digits", 4000, "to learn from, of 4000"), ("steps", 1000, "to and fro before a sample"),
+        ("digits", 4000, "to learn from, of 4000"),
     ):  # fmt: skip
         parser.add_argument(
             f"--{name}", type=common.positive, default=default, help=f"{what} (default: {default})"
@@ -169,32 +183,32 @@ def example(arguments: argparse.Namespace) -> bool:
     for name, values in features.items():
         accuracies.append(linear_accuracy(values, labels, train, arguments.epochs, arguments.seed))
         print(f"  from the {name:<35}{accuracies[-1]:.1%}")
-    samples = dream([first, second], 40, arguments.steps, rng)
-    draw(first, second, pixels[train:], samples, arguments.output)
+    draw([first, second], pixels[train:], rng, arguments.output)
     return better and max(accuracies[1:]) > accuracies[0]
 
 
 def draw(
-    first: Machine, second: Machine, unseen: np.ndarray, samples: np.ndarray, path: Path
+    stack: Sequence[Machine], unseen: np.ndarray, rng: np.random.Generator, path: Path
 ) -> None:
-    """Filters, reconstructions of digits that were not seen, and samples."""
+    """Filters, reconstructions of digits that were not seen, and what the network dreams."""
+    first, second = stack
     figure = common.figure(11, 5)
     filters, mirrored, dreamt = figure.subplots(1, 3)
-    weights = first["weight"][:64]
+    weights = first["weight"][:80]
     scaled = 0.5 + weights / (2 * np.abs(weights).max(axis=1, keepdims=True))
-    common.tiles(filters, _images(scaled), 8, "What 64 hidden units look for")
-    shown = unseen[:20]
-    low = first.down(first(shown))
-    deep = first.down(second.down(second(first(shown))))
-    rows = [np.stack([a, b, c]) for a, b, c in zip(shown, low, deep, strict=True)]
-    common.tiles(
-        mirrored, _images(np.concatenate(rows)), 6, "Unseen digits, through one machine and two"
-    )
-    common.tiles(dreamt, _images(samples), 5, "Samples of the belief network")
+    common.tiles(filters, _images(scaled), 8, "What hidden units look for")
+    once = first.down(first(unseen[:20]))
+    twice = first.down(second.down(second(first(unseen[:20]))))
+    triples = np.stack([unseen[:20], once, twice], axis=1)
+    common.tiles(mirrored, _images(triples), 6, "Unseen digits, through one machine, two")
+    dreams = dream(stack, unseen[:10], (0, 10, 100, 1000), rng)
+    chains = np.concatenate([unseen[:10, None], dreams], axis=1)
+    common.tiles(dreamt, _images(chains), 5, "Seen; dreamt on for 0, 10, 100, 1000 steps")
     common.save(figure, path)
 
 
 def _images(rows: np.ndarray) -> np.ndarray:
+    """Rows of pixels, however stacked, as images."""
     return rows.reshape(-1, SIDE, SIDE)
 
 

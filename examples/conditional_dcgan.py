@@ -20,6 +20,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import common
 import numpy as np
@@ -107,21 +108,21 @@ class Game:
         self.draws.zero_grad()
         asked = request(labels, self.rng)
         drawn = self.draws.forward(asked)
-        caught = self._judge(images, labels, 1.0)[0] + self._judge(drawn, labels, 0.0)[0]
+        caught, _ = self._judge(images, labels, real=True)
+        let_pass, _ = self._judge(drawn, labels, real=False)
         self.judges_moves.step()
-        missed, gradient = self._judge(drawn, labels, 1.0)  # what would pass for real
-        self.draws.backward(gradient, needs_dx=False)
+        missed, gradient = self._judge(drawn, labels, real=True, needs_dx=True)  # as it would like
+        self.draws.backward(gradient[:, :1], needs_dx=False)
         self.draws_moves.step()
-        return caught, missed
+        return caught + let_pass, missed
 
     def _judge(
-        self, images: np.ndarray, labels: np.ndarray, truth: float
-    ) -> tuple[float, np.ndarray]:
-        """The discriminator's loss where `truth` is right, and its gradient for the images."""
+        self, images: np.ndarray, labels: np.ndarray, *, real: bool, needs_dx: bool = False
+    ) -> tuple[float, Any]:
+        """The discriminator's loss where `real` is right, and its gradient for what it saw."""
         scores = self.judges.forward(labelled(images, labels))
-        loss = float(self.loss.forward(scores, np.full_like(scores, truth)))
-        gradient = self.judges.backward(self.loss.backward())
-        return loss, gradient[:, :1]
+        loss = float(self.loss.forward(scores, np.full_like(scores, real)))
+        return loss, self.judges.backward(self.loss.backward(), needs_dx)
 
     def draw(self, labels: np.ndarray) -> np.ndarray:
         """Digits as asked for, (N, 1, 28, 28) from 0 to 1."""
