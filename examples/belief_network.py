@@ -149,13 +149,14 @@ def linear_accuracy(
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "belief_network.png")
-    for name, default, what in (
-        ("hidden", 256, "units of each machine"), ("epochs", 20, "of each machine"),
-        ("digits", 4000, "to learn from, of 4000"),
+    for name, default, most, what in (
+        ("hidden", 256, None, "units of each machine"), ("epochs", 20, None, "of each machine"),
+        ("digits", 4000, 4000, "to learn from, of 4000"),
     ):  # fmt: skip
         parser.add_argument(
-            f"--{name}", type=common.positive, default=default, help=f"{what} (default: {default})"
-        )
+            f"--{name}", type=common.whole(1, most), default=default,
+            help=f"{what} (default: {default})",
+        )  # fmt: skip
     return common.status(example, parser.parse_args(argv))
 
 

@@ -22,22 +22,20 @@ def parser(documentation: str | None, picture: str) -> argparse.ArgumentParser:
         "-o", "--output", type=_picture, default=picture, metavar="FILE",
         help=f"the picture, .png, .svg or .pdf (default: {picture})",
     )  # fmt: skip
-    made.add_argument("--seed", type=count, default=0, help="of all that is random (default: 0)")
+    made.add_argument("--seed", type=whole(0), default=0, help="of all that is random (default: 0)")
     return made
 
 
-def count(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: whole numbers from 0")
-    return int(text)
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """For argparse: what takes whole numbers of a range."""
+    allowed = f"from {least}" + ("" if most is None else f" to {most}")
 
+    def taken(text: str) -> int:
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(f"{text!r}; allowed: whole numbers {allowed}")
+        return int(text)
 
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: whole numbers from 1")
-    return int(text)
+    return taken
 
 
 def _picture(text: str) -> Path:

@@ -13,7 +13,7 @@ it reads at least 80 % as the digit that was asked for.
 Sources: I. Goodfellow et al., "Generative adversarial nets", 2014; M. Mirza, S. Osindero,
 "Conditional generative adversarial nets", 2014; A. Radford, L. Metz, S. Chintala, "Unsupervised
 representation learning with deep convolutional generative adversarial networks", 2016 (the rules:
-strides in place of pooling, batch normalisation, Adam at 2e-4 and 0.5).
+strides in place of pooling, batch normalisation, Adam with 0.5 for its first mean).
 """
 
 import argparse
@@ -32,7 +32,7 @@ from pycnn.nn import init
 
 GOAL = 0.8
 CLASSES, SIDE, NOISE = 10, 28, 32
-BATCH = 64
+BATCH = 32
 
 
 def generator(width: int) -> nn.Sequential:
@@ -99,8 +99,8 @@ class Game:
             self.draws, self.judges = generator(width), discriminator(width)
         self.rng = np.random.default_rng(seed)
         self.loss = nn.BCEWithLogitsLoss()
-        self.draws_moves = nn.Adam(self.draws, lr=5e-4, betas=(0.5, 0.999))
-        self.judges_moves = nn.Adam(self.judges, lr=2e-4, betas=(0.5, 0.999))
+        self.draws_moves = nn.Adam(self.draws, lr=1e-3, betas=(0.5, 0.999))
+        self.judges_moves = nn.Adam(self.judges, lr=3e-4, betas=(0.5, 0.999))
 
     def step(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """One move of each on a batch of real digits; their losses, discriminator's first."""
@@ -174,20 +174,21 @@ def share_read(model: nn.Sequential, images: np.ndarray, labels: np.ndarray) -> 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "conditional_dcgan.png")
-    for name, default, what in (
-        ("epochs", 25, "over the real digits"), ("width", 24, "channels of the widest images"),
-        ("digits", 4000, "to learn from, of 4000"), ("judged", 1000, "generated digits to read"),
+    for name, default, most, what in (
+        ("epochs", 20, None, "over the real digits"), ("width", 24, None, "of the channels"),
+        ("digits", 4000, 4000, "to learn from, of 4000"), ("judged", 1000, None, "to read"),
     ):  # fmt: skip
         parser.add_argument(
-            f"--{name}", type=common.positive, default=default, help=f"{what} (default: {default})"
-        )
+            f"--{name}", type=common.whole(1, most), default=default,
+            help=f"{what} (default: {default})",
+        )  # fmt: skip
     return common.status(example, parser.parse_args(argv))
 
 
 def example(arguments: argparse.Namespace) -> bool:
     """Play, read what was drawn, print and draw."""
     digits = pycnn.data.load("mnist5k").subset("train", arguments.digits)
-    model = learn_to_read(digits, 8, arguments.seed)
+    model = learn_to_read(digits, 6, arguments.seed)
     real = digits.images[digits.test].astype(np.float32) / 255
     print(f"LeNet-5 reads {share_read(model, real, digits.labels[digits.test]):.1%} "
           f"of {len(real)} real digits that it has not seen")  # fmt: skip
@@ -208,7 +209,7 @@ def draw(images: np.ndarray, losses: np.ndarray, path: Path) -> None:
     """Ten samples of each digit, and the losses of both players."""
     figure = common.figure(9, 4.2)
     sheet, curves = figure.subplots(1, 2)
-    common.tiles(sheet, images[:, 0], 10, "Ten digits as asked for, a row each")
+    common.tiles(sheet, images[:, 0], 10, "Ten of each digit, as asked for")
     for loss, name, colour in zip(
         losses.T, ("discriminator", "generator"), (common.ORANGE, common.BLUE), strict=True
     ):

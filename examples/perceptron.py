@@ -94,8 +94,8 @@ def mistakes_of(model: nn.Layer) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "perceptron.png")
-    parser.add_argument("--hidden", type=common.positive, default=4, help="units (default: 4)")
-    parser.add_argument("--steps", type=common.positive, default=400, help="(default: 400)")
+    parser.add_argument("--hidden", type=common.whole(1), default=4, help="units (default: 4)")
+    parser.add_argument("--steps", type=common.whole(1), default=400, help="(default: 400)")
     return common.status(example, parser.parse_args(argv))
 
 

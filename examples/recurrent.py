@@ -178,18 +178,12 @@ def bits_by_pairs(codes: np.ndarray, counts: np.ndarray) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "recurrent.png")
-    parser.add_argument("--units", type=common.positive, default=128, help="(default: 128)")
-    parser.add_argument("--epochs", type=common.positive, default=30, help="(default: 30)")
+    parser.add_argument("--units", type=common.whole(1), default=128, help="(default: 128)")
+    parser.add_argument("--epochs", type=common.whole(1), default=30, help="(default: 30)")
     parser.add_argument(
-        "--characters", type=_length, default=None, help="of the text (default: all)"
+        "--characters", type=common.whole(LEAST), default=None, help="of the text (default: all)"
     )
     return common.status(example, parser.parse_args(argv))
-
-
-def _length(text: str) -> int:
-    if not text.isdecimal() or int(text) < LEAST:
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: whole numbers from {LEAST}")
-    return int(text)
 
 
 def example(arguments: argparse.Namespace) -> bool:
