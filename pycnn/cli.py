@@ -13,6 +13,7 @@ from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
+from pycnn.train import commands as train
 
 #: Errors that the user can do something about: one line and exit status 2, no traceback.
 EXPECTED = (ValueError, TypeError, OSError, CompileError, MissingExtra, BackendUnavailable)
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pycnn", description=pycnn.__doc__)
     parser.add_argument("--version", action="version", version=f"pycnn {pycnn.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    train.add_parsers(subparsers)
     bench.add_parsers(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 import pycnn
+from pycnn.dtypes import FLOATS
 from pycnn.runtime.backends import backends
 
+#: What `make test` compiles; other backends compile nothing, or on a GPU.
+COMPILED = {"emulator": ("float32",), "checked": ("float32", "float16")}
 ALL = ("reference", "emulator", "checked", "cuda")
 SELECTED = tuple(filter(None, os.environ.get("PYCNN_TEST_BACKENDS", ",".join(ALL)).split(",")))
 
@@ -56,9 +59,6 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     name: str = request.param
     if name not in SELECTED:
         pytest.skip(f"{name} is not in PYCNN_TEST_BACKENDS={','.join(SELECTED)}")
-    status = {b.name: b for b in backends()}["emulator" if name == "checked" else name]
-    if not status.available:
-        pytest.skip(f"{name} is not available here: {status.detail}")
     if name == "cuda":
         yield _cuda()
         return
@@ -72,15 +72,36 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20261121)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Compiling kernels takes most of the time of the tests, so `make test` leaves some out.
+def absent() -> dict[str, str]:
+    """Backends that this machine lacks, and why."""
+    missing = {b.name: b.detail for b in backends() if not b.available}
+    return missing | ({"checked": missing["emulator"]} if "emulator" in missing else {})
 
-    The emulator's fast build runs float32, and the checked one every dtype but bfloat16, which
-    differs from float16 in its conversions alone. `make test-all` runs the rest.
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Thousands of tests that cannot run here are told of in one line a backend."""
+    for name, reason in absent().items():
+        terminalreporter.write_line(f"NOT RUN on {name}, which is not available here: {reason}")
+
+
+def _parameter(item: pytest.Item, name: str) -> object:
+    return getattr(getattr(item, "callspec", None), "params", {}).get(name)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot run here, and mark what `make test` leaves out.
+
+    Compiling kernels takes most of the time of the tests.
+    The emulator's fast build runs float32, the checked one float32 and float16. bfloat16 differs
+    from float16 in its conversions alone, float64 from float32 in the length of vectors. `make
+    test-all` runs the rest.
     """
+    missing = absent()
+    out = [item for item in items if _parameter(item, "backend") in missing]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if _parameter(item, "backend") not in missing]
     for item in items:
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        backend, dtype = params.get("backend"), params.get("dtype")
-        other_in_fast = backend == "emulator" and dtype not in (None, "float32")
-        if other_in_fast or (dtype == "bfloat16" and backend in (None, "checked")):
+        backend, dtype = _parameter(item, "backend"), _parameter(item, "dtype")
+        if dtype is not None and dtype not in COMPILED.get(str(backend), FLOATS):
             item.add_marker(pytest.mark.exhaustive)

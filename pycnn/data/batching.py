@@ -80,7 +80,8 @@ def batches(
         chosen = order[number * size : (number + 1) * size]
         images = dataset.images[chosen]
         if transform is not None:
-            images = _transformed(transform, images, np.random.default_rng((*key, number)))
+            seeds = np.random.SeedSequence(key, spawn_key=(number,))
+            images = _transformed(transform, images, np.random.default_rng(seeds))
         if images.dtype == np.uint8:
             images = dataset.normalised(images)
         return images, dataset.labels[chosen]

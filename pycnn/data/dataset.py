@@ -65,7 +65,7 @@ class DataSet:
     ) -> "DataSet":  # fmt: skip
         """The data set whose `mean` and `std` are those of its training part."""
         _check_images(images)
-        _check_indices("train", train, len(images))
+        _check_indices("train", train, len(images), least=1)
         mean, std = statistics(images[train])
         return cls(
             name=name, images=images, labels=labels, classes=classes, mean=mean, std=std,
@@ -76,8 +76,8 @@ class DataSet:
         _check_images(self.images)
         count, channels = self.images.shape[:2]
         _check_labels(self.labels, count, self.classes)
-        for part in PARTS:
-            _check_indices(part, self.part(part), count)
+        _check_indices("train", self.train, count, least=1)
+        _check_indices("test", self.test, count)
         both = np.intersect1d(self.train, self.test)
         if both.size:
             raise ValueError(f"train and test share {both.size} images, such as {both[0]}")
@@ -129,7 +129,7 @@ class DataSet:
         DataSet('mnist5k': 20 to train, 1000 to test, each (1, 28, 28); 10 classes)
         """
         indices = self.part(part)
-        if integer("count", count, 0) > len(indices):
+        if integer("count", count, 1) > len(indices):
             raise ValueError(f"count={count}; {self.name} has {len(indices)} images in {part!r}")
         evenly = np.argsort(rank_in_class(self.labels[indices]), kind="stable")
         changed: dict[str, Any] = {part: indices[evenly[:count]]}
@@ -165,10 +165,12 @@ def _check_labels(labels: np.ndarray, count: int, classes: tuple[str, ...]) -> N
         )
 
 
-def _check_indices(name: str, indices: np.ndarray, count: int) -> None:
+def _check_indices(name: str, indices: np.ndarray, count: int, least: int = 0) -> None:
     _check_int64(name, indices)
-    if indices.ndim != 1:
-        raise ValueError(f"{name} has shape {indices.shape}; allowed: one axis")
+    if indices.ndim != 1 or len(indices) < least:
+        raise ValueError(
+            f"{name} has shape {indices.shape}; allowed: one axis, of {least} or more indices"
+        )
     if indices.size and not 0 <= indices.min() <= indices.max() < count:
         raise ValueError(
             f"{name} has indices from {indices.min()} to {indices.max()}; "

@@ -90,7 +90,15 @@ def compile_text(
     ------
     CompileError, MissingExtra
         As :func:`compile_kernel`.
+    ValueError
+        If `options` ask for device debugging, see :data:`REFUSED`.
     """
+    for option in options:
+        if option in REFUSED:
+            raise ValueError(
+                f"option {option}: it would slow down whatever this process compiles later; "
+                "allowed: -lineinfo, or cuobjdump and a debugger on a cubin that nvcc compiled"
+            )
     nvrtc = _nvrtc()
     flags = _flags(arch, defines, options)
     folders = (*sources.include_dirs(), *cuda_include_dirs())
@@ -113,6 +121,11 @@ def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ..
             f"arch={arch!r}: NVRTC {version()} compiles for {', '.join(supported_archs())}"
         )
     return (f"-arch={arch}", *FLAGS, *(f"-D{name}={value}" for name, value in defines), *options)
+
+
+#: NVRTC 13.5 remembers device debugging: after one program compiled with it, all later ones of the
+#: process came out unoptimised in part (54 registers of a kernel became 128, and it spilled).
+REFUSED = ("--device-debug", "-G")
 
 
 def version() -> str:

@@ -71,6 +71,9 @@ METHODS = [
     ("gemm", Case((2, 4, 39, 61), (3, 1, 1), stride=(1, 2))),
     ("im2col", Case((1, 67, 57, 71), (3, 7, 7), padding=((3, 3), (3, 3)))),
     ("im2col", Case((9, 12, 13, 6), (8, 3, 2), stride=(2, 3), padding=((0, 1), (2, 0)), groups=4)),
+    ("batched", Case((13, 2, 9, 11), (3, 5, 4), padding=((2, 1), (0, 3)))),
+    ("batched", Case((9, 12, 13, 6), (8, 3, 2), stride=(2, 3), padding=((0, 1), (2, 0)), groups=4)),
+    ("batched", Case((31, 3, 57, 41), (5, 3, 3), stride=(1, 2), dilation=(2, 1))),
     ("winograd", Case((1, 5, 6, 9), (3, 3, 3), padding=((0, 2), (1, 0)))),
     ("winograd", Case((7, 6, 9, 6), (7, 3, 3), padding=((0, 0), (4, 3)))),
     ("winograd", Case((1, 70, 110, 131), (3, 3, 3), padding=SAME)),
@@ -178,6 +181,21 @@ def test_cpu_matches_oracle(case, dtype, rng):
         assert_close(got, want, dtype, length)
 
 
+def test_cpu_gradients_with_the_batch_innermost(rng):
+    """Three blocks of images, the last of them not full, strides, groups and uneven padding."""
+    case = Case((29, 6, 31, 26), (8, 3, 5), stride=(2, 1), padding=((3, 1), (0, 2)), groups=2)
+    assert cpu.conv_method(case.x, case.weight, *case.geometry) == "batched"
+    x, w, b = case.arrays(rng, np.float32)
+    want_y = oracle.convolve(x, w, b, *case.geometry)
+    dy = rng.standard_normal(want_y.shape).astype(np.float32)
+    gradients = cpu.conv2d_backward(dy, x, w, *case.geometry)
+    lengths = (w[:, 0].size, dy[:, 0].size, dy[:, 0].size)
+    for got, want, length in zip(
+        gradients, oracle.convolve_backward(dy, x, w, *case.geometry), lengths, strict=True
+    ):
+        assert_close(got, want, np.float32, length)
+
+
 @pytest.mark.parametrize(("method", "case"), METHODS, ids=str)
 def test_cpu_method_matches_oracle(method, case, rng):
     x, w, b = case.arrays(rng, np.float32)
@@ -197,7 +215,7 @@ def test_winograd_loses_few_digits(channels, rng):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("method", ["im2col", "winograd"])
+@pytest.mark.parametrize("method", ["im2col", "batched", "winograd"])
 def test_cpu_keeps_special_values_where_they_belong(method, value, rng):
     case = Case((2, 3, 8, 9), (4, 3, 3), padding=SAME)
     x, w, b = case.arrays(rng, np.float32)
@@ -247,6 +265,9 @@ def test_cpu_reads_views_and_writes_into_out(method, case, rng):
         (Case((1, 512, 7, 7), (512, 3, 3), padding=SAME), "float32", "im2col"),
         (Case((1, 32, 56, 56), (32, 3, 3), padding=SAME, groups=32), "float32", "im2col"),
         (Case((1, 1, 28, 28), (8, 5, 5)), "float32", "im2col"),
+        (Case((64, 1, 28, 28), (8, 5, 5)), "float32", "batched"),
+        (Case((64, 1, 28, 28), (26, 5, 5)), "float32", "im2col"),
+        (Case((8, 64, 56, 56), (64, 3, 3)), "float64", "im2col"),
     ],
     ids=str,
 )

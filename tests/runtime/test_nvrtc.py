@@ -49,7 +49,7 @@ def test_a_cubin_is_compiled_again_only_when_something_it_depends_on_changes(
     others = {
         nvrtc.compile_kernel("f/scale.cu", "sm_86", DEFINES),
         nvrtc.compile_kernel("f/scale.cu", "sm_80", (("SCALAR", "float"),)),
-        nvrtc.compile_kernel("f/scale.cu", "sm_80", DEFINES, ("--device-debug",)),
+        nvrtc.compile_kernel("f/scale.cu", "sm_80", DEFINES, ("-lineinfo",)),
     }
     write_kernel("include/value.cuh", "#define VALUE 3.5")
     others.add(nvrtc.compile_kernel("f/scale.cu", "sm_80", DEFINES))
@@ -136,3 +136,10 @@ def test_without_the_bindings_the_error_names_the_extra(monkeypatch: pytest.Monk
             nvrtc.version()
     finally:
         nvrtc._nvrtc.cache_clear()
+
+
+@pytest.mark.parametrize("option", ["--device-debug", "-G"])
+def test_device_debugging_is_refused(needs_nvrtc: None, option: str) -> None:
+    """It would change what the process compiles afterwards."""
+    with pytest.raises(ValueError, match=f"option {option}: .*allowed: -lineinfo"):
+        nvrtc.compile_text('extern "C" __global__ void k() {}', "k", "sm_80", options=(option,))

@@ -28,6 +28,10 @@ class Sliding:
 
     def taps(self) -> Iterator[Tap]:
         """In the order of the input."""
+        return (tap for _, tap in self.numbered_taps())
+
+    def numbered_taps(self) -> Iterator[tuple[int, Tap]]:
+        """Those that some window has inside the input, by their numbers in the window."""
         for number in range(self.kernel):
             offset = number * self.dilation - self.low
             first = max(0, -(offset // self.stride))
@@ -35,7 +39,7 @@ class Sliding:
             if first < last:
                 start = first * self.stride + offset
                 stop = (last - 1) * self.stride + offset + 1
-                yield Tap(slice(first, last), slice(start, stop, self.stride))
+                yield number, Tap(slice(first, last), slice(start, stop, self.stride))
 
     def counts(self, include_pad: bool) -> np.ndarray:
         """Elements that a mean divides by, for every window; 1 for a window without any."""

@@ -43,6 +43,14 @@ class Conv:
         return (self.x_shape[0], self.weight_shape[0], *self.out)
 
     @property
+    def phase_extents(self) -> Pair:
+        """Height and width of a phase."""
+        height, width = (
+            -(-(sum(self.padding[i]) + self.x_shape[2 + i]) // self.stride[i]) for i in (0, 1)
+        )
+        return height, width
+
+    @property
     def is_pointwise(self) -> bool:
         """Each output sees one pixel of the input, and none of the padding: no phase is copied."""
         return self.weight_shape[2:] == (1, 1) and self.padding == ((0, 0), (0, 0))
@@ -63,9 +71,13 @@ class Conv:
             return x[None, None]
         m, c = x.shape[:2]
         phases = self.zero_phases(m, c, x.dtype)
+        self.fill(phases, x)
+        return phases
+
+    def fill(self, phases: np.ndarray, x: np.ndarray) -> None:
+        """Write the images (m, C, H, W) to their phases, which are zero around them."""
         for pixels, place in self._places():
             phases[place] = x[pixels]
-        return phases
 
     def join(self, phases: np.ndarray, x: np.ndarray) -> None:
         """Write the images (m, C, H, W) that the phases hold to x."""
@@ -74,10 +86,7 @@ class Conv:
 
     def zero_phases(self, m: int, c: int, dtype: np.dtype) -> np.ndarray:
         """Phases of m images of c channels of zeros, in scratch memory."""
-        height, width = (
-            -(-(sum(self.padding[i]) + self.x_shape[2 + i]) // self.stride[i]) for i in (0, 1)
-        )
-        phases = scratch("phases", (*self.stride, m, c, height, width), dtype)
+        phases = scratch("phases", (*self.stride, m, c, *self.phase_extents), dtype)
         phases.fill(0)
         return phases
 

@@ -24,7 +24,8 @@ def relu(x: Array, out: Any) -> None:
 
 
 def relu_backward(dy: Array, x: Array, out: Any) -> None:
-    _put(out, np.where(x <= 0, 0, dy))
+    kept = np.logical_not(x <= 0)  # a NaN in x lets dy pass
+    _put(out, np.where(kept, dy, dy.dtype.type(0)))
 
 
 def relu6(x: Array, out: Any) -> None:

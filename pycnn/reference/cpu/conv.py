@@ -1,17 +1,19 @@
-"""Convolution on the CPU: the fastest of three methods for the layer, chosen by its shape.
+"""Convolution on the CPU: the fastest of four methods for the layer, chosen by its shape.
 
 gemm      1x1 filters: the image itself is the right-hand matrix
 im2col    any filters, groups, strides: the columns of a block of pixels, gathered (`_im2col`)
+batched   the same for many small images, the batch innermost (`_batched`)
 winograd  3x3, float32: four times fewer multiplications, more copies (`_winograd`)
 """
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pycnn.reference.cpu import _im2col, _winograd
+from pycnn.reference.cpu import _batched, _im2col, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
 
@@ -26,8 +28,12 @@ class Method(NamedTuple):
 METHODS = {
     "gemm": Method(lambda conv: conv.is_pointwise, _im2col.forward),
     "im2col": Method(lambda conv: True, _im2col.forward),
+    "batched": Method(lambda conv: True, _batched.forward),
     "winograd": Method(_winograd.applies, _winograd.forward),
 }
+
+#: Faster than the gradient through columns where they compute dx.
+FAST = ("gemm", "winograd")
 
 
 def conv_method(
@@ -45,7 +51,7 @@ def conv_method(
 
     Returns
     -------
-    {"gemm", "im2col", "winograd"}
+    {"gemm", "im2col", "batched", "winograd"}
 
     Examples
     --------
@@ -140,7 +146,7 @@ def conv2d_backward(
     conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
     return (
         _input_gradient(conv, dy, weight) if needs[0] else None,
-        _im2col.weight_gradient(conv, dy, x) if needs[1] else None,
+        _columns(conv).weight_gradient(conv, dy, x) if needs[1] else None,
         dy.sum(axis=(2, 3)).sum(axis=0) if needs[2] else None,
     )
 
@@ -163,7 +169,7 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
     """A convolution of dy with the filters turned round, if one of the fast ones; else col2im."""
     turned = _turned(conv)
     method = _method(turned, dy.dtype)
-    if conv.stride == (1, 1) and min(map(min, turned.padding)) >= 0 and method != "im2col":
+    if conv.stride == (1, 1) and min(map(min, turned.padding)) >= 0 and method in FAST:
         k, c, r, s = conv.weight_shape
         filters = weight.reshape(conv.groups, k // conv.groups, c, r, s)[..., ::-1, ::-1]
         dx = np.empty(conv.x_shape, dy.dtype)
@@ -171,7 +177,7 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
         METHODS[method].forward(turned, dy, filters, None, dx)
         if np.isfinite(dx.sum()):
             return dx
-    return _im2col.input_gradient(conv, dy, weight)
+    return _columns(conv).input_gradient(conv, dy, weight)
 
 
 def _turned(conv: Conv) -> Conv:
@@ -193,4 +199,11 @@ def _method(conv: Conv, dtype: DTypeLike) -> str:
     if conv.is_pointwise:
         return "gemm"
     winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
-    return "winograd" if winograd else "im2col"
+    if winograd:
+        return "winograd"
+    return "batched" if _batched.pays(conv) else "im2col"
+
+
+def _columns(conv: Conv) -> ModuleType:
+    """Where the gradients through columns are found."""
+    return _batched if _batched.pays(conv) else _im2col

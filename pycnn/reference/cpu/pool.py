@@ -10,8 +10,10 @@ from math import prod
 
 import numpy as np
 
-from pycnn.reference.cpu._axis import Adaptive, Axis
+from pycnn.reference.cpu._axis import Axis
 from pycnn.reference.cpu._common import quiet
+from pycnn.reference.cpu._maxima import locate
+from pycnn.reference.cpu._windows import fold, spread
 
 #: Input elements of a block of planes: an inner cache holds several such arrays.
 BLOCK_ELEMENTS = 2**16
@@ -50,9 +52,9 @@ def max_pool(
     indices = _like(x, axes, np.int64) if with_indices else None
     for block in _blocks(x.shape):
         if indices is None:
-            _fold(np.maximum, -np.inf, x[block], y[block], axes)
+            fold(np.maximum, -np.inf, x[block], y[block], axes)
         else:
-            y[block], indices[block] = _locate(x[block], axes)
+            y[block], indices[block] = locate(x[block], axes)
     return y, indices
 
 
@@ -112,7 +114,7 @@ def avg_pool(
     divisor = divisor.astype(x.dtype)
     for block in _blocks(x.shape):
         part = y[block]
-        _fold(np.add, 0, x[block], part, axes)
+        fold(np.add, 0, x[block], part, axes)
         part /= divisor
     return y
 
@@ -138,7 +140,7 @@ def avg_pool_backward(
     dx = np.empty(x_shape, dy.dtype)
     divisor = divisor.astype(dy.dtype)
     for block in _blocks(x_shape):
-        dx[block] = _spread(dy[block] / divisor, axes)
+        dx[block] = spread(dy[block] / divisor, axes)
     return dx
 
 
@@ -172,7 +174,7 @@ def lp_pool(
     scale = scale.astype(x.dtype)
     for block in _blocks(x.shape):
         part = y[block]
-        _fold(np.add, 0, _power(x[block], norm), part, axes)
+        fold(np.add, 0, _power(x[block], norm), part, axes)
         part[...] = _power(part * scale, 1 / norm)
     return y
 
@@ -186,7 +188,7 @@ def lp_pool_backward(
     scale = scale.astype(dy.dtype)
     for block in _blocks(x.shape):
         slope = np.where(y[block] == 0, dy.dtype.type(0), _power(y[block], 1 - norm))
-        dx[block] = _spread(dy[block] * slope * scale, axes) * _power(x[block], norm - 1)
+        dx[block] = spread(dy[block] * slope * scale, axes) * _power(x[block], norm - 1)
     return dx
 
 
@@ -238,72 +240,6 @@ def _blocks(x_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
             yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))
 
 
-def _at(dim: int, where: slice) -> tuple[slice, ...]:
-    return (slice(None),) * dim + (where,)
-
-
 def _power(x: np.ndarray, exponent: float) -> np.ndarray:
     """In the dtype of x; a NaN stays one whatever the exponent but 0."""
     return np.power(x, x.dtype.type(exponent))
-
-
-def _fold(ufunc: np.ufunc, start: float, x: np.ndarray, y: np.ndarray, axes: Axes) -> None:
-    """y = ufunc over the taps of every window, beginning with `start`."""
-    for dim in range(x.ndim - 1, 1, -1):
-        axis = axes[dim - 2]
-        shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
-        folded = y if dim == 2 else np.empty_like(x, shape=shape)
-        if isinstance(axis, Adaptive):
-            for i, span in enumerate(axis.spans()):
-                to = folded[_at(dim, slice(i, i + 1))]
-                ufunc.reduce(x[_at(dim, span)], axis=dim, keepdims=True, out=to)
-        else:
-            folded[...] = start
-            for tap in axis.taps():
-                windows = folded[_at(dim, tap.windows)]
-                ufunc(windows, x[_at(dim, tap.inputs)], out=windows)
-        x = folded
-
-
-def _locate(x: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """Maximum of every window, and the number of its first element that is it, or the last NaN.
-
-    Axis by axis: the first maximum of the first line that has it is the first of the window, and
-    the last NaN of the last line that has one the last.
-    """
-    extents = x.shape[2:]
-    place: np.ndarray | None = None
-    for dim in range(x.ndim - 1, 1, -1):
-        axis, step = axes[dim - 2], prod(extents[dim - 1 :])
-        shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
-        best = np.full_like(x, -np.inf, shape=shape)
-        at = np.full_like(x, -1, np.int64, shape=shape)
-        here = step * np.arange(x.shape[dim]).reshape((-1,) + (1,) * (x.ndim - 1 - dim))
-        candidate = np.broadcast_to(here, x.shape) if place is None else place + here
-        if place is not None and place.min(initial=0) < 0:  # lines without a tap in the input
-            candidate = np.where(place < 0, -1, candidate)
-        for tap in axis.taps():
-            windows, inputs = _at(dim, tap.windows), _at(dim, tap.inputs)
-            value, where = x[inputs], candidate[inputs]
-            better = (value > best[windows]) | np.isnan(value)
-            better |= at[windows] < 0
-            np.copyto(best[windows], value, where=better)
-            np.copyto(at[windows], where, where=better)
-        x, place = best, at
-    assert place is not None
-    return x, place
-
-
-def _spread(share: np.ndarray, axes: Axes) -> np.ndarray:
-    """Every element of `share` added to all elements under its window."""
-    for dim, axis in enumerate(axes, 2):
-        shape = (*share.shape[:dim], axis.extent, *share.shape[dim + 1 :])
-        spread = np.zeros_like(share, shape=shape)
-        if isinstance(axis, Adaptive):
-            for i, span in enumerate(axis.spans()):
-                spread[_at(dim, span)] += share[_at(dim, slice(i, i + 1))]
-        else:
-            for tap in axis.taps():
-                spread[_at(dim, tap.inputs)] += share[_at(dim, tap.windows)]
-        share = spread
-    return share

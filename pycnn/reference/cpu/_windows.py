@@ -1,0 +1,47 @@
+"""Passes over windows, axis by axis: what they hold folded into one, or spread over them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pycnn.reference.cpu._axis import Adaptive, Axis
+
+Axes = Sequence[Axis]
+
+
+def at(dim: int, where: slice) -> tuple[slice, ...]:
+    """The index of a part of axis `dim`."""
+    return (slice(None),) * dim + (where,)
+
+
+def fold(ufunc: np.ufunc, start: float, x: np.ndarray, y: np.ndarray, axes: Axes) -> None:
+    """y = ufunc over the taps of every window, beginning with `start`."""
+    for dim in range(x.ndim - 1, 1, -1):
+        axis = axes[dim - 2]
+        shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
+        folded = y if dim == 2 else np.empty_like(x, shape=shape)
+        if isinstance(axis, Adaptive):
+            for i, span in enumerate(axis.spans()):
+                to = folded[at(dim, slice(i, i + 1))]
+                ufunc.reduce(x[at(dim, span)], axis=dim, keepdims=True, out=to)
+        else:
+            folded[...] = start
+            for tap in axis.taps():
+                windows = folded[at(dim, tap.windows)]
+                ufunc(windows, x[at(dim, tap.inputs)], out=windows)
+        x = folded
+
+
+def spread(share: np.ndarray, axes: Axes) -> np.ndarray:
+    """Every element of `share` added to all elements under its window."""
+    for dim, axis in enumerate(axes, 2):
+        shape = (*share.shape[:dim], axis.extent, *share.shape[dim + 1 :])
+        spread = np.zeros_like(share, shape=shape)
+        if isinstance(axis, Adaptive):
+            for i, span in enumerate(axis.spans()):
+                spread[at(dim, span)] += share[at(dim, slice(i, i + 1))]
+        else:
+            for tap in axis.taps():
+                spread[at(dim, tap.inputs)] += share[at(dim, tap.windows)]
+        share = spread
+    return share

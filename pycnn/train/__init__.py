@@ -1,0 +1,22 @@
+"""Training on real data: the loop, checkpoints, logs, and the commands train and predict."""
+
+from pycnn.train.checkpoint import Checkpoint, load, load_model, save
+from pycnn.train.diverged import Diverged
+from pycnn.train.history import Epoch
+from pycnn.train.interrupt import Interrupted
+from pycnn.train.predict import Predictor
+from pycnn.train.trainer import Moment, Trainer, evaluate
+
+__all__ = [
+    "Checkpoint",
+    "Diverged",
+    "Epoch",
+    "Interrupted",
+    "Moment",
+    "Predictor",
+    "Trainer",
+    "evaluate",
+    "load",
+    "load_model",
+    "save",
+]

@@ -1,0 +1,156 @@
+"""Checkpoints: a model, and what training goes on from, in one safetensors file.
+
+The file holds arrays and text, nothing that could run. It is written beside and renamed, so that an
+interruption leaves the last good one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pycnn.nn.arrays import to_numpy
+from pycnn.nn.layer import Layer
+from pycnn.runtime.extras import import_extra
+from pycnn.runtime.files import replacing
+
+FORMAT = "pycnn checkpoint 1"
+PURPOSE = "a checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes
+    ----------
+    model : dict of str to array
+        Parameters and buffers, as `Layer.state_dict`.
+    optimizer : dict of str to array
+        As `Optimizer.state_dict`; empty for a model alone.
+    about : dict
+        JSON: the name and arguments of the model, classes, and how far training is.
+    """
+
+    model: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def save(
+    path: Path | str,
+    model: Layer,
+    about: Mapping[str, Any] | None = None,
+    optimizer: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the arrays of a model to a file.
+
+    Parameters
+    ----------
+    path : Path or str
+        The folder must exist.
+    model : Layer
+    about : mapping, optional
+        What `Checkpoint.about` will be; anything JSON can hold.
+    optimizer : mapping of str to array, optional
+        `Optimizer.state_dict`.
+
+    Raises
+    ------
+    MissingExtra
+        If safetensors is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from pycnn import nn, train
+    >>> model = nn.Linear(2, 3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     train.save(os.path.join(folder, "m.safetensors"), model)
+    ...     read = train.load(os.path.join(folder, "m.safetensors"))
+    >>> sorted(read.model)
+    ['bias', 'weight']
+    """
+    safetensors = import_extra("safetensors.numpy", "train", PURPOSE)
+    arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
+    arrays |= {f"optimizer/{name}": array for name, array in (optimizer or {}).items()}
+    arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
+    text = {"format": FORMAT, "about": json.dumps(dict(about or {}), allow_nan=False)}
+    with replacing(path) as temporary:
+        safetensors.save_file(arrays, temporary, metadata=text)
+
+
+def load(path: Path | str) -> Checkpoint:
+    """Read a file that `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is no checkpoint: another format (a pickle is never opened), cut short, or damaged.
+    MissingExtra
+        If safetensors is not installed.
+    """
+    library = import_extra("safetensors", "train", PURPOSE)
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with library.safe_open(path, framework="numpy") as file:
+            text = file.metadata() or {}
+            if text.get("format") != FORMAT:
+                raise ValueError(f"{path} is no checkpoint: its format is {text.get('format')!r}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads(text["about"])
+    except (library.SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is no checkpoint, or was cut short or damaged: {error}"
+        ) from error
+    return Checkpoint(_under("model", arrays), _under("optimizer", arrays), about)
+
+
+def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
+    """The model of a file, made anew and in evaluation mode, and what the file says about it.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, MissingExtra
+        As `load`; also if the file does not say which model of `pycnn.models` it is, or its arrays
+        are not those of that model.
+    """
+    from pycnn.models import create
+
+    read = load(path)
+    name, arguments = model_of(read, path)
+    model = create(name, **arguments)
+    try:
+        model.load_state_dict(read.model)
+    except ValueError as error:
+        raise ValueError(f"{path}, said to be a {name}: {error}") from error
+    return model.eval(), read.about
+
+
+def model_of(read: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of the model in a file."""
+    about = read.about.get("model")
+    if not isinstance(about, dict) or "name" not in about:
+        raise ValueError(
+            f"{path} does not say which model of pycnn.models it is; "
+            "use pycnn.train.load and Layer.load_state_dict"
+        )
+    return about["name"], {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in about.get("arguments", {}).items()
+    }
+
+
+def _under(folder: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(f"{folder}/"): array
+        for name, array in arrays.items()
+        if name.startswith(f"{folder}/")
+    }

@@ -1,0 +1,40 @@
+"""Which layer made the first number that is not finite."""
+
+from typing import Any
+
+from pycnn.nn.arrays import library
+from pycnn.nn.layer import Layer, observing
+
+
+class Diverged(ArithmeticError):
+    """The loss is not finite; says which layer was the first to make such a number."""
+
+
+def first_not_finite(model: Layer, x: Any) -> str:
+    """Where the first NaN or infinity comes from, in words.
+
+    Parameters
+    ----------
+    model : Layer
+    x : array
+        The batch that led to it; the model is run on it once more.
+    """
+    if not _finite(x):
+        return "the input"
+    for parameter in model.parameters():
+        if not _finite(parameter.value):
+            return f"the parameter {parameter.name}"
+    names = {id(layer): path for path, layer in model.named_layers()}
+    found: list[str] = []
+
+    def look(layer: Layer, x: Any, y: Any) -> None:
+        if not found and not layer.children and not _finite(y):
+            found.append(f"layer {names[id(layer)] or 'itself'}, {layer!r}")
+
+    with observing(look):
+        model(x)
+    return found[0] if found else "the loss"
+
+
+def _finite(array: Any) -> bool:
+    return bool(library(array).isfinite(array).all())

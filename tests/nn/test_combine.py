@@ -1,0 +1,134 @@
+"""Layers of layers: gradients where branches part and meet, names, errors, taps."""
+
+import numpy as np
+import pytest
+
+from pycnn import nn
+
+
+def fixed(weight):
+    """A dense layer with these weights and no bias."""
+    layer = nn.Linear(len(weight[0]), len(weight), bias=False, dtype="float64")
+    layer.params["weight"] = np.array(weight, np.float64)
+    return layer
+
+
+def test_gradients_add_up_where_branches_part():
+    """y = 2x + 3x + x: by hand."""
+    model = nn.Sum(fixed([[2.0]]), fixed([[3.0]]), nn.Identity())
+    x = np.array([[5.0]])
+    assert model.forward(x).tolist() == [[30.0]]
+    assert model.backward(np.array([[1.0]])).tolist() == [[6.0]]
+    assert [p.grad.tolist() for p in model.parameters()] == [[[5.0]], [[5.0]]]
+
+
+def test_the_scale_of_a_sum_is_that_of_its_first_branch():
+    model = nn.Sum(fixed([[2.0]]), nn.Identity(), scale=0.5)
+    assert model.forward(np.array([[3.0]])).tolist() == [[6.0]]
+    assert model.backward(np.array([[1.0]])).tolist() == [[2.0]]
+    assert model.parameters()[0].grad.tolist() == [[1.5]]
+
+
+def test_a_dense_block_by_hand():
+    """Each layer sees all before it: (x) -> (x, 2x) -> (x, 2x, x + 2*2x)."""
+    model = nn.Sequential(
+        nn.Concat(nn.Identity(), fixed([[2.0]])), nn.Concat(nn.Identity(), fixed([[1.0, 2.0]]))
+    )
+    assert model.forward(np.array([[1.0]])).tolist() == [[1.0, 2.0, 5.0]]
+    # d(1*a + 10*b + 100*c)/dx with a = x, b = 2x, c = a + 2b = 5x
+    assert model.backward(np.array([[1.0, 10.0, 100.0]])).tolist() == [[521.0]]
+
+
+def test_the_first_layers_save_their_work_where_the_input_needs_no_gradient():
+    model = nn.Sequential(nn.Flatten(), nn.Tanh(), fixed([[1.0, 1.0]]), nn.Tanh())
+    model.forward(np.ones((3, 2)))
+    assert model.backward(np.ones((3, 1)), needs_dx=False) is None
+    assert model.parameters()[0].grad.shape == (1, 2)
+
+
+def test_gradients_add_up_over_backward_passes_until_they_are_forgotten():
+    model = fixed([[2.0]])
+    for expected in (3.0, 6.0):
+        model.forward(np.array([[3.0]]))
+        model.backward(np.array([[1.0]]))
+        assert model.grads["weight"].item() == expected
+    model.zero_grad()
+    assert model.grads == {}
+
+
+def test_names_and_paths():
+    model = nn.Sequential(
+        nn.ReLU(), block=nn.Sum(nn.Sequential(conv=nn.Conv2d(2, 2, 1)), nn.Identity())
+    )
+    assert [name for name, _ in model.named_layers()] == [
+        "", "0", "block", "block.0", "block.0.conv", "block.1",
+    ]  # fmt: skip
+    assert [p.name for p in model.parameters()] == ["block.0.conv.weight", "block.0.conv.bias"]
+    assert repr(model.at("block.0.conv")) == "Conv2d(2, 2, 1)"
+    with pytest.raises(ValueError, match=r"path='block.2': allowed are 0, block, block.0"):
+        model.at("block.2")
+
+
+def test_a_wrong_input_says_which_layer_and_why():
+    model = nn.Sequential(
+        features=nn.Sequential(conv=nn.Conv2d(3, 4, 3), pool=nn.MaxPool2d(2)),
+        flatten=nn.Flatten(),
+        dense=nn.Linear(36, 10),
+    )
+    assert model.output_shape((3, 8, 8)) == (10,)
+    with pytest.raises(nn.LayerError, match=r"layer dense, Linear\(36, 10\): .*\(2, 64\)"):
+        model.output_shape((3, 10, 10))
+    with pytest.raises(nn.LayerError, match=r"layer features.conv, Conv2d\(3, 4, 3\): ") as caught:
+        model(np.zeros((1, 2, 8, 8), np.float32))
+    assert caught.value.path == "features.conv"
+    with pytest.raises(nn.LayerTypeError, match=r"layer features\.conv, .*float64") as wrong:
+        model(np.zeros((1, 3, 8, 8)))
+    assert isinstance(wrong.value, TypeError)
+    model.forward(np.zeros((1, 3, 8, 8), np.float32))
+    with pytest.raises(nn.LayerError, match="layer dense, "):
+        model.backward(np.zeros((1, 11), np.float32))
+
+
+def test_branches_of_different_shapes_are_refused():
+    model = nn.Sequential(sum=nn.Sum(nn.Linear(3, 4), nn.Identity()))
+    with pytest.raises(
+        nn.LayerError, match=r"layer sum, .*different shapes: 0 \(2, 4\), 1 \(2, 3\)"
+    ):
+        model(np.zeros((2, 3), np.float32))
+
+
+def test_a_layer_stands_in_one_place():
+    relu = nn.ReLU()
+    with pytest.raises(ValueError, match="the same layer stands at 0 and at 1; allowed: once"):
+        nn.Sequential(relu, relu)
+    with pytest.raises(TypeError, match=r"layer 0 is of type function; allowed: pycnn\.nn\.Layer"):
+        nn.Sequential(lambda x: x)
+
+
+def test_taps_add_the_gradient_of_their_head_in_training_only():
+    model = nn.Sequential(fixed([[2.0]]), tap=nn.Tap(fixed([[10.0]]), weight=0.3))
+    (tap,) = nn.taps(model)
+    assert model.forward(np.array([[1.0]])).tolist() == [[2.0]]
+    assert tap.output.tolist() == [[20.0]]
+    tap.gradient_of_output = np.array([[0.5]])
+    assert model.backward(np.array([[1.0]])).tolist() == [[(1.0 + 0.5 * 10.0) * 2.0]]
+    assert tap.children["head"].grads["weight"].tolist() == [[1.0]]
+    model.eval()
+    assert model(np.array([[1.0]])).tolist() == [[2.0]]
+    assert tap.output is None
+
+
+def test_observers_see_every_layer_inner_ones_first():
+    seen = []
+    model = nn.Sequential(a=nn.ReLU(), b=nn.Sequential(c=nn.Tanh()))
+    with nn.observing(lambda layer, x, y: seen.append((type(layer).__name__, y.shape))):
+        model(np.ones((2, 3)))
+    assert [name for name, _ in seen] == ["ReLU", "Tanh", "Sequential", "Sequential"]
+    model(np.ones((2, 3)))
+    assert len(seen) == 4
+
+
+def test_modes_reach_every_layer_inside():
+    model = nn.Sequential(nn.Sequential(nn.Dropout(0.5)), nn.BatchNorm1d(2))
+    assert all(not layer.training for _, layer in model.eval().named_layers())
+    assert all(layer.training for _, layer in model.train().named_layers())

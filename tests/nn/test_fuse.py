@@ -1,0 +1,72 @@
+"""Fusing changes no result, says what it fused, and leaves the rest alone."""
+
+import numpy as np
+import pytest
+
+from pycnn import nn
+
+RNG = np.random.default_rng(17)
+
+
+def trained(layer):
+    """With running statistics and weights that are not their first ones."""
+    for _, one in layer.to("float64").named_layers():
+        for arrays in (one.params, one.buffers):
+            for name, array in arrays.items():
+                drawn = RNG.standard_normal(array.shape)
+                arrays[name] = abs(drawn) + 0.5 if name == "running_var" else drawn
+    return layer.eval()
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "left"),
+    [
+        ([nn.Conv2d(4, 6, 3, groups=2, bias=False), nn.BatchNorm2d(6), nn.ReLU()], (2, 4, 5, 6), 1),
+        ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.SiLU()], (2, 3, 5, 6), 1),
+        ([nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.Sigmoid()], (2, 3, 7), 1),
+        ([nn.Conv3d(2, 4, 2), nn.BatchNorm3d(4), nn.ReLU6()], (1, 2, 3, 4, 3), 1),
+        ([nn.ConvTranspose2d(4, 6, 3, groups=2), nn.BatchNorm2d(6), nn.ReLU()], (2, 4, 3, 4), 1),
+        ([nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU()], (3, 5), 1),
+        ([nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)], (2, 3, 5, 6), 2),
+        ([nn.Conv2d(3, 4, 3), nn.GELU()], (2, 3, 5, 6), 2),
+        ([nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 3)], (2, 3, 5, 6), 3),
+        ([nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.ReLU()], (2, 3, 5, 6), 3),
+    ],
+)
+def test_results_stay(layers, shape, left):
+    model = trained(nn.Sequential(*layers))
+    x = RNG.standard_normal(shape)
+    expected = model(x)
+    report = nn.fuse(model)
+    assert len(model) == left
+    assert len(report) == (left < len(layers))
+    np.testing.assert_allclose(model(x), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_inside_of_branches_and_the_heads_of_taps():
+    model = trained(
+        nn.Sequential(
+            block=nn.Sum(
+                nn.Sequential(conv=nn.Conv2d(3, 3, 1), norm=nn.BatchNorm2d(3)), nn.Identity()
+            ),
+            tap=nn.Tap(nn.Linear(2, 2)),
+        )
+    )
+    x = RNG.standard_normal((2, 3, 4, 4))
+    expected = model(x)
+    assert [str(fused) for fused in nn.fuse(model)] == ["block.0.conv + block.0.norm"]
+    assert nn.taps(model) == []
+    np.testing.assert_allclose(model(x), expected, rtol=1e-12)
+
+
+def test_only_what_is_final_is_fused():
+    with pytest.raises(ValueError, match=r"call model.eval\(\) before fuse"):
+        nn.fuse(nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)))
+
+
+def test_a_fused_activation_has_no_backward():
+    model = trained(nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU()))
+    nn.fuse(model)
+    y = model.forward(np.ones((1, 1, 2, 2)))
+    with pytest.raises(nn.LayerError, match="activation='relu' is fused, for inference only"):
+        model.backward(y)

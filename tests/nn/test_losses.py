@@ -1,0 +1,32 @@
+"""Losses as layers: gradients against finite differences, order of calls."""
+
+import numpy as np
+import pytest
+
+from pycnn import nn
+
+RNG = np.random.default_rng(5)
+CLASSES = np.array([2, 0, 3, 1, 1])
+LOSSES = {
+    "cross entropy": (nn.CrossEntropyLoss(label_smoothing=0.1), CLASSES),
+    "negative log-likelihood": (nn.NLLLoss(reduction="sum"), CLASSES),
+    "binary cross entropy": (nn.BCEWithLogitsLoss(), RNG.random((5, 4))),
+    "mean of squares": (nn.MSELoss(), RNG.standard_normal((5, 4))),
+    "half squares": (nn.SumOfHalfSquares(), RNG.standard_normal((5, 4))),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_slopes(name):
+    loss, target = LOSSES[name]
+    x = RNG.standard_normal((5, 4))
+    direction = RNG.standard_normal(x.shape)
+    loss.forward(x, target)
+    gradient = loss.backward()
+    above, below = (float(loss(x + h * direction, target)) for h in (1e-6, -1e-6))
+    assert float((gradient * direction).sum()) == pytest.approx((above - below) / 2e-6, rel=1e-6)
+
+
+def test_backward_without_forward():
+    with pytest.raises(ValueError, match="MSELoss: backward without a forward before it"):
+        nn.MSELoss().backward()

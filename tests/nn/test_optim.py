@@ -1,0 +1,193 @@
+"""Optimisers and schedules against their formulas in plain Python, and PyTorch's where it is."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pycnn import nn
+from pycnn.nn import optim
+
+GRADS = [0.5, -1.5, 2.0, 0.25]
+
+
+def run(make, start=2.0, grads=GRADS):
+    """A single weight through several steps."""
+    layer = nn.Linear(1, 1, bias=False, dtype="float64")
+    layer.params["weight"] = np.array([[start]])
+    optimizer = make(layer)
+    path = []
+    for grad in grads:
+        layer.grads["weight"] = np.array([[grad]])
+        optimizer.step()
+        path.append(layer.params["weight"].item())
+        assert layer.grads["weight"].item() == grad  # left alone
+    return path
+
+
+def sgd(lr, momentum=0.0, decay=0.0, nesterov=False):
+    w, v, path = 2.0, 0.0, []
+    for g in GRADS:
+        g += decay * w
+        v = momentum * v + g
+        w -= lr * (g + momentum * v if nesterov else v)
+        path.append(w)
+    return path
+
+
+def adam(lr, decay=0.0, decoupled=0.0):
+    w, m, s, path = 2.0, 0.0, 0.0, []
+    for t, g in enumerate(GRADS, 1):
+        w -= lr * decoupled * w
+        g += decay * w
+        m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
+        w -= lr * (m / (1 - 0.9**t)) / (math.sqrt(s / (1 - 0.999**t)) + 1e-8)
+        path.append(w)
+    return path
+
+
+def rmsprop(lr, momentum=0.0):
+    w, s, v, path = 2.0, 0.0, 0.0, []
+    for g in GRADS:
+        s = 0.99 * s + 0.01 * g * g
+        v = momentum * v + g / (math.sqrt(s) + 1e-8)
+        w -= lr * v
+        path.append(w)
+    return path
+
+
+CASES = {
+    "sgd": (lambda m: nn.SGD(m, 0.1), sgd(0.1)),
+    "momentum": (lambda m: nn.SGD(m, 0.1, 0.9, 0.01), sgd(0.1, 0.9, 0.01)),
+    "nesterov": (lambda m: nn.SGD(m, 0.1, 0.9, nesterov=True), sgd(0.1, 0.9, nesterov=True)),
+    "adam": (lambda m: nn.Adam(m, 0.1), adam(0.1)),
+    "adam with decay": (lambda m: nn.Adam(m, 0.1, weight_decay=0.2), adam(0.1, decay=0.2)),
+    "adamw": (lambda m: nn.AdamW(m, 0.1, weight_decay=0.2), adam(0.1, decoupled=0.2)),
+    "rmsprop": (lambda m: nn.RMSprop(m, 0.1), rmsprop(0.1)),
+    "rmsprop with momentum": (lambda m: nn.RMSprop(m, 0.1, momentum=0.5), rmsprop(0.1, 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps(name):
+    make, expected = CASES[name]
+    assert run(make) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_steps_are_those_of_pytorch(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
+    extra = {"momentum": 0.9, "nesterov": True} if name == "SGD" else {}
+    weight = torch.nn.Parameter(torch.tensor([[2.0]], dtype=torch.float64))
+    theirs = getattr(torch.optim, name)([weight], lr=0.1, weight_decay=0.05, **extra)
+    expected = []
+    for grad in GRADS:
+        weight.grad = torch.tensor([[grad]], dtype=torch.float64)
+        theirs.step()
+        expected.append(weight.item())
+    mine = run(lambda m: getattr(nn, name)(m, lr=0.1, weight_decay=0.05, **extra))
+    assert mine == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_state_goes_round(name):
+    """Two steps, saved, two more by another optimiser: as four by one."""
+    make, expected = CASES[name]
+    layer = nn.Linear(1, 1, bias=False, dtype="float64")
+    layer.params["weight"] = np.array([[2.0]])
+    first, second = make(layer), make(layer)
+    for optimizer, grads in ((first, GRADS[:2]), (second, GRADS[2:])):
+        if optimizer is second:
+            second.load_state_dict(first.state_dict(), first.steps)
+        for grad in grads:
+            layer.grads["weight"] = np.array([[grad]])
+            optimizer.step()
+    assert layer.params["weight"].item() == pytest.approx(expected[-1], rel=1e-12)
+
+
+def test_state_of_another_model_is_refused():
+    optimizer = nn.Adam(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=r"weight:mean \(3, 3\) fits no parameter"):
+        optimizer.load_state_dict({"weight:mean": np.zeros((3, 3))}, 1)
+
+
+def test_parameters_without_a_gradient_stay():
+    layer = nn.Linear(2, 2)
+    before = layer.params["weight"].copy()
+    nn.SGD(layer, 0.1, weight_decay=1.0).step()
+    assert (layer.params["weight"] == before).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda m: nn.SGD(m, 0.0), "lr=0.0: allowed are positive"),
+        (lambda m: nn.SGD(m, math.nan), "lr=nan: allowed are positive"),
+        (lambda m: nn.SGD(m, 0.1, momentum=1.0), "momentum=1.0: allowed are 0 to less than 1"),
+        (lambda m: nn.SGD(m, 0.1, nesterov=True), "nesterov=True: allowed with momentum"),
+        (lambda m: nn.Adam(m, betas=(0.9, 1.0)), r"betas=\(0.9, 1.0\): allowed"),
+        (lambda m: nn.Adam(m, weight_decay=-1.0), "weight_decay=-1.0: allowed"),
+        (lambda m: nn.RMSprop(m, alpha=2.0), "alpha=2.0: allowed are 0 to less than 1"),
+    ],
+)
+def test_bad_settings(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(nn.Linear(1, 1))
+
+
+def with_grads(*values):
+    model = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in values))
+    for (_, layer), value in zip(list(model.named_layers())[1:], values, strict=True):
+        layer.grads["weight"] = np.array([[value]], np.float32)
+    return model, lambda: [p.grad.item() for p in model.parameters()]
+
+
+def test_gradients_are_clipped():
+    model, grads = with_grads(3.0, 4.0)
+    assert optim.clip_grad_norm(model, 10.0) == pytest.approx(5.0)
+    assert grads() == [3.0, 4.0]
+    assert optim.clip_grad_norm(model, 1.0) == pytest.approx(5.0)
+    assert grads() == pytest.approx([0.6, 0.8])
+    optim.clip_grad_value(model, 0.7)
+    assert grads() == pytest.approx([0.6, 0.7])
+    with pytest.raises(ValueError, match="max_norm=0: allowed are positive"):
+        optim.clip_grad_norm(model, 0)
+
+
+def rates(make, epochs, metrics=None):
+    optimizer = nn.SGD(nn.Linear(1, 1), lr=0.8)
+    schedule = make(optimizer)
+    found = []
+    for epoch in range(epochs):
+        schedule.set(epoch, metrics[epoch - 1] if metrics and epoch else None)
+        found.append(optimizer.lr)
+    return found
+
+
+def test_schedules():
+    assert rates(nn.Constant, 2) == [0.8, 0.8]
+    assert rates(lambda o: nn.Step(o, 2, 0.5), 5) == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2])
+    assert rates(lambda o: nn.Cosine(o, 4), 5) == pytest.approx(
+        [0.8, 0.4 * (1 + math.sqrt(0.5)), 0.4, 0.4 * (1 - math.sqrt(0.5)), 0.0], abs=1e-12
+    )
+    warm = rates(lambda o: nn.Warmup(nn.Step(o, 3, 0.5), 3), 5)
+    assert warm == pytest.approx([0.2, 0.4, 0.6, 0.4, 0.4])
+
+
+def test_plateau_waits_for_its_patience():
+    losses = [1.0, 0.9, 0.95, 0.91, 0.92, 0.5]
+    assert rates(lambda o: nn.Plateau(o, 0.1, patience=1), 7, losses) == pytest.approx(
+        [0.8, 0.8, 0.8, 0.8, 0.08, 0.08, 0.08]
+    )
+
+
+def test_a_plateau_goes_on_from_its_state():
+    optimizer = nn.SGD(nn.Linear(1, 1), lr=1.0)
+    first = nn.Plateau(optimizer, 0.1, patience=0)
+    first.set(0)
+    first.set(1, 1.0)
+    first.set(2, 2.0)
+    again = nn.Plateau(optimizer, 0.1, patience=0)
+    again.load_state(first.state())
+    again.set(3, 3.0)
+    assert optimizer.lr == pytest.approx(0.01)

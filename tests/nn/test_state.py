@@ -1,0 +1,98 @@
+"""What a model holds: state, devices, dtypes, seeds, running statistics."""
+
+import numpy as np
+import pytest
+
+from pycnn import nn
+from pycnn.define.trace import tracing
+
+
+def small(seed=0):
+    with nn.seeded(seed):
+        return nn.Sequential(
+            conv=nn.Conv2d(1, 3, 3), norm=nn.BatchNorm2d(3), act=nn.ReLU(), drop=nn.Dropout(0.5),
+            flat=nn.Flatten(), dense=nn.Linear(12, 4),
+        )  # fmt: skip
+
+
+def test_weights_are_a_function_of_the_seed():
+    one, same, other = (small(seed).state_dict() for seed in (1, 1, 2))
+    assert all((one[name] == same[name]).all() for name in one)
+    assert not (one["conv.weight"] == other["conv.weight"]).all()
+
+
+def test_state_goes_round():
+    one, other = small(1), small(2)
+    other.load_state_dict(one.state_dict())
+    x = np.random.default_rng(0).standard_normal((2, 1, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(one.eval()(x), other.eval()(x))
+    other.at("conv").params["weight"][...] = 0  # a copy, not the same array
+    assert one.at("conv").params["weight"].any()
+
+
+def test_state_of_another_model_is_refused_and_nothing_changes():
+    model = small()
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    state = dict(small(3).state_dict())
+    with pytest.raises(ValueError, match=r"1 arrays missing \(dense.bias\), 1 unknown \(extra\)"):
+        model.load_state_dict({**{n: a for n, a in state.items() if n != "dense.bias"}, "extra": 0})
+    state["dense.weight"] = np.zeros((4, 13), np.float32)
+    with pytest.raises(ValueError, match=r"\['dense.weight'\] is float32 of shape \(4, 13\); all"):
+        model.load_state_dict(state)
+    assert all((before[name] == array).all() for name, array in model.state_dict().items())
+
+
+def test_dtypes():
+    model = small().to("float64")
+    assert {array.dtype.name for array in model.state_dict().values()} == {"float64"}
+    assert model.eval()(np.zeros((1, 1, 4, 4))).dtype == np.float64
+    with pytest.raises(ValueError, match="target='gpu': allowed are cpu, cuda, float"):
+        model.to("gpu")
+
+
+def test_cuda_without_cupy_names_the_extra():
+    pytest.importorskip("numpy")
+    try:
+        import cupy  # noqa: F401
+    except ImportError:
+        from pycnn.runtime.extras import MissingExtra
+
+        with pytest.raises(MissingExtra, match=r"pip install 'pycnn\[cuda13\]'"):
+            small().to("cuda")
+    else:
+        moved = small().to("cuda").to("cpu")
+        assert (moved.at("conv").params["weight"] == small().at("conv").params["weight"]).all()
+
+
+def test_dropout_is_a_function_of_seed_and_step():
+    model = small()
+    x = np.random.default_rng(0).standard_normal((8, 1, 4, 4)).astype(np.float32)
+    runs = [model.reseed(seed, step).forward(x) for seed, step in ((1, 0), (1, 0), (1, 1), (2, 0))]
+    assert (runs[0] == runs[1]).all()
+    assert not (runs[0] == runs[2]).all()
+    assert not (runs[0] == runs[3]).all()
+    one, other = (nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)).reseed(1) for _ in range(2))
+    assert one.at("0").seed != one.at("1").seed
+    assert one.at("0").seed == other.at("0").seed
+
+
+def test_running_statistics_by_hand():
+    """Mean 2 and unbiased variance 2 of (1, 3), by a momentum of 0.1 from 0 and 1."""
+    norm = nn.BatchNorm1d(1, dtype="float64")
+    norm.forward(np.array([[1.0], [3.0]]))
+    assert norm.buffers["running_mean"].item() == pytest.approx(0.2)
+    assert norm.buffers["running_var"].item() == pytest.approx(0.9 * 1 + 0.1 * 2)
+    norm.output_shape((1,), "float64")  # tracing leaves them alone
+    assert norm.buffers["running_mean"].item() == pytest.approx(0.2)
+
+
+def test_batch_norm_wants_its_rank():
+    with pytest.raises(nn.LayerError, match=r"x has shape \(2, 3\); allowed: 4 axes"):
+        nn.BatchNorm2d(3)(np.zeros((2, 3), np.float32))
+
+
+def test_a_network_made_while_tracing_takes_no_memory():
+    with tracing():
+        model = nn.Linear(10**6, 10**6)
+    assert model.parameter_count == 10**12 + 10**6
+    assert model.params["weight"].strides == (0, 0)
