@@ -14,7 +14,7 @@ from pycnn.nn.layer import Layer, observing
 from pycnn.see import chosen, diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page
-from pycnn.see.prepare import Sight, sight, trained_sight
+from pycnn.see.prepare import PHOTOS, Sight, image_file, sight, trained_sight
 from pycnn.see.stages import Outline, outline
 from pycnn.see.walk import Step, evaluating, walk
 from pycnn.see.write import check_folder, write_bytes
@@ -184,7 +184,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "visualise", help="filters, feature maps, receptive fields and heat maps for an image"
     )
     chosen.add_arguments(parser)
-    parser.add_argument("image", metavar="IMAGE", type=Path, help="an image file")
+    parser.add_argument("image", metavar="IMAGE",
+                        help=f"an image file, or one of {', '.join(PHOTOS)}")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="DIR",
                         help="folder for the pictures; made if it is missing")  # fmt: skip
     parser.add_argument("--html", type=Path, metavar="FILE", help="one page with all of it")
@@ -215,8 +216,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _given(arguments: argparse.Namespace) -> tuple[Layer, Sight, Sequence[str]]:
+    path = image_file(arguments.image)
     if arguments.pretrained:
         trained = load_pretrained(arguments.model)
-        return trained.model, trained_sight(arguments.image, trained), ()
+        return trained.model, trained_sight(path, trained), ()
     model, input_shape, mean, std, classes = chosen.chosen(arguments)
-    return model, sight(arguments.image, input_shape, mean, std), classes
+    return model, sight(path, input_shape, mean, std), classes
