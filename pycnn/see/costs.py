@@ -97,7 +97,9 @@ class Summary:
         columns = COLUMNS + (SHARING if sharing else ())
         rows = [Row(_cells(layer, self.extents, sharing)) for layer in self.layers]
         sums = (_count(self.parameters), _count(self.macs), size_text(self.activation_bytes))
-        total = ("total", "", "", *sums, *("",) * (len(columns) - 6))
+        idle = self.parameters - sum(layer.parameters for layer in self.layers)
+        note = f"{idle:,} parameters for training only" if idle else ""
+        total = ("total", note, "", *sums, *("",) * (len(columns) - 6))
         rows.append(Row(total, "bold", starts_section=True))
         return Table(f"input {shape_text(self.input_shape)}", columns, tuple(rows))
 

@@ -3,7 +3,6 @@
 import argparse
 import itertools
 import re
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -189,5 +188,5 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _run(arguments: argparse.Namespace) -> int:
     model, input_shape, *_ = chosen.outline(arguments)
-    print(draw(model, input_shape, arguments.output, textwrap.shorten(arguments.title, 120)))
+    print(draw(model, input_shape, arguments.output, arguments.title))
     return 0

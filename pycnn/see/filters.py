@@ -8,7 +8,6 @@ R. Gonzalez, R. Woods, "Digital image processing", 2018, sections 3.5 and 3.6.
 import numpy as np
 
 import pycnn
-from pycnn.data.packages import package_file
 
 #: By name; those whose weights sum to 0 find changes, the others make pictures.
 CLASSIC: dict[str, tuple[tuple[float, ...], ...]] = {
@@ -18,14 +17,6 @@ CLASSIC: dict[str, tuple[tuple[float, ...], ...]] = {
     "emboss": ((-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
     "Laplace": ((0, 1, 0), (1, -4, 1), (0, 1, 0)),
     "vertical edge": ((1, 0, -1), (1, 0, -1), (1, 0, -1)),
-}
-
-#: Photos that come with scikit-image, without a download.
-PHOTOS = {
-    "astronaut": "astronaut.png",
-    "chelsea": "chelsea.png",
-    "coffee": "coffee.png",
-    "rocket": "rocket.jpg",
 }
 
 
@@ -81,21 +72,3 @@ def filtered(photo: np.ndarray, name: str) -> np.ndarray:
     if abs(np.sum(CLASSIC[name])) < 1e-6:
         made = np.abs(made.mean(axis=0, keepdims=True))
     return np.rint(made.clip(0, 255)).astype(np.uint8)
-
-
-def photo(name: str = "astronaut") -> np.ndarray:
-    """A photo that scikit-image brings, uint8 (3, H, W).
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name.
-    MissingExtra
-        If scikit-image or Pillow is not installed.
-    """
-    from pycnn.data import read_image
-
-    if name not in PHOTOS:
-        raise ValueError(f"name={name!r}: allowed are {', '.join(PHOTOS)}")
-    path = package_file("skimage", f"data/{PHOTOS[name]}", "scikit-image", "a photo to look at")
-    return read_image(path, channels=3)

@@ -7,13 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from pycnn.data import normalise, read_image
+from pycnn.data.packages import package_file
 from pycnn.models import Pretrained
 from pycnn.models.pretrained import MEAN
 
 #: Of every channel, where nothing is known of the data a network was trained on.
 TYPICAL_MEAN, TYPICAL_DEVIATION = 0.5, 0.25
-
+#: Pixels of the longer side of what is shown whole.
 LONGEST = 480
+
+#: Photos that come with scikit-image, without a download.
+PHOTOS = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,26 @@ class Sight:
     photo: np.ndarray
     original: np.ndarray
     blue_first: bool = False
+
+
+def image_file(image: Path | str) -> Path:
+    """A file, or by its name a photo that comes with scikit-image.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    MissingExtra
+        If it is such a name, and scikit-image is not installed.
+    """
+    if Path(image).is_file():
+        return Path(image)
+    if str(image) not in PHOTOS:
+        raise FileNotFoundError(
+            f"image {image}: no such file; nor is it a photo of scikit-image: {', '.join(PHOTOS)}"
+        )
+    inside = f"data/{PHOTOS[str(image)]}"
+    return package_file("skimage", inside, "scikit-image", f"the photo {image}")
 
 
 def sight(

@@ -10,11 +10,12 @@ import numpy as np
 from pycnn.bench.table import progress
 from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
+from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer, observing
 from pycnn.see import chosen, diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page
-from pycnn.see.prepare import Sight, sight, trained_sight
+from pycnn.see.prepare import PHOTOS, Sight, image_file, sight, trained_sight
 from pycnn.see.stages import Outline, outline
 from pycnn.see.walk import Step, evaluating, walk
 from pycnn.see.write import check_folder, write_bytes
@@ -73,7 +74,7 @@ def visualise(
     found = outline(model, steps)
     best = _classes(model, shown.x) if _is_classifier(steps[-1]) else []
     heats = heat.occlusion_batches(shown.x.shape[1:], patch, step) if best else 0
-    with progress(len(found.stages) + heats + 3) as (announce, advance):
+    with progress(len(_spatial(found)) + heats + 3) as (announce, advance):
         announce("feature maps")
         made = list(_of_network(model, found, shown, advance))
         if best:
@@ -103,12 +104,12 @@ def _of_network(
 ) -> Iterator[Picture]:
     yield Picture("network.svg", "The network", _cost(model, shown), diagram.picture(found))
     advance()
-    first = next((u.step for u in found.units if u.kind == "convolution"), None)
+    first = next((u.step for u in found.units if isinstance(u.step.layer, Conv2d)), None)
     if first is not None:
         yield _filters(first, shown.blue_first)
     advance()
     results = _results(model, shown.x)
-    spatial = [s.result for s in found.stages if s.result.extents and max(s.result.extents) > 1]
+    spatial = _spatial(found)
     for number, step in enumerate(spatial, start=1):
         channels = step.output_shape[0]
         count = min(channels, pictures.MOST_MAPS)
@@ -118,6 +119,11 @@ def _of_network(
         advance()
     caption = "Frames end at the edges of the image; sizes count the padding beyond."
     yield Picture("field.jpg", "Receptive field", caption, pictures.fields(shown.photo, spatial))
+
+
+def _spatial(found: Outline) -> list[Step]:
+    """Results of stages that still have places."""
+    return [s.result for s in found.stages if s.result.extents and max(s.result.extents) > 1]
 
 
 def _filters(step: Step, blue_first: bool) -> Picture:
@@ -161,7 +167,8 @@ def _results(model: Layer, x: np.ndarray) -> dict[str, np.ndarray]:
     results: dict[str, np.ndarray] = {}
 
     def note(layer: Layer, x: np.ndarray, y: np.ndarray) -> None:
-        results[paths[id(layer)]] = y[0]
+        if id(layer) in paths:
+            results[paths[id(layer)]] = to_numpy(y[0])
 
     with evaluating(model), observing(note):
         model(x[None])
@@ -184,7 +191,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "visualise", help="filters, feature maps, receptive fields and heat maps for an image"
     )
     chosen.add_arguments(parser)
-    parser.add_argument("image", metavar="IMAGE", type=Path, help="an image file")
+    parser.add_argument("image", metavar="IMAGE",
+                        help=f"an image file, or one of {', '.join(PHOTOS)}")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="DIR",
                         help="folder for the pictures; made if it is missing")  # fmt: skip
     parser.add_argument("--html", type=Path, metavar="FILE", help="one page with all of it")
@@ -215,8 +223,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _given(arguments: argparse.Namespace) -> tuple[Layer, Sight, Sequence[str]]:
+    path = image_file(arguments.image)
     if arguments.pretrained:
         trained = load_pretrained(arguments.model)
-        return trained.model, trained_sight(arguments.image, trained), ()
+        return trained.model, trained_sight(path, trained), ()
     model, input_shape, mean, std, classes = chosen.chosen(arguments)
-    return model, sight(arguments.image, input_shape, mean, std), classes
+    return model, sight(path, input_shape, mean, std), classes

@@ -8,12 +8,11 @@ Activations, normalisations and what only rearranges belong to the unit before t
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pycnn.nn.combine import Combined, Concat, Identity, Product, Sequential, Sum, Tap
+from pycnn.nn.combine import Concat, Sequential, Sum, Tap
 from pycnn.nn.layer import Layer
 from pycnn.see.walk import Step
+from pycnn.see.words import inside, join, kind_of, text_of
 
-#: Kinds of units by the family of the operation they call.
-FAMILIES = {"conv": "convolution", "gemm": "dense", "pool": "pooling", "resize": "upsampling"}
 #: The longest pattern of units that is looked for as a repetition.
 LONGEST_PATTERN = 4
 
@@ -128,9 +127,9 @@ def outline(model: Layer, steps: Sequence[Step]) -> Outline:
             opened.append(len(units) - 1)
         elif mark == "close":
             shortcuts.append((opened.pop(), len(units) - 1))
-        elif kind := _kind(by_path[path]):
+        elif kind := kind_of(by_path[path]):
             step, result = by_path[path], by_path[_last_of(leaves, i, by_path)]
-            units.append(Unit(kind, _text(step, kind, by_path), step, result))
+            units.append(Unit(kind, text_of(step, kind, by_path), step, result))
     return Outline(steps[-1].input_shape, tuple(_stages(units)), tuple(shortcuts))
 
 
@@ -138,10 +137,10 @@ def _in_line(layer: Layer, path: str, steps: dict[str, Step]) -> Iterator[tuple[
     """(path, "") of what stands in line, and marks around an opened block of branches."""
     if isinstance(layer, Sequential) and layer.children:
         for name, child in layer.children.items():
-            yield from _in_line(child, _join(path, name), steps)
+            yield from _in_line(child, join(path, name), steps)
     elif (deep := _way_down_and_up(layer, path, steps)) is not None:
         yield path, "open"
-        yield from _in_line(layer.children[deep], _join(path, deep), steps)
+        yield from _in_line(layer.children[deep], join(path, deep), steps)
         yield path, "close"
     elif path in steps and not isinstance(layer, Tap):
         yield path, ""
@@ -154,7 +153,7 @@ def _way_down_and_up(layer: Layer, path: str, steps: dict[str, Step]) -> str | N
     deep = [
         name
         for name in layer.children
-        if any(_is_below(step, steps[path]) for step in _inside(_join(path, name), steps))
+        if any(_is_below(step, steps[path]) for step in inside(join(path, name), steps))
     ]
     return deep[0] if len(deep) == 1 else None
 
@@ -164,102 +163,15 @@ def _is_below(inner: Step, block: Step) -> bool:
     return any(i.jump > b.jump > 0 for i, b in zip(inner.field, block.field, strict=True))
 
 
-def _inside(path: str, steps: dict[str, Step]) -> Iterator[Step]:
-    """The steps at `path` and inside it."""
-    return (step for p, step in steps.items() if p == path or p.startswith(f"{path}."))
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
 def _last_of(leaves: Sequence[tuple[str, str]], i: int, steps: dict[str, Step]) -> str:
     """Path of the last layer that belongs to the unit at `i`."""
     last = leaves[i][0]
     for path, mark in leaves[i + 1 :]:
-        if mark or _kind(steps[path]):
+        if mark or kind_of(steps[path]):
             break
         if len(steps[path].output_shape) == len(steps[last].output_shape):
             last = path
     return last
-
-
-def _kind(step: Step) -> str | None:
-    """Of a unit; None for what belongs to the unit before it."""
-    if isinstance(step.layer, Sum):
-        return "residual"
-    if isinstance(step.layer, Concat):
-        return "branches"
-    if isinstance(step.layer, Product):
-        return "gate"
-    names = [t.operation.name for t in step.own]
-    if any(name.startswith("conv_transpose") for name in names):
-        return "upsampling"
-    families = [FAMILIES[t.operation.family] for t in step.own if t.operation.family in FAMILIES]
-    return families[0] if families else None
-
-
-# --- words --------------------------------------------------------------------------------------
-
-
-def _text(step: Step, kind: str, steps: dict[str, Step]) -> str:
-    if isinstance(step.layer, Combined):
-        return _block_text(step, kind, steps)
-    if kind == "dense":
-        return "dense"
-    return _operation_text(step)
-
-
-def _block_text(step: Step, kind: str, steps: dict[str, Step]) -> str:
-    inner = {name: list(_inside(_join(step.path, name), steps)) for name in step.layer.children}
-    filters = {n: [s for s in found if _kind(s) == "convolution"] for n, found in inner.items()}
-    plain = any(isinstance(child, Identity) for child in step.layer.children.values())
-    if kind == "residual" or (kind == "branches" and plain):
-        longest = max(filters.values(), key=len)
-        words = ", ".join(_size(s) for s in longest)
-        return f"{'residual' if kind == 'residual' else 'dense layer'} {words}".rstrip()
-    return f"{len(inner)} branches" if kind == "branches" else "gate"
-
-
-def _operation_text(step: Step) -> str:
-    name = next(t.operation.name for t in step.own if t.operation.family in FAMILIES)
-    if name.startswith(("global", "adaptive")):
-        return {"avg": "mean", "max": "maximum"}[name.split("_")[1]] + " pool"
-    if name.startswith("interpolate"):
-        return "upsample"
-    word = {"max": "max pool", "avg": "mean pool", "sum": "sum pool", "lp": "Lp pool"}.get(
-        name.split("_")[0], "up-conv" if "transpose" in name else "conv"
-    )
-    if word == "conv" and _is_depthwise(step):
-        word = "depthwise"
-    stride = _stride(step)
-    return f"{word} {_size(step)}" + ("" if set(stride) == {1} else f" / {_once(stride)}")
-
-
-def _size(step: Step) -> str:
-    """Extents of the filter or window."""
-    call = next(t.call for t in step.own if t.operation.family in FAMILIES)
-    if "weight" in call.views:
-        return "x".join(map(str, call.views["weight"].shape[2:]))
-    return "x".join(str(axis.kernel) for axis in call.settings.pooling.axes)
-
-
-def _stride(step: Step) -> tuple[int, ...]:
-    call = next(t.call for t in step.own if t.operation.family in FAMILIES)
-    if "weight" in call.views:
-        stride: tuple[int, ...] = call.settings.geometry.stride
-        return stride
-    return tuple(axis.stride for axis in call.settings.pooling.axes)
-
-
-def _is_depthwise(step: Step) -> bool:
-    call = next(t.call for t in step.own if t.operation.family == "conv")
-    groups = call.settings.geometry.groups
-    return bool(groups > 1 and call.views["weight"].shape[1] == 1)
-
-
-def _once(numbers: Sequence[int]) -> str:
-    return "x".join(map(str, numbers[:1] if len(set(numbers)) == 1 else numbers))
 
 
 # --- groups -------------------------------------------------------------------------------------

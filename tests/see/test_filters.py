@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from pycnn.see.filters import CLASSIC, filtered, photo, response
+from pycnn.data import read_image
+from pycnn.see.filters import CLASSIC, filtered, response
+from pycnn.see.prepare import image_file
 
 EVEN = np.full((3, 4, 5), 80, np.uint8)
 #: One bright pixel: a filter leaves its mirror image around it.
@@ -33,7 +35,7 @@ def test_a_picture_is_cut_off_at_black_and_white() -> None:
 
 def test_a_real_photo_keeps_its_extents() -> None:
     pytest.importorskip("skimage", reason="the photo comes with scikit-image")
-    astronaut = photo("astronaut")
+    astronaut = read_image(image_file("astronaut"))
     assert astronaut.shape == (3, 512, 512)
     assert filtered(astronaut, "emboss").shape == (3, 512, 512)
     assert filtered(astronaut, "edge").std() > 10
@@ -42,7 +44,7 @@ def test_a_real_photo_keeps_its_extents() -> None:
 def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(ValueError, match="name='sobel': allowed are edge, sharpen, blur"):
         response(EVEN, "sobel")
-    with pytest.raises(ValueError, match="name='lena': allowed are astronaut"):
-        photo("lena")
+    with pytest.raises(FileNotFoundError, match=r"image lena: no such file; nor .*: astronaut"):
+        image_file("lena")
     with pytest.raises(ValueError, match=r"photo is float32 of shape \(3, 4, 5\); allowed: uint8"):
         response(EVEN.astype(np.float32), "blur")

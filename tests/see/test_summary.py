@@ -80,6 +80,7 @@ def test_a_head_for_training_counts_among_the_parameters_only() -> None:
     found = summary(model, (4,))
     assert found.parameters == 500 + 10
     assert found.macs == 8
+    assert "500 parameters for training only" in str(found).splitlines()[-1]
 
 
 def test_a_branch_costs_what_its_layers_cost() -> None:

@@ -153,7 +153,7 @@ def test_maps_of_few_channels_and_of_even_ones() -> None:
 
 
 BAD = {
-    "missing image": (["lenet5", "none.png", "-o", "out"], "none.png"),
+    "missing image": (["lenet5", "none.png", "-o", "out"], "image none.png: no such file"),
     "no image": (["lenet5", "text.png", "-o", "out"], "text.png cannot be read as an image"),
     "unknown model": (["lenet55", "a.png", "-o", "out"], "name='lenet55': allowed are lenet5"),
     "nowhere": (["lenet5", "a.png"], "nowhere to write to: give -o DIR, --html FILE"),
