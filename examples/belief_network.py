@@ -201,10 +201,10 @@ def draw(
     once = first.down(first(unseen[:20]))
     twice = first.down(second.down(second(first(unseen[:20]))))
     triples = np.stack([unseen[:20], once, twice], axis=1)
-    common.tiles(mirrored, _images(triples), 6, "Unseen digits, through one machine, two")
+    common.tiles(mirrored, _images(triples), 6, "Unseen digits, by one machine, by two")
     dreams = dream(stack, unseen[:10], (0, 10, 100, 1000), rng)
     chains = np.concatenate([unseen[:10, None], dreams], axis=1)
-    common.tiles(dreamt, _images(chains), 5, "Seen; dreamt on for 0, 10, 100, 1000 steps")
+    common.tiles(dreamt, _images(chains), 5, "Dreamt: 0, 10, 100, 1000 steps on")
     common.save(figure, path)
 
 
