@@ -162,7 +162,7 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any) -> None:
             nonlocal shown
             rows = trainer.progress.history
             for row in rows[shown:]:
-                bar.console.print(str(row), highlight=False)
+                bar.console.print(str(row), highlight=False, soft_wrap=True)
                 if arguments.log is not None:
                     log.write(rows, arguments.log)
                 if arguments.plot is not None:
