@@ -11,8 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pycnn import config
+from pycnn import config, nn
 from pycnn.define import table
+from pycnn.define.trace import tracing
+from pycnn.models import MODELS, create, multiply_adds
 from pycnn.runtime import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +56,22 @@ def results() -> str:
     ]
     folder = RESULTS.relative_to(ROOT)
     return "\n".join(head + [f"| {a} | {b} | `{folder}/{c}.json` |" for a, b, c in rows])
+
+
+def models() -> str:
+    """What each network takes and costs, counted on placeholders; auxiliary heads left out."""
+    lines = [
+        "| Name | Input | Parameters | Multiply-adds | Paper |",
+        "|---|---|---:|---:|---|",
+    ]
+    for name, entry in MODELS.items():
+        with tracing():
+            model = create(name)
+        parameters = model.parameter_count - sum(tap.parameter_count for tap in nn.taps(model))
+        shape = "x".join(map(str, entry.input_shape))
+        millions = multiply_adds(model, entry.input_shape) / 1e6
+        lines.append(f"| `{name}` | {shape} | {parameters:,} | {millions:,.1f} M | {entry.paper} |")
+    return "\n".join(lines)
 
 
 def _ladder() -> tuple[dict, dict[str, dict]]:
@@ -161,6 +179,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "kernels": catalogue.table,
     "operations": table.as_markdown,
     "results": results,
+    "models": models,
     "ladder-traffic": ladder_traffic,
     "ladder-code": ladder_code,
     "winograd-error": partial(winograd_error, "forward"),

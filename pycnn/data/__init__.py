@@ -4,7 +4,7 @@ from pycnn.data import augment
 from pycnn.data.batching import Batch, Transform, batches
 from pycnn.data.catalogue import DATA_SETS, load
 from pycnn.data.dataset import DataSet
-from pycnn.data.folder import folder
+from pycnn.data.folders import folder
 from pycnn.data.idx import read_idx
 from pycnn.data.image import read_image
 from pycnn.data.pixels import normalise

@@ -38,7 +38,9 @@ class HorizontalFlip:
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mirrored = rng.random(len(images)) < self.probability
-        return np.where(mirrored[:, None, None, None], images[..., ::-1], images)
+        result = images.copy()
+        result[mirrored] = images[mirrored][..., ::-1]
+        return result
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ MaxPool2d(2): ...); the least extent that works is 32
     _check_values(name, entry, arguments)
     _check_fit(name, entry.builder, arguments)
     with nn.seeded(seed):
-        return entry.builder(**arguments)
+        model = entry.builder(**arguments)
+    model.recipe = {"name": name, "arguments": arguments}
+    return model
 
 
 def _check_names(name: str, entry: ModelEntry, arguments: Mapping[str, Any]) -> None:

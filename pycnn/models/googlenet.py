@@ -64,9 +64,9 @@ def googlenet(
     Notes
     -----
     Without heads it has 6,998,552 parameters, biases among them; each head brings 3.19 million.
-    The "6.8 million" often quoted is the sum of the column of rounded figures in the paper's
-    table 1, which is off in some rows: it has 2.7 K for the first convolution, whose 64 filters
-    of 7x7x3 are 9.4 K.
+    The "6.8 million" often quoted is the sum of the parameters printed in the paper's table 1,
+    which is off in several rows: it has 2.7 K for the first convolution, whose 64 filters of
+    7x7x3 are 9.4 K.
 
     References
     ----------

@@ -77,13 +77,13 @@ def _mixed(inputs: int, width: float) -> nn.Concat:
     )
 
 
-def _residual(branches: nn.Concat, joined: int, channels: int, scale: float) -> nn.Sequential:
+def _residual(
+    branches: nn.Concat, joined: int, channels: int, scale: float, relu: bool = True
+) -> nn.Sequential:
     """Branches, brought to the channels of the input, scaled and added to it."""
     branch = nn.Sequential(branches=branches, expand=nn.Conv2d(joined, channels, 1))
-    return nn.Sequential(
-        sum=nn.Sum(branch=branch, shortcut=nn.Identity(), scale=scale),
-        relu=nn.ReLU(),
-    )
+    last = {"relu": nn.ReLU()} if relu else {}
+    return nn.Sequential(sum=nn.Sum(branch=branch, shortcut=nn.Identity(), scale=scale), **last)
 
 
 def _block_a(channels: int, width: float) -> nn.Sequential:
@@ -111,8 +111,7 @@ def _block_c(channels: int, width: float, scale: float, relu: bool = True) -> nn
         ones=unit(channels, w(192), 1),
         threes=units(channels, (w(192), 1), (w(224), (1, 3)), (w(256), (3, 1))),
     )
-    block = _residual(branches, w(192) + w(256), channels, scale)
-    return block if relu else nn.Sequential(sum=block.children["sum"])
+    return _residual(branches, w(192) + w(256), channels, scale, relu)
 
 
 def _reduction_a(inputs: int, width: float) -> nn.Concat:

@@ -6,25 +6,23 @@ from typing import Any
 from pycnn import nn
 from pycnn.models.blocks import Shape, conv_norm_relu, pooled_head, scaled
 
-#: Of the paper's own code: the variance of batch normalisation gets 1e-3, not 1e-5.
+#: Of the authors' code: the variance of batch normalisation gets 1e-3, not 1e-5.
 unit = partial(conv_norm_relu, eps=1e-3)
 
-
-def units(inputs: int, *steps: tuple[int, Any] | tuple[int, Any, dict[str, Any]]) -> nn.Sequential:
-    """Convolutions one after the other, each (filters, kernel size[, settings]).
-
-    Without settings one keeps the extent: it is padded on both sides.
-    """
-    layers = []
-    for filters, kernel_size, *settings in steps:
-        layers.append(unit(inputs, filters, kernel_size, **(settings or [SAME])[0]))
-        inputs = filters
-    return nn.Sequential(*layers)
-
-
+#: Settings of a convolution that keeps the extent, that pads nothing, and that halves it.
 SAME: dict[str, Any] = {"padding": "same"}
 VALID: dict[str, Any] = {}
 HALF: dict[str, Any] = {"stride": 2}
+
+
+def units(inputs: int, *steps: tuple[int, Any] | tuple[int, Any, dict[str, Any]]) -> nn.Sequential:
+    """Convolutions one after the other, each (filters, kernel size[, settings = SAME])."""
+    layers = []
+    for filters, kernel_size, *given in steps:
+        (settings,) = given or (SAME,)
+        layers.append(unit(inputs, filters, kernel_size, **settings))
+        inputs = filters
+    return nn.Sequential(*layers)
 
 
 def inception_v4(

@@ -13,7 +13,7 @@ from pycnn.models.safe_pickle import PickleRefused, read_arrays
 from pycnn.runtime.extras import MissingExtra, import_extra
 
 #: What the weights of SqueezeNet expect: short side, crop, and mean of blue, green, red.
-SHORT_SIDE, CROP, MEAN = 256, 227, (103.94, 116.78, 123.68)
+SHORT_SIDE, CROP, MEAN = 256, 227, np.array((103.94, 116.78, 123.68), np.float32)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def prepare_for_squeezenet(image: np.ndarray) -> np.ndarray:
     photo = photo.resize([round(side * scale) for side in photo.size], pillow.Resampling.BILINEAR)
     left, top = ((side - CROP) // 2 for side in photo.size)
     pixels = np.asarray(photo.crop((left, top, left + CROP, top + CROP)), np.float32)
-    return np.ascontiguousarray((pixels[..., ::-1] - np.array(MEAN, np.float32)).transpose(2, 0, 1))
+    return np.ascontiguousarray((pixels[..., ::-1] - MEAN).transpose(2, 0, 1))
 
 
 PRETRAINED: dict[str, Callable[[], Pretrained]] = {"squeezenet": squeezenet_of_imagenet}

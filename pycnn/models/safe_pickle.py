@@ -60,10 +60,10 @@ class _Dtype:
         self.order = state[1]
 
     def dtype(self) -> np.dtype:
-        found = np.dtype(self.code)
+        found = np.dtype(self.order + self.code)
         if found.kind not in "biuf":
             raise PickleRefused(f"holds an array of dtype {found}; allowed are numbers")
-        return found if self.order == "|" else found.newbyteorder(self.order)  # type: ignore[arg-type]
+        return found
 
 
 class _Array:

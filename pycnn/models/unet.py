@@ -12,6 +12,7 @@ def unet(
     width: float = 1.0,
     levels: int = 4,
     padding: str = "valid",
+    dropout: float = 0.5,
 ) -> nn.Sequential:
     """U-Net: a class for every pixel.
 
@@ -27,6 +28,8 @@ def unet(
     padding : {"valid", "same"}, default "valid"
         "valid" is the paper's: no convolution is padded, shortcuts are cropped, and the result is
         smaller than the input (388x388 for 572x572). With "same" it has the input's extent.
+    dropout : float, default 0.5
+        Where the way down ends. The paper has dropout there, and does not say how much.
 
     Returns
     -------
@@ -35,7 +38,8 @@ def unet(
     Raises
     ------
     ValueError
-        If an extent cannot be halved evenly on every level; says which can.
+        If an extent cannot be halved evenly on every level, with those that can, or another
+        argument is out of range.
 
     References
     ----------
@@ -49,22 +53,26 @@ def unet(
     """
     if padding not in PADDINGS:
         raise ValueError(f"padding={padding!r}: allowed are {', '.join(PADDINGS)}")
+    if levels < 1:
+        raise ValueError(f"levels={levels}: allowed are 1 and more")
     _check_extents(input_shape, levels, padding)
     first = scaled(64, width)
-    top = _level(input_shape, first, levels, padding)
+    top = _level(input_shape, first, levels, padding, dropout)
     return nn.Sequential(**top.children, scores=nn.Conv2d(first, classes, 1))
 
 
-def _level(input_shape: tuple[int, ...], filters: int, below: int, padding: str) -> nn.Sequential:
+def _level(
+    input_shape: tuple[int, ...], filters: int, below: int, padding: str, dropout: float
+) -> nn.Sequential:
     """Two convolutions; with levels `below`, also what these make of the result, beside itself."""
     down = _double(input_shape[0], filters, padding)
     if below == 0:
-        return down
+        return nn.Sequential(**down.children, dropout=nn.Dropout(dropout))
     reached = down.output_shape(input_shape)
     halved = (filters, reached[1] // 2, reached[2] // 2)
     under = nn.Sequential(
         pool=nn.MaxPool2d(2),
-        level=_level(halved, 2 * filters, below - 1, padding),
+        level=_level(halved, 2 * filters, below - 1, padding, dropout),
         up=nn.ConvTranspose2d(2 * filters, filters, 2, stride=2),
     )
     crop = _centre_crop(reached, under.output_shape(reached))
@@ -97,7 +105,7 @@ def _check_extents(input_shape: Shape, levels: int, padding: str) -> None:
     and the way up needs four there, so that 2^L n - 4 with n from 12 on.
     """
     step = 2**levels
-    lost, least = (4, 12) if padding == "valid" and levels else (0, 1)
+    lost, least = (4, 12) if padding == "valid" else (0, 1)
     for extent in input_shape[1:]:
         if (extent + lost) % step or extent + lost < least * step:
             sizes = ", ".join(str(step * n - lost) for n in range(least, least + 3))

@@ -70,6 +70,7 @@ def fuse(model: Layer) -> list[Fused]:
     """
     if model.training:
         raise ValueError("the model is in training mode; call model.eval() before fuse")
+    model.recipe = None  # it is not what was made any more
     report: list[Fused] = []
     for path, layer in list(model.named_layers()):
         if isinstance(layer, Sequential):

@@ -86,6 +86,8 @@ class Layer:
         Layers inside this one.
     training : bool
         Whether dropout drops and batch normalisation uses the batch; set by `train` and `eval`.
+    recipe : dict or None
+        What `pycnn.models.create` made it with, so that a checkpoint can say so.
     """
 
     def __init__(self) -> None:
@@ -94,6 +96,7 @@ class Layer:
         self.buffers: dict[str, Any] = {}
         self.children: dict[str, Layer] = {}
         self.training = True
+        self.recipe: dict[str, Any] | None = None
         self._kept: Any = None
 
     # --- what a layer defines -----------------------------------------------------------

@@ -54,7 +54,8 @@ def save(
         The folder must exist.
     model : Layer
     about : mapping, optional
-        What `Checkpoint.about` will be; anything JSON can hold.
+        What `Checkpoint.about` will be; anything JSON can hold. Under "model" stands the recipe of
+        a model that `pycnn.models.create` made, with which `load_model` makes it anew.
     optimizer : mapping of str to array, optional
         `Optimizer.state_dict`.
 
@@ -78,7 +79,8 @@ def save(
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in (optimizer or {}).items()}
     arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
-    text = {"format": FORMAT, "about": json.dumps(dict(about or {}), allow_nan=False)}
+    said = ({"model": model.recipe} if model.recipe else {}) | dict(about or {})
+    text = {"format": FORMAT, "about": json.dumps(said, allow_nan=False)}
     with replacing(path) as temporary:
         safetensors.save_file(arrays, temporary, metadata=text)
 

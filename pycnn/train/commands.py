@@ -76,19 +76,13 @@ def _train(arguments: argparse.Namespace) -> int:
     rich = import_extra("rich.progress", "train", "pycnn train")
     read = load(arguments.resume) if arguments.resume else None
     dataset = load_data(arguments)
-    about: dict[str, Any] = {
-        "name": arguments.model,
-        "arguments": {
-            "classes": len(dataset.classes),
-            "input_shape": dataset.images.shape[1:],
-            "width": arguments.width,
-            "seed": arguments.seed,
-        },
-    }
     if read is not None and model_of(read, arguments.resume)[0] != arguments.model:
         theirs = model_of(read, arguments.resume)[0]
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
-    model = models.create(arguments.model, **about["arguments"])
+    model = models.create(
+        arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
+        width=arguments.width, seed=arguments.seed,
+    )  # fmt: skip
     if arguments.device == "cuda":
         model.to("cuda")
     optimizer = _optimizer(arguments, model)
@@ -97,7 +91,7 @@ def _train(arguments: argparse.Namespace) -> int:
     trainer = Trainer(
         model, dataset, optimizer, _schedule(arguments, optimizer), batch=arguments.batch,
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
-        checkpoint=output, about={"model": about},
+        checkpoint=output,
     )  # fmt: skip
     if read is not None:
         trainer.resume(read)

@@ -83,9 +83,6 @@ class Trainer:
         Largest norm of all gradients together.
     checkpoint : Path or str, optional
         Written after every epoch, and when interrupted.
-    about : dict, optional
-        Goes into the checkpoint, so that `load_model` can make the model anew: under "model" its
-        name in `pycnn.models` and its arguments.
 
     Examples
     --------
@@ -111,7 +108,6 @@ class Trainer:
         loss: CrossEntropyLoss | None = None,
         clip_norm: float | None = None,
         checkpoint: Path | str | None = None,
-        about: dict[str, Any] | None = None,
     ) -> None:
         if batch < 1:
             raise ValueError(f"batch={batch}: allowed are 1 and more")
@@ -123,7 +119,6 @@ class Trainer:
         self.loss = loss or CrossEntropyLoss()
         self.clip_norm = clip_norm
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.about = about or {}
         self.progress = Progress()
         self._move = mover(device_of(model.parameters()[0].value))
 
@@ -250,7 +245,6 @@ class Trainer:
             "mean": list(map(float, self.data.mean)),
             "std": list(map(float, self.data.std)),
             "input_shape": list(self.data.images.shape[1:]),
-            **self.about,
             "training": {
                 "batch": self.batch,
                 "seed": self.seed,

@@ -12,6 +12,7 @@ import numpy as np
 
 from pycnn.reference.cpu._common import scratch
 from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.cpu._threads import each
 
 #: Elements of the columns of a block: an inner cache holds them.
 BLOCK_ELEMENTS = 2**18
@@ -32,7 +33,8 @@ def forward(
 ) -> None:
     """Write the convolution to y."""
     filters = _filters(conv, weight)
-    for images in _blocks(conv):
+
+    def block(images: slice) -> None:
         columns = _columns(conv, _phases(conv, x[images]))
         shape = (*filters.shape[:2], columns.shape[2])
         products = np.matmul(filters, columns, out=scratch("products", shape, y.dtype))
@@ -41,14 +43,20 @@ def forward(
             products += bias[:, None]
         y[images] = products.reshape(len(products), *conv.out, -1).transpose(3, 0, 1, 2)
 
+    each(block, _blocks(conv))
+
 
 def weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Gradient with respect to the weight: dy times the columns, transposed."""
     k, c, r, s = conv.weight_shape
-    dweight = np.zeros((conv.groups, k // conv.groups, c * r * s), x.dtype)
-    for images in _blocks(conv):
+
+    def block(images: slice) -> np.ndarray:
         columns = _columns(conv, _phases(conv, x[images]))
-        dweight += _matrix(conv, dy[images]) @ columns.swapaxes(1, 2)
+        return _matrix(conv, dy[images]) @ columns.swapaxes(1, 2)
+
+    dweight = np.zeros((conv.groups, k // conv.groups, c * r * s), x.dtype)
+    for part in each(block, _blocks(conv)):
+        dweight += part
     return dweight.reshape(conv.weight_shape)
 
 
@@ -56,7 +64,8 @@ def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray
     """Gradient with respect to x: that of the columns, added back tap by tap."""
     filters = _filters(conv, weight).swapaxes(1, 2)
     dx = np.empty(conv.x_shape, dy.dtype)
-    for images in _blocks(conv):
+
+    def block(images: slice) -> None:
         part = dx[images]
         above = _matrix(conv, dy[images])
         shape = (*filters.shape[:2], above.shape[2])
@@ -66,6 +75,8 @@ def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray
         for r, s, met in conv.taps(slice(0, conv.out[0])):
             phases[met] += dtaps[:, r, s].transpose(3, 0, 1, 2)
         conv.join(phases, part)
+
+    each(block, _blocks(conv))
     return dx
 
 

@@ -13,12 +13,14 @@ import numpy as np
 from pycnn.reference.cpu._axis import Axis
 from pycnn.reference.cpu._common import quiet
 from pycnn.reference.cpu._maxima import locate
+from pycnn.reference.cpu._threads import each
 from pycnn.reference.cpu._windows import fold, spread
 
 #: Input elements of a block of planes: an inner cache holds several such arrays.
 BLOCK_ELEMENTS = 2**16
 
 Axes = Sequence[Axis]
+Block = tuple[slice, slice]
 
 
 @quiet
@@ -50,11 +52,14 @@ def max_pool(
     """
     y = _like(x, axes) if out is None else out
     indices = _like(x, axes, np.int64) if with_indices else None
-    for block in _blocks(x.shape):
+
+    def part(block: Block) -> None:
         if indices is None:
             fold(np.maximum, -np.inf, x[block], y[block], axes)
         else:
             y[block], indices[block] = locate(x[block], axes)
+
+    each(part, _blocks(x.shape))
     return y, indices
 
 
@@ -73,13 +78,16 @@ def max_pool_backward(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, .
     """
     extent = prod(x_shape[2:])
     dx = np.empty(x_shape, dy.dtype)
-    for block in _blocks(x_shape):
+
+    def place(block: Block) -> None:
         part, above, index = dx[block], dy[block], indices[block]
         planes = np.arange(prod(part.shape[:2])).reshape(part.shape[:2])
         places = index + extent * planes[(...,) + (None,) * (dy.ndim - 2)]
         used = index >= 0
         sums = np.bincount(places[used], above[used], minlength=planes.size * extent)
         part[...] = sums.reshape(part.shape)
+
+    each(place, _blocks(x_shape))
     return dx
 
 

@@ -1,0 +1,192 @@
+"""``pycnn draw``: a network as papers draw it, by matplotlib."""
+
+import argparse
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pycnn.nn.layer import Layer
+from pycnn.see import chosen
+from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
+from pycnn.see.stages import Outline, outline
+from pycnn.see.walk import walk
+from pycnn.see.write import check_folder, figure_bytes, new_figure, suffix_of, write_bytes
+
+#: Faces by kind, distinguishable to the colour-blind; and what the legend calls them.
+COLOURS = {
+    "input": "#c9ced6",
+    "convolution": "#f0c05a",
+    "pooling": "#d1605e",
+    "upsampling": "#5fae8b",
+    "residual": "#6a9fd4",
+    "branches": "#e58a4e",
+    "gate": "#b07aa1",
+    "dense": "#8d7fc7",
+}
+INK, QUIET = "#22262c", "#6b7280"
+FORMATS = ("svg", "png", "pdf")
+LINE, BELOW, ABOVE = 0.17, 0.2, 0.22
+
+
+def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str = "") -> Path:
+    """Draw a network into a file.
+
+    Boxes are sized by extents and labelled with shapes; layers of one resolution are a stage, and
+    repetitions in it are counted. Blocks of branches are one box; a shortcut around a way down and
+    up again, as in U-Net, is an arrow above.
+
+    Parameters
+    ----------
+    model : Layer
+    input_shape : sequence of int
+        Of one example.
+    path : Path or str
+        Ends with .svg, .png or .pdf; its folder must exist.
+    title : str, optional
+
+    Returns
+    -------
+    Path
+        `path`. The same network gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        If the format is none of these, or there is nothing to draw.
+    FileNotFoundError
+        If the folder does not exist.
+    LayerError
+        If a layer cannot take its input.
+    MissingExtra
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pycnn import nn
+    >>> net = nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw(net, (1, 28, 28), f"{folder}/net.svg").name
+    'net.svg'
+    """
+    kind = suffix_of(path, FORMATS)
+    check_folder(path)
+    return write_bytes(path, picture(outline(model, walk(model, input_shape)), title, kind))
+
+
+def picture(found: Outline, title: str = "", kind: str = "svg") -> bytes:
+    """The file that `draw` writes, of a network in stages."""
+    if not found.stages:
+        raise ValueError("the model has no convolution, pooling or dense layer to draw")
+    return figure_bytes(_figure(arrange(found), title), kind)
+
+
+def _figure(diagram: Diagram, title: str) -> Any:
+    lowest = max(len(group.lines) for group in diagram.groups)
+    height = max(box.height for box in diagram.boxes) / 2
+    top = max(box.top[1] for box in diagram.boxes)
+    ceiling = top + ABOVE * (len(diagram.shortcuts) + 1) + (0.3 if title else 0)
+    floor = -height - BELOW - LINE * (lowest + 3)
+    left, right = -0.15, diagram.groups[-1].right + 0.15
+    figure = new_figure((right - left, ceiling - floor))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(left, right), ylim=(floor, ceiling))
+    axes.set_axis_off()
+    for before, after in itertools.pairwise(diagram.groups):
+        _between(axes, before, after)
+    for group in diagram.groups:
+        for box in group.boxes:
+            _box(axes, box)
+        _labels(axes, group, -height - BELOW)
+    for shortcut in diagram.shortcuts:
+        _shortcut(axes, shortcut, top + ABOVE * (shortcut.level + 1))
+    if title:
+        axes.text(0, ceiling - 0.1, title, fontsize=12, weight="bold", color=INK, va="top")
+    _legend(axes, diagram, (left + right) / 2, floor + 0.12)
+    return figure
+
+
+def _box(axes: Any, box: Box) -> None:
+    """Front, top and side, lit from above."""
+    x, w, h, s = box.x, box.width, box.height / 2, box.slant
+    front = [(x, -h), (x + w, -h), (x + w, h), (x, h)]
+    top = [(x, h), (x + w, h), (x + w + s, h + s), (x + s, h + s)]
+    side = [(x + w, -h), (x + w + s, -h + s), (x + w + s, h + s), (x + w, h)]
+    colour = COLOURS[box.kind]
+    for face, light in ((side, -0.18), (top, 0.35), (front, 0.0)):
+        axes.fill(*zip(*face, strict=True), facecolor=_lit(colour, light), edgecolor=INK,
+                  linewidth=0.5, joinstyle="round")  # fmt: skip
+
+
+def _lit(colour: str, light: float) -> str:
+    """A lighter (to 1) or darker (to -1) colour."""
+    channels = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    aim = 255 if light > 0 else 0
+    return "#" + "".join(f"{round(c + (aim - c) * abs(light)):02x}" for c in channels)
+
+
+def _between(axes: Any, before: Group, after: Group) -> None:
+    last, first = before.boxes[-1], after.boxes[0]
+    _arrow(axes, (last.x + last.width + last.slant / 2, 0), (first.x - 0.02, 0))
+
+
+def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0,
+             "mutation_scale": 8}  # fmt: skip
+    axes.annotate("", end, start, arrowprops=style)
+
+
+def _shortcut(axes: Any, shortcut: Shortcut, height: float) -> None:
+    """From the top of one box to that of another, above what lies between."""
+    (x, y), (end, top) = shortcut.start.top, shortcut.end.top
+    axes.plot([x, x, end], [y, height, height], color=INK, linewidth=0.8)
+    _arrow(axes, (end, height), (end, top))
+
+
+def _labels(axes: Any, group: Group, y: float) -> None:
+    axes.text(group.centre, y, _typeset(group.title), fontsize=8, weight="bold", color=INK,
+              ha="center", va="top")  # fmt: skip
+    for i, line in enumerate(group.lines, start=1):
+        axes.text(group.centre, y - LINE * i, _typeset(line), fontsize=7.5, color=QUIET,
+                  ha="center", va="top")  # fmt: skip
+
+
+def _typeset(text: str) -> str:
+    """With signs of multiplication for the x that stand for them.
+
+    Examples
+    --------
+    >>> ascii(_typeset("2 x max pool 3x3"))
+    "'2 \\\\xd7 max pool 3\\\\xd73'"
+    """
+    return re.sub(r"(?<=\d)( ?)x(?=[ \d])", "\\1\N{MULTIPLICATION SIGN}", text)
+
+
+def _legend(axes: Any, diagram: Diagram, centre: float, y: float) -> None:
+    """The kinds that occur, as small squares with names."""
+    present = {box.kind for box in diagram.boxes}
+    kinds = [kind for kind in COLOURS if kind in present and kind != "input"]
+    widths = [0.3 + 0.075 * len(kind) for kind in kinds]
+    x = centre - sum(widths) / 2
+    for kind, width in zip(kinds, widths, strict=True):
+        axes.fill([x, x + 0.11, x + 0.11, x], [y, y, y + 0.11, y + 0.11],
+                  facecolor=COLOURS[kind], edgecolor=INK, linewidth=0.5)  # fmt: skip
+        axes.text(x + 0.16, y + 0.05, kind, fontsize=7.5, color=INK, va="center")
+        x += width
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser("draw", help="a network diagram, as papers draw it")
+    chosen.add_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE",
+                        help="ends with " + ", ".join(f".{f}" for f in FORMATS))  # fmt: skip
+    parser.add_argument("--title", default="", help="written above")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    model, input_shape, *_ = chosen.outline(arguments)
+    print(draw(model, input_shape, arguments.output, arguments.title))
+    return 0

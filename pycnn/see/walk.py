@@ -1,0 +1,164 @@
+"""One walk through a network, with nothing computed: what every layer does to a shape."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pycnn.define.trace import Traced, placeholder, tracing
+from pycnn.nn.layer import Layer, observing
+from pycnn.see.receptive import Field, Span, after, everything, union
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one layer does.
+
+    Attributes
+    ----------
+    path : str
+        Where the layer stands, as in `Layer.named_layers`.
+    layer : Layer
+    input_shape, output_shape : tuple of int
+        For one example.
+    own : tuple of Traced
+        The operations of the layer itself, without those of the layers inside.
+    field : tuple of Span
+        What its result sees of the input of the network, along every spatial axis.
+    channels_last : bool
+        Whether shapes end with the channels.
+    """
+
+    path: str
+    layer: Layer
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    own: tuple[Traced, ...]
+    field: Field
+    channels_last: bool
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Spatial extents of the result, none of a row of features."""
+        return spatial(self.output_shape, self.channels_last)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and matrix products."""
+        return sum(t.flops // 2 for t in self.own if t.operation.bound == "arithmetic")
+
+    @property
+    def activation_bytes(self) -> int:
+        """New memory for results; a view takes none."""
+        return sum(spec.nbytes for t in self.own for spec in t.call.outputs.values())
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the layer itself learns."""
+        return sum(math.prod(array.shape) for array in self.layer.params.values())
+
+
+def spatial(shape: Sequence[int], channels_last: bool) -> tuple[int, ...]:
+    """The spatial extents of the shape of one example."""
+    return tuple(shape[:-1] if channels_last else shape[1:])
+
+
+@contextlib.contextmanager
+def evaluating(model: Layer) -> Iterator[None]:
+    """Evaluation mode inside; every layer in its own mode again afterwards."""
+    modes = [(layer, layer.training) for _, layer in model.named_layers()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
+def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:
+    """All layers, inner ones first, in the order in which they compute; in evaluation mode.
+
+    Parameters
+    ----------
+    model : Layer
+    input_shape : sequence of int
+        Of one example, such as (3, 224, 224).
+
+    Raises
+    ------
+    LayerError
+        If a layer cannot take its input; says which, and why.
+
+    Examples
+    --------
+    >>> from pycnn import nn
+    >>> steps = walk(nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU()), (3, 8, 8))
+    >>> [(step.path, step.output_shape) for step in steps]
+    [('0', (64, 4, 4)), ('1', (64, 4, 4)), ('', (64, 4, 4))]
+    >>> steps[0].field[0]
+    Span(start=-3, jump=2, size=7)
+    """
+    for extent in input_shape:
+        if not isinstance(extent, int) or extent < 1:
+            raise ValueError(f"input={tuple(input_shape)}: allowed are positive ints")
+    recorder = _Recorder(model)
+    with evaluating(model), tracing() as log, observing(recorder.note):
+        recorder.log = log
+        x = placeholder((1, *input_shape), _dtype(model))
+        field = tuple(Span() for _ in spatial(input_shape, recorder.channels_last))
+        recorder.fields[id(x)] = (x, field)
+        model(x)
+    return recorder.steps
+
+
+class _Recorder:
+    """Listens to the forward pass. Arrays are known by identity, so it holds on to them."""
+
+    def __init__(self, model: Layer) -> None:
+        self.paths = {id(layer): path for path, layer in model.named_layers()}
+        self.channels_last = any(_layout(layer) == "NHWC" for _, layer in model.named_layers())
+        self.fields: dict[int, tuple[Any, Field]] = {}
+        self.results: dict[int, Any] = {}
+        self.log: list[Traced] = []
+        self.noted = 0
+        self.steps: list[Step] = []
+
+    def note(self, layer: Layer, x: Any, y: Any) -> None:
+        own, self.noted = tuple(self.log[self.noted :]), len(self.log)
+        field = self._field(layer, x, y, own)
+        self.fields[id(y)] = (y, field)
+        self.results[id(layer)] = y
+        path = self.paths.get(id(layer), "?")
+        shapes = x.shape[1:], y.shape[1:]
+        self.steps.append(Step(path, layer, *shapes, own, field, self.channels_last))
+
+    def _field(self, layer: Layer, x: Any, y: Any, own: Sequence[Traced]) -> Field:
+        if id(y) in self.fields:
+            return self.fields[id(y)][1]
+        inner = [self.results[id(c)] for c in layer.children.values() if id(c) in self.results]
+        field = union([self._known(array) for array in inner or [x]])
+        for traced in own:
+            field = after(field, traced, self.channels_last)
+        if not own and x.shape != y.shape:  # elements of another order, or another shape
+            return everything(field, spatial(x.shape[1:], self.channels_last))
+        return field
+
+    def _known(self, array: Any) -> tuple[Field, tuple[int, ...]]:
+        """What an array sees, and its extents; one that no layer made may see everything."""
+        extents = spatial(array.shape[1:], self.channels_last)
+        if id(array) in self.fields:
+            return self.fields[id(array)][1], extents
+        first, field = next(iter(self.fields.values()))
+        return everything(field, spatial(first.shape[1:], self.channels_last)), extents
+
+
+def _layout(layer: Layer) -> str | None:
+    settings = getattr(layer, "settings", {})
+    found: str | None = settings.get("layout", getattr(layer, "layout", None))
+    return found
+
+
+def _dtype(model: Layer) -> Any:
+    parameters = model.parameters()
+    return parameters[0].value.dtype if parameters else "float32"

@@ -1,0 +1,156 @@
+"""Every model, narrow and on small inputs, forward and backward, against finite differences.
+
+One directional derivative goes through all parameters and the input at once: with f the sum of the
+results, heads' included, times fixed random numbers, (f(p + hv) - f(p - hv)) / 2h = <grad f, v>.
+In float64 with h = 1e-8 the difference quotient is right to about 1e-7 of the terms; a step that
+small crosses hardly any kink of ReLU and max pooling, and where it does, one a tenth as long will
+not: a wrong gradient is wrong for both. What is wrong by more than a millionth of the whole shows.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from pycnn import nn, ops
+from pycnn.models import MODELS, create
+
+STEPS, ALLOWED = (1e-8, 1e-9), 1e-6
+
+THIN = 1 / 16
+SMALL = {
+    "lenet5": {},
+    "lenet5_32": {},
+    "lenet5_1998": {},
+    "alexnet": {"input_size": 71, "width": THIN},
+    "alexnet_two_towers": {"input_size": 75, "width": THIN},
+    "zfnet": {"input_size": 75, "width": THIN},
+    **{f"vgg{depth}": {"input_size": 32, "width": THIN} for depth in (11, 13, 16, 19)},
+    "googlenet": {"input_size": 80, "width": 1 / 8},
+    "inception_v4": {"input_size": 79, "width": THIN},
+    "inception_resnet_v2": {"input_size": 79, "width": THIN},
+    **{f"resnet{depth}": {"input_size": 64, "width": THIN} for depth in (18, 34, 50, 101, 152)},
+    **{f"cifar_resnet{depth}": {"input_size": 8, "width": 1 / 8} for depth in (20, 56, 110, 1202)},
+    **{f"densenet{depth}": {"input_size": 64, "width": THIN} for depth in (121, 169, 201)},
+    "squeezenet": {"input_size": 47, "width": 1 / 8},
+    "mobilenet": {"input_size": 64, "width": 1 / 4},
+    "unet": {"input_size": 44, "width": 1 / 32, "levels": 2},
+    "dcgan_generator": {"input_shape": (7,), "image_shape": (3, 32, 32), "width": 1 / 32},
+    "dcgan_discriminator": {"input_size": 32, "width": 1 / 32},
+    "conditional_dcgan_generator": {"width": 1 / 32},
+    "conditional_dcgan_discriminator": {"width": 1 / 32},
+}
+
+#: Variants: the other shortcut, padded U-Net, no heads, other dense layers.
+VARIANTS = [
+    ("resnet18", {"input_size": 64, "width": THIN, "shortcut": "identity"}),
+    ("resnet50", {"input_size": 64, "width": THIN, "shortcut": "identity"}),
+    ("cifar_resnet20", {"input_size": 8, "width": 1 / 8, "shortcut": "projection"}),
+    ("unet", {"input_size": 16, "width": 1 / 32, "levels": 2, "padding": "same"}),
+    ("googlenet", {"input_size": 32, "width": 1 / 8, "heads": False}),
+    ("lenet5_1998", {"width": 0.5}),
+]
+
+
+def small(name, arguments):
+    """The model in float64 and a batch of three, away from the kinks that zero biases sit on."""
+    few = {"classes": 5} if "classes" in inspect.signature(MODELS[name].builder).parameters else {}
+    model = create(name, seed=3, **few, **arguments).to("float64")
+    rng = np.random.default_rng(0)
+    for parameter in model.parameters():
+        if parameter.value.ndim == 1:  # biases, and factors of batch normalisation
+            parameter.layer.params[parameter.key] = rng.uniform(0.1, 0.5, parameter.value.shape)
+    shape = arguments.get("input_shape", MODELS[name].input_shape)
+    size = arguments.get("input_size")
+    return model, rng.standard_normal((3, shape[0], size, size) if size else (3, *shape))
+
+
+def objective(run, model, x):
+    """The sum of all results times fixed random numbers, and these; dropout drops the same."""
+    model.reseed(1)
+    results = [run(x), *(tap.output for tap in nn.taps(model))]
+    rng = np.random.default_rng(2)
+    factors = [rng.standard_normal(result.shape) for result in results]
+    return sum(np.vdot(f, r) for f, r in zip(factors, results, strict=True)), factors
+
+
+def error_of_gradients(model, x):
+    """Of the directional derivative, relative to the terms it is the sum of."""
+    _, (factor, *of_heads) = objective(model.forward, model, x)
+    for tap, one in zip(nn.taps(model), of_heads, strict=True):
+        tap.gradient_of_output = one
+    dx = model.backward(factor)
+    parameters = model.parameters()
+    start = [parameter.value for parameter in parameters]
+    rng = np.random.default_rng(4)
+    along_x, *along = (rng.standard_normal(array.shape) for array in (x, *start))
+    grads = [parameter.grad for parameter in parameters]
+    terms = [np.vdot(dx, along_x), *map(np.vdot, grads, along)]
+    names = ["x", *(parameter.name for parameter in parameters)]
+    assert [n for n, term in zip(names, terms, strict=True) if term == 0] == []  # unseen otherwise
+
+    def at(step):
+        for parameter, value, direction in zip(parameters, start, along, strict=True):
+            parameter.layer.params[parameter.key] = value + step * direction
+        return objective(model, model, x + step * along_x)[0]
+
+    errors = []
+    for step in STEPS:
+        quotient = (at(step) - at(-step)) / (2 * step)
+        errors.append(abs(quotient - sum(terms)) / np.linalg.norm(terms))
+        if errors[-1] < ALLOWED:
+            break
+    return min(errors)
+
+
+def test_every_model_is_checked():
+    assert set(SMALL) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_are_those_of_finite_differences(name):
+    assert error_of_gradients(*small(name, SMALL[name])) < ALLOWED
+
+
+@pytest.mark.parametrize(("name", "arguments"), VARIANTS)
+def test_gradients_of_variants_are_those_of_finite_differences(name, arguments):
+    assert error_of_gradients(*small(name, arguments)) < ALLOWED
+
+
+def test_the_check_sees_a_head_that_does_not_reach_the_trunk(monkeypatch):
+    def alone(tap, dy, kept, needs_dx):
+        tap.children["head"].backward(tap.gradient_of_output)
+        return dy, {}
+
+    monkeypatch.setattr(nn.Tap, "gradient", alone)
+    model, x = small("googlenet", SMALL["googlenet"])
+    assert error_of_gradients(model, x) > 1e3 * ALLOWED
+
+
+def test_the_check_sees_a_scale_that_backward_forgets(monkeypatch):
+    def unscaled(layer, dy, kept, needs_dx):
+        return layer.gather([dy] * len(layer), needs_dx), {}
+
+    monkeypatch.setattr(nn.Sum, "gradient", unscaled)
+    model, x = small("inception_resnet_v2", SMALL["inception_resnet_v2"])
+    assert error_of_gradients(model, x) > 1e3 * ALLOWED
+
+
+def test_the_check_sees_a_gradient_one_percent_too_large(monkeypatch):
+    exact = nn.Linear.gradient
+
+    def inexact(layer, dy, kept, needs_dx):
+        dx, grads = exact(layer, dy, kept, needs_dx)
+        return dx, {**grads, "bias": ops.add(grads["bias"], grads["bias"], alpha=0.01)}
+
+    monkeypatch.setattr(nn.Linear, "gradient", inexact)
+    assert error_of_gradients(*small("resnet18", SMALL["resnet18"])) > 10 * ALLOWED
+
+
+def test_a_head_is_dropped_in_evaluation():
+    model, x = small("googlenet", SMALL["googlenet"])
+    alone, _ = small("googlenet", {**SMALL["googlenet"], "heads": False})
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith("head")}
+    alone.load_state_dict(state)
+    np.testing.assert_array_equal(model.eval()(x), alone.eval()(x))
+    assert [tap.output for tap in nn.taps(model)] == [None, None]

@@ -1,0 +1,50 @@
+"""Classic filters, worked by hand."""
+
+import numpy as np
+import pytest
+
+from pycnn.data import read_image
+from pycnn.see.filters import CLASSIC, filtered, response
+from pycnn.see.prepare import image_file
+
+EVEN = np.full((3, 4, 5), 80, np.uint8)
+#: One bright pixel: a filter leaves its mirror image around it.
+SPOT = np.pad(np.full((1, 1, 1), 10, np.uint8), ((0, 0), (2, 2), (2, 2)))
+
+
+def test_what_is_even_stays_or_vanishes() -> None:
+    for name in ("sharpen", "blur", "emboss"):
+        assert (filtered(EVEN, name) == EVEN).all(), name
+    for name in ("edge", "Laplace", "vertical edge"):
+        assert (filtered(EVEN, name) == 0).all(), name
+        assert filtered(EVEN, name).shape == (1, 4, 5)
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_a_spot_shows_the_filter_mirrored(name: str) -> None:
+    around = response(SPOT, name)[0, 1:4, 1:4]
+    assert around == pytest.approx(10 * np.array(CLASSIC[name])[::-1, ::-1])
+
+
+def test_a_picture_is_cut_off_at_black_and_white() -> None:
+    bright = np.array([[[0, 0, 0], [0, 255, 0], [0, 0, 0]]], np.uint8)
+    assert filtered(bright, "sharpen")[0].tolist() == [[0, 0, 0], [0, 255, 0], [0, 0, 0]]
+    assert filtered(bright, "edge")[0, 1, 0] == 255  # |-255|
+    assert filtered(bright, "blur")[0].tolist() == [[28] * 3] * 3  # 255 / 9 = 28.3
+
+
+def test_a_real_photo_keeps_its_extents() -> None:
+    pytest.importorskip("skimage", reason="the photo comes with scikit-image")
+    astronaut = read_image(image_file("astronaut"))
+    assert astronaut.shape == (3, 512, 512)
+    assert filtered(astronaut, "emboss").shape == (3, 512, 512)
+    assert filtered(astronaut, "edge").std() > 10
+
+
+def test_unknown_names_list_what_there_is() -> None:
+    with pytest.raises(ValueError, match="name='sobel': allowed are edge, sharpen, blur"):
+        response(EVEN, "sobel")
+    with pytest.raises(FileNotFoundError, match=r"image lena: no such file; nor .*: astronaut"):
+        image_file("lena")
+    with pytest.raises(ValueError, match=r"photo is float32 of shape \(3, 4, 5\); allowed: uint8"):
+        response(EVEN.astype(np.float32), "blur")

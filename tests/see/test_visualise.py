@@ -1,0 +1,179 @@
+"""Pictures and the page: made by the command, read by a browser."""
+
+import html.parser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pycnn import cli, nn
+from pycnn.see import pictures
+from pycnn.see.prepare import sight
+from pycnn.see.seen import html as html_page
+from pycnn.see.seen import visualise
+
+pytest.importorskip("matplotlib", reason="pictures need the extra viz")
+image_module = pytest.importorskip("PIL.Image", reason="images need the extra data")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def square_photo(path: Path) -> Path:
+    """A photo of 40x30 with a bright square."""
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    pixels[8:20, 10:30] = (250, 120, 20)
+    image_module.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """What the command leaves in a folder, and the page."""
+    folder = tmp_path_factory.mktemp("seen")
+    image = square_photo(folder / "a <b> & c.png")
+    page = folder / "page.html"
+    command = ["visualise", "lenet5", str(image), "-o", str(folder / "new" / "pictures")]
+    assert cli.main([*command, "--html", str(page), "--patch", "14"]) == 0
+    return folder / "new" / "pictures", page.read_text()
+
+
+def test_pictures_are_of_the_network_every_stage_and_every_map(made: tuple[Path, str]) -> None:
+    names = sorted(path.name for path in made[0].iterdir())
+    assert names == [
+        "classic-filters.jpg", "field.jpg", "filters.png", "grad-cam.jpg", "maps-1-c1.relu.jpg",
+        "maps-2-c3.relu.jpg", "maps-3-s4.jpg", "network.svg", "occlusion.jpg",
+    ]  # fmt: skip
+    for path in (path for path in made[0].iterdir() if path.suffix != ".svg"):
+        with image_module.open(path) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5, f"{path.name} shows something"
+
+
+def test_page_needs_nothing_else(made: tuple[Path, str]) -> None:
+    text = made[1]
+    sources = re.findall(r'(?:src|href)=["\']?([^"\'> ]{0,20})', text)
+    assert len(sources) == 9
+    assert all(source.startswith("data:image/") for source in sources)
+    without = re.sub(r"data:[^\"]*", "", text)
+    assert "<script" not in without
+    assert "://" not in without
+    assert "@import" not in without
+    assert "url(" not in without
+    assert "default-src 'none'" in without
+
+
+def test_page_escapes_names_and_closes_what_it_opens(made: tuple[Path, str]) -> None:
+    assert "a &lt;b&gt; &amp; c.png" in made[1]
+    assert "<b>" not in made[1]
+    opened: list[str] = []
+
+    class Balance(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "img"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    Balance().feed(made[1])
+    assert opened == []
+
+
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    return found
+
+
+def run_browser(folder: Path, *arguments: str) -> str:
+    command = [
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        f"--user-data-dir={folder / 'profile'}", *arguments, (folder / "page.html").as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def test_a_browser_reads_the_page(made: tuple[Path, str], tmp_path: Path) -> None:
+    """The browser sizes every image itself: one it could not decode has no natural width."""
+    probe = (
+        "<script>addEventListener('load', () => { document.title = JSON.stringify(["
+        "...document.images].map(i => i.naturalWidth)); });</script></body>"
+    )
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert policy in made[1]
+    probed = made[1].replace(policy, policy + "; script-src 'unsafe-inline'")
+    (tmp_path / "page.html").write_text(probed.replace("</body>", probe))
+    found = run_browser(tmp_path, "--dump-dom")
+    widths = re.search(r"<title>\[([\d,]+)\]</title>", found)
+    assert widths is not None
+    assert len(widths[1].split(",")) == 9
+    assert all(int(width) > 100 for width in widths[1].split(","))
+
+
+def test_a_browser_draws_the_page(made: tuple[Path, str], tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(made[1])
+    shot = tmp_path / "shot.png"
+    run_browser(tmp_path, f"--screenshot={shot}", "--window-size=900,1600")
+    with image_module.open(shot) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    colours = {tuple(int(c) for c in pixel) for pixel in pixels[::7]}
+    assert len(colours) > 100
+    assert (0xF0, 0xC0, 0x5A) in colours  # a convolution's box in the diagram
+
+
+def test_a_network_that_is_no_classifier_has_no_heat_maps(tmp_path: Path) -> None:
+    image = sight(square_photo(tmp_path / "a.png"), (3, 16, 16))
+    seen = visualise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), image)
+    assert seen.classes == ()
+    assert {picture.section for picture in seen.pictures} == {
+        "The network", "Filters of the first convolution", "Feature maps", "Receptive field",
+        "Classic filters",
+    }  # fmt: skip
+    assert "Most probable" not in html_page("x", nn.Sequential(nn.ReLU()), image, seen)
+
+
+def test_what_a_network_is_shown_is_the_image(tmp_path: Path) -> None:
+    path = square_photo(tmp_path / "a.png")
+    seen = sight(path, (3, 30, 40))
+    assert seen.photo[:, 10, 15].tolist() == [250, 120, 20]
+    assert seen.x[:, 10, 15] == pytest.approx(
+        [(v / 255 - 0.5) / 0.25 for v in (250, 120, 20)], abs=1e-5
+    )
+    assert sight(path, (1, 28, 28)).photo.shape == (1, 28, 28)
+    assert seen.original.shape == (3, 30, 40)
+
+
+def test_maps_of_few_channels_and_of_even_ones() -> None:
+    for result in (np.zeros((1, 5, 5)), np.ones((20, 1, 9)), np.full((3, 4, 4), -2.0)):
+        assert pictures.maps(result).startswith(b"\xff\xd8")
+
+
+BAD = {
+    "missing image": (["lenet5", "none.png", "-o", "out"], "image none.png: no such file"),
+    "no image": (["lenet5", "text.png", "-o", "out"], "text.png cannot be read as an image"),
+    "unknown model": (["lenet55", "a.png", "-o", "out"], "name='lenet55': allowed are lenet5"),
+    "nowhere": (["lenet5", "a.png"], "nowhere to write to: give -o DIR, --html FILE"),
+    "no folder": (["lenet5", "a.png", "--html", "none/p.html"], "folder none does not exist"),
+    "no image model": (["dcgan_generator", "a.png", "-o", "out"], "takes inputs of shape (100,)"),
+    "patch": (["lenet5", "a.png", "-o", "out", "--patch", "29"], "patch=29: allowed are 1 to 28"),
+    "no weights": (["vgg16", "a.png", "-o", "out", "--pretrained"], "allowed are squeezenet"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_requests_are_one_line_and_leave_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    square_photo(tmp_path / "a.png")
+    (tmp_path / "text.png").write_text("no picture")
+    arguments, message = BAD[name]
+    assert cli.main(["visualise", *arguments]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("pycnn: error: ")
+    assert message in error
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "text.png"}
