@@ -166,6 +166,7 @@ def draw(images: np.ndarray, losses: np.ndarray, path: Path) -> None:
         curves.plot(range(1, len(loss) + 1), loss, color=colour, label=name)
     curves.legend(frameon=False, fontsize=9)
     common.plain(curves, "Loss", xlabel="epoch", ylim=(0, None))
+    curves.xaxis.get_major_locator().set_params(integer=True)
     common.save(figure, path)
 
 
