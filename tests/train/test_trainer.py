@@ -6,7 +6,6 @@ import signal
 import numpy as np
 import pytest
 
-import pycnn
 from pycnn import data, nn, train
 
 DIGITS = data.load("digits")
@@ -166,29 +165,3 @@ def test_evaluation_leaves_the_mode_and_the_statistics(tmp_path):
     logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     assert loss == pytest.approx(-logs[np.arange(len(y)), y].mean(), rel=1e-5)
     assert accuracy == pytest.approx((scores.argmax(axis=1) == y).mean())
-
-
-@pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
-def test_a_step_of_lenet_on_the_emulator(checked):
-    """No report from the checked build, and the gradients that `reference` finds."""
-    if not {b.name: b for b in pycnn.backends()}["emulator"].available:
-        pytest.skip("the emulator is not available here")
-    digits = data.load("mnist5k")
-    chosen = digits.train[:3]
-    x, labels = digits.normalised(digits.images[chosen]), digits.labels[chosen]
-
-    def gradients():
-        model = pycnn.models.create("lenet5")
-        loss = nn.CrossEntropyLoss()
-        loss.forward(model.forward(x), labels)
-        model.backward(loss.backward(), needs_dx=False)
-        return {p.name: p.grad for p in model.parameters()}
-
-    expected = gradients()
-    with pycnn.use_backend("emulator", checked=checked):
-        found = gradients()
-    assert list(found) == list(expected)
-    for name, gradient in found.items():
-        np.testing.assert_allclose(
-            gradient, expected[name], rtol=2e-4, atol=2e-5 * abs(expected[name]).max()
-        )
