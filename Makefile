@@ -8,6 +8,8 @@ SUITE  ?= resnet50
 BENCH  ?= --quick --json build/bench.json --plot build/bench.png
 
 BIN     := $(VENV)/bin
+# A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
+PYTEST  := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.S')
 
 .PHONY: help bench test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
@@ -28,13 +30,13 @@ bench: $(VENV)/installed-bench
 	$(BIN)/pycnn bench $(SUITE) $(BENCH)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not exhaustive" $(ARGS)
+	$(PYTEST) -m "not exhaustive" $(ARGS)
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not exhaustive" $(ARGS)
+	$(PYTEST) -m "not slow and not exhaustive" $(ARGS)
 
 kernels: $(VENV)/installed-dev
 	mkdir -p build

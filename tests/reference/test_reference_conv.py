@@ -322,3 +322,22 @@ def test_other_axes_and_modes(rng, torch, x, w, stride, padding, dilation, mode)
     found = conv_axes.convolve_backward(dy, x, w, *geometry, mode=mode)
     for got, want in zip(found, grads, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "3"])
+def test_threads_change_no_bit(threads, rng, monkeypatch):
+    """More blocks than threads, and blocks that do not divide evenly among them."""
+    case = Case((61, 3, 57, 41), (5, 3, 3), stride=(1, 2), dilation=(2, 1))
+    x, w, b = case.arrays(rng, np.float32)
+    dy = rng.standard_normal(oracle_shape(case)).astype(np.float32)
+    monkeypatch.setenv("PYCNN_CPU_THREADS", "1")
+    want = [cpu.conv2d(x, w, b, *case.geometry), *cpu.conv2d_backward(dy, x, w, *case.geometry)]
+    monkeypatch.setenv("PYCNN_CPU_THREADS", threads)
+    got = [cpu.conv2d(x, w, b, *case.geometry), *cpu.conv2d_backward(dy, x, w, *case.geometry)]
+    assert [a.tobytes() for a in got] == [a.tobytes() for a in want]
+
+
+def oracle_shape(case):
+    """Of the result: by hand, for strides (1, 2) and dilations (2, 1) of a 3x3 filter."""
+    n, _, h, w = case.x
+    return n, case.weight[0], h - 4, (w - 3) // 2 + 1
