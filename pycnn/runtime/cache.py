@@ -1,14 +1,15 @@
 """The disk cache of compiled kernels.
 
 One folder an entry, named by its key: the file and its checksum. An entry is built in a temporary
-folder beside it and renamed into place, which is atomic: a reader sees a whole entry or none, and
-of two processes that build the same one, the first to finish wins and the other uses its result.
+folder beside it and renamed into place, which is atomic: a reader sees a whole entry or none. Of
+two processes that want the same one, the second waits for the first and uses its result.
 A file that no longer matches its checksum is built again.
 """
 
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -18,6 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pycnn import config
+
+#: Windows has none of this kind.
+HAS_FILE_LOCKS = importlib.util.find_spec("fcntl") is not None
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = ".building-"
@@ -79,8 +83,50 @@ def get_or_build(key: str, suffix: str, build: Callable[[Path], object]) -> Path
     entry = directory() / key
     name = "kernel" + suffix
     if not _intact(entry, name):
-        _build(entry, name, build)
+        with _alone(entry):
+            if not _intact(entry, name):  # another process may have built it meanwhile
+                _build(entry, name, build)
     return entry / name
+
+
+@contextlib.contextmanager
+def _alone(entry: Path) -> Iterator[None]:
+    """Other processes that want the same entry wait: what they would build is the same.
+
+    Without locks of files, as on some network drives and on Windows, both build, and one is kept.
+    """
+    _make(entry.parent)
+    if not HAS_FILE_LOCKS:
+        yield
+        return
+    import fcntl
+
+    lock = entry.parent / f"{_UNFINISHED}{entry.name}.lock"
+    try:
+        file = lock.open("w")
+    except PermissionError as error:
+        raise _unwriteable(entry.parent, error) from error
+    with file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except PermissionError as error:
+        raise _unwriteable(folder, error) from error
+
+
+def _unwriteable(folder: Path, error: PermissionError) -> PermissionError:
+    return PermissionError(
+        f"the cache folder {folder} cannot be written ({error.strerror}); "
+        f"set PYCNN_CACHE_DIR to one that can"
+    )
 
 
 def _intact(entry: Path, name: str) -> bool:
@@ -122,14 +168,11 @@ def _discard(entry: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary_folder(parent: Path) -> Iterator[Path]:
+    _make(parent)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
     except PermissionError as error:
-        raise PermissionError(
-            f"the cache folder {parent} cannot be written ({error.strerror}); "
-            f"set PYCNN_CACHE_DIR to one that can"
-        ) from error
+        raise _unwriteable(parent, error) from error
     try:
         yield work
     finally:
@@ -163,5 +206,13 @@ def clear() -> int:
     if directory().is_dir():
         for left in directory().glob(_UNFINISHED + "*"):
             if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
     return len(entries)
+
+
+def _remove(left: Path) -> None:
+    """A folder, or the lock of a process that was killed."""
+    if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)

@@ -113,6 +113,8 @@ class Trainer:
             raise ValueError(f"batch={batch}: allowed are 1 and more")
         if optimizer.model is not model:
             raise ValueError("optimizer is of another model")
+        if not model.parameters():
+            raise ValueError("model has no parameters to train")
         self.model, self.data, self.optimizer = model, data, optimizer
         self.schedule = schedule or Constant(optimizer)
         self.batch, self.seed, self.transform = batch, seed, transform

@@ -68,11 +68,12 @@ def test_a_damaged_entry_is_built_again(cache_dir: Path, damage: str) -> None:
     assert sorted(p.name for p in path.parent.iterdir()) == ["kernel.txt", "sha256"]
 
 
-def test_two_processes_build_the_same_entry_at_once(cache_dir: Path, tmp_path: Path) -> None:
+def test_without_locks_two_processes_build_at_once(cache_dir: Path, tmp_path: Path) -> None:
     program = """
 import sys, time
 from pathlib import Path
 from pycnn.runtime import cache
+cache.HAS_FILE_LOCKS = False
 mine, other = Path(sys.argv[1]), Path(sys.argv[2])
 def build(path):
     mine.touch()  # both processes are inside their build before either ends it
@@ -103,7 +104,10 @@ def test_clear_removes_entries_and_abandoned_builds_and_nothing_else(cache_dir: 
     abandoned, running = cache_dir / ".building-old", cache_dir / ".building-now"
     for folder in (abandoned, running):
         folder.mkdir()
-    os.utime(abandoned, (time.time() - 1e5,) * 2)
+    lock = cache_dir / ".building-old.lock"
+    lock.touch()
+    for left in (abandoned, lock):
+        os.utime(left, (time.time() - 1e5,) * 2)
     assert cache.usage() == (2, len("text") + len("more text") + 2 * 64)
     assert cache.clear() == 2
     assert sorted(cache_dir.iterdir()) == sorted([foreign, running])
@@ -124,3 +128,22 @@ def test_a_folder_that_cannot_be_written_names_the_variable(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(PermissionError, match=r"cache folder .*; set PYCNN_CACHE_DIR"):
         cache.get_or_build(KEY, ".txt", write("text"))
+
+
+def test_of_several_processes_one_builds(cache_dir: Path, tmp_path: Path) -> None:
+    program = """
+import sys, time
+from pycnn.runtime import cache
+def build(path):
+    with open(sys.argv[1], "a") as log:
+        log.write("built\\n")
+    time.sleep(0.5)
+    path.write_text("done")
+assert cache.get_or_build(cache.key("slow"), ".txt", build).read_text() == "done"
+"""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", program, str(log)]
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(timeout=60) for process in processes] == [0] * 4
+    assert log.read_text() == "built\n"
+    assert [p.name for p in cache_dir.iterdir()] == [cache.key("slow")]
