@@ -47,6 +47,12 @@ def results() -> str:
          f"{mean:.2f} of its speed", "cpu_path")
         for batch, mean in path["geometric_mean"].items()
     ]  # fmt: skip
+    training = json.loads((RESULTS / "train_speed.json").read_text())
+    rows += [
+        (f"Training LeNet-5 over PyTorch's CPU speed, batch 64, threads: {r['threads']}",
+         f"{r['ratio']:.2f} ({r['images_per_s']:.0f} images/s)", "train_speed")
+        for r in training["results"]
+    ]  # fmt: skip
     machine = speed["environment"]["cpu"]
     head = [
         f"{machine['model']}, {machine['cores']} cores, float32, no GPU.",

@@ -47,4 +47,4 @@ def settled(values: Collection[Any]) -> Hashable:
     kinds = tuple(map(type, values))
     if _SIMPLE.issuperset(kinds):
         return kinds, *values
-    return kinds, *[v if k in _SIMPLE else repr(v) for v, k in zip(values, kinds, strict=True)]
+    return kinds, *[v if type(v) in _SIMPLE else repr(v) for v in values]

@@ -194,8 +194,8 @@ class Operation(ABC):
         key = (
             self.name,
             active_backend(),
-            *[None if array is None else metadata(array) for array in arrays.values()],
-            None if out is None else metadata(out),
+            *map(metadata, arrays.values()),
+            metadata(out),
             settled(settings.values()),
         )
         prepared: Prepared = recall(key) or keep(key, self._prepare(arrays, out, settings))
@@ -210,9 +210,10 @@ class Operation(ABC):
             return self._by_cpu(prepared.call, arrays, out)
         into = None if out is None else {next(iter(prepared.call.outputs)): out}
         run = executor(prepared.backend).run
-        results: dict[str, Any] = {}
-        for plan in prepared.plans:
-            results |= run(plan, arrays, into)
+        first, *others = prepared.plans
+        results = run(first, arrays, into)
+        for plan in others:
+            results = results | run(plan, arrays, into)
         return tuple([results[name] for name in prepared.call.outputs])
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:

@@ -42,10 +42,10 @@ def needs_emulator(backend):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_all_directions(backend, rng, case, layout):
+@pytest.mark.parametrize(("case", "dtype"), [(case[:-1], case[-1]) for case in CASES], ids=str)
+def test_all_directions(backend, rng, case, dtype, layout):
     needs_emulator(backend)
-    shape, side, stride, padding, dtype = case
+    shape, side, stride, padding = case
     channels = shape[1]
     x, weight = normal(rng, shape, dtype), normal(rng, (channels, 1, side, side), dtype)
     bias = normal(rng, (channels,), dtype)
