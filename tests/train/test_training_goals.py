@@ -31,25 +31,39 @@ def test_lenet_tells_clothes_apart():
 @pytest.mark.exhaustive
 def test_a_small_network_tells_photos_apart():
     patches = data.load("photo_patches")
-    model = models.create("cifar_resnet20", width=0.5, classes=len(patches.classes))
+    with nn.seeded(0):
+        model = nn.Sequential(
+            *block(3, 16), *block(16, 32), *block(32, 64), nn.Flatten(),
+            nn.Linear(1024, len(patches.classes)),
+        )  # fmt: skip
     flip = data.augment.HorizontalFlip()
-    history = fit(model, patches, 8, 3e-3, cosine=True, batch=32, transform=flip)
+    history = fit(model, patches, 5, 2e-3, cosine=True, batch=32, transform=flip)
     assert history[-1].test_accuracy >= 0.84
 
 
-@pytest.mark.slow
-def test_a_residual_network_learns_a_few_patches_by_heart():
-    patches = data.load("photo_patches").subset("train", 128)
+def block(inputs, outputs):
+    return (
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
+        nn.MaxPool2d(2),
+    )  # fmt: skip
+
+
+@pytest.mark.exhaustive
+def test_a_residual_network_learns_patches_by_heart():
+    """128 patches that show something: of two black ones, nobody can tell whose photo it is."""
+    patches = data.load("photo_patches")
+    of_train = patches.images[patches.train]
+    shows = of_train.reshape(len(of_train), -1).std(axis=1) > 25
+    chosen = np.random.default_rng(0).permutation(patches.train[shows])[:128]
+    x, labels = patches.normalised(patches.images[chosen]), patches.labels[chosen]
     model = models.create("cifar_resnet20", width=0.5, classes=len(patches.classes))
-    optimizer, loss = nn.Adam(model, lr=5e-3), nn.CrossEntropyLoss()
-    schedule = nn.Cosine(optimizer, 25)
-    x, labels = patches.normalised(patches.images[patches.train]), patches.labels[patches.train]
-    for epoch in range(25):
+    optimizer, loss = nn.Adam(model, lr=3e-3), nn.CrossEntropyLoss()
+    schedule = nn.Cosine(optimizer, 48)
+    for epoch in range(48):
         schedule.set(epoch)
-        order = np.random.default_rng(epoch).permutation(128)
-        for chosen in np.split(order, 8):
+        for some in np.split(np.random.default_rng(epoch).permutation(128), 8):
             model.zero_grad()
-            loss.forward(model.forward(x[chosen]), labels[chosen])
+            loss.forward(model.forward(x[some]), labels[some])
             model.backward(loss.backward(), needs_dx=False)
             optimizer.step()
     assert (model.eval()(x).argmax(axis=1) == labels).all()
