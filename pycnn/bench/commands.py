@@ -84,7 +84,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from pycnn.bench import compare, record, table
+    from pycnn.bench import compare, record
+    from pycnn.runtime import terminal
 
     if not 0 <= arguments.threshold < 1000:
         raise ValueError(f"--threshold {arguments.threshold}; allowed: a percentage from 0 on")
@@ -95,6 +96,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         print(line)
     found = compare.table(changes)
     if found.rows:
-        table.show(found)
+        terminal.show(found)
     print(compare.counted(changes))
     return 1 if arguments.fail_on_slower and compare.failures(changes) else 0

@@ -14,7 +14,8 @@ from typing import Any
 
 from pycnn.bench.environment import busy
 from pycnn.bench.record import TIMED, WRONG, Record
-from pycnn.bench.table import Row, Table, time_text
+from pycnn.bench.table import time_text
+from pycnn.runtime.terminal import Row, Table
 
 FASTER, SLOWER, SAME = "faster", "slower", "same"
 BROKEN, REPAIRED = "now wrong", "now right"

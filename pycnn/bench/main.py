@@ -11,6 +11,7 @@ from pycnn.bench.ceilings import Ceiling, measure_ceiling
 from pycnn.bench.environment import busy, environment, load
 from pycnn.bench.record import FAILED, WRONG, Record, content
 from pycnn.bench.run import FULL, QUICK, Round, run
+from pycnn.runtime import terminal
 from pycnn.runtime.files import write_json
 
 
@@ -32,7 +33,7 @@ def bench(arguments: argparse.Namespace) -> int:
     ceilings = _ceilings(rounds, arguments.quick)
     records, interrupted = _run(rounds, ceilings, arguments)
     title = _title(arguments, rounds)
-    table.show(table.results(title, records))
+    terminal.show(table.results(title, records))
     print("\n".join(summary.summarise(records, list(ceilings.values()), not interrupted)))
     if arguments.json:
         print(f"results: {arguments.json}")
@@ -66,7 +67,7 @@ def _run(
     budget = QUICK if arguments.quick else FULL
     total = sum(len(each.contestants) for each in rounds)
     try:
-        with table.progress(total) as (announce, advance):
+        with terminal.progress(total) as (announce, advance):
             for record, case in run(rounds, budget, ceilings, announce):
                 about["cpu"]["load"] = max(about["cpu"]["load"], load())
                 records.append(record)

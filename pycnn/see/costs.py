@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from pycnn.bench.table import Row, Table, plain, show, size_text
 from pycnn.nn.layer import Layer
+from pycnn.runtime.terminal import Row, Table, plain, show, size_text
 from pycnn.see import chosen
 from pycnn.see.receptive import Field, Span
 from pycnn.see.unshared import Sharing, of_step

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from pycnn.bench.table import Table
+from pycnn.runtime.terminal import Table
 
 KINDS = {"svg": "svg+xml", "png": "png", "jpg": "jpeg"}
 #: A browser that honours it asks nobody for anything.

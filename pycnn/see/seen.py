@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pycnn.bench.table import progress
 from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer, observing
+from pycnn.runtime.terminal import progress
 from pycnn.see import chosen, diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page

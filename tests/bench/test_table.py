@@ -9,6 +9,7 @@ from pycnn.bench import plot, summary, table
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.record import Record
 from pycnn.emulator import Counters
+from pycnn.runtime import terminal
 
 NO_MATPLOTLIB = "matplotlib is not installed; pip install 'pycnn[viz]'"
 CEILINGS = [Ceiling("cpu", "float32", 100.0, 20.0), Ceiling("cuda", "float32", 5e4, 4e3)]
@@ -87,7 +88,7 @@ def test_traffic_is_a_multiple_of_what_is_necessary():
     [(0, ""), (512, "512 B"), (1536, "1.5 KiB"), (3 << 20, "3 MiB"), (5 << 30, "5 GiB")],
 )
 def test_sizes_are_readable(nbytes, text):
-    assert table.size_text(nbytes) == text
+    assert terminal.size_text(nbytes) == text
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_verdicts_are_words(record, text):
 
 def test_the_table_needs_no_rich(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich.table", None)
-    table.show(table.results("conv2d on vgg16", [_record(), _record("torch", 1.0)]))
+    terminal.show(table.results("conv2d on vgg16", [_record(), _record("torch", 1.0)]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "conv2d on vgg16"
     assert lines[1].startswith("layer")
@@ -116,14 +117,14 @@ def test_the_table_needs_no_rich(monkeypatch, capsys):
 def test_the_table_with_rich_holds_the_same_cells(capsys):
     pytest.importorskip("rich", reason="rich is not installed; pip install 'pycnn[bench]'")
     records = [_record(reason="[red]"), _record("torch", None, status="failed", reason="[/red]")]
-    table.show(table.results("conv2d on vgg16", records))
+    terminal.show(table.results("conv2d on vgg16", records))
     shown = capsys.readouterr().out
     assert "conv2d on vgg16" in shown
     assert "failed: [/red]" in shown  # text of an error is no markup
 
 
 def test_progress_without_a_terminal_is_lines(capsys):
-    with table.progress(3) as (announce, advance):
+    with terminal.progress(3) as (announce, advance):
         for layer in ("a", "b", "c"):
             announce(layer)
             advance()

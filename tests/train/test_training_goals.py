@@ -56,7 +56,7 @@ def test_a_residual_network_learns_patches_by_heart():
     shows = of_train.reshape(len(of_train), -1).std(axis=1) > 25
     chosen = np.random.default_rng(0).permutation(patches.train[shows])[:128]
     x, labels = patches.normalised(patches.images[chosen]), patches.labels[chosen]
-    model = models.create("cifar_resnet20", width=0.5, classes=len(patches.classes))
+    model = models.create("cifar_resnet20", classes=len(patches.classes))
     optimizer, loss = nn.Adam(model, lr=3e-3), nn.CrossEntropyLoss()
     schedule = nn.Cosine(optimizer, 48)
     for epoch in range(48):
