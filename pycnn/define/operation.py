@@ -210,10 +210,10 @@ class Operation(ABC):
             return self._by_cpu(prepared.call, arrays, out)
         into = None if out is None else {next(iter(prepared.call.outputs)): out}
         run = executor(prepared.backend).run
-        first, *others = prepared.plans
-        results = run(first, arrays, into)
-        for plan in others:
-            results = results | run(plan, arrays, into)
+        results: dict[str, Any] = {}
+        for plan in prepared.plans:  # none, where no gradient is needed
+            found = run(plan, arrays, into)
+            results = results | found if results else found
         return tuple([results[name] for name in prepared.call.outputs])
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:

@@ -4,6 +4,10 @@
 // left to the translator (pycnn/emulator/translate.py); everything else of the language is here.
 #pragma once
 
+#include <cstddef>
+// libstdc++ puts its special functions (Bessel, zeta ...) behind <math.h> in C++17. No kernel can
+// use them, and parsing them takes a third of the time in which a small kernel compiles.
+#undef _GLIBCXX_USE_STD_SPEC_FUNCS
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
