@@ -37,6 +37,18 @@ def observing(observer: Observer) -> Iterator[None]:
         _observers.reset(token)
 
 
+@contextlib.contextmanager
+def evaluating(model: "Layer") -> Iterator[None]:
+    """Evaluation mode inside; every layer in its own mode again afterwards."""
+    modes = [(layer, layer.training) for _, layer in model.named_layers()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
 class LayerError(ValueError):
     """A layer cannot take its input; says which layer, and why."""
 
@@ -145,10 +157,8 @@ class Layer:
             dx, grads = self.gradient(dy, kept, needs_dx)
         except LayerError:
             raise
-        except TypeError as error:
-            raise LayerTypeError("", self, str(error)) from error
-        except ValueError as error:
-            raise LayerError("", self, str(error)) from error
+        except (TypeError, ValueError) as error:
+            raise _said_by(self, error) from error
         for key, grad in grads.items():
             if key in self.grads:
                 self.grads[key] += grad
@@ -162,10 +172,8 @@ class Layer:
             y, kept = self.compute(x, keep)
         except LayerError:
             raise
-        except TypeError as error:
-            raise LayerTypeError("", self, str(error)) from error
-        except ValueError as error:
-            raise LayerError("", self, str(error)) from error
+        except (TypeError, ValueError) as error:
+            raise _said_by(self, error) from error
         if keep and not is_tracing():
             self._kept = (kept,)
         for observer in _observers.get():
@@ -303,6 +311,12 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.describe()})"
+
+
+def _said_by(layer: Layer, error: TypeError | ValueError) -> LayerError:
+    """What an operation refuses, with the layer that called it."""
+    kind = LayerTypeError if isinstance(error, TypeError) else LayerError
+    return kind("", layer, str(error))
 
 
 def _some(names: list[str]) -> str:

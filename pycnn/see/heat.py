@@ -8,8 +8,7 @@ import numpy as np
 import pycnn
 from pycnn.nn.activation import LogSoftmax, Softmax
 from pycnn.nn.combine import Sequential
-from pycnn.nn.layer import Layer, LayerError
-from pycnn.see.walk import evaluating
+from pycnn.nn.layer import Layer, LayerError, evaluating
 
 #: Images that are occluded and classified at a time.
 AT_ONCE = 16

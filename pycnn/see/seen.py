@@ -10,14 +10,14 @@ import numpy as np
 from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.convolution import Conv2d
-from pycnn.nn.layer import Layer, observing
+from pycnn.nn.layer import Layer, evaluating, observing
 from pycnn.runtime.terminal import progress
 from pycnn.see import chosen, diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page
 from pycnn.see.prepare import PHOTOS, Sight, image_file, sight, trained_sight
 from pycnn.see.stages import Outline, outline
-from pycnn.see.walk import Step, evaluating, walk
+from pycnn.see.walk import Step, walk
 from pycnn.see.write import check_folder, write_bytes
 
 CLASSES_SHOWN = 5

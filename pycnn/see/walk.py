@@ -1,13 +1,12 @@
 """One walk through a network, with nothing computed: what every layer does to a shape."""
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pycnn.define.trace import Traced, placeholder, tracing
-from pycnn.nn.layer import Layer, observing
+from pycnn.nn.layer import Layer, evaluating, observing
 from pycnn.see.receptive import Field, Span, after, everything, union
 
 
@@ -62,18 +61,6 @@ class Step:
 def spatial(shape: Sequence[int], channels_last: bool) -> tuple[int, ...]:
     """The spatial extents of the shape of one example."""
     return tuple(shape[:-1] if channels_last else shape[1:])
-
-
-@contextlib.contextmanager
-def evaluating(model: Layer) -> Iterator[None]:
-    """Evaluation mode inside; every layer in its own mode again afterwards."""
-    modes = [(layer, layer.training) for _, layer in model.named_layers()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
 
 
 def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:

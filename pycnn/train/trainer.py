@@ -12,7 +12,7 @@ import numpy as np
 from pycnn.data import DataSet, batches
 from pycnn.nn.arrays import device_of, mover, to_numpy
 from pycnn.nn.combine import taps
-from pycnn.nn.layer import Layer
+from pycnn.nn.layer import Layer, evaluating
 from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
@@ -293,17 +293,15 @@ def evaluate(
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and accuracy (0 to 1) of a model on a part of a data set, in evaluation mode.
 
-    The model is left in the mode it was in.
+    Every layer is left in the mode it was in.
     """
     loss = loss or CrossEntropyLoss()
     move = mover(device_of(model.parameters()[0].value))
-    was_training = model.training
-    model.eval()
     total, right, seen = 0.0, 0, 0
-    for images, labels in batches(data, part, batch, seed=0, epoch=0):
-        scores = model(move(images))
-        total += float(loss(scores, move(labels))) * len(images)
-        right += int((to_numpy(scores).argmax(axis=1) == labels).sum())
-        seen += len(images)
-    model.train(was_training)
+    with evaluating(model):
+        for images, labels in batches(data, part, batch, seed=0, epoch=0):
+            scores = model(move(images))
+            total += float(loss(scores, move(labels))) * len(images)
+            right += int((to_numpy(scores).argmax(axis=1) == labels).sum())
+            seen += len(images)
     return total / seen, right / seen

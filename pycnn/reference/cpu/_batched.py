@@ -32,7 +32,7 @@ def forward(
     conv: Conv, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, y: np.ndarray
 ) -> None:
     """Write the convolution to y."""
-    filters = _filters(conv, weight)
+    filters = conv.filters(weight)
 
     def block(images: slice) -> None:
         columns = _columns(conv, _phases(conv, x[images]))
@@ -62,7 +62,7 @@ def weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Gradient with respect to x: that of the columns, added back tap by tap."""
-    filters = _filters(conv, weight).swapaxes(1, 2)
+    filters = conv.filters(weight).swapaxes(1, 2)
     dx = np.empty(conv.x_shape, dy.dtype)
 
     def block(images: slice) -> None:
@@ -91,12 +91,6 @@ def _blocks(conv: Conv) -> Iterator[slice]:
     n, m = conv.x_shape[0], _images(conv)
     for start in range(0, n, m):
         yield slice(start, min(start + m, n))
-
-
-def _filters(conv: Conv, weight: np.ndarray) -> np.ndarray:
-    """(K, C/G, R, S) -> (G, K/G, C/G * R * S)."""
-    k, c, r, s = conv.weight_shape
-    return weight.reshape(conv.groups, k // conv.groups, c * r * s)
 
 
 def _zero_phases(conv: Conv, m: int, dtype: np.dtype) -> np.ndarray:

@@ -55,6 +55,11 @@ class Conv:
         """Each output sees one pixel of the input, and none of the padding: no phase is copied."""
         return self.weight_shape[2:] == (1, 1) and self.padding == ((0, 0), (0, 0))
 
+    def filters(self, weight: np.ndarray) -> np.ndarray:
+        """(K, C/G, R, S) -> (G, K/G, C/G * R * S): the left-hand matrices."""
+        k, c, r, s = self.weight_shape
+        return weight.reshape(self.groups, k // self.groups, c * r * s)
+
     def taps(self, rows: slice) -> Iterator[tuple[int, int, PhaseIndex]]:
         """(r, s, index of the phases' pixels that the tap meets) for the output rows given."""
         for r, s in product(*map(range, self.weight_shape[2:])):

@@ -22,7 +22,7 @@ def forward(
     conv: Conv, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, y: np.ndarray
 ) -> None:
     """Write the convolution to y, which is contiguous."""
-    filters = _filters(conv, weight)
+    filters = conv.filters(weight)
     for images, row_slices in _blocks(conv):
         source = conv.split(x[images])
         for rows in row_slices:
@@ -52,7 +52,7 @@ def weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Gradient with respect to x: that of the columns, added back tap by tap (col2im)."""
-    filters = _filters(conv, weight).swapaxes(1, 2)
+    filters = conv.filters(weight).swapaxes(1, 2)
     dx = np.empty(conv.x_shape, dy.dtype)
     for images, row_slices in _blocks(conv):
         m, c = dx[images].shape[:2]
@@ -71,12 +71,6 @@ def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray
 def _blocks(conv: Conv) -> Iterator[tuple[slice, list[slice]]]:
     (n, c), (r, s) = conv.x_shape[:2], conv.weight_shape[2:]
     return pixel_blocks(n, *conv.out, c * r * s, ENOUGH_COLUMNS)
-
-
-def _filters(conv: Conv, weight: np.ndarray) -> np.ndarray:
-    """(K, C/G, R, S) -> (G, K/G, C/G * R * S)."""
-    k, c, r, s = conv.weight_shape
-    return weight.reshape(conv.groups, k // conv.groups, c * r * s)
 
 
 def _matrix(conv: Conv, dy: np.ndarray) -> np.ndarray:
