@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-
 from pycnn.define.trace import is_tracing, placeholder, tracing
 from pycnn.dtypes import FLOATING, numpy_dtype
-from pycnn.nn.arrays import device_of, mover, to_numpy
+from pycnn.nn.arrays import device_of, mover
 
 Observer = Callable[["Layer", Any, Any], None]
 
@@ -326,8 +324,3 @@ def _some(names: list[str]) -> str:
 def _caster(dtype: str) -> Callable[[Any], Any]:
     kind = numpy_dtype(dtype)
     return lambda array: array if array.dtype.kind in "iu" else array.astype(kind)
-
-
-def arrays_on_cpu(layer: Layer) -> dict[str, np.ndarray]:
-    """`Layer.state_dict` in NumPy arrays."""
-    return {name: to_numpy(array) for name, array in layer.state_dict().items()}

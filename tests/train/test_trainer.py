@@ -165,3 +165,15 @@ def test_evaluation_leaves_the_mode_and_the_statistics(tmp_path):
     logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     assert loss == pytest.approx(-logs[np.arange(len(y)), y].mean(), rel=1e-5)
     assert accuracy == pytest.approx((scores.argmax(axis=1) == y).mean())
+
+
+def test_evaluation_leaves_every_layer_in_its_own_mode():
+    model = network()
+    model.at("norm").eval()  # frozen, as in fine-tuning
+    train.evaluate(model, DIGITS)
+    assert not model.at("norm").training
+    assert model.at("drop").training
+    loss = nn.CrossEntropyLoss(ignore_index=3.5)
+    with pytest.raises(TypeError, match="ignore_index"):
+        train.evaluate(model, DIGITS, loss=loss)
+    assert model.training
