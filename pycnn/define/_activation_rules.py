@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pycnn.define.call import Call
+from pycnn.define.call import Arguments, Call
 from pycnn.define.operation import NoPeer
 from pycnn.define.validate import choice, number
 from pycnn.plan._map import accum_scalars, map_plan
@@ -24,8 +24,8 @@ class Rule:
     ----------
     name : str
         Of the public function, and of the functions in the references.
-    settings : mapping of str to (default, check)
-        The other arguments in their order.
+    settings : mapping of str to check
+        The other arguments.
     tried : tuple of mapping
         Settings that cases have, beside the defaults.
     file : str
@@ -43,7 +43,7 @@ class Rule:
     """
 
     name: str
-    settings: Mapping[str, tuple[Any, Check]] = field(default_factory=dict)
+    settings: Mapping[str, Check] = field(default_factory=dict)
     tried: tuple[Mapping[str, Any], ...] = ()
     file: str = ""
     chosen: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
@@ -52,15 +52,9 @@ class Rule:
     flops: int = 1
     torch: Callable[..., Any] | None = None
 
-    def checked(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The settings in their order, by default where they are not `given`."""
-        unknown = ", ".join(set(given) - set(self.settings))
-        if unknown:
-            raise TypeError(f"{self.name} has no argument {unknown}")
-        return tuple(
-            check(name, given.get(name, default))
-            for name, (default, check) in self.settings.items()
-        )
+    def checked(self, args: Arguments) -> tuple[Any, ...]:
+        """The settings in their order."""
+        return tuple(check(name, getattr(args, name)) for name, check in self.settings.items())
 
     def plan(self, call: Call, output: str, op: str, end: str) -> Plan:
         """One launch of the entry whose name ends in `end`."""
@@ -135,15 +129,15 @@ RULES = (
     Rule("relu6"),
     Rule(
         "clip",
-        {"min": (None, low), "max": (None, high)},
+        {"min": low, "max": high},
         ({"min": -1, "max": 0.5}, {"min": 0.25}, {"max": 1}, {"min": 1, "max": -1}),
         torch=clamp,
     ),
-    Rule("leaky_relu", {"negative_slope": (0.01, finite)}, ({"negative_slope": -0.75},)),
+    Rule("leaky_relu", {"negative_slope": finite}, ({"negative_slope": -0.75},)),
     # The same kernels for three, which get alpha, scale and input_scale.
     Rule(
         "elu",
-        {"alpha": (1.0, finite)},
+        {"alpha": finite},
         ({"alpha": -0.7},),
         constants=lambda alpha: (alpha, 1.0, 1.0),
         flops=3,
@@ -151,7 +145,7 @@ RULES = (
     Rule("selu", file="elu", constants=lambda: (SELU_ALPHA, SELU_SCALE, 1.0), flops=3),
     Rule(
         "celu",
-        {"alpha": (1.0, not_zero)},
+        {"alpha": not_zero},
         ({"alpha": 4.0}, {"alpha": -0.5}),  # PyTorch rounds 1 / alpha to float32
         file="elu",
         constants=lambda alpha: (alpha, 1.0, 1 / alpha),
@@ -162,14 +156,14 @@ RULES = (
     Rule("tanh", forward="_forward"),  # tanh alone is a function of C
     Rule(
         "softplus",
-        {"beta": (1.0, not_zero), "threshold": (20.0, number)},
+        {"beta": not_zero, "threshold": number},
         ({"beta": 2.5, "threshold": 1}, {"beta": -1}),
         flops=5,
     ),
     Rule("softsign", flops=2),
     Rule(
         "gelu",
-        {"approximate": ("none", form)},
+        {"approximate": form},
         ({"approximate": "tanh"},),
         chosen={("tanh",): "gelu_tanh"},
         constants=nothing,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define._class_loss import REDUCTIONS
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation, normal
@@ -77,8 +77,8 @@ class Pointwise:
 class PointwiseLoss(Pointwise, Operation):
     """One cost for each element, or their sum or mean."""
 
-    def infer(self, views: Mapping[str, View], *, reduction: Any = "mean") -> Inferred:
-        found = self.check(views, reduction)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        found = self.check(views, args.reduction)
         return Inferred(found, {"loss": (self.loss_shape(views, found), None)})
 
     def loss_shape(self, views: Mapping[str, View], reduction: str) -> Shape:
@@ -115,8 +115,8 @@ class PointwiseBackward(Pointwise, Gradient):
 
     upstream = {"dy": "loss"}  # noqa: RUF012
 
-    def infer(self, views: Mapping[str, View], *, reduction: Any = "mean") -> Inferred:
-        found = self.check(views, reduction)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        found = self.check(views, args.reduction)
         shape = views[self.compared].shape
         check_shape("dy", views["dy"].shape, shape if found == "none" else (), "that of the loss")
         return Inferred(found, {f"d{self.compared}": (shape, None)})
@@ -185,10 +185,8 @@ class SumOfHalfSquares(PointwiseLoss):
     name = "sum_of_half_squares"
     operands = (Operand("x"), Operand("target"))
     factor = 0.5
+    fixed = {"reduction": "sum"}
     cases = _cases({})
-
-    def infer(self, views: Mapping[str, View]) -> Inferred:  # type: ignore[override]
-        return super().infer(views, reduction="sum")
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
         import torch
@@ -263,9 +261,7 @@ class SumOfHalfSquaresBackward(PointwiseBackward):
     forward = SUM_OF_HALF_SQUARES
     operands = (Operand("dy"), *MSE_LOSS.operands)
     factor = 0.5
-
-    def infer(self, views: Mapping[str, View]) -> Inferred:  # type: ignore[override]
-        return super().infer(views, reduction="sum")
+    fixed = {"reduction": "sum"}
 
 
 class BinaryCrossEntropyBackward(PointwiseBackward):

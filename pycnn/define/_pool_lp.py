@@ -10,7 +10,7 @@ from pycnn.define import _pool_cases as cases
 from pycnn.define import _pool_problem as given
 from pycnn.define._pool_mean import cpu_divisor, oracle_divisor
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
@@ -63,21 +63,9 @@ class LpPool(Operation):
             for c in cases.sliding(axes, **also)
         )
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        norm_type: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        ceil_mode: Any = False,
-        padding: Any = 0,
-        dilation: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        norm = exponent(norm_type)
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, *window), norm=norm)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        norm = exponent(args.norm_type)
+        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, args), norm=norm)
         return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -131,21 +119,9 @@ class LpPoolBackward(Gradient):
         x = forward.operands[0]
         self.operands = tuple(Operand(name, x.axes, x.ranks) for name in ("dy", "x", "y"))
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        norm_type: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        ceil_mode: Any = False,
-        padding: Any = 0,
-        dilation: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        norm = exponent(norm_type)
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, *window), norm=norm)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        norm = exponent(args.norm_type)
+        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, args), norm=norm)
         for name in ("dy", "y"):
             check_shape(name, views[name].shape, problem.shape(False), "the windows over x")
         return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})

@@ -9,7 +9,7 @@ import numpy as np
 from pycnn.define import _pool_cases as cases
 from pycnn.define import _pool_problem as given
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
@@ -178,41 +178,17 @@ class MaxPool(Max):
                 cases.case("resnet50 stem, NHWC", shape, True, layout="NHWC", **stem),
             )
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: Any = False,
-        return_indices: Any = False,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, *window))
-        return self.found(problem, return_indices)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, args))
+        return self.found(problem, args.return_indices)
 
 
 class MaxPoolBackward(MaxGradient):
     """Gradient of `MaxPool`."""
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        x_shape: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: Any = False,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        shape = given.shape_of_x(x_shape, self.axes)
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        return self.found(Problem(*given.sliding("x_shape", shape, self.axes, *window)), views)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.shape_of_x(args.x_shape, self.axes)
+        return self.found(Problem(*given.sliding("x_shape", shape, self.axes, args)), views)
 
 
 class AdaptiveMaxPool(Max):
@@ -227,25 +203,18 @@ class AdaptiveMaxPool(Max):
             cases.case("global indices", cases.WIDE[axes], output_size=1, return_indices=True),
         )
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        output_size: Any,
-        return_indices: Any = False,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        found = given.adaptive("x", views["x"].shape, self.axes, layout, output_size)
-        return self.found(Problem(*found), return_indices)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        found = given.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
+        return self.found(Problem(*found), args.return_indices)
 
 
 class AdaptiveMaxPoolBackward(MaxGradient):
     """Gradient of `AdaptiveMaxPool`."""
 
-    def infer(self, views: Views, *, x_shape: Any, layout: Any = "NCHW") -> Inferred:
-        shape = given.shape_of_x(x_shape, self.axes)
-        size = given.output_size(views["dy"], len(shape), self.axes, layout)
-        found = given.adaptive("x_shape", shape, self.axes, layout, size)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.shape_of_x(args.x_shape, self.axes)
+        size = given.output_size(views["dy"], len(shape), self.axes, args.layout)
+        found = given.adaptive("x_shape", shape, self.axes, args.layout, size)
         return self.found(Problem(*found), views)
 
 
@@ -263,10 +232,10 @@ class GlobalMaxPool(Max):
     def __init__(self) -> None:
         super().__init__(0)
 
-    def infer(self, views: Views, *, return_indices: Any = False, layout: Any = "NCHW") -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
-        found = given.adaptive("x", shape, len(shape) - 2, layout, 1)
-        return self.found(Problem(*found), return_indices)
+        found = given.adaptive("x", shape, len(shape) - 2, args.layout, 1)
+        return self.found(Problem(*found), args.return_indices)
 
     def peer(self, axes: int) -> str:
         return f"adaptive_max_pool{axes}d"
@@ -278,9 +247,9 @@ class GlobalMaxPool(Max):
 class GlobalMaxPoolBackward(MaxGradient):
     """Gradient of `GlobalMaxPool`."""
 
-    def infer(self, views: Views, *, x_shape: Any, layout: Any = "NCHW") -> Inferred:
-        shape = given.global_shape(x_shape)
-        found = given.adaptive("x_shape", shape, len(shape) - 2, layout, 1)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.global_shape(args.x_shape)
+        found = given.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
         return self.found(Problem(*found), views)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pycnn.define import _pool_cases as cases
 from pycnn.define import _pool_problem as given
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
@@ -151,6 +151,10 @@ class MeanGradient(Gradient):
         return min(call.settings.pooling.taps, call.settings.pooling.windows) or 1
 
 
+#: PyTorch's function for one axis has no such argument, and neither has ours.
+NO_DIVISOR = {"divisor_override": None}
+
+
 class AvgPool(Mean):
     """The mean over sliding windows."""
 
@@ -160,6 +164,7 @@ class AvgPool(Mean):
         padded = {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}
         dilated = {**padded, "padding": 3, "dilation": 2}
         more: dict[str, Any] = {}
+        self.fixed = NO_DIVISOR if axes == 1 else {}
         if axes > 1:
             more["divisor"] = {"kernel_size": 2, "padding": 1, "divisor_override": 3}
         self.cases = cases.sliding(
@@ -172,45 +177,24 @@ class AvgPool(Mean):
             **more,
         )
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: Any = False,
-        count_include_pad: Any = True,
-        divisor_override: Any = None,
-        dilation: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        found = given.sliding("x", views["x"].shape, self.axes, *window)
-        return self.found(Problem(*found, average(count_include_pad, divisor_override)))
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        found = given.sliding("x", views["x"].shape, self.axes, args)
+        return self.found(Problem(*found, average(args.count_include_pad, args.divisor_override)))
 
 
 class AvgPoolBackward(MeanGradient):
     """Gradient of `AvgPool`."""
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        x_shape: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: Any = False,
-        count_include_pad: Any = True,
-        divisor_override: Any = None,
-        dilation: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        shape = given.shape_of_x(x_shape, self.axes)
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        found = given.sliding("x_shape", shape, self.axes, *window)
-        return self.found(Problem(*found, average(count_include_pad, divisor_override)), views)
+    def __init__(self, forward: Mean) -> None:
+        super().__init__(forward)
+        self.fixed = forward.fixed
+
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.shape_of_x(args.x_shape, self.axes)
+        found = given.sliding("x_shape", shape, self.axes, args)
+        return self.found(
+            Problem(*found, average(args.count_include_pad, args.divisor_override)), views
+        )
 
 
 class SumPool(Mean):
@@ -225,19 +209,8 @@ class SumPool(Mean):
             dilated={"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 3},
         )
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: Any = False,
-        dilation: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        found = given.sliding("x", views["x"].shape, self.axes, *window)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        found = given.sliding("x", views["x"].shape, self.axes, args)
         return self.found(Problem(*found, Average(True, 1)))
 
     def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
@@ -258,21 +231,9 @@ class SumPool(Mean):
 class SumPoolBackward(MeanGradient):
     """Gradient of `SumPool`."""
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        x_shape: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: Any = False,
-        dilation: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        shape = given.shape_of_x(x_shape, self.axes)
-        window = (layout, kernel_size, stride, padding, dilation, ceil_mode)
-        found = given.sliding("x_shape", shape, self.axes, *window)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.shape_of_x(args.x_shape, self.axes)
+        found = given.sliding("x_shape", shape, self.axes, args)
         return self.found(Problem(*found, Average(True, 1)), views)
 
 
@@ -284,18 +245,18 @@ class AdaptiveAvgPool(Mean):
         self.name = f"adaptive_avg_pool{axes}d"
         self.cases = cases.adaptive(axes)
 
-    def infer(self, views: Views, *, output_size: Any, layout: Any = "NCHW") -> Inferred:
-        found = given.adaptive("x", views["x"].shape, self.axes, layout, output_size)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        found = given.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
         return self.found(Problem(*found))
 
 
 class AdaptiveAvgPoolBackward(MeanGradient):
     """Gradient of `AdaptiveAvgPool`."""
 
-    def infer(self, views: Views, *, x_shape: Any, layout: Any = "NCHW") -> Inferred:
-        shape = given.shape_of_x(x_shape, self.axes)
-        size = given.output_size(views["dy"], len(shape), self.axes, layout)
-        found = given.adaptive("x_shape", shape, self.axes, layout, size)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.shape_of_x(args.x_shape, self.axes)
+        size = given.output_size(views["dy"], len(shape), self.axes, args.layout)
+        found = given.adaptive("x_shape", shape, self.axes, args.layout, size)
         return self.found(Problem(*found), views)
 
 
@@ -308,9 +269,9 @@ class GlobalAvgPool(Mean):
     def __init__(self) -> None:
         super().__init__(0)
 
-    def infer(self, views: Views, *, layout: Any = "NCHW") -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
-        return self.found(Problem(*given.adaptive("x", shape, len(shape) - 2, layout, 1)))
+        return self.found(Problem(*given.adaptive("x", shape, len(shape) - 2, args.layout, 1)))
 
     def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
         import torch
@@ -321,9 +282,9 @@ class GlobalAvgPool(Mean):
 class GlobalAvgPoolBackward(MeanGradient):
     """Gradient of `GlobalAvgPool`."""
 
-    def infer(self, views: Views, *, x_shape: Any, layout: Any = "NCHW") -> Inferred:
-        shape = given.global_shape(x_shape)
-        found = given.adaptive("x_shape", shape, len(shape) - 2, layout, 1)
+    def infer(self, views: Views, args: Arguments) -> Inferred:
+        shape = given.global_shape(args.x_shape)
+        found = given.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
         return self.found(Problem(*found), views)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call
+from pycnn.define.call import Arguments, Call
 from pycnn.define.conv_layout import Layout
 from pycnn.define.operand import Operand
 from pycnn.define.operation import NoPeer
@@ -143,32 +143,22 @@ def shape_of_x(value: Any, spatial: int) -> Ints:
     return tuple(integer("x_shape", extent, 0) for extent in value)
 
 
-def sliding(
-    name: str,
-    shape: Ints,
-    spatial: int,
-    layout: Any,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: Any,
-) -> tuple[Layout, Pooling]:
+def sliding(name: str, shape: Ints, spatial: int, args: Arguments) -> tuple[Layout, Pooling]:
     """Windows over x, whose shape came with the argument `name`."""
-    arrangement, (images, channels, *found) = _arranged(name, shape, spatial, layout)
-    kernel = extents("kernel_size", kernel_size, 1, spatial)
-    step = kernel if stride is None else extents("stride", stride, 1, spatial)
-    sides = paddings(padding, spatial)
-    apart = extents("dilation", dilation, 1, spatial)
-    ceil = boolean("ceil_mode", ceil_mode)
+    arrangement, (images, channels, *found) = _arranged(name, shape, spatial, args.layout)
+    kernel = extents("kernel_size", args.kernel_size, 1, spatial)
+    step = kernel if args.stride is None else extents("stride", args.stride, 1, spatial)
+    sides = paddings(args.padding, spatial)
+    apart = extents("dilation", args.dilation, 1, spatial)
+    ceil = boolean("ceil_mode", args.ceil_mode)
     axes = tuple(
         Axis.sliding(*along, ceil) for along in zip(found, kernel, step, sides, apart, strict=True)
     )
     if any(max(axis.low, axis.high) >= axis.span for axis in axes):
         raise ValueError(
-            f"padding={padding!r} with kernel_size={kernel_size!r} and dilation={dilation!r}; "
-            "allowed: at most (kernel_size - 1) * dilation on each side, so that no window lies "
-            "in the padding"
+            f"padding={args.padding!r} with kernel_size={args.kernel_size!r} and "
+            f"dilation={args.dilation!r}; allowed: at most (kernel_size - 1) * dilation on each "
+            "side, so that no window lies in the padding"
         )
     if min(axis.windows for axis in axes) < 1:
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from pycnn.define import _pool_problem as given
 from pycnn.define._pool_cases import channels_last
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
@@ -69,28 +69,19 @@ class MaxUnpool(Operation):
         self.operands = (Operand("x", text, ranks), Operand("indices", text, ranks, ("int64",)))
         self.cases = _cases(axes)
 
-    def infer(
-        self,
-        views: Views,
-        *,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        output_size: Any = None,
-        layout: Any = "NCHW",
-    ) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
         check_shape("indices", views["indices"].shape, shape, "the shape of x")
-        arrangement = Layout.of(layout, self.axes, len(shape))
+        arrangement = Layout.of(args.layout, self.axes, len(shape))
         images, channels, *small = arrangement.extents(shape)
-        kernel = given.extents("kernel_size", kernel_size, 1, self.axes)
-        step = kernel if stride is None else given.extents("stride", stride, 1, self.axes)
-        sides = given.paddings(padding, self.axes)
+        kernel = given.extents("kernel_size", args.kernel_size, 1, self.axes)
+        step = kernel if args.stride is None else given.extents("stride", args.stride, 1, self.axes)
+        sides = given.paddings(args.padding, self.axes)
         default = tuple(
             (extent - 1) * s + k - low - high
             for extent, s, k, (low, high) in zip(small, step, kernel, sides, strict=True)
         )
-        large = default if output_size is None else _asked(output_size, default, step)
+        large = default if args.output_size is None else _asked(args.output_size, default, step)
         if min((*small, *large)) < 1:
             raise ValueError(
                 f"x has shape {shape} and gives planes of {large}; allowed: extents of at least 1"
@@ -161,9 +152,9 @@ class MaxUnpoolBackward(Gradient):
     def settings(self, case: Case) -> dict[str, Any]:
         return {name: value for name, value in case.settings.items() if name == "layout"}
 
-    def infer(self, views: Views, *, layout: Any = "NCHW") -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inferred:
         dy, indices = views["dy"], views["indices"]
-        arrangement = Layout.of(layout, self.axes, dy.rank)
+        arrangement = Layout.of(args.layout, self.axes, dy.rank)
         images, channels, *large = arrangement.extents(dy.shape)
         if indices.rank != dy.rank:
             raise ValueError(f"indices has shape {indices.shape}; allowed: {dy.rank} axes, as dy")

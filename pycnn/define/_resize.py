@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.define.call import Arguments
 from pycnn.define.validate import boolean, choice
 from pycnn.define.views import View
 from pycnn.plan import resize as plans
@@ -121,41 +122,33 @@ def scaled(extents: Sequence[int], scales: Sequence[float | None]) -> tuple[int,
 
 
 def resolve(
-    extents: Sequence[int],
-    resized: Sequence[int],
-    scales: Sequence[float | None],
-    *,
-    mode: Any = "nearest",
-    align_corners: Any = None,
-    recompute_scale_factor: Any = None,
-    antialias: Any = False,
-    coordinate_mode: Any = None,
-    nearest_mode: Any = None,
-    layout: Any = "NCHW",
+    extents: Sequence[int], resized: Sequence[int], scales: Sequence[float | None], args: Arguments
 ) -> ResizeSettings:
     """The conventions of PyTorch, or of ONNX where they are named."""
-    choice("mode", mode, tuple(MODES))
-    if len(extents) not in MODES[mode]:
+    choice("mode", args.mode, tuple(MODES))
+    if len(extents) not in MODES[args.mode]:
         fitting = [name for name, counts in MODES.items() if len(extents) in counts]
         raise ValueError(
-            f"mode={mode!r}; allowed with {len(extents)} spatial axes: {', '.join(fitting)}"
+            f"mode={args.mode!r}; allowed with {len(extents)} spatial axes: {', '.join(fitting)}"
         )
-    if boolean("antialias", antialias):
+    if boolean("antialias", args.antialias):
         raise ValueError("antialias=True; allowed: False, antialiasing is not implemented")
-    if recompute_scale_factor is not None and boolean(
-        "recompute_scale_factor", recompute_scale_factor
+    if args.recompute_scale_factor is not None and boolean(
+        "recompute_scale_factor", args.recompute_scale_factor
     ):
         scales = (None,) * len(extents)
     if max(*extents, *resized) >= 2**31:
         raise ValueError(
             f"spatial extents {tuple(extents)} to {tuple(resized)}; allowed: below 2147483648"
         )
-    coordinate, nearest = _conventions(mode, align_corners, coordinate_mode, nearest_mode)
+    coordinate, nearest = _conventions(
+        args.mode, args.align_corners, args.coordinate_mode, args.nearest_mode
+    )
     described = tuple(
         Resized(extent, out, scale, coordinate, nearest)
         for extent, out, scale in zip(extents, resized, scales, strict=True)
     )
-    return ResizeSettings(tuple(map(_axis, described)), described, layout == "NHWC")
+    return ResizeSettings(tuple(map(_axis, described)), described, args.layout == "NHWC")
 
 
 def _conventions(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define._activation_rules import RULES, Rule
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -51,8 +51,8 @@ class Activation(Operation):
         layer = Case("resnet50 layer", {"x": LAYER}, standard=True)
         self.cases = (*tried, *shapes, layer)
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
-        return Inferred(self.rule.checked(settings), {"y": (views["x"].shape, None)})
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        return Inferred(self.rule.checked(args), {"y": (views["x"].shape, None)})
 
     def plan(self, call: Call) -> Plan:
         return self.rule.plan(call, "y", self.name, self.rule.forward)
@@ -85,9 +85,9 @@ class ActivationBackward(Gradient):
         self.rule = forward.rule
         self.name = f"{forward.name}_backward"
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        return Inferred(self.rule.checked(settings), {"dx": (views["x"].shape, None)})
+        return Inferred(self.rule.checked(args), {"dx": (views["x"].shape, None)})
 
     def plan(self, call: Call) -> Plan:
         return self.rule.plan(call, "dx", self.name, "_backward")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case, Shape
 from pycnn.define.elementwise import (
     BroadcastGradient,
@@ -52,6 +52,7 @@ class AddN(Operation):
     family = "elementwise"
     operands = (Operand("tensors"),)
     in_place = ("tensors[0]",)
+    takes_list = True
     cases = (
         _case("three", *((3, 5, 7),) * 3),
         _case("one", (5, 7)),
@@ -64,7 +65,10 @@ class AddN(Operation):
         _case("googlenet branches", *((1, 64, 28, 28),) * 4, standard=True),
     )
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def listed(self, values: Any) -> dict[str, Any]:
+        return numbered("tensors", values, "arrays")
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         shape = broadcast({name: view.shape for name, view in views.items()})
         return Inferred(None, {"y": (shape, None)})
 
@@ -102,14 +106,15 @@ class AddNBackward(BroadcastGradient):
     """dy for every tensor."""
 
     name = "add_n_backward"
+    always_tuple = True
     forward = ADD_N
     operands = (Operand("dy"),)
 
     def settings(self, case: Case) -> dict[str, Any]:
         return {"shapes": list(case.shapes.values())}
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
-        given = numbered("shapes", settings["shapes"], "shapes")
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        given = numbered("shapes", args.shapes, "shapes")
         own = {name: shape_argument(name, shape) for name, shape in given.items()}
         check_shape("dy", views["dy"].shape, broadcast(own), "shapes, broadcast")
         shapes = tuple(own.values())

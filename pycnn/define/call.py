@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 from pycnn.define.views import View
@@ -10,6 +11,10 @@ from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.runtime.plan import ArraySpec
 
 Views = Mapping[str, View]
+
+
+class Arguments(SimpleNamespace):
+    """The arguments of a call that are no arrays, by the names of the public function."""
 
 
 @dataclass(frozen=True)

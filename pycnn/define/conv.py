@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.conv_cases import CONV_CASES
 from pycnn.define.conv_geometry import EXTENTS, FILTER, geometry
@@ -16,6 +16,7 @@ from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
     FINISH,
     GRADIENTS,
+    LIMIT,
     Settings,
     check_algorithm,
     epilogue,
@@ -46,6 +47,7 @@ class Conv(Operation):
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
+    environment = (LIMIT,)
 
     def __init__(self, spatial: int) -> None:
         self.spatial = spatial
@@ -62,26 +64,18 @@ class Conv(Operation):
             Operand("residual", "the shape of the result", ranks, optional=True),
         )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: Any = 1,
-        padding_mode: Any = "zeros",
-        activation: Any = None,
-        negative_slope: Any = 0.01,
-        layout: Any = "NCHW",
-        algo: Any = "auto",
-        limit: int | None = None,
-    ) -> Inferred:
-        placed = Layout.of(layout, self.spatial, views["x"].rank)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        placed = Layout.of(args.layout, self.spatial, views["x"].rank)
         x = placed.extents(views["x"].shape)
         weight = views["weight"].shape
         found = geometry(
-            ("x", x), ("weight", weight), stride, padding, dilation, groups, padding_mode
+            ("x", x),
+            ("weight", weight),
+            args.stride,
+            args.padding,
+            args.dilation,
+            args.groups,
+            args.padding_mode,
         )
         y = (x[0], weight[0], *found.out)
         problem = Problem(
@@ -90,10 +84,10 @@ class Conv(Operation):
             weight_view(views["weight"]),
             placed.made(y),
             **planar_geometry(found),
-            epilogue=epilogue(views, placed, y, activation, negative_slope),
+            epilogue=epilogue(views, placed, y, args.activation, args.negative_slope),
         )
-        check_algorithm(algo, ["forward"])
-        settings = Settings(found, placed, problem, algo, workspace_limit(limit))
+        check_algorithm(args.algo, ["forward"])
+        settings = Settings(found, placed, problem, args.algo, workspace_limit())
         return Inferred(settings, {"y": (placed.arranged(y), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -155,7 +149,8 @@ class ConvGradients(Gradient):
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
-    takes_out = False
+    environment = (LIMIT,)
+    results = tuple(GRADIENTS)
 
     def __init__(self, forward: Operation) -> None:
         self.forward = forward
@@ -190,24 +185,17 @@ class ConvBackward(ConvGradients):
 
     forward: Conv
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: Any = 1,
-        padding_mode: Any = "zeros",
-        layout: Any = "NCHW",
-        needs: Any = (True, True, True),
-        algo: Any = "auto",
-        limit: int | None = None,
-    ) -> Inferred:
-        placed = Layout.of(layout, self.forward.spatial, views["x"].rank)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        placed = Layout.of(args.layout, self.forward.spatial, views["x"].rank)
         x, weight = placed.extents(views["x"].shape), views["weight"].shape
         found = geometry(
-            ("x", x), ("weight", weight), stride, padding, dilation, groups, padding_mode
+            ("x", x),
+            ("weight", weight),
+            args.stride,
+            args.padding,
+            args.dilation,
+            args.groups,
+            args.padding_mode,
         )
         y = placed.arranged((x[0], weight[0], *found.out))
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
@@ -218,9 +206,9 @@ class ConvBackward(ConvGradients):
             placed.view(views["dy"]),
             **planar_geometry(found),
         )
-        needed = needed_gradients(needs)
-        check_algorithm(algo, [GRADIENTS[n] for n in needed if n != "dbias"])
-        settings = Settings(found, placed, problem, algo, workspace_limit(limit), needed)
+        needed = needed_gradients(args.needs)
+        check_algorithm(args.algo, [GRADIENTS[n] for n in needed if n != "dbias"])
+        settings = Settings(found, placed, problem, args.algo, workspace_limit(), needed)
         shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": weight[:1]}
         return Inferred(settings, {name: (shapes[name], None) for name in needed})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.conv_geometry import Geometry, geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
@@ -70,19 +70,17 @@ class IntegerConv(Operation):
     dtypes = INT8
     no_gradient = "integers have none: quantised networks are trained in floating point"
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: Any = 1,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        placed = Layout.of(layout, 2, views["x"].rank)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        placed = Layout.of(args.layout, 2, views["x"].rank)
         x, weight = placed.extents(views["x"].shape), views["weight"]
-        found = geometry(("x", x), ("weight", weight.shape), stride, padding, dilation, groups)
+        found = geometry(
+            ("x", x),
+            ("weight", weight.shape),
+            args.stride,
+            args.padding,
+            args.dilation,
+            args.groups,
+        )
         y = (x[0], weight.shape[0], *found.out)
         zero = views.get("weight_zero_point")
         if zero is not None and zero.dtype != weight.dtype:

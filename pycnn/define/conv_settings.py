@@ -18,6 +18,9 @@ from pycnn.plan.conv_problem import Ints, Problem
 #: Gradients by what is computed, and the direction that computes it.
 GRADIENTS = {"dx": "backward_input", "dweight": "backward_weight", "dbias": "backward_bias"}
 
+#: The environment variable that limits workspace.
+LIMIT = "PYCNN_WORKSPACE_LIMIT"
+
 #: Operands of the epilogue, and the settings that say what happens beside them.
 FINISH = ("scale", "shift", "residual")
 
@@ -102,13 +105,6 @@ def needed_gradients(needs: Any) -> tuple[str, ...]:
     return tuple(n for n, need in zip(GRADIENTS, needs, strict=True) if boolean("needs", need))
 
 
-def in_order(found: Sequence[Any], needs: Sequence[bool]) -> tuple[Any, Any, Any]:
-    """The gradients that were computed, with None for the others."""
-    computed = iter(found)
-    dx, dweight, dbias = (next(computed) if need else None for need in needs)
-    return dx, dweight, dbias
-
-
 def check_algorithm(algo: Any, directions: Sequence[str]) -> None:
     """`algo` is "auto" or an algorithm of every direction."""
     names = [plans.PLANNERS[direction] for direction in directions]
@@ -125,9 +121,9 @@ def refuse_kernel_algorithm(algo: str) -> None:
         )
 
 
-def workspace_limit(given: int | None) -> int:
-    """The limit that the call was made under."""
-    limit: int = config.get("PYCNN_WORKSPACE_LIMIT") if given is None else given
+def workspace_limit() -> int:
+    """The limit that calls are made under now."""
+    limit: int = config.get(LIMIT)
     return limit
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv import ConvGradients
 from pycnn.define.conv_geometry import EXTENTS, FILTER, transposed
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
+    LIMIT,
     Settings,
     check_algorithm,
     epilogue,
@@ -49,6 +50,7 @@ class ConvTranspose(Operation):
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
+    environment = (LIMIT,)
 
     def __init__(self, spatial: int) -> None:
         self.spatial = spatial
@@ -65,27 +67,18 @@ class ConvTranspose(Operation):
             Operand("residual", "the shape of the result", ranks, optional=True),
         )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        output_padding: Any = 0,
-        groups: Any = 1,
-        dilation: Any = 1,
-        padding_mode: Any = "zeros",
-        activation: Any = None,
-        negative_slope: Any = 0.01,
-        layout: Any = "NCHW",
-        algo: Any = "auto",
-        limit: int | None = None,
-    ) -> Inferred:
-        _only_zeros(padding_mode)
-        placed = Layout.of(layout, self.spatial, views["x"].rank)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        _only_zeros(args.padding_mode)
+        placed = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = placed.extents(views["x"].shape), views["weight"].shape
         found, out = transposed(
-            ("x", x), ("weight", weight), stride, padding, output_padding, groups, dilation
+            ("x", x),
+            ("weight", weight),
+            args.stride,
+            args.padding,
+            args.output_padding,
+            args.groups,
+            args.dilation,
         )
         y = (x[0], weight[1] * found.groups, *out)
         problem = Problem(
@@ -94,10 +87,10 @@ class ConvTranspose(Operation):
             weight_view(views["weight"]),
             placed.view(views["x"]),
             **planar_geometry(found),
-            epilogue=epilogue(views, placed, y, activation, negative_slope),
+            epilogue=epilogue(views, placed, y, args.activation, args.negative_slope),
         )
-        check_algorithm(algo, ["backward_input"])
-        settings = Settings(found, placed, problem, algo, workspace_limit(limit))
+        check_algorithm(args.algo, ["backward_input"])
+        settings = Settings(found, placed, problem, args.algo, workspace_limit())
         return Inferred(settings, {"y": (placed.arranged(y), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -151,26 +144,18 @@ class ConvTransposeBackward(ConvGradients):
 
     forward: ConvTranspose
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        output_padding: Any = 0,
-        groups: Any = 1,
-        dilation: Any = 1,
-        padding_mode: Any = "zeros",
-        layout: Any = "NCHW",
-        needs: Any = (True, True, True),
-        algo: Any = "auto",
-        limit: int | None = None,
-    ) -> Inferred:
-        _only_zeros(padding_mode)
-        placed = Layout.of(layout, self.forward.spatial, views["x"].rank)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        _only_zeros(args.padding_mode)
+        placed = Layout.of(args.layout, self.forward.spatial, views["x"].rank)
         x, weight = placed.extents(views["x"].shape), views["weight"].shape
         found, out = transposed(
-            ("x", x), ("weight", weight), stride, padding, output_padding, groups, dilation
+            ("x", x),
+            ("weight", weight),
+            args.stride,
+            args.padding,
+            args.output_padding,
+            args.groups,
+            args.dilation,
         )
         y = placed.arranged((x[0], weight[1] * found.groups, *out))
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
@@ -181,10 +166,10 @@ class ConvTransposeBackward(ConvGradients):
             placed.view(views["x"]),
             **planar_geometry(found),
         )
-        needed = needed_gradients(needs)
+        needed = needed_gradients(args.needs)
         directions = {"dx": "forward", "dweight": "backward_weight"}
-        check_algorithm(algo, [directions[n] for n in needed if n != "dbias"])
-        settings = Settings(found, placed, problem, algo, workspace_limit(limit), needed)
+        check_algorithm(args.algo, [directions[n] for n in needed if n != "dbias"])
+        settings = Settings(found, placed, problem, args.algo, workspace_limit(), needed)
         channels = weight[1] * found.groups
         shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": (channels,)}
         return Inferred(settings, {name: (shapes[name], None) for name in needed})

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case, Shape
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
@@ -21,7 +21,7 @@ from pycnn.runtime.plan import Plan
 LIMIT = 2**64 - 1
 
 
-def mask(span: int, p: Any = 0.5, training: Any = True, *, seed: Any, offset: Any = 0) -> Mask:
+def mask(span: int, p: Any, training: Any, seed: Any, offset: Any) -> Mask:
     """The settings, checked; where nothing is dropped, everything is multiplied by one."""
     p, training = number("p", p, 0.0, 1.0), boolean("training", training)
     for name, value in (("seed", seed), ("offset", offset)):
@@ -38,10 +38,10 @@ class _Drops(Operation):
     family = "elementwise"
     features = False
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         shape = next(iter(views.values())).shape
         span = max(1, prod(shape[2:])) if self.features else 1
-        return Inferred(mask(span, **settings), {self._names[1]: (shape, None)})
+        return Inferred(mask(span, **vars(args)), {self._names[1]: (shape, None)})
 
     def plan(self, call: Call) -> Plan:
         view = call.views[self._names[0]]

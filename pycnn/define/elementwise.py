@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case, Shape
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -79,11 +79,11 @@ class _Elementwise(Operation):
     operands = (Operand("a"), Operand("b"))
     in_place = ("a", "b")
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         shape = broadcast({name: view.shape for name, view in views.items()})
-        return Inferred(self._settings(**settings), {"y": (shape, None)})
+        return Inferred(self._settings(args), {"y": (shape, None)})
 
-    def _settings(self) -> Any:
+    def _settings(self, args: Arguments) -> Any:
         return None
 
     def plan(self, call: Call) -> Plan:
@@ -108,8 +108,8 @@ class Add(_Elementwise):
         *_pairs(("factor of bias", (3, 5, 7), (5, 1)), alpha=0.3),
     )
 
-    def _settings(self, alpha: Any = 1) -> float:
-        return number("alpha", alpha)
+    def _settings(self, args: Arguments) -> float:
+        return number("alpha", args.alpha)
 
     def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
         return plans.add(shape, a, b, call.dtype, call.settings)
@@ -152,7 +152,6 @@ class BroadcastGradient(Gradient):
     """Gradients that are summed over the axes that their operand was broadcast over."""
 
     family = "elementwise"
-    takes_out = False
 
     def terms(self, call: Call) -> dict[str, int]:
         n = prod(call.views["dy"].shape)
@@ -172,12 +171,12 @@ class AddBackward(BroadcastGradient):
     def settings(self, case: Case) -> dict[str, Any]:
         return {"a_shape": case.shapes["a"], "b_shape": case.shapes["b"], **case.settings}
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
-        a = shape_argument("a_shape", settings["a_shape"])
-        b = shape_argument("b_shape", settings["b_shape"])
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        a = shape_argument("a_shape", args.a_shape)
+        b = shape_argument("b_shape", args.b_shape)
         shape = broadcast({"a_shape": a, "b_shape": b})
         check_shape("dy", views["dy"].shape, shape, "a_shape and b_shape, broadcast")
-        alpha = number("alpha", settings.get("alpha", 1))
+        alpha = number("alpha", args.alpha)
         return Inferred((a, b, alpha), {"da": (a, None), "db": (b, None)})
 
     def plan(self, call: Call) -> Plan:
@@ -200,7 +199,7 @@ class MulBackward(BroadcastGradient):
     forward = MUL
     operands = (Operand("dy"), Operand("a"), Operand("b"))
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         own = {name: views[name].shape for name in "ab"}
         check_shape("dy", views["dy"].shape, broadcast(own), "those of a and b, broadcast")
         return Inferred(None, {f"d{name}": (shape, None) for name, shape in own.items()})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
@@ -63,20 +63,12 @@ class Gemm(Operation):
         Case("fully connected", {"a": (64, 256), "b": (256, 128)}, standard=True),
     )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        transpose_a: Any = False,
-        transpose_b: Any = False,
-        relu: Any = False,
-        algo: Any = "auto",
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         found = Product(
-            boolean("transpose_a", transpose_a),
-            boolean("transpose_b", transpose_b),
-            boolean("relu", relu),
-            choice("algo", algo, ("auto", *plans.algorithms)),
+            boolean("transpose_a", args.transpose_a),
+            boolean("transpose_b", args.transpose_b),
+            boolean("relu", args.relu),
+            choice("algo", args.algo, ("auto", *plans.algorithms)),
         )
         a, b = views["a"], views["b"]
         if b.rank != a.rank:
@@ -86,10 +78,10 @@ class Gemm(Operation):
         *batch, m, k = seen(a, found.transpose_a).shape
         *others, n = seen(b, found.transpose_b).shape
         if others != [*batch, k]:
-            allowed = ", ".join(map(str, (*batch, *(("N", k) if transpose_b else (k, "N")))))
+            allowed = ", ".join(map(str, (*batch, *(("N", k) if args.transpose_b else (k, "N")))))
             raise ValueError(
-                f"b has shape {b.shape}; allowed: ({allowed}) with transpose_b={transpose_b}, for "
-                f"a of shape {a.shape} with transpose_a={transpose_a}"
+                f"b has shape {b.shape}; allowed: ({allowed}) with transpose_b={args.transpose_b}, "
+                f"for a of shape {a.shape} with transpose_a={args.transpose_a}"
             )
         if "bias" in views:
             bias = views["bias"]
@@ -162,7 +154,7 @@ class Matmul(Operation):
         Case("attention", {"a": (2, 4, 49, 32), "b": (2, 4, 32, 49)}, standard=True),
     )
 
-    def infer(self, views: Mapping[str, View]) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         a, b = views["a"], views["b"]
         k = b.shape[-2] if b.rank > 1 else b.shape[0]
         if k != a.shape[-1]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
@@ -49,19 +49,17 @@ class Linear(Operation):
         Case("head", {"x": (32, 512), "weight": (100, 512), "bias": (100,)}, standard=True),
     )
 
-    def infer(
-        self, views: Mapping[str, View], *, activation: Any = None, negative_slope: Any = 0.01
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         check_weight(views)
         outputs = views["weight"].shape[:1]
         if "bias" in views:
             check_shape("bias", views["bias"].shape, outputs, "one value an output")
-        if activation not in ACTIVATIONS:
+        if args.activation not in ACTIVATIONS:
             allowed = ", ".join(name or "None" for name in ACTIVATIONS)
-            raise ValueError(f"activation={activation!r}; allowed: {allowed}")
+            raise ValueError(f"activation={args.activation!r}; allowed: {allowed}")
         bias = views["bias"].strides[0] if "bias" in views else None
-        slope = number("negative_slope", negative_slope)
-        found = Epilogue(bias=bias, activation=activation, slope=slope)
+        slope = number("negative_slope", args.negative_slope)
+        found = Epilogue(bias=bias, activation=args.activation, slope=slope)
         return Inferred(found, {"y": ((*views["x"].shape[:-1], *outputs), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -110,26 +108,26 @@ class LinearBackward(Gradient):
     name = "linear_backward"
     family = "gemm"
     forward = LINEAR
+    results = ("dx", "dweight", "dbias")
     operands = (Operand("dy", "(..., out)", tuple(range(1, 9))), *Linear.operands[:2])
     bound = "arithmetic"
-    takes_out = False
 
     @property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         """Those of forward that end with the sum and a bias."""
         return [case for case in self.forward.cases if not case.settings]
 
-    def infer(self, views: Mapping[str, View], *, needs: Any = (True, True, True)) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         check_weight(views)
         x, weight = views["x"].shape, views["weight"].shape
         expected = (*x[:-1], weight[0])
         check_shape("dy", views["dy"].shape, expected, "the shape of the result of linear")
-        if not isinstance(needs, (tuple, list)) or len(needs) != 3:
+        if not isinstance(args.needs, (tuple, list)) or len(args.needs) != 3:
             raise ValueError(
-                f"needs={needs!r}; allowed: (bool, bool, bool) for input, weight, bias"
+                f"needs={args.needs!r}; allowed: (bool, bool, bool) for input, weight, bias"
             )
         shapes = {"dx": x, "dweight": weight, "dbias": weight[:1]}
-        wanted = [n for n, need in zip(shapes, needs, strict=True) if boolean("needs", need)]
+        wanted = [n for n, need in zip(shapes, args.needs, strict=True) if boolean("needs", need)]
         return Inferred(tuple(wanted), {name: (shapes[name], None) for name in wanted})
 
     def plan(self, call: Call) -> tuple[Plan, ...]:

@@ -15,7 +15,7 @@ from pycnn.define._class_loss import (
     parameters,
 )
 from pycnn.define._pointwise_loss import POINTWISE
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays
 from pycnn.define.views import View
@@ -39,16 +39,9 @@ class CrossEntropy(ClassLossForward):
     operands = (LOGITS, TARGET, WEIGHT)
     cases = cases(scores, {"label_smoothing": 0.1})
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        ignore_index: Any = -100,
-        reduction: Any = "mean",
-        label_smoothing: Any = 0.0,
-    ) -> Inferred:
-        smoothing = fraction("label_smoothing", label_smoothing)
-        checked = self.check(views, ignore_index, reduction, smoothing)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        smoothing = fraction("label_smoothing", args.label_smoothing)
+        checked = self.check(views, args.ignore_index, args.reduction, smoothing)
         return Inferred(checked, {"loss": (self.loss_shape(views, checked.reduction), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -76,16 +69,11 @@ class CrossEntropyBackward(ClassLossBackward):
     forward = CROSS_ENTROPY
     operands = (Operand("dy"), LOGITS, TARGET, WEIGHT)
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        ignore_index: Any = -100,
-        reduction: Any = "mean",
-        label_smoothing: Any = 0.0,
-    ) -> Inferred:
-        smoothing = fraction("label_smoothing", label_smoothing)
-        return self.infer_gradient(views, self.check(views, ignore_index, reduction, smoothing))
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        smoothing = fraction("label_smoothing", args.label_smoothing)
+        return self.infer_gradient(
+            views, self.check(views, args.ignore_index, args.reduction, smoothing)
+        )
 
     def plan(self, call: Call) -> Plan:
         shape = call.outputs["dlogits"].shape
@@ -110,10 +98,8 @@ class NllLoss(ClassLossForward):
     operands = (LOG_PROBABILITIES, TARGET, WEIGHT)
     cases = cases(scores)
 
-    def infer(
-        self, views: Mapping[str, View], *, ignore_index: Any = -100, reduction: Any = "mean"
-    ) -> Inferred:
-        checked = self.check(views, ignore_index, reduction)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        checked = self.check(views, args.ignore_index, args.reduction)
         return Inferred(checked, {"loss": (self.loss_shape(views, checked.reduction), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -144,10 +130,8 @@ class NllLossBackward(ClassLossBackward):
     forward = NLL_LOSS
     operands = (Operand("dy"), LOG_PROBABILITIES, TARGET, WEIGHT)
 
-    def infer(
-        self, views: Mapping[str, View], *, ignore_index: Any = -100, reduction: Any = "mean"
-    ) -> Inferred:
-        return self.infer_gradient(views, self.check(views, ignore_index, reduction))
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        return self.infer_gradient(views, self.check(views, args.ignore_index, args.reduction))
 
     def plan(self, call: Call) -> Plan:
         shape = call.outputs["dlog_probabilities"].shape

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
@@ -57,13 +57,13 @@ class Permute(Movement):
         Case("same rows", {"x": (24, 16, 48)}, {"axes": (1, 0, 2)}, standard=True),
     )
 
-    def infer(self, views: Mapping[str, View], *, axes: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
-        if not isinstance(axes, (tuple, list)):
-            raise TypeError(f"axes={axes!r}; allowed: a sequence of int")
-        order = tuple(normalise_axis("axes", axis, x.rank) for axis in axes)
+        if not isinstance(args.axes, (tuple, list)):
+            raise TypeError(f"axes={args.axes!r}; allowed: a sequence of int")
+        order = tuple(normalise_axis("axes", axis, x.rank) for axis in args.axes)
         if sorted(order) != list(range(x.rank)):
-            raise ValueError(f"axes={axes!r}; allowed: every axis of x once, x has {x.rank}")
+            raise ValueError(f"axes={args.axes!r}; allowed: every axis of x once, x has {x.rank}")
         return Inferred(order, {"y": (tuple(x.shape[axis] for axis in order), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -87,6 +87,7 @@ class Concat(Movement):
     name = "concat"
     operands = (Operand("tensors"),)
     no_gradient = "split is its gradient"
+    takes_list = True
     cases = (
         Case("channels", _numbered((2, 3, 5, 7), (2, 1, 5, 7), (2, 4, 5, 7)), {"axis": 1}),
         Case("one", _numbered((5, 3))),
@@ -103,12 +104,21 @@ class Concat(Movement):
         ),
     )
 
-    def infer(self, views: Mapping[str, View], *, axis: Any = 0) -> Inferred:
+    def listed(self, values: Any) -> dict[str, Any]:
+        if not isinstance(values, (tuple, list)):
+            raise TypeError(
+                f"tensors is of type {type(values).__name__}; allowed: a list or tuple of arrays"
+            )
+        if not values:
+            raise ValueError("tensors is empty; allowed: one array or more")
+        return {f"tensors[{i}]": array for i, array in enumerate(values)}
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         named = list(views.items())
         first = named[0][1]
         if first.rank == 0:
             raise ValueError("tensors[0] has shape (); allowed: at least one axis")
-        along = normalise_axis("axis", axis, first.rank)
+        along = normalise_axis("axis", args.axis, first.rank)
         for name, view in named:
             expected = list(first.shape)
             if view.rank == first.rank:
@@ -148,7 +158,6 @@ class Split(Movement):
     name = "split"
     no_gradient = "concat is its gradient"
     bound = "nothing"
-    takes_out = False
     cases = (
         Case("channels", {"x": (2, 7, 5, 3)}, {"split_size_or_sections": (3, 4), "axis": 1}),
         Case("by size", {"x": (7, 3)}, {"split_size_or_sections": 3}),
@@ -156,14 +165,12 @@ class Split(Movement):
         Case("empty", {"x": (0, 3)}, {"split_size_or_sections": 2}),
     )
 
-    def infer(
-        self, views: Mapping[str, View], *, split_size_or_sections: Any, axis: Any = 0
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
         if x.rank == 0:
             raise ValueError("x has shape (); allowed: at least one axis")
-        along = normalise_axis("axis", axis, x.rank)
-        sizes = _sizes(split_size_or_sections, x.shape[along], along)
+        along = normalise_axis("axis", args.axis, x.rank)
+        sizes = _sizes(args.split_size_or_sections, x.shape[along], along)
         shapes = [(*x.shape[:along], size, *x.shape[along + 1 :]) for size in sizes]
         outputs = {f"y[{i}]": (shape, None) for i, shape in enumerate(shapes)}
         return Inferred((sizes, along), outputs)
@@ -221,10 +228,10 @@ class ChannelShuffle(Movement):
         ),
     )
 
-    def infer(self, views: Mapping[str, View], *, groups: Any, layout: Any = "NCHW") -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
-        axis = 1 if choice("layout", layout, self.layouts) == "NCHW" else x.rank - 1
-        count = integer("groups", groups, 1)
+        axis = 1 if choice("layout", args.layout, self.layouts) == "NCHW" else x.rank - 1
+        count = integer("groups", args.groups, 1)
         if x.shape[axis] % count:
             raise ValueError(f"groups={count}; allowed: a divisor of {x.shape[axis]} channels")
         return Inferred((count, axis), {"y": (x.shape, None)})

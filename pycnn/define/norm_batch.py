@@ -20,7 +20,7 @@ from pycnn.define._norm_rules import (
     vector,
     wide,
 )
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, NoPeer, Operation, normal
@@ -90,23 +90,16 @@ class BatchNorm(_BatchNorm):
         case("resnet50 layer nhwc", (2, 28, 28, 64), ALL, standard=True, layout="NHWC"),
     )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        training: Any = False,
-        momentum: Any = 0.1,
-        eps: Any = 1e-5,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        x, c = views["x"], channel_count(views["x"], layout)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        x, c = views["x"], channel_count(views["x"], args.layout)
         check_parameters(views, (*RUNNING, *AFFINE), (c,), "the channels of x")
-        if boolean("training", training):
+        if boolean("training", args.training):
             raise ValueError(
                 "training=True; allowed: False (batch_norm_train normalises by the statistics of "
                 "x and returns them)"
             )
-        number("momentum", momentum)
-        channels = Channels(layout, eps=number("eps", eps, 0.0))
+        number("momentum", args.momentum)
+        channels = Channels(args.layout, eps=number("eps", args.eps, 0.0))
         return Inferred(Settings(channels), {"y": (x.shape, None)})
 
     def plan(self, call: Call) -> Plan:
@@ -173,9 +166,9 @@ class BatchNormBackward(_BatchNormBackward):
         vector("weight"),
     )
 
-    def infer(self, views: Mapping[str, View], eps: Any = 1e-5, layout: Any = "NCHW") -> Inferred:
-        c = self._infer(views, (*RUNNING, "weight"), layout)
-        channels = Channels(layout, eps=number("eps", eps, 0.0))
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        c = self._infer(views, (*RUNNING, "weight"), args.layout)
+        channels = Channels(args.layout, eps=number("eps", args.eps, 0.0))
         return Inferred(Settings(channels), parameter_gradients(views, (c,)))
 
     def plan(self, call: Call) -> Plan:
@@ -202,6 +195,7 @@ class BatchNormTrain(_BatchNorm):
     """Normalised by the statistics of the batch, which come out too."""
 
     name = "batch_norm_train"
+    results = ("y", "mean", "rstd", "new_running_mean", "new_running_var")
     operands = (IMAGES, *(vector(n) for n in (*RUNNING, *AFFINE)))
     cases = (
         case("vectors", (7, 5), ALL),
@@ -219,14 +213,8 @@ class BatchNormTrain(_BatchNorm):
         case("resnet50 layer nhwc", (4, 28, 28, 64), ALL, standard=True, layout="NHWC"),
     )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        momentum: Any = 0.1,
-        eps: Any = 1e-5,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        x, c = views["x"], channel_count(views["x"], layout)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        x, c = views["x"], channel_count(views["x"], args.layout)
         check_parameters(views, (*RUNNING, *AFFINE), (c,), "the channels of x")
         values = prod(x.shape) // c if c else 2
         if values < 2:
@@ -234,14 +222,14 @@ class BatchNormTrain(_BatchNorm):
                 f"x has shape {tuple(x.shape)}: {values} values for each channel; allowed: two or "
                 "more in training, for there to be a variance"
             )
-        channels = Channels(layout, eps=number("eps", eps, 0.0))
+        channels = Channels(args.layout, eps=number("eps", args.eps, 0.0))
         outputs = {
             "y": (x.shape, None),
             "mean": ((c,), wide(x.dtype)),
             "rstd": ((c,), wide(x.dtype)),
         }
         outputs |= {f"new_{n}": ((c,), views[n].dtype) for n in RUNNING if n in views}
-        return Inferred(Settings(channels, number("momentum", momentum)), outputs)
+        return Inferred(Settings(channels, number("momentum", args.momentum)), outputs)
 
     def plan(self, call: Call) -> Plan:
         channels, momentum = call.settings
@@ -311,12 +299,9 @@ class BatchNormTrainBackward(_BatchNormBackward):
         vector("weight"),
     )
 
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {n: v for n, v in case.settings.items() if n == "layout"}
-
-    def infer(self, views: Mapping[str, View], layout: Any = "NCHW") -> Inferred:
-        c = self._infer(views, ("mean", "rstd", "weight"), layout)
-        return Inferred(Settings(Channels(layout)), parameter_gradients(views, (c,)))
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        c = self._infer(views, ("mean", "rstd", "weight"), args.layout)
+        return Inferred(Settings(Channels(args.layout)), parameter_gradients(views, (c,)))
 
     def plan(self, call: Call) -> Plan:
         channels = call.settings.channels

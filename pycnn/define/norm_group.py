@@ -19,7 +19,7 @@ from pycnn.define._norm_rules import (
     per_statistic,
     vector,
 )
-from pycnn.define.call import Call, Inferred, itemsize
+from pycnn.define.call import Arguments, Call, Inferred, itemsize
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, NoPeer, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -116,15 +116,10 @@ class GroupNorm(_ByGroup):
         ),
     )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        num_groups: Any = None,
-        eps: Any = 1e-5,
-        layout: Any = "NCHW",
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         return Inferred(
-            _group_settings(views, num_groups, eps, layout), {"y": (views["x"].shape, None)}
+            _group_settings(views, args.num_groups, args.eps, args.layout),
+            {"y": (views["x"].shape, None)},
         )
 
     def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +165,8 @@ class InstanceNorm(_ByGroup):
         case("dcgan layer nhwc", (2, 32, 32, 64), "weight bias", layout="NHWC", standard=True),
     )
 
-    def infer(self, views: Mapping[str, View], eps: Any = 1e-5, layout: Any = "NCHW") -> Inferred:
-        settings = _instance_settings(views, eps, layout)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        settings = _instance_settings(views, args.eps, args.layout)
         return Inferred(settings, {"y": (views["x"].shape, None)})
 
     def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,14 +247,8 @@ class GroupNormBackward(_ByGroupBackward):
     name = "group_norm_backward"
     forward = GROUP_NORM
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        num_groups: Any = None,
-        eps: Any = 1e-5,
-        layout: Any = "NCHW",
-    ) -> Inferred:
-        return self._outputs(views, _group_settings(views, num_groups, eps, layout))
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        return self._outputs(views, _group_settings(views, args.num_groups, args.eps, args.layout))
 
 
 class InstanceNormBackward(_ByGroupBackward):
@@ -269,8 +258,8 @@ class InstanceNormBackward(_ByGroupBackward):
     forward = INSTANCE_NORM
     operands = (Operand("dy"), SPATIAL, vector("weight"))
 
-    def infer(self, views: Mapping[str, View], eps: Any = 1e-5, layout: Any = "NCHW") -> Inferred:
-        return self._outputs(views, _instance_settings(views, eps, layout))
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        return self._outputs(views, _instance_settings(views, args.eps, args.layout))
 
 
 GROUP_NORM_BACKWARD, INSTANCE_NORM_BACKWARD = GroupNormBackward(), InstanceNormBackward()

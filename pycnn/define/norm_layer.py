@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pycnn.define._norm_rules import check_parameters, parameter_gradients
-from pycnn.define.call import Call, Inferred, itemsize
+from pycnn.define.call import Arguments, Call, Inferred, itemsize
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -89,10 +89,8 @@ class LayerNorm(Operation):
         ),
     )
 
-    def infer(
-        self, views: Mapping[str, View], normalized_shape: Any = None, eps: Any = 1e-5
-    ) -> Inferred:
-        settings = _settings(views, normalized_shape, eps)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        settings = _settings(views, args.normalized_shape, args.eps)
         return Inferred(settings, {"y": (views["x"].shape, None)})
 
     def plan(self, call: Call) -> Plan:
@@ -139,11 +137,9 @@ class LayerNormBackward(Gradient):
     forward = LAYER_NORM
     operands = (Operand("dy"), X, _parameter("weight"))
 
-    def infer(
-        self, views: Mapping[str, View], normalized_shape: Any = None, eps: Any = 1e-5
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        settings = _settings(views, normalized_shape, eps)
+        settings = _settings(views, args.normalized_shape, args.eps)
         shape = views["x"].shape[-settings.axes :]
         return Inferred(settings, parameter_gradients(views, shape))
 

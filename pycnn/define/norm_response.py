@@ -14,7 +14,7 @@ from pycnn.define._norm_rules import (
     channels_last,
     channels_second,
 )
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -32,25 +32,17 @@ class _Response(Operation):
     family = "norm"
     layouts = LAYOUTS
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        size: Any = None,
-        alpha: Any = 1e-4,
-        beta: Any = 0.75,
-        k: Any = 1.0,
-        layout: Any = "NCHW",
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         shape = views["x"].shape
         if "dy" in views:
             check_shape("dy", views["dy"].shape, shape, "the shape of x")
-        channel_count(views["x"], layout)
+        channel_count(views["x"], args.layout)
         window = Window(
-            integer("size", size, 1),
-            number("alpha", alpha),
-            number("beta", beta),
-            number("k", k),
-            layout,
+            integer("size", args.size, 1),
+            number("alpha", args.alpha),
+            number("beta", args.beta),
+            number("k", args.k),
+            args.layout,
         )
         return Inferred(window, {"dx" if "dy" in views else "y": (shape, None)})
 

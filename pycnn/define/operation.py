@@ -2,10 +2,11 @@
 
 A definition says what goes in and comes out (`operands`, `infer`), how it is computed (`plan` for
 kernels, `cpu` for NumPy), what must come out (`oracle`, `terms`), how much work it is (`flops`,
-`Call.bytes`) and on which problems it is tried (`cases`). The public function in `pycnn.ops` adds
-its signature and documentation, and hands its arguments to `Operation.run`.
+`Call.bytes`) and on which problems it is tried (`cases`). What it is called with, and by default,
+the public function in `pycnn.ops` says, and nobody else (`pycnn.define.public`).
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from pycnn import config
 from pycnn.define import out as _out
 from pycnn.define import trace
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.memory import keep, metadata, recall, settled
 from pycnn.define.operand import Operand
@@ -61,15 +63,62 @@ class Operation(ABC):
     note: str = ""
     #: Why there is no gradient, in one line, where `NAME_backward` does not exist.
     no_gradient: str = ""
-    #: Whether the public function has the argument `out`.
-    takes_out: bool = True
+    #: Whether the one operand is a list of arrays, which `listed` takes apart.
+    takes_list: bool = False
+    #: Names of everything that may be returned, None where it is not computed; empty where that is
+    #: always what `infer` says.
+    results: tuple[str, ...] = ()
+    #: Whether a tuple is returned also where there is but one result.
+    always_tuple: bool = False
+    #: Settings that `infer` reads and the public function does not have.
+    fixed: Mapping[str, Any] = {}
+    #: Environment variables that planning depends on.
+    environment: tuple[str, ...] = ()
     cases: Sequence[Case]
 
+    #: The parameters of the public function that are neither operands nor `out`: those without a
+    #: default, and the others with theirs.
+    required: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    #: Whether the public function has the argument `out`.
+    takes_out: bool
+
+    def declare(self, name: str, signature: inspect.Signature) -> None:
+        """Take the settings from the signature of the public function."""
+        parameters = dict(signature.parameters)
+        missing = [o.name for o in self.operands if parameters.pop(o.name, None) is None]
+        if name != self.name or missing:
+            raise TypeError(f"{name}{signature} is no signature of {self.name}: {missing}")
+        self.takes_out = parameters.pop("out", None) is not None
+        parameters.pop("dim", None)
+        empty = inspect.Parameter.empty
+        self.required = tuple(n for n, p in parameters.items() if p.default is empty)
+        self.defaults = {n: p.default for n, p in parameters.items() if p.default is not empty}
+
+    def with_defaults(self, settings: Mapping[str, Any]) -> Arguments:
+        """`settings`, and defaults for the others.
+
+        Raises
+        ------
+        TypeError
+            If the public function has no such argument, or one without a default is missing.
+        """
+        given = {**self.defaults, **settings}
+        known = {*self.required, *self.defaults}
+        if given.keys() != known:
+            wrong = ", ".join(sorted(given.keys() ^ known))
+            raise TypeError(f"{self.name} is called without or must not have: {wrong}")
+        return Arguments(**given, **self.fixed)
+
+    def listed(self, values: Any) -> dict[str, Any]:
+        """The arrays of the list that goes in, by name."""
+        raise NotImplementedError
+
     @abstractmethod
-    def infer(self, views: Mapping[str, View], *_: Any, **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         """Check the shapes against each other and the settings; dtypes and ranks are right.
 
-        `settings` have the names and defaults of the public function's other arguments.
+        `args` has the public function's arguments that are no arrays.
 
         Raises
         ------
@@ -167,14 +216,14 @@ class Operation(ABC):
             if operand.name in given and operand.ranks:
                 check_rank(operand.name, given[operand.name], operand.ranks, operand.axes)
         views = {name: View.of(name, array) for name, array in given.items()}
-        found = self.infer(views, **settings)
+        found = self.infer(views, self.with_defaults(settings))
         outputs = {
             name: ArraySpec(tuple(shape), numpy_dtype(own or dtype))
             for name, (shape, own) in found.outputs.items()
         }
         return Call(dtype, views, found.settings, outputs)
 
-    def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
+    def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> Any:
         """Validate, plan and launch, or compute by the CPU path.
 
         Parameters
@@ -188,12 +237,13 @@ class Operation(ABC):
 
         Returns
         -------
-        tuple of array
-            The outputs, in the order of `Call.outputs`.
+        array or tuple of array
+            As the public function returns it.
         """
         key = (
             self.name,
             active_backend(),
+            *map(config.get, self.environment),
             *map(metadata, arrays.values()),
             metadata(out),
             settled(settings.values()),
@@ -201,20 +251,27 @@ class Operation(ABC):
         prepared: Prepared = recall(key) or keep(key, self._prepare(arrays, out, settings))
         if prepared.backend == SHAPES:
             trace.note(self, prepared.call)
-            return trace.placeholders(prepared.call)
+            return self._returned(trace.placeholders(prepared.call))
         self.check_values(prepared.call, arrays)
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
         if prepared.backend == "reference":
-            return self._by_cpu(prepared.call, arrays, out)
+            return self._returned(self._by_cpu(prepared.call, arrays, out))
         into = None if out is None else {next(iter(prepared.call.outputs)): out}
         run = executor(prepared.backend).run
         results: dict[str, Any] = {}
         for plan in prepared.plans:  # none, where no gradient is needed
             found = run(plan, arrays, into)
             results = results | found if results else found
-        return tuple([results[name] for name in prepared.call.outputs])
+        return self._returned({name: results[name] for name in prepared.call.outputs})
+
+    def _returned(self, results: Mapping[str, Any]) -> Any:
+        """The results as the public function returns them."""
+        if self.results:
+            return tuple([results.get(name) for name in self.results])
+        found = tuple(results.values())
+        return found[0] if len(found) == 1 and not self.always_tuple else found
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:
         backend = backend_for(**arrays, out=out)
@@ -232,7 +289,7 @@ class Operation(ABC):
             if array is not None and not (name in self.in_place and _out.same_view(out, array)):
                 _out.check_apart(out, **{name: array})
 
-    def _by_cpu(self, call: Call, arrays: Arrays, out: Any) -> tuple[Any, ...]:
+    def _by_cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         """Half types are computed in float32 and rounded once, as in the kernels."""
         present = {name: array for name, array in arrays.items() if array is not None}
         if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
@@ -243,14 +300,14 @@ class Operation(ABC):
             computed = self.cpu(call, present, None)
         else:
             computed = self.cpu(call, present, out)
-        results = []
+        results = {}
         for i, (name, spec) in enumerate(call.outputs.items()):
             value, target = computed[name], out if i == 0 else None
             if value is not target:
                 value = np.asarray(value).astype(spec.dtype, copy=False).reshape(spec.shape)
                 value = _out.store(value, target)
-            results.append(value)
-        return tuple(results)
+            results[name] = value
+        return results
 
 
 class Gradient(Operation):
@@ -267,6 +324,11 @@ class Gradient(Operation):
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         """Those of forward."""
         return self.forward.cases
+
+    def settings(self, case: Case) -> dict[str, Any]:
+        """Of the settings of forward, those that its gradient has too."""
+        known = {*self.required, *self.defaults}
+        return {name: value for name, value in case.settings.items() if name in known}
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         return self.draw_both(case, rng, dtype)[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.movement import MOVABLE
 from pycnn.define.operand import Operand
@@ -84,15 +84,13 @@ class Pad(Operation):
     dtypes = MOVABLE
     cases = CASES
 
-    def infer(
-        self, views: Mapping[str, View], *, padding: Any, mode: Any = "constant", value: Any = 0.0
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
-        choice("mode", mode, MODES)
-        pads = _pairs(padding, x.rank)
+        choice("mode", args.mode, MODES)
+        pads = _pairs(args.padding, x.rank)
         axes = tuple(Axis(extent, *around) for extent, around in zip(x.shape, pads, strict=True))
-        _check(padding, mode, axes)
-        settings = PadSettings(axes, mode, _constant(value, mode, x.dtype))
+        _check(args.padding, args.mode, axes)
+        settings = PadSettings(axes, args.mode, _constant(args.value, args.mode, x.dtype))
         return Inferred(settings, {"y": (tuple(axis.padded for axis in axes), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -137,18 +135,18 @@ class PadBackward(Gradient):
     def settings(self, case: Case) -> dict[str, Any]:
         return {name: value for name, value in case.settings.items() if name != "value"}
 
-    def infer(self, views: Mapping[str, View], *, padding: Any, mode: Any = "constant") -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         dy = views["dy"]
-        choice("mode", mode, MODES)
-        pads = _pairs(padding, dy.rank, "dy")
+        choice("mode", args.mode, MODES)
+        pads = _pairs(args.padding, dy.rank, "dy")
         extents = [extent - sum(around) for extent, around in zip(dy.shape, pads, strict=True)]
         if min(extents, default=0) < 0:
             raise ValueError(
-                f"padding={padding!r}; allowed: no more than dy has, its shape is {dy.shape}"
+                f"padding={args.padding!r}; allowed: no more than dy has, its shape is {dy.shape}"
             )
         axes = tuple(Axis(extent, *around) for extent, around in zip(extents, pads, strict=True))
-        _check(padding, mode, axes)
-        return Inferred(PadSettings(axes, mode), {"dx": (tuple(extents), None)})
+        _check(args.padding, args.mode, axes)
+        return Inferred(PadSettings(axes, args.mode), {"dx": (tuple(extents), None)})
 
     def plan(self, call: Call) -> Plan:
         s: PadSettings = call.settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case, Shape
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -58,7 +58,7 @@ class Prelu(Operation):
         Case("resnet50 layer", {"x": (1, 64, 28, 28), "weight": (64,)}, standard=True),
     )
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         _check_weight(views["x"].shape, views["weight"].shape)
         return Inferred(None, {"y": (views["x"].shape, None)})
 
@@ -87,9 +87,8 @@ class PreluBackward(Gradient):
     family = "activation"
     forward = PRELU
     operands = (Operand("dy"), *OPERANDS)
-    takes_out = False
 
-    def infer(self, views: Mapping[str, View], **settings: Any) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x, weight = views["x"].shape, views["weight"].shape
         check_shape("dy", views["dy"].shape, x, "the shape of x")
         _check_weight(x, weight)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -114,10 +114,8 @@ class Reduction(Operation):
     #: Whether there is a value for no terms.
     empty = False
 
-    def infer(
-        self, views: Mapping[str, View], *, axis: Any = None, keepdims: Any = False
-    ) -> Inferred:
-        found = reduced(views["x"].shape, axis, keepdims)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        found = reduced(views["x"].shape, args.axis, args.keepdims)
         refuse_nothing(self, found)
         return Inferred(found, {"y": (found.result, None)})
 
@@ -184,12 +182,10 @@ class Argmax(Reduction):
     cases = ONE_AXIS
     no_gradient = "a place does not change continuously"
 
-    def infer(
-        self, views: Mapping[str, View], *, axis: Any = None, keepdims: Any = False
-    ) -> Inferred:
-        if axis is not None:
-            integer("axis", axis, -(2**31))
-        found = reduced(views["x"].shape, axis, keepdims)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        if args.axis is not None:
+            integer("axis", args.axis, -(2**31))
+        found = reduced(views["x"].shape, args.axis, args.keepdims)
         refuse_nothing(self, found)
         return Inferred(found, {"y": (found.result, "int64")})
 
@@ -239,12 +235,12 @@ class SumBackward(Gradient):
     def settings(self, case: Case) -> dict[str, Any]:
         return {"shape": case.shapes["x"], **case.settings}
 
-    def infer(
-        self, views: Mapping[str, View], *, shape: Any, axis: Any = None, keepdims: Any = False
-    ) -> Inferred:
-        if not isinstance(shape, (tuple, list)):
-            raise TypeError(f"shape={shape!r} is of type {type(shape).__name__}; allowed: tuple")
-        found = reduced(tuple(integer("shape", e, 0) for e in shape), axis, keepdims)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        if not isinstance(args.shape, (tuple, list)):
+            raise TypeError(
+                f"shape={args.shape!r} is of type {type(args.shape).__name__}; allowed: tuple"
+            )
+        found = reduced(tuple(integer("shape", e, 0) for e in args.shape), args.axis, args.keepdims)
         check_shape("dy", views["dy"].shape, found.result, "that of the result")
         return Inferred(found, {"dx": (found.shape, None)})
 
@@ -289,10 +285,8 @@ class AmaxBackward(Gradient):
     forward: Operation = AMAX
     operands = (Operand("dy"), Operand("x"), Operand("y"))
 
-    def infer(
-        self, views: Mapping[str, View], *, axis: Any = None, keepdims: Any = False
-    ) -> Inferred:
-        found = reduced(views["x"].shape, axis, keepdims)
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        found = reduced(views["x"].shape, args.axis, args.keepdims)
         for name in ("dy", "y"):
             check_shape(name, views[name].shape, found.result, "that of the result")
         return Inferred(found, {"dx": (found.shape, None)})

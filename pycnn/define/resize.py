@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define._resize import ResizeSettings, each, factors, resolve, scaled, spatial
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
@@ -94,21 +94,20 @@ class Interpolate(Operation):
     layouts = ("NCHW", "NHWC")
     cases = CASES
 
-    def infer(
-        self, views: Mapping[str, View], *, size: Any = None, scale_factor: Any = None, **how: Any
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
-        extents = spatial(x.shape, how.get("layout", "NCHW"))
-        if (size is None) == (scale_factor is None):
+        extents = spatial(x.shape, args.layout)
+        if (args.size is None) == (args.scale_factor is None):
             raise ValueError(
-                f"size={size!r} and scale_factor={scale_factor!r}; allowed: exactly one of the two"
+                f"size={args.size!r} and scale_factor={args.scale_factor!r}; "
+                "allowed: exactly one of the two"
             )
-        scales = factors(scale_factor, len(extents))
-        if size is not None:
-            resized = tuple(integer("size", s, 1) for s in each("size", size, len(extents)))
+        scales = factors(args.scale_factor, len(extents))
+        if args.size is not None:
+            resized = tuple(integer("size", s, 1) for s in each("size", args.size, len(extents)))
         else:
             resized = scaled(extents, scales)
-        settings = resolve(extents, resized, scales, **how)
+        settings = resolve(extents, resized, scales, args)
         return Inferred(settings, {"y": (settings.shape(x.shape, resized), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -162,20 +161,19 @@ class InterpolateBackward(Gradient):
         kept = {name: value for name, value in case.settings.items() if name != "size"}
         return {"input_size": extents, **kept}
 
-    def infer(
-        self, views: Mapping[str, View], *, input_size: Any, scale_factor: Any = None, **how: Any
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         dy = views["dy"]
-        resized = spatial(dy.shape, how.get("layout", "NCHW"), "dy")
-        given = each("input_size", input_size, len(resized))
+        resized = spatial(dy.shape, args.layout, "dy")
+        given = each("input_size", args.input_size, len(resized))
         extents = tuple(integer("input_size", extent, 1) for extent in given)
-        scales = factors(scale_factor, len(extents))
-        if scale_factor is not None and scaled(extents, scales) != resized:
+        scales = factors(args.scale_factor, len(extents))
+        if args.scale_factor is not None and scaled(extents, scales) != resized:
             raise ValueError(
                 f"dy has shape {dy.shape}; allowed: {scaled(extents, scales)} along its spatial "
-                f"axes, as input_size={input_size!r} and scale_factor={scale_factor!r} have it"
+                f"axes, as input_size={args.input_size!r} and scale_factor={args.scale_factor!r} "
+                "have it"
             )
-        settings = resolve(extents, resized, scales, **how)
+        settings = resolve(extents, resized, scales, args)
         return Inferred(settings, {"dx": (settings.shape(dy.shape, extents), None)})
 
     def plan(self, call: Call) -> Plan:

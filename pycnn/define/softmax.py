@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -47,9 +47,9 @@ class Softmax(Operation):
     cases = CASES
     log = False
 
-    def infer(self, views: Mapping[str, View], *, axis: Any = -1) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
-        return Inferred(normalise_axis("axis", axis, x.rank), {"y": (x.shape, None)})
+        return Inferred(normalise_axis("axis", args.axis, x.rank), {"y": (x.shape, None)})
 
     def plan(self, call: Call) -> Plan:
         x = call.views["x"]
@@ -92,10 +92,10 @@ class SoftmaxBackward(Gradient):
     operands = (Operand("dy"), Operand("y", "one axis or more", ALLOWED))
     log = False
 
-    def infer(self, views: Mapping[str, View], *, axis: Any = -1) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         y = views["y"]
         check_shape("dy", views["dy"].shape, y.shape, "the shape of y")
-        return Inferred(normalise_axis("axis", axis, y.rank), {"dx": (y.shape, None)})
+        return Inferred(normalise_axis("axis", args.axis, y.rank), {"dx": (y.shape, None)})
 
     def plan(self, call: Call) -> Plan:
         dy, y = call.views["dy"], call.views["y"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -50,23 +50,17 @@ class Topk(Operation):
         Case("imagenet scores", {"x": (64, 1000)}, {"k": 5}, standard=True),
     )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        k: Any,
-        axis: Any = -1,
-        largest: Any = True,
-        sorted: Any = True,
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        axis = args.axis
+        k = args.k
         shape = views["x"].shape
         axis = normalise_axis("axis", axis, len(shape))
-        boolean("sorted", sorted)
+        boolean("sorted", args.sorted)
         k = integer("k", k, 1)
         if k > shape[axis]:
             raise ValueError(f"k={k}; allowed: 1 to {shape[axis]}, the extent of axis {axis} of x")
         result = (*shape[:axis], k, *shape[axis + 1 :])
-        settings = Chosen(k, axis, boolean("largest", largest))
+        settings = Chosen(k, axis, boolean("largest", args.largest))
         return Inferred(settings, {"values": (result, None), "indices": (result, "int64")})
 
     def plan(self, call: Call) -> Plan:
@@ -110,7 +104,9 @@ class TopkBackward(Gradient):
     def settings(self, case: Case) -> dict[str, Any]:
         return {"shape": case.shapes["x"], "axis": case.settings.get("axis", -1)}
 
-    def infer(self, views: Mapping[str, View], *, shape: Any, axis: Any = -1) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        axis = args.axis
+        shape = args.shape
         if not isinstance(shape, (tuple, list)):
             raise TypeError(f"shape={shape!r} is of type {type(shape).__name__}; allowed: tuple")
         shape = tuple(integer("shape", extent, 0) for extent in shape)

@@ -75,6 +75,6 @@ def placeholder(shape: tuple[int, ...], dtype: Any = "float32") -> np.ndarray:
     return np.broadcast_to(np.zeros((), kind), shape)
 
 
-def placeholders(call: Call) -> tuple[np.ndarray, ...]:
-    """What a call would return."""
-    return tuple(placeholder(spec.shape, spec.dtype) for spec in call.outputs.values())
+def placeholders(call: Call) -> dict[str, np.ndarray]:
+    """What a call would compute."""
+    return {name: placeholder(spec.shape, spec.dtype) for name, spec in call.outputs.items()}

@@ -1,13 +1,14 @@
 """Definitions of unfold and fold, each the gradient of the other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.movement import MOVABLE
 from pycnn.define.operand import Operand
@@ -49,9 +50,8 @@ EXTENTS = {
 
 def _unfolded(name: str) -> tuple[int, ...]:
     """Shape of the columns of a case."""
-    view = View(EXTENTS[name], (), "float32")
-    shape: tuple[int, ...] = UNFOLD.infer({"x": view}, **SETTINGS[name]).outputs["y"][0]
-    return shape
+    args = UNFOLD.with_defaults(SETTINGS[name])
+    return UNFOLD.infer({"x": View(EXTENTS[name], (), "float32")}, args).outputs["y"][0]
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,10 @@ class Unfold(Operation):
         for name, settings in SETTINGS.items()
     )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        kernel_size: Any,
-        dilation: Any = 1,
-        padding: Any = 0,
-        stride: Any = 1,
-    ) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
         extents = x.with_rank(4).shape
-        window = _window(kernel_size, dilation, padding, stride)
+        window = _window(args.kernel_size, args.dilation, args.padding, args.stride)
         n, c, *_ = extents
         columns = (c * prod(window.kernel), _count(window, extents))
         shape = columns if x.rank == 3 else (n, *columns)
@@ -145,36 +137,31 @@ class Fold(Operation):
     family = "movement"
     operands = (Operand("x", "(N, C R S, L) or (C R S, L)", (3, 2)),)
     no_gradient = "unfold is its gradient"
-    cases = tuple(
-        Case(
-            name,
-            {"x": _unfolded(name)},
-            {"output_size": EXTENTS[name][-2:], **settings},
-            standard=name == "vgg layer",
-        )
-        for name, settings in SETTINGS.items()
-    )
 
-    def infer(
-        self,
-        views: Mapping[str, View],
-        *,
-        output_size: Any,
-        kernel_size: Any,
-        dilation: Any = 1,
-        padding: Any = 0,
-        stride: Any = 1,
-    ) -> Inferred:
+    @cached_property
+    def cases(self) -> Sequence[Case]:  # type: ignore[override]
+        """What `Unfold` gives in its cases."""
+        return [
+            Case(
+                name,
+                {"x": _unfolded(name)},
+                {"output_size": EXTENTS[name][-2:], **settings},
+                standard=name == "vgg layer",
+            )
+            for name, settings in SETTINGS.items()
+        ]
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
         n, rows, columns = x.with_rank(3).shape
-        window = _window(kernel_size, dilation, padding, stride)
+        window = _window(args.kernel_size, args.dilation, args.padding, args.stride)
         taps = prod(window.kernel)
         if rows % taps:
             raise ValueError(
                 f"x has shape {x.shape}; allowed: a multiple of {taps}, the elements of a window, "
                 f"in its axis {x.rank - 2}"
             )
-        extents = (n, rows // taps, *pair("output_size", output_size, 1))
+        extents = (n, rows // taps, *pair("output_size", args.output_size, 1))
         expected = _count(window, extents)
         if columns != expected:
             raise ValueError(

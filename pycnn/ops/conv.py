@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn import config
 from pycnn.define.conv import CONV2D, CONV2D_BACKWARD
-from pycnn.define.conv_settings import in_order
+from pycnn.define.public import operation
 
 Extent = int | Sequence[int]
 
 
+@operation(CONV2D)
 def conv2d(
     x: Any,
     weight: Any,
@@ -105,29 +105,9 @@ def conv2d(
     array([[[ 8., 12.],
             [20., 24.]]])
     """
-    return CONV2D.run(
-        {
-            "x": x,
-            "weight": weight,
-            "bias": bias,
-            "scale": scale,
-            "shift": shift,
-            "residual": residual,
-        },
-        out,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        activation=activation,
-        negative_slope=negative_slope,
-        layout=layout,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )[0]
 
 
+@operation(CONV2D_BACKWARD)
 def conv2d_backward(
     dy: Any,
     x: Any,
@@ -188,16 +168,3 @@ def conv2d_backward(
     (array([[[[ 8., 12.],
              [20., 24.]]]]), array([4.]))
     """
-    found = CONV2D_BACKWARD.run(
-        {"dy": dy, "x": x, "weight": weight},
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        layout=layout,
-        needs=needs,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )
-    return in_order(found, needs)

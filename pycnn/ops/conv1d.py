@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn import config
 from pycnn.define.conv import CONV1D, CONV1D_BACKWARD
-from pycnn.define.conv_settings import in_order
+from pycnn.define.public import operation
 from pycnn.ops.conv import Extent
 
 
+@operation(CONV1D)
 def conv1d(
     x: Any,
     weight: Any,
@@ -78,29 +78,9 @@ def conv1d(
     >>> pycnn.conv1d(x, weight, padding=1, padding_mode="circular")
     array([[5., 3., 6., 9., 7.]])
     """
-    return CONV1D.run(
-        {
-            "x": x,
-            "weight": weight,
-            "bias": bias,
-            "scale": scale,
-            "shift": shift,
-            "residual": residual,
-        },
-        out,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        activation=activation,
-        negative_slope=negative_slope,
-        layout=layout,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )[0]
 
 
+@operation(CONV1D_BACKWARD)
 def conv1d_backward(
     dy: Any,
     x: Any,
@@ -152,16 +132,3 @@ def conv1d_backward(
     >>> dx, dweight, dbias
     (array([[1., 2., 2., 1.]]), array([[[1., 3., 5.]]]), array([2.]))
     """
-    found = CONV1D_BACKWARD.run(
-        {"dy": dy, "x": x, "weight": weight},
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        layout=layout,
-        needs=needs,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )
-    return in_order(found, needs)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn import config
 from pycnn.define.conv import CONV3D, CONV3D_BACKWARD
-from pycnn.define.conv_settings import in_order
+from pycnn.define.public import operation
 from pycnn.ops.conv import Extent
 
 
+@operation(CONV3D)
 def conv3d(
     x: Any,
     weight: Any,
@@ -78,29 +78,9 @@ def conv3d(
     >>> pycnn.conv3d(x, weight)
     array([[[[12., 16.]]]])
     """
-    return CONV3D.run(
-        {
-            "x": x,
-            "weight": weight,
-            "bias": bias,
-            "scale": scale,
-            "shift": shift,
-            "residual": residual,
-        },
-        out,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        activation=activation,
-        negative_slope=negative_slope,
-        layout=layout,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )[0]
 
 
+@operation(CONV3D_BACKWARD)
 def conv3d_backward(
     dy: Any,
     x: Any,
@@ -152,16 +132,3 @@ def conv3d_backward(
     >>> dweight.ravel(), dbias
     (array([ 1.,  5.,  9., 13.]), array([2.]))
     """
-    found = CONV3D_BACKWARD.run(
-        {"dy": dy, "x": x, "weight": weight},
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-        layout=layout,
-        needs=needs,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )
-    return in_order(found, needs)

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv_int8 import CONV2D_INTEGER, QLINEAR_CONV2D
+from pycnn.define.public import operation
 
 Extent = int | Sequence[int]
 
 
+@operation(CONV2D_INTEGER)
 def conv2d_integer(
     x: Any,
     weight: Any,
@@ -78,23 +80,9 @@ def conv2d_integer(
     array([[[12, 16],
             [24, 28]]], dtype=int32)
     """
-    arrays = {
-        "x": x,
-        "weight": weight,
-        "x_zero_point": x_zero_point,
-        "weight_zero_point": weight_zero_point,
-    }
-    return CONV2D_INTEGER.run(
-        arrays,
-        out,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )[0]
 
 
+@operation(QLINEAR_CONV2D)
 def qlinear_conv2d(
     x: Any,
     x_scale: Any,
@@ -178,23 +166,3 @@ def qlinear_conv2d(
     array([[[-1, -1],
             [ 0, 94]]], dtype=int8)
     """
-    arrays = {
-        "x": x,
-        "x_scale": x_scale,
-        "x_zero_point": x_zero_point,
-        "weight": weight,
-        "weight_scale": weight_scale,
-        "weight_zero_point": weight_zero_point,
-        "y_scale": y_scale,
-        "y_zero_point": y_zero_point,
-        "bias": bias,
-    }
-    return QLINEAR_CONV2D.run(
-        arrays,
-        out,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )[0]

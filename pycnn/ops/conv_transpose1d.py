@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn import config
-from pycnn.define.conv_settings import in_order
 from pycnn.define.conv_transpose import CONV_TRANSPOSE1D, CONV_TRANSPOSE1D_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops.conv import Extent
 
 
+@operation(CONV_TRANSPOSE1D)
 def conv_transpose1d(
     x: Any,
     weight: Any,
@@ -88,30 +88,9 @@ def conv_transpose1d(
     >>> pycnn.conv_transpose1d(x, weight, stride=2)
     array([[  1.,  10., 102.,  20., 200.]])
     """
-    return CONV_TRANSPOSE1D.run(
-        {
-            "x": x,
-            "weight": weight,
-            "bias": bias,
-            "scale": scale,
-            "shift": shift,
-            "residual": residual,
-        },
-        out,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-        padding_mode=padding_mode,
-        activation=activation,
-        negative_slope=negative_slope,
-        layout=layout,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )[0]
 
 
+@operation(CONV_TRANSPOSE1D_BACKWARD)
 def conv_transpose1d_backward(
     dy: Any,
     x: Any,
@@ -164,17 +143,3 @@ def conv_transpose1d_backward(
     >>> dx, dweight, dbias
     (array([[11., 11.]]), array([[[3., 3.]]]), array([4.]))
     """
-    found = CONV_TRANSPOSE1D_BACKWARD.run(
-        {"dy": dy, "x": x, "weight": weight},
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-        padding_mode=padding_mode,
-        layout=layout,
-        needs=needs,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )
-    return in_order(found, needs)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn import config
-from pycnn.define.conv_settings import in_order
 from pycnn.define.conv_transpose import CONV_TRANSPOSE2D, CONV_TRANSPOSE2D_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops.conv import Extent
 
 
+@operation(CONV_TRANSPOSE2D)
 def conv_transpose2d(
     x: Any,
     weight: Any,
@@ -89,30 +89,9 @@ def conv_transpose2d(
     array([[[ 1., 10.,  2., 20.],
             [ 0.,  5.,  0., 10.]]])
     """
-    return CONV_TRANSPOSE2D.run(
-        {
-            "x": x,
-            "weight": weight,
-            "bias": bias,
-            "scale": scale,
-            "shift": shift,
-            "residual": residual,
-        },
-        out,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-        padding_mode=padding_mode,
-        activation=activation,
-        negative_slope=negative_slope,
-        layout=layout,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )[0]
 
 
+@operation(CONV_TRANSPOSE2D_BACKWARD)
 def conv_transpose2d_backward(
     dy: Any,
     x: Any,
@@ -165,17 +144,3 @@ def conv_transpose2d_backward(
     >>> dx, dbias
     (array([[[16., 16.]]]), array([8.]))
     """
-    found = CONV_TRANSPOSE2D_BACKWARD.run(
-        {"dy": dy, "x": x, "weight": weight},
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-        padding_mode=padding_mode,
-        layout=layout,
-        needs=needs,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )
-    return in_order(found, needs)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn import config
-from pycnn.define.conv_settings import in_order
 from pycnn.define.conv_transpose import CONV_TRANSPOSE3D, CONV_TRANSPOSE3D_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops.conv import Extent
 
 
+@operation(CONV_TRANSPOSE3D)
 def conv_transpose3d(
     x: Any,
     weight: Any,
@@ -90,30 +90,9 @@ def conv_transpose3d(
     <BLANKLINE>
             [[ 5., 10.]]]])
     """
-    return CONV_TRANSPOSE3D.run(
-        {
-            "x": x,
-            "weight": weight,
-            "bias": bias,
-            "scale": scale,
-            "shift": shift,
-            "residual": residual,
-        },
-        out,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-        padding_mode=padding_mode,
-        activation=activation,
-        negative_slope=negative_slope,
-        layout=layout,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )[0]
 
 
+@operation(CONV_TRANSPOSE3D_BACKWARD)
 def conv_transpose3d_backward(
     dy: Any,
     x: Any,
@@ -166,17 +145,3 @@ def conv_transpose3d_backward(
     >>> dx, dbias
     (array([[[[6., 6.]]]]), array([4.]))
     """
-    found = CONV_TRANSPOSE3D_BACKWARD.run(
-        {"dy": dy, "x": x, "weight": weight},
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-        padding_mode=padding_mode,
-        layout=layout,
-        needs=needs,
-        algo=algo,
-        limit=config.get("PYCNN_WORKSPACE_LIMIT"),
-    )
-    return in_order(found, needs)

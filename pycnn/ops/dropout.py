@@ -3,8 +3,10 @@
 from typing import Any
 
 from pycnn.define.dropout import DROPOUT, DROPOUT2D, DROPOUT2D_BACKWARD, DROPOUT_BACKWARD
+from pycnn.define.public import operation
 
 
+@operation(DROPOUT)
 def dropout(
     x: Any, p: float = 0.5, training: bool = True, *, seed: int, offset: int = 0, out: Any = None
 ) -> Any:
@@ -53,9 +55,9 @@ def dropout(
     >>> pycnn.dropout(np.ones(6), seed=1)
     array([2., 2., 2., 2., 2., 2.])
     """
-    return DROPOUT.run({"x": x}, out, p=p, training=training, seed=seed, offset=offset)[0]
 
 
+@operation(DROPOUT_BACKWARD)
 def dropout_backward(
     dy: Any, p: float = 0.5, training: bool = True, *, seed: int, offset: int = 0, out: Any = None
 ) -> Any:
@@ -85,10 +87,9 @@ def dropout_backward(
     >>> pycnn.dropout_backward(np.ones(6), seed=1)
     array([2., 2., 2., 2., 2., 2.])
     """
-    settings = {"p": p, "training": training, "seed": seed, "offset": offset}
-    return DROPOUT_BACKWARD.run({"dy": dy}, out, **settings)[0]
 
 
+@operation(DROPOUT2D)
 def dropout2d(
     x: Any, p: float = 0.5, training: bool = True, *, seed: int, offset: int = 0, out: Any = None
 ) -> Any:
@@ -137,9 +138,9 @@ def dropout2d(
     >>> y.mean(axis=(0, 2, 3))
     array([2., 2., 2., 2., 2., 2.])
     """
-    return DROPOUT2D.run({"x": x}, out, p=p, training=training, seed=seed, offset=offset)[0]
 
 
+@operation(DROPOUT2D_BACKWARD)
 def dropout2d_backward(
     dy: Any, p: float = 0.5, training: bool = True, *, seed: int, offset: int = 0, out: Any = None
 ) -> Any:
@@ -169,5 +170,3 @@ def dropout2d_backward(
     >>> pycnn.dropout2d_backward(np.ones((1, 6, 2, 2)), seed=1).mean(axis=(0, 2, 3))
     array([2., 2., 2., 2., 2., 2.])
     """
-    settings = {"p": p, "training": training, "seed": seed, "offset": offset}
-    return DROPOUT2D_BACKWARD.run({"dy": dy}, out, **settings)[0]

@@ -7,10 +7,12 @@ no function for: `sum` everywhere means a reduction over axes.
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn.define.add_n import ADD_N, ADD_N_BACKWARD, numbered
+from pycnn.define.add_n import ADD_N, ADD_N_BACKWARD
 from pycnn.define.elementwise import ADD, ADD_BACKWARD, MUL, MUL_BACKWARD
+from pycnn.define.public import operation
 
 
+@operation(ADD)
 def add(a: Any, b: Any, *, alpha: float = 1, out: Any = None) -> Any:
     """a + `alpha` b, with broadcasting and without copies.
 
@@ -45,9 +47,9 @@ def add(a: Any, b: Any, *, alpha: float = 1, out: Any = None) -> Any:
     array([[3., 5., 7.],
            [3., 5., 7.]])
     """
-    return ADD.run({"a": a, "b": b}, out, alpha=alpha)[0]
 
 
+@operation(ADD_BACKWARD)
 def add_backward(
     dy: Any, a_shape: Sequence[int], b_shape: Sequence[int], *, alpha: float = 1
 ) -> tuple[Any, Any]:
@@ -79,10 +81,9 @@ def add_backward(
     >>> db
     array([4., 4., 4.])
     """
-    da, db = ADD_BACKWARD.run({"dy": dy}, None, a_shape=a_shape, b_shape=b_shape, alpha=alpha)
-    return da, db
 
 
+@operation(MUL)
 def mul(a: Any, b: Any, *, out: Any = None) -> Any:
     """a b, with broadcasting and without copies.
 
@@ -115,9 +116,9 @@ def mul(a: Any, b: Any, *, out: Any = None) -> Any:
     array([[3., 4.],
            [6., 8.]])
     """
-    return MUL.run({"a": a, "b": b}, out)[0]
 
 
+@operation(MUL_BACKWARD)
 def mul_backward(dy: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """Gradient of `mul`: dy b and dy a, summed over the axes that were broadcast.
 
@@ -144,10 +145,9 @@ def mul_backward(dy: Any, a: Any, b: Any) -> tuple[Any, Any]:
     >>> da[0], db
     (array([1., 2., 3.]), array([2., 2., 2.]))
     """
-    da, db = MUL_BACKWARD.run({"dy": dy, "a": a, "b": b}, None)
-    return da, db
 
 
+@operation(ADD_N)
 def add_n(tensors: Sequence[Any], *, out: Any = None) -> Any:
     """Sum of up to eight arrays, with broadcasting, in one pass: ONNX's Sum.
 
@@ -181,9 +181,9 @@ def add_n(tensors: Sequence[Any], *, out: Any = None) -> Any:
     >>> pycnn.add_n([np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.array([100.0])])
     array([111., 122.])
     """
-    return ADD_N.run(numbered("tensors", tensors, "arrays"), out)[0]
 
 
+@operation(ADD_N_BACKWARD)
 def add_n_backward(dy: Any, shapes: Sequence[Sequence[int]]) -> tuple[Any, ...]:
     """Gradient of `add_n`: dy for every tensor, summed over the axes that were broadcast.
 
@@ -210,4 +210,3 @@ def add_n_backward(dy: Any, shapes: Sequence[Sequence[int]]) -> tuple[Any, ...]:
     >>> pycnn.add_n_backward(np.array([1.0, 2.0]), [(2,), (1,)])
     (array([1., 2.]), array([3.]))
     """
-    return ADD_N_BACKWARD.run({"dy": dy}, None, shapes=shapes)

@@ -4,8 +4,10 @@ from typing import Any
 
 from pycnn.define.gemm import GEMM, MATMUL
 from pycnn.define.linear import LINEAR, LINEAR_BACKWARD
+from pycnn.define.public import operation
 
 
+@operation(GEMM)
 def gemm(
     a: Any,
     b: Any,
@@ -65,10 +67,9 @@ def gemm(
     >>> pycnn.gemm(a, b, np.array([1.0, 1.0]), relu=True)
     array([[ 0., 17.]])
     """
-    settings = {"transpose_a": transpose_a, "transpose_b": transpose_b, "relu": relu, "algo": algo}
-    return GEMM.run({"a": a, "b": b, "bias": bias}, out, **settings)[0]
 
 
+@operation(MATMUL)
 def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
     """Product of matrices or vectors, over broadcast batch axes.
 
@@ -103,9 +104,9 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
     >>> pycnn.matmul(np.ones((2, 1, 1, 3)), np.ones((5, 3, 4))).shape
     (2, 5, 1, 4)
     """
-    return MATMUL.run({"a": a, "b": b}, out)[0]
 
 
+@operation(LINEAR)
 def linear(
     x: Any,
     weight: Any,
@@ -153,10 +154,9 @@ def linear(
     >>> pycnn.linear(x, weight, np.array([0.5, 0.5]), activation="relu")
     array([5.5, 0. ])
     """
-    settings = {"activation": activation, "negative_slope": negative_slope}
-    return LINEAR.run({"x": x, "weight": weight, "bias": bias}, out, **settings)[0]
 
 
+@operation(LINEAR_BACKWARD)
 def linear_backward(
     dy: Any, x: Any, weight: Any, *, needs: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Any, Any, Any]:
@@ -188,6 +188,3 @@ def linear_backward(
     >>> pycnn.linear_backward(dy, x, weight, needs=(False, True, True))
     (None, array([[4., 6.]]), array([2.]))
     """
-    found = iter(LINEAR_BACKWARD.run({"dy": dy, "x": x, "weight": weight}, needs=needs))
-    dx, dweight, dbias = (next(found) if need else None for need in needs)
-    return dx, dweight, dbias

@@ -16,8 +16,10 @@ from pycnn.define.loss import (
     NLL_LOSS,
     NLL_LOSS_BACKWARD,
 )
+from pycnn.define.public import operation
 
 
+@operation(CROSS_ENTROPY)
 def cross_entropy(
     logits: Any,
     target: Any,
@@ -83,15 +85,9 @@ def cross_entropy(
     >>> np.exp(-cost)
     array([0.25, 0.75])
     """
-    arrays = {"logits": logits, "target": target, "weight": weight}
-    settings = {
-        "ignore_index": ignore_index,
-        "reduction": reduction,
-        "label_smoothing": label_smoothing,
-    }
-    return CROSS_ENTROPY.run(arrays, out, **settings)[0]
 
 
+@operation(CROSS_ENTROPY_BACKWARD)
 def cross_entropy_backward(
     dy: Any,
     logits: Any,
@@ -130,15 +126,9 @@ def cross_entropy_backward(
     >>> pycnn.cross_entropy_backward(np.array(1.0), logits, np.array([1]))
     array([[ 0.5 , -0.75,  0.25]])
     """
-    arrays = {"dy": dy, "logits": logits, "target": target, "weight": weight}
-    settings = {
-        "ignore_index": ignore_index,
-        "reduction": reduction,
-        "label_smoothing": label_smoothing,
-    }
-    return CROSS_ENTROPY_BACKWARD.run(arrays, out, **settings)[0]
 
 
+@operation(NLL_LOSS)
 def nll_loss(
     log_probabilities: Any,
     target: Any,
@@ -177,10 +167,9 @@ def nll_loss(
     >>> pycnn.nll_loss(np.array([[-1.0, -2.0], [-3.0, -4.0]]), np.array([1, 0]))
     array(2.5)
     """
-    arrays = {"log_probabilities": log_probabilities, "target": target, "weight": weight}
-    return NLL_LOSS.run(arrays, out, ignore_index=ignore_index, reduction=reduction)[0]
 
 
+@operation(NLL_LOSS_BACKWARD)
 def nll_loss_backward(
     dy: Any,
     log_probabilities: Any,
@@ -219,10 +208,9 @@ def nll_loss_backward(
     array([[ 0. , -0.5],
            [-0.5,  0. ]])
     """
-    arrays = {"dy": dy, "log_probabilities": log_probabilities, "target": target, "weight": weight}
-    return NLL_LOSS_BACKWARD.run(arrays, out, ignore_index=ignore_index, reduction=reduction)[0]
 
 
+@operation(MSE_LOSS)
 def mse_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) -> Any:
     """Squared error: (x - target)^2 of every element, their mean or their sum.
 
@@ -256,9 +244,9 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) -
     >>> pycnn.mse_loss(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
     array(5.)
     """
-    return MSE_LOSS.run({"x": x, "target": target}, out, reduction=reduction)[0]
 
 
+@operation(MSE_LOSS_BACKWARD)
 def mse_loss_backward(
     dy: Any, x: Any, target: Any, reduction: str = "mean", *, out: Any = None
 ) -> Any:
@@ -288,9 +276,9 @@ def mse_loss_backward(
     >>> pycnn.mse_loss_backward(np.array(1.0), np.array([1.0, 5.0]), np.array([2.0, 2.0]))
     array([-1.,  3.])
     """
-    return MSE_LOSS_BACKWARD.run({"dy": dy, "x": x, "target": target}, out, reduction=reduction)[0]
 
 
+@operation(SUM_OF_HALF_SQUARES)
 def sum_of_half_squares(x: Any, target: Any, *, out: Any = None) -> Any:
     """Half the sum of the squared errors: 0.5 * sum((x - target)^2).
 
@@ -322,9 +310,9 @@ def sum_of_half_squares(x: Any, target: Any, *, out: Any = None) -> Any:
     >>> pycnn.sum_of_half_squares(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
     array(5.)
     """
-    return SUM_OF_HALF_SQUARES.run({"x": x, "target": target}, out)[0]
 
 
+@operation(SUM_OF_HALF_SQUARES_BACKWARD)
 def sum_of_half_squares_backward(dy: Any, x: Any, target: Any, *, out: Any = None) -> Any:
     """Gradient of `sum_of_half_squares` with respect to `x`: dy * (x - target).
 
@@ -352,9 +340,9 @@ def sum_of_half_squares_backward(dy: Any, x: Any, target: Any, *, out: Any = Non
     >>> pycnn.sum_of_half_squares_backward(np.array(1.0), np.array([1.0, 5.0]), np.full(2, 2.0))
     array([-1.,  3.])
     """
-    return SUM_OF_HALF_SQUARES_BACKWARD.run({"dy": dy, "x": x, "target": target}, out)[0]
 
 
+@operation(BINARY_CROSS_ENTROPY)
 def binary_cross_entropy_with_logits(
     logits: Any,
     target: Any,
@@ -408,10 +396,9 @@ def binary_cross_entropy_with_logits(
     >>> pycnn.binary_cross_entropy_with_logits(x, t, reduction="none").round(4)
     array([6.931e-01, 1.000e+03])
     """
-    arrays = {"logits": logits, "target": target, "weight": weight, "pos_weight": pos_weight}
-    return BINARY_CROSS_ENTROPY.run(arrays, out, reduction=reduction)[0]
 
 
+@operation(BINARY_CROSS_ENTROPY_BACKWARD)
 def binary_cross_entropy_with_logits_backward(
     dy: Any,
     logits: Any,
@@ -449,11 +436,3 @@ def binary_cross_entropy_with_logits_backward(
     >>> pycnn.binary_cross_entropy_with_logits_backward(np.array(1.0), x, t)
     array([ 0.25, -0.25])
     """
-    arrays = {
-        "dy": dy,
-        "logits": logits,
-        "target": target,
-        "weight": weight,
-        "pos_weight": pos_weight,
-    }
-    return BINARY_CROSS_ENTROPY_BACKWARD.run(arrays, out, reduction=reduction)[0]

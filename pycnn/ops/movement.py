@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.movement import CHANNEL_SHUFFLE, CONCAT, PERMUTE, SPLIT
+from pycnn.define.public import operation
 
 
+@operation(PERMUTE)
 def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
     """Axes in another order, as a contiguous copy.
 
@@ -44,9 +46,9 @@ def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
     >>> pycnn.permute(x, (0, 2, 3, 1)).shape
     (2, 28, 29, 3)
     """
-    return PERMUTE.run({"x": x}, out, axes=axes)[0]
 
 
+@operation(CONCAT)
 def concat(tensors: Sequence[Any], axis: int = 0, *, out: Any = None) -> Any:
     """Arrays one after the other along an axis. Its gradient is `split` by their extents.
 
@@ -76,15 +78,9 @@ def concat(tensors: Sequence[Any], axis: int = 0, *, out: Any = None) -> Any:
     >>> pycnn.concat(branches, axis=1).shape
     (2, 96, 7, 7)
     """
-    if not isinstance(tensors, (tuple, list)):
-        raise TypeError(
-            f"tensors is of type {type(tensors).__name__}; allowed: a list or tuple of arrays"
-        )
-    if not tensors:
-        raise ValueError("tensors is empty; allowed: one array or more")
-    return CONCAT.run({f"tensors[{i}]": a for i, a in enumerate(tensors)}, out, axis=axis)[0]
 
 
+@operation(SPLIT)
 def split(x: Any, split_size_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
     """Parts of an array along an axis, as views of it.
 
@@ -118,9 +114,9 @@ def split(x: Any, split_size_or_sections: int | Sequence[int], axis: int = 0) ->
     >>> [part.shape for part in pycnn.split(np.zeros((7, 2)), (1, 6))]
     [(1, 2), (6, 2)]
     """
-    return SPLIT.run({"x": x}, split_size_or_sections=split_size_or_sections, axis=axis)
 
 
+@operation(CHANNEL_SHUFFLE)
 def channel_shuffle(x: Any, groups: int, layout: str = "NCHW", *, out: Any = None) -> Any:
     """Channels of all groups in turn: channel k of group g becomes channel k * groups + g.
 
@@ -157,4 +153,3 @@ def channel_shuffle(x: Any, groups: int, layout: str = "NCHW", *, out: Any = Non
     >>> pycnn.channel_shuffle(np.arange(6.0).reshape(1, 6, 1), 2).ravel()
     array([0., 3., 1., 4., 2., 5.])
     """
-    return CHANNEL_SHUFFLE.run({"x": x}, out, groups=groups, layout=layout)[0]

@@ -10,8 +10,10 @@ from pycnn.define.norm_group import (
 )
 from pycnn.define.norm_layer import LAYER_NORM, LAYER_NORM_BACKWARD
 from pycnn.define.norm_response import LOCAL_RESPONSE_NORM, LOCAL_RESPONSE_NORM_BACKWARD
+from pycnn.define.public import operation
 
 
+@operation(LAYER_NORM)
 def layer_norm(
     x: Any,
     normalized_shape: int | tuple[int, ...],
@@ -59,10 +61,9 @@ def layer_norm(
     array([[-1.,  1.],
            [ 1., -1.]])
     """
-    arrays = {"x": x, "weight": weight, "bias": bias}
-    return LAYER_NORM.run(arrays, out, normalized_shape=normalized_shape, eps=eps)[0]
 
 
+@operation(LAYER_NORM_BACKWARD)
 def layer_norm_backward(
     dy: Any,
     x: Any,
@@ -101,12 +102,9 @@ def layer_norm_backward(
     >>> pycnn.layer_norm_backward(dy, x, 2, eps=0.0)[1:]
     (array([-1.,  0.]), array([1., 0.]))
     """
-    arrays = {"dy": dy, "x": x, "weight": weight}
-    settings = {"normalized_shape": normalized_shape, "eps": eps}
-    dx, dweight, dbias = LAYER_NORM_BACKWARD.run(arrays, out, **settings)
-    return dx, dweight, dbias
 
 
+@operation(GROUP_NORM)
 def group_norm(
     x: Any,
     num_groups: int,
@@ -154,10 +152,9 @@ def group_norm(
     >>> pycnn.group_norm(np.array([[1.0, 3.0, 0.0, 8.0]]), 2, eps=0.0)
     array([[-1.,  1., -1.,  1.]])
     """
-    arrays = {"x": x, "weight": weight, "bias": bias}
-    return GROUP_NORM.run(arrays, out, num_groups=num_groups, eps=eps, layout=layout)[0]
 
 
+@operation(GROUP_NORM_BACKWARD)
 def group_norm_backward(
     dy: Any,
     x: Any,
@@ -196,12 +193,9 @@ def group_norm_backward(
     >>> pycnn.group_norm_backward(dy, x, 1, eps=0.0)[1:]
     (array([-1.,  0.]), array([1., 0.]))
     """
-    arrays = {"dy": dy, "x": x, "weight": weight}
-    settings = {"num_groups": num_groups, "eps": eps, "layout": layout}
-    dx, dweight, dbias = GROUP_NORM_BACKWARD.run(arrays, out, **settings)
-    return dx, dweight, dbias
 
 
+@operation(INSTANCE_NORM)
 def instance_norm(
     x: Any,
     *,
@@ -244,10 +238,9 @@ def instance_norm(
     array([[[-1.,  1.],
             [-1.,  1.]]])
     """
-    arrays = {"x": x, "weight": weight, "bias": bias}
-    return INSTANCE_NORM.run(arrays, out, eps=eps, layout=layout)[0]
 
 
+@operation(INSTANCE_NORM_BACKWARD)
 def instance_norm_backward(
     dy: Any,
     x: Any,
@@ -285,11 +278,9 @@ def instance_norm_backward(
     >>> pycnn.instance_norm_backward(dy, x, eps=0.0)[1:]
     (array([-1.]), array([1.]))
     """
-    arrays = {"dy": dy, "x": x, "weight": weight}
-    dx, dweight, dbias = INSTANCE_NORM_BACKWARD.run(arrays, out, eps=eps, layout=layout)
-    return dx, dweight, dbias
 
 
+@operation(LOCAL_RESPONSE_NORM)
 def local_response_norm(
     x: Any,
     size: int,
@@ -342,10 +333,9 @@ def local_response_norm(
     >>> pycnn.local_response_norm(x, 1, alpha=1.0, beta=1.0).ravel()
     array([0.3, 0.5])
     """
-    settings = {"size": size, "alpha": alpha, "beta": beta, "k": k, "layout": layout}
-    return LOCAL_RESPONSE_NORM.run({"x": x}, out, **settings)[0]
 
 
+@operation(LOCAL_RESPONSE_NORM_BACKWARD)
 def local_response_norm_backward(
     dy: Any,
     x: Any,
@@ -384,5 +374,3 @@ def local_response_norm_backward(
     >>> pycnn.local_response_norm_backward(one, one, 1, alpha=1.0, beta=1.0).ravel()
     array([0.])
     """
-    settings = {"size": size, "alpha": alpha, "beta": beta, "k": k, "layout": layout}
-    return LOCAL_RESPONSE_NORM_BACKWARD.run({"dy": dy, "x": x}, out, **settings)[0]

@@ -8,8 +8,10 @@ from pycnn.define.norm_batch import (
     BATCH_NORM_TRAIN,
     BATCH_NORM_TRAIN_BACKWARD,
 )
+from pycnn.define.public import operation
 
 
+@operation(BATCH_NORM)
 def batch_norm(
     x: Any,
     running_mean: Any,
@@ -73,17 +75,9 @@ def batch_norm(
     >>> pycnn.batch_norm(np.array([[5.0, 3.0]]), mean, var, eps=0.0)
     array([[2., 3.]])
     """
-    arrays = {
-        "x": x,
-        "running_mean": running_mean,
-        "running_var": running_var,
-        "weight": weight,
-        "bias": bias,
-    }
-    settings = {"training": training, "momentum": momentum, "eps": eps, "layout": layout}
-    return BATCH_NORM.run(arrays, out, **settings)[0]
 
 
+@operation(BATCH_NORM_BACKWARD)
 def batch_norm_backward(
     dy: Any,
     x: Any,
@@ -124,17 +118,9 @@ def batch_norm_backward(
     >>> pycnn.batch_norm_backward(dy, x, zero, one, 3 * one, eps=0.0)[1:]
     (array([3.]), array([2.]))
     """
-    arrays = {
-        "dy": dy,
-        "x": x,
-        "running_mean": running_mean,
-        "running_var": running_var,
-        "weight": weight,
-    }
-    dx, dweight, dbias = BATCH_NORM_BACKWARD.run(arrays, out, eps=eps, layout=layout)
-    return dx, dweight, dbias
 
 
+@operation(BATCH_NORM_TRAIN)
 def batch_norm_train(
     x: Any,
     running_mean: Any = None,
@@ -194,20 +180,9 @@ def batch_norm_train(
     >>> mean, running
     (array([2.]), array([0.2]))
     """
-    arrays = {
-        "x": x,
-        "running_mean": running_mean,
-        "running_var": running_var,
-        "weight": weight,
-        "bias": bias,
-    }
-    found = BATCH_NORM_TRAIN.run(arrays, out, momentum=momentum, eps=eps, layout=layout)
-    y, mean, rstd, *running = found
-    new_mean = None if running_mean is None else running.pop(0)
-    new_var = None if running_var is None else running.pop(0)
-    return y, mean, rstd, new_mean, new_var
 
 
+@operation(BATCH_NORM_TRAIN_BACKWARD)
 def batch_norm_train_backward(
     dy: Any,
     x: Any,
@@ -250,9 +225,6 @@ def batch_norm_train_backward(
     >>> dx.tolist(), dweight, dbias
     ([[0.0], [0.0]], array([2.]), array([4.]))
     """
-    arrays = {"dy": dy, "x": x, "mean": mean, "rstd": rstd, "weight": weight}
-    dx, dweight, dbias = BATCH_NORM_TRAIN_BACKWARD.run(arrays, out, layout=layout)
-    return dx, dweight, dbias
 
 
 def fold_batch_norm(

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pad import PAD, PAD_BACKWARD
+from pycnn.define.public import operation
 
 
+@operation(PAD)
 def pad(
     x: Any,
     padding: Sequence[int],
@@ -55,9 +57,9 @@ def pad(
     >>> pycnn.pad(np.array([1.0, 2.0, 3.0]), (2, 1), "reflect")
     array([3., 2., 1., 2., 3., 2.])
     """
-    return PAD.run({"x": x}, out, padding=padding, mode=mode, value=value)[0]
 
 
+@operation(PAD_BACKWARD)
 def pad_backward(
     dy: Any, padding: Sequence[int], mode: str = "constant", *, out: Any = None
 ) -> Any:
@@ -88,4 +90,3 @@ def pad_backward(
     >>> pycnn.pad_backward(np.array([1.0, 10.0, 100.0, 1000.0]), (2, 0), "replicate")
     array([ 111., 1000.])
     """
-    return PAD_BACKWARD.run({"dy": dy}, out, padding=padding, mode=mode)[0]

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pool import ADAPTIVE_AVG_POOL, ADAPTIVE_AVG_POOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Size
 
 
+@operation(ADAPTIVE_AVG_POOL[2])
 def adaptive_avg_pool2d(
     x: Any,
     output_size: Size,
@@ -50,9 +52,9 @@ def adaptive_avg_pool2d(
     >>> pycnn.adaptive_avg_pool2d(np.array([[[1.0, 3.0, 8.0, 4.0]]]), (1, 2))
     array([[[2., 6.]]])
     """
-    return ADAPTIVE_AVG_POOL[2].run({"x": x}, out, output_size=output_size, layout=layout)[0]
 
 
+@operation(ADAPTIVE_AVG_POOL_BACKWARD[2])
 def adaptive_avg_pool2d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -89,9 +91,9 @@ def adaptive_avg_pool2d_backward(
     >>> pycnn.adaptive_avg_pool2d_backward(dy, (1, 1, 4))
     array([[[3., 3., 2., 2.]]])
     """
-    return ADAPTIVE_AVG_POOL_BACKWARD[2].run({"dy": dy}, out, x_shape=x_shape, layout=layout)[0]
 
 
+@operation(ADAPTIVE_AVG_POOL[1])
 def adaptive_avg_pool1d(
     x: Any,
     output_size: Size,
@@ -129,9 +131,9 @@ def adaptive_avg_pool1d(
     >>> pycnn.adaptive_avg_pool1d(np.array([[1.0, 3.0, 8.0, 4.0]]), 2)
     array([[2., 6.]])
     """
-    return ADAPTIVE_AVG_POOL[1].run({"x": x}, out, output_size=output_size, layout=layout)[0]
 
 
+@operation(ADAPTIVE_AVG_POOL_BACKWARD[1])
 def adaptive_avg_pool1d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -168,9 +170,9 @@ def adaptive_avg_pool1d_backward(
     >>> pycnn.adaptive_avg_pool1d_backward(dy, (1, 4))
     array([[3., 3., 2., 2.]])
     """
-    return ADAPTIVE_AVG_POOL_BACKWARD[1].run({"dy": dy}, out, x_shape=x_shape, layout=layout)[0]
 
 
+@operation(ADAPTIVE_AVG_POOL[3])
 def adaptive_avg_pool3d(
     x: Any,
     output_size: Size,
@@ -208,9 +210,9 @@ def adaptive_avg_pool3d(
     >>> pycnn.adaptive_avg_pool3d(np.array([[[[1.0, 3.0, 8.0, 4.0]]]]), (1, 1, 2))
     array([[[[2., 6.]]]])
     """
-    return ADAPTIVE_AVG_POOL[3].run({"x": x}, out, output_size=output_size, layout=layout)[0]
 
 
+@operation(ADAPTIVE_AVG_POOL_BACKWARD[3])
 def adaptive_avg_pool3d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -247,4 +249,3 @@ def adaptive_avg_pool3d_backward(
     >>> pycnn.adaptive_avg_pool3d_backward(dy, (1, 1, 1, 4))
     array([[[[3., 3., 2., 2.]]]])
     """
-    return ADAPTIVE_AVG_POOL_BACKWARD[3].run({"dy": dy}, out, x_shape=x_shape, layout=layout)[0]

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pool import ADAPTIVE_MAX_POOL, ADAPTIVE_MAX_POOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Size
 
 
+@operation(ADAPTIVE_MAX_POOL[2])
 def adaptive_max_pool2d(
     x: Any,
     output_size: Size,
@@ -56,12 +58,9 @@ def adaptive_max_pool2d(
     >>> pycnn.adaptive_max_pool2d(np.array([[[1.0, 3.0, 8.0, 4.0]]]), (1, 2))
     array([[[3., 8.]]])
     """
-    found = ADAPTIVE_MAX_POOL[2].run(
-        {"x": x}, out, output_size=output_size, return_indices=return_indices, layout=layout
-    )
-    return found if return_indices else found[0]
 
 
+@operation(ADAPTIVE_MAX_POOL_BACKWARD[2])
 def adaptive_max_pool2d_backward(
     dy: Any,
     indices: Any,
@@ -101,11 +100,9 @@ def adaptive_max_pool2d_backward(
     >>> pycnn.adaptive_max_pool2d_backward(dy, indices, (1, 1, 4))
     array([[[0., 7., 9., 0.]]])
     """
-    return ADAPTIVE_MAX_POOL_BACKWARD[2].run(
-        {"dy": dy, "indices": indices}, out, x_shape=x_shape, layout=layout
-    )[0]
 
 
+@operation(ADAPTIVE_MAX_POOL[1])
 def adaptive_max_pool1d(
     x: Any,
     output_size: Size,
@@ -149,12 +146,9 @@ def adaptive_max_pool1d(
     >>> pycnn.adaptive_max_pool1d(np.array([[1.0, 3.0, 8.0, 4.0]]), 2)
     array([[3., 8.]])
     """
-    found = ADAPTIVE_MAX_POOL[1].run(
-        {"x": x}, out, output_size=output_size, return_indices=return_indices, layout=layout
-    )
-    return found if return_indices else found[0]
 
 
+@operation(ADAPTIVE_MAX_POOL_BACKWARD[1])
 def adaptive_max_pool1d_backward(
     dy: Any,
     indices: Any,
@@ -194,11 +188,9 @@ def adaptive_max_pool1d_backward(
     >>> pycnn.adaptive_max_pool1d_backward(dy, indices, (1, 4))
     array([[0., 7., 9., 0.]])
     """
-    return ADAPTIVE_MAX_POOL_BACKWARD[1].run(
-        {"dy": dy, "indices": indices}, out, x_shape=x_shape, layout=layout
-    )[0]
 
 
+@operation(ADAPTIVE_MAX_POOL[3])
 def adaptive_max_pool3d(
     x: Any,
     output_size: Size,
@@ -242,12 +234,9 @@ def adaptive_max_pool3d(
     >>> pycnn.adaptive_max_pool3d(np.array([[[[1.0, 3.0, 8.0, 4.0]]]]), (1, 1, 2))
     array([[[[3., 8.]]]])
     """
-    found = ADAPTIVE_MAX_POOL[3].run(
-        {"x": x}, out, output_size=output_size, return_indices=return_indices, layout=layout
-    )
-    return found if return_indices else found[0]
 
 
+@operation(ADAPTIVE_MAX_POOL_BACKWARD[3])
 def adaptive_max_pool3d_backward(
     dy: Any,
     indices: Any,
@@ -287,6 +276,3 @@ def adaptive_max_pool3d_backward(
     >>> pycnn.adaptive_max_pool3d_backward(dy, indices, (1, 1, 1, 4))
     array([[[[0., 7., 9., 0.]]]])
     """
-    return ADAPTIVE_MAX_POOL_BACKWARD[3].run(
-        {"dy": dy, "indices": indices}, out, x_shape=x_shape, layout=layout
-    )[0]

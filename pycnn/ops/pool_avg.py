@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pool import AVG_POOL, AVG_POOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 
 
+@operation(AVG_POOL[2])
 def avg_pool2d(
     x: Any,
     kernel_size: Extent,
@@ -59,20 +61,9 @@ def avg_pool2d(
     >>> pycnn.avg_pool2d(np.array([[[1.0, 3.0, 8.0]]]), (1, 2), ceil_mode=True)
     array([[[2., 8.]]])
     """
-    return AVG_POOL[2].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(AVG_POOL_BACKWARD[2])
 def avg_pool2d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -115,21 +106,9 @@ def avg_pool2d_backward(
     >>> pycnn.avg_pool2d_backward(np.array([[[6.0, 4.0]]]), (1, 1, 3), (1, 2), stride=1)
     array([[[3., 5., 2.]]])
     """
-    return AVG_POOL_BACKWARD[2].run(
-        {"dy": dy},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(AVG_POOL[1])
 def avg_pool1d(
     x: Any,
     kernel_size: Extent,
@@ -178,19 +157,9 @@ def avg_pool1d(
     >>> pycnn.avg_pool1d(np.array([[1.0, 3.0, 8.0]]), 2, ceil_mode=True)
     array([[2., 8.]])
     """
-    return AVG_POOL[1].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(AVG_POOL_BACKWARD[1])
 def avg_pool1d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -232,20 +201,9 @@ def avg_pool1d_backward(
     >>> pycnn.avg_pool1d_backward(np.array([[6.0, 4.0]]), (1, 3), 2, stride=1)
     array([[3., 5., 2.]])
     """
-    return AVG_POOL_BACKWARD[1].run(
-        {"dy": dy},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(AVG_POOL[3])
 def avg_pool3d(
     x: Any,
     kernel_size: Extent,
@@ -296,20 +254,9 @@ def avg_pool3d(
     >>> pycnn.avg_pool3d(np.arange(8.0).reshape(1, 2, 2, 2), 2)
     array([[[[3.5]]]])
     """
-    return AVG_POOL[3].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(AVG_POOL_BACKWARD[3])
 def avg_pool3d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -354,16 +301,3 @@ def avg_pool3d_backward(
     <BLANKLINE>
             [[2., 2.]]]])
     """
-    return AVG_POOL_BACKWARD[3].run(
-        {"dy": dy},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        layout=layout,
-    )[0]

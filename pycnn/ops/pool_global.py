@@ -9,8 +9,10 @@ from pycnn.define.pool import (
     GLOBAL_MAX_POOL,
     GLOBAL_MAX_POOL_BACKWARD,
 )
+from pycnn.define.public import operation
 
 
+@operation(GLOBAL_AVG_POOL)
 def global_avg_pool(
     x: Any,
     *,
@@ -48,9 +50,9 @@ def global_avg_pool(
     array([[[1.],
             [4.]]])
     """
-    return GLOBAL_AVG_POOL.run({"x": x}, out, layout=layout)[0]
 
 
+@operation(GLOBAL_AVG_POOL_BACKWARD)
 def global_avg_pool_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -86,9 +88,9 @@ def global_avg_pool_backward(
     >>> pycnn.global_avg_pool_backward(np.array([[[6.0]]]), (1, 1, 3))
     array([[[2., 2., 2.]]])
     """
-    return GLOBAL_AVG_POOL_BACKWARD.run({"dy": dy}, out, x_shape=x_shape, layout=layout)[0]
 
 
+@operation(GLOBAL_MAX_POOL)
 def global_max_pool(
     x: Any,
     return_indices: bool = False,
@@ -128,10 +130,9 @@ def global_max_pool(
     array([[[2.],
             [5.]]])
     """
-    found = GLOBAL_MAX_POOL.run({"x": x}, out, return_indices=return_indices, layout=layout)
-    return found if return_indices else found[0]
 
 
+@operation(GLOBAL_MAX_POOL_BACKWARD)
 def global_max_pool_backward(
     dy: Any,
     indices: Any,
@@ -170,5 +171,3 @@ def global_max_pool_backward(
     >>> pycnn.global_max_pool_backward(np.array([[[6.0]]]), np.array([[[2]]]), (1, 1, 3))
     array([[[0., 0., 6.]]])
     """
-    arrays = {"dy": dy, "indices": indices}
-    return GLOBAL_MAX_POOL_BACKWARD.run(arrays, out, x_shape=x_shape, layout=layout)[0]

@@ -3,9 +3,11 @@
 from typing import Any
 
 from pycnn.define.pool import LP_POOL, LP_POOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 
 
+@operation(LP_POOL[2])
 def lp_pool2d(
     x: Any,
     norm_type: float,
@@ -65,19 +67,9 @@ def lp_pool2d(
     >>> pycnn.lp_pool2d(np.array([[[3.0, 5.0], [4.0, 12.0]]]), 2, (2, 1))
     array([[[ 5., 13.]]])
     """
-    return LP_POOL[2].run(
-        {"x": x},
-        out,
-        norm_type=norm_type,
-        kernel_size=kernel_size,
-        stride=stride,
-        ceil_mode=ceil_mode,
-        padding=padding,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(LP_POOL_BACKWARD[2])
 def lp_pool2d_backward(
     dy: Any,
     x: Any,
@@ -124,19 +116,9 @@ def lp_pool2d_backward(
     >>> pycnn.lp_pool2d_backward(np.array([[[10.0]]]), x, y, 2, (1, 2))
     array([[[6., 8.]]])
     """
-    return LP_POOL_BACKWARD[2].run(
-        {"dy": dy, "x": x, "y": y},
-        out,
-        norm_type=norm_type,
-        kernel_size=kernel_size,
-        stride=stride,
-        ceil_mode=ceil_mode,
-        padding=padding,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(LP_POOL[1])
 def lp_pool1d(
     x: Any,
     norm_type: float,
@@ -188,19 +170,9 @@ def lp_pool1d(
     >>> pycnn.lp_pool1d(np.array([[3.0, 4.0, 5.0, 12.0]]), 2, 2)
     array([[ 5., 13.]])
     """
-    return LP_POOL[1].run(
-        {"x": x},
-        out,
-        norm_type=norm_type,
-        kernel_size=kernel_size,
-        stride=stride,
-        ceil_mode=ceil_mode,
-        padding=padding,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(LP_POOL_BACKWARD[1])
 def lp_pool1d_backward(
     dy: Any,
     x: Any,
@@ -247,19 +219,9 @@ def lp_pool1d_backward(
     >>> pycnn.lp_pool1d_backward(np.array([[10.0]]), x, y, 2, 2)
     array([[6., 8.]])
     """
-    return LP_POOL_BACKWARD[1].run(
-        {"dy": dy, "x": x, "y": y},
-        out,
-        norm_type=norm_type,
-        kernel_size=kernel_size,
-        stride=stride,
-        ceil_mode=ceil_mode,
-        padding=padding,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(LP_POOL[3])
 def lp_pool3d(
     x: Any,
     norm_type: float,
@@ -311,19 +273,9 @@ def lp_pool3d(
     >>> pycnn.lp_pool3d(np.full((1, 2, 2, 1), 2.0), 2, (2, 2, 1))
     array([[[[4.]]]])
     """
-    return LP_POOL[3].run(
-        {"x": x},
-        out,
-        norm_type=norm_type,
-        kernel_size=kernel_size,
-        stride=stride,
-        ceil_mode=ceil_mode,
-        padding=padding,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(LP_POOL_BACKWARD[3])
 def lp_pool3d_backward(
     dy: Any,
     x: Any,
@@ -370,14 +322,3 @@ def lp_pool3d_backward(
     >>> pycnn.lp_pool3d_backward(np.array([[[[10.0]]]]), x, y, 2, (1, 1, 2))
     array([[[[6., 8.]]]])
     """
-    return LP_POOL_BACKWARD[3].run(
-        {"dy": dy, "x": x, "y": y},
-        out,
-        norm_type=norm_type,
-        kernel_size=kernel_size,
-        stride=stride,
-        ceil_mode=ceil_mode,
-        padding=padding,
-        dilation=dilation,
-        layout=layout,
-    )[0]

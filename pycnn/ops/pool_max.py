@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pool import MAX_POOL, MAX_POOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 
 
+@operation(MAX_POOL[2])
 def max_pool2d(
     x: Any,
     kernel_size: Extent,
@@ -71,20 +73,9 @@ def max_pool2d(
     >>> y, indices
     (array([[[5., 6.]]]), array([[[1, 5]]]))
     """
-    found = MAX_POOL[2].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        return_indices=return_indices,
-        layout=layout,
-    )
-    return found if return_indices else found[0]
 
 
+@operation(MAX_POOL_BACKWARD[2])
 def max_pool2d_backward(
     dy: Any,
     indices: Any,
@@ -134,19 +125,9 @@ def max_pool2d_backward(
     >>> pycnn.max_pool2d_backward(dy, indices, (1, 1, 3), (1, 2), stride=1)
     array([[[ 0., 15.,  0.]]])
     """
-    return MAX_POOL_BACKWARD[2].run(
-        {"dy": dy, "indices": indices},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        layout=layout,
-    )[0]
 
 
+@operation(MAX_POOL[1])
 def max_pool1d(
     x: Any,
     kernel_size: Extent,
@@ -198,20 +179,9 @@ def max_pool1d(
     >>> pycnn.max_pool1d(np.array([[1.0, 5.0, 2.0]]), 2, stride=1)
     array([[5., 5.]])
     """
-    found = MAX_POOL[1].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        return_indices=return_indices,
-        layout=layout,
-    )
-    return found if return_indices else found[0]
 
 
+@operation(MAX_POOL_BACKWARD[1])
 def max_pool1d_backward(
     dy: Any,
     indices: Any,
@@ -258,19 +228,9 @@ def max_pool1d_backward(
     >>> pycnn.max_pool1d_backward(dy, indices, (1, 3), 2, stride=1)
     array([[ 0., 15.,  0.]])
     """
-    return MAX_POOL_BACKWARD[1].run(
-        {"dy": dy, "indices": indices},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        layout=layout,
-    )[0]
 
 
+@operation(MAX_POOL[3])
 def max_pool3d(
     x: Any,
     kernel_size: Extent,
@@ -322,20 +282,9 @@ def max_pool3d(
     >>> pycnn.max_pool3d(np.arange(8.0).reshape(1, 2, 2, 2), 2)
     array([[[[7.]]]])
     """
-    found = MAX_POOL[3].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        return_indices=return_indices,
-        layout=layout,
-    )
-    return found if return_indices else found[0]
 
 
+@operation(MAX_POOL_BACKWARD[3])
 def max_pool3d_backward(
     dy: Any,
     indices: Any,
@@ -386,14 +335,3 @@ def max_pool3d_backward(
             [[7.],
              [0.]]]])
     """
-    return MAX_POOL_BACKWARD[3].run(
-        {"dy": dy, "indices": indices},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        layout=layout,
-    )[0]

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pool import SUM_POOL, SUM_POOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 
 
+@operation(SUM_POOL[2])
 def sum_pool2d(
     x: Any,
     kernel_size: Extent,
@@ -54,18 +56,9 @@ def sum_pool2d(
     >>> pycnn.sum_pool2d(np.ones((1, 2, 4)), 2)
     array([[[4., 4.]]])
     """
-    return SUM_POOL[2].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(SUM_POOL_BACKWARD[2])
 def sum_pool2d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -106,19 +99,9 @@ def sum_pool2d_backward(
     >>> pycnn.sum_pool2d_backward(np.array([[[6.0, 4.0]]]), (1, 1, 3), (1, 2), stride=1)
     array([[[ 6., 10.,  4.]]])
     """
-    return SUM_POOL_BACKWARD[2].run(
-        {"dy": dy},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(SUM_POOL[1])
 def sum_pool1d(
     x: Any,
     kernel_size: Extent,
@@ -165,18 +148,9 @@ def sum_pool1d(
     >>> pycnn.sum_pool1d(np.array([[1.0, 3.0, 8.0]]), 2, stride=1)
     array([[ 4., 11.]])
     """
-    return SUM_POOL[1].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(SUM_POOL_BACKWARD[1])
 def sum_pool1d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -217,19 +191,9 @@ def sum_pool1d_backward(
     >>> pycnn.sum_pool1d_backward(np.array([[6.0, 4.0]]), (1, 3), 2, stride=1)
     array([[ 6., 10.,  4.]])
     """
-    return SUM_POOL_BACKWARD[1].run(
-        {"dy": dy},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(SUM_POOL[3])
 def sum_pool3d(
     x: Any,
     kernel_size: Extent,
@@ -276,18 +240,9 @@ def sum_pool3d(
     >>> pycnn.sum_pool3d(np.ones((1, 2, 2, 2)), 2)
     array([[[[8.]]]])
     """
-    return SUM_POOL[3].run(
-        {"x": x},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        dilation=dilation,
-        layout=layout,
-    )[0]
 
 
+@operation(SUM_POOL_BACKWARD[3])
 def sum_pool3d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -328,14 +283,3 @@ def sum_pool3d_backward(
     >>> pycnn.sum_pool3d_backward(np.array([[[[8.0]]]]), (1, 1, 1, 2), (1, 1, 2))
     array([[[[8., 8.]]]])
     """
-    return SUM_POOL_BACKWARD[3].run(
-        {"dy": dy},
-        out,
-        x_shape=x_shape,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        dilation=dilation,
-        layout=layout,
-    )[0]

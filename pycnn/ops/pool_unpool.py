@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.pool import MAX_UNPOOL, MAX_UNPOOL_BACKWARD
+from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 
 
+@operation(MAX_UNPOOL[2])
 def max_unpool2d(
     x: Any,
     indices: Any,
@@ -58,17 +60,9 @@ def max_unpool2d(
     >>> pycnn.max_unpool2d(x, indices, kernel_size)
     array([[[0., 5., 9., 0.]]])
     """
-    return MAX_UNPOOL[2].run(
-        {"x": x, "indices": indices},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        output_size=output_size,
-        layout=layout,
-    )[0]
 
 
+@operation(MAX_UNPOOL_BACKWARD[2])
 def max_unpool2d_backward(
     dy: Any,
     indices: Any,
@@ -106,10 +100,9 @@ def max_unpool2d_backward(
     >>> pycnn.max_unpool2d_backward(dy, indices)
     array([[[5., 9.]]])
     """
-    arrays = {"dy": dy, "indices": indices}
-    return MAX_UNPOOL_BACKWARD[2].run(arrays, out, layout=layout)[0]
 
 
+@operation(MAX_UNPOOL[1])
 def max_unpool1d(
     x: Any,
     indices: Any,
@@ -159,17 +152,9 @@ def max_unpool1d(
     >>> pycnn.max_unpool1d(x, indices, kernel_size)
     array([[0., 5., 9., 0.]])
     """
-    return MAX_UNPOOL[1].run(
-        {"x": x, "indices": indices},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        output_size=output_size,
-        layout=layout,
-    )[0]
 
 
+@operation(MAX_UNPOOL_BACKWARD[1])
 def max_unpool1d_backward(
     dy: Any,
     indices: Any,
@@ -207,10 +192,9 @@ def max_unpool1d_backward(
     >>> pycnn.max_unpool1d_backward(dy, indices)
     array([[5., 9.]])
     """
-    arrays = {"dy": dy, "indices": indices}
-    return MAX_UNPOOL_BACKWARD[1].run(arrays, out, layout=layout)[0]
 
 
+@operation(MAX_UNPOOL[3])
 def max_unpool3d(
     x: Any,
     indices: Any,
@@ -260,17 +244,9 @@ def max_unpool3d(
     >>> pycnn.max_unpool3d(x, indices, kernel_size)
     array([[[[0., 5., 9., 0.]]]])
     """
-    return MAX_UNPOOL[3].run(
-        {"x": x, "indices": indices},
-        out,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        output_size=output_size,
-        layout=layout,
-    )[0]
 
 
+@operation(MAX_UNPOOL_BACKWARD[3])
 def max_unpool3d_backward(
     dy: Any,
     indices: Any,
@@ -308,5 +284,3 @@ def max_unpool3d_backward(
     >>> pycnn.max_unpool3d_backward(dy, indices)
     array([[[[5., 9.]]]])
     """
-    arrays = {"dy": dy, "indices": indices}
-    return MAX_UNPOOL_BACKWARD[3].run(arrays, out, layout=layout)[0]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pycnn.define.public import operation
 from pycnn.define.reduce import (
     AMAX,
     AMAX_BACKWARD,
@@ -17,6 +18,7 @@ from pycnn.define.reduce import (
 Axis = int | tuple[int, ...] | None
 
 
+@operation(SUM)
 def sum(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
     """Sum of the elements along axes.
 
@@ -53,9 +55,9 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -
     >>> pycnn.sum(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     array([4., 6.])
     """
-    return SUM.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(MEAN)
 def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
     """Arithmetic mean of the elements along axes.
 
@@ -81,9 +83,9 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) 
     array([[1.5],
            [3.5]])
     """
-    return MEAN.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(AMAX)
 def amax(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
     """Largest element along axes.
 
@@ -108,9 +110,9 @@ def amax(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) 
     >>> pycnn.amax(np.array([[1.0, 2.0], [3.0, np.nan]]), axis=1)
     array([ 2., nan])
     """
-    return AMAX.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(AMIN)
 def amin(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
     """Smallest element along axes.
 
@@ -135,9 +137,9 @@ def amin(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) 
     >>> pycnn.amin(np.array([[1.0, 2.0], [3.0, -np.inf]]))
     array(-inf)
     """
-    return AMIN.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(ARGMAX)
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False, *, out: Any = None) -> Any:
     """Place of the largest element along an axis.
 
@@ -168,9 +170,9 @@ def argmax(x: Any, axis: int | None = None, keepdims: bool = False, *, out: Any 
     >>> pycnn.argmax(np.array([[1.0, 7.0, 7.0], [np.nan, 4.0, np.inf]]), axis=1)
     array([1, 0])
     """
-    return ARGMAX.run({"x": x}, out, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(SUM_BACKWARD)
 def sum_backward(
     dy: Any, shape: tuple[int, ...], axis: Axis = None, keepdims: bool = False, *, out: Any = None
 ) -> Any:
@@ -203,9 +205,9 @@ def sum_backward(
     array([[1., 1., 1.],
            [2., 2., 2.]])
     """
-    return SUM_BACKWARD.run({"dy": dy}, out, shape=shape, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(MEAN_BACKWARD)
 def mean_backward(
     dy: Any, shape: tuple[int, ...], axis: Axis = None, keepdims: bool = False, *, out: Any = None
 ) -> Any:
@@ -232,9 +234,9 @@ def mean_backward(
     array([[0.5, 0.5],
            [1. , 1. ]])
     """
-    return MEAN_BACKWARD.run({"dy": dy}, out, shape=shape, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(AMAX_BACKWARD)
 def amax_backward(
     dy: Any, x: Any, y: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None
 ) -> Any:
@@ -269,9 +271,9 @@ def amax_backward(
     array([[0.5, 0.5, 0. ],
            [0. , 0. , 1. ]])
     """
-    return AMAX_BACKWARD.run({"dy": dy, "x": x, "y": y}, out, axis=axis, keepdims=keepdims)[0]
 
 
+@operation(AMIN_BACKWARD)
 def amin_backward(
     dy: Any, x: Any, y: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None
 ) -> Any:
@@ -298,4 +300,3 @@ def amin_backward(
     >>> pycnn.amin_backward(np.array(3.0), x, pycnn.amin(x))
     array([0., 3.])
     """
-    return AMIN_BACKWARD.run({"dy": dy, "x": x, "y": y}, out, axis=axis, keepdims=keepdims)[0]

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pycnn.define.public import operation
 from pycnn.define.resize import INTERPOLATE, INTERPOLATE_BACKWARD
 
 Factor = float | Sequence[float]
 
 
+@operation(INTERPOLATE)
 def interpolate(
     x: Any,
     size: int | Sequence[int] | None = None,
@@ -78,21 +80,9 @@ def interpolate(
     >>> pycnn.interpolate(x, size=4, mode="linear", align_corners=True).round(2)
     array([[[0.  , 1.33, 2.67, 4.  ]]])
     """
-    return INTERPOLATE.run(
-        {"x": x},
-        out,
-        size=size,
-        scale_factor=scale_factor,
-        mode=mode,
-        align_corners=align_corners,
-        recompute_scale_factor=recompute_scale_factor,
-        antialias=antialias,
-        coordinate_mode=coordinate_mode,
-        nearest_mode=nearest_mode,
-        layout=layout,
-    )[0]
 
 
+@operation(INTERPOLATE_BACKWARD)
 def interpolate_backward(
     dy: Any,
     input_size: int | Sequence[int],
@@ -138,16 +128,3 @@ def interpolate_backward(
     >>> pycnn.interpolate_backward(np.array([[[1.0, 10.0, 100.0, 1000.0]]]), 2)
     array([[[  11., 1100.]]])
     """
-    return INTERPOLATE_BACKWARD.run(
-        {"dy": dy},
-        out,
-        input_size=input_size,
-        scale_factor=scale_factor,
-        mode=mode,
-        align_corners=align_corners,
-        recompute_scale_factor=recompute_scale_factor,
-        antialias=antialias,
-        coordinate_mode=coordinate_mode,
-        nearest_mode=nearest_mode,
-        layout=layout,
-    )[0]

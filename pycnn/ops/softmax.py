@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pycnn.define.public import operation
 from pycnn.define.softmax import (
     LOG_SOFTMAX,
     LOG_SOFTMAX_BACKWARD,
@@ -10,6 +11,7 @@ from pycnn.define.softmax import (
 )
 
 
+@operation(SOFTMAX)
 def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     """Softmax along one axis: exp(x) / sum(exp(x)), computed so that nothing overflows.
 
@@ -46,9 +48,9 @@ def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    return SOFTMAX.run({"x": x}, out, axis=axis)[0]
 
 
+@operation(LOG_SOFTMAX)
 def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     """Logarithm of `softmax` along one axis: x - log(sum(exp(x))), with no overflow.
 
@@ -73,9 +75,9 @@ def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
     >>> pycnn.log_softmax(np.array([[0.0, -1000.0]]))
     array([[    0., -1000.]])
     """
-    return LOG_SOFTMAX.run({"x": x}, out, axis=axis)[0]
 
 
+@operation(SOFTMAX_BACKWARD)
 def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any:
     """Gradient of `softmax`: y * (dy - sum(dy * y)) along the axis.
 
@@ -104,9 +106,9 @@ def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any
     >>> pycnn.softmax_backward(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
     array([ 0.25, -0.25])
     """
-    return SOFTMAX_BACKWARD.run({"dy": dy, "y": y}, out, axis=axis)[0]
 
 
+@operation(LOG_SOFTMAX_BACKWARD)
 def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any:
     """Gradient of `log_softmax`: dy - exp(y) * sum(dy) along the axis.
 
@@ -135,4 +137,3 @@ def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) ->
     >>> pycnn.log_softmax_backward(np.array([1.0, 0.0]), np.log([0.5, 0.5]))
     array([ 0.5, -0.5])
     """
-    return LOG_SOFTMAX_BACKWARD.run({"dy": dy, "y": y}, out, axis=axis)[0]

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from pycnn.define.public import operation
 from pycnn.define.topk import TOPK, TOPK_BACKWARD
 
 
+@operation(TOPK)
 def topk(
     x: Any,
     k: int,
@@ -57,11 +59,9 @@ def topk(
     >>> values, indices
     (array([9., 9., 3.]), array([1, 3, 0]))
     """
-    settings = {"k": k, "axis": axis, "largest": largest, "sorted": sorted}
-    values, indices = TOPK.run({"x": x}, out, **settings)
-    return values, indices
 
 
+@operation(TOPK_BACKWARD)
 def topk_backward(
     dy: Any, indices: Any, shape: tuple[int, ...], axis: int = -1, *, out: Any = None
 ) -> Any:
@@ -96,5 +96,3 @@ def topk_backward(
     >>> pycnn.topk_backward(np.array([7.0, 8.0]), np.array([3, 0]), (4,))
     array([8., 0., 0., 7.])
     """
-    arrays = {"dy": dy, "indices": indices}
-    return TOPK_BACKWARD.run(arrays, out, shape=shape, axis=axis)[0]

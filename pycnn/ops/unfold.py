@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pycnn.define.public import operation
 from pycnn.define.unfold import FOLD, UNFOLD
 
 Extent = int | Sequence[int]
 
 
+@operation(UNFOLD)
 def unfold(
     x: Any,
     kernel_size: Extent,
@@ -57,11 +59,9 @@ def unfold(
     >>> pycnn.unfold(np.zeros((2, 3, 28, 28)), 3, padding=1).shape
     (2, 27, 784)
     """
-    return UNFOLD.run(
-        {"x": x}, out, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
-    )[0]
 
 
+@operation(FOLD)
 def fold(
     x: Any,
     output_size: Extent,
@@ -107,12 +107,3 @@ def fold(
            [2., 4., 2.],
            [1., 2., 1.]])
     """
-    return FOLD.run(
-        {"x": x},
-        out,
-        output_size=output_size,
-        kernel_size=kernel_size,
-        dilation=dilation,
-        padding=padding,
-        stride=stride,
-    )[0]

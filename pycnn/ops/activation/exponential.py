@@ -3,8 +3,10 @@
 from typing import Any
 
 from pycnn.define.activation import ACTIVATIONS
+from pycnn.define.public import operation
 
 
+@operation(ACTIVATIONS["elu"])
 def elu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     """Exponential linear unit: x if x > 0, else `alpha` (exp(x) - 1).
 
@@ -40,9 +42,9 @@ def elu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     >>> pycnn.elu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.6321,  0.    ,  2.    ])
     """
-    return ACTIVATIONS["elu"].run({"x": x}, out, alpha=alpha)[0]
 
 
+@operation(ACTIVATIONS["elu_backward"])
 def elu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     """Gradient of `elu`: dy where x > 0, else `alpha` exp(x) dy.
 
@@ -73,9 +75,9 @@ def elu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> Any
     >>> pycnn.elu_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.0, 0.0, 2.0])).round(4)
     array([2.5752, 8.    , 9.    ])
     """
-    return ACTIVATIONS["elu_backward"].run({"dy": dy, "x": x}, out, alpha=alpha)[0]
 
 
+@operation(ACTIVATIONS["selu"])
 def selu(x: Any, *, out: Any = None) -> Any:
     """Scaled exponential linear unit: 1.0507 `elu`(x, 1.6733), which keeps mean 0 and variance 1.
 
@@ -108,9 +110,9 @@ def selu(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.selu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-1.1113,  0.    ,  2.1014])
     """
-    return ACTIVATIONS["selu"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["selu_backward"])
 def selu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `selu`: 1.0507 times that of `elu`.
 
@@ -139,9 +141,9 @@ def selu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.selu_backward(np.ones(2), np.array([-1.0, 2.0])).round(4)
     array([0.6468, 1.0507])
     """
-    return ACTIVATIONS["selu_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["celu"])
 def celu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     """Continuously differentiable `elu`: x if x > 0, else `alpha` (exp(x / `alpha`) - 1).
 
@@ -176,9 +178,9 @@ def celu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     >>> pycnn.celu(np.array([-1.0, 2.0]), 2.0).round(4)
     array([-0.7869,  2.    ])
     """
-    return ACTIVATIONS["celu"].run({"x": x}, out, alpha=alpha)[0]
 
 
+@operation(ACTIVATIONS["celu_backward"])
 def celu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     """Gradient of `celu`: dy where x > 0, else exp(x / `alpha`) dy.
 
@@ -209,9 +211,9 @@ def celu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> An
     >>> pycnn.celu_backward(np.ones(2), np.array([-1.0, 2.0]), 2.0).round(4)
     array([0.6065, 1.    ])
     """
-    return ACTIVATIONS["celu_backward"].run({"dy": dy, "x": x}, out, alpha=alpha)[0]
 
 
+@operation(ACTIVATIONS["sigmoid"])
 def sigmoid(x: Any, *, out: Any = None) -> Any:
     """Logistic function: 1 / (1 + exp(-x)).
 
@@ -244,9 +246,9 @@ def sigmoid(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.sigmoid(np.array([-2.0, 0.0, 2.0])).round(4)
     array([0.1192, 0.5   , 0.8808])
     """
-    return ACTIVATIONS["sigmoid"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["sigmoid_backward"])
 def sigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `sigmoid`: y (1 - y) dy of y = sigmoid(x).
 
@@ -274,9 +276,9 @@ def sigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.sigmoid_backward(np.ones(2), np.array([0.0, 2.0])).round(4)
     array([0.25 , 0.105])
     """
-    return ACTIVATIONS["sigmoid_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["tanh"])
 def tanh(x: Any, *, out: Any = None) -> Any:
     """Hyperbolic tangent.
 
@@ -309,9 +311,9 @@ def tanh(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.tanh(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.7616,  0.    ,  0.7616])
     """
-    return ACTIVATIONS["tanh"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["tanh_backward"])
 def tanh_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `tanh`: (1 - y^2) dy of y = tanh(x).
 
@@ -339,9 +341,9 @@ def tanh_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.tanh_backward(np.ones(2), np.array([0.0, 1.0])).round(4)
     array([1.  , 0.42])
     """
-    return ACTIVATIONS["tanh_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["softplus"])
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None) -> Any:
     """Smooth form of `relu`: log(1 + exp(`beta` x)) / `beta`.
 
@@ -380,9 +382,9 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = N
     >>> pycnn.softplus(np.array([-1.0, 0.0, 30.0])).round(4)
     array([ 0.3133,  0.6931, 30.    ])
     """
-    return ACTIVATIONS["softplus"].run({"x": x}, out, beta=beta, threshold=threshold)[0]
 
 
+@operation(ACTIVATIONS["softplus_backward"])
 def softplus_backward(
     dy: Any, x: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None
 ) -> Any:
@@ -414,11 +416,9 @@ def softplus_backward(
     >>> pycnn.softplus_backward(np.ones(3), np.array([-1.0, 0.0, 30.0])).round(4)
     array([0.2689, 0.5   , 1.    ])
     """
-    return ACTIVATIONS["softplus_backward"].run(
-        {"dy": dy, "x": x}, out, beta=beta, threshold=threshold
-    )[0]
 
 
+@operation(ACTIVATIONS["softsign"])
 def softsign(x: Any, *, out: Any = None) -> Any:
     """x / (1 + |x|).
 
@@ -451,9 +451,9 @@ def softsign(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.softsign(np.array([-1.0, 0.0, 3.0]))
     array([-0.5 ,  0.  ,  0.75])
     """
-    return ACTIVATIONS["softsign"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["softsign_backward"])
 def softsign_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `softsign`: dy / (1 + |x|)^2.
 
@@ -482,4 +482,3 @@ def softsign_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.softsign_backward(np.ones(2), np.array([0.0, 3.0]))
     array([1.    , 0.0625])
     """
-    return ACTIVATIONS["softsign_backward"].run({"dy": dy, "x": x}, out)[0]

@@ -3,8 +3,10 @@
 from typing import Any
 
 from pycnn.define.activation import ACTIVATIONS
+from pycnn.define.public import operation
 
 
+@operation(ACTIVATIONS["gelu"])
 def gelu(x: Any, approximate: str = "none", *, out: Any = None) -> Any:
     """Gaussian error linear unit: x P(x), P the standard normal distribution function.
 
@@ -39,9 +41,9 @@ def gelu(x: Any, approximate: str = "none", *, out: Any = None) -> Any:
     >>> pycnn.gelu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.1587,  0.    ,  1.9545])
     """
-    return ACTIVATIONS["gelu"].run({"x": x}, out, approximate=approximate)[0]
 
 
+@operation(ACTIVATIONS["gelu_backward"])
 def gelu_backward(dy: Any, x: Any, approximate: str = "none", *, out: Any = None) -> Any:
     """Gradient of `gelu`: (P(x) + x P'(x)) dy, or that of the form by tanh.
 
@@ -72,9 +74,9 @@ def gelu_backward(dy: Any, x: Any, approximate: str = "none", *, out: Any = None
     >>> pycnn.gelu_backward(np.ones(2), np.array([0.0, 2.0])).round(4)
     array([0.5   , 1.0852])
     """
-    return ACTIVATIONS["gelu_backward"].run({"dy": dy, "x": x}, out, approximate=approximate)[0]
 
 
+@operation(ACTIVATIONS["silu"])
 def silu(x: Any, *, out: Any = None) -> Any:
     """Sigmoid linear unit, also called swish: x `sigmoid`(x).
 
@@ -107,9 +109,9 @@ def silu(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.silu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.2689,  0.    ,  1.7616])
     """
-    return ACTIVATIONS["silu"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["silu_backward"])
 def silu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `silu`: (s + x s (1 - s)) dy of s = `sigmoid`(x).
 
@@ -138,9 +140,9 @@ def silu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.silu_backward(np.ones(2), np.array([0.0, 2.0])).round(4)
     array([0.5   , 1.0908])
     """
-    return ACTIVATIONS["silu_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["mish"])
 def mish(x: Any, *, out: Any = None) -> Any:
     """x tanh(`softplus`(x)).
 
@@ -173,9 +175,9 @@ def mish(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.mish(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.3034,  0.    ,  1.944 ])
     """
-    return ACTIVATIONS["mish"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["mish_backward"])
 def mish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `mish`: (t + x t') dy of t = tanh(`softplus`(x)).
 
@@ -204,4 +206,3 @@ def mish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.mish_backward(np.ones(2), np.array([0.0, 2.0])).round(4)
     array([0.6   , 1.0693])
     """
-    return ACTIVATIONS["mish_backward"].run({"dy": dy, "x": x}, out)[0]

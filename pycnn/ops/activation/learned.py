@@ -3,8 +3,10 @@
 from typing import Any
 
 from pycnn.define.prelu import PRELU, PRELU_BACKWARD
+from pycnn.define.public import operation
 
 
+@operation(PRELU)
 def prelu(x: Any, weight: Any, *, out: Any = None) -> Any:
     """Rectified linear unit with a learned slope: x if x > 0, else `weight` x.
 
@@ -41,9 +43,9 @@ def prelu(x: Any, weight: Any, *, out: Any = None) -> Any:
     array([[-0.5, -0.5],
            [ 3. , -1. ]])
     """
-    return PRELU.run({"x": x, "weight": weight}, out)[0]
 
 
+@operation(PRELU_BACKWARD)
 def prelu_backward(dy: Any, x: Any, weight: Any) -> tuple[Any, Any]:
     """Gradient of `prelu`: (dx, dweight).
 
@@ -76,5 +78,3 @@ def prelu_backward(dy: Any, x: Any, weight: Any) -> tuple[Any, Any]:
     >>> dweight
     array([-1., -6.])
     """
-    dx, dweight = PRELU_BACKWARD.run({"dy": dy, "x": x, "weight": weight}, None)
-    return dx, dweight

@@ -3,8 +3,10 @@
 from typing import Any
 
 from pycnn.define.activation import ACTIVATIONS
+from pycnn.define.public import operation
 
 
+@operation(ACTIVATIONS["relu"])
 def relu(x: Any, *, out: Any = None) -> Any:
     """Rectified linear unit: max(x, 0), element by element.
 
@@ -37,9 +39,9 @@ def relu(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.relu(np.array([-1.5, 0.0, 2.5]))
     array([0. , 0. , 2.5])
     """
-    return ACTIVATIONS["relu"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["relu_backward"])
 def relu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `relu`: dy where x > 0, else zero.
 
@@ -68,9 +70,9 @@ def relu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.relu_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.5, 0.0, 2.5]))
     array([0., 0., 9.])
     """
-    return ACTIVATIONS["relu_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["relu6"])
 def relu6(x: Any, *, out: Any = None) -> Any:
     """Rectified linear unit that ends at 6: min(max(x, 0), 6).
 
@@ -103,9 +105,9 @@ def relu6(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.relu6(np.array([-1.5, 2.5, 8.0]))
     array([0. , 2.5, 6. ])
     """
-    return ACTIVATIONS["relu6"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["relu6_backward"])
 def relu6_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `relu6`: dy where 0 < x < 6, else zero.
 
@@ -134,9 +136,9 @@ def relu6_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.relu6_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.5, 2.5, 8.0]))
     array([0., 8., 0.])
     """
-    return ACTIVATIONS["relu6_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["clip"])
 def clip(x: Any, min: float | None = None, max: float | None = None, *, out: Any = None) -> Any:
     """Values limited to an interval: min(max(x, `min`), `max`), PyTorch's clamp.
 
@@ -171,9 +173,9 @@ def clip(x: Any, min: float | None = None, max: float | None = None, *, out: Any
     >>> pycnn.clip(np.array([-2.0, 0.5, 9.0]), -1, 1)
     array([-1. ,  0.5,  1. ])
     """
-    return ACTIVATIONS["clip"].run({"x": x}, out, min=min, max=max)[0]
 
 
+@operation(ACTIVATIONS["clip_backward"])
 def clip_backward(
     dy: Any, x: Any, min: float | None = None, max: float | None = None, *, out: Any = None
 ) -> Any:
@@ -206,9 +208,9 @@ def clip_backward(
     >>> pycnn.clip_backward(np.array([7.0, 8.0, 9.0]), np.array([-2.0, 1.0, 9.0]), -1, 1)
     array([0., 8., 0.])
     """
-    return ACTIVATIONS["clip_backward"].run({"dy": dy, "x": x}, out, min=min, max=max)[0]
 
 
+@operation(ACTIVATIONS["leaky_relu"])
 def leaky_relu(x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
     """Rectified linear unit with a slope below zero: x if x > 0, else `negative_slope` x.
 
@@ -244,9 +246,9 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
     >>> pycnn.leaky_relu(np.array([-2.0, 3.0]), 0.25)
     array([-0.5,  3. ])
     """
-    return ACTIVATIONS["leaky_relu"].run({"x": x}, out, negative_slope=negative_slope)[0]
 
 
+@operation(ACTIVATIONS["leaky_relu_backward"])
 def leaky_relu_backward(dy: Any, x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
     """Gradient of `leaky_relu`: dy where x > 0, else `negative_slope` dy.
 
@@ -276,11 +278,9 @@ def leaky_relu_backward(dy: Any, x: Any, negative_slope: float = 0.01, *, out: A
     >>> pycnn.leaky_relu_backward(np.array([8.0, 9.0]), np.array([-2.0, 3.0]), 0.25)
     array([2., 9.])
     """
-    return ACTIVATIONS["leaky_relu_backward"].run(
-        {"dy": dy, "x": x}, out, negative_slope=negative_slope
-    )[0]
 
 
+@operation(ACTIVATIONS["hardsigmoid"])
 def hardsigmoid(x: Any, *, out: Any = None) -> Any:
     """Piecewise linear form of `sigmoid`: min(max(x + 3, 0), 6) / 6.
 
@@ -313,9 +313,9 @@ def hardsigmoid(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.hardsigmoid(np.array([-4.0, 0.0, 1.5]))
     array([0.  , 0.5 , 0.75])
     """
-    return ACTIVATIONS["hardsigmoid"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["hardsigmoid_backward"])
 def hardsigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `hardsigmoid`: dy / 6 where -3 < x < 3, else zero.
 
@@ -344,9 +344,9 @@ def hardsigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.hardsigmoid_backward(np.array([6.0, 6.0]), np.array([-4.0, 0.0]))
     array([0., 1.])
     """
-    return ACTIVATIONS["hardsigmoid_backward"].run({"dy": dy, "x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["hardswish"])
 def hardswish(x: Any, *, out: Any = None) -> Any:
     """Piecewise form of `silu`: x times `hardsigmoid`(x).
 
@@ -379,9 +379,9 @@ def hardswish(x: Any, *, out: Any = None) -> Any:
     >>> pycnn.hardswish(np.array([-4.0, 1.5, 4.0]))
     array([-0.   ,  1.125,  4.   ])
     """
-    return ACTIVATIONS["hardswish"].run({"x": x}, out)[0]
 
 
+@operation(ACTIVATIONS["hardswish_backward"])
 def hardswish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     """Gradient of `hardswish`: 0 where x <= -3, (x / 3 + 1/2) dy where x < 3, else dy.
 
@@ -410,4 +410,3 @@ def hardswish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     >>> pycnn.hardswish_backward(np.array([7.0, 8.0, 9.0]), np.array([-4.0, 1.5, 4.0]))
     array([0., 8., 9.])
     """
-    return ACTIVATIONS["hardswish_backward"].run({"dy": dy, "x": x}, out)[0]

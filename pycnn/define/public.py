@@ -1,0 +1,84 @@
+"""A public function *is* its signature and its documentation: the definition does the rest.
+
+`operation` reads the signature once, when the module is imported. Parameters that are operands of
+the definition hold arrays, ``out`` takes the first result, and all others are settings, whose
+defaults the definition knows from here. The function that callers get is written as text and
+compiled, as `dataclasses` does: Python itself binds the arguments, so that a wrong call gives
+Python's own error and a right one costs one function.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, TypeVar
+
+from pycnn.define.operation import Operation
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_TEXT = """\
+def {name}({parameters}):{other_name}
+    return _run({arrays}, {out}{settings})
+"""
+
+#: Where PyTorch says ``dim``, both names are taken.
+_OTHER_NAME = """
+    if dim is not None:
+        axis = _one_axis(axis, dim)"""
+
+
+def operation(definition: Operation) -> Callable[[F], F]:
+    """Make the decorated function, which has no body, the public one of `definition`.
+
+    Examples
+    --------
+    >>> import inspect, pycnn
+    >>> from pycnn.define import OPERATIONS
+    >>> inspect.signature(pycnn.softmax).parameters["axis"].default
+    -1
+    >>> OPERATIONS["softmax"].defaults
+    {'axis': -1}
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        definition.declare(function.__name__, signature)
+        made = _compiled(definition, signature)
+        made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+        return update_wrapper(made, function)  # type: ignore[return-value]
+
+    return decorate
+
+
+def _compiled(definition: Operation, signature: inspect.Signature) -> Callable[..., Any]:
+    names = [operand.name for operand in definition.operands]
+    arrays = "{" + ", ".join(f"{n!r}: {n}" for n in names) + "}"
+    if definition.takes_list:
+        arrays = f"_listed({names[0]})"
+    text = _TEXT.format(
+        name=definition.name,
+        parameters=", ".join(_parameters(signature)),
+        other_name=_OTHER_NAME if "dim" in signature.parameters else "",
+        arrays=arrays,
+        out="out" if definition.takes_out else "None",
+        settings="".join(f", {n}={n}" for n in (*definition.required, *definition.defaults)),
+    )
+    place: dict[str, Any] = {"_run": definition.run, "_one_axis": _one_axis}
+    if definition.takes_list:
+        place["_listed"] = definition.listed
+    exec(compile(text, f"<pycnn.{definition.name}>", "exec"), place)
+    made: Callable[..., Any] = place[definition.name]
+    return made
+
+
+def _parameters(signature: inspect.Signature) -> list[str]:
+    """Names, and a star ahead of those that go by keyword only."""
+    kinds = [p.kind for p in signature.parameters.values()]
+    names = list(signature.parameters)
+    if inspect.Parameter.KEYWORD_ONLY in kinds:
+        names.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    return names
+
+
+def _one_axis(axis: Any, dim: Any) -> Any:
+    raise NotImplementedError
