@@ -22,6 +22,9 @@ from pycnn.runtime.plan import Plan
 Shape = tuple[int, ...]
 WEIGHTS = ("weight", "pos_weight")
 
+#: What `fixed` is of a loss that is always a sum.
+SUMMED = {"reduction": "sum"}
+
 
 def _strides(name: str, view: View, shape: Shape) -> Shape:
     """Of a view broadcast to `shape`, as NumPy does it."""
@@ -185,7 +188,7 @@ class SumOfHalfSquares(PointwiseLoss):
     name = "sum_of_half_squares"
     operands = (Operand("x"), Operand("target"))
     factor = 0.5
-    fixed = {"reduction": "sum"}
+    fixed = SUMMED
     cases = _cases({})
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,7 +264,7 @@ class SumOfHalfSquaresBackward(PointwiseBackward):
     forward = SUM_OF_HALF_SQUARES
     operands = (Operand("dy"), *MSE_LOSS.operands)
     factor = 0.5
-    fixed = {"reduction": "sum"}
+    fixed = SUMMED
 
 
 class BinaryCrossEntropyBackward(PointwiseBackward):

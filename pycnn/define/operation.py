@@ -8,7 +8,7 @@ the public function in `pycnn.ops` says, and nobody else (`pycnn.define.public`)
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,14 +83,15 @@ class Operation(ABC):
     #: Whether the public function has the argument `out`.
     takes_out: bool
 
-    def declare(self, name: str, signature: inspect.Signature) -> None:
-        """Take the settings from the signature of the public function."""
+    def declare(self, name: str, signature: inspect.Signature, synonyms: Collection[str]) -> None:
+        """Take the settings, without `synonyms`, from the signature of the public function."""
         parameters = dict(signature.parameters)
         missing = [o.name for o in self.operands if parameters.pop(o.name, None) is None]
         if name != self.name or missing:
             raise TypeError(f"{name}{signature} is no signature of {self.name}: {missing}")
         self.takes_out = parameters.pop("out", None) is not None
-        parameters.pop("dim", None)
+        for synonym in synonyms:
+            parameters.pop(synonym, None)
         empty = inspect.Parameter.empty
         self.required = tuple(n for n, p in parameters.items() if p.default is empty)
         self.defaults = {n: p.default for n, p in parameters.items() if p.default is not empty}

@@ -17,14 +17,17 @@ from pycnn.define.operation import Operation
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TEXT = """\
-def {name}({parameters}):{other_name}
-    return _run({arrays}, {out}{settings})
+def {name}({parameters}):
+{synonyms}    return _run({arrays}, {out}{settings})
 """
 
-#: Where PyTorch says ``dim``, both names are taken.
-_OTHER_NAME = """
-    if dim is not None:
-        axis = _one_axis(axis, dim)"""
+#: Names of PyTorch's that are taken beside NumPy's, by a parameter of their own.
+SYNONYMS = {"dim": "axis", "keepdim": "keepdims"}
+
+_SYNONYM = """\
+    if {theirs} is not None:
+        {ours} = _either("{ours}", {ours}, {default!r}, "{theirs}", {theirs})
+"""
 
 
 def operation(definition: Operation) -> Callable[[F], F]:
@@ -42,7 +45,7 @@ def operation(definition: Operation) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
-        definition.declare(function.__name__, signature)
+        definition.declare(function.__name__, signature, SYNONYMS)
         made = _compiled(definition, signature)
         made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
         return update_wrapper(made, function)  # type: ignore[return-value]
@@ -58,12 +61,16 @@ def _compiled(definition: Operation, signature: inspect.Signature) -> Callable[.
     text = _TEXT.format(
         name=definition.name,
         parameters=", ".join(_parameters(signature)),
-        other_name=_OTHER_NAME if "dim" in signature.parameters else "",
+        synonyms="".join(
+            _SYNONYM.format(ours=ours, theirs=theirs, default=definition.defaults[ours])
+            for theirs, ours in SYNONYMS.items()
+            if theirs in signature.parameters
+        ),
         arrays=arrays,
         out="out" if definition.takes_out else "None",
         settings="".join(f", {n}={n}" for n in (*definition.required, *definition.defaults)),
     )
-    place: dict[str, Any] = {"_run": definition.run, "_one_axis": _one_axis}
+    place: dict[str, Any] = {"_run": definition.run, "_either": _either}
     if definition.takes_list:
         place["_listed"] = definition.listed
     exec(compile(text, f"<pycnn.{definition.name}>", "exec"), place)
@@ -80,5 +87,7 @@ def _parameters(signature: inspect.Signature) -> list[str]:
     return names
 
 
-def _one_axis(axis: Any, dim: Any) -> Any:
-    raise NotImplementedError
+def _either(ours: str, value: Any, default: Any, theirs: str, given: Any) -> Any:
+    if value is not default:
+        raise TypeError(f"{ours}={value!r} and {theirs}={given!r}; allowed: one of the two")
+    return given

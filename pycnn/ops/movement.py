@@ -49,14 +49,16 @@ def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
 
 
 @operation(CONCAT)
-def concat(tensors: Sequence[Any], axis: int = 0, *, out: Any = None) -> Any:
+def concat(
+    tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None, out: Any = None
+) -> Any:
     """Arrays one after the other along an axis. Its gradient is `split` by their extents.
 
     Parameters
     ----------
     tensors : sequence of array; any floating dtype, int8 to int64, uint8 or bool
         One or more, of one dtype and of the same shape but for `axis`. Any strides.
-    axis : int, default 0
+    axis, dim : int, default 0
     out : array, optional
         Takes the result: contiguous, memory of its own.
 
@@ -81,7 +83,9 @@ def concat(tensors: Sequence[Any], axis: int = 0, *, out: Any = None) -> Any:
 
 
 @operation(SPLIT)
-def split(x: Any, split_size_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Any, ...]:
+def split(
+    x: Any, split_size_or_sections: int | Sequence[int], axis: int = 0, *, dim: int | None = None
+) -> tuple[Any, ...]:
     """Parts of an array along an axis, as views of it.
 
     Nothing is copied and nothing launched, as in PyTorch: every operation takes views, and what
@@ -92,7 +96,7 @@ def split(x: Any, split_size_or_sections: int | Sequence[int], axis: int = 0) ->
     x : array of one axis or more; any floating dtype, int8 to int64, uint8 or bool
     split_size_or_sections : int or sequence of int
         Extent of every part, the last one being what remains; or the extents of all of them.
-    axis : int, default 0
+    axis, dim : int, default 0
 
     Returns
     -------

@@ -19,16 +19,24 @@ Axis = int | tuple[int, ...] | None
 
 
 @operation(SUM)
-def sum(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+def sum(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
+) -> Any:
     """Sum of the elements along axes.
 
     Parameters
     ----------
     x : array of any shape, any floating dtype
         Any strides.
-    axis : int, tuple of int or None, default None
+    axis, dim : int, tuple of int or None, default None
         What to sum over, counted from the end if negative; all axes by default.
-    keepdims : bool, default False
+    keepdims, keepdim : bool, default False
         Whether these axes stay, with extent 1.
     out : array, optional
         Takes the result: contiguous, dtype of `x`, memory of its own.
@@ -58,12 +66,20 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -
 
 
 @operation(MEAN)
-def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+def mean(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
+) -> Any:
     """Arithmetic mean of the elements along axes.
 
     Parameters
     ----------
-    x, axis, keepdims, out
+    x, axis, dim, keepdims, keepdim, out
         As for `sum`.
 
     Returns
@@ -86,12 +102,20 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) 
 
 
 @operation(AMAX)
-def amax(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+def amax(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
+) -> Any:
     """Largest element along axes.
 
     Parameters
     ----------
-    x, axis, keepdims, out
+    x, axis, dim, keepdims, keepdim, out
         As for `sum`.
 
     Returns
@@ -113,12 +137,20 @@ def amax(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) 
 
 
 @operation(AMIN)
-def amin(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) -> Any:
+def amin(
+    x: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
+) -> Any:
     """Smallest element along axes.
 
     Parameters
     ----------
-    x, axis, keepdims, out
+    x, axis, dim, keepdims, keepdim, out
         As for `sum`.
 
     Returns
@@ -140,16 +172,24 @@ def amin(x: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None) 
 
 
 @operation(ARGMAX)
-def argmax(x: Any, axis: int | None = None, keepdims: bool = False, *, out: Any = None) -> Any:
+def argmax(
+    x: Any,
+    axis: int | None = None,
+    keepdims: bool = False,
+    *,
+    dim: int | None = None,
+    keepdim: bool | None = None,
+    out: Any = None,
+) -> Any:
     """Place of the largest element along an axis.
 
     Parameters
     ----------
     x : array of any shape, any floating dtype
         Any strides.
-    axis : int or None, default None
+    axis, dim : int or None, default None
         By default the place is counted through all elements in row-major order.
-    keepdims : bool, default False
+    keepdims, keepdim : bool, default False
         Whether reduced axes stay, with extent 1.
     out : array, optional
         Takes the result: contiguous, int64.
@@ -174,7 +214,14 @@ def argmax(x: Any, axis: int | None = None, keepdims: bool = False, *, out: Any 
 
 @operation(SUM_BACKWARD)
 def sum_backward(
-    dy: Any, shape: tuple[int, ...], axis: Axis = None, keepdims: bool = False, *, out: Any = None
+    dy: Any,
+    shape: tuple[int, ...],
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
 ) -> Any:
     """Gradient of `sum`: every term gets that of its sum.
 
@@ -184,7 +231,7 @@ def sum_backward(
         Gradient with respect to the result. Any strides.
     shape : tuple of int
         Of `x`, whose values do not matter.
-    axis, keepdims
+    axis, dim, keepdims, keepdim
         As given to `sum`.
     out : array, optional
         Takes the result: contiguous, dtype of `dy`, memory of its own.
@@ -209,13 +256,20 @@ def sum_backward(
 
 @operation(MEAN_BACKWARD)
 def mean_backward(
-    dy: Any, shape: tuple[int, ...], axis: Axis = None, keepdims: bool = False, *, out: Any = None
+    dy: Any,
+    shape: tuple[int, ...],
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
 ) -> Any:
     """Gradient of `mean`: every term gets that of its mean, by the number of terms.
 
     Parameters
     ----------
-    dy, shape, axis, keepdims, out
+    dy, shape, axis, dim, keepdims, keepdim, out
         As for `sum_backward`.
 
     Returns
@@ -238,7 +292,15 @@ def mean_backward(
 
 @operation(AMAX_BACKWARD)
 def amax_backward(
-    dy: Any, x: Any, y: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None
+    dy: Any,
+    x: Any,
+    y: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
 ) -> Any:
     """Gradient of `amax`: the elements that equal the largest share its gradient evenly.
 
@@ -248,7 +310,7 @@ def amax_backward(
         Gradient with respect to the result. Any strides.
     x, y : array
         What `amax` was given and returned. Any strides.
-    axis, keepdims
+    axis, dim, keepdims, keepdim
         As given to `amax`.
     out : array, optional
         Takes the result: contiguous, shape and dtype of `x`, memory of its own.
@@ -275,13 +337,21 @@ def amax_backward(
 
 @operation(AMIN_BACKWARD)
 def amin_backward(
-    dy: Any, x: Any, y: Any, axis: Axis = None, keepdims: bool = False, *, out: Any = None
+    dy: Any,
+    x: Any,
+    y: Any,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dim: Axis = None,
+    keepdim: bool | None = None,
+    out: Any = None,
 ) -> Any:
     """Gradient of `amin`: the elements that equal the smallest share its gradient evenly.
 
     Parameters
     ----------
-    dy, x, y, axis, keepdims, out
+    dy, x, y, axis, dim, keepdims, keepdim, out
         As for `amax_backward`.
 
     Returns

@@ -12,14 +12,14 @@ from pycnn.define.softmax import (
 
 
 @operation(SOFTMAX)
-def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
+def softmax(x: Any, axis: int = -1, *, dim: int | None = None, out: Any = None) -> Any:
     """Softmax along one axis: exp(x) / sum(exp(x)), computed so that nothing overflows.
 
     Parameters
     ----------
     x : array of rank 1 or more, any floating dtype
         Any strides.
-    axis : int, default -1
+    axis, dim : int, default -1
         Of any length; counted from the end if negative.
     out : array, optional
         Takes the result: contiguous, shape and dtype of `x`, memory of its own.
@@ -51,12 +51,12 @@ def softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
 
 
 @operation(LOG_SOFTMAX)
-def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
+def log_softmax(x: Any, axis: int = -1, *, dim: int | None = None, out: Any = None) -> Any:
     """Logarithm of `softmax` along one axis: x - log(sum(exp(x))), with no overflow.
 
     Parameters
     ----------
-    x, axis, out
+    x, axis, dim, out
         As for `softmax`.
 
     Returns
@@ -78,7 +78,9 @@ def log_softmax(x: Any, axis: int = -1, *, out: Any = None) -> Any:
 
 
 @operation(SOFTMAX_BACKWARD)
-def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any:
+def softmax_backward(
+    dy: Any, y: Any, axis: int = -1, *, dim: int | None = None, out: Any = None
+) -> Any:
     """Gradient of `softmax`: y * (dy - sum(dy * y)) along the axis.
 
     Parameters
@@ -87,7 +89,7 @@ def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any
         Gradient with respect to `y`. Any strides.
     y : array of the same shape and dtype
         What `softmax` returned. Any strides.
-    axis, out
+    axis, dim, out
         As for `softmax`.
 
     Returns
@@ -109,7 +111,9 @@ def softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any
 
 
 @operation(LOG_SOFTMAX_BACKWARD)
-def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) -> Any:
+def log_softmax_backward(
+    dy: Any, y: Any, axis: int = -1, *, dim: int | None = None, out: Any = None
+) -> Any:
     """Gradient of `log_softmax`: dy - exp(y) * sum(dy) along the axis.
 
     Parameters
@@ -118,7 +122,7 @@ def log_softmax_backward(dy: Any, y: Any, axis: int = -1, *, out: Any = None) ->
         Gradient with respect to `y`. Any strides.
     y : array of the same shape and dtype
         What `log_softmax` returned. Any strides.
-    axis, out
+    axis, dim, out
         As for `softmax`.
 
     Returns

@@ -14,6 +14,7 @@ def topk(
     largest: bool = True,
     sorted: bool = True,
     *,
+    dim: int | None = None,
     out: Any = None,
 ) -> tuple[Any, Any]:
     """The k largest or smallest elements along an axis, and their places.
@@ -24,7 +25,7 @@ def topk(
         Any strides.
     k : int
         1 to the extent of the axis; with kernels up to 1024.
-    axis : int, default -1
+    axis, dim : int, default -1
         Counted from the end if negative.
     largest : bool, default True
         Whether the largest or the smallest.
@@ -63,7 +64,13 @@ def topk(
 
 @operation(TOPK_BACKWARD)
 def topk_backward(
-    dy: Any, indices: Any, shape: tuple[int, ...], axis: int = -1, *, out: Any = None
+    dy: Any,
+    indices: Any,
+    shape: tuple[int, ...],
+    axis: int = -1,
+    *,
+    dim: int | None = None,
+    out: Any = None,
 ) -> Any:
     """Gradient of `topk`: dy in the places of the chosen elements, zero elsewhere.
 
@@ -75,7 +82,7 @@ def topk_backward(
         What `topk` returned: distinct along the axis. Any strides.
     shape : tuple of int
         Of `x`, whose values do not matter.
-    axis : int, default -1
+    axis, dim : int, default -1
         As given to `topk`.
     out : array, optional
         Takes the result: contiguous, dtype of `dy`, memory of its own.

@@ -78,7 +78,7 @@ def test_every_activation_has_its_kernels(name, dtype, strides):
     op = ACTIVATIONS[name]
     views = {o.name: View((3, 5), strides, dtype) for o in op.operands}
     for settings in ({}, *op.rule.tried):
-        inferred = op.infer(views, **settings)
+        inferred = op.infer(views, op.with_defaults(settings))
         outputs = {n: ArraySpec((3, 5), numpy_dtype(dtype)) for n in inferred.outputs}
         plan = op.plan(Call(dtype, views, inferred.settings, outputs))
         assert_sound(plan, set(views))
