@@ -26,7 +26,7 @@ from pycnn.bench.suites import SUITES
 from pycnn.reference.cpu import conv as cpu
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.files import write_json
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 try:
     import torch

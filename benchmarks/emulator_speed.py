@@ -22,7 +22,7 @@ from pycnn.plan.gemm import algorithms
 from pycnn.reference.oracle import conv as conv_oracle
 from pycnn.reference.oracle import gemm as gemm_oracle
 from pycnn.runtime.files import write_json
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/emulator_speed.py"
 

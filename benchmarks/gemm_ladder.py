@@ -23,7 +23,7 @@ from pycnn.runtime.backends import executor
 from pycnn.runtime.files import write_json
 from pycnn.runtime.occupancy import occupancy
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/gemm_ladder.py"
 SIZE = 256

@@ -28,7 +28,7 @@ from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
 from pycnn.runtime.files import write_json
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/winograd_error.py"
 LIMIT = 2**30

@@ -8,7 +8,7 @@ import numpy as np
 from pycnn.bench.cases import Shape
 from pycnn.bench.operations.base import Check
 from pycnn.dtypes import FLOATS
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 
 class Verdict(NamedTuple):

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pycnn.define.call import Arguments, Call
-from pycnn.define.operation import NoPeer
 from pycnn.define.validate import choice, number
 from pycnn.plan._map import accum_scalars, map_plan
-from pycnn.reference.oracle.activation import SELU_ALPHA, SELU_SCALE
+from pycnn.reference.cpu.activation import SELU_ALPHA, SELU_SCALE
 from pycnn.runtime.plan import Plan
 
 #: Takes the name of an argument and its value, and gives the value that is meant.
@@ -26,8 +25,6 @@ class Rule:
         Of the public function, and of the functions in the references.
     settings : mapping of str to check
         The other arguments.
-    tried : tuple of mapping
-        Settings that cases have, beside the defaults.
     file : str
         Kernel file, and beginning of its entries' names, if they are not the activation's.
     chosen : mapping of tuple to str
@@ -38,19 +35,15 @@ class Rule:
         From the settings to what the kernel gets of them.
     flops : int
         Operations an element, a function such as exp counted as one.
-    torch : callable or None
-        The same by PyTorch, from x and the settings by name; None for its function of that name.
     """
 
     name: str
     settings: Mapping[str, Check] = field(default_factory=dict)
-    tried: tuple[Mapping[str, Any], ...] = ()
     file: str = ""
     chosen: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
     forward: str = ""
     constants: Callable[..., tuple[float, ...]] = lambda *settings: settings
     flops: int = 1
-    torch: Callable[..., Any] | None = None
 
     def checked(self, args: Arguments) -> tuple[Any, ...]:
         """The settings in their order."""
@@ -103,22 +96,6 @@ def form(name: str, value: Any) -> str:
     return choice(name, value, ("none", "tanh"))
 
 
-def clamp(x: Any, **bounds: Any) -> Any:
-    """clip by PyTorch."""
-    import torch
-
-    if set(bounds.values()) <= {None}:
-        raise NoPeer("PyTorch clips with at least one bound")
-    return torch.clamp(x, **bounds)
-
-
-def hardsigmoid(x: Any) -> Any:
-    """By PyTorch, whose gradient has 1 / 6 rounded to float32: that of relu6 has not."""
-    from torch.nn import functional
-
-    return functional.relu6(x + 3) / 6 if x.requires_grad else functional.hardsigmoid(x)
-
-
 def nothing(*settings: Any) -> tuple[float, ...]:
     """For kernels without constants."""
     return ()
@@ -130,15 +107,12 @@ RULES = (
     Rule(
         "clip",
         {"min": low, "max": high},
-        ({"min": -1, "max": 0.5}, {"min": 0.25}, {"max": 1}, {"min": 1, "max": -1}),
-        torch=clamp,
     ),
-    Rule("leaky_relu", {"negative_slope": finite}, ({"negative_slope": -0.75},)),
+    Rule("leaky_relu", {"negative_slope": finite}),
     # The same kernels for three, which get alpha, scale and input_scale.
     Rule(
         "elu",
         {"alpha": finite},
-        ({"alpha": -0.7},),
         constants=lambda alpha: (alpha, 1.0, 1.0),
         flops=3,
     ),
@@ -146,25 +120,22 @@ RULES = (
     Rule(
         "celu",
         {"alpha": not_zero},
-        ({"alpha": 4.0}, {"alpha": -0.5}),  # PyTorch rounds 1 / alpha to float32
         file="elu",
         constants=lambda alpha: (alpha, 1.0, 1 / alpha),
         flops=4,
     ),
     Rule("sigmoid", flops=3),
-    Rule("hardsigmoid", flops=3, torch=hardsigmoid),
+    Rule("hardsigmoid", flops=3),
     Rule("tanh", forward="_forward"),  # tanh alone is a function of C
     Rule(
         "softplus",
         {"beta": not_zero, "threshold": number},
-        ({"beta": 2.5, "threshold": 1}, {"beta": -1}),
         flops=5,
     ),
     Rule("softsign", flops=2),
     Rule(
         "gelu",
         {"approximate": form},
-        ({"approximate": "tanh"},),
         chosen={("tanh",): "gelu_tanh"},
         constants=nothing,
         flops=3,

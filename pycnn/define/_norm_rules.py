@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
-
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.validate import check_shape, choice
 from pycnn.define.views import View
@@ -65,34 +62,3 @@ def parameter_gradients(views: Mapping[str, View], shape: tuple[int, ...]) -> di
 def per_statistic(x: View, statistics: int) -> int:
     """Elements behind one mean."""
     return max(prod(x.shape) // max(statistics, 1), 1)
-
-
-def case(
-    name: str,
-    x: tuple[int, ...],
-    vectors: str = "",
-    *,
-    layout: str = "NCHW",
-    standard: bool = False,
-    **settings: Any,
-) -> Case:
-    """A case with the vectors named, of as many elements as there are channels."""
-    shapes = {"x": x} | dict.fromkeys(vectors.split(), channels_first(x, layout)[1:2])
-    if layout != "NCHW":
-        settings["layout"] = layout
-    return Case(name, shapes, settings, standard)
-
-
-def positive(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Variances."""
-    return rng.uniform(0.5, 2.0, shape).astype(dtype)
-
-
-def channels_second(tensor: Any, layout: str) -> Any:
-    """A tensor of PyTorch with its channels where PyTorch has them."""
-    return tensor.movedim(-1, 1) if layout == "NHWC" else tensor
-
-
-def channels_last(tensor: Any, layout: str) -> Any:
-    """Back from `channels_second`."""
-    return tensor.movedim(1, -1) if layout == "NHWC" else tensor

@@ -4,19 +4,14 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from pycnn.define._class_loss import REDUCTIONS
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, Operation, normal
+from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, choice
 from pycnn.define.views import View
-from pycnn.dtypes import numpy_dtype
 from pycnn.plan import pointwise_loss as plans
 from pycnn.reference.cpu import pointwise_loss as cpu
-from pycnn.reference.oracle import pointwise_loss as oracle
 from pycnn.runtime.plan import Plan
 
 Shape = tuple[int, ...]
@@ -73,9 +68,6 @@ class Pointwise:
     def flops(self, call: Call) -> int:
         return 3 * prod(call.views[self.compared].shape)
 
-    def terms(self, call: Call) -> int:
-        return prod(call.views[self.compared].shape) if call.settings != "none" else 1
-
 
 class PointwiseLoss(Pointwise, Operation):
     """One cost for each element, or their sum or mean."""
@@ -101,16 +93,6 @@ class PointwiseLoss(Pointwise, Operation):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return {"loss": getattr(cpu, self.entry)(*self.arguments(call, arrays), self.factor)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"loss": getattr(oracle, self.entry)(*self.arguments(call, arrays), self.factor)}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        fixed = {n: t.detach() for n, t in tensors.items() if n in WEIGHTS}
-        function = getattr(torch.nn.functional, self.name)
-        return {"loss": function(tensors[self.compared], tensors["target"], **fixed, **settings)}
 
 
 class PointwiseBackward(Pointwise, Gradient):
@@ -143,43 +125,12 @@ class PointwiseBackward(Pointwise, Gradient):
         given = arrays["dy"], *self.arguments(call, arrays), self.factor
         return {f"d{self.compared}": getattr(cpu, f"{self.entry}_backward")(*given)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["dy"], *self.arguments(call, arrays), self.factor
-        return {f"d{self.compared}": getattr(oracle, f"{self.entry}_backward")(*given)}
-
-    def terms(self, call: Call) -> int:
-        return 1
-
-
-def _cases(*settings: Mapping[str, Any]) -> tuple[Case, ...]:
-    """Small shapes, with each of these settings in turn."""
-    shapes = {
-        "planes": (3, 5, 7, 2),
-        "vector": (1027,),
-        "many": (3, 7001),
-        "scalar": (),
-        "empty": (0, 5),
-        "layer": (16, 3, 32, 32),
-    }
-    return tuple(
-        Case(
-            f"{name} {number}" if number else name,
-            {"x": shape, "target": shape},
-            chosen,
-            standard=name == "layer",
-        )
-        for number, chosen in enumerate(settings)
-        for name, shape in shapes.items()
-        if number == 0 or name in ("planes", "many", "layer")
-    )
-
 
 class MseLoss(PointwiseLoss):
     """Squared differences."""
 
     name = "mse_loss"
     operands = (Operand("x"), Operand("target"))
-    cases = _cases({}, {"reduction": "sum"}, {"reduction": "none"})
 
 
 class SumOfHalfSquares(PointwiseLoss):
@@ -189,32 +140,10 @@ class SumOfHalfSquares(PointwiseLoss):
     operands = (Operand("x"), Operand("target"))
     factor = 0.5
     fixed = SUMMED
-    cases = _cases({})
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        x, target = tensors.values()
-        squares = torch.nn.functional.mse_loss(x, target, reduction="sum")
-        return {"loss": squares / 2}
 
 
 LOGITS, TARGET = Operand("logits"), Operand("target")
 WEIGHT, POS_WEIGHT = Operand("weight", optional=True), Operand("pos_weight", optional=True)
-
-
-def _bce(
-    name: str,
-    shape: Shape,
-    weight: Shape | None = None,
-    pos_weight: Shape | None = None,
-    standard: bool = False,
-    **settings: Any,
-) -> Case:
-    shapes = {"logits": shape, "target": shape}
-    shapes |= {} if weight is None else {"weight": weight}
-    shapes |= {} if pos_weight is None else {"pos_weight": pos_weight}
-    return Case(name, shapes, settings, standard)
 
 
 class BinaryCrossEntropy(PointwiseLoss):
@@ -225,24 +154,6 @@ class BinaryCrossEntropy(PointwiseLoss):
     entry = "binary_cross_entropy"
     weighted = True
     operands = (LOGITS, TARGET, WEIGHT, POS_WEIGHT)
-    cases = (
-        _bce("labels", (301, 7), None, (7,)),
-        _bce("costs", (3, 5, 7), reduction="none"),
-        _bce("vector", (1027,)),
-        _bce("weighted costs", (3, 5, 7), (5, 1), (3, 1, 7), reduction="none"),
-        _bce("sum", (3, 5, 7), (3, 5, 7), reduction="sum"),
-        _bce("scalar", (), (), ()),
-        _bce("empty", (0, 5), None, (5,)),
-        _bce("layer", (16, 1, 64, 64), standard=True),
-        _bce("costs of a layer", (16, 1, 64, 64), standard=True, reduction="none"),
-    )
-
-    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        drawn = {"logits": normal(rng, case.shapes["logits"], dtype)}
-        for name, shape in case.shapes.items():
-            if name != "logits":
-                drawn[name] = np.asarray(rng.random(shape)).astype(numpy_dtype(dtype))
-        return drawn
 
 
 MSE_LOSS, SUM_OF_HALF_SQUARES = MseLoss(), SumOfHalfSquares()

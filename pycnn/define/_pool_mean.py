@@ -5,21 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_cases as cases
 from pycnn.define import _pool_problem as given
 from pycnn.define._pool_problem import Problem
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, Operation
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, integer
 from pycnn.define.views import View
 from pycnn.plan import pool as plans
 from pycnn.plan.pool import Average
 from pycnn.plan.pool_global import global_pool
 from pycnn.reference.cpu import pool as cpu
-from pycnn.reference.oracle import pool as oracle
 from pycnn.runtime.plan import Plan
 
 Views = Mapping[str, View]
@@ -31,24 +28,6 @@ def cpu_divisor(problem: Problem) -> np.ndarray:
     if average.divisor:
         return np.full([a.windows for a in problem.pooling.axes], average.divisor)
     return cpu.divisors(problem.cpu_axes(), average.count_include_pad)
-
-
-def oracle_divisor(problem: Problem) -> np.ndarray | float:
-    """The same by the oracle."""
-    average, axes, windows = problem.average, problem.pooling.axes, problem.windows()
-    if average.divisor:
-        return float(average.divisor)
-    if axes[0].kernel == 0:
-        return oracle.sizes(windows)
-    return oracle.divisors(
-        [a.extent for a in axes],
-        windows,
-        [a.kernel for a in axes],
-        [a.stride for a in axes],
-        [(a.low, a.high) for a in axes],
-        [a.dilation for a in axes],
-        average.count_include_pad,
-    )
 
 
 class Mean(Operation):
@@ -79,29 +58,9 @@ class Mean(Operation):
         cpu.avg_pool(x, p.cpu_axes(), cpu_divisor(p), out=into)
         return {"y": out}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        x = p.layout.channels_first(arrays["x"])
-        return {"y": p.layout.as_given(oracle.avg_pool(x, p.windows(), oracle_divisor(p)))}
-
     def flops(self, call: Call) -> int:
         """One addition for each element of each window."""
         return call.settings.pooling.windows * call.settings.pooling.taps
-
-    def terms(self, call: Call) -> int:
-        return call.settings.pooling.taps
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        axes = tensors["x"].dim() - 2 if self.axes == 0 else self.axes
-        x = given.to_torch(tensors["x"], axes, settings)
-        y = self.peer(x, axes, given.torch_settings(settings, axes, ("dilation",)))
-        return {"y": given.from_torch(y, axes, settings)}
-
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
-        """By PyTorch."""
-        import torch
-
-        return getattr(torch.nn.functional, self.name)(x, **settings)
 
 
 class MeanGradient(Gradient):
@@ -116,10 +75,6 @@ class MeanGradient(Gradient):
         self.name = f"{forward.name}_backward"
         x = forward.operands[0]
         self.operands = (Operand("dy", x.axes, x.ranks),)
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        rest = {name: value for name, value in case.settings.items() if name != "output_size"}
-        return {"x_shape": case.shapes["x"], **rest}
 
     def found(self, problem: Problem, views: Views) -> Inferred:
         """What `infer` returns."""
@@ -138,17 +93,8 @@ class MeanGradient(Gradient):
         into[...] = cpu.avg_pool_backward(dy, p.x_shape, p.cpu_axes(), cpu_divisor(p))
         return {"dx": out}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        dy = p.layout.channels_first(arrays["dy"])
-        dx = oracle.avg_pool_backward(dy, p.x_shape, p.windows(), oracle_divisor(p))
-        return {"dx": p.layout.as_given(dx)}
-
     def flops(self, call: Call) -> int:
         return call.settings.pooling.windows * call.settings.pooling.taps
-
-    def terms(self, call: Call) -> int:
-        return min(call.settings.pooling.taps, call.settings.pooling.windows) or 1
 
 
 #: PyTorch's function for one axis has no such argument, and neither has ours.
@@ -161,21 +107,7 @@ class AvgPool(Mean):
     def __init__(self, axes: int) -> None:
         super().__init__(axes)
         self.name = f"avg_pool{axes}d"
-        padded = {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}
-        dilated = {**padded, "padding": 3, "dilation": 2}
-        more: dict[str, Any] = {}
         self.fixed = NO_DIVISOR if axes == 1 else {}
-        if axes > 1:
-            more["divisor"] = {"kernel_size": 2, "padding": 1, "divisor_override": 3}
-        self.cases = cases.sliding(
-            axes,
-            padded=padded,
-            padding_not_counted={**padded, "count_include_pad": False},
-            dilated=dilated,
-            dilated_padding_not_counted={**dilated, "count_include_pad": False},
-            asymmetric={"kernel_size": 2, "padding": ((1, 0), (0, 1), (1, 1))[:axes]},
-            **more,
-        )
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         found = given.sliding("x", views["x"].shape, self.axes, args)
@@ -203,29 +135,10 @@ class SumPool(Mean):
     def __init__(self, axes: int) -> None:
         super().__init__(axes)
         self.name = f"sum_pool{axes}d"
-        self.cases = cases.sliding(
-            axes,
-            padded={"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
-            dilated={"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 3},
-        )
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         found = given.sliding("x", views["x"].shape, self.axes, args)
         return self.found(Problem(*found, Average(True, 1)))
-
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
-        """PyTorch's mean takes a divisor, though not with one axis."""
-        import torch
-
-        if axes > 1:
-            function = getattr(torch.nn.functional, f"avg_pool{axes}d")
-            return function(x, **settings, divisor_override=1)
-        of_row = {}
-        for name, across in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
-            if name in settings:
-                of_row[name] = (across, *given.extents(name, settings[name], 0, 1))
-        rest = {**settings, **of_row, "divisor_override": 1}
-        return torch.nn.functional.avg_pool2d(x.unsqueeze(-2), **rest).squeeze(-2)
 
 
 class SumPoolBackward(MeanGradient):
@@ -243,7 +156,6 @@ class AdaptiveAvgPool(Mean):
     def __init__(self, axes: int) -> None:
         super().__init__(axes)
         self.name = f"adaptive_avg_pool{axes}d"
-        self.cases = cases.adaptive(axes)
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         found = given.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
@@ -264,7 +176,6 @@ class GlobalAvgPool(Mean):
     """The mean over all spatial axes, however many."""
 
     name = "global_avg_pool"
-    cases = cases.over_everything()
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -272,11 +183,6 @@ class GlobalAvgPool(Mean):
     def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
         return self.found(Problem(*given.adaptive("x", shape, len(shape) - 2, args.layout, 1)))
-
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
-        import torch
-
-        return getattr(torch.nn.functional, f"adaptive_avg_pool{axes}d")(x, 1)
 
 
 class GlobalAvgPoolBackward(MeanGradient):

@@ -10,13 +10,11 @@ import numpy as np
 from pycnn.define.call import Arguments, Call
 from pycnn.define.conv_layout import Layout
 from pycnn.define.operand import Operand
-from pycnn.define.operation import NoPeer
 from pycnn.define.validate import boolean, check_shape, integer
 from pycnn.define.views import View
 from pycnn.plan.pool import Average, Pooling
 from pycnn.plan.pool_axis import Axis
 from pycnn.reference.cpu import _axis as cpu_axis
-from pycnn.reference.oracle import _window
 
 Ints = tuple[int, ...]
 
@@ -74,15 +72,6 @@ class Problem:
             cpu_axis.Sliding(a.extent, a.windows, a.kernel, a.stride, a.low, a.high, a.dilation)
             if a.kernel
             else cpu_axis.Adaptive(a.extent, a.windows)
-            for a in self.pooling.axes
-        ]
-
-    def windows(self) -> list[list[range]]:
-        """As the oracle takes them."""
-        return [
-            _window.sliding(a.extent, a.windows, a.kernel, a.stride, a.low, a.dilation)
-            if a.kernel
-            else _window.adaptive(a.extent, a.windows)
             for a in self.pooling.axes
         ]
 
@@ -235,41 +224,3 @@ def _flags(layout: Layout) -> tuple[bool, bool]:
 
 
 # PyTorch knows neither the layout nor padding that differs from side to side.
-
-
-def to_torch(tensor: Any, spatial: int, settings: Mapping[str, Any]) -> Any:
-    """A tensor with the channels before the spatial axes."""
-    if settings.get("layout") != "NHWC":
-        return tensor
-    return tensor.movedim(-1, -1 - spatial).contiguous()
-
-
-def from_torch(tensor: Any, spatial: int, settings: Mapping[str, Any]) -> Any:
-    """The reverse of `to_torch`."""
-    return tensor.movedim(-1 - spatial, -1) if settings.get("layout") == "NHWC" else tensor
-
-
-def torch_settings(
-    settings: Mapping[str, Any], spatial: int, lacks: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The settings without the layout, padding as one number an axis.
-
-    Raises
-    ------
-    NoPeer
-        If the padding is not the same on both sides or more than half of the kernel, or there is
-        a setting that PyTorch's function `lacks`.
-    """
-    rest = {name: value for name, value in settings.items() if name != "layout"}
-    for name in lacks:
-        if name in rest:
-            raise NoPeer(f"PyTorch has no such pooling with {name}")
-    if "padding" in rest:
-        sides = paddings(rest["padding"], spatial)
-        if any(low != high for low, high in sides):
-            raise NoPeer("PyTorch has no pooling with padding that differs from side to side")
-        kernel = extents("kernel_size", rest["kernel_size"], 1, spatial)
-        if any(2 * low > taps for (low, _), taps in zip(sides, kernel, strict=True)):
-            raise NoPeer("PyTorch has no pooling with padding of more than half of the kernel")
-        rest["padding"] = tuple(low for low, _ in sides)
-    return rest

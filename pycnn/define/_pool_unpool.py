@@ -2,24 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import _pool_problem as given
-from pycnn.define._pool_cases import channels_last
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, Operation, normal
+from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, integer
 from pycnn.define.views import View
 from pycnn.plan import pool_unpool as plans
 from pycnn.plan.pool_unpool import Unpooling
 from pycnn.reference.cpu import pool as cpu
-from pycnn.reference.oracle import pool as oracle
 from pycnn.runtime.plan import Plan
 
 Views = Mapping[str, View]
@@ -34,28 +30,6 @@ class Problem:
     unpooling: Unpooling
 
 
-def _cases(axes: int) -> tuple[Case, ...]:
-    small = {1: (2, 3, 7), 2: (2, 3, 5, 4), 3: (2, 3, 2, 3, 4)}[axes]
-    layer = {1: (2, 32, 512), 2: (1, 32, 28, 28), 3: (1, 8, 4, 14, 14)}[axes]
-    odd = tuple(2 * extent + 1 for extent in small[2:])
-
-    def case(name: str, shape: Ints, standard: bool = False, **settings: Any) -> Case:
-        if settings.get("layout") == "NHWC":
-            shape = channels_last(shape)
-        return Case(name, {"x": shape, "indices": shape}, settings, standard)
-
-    found = [
-        case("halves", small, kernel_size=2),
-        case("overlap", small, kernel_size=3, stride=2, padding=1),
-        case("output size", small, kernel_size=2, output_size=odd),
-        case("channels last", (2, 37, *small[2:]), kernel_size=2, layout="NHWC"),
-    ]
-    if axes == 2:  # what has nothing to do with the number of axes
-        found.append(case("unbatched", small[1:], kernel_size=2))
-        found.append(case("empty", (0, *small[1:]), kernel_size=2))
-    return (*found, case("layer", layer, True, kernel_size=2))
-
-
 class MaxUnpool(Operation):
     """Values where their indices say, zero elsewhere."""
 
@@ -67,7 +41,6 @@ class MaxUnpool(Operation):
         self.name = f"max_unpool{axes}d"
         text, ranks = given.axes_text(axes), (axes + 1, axes + 2)
         self.operands = (Operand("x", text, ranks), Operand("indices", text, ranks, ("int64",)))
-        self.cases = _cases(axes)
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
@@ -106,34 +79,8 @@ class MaxUnpool(Operation):
         cpu.max_unpool(x, indices, p.unpooling.large, p.layout.channels_first(out))
         return {"y": out}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        x, indices = (p.layout.channels_first(a) for a in arrays.values())
-        return {"y": p.layout.as_given(oracle.max_unpool(x, indices, p.unpooling.large))}
-
     def flops(self, call: Call) -> int:
         return 0
-
-    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """Indices of which no two in a plane are the same."""
-        x = normal(rng, case.shapes["x"], dtype)
-        placeholder = np.zeros(x.shape, np.int64)
-        call = self.describe({"x": x, "indices": placeholder}, **self.settings(case))
-        p: Problem = call.settings
-        indices = p.layout.channels_first(placeholder)
-        for plane in np.ndindex(indices.shape[:2]):
-            places = rng.choice(prod(p.unpooling.large), prod(p.unpooling.small), replace=False)
-            ordered = np.sort(places) if case.standard else places
-            indices[plane] = ordered.reshape(p.unpooling.small)
-        return {"x": x, "indices": placeholder}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        x, indices = (given.to_torch(t, self.axes, settings) for t in tensors.values())
-        function = getattr(torch.nn.functional, self.name)
-        y = function(x, indices, **given.torch_settings(settings, self.axes))
-        return {"y": given.from_torch(y, self.axes, settings)}
 
 
 class MaxUnpoolBackward(Gradient):
@@ -148,9 +95,6 @@ class MaxUnpoolBackward(Gradient):
         self.name = f"{forward.name}_backward"
         x, indices = forward.operands
         self.operands = (Operand("dy", x.axes, x.ranks), indices)
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {name: value for name, value in case.settings.items() if name == "layout"}
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         dy, indices = views["dy"], views["indices"]
@@ -180,11 +124,6 @@ class MaxUnpoolBackward(Gradient):
         p: Problem = call.settings
         dx = cpu.max_unpool_backward(*(p.layout.channels_first(a) for a in arrays.values()))
         return {"dx": np.ascontiguousarray(p.layout.as_given(dx))}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        dx = oracle.max_unpool_backward(*(p.layout.channels_first(a) for a in arrays.values()))
-        return {"dx": p.layout.as_given(dx)}
 
     def flops(self, call: Call) -> int:
         return 0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from pycnn.define.validate import boolean, choice
 from pycnn.define.views import View
 from pycnn.plan import resize as plans
 from pycnn.plan.resize import ROUNDINGS, Axis
-from pycnn.reference.oracle.resize import Resized
 
 #: mode -> spatial axes that it takes; linear ones have a name for each number of axes.
 MODES = {
@@ -31,19 +30,29 @@ COORDINATES = (
 )
 
 
+class Described(NamedTuple):
+    """One axis: extents before and after, the factor if one was given, and the conventions."""
+
+    extent: int
+    resized: int
+    scale: float | None
+    coordinate: str
+    nearest: str | None
+
+
 @dataclass(frozen=True)
 class ResizeSettings:
-    """Every spatial axis, as plans and as the oracle take it.
+    """Every spatial axis, as plans take it and in the words of the caller.
 
     Attributes
     ----------
     axes : tuple of Axis
-    described : tuple of Resized
+    described : tuple of Described
     channels_last : bool
     """
 
     axes: tuple[Axis, ...]
-    described: tuple[Resized, ...]
+    described: tuple[Described, ...]
     channels_last: bool
 
     @property
@@ -145,7 +154,7 @@ def resolve(
         args.mode, args.align_corners, args.coordinate_mode, args.nearest_mode
     )
     described = tuple(
-        Resized(extent, out, scale, coordinate, nearest)
+        Described(extent, out, scale, coordinate, nearest)
         for extent, out, scale in zip(extents, resized, scales, strict=True)
     )
     return ResizeSettings(tuple(map(_axis, described)), described, args.layout == "NHWC")
@@ -180,7 +189,7 @@ def _conventions(
     return coordinate_mode or ("align_corners" if align_corners else "half_pixel"), None
 
 
-def _axis(axis: Resized) -> Axis:
+def _axis(axis: Described) -> Axis:
     """The coordinates of an axis as one linear map."""
     extent, resized = axis.extent, axis.resized
     ratio = (float(extent), float(resized)) if axis.scale is None else (1.0, axis.scale)

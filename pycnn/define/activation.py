@@ -11,25 +11,13 @@ import numpy as np
 
 from pycnn.define._activation_rules import RULES, Rule
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
 from pycnn.reference.cpu import activation as cpu
 from pycnn.reference.cpu._elementwise import in_blocks
-from pycnn.reference.oracle import activation as oracle
 from pycnn.runtime.plan import Plan
-
-#: Shapes that every activation is tried on; those with settings have a vector for each.
-SHAPES = {
-    "scalar": (),
-    "one": (1,),
-    "matrices": (3, 5, 7),
-    "rank 5": (2, 3, 5, 7, 2),
-    "empty": (3, 0, 5),
-}
-VECTOR, LAYER = (2051,), (1, 64, 28, 28)
 
 
 class Activation(Operation):
@@ -42,14 +30,6 @@ class Activation(Operation):
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.name = rule.name
-        settings = ({}, *rule.tried)
-        tried = [
-            Case(", ".join(f"{k}={v}" for k, v in each.items()) or "vector", {"x": VECTOR}, each)
-            for each in settings
-        ]
-        shapes = [Case(name, {"x": shape}) for name, shape in SHAPES.items()]
-        layer = Case("resnet50 layer", {"x": LAYER}, standard=True)
-        self.cases = (*tried, *shapes, layer)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         return Inferred(self.rule.checked(args), {"y": (views["x"].shape, None)})
@@ -61,16 +41,8 @@ class Activation(Operation):
         function = getattr(cpu, self.name)
         return {"y": in_blocks(function, (arrays["x"],), call.settings, out)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": getattr(oracle, self.name)(arrays["x"], *call.settings)}
-
     def flops(self, call: Call) -> int:
         return self.rule.flops * prod(call.views["x"].shape)
-
-    def torch(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-        if self.rule.torch is None:
-            return super().torch(tensors, settings)
-        return {"y": self.rule.torch(tensors["x"], **settings)}
 
 
 class ActivationBackward(Gradient):
@@ -95,9 +67,6 @@ class ActivationBackward(Gradient):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         function = getattr(cpu, self.name)
         return {"dx": in_blocks(function, (arrays["dy"], arrays["x"]), call.settings, out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"dx": getattr(oracle, self.name)(arrays["dy"], arrays["x"], *call.settings)}
 
     def flops(self, call: Call) -> int:
         return 2 * self.rule.flops * prod(call.views["x"].shape)

@@ -1,6 +1,6 @@
 """Definition of the sum of several arrays, with NumPy's broadcasting."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case, Shape
 from pycnn.define.elementwise import (
     BroadcastGradient,
     broadcast,
@@ -16,12 +15,11 @@ from pycnn.define.elementwise import (
     shape_argument,
 )
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Operation
+from pycnn.define.operation import Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
 from pycnn.plan import add_n as plans
 from pycnn.reference.cpu import elementwise as cpu
-from pycnn.reference.oracle import elementwise as oracle
 from pycnn.runtime.plan import Plan
 
 
@@ -41,10 +39,6 @@ def numbered(name: str, values: Any, kind: str) -> dict[str, Any]:
     return {f"{name}[{i}]": value for i, value in enumerate(values)}
 
 
-def _case(name: str, *shapes: Shape, standard: bool = False) -> Case:
-    return Case(name, numbered("tensors", shapes, "shapes"), standard=standard)
-
-
 class AddN(Operation):
     """The sum of all tensors."""
 
@@ -53,17 +47,6 @@ class AddN(Operation):
     operands = (Operand("tensors"),)
     in_place = ("tensors[0]",)
     takes_list = True
-    cases = (
-        _case("three", *((3, 5, 7),) * 3),
-        _case("one", (5, 7)),
-        _case("eight", *((1029,),) * 8),
-        _case("scalars", (), ()),
-        _case("broadcast", (3, 5, 2, 7), (5, 1, 1), (1,), (3, 1, 2, 1)),
-        _case("packs", (3, 5, 2, 8), (5, 1, 1), (3, 5, 2, 8)),
-        _case("none is whole", (5, 1), (7,)),
-        _case("empty", (3, 0), (1,)),
-        _case("googlenet branches", *((1, 64, 28, 28),) * 4, standard=True),
-    )
 
     def listed(self, values: Any) -> dict[str, Any]:
         return numbered("tensors", values, "arrays")
@@ -81,22 +64,8 @@ class AddN(Operation):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.add_n(list(arrays.values()), out)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.add_n(list(arrays.values()))}
-
     def flops(self, call: Call) -> int:
         return (len(call.views) - 1) * prod(call.outputs["y"].shape)
-
-    def terms(self, call: Call) -> int:
-        return len(call.views)
-
-    def invoke(
-        self, function: Callable[..., Any], arrays: Arrays, settings: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        return (function(list(arrays.values()), **settings),)
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {"y": sum(tensors.values())}
 
 
 ADD_N = AddN()
@@ -109,9 +78,6 @@ class AddNBackward(BroadcastGradient):
     always_tuple = True
     forward = ADD_N
     operands = (Operand("dy"),)
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {"shapes": list(case.shapes.values())}
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         given = numbered("shapes", args.shapes, "shapes")
@@ -128,10 +94,6 @@ class AddNBackward(BroadcastGradient):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         found = cpu.add_n_backward(arrays["dy"], call.settings)
-        return dict(zip(call.outputs, found, strict=True))
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = oracle.add_n_backward(arrays["dy"], call.settings)
         return dict(zip(call.outputs, found, strict=True))
 
 

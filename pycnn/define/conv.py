@@ -1,29 +1,21 @@
 """Definitions of convolution along one, two and three axes, and of its gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
-from pycnn.define.conv_cases import CONV_CASES
 from pycnn.define.conv_geometry import EXTENTS, FILTER, geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
-    FINISH,
     GRADIENTS,
     LIMIT,
     Settings,
     check_algorithm,
     epilogue,
     finish,
-    finished_by_torch,
-    first_axes,
-    last_axes,
     needed_gradients,
     planar_geometry,
     refuse_kernel_algorithm,
@@ -37,7 +29,6 @@ from pycnn.plan import conv as plans
 from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_problem import View as Axes
 from pycnn.reference.cpu import conv_axes as cpu
-from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.plan import Plan
 
 
@@ -52,7 +43,6 @@ class Conv(Operation):
     def __init__(self, spatial: int) -> None:
         self.spatial = spatial
         self.name = f"conv{spatial}d"
-        self.cases = CONV_CASES[spatial]
         extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
         per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
         self.operands = (
@@ -108,39 +98,9 @@ class Conv(Operation):
         cpu.finish(y, **finish(call, arrays))
         return {"y": s.layout.as_given(y) if out is None else out}
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        s: Settings = call.settings
-        y = oracle.convolve(
-            s.layout.channels_first(arrays["x"]),
-            arrays["weight"],
-            arrays.get("bias"),
-            *s.geometry.as_arguments(),
-            s.geometry.mode,
-        )
-        return {"y": s.layout.as_given(oracle.finished(y, **finish(call, arrays)))}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
-        layout = settings.get("layout", "NCHW")
-        x, weight = first_axes(tensors["x"], layout, self.spatial), tensors["weight"]
-        call = self.describe({n: t.detach().numpy() for n, t in tensors.items()}, **settings)
-        pads = [p for pair in call.settings.geometry.padding[::-1] for p in pair]
-        mode = settings.get("padding_mode", "zeros")
-        batched = x if x.ndim == weight.ndim else x[None]
-        padded = torch.nn.functional.pad(batched, pads, "constant" if mode == "zeros" else mode)
-        y = getattr(torch.nn.functional, self.name)(padded, weight, tensors.get("bias"), **given)
-        y = y if x.ndim == weight.ndim else y[0]
-        return {"y": last_axes(finished_by_torch(y, tensors, settings), layout, self.spatial)}
-
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
         return 2 * prod(problem.y.shape) * problem.channels * problem.taps
-
-    def terms(self, call: Call) -> int:
-        problem = call.settings.problem
-        return problem.channels * problem.taps
 
 
 class ConvGradients(Gradient):
@@ -158,12 +118,6 @@ class ConvGradients(Gradient):
         x, weight = forward.operands[:2]
         self.operands = (Operand("dy", "the shape of the result", x.ranks), x, weight)
 
-    @property
-    def cases(self) -> Sequence[Case]:  # type: ignore[override]
-        """Those of forward that end with the sum and a bias."""
-        ends = {*FINISH, "activation"}
-        return [c for c in self.forward.cases if not ends & {*c.shapes, *c.settings}]
-
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
         s: Settings = call.settings
@@ -174,10 +128,6 @@ class ConvGradients(Gradient):
         if "dx" in named:
             named["dx"] = s.layout.as_given(named["dx"])
         return named
-
-    def invoke(self, function: Any, arrays: Arrays, settings: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Without the gradients that were not asked for."""
-        return tuple(g for g in function(**arrays, **settings) if g is not None)
 
 
 class ConvBackward(ConvGradients):
@@ -237,25 +187,11 @@ class ConvBackward(ConvGradients):
         backward = partial(cpu.convolve_backward, mode=call.settings.geometry.mode)
         return self.by_reference(backward, call, arrays)
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        backward = partial(oracle.convolve_backward, mode=call.settings.geometry.mode)
-        return self.by_reference(backward, call, arrays)
-
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
         products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
         gradients = [n for n in call.settings.needs if n != "dbias"]
         return products * len(gradients) + prod(problem.y.shape) * ("dbias" in call.settings.needs)
-
-    def terms(self, call: Call) -> dict[str, int]:
-        s: Settings = call.settings
-        problem = s.problem
-        copies = 1  # positions beyond the edges that stand for one element
-        if problem.mode != "zeros":
-            copies = prod(1 + max(p) for p in s.geometry.padding)
-        pixels = problem.y.shape[0] * problem.pixels
-        found = {"dx": problem.filters * problem.taps * copies, "dweight": pixels, "dbias": pixels}
-        return {name: found[name] for name in s.needs}
 
 
 CONV1D, CONV2D, CONV3D = Conv(1), Conv(2), Conv(3)

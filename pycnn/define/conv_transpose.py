@@ -10,8 +10,6 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv import ConvGradients
 from pycnn.define.conv_geometry import EXTENTS, FILTER, transposed
@@ -22,17 +20,13 @@ from pycnn.define.conv_settings import (
     check_algorithm,
     epilogue,
     finish,
-    finished_by_torch,
-    first_axes,
-    last_axes,
     needed_gradients,
     planar_geometry,
     refuse_kernel_algorithm,
     workspace_limit,
 )
-from pycnn.define.conv_transpose_cases import TRANSPOSED_CASES
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, NoPeer, Operation
+from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
@@ -40,7 +34,6 @@ from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_problem import View as Axes
 from pycnn.reference.cpu import conv_transpose as cpu
 from pycnn.reference.cpu.conv_axes import finish as cpu_finish
-from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.plan import Plan
 
 
@@ -55,7 +48,6 @@ class ConvTranspose(Operation):
     def __init__(self, spatial: int) -> None:
         self.spatial = spatial
         self.name = f"conv_transpose{spatial}d"
-        self.cases = TRANSPOSED_CASES[spatial]
         extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
         per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
         self.operands = (
@@ -109,34 +101,9 @@ class ConvTranspose(Operation):
             cpu_finish(y, shift=arrays["bias"])
         return {"y": s.layout.as_given(cpu_finish(y, **finish(call, arrays)))}
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        s: Settings = call.settings
-        x, extents = s.layout.channels_first(arrays["x"]), s.layout.extents
-        out = extents(call.outputs["y"].shape)[2:]
-        given = (x, arrays["weight"], arrays.get("bias"), *s.geometry.as_arguments(), out)
-        y = oracle.convolve_transposed(*given)
-        return {"y": s.layout.as_given(oracle.finished(y, **finish(call, arrays)))}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        own = ("stride", "padding", "output_padding", "groups", "dilation")
-        given = {name: settings[name] for name in own if name in settings}
-        if np.ndim(given.get("padding", 0)) > 1:
-            raise NoPeer("PyTorch has no asymmetric padding here")
-        layout = settings.get("layout", "NCHW")
-        x = first_axes(tensors["x"], layout, self.spatial)
-        function = getattr(torch.nn.functional, self.name)
-        y = function(x, tensors["weight"], tensors.get("bias"), **given)
-        return {"y": last_axes(finished_by_torch(y, tensors, settings), layout, self.spatial)}
-
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
         return 2 * prod(problem.y.shape) * problem.channels * problem.taps
-
-    def terms(self, call: Call) -> int:
-        problem = call.settings.problem
-        return problem.filters * problem.taps
 
 
 class ConvTransposeBackward(ConvGradients):
@@ -214,24 +181,11 @@ class ConvTransposeBackward(ConvGradients):
         refuse_kernel_algorithm(call.settings.algo)
         return self.by_reference(cpu.convolve_transposed_backward, call, arrays)
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        return self.by_reference(oracle.convolve_transposed_backward, call, arrays)
-
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
         products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
         gradients = [n for n in call.settings.needs if n != "dbias"]
         return products * len(gradients) + prod(problem.x.shape) * ("dbias" in call.settings.needs)
-
-    def terms(self, call: Call) -> dict[str, int]:
-        problem = call.settings.problem
-        images = problem.x.shape[0]
-        found = {
-            "dx": problem.channels * problem.taps,
-            "dweight": images * problem.pixels,
-            "dbias": images * prod(problem.x.shape[2:]),
-        }
-        return {name: found[name] for name in call.settings.needs}
 
 
 def _only_zeros(mode: Any) -> None:

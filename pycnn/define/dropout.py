@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case, Shape
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, integer, number
 from pycnn.define.views import View
 from pycnn.plan import dropout as plans
 from pycnn.plan.dropout import Mask
 from pycnn.reference.cpu import dropout as cpu
-from pycnn.reference.oracle import dropout as oracle
 from pycnn.runtime.plan import Plan
 
 LIMIT = 2**64 - 1
@@ -53,10 +51,6 @@ class _Drops(Operation):
         given, found = self._names
         return {found: cpu.dropout(arrays[given], out=out, **vars(call.settings))}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given, found = self._names
-        return {found: oracle.dropout(arrays[given], **vars(call.settings))}
-
     def flops(self, call: Call) -> int:
         return prod(call.views[self._names[0]].shape)
 
@@ -66,33 +60,12 @@ class _Drops(Operation):
         return "x", "y"
 
 
-def _cases(layer: Shape, *shapes: Shape) -> tuple[Case, ...]:
-    first, *others = shapes
-    settings = (
-        {"seed": 7},
-        {"p": 0.1, "seed": LIMIT, "offset": 3},
-        {"p": 0.0, "seed": 0},
-        {"p": 1.0, "seed": 0},
-        {"training": False, "seed": 0, "offset": LIMIT},
-    )
-    tried = (
-        Case(", ".join(f"{k}={v}" for k, v in each.items()), {"x": first}, each)
-        for each in settings
-    )
-    small = (Case("x".join(map(str, s)) or "scalar", {"x": s}, {"seed": 5}) for s in others)
-    return (*tried, *small, Case("layer", {"x": layer}, {"seed": 1}, standard=True))
-
-
 class Dropout(_Drops):
     """Elements are zero with probability p, the others divided by 1 - p."""
 
     name = "dropout"
     operands = (Operand("x"),)
     in_place = ("x",)
-    cases = _cases((1, 64, 28, 28), (2051,), (), (3, 5, 7), (3, 0))
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        raise NoPeer("PyTorch draws other random numbers")
 
 
 class Dropout2d(Dropout):
@@ -101,7 +74,6 @@ class Dropout2d(Dropout):
     name = "dropout2d"
     operands = (Operand("x", "(N, C, H, W)", (4,)),)
     features = True
-    cases = _cases((1, 64, 28, 28), (5, 7, 3, 11), (2, 33, 8, 8), (3, 0, 5, 2))
 
 
 class _DropoutGradient(_Drops, Gradient):

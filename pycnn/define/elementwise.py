@@ -8,42 +8,19 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case, Shape
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, Operation
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
 from pycnn.define.views import View
 from pycnn.plan import elementwise as plans
 from pycnn.plan._strided import broadcast_strides
 from pycnn.reference.cpu import elementwise as cpu
-from pycnn.reference.oracle import elementwise as oracle
 from pycnn.runtime.plan import Plan
 
-
-def _pairs(*shapes: tuple[str, Shape, Shape], **settings: Any) -> tuple[Case, ...]:
-    return tuple(Case(name, {"a": a, "b": b}, settings) for name, a, b in shapes)
+Ints = tuple[int, ...]
 
 
-CASES = (
-    *_pairs(
-        ("matrices", (3, 5, 7), (3, 5, 7)),
-        ("vector", (1029,), (1029,)),
-        ("scalars", (), ()),
-        ("bias", (3, 5, 2, 7), (5, 1, 1)),
-        ("bias of packs", (3, 5, 2, 8), (5, 1, 1)),
-        ("channels last", (3, 7, 5), (5,)),
-        ("one", (70, 9), (1,)),
-        ("both", (5, 1, 7), (3, 1)),
-        ("left", (4, 1), (2, 4, 3)),
-        ("empty", (3, 0, 5), (5,)),
-        ("empty sum", (3, 1), (1, 0)),
-    ),
-    Case("resnet50 residual", {"a": (1, 64, 28, 28), "b": (1, 64, 28, 28)}, standard=True),
-    Case("resnet50 channels", {"a": (1, 64, 28, 28), "b": (64, 1, 1)}, standard=True),
-)
-
-
-def broadcast(shapes: Mapping[str, Shape]) -> Shape:
+def broadcast(shapes: Mapping[str, Ints]) -> Ints:
     """The shape that arrays of these shapes have together.
 
     Raises
@@ -61,14 +38,14 @@ def broadcast(shapes: Mapping[str, Shape]) -> Shape:
         ) from None
 
 
-def shape_argument(name: str, value: Any) -> Shape:
+def shape_argument(name: str, value: Any) -> Ints:
     """A shape given as a tuple or list of int."""
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{name}={value!r}; allowed: a tuple of int")
     return tuple(integer(name, extent, 0) for extent in value)
 
 
-def broadcast_view(view: View, shape: Shape) -> Shape:
+def broadcast_view(view: View, shape: Ints) -> Ints:
     return broadcast_strides(shape, view.shape, view.strides)
 
 
@@ -91,7 +68,7 @@ class _Elementwise(Operation):
         a, b = (broadcast_view(call.views[name], shape) for name in "ab")
         return replace(self._plan(call, shape, a, b), flops=self.flops(call), bytes=call.bytes)
 
-    def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
+    def _plan(self, call: Call, shape: Ints, a: Ints, b: Ints) -> Plan:
         raise NotImplementedError
 
     def flops(self, call: Call) -> int:
@@ -102,47 +79,27 @@ class Add(_Elementwise):
     """a + alpha b."""
 
     name = "add"
-    cases = (
-        *CASES,
-        *_pairs(("factor", (5, 7), (5, 7)), alpha=-2.5),
-        *_pairs(("factor of bias", (3, 5, 7), (5, 1)), alpha=0.3),
-    )
 
     def _settings(self, args: Arguments) -> float:
         return number("alpha", args.alpha)
 
-    def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
+    def _plan(self, call: Call, shape: Ints, a: Ints, b: Ints) -> Plan:
         return plans.add(shape, a, b, call.dtype, call.settings)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.add(arrays["a"], arrays["b"], call.settings, out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.add(arrays["a"], arrays["b"], call.settings)}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        return {"y": torch.add(tensors["a"], tensors["b"], **settings)}
 
 
 class Mul(_Elementwise):
     """a b."""
 
     name = "mul"
-    cases = CASES
 
-    def _plan(self, call: Call, shape: Shape, a: Shape, b: Shape) -> Plan:
+    def _plan(self, call: Call, shape: Ints, a: Ints, b: Ints) -> Plan:
         return plans.mul(shape, a, b, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.mul(arrays["a"], arrays["b"], out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.mul(arrays["a"], arrays["b"])}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {"y": tensors["a"] * tensors["b"]}
 
 
 ADD, MUL = Add(), Mul()
@@ -152,10 +109,6 @@ class BroadcastGradient(Gradient):
     """Gradients that are summed over the axes that their operand was broadcast over."""
 
     family = "elementwise"
-
-    def terms(self, call: Call) -> dict[str, int]:
-        n = prod(call.views["dy"].shape)
-        return {name: n // max(1, prod(o.shape)) for name, o in call.outputs.items()}
 
     def flops(self, call: Call) -> int:
         return len(call.outputs) * prod(call.views["dy"].shape)
@@ -167,9 +120,6 @@ class AddBackward(BroadcastGradient):
     name = "add_backward"
     forward = ADD
     operands = (Operand("dy"),)
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {"a_shape": case.shapes["a"], "b_shape": case.shapes["b"], **case.settings}
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         a = shape_argument("a_shape", args.a_shape)
@@ -186,10 +136,6 @@ class AddBackward(BroadcastGradient):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return dict(zip(call.outputs, cpu.add_backward(arrays["dy"], *call.settings), strict=True))
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = oracle.add_backward(arrays["dy"], *call.settings)
-        return dict(zip(call.outputs, found, strict=True))
 
 
 class MulBackward(BroadcastGradient):
@@ -213,10 +159,6 @@ class MulBackward(BroadcastGradient):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         found = cpu.mul_backward(arrays["dy"], arrays["a"], arrays["b"])
-        return dict(zip(call.outputs, found, strict=True))
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = oracle.mul_backward(arrays["dy"], arrays["a"], arrays["b"])
         return dict(zip(call.outputs, found, strict=True))
 
 

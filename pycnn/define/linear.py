@@ -1,15 +1,14 @@
 """Definitions of the fully connected layer and its gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, NoPeer, Operation
+from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, number
 from pycnn.define.views import View
 from pycnn.plan._epilogue import ACTIVATIONS, Epilogue
@@ -18,7 +17,6 @@ from pycnn.plan.matmul import Matrices, products, summed_product
 from pycnn.plan.reduce import reduction
 from pycnn.reference.cpu import gemm as cpu
 from pycnn.reference.cpu.conv_axes import finish
-from pycnn.reference.oracle.conv import finished
 from pycnn.runtime.plan import Plan
 
 
@@ -33,21 +31,6 @@ class Linear(Operation):
         Operand("bias", "(out,)", (1,), None, True),
     )
     bound = "arithmetic"
-    cases = (
-        Case("plain", {"x": (21, 35), "weight": (19, 35)}),
-        Case("bias", {"x": (3, 5, 35), "weight": (19, 35), "bias": (19,)}),
-        Case("vector", {"x": (35,), "weight": (19, 35), "bias": (19,)}),
-        Case("relu", {"x": (21, 35), "weight": (19, 35), "bias": (19,)}, {"activation": "relu"}),
-        Case("silu", {"x": (2, 3, 5, 7), "weight": (11, 7)}, {"activation": "silu"}),
-        Case(
-            "leaky",
-            {"x": (21, 35), "weight": (19, 35)},
-            {"activation": "leaky_relu", "negative_slope": 0.2},
-        ),
-        Case("no rows", {"x": (0, 5), "weight": (3, 5), "bias": (3,)}),
-        Case("nothing to sum", {"x": (4, 0), "weight": (3, 0), "bias": (3,)}),
-        Case("head", {"x": (32, 512), "weight": (100, 512), "bias": (100,)}, standard=True),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         check_weight(views)
@@ -76,11 +59,6 @@ class Linear(Operation):
         sums = cpu.linear(arrays["x"], arrays["weight"], arrays.get("bias"))
         return {"y": self._finished(call, finish, sums)}
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        x, weight = (arrays[name].astype(np.float64) for name in ("x", "weight"))
-        sums = x @ weight.T + (arrays["bias"].astype(np.float64) if "bias" in arrays else 0)
-        return {"y": self._finished(call, finished, sums)}
-
     def _finished(self, call: Call, end_of: Any, sums: np.ndarray) -> np.ndarray:
         end: Epilogue = call.settings
         flat = sums.reshape(prod(sums.shape[:-1]), sums.shape[-1])
@@ -88,15 +66,7 @@ class Linear(Operation):
         return made.reshape(sums.shape)
 
     def flops(self, call: Call) -> int:
-        return 2 * prod(call.outputs["y"].shape) * self.terms(call)
-
-    def terms(self, call: Call) -> int:
-        return call.views["x"].shape[-1]
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        if settings:
-            raise NoPeer("PyTorch's linear has no activation")
-        return super().torch(tensors, settings)
+        return 2 * prod(call.outputs["y"].shape) * call.views["x"].shape[-1]
 
 
 LINEAR = Linear()
@@ -111,11 +81,6 @@ class LinearBackward(Gradient):
     results = ("dx", "dweight", "dbias")
     operands = (Operand("dy", "(..., out)", tuple(range(1, 9))), *Linear.operands[:2])
     bound = "arithmetic"
-
-    @property
-    def cases(self) -> Sequence[Case]:  # type: ignore[override]
-        """Those of forward that end with the sum and a bias."""
-        return [case for case in self.forward.cases if not case.settings]
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         check_weight(views)
@@ -156,10 +121,6 @@ class LinearBackward(Gradient):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return self._gradients(call, *(arrays[name] for name in ("dy", "x", "weight")))
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        wide = (arrays[name].astype(np.float64) for name in ("dy", "x", "weight"))
-        return self._gradients(call, *wide)
-
     def _gradients(
         self, call: Call, dy: np.ndarray, x: np.ndarray, weight: np.ndarray
     ) -> dict[str, np.ndarray]:
@@ -176,14 +137,6 @@ class LinearBackward(Gradient):
         dy, inputs = call.views["dy"].shape, call.views["weight"].shape[1]
         each = {"dx": 2 * inputs, "dweight": 2 * inputs, "dbias": 1}
         return prod(dy) * sum(each[name] for name in call.settings)
-
-    def terms(self, call: Call) -> dict[str, int]:
-        dy = call.views["dy"].shape
-        found = {"dx": dy[-1], "dweight": prod(dy[:-1]), "dbias": prod(dy[:-1])}
-        return {name: found[name] for name in call.settings}
-
-    def invoke(self, function: Any, arrays: Arrays, settings: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(g for g in function(**arrays, **settings) if g is not None)
 
 
 def check_weight(views: Mapping[str, View]) -> None:

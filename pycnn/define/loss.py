@@ -11,7 +11,6 @@ from pycnn.define._class_loss import (
     RANKS,
     ClassLossBackward,
     ClassLossForward,
-    cases,
     parameters,
 )
 from pycnn.define._pointwise_loss import POINTWISE
@@ -21,7 +20,6 @@ from pycnn.define.operation import Arrays
 from pycnn.define.views import View
 from pycnn.plan import loss as plans
 from pycnn.reference.cpu import loss as cpu
-from pycnn.reference.oracle import loss as oracle
 from pycnn.runtime.plan import Plan
 
 TARGET = Operand("target", "(), (N,) or (N, d1, ...)", dtypes=("int64",))
@@ -37,7 +35,6 @@ class CrossEntropy(ClassLossForward):
     family = "loss"
     scores = "logits"
     operands = (LOGITS, TARGET, WEIGHT)
-    cases = cases(scores, {"label_smoothing": 0.1})
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         smoothing = fraction("label_smoothing", args.label_smoothing)
@@ -49,12 +46,6 @@ class CrossEntropy(ClassLossForward):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return {"loss": cpu.cross_entropy(*self.arguments(call, arrays))}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"loss": oracle.cross_entropy(*self.arguments(call, arrays))}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return self.torch_loss("cross_entropy", tensors, settings)
 
 
 CROSS_ENTROPY = CrossEntropy()
@@ -83,10 +74,6 @@ class CrossEntropyBackward(ClassLossBackward):
         given = arrays["logits"], arrays["target"], arrays.get("weight"), *parameters(call)
         return {"dlogits": cpu.cross_entropy_backward(arrays["dy"], *given)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["logits"], arrays["target"], arrays.get("weight"), *parameters(call)
-        return {"dlogits": oracle.cross_entropy_backward(arrays["dy"], *given)}
-
 
 class NllLoss(ClassLossForward):
     """-log_probabilities at the target."""
@@ -96,7 +83,6 @@ class NllLoss(ClassLossForward):
     scores = "log_probabilities"
     bound = "latency"  # one element of a sector is used: no order of the threads helps
     operands = (LOG_PROBABILITIES, TARGET, WEIGHT)
-    cases = cases(scores)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         checked = self.check(views, args.ignore_index, args.reduction)
@@ -107,12 +93,6 @@ class NllLoss(ClassLossForward):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return {"loss": cpu.nll_loss(*self.arguments(call, arrays)[:-1])}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"loss": oracle.nll_loss(*self.arguments(call, arrays)[:-1])}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return self.torch_loss("nll_loss", tensors, settings)
 
     def flops(self, call: Call) -> int:
         return 2 * int(np.prod(call.views["target"].shape))
@@ -141,11 +121,6 @@ class NllLossBackward(ClassLossBackward):
         x = arrays["log_probabilities"]
         given = x.shape, arrays["target"], arrays.get("weight"), *parameters(call)[:-1]
         return {"dlog_probabilities": cpu.nll_loss_backward(arrays["dy"], *given)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        x = arrays["log_probabilities"]
-        given = x.shape, arrays["target"], arrays.get("weight"), *parameters(call)[:-1]
-        return {"dlog_probabilities": oracle.nll_loss_backward(arrays["dy"], *given)}
 
     def flops(self, call: Call) -> int:
         return 2 * int(np.prod(call.views["target"].shape))

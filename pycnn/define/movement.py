@@ -1,12 +1,11 @@
 """Definitions of what only moves elements: permute, concat, split, channel_shuffle."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import choice, integer, normalise_axis
@@ -14,17 +13,11 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATING
 from pycnn.plan.movement import joined, rearranged
 from pycnn.reference.cpu import movement as cpu
-from pycnn.reference.oracle import movement as oracle
 from pycnn.runtime.backends import backend_for
 from pycnn.runtime.plan import Plan
 
 #: Moving needs no arithmetic, so that integers may be moved as well.
 MOVABLE: tuple[str, ...] = (*FLOATING, "int64", "int32", "int16", "int8", "uint8", "bool")
-
-
-def _numbered(*shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Shapes of tensors[0], tensors[1], ..."""
-    return {f"tensors[{i}]": shape for i, shape in enumerate(shapes)}
 
 
 class Movement(Operation):
@@ -43,19 +36,6 @@ class Permute(Movement):
 
     name = "permute"
     no_gradient = "permute by the inverse order is its gradient"
-    cases = (
-        Case("matrix", {"x": (37, 45)}, {"axes": (1, 0)}),
-        Case("scalar", {"x": ()}, {"axes": ()}),
-        Case("to NHWC", {"x": (2, 3, 5, 7)}, {"axes": (0, 2, 3, 1)}),
-        Case("to NCHW", {"x": (2, 5, 7, 67)}, {"axes": (0, 3, 1, 2)}),
-        Case("rows stay", {"x": (3, 5, 2, 12)}, {"axes": (1, -4, 2, 3)}),
-        Case("all move", {"x": (2, 3, 5, 2, 7)}, {"axes": (3, 1, 4, 0, 2)}),
-        Case("nothing moves", {"x": (2, 3, 4)}, {"axes": (0, 1, 2)}),
-        Case("empty", {"x": (3, 0, 5)}, {"axes": (2, 0, 1)}),
-        Case("resnet50 to NHWC", {"x": (2, 64, 28, 28)}, {"axes": (0, 2, 3, 1)}, standard=True),
-        Case("image to NCHW", {"x": (1, 112, 112, 3)}, {"axes": (0, 3, 1, 2)}, standard=True),
-        Case("same rows", {"x": (24, 16, 48)}, {"axes": (1, 0, 2)}, standard=True),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
@@ -74,12 +54,6 @@ class Permute(Movement):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.permute(arrays["x"], call.settings, out=out)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.permute(arrays["x"], call.settings)}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {"y": tensors["x"].permute(settings["axes"])}
-
 
 class Concat(Movement):
     """Arrays one after the other."""
@@ -88,21 +62,6 @@ class Concat(Movement):
     operands = (Operand("tensors"),)
     no_gradient = "split is its gradient"
     takes_list = True
-    cases = (
-        Case("channels", _numbered((2, 3, 5, 7), (2, 1, 5, 7), (2, 4, 5, 7)), {"axis": 1}),
-        Case("one", _numbered((5, 3))),
-        Case("rows", _numbered((3, 5), (2, 5))),
-        Case("last axis", _numbered((3, 5, 2), (3, 5, 3), (3, 5, 1)), {"axis": -1}),
-        Case("whole vectors", _numbered((3, 16), (3, 32)), {"axis": 1}),
-        Case("one is empty", _numbered((2, 3), (2, 0), (2, 2)), {"axis": 1}),
-        Case("empty", _numbered((0, 3), (0, 2)), {"axis": 1}),
-        Case(
-            "densenet layer",
-            _numbered((2, 64, 28, 28), (2, 32, 28, 28), (2, 32, 28, 28)),
-            {"axis": 1},
-            standard=True,
-        ),
-    )
 
     def listed(self, values: Any) -> dict[str, Any]:
         if not isinstance(values, (tuple, list)):
@@ -132,24 +91,11 @@ class Concat(Movement):
         shape[along] = sum(view.shape[along] for _, view in named)
         return Inferred(along, {"y": (tuple(shape), None)})
 
-    def invoke(
-        self, function: Callable[..., Any], arrays: Arrays, settings: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        return (function(list(arrays.values()), **settings),)
-
     def plan(self, call: Call) -> Plan:
         return joined(tuple(call.views), tuple(call.views.values()), call.settings)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.concat(list(arrays.values()), call.settings, out=out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.concat(list(arrays.values()), call.settings)}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        return {"y": torch.cat(list(tensors.values()), settings.get("axis", 0))}
 
 
 class Split(Movement):
@@ -158,12 +104,6 @@ class Split(Movement):
     name = "split"
     no_gradient = "concat is its gradient"
     bound = "nothing"
-    cases = (
-        Case("channels", {"x": (2, 7, 5, 3)}, {"split_size_or_sections": (3, 4), "axis": 1}),
-        Case("by size", {"x": (7, 3)}, {"split_size_or_sections": 3}),
-        Case("last axis", {"x": (2, 6)}, {"split_size_or_sections": [1, 0, 5], "axis": -1}),
-        Case("empty", {"x": (0, 3)}, {"split_size_or_sections": 2}),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
@@ -193,17 +133,6 @@ class Split(Movement):
         parts = np.split(arrays["x"], np.cumsum(sizes[:-1]), axis)
         return dict(zip(call.outputs, parts, strict=True))
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        parts = oracle.split(arrays["x"], *call.settings)
-        return dict(zip(call.outputs, parts, strict=True))
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        sections = settings["split_size_or_sections"]
-        parts = torch.split(tensors["x"], sections, settings.get("axis", 0))
-        return {f"y[{i}]": part for i, part in enumerate(parts)}
-
 
 class ChannelShuffle(Movement):
     """Channels of all groups in turn."""
@@ -212,21 +141,6 @@ class ChannelShuffle(Movement):
     operands = (Operand("x", "(N, C, ...), or (N, ..., C) with NHWC", (3, 4, 5)),)
     layouts = ("NCHW", "NHWC")
     no_gradient = "channel_shuffle by C / groups groups is its gradient"
-    cases = (
-        Case("pixels", {"x": (2, 6, 5, 3)}, {"groups": 3}),
-        Case("NHWC", {"x": (2, 5, 3, 6)}, {"groups": 2, "layout": "NHWC"}),
-        Case("1 axis", {"x": (2, 10, 7)}, {"groups": 5}),
-        Case("3 axes", {"x": (2, 4, 3, 2, 5)}, {"groups": 2}),
-        Case("one group", {"x": (2, 3, 5)}, {"groups": 1}),
-        Case("empty", {"x": (0, 6, 5, 3)}, {"groups": 3}),
-        Case("shufflenet stage 2", {"x": (4, 116, 14, 14)}, {"groups": 2}, standard=True),
-        Case(
-            "shufflenet stage 2 NHWC",
-            {"x": (4, 14, 14, 116)},
-            {"groups": 2, "layout": "NHWC"},
-            standard=True,
-        ),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
@@ -245,17 +159,6 @@ class ChannelShuffle(Movement):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.channel_shuffle(arrays["x"], *call.settings, out=out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.channel_shuffle(arrays["x"], *call.settings)}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        x, groups = tensors["x"], settings["groups"]
-        if settings.get("layout") == "NHWC":
-            return {"y": torch.channel_shuffle(x.movedim(-1, 1), groups).movedim(1, -1)}
-        return {"y": torch.channel_shuffle(x, groups)}
 
 
 def _sizes(value: Any, extent: int, axis: int) -> tuple[int, ...]:

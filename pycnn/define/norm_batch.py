@@ -9,32 +9,25 @@ import numpy as np
 from pycnn.define._norm_rules import (
     IMAGES,
     LAYOUTS,
-    case,
     channel_axis,
     channel_count,
-    channels_last,
-    channels_second,
     check_parameters,
     parameter_gradients,
-    positive,
     vector,
     wide,
 )
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Gradient, NoPeer, Operation, normal
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, number
 from pycnn.define.views import View
 from pycnn.plan import norm_batch as plans
 from pycnn.plan.norm_batch import Channels
 from pycnn.reference.cpu import norm as cpu
-from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.plan import Plan
 
 RUNNING = ("running_mean", "running_var")
 AFFINE = ("weight", "bias")
-ALL = "running_mean running_var weight bias"
 
 
 class Settings(NamedTuple):
@@ -52,22 +45,9 @@ class Settings(NamedTuple):
         return self.channels.eps
 
 
-def _per_channel(call: Call) -> int:
-    x = call.views["x"]
-    return prod(x.shape) // max(channel_count(x, call.settings.channels.layout), 1)
-
-
 class _BatchNorm(Operation):
     family = "norm"
     layouts = LAYOUTS
-
-    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """16-bit values have running statistics of 32 bits, as networks keep them."""
-        given = {}
-        for name, shape in case.shapes.items():
-            draw = positive if name == "running_var" else normal
-            given[name] = draw(rng, shape, wide(dtype) if name in RUNNING else dtype)
-        return given
 
 
 class BatchNorm(_BatchNorm):
@@ -75,20 +55,6 @@ class BatchNorm(_BatchNorm):
 
     name = "batch_norm"
     operands = (IMAGES, *(vector(n, False) for n in RUNNING), *(vector(n) for n in AFFINE))
-    cases = (
-        case("vectors", (7, 5), ALL),
-        case("sequence", (3, 5, 11), ALL, eps=0.1),
-        case("images", (2, 5, 7, 9), ALL),
-        case("volumes", (2, 3, 3, 5, 2), "running_mean running_var"),
-        case("weight alone", (2, 3, 5, 4), "running_mean running_var weight"),
-        case("whole vectors", (2, 3, 8, 16), ALL),
-        case("nhwc", (2, 5, 7, 3), ALL, layout="NHWC"),
-        case("nhwc vectors", (2, 3, 5, 16), ALL, layout="NHWC"),
-        case("empty", (0, 3, 4, 5), ALL),
-        case("no channels", (2, 0, 4, 5), ALL),
-        case("resnet50 layer", (2, 64, 28, 28), ALL, standard=True),
-        case("resnet50 layer nhwc", (2, 28, 28, 64), ALL, standard=True, layout="NHWC"),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x, c = views["x"], channel_count(views["x"], args.layout)
@@ -108,26 +74,8 @@ class BatchNorm(_BatchNorm):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": _given(cpu.batch_norm, call, arrays, out=out)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": _given(oracle.batch_norm, call, arrays)}
-
     def flops(self, call: Call) -> int:
         return plans.FLOPS["apply"] * prod(call.views["x"].shape)
-
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-        from torch.nn.functional import batch_norm
-
-        rest = {**settings}
-        layout = rest.pop("layout", "NCHW")
-        given = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
-        y = batch_norm(channels_second(_some(tensors["x"]), layout), **given, **rest)
-        return {"y": channels_last(y, layout)}
-
-
-def _some(x: Any) -> Any:
-    if not x.numel() and x.shape[0]:
-        raise NoPeer("PyTorch fails on no channels")
-    return x
 
 
 def _given(function: Callable[..., Any], call: Call, arrays: Any, **more: Any) -> Any:
@@ -139,14 +87,6 @@ def _given(function: Callable[..., Any], call: Call, arrays: Any, **more: Any) -
 class _BatchNormBackward(Gradient):
     family = "norm"
     layouts = LAYOUTS
-
-    def terms(self, call: Call) -> dict[str, int]:
-        count = _per_channel(call)
-        return {"dx": count, "dweight": count, "dbias": count}
-
-    def torch_gradients(self, inputs: Any, upstream: Any, settings: Any) -> dict[str, Any]:
-        found = super().torch_gradients(inputs, upstream, settings)
-        return {n: g for n, g in found.items() if n in ("dx", "dweight", "dbias")}
 
     def _infer(self, views: Mapping[str, View], names: tuple[str, ...], layout: Any) -> int:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
@@ -179,9 +119,6 @@ class BatchNormBackward(_BatchNormBackward):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.batch_norm_backward, call, arrays)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.batch_norm_backward, call, arrays)
-
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         given = [arrays.get(n) for n in ("dy", "x", *RUNNING, "weight")]
         results = function(*given, call.settings.axis, call.settings.eps)
@@ -197,21 +134,6 @@ class BatchNormTrain(_BatchNorm):
     name = "batch_norm_train"
     results = ("y", "mean", "rstd", "new_running_mean", "new_running_var")
     operands = (IMAGES, *(vector(n) for n in (*RUNNING, *AFFINE)))
-    cases = (
-        case("vectors", (7, 5), ALL),
-        case("sequence", (3, 5, 11), ALL, momentum=0.3, eps=0.1),
-        case("images", (2, 5, 7, 9), ALL),
-        case("volumes", (2, 3, 3, 5, 2)),
-        case("weight and mean", (2, 3, 5, 4), "running_mean weight"),
-        case("whole vectors", (2, 3, 8, 16), ALL),
-        case("segments", (2, 2, 70, 73), "weight bias"),
-        case("nhwc", (2, 5, 7, 3), ALL, layout="NHWC"),
-        case("nhwc vectors", (2, 3, 5, 16), ALL, layout="NHWC"),
-        case("nhwc segments", (3, 31, 37, 5), "weight bias", layout="NHWC"),
-        case("no channels", (2, 0, 4, 5), ALL),
-        case("resnet50 layer", (2, 64, 28, 28), ALL, standard=True),
-        case("resnet50 layer nhwc", (4, 28, 28, 64), ALL, standard=True, layout="NHWC"),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x, c = views["x"], channel_count(views["x"], args.layout)
@@ -239,9 +161,6 @@ class BatchNormTrain(_BatchNorm):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.batch_norm_train, call, arrays)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.batch_norm_train, call, arrays)
-
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         s = call.settings
         weight, bias = (arrays.get(n) for n in AFFINE)
@@ -256,32 +175,9 @@ class BatchNormTrain(_BatchNorm):
         each = plans.FLOPS["moments"] + plans.FLOPS["apply"]
         return each * prod(call.views["x"].shape)
 
-    def terms(self, call: Call) -> int:
-        return _per_channel(call)
-
     def necessary_bytes(self, call: Call) -> int:
         """x is read twice: first for the statistics, which all of it goes into."""
         return call.bytes + prod(call.views["x"].shape) * call.outputs["y"].dtype.itemsize
-
-    def invoke(
-        self, function: Callable[..., Any], arrays: Mapping[str, Any], settings: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        return tuple(a for a in function(**arrays, **settings) if a is not None)
-
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-        from torch.nn.functional import batch_norm
-
-        layout, rest = settings.get("layout", "NCHW"), {**settings, "training": True}
-        rest.pop("layout", None)
-        given = {n: t.detach().clone() for n, t in tensors.items() if n in RUNNING}
-        for name in RUNNING:
-            given.setdefault(name, None)
-        affine = {n: t for n, t in tensors.items() if n in AFFINE}
-        if (given["running_mean"] is None) != (given["running_var"] is None):
-            raise NoPeer("PyTorch has both running statistics or none")
-        y = batch_norm(channels_second(_some(tensors["x"]), layout), **given, **affine, **rest)
-        updated = {f"new_{n}": t for n, t in given.items() if t is not None}
-        return {"y": channels_last(y, layout), **updated}
 
 
 BATCH_NORM, BATCH_NORM_TRAIN = BatchNorm(), BatchNormTrain()
@@ -311,9 +207,6 @@ class BatchNormTrainBackward(_BatchNormBackward):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.batch_norm_train_backward, call, arrays)
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.batch_norm_train_backward, call, arrays)
 
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         given = [arrays.get(n) for n in ("dy", "x", "mean", "rstd", "weight")]

@@ -9,11 +9,8 @@ import numpy as np
 from pycnn.define._norm_rules import (
     IMAGES,
     LAYOUTS,
-    case,
     channel_axis,
     channel_count,
-    channels_last,
-    channels_second,
     check_parameters,
     parameter_gradients,
     per_statistic,
@@ -21,13 +18,12 @@ from pycnn.define._norm_rules import (
 )
 from pycnn.define.call import Arguments, Call, Inferred, itemsize
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Gradient, NoPeer, Operation
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
 from pycnn.define.views import View
 from pycnn.plan import norm_batch, norm_layer
 from pycnn.plan.norm_batch import Channels
 from pycnn.reference.cpu import norm as cpu
-from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.plan import Plan
 
 SPATIAL = Operand("x", "(N, C, L), (N, C, H, W) or (N, C, D, H, W)", (3, 4, 5))
@@ -69,19 +65,12 @@ class _ByGroup(Operation):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.group_norm, call, arrays)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.group_norm, call, arrays)
-
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         s, affine = call.settings, (arrays.get("weight"), arrays.get("bias"))
         return {"y": function(arrays["x"], s.groups, *affine, s.axis, s.channels.eps)}
 
     def flops(self, call: Call) -> int:
         return norm_layer.FLOPS[2] * prod(call.views["x"].shape)
-
-    def terms(self, call: Call) -> int:
-        x = call.views["x"]
-        return per_statistic(x, x.shape[0] * call.settings.groups)
 
     def necessary_bytes(self, call: Call) -> int:
         """x is read twice unless a group fits on chip."""
@@ -93,43 +82,12 @@ class GroupNorm(_ByGroup):
 
     name = "group_norm"
     operands = (IMAGES, vector("weight"), vector("bias"))
-    cases = (
-        case("vectors", (3, 6), "weight bias", num_groups=2),
-        case("sequence", (3, 6, 11), "weight bias", num_groups=3, eps=0.1),
-        case("images", (2, 6, 5, 7), "weight bias", num_groups=2),
-        case("whole vectors", (2, 4, 4, 8), "weight bias", num_groups=2),
-        case("one group", (2, 3, 3, 5, 2), num_groups=1),
-        case("weight alone", (2, 5, 3, 4), "weight", num_groups=5),
-        case("long", (1, 4, 37, 41), "weight bias", num_groups=2),
-        case("beyond the chip", (1, 2, 120, 110), "weight bias", num_groups=1),
-        case("nhwc", (2, 5, 7, 6), "weight bias", num_groups=3, layout="NHWC"),
-        case("nhwc vectors", (2, 3, 5, 16), "weight bias", num_groups=2, layout="NHWC"),
-        case("empty", (0, 4, 3, 5), "weight bias", num_groups=2),
-        case("resnet50 layer", (1, 64, 28, 28), "weight bias", num_groups=32, standard=True),
-        case(
-            "resnet50 layer nhwc",
-            (2, 28, 28, 64),
-            "weight bias",
-            num_groups=32,
-            layout="NHWC",
-            standard=True,
-        ),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         return Inferred(
             _group_settings(views, args.num_groups, args.eps, args.layout),
             {"y": (views["x"].shape, None)},
         )
-
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-        from torch.nn.functional import group_norm
-
-        rest = {**settings}
-        layout = rest.pop("layout", "NCHW")
-        given = {n: t for n, t in tensors.items() if n != "x"}
-        y = group_norm(channels_second(tensors["x"], layout), **given, **rest)
-        return {"y": channels_last(y, layout)}
 
 
 def _group_settings(views: Mapping[str, View], num_groups: Any, eps: Any, layout: Any) -> Settings:
@@ -152,34 +110,10 @@ class InstanceNorm(_ByGroup):
 
     name = "instance_norm"
     operands = (SPATIAL, vector("weight"), vector("bias"))
-    cases = (
-        case("sequence", (3, 5, 11), "weight bias", eps=0.1),
-        case("images", (2, 5, 7, 9), "weight bias"),
-        case("whole vectors", (2, 3, 4, 8), "weight"),
-        case("volumes", (2, 3, 3, 5, 2)),
-        case("beyond the chip", (1, 2, 120, 110), "weight bias"),
-        case("nhwc", (2, 5, 7, 3), "weight bias", layout="NHWC"),
-        case("nhwc vectors", (2, 3, 5, 16), layout="NHWC"),
-        case("empty", (0, 3, 4, 5), "weight bias"),
-        case("dcgan layer", (1, 64, 32, 32), "weight bias", standard=True),
-        case("dcgan layer nhwc", (2, 32, 32, 64), "weight bias", layout="NHWC", standard=True),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         settings = _instance_settings(views, args.eps, args.layout)
         return Inferred(settings, {"y": (views["x"].shape, None)})
-
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-        from torch.nn.functional import instance_norm
-
-        if not tensors["x"].numel():
-            raise NoPeer("PyTorch's instance_norm fails on an empty batch")
-
-        rest = {**settings}
-        layout = rest.pop("layout", "NCHW")
-        given = {n: t for n, t in tensors.items() if n != "x"}
-        y = instance_norm(channels_second(tensors["x"], layout), **given, **rest)
-        return {"y": channels_last(y, layout)}
 
 
 def _instance_settings(views: Mapping[str, View], eps: Any, layout: Any) -> Settings:
@@ -217,9 +151,6 @@ class _ByGroupBackward(Gradient):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.group_norm_backward, call, arrays)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.group_norm_backward, call, arrays)
-
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         s, weight = call.settings, arrays.get("weight")
         results = function(arrays["dy"], arrays["x"], s.groups, weight, s.axis, s.channels.eps)
@@ -227,11 +158,6 @@ class _ByGroupBackward(Gradient):
 
     def flops(self, call: Call) -> int:
         return (norm_layer.FLOPS[3] + 4) * prod(call.views["x"].shape)
-
-    def terms(self, call: Call) -> int:
-        x, (channels, groups) = call.views["x"], call.settings
-        behind_mean = per_statistic(x, x.shape[0] * groups)
-        return max(behind_mean, prod(x.shape) // max(groups * channels.group, 1))
 
     def necessary_bytes(self, call: Call) -> int:
         """dy and x are read twice, for dx and dweight; x once more unless a group fits on chip."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from pycnn.define._norm_rules import check_parameters, parameter_gradients
 from pycnn.define.call import Arguments, Call, Inferred, itemsize
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -16,7 +15,6 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATING
 from pycnn.plan import norm_layer as plans
 from pycnn.reference.cpu import norm as cpu
-from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.plan import Plan
 
 X = Operand("x", "one axis or more")
@@ -67,27 +65,6 @@ class LayerNorm(Operation):
     name = "layer_norm"
     family = "norm"
     operands = (X, _parameter("weight"), _parameter("bias"))
-    cases = (
-        Case("one axis", {"x": (7, 5), "weight": (5,), "bias": (5,)}, {"normalized_shape": 5}),
-        Case(
-            "two axes",
-            {"x": (3, 2, 5, 7), "weight": (5, 7), "bias": (5, 7)},
-            {"normalized_shape": (5, 7), "eps": 0.1},
-        ),
-        Case("all", {"x": (3, 5), "weight": (3, 5)}, {"normalized_shape": (3, 5)}),
-        Case("rank 1", {"x": (37,), "bias": (37,)}, {"normalized_shape": (37,)}),
-        Case("whole vectors", {"x": (5, 3, 48), "weight": (48,)}, {"normalized_shape": (48,)}),
-        Case("long", {"x": (3, 1027), "weight": (1027,)}, {"normalized_shape": (1027,)}),
-        Case("beyond the chip", {"x": (2, 26001)}, {"normalized_shape": (26001,)}),
-        Case("empty", {"x": (0, 5), "weight": (5,)}, {"normalized_shape": (5,)}),
-        Case("empty slices", {"x": (3, 0), "weight": (0,)}, {"normalized_shape": (0,)}),
-        Case(
-            "convnext layer",
-            {"x": (1, 32, 32, 96), "weight": (96,), "bias": (96,)},
-            {"normalized_shape": (96,)},
-            standard=True,
-        ),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         settings = _settings(views, args.normalized_shape, args.eps)
@@ -99,9 +76,6 @@ class LayerNorm(Operation):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.layer_norm, call, arrays)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.layer_norm, call, arrays)
-
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         axes, eps = call.settings
         return {"y": function(arrays["x"], axes, arrays.get("weight"), arrays.get("bias"), eps)}
@@ -109,21 +83,9 @@ class LayerNorm(Operation):
     def flops(self, call: Call) -> int:
         return plans.FLOPS[2] * prod(call.views["x"].shape)
 
-    def terms(self, call: Call) -> int:
-        return _length(call)
-
     def necessary_bytes(self, call: Call) -> int:
         """x once, and what does not fit on chip twice."""
         return call.bytes + _again(call, 1)
-
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-        from torch.nn.functional import layer_norm
-
-        rest = {**settings}
-        shape = rest.pop("normalized_shape")
-        shape = (shape,) if isinstance(shape, int) else shape
-        given = {n: t for n, t in tensors.items() if n != "x"}
-        return {"y": layer_norm(tensors["x"], shape, **given, **rest)}
 
 
 LAYER_NORM = LayerNorm()
@@ -151,9 +113,6 @@ class LayerNormBackward(Gradient):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return self._by(cpu.layer_norm_backward, call, arrays)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._by(oracle.layer_norm_backward, call, arrays)
-
     def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         axes, eps = call.settings
         results = function(arrays["dy"], arrays["x"], axes, arrays.get("weight"), eps)
@@ -161,10 +120,6 @@ class LayerNormBackward(Gradient):
 
     def flops(self, call: Call) -> int:
         return (plans.FLOPS[3] + 4) * prod(call.views["x"].shape)
-
-    def terms(self, call: Call) -> int:
-        slices = prod(call.views["x"].shape[: -call.settings.axes])
-        return max(_length(call), slices)
 
     def necessary_bytes(self, call: Call) -> int:
         """dy and x twice, for dx and for dweight; two more times what does not fit on chip."""

@@ -1,14 +1,15 @@
-"""The one definition of an operation: validation, tests, benchmarks and the table derive from it.
+"""The one definition of an operation: validation, plans and the table derive from it.
 
 A definition says what goes in and comes out (`operands`, `infer`), how it is computed (`plan` for
-kernels, `cpu` for NumPy), what must come out (`oracle`, `terms`), how much work it is (`flops`,
-`Call.bytes`) and on which problems it is tried (`cases`). What it is called with, and by default,
-the public function in `pycnn.ops` says, and nobody else (`pycnn.define.public`).
+kernels, `cpu` for NumPy) and how much work it is (`flops`, `Call.bytes`). What it is called with,
+and by default, the public function in `pycnn.ops` says, and nobody else (`pycnn.define.public`).
+What must come out, and on which problems it is tried, is in `pycnn.testing`, which only tests and
+benchmarks load.
 """
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,6 @@ from pycnn import config
 from pycnn.define import out as _out
 from pycnn.define import trace
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.memory import keep, metadata, recall, settled
 from pycnn.define.operand import Operand
 from pycnn.define.validate import check_dtypes, check_out, check_rank
@@ -37,10 +37,6 @@ class Prepared:
     backend: str
     call: Call
     plans: tuple[Plan, ...]
-
-
-class NoPeer(Exception):
-    """PyTorch cannot compute this; the message says what it lacks."""
 
 
 class Operation(ABC):
@@ -74,8 +70,6 @@ class Operation(ABC):
     fixed: Mapping[str, Any] = {}
     #: Environment variables that planning depends on.
     environment: tuple[str, ...] = ()
-    cases: Sequence[Case]
-
     #: The parameters of the public function that are neither operands nor `out`: those without a
     #: default, and the others with theirs.
     required: tuple[str, ...]
@@ -136,57 +130,8 @@ class Operation(ABC):
         """By the CPU path, on float32 or float64; `out`, if it is used, takes the first output."""
 
     @abstractmethod
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """What must come out, in float64."""
-
-    @abstractmethod
     def flops(self, call: Call) -> int:
         """Floating-point operations; a multiply-add is two."""
-
-    def terms(self, call: Call) -> int | Mapping[str, int]:
-        """Length of the longest sum behind an element, of all outputs or by output."""
-        return 1
-
-    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """Random inputs for a case: normal values, unless a definition needs others."""
-        return {name: normal(rng, shape, dtype) for name, shape in case.shapes.items()}
-
-    def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
-        """Arrays of the shapes and dtypes of a case that take no memory."""
-        own = {operand.name: operand.dtypes for operand in self.operands}
-        placed = {}
-        for name, shape in case.shapes.items():
-            allowed = own[name.partition("[")[0]]
-            own_dtype = dtype if allowed is None or dtype in allowed else allowed[0]
-            zero = np.zeros((), numpy_dtype(own_dtype))
-            placed[name] = np.broadcast_to(zero, shape)
-        return placed
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        """What the public function gets beside the arrays."""
-        return dict(case.settings)
-
-    def invoke(
-        self, function: Callable[..., Any], arrays: Arrays, settings: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        """Call the public function, or one with its signature; always a tuple."""
-        returned = function(**arrays, **settings)
-        return returned if isinstance(returned, tuple) else (returned,)
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The same by PyTorch, on its tensors: outputs by name, as far as it has them.
-
-        Raises
-        ------
-        NoPeer
-            If it has no such operation, or not with these settings.
-        """
-        import torch
-
-        function = getattr(torch.nn.functional, self.name, None)
-        if function is None:
-            raise NoPeer(f"PyTorch has no function {self.name}")
-        return {"y": function(*tensors.values(), **settings)}
 
     def check_values(self, call: Call, arrays: Arrays) -> None:  # noqa: B027
         """Refuse arrays that hold what is not allowed, such as a class that does not exist.
@@ -197,11 +142,6 @@ class Operation(ABC):
     def necessary_bytes(self, call: Call) -> int:
         """Least memory traffic: every input once, every output once, unless less will do."""
         return call.bytes
-
-    @property
-    def typical_dtype(self) -> str:
-        """The dtype of tests that need only one."""
-        return "float32" if "float32" in self.dtypes else self.dtypes[0]
 
     def describe(self, arrays: Arrays, **settings: Any) -> Call:
         """Validate; what the call means, whatever backend will run it.
@@ -312,7 +252,7 @@ class Operation(ABC):
 
 
 class Gradient(Operation):
-    """Gradient of a `forward` operation: same cases, and inputs that belong together.
+    """Gradient of a `forward` operation.
 
     Its operands are gradients of outputs (`upstream`: operand -> output of forward), and arrays
     that went into forward or came out of it, under their names there.
@@ -320,66 +260,6 @@ class Gradient(Operation):
 
     forward: Operation
     upstream: Mapping[str, str] = {"dy": "y"}
-
-    @property
-    def cases(self) -> Sequence[Case]:  # type: ignore[override]
-        """Those of forward."""
-        return self.forward.cases
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        """Of the settings of forward, those that its gradient has too."""
-        known = {*self.required, *self.defaults}
-        return {name: value for name, value in case.settings.items() if name in known}
-
-    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        return self.draw_both(case, rng, dtype)[1]
-
-    def draw_both(
-        self, case: Case, rng: np.random.Generator, dtype: str
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Inputs of forward; and those of the gradient: among them, what forward's oracle makes.
-
-        What came out of forward has been rounded to its dtype, as it is in use.
-        """
-        given = self.forward.draw(case, rng, dtype)
-        call = self.forward.describe(given, **self.forward.settings(case))
-        wanted = [operand.name for operand in self.operands]
-        produced: Mapping[str, np.ndarray] = {}
-        if not set(wanted) <= set(given) | set(self.upstream):
-            produced = self.forward.oracle(call, given)
-        drawn = {}
-        for name in wanted:
-            if name in self.upstream:
-                drawn[name] = normal(rng, call.outputs[self.upstream[name]].shape, dtype)
-            elif name in given:
-                drawn[name] = given[name]
-            elif name in produced:
-                drawn[name] = np.asarray(produced[name]).astype(call.outputs[name].dtype)
-        return given, drawn
-
-    def torch_gradients(
-        self, inputs: Arrays, upstream: Arrays, settings: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """d`x` for every floating input `x` of forward, by PyTorch's automatic differentiation."""
-        import torch
-
-        leaves = {
-            name: t.requires_grad_() if t.is_floating_point() else t for name, t in inputs.items()
-        }
-        outputs = self.forward.torch(leaves, settings)
-        wanted = {name: t for name, t in leaves.items() if t.is_floating_point()}
-        gradients = torch.autograd.grad(
-            [outputs[self.upstream[name]] for name in upstream],
-            list(wanted.values()),
-            list(upstream.values()),
-            allow_unused=True,
-        )
-        return {f"d{n}": g for n, g in zip(wanted, gradients, strict=True) if g is not None}
-
-
-def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Standard normal values."""
-    return np.asarray(rng.standard_normal(shape)).astype(numpy_dtype(dtype))
 
 
 #: Signature of `Operation.infer`, for helpers that several definitions share.

@@ -1,53 +1,20 @@
 """Definitions of the reductions over axes, and of their gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, integer, normalise_axis
 from pycnn.define.views import View
 from pycnn.plan import reduce as plans
 from pycnn.reference.cpu import reduce as cpu
-from pycnn.reference.oracle import reduce as oracle
 from pycnn.runtime.plan import Plan
 
 Shape = tuple[int, ...]
-
-#: Rows, columns and axes that do not merge; terms enough for several parts of a slice.
-CASES = (
-    Case("channels", {"x": (3, 5, 7, 2)}, {"axis": (0, 2, 3)}),
-    Case("planes", {"x": (3, 5, 7, 7)}, {"axis": (2, 3), "keepdims": True}),
-    Case("all of a vector", {"x": (1027,)}),
-    Case("long rows", {"x": (2, 12345)}, {"axis": -1}),
-    Case("first axis", {"x": (1031, 3)}, {"axis": 0, "keepdims": True}),
-    Case("inner axis", {"x": (5, 33, 37)}, {"axis": 1}),
-    Case("scalar", {"x": ()}),
-    Case("ones", {"x": (1, 1, 3, 1)}, {"axis": (0, 3)}),
-    Case("every other axis", {"x": (3, 2, 5, 3, 4)}, {"axis": (0, 2, -1)}),
-    Case("no results", {"x": (0, 5)}, {"axis": 1}),
-    Case("global pooling", {"x": (4, 128, 7, 7)}, {"axis": (2, 3)}, standard=True),
-    Case("rows of a layer", {"x": (64, 1, 56, 56)}, {"axis": (2, 3)}, standard=True),
-    Case("global pooling, NHWC", {"x": (4, 49, 256)}, {"axis": 1}, standard=True),
-)
-EMPTY = Case("over nothing", {"x": (3, 0, 2)}, {"axis": 1})
-ONE_AXIS = (
-    Case("scores", {"x": (301, 10)}, {"axis": 1}),
-    Case("all of a matrix", {"x": (37, 41)}, {"keepdims": True}),
-    Case("long rows", {"x": (2, 12345)}, {"axis": -1}),
-    Case("first axis", {"x": (1031, 3)}, {"axis": 0, "keepdims": True}),
-    Case("inner axis", {"x": (5, 33, 37)}, {"axis": 1}),
-    Case("scalar", {"x": ()}),
-    Case("no results", {"x": (0, 5)}, {"axis": 1}),
-    Case("imagenet scores", {"x": (64, 1000)}, {"axis": 1}, standard=True),
-    Case("segmentation", {"x": (1, 21, 32, 40)}, {"axis": 1}, standard=True),
-)
 
 
 @dataclass(frozen=True)
@@ -108,7 +75,6 @@ class Reduction(Operation):
 
     family = "reduce"
     operands = (Operand("x"),)
-    cases: Sequence[Case] = CASES
     #: Name in the references.
     function: str
     #: Whether there is a value for no terms.
@@ -128,23 +94,8 @@ class Reduction(Operation):
         given = (arrays["x"], call.settings.axes, call.settings.keepdims, out)
         return {"y": getattr(cpu, self.function)(*given)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["x"], call.settings.axes, call.settings.keepdims
-        return {"y": getattr(oracle, self.function)(*given)}
-
     def flops(self, call: Call) -> int:
         return prod(call.settings.shape)
-
-    def terms(self, call: Call) -> int:
-        return int(call.settings.count)
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        x, keepdims = tensors["x"], settings.get("keepdims", False)
-        axes = settings.get("axis")
-        axes = tuple(range(x.ndim)) if axes is None else axes
-        return {"y": getattr(torch, self.name)(x, axes, keepdims)}
 
 
 class Sum(Reduction):
@@ -153,7 +104,6 @@ class Sum(Reduction):
     name = "sum"
     function = "total"
     empty = True
-    cases = (*CASES, EMPTY)
 
 
 class Mean(Sum):
@@ -179,7 +129,6 @@ class Argmax(Reduction):
     """Place of the largest element along an axis."""
 
     name = function = "argmax"
-    cases = ONE_AXIS
     no_gradient = "a place does not change continuously"
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
@@ -195,15 +144,6 @@ class Argmax(Reduction):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return {"y": cpu.argmax(arrays["x"], _one(call), call.settings.keepdims, out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.argmax(arrays["x"], _one(call), call.settings.keepdims)}
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        keepdims = settings.get("keepdims", False)
-        return {"y": torch.argmax(tensors["x"], settings.get("axis"), keepdims)}
 
 
 def _one(call: Call) -> int | None:
@@ -232,9 +172,6 @@ class SumBackward(Gradient):
     forward = SUM
     operands = (Operand("dy"),)
 
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {"shape": case.shapes["x"], **case.settings}
-
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         if not isinstance(args.shape, (tuple, list)):
             raise TypeError(
@@ -257,11 +194,6 @@ class SumBackward(Gradient):
         found = call.settings
         divisor = self.divisor(found)
         return {"dx": cpu.total_backward(arrays["dy"], found.shape, found.axes, divisor, out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = call.settings
-        dx = oracle.total_backward(arrays["dy"], found.shape, found.axes)
-        return {"dx": dx / max(self.divisor(found), 1)}
 
     def flops(self, call: Call) -> int:
         return prod(call.settings.shape)
@@ -300,10 +232,6 @@ class AmaxBackward(Gradient):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         given = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
         return {"dx": cpu.extreme_backward(*given, out)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
-        return {"dx": oracle.extreme_backward(*given)}
 
     def flops(self, call: Call) -> int:
         return 2 * prod(call.settings.shape)

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.case import Case
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, integer, normalise_axis
 from pycnn.define.views import View
 from pycnn.plan import topk as plans
 from pycnn.reference.cpu import topk as cpu
-from pycnn.reference.oracle import topk as oracle
 from pycnn.runtime.plan import Plan
 
 AXES = "one axis or more"
@@ -38,17 +34,6 @@ class Topk(Operation):
     name = "topk"
     family = "topk"
     operands = (Operand("x", AXES, RANKS),)
-    cases = (
-        Case("rows", {"x": (7, 33)}, {"k": 5}),
-        Case("vector", {"x": (5,)}, {"k": 5}),
-        Case("smallest", {"x": (3, 301)}, {"k": 37, "largest": False}),
-        Case("one", {"x": (3, 2, 1)}, {"k": 1}),
-        Case("many", {"x": (2, 1503)}, {"k": 1023, "sorted": False}),
-        Case("beyond shared memory", {"x": (1, 13001)}, {"k": 3}),
-        Case("channels", {"x": (2, 21, 3, 5)}, {"k": 3, "axis": 1}),
-        Case("empty", {"x": (0, 5)}, {"k": 2}),
-        Case("imagenet scores", {"x": (64, 1000)}, {"k": 5}, standard=True),
-    )
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         axis = args.axis
@@ -72,21 +57,9 @@ class Topk(Operation):
         values, indices = cpu.topk(arrays["x"], given.k, given.axis, given.largest)
         return {"values": values, "indices": indices}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = call.settings
-        values, indices = oracle.topk(arrays["x"], given.k, given.axis, given.largest)
-        return {"values": values, "indices": indices}
-
     def flops(self, call: Call) -> int:
         """One comparison an element at least."""
         return prod(call.views["x"].shape)
-
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
-
-        options = {"dim": settings.get("axis", -1), "largest": settings.get("largest", True)}
-        values, indices = torch.topk(tensors["x"], settings["k"], **options)
-        return {"values": values, "indices": indices}
 
 
 TOPK = Topk()
@@ -100,9 +73,6 @@ class TopkBackward(Gradient):
     forward = TOPK
     upstream = {"dy": "values"}  # noqa: RUF012
     operands = (Operand("dy", AXES, RANKS), Operand("indices", AXES, RANKS, dtypes=("int64",)))
-
-    def settings(self, case: Case) -> dict[str, Any]:
-        return {"shape": case.shapes["x"], "axis": case.settings.get("axis", -1)}
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         axis = args.axis
@@ -137,10 +107,6 @@ class TopkBackward(Gradient):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         given = arrays["dy"], arrays["indices"], call.settings.shape, call.settings.axis
         return {"dx": cpu.topk_backward(*given)}
-
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["dy"], arrays["indices"], call.settings.shape, call.settings.axis
-        return {"dx": oracle.topk_backward(*given)}
 
     def flops(self, call: Call) -> int:
         return 0

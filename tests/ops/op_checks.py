@@ -7,7 +7,7 @@ import pytest
 
 from pycnn.emulator import Counters
 from pycnn.runtime.backends import executor
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 DTYPES = ("float32", "float64")
 VIEWS = ("contiguous", "transposed", "stepped", "reversed", "misaligned")

@@ -1,6 +1,6 @@
 """What holds for every operation, made from its definition: right results on every backend.
 
-One test body a property; the rows are `pycnn.define.OPERATIONS` times their cases. What is special
+One test body a property; the rows are `pycnn.testing.TESTED` times their cases. What is special
 to an operation (NaN, ties, its own bad settings) is tested under the name of its family.
 """
 
@@ -9,44 +9,45 @@ import pytest
 from op_checks import SCHEDULES, assert_matches, counted, view_of
 
 import pycnn
-from pycnn.define import OPERATIONS
-from pycnn.define.operation import Gradient, NoPeer
+from pycnn.define.operation import Gradient
 from pycnn.dtypes import FLOATS
 from pycnn.runtime.backends import stand_in_executor
+from pycnn.testing import TESTED
+from pycnn.testing.tested import NoPeer
 
 CASES = [
-    pytest.param(op, case, id=f"{op.name}-{case.name}")
-    for op in OPERATIONS.values()
-    for case in op.cases
+    pytest.param(tested, case, id=f"{tested.op.name}-{case.name}")
+    for tested in TESTED.values()
+    for case in tested.cases
     if not case.standard
 ]
 STANDARD = [
-    pytest.param(op, case, id=f"{op.name}-{case.name}")
-    for op in OPERATIONS.values()
-    for case in op.cases
+    pytest.param(tested, case, id=f"{tested.op.name}-{case.name}")
+    for tested in TESTED.values()
+    for case in tested.cases
     if case.standard
 ]
-EACH = pytest.mark.parametrize("op", OPERATIONS.values(), ids=OPERATIONS)
+EACH = pytest.mark.parametrize("tested", TESTED.values(), ids=TESTED)
 VIEWS = ("transposed", "stepped", "reversed", "misaligned")
 
 
-def call(op, given, settings):
+def call(tested, given, settings):
     """What the public function returns, by name."""
-    returned = op.invoke(getattr(pycnn, op.name), given, settings)
-    names = op.describe(given, **settings).outputs
+    returned = tested.invoke(getattr(pycnn, tested.op.name), given, settings)
+    names = tested.op.describe(given, **settings).outputs
     return dict(zip(names, returned, strict=True))
 
 
-def check(backend, op, case, given, dtype):
+def check(backend, tested, case, given, dtype):
     """The public function gives what the oracle says."""
-    settings = op.settings(case)
-    meant = op.describe(given, **settings)
+    settings = tested.settings(case)
+    meant = tested.op.describe(given, **settings)
     with np.errstate(all="ignore"):
-        expected = op.oracle(meant, given)
+        expected = tested.oracle(meant, given)
     views = {name: backend.array(a) for name, a in given.items()}
-    returned = call(op, views, settings)
+    returned = call(tested, views, settings)
     assert list(returned) == list(meant.outputs)
-    terms = op.terms(meant)
+    terms = tested.terms(meant)
     for name, actual in returned.items():
         want, spec = np.asarray(expected[name]), meant.outputs[name]
         if spec.dtype.name in FLOATS:
@@ -58,73 +59,77 @@ def check(backend, op, case, given, dtype):
             np.testing.assert_array_equal(got, want)
 
 
-def typical(op):
+def typical(tested):
     """A case that is small and not empty."""
     return next(
-        c for c in op.cases if not c.standard and all(0 not in s for s in c.shapes.values())
+        c for c in tested.cases if not c.standard and all(0 not in s for s in c.shapes.values())
     )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("op", "case"), CASES)
-def test_matches_the_oracle(backend, rng, op, case, dtype):
-    if dtype not in op.dtypes:
-        pytest.skip(f"{op.name} is defined for {', '.join(op.dtypes)}")
-    check(backend, op, case, op.draw(case, rng, dtype), dtype)
+@pytest.mark.parametrize(("tested", "case"), CASES)
+def test_matches_the_oracle(backend, rng, tested, case, dtype):
+    if dtype not in tested.op.dtypes:
+        pytest.skip(f"{tested.op.name} is defined for {', '.join(tested.op.dtypes)}")
+    check(backend, tested, case, tested.draw(case, rng, dtype), dtype)
 
 
 @pytest.mark.parametrize("kind", VIEWS)
 @EACH
-def test_views(backend, rng, op, kind):
-    case = typical(op)
-    given = op.draw(case, rng, op.typical_dtype)
-    check(backend, op, case, {n: view_of(a, kind) for n, a in given.items()}, op.typical_dtype)
+def test_views(backend, rng, tested, kind):
+    case = typical(tested)
+    given = tested.draw(case, rng, tested.typical_dtype)
+    check(
+        backend, tested, case, {n: view_of(a, kind) for n, a in given.items()}, tested.typical_dtype
+    )
 
 
 @EACH
-def test_same_bits_under_every_schedule(backend, rng, monkeypatch, op):
-    case = typical(op)
-    given = {n: backend.array(a) for n, a in op.draw(case, rng, op.typical_dtype).items()}
+def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
+    case = typical(tested)
+    given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
     schedules = SCHEDULES if backend.name in ("emulator", "checked") else SCHEDULES[:1] * 2
     results = []
     for schedule in schedules:
         monkeypatch.setenv("PYCNN_SCHEDULE", schedule)
-        returned = call(op, given, op.settings(case))
+        returned = call(tested, given, tested.settings(case))
         results.append([backend.numpy(a).tobytes() for a in returned.values()])
     assert all(r == results[0] for r in results)
 
 
-@pytest.mark.parametrize(("op", "case"), STANDARD)
-def test_moves_nothing_unnecessary(backend, rng, op, case):
-    if op.bound != "bandwidth":
-        pytest.skip(f"{op.name} is bound by {op.bound}")
+@pytest.mark.parametrize(("tested", "case"), STANDARD)
+def test_moves_nothing_unnecessary(backend, rng, tested, case):
+    if tested.op.bound != "bandwidth":
+        pytest.skip(f"{tested.op.name} is bound by {tested.op.bound}")
     if backend.name != "checked":
         pytest.skip(f"traffic is counted in the emulator's checked build, not on {backend.name}")
-    given = op.draw(case, rng, "float32")
-    call(op, given, op.settings(case))
+    given = tested.draw(case, rng, "float32")
+    call(tested, given, tested.settings(case))
     traffic = counted(backend)
     assert traffic.bytes_moved <= 1.1 * traffic.bytes_necessary
-    assert traffic.bytes_moved <= 1.1 * op.necessary_bytes(op.describe(given, **op.settings(case)))
+    assert traffic.bytes_moved <= 1.1 * tested.op.necessary_bytes(
+        tested.op.describe(given, **tested.settings(case))
+    )
 
 
 @EACH
-def test_out_takes_the_first_result(backend, rng, op):
-    if not op.takes_out:
-        pytest.skip(f"{op.name} has no argument out")
-    case = typical(op)
-    given = {n: backend.array(a) for n, a in op.draw(case, rng, op.typical_dtype).items()}
-    settings = op.settings(case)
-    want = next(iter(call(op, given, settings).values()))
+def test_out_takes_the_first_result(backend, rng, tested):
+    if not tested.op.takes_out:
+        pytest.skip(f"{tested.op.name} has no argument out")
+    case = typical(tested)
+    given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
+    settings = tested.settings(case)
+    want = next(iter(call(tested, given, settings).values()))
     out = want.copy()
     out[...] = 0
-    returned = op.invoke(getattr(pycnn, op.name), given, {**settings, "out": out})
+    returned = tested.invoke(getattr(pycnn, tested.op.name), given, {**settings, "out": out})
     assert returned[0] is out
     assert backend.numpy(out).tobytes() == backend.numpy(want).tobytes()
-    for name in op.in_place:
+    for name in tested.op.in_place:
         if given[name].flags.c_contiguous and given[name].shape == want.shape:
             mine = dict(given)
             mine[name] = given[name].copy()
-            op.invoke(getattr(pycnn, op.name), mine, {**settings, "out": mine[name]})
+            tested.invoke(getattr(pycnn, tested.op.name), mine, {**settings, "out": mine[name]})
             assert backend.numpy(mine[name]).tobytes() == backend.numpy(want).tobytes()
 
 
@@ -139,20 +144,20 @@ class Nothing:
 
 @pytest.mark.parametrize("selected", ["reference", "emulator"])
 @EACH
-def test_bad_arrays_are_refused(selected, rng, op):
+def test_bad_arrays_are_refused(selected, rng, tested):
     """Lists, other dtypes, mixed dtypes, other ranks, an `out` that does not fit."""
-    case = typical(op)
-    given, settings = op.draw(case, rng, op.typical_dtype), op.settings(case)
-    function = getattr(pycnn, op.name)
+    case = typical(tested)
+    given, settings = tested.draw(case, rng, tested.typical_dtype), tested.settings(case)
+    function = getattr(pycnn, tested.op.name)
 
     def refused(error, message, **changed):
         out = changed.pop("out", None)
         extra = {} if out is None else {"out": out}
         with pytest.raises(error, match=message):
-            op.invoke(function, {**given, **changed}, {**settings, **extra})
+            tested.invoke(function, {**given, **changed}, {**settings, **extra})
 
     with pycnn.use_backend(selected), stand_in_executor("emulator", Nothing()):
-        for operand in op.operands:
+        for operand in tested.op.operands:
             for name in [n for n in given if n.partition("[")[0] == operand.name]:
                 array, said = given[name], name.replace("[", r"\[").replace("]", r"\]")
                 refused(TypeError, f"{said} is of type list", **{name: [1.0]})
@@ -164,15 +169,15 @@ def test_bad_arrays_are_refused(selected, rng, op):
                     rank = max(operand.ranks) + 1
                     deeper = array.reshape((1,) * (rank - array.ndim) + array.shape)
                     refused(ValueError, f"{said} has shape .*allowed", **{name: deeper})
-        shared = [o.name for o in op.operands if o.dtypes is None and o.name in given]
+        shared = [o.name for o in tested.op.operands if o.dtypes is None and o.name in given]
         if len(shared) > 1:
             other = "float64" if given[shared[1]].dtype != np.float64 else "float32"
-            if other in op.dtypes:
+            if other in tested.op.dtypes:
                 refused(
                     TypeError, "has dtype .* but", **{shared[1]: given[shared[1]].astype(other)}
                 )
-        if op.takes_out:
-            spec = next(iter(op.describe(given, **settings).outputs.values()))
+        if tested.op.takes_out:
+            spec = next(iter(tested.op.describe(given, **settings).outputs.values()))
             refused(ValueError, "out has shape", out=np.zeros((*spec.shape, 2), spec.dtype))
             wrong = "float64" if spec.dtype != np.float64 else "float32"
             refused(TypeError, f"out has dtype {wrong}", out=np.zeros(spec.shape, wrong))
@@ -182,46 +187,46 @@ def test_bad_arrays_are_refused(selected, rng, op):
 
 
 @EACH
-def test_a_definition_is_complete(op):
-    assert callable(getattr(pycnn, op.name))
-    assert op.name in pycnn.__all__
-    assert len({case.name for case in op.cases}) == len(op.cases)
-    if op.bound == "bandwidth":
-        assert any(case.standard for case in op.cases)
-    has_gradient = f"{op.name}_backward" in OPERATIONS
-    assert isinstance(op, Gradient) or has_gradient != bool(op.no_gradient)
+def test_a_definition_is_complete(tested):
+    assert callable(getattr(pycnn, tested.op.name))
+    assert tested.op.name in pycnn.__all__
+    assert len({case.name for case in tested.cases}) == len(tested.cases)
+    if tested.op.bound == "bandwidth":
+        assert any(case.standard for case in tested.cases)
+    has_gradient = f"{tested.op.name}_backward" in TESTED
+    assert isinstance(tested.op, Gradient) or has_gradient != bool(tested.op.no_gradient)
 
 
-def by_pytorch(op, case, rng, dtype):
+def by_pytorch(tested, case, rng, dtype):
     """Inputs, and outputs by name as PyTorch computes them."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
 
     def tensors(arrays):
         return {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}
 
-    if not isinstance(op, Gradient):
-        given = op.draw(case, rng, dtype)
-        return given, op.torch(tensors(given), op.settings(case))
-    inputs, given = op.draw_both(case, rng, dtype)
-    upstream = {name: given[name] for name in op.upstream}
-    settings = op.forward.settings(case)
-    return given, op.torch_gradients(tensors(inputs), tensors(upstream), settings)
+    if not isinstance(tested.op, Gradient):
+        given = tested.draw(case, rng, dtype)
+        return given, tested.torch(tensors(given), tested.settings(case))
+    inputs, given = tested.draw_both(case, rng, dtype)
+    upstream = {name: given[name] for name in tested.op.upstream}
+    settings = tested.forward.settings(case)
+    return given, tested.torch_gradients(tensors(inputs), tensors(upstream), settings)
 
 
-@pytest.mark.parametrize(("op", "case"), CASES)
-def test_matches_pytorch(rng, op, case):
+@pytest.mark.parametrize(("tested", "case"), CASES)
+def test_matches_pytorch(rng, tested, case):
     """The oracle, to which every backend is held above, says what PyTorch computes."""
-    dtype = "float64" if "float64" in op.dtypes else op.typical_dtype
+    dtype = "float64" if "float64" in tested.op.dtypes else tested.typical_dtype
     try:
-        given, returned = by_pytorch(op, case, rng, dtype)
+        given, returned = by_pytorch(tested, case, rng, dtype)
     except NoPeer as lacking:
         pytest.skip(str(lacking))
-    meant = op.describe(given, **op.settings(case))
+    meant = tested.op.describe(given, **tested.settings(case))
     with np.errstate(all="ignore"):
-        expected = op.oracle(meant, given)
+        expected = tested.oracle(meant, given)
     compared = [name for name in meant.outputs if name in returned]
     assert compared
-    terms = op.terms(meant)
+    terms = tested.terms(meant)
     for name in compared:
         got, spec = returned[name].detach().numpy(), meant.outputs[name]
         if spec.dtype.name in FLOATS:

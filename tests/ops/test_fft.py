@@ -11,7 +11,7 @@ from op_checks import VIEWS, same_under_all_schedules, view_of
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
 from pycnn.runtime.backends import executor
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
 

@@ -6,7 +6,7 @@ from op_checks import assert_matches, far_apart, launched, numeric_gradient
 
 import pycnn
 from pycnn.reference.oracle import norm as oracle
-from pycnn.tolerance import tolerance
+from pycnn.testing.tolerance import tolerance
 
 NAN, INF = np.nan, np.inf
 LAYOUTS = {"NCHW": 1, "NHWC": -1}

@@ -12,7 +12,7 @@ from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv_winograd import TOLERANCE_FACTOR
 from pycnn.runtime.backends import executor
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 NAN, INF = np.nan, np.inf
 

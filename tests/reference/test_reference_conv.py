@@ -10,7 +10,7 @@ import pytest
 from pycnn.reference.cpu import conv as cpu
 from pycnn.reference.cpu import conv_axes
 from pycnn.reference.oracle import conv as oracle
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 
 from pycnn.reference.cpu import gemm as cpu
 from pycnn.reference.oracle import gemm as oracle
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 TRANSPOSES = [(False, False), (False, True), (True, False), (True, True)]
 SIZES = [(3, 5, 7), (1, 9, 1), (17, 1, 6), (4, 0, 3), (0, 5, 2)]

@@ -9,7 +9,7 @@ from pycnn.reference.cpu import pool as cpu
 from pycnn.reference.oracle import _window
 from pycnn.reference.oracle import pool as oracle
 from pycnn.shapes import conv_out
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 NAN, INF = np.nan, np.inf
 

@@ -7,7 +7,7 @@ import pytest
 from pycnn.reference.cpu import loss as cpu_loss
 from pycnn.reference.cpu import softmax as cpu_softmax
 from pycnn.reference.oracle import loss, softmax
-from pycnn.tolerance import compare
+from pycnn.testing.tolerance import compare
 
 NAN, INF = np.nan, np.inf
 ROWS = [[-INF] * 3, [1, INF, 2], [1, -INF, 2], [NAN, 1, 2], [INF, INF, 0], [1e30, -1e30, 0]]

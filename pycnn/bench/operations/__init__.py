@@ -7,8 +7,8 @@ from pycnn.bench.operations.conv import Conv2d
 from pycnn.bench.operations.defined import Defined
 from pycnn.bench.operations.dense import CrossEntropy, Gemm, Softmax
 from pycnn.bench.operations.pool import AvgPool2d, MaxPool2d
-from pycnn.define.case import Case
 from pycnn.define.operation import Gradient
+from pycnn.testing.case import Case
 
 
 def _on_maps(name: str, onnx_type: str) -> Defined:

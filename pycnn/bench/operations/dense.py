@@ -17,9 +17,9 @@ from pycnn.bench.operations.base import (
     by_entry,
 )
 from pycnn.bench.operations.defined import Defined
-from pycnn.define.case import Case
 from pycnn.plan.gemm import algorithms as rungs
 from pycnn.reference.oracle import gemm
+from pycnn.testing.case import Case
 
 
 class Gemm(Operation):

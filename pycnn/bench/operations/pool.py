@@ -4,7 +4,7 @@ from typing import Any
 
 from pycnn.bench.cases import PoolCase
 from pycnn.bench.operations.defined import Defined
-from pycnn.define.case import Case
+from pycnn.testing.case import Case
 
 
 def _problem(case: PoolCase) -> Case:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pycnn.define.case import Case, Shape
+from pycnn.testing.case import Case, Shape
 
 
 def channels_last(shape: Shape) -> Shape:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pycnn.define.case import Case, Shape
-from pycnn.define.conv_cases import standard
+from pycnn.testing.case import Case, Shape
+from pycnn.testing.conv_cases import standard
 
 
 def case(

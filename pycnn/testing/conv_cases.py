@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pycnn.define.case import Case, Shape
+from pycnn.testing.case import Case, Shape
 
 
 def conv(

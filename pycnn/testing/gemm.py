@@ -1,0 +1,61 @@
+"""Cases, oracle and PyTorch's answer: the products of matrices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import gemm as define
+from pycnn.define.call import Call
+from pycnn.define.gemm import seen
+from pycnn.define.operation import Arrays
+from pycnn.reference.oracle import gemm as oracle
+from pycnn.testing.case import Case
+from pycnn.testing.tested import Tested
+
+
+class Gemm(Tested, of=define.Gemm):
+    cases = (
+        Case("plain", {"a": (21, 35), "b": (35, 19)}),
+        Case("bias", {"a": (21, 35), "b": (35, 19), "bias": (19,)}, {"relu": True}),
+        Case("bias of rows", {"a": (21, 35), "b": (35, 19), "bias": (21, 1)}),
+        Case("transposed a", {"a": (35, 21), "b": (35, 19)}, {"transpose_a": True}),
+        Case("batch", {"a": (3, 21, 35), "b": (3, 19, 35)}, {"transpose_b": True}),
+        Case("nothing to sum", {"a": (3, 0), "b": (0, 5), "bias": (5,)}),
+        Case("no rows", {"a": (0, 3), "b": (3, 5)}),
+        Case("fully connected", {"a": (64, 256), "b": (256, 128)}, standard=True),
+    )
+
+    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": oracle.gemm(*self.op._arguments(call, arrays))}
+
+    def terms(self, call: Call) -> int:
+        return seen(call.views["a"], call.settings.transpose_a).shape[-1]
+
+
+class Matmul(Tested, of=define.Matmul):
+    cases = (
+        Case("matrices", {"a": (21, 35), "b": (35, 19)}),
+        Case("vectors", {"a": (35,), "b": (35,)}),
+        Case("vector first", {"a": (35,), "b": (2, 35, 19)}),
+        Case("vector last", {"a": (2, 21, 35), "b": (35,)}),
+        Case("one b for all", {"a": (3, 2, 21, 35), "b": (35, 19)}),
+        Case("one a for all", {"a": (21, 35), "b": (3, 2, 35, 19)}),
+        Case("broadcast", {"a": (2, 1, 5, 7, 9), "b": (3, 1, 9, 11)}),
+        Case("three levels", {"a": (2, 1, 3, 5, 7), "b": (2, 4, 1, 7, 3)}),
+        Case("no batch", {"a": (0, 3, 5), "b": (5, 7)}),
+        Case("nothing to sum", {"a": (2, 3, 0), "b": (2, 0, 5)}),
+        Case("attention", {"a": (2, 4, 49, 32), "b": (2, 4, 32, 49)}, standard=True),
+    )
+
+    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+        a, b = (arrays[name].astype(np.float64) for name in "ab")
+        return {"y": np.asarray(np.matmul(a, b))}
+
+    def terms(self, call: Call) -> int:
+        return call.views["a"].shape[-1]
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        return {"y": torch.matmul(tensors["a"], tensors["b"])}

@@ -1,0 +1,115 @@
+"""Cases, oracle and PyTorch's answer: what only moves elements."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import movement as define
+from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
+from pycnn.reference.oracle import movement as oracle
+from pycnn.testing.case import Case
+from pycnn.testing.tested import Tested
+
+
+def _numbered(*shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Shapes of tensors[0], tensors[1], ..."""
+    return {f"tensors[{i}]": shape for i, shape in enumerate(shapes)}
+
+
+class Permute(Tested, of=define.Permute):
+    cases = (
+        Case("matrix", {"x": (37, 45)}, {"axes": (1, 0)}),
+        Case("scalar", {"x": ()}, {"axes": ()}),
+        Case("to NHWC", {"x": (2, 3, 5, 7)}, {"axes": (0, 2, 3, 1)}),
+        Case("to NCHW", {"x": (2, 5, 7, 67)}, {"axes": (0, 3, 1, 2)}),
+        Case("rows stay", {"x": (3, 5, 2, 12)}, {"axes": (1, -4, 2, 3)}),
+        Case("all move", {"x": (2, 3, 5, 2, 7)}, {"axes": (3, 1, 4, 0, 2)}),
+        Case("nothing moves", {"x": (2, 3, 4)}, {"axes": (0, 1, 2)}),
+        Case("empty", {"x": (3, 0, 5)}, {"axes": (2, 0, 1)}),
+        Case("resnet50 to NHWC", {"x": (2, 64, 28, 28)}, {"axes": (0, 2, 3, 1)}, standard=True),
+        Case("image to NCHW", {"x": (1, 112, 112, 3)}, {"axes": (0, 3, 1, 2)}, standard=True),
+        Case("same rows", {"x": (24, 16, 48)}, {"axes": (1, 0, 2)}, standard=True),
+    )
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.permute(arrays["x"], call.settings)}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {"y": tensors["x"].permute(settings["axes"])}
+
+
+class Concat(Tested, of=define.Concat):
+    cases = (
+        Case("channels", _numbered((2, 3, 5, 7), (2, 1, 5, 7), (2, 4, 5, 7)), {"axis": 1}),
+        Case("one", _numbered((5, 3))),
+        Case("rows", _numbered((3, 5), (2, 5))),
+        Case("last axis", _numbered((3, 5, 2), (3, 5, 3), (3, 5, 1)), {"axis": -1}),
+        Case("whole vectors", _numbered((3, 16), (3, 32)), {"axis": 1}),
+        Case("one is empty", _numbered((2, 3), (2, 0), (2, 2)), {"axis": 1}),
+        Case("empty", _numbered((0, 3), (0, 2)), {"axis": 1}),
+        Case(
+            "densenet layer",
+            _numbered((2, 64, 28, 28), (2, 32, 28, 28), (2, 32, 28, 28)),
+            {"axis": 1},
+            standard=True,
+        ),
+    )
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.concat(list(arrays.values()), call.settings)}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        return {"y": torch.cat(list(tensors.values()), settings.get("axis", 0))}
+
+
+class Split(Tested, of=define.Split):
+    cases = (
+        Case("channels", {"x": (2, 7, 5, 3)}, {"split_size_or_sections": (3, 4), "axis": 1}),
+        Case("by size", {"x": (7, 3)}, {"split_size_or_sections": 3}),
+        Case("last axis", {"x": (2, 6)}, {"split_size_or_sections": [1, 0, 5], "axis": -1}),
+        Case("empty", {"x": (0, 3)}, {"split_size_or_sections": 2}),
+    )
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        parts = oracle.split(arrays["x"], *call.settings)
+        return dict(zip(call.outputs, parts, strict=True))
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        sections = settings["split_size_or_sections"]
+        parts = torch.split(tensors["x"], sections, settings.get("axis", 0))
+        return {f"y[{i}]": part for i, part in enumerate(parts)}
+
+
+class ChannelShuffle(Tested, of=define.ChannelShuffle):
+    cases = (
+        Case("pixels", {"x": (2, 6, 5, 3)}, {"groups": 3}),
+        Case("NHWC", {"x": (2, 5, 3, 6)}, {"groups": 2, "layout": "NHWC"}),
+        Case("1 axis", {"x": (2, 10, 7)}, {"groups": 5}),
+        Case("3 axes", {"x": (2, 4, 3, 2, 5)}, {"groups": 2}),
+        Case("one group", {"x": (2, 3, 5)}, {"groups": 1}),
+        Case("empty", {"x": (0, 6, 5, 3)}, {"groups": 3}),
+        Case("shufflenet stage 2", {"x": (4, 116, 14, 14)}, {"groups": 2}, standard=True),
+        Case(
+            "shufflenet stage 2 NHWC",
+            {"x": (4, 14, 14, 116)},
+            {"groups": 2, "layout": "NHWC"},
+            standard=True,
+        ),
+    )
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": oracle.channel_shuffle(arrays["x"], *call.settings)}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        x, groups = tensors["x"], settings["groups"]
+        if settings.get("layout") == "NHWC":
+            return {"y": torch.channel_shuffle(x.movedim(-1, 1), groups).movedim(1, -1)}
+        return {"y": torch.channel_shuffle(x, groups)}

@@ -1,0 +1,94 @@
+"""Cases, oracle and PyTorch's answer: group and instance norm."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import norm_group as define
+from pycnn.define._norm_rules import per_statistic
+from pycnn.define.call import Call
+from pycnn.reference.oracle import norm as oracle
+from pycnn.testing._norm_rules import case, channels_last, channels_second
+from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+
+
+class _ByGroup(Tested, of=define._ByGroup):
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.op._by(oracle.group_norm, call, arrays)
+
+    def terms(self, call: Call) -> int:
+        x = call.views["x"]
+        return per_statistic(x, x.shape[0] * call.settings.groups)
+
+
+class GroupNorm(_ByGroup, of=define.GroupNorm):
+    cases = (
+        case("vectors", (3, 6), "weight bias", num_groups=2),
+        case("sequence", (3, 6, 11), "weight bias", num_groups=3, eps=0.1),
+        case("images", (2, 6, 5, 7), "weight bias", num_groups=2),
+        case("whole vectors", (2, 4, 4, 8), "weight bias", num_groups=2),
+        case("one group", (2, 3, 3, 5, 2), num_groups=1),
+        case("weight alone", (2, 5, 3, 4), "weight", num_groups=5),
+        case("long", (1, 4, 37, 41), "weight bias", num_groups=2),
+        case("beyond the chip", (1, 2, 120, 110), "weight bias", num_groups=1),
+        case("nhwc", (2, 5, 7, 6), "weight bias", num_groups=3, layout="NHWC"),
+        case("nhwc vectors", (2, 3, 5, 16), "weight bias", num_groups=2, layout="NHWC"),
+        case("empty", (0, 4, 3, 5), "weight bias", num_groups=2),
+        case("resnet50 layer", (1, 64, 28, 28), "weight bias", num_groups=32, standard=True),
+        case(
+            "resnet50 layer nhwc",
+            (2, 28, 28, 64),
+            "weight bias",
+            num_groups=32,
+            layout="NHWC",
+            standard=True,
+        ),
+    )
+
+    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from torch.nn.functional import group_norm
+
+        rest = {**settings}
+        layout = rest.pop("layout", "NCHW")
+        given = {n: t for n, t in tensors.items() if n != "x"}
+        y = group_norm(channels_second(tensors["x"], layout), **given, **rest)
+        return {"y": channels_last(y, layout)}
+
+
+class InstanceNorm(_ByGroup, of=define.InstanceNorm):
+    cases = (
+        case("sequence", (3, 5, 11), "weight bias", eps=0.1),
+        case("images", (2, 5, 7, 9), "weight bias"),
+        case("whole vectors", (2, 3, 4, 8), "weight"),
+        case("volumes", (2, 3, 3, 5, 2)),
+        case("beyond the chip", (1, 2, 120, 110), "weight bias"),
+        case("nhwc", (2, 5, 7, 3), "weight bias", layout="NHWC"),
+        case("nhwc vectors", (2, 3, 5, 16), layout="NHWC"),
+        case("empty", (0, 3, 4, 5), "weight bias"),
+        case("dcgan layer", (1, 64, 32, 32), "weight bias", standard=True),
+        case("dcgan layer nhwc", (2, 32, 32, 64), "weight bias", layout="NHWC", standard=True),
+    )
+
+    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from torch.nn.functional import instance_norm
+
+        if not tensors["x"].numel():
+            raise NoPeer("PyTorch's instance_norm fails on an empty batch")
+
+        rest = {**settings}
+        layout = rest.pop("layout", "NCHW")
+        given = {n: t for n, t in tensors.items() if n != "x"}
+        y = instance_norm(channels_second(tensors["x"], layout), **given, **rest)
+        return {"y": channels_last(y, layout)}
+
+
+class _ByGroupBackward(TestedGradient, of=define._ByGroupBackward):
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.op._by(oracle.group_norm_backward, call, arrays)
+
+    def terms(self, call: Call) -> int:
+        x, (channels, groups) = call.views["x"], call.settings
+        behind_mean = per_statistic(x, x.shape[0] * groups)
+        return max(behind_mean, prod(x.shape) // max(groups * channels.group, 1))

@@ -1,0 +1,62 @@
+"""Cases, oracle and PyTorch's answer: layer norm."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import norm_layer as define
+from pycnn.define.call import Call
+from pycnn.define.norm_layer import _length
+from pycnn.reference.oracle import norm as oracle
+from pycnn.testing.case import Case
+from pycnn.testing.tested import Tested, TestedGradient
+
+
+class LayerNorm(Tested, of=define.LayerNorm):
+    cases = (
+        Case("one axis", {"x": (7, 5), "weight": (5,), "bias": (5,)}, {"normalized_shape": 5}),
+        Case(
+            "two axes",
+            {"x": (3, 2, 5, 7), "weight": (5, 7), "bias": (5, 7)},
+            {"normalized_shape": (5, 7), "eps": 0.1},
+        ),
+        Case("all", {"x": (3, 5), "weight": (3, 5)}, {"normalized_shape": (3, 5)}),
+        Case("rank 1", {"x": (37,), "bias": (37,)}, {"normalized_shape": (37,)}),
+        Case("whole vectors", {"x": (5, 3, 48), "weight": (48,)}, {"normalized_shape": (48,)}),
+        Case("long", {"x": (3, 1027), "weight": (1027,)}, {"normalized_shape": (1027,)}),
+        Case("beyond the chip", {"x": (2, 26001)}, {"normalized_shape": (26001,)}),
+        Case("empty", {"x": (0, 5), "weight": (5,)}, {"normalized_shape": (5,)}),
+        Case("empty slices", {"x": (3, 0), "weight": (0,)}, {"normalized_shape": (0,)}),
+        Case(
+            "convnext layer",
+            {"x": (1, 32, 32, 96), "weight": (96,), "bias": (96,)},
+            {"normalized_shape": (96,)},
+            standard=True,
+        ),
+    )
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.op._by(oracle.layer_norm, call, arrays)
+
+    def terms(self, call: Call) -> int:
+        return _length(call)
+
+    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from torch.nn.functional import layer_norm
+
+        rest = {**settings}
+        shape = rest.pop("normalized_shape")
+        shape = (shape,) if isinstance(shape, int) else shape
+        given = {n: t for n, t in tensors.items() if n != "x"}
+        return {"y": layer_norm(tensors["x"], shape, **given, **rest)}
+
+
+class LayerNormBackward(TestedGradient, of=define.LayerNormBackward):
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.op._by(oracle.layer_norm_backward, call, arrays)
+
+    def terms(self, call: Call) -> int:
+        slices = prod(call.views["x"].shape[: -call.settings.axes])
+        return max(_length(call), slices)

@@ -1,0 +1,126 @@
+"""Cases, oracle and PyTorch's answer: interpolation and of its gradient."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import resize as define
+from pycnn.define._resize import ResizeSettings, spatial
+from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
+from pycnn.reference.oracle import resize as oracle
+from pycnn.testing.case import Case
+from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+
+CASES = (
+    Case("nearest", {"x": (2, 3, 5, 7)}, {"scale_factor": 2}),
+    Case("nearest to size", {"x": (2, 3, 5, 7)}, {"size": (8, 3)}),
+    Case("nearest 3 axes NHWC", {"x": (1, 2, 3, 5, 6)}, {"size": (3, 7, 4), "layout": "NHWC"}),
+    Case("nearest exact", {"x": (3, 2, 7)}, {"size": 10, "mode": "nearest-exact"}),
+    Case("linear", {"x": (2, 3, 7)}, {"scale_factor": 2.3, "mode": "linear"}),
+    Case("bilinear", {"x": (2, 3, 5, 7)}, {"scale_factor": (2, 3), "mode": "bilinear"}),
+    Case(
+        "bilinear NHWC, corners",
+        {"x": (2, 5, 7, 3)},
+        {"size": (9, 4), "mode": "bilinear", "align_corners": True, "layout": "NHWC"},
+    ),
+    Case(
+        "factor as given",
+        {"x": (1, 2, 6, 5)},
+        {"scale_factor": 1.7, "mode": "bilinear", "align_corners": False},
+    ),
+    Case(
+        "factor recomputed",
+        {"x": (1, 2, 6, 5)},
+        {"scale_factor": 1.7, "mode": "bilinear", "recompute_scale_factor": True},
+    ),
+    Case("trilinear", {"x": (1, 2, 3, 5, 4)}, {"size": (5, 4, 9), "mode": "trilinear"}),
+    Case("much smaller", {"x": (1, 2, 13, 17)}, {"size": (3, 5), "mode": "bilinear"}),
+    Case(
+        "ONNX nearest",
+        {"x": (1, 2, 5, 7)},
+        {"size": (9, 4), "coordinate_mode": "half_pixel", "nearest_mode": "round_prefer_floor"},
+    ),
+    Case(
+        "ONNX nearest ceil",
+        {"x": (1, 2, 5, 7)},
+        {"size": (9, 4), "coordinate_mode": "asymmetric", "nearest_mode": "ceil"},
+    ),
+    Case(
+        "ONNX symmetric",
+        {"x": (1, 2, 5, 7)},
+        {
+            "scale_factor": (1.7, 0.6),
+            "mode": "bilinear",
+            "coordinate_mode": "half_pixel_symmetric",
+        },
+    ),
+    Case(
+        "to one pixel",
+        {"x": (2, 3, 5, 7)},
+        {"size": (1, 3), "mode": "bilinear", "coordinate_mode": "pytorch_half_pixel"},
+    ),
+    Case("empty", {"x": (0, 3, 5, 7)}, {"scale_factor": 2}),
+    Case(
+        "u-net decoder",
+        {"x": (1, 32, 28, 28)},
+        {"scale_factor": 2, "mode": "bilinear"},
+        standard=True,
+    ),
+    Case("fpn top-down", {"x": (1, 32, 28, 28)}, {"scale_factor": 2}, standard=True),
+    Case(
+        "u-net decoder NHWC",
+        {"x": (1, 28, 28, 32)},
+        {"scale_factor": 2, "mode": "bilinear", "layout": "NHWC"},
+        standard=True,
+    ),
+)
+
+
+class Interpolate(Tested, of=define.Interpolate):
+    cases = CASES
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        s: ResizeSettings = call.settings
+        return {
+            "y": oracle.interpolate(
+                arrays["x"], s.numbered([oracle.Resized(*axis) for axis in s.described])
+            )
+        }
+
+    def terms(self, call: Call) -> int:
+        return 2 ** len(call.settings.axes)
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        others = dict(settings)
+        if others.pop("coordinate_mode", None) or others.pop("nearest_mode", None):
+            raise NoPeer("PyTorch has no coordinate_mode and no nearest_mode")
+        x = tensors["x"]
+        if others.pop("layout", "NCHW") == "NCHW":
+            return {"y": torch.nn.functional.interpolate(x, **others)}
+        y = torch.nn.functional.interpolate(x.movedim(-1, 1), **others)
+        return {"y": y.movedim(1, -1)}
+
+
+class InterpolateBackward(TestedGradient, of=define.InterpolateBackward):
+    def settings(self, case: Case) -> dict[str, Any]:
+        extents = spatial(case.shapes["x"], case.settings.get("layout", "NCHW"))
+        kept = {name: value for name, value in case.settings.items() if name != "size"}
+        return {"input_size": extents, **kept}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        s: ResizeSettings = call.settings
+        return {
+            "dx": oracle.interpolate_backward(
+                arrays["dy"], s.numbered([oracle.Resized(*axis) for axis in s.described])
+            )
+        }
+
+    def terms(self, call: Call) -> int:
+        return prod(
+            int((axis.ranges[1] - axis.ranges[0]).max(initial=1)) for axis in call.settings.axes
+        )

@@ -1,0 +1,48 @@
+"""Cases, oracle and PyTorch's answer: the k largest elements along an axis, and of the gradient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import topk as define
+from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
+from pycnn.reference.oracle import topk as oracle
+from pycnn.testing.case import Case
+from pycnn.testing.tested import Tested, TestedGradient
+
+
+class Topk(Tested, of=define.Topk):
+    cases = (
+        Case("rows", {"x": (7, 33)}, {"k": 5}),
+        Case("vector", {"x": (5,)}, {"k": 5}),
+        Case("smallest", {"x": (3, 301)}, {"k": 37, "largest": False}),
+        Case("one", {"x": (3, 2, 1)}, {"k": 1}),
+        Case("many", {"x": (2, 1503)}, {"k": 1023, "sorted": False}),
+        Case("beyond shared memory", {"x": (1, 13001)}, {"k": 3}),
+        Case("channels", {"x": (2, 21, 3, 5)}, {"k": 3, "axis": 1}),
+        Case("empty", {"x": (0, 5)}, {"k": 2}),
+        Case("imagenet scores", {"x": (64, 1000)}, {"k": 5}, standard=True),
+    )
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = call.settings
+        values, indices = oracle.topk(arrays["x"], given.k, given.axis, given.largest)
+        return {"values": values, "indices": indices}
+
+    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        options = {"dim": settings.get("axis", -1), "largest": settings.get("largest", True)}
+        values, indices = torch.topk(tensors["x"], settings["k"], **options)
+        return {"values": values, "indices": indices}
+
+
+class TopkBackward(TestedGradient, of=define.TopkBackward):
+    def settings(self, case: Case) -> dict[str, Any]:
+        return {"shape": case.shapes["x"], "axis": case.settings.get("axis", -1)}
+
+    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = arrays["dy"], arrays["indices"], call.settings.shape, call.settings.axis
+        return {"dx": oracle.topk_backward(*given)}
