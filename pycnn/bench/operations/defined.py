@@ -150,16 +150,15 @@ class Defined(Operation):
         longest = terms if isinstance(terms, int) else max(terms.values())
         own = {name: spec.dtype.name for name, spec in call.outputs.items()}
 
-        def expected(part: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-            batch = len(next(iter(part.values())))
-            settings = op.settings(_with_batch(problem, batch) if self._entries else problem)
+        def of_entries(part: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+            settings = op.settings(_with_batch(problem, len(next(iter(part.values())))))
             return op.oracle(op.describe(part, **settings), part)
 
         if self._entries:
-            return by_entry(given, (), longest, expected)
+            return by_entry(given, (), longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])
-            for name, value in expected(given).items()
+            for name, value in op.oracle(call, given).items()
         ]
 
     def torch(self, case: Any, direction: str, tensors: Arrays) -> Callable[[], dict[str, Any]]:
@@ -212,9 +211,11 @@ class Defined(Operation):
 
 
 def _own_arrays(op: Definition, arrays: Arrays) -> dict[str, Any]:
-    """The operands of `op` among more arrays."""
-    names = {operand.name for operand in op.operands}
-    return {name: a for name, a in arrays.items() if name.partition("[")[0] in names}
+    """The operands of `op` among more arrays, in the order of its definition."""
+    places = {operand.name: i for i, operand in enumerate(op.operands)}
+    own = [name for name in arrays if name.partition("[")[0] in places]
+    own.sort(key=lambda name: places[name.partition("[")[0]])  # stable: "[0]" before "[1]"
+    return {name: arrays[name] for name in own}
 
 
 def _own(dtype: str) -> str | None:
