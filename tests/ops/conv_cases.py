@@ -10,8 +10,8 @@ import numpy as np
 
 from pycnn.bench.cases import ConvCase
 from pycnn.bench.grammar import parse
-from pycnn.define.operation import normal
 from pycnn.plan.conv import PLANNERS
+from pycnn.testing.tested import normal
 
 CASES = [
     parse(ConvCase, word)

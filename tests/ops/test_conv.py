@@ -16,8 +16,8 @@ from op_checks import (
 import pycnn
 from pycnn.bench.cases import ConvCase
 from pycnn.bench.grammar import parse
-from pycnn.define import OPERATIONS
 from pycnn.reference.oracle import conv as oracle
+from pycnn.testing import TESTED
 
 NAN, INF = np.nan, np.inf
 DIRECTIONS = ("forward", "backward_input", "backward_weight")
@@ -101,7 +101,7 @@ DEFINED = {
     [
         pytest.param(name, case, id=f"{name}-{case.name}")
         for name in DEFINED
-        for case in OPERATIONS[name].cases
+        for case in TESTED[name].cases
         if not case.standard and case.settings
     ],
 )
@@ -109,20 +109,20 @@ def test_every_algorithm_takes_what_it_does_not_refuse(backend, rng, name, case)
     """Modes, layouts, epilogues and axes."""
     if backend.name == "reference":
         pytest.skip("the reference backend has no kernel algorithms")
-    op, dtype = OPERATIONS[name], DTYPES[backend.name][0]
-    given = op.draw(case, rng, dtype)
-    meant = op.describe(given, **op.settings(case))
-    want = op.oracle(meant, given)["y"]
+    tested, dtype = TESTED[name], DTYPES[backend.name][0]
+    given = tested.draw(case, rng, dtype)
+    meant = tested.op.describe(given, **tested.settings(case))
+    want = tested.oracle(meant, given)["y"]
     views = {name: backend.array(a) for name, a in given.items()}
 
     def call(algo):
-        return getattr(pycnn, name)(**views, **op.settings(case), algo=algo)
+        return getattr(pycnn, name)(**views, **tested.settings(case), algo=algo)
 
     for _, got in by_each_algorithm(backend, DEFINED[name], call):
-        assert_matches(got, want, dtype, op.terms(meant), backend)
+        assert_matches(got, want, dtype, tested.terms(meant), backend)
 
 
-GRADIENT_CASES = [c for c in OPERATIONS["conv2d_backward"].cases if not c.standard and c.settings]
+GRADIENT_CASES = [c for c in TESTED["conv2d_backward"].cases if not c.standard and c.settings]
 
 
 @pytest.mark.parametrize("direction", ["backward_input", "backward_weight"])
@@ -130,15 +130,15 @@ GRADIENT_CASES = [c for c in OPERATIONS["conv2d_backward"].cases if not c.standa
 def test_gradients_take_what_they_do_not_refuse(backend, rng, case, direction):
     if backend.name == "reference":
         pytest.skip("the reference backend has no kernel algorithms")
-    op, dtype = OPERATIONS["conv2d_backward"], DTYPES[backend.name][-1]
-    given = op.draw(case, rng, dtype)
-    settings = {**op.settings(case), "needs": NEEDS[direction]}
-    meant = op.describe(given, **settings)
-    want, reductions = op.oracle(meant, given), op.terms(meant)
+    tested, dtype = TESTED["conv2d_backward"], DTYPES[backend.name][-1]
+    given = tested.draw(case, rng, dtype)
+    settings = {**tested.settings(case), "needs": NEEDS[direction]}
+    meant = tested.op.describe(given, **settings)
+    want, reductions = tested.oracle(meant, given), tested.terms(meant)
     views = {name: backend.array(a) for name, a in given.items()}
 
     def call(algo):
-        return op.invoke(pycnn.conv2d_backward, views, {**settings, "algo": algo})
+        return tested.invoke(pycnn.conv2d_backward, views, {**settings, "algo": algo})
 
     for _, grads in by_each_algorithm(backend, direction, call):
         for name, got in zip(want, grads, strict=True):

@@ -7,8 +7,8 @@ import pytest
 from op_checks import VIEWS, assert_matches, counted, same_under_all_schedules, view_of
 
 import pycnn
-from pycnn.define.operation import normal
 from pycnn.reference.oracle import conv as oracle
+from pycnn.testing.tested import normal
 
 #: (N, C, H, W), side, stride, padding, dtype: rows shorter and longer than a team, a chunk and a
 #: segment, several strips, padding on one side only, more padding than the image.

@@ -8,15 +8,18 @@ import pytest
 from op_checks import view_of
 
 import pycnn
-from pycnn.define.conv_int8 import CONV2D_INTEGER, DEFINITIONS, INT8
+from pycnn.define.conv_int8 import DEFINITIONS, INT8
 from pycnn.reference.oracle import conv_int8 as oracle
+from pycnn.testing import TESTED
 
 CASES = [
-    pytest.param(op, case, id=f"{op.name}-{case.name}")
+    pytest.param(TESTED[op.name], case, id=f"{op.name}-{case.name}")
     for op in DEFINITIONS
-    for case in op.cases
+    for case in TESTED[op.name].cases
     if not case.standard
 ]
+
+INTEGER = TESTED["conv2d_integer"]
 
 
 def array(values, dtype):
@@ -32,10 +35,11 @@ def channels_innermost(weight):
     return np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
-def check(backend, op, given, settings):
+def check(backend, tested, given, settings):
     """The public function gives exactly what the oracle says."""
+    op = tested.op
     call = op.describe(given, **settings)
-    want = op.oracle(call, given)["y"]
+    want = tested.oracle(call, given)["y"]
     views = {name: backend.array(a) for name, a in given.items()}
     got = backend.numpy(getattr(pycnn, op.name)(**views, **settings))
     assert got.dtype == call.outputs["y"].dtype
@@ -43,9 +47,9 @@ def check(backend, op, given, settings):
 
 
 @pytest.mark.parametrize("dtype", INT8)
-@pytest.mark.parametrize(("op", "case"), CASES)
-def test_matches_the_oracle(backend, rng, op, case, dtype):
-    check(backend, op, op.draw(case, rng, dtype), op.settings(case))
+@pytest.mark.parametrize(("tested", "case"), CASES)
+def test_matches_the_oracle(backend, rng, tested, case, dtype):
+    check(backend, tested, tested.draw(case, rng, dtype), tested.settings(case))
 
 
 @pytest.mark.parametrize("channels", [8, 6], ids=["by words", "by elements"])
@@ -61,7 +65,7 @@ def test_signs(backend, rng, x_type, w_type, y_type, channels):
     }
     given = {"x": x, "weight": channels_innermost(weight), **zeros}
     settings = {"padding": ((1, 0), (2, 1)), "stride": (1, 2), "layout": "NHWC"}
-    check(backend, CONV2D_INTEGER, given, settings)
+    check(backend, INTEGER, given, settings)
     scaled = {
         **given,
         "x_scale": array(0.02, "float32"),
@@ -70,7 +74,7 @@ def test_signs(backend, rng, x_type, w_type, y_type, channels):
         "y_zero_point": array(5, y_type),
         "bias": array([70000, -3, -2000], "int32"),
     }
-    check(backend, DEFINITIONS[1], scaled, settings)
+    check(backend, TESTED["qlinear_conv2d"], scaled, settings)
 
 
 @pytest.mark.parametrize("kind", ["transposed", "stepped", "reversed", "misaligned"])
@@ -78,9 +82,14 @@ def test_words_are_taken_only_where_they_are(backend, rng, kind):
     x, weight = drawn(rng, (2, 5, 4, 8), "uint8"), drawn(rng, (3, 8, 2, 2), "int8")
     weight = channels_innermost(weight)
     zero = array(7, "uint8")
-    check(backend, CONV2D_INTEGER, {"x": view_of(x, kind), "weight": weight, "x_zero_point": zero},
+    check(backend, INTEGER, {"x": view_of(x, kind), "weight": weight, "x_zero_point": zero},
           {"layout": "NHWC"})  # fmt: skip
-    check(backend, CONV2D_INTEGER, {"x": x, "weight": view_of(weight, kind)}, {"layout": "NHWC"})
+    check(
+        backend,
+        INTEGER,
+        {"x": x, "weight": view_of(weight, kind)},
+        {"layout": "NHWC"},
+    )
 
 
 def test_by_hand(backend):

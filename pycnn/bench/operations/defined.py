@@ -26,11 +26,12 @@ from pycnn.bench.operations.base import (
     Unsupported,
     by_entry,
 )
-from pycnn.define import OPERATIONS, case
+from pycnn.define import OPERATIONS
 from pycnn.define.call import Call
-from pycnn.define.operation import Gradient, NoPeer
 from pycnn.define.operation import Operation as Definition
 from pycnn.dtypes import FLOATS
+from pycnn.testing import TESTED, case
+from pycnn.testing.tested import NoPeer, Tested, TestedGradient
 
 Problem = Callable[[Any], case.Case]
 OnnxNode = Callable[[Any], tuple[str, tuple[str, ...], dict[str, Any]]]
@@ -86,7 +87,7 @@ class Defined(Operation):
         self.directions = DIRECTIONS if has_gradient else (FORWARD,)  # type: ignore[misc]
 
     def parse(self, text: str) -> Case:
-        names = [c.name for c in self._definition(FORWARD).cases]
+        names = [c.name for c in self._tested(FORWARD).cases]
         if text in names:
             return NamedCase(text)
         if self.case is NamedCase:
@@ -94,20 +95,20 @@ class Defined(Operation):
         return grammar.parse(self.case, text)
 
     def standard_layers(self) -> list[tuple[str, Case]]:
-        standard = [c.name for c in self._definition(FORWARD).cases if c.standard]
+        standard = [c.name for c in self._tested(FORWARD).cases if c.standard]
         return [(name, NamedCase(name)) for name in standard]
 
     def small_cases(self) -> list[str]:
-        return [c.name for c in self._definition(FORWARD).cases if not c.standard]
+        return [c.name for c in self._tested(FORWARD).cases if not c.standard]
 
     def dtypes_of(self, direction: str) -> tuple[str, ...]:
-        return self._definition(direction).dtypes
+        return self._tested(direction).op.dtypes
 
     def directions_of(self, case: Any) -> list[str]:
         """A gradient may leave out some of the cases of its operation."""
         if not isinstance(case, NamedCase):
             return list(self.directions)
-        known = {d: {c.name for c in self._definition(d).cases} for d in self.directions}
+        known = {d: {c.name for c in self._tested(d).cases} for d in self.directions}
         return [d for d in self.directions if case.name in known[d]]
 
     def input_specs(self, case: Any, direction: str) -> dict[str, Spec]:
@@ -119,10 +120,10 @@ class Defined(Operation):
         return {name: spec.shape for name, spec in outputs.items()}
 
     def flops(self, case: Any, direction: str) -> int:
-        return self._definition(direction).flops(self._call(case, direction))
+        return self._tested(direction).op.flops(self._call(case, direction))
 
     def traffic(self, case: Any, direction: str, dtype: str) -> int:
-        return self._definition(direction).necessary_bytes(self._call(case, direction, dtype))
+        return self._tested(direction).op.necessary_bytes(self._call(case, direction, dtype))
 
     def algorithms(self, case: Any, direction: str, dtype: str) -> list[Algorithm]:
         return [Algorithm("auto")]
@@ -131,44 +132,45 @@ class Defined(Operation):
         self, case: Any, direction: str, dtype: str, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """Of a gradient also what went into forward, from which PyTorch starts."""
-        op, problem = self._definition(direction), self._case(case)
-        if isinstance(op, Gradient):
-            forward, own = op.draw_both(problem, rng, dtype)
+        tested, problem = self._tested(direction), self._case(case)
+        if isinstance(tested, TestedGradient):
+            forward, own = tested.draw_both(problem, rng, dtype)
             return {**forward, **own}
-        return op.draw(problem, rng, dtype)
+        return tested.draw(problem, rng, dtype)
 
     def run(self, case: Any, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
-        op, settings, operands, outputs = self._prepared(case, direction)
+        tested, settings, operands, outputs = self._prepared(case, direction)
         given = {name: arrays[name] for name in operands}
-        return dict(zip(outputs, op.invoke(getattr(pycnn, op.name), given, settings), strict=True))
+        returned = tested.invoke(getattr(pycnn, tested.op.name), given, settings)
+        return dict(zip(outputs, returned, strict=True))
 
     def checks(self, case: Any, direction: str, arrays: Arrays) -> list[Check]:
-        op, problem = self._definition(direction), self._case(case)
-        given = _own_arrays(op, arrays)
-        call = op.describe(given, **op.settings(problem))
-        terms = op.terms(call)
+        tested, problem = self._tested(direction), self._case(case)
+        given = _own_arrays(tested.op, arrays)
+        call = tested.op.describe(given, **tested.settings(problem))
+        terms = tested.terms(call)
         longest = terms if isinstance(terms, int) else max(terms.values())
         own = {name: spec.dtype.name for name, spec in call.outputs.items()}
 
         def of_entries(part: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-            settings = op.settings(_with_batch(problem, len(next(iter(part.values())))))
-            return op.oracle(op.describe(part, **settings), part)
+            settings = tested.settings(_with_batch(problem, len(next(iter(part.values())))))
+            return tested.oracle(tested.op.describe(part, **settings), part)
 
         if self._entries:
             return by_entry(given, (), longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])
-            for name, value in op.oracle(call, given).items()
+            for name, value in tested.oracle(call, given).items()
         ]
 
     def torch(self, case: Any, direction: str, tensors: Arrays) -> Callable[[], dict[str, Any]]:
-        op, problem = self._definition(direction), self._case(case)
+        tested, problem = self._tested(direction), self._case(case)
         try:
-            if isinstance(op, Gradient):
-                return _by_autograd(op, op.forward.settings(problem), tensors)
-            settings = op.settings(problem)
-            op.torch(tensors, settings)  # says now what it lacks
-            return lambda: op.torch(tensors, settings)
+            if isinstance(tested, TestedGradient):
+                return _by_autograd(tested, tested.forward.settings(problem), tensors)
+            settings = tested.settings(problem)
+            tested.torch(tensors, settings)  # says now what it lacks
+            return lambda: tested.torch(tensors, settings)
         except NoPeer as lacking:
             raise Unsupported(str(lacking)) from None
 
@@ -178,35 +180,35 @@ class Defined(Operation):
     @functools.lru_cache(maxsize=256)  # noqa: B019  (it is what `run` would find in every call)
     def _prepared(
         self, case: Any, direction: str
-    ) -> tuple[Definition, dict[str, Any], list[str], list[str]]:
+    ) -> tuple[Tested, dict[str, Any], list[str], list[str]]:
         """The definition, its settings, and names of what goes in and comes out."""
-        op, call = self._definition(direction), self._call(case, direction)
-        return op, op.settings(self._case(case)), list(call.views), list(call.outputs)
+        tested, call = self._tested(direction), self._call(case, direction)
+        return tested, tested.settings(self._case(case)), list(call.views), list(call.outputs)
 
-    def _definition(self, direction: str) -> Definition:
-        return OPERATIONS[f"{self.name}_backward" if direction == BACKWARD else self.name]
+    def _tested(self, direction: str) -> Any:
+        return TESTED[f"{self.name}_backward" if direction == BACKWARD else self.name]
 
     def _case(self, given: Any) -> case.Case:
         if self._problem is not None and not isinstance(given, NamedCase):
             return self._problem(given)
-        return next(c for c in self._definition(FORWARD).cases if c.name == given.name)
+        return next(c for c in self._tested(FORWARD).cases if c.name == given.name)
 
     def _call(self, given: Any, direction: str, dtype: str = "") -> Call:
         """What the definition makes of it, found from arrays without memory of their own."""
-        op, problem = self._definition(direction), self._case(given)
-        forward = op.forward if isinstance(op, Gradient) else op
-        dtype = dtype or op.typical_dtype
+        tested, problem = self._tested(direction), self._case(given)
+        forward = tested.forward if isinstance(tested, TestedGradient) else tested
+        dtype = dtype or tested.typical_dtype
         arrays = forward.placeholders(problem, dtype)
-        call = forward.describe(arrays, **forward.settings(problem))
-        if isinstance(op, Gradient):
+        call = forward.op.describe(arrays, **forward.settings(problem))
+        if isinstance(tested, TestedGradient):
             made = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape)
                     for n, s in call.outputs.items()}  # fmt: skip
-            known = {**made, **arrays, **{d: made[y] for d, y in op.upstream.items()}}
-            for operand in op.operands:  # what forward gives only when asked, like indices
+            known = {**made, **arrays, **{d: made[y] for d, y in tested.op.upstream.items()}}
+            for operand in tested.op.operands:  # what forward gives only when asked, like indices
                 if operand.name not in known and operand.dtypes and not operand.optional:
-                    like = known[next(iter(op.upstream))]
+                    like = known[next(iter(tested.op.upstream))]
                     known[operand.name] = like.astype(operand.dtypes[0])
-            call = op.describe(_own_arrays(op, known), **op.settings(problem))
+            call = tested.op.describe(_own_arrays(tested.op, known), **tested.settings(problem))
         return call
 
 
@@ -229,20 +231,20 @@ def _with_batch(problem: case.Case, batch: int) -> case.Case:
 
 
 def _by_autograd(
-    op: Gradient, settings: Mapping[str, Any], tensors: Arrays
+    tested: TestedGradient, settings: Mapping[str, Any], tensors: Arrays
 ) -> Callable[[], dict[str, Any]]:
     """PyTorch's gradient of a graph that is made beforehand, so that backward alone is timed."""
     import torch
 
-    names = [n for n in tensors if n not in op.upstream and tensors[n].is_floating_point()]
+    names = [n for n in tensors if n not in tested.op.upstream and tensors[n].is_floating_point()]
     with torch.inference_mode(False), torch.enable_grad():
-        leaves = {n: t.clone() for n, t in tensors.items() if n not in op.upstream}
+        leaves = {n: t.clone() for n, t in tensors.items() if n not in tested.op.upstream}
         inputs = {n: t.requires_grad_(n in names) for n, t in leaves.items()}
-        forward = {o.name for o in op.forward.operands}
+        forward = {o.name for o in tested.forward.op.operands}
         inputs = {n: t for n, t in inputs.items() if n.partition("[")[0] in forward}
-        outputs = op.forward.torch(inputs, settings)
-        results = [outputs[of] for of in op.upstream.values()]
-        upstream = [tensors[name].clone() for name in op.upstream]
+        outputs = tested.forward.torch(inputs, settings)
+        results = [outputs[of] for of in tested.op.upstream.values()]
+        upstream = [tensors[name].clone() for name in tested.op.upstream]
         wanted = [n for n in inputs if n in names]
 
     def call() -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""What a public function is: a signature that Python binds, and nothing that tests need."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn.define import OPERATIONS
+from pycnn.define.public import SYNONYMS, operation
+from pycnn.define.softmax import SOFTMAX
+
+X = np.arange(6.0).reshape(2, 3)
+
+
+def test_import_loads_no_oracle_no_case_and_no_bench():
+    code = "import sys, pycnn; print(*(m for m in sys.modules if m.startswith('pycnn.')))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = shown.stdout.split()
+    assert "pycnn.define.softmax" in loaded
+    for unwanted in ("pycnn.testing", "pycnn.reference.oracle", "pycnn.bench", "pycnn.nn"):
+        assert not [m for m in loaded if m.startswith(unwanted)]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_signature_says_every_argument_once(name):
+    op, parameters = OPERATIONS[name], inspect.signature(getattr(pycnn, name)).parameters
+    operands = [o.name for o in op.operands]
+    assert [n for n in parameters if n in operands]
+    told = {*operands, *op.required, *op.defaults, "out", *SYNONYMS}
+    assert set(parameters) <= told
+    assert all(parameters[n].default is not inspect.Parameter.empty for n in op.defaults)
+    optional = {o.name for o in op.operands if o.optional}
+    assert {n for n in operands if parameters[n].default is None} == optional
+    assert getattr(pycnn, name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        ((), {}, "missing 1 required positional argument: 'x'"),
+        ((X, 0, 1), {}, "positional argument"),
+        ((X, 0), {"axis": 0}, "multiple values for argument 'axis'"),
+        ((X,), {"axes": 0}, "unexpected keyword argument 'axes'"),
+        ((X, 0), {"dim": 0}, "axis=0 and dim=0; allowed: one of the two"),
+    ],
+)
+def test_a_wrong_call_gives_one_error(arguments, settings, message):
+    with pytest.raises(TypeError, match=message):
+        pycnn.softmax(*arguments, **settings)
+
+
+def test_both_names_of_an_axis_mean_the_same():
+    assert np.array_equal(pycnn.softmax(X, dim=0), pycnn.softmax(X, axis=0))
+    assert np.array_equal(pycnn.sum(X, dim=1, keepdim=True), pycnn.sum(X, 1, True))
+    assert pycnn.concat([X, X], dim=1).shape == (2, 6)
+    assert [part.shape for part in pycnn.split(X, 2, dim=1)] == [(2, 2), (2, 1)]
+    with pytest.raises(ValueError, match="axis=2; allowed: -2 to 1"):
+        pycnn.softmax(X, dim=2)
+
+
+def test_a_signature_must_have_the_operands_of_its_definition():
+    with pytest.raises(TypeError, match="is no signature of softmax"):
+
+        @operation(SOFTMAX)
+        def softmax(logits, axis=-1, *, out=None):
+            """Another name for x."""
