@@ -78,7 +78,11 @@ packages = data_packages()
 setup(
     packages=find_packages(include=["pycnn", "pycnn.*"]) + sorted(packages),
     package_dir=packages,
-    package_data={"pycnn": ["py.typed"], **{name: ["*"] for name in packages}},
+    package_data={
+        "pycnn": ["py.typed", "*.pyi"],
+        "pycnn.ops": ["*.pyi"],
+        **{name: ["*"] for name in packages},
+    },
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildRuntime},
 )

@@ -4,8 +4,9 @@ One kernel source, three ways to run it: on a GPU through CuPy, compiled for eve
 a check, and executed on a CPU by an emulator that finds races and out-of-bounds accesses.
 """
 
-from pycnn.ops import *  # noqa: F403
-from pycnn.ops import __all__ as _ops
+from typing import Any
+
+from pycnn import ops
 from pycnn.runtime.backends import (
     BackendStatus,
     BackendUnavailable,
@@ -22,5 +23,17 @@ __all__ = [
     "active_backend",
     "backends",
     "use_backend",
-    *_ops,
+    *ops.__all__,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A public function, whose module is loaded now (`pycnn.ops`)."""
+    if name not in ops.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = ops.__getattr__(name)  # not getattr: a module may have that name
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *ops.__all__]

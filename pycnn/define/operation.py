@@ -40,7 +40,7 @@ class Prepared:
 
 
 class Operation(ABC):
-    """Base of all definitions; one instance of each stands in `pycnn.define.OPERATIONS`."""
+    """Base of all definitions; one instance of each is in `registry.OPERATIONS`."""
 
     #: Name of the public function.
     name: str

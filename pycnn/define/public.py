@@ -36,7 +36,7 @@ def operation(definition: Operation) -> Callable[[F], F]:
     Examples
     --------
     >>> import inspect, pycnn
-    >>> from pycnn.define import OPERATIONS
+    >>> from pycnn.define.registry import OPERATIONS
     >>> inspect.signature(pycnn.softmax).parameters["axis"].default
     -1
     >>> OPERATIONS["softmax"].defaults

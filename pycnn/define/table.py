@@ -4,8 +4,8 @@ import argparse
 import json
 from dataclasses import dataclass
 
-from pycnn.define import OPERATIONS
 from pycnn.define.operation import Gradient, Operation
+from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATING
 from pycnn.runtime.backends import NAMES
 from pycnn.runtime.text import aligned, markdown

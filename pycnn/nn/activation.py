@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.init import constant
 from pycnn.nn.layer import Layer
 
@@ -31,26 +31,26 @@ class _Activation(Layer):
 class ReLU(_Activation):
     """``max(x, 0)``, see `pycnn.relu`."""
 
-    operation = staticmethod(ops.relu)
-    backward_operation = staticmethod(ops.relu_backward)
+    operation = staticmethod(pycnn.relu)
+    backward_operation = staticmethod(pycnn.relu_backward)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = ops.relu(x)
+        y = pycnn.relu(x)
         return y, y  # positive where x is; and the next layer mostly keeps it too
 
 
 class ReLU6(_Activation):
     """``min(max(x, 0), 6)``, see `pycnn.relu6`."""
 
-    operation = staticmethod(ops.relu6)
-    backward_operation = staticmethod(ops.relu6_backward)
+    operation = staticmethod(pycnn.relu6)
+    backward_operation = staticmethod(pycnn.relu6_backward)
 
 
 class Clip(_Activation):
     """Between two bounds, either of which may be None; see `pycnn.clip`."""
 
-    operation = staticmethod(ops.clip)
-    backward_operation = staticmethod(ops.clip_backward)
+    operation = staticmethod(pycnn.clip)
+    backward_operation = staticmethod(pycnn.clip_backward)
 
     def __init__(self, min: float | None = None, max: float | None = None) -> None:
         super().__init__(min=min, max=max)
@@ -59,8 +59,8 @@ class Clip(_Activation):
 class LeakyReLU(_Activation):
     """``x`` where positive, ``negative_slope * x`` elsewhere; see `pycnn.leaky_relu`."""
 
-    operation = staticmethod(ops.leaky_relu)
-    backward_operation = staticmethod(ops.leaky_relu_backward)
+    operation = staticmethod(pycnn.leaky_relu)
+    backward_operation = staticmethod(pycnn.leaky_relu_backward)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__(negative_slope=negative_slope)
@@ -69,8 +69,8 @@ class LeakyReLU(_Activation):
 class ELU(_Activation):
     """``alpha * (exp(x) - 1)`` where negative; see `pycnn.elu`."""
 
-    operation = staticmethod(ops.elu)
-    backward_operation = staticmethod(ops.elu_backward)
+    operation = staticmethod(pycnn.elu)
+    backward_operation = staticmethod(pycnn.elu_backward)
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__(alpha=alpha)
@@ -79,15 +79,15 @@ class ELU(_Activation):
 class SELU(_Activation):
     """ELU scaled to keep mean and variance; see `pycnn.selu`."""
 
-    operation = staticmethod(ops.selu)
-    backward_operation = staticmethod(ops.selu_backward)
+    operation = staticmethod(pycnn.selu)
+    backward_operation = staticmethod(pycnn.selu_backward)
 
 
 class CELU(_Activation):
     """ELU with a continuous derivative; see `pycnn.celu`."""
 
-    operation = staticmethod(ops.celu)
-    backward_operation = staticmethod(ops.celu_backward)
+    operation = staticmethod(pycnn.celu)
+    backward_operation = staticmethod(pycnn.celu_backward)
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__(alpha=alpha)
@@ -96,29 +96,29 @@ class CELU(_Activation):
 class Sigmoid(_Activation):
     """``1 / (1 + exp(-x))``, see `pycnn.sigmoid`."""
 
-    operation = staticmethod(ops.sigmoid)
-    backward_operation = staticmethod(ops.sigmoid_backward)
+    operation = staticmethod(pycnn.sigmoid)
+    backward_operation = staticmethod(pycnn.sigmoid_backward)
 
 
 class Hardsigmoid(_Activation):
     """A sigmoid of three straight lines; see `pycnn.hardsigmoid`."""
 
-    operation = staticmethod(ops.hardsigmoid)
-    backward_operation = staticmethod(ops.hardsigmoid_backward)
+    operation = staticmethod(pycnn.hardsigmoid)
+    backward_operation = staticmethod(pycnn.hardsigmoid_backward)
 
 
 class Tanh(_Activation):
     """Hyperbolic tangent, see `pycnn.tanh`."""
 
-    operation = staticmethod(ops.tanh)
-    backward_operation = staticmethod(ops.tanh_backward)
+    operation = staticmethod(pycnn.tanh)
+    backward_operation = staticmethod(pycnn.tanh_backward)
 
 
 class Softplus(_Activation):
     """``log(1 + exp(beta * x)) / beta``, see `pycnn.softplus`."""
 
-    operation = staticmethod(ops.softplus)
-    backward_operation = staticmethod(ops.softplus_backward)
+    operation = staticmethod(pycnn.softplus)
+    backward_operation = staticmethod(pycnn.softplus_backward)
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__(beta=beta, threshold=threshold)
@@ -127,15 +127,15 @@ class Softplus(_Activation):
 class Softsign(_Activation):
     """``x / (1 + |x|)``, see `pycnn.softsign`."""
 
-    operation = staticmethod(ops.softsign)
-    backward_operation = staticmethod(ops.softsign_backward)
+    operation = staticmethod(pycnn.softsign)
+    backward_operation = staticmethod(pycnn.softsign_backward)
 
 
 class GELU(_Activation):
     """``x`` times the normal distribution function of x; see `pycnn.gelu`."""
 
-    operation = staticmethod(ops.gelu)
-    backward_operation = staticmethod(ops.gelu_backward)
+    operation = staticmethod(pycnn.gelu)
+    backward_operation = staticmethod(pycnn.gelu_backward)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__(approximate=approximate)
@@ -144,22 +144,22 @@ class GELU(_Activation):
 class SiLU(_Activation):
     """``x * sigmoid(x)``, see `pycnn.silu`."""
 
-    operation = staticmethod(ops.silu)
-    backward_operation = staticmethod(ops.silu_backward)
+    operation = staticmethod(pycnn.silu)
+    backward_operation = staticmethod(pycnn.silu_backward)
 
 
 class Hardswish(_Activation):
     """``x * hardsigmoid(x)``, see `pycnn.hardswish`."""
 
-    operation = staticmethod(ops.hardswish)
-    backward_operation = staticmethod(ops.hardswish_backward)
+    operation = staticmethod(pycnn.hardswish)
+    backward_operation = staticmethod(pycnn.hardswish_backward)
 
 
 class Mish(_Activation):
     """``x * tanh(softplus(x))``, see `pycnn.mish`."""
 
-    operation = staticmethod(ops.mish)
-    backward_operation = staticmethod(ops.mish_backward)
+    operation = staticmethod(pycnn.mish)
+    backward_operation = staticmethod(pycnn.mish_backward)
 
 
 class PReLU(Layer):
@@ -172,10 +172,10 @@ class PReLU(Layer):
         self.params["weight"] = constant((num_parameters,), init, dtype)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.prelu(x, self["weight"]), x
+        return pycnn.prelu(x, self["weight"]), x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, dweight = ops.prelu_backward(dy, kept, self["weight"])
+        dx, dweight = pycnn.prelu_backward(dy, kept, self["weight"])
         return dx, {"weight": dweight}
 
     def describe(self) -> str:
@@ -204,12 +204,12 @@ class _Rows(Layer):
 class Softmax(_Rows):
     """Probabilities along an axis, by default the last; see `pycnn.softmax`."""
 
-    operation = staticmethod(ops.softmax)
-    backward_operation = staticmethod(ops.softmax_backward)
+    operation = staticmethod(pycnn.softmax)
+    backward_operation = staticmethod(pycnn.softmax_backward)
 
 
 class LogSoftmax(_Rows):
     """Their logarithms; see `pycnn.log_softmax`."""
 
-    operation = staticmethod(ops.log_softmax)
-    backward_operation = staticmethod(ops.log_softmax_backward)
+    operation = staticmethod(pycnn.log_softmax)
+    backward_operation = staticmethod(pycnn.log_softmax_backward)

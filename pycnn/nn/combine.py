@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.layer import Layer, LayerError
 
 
@@ -115,7 +115,7 @@ class _Branches(Combined):
         ]
         if not needs_dx:
             return None
-        return found[0] if len(found) == 1 else ops.add_n(found)
+        return found[0] if len(found) == 1 else pycnn.add_n(found)
 
 
 class Sum(_Branches):
@@ -150,13 +150,13 @@ class Sum(_Branches):
         _check_same_shape(self, [first, *rest])
         if not rest:
             return first, ()
-        others = rest[0] if len(rest) == 1 else ops.add_n(rest)
-        return ops.add(others, first, alpha=self.scale), ()
+        others = rest[0] if len(rest) == 1 else pycnn.add_n(rest)
+        return pycnn.add(others, first, alpha=self.scale), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         scaled = dy
         if self.scale != 1.0 and len(self.children) > 1:
-            scaled = ops.add_backward(dy, dy.shape, dy.shape, alpha=self.scale)[1]
+            scaled = pycnn.add_backward(dy, dy.shape, dy.shape, alpha=self.scale)[1]
         return self.gather([scaled, *[dy] * (len(self.children) - 1)], needs_dx), {}
 
     def describe(self) -> str:
@@ -182,10 +182,10 @@ class Product(_Branches):
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         a, b = self.outputs(x, keep)
-        return ops.mul(a, b), (a, b) if keep else ()
+        return pycnn.mul(a, b), (a, b) if keep else ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return self.gather(ops.mul_backward(dy, *kept), needs_dx), {}
+        return self.gather(pycnn.mul_backward(dy, *kept), needs_dx), {}
 
 
 class Concat(_Branches):
@@ -219,10 +219,10 @@ class Concat(_Branches):
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         found = self.outputs(x, keep)
-        return ops.concat(found, self.axis), [y.shape[self.axis] for y in found]
+        return pycnn.concat(found, self.axis), [y.shape[self.axis] for y in found]
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return self.gather(ops.split(dy, kept, self.axis), needs_dx), {}
+        return self.gather(pycnn.split(dy, kept, self.axis), needs_dx), {}
 
 
 class Tap(Layer):
@@ -268,7 +268,7 @@ class Tap(Layer):
             dx = self.children["head"].backward(mine, needs_dx)
         except LayerError as error:
             raise error.inside("head") from error.__cause__
-        return (ops.add(dy, dx) if needs_dx else None), {}
+        return (pycnn.add(dy, dx) if needs_dx else None), {}
 
     def describe(self) -> str:
         return f"{self.children['head']!r}, weight={self.weight}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.init import Initialiser, constant, weights
 from pycnn.nn.layer import Layer
 
@@ -68,11 +68,11 @@ class Linear(Layer):
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         bias = self["bias"] if "bias" in self.params else None
-        return ops.linear(x, self["weight"], bias, activation=self.activation), x
+        return pycnn.linear(x, self["weight"], bias, activation=self.activation), x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         refuse_fused(self.activation)
-        dx, dweight, dbias = ops.linear_backward(
+        dx, dweight, dbias = pycnn.linear_backward(
             dy, kept, self["weight"], needs=(needs_dx, True, "bias" in self.params)
         )
         return dx, _present(weight=dweight, bias=dbias)
@@ -205,24 +205,24 @@ class Conv2d(_Forward):
     """
 
     axes = 2
-    operation = staticmethod(ops.conv2d)
-    backward_operation = staticmethod(ops.conv2d_backward)
+    operation = staticmethod(pycnn.conv2d)
+    backward_operation = staticmethod(pycnn.conv2d_backward)
 
 
 class Conv1d(_Forward):
     """One-dimensional convolution; see `Conv2d`."""
 
     axes = 1
-    operation = staticmethod(ops.conv1d)
-    backward_operation = staticmethod(ops.conv1d_backward)
+    operation = staticmethod(pycnn.conv1d)
+    backward_operation = staticmethod(pycnn.conv1d_backward)
 
 
 class Conv3d(_Forward):
     """Three-dimensional convolution; see `Conv2d`."""
 
     axes = 3
-    operation = staticmethod(ops.conv3d)
-    backward_operation = staticmethod(ops.conv3d_backward)
+    operation = staticmethod(pycnn.conv3d)
+    backward_operation = staticmethod(pycnn.conv3d_backward)
 
 
 class _Transposed(_Convolution):
@@ -263,24 +263,24 @@ class ConvTranspose2d(_Transposed):
     """
 
     axes = 2
-    operation = staticmethod(ops.conv_transpose2d)
-    backward_operation = staticmethod(ops.conv_transpose2d_backward)
+    operation = staticmethod(pycnn.conv_transpose2d)
+    backward_operation = staticmethod(pycnn.conv_transpose2d_backward)
 
 
 class ConvTranspose1d(_Transposed):
     """Transposed one-dimensional convolution; see `ConvTranspose2d`."""
 
     axes = 1
-    operation = staticmethod(ops.conv_transpose1d)
-    backward_operation = staticmethod(ops.conv_transpose1d_backward)
+    operation = staticmethod(pycnn.conv_transpose1d)
+    backward_operation = staticmethod(pycnn.conv_transpose1d_backward)
 
 
 class ConvTranspose3d(_Transposed):
     """Transposed three-dimensional convolution; see `ConvTranspose2d`."""
 
     axes = 3
-    operation = staticmethod(ops.conv_transpose3d)
-    backward_operation = staticmethod(ops.conv_transpose3d_backward)
+    operation = staticmethod(pycnn.conv_transpose3d)
+    backward_operation = staticmethod(pycnn.conv_transpose3d_backward)
 
 
 def refuse_fused(activation: str | None) -> None:

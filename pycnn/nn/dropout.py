@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.init import generator
 from pycnn.nn.layer import Layer
 
@@ -21,8 +21,8 @@ class Dropout(Layer):
         By default drawn from the generator in force; `Layer.reseed` sets it too.
     """
 
-    operation: ClassVar[Callable[..., Any]] = staticmethod(ops.dropout)
-    backward_operation: ClassVar[Callable[..., Any]] = staticmethod(ops.dropout_backward)
+    operation: ClassVar[Callable[..., Any]] = staticmethod(pycnn.dropout)
+    backward_operation: ClassVar[Callable[..., Any]] = staticmethod(pycnn.dropout_backward)
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__()
@@ -53,5 +53,5 @@ class Dropout(Layer):
 class Dropout2d(Dropout):
     """Whole channels set to zero in training, see `pycnn.dropout2d`."""
 
-    operation = staticmethod(ops.dropout2d)
-    backward_operation = staticmethod(ops.dropout2d_backward)
+    operation = staticmethod(pycnn.dropout2d)
+    backward_operation = staticmethod(pycnn.dropout2d_backward)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.arrays import library
 
 
@@ -58,8 +58,8 @@ class CrossEntropyLoss(Loss):
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
 
-    operation = staticmethod(ops.cross_entropy)
-    backward_operation = staticmethod(ops.cross_entropy_backward)
+    operation = staticmethod(pycnn.cross_entropy)
+    backward_operation = staticmethod(pycnn.cross_entropy_backward)
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
@@ -74,8 +74,8 @@ class CrossEntropyLoss(Loss):
 class NLLLoss(Loss):
     """Of log-probabilities and classes; arguments as `pycnn.nll_loss`."""
 
-    operation = staticmethod(ops.nll_loss)
-    backward_operation = staticmethod(ops.nll_loss_backward)
+    operation = staticmethod(pycnn.nll_loss)
+    backward_operation = staticmethod(pycnn.nll_loss_backward)
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
@@ -86,8 +86,8 @@ class NLLLoss(Loss):
 class BCEWithLogitsLoss(Loss):
     """Of scores and probabilities; arguments as `pycnn.binary_cross_entropy_with_logits`."""
 
-    operation = staticmethod(ops.binary_cross_entropy_with_logits)
-    backward_operation = staticmethod(ops.binary_cross_entropy_with_logits_backward)
+    operation = staticmethod(pycnn.binary_cross_entropy_with_logits)
+    backward_operation = staticmethod(pycnn.binary_cross_entropy_with_logits_backward)
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
@@ -96,8 +96,8 @@ class BCEWithLogitsLoss(Loss):
 class MSELoss(Loss):
     """Mean of squared differences; arguments as `pycnn.mse_loss`."""
 
-    operation = staticmethod(ops.mse_loss)
-    backward_operation = staticmethod(ops.mse_loss_backward)
+    operation = staticmethod(pycnn.mse_loss)
+    backward_operation = staticmethod(pycnn.mse_loss_backward)
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -115,5 +115,5 @@ class SumOfHalfSquares(Loss):
     0.55
     """
 
-    operation = staticmethod(ops.sum_of_half_squares)
-    backward_operation = staticmethod(ops.sum_of_half_squares_backward)
+    operation = staticmethod(pycnn.sum_of_half_squares)
+    backward_operation = staticmethod(pycnn.sum_of_half_squares_backward)

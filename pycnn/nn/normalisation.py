@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pycnn import ops
+import pycnn
 from pycnn.define.trace import is_tracing
 from pycnn.nn.convolution import positive
 from pycnn.nn.init import constant
@@ -57,9 +57,9 @@ class _BatchNorm(_Affine):
         mean, var = self["running_mean"], self["running_var"]
         weight, bias = self._affine()
         if not self.training or is_tracing():
-            y = ops.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
+            y = pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
             return y, (x, None, None)
-        y, batch_mean, rstd, new_mean, new_var = ops.batch_norm_train(
+        y, batch_mean, rstd, new_mean, new_var = pycnn.batch_norm_train(
             x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
         )
         self.buffers["running_mean"], self.buffers["running_var"] = new_mean, new_var
@@ -69,12 +69,12 @@ class _BatchNorm(_Affine):
         x, batch_mean, rstd = kept
         weight = self._affine()[0]
         if batch_mean is None:
-            dx, *grads = ops.batch_norm_backward(
+            dx, *grads = pycnn.batch_norm_backward(
                 dy, x, self["running_mean"], self["running_var"], weight, self.eps,
                 layout=self.layout,
             )  # fmt: skip
         else:
-            dx, *grads = ops.batch_norm_train_backward(
+            dx, *grads = pycnn.batch_norm_train_backward(
                 dy, x, batch_mean, rstd, weight, layout=self.layout
             )
         return dx, self._affine_grads(*grads)
@@ -144,10 +144,10 @@ class LayerNorm(_Affine):
         self._add_affine(self.shape, affine, dtype)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.layer_norm(x, self.shape, *self._affine(), self.eps), x
+        return pycnn.layer_norm(x, self.shape, *self._affine(), self.eps), x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, *grads = ops.layer_norm_backward(dy, kept, self.shape, self._affine()[0], self.eps)
+        dx, *grads = pycnn.layer_norm_backward(dy, kept, self.shape, self._affine()[0], self.eps)
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
@@ -178,11 +178,11 @@ class GroupNorm(_Affine):
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         weight, bias = self._affine()
-        y = ops.group_norm(x, self.num_groups, weight, bias, self.eps, layout=self.layout)
+        y = pycnn.group_norm(x, self.num_groups, weight, bias, self.eps, layout=self.layout)
         return y, x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, *grads = ops.group_norm_backward(
+        dx, *grads = pycnn.group_norm_backward(
             dy, kept, self.num_groups, self._affine()[0], self.eps, layout=self.layout
         )
         return dx, self._affine_grads(*grads)
@@ -210,11 +210,11 @@ class InstanceNorm(_Affine):
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         weight, bias = self._affine()
-        y = ops.instance_norm(x, weight=weight, bias=bias, eps=self.eps, layout=self.layout)
+        y = pycnn.instance_norm(x, weight=weight, bias=bias, eps=self.eps, layout=self.layout)
         return y, x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, *grads = ops.instance_norm_backward(
+        dx, *grads = pycnn.instance_norm_backward(
             dy, kept, weight=self._affine()[0], eps=self.eps, layout=self.layout
         )
         return dx, self._affine_grads(*grads)
@@ -246,10 +246,10 @@ class LocalResponseNorm(Layer):
         }
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.local_response_norm(x, **self.settings), x
+        return pycnn.local_response_norm(x, **self.settings), x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.local_response_norm_backward(dy, kept, **self.settings), {}
+        return pycnn.local_response_norm_backward(dy, kept, **self.settings), {}
 
     def describe(self) -> str:
         return str(self.settings["size"])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.layer import Layer
 
 Extent = int | Sequence[int]
@@ -77,8 +77,8 @@ class _Max(_ByIndices):
 class MaxPool1d(_Max):
     """Maximum over windows of one axis; arguments as `pycnn.max_pool1d`."""
 
-    operation = staticmethod(ops.max_pool1d)
-    backward_operation = staticmethod(ops.max_pool1d_backward)
+    operation = staticmethod(pycnn.max_pool1d)
+    backward_operation = staticmethod(pycnn.max_pool1d_backward)
 
 
 class MaxPool2d(_Max):
@@ -91,15 +91,15 @@ class MaxPool2d(_Max):
     (64, 54, 54)
     """
 
-    operation = staticmethod(ops.max_pool2d)
-    backward_operation = staticmethod(ops.max_pool2d_backward)
+    operation = staticmethod(pycnn.max_pool2d)
+    backward_operation = staticmethod(pycnn.max_pool2d_backward)
 
 
 class MaxPool3d(_Max):
     """Maximum over windows of three axes; arguments as `pycnn.max_pool3d`."""
 
-    operation = staticmethod(ops.max_pool3d)
-    backward_operation = staticmethod(ops.max_pool3d_backward)
+    operation = staticmethod(pycnn.max_pool3d)
+    backward_operation = staticmethod(pycnn.max_pool3d_backward)
 
 
 class _Average(_ByShape):
@@ -123,22 +123,22 @@ class _Average(_ByShape):
 class AvgPool1d(_Average):
     """Mean over windows of one axis; arguments as `pycnn.avg_pool1d`."""
 
-    operation = staticmethod(ops.avg_pool1d)
-    backward_operation = staticmethod(ops.avg_pool1d_backward)
+    operation = staticmethod(pycnn.avg_pool1d)
+    backward_operation = staticmethod(pycnn.avg_pool1d_backward)
 
 
 class AvgPool2d(_Average):
     """Mean over windows; arguments as `pycnn.avg_pool2d`."""
 
-    operation = staticmethod(ops.avg_pool2d)
-    backward_operation = staticmethod(ops.avg_pool2d_backward)
+    operation = staticmethod(pycnn.avg_pool2d)
+    backward_operation = staticmethod(pycnn.avg_pool2d_backward)
 
 
 class AvgPool3d(_Average):
     """Mean over windows of three axes; arguments as `pycnn.avg_pool3d`."""
 
-    operation = staticmethod(ops.avg_pool3d)
-    backward_operation = staticmethod(ops.avg_pool3d_backward)
+    operation = staticmethod(pycnn.avg_pool3d)
+    backward_operation = staticmethod(pycnn.avg_pool3d_backward)
 
 
 class _Total(_ByShape):
@@ -161,22 +161,22 @@ class _Total(_ByShape):
 class SumPool1d(_Total):
     """Sum over windows of one axis; arguments as `pycnn.sum_pool1d`."""
 
-    operation = staticmethod(ops.sum_pool1d)
-    backward_operation = staticmethod(ops.sum_pool1d_backward)
+    operation = staticmethod(pycnn.sum_pool1d)
+    backward_operation = staticmethod(pycnn.sum_pool1d_backward)
 
 
 class SumPool2d(_Total):
     """Sum over windows; arguments as `pycnn.sum_pool2d`."""
 
-    operation = staticmethod(ops.sum_pool2d)
-    backward_operation = staticmethod(ops.sum_pool2d_backward)
+    operation = staticmethod(pycnn.sum_pool2d)
+    backward_operation = staticmethod(pycnn.sum_pool2d_backward)
 
 
 class SumPool3d(_Total):
     """Sum over windows of three axes; arguments as `pycnn.sum_pool3d`."""
 
-    operation = staticmethod(ops.sum_pool3d)
-    backward_operation = staticmethod(ops.sum_pool3d_backward)
+    operation = staticmethod(pycnn.sum_pool3d)
+    backward_operation = staticmethod(pycnn.sum_pool3d_backward)
 
 
 class _Lp(_Pooling):
@@ -207,22 +207,22 @@ class _Lp(_Pooling):
 class LPPool1d(_Lp):
     """p-norm over windows of one axis; arguments as `pycnn.lp_pool1d`."""
 
-    operation = staticmethod(ops.lp_pool1d)
-    backward_operation = staticmethod(ops.lp_pool1d_backward)
+    operation = staticmethod(pycnn.lp_pool1d)
+    backward_operation = staticmethod(pycnn.lp_pool1d_backward)
 
 
 class LPPool2d(_Lp):
     """p-norm over windows; arguments as `pycnn.lp_pool2d`."""
 
-    operation = staticmethod(ops.lp_pool2d)
-    backward_operation = staticmethod(ops.lp_pool2d_backward)
+    operation = staticmethod(pycnn.lp_pool2d)
+    backward_operation = staticmethod(pycnn.lp_pool2d_backward)
 
 
 class LPPool3d(_Lp):
     """p-norm over windows of three axes; arguments as `pycnn.lp_pool3d`."""
 
-    operation = staticmethod(ops.lp_pool3d)
-    backward_operation = staticmethod(ops.lp_pool3d_backward)
+    operation = staticmethod(pycnn.lp_pool3d)
+    backward_operation = staticmethod(pycnn.lp_pool3d_backward)
 
 
 class _AdaptiveAverage(_ByShape):
@@ -236,22 +236,22 @@ class _AdaptiveAverage(_ByShape):
 class AdaptiveAvgPool1d(_AdaptiveAverage):
     """Means that give a chosen extent; arguments as `pycnn.adaptive_avg_pool1d`."""
 
-    operation = staticmethod(ops.adaptive_avg_pool1d)
-    backward_operation = staticmethod(ops.adaptive_avg_pool1d_backward)
+    operation = staticmethod(pycnn.adaptive_avg_pool1d)
+    backward_operation = staticmethod(pycnn.adaptive_avg_pool1d_backward)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAverage):
     """Means that give chosen extents; arguments as `pycnn.adaptive_avg_pool2d`."""
 
-    operation = staticmethod(ops.adaptive_avg_pool2d)
-    backward_operation = staticmethod(ops.adaptive_avg_pool2d_backward)
+    operation = staticmethod(pycnn.adaptive_avg_pool2d)
+    backward_operation = staticmethod(pycnn.adaptive_avg_pool2d_backward)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAverage):
     """Means that give chosen extents of three axes; as `pycnn.adaptive_avg_pool3d`."""
 
-    operation = staticmethod(ops.adaptive_avg_pool3d)
-    backward_operation = staticmethod(ops.adaptive_avg_pool3d_backward)
+    operation = staticmethod(pycnn.adaptive_avg_pool3d)
+    backward_operation = staticmethod(pycnn.adaptive_avg_pool3d_backward)
 
 
 class _AdaptiveMax(_ByIndices):
@@ -265,29 +265,29 @@ class _AdaptiveMax(_ByIndices):
 class AdaptiveMaxPool1d(_AdaptiveMax):
     """Maxima that give a chosen extent; arguments as `pycnn.adaptive_max_pool1d`."""
 
-    operation = staticmethod(ops.adaptive_max_pool1d)
-    backward_operation = staticmethod(ops.adaptive_max_pool1d_backward)
+    operation = staticmethod(pycnn.adaptive_max_pool1d)
+    backward_operation = staticmethod(pycnn.adaptive_max_pool1d_backward)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMax):
     """Maxima that give chosen extents; arguments as `pycnn.adaptive_max_pool2d`."""
 
-    operation = staticmethod(ops.adaptive_max_pool2d)
-    backward_operation = staticmethod(ops.adaptive_max_pool2d_backward)
+    operation = staticmethod(pycnn.adaptive_max_pool2d)
+    backward_operation = staticmethod(pycnn.adaptive_max_pool2d_backward)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMax):
     """Maxima that give chosen extents of three axes; as `pycnn.adaptive_max_pool3d`."""
 
-    operation = staticmethod(ops.adaptive_max_pool3d)
-    backward_operation = staticmethod(ops.adaptive_max_pool3d_backward)
+    operation = staticmethod(pycnn.adaptive_max_pool3d)
+    backward_operation = staticmethod(pycnn.adaptive_max_pool3d_backward)
 
 
 class GlobalAvgPool(_ByShape):
     """Mean of each channel, one element an axis; as `pycnn.global_avg_pool`."""
 
-    operation = staticmethod(ops.global_avg_pool)
-    backward_operation = staticmethod(ops.global_avg_pool_backward)
+    operation = staticmethod(pycnn.global_avg_pool)
+    backward_operation = staticmethod(pycnn.global_avg_pool_backward)
 
     def __init__(self, *, layout: str = "NCHW") -> None:
         super().__init__(layout=layout)
@@ -299,8 +299,8 @@ class GlobalAvgPool(_ByShape):
 class GlobalMaxPool(_ByIndices):
     """Maximum of each channel, one element an axis; as `pycnn.global_max_pool`."""
 
-    operation = staticmethod(ops.global_max_pool)
-    backward_operation = staticmethod(ops.global_max_pool_backward)
+    operation = staticmethod(pycnn.global_max_pool)
+    backward_operation = staticmethod(pycnn.global_max_pool_backward)
 
     def __init__(self, *, layout: str = "NCHW") -> None:
         super().__init__(layout=layout)
@@ -339,19 +339,19 @@ class _Unpool(Layer):
 class MaxUnpool1d(_Unpool):
     """`pycnn.max_unpool1d` with the indices that the given `MaxPool1d` last kept."""
 
-    operation = staticmethod(ops.max_unpool1d)
-    backward_operation = staticmethod(ops.max_unpool1d_backward)
+    operation = staticmethod(pycnn.max_unpool1d)
+    backward_operation = staticmethod(pycnn.max_unpool1d_backward)
 
 
 class MaxUnpool2d(_Unpool):
     """`pycnn.max_unpool2d` with the indices that the given `MaxPool2d` last kept."""
 
-    operation = staticmethod(ops.max_unpool2d)
-    backward_operation = staticmethod(ops.max_unpool2d_backward)
+    operation = staticmethod(pycnn.max_unpool2d)
+    backward_operation = staticmethod(pycnn.max_unpool2d_backward)
 
 
 class MaxUnpool3d(_Unpool):
     """`pycnn.max_unpool3d` with the indices that the given `MaxPool3d` last kept."""
 
-    operation = staticmethod(ops.max_unpool3d)
-    backward_operation = staticmethod(ops.max_unpool3d_backward)
+    operation = staticmethod(pycnn.max_unpool3d)
+    backward_operation = staticmethod(pycnn.max_unpool3d_backward)

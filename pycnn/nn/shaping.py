@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn import ops
+import pycnn
 from pycnn.nn.layer import Layer
 
 
@@ -56,10 +56,10 @@ class Pad(Layer):
         self.padding, self.mode, self.value = tuple(padding), mode, value
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.pad(x, self.padding, self.mode, self.value), ()
+        return pycnn.pad(x, self.padding, self.mode, self.value), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.pad_backward(dy, self.padding, self.mode), {}
+        return pycnn.pad_backward(dy, self.padding, self.mode), {}
 
     def describe(self) -> str:
         return str(self.padding) + ("" if self.mode == "constant" else f", {self.mode!r}")
@@ -85,11 +85,11 @@ class Upsample(Layer):
         self.size = size
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.interpolate(x, self.size, **self.settings), x.shape
+        return pycnn.interpolate(x, self.size, **self.settings), x.shape
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         extents = kept[2:] if self.settings["layout"] == "NCHW" else kept[1:-1]
-        return ops.interpolate_backward(dy, extents, **self.settings), {}
+        return pycnn.interpolate_backward(dy, extents, **self.settings), {}
 
     def describe(self) -> str:
         scale = self.settings["scale_factor"]
@@ -104,11 +104,11 @@ class Permute(Layer):
         self.axes = axes
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.permute(x, self.axes), ()
+        return pycnn.permute(x, self.axes), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         back = tuple(int(i) for i in np.argsort(self.axes))
-        return ops.permute(dy, back), {}
+        return pycnn.permute(dy, back), {}
 
     def describe(self) -> str:
         return ", ".join(map(str, self.axes))
@@ -127,11 +127,11 @@ class ChannelShuffle(Layer):
         self.groups, self.layout = groups, layout
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.channel_shuffle(x, self.groups, self.layout), ()
+        return pycnn.channel_shuffle(x, self.groups, self.layout), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         channels = dy.shape[1 if self.layout == "NCHW" else -1]
-        return ops.channel_shuffle(dy, channels // self.groups, self.layout), {}
+        return pycnn.channel_shuffle(dy, channels // self.groups, self.layout), {}
 
     def describe(self) -> str:
         return str(self.groups)
@@ -149,10 +149,10 @@ class Unfold(Layer):
         }  # fmt: skip
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.unfold(x, **self.settings), x.shape[2:]
+        return pycnn.unfold(x, **self.settings), x.shape[2:]
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.fold(dy, kept, **self.settings), {}
+        return pycnn.fold(dy, kept, **self.settings), {}
 
     def describe(self) -> str:
         return str(self.settings["kernel_size"])
@@ -176,10 +176,10 @@ class Fold(Layer):
         }  # fmt: skip
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.fold(x, self.output_size, **self.settings), ()
+        return pycnn.fold(x, self.output_size, **self.settings), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.unfold(dy, **self.settings), {}
+        return pycnn.unfold(dy, **self.settings), {}
 
     def describe(self) -> str:
         return f"{self.output_size}, {self.settings['kernel_size']}"
@@ -198,41 +198,41 @@ class Mean(_Reduction):
     """Mean over axes; as `pycnn.mean`."""
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.mean(x, self.axis, self.keepdims), x.shape
+        return pycnn.mean(x, self.axis, self.keepdims), x.shape
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.mean_backward(dy, kept, self.axis, self.keepdims), {}
+        return pycnn.mean_backward(dy, kept, self.axis, self.keepdims), {}
 
 
 class Total(_Reduction):
     """Sum over axes; as `pycnn.sum`. (`Sum` adds branches.)"""
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return ops.sum(x, self.axis, self.keepdims), x.shape
+        return pycnn.sum(x, self.axis, self.keepdims), x.shape
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.sum_backward(dy, kept, self.axis, self.keepdims), {}
+        return pycnn.sum_backward(dy, kept, self.axis, self.keepdims), {}
 
 
 class Max(_Reduction):
     """Maximum over axes; as `pycnn.amax`."""
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = ops.amax(x, self.axis, self.keepdims)
+        y = pycnn.amax(x, self.axis, self.keepdims)
         return y, (x, y)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         x, y = kept
-        return ops.amax_backward(dy, x, y, self.axis, self.keepdims), {}
+        return pycnn.amax_backward(dy, x, y, self.axis, self.keepdims), {}
 
 
 class Min(_Reduction):
     """Minimum over axes; as `pycnn.amin`."""
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = ops.amin(x, self.axis, self.keepdims)
+        y = pycnn.amin(x, self.axis, self.keepdims)
         return y, (x, y)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         x, y = kept
-        return ops.amin_backward(dy, x, y, self.axis, self.keepdims), {}
+        return pycnn.amin_backward(dy, x, y, self.axis, self.keepdims), {}

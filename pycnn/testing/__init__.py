@@ -1,6 +1,6 @@
 """Cases, oracles, peers and tolerances, for tests and benchmarks; see `pycnn.testing.tested`."""
 
-from pycnn.define import OPERATIONS
+from pycnn.define.registry import OPERATIONS
 from pycnn.testing import (  # noqa: F401  (each says what its classes speak for)
     _class_loss,
     _pointwise_loss,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pycnn import ops
+import pycnn
 from pycnn.data import normalise, read_image
 from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
@@ -76,7 +76,7 @@ class Predictor:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Probability of every class, (N, classes), for inputs (N, C, H, W) from `read`."""
-        return to_numpy(ops.softmax(self.model(x)))
+        return to_numpy(pycnn.softmax(self.model(x)))
 
     def top(self, path: Path, count: int = 5, invert: bool = False) -> list[tuple[str, float]]:
         """The most probable classes of an image file, and their probabilities.
@@ -95,5 +95,5 @@ class Predictor:
             If it is no image that can be read; names the file.
         """
         probabilities = self.probabilities(self.read(Path(path), invert)[None])[0]
-        values, indices = ops.topk(probabilities, min(count, len(self.classes)))
+        values, indices = pycnn.topk(probabilities, min(count, len(self.classes)))
         return [(self.classes[int(i)], float(v)) for v, i in zip(values, indices, strict=True)]

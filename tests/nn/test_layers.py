@@ -211,7 +211,7 @@ def test_every_operation_has_a_layer_or_a_reason():
     for name in pycnn.ops.__all__:
         if name.endswith("_backward") or name in NO_LAYER:
             continue
-        assert f"ops.{name})" in source + losses or f"ops.{name}(" in source, name
+        assert f"pycnn.{name})" in source + losses or f"pycnn.{name}(" in source, name
 
 
 def test_a_parameter_of_the_wrong_kind_is_refused():

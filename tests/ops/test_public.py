@@ -8,20 +8,35 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn.define import OPERATIONS
 from pycnn.define.public import SYNONYMS, operation
+from pycnn.define.registry import OPERATIONS
 from pycnn.define.softmax import SOFTMAX
 
 X = np.arange(6.0).reshape(2, 3)
 
 
-def test_import_loads_no_oracle_no_case_and_no_bench():
-    code = "import sys, pycnn; print(*(m for m in sys.modules if m.startswith('pycnn.')))"
+def loaded_by(code):
+    code += "\nimport sys; print(*(m for m in sys.modules if m.startswith('pycnn.')))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = shown.stdout.split()
+    return shown.stdout.split()
+
+
+def test_import_loads_no_operation():
+    assert not [
+        m for m in loaded_by("import pycnn") if m.startswith(("pycnn.define", "pycnn.plan"))
+    ]
+
+
+def test_an_operation_loads_its_own_family_and_nothing_that_tests_need():
+    loaded = loaded_by("import pycnn; pycnn.softmax")
     assert "pycnn.define.softmax" in loaded
-    for unwanted in ("pycnn.testing", "pycnn.reference.oracle", "pycnn.bench", "pycnn.nn"):
-        assert not [m for m in loaded if m.startswith(unwanted)]
+    others = ("pycnn.testing", "pycnn.reference.oracle", "pycnn.bench", "pycnn.nn")
+    assert not [m for m in loaded if m.startswith((*others, "pycnn.define.conv"))]
+
+
+def test_a_module_of_the_same_name_hides_no_function():
+    code = "import pycnn.ops.softmax, pycnn.ops.pad, pycnn\nassert callable(pycnn.softmax)"
+    assert "pycnn.ops.softmax" in loaded_by(code + "\nfrom pycnn import pad\nassert callable(pad)")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

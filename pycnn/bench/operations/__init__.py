@@ -1,6 +1,5 @@
 """Every operation that can be measured, by name."""
 
-from pycnn import define
 from pycnn.bench.cases import MapCase
 from pycnn.bench.operations.base import Operation
 from pycnn.bench.operations.conv import Conv2d
@@ -8,6 +7,7 @@ from pycnn.bench.operations.defined import Defined
 from pycnn.bench.operations.dense import CrossEntropy, Gemm, Softmax
 from pycnn.bench.operations.pool import AvgPool2d, MaxPool2d
 from pycnn.define.operation import Gradient
+from pycnn.define.registry import OPERATIONS as DEFINED
 from pycnn.testing.case import Case
 
 
@@ -36,6 +36,6 @@ _ON_NETWORKS: tuple[Operation, ...] = (
 
 OPERATIONS: dict[str, Operation] = {op.name: op for op in _ON_NETWORKS} | {
     name: Defined(name)
-    for name, op in define.OPERATIONS.items()
+    for name, op in DEFINED.items()
     if not isinstance(op, Gradient) and name not in {known.name for known in _ON_NETWORKS}
 }

@@ -26,9 +26,9 @@ from pycnn.bench.operations.base import (
     Unsupported,
     by_entry,
 )
-from pycnn.define import OPERATIONS
 from pycnn.define.call import Call
 from pycnn.define.operation import Operation as Definition
+from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATS
 from pycnn.testing import TESTED, case
 from pycnn.testing.tested import NoPeer, Tested, TestedGradient
