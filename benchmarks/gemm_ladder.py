@@ -16,6 +16,7 @@ import numpy as np
 
 import pycnn
 from pycnn.bench.environment import environment
+from pycnn.emulator import counting
 from pycnn.plan.gemm import LADDER, Gemm, gemm_launch
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.runtime import cubin, nvrtc, sources
@@ -41,13 +42,14 @@ def traffic(algo: str, tile: int | None) -> tuple[Kernel, dict[str, Any]]:
     arguments = (Buffer(x) for x in "abc")
     launch = gemm_launch(problem, *arguments, algo=algo, tile=tile)
     plan = Plan("gemm", algo, (launch,), {"c": ArraySpec((SIZE, SIZE), a.dtype)})
-    runner = executor("emulator")
-    error, allowed = compare(runner.run(plan, {"a": a, "b": b})["c"], oracle(a, b), "float32", SIZE)
+    with counting() as counted:
+        c = executor("emulator").run(plan, {"a": a, "b": b})["c"]
+    error, allowed = compare(c, oracle(a, b), "float32", SIZE)
     if error > allowed:
         raise SystemExit(f"{algo}: wrong result, error {error:.3g}, allowed {allowed:.3g}")
-    kernel, counters = runner.counters[0]
+    counters = counted.total
     multiply_adds = SIZE**3 / 32  # of a warp
-    return kernel, {
+    return launch.kernel, {
         "load_requests": counters.global_load_requests,
         "sectors_per_load": counters.sectors_per_load,
         "bytes_moved": counters.bytes_moved,

@@ -16,9 +16,7 @@ import pycnn
 from pycnn.bench.cases import Case
 from pycnn.bench.measure import Clock, CpuClock, cupy_clock
 from pycnn.bench.operations.base import Algorithm, Operation
-from pycnn.emulator import Counters
-from pycnn.runtime.backends import executor, stand_in_executor
-from pycnn.runtime.plan import Plan
+from pycnn.emulator import Counters, counting
 
 #: Written between two calls to empty the caches of a GPU; more than any L2 holds.
 FLUSH_BYTES = 1 << 28
@@ -92,31 +90,12 @@ class Emulated(Pycnn):
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        adding = _Adding(executor("emulator"))
-        with pycnn.use_backend("emulator", checked=True), stand_in_executor("emulator", adding):
+        with pycnn.use_backend("emulator", checked=True), counting() as counted:
             yield
-        self._traffic = adding.total
+        self._traffic = counted.total if counted.launches else None
 
     def counters(self) -> dict[str, int]:
         return asdict(self._traffic) if self._traffic else {}
-
-
-class _Adding:
-    """The emulator's executor, with the counters of all launches of all plans added up."""
-
-    name = "emulator"
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-        self.total: Counters | None = None
-
-    def run(
-        self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        outputs = self._real.run(plan, arrays, out)
-        for _, counted in self._real.counters:
-            self.total = counted if self.total is None else self.total + counted
-        return outputs
 
 
 class Cuda(Pycnn):

@@ -6,6 +6,7 @@ reads, divergent barriers and more become Python exceptions that name the line, 
 is counted as the hardware would group it.
 """
 
+from pycnn.emulator.counting import Counting, counting
 from pycnn.emulator.errors import (
     AsyncCopyError,
     DeadlockError,
@@ -26,6 +27,7 @@ from pycnn.emulator.translate import TranslationError
 __all__ = [
     "AsyncCopyError",
     "Counters",
+    "Counting",
     "DeadlockError",
     "DivergentBarrierError",
     "DivergentCollectiveError",
@@ -40,5 +42,6 @@ __all__ = [
     "RawModule",
     "TranslationError",
     "UninitialisedReadError",
+    "counting",
     "empty",
 ]

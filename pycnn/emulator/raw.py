@@ -14,6 +14,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors, host
+from pycnn.emulator.counting import note
 from pycnn.emulator.guarded import Guarded, Pointer
 from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
@@ -339,6 +340,7 @@ class RawKernel:
             guarded.ranges if guarded else [],
         )
         self.counters = Counters(**counters) if counters else None
+        note(self.name, self.counters)
         if guarded:
             guarded.write_back()
         if report is not None:

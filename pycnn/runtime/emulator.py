@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.emulator import Pointer, RawModule, empty, host
-from pycnn.emulator.raw import Counters, RawKernel, runtime
+from pycnn.emulator.raw import RawKernel, runtime
 from pycnn.runtime import sources
 from pycnn.runtime.backends import emulator_checked
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
@@ -23,18 +23,9 @@ def probe() -> tuple[bool, str]:
 
 
 class EmulatorExecutor:
-    """Runs plans on NumPy arrays.
-
-    Attributes
-    ----------
-    counters : list of (Kernel, Counters)
-        Memory traffic of each launch of the last plan, if the build was the checked one.
-    """
+    """Runs plans on NumPy arrays."""
 
     name = "emulator"
-
-    def __init__(self) -> None:
-        self.counters: list[tuple[Kernel, Counters]] = []
 
     def run(
         self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
@@ -47,7 +38,6 @@ class EmulatorExecutor:
         bound = {**arrays, **results}
         for name, spec in plan.allocated.items():
             bound[name] = _allocate(spec, checked)
-        self.counters = []
         for launch in plan.launches:
             if isinstance(launch, Transform):
                 with np.errstate(all="ignore"):  # a GPU does not warn of a NaN either
@@ -57,8 +47,6 @@ class EmulatorExecutor:
             kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
             args = [_argument(a, bound) for a in launch.args]
             kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
-            if kernel.counters is not None:
-                self.counters.append((launch.kernel, kernel.counters))
         return results
 
 

@@ -1,12 +1,12 @@
 """What the tests of the operations share: views of every kind, comparison, counted traffic."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
 
-from pycnn.emulator import Counters
-from pycnn.runtime.backends import executor
+from pycnn.emulator import Counting, counting
 from pycnn.testing.tolerance import compare
 
 DTYPES = ("float32", "float64")
@@ -72,17 +72,11 @@ def numeric_gradient(function: Callable[[np.ndarray], float], x: np.ndarray) -> 
     return gradient
 
 
-def launched() -> list[str]:
-    """Entries that the emulator's last plan launched; needs the checked build."""
-    return [kernel.entry for kernel, _ in executor("emulator").counters]
-
-
-def counted(backend) -> Counters:
-    """Memory traffic of the last call, all its launches together."""
+def counted(backend) -> AbstractContextManager[Counting]:
+    """What is launched inside, and its memory traffic; skips where nothing is counted."""
     if backend.name != "checked":
         pytest.skip(f"traffic is counted in the emulator's checked build, not on {backend.name}")
-    counters = [c for _, c in executor("emulator").counters]
-    return sum(counters[1:], counters[0])
+    return counting()
 
 
 def same_under_all_schedules(backend, monkeypatch, call: Callable[[], object]) -> None:

@@ -91,10 +91,10 @@ def test_loads_are_16_bytes_wide(backend, rng, dtype):
     """Contiguous, and in rows of a larger array that are whole vectors."""
     whole = rng.standard_normal((53, 2048)).astype(numpy_dtype(dtype))
     for x in (whole, whole[:, 512:1536], np.broadcast_to(whole[:1], whole.shape)):
-        y = pycnn.relu(*backend.views(x))
+        with counted(backend) as traffic:
+            y = pycnn.relu(*backend.views(x))
         np.testing.assert_array_equal(backend.numpy(y), np.maximum(x, 0))
-        counters = counted(backend)
-        assert counters.sectors_per_load == pytest.approx(16, rel=0.05)  # 32 lanes x 16 bytes
+        assert traffic.total.sectors_per_load == pytest.approx(16, rel=0.05)  # 32 lanes x 16 bytes
 
 
 def test_offsets_beyond_2_to_the_31():

@@ -6,11 +6,12 @@ to an operation (NaN, ties, its own bad settings) is tested under the name of it
 
 import numpy as np
 import pytest
-from op_checks import SCHEDULES, assert_matches, counted, view_of
+from op_checks import SCHEDULES, assert_matches, view_of
 
 import pycnn
 from pycnn.define.operation import Gradient
 from pycnn.dtypes import FLOATS
+from pycnn.emulator import counting
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing import TESTED
 from pycnn.testing.tested import NoPeer
@@ -104,8 +105,9 @@ def test_moves_nothing_unnecessary(backend, rng, tested, case):
     if backend.name != "checked":
         pytest.skip(f"traffic is counted in the emulator's checked build, not on {backend.name}")
     given = tested.draw(case, rng, "float32")
-    call(tested, given, tested.settings(case))
-    traffic = counted(backend)
+    with counting() as log:
+        call(tested, given, tested.settings(case))
+    traffic = log.total
     assert traffic.bytes_moved <= 1.1 * traffic.bytes_necessary
     assert traffic.bytes_moved <= 1.1 * tested.op.necessary_bytes(
         tested.op.describe(given, **tested.settings(case))

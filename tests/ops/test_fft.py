@@ -9,8 +9,8 @@ from gemm_cases import on_kernels
 from op_checks import VIEWS, same_under_all_schedules, view_of
 
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.emulator import counting
 from pycnn.plan._epilogue import Epilogue
-from pycnn.runtime.backends import executor
 from pycnn.testing.tolerance import compare
 
 each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
@@ -126,10 +126,10 @@ def test_traffic_of_a_standard_layer(backend, rng, direction):
     The taps of dweight are 11 elements of each row: whole sectors are more than that.
     """
     case = Case(1, 16, 56, 56, 16, (11, 11), ((5, 5), (5, 5)))
-    Run(backend, "fft")(case, direction, case.arrays(rng, "float32"))
-    found = executor("emulator").counters
-    assert {kernel.entry for kernel, _ in found} == {"fft_pad", "fft_product", "fft_crop"}
-    for kernel, counted in found:
-        assert counted.bank_conflicts == 0
-        if kernel.entry == "fft_pad" or (kernel.entry, direction) == ("fft_crop", "forward"):
-            assert counted.bytes_moved <= 1.1 * counted.bytes_necessary
+    with counting() as counted:
+        Run(backend, "fft")(case, direction, case.arrays(rng, "float32"))
+    assert {*counted.entries} == {"fft_pad", "fft_product", "fft_crop"}
+    for entry, traffic in counted.launches:
+        assert traffic.bank_conflicts == 0
+        if entry == "fft_pad" or (entry, direction) == ("fft_crop", "forward"):
+            assert traffic.bytes_moved <= 1.1 * traffic.bytes_necessary

@@ -218,8 +218,9 @@ def traffic(backend, rng, rung, dtype, transposes=(False, False), layout="contig
     """Counters and operand bytes of a product of 128 x 128 x 32, which every tile divides."""
     a = operand(rng, (128, 32), dtype, layout, transposes[0])
     b = operand(rng, (32, 128), dtype, layout, transposes[1])
-    launch(backend, rung, a, b)
-    return counted(backend), FLOATS[dtype].itemsize * 128 * 32
+    with counted(backend) as log:
+        launch(backend, rung, a, b)
+    return log.total, FLOATS[dtype].itemsize * 128 * 32
 
 
 @pytest.mark.parametrize("backend", ["checked"], indirect=True)

@@ -7,9 +7,9 @@ from op_checks import assert_matches, far_apart, same_under_all_schedules, view_
 
 import pycnn
 from pycnn.dtypes import FLOATS
+from pycnn.emulator import counting
 from pycnn.plan import conv_implicit
 from pycnn.plan._epilogue import Epilogue
-from pycnn.runtime.backends import executor
 
 NONE = ((0, 0), (0, 0))
 CASES = {
@@ -168,10 +168,10 @@ def test_traffic(backend, rng, monkeypatch, direction, arrange, dtype, tile):
     monkeypatch.setattr(conv_implicit, "TILES", (64, tile))
     monkeypatch.setattr(conv_implicit, "FILL", 1)
     case = Case(1, 72, 12, 11, 72)
-    Run(backend, "implicit_gemm")(case, direction, draw(rng, case, dtype, arrange), arrange)
-    (counters,) = (
-        c for kernel, c in executor("emulator").counters if kernel.entry == "implicit_gemm"
-    )
+    with counting() as counted:
+        Run(backend, "implicit_gemm")(case, direction, draw(rng, case, dtype, arrange), arrange)
+    assert counted.entries.count("implicit_gemm") == 1
+    counters = counted.of("implicit_gemm")
     assert counters.bank_conflicts == 0
     least = FLOATS[dtype].itemsize  # sectors of 32 bytes for 32 threads
     assert counters.sectors_per_load < 2 * least

@@ -9,9 +9,9 @@ from gemm_cases import on_kernels
 from op_checks import VIEWS, same_under_all_schedules, view_of
 
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.emulator import counting
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv_winograd import TOLERANCE_FACTOR
-from pycnn.runtime.backends import executor
 from pycnn.testing.tolerance import compare
 
 NAN, INF = np.nan, np.inf
@@ -161,9 +161,11 @@ def test_traffic_of_a_standard_layer(backend, rng, algorithm, direction, arrange
     """
     case = Case(1, 64, 56, 56, 64)
     arrays = case.arrays(rng, "float32", arrange)
-    Run(backend, algorithm)(case, direction, arrays, arrange)
-    for kernel, counted in executor("emulator").counters:
-        if kernel.entry.startswith("winograd"):
-            assert counted.bytes_moved <= 1.1 * counted.bytes_necessary, kernel.entry
+    with counting() as counted:
+        Run(backend, algorithm)(case, direction, arrays, arrange)
+    assert any(entry.startswith("winograd") for entry in counted.entries)
+    for entry, traffic in counted.launches:
+        if entry.startswith("winograd"):
+            assert traffic.bytes_moved <= 1.1 * traffic.bytes_necessary, entry
         else:
-            assert counted.bank_conflicts == 0
+            assert traffic.bank_conflicts == 0
