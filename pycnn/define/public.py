@@ -33,6 +33,8 @@ _SYNONYM = """\
 def operation(definition: Operation) -> Callable[[F], F]:
     """Make the decorated function, which has no body, the public one of `definition`.
 
+    It has the definition as its attribute of that name.
+
     Examples
     --------
     >>> import inspect, pycnn
@@ -47,13 +49,14 @@ def operation(definition: Operation) -> Callable[[F], F]:
         signature = inspect.signature(function)
         definition.declare(function.__name__, signature, SYNONYMS)
         made = _compiled(definition, signature)
+        made.definition = definition
         made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
         return update_wrapper(made, function)  # type: ignore[return-value]
 
     return decorate
 
 
-def _compiled(definition: Operation, signature: inspect.Signature) -> Callable[..., Any]:
+def _compiled(definition: Operation, signature: inspect.Signature) -> Any:
     names = [operand.name for operand in definition.operands]
     arrays = "{" + ", ".join(f"{n!r}: {n}" for n in names) + "}"
     if definition.takes_list:
@@ -74,8 +77,7 @@ def _compiled(definition: Operation, signature: inspect.Signature) -> Callable[.
     if definition.takes_list:
         place["_listed"] = definition.listed
     exec(compile(text, f"<pycnn.{definition.name}>", "exec"), place)
-    made: Callable[..., Any] = place[definition.name]
-    return made
+    return place[definition.name]
 
 
 def _parameters(signature: inspect.Signature) -> list[str]:

@@ -1,87 +1,22 @@
 """Pooling as layers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pycnn
+from pycnn.nn.function import OfBoth, OfIndices, OfShape
 from pycnn.nn.layer import Layer
 
-Extent = int | Sequence[int]
+
+class _MaxPool(OfIndices):
+    """Over windows: what an unpooling layer can follow."""
 
 
-#: What `repr` leaves out.
-_DEFAULTS = {
-    "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True,
-    "layout": "NCHW",
-}  # fmt: skip
-
-
-class _Pooling(Layer):
-    """Calls one operation with settings that never change."""
-
-    operation: ClassVar[Callable[..., Any]]
-    backward_operation: ClassVar[Callable[..., Any]]
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def describe(self) -> str:
-        words = []
-        for i, (name, value) in enumerate(self.settings.items()):
-            if i == 0 or name not in _DEFAULTS or value != _DEFAULTS[name]:
-                words.append(str(value) if i == 0 else f"{name}={value!r}")
-        return ", ".join(words)
-
-
-class _ByShape(_Pooling):
-    """Its gradient needs the shape of x alone."""
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return type(self).operation(x, **self.settings), x.shape
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return type(self).backward_operation(dy, kept, **self.settings), {}
-
-
-class _ByIndices(_Pooling):
-    """Its gradient needs where each maximum was."""
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        if not keep:
-            return type(self).operation(x, **self.settings), None
-        y, indices = type(self).operation(x, **self.settings, return_indices=True)
-        return y, (indices, x.shape)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return type(self).backward_operation(dy, *kept, **self.settings), {}
-
-
-class _Max(_ByIndices):
-    def __init__(
-        self,
-        kernel_size: Extent,
-        stride: Extent | None = None,
-        padding: Any = 0,
-        dilation: Extent = 1,
-        ceil_mode: bool = False,
-        *,
-        layout: str = "NCHW",
-    ) -> None:
-        super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
-            ceil_mode=ceil_mode, layout=layout,
-        )  # fmt: skip
-
-
-class MaxPool1d(_Max):
+class MaxPool1d(_MaxPool, operation="max_pool1d"):
     """Maximum over windows of one axis; arguments as `pycnn.max_pool1d`."""
 
-    operation = staticmethod(pycnn.max_pool1d)
-    backward_operation = staticmethod(pycnn.max_pool1d_backward)
 
-
-class MaxPool2d(_Max):
+class MaxPool2d(_MaxPool, operation="max_pool2d"):
     """Maximum over windows; arguments as `pycnn.max_pool2d`.
 
     Examples
@@ -91,222 +26,77 @@ class MaxPool2d(_Max):
     (64, 54, 54)
     """
 
-    operation = staticmethod(pycnn.max_pool2d)
-    backward_operation = staticmethod(pycnn.max_pool2d_backward)
 
-
-class MaxPool3d(_Max):
+class MaxPool3d(_MaxPool, operation="max_pool3d"):
     """Maximum over windows of three axes; arguments as `pycnn.max_pool3d`."""
 
-    operation = staticmethod(pycnn.max_pool3d)
-    backward_operation = staticmethod(pycnn.max_pool3d_backward)
 
-
-class _Average(_ByShape):
-    def __init__(
-        self,
-        kernel_size: Extent,
-        stride: Extent | None = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        *,
-        dilation: Extent = 1,
-        layout: str = "NCHW",
-    ) -> None:
-        super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad, dilation=dilation, layout=layout,
-        )  # fmt: skip
-
-
-class AvgPool1d(_Average):
+class AvgPool1d(OfShape, operation="avg_pool1d"):
     """Mean over windows of one axis; arguments as `pycnn.avg_pool1d`."""
 
-    operation = staticmethod(pycnn.avg_pool1d)
-    backward_operation = staticmethod(pycnn.avg_pool1d_backward)
 
-
-class AvgPool2d(_Average):
+class AvgPool2d(OfShape, operation="avg_pool2d"):
     """Mean over windows; arguments as `pycnn.avg_pool2d`."""
 
-    operation = staticmethod(pycnn.avg_pool2d)
-    backward_operation = staticmethod(pycnn.avg_pool2d_backward)
 
-
-class AvgPool3d(_Average):
+class AvgPool3d(OfShape, operation="avg_pool3d"):
     """Mean over windows of three axes; arguments as `pycnn.avg_pool3d`."""
 
-    operation = staticmethod(pycnn.avg_pool3d)
-    backward_operation = staticmethod(pycnn.avg_pool3d_backward)
 
-
-class _Total(_ByShape):
-    def __init__(
-        self,
-        kernel_size: Extent,
-        stride: Extent | None = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        *,
-        dilation: Extent = 1,
-        layout: str = "NCHW",
-    ) -> None:
-        super().__init__(
-            kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            dilation=dilation, layout=layout,
-        )  # fmt: skip
-
-
-class SumPool1d(_Total):
+class SumPool1d(OfShape, operation="sum_pool1d"):
     """Sum over windows of one axis; arguments as `pycnn.sum_pool1d`."""
 
-    operation = staticmethod(pycnn.sum_pool1d)
-    backward_operation = staticmethod(pycnn.sum_pool1d_backward)
 
-
-class SumPool2d(_Total):
+class SumPool2d(OfShape, operation="sum_pool2d"):
     """Sum over windows; arguments as `pycnn.sum_pool2d`."""
 
-    operation = staticmethod(pycnn.sum_pool2d)
-    backward_operation = staticmethod(pycnn.sum_pool2d_backward)
 
-
-class SumPool3d(_Total):
+class SumPool3d(OfShape, operation="sum_pool3d"):
     """Sum over windows of three axes; arguments as `pycnn.sum_pool3d`."""
 
-    operation = staticmethod(pycnn.sum_pool3d)
-    backward_operation = staticmethod(pycnn.sum_pool3d_backward)
 
-
-class _Lp(_Pooling):
-    def __init__(
-        self,
-        norm_type: float,
-        kernel_size: Extent,
-        stride: Extent | None = None,
-        ceil_mode: bool = False,
-        *,
-        padding: Any = 0,
-        dilation: Extent = 1,
-        layout: str = "NCHW",
-    ) -> None:
-        super().__init__(
-            norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode,
-            padding=padding, dilation=dilation, layout=layout,
-        )  # fmt: skip
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = type(self).operation(x, **self.settings)
-        return y, (x, y)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return type(self).backward_operation(dy, *kept, **self.settings), {}
-
-
-class LPPool1d(_Lp):
+class LPPool1d(OfBoth, operation="lp_pool1d"):
     """p-norm over windows of one axis; arguments as `pycnn.lp_pool1d`."""
 
-    operation = staticmethod(pycnn.lp_pool1d)
-    backward_operation = staticmethod(pycnn.lp_pool1d_backward)
 
-
-class LPPool2d(_Lp):
+class LPPool2d(OfBoth, operation="lp_pool2d"):
     """p-norm over windows; arguments as `pycnn.lp_pool2d`."""
 
-    operation = staticmethod(pycnn.lp_pool2d)
-    backward_operation = staticmethod(pycnn.lp_pool2d_backward)
 
-
-class LPPool3d(_Lp):
+class LPPool3d(OfBoth, operation="lp_pool3d"):
     """p-norm over windows of three axes; arguments as `pycnn.lp_pool3d`."""
 
-    operation = staticmethod(pycnn.lp_pool3d)
-    backward_operation = staticmethod(pycnn.lp_pool3d_backward)
 
-
-class _AdaptiveAverage(_ByShape):
-    def __init__(self, output_size: Any, *, layout: str = "NCHW") -> None:
-        super().__init__(output_size=output_size, layout=layout)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return type(self).backward_operation(dy, kept, layout=self.settings["layout"]), {}
-
-
-class AdaptiveAvgPool1d(_AdaptiveAverage):
+class AdaptiveAvgPool1d(OfShape, operation="adaptive_avg_pool1d"):
     """Means that give a chosen extent; arguments as `pycnn.adaptive_avg_pool1d`."""
 
-    operation = staticmethod(pycnn.adaptive_avg_pool1d)
-    backward_operation = staticmethod(pycnn.adaptive_avg_pool1d_backward)
 
-
-class AdaptiveAvgPool2d(_AdaptiveAverage):
+class AdaptiveAvgPool2d(OfShape, operation="adaptive_avg_pool2d"):
     """Means that give chosen extents; arguments as `pycnn.adaptive_avg_pool2d`."""
 
-    operation = staticmethod(pycnn.adaptive_avg_pool2d)
-    backward_operation = staticmethod(pycnn.adaptive_avg_pool2d_backward)
 
-
-class AdaptiveAvgPool3d(_AdaptiveAverage):
+class AdaptiveAvgPool3d(OfShape, operation="adaptive_avg_pool3d"):
     """Means that give chosen extents of three axes; as `pycnn.adaptive_avg_pool3d`."""
 
-    operation = staticmethod(pycnn.adaptive_avg_pool3d)
-    backward_operation = staticmethod(pycnn.adaptive_avg_pool3d_backward)
 
-
-class _AdaptiveMax(_ByIndices):
-    def __init__(self, output_size: Any, *, layout: str = "NCHW") -> None:
-        super().__init__(output_size=output_size, layout=layout)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return type(self).backward_operation(dy, *kept, layout=self.settings["layout"]), {}
-
-
-class AdaptiveMaxPool1d(_AdaptiveMax):
+class AdaptiveMaxPool1d(OfIndices, operation="adaptive_max_pool1d"):
     """Maxima that give a chosen extent; arguments as `pycnn.adaptive_max_pool1d`."""
 
-    operation = staticmethod(pycnn.adaptive_max_pool1d)
-    backward_operation = staticmethod(pycnn.adaptive_max_pool1d_backward)
 
-
-class AdaptiveMaxPool2d(_AdaptiveMax):
+class AdaptiveMaxPool2d(OfIndices, operation="adaptive_max_pool2d"):
     """Maxima that give chosen extents; arguments as `pycnn.adaptive_max_pool2d`."""
 
-    operation = staticmethod(pycnn.adaptive_max_pool2d)
-    backward_operation = staticmethod(pycnn.adaptive_max_pool2d_backward)
 
-
-class AdaptiveMaxPool3d(_AdaptiveMax):
+class AdaptiveMaxPool3d(OfIndices, operation="adaptive_max_pool3d"):
     """Maxima that give chosen extents of three axes; as `pycnn.adaptive_max_pool3d`."""
 
-    operation = staticmethod(pycnn.adaptive_max_pool3d)
-    backward_operation = staticmethod(pycnn.adaptive_max_pool3d_backward)
 
-
-class GlobalAvgPool(_ByShape):
+class GlobalAvgPool(OfShape, operation="global_avg_pool"):
     """Mean of each channel, one element an axis; as `pycnn.global_avg_pool`."""
 
-    operation = staticmethod(pycnn.global_avg_pool)
-    backward_operation = staticmethod(pycnn.global_avg_pool_backward)
 
-    def __init__(self, *, layout: str = "NCHW") -> None:
-        super().__init__(layout=layout)
-
-    def describe(self) -> str:
-        return ""
-
-
-class GlobalMaxPool(_ByIndices):
+class GlobalMaxPool(OfIndices, operation="global_max_pool"):
     """Maximum of each channel, one element an axis; as `pycnn.global_max_pool`."""
-
-    operation = staticmethod(pycnn.global_max_pool)
-    backward_operation = staticmethod(pycnn.global_max_pool_backward)
-
-    def __init__(self, *, layout: str = "NCHW") -> None:
-        super().__init__(layout=layout)
-
-    def describe(self) -> str:
-        return ""
 
 
 class _Unpool(Layer):
@@ -315,9 +105,9 @@ class _Unpool(Layer):
     operation: ClassVar[Callable[..., Any]]
     backward_operation: ClassVar[Callable[..., Any]]
 
-    def __init__(self, pool: _Max) -> None:
+    def __init__(self, pool: _MaxPool) -> None:
         super().__init__()
-        if not isinstance(pool, _Max):
+        if not isinstance(pool, _MaxPool):
             raise TypeError(f"pool is of type {type(pool).__name__}; allowed: a MaxPool layer")
         self.pool = pool
 

@@ -1,12 +1,13 @@
 """Layers that move elements, or change extents, and learn nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import pycnn
+from pycnn.nn.function import Function, OfShape
 from pycnn.nn.layer import Layer
 
 
@@ -48,52 +49,22 @@ class Reshape(Layer):
         return ", ".join(map(str, self.shape))
 
 
-class Pad(Layer):
+class Pad(Function, operation="pad"):
     """Borders around each example; arguments as `pycnn.pad`: the last axis first."""
 
-    def __init__(self, padding: Sequence[int], mode: str = "constant", value: float = 0.0) -> None:
-        super().__init__()
-        self.padding, self.mode, self.value = tuple(padding), mode, value
-
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.pad(x, self.padding, self.mode, self.value), ()
+        return pycnn.pad(x, **self.settings), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.pad_backward(dy, self.padding, self.mode), {}
-
-    def describe(self) -> str:
-        return str(self.padding) + ("" if self.mode == "constant" else f", {self.mode!r}")
+        return self.back(dy), {}
 
 
-class Upsample(Layer):
+class Upsample(OfShape, operation="interpolate"):
     """Resize by interpolation; arguments as `pycnn.interpolate`."""
-
-    def __init__(
-        self,
-        size: Any = None,
-        scale_factor: Any = None,
-        mode: str = "nearest",
-        align_corners: bool | None = None,
-        *,
-        layout: str = "NCHW",
-    ) -> None:
-        super().__init__()
-        self.settings = {
-            "scale_factor": scale_factor, "mode": mode, "align_corners": align_corners,
-            "layout": layout,
-        }  # fmt: skip
-        self.size = size
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.interpolate(x, self.size, **self.settings), x.shape
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         extents = kept[2:] if self.settings["layout"] == "NCHW" else kept[1:-1]
-        return pycnn.interpolate_backward(dy, extents, **self.settings), {}
-
-    def describe(self) -> str:
-        scale = self.settings["scale_factor"]
-        return f"scale_factor={scale}" if self.size is None else f"size={self.size}"
+        return self.back(dy, extents), {}
 
 
 class Permute(Layer):
@@ -114,7 +85,7 @@ class Permute(Layer):
         return ", ".join(map(str, self.axes))
 
 
-class ChannelShuffle(Layer):
+class ChannelShuffle(Function, operation="channel_shuffle"):
     """Channels of the groups interleaved; see `pycnn.channel_shuffle`.
 
     References
@@ -122,67 +93,32 @@ class ChannelShuffle(Layer):
     X. Zhang et al., "ShuffleNet", 2018, section 3.1.
     """
 
-    def __init__(self, groups: int, *, layout: str = "NCHW") -> None:
-        super().__init__()
-        self.groups, self.layout = groups, layout
-
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.channel_shuffle(x, self.groups, self.layout), ()
+        return pycnn.channel_shuffle(x, **self.settings), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        channels = dy.shape[1 if self.layout == "NCHW" else -1]
-        return pycnn.channel_shuffle(dy, channels // self.groups, self.layout), {}
-
-    def describe(self) -> str:
-        return str(self.groups)
+        groups, layout = self.settings["groups"], self.settings["layout"]
+        channels = dy.shape[1 if layout == "NCHW" else -1]
+        return pycnn.channel_shuffle(dy, channels // groups, layout), {}
 
 
-class Unfold(Layer):
+class Unfold(OfShape, operation="unfold"):
     """Windows as columns; arguments as `pycnn.unfold`."""
 
-    def __init__(
-        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-    ) -> None:
-        super().__init__()
-        self.settings = {
-            "kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride,
-        }  # fmt: skip
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.unfold(x, **self.settings), x.shape[2:]
-
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.fold(dy, kept, **self.settings), {}
-
-    def describe(self) -> str:
-        return str(self.settings["kernel_size"])
+        return pycnn.fold(dy, kept[2:], **self.settings), {}
 
 
-class Fold(Layer):
+class Fold(Function, operation="fold"):
     """The sum of columns as windows; arguments as `pycnn.fold`."""
 
-    def __init__(
-        self,
-        output_size: Any,
-        kernel_size: Any,
-        dilation: Any = 1,
-        padding: Any = 0,
-        stride: Any = 1,
-    ) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.settings = {
-            "kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride,
-        }  # fmt: skip
-
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.fold(x, self.output_size, **self.settings), ()
+        return pycnn.fold(x, **self.settings), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.unfold(dy, **self.settings), {}
-
-    def describe(self) -> str:
-        return f"{self.output_size}, {self.settings['kernel_size']}"
+        return pycnn.unfold(
+            dy, **{n: v for n, v in self.settings.items() if n != "output_size"}
+        ), {}
 
 
 class _Reduction(Layer):

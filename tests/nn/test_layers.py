@@ -8,6 +8,7 @@ import pytest
 import pycnn
 from pycnn import nn
 from pycnn.define.trace import placeholder, tracing
+from pycnn.nn.function import Function
 from pycnn.nn.layer import Layer
 
 POOL = nn.MaxPool2d(2)
@@ -202,16 +203,47 @@ def test_every_layer_is_tested_here():
 
 
 def test_every_operation_has_a_layer_or_a_reason():
-    source = "".join(
-        inspect.getsource(module)
-        for name, module in inspect.getmembers(nn, inspect.ismodule)
-        if module.__name__.startswith("pycnn.nn.") and name != "loss"
-    )
-    losses = inspect.getsource(nn.loss)
-    for name in pycnn.ops.__all__:
-        if name.endswith("_backward") or name in NO_LAYER:
-            continue
-        assert f"pycnn.{name})" in source + losses or f"pycnn.{name}(" in source, name
+    """By what the layers run, in training and in evaluation."""
+    run = {f"max_unpool{axes}d" for axes in (1, 2, 3)}  # test_max_unpool
+    for name in LAYERS:
+        layer, x, _ = make(name)
+        for training in (True, False):
+            with tracing() as log:
+                layer.train(training)(placeholder(x.shape, x.dtype))
+            run |= {traced.operation.name for traced in log}
+    run.add(
+        "batch_norm_train"
+    )  # placeholders have no statistics; test_gradients_are_slopes runs it
+    run |= {
+        loss.operation.__name__
+        for loss in vars(nn.loss).values()
+        if isinstance(loss, type) and hasattr(loss, "operation")
+    }
+    operations = {name for name in pycnn.ops.__all__ if not name.endswith("_backward")}
+    assert operations - run == NO_LAYER.keys() - run
+
+
+@pytest.mark.parametrize("name", [n for n in LAYERS if hasattr(getattr(nn, n), "operation")])
+def test_arguments_are_the_settings_of_the_operation(name):
+    """Same names, same order, same defaults: there is no second list of them."""
+    layer = getattr(nn, name)
+    if not issubclass(layer, Function):
+        pytest.skip(f"{name} has parameters or a state of its own")
+    own = list(inspect.signature(layer.operation).parameters.values())
+    arrays = {o.name for o in layer.operation.definition.operands}
+    left_out = {*arrays, *layer.without, "out", "dim", "keepdim"}
+    want = [(p.name, p.default, p.kind) for p in own if p.name not in left_out]
+    got = [(p.name, p.default, p.kind) for p in inspect.signature(layer).parameters.values()]
+    assert got == want
+
+
+def test_a_wrong_argument_is_an_error_that_shows_the_signature():
+    with pytest.raises(TypeError, match=r"MaxPool2d\(kernel_size: .*: got an unexpected .* 'size'"):
+        nn.MaxPool2d(2, size=3)
+    with pytest.raises(TypeError, match="missing a required argument: 'kernel_size'"):
+        nn.MaxPool2d()
+    assert repr(nn.MaxPool2d(3, padding=1)) == "MaxPool2d(3, padding=1)"
+    assert repr(nn.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
 
 
 def test_a_parameter_of_the_wrong_kind_is_refused():
