@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pycnn.plan._strided import Ints, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, strided
 from pycnn.runtime.plan import SCALAR, Argument, Buffer, Kernel, Launch
 
 SUMS = "loss/sums.cu"
@@ -10,12 +10,6 @@ THREADS = 256
 
 #: Most partial sums that are left to the last stage; also blocks enough to fill a large GPU.
 PARTIALS = 1024
-
-#: struct Classes of kernels/include/pycnn/classes.cuh.
-CLASSES = np.dtype(
-    [(name, np.int64) for name in ("weight_stride", "ignore_index")]
-    + [(name, np.float64) for name in ("hard", "smooth")]
-)
 
 
 def finish(
@@ -45,7 +39,7 @@ def weight_total(
 ) -> tuple[int, tuple[Launch, ...]]:
     """Blocks, and launches that leave the sum of the targets' weights in ``total``."""
     blocks = min(-(-count // THREADS), PARTIALS)
-    place = record(strided_dtype(1), *strided(positions, [target]))
+    place = strided(positions, [target])
     parts = _launch(
         dtype,
         "loss_target_weights",

@@ -2,29 +2,17 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
 
 THREADS = 256
 
 #: Bytes of the largest unit that one instruction moves.
 WIDEST = 16
-
-#: struct Transpose of kernels/movement/transpose.cu.
-TRANSPOSE = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("extent_z", "extent_a", "extent_b", "x_z", "x_a", "x_b", "y_z", "y_a"),
-            *("tz", "ta", "tb", "pitch"),
-        )
-    ]
-    + [("outer", strided_dtype(2))]
-)
 
 
 @dataclass(frozen=True)
@@ -99,7 +87,7 @@ def _copy(
         (
             *buffers,
             np.int64(count),
-            record(strided_dtype(2), *strided(extents, (from_, to))),
+            strided(extents, (from_, to)),
             np.int32(itemsize),
         ),
     )
@@ -119,17 +107,19 @@ def _transpose(
         tuple(extents[i] for i in rest),
         (tuple(from_[i] for i in rest), tuple(to[i] for i in rest)),
     )
-    fields: tuple[Any, ...] = (
-        *(extent_z, extents[a], extents[b], x_z, from_[a], from_[b], y_z, to[a]),
-        *(tz, ta, tb, pitch),
-        record(strided_dtype(2), *outer),
-    )
+    params = struct(
+        "movement/transpose.cu", "Transpose",
+        extent_z=extent_z, extent_a=extents[a], extent_b=extents[b],
+        x_z=x_z, x_a=from_[a], x_b=from_[b], y_z=y_z, y_a=to[a],
+        tz=tz, ta=ta, tb=tb, pitch=pitch,
+        outer=outer,
+    )  # fmt: skip
     tiles = -(-extent_z // tz) * -(-extents[a] // ta) * -(-extents[b] // tb)
     return Launch(
         Kernel("movement/transpose.cu", "transpose", (("BYTES", str(itemsize)),)),
         (tiles * prod(extents[i] for i in rest), 1, 1),
         (THREADS, 1, 1),
-        (*buffers, record(TRANSPOSE, *fields)),
+        (*buffers, params),
         shared=tz * tb * pitch * itemsize,
     )
 

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, are_contiguous, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, are_contiguous, merge_axes, strided
 from pycnn.runtime.plan import (
     SCALAR,
     Argument,
@@ -17,6 +17,7 @@ from pycnn.runtime.plan import (
     Launch,
     Plan,
 )
+from pycnn.runtime.structs import struct
 
 #: MAP_THREADS, and the bytes of one vector.
 THREADS = 256
@@ -105,8 +106,8 @@ def map_views(shape: Ints, operands: Sequence[Ints], width: int) -> np.void:
             for s in strides
         )
     )
-    layout = np.dtype([("at", strided_dtype(len(operands))), ("packed", np.int64)])
-    return record(layout, strided(shape, operands), packed)
+    name = f"MapViews<{len(operands)}>"
+    return struct("pycnn/map.cuh", name, at=strided(shape, operands), packed=packed)
 
 
 def accum_scalars(dtype: str, *values: float) -> tuple[np.generic, ...]:

@@ -6,13 +6,13 @@ shaped and how much of a slice waits in shared memory for the second pass over i
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan._strided import Ints, merge_axes, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import Dim3
+from pycnn.runtime.structs import struct
 
 #: Shared memory that every architecture gives a block without being asked.
 SHARED_BYTES = 48 * 1024
@@ -119,17 +119,8 @@ def _power_of_two(minimum: int) -> int:
     return 1 << (minimum - 1).bit_length()
 
 
-def slices_dtype(operands: int) -> np.dtype:
-    """Layout of struct Slices<operands> in kernels/include/pycnn/slices.cuh."""
-    counts = [(name, np.int64) for name in ("count", "length", "cached", "staged", "room")]
-    axis_stride = ("axis_stride", np.int64, (operands,))
-    return np.dtype([*counts, axis_stride, ("start", strided_dtype(operands))])
-
-
-def slices(
-    shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team, staged: int
-) -> tuple[Any, ...]:
-    """Value of struct Slices: all slices along `axis` of operands of `shape`.
+def slices(shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team, staged: int) -> np.void:
+    """struct Slices: all slices along `axis` of operands of `shape`.
 
     Parameters
     ----------
@@ -144,9 +135,17 @@ def slices(
     """
     rest = shape[:axis] + shape[axis + 1 :]
     starts = tuple(s[:axis] + s[axis + 1 :] for s in operands)
-    along = tuple(s[axis] for s in operands)
-    whole = team.cached if _whole(shape, axis, operands[:staged], team) else 0
-    return prod(rest), shape[axis], team.cached, whole, team.room, along, strided(rest, starts)
+    return struct(
+        "pycnn/slices.cuh",
+        f"Slices<{len(operands)}>",
+        count=prod(rest),
+        length=shape[axis],
+        cached=team.cached,
+        staged=team.cached if _whole(shape, axis, operands[:staged], team) else 0,
+        room=team.room,
+        axis_stride=[s[axis] for s in operands],
+        start=strided(rest, starts),
+    )
 
 
 def _whole(shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team) -> bool:

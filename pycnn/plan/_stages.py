@@ -14,9 +14,8 @@ from pycnn.plan._slices import (
     Team,
     choose_team,
     slices,
-    slices_dtype,
 )
-from pycnn.plan._strided import Ints, record, row_major
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import Dim3
 
 #: Blocks that fill a large GPU, and terms below which another block is not worth its start.
@@ -199,7 +198,7 @@ def _slices(order: list[Group], team: Team) -> np.void:
     """struct Slices along the last group."""
     shape = tuple(g.extent for g in order)
     operand = tuple(g.strides[0] for g in order)
-    return record(slices_dtype(1), *slices(shape, len(shape) - 1, (operand,), team, staged=1))
+    return slices(shape, len(shape) - 1, (operand,), team, staged=1)
 
 
 def _contiguous(rest: list[Group]) -> list[Group]:

@@ -3,19 +3,14 @@
 from dataclasses import replace
 from math import ceil, prod
 
-import numpy as np
-
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import PARAMS, Pair, Problem, Steps, Unfit, View, flat_grid, struct
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View, flat_grid
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
 
 #: THREADS of kernels/include/pycnn/depthwise.cuh, and the columns of a team's widest row.
 THREADS = 128
 TEAMS, CHUNKS = (8, 16, 32), 2
-
-#: struct DepthwiseParams.
-FIELDS = ("team", "chunks", "segments", "strips", "rows", "pairs", "odd_top", "odd_left")
-DEPTHWISE_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in FIELDS)])
 
 #: With channels last, where a lane has a channel, and WIDE or NARROW columns.
 LANES, WIDE, NARROW = 32, 14, 7
@@ -146,10 +141,12 @@ def _launch(
     larger = problem.y if dx else problem.x
     *steps, step = larger.strides
     pairs = step == 1 and not any(s % 2 for s in (*steps, larger.shape[-1]))
-    values = (team, chunks, segments, strips, rows, pairs, *odd)
     params = struct(
-        DEPTHWISE_PARAMS, {"conv": problem.params(), **dict(zip(FIELDS, values, strict=True))}
-    )
+        "pycnn/depthwise.cuh", "DepthwiseParams",
+        conv=problem.params(),
+        team=team, chunks=chunks, segments=segments, strips=strips, rows=rows,
+        pairs=pairs, odd_top=odd[0], odd_left=odd[1],
+    )  # fmt: skip
     defines = [problem.scalar, ("SIDE", str(problem.weight.shape[-1]))]
     if not dx:
         defines.append(("STRIDE", str(problem.stride[0])))

@@ -2,16 +2,12 @@
 
 from math import prod
 
-import numpy as np
-
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid, struct
+from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
 
 BLOCK = 256
-
-#: struct PartsParams of kernels/conv/sums.cu.
-PARTS = np.dtype([(name, np.int64) for name in ("parts", "size", "accumulate")])
 
 #: Taps of a filter row that a block of direct_backward_weight sums, as in its kernel file.
 TAPS = 4
@@ -94,7 +90,7 @@ def add_parts(
 
     `wide`: the parts are of the type that sums are kept in, not of the problem's dtype.
     """
-    params = struct(PARTS, {"parts": count, "size": size, "accumulate": accumulate})
+    params = struct("conv/sums.cu", "PartsParams", parts=count, size=size, accumulate=accumulate)
     return Launch(
         Kernel("conv/sums.cu", f"conv_{'narrow' if wide else 'add'}_parts", (problem.scalar,)),
         flat_grid(size, BLOCK, "the elements of the sum"),

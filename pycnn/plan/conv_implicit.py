@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import ceil, prod
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan._implicit import PARAMS, Index, Product
+from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
@@ -24,10 +24,10 @@ from pycnn.plan.conv_problem import (
     View,
     contiguous,
     flat_grid,
-    struct,
 )
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
 
 THREADS = 256
 
@@ -202,27 +202,26 @@ def _steps(problem: Problem, product: Product, limit: int) -> Steps:
     along_k = product.lines == 1 or product.summed.step <= abs(product.a_line)
     grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
     params = struct(
-        PARAMS,
-        {
-            "summed": product.summed.digits(depth),
-            "kept": product.kept.digits(depth),
-            **{name: getattr(product, name) for name in ("lines", "a_line", "c_line")},
-            "x_group": problem.channels * x_c,
-            "a_group": product.a_group,
-            "c_group": product.c_group,
-            "x_first": -top * x_h - left * x_w,
-            "x_h": x_h,
-            "x_w": x_w,
-            "segment": segment,
-            "h": problem.x.shape[2],
-            "w": problem.x.shape[3],
-            "mode": MODES[problem.mode],
-            "groups": problem.groups,
-            "segments": segments,
-            "tiles_lines": tiles[0],
-            "tiles_kept": tiles[1],
-            "by_line": by_line,
-        },
+        HEADER,
+        "ImplicitParams",
+        summed=product.summed.digits(depth),
+        kept=product.kept.digits(depth),
+        **{name: getattr(product, name) for name in ("lines", "a_line", "c_line")},
+        x_group=problem.channels * x_c,
+        a_group=product.a_group,
+        c_group=product.c_group,
+        x_first=-top * x_h - left * x_w,
+        x_h=x_h,
+        x_w=x_w,
+        segment=segment,
+        h=problem.x.shape[2],
+        w=problem.x.shape[3],
+        mode=MODES[problem.mode],
+        groups=problem.groups,
+        segments=segments,
+        tiles_lines=tiles[0],
+        tiles_kept=tiles[1],
+        by_line=by_line,
     )
     *pointers, residual, epilogue = problem.epilogue.arguments()
     end = (*pointers, residual and product.residual, epilogue, params)

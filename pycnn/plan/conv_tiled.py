@@ -13,7 +13,6 @@ import numpy as np
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_problem import (
-    PARAMS,
     Four,
     Ints,
     Pair,
@@ -22,9 +21,9 @@ from pycnn.plan.conv_problem import (
     Unfit,
     View,
     flat_grid,
-    struct,
 )
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
 
 # All in step with kernels/conv/direct_tiled.cu.
 THREADS, PIXELS, FILTERS, CHANNELS, TAP_PADDING = 128, 4, 8, 8, 4
@@ -38,7 +37,6 @@ GEOMETRY = (
     "phase",
     "pitch",
 )
-TILED_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in GEOMETRY)])
 
 #: Blocks as (pixel threads, filter threads), and the widths of their tiles.
 BLOCKS = ((32, 4), (16, 8))
@@ -190,7 +188,8 @@ def _launch(
     *pointers, finish = problem.epilogue.arguments()
     if pointers[-1] is not None:
         pointers[-1] = Buffer("residual", beside)
-    params = struct(TILED_PARAMS, {"conv": problem.params(**changed), **geometry})
+    conv = problem.params(**changed)
+    params = struct("conv/direct_tiled.cu", "TiledParams", conv=conv, **geometry)
     return Launch(
         Kernel("conv/direct_tiled.cu", "direct_tiled_forward", (problem.scalar,)),
         flat_grid(filters * cols * rows * others, 1, "the tiles of y"),

@@ -9,29 +9,19 @@ from enum import IntFlag
 from functools import lru_cache
 from math import ceil
 
-import numpy as np
-
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
 #: Element strides (outer batch, inner batch, row, column).
 Strides = tuple[int, int, int, int]
 
-#: struct GemmParams of kernels/include/pycnn/gemm.cuh, field by field.
-_AXES = ("outer", "inner", "row", "col")
-PARAMS = np.dtype(
-    [(name, np.int64) for name in ("m", "n", "k")]
-    + [(f"{x}_{axis}", np.int64) for x in "ab" for axis in _AXES]
-    + [(name, np.int64) for name in ("c_outer", "c_inner", "c_row")]
-    + [(f"residual_{axis}", np.int64) for axis in _AXES]
-    + [("channel_inner", np.int64)]
-    + [(x, np.uint32) for x in ("batches", "inner", "tiles_n", "tile_m", "tile_n", "flags")]
-)
+AXES = ("outer", "inner", "row", "col")
 
 
 class Flag(IntFlag):
-    """enum Flag of the same header."""
+    """enum Flag of kernels/include/pycnn/gemm.cuh."""
 
     ACCUMULATE = 1
     CHANNEL_BY_ROW = 2
@@ -228,12 +218,20 @@ def gemm_launch(
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
     tiles_m, tiles_n = ceil(problem.m / tile_m), ceil(problem.n / tile_n)
-    params = (
-        *(problem.m, problem.n, problem.k),
-        *(*problem.a, *problem.b, *problem.c[:3]),
-        *(*problem.residual, problem.channels),
-        *(batches, inner, tiles_n, tile_m, tile_n, flags),
-    )
+    strides = {
+        f"{name}_{axis}": stride
+        for name in ("a", "b", "c", "residual")
+        for axis, stride in zip(AXES, getattr(problem, name), strict=True)
+    }
+    del strides["c_col"]  # 1
+    params = struct(
+        "pycnn/gemm.cuh", "GemmParams",
+        m=problem.m, n=problem.n, k=problem.k,
+        **strides,
+        channel_inner=problem.channels,
+        batches=batches, inner=inner, flags=flags,
+        tiles_n=tiles_n, tile_m=tile_m, tile_n=tile_n,
+    )  # fmt: skip
     *pointers, residual, epilogue = problem.epilogue.arguments()
     if isinstance(residual, Buffer):
         residual = Buffer(residual.name, residual_offset)
@@ -241,7 +239,7 @@ def gemm_launch(
         Kernel(rung.file, rung.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil(batches / batch_y)),
         block=rung.block,
-        args=(a, b, c, *pointers, residual, epilogue, np.array([params], PARAMS)[0]),
+        args=(a, b, c, *pointers, residual, epilogue, params),
     )
 
 

@@ -14,8 +14,9 @@ from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import _norm
 from pycnn.plan._norm import Walk, channels_first, computed_in, is_wide, kernel, walk, warp_each
-from pycnn.plan._strided import record, row_major
+from pycnn.plan._strided import row_major
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan
+from pycnn.runtime.structs import struct
 
 Views = Mapping[str, View]
 Specs = dict[str, ArraySpec]
@@ -23,27 +24,6 @@ Specs = dict[str, ArraySpec]
 #: Names of the means, of what they are spread by (None: both in one array), and of what rounding
 #: took from the means.
 Statistics = tuple[str, str | None, str | None]
-
-#: struct MergeParams of kernels/norm/moments.cu.
-MERGE = np.dtype(
-    [
-        *((name, np.int64) for name in ("statistics", "parts", "mean", "variance")),
-        *((name, np.int32) for name in ("mean_wide", "variance_wide")),
-        *((name, np.float64) for name in ("eps", "momentum")),
-    ],
-    align=True,
-)
-
-#: struct SumsParams of kernels/norm/gradient.cu.
-SUMS = np.dtype(
-    [
-        *((name, np.int64) for name in ("channels", "images", "group")),
-        *((name, np.int64) for name in ("segments", "statistics", "weight")),
-        ("count", np.float64),
-        *((f"{name}_wide", np.int32) for name in ("weight", "dweight", "dbias")),
-    ],
-    align=True,
-)
 
 #: Operations an element, and bytes of a partial result in numbers.
 FLOPS = {"moments": 7, "apply": 4, "sums": 4, "gradient": 5}
@@ -128,13 +108,15 @@ def moments(
     workspace = {n: spec for n in ("mean", "rest", "rstd") if n not in outputs}
     workspace["parts"] = _norm.partial(w, MOMENTS, dtype)
     running = {n: n in views for n in ("running_mean", "running_var")}
-    merge = record(
-        MERGE,
-        *(statistics, channels.group * w.segments),
-        *(_norm.step(views.get(n)) for n in running),
-        *(is_wide(views.get(n), dtype) for n in running),
-        *(channels.eps, momentum),
-    )
+    mean, variance = (views.get(n) for n in running)
+    merge = struct(
+        "norm/moments.cu", "MergeParams",
+        statistics=statistics,
+        parts=channels.group * w.segments,
+        mean=_norm.step(mean), variance=_norm.step(variance),
+        mean_wide=is_wide(mean, dtype), variance_wide=is_wide(variance, dtype),
+        eps=channels.eps, momentum=momentum,
+    )  # fmt: skip
     arguments = (
         Buffer("parts"),
         *(Buffer(n) if there else None for n, there in running.items()),
@@ -240,13 +222,18 @@ def _sums_params(views: Views, dtype: str, channels: Channels, outputs: Specs, w
     number = channels_first(shape, channels.layout)[1]
     statistics = w.sets // channels.group
     narrow = numpy_dtype(dtype)
-    return record(
-        SUMS,
-        *(number, w.sets // max(number, 1) if prod(shape) else 0, channels.group),
-        *(w.segments, statistics, _norm.step(views.get("weight"))),
-        prod(shape) / max(statistics, 1),
-        is_wide(views.get("weight"), dtype),
-        *(outputs[name].dtype != narrow for name in ("dweight", "dbias")),
+    return struct(
+        "norm/gradient.cu",
+        "SumsParams",
+        channels=number,
+        images=w.sets // max(number, 1) if prod(shape) else 0,
+        group=channels.group,
+        segments=w.segments,
+        statistics=statistics,
+        weight=_norm.step(views.get("weight")),
+        count=prod(shape) / max(statistics, 1),
+        weight_wide=is_wide(views.get("weight"), dtype),
+        **{f"{name}_wide": outputs[name].dtype != narrow for name in ("dweight", "dbias")},
     )
 
 

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan import _norm
 from pycnn.plan._norm import VECTOR_BYTES, computed_in, kernel, rows_walk
-from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.plan.norm_batch import Channels, Specs, merge_sums, sums
 from pycnn.runtime.plan import ArraySpec, Buffer, Dim3, Launch, Plan
+from pycnn.runtime.structs import struct
 
 Views = Mapping[str, View]
 
@@ -32,22 +31,6 @@ STEPS = 64
 
 #: Operations an element, forward and backward.
 FLOPS = {2: 11, 3: 20}
-
-
-def layer_dtype(operands: int) -> np.dtype:
-    """Layout of struct Layer<operands>."""
-    counts = ("count", "length", "steps", "cached", "period", "channels", "spread")
-    return np.dtype(
-        [
-            *((name, np.int64) for name in counts),
-            *((f"{name}_wide", np.int32) for name in ("weight", "bias")),
-            ("affine_cached", np.int32),
-            ("eps", np.float64),
-            *((name, strided_dtype(operands)) for name in ("start", "along")),
-            ("affine", strided_dtype(2)),
-        ],
-        align=True,
-    )
 
 
 @dataclass(frozen=True)
@@ -244,14 +227,18 @@ def _launch(
     there = next((v for v in given if v is not None), None)
     shape = () if there is None else there.shape
     nothing = (0,) * len(shape)
-    operands = len(s.starts)
-    parameters = record(
-        layer_dtype(operands),
-        *(count, prod(s.along), steps, team.cached, s.period, s.channels, s.spread),
-        *(_norm.is_wide(v, dtype) for v in given),
-        *(team.affine_cached, eps, strided(s.start, s.starts), strided(s.along, s.alongs)),
-        strided(shape, [nothing if v is None else v.strides for v in given]),
-    )
+    weight_wide, bias_wide = (_norm.is_wide(v, dtype) for v in given)
+    parameters = struct(
+        "norm/layer.cu", f"Layer<{len(s.starts)}>",
+        count=count, length=prod(s.along), steps=steps, cached=team.cached,
+        period=s.period, channels=s.channels, spread=s.spread,
+        weight_wide=weight_wide, bias_wide=bias_wide,
+        affine_cached=team.affine_cached,
+        eps=eps,
+        start=strided(s.start, s.starts),
+        along=strided(s.along, s.alongs),
+        affine=strided(shape, [nothing if v is None else v.strides for v in given]),
+    )  # fmt: skip
     return Launch(
         kernel("layer", f"{name}_{team.name}", dtype),
         (-(-count // (team.slots * steps)), 1, 1),

@@ -7,11 +7,11 @@ import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._classes import PARTIALS, THREADS, finish
-from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
-#: struct LossOptions.
-OPTIONS = np.dtype([("factor", np.float64), ("dy_stands", np.int64)])
+HEADER = "pycnn/pointwise_loss.cuh"
 
 VECTOR_BYTES = 16
 
@@ -70,7 +70,7 @@ def loss(
     workspace = {}
     if count:
         results = (Buffer("loss"), None) if whole else (None, Buffer("costs"))
-        options = record(OPTIONS, factor, 0)
+        options = struct(HEADER, "LossOptions", factor=factor, dy_stands=0)
         arguments = (*results, np.int64(count), options)
         launch = _launch(entry, shape, inputs, contiguous, dtype, weighted, arguments, blocks)
         launches = (launch,)
@@ -116,7 +116,7 @@ def gradient(
     output = f"d{_compared(inputs)}"
     launches: tuple[Launch, ...] = ()
     if count:
-        options = record(OPTIONS, factor, one_dy)
+        options = struct(HEADER, "LossOptions", factor=factor, dy_stands=one_dy)
         arguments = (Buffer(output), np.int64(count), options)
         launches = (_launch(entry, shape, inputs, contiguous, dtype, weighted, arguments, blocks),)
     return _plan(op, contiguous, launches, {output: spec}, {}, count, dtype)
@@ -157,7 +157,7 @@ def _launch(
         still = (0,) * len(shape)
         order = (_compared(inputs), "target", *WEIGHTS, *(("dy",) if backward else ()))
         strides = [inputs.get(n, still) for n in order]
-        arguments += (record(strided_dtype(len(order)), *strided(shape, strides)),)
+        arguments += (strided(shape, strides),)
     kernel = Kernel(file, name, (("SCALAR", SCALAR[dtype]),))
     return Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), (*pointers, *arguments))
 

@@ -6,26 +6,17 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, strided
 from pycnn.plan.pool_tile import SECTOR, SHARED_BYTES
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
 THREADS = 256
 
 #: Bytes in shared memory for each element of a piece of the large plane.
 WINNER_BYTES = 4
 
-#: struct Unpool, field by field.
-PARAMS = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("images", "channels", "group", "small", "large", "piece"),
-            *("large_n", "large_c", "last", "value_n", "value_c", "index_n", "index_c"),
-        )
-    ]
-    + [("element", strided_dtype(2)), ("place", strided_dtype(1))]
-)
+FILE = "pool/max_unpool.cu"
 
 
 @dataclass(frozen=True)
@@ -113,13 +104,17 @@ def _group(problem: Unpooling, dtype: str) -> int:
 def _params(
     problem: Unpooling, group: int, piece: int, value: Ints, indices: Ints, large: Ints
 ) -> np.void:
-    return record(
-        PARAMS,
-        *(problem.images, problem.channels, group, prod(problem.small), prod(problem.large)),
-        *(piece, *large[:2], problem.last, *value[:2], *indices[:2]),
-        strided(problem.small, [value[2:], indices[2:]]),
-        strided(problem.large, [large[2:]]),
-    )
+    return struct(
+        FILE, "Unpool",
+        images=problem.images, channels=problem.channels, last=problem.last,
+        small=prod(problem.small), large=prod(problem.large),
+        group=group, piece=piece,
+        large_n=large[0], large_c=large[1],
+        value_n=value[0], value_c=value[1],
+        index_n=indices[0], index_c=indices[1],
+        element=strided(problem.small, [value[2:], indices[2:]]),
+        place=strided(problem.large, [large[2:]]),
+    )  # fmt: skip
 
 
 def _plan(
@@ -136,7 +131,7 @@ def _plan(
     planes, itemsize = problem.images * problem.channels, FLOATS[dtype].itemsize
     entry = "max_unpool_backward" if "dx" in output else "max_unpool"
     defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
-    kernel = Kernel("pool/max_unpool.cu", entry, defines)
+    kernel = Kernel(FILE, entry, defines)
     launches: tuple[Launch, ...] = ()
     if planes:
         groups = -(-problem.channels // int(params["group"]))

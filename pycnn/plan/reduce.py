@@ -6,14 +6,13 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._slices import choose_team, slices, slices_dtype
+from pycnn.plan._slices import choose_team, slices
 from pycnn.plan._stages import Group, accumulator, groups, stages
-from pycnn.plan._strided import Ints, record, row_major
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
-#: struct Target of kernels/reduce/reduce.cu and argmax.cu.
-TARGET = np.dtype([("parts", np.int64), ("divisor", np.float64)])
-PLACE = np.dtype([("parts", np.int64), ("scale", np.int64)])
+VALUES, PLACES = "reduce/reduce.cu", "reduce/argmax.cu"
 
 #: Macro OP of kernels/reduce/reduce.cu.
 OPERATORS = {"sum": "Sum", "mean": "Sum", "amax": "Largest", "amin": "Smallest"}
@@ -55,8 +54,8 @@ def reduction(
         y, partial = _targets(number, len(made))
         if partial is not None:
             workspace[partial.name] = ArraySpec((stage.results,), accumulator(dtype))
-        kernel = Kernel("reduce/reduce.cu", f"reduce_{stage.entry}", defines)
-        target = record(TARGET, stage.parts, divisor)
+        kernel = Kernel(VALUES, f"reduce_{stage.entry}", defines)
+        target = struct(VALUES, "Target", parts=stage.parts, divisor=divisor)
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
@@ -90,8 +89,8 @@ def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: 
         y, partial = _targets(number, len(made))
         if partial is not None:  # struct Indexed
             workspace[partial.name] = ArraySpec((stage.results, 2), np.dtype(np.int64))
-        kernel = Kernel("reduce/argmax.cu", f"argmax_{stage.entry}", (("SCALAR", SCALAR[dtype]),))
-        target = record(PLACE, stage.parts, stage.inner)
+        kernel = Kernel(PLACES, f"argmax_{stage.entry}", (("SCALAR", SCALAR[dtype]),))
+        target = struct(PLACES, "Target", parts=stage.parts, scale=stage.inner)
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
@@ -193,8 +192,8 @@ def _ties(order: list[Group], dtype: str, workspace: dict[str, ArraySpec]) -> li
         if not last:
             workspace[to.name] = ArraySpec((stage.results,), accumulator(dtype))
         defines = (("SCALAR", SCALAR[wide]), ("OP", "Sum"))
-        kernel = Kernel("reduce/reduce.cu", f"reduce_{stage.entry}", defines)
-        target = record(TARGET, stage.parts, 1.0)
+        kernel = Kernel(VALUES, f"reduce_{stage.entry}", defines)
+        target = struct(VALUES, "Target", parts=stage.parts, divisor=1.0)
         arguments = (source, None, to, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = to
@@ -240,10 +239,9 @@ def _launch(
     shape = tuple(g.extent for g in order)
     strides = tuple(tuple(g.strides[o] for g in order) for o in range(operands))
     staged = 1 if operands == 2 else 2
-    values = slices(shape, at, strides, team, staged=staged)
+    params = slices(shape, at, strides, team, staged=staged)
     kernel = Kernel("reduce/backward.cu", f"{entry}_{team.name}", (("SCALAR", SCALAR[dtype]),))
     grid = (team.blocks(prod(shape) // shape[at]), 1, 1)
-    params = record(slices_dtype(operands), *values)
     return Launch(kernel, grid, team.block, (*arguments, params, *last), team.shared)
 
 

@@ -1,14 +1,11 @@
 """Plans of convolution by Fourier transforms: memory, limits, and the step that is no kernel."""
 
-import re
-
 import numpy as np
 import pytest
 
-from pycnn.plan import _fft, conv, conv_fft
+from pycnn.plan import conv, conv_fft
 from pycnn.plan._fft import good_size
 from pycnn.plan.conv_problem import Problem, Unfit, View
-from pycnn.runtime import sources
 from pycnn.runtime.plan import MAX_GRID, Buffer, Launch, Transform
 
 MIB = 2**20
@@ -42,20 +39,6 @@ def test_good_sizes_have_small_factors_and_are_the_next():
             while rest % prime == 0:
                 rest //= prime
         assert rest == 1
-
-
-def test_structs_are_laid_out_as_in_the_kernels():
-    text = (sources.kernel_dir() / "conv/fft.cu").read_text()
-    kinds = {np.dtype(np.int64): "index_t", np.dtype(np.int32): "int"}
-    for struct, layout in (
-        ("PadParams", _fft.PAD),
-        ("ProductParams", _fft.PRODUCT),
-        ("CropParams", _fft.CROP),
-    ):
-        body = re.sub(r"//[^\n]*", "", re.search(rf"struct {struct} \{{(.*?)\n\}};", text, re.S)[1])
-        declared = re.findall(r"(\w+)\s+([\w, \n]+);", body)
-        fields = [(kind, n.strip()) for kind, names in declared for n in names.split(",")]
-        assert fields == [(kinds[layout[name]], name) for name in layout.names]
 
 
 @pytest.mark.parametrize("limit", [60 * MIB, 1024 * MIB])

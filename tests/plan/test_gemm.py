@@ -4,7 +4,6 @@ import re
 from itertools import product
 from math import ceil
 
-import numpy as np
 import pytest
 from plan_checks import HUGE, assert_sound, struct
 
@@ -12,7 +11,6 @@ from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import (
     LADDER,
-    PARAMS,
     Flag,
     Gemm,
     algorithms,
@@ -61,16 +59,6 @@ def test_every_plan_is_sound(algo, dtype):
         assert plan.outputs["c"].dtype == numpy_dtype(dtype)
         size = FLOATS[dtype].itemsize
         assert plan.bytes == size * (100 * 300 + 300 * 200 + 100 * 200 + 200)
-
-
-def test_struct_is_that_of_the_header():
-    """Names, order and widths; sizeof is asserted where the kernels are compiled."""
-    body = re.search(r"struct GemmParams \{(.*?)\n\};", HEADER.read_text(), re.S)[1]
-    fields = []
-    for kind, names in re.findall(r"^ +(index_t|unsigned) ([\w, ]+);", body, re.M):
-        fields += [(name.strip(), "i8" if kind == "index_t" else "u4") for name in names.split(",")]
-    assert np.dtype(fields) == PARAMS
-    assert f"sizeof(GemmParams) == {PARAMS.itemsize}" in HEADER.read_text()
 
 
 def test_flags_are_those_of_the_header():
