@@ -13,7 +13,7 @@ from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
-from pycnn.define.validate import boolean, integer
+from pycnn.define.validate import boolean, integer, per_axis
 from pycnn.define.views import View
 from pycnn.plan import pool as plans
 from pycnn.plan.pool import Average
@@ -250,7 +250,7 @@ class SumPool(Mean):
         of_row = {}
         for name, across in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
             if name in settings:
-                of_row[name] = (across, *given.extents(name, settings[name], 0, 1))
+                of_row[name] = (across, *per_axis(name, settings[name], 0, 1))
         rest = {**settings, **of_row, "divisor_override": 1}
         return torch.nn.functional.avg_pool2d(x.unsqueeze(-2), **rest).squeeze(-2)
 

@@ -14,7 +14,7 @@ from pycnn.define.case import Case
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation, normal
-from pycnn.define.validate import check_shape, integer
+from pycnn.define.validate import check_shape, integer, paddings, per_axis
 from pycnn.define.views import View
 from pycnn.plan import pool_unpool as plans
 from pycnn.plan.pool_unpool import Unpooling
@@ -83,9 +83,9 @@ class MaxUnpool(Operation):
         check_shape("indices", views["indices"].shape, shape, "the shape of x")
         arrangement = Layout.of(layout, self.axes, len(shape))
         images, channels, *small = arrangement.extents(shape)
-        kernel = given.extents("kernel_size", kernel_size, 1, self.axes)
-        step = kernel if stride is None else given.extents("stride", stride, 1, self.axes)
-        sides = given.paddings(padding, self.axes)
+        kernel = per_axis("kernel_size", kernel_size, 1, self.axes)
+        step = kernel if stride is None else per_axis("stride", stride, 1, self.axes)
+        sides = paddings(padding, self.axes)
         default = tuple(
             (extent - 1) * s + k - low - high
             for extent, s, k, (low, high) in zip(small, step, kernel, sides, strict=True)

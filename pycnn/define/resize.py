@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define._resize import ResizeSettings, each, factors, resolve, scaled, spatial
+from pycnn.define._resize import ResizeSettings, factors, one_each, resolve, scaled, spatial
 from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
 from pycnn.define.operand import Operand
@@ -105,7 +105,7 @@ class Interpolate(Operation):
             )
         scales = factors(scale_factor, len(extents))
         if size is not None:
-            resized = tuple(integer("size", s, 1) for s in each("size", size, len(extents)))
+            resized = tuple(integer("size", s, 1) for s in one_each("size", size, len(extents)))
         else:
             resized = scaled(extents, scales)
         settings = resolve(extents, resized, scales, **how)
@@ -167,7 +167,7 @@ class InterpolateBackward(Gradient):
     ) -> Inferred:
         dy = views["dy"]
         resized = spatial(dy.shape, how.get("layout", "NCHW"), "dy")
-        given = each("input_size", input_size, len(resized))
+        given = one_each("input_size", input_size, len(resized))
         extents = tuple(integer("input_size", extent, 1) for extent in given)
         scales = factors(scale_factor, len(extents))
         if scale_factor is not None and scaled(extents, scales) != resized:
