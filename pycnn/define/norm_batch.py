@@ -32,6 +32,9 @@ from pycnn.reference.cpu import norm as cpu
 from pycnn.reference.oracle import norm as oracle
 from pycnn.runtime.plan import Plan
 
+#: Operations an element.
+FLOPS = {"moments": 7, "apply": 4, "sums": 4, "gradient": 5}
+
 RUNNING = ("running_mean", "running_var")
 AFFINE = ("weight", "bias")
 ALL = "running_mean running_var weight bias"
@@ -119,7 +122,7 @@ class BatchNorm(_BatchNorm):
         return {"y": _given(oracle.batch_norm, call, arrays)}
 
     def flops(self, call: Call) -> int:
-        return plans.FLOPS["apply"] * prod(call.views["x"].shape)
+        return FLOPS["apply"] * prod(call.views["x"].shape)
 
     def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
         from torch.nn.functional import batch_norm
@@ -195,7 +198,7 @@ class BatchNormBackward(_BatchNormBackward):
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
-        return (plans.FLOPS["sums"] + 1) * prod(call.views["x"].shape)
+        return (FLOPS["sums"] + 1) * prod(call.views["x"].shape)
 
 
 class BatchNormTrain(_BatchNorm):
@@ -265,7 +268,7 @@ class BatchNormTrain(_BatchNorm):
         return results
 
     def flops(self, call: Call) -> int:
-        each = plans.FLOPS["moments"] + plans.FLOPS["apply"]
+        each = FLOPS["moments"] + FLOPS["apply"]
         return each * prod(call.views["x"].shape)
 
     def terms(self, call: Call) -> int:
@@ -335,7 +338,7 @@ class BatchNormTrainBackward(_BatchNormBackward):
         return dict(zip(call.outputs, function(*given, call.settings.axis), strict=True))
 
     def flops(self, call: Call) -> int:
-        each = plans.FLOPS["sums"] + plans.FLOPS["gradient"]
+        each = FLOPS["sums"] + FLOPS["gradient"]
         return each * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:

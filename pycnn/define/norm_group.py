@@ -20,6 +20,7 @@ from pycnn.define._norm_rules import (
     vector,
 )
 from pycnn.define.call import Call, Inferred, itemsize
+from pycnn.define.norm_layer import FLOPS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, NoPeer, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -77,7 +78,7 @@ class _ByGroup(Operation):
         return {"y": function(arrays["x"], s.groups, *affine, s.axis, s.channels.eps)}
 
     def flops(self, call: Call) -> int:
-        return norm_layer.FLOPS[2] * prod(call.views["x"].shape)
+        return FLOPS[2] * prod(call.views["x"].shape)
 
     def terms(self, call: Call) -> int:
         x = call.views["x"]
@@ -231,7 +232,7 @@ class _ByGroupBackward(Gradient):
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
-        return (norm_layer.FLOPS[3] + 4) * prod(call.views["x"].shape)
+        return (FLOPS[3] + 4) * prod(call.views["x"].shape)
 
     def terms(self, call: Call) -> int:
         x, (channels, groups) = call.views["x"], call.settings

@@ -4,6 +4,7 @@ import numpy as np
 
 from pycnn.plan._strided import Ints, strided
 from pycnn.runtime.plan import SCALAR, Argument, Buffer, Kernel, Launch
+from pycnn.shapes import ceil_div
 
 SUMS = "loss/sums.cu"
 THREADS = 256
@@ -38,7 +39,7 @@ def weight_total(
     dtype: str, count: int, positions: Ints, target: Ints, weight: Buffer | None, classes: np.void
 ) -> tuple[int, tuple[Launch, ...]]:
     """Blocks, and launches that leave the sum of the targets' weights in ``total``."""
-    blocks = min(-(-count // THREADS), PARTIALS)
+    blocks = min(ceil_div(count, THREADS), PARTIALS)
     place = strided(positions, [target])
     parts = _launch(
         dtype,

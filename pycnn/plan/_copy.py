@@ -8,6 +8,7 @@ import numpy as np
 from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -82,7 +83,7 @@ def _copy(
     count = prod(extents)
     return Launch(
         Kernel("movement/copy.cu", "copy", (("BYTES", str(unit * itemsize)),)),
-        (-(-count // THREADS), 1, 1),
+        (ceil_div(count, THREADS), 1, 1),
         (THREADS, 1, 1),
         (
             *buffers,
@@ -114,7 +115,7 @@ def _transpose(
         tz=tz, ta=ta, tb=tb, pitch=pitch,
         outer=outer,
     )  # fmt: skip
-    tiles = -(-extent_z // tz) * -(-extents[a] // ta) * -(-extents[b] // tb)
+    tiles = ceil_div(extent_z, tz) * ceil_div(extents[a], ta) * ceil_div(extents[b], tb)
     return Launch(
         Kernel("movement/transpose.cu", "transpose", (("BYTES", str(itemsize)),)),
         (tiles * prod(extents[i] for i in rest), 1, 1),
@@ -135,9 +136,9 @@ def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:
     side = 64 if itemsize <= 2 else 32
     ta, tb = (extent if extent <= 2 * side else side for extent in (a, b))
     if ta < side and b > tb:
-        tb = min(b, -(-side // ta) * side)
+        tb = min(b, ceil_div(side, ta) * side)
     elif tb < side and a > ta:
-        ta = min(a, -(-side // tb) * side)
+        ta = min(a, ceil_div(side, tb) * side)
     whole = ta == a and tb == b
     tz = min(z, max(1, side * side // (ta * tb))) if whole else 1
     return tz, ta, tb
@@ -146,4 +147,4 @@ def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:
 def _pitch(side: int, itemsize: int) -> int:
     """Elements from a row of the tile to the next: an odd number of banks, or of bank pairs."""
     per_bank = max(1, 4 // itemsize)
-    return (-(-side // per_bank) | 1) * per_bank
+    return (ceil_div(side, per_bank) | 1) * per_bank

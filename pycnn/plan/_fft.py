@@ -1,12 +1,12 @@
 """Launches and transforms of the algorithm ``fft``: kernels/conv/fft.cu and the library's FFT."""
 
 from dataclasses import dataclass
-from math import ceil
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch, Transform
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 FILE = "conv/fft.cu"
 BLOCK = 256
@@ -64,7 +64,7 @@ class Sizes:
     def of(cls, problem: Problem, used: Pair) -> "Sizes":
         """That hold `used` rows and columns; long rows begin on a sector of memory."""
         sector = 8 if used[1] >= LONG else 1
-        cols = sector * good_size(ceil(used[1] / sector))
+        cols = sector * good_size(ceil_div(used[1], sector))
         return cls(good_size(used[0]), cols, FLOATS[problem.dtype].accumulate)
 
     @property
@@ -140,10 +140,9 @@ def transformed(
 def product(
     problem: Problem, sizes: Sizes, operands: tuple[Buffer, Buffer], values: dict[str, int]
 ) -> Launch:
-    blocks = ceil(sizes.frequencies / BLOCK) * values["groups"]
-    blocks *= ceil(values["i"] / SIDE) * ceil(values["j"] / SIDE)
-    frequencies = sizes.frequencies
-    params = struct(FILE, "ProductParams", **values, frequencies=frequencies, reserved=0)
+    blocks = ceil_div(sizes.frequencies, BLOCK) * values["groups"]
+    blocks *= ceil_div(values["i"], SIDE) * ceil_div(values["j"], SIDE)
+    params = struct(FILE, "ProductParams", **values, frequencies=sizes.frequencies)
     return Launch(
         _kernel(problem, "fft_product"),
         flat_grid(blocks, 1, "the products"),

@@ -56,7 +56,6 @@ class Index:
             first_row=self.first[0], first_col=self.first[1],
             middle=middle, last=last,
             step=(depth // last // middle, depth // last % middle, depth % last),
-            reserved=0,
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pycnn.runtime.plan import (
     Plan,
 )
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: MAP_THREADS, and the bytes of one vector.
 THREADS = 256
@@ -34,7 +35,6 @@ def map_plan(
     *,
     entry: str = "",
     parameters: tuple[Argument, ...] = (),
-    flops: int = 1,
 ) -> Plan:
     """One launch of an entry of `file`, or of the one called ``..._strided`` if a view needs it.
 
@@ -55,8 +55,6 @@ def map_plan(
         Entry for contiguous arrays.
     parameters : tuple, default ()
         Further arguments, which come after the number of elements.
-    flops : int, default 1
-        Operations an element.
 
     Examples
     --------
@@ -76,19 +74,12 @@ def map_plan(
         arguments += (map_views(shape, operands, width),)
     kernel = Kernel(file, entry, (("SCALAR", SCALAR[dtype]),))
     launch = Launch(kernel, grid(count, width), (THREADS, 1, 1), arguments)
-    return Plan(
-        op,
-        algo,
-        (launch,) if count else (),
-        dict.fromkeys(outputs, spec),
-        flops=flops * count,
-        bytes=(len(inputs) + len(outputs)) * spec.nbytes,
-    )
+    return Plan(op, algo, (launch,) if count else (), dict.fromkeys(outputs, spec))
 
 
 def grid(count: int, width: int) -> Dim3:
     """Blocks for `count` elements, `width` of them to a thread."""
-    return max(-(-count // (THREADS * width)), 1), 1, 1
+    return max(ceil_div(count, THREADS * width), 1), 1, 1
 
 
 def map_views(shape: Ints, operands: Sequence[Ints], width: int) -> np.void:

@@ -11,6 +11,7 @@ from pycnn.plan._map import accum_scalars
 from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Dim3, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: WARP and SUM_WARPS.
 WARP, WARPS = 32, 8
@@ -73,7 +74,7 @@ class MapSum:
         kernel = Kernel(self.file, f"{self.entry}_{'rows' if rows else 'columns'}", self._defines)
         first = Launch(
             kernel,
-            (-(-sums * parts // WARPS), 1, 1) if rows else (-(-sums // WARP), parts, 1),
+            (-(-sums * parts // WARPS), 1, 1) if rows else (ceil_div(sums, WARP), parts, 1),
             (WARP, WARPS, 1),
             (
                 *(Buffer(name) for name, _ in self.inputs),
@@ -118,7 +119,7 @@ class MapSum:
         )
 
     def _add_parts(self, place: str, sums: int, parts: int) -> Launch:
-        grid: Dim3 = (-(-sums // WARPS), 1, 1)
+        grid: Dim3 = (ceil_div(sums, WARPS), 1, 1)
         arguments = (Buffer(place), Buffer(self.total), np.int64(sums), np.int64(parts))
         kernel = Kernel("elementwise/partial_sums.cu", "partial_sums", self._defines)
         return Launch(kernel, grid, (WARP, WARPS, 1), arguments)
@@ -140,9 +141,9 @@ def in_turn(op: str, passes: Sequence[MapSum], own: Mapping[str, Ints], dtype: s
 def _cut(sums: int, terms: int, rows: bool) -> tuple[int, int]:
     """Parts of every sum, and terms of a part: whole warps of rows, so that parts begin aligned."""
     if rows:
-        wanted, least, step = -(-ROW_PARTS // sums), ROW_TERMS, WARP
+        wanted, least, step = ceil_div(ROW_PARTS, sums), ROW_TERMS, WARP
     else:
-        wanted, least, step = -(-COLUMN_PARTS // -(-sums // WARP)), COLUMN_TERMS, WARPS
+        wanted, least, step = ceil_div(COLUMN_PARTS, ceil_div(sums, WARP)), COLUMN_TERMS, WARPS
     parts = max(1, min(wanted, terms // least))
-    part_terms = max(1, -(-terms // (parts * step))) * step
-    return max(1, -(-terms // part_terms)), part_terms
+    part_terms = max(1, ceil_div(terms, parts * step)) * step
+    return max(1, ceil_div(terms, part_terms)), part_terms

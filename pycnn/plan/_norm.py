@@ -15,6 +15,7 @@ from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._strided import Ints, strided
 from pycnn.runtime.plan import SCALAR, ArraySpec, Dim3, Kernel
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: THREADS, LANES and ROWS of the kernels, and the bytes of one vector.
 THREADS = 256
@@ -109,13 +110,13 @@ def rows_walk(
 ) -> Walk:
     """Sets of rows: (images, axes of the rows, axes of the channels) and each operand's strides."""
     images, rows, channels = extents[0], prod(extents[1]), prod(extents[2])
-    lanes = min(LANES, 1 << (max(-(-channels // width), 1) - 1).bit_length())
-    tiles = -(-channels // (lanes * width))
+    lanes = min(LANES, 1 << (max(ceil_div(channels, width), 1) - 1).bit_length())
+    tiles = ceil_div(channels, lanes * width)
     columns = max(images * tiles, 1)
     share = rows // (THREADS // lanes * ROWS * 2)
-    segments = max(min(-(-BLOCKS // columns), share, 65535), 1)
-    segment = max(-(-rows // segments), 1)
-    segments = max(-(-rows // segment), 1)
+    segments = max(min(ceil_div(BLOCKS, columns), share, 65535), 1)
+    segment = max(ceil_div(rows, segments), 1)
+    segments = max(ceil_div(rows, segment), 1)
     parameters = struct(
         "pycnn/norm_rows.cuh", f"Rows<{len(along)}>",
         channels=channels, tiles=max(tiles, 1), rows=rows, segment=segment,
@@ -131,11 +132,11 @@ def _planes(extents: Ints, strides: Sequence[Ints], width: int, per_image: bool)
     images, channels, length = extents[0], extents[1], prod(extents[2:])
     sets, planes = (images * channels, 1) if per_image else (channels, images)
     share = planes * length // (THREADS * width * SHARE)
-    segments = max(min(-(-BLOCKS // max(sets, 1)), share, 65535), 1)
+    segments = max(min(ceil_div(BLOCKS, max(sets, 1)), share, 65535), 1)
     whole = LANES * width  # a piece is a multiple of what a warp takes at a time
     wanted = -(-WARPS * segments // max(planes, 1))
-    chunk = -(-length // (wanted * whole)) * whole
-    chunks = -(-length // chunk)
+    chunk = ceil_div(length, wanted * whole) * whole
+    chunks = ceil_div(length, chunk)
     pieces = max(-(-planes * chunks // segments), 1)
     segments = max(-(-planes * chunks // pieces), 1)
     parameters = struct(
@@ -206,4 +207,4 @@ def partial(w: Walk, numbers: int, dtype: str) -> ArraySpec:
 
 def warp_each(count: int) -> tuple[Dim3, Dim3]:
     """Grid and block with a warp for each of `count` things."""
-    return (max(-(-count // WARPS), 1), 1, 1), (THREADS, 1, 1)
+    return (max(ceil_div(count, WARPS), 1), 1, 1), (THREADS, 1, 1)

@@ -13,6 +13,7 @@ from pycnn.dtypes import FLOATS
 from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import Dim3
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: Shared memory that every architecture gives a block without being asked.
 SHARED_BYTES = 48 * 1024
@@ -62,7 +63,7 @@ class Team:
 
     def blocks(self, slices: int) -> int:
         """Blocks that hold every slice at once."""
-        return -(-slices // self.slots)
+        return ceil_div(slices, self.slots)
 
 
 def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved: int = 0) -> Team:
@@ -90,7 +91,7 @@ def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved
     width = VECTOR_BYTES // itemsize
 
     def team(name: str, block: Dim3, slots: int, cached: int, skew: int) -> Team:
-        room = -(-(slots * cached + skew) // width) * width
+        room = ceil_div(slots * cached + skew, width) * width
         return Team(name, block, slots, cached, room, room * arrays * itemsize)
 
     def fitting(partials: int, skew: int) -> int:
@@ -99,14 +100,14 @@ def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved
         return elements // width * width - skew
 
     if not contiguous:
-        size = min(_power_of_two(-(-length // SHARE)), THREADS // COLUMNS)
+        size = min(_power_of_two(ceil_div(length, SHARE)), THREADS // COLUMNS)
         room = fitting(THREADS, 0)
         while length * (THREADS // size) > room and size < THREADS // COLUMNS:
             size *= 2
         columns = THREADS // size
         return team("columns", (columns, size, 1), columns, min(length, room // columns), 0)
     if length <= LANES_LENGTH:
-        size = min(_power_of_two(-(-length // BATCH)), 32)
+        size = min(_power_of_two(ceil_div(length, BATCH)), 32)
         slots = THREADS // size
         while slots * length > fitting(32, width):
             slots //= 2

@@ -1,6 +1,6 @@
 """Launches of kernels/conv/winograd_*.cu: transforms, and where their results lie."""
 
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from pycnn.plan._winograd_tiles import BLOCK, TAPS, Factors, Grid, block_of, sta
 from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 
 def stages_channels(view: View) -> bool:
@@ -118,7 +119,6 @@ def _tiles(
         "block_cols": cols,
         "stage_channels": neighbours,
         "channels_first": to.channels_first,
-        "reserved": 0,
     }
 
 
@@ -135,9 +135,9 @@ def _tiled(
     block = tiles["block_channels"], tiles["block_rows"], tiles["block_cols"]
     images = tiles["images"]
     if filled:
-        images = ceil(images / to.images) * to.images
+        images = ceil_div(images, to.images) * to.images
     over = (tiles["channels"], to.grid.rows, to.grid.cols)
-    blocks = images * prod(ceil(a / b) for a, b in zip(over, block, strict=True))
+    blocks = images * prod(ceil_div(a, b) for a, b in zip(over, block, strict=True))
     size = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     return Launch(
         kernel,

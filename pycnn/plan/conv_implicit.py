@@ -8,7 +8,7 @@ problem and the workspace limit alone, and a second launch adds them up in their
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, prod
+from math import prod
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan._implicit import HEADER, Index, Product
@@ -28,6 +28,7 @@ from pycnn.plan.conv_problem import (
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -193,9 +194,9 @@ def _steps(problem: Problem, product: Product, limit: int) -> Steps:
     wide = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     tile, segments = _choose(problem, product, limit // max(1, outputs * wide))
     depth = ELEMENTS // tile
-    segment = ceil(product.summed.count / segments / depth) * depth
-    segments = max(1, ceil(product.summed.count / max(1, segment)))
-    tiles = ceil(product.lines / tile), ceil(product.kept.count / tile)
+    segment = ceil_div(product.summed.count, segments * depth) * depth
+    segments = max(1, ceil_div(product.summed.count, max(1, segment)))
+    tiles = ceil_div(product.lines, tile), ceil_div(product.kept.count, tile)
     top, left = problem.corner
     _, x_c, x_h, x_w = problem.x.strides
     by_line = product.lines > 1 and abs(product.c_line) < product.kept.step
@@ -255,9 +256,9 @@ def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
     small, large = TILES
 
     def blocks(tile: int) -> int:
-        return ceil(product.lines / tile) * ceil(product.kept.count / tile) * problem.groups
+        return ceil_div(product.lines, tile) * ceil_div(product.kept.count, tile) * problem.groups
 
     most = max(1, min(most, product.summed.count // SEGMENT))
     both = min(product.lines, product.kept.count) > small
     tile = large if both and blocks(large) * most >= FILL else small
-    return tile, min(most, ceil(FILL / blocks(tile)))
+    return tile, min(most, ceil_div(FILL, blocks(tile)))

@@ -111,7 +111,6 @@ def _plan(
         lowest=limits.min,
         highest=limits.max,
         words=words(problem),
-        unused=0,
     )
     types = (("X_TYPE", TYPES[problem.dtype]), ("W_TYPE", TYPES[given.weight_dtype]))
     made = prod(problem.y.shape)
@@ -123,6 +122,4 @@ def _plan(
             (*arguments, problem.params(bias_k=given.bias or 0), params),
         ),
     )  # fmt: skip
-    read = prod(problem.x.shape) + prod(problem.weight.shape)
-    operations = 2 * made * problem.channels * problem.taps
-    return Plan(op, "direct", launches, {"y": output}, {}, operations, read + output.nbytes)
+    return Plan(op, "direct", launches, {"y": output})

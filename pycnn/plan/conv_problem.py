@@ -13,6 +13,7 @@ from pycnn.dtypes import FLOATS
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import Launch
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 Ints = tuple[int, ...]
 Pair = tuple[int, int]
@@ -205,7 +206,7 @@ class Steps:
 
 def flat_grid(threads: int, block: int, what: str) -> tuple[int, int, int]:
     """Grid of a flat launch; raises `Unfit` where it has too many blocks."""
-    blocks = -(-threads // block)
+    blocks = ceil_div(threads, block)
     if blocks > 2**31 - 1:
         raise Unfit(f"{what} make {blocks} blocks; allowed: 2147483647")
     return blocks, 1, 1

@@ -67,11 +67,5 @@ def dropout(op: str, shape: Ints, x: Ints, mask: Mask, dtype: str, names: tuple[
     kernel = Kernel(FILE, entry, (("SCALAR", SCALAR[dtype]),))
     blocks = grid(count, VECTOR_BYTES // FLOATS[dtype].itemsize)
     launch = Launch(kernel, blocks, (THREADS, 1, 1), arguments)
-    return Plan(
-        op,
-        "vectors" if contiguous else "strided",
-        (launch,) if count else (),
-        {names[1]: spec},
-        flops=count,
-        bytes=2 * spec.nbytes,
-    )
+    algo = "vectors" if contiguous else "strided"
+    return Plan(op, algo, (launch,) if count else (), {names[1]: spec})

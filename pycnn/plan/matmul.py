@@ -109,8 +109,7 @@ def products(
             for array, steps in ((a.array, a_steps), (b.array, b_steps), (output, c_steps))
         )
         launches.append(gemm_launch(problem, at_a, at_b, at_c, algo=algo))
-    flops = 2 * prod(batch) * size[0] * n * k
-    return Plan(op, algo, tuple(launches), {output: spec}, flops=flops)
+    return Plan(op, algo, tuple(launches), {output: spec})
 
 
 def summed_product(
@@ -160,8 +159,7 @@ def summed_product(
     if wide:
         workspace[target] = ArraySpec(shape, accumulator(spec.dtype))
         launches.append(_rounded(target, output, prod(shape), dtype))
-    flops = 2 * prod(shape) * prod(batch)
-    return Plan(op, choose(problem), tuple(launches), {output: spec}, workspace, flops)
+    return Plan(op, choose(problem), tuple(launches), {output: spec}, workspace)
 
 
 def _at(array: str, place: Ints, steps: Ints, dtype: str) -> Buffer:

@@ -25,8 +25,7 @@ Specs = dict[str, ArraySpec]
 #: took from the means.
 Statistics = tuple[str, str | None, str | None]
 
-#: Operations an element, and bytes of a partial result in numbers.
-FLOPS = {"moments": 7, "apply": 4, "sums": 4, "gradient": 5}
+#: Numbers of a partial result.
 MOMENTS, PAIR = 4, 2
 
 
@@ -68,7 +67,7 @@ def given_statistics(views: Views, dtype: str, channels: Channels) -> Plan:
     if prod(x.shape):
         w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
         launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
-    return _plan("batch_norm", w, launches, outputs, {}, x, FLOPS["apply"])
+    return _plan("batch_norm", w, launches, outputs, {})
 
 
 def own_statistics(
@@ -90,11 +89,11 @@ def own_statistics(
     """
     x = views["x"]
     if not prod(x.shape):
-        return _plan(op, None, (), outputs, {}, x, 0)
+        return _plan(op, None, (), outputs, {})
     launches, workspace = moments(views, dtype, channels, outputs, momentum)
     w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
     launches += (_apply(views, dtype, channels, w, "mean", "rstd", "rest"),)
-    return _plan(op, w, launches, outputs, workspace, x, FLOPS["moments"] + FLOPS["apply"])
+    return _plan(op, w, launches, outputs, workspace)
 
 
 def moments(
@@ -133,11 +132,9 @@ def moments(
 
 def given_statistics_backward(views: Views, dtype: str, channels: Channels, outputs: Specs) -> Plan:
     """Plan of `pycnn.batch_norm_backward`: ``dx`` comes with the sums, in one pass."""
-    x = views["x"]
     statistics = ("running_mean", "running_var", None)
     launches, workspace, w = sums(views, dtype, channels, outputs, statistics, dx=True)
-    flops = FLOPS["sums"] + 1
-    return _plan("batch_norm_backward", w, launches, outputs, workspace, x, flops)
+    return _plan("batch_norm_backward", w, launches, outputs, workspace)
 
 
 def own_statistics_backward(
@@ -158,7 +155,7 @@ def own_statistics_backward(
     statistics = ("mean", "rstd", rest)
     summed, more, w = sums(views, dtype, channels, outputs, statistics)
     if not elements:  # the sums of nothing are zero all the same
-        return _plan(op, w, summed, outputs, more, x, 0)
+        return _plan(op, w, summed, outputs, more)
     workspace |= more
     count = w.sets // channels.group
     workspace["means"] = ArraySpec((count, PAIR), computed_in(dtype))
@@ -176,8 +173,7 @@ def own_statistics_backward(
             _parameters(views, dtype, channels, statistics),
         ),
     )
-    flops = FLOPS["sums"] + FLOPS["gradient"] + FLOPS["moments"] * (rest is not None)
-    return _plan(op, w, (*launches, *summed, means, gradient), outputs, workspace, x, flops)
+    return _plan(op, w, (*launches, *summed, means, gradient), outputs, workspace)
 
 
 def sums(
@@ -284,23 +280,7 @@ def _optional(views: Views, name: str) -> Buffer | None:
 
 
 def _plan(
-    op: str,
-    w: Walk | None,
-    launches: tuple[Launch, ...],
-    outputs: Specs,
-    workspace: Specs,
-    x: View,
-    flops: int,
+    op: str, w: Walk | None, launches: tuple[Launch, ...], outputs: Specs, workspace: Specs
 ) -> Plan:
-    read = x.shape if op.endswith("backward") else ()
-    moved = sum(s.nbytes for s in outputs.values())
-    moved += (prod(x.shape) + prod(read) * bool(read)) * numpy_dtype(x.dtype).itemsize
-    return Plan(
-        op,
-        w.name if w else "nothing",
-        launches,
-        outputs,
-        workspace if launches else {},
-        flops=flops * prod(x.shape),
-        bytes=moved,
-    )
+    algo = w.name if w else "nothing"
+    return Plan(op, algo, launches, outputs, workspace if launches else {})

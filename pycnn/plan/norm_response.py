@@ -9,6 +9,7 @@ from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.plan.conv_problem import Unfit
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Dim3, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: Shared memory that every architecture gives a block without being asked.
 SHARED_BYTES = 48 * 1024
@@ -87,19 +88,7 @@ def response(
         arguments: tuple[Argument, ...] = (*map(Buffer, inputs), Buffer(output), parameters)
         launch = Launch(kernel("response", entry, dtype), grid, block, arguments, shared=shared)
         launches = (launch,)
-    return Plan(
-        op,
-        name,
-        launches,
-        {output: spec},
-        flops=flops(window.size, backward) * count,
-        bytes=(len(inputs) + 1) * spec.nbytes,
-    )
-
-
-def flops(size: int, backward: bool) -> int:
-    """Operations an element; a power counts as one."""
-    return 3 * size + 9 if backward else 2 * size + 4
+    return Plan(op, name, launches, {output: spec})
 
 
 Choice = tuple[int, int, Dim3, Dim3, int]
@@ -113,9 +102,15 @@ def _planes(channels: int, pixels: int, size: int, number: int, backward: bool) 
         threads //= 2
     shared = rings * size * threads * number
     _check(size, shared)
-    tiles = min(-(-ENOUGH_THREADS // pixels), max(channels // FEWEST_CHANNELS, 1), 65535)
-    tile = -(-channels // tiles)
-    return tile, 1, (-(-pixels // threads), -(-channels // tile), 1), (threads, 1, 1), shared
+    tiles = min(ceil_div(ENOUGH_THREADS, pixels), max(channels // FEWEST_CHANNELS, 1), 65535)
+    tile = ceil_div(channels, tiles)
+    return (
+        tile,
+        1,
+        (ceil_div(pixels, threads), ceil_div(channels, tile), 1),
+        (threads, 1, 1),
+        shared,
+    )
 
 
 def _rows(channels: int, pixels: int, size: int, number: int, backward: bool) -> Choice:
@@ -127,7 +122,7 @@ def _rows(channels: int, pixels: int, size: int, number: int, backward: bool) ->
         rows -= 1
     shared = arrays * rows * (tile + margin) * number
     _check(size, shared)
-    grid = (-(-pixels // rows), -(-channels // tile), 1)
+    grid = (ceil_div(pixels, rows), ceil_div(channels, tile), 1)
     return tile, rows, grid, (THREADS, 1, 1), shared
 
 

@@ -12,6 +12,7 @@ from pycnn.dtypes import numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -112,7 +113,6 @@ def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -
             (mode, merged, strides), rows * row.padded, per_block * staged * size,
         ),
         {result: spec},
-        bytes=prod(x.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -149,8 +149,6 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
             rows * row.extent, per_block * row.padded * size,
         ),
         {"dx": spec},
-        flops=max(0, prod(dy.shape) - prod(spec.shape)),
-        bytes=prod(dy.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -199,7 +197,9 @@ def _launch(
         stride=[*strides[:-1], *[0] * unused],
     )
     kernel = Kernel(file, f"{name}_rows" if by_rows else f"{name}_direct", (define,))
-    blocks = -(-params["rows"] // params["rows_per_block"]) if by_rows else -(-count // THREADS)
+    blocks = (
+        ceil_div(params["rows"], params["rows_per_block"]) if by_rows else ceil_div(count, THREADS)
+    )
     grid = blocks, 1, 1
     return (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, padding), shared=shared),)
 

@@ -13,6 +13,7 @@ from pycnn.plan.pool_axis import ABSENT, Axis
 from pycnn.plan.pool_tile import SHARED_BYTES, Tile, Work, choose_tile, joined_axes
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -211,22 +212,11 @@ def _plan(
     kernel = Kernel(f"pool/{stem}.cu", entry, (("SCALAR", SCALAR[dtype]),))
     launches: tuple[Launch, ...] = ()
     if count:
-        blocks = -(-count // THREADS) if tile is None else tile.blocks(work)
-        shared = 0 if tile is None else min(-(-tile.shared // 16) * 16, SHARED_BYTES)
+        blocks = ceil_div(count, THREADS) if tile is None else tile.blocks(work)
+        shared = 0 if tile is None else min(ceil_div(tile.shared, 16) * 16, SHARED_BYTES)
         all_arguments = (*arguments, params, *after)
         launches = (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), all_arguments, shared),)
-    return Plan(
-        op,
-        "direct" if tile is None else "tiled",
-        launches,
-        outputs,
-        flops=pooling.windows * pooling.taps,
-        bytes=count * work.result_bytes + _sources(pooling, work) * work.source_bytes,
-    )
-
-
-def _sources(pooling: Pooling, work: Work) -> int:
-    return prod(pooling.shape(of_x=not work.backward))
+    return Plan(op, "direct" if tile is None else "tiled", launches, outputs)
 
 
 def _sparse(work: Work) -> bool:

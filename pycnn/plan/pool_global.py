@@ -9,6 +9,7 @@ from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.plan.pool import Pooling
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -65,7 +66,7 @@ def global_pool(
         (pooling.images, pooling.channels, *extents), [strides]
     )[1][0] in ((), (1,))
     staged = in_one_piece and length <= STAGED_LENGTH
-    team = min(1 << max(-(-length // SHARE) - 1, 0).bit_length(), THREADS)
+    team = min(1 << max(ceil_div(length, SHARE) - 1, 0).bit_length(), THREADS)
     if pooling.last:
         team = min(team, THREADS // COLUMNS)
     slots = THREADS // team
@@ -80,13 +81,6 @@ def global_pool(
         defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
         kernel = Kernel(FILE, f"global_{kind}_pool", defines)
         shared = -(-slots * length * itemsize // 16) * 16 if staged else 0
-        grid = (-(-count // slots), 1, 1)
+        grid = (ceil_div(count, slots), 1, 1)
         launches = (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), shared),)
-    return Plan(
-        op,
-        "staged" if staged else "in place",
-        launches,
-        outputs,
-        flops=count * length,
-        bytes=count * (length + 1) * itemsize + 8 * count * indices,
-    )
+    return Plan(op, "staged" if staged else "in place", launches, outputs)

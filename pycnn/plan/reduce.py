@@ -59,17 +59,8 @@ def reduction(
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
-    size = FLOATS[dtype].itemsize * prod(shape)
     algo = made[0].entry if made else "nothing"
-    return Plan(
-        op,
-        algo,
-        tuple(launches),
-        {"y": spec},
-        workspace,
-        flops=prod(shape),
-        bytes=size + spec.nbytes,
-    )
+    return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
 
 
 def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: Ints) -> Plan:
@@ -94,17 +85,8 @@ def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: 
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
-    size = FLOATS[dtype].itemsize * prod(shape)
     algo = made[0].entry if made else "nothing"
-    return Plan(
-        "argmax",
-        algo,
-        tuple(launches),
-        {"y": spec},
-        workspace,
-        flops=prod(shape),
-        bytes=size + spec.nbytes,
-    )
+    return Plan("argmax", algo, tuple(launches), {"y": spec}, workspace)
 
 
 def _targets(number: int, stages: int) -> tuple[Buffer | None, Buffer | None]:
@@ -135,8 +117,7 @@ def broadcast(
         order = _cut(groups(shape, [row_major(shape), dy_strides], axes), 2)
         arguments = (Buffer("dy"), Buffer("dx"))
         launches = (_launch("broadcast", order, dtype, arguments, 1, (np.float64(divisor),)),)
-    size = FLOATS[dtype].itemsize * prod(e for axis, e in enumerate(shape) if axis not in axes)
-    return Plan(op, "slices", launches, {"dx": spec}, flops=prod(shape), bytes=size + spec.nbytes)
+    return Plan(op, "slices", launches, {"dx": spec})
 
 
 def extreme(
@@ -168,10 +149,7 @@ def extreme(
             first = _launch("extreme", order, dtype, (*inputs, None, Buffer("slices")), 1)
             launches += [first, *_ties(order, dtype, workspace)]
         launches.append(_launch("extreme", order, dtype, (*inputs, counted, None), 1))
-    return Plan(
-        op, "slices", tuple(launches), {"dx": spec}, workspace, flops=2 * prod(shape),
-        bytes=2 * spec.nbytes,
-    )  # fmt: skip
+    return Plan(op, "slices", tuple(launches), {"dx": spec}, workspace)
 
 
 def _ties(order: list[Group], dtype: str, workspace: dict[str, ArraySpec]) -> list[Launch]:

@@ -12,6 +12,7 @@ from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -132,7 +133,6 @@ def interpolate(x: View, axes: Axes, shape: Ints, channels_last: bool) -> Plan:
     )
     return Plan(
         "interpolate", "bands" if band else "direct", launch, {"y": spec},
-        flops=_flops(axes, prod(shape)), bytes=prod(x.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -170,14 +170,7 @@ def interpolate_backward(dy: View, axes: Axes, shape: Ints, channels_last: bool)
     )  # fmt: skip
     return Plan(
         "interpolate_backward", "bands" if band else "direct", launch, {"dx": spec},
-        flops=_flops(axes, prod(dy.shape)), bytes=prod(dy.shape) * size + spec.nbytes,
     )  # fmt: skip
-
-
-def _flops(axes: Axes, resized: int) -> int:
-    if axes[0].rounding is not None:
-        return 0
-    return 3 * (2 ** sum(axis.resized > 1 or axis.extent > 1 for axis in axes) - 1) * resized
 
 
 def _tap_bytes(dtype: str) -> int:
@@ -230,7 +223,7 @@ def _choose(
     count = len(rows.first)
     if not columns or not count:
         return 0, 0
-    bands = sorted({-(-count // parts) for parts in range(1, count + 1)})
+    bands = sorted({ceil_div(count, parts) for parts in range(1, count + 1)})
     moved = {band: share * rows.again(band) + 1 - share for band in bands}
     for limit in (GOAL, MOST):
         for chunk in chunks:
@@ -266,9 +259,9 @@ def _launch(
         ("TAPS", "1" if axes[0].rounding is not None else "2"),
     )
     if band:
-        entry, blocks = name, outer * depths * -(-rows // band) * -(-inner // chunk)
+        entry, blocks = name, outer * depths * ceil_div(rows, band) * ceil_div(inner, chunk)
     else:
-        entry, blocks = f"{name}_direct", -(-count // THREADS)
+        entry, blocks = f"{name}_direct", ceil_div(count, THREADS)
     buffers = (Buffer("x"), Buffer("y")) if name == "resize" else (Buffer("dy"), Buffer("dx"))
     kernel = Kernel(f"resize/{name}.cu", entry, defines)
     return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), (*buffers, params), shared=shared),)

@@ -7,9 +7,6 @@ from pycnn.plan._slices import choose_team, slices
 from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 
-#: Operations counted for an element, forward and backward; an exponential counts as one.
-FLOPS = {False: 5, True: 4}
-
 
 def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Plan:
     """Plan of `pycnn.softmax` and, with `log`, `pycnn.log_softmax`: input ``x``, output ``y``.
@@ -79,11 +76,4 @@ def _plan(
             shared=team.shared,
         )
         launches = (launch,)
-    return Plan(
-        op + "_backward" * backward,
-        team.name,
-        launches,
-        {output: spec},
-        flops=FLOPS[backward] * count,
-        bytes=(len(inputs) + 1) * spec.nbytes,
-    )
+    return Plan(op + "_backward" * backward, team.name, launches, {output: spec})

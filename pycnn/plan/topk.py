@@ -9,6 +9,7 @@ from pycnn.plan._slices import SHARED_BYTES, VECTOR_BYTES, Team, choose_team, sl
 from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 FILE = "topk/topk.cu"
 THREADS = 256
@@ -62,7 +63,7 @@ def topk(shape: Ints, strides: Ints, axis: int, dtype: str, k: int, largest: boo
         behind = padded * SORTED_BYTES
         room = (SHARED_BYTES - OWN_BYTES - behind) // itemsize
         cached = min(shape[axis], room - width)
-        room = -(-(cached + width) // width) * width
+        room = ceil_div(cached + width, width) * width
         shared = room * itemsize + behind
         team = Team("long_rows", (THREADS, 1, 1), 1, cached, room, shared)
         operands = (strides, row_major(result), row_major(result))
@@ -71,9 +72,7 @@ def topk(shape: Ints, strides: Ints, axis: int, dtype: str, k: int, largest: boo
         arguments = (Buffer("x"), Buffer("values"), Buffer("indices"), values, params)
         kernel = Kernel(FILE, "topk_slices", (("SCALAR", SCALAR[dtype]),))
         launches = (Launch(kernel, (count, 1, 1), team.block, arguments, shared),)
-    read = prod(shape) * FLOATS[dtype].itemsize
-    written = sum(spec.nbytes for spec in outputs.values())
-    return Plan("topk", "radix_select", launches, outputs, flops=0, bytes=read + written)
+    return Plan("topk", "radix_select", launches, outputs)
 
 
 def topk_backward(
@@ -100,5 +99,4 @@ def topk_backward(
         kernel = Kernel(FILE, f"topk_backward_{team.name}", (("SCALAR", SCALAR[dtype]),))
         grid = (team.blocks(prod(shape) // shape[axis]), 1, 1)
         launches = (Launch(kernel, grid, team.block, arguments, team.shared),)
-    read = prod(shape) // max(shape[axis], 1) * k * (FLOATS[dtype].itemsize + 8)
-    return Plan("topk_backward", team.name, launches, {"dx": spec}, bytes=read + spec.nbytes)
+    return Plan("topk_backward", team.name, launches, {"dx": spec})

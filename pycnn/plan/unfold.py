@@ -10,7 +10,7 @@ from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
-from pycnn.shapes import conv_out
+from pycnn.shapes import ceil_div, conv_out
 
 THREADS = 256
 
@@ -81,7 +81,6 @@ def unfold(x: View, shape: Ints, window: Window) -> Plan:
     )
     return Plan(
         "unfold", "bands" if band else "direct", launch, {"y": spec},
-        bytes=prod(x.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -112,8 +111,6 @@ def fold(x: View, shape: Ints, extents: Ints, window: Window) -> Plan:
         "fold", "bands" if band else "direct",
         _launch("fold", define, params, (n * c, h, band), prod(shape), shared),
         {"y": spec},
-        flops=prod(x.shape),
-        bytes=prod(x.shape) * spec.dtype.itemsize + spec.nbytes,
     )  # fmt: skip
 
 
@@ -122,7 +119,7 @@ def _band(rows: int, width: int, most: int) -> int:
     most = min(most, max(1, STAGED // max(width, 1)))
     if most < 1 or rows < 1:
         return 0
-    return -(-rows // -(-rows // min(rows, most)))
+    return ceil_div(rows, ceil_div(rows, min(rows, most)))
 
 
 def _windows(extents: Ints, window: Window, band: int, together: int, strides: Ints) -> np.void:
@@ -147,8 +144,8 @@ def _launch(
         return ()
     planes, rows, band = bands
     buffers = Buffer("x"), Buffer("y"), params
-    entry, grid = name, planes * -(-rows // band) if band else 0
+    entry, grid = name, planes * ceil_div(rows, band) if band else 0
     if not band:
-        entry, grid, shared = f"{name}_direct", -(-count // THREADS), 0
+        entry, grid, shared = f"{name}_direct", ceil_div(count, THREADS), 0
     kernel = Kernel(f"movement/{name}.cu", entry, (define,))
     return (Launch(kernel, (grid, 1, 1), (THREADS, 1, 1), buffers, shared=shared),)

@@ -11,7 +11,7 @@ import pytest
 from plan_checks import assert_sound
 
 import pycnn
-from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_tiled
+from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled
 from pycnn.plan.conv_problem import MAX_EXTENT, Problem, View
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.runtime import sources
@@ -63,7 +63,7 @@ def test_planning_needs_neither_gpu_nor_compiler():
 def test_same_problem_same_plan(layer):
     for (_, first), (_, second) in zip(plans(layer), plans(layer), strict=True):
         assert first.launches == second.launches
-        assert first.describe() == second.describe()
+        assert (first.outputs, first.workspace) == (second.outputs, second.workspace)
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
@@ -196,7 +196,7 @@ def test_residues_cover_every_contribution_once(stride):
         )  # fmt: skip
         by_phase = [
             (r.first + i * r.stride, r.last - j * r.step, i - r.pad + j * r.dilation)
-            for r in conv_tiled._residues(layer, 0)
+            for r in conv_phases._residues(layer, 0)
             for i in range(r.extent)
             for j in range(r.taps)
         ]
@@ -292,17 +292,6 @@ def test_listing_refuses(changed, error, words):
     given = {"x_shape": (2, 8, 9, 9), "w_shape": (16, 8, 3, 3), **changed}
     with pytest.raises(error, match=re.escape(words)):
         pycnn.conv2d_algorithms(**given)
-
-
-def test_arithmetic_and_traffic_are_those_of_the_operation():
-    layer = problem((2, 6, 9, 7), (4, 3, 3, 2), padding=1, groups=2)
-    y = 2 * 4 * layer.pixels
-    moved = 4 * (2 * 6 * 9 * 7 + 4 * 3 * 3 * 2 + y)
-    for direction, plan in plans(layer):
-        if direction == "backward_bias":
-            assert (plan.flops, plan.bytes) == (y, 4 * y)
-        else:
-            assert (plan.flops, plan.bytes) == (2 * y * 3 * 6, moved)
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)

@@ -7,7 +7,7 @@ from math import ceil
 import pytest
 from plan_checks import HUGE, assert_sound, struct
 
-from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
+from pycnn.dtypes import FLOATING, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import (
     LADDER,
@@ -55,10 +55,7 @@ def test_every_plan_is_sound(algo, dtype):
         assert_sound(plan, {"a", "b", "bias"})
         assert plan.algo in algorithms
         assert plan.outputs["c"].shape == (100, 200)
-        assert plan.flops == 2 * 100 * 200 * 300
         assert plan.outputs["c"].dtype == numpy_dtype(dtype)
-        size = FLOATS[dtype].itemsize
-        assert plan.bytes == size * (100 * 300 + 300 * 200 + 100 * 200 + 200)
 
 
 def test_flags_are_those_of_the_header():
@@ -243,7 +240,6 @@ def test_empty_result_launches_nothing(a_shape, b_shape):
 def test_nothing_to_sum_launches():
     plan = plan_gemm((4, 0), (0, 1), (0, 5), (5, 1), "float32")
     assert struct(plan, place=-1)["k"] == 0
-    assert plan.flops == 0
 
 
 BAD = {
