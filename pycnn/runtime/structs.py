@@ -61,11 +61,12 @@ def struct(file: str, name: str, /, **fields: Any) -> np.void:
     (3, 5, 0)
     """
     dtype = layout(file, name)
-    if fields.keys() != dtype.fields.keys():  # type: ignore[union-attr]  # never without fields
-        missing = [field for field in dtype.names or () if field not in fields]
-        unknown = [field for field in fields if field not in (dtype.names or ())]
+    names = dtype.names or ()
+    missing = [field for field in names if field not in fields]
+    if missing or len(fields) > len(names):
+        unknown = [field for field in fields if field not in names]
         raise TypeError(f"struct {name} of {file}: missing {missing}, unknown {unknown}")
-    made: np.void = np.array([tuple(fields[field] for field in dtype.names or ())], dtype)[0]
+    made: np.void = np.array([tuple([fields[field] for field in names])], dtype)[0]
     return made
 
 
@@ -128,8 +129,9 @@ def _laid_out(path: Path, name: str, extents: tuple[int, ...]) -> np.dtype:
             _fail(file, at, f"{text!r}; understood: numbers, structs and arrays of them")
         of = _type(file, at, members[1], given)
         for member in members[2].split(" , "):
-            field, *shape = _WORD.findall(member)
-            fields.append((field, of, tuple(_extent(file, at, e, given) for e in shape)))
+            words = member.split()  # a [ 2 ] [ 3 ]
+            shape = tuple([_extent(file, at, word, given) for word in words[2::3]])
+            fields.append((words[0], of, shape))
     if not fields:
         _fail(file, head.end(), f"struct {name} has no members")
     return np.dtype(fields, align=True)
