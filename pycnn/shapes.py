@@ -1,4 +1,15 @@
-"""The one formula for the extent of a sliding-window output."""
+"""The one formula for the extent of a sliding-window output, and division rounded up."""
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up.
+
+    Examples
+    --------
+    >>> ceil_div(7, 2), ceil_div(8, 2), ceil_div(-7, 2), ceil_div(2**60 + 1, 2**30)
+    (4, 4, -3, 1073741825)
+    """
+    return -(-a // b)
 
 
 def conv_out(
@@ -41,7 +52,7 @@ def conv_out(
     span = extent + pad_lo + pad_hi - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return span // stride + 1 if span >= 0 else 0
-    positions = -(-span // stride) + 1
+    positions = ceil_div(span, stride) + 1
     last_start = (positions - 1) * stride
     return positions - 1 if last_start >= extent + pad_lo else positions
 
@@ -69,6 +80,6 @@ def same_padding(
     ((1, 1), (0, 1), (1, 0))
     """
     span = dilation * (kernel - 1) + 1
-    total = max((-(-extent // stride) - 1) * stride + span - extent, 0)
+    total = max((ceil_div(extent, stride) - 1) * stride + span - extent, 0)
     less, more = total // 2, total - total // 2
     return (more, less) if odd_before else (less, more)

@@ -40,7 +40,6 @@ struct TiledParams {
     int halo_rows, halo_cols;   // of the input tile
     int phase, pitch;           // from one residue of the column to the next, from row to row
 };
-static_assert(sizeof(TiledParams) == sizeof(ConvParams) + 32, "as PARAMS of the plan");
 
 struct alignas(16) Quad {
     accum value[4];
@@ -52,15 +51,10 @@ struct Tile {
 
     __device__ Tile(const TiledParams& t, int filters) {
         unsigned block = blockIdx.x;
-        const auto next = [&](unsigned tiles) {
-            const unsigned digit = block % tiles;
-            block /= tiles;
-            return static_cast<int>(digit);
-        };
-        k = next((t.conv.k + filters - 1) / filters) * filters;
-        q = next((t.conv.q + t.tile_q - 1) / t.tile_q) * t.tile_q;
-        p = next((t.conv.p + t.tile_p - 1) / t.tile_p) * t.tile_p;
-        group = next(t.conv.groups);
+        k = next_tile(block, t.conv.k, filters);
+        q = next_tile(block, t.conv.q, t.tile_q);
+        p = next_tile(block, t.conv.p, t.tile_p);
+        group = next_coordinate(block, t.conv.groups);
         n = block;
     }
 };

@@ -26,14 +26,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 direct_backward_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
                        scalar* __restrict__ dweight, ConvParams v) {
     __shared__ accum partial[WARP];
-    const unsigned parts = (v.s + TAPS - 1) / TAPS;
     unsigned block = blockIdx.x;
-    const auto next = [&](unsigned extent) {
-        const unsigned digit = block % extent;
-        block /= extent;
-        return static_cast<int>(digit);
-    };
-    const int s = next(parts) * TAPS, r = next(v.r), t = next(v.t), c = next(v.c), k = block;
+    const int s = next_tile(block, v.s, TAPS);
+    const int r = next_coordinate(block, v.r), t = next_coordinate(block, v.t);
+    const int c = next_coordinate(block, v.c), k = block;
 
     const scalar* const of_filter = dy + k * v.y_k;
     const scalar* const of_channel = x + (static_cast<index_t>(k / v.k) * v.c + c) * v.x_c;

@@ -36,7 +36,6 @@ struct PadParams {
     int top, left, step_h, step_w;  // where element 0 lies, and how far apart they are
     int mode;                      // enum Beyond
 };
-static_assert(sizeof(PadParams) == 88, "as PAD in pycnn/plan/_fft.py");
 
 struct ProductParams {
     index_t a_i, a_l, a_group;  // strides in complex numbers
@@ -44,9 +43,8 @@ struct ProductParams {
     index_t c_i, c_j, c_group;
     index_t frequencies;
     int groups, i, j, l;
-    int accumulate, reserved;
+    int accumulate;
 };
-static_assert(sizeof(ProductParams) == 104, "as PRODUCT in pycnn/plan/_fft.py");
 
 struct CropParams {
     index_t y_n, y_k, y_p, y_q;
@@ -55,7 +53,6 @@ struct CropParams {
     int rows, cols, step_h, step_w;
     int channels_last;  // of y in memory: threads follow it
 };
-static_assert(sizeof(CropParams) == 72, "as CROP in pycnn/plan/_fft.py");
 
 struct alignas(2 * sizeof(accum)) Complex {
     accum re, im;
@@ -83,16 +80,10 @@ fft_pad(const scalar* __restrict__ x, accum* __restrict__ padded, PadParams v) {
 extern "C" __global__ void __launch_bounds__(THREADS)
 fft_product(const Complex* __restrict__ a, const Complex* __restrict__ b, Complex* __restrict__ c,
             ProductParams v) {
-    const unsigned parts = (v.frequencies + THREADS - 1) / THREADS;
+    const unsigned parts = ceil_div(v.frequencies, THREADS);
     unsigned block = blockIdx.x;
-    const auto next = [&](unsigned extent) {
-        const unsigned digit = block % extent;
-        block /= extent;
-        return static_cast<int>(digit);
-    };
-    const index_t f = static_cast<index_t>(next(parts)) * THREADS + threadIdx.x;
-    const int j = next((v.j + SIDE - 1) / SIDE) * SIDE;
-    const int i = next((v.i + SIDE - 1) / SIDE) * SIDE;
+    const index_t f = static_cast<index_t>(next_coordinate(block, parts)) * THREADS + threadIdx.x;
+    const int j = next_tile(block, v.j, SIDE), i = next_tile(block, v.i, SIDE);
     const index_t group = block;
     if (f >= v.frequencies) return;
     a += group * v.a_group + f;

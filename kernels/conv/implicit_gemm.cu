@@ -49,14 +49,9 @@ struct Block {
 
     __device__ explicit Block(const ImplicitParams& p) {
         unsigned block = blockIdx.x;
-        const auto next = [&](unsigned extent) {
-            const unsigned digit = block % extent;
-            block /= extent;
-            return static_cast<int>(digit);
-        };
-        line = next(p.tiles_lines) * TILE;
-        tile = next(p.tiles_kept);
-        group = next(p.groups);
+        line = next_coordinate(block, p.tiles_lines) * TILE;
+        tile = next_coordinate(block, p.tiles_kept);
+        group = next_coordinate(block, p.groups);
         segment = block;
     }
 
@@ -81,7 +76,7 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
     const int kepts = min(p.kept.count - block.kept(), index_t(TILE));
     const index_t first = block.segment * p.segment;
     const index_t count = min(p.summed.count - first, p.segment);
-    const int steps = (count + BK - 1) / BK;
+    const int steps = ceil_div(count, BK);
     const int last = count - static_cast<index_t>(steps - 1) * BK;  // indices of the last step
 
     // Where everything lies: of kept indices once, of summed ones a step ahead.

@@ -36,12 +36,11 @@ using w_type = W_TYPE;
 constexpr int THREADS = 256;
 constexpr int WORD = 4;  // bytes that one instruction multiplies and adds
 
-// Beside ConvParams. Built as `PARAMS` in pycnn/plan/conv_int8.py.
+// Beside ConvParams.
 struct Int8Params {
     index_t weight_zero_k, weight_scale_k;  // 0 where one value serves all filters
     int lowest, highest;                    // values of y's type
     int words;                              // whether strides and extents allow words
-    int unused;
 };
 
 // One product of bytes serves both signs: u with its highest bit flipped, read as signed, is

@@ -29,7 +29,7 @@ struct PartsParams {
 __device__ __forceinline__ accum sum_segment(const scalar* dy, const ConvParams& v,
                                              accum* partial) {
     const index_t outputs = static_cast<index_t>(v.n) * v.z * v.p * v.q;
-    const index_t segment = (outputs + gridDim.y - 1) / gridDim.y;
+    const index_t segment = ceil_div(outputs, gridDim.y);
     const index_t first = blockIdx.y * segment + threadIdx.x;
     const index_t end = (blockIdx.y + 1) * segment < outputs ? (blockIdx.y + 1) * segment : outputs;
     const scalar* const of_filter = dy + blockIdx.x * v.y_k;

@@ -26,7 +26,6 @@ struct FilterParams {
     int taps_first;          // whether taps of a channel are neighbours in memory, not channels
     int rotated;
 };
-static_assert(sizeof(FilterParams) == 48, "as FILTER in pycnn/plan/_winograd.py");
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 winograd_filter(const scalar* __restrict__ weight, accum* __restrict__ factors, FilterParams v) {

@@ -27,7 +27,6 @@ struct OutputParams {
     int tile_rows, tile_cols;  // of an image
     int filters_first;         // whether the filters of a tile are neighbours among the products
 };
-static_assert(sizeof(OutputParams) == 88, "as OUTPUT in pycnn/plan/_winograd.py");
 
 // A row of a tile, stored at once if it lies on a whole unit of memory.
 struct alignas(TILE * sizeof(scalar) < 16 ? TILE * sizeof(scalar) : 16) Row {

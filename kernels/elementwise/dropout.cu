@@ -18,7 +18,6 @@
 #include <pycnn/map.cuh>
 #include <pycnn/philox.cuh>
 
-// pycnn/plan/dropout.py: PARAMS.
 struct DropoutParams {
     unsigned long long seed, offset;
     unsigned long long threshold;  // 0 to 2^32: the probability to be dropped, times 2^32

@@ -26,7 +26,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 fold(const scalar* __restrict__ x, scalar* __restrict__ y, Windows v) {
     extern __shared__ __align__(16) unsigned char shared[];
     const int thread = static_cast<int>(threadIdx.x), width = static_cast<int>(v.W);
-    const index_t plane = blockIdx.x / v.bands(v.H), h0 = blockIdx.x % v.bands(v.H) * v.band;
+    index_t plane = blockIdx.x;
+    const index_t h0 = next_tile(plane, v.H, v.band);
     const index_t h1 = h0 + v.band < v.H ? h0 + v.band : v.H;
     const int count = static_cast<int>(h1 - h0) * width;
     accum* const sums = reinterpret_cast<accum*>(shared);

@@ -16,7 +16,7 @@
 // variant BYTES = 1, 2, 4, 8
 #include <pycnn/copy.cuh>
 
-struct Transpose {  // built in pycnn/plan/_copy.py
+struct Transpose {  // filled in by pycnn/plan/_copy.py
     index_t extent_z, extent_a, extent_b;
     index_t x_z, x_a, x_b;
     index_t y_z, y_a;
@@ -29,23 +29,15 @@ __device__ __forceinline__ unsigned clipped(index_t first, index_t side, index_t
     return static_cast<unsigned>(first + side < extent ? side : extent - first);
 }
 
-// Number of tiles along an axis; leaves in `block` the number among the remaining ones.
-__device__ __forceinline__ index_t first_of_tile(index_t& block, index_t side, index_t extent) {
-    const index_t tiles = (extent + side - 1) / side;
-    const index_t outer = block / tiles, tile = block - outer * tiles;
-    block = outer;
-    return tile * side;
-}
-
 extern "C" __global__ void __launch_bounds__(COPY_THREADS)
 transpose(const element* __restrict__ x, element* __restrict__ y, Transpose v) {
     extern __shared__ __align__(16) unsigned char shared[];
     element* const tile = reinterpret_cast<element*>(shared);
 
     index_t block = blockIdx.x;
-    const index_t a0 = first_of_tile(block, v.ta, v.extent_a);
-    const index_t b0 = first_of_tile(block, v.tb, v.extent_b);
-    const index_t z0 = first_of_tile(block, v.tz, v.extent_z);
+    const index_t a0 = next_tile(block, v.extent_a, v.ta);
+    const index_t b0 = next_tile(block, v.extent_b, v.tb);
+    const index_t z0 = next_tile(block, v.extent_z, v.tz);
     const unsigned na = clipped(a0, v.ta, v.extent_a), nb = clipped(b0, v.tb, v.extent_b);
     const unsigned count = clipped(z0, v.tz, v.extent_z) * na * nb;
     index_t at[2];

@@ -25,7 +25,8 @@ unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
     extern __shared__ __align__(16) unsigned char shared[];
     element* const staged = reinterpret_cast<element*>(shared);
 
-    const index_t plane = blockIdx.x / v.bands(v.P), p0 = blockIdx.x % v.bands(v.P) * v.band;
+    index_t plane = blockIdx.x;
+    const index_t p0 = next_tile(plane, v.P, v.band);
     const int rows = static_cast<int>(p0 + v.band < v.P ? v.band : v.P - p0);
     const int height = static_cast<int>((rows - 1) * v.stride_h + (v.R - 1) * v.dilation_h + 1);
     const int width = static_cast<int>((v.Q - 1) * v.stride_w + (v.S - 1) * v.dilation_w + 1);

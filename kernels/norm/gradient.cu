@@ -25,7 +25,6 @@
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 
-// pycnn.plan._norm.SUMS
 struct SumsParams {
     index_t channels, images, group;
     index_t segments;

@@ -24,7 +24,6 @@
 // variant SCALAR = float, double, __half, __nv_bfloat16
 #include <pycnn/norm_planes.cuh>
 
-// pycnn.plan.norm_layer.layer_dtype
 template <int OPERANDS>
 struct Layer {
     index_t count, length;

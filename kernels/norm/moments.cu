@@ -23,7 +23,6 @@
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 
-// pycnn.plan._norm.MERGE
 struct MergeParams {
     index_t statistics;
     index_t parts;           // of one statistic: neighbours

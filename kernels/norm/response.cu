@@ -21,7 +21,6 @@
 // variant SCALAR = float, double, __half, __nv_bfloat16
 #include <pycnn/norm.cuh>
 
-// pycnn.plan.norm_response.response_dtype
 template <int OPERANDS>
 struct Response {
     index_t pixels, channels;

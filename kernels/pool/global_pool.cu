@@ -28,7 +28,6 @@
 
 constexpr int THREADS = 256;
 
-// pycnn.plan.pool_global.PARAMS
 struct Planes {
     index_t count, channels;   // planes, and how many of them an image has
     index_t length;            // elements of a plane

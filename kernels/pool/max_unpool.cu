@@ -29,7 +29,7 @@
 
 constexpr int THREADS = 256;
 
-// pycnn.plan.pool_unpool.PARAMS. `small` is what max_pool made, `large` what it was made from.
+// `small` is what max_pool made, `large` what it was made from.
 struct Unpool {
     index_t images, channels;
     index_t group;                   // neighbouring channels of a block: a power of two
@@ -50,15 +50,14 @@ struct Group {
     bool there;
 
     __device__ __forceinline__ explicit Group(const Unpool& p) : size(static_cast<int>(p.group)) {
-        const index_t pieces = (p.large + p.piece - 1) / p.piece;
-        const index_t groups = (p.channels + size - 1) / size;
-        const index_t rest = blockIdx.x / pieces;
-        piece = (blockIdx.x - rest * pieces) * p.piece;
-        n = rest / groups;
+        index_t block = blockIdx.x;
+        piece = next_tile(block, p.large, p.piece);
+        c = next_tile(block, p.channels, p.group);
+        n = block;
         lanes = THREADS / size;
         lane = threadIdx.x / size;
         channel = threadIdx.x % size;
-        c = (rest - n * groups) * size + channel;
+        c += channel;
         there = c < p.channels;
     }
     // Of element i of a plane of so many, in a contiguous result.

@@ -25,7 +25,6 @@ struct First {
     }
 };
 
-// pycnn.plan.reduce.TARGET
 struct Target {
     index_t parts;  // of a slice
     index_t scale;  // elements behind one place of this axis: what the axes inside it have
@@ -38,14 +37,6 @@ struct Target {
             y[slice] = best.index;
     }
 };
-
-// Terms of one part: [first, last).
-__device__ __forceinline__ void part_of(index_t length, index_t parts, index_t& first,
-                                        index_t& last) {
-    const index_t share = (length + parts - 1) / parts;
-    first = blockIdx.y * share < length ? blockIdx.y * share : length;
-    last = first + share < length ? first + share : length;
-}
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     argmax_rows(const scalar* __restrict__ x, index_t* __restrict__ y,

@@ -42,7 +42,7 @@ struct Smallest {
     }
 };
 
-// pycnn.plan.reduce.TARGET: where results go.
+// Where results go.
 struct Target {
     index_t parts;   // of a slice
     double divisor;  // of the result
@@ -56,14 +56,6 @@ struct Target {
             y[slice] = narrow(value / static_cast<accum>(divisor));
     }
 };
-
-// Terms of one part: [first, last).
-__device__ __forceinline__ void part_of(index_t length, index_t parts, index_t& first,
-                                        index_t& last) {
-    const index_t share = (length + parts - 1) / parts;
-    first = blockIdx.y * share < length ? blockIdx.y * share : length;
-    last = first + share < length ? first + share : length;
-}
 
 // Terms i, i + team.size ... from `from` on.
 template <typename Team, typename T>

@@ -28,7 +28,6 @@ constexpr int THREADS = 256;
 constexpr int DIGIT = 8, BINS = 1 << DIGIT;
 constexpr int KEY_BITS = 8 * sizeof(accum);
 
-// pycnn.plan.topk.PARAMS
 struct Params {
     index_t k, padded;  // padded: the next power of two
     index_t largest;

@@ -8,10 +8,11 @@ from typing import Annotated, ClassVar, Self
 
 from pycnn.bench import grammar
 from pycnn.bench.grammar import Letter
-from pycnn.define.validate import Padding, Pair
+from pycnn.define.validate import Pair
 from pycnn.shapes import conv_out
 
 Shape = tuple[int, ...]
+Padding = tuple[Pair, Pair]
 
 NO_PAD: Padding = ((0, 0), (0, 0))
 

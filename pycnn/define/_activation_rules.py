@@ -61,7 +61,6 @@ class Rule:
             call.dtype,
             entry=self.chosen.get(call.settings, stem) + end,
             parameters=accum_scalars(call.dtype, *self.constants(*call.settings)),
-            flops=self.flops,
         )
 
 

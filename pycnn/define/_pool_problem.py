@@ -10,7 +10,7 @@ import numpy as np
 from pycnn.define.call import Arguments, Call
 from pycnn.define.conv_layout import Layout
 from pycnn.define.operand import Operand
-from pycnn.define.validate import boolean, check_shape, integer
+from pycnn.define.validate import boolean, check_shape, each, integer, paddings, per_axis
 from pycnn.define.views import View
 from pycnn.plan.pool import Average, Pooling
 from pycnn.plan.pool_axis import Axis
@@ -104,27 +104,6 @@ def axes_text(spatial: int) -> str:
     return f"(N, C, {AXES[spatial]}) or (C, {AXES[spatial]}), or the same with C last (NHWC)"
 
 
-def extents(name: str, value: Any, minimum: int, spatial: int) -> Ints:
-    """An int, or a sequence of one or of one for each axis, for every axis."""
-    if isinstance(value, (tuple, list)):
-        if len(value) not in (1, spatial):
-            each = "one for each axis" if spatial == 1 else f"a sequence of 1 or {spatial}"
-            raise ValueError(f"{name}={value!r}; allowed: an int or {each}")
-        numbers = tuple(integer(name, v, minimum) for v in value)
-        return numbers if len(numbers) == spatial else numbers * spatial
-    return (integer(name, value, minimum),) * spatial
-
-
-def paddings(value: Any, spatial: int) -> tuple[tuple[int, int], ...]:
-    """An int, one for each axis, or ((low, high), ...), as the last form."""
-    if isinstance(value, (tuple, list)) and any(isinstance(v, (tuple, list)) for v in value):
-        pairs = [v for v in value if isinstance(v, (tuple, list)) and len(v) == 2]
-        if len(pairs) != spatial or len(value) != spatial:
-            raise ValueError(f"padding={value!r}; allowed: {spatial} pairs (low, high)")
-        return tuple((integer("padding", a, 0), integer("padding", b, 0)) for a, b in pairs)
-    return tuple((p, p) for p in extents("padding", value, 0, spatial))
-
-
 def shape_of_x(value: Any, spatial: int) -> Ints:
     """The argument `x_shape`."""
     if not isinstance(value, (tuple, list)) or len(value) not in (spatial + 1, spatial + 2):
@@ -135,10 +114,10 @@ def shape_of_x(value: Any, spatial: int) -> Ints:
 def sliding(name: str, shape: Ints, spatial: int, args: Arguments) -> tuple[Layout, Pooling]:
     """Windows over x, whose shape came with the argument `name`."""
     arrangement, (images, channels, *found) = _arranged(name, shape, spatial, args.layout)
-    kernel = extents("kernel_size", args.kernel_size, 1, spatial)
-    step = kernel if args.stride is None else extents("stride", args.stride, 1, spatial)
+    kernel = per_axis("kernel_size", args.kernel_size, 1, spatial)
+    step = kernel if args.stride is None else per_axis("stride", args.stride, 1, spatial)
     sides = paddings(args.padding, spatial)
-    apart = extents("dilation", args.dilation, 1, spatial)
+    apart = per_axis("dilation", args.dilation, 1, spatial)
     ceil = boolean("ceil_mode", args.ceil_mode)
     axes = tuple(
         Axis.sliding(*along, ceil) for along in zip(found, kernel, step, sides, apart, strict=True)
@@ -162,11 +141,8 @@ def adaptive(
 ) -> tuple[Layout, Pooling]:
     """As many windows as asked for; None for as many as there are elements."""
     arrangement, (images, channels, *found) = _arranged(name, shape, spatial, layout)
-    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * spatial
-    if len(wanted) != spatial:
-        raise ValueError(
-            f"output_size={output_size!r}; allowed: an int or None, or {spatial} of them"
-        )
+    allowed = f"an int or None, or {spatial} of them"
+    wanted = each("output_size", output_size, spatial, allowed)
     axes = tuple(
         Axis(extent, extent if size is None else integer("output_size", size, 1))
         for extent, size in zip(found, wanted, strict=True)

@@ -11,7 +11,7 @@ from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
-from pycnn.define.validate import check_shape, integer
+from pycnn.define.validate import check_shape, integer, paddings, per_axis
 from pycnn.define.views import View
 from pycnn.plan import pool_unpool as plans
 from pycnn.plan.pool_unpool import Unpooling
@@ -47,9 +47,9 @@ class MaxUnpool(Operation):
         check_shape("indices", views["indices"].shape, shape, "the shape of x")
         arrangement = Layout.of(args.layout, self.axes, len(shape))
         images, channels, *small = arrangement.extents(shape)
-        kernel = given.extents("kernel_size", args.kernel_size, 1, self.axes)
-        step = kernel if args.stride is None else given.extents("stride", args.stride, 1, self.axes)
-        sides = given.paddings(args.padding, self.axes)
+        kernel = per_axis("kernel_size", args.kernel_size, 1, self.axes)
+        step = kernel if args.stride is None else per_axis("stride", args.stride, 1, self.axes)
+        sides = paddings(args.padding, self.axes)
         default = tuple(
             (extent - 1) * s + k - low - high
             for extent, s, k, (low, high) in zip(small, step, kernel, sides, strict=True)

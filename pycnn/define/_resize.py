@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pycnn.define.call import Arguments
-from pycnn.define.validate import boolean, choice
+from pycnn.define.validate import boolean, choice, each
 from pycnn.define.views import View
 from pycnn.plan import resize as plans
 from pycnn.plan.resize import ROUNDINGS, Axis
@@ -95,20 +95,16 @@ def spatial(shape: Sequence[int], layout: Any, name: str = "x") -> tuple[int, ..
     return extents
 
 
-def each(name: str, value: Any, count: int) -> tuple[Any, ...]:
-    """One value for each of `count` axes; a single one serves all of them."""
-    if not isinstance(value, (tuple, list)):
-        return (value,) * count
-    if len(value) != count:
-        raise ValueError(f"{name}={value!r}; allowed: one number, or one for each of {count} axes")
-    return tuple(value)
+def one_each(name: str, value: Any, count: int) -> tuple[Any, ...]:
+    """A number for each of `count` axes."""
+    return each(name, value, count, f"one number, or one for each of {count} axes")
 
 
 def factors(value: Any, count: int) -> tuple[float | None, ...]:
     """The factor of every axis, None where none is given."""
     if value is None:
         return (None,) * count
-    scales = each("scale_factor", value, count)
+    scales = one_each("scale_factor", value, count)
     for scale in scales:
         if isinstance(scale, (bool, np.bool_)) or not isinstance(
             scale, (int, float, np.integer, np.floating)

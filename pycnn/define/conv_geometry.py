@@ -4,19 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pycnn.define.validate import choice, integer
+from pycnn.define.validate import Padding, choice, integer, padding_words, paddings, per_axis
 from pycnn.plan.conv_problem import MAX_EXTENT, MODES, Ints
 from pycnn.shapes import conv_out, same_padding
 
-#: (before, after), one an axis.
-Padding = tuple[tuple[int, int], ...]
-
-#: Names of the spatial axes, by their number; and words for the extents of x.
-SIDES = {
-    1: ("horizontal",),
-    2: ("vertical", "horizontal"),
-    3: ("depth", "vertical", "horizontal"),
-}
+#: Words for the extents of x and of the filters, by the number of spatial axes.
 EXTENTS = {1: "W", 2: "H, W", 3: "D, H, W"}
 FILTER = {1: "S", 2: "R, S", 3: "T, R, S"}
 
@@ -66,8 +58,8 @@ def geometry(
     (x_name, x_shape), (w_name, w_shape) = x, weight
     extents, taps = x_shape[2:], w_shape[2:]
     axes = len(extents)
-    steps = _each("stride", stride, 1, axes)
-    spacing = _each("dilation", dilation, 1, axes)
+    steps = per_axis("stride", stride, 1, axes)
+    spacing = per_axis("dilation", dilation, 1, axes)
     count = integer("groups", groups, 1)
     mode = choice("padding_mode", padding_mode, tuple(MODES))
     check_extents(x_name, x_shape, first=1)
@@ -118,9 +110,9 @@ def transposed(
     (x_name, x_shape), (w_name, w_shape) = x, weight
     extents, taps = x_shape[2:], w_shape[2:]
     axes = len(extents)
-    steps = _each("stride", stride, 1, axes)
-    spacing = _each("dilation", dilation, 1, axes)
-    more = _each("output_padding", output_padding, 0, axes)
+    steps = per_axis("stride", stride, 1, axes)
+    spacing = per_axis("dilation", dilation, 1, axes)
+    more = per_axis("output_padding", output_padding, 0, axes)
     count = integer("groups", groups, 1)
     check_extents(x_name, x_shape, first=1)
     check_extents(w_name, w_shape, first=0)
@@ -140,8 +132,8 @@ def transposed(
                 f"dilation={spacing}"
             )
     if isinstance(padding, str):
-        raise TypeError(f"padding={padding!r}; allowed: {_padding_words(axes)}")
-    pads = _paddings(padding, axes)
+        raise TypeError(f"padding={padding!r}; allowed: {padding_words(axes)}")
+    pads = paddings(padding, axes)
     out = tuple(
         (extent - 1) * s - sum(p) + (t - 1) * d + 1 + extra
         for extent, s, p, t, d, extra in zip(extents, steps, pads, taps, spacing, more, strict=True)
@@ -218,21 +210,11 @@ def _check_mode(
         )
 
 
-def _each(name: str, value: Any, minimum: int, axes: int) -> Ints:
-    """An int, or a sequence of one or one an axis, as one an axis."""
-    if not isinstance(value, (tuple, list)):
-        return (integer(name, value, minimum),) * axes
-    if len(value) not in (1, axes):
-        raise ValueError(f"{name}={value!r}; allowed: an int or ({', '.join(SIDES[axes])})")
-    numbers = tuple(integer(name, v, minimum) for v in value)
-    return numbers if len(numbers) == axes else numbers * axes
-
-
 def _padding(
     padding: Any, extents: Sequence[int], steps: Ints, spacing: Ints, taps: Sequence[int]
 ) -> Padding:
     if not isinstance(padding, str):
-        return _paddings(padding, len(extents))
+        return paddings(padding, len(extents))
     choice("padding", padding, ("same", "same_upper", "same_lower", "valid"))
     if padding == "valid":
         return ((0, 0),) * len(extents)
@@ -245,20 +227,3 @@ def _padding(
         same_padding(extent, t, s, d, odd_before=padding == "same_lower")
         for extent, t, s, d in zip(extents, taps, steps, spacing, strict=True)
     )
-
-
-def _paddings(value: Any, axes: int) -> Padding:
-    """An int, one an axis, or (before, after) for each, as the last form."""
-    if isinstance(value, (tuple, list)) and any(isinstance(v, (tuple, list)) for v in value):
-        if len(value) != axes or any(
-            not isinstance(v, (tuple, list)) or len(v) != 2 for v in value
-        ):
-            raise ValueError(f"padding={value!r}; allowed: {_padding_words(axes)}")
-        return tuple((integer("padding", a, 0), integer("padding", b, 0)) for a, b in value)
-    return tuple((p, p) for p in _each("padding", value, 0, axes))
-
-
-def _padding_words(axes: int) -> str:
-    pairs = {1: "((left, right),)", 2: "((top, bottom), (left, right))"}
-    most = pairs.get(axes, "((front, back), (top, bottom), (left, right))")
-    return f"an int, ({', '.join(SIDES[axes])}) or {most}"

@@ -1,7 +1,6 @@
 """Definitions of sums and products with NumPy's broadcasting."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -66,7 +65,7 @@ class _Elementwise(Operation):
     def plan(self, call: Call) -> Plan:
         shape = call.outputs["y"].shape
         a, b = (broadcast_view(call.views[name], shape) for name in "ab")
-        return replace(self._plan(call, shape, a, b), flops=self.flops(call), bytes=call.bytes)
+        return self._plan(call, shape, a, b)
 
     def _plan(self, call: Call, shape: Ints, a: Ints, b: Ints) -> Plan:
         raise NotImplementedError
@@ -131,8 +130,7 @@ class AddBackward(BroadcastGradient):
 
     def plan(self, call: Call) -> Plan:
         dy, (a, b, alpha) = call.views["dy"], call.settings
-        plan = plans.add_backward(dy.shape, dy.strides, {"a": a, "b": b}, call.dtype, alpha)
-        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+        return plans.add_backward(dy.shape, dy.strides, {"a": a, "b": b}, call.dtype, alpha)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return dict(zip(call.outputs, cpu.add_backward(arrays["dy"], *call.settings), strict=True))
@@ -154,8 +152,7 @@ class MulBackward(BroadcastGradient):
         dy = call.views["dy"]
         own = {name: call.views[name].shape for name in "ab"}
         strides = {name: broadcast_view(call.views[name], dy.shape) for name in "ab"}
-        plan = plans.mul_backward(dy.shape, dy.strides, own, strides, call.dtype)
-        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+        return plans.mul_backward(dy.shape, dy.strides, own, strides, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         found = cpu.mul_backward(arrays["dy"], arrays["a"], arrays["b"])

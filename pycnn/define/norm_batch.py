@@ -26,6 +26,9 @@ from pycnn.plan.norm_batch import Channels
 from pycnn.reference.cpu import norm as cpu
 from pycnn.runtime.plan import Plan
 
+#: Operations an element.
+FLOPS = {"moments": 7, "apply": 4, "sums": 4, "gradient": 5}
+
 RUNNING = ("running_mean", "running_var")
 AFFINE = ("weight", "bias")
 
@@ -75,7 +78,7 @@ class BatchNorm(_BatchNorm):
         return {"y": _given(cpu.batch_norm, call, arrays, out=out)}
 
     def flops(self, call: Call) -> int:
-        return plans.FLOPS["apply"] * prod(call.views["x"].shape)
+        return FLOPS["apply"] * prod(call.views["x"].shape)
 
 
 def _given(function: Callable[..., Any], call: Call, arrays: Any, **more: Any) -> Any:
@@ -125,7 +128,7 @@ class BatchNormBackward(_BatchNormBackward):
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
-        return (plans.FLOPS["sums"] + 1) * prod(call.views["x"].shape)
+        return (FLOPS["sums"] + 1) * prod(call.views["x"].shape)
 
 
 class BatchNormTrain(_BatchNorm):
@@ -172,7 +175,7 @@ class BatchNormTrain(_BatchNorm):
         return results
 
     def flops(self, call: Call) -> int:
-        each = plans.FLOPS["moments"] + plans.FLOPS["apply"]
+        each = FLOPS["moments"] + FLOPS["apply"]
         return each * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:
@@ -213,7 +216,7 @@ class BatchNormTrainBackward(_BatchNormBackward):
         return dict(zip(call.outputs, function(*given, call.settings.axis), strict=True))
 
     def flops(self, call: Call) -> int:
-        each = plans.FLOPS["sums"] + plans.FLOPS["gradient"]
+        each = FLOPS["sums"] + FLOPS["gradient"]
         return each * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:

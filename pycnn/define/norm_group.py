@@ -17,6 +17,7 @@ from pycnn.define._norm_rules import (
     vector,
 )
 from pycnn.define.call import Arguments, Call, Inferred, itemsize
+from pycnn.define.norm_layer import FLOPS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -70,7 +71,7 @@ class _ByGroup(Operation):
         return {"y": function(arrays["x"], s.groups, *affine, s.axis, s.channels.eps)}
 
     def flops(self, call: Call) -> int:
-        return norm_layer.FLOPS[2] * prod(call.views["x"].shape)
+        return FLOPS[2] * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:
         """x is read twice unless a group fits on chip."""
@@ -157,7 +158,7 @@ class _ByGroupBackward(Gradient):
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
-        return (norm_layer.FLOPS[3] + 4) * prod(call.views["x"].shape)
+        return (FLOPS[3] + 4) * prod(call.views["x"].shape)
 
     def necessary_bytes(self, call: Call) -> int:
         """dy and x are read twice, for dx and dweight; x once more unless a group fits on chip."""

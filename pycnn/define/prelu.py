@@ -1,7 +1,6 @@
 """Definition of prelu, the activation with a learned slope: one for all, or one a channel."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -53,8 +52,7 @@ class Prelu(Operation):
 
     def plan(self, call: Call) -> Plan:
         x, (_, strides) = call.views["x"], _broadcast(call.views)
-        plan = plans.prelu(x.shape, x.strides, strides, call.dtype)
-        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+        return plans.prelu(x.shape, x.strides, strides, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         return {"y": cpu.prelu(arrays["x"], arrays["weight"], out)}
@@ -84,8 +82,7 @@ class PreluBackward(Gradient):
         x, (shape, strides) = call.views["x"], _broadcast(call.views)
         inputs = {"dy": call.views["dy"].strides, "x": x.strides, "weight": strides}
         own = call.outputs["dweight"].shape
-        plan = plans.prelu_backward(x.shape, inputs, shape, own, call.dtype)
-        return replace(plan, flops=self.flops(call), bytes=call.bytes)
+        return plans.prelu_backward(x.shape, inputs, shape, own, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         dx, dweight = cpu.prelu_backward(arrays["dy"], arrays["x"], arrays["weight"])

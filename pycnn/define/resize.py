@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define._resize import ResizeSettings, each, factors, resolve, scaled, spatial
+from pycnn.define._resize import ResizeSettings, factors, one_each, resolve, scaled, spatial
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -37,7 +37,8 @@ class Interpolate(Operation):
             )
         scales = factors(args.scale_factor, len(extents))
         if args.size is not None:
-            resized = tuple(integer("size", s, 1) for s in each("size", args.size, len(extents)))
+            given = one_each("size", args.size, len(extents))
+            resized = tuple(integer("size", extent, 1) for extent in given)
         else:
             resized = scaled(extents, scales)
         settings = resolve(extents, resized, scales, args)
@@ -73,7 +74,7 @@ class InterpolateBackward(Gradient):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         dy = views["dy"]
         resized = spatial(dy.shape, args.layout, "dy")
-        given = each("input_size", args.input_size, len(resized))
+        given = one_each("input_size", args.input_size, len(resized))
         extents = tuple(integer("input_size", extent, 1) for extent in given)
         scales = factors(args.scale_factor, len(extents))
         if args.scale_factor is not None and scaled(extents, scales) != resized:

@@ -16,7 +16,16 @@ FLOATS = (np.dtype("float32"), np.dtype("float64"))
 DTYPE_NAMES = {dtype: dtype.name for dtype in FLOATS}
 
 Pair = tuple[int, int]
-Padding = tuple[Pair, Pair]
+
+#: (before, after), one an axis.
+Padding = tuple[Pair, ...]
+
+#: Names of the spatial axes, by their number.
+SIDES = {
+    1: ("horizontal",),
+    2: ("vertical", "horizontal"),
+    3: ("depth", "vertical", "horizontal"),
+}
 
 
 def check_float(**arrays: Any) -> np.dtype:
@@ -117,30 +126,43 @@ def integer(name: str, value: Any, minimum: int) -> int:
     return number
 
 
+def each(name: str, value: Any, count: int, allowed: str, *, one: bool = False) -> tuple[Any, ...]:
+    """One value for each of `count` axes; a single one serves all of them.
+
+    With `one`, a sequence of one does so as well.
+    """
+    values = value if isinstance(value, (tuple, list)) else (value,) * count
+    if len(values) != count and not (one and len(values) == 1):
+        raise ValueError(f"{name}={value!r}; allowed: {allowed}")
+    return tuple(values) * (count // len(values))
+
+
+def per_axis(name: str, value: Any, minimum: int, axes: int) -> tuple[int, ...]:
+    """An int, or a sequence of one or of one for each spatial axis, for every axis."""
+    values = each(name, value, axes, f"an int or ({', '.join(SIDES[axes])})", one=True)
+    return tuple(integer(name, v, minimum) for v in values)
+
+
 def pair(name: str, value: Any, minimum: int) -> Pair:
-    """An int, or a sequence of one or two, as (vertical, horizontal)."""
-    if isinstance(value, (tuple, list)):
-        if len(value) not in (1, 2):
-            raise ValueError(f"{name}={value!r}; allowed: an int or (vertical, horizontal)")
-        numbers = [integer(name, v, minimum) for v in value]
-        return numbers[0], numbers[-1]
-    number = integer(name, value, minimum)
-    return number, number
+    """`per_axis` for two of them."""
+    vertical, horizontal = per_axis(name, value, minimum, 2)
+    return vertical, horizontal
 
 
-def padding_pairs(name: str, value: Any) -> Padding:
-    """An int, (vertical, horizontal) or ((top, bottom), (left, right)) as the last form."""
-    if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], (tuple, list)):
-        for side in value:
-            if not isinstance(side, (tuple, list)) or len(side) != 2:
-                raise ValueError(f"{name}={value!r}; allowed: ((top, bottom), (left, right))")
-        (top, bottom), (left, right) = value
-        return (
-            (integer(name, top, 0), integer(name, bottom, 0)),
-            (integer(name, left, 0), integer(name, right, 0)),
-        )
-    vertical, horizontal = pair(name, value, 0)
-    return (vertical, vertical), (horizontal, horizontal)
+def paddings(value: Any, axes: int) -> Padding:
+    """An int, one for each axis, or (before, after) for each, as the last form."""
+    if not isinstance(value, (tuple, list)) or not any(isinstance(v, (tuple, list)) for v in value):
+        return tuple((p, p) for p in per_axis("padding", value, 0, axes))
+    if len(value) != axes or any(not isinstance(v, (tuple, list)) or len(v) != 2 for v in value):
+        raise ValueError(f"padding={value!r}; allowed: {padding_words(axes)}")
+    return tuple((integer("padding", a, 0), integer("padding", b, 0)) for a, b in value)
+
+
+def padding_words(axes: int) -> str:
+    """What `paddings` takes."""
+    pairs = {1: "((left, right),)", 2: "((top, bottom), (left, right))"}
+    most = pairs.get(axes, "((front, back), (top, bottom), (left, right))")
+    return f"an int, ({', '.join(SIDES[axes])}) or {most}"
 
 
 def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:

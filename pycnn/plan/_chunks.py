@@ -1,9 +1,9 @@
 """How many images at a time, within a limit on workspace."""
 
 from collections.abc import Iterator
-from math import ceil
 
 from pycnn.plan.conv_problem import Unfit
+from pycnn.shapes import ceil_div
 
 
 def images_at_a_time(n: int, each: int, fixed: int, limit: int, goal: int) -> int:
@@ -31,7 +31,7 @@ def images_at_a_time(n: int, each: int, fixed: int, limit: int, goal: int) -> in
     if fixed + each > limit:
         raise Unfit(f"a single image needs {fixed + each} bytes of workspace; allowed: {limit}")
     most = max(1, (min(limit, max(goal, fixed + each)) - fixed) // max(each, 1))
-    return ceil(n / ceil(n / min(n, most)))
+    return ceil_div(n, ceil_div(n, min(n, most)))
 
 
 def chunks(n: int, images: int) -> Iterator[tuple[int, int]]:

@@ -2,20 +2,15 @@
 
 import numpy as np
 
-from pycnn.plan._strided import Ints, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, strided
 from pycnn.runtime.plan import SCALAR, Argument, Buffer, Kernel, Launch
+from pycnn.shapes import ceil_div
 
 SUMS = "loss/sums.cu"
 THREADS = 256
 
 #: Most partial sums that are left to the last stage; also blocks enough to fill a large GPU.
 PARTIALS = 1024
-
-#: struct Classes of kernels/include/pycnn/classes.cuh.
-CLASSES = np.dtype(
-    [(name, np.int64) for name in ("weight_stride", "ignore_index")]
-    + [(name, np.float64) for name in ("hard", "smooth")]
-)
 
 
 def finish(
@@ -44,8 +39,8 @@ def weight_total(
     dtype: str, count: int, positions: Ints, target: Ints, weight: Buffer | None, classes: np.void
 ) -> tuple[int, tuple[Launch, ...]]:
     """Blocks, and launches that leave the sum of the targets' weights in ``total``."""
-    blocks = min(-(-count // THREADS), PARTIALS)
-    place = record(strided_dtype(1), *strided(positions, [target]))
+    blocks = min(ceil_div(count, THREADS), PARTIALS)
+    place = strided(positions, [target])
     parts = _launch(
         dtype,
         "loss_target_weights",

@@ -2,29 +2,18 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
 #: Bytes of the largest unit that one instruction moves.
 WIDEST = 16
-
-#: struct Transpose of kernels/movement/transpose.cu.
-TRANSPOSE = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("extent_z", "extent_a", "extent_b", "x_z", "x_a", "x_b", "y_z", "y_a"),
-            *("tz", "ta", "tb", "pitch"),
-        )
-    ]
-    + [("outer", strided_dtype(2))]
-)
 
 
 @dataclass(frozen=True)
@@ -94,12 +83,12 @@ def _copy(
     count = prod(extents)
     return Launch(
         Kernel("movement/copy.cu", "copy", (("BYTES", str(unit * itemsize)),)),
-        (-(-count // THREADS), 1, 1),
+        (ceil_div(count, THREADS), 1, 1),
         (THREADS, 1, 1),
         (
             *buffers,
             np.int64(count),
-            record(strided_dtype(2), *strided(extents, (from_, to))),
+            strided(extents, (from_, to)),
             np.int32(itemsize),
         ),
     )
@@ -119,17 +108,19 @@ def _transpose(
         tuple(extents[i] for i in rest),
         (tuple(from_[i] for i in rest), tuple(to[i] for i in rest)),
     )
-    fields: tuple[Any, ...] = (
-        *(extent_z, extents[a], extents[b], x_z, from_[a], from_[b], y_z, to[a]),
-        *(tz, ta, tb, pitch),
-        record(strided_dtype(2), *outer),
-    )
-    tiles = -(-extent_z // tz) * -(-extents[a] // ta) * -(-extents[b] // tb)
+    params = struct(
+        "movement/transpose.cu", "Transpose",
+        extent_z=extent_z, extent_a=extents[a], extent_b=extents[b],
+        x_z=x_z, x_a=from_[a], x_b=from_[b], y_z=y_z, y_a=to[a],
+        tz=tz, ta=ta, tb=tb, pitch=pitch,
+        outer=outer,
+    )  # fmt: skip
+    tiles = ceil_div(extent_z, tz) * ceil_div(extents[a], ta) * ceil_div(extents[b], tb)
     return Launch(
         Kernel("movement/transpose.cu", "transpose", (("BYTES", str(itemsize)),)),
         (tiles * prod(extents[i] for i in rest), 1, 1),
         (THREADS, 1, 1),
-        (*buffers, record(TRANSPOSE, *fields)),
+        (*buffers, params),
         shared=tz * tb * pitch * itemsize,
     )
 
@@ -145,9 +136,9 @@ def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:
     side = 64 if itemsize <= 2 else 32
     ta, tb = (extent if extent <= 2 * side else side for extent in (a, b))
     if ta < side and b > tb:
-        tb = min(b, -(-side // ta) * side)
+        tb = min(b, ceil_div(side, ta) * side)
     elif tb < side and a > ta:
-        ta = min(a, -(-side // tb) * side)
+        ta = min(a, ceil_div(side, tb) * side)
     whole = ta == a and tb == b
     tz = min(z, max(1, side * side // (ta * tb))) if whole else 1
     return tz, ta, tb
@@ -156,4 +147,4 @@ def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:
 def _pitch(side: int, itemsize: int) -> int:
     """Elements from a row of the tile to the next: an odd number of banks, or of bank pairs."""
     per_bank = max(1, 4 // itemsize)
-    return (-(-side // per_bank) | 1) * per_bank
+    return (ceil_div(side, per_bank) | 1) * per_bank

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pycnn.runtime.plan import Argument, Buffer
+from pycnn.runtime.structs import struct
 
 #: enum Activation.
 ACTIVATIONS = {
@@ -15,13 +16,6 @@ ACTIVATIONS = {
     "silu": 4,
     "sigmoid": 5,
 }
-
-#: struct EpilogueParams.
-PARAMS = np.dtype(
-    [(f"{name}_k", np.int64) for name in ("bias", "scale", "shift")]
-    + [(f"residual_{axis}", np.int64) for axis in "nkzpq"]
-    + [("slope", np.float64), ("activation", np.int32), ("reserved", np.int32)]
-)
 
 
 @dataclass(frozen=True)
@@ -58,10 +52,16 @@ class Epilogue:
         strides = self.residual or (0, 0, 0, 0)
         n, k, *spatial = strides
         z, p, q = (0, *spatial)[-3:]
-        steps = (self.bias or 0, self.scale or 0, self.shift or 0, n, k, z, p, q)
-        code = ACTIVATIONS[self.activation]
-        made: np.void = np.array([(*steps, self.slope, code, 0)], PARAMS)[0]
-        return made
+        return struct(
+            "pycnn/epilogue.cuh", "EpilogueParams",
+            bias_k=self.bias or 0,
+            scale_k=self.scale or 0,
+            shift_k=self.shift or 0,
+            residual_n=n, residual_k=k, residual_z=z, residual_p=p, residual_q=q,
+            slope=self.slope,
+            activation=ACTIVATIONS[self.activation],
+            reserved=0,
+        )  # fmt: skip
 
 
 #: Stores the sum as it is.

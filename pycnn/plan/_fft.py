@@ -1,13 +1,12 @@
 """Launches and transforms of the algorithm ``fft``: kernels/conv/fft.cu and the library's FFT."""
 
 from dataclasses import dataclass
-from math import ceil
-
-import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid, struct
+from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch, Transform
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 FILE = "conv/fft.cu"
 BLOCK = 256
@@ -17,24 +16,6 @@ SIDE = 4
 
 #: Columns from which on a few more are no loss.
 LONG = 32
-
-#: struct PadParams, ProductParams and CropParams of kernels/conv/fft.cu.
-PAD = np.dtype(
-    [(name, np.int64) for name in ("x_n", "x_c", "x_h", "x_w", "planes")]
-    + [(name, np.int32) for name in ("channels", "h", "w", "rows", "cols")]
-    + [(name, np.int32) for name in ("used_rows", "used_cols")]
-    + [(name, np.int32) for name in ("top", "left", "step_h", "step_w", "mode")]
-)
-PRODUCT = np.dtype(
-    [(name, np.int64) for name in ("a_i", "a_l", "a_group", "b_j", "b_l", "b_group")]
-    + [(name, np.int64) for name in ("c_i", "c_j", "c_group", "frequencies")]
-    + [(name, np.int32) for name in ("groups", "i", "j", "l", "accumulate", "reserved")]
-)
-CROP = np.dtype(
-    [(name, np.int64) for name in ("y_n", "y_k", "y_p", "y_q", "images")]
-    + [(name, np.int32) for name in ("k", "p", "q", "rows", "cols", "step_h", "step_w")]
-    + [("channels_last", np.int32)]
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +64,7 @@ class Sizes:
     def of(cls, problem: Problem, used: Pair) -> "Sizes":
         """That hold `used` rows and columns; long rows begin on a sector of memory."""
         sector = 8 if used[1] >= LONG else 1
-        cols = sector * good_size(ceil(used[1] / sector))
+        cols = sector * good_size(ceil_div(used[1], sector))
         return cls(good_size(used[0]), cols, FLOATS[problem.dtype].accumulate)
 
     @property
@@ -150,7 +131,7 @@ def transformed(
             _kernel(problem, "fft_pad"),
             flat_grid(number * sizes.pixels, BLOCK, "the padded elements"),
             (BLOCK, 1, 1),
-            (source, padded, struct(PAD, values)),
+            (source, padded, struct(FILE, "PadParams", **values)),
         ),
         Transform("rfft2", (padded, Buffer(spectra)), shape, sizes.dtype),
     ]
@@ -159,14 +140,14 @@ def transformed(
 def product(
     problem: Problem, sizes: Sizes, operands: tuple[Buffer, Buffer], values: dict[str, int]
 ) -> Launch:
-    blocks = ceil(sizes.frequencies / BLOCK) * values["groups"]
-    blocks *= ceil(values["i"] / SIDE) * ceil(values["j"] / SIDE)
-    given = {**values, "frequencies": sizes.frequencies, "reserved": 0}
+    blocks = ceil_div(sizes.frequencies, BLOCK) * values["groups"]
+    blocks *= ceil_div(values["i"], SIDE) * ceil_div(values["j"], SIDE)
+    params = struct(FILE, "ProductParams", **values, frequencies=sizes.frequencies)
     return Launch(
         _kernel(problem, "fft_product"),
         flat_grid(blocks, 1, "the products"),
         (BLOCK, 1, 1),
-        (*operands, Buffer("product_spectra"), struct(PRODUCT, given)),
+        (*operands, Buffer("product_spectra"), params),
     )
 
 
@@ -195,6 +176,7 @@ def crop(
         **dict(zip(("step_h", "step_w"), step, strict=True)),
         "channels_last": view.channels_last,
     }
+    params = struct(FILE, "CropParams", **values)
     *pointers, residual, epilogue = problem.epilogue.arguments()
     if isinstance(residual, Buffer):
         strides = problem.epilogue.residual or (0,)
@@ -205,7 +187,7 @@ def crop(
         _kernel(problem, "fft_crop"),
         flat_grid(elements, BLOCK, "the elements of the result"),
         (BLOCK, 1, 1),
-        (Buffer("sums"), *pointers, residual, target, struct(CROP, values), epilogue),
+        (Buffer("sums"), *pointers, residual, target, params, epilogue),
     )
 
 
@@ -214,6 +196,6 @@ def _kernel(problem: Problem, entry: str) -> Kernel:
 
 
 def strides_of(array: str, axes: str, steps: Pair, group: int) -> dict[str, int]:
-    """Fields of `PRODUCT`."""
+    """Fields of struct ProductParams."""
     named = {f"{array}_{axis}": step for axis, step in zip(axes, steps, strict=True)}
     return {**named, f"{array}_group": group}

@@ -7,27 +7,9 @@ from math import prod
 import numpy as np
 
 from pycnn.runtime.plan import Buffer
+from pycnn.runtime.structs import struct
 
-#: struct Digits.
-DIGITS = np.dtype(
-    [
-        ("count", np.int64),
-        *[(name, np.int64, 3) for name in ("x", "other")],
-        *[(name, np.int32, 3) for name in ("row", "col")],
-        *[(name, np.int32) for name in ("first_row", "first_col", "middle", "last")],
-        ("step", np.int32, 3),
-        ("reserved", np.int32),
-    ]
-)
-
-#: struct ImplicitParams.
-PARAMS = np.dtype(
-    [(name, DIGITS) for name in ("summed", "kept")]
-    + [(name, np.int64) for name in ("lines", "a_line", "c_line", "x_group", "a_group", "c_group")]
-    + [(name, np.int64) for name in ("x_first", "x_h", "x_w", "segment")]
-    + [(name, np.int32) for name in ("h", "w", "mode", "groups", "segments")]
-    + [(name, np.int32) for name in ("tiles_lines", "tiles_kept", "by_line")]
-)
+HEADER = "pycnn/implicit_gemm.cuh"
 
 
 @dataclass(frozen=True)
@@ -64,12 +46,17 @@ class Index:
         names = ("extents", "x", "other", "row", "col")
         return replace(self, **{name: [getattr(self, name)[d] for d in digits] for name in names})
 
-    def digits(self, depth: int) -> tuple[object, ...]:
-        """Fields of the struct, for tiles of `depth` indices."""
+    def digits(self, depth: int) -> np.void:
+        """struct Digits, for tiles of `depth` indices."""
         _, middle, last = (max(1, extent) for extent in self.extents)
-        step = (depth // last // middle, depth // last % middle, depth % last)
-        per_digit = (tuple(part) for part in (self.x, self.other, self.row, self.col))
-        return (self.count, *per_digit, *self.first, middle, last, step, 0)
+        return struct(
+            HEADER, "Digits",
+            count=self.count, x=self.x, other=self.other,
+            row=self.row, col=self.col,
+            first_row=self.first[0], first_col=self.first[1],
+            middle=middle, last=last,
+            step=(depth // last // middle, depth // last % middle, depth % last),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

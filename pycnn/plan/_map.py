@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, are_contiguous, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, are_contiguous, merge_axes, strided
 from pycnn.runtime.plan import (
     SCALAR,
     Argument,
@@ -17,6 +17,8 @@ from pycnn.runtime.plan import (
     Launch,
     Plan,
 )
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: MAP_THREADS, and the bytes of one vector.
 THREADS = 256
@@ -33,7 +35,6 @@ def map_plan(
     *,
     entry: str = "",
     parameters: tuple[Argument, ...] = (),
-    flops: int = 1,
 ) -> Plan:
     """One launch of an entry of `file`, or of the one called ``..._strided`` if a view needs it.
 
@@ -54,8 +55,6 @@ def map_plan(
         Entry for contiguous arrays.
     parameters : tuple, default ()
         Further arguments, which come after the number of elements.
-    flops : int, default 1
-        Operations an element.
 
     Examples
     --------
@@ -75,19 +74,12 @@ def map_plan(
         arguments += (map_views(shape, operands, width),)
     kernel = Kernel(file, entry, (("SCALAR", SCALAR[dtype]),))
     launch = Launch(kernel, grid(count, width), (THREADS, 1, 1), arguments)
-    return Plan(
-        op,
-        algo,
-        (launch,) if count else (),
-        dict.fromkeys(outputs, spec),
-        flops=flops * count,
-        bytes=(len(inputs) + len(outputs)) * spec.nbytes,
-    )
+    return Plan(op, algo, (launch,) if count else (), dict.fromkeys(outputs, spec))
 
 
 def grid(count: int, width: int) -> Dim3:
     """Blocks for `count` elements, `width` of them to a thread."""
-    return max(-(-count // (THREADS * width)), 1), 1, 1
+    return max(ceil_div(count, THREADS * width), 1), 1, 1
 
 
 def map_views(shape: Ints, operands: Sequence[Ints], width: int) -> np.void:
@@ -105,8 +97,8 @@ def map_views(shape: Ints, operands: Sequence[Ints], width: int) -> np.void:
             for s in strides
         )
     )
-    layout = np.dtype([("at", strided_dtype(len(operands))), ("packed", np.int64)])
-    return record(layout, strided(shape, operands), packed)
+    name = f"MapViews<{len(operands)}>"
+    return struct("pycnn/map.cuh", name, at=strided(shape, operands), packed=packed)
 
 
 def accum_scalars(dtype: str, *values: float) -> tuple[np.generic, ...]:

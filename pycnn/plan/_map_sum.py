@@ -8,8 +8,10 @@ import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._map import accum_scalars
-from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Dim3, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: WARP and SUM_WARPS.
 WARP, WARPS = 32, 8
@@ -61,22 +63,18 @@ class MapSum:
         rows = self._runs_along(self.summed) or not self._runs_along(kept)
         parts, part_terms = _cut(sums, terms, rows)
         views = (*(strides for _, strides in self.inputs), row_major(self.shape))
-        layout = views_dtype(len(views))
-        struct = record(
-            layout,
-            self._along(kept, views),
-            self._along(self.summed, views),
-            sums,
-            terms,
-            parts,
-            part_terms,
-            self._fixed(),
-        )
+        params = struct(
+            "pycnn/map_sum.cuh", f"SumViews<{len(views)}>",
+            kept=self._along(kept, views),
+            summed=self._along(self.summed, views),
+            sums=sums, terms=terms, parts=parts, part_terms=part_terms,
+            fixed=self._fixed(),
+        )  # fmt: skip
         place = f"{self.total}_parts"
         kernel = Kernel(self.file, f"{self.entry}_{'rows' if rows else 'columns'}", self._defines)
         first = Launch(
             kernel,
-            (-(-sums * parts // WARPS), 1, 1) if rows else (-(-sums // WARP), parts, 1),
+            (-(-sums * parts // WARPS), 1, 1) if rows else (ceil_div(sums, WARP), parts, 1),
             (WARP, WARPS, 1),
             (
                 *(Buffer(name) for name, _ in self.inputs),
@@ -84,7 +82,7 @@ class MapSum:
                 Buffer(self.total),
                 None if parts == 1 else Buffer(place),
                 *accum_scalars(self.dtype, *self.constants),
-                struct,
+                params,
             ),
         )
         if parts == 1:
@@ -115,13 +113,13 @@ class MapSum:
             if not any(steps[a] for a in self.summed if self.shape[a] > 1)
         )
 
-    def _along(self, axes: Ints, views: tuple[Ints, ...]) -> tuple[object, ...]:
+    def _along(self, axes: Ints, views: tuple[Ints, ...]) -> np.void:
         return strided(
             tuple(self.shape[a] for a in axes), [tuple(v[a] for a in axes) for v in views]
         )
 
     def _add_parts(self, place: str, sums: int, parts: int) -> Launch:
-        grid: Dim3 = (-(-sums // WARPS), 1, 1)
+        grid: Dim3 = (ceil_div(sums, WARPS), 1, 1)
         arguments = (Buffer(place), Buffer(self.total), np.int64(sums), np.int64(parts))
         kernel = Kernel("elementwise/partial_sums.cu", "partial_sums", self._defines)
         return Launch(kernel, grid, (WARP, WARPS, 1), arguments)
@@ -140,18 +138,12 @@ def in_turn(op: str, passes: Sequence[MapSum], own: Mapping[str, Ints], dtype: s
     return Plan(op, "columns" if columns else "rows", launches, outputs, workspace)
 
 
-def views_dtype(views: int) -> np.dtype:
-    """Layout of struct SumViews<views>."""
-    counts = [(name, np.int64) for name in ("sums", "terms", "parts", "part_terms", "fixed")]
-    return np.dtype([("kept", strided_dtype(views)), ("summed", strided_dtype(views)), *counts])
-
-
 def _cut(sums: int, terms: int, rows: bool) -> tuple[int, int]:
     """Parts of every sum, and terms of a part: whole warps of rows, so that parts begin aligned."""
     if rows:
-        wanted, least, step = -(-ROW_PARTS // sums), ROW_TERMS, WARP
+        wanted, least, step = ceil_div(ROW_PARTS, sums), ROW_TERMS, WARP
     else:
-        wanted, least, step = -(-COLUMN_PARTS // -(-sums // WARP)), COLUMN_TERMS, WARPS
+        wanted, least, step = ceil_div(COLUMN_PARTS, ceil_div(sums, WARP)), COLUMN_TERMS, WARPS
     parts = max(1, min(wanted, terms // least))
-    part_terms = max(1, -(-terms // (parts * step))) * step
-    return max(1, -(-terms // part_terms)), part_terms
+    part_terms = max(1, ceil_div(terms, parts * step)) * step
+    return max(1, ceil_div(terms, part_terms)), part_terms

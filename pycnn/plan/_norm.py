@@ -12,8 +12,10 @@ import numpy as np
 
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, strided
 from pycnn.runtime.plan import SCALAR, ArraySpec, Dim3, Kernel
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: THREADS, LANES and ROWS of the kernels, and the bytes of one vector.
 THREADS = 256
@@ -26,33 +28,6 @@ VECTOR_BYTES = 16
 #: takes a share of its set.
 BLOCKS = 1024
 SHARE = 4
-
-#: struct NormParams of kernels/include/pycnn/norm.cuh.
-PARAMETERS = np.dtype(
-    [
-        *((name, np.int64) for name in ("channels", "group", "weight", "bias", "mean", "spread")),
-        *((f"{name}_wide", np.int32) for name in ("weight", "bias", "mean", "spread")),
-        *((name, np.int32) for name in ("spread_is_variance", "packed", "statistic_per_row")),
-        ("eps", np.float64),
-    ],
-    align=True,
-)
-
-
-def planes_dtype(operands: int) -> np.dtype:
-    """Layout of struct Planes<operands>."""
-    counts = ("per_image", "planes", "length", "chunk", "chunks", "pieces")
-    strides = [(name, np.int64, (operands,)) for name in ("image", "channel", "plane")]
-    along = ("along", strided_dtype(operands))
-    return np.dtype([*((name, np.int64) for name in counts), *strides, along])
-
-
-def rows_dtype(operands: int) -> np.dtype:
-    """Layout of struct Rows<operands>."""
-    counts = [(name, np.int64) for name in ("channels", "tiles", "rows", "segment")]
-    step = strided_dtype(operands)
-    image = ("image", np.int64, (operands,))
-    return np.dtype([*counts, image, ("along", step), ("across", step)])
 
 
 @dataclass(frozen=True)
@@ -135,16 +110,20 @@ def rows_walk(
 ) -> Walk:
     """Sets of rows: (images, axes of the rows, axes of the channels) and each operand's strides."""
     images, rows, channels = extents[0], prod(extents[1]), prod(extents[2])
-    lanes = min(LANES, 1 << (max(-(-channels // width), 1) - 1).bit_length())
-    tiles = -(-channels // (lanes * width))
+    lanes = min(LANES, 1 << (max(ceil_div(channels, width), 1) - 1).bit_length())
+    tiles = ceil_div(channels, lanes * width)
     columns = max(images * tiles, 1)
     share = rows // (THREADS // lanes * ROWS * 2)
-    segments = max(min(-(-BLOCKS // columns), share, 65535), 1)
-    segment = max(-(-rows // segments), 1)
-    segments = max(-(-rows // segment), 1)
-    steps = strided(extents[1], along), strided(extents[2], across)
-    counts = (channels, max(tiles, 1), rows, segment)
-    parameters = record(rows_dtype(len(along)), *counts, tuple(image), *steps)
+    segments = max(min(ceil_div(BLOCKS, columns), share, 65535), 1)
+    segment = max(ceil_div(rows, segments), 1)
+    segments = max(ceil_div(rows, segment), 1)
+    parameters = struct(
+        "pycnn/norm_rows.cuh", f"Rows<{len(along)}>",
+        channels=channels, tiles=max(tiles, 1), rows=rows, segment=segment,
+        image=image,
+        along=strided(extents[1], along),
+        across=strided(extents[2], across),
+    )  # fmt: skip
     grid, block = (columns, segments, 1), (lanes, THREADS // lanes, 1)
     return Walk("rows", grid, block, parameters, images * channels, segments)
 
@@ -153,22 +132,22 @@ def _planes(extents: Ints, strides: Sequence[Ints], width: int, per_image: bool)
     images, channels, length = extents[0], extents[1], prod(extents[2:])
     sets, planes = (images * channels, 1) if per_image else (channels, images)
     share = planes * length // (THREADS * width * SHARE)
-    segments = max(min(-(-BLOCKS // max(sets, 1)), share, 65535), 1)
+    segments = max(min(ceil_div(BLOCKS, max(sets, 1)), share, 65535), 1)
     whole = LANES * width  # a piece is a multiple of what a warp takes at a time
     wanted = -(-WARPS * segments // max(planes, 1))
-    chunk = -(-length // (wanted * whole)) * whole
-    chunks = -(-length // chunk)
+    chunk = ceil_div(length, wanted * whole) * whole
+    chunks = ceil_div(length, chunk)
     pieces = max(-(-planes * chunks // segments), 1)
     segments = max(-(-planes * chunks // pieces), 1)
-    per_plane = tuple(0 if per_image else s[0] for s in strides)
-    parameters = record(
-        planes_dtype(len(strides)),
-        *(channels, planes, length, chunk, chunks, pieces),
-        tuple(s[0] if per_image else 0 for s in strides),
-        tuple(s[1] for s in strides),
-        per_plane,
-        strided(extents[2:], [s[2:] for s in strides]),
-    )
+    parameters = struct(
+        "pycnn/norm_planes.cuh", f"Planes<{len(strides)}>",
+        per_image=channels, planes=planes, length=length,
+        chunk=chunk, chunks=chunks, pieces=pieces,
+        image=[s[0] if per_image else 0 for s in strides],
+        channel=[s[1] for s in strides],
+        plane=[0 if per_image else s[0] for s in strides],
+        along=strided(extents[2:], [s[2:] for s in strides]),
+    )  # fmt: skip
     grid = (max(sets, 1), segments, 1)
     return Walk("planes", grid, (LANES, WARPS, 1), parameters, sets, segments)
 
@@ -186,11 +165,19 @@ def parameters(
     per_row: bool = False,
 ) -> np.void:
     """struct NormParams: how many channels share a statistic, and where the statistics are."""
-    names = ("weight", "bias", mean, spread)
-    steps = [step(views.get(name)) for name in names]
-    wide = [is_wide(views.get(name), dtype) for name in names]
-    is_variance = spread.endswith("var")
-    return record(PARAMETERS, channels, group, *steps, *wide, is_variance, packed, per_row, eps)
+    named = {"weight": "weight", "bias": "bias", "mean": mean, "spread": spread}
+    return struct(
+        "pycnn/norm.cuh",
+        "NormParams",
+        channels=channels,
+        group=group,
+        **{field: step(views.get(name)) for field, name in named.items()},
+        **{f"{field}_wide": is_wide(views.get(name), dtype) for field, name in named.items()},
+        spread_is_variance=spread.endswith("var"),
+        packed=packed,
+        statistic_per_row=per_row,
+        eps=eps,
+    )
 
 
 def step(view: View | None) -> int:
@@ -220,4 +207,4 @@ def partial(w: Walk, numbers: int, dtype: str) -> ArraySpec:
 
 def warp_each(count: int) -> tuple[Dim3, Dim3]:
     """Grid and block with a warp for each of `count` things."""
-    return (max(-(-count // WARPS), 1), 1, 1), (THREADS, 1, 1)
+    return (max(ceil_div(count, WARPS), 1), 1, 1), (THREADS, 1, 1)

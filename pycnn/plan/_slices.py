@@ -6,13 +6,14 @@ shaped and how much of a slice waits in shared memory for the second pass over i
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan._strided import Ints, merge_axes, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import Dim3
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: Shared memory that every architecture gives a block without being asked.
 SHARED_BYTES = 48 * 1024
@@ -62,7 +63,7 @@ class Team:
 
     def blocks(self, slices: int) -> int:
         """Blocks that hold every slice at once."""
-        return -(-slices // self.slots)
+        return ceil_div(slices, self.slots)
 
 
 def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved: int = 0) -> Team:
@@ -90,7 +91,7 @@ def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved
     width = VECTOR_BYTES // itemsize
 
     def team(name: str, block: Dim3, slots: int, cached: int, skew: int) -> Team:
-        room = -(-(slots * cached + skew) // width) * width
+        room = ceil_div(slots * cached + skew, width) * width
         return Team(name, block, slots, cached, room, room * arrays * itemsize)
 
     def fitting(partials: int, skew: int) -> int:
@@ -99,14 +100,14 @@ def choose_team(length: int, contiguous: bool, dtype: str, arrays: int, reserved
         return elements // width * width - skew
 
     if not contiguous:
-        size = min(_power_of_two(-(-length // SHARE)), THREADS // COLUMNS)
+        size = min(_power_of_two(ceil_div(length, SHARE)), THREADS // COLUMNS)
         room = fitting(THREADS, 0)
         while length * (THREADS // size) > room and size < THREADS // COLUMNS:
             size *= 2
         columns = THREADS // size
         return team("columns", (columns, size, 1), columns, min(length, room // columns), 0)
     if length <= LANES_LENGTH:
-        size = min(_power_of_two(-(-length // BATCH)), 32)
+        size = min(_power_of_two(ceil_div(length, BATCH)), 32)
         slots = THREADS // size
         while slots * length > fitting(32, width):
             slots //= 2
@@ -119,17 +120,8 @@ def _power_of_two(minimum: int) -> int:
     return 1 << (minimum - 1).bit_length()
 
 
-def slices_dtype(operands: int) -> np.dtype:
-    """Layout of struct Slices<operands> in kernels/include/pycnn/slices.cuh."""
-    counts = [(name, np.int64) for name in ("count", "length", "cached", "staged", "room")]
-    axis_stride = ("axis_stride", np.int64, (operands,))
-    return np.dtype([*counts, axis_stride, ("start", strided_dtype(operands))])
-
-
-def slices(
-    shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team, staged: int
-) -> tuple[Any, ...]:
-    """Value of struct Slices: all slices along `axis` of operands of `shape`.
+def slices(shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team, staged: int) -> np.void:
+    """struct Slices: all slices along `axis` of operands of `shape`.
 
     Parameters
     ----------
@@ -144,9 +136,17 @@ def slices(
     """
     rest = shape[:axis] + shape[axis + 1 :]
     starts = tuple(s[:axis] + s[axis + 1 :] for s in operands)
-    along = tuple(s[axis] for s in operands)
-    whole = team.cached if _whole(shape, axis, operands[:staged], team) else 0
-    return prod(rest), shape[axis], team.cached, whole, team.room, along, strided(rest, starts)
+    return struct(
+        "pycnn/slices.cuh",
+        f"Slices<{len(operands)}>",
+        count=prod(rest),
+        length=shape[axis],
+        cached=team.cached,
+        staged=team.cached if _whole(shape, axis, operands[:staged], team) else 0,
+        room=team.room,
+        axis_stride=[s[axis] for s in operands],
+        start=strided(rest, starts),
+    )
 
 
 def _whole(shape: Ints, axis: int, operands: tuple[Ints, ...], team: Team) -> bool:

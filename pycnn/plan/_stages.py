@@ -14,10 +14,10 @@ from pycnn.plan._slices import (
     Team,
     choose_team,
     slices,
-    slices_dtype,
 )
-from pycnn.plan._strided import Ints, record, row_major
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import Dim3
+from pycnn.shapes import ceil_div
 
 #: Blocks that fill a large GPU, and terms below which another block is not worth its start.
 ENOUGH_BLOCKS = 512
@@ -152,7 +152,7 @@ def _first(remaining: list[Group], at: int, dtype: str) -> tuple[Stage, list[Gro
     parts = 1
     if team.name != "rows":
         terms = length * team.slots
-        parts = max(1, min(-(-ENOUGH_BLOCKS // blocks), terms // PART_TERMS, LANES_LENGTH))
+        parts = max(1, min(ceil_div(ENOUGH_BLOCKS, blocks), terms // PART_TERMS, LANES_LENGTH))
     stage = Stage(
         team.name,
         (blocks, parts, 1),
@@ -170,7 +170,7 @@ def _first(remaining: list[Group], at: int, dtype: str) -> tuple[Stage, list[Gro
 
 def _columns(count: int, length: int) -> Team:
     """At least 16 terms a thread; more threads for a slice where slices are few."""
-    size = min(_power_of_two(-(-length // 16)), 8)
+    size = min(_power_of_two(ceil_div(length, 16)), 8)
     while size < SHARERS and THREADS // size >= 2 * count and 16 * size < length:
         size *= 2
     columns = THREADS // size
@@ -187,7 +187,7 @@ def _finish(remaining: list[Group], at: int, inner: int) -> Stage:
     rest = [g for i, g in enumerate(remaining) if i != at]
     count = prod(g.extent for g in rest)
     innermost = at == len(remaining) - 1
-    size = min(_power_of_two(-(-group.extent // 4)), SHARERS) if innermost else 8
+    size = min(_power_of_two(ceil_div(group.extent, 4)), SHARERS) if innermost else 8
     columns = THREADS // size
     team = Team("columns", (columns, size, 1), columns, 0, 0, 0)
     grid = (max(team.blocks(count), 1), 1, 1)
@@ -199,7 +199,7 @@ def _slices(order: list[Group], team: Team) -> np.void:
     """struct Slices along the last group."""
     shape = tuple(g.extent for g in order)
     operand = tuple(g.strides[0] for g in order)
-    return record(slices_dtype(1), *slices(shape, len(shape) - 1, (operand,), team, staged=1))
+    return slices(shape, len(shape) - 1, (operand,), team, staged=1)
 
 
 def _contiguous(rest: list[Group]) -> list[Group]:

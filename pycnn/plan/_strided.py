@@ -1,9 +1,10 @@
 """How views are described to kernels: axes merged where their strides allow, structs by value."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+
+from pycnn.runtime.structs import struct
 
 #: As in kernels/include/pycnn/strided.cuh.
 MAX_RANK = 8
@@ -86,19 +87,8 @@ def are_contiguous(shape: Ints, operands: Sequence[Ints]) -> bool:
     return 0 in shape or all(s in ((), (1,)) for s in merge_axes(shape, operands)[1])
 
 
-def strided_dtype(operands: int) -> np.dtype:
-    """Layout of struct Strided<operands>."""
-    return np.dtype(
-        [
-            ("rank", np.int64),
-            ("extent", np.int64, MAX_RANK),
-            ("stride", np.int64, (operands, MAX_RANK)),
-        ]
-    )
-
-
-def strided(shape: Ints, operands: Sequence[Ints]) -> tuple[Any, ...]:
-    """Value of struct Strided for operands of `shape` with these element strides.
+def strided(shape: Ints, operands: Sequence[Ints]) -> np.void:
+    """struct Strided for operands of `shape` with these element strides.
 
     Raises
     ------
@@ -111,14 +101,14 @@ def strided(shape: Ints, operands: Sequence[Ints]) -> tuple[Any, ...]:
             f"an array of shape {shape} with strides {operands[0]} has {len(extents)} axes that "
             f"cannot be merged; allowed: {MAX_RANK} (a contiguous copy has one)"
         )
-    return len(extents), _filled(extents), tuple(_filled(s) for s in strides)
+    return struct(
+        "pycnn/strided.cuh",
+        f"Strided<{len(operands)}>",
+        rank=len(extents),
+        extent=_filled(extents),
+        stride=[_filled(s) for s in strides],
+    )
 
 
 def _filled(values: Ints) -> Ints:
     return values + (0,) * (MAX_RANK - len(values))
-
-
-def record(layout: np.dtype, *values: Any) -> np.void:
-    """A struct by value: a structured scalar, the form in which executors pass one."""
-    scalar: Any = np.array(values, layout)[()]
-    return scalar

@@ -1,34 +1,15 @@
 """Launches of kernels/conv/winograd_*.cu: transforms, and where their results lie."""
 
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan._winograd_tiles import BLOCK, TAPS, Factors, Grid, block_of, staged
-from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid, struct
+from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
-
-#: struct TileParams of kernels/include/pycnn/winograd.cuh.
-TILES = np.dtype(
-    [(f"image_{axis}", np.int64) for axis in "nchw"]
-    + [(name, np.int64) for name in ("part", "place", "channel", "tile")]
-    + [(name, np.int32) for name in ("images", "channels", "h", "w", "top", "left", "mode")]
-    + [(name, np.int32) for name in ("images_a_part", "tile_rows", "tile_cols")]
-    + [(name, np.int32) for name in ("block_channels", "block_rows", "block_cols")]
-    + [(name, np.int32) for name in ("stage_channels", "channels_first", "reserved")]
-)
-#: struct FilterParams of kernels/conv/winograd_filter.cu.
-FILTER = np.dtype(
-    [(f"w_{axis}", np.int64) for axis in "kcrs"]
-    + [(name, np.int32) for name in ("filters", "channels", "taps_first", "rotated")]
-)
-#: struct OutputParams of kernels/conv/winograd_output.cu.
-OUTPUT = np.dtype(
-    [(name, np.int64) for name in ("place", "filter", "tile", "y_n", "y_k", "y_p", "y_q", "tiles")]
-    + [(name, np.int32) for name in ("filters", "p", "q", "tile_rows", "tile_cols")]
-    + [("filters_first", np.int32)]
-)
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 
 def stages_channels(view: View) -> bool:
@@ -68,7 +49,7 @@ def filter_launch(problem: Problem, grid: Grid, to: Buffer, rotated: bool) -> La
         _kernel(problem, "winograd_filter", grid),
         flat_grid(k * c, BLOCK, "the filters' channels"),
         (BLOCK, 1, 1),
-        (Buffer("weight"), to, struct(FILTER, values)),
+        (Buffer("weight"), to, struct("conv/winograd_filter.cu", "FilterParams", **values)),
     )
 
 
@@ -88,6 +69,7 @@ def output_launch(
         "tile_cols": grid.cols,
         "filters_first": products.channels_first,
     }
+    params = struct("conv/winograd_output.cu", "OutputParams", **values)
     *pointers, beside, epilogue = problem.epilogue.arguments()
     if isinstance(beside, Buffer):
         beside = Buffer(beside.name, residual)
@@ -95,7 +77,7 @@ def output_launch(
         _kernel(problem, "winograd_output", grid),
         flat_grid(view.shape[1] * tiles, BLOCK, "the tiles of y"),
         (BLOCK, 1, 1),
-        (products.buffer, *pointers, beside, y, struct(OUTPUT, values), epilogue),
+        (products.buffer, *pointers, beside, y, params, epilogue),
     )
 
 
@@ -117,7 +99,7 @@ def _kernel(problem: Problem, entry: str, grid: Grid) -> Kernel:
 def _tiles(
     problem: Problem, view: View, count: int, to: Factors, reach: int, corner: Pair, mode: str
 ) -> dict[str, int]:
-    """Fields of `TILES`; `reach` elements a side make a tile."""
+    """Fields of struct TileParams; `reach` elements a side make a tile."""
     neighbours = stages_channels(view)
     size = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     channels, rows, cols = block_of(to, neighbours, reach, problem.itemsize, size)
@@ -137,7 +119,6 @@ def _tiles(
         "block_cols": cols,
         "stage_channels": neighbours,
         "channels_first": to.channels_first,
-        "reserved": 0,
     }
 
 
@@ -154,14 +135,14 @@ def _tiled(
     block = tiles["block_channels"], tiles["block_rows"], tiles["block_cols"]
     images = tiles["images"]
     if filled:
-        images = ceil(images / to.images) * to.images
+        images = ceil_div(images, to.images) * to.images
     over = (tiles["channels"], to.grid.rows, to.grid.cols)
-    blocks = images * prod(ceil(a / b) for a, b in zip(over, block, strict=True))
+    blocks = images * prod(ceil_div(a, b) for a, b in zip(over, block, strict=True))
     size = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     return Launch(
         kernel,
         flat_grid(blocks, 1, "the tiles"),
         (BLOCK, 1, 1),
-        (image, to.buffer, struct(TILES, tiles)),
+        (image, to.buffer, struct("pycnn/winograd.cuh", "TileParams", **tiles)),
         shared=staged(block, to.grid.side, reach) * size,
     )

@@ -1,10 +1,11 @@
 """Tiles of Winograd convolution: where their factors lie, and which a block transforms."""
 
 from dataclasses import dataclass
-from math import ceil, gcd
+from math import gcd
 
 from pycnn.plan.conv_problem import Pair
 from pycnn.runtime.plan import Buffer
+from pycnn.shapes import ceil_div
 
 #: Threads of a block, and taps a side of a filter.
 BLOCK, TAPS = 256, 3
@@ -27,7 +28,7 @@ class Grid:
 
     @classmethod
     def of(cls, side: int, extents: Pair) -> "Grid":
-        return cls(side, ceil(extents[0] / side), ceil(extents[1] / side))
+        return cls(side, ceil_div(extents[0], side), ceil_div(extents[1], side))
 
     @property
     def tiles(self) -> int:
@@ -63,7 +64,7 @@ class Factors:
     @property
     def channel(self) -> int:
         """Stride from channel to channel."""
-        return 1 if self.channels_first else ceil(self.tiles / 8) * 8
+        return 1 if self.channels_first else ceil_div(self.tiles, 8) * 8
 
     @property
     def tile(self) -> int:
@@ -103,7 +104,7 @@ def block_of(
         return min(channels, NEIGHBOURS), _even(grid.rows, side), _even(grid.cols, side)
     cols = _even(grid.cols, 64)
     step = 8 // gcd(8, cols)
-    rows = min(grid.rows, ceil(_even(grid.rows, max(1, BLOCK // cols)) / step) * step)
+    rows = min(grid.rows, ceil_div(_even(grid.rows, max(1, BLOCK // cols)), step) * step)
     least = max(1, SECTOR // itemsize) if neighbours else 1
     most = min(channels, max(least, BLOCK // (rows * cols)))
 
@@ -119,11 +120,11 @@ def block_of(
 
 def _even(extent: int, most: int) -> int:
     """At most `most`, so that the parts of `extent` are about equal."""
-    return ceil(extent / ceil(extent / most))
+    return ceil_div(extent, ceil_div(extent, most))
 
 
 def staged(block: tuple[int, int, int], step: int, reach: int) -> int:
     """Elements of shared memory, as TileBlock of kernels/include/pycnn/winograd.cuh has them."""
     channels, rows, cols = block
     rows, cols = rows * step + reach - step, cols * step + reach - step
-    return channels * (rows * ceil(cols / step) * step | 1)
+    return channels * (rows * ceil_div(cols, step) * step | 1)

@@ -7,7 +7,6 @@ puts them in the order in which `auto` tries them, and turns their steps into a 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import (
@@ -172,18 +171,12 @@ def plan(
             "dbias": problem.y.shape[1:2],
         }
         output = ArraySpec(shapes[name], dtype)
-    elements = sum(prod(v.shape) for v in (problem.x, problem.weight, problem.y))
-    flops = 2 * prod(problem.y.shape) * problem.channels * problem.taps
-    if direction == "backward_bias":
-        elements = flops = prod(problem.y.shape)
     return Plan(
         op or ("conv2d" if direction == "forward" else f"conv2d_{direction}"),
         algo,
         steps.launches,
         {name: output},
         {name: ArraySpec((size,), dtype) for name, size in steps.workspace.items()},
-        flops,
-        elements * dtype.itemsize,
     )
 
 

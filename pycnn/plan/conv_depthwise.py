@@ -1,21 +1,17 @@
 """The algorithm ``depthwise``: one filter for each channel, rows of x in registers."""
 
 from dataclasses import replace
-from math import ceil, prod
-
-import numpy as np
+from math import prod
 
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import PARAMS, Pair, Problem, Steps, Unfit, View, flat_grid, struct
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View, flat_grid
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: THREADS of kernels/include/pycnn/depthwise.cuh, and the columns of a team's widest row.
 THREADS = 128
 TEAMS, CHUNKS = (8, 16, 32), 2
-
-#: struct DepthwiseParams.
-FIELDS = ("team", "chunks", "segments", "strips", "rows", "pairs", "odd_top", "odd_left")
-DEPTHWISE_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in FIELDS)])
 
 #: With channels last, where a lane has a channel, and WIDE or NARROW columns.
 LANES, WIDE, NARROW = 32, 14, 7
@@ -40,13 +36,13 @@ def backward_input(problem: Problem) -> Steps:
     _require(problem)
     k, c, w_r, w_s = problem.weight.strides
     side, stride = problem.weight.shape[-1], problem.stride[0]
-    window = ceil(side / stride)  # elements of dy along an axis that `stride` outputs need
+    window = ceil_div(side, stride)  # elements of dy along an axis that `stride` outputs need
     rotated = replace(
         problem,
         x=problem.y,
         y=problem.x,
         weight=View(problem.weight.shape, (k, c, -w_r, -w_s)),
-        corner=tuple(window - 1 - ceil(before / stride) for before in problem.corner),
+        corner=tuple(window - 1 - ceil_div(before, stride) for before in problem.corner),
     )
     last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
     part = "_forward" if stride == 1 else "_input"
@@ -88,12 +84,12 @@ def _require(problem: Problem) -> None:
 def _strips(problem: Problem, most: int, up: int = 1) -> tuple[int, int, int]:
     """Parts of a row, parts of a column, and rows in one of these, of outputs up x up at a time."""
     p, q = problem.y.shape[2:]
-    strips = ceil(p / most)
-    rows = ceil(ceil(p / strips) / up) * up
+    strips = ceil_div(p, most)
+    rows = ceil_div(ceil_div(p, strips), up) * up
     if problem.x.channels_last:
-        return ceil(q / _columns(problem, up)), strips, rows
-    team, chunks = _team(ceil(q / up))
-    return ceil(q / (up * team * chunks)), strips, rows
+        return ceil_div(q, _columns(problem, up)), strips, rows
+    team, chunks = _team(ceil_div(q, up))
+    return ceil_div(q, up * team * chunks), strips, rows
 
 
 def _columns(problem: Problem, up: int) -> int:
@@ -105,7 +101,7 @@ def _columns(problem: Problem, up: int) -> int:
 def _team(columns: int) -> tuple[int, int]:
     """Lanes of a team, and outputs of a lane, in a row of so many."""
     team = next((t for t in TEAMS if t >= columns), TEAMS[-1])
-    return team, min(CHUNKS, ceil(columns / team))
+    return team, min(CHUNKS, ceil_div(columns, team))
 
 
 def _convolution(
@@ -138,18 +134,20 @@ def _launch(
     if problem.x.channels_last:
         file, entry = "depthwise_nhwc", f"depthwise_nhwc{suffix}"
         team, chunks, block = 0, 0, (LANES, THREADS // LANES, 1)
-        blocks = ceil(problem.groups / LANES) * ceil(shares / block[1])
+        blocks = ceil_div(problem.groups, LANES) * ceil_div(shares, block[1])
     else:
         file, entry = f"depthwise{suffix}", f"depthwise{part}"
-        (team, chunks), block = _team(ceil(problem.y.shape[-1] / up)), (THREADS, 1, 1)
-        blocks = ceil(shares * problem.groups * team / THREADS)
+        (team, chunks), block = _team(ceil_div(problem.y.shape[-1], up)), (THREADS, 1, 1)
+        blocks = ceil_div(shares * problem.groups * team, THREADS)
     larger = problem.y if dx else problem.x
     *steps, step = larger.strides
     pairs = step == 1 and not any(s % 2 for s in (*steps, larger.shape[-1]))
-    values = (team, chunks, segments, strips, rows, pairs, *odd)
     params = struct(
-        DEPTHWISE_PARAMS, {"conv": problem.params(), **dict(zip(FIELDS, values, strict=True))}
-    )
+        "pycnn/depthwise.cuh", "DepthwiseParams",
+        conv=problem.params(),
+        team=team, chunks=chunks, segments=segments, strips=strips, rows=rows,
+        pairs=pairs, odd_top=odd[0], odd_left=odd[1],
+    )  # fmt: skip
     defines = [problem.scalar, ("SIDE", str(problem.weight.shape[-1]))]
     if not dx:
         defines.append(("STRIDE", str(problem.stride[0])))

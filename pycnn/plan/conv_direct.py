@@ -2,16 +2,13 @@
 
 from math import prod
 
-import numpy as np
-
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid, struct
+from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 BLOCK = 256
-
-#: struct PartsParams of kernels/conv/sums.cu.
-PARTS = np.dtype([(name, np.int64) for name in ("parts", "size", "accumulate")])
 
 #: Taps of a filter row that a block of direct_backward_weight sums, as in its kernel file.
 TAPS = 4
@@ -51,7 +48,7 @@ def backward_weight(problem: Problem) -> Steps:
     block = min(BLOCK, max(32, 1 << max(summed - 1, 0).bit_length()))
     launch = Launch(
         Kernel("conv/direct_weight.cu", "direct_backward_weight", (problem.scalar,)),
-        flat_grid(prod(rows) * -(-s // TAPS), 1, "the filter rows"),
+        flat_grid(prod(rows) * ceil_div(s, TAPS), 1, "the filter rows"),
         (block, 1, 1),
         (Buffer("dy"), Buffer("x"), Buffer("dweight"), problem.params()),
     )
@@ -62,7 +59,7 @@ def backward_bias(problem: Problem) -> Steps:
     """dbias: partial sums over segments of images and pixels, then the sum of these."""
     k = problem.y.shape[1]
     summed = problem.x.shape[0] * problem.pixels
-    segments = max(1, min(-(-BIAS_BLOCKS // k), summed // BIAS_SEGMENT))
+    segments = max(1, min(ceil_div(BIAS_BLOCKS, k), summed // BIAS_SEGMENT))
     entry, target = ("bias_sum", "dbias") if segments == 1 else ("bias_parts", "partial")
     launch = Launch(
         Kernel("conv/sums.cu", f"conv_{entry}", (problem.scalar,)),
@@ -94,7 +91,7 @@ def add_parts(
 
     `wide`: the parts are of the type that sums are kept in, not of the problem's dtype.
     """
-    params = struct(PARTS, {"parts": count, "size": size, "accumulate": accumulate})
+    params = struct("conv/sums.cu", "PartsParams", parts=count, size=size, accumulate=accumulate)
     return Launch(
         Kernel("conv/sums.cu", f"conv_{'narrow' if wide else 'add'}_parts", (problem.scalar,)),
         flat_grid(size, BLOCK, "the elements of the sum"),

@@ -8,10 +8,10 @@ problem and the workspace limit alone, and a second launch adds them up in their
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, prod
+from math import prod
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan._implicit import PARAMS, Index, Product
+from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
@@ -24,10 +24,11 @@ from pycnn.plan.conv_problem import (
     View,
     contiguous,
     flat_grid,
-    struct,
 )
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -193,36 +194,35 @@ def _steps(problem: Problem, product: Product, limit: int) -> Steps:
     wide = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     tile, segments = _choose(problem, product, limit // max(1, outputs * wide))
     depth = ELEMENTS // tile
-    segment = ceil(product.summed.count / segments / depth) * depth
-    segments = max(1, ceil(product.summed.count / max(1, segment)))
-    tiles = ceil(product.lines / tile), ceil(product.kept.count / tile)
+    segment = ceil_div(product.summed.count, segments * depth) * depth
+    segments = max(1, ceil_div(product.summed.count, max(1, segment)))
+    tiles = ceil_div(product.lines, tile), ceil_div(product.kept.count, tile)
     top, left = problem.corner
     _, x_c, x_h, x_w = problem.x.strides
     by_line = product.lines > 1 and abs(product.c_line) < product.kept.step
     along_k = product.lines == 1 or product.summed.step <= abs(product.a_line)
     grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
     params = struct(
-        PARAMS,
-        {
-            "summed": product.summed.digits(depth),
-            "kept": product.kept.digits(depth),
-            **{name: getattr(product, name) for name in ("lines", "a_line", "c_line")},
-            "x_group": problem.channels * x_c,
-            "a_group": product.a_group,
-            "c_group": product.c_group,
-            "x_first": -top * x_h - left * x_w,
-            "x_h": x_h,
-            "x_w": x_w,
-            "segment": segment,
-            "h": problem.x.shape[2],
-            "w": problem.x.shape[3],
-            "mode": MODES[problem.mode],
-            "groups": problem.groups,
-            "segments": segments,
-            "tiles_lines": tiles[0],
-            "tiles_kept": tiles[1],
-            "by_line": by_line,
-        },
+        HEADER,
+        "ImplicitParams",
+        summed=product.summed.digits(depth),
+        kept=product.kept.digits(depth),
+        **{name: getattr(product, name) for name in ("lines", "a_line", "c_line")},
+        x_group=problem.channels * x_c,
+        a_group=product.a_group,
+        c_group=product.c_group,
+        x_first=-top * x_h - left * x_w,
+        x_h=x_h,
+        x_w=x_w,
+        segment=segment,
+        h=problem.x.shape[2],
+        w=problem.x.shape[3],
+        mode=MODES[problem.mode],
+        groups=problem.groups,
+        segments=segments,
+        tiles_lines=tiles[0],
+        tiles_kept=tiles[1],
+        by_line=by_line,
     )
     *pointers, residual, epilogue = problem.epilogue.arguments()
     end = (*pointers, residual and product.residual, epilogue, params)
@@ -256,9 +256,9 @@ def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
     small, large = TILES
 
     def blocks(tile: int) -> int:
-        return ceil(product.lines / tile) * ceil(product.kept.count / tile) * problem.groups
+        return ceil_div(product.lines, tile) * ceil_div(product.kept.count, tile) * problem.groups
 
     most = max(1, min(most, product.summed.count // SEGMENT))
     both = min(product.lines, product.kept.count) > small
     tile = large if both and blocks(large) * most >= FILL else small
-    return tile, min(most, ceil(FILL / blocks(tile)))
+    return tile, min(most, ceil_div(FILL, blocks(tile)))

@@ -5,20 +5,15 @@ from math import prod
 
 import numpy as np
 
-from pycnn.plan.conv_problem import Problem, View, flat_grid, struct
+from pycnn.plan.conv_problem import Problem, View, flat_grid
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
 FILE = "conv/int8.cu"
 BLOCK = 256
 
 #: Channels that one instruction multiplies and adds.
 WORD = 4
-
-#: struct Int8Params of kernels/conv/int8.cu, field by field.
-PARAMS = np.dtype(
-    [(name, np.int64) for name in ("weight_zero_k", "weight_scale_k")]
-    + [(name, np.int32) for name in ("lowest", "highest", "words", "unused")]
-)
 
 #: Values of the macros X_TYPE and W_TYPE.
 TYPES = {"int8": "signed char", "uint8": "unsigned char"}
@@ -108,14 +103,15 @@ def _plan(
 ) -> Plan:
     problem = given.problem
     limits = np.iinfo(output.dtype)
-    values = {
-        "weight_zero_k": given.weight_zero or 0,
-        "weight_scale_k": given.weight_scale,
-        "lowest": limits.min,
-        "highest": limits.max,
-        "words": words(problem),
-        "unused": 0,
-    }
+    params = struct(
+        FILE,
+        "Int8Params",
+        weight_zero_k=given.weight_zero or 0,
+        weight_scale_k=given.weight_scale,
+        lowest=limits.min,
+        highest=limits.max,
+        words=words(problem),
+    )
     types = (("X_TYPE", TYPES[problem.dtype]), ("W_TYPE", TYPES[given.weight_dtype]))
     made = prod(problem.y.shape)
     launches = () if made == 0 else (
@@ -123,9 +119,7 @@ def _plan(
             Kernel(FILE, entry, types),
             flat_grid(made, BLOCK, "the elements of y"),
             (BLOCK, 1, 1),
-            (*arguments, problem.params(bias_k=given.bias or 0), struct(PARAMS, values)),
+            (*arguments, problem.params(bias_k=given.bias or 0), params),
         ),
     )  # fmt: skip
-    read = prod(problem.x.shape) + prod(problem.weight.shape)
-    operations = 2 * made * problem.channels * problem.taps
-    return Plan(op, "direct", launches, {"y": output}, {}, operations, read + output.nbytes)
+    return Plan(op, "direct", launches, {"y": output})

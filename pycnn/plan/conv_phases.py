@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import gcd, prod
 
 from pycnn.plan.conv_problem import Ints, Pair, Problem, Unfit, View
+from pycnn.shapes import ceil_div
 
 #: Launches of a gradient, one for every phase.
 MAX_PHASES = 16
@@ -116,12 +117,12 @@ def _residues(problem: Problem, axis: int) -> Iterator[Residue]:
     for first in range(min(stride, extent)):
         at = first + problem.corner[axis]  # output * stride + tap * dilation
         tap = next((t for t in range(min(step, taps)) if (at - t * dilation) % stride == 0), taps)
-        count = -(-(taps - tap) // step)
+        count = ceil_div(taps - tap, step)
         last = tap + (count - 1) * step
         yield Residue(
             first=first,
             stride=stride,
-            extent=-(-(extent - first) // stride),
+            extent=ceil_div(extent - first, stride),
             taps=count,
             last=last,
             step=step,

@@ -12,24 +12,12 @@ import numpy as np
 from pycnn.dtypes import FLOATS
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import Launch
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 Ints = tuple[int, ...]
 Pair = tuple[int, int]
 Four = tuple[int, int, int, int]
-
-#: struct ConvParams of kernels/include/pycnn/conv.cuh, field by field.
-PARAMS = np.dtype(
-    [(f"x_{axis}", np.int64) for axis in "nchw"]
-    + [(f"w_{axis}", np.int64) for axis in "gkcrs"]
-    + [(f"y_{axis}", np.int64) for axis in "nkpq"]
-    + [(name, np.int64) for name in ("bias_k", "x_d", "w_t", "y_z")]
-    + [(name, np.int32) for name in ("n", "groups", *"chwkrspq")]
-    + [(name, np.int32) for name in ("stride_h", "stride_w", "top", "left")]
-    + [(name, np.int32) for name in ("dilation_h", "dilation_w")]
-    + [(name, np.int32) for name in ("tap_step_h", "tap_step_w", "out_step_h", "out_step_w")]
-    + [(name, np.int32) for name in (*"dtz", "stride_d", "front", "dilation_d")]
-    + [(name, np.int32) for name in ("tap_step_d", "out_step_d", "mode", "channels_last")]
-)
 
 #: What a position beyond the edges of x stands for: zero, or the element that reflection, the
 #: nearest edge or the period leads to. `mode` of ConvParams, enum Beyond.
@@ -195,15 +183,7 @@ class Problem:
             "channels_last": self.y.channels_last,
             **changed,
         }
-        return struct(PARAMS, values)
-
-
-def struct(dtype: np.dtype, values: Mapping[str, object]) -> np.void:
-    """A structured scalar from its fields by name; all of them, and no others."""
-    if set(values) != set(dtype.fields or ()):
-        raise KeyError(f"fields {sorted(set(values) ^ set(dtype.fields or ()))}")
-    made: np.void = np.array([tuple(values[name] for name in dtype.names or ())], dtype)[0]
-    return made
+        return struct("pycnn/conv.cuh", "ConvParams", **values)
 
 
 def _deep(values: Ints, fill: int, before: int = 0) -> Ints:
@@ -226,7 +206,7 @@ class Steps:
 
 def flat_grid(threads: int, block: int, what: str) -> tuple[int, int, int]:
     """Grid of a flat launch; raises `Unfit` where it has too many blocks."""
-    blocks = -(-threads // block)
+    blocks = ceil_div(threads, block)
     if blocks > 2**31 - 1:
         raise Unfit(f"{what} make {blocks} blocks; allowed: 2147483647")
     return blocks, 1, 1

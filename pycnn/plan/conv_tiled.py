@@ -1,30 +1,18 @@
 """The algorithm ``direct_tiled``: tiles with halo in shared memory, outputs in registers.
 
-The gradient with respect to x runs through the same kernel. Positions of x with equal residue
-modulo the stride are reached by the same taps; over them, dx is a convolution of dy with these
-taps, reversed, and stride 1. So there is one launch for each pair of residues.
+The gradient with respect to x runs through the same kernel, one launch for each phase.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import gcd
+from dataclasses import dataclass
 
 import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_problem import (
-    PARAMS,
-    Four,
-    Ints,
-    Pair,
-    Problem,
-    Steps,
-    Unfit,
-    View,
-    flat_grid,
-    struct,
-)
+from pycnn.plan.conv_phases import phases
+from pycnn.plan.conv_problem import Four, Problem, Steps, Unfit, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 # All in step with kernels/conv/direct_tiled.cu.
 THREADS, PIXELS, FILTERS, CHANNELS, TAP_PADDING = 128, 4, 8, 8, 4
@@ -38,7 +26,6 @@ GEOMETRY = (
     "phase",
     "pitch",
 )
-TILED_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in GEOMETRY)])
 
 #: Blocks as (pixel threads, filter threads), and the widths of their tiles.
 BLOCKS = ((32, 4), (16, 8))
@@ -47,9 +34,6 @@ WIDTHS = (32, 16, 8)
 #: Shared memory of a block: what every GPU grants, and what leaves room for several blocks.
 SHARED_LIMIT = 48 * 1024
 SHARED_GOAL = 24 * 1024
-
-#: Launches of a gradient, one for every pair of residues modulo the stride.
-MAX_LAUNCHES = 16
 
 
 @dataclass(frozen=True)
@@ -81,9 +65,9 @@ class Tiling:
         """Blocks along filters, columns, rows, and groups and images."""
         n, _, p, q = problem.y.shape
         return (
-            -(-problem.filters // self.filters),
-            -(-q // self.tile_q),
-            -(-p // self.tile_p),
+            ceil_div(problem.filters, self.filters),
+            ceil_div(q, self.tile_q),
+            ceil_div(p, self.tile_p),
             problem.groups * n,
         )
 
@@ -95,89 +79,20 @@ def forward(problem: Problem) -> Steps:
 
 
 def backward_input(problem: Problem) -> Steps:
-    """dx, a launch for each pair of residues modulo the stride."""
-    count = problem.stride[0] * problem.stride[1]
-    if count > MAX_LAUNCHES:
-        raise Unfit(f"stride {problem.stride} takes {count} launches; allowed: {MAX_LAUNCHES}")
-    if problem.mode != "zeros":
-        raise Unfit(f"padding mode {problem.mode}; allowed for the gradient: zeros")
-    x, size, beside = problem.x, problem.itemsize, problem.epilogue.residual
-    w_k, w_c, w_r, w_s = problem.weight.strides
-    launches = []
-    for rows in _residues(problem, 0):
-        for cols in _residues(problem, 1):
-            taps = (rows.taps, cols.taps) if rows.taps and cols.taps else (0, 0)
-            w_taps = (-rows.step * w_r, -cols.step * w_s)
-            first, steps = (rows.first, cols.first), (rows.stride, cols.stride)
-            phase = replace(
-                problem,
-                x=problem.y,
-                weight=View((x.shape[1], problem.filters, *taps), (w_c, w_k, *w_taps)),
-                y=View(
-                    (*x.shape[:2], rows.extent, cols.extent),
-                    _stepped(x.strides, steps),
-                ),
-                stride=(1, 1),
-                corner=(rows.pad, cols.pad),
-                dilation=(rows.dilation, cols.dilation),
-                epilogue=replace(problem.epilogue, residual=beside and _stepped(beside, steps)),
-            )
-            last_tap = (rows.last * w_r + cols.last * w_s) if taps[0] else 0
-            weight = Buffer("weight", last_tap * size)
-            dx = Buffer("dx", _at(first, x.strides) * size)
-            offset = _at(first, beside) * size if beside else 0
-            group = problem.filters * w_k
-            launches.append(_launch(phase, Buffer("dy"), weight, dx, offset, w_g=group))
-    return Steps(tuple(launches), {})
-
-
-def _stepped(strides: Ints, steps: Pair) -> Ints:
-    """Strides of every steps[0]-th row and steps[1]-th column."""
-    n, c, h, w = strides
-    return n, c, steps[0] * h, steps[1] * w
-
-
-def _at(place: Pair, strides: Ints) -> int:
-    """Elements before a row and column."""
-    return place[0] * strides[2] + place[1] * strides[3]
-
-
-@dataclass(frozen=True)
-class Residue:
-    """Along one axis, the positions first, first + stride, ... of x, and the taps they meet.
-
-    Position i of these meets output i - pad + j*dilation through tap last - j*step, for j < taps.
-    """
-
-    first: int
-    stride: int
-    extent: int
-    taps: int
-    last: int
-    step: int
-    dilation: int
-    pad: int
-
-
-def _residues(problem: Problem, axis: int) -> Iterator[Residue]:
-    extent, taps = problem.x.shape[2 + axis], problem.weight.shape[2 + axis]
-    stride, dilation = problem.stride[axis], problem.dilation[axis]
-    step = stride // gcd(stride, dilation)
-    for first in range(min(stride, extent)):
-        at = first + problem.corner[axis]  # output * stride + tap * dilation
-        tap = next((t for t in range(min(step, taps)) if (at - t * dilation) % stride == 0), taps)
-        count = -(-(taps - tap) // step)
-        last = tap + (count - 1) * step
-        yield Residue(
-            first=first,
-            stride=stride,
-            extent=-(-(extent - first) // stride),
-            taps=count,
-            last=last,
-            step=step,
-            dilation=step * dilation // stride,
-            pad=-((at - last * dilation) // stride) if count else 0,
+    """dx, phase by phase."""
+    size = problem.itemsize
+    launches = [
+        _launch(
+            phase.problem,
+            Buffer("dy"),
+            Buffer("weight", phase.weight * size),
+            Buffer("dx", phase.dx * size),
+            phase.residual * size,
+            w_g=phase.w_group,
         )
+        for phase in phases(problem)
+    ]
+    return Steps(tuple(launches), {})
 
 
 def _launch(
@@ -190,7 +105,8 @@ def _launch(
     *pointers, finish = problem.epilogue.arguments()
     if pointers[-1] is not None:
         pointers[-1] = Buffer("residual", beside)
-    params = struct(TILED_PARAMS, {"conv": problem.params(**changed), **geometry})
+    conv = problem.params(**changed)
+    params = struct("conv/direct_tiled.cu", "TiledParams", conv=conv, **geometry)
     return Launch(
         Kernel("conv/direct_tiled.cu", "direct_tiled_forward", (problem.scalar,)),
         flat_grid(filters * cols * rows * others, 1, "the tiles of y"),
@@ -233,7 +149,7 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
     (stride_h, stride_w), (dilation_h, dilation_w) = problem.stride, problem.dilation
     tile_p = PIXELS * block[0] // width
     halo_cols = (width - 1) * stride_w + max(s - 1, 0) * dilation_w + 1
-    phase = -(-halo_cols // stride_w)
+    phase = ceil_div(halo_cols, stride_w)
     pitch = _pitch(phase * stride_w, stride_h, block[0], width, shared_size(problem))
 
     def staging(channels: int, rows: int) -> Tiling:
@@ -253,7 +169,9 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
     rows = 1
     while rows < r and fits(staging(channels, rows + 1), SHARED_GOAL):
         rows += 1
-    return staging(channels, -(-r // -(-r // rows)) if r else 1)  # as many stages, evenly filled
+    return staging(
+        channels, ceil_div(r, ceil_div(r, rows)) if r else 1
+    )  # as many stages, evenly filled
 
 
 def _pitch(least: int, stride_h: int, lanes: int, width: int, itemsize: int) -> int:

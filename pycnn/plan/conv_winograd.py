@@ -13,7 +13,6 @@ Factors and products lie in the workspace, in the precision of sums: float32 for
 """
 
 from dataclasses import replace
-from math import ceil
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _winograd as winograd
@@ -23,6 +22,7 @@ from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
 from pycnn.plan.conv_problem import Problem, Steps, Unfit, View
 from pycnn.plan.gemm import FILL, Gemm, Strides, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
+from pycnn.shapes import ceil_div
 
 #: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
 #: GPU until the next kernel reads it. A single image may take more.
@@ -119,16 +119,21 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
     grid = Grid.of(2, (extents[0], extents[1]))
     size, ratio = _sizes(problem)
     pairs = k * problem.channels
-    blocks = grid.places * problem.groups * ceil(problem.filters / 64) * ceil(problem.channels / 64)
+    blocks = (
+        grid.places
+        * problem.groups
+        * ceil_div(problem.filters, 64)
+        * ceil_div(problem.channels, 64)
+    )
     image, product = Factors("", grid, c + k, 1).part * size, grid.places * pairs * size
-    parts = min(n, ceil(FILL / blocks))
+    parts = min(n, ceil_div(FILL, blocks))
     # Every part has as many images, so that all but one of them may be there for nothing.
     while parts > 1 and parts * (product + image) > min(limit, GOAL // 2):
         parts -= 1
     images = images_at_a_time(n, image, parts * product + (parts - 1) * image, limit, GOAL)
     parts = min(parts, images)
-    each = ceil(images / parts)
-    x = Factors("input_tiles", grid, c, each, parts=ceil(images / each))
+    each = ceil_div(images, parts)
+    x = Factors("input_tiles", grid, c, each, parts=ceil_div(images, each))
     dy = Factors("gradient_tiles", grid, k, each, parts=x.parts)
     products = Buffer("products")
     launches: list[Launch] = []
@@ -145,7 +150,7 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
             a=(dy.part, problem.filters * dy.channel, dy.channel, 1),
             b=(x.part, problem.channels * x.channel, 1, x.channel),
             c=(grid.places * pairs, problem.filters * problem.channels, problem.channels, 1),
-            batch=(ceil(count / each), grid.places * problem.groups),
+            batch=(ceil_div(count, each), grid.places * problem.groups),
             accumulate=first > 0,
         )
         launches.append(gemm_launch(gemm, dy.buffer, x.buffer, products))

@@ -3,18 +3,13 @@
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._map import THREADS, VECTOR_BYTES, accum_scalars, grid
-from pycnn.plan._strided import Ints, are_contiguous, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, are_contiguous, strided
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
-#: struct DropoutParams.
-PARAMS = np.dtype(
-    [(name, np.uint64) for name in ("seed", "offset", "threshold")]
-    + [(name, np.int64) for name in ("count", "span")]
-)
+FILE = "elementwise/dropout.cu"
 
 
 @dataclass(frozen=True)
@@ -55,24 +50,22 @@ def dropout(op: str, shape: Ints, x: Ints, mask: Mask, dtype: str, names: tuple[
     """
     count = prod(shape)
     spec = ArraySpec(shape, numpy_dtype(dtype))
-    given = (mask.seed, mask.offset, mask.threshold, count, mask.span)
+    params = struct(
+        FILE, "DropoutParams",
+        seed=mask.seed, offset=mask.offset, threshold=mask.threshold,
+        count=count, span=mask.span,
+    )  # fmt: skip
     arguments: tuple[Argument, ...] = (
         *map(Buffer, names),
         *accum_scalars(dtype, mask.scale),
-        record(PARAMS, *given),
+        params,
     )
     contiguous = are_contiguous(shape, (x,))
     if not contiguous:
-        arguments += (record(strided_dtype(1), *strided(shape, (x,))),)
+        arguments += (strided(shape, (x,)),)
     entry = "dropout" if contiguous else "dropout_strided"
-    kernel = Kernel("elementwise/dropout.cu", entry, (("SCALAR", SCALAR[dtype]),))
+    kernel = Kernel(FILE, entry, (("SCALAR", SCALAR[dtype]),))
     blocks = grid(count, VECTOR_BYTES // FLOATS[dtype].itemsize)
     launch = Launch(kernel, blocks, (THREADS, 1, 1), arguments)
-    return Plan(
-        op,
-        "vectors" if contiguous else "strided",
-        (launch,) if count else (),
-        {names[1]: spec},
-        flops=count,
-        bytes=2 * spec.nbytes,
-    )
+    algo = "vectors" if contiguous else "strided"
+    return Plan(op, algo, (launch,) if count else (), {names[1]: spec})

@@ -7,31 +7,21 @@ operations and the products inside convolution.
 from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
-from math import ceil
-
-import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: Element strides (outer batch, inner batch, row, column).
 Strides = tuple[int, int, int, int]
 
-#: struct GemmParams of kernels/include/pycnn/gemm.cuh, field by field.
-_AXES = ("outer", "inner", "row", "col")
-PARAMS = np.dtype(
-    [(name, np.int64) for name in ("m", "n", "k")]
-    + [(f"{x}_{axis}", np.int64) for x in "ab" for axis in _AXES]
-    + [(name, np.int64) for name in ("c_outer", "c_inner", "c_row")]
-    + [(f"residual_{axis}", np.int64) for axis in _AXES]
-    + [("channel_inner", np.int64)]
-    + [(x, np.uint32) for x in ("batches", "inner", "tiles_n", "tile_m", "tile_n", "flags")]
-)
+AXES = ("outer", "inner", "row", "col")
 
 
 class Flag(IntFlag):
-    """enum Flag of the same header."""
+    """enum Flag of kernels/include/pycnn/gemm.cuh."""
 
     ACCUMULATE = 1
     CHANNEL_BY_ROW = 2
@@ -115,11 +105,6 @@ class Gemm:
             channel="col" if self.channel == "row" else "row",
             residual=_turn(self.residual),
         )
-
-    @property
-    def flops(self) -> int:
-        """Multiplications and additions of the product."""
-        return 2 * self.m * self.n * self.k * self.batch[0] * self.batch[1]
 
 
 def _turn(strides: Strides) -> Strides:
@@ -227,21 +212,29 @@ def gemm_launch(
     )
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
-    tiles_m, tiles_n = ceil(problem.m / tile_m), ceil(problem.n / tile_n)
-    params = (
-        *(problem.m, problem.n, problem.k),
-        *(*problem.a, *problem.b, *problem.c[:3]),
-        *(*problem.residual, problem.channels),
-        *(batches, inner, tiles_n, tile_m, tile_n, flags),
-    )
+    tiles_m, tiles_n = ceil_div(problem.m, tile_m), ceil_div(problem.n, tile_n)
+    strides = {
+        f"{name}_{axis}": stride
+        for name in ("a", "b", "c", "residual")
+        for axis, stride in zip(AXES, getattr(problem, name), strict=True)
+    }
+    del strides["c_col"]  # 1
+    params = struct(
+        "pycnn/gemm.cuh", "GemmParams",
+        m=problem.m, n=problem.n, k=problem.k,
+        **strides,
+        channel_inner=problem.channels,
+        batches=batches, inner=inner, flags=flags,
+        tiles_n=tiles_n, tile_m=tile_m, tile_n=tile_n,
+    )  # fmt: skip
     *pointers, residual, epilogue = problem.epilogue.arguments()
     if isinstance(residual, Buffer):
         residual = Buffer(residual.name, residual_offset)
     return Launch(
         Kernel(rung.file, rung.entry, tuple(defines)),
-        grid=(tiles_m * tiles_n, batch_y, ceil(batches / batch_y)),
+        grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
         block=rung.block,
-        args=(a, b, c, *pointers, residual, epilogue, np.array([params], PARAMS)[0]),
+        args=(a, b, c, *pointers, residual, epilogue, params),
     )
 
 
@@ -255,7 +248,7 @@ def _tile(
         return rung.tile, ()
     if tile is None:
         small, large = rung.tiles
-        blocks = ceil(problem.m / large) * ceil(problem.n / large)
+        blocks = ceil_div(problem.m, large) * ceil_div(problem.n, large)
         fills = blocks * problem.batch[0] * problem.batch[1] >= FILL
         tile = large if fills and min(problem.m, problem.n) > small else small
     if tile not in rung.tiles:
@@ -331,15 +324,11 @@ def plan_gemm(
     )
     if algo == "auto":
         algo = choose(problem)
-    given = sum(x is not None for x in (epilogue.bias, epilogue.scale, epilogue.shift))
-    elements = count * (m * k + k * n + m * n) + given * (m if channel == "row" else n)
     return Plan(
         "gemm",
         algo,
         (gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo),),
         {"c": spec},
-        flops=problem.flops,
-        bytes=elements * spec.dtype.itemsize,
     )
 
 

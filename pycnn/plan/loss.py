@@ -6,10 +6,11 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._classes import CLASSES, PARTIALS, THREADS, finish, weight_total
-from pycnn.plan._slices import Team, choose_team, slices, slices_dtype
-from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.plan._classes import PARTIALS, THREADS, finish, weight_total
+from pycnn.plan._slices import Team, choose_team, slices
+from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
 #: Bytes of struct Positions of kernels/include/pycnn/classes.cuh.
 POSITIONS = 256 * 16
@@ -61,8 +62,14 @@ class ClassLoss:
     def classes(self) -> np.void:
         """struct Classes by value."""
         e = self.label_smoothing
-        stride = self.weight_stride or 0
-        return record(CLASSES, stride, self.ignore_index, 1.0 - e, e / self.shape[1])
+        return struct(
+            "pycnn/classes.cuh",
+            "Classes",
+            weight_stride=self.weight_stride or 0,
+            ignore_index=self.ignore_index,
+            hard=1.0 - e,
+            smooth=e / self.shape[1],
+        )
 
     @property
     def sums(self) -> np.dtype:
@@ -80,8 +87,7 @@ class ClassLoss:
     def slices(self, team: Team, scores: Ints, *others: Ints) -> np.void:
         """struct Slices by value: scores, target, then operands with `others` as strides."""
         operands = (scores, with_class_axis(self.target_strides), *others)
-        values = slices(self.shape, 1, operands, team, staged=1)
-        return record(slices_dtype(len(operands)), *values)
+        return slices(self.shape, 1, operands, team, staged=1)
 
     def plan(
         self,
@@ -91,11 +97,8 @@ class ClassLoss:
         shape: Ints,
         workspace: dict[str, ArraySpec],
     ) -> Plan:
-        itemsize = FLOATS[self.dtype].itemsize
         spec = ArraySpec(shape, numpy_dtype(self.dtype))
-        read = prod(self.shape) * itemsize + self.count * 8
-        sizes = {"flops": 7 * prod(self.shape), "bytes": read + spec.nbytes}
-        return Plan(op, self.team().name, launches, {output: spec}, workspace, **sizes)
+        return Plan(op, self.team().name, launches, {output: spec}, workspace)
 
 
 def cross_entropy(problem: ClassLoss, shape: Ints) -> Plan:
@@ -131,7 +134,7 @@ def nll_loss(problem: ClassLoss, shape: Ints) -> Plan:
     p = problem
     scores = p.scores_strides[:1] + p.scores_strides[2:]
     operands = (scores, p.target_strides, row_major(p.positions))
-    places = record(strided_dtype(3), *strided(p.positions, operands))
+    places = strided(p.positions, operands)
     last = (np.int64(p.count), np.int64(p.scores_strides[1]), places, p.classes)
     team = Team("positions", (THREADS, 1, 1), THREADS, 0, 0, 0)
     buffers = (Buffer("log_probabilities"), Buffer("target"), p.weight)

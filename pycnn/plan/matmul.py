@@ -10,10 +10,11 @@ import numpy as np
 from pycnn.dtypes import FLOATS, accumulator, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.plan._strided import Ints, merge_axes, row_major
-from pycnn.plan.conv_direct import BLOCK, PARTS
-from pycnn.plan.conv_problem import flat_grid, struct
+from pycnn.plan.conv_direct import BLOCK
+from pycnn.plan.conv_problem import flat_grid
 from pycnn.plan.gemm import Gemm, Strides, choose, gemm_launch
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,7 @@ def products(
             for array, steps in ((a.array, a_steps), (b.array, b_steps), (output, c_steps))
         )
         launches.append(gemm_launch(problem, at_a, at_b, at_c, algo=algo))
-    flops = 2 * prod(batch) * size[0] * n * k
-    return Plan(op, algo, tuple(launches), {output: spec}, flops=flops)
+    return Plan(op, algo, tuple(launches), {output: spec})
 
 
 def summed_product(
@@ -159,8 +159,7 @@ def summed_product(
     if wide:
         workspace[target] = ArraySpec(shape, accumulator(spec.dtype))
         launches.append(_rounded(target, output, prod(shape), dtype))
-    flops = 2 * prod(shape) * prod(batch)
-    return Plan(op, choose(problem), tuple(launches), {output: spec}, workspace, flops)
+    return Plan(op, choose(problem), tuple(launches), {output: spec}, workspace)
 
 
 def _at(array: str, place: Ints, steps: Ints, dtype: str) -> Buffer:
@@ -170,7 +169,7 @@ def _at(array: str, place: Ints, steps: Ints, dtype: str) -> Buffer:
 
 def _rounded(source: str, target: str, size: int, dtype: str) -> Launch:
     """`source`, of sums, as elements of `dtype`."""
-    params = struct(PARTS, {"parts": 1, "size": size, "accumulate": 0})
+    params = struct("conv/sums.cu", "PartsParams", parts=1, size=size, accumulate=0)
     return Launch(
         Kernel("conv/sums.cu", "conv_narrow_parts", (("SCALAR", SCALAR[dtype]),)),
         flat_grid(size, BLOCK, "the elements of the sum"),

@@ -1,7 +1,6 @@
 """Plans of operations that only move elements: one copy a piece."""
 
 from collections.abc import Sequence
-from math import prod
 
 from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
@@ -33,7 +32,7 @@ def rearranged(op: str, x: View, shape: Ints, strides: Ints, result: Ints) -> Pl
     launch = copy_launch(shape, Place(Buffer("x"), strides), target, spec.dtype.itemsize)
     algo = "copy" if launch is None else launch.kernel.entry
     launches = () if launch is None else (launch,)
-    return Plan(op, algo, launches, {"y": spec}, bytes=2 * spec.nbytes)
+    return Plan(op, algo, launches, {"y": spec})
 
 
 def joined(names: Sequence[str], views: Sequence[View], axis: int) -> Plan:
@@ -64,4 +63,4 @@ def joined(names: Sequence[str], views: Sequence[View], axis: int) -> Plan:
         if launch is not None:
             launches.append(launch)
         begin += view.shape[axis]
-    return Plan("concat", "copies", tuple(launches), {"y": spec}, bytes=2 * prod(shape) * size)
+    return Plan("concat", "copies", tuple(launches), {"y": spec})

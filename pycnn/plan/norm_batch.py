@@ -14,8 +14,9 @@ from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import _norm
 from pycnn.plan._norm import Walk, channels_first, computed_in, is_wide, kernel, walk, warp_each
-from pycnn.plan._strided import record, row_major
+from pycnn.plan._strided import row_major
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan
+from pycnn.runtime.structs import struct
 
 Views = Mapping[str, View]
 Specs = dict[str, ArraySpec]
@@ -24,29 +25,7 @@ Specs = dict[str, ArraySpec]
 #: took from the means.
 Statistics = tuple[str, str | None, str | None]
 
-#: struct MergeParams of kernels/norm/moments.cu.
-MERGE = np.dtype(
-    [
-        *((name, np.int64) for name in ("statistics", "parts", "mean", "variance")),
-        *((name, np.int32) for name in ("mean_wide", "variance_wide")),
-        *((name, np.float64) for name in ("eps", "momentum")),
-    ],
-    align=True,
-)
-
-#: struct SumsParams of kernels/norm/gradient.cu.
-SUMS = np.dtype(
-    [
-        *((name, np.int64) for name in ("channels", "images", "group")),
-        *((name, np.int64) for name in ("segments", "statistics", "weight")),
-        ("count", np.float64),
-        *((f"{name}_wide", np.int32) for name in ("weight", "dweight", "dbias")),
-    ],
-    align=True,
-)
-
-#: Operations an element, and bytes of a partial result in numbers.
-FLOPS = {"moments": 7, "apply": 4, "sums": 4, "gradient": 5}
+#: Numbers of a partial result.
 MOMENTS, PAIR = 4, 2
 
 
@@ -88,7 +67,7 @@ def given_statistics(views: Views, dtype: str, channels: Channels) -> Plan:
     if prod(x.shape):
         w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
         launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
-    return _plan("batch_norm", w, launches, outputs, {}, x, FLOPS["apply"])
+    return _plan("batch_norm", w, launches, outputs, {})
 
 
 def own_statistics(
@@ -110,11 +89,11 @@ def own_statistics(
     """
     x = views["x"]
     if not prod(x.shape):
-        return _plan(op, None, (), outputs, {}, x, 0)
+        return _plan(op, None, (), outputs, {})
     launches, workspace = moments(views, dtype, channels, outputs, momentum)
     w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
     launches += (_apply(views, dtype, channels, w, "mean", "rstd", "rest"),)
-    return _plan(op, w, launches, outputs, workspace, x, FLOPS["moments"] + FLOPS["apply"])
+    return _plan(op, w, launches, outputs, workspace)
 
 
 def moments(
@@ -128,13 +107,15 @@ def moments(
     workspace = {n: spec for n in ("mean", "rest", "rstd") if n not in outputs}
     workspace["parts"] = _norm.partial(w, MOMENTS, dtype)
     running = {n: n in views for n in ("running_mean", "running_var")}
-    merge = record(
-        MERGE,
-        *(statistics, channels.group * w.segments),
-        *(_norm.step(views.get(n)) for n in running),
-        *(is_wide(views.get(n), dtype) for n in running),
-        *(channels.eps, momentum),
-    )
+    mean, variance = (views.get(n) for n in running)
+    merge = struct(
+        "norm/moments.cu", "MergeParams",
+        statistics=statistics,
+        parts=channels.group * w.segments,
+        mean=_norm.step(mean), variance=_norm.step(variance),
+        mean_wide=is_wide(mean, dtype), variance_wide=is_wide(variance, dtype),
+        eps=channels.eps, momentum=momentum,
+    )  # fmt: skip
     arguments = (
         Buffer("parts"),
         *(Buffer(n) if there else None for n, there in running.items()),
@@ -151,11 +132,9 @@ def moments(
 
 def given_statistics_backward(views: Views, dtype: str, channels: Channels, outputs: Specs) -> Plan:
     """Plan of `pycnn.batch_norm_backward`: ``dx`` comes with the sums, in one pass."""
-    x = views["x"]
     statistics = ("running_mean", "running_var", None)
     launches, workspace, w = sums(views, dtype, channels, outputs, statistics, dx=True)
-    flops = FLOPS["sums"] + 1
-    return _plan("batch_norm_backward", w, launches, outputs, workspace, x, flops)
+    return _plan("batch_norm_backward", w, launches, outputs, workspace)
 
 
 def own_statistics_backward(
@@ -176,7 +155,7 @@ def own_statistics_backward(
     statistics = ("mean", "rstd", rest)
     summed, more, w = sums(views, dtype, channels, outputs, statistics)
     if not elements:  # the sums of nothing are zero all the same
-        return _plan(op, w, summed, outputs, more, x, 0)
+        return _plan(op, w, summed, outputs, more)
     workspace |= more
     count = w.sets // channels.group
     workspace["means"] = ArraySpec((count, PAIR), computed_in(dtype))
@@ -194,8 +173,7 @@ def own_statistics_backward(
             _parameters(views, dtype, channels, statistics),
         ),
     )
-    flops = FLOPS["sums"] + FLOPS["gradient"] + FLOPS["moments"] * (rest is not None)
-    return _plan(op, w, (*launches, *summed, means, gradient), outputs, workspace, x, flops)
+    return _plan(op, w, (*launches, *summed, means, gradient), outputs, workspace)
 
 
 def sums(
@@ -240,13 +218,18 @@ def _sums_params(views: Views, dtype: str, channels: Channels, outputs: Specs, w
     number = channels_first(shape, channels.layout)[1]
     statistics = w.sets // channels.group
     narrow = numpy_dtype(dtype)
-    return record(
-        SUMS,
-        *(number, w.sets // max(number, 1) if prod(shape) else 0, channels.group),
-        *(w.segments, statistics, _norm.step(views.get("weight"))),
-        prod(shape) / max(statistics, 1),
-        is_wide(views.get("weight"), dtype),
-        *(outputs[name].dtype != narrow for name in ("dweight", "dbias")),
+    return struct(
+        "norm/gradient.cu",
+        "SumsParams",
+        channels=number,
+        images=w.sets // max(number, 1) if prod(shape) else 0,
+        group=channels.group,
+        segments=w.segments,
+        statistics=statistics,
+        weight=_norm.step(views.get("weight")),
+        count=prod(shape) / max(statistics, 1),
+        weight_wide=is_wide(views.get("weight"), dtype),
+        **{f"{name}_wide": outputs[name].dtype != narrow for name in ("dweight", "dbias")},
     )
 
 
@@ -297,23 +280,7 @@ def _optional(views: Views, name: str) -> Buffer | None:
 
 
 def _plan(
-    op: str,
-    w: Walk | None,
-    launches: tuple[Launch, ...],
-    outputs: Specs,
-    workspace: Specs,
-    x: View,
-    flops: int,
+    op: str, w: Walk | None, launches: tuple[Launch, ...], outputs: Specs, workspace: Specs
 ) -> Plan:
-    read = x.shape if op.endswith("backward") else ()
-    moved = sum(s.nbytes for s in outputs.values())
-    moved += (prod(x.shape) + prod(read) * bool(read)) * numpy_dtype(x.dtype).itemsize
-    return Plan(
-        op,
-        w.name if w else "nothing",
-        launches,
-        outputs,
-        workspace if launches else {},
-        flops=flops * prod(x.shape),
-        bytes=moved,
-    )
+    algo = w.name if w else "nothing"
+    return Plan(op, algo, launches, outputs, workspace if launches else {})

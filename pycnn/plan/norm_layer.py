@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan import _norm
 from pycnn.plan._norm import VECTOR_BYTES, computed_in, kernel, rows_walk
-from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.plan.norm_batch import Channels, Specs, merge_sums, sums
 from pycnn.runtime.plan import ArraySpec, Buffer, Dim3, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 Views = Mapping[str, View]
 
@@ -29,25 +29,6 @@ PACKED = ("statistics", None, None)
 #: Blocks beyond which a team takes several slices, and most of them.
 BLOCKS = 256
 STEPS = 64
-
-#: Operations an element, forward and backward.
-FLOPS = {2: 11, 3: 20}
-
-
-def layer_dtype(operands: int) -> np.dtype:
-    """Layout of struct Layer<operands>."""
-    counts = ("count", "length", "steps", "cached", "period", "channels", "spread")
-    return np.dtype(
-        [
-            *((name, np.int64) for name in counts),
-            *((f"{name}_wide", np.int32) for name in ("weight", "bias")),
-            ("affine_cached", np.int32),
-            ("eps", np.float64),
-            *((name, strided_dtype(operands)) for name in ("start", "along")),
-            ("affine", strided_dtype(2)),
-        ],
-        align=True,
-    )
 
 
 @dataclass(frozen=True)
@@ -106,10 +87,10 @@ def choose_team(length: int, dtype: str, kept: int, affine: bool) -> Team:
     width = VECTOR_BYTES // itemsize
     number = computed_in(dtype).itemsize
     parameters = -(-2 * length * number // 16) * 16 if affine else 0
-    padded = -(-length // width) * width  # every slice begins with a whole vector
+    padded = ceil_div(length, width) * width  # every slice begins with a whole vector
     each = padded * itemsize * kept
     if length <= LANES_LENGTH:
-        lanes = min(32, 1 << (-(-max(length, 1) // width) - 1).bit_length())
+        lanes = min(32, 1 << (ceil_div(max(length, 1), width) - 1).bit_length())
         slots = THREADS // lanes
         while parameters + slots * each > SHARED_BYTES and slots * lanes > 32:
             slots //= 2
@@ -171,15 +152,8 @@ def layer_norm_backward(views: Views, dtype: str, axes: int, eps: float, outputs
     )
     entry = kernel("gradient", "gradient_sums_rows", dtype)
     summed = Launch(entry, w.grid, w.block, arguments)
-    return Plan(
-        "layer_norm_backward",
-        team.name,
-        (launch, summed, merged),
-        outputs,
-        workspace | more,
-        flops=(FLOPS[3] + 4) * prod(x.shape),
-        bytes=3 * prod(x.shape) * numpy_dtype(dtype).itemsize,
-    )
+    every = (launch, summed, merged)
+    return Plan("layer_norm_backward", team.name, every, outputs, workspace | more)
 
 
 def group_norm(op: str, views: Views, dtype: str, groups: int, eps: float) -> Plan:
@@ -198,15 +172,7 @@ def group_norm_backward(
     launch, team, workspace = backward(views, dtype, s, eps)
     channels = Channels("NCHW", True, x.shape[1] // groups, eps)
     summed, more, _ = sums(views, dtype, channels, outputs, PACKED)
-    return Plan(
-        op,
-        team.name,
-        (launch, *summed),
-        outputs,
-        workspace | more,
-        flops=(FLOPS[3] + 4) * prod(x.shape),
-        bytes=3 * prod(x.shape) * numpy_dtype(dtype).itemsize,
-    )
+    return Plan(op, team.name, (launch, *summed), outputs, workspace | more)
 
 
 def forward(op: str, views: Views, dtype: str, s: Slices, eps: float) -> Plan:
@@ -218,9 +184,7 @@ def forward(op: str, views: Views, dtype: str, s: Slices, eps: float) -> Plan:
         arguments = (Buffer("x"), _given(views, "weight"), _given(views, "bias"), Buffer("y"))
         launches = (_launch("layer", views, dtype, s, eps, team, arguments),)
     spec = ArraySpec(x.shape, numpy_dtype(dtype))
-    count = prod(x.shape)
-    flops, moved = FLOPS[2] * count, 2 * spec.nbytes
-    return Plan(op, team.name, launches, {"y": spec}, flops=flops, bytes=moved)
+    return Plan(op, team.name, launches, {"y": spec})
 
 
 def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, Team, Specs]:
@@ -244,17 +208,21 @@ def _launch(
     there = next((v for v in given if v is not None), None)
     shape = () if there is None else there.shape
     nothing = (0,) * len(shape)
-    operands = len(s.starts)
-    parameters = record(
-        layer_dtype(operands),
-        *(count, prod(s.along), steps, team.cached, s.period, s.channels, s.spread),
-        *(_norm.is_wide(v, dtype) for v in given),
-        *(team.affine_cached, eps, strided(s.start, s.starts), strided(s.along, s.alongs)),
-        strided(shape, [nothing if v is None else v.strides for v in given]),
-    )
+    weight_wide, bias_wide = (_norm.is_wide(v, dtype) for v in given)
+    parameters = struct(
+        "norm/layer.cu", f"Layer<{len(s.starts)}>",
+        count=count, length=prod(s.along), steps=steps, cached=team.cached,
+        period=s.period, channels=s.channels, spread=s.spread,
+        weight_wide=weight_wide, bias_wide=bias_wide,
+        affine_cached=team.affine_cached,
+        eps=eps,
+        start=strided(s.start, s.starts),
+        along=strided(s.along, s.alongs),
+        affine=strided(shape, [nothing if v is None else v.strides for v in given]),
+    )  # fmt: skip
     return Launch(
         kernel("layer", f"{name}_{team.name}", dtype),
-        (-(-count // (team.slots * steps)), 1, 1),
+        (ceil_div(count, team.slots * steps), 1, 1),
         team.block,
         (*arguments, parameters),
         shared=team.shared,

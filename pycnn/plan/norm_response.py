@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan._norm import THREADS, channels_first, computed_in, kernel
-from pycnn.plan._strided import Ints, record, row_major, strided, strided_dtype
+from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.plan.conv_problem import Unfit
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Dim3, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 #: Shared memory that every architecture gives a block without being asked.
 SHARED_BYTES = 48 * 1024
@@ -32,20 +32,6 @@ class Window:
     beta: float = 0.75
     k: float = 1.0
     layout: str = "NCHW"
-
-
-def response_dtype(operands: int) -> np.dtype:
-    """Layout of struct Response<operands>."""
-    return np.dtype(
-        [
-            *((name, np.int64) for name in ("pixels", "channels")),
-            *((name, np.int32) for name in ("size", "tile", "rows", "before", "after")),
-            ("channel", np.int64, (operands,)),
-            *((name, np.float64) for name in ("share", "beta", "k")),
-            ("pixel", strided_dtype(operands)),
-        ],
-        align=True,
-    )
 
 
 def response(
@@ -88,31 +74,21 @@ def response(
         number = computed_in(dtype).itemsize
         tile, rows, grid, block, shared = choose(extents[1], pixels, window.size, number, backward)
         pixel_axes = (extents[0], *extents[2:])
-        parameters = record(
-            response_dtype(len(strides)),
-            *(pixels, extents[1], window.size, tile, rows),
-            *(window.size // 2, (window.size - 1) // 2),
-            tuple(s[1] for s in strides),
-            *(window.alpha / window.size, window.beta, window.k),
-            strided(pixel_axes, [(s[0], *s[2:]) for s in strides]),
-        )
+        parameters = struct(
+            "norm/response.cu", f"Response<{len(strides)}>",
+            pixels=pixels, channels=extents[1],
+            size=window.size, tile=tile, rows=rows,
+            before=window.size // 2,
+            after=(window.size - 1) // 2,
+            channel=[s[1] for s in strides],
+            share=window.alpha / window.size, beta=window.beta, k=window.k,
+            pixel=strided(pixel_axes, [(s[0], *s[2:]) for s in strides]),
+        )  # fmt: skip
         entry = f"response_{'backward_' * backward}{name}"
         arguments: tuple[Argument, ...] = (*map(Buffer, inputs), Buffer(output), parameters)
         launch = Launch(kernel("response", entry, dtype), grid, block, arguments, shared=shared)
         launches = (launch,)
-    return Plan(
-        op,
-        name,
-        launches,
-        {output: spec},
-        flops=flops(window.size, backward) * count,
-        bytes=(len(inputs) + 1) * spec.nbytes,
-    )
-
-
-def flops(size: int, backward: bool) -> int:
-    """Operations an element; a power counts as one."""
-    return 3 * size + 9 if backward else 2 * size + 4
+    return Plan(op, name, launches, {output: spec})
 
 
 Choice = tuple[int, int, Dim3, Dim3, int]
@@ -126,9 +102,15 @@ def _planes(channels: int, pixels: int, size: int, number: int, backward: bool) 
         threads //= 2
     shared = rings * size * threads * number
     _check(size, shared)
-    tiles = min(-(-ENOUGH_THREADS // pixels), max(channels // FEWEST_CHANNELS, 1), 65535)
-    tile = -(-channels // tiles)
-    return tile, 1, (-(-pixels // threads), -(-channels // tile), 1), (threads, 1, 1), shared
+    tiles = min(ceil_div(ENOUGH_THREADS, pixels), max(channels // FEWEST_CHANNELS, 1), 65535)
+    tile = ceil_div(channels, tiles)
+    return (
+        tile,
+        1,
+        (ceil_div(pixels, threads), ceil_div(channels, tile), 1),
+        (threads, 1, 1),
+        shared,
+    )
 
 
 def _rows(channels: int, pixels: int, size: int, number: int, backward: bool) -> Choice:
@@ -140,7 +122,7 @@ def _rows(channels: int, pixels: int, size: int, number: int, backward: bool) ->
         rows -= 1
     shared = arrays * rows * (tile + margin) * number
     _check(size, shared)
-    grid = (-(-pixels // rows), -(-channels // tile), 1)
+    grid = (ceil_div(pixels, rows), ceil_div(channels, tile), 1)
     return tile, rows, grid, (THREADS, 1, 1), shared
 
 

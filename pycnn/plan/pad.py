@@ -9,8 +9,10 @@ import numpy as np
 
 from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
-from pycnn.plan._strided import Ints, record
+from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -26,18 +28,7 @@ MODES = ("constant", "reflect", "replicate", "circular")
 #: PAD_RANK of kernels/include/pycnn/boundary.cuh.
 OUTER = 7
 
-#: struct PadAxis and struct Padding of the same file.
-AXIS = np.dtype([(n, np.int64) for n in ("extent_x", "extent_y", "before", "begin", "end")])
-PADDING = np.dtype(
-    [
-        (name, np.int64)
-        for name in ("rows", "rows_per_block", "step", "first", "staged", "mode", "outer")
-    ]
-    + [("row", AXIS), ("axis", AXIS, OUTER), ("stride", np.int64, OUTER)]
-)
-
-
-UNUSED = (0, 0, 0, 0, 0)
+HEADER = "pycnn/boundary.cuh"
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,13 @@ def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -
     rows = prod(outer)
     per_block = _rows_per_block(outer, max(row.padded, staged))
     arguments = Buffer(name), Buffer(result), bits
-    params = (rows, max(per_block, 1), strides[-1], first, staged)
+    params = {
+        "rows": rows,
+        "rows_per_block": max(per_block, 1),
+        "step": strides[-1],
+        "first": first,
+        "staged": staged,
+    }
     return Plan(
         op,
         "rows" if per_block else "direct",
@@ -116,7 +113,6 @@ def pad(x: View, axes: Sequence[Axis], mode: str, value: Any, name: str = "x") -
             (mode, merged, strides), rows * row.padded, per_block * staged * size,
         ),
         {result: spec},
-        bytes=prod(x.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -137,7 +133,13 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
     outer = [axis.extent for axis in merged[:-1]]
     rows = prod(outer)
     per_block = _rows_per_block(outer, max(row.extent, row.padded))
-    params = (rows, max(per_block, 1), strides[-1], 0, row.padded)
+    params = {
+        "rows": rows,
+        "rows_per_block": max(per_block, 1),
+        "step": strides[-1],
+        "first": 0,
+        "staged": row.padded,
+    }
     return Plan(
         "pad_backward",
         "rows" if per_block else "direct",
@@ -147,8 +149,6 @@ def pad_backward(dy: View, axes: Sequence[Axis], mode: str) -> Plan:
             rows * row.extent, per_block * row.padded * size,
         ),
         {"dx": spec},
-        flops=max(0, prod(dy.shape) - prod(spec.shape)),
-        bytes=prod(dy.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def _launch(
     entry: str,
     define: tuple[str, str],
     arguments: tuple[Argument, ...],
-    params: Ints,
+    params: dict[str, int],
     problem: tuple[str, Sequence[Axis], Ints],
     count: int,
     shared: int,
@@ -183,24 +183,34 @@ def _launch(
         return ()
     file, _, name = entry.partition(":")
     mode, merged, strides = problem
-    rows, per_block = params[:2]
     by_rows = merged[-1].extent == 0 or shared > 0
     outer = [_axis(axis) for axis in merged[:-1]]
     unused = OUTER - len(outer)
-    struct = record(
-        PADDING,
-        *(*params, MODES.index(mode), len(outer), _axis(merged[-1])),
-        [*outer, *[UNUSED] * unused],
-        [*strides[:-1], *[0] * unused],
+    padding = struct(
+        HEADER,
+        "Padding",
+        **params,
+        mode=MODES.index(mode),
+        outer=len(outer),
+        row=_axis(merged[-1]),
+        axis=[*outer, *[_axis(Axis(0))] * unused],
+        stride=[*strides[:-1], *[0] * unused],
     )
     kernel = Kernel(file, f"{name}_rows" if by_rows else f"{name}_direct", (define,))
-    blocks = -(-rows // per_block) if by_rows else -(-count // THREADS)
+    blocks = (
+        ceil_div(params["rows"], params["rows_per_block"]) if by_rows else ceil_div(count, THREADS)
+    )
     grid = blocks, 1, 1
-    return (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, struct), shared=shared),)
+    return (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, padding), shared=shared),)
 
 
-def _axis(axis: Axis) -> Ints:
-    return axis.extent, axis.padded, axis.before, *axis.left
+def _axis(axis: Axis) -> np.void:
+    begin, end = axis.left
+    return struct(
+        HEADER, "PadAxis",
+        extent_x=axis.extent, extent_y=axis.padded,
+        before=axis.before, begin=begin, end=end,
+    )  # fmt: skip
 
 
 def _merge(axes: Sequence[Axis], strides: Ints) -> tuple[list[Axis], Ints]:

@@ -7,11 +7,12 @@ import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._classes import PARTIALS, THREADS, finish
-from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
-#: struct LossOptions.
-OPTIONS = np.dtype([("factor", np.float64), ("dy_stands", np.int64)])
+HEADER = "pycnn/pointwise_loss.cuh"
 
 VECTOR_BYTES = 16
 
@@ -63,14 +64,14 @@ def loss(
     spec = ArraySpec(shape if whole else (), numpy_dtype(dtype))
     contiguous = _contiguous(shape, inputs)
     width = VECTOR_BYTES // FLOATS[dtype].itemsize if contiguous else 1
-    blocks = -(-count // (THREADS * width))
+    blocks = ceil_div(count, THREADS * width)
     if not whole:
-        blocks = min(-(-count // (THREADS * max(width, SHARE))), PARTIALS)
+        blocks = min(ceil_div(count, THREADS * max(width, SHARE)), PARTIALS)
     launches: tuple[Launch, ...] = ()
     workspace = {}
     if count:
         results = (Buffer("loss"), None) if whole else (None, Buffer("costs"))
-        options = record(OPTIONS, factor, 0)
+        options = struct(HEADER, "LossOptions", factor=factor, dy_stands=0)
         arguments = (*results, np.int64(count), options)
         launch = _launch(entry, shape, inputs, contiguous, dtype, weighted, arguments, blocks)
         launches = (launch,)
@@ -79,7 +80,8 @@ def loss(
         if blocks:
             sums = np.dtype(FLOATS[dtype].accumulate)
             workspace = {"costs": ArraySpec((blocks,), sums)}
-    return _plan(op, contiguous, launches, {"loss": spec}, workspace, count, dtype)
+    algo = "vectors" if contiguous else "strided"
+    return Plan(op, algo, launches, {"loss": spec}, workspace)
 
 
 def gradient(
@@ -112,14 +114,14 @@ def gradient(
     checked = {n: s for n, s in inputs.items() if not (n == "dy" and one_dy)}
     contiguous = _contiguous(shape, checked)
     width = VECTOR_BYTES // FLOATS[dtype].itemsize if contiguous else 1
-    blocks = -(-count // (THREADS * width))
+    blocks = ceil_div(count, THREADS * width)
     output = f"d{_compared(inputs)}"
     launches: tuple[Launch, ...] = ()
     if count:
-        options = record(OPTIONS, factor, one_dy)
+        options = struct(HEADER, "LossOptions", factor=factor, dy_stands=one_dy)
         arguments = (Buffer(output), np.int64(count), options)
         launches = (_launch(entry, shape, inputs, contiguous, dtype, weighted, arguments, blocks),)
-    return _plan(op, contiguous, launches, {output: spec}, {}, count, dtype)
+    return Plan(op, "vectors" if contiguous else "strided", launches, {output: spec})
 
 
 def _contiguous(shape: Ints, inputs: Mapping[str, Ints]) -> bool:
@@ -157,21 +159,6 @@ def _launch(
         still = (0,) * len(shape)
         order = (_compared(inputs), "target", *WEIGHTS, *(("dy",) if backward else ()))
         strides = [inputs.get(n, still) for n in order]
-        arguments += (record(strided_dtype(len(order)), *strided(shape, strides)),)
+        arguments += (strided(shape, strides),)
     kernel = Kernel(file, name, (("SCALAR", SCALAR[dtype]),))
     return Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), (*pointers, *arguments))
-
-
-def _plan(
-    op: str,
-    contiguous: bool,
-    launches: tuple[Launch, ...],
-    outputs: dict[str, ArraySpec],
-    workspace: dict[str, ArraySpec],
-    count: int,
-    dtype: str,
-) -> Plan:
-    written = sum(spec.nbytes for spec in outputs.values())
-    read = 2 * count * FLOATS[dtype].itemsize
-    algo = "vectors" if contiguous else "strided"
-    return Plan(op, algo, launches, outputs, workspace, flops=3 * count, bytes=read + written)

@@ -1,44 +1,23 @@
 """Plans of max, average and Lp pooling over windows: kernels/include/pycnn/pool.cuh."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, record
+from pycnn.plan._strided import Ints
 from pycnn.plan.pool_axis import ABSENT, Axis
 from pycnn.plan.pool_tile import SHARED_BYTES, Tile, Work, choose_tile, joined_axes
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
-
-def _integers(*names: str) -> list[tuple[str, type]]:
-    return [(name, np.int64) for name in names]
-
-
-#: struct PoolAxis of kernels/include/pycnn/pool.cuh.
-_AXIS = np.dtype(
-    _integers(
-        *("extent", "windows", "kernel", "stride", "dilation", "low", "high"),
-        *("step", "tile", "whole"),
-    )
-)
-#: struct PoolStrides.
-STRIDES = np.dtype([*_integers("n", "c"), ("axis", np.int64, (3,)), *_integers("inner", "joined")])
-
-#: struct Pool, field by field.
-PARAMS = np.dtype(
-    [
-        *_integers("images", "channels", "inner", "planes_tile", "inner_tile"),
-        ("axis", _AXIS, (3,)),
-        ("operand", STRIDES, (2,)),
-        *_integers("count_include_pad", "divisor"),
-    ]
-)
+HEADER = "pycnn/pool.cuh"
 
 
 @dataclass(frozen=True)
@@ -188,7 +167,7 @@ def lp_pool_backward(
     size, kept = FLOATS[dtype].itemsize, numpy_dtype(FLOATS[dtype].accumulate).itemsize
     work = _work(pooling, True, size, 2 * size, 2 * size, 2 * kept)
     arguments = (Buffer("dy"), Buffer("y"), Buffer("x"), Buffer("dx"), np.float64(norm))
-    after = (record(STRIDES, *_strides(pooling, x), 0),)
+    after = (struct(HEADER, "PoolStrides", **_strides(pooling, x), joined=0),)
     operands = {"dy": dy, "y": y}
     return _plan(
         op, "lp_pool", dtype, pooling, work, outputs, arguments, operands, Average(), after
@@ -204,11 +183,12 @@ def _work(
     return Work(planes, inner, pooling.three, backward, itemsize, result, source, kept)
 
 
-def _strides(pooling: Pooling, strides: Ints) -> tuple[Any, ...]:
-    """Struct PoolStrides, but for its last field."""
+def _strides(pooling: Pooling, strides: Ints) -> dict[str, Any]:
+    """Fields of struct PoolStrides, but for the last one."""
     n, c, *spatial = strides
     outer, inner = (0, c) if pooling.last else (c, 0)
-    return n, outer, (0,) * (3 - len(spatial)) + tuple(spatial), inner
+    axis = (0,) * (3 - len(spatial)) + tuple(spatial)
+    return {"n": n, "c": outer, "axis": axis, "inner": inner}
 
 
 def _plan(
@@ -232,22 +212,11 @@ def _plan(
     kernel = Kernel(f"pool/{stem}.cu", entry, (("SCALAR", SCALAR[dtype]),))
     launches: tuple[Launch, ...] = ()
     if count:
-        blocks = -(-count // THREADS) if tile is None else tile.blocks(work)
-        shared = 0 if tile is None else min(-(-tile.shared // 16) * 16, SHARED_BYTES)
+        blocks = ceil_div(count, THREADS) if tile is None else tile.blocks(work)
+        shared = 0 if tile is None else min(ceil_div(tile.shared, 16) * 16, SHARED_BYTES)
         all_arguments = (*arguments, params, *after)
         launches = (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), all_arguments, shared),)
-    return Plan(
-        op,
-        "direct" if tile is None else "tiled",
-        launches,
-        outputs,
-        flops=pooling.windows * pooling.taps,
-        bytes=count * work.result_bytes + _sources(pooling, work) * work.source_bytes,
-    )
-
-
-def _sources(pooling: Pooling, work: Work) -> int:
-    return prod(pooling.shape(of_x=not work.backward))
+    return Plan(op, "direct" if tile is None else "tiled", launches, outputs)
 
 
 def _sparse(work: Work) -> bool:
@@ -267,21 +236,31 @@ def _params(
     channels = 1 if pooling.last else pooling.channels
     extents = tile.extent if tile else (1, 1, 1)
     axes = [
-        (
-            *(a.extent, a.windows, a.kernel, a.stride, a.dilation, a.low, a.high),
-            *(a.step(work.backward), t, a.whole(t, work.backward)),
+        struct(
+            HEADER,
+            "PoolAxis",
+            **asdict(a),
+            step=a.step(work.backward),
+            tile=t,
+            whole=a.whole(t, work.backward),
         )
         for a, t in zip(work.axes, extents, strict=True)
     ]
     strides = []
     for given in operands.values():
-        n, c, axis, inner = _strides(pooling, given)
-        joined = joined_axes(tile, work, channels, (n, c, *axis, inner)) if tile else 0
-        strides.append((n, c, axis, inner, joined))
-    strides += [(0, 0, (0, 0, 0), 0, 0)] * (2 - len(strides))
-    return record(
-        PARAMS,
-        *(pooling.images, channels, work.inner),
-        *((tile.planes, tile.inner) if tile else (1, 1)),
-        *(axes, strides, average.count_include_pad, average.divisor),
-    )
+        steps = _strides(pooling, given)
+        flat = (steps["n"], steps["c"], *steps["axis"], steps["inner"])
+        joined = joined_axes(tile, work, channels, flat) if tile else 0
+        strides.append(struct(HEADER, "PoolStrides", **steps, joined=joined))
+    nothing = {"n": 0, "c": 0, "axis": (0, 0, 0), "inner": 0, "joined": 0}
+    strides += [struct(HEADER, "PoolStrides", **nothing)] * (2 - len(strides))
+    return struct(
+        HEADER, "Pool",
+        images=pooling.images, channels=channels, inner=work.inner,
+        planes_tile=tile.planes if tile else 1,
+        inner_tile=tile.inner if tile else 1,
+        axis=axes,
+        operand=strides,
+        count_include_pad=average.count_include_pad,
+        divisor=average.divisor,
+    )  # fmt: skip

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import gcd
 
-from pycnn.shapes import conv_out
+from pycnn.shapes import ceil_div, conv_out
 
 Span = tuple[int, int]
 
@@ -86,7 +86,7 @@ class Axis:
             return first * of // made, -(-(last + 1) * of // made)
         reach = self.span - 1
         if backward:
-            begin = max(-(-(first + self.low - reach) // self.stride), 0)
+            begin = max(ceil_div(first + self.low - reach, self.stride), 0)
             end = min((last + self.low) // self.stride + 1, self.windows)
         else:
             begin = max(first * self.stride - self.low, 0)
@@ -125,7 +125,7 @@ class Axis:
     def all_sources(self, tile: int, backward: bool) -> int:
         """What all tiles bring in together: what two of them share counts twice."""
         results = self.results(backward)
-        tiles = -(-results // tile)
+        tiles = ceil_div(results, tile)
         if self.whole(tile, backward) or tiles > COUNTED_TILES:
             return tiles * self.most_sources(tile, backward)
         spans = (
@@ -140,7 +140,7 @@ class Axis:
         if self.kernel:
             return self.kernel
         uneven = self.extent % self.windows > 0
-        return min(-(-self.extent // self.windows) + uneven, self.extent)
+        return min(ceil_div(self.extent, self.windows) + uneven, self.extent)
 
     def even(self) -> bool:
         """Whether no window of a mean covers less than its taps, or all cover equally much."""

@@ -5,9 +5,11 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, merge_axes, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, merge_axes, strided
 from pycnn.plan.pool import Pooling
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -20,11 +22,7 @@ STAGED_LENGTH = THREADS * SHARE
 #: Neighbouring channels that a block works on where they are last, for whole sectors.
 COLUMNS = 32
 
-#: struct Planes.
-PARAMS = np.dtype(
-    [(name, np.int64) for name in ("count", "channels", "length", "n", "c", "team", "across")]
-    + [("element", strided_dtype(1))]
-)
+FILE = "pool/global_pool.cu"
 
 
 def global_pool(
@@ -68,24 +66,21 @@ def global_pool(
         (pooling.images, pooling.channels, *extents), [strides]
     )[1][0] in ((), (1,))
     staged = in_one_piece and length <= STAGED_LENGTH
-    team = min(1 << max(-(-length // SHARE) - 1, 0).bit_length(), THREADS)
+    team = min(1 << max(ceil_div(length, SHARE) - 1, 0).bit_length(), THREADS)
     if pooling.last:
         team = min(team, THREADS // COLUMNS)
     slots = THREADS // team
     launches: tuple[Launch, ...] = ()
     if count:
-        element = strided(extents, [tuple(along)])
-        params = record(PARAMS, count, pooling.channels, length, n, c, team, pooling.last, element)
+        params = struct(
+            FILE, "Planes",
+            count=count, channels=pooling.channels, length=length,
+            n=n, c=c, team=team, across=pooling.last,
+            element=strided(extents, [tuple(along)]),
+        )  # fmt: skip
         defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
-        kernel = Kernel("pool/global_pool.cu", f"global_{kind}_pool", defines)
+        kernel = Kernel(FILE, f"global_{kind}_pool", defines)
         shared = -(-slots * length * itemsize // 16) * 16 if staged else 0
-        grid = (-(-count // slots), 1, 1)
+        grid = (ceil_div(count, slots), 1, 1)
         launches = (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), shared),)
-    return Plan(
-        op,
-        "staged" if staged else "in place",
-        launches,
-        outputs,
-        flops=count * length,
-        bytes=count * (length + 1) * itemsize + 8 * count * indices,
-    )
+    return Plan(op, "staged" if staged else "in place", launches, outputs)

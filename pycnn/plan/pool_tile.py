@@ -8,6 +8,7 @@ from math import prod
 
 from pycnn.plan._strided import Ints
 from pycnn.plan.pool_axis import Axis
+from pycnn.shapes import ceil_div
 
 #: Shared memory that every architecture gives a block without being asked.
 SHARED_BYTES = 48 * 1024
@@ -92,8 +93,8 @@ class Tile:
 
     def blocks(self, work: Work) -> int:
         """Tiles that cover all results."""
-        spatial = (-(-n // t) for n, t in zip(work.results(), self.extent, strict=True))
-        return -(-work.planes // self.planes) * -(-work.inner // self.inner) * prod(spatial)
+        spatial = (ceil_div(n, t) for n, t in zip(work.results(), self.extent, strict=True))
+        return ceil_div(work.planes, self.planes) * ceil_div(work.inner, self.inner) * prod(spatial)
 
 
 def choose_tile(work: Work) -> Tile | None:
@@ -133,9 +134,9 @@ def _widen(work: Work, tile: Tile) -> Tile:
     """With more planes, if the tile has all of one and that is little."""
     if tile.extent != work.results() or tile.inner != work.inner:
         return tile
-    planes = min(work.planes, -(-BUSY // tile.results))
+    planes = min(work.planes, ceil_div(BUSY, tile.results))
     if planes < work.planes:
-        planes = -(-planes // SECTOR) * SECTOR  # a tile then begins where a sector does
+        planes = ceil_div(planes, SECTOR) * SECTOR  # a tile then begins where a sector does
     while planes > 1:
         wider = _tile(work, planes, tile.inner, tile.extent)
         if wider is not None:
@@ -153,7 +154,7 @@ def _groups(work: Work) -> list[int]:
 def _halvings(extent: int) -> list[int]:
     """`extent`, and what is left of it in 2, 3, 4, 6, 8 ... parts, as far as it can fit."""
     powers = [2**n for n in range(extent.bit_length())]
-    parts = {extent, *(-(-extent // (few * many)) for few in (2, 3) for many in powers)}
+    parts = {extent, *(ceil_div(extent, few * many) for few in (2, 3) for many in powers)}
     return sorted((part for part in parts if part <= MOST_ELEMENTS), reverse=True)
 
 

@@ -6,26 +6,18 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, record, strided, strided_dtype
+from pycnn.plan._strided import Ints, strided
 from pycnn.plan.pool_tile import SECTOR, SHARED_BYTES
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
 #: Bytes in shared memory for each element of a piece of the large plane.
 WINNER_BYTES = 4
 
-#: struct Unpool, field by field.
-PARAMS = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("images", "channels", "group", "small", "large", "piece"),
-            *("large_n", "large_c", "last", "value_n", "value_c", "index_n", "index_c"),
-        )
-    ]
-    + [("element", strided_dtype(2)), ("place", strided_dtype(1))]
-)
+FILE = "pool/max_unpool.cu"
 
 
 @dataclass(frozen=True)
@@ -79,14 +71,16 @@ def max_unpool(op: str, problem: Unpooling, x: Ints, indices: Ints, dtype: str) 
     small, large = prod(problem.small), prod(problem.large)
     itemsize = FLOATS[dtype].itemsize
     room = SHARED_BYTES // (WINNER_BYTES * group)
-    staged = -(-large // 2) * 2 * WINNER_BYTES * group + small * itemsize * group <= SHARED_BYTES
-    piece = -(-min(large, room) // 2) * 2  # what follows it is aligned to 8 bytes
+    staged = (
+        ceil_div(large, 2) * 2 * WINNER_BYTES * group + small * itemsize * group <= SHARED_BYTES
+    )
+    piece = ceil_div(min(large, room), 2) * 2  # what follows it is aligned to 8 bytes
     shared = WINNER_BYTES * group * piece + staged * small * itemsize * group
     arguments = (Buffer("x"), Buffer("indices"), Buffer("y"))
     output = {"y": ArraySpec(problem.shape(problem.large), numpy_dtype(dtype))}
     no_strides = (0, 0) + (0,) * len(problem.large)
     params = _params(problem, group, piece, x, indices, no_strides)
-    pieces = -(-large // piece)
+    pieces = ceil_div(large, piece)
     return _plan(op, problem, dtype, output, arguments, params, staged, shared, pieces)
 
 
@@ -113,13 +107,17 @@ def _group(problem: Unpooling, dtype: str) -> int:
 def _params(
     problem: Unpooling, group: int, piece: int, value: Ints, indices: Ints, large: Ints
 ) -> np.void:
-    return record(
-        PARAMS,
-        *(problem.images, problem.channels, group, prod(problem.small), prod(problem.large)),
-        *(piece, *large[:2], problem.last, *value[:2], *indices[:2]),
-        strided(problem.small, [value[2:], indices[2:]]),
-        strided(problem.large, [large[2:]]),
-    )
+    return struct(
+        FILE, "Unpool",
+        images=problem.images, channels=problem.channels, last=problem.last,
+        small=prod(problem.small), large=prod(problem.large),
+        group=group, piece=piece,
+        large_n=large[0], large_c=large[1],
+        value_n=value[0], value_c=value[1],
+        index_n=indices[0], index_c=indices[1],
+        element=strided(problem.small, [value[2:], indices[2:]]),
+        place=strided(problem.large, [large[2:]]),
+    )  # fmt: skip
 
 
 def _plan(
@@ -133,22 +131,13 @@ def _plan(
     shared: int,
     pieces: int,
 ) -> Plan:
-    planes, itemsize = problem.images * problem.channels, FLOATS[dtype].itemsize
     entry = "max_unpool_backward" if "dx" in output else "max_unpool"
     defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
-    kernel = Kernel("pool/max_unpool.cu", entry, defines)
+    kernel = Kernel(FILE, entry, defines)
     launches: tuple[Launch, ...] = ()
-    if planes:
-        groups = -(-problem.channels // int(params["group"]))
+    if problem.images * problem.channels:
+        groups = ceil_div(problem.channels, int(params["group"]))
         grid = (problem.images * groups * pieces, 1, 1)
-        memory = -(-shared // 16) * 16
+        memory = ceil_div(shared, 16) * 16
         launches = (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), memory),)
-    small, large = prod(problem.small), prod(problem.large)
-    return Plan(
-        op,
-        "staged" if staged else "in place",
-        launches,
-        output,
-        flops=0,
-        bytes=planes * (small * (itemsize + 8) + large * itemsize),
-    )
+    return Plan(op, "staged" if staged else "in place", launches, output)

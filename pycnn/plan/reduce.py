@@ -6,14 +6,13 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._slices import choose_team, slices, slices_dtype
+from pycnn.plan._slices import choose_team, slices
 from pycnn.plan._stages import Group, accumulator, groups, stages
-from pycnn.plan._strided import Ints, record, row_major
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 
-#: struct Target of kernels/reduce/reduce.cu and argmax.cu.
-TARGET = np.dtype([("parts", np.int64), ("divisor", np.float64)])
-PLACE = np.dtype([("parts", np.int64), ("scale", np.int64)])
+VALUES, PLACES = "reduce/reduce.cu", "reduce/argmax.cu"
 
 #: Macro OP of kernels/reduce/reduce.cu.
 OPERATORS = {"sum": "Sum", "mean": "Sum", "amax": "Largest", "amin": "Smallest"}
@@ -55,22 +54,13 @@ def reduction(
         y, partial = _targets(number, len(made))
         if partial is not None:
             workspace[partial.name] = ArraySpec((stage.results,), accumulator(dtype))
-        kernel = Kernel("reduce/reduce.cu", f"reduce_{stage.entry}", defines)
-        target = record(TARGET, stage.parts, divisor)
+        kernel = Kernel(VALUES, f"reduce_{stage.entry}", defines)
+        target = struct(VALUES, "Target", parts=stage.parts, divisor=divisor)
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
-    size = FLOATS[dtype].itemsize * prod(shape)
     algo = made[0].entry if made else "nothing"
-    return Plan(
-        op,
-        algo,
-        tuple(launches),
-        {"y": spec},
-        workspace,
-        flops=prod(shape),
-        bytes=size + spec.nbytes,
-    )
+    return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
 
 
 def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: Ints) -> Plan:
@@ -90,22 +80,13 @@ def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: 
         y, partial = _targets(number, len(made))
         if partial is not None:  # struct Indexed
             workspace[partial.name] = ArraySpec((stage.results, 2), np.dtype(np.int64))
-        kernel = Kernel("reduce/argmax.cu", f"argmax_{stage.entry}", (("SCALAR", SCALAR[dtype]),))
-        target = record(PLACE, stage.parts, stage.inner)
+        kernel = Kernel(PLACES, f"argmax_{stage.entry}", (("SCALAR", SCALAR[dtype]),))
+        target = struct(PLACES, "Target", parts=stage.parts, scale=stage.inner)
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
-    size = FLOATS[dtype].itemsize * prod(shape)
     algo = made[0].entry if made else "nothing"
-    return Plan(
-        "argmax",
-        algo,
-        tuple(launches),
-        {"y": spec},
-        workspace,
-        flops=prod(shape),
-        bytes=size + spec.nbytes,
-    )
+    return Plan("argmax", algo, tuple(launches), {"y": spec}, workspace)
 
 
 def _targets(number: int, stages: int) -> tuple[Buffer | None, Buffer | None]:
@@ -136,8 +117,7 @@ def broadcast(
         order = _cut(groups(shape, [row_major(shape), dy_strides], axes), 2)
         arguments = (Buffer("dy"), Buffer("dx"))
         launches = (_launch("broadcast", order, dtype, arguments, 1, (np.float64(divisor),)),)
-    size = FLOATS[dtype].itemsize * prod(e for axis, e in enumerate(shape) if axis not in axes)
-    return Plan(op, "slices", launches, {"dx": spec}, flops=prod(shape), bytes=size + spec.nbytes)
+    return Plan(op, "slices", launches, {"dx": spec})
 
 
 def extreme(
@@ -169,10 +149,7 @@ def extreme(
             first = _launch("extreme", order, dtype, (*inputs, None, Buffer("slices")), 1)
             launches += [first, *_ties(order, dtype, workspace)]
         launches.append(_launch("extreme", order, dtype, (*inputs, counted, None), 1))
-    return Plan(
-        op, "slices", tuple(launches), {"dx": spec}, workspace, flops=2 * prod(shape),
-        bytes=2 * spec.nbytes,
-    )  # fmt: skip
+    return Plan(op, "slices", tuple(launches), {"dx": spec}, workspace)
 
 
 def _ties(order: list[Group], dtype: str, workspace: dict[str, ArraySpec]) -> list[Launch]:
@@ -193,8 +170,8 @@ def _ties(order: list[Group], dtype: str, workspace: dict[str, ArraySpec]) -> li
         if not last:
             workspace[to.name] = ArraySpec((stage.results,), accumulator(dtype))
         defines = (("SCALAR", SCALAR[wide]), ("OP", "Sum"))
-        kernel = Kernel("reduce/reduce.cu", f"reduce_{stage.entry}", defines)
-        target = record(TARGET, stage.parts, 1.0)
+        kernel = Kernel(VALUES, f"reduce_{stage.entry}", defines)
+        target = struct(VALUES, "Target", parts=stage.parts, divisor=1.0)
         arguments = (source, None, to, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = to
@@ -240,10 +217,9 @@ def _launch(
     shape = tuple(g.extent for g in order)
     strides = tuple(tuple(g.strides[o] for g in order) for o in range(operands))
     staged = 1 if operands == 2 else 2
-    values = slices(shape, at, strides, team, staged=staged)
+    params = slices(shape, at, strides, team, staged=staged)
     kernel = Kernel("reduce/backward.cu", f"{entry}_{team.name}", (("SCALAR", SCALAR[dtype]),))
     grid = (team.blocks(prod(shape) // shape[at]), 1, 1)
-    params = record(slices_dtype(operands), *values)
     return Launch(kernel, grid, team.block, (*arguments, params, *last), team.shared)
 
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, record
+from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 THREADS = 256
 
@@ -32,21 +34,7 @@ _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 ROUNDINGS = tuple(_ROUND)
 
-#: struct ResizeAxis and struct Resize of the same file.
-AXIS = np.dtype(
-    [(name, np.float64) for name in ("numerator", "denominator", "shift", "offset")]
-    + [(name, np.int64) for name in ("extent_x", "extent_y", "rounding")]
-)
-RESIZE = np.dtype(
-    [(axis, AXIS) for axis in "dhw"]
-    + [
-        (name, np.int64)
-        for name in (
-            *("outer", "channels", "inner", "band", "chunk"),
-            *("n", "c", "sd", "sh", "sw", "si"),
-        )
-    ]
-)
+HEADER = "pycnn/resize.cuh"
 
 
 @dataclass(frozen=True)
@@ -95,13 +83,15 @@ class Axis:
         return first, np.maximum(first, np.searchsorted(lower, each, "right"))
 
     @property
-    def fields(self) -> tuple[float | int, ...]:
-        """Value of struct ResizeAxis."""
-        rounding = ROUNDINGS.index(self.rounding) if self.rounding else 0
-        return (
-            *(self.numerator, self.denominator, self.shift, self.offset),
-            *(self.extent, self.resized, rounding),
-        )
+    def struct(self) -> np.void:
+        """struct ResizeAxis."""
+        return struct(
+            HEADER, "ResizeAxis",
+            numerator=self.numerator, denominator=self.denominator,
+            shift=self.shift, offset=self.offset,
+            extent_x=self.extent, extent_y=self.resized,
+            rounding=ROUNDINGS.index(self.rounding) if self.rounding else 0,
+        )  # fmt: skip
 
 
 Axes = tuple[Axis, Axis, Axis]
@@ -143,7 +133,6 @@ def interpolate(x: View, axes: Axes, shape: Ints, channels_last: bool) -> Plan:
     )
     return Plan(
         "interpolate", "bands" if band else "direct", launch, {"y": spec},
-        flops=_flops(axes, prod(shape)), bytes=prod(x.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -181,14 +170,7 @@ def interpolate_backward(dy: View, axes: Axes, shape: Ints, channels_last: bool)
     )  # fmt: skip
     return Plan(
         "interpolate_backward", "bands" if band else "direct", launch, {"dx": spec},
-        flops=_flops(axes, prod(dy.shape)), bytes=prod(dy.shape) * size + spec.nbytes,
     )  # fmt: skip
-
-
-def _flops(axes: Axes, resized: int) -> int:
-    if axes[0].rounding is not None:
-        return 0
-    return 3 * (2 ** sum(axis.resized > 1 or axis.extent > 1 for axis in axes) - 1) * resized
 
 
 def _tap_bytes(dtype: str) -> int:
@@ -241,7 +223,7 @@ def _choose(
     count = len(rows.first)
     if not columns or not count:
         return 0, 0
-    bands = sorted({-(-count // parts) for parts in range(1, count + 1)})
+    bands = sorted({ceil_div(count, parts) for parts in range(1, count + 1)})
     moved = {band: share * rows.again(band) + 1 - share for band in bands}
     for limit in (GOAL, MOST):
         for chunk in chunks:
@@ -263,22 +245,23 @@ def _launch(
     n, c = read.shape[:2]
     inner = c if channels_last else 1
     outer, channels = (n, 1) if channels_last else (n * c, c)
-    along_c = (0, *read.strides[2:], read.strides[1]) if channels_last else (
-        read.strides[1], *read.strides[2:], 0
+    image, channel, *steps = read.strides
+    params = struct(
+        HEADER, "Resize",
+        **{name: axis.struct for name, axis in zip("dhw", axes, strict=True)},
+        outer=outer, channels=channels, inner=inner,
+        band=max(band, 1), chunk=max(chunk, 1), n=image,
+        **{"c": 0, "si": channel} if channels_last else {"c": channel, "si": 0},
+        **dict(zip(("sd", "sh", "sw"), steps, strict=True)),
     )  # fmt: skip
-    params = record(
-        RESIZE,
-        *(axis.fields for axis in axes),
-        *(outer, channels, inner, max(band, 1), max(chunk, 1), read.strides[0], *along_c),
-    )
     defines = (
         ("SCALAR", SCALAR[read.dtype]),
         ("TAPS", "1" if axes[0].rounding is not None else "2"),
     )
     if band:
-        entry, blocks = name, outer * depths * -(-rows // band) * -(-inner // chunk)
+        entry, blocks = name, outer * depths * ceil_div(rows, band) * ceil_div(inner, chunk)
     else:
-        entry, blocks = f"{name}_direct", -(-count // THREADS)
+        entry, blocks = f"{name}_direct", ceil_div(count, THREADS)
     buffers = (Buffer("x"), Buffer("y")) if name == "resize" else (Buffer("dy"), Buffer("dx"))
     kernel = Kernel(f"resize/{name}.cu", entry, defines)
     return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), (*buffers, params), shared=shared),)

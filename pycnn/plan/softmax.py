@@ -3,12 +3,9 @@
 from math import prod
 
 from pycnn.dtypes import numpy_dtype
-from pycnn.plan._slices import choose_team, slices, slices_dtype
-from pycnn.plan._strided import Ints, record, row_major
+from pycnn.plan._slices import choose_team, slices
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
-
-#: Operations counted for an element, forward and backward; an exponential counts as one.
-FLOPS = {False: 5, True: 4}
 
 
 def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Plan:
@@ -70,8 +67,7 @@ def _plan(
     if count:
         operands = (*inputs.values(), row_major(shape))
         defines = (("SCALAR", SCALAR[dtype]), ("LOG", str(int(log))))
-        values = slices(shape, axis, operands, team, staged=len(inputs))
-        params = record(slices_dtype(len(operands)), *values)
+        params = slices(shape, axis, operands, team, staged=len(inputs))
         launch = Launch(
             Kernel("softmax/softmax.cu", f"{name}_{team.name}", defines),
             grid=(team.blocks(count // shape[axis]), 1, 1),
@@ -80,11 +76,4 @@ def _plan(
             shared=team.shared,
         )
         launches = (launch,)
-    return Plan(
-        op + "_backward" * backward,
-        team.name,
-        launches,
-        {output: spec},
-        flops=FLOPS[backward] * count,
-        bytes=(len(inputs) + 1) * spec.nbytes,
-    )
+    return Plan(op + "_backward" * backward, team.name, launches, {output: spec})

@@ -5,9 +5,11 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._slices import SHARED_BYTES, VECTOR_BYTES, Team, choose_team, slices, slices_dtype
-from pycnn.plan._strided import Ints, record, row_major
+from pycnn.plan._slices import SHARED_BYTES, VECTOR_BYTES, Team, choose_team, slices
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div
 
 FILE = "topk/topk.cu"
 THREADS = 256
@@ -18,9 +20,6 @@ MOST = 1024
 #: Bytes of a key and an index, and of what the kernel declares itself.
 SORTED_BYTES = 16
 OWN_BYTES = 2048
-
-#: struct Params.
-PARAMS = np.dtype([(name, np.int64) for name in ("k", "padded", "largest")])
 
 
 def topk(shape: Ints, strides: Ints, axis: int, dtype: str, k: int, largest: bool) -> Plan:
@@ -64,18 +63,16 @@ def topk(shape: Ints, strides: Ints, axis: int, dtype: str, k: int, largest: boo
         behind = padded * SORTED_BYTES
         room = (SHARED_BYTES - OWN_BYTES - behind) // itemsize
         cached = min(shape[axis], room - width)
-        room = -(-(cached + width) // width) * width
+        room = ceil_div(cached + width, width) * width
         shared = room * itemsize + behind
         team = Team("long_rows", (THREADS, 1, 1), 1, cached, room, shared)
         operands = (strides, row_major(result), row_major(result))
-        values = record(slices_dtype(3), *slices(shape, axis, operands, team, staged=1))
-        params = record(PARAMS, k, padded, largest)
+        values = slices(shape, axis, operands, team, staged=1)
+        params = struct(FILE, "Params", k=k, padded=padded, largest=largest)
         arguments = (Buffer("x"), Buffer("values"), Buffer("indices"), values, params)
         kernel = Kernel(FILE, "topk_slices", (("SCALAR", SCALAR[dtype]),))
         launches = (Launch(kernel, (count, 1, 1), team.block, arguments, shared),)
-    read = prod(shape) * FLOATS[dtype].itemsize
-    written = sum(spec.nbytes for spec in outputs.values())
-    return Plan("topk", "radix_select", launches, outputs, flops=0, bytes=read + written)
+    return Plan("topk", "radix_select", launches, outputs)
 
 
 def topk_backward(
@@ -97,10 +94,9 @@ def topk_backward(
     team = choose_team(max(shape[axis], 1), prod(shape[axis + 1 :]) == 1, dtype, arrays=1)
     if prod(shape):
         operands = (row_major(shape), dy_strides, indices_strides)
-        values = record(slices_dtype(3), *slices(shape, axis, operands, team, staged=1))
+        values = slices(shape, axis, operands, team, staged=1)
         arguments = (Buffer("dy"), Buffer("indices"), Buffer("dx"), values, np.int64(k))
         kernel = Kernel(FILE, f"topk_backward_{team.name}", (("SCALAR", SCALAR[dtype]),))
         grid = (team.blocks(prod(shape) // shape[axis]), 1, 1)
         launches = (Launch(kernel, grid, team.block, arguments, team.shared),)
-    read = prod(shape) // max(shape[axis], 1) * k * (FLOATS[dtype].itemsize + 8)
-    return Plan("topk_backward", team.name, launches, {"dx": spec}, bytes=read + spec.nbytes)
+    return Plan("topk_backward", team.name, launches, {"dx": spec})

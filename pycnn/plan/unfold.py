@@ -7,26 +7,15 @@ import numpy as np
 
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.plan._strided import Ints, record
+from pycnn.plan._strided import Ints
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
-from pycnn.shapes import conv_out
+from pycnn.runtime.structs import struct
+from pycnn.shapes import ceil_div, conv_out
 
 THREADS = 256
 
 #: Elements that a block keeps in shared memory, unless a row needs more; and bytes at most.
 STAGED, SHARED = 4096, 48 * 1024
-
-#: struct Windows of kernels/include/pycnn/copy_window.cuh.
-WINDOWS = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("N", "C", "H", "W", "P", "Q", "R", "S"),
-            *("stride_h", "stride_w", "top", "left", "dilation_h", "dilation_w"),
-            *("band", "together", "n", "c", "h", "w"),
-        )
-    ]
-)
 
 Pair = tuple[int, int]
 
@@ -86,13 +75,12 @@ def unfold(x: View, shape: Ints, window: Window) -> Plan:
     )
     band = next(filter(None, bands), 0)
     height = (band - 1) * window.stride[0] + span[0]
-    params = record(WINDOWS, *_windows(x.shape, window), max(band, 1), 0, *x.strides)
+    params = _windows(x.shape, window, max(band, 1), 0, x.strides)
     launch = _launch(
         "unfold", ("BYTES", str(size)), params, (n * c, p, band), prod(shape), height * width * size
     )
     return Plan(
         "unfold", "bands" if band else "direct", launch, {"y": spec},
-        bytes=prod(x.shape) * size + spec.nbytes,
     )  # fmt: skip
 
 
@@ -115,7 +103,7 @@ def fold(x: View, shape: Ints, extents: Ints, window: Window) -> Plan:
     band = _band(h, w, STAGED // 2 // max(w, q, 1))  # half for sums, twice as much for columns
     together = max(1, min(window.kernel[1], STAGED // (max(band, 1) * q)))
     strides = (x.strides[0], x.strides[1], 0, x.strides[2])
-    params = record(WINDOWS, *_windows(extents, window), max(band, 1), together, *strides)
+    params = _windows(extents, window, max(band, 1), together, strides)
     wide = numpy_dtype(FLOATS[x.dtype].accumulate).itemsize
     shared = band * (w * wide + together * q * spec.dtype.itemsize)
     define = ("SCALAR", SCALAR[x.dtype])
@@ -123,8 +111,6 @@ def fold(x: View, shape: Ints, extents: Ints, window: Window) -> Plan:
         "fold", "bands" if band else "direct",
         _launch("fold", define, params, (n * c, h, band), prod(shape), shared),
         {"y": spec},
-        flops=prod(x.shape),
-        bytes=prod(x.shape) * spec.dtype.itemsize + spec.nbytes,
     )  # fmt: skip
 
 
@@ -133,15 +119,21 @@ def _band(rows: int, width: int, most: int) -> int:
     most = min(most, max(1, STAGED // max(width, 1)))
     if most < 1 or rows < 1:
         return 0
-    return -(-rows // -(-rows // min(rows, most)))
+    return ceil_div(rows, ceil_div(rows, min(rows, most)))
 
 
-def _windows(extents: Ints, window: Window) -> Ints:
-    positions = window.positions((extents[2], extents[3]))
-    return (
-        *(*extents, *positions, *window.kernel),
-        *(*window.stride, *window.padding, *window.dilation),
-    )
+def _windows(extents: Ints, window: Window, band: int, together: int, strides: Ints) -> np.void:
+    """struct Windows."""
+    shape = (*extents, *window.positions((extents[2], extents[3])), *window.kernel)
+    (stride_h, stride_w), (top, left) = window.stride, window.padding
+    return struct(
+        "pycnn/copy_window.cuh", "Windows",
+        **dict(zip("NCHWPQRS", shape, strict=True)),
+        stride_h=stride_h, stride_w=stride_w, top=top, left=left,
+        dilation_h=window.dilation[0], dilation_w=window.dilation[1],
+        band=band, together=together,
+        **dict(zip("nchw", strides, strict=True)),
+    )  # fmt: skip
 
 
 def _launch(
@@ -152,8 +144,8 @@ def _launch(
         return ()
     planes, rows, band = bands
     buffers = Buffer("x"), Buffer("y"), params
-    entry, grid = name, planes * -(-rows // band) if band else 0
+    entry, grid = name, planes * ceil_div(rows, band) if band else 0
     if not band:
-        entry, grid, shared = f"{name}_direct", -(-count // THREADS), 0
+        entry, grid, shared = f"{name}_direct", ceil_div(count, THREADS), 0
     kernel = Kernel(f"movement/{name}.cu", entry, (define,))
     return (Launch(kernel, (grid, 1, 1), (THREADS, 1, 1), buffers, shared=shared),)

@@ -7,6 +7,8 @@ memory reserved for each block): NVIDIA's ``cuda_occupancy.h``, against which a 
 
 from dataclasses import dataclass
 
+from pycnn.shapes import ceil_div
+
 WARP = 32
 REGISTERS = 65536  # a multiprocessor
 REGISTER_UNIT = 256  # a warp's registers are allocated in multiples of this
@@ -81,7 +83,7 @@ def occupancy(arch: str, threads: int, registers: int, shared: int = 0) -> Occup
         raise ValueError(f"threads={threads}: allowed are 1 to 1024")
     if not 0 <= registers <= 255:
         raise ValueError(f"registers={registers}: allowed are 0 to 255")
-    warps = -(-threads // WARP)
+    warps = ceil_div(threads, WARP)
     fitting = {"warps": limits.warps // warps, "blocks": limits.blocks}
     if registers:
         each = _round_up(registers * WARP, REGISTER_UNIT)
@@ -95,4 +97,4 @@ def occupancy(arch: str, threads: int, registers: int, shared: int = 0) -> Occup
 
 
 def _round_up(value: int, unit: int) -> int:
-    return -(-value // unit) * unit
+    return ceil_div(value, unit) * unit

@@ -139,8 +139,6 @@ class Plan:
         Run in this order on one stream. None for an empty output.
     outputs, workspace : mapping of str to ArraySpec
         What is allocated before the first launch; workspace is released after the last.
-    flops, bytes : int
-        Arithmetic and compulsory traffic of the operation itself, whatever the algorithm.
     """
 
     op: str
@@ -148,8 +146,6 @@ class Plan:
     launches: tuple[Launch | Transform, ...]
     outputs: Mapping[str, ArraySpec]
     workspace: Mapping[str, ArraySpec] = field(default_factory=dict)
-    flops: int = 0
-    bytes: int = 0
 
     @cached_property
     def allocated(self) -> Mapping[str, ArraySpec]:
@@ -160,16 +156,3 @@ class Plan:
     @property
     def workspace_bytes(self) -> int:
         return sum(spec.nbytes for spec in self.workspace.values())
-
-    def describe(self) -> str:
-        """A few lines for a person: algorithm, memory and every launch."""
-        lines = [f"{self.op} by {self.algo}: {self.flops} flop, {self.bytes} bytes at least"]
-        for kind, specs in (("output", self.outputs), ("workspace", self.workspace)):
-            lines += [f"  {kind} {n}: {s.dtype}{list(s.shape)}" for n, s in specs.items()]
-        lines += [
-            f"  {x.kind} of {x.dtype}{list(x.shape)}"
-            if isinstance(x, Transform)
-            else f"  launch {x.kernel} grid={x.grid} block={x.block} shared={x.shared}"
-            for x in self.launches
-        ]
-        return "\n".join(lines)

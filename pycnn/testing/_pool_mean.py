@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import _pool_mean as define
-from pycnn.define import _pool_problem as given
 from pycnn.define._pool_problem import Problem
 from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
+from pycnn.define.validate import per_axis
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases
 from pycnn.testing import _pool_problem as peers
@@ -112,7 +112,7 @@ class SumPool(Mean, of=define.SumPool):
         of_row = {}
         for name, across in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
             if name in settings:
-                of_row[name] = (across, *given.extents(name, settings[name], 0, 1))
+                of_row[name] = (across, *per_axis(name, settings[name], 0, 1))
         rest = {**settings, **of_row, "divisor_override": 1}
         return torch.nn.functional.avg_pool2d(x.unsqueeze(-2), **rest).squeeze(-2)
 

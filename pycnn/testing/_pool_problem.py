@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pycnn.define._pool_problem import Problem, extents, paddings
+from pycnn.define._pool_problem import Problem
+from pycnn.define.validate import paddings, per_axis
 from pycnn.reference.oracle import _window
 from pycnn.testing.tested import NoPeer
 
@@ -49,7 +50,7 @@ def torch_settings(
         sides = paddings(rest["padding"], spatial)
         if any(low != high for low, high in sides):
             raise NoPeer("PyTorch has no pooling with padding that differs from side to side")
-        kernel = extents("kernel_size", rest["kernel_size"], 1, spatial)
+        kernel = per_axis("kernel_size", rest["kernel_size"], 1, spatial)
         if any(2 * low > taps for (low, _), taps in zip(sides, kernel, strict=True)):
             raise NoPeer("PyTorch has no pooling with padding of more than half of the kernel")
         rest["padding"] = tuple(low for low, _ in sides)

@@ -211,9 +211,7 @@ def test_every_operation_has_a_layer_or_a_reason():
             with tracing() as log:
                 layer.train(training)(placeholder(x.shape, x.dtype))
             run |= {traced.operation.name for traced in log}
-    run.add(
-        "batch_norm_train"
-    )  # placeholders have no statistics; test_gradients_are_slopes runs it
+    run.add("batch_norm_train")  # placeholders have no statistics
     run |= {
         loss.operation.__name__
         for loss in vars(nn.loss).values()

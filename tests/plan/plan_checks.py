@@ -22,7 +22,6 @@ def assert_sound(plan: Plan, inputs: set[str]) -> None:
         assert prod(launch.block) % 32 == 0
         assert launch.shared <= 48 * 1024
         assert {a.name for a in launch.args if isinstance(a, Buffer)} <= known
-    assert plan.op in plan.describe()
 
 
 @cache

@@ -13,10 +13,8 @@ from pycnn.plan._strided import (
     broadcast_axes,
     broadcast_strides,
     merge_axes,
-    record,
     row_major,
     strided,
-    strided_dtype,
 )
 from pycnn.runtime.plan import ArraySpec
 from pycnn.testing.activation import TRIED
@@ -35,7 +33,6 @@ def test_contiguous_threads_cover_all_elements(shape, dtype, width):
     assert plan.algo == "vectors"
     assert 0 <= threads(plan) * width - count < 256 * width
     assert plan.launches[0].args[2] == count
-    assert plan.bytes == 2 * count * np.dtype(dtype).itemsize
 
 
 @pytest.mark.parametrize("strides", [(1, 3), (11, 2), (-6, -1), (0, 1), (6, 1)])
@@ -134,9 +131,8 @@ def test_merged_axes_reach_the_same_elements(seed):
         assert (first + offsets).ravel().tolist() == view.ravel().tolist()
 
 
-def test_struct_has_no_padding():
-    assert strided_dtype(3).itemsize == 8 * (1 + 8 + 3 * 8)
-    value = record(strided_dtype(1), *strided((4, 6), [(1, 4)]))
+def test_axes_that_are_not_in_use_are_zero():
+    value = strided((4, 6), [(1, 4)])
     assert value["rank"] == 2
     assert value["extent"].tolist() == [4, 6, 0, 0, 0, 0, 0, 0]
 

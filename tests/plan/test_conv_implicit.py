@@ -1,6 +1,5 @@
-"""Plans of `implicit_gemm`: structs, tiles, segments, workspace, limits."""
+"""Plans of `implicit_gemm`: tiles, segments, workspace, limits."""
 
-import re
 from dataclasses import replace
 from math import ceil, prod
 
@@ -9,13 +8,10 @@ import pytest
 from plan_checks import assert_sound
 
 from pycnn.plan import conv_implicit
-from pycnn.plan._implicit import DIGITS, PARAMS
 from pycnn.plan.conv_phases import MAX_PHASES, phases
 from pycnn.plan.conv_problem import Problem, Unfit, View
-from pycnn.runtime import sources
 from pycnn.runtime.plan import ArraySpec, Buffer, Plan
 
-HEADER = sources.kernel_dir() / "include" / "pycnn" / "implicit_gemm.cuh"
 PLENTY = 2**40
 OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
 each_direction = pytest.mark.parametrize("direction", OUTPUTS)
@@ -52,21 +48,6 @@ def fields(launch):
 
 def defines(launch):
     return dict(launch.kernel.defines)
-
-
-def test_structs_are_those_of_the_header():
-    """Names, order and widths; sizeof is asserted where the kernel is compiled."""
-    text = HEADER.read_text()
-    kinds = {"index_t": "i8", "int": "i4", "Digits": DIGITS}
-    for name, dtype in (("Digits", DIGITS), ("ImplicitParams", PARAMS)):
-        body = re.search(rf"struct {name} \{{(.*?)\n\}};", text, re.S)[1]
-        found = []
-        for kind, names in re.findall(r"^ +(index_t|int|Digits) ([^;]+);", body, re.M):
-            for declared in names.split(","):
-                field, _, length = declared.strip().partition("[")
-                found.append((field, kinds[kind], *([int(length[:-1])] if length else [])))
-        assert np.dtype(found) == dtype
-        assert f"sizeof({name}) == {dtype.itemsize}" in text
 
 
 @each_direction

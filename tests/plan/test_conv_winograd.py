@@ -6,12 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pycnn.plan import _winograd, conv, conv_winograd
+from pycnn.plan import conv, conv_winograd
 from pycnn.plan._winograd_tiles import SHARED_LIMIT
 from pycnn.plan.conv_problem import Problem, Unfit, View
 from pycnn.plan.conv_winograd import SAFE_CHANNELS, auto_safe
 from pycnn.plan.winograd_matrices import POINTS, matrices
-from pycnn.runtime import sources
 from pycnn.runtime.plan import MAX_GRID, Buffer
 
 MIB = 2**20
@@ -57,21 +56,6 @@ def test_matrices_make_a_correlation(rng, points, taps):
     filter_, data = rng.standard_normal(taps), rng.standard_normal(len(points) + 1)
     want = np.correlate(data, filter_, "valid")
     np.testing.assert_allclose(a @ ((g @ filter_) * (b @ data)), want, rtol=1e-13, atol=1e-13)
-
-
-def test_structs_are_laid_out_as_in_the_kernels():
-    folder = sources.kernel_dir()
-    for struct, file, layout in (
-        ("TileParams", "include/pycnn/winograd.cuh", _winograd.TILES),
-        ("FilterParams", "conv/winograd_filter.cu", _winograd.FILTER),
-        ("OutputParams", "conv/winograd_output.cu", _winograd.OUTPUT),
-    ):
-        text = (folder / file).read_text()
-        body = re.sub(r"//[^\n]*", "", re.search(rf"struct {struct} \{{(.*?)\n\}};", text, re.S)[1])
-        declared = re.findall(r"(\w+)\s+([\w, \n]+);", body)
-        fields = [(kind, n.strip()) for kind, names in declared for n in names.split(",")]
-        kinds = {np.dtype(np.int64): "index_t", np.dtype(np.int32): "int"}
-        assert fields == [(kinds[layout[name]], name) for name in layout.names]
 
 
 @pytest.mark.parametrize("limit", [48 * MIB, 100 * MIB, 1024 * MIB])

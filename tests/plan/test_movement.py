@@ -26,7 +26,6 @@ def test_every_plan_is_sound(axes, size, dtype):
     plan = permuted((5, 6, 7, 68), axes, dtype)
     assert_sound(plan, {"x"})
     assert plan.algo == ("copy" if axes[-1] == 3 else "transpose")
-    assert plan.bytes == 2 * 5 * 6 * 7 * 68 * size
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 // positions of y stand for an element of x.
 //
 // The last axis is the row. The axes in front of it are looked up once a row, by one thread.
-// Structs as in pycnn/plan/pad.py.
 #pragma once
 
 #include <pycnn/copy_stage.cuh>

@@ -4,7 +4,6 @@
 
 #include <pycnn/reduce.cuh>
 
-// pycnn.plan._classes.CLASSES
 struct Classes {
     index_t weight_stride, ignore_index;
     double hard, smooth;  // 1 - e and e / C, with e the label smoothing

@@ -7,7 +7,7 @@
 // y[n, k, z, p, q] = sum over c, t, r, s of x[n, c, d, h, w] weight[k, c, t, r, s], where
 // h = p*stride_h - top + r*dilation_h, and d and w alike; with two spatial axes d, t and z are 0.
 // Extents c and k are those of one group; strides are in elements; every extent, padding included,
-// fits an int, every offset an index_t. Built as `PARAMS` in pycnn/plan/conv_problem.py.
+// fits an int, every offset an index_t.
 struct ConvParams {
     index_t x_n, x_c, x_h, x_w;
     index_t w_g, w_k, w_c, w_r, w_s;  // w_g: from the filters of one group to those of the next
@@ -22,7 +22,6 @@ struct ConvParams {
     int mode;           // enum Beyond
     int channels_last;  // of the result in memory: threads follow it
 };
-static_assert(sizeof(ConvParams) == 256, "as PARAMS in pycnn/plan/conv_problem.py");
 
 // What a position beyond the edges of x stands for: `MODES` in pycnn/plan/conv_problem.py.
 enum Beyond { ZEROS, REFLECT, REPLICATE, CIRCULAR };
@@ -149,16 +148,11 @@ struct Element {
 
     __device__ Element(index_t i, int channels, int depth, int height, int width,
                        bool channels_last) {
-        const auto next = [&](int extent) {
-            const int digit = i % extent;
-            i /= extent;
-            return digit;
-        };
-        if (channels_last) c = next(channels);
-        w = next(width);
-        h = next(height);
-        d = depth == 1 ? 0 : next(depth);
-        if (!channels_last) c = next(channels);
+        if (channels_last) c = next_coordinate(i, channels);
+        w = next_coordinate(i, width);
+        h = next_coordinate(i, height);
+        d = depth == 1 ? 0 : next_coordinate(i, depth);
+        if (!channels_last) c = next_coordinate(i, channels);
         n = i;
     }
 };

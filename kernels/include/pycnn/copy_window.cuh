@@ -1,5 +1,5 @@
 // pycnn/copy_window.cuh: sliding windows over the planes of (N, C, H, W), as unfold and fold see
-// them. Struct as in pycnn/plan/unfold.py.
+// them.
 #pragma once
 
 struct Windows {
@@ -8,10 +8,6 @@ struct Windows {
     index_t band;               // rows of the result that a block takes: of P, or of H
     index_t together;           // of fold: elements of a window that are staged at once
     index_t n, c, h, w;         // strides of x; of fold: n, window element, -, pixel
-
-    __device__ __forceinline__ index_t bands(index_t rows) const {
-        return (rows + band - 1) / band;
-    }
 };
 
 // Quotients of a divisor > 0, rounded to the lower integer.

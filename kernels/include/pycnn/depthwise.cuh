@@ -19,11 +19,10 @@
 constexpr int THREADS = 128;
 constexpr int CHUNKS = 2;  // at most: outputs of a lane in a row
 constexpr int TAPS = SIDE * SIDE;
-constexpr int DEPTH = (SIDE + STRIDE - 1) / STRIDE;  // rows of outputs that a row of x reaches
+constexpr int DEPTH = ceil_div(SIDE, STRIDE);  // rows of outputs that a row of x reaches
 constexpr unsigned EVERY = 0xffffffffu;
 constexpr int LANES = 32, SHARES = THREADS / LANES;  // of a block, with channels last
 
-// `PARAMS` in pycnn/plan/conv_depthwise.py.
 struct DepthwiseParams {
     ConvParams conv;
     int team, chunks;            // of NHWC: 0
@@ -31,7 +30,6 @@ struct DepthwiseParams {
     int pairs;                   // whether rows of x, or of dx at stride 2, are pairs aligned alike
     int odd_top, odd_left;       // of dx at stride 2: whether the padding is odd
 };
-static_assert(sizeof(DepthwiseParams) == sizeof(ConvParams) + 32, "as PARAMS of the plan");
 
 // What a team works on: outputs of one channel of one image, from row p to p_end, from column q.
 struct Share {
@@ -39,13 +37,9 @@ struct Share {
     bool exists;
 
     __device__ Share(const DepthwiseParams& v, index_t number, int columns) {
-        const auto next = [&](int extent) {
-            const int digit = number % extent;
-            number /= extent;
-            return digit;
-        };
-        const int segment = next(v.segments), strip = next(v.strips);
-        c = next(v.conv.groups);
+        const int segment = next_coordinate(number, v.segments);
+        const int strip = next_coordinate(number, v.strips);
+        c = next_coordinate(number, v.conv.groups);
         exists = number < v.conv.n;
         n = number;
         p = strip * v.rows;
@@ -62,7 +56,7 @@ struct LaneShare : Share {
         exists = exists && c < v.conv.groups;
     }
     static __device__ unsigned groups(const DepthwiseParams& v) {
-        return (v.conv.groups + LANES - 1) / LANES;
+        return ceil_div(v.conv.groups, LANES);
     }
     // As a number of Share's, for channel 0.
     static __device__ index_t share(const DepthwiseParams& v) {
@@ -98,7 +92,7 @@ struct Row {
             const int w = STRIDE * output + phase;
             return exists && inside(w, v.conv.w) ? widen(row[w * v.conv.x_w]) : accum(0);
         };
-        const int left = (v.conv.left + STRIDE - 1) / STRIDE;   // lanes that it reaches back
+        const int left = ceil_div(v.conv.left, STRIDE);   // lanes that it reaches back
         const int right = (WINDOW - 1 - v.conv.left) / STRIDE;  // and ahead
         if (STRIDE == 2 && v.pairs && reinterpret_cast<size_t>(row) % sizeof(Two) == 0) {
             const auto both = [&](bool wanted, int output, accum* to) {

@@ -5,7 +5,6 @@
 #include <pycnn/epilogue.cuh>
 
 // C = epilogue(A B + C) for every (outer, inner) of a two-level batch; strides in elements.
-// Built as `PARAMS` in pycnn/plan/gemm.py, field by field.
 struct GemmParams {
     index_t m, n, k;
     index_t a_outer, a_inner, a_row, a_col;
@@ -17,7 +16,6 @@ struct GemmParams {
     unsigned tiles_n, tile_m, tile_n;  // tiles of C side by side, and their extents
     unsigned flags;                    // of the following
 };
-static_assert(sizeof(GemmParams) == 176, "PARAMS in pycnn/plan/gemm.py has the same layout");
 
 // `Flag` in pycnn/plan/gemm.py.
 enum Flag : unsigned {

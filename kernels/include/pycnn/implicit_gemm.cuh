@@ -18,7 +18,7 @@
 #include <pycnn/gemm_thread.cuh>
 
 // A flat index as three digits, the last one fastest, and what a step of each of them moves.
-// Strides in elements. `DIGITS` in pycnn/plan/_implicit.py.
+// Strides in elements.
 struct Digits {
     index_t count;           // of flat indices
     index_t x[3], other[3];  // in x, rows and columns included; in A if summed, in C if kept
@@ -26,10 +26,8 @@ struct Digits {
     int first_row, first_col;
     int middle, last;  // extents of those digits
     int step[3];       // the digits of the depth of a tile
-    int reserved;
 };
 
-// `PARAMS` in pycnn/plan/_implicit.py.
 struct ImplicitParams {
     Digits summed, kept;
     index_t lines, a_line, c_line;        // lines of a group, and strides from one to the next
@@ -41,8 +39,6 @@ struct ImplicitParams {
     int tiles_lines, tiles_kept;          // of a group
     int by_line;                          // C is contiguous along its lines
 };
-static_assert(sizeof(Digits) == 112, "as DIGITS in the plan");
-static_assert(sizeof(ImplicitParams) == 336, "as PARAMS in the plan");
 
 struct Spot {
     index_t x;

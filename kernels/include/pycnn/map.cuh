@@ -30,7 +30,6 @@ __device__ __forceinline__ bool aligned(const void* pointer) {
     return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
 }
 
-// pycnn/plan/_map.py: VIEWS.
 template <int OPERANDS>
 struct MapViews {
     Strided<OPERANDS> at;

@@ -18,7 +18,7 @@
 constexpr int SUM_WARPS = 8;
 constexpr int SUM_THREADS = WARP * SUM_WARPS;  // block (WARP, SUM_WARPS)
 
-// pycnn/plan/_map_sum.py: views_dtype. Offsets of an element are those along the kept axes plus
+// Offsets of an element are those along the kept axes plus
 // those along the summed ones; the last of VIEWS is that of the mapped result.
 template <int VIEWS>
 struct SumViews {

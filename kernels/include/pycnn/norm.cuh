@@ -37,7 +37,7 @@ __device__ __forceinline__ index_t offset_of(const Strided<OPERANDS>& v, int o, 
     return offset + i * v.stride[o][0];
 }
 
-// pycnn.plan._norm.PARAMETERS. Parameters may be of type scalar or of type accum ("wide").
+// Parameters may be of type scalar or of type accum ("wide").
 struct NormParams {
     index_t channels, group;
     index_t weight, bias, mean, spread;  // elements from one to the next

@@ -6,7 +6,7 @@
 
 #include <pycnn/norm.cuh>
 
-// pycnn.plan._norm.planes_dtype. The operands are of the same shape.
+// The operands are of the same shape.
 template <int OPERANDS>
 struct Planes {
     index_t per_image;        // sets of one image: the channels

@@ -6,7 +6,7 @@
 
 #include <pycnn/norm.cuh>
 
-// pycnn.plan._norm.rows_dtype. The operands are of the same shape.
+// The operands are of the same shape.
 template <int OPERANDS>
 struct Rows {
     index_t channels, tiles;    // tiles of lanes * WIDTH channels

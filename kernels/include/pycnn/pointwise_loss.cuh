@@ -13,7 +13,6 @@
 #include <pycnn/map.cuh>
 #include <pycnn/reduce.cuh>
 
-// pycnn.plan.pointwise_loss.OPTIONS
 struct LossOptions {
     double factor;       // of every cost, and of every gradient
     index_t dy_stands;   // the gradient is that of one number, not one for each element

@@ -27,7 +27,7 @@ struct PoolStrides {
     index_t joined;  // so many axes, from the last on, make sources of a tile neighbours in memory
 };
 
-// pycnn.plan.pool.PARAMS. Operands are what the sources are read from.
+// Operands are what the sources are read from.
 struct Pool {
     index_t images, channels, inner;  // outer planes are images * channels; channels or inner is 1
     index_t planes_tile, inner_tile;
@@ -45,7 +45,7 @@ struct Span {
 // What window `i` covers of x, `step` apart.
 __device__ __forceinline__ Span<index_t> window_at(const PoolAxis& a, index_t i) {
     if (a.kernel == 0)
-        return {i * a.extent / a.windows, ((i + 1) * a.extent + a.windows - 1) / a.windows};
+        return {i * a.extent / a.windows, ceil_div((i + 1) * a.extent, a.windows)};
     index_t first = i * a.stride - a.low, last = first + (a.kernel - 1) * a.dilation + 1;
     while (first < 0) first += a.dilation;
     return {first, last < a.extent ? last : a.extent};
@@ -54,14 +54,14 @@ __device__ __forceinline__ Span<index_t> window_at(const PoolAxis& a, index_t i)
 // The first window that reaches over element `i` of x, whether a tap meets the element or not.
 __device__ __forceinline__ index_t first_over(const PoolAxis& a, index_t i) {
     const index_t before = i + a.low - (a.kernel - 1) * a.dilation;
-    return before > 0 ? (before + a.stride - 1) / a.stride : 0;
+    return before > 0 ? ceil_div(before, a.stride) : 0;
 }
 
 // The windows with a tap on element `i` of x, `step` apart. Those of adaptive pooling are found as
 // the elements of a window are, with the two extents exchanged.
 __device__ __forceinline__ Span<index_t> windows_over(const PoolAxis& a, index_t i) {
     if (a.kernel == 0)
-        return {i * a.windows / a.extent, ((i + 1) * a.windows + a.extent - 1) / a.extent};
+        return {i * a.windows / a.extent, ceil_div((i + 1) * a.windows, a.extent)};
     const index_t padded = i + a.low, end = padded / a.stride + 1;
     const index_t last = end < a.windows ? end : a.windows;
     index_t first = first_over(a, i);
@@ -85,7 +85,7 @@ __device__ __forceinline__ index_t counted(const PoolAxis& a, index_t i, bool in
         s.last = s.first + (a.kernel - 1) * a.dilation + 1;
         if (s.last > limit) s.last = limit;
     }
-    const index_t taps = (s.last - s.first + a.dilation - 1) / a.dilation;
+    const index_t taps = ceil_div(s.last - s.first, a.dilation);
     return taps > 0 ? taps : 1;
 }
 
@@ -108,15 +108,10 @@ struct Single {
 
     __device__ __forceinline__ explicit Single(const Pool& pool) : p(pool), number(flat_thread()) {
         index_t rest = number;
-        const auto next = [&](index_t extent) {
-            const index_t outer = rest / extent, along = rest - outer * extent;
-            rest = outer;
-            return along;
-        };
-        inner = next(p.inner);
+        inner = next_coordinate(rest, p.inner);
 #pragma unroll
         for (int a = 2; a >= 0; --a) {
-            at[a] = next(BACKWARD ? p.axis[a].extent : p.axis[a].windows);
+            at[a] = next_coordinate(rest, BACKWARD ? p.axis[a].extent : p.axis[a].windows);
             span[a] = sources_of<BACKWARD>(p.axis[a], at[a]);
         }
         plane = rest;

@@ -67,26 +67,20 @@ struct Tile {
 
     __device__ __forceinline__ explicit Tile(const Pool& pool) : p(pool) {
         index_t block = blockIdx.x;
-        const auto next = [&](index_t extent, index_t tile) {  // first of this block's
-            const index_t tiles = (extent + tile - 1) / tile, rest = block / tiles;
-            const index_t first = (block - rest * tiles) * tile;
-            block = rest;
-            return first;
-        };
-        inner = next(p.inner, p.inner_tile);
+        inner = next_tile(block, p.inner, p.inner_tile);
         sources.inner = results.inner = rest_of(p.inner, inner, p.inner_tile);
 #pragma unroll
         for (int a = 2; a >= 0; --a) {
             const PoolAxis& axis = p.axis[a];
             const index_t extent = BACKWARD ? axis.extent : axis.windows;
-            result[a] = next(extent, axis.tile);
+            result[a] = next_tile(block, extent, axis.tile);
             results.extent[a] = rest_of(extent, result[a], axis.tile);
             const Span<index_t> box = sources_of_tile(axis, result[a], results.extent[a]);
             source[a] = box.first;
             sources.extent[a] = box.last > box.first ? box.last - box.first : 0;
         }
         const index_t planes = p.images * p.channels;
-        plane = next(planes, p.planes_tile);
+        plane = next_tile(block, planes, p.planes_tile);
         image = plane / p.channels;
         sources.planes = results.planes = rest_of(planes, plane, p.planes_tile);
     }

@@ -1,5 +1,5 @@
 // pycnn/resize.cuh: which elements of x an element of a resized y is made from, and the inverse.
-// Structs as in pycnn/plan/resize.py. TAPS: elements along an axis, 1 for nearest, 2 for linear.
+// TAPS: elements along an axis, 1 for nearest, 2 for linear.
 #pragma once
 
 #ifndef TAPS
@@ -87,14 +87,10 @@ struct Piece {
 
     __device__ __forceinline__ Piece(const Resize& v, index_t depths, index_t height) {
         index_t block = blockIdx.x;
-        const index_t chunks = (v.inner + v.chunk - 1) / v.chunk;
-        channel = static_cast<int>(block % chunks * v.chunk);
-        block /= chunks;
-        const index_t bands = (height + v.band - 1) / v.band;
-        row = static_cast<int>(block % bands * v.band);
-        block /= bands;
-        depth = static_cast<int>(block % depths);
-        outer = block / depths;
+        channel = static_cast<int>(next_tile(block, v.inner, v.chunk));
+        row = static_cast<int>(next_tile(block, height, v.band));
+        depth = static_cast<int>(next_coordinate(block, depths));
+        outer = block;
         rows = static_cast<int>(height - row < v.band ? height - row : v.band);
         channels = static_cast<int>(v.inner - channel < v.chunk ? v.inner - channel : v.chunk);
     }

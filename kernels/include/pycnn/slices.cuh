@@ -9,7 +9,7 @@
 #include <pycnn/reduce.cuh>
 #include <pycnn/strided.cuh>
 
-// pycnn.plan._slices.slices_dtype. The first `cached` elements of a slice stay in shared memory
+// The first `cached` elements of a slice stay in shared memory
 // between the passes over it; only what lies beyond is read from global memory again.
 template <int OPERANDS>
 struct Slices {
@@ -216,3 +216,11 @@ struct Online {
         return {top, fabs(top) == limits<accum>::infinity() ? limits<accum>::quiet_nan() : total};
     }
 };
+
+// Terms of the part of a slice that this block works on: [first, last).
+__device__ __forceinline__ void part_of(index_t length, index_t parts, index_t& first,
+                                        index_t& last) {
+    const index_t share = ceil_div(length, parts);
+    first = blockIdx.y * share < length ? blockIdx.y * share : length;
+    last = first + share < length ? first + share : length;
+}

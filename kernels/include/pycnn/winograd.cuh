@@ -109,7 +109,7 @@ __device__ __forceinline__ void transform_square(const accum (&in)[IN][IN], accu
 
 // Tiles of an image (N,C,H,W), and where their transforms lie: factors[part][place][channel][tile],
 // the last two in any order. The tiles of one image follow each other row by row, and images in a
-// part do too. Built as `TILES` in pycnn/plan/_winograd.py; strides in elements.
+// part do too. Strides in elements.
 struct TileParams {
     index_t image_n, image_c, image_h, image_w;
     index_t part, place, channel, tile;
@@ -120,9 +120,7 @@ struct TileParams {
     int block_channels, block_rows, block_cols;  // of tiles that a block transforms
     int stage_channels;        // whether neighbouring threads load neighbouring channels
     int channels_first;        // whether channels of a tile are neighbours among the factors
-    int reserved;
 };
-static_assert(sizeof(TileParams) == 128, "as TILES in pycnn/plan/_winograd.py");
 
 // `element_at` for tiles that reach beyond the last window, where no reflection or period does.
 __device__ __forceinline__ int source_index(int at, int extent, int mode) {
@@ -144,18 +142,12 @@ struct TileBlock {
         : v(v),
           rows(v.block_rows * STEP + IN - STEP),
           cols(v.block_cols * STEP + IN - STEP),
-          phase((cols + STEP - 1) / STEP),
+          phase(ceil_div(cols, STEP)),
           plane(rows * phase * STEP | 1) {
         unsigned block = blockIdx.x;
-        const auto next = [&](int extent, int each) {
-            const unsigned blocks = (extent + each - 1) / each;
-            const int digit = block % blocks;
-            block /= blocks;
-            return digit * each;
-        };
-        tile_col = next(v.tile_cols, v.block_cols);
-        tile_row = next(v.tile_rows, v.block_rows);
-        channel = next(v.channels, v.block_channels);
+        tile_col = next_tile(block, v.tile_cols, v.block_cols);
+        tile_row = next_tile(block, v.tile_rows, v.block_rows);
+        channel = next_tile(block, v.channels, v.block_channels);
         n = block;
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import pycnn
-from pycnn.bench.cases import ConvCase, Shape
+from pycnn.bench.cases import ConvCase, Padding, Shape
 from pycnn.bench.operations.base import (
     FORWARD,
     Algorithm,
@@ -17,7 +17,7 @@ from pycnn.bench.operations.base import (
     Unsupported,
     sampled,
 )
-from pycnn.define.validate import Padding, Pair
+from pycnn.define.validate import Pair
 from pycnn.reference.cpu.conv import conv_method
 from pycnn.reference.oracle import conv as oracle
 

@@ -1,0 +1,237 @@
+"""Layouts of structs that kernels take by value, against a compiler, and what is not understood."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from pycnn.emulator import host
+from pycnn.emulator.translate import USER_CODE, translate
+from pycnn.runtime import catalogue, sources
+from pycnn.runtime.structs import layout, struct
+
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+MACRO = re.compile(r"#define (\w+)\s((?:.*\\\n)*.*)")
+SIGNATURE = re.compile(r"__global__ void __launch_bounds__\([^)]*\)\s*(\w+)\(([^)]*)\)")
+NUMBERS = {"int", "unsigned", "unsigned long long", "index_t", "double", "scalar", "accum"}
+
+#: The kind of a member, as NumPy has it.
+KIND = """
+template <typename T> constexpr char kind_of() {
+    using U = std::remove_all_extents_t<T>;
+    return std::is_floating_point<U>::value ? 'f' : std::is_unsigned<U>::value ? 'u' : 'i';
+}
+"""
+
+
+def taken_by_value(file: str) -> set[str]:
+    """The structs among the parameters of a file's entries."""
+    text = COMMENT.sub(" ", sources.kernel_path(file).read_text())
+    macros = dict(MACRO.findall(text))
+    signatures = dict(SIGNATURE.findall(text))
+    assert signatures.keys() == {e for k in catalogue.load() if k.file == file for e in k.entries}
+    found = set()
+    for parameters in signatures.values():
+        written = macros.get(parameters, parameters).replace("\\\n", " ")
+        for parameter in written.split(","):
+            kind = parameter.rpartition(" ")[0].strip()
+            if "*" not in parameter and kind not in NUMBERS:
+                found.add(kind)
+    return found
+
+
+def each_struct_once() -> dict[str, set[str]]:
+    """Files, and structs that no file before them takes."""
+    files: dict[str, set[str]] = {}
+    known: set[int] = set()
+    for kernel in catalogue.load():
+        for name in sorted(taken_by_value(kernel.file)):
+            dtype = layout(kernel.file, name)
+            if id(dtype) not in known:
+                files.setdefault(kernel.file, set()).add(name)
+            known.add(id(dtype))
+    return files
+
+
+STRUCTS = each_struct_once()
+
+
+def members(dtype: np.dtype, at: int = 0, path: str = "") -> Iterator[tuple[str, int, np.dtype]]:
+    """Path, offset and dtype of every number or array of numbers; of arrays of structs the first
+    and the last element."""
+    for name in dtype.names or ():
+        whole, offset = dtype.fields[name][:2]
+        single, shape = whole.subdtype or (whole, ())
+        if single.names is None:
+            yield f"{path}{name}", at + offset, whole
+            continue
+        for i in {0, int(np.prod(shape, dtype=int)) - 1}:
+            index = f"[{i}]" if shape else ""
+            begin = at + offset + i * single.itemsize
+            yield from members(single, begin, f"{path}{name}{index}.")
+
+
+@pytest.mark.parametrize("file", STRUCTS)
+def test_layouts_are_those_of_a_compiler(file, tmp_path):
+    """Size, and place, size and kind of every member, by the compiler of the emulator."""
+    try:
+        compiler = host.compiler()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    claims = []
+    for name in STRUCTS[file]:
+        dtype = layout(file, name)
+        claims.append(f"sizeof({name}) == {dtype.itemsize}")
+        for path, offset, member in members(dtype):
+            there = f"static_cast<{name}*>(nullptr)->{path}"
+            claims += [
+                f"__builtin_offsetof({name}, {path}) == {offset}",
+                f"sizeof({there}) == {member.itemsize}",
+                f"kind_of<decltype({there})>() == '{member.base.kind}'",
+            ]
+    flags = [*host.COMMON, *(f"-I{d}" for d in sources.include_dirs(emulator=True)), "-x", "c++"]
+    main, translated = tmp_path / "main.cpp", tmp_path / "kernel.cpp"
+    prelude = '#include "pycnn_emulator/prelude.h"'
+    main.write_text(f'{prelude}\n{USER_CODE}\n#include "{sources.kernel_path(file)}"\n')
+    told = subprocess.run(
+        [*compiler.command, *flags, "-E", main], capture_output=True, text=True, check=True
+    )
+    asserted = "".join(f'static_assert({claim}, "");\n' for claim in claims)
+    translated.write_text(translate(told.stdout).text + KIND + asserted)
+    done = subprocess.run(
+        [*compiler.command, *flags, "-fsyntax-only", translated],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_values_are_filled_in_by_name():
+    axis = {"extent_x": 2, "extent_y": 3, "before": -4, "begin": 5, "end": 6}
+    axes = [struct("pycnn/boundary.cuh", "PadAxis", **{**axis, "end": i}) for i in range(8)]
+    numbers = {
+        "rows": 1,
+        "rows_per_block": 2,
+        "step": -3,
+        "first": 4,
+        "staged": 5,
+        "mode": 6,
+        "outer": 7,
+    }
+    made = struct(
+        "pycnn/boundary.cuh", "Padding", **numbers, row=axes[7], axis=axes[:7], stride=range(7)
+    )
+    assert {name: made[name] for name in numbers} == numbers
+    assert made["row"].item() == (2, 3, -4, 5, 7)
+    assert made["axis"]["end"].tolist() == made["stride"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"parts": 1, "size": 2}, r"missing \['accumulate'\], unknown \[\]"),
+        (
+            {"parts": 1, "sizes": 2, "accumulate": 0},
+            r"PartsParams of conv/sums.cu: missing \['size'\], unknown \['sizes'\]",
+        ),
+    ],
+)
+def test_no_field_is_forgotten_or_made_up(fields, words):
+    with pytest.raises(TypeError, match=words):
+        struct("conv/sums.cu", "PartsParams", **fields)
+
+
+#: What is not understood, with the line of the first thing that is wrong.
+REFUSED = {
+    "alignment": (2, "struct alignas(16) S {\n    int a;\n};"),
+    "base": (5, "struct B {\n    int b;\n};\nstruct S : B {\n    int a;\n};"),
+    "packed": (2, "#pragma pack(1)\nstruct S {\n    int a;\n    double b;\n};"),
+    "attribute": (4, "struct S {\n    int a;\n} __attribute__((packed));"),
+    "attribute of a member": (3, "struct S {\n    int a __attribute__((aligned(16)));\n};"),
+    "alignment of a member": (4, "struct S {\n    int b;\n    alignas(16) int a;\n};"),
+    "bits": (3, "struct S {\n    int a : 3;\n};"),
+    "pointer": (4, "struct S {\n    int b;\n    const int* a;\n};"),
+    "reference": (3, "struct S {\n    int& a;\n};"),
+    "initialiser": (3, "struct S {\n    int a = 3;\n};"),
+    "braces": (3, "struct S {\n    int a{3};\n};"),
+    "static": (3, "struct S {\n    static int a;\n};"),
+    "constant": (3, "struct S {\n    static constexpr int A = 3;\n};"),
+    "width that depends on the system": (3, "struct S {\n    long a;\n};"),
+    "type of the compiled variant": (3, "struct S {\n    scalar a;\n};"),
+    "type that nobody defines": (4, "struct S {\n    // of\n    Unheard a;\n};"),
+    "enum": (4, "enum E { A };\nstruct S {\n    E a;\n};"),
+    "nested": (3, "struct S {\n    struct { int b; } a;\n};"),
+    "union": (3, "struct S {\n    union { int a; float b; };\n};"),
+    "virtual": (4, "struct S {\n    int a;\n    __device__ virtual int f() { return a; }\n};"),
+    "function of the host": (4, "struct S {\n    int a;\n    int f() { return a; }\n};"),
+    "declared function": (4, "struct S {\n    int a;\n    __device__ int f();\n};"),
+    "condition": (4, "struct S {\n    int a;\n#ifdef X\n    int b;\n#endif\n};"),
+    "macro": (3, "struct S {\n    FIELDS(a, b)\n};"),
+    "access": (3, "struct S {\n    public: int a;\n};"),
+    "extent that nobody defines": (3, "struct S {\n    int a[N];\n};"),
+    "sum as extent": (3, "struct S {\n    int a[2 + 1];\n};"),
+    "octal extent": (3, "struct S {\n    int a[010];\n};"),
+    "extent of two values": (
+        6, "#ifdef X\nconstexpr int N = 3;\n#endif\nconstexpr int N = 4;\nstruct S { int a[N]; };"
+    ),
+    "computed constant": (3, "constexpr int N = 1 << 3;\nstruct S { int a[N]; };"),
+    "two definitions": (
+        5, "#ifdef X\nstruct S { int a; };\n#else\nstruct S { float a; };\n#endif"
+    ),
+    "template of types": (2, "template <typename T> struct S {\n    T a;\n};"),
+    "template without arguments": (2, "template <int N> struct S {\n    int a[N];\n};"),
+    "nothing": (2, "struct S {\n};"),
+    "no end": (2, "struct S {\n    int a;\n"),
+    "no semicolon": (3, "struct S {\n    int a };"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "text"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_understood_is_an_error_with_file_and_line(line, text, tmp_path):
+    header = tmp_path / "header.cuh"
+    header.write_text(f"// a comment\n{text}\n")
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(header))}:{line}: "):
+        layout(str(header), "S")
+
+
+def test_comments_and_functions_are_no_members(tmp_path):
+    header = tmp_path / "header.cuh"
+    header.write_text("""// a comment
+constexpr int TWO = 2, N = 5;
+struct Inner {
+    float a; /* int b; */  // int c;
+};
+template <int M, int K>
+struct S {
+    unsigned long long a[M][K], b;  // { not a brace
+    template <int I>
+    __device__ __forceinline__ int f(int x) const {
+#pragma unroll
+        for (int i = 0; i < I; ++i) { x += '}' + "};"[0]; }
+        return x;
+    }
+    Inner inner[N];
+    int c;
+};
+""")
+    found = layout(str(header), "S<TWO,3>")
+    assert found == np.dtype(
+        {
+            "names": ["a", "b", "inner", "c"],
+            "formats": [(np.uint64, (2, 3)), np.uint64, ([("a", np.float32)], 5), np.int32],
+            "offsets": [0, 48, 56, 76],
+            "itemsize": 80,
+        }
+    )
+    with pytest.raises(ValueError, match="S takes 2 arguments, not 1"):
+        layout(str(header), "S<3>")
+
+
+def test_names_that_are_not_there():
+    with pytest.raises(FileNotFoundError, match=r"no file 'pycnn/none\.cuh'"):
+        layout("pycnn/none.cuh", "S")
+    with pytest.raises(ValueError, match=r"neither it nor what it includes defines .* 'None'"):
+        layout("pycnn/conv.cuh", "None")
+    with pytest.raises(ValueError, match=r"defines a struct 'ConvParams<'"):
+        layout("pycnn/conv.cuh", "ConvParams<")
