@@ -90,6 +90,11 @@ VARIABLES = (
              **_choice("reference", "emulator")),
     Variable("PYCNN_CACHE_DIR", "~/.cache/pycnn",
              "Folder of the compiled kernels.", "an absolute path", _directory),
+    Variable("PYCNN_CHECK_VALUES", "deferred",
+             "When the values of CuPy arrays are checked, such as class indices: by the GPU while "
+             "it works, the outcome raised later (pycnn.synchronize), at once, which waits for the "
+             "GPU, or never. NumPy arrays are checked at once.",
+             **_choice("deferred", "sync", "off")),
     Variable("PYCNN_CHECKED", "0",
              "1: the emulator compiles kernels in the checked build, which reports races, "
              "out-of-bounds accesses and uninitialised reads.", **_FLAG),

@@ -15,6 +15,7 @@ from pycnn.define.conv_settings import first_axes, last_axes, planar_geometry
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, NoPeer, Operation
 from pycnn.define.validate import check_shape
+from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan import conv_int8 as plans
 from pycnn.plan.conv_problem import Problem
@@ -259,13 +260,11 @@ class QlinearConv2d(IntegerConv):
         for name, x, weight, settings in (*PROBLEMS, STANDARD)
     )
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
-        for name in ("x_scale", "weight_scale", "y_scale"):
-            scales = arrays[name].reshape(-1)
-            wrong = ~((scales > 0) & (scales < np.inf))
-            if wrong.any():
-                found = float(scales[wrong][0])
-                raise ValueError(f"{name} holds {found}; allowed: finite numbers above 0")
+    def allowed(self, call: Call) -> dict[str, Allowed]:
+        limits = np.finfo(np.float32)
+        low, high = float(limits.smallest_subnormal), float(limits.max)
+        scale = Allowed(low, high, "finite numbers above 0")
+        return dict.fromkeys(("x_scale", "weight_scale", "y_scale"), scale)
 
     def plan(self, call: Call) -> Plan:
         return plans.requantised(call.settings.quantised, call.outputs["y"])

@@ -13,7 +13,7 @@ PARTIALS = 1024
 
 #: struct Classes of kernels/include/pycnn/classes.cuh.
 CLASSES = np.dtype(
-    [(name, np.int64) for name in ("weight_stride", "ignore_index")]
+    [(name, np.int64) for name in ("weight_stride", "ignore_index", "count")]
     + [(name, np.float64) for name in ("hard", "smooth")]
 )
 

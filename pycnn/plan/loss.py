@@ -60,9 +60,9 @@ class ClassLoss:
     @property
     def classes(self) -> np.void:
         """struct Classes by value."""
-        e = self.label_smoothing
+        e, count = self.label_smoothing, self.shape[1]
         stride = self.weight_stride or 0
-        return record(CLASSES, stride, self.ignore_index, 1.0 - e, e / self.shape[1])
+        return record(CLASSES, stride, self.ignore_index, count, 1.0 - e, e / count)
 
     @property
     def sums(self) -> np.dtype:
