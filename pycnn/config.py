@@ -155,14 +155,13 @@ def get(name: str) -> Any:
     2048
     >>> del os.environ["PYCNN_WORKSPACE_LIMIT"]
     """
-    default = _BY_NAME[name].default
-    raw = _raw.get(_ENCODED[name])
-    return _parse(name, os.fsdecode(raw) if raw else default)
+    return _parse(name, _raw.get(_ENCODED[name]))
 
 
 @functools.lru_cache
-def _parse(name: str, text: str) -> Any:
+def _parse(name: str, raw: bytes | None) -> Any:
     variable = _BY_NAME[name]
+    text = os.fsdecode(raw) if raw else variable.default
     try:
         return variable.parse(text)
     except (ValueError, KeyError, AttributeError):

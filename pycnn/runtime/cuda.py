@@ -15,7 +15,7 @@ import numpy as np
 
 from pycnn.runtime import nvrtc
 from pycnn.runtime.extras import MissingExtra, import_extra
-from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan, Transform
+from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan, Transform
 
 #: Shared memory that a block may have without asking for more.
 DEFAULT_SHARED = 48 * 1024
@@ -79,13 +79,26 @@ class _Bound:
         What is run, in this order.
     constants : dict of int to CPointer
         Scalars, structs and null pointers, by number.
+    outputs, workspace : list of (str, callable)
+        Names, and what allocates it. Kernels need no more of a workspace than where it begins.
     """
 
-    def __init__(self, pointer: Callable[[int], Any]) -> None:
+    def __init__(self, plan: Plan, cupy: Any) -> None:
         self.steps: list[Step] = []
         self.constants: dict[Key, Any] = {}
-        self._pointer = pointer
+        self._pointer = cupy.cuda.function.CPointer
         self._packed: list[np.ndarray] = []  # what the constants point to
+
+        def array(spec: ArraySpec) -> Callable[[], Any]:
+            return functools.partial(cupy.ndarray, spec.shape, spec.dtype)
+
+        def memory(spec: ArraySpec) -> Callable[[], Any]:
+            return functools.partial(cupy.cuda.alloc, spec.nbytes)
+
+        of_library = any(isinstance(launch, Transform) for launch in plan.launches)
+        room = array if of_library else memory
+        self.outputs = [(name, array(spec)) for name, spec in plan.outputs.items()]
+        self.workspace = [(name, room(spec)) for name, spec in plan.allocated.items()]
 
     def add(self, function: Callable[..., None], launch: Launch) -> None:
         """One more step; CuPy takes its current stream."""
@@ -96,7 +109,8 @@ class _Bound:
 
         def step(values: dict[Any, Any]) -> None:
             for part in parts:
-                values[part] = values[part[0]].data + part[1]
+                whole = values[part[0]]
+                values[part] = getattr(whole, "data", whole) + part[1]
             function(grid, block, pick(values), shared)
 
         self.steps.append(step)
@@ -118,9 +132,7 @@ class CudaExecutor:
 
     def __init__(self) -> None:
         self._cupy = _cupy()
-        self._bound: weakref.WeakKeyDictionary[Plan, dict[int, _Bound]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._bound: dict[tuple[int, int], _Bound] = {}  # by identity of the plan, and device
 
     def run(
         self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
@@ -156,27 +168,26 @@ class CudaExecutor:
                         f"{name} is on device {array.data.device_id}, but the current device is "
                         f"{device}; allowed: all arrays on the current device (cupy.cuda.Device)"
                     )
-        bound = self._bound.get(plan, {}).get(device) or self._bind(plan, device)
-        empty = self._cupy.ndarray
+        bound = self._bound.get((id(plan), device)) or self._bind(plan, device)
         results = {
-            name: out[name] if out and name in out else empty(spec.shape, spec.dtype)
-            for name, spec in plan.outputs.items()
+            name: out[name] if out and name in out else make() for name, make in bound.outputs
         }
         values: dict[Any, Any] = {**bound.constants, **arrays, **results}
-        for name, spec in plan.allocated.items():
-            values[name] = empty(spec.shape, spec.dtype)
+        for name, make in bound.workspace:
+            values[name] = make()
         for step in bound.steps:
             step(values)
         return results
 
     def _bind(self, plan: Plan, device: int) -> _Bound:
-        bound = _Bound(self._cupy.cuda.function.CPointer)
+        bound = _Bound(plan, self._cupy)
         for launch in plan.launches:
             if isinstance(launch, Transform):
                 bound.steps.append(functools.partial(launch.run, fft=self._cupy.fft))
             else:
                 bound.add(self._function(launch.kernel, device, launch.shared), launch)
-        self._bound.setdefault(plan, {})[device] = bound
+        self._bound[id(plan), device] = bound
+        weakref.finalize(plan, self._bound.pop, (id(plan), device), None).atexit = False
         return bound
 
     def _function(self, kernel: Kernel, device: int, shared: int) -> Callable[..., None]:

@@ -83,6 +83,7 @@ class FakeCuPy:
         self.launched: list[SimpleNamespace] = []
         self.loaded: list[tuple[str, str]] = []
         self.allocated: list[DeviceArray] = []
+        self.pieces: list[tuple[int, Pointer]] = []
         self.current, self.count, self.static = 0, 1, 0
         self.cuda = SimpleNamespace(
             Device=lambda index: SimpleNamespace(compute_capability=("90", "86")[index]),
@@ -94,6 +95,7 @@ class FakeCuPy:
                 CUDARuntimeError=RuntimeError,
             ),
             function=SimpleNamespace(CPointer=CPointer),
+            alloc=self.alloc,
         )
 
     def RawModule(self, *, path: str) -> SimpleNamespace:
@@ -102,6 +104,10 @@ class FakeCuPy:
             return RawKernel(path, name, self.launched, self.static)
 
         return SimpleNamespace(get_function=get_function)
+
+    def alloc(self, size: int) -> Pointer:
+        self.pieces.append((size, Pointer(2**20 * len(self.pieces), self.current)))
+        return self.pieces[-1][1]
 
     def ndarray(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
         self.allocated.append(DeviceArray(shape, dtype, self.current))
@@ -123,7 +129,15 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
 def a_plan(shared: int = 0, entry: str = "k") -> Plan:
     kernel = Kernel("f/k.cu", entry, (("SCALAR", "float"),))
     params = np.array((5, 6, 7), PARAMS)[()]
-    args = (Buffer("x"), Buffer("y", 16), Buffer("scratch"), None, np.float32(0.5), params)
+    args = (
+        Buffer("x"),
+        Buffer("y", 16),
+        Buffer("scratch"),
+        Buffer("scratch", 8),
+        None,
+        np.float32(0.5),
+        params,
+    )
     return Plan(
         op="test",
         algo="only",
@@ -140,19 +154,20 @@ def test_a_launch_gets_pointers_with_offsets_nulls_and_packed_scalars(cupy: Fake
     x = DeviceArray((4,), "f4")
     results = cuda.CudaExecutor().run(a_plan(), {"x": x})
     assert list(results) == ["y"]
-    y, scratch = cupy.allocated
+    [y], [(size, scratch)] = cupy.allocated, cupy.pieces
     assert results["y"] is y
     assert (y.host.shape, y.host.dtype) == ((2, 5), np.dtype("f4"))
-    assert (scratch.host.shape, scratch.host.dtype) == ((7,), np.dtype("f8"))
+    assert size == 56
     first, second = cupy.launched
     assert (first.grid, first.block, first.shared) == ((3, 2, 1), (32, 4, 1), 0)
     assert first.args[0] is x
     assert first.args[1].ptr == y.data.ptr + 16
     assert first.args[2] is scratch
+    assert first.args[3].ptr == scratch.ptr + 8
     for value, bytes_expected in (
-        (first.args[3], 8 * b"\0"),
-        (first.args[4], np.float32(0.5).tobytes()),
-        (first.args[5], b"\5" + 7 * b"\0" + b"\6" + 3 * b"\0" + b"\7" + 3 * b"\0"),
+        (first.args[4], 8 * b"\0"),
+        (first.args[5], np.float32(0.5).tobytes()),
+        (first.args[6], b"\5" + 7 * b"\0" + b"\6" + 3 * b"\0" + b"\7" + 3 * b"\0"),
         (second.args[1], 8 * b"\xff"),
     ):
         assert isinstance(value, CPointer)  # what CuPy need not pack
@@ -199,7 +214,8 @@ def test_given_outputs_are_written_and_not_allocated(cupy: FakeCuPy) -> None:
     y = DeviceArray((2, 5), "f4")
     results = cuda.CudaExecutor().run(a_plan(), {"x": DeviceArray((4,), "f4")}, {"y": y})
     assert results["y"] is y
-    assert [array.host.shape for array in cupy.allocated] == [(7,)]
+    assert cupy.allocated == []
+    assert [size for size, _ in cupy.pieces] == [56]
     assert cupy.launched[1].args[0] is y
 
 
@@ -281,6 +297,7 @@ def test_an_array_on_another_device_is_refused_before_anything_runs(
         cuda.CudaExecutor().run(a_plan(), {"x": arrays["x"]}, {"y": arrays["y"]})
     assert cupy.launched == []
     assert cupy.allocated == []
+    assert cupy.pieces == []
 
 
 def test_a_plan_without_launches_still_gives_its_output(cupy: FakeCuPy) -> None:
@@ -342,6 +359,8 @@ def test_cupy_has_what_the_stand_in_has() -> None:
     memory = real.cuda.UnownedMemory(packed.ctypes.data, packed.nbytes, packed, device_id=0)
     array = real.ndarray((1,), np.float32, memptr=real.cuda.MemoryPointer(memory, 0))
     assert (array.data + 4).ptr == packed.ctypes.data + 4
+    assert not hasattr(array.data, "data")  # a piece of memory is a pointer, an array has one
+    assert callable(real.cuda.alloc)
     assert array.data.device_id == 0
 
     class Stream:
