@@ -243,7 +243,9 @@ def test_what_does_not_change_is_packed_and_looked_up_once(cupy: FakeCuPy) -> No
 
 def test_an_output_is_new_even_where_an_input_has_its_name(cupy: FakeCuPy) -> None:
     x, given = DeviceArray((4,), "f4"), DeviceArray((2, 5), "f4")
-    assert cuda.CudaExecutor().run(a_plan(), {"x": x, "y": given})["y"] is not given
+    y = cuda.CudaExecutor().run(a_plan(), {"x": x, "y": given})["y"]
+    assert y is not given
+    assert cupy.launched[1].args[0] is y
 
 
 def test_a_launch_with_one_argument_gets_it_alone(cupy: FakeCuPy) -> None:
