@@ -14,6 +14,7 @@ from pycnn.runtime.backends import (
     backends,
     use_backend,
 )
+from pycnn.runtime.faults import synchronize
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ __all__ = [
     "BackendUnavailable",
     "active_backend",
     "backends",
+    "synchronize",
     "use_backend",
     *ops.__all__,
 ]

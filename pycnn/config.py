@@ -90,6 +90,11 @@ VARIABLES = (
              **_choice("reference", "emulator")),
     Variable("PYCNN_CACHE_DIR", "~/.cache/pycnn",
              "Folder of the compiled kernels.", "an absolute path", _directory),
+    Variable("PYCNN_CHECK_VALUES", "deferred",
+             "When the values of CuPy arrays are checked, such as class indices: by the GPU while "
+             "it works, the outcome raised later (pycnn.synchronize), at once, which waits for the "
+             "GPU, or never. NumPy arrays are checked at once.",
+             **_choice("deferred", "sync", "off")),
     Variable("PYCNN_CHECKED", "0",
              "1: the emulator compiles kernels in the checked build, which reports races, "
              "out-of-bounds accesses and uninitialised reads.", **_FLAG),
@@ -150,14 +155,13 @@ def get(name: str) -> Any:
     2048
     >>> del os.environ["PYCNN_WORKSPACE_LIMIT"]
     """
-    default = _BY_NAME[name].default
-    raw = _raw.get(_ENCODED[name])
-    return _parse(name, os.fsdecode(raw) if raw else default)
+    return _parse(name, _raw.get(_ENCODED[name]))
 
 
 @functools.lru_cache
-def _parse(name: str, text: str) -> Any:
+def _parse(name: str, raw: bytes | None) -> Any:
     variable = _BY_NAME[name]
+    text = os.fsdecode(raw) if raw else variable.default
     try:
         return variable.parse(text)
     except (ValueError, KeyError, AttributeError):

@@ -14,8 +14,9 @@
 // Traffic    forward |z| + |t|, backward |z| + |t| + |dz| bytes, as long as the classes of a
 //            position fit in shared memory; ignored positions are not read (contiguous rows of up
 //            to 1024 classes: where all of a block are). About 7 flop a logit
-// Range      any extents, 64-bit index arithmetic; targets were checked before the launch;
-//            infinities and NaN as in log-softmax. No atomics: two stages in a fixed order
+// Range      any extents, 64-bit index arithmetic; a target that is neither a class nor
+//            ignored makes its cost and gradients NaN; infinities and NaN as in log-softmax. No
+//            atomics: two stages in a fixed order
 // Siblings   as in softmax/softmax.cu; fused, the probabilities never reach global memory
 // Source     Milakov, Gimelshein: Online normalizer calculation for softmax, 2018; label
 //            smoothing: Szegedy et al.: Rethinking the Inception architecture, 2016, section 7
@@ -55,7 +56,7 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
                 share.inside() ? __ldg(target + share.at[TARGET]) : c.ignore_index;
         __syncthreads();
         const index_t t = positions.target[team.slot];
-        const bool kept = t != c.ignore_index;
+        const bool kept = t != c.ignore_index, known = kept && is_class(c, t);
         if (p.staged && !__syncthreads_or(kept)) share.tile = 0;
         const index_t length = kept ? p.length : 0;  // all threads stay for the reductions
         const index_t start = share.at[LOGITS];
@@ -84,14 +85,16 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
             });
             spread = smooth * team.reduce(spread, Sum());
         }
-        if (met) {  // one thread of the team
+        if (met && known) {  // one thread of the team
             const accum w = weight(t);
             const accum cost = -hard * w * norm.log_probability(target_logit, log_sum) - spread;
             if (loss) loss[share.at[LOSS]] = narrow(cost);
             cost_sum += cost;
             weight_sum += w;
-        } else if (loss && share.inside() && !kept && team.rank == 0) {
-            loss[share.at[LOSS]] = narrow(0);
+        } else if (!known && share.inside() && team.rank == 0) {
+            const accum cost = kept ? limits<accum>::quiet_nan() : accum(0);
+            if (loss) loss[share.at[LOSS]] = narrow(cost);
+            cost_sum += cost;
         }
     }
     if (loss) return;
@@ -144,7 +147,7 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
     const Normaliser norm = online.reduce(team);
     if (c.smooth > 0) weights = team.reduce(weights, Sum());
     const accum inverse_sum = accum(1) / norm.sum;
-    const accum hard = kept ? static_cast<accum>(c.hard) * weight(t) : accum(0);
+    const accum hard = kept ? static_cast<accum>(c.hard) * weight.of_target(c, t) : accum(0);
     const accum smooth = static_cast<accum>(c.smooth);
     each(team, start, length, [&](index_t i) {
         accum gradient = 0;

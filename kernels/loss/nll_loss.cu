@@ -10,7 +10,8 @@
 //            up. backward_*: teams over the class axis as in softmax/softmax.cu
 // Traffic    forward |t| and a sector of x for each position, of which one element is used;
 //            backward |t| + |dx| bytes. 1 flop a position
-// Range      any extents, 64-bit index arithmetic; targets were checked before the launch
+// Range      any extents, 64-bit index arithmetic; a target that is neither a class nor
+//            ignored makes its cost and gradients NaN
 // Siblings   cross_entropy.cu takes logits, and never writes the log-probabilities
 // Source     Bishop: Pattern recognition and machine learning, 2006, section 4.3.4
 //
@@ -39,8 +40,9 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         const index_t t = __ldg(target + at[TARGET]);
         accum cost = 0;
         if (t != c.ignore_index) {
-            const accum w = weights(t);
-            cost = -w * widen(__ldg(x + at[SCORES] + t * class_stride));
+            const accum w = weights.of_target(c, t);
+            const index_t to = is_class(c, t) ? t : 0;
+            cost = -w * widen(__ldg(x + at[SCORES] + to * class_stride));
             weight_sum += w;
         }
         cost_sum += cost;
@@ -72,16 +74,17 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
         p.start.locate(first + thread, at);
         const index_t t = __ldg(target + at[TARGET]);
         const bool kept = t != c.ignore_index;
-        positions.target[thread] = kept ? t : -1;
+        positions.target[thread] = t;
         positions.gradient[thread] =
-            kept ? -scaled(dy + at[LOSS], weight_sum, weight(t)) : accum(0);
+            kept ? -scaled(dy + at[LOSS], weight_sum, weight.of_target(c, t)) : accum(0);
     }
     __syncthreads();
-    const index_t t = share.inside() ? positions.target[team.slot] : -1;
+    const index_t t = share.inside() ? positions.target[team.slot] : c.ignore_index;
     const accum gradient = share.inside() ? positions.gradient[team.slot] : 0;
+    const bool unknown = t != c.ignore_index && !is_class(c, t);
     each(team, start, share.length, [&](index_t i) {
         out.put(i, dx + start, p.axis_stride[DSCORES],
-                i == t ? gradient : accum(0));
+                i == t || unknown ? gradient : accum(0));
     });
     out.finish(dx + share.block[DSCORES], share.tile);
 }

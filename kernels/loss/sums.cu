@@ -54,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         index_t at[1];
         position.locate(i, at);
         const index_t t = __ldg(target + at[0]);
-        if (t != c.ignore_index) sum += weights(t);
+        if (t != c.ignore_index) sum += weights.of_target(c, t);
     }
     sum = block_reduce(sum, Sum(), partial);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;

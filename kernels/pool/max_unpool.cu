@@ -75,7 +75,8 @@ max_unpool(const scalar* __restrict__ x, const index_t* __restrict__ indices,
     const scalar* values = x + group.n * p.value_n + group.c * p.value_c;
     const index_t* where = indices + group.n * p.index_n + group.c * p.index_c;
     const index_t left = p.large - group.piece;
-    const int size = static_cast<int>(left < p.piece ? left : p.piece) * group.size;
+    const int places = static_cast<int>(left < p.piece ? left : p.piece);
+    const int size = places * group.size;
     int* winner = reinterpret_cast<int*>(memory);  // [place][channel]
 #if STAGED
     scalar* box = reinterpret_cast<scalar*>(winner + p.piece * group.size);
@@ -87,9 +88,10 @@ max_unpool(const scalar* __restrict__ x, const index_t* __restrict__ indices,
         for (index_t i = group.lane; i < p.small; i += group.lanes) {
             index_t at[2];
             p.element.locate(i, at);
-            const index_t to = __ldg(where + at[1]) - group.piece;
-            if (to >= 0 && to * group.size < size)
-                atomicMax(winner + to * group.size + group.channel, static_cast<int>(i));
+            const index_t to = __ldg(where + at[1]);
+            if (to >= group.piece && to - group.piece < places)
+                atomicMax(winner + (to - group.piece) * group.size + group.channel,
+                          static_cast<int>(i));
 #if STAGED
             box[i * group.size + group.channel] = __ldg(values + at[0]);
 #endif

@@ -8,7 +8,7 @@
 //            in softmax/softmax.cu
 // Traffic    |x| + |values| + |indices| bytes where a slice fits in shared memory, else |x| for
 //            each digit; backward |dy| + |indices| + |dx|
-// Range      any extents, 64-bit index arithmetic; indices were checked before the launch
+// Range      any extents, 64-bit index arithmetic; an index outside the slice is ignored
 // Siblings   slices along an axis that is not the last are read one sector an element
 // Source     radix select: Alabi, Blanchard, Gordon, Steinbach: Fast k-selection algorithms for
 //            graphics processing units, 2012; bitonic sort: Batcher 1968. The digits' histogram is
@@ -186,9 +186,11 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
     each(team, start, share.length,
          [&](index_t i) { out.put(i, dx + start, p.axis_stride[0], 0); });
     __syncthreads();
-    for (index_t j = team.rank; share.inside() && j < k; j += team.size)
-        out.put(indices[share.at[2] + j * p.axis_stride[2]], dx + start, p.axis_stride[0],
-                widen(dy[share.at[1] + j * p.axis_stride[1]]));
+    for (index_t j = team.rank; share.inside() && j < k; j += team.size) {
+        const index_t to = indices[share.at[2] + j * p.axis_stride[2]];
+        if (to < 0 || to >= p.length) continue;
+        out.put(to, dx + start, p.axis_stride[0], widen(dy[share.at[1] + j * p.axis_stride[1]]));
+    }
     out.finish(dx + share.block[0], share.tile);
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from pycnn.define.call import Call, Inferred
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, choice, integer
+from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan.loss import ClassLoss
 
@@ -52,16 +53,12 @@ class OverClasses:
         ignored = integer("ignore_index", ignore_index, -(2**63))
         return Parameters(ignored, choice("reduction", reduction, REDUCTIONS), smoothing)
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
+    def allowed(self, call: Call) -> dict[str, Allowed]:
         """Every target is a class or ignored."""
-        shape, target = call.views[self.scores].shape, arrays["target"]
-        classes, ignored = shape[1 if len(shape) > 1 else 0], call.settings.ignore_index
-        wrong = ((target < 0) | (target >= classes)) & (target != ignored)
-        if wrong.any():
-            value = int(target.reshape(-1)[wrong.reshape(-1)][0])
-            raise ValueError(
-                f"target holds {value}; allowed: 0 to {classes - 1}, and ignore_index={ignored}"
-            )
+        shape, ignored = call.views[self.scores].shape, call.settings.ignore_index
+        last = shape[1 if len(shape) > 1 else 0] - 1
+        said = f"0 to {last}, and ignore_index={ignored}"
+        return {"target": Allowed(0, last, said, also=ignored)}
 
     def problem(self, call: Call) -> ClassLoss:
         """As plans take it: with an axis for the batch."""

@@ -11,8 +11,9 @@ from pycnn.define._pool_problem import Problem
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, Operation
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean
+from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan import pool as plans
 from pycnn.plan.pool_global import global_pool
@@ -83,8 +84,8 @@ class MaxGradient(Gradient):
         given.check_gradient(problem, views)
         return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
-        given.check_indices(arrays["indices"], call.settings.x_shape[2:])
+    def allowed(self, call: Call) -> dict[str, Allowed]:
+        return {"indices": given.places(call.settings.x_shape[2:])}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings

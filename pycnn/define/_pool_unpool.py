@@ -10,8 +10,9 @@ from pycnn.define import _pool_problem as given
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Gradient, Operation
+from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, paddings, per_axis
+from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan import pool_unpool as plans
 from pycnn.plan.pool_unpool import Unpooling
@@ -63,8 +64,8 @@ class MaxUnpool(Operation):
         unpooling = Unpooling(images, channels, tuple(small), large, *flags)
         return Inferred(Problem(arrangement, unpooling), {"y": (unpooling.shape(large), None)})
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
-        given.check_indices(arrays["indices"], call.settings.unpooling.large)
+    def allowed(self, call: Call) -> dict[str, Allowed]:
+        return {"indices": given.places(call.settings.unpooling.large)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -112,8 +113,8 @@ class MaxUnpoolBackward(Gradient):
         unpooling = Unpooling(images, channels, found[2:], tuple(large), *flags)
         return Inferred(Problem(arrangement, unpooling), {"dx": (indices.shape, None)})
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
-        given.check_indices(arrays["indices"], call.settings.unpooling.large)
+    def allowed(self, call: Call) -> dict[str, Allowed]:
+        return {"indices": given.places(call.settings.unpooling.large)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings

@@ -14,6 +14,7 @@ from pycnn.define.conv_settings import planar_geometry
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import check_shape
+from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan import conv_int8 as plans
 from pycnn.plan.conv_problem import Problem
@@ -139,13 +140,11 @@ class QlinearConv2d(IntegerConv):
     )
     note = "int8, uint8; scales are float32"
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
-        for name in ("x_scale", "weight_scale", "y_scale"):
-            scales = arrays[name].reshape(-1)
-            wrong = ~((scales > 0) & (scales < np.inf))
-            if wrong.any():
-                found = float(scales[wrong][0])
-                raise ValueError(f"{name} holds {found}; allowed: finite numbers above 0")
+    def allowed(self, call: Call) -> dict[str, Allowed]:
+        limits = np.finfo(np.float32)
+        low, high = float(limits.smallest_subnormal), float(limits.max)
+        scale = Allowed(low, high, "finite numbers above 0")
+        return dict.fromkeys(("x_scale", "weight_scale", "y_scale"), scale)
 
     def plan(self, call: Call) -> Plan:
         return plans.requantised(call.settings.quantised, call.outputs["y"])

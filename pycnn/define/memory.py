@@ -8,6 +8,8 @@ as text. Types are there because 1, 1.0 and True are equal, and text because a l
 from collections.abc import Collection, Hashable
 from typing import Any, TypeVar
 
+from numpy import ndarray
+
 T = TypeVar("T")
 
 #: Calls that are kept, the oldest going first.
@@ -35,10 +37,11 @@ def metadata(array: Any) -> Hashable:
     """What validation and planning depend on of an argument that should be an array or None."""
     if array is None:
         return None
-    try:
-        aligned = getattr(array.flags, "aligned", True)  # CuPy's arrays have no such flag
-        return array.__class__, array.shape, array.strides, array.dtype, aligned
-    except AttributeError:  # no array, as `make` will say
+    if isinstance(array, ndarray):
+        return array.__class__, array.shape, array.strides, array.dtype, array.flags.aligned
+    try:  # CuPy's arrays have no such flag, and to make their others takes as long as all this
+        return array.__class__, array.shape, array.strides, array.dtype
+    except AttributeError:  # no array, as `backend_for` will say
         return array.__class__
 
 

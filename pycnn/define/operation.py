@@ -22,6 +22,7 @@ from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.memory import keep, metadata, recall, settled
 from pycnn.define.operand import Operand
 from pycnn.define.validate import check_dtypes, check_out, check_rank
+from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.runtime.backends import SHAPES, active_backend, backend_for, executor
@@ -36,6 +37,7 @@ class Prepared:
 
     backend: str
     call: Call
+    checks: tuple[Check, ...]
     plans: tuple[Plan, ...]
 
 
@@ -133,11 +135,9 @@ class Operation(ABC):
     def flops(self, call: Call) -> int:
         """Floating-point operations; a multiply-add is two."""
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:  # noqa: B027
-        """Refuse arrays that hold what is not allowed, such as a class that does not exist.
-
-        Everything else is right by then. Waits for the device where arrays are CuPy's.
-        """
+    def allowed(self, call: Call) -> Mapping[str, Allowed]:
+        """Operands that may not hold everything that their dtype can, and what they may hold."""
+        return {}
 
     def necessary_bytes(self, call: Call) -> int:
         """Least memory traffic: every input once, every output once, unless less will do."""
@@ -193,7 +193,8 @@ class Operation(ABC):
         if prepared.backend == SHAPES:
             trace.note(self, prepared.call)
             return self._returned(trace.placeholders(prepared.call))
-        self.check_values(prepared.call, arrays)
+        for check in prepared.checks:
+            check(arrays[check.name])
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
@@ -220,10 +221,14 @@ class Operation(ABC):
         if out is not None:
             first = next(iter(call.outputs.values()))
             check_out(out, first.shape, first.dtype)
+        checks = tuple(
+            Check(self.name, name, allowed, call.views[name])
+            for name, allowed in self.allowed(call).items()
+        )
         if backend in ("reference", SHAPES):
-            return Prepared(backend, call, ())
+            return Prepared(backend, call, checks, ())
         plans = self.plan(call)
-        return Prepared(backend, call, (plans,) if isinstance(plans, Plan) else plans)
+        return Prepared(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
 
     def _check_apart(self, out: Any, arrays: Arrays) -> None:
         for name, array in arrays.items():

@@ -9,6 +9,7 @@ from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, integer, normalise_axis
+from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.plan import topk as plans
 from pycnn.reference.cpu import topk as cpu
@@ -92,12 +93,9 @@ class TopkBackward(Gradient):
         check_shape("dy", dy.shape, expected, "the shape with k along the axis")
         return Inferred(Chosen(k, axis, True, shape), {"dx": (shape, None)})
 
-    def check_values(self, call: Call, arrays: Arrays) -> None:
-        indices, extent = arrays["indices"], call.settings.shape[call.settings.axis]
-        wrong = (indices < 0) | (indices >= extent)
-        if wrong.any():
-            value = int(indices.reshape(-1)[wrong.reshape(-1)][0])
-            raise ValueError(f"indices holds {value}; allowed: 0 to {extent - 1}")
+    def allowed(self, call: Call) -> dict[str, Allowed]:
+        last = call.settings.shape[call.settings.axis] - 1
+        return {"indices": Allowed(0, last, f"0 to {last}")}
 
     def plan(self, call: Call) -> Plan:
         given, views = call.settings, call.views

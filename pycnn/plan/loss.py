@@ -67,6 +67,7 @@ class ClassLoss:
             "Classes",
             weight_stride=self.weight_stride or 0,
             ignore_index=self.ignore_index,
+            count=self.shape[1],
             hard=1.0 - e,
             smooth=e / self.shape[1],
         )

@@ -2,26 +2,29 @@
 
 A kernel is compiled by NVRTC to a cubin (`pycnn.runtime.nvrtc`), which CuPy loads; it is launched
 on CuPy's current stream, and memory comes from CuPy's pool. What does not change between two runs
-of a plan (functions, packed scalars) is bound once per plan and device.
+of a plan (functions, packed scalars and structs) is bound once per plan and device.
 """
 
 import functools
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from pycnn.runtime import nvrtc
 from pycnn.runtime.extras import MissingExtra, import_extra
-from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan, Transform
+from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan, Transform
 
 #: Shared memory that a block may have without asking for more.
 DEFAULT_SHARED = 48 * 1024
 
-#: A step of a plan, ready but for the arrays by name.
-Step = Callable[[dict[str, Any]], None]
+#: What a launch finds an argument under: an array's name, with an offset or without, or a number.
+Key = str | tuple[str, int] | int
+
+#: A step of a plan, ready but for what stands under its keys.
+Step = Callable[[dict[Any, Any]], None]
 
 #: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
 _SPECIFIC = (9, 10, 11)
@@ -63,19 +66,63 @@ def arch_of(capability: str) -> str:
     return f"sm_{capability}" + ("a" if int(capability) // 10 in _SPECIFIC else "")
 
 
-@dataclass(frozen=True)
 class _Bound:
-    """One launch, ready but for the arrays: a packed scalar, a null, or where a buffer begins."""
+    """A plan on one device, ready but for the arrays.
 
-    function: Callable[..., None]
-    launch: Launch
-    arguments: tuple[np.ndarray | Buffer | None, ...]
+    Of a NumPy array passed by value CuPy asks for the whole array interface at each launch, which
+    for a struct takes longer than all the rest. A `CPointer` is the address of an argument's bytes
+    itself, so what does not change is packed here, once.
 
-    def __call__(self, arrays: Mapping[str, Any]) -> None:
-        pointers = [
-            arrays[a.name].data + a.offset if isinstance(a, Buffer) else a for a in self.arguments
-        ]
-        self.function(self.launch.grid, self.launch.block, pointers, shared_mem=self.launch.shared)
+    Attributes
+    ----------
+    steps : list of Step
+        What is run, in this order.
+    constants : dict of int to CPointer
+        Scalars, structs and null pointers, by number.
+    outputs, workspace : list of (str, callable)
+        Names, and what allocates it. Kernels need no more of a workspace than where it begins.
+    """
+
+    def __init__(self, plan: Plan, cupy: Any) -> None:
+        self.steps: list[Step] = []
+        self.constants: dict[Key, Any] = {}
+        self._pointer = cupy.cuda.function.CPointer
+        self._packed: list[np.ndarray] = []  # what the constants point to
+
+        def array(spec: ArraySpec) -> Callable[[], Any]:
+            return functools.partial(cupy.ndarray, spec.shape, spec.dtype)
+
+        def memory(spec: ArraySpec) -> Callable[[], Any]:
+            return functools.partial(cupy.cuda.alloc, spec.nbytes)
+
+        of_library = any(isinstance(launch, Transform) for launch in plan.launches)
+        room = array if of_library else memory
+        self.outputs = [(name, array(spec)) for name, spec in plan.outputs.items()]
+        self.workspace = [(name, room(spec)) for name, spec in plan.allocated.items()]
+
+    def add(self, function: Callable[..., None], launch: Launch) -> None:
+        """One more step; CuPy takes its current stream."""
+        grid, block, shared = launch.grid, launch.block, launch.shared
+        keys = [self._key(argument) for argument in launch.args]
+        parts = [key for key in keys if isinstance(key, tuple)]
+        pick = itemgetter(*keys) if len(keys) > 1 else lambda values: [values[key] for key in keys]
+
+        def step(values: dict[Any, Any]) -> None:
+            for part in parts:
+                whole = values[part[0]]
+                values[part] = getattr(whole, "data", whole) + part[1]
+            function(grid, block, pick(values), shared)
+
+        self.steps.append(step)
+
+    def _key(self, argument: Argument) -> Key:
+        if isinstance(argument, Buffer):
+            return (argument.name, argument.offset) if argument.offset else argument.name
+        packed = np.zeros((), np.uintp) if argument is None else np.array(argument)
+        number = len(self._packed)
+        self._packed.append(packed)
+        self.constants[number] = self._pointer(packed.ctypes.data)
+        return number
 
 
 class CudaExecutor:
@@ -85,9 +132,7 @@ class CudaExecutor:
 
     def __init__(self) -> None:
         self._cupy = _cupy()
-        self._bound: weakref.WeakKeyDictionary[Plan, dict[int, Sequence[Step]]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._bound: dict[tuple[int, int], _Bound] = {}  # by identity of the plan, and device
 
     def run(
         self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
@@ -116,44 +161,44 @@ class CudaExecutor:
             If a kernel does not compile for this device.
         """
         device: int = self._cupy.cuda.runtime.getDevice()
-        memory = {name: array for name, array in arrays.items() if array is not None}
-        if out:
-            memory.update(out)
-        for name, array in memory.items():
-            if array.data.device_id != device:
-                raise ValueError(
-                    f"{name} is on device {array.data.device_id}, but the current device is "
-                    f"{device}; allowed: all arrays on the current device (cupy.cuda.Device)"
-                )
-        for name, spec in (*plan.outputs.items(), *plan.allocated.items()):
-            if name not in memory:
-                memory[name] = self._cupy.empty(spec.shape, spec.dtype)
-        for launch in self._bind(plan, device):
-            launch(memory)
-        return {name: memory[name] for name in plan.outputs}
+        for given in (arrays, out or {}):
+            for name, array in given.items():
+                if array is not None and array.data.device_id != device:
+                    raise ValueError(
+                        f"{name} is on device {array.data.device_id}, but the current device is "
+                        f"{device}; allowed: all arrays on the current device (cupy.cuda.Device)"
+                    )
+        bound = self._bound.get((id(plan), device)) or self._bind(plan, device)
+        results = {
+            name: out[name] if out and name in out else make() for name, make in bound.outputs
+        }
+        values: dict[Any, Any] = {**bound.constants, **arrays, **results}
+        for name, make in bound.workspace:
+            values[name] = make()
+        for step in bound.steps:
+            step(values)
+        return results
 
-    def _bind(self, plan: Plan, device: int) -> Sequence[Step]:
-        by_device = self._bound.setdefault(plan, {})
-        if device not in by_device:
-            by_device[device] = [
-                functools.partial(launch.run, fft=self._cupy.fft)
-                if isinstance(launch, Transform)
-                else _Bound(
-                    self._function(launch.kernel, device, launch.shared),
-                    launch,
-                    tuple(_packed(argument) for argument in launch.args),
-                )
-                for launch in plan.launches
-            ]
-        return by_device[device]
+    def _bind(self, plan: Plan, device: int) -> _Bound:
+        bound = _Bound(plan, self._cupy)
+        for launch in plan.launches:
+            if isinstance(launch, Transform):
+                bound.steps.append(functools.partial(launch.run, fft=self._cupy.fft))
+            else:
+                bound.add(self._function(launch.kernel, device, launch.shared), launch)
+        self._bound[id(plan), device] = bound
+        weakref.finalize(plan, self._bound.pop, (id(plan), device), None).atexit = False
+        return bound
 
     def _function(self, kernel: Kernel, device: int, shared: int) -> Callable[..., None]:
-        function = self._load(kernel, device)
+        """What launches a kernel on the current device, without looking it up once more."""
+        loaded = self._load(kernel, device)
         # The default covers static and dynamic shared memory together. Plans share the function:
         # the limit must suffice for the largest of them.
-        if shared and shared + function.shared_size_bytes > DEFAULT_SHARED:
-            largest = max(shared, function.max_dynamic_shared_size_bytes)
-            function.max_dynamic_shared_size_bytes = largest
+        if shared and shared + loaded.shared_size_bytes > DEFAULT_SHARED:
+            largest = max(shared, loaded.max_dynamic_shared_size_bytes)
+            loaded.max_dynamic_shared_size_bytes = largest
+        function: Callable[..., None] = loaded.kernel
         return function
 
     @functools.cache  # noqa: B019 (the executor lives as long as the process)
@@ -161,11 +206,6 @@ class CudaExecutor:
         arch = arch_of(self._cupy.cuda.Device(device).compute_capability)
         cubin = nvrtc.compile_kernel(kernel.file, arch, kernel.defines)
         return self._cupy.RawModule(path=str(cubin)).get_function(kernel.entry)
-
-
-def _packed(argument: Argument) -> np.ndarray | Buffer | None:
-    # CuPy passes a NumPy array of size one by value, bytes as they lie: scalars and structs alike.
-    return np.array(argument) if isinstance(argument, np.generic) else argument
 
 
 def _cupy() -> Any:

@@ -16,6 +16,7 @@ from pycnn.nn.layer import Layer, evaluating
 from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
+from pycnn.runtime.faults import synchronize
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.diverged import Diverged, first_not_finite
 from pycnn.train.history import Epoch
@@ -206,6 +207,7 @@ class Trainer:
             loss += tap.weight * float(self.loss.forward(tap.output, labels))
             tap.gradient_of_output = self.loss.backward() * tap.output.dtype.type(tap.weight)
         if not np.isfinite(loss):
+            synchronize()  # a label that is no class is another error
             raise Diverged(
                 f"the loss of step {self.progress.step + 1} of epoch {self.progress.epoch + 1} is "
                 f"{loss}; the first to make such a number is {first_not_finite(self.model, x)}"
@@ -304,4 +306,5 @@ def evaluate(
             total += float(loss(scores, move(labels))) * len(images)
             right += int((to_numpy(scores).argmax(axis=1) == labels).sum())
             seen += len(images)
+    synchronize()
     return total / seen, right / seen

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn.define import memory
 from pycnn.runtime.backends import stand_in_executor
 
 X, WEIGHT = (2, 4, 6, 7), (6, 2, 3, 3)
@@ -186,9 +185,8 @@ class Recorder:
 
 
 @pytest.fixture
-def plans(monkeypatch):
+def plans():
     """Plans of the calls made in a test, in the place of the emulator."""
-    monkeypatch.setattr(memory, "_kept", {})
     recorder = Recorder()
     try:
         with pycnn.use_backend("emulator"), stand_in_executor("emulator", recorder):

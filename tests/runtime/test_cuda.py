@@ -1,11 +1,14 @@
 """The executor ``cuda`` on a stand-in for CuPy: this file needs no GPU, and proves nothing of one.
 
-The stand-in keeps "device" memory in NumPy arrays and records what would be launched. On a GPU the
+The stand-in keeps "device" memory in NumPy arrays and records what would be launched. What it has
+is held against CuPy's own binaries where CuPy is installed, with a GPU or without. On a GPU the
 tests of the operations run with the backend ``cuda`` and check the numbers.
 """
 
+import ctypes
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,16 +40,36 @@ class DeviceArray:
         self.data = Pointer(self.host.ctypes.data, device_id)
 
 
-class Function:
+class CPointer:
+    """Like cupy.cuda.function.CPointer: the address of a kernel argument's bytes."""
+
+    def __init__(self, p: int = 0) -> None:
+        self.ptr = p
+
+    def bytes(self, count: int) -> bytes:
+        return ctypes.string_at(self.ptr, count)
+
+
+class RawKernel:
     """Like cupy.RawKernel made from a cubin."""
 
     def __init__(self, cubin: str, name: str, log: list, static: int) -> None:
         self.cubin, self.name, self.log = cubin, name, log
         self.shared_size_bytes = static
         self.max_dynamic_shared_size_bytes = 48 * 1024 - static
+        self.asked = 0
 
-    def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
+    @property
+    def kernel(self) -> Callable[..., None]:
+        """Like cupy.cuda.Function, looked up for the current device."""
+        self.asked += 1
+        return self.launch
+
+    def launch(
+        self, grid: Any, block: Any, args: Any, shared_mem: int = 0, stream: Any = None
+    ) -> None:
         assert shared_mem <= self.max_dynamic_shared_size_bytes
+        assert stream is None  # CuPy's current one
         self.log.append(SimpleNamespace(function=self, grid=grid, block=block,
                                         args=list(args), shared=shared_mem))  # fmt: skip
 
@@ -60,6 +83,7 @@ class FakeCuPy:
         self.launched: list[SimpleNamespace] = []
         self.loaded: list[tuple[str, str]] = []
         self.allocated: list[DeviceArray] = []
+        self.pieces: list[tuple[int, Pointer]] = []
         self.current, self.count, self.static = 0, 1, 0
         self.cuda = SimpleNamespace(
             Device=lambda index: SimpleNamespace(compute_capability=("90", "86")[index]),
@@ -70,16 +94,22 @@ class FakeCuPy:
                 getDeviceProperties=lambda index: {"name": b"Imaginary GPU"},
                 CUDARuntimeError=RuntimeError,
             ),
+            function=SimpleNamespace(CPointer=CPointer),
+            alloc=self.alloc,
         )
 
     def RawModule(self, *, path: str) -> SimpleNamespace:
-        def get_function(name: str) -> Function:
+        def get_function(name: str) -> RawKernel:
             self.loaded.append((path, name))
-            return Function(path, name, self.launched, self.static)
+            return RawKernel(path, name, self.launched, self.static)
 
         return SimpleNamespace(get_function=get_function)
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+    def alloc(self, size: int) -> Pointer:
+        self.pieces.append((size, Pointer(2**20 * len(self.pieces), self.current)))
+        return self.pieces[-1][1]
+
+    def ndarray(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
         self.allocated.append(DeviceArray(shape, dtype, self.current))
         return self.allocated[-1]
 
@@ -99,7 +129,15 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCuPy:
 def a_plan(shared: int = 0, entry: str = "k") -> Plan:
     kernel = Kernel("f/k.cu", entry, (("SCALAR", "float"),))
     params = np.array((5, 6, 7), PARAMS)[()]
-    args = (Buffer("x"), Buffer("y", 16), Buffer("scratch"), None, np.float32(0.5), params)
+    args = (
+        Buffer("x"),
+        Buffer("y", 16),
+        Buffer("scratch"),
+        Buffer("scratch", 8),
+        None,
+        np.float32(0.5),
+        params,
+    )
     return Plan(
         op="test",
         algo="only",
@@ -116,22 +154,24 @@ def test_a_launch_gets_pointers_with_offsets_nulls_and_packed_scalars(cupy: Fake
     x = DeviceArray((4,), "f4")
     results = cuda.CudaExecutor().run(a_plan(), {"x": x})
     assert list(results) == ["y"]
-    y, scratch = cupy.allocated
+    [y], [(size, scratch)] = cupy.allocated, cupy.pieces
     assert results["y"] is y
     assert (y.host.shape, y.host.dtype) == ((2, 5), np.dtype("f4"))
-    assert (scratch.host.shape, scratch.host.dtype) == ((7,), np.dtype("f8"))
+    assert size == 56
     first, second = cupy.launched
     assert (first.grid, first.block, first.shared) == ((3, 2, 1), (32, 4, 1), 0)
-    assert [a.ptr for a in first.args[:3]] == [x.data.ptr, y.data.ptr + 16, scratch.data.ptr]
-    assert first.args[3] is None
+    assert first.args[0] is x
+    assert first.args[1].ptr == y.data.ptr + 16
+    assert first.args[2] is scratch
+    assert first.args[3].ptr == scratch.ptr + 8
     for value, bytes_expected in (
-        (first.args[4], np.float32(0.5).tobytes()),
-        (first.args[5], b"\5" + 7 * b"\0" + b"\6" + 3 * b"\0" + b"\7" + 3 * b"\0"),
+        (first.args[4], 8 * b"\0"),
+        (first.args[5], np.float32(0.5).tobytes()),
+        (first.args[6], b"\5" + 7 * b"\0" + b"\6" + 3 * b"\0" + b"\7" + 3 * b"\0"),
         (second.args[1], 8 * b"\xff"),
     ):
-        assert isinstance(value, np.ndarray)  # what CuPy passes by value
-        assert value.size == 1
-        assert value.tobytes() == bytes_expected
+        assert isinstance(value, CPointer)  # what CuPy need not pack
+        assert value.bytes(len(bytes_expected)) == bytes_expected
 
 
 class OnDevice(np.ndarray):
@@ -166,7 +206,7 @@ def test_a_transform_gives_the_kernels_behind_it_what_the_library_made(cupy: Fak
     assert [a.host.shape for a in cupy.allocated] == [(2,)]  # the spectra are the library's
     [launch], [spectrum] = cupy.launched, made
     assert spectrum.dtype == np.complex64
-    assert launch.args[0].ptr == spectrum.ctypes.data
+    assert launch.args[0].ctypes.data == spectrum.ctypes.data
     np.testing.assert_allclose(spectrum[:, 0, 0].real, [66.0, 210.0])  # the sums of the images
 
 
@@ -174,8 +214,9 @@ def test_given_outputs_are_written_and_not_allocated(cupy: FakeCuPy) -> None:
     y = DeviceArray((2, 5), "f4")
     results = cuda.CudaExecutor().run(a_plan(), {"x": DeviceArray((4,), "f4")}, {"y": y})
     assert results["y"] is y
-    assert [array.host.shape for array in cupy.allocated] == [(7,)]
-    assert cupy.launched[1].args[0].ptr == y.data.ptr
+    assert cupy.allocated == []
+    assert [size for size, _ in cupy.pieces] == [56]
+    assert cupy.launched[1].args[0] is y
 
 
 def test_kernels_are_loaded_once_and_compiled_for_the_device(cupy: FakeCuPy) -> None:
@@ -188,6 +229,30 @@ def test_kernels_are_loaded_once_and_compiled_for_the_device(cupy: FakeCuPy) -> 
     executor.run(plan, {"x": DeviceArray((4,), "f4", device_id=1)})
     assert cupy.loaded[1:] == [("/cubins/f/k.cu-sm_86-{'SCALAR': 'float'}", "k")]
     assert len(cupy.launched) == 10
+
+
+def test_what_does_not_change_is_packed_and_looked_up_once(cupy: FakeCuPy) -> None:
+    executor, plan = cuda.CudaExecutor(), a_plan()
+    for _ in range(3):
+        executor.run(plan, {"x": DeviceArray((4,), "f4")})
+    constants = [[a for a in launch.args if isinstance(a, CPointer)] for launch in cupy.launched]
+    assert [len(c) for c in constants] == [3, 1] * 3
+    assert constants[0] == constants[2] == constants[4]  # the very same objects
+    assert {launch.function.asked for launch in cupy.launched} == {2}  # a plan has two launches
+
+
+def test_an_output_is_new_even_where_an_input_has_its_name(cupy: FakeCuPy) -> None:
+    x, given = DeviceArray((4,), "f4"), DeviceArray((2, 5), "f4")
+    y = cuda.CudaExecutor().run(a_plan(), {"x": x, "y": given})["y"]
+    assert y is not given
+    assert cupy.launched[1].args[0] is y
+
+
+def test_a_launch_with_one_argument_gets_it_alone(cupy: FakeCuPy) -> None:
+    launch = Launch(Kernel("f/k.cu", "k"), (1, 1, 1), (32, 1, 1), (Buffer("y"),))
+    plan = Plan("test", "only", (launch,), {"y": ArraySpec((2,), np.dtype("f4"))})
+    y = cuda.CudaExecutor().run(plan, {})["y"]
+    assert cupy.launched[0].args == [y]
 
 
 def test_a_plan_that_is_gone_leaves_nothing_bound(cupy: FakeCuPy) -> None:
@@ -234,6 +299,7 @@ def test_an_array_on_another_device_is_refused_before_anything_runs(
         cuda.CudaExecutor().run(a_plan(), {"x": arrays["x"]}, {"y": arrays["y"]})
     assert cupy.launched == []
     assert cupy.allocated == []
+    assert cupy.pieces == []
 
 
 def test_a_plan_without_launches_still_gives_its_output(cupy: FakeCuPy) -> None:
@@ -277,3 +343,30 @@ def test_without_cupy_the_probe_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 )
 def test_the_architecture_of_a_device(capability: str, arch: str) -> None:
     assert cuda.arch_of(capability) == arch
+
+
+def test_cupy_has_what_the_stand_in_has() -> None:
+    """CuPy's own binaries take a `CPointer` as it is and read an argument where it points."""
+    real = pytest.importorskip("cupy", reason="CuPy is not installed (extra cuda13 or cuda12)")
+    function = real.cuda.function
+    assert issubclass(function.CNumpyArray, function.CPointer)  # what it packs itself is one too
+    packed = np.array(np.float32(0.5))
+    assert isinstance(function.CPointer(packed.ctypes.data), function.CPointer)
+    for name in ("kernel", "shared_size_bytes", "max_dynamic_shared_size_bytes"):
+        assert hasattr(real.RawKernel, name)
+    # grid, block, args, shared_mem, stream: in this order, and no others are necessary.
+    unbound = function.Function.__new__(function.Function)
+    with pytest.raises(TypeError, match="tuple"):
+        unbound([1, 1, 1], (1, 1, 1), (), 0)
+    memory = real.cuda.UnownedMemory(packed.ctypes.data, packed.nbytes, packed, device_id=0)
+    array = real.ndarray((1,), np.float32, memptr=real.cuda.MemoryPointer(memory, 0))
+    assert (array.data + 4).ptr == packed.ctypes.data + 4
+    assert not hasattr(array.data, "data")  # a piece of memory is a pointer, an array has one
+    assert callable(real.cuda.alloc)
+    assert array.data.device_id == 0
+
+    class Stream:
+        ptr = 0
+
+    with pytest.raises(TypeError, match="ndarrays of size one"):
+        unbound((1, 1, 1), (1, 1, 1), (array, function.CPointer(), np.zeros(2)), 0, Stream)

@@ -5,9 +5,14 @@
 #include <pycnn/reduce.cuh>
 
 struct Classes {
-    index_t weight_stride, ignore_index;
+    index_t weight_stride, ignore_index, count;
     double hard, smooth;  // 1 - e and e / C, with e the label smoothing
 };
+
+// A target that is no class and not ignored has no score and no weight: what it goes into is NaN.
+__device__ __forceinline__ bool is_class(const Classes& c, index_t target) {
+    return target >= 0 && target < c.count;
+}
 
 struct Weights {
     const scalar* at;  // null: one each
@@ -15,6 +20,9 @@ struct Weights {
 
     __device__ __forceinline__ accum operator()(index_t c) const {
         return at ? widen(__ldg(at + c * stride)) : accum(1);
+    }
+    __device__ __forceinline__ accum of_target(const Classes& c, index_t target) const {
+        return is_class(c, target) ? (*this)(target) : limits<accum>::quiet_nan();
     }
 };
 
