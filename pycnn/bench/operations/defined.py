@@ -65,8 +65,8 @@ class Defined(Operation):
     problem : callable, optional
         From such a case to one of the definition.
     entries : bool, default False
-        Whether every entry of the leading axis of all arrays is computed for itself, so that some
-        of them stand for a large batch.
+        Whether every entry of the leading axis of all arrays of such a case is computed for
+        itself, so that some of them stand for a large batch.
     onnx : callable, optional
         From such a case to type, inputs and attributes of an ONNX node.
     """
@@ -96,9 +96,6 @@ class Defined(Operation):
     def standard_layers(self) -> list[tuple[str, Case]]:
         standard = [c.name for c in self._definition(FORWARD).cases if c.standard]
         return [(name, NamedCase(name)) for name in standard]
-
-    def small_cases(self) -> list[str]:
-        return [c.name for c in self._definition(FORWARD).cases if not c.standard]
 
     def dtypes_of(self, direction: str) -> tuple[str, ...]:
         return self._definition(direction).dtypes
@@ -154,7 +151,7 @@ class Defined(Operation):
             settings = op.settings(_with_batch(problem, len(next(iter(part.values())))))
             return op.oracle(op.describe(part, **settings), part)
 
-        if self._entries:
+        if self._entries and not isinstance(case, NamedCase):  # which need not have a batch
             return by_entry(given, (), longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])
