@@ -29,13 +29,14 @@ _DEPTHWISE = tuple(
 #: Windows that leave most of x out; and windows that have most of it between their elements, so
 #: that those over one element do not fit into a tile.
 _APART = {"kernel_size": 2, "stride": (7, 9)}
-_SPREAD = {"kernel_size": 2, "stride": 1, "dilation": (24601, 1)}
+_SPREAD = {"kernel_size": 2, "stride": 1}
 
 
-def _pools(**settings: int) -> tuple[Case, ...]:
+def _pools(spread: int, **settings: int) -> tuple[Case, ...]:
+    wide = {"dilation": (spread, 1), **_SPREAD, **settings}
     return (
         Case("far apart", {"x": (1, 3, 40, 37)}, {**_APART, **settings}),
-        Case("spread", {"x": (1, 1, 49207, 2)}, {**_SPREAD, **settings}),
+        Case("spread", {"x": (1, 1, 2 * spread + 5, 2)}, wide),
     )
 
 
@@ -54,9 +55,9 @@ CASES: dict[str, tuple[Case, ...]] = {
         ),
         Case("ragged tiles", {"a": (131, 67), "b": (67, 129)}),
     ),
-    "max_pool2d": _pools(),
-    "avg_pool2d": _pools(),
-    "lp_pool2d": _pools(norm_type=2),
+    "max_pool2d": _pools(5003),
+    "avg_pool2d": _pools(24601),
+    "lp_pool2d": _pools(24601, norm_type=2),
     "max_unpool2d": (
         Case("large maps", dict.fromkeys(("x", "indices"), (1, 2, 81, 79)), {"kernel_size": 2}),
     ),

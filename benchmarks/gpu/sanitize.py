@@ -22,8 +22,8 @@ from benchmarks.gpu.once import MARK
 from benchmarks.gpu.outcome import Outcome
 from benchmarks.gpu.problems import Problem, Selection, every, select
 
-#: Seconds that the stage may last, compilation included, and that a tool may.
-LIMIT, TOOL_LIMIT = 240, 100
+#: Seconds that the stage may last, compilation included; that a tool may, and needs at least.
+LIMIT, TOOL_LIMIT, LEAST = 240, 100, 3
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
@@ -139,11 +139,15 @@ def sanitize(
     found = []
     for i, tool in enumerate(tools):
         share = min(TOOL_LIMIT, (end - time.monotonic()) / (len(tools) - i))
-        found.append(_run(program, tool, selection, share, resume, backend))
+        if share < LEAST:
+            print(f"{tool}: skipped, no time is left")
+            found.append(Outcome.SKIPPED)
+        else:
+            found.append(_run(program, tool, selection, share, resume, backend))
     if Outcome.FAILED in found:
         return Outcome.FAILED
-    partial = Outcome.PARTIAL in found or selection.skipped
-    return Outcome.PARTIAL if partial else Outcome.PASSED
+    whole = set(found) == {Outcome.PASSED} and not selection.skipped
+    return Outcome.PASSED if whole else Outcome.PARTIAL
 
 
 def _compiled(selection: Selection) -> bool:
@@ -182,7 +186,7 @@ def _run(
             print(line, file=log)
             watch.line(line)
 
-        ended = run_limited(command, max(seconds, 1.0), heed)
+        ended = run_limited(command, seconds, heed)
     findings = watch.report()
     again = {word for _, word, _ in findings} | watch.failures.keys()
     past.write_text("".join(f"{w}\n" for w in (*before, *watch.done) if w not in again))

@@ -39,6 +39,8 @@ if "SLOW" in os.environ:
             "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
             "[print(f'@ {word}', flush=True) for word in open(sys.argv[1])]; time.sleep(60)")
     given.command = [sys.executable, "-c", code, given.command[-1]]
+if "NO_CACHE" in os.environ:
+    os.environ["PYCNN_CACHE_DIR"] = os.devnull
 child = subprocess.Popen(given.command, stdout=subprocess.PIPE, text=True)
 print("child", child.pid, flush=True)
 for line in child.stdout:
@@ -57,12 +59,12 @@ sys.exit(given.error_exitcode if found else status)
 """
 
 
-@pytest.fixture
-def tool(tmp_path, monkeypatch):
-    """compute-sanitizer, found in PATH; and a folder for what it leaves."""
-    status = {b.name: b for b in backends()}["emulator"]
+@pytest.fixture(params=["emulator", "cuda"])
+def run(request, tmp_path, monkeypatch):
+    """Runs the stage with our compute-sanitizer in PATH, on a GPU or what stands in for it."""
+    status = {b.name: b for b in backends()}[request.param]
     if not status.available:
-        pytest.skip(f"the emulator, standing in for a GPU, is not available: {status.detail}")
+        pytest.skip(f"{request.param} is not available here: {status.detail}")
     (tmp_path / "tool.py").write_text(TOOL)
     script = tmp_path / "compute-sanitizer"
     command = f"exec {shlex.quote(sys.executable)} {shlex.quote(str(tmp_path / 'tool.py'))}"
@@ -72,12 +74,14 @@ def tool(tmp_path, monkeypatch):
     monkeypatch.setattr(sanitize, "FOLDER", tmp_path / "left")
     monkeypatch.setattr(limited, "SIGNALS", [(number, 0.5) for number, _ in limited.SIGNALS])
 
+    def run(tools=("memcheck",), limit=240, **more):
+        problems = by_word(WORDS)
+        return sanitize.sanitize(limit, tools, backend=request.param, problems=problems, **more)
 
-def run(tools=("memcheck",), limit=60, words=WORDS, **more):
-    return sanitize.sanitize(limit, tools, backend="emulator", problems=by_word(words), **more)
+    return run
 
 
-def test_without_a_finding_it_passes(tool, capsys):
+def test_without_a_finding_it_passes(run, capsys):
     assert run(sanitize.TOOLS) is Outcome.PASSED
     said = capsys.readouterr().out
     for name in sanitize.TOOLS:
@@ -86,7 +90,7 @@ def test_without_a_finding_it_passes(tool, capsys):
     assert "3 of 3 kernels, 3 of 3 variants" in said
 
 
-def test_a_finding_names_kernel_and_case_and_the_command_that_shows_it(tool, monkeypatch, capsys):
+def test_a_finding_names_kernel_and_case_and_the_command_that_shows_it(run, monkeypatch, capsys):
     monkeypatch.setenv("FINDING", "sigmoid/racecheck")
     assert run(("memcheck", "racecheck")) is Outcome.FAILED
     said = capsys.readouterr().out
@@ -102,17 +106,19 @@ def test_a_finding_names_kernel_and_case_and_the_command_that_shows_it(tool, mon
     assert "Invalid __global__ write" in again.stdout
 
 
-def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_from_there(tool, monkeypatch, capsys):
+def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_from_there(run, monkeypatch, capsys):
     monkeypatch.setenv("SLOW", "1")  # and deaf to all but SIGKILL
     begin = time.monotonic()
-    assert run(limit=6) is Outcome.PARTIAL
-    assert time.monotonic() - begin < 40
+    monkeypatch.setattr(sanitize, "TOOL_LIMIT", 6)
+    assert run() is Outcome.PARTIAL
+    assert time.monotonic() - begin < 60
     said = capsys.readouterr().out
     assert "memcheck: 3 of 4 problems checked, stopped at " in said
     log = (sanitize.FOLDER / "memcheck.log").read_text()
     child = int(log.partition("child ")[2].split()[0])
     assert not _runs(child)
     monkeypatch.delenv("SLOW")
+    monkeypatch.setattr(sanitize, "TOOL_LIMIT", 60)
     assert run(resume=True) is Outcome.PASSED
     assert "memcheck: 1 of 1 problems checked, 3 before; " in capsys.readouterr().out
     assert run(resume=True) is Outcome.PASSED
@@ -130,17 +136,23 @@ def _runs(process):
         return False
 
 
-def test_what_fails_under_the_tool_fails_and_is_run_again(tool, monkeypatch, capsys):
-    monkeypatch.setenv("PYCNN_SCHEDULE", "nonsense")
+def test_what_fails_under_the_tool_fails_and_is_run_again(run, monkeypatch, capsys):
+    monkeypatch.setenv("NO_CACHE", "1")
     assert run() is Outcome.FAILED
     said = capsys.readouterr().out
-    assert "memcheck: failed: relu / matrices / float32: ValueError" in said
-    monkeypatch.delenv("PYCNN_SCHEDULE")
+    assert "memcheck: failed: relu / matrices / float32: " in said
+    monkeypatch.delenv("NO_CACHE")
     assert run(resume=True) is Outcome.PASSED
     assert "memcheck: 4 of 4" in capsys.readouterr().out
 
 
-def test_a_tool_that_does_not_start_fails(tool, monkeypatch, tmp_path, capsys):
+def test_tools_without_time_are_skipped(run, capsys):
+    assert run(("racecheck", "synccheck"), limit=2) is Outcome.PARTIAL
+    said = capsys.readouterr().out
+    assert "racecheck: skipped, no time is left\nsynccheck: skipped" in said
+
+
+def test_a_tool_that_does_not_start_fails(run, monkeypatch, tmp_path, capsys):
     (tmp_path / "tool.py").write_text("import sys; sys.exit('no such option')")
     assert run() is Outcome.FAILED
     assert "memcheck: exit status 1; its last words:\nno such option" in capsys.readouterr().out
