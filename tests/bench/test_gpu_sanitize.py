@@ -127,6 +127,16 @@ def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_from_there(run, mon
     assert "memcheck: 4 of 4 problems" in capsys.readouterr().out
 
 
+def test_what_a_stopped_tool_found_counts(run, monkeypatch, capsys):
+    monkeypatch.setenv("SLOW", "1")
+    monkeypatch.setenv("FINDING", "sigmoid/memcheck")
+    monkeypatch.setattr(sanitize, "TOOL_LIMIT", 6)
+    assert run() is Outcome.FAILED
+    said = capsys.readouterr().out
+    assert "memcheck: sigmoid, case 'sigmoid / matrices / float32'" in said
+    assert "3 of 4 problems checked, stopped at " in said
+
+
 def _runs(process):
     """Whether it does; one that ended and was not yet waited for does not."""
     try:
