@@ -14,6 +14,7 @@ from pycnn.runtime.backends import (
 from pycnn.runtime.backends import (
     use_backend as use_backend,
 )
+from pycnn.runtime.faults import synchronize as synchronize
 
 __version__: str
 __all__: list[str]

@@ -9,8 +9,9 @@ import benchmarks.gpu
 import pycnn
 from benchmarks.gpu import bench, sanitize, test
 from benchmarks.gpu.once import once
+from benchmarks.gpu.outcome import Outcome
 
-STAGES: dict[str, Callable[[], bool]] = {
+STAGES: dict[str, Callable[[], bool | Outcome]] = {
     "test": test.test,
     "sanitize": sanitize.sanitize,
     "bench": bench.bench,
@@ -35,7 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in STAGES if stage == "all" else (stage,):
         print(f"== {name}", flush=True)
         outcomes[name] = STAGES[name]()
-    passed = ", ".join(f"{name} {'passed' if ok else 'FAILED'}" for name, ok in outcomes.items())
+    words = {True: "passed", False: "FAILED"}
+    passed = ", ".join(
+        f"{name} {ok.value if isinstance(ok, Outcome) else words[ok]}"
+        for name, ok in outcomes.items()
+    )
     print(f"== {passed} in {time.monotonic() - begin:.0f} s")
     return 0 if all(outcomes.values()) else 1
 

@@ -1,46 +1,209 @@
-"""Every algorithm of every operation once, compared with the oracle, not timed."""
+"""Every operation once on ragged problems, compared with the oracle, not timed.
 
-from pycnn.bench import record
-from pycnn.bench.contestants import of_pycnn
-from pycnn.bench.operations import OPERATIONS
-from pycnn.bench.run import FULL, plan_rounds, run
-from pycnn.bench.suites import Layer
+python3 -m benchmarks.gpu.once
+python3 -m benchmarks.gpu.once --case 'conv2d / 1x1 / float32 / im2col'
+"""
 
-#: Ragged problems on which every kernel runs once under the sanitizer, where they are not the
-#: small cases of a definition.
-RAGGED = {
-    "conv2d": ("n2c6h13w17k10r3s3p1", "n3c6h11w9k4r3s2p1x0x2x1u2x1d1x2g2", "n2c5h7w9k11r1s1"),
-    "max_pool2d": ("n2c3h13w17r3s2p1x0u2e1",),
-    "avg_pool2d": ("n2c3h13w17r3s2p1x0u2e1",),
-    "relu": ("n3c5h7w11",),
-    "softmax": ("n7c1003", "n3c10"),
-    "cross_entropy": ("n7c1003", "n3c10"),
-    "gemm": ("m37n53k71", "m131n129k67"),
-}
+import argparse
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-#: How many of those, and in which dtypes.
-CASES, DTYPES = 3, ("float32", "float16")
+import numpy as np
+
+import pycnn
+from benchmarks.gpu.limited import INTERRUPTED
+from benchmarks.gpu.problems import Problem, Selection, by_word, every, select
+from pycnn.define.call import Call
+from pycnn.dtypes import FLOATS
+from pycnn.emulator import KernelError
+from pycnn.runtime.backends import BackendUnavailable, require
+from pycnn.runtime.extras import MissingExtra
+from pycnn.testing.tolerance import compare
+
+CHECKED, WRONG, FAILED, SKIPPED = "checked", "wrong", "failed", "skipped"
+
+#: Begins the line that says which case comes next.
+MARK = "@ "
 
 
-def once(backend: str = "cuda") -> int:
-    """Every algorithm of every operation once, compared with the oracle, not timed."""
-    good = True
-    for name, operation in OPERATIONS.items():
-        words = RAGGED.get(name) or operation.small_cases()[:CASES]
+class Memory(NamedTuple):
+    """How arrays come to a backend and back."""
 
-        def contestants(case, direction, dtype, operation=operation):
-            found = of_pycnn(backend, operation, case, direction, dtype)
-            for contestant in found:
-                contestant.device = None  # checked only
-            return found
+    put: Callable[[np.ndarray], Any] = lambda array: array
+    get: Callable[[Any], np.ndarray] = lambda array: array
 
-        layers = [Layer(word, operation.parse(word)) for word in words]
-        for layer in layers:
-            directions = operation.directions_of(layer.case)
-            rounds = plan_rounds("ragged", operation, [layer], directions, DTYPES, contestants)
-            for found, _ in run(rounds, FULL, {}):
-                right = found.status in (record.CHECKED, record.SKIPPED)
-                good &= right
-                if not right:
-                    print(f"{found.status}: {found.key}: {found.reason}")
-    return 0 if good else 1
+
+def memory_of(backend: str, *, pooled: bool = True) -> Memory:
+    """The memory of a backend; without pools every array is an allocation of CUDA's own.
+
+    CuPy's pool rounds sizes up, and keeps what is freed: a sanitizer sees neither an access beyond
+    an array, into the rest of its block, nor what was left there by another one.
+    """
+    if backend != "cuda":
+        return Memory()
+    import cupy
+
+    if not pooled:
+        cupy.cuda.set_allocator(None)
+        cupy.cuda.set_pinned_memory_allocator(None)
+    return Memory(cupy.asarray, cupy.asnumpy)
+
+
+def attempt(problem: Problem, memory: Memory, *, judged: bool = True) -> tuple[str, str]:
+    """Run a problem; what became of it, and why.
+
+    `judged` compares the outputs with the oracle; without, it is enough that they come.
+    """
+    try:
+        given = problem.inputs()
+        arrays = {name: problem.placed(array, memory.put) for name, array in given.items()}
+        call = problem.op.describe(given, **problem.settings)
+        returned = problem.tested.invoke(getattr(pycnn, problem.op.name), arrays, problem.settings)
+        outputs = [memory.get(array) for array in returned]  # waits for the GPU
+        fault = _fault(problem, call, given, outputs) if judged else ""
+    except KernelError as finding:  # of the emulator, about the kernel itself
+        return WRONG, f"{type(finding).__name__}: {finding}"
+    except MissingExtra as missing:
+        return SKIPPED, str(missing)
+    except Exception as error:  # one problem's failure must not end the run of the others
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return SKIPPED, f"too little memory: {error}"
+        return FAILED, f"{type(error).__name__}: {error}"
+    return (WRONG, fault) if fault else (CHECKED, "")
+
+
+def _fault(
+    problem: Problem, call: Call, given: dict[str, np.ndarray], outputs: Sequence[np.ndarray]
+) -> str:
+    """What is wrong with the outputs, if anything."""
+    with np.errstate(all="ignore"):
+        expected = problem.tested.oracle(call, given)
+    terms = problem.tested.terms(call)
+    if len(outputs) != len(call.outputs):
+        return f"{len(outputs)} results; expected: {', '.join(call.outputs)}"
+    for (name, spec), output in zip(call.outputs.items(), outputs, strict=True):
+        if (output.shape, output.dtype) != (spec.shape, spec.dtype):
+            return f"{name} is {output.dtype}{list(output.shape)}; expected: {spec}"
+        want = np.asarray(expected[name])
+        if spec.dtype.name not in FLOATS:
+            if not np.array_equal(output, want):
+                return f"{name} differs from the oracle, of which integers must be equal"
+            continue
+        length = terms if isinstance(terms, int) else terms[name]
+        error, allowed = compare(output, want, spec.dtype.name, length)
+        if not error <= allowed:
+            return f"{name} is off by {error:.3g}, allowed {allowed:.3g}"
+    return ""
+
+
+def once(
+    backend: str = "cuda",
+    selection: Selection | None = None,
+    *,
+    pooled: bool = True,
+    judged: bool = True,
+    traced: bool = False,
+) -> int:
+    """Run every problem once, and say how many were checked, skipped, wrong and failed.
+
+    Parameters
+    ----------
+    backend : {"cuda", "emulator"}
+        The emulator runs in its checked build if ``PYCNN_CHECKED`` says so.
+    selection : Selection, optional
+        What to run; by default everything, each kernel once first.
+    pooled : bool, default True
+        Whether CuPy may keep memory in its pools.
+    judged : bool, default True
+        Whether results are compared with the oracle.
+    traced : bool, default False
+        Whether every problem is named on a line of its own before it runs.
+
+    Returns
+    -------
+    int
+        Exit status: 0 if something was checked and nothing was wrong, 130 if interrupted.
+    """
+    selection = select(every()) if selection is None else selection
+    reasons, found = Counter(selection.skipped), Counter[str]()
+    chosen = selection.problems
+    if backend == "emulator":
+        chosen = [problem for problem in chosen if not problem.large]
+        reasons["too large for the emulator"] += len(selection.problems) - len(chosen)
+    total = len(chosen) + reasons.total()
+    ended = ""
+    try:
+        memory = memory_of(backend, pooled=pooled)
+        active = pycnn.use_backend(backend) if backend != "cuda" else contextlib.nullcontext()
+        with active:
+            for problem in chosen:
+                if traced:
+                    print(f"{MARK}{problem}", flush=True)
+                status, reason = attempt(problem, memory, judged=judged)
+                found[status] += 1
+                if status == SKIPPED:
+                    reasons[reason] += 1
+                elif status != CHECKED:
+                    print(f"{status}: {problem}: {reason}", flush=True)
+                    if backend == "cuda" and (lost := _lost()):
+                        ended = f"stopped, for no call to the GPU works any more ({lost}): "
+                        break
+    except KeyboardInterrupt:
+        ended = "stopped: "
+    print(
+        f"{ended}{found[CHECKED]} of {total} checked, {reasons.total()} skipped, "
+        f"{found[WRONG]} wrong, {found[FAILED]} failed on {backend}"
+        + "; results were not compared" * (not judged)
+        + f"; {selection.unfit} algorithms do not fit" * bool(selection.unfit)
+    )
+    for reason, count in (+reasons).items():
+        print(f"  skipped {count}: {reason}")
+    if found[WRONG] or found[FAILED] or not (found[CHECKED] or ended):
+        return 1
+    return INTERRUPTED if ended else 0
+
+
+def _lost() -> str:
+    """Why the GPU cannot be used by this process any more, as after an access out of bounds."""
+    import cupy
+
+    try:
+        cupy.cuda.runtime.deviceSynchronize()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return str(error)
+    return ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of ``python3 -m benchmarks.gpu.once``."""
+    parser = argparse.ArgumentParser(prog="python3 -m benchmarks.gpu.once", description=__doc__)
+    parser.add_argument("--backend", choices=("cuda", "emulator"), default="cuda")
+    parser.add_argument("--case", action="append", metavar="WORDS", help="this problem alone")
+    parser.add_argument("--cases", type=Path, metavar="FILE", help="the problems of its lines")
+    parser.add_argument("--dtype", metavar="LIST", help="dtypes separated by commas")
+    parser.add_argument("--unpooled", action="store_true", help="without CuPy's memory pools")
+    parser.add_argument("--unjudged", action="store_true", help="without the oracle")
+    parser.add_argument("--trace", action="store_true", help="name every problem before it runs")
+    given = parser.parse_args(argv)
+    try:
+        require(given.backend)
+        if given.case or given.cases:  # as they are asked for, and in that order
+            lines = given.cases.read_text().splitlines() if given.cases else []
+            selection = Selection(by_word([*(given.case or ()), *lines]))
+        else:
+            wanted = given.dtype.split(",") if given.dtype else None
+            selection = select(p for p in every() if wanted is None or p.dtype in wanted)
+    except (ValueError, OSError, BackendUnavailable) as error:
+        parser.error(str(error))
+    return once(
+        given.backend, selection, pooled=not given.unpooled, judged=not given.unjudged,
+        traced=given.trace,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -122,10 +122,6 @@ class Operation(ABC):
         """Name and case of the layers that stand for the operation, of no network."""
         return []
 
-    def small_cases(self) -> list[str]:
-        """Words for ragged problems that take no time, to run each kernel once."""
-        return []
-
     def dtypes_of(self, direction: str) -> tuple[str, ...]:
         """Those that a direction is computed in."""
         return self.dtypes

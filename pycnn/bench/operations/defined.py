@@ -66,8 +66,8 @@ class Defined(Operation):
     problem : callable, optional
         From such a case to one of the definition.
     entries : bool, default False
-        Whether every entry of the leading axis of all arrays is computed for itself, so that some
-        of them stand for a large batch.
+        Whether every entry of the leading axis of all arrays of such a case is computed for
+        itself, so that some of them stand for a large batch.
     onnx : callable, optional
         From such a case to type, inputs and attributes of an ONNX node.
     """
@@ -97,9 +97,6 @@ class Defined(Operation):
     def standard_layers(self) -> list[tuple[str, Case]]:
         standard = [c.name for c in self._tested(FORWARD).cases if c.standard]
         return [(name, NamedCase(name)) for name in standard]
-
-    def small_cases(self) -> list[str]:
-        return [c.name for c in self._tested(FORWARD).cases if not c.standard]
 
     def dtypes_of(self, direction: str) -> tuple[str, ...]:
         return self._tested(direction).op.dtypes
@@ -156,7 +153,7 @@ class Defined(Operation):
             settings = tested.settings(_with_batch(problem, len(next(iter(part.values())))))
             return tested.oracle(tested.op.describe(part, **settings), part)
 
-        if self._entries:
+        if self._entries and not isinstance(case, NamedCase):  # which need not have a batch
             return by_entry(given, (), longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])

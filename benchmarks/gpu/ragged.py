@@ -1,0 +1,105 @@
+"""Cases for kernels and variants that no small case of a definition reaches, by operation."""
+
+from pycnn.testing.case import Case, Shape
+
+
+def _conv(name: str, x: Shape, weight: Shape, layout: str, **settings: int) -> Case:
+    """A convolution; the shape of `x` is given as (N, C, H, W)."""
+    n, c, h, w = x
+    given = x if layout == "NCHW" else (n, h, w, c)
+    return Case(f"{name}, {layout}", {"x": given, "weight": weight}, {"layout": layout, **settings})
+
+
+#: Every side, stride and layout that is compiled for itself.
+_DEPTHWISE = tuple(
+    _conv(
+        f"depthwise {side}x{side}, stride {stride}",
+        (2, 7, 10, 9),
+        (7, 1, side, side),
+        layout,
+        padding=side // 2,
+        stride=stride,
+        groups=7,
+    )
+    for side in (3, 5)
+    for stride in (1, 2)
+    for layout in ("NCHW", "NHWC")
+)
+
+#: Windows that leave most of x out; and windows that have most of it between their elements, so
+#: that those over one element do not fit into a tile.
+_APART = {"kernel_size": 2, "stride": (7, 9)}
+_SPREAD = {"kernel_size": 2, "stride": 1}
+
+
+def _pools(spread: int, **settings: int) -> tuple[Case, ...]:
+    wide = {"dilation": (spread, 1), **_SPREAD, **settings}
+    return (
+        Case("far apart", {"x": (1, 3, 40, 37)}, {**_APART, **settings}),
+        Case("spread", {"x": (1, 1, 2 * spread + 5, 2)}, wide),
+    )
+
+
+CASES: dict[str, tuple[Case, ...]] = {
+    "conv2d": (
+        *_DEPTHWISE,
+        _conv("more than a tile", (3, 67, 7, 11), (67, 67, 1, 1), "NHWC"),
+        _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NCHW"),
+        _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NHWC"),
+    ),
+    "gemm": (
+        Case(
+            "both transposed",
+            {"a": (37, 71), "b": (53, 37)},
+            {"transpose_a": True, "transpose_b": True},
+        ),
+        Case("ragged tiles", {"a": (131, 67), "b": (67, 129)}),
+    ),
+    "max_pool2d": _pools(5003),
+    "avg_pool2d": _pools(24601),
+    "lp_pool2d": _pools(24601, norm_type=2),
+    "max_unpool2d": (
+        Case("large maps", dict.fromkeys(("x", "indices"), (1, 2, 81, 79)), {"kernel_size": 2}),
+    ),
+    "unfold": (Case("long rows", {"x": (1, 1, 2, 24601)}, {"kernel_size": (2, 1)}),),
+    "fold": (
+        Case("long rows", {"x": (1, 2, 5003)}, {"output_size": (2, 5003), "kernel_size": (2, 1)}),
+    ),
+    "interpolate": tuple(
+        Case(f"{mode}, long rows", {"x": (1, 1, 2, 24611)}, {"size": (3, 24601), "mode": mode})
+        for mode in ("nearest", "bilinear")
+    ),
+}
+
+#: Those of which views are taken, besides the first case of every operation.
+VIEWED: dict[str, tuple[Case, ...]] = {
+    "gelu": (Case("tanh", {"x": (3, 5, 7)}, {"approximate": "tanh"}),),
+}
+
+#: Those that take the emulator minutes, each with the one algorithm that it is about.
+LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
+    "conv2d": tuple(
+        (_conv(name, x, weight, layout), "implicit_gemm")
+        for layout in ("NCHW", "NHWC")
+        for name, x, weight in (
+            ("large tiles", (1, 67, 129, 127), (67, 67, 1, 1)),
+            ("large tiles, in parts", (1, 67, 94, 93), (67, 67, 3, 3)),
+            ("large tiles, 1x1, in parts", (1, 67, 94, 93), (515, 67, 1, 1)),
+            ("large tiles of weights", (1, 1421, 3, 3), (1429, 1421, 1, 1)),
+        )
+    ),
+    "gemm": tuple(
+        (Case(name, {"a": a, "b": b}, settings), "double_buffered")
+        for name, a, b, settings in (
+            ("large tiles", (128, 65, 3), (128, 3, 67), {}),
+            ("large tiles, a transposed", (128, 3, 65), (128, 3, 67), {"transpose_a": True}),
+            ("large tiles, b transposed", (128, 65, 3), (128, 67, 3), {"transpose_b": True}),
+            (
+                "large tiles, both transposed",
+                (128, 3, 65),
+                (128, 67, 3),
+                {"transpose_a": True, "transpose_b": True},
+            ),
+        )
+    ),
+}

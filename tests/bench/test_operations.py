@@ -1,0 +1,36 @@
+"""The bench takes every operation as its definition has it, gradients too."""
+
+import pytest
+
+from pycnn import define
+from pycnn.bench.contestants import of_pycnn
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.operations.defined import Defined, NamedCase
+from pycnn.bench.run import QUICK, plan_rounds, run
+from pycnn.bench.suites import Layer
+
+DEFINED = [name for name, op in OPERATIONS.items() if isinstance(op, Defined)]
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_every_case_is_right_in_every_direction(name):
+    op = OPERATIONS[name]
+
+    def contestants(case, direction, dtype):
+        found = of_pycnn("reference", op, case, direction, dtype)
+        for each in found:
+            each.device = None  # checked only
+        return found
+
+    small = [c.name for c in define.OPERATIONS[name].cases if not c.standard]
+    done = []
+    for case in map(NamedCase, small):
+        for direction in op.directions_of(case):
+            dtypes = op.dtypes_of(direction)
+            dtype = "float32" if "float32" in dtypes else dtypes[0]
+            layer = Layer(case.name, case)
+            rounds = plan_rounds("small", op, [layer], [direction], [dtype], contestants)
+            for record, _ in run(rounds, QUICK, {}):
+                assert (record.status, record.reason) == ("checked", "")
+                done.append(record)
+    assert len(done) >= len(small) > 0
