@@ -9,7 +9,7 @@ import pytest
 import pycnn
 from benchmarks.gpu import once, problems
 from benchmarks.gpu.problems import Selection, by_word, every, select
-from pycnn.define import OPERATIONS
+from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATS
 from pycnn.plan import conv, gemm
 from pycnn.runtime import catalogue, nvrtc

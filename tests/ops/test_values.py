@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn.define import OPERATIONS
+from pycnn.define.registry import OPERATIONS
 from pycnn.define.values import Allowed, Check, _value
 from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype

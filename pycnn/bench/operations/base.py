@@ -54,7 +54,7 @@ class Check:
     expected : array, float64
         From the oracle.
     reduction : int
-        Terms of the longest sum, for `pycnn.tolerance`.
+        Terms of the longest sum, for `pycnn.testing.tolerance`.
     what : str
         What part of the output it covers, in words.
     view : callable
