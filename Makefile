@@ -12,13 +12,16 @@ BIN     := $(VENV)/bin
 PYTEST  := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.S')
 
-.PHONY: help bench test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
+STANDIN := build/standin
+
+.PHONY: help bench standin test-cupy test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
 
 help:
 	@echo "make bench       time every convolution of a network: SUITE=$(SUITE) BENCH='$(BENCH)'"
 	@echo "make test        every test, on every backend that is here"
 	@echo "make test-all    also the tests that take many minutes"
 	@echo "make test-quick  without the tests marked slow"
+	@echo "make test-cupy   the tests of the backend cuda: CuPy's wheel on a stand-in driver (no GPU needed)"
 	@echo "make kernels     compile every kernel for every architecture (no GPU needed)"
 	@echo "make gpu         on a machine with a GPU: gpu-test, gpu-sanitize, gpu-bench"
 	@echo "make lint        ruff and mypy"
@@ -37,6 +40,16 @@ test-all: $(VENV)/installed-dev
 
 test-quick: $(VENV)/installed-dev
 	$(PYTEST) -m "not slow and not exhaustive" $(ARGS)
+
+# What runs on the stand-in driver: $(STANDIN)/bin/python, for any command (see tests/standin).
+standin: $(STANDIN)/built
+
+test-cupy: $(STANDIN)/built
+	PYCNN_TEST_BACKENDS=cuda $(STANDIN)/bin/python -m pytest -n auto --dist worksteal -k "cuda" $(ARGS)
+
+$(STANDIN)/built: pyproject.toml setup.py $(RUNTIME) $(wildcard tests/standin/*.py tests/standin/cuda/*)
+	$(PYTHON) tests/standin/build.py $(STANDIN)
+	touch $@
 
 kernels: $(VENV)/installed-dev
 	mkdir -p build

@@ -1,0 +1,237 @@
+"""Modules and launches of the stand-in driver: what pycnn's emulator does for it.
+
+A kernel of this checkout is known by its text, and then shares the emulator's compiled kernels with
+the tests of the backend ``emulator``; any other source (CuPy's own kernels) is compiled from its
+text.
+"""
+
+import ctypes
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pycnn_standin.cubin import Cubin
+
+SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 801
+ILLEGAL_ADDRESS, OUT_OF_RESOURCES, LAUNCH_FAILED = 700, 701, 719
+
+#: CUfunction_attribute, as far as CuPy asks for them by default.
+MAX_THREADS, SHARED_SIZE, CONST_SIZE, LOCAL_SIZE, REGISTERS = range(5)
+MAX_DYNAMIC_SHARED = 8
+
+#: Shared memory of a block: without asking for more, and at most.
+DEFAULT_SHARED, LARGEST_SHARED = 48 * 1024, 227 * 1024
+REGISTERS_OF_A_BLOCK = 65536
+
+#: Headers of CuPy that the emulator has its own in place of.
+SHIMS = Path(__file__).resolve().parents[1] / "include"
+
+
+class _Argument(ctypes.Structure):
+    """``pycnn_emu::Argument``."""
+
+    _fields_ = (("kind", ctypes.c_int), ("size", ctypes.c_int))
+
+
+class _Entry(ctypes.Structure):
+    """``pycnn_emu::Entry``."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("invoke", ctypes.c_void_p),
+        ("count", ctypes.c_int),
+        ("arguments", ctypes.POINTER(_Argument)),
+    )
+
+
+#: By ``pycnn_emu::ArgumentKind``: what NumPy calls a number of that kind, without its size.
+_POINTER = 0
+_KINDS = {1: "i", 2: "u", 3: "f", 4: "?", 5: "V"}
+
+
+class Module:
+    """A loaded cubin: its source, compiled for this processor."""
+
+    def __init__(self, cubin: Cubin) -> None:
+        from pycnn.emulator import RawModule
+
+        self.sections = {section.name: section for section in cubin.sections}
+        self.expressions = cubin.expressions
+        expressions = tuple(self.expressions.values())
+        defines = tuple(option for option in cubin.options if option.startswith(("-D", "-U")))
+        ours = _kernels().get(cubin.source)
+        self.raw = (
+            RawModule(path=ours, options=defines, name_expressions=expressions)
+            if ours
+            else RawModule(
+                code=cubin.source,
+                options=(*defines, *_cupy_options()),
+                name_expressions=expressions,
+            )
+        )
+
+
+class Function:
+    """A kernel of a module, and what its machine code takes of the device."""
+
+    def __init__(self, module: Module, name: str) -> None:
+        host_name = module.expressions.get(name, name)
+        self.kernel = module.raw.get_function(host_name)
+        index = module.raw.kernel_names.index(host_name)
+        library = ctypes.CDLL(str(module.raw.library_path))
+        entries = (ctypes.POINTER(_Entry) * (index + 1)).in_dll(library, "pycnn_emu_entries")
+        entry = entries[index].contents
+        self.arguments = [
+            (entry.arguments[i].kind, entry.arguments[i].size) for i in range(entry.count)
+        ]
+        shared = module.sections.get(f".nv.shared.{name}")
+        self.shared = shared.size if shared else 0
+        self.registers = module.sections[f".text.{name}"].info >> 24
+        self.dynamic_limit = DEFAULT_SHARED - self.shared
+
+    def launch(
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared: int,
+        memory: Any,
+        device_of: Callable[[int], int],
+    ) -> int:
+        if shared > self.dynamic_limit:
+            return INVALID_VALUE
+        if self.registers * int(np.prod(block)) > REGISTERS_OF_A_BLOCK:
+            return OUT_OF_RESOURCES
+        arguments: list[object] = []
+        for i, (kind, size) in enumerate(self.arguments):
+            raw = ctypes.string_at(memory[i], size)
+            if kind == _POINTER:
+                address = int.from_bytes(raw, "little")
+                if address and device_of(address) < 0:
+                    print(f"stand-in: argument {i} of {self.kernel.name} points to no memory of a "
+                          f"device: {address:#x}", file=sys.stderr)  # fmt: skip
+                    return ILLEGAL_ADDRESS
+                arguments.append(address)
+            else:
+                arguments.append(np.frombuffer(raw, f"{_KINDS[kind]}{size}")[0])
+        self.kernel.max_dynamic_shared_size_bytes = LARGEST_SHARED
+        self.kernel(grid, block, arguments, shared_mem=shared)
+        return SUCCESS
+
+
+@functools.cache
+def _kernels() -> dict[str, Path]:
+    """Every kernel file of this checkout by its text."""
+    from pycnn.runtime import sources
+
+    return {path.read_text(): path for path in sources.kernel_dir().rglob("*.cu")}
+
+
+@functools.cache
+def _cupy_options() -> tuple[str, ...]:
+    import cupy
+    from pycnn.runtime import sources
+
+    headers = Path(cupy.__file__).parent / "_core" / "include"
+    folders = (SHIMS, sources.emulator_include_dir(), headers)
+    return (*(f"-I{folder}" for folder in folders), "-D__CUDACC_VER_MAJOR__=13")
+
+
+_POINTERS = ctypes.POINTER(ctypes.c_void_p)
+_THREE = ctypes.POINTER(ctypes.c_uint)
+
+
+class Hooks(ctypes.Structure):
+    """``standin::Hooks``."""
+
+    _fields_ = (
+        ("load", ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)),
+        ("function", ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long, ctypes.c_char_p)),
+        ("attribute", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.c_int)),
+        (
+            "set_attribute",
+            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.c_int, ctypes.c_int),
+        ),
+        (
+            "launch",
+            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, _THREE, _THREE, ctypes.c_uint, _POINTERS),
+        ),
+    )
+
+
+def _reported(failure: int) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """No exception leaves a hook: it is shown, and the driver returns `failure`."""
+
+    def decorate(hook: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(hook)
+        def wrapper(*args: Any) -> int:
+            try:
+                return hook(*args)
+            except Exception:
+                traceback.print_exc()
+                return failure
+
+        return wrapper
+
+    return decorate
+
+
+class Driver:
+    """The hooks, and what has been loaded; handles are numbers from 1 on."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._modules: list[Module] = []
+        self._functions: list[Function] = []
+
+    @_reported(0)
+    def load(self, image: int) -> int:
+        self._modules.append(Module(Cubin(image)))
+        return len(self._modules)
+
+    @_reported(0)
+    def function(self, module: int, name: bytes) -> int:
+        self._functions.append(Function(self._modules[module - 1], name.decode()))
+        return len(self._functions)
+
+    @_reported(0)
+    def attribute(self, number: int, which: int) -> int:
+        function = self._functions[number - 1]
+        values = {
+            MAX_THREADS: 1024,
+            SHARED_SIZE: function.shared,
+            REGISTERS: function.registers,
+            MAX_DYNAMIC_SHARED: function.dynamic_limit,
+        }
+        return values.get(which, 0)
+
+    @_reported(INVALID_VALUE)
+    def set_attribute(self, number: int, which: int, value: int) -> int:
+        function = self._functions[number - 1]
+        if which != MAX_DYNAMIC_SHARED:
+            return NOT_SUPPORTED
+        if not 0 <= value <= LARGEST_SHARED - function.shared:
+            return INVALID_VALUE
+        function.dynamic_limit = value
+        return SUCCESS
+
+    @_reported(LAUNCH_FAILED)
+    def launch(self, number: int, grid: Any, block: Any, shared: int, memory: Any) -> int:
+        return self._functions[number - 1].launch(
+            tuple(grid[:3]), tuple(block[:3]), shared, memory, self._device_of
+        )
+
+    def _device_of(self, address: int) -> int:
+        return int(self._library.standin_device_of(ctypes.c_void_p(address)))
+
+
+def install(library: ctypes.CDLL) -> Hooks:
+    """Give the library its hooks; they must live as long as it may call them."""
+    driver = Driver(library)
+    hooks = Hooks(*(kind(getattr(driver, name)) for name, kind in Hooks._fields_))
+    library.standin_hooks(ctypes.byref(hooks))
+    return hooks
