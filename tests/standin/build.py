@@ -18,7 +18,6 @@ import sysconfig
 import tarfile
 import tomllib
 import venv
-from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -28,11 +27,16 @@ CUPY = "cupy-cuda13x[ctk]>=14"
 CXX = shlex.split(os.environ.get("CXX", "c++"))
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra")
 
-#: Each library: its file, and the sources under ``cuda/``.
-LIBRARIES = {
+#: Of each library, its sources under ``cuda/``.
+SOURCES = {
     "libcuda.so.1": ("counters", "memory", "device", "stream", "driver"),
     "libnvrtc.so.13": ("nvrtc",),
+    "libcufft.so.12": ("cufft",),
+    "libcublas.so.13": ("cublas",),
 }
+
+#: What a function that is not there returns: cudaErrorNotSupported and the like.
+NOT_SUPPORTED = {"cuda": 801, "cufft": 16, "cublas": 15}
 
 #: As CuPy's own build has them.
 DIRECTIVES = ("embedsignature=True", "binding=False", "c_api_binop_methods=True")
@@ -49,21 +53,31 @@ def main() -> None:
         venv.create(folder, with_pip=True)
         pip(folder, "install", "--quiet", "--editable", f"{ROOT}[test,cuda13]", CUPY)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-    libraries = folder / "lib" / "standin"
+    # Of CUDA's wheels, and what those headers include of a further one that CuPy brings along.
+    headers = [
+        next(site.glob("nvidia/cu*/include")),
+        next(site.glob("cupy/_core/include/cupy/_cccl/libcudacxx")),
+        HERE / "cuda",
+    ]
+    final = folder / "lib" / "standin"
+    libraries = final.with_name("standin.new")  # a library that someone runs must not change
     shutil.rmtree(libraries, ignore_errors=True)
     libraries.mkdir()
-    headers = next(site.glob("nvidia/cu*/include"))
-    for name, sources in LIBRARIES.items():
-        files = [str(HERE / "cuda" / f"{source}.cpp") for source in sources]
-        run(*CXX, *FLAGS, f"-I{headers}", f"-Wl,-soname,{name}", *files,
-            "-ldl", "-o", str(libraries / name))  # fmt: skip
+    build_library("libcuda.so.1", headers, libraries)
+    build_library("libnvrtc.so.13", headers, libraries)
+    build_library("libcufft.so.12", headers, libraries, next(site.glob("cupy/cuda/cufft.*.so")))
+    cublas = next(site.glob("cupy_backends/cuda/libs/cublas.*.so"))
+    build_library("libcublas.so.13", headers, libraries, cublas)
     build_runtime(folder, cupy_source(folder, site), headers, libraries)
+    shutil.rmtree(final, ignore_errors=True)
+    libraries.rename(final)
     # Read by Python as it starts: the package, from this checkout, and its start.
     package = site / HERE.joinpath("pycnn_standin").name
     package.unlink(missing_ok=True)
     package.symlink_to(HERE / "pycnn_standin")
     (site / "pycnn_standin.pth").write_text(
-        "import os; os.environ.get('PYCNN_STANDIN') == 'off' or __import__('pycnn_standin').start()\n"
+        "import os; "
+        "os.environ.get('PYCNN_STANDIN') == 'off' or __import__('pycnn_standin').start()\n"
     )
 
 
@@ -96,14 +110,44 @@ def cupy_source(folder: Path, site: Path) -> Path:
     return source
 
 
-def build_runtime(folder: Path, source: Path, headers: Path, libraries: Path) -> None:
+def build_library(
+    name: str, headers: list[Path], libraries: Path, user: Path | None = None
+) -> None:
+    """One of our libraries, with a refusal for each function more that `user` needs of it."""
+    target = libraries / name
+    command = [*CXX, *FLAGS, *includes(headers), f"-Wl,-soname,{name}"]
+    command += [str(HERE / "cuda" / f"{source}.cpp") for source in SOURCES[name]]
+    command += ["-ldl", "-o", str(target)]
+    # The others use the memory and the hooks of this one.
+    if name != "libcuda.so.1":
+        command += link_cuda(libraries)
+    run(*command)
+    if user is not None:
+        # The user asks for symbols of NVIDIA's version of this name.
+        versions = libraries / f"{name}.versions"
+        versions.write_text(f"{name} {{ *; }};\n")
+        command += [f"-Wl,--version-script={versions}"]
+        run(*command, refusals(user, target, name.removeprefix("lib").partition(".")[0]))
+
+
+def includes(headers: list[Path]) -> list[str]:
+    """Options for the folders of headers."""
+    return [f"-I{folder}" for folder in headers]
+
+
+def link_cuda(libraries: Path) -> list[str]:
+    """Options that link with our libcuda, which lies beside what is linked."""
+    return [f"-L{libraries}", "-l:libcuda.so.1", "-Wl,-rpath,$ORIGIN"]
+
+
+def build_runtime(folder: Path, source: Path, headers: list[Path], libraries: Path) -> None:
     """CuPy's module ``cupy_backends.cuda.api.runtime`` against our libcuda."""
     wanted = tomllib.loads((source / "pyproject.toml").read_text())["build-system"]["requires"]
     pip(folder, "install", "--quiet", *(w for w in wanted if w.lower().startswith("cython")))
     module = source / "cupy_backends" / "cuda" / "api" / "runtime.pyx"
     cpp = module.with_suffix(".cpp")
     constants = {
-        "CUPY_CUDA_VERSION": defined(headers / "cuda_runtime_api.h", "CUDART_VERSION"),
+        "CUPY_CUDA_VERSION": defined(headers[0] / "cuda_runtime_api.h", "CUDART_VERSION"),
         "CUPY_HIP_VERSION": "0",
         "CUPY_USE_CUDA_PYTHON": "False",
     }
@@ -112,19 +156,26 @@ def build_runtime(folder: Path, source: Path, headers: Path, libraries: Path) ->
     run(str(folder / "bin" / "cython"), "-3", "--cplus", *directives, *environment,
         f"--working={source}", str(module), "-o", str(cpp), PYCNN_STANDIN="off")  # fmt: skip
     target = libraries / f"runtime{sysconfig.get_config_var('EXT_SUFFIX')}"
-    compile_line = (
-        *CXX, *FLAGS, "-w",
-        f"-I{sysconfig.get_path('include')}", f"-I{headers}", f"-I{HERE / 'cuda'}", str(cpp),
-    )  # fmt: skip
-    link = (f"-L{libraries}", "-l:libcuda.so.1", "-Wl,-rpath,$ORIGIN", "-o", str(target))
-    run(*compile_line, *link)
-    missing = unsupported(target, libraries / "libcuda.so.1")
-    stubs = libraries / "unsupported.cpp"
-    stubs.write_text(
-        "// Runtime functions that CuPy links and the stand-in lacks: cudaErrorNotSupported.\n"
-        + "".join(f'extern "C" int {name}() {{ return 801; }}\n' for name in missing)
+    command = [*CXX, *FLAGS, "-w", f"-I{sysconfig.get_path('include')}", *includes(headers)]
+    command += [str(cpp), *link_cuda(libraries), "-o", str(target)]
+    run(*command)
+    run(*command, refusals(target, libraries / "libcuda.so.1", "cuda"))
+
+
+def refusals(user: Path, library: Path, prefix: str) -> str:
+    """A source with every function that `user` needs and `library` lacks: not supported."""
+    needed, there = (
+        {
+            line.split()[-1].partition("@")[0]
+            for line in run("nm", "-D", which, str(file)).splitlines()
+        }
+        for which, file in (("--undefined-only", user), ("--defined-only", library))
     )
-    run(*compile_line, str(stubs), *link)
+    names = sorted(name for name in needed - there if name.startswith(prefix))
+    file = library.parent / f"{prefix}_refusals.cpp"
+    body = f"() {{ return {NOT_SUPPORTED[prefix]}; }}"
+    file.write_text("".join(f'extern "C" int {name}{body}\n' for name in names))
+    return str(file)
 
 
 def defined(header: Path, macro: str) -> str:
@@ -133,15 +184,6 @@ def defined(header: Path, macro: str) -> str:
     if found is None:
         sys.exit(f"{header} does not define {macro}")
     return found[1]
-
-
-def unsupported(user: Path, library: Path) -> Sequence[str]:
-    """CUDA functions that `user` needs and `library` does not have."""
-    needed = run("nm", "-D", "--undefined-only", str(user))
-    there = run("nm", "-D", "--defined-only", str(library))
-    names = {line.split()[-1] for line in needed.splitlines()}
-    names -= {line.split()[-1] for line in there.splitlines()}
-    return sorted(name for name in names if name.startswith("cuda"))
 
 
 if __name__ == "__main__":

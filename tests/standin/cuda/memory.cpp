@@ -32,7 +32,7 @@ size_t used = 0;
 
 size_t capacity() {
     const char* bytes = std::getenv("PYCNN_STANDIN_MEMORY");
-    return bytes ? std::strtoull(bytes, nullptr, 10) : size_t{4} << 30;
+    return bytes ? std::strtoull(bytes, nullptr, 10) : size_t{8} << 30;
 }
 
 cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {

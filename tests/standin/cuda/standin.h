@@ -45,14 +45,33 @@ int device_count();
 // an allocation is inside it for size 0, as the address of an empty array may be.
 int device_of(const void* p, size_t size);
 
-// What Python does for the driver (`pycnn_standin.modules`), set by standin_hooks().
+// A plan of cuFFT: shapes and strides of both sides, in elements; null pointers written out.
+struct Transform {
+    int type, rank, batch;
+    int n[3];
+    int from_embed[3], from_stride, from_distance;
+    int to_embed[3], to_stride, to_distance;
+};
+
+// A call of cublasGemmEx: C = alpha op(A) op(B) + beta C, all column-major.
+struct Product {
+    int transpose_a, transpose_b, m, n, k;
+    int type_a, lda, type_b, ldb, type_c, ldc, compute;
+    const void *alpha, *a, *b, *beta;
+    void* c;
+};
+
+// What Python does for the libraries (`pycnn_standin.driver`), set by standin_hooks(). The results
+// that are no handles and no attributes are a CUresult.
 struct Hooks {
     long (*load)(const void* image);                     // a module, or 0
     long (*function)(long module, const char* name);     // a function of it, or 0
     int (*attribute)(long function, int which);          // CUfunction_attribute
-    int (*set_attribute)(long function, int which, int value);  // a CUresult
+    int (*set_attribute)(long function, int which, int value);
     int (*launch)(long function, const unsigned* grid, const unsigned* block, unsigned shared,
-                  void** arguments);                     // a CUresult
+                  void** arguments);
+    int (*transform)(const Transform* plan, void* from, void* to, int direction);
+    int (*product)(const Product* product);
 };
 extern Hooks hooks;
 

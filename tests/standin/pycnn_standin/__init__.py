@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-from pycnn_standin import modules
+from pycnn_standin import driver
 
 #: CuPy's module with the CUDA runtime linked into it.
 RUNTIME = "cupy_backends.cuda.api.runtime"
@@ -25,7 +25,7 @@ RUNTIME = "cupy_backends.cuda.api.runtime"
 #: Where ``build.py`` puts what it compiled.
 LIBRARIES = Path(sys.prefix) / "lib" / "standin"
 
-_hooks: modules.Hooks | None = None
+_hooks: driver.Hooks | None = None
 
 
 class _RuntimeFinder:
@@ -42,10 +42,10 @@ def start() -> None:
     """Load the libraries and tell them what Python does for them."""
     nvidia = Path(sys.prefix).glob("lib/python*/site-packages/nvidia/cu*/lib/libnvrtc.so.*")
     os.environ["PYCNN_STANDIN_NVRTC"] = str(next(nvidia))
-    for library in sorted(LIBRARIES.glob("lib*")):
+    for library in sorted(LIBRARIES.glob("lib*.so.*[0-9]"), key=lambda p: p.name != "libcuda.so.1"):
         ctypes.CDLL(str(library))
-    # CUB comes compiled with the wheel, for GPUs only; without it CuPy reduces by kernels of its own.
+    # CUB comes compiled for GPUs only; without it CuPy reduces by kernels of its own.
     os.environ.setdefault("CUPY_ACCELERATORS", "")
     sys.meta_path.insert(0, _RuntimeFinder())  # type: ignore[arg-type]
     global _hooks
-    _hooks = modules.install(ctypes.CDLL(str(LIBRARIES / "libcuda.so.1")))
+    _hooks = driver.install(ctypes.CDLL(str(LIBRARIES / "libcuda.so.1")))

@@ -8,7 +8,6 @@ text.
 import ctypes
 import functools
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,6 @@ from pycnn_standin.cubin import Cubin
 
 SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 801
 ILLEGAL_ADDRESS, OUT_OF_RESOURCES, LAUNCH_FAILED = 700, 701, 719
-
-#: CUfunction_attribute, as far as CuPy asks for them by default.
-MAX_THREADS, SHARED_SIZE, CONST_SIZE, LOCAL_SIZE, REGISTERS = range(5)
-MAX_DYNAMIC_SHARED = 8
 
 #: Shared memory of a block: without asking for more, and at most.
 DEFAULT_SHARED, LARGEST_SHARED = 48 * 1024, 227 * 1024
@@ -134,104 +129,9 @@ def _kernels() -> dict[str, Path]:
 @functools.cache
 def _cupy_options() -> tuple[str, ...]:
     import cupy
+
     from pycnn.runtime import sources
 
     headers = Path(cupy.__file__).parent / "_core" / "include"
     folders = (SHIMS, sources.emulator_include_dir(), headers)
     return (*(f"-I{folder}" for folder in folders), "-D__CUDACC_VER_MAJOR__=13")
-
-
-_POINTERS = ctypes.POINTER(ctypes.c_void_p)
-_THREE = ctypes.POINTER(ctypes.c_uint)
-
-
-class Hooks(ctypes.Structure):
-    """``standin::Hooks``."""
-
-    _fields_ = (
-        ("load", ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)),
-        ("function", ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long, ctypes.c_char_p)),
-        ("attribute", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.c_int)),
-        (
-            "set_attribute",
-            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.c_int, ctypes.c_int),
-        ),
-        (
-            "launch",
-            ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, _THREE, _THREE, ctypes.c_uint, _POINTERS),
-        ),
-    )
-
-
-def _reported(failure: int) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """No exception leaves a hook: it is shown, and the driver returns `failure`."""
-
-    def decorate(hook: Callable[..., int]) -> Callable[..., int]:
-        @functools.wraps(hook)
-        def wrapper(*args: Any) -> int:
-            try:
-                return hook(*args)
-            except Exception:
-                traceback.print_exc()
-                return failure
-
-        return wrapper
-
-    return decorate
-
-
-class Driver:
-    """The hooks, and what has been loaded; handles are numbers from 1 on."""
-
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
-        self._modules: list[Module] = []
-        self._functions: list[Function] = []
-
-    @_reported(0)
-    def load(self, image: int) -> int:
-        self._modules.append(Module(Cubin(image)))
-        return len(self._modules)
-
-    @_reported(0)
-    def function(self, module: int, name: bytes) -> int:
-        self._functions.append(Function(self._modules[module - 1], name.decode()))
-        return len(self._functions)
-
-    @_reported(0)
-    def attribute(self, number: int, which: int) -> int:
-        function = self._functions[number - 1]
-        values = {
-            MAX_THREADS: 1024,
-            SHARED_SIZE: function.shared,
-            REGISTERS: function.registers,
-            MAX_DYNAMIC_SHARED: function.dynamic_limit,
-        }
-        return values.get(which, 0)
-
-    @_reported(INVALID_VALUE)
-    def set_attribute(self, number: int, which: int, value: int) -> int:
-        function = self._functions[number - 1]
-        if which != MAX_DYNAMIC_SHARED:
-            return NOT_SUPPORTED
-        if not 0 <= value <= LARGEST_SHARED - function.shared:
-            return INVALID_VALUE
-        function.dynamic_limit = value
-        return SUCCESS
-
-    @_reported(LAUNCH_FAILED)
-    def launch(self, number: int, grid: Any, block: Any, shared: int, memory: Any) -> int:
-        return self._functions[number - 1].launch(
-            tuple(grid[:3]), tuple(block[:3]), shared, memory, self._device_of
-        )
-
-    def _device_of(self, address: int) -> int:
-        return int(self._library.standin_device_of(ctypes.c_void_p(address)))
-
-
-def install(library: ctypes.CDLL) -> Hooks:
-    """Give the library its hooks; they must live as long as it may call them."""
-    driver = Driver(library)
-    hooks = Hooks(*(kind(getattr(driver, name)) for name, kind in Hooks._fields_))
-    library.standin_hooks(ctypes.byref(hooks))
-    return hooks
