@@ -49,3 +49,8 @@ def start() -> None:
     sys.meta_path.insert(0, _RuntimeFinder())  # type: ignore[arg-type]
     global _hooks
     _hooks = driver.install(ctypes.CDLL(str(LIBRARIES / "libcuda.so.1")))
+
+
+def running() -> bool:
+    """Whether this process is on the stand-in."""
+    return _hooks is not None

@@ -84,9 +84,9 @@ class Driver:
     def attribute(self, number: int, which: int) -> int:
         function = self._functions[number - 1]
         values = {
-            MAX_THREADS: 1024,
-            SHARED_SIZE: function.shared,
-            REGISTERS: function.registers,
+            MAX_THREADS: function.resources.threads,
+            SHARED_SIZE: function.resources.shared,
+            REGISTERS: function.resources.registers,
             MAX_DYNAMIC_SHARED: function.dynamic_limit,
         }
         return values.get(which, 0)
@@ -96,7 +96,7 @@ class Driver:
         function = self._functions[number - 1]
         if which != MAX_DYNAMIC_SHARED:
             return NOT_SUPPORTED
-        if not 0 <= value <= LARGEST_SHARED - function.shared:
+        if not 0 <= value <= LARGEST_SHARED - function.resources.shared:
             return INVALID_VALUE
         function.dynamic_limit = value
         return SUCCESS

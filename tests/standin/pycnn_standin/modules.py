@@ -9,6 +9,7 @@ import ctypes
 import functools
 import sys
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Module:
     def __init__(self, cubin: Cubin) -> None:
         from pycnn.emulator import RawModule
 
-        self.sections = {section.name: section for section in cubin.sections}
+        self.resources = cubin.resources()
         self.expressions = cubin.expressions
         expressions = tuple(self.expressions.values())
         defines = tuple(option for option in cubin.options if option.startswith(("-D", "-U")))
@@ -84,10 +85,8 @@ class Function:
         self.arguments = [
             (entry.arguments[i].kind, entry.arguments[i].size) for i in range(entry.count)
         ]
-        shared = module.sections.get(f".nv.shared.{name}")
-        self.shared = shared.size if shared else 0
-        self.registers = module.sections[f".text.{name}"].info >> 24
-        self.dynamic_limit = DEFAULT_SHARED - self.shared
+        self.resources = module.resources[name]
+        self.dynamic_limit = DEFAULT_SHARED - self.resources.shared
 
     def launch(
         self,
@@ -97,9 +96,10 @@ class Function:
         memory: Any,
         device_of: Callable[[int], int],
     ) -> int:
-        if shared > self.dynamic_limit:
+        threads = prod(block)
+        if shared > self.dynamic_limit or threads > self.resources.threads:
             return INVALID_VALUE
-        if self.registers * int(np.prod(block)) > REGISTERS_OF_A_BLOCK:
+        if self.resources.registers * threads > REGISTERS_OF_A_BLOCK:
             return OUT_OF_RESOURCES
         arguments: list[object] = []
         for i, (kind, size) in enumerate(self.arguments):
