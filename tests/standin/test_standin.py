@@ -194,3 +194,21 @@ def test_without_the_stand_in_the_real_libraries_load_and_find_no_gpu():
     if os.path.exists("/dev/nvidiactl"):
         pytest.skip("there is a GPU")
     assert run(code, PYCNN_STANDIN="off").split() == ["True", "True", "False", "False"]
+
+
+def test_a_kernel_can_be_interrupted():
+    code = """if True:
+        import cupy, signal
+        loop = "for (int i = 0; i < 1000000; ++i) *x;"
+        source = 'extern "C" __global__ void k(volatile float* x) {' + loop + "}"
+        kernel = cupy.RawKernel(source, "k")
+        x = cupy.zeros(1, "float32")
+        kernel.compile()
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.alarm(1)
+        try:
+            kernel((1 << 22,), (1,), (x,))
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    assert run(code) == "interrupted"

@@ -1,5 +1,6 @@
 // The driver functions that CuPy uses: modules and launches, which Python carries out.
 
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -20,6 +21,16 @@ Handle handle(long number) {
 template <typename Handle>
 long number(Handle handle) {
     return reinterpret_cast<long>(handle);
+}
+
+// A hook that Python interrupted returns this. Python takes no exception from a hook, so the signal
+// is raised once more: Python sees it as soon as it is back in its own code.
+constexpr long kInterrupted = -1;
+
+template <typename Result>
+Result heeded(Result result) {
+    if (result == kInterrupted) std::raise(SIGINT);
+    return result;
 }
 
 }  // namespace
@@ -76,8 +87,8 @@ CUresult cuModuleLoad(CUmodule* module, const char* path) {
 CUresult cuModuleUnload(CUmodule) { return CUDA_SUCCESS; }
 
 CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
-    long found = hooks.function(number(module), name);
-    if (!found) return CUDA_ERROR_NOT_FOUND;
+    long found = heeded(hooks.function(number(module), name));
+    if (found <= 0) return CUDA_ERROR_NOT_FOUND;
     *function = handle<CUfunction>(found);
     return CUDA_SUCCESS;
 }
@@ -96,7 +107,8 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
                         CUstream, void** arguments, void**) {
     const unsigned grid[] = {grid_x, grid_y, grid_z}, block[] = {block_x, block_y, block_z};
     ++counters.launches;
-    return static_cast<CUresult>(hooks.launch(number(function), grid, block, shared, arguments));
+    int result = heeded(hooks.launch(number(function), grid, block, shared, arguments));
+    return result == kInterrupted ? CUDA_SUCCESS : static_cast<CUresult>(result);
 }
 
 }  // extern "C"

@@ -18,6 +18,9 @@ from pycnn_standin.modules import (
     Module,
 )
 
+#: ``kInterrupted`` of ``driver.cpp``.
+INTERRUPTED = -1
+
 #: CUfunction_attribute, as far as CuPy asks for them by default.
 MAX_THREADS, SHARED_SIZE, REGISTERS, MAX_DYNAMIC_SHARED = 0, 1, 4, 8
 
@@ -53,6 +56,8 @@ def _reported(failure: int) -> Callable[[Callable[..., int]], Callable[..., int]
         def wrapper(*args: Any) -> int:
             try:
                 return hook(*args)
+            except KeyboardInterrupt:
+                return INTERRUPTED
             except Exception:
                 traceback.print_exc()
                 return failure
