@@ -9,16 +9,20 @@ BENCH  ?= --quick --json build/bench.json --plot build/bench.png
 
 BIN     := $(VENV)/bin
 # A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
-PYTEST  := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+PYTEST   = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.S')
 
-.PHONY: help bench test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
+STANDIN := build/standin
+
+.PHONY: help bench standin test-cupy test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
 
 help:
 	@echo "make bench       time every convolution of a network: SUITE=$(SUITE) BENCH='$(BENCH)'"
 	@echo "make test        every test, on every backend that is here"
 	@echo "make test-all    also the tests that take many minutes"
 	@echo "make test-quick  without the tests marked slow"
+	@echo "make test-cupy   the tests of the backend cuda, on CuPy's wheel with no GPU (1.3 GB to download)"
+	@echo "make standin     only the environment for it: build/standin/bin/python runs any command"
 	@echo "make kernels     compile every kernel for every architecture (no GPU needed)"
 	@echo "make gpu         on a machine with a GPU: gpu-test, gpu-sanitize, gpu-bench"
 	@echo "make lint        ruff and mypy"
@@ -34,9 +38,21 @@ test: $(VENV)/installed-dev
 
 test-all: $(VENV)/installed-dev
 	$(PYTEST) $(ARGS)
+	$(MAKE) test-cupy
 
 test-quick: $(VENV)/installed-dev
 	$(PYTEST) -m "not slow and not exhaustive" $(ARGS)
+
+standin: $(STANDIN)/built
+
+test-cupy: BIN := $(STANDIN)/bin
+test-cupy: $(STANDIN)/built
+	PYCNN_TEST_BACKENDS=cuda $(PYTEST) -m "not exhaustive" -k "cuda or standin or cupy" $(ARGS)
+
+# CuPy's wheel and CUDA's libraries (1.3 GB to download) and the driver they run on without a GPU.
+$(STANDIN)/built: pyproject.toml setup.py $(RUNTIME) $(wildcard tests/standin/build.py tests/standin/cuda/*)
+	$(PYTHON) tests/standin/build.py $(STANDIN)
+	touch $@
 
 kernels: $(VENV)/installed-dev
 	mkdir -p build

@@ -32,8 +32,8 @@ def check_apart(out: Any, **inputs: Any) -> None:
 def _apart(a: Any, b: Any) -> bool:
     if a.base is None and b.base is None:
         return a is not b  # two arrays that each own their memory
-    library = np if isinstance(a, np.ndarray) else sys.modules["cupy"]
-    return not library.may_share_memory(a, b)
+    xp = np if isinstance(a, np.ndarray) else sys.modules["cupy"]
+    return not xp.may_share_memory(a, b)
 
 
 def same_view(a: Any, b: Any) -> bool:

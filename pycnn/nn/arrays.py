@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.runtime.backends import require
 from pycnn.runtime.extras import import_extra
 
 DEVICES = ("cpu", "cuda")
@@ -30,12 +31,15 @@ def mover(device: str) -> Callable[[Any], Any]:
         If there is no such device.
     MissingExtra
         If it is "cuda" and CuPy is not installed.
+    BackendUnavailable
+        If it is "cuda" and CuPy finds no GPU.
     """
     if device not in DEVICES:
         raise ValueError(f"device={device!r}: allowed are {', '.join(DEVICES)}")
     if device == "cpu":
         return to_numpy
     cupy = import_extra("cupy", "cuda13", 'to("cuda")')
+    require("cuda")
     return lambda array: array if isinstance(array, cupy.ndarray) else cupy.asarray(array)
 
 
