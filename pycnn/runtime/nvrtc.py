@@ -125,7 +125,9 @@ def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ..
         raise ValueError(
             f"arch={arch!r}: NVRTC {version()} compiles for {', '.join(supported_archs())}"
         )
-    return (f"-arch={arch}", *FLAGS, *(f"-D{name}={value}" for name, value in defines), *options)
+    # Sorted: the order of macros is no matter, and must not be one in the cache.
+    macros = (f"-D{name}={value}" for name, value in sorted(defines))
+    return (f"-arch={arch}", *FLAGS, *macros, *options)
 
 
 #: NVRTC 13.5 remembers device debugging: after one program compiled with it, all later ones of the

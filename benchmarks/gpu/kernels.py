@@ -1,0 +1,70 @@
+"""Stage ``compile``: every kernel in every variant into the disk cache, on all cores.
+
+Whatever comes after it finds its kernels compiled. NVRTC compiles in parallel only across
+processes.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as NotInTime
+from pathlib import Path
+
+from benchmarks.gpu.result import Result, verdict
+from pycnn.runtime import catalogue, nvrtc
+from pycnn.runtime.catalogue import KernelFile, Variant
+from pycnn.runtime.cuda import arch_of
+from pycnn.runtime.errors import CompileError
+
+#: Seconds that the stage may last.
+LIMIT = 60
+
+
+def compile_kernels(folder: Path) -> Result:
+    """Compile the whole catalogue for the current GPU."""
+    import cupy
+
+    return compile_for(arch_of(cupy.cuda.Device().compute_capability))
+
+
+def compile_for(
+    arch: str, kernels: Sequence[KernelFile] | None = None, limit: float = LIMIT
+) -> Result:
+    """Compile `kernels`, by default the whole catalogue, for `arch`."""
+    kernels = catalogue.load() if kernels is None else kernels
+    units = [(kernel.file, variant) for kernel in kernels for variant in kernel.variants]
+    begin, problems, done = time.monotonic(), [], 0
+    # spawn: a fork would copy whatever state CUDA and BLAS threads have in this process.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(cores(), len(units)), mp_context=context)
+    try:
+        pending = [pool.submit(_compile, file, variant, arch) for file, variant in units]
+        for future in as_completed(pending, timeout=limit):
+            done += 1
+            problems += [future.result()] if future.result() else []
+    except NotInTime:
+        pass
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    left = len(units) - done
+    counts = [f"{done} of {len(units)} variants of kernels for {arch} in the cache"]
+    counts += [f"{len(problems)} DO NOT COMPILE"] if problems else []
+    print(f"{', '.join(counts)} after {time.monotonic() - begin:.0f} s", flush=True)
+    return Result(verdict(wrong=len(problems), left=left, done=done), ", ".join(counts), problems)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _compile(file: str, variant: Variant, arch: str) -> str:
+    """The first line of what the compiler objects to; empty if it does not."""
+    try:
+        nvrtc.compile_kernel(file, arch, variant)
+    except CompileError as error:
+        macros = ", ".join(f"{name}={value}" for name, value in variant)
+        return f"{file}[{macros}]: {error.log.strip().splitlines()[0]}"
+    return ""
