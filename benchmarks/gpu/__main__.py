@@ -59,13 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _to_run(session: Session, wanted: Sequence[str]) -> list[str]:
-    """All that was asked for; of several, if some are left, only those that are not complete."""
-    left = [name for name in wanted if not (r := session.result(name)) or not r.complete]
+    """All that was asked for; of several, if some are left, only those that are not finished."""
+    left = [name for name in wanted if not (r := session.result(name)) or not r.finished]
     if not left or len(wanted) == 1:
         return list(wanted)
     for name in wanted:
         if name not in left:
-            print(f"== {name}: complete already ({session.result(name).date})")  # type: ignore[union-attr]
+            print(f"== {name}: finished already ({session.result(name).date})")  # type: ignore[union-attr]
     return left
 
 
@@ -90,7 +90,7 @@ def _show(
     about = {
         "gpu": f"{gpu['name']}, driver {gpu.get('driver_version', 'unknown')}, "
         f"clocks up to {gpu.get('clocks.max.sm', '?')} MHz",
-        "libraries": libraries, "commit": commit(), "date": now(),
+        "libraries": libraries, "commit": (commit() or "unknown")[:12], "date": now(),
     }  # fmt: skip
     runs = bench.runs(session.folder / "bench")
     clocks = device.seen(session.folder / "bench" / "gpu.csv")

@@ -1,13 +1,14 @@
 """Stage ``bench``: networks against cuDNN, where PyTorch with CUDA is installed."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.limited import limited
-from benchmarks.gpu.measure import BENCHES, stored
+from benchmarks.gpu.limited import INTERRUPTED, limited
+from benchmarks.gpu.measure import BENCHES, LOST, stored
 from benchmarks.gpu.result import Result, verdict
 from pycnn.bench import record
 from pycnn.bench.peers import missing
@@ -23,8 +24,10 @@ def bench(folder: Path) -> Result:
     """Measure what has not been measured yet; what was done counts."""
     if missing("cudnn"):
         print(f"without a comparison with cuDNN: {missing('cudnn')}")
-    command = [sys.executable, "-m", "benchmarks.gpu.measure", str(folder), str(LIMIT)]
-    status = limited(command, LIMIT + GRACE)
+    end, status = time.monotonic() + LIMIT, LOST
+    while status == LOST and (left := end - time.monotonic()) > 0:
+        command = [sys.executable, "-m", "benchmarks.gpu.measure", str(folder), f"{left:.0f}"]
+        status = limited(command, left + GRACE)
     return judged(runs(folder), status)
 
 
@@ -56,8 +59,8 @@ def judged(found: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
     ]
     more = [f"and {len(details) - TOLD} more"] if len(details) > TOLD else []
     details = details[:TOLD] + more + [f"not possible: {n}: {why}" for n, why in impossible.items()]
-    crashed = status not in (0, 130)
+    crashed = status not in (0, INTERRUPTED, LOST)
     if crashed:
         details.append(f"the measuring process ended with status {status}")
     outcome = verdict(wrong=len(wrong) + crashed, left=left, done=statuses[record.TIMED])
-    return Result(outcome, ", ".join(parts), details)
+    return Result(outcome, ", ".join(parts), details, finished=not left)

@@ -52,7 +52,8 @@ def compile_for(
     counts = [f"{done} of {len(units)} variants of kernels for {arch} in the cache"]
     counts += [f"{len(problems)} DO NOT COMPILE"] if problems else []
     print(f"{', '.join(counts)} after {time.monotonic() - begin:.0f} s", flush=True)
-    return Result(verdict(wrong=len(problems), left=left, done=done), ", ".join(counts), problems)
+    outcome = verdict(wrong=len(problems), left=left, done=done)
+    return Result(outcome, ", ".join(counts), problems, finished=not left)
 
 
 def cores() -> int:

@@ -3,7 +3,8 @@
     python3 -m benchmarks.gpu.measure FOLDER SECONDS
 
 Each bench is a command line of ``pycnn bench`` and leaves a file of its own. A file that is
-complete is left as it is, one that is not goes on where it ended. An interrupt keeps what there is.
+complete is left as it is, one that is not goes on where it ended. An interrupt keeps what is there,
+and so does a kernel after which CUDA refuses everything: status 3 asks for a process that goes on.
 """
 
 import argparse
@@ -55,10 +56,18 @@ BENCHES = (
 #: A timing of a GPU takes little: its launches are short, and five samples of them suffice.
 BUDGET = Budget(seconds=0.02, emulated_flops=0)
 
+#: Exit status of a process that has lost the GPU: another one goes on.
+LOST = 3
+
 #: Seconds between two writes of a file.
 WRITTEN_EVERY = 2.0
 
-Limits = dict[tuple[str, str], Ceiling]
+#: Ceilings by device and dtype; None where there was no measuring it.
+Limits = dict[tuple[str, str], Ceiling | None]
+
+
+class Lost(Exception):
+    """The GPU is lost to this process, and what follows would fail for no fault of its own."""
 
 
 def asked(line: str, backend: str, peers: Sequence[str]) -> argparse.Namespace:
@@ -76,8 +85,9 @@ def measure(
     rounds = wishes.rounds(arguments)
     planned = sum(len(each.contestants) for each in rounds)
     about: dict[str, Any] = environment(wishes.command_line(arguments))
-    written: list[dict[str, Any]] = stored(path)["results"]
-    own: Limits = {}
+    before = stored(path)
+    written: list[dict[str, Any]] = before["results"]
+    own = {(c["device"], c["dtype"]): Ceiling(**c) for c in before.get("ceilings", ())}
     saved = -WRITTEN_EVERY
 
     def keep(done: bool) -> None:
@@ -88,9 +98,11 @@ def measure(
     done = False
     try:
         for each in _left(rounds, written):
-            own |= {key: _ceiling(limits, key) for key in _wanted(each)}
+            own |= {key: found for key in _wanted(each) if (found := _ceiling(limits, key))}
             for result, case in run([each], budget, own):
                 written.append(result.as_json(case))
+                if result.status == record.FAILED and _lost(result.backend):
+                    raise Lost
                 if time.monotonic() > end:
                     return False
                 if time.monotonic() - saved > WRITTEN_EVERY:
@@ -124,6 +136,19 @@ def _left(rounds: Sequence[Round], written: Sequence[dict[str, Any]]) -> list[Ro
     return left
 
 
+def _lost(backend: str) -> bool:
+    """Whether CUDA refuses everything in this process, as after an access out of bounds."""
+    if not backend.startswith("cud"):
+        return False
+    import cupy
+
+    try:
+        cupy.cuda.runtime.deviceSynchronize()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return True
+    return False
+
+
 def _wanted(each: Round) -> list[tuple[str, str]]:
     """The ceilings that a round is held against."""
     return [
@@ -131,10 +156,14 @@ def _wanted(each: Round) -> list[tuple[str, str]]:
     ]
 
 
-def _ceiling(limits: Limits, key: tuple[str, str]) -> Ceiling:
-    """Measured once, for all benches."""
+def _ceiling(limits: Limits, key: tuple[str, str]) -> Ceiling | None:
+    """Measured once, for all benches; one that fails costs the others nothing."""
     if key not in limits:
-        limits[key] = measure_ceiling(*key, budget=0.1)
+        limits[key] = None
+        try:
+            limits[key] = measure_ceiling(*key, budget=0.1)
+        except Exception as error:
+            print(f"no ceiling of {', '.join(key)}: {error}", flush=True)
     return limits[key]
 
 
@@ -164,6 +193,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{now()} {name}: not possible: {wish}", flush=True)
                 write_json(path, {"results": [], "complete": True, "unfinished": str(wish)})
                 continue
+            except Lost:
+                print(f"{now()} {name}: the GPU is lost to this process", flush=True)
+                return LOST
             complete &= done
             state = "complete" if done else "stopped"
             print(f"{now()} {name}: {state} after {time.monotonic() - began:.0f} s", flush=True)

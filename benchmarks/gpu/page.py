@@ -122,7 +122,7 @@ def _networks(runs: Runs) -> list[str]:
     if not rows:
         return []
     head = ("speed, geometric mean", "over", "layers", "measured", "predicted", "")
-    return [*aligned([head, *rows]), f"predicted: {predicted.SOURCE}"]
+    return [*aligned([head, *rows]), f"predicted, here and below: {predicted.SOURCE}"]
 
 
 def _groups(records: Sequence[Record]) -> list[tuple[str, str, str, int]]:
@@ -156,7 +156,11 @@ def _best(records: Sequence[Record], backend: str) -> dict[tuple[str, ...], Reco
 
 
 def _layers(run: Mapping[str, Any]) -> list[str]:
-    """Best algorithm of each layer, against cuDNN and the ceiling, with what was predicted."""
+    """Best algorithm of each layer, against cuDNN and the ceiling, with what was predicted.
+
+    ``ceil`` is the share of the ceiling, ``speed`` a multiple of cuDNN's, ``reached`` TFLOP or TB a
+    second, as ``pred.`` is.
+    """
     records = [Record.from_json(each) for each in run["results"]]
     ours, theirs = _best(records, "cuda"), _best(records, "cudnn")
     rows = []
@@ -171,14 +175,14 @@ def _layers(run: Mapping[str, Any]) -> list[str]:
         ))  # fmt: skip
     if not rows:
         return []
-    head = ("layer", "best", "us", "ceiling", "cuDNN", "speed", "reached", "predicted")
+    head = ("layer", "best", "us", "ceil", "cuDNN", "speed", "reached", "pred.")
     return aligned([head, *rows])
 
 
 def _layer(record: Record) -> str:
     """Its name, shortened, with what a run has several of."""
     several = f" {record.direction[0]}" if record.direction != "forward" else ""
-    return (record.layer if len(record.layer) <= 24 else record.layer[:23] + "~") + several
+    return (record.layer if len(record.layer) <= 18 else record.layer[:17] + "~") + several
 
 
 def _microseconds(milliseconds: float | None) -> str:
@@ -186,22 +190,22 @@ def _microseconds(milliseconds: float | None) -> str:
 
 
 def _speed(record: Record) -> tuple[str, str]:
-    """Speed in the unit of the limit that binds, and the one that was predicted."""
+    """Speed a second in the unit of the limit that binds, and the one that was predicted."""
     nbytes = {"float64": 8, "float32": 4}.get(record.dtype, 2)
     share = predicted.MEMORY.get((record.op, nbytes))
     if share or record.op not in ("conv2d", "gemm"):
-        reached = f"{(record.gbytes_per_s or 0) / 1e3:.2f} TB/s"
-        return reached, _range(share, predicted.COPY, "TB/s", 2)
+        reached = f"{(record.gbytes_per_s or 0) / 1e3:.2f} TB"
+        return reached, _range(share, predicted.COPY, 2)
     compute = predicted.COMPUTE.get(record.algorithm) if record.direction == "forward" else None
     fits = compute if nbytes < 8 else None
-    return f"{(record.gflops or 0) / 1e3:.1f} TF", _range(fits, predicted.FLOPS, "TF", 0)
+    return f"{(record.gflops or 0) / 1e3:.1f} TF", _range(fits, predicted.FLOPS, 0)
 
 
-def _range(share: tuple[float, float] | None, of: float, unit: str, digits: int) -> str:
+def _range(share: tuple[float, float] | None, of: float, digits: int) -> str:
     if share is None:
         return "-"
     low, high = (f"{bound * of:.{digits}f}" for bound in share)
-    return f"{low} {unit}" if low == high else f"{low}-{high} {unit}"
+    return low if low == high else f"{low}-{high}"
 
 
 def _details(results: Mapping[str, Result | None]) -> list[str]:

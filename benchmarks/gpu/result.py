@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 PASSED, FAILED, PARTIAL, SKIPPED = "pass", "FAIL", "partial", "skipped"
@@ -21,6 +21,8 @@ class Result:
         One line with the counts.
     details : sequence of str
         What failed, one line each.
+    finished : bool
+        Whether there is nothing left to go on with.
     seconds : float
         That it took.
     date : str
@@ -29,14 +31,10 @@ class Result:
 
     outcome: str
     what: str = ""
-    details: Sequence[str] = field(default=())
+    details: Sequence[str] = ()
+    finished: bool = True
     seconds: float = 0.0
     date: str = ""
-
-    @property
-    def complete(self) -> bool:
-        """Whether there is nothing left to resume."""
-        return self.outcome != PARTIAL
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,12 +46,12 @@ class Result:
             return returned
         if isinstance(returned, enum.Enum):
             names = {"PASSED": PASSED, "FAILED": FAILED, "PARTIAL": PARTIAL, "SKIPPED": SKIPPED}
-            return cls(names[returned.name])
+            return cls(names[returned.name], finished=returned.name != "PARTIAL")
         return cls(PASSED if returned else FAILED)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Result":
-        return cls(**stored)
+        return cls(**{**stored, "details": tuple(stored["details"])})
 
 
 def verdict(*, wrong: int, left: int, done: int) -> str:

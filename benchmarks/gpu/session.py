@@ -1,6 +1,6 @@
 """Where the runs of one session lie: one machine, one state of the sources.
 
-A stage that was stopped goes on where it was; one that is complete starts anew. Whatever another
+A stage that was stopped goes on where it was; one that is finished starts anew. Whatever another
 state of the sources or another machine left lies in another folder, and is never summed.
 """
 
@@ -42,7 +42,7 @@ class Session:
         """The folder of a stage: empty, unless a run of it was stopped."""
         folder = self.folder / stage
         found = self.result(stage)
-        if found is not None and found.complete:
+        if found is not None and found.finished:
             shutil.rmtree(folder, ignore_errors=True)
         self._file(stage).unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)

@@ -54,4 +54,5 @@ def judged(found: ledger.Ledger) -> Result:
                if name in found.broken or found.outcomes.get(name) == "failed"]  # fmt: skip
     more = [f"and {len(details) - TOLD} more"] if len(details) > TOLD else []
     outcome = verdict(wrong=wrong, left=counts["not run"], done=done)
-    return Result(outcome, ", ".join(parts), details[:TOLD] + more)
+    finished = not counts["not run"]
+    return Result(outcome, ", ".join(parts), details[:TOLD] + more, finished=finished)
