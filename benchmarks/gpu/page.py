@@ -88,16 +88,21 @@ def _best_ceilings(runs: Runs) -> dict[tuple[str, str], dict[str, Any]]:
             key = found["device"], found["dtype"]
             kept = best.setdefault(key, dict(found))
             for name in ("gflops", "gbytes_per_s"):
-                kept[name] = max((kept[name], found[name]), key=lambda value: value or 0.0)
+                known = [value for value in (kept[name], found[name]) if value is not None]
+                kept[name] = max(known, default=None)
     return best
 
 
 def _ceilings(runs: Runs) -> list[str]:
     return [
-        f"of {device}, {dtype}: {(found['gflops'] or 0) / 1e3:.1f} TFLOP/s, "
-        f"{(found['gbytes_per_s'] or 0) / 1e3:.2f} TB/s"
+        f"of {device}, {dtype}: {_thousands(found['gflops'], 1)} TFLOP/s, "
+        f"{_thousands(found['gbytes_per_s'], 2)} TB/s"
         for (device, dtype), found in _best_ceilings(runs).items()
     ]
+
+
+def _thousands(value: float | None, digits: int) -> str:
+    return "unknown" if value is None else f"{value / 1e3:.{digits}f}"
 
 
 def _networks(runs: Runs) -> list[str]:

@@ -241,5 +241,13 @@ def test_one_file_holds_this_session_and_compare_reads_it(tmp_path):
     assert [run["name"] for run in found["runs"]] == ["one", "two"]
 
 
+def test_a_ceiling_that_is_not_known_is_not_nought():
+    unknown = [{"device": "cuda", "dtype": "float32", "gflops": None, "gbytes_per_s": 4e3}]
+    runs = {"one": a_run(timed("resnet50", "n1c1h1w1k1r1s1", "cuda", 2.0), ceilings=unknown)}
+    assert "of cuda, float32: unknown TFLOP/s, 4.00 TB/s" in "\n".join(
+        page.page(ABOUT, "", {}, runs)
+    )
+
+
 def test_nothing_measured_is_not_complete():
     assert not page.merged({}, {}, ABOUT)["complete"]
