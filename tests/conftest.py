@@ -4,10 +4,10 @@
 ``--only-backends`` so are tests that run on no backend, as on a GPU, where the others tell nothing.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -64,7 +64,10 @@ def _sparse_on_device(array: np.ndarray, base: np.ndarray) -> object:
     """A view of few elements of gigabytes, of which nothing else is copied."""
     import cupy
 
-    memory = cupy.empty(base.nbytes, np.uint8).data
+    try:
+        memory = cupy.empty(base.nbytes, np.uint8).data
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        pytest.skip(f"an array of 2^31 elements does not fit into the GPU: {error}")
     offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     view = cupy.ndarray(array.shape, array.dtype, memory + offset, strides=array.strides)
     view[...] = cupy.asarray(np.ascontiguousarray(array))
@@ -98,12 +101,19 @@ def _settle(config: pytest.Config) -> None:
     try:
         runtime.deviceSynchronize()
     except runtime.CUDARuntimeError as error:
-        with contextlib.suppress(runtime.CUDARuntimeError):
-            runtime.deviceSynchronize()
-            raise error from None  # it works again
+        if _works(runtime):
+            raise
         if hasattr(config, "workerinput"):
             os._exit(3)
         pytest.exit(f"the GPU is lost to this process: {error}", returncode=3)
+
+
+def _works(runtime: ModuleType) -> bool:
+    try:
+        runtime.deviceSynchronize()
+    except runtime.CUDARuntimeError:
+        return False
+    return True
 
 
 @pytest.fixture
