@@ -4,12 +4,11 @@ Whatever comes after it finds its kernels compiled. NVRTC compiles in parallel o
 processes.
 """
 
+import contextlib
 import multiprocessing
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures import TimeoutError as NotInTime
 from pathlib import Path
 
 from benchmarks.gpu.result import Result, verdict
@@ -38,16 +37,13 @@ def compile_for(
     begin, problems, done = time.monotonic(), [], 0
     # spawn: a fork would copy whatever state CUDA and BLAS threads have in this process.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(cores(), len(units)), mp_context=context)
-    try:
-        pending = [pool.submit(_compile, file, variant, arch) for file, variant in units]
-        for future in as_completed(pending, timeout=limit):
-            done += 1
-            problems += [future.result()] if future.result() else []
-    except NotInTime:
-        pass
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    with context.Pool(min(cores(), len(units))) as pool:  # its end ends the processes at once
+        results = pool.imap_unordered(_compile, [(*unit, arch) for unit in units])
+        with contextlib.suppress(multiprocessing.TimeoutError):
+            for _ in units:
+                problem = results.next(timeout=max(0.0, begin + limit - time.monotonic()))
+                done += 1
+                problems += [problem] if problem else []
     left = len(units) - done
     counts = [f"{done} of {len(units)} variants of kernels for {arch} in the cache"]
     counts += [f"{len(problems)} DO NOT COMPILE"] if problems else []
@@ -61,8 +57,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _compile(file: str, variant: Variant, arch: str) -> str:
+def _compile(unit: tuple[str, Variant, str]) -> str:
     """The first line of what the compiler objects to; empty if it does not."""
+    file, variant, arch = unit
     try:
         nvrtc.compile_kernel(file, arch, variant)
     except CompileError as error:

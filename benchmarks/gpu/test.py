@@ -2,12 +2,13 @@
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.gpu import ledger
 from benchmarks.gpu.kernels import cores
 from benchmarks.gpu.limited import limited
-from benchmarks.gpu.result import Result, verdict
+from benchmarks.gpu.result import FAILED, PARTIAL, Result, verdict
 
 #: Seconds that the stage may last.
 LIMIT = 90
@@ -22,8 +23,14 @@ def test(folder: Path) -> Result:
     known = ledger.read(file)
     passed = [name for name, outcome in known.outcomes.items() if outcome == "passed"]
     before.write_text("\n".join(passed))
-    limited(command(file, before), LIMIT, PYCNN_TEST_BACKENDS="cuda", **ONE_THREAD)
-    return judged(ledger.read(file))
+    begin = time.monotonic()
+    status = limited(command(file, before), LIMIT, PYCNN_TEST_BACKENDS="cuda", **ONE_THREAD)
+    found, in_time = ledger.read(file), time.monotonic() - begin < LIMIT
+    if found.selected or found.broken:
+        return judged(found)
+    if in_time:
+        return Result(FAILED, f"pytest collected no test, and ended with status {status}")
+    return Result(PARTIAL, "stopped before the tests were collected", finished=False)
 
 
 #: A process for each core: more threads of BLAS than cores spin.

@@ -116,6 +116,20 @@ def test_nothing_run_is_no_pass(tmp_path):
     assert test.judged(ledger.read(tmp_path / "none")).outcome == FAILED
 
 
+@pytest.mark.parametrize(("lasts", "outcome"), [(0.0, FAILED), (2.0, PARTIAL)])
+def test_no_test_collected_is_told_from_no_time(tmp_path, monkeypatch, lasts, outcome):
+    def limited(command, seconds, **variables):
+        time.sleep(lasts)
+        return 4
+
+    monkeypatch.setattr(test, "limited", limited)
+    monkeypatch.setattr(test, "LIMIT", 1)
+    result = test.test(tmp_path)
+    assert result.outcome == outcome
+    assert result.finished == (outcome == FAILED)
+    assert "collected" in result.what
+
+
 def test_half_a_line_is_left_out(tmp_path):
     path = tmp_path / "tests.jsonl"
     path.write_text('{"selected": ["a", "b"]}\n{"test": "a", "outcome": "passed", "why": ""}\n{"te')

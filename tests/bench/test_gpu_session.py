@@ -1,5 +1,7 @@
 """What `make gpu` keeps between two runs, and what it must not."""
 
+import multiprocessing
+
 import pytest
 
 from benchmarks.gpu import kernels, session
@@ -79,6 +81,7 @@ def test_no_time_is_partial(tmp_path, monkeypatch, needs_nvrtc):
     relu = next(kernel for kernel in catalogue.load() if kernel.file == "activation/relu.cu")
     result = kernels.compile_for("sm_90a", [relu], limit=0)
     assert (result.outcome, result.finished) == (PARTIAL, False)
+    assert not multiprocessing.active_children()  # nothing that the end would wait for
 
 
 def test_a_verdict_of_nothing_is_a_failure():
