@@ -1,6 +1,13 @@
 # Every target works on a fresh checkout with Python 3.11 or later, make and a C++ compiler.
-# The `gpu` targets install nothing and need no network: python3 must already have numpy, cupy,
-# cuda-bindings, pybind11, pytest and torch.
+#
+# The `gpu` targets install nothing and need no network. python3 must have, beside a driver:
+#     numpy, cupy, cuda-bindings, cuda-pathfinder, ml_dtypes, pytest
+#     NVRTC, cuBLAS and cuFFT, and the headers of the CUDA runtime
+# all of which `pip install -e '.[cuda13]' pytest` brings. If they are there, they are used:
+#     pytest-xdist: the tests run on all cores
+#     torch: cuDNN, to compare with
+#     compute-sanitizer: the stage of that name
+# `GPU=2 make gpu` takes the third GPU that nvidia-smi lists.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,11 +17,12 @@ BENCH  ?= --quick --json build/bench.json --plot build/bench.png
 BIN     := $(VENV)/bin
 # A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
 PYTEST   = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
-RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.S')
-
+CHOSEN  := $(if $(GPU),CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$(GPU) )
+RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h')
 STANDIN := build/standin
 
-.PHONY: help bench standin test-cupy test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
+.PHONY: help bench standin test-cupy test test-all test-quick lint docs kernels clean \
+        gpu gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page
 
 help:
 	@echo "make bench       time every convolution of a network: SUITE=$(SUITE) BENCH='$(BENCH)'"
@@ -24,7 +32,7 @@ help:
 	@echo "make test-cupy   the tests of the backend cuda, on CuPy's wheel with no GPU (1.3 GB to download)"
 	@echo "make standin     only the environment for it: build/standin/bin/python runs any command"
 	@echo "make kernels     compile every kernel for every architecture (no GPU needed)"
-	@echo "make gpu         on a machine with a GPU: gpu-test, gpu-sanitize, gpu-bench"
+	@echo "make gpu         on a machine with a GPU: gpu-compile, gpu-test, gpu-sanitize, gpu-bench"
 	@echo "make lint        ruff and mypy"
 	@echo "make docs        write the generated tables of the documentation anew"
 	@echo "make clean       remove what was built"
@@ -68,11 +76,8 @@ docs: $(VENV)/installed-dev
 
 gpu: gpu-all
 
-gpu-all gpu-test gpu-sanitize gpu-bench: gpu-%: gpu-build
-	$(PYTHON) -m benchmarks.gpu $*
-
-gpu-build:
-	$(PYTHON) setup.py --quiet build_ext --inplace
+gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page: gpu-%:
+	$(CHOSEN)$(PYTHON) -m benchmarks.gpu $*
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache pycnn/emulator/_runtime*.so

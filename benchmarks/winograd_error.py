@@ -7,7 +7,8 @@ channels of real networks. An output does not depend on how many filters there a
 only a few. The data are standard normal ("normal") or that with negative inputs set to zero
 ("rectified"), as behind a ReLU. Errors are the largest over all outputs, in roundings: multiples of
 the epsilon of the precision in which sums are kept times the largest magnitude of the result, and
-for 16-bit types beyond the one rounding to that type, as in pycnn/testing/tolerance.py. Prints JSON.
+for 16-bit types beyond the one rounding to that type, as in pycnn/testing/tolerance.py. Prints
+JSON.
 
 "points" compares interpolation points of F(4x4, 3x3) by the same formulas in NumPy.
 """

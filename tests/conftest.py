@@ -1,12 +1,14 @@
 """One test body, every backend: the `backend` fixture and what it needs.
 
-``PYCNN_TEST_BACKENDS`` (comma-separated) limits the run, e.g. to ``cuda`` under compute-sanitizer.
+``PYCNN_TEST_BACKENDS`` (comma-separated) limits the run: tests on other backends are left out. With
+``--only-backends`` so are tests that run on no backend, as on a GPU, where the others tell nothing.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ _standin = sys.modules.get("pycnn_standin")
 if _standin is not None and _standin.running():  # no GPU: `cuda` ends in the emulator too
     COMPILED["cuda"] = COMPILED["emulator"]
 ALL = ("reference", "emulator", "checked", "cuda")
+
+#: Bytes from which on an array is not copied whole to a GPU, and memory goes back after a test.
+HUGE = 2**30
 SELECTED = tuple(filter(None, os.environ.get("PYCNN_TEST_BACKENDS", ",".join(ALL)).split(",")))
 
 
@@ -51,24 +56,68 @@ def _to_cupy(array: np.ndarray) -> object:
         base = base.base
     if base is array or array.size == 0 or not base.flags.c_contiguous:
         return cupy.asarray(array)
+    if base.nbytes > HUGE:
+        return _sparse_on_device(array, base)
     whole = cupy.asarray(base)
     offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     pointer = whole.data + offset
     return cupy.ndarray(array.shape, array.dtype, pointer, strides=array.strides)
 
 
-@pytest.fixture(params=ALL)
+def _sparse_on_device(array: np.ndarray, base: np.ndarray) -> object:
+    """A view of few elements of gigabytes, of which nothing else is copied."""
+    import cupy
+
+    try:
+        memory = cupy.empty(base.nbytes, np.uint8).data
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        pytest.skip(f"an array of 2^31 elements does not fit into the GPU: {error}")
+    offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    view = cupy.ndarray(array.shape, array.dtype, memory + offset, strides=array.strides)
+    view[...] = cupy.asarray(np.ascontiguousarray(array))
+    return view
+
+
+@pytest.fixture(params=[name for name in ALL if name in SELECTED])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend in turn; ``checked`` is the emulator's checked build."""
     name: str = request.param
-    if name not in SELECTED:
-        pytest.skip(f"{name} is not in PYCNN_TEST_BACKENDS={','.join(SELECTED)}")
     if name == "cuda":
         yield _cuda()
+        _settle(request.config)
         return
     selected = "reference" if name == "reference" else "emulator"
     with pycnn.use_backend(selected, checked=name == "checked"):
         yield Backend(name, lambda a: a, lambda a: a)
+
+
+def _settle(config: pytest.Config) -> None:
+    """Errors of a launch belong to the test that launched, and so does its memory.
+
+    After some of them, such as an access out of bounds, CUDA refuses everything in this process: it
+    ends. pytest-xdist puts another one in its place; without it the run ends here.
+    """
+    import cupy
+
+    runtime, pool = cupy.cuda.runtime, cupy.get_default_memory_pool()
+    if pool.total_bytes() > HUGE:
+        pool.free_all_blocks()
+    try:
+        runtime.deviceSynchronize()
+    except runtime.CUDARuntimeError as error:
+        if _works(runtime):
+            raise
+        if hasattr(config, "workerinput"):
+            os._exit(3)
+        pytest.exit(f"the GPU is lost to this process: {error}", returncode=3)
+
+
+def _works(runtime: ModuleType) -> bool:
+    try:
+        runtime.deviceSynchronize()
+    except runtime.CUDARuntimeError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -88,6 +137,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT RUN on {name}, which is not available here: {reason}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-backends", action="store_true", help="leave out tests that run on no backend"
+    )
+
+
 def _parameter(item: pytest.Item, name: str) -> object:
     return getattr(getattr(item, "callspec", None), "params", {}).get(name)
 
@@ -100,11 +155,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from float16 in its conversions alone, float64 from float32 in the length of vectors. `make
     test-all` runs the rest.
     """
-    missing = absent()
-    out = [item for item in items if _parameter(item, "backend") in missing]
+    wanted = {name for name in SELECTED if name not in absent()}
+    if not config.getoption("--only-backends"):
+        wanted |= {None}
+    out = [item for item in items if _parameter(item, "backend") not in wanted]
     if out:
         config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if _parameter(item, "backend") not in missing]
+        items[:] = [item for item in items if _parameter(item, "backend") in wanted]
     for item in items:
         backend, dtype = _parameter(item, "backend"), _parameter(item, "dtype")
         if dtype is not None and dtype not in COMPILED.get(str(backend), FLOATS):

@@ -1,67 +1,66 @@
-"""Stage ``bench``: the suites, against cuDNN where PyTorch with CUDA is installed."""
+"""Stage ``bench``: networks against cuDNN, where PyTorch with CUDA is installed."""
 
-import re
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.gpu.limited import INTERRUPTED, ROOT, limited
-from pycnn.bench import record, summary
-from pycnn.bench.environment import gpu
+from benchmarks.gpu.limited import INTERRUPTED, limited
+from benchmarks.gpu.measure import BENCHES, LOST, stored
+from benchmarks.gpu.result import Result, verdict
+from pycnn.bench import record
 from pycnn.bench.peers import missing
 
-#: Seconds that the stage may last.
-LIMIT = 180
+#: Seconds that the stage may last, and those it then has to write what it has.
+LIMIT, GRACE = 150, 10
 
-#: Name of a result, and the command that gives it (``--against cudnn`` is added where possible).
-BENCHES = (
-    ("resnet50", "resnet50 --batch 1,32 --direction all --backend cuda"),
-    ("resnet50_cpu", "resnet50 --backend reference,cuda"),
-    ("vgg16", "vgg16 --batch 32 --backend cuda"),
-    ("alexnet", "alexnet --backend cuda"),
-    ("googlenet", "googlenet --backend cuda"),
-    ("mobilenet_v1", "mobilenet_v1 --batch 1,32 --direction all --backend cuda"),
-    ("soumith", "soumith --backend cuda"),
-    ("max_pool2d", "vgg16 --op max_pool2d --batch 32 --direction all --backend cuda"),
-    ("relu", "resnet50 --op relu --batch 32 --direction all --backend cuda"),
-    ("softmax", "resnet50 --op softmax --batch 1024 --direction all --backend cuda"),
-    ("cross_entropy", "resnet50 --op cross_entropy --batch 1024 --direction all --backend cuda"),
-    ("gemm", "vgg16 --op gemm --batch 128 --backend cuda"),
-    ("standard", "standard --op all --direction all --dtype float32,float16 --backend cuda"),
-)
+#: Failures that are told one by one.
+TOLD = 20
 
 
-def bench() -> bool:
-    """The suites, as long as there is time; then what they show, in a few lines."""
-    folder = ROOT / "benchmarks" / "results" / _slug(gpu()["name"])
-    folder.mkdir(parents=True, exist_ok=True)
-    against = ["--against", "cudnn"]
+def bench(folder: Path) -> Result:
+    """Measure what has not been measured yet; what was done counts."""
     if missing("cudnn"):
         print(f"without a comparison with cuDNN: {missing('cudnn')}")
-        against = []
-    end = time.monotonic() + LIMIT
-    good = True
-    for name, line in BENCHES:
-        left = end - time.monotonic()
-        if left < 5:
-            print(f"no time left for {name}")
-            continue
-        path = folder / f"{name}.json"
-        command = [sys.executable, "-m", "pycnn", "bench", *line.split(), *against]
-        status = limited([*command, "--quick", "--json", str(path)], left)
-        good &= status in (0, INTERRUPTED)
-    for name, _ in BENCHES:
-        _summarise(folder / f"{name}.json")
-    return good
+    end, status = time.monotonic() + LIMIT, LOST
+    while status == LOST and (left := end - time.monotonic()) > 0:
+        command = [sys.executable, "-m", "benchmarks.gpu.measure", str(folder), f"{left:.0f}"]
+        status = limited(command, left + GRACE)
+    return judged(runs(folder), status)
 
 
-def _summarise(path: Path) -> None:
-    if not path.exists():
-        return
-    _, records = record.read(path)
-    print(f"-- {path.stem}: {path.relative_to(ROOT)}")
-    print("\n".join(summary.summarise(records, record.read_ceilings(path))))
+def runs(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file of the stage, by the name of its bench, in the order of `BENCHES`."""
+    return {name: stored(folder / f"{name}.json") for name, _ in BENCHES
+            if (folder / f"{name}.json").exists()}  # fmt: skip
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+def judged(found: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
+    """The result that files amount to; `status` is that of the process that wrote them."""
+    results = [each for run in found.values() for each in run["results"]]
+    statuses = Counter(each["status"] for each in results)
+    wrong = [each for each in results if each["status"] in (record.WRONG, record.FAILED)]
+    measured = [name for name, run in found.items() if run["complete"] and run["results"]]
+    impossible = {name: run["unfinished"] for name, run in found.items()
+                  if run["complete"] and not run["results"]}  # fmt: skip
+    left = len(BENCHES) - len(measured) - len(impossible)
+    parts = [f"{len(measured)} of {len(BENCHES)} benches complete"]
+    parts += [f"{statuses[record.TIMED]} algorithms on layers timed"]
+    parts += [f"{count} {word}" for word, count in (
+        ("WRONG", statuses[record.WRONG]), ("FAILED", statuses[record.FAILED]),
+        ("not possible", len(impossible)),
+    ) if count]  # fmt: skip
+    details = [
+        f"{each['status']}: {each['op']} {each['direction']} {each['shape']} {each['dtype']} "
+        f"{each['backend']} {each['algorithm']}: {each['reason']}"
+        for each in wrong
+    ]
+    more = [f"and {len(details) - TOLD} more"] if len(details) > TOLD else []
+    details = details[:TOLD] + more + [f"not possible: {n}: {why}" for n, why in impossible.items()]
+    crashed = status not in (0, INTERRUPTED, LOST)
+    if crashed:
+        details.append(f"the measuring process ended with status {status}")
+    outcome = verdict(wrong=len(wrong) + crashed, left=left, done=statuses[record.TIMED])
+    return Result(outcome, ", ".join(parts), details, finished=not left)

@@ -13,25 +13,23 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from benchmarks.gpu.ahead import compile_ahead
+from benchmarks.gpu import kernels
 from benchmarks.gpu.limited import ROOT, run_limited
 from benchmarks.gpu.once import MARK
-from benchmarks.gpu.outcome import Outcome
 from benchmarks.gpu.problems import Problem, Selection, every, select
+from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, SKIPPED, Result
 
 #: Seconds that the stage may last, compilation included; that a tool may, and needs at least.
-LIMIT, TOOL_LIMIT, LEAST = 240, 100, 3
+LIMIT, TOOL_LIMIT, LEAST = 160, 100, 3
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
 #: Exit status of a tool that found something.
 FOUND = 3
-
-#: Where each tool leaves all it printed, and the problems that it saw through.
-FOLDER = ROOT / "build" / "sanitize"
 
 #: How many problems back a finding may belong to: a tool prints in its own time.
 BEHIND = 5
@@ -102,23 +100,23 @@ class Watch:
 
 
 def sanitize(
+    folder: Path,
     limit: float = LIMIT,
     tools: Sequence[str] = TOOLS,
     *,
-    resume: bool = False,
     backend: str = "cuda",
     problems: Iterable[Problem] | None = None,
-) -> Outcome:
-    """Run every kernel under each of `tools`.
+) -> Result:
+    """Run every kernel under each of `tools`, but for what they saw through in the runs before.
 
     Parameters
     ----------
+    folder : Path
+        Where each tool leaves all it printed, and the problems that it saw through.
     limit : float
         Seconds for all of it.
     tools : sequence of str
         Of :data:`TOOLS`.
-    resume : bool, default False
-        Whether to leave out what a tool saw through in the runs before.
     backend : {"cuda", "emulator"}
         The emulator serves to test this stage.
     problems : iterable of Problem, optional
@@ -129,58 +127,51 @@ def sanitize(
         "compute-sanitizer", path="/usr/local/cuda/bin"
     )
     if program is None:
-        print("skipped: compute-sanitizer is not installed (it comes with the CUDA toolkit)")
-        return Outcome.SKIPPED
+        return Result(SKIPPED, "compute-sanitizer is not installed (it comes with CUDA's toolkit)")
+    if backend == "cuda":
+        compiled = kernels.compile_kernels(folder)
+        if compiled.outcome == FAILED:
+            return compiled
     selection = select(every() if problems is None else problems)
-    for reason, count in selection.skipped.items():
-        print(f"skipped {count} of the problems: {reason}")
-    if backend == "cuda" and not _compiled(selection):
-        return Outcome.FAILED
-    found = []
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Result] = {}
     for i, tool in enumerate(tools):
         share = min(TOOL_LIMIT, (end - time.monotonic()) / (len(tools) - i))
         if share < LEAST:
-            print(f"{tool}: skipped, no time is left")
-            found.append(Outcome.SKIPPED)
+            found[tool] = Result(SKIPPED, "no time is left", finished=False)
         else:
-            found.append(_run(program, tool, selection, share, resume, backend))
-    if Outcome.FAILED in found:
-        return Outcome.FAILED
-    whole = set(found) == {Outcome.PASSED} and not selection.skipped
-    return Outcome.PASSED if whole else Outcome.PARTIAL
+            found[tool] = _run(program, tool, selection, share, folder, backend)
+        print(f"{tool}: {found[tool].what}", flush=True)
+    return _together(found, selection)
 
 
-def _compiled(selection: Selection) -> bool:
-    """Compile what will be launched."""
-    import cupy
-
-    from pycnn.runtime.cuda import arch_of
-
-    begin = time.monotonic()
-    kernels = {kernel for launched in selection.kernels.values() for kernel in launched}
-    wrong = compile_ahead(kernels, arch_of(cupy.cuda.Device().compute_capability))
-    print(f"{len(kernels)} variants of kernels compiled in {time.monotonic() - begin:.0f} s")
-    for problem in wrong:
-        print(problem)
-    return not wrong
+def _together(found: Mapping[str, Result], selection: Selection) -> Result:
+    """The result of the stage, from those of the tools."""
+    outcomes = {result.outcome for result in found.values()}
+    left_out = [f"skipped {count}: {reason}" for reason, count in selection.skipped.items()]
+    outcome = PASSED if outcomes == {PASSED} and not left_out else PARTIAL
+    return Result(
+        FAILED if FAILED in outcomes else outcome,
+        "; ".join(f"{tool} {result.outcome}" for tool, result in found.items()),
+        (*(f"{tool}: {r.what}" for tool, r in found.items()), *left_out),
+        finished=all(result.finished for result in found.values()),
+    )
 
 
 def _run(
-    program: str, tool: str, selection: Selection, seconds: float, resume: bool, backend: str
-) -> Outcome:
+    program: str, tool: str, selection: Selection, seconds: float, folder: Path, backend: str
+) -> Result:
     """One tool: what it found, with the command that shows it again."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    cases, past = FOLDER / f"{tool}.cases", FOLDER / f"{tool}.done"
-    before = past.read_text().splitlines() if resume and past.exists() else []
+    cases, past = folder / f"{tool}.cases", folder / f"{tool}.done"
+    before = past.read_text().splitlines() if past.exists() else []
     words = [str(problem) for problem in selection.problems]
     left = [word for word in words if word not in set(before)]
     if not left:
-        print(f"{tool}: all {len(words)} problems were seen through before")
-        return Outcome.PASSED
+        return Result(PASSED, f"all {len(words)} problems were seen through before")
     cases.write_text("\n".join(left) + "\n")
     watch = Watch(selection)
     command = _command(program, tool, backend, ["--cases", str(cases)])
-    with (FOLDER / f"{tool}.log").open("w") as log:
+    with (folder / f"{tool}.log").open("w") as log:
 
         def heed(line: str) -> None:
             print(line, file=log)
@@ -201,19 +192,18 @@ def _run(
     whole = not ended.stopped and len(watch.done) == len(left)
     if not ended.stopped and (ended.status or not whole) and not bad:
         print(f"{tool}: exit status {ended.status}; its last words:")
-        print("\n".join((FOLDER / f"{tool}.log").read_text().splitlines()[-8:]))
+        print("\n".join((folder / f"{tool}.log").read_text().splitlines()[-8:]))
         bad = True
     if ended.stopped and not watch.done:
         print(f"{tool}: not one problem in {seconds:.0f} s")
         bad = True
     before_too = f", {len(before)} before" if before else ""
-    print(
-        f"{tool}: {len(watch.done)} of {len(left)} problems checked{before_too}"
+    what = (
+        f"{len(watch.done)} of {len(left)} problems checked{before_too}"
         f"{f', stopped at {seconds:.0f} s' if ended.stopped else ''}; {_seen(selection, watch)}; "
-        f"{len(findings) or 'no'} finding{'s' * (len(findings) != 1)}",
-        flush=True,
+        f"{len(findings) or 'no'} finding{'s' * (len(findings) != 1)}"
     )
-    return Outcome.FAILED if bad else Outcome.PASSED if whole else Outcome.PARTIAL
+    return Result(FAILED if bad else PASSED if whole else PARTIAL, what, finished=whole)
 
 
 def _command(program: str, tool: str, backend: str, cases: list[str]) -> list[str]:
@@ -242,9 +232,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS")
     parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
     given = parser.parse_args(argv)
-    outcome = sanitize(given.limit, given.tool or TOOLS, resume=given.resume)
-    print(outcome.value)
-    return 0 if outcome else 1
+    folder = ROOT / "build" / "sanitize"
+    if not given.resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    result = sanitize(folder, given.limit, given.tool or TOOLS)
+    print(f"{result.outcome}: {result.what}")
+    return 1 if result.outcome == FAILED else 0
 
 
 if __name__ == "__main__":

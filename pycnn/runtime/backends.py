@@ -207,7 +207,7 @@ def backends() -> list[BackendStatus]:
 @functools.cache
 def _status(name: str) -> BackendStatus:
     if name == "cuda":
-        from pycnn.runtime.cuda import probe
+        from pycnn.runtime.probe import probe
     elif name == "emulator":
         from pycnn.runtime.emulator import probe
     else:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.runtime import nvrtc
-from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.extras import import_extra
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan, Transform
 
 #: Shared memory that a block may have without asking for more.
@@ -28,26 +28,6 @@ Step = Callable[[dict[Any, Any]], None]
 
 #: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
 _SPECIFIC = (9, 10, 11)
-
-
-def probe() -> tuple[bool, str]:
-    """Whether a GPU can be used here, and what it is or what is missing."""
-    try:
-        cupy = _cupy()
-        nvrtc.version()
-    except MissingExtra as error:
-        return False, str(error)
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-        name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode() if count else ""
-        major, minor = divmod(cupy.cuda.runtime.driverGetVersion() // 10, 100)
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return False, f"CuPy {cupy.__version__} finds no usable GPU: {error}"
-    if not count:
-        return False, f"CuPy {cupy.__version__} finds no GPU"
-    more = f" and {count - 1} more" if count > 1 else ""
-    driver = f"driver for CUDA {major}.{minor}"
-    return True, f"{name}{more}, {driver}, CuPy {cupy.__version__}, NVRTC {nvrtc.version()}"
 
 
 def arch_of(capability: str) -> str:

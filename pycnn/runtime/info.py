@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy as np
 import pycnn
 from pycnn import config
 from pycnn.emulator import host
-from pycnn.runtime import cache, nvrtc
+from pycnn.runtime import cache, nvrtc, probe
 from pycnn.runtime.backends import backends
-from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.extras import MissingExtra
 
 
 def collect() -> dict[str, Any]:
@@ -35,16 +36,26 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(),
         "numpy": np.__version__,
         "compiler": None,
+        "driver": None,
         "nvrtc": None,
         "cupy": None,
     }
     missing = {}
-    optional = {"compiler": lambda: host.compiler().version, "nvrtc": nvrtc.version, "cupy": _cupy}
+    optional = {
+        "compiler": lambda: host.compiler().version,
+        "driver": _driver,
+        "nvrtc": nvrtc.version,
+        "cupy": _cupy,
+    }
     for name, ask in optional.items():
         try:
             versions[name] = ask()
         except (MissingExtra, OSError) as error:
             missing[name] = str(error)
+    if versions["cupy"]:
+        lacking = probe.missing_parts(import_module("cupy"))
+        versions |= {part: None if part in lacking else "yes" for part in probe.PARTS}
+        missing |= lacking
     entries, size = cache.usage()
     return {
         "versions": versions,
@@ -56,8 +67,15 @@ def collect() -> dict[str, Any]:
 
 
 def _cupy() -> str:
-    version: str = import_extra("cupy", "cuda13", "a GPU").__version__
+    version: str = probe.import_cupy().__version__
     return version
+
+
+def _driver() -> str:
+    version = probe.driver_version()
+    if not version:
+        raise MissingExtra("no driver of an NVIDIA GPU")
+    return f"for CUDA {probe.text(version)}"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,7 +15,12 @@ from pycnn.runtime import cache, sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra, import_extra
 
-FLAGS = ("--std=c++17", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-fmad=true")
+#: The last one is for NVRTC 12, which takes a generic lambda in a kernel for a function of the
+#: host; NVRTC 13 gives the same machine code with it and without.
+FLAGS = (
+    "--std=c++17", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-fmad=true",
+    "--device-as-default-execution-space",
+)  # fmt: skip
 
 Defines = Iterable[tuple[str, str]]
 
@@ -120,7 +125,9 @@ def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ..
         raise ValueError(
             f"arch={arch!r}: NVRTC {version()} compiles for {', '.join(supported_archs())}"
         )
-    return (f"-arch={arch}", *FLAGS, *(f"-D{name}={value}" for name, value in defines), *options)
+    # Sorted: the order of macros is no matter, and must not be one in the cache.
+    macros = (f"-D{name}={value}" for name, value in sorted(defines))
+    return (f"-arch={arch}", *FLAGS, *macros, *options)
 
 
 #: NVRTC 13.5 remembers device debugging: after one program compiled with it, all later ones of the

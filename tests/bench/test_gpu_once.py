@@ -12,7 +12,7 @@ from benchmarks.gpu.problems import Selection, by_word, every, select
 from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATS
 from pycnn.plan import conv, gemm
-from pycnn.runtime import catalogue, nvrtc
+from pycnn.runtime import catalogue
 from pycnn.runtime.backends import backends
 from pycnn.runtime.extras import MissingExtra
 
@@ -213,20 +213,3 @@ def test_the_command_line(emulator, capsys):
     with pytest.raises(SystemExit):
         once.main(["--backend", "emulator", "--case", "relu"])
     assert "allowed" in capsys.readouterr().err
-
-
-def test_what_plans_need_is_compiled_ahead(tmp_path, monkeypatch):
-    try:
-        nvrtc.version()
-    except MissingExtra as missing:
-        pytest.skip(str(missing))
-    from benchmarks.gpu.ahead import compile_ahead
-
-    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path))
-    kernels = _relu()[0].kernels()
-    assert compile_ahead(kernels, "sm_90a", jobs=1) == []
-    assert len(list(tmp_path.glob("*/kernel.cubin"))) == 1
-    (problem,) = compile_ahead(
-        [type(k)(k.file, k.entry, (("SCALAR", "nonsense"),)) for k in kernels], "sm_90a", jobs=1
-    )
-    assert "nonsense" in problem

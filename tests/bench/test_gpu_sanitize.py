@@ -1,6 +1,7 @@
 """The sanitizer's stage from end to end: a script for the tool, the emulator for the GPU."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -8,8 +9,8 @@ import time
 import pytest
 
 from benchmarks.gpu import limited, sanitize
-from benchmarks.gpu.outcome import Outcome
 from benchmarks.gpu.problems import Selection, by_word, select
+from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, SKIPPED
 from pycnn.runtime.backends import backends
 
 WORDS = (
@@ -71,18 +72,24 @@ def run(request, tmp_path, monkeypatch):
     script.write_text(f'#!/bin/sh\n{command} "$@"\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(sanitize, "FOLDER", tmp_path / "left")
     monkeypatch.setattr(limited, "SIGNALS", [(number, 0.5) for number, _ in limited.SIGNALS])
 
-    def run(tools=("memcheck",), limit=240, **more):
+    def run(tools=("memcheck",), limit=240, *, fresh=False):
+        if fresh:
+            shutil.rmtree(run.folder)
         problems = by_word(WORDS)
-        return sanitize.sanitize(limit, tools, backend=request.param, problems=problems, **more)
+        found = sanitize.sanitize(
+            run.folder, limit, tools, backend=request.param, problems=problems
+        )
+        return found.outcome
+
+    run.folder = tmp_path / "left"
 
     return run
 
 
 def test_without_a_finding_it_passes(run, capsys):
-    assert run(sanitize.TOOLS) is Outcome.PASSED
+    assert run(sanitize.TOOLS) == PASSED
     said = capsys.readouterr().out
     for name in sanitize.TOOLS:
         assert f"{name}: 4 of 4 problems checked; " in said
@@ -92,7 +99,7 @@ def test_without_a_finding_it_passes(run, capsys):
 
 def test_a_finding_names_kernel_and_case_and_the_command_that_shows_it(run, monkeypatch, capsys):
     monkeypatch.setenv("FINDING", "sigmoid/racecheck")
-    assert run(("memcheck", "racecheck")) is Outcome.FAILED
+    assert run(("memcheck", "racecheck")) == FAILED
     said = capsys.readouterr().out
     assert "memcheck: 4 of 4 problems checked" in said
     assert "racecheck: sigmoid, case 'sigmoid / matrices / float32'" in said
@@ -110,20 +117,20 @@ def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_from_there(run, mon
     monkeypatch.setenv("SLOW", "1")  # and deaf to all but SIGKILL
     begin = time.monotonic()
     monkeypatch.setattr(sanitize, "TOOL_LIMIT", 6)
-    assert run() is Outcome.PARTIAL
+    assert run() == PARTIAL
     assert time.monotonic() - begin < 60
     said = capsys.readouterr().out
     assert "memcheck: 3 of 4 problems checked, stopped at " in said
-    log = (sanitize.FOLDER / "memcheck.log").read_text()
+    log = (run.folder / "memcheck.log").read_text()
     child = int(log.partition("child ")[2].split()[0])
     assert not _runs(child)
     monkeypatch.delenv("SLOW")
     monkeypatch.setattr(sanitize, "TOOL_LIMIT", 60)
-    assert run(resume=True) is Outcome.PASSED
+    assert run() == PASSED
     assert "memcheck: 1 of 1 problems checked, 3 before; " in capsys.readouterr().out
-    assert run(resume=True) is Outcome.PASSED
+    assert run() == PASSED
     assert "memcheck: all 4 problems were seen through before" in capsys.readouterr().out
-    assert run() is Outcome.PASSED
+    assert run(fresh=True) == PASSED
     assert "memcheck: 4 of 4 problems" in capsys.readouterr().out
 
 
@@ -131,7 +138,7 @@ def test_what_a_stopped_tool_found_counts(run, monkeypatch, capsys):
     monkeypatch.setenv("SLOW", "1")
     monkeypatch.setenv("FINDING", "sigmoid/memcheck")
     monkeypatch.setattr(sanitize, "TOOL_LIMIT", 6)
-    assert run() is Outcome.FAILED
+    assert run() == FAILED
     said = capsys.readouterr().out
     assert "memcheck: sigmoid, case 'sigmoid / matrices / float32'" in said
     assert "3 of 4 problems checked, stopped at " in said
@@ -148,30 +155,30 @@ def _runs(process):
 
 def test_what_fails_under_the_tool_fails_and_is_run_again(run, monkeypatch, capsys):
     monkeypatch.setenv("NO_CACHE", "1")
-    assert run() is Outcome.FAILED
+    assert run() == FAILED
     said = capsys.readouterr().out
     assert "memcheck: failed: relu / matrices / float32: " in said
     monkeypatch.delenv("NO_CACHE")
-    assert run(resume=True) is Outcome.PASSED
+    assert run() == PASSED
     assert "memcheck: 4 of 4" in capsys.readouterr().out
 
 
 def test_tools_without_time_are_skipped(run, capsys):
-    assert run(("racecheck", "synccheck"), limit=2) is Outcome.PARTIAL
+    assert run(("racecheck", "synccheck"), limit=2) == PARTIAL
     said = capsys.readouterr().out
-    assert "racecheck: skipped, no time is left\nsynccheck: skipped" in said
+    assert "racecheck: no time is left\nsynccheck: no time" in said
 
 
 def test_a_tool_that_does_not_start_fails(run, monkeypatch, tmp_path, capsys):
     (tmp_path / "tool.py").write_text("import sys; sys.exit('no such option')")
-    assert run() is Outcome.FAILED
+    assert run() == FAILED
     assert "memcheck: exit status 1; its last words:\nno such option" in capsys.readouterr().out
 
 
-def test_without_the_tool_it_is_skipped_and_not_passed(monkeypatch, capsys):
+def test_without_the_tool_it_is_skipped_and_not_passed(monkeypatch, tmp_path):
     monkeypatch.setattr(sanitize.shutil, "which", lambda *about, **more: None)
-    assert sanitize.sanitize() is Outcome.SKIPPED
-    assert capsys.readouterr().out.startswith("skipped: compute-sanitizer is not installed")
+    found = sanitize.sanitize(tmp_path)
+    assert (found.outcome, found.what[:17]) == (SKIPPED, "compute-sanitizer")
 
 
 @pytest.mark.parametrize(

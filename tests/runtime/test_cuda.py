@@ -7,7 +7,6 @@ tests of the operations run with the backend ``cuda`` and check the numbers.
 
 import ctypes
 import gc
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -306,35 +305,6 @@ def test_a_plan_without_launches_still_gives_its_output(cupy: FakeCuPy) -> None:
     plan = Plan("test", "empty", (), {"y": ArraySpec((0, 5), np.dtype("f4"))})
     assert cuda.CudaExecutor().run(plan, {})["y"].host.shape == (0, 5)
     assert cupy.launched == []
-
-
-def test_the_probe_says_what_is_here_or_why_not(
-    cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cuda.nvrtc, "version", lambda: "13.5")
-    cupy.count = 2
-    assert cuda.probe() == (
-        True,
-        "Imaginary GPU and 1 more, driver for CUDA 13.2, CuPy 0 (stand-in), NVRTC 13.5",
-    )
-    cupy.count = 0
-    assert cuda.probe() == (False, "CuPy 0 (stand-in) finds no GPU")
-
-    def no_driver() -> int:
-        raise RuntimeError("cudaErrorInsufficientDriver")
-
-    cupy.cuda.runtime.getDeviceCount = no_driver
-    available, reason = cuda.probe()
-    assert not available
-    assert "cudaErrorInsufficientDriver" in reason
-
-
-def test_without_cupy_the_probe_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    available, reason = cuda.probe()
-    assert not available
-    assert "pip install 'pycnn[cuda13]'" in reason
-    assert "cuda12" in reason
 
 
 @pytest.mark.parametrize(

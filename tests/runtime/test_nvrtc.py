@@ -57,6 +57,15 @@ def test_a_cubin_is_compiled_again_only_when_something_it_depends_on_changes(
     assert len(compiled) == 5
 
 
+def test_the_order_of_macros_is_no_other_kernel(
+    write_kernel: Write, cache_dir: Path, needs_nvrtc: None
+) -> None:
+    write_kernel("f/k.cu", 'extern "C" __global__ void k(int* x) { *x = ONE - TWO; }')
+    one, two = ("ONE", "1"), ("TWO", "2")
+    first = nvrtc.compile_kernel("f/k.cu", "sm_80", (one, two))
+    assert nvrtc.compile_kernel("f/k.cu", "sm_80", (two, one)) == first
+
+
 def test_an_error_names_file_line_and_architecture(
     write_kernel: Write, cache_dir: Path, needs_nvrtc: None
 ) -> None:
