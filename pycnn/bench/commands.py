@@ -89,10 +89,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     if not 0 <= arguments.threshold < 1000:
         raise ValueError(f"--threshold {arguments.threshold}; allowed: a percentage from 0 on")
-    old_environment, old = record.read(arguments.old)
-    new_environment, new = record.read(arguments.new)
-    changes = compare.compare_runs(old, new, arguments.threshold / 100)
-    for line in compare.differences(old_environment, new_environment):
+    old, new = record.load(arguments.old), record.load(arguments.new)
+    changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
+    for line in compare.differences(old, new):
         print(line)
     found = compare.table(changes)
     if found.rows:

@@ -43,7 +43,7 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
         found = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
         if chosen is not None:  # the reference backend has no choice, and stays to compare with
             found = [c for c in found if c.algorithm in chosen or c.backend == "reference"]
-        return found + [c for peer in peers for c in of_peer(peer, op)]
+        return found + [c for peer in peers for c in of_peer(peer, op, dtype)]
 
     return plan_rounds(suite, op, layers, directions, dtypes, contestants)
 

@@ -18,6 +18,7 @@ from pycnn.bench.operations.base import (
     sampled,
 )
 from pycnn.define.validate import Padding, Pair
+from pycnn.dtypes import FLOATS
 from pycnn.reference.cpu.conv import conv_method
 from pycnn.reference.oracle import conv as oracle
 
@@ -65,7 +66,8 @@ class Conv2d(Operation):
     def reference_algorithm(self, case: ConvCase, direction: str, dtype: str) -> Algorithm:
         if direction != FORWARD:
             return Algorithm("auto")
-        method = conv_method(case.x_shape, case.w_shape, *_geometry(case), dtype)
+        computed = FLOATS[dtype].accumulate
+        method = conv_method(case.x_shape, case.w_shape, *_geometry(case), computed)
         return Algorithm("auto", chosen=method)
 
     def run(self, case: ConvCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
