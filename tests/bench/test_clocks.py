@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pycnn.bench import clocks
+from pycnn.bench import clocks, environment
 
 #: Reasons, SM clock, memory clock, temperature, power.
 LINES = [
@@ -66,6 +66,12 @@ def test_the_gpu_is_asked_for_by_its_address_and_old_drivers_by_their_name(tool)
     assert all("--id=0000:19:00.0" in line for line in words.splitlines())
     assert "--query-gpu=clocks_throttle_reasons.active,clocks.sm" in words
     assert f"--loop-ms={clocks.INTERVAL}" in words
+
+
+def test_the_environment_asks_for_the_gpu_by_its_address(tool):
+    asked = tool("echo 580.1, 1980 MHz, 2619 MHz, 1980 MHz, 700.00 W")
+    assert environment._nvidia_smi("0000:19:00.0")["driver_version"] == "580.1"
+    assert "--id=0000:19:00.0" in asked.read_text()
 
 
 def test_a_gpu_that_was_idle_all_the_time_is_still_described():

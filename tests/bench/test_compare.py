@@ -130,9 +130,7 @@ def test_another_machine_and_a_busy_one_are_pointed_out(tmp_path, capsys):
 
 
 def test_a_part_of_a_run_and_a_throttled_gpu_are_pointed_out(tmp_path, capsys):
-    old = _file(
-        tmp_path / "old.json", _record(10), complete=False, unfinished="interrupted: 1 of 9"
-    )
+    old = _file(tmp_path / "old.json", _record(10), complete=False, unfinished="1 of 9 done")
     gpu = {"name": "G", "sampled": {"samples": 9, "held_back": {"power limit": 0.25}}}
     new = _file(tmp_path / "new.json", _record(10), environment={"gpu": gpu})
     main(["compare", str(old), str(new)])

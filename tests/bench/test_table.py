@@ -221,6 +221,13 @@ def test_a_picture_of_a_part_says_so(tmp_path, monkeypatch):
     assert titles == ["vgg16", "vgg16 (PARTIAL: interrupted: 1 of 2 done)"]
 
 
+def test_a_roofline_has_the_points_of_its_own_precision():
+    tf32 = Ceiling("cuda", "tf32", 4e5, 4e3)
+    records = [_record("cuda", 0.1), _record("cudnn-tf32", 0.1, precision="tf32"), _record()]
+    on = [[r.backend for r in records if plot._on(r, c)] for c in (*CEILINGS, tf32)]
+    assert on == [["reference"], ["cuda"], ["cudnn-tf32"]]
+
+
 def test_without_times_there_is_no_picture(tmp_path):
     pytest.importorskip("matplotlib", reason=NO_MATPLOTLIB)
     path = tmp_path / "run.png"
