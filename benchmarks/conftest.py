@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import pycnn
+from pycnn.bench import expected
 from pycnn.bench.contestants import Contestant, of_pycnn
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import DIRECTIONS
 from pycnn.bench.peers import PEERS, missing, of_peer
-from pycnn.bench.run import SEED
 from pycnn.bench.suites import SUITES
 from pycnn.dtypes import FLOATING
 
@@ -74,4 +74,4 @@ def _synchroniser(contestant: Contestant) -> Callable[[], object]:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    return np.random.default_rng(SEED)
+    return expected.rng()

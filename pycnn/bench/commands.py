@@ -53,6 +53,11 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--quick", action="store_true", help="fewer repeats, smaller emulated layers"
     )
+    parser.add_argument(
+        "--prepare", action="store_true",
+        help="compute what must come out, on all cores, keep it in the cache for later runs, and "
+        "run nothing",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"

@@ -25,6 +25,13 @@ def bench(arguments: argparse.Namespace) -> int:
         For a wish that cannot be met; lists what exists.
     """
     rounds = wishes.rounds(arguments)
+    if arguments.prepare:
+        from pycnn.bench.prepare import prepare
+
+        if arguments.json or arguments.plot:
+            raise ValueError("--prepare runs nothing; allowed: without --json and --plot")
+        print(prepare(rounds))
+        return 0
     _require_writable(arguments.json, "--json")
     _require_writable(arguments.plot, "--plot")
     if arguments.plot:

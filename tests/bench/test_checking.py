@@ -79,6 +79,15 @@ def test_small_cases_are_compared_whole():
     assert judge(outputs, checks, "float32", {}).compared == "all"
 
 
+@pytest.mark.parametrize("limit", ["ORACLE_FLOPS", "ORACLE_ELEMENTS"])
+def test_much_arithmetic_and_many_elements_are_compared_in_parts(monkeypatch, limit):
+    outputs, checks = _problem(WORDS[1], "forward")
+    assert judge(outputs, checks, "float32", {}).compared == "all"
+    monkeypatch.setattr(f"pycnn.bench.operations.conv.{limit}", 4 * 10 * 8 * 7 - 1)
+    outputs, checks = _problem(WORDS[1], "forward")
+    assert "images 0, 2, 3 of 4" in judge(outputs, checks, "float32", {}).compared
+
+
 def test_a_large_batch_is_compared_at_its_ends_and_middle(only_parts):
     relu, case = OPERATIONS["relu"], MapCase(7, 2, 3, 5)
     arrays = relu.inputs(case, "forward", "float32", np.random.default_rng(0))
