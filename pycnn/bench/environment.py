@@ -14,7 +14,8 @@ import pycnn
 #: Packages whose version may explain a difference.
 PACKAGES = (
     "numpy", "cupy-cuda12x", "cupy-cuda13x", "torch", "onnxruntime", "onnx",
-    "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12",
+    "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-cublas", "nvidia-cublas-cu12",
+    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "ml_dtypes",
 )  # fmt: skip
 
 

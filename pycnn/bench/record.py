@@ -18,6 +18,9 @@ SCHEMA = 2
 #: Said of a file of an earlier version.
 SILENT = "it does not say that it is complete"
 
+#: The backends of pycnn; all others are peers.
+OWN = ("reference", "emulator", "cuda")
+
 #: What became of a contestant.
 TIMED = "timed"  # right, and timed
 CHECKED = "checked"  # right, on the emulator: no time
@@ -75,6 +78,11 @@ class Record:
     compared: str = ""
     workspace_bytes: int = 0
     counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is another library's."""
+        return self.backend not in OWN
 
     @property
     def problem(self) -> tuple[str, ...]:

@@ -154,7 +154,9 @@ def _one(
     except Unsupported as error:
         return replace(record, status=SKIPPED, reason=str(error))
     except Exception as error:  # one contestant's failure must not end the run of the others
-        return replace(record, status=_status(error), reason=_one_line(error))
+        lacks = record.is_peer and isinstance(error, NotImplementedError)
+        status = SKIPPED if lacks else _status(error)
+        return replace(record, status=status, reason=_one_line(error))
 
 
 def _check_then_time(
@@ -168,6 +170,9 @@ def _check_then_time(
     call = contestant.prepare(each.op, problem.case, each.direction, problem.arrays)
     shapes = each.op.output_shapes(problem.case, each.direction)
     outputs = contestant.numpy(call())
+    lacking = [check.output for check in problem.checks if check.output not in outputs]
+    if lacking and record.is_peer:
+        raise Unsupported(f"{record.backend} gives no {', '.join(lacking)}")
     verdict = judge(outputs, problem.checks, each.dtype, shapes, contestant.coarse(each.dtype))
     record = replace(
         record, max_abs_error=verdict.error, tolerance=verdict.tolerance,

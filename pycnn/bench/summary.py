@@ -63,6 +63,9 @@ def summarise(
     lines.append(", ".join(f"{count} {status}" for status, count in counts.items() if count))
     wrong = [r for r in records if r.status == WRONG]
     lines += [f"WRONG: {r.layer} {r.direction} {r.backend} {r.algorithm}" for r in wrong]
+    failed = [r for r in records if r.status == FAILED]
+    lines += [f"FAILED: {r.layer} {r.direction} {r.backend} {r.algorithm}: {r.reason}"
+              for r in failed]  # fmt: skip
     return [line for line in lines if line]
 
 

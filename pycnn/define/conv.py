@@ -32,12 +32,19 @@ from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan import conv as plans
 from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_problem import View as Axes
 from pycnn.reference.cpu import conv_axes as cpu
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.plan import Plan
+
+
+def _placeholder(tensor: Any) -> np.ndarray:
+    """An array without memory, shaped as a tensor of PyTorch that may be on a GPU or bfloat16."""
+    dtype = numpy_dtype(str(tensor.dtype).removeprefix("torch."))
+    return np.broadcast_to(np.zeros((), dtype), tuple(tensor.shape))
 
 
 class Conv(Operation):
@@ -131,7 +138,7 @@ class Conv(Operation):
         given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
         layout = settings.get("layout", "NCHW")
         x, weight = first_axes(tensors["x"], layout, self.spatial), tensors["weight"]
-        call = self.describe({n: t.detach().numpy() for n, t in tensors.items()}, **settings)
+        call = self.describe({n: _placeholder(t) for n, t in tensors.items()}, **settings)
         pads = [p for pair in call.settings.geometry.padding[::-1] for p in pair]
         mode = settings.get("padding_mode", "zeros")
         batched = x if x.ndim == weight.ndim else x[None]

@@ -214,7 +214,7 @@ class Conv2dInteger(IntegerConv):
         wide = {name: tensor.double() for name, tensor in tensors.items()}
         given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
         layout = settings.get("layout", "NCHW")
-        call = self.describe({n: t.numpy() for n, t in tensors.items()}, **settings)
+        call = self.describe({n: t.cpu().numpy() for n, t in tensors.items()}, **settings)
         pads = [p for pair in call.settings.geometry.padding[::-1] for p in pair]
         x = first_axes(wide["x"], layout, 2) - wide.get("x_zero_point", 0)
         zero = wide.get("weight_zero_point", torch.zeros(()))

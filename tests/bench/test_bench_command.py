@@ -74,6 +74,20 @@ def test_a_wrong_kernel_is_shown_and_fails_the_command(contestants, capsys):
     assert "broken" in shown
 
 
+@pytest.mark.parametrize(("backend", "status"), [("torch", 0), ("reference", 1)])
+def test_a_peer_that_is_wrong_or_fails_is_shown_but_is_no_failure_of_ours(
+    contestants, capsys, backend, status
+):
+    def failing(x):
+        raise RuntimeError("no such launch")
+
+    contestants += [Fake(wrong_in_one_place, "coarse", backend), Fake(failing, "frail", backend)]
+    assert main(SHAPE) == status
+    shown = capsys.readouterr().out
+    assert f"WRONG: layer forward {backend} coarse" in shown
+    assert f"FAILED: layer forward {backend} frail: RuntimeError: no such launch" in shown
+
+
 def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
     contestants += [Fake(right), Fake(_interrupt), Fake(right)]
     path = tmp_path / "run.json"

@@ -58,6 +58,22 @@ def test_a_record_says_whether_its_times_are_the_device_s_alone(warm, cold):
     assert record.host_ms == pytest.approx(2.0)
 
 
+def _lacking(x):
+    raise NotImplementedError("\"avg_pool3d_out_frame\" not implemented for 'BFloat16'")
+
+
+def test_what_a_peer_lacks_is_no_failure_and_what_we_lack_is():
+    peer, ours = Fake(_lacking, backend="torch"), Fake(_lacking)
+    assert [r.status for r in _records(peer, ours)] == ["skipped", "failed"]
+
+
+def test_a_peer_without_one_of_the_outputs_is_no_rival():
+    peer = Fake(right, backend="torch")
+    peer.numpy = lambda outputs: {"other": outputs["y"]}
+    (record,) = _records(peer)
+    assert (record.status, record.reason) == ("skipped", "torch gives no y")
+
+
 def test_a_ceiling_that_is_not_known_gives_no_share():
     unknown = {("cpu", "float32"): Ceiling("cpu", "float32", None, 0.1, "no limit by a product")}
     ((record, _),) = run([a_round(Fake(right))], BUDGET, unknown)
