@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 import pycnn
+from pycnn.bench import expected
 from pycnn.bench.contestants import Contestant, of_pycnn
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import DIRECTIONS
 from pycnn.bench.peers import PEERS, missing, of_peer
-from pycnn.bench.run import SEED
 from pycnn.bench.suites import SUITES
+from pycnn.dtypes import FLOATING
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--suite", choices=tuple(SUITES), default="lenet5")
     parser.addoption("--op", choices=tuple(OPERATIONS), default="conv2d")
     parser.addoption("--direction", choices=DIRECTIONS, default="forward")
-    parser.addoption("--dtype", choices=("float32", "float64"), default="float32")
+    parser.addoption("--dtype", choices=FLOATING, default="float32")
     parser.addoption("--against", choices=PEERS, action="append", default=[])
 
 
@@ -33,7 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases, names = [], []
     for layer in SUITES[option("suite")].layers(op.name):
         found = [c for name in present for c in of_pycnn(name, op, layer.case, direction, dtype)]
-        for contestant in found + [c for peer in option("against") for c in of_peer(peer, op)]:
+        peers = [c for peer in option("against") for c in of_peer(peer, op, dtype)]
+        for contestant in found + peers:
             cases.append((op, layer, direction, dtype, contestant))
             names.append(f"{layer.case}-{contestant.backend}-{contestant.algorithm}")
     metafunc.parametrize(("op", "layer", "direction", "dtype", "contestant"), cases, ids=names)
@@ -42,8 +44,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def device_benchmark(benchmark, contestant: Contestant) -> Iterator[Callable]:
     """`benchmark` whose calls end when the device has done its work."""
-    if contestant.backend in PEERS and missing(contestant.backend):
-        pytest.skip(missing(contestant.backend))
+    peer = contestant.backend.removesuffix("-tf32")
+    if peer in PEERS and missing(peer):
+        pytest.skip(missing(peer))
     wait = _synchroniser(contestant)
 
     def timed(call: Callable[[], object]) -> None:
@@ -62,7 +65,7 @@ def _synchroniser(contestant: Contestant) -> Callable[[], object]:
         import cupy
 
         return cupy.cuda.get_current_stream().synchronize
-    if contestant.backend == "cudnn":
+    if contestant.device == "cuda":
         import torch
 
         return torch.cuda.synchronize
@@ -71,4 +74,4 @@ def _synchroniser(contestant: Contestant) -> Callable[[], object]:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    return np.random.default_rng(SEED)
+    return expected.rng()

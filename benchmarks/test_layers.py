@@ -17,5 +17,6 @@ def test_layer(device_benchmark, op, layer, direction, dtype, contestant, rng):
         pytest.skip(f"{contestant.backend}: {lack}")
     shapes = op.output_shapes(layer.case, direction)
     with contestant.active():
-        assert judge(contestant.numpy(call()), checks, dtype, shapes).right
+        outputs = contestant.numpy(call())
+        assert judge(outputs, checks, dtype, shapes, contestant.coarse(dtype)).right
     device_benchmark(call)

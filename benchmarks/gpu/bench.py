@@ -41,7 +41,11 @@ def judged(found: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
     """The result that files amount to; `status` is that of the process that wrote them."""
     results = [each for run in found.values() for each in run["results"]]
     statuses = Counter(each["status"] for each in results)
-    wrong = [each for each in results if each["status"] in (record.WRONG, record.FAILED)]
+    wrong = [
+        each
+        for each in results  # a peer that is wrong is told by the page, and is not our failure
+        if each["backend"] == "cuda" and each["status"] in (record.WRONG, record.FAILED)
+    ]
     measured = [name for name, run in found.items() if run["complete"] and run["results"]]
     impossible = {name: run["unfinished"] for name, run in found.items()
                   if run["complete"] and not run["results"]}  # fmt: skip

@@ -10,6 +10,9 @@ from pycnn.bench.operations.base import Check
 from pycnn.dtypes import FLOATS
 from pycnn.testing.tolerance import compare
 
+#: Roundings that are allowed to who rounds factors or partial sums to fewer bits.
+COARSE = 8.0
+
 
 class Verdict(NamedTuple):
     """How far a result lies from the oracle.
@@ -37,8 +40,22 @@ def judge(
     checks: Sequence[Check],
     dtype: str,
     shapes: Mapping[str, Shape],
+    coarse: float = 0.0,
 ) -> Verdict:
     """Compare `outputs` with `checks`; the error is infinite where a dtype or shape is off.
+
+    Parameters
+    ----------
+    outputs : mapping of str to array
+    checks : sequence of Check
+    dtype : str
+        Of the computation.
+    shapes : mapping of str to tuple of int
+        Of the outputs.
+    coarse : float, default 0.0
+        Of a peer that rounds factors or partial sums to fewer bits: the distance from 1 to the next
+        larger value in them. It may be off by `COARSE` of those, relative to the largest magnitude
+        expected.
 
     Raises
     ------
@@ -52,7 +69,7 @@ def judge(
         output.dtype.name != own.get(name, dtype) for name, output in outputs.items()
     ):
         return Verdict(float("inf"), 0.0, "shapes and dtypes")
-    found = [(*_compare(c.view(outputs[c.output]), c, c.dtype or dtype), c) for c in checks]
+    found = [(*_compare(c.view(outputs[c.output]), c, c.dtype or dtype, coarse), c) for c in checks]
     error, tolerance, _ = max(
         (f for f in found if not f[2].combined or f[0] > f[1]),
         key=lambda f: f[0] / max(f[1], 1e-300),
@@ -61,8 +78,14 @@ def judge(
     return Verdict(error, tolerance, "; ".join(sorted(parts)) or "all")
 
 
-def _compare(actual: np.ndarray, check: Check, dtype: str) -> tuple[float, float]:
+def _compare(actual: np.ndarray, check: Check, dtype: str, coarse: float) -> tuple[float, float]:
     """Error and tolerance; integers, such as the places of maxima, must be right."""
-    if dtype in FLOATS:
-        return compare(actual, check.expected, dtype, check.reduction)
-    return (0.0 if np.array_equal(actual, check.expected) else float("inf")), 0.0
+    if dtype not in FLOATS:
+        return (0.0 if np.array_equal(actual, check.expected) else float("inf")), 0.0
+    error, allowed = compare(actual, check.expected, dtype, check.reduction)
+    relative = COARSE * coarse
+    if check.combined and FLOATS[dtype].is_half:
+        relative += FLOATS[dtype].eps  # each of the elements is rounded before they are combined
+    if relative:
+        allowed += relative * float(np.abs(check.expected).max(initial=0.0))
+    return error, allowed

@@ -53,6 +53,11 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--quick", action="store_true", help="fewer repeats, smaller emulated layers"
     )
+    parser.add_argument(
+        "--prepare", action="store_true",
+        help="compute what must come out, on all cores, keep it in the cache for later runs, and "
+        "run nothing",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"
@@ -89,10 +94,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     if not 0 <= arguments.threshold < 1000:
         raise ValueError(f"--threshold {arguments.threshold}; allowed: a percentage from 0 on")
-    old_environment, old = record.read(arguments.old)
-    new_environment, new = record.read(arguments.new)
-    changes = compare.compare_runs(old, new, arguments.threshold / 100)
-    for line in compare.differences(old_environment, new_environment):
+    old, new = record.load(arguments.old), record.load(arguments.new)
+    changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
+    for line in compare.differences(old, new):
         print(line)
     found = compare.table(changes)
     if found.rows:

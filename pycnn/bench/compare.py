@@ -8,12 +8,12 @@ A layer counts as changed only if both hold:
   it lengthens most samples, but seldom all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pycnn.bench.environment import busy
-from pycnn.bench.record import TIMED, WRONG, Record
+from pycnn.bench.record import TIMED, WRONG, Record, Run
 from pycnn.bench.table import time_text
 from pycnn.runtime.terminal import Row, Table
 
@@ -145,23 +145,34 @@ def counted(changes: Sequence[Change]) -> str:
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n) or "nothing to compare"
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Why the times of two runs may not be comparable: another or a busy machine, settings."""
-    lines = [
-        f"the {name} run was on a busy machine: {busy(run)}"
-        for name, run in (("old", old), ("new", new))
-        if busy(run)
-    ]
+def differences(old: Run, new: Run) -> list[str]:
+    """Why two runs may not be comparable: parts, another or a busy or hot machine, settings."""
+    lines = []
+    for name, run in (("old", old), ("new", new)):
+        if run.unfinished:
+            lines.append(f"the {name} run is PARTIAL: {run.unfinished}")
+        if busy(run.environment):
+            lines.append(f"the {name} run was on a busy machine: {busy(run.environment)}")
+        if throttled(run):
+            lines.append(f"the {name} run was on a GPU that held its clocks back: {throttled(run)}")
     for name in ("cpu", "gpu", "variables"):
-        before, after = (_steady(run.get(name)) for run in (old, new))
+        before, after = (_steady(run.environment.get(name)) for run in (old, new))
         if before != after:
             lines.append(f"{name} differs: {before} -> {after}")
     return lines
 
 
+def throttled(run: Run) -> str:
+    """What held the clocks of the GPU back, and in which share of the samples."""
+    gpu = run.environment.get("gpu")
+    sampled = gpu.get("sampled") if isinstance(gpu, dict) else None
+    held = sampled.get("held_back", {}) if isinstance(sampled, dict) else {}
+    return ", ".join(f"{text} {share:.0%}" for text, share in held.items())
+
+
 def _steady(value: Any) -> Any:
     """What a machine is, without what changes from minute to minute."""
-    changing = ("load", "clocks.sm", "clocks.mem")
+    changing = ("load", "clocks.sm", "clocks.mem", "sampled", "pci_bus")
     if not isinstance(value, dict):
         return value
     return {name: part for name, part in value.items() if name not in changing}

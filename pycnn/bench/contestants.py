@@ -31,6 +31,7 @@ class Contestant(ABC):
     algorithm: str
     device: str | None = "cpu"  # whose ceilings it is held against; None: not timed
     layout = "NCHW"
+    precision = ""  # of the products, where it is below that of the dtype
     workspace_bytes = 0
     reason = ""  # why it cannot take part, where it cannot
     chosen = ""  # what an automatic choice came to, where it says so
@@ -48,6 +49,10 @@ class Contestant(ABC):
     def clock(self) -> Clock:
         return CpuClock()
 
+    def coarse(self, dtype: str) -> float:
+        """Spacing at 1 of what it rounds factors or partial sums to, if that is beyond `dtype`."""
+        return 0.0
+
     def flush(self) -> Callable[[], object] | None:
         """A call that empties the caches; None where there is no cold figure."""
         return None
@@ -55,6 +60,9 @@ class Contestant(ABC):
     def active(self) -> contextlib.AbstractContextManager[object]:
         """What must hold while the call runs."""
         return contextlib.nullcontext()
+
+    def release(self) -> None:  # noqa: B027 (most keep none)
+        """Give back the memory that its library keeps, which others could not use."""
 
     def counters(self) -> dict[str, int]:
         """Memory traffic of the calls since the last `active`, where it is counted."""
@@ -127,6 +135,11 @@ class Cuda(Pycnn):
 
         buffer = cupy.empty(FLUSH_BYTES, cupy.uint8)
         return lambda: buffer.fill(0)
+
+    def release(self) -> None:
+        import cupy
+
+        cupy.get_default_memory_pool().free_all_blocks()
 
     def active(self) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()  # CuPy arrays go to `cuda` by themselves

@@ -14,14 +14,15 @@ import pycnn
 #: Packages whose version may explain a difference.
 PACKAGES = (
     "numpy", "cupy-cuda12x", "cupy-cuda13x", "torch", "onnxruntime", "onnx",
-    "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12",
+    "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-cublas", "nvidia-cublas-cu12",
+    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "ml_dtypes",
 )  # fmt: skip
 
 
 def environment(command: str) -> dict[str, Any]:
     """Everything that is written beside results; `command` reruns them."""
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "command": command,
         "pycnn": pycnn.__version__,
         "commit": commit(),
@@ -33,6 +34,11 @@ def environment(command: str) -> dict[str, Any]:
         "backends": {b.name: b.detail for b in pycnn.backends() if b.available},
         "variables": {n: v for n, v in sorted(os.environ.items()) if n.startswith("PYCNN_")},
     }
+
+
+def now() -> str:
+    """The time, in UTC: texts that sort as the times do."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def cpu() -> dict[str, Any]:
@@ -80,6 +86,7 @@ def gpu() -> dict[str, Any] | None:
     properties = cupy.cuda.runtime.getDeviceProperties(device.id)
     found = {
         "name": properties["name"].decode(),
+        "pci_bus": cupy.cuda.runtime.deviceGetPCIBusId(device.id),
         "arch": f"sm_{device.compute_capability}",
         "multiprocessors": properties["multiProcessorCount"],
         "memory_bytes": properties["totalGlobalMem"],
@@ -87,14 +94,14 @@ def gpu() -> dict[str, Any] | None:
         "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
         "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
     }
-    return {**found, **_nvidia_smi(device.id)}
+    return {**found, **_nvidia_smi(found["pci_bus"])}
 
 
-def _nvidia_smi(device: int) -> dict[str, str]:
+def _nvidia_smi(bus: str) -> dict[str, str]:
     """Driver, clocks and power limit as the driver's own tool reports them, where it is there."""
     asked = ("driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "power.limit")
     line = _output(
-        "nvidia-smi", f"--id={device}", f"--query-gpu={','.join(asked)}", "--format=csv,noheader"
+        "nvidia-smi", f"--id={bus}", f"--query-gpu={','.join(asked)}", "--format=csv,noheader"
     )
     values = [value.strip() for value in line.split(",")] if line else []
     return dict(zip(asked, values, strict=True)) if len(values) == len(asked) else {}

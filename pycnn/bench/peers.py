@@ -1,7 +1,9 @@
 """Whom pycnn is measured against: PyTorch on the CPU, cuDNN through PyTorch, and ONNX Runtime.
 
 Each gets its best setting: both memory layouts are tried (no transposition is timed), cuDNN is
-autotuned, ONNX Runtime packs the weight beforehand. TF32 is off, for float32 means IEEE float32.
+autotuned, ONNX Runtime packs the weight beforehand. ``cudnn`` computes float32 in IEEE float32;
+where TF32 would be quicker, ``cudnn-tf32`` takes part beside it, under its own name and tolerance.
+In 16 bits it may round partial sums, which ours never do.
 """
 
 import contextlib
@@ -16,16 +18,22 @@ from pycnn.bench.cases import Case
 from pycnn.bench.contestants import FLUSH_BYTES, Call, Contestant
 from pycnn.bench.measure import Clock, torch_clock
 from pycnn.bench.operations.base import FORWARD, Operation, Unsupported
+from pycnn.dtypes import FLOATS, numpy_dtype
 
 PEERS = ("torch", "onnxruntime", "cudnn")
+
+#: cuDNN and cuBLAS with float32 rounded to 11 bits before every multiplication.
+CUDNN_TF32 = "cudnn-tf32"
 
 
 class Torch(Contestant):
     """PyTorch on the CPU, or on the GPU through cuDNN."""
 
-    def __init__(self, device: str, layout: str) -> None:
+    def __init__(self, device: str, layout: str, precision: str = "") -> None:
         self.backend = "cudnn" if device == "cuda" else "torch"
-        self.device, self.layout = device, layout
+        if precision:
+            self.backend = CUDNN_TF32
+        self.device, self.layout, self.precision = device, layout, precision
         self.algorithm = {"NCHW": "contiguous", "NHWC": "channels_last"}[layout]
 
     def prepare(
@@ -41,13 +49,23 @@ class Torch(Contestant):
     def _tensor(self, array: np.ndarray) -> Any:
         import torch
 
-        tensor = torch.from_numpy(array).to(self.device)
+        if array.dtype.name == "bfloat16":  # which PyTorch does not take from NumPy: bits are bits
+            tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        else:
+            tensor = torch.from_numpy(array)
+        tensor = tensor.to(self.device)
         if self.layout == "NHWC" and tensor.ndim == 4:
             return tensor.contiguous(memory_format=torch.channels_last)
         return tensor
 
     def numpy(self, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
+        return {name: _array(tensor) for name, tensor in outputs.items()}
+
+    def coarse(self, dtype: str) -> float:
+        """TF32 has 11 bits; partial sums of 16-bit types are rounded to them here and there."""
+        if self.precision == "tf32":
+            return 2.0**-10
+        return FLOATS[dtype].eps if FLOATS[dtype].is_half else 0.0
 
     def clock(self) -> Clock:
         return torch_clock() if self.device == "cuda" else super().clock()
@@ -59,13 +77,33 @@ class Torch(Contestant):
 
         return torch.empty(FLUSH_BYTES, dtype=torch.uint8, device="cuda").zero_
 
+    def release(self) -> None:
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
     @contextlib.contextmanager
     def active(self) -> Any:
         import torch
 
-        cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+        tf32, products = self.precision == "tf32", torch.backends.cuda.matmul
+        before = products.allow_tf32
+        cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32)
         with torch.inference_mode(), cudnn:
-            yield
+            products.allow_tf32 = tf32
+            try:
+                yield
+            finally:
+                products.allow_tf32 = before
+
+
+def _array(tensor: Any) -> np.ndarray:
+    import torch
+
+    if tensor.dtype != torch.bfloat16:
+        return tensor.cpu().numpy()
+    return tensor.cpu().view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
 
 
 class OnnxRuntime(Contestant):
@@ -81,6 +119,8 @@ class OnnxRuntime(Contestant):
 
         if direction != FORWARD:
             raise Unsupported("onnxruntime computes no gradients")
+        if any(array.dtype.name == "bfloat16" for array in arrays.values()):
+            raise Unsupported("onnxruntime takes no bfloat16 from NumPy")
         node_type, inputs, attributes = op.onnx_node(case)
         name, shape = next(iter(op.output_shapes(case, direction).items()))
         model = _one_node(node_type, inputs, attributes, arrays, name, shape)
@@ -123,7 +163,11 @@ def _one_node(
 
 def missing(peer: str) -> str:
     """Why `peer` cannot be measured here and what would help; empty where it can."""
-    needed = {"torch": ["torch"], "cudnn": ["torch"], "onnxruntime": ["onnxruntime", "onnx"]}
+    needed = {
+        "torch": ["torch"],
+        "cudnn": ["torch", "cupy"],
+        "onnxruntime": ["onnxruntime", "onnx"],
+    }
     for module in needed[peer]:
         if importlib.util.find_spec(module) is None:
             return f"{peer} needs the package {module}; install it with: pip install {module}"
@@ -137,10 +181,17 @@ def missing(peer: str) -> str:
     return ""
 
 
-def of_peer(peer: str, op: Operation) -> list[Contestant]:
+def of_peer(peer: str, op: Operation, dtype: str) -> list[Contestant]:
     """The contestants that stand for `peer`."""
     if peer == "onnxruntime":
         return [OnnxRuntime()]
     device = "cuda" if peer == "cudnn" else "cpu"
     has_maps = op.name in ("conv2d", "max_pool2d", "avg_pool2d", "relu")
-    return [Torch(device, layout) for layout in (("NCHW", "NHWC") if has_maps else ("NCHW",))]
+    layouts = ("NCHW", "NHWC") if has_maps else ("NCHW",)
+    precisions = ("", "tf32") if peer == "cudnn" and dtype == "float32" and _products(op) else ("",)
+    return [Torch(device, layout, precision) for precision in precisions for layout in layouts]
+
+
+def _products(op: Operation) -> bool:
+    """Whether TF32 makes a difference."""
+    return op.name.startswith("conv") or op.name in ("gemm", "matmul", "linear")

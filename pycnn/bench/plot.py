@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.bench.ceilings import Ceiling
-from pycnn.bench.record import TIMED, Record
+from pycnn.bench.record import TIMED, Record, Run
 from pycnn.bench.table import winners
 from pycnn.runtime.extras import import_extra
 
@@ -18,9 +18,10 @@ LOOKS = {
     "onnxruntime": ("cpu", "#009e73", "D"),
     "cuda": ("cuda", "#56b4e9", "o"),
     "cudnn": ("cuda", "#cc79a7", "s"),
+    "cudnn-tf32": ("cuda", "#e69f00", "D"),
 }
 NAMES = {"reference": "pycnn, CPU", "torch": "PyTorch, CPU", "onnxruntime": "ONNX Runtime, CPU",
-         "cuda": "pycnn, GPU", "cudnn": "cuDNN, GPU"}  # fmt: skip
+         "cuda": "pycnn, GPU", "cudnn": "cuDNN, GPU", "cudnn-tf32": "cuDNN, GPU, TF32"}  # fmt: skip
 
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 
@@ -32,16 +33,19 @@ def require() -> None:
     import_extra("matplotlib", "viz", "--plot")
 
 
-def draw(records: Sequence[Record], ceilings: Sequence[Ceiling], title: str, path: Path) -> bool:
-    """Draw `records` into the file `path`; returns False, drawing nothing, if none has a time.
+def draw(run: Run, title: str, path: Path) -> bool:
+    """Draw `run` into the file `path`; returns False, drawing nothing, if it has no time.
 
-    The points and bars are the fastest algorithm of each backend on each layer.
+    The title says so if records are missing. The points and bars are the fastest algorithm of each
+    backend on each layer.
     """
     figure_module = import_extra("matplotlib.figure", "viz", "--plot")
-    timed = [r for r in records if r.status == TIMED]
+    timed = [r for r in run.records if r.status == TIMED]
     if not timed:
         return False
-    rooflines = [c for c in ceilings if any(_on(r, c) for r in timed)]
+    if run.unfinished:
+        title += f" (PARTIAL: {run.unfinished})"
+    rooflines = [c for c in run.ceilings if c.known and any(_on(r, c) for r in timed)]
     rows, columns = 1 + -(-len(rooflines) // 2), min(2, max(1, len(rooflines)))
     figure = figure_module.Figure(figsize=(13, 4.8 * rows), layout="constrained")
     figure.suptitle(title, fontsize=14, fontweight="bold", x=0.01, ha="left")
@@ -56,7 +60,8 @@ def draw(records: Sequence[Record], ceilings: Sequence[Ceiling], title: str, pat
 
 
 def _on(record: Record, ceiling: Ceiling) -> bool:
-    return LOOKS[record.backend][0] == ceiling.device and record.dtype == ceiling.dtype
+    own = record.precision or record.dtype
+    return LOOKS[record.backend][0] == ceiling.device and own == ceiling.dtype
 
 
 def _best(records: Sequence[Record], backend: str) -> dict[tuple[str, ...], Record]:
@@ -65,7 +70,8 @@ def _best(records: Sequence[Record], backend: str) -> dict[tuple[str, ...], Reco
 
 def _roofline(axes: Any, records: Sequence[Record], ceiling: Ceiling) -> None:
     """Achieved GFLOP/s over FLOPs per byte, below what the machine allows."""
-    ridge = ceiling.gflops / ceiling.gbytes_per_s
+    gflops, gbytes_per_s = ceiling.limits()
+    ridge = gflops / gbytes_per_s
     intensities = [ridge, *(r.flops / r.bytes for r in records)]
     span = np.geomspace(min(intensities) / 2, max(intensities) * 2, 200)
     roof = [ceiling.attainable_gflops(i) for i in span]
@@ -73,11 +79,11 @@ def _roofline(axes: Any, records: Sequence[Record], ceiling: Ceiling) -> None:
     axes.fill_between(span, roof, color=GREY, alpha=0.08, linewidth=0)
     note = {"color": GREY, "fontsize": 9, "textcoords": "offset points"}
     axes.annotate(
-        f"{ceiling.gflops:,.0f} GFLOP/s, matrix product", (span[-1], ceiling.gflops),
+        f"{gflops:,.0f} GFLOP/s, matrix product", (span[-1], gflops),
         xytext=(-4, 5), ha="right", **note,
     )  # fmt: skip
     axes.annotate(
-        f"{ceiling.gbytes_per_s:,.0f} GB/s, copy", (span[0], roof[0]),
+        f"{gbytes_per_s:,.0f} GB/s, copy", (span[0], roof[0]),
         xytext=(8, -12), **note,
     )  # fmt: skip
     for backend, (_, colour, marker) in LOOKS.items():

@@ -1,7 +1,7 @@
 """One measurement as a record, and a run of them as a file.
 
-A file holds ``schema``, ``environment``, ``ceilings`` and ``results``, one record for each layer x
-direction x backend x algorithm.
+A file holds ``schema``, ``complete``, ``unfinished`` (why it is not complete), ``environment``,
+``ceilings`` and ``results``, one record for each layer x direction x backend x algorithm.
 """
 
 import json
@@ -13,7 +13,13 @@ from pycnn.bench import grammar
 from pycnn.bench.cases import Case
 from pycnn.bench.ceilings import Ceiling
 
-SCHEMA = 1
+SCHEMA = 2
+
+#: Said of a file of an earlier version.
+SILENT = "it does not say that it is complete"
+
+#: The backends of pycnn; all others are peers.
+OWN = ("reference", "emulator", "cuda")
 
 #: What became of a contestant.
 TIMED = "timed"  # right, and timed
@@ -28,9 +34,12 @@ class Record:
     """One contestant on one layer in one direction.
 
     Times are in milliseconds, None where nothing was timed. ``time_cold_ms`` is with the caches of
-    the GPU flushed. ``chosen`` is what an automatic choice came to. ``shape`` is the word that
-    reruns the layer; where the emulator ran a smaller one, ``ran_shape`` is that. ``compared`` says
-    what was compared with the oracle, ``counters`` is the memory traffic that the emulator counted.
+    the GPU flushed. ``host_ms`` is the time in which a call on the GPU returns. ``queued`` says
+    whether the times are the GPU's alone; if not, the call waits for it, and they include the
+    host's. ``precision`` names that of the products where it is below that of ``dtype``, like
+    ``"tf32"``. ``chosen`` is what an automatic choice came to. ``shape`` is the word that reruns
+    the layer; where the emulator ran a smaller one, ``ran_shape`` is that. ``compared`` says what
+    was compared with the oracle, ``counters`` is the memory traffic that the emulator counted.
     """
 
     suite: str
@@ -53,6 +62,9 @@ class Record:
     time_ms_p25: float | None = None
     time_ms_p75: float | None = None
     time_cold_ms: float | None = None
+    host_ms: float | None = None
+    queued: bool = True
+    precision: str = ""
     repeats: int = 0
     flops: int = 0
     bytes: int = 0
@@ -66,6 +78,11 @@ class Record:
     compared: str = ""
     workspace_bytes: int = 0
     counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is another library's."""
+        return self.backend not in OWN
 
     @property
     def problem(self) -> tuple[str, ...]:
@@ -97,17 +114,62 @@ class Record:
         return cls(**values)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a file holds.
+
+    Attributes
+    ----------
+    environment : dict
+    ceilings : list of Ceiling
+    records : list of Record
+    unfinished : str
+        Why records are missing; empty if it is complete.
+    """
+
+    environment: dict[str, Any]
+    ceilings: list[Ceiling]
+    records: list[Record]
+    unfinished: str = ""
+
+    def foreign(self, since: str, commit: str | None) -> str:
+        """Why it is not of a job that began at `since` on `commit`; empty if it is.
+
+        Parameters
+        ----------
+        since : str
+            As `pycnn.bench.environment.now` gives it.
+        commit : str or None
+            As `pycnn.bench.environment.commit` gives it.
+        """
+        began, own = self.environment.get("date", ""), self.environment.get("commit")
+        if _clean(own) != _clean(commit):
+            return f"of commit {own}, not {commit}"
+        if began < since:
+            return f"of an earlier run, which began at {began or 'no known time'}"
+        return ""
+
+
+def _clean(commit: str | None) -> str:
+    """A commit without the mark of changed files: writing results changes some."""
+    return (commit or "").removesuffix("-dirty")
+
+
 def content(
-    environment: dict[str, Any], ceilings: list[dict[str, Any]], results: list[dict[str, Any]]
+    environment: dict[str, Any],
+    ceilings: list[dict[str, Any]],
+    results: list[dict[str, Any]],
+    unfinished: str = "",
 ) -> dict[str, Any]:
     """A whole file."""
     return {
-        "schema": SCHEMA, "environment": environment, "ceilings": ceilings, "results": results,
+        "schema": SCHEMA, "complete": not unfinished, "unfinished": unfinished,
+        "environment": environment, "ceilings": ceilings, "results": results,
     }  # fmt: skip
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
-    """Environment and records of a file.
+def load(path: Path) -> Run:
+    """Read a file.
 
     Raises
     ------
@@ -121,12 +183,23 @@ def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
             records.append(Record.from_json(record))
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{path}: record {i} of `results` is not one ({error})") from None
-    return loaded["environment"], records
+    unfinished = "" if loaded.get("complete") else loaded.get("unfinished") or SILENT
+    try:
+        ceilings = [Ceiling(**ceiling) for ceiling in loaded.get("ceilings", [])]
+    except TypeError as error:
+        raise ValueError(f"{path}: `ceilings` holds what is none ({error})") from None
+    return Run(loaded["environment"], ceilings, records, unfinished)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
+    """Environment and records of a file."""
+    run = load(path)
+    return run.environment, run.records
 
 
 def read_ceilings(path: Path) -> list[Ceiling]:
     """The limits of the machine that a file was measured on."""
-    return [Ceiling(**ceiling) for ceiling in _load(path).get("ceilings", [])]
+    return load(path).ceilings
 
 
 def _load(path: Path) -> dict[str, Any]:

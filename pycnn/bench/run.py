@@ -4,13 +4,15 @@
 whoever consumes it can stop at any moment and keep what there is.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pycnn.bench import expected
 from pycnn.bench.cases import Case
-from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.ceilings import Ceiling, out_of_memory
 from pycnn.bench.checking import judge
 from pycnn.bench.contestants import Contestant
 from pycnn.bench.measure import Timing, measure
@@ -19,9 +21,6 @@ from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record
 from pycnn.bench.scaling import scale_down
 from pycnn.bench.suites import Layer
 from pycnn.emulator import KernelError
-
-#: Seed of the inputs: the same random numbers in every run.
-SEED = 20261121
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,8 @@ def run(
         for contestant in each.contestants:
             announce(f"{each.layer.name} {each.direction} {contestant.backend}")
             record = _one(each, contestant, problems, budget, ceilings)
+            with contextlib.suppress(Exception):  # a broken device shows in the next record
+                contestant.release()
             yield record, each.layer.case
 
 
@@ -118,9 +119,10 @@ class _Problems:
                 case, lambda c: each.op.emulated_flops(c, each.direction), self._flops
             )
         if case not in self._made:
-            rng = np.random.default_rng(SEED)
-            arrays = each.op.inputs(case, each.direction, each.dtype, rng)
-            checks = each.op.checks(case, each.direction, arrays)
+            arrays = each.op.inputs(case, each.direction, each.dtype, expected.rng())
+            known = expected.key(each.op.name, str(case), each.direction, each.dtype)
+            with expected.recalling(known):
+                checks = each.op.checks(case, each.direction, arrays)
             self._made[case] = Problem(case, arrays, checks)
         return self._made[case]
 
@@ -138,7 +140,7 @@ def _one(
         direction=each.direction, shape=str(each.layer.case), dtype=each.dtype,
         layout=contestant.layout, backend=contestant.backend, algorithm=contestant.algorithm,
         status=SKIPPED, reason=contestant.reason, chosen=contestant.chosen,
-        flops=each.op.flops(each.layer.case, each.direction),
+        precision=contestant.precision, flops=each.op.flops(each.layer.case, each.direction),
         bytes=each.op.traffic(each.layer.case, each.direction, each.dtype),
         workspace_bytes=contestant.workspace_bytes,
     )  # fmt: skip
@@ -152,7 +154,9 @@ def _one(
     except Unsupported as error:
         return replace(record, status=SKIPPED, reason=str(error))
     except Exception as error:  # one contestant's failure must not end the run of the others
-        return replace(record, status=_status(error), reason=_one_line(error))
+        lacks = record.is_peer and isinstance(error, NotImplementedError)
+        status = SKIPPED if lacks else _status(error)
+        return replace(record, status=status, reason=_one_line(error))
 
 
 def _check_then_time(
@@ -165,7 +169,11 @@ def _check_then_time(
 ) -> Record:
     call = contestant.prepare(each.op, problem.case, each.direction, problem.arrays)
     shapes = each.op.output_shapes(problem.case, each.direction)
-    verdict = judge(contestant.numpy(call()), problem.checks, each.dtype, shapes)
+    outputs = contestant.numpy(call())
+    lacking = [check.output for check in problem.checks if check.output not in outputs]
+    if lacking and record.is_peer:
+        raise Unsupported(f"{record.backend} gives no {', '.join(lacking)}")
+    verdict = judge(outputs, problem.checks, each.dtype, shapes, contestant.coarse(each.dtype))
     record = replace(
         record, max_abs_error=verdict.error, tolerance=verdict.tolerance,
         verified=verdict.right, compared=verdict.compared,
@@ -179,7 +187,8 @@ def _check_then_time(
     clock, flush = contestant.clock(), contestant.flush()
     timing = measure(call, clock, budget.seconds)
     cold = measure(call, clock, budget.seconds, before=flush) if flush else None
-    return _with_timing(record, timing, cold, ceilings.get((contestant.device, each.dtype)))
+    limits = ceilings.get((contestant.device, contestant.precision or each.dtype))
+    return _with_timing(record, timing, cold, limits)
 
 
 def _with_timing(
@@ -190,10 +199,11 @@ def _with_timing(
         record, status=TIMED, time_ms=timing.median_ms, time_ms_min=timing.quantile(0),
         time_ms_max=timing.quantile(1), time_ms_p25=timing.quantile(0.25),
         time_ms_p75=timing.quantile(0.75), repeats=timing.repeats,
-        time_cold_ms=cold.median_ms if cold else None,
+        time_cold_ms=cold.median_ms if cold else None, host_ms=timing.host_ms,
+        queued=timing.queued and (cold is None or cold.queued),
         gflops=record.flops / seconds * 1e-9, gbytes_per_s=record.bytes / seconds * 1e-9,
     )  # fmt: skip
-    if ceiling is None:
+    if ceiling is None or not ceiling.known:
         return record
     return replace(
         record,
@@ -206,7 +216,7 @@ def _status(error: Exception) -> str:
     """What an exception makes of a contestant."""
     if isinstance(error, KernelError):
         return WRONG  # the emulator found fault with the kernel itself
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if out_of_memory(error):
         return SKIPPED
     return FAILED
 

@@ -2,37 +2,93 @@
 
 from collections.abc import Sequence
 from math import exp, log
+from pathlib import Path
 
+from pycnn.bench import clocks
 from pycnn.bench.ceilings import Ceiling
-from pycnn.bench.peers import PEERS
-from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record
-from pycnn.bench.table import speedups, time_text, winners
+from pycnn.bench.peers import CUDNN_TF32
+from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record, Run, load
+from pycnn.bench.table import host_bound, speedups, time_text, winners
 
 #: What a peer is compared with: pycnn on the same device.
-RIVALS = {"torch": "reference", "onnxruntime": "reference", "cudnn": "cuda"}
+RIVALS = {"torch": "reference", "onnxruntime": "reference", "cudnn": "cuda", CUDNN_TF32: "cuda"}
+
+
+def of_file(path: Path, since: str, commit: str | None) -> list[str]:
+    """The lines for a file that a job wrote which began at `since` on `commit`.
+
+    Parameters
+    ----------
+    path : Path
+    since : str
+        As `pycnn.bench.environment.now` gave it when the job began.
+    commit : str or None
+        As `pycnn.bench.environment.commit` gives it.
+
+    Returns
+    -------
+    list of str
+        If the file is of another job, or there is none, nothing but that.
+    """
+    if not path.exists():
+        return ["NOT RUN: there are no results"]
+    run = load(path)
+    foreign = run.foreign(since, commit)
+    return [f"NOT RUN: the results are {foreign}"] if foreign else of_run(run)
+
+
+def of_run(run: Run) -> list[str]:
+    """The lines below a table, and what the GPU did meanwhile."""
+    gpu = run.environment.get("gpu")
+    sampled = clocks.lines(gpu.get("sampled")) if isinstance(gpu, dict) else []
+    return summarise(run.records, run.ceilings, run.unfinished) + sampled
 
 
 def summarise(
-    records: Sequence[Record], ceilings: Sequence[Ceiling], complete: bool = True
+    records: Sequence[Record], ceilings: Sequence[Ceiling], unfinished: str = ""
 ) -> list[str]:
-    """The lines below a table; without totals where `complete` is False."""
-    lines = [
-        f"ceilings of {c.device}, {c.dtype}: {c.gflops:.0f} GFLOP/s, {c.gbytes_per_s:.0f} GB/s"
-        for c in ceilings
-    ]
-    lines += _totals(records) if complete else []
-    lines += [line for peer in PEERS for line in _against(records, peer)]
+    """The lines below a table; of a run that is `unfinished` with that, and without totals."""
+    lines = [f"PARTIAL: {unfinished}; no totals"] if unfinished else []
+    lines += [_limits(ceiling) for ceiling in ceilings]
+    lines += [] if unfinished else _totals(records)
+    lines += [line for peer in RIVALS for line in _against(records, peer)]
     gains = speedups(records)
     if gains:
         lines.append(
             f"GPU over CPU: {_mean(list(gains.values())):.3g}x (geometric mean of "
             f"{len(gains)} problems, the best of each)"
         )
+    lines += _hosts(records)
     counts = {s: sum(r.status == s for r in records) for s in (TIMED, CHECKED, SKIPPED, FAILED)}
     lines.append(", ".join(f"{count} {status}" for status, count in counts.items() if count))
     wrong = [r for r in records if r.status == WRONG]
     lines += [f"WRONG: {r.layer} {r.direction} {r.backend} {r.algorithm}" for r in wrong]
+    failed = [r for r in records if r.status == FAILED]
+    lines += [f"FAILED: {r.layer} {r.direction} {r.backend} {r.algorithm}: {r.reason}"
+              for r in failed]  # fmt: skip
     return [line for line in lines if line]
+
+
+def _limits(ceiling: Ceiling) -> str:
+    """What the device can do at most, and what of it is not known."""
+    gflops, gbytes_per_s = (
+        "unknown" if value is None else f"{value:.0f}"
+        for value in (ceiling.gflops, ceiling.gbytes_per_s)
+    )
+    note = f" ({ceiling.note})" if ceiling.note else ""
+    return (
+        f"ceilings of {ceiling.device}, {ceiling.dtype}: {gflops} GFLOP/s, "
+        f"{gbytes_per_s} GB/s{note}"
+    )
+
+
+def _hosts(records: Sequence[Record]) -> list[str]:
+    """On whom launches weigh, and whose time could not be had without them."""
+    slow = sum(map(host_bound, records))
+    waiting = sum(not record.queued for record in records)
+    return [f"{slow} take the host longer to queue than the GPU to compute"] * bool(slow) + [
+        f"{waiting} wait for the GPU in the midst of a call: their times include the host's"
+    ] * bool(waiting)
 
 
 def _totals(records: Sequence[Record]) -> list[str]:

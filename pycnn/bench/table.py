@@ -11,14 +11,14 @@ from pycnn.runtime.terminal import Row, Table, size_text
 STYLES = {TIMED: "", CHECKED: "green", WRONG: "bold red", FAILED: "red", SKIPPED: "dim"}
 
 COLUMNS = (
-    "layer", "shape", "backend", "algorithm", ">time", ">spread", ">GFLOP/s", ">GB/s",
+    "layer", "shape", "backend", "algorithm", ">time", ">spread", ">host", ">GFLOP/s", ">GB/s",
     ">of ceiling", ">traffic", ">workspace", ">error", ">allowed", "verdict", ">GPU over CPU",
 )  # fmt: skip
 
 
 def results(title: str, records: Sequence[Record]) -> Table:
     """The table of a run: layers as sections, the fastest of each marked; no empty columns."""
-    best = winners(records)
+    best = winners(in_full(records))
     faster = speedups(records)
     several = len({(r.direction, r.dtype) for r in records}) > 1
     rows, before = [], None
@@ -55,11 +55,17 @@ def winners(records: Sequence[Record]) -> dict[tuple[str, ...], Record]:
     return best
 
 
+def in_full(records: Sequence[Record]) -> list[Record]:
+    """Those whose products have the precision of their dtype: only they can be told the fastest."""
+    return [record for record in records if not record.precision]
+
+
 def speedups(records: Sequence[Record]) -> dict[tuple[str, ...], float]:
     """Best time on the CPU over best time on the GPU, where a problem was timed on both."""
     gpu = ("cuda", "cudnn")
-    on_cpu = winners([r for r in records if r.backend not in gpu])
-    on_gpu = winners([r for r in records if r.backend in gpu])
+    full = in_full(records)
+    on_cpu = winners([r for r in full if r.backend not in gpu])
+    on_gpu = winners([r for r in full if r.backend in gpu])
     return {
         problem: on_cpu[problem].time_ms / on_gpu[problem].time_ms  # type: ignore[operator]
         for problem in on_cpu.keys() & on_gpu.keys()
@@ -74,6 +80,7 @@ def _cells(record: Record, wins: bool) -> tuple[str, ...]:
         algorithm + (" *" if wins else ""),
         time_text(record.time_ms),
         spread_text(record),
+        time_text(record.host_ms) if host_bound(record) else "",
         _number(record.gflops),
         _number(record.gbytes_per_s),
         f"{record.ceiling_share:.0%} {record.bound}" if record.ceiling_share else "",
@@ -89,12 +96,19 @@ def verdict_text(record: Record) -> str:
     """The verdict in words, with what it rests on."""
     at = f" at {record.ran_shape}" if record.ran_shape else ""
     if record.status == TIMED:
-        return "right"
+        within = f" within {record.precision.upper()}" if record.precision else ""
+        return f"right{within}" + ("" if record.queued else "; waits for the GPU: time with host")
     if record.status == CHECKED:
         return f"right, no finding{at}"
     if record.status == WRONG:
         return f"WRONG{at}: {record.reason}"
     return f"{record.status}: {record.reason}"
+
+
+def host_bound(record: Record) -> bool:
+    """Whether the host takes longer to queue a call than the GPU to compute it."""
+    both = record.host_ms is not None and record.time_ms is not None
+    return both and record.host_ms > record.time_ms  # type: ignore[operator]
 
 
 def time_text(milliseconds: float | None) -> str:

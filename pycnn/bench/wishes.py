@@ -31,8 +31,11 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
     op = OPERATIONS[_one_of("--op", arguments.op, (*OPERATIONS, "all"))]
     directions = _directions(op, arguments.direction)
     dtypes = _listed("--dtype", arguments.dtype, op.dtypes)
-    backends = _backends(arguments.backend)
     peers = _listed("--against", arguments.against, PEERS) if arguments.against else []
+    if arguments.prepare:  # the words of the run, where who takes part in it may be missing
+        backends, peers = [], []
+    else:
+        backends = _backends(arguments.backend)
     for peer in peers:
         if missing(peer):
             raise ValueError(f"--against {peer}: {missing(peer)}")
@@ -43,7 +46,7 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
         found = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
         if chosen is not None:  # the reference backend has no choice, and stays to compare with
             found = [c for c in found if c.algorithm in chosen or c.backend == "reference"]
-        return found + [c for peer in peers for c in of_peer(peer, op)]
+        return found + [c for peer in peers for c in of_peer(peer, op, dtype)]
 
     return plan_rounds(suite, op, layers, directions, dtypes, contestants)
 

@@ -30,9 +30,9 @@ GOAL = 64 * 2**20
 
 #: Channels a group summed from which on the error of random data stays below a quarter of what
 #: pycnn/testing/tolerance.py allows, by outputs a side; a quarter, because data that cancel lose
-#: more here than in direct convolution. Measured by benchmarks/winograd_error.py: ``winograd_f4`` reaches a
-#: third of it with one channel, a quarter with three, a seventh with 16 and a tenth from 64 on;
-#: ``winograd_f2`` a twelfth at most. docs/winograd.md has the table.
+#: more here than in direct convolution. Measured by benchmarks/winograd_error.py: ``winograd_f4``
+#: reaches a third of it with one channel, a quarter with three, a seventh with 16 and a tenth from
+#: 64 on; ``winograd_f2`` a twelfth at most. docs/winograd.md has the table.
 SAFE_CHANNELS = {2: 1, 4: 16}
 
 #: How often the tolerance of pycnn/testing/tolerance.py the error of random data may be, by

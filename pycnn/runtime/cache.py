@@ -89,6 +89,12 @@ def get_or_build(key: str, suffix: str, build: Callable[[Path], object]) -> Path
     return entry / name
 
 
+def find(key: str, suffix: str) -> Path | None:
+    """The file of entry `key` if it is there and matches its checksum."""
+    entry, name = directory() / key, "kernel" + suffix
+    return entry / name if _intact(entry, name) else None
+
+
 @contextlib.contextmanager
 def _alone(entry: Path) -> Iterator[None]:
     """Other processes that want the same entry wait: what they would build is the same.

@@ -15,11 +15,18 @@ from pycnn.define.conv_settings import (
     finish,
 )
 from pycnn.define.operation import Arrays
+from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.conv_cases import CONV_CASES
 from pycnn.testing.conv_settings import finished_by_torch, first_axes, last_axes
 from pycnn.testing.tested import Tested, TestedGradient
+
+
+def _placeholder(tensor: Any) -> np.ndarray:
+    """An array without memory, shaped as a tensor of PyTorch that may be on a GPU or bfloat16."""
+    dtype = numpy_dtype(str(tensor.dtype).removeprefix("torch."))
+    return np.broadcast_to(np.zeros((), dtype), tuple(tensor.shape))
 
 
 class Conv(Tested, of=define.Conv):
@@ -44,7 +51,7 @@ class Conv(Tested, of=define.Conv):
         given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
         layout = settings.get("layout", "NCHW")
         x, weight = first_axes(tensors["x"], layout, self.op.spatial), tensors["weight"]
-        call = self.op.describe({n: t.detach().numpy() for n, t in tensors.items()}, **settings)
+        call = self.op.describe({n: _placeholder(t) for n, t in tensors.items()}, **settings)
         pads = [p for pair in call.settings.geometry.padding[::-1] for p in pair]
         mode = settings.get("padding_mode", "zeros")
         batched = x if x.ndim == weight.ndim else x[None]

@@ -7,6 +7,7 @@ import numpy as np
 
 from pycnn.bench.cases import MapCase
 from pycnn.bench.contestants import Contestant
+from pycnn.bench.measure import Sample
 from pycnn.bench.operations.base import Check, Operation, Unsupported
 from pycnn.bench.run import Round
 from pycnn.bench.suites import Layer
@@ -42,11 +43,11 @@ class CountingClock:
     def __init__(self) -> None:
         self.asked = 0
 
-    def seconds(self, call: Callable[[], object], times: int) -> float:
+    def sample(self, call, times, before=None):
         self.asked += 1
         for _ in range(times):
             call()
-        return 1e-3 * times
+        return Sample(1e-3 * times, 1e-3 * times)
 
 
 class Fake(Contestant):

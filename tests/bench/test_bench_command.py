@@ -1,7 +1,9 @@
 """`pycnn bench` from the command line, on contestants that need no kernels."""
 
+import contextlib
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from bench_fakes import Double, Fake, right, wrong_in_one_place
@@ -40,10 +42,13 @@ def test_a_run_is_shown_and_written(contestants, tmp_path, capsys):
     assert "quick *" in shown
     assert "right, no finding" in shown
     written = json.loads(path.read_text())
-    assert written.keys() == {"schema", "environment", "ceilings", "results"}
+    assert written.keys() == {
+        "schema", "complete", "unfinished", "environment", "ceilings", "results",
+    }  # fmt: skip
+    assert (written["complete"], written["unfinished"]) == (True, "")
     assert [r["status"] for r in written["results"]] == ["timed", "checked"]
     assert written["ceilings"] == [
-        {"device": "cpu", "dtype": "float32", "gflops": 1, "gbytes_per_s": 1}
+        {"device": "cpu", "dtype": "float32", "gflops": 1, "gbytes_per_s": 1, "note": ""}
     ]
 
 
@@ -69,14 +74,96 @@ def test_a_wrong_kernel_is_shown_and_fails_the_command(contestants, capsys):
     assert "broken" in shown
 
 
+@pytest.mark.parametrize(("backend", "status"), [("torch", 0), ("reference", 1)])
+def test_a_peer_that_is_wrong_or_fails_is_shown_but_is_no_failure_of_ours(
+    contestants, capsys, backend, status
+):
+    def failing(x):
+        raise RuntimeError("no such launch")
+
+    contestants += [Fake(wrong_in_one_place, "coarse", backend), Fake(failing, "frail", backend)]
+    assert main(SHAPE) == status
+    shown = capsys.readouterr().out
+    assert f"WRONG: layer forward {backend} coarse" in shown
+    assert f"FAILED: layer forward {backend} frail: RuntimeError: no such launch" in shown
+
+
 def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
     contestants += [Fake(right), Fake(_interrupt), Fake(right)]
     path = tmp_path / "run.json"
     assert main([*SHAPE, "--json", str(path)]) == 130
-    assert len(json.loads(path.read_text())["results"]) == 1
+    written = json.loads(path.read_text())
+    assert len(written["results"]) == 1
+    assert (written["complete"], written["unfinished"]) == (False, "interrupted: 1 of 3 done")
     output = capsys.readouterr()
+    assert "PARTIAL: interrupted: 1 of 3 done; no totals" in output.out
     assert f"interrupted: 1 of 3 done and kept in {path}" in output.err
     assert "double forward, float32, on n2c3h5w7" in output.out
+
+
+def test_an_old_file_is_gone_as_soon_as_a_run_begins(contestants, monkeypatch, tmp_path):
+    """Whatever ends the run later: nobody takes what lies there for its results."""
+    contestants += [Fake(right)]
+    path = tmp_path / "run.json"
+    path.write_text('{"schema": 2, "complete": true, "results": [{}]}')
+
+    def killed(device, dtype, budget):
+        raise SystemExit(137)
+
+    monkeypatch.setattr(bench_main, "measure_ceiling", killed)
+    with pytest.raises(SystemExit):
+        main([*SHAPE, "--json", str(path)])
+    written = json.loads(path.read_text())
+    assert (written["complete"], written["results"]) == (False, [])
+    assert written["unfinished"] == "0 of 1 done when this was written"
+
+
+def test_a_run_that_is_killed_leaves_a_file_that_says_so(contestants, tmp_path):
+    def killed(x):
+        raise SystemExit(137)
+
+    contestants += [Fake(right), Fake(killed)]
+    path = tmp_path / "run.json"
+    with pytest.raises(SystemExit):
+        main([*SHAPE, "--json", str(path)])
+    written = json.loads(path.read_text())
+    assert (written["complete"], len(written["results"])) == (False, 1)
+    assert written["unfinished"] == "1 of 2 done when this was written"
+
+
+def test_the_ceiling_of_a_coarse_contestant_is_its_own(contestants, monkeypatch, tmp_path):
+    coarse = Fake(right, backend="cudnn-tf32")
+    coarse.precision = "tf32"
+    contestants += [Fake(right), coarse]
+    monkeypatch.setattr(
+        bench_main, "measure_ceiling", lambda device, dtype, budget: Ceiling(device, dtype, 1, 1)
+    )
+    path = tmp_path / "run.json"
+    main([*SHAPE, "--json", str(path)])
+    written = json.loads(path.read_text())
+    assert [c["dtype"] for c in written["ceilings"]] == ["float32", "tf32"]
+    assert [r["precision"] for r in written["results"]] == ["", "tf32"]
+
+
+def test_the_clocks_of_the_gpu_are_written_where_it_is_used(contestants, monkeypatch, tmp_path):
+    seen = []
+
+    @contextlib.contextmanager
+    def sampling(bus):
+        seen.append(bus)
+        yield SimpleNamespace(as_json=lambda: {"samples": 1}) if bus else None
+
+    about = {"name": "G", "pci_bus": "0000:19:00.0"}
+    monkeypatch.setattr(bench_main.clocks, "sampling", sampling)
+    monkeypatch.setattr("pycnn.bench.environment.gpu", lambda: dict(about))
+    path = tmp_path / "run.json"
+    contestants += [Fake(right)]
+    main([*SHAPE, "--json", str(path)])
+    assert json.loads(path.read_text())["environment"]["gpu"] == about
+    contestants[:] = [Fake(right, backend="cuda", device="cuda")]
+    main([*SHAPE, "--json", str(path)])
+    assert json.loads(path.read_text())["environment"]["gpu"]["sampled"] == {"samples": 1}
+    assert seen == [None, "0000:19:00.0"]
 
 
 @pytest.mark.parametrize(("load", "busy"), [(0.5, False), (1000.0, True)])
@@ -112,7 +199,7 @@ def _named(name):
         (["resnet50", "--op", "conv4d"], "--op 'conv4d'; allowed: conv2d, max_pool2d"),
         (["resnet50", "--backend", "tpu"], "--backend 'tpu'; allowed: reference, emulator, cuda"),
         (["resnet50", "--against", "mxnet"], "'mxnet'; allowed: torch, onnxruntime, cudnn"),
-        (["resnet50", "--dtype", "int8"], "--dtype 'int8'; allowed: float32, float64"),
+        (["resnet50", "--dtype", "int8"], "--dtype 'int8'; allowed: float16, bfloat16, float32"),
         (["resnet50", "--direction", "up"], "'up'; allowed: forward, backward, all"),
         (["resnet50", "--batch", "0"], "--batch '0'; allowed: whole numbers from 1 on"),
         (["resnet50", "--batch", "1,x"], "--batch 'x'; allowed"),

@@ -8,6 +8,7 @@ from pycnn.bench.checking import judge
 from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import Check
+from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import conv as oracle
 
 WORDS = ("n5c6h9w11k9r3s2p1x0x1x1u2x1d1x2g3", "n4c3h8w7k10r3s3p1", "n6c8h7w6k8r3s3p1g8")
@@ -21,10 +22,10 @@ def only_parts(monkeypatch):
     monkeypatch.setattr("pycnn.bench.operations.base.ORACLE_ELEMENTS", 0)
 
 
-def _problem(word, direction):
+def _problem(word, direction, dtype="float32"):
     case = parse(ConvCase, word)
     operation = OPERATIONS["conv2d"]
-    arrays = operation.inputs(case, direction, "float32", np.random.default_rng(3))
+    arrays = operation.inputs(case, direction, dtype, np.random.default_rng(3))
     geometry = (case.stride, case.padding, case.dilation, case.groups)
     if direction == "forward":
         outputs = {"y": oracle.convolve(arrays["x"], arrays["weight"], None, *geometry)}
@@ -33,7 +34,7 @@ def _problem(word, direction):
             arrays["dy"], arrays["x"], arrays["weight"], *geometry
         )
         outputs = {"dx": dx, "dweight": dweight}
-    outputs = {name: value.astype(np.float32) for name, value in outputs.items()}
+    outputs = {name: value.astype(numpy_dtype(dtype)) for name, value in outputs.items()}
     return outputs, operation.checks(case, direction, arrays)
 
 
@@ -59,9 +60,32 @@ def test_any_single_wrong_element_is_seen_in_parts(only_parts, word, direction):
             assert not judge(wrong, checks, "float32", {}).right, (name, place)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_16_bit_results_pass_in_parts_and_a_wrong_element_is_seen(only_parts, direction, dtype):
+    """Combined elements are rounded before they are combined: that is no error."""
+    outputs, checks = _problem("n5c32h9w11k64r3s3p1", direction, dtype)
+    assert judge(outputs, checks, dtype, {}).right
+    rng = np.random.default_rng(5)
+    for name, value in outputs.items():
+        for place in rng.choice(value.size, 12, replace=False):
+            wrong = {**outputs, name: value.copy()}
+            wrong[name].flat[place] += np.asarray(np.abs(value).max(), value.dtype)
+            assert not judge(wrong, checks, dtype, {}).right, (name, place)
+
+
 def test_small_cases_are_compared_whole():
     outputs, checks = _problem(WORDS[0], "backward")
     assert judge(outputs, checks, "float32", {}).compared == "all"
+
+
+@pytest.mark.parametrize("limit", ["ORACLE_FLOPS", "ORACLE_ELEMENTS"])
+def test_much_arithmetic_and_many_elements_are_compared_in_parts(monkeypatch, limit):
+    outputs, checks = _problem(WORDS[1], "forward")
+    assert judge(outputs, checks, "float32", {}).compared == "all"
+    monkeypatch.setattr(f"pycnn.bench.operations.conv.{limit}", 4 * 10 * 8 * 7 - 1)
+    outputs, checks = _problem(WORDS[1], "forward")
+    assert "images 0, 2, 3 of 4" in judge(outputs, checks, "float32", {}).compared
 
 
 def test_a_large_batch_is_compared_at_its_ends_and_middle(only_parts):

@@ -22,7 +22,8 @@ def _record(median, low=None, high=None, **other):
 
 def _file(path, *records, **content):
     whole = {
-        "schema": 1,
+        "schema": 2,
+        "complete": True,
         "environment": {"cpu": {"model": "one", "cores": 2, "load": 1.0}},
         "results": list(records),
         **content,
@@ -128,6 +129,28 @@ def test_another_machine_and_a_busy_one_are_pointed_out(tmp_path, capsys):
     assert "the old run" not in shown
 
 
+def test_a_part_of_a_run_and_a_throttled_gpu_are_pointed_out(tmp_path, capsys):
+    old = _file(tmp_path / "old.json", _record(10), complete=False, unfinished="1 of 9 done")
+    gpu = {"name": "G", "sampled": {"samples": 9, "held_back": {"power limit": 0.25}}}
+    new = _file(tmp_path / "new.json", _record(10), environment={"gpu": gpu})
+    main(["compare", str(old), str(new)])
+    shown = capsys.readouterr().out
+    assert "the old run is PARTIAL: 1 of 9 done" in shown
+    assert "the new run was on a GPU that held its clocks back: power limit 25%" in shown
+    assert "the new run is" not in shown
+    main(["compare", str(new), str(new)])
+    assert "differs" not in capsys.readouterr().out
+
+
+def test_what_changes_from_minute_to_minute_makes_no_other_machine(tmp_path, capsys):
+    runs = []
+    for clock, bus in (("1980 MHz", "0000:19:00.0"), ("345 MHz", "0000:5D:00.0")):
+        gpu = {"name": "G", "clocks.sm": clock, "pci_bus": bus, "sampled": {"samples": len(runs)}}
+        runs.append(_file(tmp_path / f"{len(runs)}.json", _record(10), environment={"gpu": gpu}))
+    main(["compare", *map(str, runs)])
+    assert "differs" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -140,6 +163,7 @@ def test_another_machine_and_a_busy_one_are_pointed_out(tmp_path, capsys):
         ("\xff\xfe", "is not JSON"),
         ('{"results": [], "environment": 3}', "`environment` is no object"),
         (json.dumps({"results": [_record("fast")]}), "record 0 of `results` is not one"),
+        ('{"results": [], "ceilings": [3]}', "`ceilings` holds what is none"),
     ],
 )
 def test_a_bad_file_gives_one_clear_error(tmp_path, capsys, text, complaint):

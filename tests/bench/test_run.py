@@ -8,6 +8,7 @@ from bench_fakes import Fake, a_round, right, wrong_in_one_place
 
 from pycnn.bench.cases import MapCase
 from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.measure import Sample
 from pycnn.bench.run import Budget, run
 from pycnn.emulator import RaceError
 
@@ -29,6 +30,54 @@ def test_a_right_contestant_is_timed():
     assert record.gflops == pytest.approx(210e-6)
     assert record.gbytes_per_s == pytest.approx(1680e-6)
     assert (record.bound, record.ceiling_share) == ("memory", pytest.approx(0.0168))
+
+
+def test_a_coarse_contestant_has_its_own_tolerance_and_ceiling():
+    def coarse(x):
+        return (x + x) * np.float32(1 + 2**-11)
+
+    peer, ours = Fake(coarse), Fake(coarse)
+    peer.precision, peer.coarse = "tf32", lambda dtype: 2.0**-10
+    ceilings = {**CEILINGS, ("cpu", "tf32"): Ceiling("cpu", "tf32", gflops=1.0, gbytes_per_s=0.2)}
+    (record, _), (strict, _) = run([a_round(peer, ours)], BUDGET, ceilings)
+    assert (record.status, record.precision, strict.status) == ("timed", "tf32", "wrong")
+    assert record.max_abs_error > strict.tolerance
+    assert record.ceiling_share == pytest.approx(0.0084)  # half of what 0.1 GB/s allow
+
+
+@pytest.mark.parametrize(("warm", "cold"), [(True, True), (False, True), (True, False)])
+def test_a_record_says_whether_its_times_are_the_device_s_alone(warm, cold):
+    class Clock:
+        def sample(self, call, times, before=None):
+            return Sample(1e-3 * times, 1e-3 * times, 2e-3 * times, cold if before else warm)
+
+    contestant = Fake(right)
+    contestant.the_clock, contestant.flush = Clock(), lambda: lambda: None
+    (record,) = _records(contestant)
+    assert record.queued == (warm and cold)
+    assert record.host_ms == pytest.approx(2.0)
+
+
+def _lacking(x):
+    raise NotImplementedError("\"avg_pool3d_out_frame\" not implemented for 'BFloat16'")
+
+
+def test_what_a_peer_lacks_is_no_failure_and_what_we_lack_is():
+    peer, ours = Fake(_lacking, backend="torch"), Fake(_lacking)
+    assert [r.status for r in _records(peer, ours)] == ["skipped", "failed"]
+
+
+def test_a_peer_without_one_of_the_outputs_is_no_rival():
+    peer = Fake(right, backend="torch")
+    peer.numpy = lambda outputs: {"other": outputs["y"]}
+    (record,) = _records(peer)
+    assert (record.status, record.reason) == ("skipped", "torch gives no y")
+
+
+def test_a_ceiling_that_is_not_known_gives_no_share():
+    unknown = {("cpu", "float32"): Ceiling("cpu", "float32", None, 0.1, "no limit by a product")}
+    ((record, _),) = run([a_round(Fake(right))], BUDGET, unknown)
+    assert (record.status, record.ceiling_share, record.bound) == ("timed", None, None)
 
 
 def test_a_wrong_kernel_is_shown_as_wrong_and_never_timed():

@@ -7,7 +7,7 @@ import pytest
 
 from pycnn.bench import plot, summary, table
 from pycnn.bench.ceilings import Ceiling
-from pycnn.bench.record import Record
+from pycnn.bench.record import Record, Run
 from pycnn.emulator import Counters
 from pycnn.runtime import terminal
 
@@ -136,7 +136,7 @@ def test_totals_count_each_layer_as_often_as_it_occurs():
     theirs = [_record("torch", 1.0), _record("torch", None, "conv2", status="failed")]
     lines = summary.summarise(ours + theirs, [])
     assert "all layers forward float32, the best of each: reference 8 ms" in lines
-    assert not any("all layers" in line for line in summary.summarise(ours, [], complete=False))
+    assert not any("all layers" in line for line in summary.summarise(ours, [], "interrupted"))
     assert any(x.startswith("reference forward runs at 0.50x the speed of torch") for x in lines)
 
 
@@ -147,6 +147,52 @@ def test_geometric_mean_against_a_peer():
     ]  # fmt: skip
     (line,) = [x for x in summary.summarise(records, []) if "cudnn" in x and "runs at" in x]
     assert line.startswith("cuda forward runs at 2.00x the speed of cudnn (geometric mean of 2")
+
+
+def test_what_is_rounded_to_tf32_is_compared_but_never_the_fastest():
+    fast = _record("cudnn-tf32", 0.1, precision="tf32")
+    records = [_record("cuda", 1.0), _record("cudnn", 0.5), fast, _record("torch", 4.0)]
+    shown = table.results("", records)
+    starred = [row.cells[2] for row in shown.rows if any(c.endswith(" *") for c in row.cells)]
+    assert starred == ["cudnn"]
+    assert table.verdict_text(fast) == "right within TF32"
+    assert list(table.speedups(records).values()) == [pytest.approx(8.0)]
+    lines = summary.summarise(records, [])
+    assert any(x.startswith("cuda forward runs at 0.50x the speed of cudnn (") for x in lines)
+    assert any(x.startswith("cuda forward runs at 0.10x the speed of cudnn-tf32 (") for x in lines)
+
+
+def test_the_host_is_shown_only_where_it_is_slower_than_the_gpu():
+    slow, quick = _record("cuda", 0.01, host_ms=0.03), _record("cuda", 1.0, "b", host_ms=0.03)
+    shown = table.results("", [slow, quick])
+    place = shown.columns.index(">host")
+    assert [row.cells[place] for row in shown.rows] == ["30 us", ""]
+    assert ">host" not in table.results("", [quick, _record()]).columns
+    (line,) = [x for x in summary.summarise([slow, quick], []) if "host" in x]
+    assert line == "1 take the host longer to queue than the GPU to compute"
+
+
+def test_a_time_that_includes_the_host_says_so():
+    waiting = _record("cuda", 1.0, queued=False)
+    assert "waits for the GPU" in table.verdict_text(waiting)
+    assert any("1 wait for the GPU" in line for line in summary.summarise([waiting], []))
+
+
+def test_a_ceiling_that_is_not_known_says_why():
+    lame = Ceiling("cuda", "float32", None, 4e3, "no limit by a product (ImportError: libcublas)")
+    (line,) = [x for x in summary.summarise([_record()], [lame]) if "ceilings" in x]
+    assert line == (
+        "ceilings of cuda, float32: unknown GFLOP/s, 4000 GB/s "
+        "(no limit by a product (ImportError: libcublas))"
+    )
+
+
+def test_a_part_of_a_run_is_marked_and_has_no_totals():
+    records = [_record(), _record(layer="conv2")]
+    assert any("all layers" in line for line in summary.summarise(records, []))
+    lines = summary.of_run(Run({}, [], records, "interrupted: 2 of 9 done"))
+    assert lines[0] == "PARTIAL: interrupted: 2 of 9 done; no totals"
+    assert not any("all layers" in line for line in lines)
 
 
 def test_wrong_ones_stand_in_the_summary():
@@ -160,12 +206,31 @@ def test_a_picture_is_drawn(tmp_path):
     emulated = _record("emulator", None, status="checked")
     records = [_record(), _record("torch", 1.0), _record("cuda", 0.1), emulated]
     path = tmp_path / "run.png"
-    assert plot.draw(records, CEILINGS, "conv2d on vgg16", path)
+    assert plot.draw(Run({}, CEILINGS, records), "conv2d on vgg16", path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_a_part_says_so(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure", reason=NO_MATPLOTLIB)
+    titles = []
+    monkeypatch.setattr(figure.Figure, "suptitle", lambda self, text, **looks: titles.append(text))
+    ceilings = [*CEILINGS, Ceiling("cuda", "tf32", None, None, "no cuBLAS")]
+    records = [_record("cuda", 0.1), _record("cudnn-tf32", 0.1, precision="tf32")]
+    for unfinished in ("", "interrupted: 1 of 2 done"):
+        assert plot.draw(Run({}, ceilings, records, unfinished), "vgg16", tmp_path / "run.png")
+    assert titles == ["vgg16", "vgg16 (PARTIAL: interrupted: 1 of 2 done)"]
+
+
+def test_a_roofline_has_the_points_of_its_own_precision():
+    tf32 = Ceiling("cuda", "tf32", 4e5, 4e3)
+    records = [_record("cuda", 0.1), _record("cudnn-tf32", 0.1, precision="tf32"), _record()]
+    on = [[r.backend for r in records if plot._on(r, c)] for c in (*CEILINGS, tf32)]
+    assert on == [["reference"], ["cuda"], ["cudnn-tf32"]]
 
 
 def test_without_times_there_is_no_picture(tmp_path):
     pytest.importorskip("matplotlib", reason=NO_MATPLOTLIB)
     path = tmp_path / "run.png"
-    assert not plot.draw([_record("emulator", None, status="checked")], CEILINGS, "", path)
+    records = [_record("emulator", None, status="checked")]
+    assert not plot.draw(Run({}, CEILINGS, records), "", path)
     assert not path.exists()

@@ -34,6 +34,15 @@ def test_an_entry_is_built_once(cache_dir: Path) -> None:
     assert len(built) == 1
 
 
+def test_only_a_whole_entry_is_found(cache_dir: Path) -> None:
+    assert cache.find(KEY, ".txt") is None
+    path = cache.get_or_build(KEY, ".txt", write("result"))
+    assert cache.find(KEY, ".txt") == path
+    assert cache.find(KEY, ".cubin") is None
+    path.write_text("damaged")
+    assert cache.find(KEY, ".txt") is None
+
+
 def test_parts_of_a_key_do_not_run_together() -> None:
     keys = {cache.key("ab", "c"), cache.key("a", "bc"), cache.key("abc"), cache.key("abc", "")}
     assert len(keys) == 4

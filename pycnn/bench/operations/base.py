@@ -14,6 +14,7 @@ import numpy as np
 
 from pycnn.bench import grammar
 from pycnn.bench.cases import Case, Shape
+from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 
 FORWARD, BACKWARD = "forward", "backward"
 DIRECTIONS = (FORWARD, BACKWARD)
@@ -80,7 +81,7 @@ class Operation(ABC):
     name: ClassVar[str]
     case: ClassVar[type[Case]]
     directions: ClassVar[tuple[str, ...]] = DIRECTIONS
-    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
+    dtypes: ClassVar[tuple[str, ...]] = FLOATING
 
     @abstractmethod
     def input_specs(self, case: Any, direction: str) -> dict[str, Spec]:
@@ -151,14 +152,15 @@ class Operation(ABC):
         """Bytes that must move: every input once, every output once."""
         inputs = self.input_specs(case, direction).values()
         outputs = self.output_shapes(case, direction).values()
-        return sum(prod(s) * np.dtype(other or dtype).itemsize for s, other in inputs) + sum(
-            prod(s) * np.dtype(dtype).itemsize for s in outputs
+        return sum(prod(s) * numpy_dtype(other or dtype).itemsize for s, other in inputs) + sum(
+            prod(s) * numpy_dtype(dtype).itemsize for s in outputs
         )
 
 
 def normal(rng: np.random.Generator, shape: Shape, dtype: str) -> np.ndarray:
-    """Standard normal values, drawn in `dtype` itself."""
-    return rng.standard_normal(shape, dtype=np.dtype(dtype).type)
+    """Standard normal values, drawn in `dtype` itself; those of 16 bits in float32."""
+    drawn = rng.standard_normal(shape, dtype=np.dtype(FLOATS[dtype].accumulate).type)
+    return drawn.astype(numpy_dtype(dtype), copy=False)
 
 
 def sampled(batch: int) -> list[int]:

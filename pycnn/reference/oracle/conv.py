@@ -101,8 +101,11 @@ def convolve_backward(
         for tap, met in _taps(weight.shape[2:], out, stride, dilation):
             window = padded[met]
             at = _at(tap)
-            d_padded[met] += (w[at].swapaxes(1, 2) @ flat_dy).reshape(window.shape)
-            dw[at] = _products(flat_dy, window.reshape(n, groups, w.shape[2], flat_dy.shape[-1]))
+            if needs[0]:
+                d_padded[met] += (w[at].swapaxes(1, 2) @ flat_dy).reshape(window.shape)
+            if needs[1]:
+                row = window.reshape(n, groups, w.shape[2], flat_dy.shape[-1])
+                dw[at] = _products(flat_dy, row)
     whole = d_padded.reshape(n, x.shape[1], *d_padded.shape[3:])
     return (
         _unpadded(whole, x.shape, padding, mode) if needs[0] else None,
