@@ -11,7 +11,7 @@ from benchmarks.gpu.limited import INTERRUPTED, limited
 from benchmarks.gpu.measure import BENCHES, LOST, stored
 from benchmarks.gpu.result import Result, verdict
 from pycnn.bench import record
-from pycnn.bench.peers import missing
+from pycnn.bench.peers import PEERS, missing
 
 #: Seconds that the stage may last, and those it then has to write what it has.
 LIMIT, GRACE = 150, 10
@@ -44,7 +44,7 @@ def judged(found: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
     wrong = [
         each
         for each in results  # a peer that is wrong is told by the page, and is not our failure
-        if each["backend"] == "cuda" and each["status"] in (record.WRONG, record.FAILED)
+        if each["backend"] not in PEERS and each["status"] in (record.WRONG, record.FAILED)
     ]
     measured = [name for name, run in found.items() if run["complete"] and run["results"]]
     impossible = {name: run["unfinished"] for name, run in found.items()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from bench_fakes import Fake
 
-from pycnn import define
 from pycnn.bench import expected, prepare
 from pycnn.bench.cases import ConvCase, GemmCase, MapCase, PoolCase, RowsCase
 from pycnn.bench.grammar import parse
@@ -17,6 +16,7 @@ from pycnn.bench.run import QUICK, Round, run
 from pycnn.bench.suites import Layer
 from pycnn.cli import main
 from pycnn.runtime import cache
+from pycnn.testing import TESTED
 
 #: Some compared whole, some in parts; of every kind of operation.
 CASES = {
@@ -58,7 +58,7 @@ def expected_only(monkeypatch, name, direction):
         for function in ("gemm.gemm", "conv.convolve", "conv.convolve_backward"):
             context.setattr(f"pycnn.reference.oracle.{function}", asked)
         definition = f"{name}_backward" if direction == "backward" else name
-        context.setattr(define.OPERATIONS[definition], "oracle", asked, raising=False)
+        context.setattr(TESTED[definition], "oracle", asked, raising=False)
         yield
 
 

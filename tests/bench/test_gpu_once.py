@@ -1,6 +1,5 @@
 """Every operation once: everything that can be launched is, and what is wrong is found."""
 
-import inspect
 import re
 
 import numpy as np
@@ -9,12 +8,12 @@ import pytest
 import pycnn
 from benchmarks.gpu import once, problems
 from benchmarks.gpu.problems import Selection, by_word, every, select
-from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATS
 from pycnn.plan import conv, gemm
 from pycnn.runtime import catalogue
 from pycnn.runtime.backends import backends
 from pycnn.runtime.extras import MissingExtra
+from pycnn.testing import TESTED
 
 #: Parts of the run that `pytest -n` can share out.
 PARTS = 6
@@ -36,8 +35,9 @@ def _relu():
 
 def test_every_operation_case_dtype_and_direction_is_among_them():
     there = {(p.op.name, p.case.name, p.dtype) for p in every() if not p.view}
-    for op in OPERATIONS.values():
-        for case in op.cases:
+    for tested in TESTED.values():
+        op = tested.op
+        for case in tested.cases:
             for dtype in op.dtypes:
                 held = op.name != "pad" or dtype in FLOATS or "value" not in case.settings
                 assert case.standard or not held or (op.name, case.name, dtype) in there
@@ -67,10 +67,10 @@ def test_every_variant_of_every_kernel_and_every_algorithm_is_launched():
     assert variants[-1] + 1 == len(variants)
 
     tried = {(p.op.name, p.algo) for p in everything.problems}
-    for op in OPERATIONS.values():
+    for op in (tested.op for tested in TESTED.values()):
         if op.name == "gemm":
             assert {(op.name, a) for a in gemm.algorithms} <= tried
-        elif "algo" in inspect.signature(op.infer).parameters:
+        elif "algo" in op.defaults:
             assert {(op.name, a) for a in ("auto", "direct", "im2col")} <= tried
     assert {("conv2d", a) for a in conv.PLANNERS["forward"]} <= tried
 

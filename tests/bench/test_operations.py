@@ -2,12 +2,12 @@
 
 import pytest
 
-from pycnn import define
 from pycnn.bench.contestants import of_pycnn
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.defined import Defined, NamedCase
 from pycnn.bench.run import QUICK, plan_rounds, run
 from pycnn.bench.suites import Layer
+from pycnn.testing import TESTED
 
 DEFINED = [name for name, op in OPERATIONS.items() if isinstance(op, Defined)]
 
@@ -22,7 +22,7 @@ def test_every_case_is_right_in_every_direction(name):
             each.device = None  # checked only
         return found
 
-    small = [c.name for c in define.OPERATIONS[name].cases if not c.standard]
+    small = [c.name for c in TESTED[name].cases if not c.standard]
     done = []
     for case in map(NamedCase, small):
         for direction in op.directions_of(case):
