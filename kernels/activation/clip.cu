@@ -14,7 +14,7 @@
 // entry clip_strided           values limited to an interval, any strides
 // entry clip_backward          gradient of clip, contiguous
 // entry clip_backward_strided  gradient of clip, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

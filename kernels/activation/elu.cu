@@ -17,7 +17,7 @@
 // entry elu_strided           exponential linear units: elu, selu and celu, any strides
 // entry elu_backward          gradient of elu, contiguous
 // entry elu_backward_strided  gradient of elu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

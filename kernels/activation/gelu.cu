@@ -21,7 +21,7 @@
 // entry gelu_tanh_strided           x (1 + tanh(u)) / 2, any strides
 // entry gelu_tanh_backward          gradient of gelu_tanh, contiguous
 // entry gelu_tanh_backward_strided  gradient of gelu_tanh, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 

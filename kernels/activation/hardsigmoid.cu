@@ -13,7 +13,7 @@
 // entry hardsigmoid_strided           piecewise linear form of the logistic function, any strides
 // entry hardsigmoid_backward          gradient of hardsigmoid, contiguous
 // entry hardsigmoid_backward_strided  gradient of hardsigmoid, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

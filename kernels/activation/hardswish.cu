@@ -15,7 +15,7 @@
 // entry hardswish_strided           piecewise form of silu, any strides
 // entry hardswish_backward          gradient of hardswish, contiguous
 // entry hardswish_backward_strided  gradient of hardswish, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

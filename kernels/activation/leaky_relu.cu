@@ -13,7 +13,7 @@
 // entry leaky_relu_strided           rectified linear unit with a slope below zero, any strides
 // entry leaky_relu_backward          gradient of leaky_relu, contiguous
 // entry leaky_relu_backward_strided  gradient of leaky_relu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

@@ -15,7 +15,7 @@
 // entry mish_strided           x tanh(softplus(x)), any strides
 // entry mish_backward          gradient of mish, contiguous
 // entry mish_backward_strided  gradient of mish, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 

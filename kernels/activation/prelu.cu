@@ -17,7 +17,7 @@
 // entry prelu_strided           x or the slope times x, any strides
 // entry prelu_backward_rows     gradients of prelu, a warp a slope
 // entry prelu_backward_columns  gradients of prelu, a lane a slope
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 struct Forward {

@@ -15,7 +15,7 @@
 // entry relu_strided           maximum of x and zero, any strides
 // entry relu_backward          gradient of relu, contiguous
 // entry relu_backward_strided  gradient of relu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

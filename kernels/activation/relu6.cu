@@ -13,7 +13,7 @@
 // entry relu6_strided           rectified linear unit that ends at 6, any strides
 // entry relu6_backward          gradient of relu6, contiguous
 // entry relu6_backward_strided  gradient of relu6, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

@@ -13,7 +13,7 @@
 // entry sigmoid_strided           logistic function, any strides
 // entry sigmoid_backward          gradient of sigmoid, contiguous
 // entry sigmoid_backward_strided  gradient of sigmoid, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 

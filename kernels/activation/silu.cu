@@ -14,7 +14,7 @@
 // entry silu_strided           sigmoid linear unit, or swish, any strides
 // entry silu_backward          gradient of silu, contiguous
 // entry silu_backward_strided  gradient of silu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 

@@ -15,7 +15,7 @@
 // entry softplus_strided           smooth form of the rectified linear unit, any strides
 // entry softplus_backward          gradient of softplus, contiguous
 // entry softplus_backward_strided  gradient of softplus, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 

@@ -13,7 +13,7 @@
 // entry softsign_strided           x / (1 + |x|), any strides
 // entry softsign_backward          gradient of softsign, contiguous
 // entry softsign_backward_strided  gradient of softsign, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {

@@ -14,7 +14,7 @@
 // entry tanh_forward_strided   hyperbolic tangent, any strides
 // entry tanh_backward          gradient of tanh, contiguous
 // entry tanh_backward_strided  gradient of tanh, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 

@@ -15,7 +15,7 @@
 //            convolutions on mobile devices", AAAI 2020, section 3
 //
 // entry depthwise_forward        convolution, a team of lanes for a strip of rows
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant SIDE = 3, 5
 // variant STRIDE = 1, 2
 #include <pycnn/depthwise.cuh>

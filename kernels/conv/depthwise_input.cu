@@ -16,7 +16,7 @@
 //
 // entry depthwise_input          gradient of x at stride 2, a team of lanes for a strip of rows
 // entry depthwise_nhwc_input     gradient of x at stride 2, a warp for a strip of 32 channels
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant SIDE = 3, 5
 #include <pycnn/depthwise.cuh>
 #include <pycnn/epilogue.cuh>

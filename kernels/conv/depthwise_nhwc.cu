@@ -17,7 +17,7 @@
 //
 // entry depthwise_nhwc           convolution, a warp for a strip of rows of 32 channels
 // entry depthwise_nhwc_weight    sums over strips of rows, by channel and tap
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant SIDE = 3, 5
 // variant STRIDE = 1, 2
 #include <pycnn/depthwise.cuh>

@@ -12,7 +12,7 @@
 // Source     as depthwise.cu
 //
 // entry depthwise_weight         sums over strips of rows, by channel and tap
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant SIDE = 3, 5
 // variant STRIDE = 1, 2
 #include <pycnn/depthwise.cuh>

@@ -18,7 +18,7 @@
 //
 // entry direct_forward           convolution, one thread an output, with an epilogue
 // entry direct_backward_input    gradient with respect to x, gathered, with an epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant FILTER = 0, 3
 #include <pycnn/conv.cuh>
 #include <pycnn/epilogue.cuh>

@@ -23,7 +23,7 @@
 //            register blocking: V. Volkov, J. Demmel, SC 2008
 //
 // entry direct_tiled_forward     convolution from tiles in shared memory; also one phase of dx
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/epilogue.cuh>
 

@@ -15,7 +15,7 @@
 // Source     the definition
 //
 // entry direct_backward_weight   gradient with respect to the filters
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
 

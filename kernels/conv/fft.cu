@@ -21,7 +21,7 @@
 // entry fft_pad                  images or filters, padded for a Fourier transform
 // entry fft_product              spectra multiplied and summed over channels or images
 // entry fft_crop                 results from their padded images, with the epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/epilogue.cuh>
 

@@ -17,7 +17,7 @@
 //
 // entry im2col                   columns of x, one for each output pixel
 // entry col2im                   gradient with respect to x, gathered from its columns
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 
 constexpr int THREADS = 256;

@@ -22,7 +22,7 @@
 //
 // entry implicit_gemm            convolution or a gradient of it, or partial sums of them
 // entry implicit_gemm_finish     sum of the partial sums of all segments, with the epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 64, 128
 // variant A_ALONG_K = 0, 1
 // variant X_ALONG_K = 0, 1

@@ -19,8 +19,8 @@
 //
 // entry int8_forward       sums as they are, 32 bits
 // entry int8_requantised   sums with a bias, scaled, rounded and saturated to 8 bits
-// variant X_TYPE = signed char, unsigned char
-// variant W_TYPE = signed char, unsigned char
+// variant X_TYPE = quantised
+// variant W_TYPE = quantised
 #include <pycnn/conv.cuh>
 
 #ifndef X_TYPE

@@ -15,7 +15,7 @@
 // entry conv_bias_parts          sums of dy over segments of images and pixels, by filter
 // entry conv_add_parts           sum of partial results over the leading axis
 // entry conv_narrow_parts        the same of parts in the type of sums
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
 

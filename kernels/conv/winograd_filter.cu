@@ -14,7 +14,7 @@
 // Source     A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016
 //
 // entry winograd_filter          filters, transformed
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 2, 4
 #include <pycnn/winograd.cuh>
 

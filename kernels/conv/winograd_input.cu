@@ -17,7 +17,7 @@
 //            S. Winograd, "Arithmetic Complexity of Computations", 1980
 //
 // entry winograd_input           tiles of the input, transformed
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 2, 4
 #include <pycnn/winograd.cuh>
 

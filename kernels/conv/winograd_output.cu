@@ -12,7 +12,7 @@
 // Source     A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016
 //
 // entry winograd_output          tiles of the output from products, with the epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 2, 4
 #include <pycnn/epilogue.cuh>
 #include <pycnn/winograd.cuh>

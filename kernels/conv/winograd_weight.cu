@@ -17,7 +17,7 @@
 //
 // entry winograd_gradient        tiles of dy, transformed
 // entry winograd_taps            gradient of the filters from products
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/winograd.cuh>
 
 constexpr int THREADS = 256, TAPS = 9;

@@ -15,7 +15,7 @@
 // entry add_n_strided           sum, any strides
 // entry add_n_backward          dy to every operand, contiguous
 // entry add_n_backward_strided  dy to every operand, dy of any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 constexpr int MOST = 8;

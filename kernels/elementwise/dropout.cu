@@ -14,7 +14,7 @@
 //
 // entry dropout          x with elements dropped, contiguous
 // entry dropout_strided  x with elements dropped, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 #include <pycnn/philox.cuh>
 

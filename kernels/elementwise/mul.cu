@@ -19,7 +19,7 @@
 // entry mul_backward_strided   both gradients, operands of one shape with any strides
 // entry mul_backward_rows      a gradient, and the sums of the other, a warp a sum
 // entry mul_backward_columns   a gradient, and the sums of the other, a lane a sum
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 struct Product {

@@ -9,7 +9,7 @@
 // Source     the definition
 //
 // entry partial_sums  sums of parts that are kept in the type they were computed in
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)

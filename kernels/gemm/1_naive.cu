@@ -11,7 +11,7 @@
 // Source     NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access to Global Memory"
 //
 // entry gemm_naive      matrix product, one thread an output, warps down the rows
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/gemm.cuh>
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -13,7 +13,7 @@
 // Source     NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access to Global Memory"
 //
 // entry gemm_coalesced      matrix product, one thread an output, coalesced
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/gemm.cuh>
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -13,7 +13,7 @@
 // Source     NVIDIA, CUDA C++ Programming Guide, "Shared Memory", matrix multiplication
 //
 // entry gemm_shared_tile      matrix product, tiles in shared memory; also for a thin C
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm.cuh>

@@ -12,7 +12,7 @@
 // Source     V. Volkov, J. Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008
 //
 // entry gemm_register_tile      matrix product, 4x4 outputs a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm.cuh>

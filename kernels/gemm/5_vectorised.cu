@@ -14,7 +14,7 @@
 // Source     NVIDIA, "CUDA Pro Tip: Increase Performance with Vectorized Memory Access", 2013
 //
 // entry gemm_vectorised      matrix product, 8x8 outputs a thread, 16-byte accesses
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm_vector.cuh>

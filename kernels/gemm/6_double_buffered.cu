@@ -15,7 +15,7 @@
 // Source     G. Tan et al., "Fast implementation of DGEMM on Fermi GPU", SC 2011
 //
 // entry gemm_double_buffered      matrix product, the fastest rung
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 64, 128
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1

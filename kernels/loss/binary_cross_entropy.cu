@@ -18,7 +18,7 @@
 // entry binary_cross_entropy_strided           costs or partial sums, any strides and weights
 // entry binary_cross_entropy_backward          gradient, contiguous
 // entry binary_cross_entropy_backward_strided  gradient, any strides and weights
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pointwise_loss.cuh>
 
 struct Cost {

@@ -26,7 +26,7 @@
 // entry cross_entropy_backward_rows       gradient, classes on the last axis, some lanes a position
 // entry cross_entropy_backward_long_rows  gradient, classes on the last axis, a block a position
 // entry cross_entropy_backward_columns    gradient, classes on another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/classes.cuh>
 #include <pycnn/slices.cuh>

@@ -16,7 +16,7 @@
 // entry mse_loss_strided           costs or partial sums, any strides
 // entry mse_loss_backward          gradient, contiguous
 // entry mse_loss_backward_strided  gradient, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pointwise_loss.cuh>
 
 struct Cost {

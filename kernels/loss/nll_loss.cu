@@ -18,7 +18,7 @@
 // entry nll_loss_backward_rows       gradient, classes on the last axis, some lanes a position
 // entry nll_loss_backward_long_rows  gradient, classes on the last axis, a block a position
 // entry nll_loss_backward_columns    gradient, classes on another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/classes.cuh>
 #include <pycnn/slices.cuh>

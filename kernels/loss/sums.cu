@@ -14,7 +14,7 @@
 // entry loss_finish          loss from partial sums
 // entry loss_total           sum of partial sums
 // entry loss_target_weights  partial sums of the targets' weights
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/reduce.cuh>
 #include <pycnn/strided.cuh>

@@ -15,7 +15,7 @@
 //
 // entry fold         sums in shared memory
 // entry fold_direct  one element a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/copy_window.cuh>
 #include <pycnn/copy_stage.cuh>

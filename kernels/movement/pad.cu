@@ -14,7 +14,7 @@
 //
 // entry pad_rows    through shared memory
 // entry pad_direct  one element a thread
-// variant BYTES = 1, 2, 4, 8
+// variant BYTES = itemsizes
 #include <pycnn/copy.cuh>
 #include <pycnn/boundary.cuh>
 

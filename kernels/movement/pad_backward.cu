@@ -13,7 +13,7 @@
 //
 // entry pad_backward_rows    through shared memory
 // entry pad_backward_direct  one element a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/boundary.cuh>
 

@@ -15,7 +15,7 @@
 //
 // entry unfold         through shared memory
 // entry unfold_direct  one element a thread
-// variant BYTES = 1, 2, 4, 8
+// variant BYTES = itemsizes
 #include <pycnn/copy.cuh>
 #include <pycnn/copy_window.cuh>
 #include <pycnn/copy_stage.cuh>

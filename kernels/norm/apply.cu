@@ -16,7 +16,7 @@
 //
 // entry norm_planes  normalisation by given statistics, elements of a channel being neighbours
 // entry norm_rows    normalisation by given statistics, channels being neighbours
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 

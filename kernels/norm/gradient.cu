@@ -21,7 +21,7 @@
 // entry gradient_means        means of weighted dy and dy * z from the segments
 // entry gradient_planes       gradient with respect to x, elements of a channel being neighbours
 // entry gradient_rows         gradient with respect to x, channels being neighbours
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 

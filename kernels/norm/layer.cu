@@ -21,7 +21,7 @@
 // entry layer_block           normalised slices, a block each
 // entry layer_backward_lanes  gradient with respect to x, and statistics, a few lanes a slice
 // entry layer_backward_block  gradient with respect to x, and statistics, a block a slice
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 
 // pycnn.plan.norm_layer.layer_dtype

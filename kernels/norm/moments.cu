@@ -19,7 +19,7 @@
 // entry moments_planes  moments of segments of channels, whose elements are neighbours
 // entry moments_rows    moments of segments of channels, channels being neighbours
 // entry moments_merge   mean and standard deviation from segments, and running statistics
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 

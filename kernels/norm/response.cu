@@ -18,7 +18,7 @@
 // entry response_rows             normalised responses, channels being neighbours
 // entry response_backward_planes  gradient with respect to x, pixels being neighbours
 // entry response_backward_rows    gradient with respect to x, channels being neighbours
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm.cuh>
 
 // pycnn.plan.norm_response.response_dtype

@@ -19,7 +19,7 @@
 // entry avg_pool_direct           the same, every window read on its own
 // entry avg_pool_backward         gradient with respect to x, gathered, deterministic, in tiles
 // entry avg_pool_backward_direct  the same, every element gathering on its own
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pool_tile.cuh>
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)

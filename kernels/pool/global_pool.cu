@@ -17,7 +17,7 @@
 //
 // entry global_avg_pool  mean of every plane
 // entry global_max_pool  maximum of every plane, optionally with its index
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant STAGED = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/strided.cuh>

@@ -21,7 +21,7 @@
 // entry lp_pool_direct           the same, every window read on its own
 // entry lp_pool_backward         gradient with respect to x, gathered, deterministic, in tiles
 // entry lp_pool_backward_direct  the same, every element gathering on its own
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pool_tile.cuh>
 
 __device__ __forceinline__ accum power(accum x, accum exponent) {

@@ -20,7 +20,7 @@
 // entry max_pool_direct           the same, every window read on its own
 // entry max_pool_backward         gradient with respect to x, gathered, deterministic, in tiles
 // entry max_pool_backward_direct  the same, every element gathering on its own
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pool_tile.cuh>
 
 struct Maximum {

@@ -18,7 +18,7 @@
 //
 // entry max_unpool           values to where the indices say, zero elsewhere
 // entry max_unpool_backward  gradient with respect to x, gathered, deterministic
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant STAGED = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/strided.cuh>

@@ -12,7 +12,7 @@
 // entry argmax_long_rows  along the last axis, a block a slice
 // entry argmax_columns    along another axis
 // entry argmax_finish     along an axis of places that an earlier stage left
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
 

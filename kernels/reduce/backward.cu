@@ -17,7 +17,7 @@
 // entry extreme_rows         gradient of the extreme, reduced axis last, a few lanes a slice
 // entry extreme_long_rows    gradient of the extreme, reduced axis last, a block a slice
 // entry extreme_columns      gradient of the extreme, another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
 

@@ -18,7 +18,7 @@
 // entry reduce_long_rows  along the last axis, a block a slice
 // entry reduce_columns    along another axis
 // entry reduce_finish     along an axis of values that an earlier stage left
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant OP = Sum, Largest, Smallest
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>

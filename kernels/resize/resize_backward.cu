@@ -14,7 +14,7 @@
 //
 // entry resize_backward         through shared memory
 // entry resize_backward_direct  one element a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TAPS = 1, 2
 #include <pycnn/resize.cuh>
 

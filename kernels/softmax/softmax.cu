@@ -25,7 +25,7 @@
 // entry softmax_backward_rows       their gradient along the last axis, a few lanes a slice
 // entry softmax_backward_long_rows  their gradient along the last axis, a block a slice
 // entry softmax_backward_columns    their gradient along another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant LOG = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>

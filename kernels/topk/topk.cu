@@ -18,7 +18,7 @@
 // entry topk_backward_rows       gradient, axis last, a few lanes a slice
 // entry topk_backward_long_rows  gradient, axis last, a block a slice
 // entry topk_backward_columns    gradient, another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
 

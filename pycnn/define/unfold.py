@@ -9,11 +9,11 @@ import numpy as np
 
 from pycnn.define.call import Call, Inferred
 from pycnn.define.case import Case
-from pycnn.define.movement import MOVABLE
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Operation
 from pycnn.define.validate import pair
 from pycnn.define.views import View
+from pycnn.dtypes import MOVABLE
 from pycnn.plan import unfold as plans
 from pycnn.plan.unfold import Window
 from pycnn.reference.cpu import unfold as cpu

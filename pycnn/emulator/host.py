@@ -14,17 +14,15 @@ from pycnn import config
 from pycnn.emulator.translate import USER_CODE, Translation, translate
 from pycnn.runtime import cache, sources
 from pycnn.runtime.errors import CompileError
+from pycnn.runtime.flags import HOST_FLAGS
 
-#: The numerics of the device: IEEE, with contraction into fused multiply-add, never fast-math.
-NUMERICS = ("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 COMMON = (
-    "-std=c++17",
+    *HOST_FLAGS,
     "-fPIC",
     "-fno-strict-aliasing",  # device code reinterprets memory freely
     "-fno-exceptions",
     "-fstack-clash-protection",  # a large frame meets the guard page instead of jumping it
     "-w",
-    *NUMERICS,
 )
 FAST = ("-O3",)
 #: Instrumented for every access, and kept from merging or splitting them.

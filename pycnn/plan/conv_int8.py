@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from pycnn.dtypes import QUANTISED
 from pycnn.plan.conv_problem import Problem, View, flat_grid, struct
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
 
@@ -19,9 +20,6 @@ PARAMS = np.dtype(
     [(name, np.int64) for name in ("weight_zero_k", "weight_scale_k")]
     + [(name, np.int32) for name in ("lowest", "highest", "words", "unused")]
 )
-
-#: Values of the macros X_TYPE and W_TYPE.
-TYPES = {"int8": "signed char", "uint8": "unsigned char"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def _plan(
         "words": words(problem),
         "unused": 0,
     }
-    types = (("X_TYPE", TYPES[problem.dtype]), ("W_TYPE", TYPES[given.weight_dtype]))
+    types = (("X_TYPE", QUANTISED[problem.dtype]), ("W_TYPE", QUANTISED[given.weight_dtype]))
     made = prod(problem.y.shape)
     launches = () if made == 0 else (
         Launch(
