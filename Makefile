@@ -10,7 +10,7 @@ BENCH  ?= --quick --json build/bench.json --plot build/bench.png
 BIN     := $(VENV)/bin
 # A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
 PYTEST  := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
-RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.S')
+RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h')
 
 .PHONY: help bench test test-all test-quick lint docs kernels gpu gpu-all gpu-test gpu-sanitize gpu-bench gpu-build clean
 

@@ -37,11 +37,7 @@ CHECKED = (
 GCC_CHECKED = ("-fno-tree-sra", "-fno-store-merging", "-fno-tree-vectorize")
 #: Linked apart: -fsanitize would bring the sanitizers' own libraries. Names of kernels must not
 #: meet those of other libraries, and those of the runtime are found when loaded.
-LINK = (
-    ("-shared", "-undefined", "dynamic_lookup")
-    if platform.system() == "Darwin"
-    else ("-shared", "-Wl,-Bsymbolic")
-)
+LINK = ("-shared", "-Wl,-Bsymbolic")
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,7 @@ def _processor() -> str:
 def _flags(host: Compiler, checked: bool) -> list[str]:
     flags = [*COMMON, *(CHECKED if checked else FAST)]
     if not checked:
-        flags.append("-march=native" if platform.machine() != "arm64" else "-mcpu=native")
+        flags.append("-march=native")
     elif not host.is_clang:
         flags += GCC_CHECKED
     if not host.is_clang:
