@@ -17,33 +17,33 @@
 #include <pycnn/map.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const { return x / (1 + fabs(x)); }
+    __device__ __forceinline__ acc_t operator()(acc_t x) const { return x / (1 + fabs(x)); }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        const accum r = 1 / (1 + fabs(x));
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        const acc_t r = 1 / (1 + fabs(x));
         return dy * (r * r + 0 * x);  // 0 * x: NaN at infinities, where y is NaN
     }
 };
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign(const scalar* x, scalar* y, index_t count) {
+softsign(const scalar_t* x, scalar_t* y, index_t count) {
     map_contiguous(Forward(), count, y, x);
 }
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+softsign_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
     map_strided(Forward(), count, y, v, x);
 }
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
+softsign_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
     map_contiguous(Backward(), count, dx, dy, x);
 }
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+softsign_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                           MapViews<2> v) {
     map_strided(Backward(), count, dx, v, dy, x);
 }

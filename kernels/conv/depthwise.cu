@@ -22,34 +22,34 @@
 #include <pycnn/epilogue.cuh>
 
 // The filter of a channel in every lane; a whole warp loads each tap once.
-__device__ __forceinline__ void load_taps(accum* taps, const scalar* filter,
+__device__ __forceinline__ void load_taps(acc_t* taps, const scalar_t* filter,
                                           const DepthwiseParams& v, int lane) {
     const auto tap = [&](int i) {
-        return widen(filter[i / SIDE * v.conv.w_r + i % SIDE * v.conv.w_s]);
+        return to_acc(filter[i / SIDE * v.conv.w_r + i % SIDE * v.conv.w_s]);
     };
     if (v.team < 32) {
 #pragma unroll
         for (int i = 0; i < TAPS; ++i) taps[i] = tap(i);
         return;
     }
-    const accum mine = lane < TAPS ? tap(lane) : accum(0);
+    const acc_t mine = lane < TAPS ? tap(lane) : acc_t(0);
 #pragma unroll
     for (int i = 0; i < TAPS; ++i) taps[i] = __shfl_sync(EVERY, mine, i);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-                  const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                  const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                  scalar* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
+depthwise_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+                  const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                  const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                  scalar_t* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
     const int lane = threadIdx.x & (v.team - 1);
     const Share at(v, flat_thread() / v.team, v.team * v.chunks);
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    accum taps[TAPS];
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    acc_t taps[TAPS];
     load_taps(taps, weight + (at.exists ? at.c : 0) * v.conv.w_g, v, lane);
 
     // sum[k]: of the outputs k rows above the one whose first tap is at hand.
-    accum sum[DEPTH][CHUNKS] = {};
+    acc_t sum[DEPTH][CHUNKS] = {};
     const Epilogue finish{bias, scale, shift, residual, e};
     for (int i = 0; i < v.rows + DEPTH - 1; ++i) {
 #pragma unroll
@@ -63,7 +63,7 @@ depthwise_forward(const scalar* __restrict__ x, const scalar* __restrict__ weigh
 #pragma unroll
                 for (int j = 0; j < CHUNKS; ++j) {
                     if (j >= v.chunks) continue;
-                    const accum value = row.under(s, j, v, lane);
+                    const acc_t value = row.under(s, j, v, lane);
 #pragma unroll
                     for (int k = 0; k < DEPTH; ++k)
                         if (t + STRIDE * k < SIDE)
@@ -79,7 +79,7 @@ depthwise_forward(const scalar* __restrict__ x, const scalar* __restrict__ weigh
                 const index_t beside = at.n * e.residual_n + at.c * e.residual_k +
                                        p * e.residual_p + q * e.residual_q;
                 y[at.n * v.conv.y_n + at.c * v.conv.y_k + p * v.conv.y_p + q * v.conv.y_q] =
-                    narrow(finish(sum[DEPTH - 1][j], at.c, beside));
+                    from_acc(finish(sum[DEPTH - 1][j], at.c, beside));
             }
         }
 #pragma unroll

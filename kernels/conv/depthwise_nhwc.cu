@@ -24,38 +24,38 @@
 #include <pycnn/epilogue.cuh>
 
 constexpr int WIDE = 14, NARROW = 7;  // columns of outputs; the latter where more would spill
-constexpr int COLUMNS = SIDE == 3 && sizeof(accum) == 4 ? WIDE : NARROW;  // `_columns` in the plan
+constexpr int COLUMNS = SIDE == 3 && sizeof(acc_t) == 4 ? WIDE : NARROW;  // `_columns` in the plan
 constexpr int WIDTH = COLUMNS * STRIDE + SIDE - STRIDE;  // of x that they need
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-               scalar* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
-    __shared__ accum filters[LANES * TAPS];
+depthwise_nhwc(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+               const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+               const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+               scalar_t* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
+    __shared__ acc_t filters[LANES * TAPS];
     const LaneShare at(v, COLUMNS);
     load_filters(filters, weight, v, at.c - threadIdx.x);
     if (!at.exists) return;
-    accum taps[TAPS];
+    acc_t taps[TAPS];
 #pragma unroll
     for (int i = 0; i < TAPS; ++i) taps[i] = filters[threadIdx.x * TAPS + i];
 
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
     const int left = at.q * STRIDE - v.conv.left;
     const Epilogue finish{bias, scale, shift, residual, e};
-    accum sum[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
+    acc_t sum[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
 #pragma unroll 1
     for (int i = 0; at.p + i < at.p_end + DEPTH - 1; ++i) {
 #pragma unroll
         for (int t = 0; t < STRIDE; ++t) {
             const int h = (at.p + i) * STRIDE - v.conv.top + t;
             const bool row_exists = inside(h, v.conv.h);
-            const scalar* const row = image + h * v.conv.x_h;
+            const scalar_t* const row = image + h * v.conv.x_h;
 #pragma unroll
             for (int u = 0; u < WIDTH; ++u) {
                 const int w = left + u;
                 const bool exists = row_exists && inside(w, v.conv.w);
-                const accum value = exists ? widen(row[w * v.conv.x_w]) : accum(0);
+                const acc_t value = exists ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
 #pragma unroll
                 for (int s = 0; s < SIDE; ++s) {
                     if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;
@@ -75,7 +75,7 @@ depthwise_nhwc(const scalar* __restrict__ x, const scalar* __restrict__ weight,
                 const index_t beside = at.n * e.residual_n + at.c * e.residual_k +
                                        p * e.residual_p + q * e.residual_q;
                 y[at.n * v.conv.y_n + at.c * v.conv.y_k + p * v.conv.y_p + q * v.conv.y_q] =
-                    narrow(finish(sum[DEPTH - 1][j], at.c, beside));
+                    from_acc(finish(sum[DEPTH - 1][j], at.c, beside));
             }
             if (p + 1 == at.p_end) break;
         }
@@ -89,17 +89,17 @@ depthwise_nhwc(const scalar* __restrict__ x, const scalar* __restrict__ weight,
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                      accum* __restrict__ part, DepthwiseParams v) {
-    __shared__ accum sums[SHARES][LANES * TAPS];  // stored in the order of memory
+depthwise_nhwc_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                      acc_t* __restrict__ part, DepthwiseParams v) {
+    __shared__ acc_t sums[SHARES][LANES * TAPS];  // stored in the order of memory
     const LaneShare at(v, COLUMNS);
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const scalar* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar_t* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
     const int left = at.q * STRIDE - v.conv.left;
     const int columns = v.conv.q - at.q < COLUMNS ? v.conv.q - at.q : COLUMNS;
 
-    accum sum[TAPS] = {};
-    accum gradient[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
+    acc_t sum[TAPS] = {};
+    acc_t gradient[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
     const int end = at.exists ? at.p_end + DEPTH - 1 : 0;
 #pragma unroll 1
     for (int p = at.p; p < end; ++p) {
@@ -108,20 +108,20 @@ depthwise_nhwc_weight(const scalar* __restrict__ dy, const scalar* __restrict__ 
 #pragma unroll
             for (int k = DEPTH - 1; k > 0; --k) gradient[k][j] = gradient[k - 1][j];
             const bool exists = p < at.p_end && j < columns;
-            gradient[0][j] = exists ? widen(above[p * v.conv.y_p + (at.q + j) * v.conv.y_q])
-                                    : accum(0);
+            gradient[0][j] = exists ? to_acc(above[p * v.conv.y_p + (at.q + j) * v.conv.y_q])
+                                    : acc_t(0);
         }
 #pragma unroll
         for (int t = 0; t < STRIDE; ++t) {
             if (t > 0 && p == end - 1) break;
             const int h = p * STRIDE - v.conv.top + t;
             const bool row_exists = inside(h, v.conv.h);
-            const scalar* const row = image + h * v.conv.x_h;
+            const scalar_t* const row = image + h * v.conv.x_h;
 #pragma unroll
             for (int u = 0; u < WIDTH; ++u) {
                 const int w = left + u;
                 const bool exists = row_exists && inside(w, v.conv.w);
-                const accum value = exists ? widen(row[w * v.conv.x_w]) : accum(0);
+                const acc_t value = exists ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
 #pragma unroll
                 for (int s = 0; s < SIDE; ++s) {
                     if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;

@@ -18,15 +18,15 @@
 #include <pycnn/depthwise.cuh>
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                 accum* __restrict__ part, DepthwiseParams v) {
+depthwise_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                 acc_t* __restrict__ part, DepthwiseParams v) {
     const int lane = threadIdx.x & (v.team - 1);
     const Share at(v, flat_thread() / v.team, v.team * v.chunks);
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const scalar* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar_t* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
 
-    accum sum[TAPS] = {};
-    accum gradient[DEPTH][CHUNKS] = {};  // of the outputs k rows above the newest
+    acc_t sum[TAPS] = {};
+    acc_t gradient[DEPTH][CHUNKS] = {};  // of the outputs k rows above the newest
     bool exists[DEPTH][CHUNKS] = {};
     for (int i = 0; i < v.rows + DEPTH - 1; ++i) {
         const int p = at.p + i;
@@ -40,7 +40,7 @@ depthwise_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
             const int q = at.q + j * v.team + lane;
             exists[0][j] = at.exists && j < v.chunks && p < at.p_end && q < v.conv.q;
             gradient[0][j] =
-                exists[0][j] ? widen(above[p * v.conv.y_p + q * v.conv.y_q]) : accum(0);
+                exists[0][j] ? to_acc(above[p * v.conv.y_p + q * v.conv.y_q]) : acc_t(0);
         }
 #pragma unroll
         for (int t = 0; t < STRIDE; ++t) {
@@ -53,7 +53,7 @@ depthwise_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
 #pragma unroll
                 for (int j = 0; j < CHUNKS; ++j) {
                     if (j >= v.chunks) continue;
-                    const accum value = row.under(s, j, v, lane);
+                    const acc_t value = row.under(s, j, v, lane);
 #pragma unroll
                     for (int k = 0; k < DEPTH; ++k)
                         if (t + STRIDE * k < SIDE && exists[k][j])  // else 0 * infinity counts

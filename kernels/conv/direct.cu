@@ -31,29 +31,29 @@ constexpr int THREADS = 256;
 
 // Taps and what they meet, along lines: the first of one channel, and element strides.
 struct Lines {
-    const scalar* first;
+    const scalar_t* first;
     index_t channel, plane, row, col;
 };
 
 // Sum over taps of x w, channel by channel: short sums added up are more exact than one long one,
 // and do not wait for each other.
 template <int SIDE>
-__device__ __forceinline__ accum correlate(Lines x, Lines w, int channels, int planes, int rows,
+__device__ __forceinline__ acc_t correlate(Lines x, Lines w, int channels, int planes, int rows,
                                            int cols) {
     const int R = SIDE ? SIDE : rows, S = SIDE ? SIDE : cols;
-    accum sum = 0;
+    acc_t sum = 0;
 #pragma unroll 1  // the taps are unrolled: more would spill
     for (int c = 0; c < channels; ++c) {
-        accum of_channel = 0;
+        acc_t of_channel = 0;
 #pragma unroll 1
         for (int t = 0; t < planes; ++t) {
 #pragma unroll(SIDE ? SIDE : 1)
             for (int r = 0; r < R; ++r) {
-                const scalar* const x_row = x.first + t * x.plane + r * x.row;
-                const scalar* const w_row = w.first + t * w.plane + r * w.row;
+                const scalar_t* const x_row = x.first + t * x.plane + r * x.row;
+                const scalar_t* const w_row = w.first + t * w.plane + r * w.row;
 #pragma unroll(SIDE ? SIDE : 1)
                 for (int s = 0; s < S; ++s)
-                    of_channel += widen(x_row[s * x.col]) * widen(w_row[s * w.col]);
+                    of_channel += to_acc(x_row[s * x.col]) * to_acc(w_row[s * w.col]);
             }
         }
         sum += of_channel;
@@ -76,28 +76,28 @@ struct Places {
 
 // The same sum where the window reaches beyond the edges; x.first is the corner of the image.
 template <int SIDE, typename Side>
-__device__ __forceinline__ accum correlate_beyond(Lines x, Lines w, const ConvParams& v,
+__device__ __forceinline__ acc_t correlate_beyond(Lines x, Lines w, const ConvParams& v,
                                                   const Window& planes, const Side& rows,
                                                   const Side& cols) {
     const int R = SIDE ? SIDE : v.r, S = SIDE ? SIDE : v.s;
-    accum sum = 0;
+    acc_t sum = 0;
 #pragma unroll 1
     for (int c = 0; c < v.c; ++c) {
-        accum of_channel = 0;
+        acc_t of_channel = 0;
 #pragma unroll 1
         for (int t = 0; t < v.t; ++t) {
             const int d = planes(t);
 #pragma unroll(SIDE ? SIDE : 1)
             for (int r = 0; r < R; ++r) {
                 const int h = rows(r);
-                const scalar* const x_row = x.first + d * x.plane + h * x.row;
-                const scalar* const w_row = w.first + t * w.plane + r * w.row;
+                const scalar_t* const x_row = x.first + d * x.plane + h * x.row;
+                const scalar_t* const w_row = w.first + t * w.plane + r * w.row;
 #pragma unroll(SIDE ? SIDE : 1)
                 for (int s = 0; s < S; ++s) {
                     const int at = cols(s);
                     const bool exists = (d | h | at) >= 0;
-                    of_channel += (exists ? widen(x_row[at * x.col]) : accum(0)) *
-                                  widen(w_row[s * w.col]);
+                    of_channel += (exists ? to_acc(x_row[at * x.col]) : acc_t(0)) *
+                                  to_acc(w_row[s * w.col]);
                 }
             }
         }
@@ -109,10 +109,10 @@ __device__ __forceinline__ accum correlate_beyond(Lines x, Lines w, const ConvPa
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
-direct_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-               scalar* __restrict__ y, ConvParams v, EpilogueParams e) {
+direct_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+               const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+               const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+               scalar_t* __restrict__ y, ConvParams v, EpilogueParams e) {
     const int filters = v.groups * v.k;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * filters * v.z * v.p * v.q) return;
@@ -120,10 +120,10 @@ direct_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
     const int group = at.c / v.k;
     const Window planes = window_d(v, at.d), rows = window_h(v, at.h), cols = window_w(v, at.w);
 
-    const scalar* const image = x + at.n * v.x_n + static_cast<index_t>(group) * v.c * v.x_c;
+    const scalar_t* const image = x + at.n * v.x_n + static_cast<index_t>(group) * v.c * v.x_c;
     const Lines filter = {weight + group * v.w_g + at.c % v.k * v.w_k, v.w_c, v.w_t, v.w_r, v.w_s};
     const Lines whole = {image, v.x_c, v.x_d, v.x_h, v.x_w};
-    accum sum;
+    acc_t sum;
     if (planes.lies_inside(v.t) && rows.lies_inside(v.r) && cols.lies_inside(v.s)) {
         const Lines met = {image + planes.first * v.x_d + rows.first * v.x_h + cols.first * v.x_w,
                            v.x_c, planes.step * v.x_d, rows.step * v.x_h, cols.step * v.x_w};
@@ -138,23 +138,23 @@ direct_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
     const index_t beside = at.n * e.residual_n + at.c * e.residual_k + at.d * e.residual_z +
                            at.h * e.residual_p + at.w * e.residual_q;
     y[at.n * v.y_n + at.c * v.y_k + at.d * v.y_z + at.h * v.y_p + at.w * v.y_q] =
-        narrow(finish(sum, at.c, beside));
+        from_acc(finish(sum, at.c, beside));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-direct_backward_input(const scalar* __restrict__ dy, const scalar* __restrict__ weight,
-                      const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                      const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                      scalar* __restrict__ dx, ConvParams v, EpilogueParams e) {
+direct_backward_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
+                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                      scalar_t* __restrict__ dx, ConvParams v, EpilogueParams e) {
     const int channels = v.groups * v.c;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * channels * v.d * v.h * v.w) return;
     const Element at(i, channels, v.d, v.h, v.w, v.channels_last);
     const int group = at.c / v.c;
 
-    const scalar* const image = dy + at.n * v.y_n + static_cast<index_t>(group) * v.k * v.y_k;
-    const scalar* const filter = weight + group * v.w_g + at.c % v.c * v.w_c;
-    accum sum = 0;
+    const scalar_t* const image = dy + at.n * v.y_n + static_cast<index_t>(group) * v.k * v.y_k;
+    const scalar_t* const filter = weight + group * v.w_g + at.c % v.c * v.w_c;
+    acc_t sum = 0;
     const Copies in_d = copies_d(v, at.d), in_h = copies_h(v, at.h), in_w = copies_w(v, at.w);
 #pragma unroll 1
     for (int d = in_d.first(); d <= in_d.highest; d = in_d.after(d)) {
@@ -182,5 +182,5 @@ direct_backward_input(const scalar* __restrict__ dy, const scalar* __restrict__ 
     const index_t beside = at.n * e.residual_n + at.c * e.residual_k + at.d * e.residual_z +
                            at.h * e.residual_p + at.w * e.residual_q;
     dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] =
-        narrow(finish(sum, at.c, beside));
+        from_acc(finish(sum, at.c, beside));
 }

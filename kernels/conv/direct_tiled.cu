@@ -43,7 +43,7 @@ struct TiledParams {
 static_assert(sizeof(TiledParams) == sizeof(ConvParams) + 32, "as PARAMS of the plan");
 
 struct alignas(16) Quad {
-    accum value[4];
+    acc_t value[4];
 };
 
 // What a block computes.
@@ -67,7 +67,7 @@ struct Tile {
 
 // The input that the tile needs for tap rows from `tap_row` on. Positions that no output in y needs
 // may lie further beyond the edges than the padding, where no element stands for them.
-__device__ __forceinline__ void stage_pixels(accum* staged, const scalar* x,
+__device__ __forceinline__ void stage_pixels(acc_t* staged, const scalar_t* x,
                                              const TiledParams& t, const Tile& tile, int tap_row,
                                              int channels, int thread) {
     const ConvParams& v = t.conv;
@@ -78,15 +78,15 @@ __device__ __forceinline__ void stage_pixels(accum* staged, const scalar* x,
         const int row = i / t.halo_cols, col = i % t.halo_cols;
         const int h = element_at(h0 + row, v.h, v.mode), w = element_at(w0 + col, v.w, v.mode);
         const bool exists = inside(h, v.h) && inside(w, v.w);
-        const scalar* const from = x + h * v.x_h + w * v.x_w;
-        accum* const to = staged + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
+        const scalar_t* const from = x + h * v.x_h + w * v.x_w;
+        acc_t* const to = staged + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
         for (int c = 0; c < channels; ++c)
-            to[c * plane] = exists ? widen(from[c * v.x_c]) : accum(0);
+            to[c * plane] = exists ? to_acc(from[c * v.x_c]) : acc_t(0);
     }
 }
 
 // Taps [row][s][channel][filter]; zero beyond the last filter.
-__device__ __forceinline__ void stage_taps(accum* staged, const scalar* weight,
+__device__ __forceinline__ void stage_taps(acc_t* staged, const scalar_t* weight,
                                            const TiledParams& t, int first_k, int filters,
                                            int rows, int channels, int thread) {
     const ConvParams& v = t.conv;
@@ -94,24 +94,24 @@ __device__ __forceinline__ void stage_taps(accum* staged, const scalar* weight,
     if (c >= channels) return;
     for (int k = thread / CHANNELS; k < filters; k += THREADS / CHANNELS) {
         const bool exists = first_k + k < v.k;
-        const scalar* const from = weight + (first_k + k) * v.w_k + c * v.w_c;
-        accum* to = staged + c * pitch + k;
+        const scalar_t* const from = weight + (first_k + k) * v.w_k + c * v.w_c;
+        acc_t* to = staged + c * pitch + k;
         for (int r = 0; r < rows; ++r)
             for (int s = 0; s < v.s; ++s, to += t.channels * pitch)
-                *to = exists ? widen(from[r * v.w_r + s * v.w_s]) : accum(0);
+                *to = exists ? to_acc(from[r * v.w_r + s * v.w_s]) : acc_t(0);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
-direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-                     const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                     const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                     scalar* __restrict__ y, TiledParams t, EpilogueParams e) {
-    extern __shared__ __align__(16) accum staged[];
+direct_tiled_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                     const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                     scalar_t* __restrict__ y, TiledParams t, EpilogueParams e) {
+    extern __shared__ __align__(16) acc_t staged[];
     const ConvParams& v = t.conv;
     const int filters = FILTERS * blockDim.y, tap_pitch = filters + TAP_PADDING;
-    accum* const taps = staged;
-    accum* const pixels = staged + t.filter_rows * v.s * t.channels * tap_pitch;
+    acc_t* const taps = staged;
+    acc_t* const pixels = staged + t.filter_rows * v.s * t.channels * tap_pitch;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
 
     const Tile tile(t, filters);
@@ -121,10 +121,10 @@ direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ we
     const int row = threadIdx.x / t.tile_q, col = threadIdx.x % t.tile_q;
     const int row_step = blockDim.x / t.tile_q, plane = t.halo_rows * t.pitch;
     const int pixel_step = row_step * v.stride_h * t.pitch;
-    const accum* const own_pixel = pixels + row * v.stride_h * t.pitch + col;
-    const accum* const own_taps = taps + threadIdx.y * FILTERS;
+    const acc_t* const own_pixel = pixels + row * v.stride_h * t.pitch + col;
+    const acc_t* const own_taps = taps + threadIdx.y * FILTERS;
 
-    accum sum[FILTERS][PIXELS] = {};
+    acc_t sum[FILTERS][PIXELS] = {};
     for (int c0 = 0; c0 < v.c; c0 += t.channels) {
         const int channels = v.c - c0 < t.channels ? v.c - c0 : t.channels;
         for (int r0 = 0; r0 < v.r; r0 += t.filter_rows) {
@@ -138,11 +138,11 @@ direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ we
                 const int shift = s * v.dilation_w;
                 const int column = shift % v.stride_w * t.phase + shift / v.stride_w;
                 for (int r = 0; r < rows; ++r) {
-                    const accum* pixel = own_pixel + r * v.dilation_h * t.pitch + column;
-                    const accum* tap = own_taps + (r * v.s + s) * t.channels * tap_pitch;
+                    const acc_t* pixel = own_pixel + r * v.dilation_h * t.pitch + column;
+                    const acc_t* tap = own_taps + (r * v.s + s) * t.channels * tap_pitch;
 #pragma unroll 2
                     for (int c = 0; c < channels; ++c, pixel += plane, tap += tap_pitch) {
-                        accum value[PIXELS];
+                        acc_t value[PIXELS];
                         Quad factor[FILTERS / 4];
 #pragma unroll
                         for (int i = 0; i < PIXELS; ++i) value[i] = pixel[i * pixel_step];
@@ -172,7 +172,7 @@ direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ we
             const index_t beside = tile.n * e.residual_n + filter * e.residual_k +
                                    p * e.residual_p + q * e.residual_q;
             y[tile.n * v.y_n + filter * v.y_k + p * v.y_p + q * v.y_q] =
-                narrow(finish(sum[j][i], filter, beside));
+                from_acc(finish(sum[j][i], filter, beside));
         }
     }
 }

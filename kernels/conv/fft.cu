@@ -57,8 +57,8 @@ struct CropParams {
 };
 static_assert(sizeof(CropParams) == 72, "as CROP in pycnn/plan/_fft.py");
 
-struct alignas(2 * sizeof(accum)) Complex {
-    accum re, im;
+struct alignas(2 * sizeof(acc_t)) Complex {
+    acc_t re, im;
 };
 
 // Which element lies at position `at`; -1: zero.
@@ -69,15 +69,15 @@ __device__ __forceinline__ int element_of(int at, int step, int extent, int mode
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-fft_pad(const scalar* __restrict__ x, accum* __restrict__ padded, PadParams v) {
+fft_pad(const scalar_t* __restrict__ x, acc_t* __restrict__ padded, PadParams v) {
     const index_t mine = flat_thread();
     const index_t row = mine / v.cols, plane = row / v.rows;
     if (plane >= v.planes) return;
     const int i = row % v.rows, j = mine % v.cols;
     const int h = i < v.used_rows ? element_of(i - v.top, v.step_h, v.h, v.mode) : -1;
     const int w = j < v.used_cols ? element_of(j - v.left, v.step_w, v.w, v.mode) : -1;
-    const scalar* const from = x + plane / v.channels * v.x_n + plane % v.channels * v.x_c;
-    padded[mine] = h < 0 || w < 0 ? accum(0) : widen(from[h * v.x_h + w * v.x_w]);
+    const scalar_t* const from = x + plane / v.channels * v.x_n + plane % v.channels * v.x_c;
+    padded[mine] = h < 0 || w < 0 ? acc_t(0) : to_acc(from[h * v.x_h + w * v.x_w]);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -131,17 +131,17 @@ fft_product(const Complex* __restrict__ a, const Complex* __restrict__ b, Comple
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-fft_crop(const accum* __restrict__ sums, const scalar* __restrict__ bias,
-         const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-         const scalar* __restrict__ residual, scalar* __restrict__ y, CropParams v,
+fft_crop(const acc_t* __restrict__ sums, const scalar_t* __restrict__ bias,
+         const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+         const scalar_t* __restrict__ residual, scalar_t* __restrict__ y, CropParams v,
          EpilogueParams e) {
     const index_t mine = flat_thread();
     if (mine >= v.images * v.k * v.p * v.q) return;
     const Element at(mine, v.k, 1, v.p, v.q, v.channels_last);
     const index_t plane = static_cast<index_t>(at.n) * v.k + at.c;
-    const accum sum = sums[(plane * v.rows + at.h * v.step_h) * v.cols + at.w * v.step_w];
+    const acc_t sum = sums[(plane * v.rows + at.h * v.step_h) * v.cols + at.w * v.step_w];
     const index_t other =
         at.n * e.residual_n + at.c * e.residual_k + at.h * e.residual_p + at.w * e.residual_q;
     y[at.n * v.y_n + at.c * v.y_k + at.h * v.y_p + at.w * v.y_q] =
-        narrow(Epilogue{bias, scale, shift, residual, e}(sum, at.c, other));
+        from_acc(Epilogue{bias, scale, shift, residual, e}(sum, at.c, other));
 }

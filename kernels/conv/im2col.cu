@@ -23,37 +23,37 @@
 constexpr int THREADS = 256;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-im2col(const scalar* __restrict__ x, scalar* __restrict__ columns, ConvParams v) {
+im2col(const scalar_t* __restrict__ x, scalar_t* __restrict__ columns, ConvParams v) {
     const int channels = v.groups * v.c;
     const index_t pixels = static_cast<index_t>(v.z) * v.p * v.q;
     const index_t i = flat_thread();
     if (i >= pixels * channels * v.n) return;
     const Element at(i, channels, v.z, v.p, v.q, false);
     const Window planes = window_d(v, at.d), rows = window_h(v, at.h), cols = window_w(v, at.w);
-    const scalar* const image = x + at.n * v.x_n + at.c * v.x_c;
-    scalar* to = columns + i / pixels * v.t * v.r * v.s * pixels + i % pixels;
+    const scalar_t* const image = x + at.n * v.x_n + at.c * v.x_c;
+    scalar_t* to = columns + i / pixels * v.t * v.r * v.s * pixels + i % pixels;
     for (int t = 0; t < v.t; ++t) {
         const int d = planes(t);
         for (int r = 0; r < v.r; ++r) {
             const int h = rows(r);
-            const scalar* const row = image + d * v.x_d + h * v.x_h;
+            const scalar_t* const row = image + d * v.x_d + h * v.x_h;
             for (int s = 0; s < v.s; ++s, to += pixels) {
                 const int w = cols(s);
-                *to = (d | h | w) >= 0 ? row[w * v.x_w] : narrow(accum(0));
+                *to = (d | h | w) >= 0 ? row[w * v.x_w] : from_acc(acc_t(0));
             }
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-col2im(const accum* __restrict__ columns, scalar* __restrict__ dx, ConvParams v) {
+col2im(const acc_t* __restrict__ columns, scalar_t* __restrict__ dx, ConvParams v) {
     const int channels = v.groups * v.c;
     const index_t plane = static_cast<index_t>(v.p) * v.q, pixels = plane * v.z;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * channels * v.d * v.h * v.w) return;
     const Element at(i, channels, v.d, v.h, v.w, v.channels_last);
     const index_t taps = (static_cast<index_t>(at.n) * channels + at.c) * v.t * v.r * v.s;
-    accum sum = 0;
+    acc_t sum = 0;
     const auto gather = [&](const Reach& planes, const Reach& rows, const Reach& cols) {
         for (int a = 0; a < planes.count; ++a) {
             const index_t tap_plane = planes.tap + a * v.tap_step_d;
@@ -74,5 +74,5 @@ col2im(const accum* __restrict__ columns, scalar* __restrict__ dx, ConvParams v)
         for (int h = in_h.first(); h <= in_h.highest; h = in_h.after(h))
             for (int w = in_w.first(); w <= in_w.highest; w = in_w.after(w))
                 gather(reach_d(v, d), reach_h(v, h), reach_w(v, w));
-    dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] = narrow(sum);
+    dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] = from_acc(sum);
 }

@@ -38,7 +38,7 @@ constexpr int BK = 1024 / TILE;  // a thread carries 4 elements of each tile
 constexpr int SHARE = TILE / SIDE;
 
 // Blocks an SM should hold at a time, as far as the registers of the sums allow.
-constexpr int SUMS = SHARE * SHARE * sizeof(accum) / 4;
+constexpr int SUMS = SHARE * SHARE * sizeof(acc_t) / 4;
 constexpr int RESIDENT = SUMS > 64 ? 1 : SUMS > 16 ? 2 : 3;
 
 // What a block computes.
@@ -65,14 +65,14 @@ struct Block {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
-implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar* __restrict__ c,
-              accum* __restrict__ part, const scalar* __restrict__ bias,
-              const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-              const scalar* __restrict__ residual, EpilogueParams e, ImplicitParams p) {
+implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
+              scalar_t* __restrict__ c, acc_t* __restrict__ part, const scalar_t* __restrict__ bias,
+              const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+              const scalar_t* __restrict__ residual, EpilogueParams e, ImplicitParams p) {
     using ShareA = Share<BK, TILE, A_ALONG_K>;
     using ShareX = Share<BK, TILE, X_ALONG_K>;
-    __shared__ alignas(16) accum a_tile[2][BK][pitch(TILE)];
-    __shared__ alignas(16) accum x_tile[2][BK][pitch(TILE)];
+    __shared__ alignas(16) acc_t a_tile[2][BK][pitch(TILE)];
+    __shared__ alignas(16) acc_t x_tile[2][BK][pitch(TILE)];
     __shared__ StoredSpot kept_spot[TILE], summed_spot[2][BK];
     __shared__ index_t summed_in_a[2][BK], kept_in_c[TILE], kept_in_residual[TILE];
     const Block block(p);
@@ -102,9 +102,9 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
     note_summed(0);
     __syncthreads();
 
-    const scalar* const of_lines = a + block.group * p.a_group + block.line * p.a_line;
-    const scalar* const of_group = x + block.group * p.x_group + p.x_first;
-    scalar a_held[ShareA::COUNT], x_held[ShareX::COUNT];
+    const scalar_t* const of_lines = a + block.group * p.a_group + block.line * p.a_line;
+    const scalar_t* const of_group = x + block.group * p.x_group + p.x_first;
+    scalar_t a_held[ShareA::COUNT], x_held[ShareX::COUNT];
     const auto fetch = [&](int step) {
         const int copy = step % 2;
         const int ks = step < steps - 1 ? BK : step < steps ? last : 0;
@@ -112,7 +112,7 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
         for (int i = 0; i < ShareA::COUNT; ++i) {
             const int k = ShareA::k(i), line = ShareA::line(i);
             const bool exists = k < ks && line < lines;
-            a_held[i] = exists ? of_lines[line * p.a_line + summed_in_a[copy][k]] : narrow(0);
+            a_held[i] = exists ? of_lines[line * p.a_line + summed_in_a[copy][k]] : from_acc(0);
         }
 #pragma unroll
         for (int i = 0; i < ShareX::COUNT; ++i) {
@@ -126,12 +126,12 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
                 at += (element_at(row, p.h, p.mode) - row) * p.x_h +
                       (element_at(col, p.w, p.mode) - col) * p.x_w;
             }
-            x_held[i] = exists ? of_group[at] : narrow(0);
+            x_held[i] = exists ? of_group[at] : from_acc(0);
         }
     };
 
     const ThreadPlace mine(thread);
-    accum sum[SHARE][SHARE] = {};
+    acc_t sum[SHARE][SHARE] = {};
     fetch(0);
     for (int step = 0; step < steps; ++step) {
         // Nobody reads these copies any more: who passed the last barrier had left them before.
@@ -144,9 +144,9 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
         multiply(sum, a_tile[now], x_tile[now], mine);
     }
 
-    accum* const stage = a_tile[0][0];
+    acc_t* const stage = a_tile[0][0];
     const Epilogue finish{bias, scale, shift, residual, e};
-    const auto store = [&](int line, int kept, accum value) {
+    const auto store = [&](int line, int kept, acc_t value) {
         if (line >= lines || kept >= kepts) return;
         const index_t channel = block.channel(p) + line;
         if (p.segments > 1) {
@@ -157,7 +157,7 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
         } else {
             const index_t at = block.group * p.c_group + (block.line + line) * p.c_line;
             c[at + kept_in_c[kept]] =
-                narrow(finish(value, channel, channel * e.residual_k + kept_in_residual[kept]));
+                from_acc(finish(value, channel, channel * e.residual_k + kept_in_residual[kept]));
         }
     };
     const auto element = [&](int i) { return stage[i / TILE * stage_pitch(TILE) + i % TILE]; };
@@ -175,14 +175,14 @@ implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-implicit_gemm_finish(const accum* __restrict__ part, scalar* __restrict__ c,
-                     const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                     const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
+                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                     const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                      EpilogueParams e, ImplicitParams p) {
     const index_t of_group = p.lines * p.kept.count, all = of_group * p.groups;
     const index_t i = flat_thread();
     if (i >= all) return;
-    accum sum = 0;
+    acc_t sum = 0;
     for (int segment = 0; segment < p.segments; ++segment) sum += part[segment * all + i];
     const index_t group = i / of_group, inner = i % of_group;
     const index_t line = p.by_line ? inner % p.lines : inner / p.kept.count;
@@ -191,5 +191,5 @@ implicit_gemm_finish(const accum* __restrict__ part, scalar* __restrict__ c,
     const index_t beside[] = {e.residual_n, e.residual_p, e.residual_q};
     const Epilogue finish{bias, scale, shift, residual, e};
     c[group * p.c_group + line * p.c_line + kept.other(p.kept)] =
-        narrow(finish(sum, channel, channel * e.residual_k + kept.dot(beside)));
+        from_acc(finish(sum, channel, channel * e.residual_k + kept.dot(beside)));
 }

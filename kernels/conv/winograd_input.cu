@@ -24,15 +24,15 @@
 using Block = TileBlock<SIDE, TILE>;
 
 extern "C" __global__ void __launch_bounds__(Block::THREADS)
-winograd_input(const scalar* __restrict__ x, accum* __restrict__ factors, TileParams v) {
+winograd_input(const scalar_t* __restrict__ x, acc_t* __restrict__ factors, TileParams v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    accum* const staged = reinterpret_cast<accum*>(shared);
+    acc_t* const staged = reinterpret_cast<acc_t*>(shared);
     const Block block(v);
     block.stage(x, staged);
     __syncthreads();
-    block.each(staged, factors, [&](accum (&d)[SIDE][SIDE], accum* to) {
-        accum out[SIDE][SIDE];
-        transform_square(d, out, [](const accum (&from)[SIDE], accum (&into)[SIDE]) {
+    block.each(staged, factors, [&](acc_t (&d)[SIDE][SIDE], acc_t* to) {
+        acc_t out[SIDE][SIDE];
+        transform_square(d, out, [](const acc_t (&from)[SIDE], acc_t (&into)[SIDE]) {
 #pragma unroll
             for (int i = 0; i < SIDE; ++i) into[i] = from[i];
             transform_input(into);

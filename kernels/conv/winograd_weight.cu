@@ -24,15 +24,15 @@ constexpr int THREADS = 256, TAPS = 9;
 using Block = TileBlock<2, 2>;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-winograd_gradient(const scalar* __restrict__ dy, accum* __restrict__ factors, TileParams v) {
+winograd_gradient(const scalar_t* __restrict__ dy, acc_t* __restrict__ factors, TileParams v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    accum* const staged = reinterpret_cast<accum*>(shared);
+    acc_t* const staged = reinterpret_cast<acc_t*>(shared);
     const Block block(v);
     block.stage(dy, staged);
     __syncthreads();
-    block.each(staged, factors, [&](accum (&d)[2][2], accum* to) {
-        accum out[SIDE][SIDE];
-        transform_square(d, out, [](const accum (&from)[2], accum (&into)[SIDE]) {
+    block.each(staged, factors, [&](acc_t (&d)[2][2], acc_t* to) {
+        acc_t out[SIDE][SIDE];
+        transform_square(d, out, [](const acc_t (&from)[2], acc_t (&into)[SIDE]) {
             transform_gradient(from, into);
         });
 #pragma unroll
@@ -41,16 +41,16 @@ winograd_gradient(const scalar* __restrict__ dy, accum* __restrict__ factors, Ti
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-winograd_taps(const accum* __restrict__ products, scalar* __restrict__ dweight, index_t pairs,
+winograd_taps(const acc_t* __restrict__ products, scalar_t* __restrict__ dweight, index_t pairs,
               index_t parts) {
-    __shared__ accum staged[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
+    __shared__ acc_t staged[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
     const index_t mine = flat_thread();
-    accum m[SIDE][SIDE] = {}, taps[3][3];
+    acc_t m[SIDE][SIDE] = {}, taps[3][3];
     for (index_t part = 0; mine < pairs && part < parts; ++part)
 #pragma unroll
         for (int i = 0; i < PLACES; ++i)
             m[i / SIDE][i % SIDE] += products[(part * PLACES + i) * pairs + mine];
-    transform_square(m, taps, [](const accum (&from)[SIDE], accum (&into)[3]) {
+    transform_square(m, taps, [](const acc_t (&from)[SIDE], acc_t (&into)[3]) {
         transform_taps(from, into);
     });
 #pragma unroll
@@ -58,5 +58,5 @@ winograd_taps(const accum* __restrict__ products, scalar* __restrict__ dweight, 
     __syncthreads();
     const index_t first = (mine - threadIdx.x) * TAPS;
     for (int i = threadIdx.x; i < THREADS * TAPS && first + i < pairs * TAPS; i += THREADS)
-        dweight[first + i] = narrow(staged[i]);
+        dweight[first + i] = from_acc(staged[i]);
 }

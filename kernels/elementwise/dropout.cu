@@ -27,22 +27,22 @@ struct DropoutParams {
 
 struct Factor {
     const DropoutParams& v;
-    accum scale;
+    acc_t scale;
 
     __device__ __forceinline__ Philox numbers(index_t group) const {
         return Philox(static_cast<unsigned long long>(group) / 4, v.offset, v.seed);
     }
-    __device__ __forceinline__ accum of(unsigned number) const {
-        return number < v.threshold ? accum(0) : scale;
+    __device__ __forceinline__ acc_t of(unsigned number) const {
+        return number < v.threshold ? acc_t(0) : scale;
     }
-    __device__ __forceinline__ accum operator()(index_t i) const {
+    __device__ __forceinline__ acc_t operator()(index_t i) const {
         const index_t group = v.span == 1 ? i : i / v.span;
         return of(numbers(group)[group & 3]);
     }
 };
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-dropout(const scalar* x, scalar* y, accum scale, DropoutParams v) {
+dropout(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v) {
     const Factor factor{v, scale};
     const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
     if (block_end <= v.count && v.span == 1 && aligned(x) && aligned(y)) {
@@ -54,7 +54,7 @@ dropout(const scalar* x, scalar* y, accum scale, DropoutParams v) {
 #pragma unroll
             for (int k = four; k < four + 4 && k < MAP_WIDTH; ++k) {
                 const int place = MAP_WIDTH < 4 ? static_cast<int>((i + k) & 3) : k & 3;
-                pack.at[k] = narrow(widen(pack.at[k]) * factor.of(numbers[place]));
+                pack.at[k] = from_acc(to_acc(pack.at[k]) * factor.of(numbers[place]));
             }
         }
         *reinterpret_cast<Pack*>(y + i) = pack;
@@ -62,23 +62,23 @@ dropout(const scalar* x, scalar* y, accum scale, DropoutParams v) {
     }
     if (block_end <= v.count && v.span % MAP_WIDTH == 0 && aligned(x) && aligned(y)) {
         const index_t i = first_of_pack();
-        const accum same = factor(i);
-        put_pack(y, i, [=](accum value) { return value * same; }, get_pack(x, i));
+        const acc_t same = factor(i);
+        put_pack(y, i, [=](acc_t value) { return value * same; }, get_pack(x, i));
         return;
     }
 #pragma unroll 1
     for (index_t i = first_of_elements(); i < v.count && i < block_end; i += MAP_THREADS)
-        y[i] = narrow(widen(x[i]) * factor(i));
+        y[i] = from_acc(to_acc(x[i]) * factor(i));
 }
 
 extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-dropout_strided(const scalar* x, scalar* y, accum scale, DropoutParams v, Strided<1> view) {
+dropout_strided(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v, Strided<1> view) {
     const Factor factor{v, scale};
     const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
 #pragma unroll 1
     for (index_t i = first_of_elements(); i < v.count && i < block_end; i += MAP_THREADS) {
         index_t at[1];
         view.locate(i, at);
-        y[i] = narrow(widen(x[at[0]]) * factor(i));
+        y[i] = from_acc(to_acc(x[at[0]]) * factor(i));
     }
 }

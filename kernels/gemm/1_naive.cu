@@ -15,9 +15,9 @@
 #include <pycnn/gemm.cuh>
 
 extern "C" __global__ void __launch_bounds__(256)
-gemm_naive(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-           const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-           const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+gemm_naive(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b, scalar_t* __restrict__ c,
+           const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+           const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
            EpilogueParams e, GemmParams p) {
     const Place at(p);
     if (at.batch >= p.batches) return;
@@ -27,7 +27,7 @@ gemm_naive(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* _
     const int i = threadIdx.x, j = threadIdx.y;
     if (i >= result.rows || j >= result.cols) return;
 
-    accum sum = 0;
+    acc_t sum = 0;
     for (index_t k = 0; k < p.k; ++k) sum += from_a.at(k, i) * from_b.at(k, j);
     result.store(i, j, sum);
 }

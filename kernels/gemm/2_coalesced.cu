@@ -17,10 +17,10 @@
 #include <pycnn/gemm.cuh>
 
 extern "C" __global__ void __launch_bounds__(256)
-gemm_coalesced(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-               EpilogueParams e, GemmParams p) {
+gemm_coalesced(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+               scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+               const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+               const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
     const Place at(p);
     if (at.batch >= p.batches) return;
     const Operand from_a = operand_a(p, a, at), from_b = operand_b(p, b, at);
@@ -29,7 +29,7 @@ gemm_coalesced(const scalar* __restrict__ a, const scalar* __restrict__ b, scala
     const int i = threadIdx.y, j = threadIdx.x;
     if (i >= result.rows || j >= result.cols) return;
 
-    accum sum = 0;
+    acc_t sum = 0;
     for (index_t k = 0; k < p.k; ++k) sum += from_a.at(k, i) * from_b.at(k, j);
     result.store(i, j, sum);
 }

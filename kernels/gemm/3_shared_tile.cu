@@ -26,10 +26,10 @@
 constexpr int SIDE = 16;
 
 extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
-gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-                 const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                 const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                 EpilogueParams e, GemmParams p) {
+gemm_shared_tile(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                 scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                 const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                 const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
     __shared__ Tile<SIDE> a_tile;  // [k][i]
     __shared__ Tile<SIDE> b_tile;  // [k][j]
     const Place at(p);
@@ -38,7 +38,7 @@ gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b, sca
     const int i = threadIdx.y, j = threadIdx.x;
     const int thread = threadIdx.y * SIDE + threadIdx.x;
 
-    accum sum = 0;
+    acc_t sum = 0;
     for (index_t k0 = 0; k0 < p.k; k0 += DEPTH) {
         load_tile<SIDE, !A_TRANSPOSED>(a_tile, from_a, k0, thread);
         load_tile<SIDE, B_TRANSPOSED>(b_tile, from_b, k0, thread);

@@ -27,10 +27,10 @@ constexpr int TM = 4, TN = 4;                  // the tile of a thread
 constexpr int BM = TM * SIDE, BN = TN * SIDE;  // the tile of a block
 
 extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
-gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
-                   scalar* __restrict__ c, const scalar* __restrict__ bias,
-                   const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-                   const scalar* __restrict__ residual, EpilogueParams e, GemmParams p) {
+gemm_register_tile(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                   scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                   const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                   const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
     __shared__ Tile<BM> a_tile;
     __shared__ Tile<BN> b_tile;
     const Place at(p);
@@ -39,14 +39,14 @@ gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
     // A thread's outputs lie 16 apart: neighbouring threads touch neighbouring banks.
     const int row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
 
-    accum sum[TM][TN] = {};
+    acc_t sum[TM][TN] = {};
     for (index_t k0 = 0; k0 < p.k; k0 += DEPTH) {
         load_tile<BM, !A_TRANSPOSED>(a_tile, from_a, k0, threadIdx.x);
         load_tile<BN, B_TRANSPOSED>(b_tile, from_b, k0, threadIdx.x);
         __syncthreads();
 #pragma unroll 4
         for (int k = 0; k < DEPTH; ++k) {
-            accum a_part[TM], b_part[TN];
+            acc_t a_part[TM], b_part[TN];
 #pragma unroll
             for (int i = 0; i < TM; ++i) a_part[i] = a_tile[k][row + i * SIDE];
 #pragma unroll

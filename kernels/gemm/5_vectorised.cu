@@ -29,11 +29,11 @@ constexpr int TM = BM / SIDE, TN = BN / SIDE;  // the tile of a thread
 constexpr int BK = LOADED > 4 ? 16 : 8;        // of a row of k, two vectors at least
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-gemm_vectorised(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-                const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                EpilogueParams e, GemmParams p) {
-    __shared__ alignas(16) accum tile[2][BK][pitch(BM)];  // of A, and of B
+gemm_vectorised(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    __shared__ alignas(16) acc_t tile[2][BK][pitch(BM)];  // of A, and of B
     const Place at(p);
     if (at.batch >= p.batches) return;
     const Epilogue finish{bias, scale, shift, residual, e};
@@ -42,7 +42,7 @@ gemm_vectorised(const scalar* __restrict__ a, const scalar* __restrict__ b, scal
     Carrier<BK, BM, !A_TRANSPOSED> from_a(operand_a(p, a, at), threadIdx.x);
     Carrier<BK, BN, B_TRANSPOSED> from_b(operand_b(p, b, at), threadIdx.x);
 
-    accum sum[TM][TN] = {};
+    acc_t sum[TM][TN] = {};
     for (index_t k_left = p.k; k_left > 0; k_left -= BK) {
         from_a.fetch(k_left);
         from_b.fetch(k_left);

@@ -34,12 +34,12 @@ constexpr int TM = BM / SIDE, TN = BN / SIDE;
 constexpr int BK = (LOADED > 4 ? 2048 : 1024) / TILE;  // a thread carries 8 or 4 elements of each
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gemm_double_buffered(const scalar* __restrict__ a, const scalar* __restrict__ b,
-                     scalar* __restrict__ c, const scalar* __restrict__ bias,
-                     const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-                     const scalar* __restrict__ residual, EpilogueParams e, GemmParams p) {
-    __shared__ alignas(16) accum a_tile[2][BK][pitch(BM)];
-    __shared__ alignas(16) accum b_tile[2][BK][pitch(BN)];
+gemm_double_buffered(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                     scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                     const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                     const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    __shared__ alignas(16) acc_t a_tile[2][BK][pitch(BM)];
+    __shared__ alignas(16) acc_t b_tile[2][BK][pitch(BN)];
     const Place at(p);
     if (at.batch >= p.batches) return;
     const Epilogue finish{bias, scale, shift, residual, e};
@@ -50,7 +50,7 @@ gemm_double_buffered(const scalar* __restrict__ a, const scalar* __restrict__ b,
 
     from_a.fetch(p.k);
     from_b.fetch(p.k);
-    accum sum[TM][TN] = {};
+    acc_t sum[TM][TN] = {};
     int now = 0;
     for (index_t k_left = p.k; k_left > 0; k_left -= BK) {
         // Nobody reads this copy any more: who passed the last barrier had left the tile before.

@@ -37,15 +37,15 @@ constexpr int LOGITS = 0, TARGET = 1, LOSS = 2, DLOGITS = 3;
 // The cost of every position to `loss`, or their sum and that of the targets' weights in this
 // block to partial_cost and partial_weight.
 template <typename Team>
-__device__ __forceinline__ void forward(const Team& team, const scalar* __restrict__ logits,
+__device__ __forceinline__ void forward(const Team& team, const scalar_t* __restrict__ logits,
                                         const index_t* __restrict__ target, Weights weight,
-                                        scalar* __restrict__ loss,
-                                        accum* __restrict__ partial_cost,
-                                        accum* __restrict__ partial_weight, const Slices<3>& p,
-                                        const Classes& c, scalar* cache, accum* partial) {
+                                        scalar_t* __restrict__ loss,
+                                        acc_t* __restrict__ partial_cost,
+                                        acc_t* __restrict__ partial_weight, const Slices<3>& p,
+                                        const Classes& c, scalar_t* cache, acc_t* partial) {
     __shared__ Positions positions;
-    const accum hard = static_cast<accum>(c.hard), smooth = static_cast<accum>(c.smooth);
-    accum cost_sum = 0, weight_sum = 0;
+    const acc_t hard = static_cast<acc_t>(c.hard), smooth = static_cast<acc_t>(c.smooth);
+    acc_t cost_sum = 0, weight_sum = 0;
     for (index_t first = static_cast<index_t>(blockIdx.x) * team.slots; first < p.count;
          first += static_cast<index_t>(gridDim.x) * team.slots) {
         Share share(team, p, first);
@@ -62,11 +62,11 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
         const Slice<Team> z(team, logits, LOGITS, length, share, p, cache);
         if (p.staged) __syncthreads();
         Online online;
-        accum target_logit = 0;
+        acc_t target_logit = 0;
         bool met = false;
         each_batch(team, start, length, [&](index_t i) {
-            accum value[BATCH];
-            z.load(i, value, -limits<accum>::infinity());
+            acc_t value[BATCH];
+            z.load(i, value, -limits<acc_t>::infinity());
 #pragma unroll
             for (int k = 0; k < BATCH; ++k) {
                 if (i + k * team.size != t) continue;
@@ -76,8 +76,8 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
             online.add(value);
         });
         const Normaliser norm = online.reduce(team);
-        const accum log_sum = log(norm.sum);
-        accum spread = 0;
+        const acc_t log_sum = log(norm.sum);
+        acc_t spread = 0;
         if (c.smooth > 0) {
             each(team, start, length, [&](index_t i) {
                 spread += weight(i) * norm.log_probability(z.again(i), log_sum);
@@ -85,13 +85,13 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
             spread = smooth * team.reduce(spread, Sum());
         }
         if (met) {  // one thread of the team
-            const accum w = weight(t);
-            const accum cost = -hard * w * norm.log_probability(target_logit, log_sum) - spread;
-            if (loss) loss[share.at[LOSS]] = narrow(cost);
+            const acc_t w = weight(t);
+            const acc_t cost = -hard * w * norm.log_probability(target_logit, log_sum) - spread;
+            if (loss) loss[share.at[LOSS]] = from_acc(cost);
             cost_sum += cost;
             weight_sum += w;
         } else if (loss && share.inside() && !kept && team.rank == 0) {
-            loss[share.at[LOSS]] = narrow(0);
+            loss[share.at[LOSS]] = from_acc(0);
         }
     }
     if (loss) return;
@@ -104,12 +104,12 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
 }
 
 template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
-                                         const accum* __restrict__ weight_sum,
-                                         const scalar* __restrict__ logits,
+__device__ __forceinline__ void backward(const Team& team, const scalar_t* __restrict__ dy,
+                                         const acc_t* __restrict__ weight_sum,
+                                         const scalar_t* __restrict__ logits,
                                          const index_t* __restrict__ target, Weights weight,
-                                         scalar* __restrict__ dlogits, const Slices<4>& p,
-                                         const Classes& c, scalar* cache) {
+                                         scalar_t* __restrict__ dlogits, const Slices<4>& p,
+                                         const Classes& c, scalar_t* cache) {
     const index_t first = static_cast<index_t>(blockIdx.x) * team.slots;
     const Share share(team, p, first);
     __shared__ Positions positions;
@@ -120,21 +120,21 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
         const index_t t = __ldg(target + at[TARGET]);
         const bool kept = t != c.ignore_index;
         positions.target[thread] = t;
-        positions.gradient[thread] = kept ? scaled(dy + at[LOSS], weight_sum, 1) : accum(0);
+        positions.gradient[thread] = kept ? scaled(dy + at[LOSS], weight_sum, 1) : acc_t(0);
     }
     __syncthreads();
     const index_t t = share.inside() ? positions.target[team.slot] : c.ignore_index;
-    const accum g = share.inside() ? positions.gradient[team.slot] : 0;
+    const acc_t g = share.inside() ? positions.gradient[team.slot] : 0;
     const bool kept = t != c.ignore_index;
     const index_t length = share.length, read = kept ? length : 0, start = share.at[DLOGITS];
     const Slice<Team> z(team, logits, LOGITS, read, share, p, cache);
     if (p.staged) __syncthreads();
 
     Online online;
-    accum weights = 0;
+    acc_t weights = 0;
     each_batch(team, start, read, [&](index_t i) {
-        accum value[BATCH];
-        z.load(i, value, -limits<accum>::infinity());
+        acc_t value[BATCH];
+        z.load(i, value, -limits<acc_t>::infinity());
         online.add(value);
         if (c.smooth > 0)
 #pragma unroll
@@ -143,14 +143,14 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
     });
     const Normaliser norm = online.reduce(team);
     if (c.smooth > 0) weights = team.reduce(weights, Sum());
-    const accum inverse_sum = accum(1) / norm.sum;
-    const accum hard = kept ? static_cast<accum>(c.hard) * weight(t) : accum(0);
-    const accum smooth = static_cast<accum>(c.smooth);
+    const acc_t inverse_sum = acc_t(1) / norm.sum;
+    const acc_t hard = kept ? static_cast<acc_t>(c.hard) * weight(t) : acc_t(0);
+    const acc_t smooth = static_cast<acc_t>(c.smooth);
     each(team, start, length, [&](index_t i) {
-        accum gradient = 0;
+        acc_t gradient = 0;
         if (kept) {
-            const accum probability = norm.probability(z.again(i), inverse_sum);
-            gradient = hard * (probability - accum(i == t));
+            const acc_t probability = norm.probability(z.again(i), inverse_sum);
+            gradient = hard * (probability - acc_t(i == t));
             if (c.smooth > 0) gradient += smooth * (probability * weights - weight(i));
             gradient *= g;
         }
@@ -162,53 +162,53 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
 // Launch bounds ask for one block a multiprocessor: left to itself, ptxas would rather spill a few
 // registers than give up one of its resident blocks.
 #define FORWARD_PARAMETERS                                                              \
-    const scalar *__restrict__ logits, const index_t *__restrict__ target,              \
-        const scalar *__restrict__ weight, scalar *__restrict__ loss,                   \
-        accum *__restrict__ partial_cost, accum *__restrict__ partial_weight, Slices<3> p, Classes c
+    const scalar_t *__restrict__ logits, const index_t *__restrict__ target,            \
+        const scalar_t *__restrict__ weight, scalar_t *__restrict__ loss,               \
+        acc_t *__restrict__ partial_cost, acc_t *__restrict__ partial_weight, Slices<3> p, Classes c
 #define BACKWARD_PARAMETERS                                                             \
-    const scalar *__restrict__ dy, const accum *__restrict__ weight_sum,                \
-        const scalar *__restrict__ logits, const index_t *__restrict__ target,          \
-        const scalar *__restrict__ weight, scalar *__restrict__ dlogits, Slices<4> p, Classes c
+    const scalar_t *__restrict__ dy, const acc_t *__restrict__ weight_sum,              \
+        const scalar_t *__restrict__ logits, const index_t *__restrict__ target,        \
+        const scalar_t *__restrict__ weight, scalar_t *__restrict__ dlogits, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_rows(FORWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     forward(LaneTeam(), logits, target, {weight, c.weight_stride}, loss, partial_cost,
             partial_weight, p, c, cache, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_long_rows(FORWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     forward(BlockTeam(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
             partial_weight, p, c, cache, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_columns(FORWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[256];
     forward(ColumnTeam(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
             partial_weight, p, c, cache, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     cross_entropy_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
+    extern __shared__ __align__(16) scalar_t cache[];
     backward(LaneTeam(), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     cross_entropy_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     backward(BlockTeam(partial), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c,
              cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     cross_entropy_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[256];
     backward(ColumnTeam(partial), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c,
              cache);
 }

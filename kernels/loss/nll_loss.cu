@@ -26,25 +26,25 @@
 constexpr int SCORES = 0, TARGET = 1, LOSS = 2, DSCORES = 3;  // operands
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    nll_loss_positions(const scalar* __restrict__ x, const index_t* __restrict__ target,
-                       const scalar* __restrict__ weight, scalar* __restrict__ loss,
-                       accum* __restrict__ partial_cost, accum* __restrict__ partial_weight,
+    nll_loss_positions(const scalar_t* __restrict__ x, const index_t* __restrict__ target,
+                       const scalar_t* __restrict__ weight, scalar_t* __restrict__ loss,
+                       acc_t* __restrict__ partial_cost, acc_t* __restrict__ partial_weight,
                        index_t count, index_t class_stride, Strided<3> places, Classes c) {
-    __shared__ accum partial[WARP];
+    __shared__ acc_t partial[WARP];
     const Weights weights = {weight, c.weight_stride};
-    accum cost_sum = 0, weight_sum = 0;
+    acc_t cost_sum = 0, weight_sum = 0;
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
         index_t at[3];
         places.locate(i, at);
         const index_t t = __ldg(target + at[TARGET]);
-        accum cost = 0;
+        acc_t cost = 0;
         if (t != c.ignore_index) {
-            const accum w = weights(t);
-            cost = -w * widen(__ldg(x + at[SCORES] + t * class_stride));
+            const acc_t w = weights(t);
+            cost = -w * to_acc(__ldg(x + at[SCORES] + t * class_stride));
             weight_sum += w;
         }
         cost_sum += cost;
-        if (loss) loss[at[LOSS]] = narrow(cost);
+        if (loss) loss[at[LOSS]] = from_acc(cost);
     }
     if (loss) return;
     cost_sum = block_reduce(cost_sum, Sum(), partial);
@@ -56,11 +56,11 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 }
 
 template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
-                                         const accum* __restrict__ weight_sum,
+__device__ __forceinline__ void backward(const Team& team, const scalar_t* __restrict__ dy,
+                                         const acc_t* __restrict__ weight_sum,
                                          const index_t* __restrict__ target, Weights weight,
-                                         scalar* __restrict__ dx, const Slices<4>& p,
-                                         const Classes& c, scalar* cache) {
+                                         scalar_t* __restrict__ dx, const Slices<4>& p,
+                                         const Classes& c, scalar_t* cache) {
     const index_t first = static_cast<index_t>(blockIdx.x) * team.slots;
     const Share share(team, p, first);
     const index_t start = share.at[DSCORES];
@@ -74,40 +74,40 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
         const bool kept = t != c.ignore_index;
         positions.target[thread] = kept ? t : -1;
         positions.gradient[thread] =
-            kept ? -scaled(dy + at[LOSS], weight_sum, weight(t)) : accum(0);
+            kept ? -scaled(dy + at[LOSS], weight_sum, weight(t)) : acc_t(0);
     }
     __syncthreads();
     const index_t t = share.inside() ? positions.target[team.slot] : -1;
-    const accum gradient = share.inside() ? positions.gradient[team.slot] : 0;
+    const acc_t gradient = share.inside() ? positions.gradient[team.slot] : 0;
     each(team, start, share.length, [&](index_t i) {
         out.put(i, dx + start, p.axis_stride[DSCORES],
-                i == t ? gradient : accum(0));
+                i == t ? gradient : acc_t(0));
     });
     out.finish(dx + share.block[DSCORES], share.tile);
 }
 
 #define BACKWARD_PARAMETERS                                                             \
-    const scalar *__restrict__ dy, const accum *__restrict__ weight_sum,                \
-        const index_t *__restrict__ target, const scalar *__restrict__ weight,          \
-        scalar *__restrict__ dx, Slices<4> p, Classes c
+    const scalar_t *__restrict__ dy, const acc_t *__restrict__ weight_sum,              \
+        const index_t *__restrict__ target, const scalar_t *__restrict__ weight,        \
+        scalar_t *__restrict__ dx, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) nll_loss_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
+    extern __shared__ __align__(16) scalar_t cache[];
     backward(LaneTeam(), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     nll_loss_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     backward(BlockTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
              cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     nll_loss_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[256];
     backward(ColumnTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
              cache);
 }

@@ -61,40 +61,40 @@ struct BlockTeam {
 // One operand's slice, and where it waits.
 template <int OPERANDS>
 struct Kept {
-    const scalar* from;
+    const scalar_t* from;
     const Strided<OPERANDS>& along;
     int operand;
-    scalar* cache;
+    scalar_t* cache;
     index_t cached;
 
-    __device__ __forceinline__ void load(const Batch& b, accum (&value)[WIDTH]) const {
+    __device__ __forceinline__ void load(const Batch& b, acc_t (&value)[WIDTH]) const {
         fetch(from, along, operand, b, value);
         if (b.pack && b.first + WIDTH <= cached) {
             Pack pack;
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) pack.at[k] = narrow(value[k]);
+            for (int k = 0; k < WIDTH; ++k) pack.at[k] = from_acc(value[k]);
             *reinterpret_cast<Pack*>(cache + b.first) = pack;
             return;
         }
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k)
-            if (b.has(k) && b.at(k) < cached) cache[b.at(k)] = narrow(value[k]);
+            if (b.has(k) && b.at(k) < cached) cache[b.at(k)] = from_acc(value[k]);
     }
 
     // What this thread has loaded before.
-    __device__ __forceinline__ void again(const Batch& b, accum (&value)[WIDTH]) const {
+    __device__ __forceinline__ void again(const Batch& b, acc_t (&value)[WIDTH]) const {
         if (b.pack && b.first + WIDTH <= cached) {
             const Pack pack = *reinterpret_cast<const Pack*>(cache + b.first);
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) value[k] = widen(pack.at[k]);
+            for (int k = 0; k < WIDTH; ++k) value[k] = to_acc(pack.at[k]);
             return;
         }
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k) {
             const index_t i = b.at(k);
-            value[k] = !b.has(k)    ? accum(0)
-                       : i < cached ? widen(cache[i])
-                                    : widen(from[offset_of(along, operand, i)]);
+            value[k] = !b.has(k)    ? acc_t(0)
+                       : i < cached ? to_acc(cache[i])
+                                    : to_acc(from[offset_of(along, operand, i)]);
         }
     }
 };
@@ -104,12 +104,12 @@ template <int OPERANDS>
 struct Affine {
     const Layer<OPERANDS>& p;
     const void *weight, *bias;
-    accum* cache;  // weights, then biases
+    acc_t* cache;  // weights, then biases
 
-    __device__ __forceinline__ accum weight_of(index_t number) const {
+    __device__ __forceinline__ acc_t weight_of(index_t number) const {
         return parameter(weight, offset_of(p.affine, 0, number), p.weight_wide);
     }
-    __device__ __forceinline__ accum bias_of(index_t number) const {
+    __device__ __forceinline__ acc_t bias_of(index_t number) const {
         return parameter(bias, offset_of(p.affine, 1, number), p.bias_wide);
     }
     __device__ __forceinline__ void load() const {
@@ -127,12 +127,12 @@ struct Affine {
             p.spread == 1 ? i : static_cast<unsigned>(i) / static_cast<unsigned>(p.spread);
         return p.period == 1 ? within : slice % p.period * p.channels + within;
     }
-    __device__ __forceinline__ accum scale(index_t slice, index_t i) const {
-        if (!weight) return accum(1);
+    __device__ __forceinline__ acc_t scale(index_t slice, index_t i) const {
+        if (!weight) return acc_t(1);
         return p.affine_cached ? cache[i] : weight_of(of(slice, i));
     }
-    __device__ __forceinline__ accum shift(index_t slice, index_t i) const {
-        if (!bias) return accum(0);
+    __device__ __forceinline__ acc_t shift(index_t slice, index_t i) const {
+        if (!bias) return acc_t(0);
         return p.affine_cached ? cache[p.length + i] : bias_of(of(slice, i));
     }
     // Whether a whole vector has one weight.
@@ -144,56 +144,56 @@ struct Affine {
 // Bytes before the slices in shared memory.
 template <int OPERANDS>
 __device__ __forceinline__ index_t affine_bytes(const Layer<OPERANDS>& p) {
-    return p.affine_cached ? (2 * p.length * sizeof(accum) + 15) / 16 * 16 : 0;
+    return p.affine_cached ? (2 * p.length * sizeof(acc_t) + 15) / 16 * 16 : 0;
 }
 
 template <typename Team>
-__device__ __forceinline__ void forward(const Team& team, const scalar* x, const void* weight,
-                                        const void* bias, scalar* y, const Layer<2>& p,
+__device__ __forceinline__ void forward(const Team& team, const scalar_t* x, const void* weight,
+                                        const void* bias, scalar_t* y, const Layer<2>& p,
                                         unsigned char* shared) {
-    const Affine<2> affine = {p, weight, bias, reinterpret_cast<accum*>(shared)};
-    scalar* const cache = reinterpret_cast<scalar*>(shared + affine_bytes(p));
+    const Affine<2> affine = {p, weight, bias, reinterpret_cast<acc_t*>(shared)};
+    scalar_t* const cache = reinterpret_cast<scalar_t*>(shared + affine_bytes(p));
     affine.load();
     const bool packs = all_aligned<2>({x, y});
     for (index_t step = 0; step < p.steps; ++step) {
         const index_t slice = (blockIdx.x * p.steps + step) * team.slots + team.slot;
         const index_t length = slice < p.count ? p.length : 0;  // all threads stay
         const index_t offset[2] = {offset_of(p.start, 0, slice), offset_of(p.start, 1, slice)};
-        const scalar* const operand[2] = {x + offset[0], y + offset[1]};
+        const scalar_t* const operand[2] = {x + offset[0], y + offset[1]};
         const bool vectors = in_vectors(p.along, offset);
         const Kept<2> kept = {operand[0], p.along, 0, cache + team.slot * p.cached, p.cached};
         Moments mine = {};
         each_batch(team.rank, team.size, 0, length, offset[1], vectors, packs, [&](const Batch& b) {
-            accum value[WIDTH];
+            acc_t value[WIDTH];
             kept.load(b, value);
             mine.add(value, b.there());
         });
         const Moments all = team.merge(mine);
-        const accum rstd = all.rstd(static_cast<accum>(p.eps));
+        const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps));
         each_batch(team.rank, team.size, 0, length, offset[1], vectors, packs, [&](const Batch& b) {
-            accum value[WIDTH];
+            acc_t value[WIDTH];
             kept.again(b, value);
             const bool one = affine.shared_by(b);
-            const accum scale = one ? affine.scale(slice, b.first) : accum(1);
-            const accum shift = one ? affine.shift(slice, b.first) : accum(0);
+            const acc_t scale = one ? affine.scale(slice, b.first) : acc_t(1);
+            const acc_t shift = one ? affine.shift(slice, b.first) : acc_t(0);
 #pragma unroll
             for (int k = 0; k < WIDTH; ++k) {
                 if (!b.has(k)) continue;
-                const accum z = ((value[k] - all.pivot) - all.mean) * rstd;
+                const acc_t z = ((value[k] - all.pivot) - all.mean) * rstd;
                 value[k] = one ? z * scale + shift
                                : z * affine.scale(slice, b.at(k)) + affine.shift(slice, b.at(k));
             }
-            put(const_cast<scalar*>(operand[1]), p.along, 1, b, value);
+            put(const_cast<scalar_t*>(operand[1]), p.along, 1, b, value);
         });
     }
 }
 
 template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* dy, const scalar* x,
-                                         const void* weight, scalar* dx, Statistic* statistics,
+__device__ __forceinline__ void backward(const Team& team, const scalar_t* dy, const scalar_t* x,
+                                         const void* weight, scalar_t* dx, Statistic* statistics,
                                          const Layer<3>& p, unsigned char* shared) {
-    const Affine<3> affine = {p, weight, nullptr, reinterpret_cast<accum*>(shared)};
-    scalar* const cache = reinterpret_cast<scalar*>(shared + affine_bytes(p));
+    const Affine<3> affine = {p, weight, nullptr, reinterpret_cast<acc_t*>(shared)};
+    scalar_t* const cache = reinterpret_cast<scalar_t*>(shared + affine_bytes(p));
     affine.load();
     const bool packs = all_aligned<3>({dy, x, dx});
     for (index_t step = 0; step < p.steps; ++step) {
@@ -201,27 +201,27 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* dy, con
         const index_t length = slice < p.count ? p.length : 0;  // all threads stay
         const index_t offset[3] = {offset_of(p.start, 0, slice), offset_of(p.start, 1, slice),
                                    offset_of(p.start, 2, slice)};
-        const scalar* const operand[3] = {dy + offset[0], x + offset[1], dx + offset[2]};
+        const scalar_t* const operand[3] = {dy + offset[0], x + offset[1], dx + offset[2]};
         const bool vectors = in_vectors(p.along, offset);
-        scalar* const mine_of_cache = cache + 2 * team.slot * p.cached;
+        scalar_t* const mine_of_cache = cache + 2 * team.slot * p.cached;
         const Kept<3> kept_dy = {operand[0], p.along, 0, mine_of_cache, p.cached};
         const Kept<3> kept_x = {operand[1], p.along, 1, mine_of_cache + p.cached, p.cached};
         Moments mine = {};
         each_batch(team.rank, team.size, 0, length, offset[2], vectors, packs, [&](const Batch& b) {
-            accum g[WIDTH], v[WIDTH];
+            acc_t g[WIDTH], v[WIDTH];
             kept_dy.load(b, g);
             kept_x.load(b, v);
             mine.add(v, b.there());
         });
         const Moments all = team.merge(mine);
-        const accum rstd = all.rstd(static_cast<accum>(p.eps));
+        const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps));
         SumPair sums = {};
         each_batch(team.rank, team.size, 0, length, offset[2], vectors, packs, [&](const Batch& b) {
-            accum g[WIDTH], v[WIDTH];
+            acc_t g[WIDTH], v[WIDTH];
             kept_dy.again(b, g);
             kept_x.again(b, v);
             const bool one = affine.shared_by(b);
-            const accum scale = one ? affine.scale(slice, b.first) : accum(1);
+            const acc_t scale = one ? affine.scale(slice, b.first) : acc_t(1);
 #pragma unroll
             for (int k = 0; k < WIDTH; ++k) {
                 if (!b.has(k)) continue;
@@ -231,21 +231,21 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* dy, con
             }
         });
         sums = team.merge(sums);
-        const accum shift = sums.first / all.count, tilt = sums.second / all.count;
+        const acc_t shift = sums.first / all.count, tilt = sums.second / all.count;
         each_batch(team.rank, team.size, 0, length, offset[2], vectors, packs, [&](const Batch& b) {
-            accum g[WIDTH], v[WIDTH];
+            acc_t g[WIDTH], v[WIDTH];
             kept_dy.again(b, g);
             kept_x.again(b, v);
             const bool one = affine.shared_by(b);
-            const accum scale = one ? affine.scale(slice, b.first) : accum(1);
+            const acc_t scale = one ? affine.scale(slice, b.first) : acc_t(1);
 #pragma unroll
             for (int k = 0; k < WIDTH; ++k) {
                 if (!b.has(k)) continue;
-                const accum z = ((v[k] - all.pivot) - all.mean) * rstd;
+                const acc_t z = ((v[k] - all.pivot) - all.mean) * rstd;
                 g[k] *= one ? scale : affine.scale(slice, b.at(k));
                 g[k] = rstd * (g[k] - shift - z * tilt);
             }
-            put(const_cast<scalar*>(operand[2]), p.along, 2, b, g);
+            put(const_cast<scalar_t*>(operand[2]), p.along, 2, b, g);
         });
         if (team.rank == 0 && length > 0) {
             Statistic s = {};
@@ -258,31 +258,31 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* dy, con
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-layer_lanes(const scalar* __restrict__ x, const void* weight, const void* bias,
-            scalar* __restrict__ y, Layer<2> p) {
+layer_lanes(const scalar_t* __restrict__ x, const void* weight, const void* bias,
+            scalar_t* __restrict__ y, Layer<2> p) {
     extern __shared__ __align__(16) unsigned char shared[];
     forward(LaneTeam(), x, weight, bias, y, p, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-layer_block(const scalar* __restrict__ x, const void* weight, const void* bias,
-            scalar* __restrict__ y, Layer<2> p) {
+layer_block(const scalar_t* __restrict__ x, const void* weight, const void* bias,
+            scalar_t* __restrict__ y, Layer<2> p) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ Moments partial[LANES];
     forward(BlockTeam(partial), x, weight, bias, y, p, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-layer_backward_lanes(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                     const void* weight, scalar* __restrict__ dx,
+layer_backward_lanes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                     const void* weight, scalar_t* __restrict__ dx,
                      Statistic* __restrict__ statistics, Layer<3> p) {
     extern __shared__ __align__(16) unsigned char shared[];
     backward(LaneTeam(), dy, x, weight, dx, statistics, p, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-layer_backward_block(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                     const void* weight, scalar* __restrict__ dx,
+layer_backward_block(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                     const void* weight, scalar_t* __restrict__ dx,
                      Statistic* __restrict__ statistics, Layer<3> p) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ Moments partial[LANES];

@@ -39,17 +39,17 @@ struct Planes {
 };
 
 struct Mean {
-    accum sum = 0;
-    __device__ __forceinline__ void add(accum value, index_t) { sum += value; }
+    acc_t sum = 0;
+    __device__ __forceinline__ void add(acc_t value, index_t) { sum += value; }
     __device__ __forceinline__ void merge(const Mean& other) { sum += other.sum; }
 };
 
 struct Maximum {
-    accum best = -limits<accum>::infinity();
+    acc_t best = -limits<acc_t>::infinity();
     index_t at = -1;
 
     // A later element.
-    __device__ __forceinline__ void add(accum value, index_t index) {
+    __device__ __forceinline__ void add(acc_t value, index_t index) {
         if (value > best || value != value || at < 0) {
             best = value;
             at = index;
@@ -67,7 +67,8 @@ struct Maximum {
 
 // store(plane, what all its elements come to), by one thread a plane.
 template <typename Fold, typename Store>
-__device__ __forceinline__ void reduce(const scalar* __restrict__ x, const Planes& p, Store store) {
+__device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Planes& p,
+                                       Store store) {
     const int thread = threadIdx.x, team = static_cast<int>(p.team), slots = THREADS / team;
     const int slot = p.across ? thread % slots : thread / team;
     const int rank = p.across ? thread / slots : thread % team;
@@ -75,26 +76,26 @@ __device__ __forceinline__ void reduce(const scalar* __restrict__ x, const Plane
     Fold fold;
 #if STAGED
     extern __shared__ unsigned long long memory[];
-    scalar* box = reinterpret_cast<scalar*>(memory);
+    scalar_t* box = reinterpret_cast<scalar_t*>(memory);
     const index_t planes = p.count - first < slots ? p.count - first : slots;
-    const scalar* from = x + first * p.length;
+    const scalar_t* from = x + first * p.length;
     // A warp begins where a sector does, so that it touches none twice.
     const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
-    for (int i = thread - skipped / static_cast<int>(sizeof(scalar)); i < planes * p.length;
+    for (int i = thread - skipped / static_cast<int>(sizeof(scalar_t)); i < planes * p.length;
          i += THREADS)
         if (i >= 0) box[i] = from[i];
     __syncthreads();
     if (plane < p.count)
         for (int i = rank; i < p.length; i += team)
-            fold.add(widen(box[slot * p.length + i]), i);
+            fold.add(to_acc(box[slot * p.length + i]), i);
 #else
     if (plane < p.count) {
         const index_t image = plane / p.channels;
-        const scalar* from = x + image * p.n + (plane - image * p.channels) * p.c;
+        const scalar_t* from = x + image * p.n + (plane - image * p.channels) * p.c;
         for (index_t i = rank; i < p.length; i += team) {
             index_t at[1];
             p.element.locate(i, at);
-            fold.add(widen(__ldg(from + at[0])), i);
+            fold.add(to_acc(__ldg(from + at[0])), i);
         }
     }
 #endif
@@ -113,17 +114,17 @@ __device__ __forceinline__ void reduce(const scalar* __restrict__ x, const Plane
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-global_avg_pool(const scalar* __restrict__ x, scalar* __restrict__ y, Planes p) {
+global_avg_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Planes p) {
     reduce<Mean>(x, p, [&](index_t plane, const Mean& mean) {
-        y[plane] = narrow(mean.sum / static_cast<accum>(p.length));
+        y[plane] = from_acc(mean.sum / static_cast<acc_t>(p.length));
     });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-global_max_pool(const scalar* __restrict__ x, scalar* __restrict__ y,
+global_max_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
                 index_t* __restrict__ indices, Planes p) {
     reduce<Maximum>(x, p, [&](index_t plane, const Maximum& maximum) {
-        y[plane] = narrow(maximum.best);
+        y[plane] = from_acc(maximum.best);
         if (indices) indices[plane] = maximum.at;
     });
 }

@@ -48,16 +48,16 @@ __device__ __forceinline__ void part_of(index_t length, index_t parts, index_t& 
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    argmax_rows(const scalar* __restrict__ x, index_t* __restrict__ y,
+    argmax_rows(const scalar_t* __restrict__ x, index_t* __restrict__ y,
                 Indexed* __restrict__ partial, Slices<1> p, Target to) {
-    extern __shared__ __align__(16) scalar cache[];
+    extern __shared__ __align__(16) scalar_t cache[];
     const LaneTeam team;
     const Share<1> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
     const Slice<LaneTeam> from(team, x, 0, share.length, share, p, cache);
     if (p.staged) __syncthreads();
     Indexed best = First::identity();
     each_batch(team, share.at[0], share.length, [&](index_t i) {
-        accum value[BATCH];
+        acc_t value[BATCH];
         from.load(i, value, 0);
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
@@ -71,12 +71,12 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 
 // Elements first + rank, first + rank + size ... of those before `last`.
 template <typename Team>
-__device__ __forceinline__ Indexed walk(const Team& team, const scalar* __restrict__ from,
+__device__ __forceinline__ Indexed walk(const Team& team, const scalar_t* __restrict__ from,
                                         index_t stride, index_t first, index_t last,
                                         index_t start) {
     Indexed best = First::identity();
     for (index_t i = first + team.first(start); i < last; i += BATCH * team.size) {
-        scalar value[BATCH];
+        scalar_t value[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * team.size;
@@ -85,14 +85,14 @@ __device__ __forceinline__ Indexed walk(const Team& team, const scalar* __restri
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * team.size;
-            if (at >= first && at < last) best = First()(best, {ordered(widen(value[k])), at});
+            if (at >= first && at < last) best = First()(best, {ordered(to_acc(value[k])), at});
         }
     }
     return best;
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-    argmax_long_rows(const scalar* __restrict__ x, index_t* __restrict__ y,
+    argmax_long_rows(const scalar_t* __restrict__ x, index_t* __restrict__ y,
                      Indexed* __restrict__ partial, Slices<1> p, Target to) {
     __shared__ Indexed warps[WARP];
     const BlockTeam team(warps);
@@ -106,7 +106,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    argmax_columns(const scalar* __restrict__ x, index_t* __restrict__ y,
+    argmax_columns(const scalar_t* __restrict__ x, index_t* __restrict__ y,
                    Indexed* __restrict__ partial, Slices<1> p, Target to) {
     __shared__ Indexed threads[256];
     const ColumnTeam team(threads);

@@ -29,15 +29,15 @@
 
 // NaN wins over every number.
 struct Largest {
-    static __device__ __forceinline__ accum identity() { return -limits<accum>::infinity(); }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const {
+    static __device__ __forceinline__ acc_t identity() { return -limits<acc_t>::infinity(); }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const {
         return b > a || b != b ? b : a;
     }
 };
 
 struct Smallest {
-    static __device__ __forceinline__ accum identity() { return limits<accum>::infinity(); }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const {
+    static __device__ __forceinline__ acc_t identity() { return limits<acc_t>::infinity(); }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const {
         return b < a || b != b ? b : a;
     }
 };
@@ -48,12 +48,12 @@ struct Target {
     double divisor;  // of the result
 
     // To y, or to `partial` if that is no null pointer.
-    __device__ __forceinline__ void put(index_t slice, accum value, scalar* y,
-                                        accum* partial) const {
+    __device__ __forceinline__ void put(index_t slice, acc_t value, scalar_t* y,
+                                        acc_t* partial) const {
         if (partial)
             partial[slice * parts + blockIdx.y] = value;
         else
-            y[slice] = narrow(value / static_cast<accum>(divisor));
+            y[slice] = from_acc(value / static_cast<acc_t>(divisor));
     }
 };
 
@@ -67,16 +67,16 @@ __device__ __forceinline__ void part_of(index_t length, index_t parts, index_t& 
 
 // Terms i, i + team.size ... from `from` on.
 template <typename Team, typename T>
-__device__ __forceinline__ accum walk(const Team& team, const T* __restrict__ from,
+__device__ __forceinline__ acc_t walk(const Team& team, const T* __restrict__ from,
                                       index_t stride, index_t length) {
     const OP op;
-    accum value = OP::identity();
+    acc_t value = OP::identity();
     each_batch(team, 0, length, [&](index_t i) {
-        accum term[BATCH];
+        acc_t term[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * team.size;
-            term[k] = at >= 0 && at < length ? widen(__ldg(from + at * stride)) : OP::identity();
+            term[k] = at >= 0 && at < length ? to_acc(__ldg(from + at * stride)) : OP::identity();
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) value = op(value, term[k]);
@@ -85,17 +85,17 @@ __device__ __forceinline__ accum walk(const Team& team, const T* __restrict__ fr
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    reduce_rows(const scalar* __restrict__ x, scalar* __restrict__ y, accum* __restrict__ partial,
-                Slices<1> p, Target to) {
-    extern __shared__ __align__(16) scalar cache[];
+    reduce_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+                acc_t* __restrict__ partial, Slices<1> p, Target to) {
+    extern __shared__ __align__(16) scalar_t cache[];
     const LaneTeam team;
     const Share<1> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
     const Slice<LaneTeam> from(team, x, 0, share.length, share, p, cache);
     if (p.staged) __syncthreads();
     const OP op;
-    accum value = OP::identity();
+    acc_t value = OP::identity();
     each_batch(team, share.at[0], share.length, [&](index_t i) {
-        accum term[BATCH];
+        acc_t term[BATCH];
         from.load(i, term, OP::identity());
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) value = op(value, term[k]);
@@ -106,24 +106,24 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 
 // 16 bytes a thread where the terms are neighbours.
 extern "C" __global__ void __launch_bounds__(512, 1)
-    reduce_long_rows(const scalar* __restrict__ x, scalar* __restrict__ y,
-                     accum* __restrict__ partial, Slices<1> p, Target to) {
-    __shared__ accum warps[WARP];
+    reduce_long_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+                     acc_t* __restrict__ partial, Slices<1> p, Target to) {
+    __shared__ acc_t warps[WARP];
     const BlockTeam team(warps);
     const OP op;
     index_t start[1], first, last;
     p.start.locate(blockIdx.x, start);
     part_of(p.length, to.parts, first, last);
     const index_t stride = p.axis_stride[0];
-    const scalar* from = x + start[0] + first * stride;
+    const scalar_t* from = x + start[0] + first * stride;
     index_t length = last - first;
-    accum value = OP::identity();
+    acc_t value = OP::identity();
     if (stride == 1) {
         const index_t head = (WIDTH - skew(from)) % WIDTH < length ? (WIDTH - skew(from)) % WIDTH
                                                                    : length;
         const index_t packs = (length - head) / WIDTH;
         const auto* source = reinterpret_cast<const Packed*>(from + head);
-        if (team.rank < head) value = widen(__ldg(from + team.rank));
+        if (team.rank < head) value = to_acc(__ldg(from + team.rank));
         for (index_t i = team.rank; i < packs; i += BATCH * team.size) {
             Packed pack[BATCH];
 #pragma unroll
@@ -133,7 +133,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
             for (int k = 0; k < BATCH; ++k)
                 if (i + k * team.size < packs)
 #pragma unroll
-                    for (int e = 0; e < WIDTH; ++e) value = op(value, widen(pack[k].at[e]));
+                    for (int e = 0; e < WIDTH; ++e) value = op(value, to_acc(pack[k].at[e]));
         }
         from += head + packs * WIDTH;
         length -= head + packs * WIDTH;
@@ -145,29 +145,29 @@ extern "C" __global__ void __launch_bounds__(512, 1)
 
 // One part of every slice of a column team.
 template <typename T>
-__device__ __forceinline__ void columns(const T* __restrict__ x, scalar* __restrict__ y,
-                                        accum* __restrict__ partial, const Slices<1>& p,
+__device__ __forceinline__ void columns(const T* __restrict__ x, scalar_t* __restrict__ y,
+                                        acc_t* __restrict__ partial, const Slices<1>& p,
                                         const Target& to) {
-    __shared__ accum threads[256];
+    __shared__ acc_t threads[256];
     const ColumnTeam team(threads);
     const index_t slice = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
     index_t start[1], first, last;
     p.start.locate(slice, start);
     part_of(slice < p.count ? p.length : 0, to.parts, first, last);
     const T* from = x + start[0] + first * p.axis_stride[0];
-    const accum mine = walk(team, from, p.axis_stride[0], last - first);
-    const accum value = team.reduce(mine, OP());
+    const acc_t mine = walk(team, from, p.axis_stride[0], last - first);
+    const acc_t value = team.reduce(mine, OP());
     if (slice < p.count && team.rank == 0) to.put(slice, value, y, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    reduce_columns(const scalar* __restrict__ x, scalar* __restrict__ y,
-                   accum* __restrict__ partial, Slices<1> p, Target to) {
+    reduce_columns(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+                   acc_t* __restrict__ partial, Slices<1> p, Target to) {
     columns(x, y, partial, p, to);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    reduce_finish(const accum* __restrict__ values, scalar* __restrict__ y,
-                  accum* __restrict__ partial, Slices<1> p, Target to) {
+    reduce_finish(const acc_t* __restrict__ values, scalar_t* __restrict__ y,
+                  acc_t* __restrict__ partial, Slices<1> p, Target to) {
     columns(values, y, partial, p, to);
 }

@@ -35,9 +35,9 @@
 #endif
 
 template <typename Team>
-__device__ __forceinline__ void forward(const Team& team, const scalar* __restrict__ x,
-                                        scalar* __restrict__ y, const Slices<2>& p,
-                                        scalar* cache) {
+__device__ __forceinline__ void forward(const Team& team, const scalar_t* __restrict__ x,
+                                        scalar_t* __restrict__ y, const Slices<2>& p,
+                                        scalar_t* cache) {
     const Share share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
     const index_t start = share.at[1], length = share.length;  // all threads stay to the end
     const Slice<Team> from(team, x, 0, length, share, p, cache);
@@ -45,14 +45,14 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
 
     Online online;
     each_batch(team, start, length, [&](index_t i) {
-        accum value[BATCH];
-        from.load(i, value, -limits<accum>::infinity());
+        acc_t value[BATCH];
+        from.load(i, value, -limits<acc_t>::infinity());
         online.add(value);
     });
     const Normaliser norm = online.reduce(team);
-    const accum scale = LOG ? log(norm.sum) : accum(1) / norm.sum;
+    const acc_t scale = LOG ? log(norm.sum) : acc_t(1) / norm.sum;
     each(team, start, length, [&](index_t i) {
-        const accum value = from.again(i);
+        const acc_t value = from.again(i);
         from.put(i, y + start, p.axis_stride[1],
                  LOG ? norm.log_probability(value, scale) : norm.probability(value, scale));
     });
@@ -60,18 +60,18 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
 }
 
 template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
-                                         const scalar* __restrict__ y, scalar* __restrict__ dx,
-                                         const Slices<3>& p, scalar* cache) {
+__device__ __forceinline__ void backward(const Team& team, const scalar_t* __restrict__ dy,
+                                         const scalar_t* __restrict__ y, scalar_t* __restrict__ dx,
+                                         const Slices<3>& p, scalar_t* cache) {
     const Share share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
     const index_t start = share.at[2], length = share.length;
     const Slice<Team> from_dy(team, dy, 0, length, share, p, cache);
     const Slice<Team> from_y(team, y, 1, length, share, p, cache + p.room);
     if (p.staged) __syncthreads();
 
-    accum sum = 0;
+    acc_t sum = 0;
     each_batch(team, start, length, [&](index_t i) {
-        accum g[BATCH], v[BATCH];
+        acc_t g[BATCH], v[BATCH];
         from_dy.load(i, g, 0);
         from_y.load(i, v, 0);
 #pragma unroll
@@ -79,51 +79,51 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
     });
     sum = team.reduce(sum, Sum());
     each(team, start, length, [&](index_t i) {
-        const accum g = from_dy.again(i), v = from_y.again(i);
+        const acc_t g = from_dy.again(i), v = from_y.again(i);
         from_dy.put(i, dx + start, p.axis_stride[2], LOG ? g - exp(v) * sum : v * (g - sum));
     });
     from_dy.finish(dx + share.block[2], share.tile);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    softmax_rows(const scalar* __restrict__ x, scalar* __restrict__ y, Slices<2> p) {
-    extern __shared__ __align__(16) scalar cache[];
+    softmax_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Slices<2> p) {
+    extern __shared__ __align__(16) scalar_t cache[];
     forward(LaneTeam(), x, y, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-    softmax_long_rows(const scalar* __restrict__ x, scalar* __restrict__ y, Slices<2> p) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    softmax_long_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Slices<2> p) {
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     forward(BlockTeam(partial), x, y, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    softmax_columns(const scalar* __restrict__ x, scalar* __restrict__ y, Slices<2> p) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
+    softmax_columns(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Slices<2> p) {
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[256];
     forward(ColumnTeam(partial), x, y, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    softmax_backward_rows(const scalar* __restrict__ dy, const scalar* __restrict__ y,
-                          scalar* __restrict__ dx, Slices<3> p) {
-    extern __shared__ __align__(16) scalar cache[];
+    softmax_backward_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y,
+                          scalar_t* __restrict__ dx, Slices<3> p) {
+    extern __shared__ __align__(16) scalar_t cache[];
     backward(LaneTeam(), dy, y, dx, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-    softmax_backward_long_rows(const scalar* __restrict__ dy, const scalar* __restrict__ y,
-                               scalar* __restrict__ dx, Slices<3> p) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    softmax_backward_long_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y,
+                               scalar_t* __restrict__ dx, Slices<3> p) {
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     backward(BlockTeam(partial), dy, y, dx, p, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    softmax_backward_columns(const scalar* __restrict__ dy, const scalar* __restrict__ y,
-                             scalar* __restrict__ dx, Slices<3> p) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
+    softmax_backward_columns(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y,
+                             scalar_t* __restrict__ dx, Slices<3> p) {
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[256];
     backward(ColumnTeam(partial), dy, y, dx, p, cache);
 }

@@ -26,7 +26,7 @@ using Key = unsigned long long;  // larger is better
 
 constexpr int THREADS = 256;
 constexpr int DIGIT = 8, BINS = 1 << DIGIT;
-constexpr int KEY_BITS = 8 * sizeof(accum);
+constexpr int KEY_BITS = 8 * sizeof(acc_t);
 
 // pycnn.plan.topk.PARAMS
 struct Params {
@@ -36,17 +36,17 @@ struct Params {
 
 // A slice in the order of its elements; its first elements in shared memory.
 struct Keys {
-    const scalar* from;
+    const scalar_t* from;
     index_t stride;
-    const scalar* cache;
+    const scalar_t* cache;
     index_t cached;
     bool largest;
 
-    __device__ __forceinline__ scalar raw(index_t i) const {
+    __device__ __forceinline__ scalar_t raw(index_t i) const {
         return i < cached ? cache[i] : __ldg(from + i * stride);
     }
     __device__ __forceinline__ Key operator()(index_t i) const {
-        const Key key = ordered(widen(raw(i)));
+        const Key key = ordered(to_acc(raw(i)));
         return largest ? key : ~key & (~Key(0) >> (64 - KEY_BITS));
     }
 };
@@ -134,14 +134,14 @@ __device__ __forceinline__ void sort(Key* key, index_t* index, index_t count) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    topk_slices(const scalar* __restrict__ x, scalar* __restrict__ values,
+    topk_slices(const scalar_t* __restrict__ x, scalar_t* __restrict__ values,
                 index_t* __restrict__ indices, Slices<3> p, Params to) {
-    extern __shared__ __align__(16) scalar cache[];
+    extern __shared__ __align__(16) scalar_t cache[];
     __shared__ unsigned warps[THREADS / WARP];
-    __shared__ accum unused[WARP];
+    __shared__ acc_t unused[WARP];
     const BlockTeam team(unused);
     const Share<3> share(team, p, blockIdx.x);
-    const Slice<BlockTeam<accum>> slice(team, x, 0, p.length, share, p, cache);
+    const Slice<BlockTeam<acc_t>> slice(team, x, 0, p.length, share, p, cache);
     if (!p.staged)
         for (index_t i = threadIdx.x; i < p.cached; i += THREADS)
             slice.cache[i] = __ldg(slice.from + i * slice.stride);
@@ -177,10 +177,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 }
 
 template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
+__device__ __forceinline__ void backward(const Team& team, const scalar_t* __restrict__ dy,
                                          const index_t* __restrict__ indices,
-                                         scalar* __restrict__ dx, const Slices<3>& p, index_t k,
-                                         scalar* cache) {
+                                         scalar_t* __restrict__ dx, const Slices<3>& p, index_t k,
+                                         scalar_t* cache) {
     const Share<3> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
     const index_t start = share.at[0];
     const Slice<Team> out(team, dx, 0, share.length, share, p, cache, false);
@@ -189,27 +189,27 @@ __device__ __forceinline__ void backward(const Team& team, const scalar* __restr
     __syncthreads();
     for (index_t j = team.rank; share.inside() && j < k; j += team.size)
         out.put(indices[share.at[2] + j * p.axis_stride[2]], dx + start, p.axis_stride[0],
-                widen(dy[share.at[1] + j * p.axis_stride[1]]));
+                to_acc(dy[share.at[1] + j * p.axis_stride[1]]));
     out.finish(dx + share.block[0], share.tile);
 }
 
 #define BACKWARD_PARAMETERS                                                             \
-    const scalar *__restrict__ dy, const index_t *__restrict__ indices,                 \
-        scalar *__restrict__ dx, Slices<3> p, index_t k
+    const scalar_t *__restrict__ dy, const index_t *__restrict__ indices,               \
+        scalar_t *__restrict__ dx, Slices<3> p, index_t k
 
 extern "C" __global__ void __launch_bounds__(256, 1) topk_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
+    extern __shared__ __align__(16) scalar_t cache[];
     backward(LaneTeam(), dy, indices, dx, p, k, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) topk_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[WARP];
     backward(BlockTeam(partial), dy, indices, dx, p, k, cache);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) topk_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
+    extern __shared__ __align__(16) scalar_t cache[];
+    __shared__ acc_t partial[256];
     backward(ColumnTeam(partial), dy, indices, dx, p, k, cache);
 }

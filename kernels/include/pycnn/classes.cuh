@@ -11,11 +11,11 @@ struct Classes {
 };
 
 struct Weights {
-    const scalar* at;  // null: one each
+    const scalar_t* at;  // null: one each
     index_t stride;
 
-    __device__ __forceinline__ accum operator()(index_t c) const {
-        return at ? widen(__ldg(at + c * stride)) : accum(1);
+    __device__ __forceinline__ acc_t operator()(index_t c) const {
+        return at ? to_acc(__ldg(at + c * stride)) : acc_t(1);
     }
 };
 
@@ -24,11 +24,11 @@ constexpr int SLOTS = 256;  // most positions that a block works on at a time
 // Of each position in the block: read once, whatever the size of its team.
 struct Positions {
     index_t target[SLOTS];
-    accum gradient[SLOTS];  // what it gets for one unit of cost, in backward
+    acc_t gradient[SLOTS];  // what it gets for one unit of cost, in backward
 };
 
 // Gradient of a position's cost, times its weight: dy[position], dy, or dy / (sum of weights).
-__device__ __forceinline__ accum scaled(const scalar* dy, const accum* weight_sum, accum weight) {
-    const accum mean = weight_sum ? accum(1) / __ldg(weight_sum) : accum(1);
-    return widen(__ldg(dy)) * mean * weight;
+__device__ __forceinline__ acc_t scaled(const scalar_t* dy, const acc_t* weight_sum, acc_t weight) {
+    const acc_t mean = weight_sum ? acc_t(1) / __ldg(weight_sum) : acc_t(1);
+    return to_acc(__ldg(dy)) * mean * weight;
 }

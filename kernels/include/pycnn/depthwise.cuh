@@ -73,40 +73,40 @@ struct LaneShare : Share {
 };
 
 // The filters of a block's channels, TAPS each, from that of lane 0 on: in the order of memory.
-__device__ __forceinline__ void load_filters(accum* filters, const scalar* weight,
+__device__ __forceinline__ void load_filters(acc_t* filters, const scalar_t* weight,
                                              const DepthwiseParams& v, int first) {
     for (int i = threadIdx.y * LANES + threadIdx.x; i < LANES * TAPS; i += THREADS) {
         const int c = first + i / TAPS, r = i % TAPS / SIDE, s = i % TAPS % SIDE;
         if (c < v.conv.groups)
-            filters[i] = widen(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
+            filters[i] = to_acc(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
     }
     __syncthreads();
 }
 
-struct alignas(2 * sizeof(scalar)) Two {
-    scalar value[2];
+struct alignas(2 * sizeof(scalar_t)) Two {
+    scalar_t value[2];
 };
 
 // A row of x, held by a team whose lanes are at outputs `first` and on, with windows WINDOW wide.
 template <int WINDOW = SIDE>
 struct Row {
-    accum own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
+    acc_t own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
 
-    __device__ __forceinline__ void load(const scalar* row, bool exists, const DepthwiseParams& v,
+    __device__ __forceinline__ void load(const scalar_t* row, bool exists, const DepthwiseParams& v,
                                          int first, int lane) {
         const auto column = [&](int output, int phase) {
             const int w = STRIDE * output + phase;
-            return exists && inside(w, v.conv.w) ? widen(row[w * v.conv.x_w]) : accum(0);
+            return exists && inside(w, v.conv.w) ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
         };
         const int left = (v.conv.left + STRIDE - 1) / STRIDE;   // lanes that it reaches back
         const int right = (WINDOW - 1 - v.conv.left) / STRIDE;  // and ahead
         if (STRIDE == 2 && v.pairs && reinterpret_cast<size_t>(row) % sizeof(Two) == 0) {
-            const auto both = [&](bool wanted, int output, accum* to) {
+            const auto both = [&](bool wanted, int output, acc_t* to) {
                 Two pair;
                 const bool inside_row = wanted && exists && inside(STRIDE * output, v.conv.w);
                 if (inside_row) pair = *reinterpret_cast<const Two*>(row + STRIDE * output);
-                to[0] = inside_row ? widen(pair.value[0]) : accum(0);
-                to[STRIDE - 1] = inside_row ? widen(pair.value[1]) : accum(0);
+                to[0] = inside_row ? to_acc(pair.value[0]) : acc_t(0);
+                to[STRIDE - 1] = inside_row ? to_acc(pair.value[1]) : acc_t(0);
             };
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
@@ -119,24 +119,24 @@ struct Row {
         for (int phase = 0; phase < STRIDE; ++phase) {
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
-                own[j][phase] = j < v.chunks ? column(first + j * v.team + lane, phase) : accum(0);
-            before[phase] = lane >= v.team - left ? column(first - v.team + lane, phase) : accum(0);
+                own[j][phase] = j < v.chunks ? column(first + j * v.team + lane, phase) : acc_t(0);
+            before[phase] = lane >= v.team - left ? column(first - v.team + lane, phase) : acc_t(0);
             after[phase] =
-                lane < right ? column(first + v.chunks * v.team + lane, phase) : accum(0);
+                lane < right ? column(first + v.chunks * v.team + lane, phase) : acc_t(0);
         }
     }
 
     // The element under tap s of the window of this lane's output in chunk j.
-    __device__ __forceinline__ accum under(int s, int j, const DepthwiseParams& v, int lane) const {
+    __device__ __forceinline__ acc_t under(int s, int j, const DepthwiseParams& v, int lane) const {
         const int column = s - v.conv.left + STRIDE * SIDE;
         const int shift = column / STRIDE - SIDE, phase = column % STRIDE;
-        const auto of_phase = [&](const accum* of) {
+        const auto of_phase = [&](const acc_t* of) {
             return STRIDE == 1 || phase == 0 ? of[0] : of[STRIDE - 1];
         };
-        const accum here = of_phase(own[j]);
+        const acc_t here = of_phase(own[j]);
         if (shift == 0) return here;
         const bool last = j == CHUNKS - 1 || j + 1 == v.chunks;
-        const accum other = of_phase(shift < 0 ? (j == 0 ? before : own[j > 0 ? j - 1 : 0])
+        const acc_t other = of_phase(shift < 0 ? (j == 0 ? before : own[j > 0 ? j - 1 : 0])
                                      : last    ? after
                                                : own[j + 1 < CHUNKS ? j + 1 : j]);
         // What the lane that reads this one wants: it may be in the neighbouring chunk.

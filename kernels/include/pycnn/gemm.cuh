@@ -26,7 +26,7 @@ enum Flag : unsigned {
     A_VECTOR = 4,        // the strides keep 16-byte units aligned
     B_VECTOR = 8,
     C_VECTOR = 16,
-    WIDE = 32,           // C is of type accum: a partial sum that is not rounded yet
+    WIDE = 32,           // C is of type acc_t: a partial sum that is not rounded yet
 };
 
 // Which batch and which tile of C a block computes. The grid is (tiles, batches), the batches
@@ -49,16 +49,16 @@ struct Place {
 
 // A or B as both look to the tiles: the summed index k, and the index kept in C, here `line`.
 struct Operand {
-    const scalar* first;        // k = 0 of the tile's first line
+    const scalar_t* first;      // k = 0 of the tile's first line
     index_t step_k, step_line;  // element strides
     index_t k, lines;           // extents from there on
     bool vector;                // whether 16-byte accesses are aligned
 
-    __device__ accum at(index_t i, index_t line) const {
-        return widen(first[i * step_k + line * step_line]);
+    __device__ acc_t at(index_t i, index_t line) const {
+        return to_acc(first[i * step_k + line * step_line]);
     }
-    __device__ accum at_or_zero(index_t i, index_t line) const {
-        return i < k && line < lines ? at(i, line) : accum(0);
+    __device__ acc_t at_or_zero(index_t i, index_t line) const {
+        return i < k && line < lines ? at(i, line) : acc_t(0);
     }
 };
 
@@ -67,13 +67,13 @@ __device__ __forceinline__ bool vectors(const GemmParams& p, Flag flag, const vo
     return p.flags & flag && reinterpret_cast<size_t>(base) % 16 == 0;
 }
 
-__device__ __forceinline__ Operand operand_a(const GemmParams& p, const scalar* a, Place at) {
-    const scalar* first = a + at.offset(p, p.a_outer, p.a_inner) + at.row * p.a_row;
+__device__ __forceinline__ Operand operand_a(const GemmParams& p, const scalar_t* a, Place at) {
+    const scalar_t* first = a + at.offset(p, p.a_outer, p.a_inner) + at.row * p.a_row;
     return {first, p.a_col, p.a_row, p.k, p.m - at.row, vectors(p, A_VECTOR, a)};
 }
 
-__device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar* b, Place at) {
-    const scalar* first = b + at.offset(p, p.b_outer, p.b_inner) + at.col * p.b_col;
+__device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar_t* b, Place at) {
+    const scalar_t* first = b + at.offset(p, p.b_outer, p.b_inner) + at.col * p.b_col;
     return {first, p.b_row, p.b_col, p.k, p.n - at.col, vectors(p, B_VECTOR, b)};
 }
 
@@ -83,7 +83,7 @@ __device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar* 
 constexpr int DEPTH = 16;
 
 template <int LINES>
-using Tile = accum[DEPTH][LINES + 8 / sizeof(accum)];
+using Tile = acc_t[DEPTH][LINES + 8 / sizeof(acc_t)];
 
 // Copies DEPTH x LINES elements from k0 on into tile[k][line]. Neighbouring threads follow k if
 // ALONG_K, else the lines: whichever is contiguous in memory.
@@ -106,13 +106,13 @@ __device__ __forceinline__ void load_tile(Tile<LINES>& tile, const Operand& x, i
 struct Result {
     const GemmParams& p;
     const Epilogue& finish;
-    scalar* const c;
+    scalar_t* const c;
     index_t first;     // offset of (0, 0) in C
     index_t channel;   // of the first row or column
     index_t residual;  // offset of what belongs to (0, 0)
     int rows, cols;    // of the tile's, those inside the matrix
 
-    __device__ Result(const GemmParams& p, scalar* c, const Epilogue& finish, Place at)
+    __device__ Result(const GemmParams& p, scalar_t* c, const Epilogue& finish, Place at)
         : p(p),
           finish(finish),
           c(c),
@@ -125,16 +125,16 @@ struct Result {
 
     __device__ index_t at(int i, int j) const { return first + i * p.c_row + j; }
 
-    __device__ scalar finished(int i, int j, accum sum) const {
-        if (p.flags & ACCUMULATE) sum += widen(c[at(i, j)]);
-        return narrow(finish(sum, channel + (p.flags & CHANNEL_BY_ROW ? i : j),
-                             residual + i * p.residual_row + j * p.residual_col));
+    __device__ scalar_t finished(int i, int j, acc_t sum) const {
+        if (p.flags & ACCUMULATE) sum += to_acc(c[at(i, j)]);
+        return from_acc(finish(sum, channel + (p.flags & CHANNEL_BY_ROW ? i : j),
+                               residual + i * p.residual_row + j * p.residual_col));
     }
 
-    __device__ void store(int i, int j, accum sum) const {
+    __device__ void store(int i, int j, acc_t sum) const {
         if (i >= rows || j >= cols) return;
         if (p.flags & WIDE) {
-            accum& to = reinterpret_cast<accum*>(c)[at(i, j)];
+            acc_t& to = reinterpret_cast<acc_t*>(c)[at(i, j)];
             to = p.flags & ACCUMULATE ? to + sum : sum;
         } else {
             c[at(i, j)] = finished(i, j, sum);

@@ -4,7 +4,7 @@
 
 #include <pycnn/kernel.cuh>
 
-constexpr int WIDTH = 16 / sizeof(accum);  // elements in 16 bytes of shared memory
+constexpr int WIDTH = 16 / sizeof(acc_t);  // elements in 16 bytes of shared memory
 
 // N elements between memory and registers in one access of 8 or 16 bytes.
 template <int BYTES>
@@ -58,10 +58,10 @@ __host__ __device__ constexpr int pitch(int lines) { return lines + 4; }
 
 // The part of a row of a tile that a thread multiplies.
 template <int COUNT>
-__device__ __forceinline__ void read_part(accum (&part)[COUNT], const accum* tile_row, int place) {
+__device__ __forceinline__ void read_part(acc_t (&part)[COUNT], const acc_t* tile_row, int place) {
 #pragma unroll
     for (int i = 0; i < COUNT; i += WIDTH) {
-        accum v[WIDTH];
+        acc_t v[WIDTH];
         load_vector(v, tile_row + spread(place, i));
 #pragma unroll
         for (int e = 0; e < WIDTH; ++e) part[i + e] = v[e];
@@ -70,13 +70,13 @@ __device__ __forceinline__ void read_part(accum (&part)[COUNT], const accum* til
 
 // Adds the products of two tiles, tile[k][line], to a thread's sums.
 template <int BK, int TM, int TN>
-__device__ __forceinline__ void multiply(accum (&sum)[TM][TN],
-                                         const accum (&a_tile)[BK][pitch(TM * SIDE)],
-                                         const accum (&b_tile)[BK][pitch(TN * SIDE)],
+__device__ __forceinline__ void multiply(acc_t (&sum)[TM][TN],
+                                         const acc_t (&a_tile)[BK][pitch(TM * SIDE)],
+                                         const acc_t (&b_tile)[BK][pitch(TN * SIDE)],
                                          ThreadPlace mine) {
 #pragma unroll 2  // more would cost registers, and with them the second block of an SM
     for (int k = 0; k < BK; ++k) {
-        accum a_part[TM], b_part[TN];
+        acc_t a_part[TM], b_part[TN];
         read_part(a_part, a_tile[k], mine.row);
         read_part(b_part, b_tile[k], mine.col);
 #pragma unroll
@@ -93,11 +93,11 @@ __host__ __device__ constexpr int stage_pitch(int length) { return length + WIDT
 // many a thread has: SIDE rows of the tile at a time (columns, unless BY_ROW) pass through `stage`,
 // which holds SIDE lines; then write(pass) finds row spread(i, pass) in its line i.
 template <bool BY_ROW, int TM, int TN, typename Write>
-__device__ __forceinline__ void deliver(const accum (&sum)[TM][TN], accum* stage, ThreadPlace mine,
+__device__ __forceinline__ void deliver(const acc_t (&sum)[TM][TN], acc_t* stage, ThreadPlace mine,
                                         Write write) {
     constexpr int PASSES = BY_ROW ? TM : TN, OWN = BY_ROW ? TN : TM;
     const int across = BY_ROW ? mine.row : mine.col, along = BY_ROW ? mine.col : mine.row;
-    accum* const line = stage + across * stage_pitch(OWN * SIDE);
+    acc_t* const line = stage + across * stage_pitch(OWN * SIDE);
 #pragma unroll 1
     for (int pass = 0; pass < PASSES; ++pass) {
         __syncthreads();  // nobody needs what the stage has held so far
@@ -106,7 +106,7 @@ __device__ __forceinline__ void deliver(const accum (&sum)[TM][TN], accum* stage
             if (constant != pass) continue;  // registers have no addresses
 #pragma unroll
             for (int i = 0; i < OWN; i += WIDTH) {
-                accum v[WIDTH];
+                acc_t v[WIDTH];
 #pragma unroll
                 for (int e = 0; e < WIDTH; ++e)
                     v[e] = BY_ROW ? sum[constant][i + e] : sum[i + e][constant];

@@ -5,7 +5,7 @@
 #include <pycnn/gemm.cuh>
 #include <pycnn/gemm_thread.cuh>
 
-constexpr int LOADED = 16 / sizeof(scalar);  // elements in 16 bytes of global memory
+constexpr int LOADED = 16 / sizeof(scalar_t);  // elements in 16 bytes of global memory
 
 // A thread's share of the tiles of an operand on its way through registers, from k = 0 on. Vectors
 // run along k if ALONG_K (two threads read 32 bytes, a sector), else along the lines.
@@ -15,12 +15,12 @@ class Carrier {
     static_assert(COUNT * LOADED * THREADS == BK * LINES, "every thread carries as much");
     static_assert(!ALONG_K || BK % (2 * LOADED) == 0, "pairs of vectors make up a row of k");
 
-    const scalar* from[COUNT];
+    const scalar_t* from[COUNT];
     const index_t step_k, step_line;
     const int lines;  // of the tile's lines, those inside the matrix
     const bool vector;
     const int thread;
-    scalar held[COUNT][LOADED];
+    scalar_t held[COUNT][LOADED];
 
     __device__ __forceinline__ int k(int c) const {
         const int index = thread + c * THREADS;
@@ -59,7 +59,7 @@ public:
 #pragma unroll
                 for (int e = 0; e < LOADED; ++e)
                     held[c][e] =
-                        inside(e) ? from[c][e * (ALONG_K ? step_k : step_line)] : scalar(0);
+                        inside(e) ? from[c][e * (ALONG_K ? step_k : step_line)] : scalar_t(0);
             }
             from[c] += BK * step_k;
         }
@@ -67,11 +67,11 @@ public:
 
     // Stores it into tile[k][line]. Vectors of 16-bit elements fill 32 bytes of a tile: so that
     // no bank is asked twice, half of the threads begin with the second half of theirs.
-    __device__ __forceinline__ void put(accum (&tile)[BK][pitch(LINES)]) const {
+    __device__ __forceinline__ void put(acc_t (&tile)[BK][pitch(LINES)]) const {
         constexpr int TURN = LOADED > WIDTH ? LOADED / 2 : 0;
         const bool turned = TURN && (ALONG_K ? thread % 2 : thread / 4 % 2);
         const auto value = [&](int c, int e) {
-            return widen(turned ? held[c][(e + TURN) % LOADED] : held[c][e]);
+            return to_acc(turned ? held[c][(e + TURN) % LOADED] : held[c][e]);
         };
         const auto place = [&](int e) { return turned ? (e + TURN) % LOADED : e; };
 #pragma unroll
@@ -82,7 +82,7 @@ public:
             } else {
 #pragma unroll
                 for (int first = 0; first < LOADED; first += WIDTH) {
-                    accum v[WIDTH];
+                    acc_t v[WIDTH];
 #pragma unroll
                     for (int e = 0; e < WIDTH; ++e) v[e] = value(c, first + e);
                     store_vector(&tile[k(c)][line(c) + place(first)], v);
@@ -94,7 +94,7 @@ public:
 
 // Finishes and stores the outputs of a block, WIDTH elements at a time where C allows.
 template <int TM, int TN>
-__device__ __forceinline__ void store_tile(const accum (&sum)[TM][TN], accum* stage,
+__device__ __forceinline__ void store_tile(const acc_t (&sum)[TM][TN], acc_t* stage,
                                            const Result& result, ThreadPlace mine) {
     constexpr int LENGTH = TN * SIDE;
     const bool vector = vectors(result.p, C_VECTOR, result.c) && !(result.p.flags & WIDE);
@@ -102,10 +102,10 @@ __device__ __forceinline__ void store_tile(const accum (&sum)[TM][TN], accum* st
         const int step = vector ? WIDTH : 1;
         for (int at = threadIdx.x * step; at < SIDE * LENGTH; at += THREADS * step) {
             const int i = spread(at / LENGTH, pass), j = at % LENGTH;
-            const accum* const from = stage + at / LENGTH * stage_pitch(LENGTH) + j;
+            const acc_t* const from = stage + at / LENGTH * stage_pitch(LENGTH) + j;
             if (vector && i < result.rows && j + WIDTH <= result.cols) {
-                accum v[WIDTH];
-                scalar done[WIDTH];
+                acc_t v[WIDTH];
+                scalar_t done[WIDTH];
                 load_vector(v, from);
 #pragma unroll
                 for (int e = 0; e < WIDTH; ++e) done[e] = result.finished(i, j + e, v[e]);

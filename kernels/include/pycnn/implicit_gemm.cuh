@@ -106,7 +106,7 @@ struct alignas(16) StoredSpot {
 template <int BK, int LINES, bool ALONG_K>
 struct Share {
     static constexpr int COUNT = BK * LINES / THREADS;
-    static constexpr int RUN = 32 / sizeof(accum), ROUNDS = BK / RUN;
+    static constexpr int RUN = 32 / sizeof(acc_t), ROUNDS = BK / RUN;
 
     static __device__ __forceinline__ int k(int c) {
         return ALONG_K ? threadIdx.x % RUN + c % ROUNDS * RUN : threadIdx.x / LINES * COUNT + c;
@@ -114,9 +114,9 @@ struct Share {
     static __device__ __forceinline__ int line(int c) {
         return ALONG_K ? threadIdx.x / RUN + c / ROUNDS * (THREADS / RUN) : threadIdx.x % LINES;
     }
-    static __device__ __forceinline__ void put(accum (&tile)[BK][pitch(LINES)],
-                                               const scalar (&held)[COUNT]) {
+    static __device__ __forceinline__ void put(acc_t (&tile)[BK][pitch(LINES)],
+                                               const scalar_t (&held)[COUNT]) {
 #pragma unroll
-        for (int c = 0; c < COUNT; ++c) tile[k(c)][line(c)] = widen(held[c]);
+        for (int c = 0; c < COUNT; ++c) tile[k(c)][line(c)] = to_acc(held[c]);
     }
 };

@@ -3,11 +3,13 @@
 // A kernel file gives the function and two entries for it, one for contiguous operands and one for
 // any strides, zero among them, by which an operand is broadcast:
 //
-//   struct Forward { __device__ accum operator()(accum x) const; };
+//   struct Forward { __device__ acc_t operator()(acc_t x) const; };
 //   extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-//   relu(const scalar* x, scalar* y, index_t count) { map_contiguous(Forward(), count, y, x); }
+//   relu(const scalar_t* x, scalar_t* y, index_t count) {
+//       map_contiguous(Forward(), count, y, x);
+//   }
 //   extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-//   relu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
+//   relu_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
 //       map_strided(Forward(), count, y, v, x);
 //   }
 //
@@ -20,10 +22,10 @@
 #include <pycnn/strided.cuh>
 
 constexpr int MAP_THREADS = 256;
-constexpr int MAP_WIDTH = 16 / sizeof(scalar);  // elements of one instruction
+constexpr int MAP_WIDTH = 16 / sizeof(scalar_t);  // elements of one instruction
 
 struct alignas(16) Pack {  // loaded and stored by one instruction
-    scalar at[MAP_WIDTH];
+    scalar_t at[MAP_WIDTH];
 };
 
 __device__ __forceinline__ bool aligned(const void* pointer) {
@@ -47,28 +49,29 @@ __device__ __forceinline__ index_t first_of_elements() {
 }
 
 struct Two {
-    accum first, second;
+    acc_t first, second;
 };
 
 struct Results {
-    scalar *first, *second;
+    scalar_t *first, *second;
 };
 
 __device__ __forceinline__ bool aligned(const Results& to) {
     return aligned(to.first) && aligned(to.second);
 }
-__device__ __forceinline__ void put(scalar* to, index_t i, accum value) { to[i] = narrow(value); }
+__device__ __forceinline__ void put(scalar_t* to, index_t i,
+                                    acc_t value) { to[i] = from_acc(value); }
 __device__ __forceinline__ void put(const Results& to, index_t i, const Two& value) {
-    to.first[i] = narrow(value.first);
-    to.second[i] = narrow(value.second);
+    to.first[i] = from_acc(value.first);
+    to.second[i] = from_acc(value.second);
 }
 
 template <typename Function, typename... Packs>
-__device__ __forceinline__ void put_pack(scalar* to, index_t i, Function function,
+__device__ __forceinline__ void put_pack(scalar_t* to, index_t i, Function function,
                                          const Packs&... packs) {
     Pack result;
 #pragma unroll
-    for (int k = 0; k < MAP_WIDTH; ++k) result.at[k] = narrow(function(widen(packs.at[k])...));
+    for (int k = 0; k < MAP_WIDTH; ++k) result.at[k] = from_acc(function(to_acc(packs.at[k])...));
     *reinterpret_cast<Pack*>(to + i) = result;
 }
 template <typename Function, typename... Packs>
@@ -77,9 +80,9 @@ __device__ __forceinline__ void put_pack(const Results& to, index_t i, Function 
     Pack first, second;
 #pragma unroll
     for (int k = 0; k < MAP_WIDTH; ++k) {
-        const Two value = function(widen(packs.at[k])...);
-        first.at[k] = narrow(value.first);
-        second.at[k] = narrow(value.second);
+        const Two value = function(to_acc(packs.at[k])...);
+        first.at[k] = from_acc(value.first);
+        second.at[k] = from_acc(value.second);
     }
     *reinterpret_cast<Pack*>(to.first + i) = first;
     *reinterpret_cast<Pack*>(to.second + i) = second;
@@ -87,25 +90,25 @@ __device__ __forceinline__ void put_pack(const Results& to, index_t i, Function 
 
 // An operand that may be missing, and is zero then.
 struct Optional {
-    const scalar* at;
+    const scalar_t* at;
 };
 
 __device__ __forceinline__ bool aligned(Optional operand) { return aligned(operand.at); }
-__device__ __forceinline__ scalar get(const scalar* operand, index_t i) { return operand[i]; }
-__device__ __forceinline__ scalar get(Optional operand, index_t i) {
-    return operand.at ? operand.at[i] : narrow(0);
+__device__ __forceinline__ scalar_t get(const scalar_t* operand, index_t i) { return operand[i]; }
+__device__ __forceinline__ scalar_t get(Optional operand, index_t i) {
+    return operand.at ? operand.at[i] : from_acc(0);
 }
-__device__ __forceinline__ Pack repeated(scalar value) {
+__device__ __forceinline__ Pack repeated(scalar_t value) {
     Pack pack;
 #pragma unroll
     for (int k = 0; k < MAP_WIDTH; ++k) pack.at[k] = value;
     return pack;
 }
-__device__ __forceinline__ Pack get_pack(const scalar* operand, index_t i) {
+__device__ __forceinline__ Pack get_pack(const scalar_t* operand, index_t i) {
     return *reinterpret_cast<const Pack*>(operand + i);
 }
 __device__ __forceinline__ Pack get_pack(Optional operand, index_t i) {
-    return operand.at ? get_pack(operand.at, i) : repeated(narrow(0));
+    return operand.at ? get_pack(operand.at, i) : repeated(from_acc(0));
 }
 
 // A function of the values, or packs, that stand in an array.
@@ -129,7 +132,7 @@ __device__ __forceinline__ void map_contiguous(Function function, index_t count,
     }
 #pragma unroll 1
     for (index_t i = first_of_elements(); i < count && i < block_end; i += MAP_THREADS)
-        put(result, i, function(widen(get(operands, i))...));
+        put(result, i, function(to_acc(get(operands, i))...));
 }
 
 template <typename Function, typename To, int OPERANDS, typename... Operands>
@@ -155,7 +158,7 @@ __device__ __forceinline__ void map_strided(Function function, index_t count, co
     for (index_t i = first_of_elements(); i < count && i < block_end; i += MAP_THREADS) {
         v.at.locate(i, at);
         next = 0;
-        const accum values[] = {widen(get(operands, at[next++]))...};
+        const acc_t values[] = {to_acc(get(operands, at[next++]))...};
         put(result, i, spread(function, values));
     }
 }

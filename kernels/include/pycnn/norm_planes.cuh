@@ -53,32 +53,32 @@ __device__ __forceinline__ void each_batch(int rank, int size, index_t begin, in
 }
 
 template <int OPERANDS>
-__device__ __forceinline__ void fetch(const scalar* from, const Strided<OPERANDS>& v, int operand,
-                                      const Batch& b, accum (&value)[WIDTH]) {
+__device__ __forceinline__ void fetch(const scalar_t* from, const Strided<OPERANDS>& v, int operand,
+                                      const Batch& b, acc_t (&value)[WIDTH]) {
     if (b.pack) {
         const Pack pack = *reinterpret_cast<const Pack*>(from + b.first);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) value[k] = widen(pack.at[k]);
+        for (int k = 0; k < WIDTH; ++k) value[k] = to_acc(pack.at[k]);
         return;
     }
 #pragma unroll
     for (int k = 0; k < WIDTH; ++k)
-        value[k] = b.has(k) ? widen(from[offset_of(v, operand, b.at(k))]) : accum(0);
+        value[k] = b.has(k) ? to_acc(from[offset_of(v, operand, b.at(k))]) : acc_t(0);
 }
 
 template <int OPERANDS>
-__device__ __forceinline__ void put(scalar* to, const Strided<OPERANDS>& v, int operand,
-                                    const Batch& b, const accum (&value)[WIDTH]) {
+__device__ __forceinline__ void put(scalar_t* to, const Strided<OPERANDS>& v, int operand,
+                                    const Batch& b, const acc_t (&value)[WIDTH]) {
     if (b.pack) {
         Pack pack;
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) pack.at[k] = narrow(value[k]);
+        for (int k = 0; k < WIDTH; ++k) pack.at[k] = from_acc(value[k]);
         *reinterpret_cast<Pack*>(to + b.first) = pack;
         return;
     }
 #pragma unroll
     for (int k = 0; k < WIDTH; ++k)
-        if (b.has(k)) to[offset_of(v, operand, b.at(k))] = narrow(value[k]);
+        if (b.has(k)) to[offset_of(v, operand, b.at(k))] = from_acc(value[k]);
 }
 
 // Whether 16-byte vectors will do along a slice that begins at these offsets.
@@ -93,7 +93,7 @@ __device__ __forceinline__ bool in_vectors(const Strided<OPERANDS>& v,
 }
 
 template <int OPERANDS>
-__device__ __forceinline__ bool all_aligned(const scalar* const (&operand)[OPERANDS]) {
+__device__ __forceinline__ bool all_aligned(const scalar_t* const (&operand)[OPERANDS]) {
     bool all = true;
 #pragma unroll
     for (int o = 0; o < OPERANDS; ++o) all = all && aligned(operand[o]);
@@ -103,14 +103,14 @@ __device__ __forceinline__ bool all_aligned(const scalar* const (&operand)[OPERA
 // body(batch, plane): all that this block has of its set; plane[o] begins the plane of operand o.
 template <int OPERANDS, typename Body>
 __device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
-                                            const scalar* const (&operand)[OPERANDS], Body body) {
+                                            const scalar_t* const (&operand)[OPERANDS], Body body) {
     const index_t image = blockIdx.x / p.per_image, channel = blockIdx.x - image * p.per_image;
     const index_t first = blockIdx.y * p.pieces, all = p.planes * p.chunks;
     const index_t last = first + p.pieces < all ? first + p.pieces : all;
     for (index_t piece = first + threadIdx.y; piece < last; piece += WARPS) {
         const index_t number = piece / p.chunks, begin = (piece - number * p.chunks) * p.chunk;
         const index_t end = begin + p.chunk < p.length ? begin + p.chunk : p.length;
-        const scalar* plane[OPERANDS];
+        const scalar_t* plane[OPERANDS];
         index_t offset[OPERANDS];
 #pragma unroll
         for (int o = 0; o < OPERANDS; ++o) {

@@ -29,7 +29,7 @@ struct RowThread {
     bool vectors;
 
     __device__ __forceinline__ RowThread(const Rows<OPERANDS>& params,
-                                         const scalar* const (&operand)[OPERANDS])
+                                         const scalar_t* const (&operand)[OPERANDS])
         : p(params) {
         image = blockIdx.x / p.tiles;
         tile = (blockIdx.x - image * p.tiles) * (blockDim.x * WIDTH);
@@ -54,33 +54,33 @@ struct RowThread {
         return image * p.image[o] + offset_of(p.along, o, row);
     }
 
-    __device__ __forceinline__ void fetch(const scalar* from, int o, index_t row,
-                                          accum (&value)[WIDTH]) const {
+    __device__ __forceinline__ void fetch(const scalar_t* from, int o, index_t row,
+                                          acc_t (&value)[WIDTH]) const {
         from += start(o, row);
         if (vectors && has(0)) {
             const Pack pack = *reinterpret_cast<const Pack*>(from + channel(0));
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) value[k] = widen(pack.at[k]);
+            for (int k = 0; k < WIDTH; ++k) value[k] = to_acc(pack.at[k]);
             return;
         }
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k)
-            value[k] = has(k) ? widen(from[offset_of(p.across, o, channel(k))]) : accum(0);
+            value[k] = has(k) ? to_acc(from[offset_of(p.across, o, channel(k))]) : acc_t(0);
     }
 
-    __device__ __forceinline__ void put(scalar* to, int o, index_t row,
-                                        const accum (&value)[WIDTH]) const {
+    __device__ __forceinline__ void put(scalar_t* to, int o, index_t row,
+                                        const acc_t (&value)[WIDTH]) const {
         to += start(o, row);
         if (vectors && has(0)) {
             Pack pack;
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) pack.at[k] = narrow(value[k]);
+            for (int k = 0; k < WIDTH; ++k) pack.at[k] = from_acc(value[k]);
             *reinterpret_cast<Pack*>(to + channel(0)) = pack;
             return;
         }
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k)
-            if (has(k)) to[offset_of(p.across, o, channel(k))] = narrow(value[k]);
+            if (has(k)) to[offset_of(p.across, o, channel(k))] = from_acc(value[k]);
     }
 
     // body(row) for this thread's rows.

@@ -4,7 +4,7 @@
 
 #include <pycnn/pool.cuh>
 
-constexpr int POOL_SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+constexpr int POOL_SECTOR = 32 / sizeof(scalar_t);  // elements that global memory moves at a time
 constexpr int POOL_BATCH = 4;                     // loads that a thread has in flight
 
 // Division of n by d, both below 2^16, with one multiplication.
@@ -48,8 +48,8 @@ struct BoxPlaces {
     }
 };
 
-__device__ __forceinline__ int first_in_sector(const scalar* address) {
-    return static_cast<int>(reinterpret_cast<unsigned long long>(address) / sizeof(scalar) %
+__device__ __forceinline__ int first_in_sector(const scalar_t* address) {
+    return static_cast<int>(reinterpret_cast<unsigned long long>(address) / sizeof(scalar_t) %
                             POOL_SECTOR);
 }
 
@@ -184,7 +184,7 @@ struct Tile {
     // body(place in the tile, offset in `out`) for every result of this thread, neighbours in
     // memory for neighbouring threads. Results are contiguous.
     template <typename Body>
-    __device__ __forceinline__ void each_result(const scalar* out, Body body) const {
+    __device__ __forceinline__ void each_result(const scalar_t* out, Body body) const {
         const auto extent = [&](int a) {
             return BACKWARD ? p.axis[a].extent : p.axis[a].windows;
         };
@@ -237,10 +237,10 @@ struct WindowCounts {
             for (int i = threadIdx.x; i < windows.extent[a]; i += POOL_THREADS)
                 to[i] = static_cast<int>(counted(p.axis[a], first[a] + i, p.count_include_pad));
     }
-    __device__ __forceinline__ accum of(const Pool& p, int i, int j, int k) const {
-        if (p.divisor) return static_cast<accum>(p.divisor);
+    __device__ __forceinline__ acc_t of(const Pool& p, int i, int j, int k) const {
+        if (p.divisor) return static_cast<acc_t>(p.divisor);
         const index_t count = static_cast<index_t>(table[i]) * table[windows.extent[0] + j] *
                               table[windows.extent[0] + windows.extent[1] + k];
-        return static_cast<accum>(count);
+        return static_cast<acc_t>(count);
     }
 };

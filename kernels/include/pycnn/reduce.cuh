@@ -1,4 +1,4 @@
-// pycnn/reduce.cuh: one value per thread, an accum or an Indexed, reduced over a team of threads.
+// pycnn/reduce.cuh: one value per thread, an acc_t or an Indexed, reduced over a team of threads.
 //
 // Teams differ in how they lie in the block; all have rank and size (this thread's place in the
 // team), slot and slots (the team's place among those of the block), and
@@ -11,14 +11,14 @@
 #pragma once
 
 struct Sum {
-    static __device__ __forceinline__ accum identity() { return 0; }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const { return a + b; }
+    static __device__ __forceinline__ acc_t identity() { return 0; }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const { return a + b; }
 };
 
 // Passes over a NaN in b: who reduces maxima keeps track of NaN by other means.
 struct Max {
-    static __device__ __forceinline__ accum identity() { return -limits<accum>::infinity(); }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const {
+    static __device__ __forceinline__ acc_t identity() { return -limits<acc_t>::infinity(); }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const {
         return b > a ? b : a;
     }
 };
@@ -42,7 +42,7 @@ struct Indexed {
 };
 
 constexpr int WARP = 32;
-constexpr int SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+constexpr int SECTOR = 32 / sizeof(scalar_t);  // elements that global memory moves at a time
 
 template <typename T>
 __device__ __forceinline__ T exchange(T value, int distance) {

@@ -22,20 +22,20 @@ struct Slices {
     Strided<OPERANDS> start;        // first element of a slice
 };
 
-constexpr int BATCH = 16 / sizeof(accum);     // loads that a thread has in flight
-constexpr int WIDTH = 16 / sizeof(scalar);    // elements of one instruction
+constexpr int BATCH = 16 / sizeof(acc_t);     // loads that a thread has in flight
+constexpr int WIDTH = 16 / sizeof(scalar_t);  // elements of one instruction
 
 struct alignas(16) Packed {  // loaded and stored by one instruction
-    scalar at[WIDTH];
+    scalar_t at[WIDTH];
 };
 
 // Elements between the 16-byte boundary before a pointer and the pointer.
-__device__ __forceinline__ int skew(const scalar* pointer) {
-    return reinterpret_cast<unsigned long long>(pointer) / sizeof(scalar) % WIDTH;
+__device__ __forceinline__ int skew(const scalar_t* pointer) {
+    return reinterpret_cast<unsigned long long>(pointer) / sizeof(scalar_t) % WIDTH;
 }
 
 // By the whole block, 16 bytes a thread where both sides have the same skew.
-__device__ __forceinline__ void copy_block(const scalar* from, scalar* to, index_t count) {
+__device__ __forceinline__ void copy_block(const scalar_t* from, scalar_t* to, index_t count) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
     const int threads = blockDim.x * blockDim.y;
     index_t done = 0;
@@ -104,17 +104,17 @@ __device__ __forceinline__ void each(const Team& team, index_t start, index_t le
 template <typename Team>
 struct Slice {
     const Team& team;
-    const scalar* from;
+    const scalar_t* from;
     index_t stride, length;
-    scalar* cache;
+    scalar_t* cache;
     index_t cached, staged;
 
     // Operand number `o` of a share; what is staged has arrived after the next barrier, unless
     // the operand is to be written only and not `read`.
     template <int OPERANDS>
-    __device__ __forceinline__ Slice(const Team& team, const scalar* x, int o, index_t length,
+    __device__ __forceinline__ Slice(const Team& team, const scalar_t* x, int o, index_t length,
                                      const Share<OPERANDS>& share,
-                                     const Slices<OPERANDS>& p, scalar* room,
+                                     const Slices<OPERANDS>& p, scalar_t* room,
                                      bool read = true)
         : team(team),
           from(x + share.at[o]),
@@ -124,20 +124,20 @@ struct Slice {
           cached(p.cached),
           staged(p.staged) {
         if (staged == 0) return;
-        const scalar* tile = x + share.block[o];
+        const scalar_t* tile = x + share.block[o];
         cache += skew(tile);
         if (read) copy_block(tile, cache, share.tile);
     }
 
     __device__ __forceinline__ bool has(index_t i) const { return i >= 0 && i < length; }
 
-    __device__ __forceinline__ scalar& place(index_t i) const {
+    __device__ __forceinline__ scalar_t& place(index_t i) const {
         return cache[team.cache_index(i, cached)];
     }
 
     // Elements i, i + team.size ...: all requested before the first is used.
-    __device__ __forceinline__ void load(index_t i, accum (&value)[BATCH], accum missing) const {
-        scalar raw[BATCH];
+    __device__ __forceinline__ void load(index_t i, acc_t (&value)[BATCH], acc_t missing) const {
+        scalar_t raw[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * team.size;
@@ -146,27 +146,27 @@ struct Slice {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * team.size;
-            value[k] = has(at) ? widen(raw[k]) : missing;
+            value[k] = has(at) ? to_acc(raw[k]) : missing;
             if (has(at) && at >= staged && at < cached) place(at) = raw[k];
         }
     }
 
     // An element that this thread has loaded before.
-    __device__ __forceinline__ accum again(index_t i) const {
-        return widen(i < cached ? place(i) : __ldg(from + i * stride));
+    __device__ __forceinline__ acc_t again(index_t i) const {
+        return to_acc(i < cached ? place(i) : __ldg(from + i * stride));
     }
 
     // The result that takes the place of element i, where `to` is the slice of the result.
-    __device__ __forceinline__ void put(index_t i, scalar* to, index_t to_stride,
-                                        accum value) const {
+    __device__ __forceinline__ void put(index_t i, scalar_t* to, index_t to_stride,
+                                        acc_t value) const {
         if (i < staged)
-            place(i) = narrow(value);
+            place(i) = from_acc(value);
         else
-            to[i * to_stride] = narrow(value);
+            to[i * to_stride] = from_acc(value);
     }
 
     // The block's results that were put in the place of staged elements, to `to`.
-    __device__ __forceinline__ void finish(scalar* to, index_t tile) const {
+    __device__ __forceinline__ void finish(scalar_t* to, index_t tile) const {
         if (staged == 0) return;
         __syncthreads();
         copy_block(cache, to, tile);
@@ -175,18 +175,18 @@ struct Slice {
 
 // exp(x - top) for x <= top. For x == top it is one, said explicitly for the sake of equal
 // infinities, whose difference is NaN.
-__device__ __forceinline__ accum decay(accum x, accum top) {
-    return exp(x == top ? accum(0) : x - top);
+__device__ __forceinline__ acc_t decay(acc_t x, acc_t top) {
+    return exp(x == top ? acc_t(0) : x - top);
 }
 
 // What turns a slice into probabilities: exp(x - max) / sum.
 struct Normaliser {
-    accum max, sum;
+    acc_t max, sum;
 
-    __device__ __forceinline__ accum log_probability(accum x, accum log_sum) const {
+    __device__ __forceinline__ acc_t log_probability(acc_t x, acc_t log_sum) const {
         return (x - max) - log_sum;
     }
-    __device__ __forceinline__ accum probability(accum x, accum inverse_sum) const {
+    __device__ __forceinline__ acc_t probability(acc_t x, acc_t inverse_sum) const {
         return exp(x - max) * inverse_sum;
     }
 };
@@ -194,11 +194,11 @@ struct Normaliser {
 // Running maximum, and sum of exp(x - max) of all x so far: Milakov and Gimelshein 2018. A NaN
 // never becomes the maximum; it makes the sum NaN. Minus infinity adds nothing to finite values.
 struct Online {
-    accum max = -limits<accum>::infinity();
-    accum sum = 0;
+    acc_t max = -limits<acc_t>::infinity();
+    acc_t sum = 0;
 
-    __device__ __forceinline__ void add(const accum (&x)[BATCH]) {
-        accum top = max;
+    __device__ __forceinline__ void add(const acc_t (&x)[BATCH]) {
+        acc_t top = max;
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) top = Max()(top, x[k]);
         sum *= decay(max, top);
@@ -211,8 +211,8 @@ struct Online {
     // softmax: NaN, as in PyTorch.
     template <typename Team>
     __device__ __forceinline__ Normaliser reduce(const Team& team) const {
-        const accum top = team.reduce(max, Max());
-        const accum total = team.reduce(sum * decay(max, top), Sum());
-        return {top, fabs(top) == limits<accum>::infinity() ? limits<accum>::quiet_nan() : total};
+        const acc_t top = team.reduce(max, Max());
+        const acc_t total = team.reduce(sum * decay(max, top), Sum());
+        return {top, fabs(top) == limits<acc_t>::infinity() ? limits<acc_t>::quiet_nan() : total};
     }
 };
