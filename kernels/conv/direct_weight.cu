@@ -40,7 +40,7 @@ direct_backward_weight(const scalar_t* __restrict__ dy, const scalar_t* __restri
     const int taps = v.s - s < TAPS ? v.s - s : TAPS;
     const index_t outputs = static_cast<index_t>(v.n) * v.z * v.p * v.q;
     acc_t sum[TAPS] = {};
-    Walk at(v, threadIdx.x, blockDim.x);
+    OutputIterator at(v, threadIdx.x, blockDim.x);
     for (index_t i = threadIdx.x; i < outputs; i += blockDim.x, at.advance(v)) {
         const acc_t gradient = to_acc(of_filter[at.offset(v)]);
         const int d = window_d(v, at.z)(t), h = window_h(v, at.p)(r);

@@ -2,16 +2,16 @@
 //
 // Computes   padded[a,b,i,j] = x[a, b, (i - top) / step_h, (j - left) / step_w] where the divisions
 //            leave no rest and the element exists, what the padding mode says beyond the edges, else 0
-//            product[i,j,f] (+)= sum_l a[i,l,f] conj(b[j,l,f])
+//            c[m,n,f] (+)= sum_k a[m,k,f] conj(b[n,k,f])
 //            y[n,k,p,q] = epilogue(sums[n, k, p*step_h, q*step_w])
 // Layout     x, y, residual any strides; padded, sums (images, channels, rows, cols) contiguous;
 //            spectra: any order of planes of contiguous frequencies, in the precision of sums
 // Launch     fft_pad and fft_crop one thread an element; fft_product one thread a frequency for 4x4
-//            (i, j); block 256, grid flat. No shared memory
+//            (m, n); block 256, grid flat. No shared memory
 // Traffic    fft_pad and fft_crop read and write each element once, an image whose columns are not
-//            contiguous through L2; fft_product reads a ceil(J/4) times, b ceil(I/4) times, through
-//            L2, each warp whole sectors, and does 8 flop for each (i, j, l, f)
-// Range      any extents; 64-bit index arithmetic; any stride and dilation by `step`. The sum over l
+//            contiguous through L2; fft_product reads a ceil(N/4) times, b ceil(M/4) times, through
+//            L2, each warp whole sectors, and does 8 flop for each (m, n, k, f)
+// Range      any extents; 64-bit index arithmetic; any stride and dilation by `step`. The sum over k
 //            has a fixed order: deterministic. The library's transforms spread a NaN or an infinity
 //            over a whole image, and from there over all of it in y
 // Siblings   direct and im2col, whose arithmetic grows with the filter; here it does not
@@ -25,7 +25,7 @@
 #include <pycnn/conv.cuh>
 #include <pycnn/epilogue.cuh>
 
-constexpr int THREADS = 256, SIDE = 4;
+constexpr int THREADS = 256, THR_M = 4, THR_N = 4;
 
 struct PadParams {
     index_t x_n, x_c, x_h, x_w;
@@ -34,7 +34,7 @@ struct PadParams {
     int rows, cols;                // of a padded image
     int used_rows, used_cols;      // the rest is zeros
     int top, left, step_h, step_w;  // where element 0 lies, and how far apart they are
-    int mode;                      // enum Beyond
+    int mode;                      // enum PaddingMode
 };
 static_assert(sizeof(PadParams) == 88, "as PAD in pycnn/plan/_fft.py");
 
@@ -91,42 +91,43 @@ fft_product(const Complex* __restrict__ a, const Complex* __restrict__ b, Comple
         return static_cast<int>(digit);
     };
     const index_t f = static_cast<index_t>(next(parts)) * THREADS + threadIdx.x;
-    const int j = next((v.j + SIDE - 1) / SIDE) * SIDE;
-    const int i = next((v.i + SIDE - 1) / SIDE) * SIDE;
+    const int n = next((v.j + THR_N - 1) / THR_N) * THR_N;
+    const int m = next((v.i + THR_M - 1) / THR_M) * THR_M;
     const index_t group = block;
     if (f >= v.frequencies) return;
     a += group * v.a_group + f;
     b += group * v.b_group + f;
     c += group * v.c_group + f;
 
-    Complex sum[SIDE][SIDE] = {};
-    for (int l = 0; l < v.l; ++l) {
-        Complex x[SIDE], w[SIDE];
+    Complex acc[THR_M][THR_N] = {};
+    for (int k = 0; k < v.l; ++k) {
+        Complex rA[THR_M], rB[THR_N];
+        static_assert(THR_M == THR_N, "one loop for both");
 #pragma unroll
-        for (int s = 0; s < SIDE; ++s) {  // beyond the last one, that one again
-            x[s] = a[min(i + s, v.i - 1) * v.a_i + l * v.a_l];
-            w[s] = b[min(j + s, v.j - 1) * v.b_j + l * v.b_l];
+        for (int i = 0; i < THR_M; ++i) {  // beyond the last one, that one again
+            rA[i] = a[min(m + i, v.i - 1) * v.a_i + k * v.a_l];
+            rB[i] = b[min(n + i, v.j - 1) * v.b_j + k * v.b_l];
         }
 #pragma unroll
-        for (int s = 0; s < SIDE; ++s)
+        for (int i = 0; i < THR_M; ++i)
 #pragma unroll
-            for (int t = 0; t < SIDE; ++t) {
-                sum[s][t].re += x[s].re * w[t].re + x[s].im * w[t].im;
-                sum[s][t].im += x[s].im * w[t].re - x[s].re * w[t].im;
+            for (int j = 0; j < THR_N; ++j) {
+                acc[i][j].re += rA[i].re * rB[j].re + rA[i].im * rB[j].im;
+                acc[i][j].im += rA[i].im * rB[j].re - rA[i].re * rB[j].im;
             }
     }
 #pragma unroll
-    for (int s = 0; s < SIDE; ++s)
+    for (int i = 0; i < THR_M; ++i)
 #pragma unroll
-        for (int t = 0; t < SIDE; ++t) {
-            if (i + s >= v.i || j + t >= v.j) continue;
-            Complex* const to = c + (i + s) * v.c_i + (j + t) * v.c_j;
+        for (int j = 0; j < THR_N; ++j) {
+            if (m + i >= v.i || n + j >= v.j) continue;
+            Complex* const to = c + (m + i) * v.c_i + (n + j) * v.c_j;
             if (v.accumulate) {
                 const Complex before = *to;
-                sum[s][t].re += before.re;
-                sum[s][t].im += before.im;
+                acc[i][j].re += before.re;
+                acc[i][j].im += before.im;
             }
-            *to = sum[s][t];
+            *to = acc[i][j];
         }
 }
 
@@ -137,11 +138,11 @@ fft_crop(const acc_t* __restrict__ sums, const scalar_t* __restrict__ bias,
          EpilogueParams e) {
     const index_t mine = flat_thread();
     if (mine >= v.images * v.k * v.p * v.q) return;
-    const Element at(mine, v.k, 1, v.p, v.q, v.channels_last);
+    const ElementCoord at(mine, v.k, 1, v.p, v.q, v.channels_last);
     const index_t plane = static_cast<index_t>(at.n) * v.k + at.c;
-    const acc_t sum = sums[(plane * v.rows + at.h * v.step_h) * v.cols + at.w * v.step_w];
-    const index_t other =
+    const acc_t acc = sums[(plane * v.rows + at.h * v.step_h) * v.cols + at.w * v.step_w];
+    const index_t residual_at =
         at.n * e.residual_n + at.c * e.residual_k + at.h * e.residual_p + at.w * e.residual_q;
     y[at.n * v.y_n + at.c * v.y_k + at.h * v.y_p + at.w * v.y_q] =
-        from_acc(Epilogue{bias, scale, shift, residual, e}(sum, at.c, other));
+        from_acc(Epilogue{bias, scale, shift, residual, e}(acc, at.c, residual_at));
 }

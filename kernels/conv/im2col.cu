@@ -28,7 +28,7 @@ im2col(const scalar_t* __restrict__ x, scalar_t* __restrict__ columns, ConvParam
     const index_t pixels = static_cast<index_t>(v.z) * v.p * v.q;
     const index_t i = flat_thread();
     if (i >= pixels * channels * v.n) return;
-    const Element at(i, channels, v.z, v.p, v.q, false);
+    const ElementCoord at(i, channels, v.z, v.p, v.q, false);
     const Window planes = window_d(v, at.d), rows = window_h(v, at.h), cols = window_w(v, at.w);
     const scalar_t* const image = x + at.n * v.x_n + at.c * v.x_c;
     scalar_t* to = columns + i / pixels * v.t * v.r * v.s * pixels + i % pixels;
@@ -51,10 +51,11 @@ col2im(const acc_t* __restrict__ columns, scalar_t* __restrict__ dx, ConvParams 
     const index_t plane = static_cast<index_t>(v.p) * v.q, pixels = plane * v.z;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * channels * v.d * v.h * v.w) return;
-    const Element at(i, channels, v.d, v.h, v.w, v.channels_last);
+    const ElementCoord at(i, channels, v.d, v.h, v.w, v.channels_last);
     const index_t taps = (static_cast<index_t>(at.n) * channels + at.c) * v.t * v.r * v.s;
     acc_t sum = 0;
-    const auto gather = [&](const Reach& planes, const Reach& rows, const Reach& cols) {
+    const auto gather = [&](const ContributingTaps& planes, const ContributingTaps& rows,
+                            const ContributingTaps& cols) {
         for (int a = 0; a < planes.count; ++a) {
             const index_t tap_plane = planes.tap + a * v.tap_step_d;
             const index_t out_plane = planes.out - a * v.out_step_d;
@@ -69,10 +70,11 @@ col2im(const acc_t* __restrict__ columns, scalar_t* __restrict__ dx, ConvParams 
             }
         }
     };
-    const Copies in_d = copies_d(v, at.d), in_h = copies_h(v, at.h), in_w = copies_w(v, at.w);
-    for (int d = in_d.first(); d <= in_d.highest; d = in_d.after(d))
-        for (int h = in_h.first(); h <= in_h.highest; h = in_h.after(h))
-            for (int w = in_w.first(); w <= in_w.highest; w = in_w.after(w))
-                gather(reach_d(v, d), reach_h(v, h), reach_w(v, w));
+    const PaddingAliases in_d = aliases_d(v, at.d), in_h = aliases_h(v, at.h);
+    const PaddingAliases in_w = aliases_w(v, at.w);
+    for (int d = in_d.first(); d <= in_d.highest; d = in_d.next(d))
+        for (int h = in_h.first(); h <= in_h.highest; h = in_h.next(h))
+            for (int w = in_w.first(); w <= in_w.highest; w = in_w.next(w))
+                gather(contributing_d(v, d), contributing_h(v, h), contributing_w(v, w));
     dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] = from_acc(sum);
 }

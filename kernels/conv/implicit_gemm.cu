@@ -97,8 +97,8 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
         const IndexIterator iter_n(p.kept, blk.n() + thread);
         n_coord[thread] = iter_n.coord(p.kept);
         n_in_c[thread] = iter_n.other(p.kept);
-        const index_t beside[] = {e.residual_n, e.residual_p, e.residual_q};
-        n_in_residual[thread] = iter_n.dot(beside);
+        const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
+        n_in_residual[thread] = iter_n.dot(residual_strides);
     }
     store_k_coords(0);
     __syncthreads();
@@ -189,8 +189,8 @@ implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
     const index_t m = p.by_line ? inner % p.lines : inner / p.kept.count;
     const IndexIterator iter_n(p.kept, p.by_line ? inner / p.lines : inner % p.kept.count);
     const index_t channel = group * p.lines + m;
-    const index_t beside[] = {e.residual_n, e.residual_p, e.residual_q};
+    const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
     const Epilogue epilogue{bias, scale, shift, residual, e};
     c[group * p.c_group + m * p.c_line + iter_n.other(p.kept)] =
-        from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(beside)));
+        from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(residual_strides)));
 }

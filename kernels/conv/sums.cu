@@ -3,9 +3,9 @@
 // Computes   dbias[k] = sum of dy[n,k,z,p,q] over (n,z,p,q); or part[j,k], over its j-th segment
 //            total[i] = sum_j part[j,i], added to total[i] if asked
 // Layout     dy (N,K,Z,P,Q) any strides; the rest contiguous. Parts of conv_bias_parts, and those
-//            that conv_narrow_parts adds, are of the type that sums are kept in
+//            that conv_add_acc_parts adds, are of the type that sums are kept in
 // Launch     conv_bias_sum, conv_bias_parts: block 256, grid (K, segments). conv_add_parts,
-//            conv_narrow_parts: one thread an element, block 256
+//            conv_add_acc_parts: one thread an element, block 256
 // Traffic    each input once, each output once; as many additions as input elements
 // Range      any extents; 64-bit index arithmetic; trees and orders of fixed shape: deterministic
 // Siblings   none
@@ -14,7 +14,7 @@
 // entry conv_bias_sum            sums of dy by filter, one segment
 // entry conv_bias_parts          sums of dy over segments of images and pixels, by filter
 // entry conv_add_parts           sum of partial results over the leading axis
-// entry conv_narrow_parts        the same of parts in the type of sums
+// entry conv_add_acc_parts        the same of parts in the type of sums
 // variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
@@ -34,7 +34,7 @@ __device__ __forceinline__ acc_t sum_segment(const scalar_t* dy, const ConvParam
     const index_t end = (blockIdx.y + 1) * segment < outputs ? (blockIdx.y + 1) * segment : outputs;
     const scalar_t* const of_filter = dy + blockIdx.x * v.y_k;
     acc_t sum = 0;
-    Walk at(v, first, THREADS);
+    OutputIterator at(v, first, THREADS);
     for (index_t i = first; i < end; i += THREADS, at.advance(v))
         sum += to_acc(of_filter[at.offset(v)]);
     return block_reduce(sum, Sum(), partial);
@@ -69,6 +69,6 @@ conv_add_parts(const scalar_t* __restrict__ part, scalar_t* __restrict__ total, 
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-conv_narrow_parts(const acc_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
+conv_add_acc_parts(const acc_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
     add_parts(part, total, v);
 }

@@ -44,13 +44,13 @@ winograd_filter(const scalar_t* __restrict__ weight, acc_t* __restrict__ factors
     __syncthreads();
     const index_t mine = first + threadIdx.x;
     if (mine >= all) return;
-    acc_t g[3][3], u[SIDE][SIDE];
+    acc_t g[3][3], u[ALPHA][ALPHA];
 #pragma unroll
     for (int i = 0; i < TAPS; ++i)
         g[i / 3][i % 3] = taps[threadIdx.x * TAPS + (v.rotated ? TAPS - 1 - i : i)];
-    transform_square(g, u, [](const acc_t (&from)[3], acc_t (&into)[SIDE]) {
+    transform_square(g, u, [](const acc_t (&from)[3], acc_t (&into)[ALPHA]) {
         transform_filter(from, into);
     });
 #pragma unroll
-    for (int i = 0; i < PLACES; ++i) factors[i * all + mine] = u[i / SIDE][i % SIDE];
+    for (int i = 0; i < POINTS; ++i) factors[i * all + mine] = u[i / ALPHA][i % ALPHA];
 }

@@ -46,16 +46,17 @@ winograd_output(const acc_t* __restrict__ products, const scalar_t* __restrict__
     const int per_image = v.tile_rows * v.tile_cols, n = t / per_image, at = t % per_image;
     const int p = at / v.tile_cols * TILE, q = at % v.tile_cols * TILE;
 
-    acc_t m[SIDE][SIDE], out[TILE][TILE];
+    acc_t m[ALPHA][ALPHA], out[TILE][TILE];
     products += k * v.filter + t * v.tile;
 #pragma unroll
-    for (int i = 0; i < PLACES; ++i) m[i / SIDE][i % SIDE] = products[i * v.place];
-    transform_square(m, out, [](const acc_t (&from)[SIDE], acc_t (&into)[TILE]) {
+    for (int i = 0; i < POINTS; ++i) m[i / ALPHA][i % ALPHA] = products[i * v.place];
+    transform_square(m, out, [](const acc_t (&from)[ALPHA], acc_t (&into)[TILE]) {
         transform_output(from, into);
     });
     const Epilogue epilogue{bias, scale, shift, residual, e};
     y += n * v.y_n + k * v.y_k + p * v.y_p + q * v.y_q;
-    const index_t other = n * e.residual_n + k * e.residual_k + p * e.residual_p + q * e.residual_q;
+    const index_t residual_at =
+        n * e.residual_n + k * e.residual_k + p * e.residual_p + q * e.residual_q;
 #pragma unroll
     for (int i = 0; i < TILE; ++i) {
         if (p + i >= v.p) break;
@@ -65,7 +66,7 @@ winograd_output(const acc_t* __restrict__ products, const scalar_t* __restrict__
         for (int j = 0; j < TILE; ++j)
             if (q + j < v.q)
                 row.value[j] = from_acc(
-                    epilogue(out[i][j], k, other + i * e.residual_p + j * e.residual_q));
+                    epilogue(out[i][j], k, residual_at + i * e.residual_p + j * e.residual_q));
         if (v.y_q == 1 && q + TILE <= v.q && reinterpret_cast<size_t>(to) % alignof(Row) == 0) {
             *reinterpret_cast<Row*>(to) = row;
         } else {

@@ -150,7 +150,7 @@ def _launch(
     params = struct(
         DEPTHWISE_PARAMS, {"conv": problem.params(), **dict(zip(FIELDS, values, strict=True))}
     )
-    defines = [problem.scalar, ("SIDE", str(problem.weight.shape[-1]))]
+    defines = [problem.scalar, ("KSIZE", str(problem.weight.shape[-1]))]
     if not dx:
         defines.append(("STRIDE", str(problem.stride[0])))
     return Launch(

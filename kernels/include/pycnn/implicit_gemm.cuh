@@ -37,7 +37,7 @@ struct ImplicitParams {
     index_t x_group, a_group, c_group;    // from one group to the next
     index_t x_first, x_h, x_w;            // where position (0, 0) lies beside the coords; strides
     index_t segment;                      // summed indices a block adds up
-    int h, w, mode;                       // extents of x, and what lies beyond: enum Beyond
+    int h, w, mode;                       // extents of x, and what lies beyond: enum PaddingMode
     int groups, segments;                 // more than one segment: C gets none but partial sums
     int tiles_lines, tiles_kept;          // of a group
     int by_line;                          // C is contiguous along its lines

@@ -1,8 +1,8 @@
 // pycnn/winograd.cuh: what the kernels of kernels/conv/winograd_*.cu share: the transforms, and how
-// tiles of an image are staged in shared memory.
+// tiles of an image reach shared memory.
 //
-// The transforms interpolate at 0, 1, -1 and infinity for SIDE 4, and at 0, +-sqrt(1/2), +-sqrt(2)
-// and infinity for SIDE 6. docs/winograd.md has the matrices, where they come from, and what they
+// The transforms interpolate at 0, 1, -1 and infinity for ALPHA 4, and at 0, +-sqrt(1/2), +-sqrt(2)
+// and infinity for ALPHA 6. docs/winograd.md has the matrices, where they come from, and what they
 // cost in accuracy; pycnn/plan/winograd_matrices.py makes them for NumPy.
 #pragma once
 
@@ -12,8 +12,8 @@
 #define TILE 2  // outputs a side: F(2x2, 3x3) or F(4x4, 3x3)
 #endif
 
-constexpr int SIDE = TILE + 2;  // inputs a side, and factors
-constexpr int PLACES = SIDE * SIDE;
+constexpr int ALPHA = TILE + 2;  // inputs a side, as Lavin and Gray call it
+constexpr int POINTS = ALPHA * ALPHA;
 
 // B^T d: a row or column of input, in place.
 __device__ __forceinline__ void transform_input(acc_t (&d)[4]) {
@@ -114,7 +114,7 @@ struct TileParams {
     index_t image_n, image_c, image_h, image_w;
     index_t part, place, channel, tile;
     int images, channels, h, w;
-    int top, left, mode;       // corner of the first tile, and enum Beyond
+    int top, left, mode;       // corner of the first tile, and enum PaddingMode
     int images_a_part;         // the last part is filled up with zeros
     int tile_rows, tile_cols;  // of an image
     int block_channels, block_rows, block_cols;  // of tiles that a block transforms
@@ -131,21 +131,21 @@ __device__ __forceinline__ int source_index(int at, int extent, int mode) {
 }
 
 // What a block transforms: tiles of IN x IN elements, STEP apart, for some channels of an image.
-// They are staged as [channel][row][column % STEP][column / STEP], so that threads with
+// In shared memory they lie as [channel][row][column % STEP][column / STEP], so that threads with
 // neighbouring tiles read neighbouring words; channels are an odd number of words apart.
 template <int IN, int STEP>
 struct TileBlock {
     static constexpr int THREADS = 256, WARP = 32;
     const TileParams& v;
     int n, channel, tile_row, tile_col;  // the first of each
-    int rows, cols, phase, plane;        // extents of the staged area, and words apart
+    int rows, cols, sub_pitch, plane;    // extents in shared memory, and words apart
 
     __device__ explicit TileBlock(const TileParams& v)
         : v(v),
           rows(v.block_rows * STEP + IN - STEP),
           cols(v.block_cols * STEP + IN - STEP),
-          phase((cols + STEP - 1) / STEP),
-          plane(rows * phase * STEP | 1) {
+          sub_pitch((cols + STEP - 1) / STEP),
+          plane(rows * sub_pitch * STEP | 1) {
         unsigned block = blockIdx.x;
         const auto next = [&](int extent, int each) {
             const unsigned blocks = (extent + each - 1) / each;
@@ -160,11 +160,11 @@ struct TileBlock {
     }
 
     __device__ __forceinline__ int at(int c, int row, int col) const {
-        return c * plane + (row * STEP + col % STEP) * phase + col / STEP;
+        return c * plane + (row * STEP + col % STEP) * sub_pitch + col / STEP;
     }
 
     // A warp loads a row of a channel, or the channels of a pixel: whichever is contiguous.
-    __device__ __forceinline__ void stage(const scalar_t* image, acc_t* staged) const {
+    __device__ __forceinline__ void load(const scalar_t* image, acc_t* sX) const {
         image += n * v.image_n + channel * v.image_c;
         const int lane = threadIdx.x % WARP, top = tile_row * STEP - v.top;
         const int left = tile_col * STEP - v.left;
@@ -178,14 +178,14 @@ struct TileBlock {
                 const int col = line % cols, w = source_index(left + col, v.w, v.mode);
                 const scalar_t* const from = image + h * v.image_h + w * v.image_w;
                 for (int c = lane; c < channels; c += WARP)
-                    staged[at(c, row, col)] =
+                    sX[at(c, row, col)] =
                         h < 0 || w < 0 ? acc_t(0) : to_acc(from[c * v.image_c]);
             } else {
                 const int c = line / rows;
                 const scalar_t* const from = image + c * v.image_c + h * v.image_h;
                 for (int col = lane; col < cols; col += WARP) {
                     const int w = source_index(left + col, v.w, v.mode);
-                    staged[at(c, row, col)] =
+                    sX[at(c, row, col)] =
                         h < 0 || w < 0 ? acc_t(0) : to_acc(from[w * v.image_w]);
                 }
             }
@@ -194,7 +194,7 @@ struct TileBlock {
 
     // Calls transform(tile, factors) for each tile that exists.
     template <typename Transform>
-    __device__ __forceinline__ void each(const acc_t* staged, acc_t* factors,
+    __device__ __forceinline__ void each(const acc_t* sX, acc_t* factors,
                                          Transform transform) const {
         const int tiles = v.block_rows * v.block_cols, all = tiles * v.block_channels;
         factors += n / v.images_a_part * v.part + channel * v.channel;
@@ -211,7 +211,7 @@ struct TileBlock {
             for (int i = 0; i < IN; ++i)
 #pragma unroll
                 for (int j = 0; j < IN; ++j)
-                    in[i][j] = staged[at(c, row * STEP + i, col * STEP + j)];
+                    in[i][j] = sX[at(c, row * STEP + i, col * STEP + j)];
             const index_t place = (static_cast<index_t>(n % v.images_a_part) * v.tile_rows +
                                    tile_row + row) * v.tile_cols + tile_col + col;
             transform(in, factors + c * v.channel + place * v.tile);
