@@ -32,24 +32,24 @@ struct Backward {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 clip(const scalar_t* x, scalar_t* y, index_t count, acc_t low, acc_t high) {
-    map_contiguous(Forward{low, high}, count, y, x);
+    elementwise_contiguous(Forward{low, high}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 clip_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t low, acc_t high, MapViews<1> v) {
-    map_strided(Forward{low, high}, count, y, v, x);
+    elementwise_strided(Forward{low, high}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 clip_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t low,
               acc_t high) {
-    map_contiguous(Backward{low, high}, count, dx, dy, x);
+    elementwise_contiguous(Backward{low, high}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 clip_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t low,
                       acc_t high, MapViews<2> v) {
-    map_strided(Backward{low, high}, count, dx, v, dy, x);
+    elementwise_strided(Backward{low, high}, count, dx, v, dy, x);
 }

@@ -34,25 +34,25 @@ struct Backward {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 elu(const scalar_t* x, scalar_t* y, index_t count, acc_t alpha, acc_t scale, acc_t input_scale) {
-    map_contiguous(Forward{alpha, scale, input_scale}, count, y, x);
+    elementwise_contiguous(Forward{alpha, scale, input_scale}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 elu_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t alpha, acc_t scale,
             acc_t input_scale, MapViews<1> v) {
-    map_strided(Forward{alpha, scale, input_scale}, count, y, v, x);
+    elementwise_strided(Forward{alpha, scale, input_scale}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 elu_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t alpha,
              acc_t scale, acc_t input_scale) {
-    map_contiguous(Backward{alpha, scale, input_scale}, count, dx, dy, x);
+    elementwise_contiguous(Backward{alpha, scale, input_scale}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 elu_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                      acc_t alpha, acc_t scale, acc_t input_scale, MapViews<2> v) {
-    map_strided(Backward{alpha, scale, input_scale}, count, dx, v, dy, x);
+    elementwise_strided(Backward{alpha, scale, input_scale}, count, dx, v, dy, x);
 }

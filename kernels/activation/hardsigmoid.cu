@@ -29,23 +29,23 @@ struct Backward {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 hardsigmoid(const scalar_t* x, scalar_t* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 hardsigmoid_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 hardsigmoid_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 hardsigmoid_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                              MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }

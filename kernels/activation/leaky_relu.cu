@@ -28,24 +28,24 @@ struct Backward {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 leaky_relu(const scalar_t* x, scalar_t* y, index_t count, acc_t slope) {
-    map_contiguous(Forward{slope}, count, y, x);
+    elementwise_contiguous(Forward{slope}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 leaky_relu_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t slope, MapViews<1> v) {
-    map_strided(Forward{slope}, count, y, v, x);
+    elementwise_strided(Forward{slope}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 leaky_relu_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                     acc_t slope) {
-    map_contiguous(Backward{slope}, count, dx, dy, x);
+    elementwise_contiguous(Backward{slope}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 leaky_relu_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                             acc_t slope, MapViews<2> v) {
-    map_strided(Backward{slope}, count, dx, v, dy, x);
+    elementwise_strided(Backward{slope}, count, dx, v, dy, x);
 }

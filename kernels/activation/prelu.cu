@@ -27,29 +27,29 @@ struct Forward {
 };
 
 struct Backward {
-    __device__ __forceinline__ Two operator()(acc_t dy, acc_t x, acc_t w) const {
-        return x > 0 ? Two{dy, 0} : Two{w * dy, x * dy};
+    __device__ __forceinline__ Pair operator()(acc_t dy, acc_t x, acc_t w) const {
+        return x > 0 ? Pair{dy, 0} : Pair{w * dy, x * dy};
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 prelu(const scalar_t* x, const scalar_t* w, scalar_t* y, index_t count) {
-    map_contiguous(Forward(), count, y, x, w);
+    elementwise_contiguous(Forward(), count, y, x, w);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 prelu_strided(const scalar_t* x, const scalar_t* w, scalar_t* y, index_t count, MapViews<2> v) {
-    map_strided(Forward(), count, y, v, x, w);
+    elementwise_strided(Forward(), count, y, v, x, w);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
 prelu_backward_rows(const scalar_t* dy, const scalar_t* x, const scalar_t* w, scalar_t* dx,
                     scalar_t* dw, acc_t* partial, SumViews<4> v) {
-    map_rows(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+    elementwise_sum_rows(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
 prelu_backward_columns(const scalar_t* dy, const scalar_t* x, const scalar_t* w, scalar_t* dx,
                        scalar_t* dw, acc_t* partial, SumViews<4> v) {
-    map_columns(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+    elementwise_sum_columns(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
 }

@@ -36,25 +36,25 @@ struct Backward {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 softplus(const scalar_t* x, scalar_t* y, index_t count, acc_t beta, acc_t threshold) {
-    map_contiguous(Forward{beta, threshold}, count, y, x);
+    elementwise_contiguous(Forward{beta, threshold}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 softplus_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t beta, acc_t threshold,
                  MapViews<1> v) {
-    map_strided(Forward{beta, threshold}, count, y, v, x);
+    elementwise_strided(Forward{beta, threshold}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 softplus_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t beta,
                   acc_t threshold) {
-    map_contiguous(Backward{beta, threshold}, count, dx, dy, x);
+    elementwise_contiguous(Backward{beta, threshold}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 softplus_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                           acc_t beta, acc_t threshold, MapViews<2> v) {
-    map_strided(Backward{beta, threshold}, count, dx, v, dy, x);
+    elementwise_strided(Backward{beta, threshold}, count, dx, v, dy, x);
 }

@@ -30,40 +30,40 @@ struct Added {
 // The gradient that is not summed, and the term of the other: multiples of dy.
 struct Gradients {
     acc_t own, other;
-    __device__ __forceinline__ Two operator()(acc_t dy) const { return {own * dy, other * dy}; }
+    __device__ __forceinline__ Pair operator()(acc_t dy) const { return {own * dy, other * dy}; }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 add(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count, acc_t alpha) {
-    map_contiguous(Added{alpha}, count, y, a, b);
+    elementwise_contiguous(Added{alpha}, count, y, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 add_strided(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count, acc_t alpha,
             MapViews<2> v) {
-    map_strided(Added{alpha}, count, y, v, a, b);
+    elementwise_strided(Added{alpha}, count, y, v, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 add_backward(const scalar_t* dy, scalar_t* da, scalar_t* db, index_t count, acc_t own,
              acc_t other) {
-    map_contiguous(Gradients{own, other}, count, Results{da, db}, dy);
+    elementwise_contiguous(Gradients{own, other}, count, Results{da, db}, dy);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 add_backward_strided(const scalar_t* dy, scalar_t* da, scalar_t* db, index_t count, acc_t own,
                      acc_t other, MapViews<1> v) {
-    map_strided(Gradients{own, other}, count, Results{da, db}, v, dy);
+    elementwise_strided(Gradients{own, other}, count, Results{da, db}, v, dy);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
 add_backward_rows(const scalar_t* dy, scalar_t* da, scalar_t* db, acc_t* partial, acc_t own,
                   acc_t other, SumViews<2> v) {
-    map_rows(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
+    elementwise_sum_rows(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
 add_backward_columns(const scalar_t* dy, scalar_t* da, scalar_t* db, acc_t* partial, acc_t own,
                      acc_t other, SumViews<2> v) {
-    map_columns(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
+    elementwise_sum_columns(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
 }

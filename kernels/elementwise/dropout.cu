@@ -41,42 +41,42 @@ struct Factor {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 dropout(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v) {
     const Factor factor{v, scale};
-    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+    const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
     if (block_end <= v.count && v.span == 1 && aligned(x) && aligned(y)) {
-        const index_t i = first_of_pack();
-        Pack pack = get_pack(x, i);
+        const index_t i = first_of_vec();
+        Vec vec = load_vec(x, i);
 #pragma unroll
-        for (int four = 0; four < MAP_WIDTH; four += 4) {
+        for (int four = 0; four < VEC_SIZE; four += 4) {
             const Philox numbers = factor.numbers(i + four);
 #pragma unroll
-            for (int k = four; k < four + 4 && k < MAP_WIDTH; ++k) {
-                const int place = MAP_WIDTH < 4 ? static_cast<int>((i + k) & 3) : k & 3;
-                pack.at[k] = from_acc(to_acc(pack.at[k]) * factor.of(numbers[place]));
+            for (int k = four; k < four + 4 && k < VEC_SIZE; ++k) {
+                const int place = VEC_SIZE < 4 ? static_cast<int>((i + k) & 3) : k & 3;
+                vec.at[k] = from_acc(to_acc(vec.at[k]) * factor.of(numbers[place]));
             }
         }
-        *reinterpret_cast<Pack*>(y + i) = pack;
+        *reinterpret_cast<Vec*>(y + i) = vec;
         return;
     }
-    if (block_end <= v.count && v.span % MAP_WIDTH == 0 && aligned(x) && aligned(y)) {
-        const index_t i = first_of_pack();
+    if (block_end <= v.count && v.span % VEC_SIZE == 0 && aligned(x) && aligned(y)) {
+        const index_t i = first_of_vec();
         const acc_t same = factor(i);
-        put_pack(y, i, [=](acc_t value) { return value * same; }, get_pack(x, i));
+        store_vec(y, i, [=](acc_t value) { return value * same; }, load_vec(x, i));
         return;
     }
 #pragma unroll 1
-    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += MAP_THREADS)
+    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += ELEMENTWISE_THREADS)
         y[i] = from_acc(to_acc(x[i]) * factor(i));
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 dropout_strided(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v, Strided<1> view) {
     const Factor factor{v, scale};
-    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+    const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
 #pragma unroll 1
-    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += MAP_THREADS) {
+    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += ELEMENTWISE_THREADS) {
         index_t at[1];
         view.locate(i, at);
         y[i] = from_acc(to_acc(x[at[0]]) * factor(i));

@@ -28,41 +28,41 @@ struct Product {
 
 // a: the operand whose gradient is not summed.
 struct Gradients {
-    __device__ __forceinline__ Two operator()(acc_t dy, acc_t a, acc_t b) const {
+    __device__ __forceinline__ Pair operator()(acc_t dy, acc_t a, acc_t b) const {
         return {dy * b, dy * a};
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 mul(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count) {
-    map_contiguous(Product(), count, y, a, b);
+    elementwise_contiguous(Product(), count, y, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 mul_strided(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count, MapViews<2> v) {
-    map_strided(Product(), count, y, v, a, b);
+    elementwise_strided(Product(), count, y, v, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 mul_backward(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da, scalar_t* db,
              index_t count) {
-    map_contiguous(Gradients(), count, Results{da, db}, dy, a, b);
+    elementwise_contiguous(Gradients(), count, Results{da, db}, dy, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 mul_backward_strided(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da,
                      scalar_t* db, index_t count, MapViews<3> v) {
-    map_strided(Gradients(), count, Results{da, db}, v, dy, a, b);
+    elementwise_strided(Gradients(), count, Results{da, db}, v, dy, a, b);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
 mul_backward_rows(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da,
                   scalar_t* db, acc_t* partial, SumViews<4> v) {
-    map_rows(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+    elementwise_sum_rows(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
 mul_backward_columns(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da,
                      scalar_t* db, acc_t* partial, SumViews<4> v) {
-    map_columns(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+    elementwise_sum_columns(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
 }

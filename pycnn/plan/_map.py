@@ -18,7 +18,7 @@ from pycnn.runtime.plan import (
     Plan,
 )
 
-#: MAP_THREADS, and the bytes of one vector.
+#: ELEMENTWISE_THREADS, and the bytes of one vector.
 THREADS = 256
 VECTOR_BYTES = 16
 

@@ -2,10 +2,10 @@
 // and sums over some of the axes: what the gradient of broadcasting is made of.
 //
 // A kernel file gives the function and two entries; see activation/prelu.cu. The function returns
-// Two: the element's own result, which is stored if it is asked for, and its term of the sum.
+// a Pair: the element's own result, which is stored if it is asked for, and its term of the sum.
 //
-//   map_rows      where memory runs along summed axes: a warp a sum, lanes on neighbours
-//   map_columns   where memory runs along kept axes: a lane a sum, neighbours on neighbours
+//   elementwise_sum_rows      where memory runs along summed axes: a warp a sum
+//   elementwise_sum_columns   where memory runs along kept axes: a lane a sum
 //
 // Few sums are cut into parts, so that there is work for every multiprocessor; elementwise/
 // partial_sums.cu adds them. The order depends on the shapes alone: deterministic. The plan is in
@@ -62,12 +62,12 @@ __device__ __forceinline__ acc_t add_terms(Function function, const SumViews<VIE
         index_t at[VIEWS];
         v.summed.locate(term, at);
         next = 0;
-        const auto fetch = [&](const scalar_t* operand) {
+        const auto load_operand = [&](const scalar_t* operand) {
             const int o = next++;
             return v.fixed >> o & 1 ? fixed[o] : to_acc(operand[base[o] + at[o]]);
         };
-        const acc_t values[] = {fetch(operands)...};
-        const Two both = spread(function, values);
+        const acc_t values[] = {load_operand(operands)...};
+        const Pair both = apply(function, values);
         if (mapped) mapped[base[VIEWS - 1] + at[VIEWS - 1]] = from_acc(both.first);
         sum += both.second;
     }
@@ -76,8 +76,9 @@ __device__ __forceinline__ acc_t add_terms(Function function, const SumViews<VIE
 
 // Grid: a warp for every part.
 template <typename Function, int VIEWS, typename... Operands>
-__device__ __forceinline__ void map_rows(Function function, const SumViews<VIEWS>& v,
-                                         SumResult result, scalar_t* mapped, Operands... operands) {
+__device__ __forceinline__ void elementwise_sum_rows(Function function, const SumViews<VIEWS>& v,
+                                                     SumResult result, scalar_t* mapped,
+                                                     Operands... operands) {
     const index_t warp = static_cast<index_t>(blockIdx.x) * SUM_WARPS + threadIdx.y;
     const index_t sum = warp / v.parts, part = warp - sum * v.parts;
     if (sum >= v.sums) return;
@@ -91,9 +92,9 @@ __device__ __forceinline__ void map_rows(Function function, const SumViews<VIEWS
 
 // Grid: a block for every WARP sums in x, their parts in y.
 template <typename Function, int VIEWS, typename... Operands>
-__device__ __forceinline__ void map_columns(Function function, const SumViews<VIEWS>& v,
-                                            SumResult result, scalar_t* mapped,
-                                            Operands... operands) {
+__device__ __forceinline__ void elementwise_sum_columns(Function function, const SumViews<VIEWS>& v,
+                                                        SumResult result, scalar_t* mapped,
+                                                        Operands... operands) {
     __shared__ acc_t partial[SUM_WARPS][WARP];
     const index_t sum = static_cast<index_t>(blockIdx.x) * WARP + threadIdx.x;
     const int row = threadIdx.y;

@@ -26,13 +26,13 @@ template <typename Vector, typename Body>
 __device__ __forceinline__ void each_element(index_t count, bool vectors, Vector vector,
                                              Body body) {
     const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
-    const index_t packs = vectors ? count / MAP_WIDTH : 0;
-    for (index_t i = flat_thread(); i < packs; i += threads) vector(i * MAP_WIDTH);
-    for (index_t i = packs * MAP_WIDTH + flat_thread(); i < count; i += threads) body(i);
+    const index_t vecs = vectors ? count / VEC_SIZE : 0;
+    for (index_t i = flat_thread(); i < vecs; i += threads) vector(i * VEC_SIZE);
+    for (index_t i = vecs * VEC_SIZE + flat_thread(); i < count; i += threads) body(i);
 }
 
 // Sum of this block's costs to `partial`.
-__device__ __forceinline__ void leave(acc_t sum, acc_t* partial) {
+__device__ __forceinline__ void store_partial(acc_t sum, acc_t* partial) {
     __shared__ acc_t warps[WARP];
     sum = block_reduce(sum, Sum(), warps);
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
@@ -56,15 +56,15 @@ __device__ __forceinline__ void loss_contiguous(const scalar_t* __restrict__ x,
     each_element(
         count, aligned(x) && aligned(t) && (partial || aligned(loss)),
         [&](index_t i) {
-            const Pack a = *reinterpret_cast<const Pack*>(x + i);
-            const Pack b = *reinterpret_cast<const Pack*>(t + i);
-            Pack c;
+            const Vec a = *reinterpret_cast<const Vec*>(x + i);
+            const Vec b = *reinterpret_cast<const Vec*>(t + i);
+            Vec c;
 #pragma unroll
-            for (int k = 0; k < MAP_WIDTH; ++k) one(to_acc(a.at[k]), to_acc(b.at[k]), &c.at[k]);
-            if (!partial) *reinterpret_cast<Pack*>(loss + i) = c;
+            for (int k = 0; k < VEC_SIZE; ++k) one(to_acc(a.at[k]), to_acc(b.at[k]), &c.at[k]);
+            if (!partial) *reinterpret_cast<Vec*>(loss + i) = c;
         },
         [&](index_t i) { one(to_acc(x[i]), to_acc(t[i]), loss + i); });
-    if (partial) leave(sum, partial);
+    if (partial) store_partial(sum, partial);
 }
 
 // Offsets: x, t, weight, positive weight.
@@ -89,7 +89,7 @@ __device__ __forceinline__ void loss_strided(const scalar_t* __restrict__ x,
         sum += value;
         if (!partial) loss[i] = from_acc(value);
     }
-    if (partial) leave(sum, partial);
+    if (partial) store_partial(sum, partial);
 }
 
 template <typename Slope>
@@ -108,17 +108,17 @@ __device__ __forceinline__ void slope_contiguous(const scalar_t* __restrict__ dy
     each_element(
         count, aligned(x) && aligned(t) && aligned(dx) && (stands || aligned(dy)),
         [&](index_t i) {
-            const Pack a = *reinterpret_cast<const Pack*>(x + i);
-            const Pack b = *reinterpret_cast<const Pack*>(t + i);
-            Pack g = a;
-            if (!stands) g = *reinterpret_cast<const Pack*>(dy + i);
+            const Vec a = *reinterpret_cast<const Vec*>(x + i);
+            const Vec b = *reinterpret_cast<const Vec*>(t + i);
+            Vec g = a;
+            if (!stands) g = *reinterpret_cast<const Vec*>(dy + i);
 #pragma unroll
-            for (int k = 0; k < MAP_WIDTH; ++k) {
+            for (int k = 0; k < VEC_SIZE; ++k) {
                 const acc_t gradient = stands ? common : to_acc(g.at[k]);
                 g.at[k] = from_acc(factor * gradient * slope(to_acc(a.at[k]), to_acc(b.at[k]), 1,
                                                              1));
             }
-            *reinterpret_cast<Pack*>(dx + i) = g;
+            *reinterpret_cast<Vec*>(dx + i) = g;
         },
         [&](index_t i) {
             const acc_t gradient = stands ? common : to_acc(dy[i]);
