@@ -7,7 +7,7 @@
 // Layout     x (N,C,d1,...), target (N,d1,...), weight (C), dy: any strides; loss and dx contiguous
 // Launch     positions: block 256, one position a thread; with a reduction at most 1024 blocks,
 //            which walk over the positions and leave one partial sum each, which loss/sums.cu adds
-//            up. backward_*: teams over the class axis as in softmax/softmax.cu
+//            up. backward_*: groups over the class axis as in softmax/softmax.cu
 // Traffic    forward |t| and a sector of x for each position, of which one element is used;
 //            backward |t| + |dx| bytes. 1 flop a position
 // Range      any extents, 64-bit index arithmetic; targets were checked before the launch
@@ -55,19 +55,19 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     }
 }
 
-template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar_t* __restrict__ dy,
+template <typename Group>
+__device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
                                          const acc_t* __restrict__ weight_sum,
                                          const index_t* __restrict__ target, Weights weight,
                                          scalar_t* __restrict__ dx, const Slices<4>& p,
-                                         const Classes& c, scalar_t* cache) {
-    const index_t first = static_cast<index_t>(blockIdx.x) * team.slots;
-    const Share share(team, p, first);
-    const index_t start = share.at[DSCORES];
-    const Slice<Team> out(team, dx, DSCORES, share.length, share, p, cache, false);
+                                         const Classes& c, scalar_t* smem) {
+    const index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
+    const Partition part(group, p, first);
+    const index_t start = part.at[DSCORES];
+    const Slice<Group> out(group, dx, DSCORES, part.length, part, p, smem, false);
     __shared__ Positions positions;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    if (thread < team.slots && first + thread < p.count) {
+    if (thread < group.num_groups && first + thread < p.count) {
         index_t at[4];
         p.start.locate(first + thread, at);
         const index_t t = __ldg(target + at[TARGET]);
@@ -77,13 +77,13 @@ __device__ __forceinline__ void backward(const Team& team, const scalar_t* __res
             kept ? -scaled(dy + at[LOSS], weight_sum, weight(t)) : acc_t(0);
     }
     __syncthreads();
-    const index_t t = share.inside() ? positions.target[team.slot] : -1;
-    const acc_t gradient = share.inside() ? positions.gradient[team.slot] : 0;
-    each(team, start, share.length, [&](index_t i) {
-        out.put(i, dx + start, p.axis_stride[DSCORES],
-                i == t ? gradient : acc_t(0));
+    const index_t t = part.inside() ? positions.target[group.index] : -1;
+    const acc_t gradient = part.inside() ? positions.gradient[group.index] : 0;
+    each(group, start, part.length, [&](index_t i) {
+        out.store(i, dx + start, p.axis_stride[DSCORES],
+                  i == t ? gradient : acc_t(0));
     });
-    out.finish(dx + share.block[DSCORES], share.tile);
+    out.store_staged(dx + part.block[DSCORES], part.tile);
 }
 
 #define BACKWARD_PARAMETERS                                                             \
@@ -92,22 +92,22 @@ __device__ __forceinline__ void backward(const Team& team, const scalar_t* __res
         scalar_t *__restrict__ dx, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) nll_loss_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar_t cache[];
-    backward(LaneTeam(), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    backward(LaneGroup(), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     nll_loss_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar_t cache[];
+    extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[WARP];
-    backward(BlockTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
-             cache);
+    backward(BlockGroup(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
+             smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     nll_loss_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar_t cache[];
+    extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[256];
-    backward(ColumnTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
-             cache);
+    backward(ColumnGroup(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
+             smem);
 }

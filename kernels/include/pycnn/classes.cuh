@@ -19,12 +19,12 @@ struct Weights {
     }
 };
 
-constexpr int SLOTS = 256;  // most positions that a block works on at a time
+constexpr int MAX_GROUPS = 256;  // most positions that a block works on at a time
 
-// Of each position in the block: read once, whatever the size of its team.
+// Of each position in the block: read once, whatever the size of its group.
 struct Positions {
-    index_t target[SLOTS];
-    acc_t gradient[SLOTS];  // what it gets for one unit of cost, in backward
+    index_t target[MAX_GROUPS];
+    acc_t gradient[MAX_GROUPS];  // what it gets for one unit of cost, in backward
 };
 
 // Gradient of a position's cost, times its weight: dy[position], dy, or dy / (sum of weights).
