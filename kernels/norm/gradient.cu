@@ -49,17 +49,17 @@ gradient_sums_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict
     const scalar_t* const operand[3] = {dy, x, dx ? dx : dy};
     SumPair mine = {};
     each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[3]) {
-        acc_t g[WIDTH], v[WIDTH];
-        fetch(plane[0], p.along, 0, batch, g);
-        fetch(plane[1], p.along, 1, batch, v);
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        load_batch(plane[0], p.along, 0, batch, g);
+        load_batch(plane[1], p.along, 1, batch, v);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) {
+        for (int k = 0; k < VEC_SIZE; ++k) {
             if (!batch.has(k)) continue;
             mine.first += g[k];
             mine.second += g[k] * c.z(v[k]);
             g[k] *= c.scale;
         }
-        if (dx) put(const_cast<scalar_t*>(plane[2]), p.along, 2, batch, g);
+        if (dx) store_batch(const_cast<scalar_t*>(plane[2]), p.along, 2, batch, g);
     });
     mine = merge_block(mine, shared);
     if (threadIdx.x == 0 && threadIdx.y == 0)
@@ -71,29 +71,29 @@ gradient_sums_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__
                    const void* mean, const acc_t* rest, const void* spread, const void* weight,
                    scalar_t* __restrict__ dx, SumPair* __restrict__ parts, Rows<3> p,
                    NormParams n) {
-    __shared__ SumPair shared[THREADS * WIDTH];
-    __shared__ Coefficients of[LANES * WIDTH];
+    __shared__ SumPair shared[THREADS * VEC_SIZE];
+    __shared__ Coefficients of[LANES * VEC_SIZE];
     const scalar_t* const operand[3] = {dy, x, dx ? dx : dy};
     const RowThread<3> t(p, operand);
     const NormArrays from = {mean, spread, rest, weight, nullptr};
-    Coefficients c[WIDTH];
+    Coefficients c[VEC_SIZE];
     if (!n.statistic_per_row)
         per_channel(t, of, c, [&](index_t set) { return coefficients(from, set, n); });
-    SumPair mine[WIDTH] = {};
+    SumPair mine[VEC_SIZE] = {};
     t.each_row([&](index_t row) {
-        acc_t g[WIDTH], v[WIDTH];
-        t.fetch(dy, 0, row, g);
-        t.fetch(x, 1, row, v);
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        t.load(dy, 0, row, g);
+        t.load(x, 1, row, v);
         Statistic s;
         if (n.statistic_per_row) s = statistic(from, row, n);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) {
+        for (int k = 0; k < VEC_SIZE; ++k) {
             if (!t.has(k)) continue;
             mine[k].first += g[k];
             mine[k].second += g[k] * (n.statistic_per_row ? s.z(v[k]) : c[k].z(v[k]));
             g[k] *= c[k].scale;
         }
-        if (dx) t.put(dx, 2, row, g);
+        if (dx) t.store(dx, 2, row, g);
     });
     merge_rows(t, mine, shared, parts);
 }
@@ -110,8 +110,8 @@ gradient_parameters(const SumPair* __restrict__ parts, void* __restrict__ dweigh
     }
     all = merge_lanes(all);
     if (threadIdx.x % LANES != 0) return;
-    put_parameter(dbias, channel, p.dbias_wide, all.first);
-    put_parameter(dweight, channel, p.dweight_wide, all.second);
+    store_parameter(dbias, channel, p.dbias_wide, all.first);
+    store_parameter(dweight, channel, p.dweight_wide, all.second);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -161,12 +161,12 @@ gradient_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
     const Coefficients c = shared[0];
     const scalar_t* const operand[3] = {dy, x, dx};
     each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[3]) {
-        acc_t g[WIDTH], v[WIDTH];
-        fetch(plane[0], p.along, 0, batch, g);
-        fetch(plane[1], p.along, 1, batch, v);
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        load_batch(plane[0], p.along, 0, batch, g);
+        load_batch(plane[1], p.along, 1, batch, v);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) g[k] = c.backward(g[k], v[k]);
-        put(const_cast<scalar_t*>(plane[2]), p.along, 2, batch, g);
+        for (int k = 0; k < VEC_SIZE; ++k) g[k] = c.backward(g[k], v[k]);
+        store_batch(const_cast<scalar_t*>(plane[2]), p.along, 2, batch, g);
     });
 }
 
@@ -175,18 +175,18 @@ gradient_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, c
               const acc_t* rest, const void* spread, const void* weight,
               const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Rows<3> p,
               NormParams n) {
-    __shared__ Coefficients shared[LANES * WIDTH];
+    __shared__ Coefficients shared[LANES * VEC_SIZE];
     const scalar_t* const operand[3] = {dy, x, dx};
     const RowThread<3> t(p, operand);
     const NormArrays from = {mean, spread, rest, weight, nullptr};
-    Coefficients c[WIDTH];
+    Coefficients c[VEC_SIZE];
     per_channel(t, shared, c, [&](index_t set) { return of_gradient(from, means, set, n); });
     t.each_row([&](index_t row) {
-        acc_t g[WIDTH], v[WIDTH];
-        t.fetch(dy, 0, row, g);
-        t.fetch(x, 1, row, v);
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        t.load(dy, 0, row, g);
+        t.load(x, 1, row, v);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) g[k] = c[k].backward(g[k], v[k]);
-        t.put(dx, 2, row, g);
+        for (int k = 0; k < VEC_SIZE; ++k) g[k] = c[k].backward(g[k], v[k]);
+        t.store(dx, 2, row, g);
     });
 }

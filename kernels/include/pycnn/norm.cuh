@@ -13,15 +13,15 @@
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / LANES;
-constexpr int WIDTH = 16 / sizeof(scalar_t);  // elements of one instruction
+constexpr int VEC_SIZE = 16 / sizeof(scalar_t);  // elements of one instruction
 constexpr int SECTOR = 32 / sizeof(scalar_t);  // elements that global memory moves at a time
 
-struct alignas(16) Pack {
-    scalar_t at[WIDTH];
+struct alignas(16) Vec {
+    scalar_t at[VEC_SIZE];
 };
 
 __device__ __forceinline__ bool aligned(const void* pointer) {
-    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
+    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Vec) == 0;
 }
 
 // Offset of element i of operand `o`; no division where one axis is all there is.
@@ -53,7 +53,7 @@ __device__ __forceinline__ acc_t parameter(const void* from, index_t i, int wide
                 : to_acc(static_cast<const scalar_t*>(from)[i]);
 }
 
-__device__ __forceinline__ void put_parameter(void* to, index_t i, int wide, acc_t value) {
+__device__ __forceinline__ void store_parameter(void* to, index_t i, int wide, acc_t value) {
     if (wide)
         static_cast<acc_t*>(to)[i] = value;
     else

@@ -9,7 +9,7 @@
 // The order of the merges depends on the launch's shape alone: same bits every time.
 #pragma once
 
-constexpr unsigned ALL_LANES = 0xffffffffu;
+constexpr unsigned FULL_MASK = 0xffffffffu;
 constexpr int LANES = 32;
 
 // Of no values: Moments().
@@ -60,10 +60,10 @@ struct alignas(16) Moments {
 
     __device__ __forceinline__ Moments of_lane(int distance) const {
         Moments other;
-        other.count = __shfl_xor_sync(ALL_LANES, count, distance);
-        other.pivot = __shfl_xor_sync(ALL_LANES, pivot, distance);
-        other.mean = __shfl_xor_sync(ALL_LANES, mean, distance);
-        other.squares = __shfl_xor_sync(ALL_LANES, squares, distance);
+        other.count = __shfl_xor_sync(FULL_MASK, count, distance);
+        other.pivot = __shfl_xor_sync(FULL_MASK, pivot, distance);
+        other.mean = __shfl_xor_sync(FULL_MASK, mean, distance);
+        other.squares = __shfl_xor_sync(FULL_MASK, squares, distance);
         return other;
     }
 
@@ -89,8 +89,8 @@ struct alignas(2 * sizeof(acc_t)) SumPair {
     }
     __device__ __forceinline__ SumPair of_lane(int distance) const {
         SumPair other;
-        other.first = __shfl_xor_sync(ALL_LANES, first, distance);
-        other.second = __shfl_xor_sync(ALL_LANES, second, distance);
+        other.first = __shfl_xor_sync(FULL_MASK, first, distance);
+        other.second = __shfl_xor_sync(FULL_MASK, second, distance);
         return other;
     }
 };
