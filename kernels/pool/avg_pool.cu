@@ -28,15 +28,15 @@ avg_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
     const Tile<false> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
     const WindowCounts counts(spans + tile.spans(), tile.results);
-    scalar_t* box = reinterpret_cast<scalar_t*>(counts.end());
+    scalar_t* sX = reinterpret_cast<scalar_t*>(counts.end());
     tile.find_spans(spans);
     counts.find(p, tile.result);
-    tile.stage(x, p.operand[0], box);
+    tile.load(x, p.operand[0], sX);
     __syncthreads();
 
-    tile.each_result(y, [&](const Place& at, index_t out) {
+    tile.each_result(y, [&](const Coord& at, index_t out) {
         acc_t sum = 0;
-        tile.each_source(spans, at, [&](int number, int, int, int) { sum += to_acc(box[number]); });
+        tile.each_source(spans, at, [&](int number, int, int, int) { sum += to_acc(sX[number]); });
         y[out] = from_acc(sum / counts.of(p, at.at[0], at.at[1], at.at[2]));
     });
 }
@@ -60,16 +60,16 @@ avg_pool_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Po
     const Tile<true> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
     const WindowCounts counts(spans + tile.spans(), tile.sources);
-    scalar_t* box = reinterpret_cast<scalar_t*>(counts.end());
+    scalar_t* sDy = reinterpret_cast<scalar_t*>(counts.end());
     tile.find_spans(spans);
     counts.find(p, tile.source);
-    tile.stage(dy, p.operand[0], box);
+    tile.load(dy, p.operand[0], sDy);
     __syncthreads();
 
-    tile.each_result(dx, [&](const Place& at, index_t out) {
+    tile.each_result(dx, [&](const Coord& at, index_t out) {
         acc_t sum = 0;
         tile.each_source(spans, at, [&](int number, int i, int j, int k) {
-            const acc_t value = to_acc(box[number]);
+            const acc_t value = to_acc(sDy[number]);
             sum += p.divisor ? value : value / counts.of(p, i, j, k);
         });
         dx[out] = from_acc(p.divisor ? sum / static_cast<acc_t>(p.divisor) : sum);

@@ -50,16 +50,16 @@ lp_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, double norm, P
     const Tile<false> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
     const WindowCounts counts(spans + tile.spans(), tile.results);
-    acc_t* box = static_cast<acc_t*>(counts.end());
+    acc_t* sX = static_cast<acc_t*>(counts.end());
     const acc_t e = static_cast<acc_t>(norm);
     tile.find_spans(spans);
     counts.find(p, tile.result);
-    tile.stage(x, p.operand[0], box, [=](scalar_t value) { return power(to_acc(value), e); });
+    tile.load(x, p.operand[0], sX, [=](scalar_t value) { return power(to_acc(value), e); });
     __syncthreads();
 
-    tile.each_result(y, [&](const Place& at, index_t out) {
+    tile.each_result(y, [&](const Coord& at, index_t out) {
         acc_t sum = 0;
-        tile.each_source(spans, at, [&](int number, int, int, int) { sum += box[number]; });
+        tile.each_source(spans, at, [&](int number, int, int, int) { sum += sX[number]; });
         sum *= completed(p, counts.of(p, at.at[0], at.at[1], at.at[2]));
         y[out] = from_acc(power(sum, 1 / e));
     });
@@ -88,19 +88,19 @@ lp_pool_backward(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y
     const Tile<true> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
     const WindowCounts counts(spans + tile.spans(), tile.sources);
-    acc_t* slopes = static_cast<acc_t*>(counts.end());
-    acc_t* box = slopes + tile.sources.size();
+    acc_t* sSlopes = static_cast<acc_t*>(counts.end());
+    acc_t* sDy = sSlopes + tile.sources.size();
     const acc_t e = static_cast<acc_t>(norm);
     tile.find_spans(spans);
     counts.find(p, tile.source);
-    tile.stage(y, p.operand[1], slopes, [=](scalar_t value) { return slope(to_acc(value), e); });
-    tile.stage(dy, p.operand[0], box, [](scalar_t value) { return to_acc(value); });
+    tile.load(y, p.operand[1], sSlopes, [=](scalar_t value) { return slope(to_acc(value), e); });
+    tile.load(dy, p.operand[0], sDy, [](scalar_t value) { return to_acc(value); });
     __syncthreads();
 
-    tile.each_result(dx, [&](const Place& at, index_t out) {
+    tile.each_result(dx, [&](const Coord& at, index_t out) {
         acc_t sum = 0;
         tile.each_source(spans, at, [&](int number, int i, int j, int k) {
-            sum += box[number] * slopes[number] * completed(p, counts.of(p, i, j, k));
+            sum += sDy[number] * sSlopes[number] * completed(p, counts.of(p, i, j, k));
         });
         const acc_t own = to_acc(__ldg(x + tile.offset(of_x, tile.result, at)));
         dx[out] = from_acc(sum * power(own, e - 1));

@@ -45,17 +45,17 @@ max_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, index_t* __re
     extern __shared__ unsigned long long memory[];
     const Tile<false> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
-    scalar_t* box = reinterpret_cast<scalar_t*>(spans + tile.spans());
+    scalar_t* sX = reinterpret_cast<scalar_t*>(spans + tile.spans());
     tile.find_spans(spans);
-    tile.stage(x, p.operand[0], box);
+    tile.load(x, p.operand[0], sX);
     __syncthreads();
 
-    tile.each_result(y, [&](const Place& at, index_t out) {
+    tile.each_result(y, [&](const Coord& at, index_t out) {
         Maximum maximum;
         tile.each_source(spans, at, [&](int number, int i, int j, int k) {
-            maximum.add(to_acc(box[number]), index_in_plane(p, tile.source[0] + i,
-                                                            tile.source[1] + j,
-                                                            tile.source[2] + k));
+            maximum.add(to_acc(sX[number]), index_in_plane(p, tile.source[0] + i,
+                                                           tile.source[1] + j,
+                                                           tile.source[2] + k));
         });
         y[out] = from_acc(maximum.best);
         if (indices) indices[out] = maximum.at;
@@ -83,19 +83,19 @@ max_pool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__ i
     extern __shared__ unsigned long long memory[];
     const Tile<true> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
-    index_t* chosen = reinterpret_cast<index_t*>(spans + tile.spans());
-    scalar_t* box = reinterpret_cast<scalar_t*>(chosen + tile.sources.size());
+    index_t* sIndices = reinterpret_cast<index_t*>(spans + tile.spans());
+    scalar_t* sDy = reinterpret_cast<scalar_t*>(sIndices + tile.sources.size());
     tile.find_spans(spans);
-    tile.stage(indices, p.operand[1], chosen);
-    tile.stage(dy, p.operand[0], box);
+    tile.load(indices, p.operand[1], sIndices);
+    tile.load(dy, p.operand[0], sDy);
     __syncthreads();
 
-    tile.each_result(dx, [&](const Place& at, index_t out) {
+    tile.each_result(dx, [&](const Coord& at, index_t out) {
         const index_t mine = index_in_plane(p, tile.result[0] + at.at[0], tile.result[1] + at.at[1],
                                             tile.result[2] + at.at[2]);
         acc_t sum = 0;
         tile.each_source(spans, at, [&](int number, int, int, int) {
-            if (chosen[number] == mine) sum += to_acc(box[number]);
+            if (sIndices[number] == mine) sum += to_acc(sDy[number]);
         });
         dx[out] = from_acc(sum);
     });
@@ -108,11 +108,11 @@ max_pool_backward_direct(const scalar_t* __restrict__ dy, const index_t* __restr
     if (!one.there) return;
     const PoolStrides &s = p.operand[0], &t = p.operand[1];
     const scalar_t* plane = one.begin(dy, s);
-    const index_t* chosen = one.begin(indices, t);
+    const index_t* plane_indices = one.begin(indices, t);
     const index_t mine = index_in_plane(p, one.at[0], one.at[1], one.at[2]);
     acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        if (__ldg(chosen + one.offset(t, i, j, k)) == mine)
+        if (__ldg(plane_indices + one.offset(t, i, j, k)) == mine)
             sum += to_acc(__ldg(plane + one.offset(s, i, j, k)));
     });
     dx[one.number] = from_acc(sum);

@@ -74,12 +74,12 @@ max_unpool(const scalar_t* __restrict__ x, const index_t* __restrict__ indices,
     extern __shared__ unsigned long long memory[];
     const Group group(p);
     const scalar_t* values = x + group.n * p.value_n + group.c * p.value_c;
-    const index_t* where = indices + group.n * p.index_n + group.c * p.index_c;
+    const index_t* indices_of_plane = indices + group.n * p.index_n + group.c * p.index_c;
     const index_t left = p.large - group.piece;
     const int size = static_cast<int>(left < p.piece ? left : p.piece) * group.size;
     int* winner = reinterpret_cast<int*>(memory);  // [place][channel]
 #if STAGED
-    scalar_t* box = reinterpret_cast<scalar_t*>(winner + p.piece * group.size);
+    scalar_t* sX = reinterpret_cast<scalar_t*>(winner + p.piece * group.size);
 #endif
 
     for (int i = threadIdx.x; i < size; i += THREADS) winner[i] = -1;
@@ -88,24 +88,24 @@ max_unpool(const scalar_t* __restrict__ x, const index_t* __restrict__ indices,
         for (index_t i = group.lane; i < p.small; i += group.lanes) {
             index_t at[2];
             p.element.locate(i, at);
-            const index_t to = __ldg(where + at[1]) - group.piece;
+            const index_t to = __ldg(indices_of_plane + at[1]) - group.piece;
             if (to >= 0 && to * group.size < size)
                 atomicMax(winner + to * group.size + group.channel, static_cast<int>(i));
 #if STAGED
-            box[i * group.size + group.channel] = __ldg(values + at[0]);
+            sX[i * group.size + group.channel] = __ldg(values + at[0]);
 #endif
         }
     __syncthreads();
     if (!group.there) return;
     for (int i = threadIdx.x; i < size; i += THREADS) {
-        const index_t chosen = winner[i];
+        const index_t source = winner[i];
         acc_t value = 0;
-        if (chosen >= 0) {
+        if (source >= 0) {
 #if STAGED
-            value = to_acc(box[chosen * group.size + group.channel]);
+            value = to_acc(sX[source * group.size + group.channel]);
 #else
             index_t at[2];
-            p.element.locate(chosen, at);
+            p.element.locate(source, at);
             value = to_acc(__ldg(values + at[0]));
 #endif
         }
@@ -118,15 +118,15 @@ max_unpool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__
                     scalar_t* __restrict__ dx, Unpool p) {
     const Group group(p);
     const scalar_t* values = dy + group.n * p.large_n + group.c * p.large_c;
-    const index_t* where = indices + group.n * p.index_n + group.c * p.index_c;
+    const index_t* indices_of_plane = indices + group.n * p.index_n + group.c * p.index_c;
 #if STAGED
     extern __shared__ unsigned long long memory[];
-    scalar_t* box = reinterpret_cast<scalar_t*>(memory);
+    scalar_t* sDy = reinterpret_cast<scalar_t*>(memory);
     if (group.there)
         for (index_t i = group.lane; i < p.large; i += group.lanes) {
             index_t at[1];
             p.place.locate(i, at);
-            box[i * group.size + group.channel] = __ldg(values + at[0]);
+            sDy[i * group.size + group.channel] = __ldg(values + at[0]);
         }
     __syncthreads();
 #endif
@@ -134,11 +134,11 @@ max_unpool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__
     for (index_t i = group.lane; i < p.small; i += group.lanes) {
         index_t at[2];
         p.element.locate(i, at);
-        const index_t from = __ldg(where + at[1]);
+        const index_t from = __ldg(indices_of_plane + at[1]);
         acc_t value = 0;
         if (from >= 0 && from < p.large) {
 #if STAGED
-            value = to_acc(box[from * group.size + group.channel]);
+            value = to_acc(sDy[from * group.size + group.channel]);
 #else
             index_t place[1];
             p.place.locate(from, place);
