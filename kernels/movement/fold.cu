@@ -30,7 +30,7 @@ fold(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
     const index_t h1 = h0 + v.band < v.H ? h0 + v.band : v.H;
     const int count = static_cast<int>(h1 - h0) * width;
     acc_t* const sums = reinterpret_cast<acc_t*>(shared);
-    scalar_t* const staged = reinterpret_cast<scalar_t*>(sums + v.band * v.W);
+    scalar_t* const sX = reinterpret_cast<scalar_t*>(sums + v.band * v.W);
     for (int t = thread; t < count; t += THREADS) sums[t] = 0;
 
     x += plane / v.C * v.n + plane % v.C * v.R * v.S * v.c;
@@ -48,7 +48,7 @@ fold(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
                 for (int a = 0; a < ahead; ++a) {
                     const scalar_t* const first = x + a * v.c + p0 * v.Q * v.w;
                     for (int t = thread - sector_skew(first); t < pixels; t += THREADS)
-                        if (t >= 0) staged[a * pixels + t] = first[t * v.w];
+                        if (t >= 0) sX[a * pixels + t] = first[t * v.w];
                 }
             }
             __syncthreads();  // staged; and the sums of the element before are complete
@@ -56,9 +56,9 @@ fold(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
                 const int p = static_cast<unsigned>(t) / static_cast<unsigned>(v.Q);
                 const index_t w = (t - p * v.Q) * v.stride_w - v.left + s * v.dilation_w;
                 const index_t h = (p0 + p) * v.stride_h - shift - h0;
-                if (w >= 0 && w < width) sums[h * width + w] += to_acc(staged[k * pixels + t]);
+                if (w >= 0 && w < width) sums[h * width + w] += to_acc(sX[k * pixels + t]);
             }
-            if (k == v.together - 1 || s == v.S - 1) __syncthreads();  // staged has been used
+            if (k == v.together - 1 || s == v.S - 1) __syncthreads();  // sX has been used
         }
     }
     __syncthreads();

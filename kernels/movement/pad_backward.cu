@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ index_t row_of_dy[THREADS];
-    scalar_t* const staged = reinterpret_cast<scalar_t*>(shared);
+    scalar_t* const sDy = reinterpret_cast<scalar_t*>(shared);
 
     const index_t row0 = blockIdx.x * v.rows_per_block;
     const index_t left = v.rows - row0;
@@ -37,9 +37,9 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
     for (index_t m = 0;; ++m) {
         __syncthreads();  // what is staged has been used
         index_t row = OUTSIDE;
-        if (thread < rows) row_of_dy[thread] = row = preimage_row(v, row0 + thread, m);
+        if (thread < rows) row_of_dy[thread] = row = alias_row(v, row0 + thread, m);
         if (!__syncthreads_or(row != OUTSIDE)) break;
-        stage_rows<THREADS>(dy, row_of_dy, rows, width, v.step, staged);
+        load_rows<THREADS>(dy, row_of_dy, rows, width, v.step, sDy);
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < PER_THREAD; ++k) {
@@ -47,9 +47,9 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
             if (t < 0 || t >= rows * columns) continue;
             const int r = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
             if (row_of_dy[r] == OUTSIDE) continue;
-            const Preimages copies(v, v.row, t - r * columns);
-            const int total = static_cast<int>(copies.total());
-            for (int c = 0; c < total; ++c) sum[k] += to_acc(staged[r * width + copies[c]]);
+            const PaddingAliases aliases(v, v.row, t - r * columns);
+            const int total = static_cast<int>(aliases.total());
+            for (int c = 0; c < total; ++c) sum[k] += to_acc(sDy[r * width + aliases[c]]);
         }
     }
 #pragma unroll
@@ -63,13 +63,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 pad_backward_direct(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     const index_t flat = flat_thread(), row = flat / v.row.extent_x;
     if (row >= v.rows) return;
-    const Preimages copies(v, v.row, flat - row * v.row.extent_x);
-    const index_t total = copies.total();
+    const PaddingAliases aliases(v, v.row, flat - row * v.row.extent_x);
+    const index_t total = aliases.total();
     acc_t sum = 0;
     for (index_t m = 0;; ++m) {
-        const index_t from = preimage_row(v, row, m);
+        const index_t from = alias_row(v, row, m);
         if (from == OUTSIDE) break;
-        for (index_t c = 0; c < total; ++c) sum += to_acc(dy[from + copies[c] * v.step]);
+        for (index_t c = 0; c < total; ++c) sum += to_acc(dy[from + aliases[c] * v.step]);
     }
     dx[flat] = from_acc(sum);
 }

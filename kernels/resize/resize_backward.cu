@@ -23,31 +23,31 @@ constexpr int THREADS = 256;
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 resize_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    const Piece piece(v, v.d.extent_x, v.h.extent_x);
-    const int thread = static_cast<int>(threadIdx.x), channels = piece.channels;
+    const BlockCoord blk(v, v.d.extent_x, v.h.extent_x);
+    const int thread = static_cast<int>(threadIdx.x), channels = blk.channels;
     const int width = static_cast<int>(v.w.extent_x), columns = static_cast<int>(v.w.extent_y);
-    const Range planes = v.d.range(piece.depth);
-    const int first = v.h.range(piece.row).first;
-    const int rows = v.h.range(piece.row + piece.rows - 1).last - first;
+    const Range planes = v.d.range(blk.depth);
+    const int first = v.h.range(blk.row).first;
+    const int rows = v.h.range(blk.row + blk.rows - 1).last - first;
     Tap* const row_taps = reinterpret_cast<Tap*>(shared);
     Tap* const column_taps = row_taps + rows;
     Range* const row_ranges = reinterpret_cast<Range*>(column_taps + columns);
     Range* const column_ranges = row_ranges + v.band;
     acc_t* const sums = reinterpret_cast<acc_t*>(column_ranges + width);
-    scalar_t* const staged = reinterpret_cast<scalar_t*>(sums + v.band * width * v.chunk);
+    scalar_t* const sDy = reinterpret_cast<scalar_t*>(sums + v.band * width * v.chunk);
 
     for (int t = thread; t < rows; t += THREADS) row_taps[t] = v.h.tap(first + t);
     for (int t = thread; t < columns; t += THREADS) column_taps[t] = v.w.tap(t);
-    for (int t = thread; t < piece.rows; t += THREADS) row_ranges[t] = v.h.range(piece.row + t);
+    for (int t = thread; t < blk.rows; t += THREADS) row_ranges[t] = v.h.range(blk.row + t);
     for (int t = thread; t < width; t += THREADS) column_ranges[t] = v.w.range(t);
-    const int count = piece.rows * width * channels;
+    const int count = blk.rows * width * channels;
     for (int t = thread; t < count; t += THREADS) sums[t] = 0;
     __syncthreads();
 
-    dy += v.image(piece.outer) + piece.channel * v.si;
+    dy += v.image(blk.outer) + blk.channel * v.si;
     for (int o = planes.first; o < planes.last; ++o) {
-        const acc_t of_plane = v.d.tap(o).of(piece.depth);
-        stage_plane<THREADS>(dy + o * v.sd, v, first, rows, columns, channels, staged);
+        const acc_t of_plane = v.d.tap(o).of(blk.depth);
+        load_plane<THREADS>(dy + o * v.sd, v, first, rows, columns, channels, sDy);
         __syncthreads();
         for (int t = thread; t < count; t += THREADS) {
             const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
@@ -56,19 +56,19 @@ resize_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resi
             acc_t sum = 0;
             for (int p = down.first; p < down.last; ++p) {
                 const scalar_t* const from =
-                    staged + (p - first) * columns * channels + (t - pixel * channels);
+                    sDy + (p - first) * columns * channels + (t - pixel * channels);
                 acc_t along = 0;
                 for (int q = across.first; q < across.last; ++q)
                     along += column_taps[q].of(w) * to_acc(from[q * channels]);
-                sum += row_taps[p - first].of(piece.row + r) * along;
+                sum += row_taps[p - first].of(blk.row + r) * along;
             }
             sums[t] += of_plane * sum;
         }
         __syncthreads();
     }
 
-    dx += (((piece.outer * v.d.extent_x + piece.depth) * v.h.extent_x + piece.row) * width) *
-              v.inner + piece.channel;
+    dx += (((blk.outer * v.d.extent_x + blk.depth) * v.h.extent_x + blk.row) * width) *
+              v.inner + blk.channel;
     for (int t = thread - (channels == v.inner ? sector_skew(dx) : 0); t < count; t += THREADS) {
         if (t < 0) continue;
         const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);

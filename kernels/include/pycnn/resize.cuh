@@ -81,11 +81,11 @@ struct Resize {
 };
 
 // What a block works on: rows [row, row + rows) of a plane of the result, and some channels.
-struct Piece {
+struct BlockCoord {
     index_t outer;
     int depth, row, rows, channel, channels;
 
-    __device__ __forceinline__ Piece(const Resize& v, index_t depths, index_t height) {
+    __device__ __forceinline__ BlockCoord(const Resize& v, index_t depths, index_t height) {
         index_t block = blockIdx.x;
         const index_t chunks = (v.inner + v.chunk - 1) / v.chunk;
         channel = static_cast<int>(block % chunks * v.chunk);
@@ -100,10 +100,10 @@ struct Piece {
     }
 };
 
-// Rows [row, row + rows) of a plane that is `width` wide, with some channels, into `staged`.
+// Rows [row, row + rows) of a plane that is `width` wide, with some channels, into sX.
 template <int THREADS>
-__device__ __forceinline__ void stage_plane(const scalar_t* plane, const Resize& v, int row,
-                                            int rows, int width, int channels, scalar_t* staged) {
+__device__ __forceinline__ void load_plane(const scalar_t* plane, const Resize& v, int row,
+                                           int rows, int width, int channels, scalar_t* sX) {
     plane += row * v.sh;
     const int count = rows * width * channels;
     for (int t = static_cast<int>(threadIdx.x) - sector_skew(plane); t < count; t += THREADS) {
@@ -111,6 +111,6 @@ __device__ __forceinline__ void stage_plane(const scalar_t* plane, const Resize&
         const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
         const unsigned r = pixel / static_cast<unsigned>(width);
         const index_t at = r * v.sh + (pixel - r * width) * v.sw + (t - pixel * channels) * v.si;
-        staged[t] = plane[at];
+        sX[t] = plane[at];
     }
 }
