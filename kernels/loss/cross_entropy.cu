@@ -202,14 +202,14 @@ extern "C" __global__ void __launch_bounds__(512, 1)
     cross_entropy_backward_long_rows(BACKWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[WARP];
-    backward(BlockGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits,
-             p, c, smem);
+    backward(BlockGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride},
+             dlogits, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     cross_entropy_backward_columns(BACKWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[256];
-    backward(ColumnGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits,
-             p, c, smem);
+    backward(ColumnGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride},
+             dlogits, p, c, smem);
 }

@@ -15,8 +15,8 @@
 //   }
 //
 // Both give 16 bytes of the result to a thread. A function that returns a Pair has its results
-// stored in two arrays, Results. A result may lie where an operand does (in-place use), so no pointer
-// here is __restrict__. The plan is in pycnn/plan/_map.py.
+// stored in two arrays, Results. A result may lie where an operand does (in-place use), so no
+// pointer here is __restrict__. The plan is in pycnn/plan/_map.py.
 #pragma once
 
 #include <pycnn/kernel.cuh>
@@ -42,8 +42,9 @@ struct MapViews {
     index_t packed;
 };
 
-// The first elements of this thread in a launch that gives it VEC_SIZE of them: side by side if they
-// are moved together, else ELEMENTWISE_THREADS apart, so that neighbouring threads have neighbours.
+// The first elements of this thread in a launch that gives it VEC_SIZE of them: side by side if
+// they are moved together, else ELEMENTWISE_THREADS apart, so that neighbouring threads have
+// neighbours.
 __device__ __forceinline__ index_t first_of_vec() { return flat_thread() * VEC_SIZE; }
 __device__ __forceinline__ index_t first_of_elements() {
     return static_cast<index_t>(blockIdx.x) * ELEMENTWISE_THREADS * VEC_SIZE + threadIdx.x;

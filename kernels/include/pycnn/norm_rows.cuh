@@ -1,7 +1,7 @@
 // pycnn/norm_rows.cuh: sets whose channels are neighbours in memory; a row holds a pixel's.
 //
-// Block (lanes, 256 / lanes), grid (images * tiles, segments): a thread has VEC_SIZE channels, in all
-// rows of its segment that are its own. The plan is in pycnn/plan/_norm.py.
+// Block (lanes, 256 / lanes), grid (images * tiles, segments): a thread has VEC_SIZE channels, in
+// all rows of its segment that are its own. The plan is in pycnn/plan/_norm.py.
 #pragma once
 
 #include <pycnn/norm.cuh>
