@@ -16,7 +16,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 DATA = {"pycnn.kernels": "kernels", "pycnn.emulator.include": "emulator/include"}
-SOURCES = sorted(glob("emulator/*.cpp") + glob("emulator/*.S"))
+SOURCES = sorted(glob("emulator/*.cpp"))
 
 
 def data_packages() -> dict[str, str]:
@@ -32,12 +32,7 @@ def data_packages() -> dict[str, str]:
 
 
 class BuildRuntime(build_ext):
-    """`build_ext` that understands assembly sources and reports a missing compiler in one line."""
-
-    def build_extensions(self) -> None:
-        if ".S" not in self.compiler.src_extensions:
-            self.compiler.src_extensions.append(".S")
-        super().build_extensions()
+    """`build_ext` that reports a missing compiler in one line."""
 
     def build_extension(self, ext: Extension) -> None:
         try:
@@ -65,7 +60,7 @@ def extensions() -> list[Extension]:
             "pycnn.emulator._runtime",
             SOURCES,
             include_dirs=["emulator", "emulator/include"],
-            depends=glob("emulator/**/*.h*", recursive=True),
+            depends=glob("emulator/**/*.h", recursive=True),
             cxx_std=17,
             extra_compile_args=["-O3"],
             libraries=["dl", "pthread"],

@@ -174,10 +174,10 @@ def winograd_points() -> str:
 RUNGS = {
     "1_naive": ("const int i", "for (index_t"),
     "2_coalesced": ("const int i", "for (index_t"),
-    "3_shared_tile": ("accum sum", "}"),
-    "4_register_tile": ("const int row", "for (int j = 0; j < TN; ++j) sum"),
+    "3_shared_tile": ("acc_t acc", "}"),
+    "4_register_tile": ("const int thr_m", "for (int j = 0; j < THR_N; ++j) acc"),
     "5_vectorised": ("for (index_t", "}"),
-    "6_double_buffered": ("from_a.fetch(p.k)", "now = 1 - now"),
+    "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
 }
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -84,14 +84,8 @@ void fiber_switch(Fiber& from, Fiber& to) { pycnn_emu_switch(&from.context, to.c
 extern "C" void pycnn_emu_switch(void** save, void* load);
 extern "C" void pycnn_emu_start();
 
-#if defined(__APPLE__)
-#define PYCNN_SYMBOL(name) "_" name
-#else
-#define PYCNN_SYMBOL(name) name
-#endif
-
 asm(".text\n.align 4\n"
-    ".globl " PYCNN_SYMBOL("pycnn_emu_switch") "\n" PYCNN_SYMBOL("pycnn_emu_switch") ":\n"
+    ".globl pycnn_emu_switch\npycnn_emu_switch:\n"
     "  sub sp, sp, #160\n"
     "  stp x19, x20, [sp, #0]\n  stp x21, x22, [sp, #16]\n  stp x23, x24, [sp, #32]\n"
     "  stp x25, x26, [sp, #48]\n  stp x27, x28, [sp, #64]\n  stp x29, x30, [sp, #80]\n"
@@ -103,7 +97,7 @@ asm(".text\n.align 4\n"
     "  ldp d8, d9, [sp, #96]\n  ldp d10, d11, [sp, #112]\n"
     "  ldp d12, d13, [sp, #128]\n  ldp d14, d15, [sp, #144]\n"
     "  add sp, sp, #160\n  ret\n"
-    ".globl " PYCNN_SYMBOL("pycnn_emu_start") "\n" PYCNN_SYMBOL("pycnn_emu_start") ":\n"
+    ".globl pycnn_emu_start\npycnn_emu_start:\n"
     "  mov x0, x19\n  mov x29, xzr\n  blr x20\n  brk #0\n");
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {

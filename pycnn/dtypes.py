@@ -56,6 +56,21 @@ FLOATS = {
 #: Names, as definitions list them.
 FLOATING = tuple(FLOATS)
 
+#: Of what only moves elements: no arithmetic, so that integers may be moved as well.
+MOVABLE = (*FLOATING, "int64", "int32", "int16", "int8", "uint8", "bool")
+
+#: 8-bit integers that stand for real numbers, with their types in C++.
+QUANTISED = {"int8": "signed char", "uint8": "unsigned char"}
+
+_SIZES = {FLOATS[name].itemsize if name in FLOATS else np.dtype(name).itemsize for name in MOVABLE}
+
+#: What the words in a kernel's ``variant`` lines stand for.
+VARIANTS = {
+    "floating": tuple(f.scalar for f in FLOATS.values()),
+    "quantised": tuple(QUANTISED.values()),
+    "itemsizes": tuple(map(str, sorted(_SIZES))),
+}
+
 
 @functools.cache
 def numpy_dtype(name: str) -> np.dtype:

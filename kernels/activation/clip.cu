@@ -14,41 +14,42 @@
 // entry clip_strided           values limited to an interval, any strides
 // entry clip_backward          gradient of clip, contiguous
 // entry clip_backward_strided  gradient of clip, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {
-    accum low, high;
-    __device__ __forceinline__ accum operator()(accum x) const {
-        const accum raised = x < low ? low : x;  // neither comparison holds for NaN
+    acc_t low, high;
+    __device__ __forceinline__ acc_t operator()(acc_t x) const {
+        const acc_t raised = x < low ? low : x;  // neither comparison holds for NaN
         return raised > high ? high : raised;
     }
 };
 
 struct Backward {
-    accum low, high;
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        return x >= low && x <= high ? dy : accum(0);
+    acc_t low, high;
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        return x >= low && x <= high ? dy : acc_t(0);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-clip(const scalar* x, scalar* y, index_t count, accum low, accum high) {
-    map_contiguous(Forward{low, high}, count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+clip(const scalar_t* x, scalar_t* y, index_t count, acc_t low, acc_t high) {
+    elementwise_contiguous(Forward{low, high}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-clip_strided(const scalar* x, scalar* y, index_t count, accum low, accum high, MapViews<1> v) {
-    map_strided(Forward{low, high}, count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+clip_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t low, acc_t high, MapViews<1> v) {
+    elementwise_strided(Forward{low, high}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-clip_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum low, accum high) {
-    map_contiguous(Backward{low, high}, count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+clip_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t low,
+              acc_t high) {
+    elementwise_contiguous(Backward{low, high}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-clip_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum low,
-                      accum high, MapViews<2> v) {
-    map_strided(Backward{low, high}, count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+clip_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t low,
+                      acc_t high, MapViews<2> v) {
+    elementwise_strided(Backward{low, high}, count, dx, v, dy, x);
 }

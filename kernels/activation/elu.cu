@@ -17,42 +17,42 @@
 // entry elu_strided           exponential linear units: elu, selu and celu, any strides
 // entry elu_backward          gradient of elu, contiguous
 // entry elu_backward_strided  gradient of elu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {
-    accum alpha, scale, input_scale;
-    __device__ __forceinline__ accum operator()(accum x) const {
+    acc_t alpha, scale, input_scale;
+    __device__ __forceinline__ acc_t operator()(acc_t x) const {
         return scale * (x > 0 ? x : alpha * expm1(input_scale * x));
     }
 };
 
 struct Backward {
-    accum alpha, scale, input_scale;
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        return dy * scale * (x <= 0 ? alpha * input_scale * exp(input_scale * x) : accum(1));
+    acc_t alpha, scale, input_scale;
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        return dy * scale * (x <= 0 ? alpha * input_scale * exp(input_scale * x) : acc_t(1));
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-elu(const scalar* x, scalar* y, index_t count, accum alpha, accum scale, accum input_scale) {
-    map_contiguous(Forward{alpha, scale, input_scale}, count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+elu(const scalar_t* x, scalar_t* y, index_t count, acc_t alpha, acc_t scale, acc_t input_scale) {
+    elementwise_contiguous(Forward{alpha, scale, input_scale}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-elu_strided(const scalar* x, scalar* y, index_t count, accum alpha, accum scale, accum input_scale,
-            MapViews<1> v) {
-    map_strided(Forward{alpha, scale, input_scale}, count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+elu_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t alpha, acc_t scale,
+            acc_t input_scale, MapViews<1> v) {
+    elementwise_strided(Forward{alpha, scale, input_scale}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-elu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum alpha,
-             accum scale, accum input_scale) {
-    map_contiguous(Backward{alpha, scale, input_scale}, count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+elu_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t alpha,
+             acc_t scale, acc_t input_scale) {
+    elementwise_contiguous(Backward{alpha, scale, input_scale}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-elu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum alpha,
-                     accum scale, accum input_scale, MapViews<2> v) {
-    map_strided(Backward{alpha, scale, input_scale}, count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+elu_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                     acc_t alpha, acc_t scale, acc_t input_scale, MapViews<2> v) {
+    elementwise_strided(Backward{alpha, scale, input_scale}, count, dx, v, dy, x);
 }

@@ -21,75 +21,76 @@
 // entry gelu_tanh_strided           x (1 + tanh(u)) / 2, any strides
 // entry gelu_tanh_backward          gradient of gelu_tanh, contiguous
 // entry gelu_tanh_backward_strided  gradient of gelu_tanh, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const { return x * normcdf(x); }
+    __device__ __forceinline__ acc_t operator()(acc_t x) const { return x * normcdf(x); }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        const accum density = accum(0.3989422804014327) * exp(-x * x / 2);
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        const acc_t density = acc_t(0.3989422804014327) * exp(-x * x / 2);
         return dy * (normcdf(x) + x * density);
     }
 };
 
-constexpr accum ROOT = 1.5957691216057308;  // 2 sqrt(2 / pi)
-constexpr accum CUBIC = 0.044715;
+constexpr acc_t ROOT = 1.5957691216057308;  // 2 sqrt(2 / pi)
+constexpr acc_t CUBIC = 0.044715;
 
 struct ForwardTanh {
-    __device__ __forceinline__ accum operator()(accum x) const {
+    __device__ __forceinline__ acc_t operator()(acc_t x) const {
         return x * Logistic(ROOT * (x + CUBIC * x * x * x)).value;
     }
 };
 
 struct BackwardTanh {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
         const Logistic s(ROOT * (x + CUBIC * x * x * x));
-        const accum near = fmin(fabs(x), accum(64));  // its square is finite; beyond, slope is 0
+        const acc_t near = fmin(fabs(x), acc_t(64));  // its square is finite; beyond, slope is 0
         return dy * (s.value + x * s.slope * (ROOT * (1 + 3 * CUBIC * near * near)));
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                      MapViews<2> v) {
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_tanh(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(ForwardTanh(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_tanh(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(ForwardTanh(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_tanh_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(ForwardTanh(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_tanh_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(ForwardTanh(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_tanh_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(BackwardTanh(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_tanh_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(BackwardTanh(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-gelu_tanh_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+gelu_tanh_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                            MapViews<2> v) {
-    map_strided(BackwardTanh(), count, dx, v, dy, x);
+    elementwise_strided(BackwardTanh(), count, dx, v, dy, x);
 }

@@ -13,39 +13,39 @@
 // entry hardsigmoid_strided           piecewise linear form of the logistic function, any strides
 // entry hardsigmoid_backward          gradient of hardsigmoid, contiguous
 // entry hardsigmoid_backward_strided  gradient of hardsigmoid, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const {
-        const accum six = x + 3;
-        return (six < 0 ? accum(0) : six > 6 ? accum(6) : six) / 6;
+    __device__ __forceinline__ acc_t operator()(acc_t x) const {
+        const acc_t six = x + 3;
+        return (six < 0 ? acc_t(0) : six > 6 ? acc_t(6) : six) / 6;
     }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        return x > -3 && x < 3 ? dy / 6 : accum(0);
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        return x > -3 && x < 3 ? dy / 6 : acc_t(0);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-hardsigmoid(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+hardsigmoid(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-hardsigmoid_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+hardsigmoid_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-hardsigmoid_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+hardsigmoid_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-hardsigmoid_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+hardsigmoid_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                              MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }

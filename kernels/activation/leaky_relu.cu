@@ -13,38 +13,39 @@
 // entry leaky_relu_strided           rectified linear unit with a slope below zero, any strides
 // entry leaky_relu_backward          gradient of leaky_relu, contiguous
 // entry leaky_relu_backward_strided  gradient of leaky_relu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {
-    accum slope;
-    __device__ __forceinline__ accum operator()(accum x) const { return x > 0 ? x : slope * x; }
+    acc_t slope;
+    __device__ __forceinline__ acc_t operator()(acc_t x) const { return x > 0 ? x : slope * x; }
 };
 
 struct Backward {
-    accum slope;
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+    acc_t slope;
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
         return x > 0 ? dy : slope * dy;
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-leaky_relu(const scalar* x, scalar* y, index_t count, accum slope) {
-    map_contiguous(Forward{slope}, count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+leaky_relu(const scalar_t* x, scalar_t* y, index_t count, acc_t slope) {
+    elementwise_contiguous(Forward{slope}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-leaky_relu_strided(const scalar* x, scalar* y, index_t count, accum slope, MapViews<1> v) {
-    map_strided(Forward{slope}, count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+leaky_relu_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t slope, MapViews<1> v) {
+    elementwise_strided(Forward{slope}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-leaky_relu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum slope) {
-    map_contiguous(Backward{slope}, count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+leaky_relu_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                    acc_t slope) {
+    elementwise_contiguous(Backward{slope}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-leaky_relu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
-                            accum slope, MapViews<2> v) {
-    map_strided(Backward{slope}, count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+leaky_relu_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                            acc_t slope, MapViews<2> v) {
+    elementwise_strided(Backward{slope}, count, dx, v, dy, x);
 }

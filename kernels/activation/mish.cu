@@ -15,52 +15,53 @@
 // entry mish_strided           x tanh(softplus(x)), any strides
 // entry mish_backward          gradient of mish, contiguous
 // entry mish_backward_strided  gradient of mish, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 
 // t and its derivative s(x) (1 - t^2), where s is the logistic function. Numerator and denominator
 // of t are divided by w^2 where w is large; `rest` is what the denominator has more.
 struct Gate {
-    accum value, slope;
+    acc_t value, slope;
 
-    __device__ __forceinline__ explicit Gate(accum x) {
-        const accum e = exp(-fabs(x)), square = e * e;
-        const accum above = x > 0 ? 1 + 2 * e : square + 2 * e;
-        const accum rest = x > 0 ? 2 * square : accum(2);
-        const accum below = above + rest;
+    __device__ __forceinline__ explicit Gate(acc_t x) {
+        const acc_t e = exp(-fabs(x)), square = e * e;
+        const acc_t above = x > 0 ? 1 + 2 * e : square + 2 * e;
+        const acc_t rest = x > 0 ? 2 * square : acc_t(2);
+        const acc_t below = above + rest;
         value = above / below;
         slope = Logistic(x).value * rest * (above + below) / (below * below);
     }
 };
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const { return x * Gate(x).value; }
+    __device__ __forceinline__ acc_t operator()(acc_t x) const { return x * Gate(x).value; }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
         const Gate t(x);
         return dy * (t.value + x * t.slope);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mish(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mish(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mish_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mish_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mish_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mish_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mish_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mish_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                      MapViews<2> v) {
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }

@@ -17,39 +17,39 @@
 // entry prelu_strided           x or the slope times x, any strides
 // entry prelu_backward_rows     gradients of prelu, a warp a slope
 // entry prelu_backward_columns  gradients of prelu, a lane a slope
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x, accum w) const {
+    __device__ __forceinline__ acc_t operator()(acc_t x, acc_t w) const {
         return x > 0 ? x : w * x;
     }
 };
 
 struct Backward {
-    __device__ __forceinline__ Two operator()(accum dy, accum x, accum w) const {
-        return x > 0 ? Two{dy, 0} : Two{w * dy, x * dy};
+    __device__ __forceinline__ Pair operator()(acc_t dy, acc_t x, acc_t w) const {
+        return x > 0 ? Pair{dy, 0} : Pair{w * dy, x * dy};
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-prelu(const scalar* x, const scalar* w, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x, w);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+prelu(const scalar_t* x, const scalar_t* w, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x, w);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-prelu_strided(const scalar* x, const scalar* w, scalar* y, index_t count, MapViews<2> v) {
-    map_strided(Forward(), count, y, v, x, w);
-}
-
-extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-prelu_backward_rows(const scalar* dy, const scalar* x, const scalar* w, scalar* dx, scalar* dw,
-                    accum* partial, SumViews<4> v) {
-    map_rows(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+prelu_strided(const scalar_t* x, const scalar_t* w, scalar_t* y, index_t count, MapViews<2> v) {
+    elementwise_strided(Forward(), count, y, v, x, w);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-prelu_backward_columns(const scalar* dy, const scalar* x, const scalar* w, scalar* dx, scalar* dw,
-                       accum* partial, SumViews<4> v) {
-    map_columns(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+prelu_backward_rows(const scalar_t* dy, const scalar_t* x, const scalar_t* w, scalar_t* dx,
+                    scalar_t* dw, acc_t* partial, SumViews<4> v) {
+    elementwise_sum_rows(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+prelu_backward_columns(const scalar_t* dy, const scalar_t* x, const scalar_t* w, scalar_t* dx,
+                       scalar_t* dw, acc_t* partial, SumViews<4> v) {
+    elementwise_sum_columns(Backward(), v, SumResult{dw, partial}, dx, dy, x, w);
 }

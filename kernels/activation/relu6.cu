@@ -13,38 +13,38 @@
 // entry relu6_strided           rectified linear unit that ends at 6, any strides
 // entry relu6_backward          gradient of relu6, contiguous
 // entry relu6_backward_strided  gradient of relu6, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const {
-        return x < 0 ? accum(0) : x > 6 ? accum(6) : x;
+    __device__ __forceinline__ acc_t operator()(acc_t x) const {
+        return x < 0 ? acc_t(0) : x > 6 ? acc_t(6) : x;
     }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        return x <= 0 || x >= 6 ? accum(0) : dy;
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        return x <= 0 || x >= 6 ? acc_t(0) : dy;
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-relu6(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+relu6(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-relu6_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+relu6_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-relu6_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+relu6_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-relu6_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+relu6_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                        MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }

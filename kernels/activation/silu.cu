@@ -14,37 +14,38 @@
 // entry silu_strided           sigmoid linear unit, or swish, any strides
 // entry silu_backward          gradient of silu, contiguous
 // entry silu_backward_strided  gradient of silu, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const { return x * Logistic(x).value; }
+    __device__ __forceinline__ acc_t operator()(acc_t x) const { return x * Logistic(x).value; }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
         const Logistic s(x);
         return dy * (s.value + x * s.slope);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-silu(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+silu(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-silu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+silu_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-silu_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+silu_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-silu_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+silu_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                      MapViews<2> v) {
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }

@@ -15,46 +15,46 @@
 // entry softplus_strided           smooth form of the rectified linear unit, any strides
 // entry softplus_backward          gradient of softplus, contiguous
 // entry softplus_backward_strided  gradient of softplus, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/logistic.cuh>
 #include <pycnn/map.cuh>
 
 struct Forward {
-    accum beta, threshold;
-    __device__ __forceinline__ accum operator()(accum x) const {
-        const accum t = beta * x;
+    acc_t beta, threshold;
+    __device__ __forceinline__ acc_t operator()(acc_t x) const {
+        const acc_t t = beta * x;
         if (t > threshold) return x;
-        return ((t < 0 ? accum(0) : t) + log1p(exp(-fabs(t)))) / beta;
+        return ((t < 0 ? acc_t(0) : t) + log1p(exp(-fabs(t)))) / beta;
     }
 };
 
 struct Backward {
-    accum beta, threshold;
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        const accum t = beta * x;
+    acc_t beta, threshold;
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        const acc_t t = beta * x;
         return t > threshold ? dy : dy * Logistic(t).value;
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softplus(const scalar* x, scalar* y, index_t count, accum beta, accum threshold) {
-    map_contiguous(Forward{beta, threshold}, count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softplus(const scalar_t* x, scalar_t* y, index_t count, acc_t beta, acc_t threshold) {
+    elementwise_contiguous(Forward{beta, threshold}, count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softplus_strided(const scalar* x, scalar* y, index_t count, accum beta, accum threshold,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softplus_strided(const scalar_t* x, scalar_t* y, index_t count, acc_t beta, acc_t threshold,
                  MapViews<1> v) {
-    map_strided(Forward{beta, threshold}, count, y, v, x);
+    elementwise_strided(Forward{beta, threshold}, count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softplus_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum beta,
-                  accum threshold) {
-    map_contiguous(Backward{beta, threshold}, count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softplus_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t beta,
+                  acc_t threshold) {
+    elementwise_contiguous(Backward{beta, threshold}, count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softplus_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count, accum beta,
-                          accum threshold, MapViews<2> v) {
-    map_strided(Backward{beta, threshold}, count, dx, v, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softplus_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                          acc_t beta, acc_t threshold, MapViews<2> v) {
+    elementwise_strided(Backward{beta, threshold}, count, dx, v, dy, x);
 }

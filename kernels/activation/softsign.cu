@@ -13,37 +13,37 @@
 // entry softsign_strided           x / (1 + |x|), any strides
 // entry softsign_backward          gradient of softsign, contiguous
 // entry softsign_backward_strided  gradient of softsign, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 struct Forward {
-    __device__ __forceinline__ accum operator()(accum x) const { return x / (1 + fabs(x)); }
+    __device__ __forceinline__ acc_t operator()(acc_t x) const { return x / (1 + fabs(x)); }
 };
 
 struct Backward {
-    __device__ __forceinline__ accum operator()(accum dy, accum x) const {
-        const accum r = 1 / (1 + fabs(x));
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        const acc_t r = 1 / (1 + fabs(x));
         return dy * (r * r + 0 * x);  // 0 * x: NaN at infinities, where y is NaN
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign(const scalar* x, scalar* y, index_t count) {
-    map_contiguous(Forward(), count, y, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softsign(const scalar_t* x, scalar_t* y, index_t count) {
+    elementwise_contiguous(Forward(), count, y, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-    map_strided(Forward(), count, y, v, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softsign_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+    elementwise_strided(Forward(), count, y, v, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign_backward(const scalar* dy, const scalar* x, scalar* dx, index_t count) {
-    map_contiguous(Backward(), count, dx, dy, x);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softsign_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count) {
+    elementwise_contiguous(Backward(), count, dx, dy, x);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-softsign_backward_strided(const scalar* dy, const scalar* x, scalar* dx, index_t count,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+softsign_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
                           MapViews<2> v) {
-    map_strided(Backward(), count, dx, v, dy, x);
+    elementwise_strided(Backward(), count, dx, v, dy, x);
 }

@@ -2,90 +2,90 @@
 //
 // Computes   y[n,c,p,q] = epilogue(sum_{r,s} w[c,0,r,s] x[n,c, p*STRIDE - top + r, ...]), and with
 //            STRIDE 1 its gradient with respect to x, which is this with the filter rotated
-// Layout     x (N,C,H,W), w (C,1,SIDE,SIDE), y (N,C,P,Q): any strides
+// Layout     x (N,C,H,W), w (C,1,KSIZE,KSIZE), y (N,C,P,Q): any strides
 // Launch     a team of 8, 16 or 32 lanes for a strip of rows, up to 64 columns wide, of one channel
 //            of one image; block 128; grid of all teams, flat, columns fastest; no shared memory
-// Traffic    |x| + |w| + |y|, and SIDE - 1 rows more of x for every strip; SIDE^2 multiplications
-//            an output, and SIDE - 1 shuffles a row
+// Traffic    |x| + |w| + |y|, and KSIZE - 1 rows more of x for every strip; KSIZE^2 multiplications
+//            an output, and KSIZE - 1 shuffles a row
 // Range      filters of 3x3 and 5x5, stride 1 or 2 along both axes, dilation 1, zeros beyond x;
 //            64-bit offsets
 // Siblings   depthwise_nhwc where channels are neighbours in memory; direct takes any filter, and
-//            loads every element of x SIDE^2 times
+//            loads every element of x KSIZE^2 times
 // Source     rows in registers: Zhang, Franchetti, Low, "High performance depthwise and pointwise
 //            convolutions on mobile devices", AAAI 2020, section 3
 //
 // entry depthwise_forward        convolution, a team of lanes for a strip of rows
-// variant SCALAR = float, double, __half, __nv_bfloat16
-// variant SIDE = 3, 5
+// variant SCALAR = floating
+// variant KSIZE = 3, 5
 // variant STRIDE = 1, 2
 #include <pycnn/depthwise.cuh>
 #include <pycnn/epilogue.cuh>
 
 // The filter of a channel in every lane; a whole warp loads each tap once.
-__device__ __forceinline__ void load_taps(accum* taps, const scalar* filter,
+__device__ __forceinline__ void load_taps(acc_t* taps, const scalar_t* filter,
                                           const DepthwiseParams& v, int lane) {
     const auto tap = [&](int i) {
-        return widen(filter[i / SIDE * v.conv.w_r + i % SIDE * v.conv.w_s]);
+        return to_acc(filter[i / KSIZE * v.conv.w_r + i % KSIZE * v.conv.w_s]);
     };
     if (v.team < 32) {
 #pragma unroll
         for (int i = 0; i < TAPS; ++i) taps[i] = tap(i);
         return;
     }
-    const accum mine = lane < TAPS ? tap(lane) : accum(0);
+    const acc_t mine = lane < TAPS ? tap(lane) : acc_t(0);
 #pragma unroll
-    for (int i = 0; i < TAPS; ++i) taps[i] = __shfl_sync(EVERY, mine, i);
+    for (int i = 0; i < TAPS; ++i) taps[i] = __shfl_sync(FULL_MASK, mine, i);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-                  const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                  const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                  scalar* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
+depthwise_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+                  const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                  const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                  scalar_t* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
     const int lane = threadIdx.x & (v.team - 1);
-    const Share at(v, flat_thread() / v.team, v.team * v.chunks);
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    accum taps[TAPS];
+    const Partition at(v, flat_thread() / v.team, v.team * v.chunks);
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    acc_t taps[TAPS];
     load_taps(taps, weight + (at.exists ? at.c : 0) * v.conv.w_g, v, lane);
 
     // sum[k]: of the outputs k rows above the one whose first tap is at hand.
-    accum sum[DEPTH][CHUNKS] = {};
-    const Epilogue finish{bias, scale, shift, residual, e};
-    for (int i = 0; i < v.rows + DEPTH - 1; ++i) {
+    acc_t sum[OUT_ROWS][CHUNKS] = {};
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    for (int i = 0; i < v.rows + OUT_ROWS - 1; ++i) {
 #pragma unroll
         for (int t = 0; t < STRIDE; ++t) {
-            if (t > 0 && i == v.rows + DEPTH - 2) break;  // the last outputs are complete
+            if (t > 0 && i == v.rows + OUT_ROWS - 2) break;  // the last outputs are complete
             const int h = (at.p + i) * STRIDE - v.conv.top + t;
             Row<> row;
             row.load(image + h * v.conv.x_h, at.exists && inside(h, v.conv.h), v, at.q, lane);
 #pragma unroll
-            for (int s = 0; s < SIDE; ++s)
+            for (int s = 0; s < KSIZE; ++s)
 #pragma unroll
                 for (int j = 0; j < CHUNKS; ++j) {
                     if (j >= v.chunks) continue;
-                    const accum value = row.under(s, j, v, lane);
+                    const acc_t value = row.under(s, j, v, lane);
 #pragma unroll
-                    for (int k = 0; k < DEPTH; ++k)
-                        if (t + STRIDE * k < SIDE)
-                            sum[k][j] += value * taps[(t + STRIDE * k) * SIDE + s];
+                    for (int k = 0; k < OUT_ROWS; ++k)
+                        if (t + STRIDE * k < KSIZE)
+                            sum[k][j] += value * taps[(t + STRIDE * k) * KSIZE + s];
                 }
             if (t > 0) continue;
-            const int p = at.p + i - (DEPTH - 1);
+            const int p = at.p + i - (OUT_ROWS - 1);
             if (!at.exists || p < at.p || p >= at.p_end) continue;
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j) {
                 const int q = at.q + j * v.team + lane;
                 if (j >= v.chunks || q >= v.conv.q) continue;
-                const index_t beside = at.n * e.residual_n + at.c * e.residual_k +
-                                       p * e.residual_p + q * e.residual_q;
+                const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
+                                            p * e.residual_p + q * e.residual_q;
                 y[at.n * v.conv.y_n + at.c * v.conv.y_k + p * v.conv.y_p + q * v.conv.y_q] =
-                    narrow(finish(sum[DEPTH - 1][j], at.c, beside));
+                    from_acc(epilogue(sum[OUT_ROWS - 1][j], at.c, residual_at));
             }
         }
 #pragma unroll
         for (int j = 0; j < CHUNKS; ++j) {
 #pragma unroll
-            for (int k = DEPTH - 1; k > 0; --k) sum[k][j] = sum[k - 1][j];
+            for (int k = OUT_ROWS - 1; k > 0; --k) sum[k][j] = sum[k - 1][j];
             sum[0][j] = 0;
         }
     }

@@ -3,11 +3,11 @@
 // Computes   dx[n,c,h,w] = epilogue(sum over r, s of w[c,0,r,s] dy[n,c, (h + top - r) / 2,
 //            (w + left - s) / 2], where these divide): four convolutions of stride 1, one for the
 //            even and the odd h and w, with the taps of their parity
-// Layout     dy (N,C,P,Q), w (C,1,SIDE,SIDE) rotated, dx (N,C,H,W): any strides
+// Layout     dy (N,C,P,Q), w (C,1,KSIZE,KSIZE) rotated, dx (N,C,H,W): any strides
 // Launch     as depthwise.cu; with channels last, as depthwise_nhwc.cu, 14 columns wide. For one
 //            output there, 2x2 here
-// Traffic    |dy| + |w| + |dx|; (SIDE - 1) / 2 rows more of dy for every strip, and as many columns
-//            with channels last. Lanes store pairs where neighbours in memory are columns
+// Traffic    |dy| + |w| + |dx|; (KSIZE - 1) / 2 rows more of dy for every strip, and as many
+//            columns with channels last. Lanes store pairs where neighbours in memory are columns
 // Range      filters of 3x3 and 5x5, stride 2 along both axes, dilation 1, zeros beyond x; 64-bit
 //            offsets. Gathered, in one order: deterministic
 // Siblings   with stride 1 depthwise and depthwise_nhwc, on the rotated filter
@@ -16,40 +16,41 @@
 //
 // entry depthwise_input          gradient of x at stride 2, a team of lanes for a strip of rows
 // entry depthwise_nhwc_input     gradient of x at stride 2, a warp for a strip of 32 channels
-// variant SCALAR = float, double, __half, __nv_bfloat16
-// variant SIDE = 3, 5
+// variant SCALAR = floating
+// variant KSIZE = 3, 5
 #include <pycnn/depthwise.cuh>
 #include <pycnn/epilogue.cuh>
 
 // The 2x2 outputs of a lane have a window of WINDOW x WINDOW elements of dy in common. Element
 // (k, s) meets, for output (f, g), tap (2k + odd_top - f, 2s + odd_left - g) of the rotated filter.
-constexpr int WINDOW = (SIDE + 1) / 2;
+constexpr int WINDOW = (KSIZE + 1) / 2;
 constexpr int PAIRS = 7;  // of columns, with channels last: half of `WIDE` in the plan
 
 // A filter by its slots: tap (r, s) is in slot (r + 1 - odd_top, s + 1 - odd_left), which does not
 // depend on the padding for an element and an output. One row and one column of slots have no tap.
 struct Slots {
-    accum tap[SIDE + 1][SIDE + 1];
+    acc_t tap[KSIZE + 1][KSIZE + 1];
     bool odd_top, odd_left;
 
     template <typename Tap>
     __device__ __forceinline__ Slots(const DepthwiseParams& v, const Tap& tap_at)
         : odd_top(v.odd_top), odd_left(v.odd_left) {
 #pragma unroll
-        for (int i = 0; i <= SIDE; ++i)
+        for (int i = 0; i <= KSIZE; ++i)
 #pragma unroll
-            for (int j = 0; j <= SIDE; ++j) {
+            for (int j = 0; j <= KSIZE; ++j) {
                 const bool exists = has(i, odd_top) && has(j, odd_left);
-                tap[i][j] = exists ? tap_at((i + odd_top - 1) * SIDE + j + odd_left - 1) : accum(0);
+                tap[i][j] =
+                    exists ? tap_at((i + odd_top - 1) * KSIZE + j + odd_left - 1) : acc_t(0);
             }
     }
     static __device__ __forceinline__ bool has(int slot, bool odd) {
-        return (slot > 0 || odd) && (slot < SIDE || !odd);
+        return (slot > 0 || odd) && (slot < KSIZE || !odd);
     }
     // Of output (f, g). A slot with no tap must not count: 0 * infinity would.
     template <typename Element>
-    __device__ __forceinline__ accum sum(int f, int g, const Element& element) const {
-        accum sum = 0;
+    __device__ __forceinline__ acc_t sum(int f, int g, const Element& element) const {
+        acc_t sum = 0;
 #pragma unroll
         for (int k = 0; k < WINDOW; ++k)
 #pragma unroll
@@ -62,23 +63,23 @@ struct Slots {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_input(const scalar* __restrict__ dy, const scalar* __restrict__ weight,
-                const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                scalar* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
+depthwise_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
+                const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                scalar_t* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
     const int lane = threadIdx.x & (v.team - 1);
-    const Share at(v, flat_thread() / v.team, 2 * v.team * v.chunks);
-    const scalar* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const scalar* const filter = weight + at.c * v.conv.w_g;
+    const Partition at(v, flat_thread() / v.team, 2 * v.team * v.chunks);
+    const scalar_t* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar_t* const filter = weight + at.c * v.conv.w_g;
     const auto tap = [&](int i) {
-        return widen(filter[i / SIDE * v.conv.w_r + i % SIDE * v.conv.w_s]);
+        return to_acc(filter[i / KSIZE * v.conv.w_r + i % KSIZE * v.conv.w_s]);
     };
     const bool warp = v.team == 32;  // which loads each tap once
-    const accum mine = warp && lane < TAPS ? tap(lane) : accum(0);
-    const Slots slots(v, [&](int i) { return warp ? __shfl_sync(EVERY, mine, i) : tap(i); });
+    const acc_t mine = warp && lane < TAPS ? tap(lane) : acc_t(0);
+    const Slots slots(v, [&](int i) { return warp ? __shfl_sync(FULL_MASK, mine, i) : tap(i); });
 
-    accum window[WINDOW][WINDOW][CHUNKS] = {};
-    const Epilogue finish{bias, scale, shift, residual, e};
+    acc_t window[WINDOW][WINDOW][CHUNKS] = {};
+    const Epilogue epilogue{bias, scale, shift, residual, e};
     for (int i = 0; i < v.rows / 2 + WINDOW - 1; ++i) {
         const int p = at.p / 2 + i - v.conv.top;
         Row<WINDOW> row;
@@ -100,20 +101,20 @@ depthwise_input(const scalar* __restrict__ dy, const scalar* __restrict__ weight
 #pragma unroll
             for (int f = 0; f < 2; ++f) {
                 if (h + f >= at.p_end) continue;
-                scalar* const to = dx + at.n * v.conv.y_n + at.c * v.conv.y_k +
+                scalar_t* const to = dx + at.n * v.conv.y_n + at.c * v.conv.y_k +
                                    (h + f) * v.conv.y_p + w * v.conv.y_q;
-                Two pair;
+                Pair pair;
 #pragma unroll
                 for (int g = 0; g < 2; ++g) {
                     if (w + g >= v.conv.q) continue;
-                    const accum sum =
+                    const acc_t sum =
                         slots.sum(f, g, [&](int k, int s) { return window[k][s][j]; });
-                    const index_t beside = at.n * e.residual_n + at.c * e.residual_k +
-                                           (h + f) * e.residual_p + (w + g) * e.residual_q;
-                    pair.value[g] = narrow(finish(sum, at.c, beside));
+                    const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
+                                                (h + f) * e.residual_p + (w + g) * e.residual_q;
+                    pair.value[g] = from_acc(epilogue(sum, at.c, residual_at));
                 }
-                if (v.pairs && reinterpret_cast<size_t>(to) % sizeof(Two) == 0) {
-                    *reinterpret_cast<Two*>(to) = pair;
+                if (v.pairs && reinterpret_cast<size_t>(to) % sizeof(Pair) == 0) {
+                    *reinterpret_cast<Pair*>(to) = pair;
                 } else {
                     to[0] = pair.value[0];
                     if (w + 1 < v.conv.q) to[v.conv.y_q] = pair.value[1];
@@ -124,31 +125,31 @@ depthwise_input(const scalar* __restrict__ dy, const scalar* __restrict__ weight
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc_input(const scalar* __restrict__ dy, const scalar* __restrict__ weight,
-                     const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                     const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                     scalar* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
-    __shared__ accum filters[LANES * TAPS];
-    const LaneShare at(v, 2 * PAIRS);
+depthwise_nhwc_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
+                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                     const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                     scalar_t* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
+    __shared__ acc_t filters[LANES * TAPS];
+    const LanePartition at(v, 2 * PAIRS);
     load_filters(filters, weight, v, at.c - threadIdx.x);
     if (!at.exists) return;
     const Slots slots(v, [&](int i) { return filters[threadIdx.x * TAPS + i]; });
 
-    const scalar* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const Epilogue finish{bias, scale, shift, residual, e};
-    accum window[WINDOW][PAIRS + WINDOW - 1] = {};
+    const scalar_t* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    acc_t window[WINDOW][PAIRS + WINDOW - 1] = {};
 #pragma unroll 1
     for (int h = at.p - 2 * (WINDOW - 1); h < at.p_end; h += 2) {
         const int p = h / 2 + WINDOW - 1 - v.conv.top;
         const bool row_exists = inside(p, v.conv.h);
-        const scalar* const row = image + p * v.conv.x_h;
+        const scalar_t* const row = image + p * v.conv.x_h;
 #pragma unroll
         for (int u = 0; u < PAIRS + WINDOW - 1; ++u) {
 #pragma unroll
             for (int k = 1; k < WINDOW; ++k) window[k - 1][u] = window[k][u];
             const int q = at.q / 2 + u - v.conv.left;
             const bool exists = row_exists && inside(q, v.conv.w);
-            window[WINDOW - 1][u] = exists ? widen(row[q * v.conv.x_w]) : accum(0);
+            window[WINDOW - 1][u] = exists ? to_acc(row[q * v.conv.x_w]) : acc_t(0);
         }
         if (h < at.p) continue;
 #pragma unroll
@@ -156,16 +157,16 @@ depthwise_nhwc_input(const scalar* __restrict__ dy, const scalar* __restrict__ w
             if (h + f >= at.p_end) break;
             index_t to = at.n * v.conv.y_n + at.c * v.conv.y_k + (h + f) * v.conv.y_p +
                          at.q * v.conv.y_q;
-            index_t beside = at.n * e.residual_n + at.c * e.residual_k + (h + f) * e.residual_p +
-                             at.q * e.residual_q;
+            index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
+                                  (h + f) * e.residual_p + at.q * e.residual_q;
 #pragma unroll
             for (int j = 0; j < 2 * PAIRS; ++j) {
                 if (at.q + j >= v.conv.q) break;
-                const accum sum =
+                const acc_t sum =
                     slots.sum(f, j % 2, [&](int k, int s) { return window[k][j / 2 + s]; });
-                dx[to] = narrow(finish(sum, at.c, beside));
+                dx[to] = from_acc(epilogue(sum, at.c, residual_at));
                 to += v.conv.y_q;
-                beside += e.residual_q;
+                residual_at += e.residual_q;
             }
         }
     }

@@ -4,12 +4,12 @@
 // Computes   y[n,c,p,q] = epilogue(sum_{r,s} w[c,0,r,s] x[n,c, p*STRIDE - top + r, ...]), and with
 //            STRIDE 1 its gradient with respect to x, which is this with the filter rotated
 //            part[i,c,r,s] = sum of dy[n,c,p,q] x[n,c, p*STRIDE - top + r, q*STRIDE - left + s] over
-//            the (n,p,q) of a strip of rows; conv_narrow_parts of sums.cu adds the parts
-// Layout     x (N,C,H,W), y and dy (N,C,P,Q): any strides; part (parts,C,SIDE,SIDE) contiguous, in
-//            the type of sums
+//            the (n,p,q) of a strip of rows; conv_add_acc_parts of sums.cu adds the parts
+// Layout     x (N,C,H,W), y and dy (N,C,P,Q): any strides; part (parts,C,KSIZE,KSIZE) contiguous,
+//            in the type of sums
 // Launch     block (32, 4): a lane has one channel, a warp a strip of rows, 14 or 7 columns wide, of
 //            one image; grid of all strips by fours, groups of 32 channels fastest
-// Traffic    |x| + |w| + |y|; SIDE - 1 rows more of x for every strip, and SIDE - STRIDE columns
+// Traffic    |x| + |w| + |y|; KSIZE - 1 rows more of x for every strip, and KSIZE - STRIDE columns
 // Range      filters of 3x3 and 5x5, stride 1 or 2 along both axes, dilation 1, zeros beyond x;
 //            64-bit offsets. Sums in an order that depends on the shape alone: deterministic
 // Siblings   depthwise and depthwise_weight where pixels are neighbours in memory
@@ -17,121 +17,121 @@
 //
 // entry depthwise_nhwc           convolution, a warp for a strip of rows of 32 channels
 // entry depthwise_nhwc_weight    sums over strips of rows, by channel and tap
-// variant SCALAR = float, double, __half, __nv_bfloat16
-// variant SIDE = 3, 5
+// variant SCALAR = floating
+// variant KSIZE = 3, 5
 // variant STRIDE = 1, 2
 #include <pycnn/depthwise.cuh>
 #include <pycnn/epilogue.cuh>
 
 constexpr int WIDE = 14, NARROW = 7;  // columns of outputs; the latter where more would spill
-constexpr int COLUMNS = SIDE == 3 && sizeof(accum) == 4 ? WIDE : NARROW;  // `_columns` in the plan
-constexpr int WIDTH = COLUMNS * STRIDE + SIDE - STRIDE;  // of x that they need
+constexpr int COLUMNS = KSIZE == 3 && sizeof(acc_t) == 4 ? WIDE : NARROW;  // `_columns` in the plan
+constexpr int IN_COLUMNS = COLUMNS * STRIDE + KSIZE - STRIDE;  // of x that they need
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-               scalar* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
-    __shared__ accum filters[LANES * TAPS];
-    const LaneShare at(v, COLUMNS);
+depthwise_nhwc(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+               const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+               const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+               scalar_t* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
+    __shared__ acc_t filters[LANES * TAPS];
+    const LanePartition at(v, COLUMNS);
     load_filters(filters, weight, v, at.c - threadIdx.x);
     if (!at.exists) return;
-    accum taps[TAPS];
+    acc_t taps[TAPS];
 #pragma unroll
     for (int i = 0; i < TAPS; ++i) taps[i] = filters[threadIdx.x * TAPS + i];
 
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
     const int left = at.q * STRIDE - v.conv.left;
-    const Epilogue finish{bias, scale, shift, residual, e};
-    accum sum[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    acc_t sum[OUT_ROWS][COLUMNS] = {};  // of the outputs k rows above the newest
 #pragma unroll 1
-    for (int i = 0; at.p + i < at.p_end + DEPTH - 1; ++i) {
+    for (int i = 0; at.p + i < at.p_end + OUT_ROWS - 1; ++i) {
 #pragma unroll
         for (int t = 0; t < STRIDE; ++t) {
             const int h = (at.p + i) * STRIDE - v.conv.top + t;
             const bool row_exists = inside(h, v.conv.h);
-            const scalar* const row = image + h * v.conv.x_h;
+            const scalar_t* const row = image + h * v.conv.x_h;
 #pragma unroll
-            for (int u = 0; u < WIDTH; ++u) {
+            for (int u = 0; u < IN_COLUMNS; ++u) {
                 const int w = left + u;
                 const bool exists = row_exists && inside(w, v.conv.w);
-                const accum value = exists ? widen(row[w * v.conv.x_w]) : accum(0);
+                const acc_t value = exists ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
 #pragma unroll
-                for (int s = 0; s < SIDE; ++s) {
+                for (int s = 0; s < KSIZE; ++s) {
                     if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;
 #pragma unroll
-                    for (int k = 0; k < DEPTH; ++k)
-                        if (t + STRIDE * k < SIDE)
-                            sum[k][(u - s) / STRIDE] += value * taps[(t + STRIDE * k) * SIDE + s];
+                    for (int k = 0; k < OUT_ROWS; ++k)
+                        if (t + STRIDE * k < KSIZE)
+                            sum[k][(u - s) / STRIDE] += value * taps[(t + STRIDE * k) * KSIZE + s];
                 }
             }
             if (t > 0) continue;
-            const int p = at.p + i - (DEPTH - 1);
+            const int p = at.p + i - (OUT_ROWS - 1);
             if (p < at.p) continue;
 #pragma unroll
             for (int j = 0; j < COLUMNS; ++j) {
                 const int q = at.q + j;
                 if (q >= v.conv.q) break;
-                const index_t beside = at.n * e.residual_n + at.c * e.residual_k +
-                                       p * e.residual_p + q * e.residual_q;
+                const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
+                                            p * e.residual_p + q * e.residual_q;
                 y[at.n * v.conv.y_n + at.c * v.conv.y_k + p * v.conv.y_p + q * v.conv.y_q] =
-                    narrow(finish(sum[DEPTH - 1][j], at.c, beside));
+                    from_acc(epilogue(sum[OUT_ROWS - 1][j], at.c, residual_at));
             }
             if (p + 1 == at.p_end) break;
         }
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
 #pragma unroll
-            for (int k = DEPTH - 1; k > 0; --k) sum[k][j] = sum[k - 1][j];
+            for (int k = OUT_ROWS - 1; k > 0; --k) sum[k][j] = sum[k - 1][j];
             sum[0][j] = 0;
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-depthwise_nhwc_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                      accum* __restrict__ part, DepthwiseParams v) {
-    __shared__ accum sums[SHARES][LANES * TAPS];  // stored in the order of memory
-    const LaneShare at(v, COLUMNS);
-    const scalar* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
-    const scalar* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
+depthwise_nhwc_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                      acc_t* __restrict__ part, DepthwiseParams v) {
+    __shared__ acc_t sums[WARPS][LANES * TAPS];  // stored in the order of memory
+    const LanePartition at(v, COLUMNS);
+    const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
+    const scalar_t* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
     const int left = at.q * STRIDE - v.conv.left;
     const int columns = v.conv.q - at.q < COLUMNS ? v.conv.q - at.q : COLUMNS;
 
-    accum sum[TAPS] = {};
-    accum gradient[DEPTH][COLUMNS] = {};  // of the outputs k rows above the newest
-    const int end = at.exists ? at.p_end + DEPTH - 1 : 0;
+    acc_t sum[TAPS] = {};
+    acc_t gradient[OUT_ROWS][COLUMNS] = {};  // of the outputs k rows above the newest
+    const int end = at.exists ? at.p_end + OUT_ROWS - 1 : 0;
 #pragma unroll 1
     for (int p = at.p; p < end; ++p) {
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
 #pragma unroll
-            for (int k = DEPTH - 1; k > 0; --k) gradient[k][j] = gradient[k - 1][j];
+            for (int k = OUT_ROWS - 1; k > 0; --k) gradient[k][j] = gradient[k - 1][j];
             const bool exists = p < at.p_end && j < columns;
-            gradient[0][j] = exists ? widen(above[p * v.conv.y_p + (at.q + j) * v.conv.y_q])
-                                    : accum(0);
+            gradient[0][j] = exists ? to_acc(above[p * v.conv.y_p + (at.q + j) * v.conv.y_q])
+                                    : acc_t(0);
         }
 #pragma unroll
         for (int t = 0; t < STRIDE; ++t) {
             if (t > 0 && p == end - 1) break;
             const int h = p * STRIDE - v.conv.top + t;
             const bool row_exists = inside(h, v.conv.h);
-            const scalar* const row = image + h * v.conv.x_h;
+            const scalar_t* const row = image + h * v.conv.x_h;
 #pragma unroll
-            for (int u = 0; u < WIDTH; ++u) {
+            for (int u = 0; u < IN_COLUMNS; ++u) {
                 const int w = left + u;
                 const bool exists = row_exists && inside(w, v.conv.w);
-                const accum value = exists ? widen(row[w * v.conv.x_w]) : accum(0);
+                const acc_t value = exists ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
 #pragma unroll
-                for (int s = 0; s < SIDE; ++s) {
+                for (int s = 0; s < KSIZE; ++s) {
                     if (u < s || (u - s) % STRIDE != 0 || (u - s) / STRIDE >= COLUMNS) continue;
                     const int j = (u - s) / STRIDE;
 #pragma unroll
-                    for (int k = 0; k < DEPTH; ++k) {
+                    for (int k = 0; k < OUT_ROWS; ++k) {
                         // An output that is not there must not count: 0 * infinity would.
                         const bool counts = p - k >= at.p && p - k < at.p_end && j < columns;
-                        if (t + STRIDE * k < SIDE && counts)
-                            sum[(t + STRIDE * k) * SIDE + s] += gradient[k][j] * value;
+                        if (t + STRIDE * k < KSIZE && counts)
+                            sum[(t + STRIDE * k) * KSIZE + s] += gradient[k][j] * value;
                     }
                 }
             }

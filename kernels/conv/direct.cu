@@ -18,42 +18,42 @@
 //
 // entry direct_forward           convolution, one thread an output, with an epilogue
 // entry direct_backward_input    gradient with respect to x, gathered, with an epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
-// variant FILTER = 0, 3
+// variant SCALAR = floating
+// variant KSIZE = 0, 3
 #include <pycnn/conv.cuh>
 #include <pycnn/epilogue.cuh>
 
-#ifndef FILTER
-#define FILTER 0  // R and S where they are equal and known at compile time; 0: any
+#ifndef KSIZE
+#define KSIZE 0  // R and S where they are equal and known at compile time; 0: any
 #endif
 
 constexpr int THREADS = 256;
 
-// Taps and what they meet, along lines: the first of one channel, and element strides.
-struct Lines {
-    const scalar* first;
+// Taps, or the elements under them: the first one of a channel, and element strides.
+struct StridedView {
+    const scalar_t* first;
     index_t channel, plane, row, col;
 };
 
 // Sum over taps of x w, channel by channel: short sums added up are more exact than one long one,
 // and do not wait for each other.
-template <int SIDE>
-__device__ __forceinline__ accum correlate(Lines x, Lines w, int channels, int planes, int rows,
-                                           int cols) {
-    const int R = SIDE ? SIDE : rows, S = SIDE ? SIDE : cols;
-    accum sum = 0;
+template <int SIZE>
+__device__ __forceinline__ acc_t correlate(StridedView x, StridedView w, int channels, int planes,
+                                           int rows, int cols) {
+    const int R = SIZE ? SIZE : rows, S = SIZE ? SIZE : cols;
+    acc_t sum = 0;
 #pragma unroll 1  // the taps are unrolled: more would spill
     for (int c = 0; c < channels; ++c) {
-        accum of_channel = 0;
+        acc_t of_channel = 0;
 #pragma unroll 1
         for (int t = 0; t < planes; ++t) {
-#pragma unroll(SIDE ? SIDE : 1)
+#pragma unroll(SIZE ? SIZE : 1)
             for (int r = 0; r < R; ++r) {
-                const scalar* const x_row = x.first + t * x.plane + r * x.row;
-                const scalar* const w_row = w.first + t * w.plane + r * w.row;
-#pragma unroll(SIDE ? SIDE : 1)
+                const scalar_t* const x_row = x.first + t * x.plane + r * x.row;
+                const scalar_t* const w_row = w.first + t * w.plane + r * w.row;
+#pragma unroll(SIZE ? SIZE : 1)
                 for (int s = 0; s < S; ++s)
-                    of_channel += widen(x_row[s * x.col]) * widen(w_row[s * w.col]);
+                    of_channel += to_acc(x_row[s * x.col]) * to_acc(w_row[s * w.col]);
             }
         }
         sum += of_channel;
@@ -63,41 +63,41 @@ __device__ __forceinline__ accum correlate(Lines x, Lines w, int channels, int p
     return sum;
 }
 
-// A window whose places are found once for all channels.
-template <int SIDE>
-struct Places {
-    int at[SIDE];
-    __device__ explicit Places(const Window& window) {
+// A window whose elements are looked up once for all channels.
+template <int SIZE>
+struct IndexTable {
+    int at[SIZE];
+    __device__ explicit IndexTable(const Window& window) {
 #pragma unroll
-        for (int i = 0; i < SIDE; ++i) at[i] = window(i);
+        for (int i = 0; i < SIZE; ++i) at[i] = window(i);
     }
     __device__ int operator()(int tap) const { return at[tap]; }
 };
 
-// The same sum where the window reaches beyond the edges; x.first is the corner of the image.
-template <int SIDE, typename Side>
-__device__ __forceinline__ accum correlate_beyond(Lines x, Lines w, const ConvParams& v,
-                                                  const Window& planes, const Side& rows,
-                                                  const Side& cols) {
-    const int R = SIDE ? SIDE : v.r, S = SIDE ? SIDE : v.s;
-    accum sum = 0;
+// The same sum where the window reaches beyond the edges; x.first is element 0 of the image.
+template <int SIZE, typename Indices>
+__device__ __forceinline__ acc_t correlate_beyond(StridedView x, StridedView w, const ConvParams& v,
+                                                  const Window& planes, const Indices& rows,
+                                                  const Indices& cols) {
+    const int R = SIZE ? SIZE : v.r, S = SIZE ? SIZE : v.s;
+    acc_t sum = 0;
 #pragma unroll 1
     for (int c = 0; c < v.c; ++c) {
-        accum of_channel = 0;
+        acc_t of_channel = 0;
 #pragma unroll 1
         for (int t = 0; t < v.t; ++t) {
             const int d = planes(t);
-#pragma unroll(SIDE ? SIDE : 1)
+#pragma unroll(SIZE ? SIZE : 1)
             for (int r = 0; r < R; ++r) {
                 const int h = rows(r);
-                const scalar* const x_row = x.first + d * x.plane + h * x.row;
-                const scalar* const w_row = w.first + t * w.plane + r * w.row;
-#pragma unroll(SIDE ? SIDE : 1)
+                const scalar_t* const x_row = x.first + d * x.plane + h * x.row;
+                const scalar_t* const w_row = w.first + t * w.plane + r * w.row;
+#pragma unroll(SIZE ? SIZE : 1)
                 for (int s = 0; s < S; ++s) {
                     const int at = cols(s);
                     const bool exists = (d | h | at) >= 0;
-                    of_channel += (exists ? widen(x_row[at * x.col]) : accum(0)) *
-                                  widen(w_row[s * w.col]);
+                    of_channel += (exists ? to_acc(x_row[at * x.col]) : acc_t(0)) *
+                                  to_acc(w_row[s * w.col]);
                 }
             }
         }
@@ -109,78 +109,81 @@ __device__ __forceinline__ accum correlate_beyond(Lines x, Lines w, const ConvPa
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
-direct_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-               const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-               const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-               scalar* __restrict__ y, ConvParams v, EpilogueParams e) {
+direct_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+               const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+               const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+               scalar_t* __restrict__ y, ConvParams v, EpilogueParams e) {
     const int filters = v.groups * v.k;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * filters * v.z * v.p * v.q) return;
-    const Element at(i, filters, v.z, v.p, v.q, v.channels_last);
+    const ElementCoord at(i, filters, v.z, v.p, v.q, v.channels_last);
     const int group = at.c / v.k;
     const Window planes = window_d(v, at.d), rows = window_h(v, at.h), cols = window_w(v, at.w);
 
-    const scalar* const image = x + at.n * v.x_n + static_cast<index_t>(group) * v.c * v.x_c;
-    const Lines filter = {weight + group * v.w_g + at.c % v.k * v.w_k, v.w_c, v.w_t, v.w_r, v.w_s};
-    const Lines whole = {image, v.x_c, v.x_d, v.x_h, v.x_w};
-    accum sum;
+    const scalar_t* const image = x + at.n * v.x_n + static_cast<index_t>(group) * v.c * v.x_c;
+    const StridedView filter = {weight + group * v.w_g + at.c % v.k * v.w_k, v.w_c, v.w_t, v.w_r,
+                                v.w_s};
+    const StridedView image_view = {image, v.x_c, v.x_d, v.x_h, v.x_w};
+    acc_t sum;
     if (planes.lies_inside(v.t) && rows.lies_inside(v.r) && cols.lies_inside(v.s)) {
-        const Lines met = {image + planes.first * v.x_d + rows.first * v.x_h + cols.first * v.x_w,
-                           v.x_c, planes.step * v.x_d, rows.step * v.x_h, cols.step * v.x_w};
-        sum = correlate<FILTER>(met, filter, v.c, v.t, v.r, v.s);
-    } else if constexpr (FILTER > 0) {
-        using Side = Places<FILTER ? FILTER : 1>;
-        sum = correlate_beyond<FILTER>(whole, filter, v, planes, Side(rows), Side(cols));
+        const StridedView view = {
+            image + planes.first * v.x_d + rows.first * v.x_h + cols.first * v.x_w,
+            v.x_c, planes.step * v.x_d, rows.step * v.x_h, cols.step * v.x_w};
+        sum = correlate<KSIZE>(view, filter, v.c, v.t, v.r, v.s);
+    } else if constexpr (KSIZE > 0) {
+        using Indices = IndexTable<KSIZE ? KSIZE : 1>;
+        sum = correlate_beyond<KSIZE>(image_view, filter, v, planes, Indices(rows), Indices(cols));
     } else {
-        sum = correlate_beyond<0>(whole, filter, v, planes, rows, cols);
+        sum = correlate_beyond<0>(image_view, filter, v, planes, rows, cols);
     }
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const index_t beside = at.n * e.residual_n + at.c * e.residual_k + at.d * e.residual_z +
-                           at.h * e.residual_p + at.w * e.residual_q;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k + at.d * e.residual_z +
+                                at.h * e.residual_p + at.w * e.residual_q;
     y[at.n * v.y_n + at.c * v.y_k + at.d * v.y_z + at.h * v.y_p + at.w * v.y_q] =
-        narrow(finish(sum, at.c, beside));
+        from_acc(epilogue(sum, at.c, residual_at));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-direct_backward_input(const scalar* __restrict__ dy, const scalar* __restrict__ weight,
-                      const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                      const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                      scalar* __restrict__ dx, ConvParams v, EpilogueParams e) {
+direct_backward_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ weight,
+                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                      scalar_t* __restrict__ dx, ConvParams v, EpilogueParams e) {
     const int channels = v.groups * v.c;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * channels * v.d * v.h * v.w) return;
-    const Element at(i, channels, v.d, v.h, v.w, v.channels_last);
+    const ElementCoord at(i, channels, v.d, v.h, v.w, v.channels_last);
     const int group = at.c / v.c;
 
-    const scalar* const image = dy + at.n * v.y_n + static_cast<index_t>(group) * v.k * v.y_k;
-    const scalar* const filter = weight + group * v.w_g + at.c % v.c * v.w_c;
-    accum sum = 0;
-    const Copies in_d = copies_d(v, at.d), in_h = copies_h(v, at.h), in_w = copies_w(v, at.w);
+    const scalar_t* const image = dy + at.n * v.y_n + static_cast<index_t>(group) * v.k * v.y_k;
+    const scalar_t* const filter = weight + group * v.w_g + at.c % v.c * v.w_c;
+    acc_t sum = 0;
+    const PaddingAliases in_d = aliases_d(v, at.d), in_h = aliases_h(v, at.h);
+    const PaddingAliases in_w = aliases_w(v, at.w);
 #pragma unroll 1
-    for (int d = in_d.first(); d <= in_d.highest; d = in_d.after(d)) {
-        const Reach planes = reach_d(v, d);
+    for (int d = in_d.first(); d <= in_d.highest; d = in_d.next(d)) {
+        const ContributingTaps planes = contributing_d(v, d);
 #pragma unroll 1
-        for (int h = in_h.first(); h <= in_h.highest; h = in_h.after(h)) {
-            const Reach rows = reach_h(v, h);
+        for (int h = in_h.first(); h <= in_h.highest; h = in_h.next(h)) {
+            const ContributingTaps rows = contributing_h(v, h);
 #pragma unroll 1
-            for (int w = in_w.first(); w <= in_w.highest; w = in_w.after(w)) {
-                const Reach cols = reach_w(v, w);
-                const Lines outputs = {
+            for (int w = in_w.first(); w <= in_w.highest; w = in_w.next(w)) {
+                const ContributingTaps cols = contributing_w(v, w);
+                const StridedView outputs = {
                     image + planes.out * v.y_z + rows.out * v.y_p + cols.out * v.y_q, v.y_k,
                     -v.out_step_d * v.y_z, -v.out_step_h * v.y_p, -v.out_step_w * v.y_q};
-                const Lines taps = {
+                const StridedView taps = {
                     filter + planes.tap * v.w_t + rows.tap * v.w_r + cols.tap * v.w_s, v.w_k,
                     v.tap_step_d * v.w_t, v.tap_step_h * v.w_r, v.tap_step_w * v.w_s};
-                if (FILTER && rows.count == FILTER && cols.count == FILTER)
-                    sum += correlate<FILTER>(outputs, taps, v.k, planes.count, FILTER, FILTER);
+                if (KSIZE && rows.count == KSIZE && cols.count == KSIZE)
+                    sum += correlate<KSIZE>(outputs, taps, v.k, planes.count, KSIZE, KSIZE);
                 else
                     sum += correlate<0>(outputs, taps, v.k, planes.count, rows.count, cols.count);
             }
         }
     }
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const index_t beside = at.n * e.residual_n + at.c * e.residual_k + at.d * e.residual_z +
-                           at.h * e.residual_p + at.w * e.residual_q;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k + at.d * e.residual_z +
+                                at.h * e.residual_p + at.w * e.residual_q;
     dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] =
-        narrow(finish(sum, at.c, beside));
+        from_acc(epilogue(sum, at.c, residual_at));
 }

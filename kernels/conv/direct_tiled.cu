@@ -22,8 +22,8 @@
 // Source     tiles with halo: D. Kirk, W. Hwu, Programming Massively Parallel Processors, ch. 7;
 //            register blocking: V. Volkov, J. Demmel, SC 2008
 //
-// entry direct_tiled_forward     convolution from tiles in shared memory; also one phase of dx
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// entry direct_tiled_forward     convolution from tiles in shared memory; also a residue of dx
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/epilogue.cuh>
 
@@ -41,15 +41,15 @@ struct TiledParams {
     int phase, pitch;           // from one residue of the column to the next, from row to row
 };
 
-struct alignas(16) Quad {
-    accum value[4];
+struct alignas(16) Vec4 {
+    acc_t value[4];
 };
 
 // What a block computes.
-struct Tile {
+struct BlockCoord {
     int n, group, k, p, q;  // the first of each
 
-    __device__ Tile(const TiledParams& t, int filters) {
+    __device__ BlockCoord(const TiledParams& t, int filters) {
         unsigned block = blockIdx.x;
         k = next_tile(block, t.conv.k, filters);
         q = next_tile(block, t.conv.q, t.tile_q);
@@ -61,112 +61,111 @@ struct Tile {
 
 // The input that the tile needs for tap rows from `tap_row` on. Positions that no output in y needs
 // may lie further beyond the edges than the padding, where no element stands for them.
-__device__ __forceinline__ void stage_pixels(accum* staged, const scalar* x,
-                                             const TiledParams& t, const Tile& tile, int tap_row,
-                                             int channels, int thread) {
+__device__ __forceinline__ void load_pixels(acc_t* sX, const scalar_t* x,
+                                            const TiledParams& t, const BlockCoord& blk,
+                                            int tap_row, int channels, int thread) {
     const ConvParams& v = t.conv;
-    const int h0 = tile.p * v.stride_h - v.top + tap_row * v.dilation_h;
-    const int w0 = tile.q * v.stride_w - v.left;
+    const int h0 = blk.p * v.stride_h - v.top + tap_row * v.dilation_h;
+    const int w0 = blk.q * v.stride_w - v.left;
     const int plane = t.halo_rows * t.pitch;
     for (int i = thread; i < t.halo_rows * t.halo_cols; i += THREADS) {
         const int row = i / t.halo_cols, col = i % t.halo_cols;
         const int h = element_at(h0 + row, v.h, v.mode), w = element_at(w0 + col, v.w, v.mode);
         const bool exists = inside(h, v.h) && inside(w, v.w);
-        const scalar* const from = x + h * v.x_h + w * v.x_w;
-        accum* const to = staged + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
+        const scalar_t* const from = x + h * v.x_h + w * v.x_w;
+        acc_t* const to = sX + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
         for (int c = 0; c < channels; ++c)
-            to[c * plane] = exists ? widen(from[c * v.x_c]) : accum(0);
+            to[c * plane] = exists ? to_acc(from[c * v.x_c]) : acc_t(0);
     }
 }
 
 // Taps [row][s][channel][filter]; zero beyond the last filter.
-__device__ __forceinline__ void stage_taps(accum* staged, const scalar* weight,
-                                           const TiledParams& t, int first_k, int filters,
-                                           int rows, int channels, int thread) {
+__device__ __forceinline__ void load_taps(acc_t* sW, const scalar_t* weight,
+                                          const TiledParams& t, int first_k, int filters,
+                                          int rows, int channels, int thread) {
     const ConvParams& v = t.conv;
     const int c = thread % CHANNELS, pitch = filters + TAP_PADDING;
     if (c >= channels) return;
     for (int k = thread / CHANNELS; k < filters; k += THREADS / CHANNELS) {
         const bool exists = first_k + k < v.k;
-        const scalar* const from = weight + (first_k + k) * v.w_k + c * v.w_c;
-        accum* to = staged + c * pitch + k;
+        const scalar_t* const from = weight + (first_k + k) * v.w_k + c * v.w_c;
+        acc_t* to = sW + c * pitch + k;
         for (int r = 0; r < rows; ++r)
             for (int s = 0; s < v.s; ++s, to += t.channels * pitch)
-                *to = exists ? widen(from[r * v.w_r + s * v.w_s]) : accum(0);
+                *to = exists ? to_acc(from[r * v.w_r + s * v.w_s]) : acc_t(0);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
-direct_tiled_forward(const scalar* __restrict__ x, const scalar* __restrict__ weight,
-                     const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                     const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                     scalar* __restrict__ y, TiledParams t, EpilogueParams e) {
-    extern __shared__ __align__(16) accum staged[];
+direct_tiled_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ weight,
+                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                     const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                     scalar_t* __restrict__ y, TiledParams t, EpilogueParams e) {
+    extern __shared__ __align__(16) acc_t sW[];
     const ConvParams& v = t.conv;
     const int filters = FILTERS * blockDim.y, tap_pitch = filters + TAP_PADDING;
-    accum* const taps = staged;
-    accum* const pixels = staged + t.filter_rows * v.s * t.channels * tap_pitch;
+    acc_t* const sX = sW + t.filter_rows * v.s * t.channels * tap_pitch;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
 
-    const Tile tile(t, filters);
-    x += tile.n * v.x_n + static_cast<index_t>(tile.group) * v.c * v.x_c;
-    weight += tile.group * v.w_g;
+    const BlockCoord blk(t, filters);
+    x += blk.n * v.x_n + static_cast<index_t>(blk.group) * v.c * v.x_c;
+    weight += blk.group * v.w_g;
     // A thread's pixels lie below each other, `row_step` rows apart.
     const int row = threadIdx.x / t.tile_q, col = threadIdx.x % t.tile_q;
     const int row_step = blockDim.x / t.tile_q, plane = t.halo_rows * t.pitch;
     const int pixel_step = row_step * v.stride_h * t.pitch;
-    const accum* const own_pixel = pixels + row * v.stride_h * t.pitch + col;
-    const accum* const own_taps = taps + threadIdx.y * FILTERS;
+    const acc_t* const thr_sX = sX + row * v.stride_h * t.pitch + col;
+    const acc_t* const thr_sW = sW + threadIdx.y * FILTERS;
 
-    accum sum[FILTERS][PIXELS] = {};
+    acc_t acc[FILTERS][PIXELS] = {};
     for (int c0 = 0; c0 < v.c; c0 += t.channels) {
         const int channels = v.c - c0 < t.channels ? v.c - c0 : t.channels;
         for (int r0 = 0; r0 < v.r; r0 += t.filter_rows) {
             const int rows = v.r - r0 < t.filter_rows ? v.r - r0 : t.filter_rows;
             __syncthreads();  // the previous stage has been used
-            stage_pixels(pixels, x + c0 * v.x_c, t, tile, r0, channels, thread);
-            stage_taps(taps, weight + c0 * v.w_c + r0 * v.w_r, t, tile.k, filters, rows, channels,
-                       thread);
+            load_pixels(sX, x + c0 * v.x_c, t, blk, r0, channels, thread);
+            load_taps(sW, weight + c0 * v.w_c + r0 * v.w_r, t, blk.k, filters, rows, channels,
+                      thread);
             __syncthreads();
             for (int s = 0; s < v.s; ++s) {
                 const int shift = s * v.dilation_w;
                 const int column = shift % v.stride_w * t.phase + shift / v.stride_w;
                 for (int r = 0; r < rows; ++r) {
-                    const accum* pixel = own_pixel + r * v.dilation_h * t.pitch + column;
-                    const accum* tap = own_taps + (r * v.s + s) * t.channels * tap_pitch;
+                    const acc_t* pixel = thr_sX + r * v.dilation_h * t.pitch + column;
+                    const acc_t* tap = thr_sW + (r * v.s + s) * t.channels * tap_pitch;
 #pragma unroll 2
                     for (int c = 0; c < channels; ++c, pixel += plane, tap += tap_pitch) {
-                        accum value[PIXELS];
-                        Quad factor[FILTERS / 4];
+                        acc_t rX[PIXELS];
+                        Vec4 rW[FILTERS / 4];
 #pragma unroll
-                        for (int i = 0; i < PIXELS; ++i) value[i] = pixel[i * pixel_step];
+                        for (int i = 0; i < PIXELS; ++i) rX[i] = pixel[i * pixel_step];
 #pragma unroll
                         for (int j = 0; j < FILTERS / 4; ++j)
-                            factor[j] = reinterpret_cast<const Quad*>(tap)[j];
+                            rW[j] = reinterpret_cast<const Vec4*>(tap)[j];
 #pragma unroll
                         for (int j = 0; j < FILTERS; ++j)
 #pragma unroll
                             for (int i = 0; i < PIXELS; ++i)
-                                sum[j][i] += value[i] * factor[j / 4].value[j % 4];
+                                acc[j][i] += rX[i] * rW[j / 4].value[j % 4];
                     }
                 }
             }
         }
     }
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const int q = tile.q + col;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const int q = blk.q + col;
 #pragma unroll
     for (int j = 0; j < FILTERS; ++j) {
-        const int k = tile.k + threadIdx.y * FILTERS + j;
-        const index_t filter = static_cast<index_t>(tile.group) * v.k + k;
+        const int k = blk.k + threadIdx.y * FILTERS + j;
+        const index_t filter = static_cast<index_t>(blk.group) * v.k + k;
 #pragma unroll
         for (int i = 0; i < PIXELS; ++i) {
-            const int p = tile.p + row + i * row_step;
+            const int p = blk.p + row + i * row_step;
             if (k >= v.k || p >= v.p || q >= v.q) continue;
-            const index_t beside = tile.n * e.residual_n + filter * e.residual_k +
-                                   p * e.residual_p + q * e.residual_q;
-            y[tile.n * v.y_n + filter * v.y_k + p * v.y_p + q * v.y_q] =
-                narrow(finish(sum[j][i], filter, beside));
+            const index_t residual_at = blk.n * e.residual_n + filter * e.residual_k +
+                                        p * e.residual_p + q * e.residual_q;
+            y[blk.n * v.y_n + filter * v.y_k + p * v.y_p + q * v.y_q] =
+                from_acc(epilogue(acc[j][i], filter, residual_at));
         }
     }
 }

@@ -15,7 +15,7 @@
 // Source     the definition
 //
 // entry direct_backward_weight   gradient with respect to the filters
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
 
@@ -23,37 +23,37 @@ constexpr int THREADS = 256;
 constexpr int TAPS = 4;  // of one filter row, which share the loads of dy; `TAPS` in the plan
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-direct_backward_weight(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                       scalar* __restrict__ dweight, ConvParams v) {
-    __shared__ accum partial[WARP];
+direct_backward_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                       scalar_t* __restrict__ dweight, ConvParams v) {
+    __shared__ acc_t partial[WARP];
     unsigned block = blockIdx.x;
     const int s = next_tile(block, v.s, TAPS);
     const int r = next_coordinate(block, v.r), t = next_coordinate(block, v.t);
     const int c = next_coordinate(block, v.c), k = block;
 
-    const scalar* const of_filter = dy + k * v.y_k;
-    const scalar* const of_channel = x + (static_cast<index_t>(k / v.k) * v.c + c) * v.x_c;
+    const scalar_t* const of_filter = dy + k * v.y_k;
+    const scalar_t* const of_channel = x + (static_cast<index_t>(k / v.k) * v.c + c) * v.x_c;
     const int taps = v.s - s < TAPS ? v.s - s : TAPS;
     const index_t outputs = static_cast<index_t>(v.n) * v.z * v.p * v.q;
-    accum sum[TAPS] = {};
-    Walk at(v, threadIdx.x, blockDim.x);
+    acc_t sum[TAPS] = {};
+    OutputIterator at(v, threadIdx.x, blockDim.x);
     for (index_t i = threadIdx.x; i < outputs; i += blockDim.x, at.advance(v)) {
-        const accum gradient = widen(of_filter[at.offset(v)]);
+        const acc_t gradient = to_acc(of_filter[at.offset(v)]);
         const int d = window_d(v, at.z)(t), h = window_h(v, at.p)(r);
         const Window cols = window_w(v, at.q);
-        const scalar* const row = of_channel + at.n * v.x_n + d * v.x_d + h * v.x_h;
+        const scalar_t* const row = of_channel + at.n * v.x_n + d * v.x_d + h * v.x_h;
 #pragma unroll
         for (int i = 0; i < TAPS; ++i) {
             const int w = i < taps ? cols(s + i) : -1;
             const bool exists = (d | h | w) >= 0;
-            sum[i] += gradient * (exists ? widen(row[w * v.x_w]) : accum(0));
+            sum[i] += gradient * (exists ? to_acc(row[w * v.x_w]) : acc_t(0));
         }
     }
     const index_t first = (((static_cast<index_t>(k) * v.c + c) * v.t + t) * v.r + r) * v.s + s;
 #pragma unroll
     for (int i = 0; i < TAPS; ++i) {
         if (i == taps) break;
-        const accum total = block_reduce(sum[i], Sum(), partial);
-        if (threadIdx.x == 0) dweight[first + i] = narrow(total);
+        const acc_t total = block_reduce(sum[i], Sum(), partial);
+        if (threadIdx.x == 0) dweight[first + i] = from_acc(total);
     }
 }

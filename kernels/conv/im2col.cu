@@ -17,44 +17,45 @@
 //
 // entry im2col                   columns of x, one for each output pixel
 // entry col2im                   gradient with respect to x, gathered from its columns
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 
 constexpr int THREADS = 256;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-im2col(const scalar* __restrict__ x, scalar* __restrict__ columns, ConvParams v) {
+im2col(const scalar_t* __restrict__ x, scalar_t* __restrict__ columns, ConvParams v) {
     const int channels = v.groups * v.c;
     const index_t pixels = static_cast<index_t>(v.z) * v.p * v.q;
     const index_t i = flat_thread();
     if (i >= pixels * channels * v.n) return;
-    const Element at(i, channels, v.z, v.p, v.q, false);
+    const ElementCoord at(i, channels, v.z, v.p, v.q, false);
     const Window planes = window_d(v, at.d), rows = window_h(v, at.h), cols = window_w(v, at.w);
-    const scalar* const image = x + at.n * v.x_n + at.c * v.x_c;
-    scalar* to = columns + i / pixels * v.t * v.r * v.s * pixels + i % pixels;
+    const scalar_t* const image = x + at.n * v.x_n + at.c * v.x_c;
+    scalar_t* to = columns + i / pixels * v.t * v.r * v.s * pixels + i % pixels;
     for (int t = 0; t < v.t; ++t) {
         const int d = planes(t);
         for (int r = 0; r < v.r; ++r) {
             const int h = rows(r);
-            const scalar* const row = image + d * v.x_d + h * v.x_h;
+            const scalar_t* const row = image + d * v.x_d + h * v.x_h;
             for (int s = 0; s < v.s; ++s, to += pixels) {
                 const int w = cols(s);
-                *to = (d | h | w) >= 0 ? row[w * v.x_w] : narrow(accum(0));
+                *to = (d | h | w) >= 0 ? row[w * v.x_w] : from_acc(acc_t(0));
             }
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-col2im(const accum* __restrict__ columns, scalar* __restrict__ dx, ConvParams v) {
+col2im(const acc_t* __restrict__ columns, scalar_t* __restrict__ dx, ConvParams v) {
     const int channels = v.groups * v.c;
     const index_t plane = static_cast<index_t>(v.p) * v.q, pixels = plane * v.z;
     const index_t i = flat_thread();
     if (i >= static_cast<index_t>(v.n) * channels * v.d * v.h * v.w) return;
-    const Element at(i, channels, v.d, v.h, v.w, v.channels_last);
+    const ElementCoord at(i, channels, v.d, v.h, v.w, v.channels_last);
     const index_t taps = (static_cast<index_t>(at.n) * channels + at.c) * v.t * v.r * v.s;
-    accum sum = 0;
-    const auto gather = [&](const Reach& planes, const Reach& rows, const Reach& cols) {
+    acc_t sum = 0;
+    const auto gather = [&](const ContributingTaps& planes, const ContributingTaps& rows,
+                            const ContributingTaps& cols) {
         for (int a = 0; a < planes.count; ++a) {
             const index_t tap_plane = planes.tap + a * v.tap_step_d;
             const index_t out_plane = planes.out - a * v.out_step_d;
@@ -69,10 +70,11 @@ col2im(const accum* __restrict__ columns, scalar* __restrict__ dx, ConvParams v)
             }
         }
     };
-    const Copies in_d = copies_d(v, at.d), in_h = copies_h(v, at.h), in_w = copies_w(v, at.w);
-    for (int d = in_d.first(); d <= in_d.highest; d = in_d.after(d))
-        for (int h = in_h.first(); h <= in_h.highest; h = in_h.after(h))
-            for (int w = in_w.first(); w <= in_w.highest; w = in_w.after(w))
-                gather(reach_d(v, d), reach_h(v, h), reach_w(v, w));
-    dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] = narrow(sum);
+    const PaddingAliases in_d = aliases_d(v, at.d), in_h = aliases_h(v, at.h);
+    const PaddingAliases in_w = aliases_w(v, at.w);
+    for (int d = in_d.first(); d <= in_d.highest; d = in_d.next(d))
+        for (int h = in_h.first(); h <= in_h.highest; h = in_h.next(h))
+            for (int w = in_w.first(); w <= in_w.highest; w = in_w.next(w))
+                gather(contributing_d(v, d), contributing_h(v, h), contributing_w(v, w));
+    dx[at.n * v.x_n + at.c * v.x_c + at.d * v.x_d + at.h * v.x_h + at.w * v.x_w] = from_acc(sum);
 }

@@ -5,11 +5,11 @@
 //            element that reflection, the nearest edge or the period leads to
 //            dx, for every residue of the position modulo the stride, as a convolution of dy
 //            dweight[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n,c,h,w]
-//            see implicit_gemm.cuh for how the three are one
-// Layout     all operands any strides. The defines say along which index the elements of A and of X
+//            see implicit_gemm.cuh for how the three are one, C = A B
+// Layout     all operands any strides. The defines say along which index the elements of A and of B
 //            are contiguous, and the parameters along which those of C are
 // Launch     block 256, each thread 8x8 outputs of a 128x128 tile, or 4x4 of 64x64; grid of all
-//            tiles of all groups and segments, flat, lines fastest; shared memory 21 to 43 KiB.
+//            tiles of all groups and segments, flat, m fastest; shared memory 21 to 43 KiB.
 //            implicit_gemm_finish: one thread an output; block 256
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
@@ -17,174 +17,175 @@
 //            multiplied: an infinite weight over them gives NaN
 // Siblings   im2col has the same product with 16-byte loads, but writes and reads the columns, R S
 //            times x. direct_tiled shares input rows among taps and suits few filters
-// Banks      none is asked twice: see Share, and gemm_thread.cuh for the multiplications
+// Banks      none is asked twice: see ThreadPartition, and gemm_thread.cuh for the multiplications
 // Source     S. Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3
 //
 // entry implicit_gemm            convolution or a gradient of it, or partial sums of them
 // entry implicit_gemm_finish     sum of the partial sums of all segments, with the epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 64, 128
-// variant A_ALONG_K = 0, 1
-// variant X_ALONG_K = 0, 1
+// variant A_K_MAJOR = 0, 1
+// variant B_K_MAJOR = 0, 1
 #include <pycnn/implicit_gemm.cuh>
 
 #ifndef TILE
 #define TILE 128
-#define A_ALONG_K 1  // neighbours in memory are neighbours in the sum
-#define X_ALONG_K 0
+#define A_K_MAJOR 1  // neighbours in memory are neighbours in the sum
+#define B_K_MAJOR 0
 #endif
 
-constexpr int BK = 1024 / TILE;  // a thread carries 4 elements of each tile
-constexpr int SHARE = TILE / SIDE;
+constexpr int BLK_M = TILE, BLK_N = TILE;
+constexpr int BLK_K = 1024 / TILE;  // a thread copies 4 elements of each tile
+constexpr int THR_M = BLK_M / THREADS_MN, THR_N = BLK_N / THREADS_MN;
+constexpr int STAGES = 2;
 
 // Blocks an SM should hold at a time, as far as the registers of the sums allow.
-constexpr int SUMS = SHARE * SHARE * sizeof(accum) / 4;
-constexpr int RESIDENT = SUMS > 64 ? 1 : SUMS > 16 ? 2 : 3;
+constexpr int ACC_REGISTERS = THR_M * THR_N * sizeof(acc_t) / 4;
+constexpr int MIN_BLOCKS = ACC_REGISTERS > 64 ? 1 : ACC_REGISTERS > 16 ? 2 : 3;
 
 // What a block computes.
-struct Block {
-    int line;            // the first of its lines
-    int tile;            // of kept indices
+struct BlockCoord {
+    int m, tile_n;  // the first row, and the number of the tile along n
     int group, segment;
 
-    __device__ explicit Block(const ImplicitParams& p) {
+    __device__ explicit BlockCoord(const ImplicitParams& p) {
         unsigned block = blockIdx.x;
-        line = next_coordinate(block, p.tiles_lines) * TILE;
-        tile = next_coordinate(block, p.tiles_kept);
+        m = next_coordinate(block, p.tiles_lines) * BLK_M;
+        tile_n = next_coordinate(block, p.tiles_kept);
         group = next_coordinate(block, p.groups);
         segment = block;
     }
 
-    __device__ index_t kept() const { return static_cast<index_t>(tile) * TILE; }
-    __device__ index_t channel(const ImplicitParams& p) const { return group * p.lines + line; }
+    __device__ index_t n() const { return static_cast<index_t>(tile_n) * BLK_N; }
+    __device__ index_t channel(const ImplicitParams& p) const { return group * p.lines + m; }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
-implicit_gemm(const scalar* __restrict__ a, const scalar* __restrict__ x, scalar* __restrict__ c,
-              accum* __restrict__ part, const scalar* __restrict__ bias,
-              const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-              const scalar* __restrict__ residual, EpilogueParams e, ImplicitParams p) {
-    using ShareA = Share<BK, TILE, A_ALONG_K>;
-    using ShareX = Share<BK, TILE, X_ALONG_K>;
-    __shared__ alignas(16) accum a_tile[2][BK][pitch(TILE)];
-    __shared__ alignas(16) accum x_tile[2][BK][pitch(TILE)];
-    __shared__ StoredSpot kept_spot[TILE], summed_spot[2][BK];
-    __shared__ index_t summed_in_a[2][BK], kept_in_c[TILE], kept_in_residual[TILE];
-    const Block block(p);
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
+              scalar_t* __restrict__ c, acc_t* __restrict__ part, const scalar_t* __restrict__ bias,
+              const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+              const scalar_t* __restrict__ residual, EpilogueParams e, ImplicitParams p) {
+    using PartitionA = ThreadPartition<BLK_K, BLK_M, A_K_MAJOR>;
+    using PartitionB = ThreadPartition<BLK_K, BLK_N, B_K_MAJOR>;
+    __shared__ alignas(16) acc_t sA[STAGES][BLK_K][pitch(BLK_M)];
+    __shared__ alignas(16) acc_t sB[STAGES][BLK_K][pitch(BLK_N)];
+    __shared__ StoredCoord n_coord[BLK_N], k_coord[STAGES][BLK_K];
+    __shared__ index_t k_in_a[STAGES][BLK_K], n_in_c[BLK_N], n_in_residual[BLK_N];
+    const BlockCoord blk(p);
     const int thread = threadIdx.x;
-    const int lines = min(p.lines - block.line, index_t(TILE));
-    const int kepts = min(p.kept.count - block.kept(), index_t(TILE));
-    const index_t first = block.segment * p.segment;
+    const int extent_m = min(p.lines - blk.m, index_t(BLK_M));
+    const int extent_n = min(p.kept.count - blk.n(), index_t(BLK_N));
+    const index_t first = blk.segment * p.segment;
     const index_t count = min(p.summed.count - first, p.segment);
-    const int steps = ceil_div(count, BK);
-    const int last = count - static_cast<index_t>(steps - 1) * BK;  // indices of the last step
+    const int k_tiles = ceil_div(count, BLK_K);
+    const int last = count - static_cast<index_t>(k_tiles - 1) * BLK_K;  // of k in the last tile
 
-    // Where everything lies: of kept indices once, of summed ones a step ahead.
-    Counter summed(p.summed, first + thread);
-    const auto note_summed = [&](int copy) {
-        if (thread >= BK) return;
-        summed_spot[copy][thread] = summed.spot(p.summed);
-        summed_in_a[copy][thread] = summed.other(p.summed);
-        summed.advance(p.summed);
+    // Where everything lies: along n once, along k a tile ahead.
+    IndexIterator iter_k(p.summed, first + thread);
+    const auto store_k_coords = [&](int stage) {
+        if (thread >= BLK_K) return;
+        k_coord[stage][thread] = iter_k.coord(p.summed);
+        k_in_a[stage][thread] = iter_k.other(p.summed);
+        iter_k.advance(p.summed);
     };
-    if (thread < TILE) {
-        const Counter kept(p.kept, block.kept() + thread);
-        kept_spot[thread] = kept.spot(p.kept);
-        kept_in_c[thread] = kept.other(p.kept);
-        const index_t beside[] = {e.residual_n, e.residual_p, e.residual_q};
-        kept_in_residual[thread] = kept.dot(beside);
+    if (thread < BLK_N) {
+        const IndexIterator iter_n(p.kept, blk.n() + thread);
+        n_coord[thread] = iter_n.coord(p.kept);
+        n_in_c[thread] = iter_n.other(p.kept);
+        const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
+        n_in_residual[thread] = iter_n.dot(residual_strides);
     }
-    note_summed(0);
+    store_k_coords(0);
     __syncthreads();
 
-    const scalar* const of_lines = a + block.group * p.a_group + block.line * p.a_line;
-    const scalar* const of_group = x + block.group * p.x_group + p.x_first;
-    scalar a_held[ShareA::COUNT], x_held[ShareX::COUNT];
-    const auto fetch = [&](int step) {
-        const int copy = step % 2;
-        const int ks = step < steps - 1 ? BK : step < steps ? last : 0;
+    const scalar_t* const gA = a + blk.group * p.a_group + blk.m * p.a_line;
+    const scalar_t* const gX = x + blk.group * p.x_group + p.x_first;
+    scalar_t rA[PartitionA::COUNT], rB[PartitionB::COUNT];
+    const auto load = [&](int k_tile) {
+        const int stage = k_tile % STAGES;
+        const int extent_k = k_tile < k_tiles - 1 ? BLK_K : k_tile < k_tiles ? last : 0;
 #pragma unroll
-        for (int i = 0; i < ShareA::COUNT; ++i) {
-            const int k = ShareA::k(i), line = ShareA::line(i);
-            const bool exists = k < ks && line < lines;
-            a_held[i] = exists ? of_lines[line * p.a_line + summed_in_a[copy][k]] : narrow(0);
+        for (int i = 0; i < PartitionA::COUNT; ++i) {
+            const int k = PartitionA::k(i), m = PartitionA::mn(i);
+            const bool exists = k < extent_k && m < extent_m;
+            rA[i] = exists ? gA[m * p.a_line + k_in_a[stage][k]] : from_acc(0);
         }
 #pragma unroll
-        for (int i = 0; i < ShareX::COUNT; ++i) {
-            const int k = ShareX::k(i), line = ShareX::line(i);
-            const Spot one = kept_spot[line], two = summed_spot[copy][k];
+        for (int i = 0; i < PartitionB::COUNT; ++i) {
+            const int k = PartitionB::k(i), n = PartitionB::mn(i);
+            const Coord one = n_coord[n], two = k_coord[stage][k];
             const int row = one.row + two.row, col = one.col + two.col;
             index_t at = one.x + two.x;
-            bool exists = k < ks && line < kepts;
+            bool exists = k < extent_k && n < extent_n;
             if (!(inside(row, p.h) && inside(col, p.w))) {
                 exists = exists && p.mode != ZEROS;
                 at += (element_at(row, p.h, p.mode) - row) * p.x_h +
                       (element_at(col, p.w, p.mode) - col) * p.x_w;
             }
-            x_held[i] = exists ? of_group[at] : narrow(0);
+            rB[i] = exists ? gX[at] : from_acc(0);
         }
     };
 
-    const ThreadPlace mine(thread);
-    accum sum[SHARE][SHARE] = {};
-    fetch(0);
-    for (int step = 0; step < steps; ++step) {
-        // Nobody reads these copies any more: who passed the last barrier had left them before.
-        const int now = step % 2;
-        ShareA::put(a_tile[now], a_held);
-        ShareX::put(x_tile[now], x_held);
-        note_summed(1 - now);
+    const ThreadCoord thr(thread);
+    acc_t acc[THR_M][THR_N] = {};
+    load(0);
+    for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
+        // Nobody reads this stage any more: who passed the last barrier had left it before.
+        const int stage = k_tile % STAGES;
+        PartitionA::store(sA[stage], rA);
+        PartitionB::store(sB[stage], rB);
+        store_k_coords(1 - stage);
         __syncthreads();
-        fetch(step + 1);
-        multiply(sum, a_tile[now], x_tile[now], mine);
+        load(k_tile + 1);
+        multiply(acc, sA[stage], sB[stage], thr);
     }
 
-    accum* const stage = a_tile[0][0];
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const auto store = [&](int line, int kept, accum value) {
-        if (line >= lines || kept >= kepts) return;
-        const index_t channel = block.channel(p) + line;
+    acc_t* const sC = sA[0][0];
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const auto store = [&](int m, int n, acc_t value) {
+        if (m >= extent_m || n >= extent_n) return;
+        const index_t channel = blk.channel(p) + m;
         if (p.segments > 1) {
-            const index_t column = block.kept() + kept, all = p.lines * p.kept.count;
-            const index_t at = p.by_line ? column * p.lines + block.line + line
-                                         : (block.line + line) * p.kept.count + column;
-            part[(block.segment * p.groups + block.group) * all + at] = value;
+            const index_t col = blk.n() + n, all = p.lines * p.kept.count;
+            const index_t at = p.by_line ? col * p.lines + blk.m + m
+                                         : (blk.m + m) * p.kept.count + col;
+            part[(blk.segment * p.groups + blk.group) * all + at] = value;
         } else {
-            const index_t at = block.group * p.c_group + (block.line + line) * p.c_line;
-            c[at + kept_in_c[kept]] =
-                narrow(finish(value, channel, channel * e.residual_k + kept_in_residual[kept]));
+            const index_t at = blk.group * p.c_group + (blk.m + m) * p.c_line;
+            c[at + n_in_c[n]] =
+                from_acc(epilogue(value, channel, channel * e.residual_k + n_in_residual[n]));
         }
     };
-    const auto element = [&](int i) { return stage[i / TILE * stage_pitch(TILE) + i % TILE]; };
+    const auto element = [&](int i) { return sC[i / TILE * pitch_c(TILE) + i % TILE]; };
     if (p.by_line) {
-        deliver<false>(sum, stage, mine, [&](int pass) {
-            for (int i = thread; i < SIDE * TILE; i += THREADS)
-                store(i % TILE, spread(i / TILE, pass), element(i));
+        store_through_shared<false>(acc, sC, thr, [&](int pass) {
+            for (int i = thread; i < THREADS_MN * TILE; i += THREADS)
+                store(i % TILE, thread_to_tile(i / TILE, pass), element(i));
         });
     } else {
-        deliver<true>(sum, stage, mine, [&](int pass) {
-            for (int i = thread; i < SIDE * TILE; i += THREADS)
-                store(spread(i / TILE, pass), i % TILE, element(i));
+        store_through_shared<true>(acc, sC, thr, [&](int pass) {
+            for (int i = thread; i < THREADS_MN * TILE; i += THREADS)
+                store(thread_to_tile(i / TILE, pass), i % TILE, element(i));
         });
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-implicit_gemm_finish(const accum* __restrict__ part, scalar* __restrict__ c,
-                     const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                     const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
+                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                     const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                      EpilogueParams e, ImplicitParams p) {
     const index_t of_group = p.lines * p.kept.count, all = of_group * p.groups;
     const index_t i = flat_thread();
     if (i >= all) return;
-    accum sum = 0;
-    for (int segment = 0; segment < p.segments; ++segment) sum += part[segment * all + i];
+    acc_t acc = 0;
+    for (int segment = 0; segment < p.segments; ++segment) acc += part[segment * all + i];
     const index_t group = i / of_group, inner = i % of_group;
-    const index_t line = p.by_line ? inner % p.lines : inner / p.kept.count;
-    const Counter kept(p.kept, p.by_line ? inner / p.lines : inner % p.kept.count);
-    const index_t channel = group * p.lines + line;
-    const index_t beside[] = {e.residual_n, e.residual_p, e.residual_q};
-    const Epilogue finish{bias, scale, shift, residual, e};
-    c[group * p.c_group + line * p.c_line + kept.other(p.kept)] =
-        narrow(finish(sum, channel, channel * e.residual_k + kept.dot(beside)));
+    const index_t m = p.by_line ? inner % p.lines : inner / p.kept.count;
+    const IndexIterator iter_n(p.kept, p.by_line ? inner / p.lines : inner % p.kept.count);
+    const index_t channel = group * p.lines + m;
+    const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    c[group * p.c_group + m * p.c_line + iter_n.other(p.kept)] =
+        from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(residual_strides)));
 }

@@ -19,8 +19,8 @@
 //
 // entry int8_forward       sums as they are, 32 bits
 // entry int8_requantised   sums with a bias, scaled, rounded and saturated to 8 bits
-// variant X_TYPE = signed char, unsigned char
-// variant W_TYPE = signed char, unsigned char
+// variant X_TYPE = quantised
+// variant W_TYPE = quantised
 #include <pycnn/conv.cuh>
 
 #ifndef X_TYPE
@@ -54,9 +54,9 @@ struct Signed {
     }
 };
 
-// What one output is the sum of.
-struct Meeting {
-    const x_type* x;  // first channel of the group, in the corner of the image
+// The elements and taps that one output sums over.
+struct OperandPair {
+    const x_type* x;  // first channel of the group, element 0 of the image
     const w_type* w;
     Window rows, cols;
     int x_zero, w_zero;
@@ -64,7 +64,7 @@ struct Meeting {
 
 // Calls visit(x, w) with the first channel of every tap that meets an element.
 template <typename Visit>
-__device__ __forceinline__ void each_tap(const ConvParams& v, const Meeting& m, Visit visit) {
+__device__ __forceinline__ void each_tap(const ConvParams& v, const OperandPair& m, Visit visit) {
 #pragma unroll 1
     for (int r = 0; r < v.r; ++r) {
         const int h = m.rows(r);
@@ -78,7 +78,7 @@ __device__ __forceinline__ void each_tap(const ConvParams& v, const Meeting& m, 
 }
 
 // Unsigned, as are all sums here: they may wrap around.
-__device__ __forceinline__ unsigned by_elements(const ConvParams& v, const Meeting& m) {
+__device__ __forceinline__ unsigned by_elements(const ConvParams& v, const OperandPair& m) {
     unsigned sum = 0;
     each_tap(v, m, [&](const x_type* x, const w_type* w) {
 #pragma unroll 4
@@ -89,7 +89,7 @@ __device__ __forceinline__ unsigned by_elements(const ConvParams& v, const Meeti
 }
 
 // (x - a)(w - b) has nine bits a factor, so it is multiplied out: xw - aw - bx + ab.
-__device__ __forceinline__ unsigned by_words(const ConvParams& v, const Meeting& m) {
+__device__ __forceinline__ unsigned by_words(const ConvParams& v, const OperandPair& m) {
     constexpr int ONES = 0x01010101;
     int products = 0, of_x = 0, of_w = 0, terms = 0;
     each_tap(v, m, [&](const x_type* x, const w_type* w) {
@@ -108,15 +108,15 @@ __device__ __forceinline__ unsigned by_words(const ConvParams& v, const Meeting&
 
 __device__ __forceinline__ unsigned convolve(const x_type* x, const w_type* w,
                                              const x_type* x_zero, const w_type* w_zero,
-                                             const Element& at, const ConvParams& v,
+                                             const ElementCoord& at, const ConvParams& v,
                                              const Int8Params& i) {
     const int group = at.c / v.k;
-    const Meeting m = {x + at.n * v.x_n + static_cast<index_t>(group) * v.c * v.x_c,
-                       w + group * v.w_g + at.c % v.k * v.w_k,
-                       window_h(v, at.h),
-                       window_w(v, at.w),
-                       x_zero ? *x_zero : 0,
-                       w_zero ? w_zero[at.c * i.weight_zero_k] : 0};
+    const OperandPair m = {x + at.n * v.x_n + static_cast<index_t>(group) * v.c * v.x_c,
+                           w + group * v.w_g + at.c % v.k * v.w_k,
+                           window_h(v, at.h),
+                           window_w(v, at.w),
+                           x_zero ? *x_zero : 0,
+                           w_zero ? w_zero[at.c * i.weight_zero_k] : 0};
     const auto addresses =
         reinterpret_cast<unsigned long long>(x) | reinterpret_cast<unsigned long long>(w);
     return i.words && addresses % WORD == 0 ? by_words(v, m) : by_elements(v, m);
@@ -126,11 +126,11 @@ __device__ __forceinline__ index_t outputs(const ConvParams& v) {
     return static_cast<index_t>(v.n) * v.groups * v.k * v.p * v.q;
 }
 
-__device__ __forceinline__ Element output(index_t i, const ConvParams& v) {
-    return Element(i, v.groups * v.k, 1, v.p, v.q, v.channels_last);
+__device__ __forceinline__ ElementCoord output(index_t i, const ConvParams& v) {
+    return ElementCoord(i, v.groups * v.k, 1, v.p, v.q, v.channels_last);
 }
 
-__device__ __forceinline__ index_t offset(const Element& at, const ConvParams& v) {
+__device__ __forceinline__ index_t offset(const ElementCoord& at, const ConvParams& v) {
     return at.n * v.y_n + at.c * v.y_k + at.h * v.y_p + at.w * v.y_q;
 }
 
@@ -139,7 +139,7 @@ int8_forward(const x_type* __restrict__ x, const w_type* __restrict__ weight,
              const x_type* __restrict__ x_zero, const w_type* __restrict__ weight_zero,
              int* __restrict__ y, ConvParams v, Int8Params i) {
     if (flat_thread() >= outputs(v)) return;
-    const Element at = output(flat_thread(), v);
+    const ElementCoord at = output(flat_thread(), v);
     y[offset(at, v)] = convolve(x, weight, x_zero, weight_zero, at, v, i);
 }
 
@@ -152,7 +152,7 @@ int8_requantised(const x_type* __restrict__ x, const float* __restrict__ x_scale
                  const int* __restrict__ bias, unsigned char* __restrict__ y, ConvParams v,
                  Int8Params i) {
     if (flat_thread() >= outputs(v)) return;
-    const Element at = output(flat_thread(), v);
+    const ElementCoord at = output(flat_thread(), v);
     unsigned sum = convolve(x, weight, x_zero, weight_zero, at, v, i);
     if (bias) sum += bias[at.c * v.bias_k];
     // The product of two floats is exact in double.

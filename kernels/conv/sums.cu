@@ -3,9 +3,9 @@
 // Computes   dbias[k] = sum of dy[n,k,z,p,q] over (n,z,p,q); or part[j,k], over its j-th segment
 //            total[i] = sum_j part[j,i], added to total[i] if asked
 // Layout     dy (N,K,Z,P,Q) any strides; the rest contiguous. Parts of conv_bias_parts, and those
-//            that conv_narrow_parts adds, are of the type that sums are kept in
+//            that conv_add_acc_parts adds, are of the type that sums are kept in
 // Launch     conv_bias_sum, conv_bias_parts: block 256, grid (K, segments). conv_add_parts,
-//            conv_narrow_parts: one thread an element, block 256
+//            conv_add_acc_parts: one thread an element, block 256
 // Traffic    each input once, each output once; as many additions as input elements
 // Range      any extents; 64-bit index arithmetic; trees and orders of fixed shape: deterministic
 // Siblings   none
@@ -14,8 +14,8 @@
 // entry conv_bias_sum            sums of dy by filter, one segment
 // entry conv_bias_parts          sums of dy over segments of images and pixels, by filter
 // entry conv_add_parts           sum of partial results over the leading axis
-// entry conv_narrow_parts        the same of parts in the type of sums
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// entry conv_add_acc_parts        the same of parts in the type of sums
+// variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
 
@@ -26,49 +26,49 @@ struct PartsParams {
 };
 
 // The sum over this block's segment; every thread gets it.
-__device__ __forceinline__ accum sum_segment(const scalar* dy, const ConvParams& v,
-                                             accum* partial) {
+__device__ __forceinline__ acc_t sum_segment(const scalar_t* dy, const ConvParams& v,
+                                             acc_t* partial) {
     const index_t outputs = static_cast<index_t>(v.n) * v.z * v.p * v.q;
     const index_t segment = ceil_div(outputs, gridDim.y);
     const index_t first = blockIdx.y * segment + threadIdx.x;
     const index_t end = (blockIdx.y + 1) * segment < outputs ? (blockIdx.y + 1) * segment : outputs;
-    const scalar* const of_filter = dy + blockIdx.x * v.y_k;
-    accum sum = 0;
-    Walk at(v, first, THREADS);
+    const scalar_t* const of_filter = dy + blockIdx.x * v.y_k;
+    acc_t sum = 0;
+    OutputIterator at(v, first, THREADS);
     for (index_t i = first; i < end; i += THREADS, at.advance(v))
-        sum += widen(of_filter[at.offset(v)]);
+        sum += to_acc(of_filter[at.offset(v)]);
     return block_reduce(sum, Sum(), partial);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-conv_bias_sum(const scalar* __restrict__ dy, scalar* __restrict__ dbias, ConvParams v) {
-    __shared__ accum partial[WARP];
-    const accum sum = sum_segment(dy, v, partial);
-    if (threadIdx.x == 0) dbias[blockIdx.x] = narrow(sum);
+conv_bias_sum(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dbias, ConvParams v) {
+    __shared__ acc_t partial[WARP];
+    const acc_t sum = sum_segment(dy, v, partial);
+    if (threadIdx.x == 0) dbias[blockIdx.x] = from_acc(sum);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-conv_bias_parts(const scalar* __restrict__ dy, accum* __restrict__ part, ConvParams v) {
-    __shared__ accum partial[WARP];
-    const accum sum = sum_segment(dy, v, partial);
+conv_bias_parts(const scalar_t* __restrict__ dy, acc_t* __restrict__ part, ConvParams v) {
+    __shared__ acc_t partial[WARP];
+    const acc_t sum = sum_segment(dy, v, partial);
     if (threadIdx.x == 0) part[static_cast<index_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
 }
 
 template <typename Part>
-__device__ __forceinline__ void add_parts(const Part* part, scalar* total, const PartsParams& v) {
+__device__ __forceinline__ void add_parts(const Part* part, scalar_t* total, const PartsParams& v) {
     const index_t i = flat_thread();
     if (i >= v.size) return;
-    accum sum = v.accumulate ? widen(total[i]) : accum(0);
-    for (index_t j = 0; j < v.parts; ++j) sum += widen(part[j * v.size + i]);
-    total[i] = narrow(sum);
+    acc_t sum = v.accumulate ? to_acc(total[i]) : acc_t(0);
+    for (index_t j = 0; j < v.parts; ++j) sum += to_acc(part[j * v.size + i]);
+    total[i] = from_acc(sum);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-conv_add_parts(const scalar* __restrict__ part, scalar* __restrict__ total, PartsParams v) {
+conv_add_parts(const scalar_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
     add_parts(part, total, v);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-conv_narrow_parts(const accum* __restrict__ part, scalar* __restrict__ total, PartsParams v) {
+conv_add_acc_parts(const acc_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
     add_parts(part, total, v);
 }

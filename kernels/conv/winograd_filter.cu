@@ -14,7 +14,7 @@
 // Source     A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016
 //
 // entry winograd_filter          filters, transformed
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 2, 4
 #include <pycnn/winograd.cuh>
 
@@ -28,8 +28,8 @@ struct FilterParams {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-winograd_filter(const scalar* __restrict__ weight, accum* __restrict__ factors, FilterParams v) {
-    __shared__ accum taps[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
+winograd_filter(const scalar_t* __restrict__ weight, acc_t* __restrict__ factors, FilterParams v) {
+    __shared__ acc_t taps[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
     const index_t first = static_cast<index_t>(blockIdx.x) * THREADS;
     const index_t all = static_cast<index_t>(v.filters) * v.channels;
     for (int i = threadIdx.x; i < THREADS * TAPS; i += THREADS) {
@@ -38,18 +38,18 @@ winograd_filter(const scalar* __restrict__ weight, accum* __restrict__ factors, 
         const index_t k = (first + pair) / v.channels, c = (first + pair) % v.channels;
         if (first + pair < all)
             taps[pair * TAPS + tap] =
-                widen(weight[k * v.w_k + c * v.w_c + tap / 3 * v.w_r + tap % 3 * v.w_s]);
+                to_acc(weight[k * v.w_k + c * v.w_c + tap / 3 * v.w_r + tap % 3 * v.w_s]);
     }
     __syncthreads();
     const index_t mine = first + threadIdx.x;
     if (mine >= all) return;
-    accum g[3][3], u[SIDE][SIDE];
+    acc_t g[3][3], u[ALPHA][ALPHA];
 #pragma unroll
     for (int i = 0; i < TAPS; ++i)
         g[i / 3][i % 3] = taps[threadIdx.x * TAPS + (v.rotated ? TAPS - 1 - i : i)];
-    transform_square(g, u, [](const accum (&from)[3], accum (&into)[SIDE]) {
+    transform_square(g, u, [](const acc_t (&from)[3], acc_t (&into)[ALPHA]) {
         transform_filter(from, into);
     });
 #pragma unroll
-    for (int i = 0; i < PLACES; ++i) factors[i * all + mine] = u[i / SIDE][i % SIDE];
+    for (int i = 0; i < POINTS; ++i) factors[i * all + mine] = u[i / ALPHA][i % ALPHA];
 }

@@ -1,7 +1,7 @@
 // conv/winograd_input.cu: tiles of x in Winograd's domain, B^T d B.
 //
-// Computes   factors[place,c,t] = (B^T d B)[place], d the SIDE x SIDE elements of channel c from
-//            (t_row*TILE - top, t_col*TILE - left) on, SIDE = TILE + 2, place in 0 .. SIDE*SIDE - 1
+// Computes   factors[place,c,t] = (B^T d B)[place], d the ALPHA x ALPHA elements of channel c from
+//            (t_row*TILE - top, t_col*TILE - left) on, ALPHA = TILE + 2, place < ALPHA^2
 // Layout     x (N,C,H,W) any strides; factors (places, C, tiles) in the precision of sums, its two
 //            last axes in any order, a part of the images after the other
 // Launch     a block for a rectangle of tiles of some channels of an image; block 256; grid
@@ -17,27 +17,27 @@
 //            S. Winograd, "Arithmetic Complexity of Computations", 1980
 //
 // entry winograd_input           tiles of the input, transformed
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 2, 4
 #include <pycnn/winograd.cuh>
 
-using Block = TileBlock<SIDE, TILE>;
+using Block = TileBlock<ALPHA, TILE>;
 
 extern "C" __global__ void __launch_bounds__(Block::THREADS)
-winograd_input(const scalar* __restrict__ x, accum* __restrict__ factors, TileParams v) {
+winograd_input(const scalar_t* __restrict__ x, acc_t* __restrict__ factors, TileParams v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    accum* const staged = reinterpret_cast<accum*>(shared);
+    acc_t* const sX = reinterpret_cast<acc_t*>(shared);
     const Block block(v);
-    block.stage(x, staged);
+    block.load(x, sX);
     __syncthreads();
-    block.each(staged, factors, [&](accum (&d)[SIDE][SIDE], accum* to) {
-        accum out[SIDE][SIDE];
-        transform_square(d, out, [](const accum (&from)[SIDE], accum (&into)[SIDE]) {
+    block.each(sX, factors, [&](acc_t (&d)[ALPHA][ALPHA], acc_t* to) {
+        acc_t out[ALPHA][ALPHA];
+        transform_square(d, out, [](const acc_t (&from)[ALPHA], acc_t (&into)[ALPHA]) {
 #pragma unroll
-            for (int i = 0; i < SIDE; ++i) into[i] = from[i];
+            for (int i = 0; i < ALPHA; ++i) into[i] = from[i];
             transform_input(into);
         });
 #pragma unroll
-        for (int i = 0; i < PLACES; ++i) to[i * v.place] = out[i / SIDE][i % SIDE];
+        for (int i = 0; i < POINTS; ++i) to[i * v.place] = out[i / ALPHA][i % ALPHA];
     });
 }

@@ -12,7 +12,7 @@
 // Source     A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016
 //
 // entry winograd_output          tiles of the output from products, with the epilogue
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TILE = 2, 4
 #include <pycnn/epilogue.cuh>
 #include <pycnn/winograd.cuh>
@@ -29,14 +29,14 @@ struct OutputParams {
 };
 
 // A row of a tile, stored at once if it lies on a whole unit of memory.
-struct alignas(TILE * sizeof(scalar) < 16 ? TILE * sizeof(scalar) : 16) Row {
-    scalar value[TILE];
+struct alignas(TILE * sizeof(scalar_t) < 16 ? TILE * sizeof(scalar_t) : 16) Row {
+    scalar_t value[TILE];
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-winograd_output(const accum* __restrict__ products, const scalar* __restrict__ bias,
-                const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-                const scalar* __restrict__ residual, scalar* __restrict__ y, OutputParams v,
+winograd_output(const acc_t* __restrict__ products, const scalar_t* __restrict__ bias,
+                const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                const scalar_t* __restrict__ residual, scalar_t* __restrict__ y, OutputParams v,
                 EpilogueParams e) {
     const index_t mine = flat_thread();
     if (mine >= v.filters * v.tiles) return;
@@ -45,26 +45,27 @@ winograd_output(const accum* __restrict__ products, const scalar* __restrict__ b
     const int per_image = v.tile_rows * v.tile_cols, n = t / per_image, at = t % per_image;
     const int p = at / v.tile_cols * TILE, q = at % v.tile_cols * TILE;
 
-    accum m[SIDE][SIDE], out[TILE][TILE];
+    acc_t m[ALPHA][ALPHA], out[TILE][TILE];
     products += k * v.filter + t * v.tile;
 #pragma unroll
-    for (int i = 0; i < PLACES; ++i) m[i / SIDE][i % SIDE] = products[i * v.place];
-    transform_square(m, out, [](const accum (&from)[SIDE], accum (&into)[TILE]) {
+    for (int i = 0; i < POINTS; ++i) m[i / ALPHA][i % ALPHA] = products[i * v.place];
+    transform_square(m, out, [](const acc_t (&from)[ALPHA], acc_t (&into)[TILE]) {
         transform_output(from, into);
     });
     const Epilogue epilogue{bias, scale, shift, residual, e};
     y += n * v.y_n + k * v.y_k + p * v.y_p + q * v.y_q;
-    const index_t other = n * e.residual_n + k * e.residual_k + p * e.residual_p + q * e.residual_q;
+    const index_t residual_at =
+        n * e.residual_n + k * e.residual_k + p * e.residual_p + q * e.residual_q;
 #pragma unroll
     for (int i = 0; i < TILE; ++i) {
         if (p + i >= v.p) break;
-        scalar* const to = y + i * v.y_p;
+        scalar_t* const to = y + i * v.y_p;
         Row row;
 #pragma unroll
         for (int j = 0; j < TILE; ++j)
             if (q + j < v.q)
-                row.value[j] = narrow(
-                    epilogue(out[i][j], k, other + i * e.residual_p + j * e.residual_q));
+                row.value[j] = from_acc(
+                    epilogue(out[i][j], k, residual_at + i * e.residual_p + j * e.residual_q));
         if (v.y_q == 1 && q + TILE <= v.q && reinterpret_cast<size_t>(to) % alignof(Row) == 0) {
             *reinterpret_cast<Row*>(to) = row;
         } else {

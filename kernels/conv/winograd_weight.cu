@@ -17,46 +17,46 @@
 //
 // entry winograd_gradient        tiles of dy, transformed
 // entry winograd_taps            gradient of the filters from products
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/winograd.cuh>
 
 constexpr int THREADS = 256, TAPS = 9;
 using Block = TileBlock<2, 2>;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-winograd_gradient(const scalar* __restrict__ dy, accum* __restrict__ factors, TileParams v) {
+winograd_gradient(const scalar_t* __restrict__ dy, acc_t* __restrict__ factors, TileParams v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    accum* const staged = reinterpret_cast<accum*>(shared);
+    acc_t* const sX = reinterpret_cast<acc_t*>(shared);
     const Block block(v);
-    block.stage(dy, staged);
+    block.load(dy, sX);
     __syncthreads();
-    block.each(staged, factors, [&](accum (&d)[2][2], accum* to) {
-        accum out[SIDE][SIDE];
-        transform_square(d, out, [](const accum (&from)[2], accum (&into)[SIDE]) {
+    block.each(sX, factors, [&](acc_t (&d)[2][2], acc_t* to) {
+        acc_t out[ALPHA][ALPHA];
+        transform_square(d, out, [](const acc_t (&from)[2], acc_t (&into)[ALPHA]) {
             transform_gradient(from, into);
         });
 #pragma unroll
-        for (int i = 0; i < PLACES; ++i) to[i * v.place] = out[i / SIDE][i % SIDE];
+        for (int i = 0; i < POINTS; ++i) to[i * v.place] = out[i / ALPHA][i % ALPHA];
     });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-winograd_taps(const accum* __restrict__ products, scalar* __restrict__ dweight, index_t pairs,
+winograd_taps(const acc_t* __restrict__ products, scalar_t* __restrict__ dweight, index_t pairs,
               index_t parts) {
-    __shared__ accum staged[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
+    __shared__ acc_t sW[THREADS * TAPS];  // 9 is odd: no two threads of a warp meet in a bank
     const index_t mine = flat_thread();
-    accum m[SIDE][SIDE] = {}, taps[3][3];
+    acc_t m[ALPHA][ALPHA] = {}, taps[3][3];
     for (index_t part = 0; mine < pairs && part < parts; ++part)
 #pragma unroll
-        for (int i = 0; i < PLACES; ++i)
-            m[i / SIDE][i % SIDE] += products[(part * PLACES + i) * pairs + mine];
-    transform_square(m, taps, [](const accum (&from)[SIDE], accum (&into)[3]) {
+        for (int i = 0; i < POINTS; ++i)
+            m[i / ALPHA][i % ALPHA] += products[(part * POINTS + i) * pairs + mine];
+    transform_square(m, taps, [](const acc_t (&from)[ALPHA], acc_t (&into)[3]) {
         transform_taps(from, into);
     });
 #pragma unroll
-    for (int i = 0; i < TAPS; ++i) staged[threadIdx.x * TAPS + i] = taps[i / 3][i % 3];
+    for (int i = 0; i < TAPS; ++i) sW[threadIdx.x * TAPS + i] = taps[i / 3][i % 3];
     __syncthreads();
     const index_t first = (mine - threadIdx.x) * TAPS;
     for (int i = threadIdx.x; i < THREADS * TAPS && first + i < pairs * TAPS; i += THREADS)
-        dweight[first + i] = narrow(staged[i]);
+        dweight[first + i] = from_acc(sW[i]);
 }

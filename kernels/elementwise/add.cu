@@ -19,50 +19,51 @@
 // entry add_backward_strided   both gradients, operands of one shape with any strides
 // entry add_backward_rows      a gradient, and the sums of the other, a warp a sum
 // entry add_backward_columns   a gradient, and the sums of the other, a lane a sum
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 struct Added {
-    accum alpha;
-    __device__ __forceinline__ accum operator()(accum a, accum b) const { return a + alpha * b; }
+    acc_t alpha;
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const { return a + alpha * b; }
 };
 
 // The gradient that is not summed, and the term of the other: multiples of dy.
 struct Gradients {
-    accum own, other;
-    __device__ __forceinline__ Two operator()(accum dy) const { return {own * dy, other * dy}; }
+    acc_t own, other;
+    __device__ __forceinline__ Pair operator()(acc_t dy) const { return {own * dy, other * dy}; }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add(const scalar* a, const scalar* b, scalar* y, index_t count, accum alpha) {
-    map_contiguous(Added{alpha}, count, y, a, b);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count, acc_t alpha) {
+    elementwise_contiguous(Added{alpha}, count, y, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add_strided(const scalar* a, const scalar* b, scalar* y, index_t count, accum alpha,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add_strided(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count, acc_t alpha,
             MapViews<2> v) {
-    map_strided(Added{alpha}, count, y, v, a, b);
+    elementwise_strided(Added{alpha}, count, y, v, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add_backward(const scalar* dy, scalar* da, scalar* db, index_t count, accum own, accum other) {
-    map_contiguous(Gradients{own, other}, count, Results{da, db}, dy);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add_backward(const scalar_t* dy, scalar_t* da, scalar_t* db, index_t count, acc_t own,
+             acc_t other) {
+    elementwise_contiguous(Gradients{own, other}, count, Results{da, db}, dy);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add_backward_strided(const scalar* dy, scalar* da, scalar* db, index_t count, accum own,
-                     accum other, MapViews<1> v) {
-    map_strided(Gradients{own, other}, count, Results{da, db}, v, dy);
-}
-
-extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-add_backward_rows(const scalar* dy, scalar* da, scalar* db, accum* partial, accum own, accum other,
-                  SumViews<2> v) {
-    map_rows(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add_backward_strided(const scalar_t* dy, scalar_t* da, scalar_t* db, index_t count, acc_t own,
+                     acc_t other, MapViews<1> v) {
+    elementwise_strided(Gradients{own, other}, count, Results{da, db}, v, dy);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-add_backward_columns(const scalar* dy, scalar* da, scalar* db, accum* partial, accum own,
-                     accum other, SumViews<2> v) {
-    map_columns(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
+add_backward_rows(const scalar_t* dy, scalar_t* da, scalar_t* db, acc_t* partial, acc_t own,
+                  acc_t other, SumViews<2> v) {
+    elementwise_sum_rows(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+add_backward_columns(const scalar_t* dy, scalar_t* da, scalar_t* db, acc_t* partial, acc_t own,
+                     acc_t other, SumViews<2> v) {
+    elementwise_sum_columns(Gradients{own, other}, v, SumResult{db, partial}, da, dy);
 }

@@ -15,67 +15,68 @@
 // entry add_n_strided           sum, any strides
 // entry add_n_backward          dy to every operand, contiguous
 // entry add_n_backward_strided  dy to every operand, dy of any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 
 constexpr int MOST = 8;
 
 struct Total {
     template <typename... Values>
-    __device__ __forceinline__ accum operator()(Values... values) const {
+    __device__ __forceinline__ acc_t operator()(Values... values) const {
         return (... + values);
     }
 };
 
 struct Same {
-    __device__ __forceinline__ accum operator()(accum dy) const { return dy; }
+    __device__ __forceinline__ acc_t operator()(acc_t dy) const { return dy; }
 };
 
-struct Copies {
-    scalar* at[MOST];  // null where there is none
+struct Outputs {
+    scalar_t* at[MOST];  // null where there is none
 };
 
-__device__ __forceinline__ bool aligned(const Copies& to) {
+__device__ __forceinline__ bool aligned(const Outputs& to) {
     bool all = true;
 #pragma unroll
     for (int o = 0; o < MOST; ++o) all = all && aligned(to.at[o]);
     return all;
 }
-__device__ __forceinline__ void put(const Copies& to, index_t i, accum value) {
+__device__ __forceinline__ void store(const Outputs& to, index_t i, acc_t value) {
 #pragma unroll
     for (int o = 0; o < MOST; ++o)
-        if (to.at[o]) put(to.at[o], i, value);
+        if (to.at[o]) store(to.at[o], i, value);
 }
-__device__ __forceinline__ void put_pack(const Copies& to, index_t i, Same, const Pack& pack) {
+__device__ __forceinline__ void store_vec(const Outputs& to, index_t i, Same, const Vec& vec) {
 #pragma unroll
     for (int o = 0; o < MOST; ++o)
-        if (to.at[o]) *reinterpret_cast<Pack*>(to.at[o] + i) = pack;
+        if (to.at[o]) *reinterpret_cast<Vec*>(to.at[o] + i) = vec;
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add_n(const scalar* x0, const scalar* x1, const scalar* x2, const scalar* x3, const scalar* x4,
-      const scalar* x5, const scalar* x6, const scalar* x7, scalar* y, index_t count) {
-    map_contiguous(Total(), count, y, x0, Optional{x1}, Optional{x2}, Optional{x3}, Optional{x4},
-                   Optional{x5}, Optional{x6}, Optional{x7});
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add_n(const scalar_t* x0, const scalar_t* x1, const scalar_t* x2, const scalar_t* x3,
+      const scalar_t* x4, const scalar_t* x5, const scalar_t* x6, const scalar_t* x7, scalar_t* y,
+      index_t count) {
+    elementwise_contiguous(Total(), count, y, x0, Optional{x1}, Optional{x2}, Optional{x3},
+                           Optional{x4}, Optional{x5}, Optional{x6}, Optional{x7});
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS, 1)
-add_n_strided(const scalar* x0, const scalar* x1, const scalar* x2, const scalar* x3,
-              const scalar* x4, const scalar* x5, const scalar* x6, const scalar* x7, scalar* y,
-              index_t count, MapViews<MOST> v) {
-    map_strided(Total(), count, y, v, x0, Optional{x1}, Optional{x2}, Optional{x3}, Optional{x4},
-                Optional{x5}, Optional{x6}, Optional{x7});
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS, 1)
+add_n_strided(const scalar_t* x0, const scalar_t* x1, const scalar_t* x2, const scalar_t* x3,
+              const scalar_t* x4, const scalar_t* x5, const scalar_t* x6, const scalar_t* x7,
+              scalar_t* y, index_t count, MapViews<MOST> v) {
+    elementwise_strided(Total(), count, y, v, x0, Optional{x1}, Optional{x2}, Optional{x3},
+                        Optional{x4}, Optional{x5}, Optional{x6}, Optional{x7});
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add_n_backward(const scalar* dy, scalar* d0, scalar* d1, scalar* d2, scalar* d3, scalar* d4,
-               scalar* d5, scalar* d6, scalar* d7, index_t count) {
-    map_contiguous(Same(), count, Copies{{d0, d1, d2, d3, d4, d5, d6, d7}}, dy);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add_n_backward(const scalar_t* dy, scalar_t* d0, scalar_t* d1, scalar_t* d2, scalar_t* d3,
+               scalar_t* d4, scalar_t* d5, scalar_t* d6, scalar_t* d7, index_t count) {
+    elementwise_contiguous(Same(), count, Outputs{{d0, d1, d2, d3, d4, d5, d6, d7}}, dy);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-add_n_backward_strided(const scalar* dy, scalar* d0, scalar* d1, scalar* d2, scalar* d3,
-                       scalar* d4, scalar* d5, scalar* d6, scalar* d7, index_t count,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+add_n_backward_strided(const scalar_t* dy, scalar_t* d0, scalar_t* d1, scalar_t* d2, scalar_t* d3,
+                       scalar_t* d4, scalar_t* d5, scalar_t* d6, scalar_t* d7, index_t count,
                        MapViews<1> v) {
-    map_strided(Same(), count, Copies{{d0, d1, d2, d3, d4, d5, d6, d7}}, v, dy);
+    elementwise_strided(Same(), count, Outputs{{d0, d1, d2, d3, d4, d5, d6, d7}}, v, dy);
 }

@@ -14,7 +14,7 @@
 //
 // entry dropout          x with elements dropped, contiguous
 // entry dropout_strided  x with elements dropped, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map.cuh>
 #include <pycnn/philox.cuh>
 
@@ -26,58 +26,58 @@ struct DropoutParams {
 
 struct Factor {
     const DropoutParams& v;
-    accum scale;
+    acc_t scale;
 
     __device__ __forceinline__ Philox numbers(index_t group) const {
         return Philox(static_cast<unsigned long long>(group) / 4, v.offset, v.seed);
     }
-    __device__ __forceinline__ accum of(unsigned number) const {
-        return number < v.threshold ? accum(0) : scale;
+    __device__ __forceinline__ acc_t of(unsigned number) const {
+        return number < v.threshold ? acc_t(0) : scale;
     }
-    __device__ __forceinline__ accum operator()(index_t i) const {
+    __device__ __forceinline__ acc_t operator()(index_t i) const {
         const index_t group = v.span == 1 ? i : i / v.span;
         return of(numbers(group)[group & 3]);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-dropout(const scalar* x, scalar* y, accum scale, DropoutParams v) {
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+dropout(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v) {
     const Factor factor{v, scale};
-    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+    const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
     if (block_end <= v.count && v.span == 1 && aligned(x) && aligned(y)) {
-        const index_t i = first_of_pack();
-        Pack pack = get_pack(x, i);
+        const index_t i = first_of_vec();
+        Vec vec = load_vec(x, i);
 #pragma unroll
-        for (int four = 0; four < MAP_WIDTH; four += 4) {
+        for (int four = 0; four < VEC_SIZE; four += 4) {
             const Philox numbers = factor.numbers(i + four);
 #pragma unroll
-            for (int k = four; k < four + 4 && k < MAP_WIDTH; ++k) {
-                const int place = MAP_WIDTH < 4 ? static_cast<int>((i + k) & 3) : k & 3;
-                pack.at[k] = narrow(widen(pack.at[k]) * factor.of(numbers[place]));
+            for (int k = four; k < four + 4 && k < VEC_SIZE; ++k) {
+                const int place = VEC_SIZE < 4 ? static_cast<int>((i + k) & 3) : k & 3;
+                vec.at[k] = from_acc(to_acc(vec.at[k]) * factor.of(numbers[place]));
             }
         }
-        *reinterpret_cast<Pack*>(y + i) = pack;
+        *reinterpret_cast<Vec*>(y + i) = vec;
         return;
     }
-    if (block_end <= v.count && v.span % MAP_WIDTH == 0 && aligned(x) && aligned(y)) {
-        const index_t i = first_of_pack();
-        const accum same = factor(i);
-        put_pack(y, i, [=](accum value) { return value * same; }, get_pack(x, i));
+    if (block_end <= v.count && v.span % VEC_SIZE == 0 && aligned(x) && aligned(y)) {
+        const index_t i = first_of_vec();
+        const acc_t same = factor(i);
+        store_vec(y, i, [=](acc_t value) { return value * same; }, load_vec(x, i));
         return;
     }
 #pragma unroll 1
-    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += MAP_THREADS)
-        y[i] = narrow(widen(x[i]) * factor(i));
+    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += ELEMENTWISE_THREADS)
+        y[i] = from_acc(to_acc(x[i]) * factor(i));
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-dropout_strided(const scalar* x, scalar* y, accum scale, DropoutParams v, Strided<1> view) {
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+dropout_strided(const scalar_t* x, scalar_t* y, acc_t scale, DropoutParams v, Strided<1> view) {
     const Factor factor{v, scale};
-    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+    const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
 #pragma unroll 1
-    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += MAP_THREADS) {
+    for (index_t i = first_of_elements(); i < v.count && i < block_end; i += ELEMENTWISE_THREADS) {
         index_t at[1];
         view.locate(i, at);
-        y[i] = narrow(widen(x[at[0]]) * factor(i));
+        y[i] = from_acc(to_acc(x[at[0]]) * factor(i));
     }
 }

@@ -19,50 +19,50 @@
 // entry mul_backward_strided   both gradients, operands of one shape with any strides
 // entry mul_backward_rows      a gradient, and the sums of the other, a warp a sum
 // entry mul_backward_columns   a gradient, and the sums of the other, a lane a sum
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 struct Product {
-    __device__ __forceinline__ accum operator()(accum a, accum b) const { return a * b; }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const { return a * b; }
 };
 
 // a: the operand whose gradient is not summed.
 struct Gradients {
-    __device__ __forceinline__ Two operator()(accum dy, accum a, accum b) const {
+    __device__ __forceinline__ Pair operator()(acc_t dy, acc_t a, acc_t b) const {
         return {dy * b, dy * a};
     }
 };
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mul(const scalar* a, const scalar* b, scalar* y, index_t count) {
-    map_contiguous(Product(), count, y, a, b);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mul(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count) {
+    elementwise_contiguous(Product(), count, y, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mul_strided(const scalar* a, const scalar* b, scalar* y, index_t count, MapViews<2> v) {
-    map_strided(Product(), count, y, v, a, b);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mul_strided(const scalar_t* a, const scalar_t* b, scalar_t* y, index_t count, MapViews<2> v) {
+    elementwise_strided(Product(), count, y, v, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mul_backward(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mul_backward(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da, scalar_t* db,
              index_t count) {
-    map_contiguous(Gradients(), count, Results{da, db}, dy, a, b);
+    elementwise_contiguous(Gradients(), count, Results{da, db}, dy, a, b);
 }
 
-extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-mul_backward_strided(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
-                     index_t count, MapViews<3> v) {
-    map_strided(Gradients(), count, Results{da, db}, v, dy, a, b);
-}
-
-extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-mul_backward_rows(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
-                  accum* partial, SumViews<4> v) {
-    map_rows(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+mul_backward_strided(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da,
+                     scalar_t* db, index_t count, MapViews<3> v) {
+    elementwise_strided(Gradients(), count, Results{da, db}, v, dy, a, b);
 }
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-mul_backward_columns(const scalar* dy, const scalar* a, const scalar* b, scalar* da, scalar* db,
-                     accum* partial, SumViews<4> v) {
-    map_columns(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+mul_backward_rows(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da,
+                  scalar_t* db, acc_t* partial, SumViews<4> v) {
+    elementwise_sum_rows(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
+mul_backward_columns(const scalar_t* dy, const scalar_t* a, const scalar_t* b, scalar_t* da,
+                     scalar_t* db, acc_t* partial, SumViews<4> v) {
+    elementwise_sum_columns(Gradients(), v, SumResult{db, partial}, da, dy, a, b);
 }

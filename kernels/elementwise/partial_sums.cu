@@ -9,17 +9,17 @@
 // Source     the definition
 //
 // entry partial_sums  sums of parts that are kept in the type they were computed in
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/map_sum.cuh>
 
 extern "C" __global__ void __launch_bounds__(SUM_THREADS, 1)
-partial_sums(const accum* __restrict__ partial, scalar* __restrict__ total, index_t sums,
+partial_sums(const acc_t* __restrict__ partial, scalar_t* __restrict__ total, index_t sums,
              index_t parts) {
     const index_t sum = static_cast<index_t>(blockIdx.x) * SUM_WARPS + threadIdx.y;
     if (sum >= sums) return;
-    accum value = 0;
+    acc_t value = 0;
     for (index_t part = threadIdx.x; part < parts; part += WARP)
         value += partial[sum * parts + part];
     value = lane_reduce(value, Sum(), WARP);
-    if (threadIdx.x == 0) total[sum] = narrow(value);
+    if (threadIdx.x == 0) total[sum] = from_acc(value);
 }

@@ -11,23 +11,23 @@
 // Source     NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access to Global Memory"
 //
 // entry gemm_naive      matrix product, one thread an output, warps down the rows
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/gemm.cuh>
 
 extern "C" __global__ void __launch_bounds__(256)
-gemm_naive(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-           const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-           const scalar* __restrict__ shift, const scalar* __restrict__ residual,
+gemm_naive(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b, scalar_t* __restrict__ c,
+           const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+           const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
            EpilogueParams e, GemmParams p) {
-    const Place at(p);
-    if (at.batch >= p.batches) return;
-    const Operand from_a = operand_a(p, a, at), from_b = operand_b(p, b, at);
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const Result result(p, c, finish, at);
+    const BlockCoord blk(p);
+    if (blk.batch >= p.batches) return;
+    const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const OutputTile gC(p, c, epilogue, blk);
     const int i = threadIdx.x, j = threadIdx.y;
-    if (i >= result.rows || j >= result.cols) return;
+    if (i >= gC.rows || j >= gC.cols) return;
 
-    accum sum = 0;
-    for (index_t k = 0; k < p.k; ++k) sum += from_a.at(k, i) * from_b.at(k, j);
-    result.store(i, j, sum);
+    acc_t acc = 0;
+    for (index_t k = 0; k < p.k; ++k) acc += gA.at(k, i) * gB.at(k, j);
+    gC.store(i, j, acc);
 }

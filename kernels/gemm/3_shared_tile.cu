@@ -13,7 +13,7 @@
 // Source     NVIDIA, CUDA C++ Programming Guide, "Shared Memory", matrix multiplication
 //
 // entry gemm_shared_tile      matrix product, tiles in shared memory; also for a thin C
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm.cuh>
@@ -23,30 +23,30 @@
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
 #endif
 
-constexpr int SIDE = 16;
+constexpr int BLK_M = 16, BLK_N = 16, BLK_K = 16;
 
-extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
-gemm_shared_tile(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-                 const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                 const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                 EpilogueParams e, GemmParams p) {
-    __shared__ Tile<SIDE> a_tile;  // [k][i]
-    __shared__ Tile<SIDE> b_tile;  // [k][j]
-    const Place at(p);
-    if (at.batch >= p.batches) return;
-    const Operand from_a = operand_a(p, a, at), from_b = operand_b(p, b, at);
+extern "C" __global__ void __launch_bounds__(BLK_M * BLK_N)
+gemm_shared_tile(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                 scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                 const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                 const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    __shared__ Tile<BLK_K, BLK_M> sA;  // [k][i]
+    __shared__ Tile<BLK_K, BLK_N> sB;  // [k][j]
+    const BlockCoord blk(p);
+    if (blk.batch >= p.batches) return;
+    const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
     const int i = threadIdx.y, j = threadIdx.x;
-    const int thread = threadIdx.y * SIDE + threadIdx.x;
+    const int thread = threadIdx.y * BLK_N + threadIdx.x;
 
-    accum sum = 0;
-    for (index_t k0 = 0; k0 < p.k; k0 += DEPTH) {
-        load_tile<SIDE, !A_TRANSPOSED>(a_tile, from_a, k0, thread);
-        load_tile<SIDE, B_TRANSPOSED>(b_tile, from_b, k0, thread);
+    acc_t acc = 0;
+    for (index_t k0 = 0; k0 < p.k; k0 += BLK_K) {
+        load_tile<BLK_K, BLK_M, !A_TRANSPOSED>(sA, gA, k0, thread);
+        load_tile<BLK_K, BLK_N, B_TRANSPOSED>(sB, gB, k0, thread);
         __syncthreads();  // the tiles are complete
 #pragma unroll
-        for (int k = 0; k < DEPTH; ++k) sum += a_tile[k][i] * b_tile[k][j];
+        for (int k = 0; k < BLK_K; ++k) acc += sA[k][i] * sB[k][j];
         __syncthreads();  // and no longer needed
     }
-    const Epilogue finish{bias, scale, shift, residual, e};
-    Result(p, c, finish, at).store(i, j, sum);
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    OutputTile(p, c, epilogue, blk).store(i, j, acc);
 }

@@ -12,7 +12,7 @@
 // Source     V. Volkov, J. Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008
 //
 // entry gemm_register_tile      matrix product, 4x4 outputs a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm.cuh>
@@ -22,47 +22,49 @@
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
 #endif
 
-constexpr int SIDE = 16;                       // threads in each direction
-constexpr int TM = 4, TN = 4;                  // the tile of a thread
-constexpr int BM = TM * SIDE, BN = TN * SIDE;  // the tile of a block
+constexpr int THREADS_MN = 16;                                         // in each direction
+constexpr int THR_M = 4, THR_N = 4;                                    // the tile of a thread
+constexpr int BLK_M = THR_M * THREADS_MN, BLK_N = THR_N * THREADS_MN;  // the tile of a block
+constexpr int BLK_K = 16;
 
-extern "C" __global__ void __launch_bounds__(SIDE * SIDE)
-gemm_register_tile(const scalar* __restrict__ a, const scalar* __restrict__ b,
-                   scalar* __restrict__ c, const scalar* __restrict__ bias,
-                   const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-                   const scalar* __restrict__ residual, EpilogueParams e, GemmParams p) {
-    __shared__ Tile<BM> a_tile;
-    __shared__ Tile<BN> b_tile;
-    const Place at(p);
-    if (at.batch >= p.batches) return;
-    const Operand from_a = operand_a(p, a, at), from_b = operand_b(p, b, at);
+extern "C" __global__ void __launch_bounds__(THREADS_MN * THREADS_MN)
+gemm_register_tile(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                   scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                   const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                   const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    __shared__ Tile<BLK_K, BLK_M> sA;
+    __shared__ Tile<BLK_K, BLK_N> sB;
+    const BlockCoord blk(p);
+    if (blk.batch >= p.batches) return;
+    const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
     // A thread's outputs lie 16 apart: neighbouring threads touch neighbouring banks.
-    const int row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+    const int thr_m = threadIdx.x / THREADS_MN, thr_n = threadIdx.x % THREADS_MN;
 
-    accum sum[TM][TN] = {};
-    for (index_t k0 = 0; k0 < p.k; k0 += DEPTH) {
-        load_tile<BM, !A_TRANSPOSED>(a_tile, from_a, k0, threadIdx.x);
-        load_tile<BN, B_TRANSPOSED>(b_tile, from_b, k0, threadIdx.x);
+    acc_t acc[THR_M][THR_N] = {};
+    for (index_t k0 = 0; k0 < p.k; k0 += BLK_K) {
+        load_tile<BLK_K, BLK_M, !A_TRANSPOSED>(sA, gA, k0, threadIdx.x);
+        load_tile<BLK_K, BLK_N, B_TRANSPOSED>(sB, gB, k0, threadIdx.x);
         __syncthreads();
 #pragma unroll 4
-        for (int k = 0; k < DEPTH; ++k) {
-            accum a_part[TM], b_part[TN];
+        for (int k = 0; k < BLK_K; ++k) {
+            acc_t rA[THR_M], rB[THR_N];
 #pragma unroll
-            for (int i = 0; i < TM; ++i) a_part[i] = a_tile[k][row + i * SIDE];
+            for (int i = 0; i < THR_M; ++i) rA[i] = sA[k][thr_m + i * THREADS_MN];
 #pragma unroll
-            for (int j = 0; j < TN; ++j) b_part[j] = b_tile[k][col + j * SIDE];
+            for (int j = 0; j < THR_N; ++j) rB[j] = sB[k][thr_n + j * THREADS_MN];
 #pragma unroll
-            for (int i = 0; i < TM; ++i)
+            for (int i = 0; i < THR_M; ++i)
 #pragma unroll
-                for (int j = 0; j < TN; ++j) sum[i][j] += a_part[i] * b_part[j];
+                for (int j = 0; j < THR_N; ++j) acc[i][j] += rA[i] * rB[j];
         }
         __syncthreads();
     }
 
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const Result result(p, c, finish, at);
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const OutputTile gC(p, c, epilogue, blk);
 #pragma unroll
-    for (int i = 0; i < TM; ++i)
+    for (int i = 0; i < THR_M; ++i)
 #pragma unroll
-        for (int j = 0; j < TN; ++j) result.store(row + i * SIDE, col + j * SIDE, sum[i][j]);
+        for (int j = 0; j < THR_N; ++j)
+            gC.store(thr_m + i * THREADS_MN, thr_n + j * THREADS_MN, acc[i][j]);
 }

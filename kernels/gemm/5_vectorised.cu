@@ -14,7 +14,7 @@
 // Source     NVIDIA, "CUDA Pro Tip: Increase Performance with Vectorized Memory Access", 2013
 //
 // entry gemm_vectorised      matrix product, 8x8 outputs a thread, 16-byte accesses
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm_vector.cuh>
@@ -24,33 +24,34 @@
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
 #endif
 
-constexpr int BM = 128, BN = 128;              // the tile of a block
-constexpr int TM = BM / SIDE, TN = BN / SIDE;  // the tile of a thread
-constexpr int BK = LOADED > 4 ? 16 : 8;        // of a row of k, two vectors at least
+constexpr int BLK_M = 128, BLK_N = 128;                                // the tile of a block
+constexpr int THR_M = BLK_M / THREADS_MN, THR_N = BLK_N / THREADS_MN;  // the tile of a thread
+constexpr int BLK_K = VEC > 4 ? 16 : 8;                                // two vectors at least
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-gemm_vectorised(const scalar* __restrict__ a, const scalar* __restrict__ b, scalar* __restrict__ c,
-                const scalar* __restrict__ bias, const scalar* __restrict__ scale,
-                const scalar* __restrict__ shift, const scalar* __restrict__ residual,
-                EpilogueParams e, GemmParams p) {
-    __shared__ alignas(16) accum tile[2][BK][pitch(BM)];  // of A, and of B
-    const Place at(p);
-    if (at.batch >= p.batches) return;
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const Result result(p, c, finish, at);
-    const ThreadPlace mine(threadIdx.x);
-    Carrier<BK, BM, !A_TRANSPOSED> from_a(operand_a(p, a, at), threadIdx.x);
-    Carrier<BK, BN, B_TRANSPOSED> from_b(operand_b(p, b, at), threadIdx.x);
+gemm_vectorised(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    __shared__ alignas(16) acc_t tile[2][BLK_K][pitch(BLK_M)];
+    auto &sA = tile[0], &sB = tile[1];  // together large enough for the sums at the end
+    const BlockCoord blk(p);
+    if (blk.batch >= p.batches) return;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const OutputTile gC(p, c, epilogue, blk);
+    const ThreadCoord thr(threadIdx.x);
+    TiledCopy<BLK_K, BLK_M, !A_TRANSPOSED> copy_a(operand_a(p, a, blk), threadIdx.x);
+    TiledCopy<BLK_K, BLK_N, B_TRANSPOSED> copy_b(operand_b(p, b, blk), threadIdx.x);
 
-    accum sum[TM][TN] = {};
-    for (index_t k_left = p.k; k_left > 0; k_left -= BK) {
-        from_a.fetch(k_left);
-        from_b.fetch(k_left);
-        from_a.put(tile[0]);
-        from_b.put(tile[1]);
+    acc_t acc[THR_M][THR_N] = {};
+    for (index_t k_left = p.k; k_left > 0; k_left -= BLK_K) {
+        copy_a.load(k_left);
+        copy_b.load(k_left);
+        copy_a.store(sA);
+        copy_b.store(sB);
         __syncthreads();
-        multiply(sum, tile[0], tile[1], mine);
+        multiply(acc, sA, sB, thr);
         __syncthreads();
     }
-    store_tile(sum, tile[0][0], result, mine);
+    store_tile(acc, tile[0][0], gC, thr);
 }

@@ -14,8 +14,8 @@
 //            TILE 64 for small C: four times the blocks, half the reuse
 // Source     G. Tan et al., "Fast implementation of DGEMM on Fermi GPU", SC 2011
 //
-// entry gemm_double_buffered      matrix product, the fastest rung
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// entry gemm_double_buffered      matrix product, the fastest version
+// variant SCALAR = floating
 // variant TILE = 64, 128
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
@@ -29,38 +29,39 @@
 #define TILE 128
 #endif
 
-constexpr int BM = TILE, BN = TILE;
-constexpr int TM = BM / SIDE, TN = BN / SIDE;
-constexpr int BK = (LOADED > 4 ? 2048 : 1024) / TILE;  // a thread carries 8 or 4 elements of each
+constexpr int BLK_M = TILE, BLK_N = TILE;
+constexpr int THR_M = BLK_M / THREADS_MN, THR_N = BLK_N / THREADS_MN;
+constexpr int BLK_K = (VEC > 4 ? 2048 : 1024) / TILE;  // a thread copies 8 or 4 elements of each
+constexpr int STAGES = 2;
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gemm_double_buffered(const scalar* __restrict__ a, const scalar* __restrict__ b,
-                     scalar* __restrict__ c, const scalar* __restrict__ bias,
-                     const scalar* __restrict__ scale, const scalar* __restrict__ shift,
-                     const scalar* __restrict__ residual, EpilogueParams e, GemmParams p) {
-    __shared__ alignas(16) accum a_tile[2][BK][pitch(BM)];
-    __shared__ alignas(16) accum b_tile[2][BK][pitch(BN)];
-    const Place at(p);
-    if (at.batch >= p.batches) return;
-    const Epilogue finish{bias, scale, shift, residual, e};
-    const Result result(p, c, finish, at);
-    const ThreadPlace mine(threadIdx.x);
-    Carrier<BK, BM, !A_TRANSPOSED> from_a(operand_a(p, a, at), threadIdx.x);
-    Carrier<BK, BN, B_TRANSPOSED> from_b(operand_b(p, b, at), threadIdx.x);
+gemm_double_buffered(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                     scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                     const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                     const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    __shared__ alignas(16) acc_t sA[STAGES][BLK_K][pitch(BLK_M)];
+    __shared__ alignas(16) acc_t sB[STAGES][BLK_K][pitch(BLK_N)];
+    const BlockCoord blk(p);
+    if (blk.batch >= p.batches) return;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const OutputTile gC(p, c, epilogue, blk);
+    const ThreadCoord thr(threadIdx.x);
+    TiledCopy<BLK_K, BLK_M, !A_TRANSPOSED> copy_a(operand_a(p, a, blk), threadIdx.x);
+    TiledCopy<BLK_K, BLK_N, B_TRANSPOSED> copy_b(operand_b(p, b, blk), threadIdx.x);
 
-    from_a.fetch(p.k);
-    from_b.fetch(p.k);
-    accum sum[TM][TN] = {};
-    int now = 0;
-    for (index_t k_left = p.k; k_left > 0; k_left -= BK) {
-        // Nobody reads this copy any more: who passed the last barrier had left the tile before.
-        from_a.put(a_tile[now]);
-        from_b.put(b_tile[now]);
+    copy_a.load(p.k);
+    copy_b.load(p.k);
+    acc_t acc[THR_M][THR_N] = {};
+    int stage = 0;
+    for (index_t k_left = p.k; k_left > 0; k_left -= BLK_K) {
+        // Nobody reads this stage any more: who passed the last barrier had left the tile before.
+        copy_a.store(sA[stage]);
+        copy_b.store(sB[stage]);
         __syncthreads();
-        from_a.fetch(k_left - BK);
-        from_b.fetch(k_left - BK);
-        multiply(sum, a_tile[now], b_tile[now], mine);
-        now = 1 - now;
+        copy_a.load(k_left - BLK_K);
+        copy_b.load(k_left - BLK_K);
+        multiply(acc, sA[stage], sB[stage], thr);
+        stage = 1 - stage;
     }
-    store_tile(sum, a_tile[0][0], result, mine);
+    store_tile(acc, sA[0][0], gC, thr);
 }

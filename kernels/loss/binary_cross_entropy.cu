@@ -18,54 +18,54 @@
 // entry binary_cross_entropy_strided           costs or partial sums, any strides and weights
 // entry binary_cross_entropy_backward          gradient, contiguous
 // entry binary_cross_entropy_backward_strided  gradient, any strides and weights
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pointwise_loss.cuh>
 
 struct Cost {
-    __device__ __forceinline__ accum operator()(accum x, accum t, accum w, accum p) const {
-        const accum softplus = log1p(exp(-fabs(x))) + (x < 0 ? -x : accum(0));
+    __device__ __forceinline__ acc_t operator()(acc_t x, acc_t t, acc_t w, acc_t p) const {
+        const acc_t softplus = log1p(exp(-fabs(x))) + (x < 0 ? -x : acc_t(0));
         return w * ((1 - t) * x + (1 + (p - 1) * t) * softplus);
     }
 };
 
 struct Slope {
-    __device__ __forceinline__ accum operator()(accum x, accum t, accum w, accum p) const {
-        const accum e = exp(-fabs(x));
-        const accum sigmoid = (x < 0 ? accum(1) : e) / (1 + e);  // of -x
+    __device__ __forceinline__ acc_t operator()(acc_t x, acc_t t, acc_t w, acc_t p) const {
+        const acc_t e = exp(-fabs(x));
+        const acc_t sigmoid = (x < 0 ? acc_t(1) : e) / (1 + e);  // of -x
         return w * ((1 - t) - (1 + (p - 1) * t) * sigmoid);
     }
 };
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    binary_cross_entropy(const scalar* __restrict__ x, const scalar* __restrict__ t,
-                         scalar* __restrict__ loss, accum* __restrict__ partial, index_t count,
+    binary_cross_entropy(const scalar_t* __restrict__ x, const scalar_t* __restrict__ t,
+                         scalar_t* __restrict__ loss, acc_t* __restrict__ partial, index_t count,
                          LossOptions options) {
     loss_contiguous<Cost>(x, t, loss, partial, count, options);
 }
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    binary_cross_entropy_strided(const scalar* __restrict__ x, const scalar* __restrict__ t,
-                                 const scalar* __restrict__ weight,
-                                 const scalar* __restrict__ positive, scalar* __restrict__ loss,
-                                 accum* __restrict__ partial, index_t count, LossOptions options,
+    binary_cross_entropy_strided(const scalar_t* __restrict__ x, const scalar_t* __restrict__ t,
+                                 const scalar_t* __restrict__ weight,
+                                 const scalar_t* __restrict__ positive, scalar_t* __restrict__ loss,
+                                 acc_t* __restrict__ partial, index_t count, LossOptions options,
                                  Strided<4> v) {
     loss_strided<Cost>(x, t, weight, positive, loss, partial, count, options, v);
 }
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    binary_cross_entropy_backward(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                                  const scalar* __restrict__ t, scalar* __restrict__ dx,
+    binary_cross_entropy_backward(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                                  const scalar_t* __restrict__ t, scalar_t* __restrict__ dx,
                                   index_t count, LossOptions options) {
     slope_contiguous<Slope>(dy, x, t, dx, count, options);
 }
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    binary_cross_entropy_backward_strided(const scalar* __restrict__ dy,
-                                          const scalar* __restrict__ x,
-                                          const scalar* __restrict__ t,
-                                          const scalar* __restrict__ weight,
-                                          const scalar* __restrict__ positive,
-                                          scalar* __restrict__ dx, index_t count,
+    binary_cross_entropy_backward_strided(const scalar_t* __restrict__ dy,
+                                          const scalar_t* __restrict__ x,
+                                          const scalar_t* __restrict__ t,
+                                          const scalar_t* __restrict__ weight,
+                                          const scalar_t* __restrict__ positive,
+                                          scalar_t* __restrict__ dx, index_t count,
                                           LossOptions options, Strided<5> v) {
     slope_strided<Slope>(dy, x, t, weight, positive, dx, count, options, v);
 }

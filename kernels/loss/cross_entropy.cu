@@ -27,7 +27,7 @@
 // entry cross_entropy_backward_rows       gradient, classes on the last axis, some lanes a position
 // entry cross_entropy_backward_long_rows  gradient, classes on the last axis, a block a position
 // entry cross_entropy_backward_columns    gradient, classes on another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/classes.cuh>
 #include <pycnn/slices.cuh>
@@ -37,63 +37,63 @@ constexpr int LOGITS = 0, TARGET = 1, LOSS = 2, DLOGITS = 3;
 
 // The cost of every position to `loss`, or their sum and that of the targets' weights in this
 // block to partial_cost and partial_weight.
-template <typename Team>
-__device__ __forceinline__ void forward(const Team& team, const scalar* __restrict__ logits,
+template <typename Group>
+__device__ __forceinline__ void forward(const Group& group, const scalar_t* __restrict__ logits,
                                         const index_t* __restrict__ target, Weights weight,
-                                        scalar* __restrict__ loss,
-                                        accum* __restrict__ partial_cost,
-                                        accum* __restrict__ partial_weight, const Slices<3>& p,
-                                        const Classes& c, scalar* cache, accum* partial) {
+                                        scalar_t* __restrict__ loss,
+                                        acc_t* __restrict__ partial_cost,
+                                        acc_t* __restrict__ partial_weight, const Slices<3>& p,
+                                        const Classes& c, scalar_t* smem, acc_t* partial) {
     __shared__ Positions positions;
-    const accum hard = static_cast<accum>(c.hard), smooth = static_cast<accum>(c.smooth);
-    accum cost_sum = 0, weight_sum = 0;
-    for (index_t first = static_cast<index_t>(blockIdx.x) * team.slots; first < p.count;
-         first += static_cast<index_t>(gridDim.x) * team.slots) {
-        Share share(team, p, first);
+    const acc_t hard = static_cast<acc_t>(c.hard), smooth = static_cast<acc_t>(c.smooth);
+    acc_t cost_sum = 0, weight_sum = 0;
+    for (index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups; first < p.count;
+         first += static_cast<index_t>(gridDim.x) * group.num_groups) {
+        Partition part(group, p, first);
         __syncthreads();  // all have done with what the round before left in shared memory
-        if (team.rank == 0)
-            positions.target[team.slot] =
-                share.inside() ? __ldg(target + share.at[TARGET]) : c.ignore_index;
+        if (group.thread_rank == 0)
+            positions.target[group.index] =
+                part.inside() ? __ldg(target + part.at[TARGET]) : c.ignore_index;
         __syncthreads();
-        const index_t t = positions.target[team.slot];
+        const index_t t = positions.target[group.index];
         const bool kept = t != c.ignore_index, known = kept && is_class(c, t);
-        if (p.staged && !__syncthreads_or(kept)) share.tile = 0;
+        if (p.staged && !__syncthreads_or(kept)) part.tile = 0;
         const index_t length = kept ? p.length : 0;  // all threads stay for the reductions
-        const index_t start = share.at[LOGITS];
-        const Slice<Team> z(team, logits, LOGITS, length, share, p, cache);
+        const index_t start = part.at[LOGITS];
+        const Slice<Group> z(group, logits, LOGITS, length, part, p, smem);
         if (p.staged) __syncthreads();
-        Online online;
-        accum target_logit = 0;
+        OnlineSoftmax online;
+        acc_t target_logit = 0;
         bool met = false;
-        each_batch(team, start, length, [&](index_t i) {
-            accum value[BATCH];
-            z.load(i, value, -limits<accum>::infinity());
+        each_batch(group, start, length, [&](index_t i) {
+            acc_t value[BATCH];
+            z.load(i, value, -limits<acc_t>::infinity());
 #pragma unroll
             for (int k = 0; k < BATCH; ++k) {
-                if (i + k * team.size != t) continue;
+                if (i + k * group.size != t) continue;
                 target_logit = value[k];
                 met = true;
             }
             online.add(value);
         });
-        const Normaliser norm = online.reduce(team);
-        const accum log_sum = log(norm.sum);
-        accum spread = 0;
+        const Normaliser norm = online.reduce(group);
+        const acc_t log_sum = log(norm.sum);
+        acc_t spread = 0;
         if (c.smooth > 0) {
-            each(team, start, length, [&](index_t i) {
-                spread += weight(i) * norm.log_probability(z.again(i), log_sum);
+            each(group, start, length, [&](index_t i) {
+                spread += weight(i) * norm.log_probability(z.reload(i), log_sum);
             });
-            spread = smooth * team.reduce(spread, Sum());
+            spread = smooth * group.reduce(spread, Sum());
         }
-        if (met && known) {  // one thread of the team
-            const accum w = weight(t);
-            const accum cost = -hard * w * norm.log_probability(target_logit, log_sum) - spread;
-            if (loss) loss[share.at[LOSS]] = narrow(cost);
+        if (met && known) {  // one thread of the group
+            const acc_t w = weight(t);
+            const acc_t cost = -hard * w * norm.log_probability(target_logit, log_sum) - spread;
+            if (loss) loss[part.at[LOSS]] = from_acc(cost);
             cost_sum += cost;
             weight_sum += w;
-        } else if (!known && share.inside() && team.rank == 0) {
-            const accum cost = kept ? limits<accum>::quiet_nan() : accum(0);
-            if (loss) loss[share.at[LOSS]] = narrow(cost);
+        } else if (!known && part.inside() && group.thread_rank == 0) {
+            const acc_t cost = kept ? limits<acc_t>::quiet_nan() : acc_t(0);
+            if (loss) loss[part.at[LOSS]] = from_acc(cost);
             cost_sum += cost;
         }
     }
@@ -106,112 +106,113 @@ __device__ __forceinline__ void forward(const Team& team, const scalar* __restri
     }
 }
 
-template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
-                                         const accum* __restrict__ weight_sum,
-                                         const scalar* __restrict__ logits,
+template <typename Group>
+__device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
+                                         const acc_t* __restrict__ weight_sum,
+                                         const scalar_t* __restrict__ logits,
                                          const index_t* __restrict__ target, Weights weight,
-                                         scalar* __restrict__ dlogits, const Slices<4>& p,
-                                         const Classes& c, scalar* cache) {
-    const index_t first = static_cast<index_t>(blockIdx.x) * team.slots;
-    const Share share(team, p, first);
+                                         scalar_t* __restrict__ dlogits, const Slices<4>& p,
+                                         const Classes& c, scalar_t* smem) {
+    const index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
+    const Partition part(group, p, first);
     __shared__ Positions positions;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    if (thread < team.slots && first + thread < p.count) {
+    if (thread < group.num_groups && first + thread < p.count) {
         index_t at[4];
         p.start.locate(first + thread, at);
         const index_t t = __ldg(target + at[TARGET]);
         const bool kept = t != c.ignore_index;
         positions.target[thread] = t;
-        positions.gradient[thread] = kept ? scaled(dy + at[LOSS], weight_sum, 1) : accum(0);
+        positions.gradient[thread] = kept ? scaled(dy + at[LOSS], weight_sum, 1) : acc_t(0);
     }
     __syncthreads();
-    const index_t t = share.inside() ? positions.target[team.slot] : c.ignore_index;
-    const accum g = share.inside() ? positions.gradient[team.slot] : 0;
+    const index_t t = part.inside() ? positions.target[group.index] : c.ignore_index;
+    const acc_t g = part.inside() ? positions.gradient[group.index] : 0;
     const bool kept = t != c.ignore_index;
-    const index_t length = share.length, read = kept ? length : 0, start = share.at[DLOGITS];
-    const Slice<Team> z(team, logits, LOGITS, read, share, p, cache);
+    const index_t length = part.length, read = kept ? length : 0, start = part.at[DLOGITS];
+    const Slice<Group> z(group, logits, LOGITS, read, part, p, smem);
     if (p.staged) __syncthreads();
 
-    Online online;
-    accum weights = 0;
-    each_batch(team, start, read, [&](index_t i) {
-        accum value[BATCH];
-        z.load(i, value, -limits<accum>::infinity());
+    OnlineSoftmax online;
+    acc_t weights = 0;
+    each_batch(group, start, read, [&](index_t i) {
+        acc_t value[BATCH];
+        z.load(i, value, -limits<acc_t>::infinity());
         online.add(value);
         if (c.smooth > 0)
 #pragma unroll
             for (int k = 0; k < BATCH; ++k)
-                if (z.has(i + k * team.size)) weights += weight(i + k * team.size);
+                if (z.has(i + k * group.size)) weights += weight(i + k * group.size);
     });
-    const Normaliser norm = online.reduce(team);
-    if (c.smooth > 0) weights = team.reduce(weights, Sum());
-    const accum inverse_sum = accum(1) / norm.sum;
-    const accum hard = kept ? static_cast<accum>(c.hard) * weight.of_target(c, t) : accum(0);
-    const accum smooth = static_cast<accum>(c.smooth);
-    each(team, start, length, [&](index_t i) {
-        accum gradient = 0;
+    const Normaliser norm = online.reduce(group);
+    if (c.smooth > 0) weights = group.reduce(weights, Sum());
+    const acc_t inverse_sum = acc_t(1) / norm.sum;
+    const acc_t hard = kept ? static_cast<acc_t>(c.hard) * weight.of_target(c, t) : acc_t(0);
+    const acc_t smooth = static_cast<acc_t>(c.smooth);
+    each(group, start, length, [&](index_t i) {
+        acc_t gradient = 0;
         if (kept) {
-            const accum probability = norm.probability(z.again(i), inverse_sum);
-            gradient = hard * (probability - accum(i == t));
+            const acc_t probability = norm.probability(z.reload(i), inverse_sum);
+            gradient = hard * (probability - acc_t(i == t));
             if (c.smooth > 0) gradient += smooth * (probability * weights - weight(i));
             gradient *= g;
         }
-        z.put(i, dlogits + start, p.axis_stride[DLOGITS], gradient);
+        z.store(i, dlogits + start, p.axis_stride[DLOGITS], gradient);
     });
-    z.finish(dlogits + share.block[DLOGITS], share.tile);
+    z.store_staged(dlogits + part.block[DLOGITS], part.tile);
 }
 
 // Launch bounds ask for one block a multiprocessor: left to itself, ptxas would rather spill a few
 // registers than give up one of its resident blocks.
 #define FORWARD_PARAMETERS                                                              \
-    const scalar *__restrict__ logits, const index_t *__restrict__ target,              \
-        const scalar *__restrict__ weight, scalar *__restrict__ loss,                   \
-        accum *__restrict__ partial_cost, accum *__restrict__ partial_weight, Slices<3> p, Classes c
+    const scalar_t *__restrict__ logits, const index_t *__restrict__ target,            \
+        const scalar_t *__restrict__ weight, scalar_t *__restrict__ loss,               \
+        acc_t *__restrict__ partial_cost, acc_t *__restrict__ partial_weight, Slices<3> p, Classes c
 #define BACKWARD_PARAMETERS                                                             \
-    const scalar *__restrict__ dy, const accum *__restrict__ weight_sum,                \
-        const scalar *__restrict__ logits, const index_t *__restrict__ target,          \
-        const scalar *__restrict__ weight, scalar *__restrict__ dlogits, Slices<4> p, Classes c
+    const scalar_t *__restrict__ dy, const acc_t *__restrict__ weight_sum,              \
+        const scalar_t *__restrict__ logits, const index_t *__restrict__ target,        \
+        const scalar_t *__restrict__ weight, scalar_t *__restrict__ dlogits, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_rows(FORWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
-    forward(LaneTeam(), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, cache, partial);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[WARP];
+    forward(LaneGroup(), logits, target, {weight, c.weight_stride}, loss, partial_cost,
+            partial_weight, p, c, smem, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_long_rows(FORWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
-    forward(BlockTeam(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, cache, partial);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[WARP];
+    forward(BlockGroup(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
+            partial_weight, p, c, smem, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_columns(FORWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
-    forward(ColumnTeam(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, cache, partial);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[256];
+    forward(ColumnGroup(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
+            partial_weight, p, c, smem, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     cross_entropy_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    backward(LaneTeam(), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    backward(LaneGroup(), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c,
+             smem);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     cross_entropy_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
-    backward(BlockTeam(partial), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c,
-             cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[WARP];
+    backward(BlockGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride},
+             dlogits, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     cross_entropy_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
-    backward(ColumnTeam(partial), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p, c,
-             cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[256];
+    backward(ColumnGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride},
+             dlogits, p, c, smem);
 }

@@ -16,44 +16,45 @@
 // entry mse_loss_strided           costs or partial sums, any strides
 // entry mse_loss_backward          gradient, contiguous
 // entry mse_loss_backward_strided  gradient, any strides
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pointwise_loss.cuh>
 
 struct Cost {
-    __device__ __forceinline__ accum operator()(accum x, accum t, accum, accum) const {
+    __device__ __forceinline__ acc_t operator()(acc_t x, acc_t t, acc_t, acc_t) const {
         return (x - t) * (x - t);
     }
 };
 
 struct Slope {
-    __device__ __forceinline__ accum operator()(accum x, accum t, accum, accum) const {
+    __device__ __forceinline__ acc_t operator()(acc_t x, acc_t t, acc_t, acc_t) const {
         return 2 * (x - t);
     }
 };
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    mse_loss(const scalar* __restrict__ x, const scalar* __restrict__ t, scalar* __restrict__ loss,
-             accum* __restrict__ partial, index_t count, LossOptions options) {
+    mse_loss(const scalar_t* __restrict__ x, const scalar_t* __restrict__ t,
+             scalar_t* __restrict__ loss, acc_t* __restrict__ partial, index_t count,
+             LossOptions options) {
     loss_contiguous<Cost>(x, t, loss, partial, count, options);
 }
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    mse_loss_strided(const scalar* __restrict__ x, const scalar* __restrict__ t,
-                     scalar* __restrict__ loss, accum* __restrict__ partial, index_t count,
+    mse_loss_strided(const scalar_t* __restrict__ x, const scalar_t* __restrict__ t,
+                     scalar_t* __restrict__ loss, acc_t* __restrict__ partial, index_t count,
                      LossOptions options, Strided<4> v) {
     loss_strided<Cost>(x, t, nullptr, nullptr, loss, partial, count, options, v);
 }
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    mse_loss_backward(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                      const scalar* __restrict__ t, scalar* __restrict__ dx, index_t count,
+    mse_loss_backward(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                      const scalar_t* __restrict__ t, scalar_t* __restrict__ dx, index_t count,
                       LossOptions options) {
     slope_contiguous<Slope>(dy, x, t, dx, count, options);
 }
 
 extern "C" __global__ void __launch_bounds__(LOSS_THREADS, 1)
-    mse_loss_backward_strided(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                              const scalar* __restrict__ t, scalar* __restrict__ dx,
+    mse_loss_backward_strided(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                              const scalar_t* __restrict__ t, scalar_t* __restrict__ dx,
                               index_t count, LossOptions options, Strided<5> v) {
     slope_strided<Slope>(dy, x, t, nullptr, nullptr, dx, count, options, v);
 }

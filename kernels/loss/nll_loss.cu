@@ -7,7 +7,7 @@
 // Layout     x (N,C,d1,...), target (N,d1,...), weight (C), dy: any strides; loss and dx contiguous
 // Launch     positions: block 256, one position a thread; with a reduction at most 1024 blocks,
 //            which walk over the positions and leave one partial sum each, which loss/sums.cu adds
-//            up. backward_*: teams over the class axis as in softmax/softmax.cu
+//            up. backward_*: groups over the class axis as in softmax/softmax.cu
 // Traffic    forward |t| and a sector of x for each position, of which one element is used;
 //            backward |t| + |dx| bytes. 1 flop a position
 // Range      any extents, 64-bit index arithmetic; a target that is neither a class nor
@@ -19,7 +19,7 @@
 // entry nll_loss_backward_rows       gradient, classes on the last axis, some lanes a position
 // entry nll_loss_backward_long_rows  gradient, classes on the last axis, a block a position
 // entry nll_loss_backward_columns    gradient, classes on another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/classes.cuh>
 #include <pycnn/slices.cuh>
@@ -27,26 +27,26 @@
 constexpr int SCORES = 0, TARGET = 1, LOSS = 2, DSCORES = 3;  // operands
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    nll_loss_positions(const scalar* __restrict__ x, const index_t* __restrict__ target,
-                       const scalar* __restrict__ weight, scalar* __restrict__ loss,
-                       accum* __restrict__ partial_cost, accum* __restrict__ partial_weight,
+    nll_loss_positions(const scalar_t* __restrict__ x, const index_t* __restrict__ target,
+                       const scalar_t* __restrict__ weight, scalar_t* __restrict__ loss,
+                       acc_t* __restrict__ partial_cost, acc_t* __restrict__ partial_weight,
                        index_t count, index_t class_stride, Strided<3> places, Classes c) {
-    __shared__ accum partial[WARP];
+    __shared__ acc_t partial[WARP];
     const Weights weights = {weight, c.weight_stride};
-    accum cost_sum = 0, weight_sum = 0;
+    acc_t cost_sum = 0, weight_sum = 0;
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
         index_t at[3];
         places.locate(i, at);
         const index_t t = __ldg(target + at[TARGET]);
-        accum cost = 0;
+        acc_t cost = 0;
         if (t != c.ignore_index) {
-            const accum w = weights.of_target(c, t);
+            const acc_t w = weights.of_target(c, t);
             const index_t to = is_class(c, t) ? t : 0;
-            cost = -w * widen(__ldg(x + at[SCORES] + to * class_stride));
+            cost = -w * to_acc(__ldg(x + at[SCORES] + to * class_stride));
             weight_sum += w;
         }
         cost_sum += cost;
-        if (loss) loss[at[LOSS]] = narrow(cost);
+        if (loss) loss[at[LOSS]] = from_acc(cost);
     }
     if (loss) return;
     cost_sum = block_reduce(cost_sum, Sum(), partial);
@@ -57,60 +57,60 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     }
 }
 
-template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
-                                         const accum* __restrict__ weight_sum,
+template <typename Group>
+__device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
+                                         const acc_t* __restrict__ weight_sum,
                                          const index_t* __restrict__ target, Weights weight,
-                                         scalar* __restrict__ dx, const Slices<4>& p,
-                                         const Classes& c, scalar* cache) {
-    const index_t first = static_cast<index_t>(blockIdx.x) * team.slots;
-    const Share share(team, p, first);
-    const index_t start = share.at[DSCORES];
-    const Slice<Team> out(team, dx, DSCORES, share.length, share, p, cache, false);
+                                         scalar_t* __restrict__ dx, const Slices<4>& p,
+                                         const Classes& c, scalar_t* smem) {
+    const index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
+    const Partition part(group, p, first);
+    const index_t start = part.at[DSCORES];
+    const Slice<Group> out(group, dx, DSCORES, part.length, part, p, smem, false);
     __shared__ Positions positions;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    if (thread < team.slots && first + thread < p.count) {
+    if (thread < group.num_groups && first + thread < p.count) {
         index_t at[4];
         p.start.locate(first + thread, at);
         const index_t t = __ldg(target + at[TARGET]);
         const bool kept = t != c.ignore_index;
         positions.target[thread] = t;
         positions.gradient[thread] =
-            kept ? -scaled(dy + at[LOSS], weight_sum, weight.of_target(c, t)) : accum(0);
+            kept ? -scaled(dy + at[LOSS], weight_sum, weight.of_target(c, t)) : acc_t(0);
     }
     __syncthreads();
-    const index_t t = share.inside() ? positions.target[team.slot] : c.ignore_index;
-    const accum gradient = share.inside() ? positions.gradient[team.slot] : 0;
+    const index_t t = part.inside() ? positions.target[group.index] : c.ignore_index;
+    const acc_t gradient = part.inside() ? positions.gradient[group.index] : 0;
     const bool unknown = t != c.ignore_index && !is_class(c, t);
-    each(team, start, share.length, [&](index_t i) {
-        out.put(i, dx + start, p.axis_stride[DSCORES],
-                i == t || unknown ? gradient : accum(0));
+    each(group, start, part.length, [&](index_t i) {
+        out.store(i, dx + start, p.axis_stride[DSCORES],
+                  i == t || unknown ? gradient : acc_t(0));
     });
-    out.finish(dx + share.block[DSCORES], share.tile);
+    out.store_staged(dx + part.block[DSCORES], part.tile);
 }
 
 #define BACKWARD_PARAMETERS                                                             \
-    const scalar *__restrict__ dy, const accum *__restrict__ weight_sum,                \
-        const index_t *__restrict__ target, const scalar *__restrict__ weight,          \
-        scalar *__restrict__ dx, Slices<4> p, Classes c
+    const scalar_t *__restrict__ dy, const acc_t *__restrict__ weight_sum,              \
+        const index_t *__restrict__ target, const scalar_t *__restrict__ weight,        \
+        scalar_t *__restrict__ dx, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) nll_loss_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    backward(LaneTeam(), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    backward(LaneGroup(), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     nll_loss_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
-    backward(BlockTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
-             cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[WARP];
+    backward(BlockGroup(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
+             smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     nll_loss_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
-    backward(ColumnTeam(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
-             cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[256];
+    backward(ColumnGroup(partial), dy, weight_sum, target, {weight, c.weight_stride}, dx, p, c,
+             smem);
 }

@@ -14,42 +14,42 @@
 // entry loss_finish          loss from partial sums
 // entry loss_total           sum of partial sums
 // entry loss_target_weights  partial sums of the targets' weights
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/reduce.cuh>
 #include <pycnn/strided.cuh>
 #include <pycnn/classes.cuh>
 
-__device__ __forceinline__ accum sum_of(const accum* __restrict__ parts, index_t count,
-                                        accum* partial) {
-    accum sum = 0;
+__device__ __forceinline__ acc_t sum_of(const acc_t* __restrict__ parts, index_t count,
+                                        acc_t* partial) {
+    acc_t sum = 0;
     for (index_t i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
     return block_reduce(sum, Sum(), partial);
 }
 
 // `below` null: the divisor.
 extern "C" __global__ void __launch_bounds__(256, 1)
-    loss_finish(const accum* __restrict__ above, const accum* __restrict__ below,
-                scalar* __restrict__ loss, index_t count, double divisor) {
-    __shared__ accum partial[WARP];
-    const accum sum = sum_of(above, count, partial);
-    const accum by = below ? sum_of(below, count, partial) : static_cast<accum>(divisor);
-    if (threadIdx.x == 0) *loss = narrow(sum / by);
+    loss_finish(const acc_t* __restrict__ above, const acc_t* __restrict__ below,
+                scalar_t* __restrict__ loss, index_t count, double divisor) {
+    __shared__ acc_t partial[WARP];
+    const acc_t sum = sum_of(above, count, partial);
+    const acc_t by = below ? sum_of(below, count, partial) : static_cast<acc_t>(divisor);
+    if (threadIdx.x == 0) *loss = from_acc(sum / by);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    loss_total(const accum* __restrict__ parts, accum* __restrict__ total, index_t count) {
-    __shared__ accum partial[WARP];
-    const accum sum = sum_of(parts, count, partial);
+    loss_total(const acc_t* __restrict__ parts, acc_t* __restrict__ total, index_t count) {
+    __shared__ acc_t partial[WARP];
+    const acc_t sum = sum_of(parts, count, partial);
     if (threadIdx.x == 0) *total = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    loss_target_weights(const index_t* __restrict__ target, const scalar* __restrict__ weight,
-                        accum* __restrict__ parts, index_t count, Strided<1> position, Classes c) {
-    __shared__ accum partial[WARP];
+    loss_target_weights(const index_t* __restrict__ target, const scalar_t* __restrict__ weight,
+                        acc_t* __restrict__ parts, index_t count, Strided<1> position, Classes c) {
+    __shared__ acc_t partial[WARP];
     const Weights weights = {weight, c.weight_stride};
-    accum sum = 0;
+    acc_t sum = 0;
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
         index_t at[1];
         position.locate(i, at);

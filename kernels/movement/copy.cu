@@ -11,7 +11,7 @@
 // Source     the definition
 //
 // entry copy  a view to another
-// variant BYTES = 1, 2, 4, 8, 16
+// variant BYTES = itemsizes, 16
 #include <pycnn/copy.cuh>
 
 template <typename Part>

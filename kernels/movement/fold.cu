@@ -15,7 +15,7 @@
 //
 // entry fold         sums in shared memory
 // entry fold_direct  one element a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/copy_window.cuh>
 #include <pycnn/copy_stage.cuh>
@@ -23,15 +23,15 @@
 constexpr int THREADS = 256;
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-fold(const scalar* __restrict__ x, scalar* __restrict__ y, Windows v) {
+fold(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
     extern __shared__ __align__(16) unsigned char shared[];
     const int thread = static_cast<int>(threadIdx.x), width = static_cast<int>(v.W);
     index_t plane = blockIdx.x;
     const index_t h0 = next_tile(plane, v.H, v.band);
     const index_t h1 = h0 + v.band < v.H ? h0 + v.band : v.H;
     const int count = static_cast<int>(h1 - h0) * width;
-    accum* const sums = reinterpret_cast<accum*>(shared);
-    scalar* const staged = reinterpret_cast<scalar*>(sums + v.band * v.W);
+    acc_t* const sums = reinterpret_cast<acc_t*>(shared);
+    scalar_t* const sX = reinterpret_cast<scalar_t*>(sums + v.band * v.W);
     for (int t = thread; t < count; t += THREADS) sums[t] = 0;
 
     x += plane / v.C * v.n + plane % v.C * v.R * v.S * v.c;
@@ -47,9 +47,9 @@ fold(const scalar* __restrict__ x, scalar* __restrict__ y, Windows v) {
             if (k == 0) {
                 const int ahead = static_cast<int>(v.S - s < v.together ? v.S - s : v.together);
                 for (int a = 0; a < ahead; ++a) {
-                    const scalar* const first = x + a * v.c + p0 * v.Q * v.w;
+                    const scalar_t* const first = x + a * v.c + p0 * v.Q * v.w;
                     for (int t = thread - sector_skew(first); t < pixels; t += THREADS)
-                        if (t >= 0) staged[a * pixels + t] = first[t * v.w];
+                        if (t >= 0) sX[a * pixels + t] = first[t * v.w];
                 }
             }
             __syncthreads();  // staged; and the sums of the element before are complete
@@ -57,32 +57,32 @@ fold(const scalar* __restrict__ x, scalar* __restrict__ y, Windows v) {
                 const int p = static_cast<unsigned>(t) / static_cast<unsigned>(v.Q);
                 const index_t w = (t - p * v.Q) * v.stride_w - v.left + s * v.dilation_w;
                 const index_t h = (p0 + p) * v.stride_h - shift - h0;
-                if (w >= 0 && w < width) sums[h * width + w] += widen(staged[k * pixels + t]);
+                if (w >= 0 && w < width) sums[h * width + w] += to_acc(sX[k * pixels + t]);
             }
-            if (k == v.together - 1 || s == v.S - 1) __syncthreads();  // staged has been used
+            if (k == v.together - 1 || s == v.S - 1) __syncthreads();  // sX has been used
         }
     }
     __syncthreads();
     y += (plane * v.H + h0) * v.W;
     for (int t = thread - sector_skew(y); t < count; t += THREADS)
-        if (t >= 0) y[t] = narrow(sums[t]);
+        if (t >= 0) y[t] = from_acc(sums[t]);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-fold_direct(const scalar* __restrict__ x, scalar* __restrict__ y, Windows v) {
+fold_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
     const index_t flat = flat_thread(), plane = flat / (v.H * v.W);
     if (plane >= v.N * v.C) return;
     const index_t h = flat / v.W % v.H + v.top, w = flat % v.W + v.left;
     x += plane / v.C * v.n + plane % v.C * v.R * v.S * v.c;
-    accum sum = 0;
+    acc_t sum = 0;
     for (index_t r = 0; r < v.R; ++r) {
         const index_t p = floor_div(h - r * v.dilation_h, v.stride_h);
         if (p < 0 || p >= v.P || p * v.stride_h != h - r * v.dilation_h) continue;
         for (index_t s = 0; s < v.S; ++s) {
             const index_t q = floor_div(w - s * v.dilation_w, v.stride_w);
             if (q < 0 || q >= v.Q || q * v.stride_w != w - s * v.dilation_w) continue;
-            sum += widen(x[(r * v.S + s) * v.c + (p * v.Q + q) * v.w]);
+            sum += to_acc(x[(r * v.S + s) * v.c + (p * v.Q + q) * v.w]);
         }
     }
-    y[flat] = narrow(sum);
+    y[flat] = from_acc(sum);
 }

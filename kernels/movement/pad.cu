@@ -14,7 +14,7 @@
 //
 // entry pad_rows    through shared memory
 // entry pad_direct  one element a thread
-// variant BYTES = 1, 2, 4, 8
+// variant BYTES = itemsizes
 #include <pycnn/copy.cuh>
 #include <pycnn/boundary.cuh>
 
@@ -23,7 +23,7 @@ pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long l
          Padding v) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ index_t row_of_x[COPY_THREADS];
-    element* const staged = reinterpret_cast<element*>(shared);
+    element* const sX = reinterpret_cast<element*>(shared);
 
     const index_t row0 = blockIdx.x * v.rows_per_block;
     const index_t left = v.rows - row0;
@@ -32,7 +32,7 @@ pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long l
     if (thread < rows) row_of_x[thread] = v.source_row(row0 + thread);
     __syncthreads();
     const int width = static_cast<int>(v.staged);
-    stage_rows<COPY_THREADS>(x + v.first * v.step, row_of_x, rows, width, v.step, staged);
+    load_rows<COPY_THREADS>(x + v.first * v.step, row_of_x, rows, width, v.step, sX);
     __syncthreads();
 
     const int columns = static_cast<int>(v.row.extent_y);
@@ -42,7 +42,7 @@ pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long l
         const int r = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
         const index_t i = v.source(v.row, t - r * columns);
         const bool exists = i != OUTSIDE && row_of_x[r] != OUTSIDE;
-        y[t] = exists ? staged[r * width + static_cast<int>(i - v.first)]
+        y[t] = exists ? sX[r * width + static_cast<int>(i - v.first)]
                       : static_cast<element>(value);
     }
 }

@@ -13,7 +13,7 @@
 //
 // entry pad_backward_rows    through shared memory
 // entry pad_backward_direct  one element a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/boundary.cuh>
 
@@ -21,10 +21,10 @@ constexpr int THREADS = 256;
 constexpr int PER_THREAD = 17;  // 4096 elements, and what a sector's skew leaves over
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-pad_backward_rows(const scalar* __restrict__ dy, scalar* __restrict__ dx, Padding v) {
+pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ index_t row_of_dy[THREADS];
-    scalar* const staged = reinterpret_cast<scalar*>(shared);
+    scalar_t* const sDy = reinterpret_cast<scalar_t*>(shared);
 
     const index_t row0 = blockIdx.x * v.rows_per_block;
     const index_t left = v.rows - row0;
@@ -33,13 +33,13 @@ pad_backward_rows(const scalar* __restrict__ dy, scalar* __restrict__ dx, Paddin
     dx += row0 * columns;
     const int thread = static_cast<int>(threadIdx.x), first = thread - sector_skew(dx);
 
-    accum sum[PER_THREAD] = {};
+    acc_t sum[PER_THREAD] = {};
     for (index_t m = 0;; ++m) {
         __syncthreads();  // what is staged has been used
         index_t row = OUTSIDE;
-        if (thread < rows) row_of_dy[thread] = row = preimage_row(v, row0 + thread, m);
+        if (thread < rows) row_of_dy[thread] = row = alias_row(v, row0 + thread, m);
         if (!__syncthreads_or(row != OUTSIDE)) break;
-        stage_rows<THREADS>(dy, row_of_dy, rows, width, v.step, staged);
+        load_rows<THREADS>(dy, row_of_dy, rows, width, v.step, sDy);
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < PER_THREAD; ++k) {
@@ -47,29 +47,29 @@ pad_backward_rows(const scalar* __restrict__ dy, scalar* __restrict__ dx, Paddin
             if (t < 0 || t >= rows * columns) continue;
             const int r = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
             if (row_of_dy[r] == OUTSIDE) continue;
-            const Preimages copies(v, v.row, t - r * columns);
-            const int total = static_cast<int>(copies.total());
-            for (int c = 0; c < total; ++c) sum[k] += widen(staged[r * width + copies[c]]);
+            const PaddingAliases aliases(v, v.row, t - r * columns);
+            const int total = static_cast<int>(aliases.total());
+            for (int c = 0; c < total; ++c) sum[k] += to_acc(sDy[r * width + aliases[c]]);
         }
     }
 #pragma unroll
     for (int k = 0; k < PER_THREAD; ++k) {
         const int t = first + k * THREADS;
-        if (t >= 0 && t < rows * columns) dx[t] = narrow(sum[k]);
+        if (t >= 0 && t < rows * columns) dx[t] = from_acc(sum[k]);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-pad_backward_direct(const scalar* __restrict__ dy, scalar* __restrict__ dx, Padding v) {
+pad_backward_direct(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Padding v) {
     const index_t flat = flat_thread(), row = flat / v.row.extent_x;
     if (row >= v.rows) return;
-    const Preimages copies(v, v.row, flat - row * v.row.extent_x);
-    const index_t total = copies.total();
-    accum sum = 0;
+    const PaddingAliases aliases(v, v.row, flat - row * v.row.extent_x);
+    const index_t total = aliases.total();
+    acc_t sum = 0;
     for (index_t m = 0;; ++m) {
-        const index_t from = preimage_row(v, row, m);
+        const index_t from = alias_row(v, row, m);
         if (from == OUTSIDE) break;
-        for (index_t c = 0; c < total; ++c) sum += widen(dy[from + copies[c] * v.step]);
+        for (index_t c = 0; c < total; ++c) sum += to_acc(dy[from + aliases[c] * v.step]);
     }
-    dx[flat] = narrow(sum);
+    dx[flat] = from_acc(sum);
 }

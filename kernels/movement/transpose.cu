@@ -13,7 +13,7 @@
 // Source     G. Ruetsch, P. Micikevicius, "Optimizing matrix transpose in CUDA", NVIDIA, 2009
 //
 // entry transpose  tiles through shared memory
-// variant BYTES = 1, 2, 4, 8
+// variant BYTES = itemsizes
 #include <pycnn/copy.cuh>
 
 struct Transpose {  // filled in by pycnn/plan/_copy.py

@@ -15,7 +15,7 @@
 //
 // entry unfold         through shared memory
 // entry unfold_direct  one element a thread
-// variant BYTES = 1, 2, 4, 8
+// variant BYTES = itemsizes
 #include <pycnn/copy.cuh>
 #include <pycnn/copy_window.cuh>
 #include <pycnn/copy_stage.cuh>
@@ -23,7 +23,7 @@
 extern "C" __global__ void __launch_bounds__(COPY_THREADS)
 unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    element* const staged = reinterpret_cast<element*>(shared);
+    element* const sX = reinterpret_cast<element*>(shared);
 
     index_t plane = blockIdx.x;
     const index_t p0 = next_tile(plane, v.P, v.band);
@@ -36,7 +36,7 @@ unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
         const unsigned row = t / static_cast<unsigned>(width);
         const index_t h = h0 + row, w = static_cast<index_t>(t - row * width) - v.left;
         const bool exists = h >= 0 && h < v.H && w >= 0 && w < v.W;
-        staged[t] = exists ? x[h * v.h + w * v.w] : element(0);
+        sX[t] = exists ? x[h * v.h + w * v.w] : element(0);
     }
     __syncthreads();
 
@@ -44,12 +44,12 @@ unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
     y += plane * v.R * v.S * v.P * v.Q + p0 * v.Q;
     for (int r = 0; r < v.R; ++r)
         for (int s = 0; s < v.S; ++s, y += v.P * v.Q) {
-            const element* const corner = staged + r * v.dilation_h * width + s * v.dilation_w;
+            const element* const of_tap = sX + r * v.dilation_h * width + s * v.dilation_w;
             for (int t = static_cast<int>(threadIdx.x) - sector_skew(y); t < rows * columns;
                  t += COPY_THREADS) {
                 if (t < 0) continue;
                 const int p = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
-                y[t] = corner[p * v.stride_h * width + (t - p * columns) * v.stride_w];
+                y[t] = of_tap[p * v.stride_h * width + (t - p * columns) * v.stride_w];
             }
         }
 }

@@ -16,43 +16,43 @@
 //
 // entry norm_planes  normalisation by given statistics, elements of a channel being neighbours
 // entry norm_rows    normalisation by given statistics, channels being neighbours
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-norm_planes(const scalar* __restrict__ x, const void* mean, const accum* rest, const void* spread,
-            const void* weight, const void* bias, scalar* __restrict__ y, Planes<2> p,
+norm_planes(const scalar_t* __restrict__ x, const void* mean, const acc_t* rest, const void* spread,
+            const void* weight, const void* bias, scalar_t* __restrict__ y, Planes<2> p,
             NormParams n) {
     __shared__ Coefficients shared[1];
     if (threadIdx.x == 0 && threadIdx.y == 0)
         shared[0] = coefficients(NormArrays{mean, spread, rest, weight, bias}, blockIdx.x, n);
     __syncthreads();
     const Coefficients c = shared[0];
-    const scalar* const operand[2] = {x, y};
-    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[2]) {
-        accum value[WIDTH];
-        fetch(plane[0], p.along, 0, batch, value);
+    const scalar_t* const operand[2] = {x, y};
+    each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[2]) {
+        acc_t value[VEC_SIZE];
+        load_batch(plane[0], p.along, 0, batch, value);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) value[k] = c.forward(value[k]);
-        put(const_cast<scalar*>(plane[1]), p.along, 1, batch, value);
+        for (int k = 0; k < VEC_SIZE; ++k) value[k] = c.forward(value[k]);
+        store_batch(const_cast<scalar_t*>(plane[1]), p.along, 1, batch, value);
     });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-norm_rows(const scalar* __restrict__ x, const void* mean, const accum* rest, const void* spread,
-          const void* weight, const void* bias, scalar* __restrict__ y, Rows<2> p, NormParams n) {
-    __shared__ Coefficients shared[LANES * WIDTH];
-    const scalar* const operand[2] = {x, y};
+norm_rows(const scalar_t* __restrict__ x, const void* mean, const acc_t* rest, const void* spread,
+          const void* weight, const void* bias, scalar_t* __restrict__ y, Rows<2> p, NormParams n) {
+    __shared__ Coefficients shared[LANES * VEC_SIZE];
+    const scalar_t* const operand[2] = {x, y};
     const RowThread<2> t(p, operand);
     const NormArrays from = {mean, spread, rest, weight, bias};
-    Coefficients c[WIDTH];
+    Coefficients c[VEC_SIZE];
     per_channel(t, shared, c, [&](index_t set) { return coefficients(from, set, n); });
     t.each_row([&](index_t row) {
-        accum value[WIDTH];
-        t.fetch(x, 0, row, value);
+        acc_t value[VEC_SIZE];
+        t.load(x, 0, row, value);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) value[k] = c[k].forward(value[k]);
-        t.put(y, 1, row, value);
+        for (int k = 0; k < VEC_SIZE; ++k) value[k] = c[k].forward(value[k]);
+        t.store(y, 1, row, value);
     });
 }

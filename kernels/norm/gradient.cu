@@ -21,7 +21,7 @@
 // entry gradient_means        means of weighted dy and dy * z from the segments
 // entry gradient_planes       gradient with respect to x, elements of a channel being neighbours
 // entry gradient_rows         gradient with respect to x, channels being neighbours
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 
@@ -35,9 +35,9 @@ struct SumsParams {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_sums_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
-                     const accum* rest, const void* spread, const void* weight,
-                     scalar* __restrict__ dx, SumPair* __restrict__ parts, Planes<3> p,
+gradient_sums_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                     const void* mean, const acc_t* rest, const void* spread, const void* weight,
+                     scalar_t* __restrict__ dx, SumPair* __restrict__ parts, Planes<3> p,
                      NormParams n) {
     __shared__ SumPair shared[WARPS];
     __shared__ Coefficients of[1];
@@ -45,20 +45,20 @@ gradient_sums_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x
         of[0] = coefficients(NormArrays{mean, spread, rest, weight, nullptr}, blockIdx.x, n);
     __syncthreads();
     const Coefficients c = of[0];
-    const scalar* const operand[3] = {dy, x, dx ? dx : dy};
+    const scalar_t* const operand[3] = {dy, x, dx ? dx : dy};
     SumPair mine = {};
-    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[3]) {
-        accum g[WIDTH], v[WIDTH];
-        fetch(plane[0], p.along, 0, batch, g);
-        fetch(plane[1], p.along, 1, batch, v);
+    each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[3]) {
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        load_batch(plane[0], p.along, 0, batch, g);
+        load_batch(plane[1], p.along, 1, batch, v);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) {
+        for (int k = 0; k < VEC_SIZE; ++k) {
             if (!batch.has(k)) continue;
             mine.first += g[k];
             mine.second += g[k] * c.z(v[k]);
             g[k] *= c.scale;
         }
-        if (dx) put(const_cast<scalar*>(plane[2]), p.along, 2, batch, g);
+        if (dx) store_batch(const_cast<scalar_t*>(plane[2]), p.along, 2, batch, g);
     });
     mine = merge_block(mine, shared);
     if (threadIdx.x == 0 && threadIdx.y == 0)
@@ -66,32 +66,33 @@ gradient_sums_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_sums_rows(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
-                   const accum* rest, const void* spread, const void* weight,
-                   scalar* __restrict__ dx, SumPair* __restrict__ parts, Rows<3> p, NormParams n) {
-    __shared__ SumPair shared[THREADS * WIDTH];
-    __shared__ Coefficients of[LANES * WIDTH];
-    const scalar* const operand[3] = {dy, x, dx ? dx : dy};
+gradient_sums_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                   const void* mean, const acc_t* rest, const void* spread, const void* weight,
+                   scalar_t* __restrict__ dx, SumPair* __restrict__ parts, Rows<3> p,
+                   NormParams n) {
+    __shared__ SumPair shared[THREADS * VEC_SIZE];
+    __shared__ Coefficients of[LANES * VEC_SIZE];
+    const scalar_t* const operand[3] = {dy, x, dx ? dx : dy};
     const RowThread<3> t(p, operand);
     const NormArrays from = {mean, spread, rest, weight, nullptr};
-    Coefficients c[WIDTH];
+    Coefficients c[VEC_SIZE];
     if (!n.statistic_per_row)
         per_channel(t, of, c, [&](index_t set) { return coefficients(from, set, n); });
-    SumPair mine[WIDTH] = {};
+    SumPair mine[VEC_SIZE] = {};
     t.each_row([&](index_t row) {
-        accum g[WIDTH], v[WIDTH];
-        t.fetch(dy, 0, row, g);
-        t.fetch(x, 1, row, v);
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        t.load(dy, 0, row, g);
+        t.load(x, 1, row, v);
         Statistic s;
         if (n.statistic_per_row) s = statistic(from, row, n);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) {
+        for (int k = 0; k < VEC_SIZE; ++k) {
             if (!t.has(k)) continue;
             mine[k].first += g[k];
             mine[k].second += g[k] * (n.statistic_per_row ? s.z(v[k]) : c[k].z(v[k]));
             g[k] *= c[k].scale;
         }
-        if (dx) t.put(dx, 2, row, g);
+        if (dx) t.store(dx, 2, row, g);
     });
     merge_rows(t, mine, shared, parts);
 }
@@ -108,8 +109,8 @@ gradient_parameters(const SumPair* __restrict__ parts, void* __restrict__ dweigh
     }
     all = merge_lanes(all);
     if (threadIdx.x % LANES != 0) return;
-    put_parameter(dbias, channel, p.dbias_wide, all.first);
-    put_parameter(dweight, channel, p.dweight_wide, all.second);
+    store_parameter(dbias, channel, p.dbias_wide, all.first);
+    store_parameter(dweight, channel, p.dweight_wide, all.second);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -121,15 +122,15 @@ gradient_means(const SumPair* __restrict__ parts, const void* __restrict__ weigh
     for (index_t i = threadIdx.x % LANES; i < p.group * p.segments; i += LANES) {
         const index_t set = statistic * p.group + i / p.segments;
         const index_t channel = set % p.channels;
-        const accum w =
-            weight ? parameter(weight, channel * p.weight, p.weight_wide) : accum(1);
+        const acc_t w =
+            weight ? parameter(weight, channel * p.weight, p.weight_wide) : acc_t(1);
         const SumPair part = parts[statistic * p.group * p.segments + i];
         all.first += w * part.first;
         all.second += w * part.second;
     }
     all = merge_lanes(all);
     if (threadIdx.x % LANES != 0) return;
-    const accum count = static_cast<accum>(p.count);
+    const acc_t count = static_cast<acc_t>(p.count);
     all.first /= count;
     all.second /= count;
     means[statistic] = all;
@@ -139,7 +140,7 @@ gradient_means(const SumPair* __restrict__ parts, const void* __restrict__ weigh
 __device__ __forceinline__ Coefficients of_gradient(const NormArrays& from, const SumPair* means,
                                                     index_t set, const NormParams& n) {
     Coefficients c = coefficients(from, set, n);
-    const accum rstd = c.tilt;
+    const acc_t rstd = c.tilt;
     const SumPair mean = means[set / n.group];
     c.shift = rstd * mean.first;
     c.tilt = rstd * rstd * mean.second;
@@ -147,9 +148,9 @@ __device__ __forceinline__ Coefficients of_gradient(const NormArrays& from, cons
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
-                const accum* rest, const void* spread, const void* weight,
-                const SumPair* __restrict__ means, scalar* __restrict__ dx, Planes<3> p,
+gradient_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const void* mean,
+                const acc_t* rest, const void* spread, const void* weight,
+                const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Planes<3> p,
                 NormParams n) {
     __shared__ Coefficients shared[1];
     const NormArrays from = {mean, spread, rest, weight, nullptr};
@@ -157,34 +158,34 @@ gradient_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x, con
         shared[0] = of_gradient(from, means, blockIdx.x, n);
     __syncthreads();
     const Coefficients c = shared[0];
-    const scalar* const operand[3] = {dy, x, dx};
-    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[3]) {
-        accum g[WIDTH], v[WIDTH];
-        fetch(plane[0], p.along, 0, batch, g);
-        fetch(plane[1], p.along, 1, batch, v);
+    const scalar_t* const operand[3] = {dy, x, dx};
+    each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[3]) {
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        load_batch(plane[0], p.along, 0, batch, g);
+        load_batch(plane[1], p.along, 1, batch, v);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) g[k] = c.backward(g[k], v[k]);
-        put(const_cast<scalar*>(plane[2]), p.along, 2, batch, g);
+        for (int k = 0; k < VEC_SIZE; ++k) g[k] = c.backward(g[k], v[k]);
+        store_batch(const_cast<scalar_t*>(plane[2]), p.along, 2, batch, g);
     });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_rows(const scalar* __restrict__ dy, const scalar* __restrict__ x, const void* mean,
-              const accum* rest, const void* spread, const void* weight,
-              const SumPair* __restrict__ means, scalar* __restrict__ dx, Rows<3> p,
+gradient_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const void* mean,
+              const acc_t* rest, const void* spread, const void* weight,
+              const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Rows<3> p,
               NormParams n) {
-    __shared__ Coefficients shared[LANES * WIDTH];
-    const scalar* const operand[3] = {dy, x, dx};
+    __shared__ Coefficients shared[LANES * VEC_SIZE];
+    const scalar_t* const operand[3] = {dy, x, dx};
     const RowThread<3> t(p, operand);
     const NormArrays from = {mean, spread, rest, weight, nullptr};
-    Coefficients c[WIDTH];
+    Coefficients c[VEC_SIZE];
     per_channel(t, shared, c, [&](index_t set) { return of_gradient(from, means, set, n); });
     t.each_row([&](index_t row) {
-        accum g[WIDTH], v[WIDTH];
-        t.fetch(dy, 0, row, g);
-        t.fetch(x, 1, row, v);
+        acc_t g[VEC_SIZE], v[VEC_SIZE];
+        t.load(dy, 0, row, g);
+        t.load(x, 1, row, v);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) g[k] = c[k].backward(g[k], v[k]);
-        t.put(dx, 2, row, g);
+        for (int k = 0; k < VEC_SIZE; ++k) g[k] = c[k].backward(g[k], v[k]);
+        t.store(dx, 2, row, g);
     });
 }

@@ -19,7 +19,7 @@
 // entry moments_planes  moments of segments of channels, whose elements are neighbours
 // entry moments_rows    moments of segments of channels, channels being neighbours
 // entry moments_merge   mean and standard deviation from segments, and running statistics
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm_planes.cuh>
 #include <pycnn/norm_rows.cuh>
 
@@ -32,13 +32,13 @@ struct MergeParams {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-moments_planes(const scalar* __restrict__ x, Moments* __restrict__ parts, Planes<1> p) {
+moments_planes(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Planes<1> p) {
     __shared__ Moments shared[WARPS];
-    const scalar* const operand[1] = {x};
+    const scalar_t* const operand[1] = {x};
     Moments mine = {};
-    each_of_set(p, operand, [&](const Batch& batch, const scalar* const (&plane)[1]) {
-        accum value[WIDTH];
-        fetch(plane[0], p.along, 0, batch, value);
+    each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[1]) {
+        acc_t value[VEC_SIZE];
+        load_batch(plane[0], p.along, 0, batch, value);
         mine.add(value, batch.there());
     });
     mine = merge_block(mine, shared);
@@ -47,23 +47,23 @@ moments_planes(const scalar* __restrict__ x, Moments* __restrict__ parts, Planes
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-moments_rows(const scalar* __restrict__ x, Moments* __restrict__ parts, Rows<1> p) {
-    __shared__ Moments shared[THREADS * WIDTH];
-    const scalar* const operand[1] = {x};
+moments_rows(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Rows<1> p) {
+    __shared__ Moments shared[THREADS * VEC_SIZE];
+    const scalar_t* const operand[1] = {x};
     const RowThread<1> t(p, operand);
-    Moments mine[WIDTH] = {};
+    Moments mine[VEC_SIZE] = {};
     for (index_t row = t.first + threadIdx.y; row < t.last; row += ROWS * blockDim.y) {
-        accum value[ROWS][WIDTH];
+        acc_t value[ROWS][VEC_SIZE];
         unsigned there = 0;
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) {
             const index_t at = row + r * blockDim.y;
             there |= static_cast<unsigned>(at < t.last) << r;
-            if (at < t.last) t.fetch(x, 0, at, value[r]);
+            if (at < t.last) t.load(x, 0, at, value[r]);
         }
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) {
-            const accum column[ROWS] = {value[0][k], value[1][k], value[2][k], value[3][k]};
+        for (int k = 0; k < VEC_SIZE; ++k) {
+            const acc_t column[ROWS] = {value[0][k], value[1][k], value[2][k], value[3][k]};
             mine[k].add(column, there);
         }
     }
@@ -72,8 +72,8 @@ moments_rows(const scalar* __restrict__ x, Moments* __restrict__ parts, Rows<1> 
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 moments_merge(const Moments* __restrict__ parts, const void* __restrict__ running_mean,
-              const void* __restrict__ running_var, accum* __restrict__ mean,
-              accum* __restrict__ rest, accum* __restrict__ rstd, void* __restrict__ new_mean,
+              const void* __restrict__ running_var, acc_t* __restrict__ mean,
+              acc_t* __restrict__ rest, acc_t* __restrict__ rstd, void* __restrict__ new_mean,
               void* __restrict__ new_var, MergeParams p) {
     const index_t statistic = flat_thread() / LANES;
     if (statistic >= p.statistics) return;  // whole warps
@@ -84,14 +84,14 @@ moments_merge(const Moments* __restrict__ parts, const void* __restrict__ runnin
     if (threadIdx.x % LANES != 0) return;
     mean[statistic] = all.whole_mean();
     if (rest) rest[statistic] = all.rest_of_mean();
-    rstd[statistic] = all.rstd(static_cast<accum>(p.eps));
-    const accum fresh = static_cast<accum>(p.momentum), kept = static_cast<accum>(1 - p.momentum);
+    rstd[statistic] = all.rstd(static_cast<acc_t>(p.eps));
+    const acc_t fresh = static_cast<acc_t>(p.momentum), kept = static_cast<acc_t>(1 - p.momentum);
     if (new_mean)
-        put_parameter(new_mean, statistic, p.mean_wide,
-                      kept * parameter(running_mean, statistic * p.mean, p.mean_wide) +
+        store_parameter(new_mean, statistic, p.mean_wide,
+                        kept * parameter(running_mean, statistic * p.mean, p.mean_wide) +
                           fresh * all.whole_mean());
     if (new_var)
-        put_parameter(new_var, statistic, p.variance_wide,
-                      kept * parameter(running_var, statistic * p.variance, p.variance_wide) +
+        store_parameter(new_var, statistic, p.variance_wide,
+                        kept * parameter(running_var, statistic * p.variance, p.variance_wide) +
                           fresh * (all.squares / (all.count - 1)));
 }

@@ -18,7 +18,7 @@
 // entry response_rows             normalised responses, channels being neighbours
 // entry response_backward_planes  gradient with respect to x, pixels being neighbours
 // entry response_backward_rows    gradient with respect to x, channels being neighbours
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/norm.cuh>
 
 template <int OPERANDS>
@@ -33,41 +33,41 @@ struct Response {
 
 constexpr int AHEAD = 4;  // loads that a thread has in flight
 
-__device__ __forceinline__ accum power(accum d, accum beta) {  // d^-beta
-    if (beta == accum(0.75)) {
-        const accum root = sqrt(d);
-        return accum(1) / (root * sqrt(root));
+__device__ __forceinline__ acc_t power(acc_t d, acc_t beta) {  // d^-beta
+    if (beta == acc_t(0.75)) {
+        const acc_t root = sqrt(d);
+        return acc_t(1) / (root * sqrt(root));
     }
     return pow(d, -beta);
 }
 
 // One channel of a pixel after the other, zeros outside.
 struct Column {
-    const scalar* from;
+    const scalar_t* from;
     index_t stride, channels;
 
-    __device__ __forceinline__ accum at(index_t c) const {
-        return c >= 0 && c < channels ? widen(from[c * stride]) : accum(0);
+    __device__ __forceinline__ acc_t at(index_t c) const {
+        return c >= 0 && c < channels ? to_acc(from[c * stride]) : acc_t(0);
     }
 };
 
 // The last `size` values of each thread, in shared memory.
 struct Ring {
-    accum* mine;
+    acc_t* mine;
     int size;
 
-    __device__ __forceinline__ Ring(accum* shared, int number, int length)
+    __device__ __forceinline__ Ring(acc_t* shared, int number, int length)
         : mine(shared + number * length * blockDim.x + threadIdx.x), size(length) {}
-    __device__ __forceinline__ accum& operator[](int slot) const {
+    __device__ __forceinline__ acc_t& operator[](int slot) const {
         return mine[slot * blockDim.x];
     }
-    __device__ __forceinline__ accum sum() const {
-        accum total = 0;
+    __device__ __forceinline__ acc_t sum() const {
+        acc_t total = 0;
         for (int s = 0; s < size; ++s) total += (*this)[s];
         return total;
     }
-    __device__ __forceinline__ accum squares() const {
-        accum total = 0;
+    __device__ __forceinline__ acc_t squares() const {
+        acc_t total = 0;
         for (int s = 0; s < size; ++s) total += (*this)[s] * (*this)[s];
         return total;
     }
@@ -77,21 +77,21 @@ struct Ring {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-response_planes(const scalar* __restrict__ x, scalar* __restrict__ y, Response<2> p) {
-    extern __shared__ __align__(16) accum shared[];
+response_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Response<2> p) {
+    extern __shared__ __align__(16) acc_t shared[];
     const index_t pixel = flat_thread();
     if (pixel >= p.pixels) return;
     const Column from = {x + offset_of(p.pixel, 0, pixel), p.channel[0], p.channels};
-    scalar* const to = y + offset_of(p.pixel, 1, pixel);
+    scalar_t* const to = y + offset_of(p.pixel, 1, pixel);
     const index_t first = static_cast<index_t>(blockIdx.y) * p.tile;
     const index_t last = first + p.tile < p.channels ? first + p.tile : p.channels;
-    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
-    const accum k = static_cast<accum>(p.k);
+    const acc_t share = static_cast<acc_t>(p.share), beta = static_cast<acc_t>(p.beta);
+    const acc_t k = static_cast<acc_t>(p.k);
     const Ring window(shared, 0, p.size);
     for (int s = 0; s < p.size - 1; ++s) window[s] = from.at(first - p.before + s);
     int newest = p.size - 1;
     for (index_t c = first; c < last; c += AHEAD) {
-        accum next[AHEAD];
+        acc_t next[AHEAD];
 #pragma unroll
         for (int i = 0; i < AHEAD; ++i) next[i] = from.at(c + i + p.after);
 #pragma unroll
@@ -99,35 +99,35 @@ response_planes(const scalar* __restrict__ x, scalar* __restrict__ y, Response<2
             if (c + i >= last) break;
             window[newest] = next[i];
             newest = window.around(newest + 1);  // the oldest now
-            const accum own = window[window.around(newest + p.before)];
-            to[(c + i) * p.channel[1]] = narrow(own * power(k + share * window.squares(), beta));
+            const acc_t own = window[window.around(newest + p.before)];
+            to[(c + i) * p.channel[1]] = from_acc(own * power(k + share * window.squares(), beta));
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-response_backward_planes(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                         scalar* __restrict__ dx, Response<3> p) {
-    extern __shared__ __align__(16) accum shared[];
+response_backward_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                         scalar_t* __restrict__ dx, Response<3> p) {
+    extern __shared__ __align__(16) acc_t shared[];
     const index_t pixel = flat_thread();
     if (pixel >= p.pixels) return;
     const Column from_dy = {dy + offset_of(p.pixel, 0, pixel), p.channel[0], p.channels};
     const Column from_x = {x + offset_of(p.pixel, 1, pixel), p.channel[1], p.channels};
-    scalar* const to = dx + offset_of(p.pixel, 2, pixel);
+    scalar_t* const to = dx + offset_of(p.pixel, 2, pixel);
     const index_t first = static_cast<index_t>(blockIdx.y) * p.tile;
     const index_t last = first + p.tile < p.channels ? first + p.tile : p.channels;
-    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
-    const accum k = static_cast<accum>(p.k), twice = 2 * share * beta;
+    const acc_t share = static_cast<acc_t>(p.share), beta = static_cast<acc_t>(p.beta);
+    const acc_t k = static_cast<acc_t>(p.k), twice = 2 * share * beta;
     const Ring window(shared, 0, p.size), behind(shared, 1, p.size), direct(shared, 2, p.size);
     // Channel j is worked out when x[j + after] is there, and dx[j - before] is complete then.
     index_t j = first - p.after;
     for (int s = 0; s < p.size; ++s) {
-        window[s] = s < p.size - 1 ? from_x.at(j - p.before + s) : accum(0);
+        window[s] = s < p.size - 1 ? from_x.at(j - p.before + s) : acc_t(0);
         behind[s] = direct[s] = 0;
     }
     int newest = p.size - 1;
     for (; j < last + p.before; j += AHEAD) {
-        accum next[AHEAD], g[AHEAD];
+        acc_t next[AHEAD], g[AHEAD];
 #pragma unroll
         for (int i = 0; i < AHEAD; ++i) {
             next[i] = from_x.at(j + i + p.after);
@@ -138,16 +138,16 @@ response_backward_planes(const scalar* __restrict__ dy, const scalar* __restrict
             if (j + i >= last + p.before) break;
             window[newest] = next[i];
             const int oldest = window.around(newest + 1);
-            const accum own = window[window.around(oldest + p.before)];
-            const accum d = k + share * window.squares(), scaled = g[i] * power(d, beta);
+            const acc_t own = window[window.around(oldest + p.before)];
+            const acc_t d = k + share * window.squares(), scaled = g[i] * power(d, beta);
             const bool inside = j + i >= 0 && j + i < p.channels;
-            direct[newest] = inside ? scaled : accum(0);
-            behind[newest] = inside ? scaled * own / d : accum(0);
+            direct[newest] = inside ? scaled : acc_t(0);
+            behind[newest] = inside ? scaled * own / d : acc_t(0);
             const index_t c = j + i - p.before;
             if (c >= first) {
                 const int then = direct.around(newest + p.size - p.before);
                 to[c * p.channel[2]] =
-                    narrow(direct[then] - twice * window[oldest] * behind.sum());
+                    from_acc(direct[then] - twice * window[oldest] * behind.sum());
             }
             newest = oldest;
         }
@@ -191,57 +191,57 @@ struct Tile {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-response_rows(const scalar* __restrict__ x, scalar* __restrict__ y, Response<2> p) {
-    extern __shared__ __align__(16) accum shared[];
+response_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Response<2> p) {
+    extern __shared__ __align__(16) acc_t shared[];
     const Tile<2> tile(p);
     const int pitch = p.tile + p.size - 1;
-    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
-    const accum k = static_cast<accum>(p.k);
+    const acc_t share = static_cast<acc_t>(p.share), beta = static_cast<acc_t>(p.beta);
+    const acc_t k = static_cast<acc_t>(p.k);
     tile.each(p.before, p.after, [&](int row, int c) {
         shared[row * pitch + p.before + c] =
-            tile.inside(c) ? widen(x[tile.offset(0, row, c)]) : accum(0);
+            tile.inside(c) ? to_acc(x[tile.offset(0, row, c)]) : acc_t(0);
     });
     __syncthreads();
     tile.each(0, 0, [&](int row, int c) {
-        const accum* const window = shared + row * pitch + c;
-        accum squares = 0;
+        const acc_t* const window = shared + row * pitch + c;
+        acc_t squares = 0;
         for (int s = 0; s < p.size; ++s) squares += window[s] * window[s];
         y[tile.offset(1, row, c)] =
-            narrow(window[p.before] * power(k + share * squares, beta));
+            from_acc(window[p.before] * power(k + share * squares, beta));
     });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-response_backward_rows(const scalar* __restrict__ dy, const scalar* __restrict__ x,
-                       scalar* __restrict__ dx, Response<3> p) {
-    extern __shared__ __align__(16) accum shared[];
+response_backward_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                       scalar_t* __restrict__ dx, Response<3> p) {
+    extern __shared__ __align__(16) acc_t shared[];
     const Tile<3> tile(p);
     const int margin = p.size - 1, pitch = p.tile + 2 * margin;
-    accum* const behind = shared + p.rows * pitch;
-    accum* const direct = behind + p.rows * pitch;
-    const accum share = static_cast<accum>(p.share), beta = static_cast<accum>(p.beta);
-    const accum k = static_cast<accum>(p.k), twice = 2 * share * beta;
+    acc_t* const behind = shared + p.rows * pitch;
+    acc_t* const direct = behind + p.rows * pitch;
+    const acc_t share = static_cast<acc_t>(p.share), beta = static_cast<acc_t>(p.beta);
+    const acc_t k = static_cast<acc_t>(p.k), twice = 2 * share * beta;
     tile.each(margin, margin, [&](int row, int c) {
         shared[row * pitch + margin + c] =
-            tile.inside(c) ? widen(x[tile.offset(1, row, c)]) : accum(0);
+            tile.inside(c) ? to_acc(x[tile.offset(1, row, c)]) : acc_t(0);
     });
     __syncthreads();
     tile.each(p.after, p.before, [&](int row, int c) {
         const int at = row * pitch + margin + c;
-        const accum* const window = shared + at - p.before;
-        accum squares = 0;
+        const acc_t* const window = shared + at - p.before;
+        acc_t squares = 0;
         for (int s = 0; s < p.size; ++s) squares += window[s] * window[s];
-        const accum d = k + share * squares;
-        const accum g = tile.inside(c) ? widen(dy[tile.offset(0, row, c)]) : accum(0);
-        const accum scaled = tile.inside(c) ? g * power(d, beta) : accum(0);
+        const acc_t d = k + share * squares;
+        const acc_t g = tile.inside(c) ? to_acc(dy[tile.offset(0, row, c)]) : acc_t(0);
+        const acc_t scaled = tile.inside(c) ? g * power(d, beta) : acc_t(0);
         direct[at] = scaled;
-        behind[at] = tile.inside(c) ? scaled * shared[at] / d : accum(0);
+        behind[at] = tile.inside(c) ? scaled * shared[at] / d : acc_t(0);
     });
     __syncthreads();
     tile.each(0, 0, [&](int row, int c) {
         const int at = row * pitch + margin + c;
-        accum sum = 0;
+        acc_t sum = 0;
         for (int s = 0; s < p.size; ++s) sum += behind[at - p.after + s];
-        dx[tile.offset(2, row, c)] = narrow(direct[at] - twice * shared[at] * sum);
+        dx[tile.offset(2, row, c)] = from_acc(direct[at] - twice * shared[at] * sum);
     });
 }

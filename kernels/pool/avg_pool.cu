@@ -19,72 +19,72 @@
 // entry avg_pool_direct           the same, every window read on its own
 // entry avg_pool_backward         gradient with respect to x, gathered, deterministic, in tiles
 // entry avg_pool_backward_direct  the same, every element gathering on its own
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pool_tile.cuh>
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-avg_pool(const scalar* __restrict__ x, scalar* __restrict__ y, Pool p) {
+avg_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
     extern __shared__ unsigned long long memory[];
     const Tile<false> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
     const WindowCounts counts(spans + tile.spans(), tile.results);
-    scalar* box = reinterpret_cast<scalar*>(counts.end());
+    scalar_t* sX = reinterpret_cast<scalar_t*>(counts.end());
     tile.find_spans(spans);
     counts.find(p, tile.result);
-    tile.stage(x, p.operand[0], box);
+    tile.load(x, p.operand[0], sX);
     __syncthreads();
 
-    tile.each_result(y, [&](const Place& at, index_t out) {
-        accum sum = 0;
-        tile.each_source(spans, at, [&](int number, int, int, int) { sum += widen(box[number]); });
-        y[out] = narrow(sum / counts.of(p, at.at[0], at.at[1], at.at[2]));
+    tile.each_result(y, [&](const Coord& at, index_t out) {
+        acc_t sum = 0;
+        tile.each_source(spans, at, [&](int number, int, int, int) { sum += to_acc(sX[number]); });
+        y[out] = from_acc(sum / counts.of(p, at.at[0], at.at[1], at.at[2]));
     });
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-avg_pool_direct(const scalar* __restrict__ x, scalar* __restrict__ y, Pool p) {
+avg_pool_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
     const Single<false> one(p);
     if (!one.there) return;
     const PoolStrides& s = p.operand[0];
-    const scalar* plane = one.begin(x, s);
-    accum sum = 0;
+    const scalar_t* plane = one.begin(x, s);
+    acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        sum += widen(__ldg(plane + one.offset(s, i, j, k)));
+        sum += to_acc(__ldg(plane + one.offset(s, i, j, k)));
     });
-    y[one.number] = narrow(sum / count_of(p, one.at[0], one.at[1], one.at[2]));
+    y[one.number] = from_acc(sum / count_of(p, one.at[0], one.at[1], one.at[2]));
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-avg_pool_backward(const scalar* __restrict__ dy, scalar* __restrict__ dx, Pool p) {
+avg_pool_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pool p) {
     extern __shared__ unsigned long long memory[];
     const Tile<true> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
     const WindowCounts counts(spans + tile.spans(), tile.sources);
-    scalar* box = reinterpret_cast<scalar*>(counts.end());
+    scalar_t* sDy = reinterpret_cast<scalar_t*>(counts.end());
     tile.find_spans(spans);
     counts.find(p, tile.source);
-    tile.stage(dy, p.operand[0], box);
+    tile.load(dy, p.operand[0], sDy);
     __syncthreads();
 
-    tile.each_result(dx, [&](const Place& at, index_t out) {
-        accum sum = 0;
+    tile.each_result(dx, [&](const Coord& at, index_t out) {
+        acc_t sum = 0;
         tile.each_source(spans, at, [&](int number, int i, int j, int k) {
-            const accum value = widen(box[number]);
+            const acc_t value = to_acc(sDy[number]);
             sum += p.divisor ? value : value / counts.of(p, i, j, k);
         });
-        dx[out] = narrow(p.divisor ? sum / static_cast<accum>(p.divisor) : sum);
+        dx[out] = from_acc(p.divisor ? sum / static_cast<acc_t>(p.divisor) : sum);
     });
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-avg_pool_backward_direct(const scalar* __restrict__ dy, scalar* __restrict__ dx, Pool p) {
+avg_pool_backward_direct(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pool p) {
     const Single<true> one(p);
     if (!one.there) return;
     const PoolStrides& s = p.operand[0];
-    const scalar* plane = one.begin(dy, s);
-    accum sum = 0;
+    const scalar_t* plane = one.begin(dy, s);
+    acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        sum += widen(__ldg(plane + one.offset(s, i, j, k))) / count_of(p, i, j, k);
+        sum += to_acc(__ldg(plane + one.offset(s, i, j, k))) / count_of(p, i, j, k);
     });
-    dx[one.number] = narrow(sum);
+    dx[one.number] = from_acc(sum);
 }

@@ -2,7 +2,8 @@
 //
 // Computes   y[n,c] = 1/L sum over the L elements of x[n,c], or their maximum with its index
 // Layout     x any strides; y (N, C) contiguous, in either layout
-// Launch     block 256 in teams: a power of two of threads a plane, so that each has some 8 elements
+// Launch     block 256 in groups: a power of two of threads a plane, so that each has about 8
+//            elements
 //            STAGED=1  neighbouring planes of up to 2048 elements, brought into shared memory in one
 //                      piece (48 kB at most)
 //            STAGED=0  planes where they lie; with channels last, neighbouring threads work on
@@ -17,7 +18,7 @@
 //
 // entry global_avg_pool  mean of every plane
 // entry global_max_pool  maximum of every plane, optionally with its index
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant STAGED = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/strided.cuh>
@@ -38,17 +39,17 @@ struct Planes {
 };
 
 struct Mean {
-    accum sum = 0;
-    __device__ __forceinline__ void add(accum value, index_t) { sum += value; }
+    acc_t sum = 0;
+    __device__ __forceinline__ void add(acc_t value, index_t) { sum += value; }
     __device__ __forceinline__ void merge(const Mean& other) { sum += other.sum; }
 };
 
 struct Maximum {
-    accum best = -limits<accum>::infinity();
+    acc_t best = -limits<acc_t>::infinity();
     index_t at = -1;
 
     // A later element.
-    __device__ __forceinline__ void add(accum value, index_t index) {
+    __device__ __forceinline__ void add(acc_t value, index_t index) {
         if (value > best || value != value || at < 0) {
             best = value;
             at = index;
@@ -66,63 +67,65 @@ struct Maximum {
 
 // store(plane, what all its elements come to), by one thread a plane.
 template <typename Fold, typename Store>
-__device__ __forceinline__ void reduce(const scalar* __restrict__ x, const Planes& p, Store store) {
-    const int thread = threadIdx.x, team = static_cast<int>(p.team), slots = THREADS / team;
-    const int slot = p.across ? thread % slots : thread / team;
-    const int rank = p.across ? thread / slots : thread % team;
-    const index_t first = static_cast<index_t>(blockIdx.x) * slots, plane = first + slot;
+__device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Planes& p,
+                                       Store store) {
+    const int thread = threadIdx.x, group_size = static_cast<int>(p.team);
+    const int num_groups = THREADS / group_size;
+    const int group = p.across ? thread % num_groups : thread / group_size;
+    const int thread_rank = p.across ? thread / num_groups : thread % group_size;
+    const index_t first = static_cast<index_t>(blockIdx.x) * num_groups, plane = first + group;
     Fold fold;
 #if STAGED
     extern __shared__ unsigned long long memory[];
-    scalar* box = reinterpret_cast<scalar*>(memory);
-    const index_t planes = p.count - first < slots ? p.count - first : slots;
-    const scalar* from = x + first * p.length;
+    scalar_t* sX = reinterpret_cast<scalar_t*>(memory);
+    const index_t planes = p.count - first < num_groups ? p.count - first : num_groups;
+    const scalar_t* from = x + first * p.length;
     // A warp begins where a sector does, so that it touches none twice.
     const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
-    for (int i = thread - skipped / static_cast<int>(sizeof(scalar)); i < planes * p.length;
+    for (int i = thread - skipped / static_cast<int>(sizeof(scalar_t)); i < planes * p.length;
          i += THREADS)
-        if (i >= 0) box[i] = from[i];
+        if (i >= 0) sX[i] = from[i];
     __syncthreads();
     if (plane < p.count)
-        for (int i = rank; i < p.length; i += team)
-            fold.add(widen(box[slot * p.length + i]), i);
+        for (int i = thread_rank; i < p.length; i += group_size)
+            fold.add(to_acc(sX[group * p.length + i]), i);
 #else
     if (plane < p.count) {
         const index_t image = plane / p.channels;
-        const scalar* from = x + image * p.n + (plane - image * p.channels) * p.c;
-        for (index_t i = rank; i < p.length; i += team) {
+        const scalar_t* from = x + image * p.n + (plane - image * p.channels) * p.c;
+        for (index_t i = thread_rank; i < p.length; i += group_size) {
             index_t at[1];
             p.element.locate(i, at);
-            fold.add(widen(__ldg(from + at[0])), i);
+            fold.add(to_acc(__ldg(from + at[0])), i);
         }
     }
 #endif
-    __shared__ unsigned long long left[THREADS * sizeof(Fold) / 8];
-    Fold* partial = reinterpret_cast<Fold*>(left);
-    const int beside = p.across ? slots : 1;  // from a thread to the next of its team
+    __shared__ unsigned long long partial_memory[THREADS * sizeof(Fold) / 8];
+    Fold* partial = reinterpret_cast<Fold*>(partial_memory);
+    const int beside = p.across ? num_groups : 1;  // from a thread to the next of its group
     partial[thread] = fold;
-    for (int distance = team / 2; distance > 0; distance /= 2) {
+    for (int distance = group_size / 2; distance > 0; distance /= 2) {
         __syncthreads();
-        if (rank < distance) {
+        if (thread_rank < distance) {
             fold.merge(partial[thread + distance * beside]);
             partial[thread] = fold;
         }
     }
-    if (rank == 0 && plane < p.count) store(plane, fold);
+    if (thread_rank == 0 && plane < p.count) store(plane, fold);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-global_avg_pool(const scalar* __restrict__ x, scalar* __restrict__ y, Planes p) {
+global_avg_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Planes p) {
     reduce<Mean>(x, p, [&](index_t plane, const Mean& mean) {
-        y[plane] = narrow(mean.sum / static_cast<accum>(p.length));
+        y[plane] = from_acc(mean.sum / static_cast<acc_t>(p.length));
     });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-global_max_pool(const scalar* __restrict__ x, scalar* __restrict__ y,
+global_max_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
                 index_t* __restrict__ indices, Planes p) {
     reduce<Maximum>(x, p, [&](index_t plane, const Maximum& maximum) {
-        y[plane] = narrow(maximum.best);
+        y[plane] = from_acc(maximum.best);
         if (indices) indices[plane] = maximum.at;
     });
 }

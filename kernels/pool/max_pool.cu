@@ -20,14 +20,14 @@
 // entry max_pool_direct           the same, every window read on its own
 // entry max_pool_backward         gradient with respect to x, gathered, deterministic, in tiles
 // entry max_pool_backward_direct  the same, every element gathering on its own
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/pool_tile.cuh>
 
 struct Maximum {
-    accum best = -limits<accum>::infinity();
+    acc_t best = -limits<acc_t>::infinity();
     index_t at = -1;
 
-    __device__ __forceinline__ void add(accum value, index_t index) {
+    __device__ __forceinline__ void add(acc_t value, index_t index) {
         if (value > best || value != value || at < 0) {
             best = value;
             at = index;
@@ -40,79 +40,80 @@ __device__ __forceinline__ index_t index_in_plane(const Pool& p, index_t d, inde
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-max_pool(const scalar* __restrict__ x, scalar* __restrict__ y, index_t* __restrict__ indices,
+max_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, index_t* __restrict__ indices,
          Pool p) {
     extern __shared__ unsigned long long memory[];
     const Tile<false> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
-    scalar* box = reinterpret_cast<scalar*>(spans + tile.spans());
+    scalar_t* sX = reinterpret_cast<scalar_t*>(spans + tile.spans());
     tile.find_spans(spans);
-    tile.stage(x, p.operand[0], box);
+    tile.load(x, p.operand[0], sX);
     __syncthreads();
 
-    tile.each_result(y, [&](const Place& at, index_t out) {
+    tile.each_result(y, [&](const Coord& at, index_t out) {
         Maximum maximum;
         tile.each_source(spans, at, [&](int number, int i, int j, int k) {
-            maximum.add(widen(box[number]), index_in_plane(p, tile.source[0] + i,
-                                                           tile.source[1] + j, tile.source[2] + k));
+            maximum.add(to_acc(sX[number]), index_in_plane(p, tile.source[0] + i,
+                                                           tile.source[1] + j,
+                                                           tile.source[2] + k));
         });
-        y[out] = narrow(maximum.best);
+        y[out] = from_acc(maximum.best);
         if (indices) indices[out] = maximum.at;
     });
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-max_pool_direct(const scalar* __restrict__ x, scalar* __restrict__ y,
+max_pool_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
                 index_t* __restrict__ indices, Pool p) {
     const Single<false> one(p);
     if (!one.there) return;
     const PoolStrides& s = p.operand[0];
-    const scalar* plane = one.begin(x, s);
+    const scalar_t* plane = one.begin(x, s);
     Maximum maximum;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        maximum.add(widen(__ldg(plane + one.offset(s, i, j, k))), index_in_plane(p, i, j, k));
+        maximum.add(to_acc(__ldg(plane + one.offset(s, i, j, k))), index_in_plane(p, i, j, k));
     });
-    y[one.number] = narrow(maximum.best);
+    y[one.number] = from_acc(maximum.best);
     if (indices) indices[one.number] = maximum.at;
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-max_pool_backward(const scalar* __restrict__ dy, const index_t* __restrict__ indices,
-                  scalar* __restrict__ dx, Pool p) {
+max_pool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__ indices,
+                  scalar_t* __restrict__ dx, Pool p) {
     extern __shared__ unsigned long long memory[];
     const Tile<true> tile(p);
     Span<int>* spans = reinterpret_cast<Span<int>*>(memory);
-    index_t* chosen = reinterpret_cast<index_t*>(spans + tile.spans());
-    scalar* box = reinterpret_cast<scalar*>(chosen + tile.sources.size());
+    index_t* sIndices = reinterpret_cast<index_t*>(spans + tile.spans());
+    scalar_t* sDy = reinterpret_cast<scalar_t*>(sIndices + tile.sources.size());
     tile.find_spans(spans);
-    tile.stage(indices, p.operand[1], chosen);
-    tile.stage(dy, p.operand[0], box);
+    tile.load(indices, p.operand[1], sIndices);
+    tile.load(dy, p.operand[0], sDy);
     __syncthreads();
 
-    tile.each_result(dx, [&](const Place& at, index_t out) {
+    tile.each_result(dx, [&](const Coord& at, index_t out) {
         const index_t mine = index_in_plane(p, tile.result[0] + at.at[0], tile.result[1] + at.at[1],
                                             tile.result[2] + at.at[2]);
-        accum sum = 0;
+        acc_t sum = 0;
         tile.each_source(spans, at, [&](int number, int, int, int) {
-            if (chosen[number] == mine) sum += widen(box[number]);
+            if (sIndices[number] == mine) sum += to_acc(sDy[number]);
         });
-        dx[out] = narrow(sum);
+        dx[out] = from_acc(sum);
     });
 }
 
 extern "C" __global__ void __launch_bounds__(POOL_THREADS, 1)
-max_pool_backward_direct(const scalar* __restrict__ dy, const index_t* __restrict__ indices,
-                         scalar* __restrict__ dx, Pool p) {
+max_pool_backward_direct(const scalar_t* __restrict__ dy, const index_t* __restrict__ indices,
+                         scalar_t* __restrict__ dx, Pool p) {
     const Single<true> one(p);
     if (!one.there) return;
     const PoolStrides &s = p.operand[0], &t = p.operand[1];
-    const scalar* plane = one.begin(dy, s);
-    const index_t* chosen = one.begin(indices, t);
+    const scalar_t* plane = one.begin(dy, s);
+    const index_t* plane_indices = one.begin(indices, t);
     const index_t mine = index_in_plane(p, one.at[0], one.at[1], one.at[2]);
-    accum sum = 0;
+    acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        if (__ldg(chosen + one.offset(t, i, j, k)) == mine)
-            sum += widen(__ldg(plane + one.offset(s, i, j, k)));
+        if (__ldg(plane_indices + one.offset(t, i, j, k)) == mine)
+            sum += to_acc(__ldg(plane + one.offset(s, i, j, k)));
     });
-    dx[one.number] = narrow(sum);
+    dx[one.number] = from_acc(sum);
 }

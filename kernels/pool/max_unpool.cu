@@ -18,7 +18,7 @@
 //
 // entry max_unpool           values to where the indices say, zero elsewhere
 // entry max_unpool_backward  gradient with respect to x, gathered, deterministic
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant STAGED = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/strided.cuh>
@@ -68,18 +68,18 @@ struct Group {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-max_unpool(const scalar* __restrict__ x, const index_t* __restrict__ indices,
-           scalar* __restrict__ y, Unpool p) {
+max_unpool(const scalar_t* __restrict__ x, const index_t* __restrict__ indices,
+           scalar_t* __restrict__ y, Unpool p) {
     extern __shared__ unsigned long long memory[];
     const Group group(p);
-    const scalar* values = x + group.n * p.value_n + group.c * p.value_c;
-    const index_t* where = indices + group.n * p.index_n + group.c * p.index_c;
+    const scalar_t* values = x + group.n * p.value_n + group.c * p.value_c;
+    const index_t* indices_of_plane = indices + group.n * p.index_n + group.c * p.index_c;
     const index_t left = p.large - group.piece;
     const int places = static_cast<int>(left < p.piece ? left : p.piece);
     const int size = places * group.size;
     int* winner = reinterpret_cast<int*>(memory);  // [place][channel]
 #if STAGED
-    scalar* box = reinterpret_cast<scalar*>(winner + p.piece * group.size);
+    scalar_t* sX = reinterpret_cast<scalar_t*>(winner + p.piece * group.size);
 #endif
 
     for (int i = threadIdx.x; i < size; i += THREADS) winner[i] = -1;
@@ -88,46 +88,46 @@ max_unpool(const scalar* __restrict__ x, const index_t* __restrict__ indices,
         for (index_t i = group.lane; i < p.small; i += group.lanes) {
             index_t at[2];
             p.element.locate(i, at);
-            const index_t to = __ldg(where + at[1]);
+            const index_t to = __ldg(indices_of_plane + at[1]);
             if (to >= group.piece && to - group.piece < places)
                 atomicMax(winner + (to - group.piece) * group.size + group.channel,
                           static_cast<int>(i));
 #if STAGED
-            box[i * group.size + group.channel] = __ldg(values + at[0]);
+            sX[i * group.size + group.channel] = __ldg(values + at[0]);
 #endif
         }
     __syncthreads();
     if (!group.there) return;
     for (int i = threadIdx.x; i < size; i += THREADS) {
-        const index_t chosen = winner[i];
-        accum value = 0;
-        if (chosen >= 0) {
+        const index_t source = winner[i];
+        acc_t value = 0;
+        if (source >= 0) {
 #if STAGED
-            value = widen(box[chosen * group.size + group.channel]);
+            value = to_acc(sX[source * group.size + group.channel]);
 #else
             index_t at[2];
-            p.element.locate(chosen, at);
-            value = widen(__ldg(values + at[0]));
+            p.element.locate(source, at);
+            value = to_acc(__ldg(values + at[0]));
 #endif
         }
-        y[group.result(p, group.piece + i / group.size, p.large)] = narrow(value);
+        y[group.result(p, group.piece + i / group.size, p.large)] = from_acc(value);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-max_unpool_backward(const scalar* __restrict__ dy, const index_t* __restrict__ indices,
-                    scalar* __restrict__ dx, Unpool p) {
+max_unpool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__ indices,
+                    scalar_t* __restrict__ dx, Unpool p) {
     const Group group(p);
-    const scalar* values = dy + group.n * p.large_n + group.c * p.large_c;
-    const index_t* where = indices + group.n * p.index_n + group.c * p.index_c;
+    const scalar_t* values = dy + group.n * p.large_n + group.c * p.large_c;
+    const index_t* indices_of_plane = indices + group.n * p.index_n + group.c * p.index_c;
 #if STAGED
     extern __shared__ unsigned long long memory[];
-    scalar* box = reinterpret_cast<scalar*>(memory);
+    scalar_t* sDy = reinterpret_cast<scalar_t*>(memory);
     if (group.there)
         for (index_t i = group.lane; i < p.large; i += group.lanes) {
             index_t at[1];
             p.place.locate(i, at);
-            box[i * group.size + group.channel] = __ldg(values + at[0]);
+            sDy[i * group.size + group.channel] = __ldg(values + at[0]);
         }
     __syncthreads();
 #endif
@@ -135,17 +135,17 @@ max_unpool_backward(const scalar* __restrict__ dy, const index_t* __restrict__ i
     for (index_t i = group.lane; i < p.small; i += group.lanes) {
         index_t at[2];
         p.element.locate(i, at);
-        const index_t from = __ldg(where + at[1]);
-        accum value = 0;
+        const index_t from = __ldg(indices_of_plane + at[1]);
+        acc_t value = 0;
         if (from >= 0 && from < p.large) {
 #if STAGED
-            value = widen(box[from * group.size + group.channel]);
+            value = to_acc(sDy[from * group.size + group.channel]);
 #else
             index_t place[1];
             p.place.locate(from, place);
-            value = widen(__ldg(values + place[0]));
+            value = to_acc(__ldg(values + place[0]));
 #endif
         }
-        dx[group.result(p, i, p.small)] = narrow(value);
+        dx[group.result(p, i, p.small)] = from_acc(value);
     }
 }

@@ -12,7 +12,7 @@
 // entry argmax_long_rows  along the last axis, a block a slice
 // entry argmax_columns    along another axis
 // entry argmax_finish     along an axis of places that an earlier stage left
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
 
@@ -29,8 +29,8 @@ struct Target {
     index_t parts;  // of a slice
     index_t scale;  // elements behind one place of this axis: what the axes inside it have
 
-    __device__ __forceinline__ void put(index_t slice, Indexed best, index_t* y,
-                                        Indexed* partial) const {
+    __device__ __forceinline__ void store(index_t slice, Indexed best, index_t* y,
+                                          Indexed* partial) const {
         if (partial)
             partial[slice * parts + blockIdx.y] = best;
         else
@@ -39,93 +39,93 @@ struct Target {
 };
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    argmax_rows(const scalar* __restrict__ x, index_t* __restrict__ y,
+    argmax_rows(const scalar_t* __restrict__ x, index_t* __restrict__ y,
                 Indexed* __restrict__ partial, Slices<1> p, Target to) {
-    extern __shared__ __align__(16) scalar cache[];
-    const LaneTeam team;
-    const Share<1> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
-    const Slice<LaneTeam> from(team, x, 0, share.length, share, p, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    const LaneGroup group;
+    const Partition<1> part(group, p, static_cast<index_t>(blockIdx.x) * group.num_groups);
+    const Slice<LaneGroup> from(group, x, 0, part.length, part, p, smem);
     if (p.staged) __syncthreads();
     Indexed best = First::identity();
-    each_batch(team, share.at[0], share.length, [&](index_t i) {
-        accum value[BATCH];
+    each_batch(group, part.at[0], part.length, [&](index_t i) {
+        acc_t value[BATCH];
         from.load(i, value, 0);
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
+            const index_t at = i + k * group.size;
             if (from.has(at)) best = First()(best, {ordered(value[k]), at});
         }
     });
-    best = team.reduce(best, First());
-    if (share.number < p.count && team.rank == 0) to.put(share.number, best, y, partial);
+    best = group.reduce(best, First());
+    if (part.number < p.count && group.thread_rank == 0) to.store(part.number, best, y, partial);
 }
 
-// Elements first + rank, first + rank + size ... of those before `last`.
-template <typename Team>
-__device__ __forceinline__ Indexed walk(const Team& team, const scalar* __restrict__ from,
+// Elements first + thread_rank, first + thread_rank + size ... of those before `last`.
+template <typename Group>
+__device__ __forceinline__ Indexed fold(const Group& group, const scalar_t* __restrict__ from,
                                         index_t stride, index_t first, index_t last,
                                         index_t start) {
     Indexed best = First::identity();
-    for (index_t i = first + team.first(start); i < last; i += BATCH * team.size) {
-        scalar value[BATCH];
+    for (index_t i = first + group.first(start); i < last; i += BATCH * group.size) {
+        scalar_t value[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
+            const index_t at = i + k * group.size;
             if (at >= first && at < last) value[k] = __ldg(from + at * stride);
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
-            if (at >= first && at < last) best = First()(best, {ordered(widen(value[k])), at});
+            const index_t at = i + k * group.size;
+            if (at >= first && at < last) best = First()(best, {ordered(to_acc(value[k])), at});
         }
     }
     return best;
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
-    argmax_long_rows(const scalar* __restrict__ x, index_t* __restrict__ y,
+    argmax_long_rows(const scalar_t* __restrict__ x, index_t* __restrict__ y,
                      Indexed* __restrict__ partial, Slices<1> p, Target to) {
     __shared__ Indexed warps[WARP];
-    const BlockTeam team(warps);
+    const BlockGroup group(warps);
     index_t start[1], first, last;
     p.start.locate(blockIdx.x, start);
     part_of(p.length, to.parts, first, last);
     const Indexed mine =
-        walk(team, x + start[0], p.axis_stride[0], first, last, start[0] + first);
-    const Indexed best = team.reduce(mine, First());
-    if (team.rank == 0) to.put(blockIdx.x, best, y, partial);
+        fold(group, x + start[0], p.axis_stride[0], first, last, start[0] + first);
+    const Indexed best = group.reduce(mine, First());
+    if (group.thread_rank == 0) to.store(blockIdx.x, best, y, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    argmax_columns(const scalar* __restrict__ x, index_t* __restrict__ y,
+    argmax_columns(const scalar_t* __restrict__ x, index_t* __restrict__ y,
                    Indexed* __restrict__ partial, Slices<1> p, Target to) {
     __shared__ Indexed threads[256];
-    const ColumnTeam team(threads);
-    const index_t slice = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
+    const ColumnGroup group(threads);
+    const index_t slice = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
     index_t start[1], first, last;
     p.start.locate(slice, start);
     part_of(slice < p.count ? p.length : 0, to.parts, first, last);
-    const Indexed mine = walk(team, x + start[0], p.axis_stride[0], first, last, 0);
-    const Indexed best = team.reduce(mine, First());
-    if (slice < p.count && team.rank == 0) to.put(slice, best, y, partial);
+    const Indexed mine = fold(group, x + start[0], p.axis_stride[0], first, last, 0);
+    const Indexed best = group.reduce(mine, First());
+    if (slice < p.count && group.thread_rank == 0) to.store(slice, best, y, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     argmax_finish(const Indexed* __restrict__ places, index_t* __restrict__ y,
                   Indexed* __restrict__ partial, Slices<1> p, Target to) {
     __shared__ Indexed threads[256];
-    const ColumnTeam team(threads);
-    const index_t slice = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
+    const ColumnGroup group(threads);
+    const index_t slice = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
     index_t start[1];
     p.start.locate(slice, start);
     Indexed best = First::identity();
-    for (index_t i = team.rank; slice < p.count && i < p.length; i += team.size) {
+    for (index_t i = group.thread_rank; slice < p.count && i < p.length; i += group.size) {
         const Indexed found = places[start[0] + i * p.axis_stride[0]];
         // A part with no elements left no place, and loses.
         const index_t index =
             found.index == First::limit() ? found.index : i * to.scale + found.index;
         best = First()(best, {found.key, index});
     }
-    best = team.reduce(best, First());
-    if (slice < p.count && team.rank == 0) to.put(slice, best, y, partial);
+    best = group.reduce(best, First());
+    if (slice < p.count && group.thread_rank == 0) to.store(slice, best, y, partial);
 }

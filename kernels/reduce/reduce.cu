@@ -3,11 +3,11 @@
 // Computes   OP=Sum  y = sum_i x[i] / divisor      OP=Largest  y = max_i x[i]
 //            OP=Smallest  y = min_i x[i]           NaN anywhere gives NaN
 // Layout     x any strides; y contiguous; values between stages contiguous, in the type of sums
-// Launch     rows       block (team, teams), 256 threads at most: a power of two of lanes a slice
+// Launch     rows       block (group, groups), 256 threads at most: a power of two of lanes a slice
 //            long_rows  block 512: one slice, or one part of it (grid.y parts)
-//            columns    block (slices, team), 256 threads: 32 neighbouring slices or more, or one
+//            columns    block (slices, group), 256 threads: 32 neighbouring slices or more, or one
 //                       part of each (grid.y parts)
-//            finish     block (slices, team), 256 threads: along an axis of such values
+//            finish     block (slices, group), 256 threads: along an axis of such values
 // Traffic    |x| + |y| bytes, and between stages a few per mille of |x|; 1 flop an element
 // Range      any extents, 64-bit index arithmetic; a sum over nothing is 0. The order of the terms
 //            depends on the shapes and strides alone: each thread adds every n-th, then a tree
@@ -18,7 +18,7 @@
 // entry reduce_long_rows  along the last axis, a block a slice
 // entry reduce_columns    along another axis
 // entry reduce_finish     along an axis of values that an earlier stage left
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant OP = Sum, Largest, Smallest
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
@@ -29,15 +29,15 @@
 
 // NaN wins over every number.
 struct Largest {
-    static __device__ __forceinline__ accum identity() { return -limits<accum>::infinity(); }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const {
+    static __device__ __forceinline__ acc_t identity() { return -limits<acc_t>::infinity(); }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const {
         return b > a || b != b ? b : a;
     }
 };
 
 struct Smallest {
-    static __device__ __forceinline__ accum identity() { return limits<accum>::infinity(); }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const {
+    static __device__ __forceinline__ acc_t identity() { return limits<acc_t>::infinity(); }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const {
         return b < a || b != b ? b : a;
     }
 };
@@ -48,27 +48,27 @@ struct Target {
     double divisor;  // of the result
 
     // To y, or to `partial` if that is no null pointer.
-    __device__ __forceinline__ void put(index_t slice, accum value, scalar* y,
-                                        accum* partial) const {
+    __device__ __forceinline__ void store(index_t slice, acc_t value, scalar_t* y,
+                                          acc_t* partial) const {
         if (partial)
             partial[slice * parts + blockIdx.y] = value;
         else
-            y[slice] = narrow(value / static_cast<accum>(divisor));
+            y[slice] = from_acc(value / static_cast<acc_t>(divisor));
     }
 };
 
-// Terms i, i + team.size ... from `from` on.
-template <typename Team, typename T>
-__device__ __forceinline__ accum walk(const Team& team, const T* __restrict__ from,
+// Terms i, i + group.size ... from `from` on.
+template <typename Group, typename T>
+__device__ __forceinline__ acc_t fold(const Group& group, const T* __restrict__ from,
                                       index_t stride, index_t length) {
     const OP op;
-    accum value = OP::identity();
-    each_batch(team, 0, length, [&](index_t i) {
-        accum term[BATCH];
+    acc_t value = OP::identity();
+    each_batch(group, 0, length, [&](index_t i) {
+        acc_t term[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
-            term[k] = at >= 0 && at < length ? widen(__ldg(from + at * stride)) : OP::identity();
+            const index_t at = i + k * group.size;
+            term[k] = at >= 0 && at < length ? to_acc(__ldg(from + at * stride)) : OP::identity();
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) value = op(value, term[k]);
@@ -77,89 +77,90 @@ __device__ __forceinline__ accum walk(const Team& team, const T* __restrict__ fr
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    reduce_rows(const scalar* __restrict__ x, scalar* __restrict__ y, accum* __restrict__ partial,
-                Slices<1> p, Target to) {
-    extern __shared__ __align__(16) scalar cache[];
-    const LaneTeam team;
-    const Share<1> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
-    const Slice<LaneTeam> from(team, x, 0, share.length, share, p, cache);
+    reduce_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+                acc_t* __restrict__ partial, Slices<1> p, Target to) {
+    extern __shared__ __align__(16) scalar_t smem[];
+    const LaneGroup group;
+    const Partition<1> part(group, p, static_cast<index_t>(blockIdx.x) * group.num_groups);
+    const Slice<LaneGroup> from(group, x, 0, part.length, part, p, smem);
     if (p.staged) __syncthreads();
     const OP op;
-    accum value = OP::identity();
-    each_batch(team, share.at[0], share.length, [&](index_t i) {
-        accum term[BATCH];
+    acc_t value = OP::identity();
+    each_batch(group, part.at[0], part.length, [&](index_t i) {
+        acc_t term[BATCH];
         from.load(i, term, OP::identity());
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) value = op(value, term[k]);
     });
-    value = team.reduce(value, op);
-    if (share.number < p.count && team.rank == 0) to.put(share.number, value, y, partial);
+    value = group.reduce(value, op);
+    if (part.number < p.count && group.thread_rank == 0) to.store(part.number, value, y, partial);
 }
 
 // 16 bytes a thread where the terms are neighbours.
 extern "C" __global__ void __launch_bounds__(512, 1)
-    reduce_long_rows(const scalar* __restrict__ x, scalar* __restrict__ y,
-                     accum* __restrict__ partial, Slices<1> p, Target to) {
-    __shared__ accum warps[WARP];
-    const BlockTeam team(warps);
+    reduce_long_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+                     acc_t* __restrict__ partial, Slices<1> p, Target to) {
+    __shared__ acc_t warps[WARP];
+    const BlockGroup group(warps);
     const OP op;
     index_t start[1], first, last;
     p.start.locate(blockIdx.x, start);
     part_of(p.length, to.parts, first, last);
     const index_t stride = p.axis_stride[0];
-    const scalar* from = x + start[0] + first * stride;
+    const scalar_t* from = x + start[0] + first * stride;
     index_t length = last - first;
-    accum value = OP::identity();
+    acc_t value = OP::identity();
     if (stride == 1) {
-        const index_t head = (WIDTH - skew(from)) % WIDTH < length ? (WIDTH - skew(from)) % WIDTH
-                                                                   : length;
-        const index_t packs = (length - head) / WIDTH;
-        const auto* source = reinterpret_cast<const Packed*>(from + head);
-        if (team.rank < head) value = widen(__ldg(from + team.rank));
-        for (index_t i = team.rank; i < packs; i += BATCH * team.size) {
-            Packed pack[BATCH];
+        const index_t head = (VEC_SIZE - skew(from)) % VEC_SIZE < length
+                                 ? (VEC_SIZE - skew(from)) % VEC_SIZE
+                                 : length;
+        const index_t vecs = (length - head) / VEC_SIZE;
+        const auto* source = reinterpret_cast<const Vec*>(from + head);
+        if (group.thread_rank < head) value = to_acc(__ldg(from + group.thread_rank));
+        for (index_t i = group.thread_rank; i < vecs; i += BATCH * group.size) {
+            Vec vec[BATCH];
 #pragma unroll
             for (int k = 0; k < BATCH; ++k)
-                if (i + k * team.size < packs) pack[k] = source[i + k * team.size];
+                if (i + k * group.size < vecs) vec[k] = source[i + k * group.size];
 #pragma unroll
             for (int k = 0; k < BATCH; ++k)
-                if (i + k * team.size < packs)
+                if (i + k * group.size < vecs)
 #pragma unroll
-                    for (int e = 0; e < WIDTH; ++e) value = op(value, widen(pack[k].at[e]));
+                    for (int e = 0; e < VEC_SIZE; ++e) value = op(value, to_acc(vec[k].at[e]));
         }
-        from += head + packs * WIDTH;
-        length -= head + packs * WIDTH;
+        from += head + vecs * VEC_SIZE;
+        length -= head + vecs * VEC_SIZE;
     }
-    value = op(value, walk(team, from, stride, length));
-    value = team.reduce(value, op);
-    if (team.rank == 0) to.put(blockIdx.x, value, y, partial);
+    value = op(value, fold(group, from, stride, length));
+    value = group.reduce(value, op);
+    if (group.thread_rank == 0) to.store(blockIdx.x, value, y, partial);
 }
 
-// One part of every slice of a column team.
+// One part of every slice of a column group.
 template <typename T>
-__device__ __forceinline__ void columns(const T* __restrict__ x, scalar* __restrict__ y,
-                                        accum* __restrict__ partial, const Slices<1>& p,
+__device__ __forceinline__ void columns(const T* __restrict__ x, scalar_t* __restrict__ y,
+                                        acc_t* __restrict__ partial, const Slices<1>& p,
                                         const Target& to) {
-    __shared__ accum threads[256];
-    const ColumnTeam team(threads);
-    const index_t slice = static_cast<index_t>(blockIdx.x) * team.slots + team.slot;
+    __shared__ acc_t threads[256];
+    const ColumnGroup group(threads);
+    const index_t slice = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
     index_t start[1], first, last;
     p.start.locate(slice, start);
     part_of(slice < p.count ? p.length : 0, to.parts, first, last);
     const T* from = x + start[0] + first * p.axis_stride[0];
-    const accum mine = walk(team, from, p.axis_stride[0], last - first);
-    const accum value = team.reduce(mine, OP());
-    if (slice < p.count && team.rank == 0) to.put(slice, value, y, partial);
+    const acc_t mine = fold(group, from, p.axis_stride[0], last - first);
+    const acc_t value = group.reduce(mine, OP());
+    if (slice < p.count && group.thread_rank == 0) to.store(slice, value, y, partial);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    reduce_columns(const scalar* __restrict__ x, scalar* __restrict__ y,
-                   accum* __restrict__ partial, Slices<1> p, Target to) {
+    reduce_columns(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
+                   acc_t* __restrict__ partial, Slices<1> p, Target to) {
     columns(x, y, partial, p, to);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    reduce_finish(const accum* __restrict__ values, scalar* __restrict__ y,
-                  accum* __restrict__ partial, Slices<1> p, Target to) {
+    reduce_finish(const acc_t* __restrict__ values, scalar_t* __restrict__ y,
+                  acc_t* __restrict__ partial, Slices<1> p, Target to) {
     columns(values, y, partial, p, to);
 }

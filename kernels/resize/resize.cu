@@ -14,70 +14,70 @@
 //
 // entry resize         through shared memory
 // entry resize_direct  one element a thread
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 // variant TAPS = 1, 2
 #include <pycnn/resize.cuh>
 
 constexpr int THREADS = 256;
 
 template <typename Offset>
-__device__ __forceinline__ accum bilinear(const scalar* from, const Tap& down, Offset next,
+__device__ __forceinline__ acc_t bilinear(const scalar_t* from, const Tap& down, Offset next,
                                           const Tap& across, Offset step) {
-    return down.mix(across.mix(widen(from[0]), widen(from[step])),
-                    across.mix(widen(from[next]), widen(from[next + step])));
+    return down.mix(across.mix(to_acc(from[0]), to_acc(from[step])),
+                    across.mix(to_acc(from[next]), to_acc(from[next + step])));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-resize(const scalar* __restrict__ x, scalar* __restrict__ y, Resize v) {
+resize(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Resize v) {
     extern __shared__ __align__(16) unsigned char shared[];
-    const Piece piece(v, v.d.extent_y, v.h.extent_y);
-    const int thread = static_cast<int>(threadIdx.x), channels = piece.channels;
+    const BlockCoord blk(v, v.d.extent_y, v.h.extent_y);
+    const int thread = static_cast<int>(threadIdx.x), channels = blk.channels;
     const int width = static_cast<int>(v.w.extent_x), columns = static_cast<int>(v.w.extent_y);
     Tap* const row_taps = reinterpret_cast<Tap*>(shared);
     Tap* const column_taps = row_taps + v.band;
-    scalar* const staged = reinterpret_cast<scalar*>(column_taps + columns);
+    scalar_t* const sX = reinterpret_cast<scalar_t*>(column_taps + columns);
 
-    for (int t = thread; t < piece.rows + columns; t += THREADS)
-        if (t < piece.rows)
-            row_taps[t] = v.h.tap(piece.row + t);
+    for (int t = thread; t < blk.rows + columns; t += THREADS)
+        if (t < blk.rows)
+            row_taps[t] = v.h.tap(blk.row + t);
         else
-            column_taps[t - piece.rows] = v.w.tap(t - piece.rows);
-    const Tap depth = v.d.tap(piece.depth);
+            column_taps[t - blk.rows] = v.w.tap(t - blk.rows);
+    const Tap depth = v.d.tap(blk.depth);
     __syncthreads();
-    const int row = row_taps[0].lower, rows = row_taps[piece.rows - 1].upper() + 1 - row;
-    x += v.image(piece.outer) + depth.lower * v.sd + piece.channel * v.si;
-    stage_plane<THREADS>(x, v, row, rows, width, channels, staged);
+    const int row = row_taps[0].lower, rows = row_taps[blk.rows - 1].upper() + 1 - row;
+    x += v.image(blk.outer) + depth.lower * v.sd + blk.channel * v.si;
+    load_plane<THREADS>(x, v, row, rows, width, channels, sX);
     const int plane = rows * width * channels;
     if (!depth.single())
-        stage_plane<THREADS>(x + v.sd, v, row, rows, width, channels, staged + plane);
+        load_plane<THREADS>(x + v.sd, v, row, rows, width, channels, sX + plane);
     __syncthreads();
 
-    y += (((piece.outer * v.d.extent_y + piece.depth) * v.h.extent_y + piece.row) * columns) *
-             v.inner + piece.channel;
-    const int count = piece.rows * columns * channels;
+    y += (((blk.outer * v.d.extent_y + blk.depth) * v.h.extent_y + blk.row) * columns) *
+             v.inner + blk.channel;
+    const int count = blk.rows * columns * channels;
     for (int t = thread - (channels == v.inner ? sector_skew(y) : 0); t < count; t += THREADS) {
         if (t < 0) continue;
         const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
         const int p = pixel / static_cast<unsigned>(columns), q = pixel - p * columns;
         const Tap down = row_taps[p], across = column_taps[q];
         const int step = channels * !across.single();
-        const scalar* from = staged + ((down.lower - row) * width + across.lower) * channels +
+        const scalar_t* from = sX + ((down.lower - row) * width + across.lower) * channels +
                              (t - pixel * channels);
-        scalar* const to = y + static_cast<index_t>(pixel) * v.inner + (t - pixel * channels);
+        scalar_t* const to = y + static_cast<index_t>(pixel) * v.inner + (t - pixel * channels);
         if (TAPS == 1) {
             *to = *from;
             continue;
         }
         const int next = width * channels * !down.single();
-        accum value = bilinear(from, down, next, across, step);
+        acc_t value = bilinear(from, down, next, across, step);
         if (!depth.single())
             value = depth.mix(value, bilinear(from + plane, down, next, across, step));
-        *to = narrow(value);
+        *to = from_acc(value);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-resize_direct(const scalar* __restrict__ x, scalar* __restrict__ y, Resize v) {
+resize_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Resize v) {
     index_t rest = flat_thread();
     y += rest;
     const index_t i = rest % v.inner;
@@ -95,7 +95,7 @@ resize_direct(const scalar* __restrict__ x, scalar* __restrict__ y, Resize v) {
         return;
     }
     const index_t step = across.single() ? 0 : v.sw, next = down.single() ? 0 : v.sh;
-    accum value = bilinear(x, down, next, across, step);
+    acc_t value = bilinear(x, down, next, across, step);
     if (!depth.single()) value = depth.mix(value, bilinear(x + v.sd, down, next, across, step));
-    *y = narrow(value);
+    *y = from_acc(value);
 }

@@ -4,7 +4,7 @@
 //            smaller first), of equal ones the first. NaN counts as the largest, -0 equals +0
 //            dx[indices[j]] = dy[j], zero elsewhere
 // Layout     x, dy, indices: any strides; results contiguous
-// Launch     topk_slices: block 256, one slice; k at most 1024. backward_*: teams over the axis as
+// Launch     topk_slices: block 256, one slice; k at most 1024. backward_*: groups over the axis as
 //            in softmax/softmax.cu
 // Traffic    |x| + |values| + |indices| bytes where a slice fits in shared memory, else |x| for
 //            each digit; backward |dy| + |indices| + |dx|
@@ -18,7 +18,7 @@
 // entry topk_backward_rows       gradient, axis last, a few lanes a slice
 // entry topk_backward_long_rows  gradient, axis last, a block a slice
 // entry topk_backward_columns    gradient, another axis
-// variant SCALAR = float, double, __half, __nv_bfloat16
+// variant SCALAR = floating
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
 
@@ -26,7 +26,7 @@ using Key = unsigned long long;  // larger is better
 
 constexpr int THREADS = 256;
 constexpr int DIGIT = 8, BINS = 1 << DIGIT;
-constexpr int KEY_BITS = 8 * sizeof(accum);
+constexpr int KEY_BITS = 8 * sizeof(acc_t);
 
 struct Params {
     index_t k, padded;  // padded: the next power of two
@@ -35,17 +35,17 @@ struct Params {
 
 // A slice in the order of its elements; its first elements in shared memory.
 struct Keys {
-    const scalar* from;
+    const scalar_t* from;
     index_t stride;
-    const scalar* cache;
+    const scalar_t* smem;
     index_t cached;
     bool largest;
 
-    __device__ __forceinline__ scalar raw(index_t i) const {
-        return i < cached ? cache[i] : __ldg(from + i * stride);
+    __device__ __forceinline__ scalar_t raw(index_t i) const {
+        return i < cached ? smem[i] : __ldg(from + i * stride);
     }
     __device__ __forceinline__ Key operator()(index_t i) const {
-        const Key key = ordered(widen(raw(i)));
+        const Key key = ordered(to_acc(raw(i)));
         return largest ? key : ~key & (~Key(0) >> (64 - KEY_BITS));
     }
 };
@@ -133,23 +133,23 @@ __device__ __forceinline__ void sort(Key* key, index_t* index, index_t count) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    topk_slices(const scalar* __restrict__ x, scalar* __restrict__ values,
+    topk_slices(const scalar_t* __restrict__ x, scalar_t* __restrict__ values,
                 index_t* __restrict__ indices, Slices<3> p, Params to) {
-    extern __shared__ __align__(16) scalar cache[];
+    extern __shared__ __align__(16) scalar_t smem[];
     __shared__ unsigned warps[THREADS / WARP];
-    __shared__ accum unused[WARP];
-    const BlockTeam team(unused);
-    const Share<3> share(team, p, blockIdx.x);
-    const Slice<BlockTeam<accum>> slice(team, x, 0, p.length, share, p, cache);
+    __shared__ acc_t unused[WARP];
+    const BlockGroup group(unused);
+    const Partition<3> part(group, p, blockIdx.x);
+    const Slice<BlockGroup<acc_t>> slice(group, x, 0, p.length, part, p, smem);
     if (!p.staged)
         for (index_t i = threadIdx.x; i < p.cached; i += THREADS)
-            slice.cache[i] = __ldg(slice.from + i * slice.stride);
+            slice.smem[i] = __ldg(slice.from + i * slice.stride);
     __syncthreads();
-    const Keys keys = {slice.from, slice.stride, slice.cache, p.cached, to.largest != 0};
+    const Keys keys = {slice.from, slice.stride, slice.smem, p.cached, to.largest != 0};
 
     unsigned equal;
     const Key last = select(keys, p.length, static_cast<unsigned>(to.k), equal);
-    Key* key = reinterpret_cast<Key*>(cache + p.room);
+    Key* key = reinterpret_cast<Key*>(smem + p.room);
     index_t* index = reinterpret_cast<index_t*>(key + to.padded);
     for (index_t j = to.k + threadIdx.x; j < to.padded; j += THREADS) {
         key[j] = 0;
@@ -170,47 +170,48 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     }
     sort(key, index, to.padded);
     for (index_t j = threadIdx.x; j < to.k; j += THREADS) {
-        values[share.at[1] + j * p.axis_stride[1]] = keys.raw(index[j]);
-        indices[share.at[2] + j * p.axis_stride[2]] = index[j];
+        values[part.at[1] + j * p.axis_stride[1]] = keys.raw(index[j]);
+        indices[part.at[2] + j * p.axis_stride[2]] = index[j];
     }
 }
 
-template <typename Team>
-__device__ __forceinline__ void backward(const Team& team, const scalar* __restrict__ dy,
+template <typename Group>
+__device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
                                          const index_t* __restrict__ indices,
-                                         scalar* __restrict__ dx, const Slices<3>& p, index_t k,
-                                         scalar* cache) {
-    const Share<3> share(team, p, static_cast<index_t>(blockIdx.x) * team.slots);
-    const index_t start = share.at[0];
-    const Slice<Team> out(team, dx, 0, share.length, share, p, cache, false);
-    each(team, start, share.length,
-         [&](index_t i) { out.put(i, dx + start, p.axis_stride[0], 0); });
+                                         scalar_t* __restrict__ dx, const Slices<3>& p, index_t k,
+                                         scalar_t* smem) {
+    const Partition<3> part(group, p, static_cast<index_t>(blockIdx.x) * group.num_groups);
+    const index_t start = part.at[0];
+    const Slice<Group> out(group, dx, 0, part.length, part, p, smem, false);
+    each(group, start, part.length,
+         [&](index_t i) { out.store(i, dx + start, p.axis_stride[0], 0); });
     __syncthreads();
-    for (index_t j = team.rank; share.inside() && j < k; j += team.size) {
-        const index_t to = indices[share.at[2] + j * p.axis_stride[2]];
+    for (index_t j = group.thread_rank; part.inside() && j < k; j += group.size) {
+        const index_t to = indices[part.at[2] + j * p.axis_stride[2]];
         if (to < 0 || to >= p.length) continue;
-        out.put(to, dx + start, p.axis_stride[0], widen(dy[share.at[1] + j * p.axis_stride[1]]));
+        out.store(to, dx + start, p.axis_stride[0],
+                  to_acc(dy[part.at[1] + j * p.axis_stride[1]]));
     }
-    out.finish(dx + share.block[0], share.tile);
+    out.store_staged(dx + part.block[0], part.tile);
 }
 
 #define BACKWARD_PARAMETERS                                                             \
-    const scalar *__restrict__ dy, const index_t *__restrict__ indices,                 \
-        scalar *__restrict__ dx, Slices<3> p, index_t k
+    const scalar_t *__restrict__ dy, const index_t *__restrict__ indices,               \
+        scalar_t *__restrict__ dx, Slices<3> p, index_t k
 
 extern "C" __global__ void __launch_bounds__(256, 1) topk_backward_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    backward(LaneTeam(), dy, indices, dx, p, k, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    backward(LaneGroup(), dy, indices, dx, p, k, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) topk_backward_long_rows(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[WARP];
-    backward(BlockTeam(partial), dy, indices, dx, p, k, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[WARP];
+    backward(BlockGroup(partial), dy, indices, dx, p, k, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) topk_backward_columns(BACKWARD_PARAMETERS) {
-    extern __shared__ __align__(16) scalar cache[];
-    __shared__ accum partial[256];
-    backward(ColumnTeam(partial), dy, indices, dx, p, k, cache);
+    extern __shared__ __align__(16) scalar_t smem[];
+    __shared__ acc_t partial[256];
+    backward(ColumnGroup(partial), dy, indices, dx, p, k, smem);
 }

@@ -16,12 +16,13 @@ from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.values import Allowed
 from pycnn.define.views import View
+from pycnn.dtypes import QUANTISED
 from pycnn.plan import conv_int8 as plans
 from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_int8 as cpu
 from pycnn.runtime.plan import Plan
 
-INT8 = ("int8", "uint8")
+INT8 = tuple(QUANTISED)
 
 X = Operand("x", "(N, C, H, W) or (C, H, W)", (3, 4))
 X_ZERO = Operand("x_zero_point", "(), one value", (0,), optional=True)

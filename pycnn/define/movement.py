@@ -10,14 +10,11 @@ from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import choice, integer, normalise_axis
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATING
+from pycnn.dtypes import MOVABLE
 from pycnn.plan.movement import joined, rearranged
 from pycnn.reference.cpu import movement as cpu
 from pycnn.runtime.backends import backend_for
 from pycnn.runtime.plan import Plan
-
-#: Moving needs no arithmetic, so that integers may be moved as well.
-MOVABLE: tuple[str, ...] = (*FLOATING, "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 class Movement(Operation):

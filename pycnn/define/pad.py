@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.movement import MOVABLE
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import choice, integer
 from pycnn.define.views import View
-from pycnn.dtypes import numpy_dtype
+from pycnn.dtypes import MOVABLE, numpy_dtype
 from pycnn.plan import pad as plans
 from pycnn.plan.pad import MODES, Axis
 from pycnn.reference.cpu import pad as cpu

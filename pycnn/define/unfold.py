@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.movement import MOVABLE
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Operation
 from pycnn.define.validate import pair
 from pycnn.define.views import View
+from pycnn.dtypes import MOVABLE
 from pycnn.plan import unfold as plans
 from pycnn.plan.unfold import Window
 from pycnn.reference.cpu import unfold as cpu

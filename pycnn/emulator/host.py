@@ -14,17 +14,15 @@ from pycnn import config
 from pycnn.emulator.translate import USER_CODE, Translation, translate
 from pycnn.runtime import cache, sources
 from pycnn.runtime.errors import CompileError
+from pycnn.runtime.flags import HOST_FLAGS
 
-#: The numerics of the device: IEEE, with contraction into fused multiply-add, never fast-math.
-NUMERICS = ("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 COMMON = (
-    "-std=c++17",
+    *HOST_FLAGS,
     "-fPIC",
     "-fno-strict-aliasing",  # device code reinterprets memory freely
     "-fno-exceptions",
     "-fstack-clash-protection",  # a large frame meets the guard page instead of jumping it
     "-w",
-    *NUMERICS,
 )
 FAST = ("-O3",)
 #: Instrumented for every access, and kept from merging or splitting them.
@@ -39,11 +37,7 @@ CHECKED = (
 GCC_CHECKED = ("-fno-tree-sra", "-fno-store-merging", "-fno-tree-vectorize")
 #: Linked apart: -fsanitize would bring the sanitizers' own libraries. Names of kernels must not
 #: meet those of other libraries, and those of the runtime are found when loaded.
-LINK = (
-    ("-shared", "-undefined", "dynamic_lookup")
-    if platform.system() == "Darwin"
-    else ("-shared", "-Wl,-Bsymbolic")
-)
+LINK = ("-shared", "-Wl,-Bsymbolic")
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,7 @@ def _processor() -> str:
 def _flags(host: Compiler, checked: bool) -> list[str]:
     flags = [*COMMON, *(CHECKED if checked else FAST)]
     if not checked:
-        flags.append("-march=native" if platform.machine() != "arm64" else "-mcpu=native")
+        flags.append("-march=native")
     elif not host.is_clang:
         flags += GCC_CHECKED
     if not host.is_clang:

@@ -20,7 +20,7 @@ from pycnn.runtime.plan import (
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
-#: MAP_THREADS, and the bytes of one vector.
+#: ELEMENTWISE_THREADS, and the bytes of one vector.
 THREADS = 256
 VECTOR_BYTES = 16
 

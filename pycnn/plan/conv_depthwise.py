@@ -148,7 +148,7 @@ def _launch(
         team=team, chunks=chunks, segments=segments, strips=strips, rows=rows,
         pairs=pairs, odd_top=odd[0], odd_left=odd[1],
     )  # fmt: skip
-    defines = [problem.scalar, ("SIDE", str(problem.weight.shape[-1]))]
+    defines = [problem.scalar, ("KSIZE", str(problem.weight.shape[-1]))]
     if not dx:
         defines.append(("STRIDE", str(problem.stride[0])))
     return Launch(

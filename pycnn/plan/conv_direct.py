@@ -93,7 +93,7 @@ def add_parts(
     """
     params = struct("conv/sums.cu", "PartsParams", parts=count, size=size, accumulate=accumulate)
     return Launch(
-        Kernel("conv/sums.cu", f"conv_{'narrow' if wide else 'add'}_parts", (problem.scalar,)),
+        Kernel("conv/sums.cu", f"conv_add_{'acc_' if wide else ''}parts", (problem.scalar,)),
         flat_grid(size, BLOCK, "the elements of the sum"),
         (BLOCK, 1, 1),
         (Buffer(parts), Buffer(total), params),
@@ -103,4 +103,4 @@ def add_parts(
 def _kernel(problem: Problem, entry: str) -> Kernel:
     """Filters of 3x3 are compiled in; others are loops."""
     side = "3" if problem.weight.shape[-2:] == (3, 3) else "0"
-    return Kernel("conv/direct.cu", entry, (problem.scalar, ("FILTER", side)))
+    return Kernel("conv/direct.cu", entry, (problem.scalar, ("KSIZE", side)))

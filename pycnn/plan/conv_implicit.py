@@ -229,8 +229,8 @@ def _steps(problem: Problem, product: Product, limit: int) -> Steps:
     defines = (
         problem.scalar,
         ("TILE", str(tile)),
-        ("A_ALONG_K", str(int(along_k))),
-        ("X_ALONG_K", str(int(product.x_along_k))),
+        ("A_K_MAJOR", str(int(along_k))),
+        ("B_K_MAJOR", str(int(product.x_along_k))),
     )
     partial = Buffer("partial") if segments > 1 else None
     operands = (product.a, product.x, product.c, partial)

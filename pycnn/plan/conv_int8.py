@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from pycnn.dtypes import QUANTISED
 from pycnn.plan.conv_problem import Problem, View, flat_grid
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -14,9 +15,6 @@ BLOCK = 256
 
 #: Channels that one instruction multiplies and adds.
 WORD = 4
-
-#: Values of the macros X_TYPE and W_TYPE.
-TYPES = {"int8": "signed char", "uint8": "unsigned char"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def _plan(
         highest=limits.max,
         words=words(problem),
     )
-    types = (("X_TYPE", TYPES[problem.dtype]), ("W_TYPE", TYPES[given.weight_dtype]))
+    types = (("X_TYPE", QUANTISED[problem.dtype]), ("W_TYPE", QUANTISED[given.weight_dtype]))
     made = prod(problem.y.shape)
     launches = () if made == 0 else (
         Launch(

@@ -171,7 +171,7 @@ def _rounded(source: str, target: str, size: int, dtype: str) -> Launch:
     """`source`, of sums, as elements of `dtype`."""
     params = struct("conv/sums.cu", "PartsParams", parts=1, size=size, accumulate=0)
     return Launch(
-        Kernel("conv/sums.cu", "conv_narrow_parts", (("SCALAR", SCALAR[dtype]),)),
+        Kernel("conv/sums.cu", "conv_add_acc_parts", (("SCALAR", SCALAR[dtype]),)),
         flat_grid(size, BLOCK, "the elements of the sum"),
         (BLOCK, 1, 1),
         (Buffer(source), Buffer(target), params),

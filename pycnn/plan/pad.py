@@ -22,7 +22,7 @@ STAGED = 4096
 #: Elements of a block, if a row has no more: enough loads on the way, and blocks to spare.
 GOAL = 2048
 
-#: In the order of enum Boundary.
+#: In the order of enum PaddingMode.
 MODES = ("constant", "reflect", "replicate", "circular")
 
 #: PAD_RANK of kernels/include/pycnn/boundary.cuh.

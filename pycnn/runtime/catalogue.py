@@ -4,10 +4,12 @@ Machine-read lines of a header::
 
     // pool/max_pool2d.cu: maximum over sliding windows, and its gradient as a gather.
     // entry max_pool2d_forward      maximum of every window, optionally with its index
-    // variant SCALAR = float, double
+    // variant SCALAR = floating
+    // variant TILE = 64, 128
     // spill REASON                  only where a spill is wanted; excuses it in the gate
 
-Variants are the cross product of all ``variant`` lines. The ``entry`` lines and the definitions
+Variants are the cross product of all ``variant`` lines, in which a word of
+`pycnn.dtypes.VARIANTS` stands for all its values. The ``entry`` lines and the definitions
 ``extern "C" __global__`` must be the same set. The block size, for the occupancy, is not here:
 every entry states it to the compiler as ``__launch_bounds__``, and the gate reads it from the
 cubin.
@@ -19,6 +21,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from pycnn.dtypes import VARIANTS
 from pycnn.runtime import sources
 
 Variant = tuple[tuple[str, str], ...]
@@ -87,12 +90,16 @@ def parse(file: str, text: str) -> KernelFile:
     entries = dict(_ENTRY.findall(header))
     _compare(file, list(entries), _definitions(file, text))
     macros = [
-        [(name, value.strip()) for value in values.split(",")]
+        [(name, value) for word in values.split(",") for value in _expanded(word.strip())]
         for name, values in _VARIANT.findall(header)
     ]
     spill = _SPILL.search(header)
     variants = tuple(itertools.product(*macros))
     return KernelFile(file, first[1], entries, variants, spill[1] if spill else None)
+
+
+def _expanded(word: str) -> tuple[str, ...]:
+    return VARIANTS.get(word, (word,))
 
 
 def _definitions(file: str, text: str) -> list[str]:

@@ -15,6 +15,7 @@ from pycnn.runtime import cache, catalogue, nvrtc, sources
 from pycnn.runtime.catalogue import KernelFile, Variant
 from pycnn.runtime.cubin import VERBOSE, Resources, resources
 from pycnn.runtime.errors import CompileError
+from pycnn.runtime.flags import NVRTC_FLAGS
 from pycnn.runtime.occupancy import occupancy
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120")
@@ -67,7 +68,7 @@ class Report:
             used = fields.pop("resources")
             flat.append({**fields, **used})
         return {
-            "environment": {"nvrtc": nvrtc.version(), "flags": list(nvrtc.FLAGS)},
+            "environment": {"nvrtc": nvrtc.version(), "flags": list(NVRTC_FLAGS)},
             "results": flat,
             "problems": list(self.problems),
         }
@@ -139,7 +140,7 @@ def _run(units: Sequence[Unit], jobs: int) -> Iterator[tuple[Unit, dict[str, Res
 def measure(unit: Unit) -> dict[str, Resources] | str:
     """Resources by entry, through the disk cache; or what the compiler said as a text."""
     path = sources.kernel_path(unit.kernel.file)
-    parts = ("gate", nvrtc.version(), sources.source_hash(path), str(unit), *nvrtc.FLAGS)
+    parts = ("gate", nvrtc.version(), sources.source_hash(path), str(unit), *NVRTC_FLAGS)
 
     def build(target: Path) -> None:
         text = path.read_text()

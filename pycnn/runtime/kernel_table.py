@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pycnn.runtime import catalogue, gate
 from pycnn.runtime.extras import MissingExtra, import_extra
 from pycnn.runtime.files import write_json
+from pycnn.runtime.flags import DEVICE_FLAGS
 from pycnn.runtime.text import aligned
 
 
@@ -15,7 +16,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "kernels", help="list the kernels; with --arch compile them all, which needs no GPU"
     )
-    parser.add_argument(
+    wanted = parser.add_mutually_exclusive_group()
+    wanted.add_argument(
+        "--nvcc", action="store_true", help="print FILE|OPTION|... of each compilation, for CMake"
+    )
+    wanted.add_argument(
         "--arch",
         metavar="LIST",
         help=f"architectures separated by commas, or 'all' for {','.join(gate.ARCHS)}",
@@ -35,7 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.arch is None:
         if arguments.json:
             raise ValueError("--json needs --arch: without it nothing is compiled")
-        print("\n".join(listing()))
+        print("\n".join(compilations() if arguments.nvcc else listing()))
         return 0
     archs = gate.ARCHS if arguments.arch == "all" else tuple(arguments.arch.split(","))
     with _progress() as progress:
@@ -61,6 +66,15 @@ def listing() -> list[str]:
         for entry, purpose in kernel.entries.items()
     ]
     return aligned([("entry", "file", "purpose"), *rows])
+
+
+def compilations() -> list[str]:
+    """Each file in each variant with the options of nvcc, but for architectures and folders."""
+    return [
+        "|".join((kernel.file, *DEVICE_FLAGS, *(f"-D{name}={value}" for name, value in variant)))
+        for kernel in catalogue.load()
+        for variant in kernel.variants
+    ]
 
 
 def usage(report: gate.Report, archs: Sequence[str]) -> list[str]:

@@ -1,9 +1,4 @@
-"""Compile kernels with NVRTC: for any architecture, with no GPU and no driver.
-
-The flags are explicit and the same for every kernel and architecture, and for nvcc and the host
-compiler as far as they have them: IEEE division and square root, denormal numbers kept, products
-and sums contracted to FMA. Never fast-math.
-"""
+"""Compile kernels with NVRTC: for any architecture, with no GPU and no driver."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -14,13 +9,7 @@ from typing import Any
 from pycnn.runtime import cache, sources
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra, import_extra
-
-#: The last one is for NVRTC 12, which takes a generic lambda in a kernel for a function of the
-#: host; NVRTC 13 gives the same machine code with it and without.
-FLAGS = (
-    "--std=c++17", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-fmad=true",
-    "--device-as-default-execution-space",
-)  # fmt: skip
+from pycnn.runtime.flags import NVRTC_FLAGS
 
 Defines = Iterable[tuple[str, str]]
 
@@ -47,7 +36,7 @@ def compile_kernel(
     defines : iterable of (str, str), optional
         Macros and their values.
     options : sequence of str, optional
-        Further NVRTC options, after :data:`FLAGS`.
+        Further NVRTC options, after :data:`pycnn.runtime.flags.NVRTC_FLAGS`.
 
     Returns
     -------
@@ -105,9 +94,8 @@ def compile_text(
                 "allowed: -lineinfo, or cuobjdump and a debugger on a cubin that nvcc compiled"
             )
     nvrtc = _nvrtc()
-    flags = _flags(arch, defines, options)
-    folders = (*sources.include_dirs(), *cuda_include_dirs())
-    arguments = [flag.encode() for flag in (*flags, *(f"-I{folder}" for folder in folders))]
+    searched = [f"-I{folder}" for folder in (*sources.include_dirs(), *cuda_include_dirs())]
+    arguments = [word.encode() for word in (*_flags(arch, defines, options), *searched)]
     program = _call(nvrtc.nvrtcCreateProgram, text.encode(), str(name).encode(), 0, [], [])
     try:
         (status,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
@@ -127,7 +115,7 @@ def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ..
         )
     # Sorted: the order of macros is no matter, and must not be one in the cache.
     macros = (f"-D{name}={value}" for name, value in sorted(defines))
-    return (f"-arch={arch}", *FLAGS, *macros, *options)
+    return (f"-arch={arch}", *NVRTC_FLAGS, *macros, *options)
 
 
 #: NVRTC 13.5 remembers device debugging: after one program compiled with it, all later ones of the

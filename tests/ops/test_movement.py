@@ -5,8 +5,7 @@ import pytest
 from op_checks import counted, far_apart, view_of
 
 import pycnn
-from pycnn.define.movement import MOVABLE
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOATS, MOVABLE
 
 INTEGERS = [name for name in MOVABLE if name not in FLOATS]
 

@@ -66,7 +66,7 @@ def test_plans_are_sound(direction, last, dtype, stride):
 
 
 def test_what_is_contiguous_is_compiled_in():
-    """(A_ALONG_K, X_ALONG_K), and whether C is stored along its lines."""
+    """(A_K_MAJOR, B_K_MAJOR), and whether C is stored along its lines."""
     expected = {
         ("forward", False): ("1", "0", 0),
         ("forward", True): ("1", "1", 1),
@@ -77,11 +77,11 @@ def test_what_is_contiguous_is_compiled_in():
     }
     for (direction, last), (a, x, by_line) in expected.items():
         launch = product(steps(direction, problem(last=last)))
-        assert defines(launch)["A_ALONG_K"] == a
-        assert defines(launch)["X_ALONG_K"] == x
+        assert defines(launch)["A_K_MAJOR"] == a
+        assert defines(launch)["B_K_MAJOR"] == x
         assert int(fields(launch)["by_line"]) == by_line
     transposed = product(steps("backward_input", problem(r=1, s=1, pad=0)))
-    assert defines(transposed)["A_ALONG_K"] == "0"  # (K, C), summed over K
+    assert defines(transposed)["A_K_MAJOR"] == "0"  # (K, C), summed over K
 
 
 @each_direction

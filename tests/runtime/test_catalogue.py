@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pycnn.dtypes import MOVABLE, QUANTISED, VARIANTS, numpy_dtype
 from pycnn.runtime import catalogue, sources
+from pycnn.runtime.plan import SCALAR
 
 Write = Callable[[str, str], Path]
 
@@ -48,6 +50,17 @@ def test_a_header_is_read() -> None:
 def test_without_variant_lines_there_is_one_variant_without_defines() -> None:
     text = re.sub(r"// variant.*\n", "", GOOD)
     assert catalogue.parse("pool/max.cu", text).variants == ((),)
+
+
+def test_a_word_of_a_variant_line_stands_for_the_types_of_the_table_of_dtypes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = GOOD.replace("SCALAR = float, double", "SCALAR = floating, int")
+    scalars = {dict(variant)["SCALAR"] for variant in catalogue.parse("pool/max.cu", text).variants}
+    assert scalars == {"__half", "__nv_bfloat16", "float", "double", "int"}
+    monkeypatch.setitem(VARIANTS, "floating", ("float8",))
+    scalars = {dict(variant)["SCALAR"] for variant in catalogue.parse("pool/max.cu", text).variants}
+    assert scalars == {"float8", "int"}
 
 
 def test_a_spill_line_gives_the_reason() -> None:
@@ -108,6 +121,22 @@ def test_a_changed_file_is_read_again(write_kernel: Write) -> None:
 
 def test_every_kernel_file_has_a_sound_header() -> None:
     assert [kernel.file for kernel in catalogue.load()] == list(sources.kernel_files())
+
+
+def test_no_variant_line_spells_a_type() -> None:
+    """A dtype that is added to the table needs no edit of a header."""
+    types = {"char", "short", "int", "long", *VARIANTS["floating"]}
+    for file in sources.kernel_files():
+        for line in re.findall(r"^// variant .*", sources.kernel_path(file).read_text(), re.M):
+            assert not types & set(re.findall(r"\w+", line)), f"{file}: {line}"
+
+
+def test_the_words_of_variant_lines_cover_what_plans_define() -> None:
+    assert set(VARIANTS["floating"]) == set(SCALAR.values())
+    assert set(VARIANTS["quantised"]) == set(QUANTISED.values())
+    assert {int(size) for size in VARIANTS["itemsizes"]} == {
+        numpy_dtype(name).itemsize for name in MOVABLE
+    }
 
 
 @pytest.mark.parametrize("file", sources.kernel_files())

@@ -92,6 +92,7 @@ def test_kernels_for_architectures_shows_figures_and_writes_json(
     ("command", "message"),
     [
         (["kernels", "--json", "x.json"], "--json needs --arch"),
+        (["kernels", "--json", "x.json", "--nvcc"], "--json needs --arch"),
         (["kernels", "--arch", "sm_33"], "arch='sm_33': limits are known for sm_75"),
     ],
 )

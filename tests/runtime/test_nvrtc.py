@@ -10,6 +10,7 @@ import pytest
 from pycnn.runtime import nvrtc
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.flags import NVRTC_FLAGS
 
 Write = Callable[[str, str], Path]
 
@@ -118,7 +119,7 @@ def _ptx(text: str) -> str:
     """PTX of `text` with pycnn's flags."""
     api = import_extra("cuda.bindings.nvrtc", "compile", "a test")
     _, program = api.nvrtcCreateProgram(text.encode(), b"text", 0, [], [])
-    flags = [flag.encode() for flag in ("-arch=compute_80", *nvrtc.FLAGS)]
+    flags = [flag.encode() for flag in ("-arch=compute_80", *NVRTC_FLAGS)]
     assert api.nvrtcCompileProgram(program, len(flags), flags)[0] == 0
     buffer = bytearray(api.nvrtcGetPTXSize(program)[1])
     api.nvrtcGetPTX(program, buffer)

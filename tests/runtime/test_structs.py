@@ -15,7 +15,7 @@ from pycnn.runtime.structs import layout, struct
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"#define (\w+)\s((?:.*\\\n)*.*)")
 SIGNATURE = re.compile(r"__global__ void __launch_bounds__\([^)]*\)\s*(\w+)\(([^)]*)\)")
-NUMBERS = {"int", "unsigned", "float", "unsigned long long", "index_t", "double", "scalar", "accum"}
+NUMBERS = {"int", "unsigned", "float", "unsigned long long", "index_t", "double", "scalar_t", "acc_t"}
 
 #: The kind of a member, as NumPy has it.
 KIND = """
@@ -158,7 +158,7 @@ REFUSED = {
     "static": (3, "struct S {\n    static int a;\n};"),
     "constant": (3, "struct S {\n    static constexpr int A = 3;\n};"),
     "width that depends on the system": (3, "struct S {\n    long a;\n};"),
-    "type of the compiled variant": (3, "struct S {\n    scalar a;\n};"),
+    "type of the compiled variant": (3, "struct S {\n    scalar_t a;\n};"),
     "type that nobody defines": (4, "struct S {\n    // of\n    Unheard a;\n};"),
     "enum": (4, "enum E { A };\nstruct S {\n    E a;\n};"),
     "nested": (3, "struct S {\n    struct { int b; } a;\n};"),

@@ -6,7 +6,7 @@
 
 #include <pycnn/copy_stage.cuh>
 
-enum Boundary { CONSTANT, REFLECT, REPLICATE, CIRCULAR };
+enum PaddingMode { CONSTANT, REFLECT, REPLICATE, CIRCULAR };
 
 constexpr int PAD_RANK = 7;  // axes in front of the row
 
@@ -55,10 +55,10 @@ struct Padding {
 };
 
 // The positions of y that stand for position i of x: at most three runs of them.
-struct Preimages {
+struct PaddingAliases {
     index_t first[3], count[3];
 
-    __device__ __forceinline__ Preimages(const Padding& v, const PadAxis& a, index_t i) {
+    __device__ __forceinline__ PaddingAliases(const Padding& v, const PadAxis& a, index_t i) {
         const index_t at = a.before + i, last = a.extent_x - 1;
         if (v.mode == REPLICATE) {
             const index_t from = i == 0 ? 0 : at, to = i == last ? a.extent_y : at + 1;
@@ -94,12 +94,12 @@ struct Preimages {
 
 // Offset in dy of the row that is number m among those which stand for a row of dx; OUTSIDE if
 // there are fewer.
-__device__ __forceinline__ index_t preimage_row(const Padding& v, index_t row_of_dx, index_t m) {
+__device__ __forceinline__ index_t alias_row(const Padding& v, index_t row_of_dx, index_t m) {
     index_t offset = 0;
     for (int k = static_cast<int>(v.outer) - 1; k >= 0; --k) {
         const PadAxis& axis = v.axis[k];
         const index_t up = k ? row_of_dx / axis.extent_x : 0;
-        const Preimages found(v, axis, row_of_dx - up * axis.extent_x);
+        const PaddingAliases found(v, axis, row_of_dx - up * axis.extent_x);
         const index_t total = found.total();
         if (total == 0) return OUTSIDE;
         const index_t next = total == 1 ? m : m / total;

@@ -15,27 +15,27 @@ __device__ __forceinline__ bool is_class(const Classes& c, index_t target) {
 }
 
 struct Weights {
-    const scalar* at;  // null: one each
+    const scalar_t* at;  // null: one each
     index_t stride;
 
-    __device__ __forceinline__ accum operator()(index_t c) const {
-        return at ? widen(__ldg(at + c * stride)) : accum(1);
+    __device__ __forceinline__ acc_t operator()(index_t c) const {
+        return at ? to_acc(__ldg(at + c * stride)) : acc_t(1);
     }
-    __device__ __forceinline__ accum of_target(const Classes& c, index_t target) const {
-        return is_class(c, target) ? (*this)(target) : limits<accum>::quiet_nan();
+    __device__ __forceinline__ acc_t of_target(const Classes& c, index_t target) const {
+        return is_class(c, target) ? (*this)(target) : limits<acc_t>::quiet_nan();
     }
 };
 
-constexpr int SLOTS = 256;  // most positions that a block works on at a time
+constexpr int MAX_GROUPS = 256;  // most positions that a block works on at a time
 
-// Of each position in the block: read once, whatever the size of its team.
+// Of each position in the block: read once, whatever the size of its group.
 struct Positions {
-    index_t target[SLOTS];
-    accum gradient[SLOTS];  // what it gets for one unit of cost, in backward
+    index_t target[MAX_GROUPS];
+    acc_t gradient[MAX_GROUPS];  // what it gets for one unit of cost, in backward
 };
 
 // Gradient of a position's cost, times its weight: dy[position], dy, or dy / (sum of weights).
-__device__ __forceinline__ accum scaled(const scalar* dy, const accum* weight_sum, accum weight) {
-    const accum mean = weight_sum ? accum(1) / __ldg(weight_sum) : accum(1);
-    return widen(__ldg(dy)) * mean * weight;
+__device__ __forceinline__ acc_t scaled(const scalar_t* dy, const acc_t* weight_sum, acc_t weight) {
+    const acc_t mean = weight_sum ? acc_t(1) / __ldg(weight_sum) : acc_t(1);
+    return to_acc(__ldg(dy)) * mean * weight;
 }

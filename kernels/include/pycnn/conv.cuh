@@ -1,5 +1,5 @@
 // pycnn/conv.cuh: what the kernels of kernels/conv share: the problem, what lies beyond the edges
-// of x, the taps that reach a position, and walks over results and outputs.
+// of x, the taps that contribute to a position, and coordinates of results and outputs.
 #pragma once
 
 #include <pycnn/kernel.cuh>
@@ -19,12 +19,12 @@ struct ConvParams {
     int tap_step_h, tap_step_w;  // stride / gcd(stride, dilation)
     int out_step_h, out_step_w;  // dilation / gcd(stride, dilation)
     int d, t, z, stride_d, front, dilation_d, tap_step_d, out_step_d;
-    int mode;           // enum Beyond
+    int mode;           // enum PaddingMode
     int channels_last;  // of the result in memory: threads follow it
 };
 
 // What a position beyond the edges of x stands for: `MODES` in pycnn/plan/conv_problem.py.
-enum Beyond { ZEROS, REFLECT, REPLICATE, CIRCULAR };
+enum PaddingMode { ZEROS, REFLECT, REPLICATE, CIRCULAR };
 
 __device__ __forceinline__ bool inside(int at, int extent) {
     return static_cast<unsigned>(at) < static_cast<unsigned>(extent);
@@ -63,13 +63,13 @@ __device__ __forceinline__ Window window_w(const ConvParams& v, int q) {
     return {q * v.stride_w - v.left, v.dilation_w, v.w, v.mode};
 }
 
-// Along one axis, the positions that stand for the element `at`, in rising order: itself, and those
-// beyond the edges, of all from `lowest` to `highest`, that windows reach.
-struct Copies {
+// Along one axis, the positions that stand for the element `at`, in rising order: itself, and its
+// aliases in the padding, of all from `lowest` to `highest`, that windows reach.
+struct PaddingAliases {
     int at, extent, lowest, highest, mode;
 
-    __device__ Copies(int at, int extent, int before, int outs, int taps, int stride, int dilation,
-                      int mode)
+    __device__ PaddingAliases(int at, int extent, int before, int outs, int taps, int stride,
+                              int dilation, int mode)
         : at(at),
           extent(extent),
           lowest(-before),
@@ -82,39 +82,39 @@ struct Copies {
         if (mode == CIRCULAR && at - extent >= lowest) return at - extent;
         return at;
     }
-    __device__ int after(int copy) const {
-        const int none = highest < copy ? copy + 1 : highest + 1;
+    __device__ int next(int alias) const {
+        const int none = highest < alias ? alias + 1 : highest + 1;
         switch (mode) {
             case REFLECT:
-                if (copy < at) return at;
-                return copy == at && at < extent - 1 ? 2 * (extent - 1) - at : none;
-            case REPLICATE: return copy < at || at == extent - 1 ? copy + 1 : none;
-            case CIRCULAR: return copy + extent;
+                if (alias < at) return at;
+                return alias == at && at < extent - 1 ? 2 * (extent - 1) - at : none;
+            case REPLICATE: return alias < at || at == extent - 1 ? alias + 1 : none;
+            case CIRCULAR: return alias + extent;
             default: return none;
         }
     }
 };
 
-__device__ __forceinline__ Copies copies_d(const ConvParams& v, int d) {
+__device__ __forceinline__ PaddingAliases aliases_d(const ConvParams& v, int d) {
     return {d, v.d, v.front, v.z, v.t, v.stride_d, v.dilation_d, v.mode};
 }
 
-__device__ __forceinline__ Copies copies_h(const ConvParams& v, int h) {
+__device__ __forceinline__ PaddingAliases aliases_h(const ConvParams& v, int h) {
     return {h, v.h, v.top, v.p, v.r, v.stride_h, v.dilation_h, v.mode};
 }
 
-__device__ __forceinline__ Copies copies_w(const ConvParams& v, int w) {
+__device__ __forceinline__ PaddingAliases aliases_w(const ConvParams& v, int w) {
     return {w, v.w, v.left, v.q, v.s, v.stride_w, v.dilation_w, v.mode};
 }
 
 // Along one axis, the taps through which a position of x contributes to y: the taps
 // tap + i*tap_step for i < count, which belong to the outputs out - i*out_step.
-struct Reach {
+struct ContributingTaps {
     int tap, out, count;
 
     // `at` is the position counted from the first padded one.
-    __device__ Reach(int at, int taps, int outs, int stride, int dilation, int tap_step,
-                     int out_step)
+    __device__ ContributingTaps(int at, int taps, int outs, int stride, int dilation, int tap_step,
+                                int out_step)
         : tap(0), out(0), count(0) {
         while (tap < taps && (at - tap * dilation) % stride != 0) ++tap;
         if (tap == taps) return;
@@ -130,24 +130,24 @@ struct Reach {
     }
 };
 
-__device__ __forceinline__ Reach reach_d(const ConvParams& v, int d) {
+__device__ __forceinline__ ContributingTaps contributing_d(const ConvParams& v, int d) {
     return {d + v.front, v.t, v.z, v.stride_d, v.dilation_d, v.tap_step_d, v.out_step_d};
 }
 
-__device__ __forceinline__ Reach reach_h(const ConvParams& v, int h) {
+__device__ __forceinline__ ContributingTaps contributing_h(const ConvParams& v, int h) {
     return {h + v.top, v.r, v.p, v.stride_h, v.dilation_h, v.tap_step_h, v.out_step_h};
 }
 
-__device__ __forceinline__ Reach reach_w(const ConvParams& v, int w) {
+__device__ __forceinline__ ContributingTaps contributing_w(const ConvParams& v, int w) {
     return {w + v.left, v.s, v.q, v.stride_w, v.dilation_w, v.tap_step_w, v.out_step_w};
 }
 
-// Element number `i` of a contiguous array, in the order of memory.
-struct Element {
+// Coordinates of element number `i` of a contiguous array, in the order of memory.
+struct ElementCoord {
     int n, c, d, h, w;  // c over all groups
 
-    __device__ Element(index_t i, int channels, int depth, int height, int width,
-                       bool channels_last) {
+    __device__ ElementCoord(index_t i, int channels, int depth, int height, int width,
+                            bool channels_last) {
         if (channels_last) c = next_coordinate(i, channels);
         w = next_coordinate(i, width);
         h = next_coordinate(i, height);
@@ -157,12 +157,12 @@ struct Element {
     }
 };
 
-// A position (n, z, p, q) of y that moves on by a fixed number of elements, with no division.
-struct Walk {
+// Iterates over positions (n, z, p, q) of y, a fixed number of elements apart, with no division.
+struct OutputIterator {
     int n, z, p, q;
     int step_n, step_z, step_p, step_q;
 
-    __device__ Walk(const ConvParams& v, index_t first, unsigned step) {
+    __device__ OutputIterator(const ConvParams& v, index_t first, unsigned step) {
         const index_t plane = static_cast<index_t>(v.p) * v.q, volume = plane * v.z;
         n = first / volume;
         z = first % volume / plane;

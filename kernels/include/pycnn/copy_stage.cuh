@@ -13,11 +13,11 @@ __device__ __forceinline__ int sector_skew(const T* first) {
                             (32 / sizeof(T)));
 }
 
-// Rows of `width` elements at x + offset[r], one after the other into `staged`; `step` is the
+// Rows of `width` elements at x + offset[r], one after the other into sX; `step` is the
 // distance of neighbours. Rows at OUTSIDE are left out. By all threads of the block.
 template <int THREADS, typename T>
-__device__ __forceinline__ void stage_rows(const T* x, const index_t* offset, int rows, int width,
-                                           index_t step, T* staged) {
+__device__ __forceinline__ void load_rows(const T* x, const index_t* offset, int rows, int width,
+                                          index_t step, T* sX) {
     int known = 0;  // a row that is somewhere
     while (known < rows - 1 && offset[known] == OUTSIDE) ++known;
     const index_t there = offset[known] == OUTSIDE ? 0 : offset[known];
@@ -25,6 +25,6 @@ __device__ __forceinline__ void stage_rows(const T* x, const index_t* offset, in
     for (int t = static_cast<int>(threadIdx.x) - skew; t < rows * width; t += THREADS) {
         if (t < 0) continue;
         const int r = static_cast<unsigned>(t) / static_cast<unsigned>(width);
-        if (offset[r] != OUTSIDE) staged[t] = x[offset[r] + (t - r * width) * step];
+        if (offset[r] != OUTSIDE) sX[t] = x[offset[r] + (t - r * width) * step];
     }
 }

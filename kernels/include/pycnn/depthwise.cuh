@@ -2,15 +2,15 @@
 // groups have one channel and one filter.
 //
 // A team is `team` neighbouring lanes, a power of two up to a warp. It walks down an image and holds
-// one row of x at a time: lane l has the columns STRIDE*(first + j*team + l) + phase for chunks j,
+// one row of x at a time: lane l has the columns STRIDE*(first + j*team + l) + residue for chunks j,
 // which belong to its outputs first + j*team + l. What an output needs beside them lies in other
 // lanes, and comes by shuffles: every element of x is loaded once.
 #pragma once
 
 #include <pycnn/conv.cuh>
 
-#ifndef SIDE
-#define SIDE 3  // R and S
+#ifndef KSIZE
+#define KSIZE 3  // R and S
 #endif
 #ifndef STRIDE
 #define STRIDE 1  // along both axes
@@ -18,10 +18,10 @@
 
 constexpr int THREADS = 128;
 constexpr int CHUNKS = 2;  // at most: outputs of a lane in a row
-constexpr int TAPS = SIDE * SIDE;
-constexpr int DEPTH = ceil_div(SIDE, STRIDE);  // rows of outputs that a row of x reaches
-constexpr unsigned EVERY = 0xffffffffu;
-constexpr int LANES = 32, SHARES = THREADS / LANES;  // of a block, with channels last
+constexpr int TAPS = KSIZE * KSIZE;
+constexpr int OUT_ROWS = ceil_div(KSIZE, STRIDE);  // rows of outputs that a row of x reaches
+constexpr unsigned FULL_MASK = 0xffffffffu;
+constexpr int LANES = 32, WARPS = THREADS / LANES;  // of a block, with channels last
 
 struct DepthwiseParams {
     ConvParams conv;
@@ -32,11 +32,11 @@ struct DepthwiseParams {
 };
 
 // What a team works on: outputs of one channel of one image, from row p to p_end, from column q.
-struct Share {
+struct Partition {
     int n, c, p, p_end, q, part;  // part: of all that have the same channel
     bool exists;
 
-    __device__ Share(const DepthwiseParams& v, index_t number, int columns) {
+    __device__ Partition(const DepthwiseParams& v, index_t number, int columns) {
         const int segment = next_coordinate(number, v.segments);
         const int strip = next_coordinate(number, v.strips);
         c = next_coordinate(number, v.conv.groups);
@@ -49,58 +49,59 @@ struct Share {
     }
 };
 
-// What a lane works on where a warp has 32 channels: a Share, of which there is one for all.
-struct LaneShare : Share {
-    __device__ LaneShare(const DepthwiseParams& v, int columns) : Share(v, share(v), columns) {
+// What a lane works on where a warp has 32 channels: a Partition, of which there is one for all.
+struct LanePartition : Partition {
+    __device__ LanePartition(const DepthwiseParams& v, int columns)
+        : Partition(v, number_of(v), columns) {
         c = blockIdx.x % groups(v) * LANES + threadIdx.x;
         exists = exists && c < v.conv.groups;
     }
     static __device__ unsigned groups(const DepthwiseParams& v) {
         return ceil_div(v.conv.groups, LANES);
     }
-    // As a number of Share's, for channel 0.
-    static __device__ index_t share(const DepthwiseParams& v) {
-        const index_t number = static_cast<index_t>(blockIdx.x / groups(v)) * SHARES + threadIdx.y;
+    // As a number of Partition's, for channel 0.
+    static __device__ index_t number_of(const DepthwiseParams& v) {
+        const index_t number = static_cast<index_t>(blockIdx.x / groups(v)) * WARPS + threadIdx.y;
         const int per_image = v.segments * v.strips;
         return number / per_image * per_image * v.conv.groups + number % per_image;
     }
 };
 
 // The filters of a block's channels, TAPS each, from that of lane 0 on: in the order of memory.
-__device__ __forceinline__ void load_filters(accum* filters, const scalar* weight,
+__device__ __forceinline__ void load_filters(acc_t* filters, const scalar_t* weight,
                                              const DepthwiseParams& v, int first) {
     for (int i = threadIdx.y * LANES + threadIdx.x; i < LANES * TAPS; i += THREADS) {
-        const int c = first + i / TAPS, r = i % TAPS / SIDE, s = i % TAPS % SIDE;
+        const int c = first + i / TAPS, r = i % TAPS / KSIZE, s = i % TAPS % KSIZE;
         if (c < v.conv.groups)
-            filters[i] = widen(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
+            filters[i] = to_acc(weight[c * v.conv.w_g + r * v.conv.w_r + s * v.conv.w_s]);
     }
     __syncthreads();
 }
 
-struct alignas(2 * sizeof(scalar)) Two {
-    scalar value[2];
+struct alignas(2 * sizeof(scalar_t)) Pair {
+    scalar_t value[2];
 };
 
 // A row of x, held by a team whose lanes are at outputs `first` and on, with windows WINDOW wide.
-template <int WINDOW = SIDE>
+template <int WINDOW = KSIZE>
 struct Row {
-    accum own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
+    acc_t own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
 
-    __device__ __forceinline__ void load(const scalar* row, bool exists, const DepthwiseParams& v,
+    __device__ __forceinline__ void load(const scalar_t* row, bool exists, const DepthwiseParams& v,
                                          int first, int lane) {
-        const auto column = [&](int output, int phase) {
-            const int w = STRIDE * output + phase;
-            return exists && inside(w, v.conv.w) ? widen(row[w * v.conv.x_w]) : accum(0);
+        const auto column = [&](int output, int residue) {
+            const int w = STRIDE * output + residue;
+            return exists && inside(w, v.conv.w) ? to_acc(row[w * v.conv.x_w]) : acc_t(0);
         };
         const int left = ceil_div(v.conv.left, STRIDE);   // lanes that it reaches back
         const int right = (WINDOW - 1 - v.conv.left) / STRIDE;  // and ahead
-        if (STRIDE == 2 && v.pairs && reinterpret_cast<size_t>(row) % sizeof(Two) == 0) {
-            const auto both = [&](bool wanted, int output, accum* to) {
-                Two pair;
+        if (STRIDE == 2 && v.pairs && reinterpret_cast<size_t>(row) % sizeof(Pair) == 0) {
+            const auto both = [&](bool wanted, int output, acc_t* to) {
+                Pair pair;
                 const bool inside_row = wanted && exists && inside(STRIDE * output, v.conv.w);
-                if (inside_row) pair = *reinterpret_cast<const Two*>(row + STRIDE * output);
-                to[0] = inside_row ? widen(pair.value[0]) : accum(0);
-                to[STRIDE - 1] = inside_row ? widen(pair.value[1]) : accum(0);
+                if (inside_row) pair = *reinterpret_cast<const Pair*>(row + STRIDE * output);
+                to[0] = inside_row ? to_acc(pair.value[0]) : acc_t(0);
+                to[STRIDE - 1] = inside_row ? to_acc(pair.value[1]) : acc_t(0);
             };
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
@@ -110,32 +111,34 @@ struct Row {
             return;
         }
 #pragma unroll
-        for (int phase = 0; phase < STRIDE; ++phase) {
+        for (int residue = 0; residue < STRIDE; ++residue) {
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
-                own[j][phase] = j < v.chunks ? column(first + j * v.team + lane, phase) : accum(0);
-            before[phase] = lane >= v.team - left ? column(first - v.team + lane, phase) : accum(0);
-            after[phase] =
-                lane < right ? column(first + v.chunks * v.team + lane, phase) : accum(0);
+                own[j][residue] =
+                    j < v.chunks ? column(first + j * v.team + lane, residue) : acc_t(0);
+            before[residue] =
+                lane >= v.team - left ? column(first - v.team + lane, residue) : acc_t(0);
+            after[residue] =
+                lane < right ? column(first + v.chunks * v.team + lane, residue) : acc_t(0);
         }
     }
 
     // The element under tap s of the window of this lane's output in chunk j.
-    __device__ __forceinline__ accum under(int s, int j, const DepthwiseParams& v, int lane) const {
-        const int column = s - v.conv.left + STRIDE * SIDE;
-        const int shift = column / STRIDE - SIDE, phase = column % STRIDE;
-        const auto of_phase = [&](const accum* of) {
-            return STRIDE == 1 || phase == 0 ? of[0] : of[STRIDE - 1];
+    __device__ __forceinline__ acc_t under(int s, int j, const DepthwiseParams& v, int lane) const {
+        const int column = s - v.conv.left + STRIDE * KSIZE;
+        const int shift = column / STRIDE - KSIZE, residue = column % STRIDE;
+        const auto of_residue = [&](const acc_t* of) {
+            return STRIDE == 1 || residue == 0 ? of[0] : of[STRIDE - 1];
         };
-        const accum here = of_phase(own[j]);
+        const acc_t here = of_residue(own[j]);
         if (shift == 0) return here;
         const bool last = j == CHUNKS - 1 || j + 1 == v.chunks;
-        const accum other = of_phase(shift < 0 ? (j == 0 ? before : own[j > 0 ? j - 1 : 0])
-                                     : last    ? after
+        const acc_t other = of_residue(shift < 0 ? (j == 0 ? before : own[j > 0 ? j - 1 : 0])
+                                       : last    ? after
                                                : own[j + 1 < CHUNKS ? j + 1 : j]);
         // What the lane that reads this one wants: it may be in the neighbouring chunk.
         const bool wanted_by_other = shift < 0 ? lane >= v.team + shift : lane < shift;
-        return __shfl_sync(EVERY, wanted_by_other ? other : here, (lane + shift) & (v.team - 1),
+        return __shfl_sync(FULL_MASK, wanted_by_other ? other : here, (lane + shift) & (v.team - 1),
                            v.team);
     }
 };

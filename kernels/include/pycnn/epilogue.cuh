@@ -2,7 +2,7 @@
 //
 //   y = activation((sum + bias[k]) * scale[k] + shift[k] + residual[same place as y])
 //
-// Every part may be absent. A kernel takes the pointers (null where absent) as `const scalar*
+// Every part may be absent. A kernel takes the pointers (null where absent) as `const scalar_t*
 // bias, scale, shift, residual`, in this order, and one `EpilogueParams` by value.
 #pragma once
 
@@ -20,11 +20,11 @@ struct EpilogueParams {
     int reserved;  // padding by name: without it NVRTC 13.5 takes more registers in direct.cu
 };
 
-__device__ __forceinline__ accum activate(accum x, int activation, double slope) {
+__device__ __forceinline__ acc_t activate(acc_t x, int activation, double slope) {
     switch (activation) {
-        case RELU: return x < 0 ? accum(0) : x;  // NaN stays NaN, as in all of these
-        case RELU6: return x < 0 ? accum(0) : x > 6 ? accum(6) : x;
-        case LEAKY_RELU: return x < 0 ? x * static_cast<accum>(slope) : x;
+        case RELU: return x < 0 ? acc_t(0) : x;  // NaN stays NaN, as in all of these
+        case RELU6: return x < 0 ? acc_t(0) : x > 6 ? acc_t(6) : x;
+        case LEAKY_RELU: return x < 0 ? x * static_cast<acc_t>(slope) : x;
         case SILU: return x / (1 + exp(-x));
         case SIGMOID: return 1 / (1 + exp(-x));
         default: return x;
@@ -32,18 +32,18 @@ __device__ __forceinline__ accum activate(accum x, int activation, double slope)
 }
 
 struct Epilogue {
-    const scalar* bias;
-    const scalar* scale;
-    const scalar* shift;
-    const scalar* residual;
+    const scalar_t* bias;
+    const scalar_t* scale;
+    const scalar_t* shift;
+    const scalar_t* residual;
     const EpilogueParams& p;
 
     // `k`: the channel of y, over all groups. `residual_at`: offset in the residual.
-    __device__ __forceinline__ accum operator()(accum sum, index_t k, index_t residual_at) const {
-        if (bias) sum += widen(bias[k * p.bias_k]);
-        if (scale) sum *= widen(scale[k * p.scale_k]);
-        if (shift) sum += widen(shift[k * p.shift_k]);
-        if (residual) sum += widen(residual[residual_at]);
+    __device__ __forceinline__ acc_t operator()(acc_t sum, index_t k, index_t residual_at) const {
+        if (bias) sum += to_acc(bias[k * p.bias_k]);
+        if (scale) sum *= to_acc(scale[k * p.scale_k]);
+        if (shift) sum += to_acc(shift[k * p.shift_k]);
+        if (residual) sum += to_acc(residual[residual_at]);
         return activate(sum, p.activation, p.slope);
     }
 };

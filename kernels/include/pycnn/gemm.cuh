@@ -1,5 +1,5 @@
-// pycnn/gemm.cuh: what the rungs of kernels/gemm share: the problem, where a block works in it, a
-// loader of tiles, and the end of every sum.
+// pycnn/gemm.cuh: what the versions in kernels/gemm share: the problem, where a block works in it,
+// a loader of shared tiles, and the end of every sum.
 #pragma once
 
 #include <pycnn/epilogue.cuh>
@@ -21,42 +21,43 @@ struct GemmParams {
 enum Flag : unsigned {
     ACCUMULATE = 1,
     CHANNEL_BY_ROW = 2,  // a row of C is a channel, else a column is
-    A_VECTOR = 4,        // the strides keep 16-byte units aligned
+    A_VECTOR = 4,        // the strides keep 16-byte vectors aligned
     B_VECTOR = 8,
     C_VECTOR = 16,
-    WIDE = 32,           // C is of type accum: a partial sum that is not rounded yet
+    WIDE = 32,           // C is of type acc_t: a partial sum that is not rounded yet
 };
 
 // Which batch and which tile of C a block computes. The grid is (tiles, batches), the batches
 // folded over y and z; blocks of the fold that have no batch return before their first barrier.
 // The extents of a tile come with the launch although they are constants: knowing them to be powers
 // of two, NVRTC 13 turns j + 1 into j | 1, no longer sees neighbours, and splits 16-byte stores.
-struct Place {
+struct BlockCoord {
     unsigned batch;
-    index_t row, col;  // the first row and column of the tile
+    index_t m, n;  // the first row and column of the tile
 
-    __device__ explicit Place(const GemmParams& p)
+    __device__ explicit BlockCoord(const GemmParams& p)
         : batch(blockIdx.z * gridDim.y + blockIdx.y),
-          row(static_cast<index_t>(blockIdx.x / p.tiles_n) * p.tile_m),
-          col(static_cast<index_t>(blockIdx.x % p.tiles_n) * p.tile_n) {}
+          m(static_cast<index_t>(blockIdx.x / p.tiles_n) * p.tile_m),
+          n(static_cast<index_t>(blockIdx.x % p.tiles_n) * p.tile_n) {}
 
     __device__ index_t offset(const GemmParams& p, index_t outer, index_t inner) const {
         return batch / p.inner * outer + batch % p.inner * inner;
     }
 };
 
-// A or B as both look to the tiles: the summed index k, and the index kept in C, here `line`.
+// A or B in global memory, from the first row or column of the block's tile on. Both have an index
+// k; the other one, m of A and n of B, is called mn where either may be meant.
 struct Operand {
-    const scalar* first;        // k = 0 of the tile's first line
-    index_t step_k, step_line;  // element strides
-    index_t k, lines;           // extents from there on
-    bool vector;                // whether 16-byte accesses are aligned
+    const scalar_t* first;        // k = 0, mn = 0
+    index_t stride_k, stride_mn;  // in elements
+    index_t k, mn;                // extents
+    bool vector;                  // whether 16-byte accesses are aligned
 
-    __device__ accum at(index_t i, index_t line) const {
-        return widen(first[i * step_k + line * step_line]);
+    __device__ acc_t at(index_t i, index_t j) const {
+        return to_acc(first[i * stride_k + j * stride_mn]);
     }
-    __device__ accum at_or_zero(index_t i, index_t line) const {
-        return i < k && line < lines ? at(i, line) : accum(0);
+    __device__ acc_t at_or_zero(index_t i, index_t j) const {
+        return i < k && j < mn ? at(i, j) : acc_t(0);
     }
 };
 
@@ -65,77 +66,79 @@ __device__ __forceinline__ bool vectors(const GemmParams& p, Flag flag, const vo
     return p.flags & flag && reinterpret_cast<size_t>(base) % 16 == 0;
 }
 
-__device__ __forceinline__ Operand operand_a(const GemmParams& p, const scalar* a, Place at) {
-    const scalar* first = a + at.offset(p, p.a_outer, p.a_inner) + at.row * p.a_row;
-    return {first, p.a_col, p.a_row, p.k, p.m - at.row, vectors(p, A_VECTOR, a)};
+__device__ __forceinline__ Operand operand_a(const GemmParams& p, const scalar_t* a,
+                                             BlockCoord blk) {
+    const scalar_t* first = a + blk.offset(p, p.a_outer, p.a_inner) + blk.m * p.a_row;
+    return {first, p.a_col, p.a_row, p.k, p.m - blk.m, vectors(p, A_VECTOR, a)};
 }
 
-__device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar* b, Place at) {
-    const scalar* first = b + at.offset(p, p.b_outer, p.b_inner) + at.col * p.b_col;
-    return {first, p.b_row, p.b_col, p.k, p.n - at.col, vectors(p, B_VECTOR, b)};
+__device__ __forceinline__ Operand operand_b(const GemmParams& p, const scalar_t* b,
+                                             BlockCoord blk) {
+    const scalar_t* first = b + blk.offset(p, p.b_outer, p.b_inner) + blk.n * p.b_col;
+    return {first, p.b_row, p.b_col, p.k, p.n - blk.n, vectors(p, B_VECTOR, b)};
 }
 
-// Tiles of the rungs that load single elements are 16 deep in k. With 8 bytes to spare in each row
-// no bank is asked twice by a warp, or of doubles by the half of one that is served at a time: not
-// by 2 x 16 elements along k, nor by two rows of 16 lines that lie 8 rows apart.
-constexpr int DEPTH = 16;
+// Shared tiles of the versions that load single elements. With 8 bytes to spare in each row no bank
+// is asked twice by a warp, or of doubles by the half of one that is served at a time: not by
+// 2 x 16 elements along k, nor by two rows of 16 elements that lie 8 rows apart.
+template <int BLK_K, int BLK_MN>
+using Tile = acc_t[BLK_K][BLK_MN + 8 / sizeof(acc_t)];
 
-template <int LINES>
-using Tile = accum[DEPTH][LINES + 8 / sizeof(accum)];
-
-// Copies DEPTH x LINES elements from k0 on into tile[k][line]. Neighbouring threads follow k if
-// ALONG_K, else the lines: whichever is contiguous in memory.
-template <int LINES, bool ALONG_K>
-__device__ __forceinline__ void load_tile(Tile<LINES>& tile, const Operand& x, index_t k0,
+// Copies BLK_K x BLK_MN elements from k0 on into tile[k][mn]. Neighbouring threads follow k if
+// K_MAJOR, else mn: whichever is contiguous in memory.
+template <int BLK_K, int BLK_MN, bool K_MAJOR>
+__device__ __forceinline__ void load_tile(Tile<BLK_K, BLK_MN>& tile, const Operand& x, index_t k0,
                                           int thread) {
     constexpr int THREADS = 256;
-    static_assert(DEPTH * LINES % THREADS == 0, "every thread loads as much");
+    static_assert(BLK_K * BLK_MN % THREADS == 0, "every thread loads as much");
+    static_assert(BLK_K == 16, "two rows of a tile that lie 8 apart");
 #pragma unroll
-    for (int c = 0; c < DEPTH * LINES / THREADS; ++c) {
+    for (int c = 0; c < BLK_K * BLK_MN / THREADS; ++c) {
         const int index = thread + c * THREADS;
-        const int row = index / LINES;
-        const int k = ALONG_K ? index % DEPTH : row % 2 * 8 + row / 2;
-        const int line = ALONG_K ? index / DEPTH : index % LINES;
-        tile[k][line] = x.at_or_zero(k0 + k, line);
+        const int row = index / BLK_MN;
+        const int k = K_MAJOR ? index % BLK_K : row % 2 * 8 + row / 2;
+        const int mn = K_MAJOR ? index / BLK_K : index % BLK_MN;
+        tile[k][mn] = x.at_or_zero(k0 + k, mn);
     }
 }
 
-// The tile of C: finishes and stores elements (i, j) of it.
-struct Result {
+// The tile of C in global memory: finishes and stores its elements (i, j).
+struct OutputTile {
     const GemmParams& p;
-    const Epilogue& finish;
-    scalar* const c;
+    const Epilogue& epilogue;
+    scalar_t* const c;
     index_t first;     // offset of (0, 0) in C
     index_t channel;   // of the first row or column
     index_t residual;  // offset of what belongs to (0, 0)
     int rows, cols;    // of the tile's, those inside the matrix
 
-    __device__ Result(const GemmParams& p, scalar* c, const Epilogue& finish, Place at)
+    __device__ OutputTile(const GemmParams& p, scalar_t* c, const Epilogue& epilogue,
+                          BlockCoord blk)
         : p(p),
-          finish(finish),
+          epilogue(epilogue),
           c(c),
-          first(at.offset(p, p.c_outer, p.c_inner) + at.row * p.c_row + at.col),
-          channel(at.offset(p, 0, p.channel_inner) + (p.flags & CHANNEL_BY_ROW ? at.row : at.col)),
-          residual(at.offset(p, p.residual_outer, p.residual_inner) + at.row * p.residual_row +
-                   at.col * p.residual_col),
-          rows(min(p.m - at.row, index_t(p.tile_m))),
-          cols(min(p.n - at.col, index_t(p.tile_n))) {}
+          first(blk.offset(p, p.c_outer, p.c_inner) + blk.m * p.c_row + blk.n),
+          channel(blk.offset(p, 0, p.channel_inner) + (p.flags & CHANNEL_BY_ROW ? blk.m : blk.n)),
+          residual(blk.offset(p, p.residual_outer, p.residual_inner) + blk.m * p.residual_row +
+                   blk.n * p.residual_col),
+          rows(min(p.m - blk.m, index_t(p.tile_m))),
+          cols(min(p.n - blk.n, index_t(p.tile_n))) {}
 
-    __device__ index_t at(int i, int j) const { return first + i * p.c_row + j; }
+    __device__ index_t offset(int i, int j) const { return first + i * p.c_row + j; }
 
-    __device__ scalar finished(int i, int j, accum sum) const {
-        if (p.flags & ACCUMULATE) sum += widen(c[at(i, j)]);
-        return narrow(finish(sum, channel + (p.flags & CHANNEL_BY_ROW ? i : j),
-                             residual + i * p.residual_row + j * p.residual_col));
+    __device__ scalar_t finished(int i, int j, acc_t acc) const {
+        if (p.flags & ACCUMULATE) acc += to_acc(c[offset(i, j)]);
+        return from_acc(epilogue(acc, channel + (p.flags & CHANNEL_BY_ROW ? i : j),
+                                 residual + i * p.residual_row + j * p.residual_col));
     }
 
-    __device__ void store(int i, int j, accum sum) const {
+    __device__ void store(int i, int j, acc_t acc) const {
         if (i >= rows || j >= cols) return;
         if (p.flags & WIDE) {
-            accum& to = reinterpret_cast<accum*>(c)[at(i, j)];
-            to = p.flags & ACCUMULATE ? to + sum : sum;
+            acc_t& to = reinterpret_cast<acc_t*>(c)[offset(i, j)];
+            to = p.flags & ACCUMULATE ? to + acc : acc;
         } else {
-            c[at(i, j)] = finished(i, j, sum);
+            c[offset(i, j)] = finished(i, j, acc);
         }
     }
 };

@@ -4,30 +4,30 @@
 
 #include <pycnn/kernel.cuh>
 
-constexpr int WIDTH = 16 / sizeof(accum);  // elements in 16 bytes of shared memory
+constexpr int ACC_VEC = 16 / sizeof(acc_t);  // elements in 16 bytes of shared memory
 
 // N elements between memory and registers in one access of 8 or 16 bytes.
 template <int BYTES>
-struct Unit;
+struct Vec;
 template <>
-struct Unit<8> {
+struct Vec<8> {
     using type = uint2;
 };
 template <>
-struct Unit<16> {
+struct Vec<16> {
     using type = uint4;
 };
 
 template <typename T, int N>
 __device__ __forceinline__ void load_vector(T (&x)[N], const T* from) {
-    using U = typename Unit<sizeof(x)>::type;
-    const U whole = *reinterpret_cast<const U*>(from);
+    using V = typename Vec<sizeof(x)>::type;
+    const V whole = *reinterpret_cast<const V*>(from);
     memcpy(x, &whole, sizeof(x));
 }
 
 template <typename T, int N>
 __device__ __forceinline__ void store_vector(T* to, const T (&x)[N]) {
-    typename Unit<sizeof(x)>::type whole;
+    typename Vec<sizeof(x)>::type whole;
     memcpy(&whole, x, sizeof(x));
     *reinterpret_cast<decltype(whole)*>(to) = whole;
 }
@@ -35,82 +35,84 @@ __device__ __forceinline__ void store_vector(T* to, const T (&x)[N]) {
 // The block has 256 threads as 16 x 16, each warp 4 x 8 of them, and a thread's outputs come in
 // vectors 16 vectors apart. So the 8 threads of which a 16-byte shared access is served at a time
 // read 128 consecutive bytes: every bank once.
-constexpr int THREADS = 256, SIDE = 16;
+constexpr int THREADS = 256, THREADS_MN = 16;
+constexpr int WARP_M = 4, WARP_N = 8;
 
-struct ThreadPlace {
-    int row, col;  // in 0 .. 15
+struct ThreadCoord {
+    int m, n;  // in 0 .. 15
 
-    __device__ explicit ThreadPlace(int thread) {
+    __device__ explicit ThreadCoord(int thread) {
         const int warp = thread / 32, lane = thread % 32;
-        row = warp / 2 * 4 + lane / 8;
-        col = warp % 2 * 8 + lane % 8;
+        m = warp / 2 * WARP_M + lane / WARP_N;
+        n = warp % 2 * WARP_N + lane % WARP_N;
     }
 };
 
-// Where in the tile the i-th of a thread's rows (or columns) lies.
-__device__ __forceinline__ int spread(int place, int i) {
-    return (i / WIDTH * SIDE + place) * WIDTH + i % WIDTH;
+// Where in the tile the i-th row lies of the threads at m (or the i-th column of those at n).
+__device__ __forceinline__ int thread_to_tile(int mn, int i) {
+    return (i / ACC_VEC * THREADS_MN + mn) * ACC_VEC + i % ACC_VEC;
 }
 
-// Row length of a tile: with 4 elements to spare, storing elements that run along k column by
-// column is free of conflicts too.
-__host__ __device__ constexpr int pitch(int lines) { return lines + 4; }
+// Row length of a shared tile: with 4 elements to spare, storing elements that run along k column
+// by column is free of conflicts too.
+__host__ __device__ constexpr int pitch(int blk_mn) { return blk_mn + 4; }
 
-// The part of a row of a tile that a thread multiplies.
+// A thread's elements of a row of a shared tile.
 template <int COUNT>
-__device__ __forceinline__ void read_part(accum (&part)[COUNT], const accum* tile_row, int place) {
+__device__ __forceinline__ void load_fragment(acc_t (&fragment)[COUNT], const acc_t* tile_row,
+                                              int mn) {
 #pragma unroll
-    for (int i = 0; i < COUNT; i += WIDTH) {
-        accum v[WIDTH];
-        load_vector(v, tile_row + spread(place, i));
+    for (int i = 0; i < COUNT; i += ACC_VEC) {
+        acc_t v[ACC_VEC];
+        load_vector(v, tile_row + thread_to_tile(mn, i));
 #pragma unroll
-        for (int e = 0; e < WIDTH; ++e) part[i + e] = v[e];
+        for (int e = 0; e < ACC_VEC; ++e) fragment[i + e] = v[e];
     }
 }
 
-// Adds the products of two tiles, tile[k][line], to a thread's sums.
-template <int BK, int TM, int TN>
-__device__ __forceinline__ void multiply(accum (&sum)[TM][TN],
-                                         const accum (&a_tile)[BK][pitch(TM * SIDE)],
-                                         const accum (&b_tile)[BK][pitch(TN * SIDE)],
-                                         ThreadPlace mine) {
+// Adds the products of two shared tiles, sA[k][m] and sB[k][n], to a thread's sums.
+template <int BLK_K, int THR_M, int THR_N>
+__device__ __forceinline__ void multiply(acc_t (&acc)[THR_M][THR_N],
+                                         const acc_t (&sA)[BLK_K][pitch(THR_M * THREADS_MN)],
+                                         const acc_t (&sB)[BLK_K][pitch(THR_N * THREADS_MN)],
+                                         ThreadCoord thr) {
 #pragma unroll 2  // more would cost registers, and with them the second block of an SM
-    for (int k = 0; k < BK; ++k) {
-        accum a_part[TM], b_part[TN];
-        read_part(a_part, a_tile[k], mine.row);
-        read_part(b_part, b_tile[k], mine.col);
+    for (int k = 0; k < BLK_K; ++k) {
+        acc_t rA[THR_M], rB[THR_N];
+        load_fragment(rA, sA[k], thr.m);
+        load_fragment(rB, sB[k], thr.n);
 #pragma unroll
-        for (int i = 0; i < TM; ++i)
+        for (int i = 0; i < THR_M; ++i)
 #pragma unroll
-            for (int j = 0; j < TN; ++j) sum[i][j] += a_part[i] * b_part[j];
+            for (int j = 0; j < THR_N; ++j) acc[i][j] += rA[i] * rB[j];
     }
 }
 
-// Line length of the stage below: lines begin 4 banks after each other.
-__host__ __device__ constexpr int stage_pitch(int length) { return length + WIDTH; }
+// Row length of sC below: rows begin 4 banks after each other.
+__host__ __device__ constexpr int pitch_c(int length) { return length + ACC_VEC; }
 
 // Hands over the sums of a block in the order of memory, and in one place of the code, however
-// many a thread has: SIDE rows of the tile at a time (columns, unless BY_ROW) pass through `stage`,
-// which holds SIDE lines; then write(pass) finds row spread(i, pass) in its line i.
-template <bool BY_ROW, int TM, int TN, typename Write>
-__device__ __forceinline__ void deliver(const accum (&sum)[TM][TN], accum* stage, ThreadPlace mine,
-                                        Write write) {
-    constexpr int PASSES = BY_ROW ? TM : TN, OWN = BY_ROW ? TN : TM;
-    const int across = BY_ROW ? mine.row : mine.col, along = BY_ROW ? mine.col : mine.row;
-    accum* const line = stage + across * stage_pitch(OWN * SIDE);
+// many a thread has: THREADS_MN rows of the tile at a time (columns, unless ROW_MAJOR) pass through
+// sC in shared memory; then write(pass) finds row thread_to_tile(i, pass) in row i of sC.
+template <bool ROW_MAJOR, int THR_M, int THR_N, typename Write>
+__device__ __forceinline__ void store_through_shared(const acc_t (&acc)[THR_M][THR_N], acc_t* sC,
+                                                     ThreadCoord thr, Write write) {
+    constexpr int PASSES = ROW_MAJOR ? THR_M : THR_N, OWN = ROW_MAJOR ? THR_N : THR_M;
+    const int across = ROW_MAJOR ? thr.m : thr.n, along = ROW_MAJOR ? thr.n : thr.m;
+    acc_t* const row = sC + across * pitch_c(OWN * THREADS_MN);
 #pragma unroll 1
     for (int pass = 0; pass < PASSES; ++pass) {
-        __syncthreads();  // nobody needs what the stage has held so far
+        __syncthreads();  // nobody needs what sC has held so far
 #pragma unroll
         for (int constant = 0; constant < PASSES; ++constant) {
             if (constant != pass) continue;  // registers have no addresses
 #pragma unroll
-            for (int i = 0; i < OWN; i += WIDTH) {
-                accum v[WIDTH];
+            for (int i = 0; i < OWN; i += ACC_VEC) {
+                acc_t v[ACC_VEC];
 #pragma unroll
-                for (int e = 0; e < WIDTH; ++e)
-                    v[e] = BY_ROW ? sum[constant][i + e] : sum[i + e][constant];
-                store_vector(line + spread(along, i), v);
+                for (int e = 0; e < ACC_VEC; ++e)
+                    v[e] = ROW_MAJOR ? acc[constant][i + e] : acc[i + e][constant];
+                store_vector(row + thread_to_tile(along, i), v);
             }
         }
         __syncthreads();

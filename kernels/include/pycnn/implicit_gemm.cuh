@@ -1,11 +1,12 @@
 // pycnn/implicit_gemm.cuh: a convolution as a matrix product whose second operand is never made.
 //
-//   C[line, kept] = sum over summed of A[line, summed] X[summed, kept]
+//   C[m, n] = sum over k of A[m, k] B[k, n]
 //
-// An element of X is an element of x at the sum of two spots, one that `summed` leads to and one
-// that `kept` leads to. Both are three digits:
+// An element of B is an element of x at the sum of two coordinates, one that k decomposes into and
+// one that n does. Both are three digits (m, n and k are those of the product; in the digits n is
+// an image):
 //
-//                       A        summed       kept        C
+//                       A        k            n           C
 //   forward             weight   (c, r, s)    (n, p, q)   y
 //   backward, input     the forward one of dy, for every residue of the position modulo the stride
 //   backward, weight    dy       (n, p, q)    (c, r, s)   dweight
@@ -32,25 +33,25 @@ struct ImplicitParams {
     Digits summed, kept;
     index_t lines, a_line, c_line;        // lines of a group, and strides from one to the next
     index_t x_group, a_group, c_group;    // from one group to the next
-    index_t x_first, x_h, x_w;            // where position (0, 0) lies beside the spots; strides
+    index_t x_first, x_h, x_w;            // where position (0, 0) lies beside the coords; strides
     index_t segment;                      // summed indices a block adds up
-    int h, w, mode;                       // extents of x, and what lies beyond: enum Beyond
+    int h, w, mode;                       // extents of x, and what lies beyond: enum PaddingMode
     int groups, segments;                 // more than one segment: C gets none but partial sums
     int tiles_lines, tiles_kept;          // of a group
     int by_line;                          // C is contiguous along its lines
 };
 
-struct Spot {
+struct Coord {
     index_t x;
     int row, col;
 };
 
-// A flat index that moves on with no division.
-struct Counter {
+// Iterates over flat indices, decomposed, with no division.
+struct IndexIterator {
     index_t high;
     int middle, last;
 
-    __device__ __forceinline__ Counter(const Digits& d, index_t flat)
+    __device__ __forceinline__ IndexIterator(const Digits& d, index_t flat)
         : high(flat / d.last / d.middle), middle(flat / d.last % d.middle), last(flat % d.last) {}
 
     __device__ __forceinline__ void advance(const Digits& d) {
@@ -67,10 +68,10 @@ struct Counter {
         }
     }
 
-    __device__ __forceinline__ Spot spot(const Digits& d) const {
+    __device__ __forceinline__ Coord coord(const Digits& d) const {
         const int top = static_cast<int>(high);
         return {dot(d.x), d.first_row + top * d.row[0] + middle * d.row[1] + last * d.row[2],
-                d.first_col + top * d.col[0] + middle * d.col[1] + last * d.col[2]};
+                      d.first_col + top * d.col[0] + middle * d.col[1] + last * d.col[2]};
     }
     __device__ __forceinline__ index_t other(const Digits& d) const { return dot(d.other); }
     __device__ __forceinline__ index_t dot(const index_t (&step)[3]) const {
@@ -78,41 +79,43 @@ struct Counter {
     }
 };
 
-// Spots in shared memory, which are read in one access each.
-struct alignas(16) StoredSpot {
+// Coordinates in shared memory, which are read in one access each.
+struct alignas(16) StoredCoord {
     unsigned word[4];
 
-    __device__ __forceinline__ void operator=(const Spot& spot) {
+    __device__ __forceinline__ void operator=(const Coord& coord) {
         unsigned packed[4];
-        memcpy(packed, &spot, 16);
+        memcpy(packed, &coord, 16);
         store_vector(word, packed);
     }
-    __device__ __forceinline__ operator Spot() const {
+    __device__ __forceinline__ operator Coord() const {
         unsigned packed[4];
         load_vector(packed, word);
-        Spot spot;
-        memcpy(&spot, packed, 16);
-        return spot;
+        Coord coord;
+        memcpy(&coord, packed, 16);
+        return coord;
     }
 };
 
-// Which elements of a tile[k][line] a thread carries. Neighbours in a warp follow k if ALONG_K, in
-// runs of a 32-byte sector of shared memory, else the lines: whichever is contiguous in memory.
-// Storing them asks no bank twice: rows of a tile begin 4 banks after each other.
-template <int BK, int LINES, bool ALONG_K>
-struct Share {
-    static constexpr int COUNT = BK * LINES / THREADS;
-    static constexpr int RUN = 32 / sizeof(accum), ROUNDS = BK / RUN;
+// Which elements of a tile[k][mn] a thread copies. Neighbours in a warp follow k if K_MAJOR, in
+// runs of a 32-byte sector of shared memory, else mn: whichever is contiguous in memory. Storing
+// them asks no bank twice: rows of a tile begin 4 banks after each other.
+template <int BLK_K, int BLK_MN, bool K_MAJOR>
+struct ThreadPartition {
+    static constexpr int COUNT = BLK_K * BLK_MN / THREADS;
+    static constexpr int SECTOR = 32 / sizeof(acc_t), SECTORS = BLK_K / SECTOR;
 
     static __device__ __forceinline__ int k(int c) {
-        return ALONG_K ? threadIdx.x % RUN + c % ROUNDS * RUN : threadIdx.x / LINES * COUNT + c;
+        return K_MAJOR ? threadIdx.x % SECTOR + c % SECTORS * SECTOR
+                       : threadIdx.x / BLK_MN * COUNT + c;
     }
-    static __device__ __forceinline__ int line(int c) {
-        return ALONG_K ? threadIdx.x / RUN + c / ROUNDS * (THREADS / RUN) : threadIdx.x % LINES;
+    static __device__ __forceinline__ int mn(int c) {
+        return K_MAJOR ? threadIdx.x / SECTOR + c / SECTORS * (THREADS / SECTOR)
+                       : threadIdx.x % BLK_MN;
     }
-    static __device__ __forceinline__ void put(accum (&tile)[BK][pitch(LINES)],
-                                               const scalar (&held)[COUNT]) {
+    static __device__ __forceinline__ void store(acc_t (&tile)[BLK_K][pitch(BLK_MN)],
+                                                 const scalar_t (&regs)[COUNT]) {
 #pragma unroll
-        for (int c = 0; c < COUNT; ++c) tile[k(c)][line(c)] = widen(held[c]);
+        for (int c = 0; c < COUNT; ++c) tile[k(c)][mn(c)] = to_acc(regs[c]);
     }
 };

@@ -3,8 +3,8 @@
 // Compile environments: NVRTC (no host headers), nvcc, and g++ or clang++ under the emulator's
 // prelude, where PYCNN_EMULATOR is defined.
 //
-// A kernel stores elements of type `scalar`, which the plan chooses, and computes in `accum`: the
-// same type, but float for the 16-bit ones. widen() and narrow() lead from one to the other.
+// A kernel stores elements of type `scalar_t`, which the plan chooses, and computes in `acc_t`: the
+// same type, but float for the 16-bit ones. to_acc() and from_acc() convert.
 #pragma once
 
 #ifndef SCALAR
@@ -22,7 +22,7 @@
 #include <cuda_bf16.h>
 #endif
 
-using scalar = SCALAR;
+using scalar_t = SCALAR;
 using index_t = long long;  // element counts and offsets: tensors may pass 2^31 elements
 
 template <typename T>
@@ -35,22 +35,22 @@ template <>
 struct Accumulator<__half> {
     using type = float;
 };
-__device__ __forceinline__ float widen(__half x) { return __half2float(x); }
-__device__ __forceinline__ scalar narrow(float x) { return __float2half_rn(x); }
+__device__ __forceinline__ float to_acc(__half x) { return __half2float(x); }
+__device__ __forceinline__ scalar_t from_acc(float x) { return __float2half_rn(x); }
 #elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
 template <>
 struct Accumulator<__nv_bfloat16> {
     using type = float;
 };
-__device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
-__device__ __forceinline__ scalar narrow(float x) { return __float2bfloat16_rn(x); }
+__device__ __forceinline__ float to_acc(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ scalar_t from_acc(float x) { return __float2bfloat16_rn(x); }
 #else
-__device__ __forceinline__ scalar narrow(scalar x) { return x; }
+__device__ __forceinline__ scalar_t from_acc(scalar_t x) { return x; }
 #endif
-__device__ __forceinline__ float widen(float x) { return x; }
-__device__ __forceinline__ double widen(double x) { return x; }
+__device__ __forceinline__ float to_acc(float x) { return x; }
+__device__ __forceinline__ double to_acc(double x) { return x; }
 
-using accum = Accumulator<scalar>::type;
+using acc_t = Accumulator<scalar_t>::type;
 
 // Numeric limits without <limits>, which NVRTC does not have; of the types that kernels compute in.
 template <typename T>

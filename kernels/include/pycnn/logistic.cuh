@@ -7,11 +7,11 @@
 #include <pycnn/kernel.cuh>
 
 struct Logistic {
-    accum value, slope;
+    acc_t value, slope;
 
-    __device__ __forceinline__ explicit Logistic(accum x) {
-        const accum e = exp(-fabs(x)), sum = 1 + e;
-        value = (x > 0 ? accum(1) : e) / sum;
+    __device__ __forceinline__ explicit Logistic(acc_t x) {
+        const acc_t e = exp(-fabs(x)), sum = 1 + e;
+        value = (x > 0 ? acc_t(1) : e) / sum;
         slope = e / (sum * sum);
     }
 };

@@ -1,160 +1,167 @@
-// pycnn/map.cuh: a result for each element of one or several operands of the same shape, or two.
+// pycnn/map.cuh: elementwise kernels: a result, or two, for each element of one or several operands
+// of the same shape.
 //
 // A kernel file gives the function and two entries for it, one for contiguous operands and one for
 // any strides, zero among them, by which an operand is broadcast:
 //
-//   struct Forward { __device__ accum operator()(accum x) const; };
-//   extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-//   relu(const scalar* x, scalar* y, index_t count) { map_contiguous(Forward(), count, y, x); }
-//   extern "C" __global__ void __launch_bounds__(MAP_THREADS)
-//   relu_strided(const scalar* x, scalar* y, index_t count, MapViews<1> v) {
-//       map_strided(Forward(), count, y, v, x);
+//   struct Forward { __device__ acc_t operator()(acc_t x) const; };
+//   extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+//   relu(const scalar_t* x, scalar_t* y, index_t count) {
+//       elementwise_contiguous(Forward(), count, y, x);
+//   }
+//   extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+//   relu_strided(const scalar_t* x, scalar_t* y, index_t count, MapViews<1> v) {
+//       elementwise_strided(Forward(), count, y, v, x);
 //   }
 //
-// Both give 16 bytes of the result to a thread. A function that returns Two has its results stored
-// in two arrays, Results. A result may lie where an operand does (in-place use), so no pointer here
-// is __restrict__. The plan is in pycnn/plan/_map.py.
+// Both give 16 bytes of the result to a thread. A function that returns a Pair has its results
+// stored in two arrays, Results. A result may lie where an operand does (in-place use), so no
+// pointer here is __restrict__. The plan is in pycnn/plan/_map.py.
 #pragma once
 
 #include <pycnn/kernel.cuh>
 #include <pycnn/strided.cuh>
 
-constexpr int MAP_THREADS = 256;
-constexpr int MAP_WIDTH = 16 / sizeof(scalar);  // elements of one instruction
+constexpr int ELEMENTWISE_THREADS = 256;
+constexpr int VEC_SIZE = 16 / sizeof(scalar_t);  // elements of one instruction
 
-struct alignas(16) Pack {  // loaded and stored by one instruction
-    scalar at[MAP_WIDTH];
+struct alignas(16) Vec {  // loaded and stored by one instruction
+    scalar_t at[VEC_SIZE];
 };
 
 __device__ __forceinline__ bool aligned(const void* pointer) {
-    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
+    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Vec) == 0;
 }
 
 template <int OPERANDS>
 struct MapViews {
     Strided<OPERANDS> at;
-    // Whether neighbours along the last axis come in packs of 16 bytes: in every operand they lie
+    // Whether neighbours along the last axis come in vectors of 16 bytes: in every operand they lie
     // side by side and aligned as the operand is, or are one and the same element.
     index_t packed;
 };
 
-// The first elements of this thread in a launch that gives it MAP_WIDTH of them: side by side if
-// they are moved together, else MAP_THREADS apart, so that neighbouring threads have neighbours.
-__device__ __forceinline__ index_t first_of_pack() { return flat_thread() * MAP_WIDTH; }
+// The first elements of this thread in a launch that gives it VEC_SIZE of them: side by side if
+// they are moved together, else ELEMENTWISE_THREADS apart, so that neighbouring threads have
+// neighbours.
+__device__ __forceinline__ index_t first_of_vec() { return flat_thread() * VEC_SIZE; }
 __device__ __forceinline__ index_t first_of_elements() {
-    return static_cast<index_t>(blockIdx.x) * MAP_THREADS * MAP_WIDTH + threadIdx.x;
+    return static_cast<index_t>(blockIdx.x) * ELEMENTWISE_THREADS * VEC_SIZE + threadIdx.x;
 }
 
-struct Two {
-    accum first, second;
+struct Pair {
+    acc_t first, second;
 };
 
 struct Results {
-    scalar *first, *second;
+    scalar_t *first, *second;
 };
 
 __device__ __forceinline__ bool aligned(const Results& to) {
     return aligned(to.first) && aligned(to.second);
 }
-__device__ __forceinline__ void put(scalar* to, index_t i, accum value) { to[i] = narrow(value); }
-__device__ __forceinline__ void put(const Results& to, index_t i, const Two& value) {
-    to.first[i] = narrow(value.first);
-    to.second[i] = narrow(value.second);
+__device__ __forceinline__ void store(scalar_t* to, index_t i, acc_t value) {
+    to[i] = from_acc(value);
+}
+__device__ __forceinline__ void store(const Results& to, index_t i, const Pair& value) {
+    to.first[i] = from_acc(value.first);
+    to.second[i] = from_acc(value.second);
 }
 
-template <typename Function, typename... Packs>
-__device__ __forceinline__ void put_pack(scalar* to, index_t i, Function function,
-                                         const Packs&... packs) {
-    Pack result;
+template <typename Function, typename... Vecs>
+__device__ __forceinline__ void store_vec(scalar_t* to, index_t i, Function function,
+                                          const Vecs&... vecs) {
+    Vec result;
 #pragma unroll
-    for (int k = 0; k < MAP_WIDTH; ++k) result.at[k] = narrow(function(widen(packs.at[k])...));
-    *reinterpret_cast<Pack*>(to + i) = result;
+    for (int k = 0; k < VEC_SIZE; ++k) result.at[k] = from_acc(function(to_acc(vecs.at[k])...));
+    *reinterpret_cast<Vec*>(to + i) = result;
 }
-template <typename Function, typename... Packs>
-__device__ __forceinline__ void put_pack(const Results& to, index_t i, Function function,
-                                         const Packs&... packs) {
-    Pack first, second;
+template <typename Function, typename... Vecs>
+__device__ __forceinline__ void store_vec(const Results& to, index_t i, Function function,
+                                          const Vecs&... vecs) {
+    Vec first, second;
 #pragma unroll
-    for (int k = 0; k < MAP_WIDTH; ++k) {
-        const Two value = function(widen(packs.at[k])...);
-        first.at[k] = narrow(value.first);
-        second.at[k] = narrow(value.second);
+    for (int k = 0; k < VEC_SIZE; ++k) {
+        const Pair value = function(to_acc(vecs.at[k])...);
+        first.at[k] = from_acc(value.first);
+        second.at[k] = from_acc(value.second);
     }
-    *reinterpret_cast<Pack*>(to.first + i) = first;
-    *reinterpret_cast<Pack*>(to.second + i) = second;
+    *reinterpret_cast<Vec*>(to.first + i) = first;
+    *reinterpret_cast<Vec*>(to.second + i) = second;
 }
 
 // An operand that may be missing, and is zero then.
 struct Optional {
-    const scalar* at;
+    const scalar_t* at;
 };
 
 __device__ __forceinline__ bool aligned(Optional operand) { return aligned(operand.at); }
-__device__ __forceinline__ scalar get(const scalar* operand, index_t i) { return operand[i]; }
-__device__ __forceinline__ scalar get(Optional operand, index_t i) {
-    return operand.at ? operand.at[i] : narrow(0);
+__device__ __forceinline__ scalar_t load(const scalar_t* operand, index_t i) { return operand[i]; }
+__device__ __forceinline__ scalar_t load(Optional operand, index_t i) {
+    return operand.at ? operand.at[i] : from_acc(0);
 }
-__device__ __forceinline__ Pack repeated(scalar value) {
-    Pack pack;
+__device__ __forceinline__ Vec broadcast(scalar_t value) {
+    Vec vec;
 #pragma unroll
-    for (int k = 0; k < MAP_WIDTH; ++k) pack.at[k] = value;
-    return pack;
+    for (int k = 0; k < VEC_SIZE; ++k) vec.at[k] = value;
+    return vec;
 }
-__device__ __forceinline__ Pack get_pack(const scalar* operand, index_t i) {
-    return *reinterpret_cast<const Pack*>(operand + i);
+__device__ __forceinline__ Vec load_vec(const scalar_t* operand, index_t i) {
+    return *reinterpret_cast<const Vec*>(operand + i);
 }
-__device__ __forceinline__ Pack get_pack(Optional operand, index_t i) {
-    return operand.at ? get_pack(operand.at, i) : repeated(narrow(0));
+__device__ __forceinline__ Vec load_vec(Optional operand, index_t i) {
+    return operand.at ? load_vec(operand.at, i) : broadcast(from_acc(0));
 }
 
-// A function of the values, or packs, that stand in an array.
+// Applies a function to the values, or vectors, that stand in an array.
 template <typename Caller, typename Value, int COUNT, typename... Taken>
-__device__ __forceinline__ auto spread(Caller call, const Value (&values)[COUNT],
-                                       const Taken&... taken) {
+__device__ __forceinline__ auto apply(Caller call, const Value (&values)[COUNT],
+                                      const Taken&... taken) {
     if constexpr (sizeof...(taken) == COUNT)
         return call(taken...);
     else
-        return spread(call, values, taken..., values[sizeof...(taken)]);
+        return apply(call, values, taken..., values[sizeof...(taken)]);
 }
 
 template <typename Function, typename To, typename... Operands>
-__device__ __forceinline__ void map_contiguous(Function function, index_t count, const To& result,
-                                               Operands... operands) {
-    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+__device__ __forceinline__ void elementwise_contiguous(Function function, index_t count,
+                                                       const To& result, Operands... operands) {
+    const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
     if (block_end <= count && (aligned(result) && ... && aligned(operands))) {
-        const index_t i = first_of_pack();
-        put_pack(result, i, function, get_pack(operands, i)...);
+        const index_t i = first_of_vec();
+        store_vec(result, i, function, load_vec(operands, i)...);
         return;
     }
 #pragma unroll 1
-    for (index_t i = first_of_elements(); i < count && i < block_end; i += MAP_THREADS)
-        put(result, i, function(widen(get(operands, i))...));
+    for (index_t i = first_of_elements(); i < count && i < block_end; i += ELEMENTWISE_THREADS)
+        store(result, i, function(to_acc(load(operands, i))...));
 }
 
 template <typename Function, typename To, int OPERANDS, typename... Operands>
-__device__ __forceinline__ void map_strided(Function function, index_t count, const To& result,
-                                            const MapViews<OPERANDS>& v, Operands... operands) {
+__device__ __forceinline__ void elementwise_strided(Function function, index_t count,
+                                                    const To& result, const MapViews<OPERANDS>& v,
+                                                    Operands... operands) {
     static_assert(OPERANDS == sizeof...(operands), "a view for every operand");
     index_t at[OPERANDS];
     int next = 0;
     if (v.packed && (aligned(result) && ... && aligned(operands))) {
-        const index_t i = first_of_pack();
+        const index_t i = first_of_vec();
         if (i >= count) return;
         v.at.locate(i, at);
-        const auto fetch = [&](auto operand, int o) {
+        const auto load_operand = [&](auto operand, int o) {
             const bool neighbours = v.at.stride[o][v.at.rank - 1] == 1;
-            return neighbours ? get_pack(operand, at[o]) : repeated(get(operand, at[o]));
+            return neighbours ? load_vec(operand, at[o]) : broadcast(load(operand, at[o]));
         };
-        const Pack packs[] = {fetch(operands, next++)...};
-        spread([&](const auto&... pack) { put_pack(result, i, function, pack...); }, packs);
+        const Vec vecs[] = {load_operand(operands, next++)...};
+        apply([&](const auto&... vec) { store_vec(result, i, function, vec...); }, vecs);
         return;
     }
-    const index_t block_end = (blockIdx.x + index_t(1)) * MAP_THREADS * MAP_WIDTH;
+    const index_t block_end = (blockIdx.x + index_t(1)) * ELEMENTWISE_THREADS * VEC_SIZE;
 #pragma unroll 1
-    for (index_t i = first_of_elements(); i < count && i < block_end; i += MAP_THREADS) {
+    for (index_t i = first_of_elements(); i < count && i < block_end; i += ELEMENTWISE_THREADS) {
         v.at.locate(i, at);
         next = 0;
-        const accum values[] = {widen(get(operands, at[next++]))...};
-        put(result, i, spread(function, values));
+        const acc_t values[] = {to_acc(load(operands, at[next++]))...};
+        store(result, i, apply(function, values));
     }
 }

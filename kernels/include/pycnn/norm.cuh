@@ -13,15 +13,15 @@
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / LANES;
-constexpr int WIDTH = 16 / sizeof(scalar);   // elements of one instruction
-constexpr int SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+constexpr int VEC_SIZE = 16 / sizeof(scalar_t);  // elements of one instruction
+constexpr int SECTOR = 32 / sizeof(scalar_t);  // elements that global memory moves at a time
 
-struct alignas(16) Pack {
-    scalar at[WIDTH];
+struct alignas(16) Vec {
+    scalar_t at[VEC_SIZE];
 };
 
 __device__ __forceinline__ bool aligned(const void* pointer) {
-    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Pack) == 0;
+    return reinterpret_cast<unsigned long long>(pointer) % sizeof(Vec) == 0;
 }
 
 // Offset of element i of operand `o`; no division where one axis is all there is.
@@ -37,7 +37,7 @@ __device__ __forceinline__ index_t offset_of(const Strided<OPERANDS>& v, int o, 
     return offset + i * v.stride[o][0];
 }
 
-// Parameters may be of type scalar or of type accum ("wide").
+// Parameters may be of type scalar_t or of type acc_t ("wide").
 struct NormParams {
     index_t channels, group;
     index_t weight, bias, mean, spread;  // elements from one to the next
@@ -48,29 +48,30 @@ struct NormParams {
     double eps;
 };
 
-__device__ __forceinline__ accum parameter(const void* from, index_t i, int wide) {
-    return wide ? static_cast<const accum*>(from)[i] : widen(static_cast<const scalar*>(from)[i]);
+__device__ __forceinline__ acc_t parameter(const void* from, index_t i, int wide) {
+    return wide ? static_cast<const acc_t*>(from)[i]
+                : to_acc(static_cast<const scalar_t*>(from)[i]);
 }
 
-__device__ __forceinline__ void put_parameter(void* to, index_t i, int wide, accum value) {
+__device__ __forceinline__ void store_parameter(void* to, index_t i, int wide, acc_t value) {
     if (wide)
-        static_cast<accum*>(to)[i] = value;
+        static_cast<acc_t*>(to)[i] = value;
     else
-        static_cast<scalar*>(to)[i] = narrow(value);
+        static_cast<scalar_t*>(to)[i] = from_acc(value);
 }
 
 // The arrays of parameters; any but mean and spread may be null.
 struct NormArrays {
     const void *mean, *spread;
-    const accum* rest;  // what rounding took away from mean
+    const acc_t* rest;  // what rounding took away from mean
     const void *weight, *bias;
 };
 
 // Mean and 1 / standard deviation of a statistic.
 struct alignas(16) Statistic {
-    accum mean, rest, rstd, unused;
+    acc_t mean, rest, rstd, unused;
 
-    __device__ __forceinline__ accum z(accum x) const { return ((x - mean) - rest) * rstd; }
+    __device__ __forceinline__ acc_t z(acc_t x) const { return ((x - mean) - rest) * rstd; }
 };
 
 __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t number,
@@ -78,9 +79,9 @@ __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t n
     if (p.packed) return static_cast<const Statistic*>(from.mean)[number];
     Statistic s;
     s.mean = parameter(from.mean, number * p.mean, p.mean_wide);
-    s.rest = from.rest ? from.rest[number] : accum(0);
+    s.rest = from.rest ? from.rest[number] : acc_t(0);
     s.rstd = parameter(from.spread, number * p.spread, p.spread_wide);
-    if (p.spread_is_variance) s.rstd = accum(1) / sqrt(s.rstd + static_cast<accum>(p.eps));
+    if (p.spread_is_variance) s.rstd = acc_t(1) / sqrt(s.rstd + static_cast<acc_t>(p.eps));
     return s;
 }
 
@@ -89,13 +90,13 @@ __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t n
 // backward dx = dy * scale - (x - mean) * tilt - shift; see norm/gradient.cu
 // sums      z  = (x - mean) * tilt,                    tilt = rstd
 struct Coefficients {
-    accum mean, rest, scale, shift, tilt;
+    acc_t mean, rest, scale, shift, tilt;
 
-    __device__ __forceinline__ accum forward(accum x) const {
+    __device__ __forceinline__ acc_t forward(acc_t x) const {
         return ((x - mean) - rest) * scale + shift;
     }
-    __device__ __forceinline__ accum z(accum x) const { return ((x - mean) - rest) * tilt; }
-    __device__ __forceinline__ accum backward(accum dy, accum x) const {
+    __device__ __forceinline__ acc_t z(acc_t x) const { return ((x - mean) - rest) * tilt; }
+    __device__ __forceinline__ acc_t backward(acc_t dy, acc_t x) const {
         return dy * scale - ((x - mean) - rest) * tilt - shift;
     }
 };
@@ -109,7 +110,7 @@ __device__ __forceinline__ Coefficients coefficients(const NormArrays& from, ind
     c.rest = of.rest;
     c.scale = of.rstd;
     if (from.weight) c.scale *= parameter(from.weight, channel * p.weight, p.weight_wide);
-    c.shift = from.bias ? parameter(from.bias, channel * p.bias, p.bias_wide) : accum(0);
+    c.shift = from.bias ? parameter(from.bias, channel * p.bias, p.bias_wide) : acc_t(0);
     c.tilt = of.rstd;
     return c;
 }

@@ -21,18 +21,18 @@ struct Planes {
 };
 
 // Elements that a thread takes at a time: `step` apart, from `first` on, as far as they lie
-// between begin and end; where `pack`, one 16-byte vector.
+// between begin and end; where `vec`, one 16-byte vector.
 struct Batch {
     index_t first, begin, end;
     int step;
-    bool pack;
+    bool vec;
 
     __device__ __forceinline__ index_t at(int k) const { return first + k * step; }
     __device__ __forceinline__ bool has(int k) const { return at(k) >= begin && at(k) < end; }
     __device__ __forceinline__ unsigned there() const {
         unsigned bits = 0;
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) bits |= static_cast<unsigned>(has(k)) << k;
+        for (int k = 0; k < VEC_SIZE; ++k) bits |= static_cast<unsigned>(has(k)) << k;
         return bits;
     }
 };
@@ -40,45 +40,46 @@ struct Batch {
 // body(batch) until `size` threads have been through elements begin to end. Accesses begin where a
 // sector does, so that none is touched twice; element 0 is `offset` from the start of its array.
 // Which thread takes what depends on shape and strides alone, and so do the result's bits: where
-// an address forbids packs, `packs` is false, and the same elements are loaded one by one.
+// an address forbids vectors, `vecs` is false, and the same elements are loaded one by one.
 template <typename Body>
-__device__ __forceinline__ void each_batch(int rank, int size, index_t begin, index_t end,
-                                           index_t offset, bool vectors, bool packs, Body body) {
+__device__ __forceinline__ void each_batch(int thread_rank, int size, index_t begin, index_t end,
+                                           index_t offset, bool vectors, bool vecs, Body body) {
     const int off = static_cast<int>((offset + begin) & (SECTOR - 1));
-    const index_t stride = static_cast<index_t>(size) * WIDTH;
-    const index_t mine = vectors ? begin - off + rank * WIDTH : begin - off + rank;
+    const index_t stride = static_cast<index_t>(size) * VEC_SIZE;
+    const index_t mine = vectors ? begin - off + thread_rank * VEC_SIZE
+                                 : begin - off + thread_rank;
     for (index_t i = mine; i < end; i += stride)
         body(Batch{i, begin, end, vectors ? 1 : size,
-                   vectors && packs && i >= begin && i + WIDTH <= end});
+                   vectors && vecs && i >= begin && i + VEC_SIZE <= end});
 }
 
 template <int OPERANDS>
-__device__ __forceinline__ void fetch(const scalar* from, const Strided<OPERANDS>& v, int operand,
-                                      const Batch& b, accum (&value)[WIDTH]) {
-    if (b.pack) {
-        const Pack pack = *reinterpret_cast<const Pack*>(from + b.first);
+__device__ __forceinline__ void load_batch(const scalar_t* from, const Strided<OPERANDS>& v,
+                                           int operand, const Batch& b, acc_t (&value)[VEC_SIZE]) {
+    if (b.vec) {
+        const Vec vec = *reinterpret_cast<const Vec*>(from + b.first);
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) value[k] = widen(pack.at[k]);
+        for (int k = 0; k < VEC_SIZE; ++k) value[k] = to_acc(vec.at[k]);
         return;
     }
 #pragma unroll
-    for (int k = 0; k < WIDTH; ++k)
-        value[k] = b.has(k) ? widen(from[offset_of(v, operand, b.at(k))]) : accum(0);
+    for (int k = 0; k < VEC_SIZE; ++k)
+        value[k] = b.has(k) ? to_acc(from[offset_of(v, operand, b.at(k))]) : acc_t(0);
 }
 
 template <int OPERANDS>
-__device__ __forceinline__ void put(scalar* to, const Strided<OPERANDS>& v, int operand,
-                                    const Batch& b, const accum (&value)[WIDTH]) {
-    if (b.pack) {
-        Pack pack;
+__device__ __forceinline__ void store_batch(scalar_t* to, const Strided<OPERANDS>& v, int operand,
+                                            const Batch& b, const acc_t (&value)[VEC_SIZE]) {
+    if (b.vec) {
+        Vec vec;
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k) pack.at[k] = narrow(value[k]);
-        *reinterpret_cast<Pack*>(to + b.first) = pack;
+        for (int k = 0; k < VEC_SIZE; ++k) vec.at[k] = from_acc(value[k]);
+        *reinterpret_cast<Vec*>(to + b.first) = vec;
         return;
     }
 #pragma unroll
-    for (int k = 0; k < WIDTH; ++k)
-        if (b.has(k)) to[offset_of(v, operand, b.at(k))] = narrow(value[k]);
+    for (int k = 0; k < VEC_SIZE; ++k)
+        if (b.has(k)) to[offset_of(v, operand, b.at(k))] = from_acc(value[k]);
 }
 
 // Whether 16-byte vectors will do along a slice that begins at these offsets.
@@ -88,12 +89,12 @@ __device__ __forceinline__ bool in_vectors(const Strided<OPERANDS>& v,
     bool all = v.rank <= 1;
 #pragma unroll
     for (int o = 0; o < OPERANDS; ++o)
-        all = all && v.stride[o][0] == 1 && offset[o] % WIDTH == 0;
+        all = all && v.stride[o][0] == 1 && offset[o] % VEC_SIZE == 0;
     return all;
 }
 
 template <int OPERANDS>
-__device__ __forceinline__ bool all_aligned(const scalar* const (&operand)[OPERANDS]) {
+__device__ __forceinline__ bool all_aligned(const scalar_t* const (&operand)[OPERANDS]) {
     bool all = true;
 #pragma unroll
     for (int o = 0; o < OPERANDS; ++o) all = all && aligned(operand[o]);
@@ -103,14 +104,14 @@ __device__ __forceinline__ bool all_aligned(const scalar* const (&operand)[OPERA
 // body(batch, plane): all that this block has of its set; plane[o] begins the plane of operand o.
 template <int OPERANDS, typename Body>
 __device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
-                                            const scalar* const (&operand)[OPERANDS], Body body) {
+                                            const scalar_t* const (&operand)[OPERANDS], Body body) {
     const index_t image = blockIdx.x / p.per_image, channel = blockIdx.x - image * p.per_image;
     const index_t first = blockIdx.y * p.pieces, all = p.planes * p.chunks;
     const index_t last = first + p.pieces < all ? first + p.pieces : all;
     for (index_t piece = first + threadIdx.y; piece < last; piece += WARPS) {
         const index_t number = piece / p.chunks, begin = (piece - number * p.chunks) * p.chunk;
         const index_t end = begin + p.chunk < p.length ? begin + p.chunk : p.length;
-        const scalar* plane[OPERANDS];
+        const scalar_t* plane[OPERANDS];
         index_t offset[OPERANDS];
 #pragma unroll
         for (int o = 0; o < OPERANDS; ++o) {

@@ -1,7 +1,7 @@
 // pycnn/norm_rows.cuh: sets whose channels are neighbours in memory; a row holds a pixel's.
 //
-// Block (lanes, 256 / lanes), grid (images * tiles, segments): a thread has WIDTH channels, in all
-// rows of its segment that are its own. The plan is in pycnn/plan/_norm.py.
+// Block (lanes, 256 / lanes), grid (images * tiles, segments): a thread has VEC_SIZE channels, in
+// all rows of its segment that are its own. The plan is in pycnn/plan/_norm.py.
 #pragma once
 
 #include <pycnn/norm.cuh>
@@ -9,7 +9,7 @@
 // The operands are of the same shape.
 template <int OPERANDS>
 struct Rows {
-    index_t channels, tiles;    // tiles of lanes * WIDTH channels
+    index_t channels, tiles;    // tiles of lanes * VEC_SIZE channels
     index_t rows;               // of an image, or of all of them
     index_t segment;            // rows that one block works on
     index_t image[OPERANDS];    // elements from image to image
@@ -29,21 +29,21 @@ struct RowThread {
     bool vectors;
 
     __device__ __forceinline__ RowThread(const Rows<OPERANDS>& params,
-                                         const scalar* const (&operand)[OPERANDS])
+                                         const scalar_t* const (&operand)[OPERANDS])
         : p(params) {
         image = blockIdx.x / p.tiles;
-        tile = (blockIdx.x - image * p.tiles) * (blockDim.x * WIDTH);
+        tile = (blockIdx.x - image * p.tiles) * (blockDim.x * VEC_SIZE);
         first = blockIdx.y * p.segment;
         last = first + p.segment < p.rows ? first + p.segment : p.rows;
-        vectors = p.channels % WIDTH == 0 && p.across.rank <= 1;
+        vectors = p.channels % VEC_SIZE == 0 && p.across.rank <= 1;
 #pragma unroll
         for (int o = 0; o < OPERANDS; ++o) {
             vectors = vectors && p.across.stride[o][0] == 1 && aligned(operand[o]) &&
-                      p.image[o] % WIDTH == 0;
+                      p.image[o] % VEC_SIZE == 0;
             for (int axis = 0; axis < p.along.rank; ++axis)
-                vectors = vectors && p.along.stride[o][axis] % WIDTH == 0;
+                vectors = vectors && p.along.stride[o][axis] % VEC_SIZE == 0;
         }
-        mine = vectors ? threadIdx.x * WIDTH : threadIdx.x;
+        mine = vectors ? threadIdx.x * VEC_SIZE : threadIdx.x;
         step = vectors ? 1 : blockDim.x;
     }
 
@@ -54,33 +54,33 @@ struct RowThread {
         return image * p.image[o] + offset_of(p.along, o, row);
     }
 
-    __device__ __forceinline__ void fetch(const scalar* from, int o, index_t row,
-                                          accum (&value)[WIDTH]) const {
+    __device__ __forceinline__ void load(const scalar_t* from, int o, index_t row,
+                                         acc_t (&value)[VEC_SIZE]) const {
         from += start(o, row);
         if (vectors && has(0)) {
-            const Pack pack = *reinterpret_cast<const Pack*>(from + channel(0));
+            const Vec vec = *reinterpret_cast<const Vec*>(from + channel(0));
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) value[k] = widen(pack.at[k]);
+            for (int k = 0; k < VEC_SIZE; ++k) value[k] = to_acc(vec.at[k]);
             return;
         }
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k)
-            value[k] = has(k) ? widen(from[offset_of(p.across, o, channel(k))]) : accum(0);
+        for (int k = 0; k < VEC_SIZE; ++k)
+            value[k] = has(k) ? to_acc(from[offset_of(p.across, o, channel(k))]) : acc_t(0);
     }
 
-    __device__ __forceinline__ void put(scalar* to, int o, index_t row,
-                                        const accum (&value)[WIDTH]) const {
+    __device__ __forceinline__ void store(scalar_t* to, int o, index_t row,
+                                          const acc_t (&value)[VEC_SIZE]) const {
         to += start(o, row);
         if (vectors && has(0)) {
-            Pack pack;
+            Vec vec;
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) pack.at[k] = narrow(value[k]);
-            *reinterpret_cast<Pack*>(to + channel(0)) = pack;
+            for (int k = 0; k < VEC_SIZE; ++k) vec.at[k] = from_acc(value[k]);
+            *reinterpret_cast<Vec*>(to + channel(0)) = vec;
             return;
         }
 #pragma unroll
-        for (int k = 0; k < WIDTH; ++k)
-            if (has(k)) to[offset_of(p.across, o, channel(k))] = narrow(value[k]);
+        for (int k = 0; k < VEC_SIZE; ++k)
+            if (has(k)) to[offset_of(p.across, o, channel(k))] = from_acc(value[k]);
     }
 
     // body(row) for this thread's rows.
@@ -91,14 +91,14 @@ struct RowThread {
 };
 
 // The states of a block's threads, merged over its rows; parts[set][segment] gets them. `shared`:
-// THREADS * WIDTH states.
+// THREADS * VEC_SIZE states.
 template <int OPERANDS, typename State>
 __device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
-                                           const State (&mine)[WIDTH], State* shared,
+                                           const State (&mine)[VEC_SIZE], State* shared,
                                            State* parts) {
-    const int columns = blockDim.x * WIDTH, thread = threadIdx.y * blockDim.x + threadIdx.x;
+    const int columns = blockDim.x * VEC_SIZE, thread = threadIdx.y * blockDim.x + threadIdx.x;
 #pragma unroll
-    for (int k = 0; k < WIDTH; ++k) shared[threadIdx.y * columns + t.in_tile(k)] = mine[k];
+    for (int k = 0; k < VEC_SIZE; ++k) shared[threadIdx.y * columns + t.in_tile(k)] = mine[k];
     __syncthreads();
     for (int column = thread; column < columns; column += THREADS) {
         if (t.tile + column >= t.p.channels) break;
@@ -110,16 +110,16 @@ __device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
 }
 
 // Coefficients of this thread's channels, by way of shared memory: each is read once a block.
-// `shared`: those of lanes * WIDTH channels.
+// `shared`: those of lanes * VEC_SIZE channels.
 template <int OPERANDS, typename Make>
 __device__ __forceinline__ void per_channel(const RowThread<OPERANDS>& t, Coefficients* shared,
-                                            Coefficients (&mine)[WIDTH], Make make) {
-    const int columns = blockDim.x * WIDTH, thread = threadIdx.y * blockDim.x + threadIdx.x;
+                                            Coefficients (&mine)[VEC_SIZE], Make make) {
+    const int columns = blockDim.x * VEC_SIZE, thread = threadIdx.y * blockDim.x + threadIdx.x;
     for (int column = thread; column < columns; column += THREADS)
         if (t.tile + column < t.p.channels)
             shared[column] = make(t.image * t.p.channels + t.tile + column);
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < WIDTH; ++k)
+    for (int k = 0; k < VEC_SIZE; ++k)
         if (t.has(k)) mine[k] = shared[t.in_tile(k)];
 }

@@ -2,7 +2,7 @@
 //
 // A kernel file gives the cost of an element and its derivative, and the entries:
 //
-//   struct Cost { __device__ accum operator()(accum x, accum t, accum w, accum p) const; };
+//   struct Cost { __device__ acc_t operator()(acc_t x, acc_t t, acc_t w, acc_t p) const; };
 //   struct Slope { ... };               // of the same arguments: d cost / dx
 //   POINTWISE_LOSS(mse_loss)            // mse_loss, mse_loss_strided and their _backward
 //
@@ -25,123 +25,124 @@ template <typename Vector, typename Body>
 __device__ __forceinline__ void each_element(index_t count, bool vectors, Vector vector,
                                              Body body) {
     const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
-    const index_t packs = vectors ? count / MAP_WIDTH : 0;
-    for (index_t i = flat_thread(); i < packs; i += threads) vector(i * MAP_WIDTH);
-    for (index_t i = packs * MAP_WIDTH + flat_thread(); i < count; i += threads) body(i);
+    const index_t vecs = vectors ? count / VEC_SIZE : 0;
+    for (index_t i = flat_thread(); i < vecs; i += threads) vector(i * VEC_SIZE);
+    for (index_t i = vecs * VEC_SIZE + flat_thread(); i < count; i += threads) body(i);
 }
 
 // Sum of this block's costs to `partial`.
-__device__ __forceinline__ void leave(accum sum, accum* partial) {
-    __shared__ accum warps[WARP];
+__device__ __forceinline__ void store_partial(acc_t sum, acc_t* partial) {
+    __shared__ acc_t warps[WARP];
     sum = block_reduce(sum, Sum(), warps);
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 // `partial` null: every cost to `loss`.
 template <typename Cost>
-__device__ __forceinline__ void loss_contiguous(const scalar* __restrict__ x,
-                                                const scalar* __restrict__ t,
-                                                scalar* __restrict__ loss,
-                                                accum* __restrict__ partial, index_t count,
+__device__ __forceinline__ void loss_contiguous(const scalar_t* __restrict__ x,
+                                                const scalar_t* __restrict__ t,
+                                                scalar_t* __restrict__ loss,
+                                                acc_t* __restrict__ partial, index_t count,
                                                 const LossOptions& options) {
     const Cost cost;
-    const accum factor = static_cast<accum>(options.factor);
-    accum sum = 0;
-    const auto one = [&](accum a, accum b, scalar* to) {
-        const accum value = factor * cost(a, b, 1, 1);
+    const acc_t factor = static_cast<acc_t>(options.factor);
+    acc_t sum = 0;
+    const auto one = [&](acc_t a, acc_t b, scalar_t* to) {
+        const acc_t value = factor * cost(a, b, 1, 1);
         sum += value;
-        if (!partial) *to = narrow(value);
+        if (!partial) *to = from_acc(value);
     };
     each_element(
         count, aligned(x) && aligned(t) && (partial || aligned(loss)),
         [&](index_t i) {
-            const Pack a = *reinterpret_cast<const Pack*>(x + i);
-            const Pack b = *reinterpret_cast<const Pack*>(t + i);
-            Pack c;
+            const Vec a = *reinterpret_cast<const Vec*>(x + i);
+            const Vec b = *reinterpret_cast<const Vec*>(t + i);
+            Vec c;
 #pragma unroll
-            for (int k = 0; k < MAP_WIDTH; ++k) one(widen(a.at[k]), widen(b.at[k]), &c.at[k]);
-            if (!partial) *reinterpret_cast<Pack*>(loss + i) = c;
+            for (int k = 0; k < VEC_SIZE; ++k) one(to_acc(a.at[k]), to_acc(b.at[k]), &c.at[k]);
+            if (!partial) *reinterpret_cast<Vec*>(loss + i) = c;
         },
-        [&](index_t i) { one(widen(x[i]), widen(t[i]), loss + i); });
-    if (partial) leave(sum, partial);
+        [&](index_t i) { one(to_acc(x[i]), to_acc(t[i]), loss + i); });
+    if (partial) store_partial(sum, partial);
 }
 
 // Offsets: x, t, weight, positive weight.
 template <typename Cost>
-__device__ __forceinline__ void loss_strided(const scalar* __restrict__ x,
-                                             const scalar* __restrict__ t,
-                                             const scalar* __restrict__ weight,
-                                             const scalar* __restrict__ positive,
-                                             scalar* __restrict__ loss,
-                                             accum* __restrict__ partial, index_t count,
+__device__ __forceinline__ void loss_strided(const scalar_t* __restrict__ x,
+                                             const scalar_t* __restrict__ t,
+                                             const scalar_t* __restrict__ weight,
+                                             const scalar_t* __restrict__ positive,
+                                             scalar_t* __restrict__ loss,
+                                             acc_t* __restrict__ partial, index_t count,
                                              const LossOptions& options, const Strided<4>& v) {
     const Cost cost;
-    const accum factor = static_cast<accum>(options.factor);
-    accum sum = 0;
+    const acc_t factor = static_cast<acc_t>(options.factor);
+    acc_t sum = 0;
     const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
     for (index_t i = flat_thread(); i < count; i += threads) {
         index_t at[4];
         v.locate(i, at);
-        const accum w = weight ? widen(weight[at[2]]) : accum(1);
-        const accum p = positive ? widen(positive[at[3]]) : accum(1);
-        const accum value = factor * cost(widen(x[at[0]]), widen(t[at[1]]), w, p);
+        const acc_t w = weight ? to_acc(weight[at[2]]) : acc_t(1);
+        const acc_t p = positive ? to_acc(positive[at[3]]) : acc_t(1);
+        const acc_t value = factor * cost(to_acc(x[at[0]]), to_acc(t[at[1]]), w, p);
         sum += value;
-        if (!partial) loss[i] = narrow(value);
+        if (!partial) loss[i] = from_acc(value);
     }
-    if (partial) leave(sum, partial);
+    if (partial) store_partial(sum, partial);
 }
 
 template <typename Slope>
-__device__ __forceinline__ void slope_contiguous(const scalar* __restrict__ dy,
-                                                 const scalar* __restrict__ x,
-                                                 const scalar* __restrict__ t,
-                                                 scalar* __restrict__ dx, index_t count,
+__device__ __forceinline__ void slope_contiguous(const scalar_t* __restrict__ dy,
+                                                 const scalar_t* __restrict__ x,
+                                                 const scalar_t* __restrict__ t,
+                                                 scalar_t* __restrict__ dx, index_t count,
                                                  const LossOptions& options) {
     const Slope slope;
     const bool stands = options.dy_stands;
-    const accum factor = static_cast<accum>(options.factor);
-    __shared__ accum shared;  // read once a block
-    if (threadIdx.x == 0 && stands) shared = widen(*dy);
+    const acc_t factor = static_cast<acc_t>(options.factor);
+    __shared__ acc_t shared;  // read once a block
+    if (threadIdx.x == 0 && stands) shared = to_acc(*dy);
     __syncthreads();
-    const accum common = stands ? shared : 0;
+    const acc_t common = stands ? shared : 0;
     each_element(
         count, aligned(x) && aligned(t) && aligned(dx) && (stands || aligned(dy)),
         [&](index_t i) {
-            const Pack a = *reinterpret_cast<const Pack*>(x + i);
-            const Pack b = *reinterpret_cast<const Pack*>(t + i);
-            Pack g = a;
-            if (!stands) g = *reinterpret_cast<const Pack*>(dy + i);
+            const Vec a = *reinterpret_cast<const Vec*>(x + i);
+            const Vec b = *reinterpret_cast<const Vec*>(t + i);
+            Vec g = a;
+            if (!stands) g = *reinterpret_cast<const Vec*>(dy + i);
 #pragma unroll
-            for (int k = 0; k < MAP_WIDTH; ++k) {
-                const accum gradient = stands ? common : widen(g.at[k]);
-                g.at[k] = narrow(factor * gradient * slope(widen(a.at[k]), widen(b.at[k]), 1, 1));
+            for (int k = 0; k < VEC_SIZE; ++k) {
+                const acc_t gradient = stands ? common : to_acc(g.at[k]);
+                g.at[k] = from_acc(factor * gradient * slope(to_acc(a.at[k]), to_acc(b.at[k]), 1,
+                                                             1));
             }
-            *reinterpret_cast<Pack*>(dx + i) = g;
+            *reinterpret_cast<Vec*>(dx + i) = g;
         },
         [&](index_t i) {
-            const accum gradient = stands ? common : widen(dy[i]);
-            dx[i] = narrow(factor * gradient * slope(widen(x[i]), widen(t[i]), 1, 1));
+            const acc_t gradient = stands ? common : to_acc(dy[i]);
+            dx[i] = from_acc(factor * gradient * slope(to_acc(x[i]), to_acc(t[i]), 1, 1));
         });
 }
 
 // Offsets: x, t, weight, positive weight, dy.
 template <typename Slope>
-__device__ __forceinline__ void slope_strided(const scalar* __restrict__ dy,
-                                              const scalar* __restrict__ x,
-                                              const scalar* __restrict__ t,
-                                              const scalar* __restrict__ weight,
-                                              const scalar* __restrict__ positive,
-                                              scalar* __restrict__ dx, index_t count,
+__device__ __forceinline__ void slope_strided(const scalar_t* __restrict__ dy,
+                                              const scalar_t* __restrict__ x,
+                                              const scalar_t* __restrict__ t,
+                                              const scalar_t* __restrict__ weight,
+                                              const scalar_t* __restrict__ positive,
+                                              scalar_t* __restrict__ dx, index_t count,
                                               const LossOptions& options, const Strided<5>& v) {
     const Slope slope;
-    const accum factor = static_cast<accum>(options.factor);
+    const acc_t factor = static_cast<acc_t>(options.factor);
     const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
     for (index_t i = flat_thread(); i < count; i += threads) {
         index_t at[5];
         v.locate(i, at);
-        const accum w = weight ? widen(weight[at[2]]) : accum(1);
-        const accum p = positive ? widen(positive[at[3]]) : accum(1);
-        const accum gradient = factor * widen(dy[at[4]]);
-        dx[i] = narrow(gradient * slope(widen(x[at[0]]), widen(t[at[1]]), w, p));
+        const acc_t w = weight ? to_acc(weight[at[2]]) : acc_t(1);
+        const acc_t p = positive ? to_acc(positive[at[3]]) : acc_t(1);
+        const acc_t gradient = factor * to_acc(dy[at[4]]);
+        dx[i] = from_acc(gradient * slope(to_acc(x[at[0]]), to_acc(t[at[1]]), w, p));
     }
 }

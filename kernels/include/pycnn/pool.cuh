@@ -90,10 +90,10 @@ __device__ __forceinline__ index_t counted(const PoolAxis& a, index_t i, bool in
 }
 
 // What the sum of window (i, j, k) is divided by.
-__device__ __forceinline__ accum count_of(const Pool& p, index_t i, index_t j, index_t k) {
-    if (p.divisor) return static_cast<accum>(p.divisor);
+__device__ __forceinline__ acc_t count_of(const Pool& p, index_t i, index_t j, index_t k) {
+    if (p.divisor) return static_cast<acc_t>(p.divisor);
     const bool pad = p.count_include_pad;
-    return static_cast<accum>(counted(p.axis[0], i, pad) * counted(p.axis[1], j, pad) *
+    return static_cast<acc_t>(counted(p.axis[0], i, pad) * counted(p.axis[1], j, pad) *
                               counted(p.axis[2], k, pad));
 }
 

@@ -4,7 +4,7 @@
 
 #include <pycnn/pool.cuh>
 
-constexpr int POOL_SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+constexpr int POOL_SECTOR = 32 / sizeof(scalar_t);  // elements that global memory moves at a time
 constexpr int POOL_BATCH = 4;                     // loads that a thread has in flight
 
 // Division of n by d, both below 2^16, with one multiplication.
@@ -17,7 +17,7 @@ struct Divider {
     }
 };
 
-struct Place {
+struct Coord {
     int plane, at[3], inner;
 };
 
@@ -28,28 +28,28 @@ struct Box {
     __device__ __forceinline__ int size() const {
         return planes * extent[0] * extent[1] * extent[2] * inner;
     }
-    __device__ __forceinline__ int number(const Place& p) const {
+    __device__ __forceinline__ int number(const Coord& p) const {
         return (((p.plane * extent[0] + p.at[0]) * extent[1] + p.at[1]) * extent[2] + p.at[2]) *
                    inner + p.inner;
     }
 };
 
 // The way back: where the element of a number stands.
-struct BoxPlaces {
+struct BoxCoords {
     Divider inner, w, h, d;
-    __device__ __forceinline__ explicit BoxPlaces(const Box& b)
+    __device__ __forceinline__ explicit BoxCoords(const Box& b)
         : inner(b.inner), w(b.extent[2]), h(b.extent[1]), d(b.extent[0]) {}
-    __device__ __forceinline__ Place operator()(unsigned number) const {
-        const unsigned pixel = inner(number), line = w(pixel), sheet = h(line), plane = d(sheet);
+    __device__ __forceinline__ Coord operator()(unsigned number) const {
+        const unsigned pixel = inner(number), row = w(pixel), sheet = h(row), plane = d(sheet);
         return {static_cast<int>(plane),
-                {static_cast<int>(sheet - plane * d.d), static_cast<int>(line - sheet * h.d),
-                 static_cast<int>(pixel - line * w.d)},
+                {static_cast<int>(sheet - plane * d.d), static_cast<int>(row - sheet * h.d),
+                 static_cast<int>(pixel - row * w.d)},
                 static_cast<int>(number - pixel * inner.d)};
     }
 };
 
-__device__ __forceinline__ int first_in_sector(const scalar* address) {
-    return static_cast<int>(reinterpret_cast<unsigned long long>(address) / sizeof(scalar) %
+__device__ __forceinline__ int first_in_sector(const scalar_t* address) {
+    return static_cast<int>(reinterpret_cast<unsigned long long>(address) / sizeof(scalar_t) %
                             POOL_SECTOR);
 }
 
@@ -99,7 +99,7 @@ struct Tile {
 
     // Offset in an operand of element `at` of the box that begins at `first`.
     __device__ __forceinline__ index_t offset(const PoolStrides& s, const index_t (&first)[3],
-                                              const Place& at) const {
+                                              const Coord& at) const {
         const index_t outer = plane + at.plane, n = at.plane ? outer / p.channels : image;
         return n * s.n + (outer - n * p.channels) * s.c + (first[0] + at.at[0]) * s.axis[0] +
                (first[1] + at.at[1]) * s.axis[1] + (first[2] + at.at[2]) * s.axis[2] +
@@ -120,45 +120,45 @@ struct Tile {
     }
 
     // The sources, from global memory to `to`, each as `convert` makes it.
-    template <typename T, typename Kept, typename Convert>
-    __device__ __forceinline__ void stage(const T* from, const PoolStrides& s, Kept* to,
-                                          Convert convert) const {
+    template <typename T, typename Stored, typename Convert>
+    __device__ __forceinline__ void load(const T* from, const PoolStrides& s, Stored* to,
+                                         Convert convert) const {
         const int size = sources.size();
-        int line = sources.inner * sources.extent[2];  // neighbours in memory
+        int row = sources.inner * sources.extent[2];  // neighbours in memory
         for (int a = 1; a >= 0; --a)
-            if (s.joined > 2 - a) line *= sources.extent[a];
-        const BoxPlaces places(sources);
+            if (s.joined > 2 - a) row *= sources.extent[a];
+        const BoxCoords coords(sources);
         if (size == 0) return;
-        if (s.joined == 4 || (s.joined > 0 && line == size)) {
-            copy_line(threadIdx.x, POOL_THREADS, size, from + offset(s, source, Place{}), to,
+        if (s.joined == 4 || (s.joined > 0 && row == size)) {
+            copy_line(threadIdx.x, POOL_THREADS, size, from + offset(s, source, Coord{}), to,
                       convert);
         } else if (s.joined > 0) {
             constexpr int WARP = 32;
-            for (int first = threadIdx.x / WARP * line; first < size;
-                 first += POOL_THREADS / WARP * line)
-                copy_line(threadIdx.x % WARP, WARP, line, from + offset(s, source, places(first)),
+            for (int first = threadIdx.x / WARP * row; first < size;
+                 first += POOL_THREADS / WARP * row)
+                copy_line(threadIdx.x % WARP, WARP, row, from + offset(s, source, coords(first)),
                           to + first, convert);
         } else {
             copy(threadIdx.x, POOL_THREADS, size, to, convert,
-                 [&](int i) { return from[offset(s, source, places(i))]; });
+                 [&](int i) { return from[offset(s, source, coords(i))]; });
         }
     }
     template <typename T>
-    __device__ __forceinline__ void stage(const T* from, const PoolStrides& s, T* to) const {
-        stage(from, s, to, [](T value) { return value; });
+    __device__ __forceinline__ void load(const T* from, const PoolStrides& s, T* to) const {
+        load(from, s, to, [](T value) { return value; });
     }
 
     // Neighbours in memory: a warp begins where a sector does, so that it touches none twice.
-    template <typename T, typename Kept, typename Convert>
+    template <typename T, typename Stored, typename Convert>
     static __device__ __forceinline__ void copy_line(int thread, int threads, int size,
-                                                     const T* from, Kept* to, Convert convert) {
+                                                     const T* from, Stored* to, Convert convert) {
         const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
         copy(thread - skipped / static_cast<int>(sizeof(T)), threads, size, to, convert,
              [=](int i) { return from[i]; });
     }
 
-    template <typename Kept, typename Convert, typename Load>
-    static __device__ __forceinline__ void copy(int first, int threads, int size, Kept* to,
+    template <typename Stored, typename Convert, typename Load>
+    static __device__ __forceinline__ void copy(int first, int threads, int size, Stored* to,
                                                 Convert convert, Load load) {
         for (int i = first; i < size; i += POOL_BATCH * threads) {
             decltype(load(0)) value[POOL_BATCH];
@@ -178,7 +178,7 @@ struct Tile {
     // body(place in the tile, offset in `out`) for every result of this thread, neighbours in
     // memory for neighbouring threads. Results are contiguous.
     template <typename Body>
-    __device__ __forceinline__ void each_result(const scalar* out, Body body) const {
+    __device__ __forceinline__ void each_result(const scalar_t* out, Body body) const {
         const auto extent = [&](int a) {
             return BACKWARD ? p.axis[a].extent : p.axis[a].windows;
         };
@@ -186,19 +186,19 @@ struct Tile {
             return (((outer * extent(0) + d) * extent(1) + h) * extent(2) + w) * p.inner + v;
         };
         const index_t begin = offset(plane, result[0], result[1], result[2], inner);
-        const BoxPlaces places(results);
+        const BoxCoords coords(results);
         const int size = results.size();
         for (int i = static_cast<int>(threadIdx.x) - first_in_sector(out + begin); i < size;
              i += POOL_THREADS) {
             if (i < 0) continue;
-            const Place at = places(i);
+            const Coord at = coords(i);
             body(at, begin + offset(at.plane, at.at[0], at.at[1], at.at[2], at.inner));
         }
     }
 
     // body(number in the sources, coordinates from their begin) for every source of a result.
     template <typename Body>
-    __device__ __forceinline__ void each_source(const Span<int>* table, const Place& at,
+    __device__ __forceinline__ void each_source(const Span<int>* table, const Coord& at,
                                                 Body body) const {
         const Span<int> d = table[at.at[0]];
         const Span<int> h = table[results.extent[0] + at.at[1]];
@@ -206,9 +206,9 @@ struct Tile {
         const int plane_at = at.plane * sources.extent[0];
         for (int i = d.first; i < d.last; i += step(0))
             for (int j = h.first; j < h.last; j += step(1)) {
-                const int line = ((plane_at + i) * sources.extent[1] + j) * sources.extent[2];
+                const int row = ((plane_at + i) * sources.extent[1] + j) * sources.extent[2];
                 for (int k = w.first; k < w.last; k += step(2))
-                    body((line + k) * sources.inner + at.inner, i, j, k);
+                    body((row + k) * sources.inner + at.inner, i, j, k);
             }
     }
     __device__ __forceinline__ int step(int a) const { return static_cast<int>(p.axis[a].step); }
@@ -231,10 +231,10 @@ struct WindowCounts {
             for (int i = threadIdx.x; i < windows.extent[a]; i += POOL_THREADS)
                 to[i] = static_cast<int>(counted(p.axis[a], first[a] + i, p.count_include_pad));
     }
-    __device__ __forceinline__ accum of(const Pool& p, int i, int j, int k) const {
-        if (p.divisor) return static_cast<accum>(p.divisor);
+    __device__ __forceinline__ acc_t of(const Pool& p, int i, int j, int k) const {
+        if (p.divisor) return static_cast<acc_t>(p.divisor);
         const index_t count = static_cast<index_t>(table[i]) * table[windows.extent[0] + j] *
                               table[windows.extent[0] + windows.extent[1] + k];
-        return static_cast<accum>(count);
+        return static_cast<acc_t>(count);
     }
 };

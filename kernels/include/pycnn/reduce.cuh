@@ -1,24 +1,24 @@
-// pycnn/reduce.cuh: one value per thread, an accum or an Indexed, reduced over a team of threads.
+// pycnn/reduce.cuh: one value per thread, an acc_t or an Indexed, reduced over a group of threads.
 //
-// Teams differ in how they lie in the block; all have rank and size (this thread's place in the
-// team), slot and slots (the team's place among those of the block), and
+// Groups differ in how they lie in the block; all have thread_rank and size (this thread's place in
+// the group), index and num_groups (the group's place among those of the block), and
 //   first(offset)      the element of its slice that this thread begins with, where the slice
 //                      begins at `offset`; negative: none yet, the next one is in reach
-//   cache_index(i, n)  where element i of the team's slice, of n, stands in shared memory, free of
+//   smem_index(i, n)   where element i of the group's slice, of n, stands in shared memory, free of
 //                      bank conflicts
-//   reduce(value, op)  must be reached by all threads of the block. Every thread of the team gets
+//   reduce(value, op)  must be reached by all threads of the block. Every thread of the group gets
 //                      the same bits, each time: the order depends on the block's shape alone
 #pragma once
 
 struct Sum {
-    static __device__ __forceinline__ accum identity() { return 0; }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const { return a + b; }
+    static __device__ __forceinline__ acc_t identity() { return 0; }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const { return a + b; }
 };
 
 // Passes over a NaN in b: who reduces maxima keeps track of NaN by other means.
 struct Max {
-    static __device__ __forceinline__ accum identity() { return -limits<accum>::infinity(); }
-    __device__ __forceinline__ accum operator()(accum a, accum b) const {
+    static __device__ __forceinline__ acc_t identity() { return -limits<acc_t>::infinity(); }
+    __device__ __forceinline__ acc_t operator()(acc_t a, acc_t b) const {
         return b > a ? b : a;
     }
 };
@@ -42,7 +42,7 @@ struct Indexed {
 };
 
 constexpr int WARP = 32;
-constexpr int SECTOR = 32 / sizeof(scalar);  // elements that global memory moves at a time
+constexpr int SECTOR = 32 / sizeof(scalar_t);  // elements that global memory moves at a time
 
 template <typename T>
 __device__ __forceinline__ T exchange(T value, int distance) {
@@ -76,16 +76,16 @@ __device__ __forceinline__ T block_reduce(T value, Op op, T* partial) {
     return value;
 }
 
-// Block (size, slots): neighbouring lanes of one warp, size a power of two up to 32.
-struct LaneTeam {
-    int rank = threadIdx.x, size = blockDim.x, slot = threadIdx.y, slots = blockDim.y;
+// Block (size, num_groups): neighbouring lanes of one warp, size a power of two up to 32.
+struct LaneGroup {
+    int thread_rank = threadIdx.x, size = blockDim.x, index = threadIdx.y, num_groups = blockDim.y;
 
     // A full warp begins where the sector does, so that it touches no sector twice.
     __device__ __forceinline__ index_t first(index_t offset) const {
-        return size == WARP ? rank - (offset & (SECTOR - 1)) : rank;
+        return size == WARP ? thread_rank - (offset & (SECTOR - 1)) : thread_rank;
     }
-    __device__ __forceinline__ index_t cache_index(index_t i, index_t cached) const {
-        return slot * cached + i;
+    __device__ __forceinline__ index_t smem_index(index_t i, index_t cached) const {
+        return index * cached + i;
     }
     template <typename T, typename Op>
     __device__ __forceinline__ T reduce(T value, Op op) const {
@@ -95,39 +95,40 @@ struct LaneTeam {
 
 // Block (size): all of it.
 template <typename T>
-struct BlockTeam {
+struct BlockGroup {
     T* partial;  // shared, WARP elements
-    int rank = threadIdx.x, size = blockDim.x, slot = 0, slots = 1;
+    int thread_rank = threadIdx.x, size = blockDim.x, index = 0, num_groups = 1;
 
-    __device__ __forceinline__ explicit BlockTeam(T* shared) : partial(shared) {}
+    __device__ __forceinline__ explicit BlockGroup(T* shared) : partial(shared) {}
     __device__ __forceinline__ index_t first(index_t offset) const {
-        return rank - (offset & (SECTOR - 1));
+        return thread_rank - (offset & (SECTOR - 1));
     }
-    __device__ __forceinline__ index_t cache_index(index_t i, index_t) const { return i; }
+    __device__ __forceinline__ index_t smem_index(index_t i, index_t) const { return i; }
     template <typename Op>
     __device__ __forceinline__ T reduce(T value, Op op) const {
         return block_reduce(value, op, partial);
     }
 };
 
-// Block (slots, size): the threads with one threadIdx.x, so that neighbours work on neighbouring
-// slices.
+// Block (num_groups, size): the threads with one threadIdx.x, so that neighbours work on
+// neighbouring slices.
 template <typename T>
-struct ColumnTeam {
+struct ColumnGroup {
     T* partial;  // shared, an element per thread of the block
-    int rank = threadIdx.y, size = blockDim.y, slot = threadIdx.x, slots = blockDim.x;
+    int thread_rank = threadIdx.y, size = blockDim.y, index = threadIdx.x, num_groups = blockDim.x;
 
-    __device__ __forceinline__ explicit ColumnTeam(T* shared) : partial(shared) {}
-    __device__ __forceinline__ index_t first(index_t) const { return rank; }
-    __device__ __forceinline__ index_t cache_index(index_t i, index_t) const {
-        return i * slots + slot;
+    __device__ __forceinline__ explicit ColumnGroup(T* shared) : partial(shared) {}
+    __device__ __forceinline__ index_t first(index_t) const { return thread_rank; }
+    __device__ __forceinline__ index_t smem_index(index_t i, index_t) const {
+        return i * num_groups + index;
     }
     template <typename Op>
     __device__ __forceinline__ T reduce(T value, Op op) const {
-        partial[rank * slots + slot] = value;
+        partial[thread_rank * num_groups + index] = value;
         __syncthreads();
-        value = partial[slot];
-        for (int other = 1; other < size; ++other) value = op(value, partial[other * slots + slot]);
+        value = partial[index];
+        for (int other = 1; other < size; ++other)
+            value = op(value, partial[other * num_groups + index]);
         __syncthreads();  // all have read before the next reduction writes
         return value;
     }

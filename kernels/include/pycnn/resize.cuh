@@ -13,17 +13,17 @@ enum Rounding { FLOOR, CEIL, PREFER_FLOOR, PREFER_CEIL };
 
 struct Tap {
     int lower;     // the element; with the one behind it,
-    accum weight;  // whose weight this is; negative: without it
+    acc_t weight;  // whose weight this is; negative: without it
 
     __device__ __forceinline__ bool single() const { return TAPS == 1 || weight < 0; }
     __device__ __forceinline__ int upper() const { return lower + !single(); }
 
-    __device__ __forceinline__ accum mix(accum at_lower, accum at_upper) const {
+    __device__ __forceinline__ acc_t mix(acc_t at_lower, acc_t at_upper) const {
         return single() ? at_lower : (1 - weight) * at_lower + weight * at_upper;
     }
     // Weight of element i, which is lower or upper.
-    __device__ __forceinline__ accum of(int i) const {
-        return single() ? accum(1) : i == lower ? 1 - weight : weight;
+    __device__ __forceinline__ acc_t of(int i) const {
+        return single() ? acc_t(1) : i == lower ? 1 - weight : weight;
     }
 };
 
@@ -50,7 +50,7 @@ struct ResizeAxis {
         if (at < 0) return {0, -1};
         if (at >= last) return {last, -1};
         const int lower = static_cast<int>(at);
-        return {lower, static_cast<accum>(at - lower)};
+        return {lower, static_cast<acc_t>(at - lower)};
     }
 
     // The elements of y that are made from element i of x.
@@ -81,11 +81,11 @@ struct Resize {
 };
 
 // What a block works on: rows [row, row + rows) of a plane of the result, and some channels.
-struct Piece {
+struct BlockCoord {
     index_t outer;
     int depth, row, rows, channel, channels;
 
-    __device__ __forceinline__ Piece(const Resize& v, index_t depths, index_t height) {
+    __device__ __forceinline__ BlockCoord(const Resize& v, index_t depths, index_t height) {
         index_t block = blockIdx.x;
         channel = static_cast<int>(next_tile(block, v.inner, v.chunk));
         row = static_cast<int>(next_tile(block, height, v.band));
@@ -96,10 +96,10 @@ struct Piece {
     }
 };
 
-// Rows [row, row + rows) of a plane that is `width` wide, with some channels, into `staged`.
+// Rows [row, row + rows) of a plane that is `width` wide, with some channels, into sX.
 template <int THREADS>
-__device__ __forceinline__ void stage_plane(const scalar* plane, const Resize& v, int row, int rows,
-                                            int width, int channels, scalar* staged) {
+__device__ __forceinline__ void load_plane(const scalar_t* plane, const Resize& v, int row,
+                                           int rows, int width, int channels, scalar_t* sX) {
     plane += row * v.sh;
     const int count = rows * width * channels;
     for (int t = static_cast<int>(threadIdx.x) - sector_skew(plane); t < count; t += THREADS) {
@@ -107,6 +107,6 @@ __device__ __forceinline__ void stage_plane(const scalar* plane, const Resize& v
         const unsigned pixel = static_cast<unsigned>(t) / static_cast<unsigned>(channels);
         const unsigned r = pixel / static_cast<unsigned>(width);
         const index_t at = r * v.sh + (pixel - r * width) * v.sw + (t - pixel * channels) * v.si;
-        staged[t] = plane[at];
+        sX[t] = plane[at];
     }
 }

@@ -1,9 +1,9 @@
 // pycnn/slices.cuh: what softmax and the losses share: the slices of a tensor along one axis, read
-// once by a team of threads, and their maximum and sum of exponentials in that one pass.
+// once by a group of threads, and their maximum and sum of exponentials in that one pass.
 //
-// Where slices follow each other without gaps, the block first copies its share to shared memory
+// Where slices follow each other without gaps, the block first copies its part to shared memory
 // and at the end the results from there, 16 bytes a thread, whatever the length of a slice: that
-// is `staged`. Else every team reads its own elements, and keeps them for the second pass.
+// is `staged`. Else every group reads its own elements, and keeps them for the second pass.
 #pragma once
 
 #include <pycnn/reduce.cuh>
@@ -22,56 +22,58 @@ struct Slices {
     Strided<OPERANDS> start;        // first element of a slice
 };
 
-constexpr int BATCH = 16 / sizeof(accum);     // loads that a thread has in flight
-constexpr int WIDTH = 16 / sizeof(scalar);    // elements of one instruction
+constexpr int BATCH = 16 / sizeof(acc_t);        // loads that a thread has in flight
+constexpr int VEC_SIZE = 16 / sizeof(scalar_t);  // elements of one instruction
 
-struct alignas(16) Packed {  // loaded and stored by one instruction
-    scalar at[WIDTH];
+struct alignas(16) Vec {  // loaded and stored by one instruction
+    scalar_t at[VEC_SIZE];
 };
 
 // Elements between the 16-byte boundary before a pointer and the pointer.
-__device__ __forceinline__ int skew(const scalar* pointer) {
-    return reinterpret_cast<unsigned long long>(pointer) / sizeof(scalar) % WIDTH;
+__device__ __forceinline__ int skew(const scalar_t* pointer) {
+    return reinterpret_cast<unsigned long long>(pointer) / sizeof(scalar_t) % VEC_SIZE;
 }
 
 // By the whole block, 16 bytes a thread where both sides have the same skew.
-__device__ __forceinline__ void copy_block(const scalar* from, scalar* to, index_t count) {
+__device__ __forceinline__ void copy_block(const scalar_t* from, scalar_t* to, index_t count) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
     const int threads = blockDim.x * blockDim.y;
     index_t done = 0;
     if (skew(from) == skew(to)) {
-        const index_t head = (WIDTH - skew(from)) % WIDTH;
-        const index_t packs = count > head ? (count - head) / WIDTH : 0;
-        const auto* source = reinterpret_cast<const Packed*>(from + head);
-        auto* target = reinterpret_cast<Packed*>(to + head);
-        for (index_t first = thread; first < packs; first += BATCH * threads) {
-            Packed pack[BATCH];
+        const index_t head = (VEC_SIZE - skew(from)) % VEC_SIZE;
+        const index_t vecs = count > head ? (count - head) / VEC_SIZE : 0;
+        const auto* source = reinterpret_cast<const Vec*>(from + head);
+        auto* target = reinterpret_cast<Vec*>(to + head);
+        for (index_t first = thread; first < vecs; first += BATCH * threads) {
+            Vec vec[BATCH];
 #pragma unroll
             for (int k = 0; k < BATCH; ++k)
-                if (first + k * threads < packs) pack[k] = source[first + k * threads];
+                if (first + k * threads < vecs) vec[k] = source[first + k * threads];
 #pragma unroll
             for (int k = 0; k < BATCH; ++k)
-                if (first + k * threads < packs) target[first + k * threads] = pack[k];
+                if (first + k * threads < vecs) target[first + k * threads] = vec[k];
         }
-        if (packs > 0) {
+        if (vecs > 0) {
             if (thread < head) to[thread] = from[thread];
-            done = head + packs * WIDTH;
+            done = head + vecs * VEC_SIZE;
         }
     }
     for (index_t i = done + thread; i < count; i += threads) to[i] = from[i];
 }
 
-// Which slices a block has, from `first` on, and which of them this thread's team.
+// Which slices a block has, from `first` on, and which of them this thread's group.
 template <int OPERANDS>
-struct Share {
+struct Partition {
     index_t number, length, tile;             // slice; its elements, 0 beyond the last one
     index_t block[OPERANDS], at[OPERANDS];    // where the block's first slice begins, and this one
 
-    template <typename Team>
-    __device__ __forceinline__ Share(const Team& team, const Slices<OPERANDS>& p, index_t first) {
-        number = first + team.slot;
+    template <typename Group>
+    __device__ __forceinline__ Partition(const Group& group, const Slices<OPERANDS>& p,
+                                         index_t first) {
+        number = first + group.index;
         length = number < p.count ? p.length : 0;
-        const index_t slices = p.count - first < team.slots ? p.count - first : team.slots;
+        const index_t slices =
+            p.count - first < group.num_groups ? p.count - first : group.num_groups;
         tile = slices * p.staged;
         p.start.locate(first, block);
         p.start.locate(number, at);
@@ -79,126 +81,126 @@ struct Share {
     __device__ __forceinline__ bool inside() const { return length > 0; }
 };
 
-// This thread's elements of a slice of `length` are i, i + team.size ... `start`, where the slice
+// This thread's elements of a slice of `length` are i, i + group.size ... `start`, where the slice
 // begins, decides on alignment alone. body(i) for the first of every BATCH of them, some of which
 // may lie outside.
-template <typename Team, typename Body>
-__device__ __forceinline__ void each_batch(const Team& team, index_t start, index_t length,
+template <typename Group, typename Body>
+__device__ __forceinline__ void each_batch(const Group& group, index_t start, index_t length,
                                            Body body) {
-    for (index_t i = team.first(start); i < length; i += BATCH * team.size) body(i);
+    for (index_t i = group.first(start); i < length; i += BATCH * group.size) body(i);
 }
 
 // body(i) for every one of them.
-template <typename Team, typename Body>
-__device__ __forceinline__ void each(const Team& team, index_t start, index_t length, Body body) {
-    each_batch(team, start, length, [&](index_t first) {
+template <typename Group, typename Body>
+__device__ __forceinline__ void each(const Group& group, index_t start, index_t length, Body body) {
+    each_batch(group, start, length, [&](index_t first) {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t i = first + k * team.size;
+            const index_t i = first + k * group.size;
             if (i >= 0 && i < length) body(i);
         }
     });
 }
 
 // One slice of an operand, and its place in shared memory.
-template <typename Team>
+template <typename Group>
 struct Slice {
-    const Team& team;
-    const scalar* from;
+    const Group& group;
+    const scalar_t* from;
     index_t stride, length;
-    scalar* cache;
+    scalar_t* smem;
     index_t cached, staged;
 
-    // Operand number `o` of a share; what is staged has arrived after the next barrier, unless
+    // Operand number `o` of a partition; what is staged has arrived after the next barrier, unless
     // the operand is to be written only and not `read`.
     template <int OPERANDS>
-    __device__ __forceinline__ Slice(const Team& team, const scalar* x, int o, index_t length,
-                                     const Share<OPERANDS>& share,
-                                     const Slices<OPERANDS>& p, scalar* room,
+    __device__ __forceinline__ Slice(const Group& group, const scalar_t* x, int o, index_t length,
+                                     const Partition<OPERANDS>& part,
+                                     const Slices<OPERANDS>& p, scalar_t* room,
                                      bool read = true)
-        : team(team),
-          from(x + share.at[o]),
+        : group(group),
+          from(x + part.at[o]),
           stride(p.axis_stride[o]),
           length(length),
-          cache(room),
+          smem(room),
           cached(p.cached),
           staged(p.staged) {
         if (staged == 0) return;
-        const scalar* tile = x + share.block[o];
-        cache += skew(tile);
-        if (read) copy_block(tile, cache, share.tile);
+        const scalar_t* tile = x + part.block[o];
+        smem += skew(tile);
+        if (read) copy_block(tile, smem, part.tile);
     }
 
     __device__ __forceinline__ bool has(index_t i) const { return i >= 0 && i < length; }
 
-    __device__ __forceinline__ scalar& place(index_t i) const {
-        return cache[team.cache_index(i, cached)];
+    __device__ __forceinline__ scalar_t& element(index_t i) const {
+        return smem[group.smem_index(i, cached)];
     }
 
-    // Elements i, i + team.size ...: all requested before the first is used.
-    __device__ __forceinline__ void load(index_t i, accum (&value)[BATCH], accum missing) const {
-        scalar raw[BATCH];
+    // Elements i, i + group.size ...: all requested before the first is used.
+    __device__ __forceinline__ void load(index_t i, acc_t (&value)[BATCH], acc_t missing) const {
+        scalar_t raw[BATCH];
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
-            if (has(at)) raw[k] = at < staged ? place(at) : __ldg(from + at * stride);
+            const index_t at = i + k * group.size;
+            if (has(at)) raw[k] = at < staged ? element(at) : __ldg(from + at * stride);
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const index_t at = i + k * team.size;
-            value[k] = has(at) ? widen(raw[k]) : missing;
-            if (has(at) && at >= staged && at < cached) place(at) = raw[k];
+            const index_t at = i + k * group.size;
+            value[k] = has(at) ? to_acc(raw[k]) : missing;
+            if (has(at) && at >= staged && at < cached) element(at) = raw[k];
         }
     }
 
     // An element that this thread has loaded before.
-    __device__ __forceinline__ accum again(index_t i) const {
-        return widen(i < cached ? place(i) : __ldg(from + i * stride));
+    __device__ __forceinline__ acc_t reload(index_t i) const {
+        return to_acc(i < cached ? element(i) : __ldg(from + i * stride));
     }
 
     // The result that takes the place of element i, where `to` is the slice of the result.
-    __device__ __forceinline__ void put(index_t i, scalar* to, index_t to_stride,
-                                        accum value) const {
+    __device__ __forceinline__ void store(index_t i, scalar_t* to, index_t to_stride,
+                                          acc_t value) const {
         if (i < staged)
-            place(i) = narrow(value);
+            element(i) = from_acc(value);
         else
-            to[i * to_stride] = narrow(value);
+            to[i * to_stride] = from_acc(value);
     }
 
-    // The block's results that were put in the place of staged elements, to `to`.
-    __device__ __forceinline__ void finish(scalar* to, index_t tile) const {
+    // The block's results that were stored in the place of staged elements, to `to`.
+    __device__ __forceinline__ void store_staged(scalar_t* to, index_t tile) const {
         if (staged == 0) return;
         __syncthreads();
-        copy_block(cache, to, tile);
+        copy_block(smem, to, tile);
     }
 };
 
 // exp(x - top) for x <= top. For x == top it is one, said explicitly for the sake of equal
 // infinities, whose difference is NaN.
-__device__ __forceinline__ accum decay(accum x, accum top) {
-    return exp(x == top ? accum(0) : x - top);
+__device__ __forceinline__ acc_t decay(acc_t x, acc_t top) {
+    return exp(x == top ? acc_t(0) : x - top);
 }
 
 // What turns a slice into probabilities: exp(x - max) / sum.
 struct Normaliser {
-    accum max, sum;
+    acc_t max, sum;
 
-    __device__ __forceinline__ accum log_probability(accum x, accum log_sum) const {
+    __device__ __forceinline__ acc_t log_probability(acc_t x, acc_t log_sum) const {
         return (x - max) - log_sum;
     }
-    __device__ __forceinline__ accum probability(accum x, accum inverse_sum) const {
+    __device__ __forceinline__ acc_t probability(acc_t x, acc_t inverse_sum) const {
         return exp(x - max) * inverse_sum;
     }
 };
 
 // Running maximum, and sum of exp(x - max) of all x so far: Milakov and Gimelshein 2018. A NaN
 // never becomes the maximum; it makes the sum NaN. Minus infinity adds nothing to finite values.
-struct Online {
-    accum max = -limits<accum>::infinity();
-    accum sum = 0;
+struct OnlineSoftmax {
+    acc_t max = -limits<acc_t>::infinity();
+    acc_t sum = 0;
 
-    __device__ __forceinline__ void add(const accum (&x)[BATCH]) {
-        accum top = max;
+    __device__ __forceinline__ void add(const acc_t (&x)[BATCH]) {
+        acc_t top = max;
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) top = Max()(top, x[k]);
         sum *= decay(max, top);
@@ -207,13 +209,13 @@ struct Online {
         max = top;
     }
 
-    // Of the whole team. A slice of minus infinities alone, or with plus infinity, has no
+    // Of the whole group. A slice of minus infinities alone, or with plus infinity, has no
     // softmax: NaN, as in PyTorch.
-    template <typename Team>
-    __device__ __forceinline__ Normaliser reduce(const Team& team) const {
-        const accum top = team.reduce(max, Max());
-        const accum total = team.reduce(sum * decay(max, top), Sum());
-        return {top, fabs(top) == limits<accum>::infinity() ? limits<accum>::quiet_nan() : total};
+    template <typename Group>
+    __device__ __forceinline__ Normaliser reduce(const Group& group) const {
+        const acc_t top = group.reduce(max, Max());
+        const acc_t total = group.reduce(sum * decay(max, top), Sum());
+        return {top, fabs(top) == limits<acc_t>::infinity() ? limits<acc_t>::quiet_nan() : total};
     }
 };
 

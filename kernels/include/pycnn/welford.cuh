@@ -9,18 +9,18 @@
 // The order of the merges depends on the launch's shape alone: same bits every time.
 #pragma once
 
-constexpr unsigned ALL_LANES = 0xffffffffu;
+constexpr unsigned FULL_MASK = 0xffffffffu;
 constexpr int LANES = 32;
 
 // Of no values: Moments().
 struct alignas(16) Moments {
-    accum count, pivot;
-    accum mean;     // of the values less the pivot
-    accum squares;  // sum of (value - mean)^2
+    acc_t count, pivot;
+    acc_t mean;     // of the values less the pivot
+    acc_t squares;  // sum of (value - mean)^2
 
     // Those of N values, a power of two, whose bit is set in `there`.
     template <int N>
-    __device__ __forceinline__ void add(const accum (&value)[N], unsigned there) {
+    __device__ __forceinline__ void add(const acc_t (&value)[N], unsigned there) {
         if (there == 0) return;
         if (count == 0) {
 #pragma unroll
@@ -28,23 +28,23 @@ struct alignas(16) Moments {
                 if (there >> k & 1) pivot = value[k];
         }
         const bool whole = there == (1u << N) - 1;
-        const accum some = whole ? accum(N) : accum(__popc(there));
-        accum sum = 0, spread = 0;
+        const acc_t some = whole ? acc_t(N) : acc_t(__popc(there));
+        acc_t sum = 0, spread = 0;
 #pragma unroll
         for (int k = 0; k < N; ++k)
             if (there >> k & 1) sum += value[k] - pivot;
-        const accum middle = whole ? sum * (accum(1) / N) : sum / some;
+        const acc_t middle = whole ? sum * (acc_t(1) / N) : sum / some;
 #pragma unroll
         for (int k = 0; k < N; ++k) {
-            const accum off = (value[k] - pivot) - middle;
+            const acc_t off = (value[k] - pivot) - middle;
             if (there >> k & 1) spread += off * off;
         }
         include(some, middle - mean, spread);
     }
 
     // Values that are `apart` from the mean on average.
-    __device__ __forceinline__ void include(accum some, accum apart, accum spread) {
-        const accum total = count + some, share = some / total;
+    __device__ __forceinline__ void include(acc_t some, acc_t apart, acc_t spread) {
+        const acc_t total = count + some, share = some / total;
         mean += apart * share;
         squares += spread + apart * apart * (count * share);
         count = total;
@@ -60,28 +60,28 @@ struct alignas(16) Moments {
 
     __device__ __forceinline__ Moments of_lane(int distance) const {
         Moments other;
-        other.count = __shfl_xor_sync(ALL_LANES, count, distance);
-        other.pivot = __shfl_xor_sync(ALL_LANES, pivot, distance);
-        other.mean = __shfl_xor_sync(ALL_LANES, mean, distance);
-        other.squares = __shfl_xor_sync(ALL_LANES, squares, distance);
+        other.count = __shfl_xor_sync(FULL_MASK, count, distance);
+        other.pivot = __shfl_xor_sync(FULL_MASK, pivot, distance);
+        other.mean = __shfl_xor_sync(FULL_MASK, mean, distance);
+        other.squares = __shfl_xor_sync(FULL_MASK, squares, distance);
         return other;
     }
 
     // 1 / sqrt(variance + eps), of all the values there are (no n - 1).
-    __device__ __forceinline__ accum rstd(accum eps) const {
-        return accum(1) / sqrt(squares / count + eps);
+    __device__ __forceinline__ acc_t rstd(acc_t eps) const {
+        return acc_t(1) / sqrt(squares / count + eps);
     }
     // The mean as one number, and what rounding to one number took away.
-    __device__ __forceinline__ accum whole_mean() const { return pivot + mean; }
-    __device__ __forceinline__ accum rest_of_mean() const {
-        const accum sum = pivot + mean, added = sum - pivot;
+    __device__ __forceinline__ acc_t whole_mean() const { return pivot + mean; }
+    __device__ __forceinline__ acc_t rest_of_mean() const {
+        const acc_t sum = pivot + mean, added = sum - pivot;
         return (pivot - (sum - added)) + (mean - added);
     }
 };
 
 // Two sums that are wanted together.
-struct alignas(2 * sizeof(accum)) SumPair {
-    accum first, second;
+struct alignas(2 * sizeof(acc_t)) SumPair {
+    acc_t first, second;
 
     __device__ __forceinline__ void merge(const SumPair& other) {
         first += other.first;
@@ -89,8 +89,8 @@ struct alignas(2 * sizeof(accum)) SumPair {
     }
     __device__ __forceinline__ SumPair of_lane(int distance) const {
         SumPair other;
-        other.first = __shfl_xor_sync(ALL_LANES, first, distance);
-        other.second = __shfl_xor_sync(ALL_LANES, second, distance);
+        other.first = __shfl_xor_sync(FULL_MASK, first, distance);
+        other.second = __shfl_xor_sync(FULL_MASK, second, distance);
         return other;
     }
 };
