@@ -26,9 +26,9 @@ PAD = np.dtype(
     + [(name, np.int32) for name in ("top", "left", "step_h", "step_w", "mode")]
 )
 PRODUCT = np.dtype(
-    [(name, np.int64) for name in ("a_i", "a_l", "a_group", "b_j", "b_l", "b_group")]
-    + [(name, np.int64) for name in ("c_i", "c_j", "c_group", "frequencies")]
-    + [(name, np.int32) for name in ("groups", "i", "j", "l", "accumulate", "reserved")]
+    [(name, np.int64) for name in ("a_m", "a_k", "a_group", "b_n", "b_k", "b_group")]
+    + [(name, np.int64) for name in ("c_m", "c_n", "c_group", "frequencies")]
+    + [(name, np.int32) for name in ("groups", "m", "n", "k", "accumulate", "reserved")]
 )
 CROP = np.dtype(
     [(name, np.int64) for name in ("y_n", "y_k", "y_p", "y_q", "images")]
@@ -160,7 +160,7 @@ def product(
     problem: Problem, sizes: Sizes, operands: tuple[Buffer, Buffer], values: dict[str, int]
 ) -> Launch:
     blocks = ceil(sizes.frequencies / BLOCK) * values["groups"]
-    blocks *= ceil(values["i"] / SIDE) * ceil(values["j"] / SIDE)
+    blocks *= ceil(values["m"] / SIDE) * ceil(values["n"] / SIDE)
     given = {**values, "frequencies": sizes.frequencies, "reserved": 0}
     return Launch(
         _kernel(problem, "fft_product"),

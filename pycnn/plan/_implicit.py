@@ -8,7 +8,7 @@ import numpy as np
 
 from pycnn.runtime.plan import Buffer
 
-#: struct Digits.
+#: struct Decomposition.
 DIGITS = np.dtype(
     [
         ("count", np.int64),
@@ -22,11 +22,11 @@ DIGITS = np.dtype(
 
 #: struct ImplicitParams.
 PARAMS = np.dtype(
-    [(name, DIGITS) for name in ("summed", "kept")]
-    + [(name, np.int64) for name in ("lines", "a_line", "c_line", "x_group", "a_group", "c_group")]
-    + [(name, np.int64) for name in ("x_first", "x_h", "x_w", "segment")]
-    + [(name, np.int32) for name in ("h", "w", "mode", "groups", "segments")]
-    + [(name, np.int32) for name in ("tiles_lines", "tiles_kept", "by_line")]
+    [(name, DIGITS) for name in ("k", "n")]
+    + [(name, np.int64) for name in ("m", "a_m", "c_m", "x_group", "a_group", "c_group")]
+    + [(name, np.int64) for name in ("x_first", "x_h", "x_w", "k_per_split")]
+    + [(name, np.int32) for name in ("h", "w", "mode", "groups", "splits")]
+    + [(name, np.int32) for name in ("tiles_m", "tiles_n", "m_major")]
 )
 
 
@@ -74,29 +74,29 @@ class Index:
 
 @dataclass(frozen=True)
 class Product:
-    """What is summed, what is kept, and where the operands lie.
+    """A matrix product C = A B, and where the operands lie.
 
     Attributes
     ----------
-    summed, kept : Index
-    lines, a_line, c_line : int
-        Lines of A and C in a group, and element strides from one to the next.
+    k, n : Index
+    m, a_m, c_m : int
+        Rows of A and C in a group, and element strides from one to the next.
     a_group, c_group : int
         From one group to the next.
-    x_along_k : bool
+    b_k_major : bool
         Whether neighbours in x are neighbours in the sum.
     a, x, c, residual : Buffer
         The last one counts if the epilogue has one.
     """
 
-    summed: Index
-    kept: Index
-    lines: int
-    a_line: int
-    c_line: int
+    k: Index
+    n: Index
+    m: int
+    a_m: int
+    c_m: int
     a_group: int
     c_group: int
-    x_along_k: bool
+    b_k_major: bool
     a: Buffer
     x: Buffer
     c: Buffer

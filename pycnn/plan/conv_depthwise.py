@@ -14,7 +14,7 @@ THREADS = 128
 TEAMS, CHUNKS = (8, 16, 32), 2
 
 #: struct DepthwiseParams.
-FIELDS = ("team", "chunks", "segments", "strips", "rows", "pairs", "odd_top", "odd_left")
+FIELDS = ("lanes", "chunks", "segments", "strips", "rows", "pairs", "odd_top", "odd_left")
 DEPTHWISE_PARAMS = np.dtype([("conv", PARAMS), *((name, np.int32) for name in FIELDS)])
 
 #: With channels last, where a lane has a channel, and WIDE or NARROW columns.

@@ -22,7 +22,7 @@ COLUMNS = 32
 
 #: struct Planes.
 PARAMS = np.dtype(
-    [(name, np.int64) for name in ("count", "channels", "length", "n", "c", "team", "across")]
+    [(name, np.int64) for name in ("count", "channels", "length", "n", "c", "group_size", "across")]
     + [("element", strided_dtype(1))]
 )
 
