@@ -3,8 +3,8 @@
 // Computes   y[n,c,p,q] = epilogue(sum_{r,s} w[c,0,r,s] x[n,c, p*STRIDE - top + r, ...]), and with
 //            STRIDE 1 its gradient with respect to x, which is this with the filter rotated
 // Layout     x (N,C,H,W), w (C,1,KSIZE,KSIZE), y (N,C,P,Q): any strides
-// Launch     a team of 8, 16 or 32 lanes for a strip of rows, up to 64 columns wide, of one channel
-//            of one image; block 128; grid of all teams, flat, columns fastest; no shared memory
+// Launch     a group of 8, 16 or 32 lanes for a strip of rows, up to 64 columns wide, of a channel of
+//            an image; block 128; grid of all lane groups, flat, columns fastest; no shared memory
 // Traffic    |x| + |w| + |y|, and KSIZE - 1 rows more of x for every strip; KSIZE^2 multiplications
 //            an output, and KSIZE - 1 shuffles a row
 // Range      filters of 3x3 and 5x5, stride 1 or 2 along both axes, dilation 1, zeros beyond x;
@@ -14,7 +14,7 @@
 // Source     rows in registers: Zhang, Franchetti, Low, "High performance depthwise and pointwise
 //            convolutions on mobile devices", AAAI 2020, section 3
 //
-// entry depthwise_forward        convolution, a team of lanes for a strip of rows
+// entry depthwise_forward        convolution, a group of lanes for a strip of rows
 // variant SCALAR = floating
 // variant KSIZE = 3, 5
 // variant STRIDE = 1, 2
@@ -27,7 +27,7 @@ __device__ __forceinline__ void load_taps(acc_t* taps, const scalar_t* filter,
     const auto tap = [&](int i) {
         return to_acc(filter[i / KSIZE * v.conv.w_r + i % KSIZE * v.conv.w_s]);
     };
-    if (v.team < 32) {
+    if (v.lanes < 32) {
 #pragma unroll
         for (int i = 0; i < TAPS; ++i) taps[i] = tap(i);
         return;
@@ -42,8 +42,8 @@ depthwise_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ w
                   const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                   const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                   scalar_t* __restrict__ y, DepthwiseParams v, EpilogueParams e) {
-    const int lane = threadIdx.x & (v.team - 1);
-    const Partition at(v, flat_thread() / v.team, v.team * v.chunks);
+    const int lane = threadIdx.x & (v.lanes - 1);
+    const Partition at(v, flat_thread() / v.lanes, v.lanes * v.chunks);
     const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
     acc_t taps[TAPS];
     load_taps(taps, weight + (at.exists ? at.c : 0) * v.conv.w_g, v, lane);
@@ -74,7 +74,7 @@ depthwise_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ w
             if (!at.exists || p < at.p || p >= at.p_end) continue;
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j) {
-                const int q = at.q + j * v.team + lane;
+                const int q = at.q + j * v.lanes + lane;
                 if (j >= v.chunks || q >= v.conv.q) continue;
                 const index_t residual_at = at.n * e.residual_n + at.c * e.residual_k +
                                             p * e.residual_p + q * e.residual_q;

@@ -14,7 +14,7 @@
 // Source     as depthwise.cu; the four parities: Shi et al., "Is the deconvolution layer the same
 //            as a convolutional layer?", arXiv 1609.07009, 2016
 //
-// entry depthwise_input          gradient of x at stride 2, a team of lanes for a strip of rows
+// entry depthwise_input          gradient of x at stride 2, a group of lanes for a strip of rows
 // entry depthwise_nhwc_input     gradient of x at stride 2, a warp for a strip of 32 channels
 // variant SCALAR = floating
 // variant KSIZE = 3, 5
@@ -67,14 +67,14 @@ depthwise_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ we
                 const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                 const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                 scalar_t* __restrict__ dx, DepthwiseParams v, EpilogueParams e) {
-    const int lane = threadIdx.x & (v.team - 1);
-    const Partition at(v, flat_thread() / v.team, 2 * v.team * v.chunks);
+    const int lane = threadIdx.x & (v.lanes - 1);
+    const Partition at(v, flat_thread() / v.lanes, 2 * v.lanes * v.chunks);
     const scalar_t* const image = dy + at.n * v.conv.x_n + at.c * v.conv.x_c;
     const scalar_t* const filter = weight + at.c * v.conv.w_g;
     const auto tap = [&](int i) {
         return to_acc(filter[i / KSIZE * v.conv.w_r + i % KSIZE * v.conv.w_s]);
     };
-    const bool warp = v.team == 32;  // which loads each tap once
+    const bool warp = v.lanes == 32;  // which loads each tap once
     const acc_t mine = warp && lane < TAPS ? tap(lane) : acc_t(0);
     const Slots slots(v, [&](int i) { return warp ? __shfl_sync(FULL_MASK, mine, i) : tap(i); });
 
@@ -96,7 +96,7 @@ depthwise_input(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ we
         if (!at.exists || h < at.p) continue;
 #pragma unroll
         for (int j = 0; j < CHUNKS; ++j) {
-            const int w = at.q + 2 * (j * v.team + lane);
+            const int w = at.q + 2 * (j * v.lanes + lane);
             if (j >= v.chunks || w >= v.conv.q) continue;
 #pragma unroll
             for (int f = 0; f < 2; ++f) {

@@ -4,7 +4,7 @@
 //            the (n,p,q) of a strip of rows; conv_add_acc_parts of sums.cu adds the parts
 // Layout     dy (N,C,P,Q), x (N,C,H,W): any strides; part (parts,C,KSIZE,KSIZE) contiguous, in the
 //            type of sums
-// Launch     as depthwise.cu: a team of lanes for a strip of rows of one channel of one image
+// Launch     as depthwise.cu: a group of lanes for a strip of rows of one channel of one image
 // Traffic    |x| + |dy|, and KSIZE - 1 rows more of x for every strip; KSIZE^2 multiplications an
 //            element of dy
 // Range      as depthwise.cu. Sums of lanes, then a tree: deterministic
@@ -20,8 +20,8 @@
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 depthwise_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
                  acc_t* __restrict__ part, DepthwiseParams v) {
-    const int lane = threadIdx.x & (v.team - 1);
-    const Partition at(v, flat_thread() / v.team, v.team * v.chunks);
+    const int lane = threadIdx.x & (v.lanes - 1);
+    const Partition at(v, flat_thread() / v.lanes, v.lanes * v.chunks);
     const scalar_t* const image = x + at.n * v.conv.x_n + at.c * v.conv.x_c;
     const scalar_t* const above = dy + at.n * v.conv.y_n + at.c * v.conv.y_k;
 
@@ -37,7 +37,7 @@ depthwise_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x
                 gradient[k][j] = gradient[k - 1][j];
                 exists[k][j] = exists[k - 1][j];
             }
-            const int q = at.q + j * v.team + lane;
+            const int q = at.q + j * v.lanes + lane;
             exists[0][j] = at.exists && j < v.chunks && p < at.p_end && q < v.conv.q;
             gradient[0][j] =
                 exists[0][j] ? to_acc(above[p * v.conv.y_p + q * v.conv.y_q]) : acc_t(0);
@@ -63,7 +63,7 @@ depthwise_weight(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x
     }
 #pragma unroll
     for (int i = 0; i < TAPS; ++i) {
-        for (int distance = v.team / 2; distance > 0; distance /= 2)
+        for (int distance = v.lanes / 2; distance > 0; distance /= 2)
             sum[i] += __shfl_xor_sync(FULL_MASK, sum[i], distance);
         if (lane == 0 && at.exists)
             part[(static_cast<index_t>(at.part) * v.conv.groups + at.c) * TAPS + i] = sum[i];

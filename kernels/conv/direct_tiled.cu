@@ -38,7 +38,7 @@ struct TiledParams {
     int tile_p, tile_q;
     int channels, filter_rows;  // staged at a time; at most CHANNELS
     int halo_rows, halo_cols;   // of the input tile
-    int phase, pitch;           // from one residue of the column to the next, from row to row
+    int sub_pitch, pitch;       // from one residue of the column to the next, from row to row
 };
 
 struct alignas(16) Vec4 {
@@ -73,7 +73,7 @@ __device__ __forceinline__ void load_pixels(acc_t* sX, const scalar_t* x,
         const int h = element_at(h0 + row, v.h, v.mode), w = element_at(w0 + col, v.w, v.mode);
         const bool exists = inside(h, v.h) && inside(w, v.w);
         const scalar_t* const from = x + h * v.x_h + w * v.x_w;
-        acc_t* const to = sX + row * t.pitch + col % v.stride_w * t.phase + col / v.stride_w;
+        acc_t* const to = sX + row * t.pitch + col % v.stride_w * t.sub_pitch + col / v.stride_w;
         for (int c = 0; c < channels; ++c)
             to[c * plane] = exists ? to_acc(from[c * v.x_c]) : acc_t(0);
     }
@@ -129,7 +129,7 @@ direct_tiled_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict_
             __syncthreads();
             for (int s = 0; s < v.s; ++s) {
                 const int shift = s * v.dilation_w;
-                const int column = shift % v.stride_w * t.phase + shift / v.stride_w;
+                const int column = shift % v.stride_w * t.sub_pitch + shift / v.stride_w;
                 for (int r = 0; r < rows; ++r) {
                     const acc_t* pixel = thr_sX + r * v.dilation_h * t.pitch + column;
                     const acc_t* tap = thr_sW + (r * v.s + s) * t.channels * tap_pitch;

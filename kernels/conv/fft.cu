@@ -38,11 +38,11 @@ struct PadParams {
 };
 
 struct ProductParams {
-    index_t a_i, a_l, a_group;  // strides in complex numbers
-    index_t b_j, b_l, b_group;
-    index_t c_i, c_j, c_group;
+    index_t a_m, a_k, a_group;  // strides in complex numbers
+    index_t b_n, b_k, b_group;
+    index_t c_m, c_n, c_group;
     index_t frequencies;
-    int groups, i, j, l;
+    int groups, m, n, k;
     int accumulate;
 };
 
@@ -83,7 +83,7 @@ fft_product(const Complex* __restrict__ a, const Complex* __restrict__ b, Comple
     const unsigned parts = ceil_div(v.frequencies, THREADS);
     unsigned block = blockIdx.x;
     const index_t f = static_cast<index_t>(next_coordinate(block, parts)) * THREADS + threadIdx.x;
-    const int n = next_tile(block, v.j, THR_N), m = next_tile(block, v.i, THR_M);
+    const int n = next_tile(block, v.n, THR_N), m = next_tile(block, v.m, THR_M);
     const index_t group = block;
     if (f >= v.frequencies) return;
     a += group * v.a_group + f;
@@ -91,13 +91,13 @@ fft_product(const Complex* __restrict__ a, const Complex* __restrict__ b, Comple
     c += group * v.c_group + f;
 
     Complex acc[THR_M][THR_N] = {};
-    for (int k = 0; k < v.l; ++k) {
+    for (int k = 0; k < v.k; ++k) {
         Complex rA[THR_M], rB[THR_N];
         static_assert(THR_M == THR_N, "one loop for both");
 #pragma unroll
         for (int i = 0; i < THR_M; ++i) {  // beyond the last one, that one again
-            rA[i] = a[min(m + i, v.i - 1) * v.a_i + k * v.a_l];
-            rB[i] = b[min(n + i, v.j - 1) * v.b_j + k * v.b_l];
+            rA[i] = a[min(m + i, v.m - 1) * v.a_m + k * v.a_k];
+            rB[i] = b[min(n + i, v.n - 1) * v.b_n + k * v.b_k];
         }
 #pragma unroll
         for (int i = 0; i < THR_M; ++i)
@@ -111,8 +111,8 @@ fft_product(const Complex* __restrict__ a, const Complex* __restrict__ b, Comple
     for (int i = 0; i < THR_M; ++i)
 #pragma unroll
         for (int j = 0; j < THR_N; ++j) {
-            if (m + i >= v.i || n + j >= v.j) continue;
-            Complex* const to = c + (m + i) * v.c_i + (n + j) * v.c_j;
+            if (m + i >= v.m || n + j >= v.n) continue;
+            Complex* const to = c + (m + i) * v.c_m + (n + j) * v.c_n;
             if (v.accumulate) {
                 const Complex before = *to;
                 acc[i][j].re += before.re;

@@ -9,7 +9,7 @@
 // Layout     all operands any strides. The defines say along which index the elements of A and of B
 //            are contiguous, and the parameters along which those of C are
 // Launch     block 256, each thread 8x8 outputs of a 128x128 tile, or 4x4 of 64x64; grid of all
-//            tiles of all groups and segments, flat, m fastest; shared memory 21 to 43 KiB.
+//            tiles of all groups and splits of k, flat, m fastest; shared memory 21 to 43 KiB.
 //            implicit_gemm_finish: one thread an output; block 256
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
@@ -21,7 +21,7 @@
 // Source     S. Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3
 //
 // entry implicit_gemm            convolution or a gradient of it, or partial sums of them
-// entry implicit_gemm_finish     sum of the partial sums of all segments, with the epilogue
+// entry implicit_gemm_finish     sum of the partial sums of all splits, with the epilogue
 // variant SCALAR = floating
 // variant TILE = 64, 128
 // variant A_K_MAJOR = 0, 1
@@ -46,18 +46,18 @@ constexpr int MIN_BLOCKS = ACC_REGISTERS > 64 ? 1 : ACC_REGISTERS > 16 ? 2 : 3;
 // What a block computes.
 struct BlockCoord {
     int m, tile_n;  // the first row, and the number of the tile along n
-    int group, segment;
+    int group, split;
 
     __device__ explicit BlockCoord(const ImplicitParams& p) {
         unsigned block = blockIdx.x;
-        m = next_coordinate(block, p.tiles_lines) * BLK_M;
-        tile_n = next_coordinate(block, p.tiles_kept);
+        m = next_coordinate(block, p.tiles_m) * BLK_M;
+        tile_n = next_coordinate(block, p.tiles_n);
         group = next_coordinate(block, p.groups);
-        segment = block;
+        split = block;
     }
 
     __device__ index_t n() const { return static_cast<index_t>(tile_n) * BLK_N; }
-    __device__ index_t channel(const ImplicitParams& p) const { return group * p.lines + m; }
+    __device__ index_t channel(const ImplicitParams& p) const { return group * p.m + m; }
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
@@ -73,32 +73,32 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
     __shared__ index_t k_in_a[STAGES][BLK_K], n_in_c[BLK_N], n_in_residual[BLK_N];
     const BlockCoord blk(p);
     const int thread = threadIdx.x;
-    const int extent_m = min(p.lines - blk.m, index_t(BLK_M));
-    const int extent_n = min(p.kept.count - blk.n(), index_t(BLK_N));
-    const index_t first = blk.segment * p.segment;
-    const index_t count = min(p.summed.count - first, p.segment);
+    const int extent_m = min(p.m - blk.m, index_t(BLK_M));
+    const int extent_n = min(p.n.count - blk.n(), index_t(BLK_N));
+    const index_t first = blk.split * p.k_per_split;
+    const index_t count = min(p.k.count - first, p.k_per_split);
     const int k_tiles = ceil_div(count, BLK_K);
     const int last = count - static_cast<index_t>(k_tiles - 1) * BLK_K;  // of k in the last tile
 
     // Where everything lies: along n once, along k a tile ahead.
-    IndexIterator iter_k(p.summed, first + thread);
+    IndexIterator iter_k(p.k, first + thread);
     const auto store_k_coords = [&](int stage) {
         if (thread >= BLK_K) return;
-        k_coord[stage][thread] = iter_k.coord(p.summed);
-        k_in_a[stage][thread] = iter_k.other(p.summed);
-        iter_k.advance(p.summed);
+        k_coord[stage][thread] = iter_k.coord(p.k);
+        k_in_a[stage][thread] = iter_k.other(p.k);
+        iter_k.advance(p.k);
     };
     if (thread < BLK_N) {
-        const IndexIterator iter_n(p.kept, blk.n() + thread);
-        n_coord[thread] = iter_n.coord(p.kept);
-        n_in_c[thread] = iter_n.other(p.kept);
+        const IndexIterator iter_n(p.n, blk.n() + thread);
+        n_coord[thread] = iter_n.coord(p.n);
+        n_in_c[thread] = iter_n.other(p.n);
         const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
         n_in_residual[thread] = iter_n.dot(residual_strides);
     }
     store_k_coords(0);
     __syncthreads();
 
-    const scalar_t* const gA = a + blk.group * p.a_group + blk.m * p.a_line;
+    const scalar_t* const gA = a + blk.group * p.a_group + blk.m * p.a_m;
     const scalar_t* const gX = x + blk.group * p.x_group + p.x_first;
     scalar_t rA[PartitionA::COUNT], rB[PartitionB::COUNT];
     const auto load = [&](int k_tile) {
@@ -108,7 +108,7 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
         for (int i = 0; i < PartitionA::COUNT; ++i) {
             const int k = PartitionA::k(i), m = PartitionA::mn(i);
             const bool exists = k < extent_k && m < extent_m;
-            rA[i] = exists ? gA[m * p.a_line + k_in_a[stage][k]] : from_acc(0);
+            rA[i] = exists ? gA[m * p.a_m + k_in_a[stage][k]] : from_acc(0);
         }
 #pragma unroll
         for (int i = 0; i < PartitionB::COUNT; ++i) {
@@ -145,19 +145,19 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
     const auto store = [&](int m, int n, acc_t value) {
         if (m >= extent_m || n >= extent_n) return;
         const index_t channel = blk.channel(p) + m;
-        if (p.segments > 1) {
-            const index_t col = blk.n() + n, all = p.lines * p.kept.count;
-            const index_t at = p.by_line ? col * p.lines + blk.m + m
-                                         : (blk.m + m) * p.kept.count + col;
-            part[(blk.segment * p.groups + blk.group) * all + at] = value;
+        if (p.splits > 1) {
+            const index_t col = blk.n() + n, all = p.m * p.n.count;
+            const index_t at = p.m_major ? col * p.m + blk.m + m
+                                         : (blk.m + m) * p.n.count + col;
+            part[(blk.split * p.groups + blk.group) * all + at] = value;
         } else {
-            const index_t at = blk.group * p.c_group + (blk.m + m) * p.c_line;
+            const index_t at = blk.group * p.c_group + (blk.m + m) * p.c_m;
             c[at + n_in_c[n]] =
                 from_acc(epilogue(value, channel, channel * e.residual_k + n_in_residual[n]));
         }
     };
     const auto element = [&](int i) { return sC[i / TILE * pitch_c(TILE) + i % TILE]; };
-    if (p.by_line) {
+    if (p.m_major) {
         store_through_shared<false>(acc, sC, thr, [&](int pass) {
             for (int i = thread; i < THREADS_MN * TILE; i += THREADS)
                 store(i % TILE, thread_to_tile(i / TILE, pass), element(i));
@@ -175,17 +175,17 @@ implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                      EpilogueParams e, ImplicitParams p) {
-    const index_t of_group = p.lines * p.kept.count, all = of_group * p.groups;
+    const index_t of_group = p.m * p.n.count, all = of_group * p.groups;
     const index_t i = flat_thread();
     if (i >= all) return;
     acc_t acc = 0;
-    for (int segment = 0; segment < p.segments; ++segment) acc += part[segment * all + i];
+    for (int split = 0; split < p.splits; ++split) acc += part[split * all + i];
     const index_t group = i / of_group, inner = i % of_group;
-    const index_t m = p.by_line ? inner % p.lines : inner / p.kept.count;
-    const IndexIterator iter_n(p.kept, p.by_line ? inner / p.lines : inner % p.kept.count);
-    const index_t channel = group * p.lines + m;
+    const index_t m = p.m_major ? inner % p.m : inner / p.n.count;
+    const IndexIterator iter_n(p.n, p.m_major ? inner / p.m : inner % p.n.count);
+    const index_t channel = group * p.m + m;
     const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    c[group * p.c_group + m * p.c_line + iter_n.other(p.kept)] =
+    c[group * p.c_group + m * p.c_m + iter_n.other(p.n)] =
         from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(residual_strides)));
 }

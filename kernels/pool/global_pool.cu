@@ -33,7 +33,7 @@ struct Planes {
     index_t count, channels;   // planes, and how many of them an image has
     index_t length;            // elements of a plane
     index_t n, c;              // strides of x from image to image, from channel to channel
-    index_t team;              // threads that share a plane
+    index_t group_size;        // threads that share a plane
     index_t across;            // neighbouring threads are of neighbouring planes
     Strided<1> element;        // of a plane
 };
@@ -69,7 +69,7 @@ struct Maximum {
 template <typename Fold, typename Store>
 __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Planes& p,
                                        Store store) {
-    const int thread = threadIdx.x, group_size = static_cast<int>(p.team);
+    const int thread = threadIdx.x, group_size = static_cast<int>(p.group_size);
     const int num_groups = THREADS / group_size;
     const int group = p.across ? thread % num_groups : thread / group_size;
     const int thread_rank = p.across ? thread / num_groups : thread % group_size;

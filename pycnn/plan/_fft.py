@@ -141,7 +141,7 @@ def product(
     problem: Problem, sizes: Sizes, operands: tuple[Buffer, Buffer], values: dict[str, int]
 ) -> Launch:
     blocks = ceil_div(sizes.frequencies, BLOCK) * values["groups"]
-    blocks *= ceil_div(values["i"], SIDE) * ceil_div(values["j"], SIDE)
+    blocks *= ceil_div(values["m"], SIDE) * ceil_div(values["n"], SIDE)
     params = struct(FILE, "ProductParams", **values, frequencies=sizes.frequencies)
     return Launch(
         _kernel(problem, "fft_product"),

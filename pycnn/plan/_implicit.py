@@ -47,10 +47,10 @@ class Index:
         return replace(self, **{name: [getattr(self, name)[d] for d in digits] for name in names})
 
     def digits(self, depth: int) -> np.void:
-        """struct Digits, for tiles of `depth` indices."""
+        """struct Decomposition, for tiles of `depth` indices."""
         _, middle, last = (max(1, extent) for extent in self.extents)
         return struct(
-            HEADER, "Digits",
+            HEADER, "Decomposition",
             count=self.count, x=self.x, other=self.other,
             row=self.row, col=self.col,
             first_row=self.first[0], first_col=self.first[1],
@@ -61,29 +61,29 @@ class Index:
 
 @dataclass(frozen=True)
 class Product:
-    """What is summed, what is kept, and where the operands lie.
+    """A matrix product C = A B, and where the operands lie.
 
     Attributes
     ----------
-    summed, kept : Index
-    lines, a_line, c_line : int
-        Lines of A and C in a group, and element strides from one to the next.
+    k, n : Index
+    m, a_m, c_m : int
+        Rows of A and C in a group, and element strides from one to the next.
     a_group, c_group : int
         From one group to the next.
-    x_along_k : bool
+    b_k_major : bool
         Whether neighbours in x are neighbours in the sum.
     a, x, c, residual : Buffer
         The last one counts if the epilogue has one.
     """
 
-    summed: Index
-    kept: Index
-    lines: int
-    a_line: int
-    c_line: int
+    k: Index
+    n: Index
+    m: int
+    a_m: int
+    c_m: int
     a_group: int
     c_group: int
-    x_along_k: bool
+    b_k_major: bool
     a: Buffer
     x: Buffer
     c: Buffer

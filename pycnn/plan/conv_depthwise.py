@@ -145,7 +145,7 @@ def _launch(
     params = struct(
         "pycnn/depthwise.cuh", "DepthwiseParams",
         conv=problem.params(),
-        team=team, chunks=chunks, segments=segments, strips=strips, rows=rows,
+        lanes=team, chunks=chunks, segments=segments, strips=strips, rows=rows,
         pairs=pairs, odd_top=odd[0], odd_left=odd[1],
     )  # fmt: skip
     defines = [problem.scalar, ("KSIZE", str(problem.weight.shape[-1]))]

@@ -61,13 +61,13 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
         for planes, spectra in ((x, "image_spectra"), (dy, "gradient_spectra")):
             launches += transformed(problem, sizes, planes, first, count, spectra)
         values = {
-            **strides_of("a", "il", (f, groups * c * f), c * f),
-            **strides_of("b", "jl", (f, groups * k * f), k * f),
-            **strides_of("c", "ij", (f, c * f), k * c * f),
+            **strides_of("a", "mk", (f, groups * c * f), c * f),
+            **strides_of("b", "nk", (f, groups * k * f), k * f),
+            **strides_of("c", "mn", (f, c * f), k * c * f),
             "groups": groups,
-            "i": c,
-            "j": k,
-            "l": count,
+            "m": c,
+            "n": k,
+            "k": count,
             "accumulate": first > 0,
         }
         operands = Buffer("image_spectra"), Buffer("gradient_spectra")
@@ -109,13 +109,13 @@ def _filtered(
         launches += transformed(problem, sizes, image, first, count, "image_spectra")
         filter_strides = (f, kept * f) if rotated else (summed * f, f)
         values = {
-            **strides_of("a", "il", (groups * summed * f, f), summed * f),
-            **strides_of("b", "jl", filter_strides, summed * kept * f),
-            **strides_of("c", "ij", (groups * kept * f, f), kept * f),
+            **strides_of("a", "mk", (groups * summed * f, f), summed * f),
+            **strides_of("b", "nk", filter_strides, summed * kept * f),
+            **strides_of("c", "mn", (groups * kept * f, f), kept * f),
             "groups": groups,
-            "i": count,
-            "j": kept,
-            "l": summed,
+            "m": count,
+            "n": kept,
+            "k": summed,
             "accumulate": 0,
         }
         operands = Buffer("image_spectra"), Buffer("filter_spectra")

@@ -1,6 +1,6 @@
 """The algorithm ``implicit_gemm``: a matrix product that finds the columns of x as it goes.
 
-All three directions are C[line, kept] = sum over `summed` of A[line, summed] X[summed, kept], as
+All three directions are C[m, n] = sum over k of A[m, k] B[k, n], as
 told in kernels/include/pycnn/implicit_gemm.cuh. Where C has too few tiles for a GPU, or a gradient
 of the weight sums over many images, the sums are cut into segments: their number depends on the
 problem and the workspace limit alone, and a second launch adds them up in their order.
@@ -72,14 +72,14 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
     per_filter = problem.channels * problem.taps
     weight = contiguous(problem.weight.shape)
     product = Product(
-        summed=_pixels(problem),
-        kept=_terms(problem, weight[1:]),
-        lines=problem.filters,
-        a_line=problem.y.strides[1],
-        c_line=per_filter,
+        k=_pixels(problem),
+        n=_terms(problem, weight[1:]),
+        m=problem.filters,
+        a_m=problem.y.strides[1],
+        c_m=per_filter,
         a_group=problem.filters * problem.y.strides[1],
         c_group=problem.filters * per_filter,
-        x_along_k=not problem.x.channels_last,
+        b_k_major=not problem.x.channels_last,
         a=Buffer("dy"),
         x=Buffer("x"),
         c=Buffer("dweight"),
@@ -92,14 +92,14 @@ def _forward(problem: Problem) -> Product:
     w_k, *w_term = problem.weight.strides
     y_k = problem.y.strides[1]
     return Product(
-        summed=_terms(problem, w_term),
-        kept=_pixels(problem),
-        lines=problem.filters,
-        a_line=w_k,
-        c_line=y_k,
+        k=_terms(problem, w_term),
+        n=_pixels(problem),
+        m=problem.filters,
+        a_m=w_k,
+        c_m=y_k,
         a_group=problem.filters * w_k,
         c_group=problem.filters * y_k,
-        x_along_k=problem.x.channels_last,
+        b_k_major=problem.x.channels_last,
         a=Buffer("weight"),
         x=Buffer("x"),
         c=Buffer("y"),
@@ -190,39 +190,39 @@ def _terms(problem: Problem, other: Sequence[int]) -> Index:
 
 def _steps(problem: Problem, product: Product, limit: int) -> Steps:
     """One launch, or two where the sums are cut into segments."""
-    outputs = problem.groups * product.lines * product.kept.count
+    outputs = problem.groups * product.m * product.n.count
     wide = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     tile, segments = _choose(problem, product, limit // max(1, outputs * wide))
     depth = ELEMENTS // tile
-    segment = ceil_div(product.summed.count, segments * depth) * depth
-    segments = max(1, ceil_div(product.summed.count, max(1, segment)))
-    tiles = ceil_div(product.lines, tile), ceil_div(product.kept.count, tile)
+    segment = ceil_div(product.k.count, segments * depth) * depth
+    segments = max(1, ceil_div(product.k.count, max(1, segment)))
+    tiles = ceil_div(product.m, tile), ceil_div(product.n.count, tile)
     top, left = problem.corner
     _, x_c, x_h, x_w = problem.x.strides
-    by_line = product.lines > 1 and abs(product.c_line) < product.kept.step
-    along_k = product.lines == 1 or product.summed.step <= abs(product.a_line)
+    m_major = product.m > 1 and abs(product.c_m) < product.n.step
+    along_k = product.m == 1 or product.k.step <= abs(product.a_m)
     grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
     params = struct(
         HEADER,
         "ImplicitParams",
-        summed=product.summed.digits(depth),
-        kept=product.kept.digits(depth),
-        **{name: getattr(product, name) for name in ("lines", "a_line", "c_line")},
+        k=product.k.digits(depth),
+        n=product.n.digits(depth),
+        **{name: getattr(product, name) for name in ("m", "a_m", "c_m")},
         x_group=problem.channels * x_c,
         a_group=product.a_group,
         c_group=product.c_group,
         x_first=-top * x_h - left * x_w,
         x_h=x_h,
         x_w=x_w,
-        segment=segment,
+        k_per_split=segment,
         h=problem.x.shape[2],
         w=problem.x.shape[3],
         mode=MODES[problem.mode],
         groups=problem.groups,
-        segments=segments,
-        tiles_lines=tiles[0],
-        tiles_kept=tiles[1],
-        by_line=by_line,
+        splits=segments,
+        tiles_m=tiles[0],
+        tiles_n=tiles[1],
+        m_major=m_major,
     )
     *pointers, residual, epilogue = problem.epilogue.arguments()
     end = (*pointers, residual and product.residual, epilogue, params)
@@ -230,7 +230,7 @@ def _steps(problem: Problem, product: Product, limit: int) -> Steps:
         problem.scalar,
         ("TILE", str(tile)),
         ("A_K_MAJOR", str(int(along_k))),
-        ("B_K_MAJOR", str(int(product.x_along_k))),
+        ("B_K_MAJOR", str(int(product.b_k_major))),
     )
     partial = Buffer("partial") if segments > 1 else None
     operands = (product.a, product.x, product.c, partial)
@@ -256,9 +256,9 @@ def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
     small, large = TILES
 
     def blocks(tile: int) -> int:
-        return ceil_div(product.lines, tile) * ceil_div(product.kept.count, tile) * problem.groups
+        return ceil_div(product.m, tile) * ceil_div(product.n.count, tile) * problem.groups
 
-    most = max(1, min(most, product.summed.count // SEGMENT))
-    both = min(product.lines, product.kept.count) > small
+    most = max(1, min(most, product.k.count // SEGMENT))
+    both = min(product.m, product.n.count) > small
     tile = large if both and blocks(large) * most >= FILL else small
     return tile, min(most, ceil_div(FILL, blocks(tile)))

@@ -23,7 +23,7 @@ GEOMETRY = (
     "filter_rows",
     "halo_rows",
     "halo_cols",
-    "phase",
+    "sub_pitch",
     "pitch",
 )
 
@@ -47,7 +47,7 @@ class Tiling:
     filter_rows: int
     halo_rows: int
     halo_cols: int
-    phase: int
+    sub_pitch: int
     pitch: int
     filter_cols: int
 
@@ -149,13 +149,22 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
     (stride_h, stride_w), (dilation_h, dilation_w) = problem.stride, problem.dilation
     tile_p = PIXELS * block[0] // width
     halo_cols = (width - 1) * stride_w + max(s - 1, 0) * dilation_w + 1
-    phase = ceil_div(halo_cols, stride_w)
-    pitch = _pitch(phase * stride_w, stride_h, block[0], width, shared_size(problem))
+    sub_pitch = ceil_div(halo_cols, stride_w)
+    pitch = _pitch(sub_pitch * stride_w, stride_h, block[0], width, shared_size(problem))
 
     def staging(channels: int, rows: int) -> Tiling:
         halo_rows = (tile_p - 1) * stride_h + (rows - 1) * dilation_h + 1
         return Tiling(
-            block, tile_p, width, channels, rows, halo_rows, halo_cols, phase, pitch, filter_cols=s
+            block,
+            tile_p,
+            width,
+            channels,
+            rows,
+            halo_rows,
+            halo_cols,
+            sub_pitch,
+            pitch,
+            filter_cols=s,
         )
 
     def fits(tiling: Tiling, limit: int) -> bool:

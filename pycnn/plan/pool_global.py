@@ -75,7 +75,7 @@ def global_pool(
         params = struct(
             FILE, "Planes",
             count=count, channels=pooling.channels, length=length,
-            n=n, c=c, team=team, across=pooling.last,
+            n=n, c=c, group_size=team, across=pooling.last,
             element=strided(extents, [tuple(along)]),
         )  # fmt: skip
         defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))

@@ -66,7 +66,7 @@ def test_plans_are_sound(direction, last, dtype, stride):
 
 
 def test_what_is_contiguous_is_compiled_in():
-    """(A_K_MAJOR, B_K_MAJOR), and whether C is stored along its lines."""
+    """(A_K_MAJOR, B_K_MAJOR), and whether C is stored along m."""
     expected = {
         ("forward", False): ("1", "0", 0),
         ("forward", True): ("1", "1", 1),
@@ -75,11 +75,11 @@ def test_what_is_contiguous_is_compiled_in():
         ("backward_weight", False): ("1", "1", 0),
         ("backward_weight", True): ("0", "0", 0),
     }
-    for (direction, last), (a, x, by_line) in expected.items():
+    for (direction, last), (a, x, m_major) in expected.items():
         launch = product(steps(direction, problem(last=last)))
         assert defines(launch)["A_K_MAJOR"] == a
         assert defines(launch)["B_K_MAJOR"] == x
-        assert int(fields(launch)["by_line"]) == by_line
+        assert int(fields(launch)["m_major"]) == m_major
     transposed = product(steps("backward_input", problem(r=1, s=1, pad=0)))
     assert defines(transposed)["A_K_MAJOR"] == "0"  # (K, C), summed over K
 
@@ -89,12 +89,12 @@ def test_what_is_contiguous_is_compiled_in():
 def test_tiles_cover_c_once(direction, groups):
     launch = product(steps(direction, problem(n=3, h=31, w=17, k=60, groups=groups)))
     v, tile = fields(launch), int(defines(launch)["TILE"])
-    assert int(v["tiles_lines"]) == ceil(int(v["lines"]) / tile)
-    assert int(v["tiles_kept"]) == ceil(int(v["kept"]["count"]) / tile)
+    assert int(v["tiles_m"]) == ceil(int(v["m"]) / tile)
+    assert int(v["tiles_n"]) == ceil(int(v["n"]["count"]) / tile)
     assert (
-        0 <= int(v["segments"]) * int(v["segment"]) - int(v["summed"]["count"]) < int(v["segment"])
+        0 <= int(v["splits"]) * int(v["k_per_split"]) - int(v["k"]["count"]) < int(v["k_per_split"])
     )
-    counts = ("tiles_lines", "tiles_kept", "groups", "segments")
+    counts = ("tiles_m", "tiles_n", "groups", "splits")
     assert launch.grid == (prod(int(v[x]) for x in counts), 1, 1)
 
 
@@ -116,7 +116,7 @@ def test_segments_within_the_limit(direction):
         assert found.workspace == {}
         made = problem(n=64, c=8, k=8, dtype="float16")
         found, outputs = steps(direction, made), 8 * 8 * 9
-    segments = int(fields(product(found))["segments"])
+    segments = int(fields(product(found))["splits"])
     assert segments > 2
     assert found.workspace == {"partial": segments * outputs * 2}  # floats, counted in halves
     assert [x.kernel.entry for x in found.launches] == ["implicit_gemm", "implicit_gemm_finish"]
@@ -137,7 +137,7 @@ def test_weight_is_copied_where_channels_are_last(direction):
     assert entries == ["im2col", "implicit_gemm"]
     assert found.workspace == {"weight_last": prod(made.weight.shape)}
     assert product(found).args[0].name == "weight_last"
-    summed = fields(product(found))["summed"]["other"]
+    summed = fields(product(found))["k"]["other"]
     assert summed[2] == 1
 
     size = prod(made.weight.shape) * made.itemsize
@@ -172,7 +172,7 @@ def test_phases_make_every_element_of_dx_once():
 def test_empty_phases_write_zeros():
     """With stride 3 and one tap, eight of nine phases have no term."""
     found = steps("backward_input", problem(r=1, s=1, pad=0, stride=(3, 3)))
-    counts = [int(fields(x)["summed"]["count"]) for x in found.launches]
+    counts = [int(fields(x)["k"]["count"]) for x in found.launches]
     assert counts == [128] + [0] * 8
 
 

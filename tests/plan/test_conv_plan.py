@@ -209,8 +209,8 @@ def test_residues_cover_every_contribution_once(stride):
 def test_tiles_fit_in_shared_memory_and_banks(layer):
     tiling = conv_tiled.choose(layer)
     assert tiling.elements * layer.itemsize <= SHARED_LIMIT
-    assert tiling.pitch >= layer.stride[1] * tiling.phase
-    assert tiling.phase * layer.stride[1] >= tiling.halo_cols
+    assert tiling.pitch >= layer.stride[1] * tiling.sub_pitch
+    assert tiling.sub_pitch * layer.stride[1] >= tiling.halo_cols
     threads = range(min(32, tiling.block[0]))
     width, down = tiling.tile_q, layer.stride[0] * tiling.pitch
     turns = conv_tiled.bank_cycles([i // width * down + i % width for i in threads], layer.itemsize)

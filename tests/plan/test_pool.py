@@ -206,7 +206,7 @@ def test_global_plans_are_sound(extents, last, dtype):
         assert_sound(plan, {"x"})
         p = struct(plan)
         assert p["length"] == prod(extents)
-        assert plan.launches[0].grid[0] * 256 >= 74 * p["team"]
+        assert plan.launches[0].grid[0] * 256 >= 74 * p["group_size"]
         short = not last and prod(extents) <= 2048
         assert plan.algo == ("staged" if short else "in place")
 

@@ -15,7 +15,16 @@ from pycnn.runtime.structs import layout, struct
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"#define (\w+)\s((?:.*\\\n)*.*)")
 SIGNATURE = re.compile(r"__global__ void __launch_bounds__\([^)]*\)\s*(\w+)\(([^)]*)\)")
-NUMBERS = {"int", "unsigned", "float", "unsigned long long", "index_t", "double", "scalar_t", "acc_t"}
+NUMBERS = {
+    "int",
+    "unsigned",
+    "float",
+    "unsigned long long",
+    "index_t",
+    "double",
+    "scalar_t",
+    "acc_t",
+}
 
 #: The kind of a member, as NumPy has it.
 KIND = """

@@ -1,10 +1,10 @@
-// pycnn/depthwise.cuh: rows of an image in the registers of a team of lanes, for convolutions whose
-// groups have one channel and one filter.
+// pycnn/depthwise.cuh: rows of an image in the registers of a group of lanes, for convolutions
+// whose groups have one channel and one filter.
 //
-// A team is `team` neighbouring lanes, a power of two up to a warp. It walks down an image and holds
-// one row of x at a time: lane l has the columns STRIDE*(first + j*team + l) + residue for chunks j,
-// which belong to its outputs first + j*team + l. What an output needs beside them lies in other
-// lanes, and comes by shuffles: every element of x is loaded once.
+// The group is `lanes` neighbouring lanes, a power of two up to a warp. It walks down an image and
+// holds one row of x at a time: lane l has the columns STRIDE*(first + j*lanes + l) + residue for
+// chunks j, which belong to its outputs first + j*lanes + l. What an output needs beside them lies
+// in other lanes, and comes by shuffles: every element of x is loaded once.
 #pragma once
 
 #include <pycnn/conv.cuh>
@@ -25,13 +25,14 @@ constexpr int LANES = 32, WARPS = THREADS / LANES;  // of a block, with channels
 
 struct DepthwiseParams {
     ConvParams conv;
-    int team, chunks;            // of NHWC: 0
+    int lanes, chunks;           // of a group, and their outputs in a row; of NHWC: 0
     int segments, strips, rows;  // parts of a row; parts of a column, and their outputs
     int pairs;                   // whether rows of x, or of dx at stride 2, are pairs aligned alike
     int odd_top, odd_left;       // of dx at stride 2: whether the padding is odd
 };
 
-// What a team works on: outputs of one channel of one image, from row p to p_end, from column q.
+// What a group of lanes works on: outputs of one channel of one image, from row p to p_end, from
+// column q.
 struct Partition {
     int n, c, p, p_end, q, part;  // part: of all that have the same channel
     bool exists;
@@ -82,7 +83,7 @@ struct alignas(2 * sizeof(scalar_t)) Pair {
     scalar_t value[2];
 };
 
-// A row of x, held by a team whose lanes are at outputs `first` and on, with windows WINDOW wide.
+// A row of x, held by lanes that are at outputs `first` and on, with windows WINDOW wide.
 template <int WINDOW = KSIZE>
 struct Row {
     acc_t own[CHUNKS][STRIDE], before[STRIDE], after[STRIDE];
@@ -105,9 +106,9 @@ struct Row {
             };
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
-                both(j < v.chunks, first + j * v.team + lane, own[j]);
-            both(lane >= v.team - left, first - v.team + lane, before);
-            both(lane < right, first + v.chunks * v.team + lane, after);
+                both(j < v.chunks, first + j * v.lanes + lane, own[j]);
+            both(lane >= v.lanes - left, first - v.lanes + lane, before);
+            both(lane < right, first + v.chunks * v.lanes + lane, after);
             return;
         }
 #pragma unroll
@@ -115,11 +116,11 @@ struct Row {
 #pragma unroll
             for (int j = 0; j < CHUNKS; ++j)
                 own[j][residue] =
-                    j < v.chunks ? column(first + j * v.team + lane, residue) : acc_t(0);
+                    j < v.chunks ? column(first + j * v.lanes + lane, residue) : acc_t(0);
             before[residue] =
-                lane >= v.team - left ? column(first - v.team + lane, residue) : acc_t(0);
+                lane >= v.lanes - left ? column(first - v.lanes + lane, residue) : acc_t(0);
             after[residue] =
-                lane < right ? column(first + v.chunks * v.team + lane, residue) : acc_t(0);
+                lane < right ? column(first + v.chunks * v.lanes + lane, residue) : acc_t(0);
         }
     }
 
@@ -137,8 +138,8 @@ struct Row {
                                        : last    ? after
                                                : own[j + 1 < CHUNKS ? j + 1 : j]);
         // What the lane that reads this one wants: it may be in the neighbouring chunk.
-        const bool wanted_by_other = shift < 0 ? lane >= v.team + shift : lane < shift;
-        return __shfl_sync(FULL_MASK, wanted_by_other ? other : here, (lane + shift) & (v.team - 1),
-                           v.team);
+        const bool wanted_by_other = shift < 0 ? lane >= v.lanes + shift : lane < shift;
+        return __shfl_sync(FULL_MASK, wanted_by_other ? other : here,
+                           (lane + shift) & (v.lanes - 1), v.lanes);
     }
 };

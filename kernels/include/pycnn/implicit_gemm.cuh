@@ -20,9 +20,9 @@
 
 // A flat index as three digits, the last one fastest, and what a step of each of them moves.
 // Strides in elements.
-struct Digits {
+struct Decomposition {
     index_t count;           // of flat indices
-    index_t x[3], other[3];  // in x, rows and columns included; in A if summed, in C if kept
+    index_t x[3], other[3];  // in x, rows and columns included; in A for k, in C for n
     int row[3], col[3];      // the position in x
     int first_row, first_col;
     int middle, last;  // extents of those digits
@@ -30,15 +30,15 @@ struct Digits {
 };
 
 struct ImplicitParams {
-    Digits summed, kept;
-    index_t lines, a_line, c_line;        // lines of a group, and strides from one to the next
+    Decomposition k, n;
+    index_t m, a_m, c_m;                  // rows of a group, and strides from one to the next
     index_t x_group, a_group, c_group;    // from one group to the next
     index_t x_first, x_h, x_w;            // where position (0, 0) lies beside the coords; strides
-    index_t segment;                      // summed indices a block adds up
+    index_t k_per_split;                  // what a block adds up
     int h, w, mode;                       // extents of x, and what lies beyond: enum PaddingMode
-    int groups, segments;                 // more than one segment: C gets none but partial sums
-    int tiles_lines, tiles_kept;          // of a group
-    int by_line;                          // C is contiguous along its lines
+    int groups, splits;                   // of k; more than one: C gets none but partial sums
+    int tiles_m, tiles_n;                 // of a group
+    int m_major;                          // C is contiguous along m
 };
 
 struct Coord {
@@ -51,10 +51,10 @@ struct IndexIterator {
     index_t high;
     int middle, last;
 
-    __device__ __forceinline__ IndexIterator(const Digits& d, index_t flat)
+    __device__ __forceinline__ IndexIterator(const Decomposition& d, index_t flat)
         : high(flat / d.last / d.middle), middle(flat / d.last % d.middle), last(flat % d.last) {}
 
-    __device__ __forceinline__ void advance(const Digits& d) {
+    __device__ __forceinline__ void advance(const Decomposition& d) {
         high += d.step[0];
         middle += d.step[1];
         last += d.step[2];
@@ -68,12 +68,12 @@ struct IndexIterator {
         }
     }
 
-    __device__ __forceinline__ Coord coord(const Digits& d) const {
+    __device__ __forceinline__ Coord coord(const Decomposition& d) const {
         const int top = static_cast<int>(high);
         return {dot(d.x), d.first_row + top * d.row[0] + middle * d.row[1] + last * d.row[2],
                       d.first_col + top * d.col[0] + middle * d.col[1] + last * d.col[2]};
     }
-    __device__ __forceinline__ index_t other(const Digits& d) const { return dot(d.other); }
+    __device__ __forceinline__ index_t other(const Decomposition& d) const { return dot(d.other); }
     __device__ __forceinline__ index_t dot(const index_t (&step)[3]) const {
         return high * step[0] + middle * step[1] + last * step[2];
     }
