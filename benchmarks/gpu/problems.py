@@ -131,7 +131,7 @@ def algorithms_of(op: Any) -> Sequence[str]:
         return ("",)
     if op.family == "gemm":
         return ("auto", *gemm.algorithms)
-    return ("auto", *dict.fromkeys(name for known in conv.PLANNERS.values() for name in known))
+    return ("auto", *conv.ALGORITHMS)
 
 
 def by_word(words: Sequence[str]) -> list[Problem]:

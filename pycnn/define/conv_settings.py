@@ -107,9 +107,8 @@ def needed_gradients(needs: Any) -> tuple[str, ...]:
 
 def check_algorithm(algo: Any, directions: Sequence[str]) -> None:
     """`algo` is "auto" or an algorithm of every direction."""
-    names = [plans.PLANNERS[direction] for direction in directions]
-    every = dict.fromkeys(name for planners in plans.PLANNERS.values() for name in planners)
-    choice("algo", algo, ("auto", *(n for n in every if all(n in known for known in names))))
+    fitting = [a.name for a in plans.ALGORITHMS.values() if {*directions} <= a.planners.keys()]
+    choice("algo", algo, ("auto", *fitting))
 
 
 def refuse_kernel_algorithm(algo: str) -> None:

@@ -13,7 +13,7 @@ from pycnn.define.validate import choice, integer
 from pycnn.dtypes import FLOATS
 from pycnn.ops.conv import Extent
 from pycnn.plan import conv as plans
-from pycnn.plan.conv import Algorithm
+from pycnn.plan.conv import Candidate
 from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_problem import View as Axes
 
@@ -31,7 +31,7 @@ def conv2d_algorithms(
     dtype: Any = "float32",
     direction: str = "forward",
     workspace_limit: int | None = None,
-) -> list[Algorithm]:
+) -> list[Candidate]:
     """The algorithms of a convolution of contiguous arrays, and what each needs.
 
     Parameters
@@ -50,7 +50,7 @@ def conv2d_algorithms(
 
     Returns
     -------
-    list of Algorithm
+    list of Candidate
         Fields ``name``, ``workspace_bytes``, ``fits`` and ``reason``. ``algo="auto"`` takes the
         first one that fits, and its reason says why it stands there; of those that do not fit, the
         reason says what is in the way.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import prod
 
+from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts, wide_ratio
 from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View, flat_grid
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
@@ -157,3 +158,14 @@ def _launch(
         block,
         (*arrays, params, *rest),
     )
+
+
+DEPTHWISE = Algorithm(
+    "depthwise",
+    {
+        "forward": unlimited(forward),
+        "backward_input": unlimited(backward_input),
+        "backward_weight": unlimited(backward_weight),
+    },
+    lambda *problem: (60, "one filter a channel: every element of x is loaded once"),
+)

@@ -3,6 +3,7 @@
 from math import prod
 
 from pycnn.dtypes import FLOATS
+from pycnn.plan.conv_algorithm import FEW, Algorithm, in_words, product, unlimited
 from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
@@ -104,3 +105,22 @@ def _kernel(problem: Problem, entry: str) -> Kernel:
     """Filters of 3x3 are compiled in; others are loops."""
     side = "3" if problem.weight.shape[-2:] == (3, 3) else "0"
     return Kernel("conv/direct.cu", entry, (problem.scalar, ("KSIZE", side)))
+
+
+def _score(problem: Problem, direction: str) -> tuple[int, str]:
+    few = product(problem, direction)[0] < FEW
+    sizes = in_words(problem, direction)
+    return 55 if few else 10, f"{sizes}: tiles have idle threads below {FEW} outputs"
+
+
+DIRECT = Algorithm(
+    "direct",
+    {
+        "forward": unlimited(forward),
+        "backward_input": unlimited(backward_input),
+        "backward_weight": unlimited(backward_weight),
+        "backward_bias": unlimited(backward_bias),
+    },
+    _score,
+    spatial=3,
+)

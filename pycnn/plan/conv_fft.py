@@ -21,6 +21,7 @@ from pycnn.dtypes import FLOATS
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan._fft import Planes, Sizes, crop, inverse, product, strides_of, transformed
+from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View
 from pycnn.runtime.plan import Buffer, Launch, Transform
 
@@ -157,3 +158,14 @@ def _steps(
     ratio = FLOATS[sizes.dtype].itemsize // problem.itemsize
     elements = {name: ratio * count for name, count in workspace.items()}
     return Steps(tuple(launches), elements)  # type: ignore[arg-type]  # Steps knows launches only
+
+
+FFT = Algorithm(
+    "fft",
+    {
+        "forward": forward,
+        "backward_input": backward_input,
+        "backward_weight": backward_weight,
+    },
+    lambda *problem: (-20, "it pays for filters far larger than usual"),
+)

@@ -12,12 +12,17 @@ stride leaves gaps between the rows of pixels, there is a product for every row.
 A weight or dy whose strides no matrix has is copied to the workspace, by im2col as well.
 """
 
+from functools import partial
+
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import IDENTITY
+from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm, in_words
 from pycnn.plan.conv_columns import (
     Lowering,
     Matrix,
     columns,
+    columns_1x1,
+    columns_im2col,
     dy_matrix,
     elementwise,
     pixels_of,
@@ -189,3 +194,38 @@ def _images(problem: Problem, limit: int, each: int, fixed: int = 0) -> int:
 
 def _workspace(images: int, *matrices: Matrix) -> dict[str, int]:
     return {m.array: images * m.per_image for m in matrices if m.staged}
+
+
+def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:
+    sizes = in_words(problem, direction)
+    return 30, f"{sizes}: the columns of a matrix product pay from {MANY} of {LONG} on"
+
+
+def _score_in_place(problem: Problem, direction: str) -> tuple[int, str]:
+    """With a stride it is a product for each row of pixels: many narrow ones."""
+    return 50 if max(problem.stride) == 1 else 1, "it is a matrix product as it stands"
+
+
+IM2COL = Algorithm(
+    "im2col",
+    {
+        "forward": partial(forward, lowering=columns_im2col),
+        "backward_input": partial(backward_input, in_place=False),
+        "backward_weight": partial(backward_weight, lowering=columns_im2col),
+    },
+    _score_of_columns,
+    spatial=3,
+    finishes_dx=False,
+)
+
+GEMM_1X1 = Algorithm(
+    "gemm_1x1",
+    {
+        "forward": partial(forward, lowering=columns_1x1),
+        "backward_input": partial(backward_input, in_place=True),
+        "backward_weight": partial(backward_weight, lowering=columns_1x1),
+    },
+    _score_in_place,
+    spatial=3,
+    finishes_dx=False,
+)

@@ -12,6 +12,7 @@ from math import prod
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan._implicit import HEADER, Index, Product
+from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
@@ -262,3 +263,19 @@ def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
     both = min(product.m, product.n.count) > small
     tile = large if both and blocks(large) * most >= FILL else small
     return tile, min(most, ceil_div(FILL, blocks(tile)))
+
+
+def _score(problem: Problem, direction: str) -> tuple[int, str]:
+    sizes = in_words(problem, direction)
+    return 40, f"{sizes}: a matrix product that finds its columns as it goes"
+
+
+IMPLICIT_GEMM = Algorithm(
+    "implicit_gemm",
+    {
+        "forward": forward,
+        "backward_input": backward_input,
+        "backward_weight": backward_weight,
+    },
+    _score,
+)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pycnn.dtypes import FLOATS
+from pycnn.plan.conv_algorithm import FEW, LONG, MANY, Algorithm, in_words, product, unlimited
 from pycnn.plan.conv_phases import phases
 from pycnn.plan.conv_problem import Four, Problem, Steps, Unfit, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
@@ -15,7 +16,7 @@ from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
 # All in step with kernels/conv/direct_tiled.cu.
-THREADS, PIXELS, FILTERS, CHANNELS, TAP_PADDING = 128, 4, 8, 8, 4
+THREADS, PIXELS, FILTERS, CHANNELS, TAP_PADDING = 128, 4, FEW, 8, 4
 GEOMETRY = (
     "tile_p",
     "tile_q",
@@ -206,3 +207,17 @@ def bank_cycles(elements: list[int], itemsize: int) -> int:
         distinct = set(elements[first : first + lanes])
         turns += max(np.bincount([e % lanes for e in distinct]))
     return turns
+
+
+def _score(problem: Problem, direction: str) -> tuple[int, str]:
+    outputs, terms = product(problem, direction)
+    narrow = outputs >= FEW and (outputs < MANY or terms < LONG)
+    sizes = in_words(problem, direction)
+    return 45 if narrow else 20, f"{sizes}: tiles reuse what they load, with no columns to make"
+
+
+DIRECT_TILED = Algorithm(
+    "direct_tiled",
+    {"forward": unlimited(forward), "backward_input": unlimited(backward_input)},
+    _score,
+)

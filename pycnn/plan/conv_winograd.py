@@ -13,12 +13,14 @@ Factors and products lie in the workspace, in the precision of sums: float32 for
 """
 
 from dataclasses import replace
+from functools import partial
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _winograd as winograd
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._winograd import stages_channels
 from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
+from pycnn.plan.conv_algorithm import Algorithm, Score
 from pycnn.plan.conv_problem import Problem, Steps, Unfit, View
 from pycnn.plan.gemm import FILL, Gemm, Strides, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
@@ -60,23 +62,6 @@ def auto_safe(problem: Problem, direction: str, side: int) -> bool:
 #: Filters and channels a group from which on fewer multiplications are expected to outweigh the
 #: traffic of the transforms: the calculated break-even is near 40. Not yet measured on a GPU.
 PAYS = 64
-
-
-def preferred(problem: Problem, direction: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Names and reasons of what ``auto`` tries before all others, and of what it never reaches."""
-    first, last = {}, {}
-    for name, side in (("winograd_f4", 4), ("winograd_f2", 2)):
-        products, taps = (side + TAPS - 1) ** 2, (side * TAPS) ** 2
-        saved = f"{products} multiplications a tile and channel instead of {taps}"
-        if not auto_safe(problem, direction, side):
-            last[name] = f"its error is too near the tolerance below {SAFE_CHANNELS[side]} channels"
-        elif min(problem.filters, problem.channels) < PAYS:
-            last[name] = f"{saved} pay from {PAYS} filters and channels a group on"
-        elif FLOATS[problem.dtype].is_half:
-            last[name] = f"{saved}, but in {FLOATS[problem.dtype].accumulate}"
-        else:
-            first[name] = saved
-    return first, last
 
 
 def forward(problem: Problem, limit: int, side: int) -> Steps:
@@ -237,3 +222,37 @@ def _swapped(strides: Strides) -> Strides:
     """Of the transposed matrix."""
     outer, inner, row, col = strides
     return outer, inner, col, row
+
+
+def _score(side: int) -> Score:
+    """Before all others where it is exact enough and pays; never reached otherwise."""
+
+    def score(problem: Problem, direction: str) -> tuple[int, str]:
+        last, products, taps = side - 10, (side + TAPS - 1) ** 2, (side * TAPS) ** 2
+        saved = f"{products} multiplications a tile and channel instead of {taps}"
+        if not auto_safe(problem, direction, side):
+            return last, f"its error is too near the tolerance below {SAFE_CHANNELS[side]} channels"
+        if min(problem.filters, problem.channels) < PAYS:
+            return last, f"{saved} pay from {PAYS} filters and channels a group on"
+        if FLOATS[problem.dtype].is_half:
+            return last, f"{saved}, but in {FLOATS[problem.dtype].accumulate}"
+        return 70 + side, saved
+
+    return score
+
+
+WINOGRAD_F2 = Algorithm(
+    "winograd_f2",
+    {
+        "forward": partial(forward, side=2),
+        "backward_input": partial(backward_input, side=2),
+        "backward_weight": backward_weight,
+    },
+    _score(2),
+)
+
+WINOGRAD_F4 = Algorithm(
+    "winograd_f4",
+    {"forward": partial(forward, side=4), "backward_input": partial(backward_input, side=4)},
+    _score(4),
+)

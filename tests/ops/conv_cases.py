@@ -10,7 +10,7 @@ import numpy as np
 
 from pycnn.bench.cases import ConvCase
 from pycnn.bench.grammar import parse
-from pycnn.plan.conv import PLANNERS
+from pycnn.plan import conv
 from pycnn.testing.tested import normal
 
 CASES = [
@@ -68,7 +68,7 @@ def by_each_algorithm(
     if backend.name == "reference":
         yield "auto", call("auto")
         return
-    for name in ("auto", *PLANNERS[direction]):
+    for name in ("auto", *conv.names(direction)):
         try:
             result = call(name)
         except ValueError as error:

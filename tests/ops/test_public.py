@@ -1,6 +1,8 @@
 """What a public function is: a signature that Python binds, and nothing that tests need."""
 
+import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 
@@ -8,9 +10,12 @@ import numpy as np
 import pytest
 
 import pycnn
+from pycnn.define.operation import Operation
 from pycnn.define.public import SYNONYMS, operation
 from pycnn.define.registry import OPERATIONS
 from pycnn.define.softmax import SOFTMAX
+from pycnn.plan.conv import ALGORITHMS
+from pycnn.plan.conv_algorithm import Algorithm
 
 X = np.arange(6.0).reshape(2, 3)
 
@@ -37,6 +42,22 @@ def test_an_operation_loads_its_own_family_and_nothing_that_tests_need():
 def test_a_module_of_the_same_name_hides_no_function():
     code = "import pycnn.ops.softmax, pycnn.ops.pad, pycnn\nassert callable(pycnn.softmax)"
     assert "pycnn.ops.softmax" in loaded_by(code + "\nfrom pycnn import pad\nassert callable(pad)")
+
+
+def objects(package, kind):
+    """Every object of a kind that a module of a package has."""
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            several = value.values() if isinstance(value, dict) else (value,)
+            yield from (each for each in several if isinstance(each, kind))
+
+
+def test_what_is_defined_is_registered():
+    """A definition or an algorithm that no list has would be run by nobody, and tested by nobody."""
+    definitions = {id(op) for op in objects(pycnn.define, Operation)}
+    assert definitions == {id(op) for op in OPERATIONS.values()}
+    algorithms = {id(each) for each in objects(pycnn.plan, Algorithm)}
+    assert algorithms == {id(each) for each in ALGORITHMS.values()}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

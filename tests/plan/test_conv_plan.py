@@ -44,7 +44,7 @@ LAYERS = {
 
 def plans(layer, limit=256 * MIB):
     """Every plan of a layer that fits, with its direction."""
-    for direction in conv.PLANNERS:
+    for direction in conv.OUTPUTS:
         for found in conv.algorithms(layer, direction, limit):
             if found.fits:
                 yield direction, conv.plan(layer, direction, found.name, limit)
@@ -250,7 +250,7 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
     directions = ("forward", "backward_input", "backward_weight")
     for direction, choice in zip(directions, CHOICES[name], strict=True):
         listed = conv.algorithms(LAYERS[name], direction, 256 * MIB)
-        assert {a.name for a in listed} == set(conv.PLANNERS[direction])
+        assert {a.name for a in listed} == set(conv.names(direction))
         first = next(a for a in listed if a.fits)
         plan = conv.plan(LAYERS[name], direction, "auto", 256 * MIB)
         assert plan.algo == first.name == choice
@@ -261,7 +261,7 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
 def test_listed_algorithms_for_both_gradients():
     found = pycnn.conv2d_algorithms((2, 8, 9, 9), (16, 8, 3, 3), direction="backward")
     by_name = {a.name: a for a in found}
-    both = set(conv.PLANNERS["backward_input"]) & set(conv.PLANNERS["backward_weight"])
+    both = set(conv.names("backward_input")) & set(conv.names("backward_weight"))
     assert set(by_name) == both
     assert {"direct", "im2col", "gemm_1x1", "depthwise"} <= both
     assert not by_name["gemm_1x1"].fits
