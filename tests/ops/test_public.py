@@ -53,7 +53,7 @@ def objects(package, kind):
 
 
 def test_what_is_defined_is_registered():
-    """A definition or an algorithm that no list has would be run by nobody, and tested by nobody."""
+    """What no list has would be run by nobody, and tested by nobody."""
     definitions = {id(op) for op in objects(pycnn.define, Operation)}
     assert definitions == {id(op) for op in OPERATIONS.values()}
     algorithms = {id(each) for each in objects(pycnn.plan, Algorithm)}
