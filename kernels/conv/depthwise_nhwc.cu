@@ -4,7 +4,7 @@
 // Computes   y[n,c,p,q] = epilogue(sum_{r,s} w[c,0,r,s] x[n,c, p*STRIDE - top + r, ...]), and with
 //            STRIDE 1 its gradient with respect to x, which is this with the filter rotated
 //            part[i,c,r,s] = sum of dy[n,c,p,q] x[n,c, p*STRIDE - top + r, q*STRIDE - left + s] over
-//            the (n,p,q) of a strip of rows; conv_add_acc_parts of sums.cu adds the parts
+//            the (n,p,q) of a strip of rows; conv_add_parts of sums.cu adds the parts
 // Layout     x (N,C,H,W), y and dy (N,C,P,Q): any strides; part (parts,C,KSIZE,KSIZE) contiguous,
 //            in the type of sums
 // Launch     block (32, 4): a lane has one channel, a warp a strip of rows, 14 or 7 columns wide, of

@@ -1,7 +1,7 @@
 // conv/depthwise_weight.cu: gradient of a depthwise convolution with respect to w, NCHW.
 //
 // Computes   part[i,c,r,s] = sum of dy[n,c,p,q] x[n,c, p*STRIDE - top + r, q*STRIDE - left + s] over
-//            the (n,p,q) of a strip of rows; conv_add_acc_parts of sums.cu adds the parts
+//            the (n,p,q) of a strip of rows; conv_add_parts of sums.cu adds the parts
 // Layout     dy (N,C,P,Q), x (N,C,H,W): any strides; part (parts,C,KSIZE,KSIZE) contiguous, in the
 //            type of sums
 // Launch     as depthwise.cu: a group of lanes for a strip of rows of one channel of one image

@@ -1,11 +1,11 @@
 // conv/sums.cu: the sums behind the gradients of bias and weight, in a fixed order.
 //
 // Computes   dbias[k] = sum of dy[n,k,z,p,q] over (n,z,p,q); or part[j,k], over its j-th segment
-//            total[i] = sum_j part[j,i], added to total[i] if asked
+//            total[i] = sum_j part[j,i]
 // Layout     dy (N,K,Z,P,Q) any strides; the rest contiguous. Parts of conv_bias_parts, and those
-//            that conv_add_acc_parts adds, are of the type that sums are kept in
-// Launch     conv_bias_sum, conv_bias_parts: block 256, grid (K, segments). conv_add_parts,
-//            conv_add_acc_parts: one thread an element, block 256
+//            that conv_add_parts adds, are of the type that sums are kept in
+// Launch     conv_bias_sum, conv_bias_parts: block 256, grid (K, segments). conv_add_parts:
+//            one thread an element, block 256
 // Traffic    each input once, each output once; as many additions as input elements
 // Range      any extents; 64-bit index arithmetic; trees and orders of fixed shape: deterministic
 // Siblings   none
@@ -14,7 +14,6 @@
 // entry conv_bias_sum            sums of dy by filter, one segment
 // entry conv_bias_parts          sums of dy over segments of images and pixels, by filter
 // entry conv_add_parts           sum of partial results over the leading axis
-// entry conv_add_acc_parts        the same of parts in the type of sums
 // variant SCALAR = floating
 #include <pycnn/conv.cuh>
 #include <pycnn/reduce.cuh>
@@ -22,7 +21,7 @@
 constexpr int THREADS = 256;
 
 struct PartsParams {
-    index_t parts, size, accumulate;
+    index_t parts, size;
 };
 
 // The sum over this block's segment; every thread gets it.
@@ -54,21 +53,11 @@ conv_bias_parts(const scalar_t* __restrict__ dy, acc_t* __restrict__ part, ConvP
     if (threadIdx.x == 0) part[static_cast<index_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
 }
 
-template <typename Part>
-__device__ __forceinline__ void add_parts(const Part* part, scalar_t* total, const PartsParams& v) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+conv_add_parts(const acc_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
     const index_t i = flat_thread();
     if (i >= v.size) return;
-    acc_t sum = v.accumulate ? to_acc(total[i]) : acc_t(0);
-    for (index_t j = 0; j < v.parts; ++j) sum += to_acc(part[j * v.size + i]);
+    acc_t sum = 0;
+    for (index_t j = 0; j < v.parts; ++j) sum += part[j * v.size + i];
     total[i] = from_acc(sum);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS)
-conv_add_parts(const scalar_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
-    add_parts(part, total, v);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS)
-conv_add_acc_parts(const acc_t* __restrict__ part, scalar_t* __restrict__ total, PartsParams v) {
-    add_parts(part, total, v);
 }

@@ -58,7 +58,7 @@ def backward_weight(problem: Problem) -> Steps:
     size = problem.groups * problem.taps
     arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
     launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments)
-    added = add_parts(problem, "partial", "dweight", parts, size, accumulate=False, wide=True)
+    added = add_parts(problem, "partial", "dweight", parts, size)
     return Steps((launch, added), {"partial": parts * size * wide_ratio(problem)})
 
 

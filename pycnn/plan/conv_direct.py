@@ -70,7 +70,7 @@ def backward_bias(problem: Problem) -> Steps:
     )
     if segments == 1:
         return Steps((launch,), {})
-    added = add_parts(problem, target, "dbias", segments, k, accumulate=False, wide=True)
+    added = add_parts(problem, target, "dbias", segments, k)
     return Steps((launch, added), {target: segments * k * wide_ratio(problem)})
 
 
@@ -79,22 +79,14 @@ def wide_ratio(problem: Problem) -> int:
     return FLOATS[FLOATS[problem.dtype].accumulate].itemsize // problem.itemsize
 
 
-def add_parts(
-    problem: Problem,
-    parts: str,
-    total: str,
-    count: int,
-    size: int,
-    accumulate: bool,
-    wide: bool = False,
-) -> Launch:
-    """total[i] (+)= sum of `count` parts of `size` elements each, in their order.
+def add_parts(problem: Problem, parts: str, total: str, count: int, size: int) -> Launch:
+    """total[i] = sum of `count` parts of `size` elements each, in their order.
 
-    `wide`: the parts are of the type that sums are kept in, not of the problem's dtype.
+    Parts are of the type that sums are kept in.
     """
-    params = struct("conv/sums.cu", "PartsParams", parts=count, size=size, accumulate=accumulate)
+    params = struct("conv/sums.cu", "PartsParams", parts=count, size=size)
     return Launch(
-        Kernel("conv/sums.cu", f"conv_add_{'acc_' if wide else ''}parts", (problem.scalar,)),
+        Kernel("conv/sums.cu", "conv_add_parts", (problem.scalar,)),
         flat_grid(size, BLOCK, "the elements of the sum"),
         (BLOCK, 1, 1),
         (Buffer(parts), Buffer(total), params),

@@ -161,7 +161,7 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
         launches.append(gemm_launch(product, *operands))
     workspace = _workspace(images, x, dy)
     if target == "partial":
-        parts = add_parts(problem, target, "dweight", images, whole, accumulate=False, wide=True)
+        parts = add_parts(problem, target, "dweight", images, whole)
         launches.append(parts)
         workspace[target] = images * part
     return Steps(tuple(launches), workspace)

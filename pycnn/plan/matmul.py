@@ -169,9 +169,9 @@ def _at(array: str, place: Ints, steps: Ints, dtype: str) -> Buffer:
 
 def _rounded(source: str, target: str, size: int, dtype: str) -> Launch:
     """`source`, of sums, as elements of `dtype`."""
-    params = struct("conv/sums.cu", "PartsParams", parts=1, size=size, accumulate=0)
+    params = struct("conv/sums.cu", "PartsParams", parts=1, size=size)
     return Launch(
-        Kernel("conv/sums.cu", "conv_add_acc_parts", (("SCALAR", SCALAR[dtype]),)),
+        Kernel("conv/sums.cu", "conv_add_parts", (("SCALAR", SCALAR[dtype]),)),
         flat_grid(size, BLOCK, "the elements of the sum"),
         (BLOCK, 1, 1),
         (Buffer(source), Buffer(target), params),

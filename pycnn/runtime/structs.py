@@ -57,8 +57,8 @@ def struct(file: str, name: str, /, **fields: Any) -> np.void:
 
     Examples
     --------
-    >>> struct("conv/sums.cu", "PartsParams", parts=3, size=5, accumulate=0).item()
-    (3, 5, 0)
+    >>> struct("conv/sums.cu", "PartsParams", parts=3, size=5).item()
+    (3, 5)
     """
     dtype = layout(file, name)
     names = dtype.names or ()

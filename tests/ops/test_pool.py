@@ -212,8 +212,16 @@ BAD = {
     "rank": (lambda: pycnn.max_pool2d(X[0, 0], 2), ValueError, r"x has shape \(5, 6\) \(rank 2\)"),
     "kernel 0": (lambda: pycnn.max_pool2d(X, 0), ValueError, "kernel_size=0; allowed: int >= 1"),
     "kernel float": (lambda: pycnn.avg_pool2d(X, 2.0), TypeError, "kernel_size=2.0 is of type"),
-    "kernel triple": (lambda: pycnn.max_pool2d(X, (1, 2, 3)), ValueError, "kernel_size=.* 1 or 2"),
-    "kernel pair": (lambda: pycnn.sum_pool1d(X[0], (1, 2)), ValueError, "kernel_size=.*each axis"),
+    "kernel triple": (
+        lambda: pycnn.max_pool2d(X, (1, 2, 3)),
+        ValueError,
+        "kernel_size=.*an int or .vertical, hor",
+    ),
+    "kernel pair": (
+        lambda: pycnn.sum_pool1d(X[0], (1, 2)),
+        ValueError,
+        "kernel_size=.*an int or .horizontal",
+    ),
     "kernel large": (
         lambda: pycnn.max_pool2d(X, 6),
         ValueError,
@@ -237,7 +245,7 @@ BAD = {
     "padding sides": (
         lambda: pycnn.sum_pool2d(X, 3, padding=((0, 0), 1)),
         ValueError,
-        r"padding=.*allowed: 2 pairs \(low, high\)",
+        r"padding=.*\(vertical, horizontal\) or \(\(top, bottom\), \(left, right\)\)",
     ),
     "ceil mode": (lambda: pycnn.max_pool2d(X, 2, ceil_mode=1), TypeError, "ceil_mode=1"),
     "indices flag": (lambda: pycnn.max_pool2d(X, 2, return_indices=1), TypeError, "return_indices"),

@@ -14,6 +14,7 @@ from pycnn.dtypes import numpy_dtype
 from pycnn.plan import check
 from pycnn.runtime.backends import executor
 from pycnn.runtime.faults import NOTHING
+from pycnn.testing import TESTED
 
 NAN = float("nan")
 LEAST, MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
@@ -213,11 +214,12 @@ def _pooled(layout):
 def test_every_operation_that_says_what_is_allowed_is_looked_at_here():
     """What reads an array of integers as places either says what is allowed, or asks nothing."""
     named = set()
-    for name, op in OPERATIONS.items():
+    for name, tested in TESTED.items():
+        op = tested.op
         if any(o.name in ("indices", "target") and o.dtypes == ("int64",) for o in op.operands):
-            case = op.cases[0]
-            arrays = op.draw(case, np.random.default_rng(0), op.typical_dtype)
-            call = op.describe(arrays, **op.settings(case))
+            case = tested.cases[0]
+            arrays = tested.draw(case, np.random.default_rng(0), tested.typical_dtype)
+            call = op.describe(arrays, **tested.settings(case))
             assert set(op.allowed(call)) & {"indices", "target"}, name
             named.add(name)
     assert {"cross_entropy", "nll_loss_backward", "topk_backward", "max_unpool3d"} <= named

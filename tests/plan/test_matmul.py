@@ -79,7 +79,7 @@ def test_sums_over_rows_are_rounded_once(dtype):
         assert entries == []
         assert plan.workspace == {}
     else:
-        assert entries == ["conv_add_acc_parts"]
+        assert entries == ["conv_add_parts"]
         assert plan.workspace["partial"].dtype == np.float32
 
 

@@ -139,9 +139,9 @@ def test_values_are_filled_in_by_name():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"parts": 1, "size": 2}, r"missing \['accumulate'\], unknown \[\]"),
+        ({"parts": 1}, r"missing \['size'\], unknown \[\]"),
         (
-            {"parts": 1, "sizes": 2, "accumulate": 0},
+            {"parts": 1, "sizes": 2},
             r"PartsParams of conv/sums.cu: missing \['size'\], unknown \['sizes'\]",
         ),
     ],

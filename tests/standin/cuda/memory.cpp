@@ -28,6 +28,7 @@ struct Block {
 
 std::mutex mutex;
 std::map<const char*, Block> blocks;
+std::map<const char*, size_t> pinned;  // memory of the host that kernels may use
 size_t used = 0;
 
 size_t capacity() {
@@ -77,8 +78,17 @@ int standin::device_of(const void* p, size_t size) {
 
 extern "C" {
 
-// For the check of a kernel's pointers.
-int standin_device_of(const void* p) { return device_of(p, 0); }
+// For the check of a kernel's pointers: pinned memory of the host has the same address there.
+int standin_device_of(const void* p) {
+    int device = device_of(p, 0);
+    if (device >= 0) return device;
+    std::lock_guard<std::mutex> lock(mutex);
+    const char* begin = static_cast<const char*>(p);
+    auto next = pinned.upper_bound(begin);
+    if (next == pinned.begin()) return -1;
+    const auto& [base, size] = *std::prev(next);
+    return begin <= base + size ? current_device : -1;
+}
 
 cudaError_t cudaMalloc(void** p, size_t size) {
     std::lock_guard<std::mutex> lock(mutex);
@@ -115,10 +125,15 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t) { return cudaFree(p); }
 
 cudaError_t cudaHostAlloc(void** p, size_t size, unsigned) {
     *p = std::malloc(size ? size : 1);
-    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (!*p) return cudaErrorMemoryAllocation;
+    std::lock_guard<std::mutex> lock(mutex);
+    pinned[static_cast<char*>(*p)] = size;
+    return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* p) {
+    std::lock_guard<std::mutex> lock(mutex);
+    pinned.erase(static_cast<char*>(p));
     std::free(p);
     return cudaSuccess;
 }
