@@ -32,30 +32,32 @@ VIEWS = ("transposed", "stepped", "reversed", "misaligned")
 
 
 def call(tested, given, settings):
-    """What the public function returns, by name."""
-    returned = tested.invoke(getattr(pycnn, tested.op.name), given, settings)
-    names = tested.op.describe(given, **settings).outputs
-    return dict(zip(names, returned, strict=True))
+    """What the public function returns."""
+    return tested.invoke(getattr(pycnn, tested.op.name), given, settings)
+
+
+def expected(tested, settings, given):
+    """What the oracle says, and how long the sums behind it are, by name."""
+    with np.errstate(all="ignore"):
+        found = tested.oracle(settings, given)
+    terms = tested.terms(settings, given)
+    return found, dict.fromkeys(found, terms) if isinstance(terms, int) else terms
 
 
 def check(backend, tested, case, given, dtype):
     """The public function gives what the oracle says."""
     settings = tested.settings(case)
-    meant = tested.op.describe(given, **settings)
-    with np.errstate(all="ignore"):
-        expected = tested.oracle(meant, given)
+    wanted, terms = expected(tested, settings, given)
+    outputs = tested.op.describe(given, **settings).outputs
+    assert list(outputs) == list(wanted)
     views = {name: backend.array(a) for name, a in given.items()}
-    returned = call(tested, views, settings)
-    assert list(returned) == list(meant.outputs)
-    terms = tested.terms(meant)
-    for name, actual in returned.items():
-        want, spec = np.asarray(expected[name]), meant.outputs[name]
-        if spec.dtype.name in FLOATS:
-            length = terms if isinstance(terms, int) else terms[name]
-            assert_matches(actual, want, spec.dtype.name, length, backend)
+    for (name, want), actual in zip(wanted.items(), call(tested, views, settings), strict=True):
+        own = outputs[name].dtype
+        if own.name in FLOATS:
+            assert_matches(actual, np.asarray(want), own.name, terms[name], backend)
         else:
             got = backend.numpy(actual)
-            assert got.dtype == spec.dtype
+            assert got.dtype == own
             np.testing.assert_array_equal(got, want)
 
 
@@ -93,7 +95,7 @@ def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
     for schedule in schedules:
         monkeypatch.setenv("PYCNN_SCHEDULE", schedule)
         returned = call(tested, given, tested.settings(case))
-        results.append([backend.numpy(a).tobytes() for a in returned.values()])
+        results.append([backend.numpy(a).tobytes() for a in returned])
     assert all(r == results[0] for r in results)
 
 
@@ -119,7 +121,7 @@ def test_out_takes_the_first_result(backend, rng, tested):
     case = typical(tested)
     given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
     settings = tested.settings(case)
-    want = next(iter(call(tested, given, settings).values()))
+    want = call(tested, given, settings)[0]
     out = want.copy()
     out[...] = 0
     returned = tested.invoke(getattr(pycnn, tested.op.name), given, {**settings, "out": out})
@@ -221,16 +223,12 @@ def test_matches_pytorch(rng, tested, case):
         given, returned = by_pytorch(tested, case, rng, dtype)
     except NoPeer as lacking:
         pytest.skip(str(lacking))
-    meant = tested.op.describe(given, **tested.settings(case))
-    with np.errstate(all="ignore"):
-        expected = tested.oracle(meant, given)
-    compared = [name for name in meant.outputs if name in returned]
+    wanted, terms = expected(tested, tested.settings(case), given)
+    compared = [name for name in wanted if name in returned]
     assert compared
-    terms = tested.terms(meant)
     for name in compared:
-        got, spec = returned[name].detach().numpy(), meant.outputs[name]
-        if spec.dtype.name in FLOATS:
-            length = terms if isinstance(terms, int) else terms[name]
-            assert_matches(got, np.asarray(expected[name]), spec.dtype.name, length)
+        got, want = returned[name].detach().numpy(), np.asarray(wanted[name])
+        if got.dtype.kind == "f":
+            assert_matches(got, want, dtype, terms[name])
         else:
-            np.testing.assert_array_equal(got, np.asarray(expected[name]))
+            np.testing.assert_array_equal(got, want)
