@@ -39,11 +39,14 @@ class Max(Tested, of=define.Max):
         import torch
 
         axes = self.spatial(tensors["x"])
-        x = peers.to_torch(tensors["x"], axes, settings)
+        given = peers.to_torch(tensors["x"], axes, settings)
         function = getattr(torch.nn.functional, self.peer(axes))
         rest = self.torch_settings(peers.torch_settings(settings, axes))
+        x, rest = peers.padded_by_torch(given, axes, rest, -torch.inf)
         y, indices = function(x, **{**rest, "return_indices": True})
-        found = {"y": y, "indices": indices} if settings.get("return_indices") else {"y": y}
+        found = {"y": y}
+        if settings.get("return_indices") and x is given:  # of padded x it counts other elements
+            found["indices"] = indices
         return {n: peers.from_torch(t, axes, settings) for n, t in found.items()}
 
     def peer(self, axes: int) -> str:

@@ -46,10 +46,11 @@ class Mean(Tested, of=define.Mean):
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
         axes = self.spatial(tensors["x"])
         x = peers.to_torch(tensors["x"], axes, settings)
-        y = self.peer(x, axes, peers.torch_settings(settings, axes, ("dilation",)))
+        rest = peers.torch_settings(settings, axes, ("dilation",))
+        y = self.peer(axes, *peers.padded_by_torch(x, axes, rest, 0.0))
         return {"y": peers.from_torch(y, axes, settings)}
 
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
+    def peer(self, axes: int, x: Any, settings: dict[str, Any]) -> Any:
         """By PyTorch."""
         import torch
 
@@ -115,7 +116,7 @@ class SumPool(Mean, of=define.SumPool):
             dilated={"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 3},
         )
 
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
+    def peer(self, axes: int, x: Any, settings: dict[str, Any]) -> Any:
         """PyTorch's mean takes a divisor, though not with one axis."""
         import torch
 
@@ -145,7 +146,7 @@ class GlobalAvgPool(Mean, of=define.GlobalAvgPool):
     def windows(self, s: Any, extents: Ints) -> peers.Windows:
         return peers.everything(extents)
 
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
+    def peer(self, axes: int, x: Any, settings: dict[str, Any]) -> Any:
         import torch
 
         return getattr(torch.nn.functional, f"adaptive_avg_pool{axes}d")(x, 1)

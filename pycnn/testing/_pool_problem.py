@@ -81,23 +81,32 @@ def from_torch(tensor: Any, spatial: int, settings: Mapping[str, Any]) -> Any:
 def torch_settings(
     settings: Mapping[str, Any], spatial: int, lacks: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The settings without the layout, as they are.
+    """The settings without the layout.
 
     Raises
     ------
     NoPeer
-        If the padding is not the same on both sides or more than half of the kernel, or there is
-        a setting that PyTorch's function `lacks`.
+        If there is a setting that PyTorch's function `lacks`.
     """
-    rest = {name: value for name, value in settings.items() if name != "layout"}
     for name in lacks:
-        if name in rest:
+        if name in settings:
             raise NoPeer(f"PyTorch has no such pooling with {name}")
-    if "padding" in rest:
-        pairs = sides(rest["padding"], spatial)
-        if any(low != high for low, high in pairs):
-            raise NoPeer("PyTorch has no pooling with padding that differs from side to side")
-        kernel = each(rest["kernel_size"], spatial)
-        if any(2 * low > taps for (low, _), taps in zip(pairs, kernel, strict=True)):
-            raise NoPeer("PyTorch has no pooling with padding of more than half of the kernel")
-    return rest
+    return {name: value for name, value in settings.items() if name != "layout"}
+
+
+def padded_by_torch(x: Any, spatial: int, settings: dict[str, Any], fill: float) -> tuple[Any, Any]:
+    """x and settings, with padding that PyTorch's pooling has no form for around x already.
+
+    Its own is the same on both sides, and no more than half of the kernel.
+    """
+    import torch
+
+    pairs = sides(settings.get("padding", 0), spatial)
+    kernel = each(settings.get("kernel_size", 1), spatial)
+    along = zip(pairs, kernel, strict=True)
+    if all(low == high and 2 * low <= taps for (low, high), taps in along):
+        return x, settings
+    if settings.get("ceil_mode"):
+        raise NoPeer("PyTorch's ceil mode depends on what is padding")
+    padded = torch.nn.functional.pad(x, [n for pair in reversed(pairs) for n in pair], value=fill)
+    return padded, {name: value for name, value in settings.items() if name != "padding"}

@@ -13,7 +13,6 @@ from pycnn.define.operation import Gradient
 from pycnn.dtypes import FLOATS
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing import TESTED
-from pycnn.testing.tested import NoPeer
 
 CASES = [
     pytest.param(tested, case, id=f"{tested.op.name}-{case.name}")
@@ -197,38 +196,3 @@ def test_a_definition_is_complete(tested):
         assert any(case.standard for case in tested.cases)
     has_gradient = f"{tested.op.name}_backward" in TESTED
     assert isinstance(tested.op, Gradient) or has_gradient != bool(tested.op.no_gradient)
-
-
-def by_pytorch(tested, case, rng, dtype):
-    """Inputs, and outputs by name as PyTorch computes them."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
-
-    def tensors(arrays):
-        return {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}
-
-    if not isinstance(tested.op, Gradient):
-        given = tested.draw(case, rng, dtype)
-        return given, tested.torch(tensors(given), tested.settings(case))
-    inputs, given = tested.draw_both(case, rng, dtype)
-    upstream = {name: given[name] for name in tested.op.upstream}
-    settings = tested.forward.settings(case)
-    return given, tested.torch_gradients(tensors(inputs), tensors(upstream), settings)
-
-
-@pytest.mark.parametrize(("tested", "case"), CASES)
-def test_matches_pytorch(rng, tested, case):
-    """The oracle, to which every backend is held above, says what PyTorch computes."""
-    dtype = "float64" if "float64" in tested.op.dtypes else tested.typical_dtype
-    try:
-        given, returned = by_pytorch(tested, case, rng, dtype)
-    except NoPeer as lacking:
-        pytest.skip(str(lacking))
-    wanted, terms = expected(tested, tested.settings(case), given)
-    compared = [name for name in wanted if name in returned]
-    assert compared
-    for name in compared:
-        got, want = returned[name].detach().numpy(), np.asarray(wanted[name])
-        if got.dtype.kind == "f":
-            assert_matches(got, want, dtype, terms[name])
-        else:
-            np.testing.assert_array_equal(got, want)
