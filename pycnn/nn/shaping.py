@@ -127,11 +127,11 @@ class ChannelShuffle(Layer):
         self.groups, self.layout = groups, layout
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.channel_shuffle(x, self.groups, self.layout), ()
+        return pycnn.channel_shuffle(x, self.groups, layout=self.layout), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         channels = dy.shape[1 if self.layout == "NCHW" else -1]
-        return pycnn.channel_shuffle(dy, channels // self.groups, self.layout), {}
+        return pycnn.channel_shuffle(dy, channels // self.groups, layout=self.layout), {}
 
     def describe(self) -> str:
         return str(self.groups)

@@ -1,4 +1,6 @@
-"""Ask PyTorch anew: ``python tests/golden/make.py [FAMILY ...]``, where it is installed.
+"""Ask PyTorch, where it is installed, for its answers and signatures.
+
+``python tests/golden/make.py [FAMILY ...]``
 
 Needed when cases of `pycnn.testing` or PyTorch's part in them have changed. Numbers depend on
 PyTorch's version and processor in their last bits, so ask for no more families than have changed.
@@ -9,6 +11,7 @@ import sys
 
 import golden
 import numpy as np
+import signatures
 
 from pycnn.testing.tested import NoPeer
 
@@ -48,3 +51,4 @@ if __name__ == "__main__":
         if each not in families:
             sys.exit(f"no family {each!r}; allowed: {', '.join(families)}")
         family(each)
+    signatures.write()
