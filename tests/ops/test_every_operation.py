@@ -6,9 +6,10 @@ to an operation (NaN, ties, its own bad settings) is tested under the name of it
 
 import numpy as np
 import pytest
-from op_checks import SCHEDULES, assert_matches, counted, view_of
+from op_checks import assert_matches, counted, orders, view_of
 
 import pycnn
+from pycnn.define.call import Arguments
 from pycnn.define.operation import Gradient
 from pycnn.dtypes import FLOATS
 from pycnn.runtime.backends import stand_in_executor
@@ -89,10 +90,9 @@ def test_views(backend, rng, tested, kind):
 def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
     case = typical(tested)
     given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
-    schedules = SCHEDULES if backend.name in ("emulator", "checked") else SCHEDULES[:1] * 2
     results = []
-    for schedule in schedules:
-        monkeypatch.setenv("PYCNN_SCHEDULE", schedule)
+    for variable, value in orders(backend):
+        monkeypatch.setenv(variable, value)
         returned = call(tested, given, tested.settings(case))
         results.append([backend.numpy(a).tobytes() for a in returned])
     assert all(r == results[0] for r in results)
@@ -188,8 +188,24 @@ def test_bad_arrays_are_refused(selected, rng, tested):
 
 
 @EACH
+def test_no_setting_is_ignored(rng, tested, monkeypatch):
+    """Validation looks at every argument of the public function, also where it has no effect."""
+    seen = set()
+
+    class Watched(Arguments):
+        def __getattribute__(self, name):
+            seen.update(object.__getattribute__(self, "__dict__") if name == "__dict__" else [name])
+            return object.__getattribute__(self, name)
+
+    monkeypatch.setattr("pycnn.define.operation.Arguments", Watched)
+    case = typical(tested)
+    given = tested.draw(case, rng, tested.typical_dtype)
+    tested.op.describe(given, **tested.settings(case))
+    assert {*tested.op.required, *tested.op.defaults} <= seen
+
+
+@EACH
 def test_a_definition_is_complete(tested):
-    assert callable(getattr(pycnn, tested.op.name))
     assert tested.op.name in pycnn.__all__
     assert len({case.name for case in tested.cases}) == len(tested.cases)
     if tested.op.bound == "bandwidth":
