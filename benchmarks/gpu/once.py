@@ -81,8 +81,8 @@ def _fault(
 ) -> str:
     """What is wrong with the outputs, if anything."""
     with np.errstate(all="ignore"):
-        expected = problem.tested.oracle(call, given)
-    terms = problem.tested.terms(call)
+        expected = problem.tested.oracle(problem.settings, given)
+    terms = problem.tested.terms(problem.settings, given)
     if len(outputs) != len(call.outputs):
         return f"{len(outputs)} results; expected: {', '.join(call.outputs)}"
     for (name, spec), output in zip(call.outputs.items(), outputs, strict=True):

@@ -42,17 +42,15 @@ class Described(NamedTuple):
 
 @dataclass(frozen=True)
 class ResizeSettings:
-    """Every spatial axis, as plans take it and in the words of the caller.
+    """Every spatial axis, as plans take it.
 
     Attributes
     ----------
     axes : tuple of Axis
-    described : tuple of Described
     channels_last : bool
     """
 
     axes: tuple[Axis, ...]
-    described: tuple[Described, ...]
     channels_last: bool
 
     @property
@@ -153,7 +151,7 @@ def resolve(
         Described(extent, out, scale, coordinate, nearest)
         for extent, out, scale in zip(extents, resized, scales, strict=True)
     )
-    return ResizeSettings(tuple(map(_axis, described)), described, args.layout == "NHWC")
+    return ResizeSettings(tuple(map(_axis, described)), args.layout == "NHWC")
 
 
 def _conventions(

@@ -151,7 +151,9 @@ class QlinearConv2d(IntegerConv):
         return plans.requantised(call.settings.quantised, call.outputs["y"])
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        y = cpu.requantise(self.sums(call, arrays), *_scaling(arrays))
+        scales = "x_scale", "weight_scale", "y_scale", "y_zero_point"
+        given = (*(arrays[name] for name in scales), arrays.get("bias"))
+        y = cpu.requantise(self.sums(call, arrays), *given)
         return {"y": call.settings.layout.as_given(y)}
 
 
@@ -161,12 +163,6 @@ def _along_filters(name: str, view: View | None, filters: int) -> int | None:
         return None if view is None else 0
     check_shape(name, view.shape, (filters,), "one value a filter")
     return view.strides[0]
-
-
-def _scaling(arrays: Arrays) -> list[Any]:
-    """What the references' `requantise` takes."""
-    names = ("x_scale", "weight_scale", "y_scale", "y_zero_point")
-    return [*(arrays[name] for name in names), arrays.get("bias")]
 
 
 CONV2D_INTEGER, QLINEAR_CONV2D = Conv2dInteger(), QlinearConv2d()

@@ -92,12 +92,9 @@ class Gemm(Operation):
         return renamed(made, {"c": "y"})
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        return {"y": cpu.gemm(*self._arguments(call, arrays), out=out)}
-
-    def _arguments(self, call: Call, arrays: Arrays) -> tuple[Any, ...]:
         f: Product = call.settings
         operands = (arrays["a"], arrays["b"], arrays.get("bias"))
-        return (*operands, f.relu, f.transpose_a, f.transpose_b)
+        return {"y": cpu.gemm(*operands, f.relu, f.transpose_a, f.transpose_b, out=out)}
 
     def flops(self, call: Call) -> int:
         k = seen(call.views["a"], call.settings.transpose_a).shape[-1]

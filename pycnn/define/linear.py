@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -57,13 +55,10 @@ class Linear(Operation):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         sums = cpu.linear(arrays["x"], arrays["weight"], arrays.get("bias"))
-        return {"y": self._finished(call, finish, sums)}
-
-    def _finished(self, call: Call, end_of: Any, sums: np.ndarray) -> np.ndarray:
         end: Epilogue = call.settings
         flat = sums.reshape(prod(sums.shape[:-1]), sums.shape[-1])
-        made: np.ndarray = end_of(flat, activation=end.activation, slope=end.slope)
-        return made.reshape(sums.shape)
+        made = finish(flat, activation=end.activation, slope=end.slope)
+        return {"y": made.reshape(sums.shape)}
 
     def flops(self, call: Call) -> int:
         return 2 * prod(call.outputs["y"].shape) * call.views["x"].shape[-1]
@@ -119,11 +114,7 @@ class LinearBackward(Gradient):
         return tuple(made[name] for name in call.settings)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        return self._gradients(call, *(arrays[name] for name in ("dy", "x", "weight")))
-
-    def _gradients(
-        self, call: Call, dy: np.ndarray, x: np.ndarray, weight: np.ndarray
-    ) -> dict[str, np.ndarray]:
+        dy, x, weight = (arrays[name] for name in ("dy", "x", "weight"))
         count = prod(x.shape[:-1])
         rows, flat_x = dy.reshape(count, dy.shape[-1]), x.reshape(count, x.shape[-1])
         gradients = {

@@ -1,6 +1,6 @@
 """Definitions of batch norm: with given statistics, and with those of the batch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -75,16 +75,13 @@ class BatchNorm(_BatchNorm):
         return plans.given_statistics(call.views, call.dtype, call.settings.channels)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return {"y": _given(cpu.batch_norm, call, arrays, out=out)}
+        s = call.settings
+        x, mean, var = (arrays[n] for n in ("x", *RUNNING))
+        weight, bias = (arrays.get(n) for n in AFFINE)
+        return {"y": cpu.batch_norm(x, mean, var, weight, bias, s.axis, s.eps, out=out)}
 
     def flops(self, call: Call) -> int:
         return FLOPS["apply"] * prod(call.views["x"].shape)
-
-
-def _given(function: Callable[..., Any], call: Call, arrays: Any, **more: Any) -> Any:
-    others = [arrays.get(n) for n in (*RUNNING, *AFFINE)]
-    s = call.settings
-    return function(arrays["x"], *others, s.axis, s.eps, **more)
 
 
 class _BatchNormBackward(Gradient):
@@ -120,11 +117,9 @@ class BatchNormBackward(_BatchNormBackward):
         )
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.batch_norm_backward, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
-        given = [arrays.get(n) for n in ("dy", "x", *RUNNING, "weight")]
-        results = function(*given, call.settings.axis, call.settings.eps)
+        s, weight = call.settings, arrays.get("weight")
+        dy, x, mean, var = (arrays[n] for n in ("dy", "x", *RUNNING))
+        results = cpu.batch_norm_backward(dy, x, mean, var, weight, s.axis, s.eps)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
@@ -162,12 +157,9 @@ class BatchNormTrain(_BatchNorm):
         return plans.own_statistics(self.name, call.views, call.dtype, channels, outputs, momentum)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.batch_norm_train, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         s = call.settings
         weight, bias = (arrays.get(n) for n in AFFINE)
-        y, mean, rstd, variance = function(arrays["x"], weight, bias, s.axis, s.eps)
+        y, mean, rstd, variance = cpu.batch_norm_train(arrays["x"], weight, bias, s.axis, s.eps)
         results = {"y": y, "mean": mean, "rstd": rstd}
         for name, fresh in zip(RUNNING, (mean, variance), strict=True):
             if name in arrays:
@@ -209,11 +201,10 @@ class BatchNormTrainBackward(_BatchNormBackward):
         )
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.batch_norm_train_backward, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
-        given = [arrays.get(n) for n in ("dy", "x", "mean", "rstd", "weight")]
-        return dict(zip(call.outputs, function(*given, call.settings.axis), strict=True))
+        dy, x, mean, rstd = (arrays[n] for n in ("dy", "x", "mean", "rstd"))
+        given = dy, x, mean, rstd, arrays.get("weight"), call.settings.axis
+        results = cpu.batch_norm_train_backward(*given)
+        return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
         each = FLOPS["sums"] + FLOPS["gradient"]

@@ -1,6 +1,6 @@
 """Definitions of normalisation by the statistics of groups of channels of one image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -64,11 +64,8 @@ class _ByGroup(Operation):
         return norm_batch.own_statistics(self.name, call.views, call.dtype, channels, outputs)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.group_norm, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         s, affine = call.settings, (arrays.get("weight"), arrays.get("bias"))
-        return {"y": function(arrays["x"], s.groups, *affine, s.axis, s.channels.eps)}
+        return {"y": cpu.group_norm(arrays["x"], s.groups, *affine, s.axis, s.channels.eps)}
 
     def flops(self, call: Call) -> int:
         return FLOPS[2] * prod(call.views["x"].shape)
@@ -150,11 +147,9 @@ class _ByGroupBackward(Gradient):
         )
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.group_norm_backward, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         s, weight = call.settings, arrays.get("weight")
-        results = function(arrays["dy"], arrays["x"], s.groups, weight, s.axis, s.channels.eps)
+        given = arrays["dy"], arrays["x"], s.groups, weight, s.axis, s.channels.eps
+        results = cpu.group_norm_backward(*given)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:

@@ -1,6 +1,6 @@
 """Definition of layer norm."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -77,11 +77,8 @@ class LayerNorm(Operation):
         return plans.layer_norm(call.views, call.dtype, *call.settings)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.layer_norm, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
-        axes, eps = call.settings
-        return {"y": function(arrays["x"], axes, arrays.get("weight"), arrays.get("bias"), eps)}
+        (axes, eps), affine = call.settings, (arrays.get("weight"), arrays.get("bias"))
+        return {"y": cpu.layer_norm(arrays["x"], axes, *affine, eps)}
 
     def flops(self, call: Call) -> int:
         return FLOPS[2] * prod(call.views["x"].shape)
@@ -114,11 +111,9 @@ class LayerNormBackward(Gradient):
         return plans.layer_norm_backward(call.views, call.dtype, axes, eps, outputs)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu.layer_norm_backward, call, arrays)
-
-    def _by(self, function: Callable[..., Any], call: Call, arrays: Any) -> dict[str, Any]:
         axes, eps = call.settings
-        results = function(arrays["dy"], arrays["x"], axes, arrays.get("weight"), eps)
+        given = arrays["dy"], arrays["x"], axes, arrays.get("weight"), eps
+        results = cpu.layer_norm_backward(*given)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:

@@ -49,12 +49,9 @@ class _Response(Operation):
         return plans.response(self.name, shape, inputs, output, call.dtype, call.settings)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        return self._by(cpu, call, arrays)
-
-    def _by(self, module: Any, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         w, (output,) = call.settings, call.outputs
         given = (arrays[name] for name in call.views)
-        function = getattr(module, self.name)
+        function = getattr(cpu, self.name)
         axis = channel_axis(w.layout)
         return {output: function(*given, w.size, w.alpha, w.beta, w.k, axis)}
 

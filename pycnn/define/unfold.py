@@ -26,12 +26,6 @@ class UnfoldSettings:
     window: Window
     extents: tuple[int, ...]
 
-    @property
-    def arguments(self) -> tuple[tuple[int, int], ...]:
-        """Kernel, dilation, padding and stride, as the oracle takes them."""
-        w = self.window
-        return w.kernel, w.dilation, w.padding, w.stride
-
 
 def _window(kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Window:
     return Window(

@@ -99,7 +99,7 @@ class ChannelShuffle(Function, operation="channel_shuffle"):
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         groups, layout = self.settings["groups"], self.settings["layout"]
         channels = dy.shape[1 if layout == "NCHW" else -1]
-        return pycnn.channel_shuffle(dy, channels // groups, layout), {}
+        return pycnn.channel_shuffle(dy, channels // groups, layout=layout), {}
 
 
 class Unfold(OfShape, operation="unfold"):

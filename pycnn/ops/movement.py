@@ -121,7 +121,7 @@ def split(
 
 
 @operation(CHANNEL_SHUFFLE)
-def channel_shuffle(x: Any, groups: int, layout: str = "NCHW", *, out: Any = None) -> Any:
+def channel_shuffle(x: Any, groups: int, *, layout: str = "NCHW", out: Any = None) -> Any:
     """Channels of all groups in turn: channel k of group g becomes channel k * groups + g.
 
     Its gradient is `channel_shuffle` by C / `groups` groups, which puts them back.

@@ -1,21 +1,24 @@
 """What the losses over class indices are tested with."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import _class_loss as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.dtypes import numpy_dtype
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 class OverClasses(Tested, of=define.OverClasses):
-    def torch_loss(self, name: str, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def classes_of(self, arrays: Arrays) -> int:
+        """Number of classes."""
+        shape = arrays[self.op.scores].shape
+        return int(shape[1 if len(shape) > 1 else 0])
+
+    def torch_loss(self, name: str, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         function = getattr(torch.nn.functional, name)
@@ -24,10 +27,9 @@ class OverClasses(Tested, of=define.OverClasses):
 
 
 class ClassLossForward(OverClasses, of=define.ClassLossForward):
-    def terms(self, call: Call) -> int:
-        scores = call.views[self.op.scores].shape
-        positions = prod(call.views["target"].shape) if call.settings.reduction != "none" else 1
-        return positions + scores[1 if len(scores) > 1 else 0]
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        summed = self.meant(settings).reduction != "none"
+        return self.classes_of(arrays) + (arrays["target"].size if summed else 1)
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         shape = case.shapes[self.op.scores]
@@ -48,9 +50,8 @@ class ClassLossForward(OverClasses, of=define.ClassLossForward):
 
 
 class ClassLossBackward(OverClasses, TestedGradient, of=define.ClassLossBackward):
-    def terms(self, call: Call) -> int:
-        shape = call.views[self.op.scores].shape
-        return shape[1 if len(shape) > 1 else 0] + prod(call.views["target"].shape)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return self.classes_of(arrays) + int(arrays["target"].size)
 
 
 def cases(scores: str, *smoothed: Mapping[str, Any]) -> tuple[Case, ...]:

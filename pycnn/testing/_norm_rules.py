@@ -1,11 +1,12 @@
 """What the cases of normalisation share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pycnn.plan._norm import channels_first
 from pycnn.testing.case import Case
+from pycnn.testing.reading import channel_axis
 
 
 def case(
@@ -18,10 +19,15 @@ def case(
     **settings: Any,
 ) -> Case:
     """A case with the vectors named, of as many elements as there are channels."""
-    shapes = {"x": x} | dict.fromkeys(vectors.split(), channels_first(x, layout)[1:2])
+    shapes = {"x": x} | dict.fromkeys(vectors.split(), (x[channel_axis(layout)],))
     if layout != "NCHW":
         settings["layout"] = layout
     return Case(name, shapes, settings, standard)
+
+
+def named(gradients: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Gradients by their names."""
+    return dict(zip(("dx", "dweight", "dbias"), gradients, strict=True))
 
 
 def positive(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -1,47 +1,53 @@
 """Cases, oracle and PyTorch's answer: the losses that compare two tensors element by element."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import _pointwise_loss as define
-from pycnn.define._pointwise_loss import WEIGHTS, Shape
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import pointwise_loss as oracle
-from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient, normal
+from pycnn.testing.case import Case, Shape
+from pycnn.testing.tested import Settings, Tested, TestedGradient, normal
+
+#: What may weigh a cost, without a gradient of its own.
+WEIGHTS = ("weight", "pos_weight")
 
 
-class Pointwise(Tested, of=define.Pointwise):
-    def terms(self, call: Call) -> int:
-        return prod(call.views[self.op.compared].shape) if call.settings != "none" else 1
+class PointwiseLoss(Tested, of=define.PointwiseLoss):
+    #: What is compared with the target.
+    compared = "x"
+    #: The oracle's function, and what it multiplies a cost by.
+    function = "mse_loss"
+    factor = 1.0
 
+    def arguments(self, settings: Settings, arrays: Arrays) -> tuple[Any, ...]:
+        """Of the oracle's function."""
+        reduction = self.meant(settings).reduction
+        return arrays[self.compared], arrays["target"], reduction, self.factor
 
-class PointwiseLoss(Pointwise, of=define.PointwiseLoss):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {
-            "loss": getattr(oracle, self.op.entry)(*self.op.arguments(call, arrays), self.op.factor)
-        }
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"loss": getattr(oracle, self.function)(*self.arguments(settings, arrays))}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return 1 if settings.get("reduction") == "none" else int(arrays[self.compared].size)
+
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         fixed = {n: t.detach() for n, t in tensors.items() if n in WEIGHTS}
         function = getattr(torch.nn.functional, self.op.name)
-        return {"loss": function(tensors[self.op.compared], tensors["target"], **fixed, **settings)}
+        return {"loss": function(tensors[self.compared], tensors["target"], **fixed, **settings)}
 
 
-class PointwiseBackward(Pointwise, TestedGradient, of=define.PointwiseBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["dy"], *self.op.arguments(call, arrays), self.op.factor
-        return {f"d{self.op.compared}": getattr(oracle, f"{self.op.entry}_backward")(*given)}
-
-    def terms(self, call: Call) -> int:
-        return 1
+class PointwiseBackward(TestedGradient, of=define.PointwiseBackward):
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        forward = self.forward
+        function = getattr(oracle, f"{forward.function}_backward")
+        dx = function(arrays["dy"], *forward.arguments(settings, arrays))
+        return {f"d{forward.compared}": dx}
 
 
 def _cases(*settings: Mapping[str, Any]) -> tuple[Case, ...]:
@@ -73,8 +79,12 @@ class MseLoss(PointwiseLoss, of=define.MseLoss):
 
 class SumOfHalfSquares(PointwiseLoss, of=define.SumOfHalfSquares):
     cases = _cases({})
+    factor = 0.5
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def arguments(self, settings: Settings, arrays: Arrays) -> tuple[Any, ...]:
+        return super().arguments({"reduction": "sum"}, arrays)
+
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         x, target = tensors.values()
@@ -97,6 +107,7 @@ def _bce(
 
 
 class BinaryCrossEntropy(PointwiseLoss, of=define.BinaryCrossEntropy):
+    compared, function = "logits", "binary_cross_entropy"
     cases = (
         _bce("labels", (301, 7), None, (7,)),
         _bce("costs", (3, 5, 7), reduction="none"),
@@ -108,6 +119,10 @@ class BinaryCrossEntropy(PointwiseLoss, of=define.BinaryCrossEntropy):
         _bce("layer", (16, 1, 64, 64), standard=True),
         _bce("costs of a layer", (16, 1, 64, 64), standard=True, reduction="none"),
     )
+
+    def arguments(self, settings: Settings, arrays: Arrays) -> tuple[Any, ...]:
+        logits, target, *how = super().arguments(settings, arrays)
+        return logits, target, *(arrays.get(name) for name in WEIGHTS), *how
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         drawn = {"logits": normal(rng, case.shapes["logits"], dtype)}

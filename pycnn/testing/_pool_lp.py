@@ -7,15 +7,23 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import _pool_lp as define
-from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases
 from pycnn.testing import _pool_problem as peers
-from pycnn.testing._pool_mean import oracle_divisor
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient, normal
+from pycnn.testing.reading import as_given, channels_first
+from pycnn.testing.tested import Settings, Tested, TestedGradient, normal
+
+Arrayed = Mapping[str, np.ndarray]
+
+
+def _problem(s: Any, spatial: int, x: np.ndarray) -> tuple[np.ndarray, Any, Any]:
+    """x with the channels first, its windows, and the share of each in the padded x."""
+    first = channels_first(x, spatial, s.layout)
+    windows = peers.sliding(s, first.shape[2:])
+    counted = peers.divisors(s, first.shape[2:], windows, count_include_pad=True)
+    return first, windows, counted / peers.taps(s, spatial)
 
 
 class LpPool(Tested, of=define.LpPool):
@@ -34,14 +42,14 @@ class LpPool(Tested, of=define.LpPool):
             for c in cases.sliding(axes, **also)
         ]
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        (x,) = p.given(arrays)
-        y = oracle.lp_pool(x, peers.windows(p), p.norm, oracle_divisor(p) / p.pooling.taps)
-        return {"y": np.ascontiguousarray(p.layout.as_given(y))}
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        x, windows, share = _problem(s, self.op.axes, arrays["x"])
+        y = oracle.lp_pool(x, windows, s.norm_type, share)
+        return {"y": as_given(y, arrays["x"].ndim, s.layout)}
 
-    def terms(self, call: Call) -> int:
-        return call.settings.pooling.taps
+    def terms(self, settings: Settings, arrays: Arrayed) -> int:
+        return peers.taps(self.meant(settings), self.op.axes)
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """Positive values: sums of others may cancel, or have no root."""
@@ -58,12 +66,14 @@ class LpPool(Tested, of=define.LpPool):
 
 
 class LpPoolBackward(TestedGradient, of=define.LpPoolBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        dy, x, y = p.given(arrays)
-        share = oracle_divisor(p) / p.pooling.taps
-        dx = oracle.lp_pool_backward(dy, x, y, peers.windows(p), p.norm, share)
-        return {"dx": p.layout.as_given(dx)}
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, axes = self.meant(settings), self.forward.op.axes
+        x, windows, share = _problem(s, axes, arrays["x"])
+        dy, y = (channels_first(arrays[name], axes, s.layout) for name in ("dy", "y"))
+        dx = oracle.lp_pool_backward(dy, x, y, windows, s.norm_type, share)
+        return {"dx": as_given(dx, arrays["x"].ndim, s.layout)}
 
-    def terms(self, call: Call) -> int:
-        return min(call.settings.pooling.taps, call.settings.pooling.windows) or 1
+    def terms(self, settings: Settings, arrays: Arrayed) -> int:
+        s, axes = self.meant(settings), self.forward.op.axes
+        _, windows, _ = _problem(s, axes, arrays["x"])
+        return min(peers.taps(s, axes), peers.number(windows)) or 1

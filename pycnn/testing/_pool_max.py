@@ -8,32 +8,45 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import _pool_max as define
-from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases
 from pycnn.testing import _pool_problem as peers
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.reading import Ints, as_given, channels_first
+from pycnn.testing.tested import Settings, Tested, TestedGradient
+
+Arrayed = Mapping[str, np.ndarray]
 
 
 class Max(Tested, of=define.Max):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        y, indices = oracle.max_pool(p.layout.channels_first(arrays["x"]), peers.windows(p))
-        found = {"y": y, "indices": indices}
-        return {n: np.ascontiguousarray(p.layout.as_given(found[n])) for n in call.outputs}
+    def windows(self, s: Any, extents: Ints) -> peers.Windows:
+        """What every window covers."""
+        return peers.sliding(s, extents)
+
+    def spatial(self, array: Any) -> int:
+        """Number of spatial axes; global pooling takes any."""
+        return int(self.op.axes or array.ndim - 2)
+
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, given = self.meant(settings), arrays["x"]
+        x = channels_first(given, self.spatial(given), s.layout)
+        found = oracle.max_pool(x, self.windows(s, x.shape[2:]))
+        y, indices = (as_given(array, given.ndim, s.layout) for array in found)
+        return {"y": y, "indices": indices} if s.return_indices else {"y": y}
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
-        axes = tensors["x"].dim() - 2 if self.op.axes == 0 else self.op.axes
-        x = peers.to_torch(tensors["x"], axes, settings)
+        axes = self.spatial(tensors["x"])
+        given = peers.to_torch(tensors["x"], axes, settings)
         function = getattr(torch.nn.functional, self.peer(axes))
         rest = self.torch_settings(peers.torch_settings(settings, axes))
+        x, rest = peers.padded_by_torch(given, axes, rest, -torch.inf)
         y, indices = function(x, **{**rest, "return_indices": True})
-        found = {"y": y, "indices": indices} if settings.get("return_indices") else {"y": y}
+        found = {"y": y}
+        if settings.get("return_indices") and x is given:  # of padded x it counts other elements
+            found["indices"] = indices
         return {n: peers.from_torch(t, axes, settings) for n, t in found.items()}
 
     def peer(self, axes: int) -> str:
@@ -64,13 +77,23 @@ class MaxGradient(TestedGradient, of=define.MaxGradient):
         indexed = replace(case, settings={**case.settings, "return_indices": True})
         return super().draw_both(indexed, rng, dtype)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        dy, indices = p.given(arrays)
-        return {"dx": p.layout.as_given(oracle.max_pool_backward(dy, indices, p.x_shape))}
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, dy, indices, shape = self._problem(settings, arrays)
+        dx = oracle.max_pool_backward(dy, indices, shape)
+        return {"dx": as_given(dx, len(s.x_shape), s.layout)}
 
-    def terms(self, call: Call) -> int:
-        return min(call.settings.pooling.taps, call.settings.pooling.windows) or 1
+    def terms(self, settings: Settings, arrays: Arrayed) -> int:
+        s, dy, _, shape = self._problem(settings, arrays)
+        s.output_size = dy.shape[2:]
+        windows = self.forward.windows(s, shape[2:])
+        return min(peers.largest(windows), peers.number(windows)) or 1
+
+    def _problem(self, settings: Settings, arrays: Arrayed) -> tuple[Any, Any, Any, Ints]:
+        """The settings, and with the channels first dy, the indices, the shape of x."""
+        s, spatial = self.meant(settings), self.forward.spatial(arrays["dy"])
+        given = arrays["dy"], arrays["indices"], np.empty(s.x_shape)
+        dy, indices, x = (channels_first(array, spatial, s.layout) for array in given)
+        return s, dy, indices, x.shape
 
 
 class MaxPool(Max, of=define.MaxPool):
@@ -96,6 +119,9 @@ class MaxPool(Max, of=define.MaxPool):
 
 
 class AdaptiveMaxPool(Max, of=define.AdaptiveMaxPool):
+    def windows(self, s: Any, extents: Ints) -> peers.Windows:
+        return peers.adaptive(s.output_size, extents)
+
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         axes = self.op.axes
@@ -113,6 +139,9 @@ class GlobalMaxPool(Max, of=define.GlobalMaxPool):
         cases.case("indices, large", (2, 3, 43, 50), return_indices=True),
         cases.case("indices, channels last", (2, 37, 7, 5), return_indices=True, layout="NHWC"),
     )
+
+    def windows(self, s: Any, extents: Ints) -> peers.Windows:
+        return peers.everything(extents)
 
     def peer(self, axes: int) -> str:
         return f"adaptive_max_pool{axes}d"

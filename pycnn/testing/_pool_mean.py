@@ -7,51 +7,50 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import _pool_mean as define
-from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
-from pycnn.define.validate import per_axis
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases
 from pycnn.testing import _pool_problem as peers
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.reading import Ints, as_given, channels_first, each
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
-
-def oracle_divisor(problem: Problem) -> np.ndarray | float:
-    """The same by the oracle."""
-    average, axes, found = problem.average, problem.pooling.axes, peers.windows(problem)
-    if average.divisor:
-        return float(average.divisor)
-    if axes[0].kernel == 0:
-        return oracle.sizes(found)
-    return oracle.divisors(
-        [a.extent for a in axes],
-        found,
-        [a.kernel for a in axes],
-        [a.stride for a in axes],
-        [(a.low, a.high) for a in axes],
-        [a.dilation for a in axes],
-        average.count_include_pad,
-    )
+Arrayed = Mapping[str, np.ndarray]
 
 
 class Mean(Tested, of=define.Mean):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        x = p.layout.channels_first(arrays["x"])
-        return {"y": p.layout.as_given(oracle.avg_pool(x, peers.windows(p), oracle_divisor(p)))}
+    def windows(self, s: Any, extents: Ints) -> peers.Windows:
+        """What every window covers."""
+        return peers.sliding(s, extents)
 
-    def terms(self, call: Call) -> int:
-        return call.settings.pooling.taps
+    def divisor(self, s: Any, extents: Ints, windows: peers.Windows) -> Any:
+        """What the sum of every window is divided by."""
+        return oracle.sizes(windows)
+
+    def spatial(self, array: Any) -> int:
+        """Number of spatial axes; global pooling takes any."""
+        return int(self.op.axes or array.ndim - 2)
+
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, given = self.meant(settings), arrays["x"]
+        x = channels_first(given, self.spatial(given), s.layout)
+        windows = self.windows(s, x.shape[2:])
+        y = oracle.avg_pool(x, windows, self.divisor(s, x.shape[2:], windows))
+        return {"y": as_given(y, given.ndim, s.layout)}
+
+    def terms(self, settings: Settings, arrays: Arrayed) -> int:
+        s, given = self.meant(settings), arrays["x"]
+        x = channels_first(given, self.spatial(given), s.layout)
+        return peers.largest(self.windows(s, x.shape[2:]))
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        axes = tensors["x"].dim() - 2 if self.op.axes == 0 else self.op.axes
+        axes = self.spatial(tensors["x"])
         x = peers.to_torch(tensors["x"], axes, settings)
-        y = self.peer(x, axes, peers.torch_settings(settings, axes, ("dilation",)))
+        rest = peers.torch_settings(settings, axes, ("dilation",))
+        y = self.peer(axes, *peers.padded_by_torch(x, axes, rest, 0.0))
         return {"y": peers.from_torch(y, axes, settings)}
 
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
+    def peer(self, axes: int, x: Any, settings: dict[str, Any]) -> Any:
         """By PyTorch."""
         import torch
 
@@ -63,17 +62,29 @@ class MeanGradient(TestedGradient, of=define.MeanGradient):
         rest = {name: value for name, value in case.settings.items() if name != "output_size"}
         return {"x_shape": case.shapes["x"], **rest}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        dy = p.layout.channels_first(arrays["dy"])
-        dx = oracle.avg_pool_backward(dy, p.x_shape, peers.windows(p), oracle_divisor(p))
-        return {"dx": p.layout.as_given(dx)}
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, dy, shape, windows = self._problem(settings, arrays)
+        divisor = self.forward.divisor(s, shape[2:], windows)
+        dx = oracle.avg_pool_backward(dy, shape, windows, divisor)
+        return {"dx": as_given(dx, len(s.x_shape), s.layout)}
 
-    def terms(self, call: Call) -> int:
-        return min(call.settings.pooling.taps, call.settings.pooling.windows) or 1
+    def terms(self, settings: Settings, arrays: Arrayed) -> int:
+        _, _, _, windows = self._problem(settings, arrays)
+        return min(peers.largest(windows), peers.number(windows)) or 1
+
+    def _problem(self, settings: Settings, arrays: Arrayed) -> tuple[Any, Any, Ints, Any]:
+        """The settings of forward, and with the channels first dy, the shape of x, the windows."""
+        s, spatial = self.meant(settings), self.forward.spatial(arrays["dy"])
+        x, dy = (channels_first(a, spatial, s.layout) for a in (np.empty(s.x_shape), arrays["dy"]))
+        s.output_size = dy.shape[2:]
+        return s, dy, x.shape, self.forward.windows(s, x.shape[2:])
 
 
 class AvgPool(Mean, of=define.AvgPool):
+    def divisor(self, s: Any, extents: Ints, windows: peers.Windows) -> Any:
+        override = getattr(s, "divisor_override", None)  # not there with one axis
+        return override or peers.divisors(s, extents, windows, s.count_include_pad)
+
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         axes = self.op.axes
@@ -94,6 +105,9 @@ class AvgPool(Mean, of=define.AvgPool):
 
 
 class SumPool(Mean, of=define.SumPool):
+    def divisor(self, s: Any, extents: Ints, windows: peers.Windows) -> Any:
+        return 1.0
+
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         return cases.sliding(
@@ -102,7 +116,7 @@ class SumPool(Mean, of=define.SumPool):
             dilated={"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 3},
         )
 
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
+    def peer(self, axes: int, x: Any, settings: dict[str, Any]) -> Any:
         """PyTorch's mean takes a divisor, though not with one axis."""
         import torch
 
@@ -112,12 +126,15 @@ class SumPool(Mean, of=define.SumPool):
         of_row = {}
         for name, across in (("kernel_size", 1), ("stride", 1), ("padding", 0)):
             if name in settings:
-                of_row[name] = (across, *per_axis(name, settings[name], 0, 1))
+                of_row[name] = (across, *each(settings[name], 1))
         rest = {**settings, **of_row, "divisor_override": 1}
         return torch.nn.functional.avg_pool2d(x.unsqueeze(-2), **rest).squeeze(-2)
 
 
 class AdaptiveAvgPool(Mean, of=define.AdaptiveAvgPool):
+    def windows(self, s: Any, extents: Ints) -> peers.Windows:
+        return peers.adaptive(s.output_size, extents)
+
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         return cases.adaptive(self.op.axes)
@@ -126,7 +143,10 @@ class AdaptiveAvgPool(Mean, of=define.AdaptiveAvgPool):
 class GlobalAvgPool(Mean, of=define.GlobalAvgPool):
     cases = cases.over_everything()
 
-    def peer(self, x: Any, axes: int, settings: dict[str, Any]) -> Any:
+    def windows(self, s: Any, extents: Ints) -> peers.Windows:
+        return peers.everything(extents)
+
+    def peer(self, axes: int, x: Any, settings: dict[str, Any]) -> Any:
         import torch
 
         return getattr(torch.nn.functional, f"adaptive_avg_pool{axes}d")(x, 1)

@@ -1,22 +1,69 @@
 """Windows as the oracle takes them, and PyTorch's arguments of pooling."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
-from pycnn.define._pool_problem import Problem
-from pycnn.define.validate import paddings, per_axis
+import numpy as np
+
 from pycnn.reference.oracle import _window
+from pycnn.reference.oracle import pool as oracle
+from pycnn.testing.reading import Ints, each, positions, sides
 from pycnn.testing.tested import NoPeer
 
+Windows = list[list[range]]
 
-def windows(problem: Problem) -> list[list[range]]:
-    """As the oracle takes them."""
+
+def sliding(s: Any, extents: Ints) -> Windows:
+    """What every window covers of x, axis by axis, by the settings of sliding windows."""
+    found = []
+    for extent, (taps, step, pair, apart) in zip(extents, _along(s, len(extents)), strict=True):
+        count = positions(extent, taps, step, pair, apart, s.ceil_mode)
+        found.append(_window.sliding(extent, count, taps, step, pair[0], apart))
+    return found
+
+
+def adaptive(output_size: Any, extents: Ints) -> Windows:
+    """The same of so many windows; None for as many as there are elements."""
+    wanted = each(output_size, len(extents))
     return [
-        _window.sliding(a.extent, a.windows, a.kernel, a.stride, a.low, a.dilation)
-        if a.kernel
-        else _window.adaptive(a.extent, a.windows)
-        for a in problem.pooling.axes
+        _window.adaptive(extent, extent if size is None else size)
+        for extent, size in zip(extents, wanted, strict=True)
     ]
+
+
+def everything(extents: Ints) -> Windows:
+    """The same of one window."""
+    return [[range(extent)] for extent in extents]
+
+
+def divisors(s: Any, extents: Ints, windows: Windows, count_include_pad: bool) -> np.ndarray:
+    """What the sums of sliding windows are divided by."""
+    kernel, stride, padding, dilation = zip(*_along(s, len(extents)), strict=True)
+    given = kernel, stride, padding, dilation
+    return oracle.divisors(extents, windows, *given, count_include_pad)
+
+
+def taps(s: Any, axes: int) -> int:
+    """Of one window."""
+    return prod(each(s.kernel_size, axes))
+
+
+def largest(windows: Windows) -> int:
+    """Elements of x under the window that has most of them."""
+    return prod(max(map(len, found), default=1) for found in windows)
+
+
+def number(windows: Windows) -> int:
+    """Windows of a plane."""
+    return prod(map(len, windows))
+
+
+def _along(s: Any, axes: int) -> list[Any]:
+    """(kernel, stride, (before, after), dilation) of every axis."""
+    kernel = each(s.kernel_size, axes)
+    stride = kernel if s.stride is None else each(s.stride, axes)
+    return [*zip(kernel, stride, sides(s.padding, axes), each(s.dilation, axes), strict=True)]
 
 
 def to_torch(tensor: Any, spatial: int, settings: Mapping[str, Any]) -> Any:
@@ -34,24 +81,32 @@ def from_torch(tensor: Any, spatial: int, settings: Mapping[str, Any]) -> Any:
 def torch_settings(
     settings: Mapping[str, Any], spatial: int, lacks: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The settings without the layout, padding as one number an axis.
+    """The settings without the layout.
 
     Raises
     ------
     NoPeer
-        If the padding is not the same on both sides or more than half of the kernel, or there is
-        a setting that PyTorch's function `lacks`.
+        If there is a setting that PyTorch's function `lacks`.
     """
-    rest = {name: value for name, value in settings.items() if name != "layout"}
     for name in lacks:
-        if name in rest:
+        if name in settings:
             raise NoPeer(f"PyTorch has no such pooling with {name}")
-    if "padding" in rest:
-        sides = paddings(rest["padding"], spatial)
-        if any(low != high for low, high in sides):
-            raise NoPeer("PyTorch has no pooling with padding that differs from side to side")
-        kernel = per_axis("kernel_size", rest["kernel_size"], 1, spatial)
-        if any(2 * low > taps for (low, _), taps in zip(sides, kernel, strict=True)):
-            raise NoPeer("PyTorch has no pooling with padding of more than half of the kernel")
-        rest["padding"] = tuple(low for low, _ in sides)
-    return rest
+    return {name: value for name, value in settings.items() if name != "layout"}
+
+
+def padded_by_torch(x: Any, spatial: int, settings: dict[str, Any], fill: float) -> tuple[Any, Any]:
+    """x and settings, with padding that PyTorch's pooling has no form for around x already.
+
+    Its own is the same on both sides, and no more than half of the kernel.
+    """
+    import torch
+
+    pairs = sides(settings.get("padding", 0), spatial)
+    kernel = each(settings.get("kernel_size", 1), spatial)
+    along = zip(pairs, kernel, strict=True)
+    if all(low == high and 2 * low <= taps for (low, high), taps in along):
+        return x, settings
+    if settings.get("ceil_mode"):
+        raise NoPeer("PyTorch's ceil mode depends on what is padding")
+    padded = torch.nn.functional.pad(x, [n for pair in reversed(pairs) for n in pair], value=fill)
+    return padded, {name: value for name, value in settings.items() if name != "padding"}

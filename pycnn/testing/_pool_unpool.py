@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import _pool_unpool as define
-from pycnn.define._pool_unpool import Problem
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_problem as peers
 from pycnn.testing._pool_cases import channels_last
 from pycnn.testing.case import Case, Shape
-from pycnn.testing.tested import Tested, TestedGradient, normal
+from pycnn.testing.reading import Ints, as_given, channels_first, each, sides
+from pycnn.testing.tested import Settings, Tested, TestedGradient, normal
+
+Arrayed = Mapping[str, np.ndarray]
 
 
 def _cases(axes: int) -> tuple[Case, ...]:
@@ -45,23 +46,23 @@ class MaxUnpool(Tested, of=define.MaxUnpool):
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         return _cases(self.op.axes)
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        x, indices = (p.layout.channels_first(a) for a in arrays.values())
-        return {"y": p.layout.as_given(oracle.max_unpool(x, indices, p.unpooling.large))}
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, given = self.meant(settings), (arrays["x"], arrays["indices"])
+        x, indices = (channels_first(array, self.op.axes, s.layout) for array in given)
+        y = oracle.max_unpool(x, indices, _unpooled(s, x.shape[2:]))
+        return {"y": as_given(y, given[0].ndim, s.layout)}
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """Indices of which no two in a plane are the same."""
         x = normal(rng, case.shapes["x"], dtype)
-        placeholder = np.zeros(x.shape, np.int64)
-        call = self.op.describe({"x": x, "indices": placeholder}, **self.settings(case))
-        p: Problem = call.settings
-        indices = p.layout.channels_first(placeholder)
+        whole, s = np.zeros(x.shape, np.int64), self.meant(self.settings(case))
+        indices = channels_first(whole, self.op.axes, s.layout)
+        small = indices.shape[2:]
         for plane in np.ndindex(indices.shape[:2]):
-            places = rng.choice(prod(p.unpooling.large), prod(p.unpooling.small), replace=False)
+            places = rng.choice(prod(_unpooled(s, small)), prod(small), replace=False)
             ordered = np.sort(places) if case.standard else places
-            indices[plane] = ordered.reshape(p.unpooling.small)
-        return {"x": x, "indices": placeholder}
+            indices[plane] = ordered.reshape(small)
+        return {"x": x, "indices": whole}
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
         import torch
@@ -76,7 +77,19 @@ class MaxUnpoolBackward(TestedGradient, of=define.MaxUnpoolBackward):
     def settings(self, case: Case) -> dict[str, Any]:
         return {name: value for name, value in case.settings.items() if name == "layout"}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        p: Problem = call.settings
-        dx = oracle.max_unpool_backward(*(p.layout.channels_first(a) for a in arrays.values()))
-        return {"dx": p.layout.as_given(dx)}
+    def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
+        s, given = self.meant(settings), (arrays["dy"], arrays["indices"])
+        axes = self.forward.op.axes
+        dx = oracle.max_unpool_backward(*(channels_first(a, axes, s.layout) for a in given))
+        return {"dx": as_given(dx, given[1].ndim, s.layout)}
+
+
+def _unpooled(s: Any, small: Ints) -> Ints:
+    """Extents of the result."""
+    if s.output_size is not None:
+        return tuple(s.output_size[-len(small) :])
+    axes = len(small)
+    kernel = each(s.kernel_size, axes)
+    stride = kernel if s.stride is None else each(s.stride, axes)
+    along = zip(small, kernel, stride, sides(s.padding, axes), strict=True)
+    return tuple((n - 1) * step - sum(pair) + taps for n, taps, step, pair in along)

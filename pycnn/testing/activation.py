@@ -1,16 +1,16 @@
 """Cases, oracle and PyTorch's answer: the activations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import activation as define
-from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import activation as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
 
 #: Shapes that every activation is tried on; those with settings have a vector for each.
 SHAPES = {
@@ -65,15 +65,16 @@ class Activation(Tested, of=define.Activation):
         shapes = [Case(name, {"x": shape}) for name, shape in SHAPES.items()]
         return (*tried, *shapes, Case("resnet50 layer", {"x": LAYER}, standard=True))
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": getattr(oracle, self.op.name)(arrays["x"], *call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": getattr(oracle, self.op.name)(arrays["x"], **vars(self.meant(settings)))}
 
-    def torch(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         if self.op.name not in TORCH:
             return super().torch(tensors, settings)
         return {"y": TORCH[self.op.name](tensors["x"], **settings)}
 
 
 class ActivationBackward(TestedGradient, of=define.ActivationBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"dx": getattr(oracle, self.op.name)(arrays["dy"], arrays["x"], *call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        function = getattr(oracle, self.op.name)
+        return {"dx": function(arrays["dy"], arrays["x"], **vars(self.meant(settings)))}

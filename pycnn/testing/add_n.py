@@ -1,22 +1,19 @@
 """Cases, oracle and PyTorch's answer: the sum of several arrays, with NumPy's broadcasting."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import add_n as define
-from pycnn.define.add_n import numbered
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import elementwise as oracle
 from pycnn.testing.case import Case, Shape
 from pycnn.testing.elementwise import BroadcastGradient
-from pycnn.testing.tested import Tested
+from pycnn.testing.tested import Settings, Tested, numbered
 
 
 def _case(name: str, *shapes: Shape, standard: bool = False) -> Case:
-    return Case(name, numbered("tensors", shapes, "shapes"), standard=standard)
+    return Case(name, numbered("tensors", shapes), standard=standard)
 
 
 class AddN(Tested, of=define.AddN):
@@ -32,13 +29,13 @@ class AddN(Tested, of=define.AddN):
         _case("googlenet branches", *((1, 64, 28, 28),) * 4, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         return {"y": oracle.add_n(list(arrays.values()))}
 
-    def terms(self, call: Call) -> int:
-        return len(call.views)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return len(arrays)
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         return {"y": sum(tensors.values())}
 
 
@@ -46,6 +43,5 @@ class AddNBackward(BroadcastGradient, of=define.AddNBackward):
     def settings(self, case: Case) -> dict[str, Any]:
         return {"shapes": list(case.shapes.values())}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = oracle.add_n_backward(arrays["dy"], call.settings)
-        return dict(zip(call.outputs, found, strict=True))
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return numbered("dtensors", oracle.add_n_backward(arrays["dy"], settings["shapes"]))

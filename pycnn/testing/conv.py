@@ -1,26 +1,28 @@
 """Cases, oracle and PyTorch's answer: convolution and its gradients."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import conv as define
-from pycnn.define.call import Call
-from pycnn.define.conv_settings import (
-    FINISH,
-    Settings,
-    finish,
-)
 from pycnn.define.operation import Arrays
 from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.conv_cases import CONV_CASES
-from pycnn.testing.conv_settings import finished_by_torch, first_axes, last_axes
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.conv_settings import (
+    EPILOGUE,
+    convolution,
+    finish,
+    finished_by_torch,
+    first_axes,
+    padded_by_torch,
+)
+from pycnn.testing.reading import as_given, channels_first, sides
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 def _placeholder(tensor: Any) -> np.ndarray:
@@ -34,56 +36,53 @@ class Conv(Tested, of=define.Conv):
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         return CONV_CASES[self.op.spatial]
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        s: Settings = call.settings
-        y = oracle.convolve(
-            s.layout.channels_first(arrays["x"]),
-            arrays["weight"],
-            arrays.get("bias"),
-            *s.geometry.as_arguments(),
-            s.geometry.mode,
-        )
-        return {"y": s.layout.as_given(oracle.finished(y, **finish(call, arrays)))}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, given, weight = self.meant(settings), arrays["x"], arrays["weight"]
+        x = channels_first(given, self.op.spatial, s.layout)
+        how = convolution(s, x, weight)
+        y = oracle.convolve(x, weight, arrays.get("bias"), *how, s.padding_mode)
+        y = oracle.finished(y, **finish(s, arrays, self.op.spatial))
+        return {"y": as_given(y, given.ndim, s.layout)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
-        layout = settings.get("layout", "NCHW")
-        x, weight = first_axes(tensors["x"], layout, self.op.spatial), tensors["weight"]
-        call = self.op.describe({n: _placeholder(t) for n, t in tensors.items()}, **settings)
-        pads = [p for pair in call.settings.geometry.padding[::-1] for p in pair]
-        mode = settings.get("padding_mode", "zeros")
-        batched = x if x.ndim == weight.ndim else x[None]
-        padded = torch.nn.functional.pad(batched, pads, "constant" if mode == "zeros" else mode)
-        y = getattr(torch.nn.functional, self.op.name)(padded, weight, tensors.get("bias"), **given)
-        y = y if x.ndim == weight.ndim else y[0]
-        return {"y": last_axes(finished_by_torch(y, tensors, settings), layout, self.op.spatial)}
+        s, weight = self.meant(settings), tensors["weight"]
+        x = first_axes(tensors["x"], s.layout, self.op.spatial)
+        x, given["padding"] = padded_by_torch(x, weight, s.padding, s, s.padding_mode)
+        function = getattr(torch.nn.functional, self.op.name)
+        y = function(x, weight, tensors.get("bias"), **given)
+        return {"y": finished_by_torch(y, tensors, s, self.op.spatial)}
 
-    def terms(self, call: Call) -> int:
-        problem = call.settings.problem
-        return problem.channels * problem.taps
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return prod(arrays["weight"].shape[1:])
 
 
 class ConvGradients(TestedGradient, of=define.ConvGradients):
     @property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         """Those of forward that end with the sum and a bias."""
-        ends = {*FINISH, "activation"}
-        return [c for c in self.forward.cases if not ends & {*c.shapes, *c.settings}]
+        return [c for c in self.forward.cases if not EPILOGUE & {*c.shapes, *c.settings}]
+
+    def needed(self, s: Any, gradients: Sequence[Any]) -> dict[str, Any]:
+        """Those of dx, dweight and dbias that are asked for."""
+        named = zip(("dx", "dweight", "dbias"), gradients, s.needs, strict=True)
+        return {name: gradient for name, gradient, need in named if need}
 
 
 class ConvBackward(ConvGradients, of=define.ConvBackward):
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        backward = partial(oracle.convolve_backward, mode=call.settings.geometry.mode)
-        return self.op.by_reference(backward, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, spatial = self.meant(settings), self.forward.op.spatial
+        dy, x = (channels_first(arrays[name], spatial, s.layout) for name in ("dy", "x"))
+        how = convolution(s, x, arrays["weight"])
+        dx, *others = oracle.convolve_backward(dy, x, arrays["weight"], *how, mode=s.padding_mode)
+        return self.needed(s, (as_given(dx, arrays["x"].ndim, s.layout), *others))
 
-    def terms(self, call: Call) -> dict[str, int]:
-        s: Settings = call.settings
-        problem = s.problem
+    def terms(self, settings: Settings, arrays: Arrays) -> Mapping[str, int]:
+        s, filters, taps = self.meant(settings), len(arrays["weight"]), arrays["weight"].shape[2:]
         copies = 1  # positions beyond the edges that stand for one element
-        if problem.mode != "zeros":
-            copies = prod(1 + max(p) for p in s.geometry.padding)
-        pixels = problem.y.shape[0] * problem.pixels
-        found = {"dx": problem.filters * problem.taps * copies, "dweight": pixels, "dbias": pixels}
-        return {name: found[name] for name in s.needs}
+        if s.padding_mode != "zeros":
+            copies = prod(1 + max(pair) for pair in sides(s.padding, len(taps)))
+        pixels = arrays["dy"].size // filters
+        return self.needed(s, (filters // s.groups * prod(taps) * copies, pixels, pixels))

@@ -1,19 +1,17 @@
 """Cases, oracle and PyTorch's answer: convolution of 8-bit integers."""
 
-from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import conv_int8 as define
-from pycnn.define.call import Call
-from pycnn.define.conv_int8 import Settings, _scaling
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import conv_int8 as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.conv_settings import first_axes, last_axes
-from pycnn.testing.tested import NoPeer, Tested
+from pycnn.testing.conv_settings import convolution, first_axes, last_axes, padded_by_torch
+from pycnn.testing.reading import as_given, channels_first
+from pycnn.testing.tested import NoPeer, Settings, Tested
 
 #: What the cases of both operations have in common: shapes of x and weight, and settings.
 PROBLEMS: tuple[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
@@ -36,20 +34,15 @@ STANDARD = ("resnet50", (1, 28, 28, 64), (32, 64, 3, 3), {"padding": 1, "layout"
 
 
 class IntegerConv(Tested, of=define.IntegerConv):
-    def exact_sums(self, call: Call, arrays: Arrays) -> np.ndarray:
+    def exact_sums(self, s: Any, arrays: Arrays) -> np.ndarray:
         """By the oracle: (N, K, P, Q)."""
-        s: Settings = call.settings
-        return oracle.convolve(
-            s.layout.channels_first(arrays["x"]),
-            arrays["weight"],
-            arrays.get("x_zero_point", 0),
-            arrays.get("weight_zero_point", 0),
-            *s.geometry.as_arguments(),
-        )
+        x, weight = channels_first(arrays["x"], 2, s.layout), arrays["weight"]
+        zeros = arrays.get("x_zero_point", 0), arrays.get("weight_zero_point", 0)
+        stride, padding, dilation, groups = convolution(s, x, weight)
+        return oracle.convolve(x, weight, *zeros, stride, padding, dilation, groups)
 
-    def terms(self, call: Call) -> int:
-        problem = call.settings.problem
-        return problem.channels * problem.taps
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return prod(arrays["weight"].shape[1:])
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """All values of x and of a signed weight; zero points near the middle of the range.
@@ -100,24 +93,24 @@ class Conv2dInteger(IntegerConv, of=define.Conv2dInteger):
         ),
     )
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        sums = oracle.wrapped(self.exact_sums(call, arrays))
-        return {"y": call.settings.layout.as_given(sums)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        sums = oracle.wrapped(self.exact_sums(s, arrays))
+        return {"y": as_given(sums, arrays["x"].ndim, s.layout)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         """In doubles, which hold every such sum: PyTorch has no convolution of integers."""
         import torch
 
         wide = {name: tensor.double() for name, tensor in tensors.items()}
         given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
-        layout = settings.get("layout", "NCHW")
-        call = self.op.describe({n: t.cpu().numpy() for n, t in tensors.items()}, **settings)
-        pads = [p for pair in call.settings.geometry.padding[::-1] for p in pair]
-        x = first_axes(wide["x"], layout, 2) - wide.get("x_zero_point", 0)
+        s = self.meant(settings)
+        x = first_axes(wide["x"], s.layout, 2) - wide.get("x_zero_point", 0)
         zero = wide.get("weight_zero_point", torch.zeros(()))
         weight = wide["weight"] - zero.reshape(-1, 1, 1, 1)
-        y = torch.nn.functional.conv2d(torch.nn.functional.pad(x, pads), weight, None, **given)
-        return {"y": last_axes(y.int(), layout, 2)}
+        x, given["padding"] = padded_by_torch(x, weight, s.padding, s)
+        y = torch.nn.functional.conv2d(x, weight, None, **given)
+        return {"y": last_axes(y.int(), s.layout, 2)}
 
 
 class QlinearConv2d(IntegerConv, of=define.QlinearConv2d):
@@ -141,11 +134,13 @@ class QlinearConv2d(IntegerConv, of=define.QlinearConv2d):
         for name, x, weight, settings in (*PROBLEMS, STANDARD)
     )
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        y = oracle.requantise(self.exact_sums(call, arrays), *_scaling(arrays))
-        return {"y": call.settings.layout.as_given(y)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, scales = self.meant(settings), ("x_scale", "weight_scale", "y_scale", "y_zero_point")
+        given = (*(arrays[name] for name in scales), arrays.get("bias"))
+        y = oracle.requantise(self.exact_sums(s, arrays), *given)
+        return {"y": as_given(y, arrays["x"].ndim, s.layout)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         raise NoPeer(
             "PyTorch's quantised convolution rounds otherwise, and takes quantised tensors"
         )

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import conv_transpose as define
-from pycnn.define.call import Call
-from pycnn.define.conv_settings import (
-    Settings,
-    finish,
-)
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.conv import ConvGradients
-from pycnn.testing.conv_settings import finished_by_torch, first_axes, last_axes
+from pycnn.testing.conv_settings import finish, finished_by_torch, first_axes
 from pycnn.testing.conv_transpose_cases import TRANSPOSED_CASES
-from pycnn.testing.tested import NoPeer, Tested
+from pycnn.testing.reading import Ints, Pairs, as_given, channels_first, each, sides
+from pycnn.testing.tested import Settings, Tested
+
+
+def _how(s: Any, axes: int) -> tuple[Ints, Pairs, Ints, int]:
+    """Stride, padding, dilation and groups."""
+    return each(s.stride, axes), sides(s.padding, axes), each(s.dilation, axes), s.groups
 
 
 class ConvTranspose(Tested, of=define.ConvTranspose):
@@ -27,42 +28,52 @@ class ConvTranspose(Tested, of=define.ConvTranspose):
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         return TRANSPOSED_CASES[self.op.spatial]
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        s: Settings = call.settings
-        x, extents = s.layout.channels_first(arrays["x"]), s.layout.extents
-        out = extents(call.outputs["y"].shape)[2:]
-        given = (x, arrays["weight"], arrays.get("bias"), *s.geometry.as_arguments(), out)
-        y = oracle.convolve_transposed(*given)
-        return {"y": s.layout.as_given(oracle.finished(y, **finish(call, arrays)))}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, axes, weight = self.meant(settings), self.op.spatial, arrays["weight"]
+        x = channels_first(arrays["x"], axes, s.layout)
+        how = _how(s, axes)
+        along = x.shape[2:], weight.shape[2:], *how[:3]
+        out = tuple(
+            (n - 1) * step - sum(pair) + (taps - 1) * apart + 1 + more
+            for n, taps, step, pair, apart, more in zip(
+                *along, each(s.output_padding, axes), strict=True
+            )
+        )
+        y = oracle.convolve_transposed(x, weight, arrays.get("bias"), *how, out)
+        y = oracle.finished(y, **finish(s, arrays, axes))
+        return {"y": as_given(y, arrays["x"].ndim, s.layout)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
-        own = ("stride", "padding", "output_padding", "groups", "dilation")
+        own, s = ("stride", "padding", "output_padding", "groups", "dilation"), self.meant(settings)
         given = {name: settings[name] for name in own if name in settings}
-        if np.ndim(given.get("padding", 0)) > 1:
-            raise NoPeer("PyTorch has no asymmetric padding here")
-        layout = settings.get("layout", "NCHW")
-        x = first_axes(tensors["x"], layout, self.op.spatial)
+        asymmetric = np.ndim(s.padding) > 1
+        if asymmetric:  # PyTorch cuts off as much on either side
+            del given["padding"]
+        x = first_axes(tensors["x"], s.layout, self.op.spatial)
         function = getattr(torch.nn.functional, self.op.name)
         y = function(x, tensors["weight"], tensors.get("bias"), **given)
-        return {"y": last_axes(finished_by_torch(y, tensors, settings), layout, self.op.spatial)}
+        if asymmetric:
+            along = zip(y.shape[-self.op.spatial :], s.padding, strict=True)
+            y = y[(..., *(slice(before, n - after) for n, (before, after) in along))]
+        return {"y": finished_by_torch(y, tensors, s, self.op.spatial)}
 
-    def terms(self, call: Call) -> int:
-        problem = call.settings.problem
-        return problem.filters * problem.taps
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        channels, _, *taps = arrays["weight"].shape
+        return channels // self.meant(settings).groups * prod(taps)
 
 
 class ConvTransposeBackward(ConvGradients, of=define.ConvTransposeBackward):
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        return self.op.by_reference(oracle.convolve_transposed_backward, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, axes = self.meant(settings), self.forward.op.spatial
+        dy, x = (channels_first(arrays[name], axes, s.layout) for name in ("dy", "x"))
+        given = dy, x, arrays["weight"], *_how(s, axes)
+        dx, *others = oracle.convolve_transposed_backward(*given)
+        return self.needed(s, (as_given(dx, arrays["x"].ndim, s.layout), *others))
 
-    def terms(self, call: Call) -> dict[str, int]:
-        problem = call.settings.problem
-        images = problem.x.shape[0]
-        found = {
-            "dx": problem.channels * problem.taps,
-            "dweight": images * problem.pixels,
-            "dbias": images * prod(problem.x.shape[2:]),
-        }
-        return {name: found[name] for name in call.settings.needs}
+    def terms(self, settings: Settings, arrays: Arrays) -> Mapping[str, int]:
+        s, weight = self.meant(settings), arrays["weight"].shape
+        filters = weight[1] * s.groups
+        pixels = arrays["x"].size // weight[0], arrays["dy"].size // filters
+        return self.needed(s, (prod(weight[1:]), *pixels))

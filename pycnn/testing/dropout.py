@@ -1,23 +1,31 @@
 """Cases, oracle and PyTorch's answer: dropout, of elements and of whole channels."""
 
-from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import dropout as define
-from pycnn.define.call import Call
-from pycnn.define.dropout import LIMIT
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import dropout as oracle
 from pycnn.testing.case import Case, Shape
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
+
+#: The largest seed and offset.
+LIMIT = 2**64 - 1
 
 
 class _Drops(Tested, of=define._Drops):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given, found = self.op._names
-        return {found: oracle.dropout(arrays[given], **vars(call.settings))}
+    #: Names of what goes in and what comes out.
+    names = "x", "y"
+
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, (given, found) = self.meant(settings), self.names
+        p, x = s.p if s.training else 0.0, arrays[given]
+        of_channels = self.op.name.startswith("dropout2d")
+        span = max(1, prod(x.shape[2:])) if of_channels else 1
+        scale = 1 / (1 - p) if p < 1 else 0.0
+        return {found: oracle.dropout(x, s.seed, s.offset, round(p * 2**32), scale, span)}
 
 
 def _cases(layer: Shape, *shapes: Shape) -> tuple[Case, ...]:
@@ -40,7 +48,7 @@ def _cases(layer: Shape, *shapes: Shape) -> tuple[Case, ...]:
 class Dropout(_Drops, of=define.Dropout):
     cases = _cases((1, 64, 28, 28), (2051,), (), (3, 5, 7), (3, 0))
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         raise NoPeer("PyTorch draws other random numbers")
 
 
@@ -50,3 +58,5 @@ class Dropout2d(Dropout, of=define.Dropout2d):
 
 class DropoutGradient(_Drops, TestedGradient, of=define._DropoutGradient):
     """The same oracle: what was dropped is dropped again."""
+
+    names = "dy", "dx"

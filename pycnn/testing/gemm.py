@@ -1,17 +1,14 @@
 """Cases, oracle and PyTorch's answer: the products of matrices."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import gemm as define
-from pycnn.define.call import Call
-from pycnn.define.gemm import seen
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import gemm as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested
+from pycnn.testing.tested import Settings, Tested
 
 
 class Gemm(Tested, of=define.Gemm):
@@ -26,11 +23,22 @@ class Gemm(Tested, of=define.Gemm):
         Case("fully connected", {"a": (64, 256), "b": (256, 128)}, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        return {"y": oracle.gemm(*self.op._arguments(call, arrays))}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        how = s.relu, s.transpose_a, s.transpose_b
+        return {"y": oracle.gemm(arrays["a"], arrays["b"], arrays.get("bias"), *how)}
 
-    def terms(self, call: Call) -> int:
-        return seen(call.views["a"], call.settings.transpose_a).shape[-1]
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return arrays["a"].shape[-2 if self.meant(settings).transpose_a else -1]
+
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
+        s = self.meant(settings)
+        a, b = (
+            tensors[name].mT if transposed else tensors[name]
+            for name, transposed in (("a", s.transpose_a), ("b", s.transpose_b))
+        )
+        y = a @ b + tensors.get("bias", 0)
+        return {"y": y.relu() if s.relu else y}
 
 
 class Matmul(Tested, of=define.Matmul):
@@ -48,14 +56,14 @@ class Matmul(Tested, of=define.Matmul):
         Case("attention", {"a": (2, 4, 49, 32), "b": (2, 4, 32, 49)}, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         a, b = (arrays[name].astype(np.float64) for name in "ab")
         return {"y": np.asarray(np.matmul(a, b))}
 
-    def terms(self, call: Call) -> int:
-        return call.views["a"].shape[-1]
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return arrays["a"].shape[-1]
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         return {"y": torch.matmul(tensors["a"], tensors["b"])}

@@ -1,17 +1,17 @@
 """Cases, oracle and PyTorch's answer: the fully connected layer and its gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import linear as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle.conv import finished
 from pycnn.testing.case import Case
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+from pycnn.testing.conv_settings import activated_by_torch
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 class Linear(Tested, of=define.Linear):
@@ -31,18 +31,18 @@ class Linear(Tested, of=define.Linear):
         Case("head", {"x": (32, 512), "weight": (100, 512), "bias": (100,)}, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         x, weight = (arrays[name].astype(np.float64) for name in ("x", "weight"))
         sums = x @ weight.T + (arrays["bias"].astype(np.float64) if "bias" in arrays else 0)
-        return {"y": self.op._finished(call, finished, sums)}
+        s, flat = self.meant(settings), sums.reshape(-1, len(weight))
+        y = finished(flat, activation=s.activation, slope=s.negative_slope)
+        return {"y": y.reshape(sums.shape)}
 
-    def terms(self, call: Call) -> int:
-        return call.views["x"].shape[-1]
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return arrays["x"].shape[-1]
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
-        if settings:
-            raise NoPeer("PyTorch's linear has no activation")
-        return super().torch(tensors, settings)
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
+        return {"y": activated_by_torch(super().torch(tensors, {})["y"], self.meant(settings))}
 
 
 class LinearBackward(TestedGradient, of=define.LinearBackward):
@@ -51,11 +51,17 @@ class LinearBackward(TestedGradient, of=define.LinearBackward):
         """Those of forward that end with the sum and a bias."""
         return [case for case in self.forward.cases if not case.settings]
 
-    def oracle(self, call: Call, arrays: Arrays) -> dict[str, np.ndarray]:
-        wide = (arrays[name].astype(np.float64) for name in ("dy", "x", "weight"))
-        return self.op._gradients(call, *wide)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        dy, x, weight = (arrays[name].astype(np.float64) for name in ("dy", "x", "weight"))
+        rows = tuple(range(x.ndim - 1))
+        found = dy @ weight, np.tensordot(dy, x, (rows, rows)), dy.sum(axis=rows)
+        return self._needed(settings, found)
 
-    def terms(self, call: Call) -> dict[str, int]:
-        dy = call.views["dy"].shape
-        found = {"dx": dy[-1], "dweight": prod(dy[:-1]), "dbias": prod(dy[:-1])}
-        return {name: found[name] for name in call.settings}
+    def terms(self, settings: Settings, arrays: Arrays) -> dict[str, int]:
+        *rows, outputs = arrays["dy"].shape
+        return self._needed(settings, (outputs, prod(rows), prod(rows)))
+
+    def _needed(self, settings: Settings, gradients: Sequence[Any]) -> dict[str, Any]:
+        needs = self.meant(settings).needs
+        named = zip(("dx", "dweight", "dbias"), gradients, needs, strict=True)
+        return {name: gradient for name, gradient, need in named if need}

@@ -1,21 +1,20 @@
 """Cases, oracle and PyTorch's answer: what only moves elements."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import movement as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import movement as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested
+from pycnn.testing.reading import channel_axis
+from pycnn.testing.tested import Settings, Tested, numbered
 
 
 def _numbered(*shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Shapes of tensors[0], tensors[1], ..."""
-    return {f"tensors[{i}]": shape for i, shape in enumerate(shapes)}
+    return numbered("tensors", shapes)
 
 
 class Permute(Tested, of=define.Permute):
@@ -33,10 +32,10 @@ class Permute(Tested, of=define.Permute):
         Case("same rows", {"x": (24, 16, 48)}, {"axes": (1, 0, 2)}, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.permute(arrays["x"], call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": oracle.permute(arrays["x"], settings["axes"])}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         return {"y": tensors["x"].permute(settings["axes"])}
 
 
@@ -57,10 +56,10 @@ class Concat(Tested, of=define.Concat):
         ),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.concat(list(arrays.values()), call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": oracle.concat(list(arrays.values()), self.meant(settings).axis)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         return {"y": torch.cat(list(tensors.values()), settings.get("axis", 0))}
@@ -74,16 +73,19 @@ class Split(Tested, of=define.Split):
         Case("empty", {"x": (0, 3)}, {"split_size_or_sections": 2}),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        parts = oracle.split(arrays["x"], *call.settings)
-        return dict(zip(call.outputs, parts, strict=True))
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        sizes, extent = s.split_size_or_sections, x.shape[s.axis]
+        if isinstance(sizes, int):
+            starts = range(0, max(extent, 1), sizes)
+            sizes = [min(sizes, extent - start) for start in starts]
+        return numbered("y", oracle.split(x, sizes, s.axis))
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         sections = settings["split_size_or_sections"]
-        parts = torch.split(tensors["x"], sections, settings.get("axis", 0))
-        return {f"y[{i}]": part for i, part in enumerate(parts)}
+        return numbered("y", torch.split(tensors["x"], sections, settings.get("axis", 0)))
 
 
 class ChannelShuffle(Tested, of=define.ChannelShuffle):
@@ -103,10 +105,11 @@ class ChannelShuffle(Tested, of=define.ChannelShuffle):
         ),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.channel_shuffle(arrays["x"], *call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        return {"y": oracle.channel_shuffle(arrays["x"], s.groups, channel_axis(s.layout))}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         x, groups = tensors["x"], settings["groups"]

@@ -1,29 +1,25 @@
 """Cases, oracle and PyTorch's answer: batch norm."""
 
-from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import norm_batch as define
-from pycnn.define._norm_rules import (
-    channel_count,
-    wide,
-)
-from pycnn.define.call import Call
-from pycnn.define.norm_batch import AFFINE, RUNNING, _given
+from pycnn.define.operation import Arrays
+from pycnn.dtypes import FLOATS
 from pycnn.reference.oracle import norm as oracle
-from pycnn.testing._norm_rules import case, channels_last, channels_second, positive
+from pycnn.testing._norm_rules import case, channels_last, channels_second, named, positive
 from pycnn.testing.case import Case
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient, normal
+from pycnn.testing.reading import channel_axis
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient, normal
 
+RUNNING, AFFINE = ("running_mean", "running_var"), ("weight", "bias")
 ALL = "running_mean running_var weight bias"
 
 
-def _per_channel(call: Call) -> int:
-    x = call.views["x"]
-    return prod(x.shape) // max(channel_count(x, call.settings.channels.layout), 1)
+def _per_channel(x: np.ndarray, layout: str) -> int:
+    """Elements of a channel, of all images."""
+    return x.size // max(x.shape[channel_axis(layout)], 1)
 
 
 class _BatchNorm(Tested, of=define._BatchNorm):
@@ -32,7 +28,7 @@ class _BatchNorm(Tested, of=define._BatchNorm):
         given = {}
         for name, shape in case.shapes.items():
             draw = positive if name == "running_var" else normal
-            given[name] = draw(rng, shape, wide(dtype) if name in RUNNING else dtype)
+            given[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
         return given
 
 
@@ -52,10 +48,12 @@ class BatchNorm(_BatchNorm, of=define.BatchNorm):
         case("resnet50 layer nhwc", (2, 28, 28, 64), ALL, standard=True, layout="NHWC"),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": _given(oracle.batch_norm, call, arrays)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        given = [*map(arrays.get, ("x", *RUNNING, *AFFINE)), channel_axis(s.layout), s.eps]
+        return {"y": oracle.batch_norm(*given)}
 
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import batch_norm
 
         rest = {**settings}
@@ -72,8 +70,8 @@ def _some(x: Any) -> Any:
 
 
 class _BatchNormBackward(TestedGradient, of=define._BatchNormBackward):
-    def terms(self, call: Call) -> dict[str, int]:
-        count = _per_channel(call)
+    def terms(self, settings: Settings, arrays: Arrays) -> dict[str, int]:
+        count = _per_channel(arrays["x"], self.meant(settings).layout)
         return {"dx": count, "dweight": count, "dbias": count}
 
     def torch_gradients(self, inputs: Any, upstream: Any, settings: Any) -> dict[str, Any]:
@@ -82,8 +80,10 @@ class _BatchNormBackward(TestedGradient, of=define._BatchNormBackward):
 
 
 class BatchNormBackward(_BatchNormBackward, of=define.BatchNormBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.batch_norm_backward, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, names = self.meant(settings), ("dy", "x", *RUNNING, "weight")
+        given = [*map(arrays.get, names), channel_axis(s.layout), s.eps]
+        return named(oracle.batch_norm_backward(*given))
 
 
 class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
@@ -103,13 +103,21 @@ class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
         case("resnet50 layer nhwc", (4, 28, 28, 64), ALL, standard=True, layout="NHWC"),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.batch_norm_train, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        given = [*map(arrays.get, ("x", *AFFINE)), channel_axis(s.layout), s.eps]
+        y, mean, rstd, variance = oracle.batch_norm_train(*given)
+        results = {"y": y, "mean": mean, "rstd": rstd}
+        for name, fresh in zip(RUNNING, (mean, variance), strict=True):
+            if name in arrays:
+                old = arrays[name].astype(np.float64)
+                results[f"new_{name}"] = (1 - s.momentum) * old + s.momentum * fresh
+        return results
 
-    def terms(self, call: Call) -> int:
-        return _per_channel(call)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return _per_channel(arrays["x"], self.meant(settings).layout)
 
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import batch_norm
 
         layout, rest = settings.get("layout", "NCHW"), {**settings, "training": True}
@@ -126,5 +134,7 @@ class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
 
 
 class BatchNormTrainBackward(_BatchNormBackward, of=define.BatchNormTrainBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.batch_norm_train_backward, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        names = "dy", "x", "mean", "rstd", "weight"
+        given: list[Any] = [*map(arrays.get, names), channel_axis(self.meant(settings).layout)]
+        return named(oracle.batch_norm_train_backward(*given))

@@ -1,26 +1,33 @@
 """Cases, oracle and PyTorch's answer: group and instance norm."""
 
-from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import norm_group as define
-from pycnn.define._norm_rules import per_statistic
-from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import norm as oracle
-from pycnn.testing._norm_rules import case, channels_last, channels_second
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+from pycnn.testing._norm_rules import case, channels_last, channels_second, named
+from pycnn.testing.reading import channel_axis
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
 
 
 class _ByGroup(Tested, of=define._ByGroup):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.group_norm, call, arrays)
+    def groups(self, s: Any, channels: int) -> int:
+        """How many groups the channels of an image form."""
+        return int(s.num_groups)
 
-    def terms(self, call: Call) -> int:
-        x = call.views["x"]
-        return per_statistic(x, x.shape[0] * call.settings.groups)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        axis = channel_axis(s.layout)
+        affine = arrays.get("weight"), arrays.get("bias")
+        groups = self.groups(s, x.shape[axis])
+        return {"y": oracle.group_norm(x, groups, *affine, axis, s.eps)}
+
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        s, x = self.meant(settings), arrays["x"]
+        groups = self.groups(s, x.shape[channel_axis(s.layout)])
+        return max(x.size // max(len(x) * groups, 1), 1)
 
 
 class GroupNorm(_ByGroup, of=define.GroupNorm):
@@ -47,7 +54,7 @@ class GroupNorm(_ByGroup, of=define.GroupNorm):
         ),
     )
 
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import group_norm
 
         rest = {**settings}
@@ -58,6 +65,9 @@ class GroupNorm(_ByGroup, of=define.GroupNorm):
 
 
 class InstanceNorm(_ByGroup, of=define.InstanceNorm):
+    def groups(self, s: Any, channels: int) -> int:
+        return channels
+
     cases = (
         case("sequence", (3, 5, 11), "weight bias", eps=0.1),
         case("images", (2, 5, 7, 9), "weight bias"),
@@ -71,7 +81,7 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
         case("dcgan layer nhwc", (2, 32, 32, 64), "weight bias", layout="NHWC", standard=True),
     )
 
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import instance_norm
 
         if not tensors["x"].numel():
@@ -85,10 +95,14 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
 
 
 class _ByGroupBackward(TestedGradient, of=define._ByGroupBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.group_norm_backward, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        axis = channel_axis(s.layout)
+        groups = self.forward.groups(s, x.shape[axis])
+        given = arrays["dy"], x, groups, arrays.get("weight"), axis, s.eps
+        return named(oracle.group_norm_backward(*given))
 
-    def terms(self, call: Call) -> int:
-        x, (channels, groups) = call.views["x"], call.settings
-        behind_mean = per_statistic(x, x.shape[0] * groups)
-        return max(behind_mean, prod(x.shape) // max(groups * channels.group, 1))
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        x, behind_mean = arrays["x"], self.forward.terms(settings, arrays)
+        channels = x.shape[channel_axis(self.meant(settings).layout)]
+        return max(behind_mean, x.size // max(channels, 1))

@@ -1,17 +1,22 @@
 """Cases, oracle and PyTorch's answer: layer norm."""
 
-from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import norm_layer as define
-from pycnn.define.call import Call
-from pycnn.define.norm_layer import _length
+from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import norm as oracle
+from pycnn.testing._norm_rules import named
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.reading import each
+from pycnn.testing.tested import Settings, Tested, TestedGradient
+
+
+def _axes(s: Any) -> int:
+    """How many of the last axes are normalised together."""
+    return len(each(s.normalized_shape, 1))
 
 
 class LayerNorm(Tested, of=define.LayerNorm):
@@ -37,13 +42,14 @@ class LayerNorm(Tested, of=define.LayerNorm):
         ),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.layer_norm, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, affine = self.meant(settings), (arrays.get("weight"), arrays.get("bias"))
+        return {"y": oracle.layer_norm(arrays["x"], _axes(s), *affine, s.eps)}
 
-    def terms(self, call: Call) -> int:
-        return _length(call)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return prod(each(settings["normalized_shape"], 1))
 
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import layer_norm
 
         rest = {**settings}
@@ -54,9 +60,11 @@ class LayerNorm(Tested, of=define.LayerNorm):
 
 
 class LayerNormBackward(TestedGradient, of=define.LayerNormBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle.layer_norm_backward, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, given = self.meant(settings), (arrays["dy"], arrays["x"])
+        found = oracle.layer_norm_backward(*given, _axes(s), arrays.get("weight"), s.eps)
+        return named(found)
 
-    def terms(self, call: Call) -> int:
-        slices = prod(call.views["x"].shape[: -call.settings.axes])
-        return max(_length(call), slices)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        length = prod(each(settings["normalized_shape"], 1))
+        return max(length, arrays["x"].size // max(length, 1))

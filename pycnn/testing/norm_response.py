@@ -1,23 +1,28 @@
 """Cases, oracle and PyTorch's answer: local response normalisation."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import norm_response as define
-from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import norm as oracle
 from pycnn.testing._norm_rules import case, channels_last, channels_second
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.reading import channel_axis
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 class _Response(Tested, of=define._Response):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.op._by(oracle, call, arrays)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        how = s.size, s.alpha, s.beta, s.k, channel_axis(s.layout)
+        if "dy" not in arrays:
+            return {"y": oracle.local_response_norm(arrays["x"], *how)}
+        dx = oracle.local_response_norm_backward(arrays["dy"], arrays["x"], *how)
+        return {"dx": dx}
 
-    def terms(self, call: Call) -> int:
-        return call.settings.size
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return int(settings["size"])
 
 
 class LocalResponseNorm(_Response, of=define.LocalResponseNorm):
@@ -35,7 +40,7 @@ class LocalResponseNorm(_Response, of=define.LocalResponseNorm):
         case("googlenet layer nhwc", (1, 56, 56, 64), size=5, layout="NHWC", standard=True),
     )
 
-    def torch(self, tensors: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import local_response_norm
 
         rest = {**settings}

@@ -1,18 +1,16 @@
 """Cases, oracle and PyTorch's answer: padding and of its gradient."""
 
-from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import pad as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
-from pycnn.define.pad import PadSettings
 from pycnn.reference.oracle import pad as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+from pycnn.testing.reading import Pairs
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
 
 CASES = (
     Case("rows and columns", {"x": (2, 3, 5, 7)}, {"padding": (1, 2, 0, 3)}),
@@ -49,14 +47,21 @@ CASES = (
 )
 
 
+def _around(settings: Settings, rank: int) -> Pairs:
+    """(before, after) of every axis; `padding` begins with the last one."""
+    padding = settings["padding"]
+    pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding), 2)]
+    return (*[(0, 0)] * (rank - len(pairs)), *reversed(pairs))
+
+
 class Pad(Tested, of=define.Pad):
     cases = CASES
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s: PadSettings = call.settings
-        return {"y": oracle.pad(arrays["x"], s.pads, s.mode, s.value)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        return {"y": oracle.pad(x, _around(settings, x.ndim), s.mode, s.value or 0)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         others = {name: value for name, value in settings.items() if name != "padding"}
@@ -70,10 +75,10 @@ class PadBackward(TestedGradient, of=define.PadBackward):
     def settings(self, case: Case) -> dict[str, Any]:
         return {name: value for name, value in case.settings.items() if name != "value"}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s: PadSettings = call.settings
-        return {"dx": oracle.pad_backward(arrays["dy"], s.pads, s.mode)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, dy = self.meant(settings), arrays["dy"]
+        return {"dx": oracle.pad_backward(dy, _around(settings, dy.ndim), s.mode)}
 
-    def terms(self, call: Call) -> int:
-        s: PadSettings = call.settings
-        return prod(1 + max(0, before) + max(0, after) for before, after in s.pads)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        pairs = _around(settings, arrays["dy"].ndim)
+        return prod(1 + max(0, before) + max(0, after) for before, after in pairs)

@@ -1,15 +1,12 @@
 """Cases, oracle and PyTorch's answer: prelu, one slope or one a channel."""
 
-from collections.abc import Mapping
-from math import prod
-
 import numpy as np
 
 from pycnn.define import prelu as define
-from pycnn.define.call import Call
+from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import prelu as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 class Prelu(Tested, of=define.Prelu):
@@ -25,15 +22,14 @@ class Prelu(Tested, of=define.Prelu):
         Case("resnet50 layer", {"x": (1, 64, 28, 28), "weight": (64,)}, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         return {"y": oracle.prelu(arrays["x"], arrays["weight"])}
 
 
 class PreluBackward(TestedGradient, of=define.PreluBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         dx, dweight = oracle.prelu_backward(arrays["dy"], arrays["x"], arrays["weight"])
         return {"dx": dx, "dweight": dweight}
 
-    def terms(self, call: Call) -> dict[str, int]:
-        slopes = max(1, prod(call.outputs["dweight"].shape))
-        return {"dx": 1, "dweight": prod(call.views["x"].shape) // slopes}
+    def terms(self, settings: Settings, arrays: Arrays) -> dict[str, int]:
+        return {"dx": 1, "dweight": arrays["x"].size // arrays["weight"].size}

@@ -1,17 +1,17 @@
 """Cases, oracle and PyTorch's answer: the reductions over axes, and of their gradients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import reduce as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
-from pycnn.define.reduce import _one
 from pycnn.reference.oracle import reduce as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.reading import from_the_front
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 #: Rows, columns and axes that do not merge; terms enough for several parts of a slice.
 CASES = (
@@ -47,17 +47,23 @@ ONE_AXIS = (
 )
 
 
+#: The oracle's functions.
+FUNCTIONS = {"sum": oracle.total, "mean": oracle.mean, "amax": oracle.amax, "amin": oracle.amin}
+
+
 class Reduction(Tested, of=define.Reduction):
     cases: Sequence[Case] = CASES
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["x"], call.settings.axes, call.settings.keepdims
-        return {"y": getattr(oracle, self.op.function)(*given)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        axes = from_the_front(s.axis, x.ndim)
+        return {"y": FUNCTIONS[self.op.name](x, axes, s.keepdims)}
 
-    def terms(self, call: Call) -> int:
-        return int(call.settings.count)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        x = arrays["x"]
+        return prod(x.shape[axis] for axis in from_the_front(settings.get("axis"), x.ndim))
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         x, keepdims = tensors["x"], settings.get("keepdims", False)
@@ -73,10 +79,11 @@ class Sum(Reduction, of=define.Sum):
 class Argmax(Reduction, of=define.Argmax):
     cases = ONE_AXIS
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": oracle.argmax(arrays["x"], _one(call), call.settings.keepdims)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        return {"y": oracle.argmax(arrays["x"], s.axis, s.keepdims)}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         keepdims = settings.get("keepdims", False)
@@ -87,13 +94,24 @@ class SumBackward(TestedGradient, of=define.SumBackward):
     def settings(self, case: Case) -> dict[str, Any]:
         return {"shape": case.shapes["x"], **case.settings}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = call.settings
-        dx = oracle.total_backward(arrays["dy"], found.shape, found.axes)
-        return {"dx": dx / max(self.op.divisor(found), 1)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        axes = from_the_front(s.axis, len(s.shape))
+        dx = oracle.total_backward(arrays["dy"], s.shape, axes)
+        return {"dx": self.shared(dx, prod(s.shape[axis] for axis in axes))}
+
+    def shared(self, dx: np.ndarray, count: int) -> np.ndarray:
+        """The gradient of each of `count` terms, from that of a sum."""
+        return dx
+
+
+class MeanBackward(SumBackward, of=define.MeanBackward):
+    def shared(self, dx: np.ndarray, count: int) -> np.ndarray:
+        return dx / max(count, 1)
 
 
 class AmaxBackward(TestedGradient, of=define.AmaxBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
-        return {"dx": oracle.extreme_backward(*given)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        x = arrays["x"]
+        axes = from_the_front(self.meant(settings).axis, x.ndim)
+        return {"dx": oracle.extreme_backward(arrays["dy"], x, arrays["y"], axes)}

@@ -1,18 +1,18 @@
 """Cases, oracle and PyTorch's answer: interpolation and of its gradient."""
 
+from collections import Counter
 from collections.abc import Mapping
-from math import prod
+from math import floor, prod
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import resize as define
-from pycnn.define._resize import ResizeSettings, spatial
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import resize as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+from pycnn.testing.reading import Ints, each
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
 
 CASES = (
     Case("nearest", {"x": (2, 3, 5, 7)}, {"scale_factor": 2}),
@@ -79,21 +79,47 @@ CASES = (
 )
 
 
+#: The conventions of PyTorch in ONNX's names: coordinates and rounding.
+CONVENTIONS = {
+    "nearest": ("asymmetric", "floor"),
+    "nearest-exact": ("half_pixel", "round_prefer_ceil"),
+}
+
+
+def _spatial(shape: Ints, layout: str) -> Ints:
+    """Extents of the spatial axes."""
+    return shape[1:-1] if layout == "NHWC" else shape[2:]
+
+
+def _axes(s: Any, extents: Ints, resized: Ints) -> list[tuple[int, oracle.Resized]]:
+    """Every spatial axis with its number, as the oracle takes it."""
+    linear = "align_corners" if s.align_corners else "half_pixel", None
+    coordinate, nearest = CONVENTIONS.get(s.mode, linear)
+    how = s.coordinate_mode or coordinate, s.nearest_mode or nearest
+    fixed = s.scale_factor is None or s.recompute_scale_factor
+    scales = each(None if fixed else s.scale_factor, len(extents))
+    first = 1 if s.layout == "NHWC" else 2
+    along = zip(extents, resized, scales, strict=True)
+    return [(first + i, oracle.Resized(*axis, *how)) for i, axis in enumerate(along)]
+
+
 class Interpolate(Tested, of=define.Interpolate):
     cases = CASES
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s: ResizeSettings = call.settings
-        return {
-            "y": oracle.interpolate(
-                arrays["x"], s.numbered([oracle.Resized(*axis) for axis in s.described])
-            )
-        }
+    def oracle(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        extents = _spatial(arrays["x"].shape, s.layout)
+        if s.size is not None:
+            resized = each(s.size, len(extents))
+        else:
+            scales = each(s.scale_factor, len(extents))
+            resized = tuple(floor(n * scale) for n, scale in zip(extents, scales, strict=True))
+        return {"y": oracle.interpolate(arrays["x"], _axes(s, extents, resized))}
 
-    def terms(self, call: Call) -> int:
-        return 2 ** len(call.settings.axes)
+    def terms(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> int:
+        return int(2 ** (arrays["x"].ndim - 2))
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         others = dict(settings)
@@ -108,19 +134,20 @@ class Interpolate(Tested, of=define.Interpolate):
 
 class InterpolateBackward(TestedGradient, of=define.InterpolateBackward):
     def settings(self, case: Case) -> dict[str, Any]:
-        extents = spatial(case.shapes["x"], case.settings.get("layout", "NCHW"))
+        extents = _spatial(case.shapes["x"], case.settings.get("layout", "NCHW"))
         kept = {name: value for name, value in case.settings.items() if name != "size"}
         return {"input_size": extents, **kept}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s: ResizeSettings = call.settings
-        return {
-            "dx": oracle.interpolate_backward(
-                arrays["dy"], s.numbered([oracle.Resized(*axis) for axis in s.described])
-            )
-        }
+    def oracle(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"dx": oracle.interpolate_backward(arrays["dy"], self._axes(settings, arrays))}
 
-    def terms(self, call: Call) -> int:
+    def terms(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> int:
         return prod(
-            int((axis.ranges[1] - axis.ranges[0]).max(initial=1)) for axis in call.settings.axes
+            max(Counter(i for o in range(a.resized) for i, _ in oracle.shares(o, a)).values())
+            for _, a in self._axes(settings, arrays)
         )
+
+    def _axes(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> Any:
+        s = self.meant(settings)
+        resized = _spatial(arrays["dy"].shape, s.layout)
+        return _axes(s, each(s.input_size, len(resized)), resized)

@@ -1,16 +1,14 @@
 """Cases, oracle and PyTorch's answer: softmax and log-softmax along one axis."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import softmax as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import softmax as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 #: Rows of a few lanes, of a warp, of a block, beyond shared memory; columns.
 CASES = (
@@ -34,21 +32,22 @@ CASES = (
 class Softmax(Tested, of=define.Softmax):
     cases = CASES
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"y": getattr(oracle, self.op.name)(arrays["x"], call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": getattr(oracle, self.op.name)(arrays["x"], self.meant(settings).axis)}
 
-    def terms(self, call: Call) -> int:
-        return call.views["x"].shape[call.settings]
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return int(arrays["x"].shape[self.meant(settings).axis])
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         return {"y": getattr(torch, self.op.name)(tensors["x"], settings.get("axis", -1))}
 
 
 class SoftmaxBackward(TestedGradient, of=define.SoftmaxBackward):
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"dx": getattr(oracle, self.op.name)(arrays["dy"], arrays["y"], call.settings)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        given = arrays["dy"], arrays["y"], self.meant(settings).axis
+        return {"dx": getattr(oracle, self.op.name)(*given)}
 
-    def terms(self, call: Call) -> int:
-        return call.views["y"].shape[call.settings]
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return int(arrays["y"].shape[self.meant(settings).axis])

@@ -8,14 +8,17 @@ problems it is tried (`cases`, `draw`). Tests, benchmarks and the sanitizer's ru
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.dtypes import numpy_dtype
 from pycnn.testing.case import Case
+
+#: Arguments of a public function that are no arrays.
+Settings = Mapping[str, Any]
 
 
 class NoPeer(Exception):
@@ -57,12 +60,22 @@ class Tested(ABC):
         raise LookupError(f"{op.name} is not tested: no class in pycnn.testing stands for it")
 
     @abstractmethod
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """What must come out, in float64."""
+    def oracle(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What must come out, in float64, by name and in the order in which it is returned.
 
-    def terms(self, call: Call) -> int | Mapping[str, int]:
+        `settings` are what the public function gets, as a caller writes them, and nothing that
+        `pycnn.define` made of them.
+        """
+
+    def terms(
+        self, settings: Settings, arrays: Mapping[str, np.ndarray]
+    ) -> int | Mapping[str, int]:
         """Length of the longest sum behind an element, of all outputs or by output."""
         return 1
+
+    def meant(self, settings: Settings) -> SimpleNamespace:
+        """`settings`, and the defaults in the signature of the public function for the others."""
+        return SimpleNamespace(**{**self.op.defaults, **settings})
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """Random inputs for a case: normal values, unless an operation needs others."""
@@ -84,7 +97,7 @@ class Tested(ABC):
         return dict(case.settings)
 
     def invoke(
-        self, function: Callable[..., Any], arrays: Arrays, settings: Mapping[str, Any]
+        self, function: Callable[..., Any], arrays: Arrays, settings: Settings
     ) -> tuple[Any, ...]:
         """Call the public function, or one with its signature; always a tuple, without None."""
         if self.op.takes_list:
@@ -94,7 +107,7 @@ class Tested(ABC):
         returned = returned if isinstance(returned, tuple) else (returned,)
         return tuple(array for array in returned if array is not None)
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         """The same by PyTorch, on its tensors: outputs by name, as far as it has them.
 
         Raises
@@ -120,7 +133,7 @@ class TestedGradient(Tested, of=Gradient):
 
     def __init__(self, op: Gradient) -> None:
         super().__init__(op)
-        self.forward = Tested.of(op.forward)
+        self.forward: Any = Tested.of(op.forward)
 
     @property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
@@ -142,12 +155,12 @@ class TestedGradient(Tested, of=Gradient):
 
         What came out of forward has been rounded to its dtype, as it is in use.
         """
-        given = self.forward.draw(case, rng, dtype)
-        call = self.op.forward.describe(given, **self.forward.settings(case))
+        given, settings = self.forward.draw(case, rng, dtype), self.forward.settings(case)
+        call = self.op.forward.describe(given, **settings)
         wanted = [operand.name for operand in self.op.operands]
         produced: Mapping[str, np.ndarray] = {}
         if not set(wanted) <= set(given) | set(self.op.upstream):
-            produced = self.forward.oracle(call, given)
+            produced = self.forward.oracle(settings, given)
         drawn = {}
         for name in wanted:
             if name in self.op.upstream:
@@ -159,7 +172,7 @@ class TestedGradient(Tested, of=Gradient):
         return given, drawn
 
     def torch_gradients(
-        self, inputs: Arrays, upstream: Arrays, settings: Mapping[str, Any]
+        self, inputs: Arrays, upstream: Arrays, settings: Settings
     ) -> dict[str, Any]:
         """d`x` for every floating input `x` of forward, by PyTorch's automatic differentiation."""
         import torch
@@ -181,3 +194,8 @@ class TestedGradient(Tested, of=Gradient):
 def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Standard normal values."""
     return np.asarray(rng.standard_normal(shape)).astype(numpy_dtype(dtype))
+
+
+def numbered(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The values of a list by the names that they have there: ``tensors[0]``, ..."""
+    return {f"{name}[{i}]": value for i, value in enumerate(values)}

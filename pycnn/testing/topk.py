@@ -1,16 +1,14 @@
 """Cases, oracle and PyTorch's answer: the k largest elements along an axis, and of the gradient."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pycnn.define import topk as define
-from pycnn.define.call import Call
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import topk as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested, TestedGradient
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 class Topk(Tested, of=define.Topk):
@@ -26,12 +24,12 @@ class Topk(Tested, of=define.Topk):
         Case("imagenet scores", {"x": (64, 1000)}, {"k": 5}, standard=True),
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = call.settings
-        values, indices = oracle.topk(arrays["x"], given.k, given.axis, given.largest)
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        values, indices = oracle.topk(arrays["x"], s.k, s.axis, s.largest)
         return {"values": values, "indices": indices}
 
-    def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         options = {"dim": settings.get("axis", -1), "largest": settings.get("largest", True)}
@@ -43,6 +41,6 @@ class TopkBackward(TestedGradient, of=define.TopkBackward):
     def settings(self, case: Case) -> dict[str, Any]:
         return {"shape": case.shapes["x"], "axis": case.settings.get("axis", -1)}
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given = arrays["dy"], arrays["indices"], call.settings.shape, call.settings.axis
-        return {"dx": oracle.topk_backward(*given)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s = self.meant(settings)
+        return {"dx": oracle.topk_backward(arrays["dy"], arrays["indices"], s.shape, s.axis)}

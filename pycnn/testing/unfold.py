@@ -1,6 +1,6 @@
 """Cases, oracle and PyTorch's answer: unfold and fold, each the gradient of the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import unfold as define
-from pycnn.define.call import Call
-from pycnn.define.unfold import UNFOLD, UnfoldSettings
-from pycnn.define.views import View
+from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import unfold as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Tested
+from pycnn.testing.reading import Ints, each, positions
+from pycnn.testing.tested import Settings, Tested
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {"kernel_size": 2},
@@ -44,10 +43,19 @@ EXTENTS = {
 }
 
 
-def _unfolded(name: str) -> tuple[int, ...]:
+def _how(s: Any) -> list[Any]:
+    """Kernel, dilation, padding and stride."""
+    return [each(value, 2) for value in (s.kernel_size, s.dilation, s.padding, s.stride)]
+
+
+def _unfolded(name: str, s: Any) -> Ints:
     """Shape of the columns of a case."""
-    args = UNFOLD.with_defaults(SETTINGS[name])
-    return UNFOLD.infer({"x": View(EXTENTS[name], (), "float32")}, args).outputs["y"][0]
+    *images, channels, height, width = EXTENTS[name]
+    windows = prod(
+        positions(extent, taps, step, (pad, pad), apart)
+        for extent, taps, apart, pad, step in zip((height, width), *_how(s), strict=True)
+    )
+    return (*images, channels * prod(each(s.kernel_size, 2)), windows)
 
 
 class Unfold(Tested, of=define.Unfold):
@@ -56,10 +64,9 @@ class Unfold(Tested, of=define.Unfold):
         for name, settings in SETTINGS.items()
     )
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s: UnfoldSettings = call.settings
-        y = oracle.unfold(arrays["x"].reshape(s.extents), *s.arguments)
-        return {"y": y.reshape(call.outputs["y"].shape)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        x, how = arrays["x"], _how(self.meant(settings))
+        return {"y": oracle.unfold(x, *how) if x.ndim == 4 else oracle.unfold(x[None], *how)[0]}
 
 
 class Fold(Tested, of=define.Fold):
@@ -69,18 +76,17 @@ class Fold(Tested, of=define.Fold):
         return [
             Case(
                 name,
-                {"x": _unfolded(name)},
+                {"x": _unfolded(name, self.meant(settings))},
                 {"output_size": EXTENTS[name][-2:], **settings},
                 standard=name == "vgg layer",
             )
             for name, settings in SETTINGS.items()
         ]
 
-    def oracle(self, call: Call, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s: UnfoldSettings = call.settings
-        x = arrays["x"].reshape(s.extents[0], *arrays["x"].shape[-2:])
-        y = oracle.fold(x, (s.extents[2], s.extents[3]), *s.arguments)
-        return {"y": y.reshape(call.outputs["y"].shape)}
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        how = [each(s.output_size, 2), *_how(s)]
+        return {"y": oracle.fold(x, *how) if x.ndim == 3 else oracle.fold(x[None], *how)[0]}
 
-    def terms(self, call: Call) -> int:
-        return prod(call.settings.window.kernel)
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return prod(each(self.meant(settings).kernel_size, 2))

@@ -6,15 +6,15 @@ to an operation (NaN, ties, its own bad settings) is tested under the name of it
 
 import numpy as np
 import pytest
-from op_checks import SCHEDULES, assert_matches, view_of
+from op_checks import assert_matches, orders, view_of
 
 import pycnn
+from pycnn.define.call import Arguments
 from pycnn.define.operation import Gradient
 from pycnn.dtypes import FLOATS
 from pycnn.emulator import counting
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing import TESTED
-from pycnn.testing.tested import NoPeer
 
 CASES = [
     pytest.param(tested, case, id=f"{tested.op.name}-{case.name}")
@@ -33,30 +33,32 @@ VIEWS = ("transposed", "stepped", "reversed", "misaligned")
 
 
 def call(tested, given, settings):
-    """What the public function returns, by name."""
-    returned = tested.invoke(getattr(pycnn, tested.op.name), given, settings)
-    names = tested.op.describe(given, **settings).outputs
-    return dict(zip(names, returned, strict=True))
+    """What the public function returns."""
+    return tested.invoke(getattr(pycnn, tested.op.name), given, settings)
+
+
+def expected(tested, settings, given):
+    """What the oracle says, and how long the sums behind it are, by name."""
+    with np.errstate(all="ignore"):
+        found = tested.oracle(settings, given)
+    terms = tested.terms(settings, given)
+    return found, dict.fromkeys(found, terms) if isinstance(terms, int) else terms
 
 
 def check(backend, tested, case, given, dtype):
     """The public function gives what the oracle says."""
     settings = tested.settings(case)
-    meant = tested.op.describe(given, **settings)
-    with np.errstate(all="ignore"):
-        expected = tested.oracle(meant, given)
+    wanted, terms = expected(tested, settings, given)
+    outputs = tested.op.describe(given, **settings).outputs
+    assert list(outputs) == list(wanted)
     views = {name: backend.array(a) for name, a in given.items()}
-    returned = call(tested, views, settings)
-    assert list(returned) == list(meant.outputs)
-    terms = tested.terms(meant)
-    for name, actual in returned.items():
-        want, spec = np.asarray(expected[name]), meant.outputs[name]
-        if spec.dtype.name in FLOATS:
-            length = terms if isinstance(terms, int) else terms[name]
-            assert_matches(actual, want, spec.dtype.name, length, backend)
+    for (name, want), actual in zip(wanted.items(), call(tested, views, settings), strict=True):
+        own = outputs[name].dtype
+        if own.name in FLOATS:
+            assert_matches(actual, np.asarray(want), own.name, terms[name], backend)
         else:
             got = backend.numpy(actual)
-            assert got.dtype == spec.dtype
+            assert got.dtype == own
             np.testing.assert_array_equal(got, want)
 
 
@@ -89,12 +91,11 @@ def test_views(backend, rng, tested, kind):
 def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
     case = typical(tested)
     given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
-    schedules = SCHEDULES if backend.name in ("emulator", "checked") else SCHEDULES[:1] * 2
     results = []
-    for schedule in schedules:
-        monkeypatch.setenv("PYCNN_SCHEDULE", schedule)
+    for variable, value in orders(backend):
+        monkeypatch.setenv(variable, value)
         returned = call(tested, given, tested.settings(case))
-        results.append([backend.numpy(a).tobytes() for a in returned.values()])
+        results.append([backend.numpy(a).tobytes() for a in returned])
     assert all(r == results[0] for r in results)
 
 
@@ -121,7 +122,7 @@ def test_out_takes_the_first_result(backend, rng, tested):
     case = typical(tested)
     given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
     settings = tested.settings(case)
-    want = next(iter(call(tested, given, settings).values()))
+    want = call(tested, given, settings)[0]
     out = want.copy()
     out[...] = 0
     returned = tested.invoke(getattr(pycnn, tested.op.name), given, {**settings, "out": out})
@@ -189,50 +190,27 @@ def test_bad_arrays_are_refused(selected, rng, tested):
 
 
 @EACH
+def test_no_setting_is_ignored(rng, tested, monkeypatch):
+    """Validation looks at every argument of the public function, also where it has no effect."""
+    seen = set()
+
+    class Watched(Arguments):
+        def __getattribute__(self, name):
+            seen.update(object.__getattribute__(self, "__dict__") if name == "__dict__" else [name])
+            return object.__getattribute__(self, name)
+
+    monkeypatch.setattr("pycnn.define.operation.Arguments", Watched)
+    case = typical(tested)
+    given = tested.draw(case, rng, tested.typical_dtype)
+    tested.op.describe(given, **tested.settings(case))
+    assert {*tested.op.required, *tested.op.defaults} <= seen
+
+
+@EACH
 def test_a_definition_is_complete(tested):
-    assert callable(getattr(pycnn, tested.op.name))
     assert tested.op.name in pycnn.__all__
     assert len({case.name for case in tested.cases}) == len(tested.cases)
     if tested.op.bound == "bandwidth":
         assert any(case.standard for case in tested.cases)
     has_gradient = f"{tested.op.name}_backward" in TESTED
     assert isinstance(tested.op, Gradient) or has_gradient != bool(tested.op.no_gradient)
-
-
-def by_pytorch(tested, case, rng, dtype):
-    """Inputs, and outputs by name as PyTorch computes them."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
-
-    def tensors(arrays):
-        return {n: torch.from_numpy(a.copy()) for n, a in arrays.items()}
-
-    if not isinstance(tested.op, Gradient):
-        given = tested.draw(case, rng, dtype)
-        return given, tested.torch(tensors(given), tested.settings(case))
-    inputs, given = tested.draw_both(case, rng, dtype)
-    upstream = {name: given[name] for name in tested.op.upstream}
-    settings = tested.forward.settings(case)
-    return given, tested.torch_gradients(tensors(inputs), tensors(upstream), settings)
-
-
-@pytest.mark.parametrize(("tested", "case"), CASES)
-def test_matches_pytorch(rng, tested, case):
-    """The oracle, to which every backend is held above, says what PyTorch computes."""
-    dtype = "float64" if "float64" in tested.op.dtypes else tested.typical_dtype
-    try:
-        given, returned = by_pytorch(tested, case, rng, dtype)
-    except NoPeer as lacking:
-        pytest.skip(str(lacking))
-    meant = tested.op.describe(given, **tested.settings(case))
-    with np.errstate(all="ignore"):
-        expected = tested.oracle(meant, given)
-    compared = [name for name in meant.outputs if name in returned]
-    assert compared
-    terms = tested.terms(meant)
-    for name in compared:
-        got, spec = returned[name].detach().numpy(), meant.outputs[name]
-        if spec.dtype.name in FLOATS:
-            length = terms if isinstance(terms, int) else terms[name]
-            assert_matches(got, np.asarray(expected[name]), spec.dtype.name, length)
-        else:
-            np.testing.assert_array_equal(got, np.asarray(expected[name]))

@@ -145,20 +145,20 @@ class Defined(Operation):
     def checks(self, case: Any, direction: str, arrays: Arrays) -> list[Check]:
         tested, problem = self._tested(direction), self._case(case)
         given = _own_arrays(tested.op, arrays)
-        call = tested.op.describe(given, **tested.settings(problem))
-        terms = tested.terms(call)
+        settings = tested.settings(problem)
+        call, terms = tested.op.describe(given, **settings), tested.terms(settings, given)
         longest = terms if isinstance(terms, int) else max(terms.values())
         own = {name: spec.dtype.name for name, spec in call.outputs.items()}
 
         def of_entries(part: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-            settings = tested.settings(_with_batch(problem, len(next(iter(part.values())))))
-            return recalled(lambda: tested.oracle(tested.op.describe(part, **settings), part))
+            fewer = _with_batch(problem, len(next(iter(part.values()))))
+            return recalled(lambda: tested.oracle(tested.settings(fewer), part))
 
         if self._entries and not isinstance(case, NamedCase):  # which need not have a batch
             return by_entry(given, (), longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])
-            for name, value in recalled(lambda: tested.oracle(call, given)).items()
+            for name, value in recalled(lambda: tested.oracle(settings, given)).items()
         ]
 
     def torch(self, case: Any, direction: str, tensors: Arrays) -> Callable[[], dict[str, Any]]:

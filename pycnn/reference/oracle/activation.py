@@ -1,6 +1,6 @@
 """Activations and their gradients in float64, as they are defined.
 
-Settings come in the order of the public function's arguments. Where a definition has two branches,
+Settings have the names of the public function's arguments. Where a definition has two branches,
 NaN takes the one that it takes in PyTorch.
 """
 
@@ -31,22 +31,27 @@ def relu6_backward(dy: Array, x: Array) -> Array:
     return np.where((x <= 0) | (x >= 6), 0.0, _wide(dy))
 
 
-def clip(x: Array, low: float, high: float) -> Array:
+def clip(x: Array, min: float | None, max: float | None) -> Array:
+    low, high = _bounds(min, max)
     return np.minimum(np.maximum(_wide(x), low), high)
 
 
-def clip_backward(dy: Array, x: Array, low: float, high: float) -> Array:
-    x = _wide(x)
+def clip_backward(dy: Array, x: Array, min: float | None, max: float | None) -> Array:
+    x, (low, high) = _wide(x), _bounds(min, max)
     return np.where((x >= low) & (x <= high), _wide(dy), 0.0)
 
 
-def leaky_relu(x: Array, slope: float) -> Array:
+def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def leaky_relu(x: Array, negative_slope: float) -> Array:
     x = _wide(x)
-    return np.where(x > 0, x, slope * x)
+    return np.where(x > 0, x, negative_slope * x)
 
 
-def leaky_relu_backward(dy: Array, x: Array, slope: float) -> Array:
-    return _wide(dy) * np.where(x > 0, 1.0, slope)
+def leaky_relu_backward(dy: Array, x: Array, negative_slope: float) -> Array:
+    return _wide(dy) * np.where(x > 0, 1.0, negative_slope)
 
 
 def elu(x: Array, alpha: float) -> Array:

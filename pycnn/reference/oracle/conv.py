@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.shapes import conv_out
-
 Ints = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
 Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
@@ -59,8 +57,8 @@ def convolve(
     w = _grouped_weight(weight, groups)
     padded = _grouped(_padded(x.astype(np.float64), padding, mode), groups)
     n, kernel = x.shape[0], weight.shape[2:]
-    extents = zip(x.shape[2:], padding, kernel, stride, dilation, strict=True)
-    out = tuple(conv_out(extent, *p, r, s, d) for extent, p, r, s, d in extents)
+    axes = zip(padded.shape[3:], kernel, stride, dilation, strict=True)
+    out = tuple(len(range(0, extent - (r - 1) * d, s)) for extent, r, s, d in axes)
     y = np.zeros((n, groups, w.shape[1], int(np.prod(out))))
     with np.errstate(invalid="ignore"):
         for tap, met in _taps(kernel, out, stride, dilation):

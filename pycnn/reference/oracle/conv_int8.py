@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from pycnn.shapes import conv_out
-
 Ints = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
 
@@ -44,8 +42,8 @@ def convolve(
     padded = np.pad(x.astype(np.int64), ((0, 0), (0, 0), *padding), constant_values=zero) - zero
     filters = weight.astype(np.int64) - np.asarray(weight_zero, np.int64).reshape(-1, 1, 1, 1)
     k, c, *taps = weight.shape
-    extents = zip(x.shape[2:], padding, taps, stride, dilation, strict=True)
-    p, q = (conv_out(extent, *pads, t, s, d) for extent, pads, t, s, d in extents)
+    axes = zip(padded.shape[2:], taps, stride, dilation, strict=True)
+    p, q = (len(range(0, extent - (t - 1) * d, s)) for extent, t, s, d in axes)
     y = np.zeros((x.shape[0], k, p, q), np.int64)
     of_group = k // groups
     for r, s in np.ndindex(*taps):
