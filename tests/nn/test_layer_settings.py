@@ -30,8 +30,10 @@ OTHER = {
     "axis": [0, 1, -2],
     "beta": [2.5],
     "ceil_mode": [True, False],
+    "coordinate_mode": ["asymmetric"],
     "count_include_pad": [False, True],
     "dilation": [2, 3],
+    "divisor_override": [3],
     "eps": [0.5],
     "groups": [2, 1],
     "k": [3.5],
@@ -43,6 +45,7 @@ OTHER = {
     "mode": ["replicate", "nearest"],
     "momentum": [0.5],
     "negative_slope": [0.5],
+    "nearest_mode": ["ceil"],
     "norm_type": [3],
     "normalized_shape": [5],
     "num_groups": [3],
@@ -51,6 +54,7 @@ OTHER = {
     "p": [0.25],
     "padding": [1, 2, (1, 1)],
     "padding_mode": ["replicate"],
+    "recompute_scale_factor": [True],
     "scale_factor": [3],
     "seed": [9],
     "size": [5, (9, 3)],
@@ -76,6 +80,7 @@ BESIDE = {
     "size": [{"scale_factor": None}],
     "output_padding": [{"stride": 2}],
     "dilation": [{"kernel_size": 2, "padding": 1}],
+    "nearest_mode": [{"mode": "nearest", "coordinate_mode": "half_pixel"}],
 }
 
 
@@ -89,17 +94,16 @@ def traced(layer, x):
 def built(name, monkeypatch):
     """The input of a layer, and the arguments that it was made with."""
     kind, given = getattr(nn, name), {}
-    build = kind.__init__
+    build, signature = kind.__init__, inspect.signature(kind)
 
     def spy(self, *args, **settings):
-        bound = inspect.signature(build).bind(self, *args, **settings)
+        bound = signature.bind(*args, **settings)
         given.update(bound.arguments)
         build(self, *args, **settings)
 
     with monkeypatch.context() as patched:
         patched.setattr(kind, "__init__", spy)
         _, x, _ = make(name)
-    del given["self"]
     return x, given
 
 
@@ -136,7 +140,8 @@ EACH = [
     pytest.param(name, setting, id=f"{name}-{setting}")
     for name, op in SINGLE.items()
     for setting in inspect.signature(getattr(nn, name)).parameters
-    if setting in {*op.defaults, *op.required} - {"axes", "momentum"}  # below; test_momentum
+    # axes: below; momentum: test_momentum; antialias: refused, whatever else is asked for
+    if setting in {*op.defaults, *op.required} - {"axes", "momentum", "antialias"}
 ]
 
 
