@@ -59,7 +59,7 @@ SELECTIONS = {
         "tests/ops/test_every_operation.py",
         *("-k", "views and emulator and (relu or add or amax)"),
     ),
-    "tiles of pooling": ("tests/plan/test_pool.py", "tests/ops/test_pool.py"),
+    "tiles of pooling": ("tests/plan/test_pool.py",),
     "algorithms of conv": ("tests/ops/test_conv.py", "-k", "emulator and (takes or refuse)"),
     "phases of conv": ("tests/ops/test_implicit_gemm.py", "-k", "emulator and backward"),
 }
