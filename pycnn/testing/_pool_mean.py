@@ -99,7 +99,15 @@ class AvgPool(Mean, of=define.AvgPool):
             padding_not_counted={**padded, "count_include_pad": False},
             dilated=dilated,
             dilated_padding_not_counted={**dilated, "count_include_pad": False},
+            dilated_differently={"kernel_size": 2, "stride": 1, "dilation": (3, 1, 2)[:axes]},
             asymmetric={"kernel_size": 2, "padding": ((1, 0), (0, 1), (1, 1))[:axes]},
+            padding_before_not_counted={
+                "kernel_size": 2,
+                "stride": 3,
+                "count_include_pad": False,
+                "padding": ((1, 0), (0, 0), (0, 0))[:axes],
+            },
+            asymmetric_hanging_over={**padded, "padding": ((2, 0), (0, 1), (1, 2))[:axes]},
             **more,
         )
 

@@ -106,7 +106,7 @@ def padded_by_torch(x: Any, spatial: int, settings: dict[str, Any], fill: float)
     along = zip(pairs, kernel, strict=True)
     if all(low == high and 2 * low <= taps for (low, high), taps in along):
         return x, settings
-    if settings.get("ceil_mode"):
-        raise NoPeer("PyTorch's ceil mode depends on what is padding")
+    if settings.get("ceil_mode") or not settings.get("count_include_pad", True):
+        raise NoPeer("PyTorch's pooling must know here what is padding")
     padded = torch.nn.functional.pad(x, [n for pair in reversed(pairs) for n in pair], value=fill)
     return padded, {name: value for name, value in settings.items() if name != "padding"}

@@ -19,7 +19,8 @@ CASES = (
     Case("nearest to size", {"x": (2, 3, 5, 7)}, {"size": (8, 3)}),
     Case("nearest 3 axes NHWC", {"x": (1, 2, 3, 5, 6)}, {"size": (3, 7, 4), "layout": "NHWC"}),
     Case("nearest exact", {"x": (3, 2, 7)}, {"size": 10, "mode": "nearest-exact"}),
-    Case("linear", {"x": (2, 3, 7)}, {"scale_factor": 2.3, "mode": "linear"}),
+    Case("nearest exact, between", {"x": (2, 3, 8)}, {"size": 4, "mode": "nearest-exact"}),
+    Case("linear", {"x": (2, 3, 7)}, {"scale_factor": 2.4, "mode": "linear"}),
     Case("bilinear", {"x": (2, 3, 5, 7)}, {"scale_factor": (2, 3), "mode": "bilinear"}),
     Case(
         "bilinear NHWC, corners",

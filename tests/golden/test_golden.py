@@ -27,9 +27,10 @@ REASONS = {
     "PyTorch fails on no channels": 4,
     "PyTorch has both running statistics or none": 2,
     "PyTorch has no coordinate_mode and no nearest_mode": 8,
-    "PyTorch has no such pooling with dilation": 18,
-    "PyTorch has no such pooling with padding": 14,
+    "PyTorch has no such pooling with dilation": 24,
+    "PyTorch has no such pooling with padding": 18,
     "PyTorch's instance_norm fails on an empty batch": 2,
+    "PyTorch's pooling must know here what is padding": 12,
     "PyTorch's quantised convolution rounds otherwise, and takes quantised tensors": 7,
 }
 

@@ -54,7 +54,14 @@ SELECTIONS = {
     "norm": _oracle("norm"),
     "softmax": _oracle("softmax"),
     "elementwise": _oracle("add or mul"),
-    "views": ("tests/ops/test_every_operation.py", "-k", "views and (relu or add) and emulator"),
+    "fold, checked": _oracle("fold", "checked"),
+    "views": (
+        "tests/ops/test_every_operation.py",
+        *("-k", "views and emulator and (relu or add or amax)"),
+    ),
+    "tiles of pooling": ("tests/plan/test_pool.py",),
+    "algorithms of conv": ("tests/ops/test_conv.py", "-k", "emulator and (takes or refuse)"),
+    "phases of conv": ("tests/ops/test_implicit_gemm.py", "-k", "emulator and backward"),
 }
 
 

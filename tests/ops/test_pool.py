@@ -10,6 +10,7 @@ from pycnn.emulator import counting
 from pycnn.reference.oracle import _window
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import TESTED
+from pycnn.testing.case import Case
 
 NAN, INF = np.nan, np.inf
 
@@ -96,6 +97,30 @@ def test_unpool_inverts_pool_where_windows_do_not_overlap(backend, rng):
     positive = backend.numpy(y) > 0  # else a zero beside it wins
     np.testing.assert_array_equal(backend.numpy(twice)[positive], backend.numpy(y)[positive])
     np.testing.assert_array_equal(backend.numpy(where)[positive], backend.numpy(indices)[positive])
+
+
+TILED = {
+    "max_pool2d": {"kernel_size": 3, "stride": 2, "padding": ((2, 0), (0, 1))},
+    "avg_pool2d": {"kernel_size": 3, "stride": 2, "padding": ((2, 0), (0, 1))},
+    "adaptive_avg_pool2d": {"output_size": (100, 31)},
+    "adaptive_max_pool2d": {"output_size": (100, 31)},
+}
+
+
+@pytest.mark.parametrize("end", ["", "_backward"], ids=["forward", "backward"])
+@pytest.mark.parametrize("name", TILED)
+def test_planes_of_several_tiles(backend, rng, name, end):
+    """What a tile brings into shared memory begins and ends where its windows do."""
+    tested = TESTED[name + end]
+    case = Case("tiles", {"x": (1, 2, 151, 133)}, TILED[name])
+    given, settings = tested.draw(case, rng, "float32"), tested.settings(case)
+    (launch,) = tested.op.plan(tested.op.describe(given, **settings)).launches
+    assert launch.grid[0] > 2
+    assert not launch.kernel.entry.endswith("direct")
+    views = {n: backend.array(a) for n, a in given.items()}
+    (got,) = tested.invoke(getattr(pycnn, tested.op.name), views, settings)
+    (want,) = tested.oracle(settings, given).values()
+    assert_matches(got, want, "float32", tested.terms(settings, given), backend)
 
 
 def test_windows_beyond_shared_memory(rng):

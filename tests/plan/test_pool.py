@@ -13,6 +13,7 @@ from pycnn.plan.pool_axis import Axis
 from pycnn.plan.pool_global import global_pool
 from pycnn.plan.pool_tile import Work, choose_tile, joined_axes
 from pycnn.plan.pool_unpool import Unpooling, max_unpool, max_unpool_backward
+from pycnn.reference.oracle._window import adaptive, sliding
 
 
 def rows(extent, kernel=3, stride=2, padding=(1, 1), dilation=1, ceil_mode=False):
@@ -69,6 +70,26 @@ def test_every_plan_is_sound(name, dtype):
         planes = -(-p["images"] * p["channels"] // p["planes_tile"])
         inner = -(-p["inner"] // p["inner_tile"])
         assert plan.launches[0].grid == (prod(tiles) * planes * inner, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [rows(23), rows(23, 4, 2, (3, 1)), rows(23, 3, 3, (0, 2)), Axis(23, 9), Axis(7, 10)],
+    ids=str,
+)
+def test_sources_are_what_windows_cover(axis):
+    """Of any run of results, as the oracle lists the windows one by one."""
+    if axis.kernel:
+        covered = sliding(axis.extent, axis.windows, axis.kernel, axis.stride, axis.low)
+    else:
+        covered = adaptive(axis.extent, axis.windows)
+    above = [[w for w, window in enumerate(covered) if e in window] for e in range(axis.extent)]
+    for backward, of in ((False, covered), (True, above)):
+        for first in range(len(of)):
+            for last in range(first, len(of)):
+                met = sorted({source for each in of[first : last + 1] for source in each})
+                begin, end = axis.sources(first, last, backward)
+                assert not met or (begin, end) == (met[0], met[-1] + 1)
 
 
 def test_which_algorithm():
