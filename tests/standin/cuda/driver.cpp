@@ -37,6 +37,11 @@ Result heeded(Result result) {
 
 extern "C" {
 
+CUresult cuDriverGetVersion(int* version) {
+    *version = CUDA_VERSION;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuGetErrorName(CUresult error, const char** name) {
     switch (error) {
         case CUDA_ERROR_INVALID_VALUE: *name = "CUDA_ERROR_INVALID_VALUE"; break;
