@@ -53,7 +53,7 @@ def sliding(axes: int, **extra: Mapping[str, Any]) -> tuple[Case, ...]:
         found.append(case("empty", (0, *small[1:]), kernel_size=2))
     if axes > 1:
         along = {"kernel_size": (3, 2, 4), "stride": (1, 3, 2), "padding": (1, 0, 2)}
-        each = {name: values[:axes] for name, values in along.items()}
+        each: dict[str, Any] = {name: values[:axes] for name, values in along.items()}
         found.append(case("all axes different", small, **each))
     found += [case(name.replace("_", " "), small, **also) for name, also in extra.items()]
     standard = {"kernel_size": WINDOW[axes], "stride": 2}
