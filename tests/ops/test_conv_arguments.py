@@ -187,7 +187,6 @@ class Recorder:
 @pytest.fixture
 def plans():
     """Plans of the calls made in a test, in the place of the emulator."""
-    memory._kept.clear()  # in place: `recall` belongs to this very dictionary
     recorder = Recorder()
     try:
         with pycnn.use_backend("emulator"), stand_in_executor("emulator", recorder):
