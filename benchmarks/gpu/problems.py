@@ -42,7 +42,7 @@ def select(problems: Iterable[Problem]) -> Selection:
         except MissingExtra as missing:
             skipped[str(missing)] += 1
         except ValueError:
-            if problem.algo in ("", "auto"):
+            if not problem.algo:
                 kernels[problem] = ()  # it is no matter of choice, and fails when it is run
             else:
                 unfit += 1

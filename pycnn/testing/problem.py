@@ -39,7 +39,7 @@ class Problem:
     tested: Tested
     case: Case
     dtype: str
-    algo: str = ""  # empty where there is no choice
+    algo: str = ""  # empty for the default
     view: str = CONTIGUOUS
     large: bool = False  # too large for the emulator
 
@@ -150,9 +150,7 @@ def _ours(tested: Tested, cases: Mapping[str, tuple[T, ...]]) -> tuple[T, ...]:
 
 
 def algorithms_of(op: Any) -> Sequence[str]:
-    """Those that the argument `algo` may ask for, and more; one without a name if there is none."""
+    """Those that the argument `algo` may ask for, and more; without a name the default, first."""
     if "algo" not in op.defaults:
         return ("",)
-    if op.family == "gemm":
-        return ("auto", *gemm.algorithms)
-    return ("auto", *conv.ALGORITHMS)
+    return ("", *(gemm.algorithms if op.family == "gemm" else conv.ALGORITHMS))
