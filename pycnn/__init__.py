@@ -7,10 +7,10 @@ a check, and executed on a CPU by an emulator that finds races and out-of-bounds
 from typing import Any
 
 from pycnn import ops
+from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import (
     BackendStatus,
     BackendUnavailable,
-    active_backend,
     backends,
     use_backend,
 )

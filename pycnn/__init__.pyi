@@ -1,12 +1,10 @@
 from pycnn.ops import *  # noqa: F403
+from pycnn.runtime.active import active_backend as active_backend
 from pycnn.runtime.backends import (
     BackendStatus as BackendStatus,
 )
 from pycnn.runtime.backends import (
     BackendUnavailable as BackendUnavailable,
-)
-from pycnn.runtime.backends import (
-    active_backend as active_backend,
 )
 from pycnn.runtime.backends import (
     backends as backends,

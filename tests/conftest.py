@@ -163,6 +163,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if _parameter(item, "backend") in wanted]
     for item in items:
-        backend, dtype = _parameter(item, "backend"), _parameter(item, "dtype")
+        backend, problem = _parameter(item, "backend"), _parameter(item, "problem")
+        dtype = getattr(problem, "dtype", _parameter(item, "dtype"))
         if dtype is not None and dtype not in COMPILED.get(str(backend), FLOATS):
             item.add_marker(pytest.mark.exhaustive)

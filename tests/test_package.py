@@ -1,6 +1,7 @@
 """What is installed: from a wheel, from an sdist, and in place."""
 
 import ast
+import graphlib
 import importlib.metadata
 import subprocess
 import sys
@@ -139,6 +140,24 @@ def test_every_module_parses_on_the_oldest_python_supported() -> None:
     oldest = tuple(map(int, PROJECT["requires-python"].removeprefix(">=").split(".")))
     for path in (ROOT / "pycnn").rglob("*.py"):
         ast.parse(path.read_text(), path.name, feature_version=oldest)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also not in functions or for types; `pycnn` itself, which hands names on, is left out."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / "pycnn").rglob("*.py")
+    }
+    del modules["pycnn"]
+    needs: dict[str, set[str]] = {name: set() for name in modules}
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for each in node.names:
+                    whole = f"{node.module}.{each.name}"
+                    needs[name].add(whole if whole in modules else node.module)
+        needs[name] -= {name}  # a package of its parts
+    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError, which names them
 
 
 def test_an_extra_named_in_an_error_exists() -> None:

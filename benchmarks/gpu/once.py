@@ -16,12 +16,13 @@ import numpy as np
 
 import pycnn
 from benchmarks.gpu.limited import INTERRUPTED
-from benchmarks.gpu.problems import Problem, Selection, by_word, every, select
+from benchmarks.gpu.problems import Selection, select
 from pycnn.define.call import Call
 from pycnn.dtypes import FLOATS
 from pycnn.emulator import KernelError
 from pycnn.runtime.backends import BackendUnavailable, require
 from pycnn.runtime.extras import MissingExtra
+from pycnn.testing.problem import Problem, every, named
 from pycnn.testing.tolerance import compare
 
 CHECKED, WRONG, FAILED, SKIPPED = "checked", "wrong", "failed", "skipped"
@@ -193,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         require(given.backend)
         if given.case or given.cases:  # as they are asked for, and in that order
             lines = given.cases.read_text().splitlines() if given.cases else []
-            selection = Selection(by_word([*(given.case or ()), *lines]))
+            selection = Selection([named(word) for word in (*(given.case or ()), *lines)])
         else:
             wanted = given.dtype.split(",") if given.dtype else None
             selection = select(p for p in every() if wanted is None or p.dtype in wanted)

@@ -20,8 +20,9 @@ from pathlib import Path
 from benchmarks.gpu import kernels
 from benchmarks.gpu.limited import ROOT, run_limited
 from benchmarks.gpu.once import MARK
-from benchmarks.gpu.problems import Problem, Selection, every, select
+from benchmarks.gpu.problems import Selection, select
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, SKIPPED, Result
+from pycnn.testing.problem import Problem, every
 
 #: Seconds that the stage may last, compilation included; that a tool may, and needs at least.
 LIMIT, TOOL_LIMIT, LEAST = 160, 100, 3

@@ -30,14 +30,17 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "(p padding, u stride, d dilation, g groups)",
     )  # fmt: skip
     parser.add_argument(
-        "--op", default="conv2d", help="operation (default: conv2d); all, with the suite standard"
-    )
-    parser.add_argument("--direction", default="forward", help="forward (default), backward, all")
+        "--case", metavar="WORDS",
+        help="one case of the tests instead, of any operation, as the name of a test has it: "
+        "'conv2d / reflect / float32', and perhaps ' / im2col'; it says op, direction and dtype",
+    )  # fmt: skip
+    parser.add_argument("--op", help="operation (default: conv2d); all, with the suite standard")
+    parser.add_argument("--direction", help="forward (default), backward, all")
     parser.add_argument(
         "--algo", metavar="LIST", help="algorithms of the kernels, by commas (default: all)"
     )
     parser.add_argument(
-        "--dtype", metavar="LIST", default="float32",
+        "--dtype", metavar="LIST",
         help="float32 (default), float64, float16, bfloat16, by commas",
     )  # fmt: skip
     parser.add_argument(

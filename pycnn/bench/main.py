@@ -55,11 +55,14 @@ def bench(arguments: argparse.Namespace) -> int:
 
 
 def _title(arguments: argparse.Namespace, rounds: Sequence[Round]) -> str:
+    if arguments.case:
+        return str(arguments.case)
     directions, dtypes = (
         " and ".join(dict.fromkeys(wished))
         for wished in ([each.direction for each in rounds], [each.dtype for each in rounds])
     )
-    return f"{arguments.op} {directions}, {dtypes}, on {arguments.suite or arguments.shape}"
+    op = arguments.op or wishes.DEFAULTS["op"]
+    return f"{op} {directions}, {dtypes}, on {arguments.suite or arguments.shape}"
 
 
 def _run(rounds: Sequence[Round], arguments: argparse.Namespace) -> Run:

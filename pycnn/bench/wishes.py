@@ -1,6 +1,7 @@
 """What a command line of ``pycnn bench`` asks for, as rounds to be run."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +9,17 @@ import pycnn
 from pycnn.bench.cases import Case
 from pycnn.bench.contestants import Contestant, of_pycnn
 from pycnn.bench.operations import OPERATIONS
-from pycnn.bench.operations.base import DIRECTIONS, Operation
+from pycnn.bench.operations.base import BACKWARD, DIRECTIONS, FORWARD, Operation
+from pycnn.bench.operations.defined import Defined, NamedCase
 from pycnn.bench.peers import PEERS, missing, of_peer
 from pycnn.bench.run import Round, plan_rounds
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import FLOATING
+from pycnn.testing.problem import named
+from pycnn.testing.tested import TestedGradient
+
+#: Of options that `--case` says as well.
+DEFAULTS = {"op": "conv2d", "direction": "forward", "dtype": "float32"}
 
 #: The suite of the layers that definitions call standard.
 STANDARD = "standard"
@@ -26,9 +33,14 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
     ValueError
         For a wish that cannot be met; lists what exists.
     """
+    arguments = _settled(arguments)
     if arguments.op == "all":
         return _all_standard(arguments)
-    op = OPERATIONS[_one_of("--op", arguments.op, (*OPERATIONS, "all"))]
+    op = (
+        Defined(arguments.op)
+        if arguments.case
+        else OPERATIONS[_one_of("--op", arguments.op, (*OPERATIONS, "all"))]
+    )
     directions = _directions(op, arguments.direction)
     dtypes = _listed("--dtype", arguments.dtype, op.dtypes)
     peers = _listed("--against", arguments.against, PEERS) if arguments.against else []
@@ -51,6 +63,25 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
     return plan_rounds(suite, op, layers, directions, dtypes, contestants)
 
 
+def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
+    """With defaults, or with what `--case` says of operation, direction and dtype."""
+    if arguments.case is None:
+        given = {name: value for name, value in vars(arguments).items() if value is not None}
+        return argparse.Namespace(**{**vars(arguments), **DEFAULTS, **given})
+    others = ("suite", "shape", "op", "direction", "algo", "dtype", "batch")
+    for name in others:
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--case says all of {', '.join(others)}; allowed: without {name}")
+    problem = named(arguments.case)
+    if problem.view:
+        raise ValueError(f"--case {arguments.case!r}; allowed: without {problem.view!r}")
+    tested = problem.tested
+    direction = BACKWARD if isinstance(tested, TestedGradient) else FORWARD
+    op = tested.forward.op if isinstance(tested, TestedGradient) else tested.op
+    said = {"op": op.name, "direction": direction, "dtype": problem.dtype}
+    return argparse.Namespace(**{**vars(arguments), **said})
+
+
 def _all_standard(arguments: argparse.Namespace) -> list[Round]:
     """Every operation that has standard layers, one after the other, as far as it has dtypes."""
     if arguments.suite != STANDARD:
@@ -69,13 +100,21 @@ def _all_standard(arguments: argparse.Namespace) -> list[Round]:
 def command_line(arguments: argparse.Namespace) -> str:
     """The command that asks for the same again; where it writes to is left out."""
     words = ["pycnn bench", *filter(None, (arguments.suite,))]
+    if arguments.case:
+        words.append(f"--case {shlex.quote(arguments.case)}")
     for name in ("shape", "op", "direction", "algo", "dtype", "batch", "backend", "against"):
-        if getattr(arguments, name):
-            words.append(f"--{name} {getattr(arguments, name)}")
+        value = getattr(arguments, name) or (not arguments.case and DEFAULTS.get(name))
+        if value:
+            words.append(f"--{name} {value}")
     return " ".join(words + ["--quick"] * arguments.quick)
 
 
 def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
+    if arguments.case:
+        problem = named(arguments.case)
+        return "case", [
+            Layer(problem.case.name, NamedCase(problem.case.name, problem.algo or "auto"))
+        ]
     if (arguments.suite is None) == (arguments.shape is None):
         raise ValueError(
             f"name a suite ({', '.join(SUITES)}) or one layer by --shape, such as "

@@ -9,7 +9,7 @@ benchmarks load.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from pycnn.define.validate import check_dtypes, check_out, check_rank
 from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
-from pycnn.runtime.backends import SHAPES, active_backend, backend_for, executor
+from pycnn.runtime.active import active_backend
+from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
 
 Arrays = Mapping[str, Any]
@@ -265,7 +266,3 @@ class Gradient(Operation):
 
     forward: Operation
     upstream: Mapping[str, str] = {"dy": "y"}
-
-
-#: Signature of `Operation.infer`, for helpers that several definitions share.
-Infer = Callable[..., Inferred]

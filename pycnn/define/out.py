@@ -5,16 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.validate import check_out
-
-
-def check(out: Any, shape: tuple[int, ...], dtype: np.dtype, **inputs: Any) -> None:
-    """`out`, if given, can take the result, and shares no memory with any input."""
-    if out is None:
-        return
-    check_out(out, shape, dtype)
-    check_apart(out, **inputs)
-
 
 def check_writeable(out: Any) -> None:
     """`out` may be written to, which can change from call to call."""
@@ -49,11 +39,6 @@ def same_view(a: Any, b: Any) -> bool:
 
 def _address(array: Any) -> int:
     return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
-
-
-def given(name: str, out: Any) -> dict[str, Any] | None:
-    """`out` as the executors take it, for the output called `name`."""
-    return None if out is None else {name: out}
 
 
 def store(result: Any, out: np.ndarray | None) -> np.ndarray:

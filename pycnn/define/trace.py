@@ -8,7 +8,7 @@ milliseconds. `placeholder` makes the arrays to begin with.
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,20 +16,17 @@ from pycnn.define.call import Call
 from pycnn.dtypes import numpy_dtype
 from pycnn.runtime.backends import shapes_only
 
-if TYPE_CHECKING:
-    from pycnn.define.operation import Operation
-
 
 class Traced(NamedTuple):
     """One operation that would have run."""
 
-    operation: "Operation"
+    operation: Any  # an Operation, which imports this module
     call: Call
 
     @property
     def flops(self) -> int:
         """Floating-point operations; a multiply-add is two."""
-        return self.operation.flops(self.call)
+        return int(self.operation.flops(self.call))
 
 
 _log: ContextVar[list[Traced] | None] = ContextVar("pycnn_trace", default=None)
@@ -57,7 +54,7 @@ def tracing() -> Iterator[list[Traced]]:
         _log.reset(token)
 
 
-def note(operation: "Operation", call: Call) -> None:
+def note(operation: Any, call: Call) -> None:
     """Add to the log of the innermost `tracing`."""
     log = _log.get()
     if log is not None:

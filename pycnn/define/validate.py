@@ -10,11 +10,6 @@ import numpy as np
 
 from pycnn.define.operand import Operand
 
-FLOATS = (np.dtype("float32"), np.dtype("float64"))
-
-#: Their names, as plans take them; dtype.name itself costs more than all the checks of a call.
-DTYPE_NAMES = {dtype: dtype.name for dtype in FLOATS}
-
 Pair = tuple[int, int]
 
 #: (before, after), one an axis.
@@ -26,27 +21,6 @@ SIDES = {
     2: ("vertical", "horizontal"),
     3: ("depth", "vertical", "horizontal"),
 }
-
-
-def check_float(**arrays: Any) -> np.dtype:
-    """All given arrays (None is skipped) have one floating dtype that is supported; returns it."""
-    first: tuple[str, np.dtype] | None = None
-    for name, array in arrays.items():
-        if array is None:
-            continue
-        if array.dtype not in FLOATS:
-            allowed = ", ".join(d.name for d in FLOATS)
-            raise TypeError(f"{name} has dtype {array.dtype}; allowed: {allowed}")
-        if first is None:
-            first = (name, array.dtype)
-        elif array.dtype != first[1]:
-            raise TypeError(
-                f"{name} has dtype {array.dtype} but {first[0]} has {first[1]}; "
-                "allowed: one dtype for all (nothing is cast in silence)"
-            )
-    if first is None:
-        raise TypeError(f"no array among {', '.join(arrays)}")
-    return first[1]
 
 
 def check_dtypes(

@@ -6,7 +6,7 @@ reads, divergent barriers and more become Python exceptions that name the line, 
 is counted as the hardware would group it.
 """
 
-from pycnn.emulator.counting import Counting, counting
+from pycnn.emulator.counting import Counters, Counting, counting
 from pycnn.emulator.errors import (
     AsyncCopyError,
     DeadlockError,
@@ -21,7 +21,7 @@ from pycnn.emulator.errors import (
     UninitialisedReadError,
 )
 from pycnn.emulator.guarded import Pointer, empty
-from pycnn.emulator.raw import Counters, RawKernel, RawModule
+from pycnn.emulator.raw import RawKernel, RawModule
 from pycnn.emulator.translate import TranslationError
 
 __all__ = [

@@ -5,7 +5,6 @@ import functools
 import importlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,62 +13,13 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors, host
-from pycnn.emulator.counting import note
+from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded, Pointer
 from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
 _MAX_BLOCK = (1024, 1024, 64)
 _CORES = os.cpu_count() or 1
 _ORDERS = {"forward": 0, "reverse": 1, "random": 2}
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Memory traffic of one checked launch.
-
-    A request is one instruction of one warp. Global memory moves in sectors of 32 bytes; a
-    wavefront is one pass over the 32 banks of shared memory, of which a request needs one for
-    every 128 bytes at best.
-    """
-
-    global_load_requests: int
-    global_load_sectors: int
-    global_store_requests: int
-    global_store_sectors: int
-    global_atomic_requests: int
-    global_atomic_sectors: int
-    shared_load_requests: int
-    shared_store_requests: int
-    shared_atomic_requests: int
-    shared_wavefronts: int
-    bank_conflicts: int
-    global_bytes_read: int
-    global_bytes_written: int
-    barriers: int
-
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of all sectors requested, as if no cache held any."""
-        sectors = self.global_load_sectors + self.global_store_sectors + self.global_atomic_sectors
-        return 32 * sectors
-
-    @property
-    def bytes_necessary(self) -> int:
-        """Distinct bytes read plus distinct bytes written."""
-        return self.global_bytes_read + self.global_bytes_written
-
-    @property
-    def sectors_per_load(self) -> float:
-        """Average sectors of a global load request; 4 is ideal for 4-byte elements."""
-        return self.global_load_sectors / max(self.global_load_requests, 1)
-
-    @property
-    def sectors_per_store(self) -> float:
-        """Average sectors of a global store request."""
-        return self.global_store_sectors / max(self.global_store_requests, 1)
-
-    def __add__(self, other: "Counters") -> "Counters":
-        return Counters(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 @functools.cache

@@ -23,7 +23,7 @@ LANES, WIDE, NARROW = 32, 14, 7
 ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28, 28
 
 #: Filters that are compiled in.
-SIDES, STRIDES = (3, 5), (1, 2)
+SIDES = (3, 5)
 
 
 def forward(problem: Problem) -> Steps:

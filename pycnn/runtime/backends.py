@@ -8,13 +8,12 @@ import contextlib
 import functools
 import sys
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from pycnn import config
+from pycnn.runtime.active import active, active_backend
 from pycnn.runtime.plan import Plan
 
 NAMES = ("cuda", "emulator", "reference")
@@ -49,36 +48,6 @@ class BackendStatus:
 #: Not a backend to compute with: calls are validated, and results are placeholders of their shape.
 SHAPES = "shapes"
 
-#: (backend, checked build of the emulator or None for PYCNN_CHECKED), or None for PYCNN_BACKEND.
-_active: ContextVar[tuple[str, bool | None] | None] = ContextVar("pycnn_backend", default=None)
-
-
-def active_backend() -> str:
-    """Name of the backend that NumPy arrays go to.
-
-    Returns
-    -------
-    str
-        ``"reference"`` or ``"emulator"``.
-
-    Examples
-    --------
-    >>> import pycnn
-    >>> with pycnn.use_backend("reference"):
-    ...     pycnn.active_backend()
-    'reference'
-    """
-    chosen = _active.get()
-    return chosen[0] if chosen is not None else config.get("PYCNN_BACKEND")
-
-
-def emulator_checked() -> bool:
-    """Whether the emulator runs its checked build: as `use_backend` or ``PYCNN_CHECKED`` says."""
-    chosen = _active.get()
-    if chosen is not None and chosen[1] is not None:
-        return chosen[1]
-    return config.get("PYCNN_CHECKED")
-
 
 class use_backend:  # a call as well as a context manager, hence the lower case
     """Choose the backend of NumPy arrays, for a block of code or from here on.
@@ -112,23 +81,23 @@ class use_backend:  # a call as well as a context manager, hence the lower case
             hint = "; cuda is chosen by passing CuPy arrays" if name == "cuda" else ""
             raise ValueError(f"name={name!r}: allowed are {', '.join(SELECTABLE)}{hint}")
         require(name)
-        self._token = _active.set((name, checked))
+        self._token = active.set((name, checked))
 
     def __enter__(self) -> "use_backend":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _active.reset(self._token)
+        active.reset(self._token)
 
 
 @contextlib.contextmanager
 def shapes_only() -> Iterator[None]:
     """Calls on NumPy arrays validate, compute nothing, and return placeholders without memory."""
-    token = _active.set((SHAPES, None))
+    token = active.set((SHAPES, None))
     try:
         yield
     finally:
-        _active.reset(token)
+        active.reset(token)
 
 
 def backend_for(**arrays: Any) -> str:

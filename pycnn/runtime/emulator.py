@@ -9,7 +9,7 @@ import numpy as np
 from pycnn.emulator import Pointer, RawModule, empty, host
 from pycnn.emulator.raw import RawKernel, runtime
 from pycnn.runtime import sources
-from pycnn.runtime.backends import emulator_checked
+from pycnn.runtime.active import emulator_checked
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
 
 

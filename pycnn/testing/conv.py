@@ -9,7 +9,6 @@ import numpy as np
 
 from pycnn.define import conv as define
 from pycnn.define.operation import Arrays
-from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.conv_cases import CONV_CASES
@@ -23,12 +22,6 @@ from pycnn.testing.conv_settings import (
 )
 from pycnn.testing.reading import as_given, channels_first, sides
 from pycnn.testing.tested import Settings, Tested, TestedGradient
-
-
-def _placeholder(tensor: Any) -> np.ndarray:
-    """An array without memory, shaped as a tensor of PyTorch that may be on a GPU or bfloat16."""
-    dtype = numpy_dtype(str(tensor.dtype).removeprefix("torch."))
-    return np.broadcast_to(np.zeros((), dtype), tuple(tensor.shape))
 
 
 class Conv(Tested, of=define.Conv):

@@ -1,5 +1,6 @@
 """`pycnn bench` from the command line, on contestants that need no kernels."""
 
+import argparse
 import contextlib
 import json
 import sys
@@ -11,6 +12,7 @@ from bench_fakes import Double, Fake, right, wrong_in_one_place
 from pycnn.bench import main as bench_main
 from pycnn.bench import wishes as bench_wishes
 from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.commands import add_parsers
 from pycnn.bench.operations import OPERATIONS
 from pycnn.cli import main
 
@@ -184,6 +186,35 @@ def test_a_suite_runs_at_each_batch(monkeypatch, contestants, tmp_path):
     assert shapes == [f"n{n}{rest}" for n in (1, 3) for rest in maps]
 
 
+@pytest.mark.parametrize(
+    ("word", "algorithm"),
+    [
+        ("softmax_backward / rows / float16", "auto"),
+        ("conv2d / 1x1 / float32 / im2col", "im2col"),
+        ("conv2d / sum in parts, NCHW / float32", "auto"),  # of those beside the definition's own
+    ],
+)
+def test_a_case_of_the_tests_runs_again(monkeypatch, tmp_path, word, algorithm):
+    """By its name, which the command in the file has too."""
+    name, case, dtype = word.split(" / ")[:3]
+    path = tmp_path / "run.json"
+    arguments = ["bench", "--case", word, "--backend", "reference", "--quick", "--json", str(path)]
+    assert main(arguments) == 0
+    written = json.loads(path.read_text())
+    (record,) = written["results"]
+    direction = "backward" if name.endswith("_backward") else "forward"
+    said = (name.removesuffix("_backward"), direction, case, dtype)
+    assert (record["op"], record["direction"], record["shape"], record["dtype"]) == said
+    asked = f"pycnn bench --case '{word}' --backend reference --quick"
+    assert written["environment"]["command"] == asked
+
+    monkeypatch.setattr(bench_wishes, "_backends", lambda asked: ["emulator"])
+    parser = argparse.ArgumentParser()
+    add_parsers(parser.add_subparsers())
+    (found,) = bench_wishes.rounds(parser.parse_args(["bench", "--case", word]))
+    assert [c.algorithm for c in found.contestants] == [algorithm]
+
+
 def _named(name):
     operation = Double()
     operation.name = name
@@ -207,6 +238,9 @@ def _named(name):
         (["soumith", "--op", "softmax"], "no layer of softmax; these have: lenet5"),
         (["resnet50", "--op", "gemm", "--direction", "backward"], "gemm has only forward"),
         (["--shape", "n1c64"], "without h, w, k, r, s"),
+        (["--case", "relu / vector"], "allowed: 'relu / vector / float"),
+        (["--case", "relu / vector / float32 / stepped"], "allowed: without 'stepped'"),
+        (["--case", "relu / vector / float32", "--dtype", "float64"], "allowed: without dtype"),
         (["lenet5", "--json", "/nowhere/x.json"], "folder /nowhere does not exist"),
         (["lenet5", "--plot", "/nowhere/x.png"], "folder /nowhere does not exist"),
     ],

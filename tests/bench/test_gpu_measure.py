@@ -40,7 +40,10 @@ def benches(monkeypatch):
 @pytest.mark.parametrize(("name", "line"), measure.BENCHES)
 def test_every_bench_is_a_command_that_exists(name, line):
     arguments = measure.asked(line, "emulator", [])  # plans are the same
-    if set(arguments.dtype.split(",")) & {"float16", "bfloat16"} and arguments.suite != "standard":
+    if (
+        set((arguments.dtype or "").split(",")) & {"float16", "bfloat16"}
+        and arguments.suite != "standard"
+    ):
         arguments.dtype = "float32"  # the bench of convolutions may have no 16 bits
     assert wishes.rounds(arguments)
 

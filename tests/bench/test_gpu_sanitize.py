@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from benchmarks.gpu import limited, sanitize
-from benchmarks.gpu.problems import Selection, by_word, select
+from benchmarks.gpu.problems import Selection, select
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, SKIPPED
 from pycnn.runtime.backends import backends
+from pycnn.testing.problem import named
 
 WORDS = (
     "relu / matrices / float32",
@@ -76,7 +77,7 @@ def run(request, tmp_path, monkeypatch):
     def run(tools=("memcheck",), limit=240, *, fresh=False):
         if fresh:
             shutil.rmtree(run.folder)
-        problems = by_word(WORDS)
+        problems = list(map(named, WORDS))
         found = sanitize.sanitize(
             run.folder, limit, tools, backend=request.param, problems=problems
         )
@@ -214,7 +215,7 @@ def test_lines_that_are_no_findings(line):
 
 
 def test_findings_of_one_kernel_are_told_once():
-    problems = by_word(WORDS)
+    problems = list(map(named, WORDS))
     watch = sanitize.Watch(select(problems))
     for word in WORDS:
         watch.line(f"@ {word}")

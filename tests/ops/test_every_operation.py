@@ -10,24 +10,24 @@ from op_checks import assert_matches, orders, view_of
 
 import pycnn
 from pycnn.define.call import Arguments
+from pycnn.define.conv_int8 import INT8
 from pycnn.define.operation import Gradient
 from pycnn.dtypes import FLOATS
 from pycnn.emulator import counting
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing import TESTED
+from pycnn.testing.problem import Problem
 
-CASES = [
-    pytest.param(tested, case, id=f"{tested.op.name}-{case.name}")
+#: As `python3 -m benchmarks.gpu.once --case` and `pycnn bench --case` take them.
+PROBLEMS = [
+    Problem(tested, case, dtype)
     for tested in TESTED.values()
     for case in tested.cases
-    if not case.standard
+    for dtype in tested.op.dtypes
+    if dtype in FLOATS or tested.op.dtypes == INT8  # integers of others are in their own tests
 ]
-STANDARD = [
-    pytest.param(tested, case, id=f"{tested.op.name}-{case.name}")
-    for tested in TESTED.values()
-    for case in tested.cases
-    if case.standard
-]
+SMALL = [problem for problem in PROBLEMS if not problem.case.standard]
+STANDARD = [p for p in PROBLEMS if p.case.standard and p.dtype == "float32"]
 EACH = pytest.mark.parametrize("tested", TESTED.values(), ids=TESTED)
 VIEWS = ("transposed", "stepped", "reversed", "misaligned")
 
@@ -45,7 +45,7 @@ def expected(tested, settings, given):
     return found, dict.fromkeys(found, terms) if isinstance(terms, int) else terms
 
 
-def check(backend, tested, case, given, dtype):
+def check(backend, tested, case, given):
     """The public function gives what the oracle says."""
     settings = tested.settings(case)
     wanted, terms = expected(tested, settings, given)
@@ -62,34 +62,23 @@ def check(backend, tested, case, given, dtype):
             np.testing.assert_array_equal(got, want)
 
 
-def typical(tested):
-    """A case that is small and not empty."""
-    return next(
-        c for c in tested.cases if not c.standard and all(0 not in s for s in c.shapes.values())
-    )
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("tested", "case"), CASES)
-def test_matches_the_oracle(backend, rng, tested, case, dtype):
-    if dtype not in tested.op.dtypes:
-        pytest.skip(f"{tested.op.name} is defined for {', '.join(tested.op.dtypes)}")
-    check(backend, tested, case, tested.draw(case, rng, dtype), dtype)
+@pytest.mark.parametrize("problem", SMALL, ids=str)
+def test_matches_the_oracle(backend, rng, problem):
+    tested, case = problem.tested, problem.case
+    check(backend, tested, case, tested.draw(case, rng, problem.dtype))
 
 
 @pytest.mark.parametrize("kind", VIEWS)
 @EACH
 def test_views(backend, rng, tested, kind):
-    case = typical(tested)
+    case = tested.typical
     given = tested.draw(case, rng, tested.typical_dtype)
-    check(
-        backend, tested, case, {n: view_of(a, kind) for n, a in given.items()}, tested.typical_dtype
-    )
+    check(backend, tested, case, {n: view_of(a, kind) for n, a in given.items()})
 
 
 @EACH
 def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
-    case = typical(tested)
+    case = tested.typical
     given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
     results = []
     for variable, value in orders(backend):
@@ -99,8 +88,9 @@ def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
     assert all(r == results[0] for r in results)
 
 
-@pytest.mark.parametrize(("tested", "case"), STANDARD)
-def test_moves_nothing_unnecessary(backend, rng, tested, case):
+@pytest.mark.parametrize("problem", STANDARD, ids=str)
+def test_moves_nothing_unnecessary(backend, rng, problem):
+    tested, case = problem.tested, problem.case
     if tested.op.bound != "bandwidth":
         pytest.skip(f"{tested.op.name} is bound by {tested.op.bound}")
     if backend.name != "checked":
@@ -119,7 +109,7 @@ def test_moves_nothing_unnecessary(backend, rng, tested, case):
 def test_out_takes_the_first_result(backend, rng, tested):
     if not tested.op.takes_out:
         pytest.skip(f"{tested.op.name} has no argument out")
-    case = typical(tested)
+    case = tested.typical
     given = {n: backend.array(a) for n, a in tested.draw(case, rng, tested.typical_dtype).items()}
     settings = tested.settings(case)
     want = call(tested, given, settings)[0]
@@ -149,7 +139,7 @@ class Nothing:
 @EACH
 def test_bad_arrays_are_refused(selected, rng, tested):
     """Lists, other dtypes, mixed dtypes, other ranks, an `out` that does not fit."""
-    case = typical(tested)
+    case = tested.typical
     given, settings = tested.draw(case, rng, tested.typical_dtype), tested.settings(case)
     function = getattr(pycnn, tested.op.name)
 
@@ -200,7 +190,7 @@ def test_no_setting_is_ignored(rng, tested, monkeypatch):
             return object.__getattribute__(self, name)
 
     monkeypatch.setattr("pycnn.define.operation.Arguments", Watched)
-    case = typical(tested)
+    case = tested.typical
     given = tested.draw(case, rng, tested.typical_dtype)
     tested.op.describe(given, **tested.settings(case))
     assert {*tested.op.required, *tested.op.defaults} <= seen

@@ -32,6 +32,7 @@ from pycnn.define.operation import Operation as Definition
 from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATS
 from pycnn.testing import TESTED, case
+from pycnn.testing.problem import cases_of
 from pycnn.testing.tested import NoPeer, Tested, TestedGradient
 
 Problem = Callable[[Any], case.Case]
@@ -40,9 +41,10 @@ OnnxNode = Callable[[Any], tuple[str, tuple[str, ...], dict[str, Any]]]
 
 @dataclass(frozen=True)
 class NamedCase(Case):
-    """A case of a definition, by its name."""
+    """A case of a definition, by its name, and the algorithm of kernels if it is one of them."""
 
     name: str
+    algo: str = "auto"
 
     def __str__(self) -> str:
         return self.name
@@ -106,7 +108,7 @@ class Defined(Operation):
         """A gradient may leave out some of the cases of its operation."""
         if not isinstance(case, NamedCase):
             return list(self.directions)
-        known = {d: {c.name for c in self._tested(d).cases} for d in self.directions}
+        known = {d: {c.name for c in cases_of(self._tested(d))} for d in self.directions}
         return [d for d in self.directions if case.name in known[d]]
 
     def input_specs(self, case: Any, direction: str) -> dict[str, Spec]:
@@ -124,7 +126,7 @@ class Defined(Operation):
         return self._tested(direction).op.necessary_bytes(self._call(case, direction, dtype))
 
     def algorithms(self, case: Any, direction: str, dtype: str) -> list[Algorithm]:
-        return [Algorithm("auto")]
+        return [Algorithm(case.algo if isinstance(case, NamedCase) else "auto")]
 
     def inputs(
         self, case: Any, direction: str, dtype: str, rng: np.random.Generator
@@ -139,7 +141,8 @@ class Defined(Operation):
     def run(self, case: Any, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
         tested, settings, operands, outputs = self._prepared(case, direction)
         given = {name: arrays[name] for name in operands}
-        returned = tested.invoke(getattr(pycnn, tested.op.name), given, settings)
+        chosen = {} if algo == "auto" else {"algo": algo}
+        returned = tested.invoke(getattr(pycnn, tested.op.name), given, {**settings, **chosen})
         return dict(zip(outputs, returned, strict=True))
 
     def checks(self, case: Any, direction: str, arrays: Arrays) -> list[Check]:
@@ -189,7 +192,7 @@ class Defined(Operation):
     def _case(self, given: Any) -> case.Case:
         if self._problem is not None and not isinstance(given, NamedCase):
             return self._problem(given)
-        return next(c for c in self._tested(FORWARD).cases if c.name == given.name)
+        return next(c for c in cases_of(self._tested(FORWARD)) if c.name == given.name)
 
     def _call(self, given: Any, direction: str, dtype: str = "") -> Call:
         """What the definition makes of it, found from arrays without memory of their own."""
