@@ -38,4 +38,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *ops.__all__]
+    return sorted({*globals(), *ops.__all__})

@@ -31,8 +31,10 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], list[str]]:
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(modules[name]), name)
-        setattr(sys.modules[package], name, value)  # asked for once
-        return value
+        module = import_module(modules[name])
+        for other, place in modules.items():  # all it has: one may be called like the module
+            if place == modules[name]:
+                setattr(sys.modules[package], other, getattr(module, other))
+        return getattr(module, name)
 
     return get, sorted(modules)

@@ -2,7 +2,8 @@
 
 A repeated call spends microseconds before the launch. The key holds shapes, strides and dtypes of
 the arrays, and types and values of the other arguments: simple ones as they are and everything else
-as text. Types are there because 1, 1.0 and True are equal, and text because a list has no hash.
+as text. Types are there because 1 and True are equal, and text because a list has no hash, 0.0 and
+-0.0 are equal, and a NaN is not even equal to itself.
 """
 
 from collections.abc import Collection, Hashable
@@ -15,8 +16,8 @@ T = TypeVar("T")
 #: Calls that are kept, the oldest going first.
 KEPT = 8192
 
-#: Types whose values are their own text.
-_SIMPLE = frozenset((int, float, str, bool, type(None)))
+#: Types whose values are the same where they are equal.
+_SIMPLE = frozenset((int, str, bool, type(None)))
 
 _kept: dict[Hashable, Any] = {}
 

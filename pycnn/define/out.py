@@ -1,6 +1,5 @@
 """The `out` argument: may the result go there, and putting it there."""
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,27 @@ def check_apart(out: Any, **inputs: Any) -> None:
 
 
 def _apart(a: Any, b: Any) -> bool:
-    if a.base is None and b.base is None:
-        return a is not b  # two arrays that each own their memory
-    xp = np if isinstance(a, np.ndarray) else sys.modules["cupy"]
-    return not xp.may_share_memory(a, b)
+    if isinstance(a, np.ndarray):
+        if a.base is None and b.base is None:
+            return a is not b  # two arrays that each own their memory
+        return not np.may_share_memory(a, b)
+    # An array of CuPy's without a base may still be made of another one's pointer, or by DLPack of
+    # a part of another library's array.
+    (a_begin, a_end), (b_begin, b_end) = _span(a), _span(b)
+    return a_end <= b_begin or b_end <= a_begin
+
+
+def _span(array: Any) -> tuple[int, int]:
+    """Addresses of the first byte that an array of CuPy's has, and behind the last one."""
+    if not array.size:
+        return 0, 0
+    begin = end = array.data.ptr
+    for extent, stride in zip(array.shape, array.strides, strict=True):
+        if stride < 0:
+            begin += (extent - 1) * stride
+        else:
+            end += (extent - 1) * stride
+    return begin, end + array.itemsize
 
 
 def same_view(a: Any, b: Any) -> bool:

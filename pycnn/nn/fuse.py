@@ -33,8 +33,9 @@ def fuse(model: Layer) -> list[Fused]:
     """Fold, in place, and say what was folded.
 
     In every `Sequential`, a convolution or dense layer takes in the batch normalisation and the
-    activation (ReLU, ReLU6, SiLU, sigmoid) that follow it; taps lose their heads. The model is in
-    evaluation mode afterwards, and has no backward pass where an activation went in.
+    activation (ReLU, ReLU6, SiLU, sigmoid) that follow it; taps lose their heads. A layer with a
+    `compute` of its own is left as it is. The model is in evaluation mode afterwards, and has no
+    backward pass where an activation went in.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def fuse(model: Layer) -> list[Fused]:
     model.recipe = None  # it is not what was made any more
     report: list[Fused] = []
     for path, layer in list(model.named_layers()):
-        if isinstance(layer, Sequential):
+        if _computes_as(layer, Sequential):
             report += _fuse_sequence(path, layer)
         if isinstance(layer, Combined):
             for name, child in layer.children.items():
@@ -82,13 +83,13 @@ def fuse(model: Layer) -> list[Fused]:
     return report
 
 
-def _fuse_sequence(path: str, sequence: Sequential) -> list[Fused]:
+def _fuse_sequence(path: str, sequence: Any) -> list[Fused]:
     report = []
     names = list(sequence.children)
     while names:
         first, *names = names
         layer = sequence.children[first]
-        if not isinstance(layer, convolution._Convolution | convolution.Linear):
+        if not _computes_as(layer, convolution._Convolution, convolution.Linear):
             continue
         taken = [first]
         if names and _folds(layer, sequence.children[names[0]]):
@@ -106,12 +107,18 @@ def _fuse_sequence(path: str, sequence: Sequential) -> list[Fused]:
     return report
 
 
-def _folds(layer: Layer, norm: Layer) -> bool:
-    return (
-        isinstance(norm, _BatchNorm)
-        and layer.activation is None  # type: ignore[attr-defined]
-        and norm.num_features == getattr(layer, "out_channels", getattr(layer, "out_features", 0))
-    )
+def _computes_as(layer: Layer, *classes: type[Layer]) -> bool:
+    """Whether it is of one of the classes, or derived from it with the same `compute`."""
+    return any(isinstance(layer, c) and type(layer).compute is c.compute for c in classes)
+
+
+def _folds(layer: Any, norm: Any) -> bool:
+    if not _computes_as(norm, _BatchNorm) or layer.activation is not None:
+        return False
+    if isinstance(layer, convolution.Linear):
+        return bool(norm.num_features == layer.out_features)
+    same = norm.layout == layer.settings["layout"]
+    return bool(same and norm.num_features == layer.out_channels)
 
 
 def _fold(layer: Any, norm: Any) -> None:

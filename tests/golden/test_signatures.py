@@ -83,6 +83,15 @@ OWN = {
     *("global_max_pool", "global_avg_pool", "batch_norm_train", "sum_of_half_squares", "add_n"),
 }
 
+#: Those among them that an operation of PyTorch's is like.
+LIKE = {
+    **{f"sum_pool{n}d": f"avg_pool{n}d" for n in (1, 2, 3)},
+    **dict.fromkeys(("conv2d_integer", "qlinear_conv2d"), "conv2d"),
+    "batch_norm_train": "batch_norm",
+    "global_max_pool": "max_pool2d",
+    "gemm": "linear",
+}
+
 used = set()
 
 
@@ -142,6 +151,15 @@ def test_as_pytorch(function):
 def test_what_pytorch_has_not():
     assert set(THEIRS) == set(signatures.NAMES), "python tests/golden/make.py"
     assert {name for name, words in THEIRS.items() if words is None} == OWN
+
+
+@pytest.mark.parametrize("function", LIKE)
+def test_what_pytorch_has_not_has_the_defaults_of_what_is_like_it(function):
+    own, like = OPERATIONS[function].defaults, OPERATIONS[LIKE[function]].defaults
+    shared = own.keys() & like.keys()
+    assert {n: own[n] for n in shared} == {n: like[n] for n in shared}
+    off = {n for n in own if own[n] in (None, False) and n not in shared}
+    assert off == own.keys() - shared - {"algo", "layout"}
 
 
 def test_nothing_is_listed_in_vain():

@@ -18,6 +18,27 @@ def trained(layer):
     return layer.eval()
 
 
+class Shifted(nn.Conv2d):
+    """Computes something else than the layer that it is derived from."""
+
+    def compute(self, x, keep):
+        y, kept = super().compute(x, keep)
+        return y - 1, kept
+
+
+class Doubled(nn.BatchNorm2d):
+    def compute(self, x, keep):
+        y, kept = super().compute(x, keep)
+        return 2 * y, kept
+
+
+class Small(nn.Conv2d):
+    """Computes the same."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs, 3)
+
+
 @pytest.mark.parametrize(
     ("layers", "shape", "left"),
     [
@@ -31,6 +52,10 @@ def trained(layer):
         ([nn.Conv2d(3, 4, 3), nn.GELU()], (2, 3, 5, 6), 2),
         ([nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 3)], (2, 3, 5, 6), 3),
         ([nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.ReLU()], (2, 3, 5, 6), 3),
+        ([Small(3, 4), nn.BatchNorm2d(4), nn.ReLU()], (2, 3, 5, 6), 1),
+        ([Shifted(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()], (2, 3, 5, 6), 3),
+        ([nn.Conv2d(3, 4, 3), Doubled(4), nn.ReLU()], (2, 3, 5, 6), 3),
+        ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, layout="NHWC")], (2, 3, 6, 6), 2),
     ],
 )
 def test_results_stay(layers, shape, left):

@@ -107,6 +107,25 @@ def test_refuses_out_in_the_memory_of_an_input(backend):
         pycnn.conv2d(x, weight, out=memory)
 
 
+def test_refuses_out_that_is_no_view_but_has_the_same_addresses(backend):
+    """As arrays are that two libraries share."""
+    whole = backend.array(array(30))
+    if backend.name == "cuda":
+        x, y = (type(whole)(24, whole.dtype, memptr=whole.data + n) for n in (0, 16))
+    else:
+        x, y = (np.ndarray(24, whole.dtype, whole.data, n) for n in (0, 16))
+    with pytest.raises(ValueError, match="out shares memory with x"):
+        pycnn.sigmoid(x, out=y)
+
+
+def test_out_beside_an_input_is_taken(backend):
+    whole = backend.array(array(30))
+    assert pycnn.relu(whole[9::-1], out=whole[10:20]).shape == (10,)
+    assert pycnn.relu(whole[5:5], out=whole[5:5]).shape == (0,)
+    with pytest.raises(ValueError, match="out shares memory with x"):
+        pycnn.relu(whole[10::-1], out=whole[10:21])
+
+
 def test_refuses_elements_across_alignment(backend):
     if backend.name == "cuda":
         pytest.skip("CuPy has no structured arrays")

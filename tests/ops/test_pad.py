@@ -34,6 +34,12 @@ def test_constants(backend, dtype, value):
     assert np.signbit(y[0]) == np.signbit(expected)
 
 
+def test_the_plan_for_zero_is_not_that_for_minus_zero(backend):
+    x = backend.array(np.ones(1, np.float32))
+    borders = [backend.numpy(pycnn.pad(x, (1, 0), value=v))[0] for v in (0.0, -0.0, 0.0)]
+    assert [bool(np.signbit(b)) for b in borders] == [False, True, False]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_not_a_number_is_copied_and_added_only_where_it_belongs(backend, mode):
     x = np.array([NAN, 1.0, -INF, 2.0, 3.0])

@@ -45,6 +45,19 @@ def test_a_module_of_the_same_name_hides_no_function():
     assert "pycnn.ops.softmax" in loaded_by(code + "\nfrom pycnn import pad\nassert callable(pad)")
 
 
+def test_a_module_that_a_neighbour_loaded_hides_no_function():
+    code = (
+        "import pycnn; pycnn.log_softmax; pycnn.pad_backward; pycnn.fold\n"
+        "assert callable(pycnn.ops.softmax) and callable(pycnn.ops.pad)\n"
+        "from pycnn.ops import unfold; assert callable(unfold)"
+    )
+    assert "pycnn.ops.softmax" in loaded_by(code)
+
+
+def test_names_are_listed_once():
+    assert len(dir(pycnn)) == len({*dir(pycnn)}) > len(pycnn.ops.__all__)
+
+
 def objects(package, kind):
     """Every object of a kind that a module of a package has."""
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
