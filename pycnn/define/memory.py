@@ -2,8 +2,8 @@
 
 A repeated call spends microseconds before the launch. The key holds shapes, strides and dtypes of
 the arrays, and types and values of the other arguments: simple ones as they are and everything else
-as text. Types are there because 1 and True are equal, and text because a list has no hash, 0.0 and
--0.0 are equal, and a NaN is not even equal to itself.
+as text. Types are there because 1, 1.0 and True are equal, and text because a list has no hash, and
+because 0.0 and -0.0 are equal.
 """
 
 from collections.abc import Collection, Hashable
@@ -16,8 +16,8 @@ T = TypeVar("T")
 #: Calls that are kept, the oldest going first.
 KEPT = 8192
 
-#: Types whose values are the same where they are equal.
-_SIMPLE = frozenset((int, str, bool, type(None)))
+#: Types whose values are the same where they are equal, but for the two zeros of float.
+_SIMPLE = frozenset((int, float, str, bool, type(None)))
 
 _kept: dict[Hashable, Any] = {}
 
@@ -49,6 +49,8 @@ def metadata(array: Any) -> Hashable:
 def settled(values: Collection[Any]) -> Hashable:
     """What validation depends on of arguments that are no arrays."""
     kinds = tuple(map(type, values))
-    if _SIMPLE.issuperset(kinds):
+    if _SIMPLE.issuperset(kinds) and float not in kinds:
         return kinds, *values
-    return kinds, *[v if type(v) in _SIMPLE else repr(v) for v in values]
+    return kinds, *[
+        v if (kind := type(v)) in _SIMPLE and (v or kind is not float) else repr(v) for v in values
+    ]
