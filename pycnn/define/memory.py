@@ -1,11 +1,11 @@
 """The memory of repeated calls: what validation and planning gave, under all they depend on.
 
 A repeated call spends microseconds before the launch. The key holds shapes, strides and dtypes of
-the arrays, and types and values of the other arguments: simple ones as they are and everything else
-as text. Types are there because 1, 1.0 and True are equal, and text because a list has no hash, and
-because 0.0 and -0.0 are equal.
+the arrays, and types and values of the other arguments, simple ones as bytes and everything else as
+text. Values alone would not do: 1, 1.0 and True are equal, and so are 0.0 and -0.0.
 """
 
+import marshal
 from collections.abc import Collection, Hashable
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 #: Calls that are kept, the oldest going first.
 KEPT = 8192
 
-#: Types whose values are the same where they are equal, but for the two zeros of float.
+#: Types of which `marshal` writes type and value, exactly.
 _SIMPLE = frozenset((int, float, str, bool, type(None)))
 
 _kept: dict[Hashable, Any] = {}
@@ -49,8 +49,7 @@ def metadata(array: Any) -> Hashable:
 def settled(values: Collection[Any]) -> Hashable:
     """What validation depends on of arguments that are no arrays."""
     kinds = tuple(map(type, values))
-    if _SIMPLE.issuperset(kinds) and float not in kinds:
-        return kinds, *values
-    return kinds, *[
-        v if (kind := type(v)) in _SIMPLE and (v or kind is not float) else repr(v) for v in values
-    ]
+    if _SIMPLE.issuperset(kinds):
+        return marshal.dumps(tuple(values), 2)
+    return kinds, *[v if kind in _SIMPLE and kind is not float else repr(v)
+                    for v, kind in zip(values, kinds, strict=True)]  # fmt: skip
