@@ -6,6 +6,7 @@ of a plan (functions, packed scalars and structs) is bound once per plan and dev
 """
 
 import functools
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from operator import itemgetter
@@ -113,6 +114,7 @@ class CudaExecutor:
     def __init__(self) -> None:
         self._cupy = _cupy()
         self._bound: dict[tuple[int, int], _Bound] = {}  # by identity of the plan, and device
+        self._limits = threading.Lock()
 
     def run(
         self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
@@ -174,10 +176,11 @@ class CudaExecutor:
         """What launches a kernel on the current device, without looking it up once more."""
         loaded = self._load(kernel, device)
         # The default covers static and dynamic shared memory together. Plans share the function:
-        # the limit must suffice for the largest of them.
+        # the limit must suffice for the largest of them, whichever thread comes with it.
         if shared and shared + loaded.shared_size_bytes > DEFAULT_SHARED:
-            largest = max(shared, loaded.max_dynamic_shared_size_bytes)
-            loaded.max_dynamic_shared_size_bytes = largest
+            with self._limits:
+                largest = max(shared, loaded.max_dynamic_shared_size_bytes)
+                loaded.max_dynamic_shared_size_bytes = largest
         function: Callable[..., None] = loaded.kernel
         return function
 

@@ -7,6 +7,7 @@ tests of the operations run with the backend ``cuda`` and check the numbers.
 
 import ctypes
 import gc
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -285,6 +286,32 @@ def test_a_smaller_plan_does_not_lower_the_limit_of_a_larger_one(cupy: FakeCuPy)
     executor.run(a_plan(shared=60_000), {"x": DeviceArray((4,), "f4")})
     executor.run(large, {"x": DeviceArray((4,), "f4")})
     assert cupy.launched[-2].shared == 90_000
+
+
+def test_a_smaller_plan_of_another_thread_does_not_lower_it_either(
+    cupy: FakeCuPy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, large, small = cuda.CudaExecutor(), a_plan(shared=90_000), a_plan(shared=60_000)
+    arrays = {"x": DeviceArray((4,), "f4")}
+    executor.run(a_plan(), arrays)  # the function is loaded
+    read, done = threading.Event(), threading.Event()
+
+    def slow(kernel: RawKernel) -> int:
+        limit: int = vars(kernel).get("limit", 48 * 1024)
+        if threading.current_thread() is not threading.main_thread():
+            read.set()
+            done.wait(0.2)  # as long as that where the other thread waits for this one
+        return limit
+
+    limits = property(slow, lambda kernel, limit: vars(kernel).update(limit=limit))
+    monkeypatch.setattr(RawKernel, "max_dynamic_shared_size_bytes", limits, raising=False)
+    thread = threading.Thread(target=executor.run, args=(small, arrays))
+    thread.start()
+    assert read.wait(10)
+    executor.run(large, arrays)
+    done.set()
+    thread.join()
+    executor.run(large, arrays)
 
 
 @pytest.mark.parametrize("name", ["x", "y"])
