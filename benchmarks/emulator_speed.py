@@ -19,8 +19,7 @@ from pycnn.bench.environment import environment
 from pycnn.bench.measure import CpuClock, measure
 from pycnn.emulator import RawKernel
 from pycnn.plan.gemm import algorithms
-from pycnn.reference.oracle import conv as conv_oracle
-from pycnn.reference.oracle import gemm as gemm_oracle
+from pycnn.reference.oracle import conv as conv_oracle, gemm as gemm_oracle
 from pycnn.runtime.files import write_json
 from pycnn.testing.tolerance import compare
 

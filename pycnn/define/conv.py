@@ -26,8 +26,7 @@ from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
-from pycnn.plan.conv_problem import Problem
-from pycnn.plan.conv_problem import View as Axes
+from pycnn.plan.conv_problem import Problem, View as Axes
 from pycnn.reference.cpu import conv_axes as cpu
 from pycnn.runtime.plan import Plan
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from pycnn.define.validate import choice
 from pycnn.define.views import View
-from pycnn.plan.conv_problem import Ints
-from pycnn.plan.conv_problem import View as Axes
+from pycnn.plan.conv_problem import Ints, View as Axes
 
 #: Channels before or after the spatial axes, however many these are.
 LAYOUTS = ("NCHW", "NHWC")

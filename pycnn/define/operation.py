@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from pycnn import config
-from pycnn.define import out as _out
-from pycnn.define import trace
+from pycnn.define import out as _out, trace
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.memory import keep, metadata, recall, settled
 from pycnn.define.operand import Operand

@@ -14,8 +14,7 @@ from pycnn.dtypes import FLOATS
 from pycnn.ops.conv import Extent
 from pycnn.plan import conv as plans
 from pycnn.plan.conv import Candidate
-from pycnn.plan.conv_problem import Problem
-from pycnn.plan.conv_problem import View as Axes
+from pycnn.plan.conv_problem import Problem, View as Axes
 
 
 def conv2d_algorithms(

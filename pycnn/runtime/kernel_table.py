@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pycnn.runtime import catalogue, gate
+from pycnn.runtime.catalogue import KernelFile
 from pycnn.runtime.extras import MissingExtra, import_extra
 from pycnn.runtime.files import write_json
 from pycnn.runtime.flags import DEVICE_FLAGS
@@ -25,6 +26,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="LIST",
         help=f"architectures separated by commas, or 'all' for {','.join(gate.ARCHS)}",
     )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="such as conv/direct.cu; all files by default"
+    )
     parser.add_argument("--json", metavar="FILE", help="write what each kernel uses to FILE")
     parser.add_argument("--jobs", type=_positive, default=2, help="processes (default: 2)")
     parser.set_defaults(run=_run)
@@ -37,14 +41,15 @@ def _positive(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    kernels = chosen(arguments.files)
     if arguments.arch is None:
         if arguments.json:
             raise ValueError("--json needs --arch: without it nothing is compiled")
-        print("\n".join(compilations() if arguments.nvcc else listing()))
+        print("\n".join((compilations if arguments.nvcc else listing)(kernels)))
         return 0
     archs = gate.ARCHS if arguments.arch == "all" else tuple(arguments.arch.split(","))
     with _progress() as progress:
-        report = gate.compile_all(archs, arguments.jobs, progress)
+        report = gate.compile_all(archs, arguments.jobs, progress, kernels)
     if arguments.json:
         write_json(arguments.json, report.as_json())
     print("\n".join(usage(report, archs)))
@@ -58,21 +63,30 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
-def listing() -> list[str]:
+def chosen(files: Sequence[str]) -> Sequence[KernelFile]:
+    """The kernel files of these names, relative to ``kernels/``; without names all of them."""
+    known = {kernel.file: kernel for kernel in catalogue.load()}
+    for file in files:
+        if file not in known:
+            raise ValueError(f"FILE={file!r}: allowed is one that `pycnn kernels` lists")
+    return [known[file] for file in files] or [*known.values()]
+
+
+def listing(kernels: Sequence[KernelFile]) -> list[str]:
     """Every entry with file and purpose, one line each."""
     rows = [
         (entry, kernel.file, purpose)
-        for kernel in catalogue.load()
+        for kernel in kernels
         for entry, purpose in kernel.entries.items()
     ]
     return aligned([("entry", "file", "purpose"), *rows])
 
 
-def compilations() -> list[str]:
+def compilations(kernels: Sequence[KernelFile]) -> list[str]:
     """Each file in each variant with the options of nvcc, but for architectures and folders."""
     return [
         "|".join((kernel.file, *DEVICE_FLAGS, *(f"-D{name}={value}" for name, value in variant)))
-        for kernel in catalogue.load()
+        for kernel in kernels
         for variant in kernel.variants
     ]
 

@@ -9,8 +9,7 @@ import numpy as np
 from pycnn.define import _pool_lp as define
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
-from pycnn.testing import _pool_cases as cases
-from pycnn.testing import _pool_problem as peers
+from pycnn.testing import _pool_cases as cases, _pool_problem as peers
 from pycnn.testing.case import Case
 from pycnn.testing.reading import as_given, channels_first
 from pycnn.testing.tested import Settings, Tested, TestedGradient, normal

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.reference.oracle import _window
-from pycnn.reference.oracle import pool as oracle
+from pycnn.reference.oracle import _window, pool as oracle
 from pycnn.testing.reading import Ints, each, positions, sides
 from pycnn.testing.tested import NoPeer
 

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 from bench_fakes import Double, Fake, right, wrong_in_one_place
 
-from pycnn.bench import main as bench_main
-from pycnn.bench import wishes as bench_wishes
+from pycnn.bench import main as bench_main, wishes as bench_wishes
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.commands import add_parsers
 from pycnn.bench.operations import OPERATIONS

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import pycnn
-from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import bench, device, kernels, limited, sanitize, test
+from benchmarks.gpu import __main__ as gpu, bench, device, kernels, limited, sanitize, test
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, SKIPPED, Result
 from benchmarks.gpu.session import Session, slug
 from pycnn.runtime.backends import BackendStatus

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pycnn.data import DATA_SETS, DataSet, load
-from pycnn.data import packages as packages_module
+from pycnn.data import DATA_SETS, DataSet, load, packages as packages_module
 from pycnn.data.photos import PHOTOS
 from pycnn.runtime.extras import MissingExtra
 

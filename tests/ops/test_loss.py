@@ -15,8 +15,7 @@ from op_checks import (
 )
 
 import pycnn
-from pycnn.reference.oracle import loss as oracle
-from pycnn.reference.oracle import pointwise_loss
+from pycnn.reference.oracle import loss as oracle, pointwise_loss
 
 NAN, INF = np.nan, np.inf
 REDUCTIONS = ["none", "sum", "mean"]

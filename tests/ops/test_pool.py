@@ -7,8 +7,7 @@ from op_checks import assert_matches, far_apart, numeric_gradient
 import pycnn
 from pycnn.define.pool import LP_POOL_BACKWARD, MAX_POOL_BACKWARD
 from pycnn.emulator import counting
-from pycnn.reference.oracle import _window
-from pycnn.reference.oracle import pool as oracle
+from pycnn.reference.oracle import _window, pool as oracle
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
 

@@ -50,6 +50,13 @@ def plans(layer, limit=256 * MIB):
                 yield direction, conv.plan(layer, direction, found.name, limit)
 
 
+@pytest.mark.parametrize("direction", conv.OUTPUTS)
+def test_every_algorithm_fits_some_layer(direction):
+    """One that refused everything would be tried nowhere, and nothing would show it."""
+    fit = {plan.algo for layer in LAYERS.values() for d, plan in plans(layer) if d == direction}
+    assert fit == set(conv.names(direction))
+
+
 def test_planning_needs_neither_gpu_nor_compiler():
     code = (
         "import sys, pycnn.plan.conv;"

@@ -7,8 +7,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import pytest
 
-from pycnn.reference.cpu import conv as cpu
-from pycnn.reference.cpu import conv_axes
+from pycnn.reference.cpu import conv as cpu, conv_axes
 from pycnn.reference.oracle import conv as oracle
 from pycnn.testing.tolerance import compare
 

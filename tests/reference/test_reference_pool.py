@@ -4,10 +4,8 @@ does not reach: blocks of planes, many taps, special values."""
 import numpy as np
 import pytest
 
-from pycnn.reference.cpu import _axis
-from pycnn.reference.cpu import pool as cpu
-from pycnn.reference.oracle import _window
-from pycnn.reference.oracle import pool as oracle
+from pycnn.reference.cpu import _axis, pool as cpu
+from pycnn.reference.oracle import _window, pool as oracle
 from pycnn.shapes import conv_out
 from pycnn.testing.tolerance import compare
 

@@ -4,8 +4,7 @@ differences and PyTorch, and the CPU path against the oracle."""
 import numpy as np
 import pytest
 
-from pycnn.reference.cpu import loss as cpu_loss
-from pycnn.reference.cpu import softmax as cpu_softmax
+from pycnn.reference.cpu import loss as cpu_loss, softmax as cpu_softmax
 from pycnn.reference.oracle import loss, softmax
 from pycnn.testing.tolerance import compare
 

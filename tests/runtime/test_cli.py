@@ -52,8 +52,8 @@ def test_kernels_for_architectures_shows_figures_and_writes_json(
 ) -> None:
     asked = []
 
-    def compile_all(archs: tuple, jobs: int, progress: gate.Progress) -> gate.Report:
-        asked.append((archs, jobs))
+    def compile_all(archs: tuple, jobs: int, progress: gate.Progress, kernels: list) -> gate.Report:
+        asked.append((archs, jobs, [kernel.file for kernel in kernels]))
         progress(1, 1, "f/k.cu")
         return a_report(problem=problem)
 
@@ -61,8 +61,9 @@ def test_kernels_for_architectures_shows_figures_and_writes_json(
     monkeypatch.setattr(nvrtc, "version", lambda: "13.5")
     target = tmp_path / "kernels.json"
     command = ["kernels", "--arch", "sm_75,sm_90a", "--jobs", "1", "--json", str(target)]
+    command += ["conv/fft.cu", "pool/max_pool.cu"]
     assert cli.main(command) == (1 if problem else 0)
-    assert asked == [(("sm_75", "sm_90a"), 1)]
+    assert asked == [(("sm_75", "sm_90a"), 1, ["conv/fft.cu", "pool/max_pool.cu"])]
     output = capsys.readouterr()
     header, row, closing = output.out.splitlines()
     assert header.split() == ["entry", "variant", "shared", "local", "spill", "sm_75", "sm_90a"]
@@ -93,6 +94,7 @@ def test_kernels_for_architectures_shows_figures_and_writes_json(
     [
         (["kernels", "--json", "x.json"], "--json needs --arch"),
         (["kernels", "--json", "x.json", "--nvcc"], "--json needs --arch"),
+        (["kernels", "conv/none.cu"], "FILE='conv/none.cu': allowed is one that"),
         (["kernels", "--arch", "sm_33"], "arch='sm_33': limits are known for sm_75"),
     ],
 )

@@ -12,8 +12,7 @@ import pytest
 from pycnn import cli, nn
 from pycnn.see import pictures
 from pycnn.see.prepare import sight
-from pycnn.see.seen import html as html_page
-from pycnn.see.seen import visualise
+from pycnn.see.seen import html as html_page, visualise
 
 pytest.importorskip("matplotlib", reason="pictures need the extra viz")
 image_module = pytest.importorskip("PIL.Image", reason="images need the extra data")

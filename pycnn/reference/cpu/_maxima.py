@@ -12,8 +12,7 @@ from math import prod
 import numpy as np
 
 from pycnn.reference.cpu._axis import Axis, Sliding, Tap
-from pycnn.reference.cpu._windows import at as part
-from pycnn.reference.cpu._windows import fold
+from pycnn.reference.cpu._windows import at as part, fold
 
 #: Taps of a window that are asked one by one; their numbers fit in a byte.
 FEW_TAPS = 25
