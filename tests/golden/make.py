@@ -6,6 +6,7 @@ Needed when cases of `pycnn.testing` or PyTorch's part in them have changed. Num
 PyTorch's version and processor in their last bits, so ask for no more families than have changed.
 """
 
+import importlib.util
 import json
 import sys
 
@@ -45,6 +46,8 @@ def family(name):
 
 
 if __name__ == "__main__":
+    if not importlib.util.find_spec("torch"):
+        sys.exit("PyTorch is asked, and is not here; install it with: pip install 'pycnn[torch]'")
     families = dict.fromkeys(tested.op.family for tested, _ in golden.CASES.values())
     golden.FOLDER.mkdir(exist_ok=True)
     for each in sys.argv[1:] or families:

@@ -148,11 +148,13 @@ EACH = [
 @pytest.mark.parametrize(("name", "setting"), EACH)
 def test_no_setting_is_ignored(name, setting, monkeypatch):
     """The operation is called with something else, if the layer is made with something else."""
+    values = OWN.get(f"{name}.{setting}") or OTHER.get(setting)
+    assert values, f"OTHER has no values to try {setting!r} of {name} with"
     x, given = built(name, monkeypatch)
     if setting == "layout":
         x = np.moveaxis(x, 1, -1)
     for beside in ({}, *BESIDE.get(setting, ())):
-        for value in OWN.get(f"{name}.{setting}", OTHER[setting]):
+        for value in values:
             before = called(name, {**given, **beside}, x)
             after = called(name, {**given, **beside, setting: value}, x)
             if after is not None and after != before:
