@@ -73,7 +73,7 @@ class Conv(Operation):
             weight_view(views["weight"]),
             placed.made(y),
             **planar_geometry(found),
-            epilogue=epilogue(views, placed, y, args.activation, args.negative_slope),
+            epilogue=epilogue(views, placed, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["forward"])
         settings = Settings(found, placed, problem, args.algo, workspace_limit())

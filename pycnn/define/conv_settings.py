@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycnn import config
-from pycnn.define.call import Call
+from pycnn.define.call import Arguments, Call
 from pycnn.define.conv_geometry import Geometry
 from pycnn.define.conv_layout import Layout
 from pycnn.define.operation import Arrays
-from pycnn.define.validate import boolean, check_shape, choice, number
+from pycnn.define.validate import boolean, check_shape, choice, slope_of
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
 from pycnn.plan._epilogue import ACTIVATIONS, Epilogue
@@ -63,7 +63,11 @@ def planar_geometry(found: Geometry) -> dict[str, Any]:
 
 
 def epilogue(
-    views: Mapping[str, View], layout: Layout, y: Ints, activation: Any, slope: Any
+    views: Mapping[str, View],
+    layout: Layout,
+    y: Ints,
+    args: Arguments,
+    defaults: Mapping[str, Any],
 ) -> Epilogue:
     """What happens to the sums of y (N, K, ...), checked."""
     steps: dict[str, Any] = {}
@@ -77,15 +81,9 @@ def epilogue(
             "residual", views["residual"].shape, layout.arranged(y), "the shape of the result"
         )
         beside = layout.view(views["residual"]).strides
-    if activation not in ACTIVATIONS:
-        allowed = ", ".join(name or "None" for name in ACTIVATIONS)
-        raise ValueError(f"activation={activation!r}; allowed: {allowed}")
-    return Epilogue(
-        **steps,
-        residual=beside,
-        activation=activation,
-        slope=number("negative_slope", slope),
-    )
+    usual = defaults["negative_slope"]
+    slope = slope_of(args.activation, args.negative_slope, usual, ACTIVATIONS)
+    return Epilogue(**steps, residual=beside, activation=args.activation, slope=slope)
 
 
 def finish(call: Call, arrays: Arrays) -> dict[str, Any]:

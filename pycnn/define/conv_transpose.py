@@ -78,7 +78,7 @@ class ConvTranspose(Operation):
             weight_view(views["weight"]),
             placed.view(views["x"]),
             **planar_geometry(found),
-            epilogue=epilogue(views, placed, y, args.activation, args.negative_slope),
+            epilogue=epilogue(views, placed, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["backward_input"])
         settings = Settings(found, placed, problem, args.algo, workspace_limit())

@@ -7,7 +7,7 @@ from typing import Any
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
-from pycnn.define.validate import boolean, check_shape, number
+from pycnn.define.validate import boolean, check_shape, slope_of
 from pycnn.define.views import View
 from pycnn.plan._epilogue import ACTIVATIONS, Epilogue
 from pycnn.plan.conv import renamed
@@ -35,11 +35,9 @@ class Linear(Operation):
         outputs = views["weight"].shape[:1]
         if "bias" in views:
             check_shape("bias", views["bias"].shape, outputs, "one value an output")
-        if args.activation not in ACTIVATIONS:
-            allowed = ", ".join(name or "None" for name in ACTIVATIONS)
-            raise ValueError(f"activation={args.activation!r}; allowed: {allowed}")
+        usual = self.defaults["negative_slope"]
+        slope = slope_of(args.activation, args.negative_slope, usual, ACTIVATIONS)
         bias = views["bias"].strides[0] if "bias" in views else None
-        slope = number("negative_slope", args.negative_slope)
         found = Epilogue(bias=bias, activation=args.activation, slope=slope)
         return Inferred(found, {"y": ((*views["x"].shape[:-1], *outputs), None)})
 

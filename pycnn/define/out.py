@@ -26,14 +26,14 @@ def _apart(a: Any, b: Any) -> bool:
     # An array of CuPy's without a base may still be made of another one's pointer, or by DLPack of
     # a part of another library's array.
     (a_begin, a_end), (b_begin, b_end) = _span(a), _span(b)
-    return a_end <= b_begin or b_end <= a_begin
+    return a_end <= b_begin or b_end <= a_begin or a_begin == a_end or b_begin == b_end
 
 
 def _span(array: Any) -> tuple[int, int]:
     """Addresses of the first byte that an array of CuPy's has, and behind the last one."""
-    if not array.size:
-        return 0, 0
     begin = end = array.data.ptr
+    if array.flags.c_contiguous:  # an empty one is
+        return begin, end + array.nbytes
     for extent, stride in zip(array.shape, array.strides, strict=True):
         if stride < 0:
             begin += (extent - 1) * stride

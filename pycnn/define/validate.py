@@ -3,7 +3,7 @@
 import math
 import numbers
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,22 @@ def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}={value!r}; allowed: {', '.join(allowed)}")
     return value
+
+
+def slope_of(
+    activation: Any, slope: Any, usual: float, activations: Collection[str | None]
+) -> float:
+    """`slope` of a fused activation, `usual` for all but leaky_relu, which alone has one."""
+    if activation not in activations:
+        allowed = ", ".join(name or "None" for name in activations)
+        raise ValueError(f"activation={activation!r}; allowed: {allowed}")
+    found = number("negative_slope", slope)
+    if found != usual and activation != "leaky_relu":
+        raise ValueError(
+            f"negative_slope={slope!r}; allowed with activation={activation!r}: {usual}, "
+            'activation="leaky_relu" uses it'
+        )
+    return found
 
 
 def normalise_axis(name: str, value: Any, rank: int) -> int:

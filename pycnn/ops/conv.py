@@ -61,7 +61,7 @@ def conv2d(
         Any strides.
     activation : {None, "relu", "relu6", "leaky_relu", "silu", "sigmoid"}, default None
     negative_slope : float, default 0.01
-        Of leaky_relu.
+        Of leaky_relu; any other activation refuses one that is not the default.
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x`, `residual` and the result.
     algo : str, default "auto"

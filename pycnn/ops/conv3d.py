@@ -49,7 +49,7 @@ def conv3d(
     residual : array shaped as the result, dtype of `x`, optional
     activation : {None, "relu", "relu6", "leaky_relu", "silu", "sigmoid"}, default None
     negative_slope : float, default 0.01
-        Of leaky_relu.
+        Of leaky_relu; any other activation refuses one that is not the default.
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Channels before or after the spatial axes.
     algo : str, default "auto"

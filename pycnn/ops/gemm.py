@@ -127,7 +127,7 @@ def linear(
     activation : None, "relu", "relu6", "leaky_relu", "silu" or "sigmoid", default None
         Applied to the sums before they are stored.
     negative_slope : float, default 0.01
-        Of leaky_relu.
+        Of leaky_relu; any other activation refuses one that is not the default.
     out : array, optional
         Takes the result: contiguous, and apart from the operands in memory.
 

@@ -40,6 +40,11 @@ REFUSED = [
     ({"activation": "tanh"}, ValueError, ["activation='tanh'", "None, relu, relu6"]),
     ({"negative_slope": "0.1"}, TypeError, ["negative_slope='0.1'"]),
     ({"negative_slope": NAN}, ValueError, ["negative_slope=nan"]),
+    (
+        {"negative_slope": 0.3, "activation": "relu"},
+        ValueError,
+        ["negative_slope=0.3; allowed with activation='relu': 0.01"],
+    ),
     ({"layout": "NCWH"}, ValueError, ["layout='NCWH'", "NCHW, NHWC"]),
     ({"layout": "NHWC"}, ValueError, ["7 channels of x"]),
     ({"padding_mode": "constant"}, ValueError, ["padding_mode='constant'", "zeros, reflect"]),

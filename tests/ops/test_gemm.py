@@ -170,3 +170,10 @@ def test_bad_input(selected, case):
     call, error, message = BAD[case]
     with pycnn.use_backend(selected), pytest.raises(error, match=message):
         call()
+
+
+def test_linear_refuses_a_slope_that_its_activation_has_not():
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"negative_slope=0\.3; allowed with activation=None"):
+        pycnn.linear(x, x, negative_slope=0.3)
+    assert pycnn.linear(x, x, activation="leaky_relu", negative_slope=0.3).shape == (2, 2)
