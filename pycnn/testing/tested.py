@@ -174,7 +174,9 @@ class TestedGradient(Tested, of=Gradient):
             elif name in given:
                 drawn[name] = given[name]
             elif name in produced:
-                drawn[name] = np.asarray(produced[name]).astype(call.outputs[name].dtype)
+                # as forward lays it out: an oracle may have moved the axes of another array
+                made = np.asarray(produced[name])
+                drawn[name] = made.astype(call.outputs[name].dtype, order="C")
         return given, drawn
 
     def torch_gradients(
