@@ -182,6 +182,23 @@ def test_halves_round_as_numpy_does(rng, checked):
     np.testing.assert_array_equal(back[numbers], expected[numbers].astype(np.float32))
 
 
+def test_infinity_and_nan_of_halves(checked):
+    code = r"""
+    #include <cuda_fp16.h>
+    #include <cuda_bf16.h>
+    extern "C" __global__ void kinds(const float* x, int* out) {
+        __half h = __float2half(x[threadIdx.x]);
+        __nv_bfloat16 b = __float2bfloat16(x[threadIdx.x]);
+        int* mine = out + 4 * threadIdx.x;
+        mine[0] = __hisinf(h); mine[1] = __hisnan(h);
+        mine[2] = __hisinf(b); mine[3] = __hisnan(b);
+    }"""
+    x = np.array([1, np.inf, -np.inf, np.nan], np.float32)
+    out = np.empty((4, 4), np.int32)
+    RawKernel(code, "kinds", checked=checked)((1,), (4,), (x, out))
+    np.testing.assert_array_equal(out, [[0] * 4, [1, 0, 1, 0], [-1, 0, -1, 0], [0, 1, 0, 1]])
+
+
 def test_votes_and_activemask(checked):
     code = r"""
     extern "C" __global__ void votes(unsigned* out) {

@@ -111,6 +111,7 @@ struct alignas(4) Half2 {
     inline bool __hgt(H a, H b) { return a > b; }                                              \
     inline bool __hge(H a, H b) { return a >= b; }                                             \
     inline bool __hisnan(H a) { return float(a) != float(a); }                                 \
+    inline int __hisinf(H a) { return (float(a) == INFINITY) - (float(a) == -INFINITY); }      \
     inline H __hmax(H a, H b) { return __hisnan(a) || a < b ? b : a; }                         \
     inline H __hmin(H a, H b) { return __hisnan(a) || b < a ? b : a; }                         \
     inline H hsqrt(H a) { return H(sqrtf(a)); }                                                \
