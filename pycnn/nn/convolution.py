@@ -4,31 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pycnn
+from pycnn.define.validate import integer, per_axis
 from pycnn.nn.init import Initialiser, constant, weights
 from pycnn.nn.layer import Layer
 
 
-def per_axis(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """An argument that is one int for all axes, or one an axis.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is neither.
-    """
-    values = (value,) * axes if isinstance(value, int) else tuple(value)
-    if len(values) != axes or not all(isinstance(v, int) for v in values):
-        raise ValueError(f"{name}={value!r}: allowed are an int or {axes} ints")
-    return values
-
-
-def positive(**counts: int) -> None:
-    """Refuse what is no positive int."""
-    for name, count in counts.items():
-        if not isinstance(count, int) or isinstance(count, bool):
-            raise TypeError(f"{name} is of type {type(count).__name__}; allowed: int")
-        if count < 1:
-            raise ValueError(f"{name}={count}: allowed are 1 and more")
+def positive(**counts: int) -> tuple[int, ...]:
+    """Them as ints; what is no positive one is refused."""
+    return tuple(integer(name, count, 1) for name, count in counts.items())
 
 
 class Linear(Layer):
@@ -59,14 +42,21 @@ class Linear(Layer):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        positive(in_features=in_features, out_features=out_features)
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features, self.out_features = in_features, out_features = positive(
+            in_features=in_features, out_features=out_features
+        )
         self.activation: str | None = None  # `fuse` sets it
+        self.rank: int | None = None  # that x must have; `fuse` sets it
         self.params["weight"] = weights((out_features, in_features), init, dtype)
         if bias:
             self.params["bias"] = constant((out_features,), 0.0, dtype)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        if self.rank not in (None, len(x.shape)):
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; allowed: (N, {self.in_features}), a BatchNorm "
+                "over axis 1 was fused into this layer"
+            )
         bias = self["bias"] if "bias" in self.params else None
         return pycnn.linear(x, self["weight"], bias, activation=self.activation), x
 
@@ -102,17 +92,17 @@ class _Convolution(Layer):
         dtype: str,
     ) -> None:
         inputs, outputs = channels
-        positive(in_channels=inputs, out_channels=outputs, groups=settings["groups"])
+        inputs, outputs, groups = positive(
+            in_channels=inputs, out_channels=outputs, groups=settings["groups"]
+        )
         for name, count in (("in_channels", inputs), ("out_channels", outputs)):
-            if count % settings["groups"]:
-                raise ValueError(f"{name}={count} is no multiple of groups={settings['groups']}")
-        self.in_channels, self.out_channels = channels
-        self.kernel_size = per_axis("kernel_size", kernel_size, self.axes)
-        positive(**{f"kernel_size[{i}]": k for i, k in enumerate(self.kernel_size)})
+            if count % groups:
+                raise ValueError(f"{name}={count} is no multiple of groups={groups}")
+        self.in_channels, self.out_channels = inputs, outputs
+        self.kernel_size = per_axis("kernel_size", kernel_size, 1, self.axes)
         self.settings = settings
         self.algo = "auto"
         self.activation: str | None = None  # `fuse` sets it
-        groups = settings["groups"]
         if self.transposed:
             shape = (inputs, outputs // groups, *self.kernel_size)
         else:

@@ -34,8 +34,9 @@ def fuse(model: Layer) -> list[Fused]:
 
     In every `Sequential`, a convolution or dense layer takes in the batch normalisation and the
     activation (ReLU, ReLU6, SiLU, sigmoid) that follow it; taps lose their heads. A layer with a
-    `compute` of its own is left as it is. The model is in evaluation mode afterwards, and has no
-    backward pass where an activation went in.
+    `compute` of its own is left as it is; a dense layer with a normalisation of axis 1 takes only
+    x (N, F) afterwards. The model is in evaluation mode then, and has no backward pass where an
+    activation went in.
 
     Parameters
     ----------
@@ -133,6 +134,8 @@ def _fold(layer: Any, norm: Any) -> None:
         shift = shift + layer.params["bias"] * scale
     layer.params["weight"] = (weight * _along_filters(layer, scale)).astype(weight.dtype)
     layer.params["bias"] = shift.astype(weight.dtype)
+    if isinstance(layer, convolution.Linear) and norm.layout == "NCHW":
+        layer.rank = 2  # of more axes, its channels are not those that the dense layer makes
     layer.grads.clear()
 
 

@@ -39,7 +39,7 @@ class _BatchNorm(_Affine):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        positive(num_features=num_features)
+        (num_features,) = positive(num_features=num_features)
         self.num_features, self.eps, self.momentum, self.layout = (
             num_features,
             eps,
@@ -168,7 +168,7 @@ class GroupNorm(_Affine):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        positive(num_groups=num_groups, num_channels=num_channels)
+        num_groups, num_channels = positive(num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise ValueError(f"num_channels={num_channels} is no multiple of {num_groups} groups")
         self.num_groups, self.num_channels, self.eps, self.layout = (
@@ -204,7 +204,7 @@ class InstanceNorm(_Affine):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        positive(num_features=num_features)
+        (num_features,) = positive(num_features=num_features)
         self.num_features, self.eps, self.layout = num_features, eps, layout
         self._add_affine((num_features,), affine, dtype)
 

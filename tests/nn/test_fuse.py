@@ -84,6 +84,19 @@ def test_inside_of_branches_and_the_heads_of_taps():
     np.testing.assert_allclose(model(x), expected, rtol=1e-12)
 
 
+def test_a_dense_layer_and_a_norm_of_another_axis_are_not_mixed_up(rng):
+    x = rng.standard_normal((3, 4, 4))
+    for layout in ("NCHW", "NHWC"):
+        model = trained(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, layout=layout)))
+        expected = model.forward(x)
+        nn.fuse(model)
+        if layout == "NCHW":
+            with pytest.raises(nn.LayerError, match=r"x has shape \(3, 4, 4\); allowed: \(N, 4\)"):
+                model.forward(x)
+        else:
+            np.testing.assert_allclose(model.forward(x), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_only_what_is_final_is_fused():
     with pytest.raises(ValueError, match=r"call model.eval\(\) before fuse"):
         nn.fuse(nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)))

@@ -130,14 +130,21 @@ def test_a_wrong_argument_is_an_error_that_shows_the_signature():
     assert repr(nn.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
 
 
+def test_extents_may_be_integers_of_numpy():
+    three = np.int64(3)
+    assert repr(nn.Conv2d(three, 4, three)) == repr(nn.Conv2d(3, 4, 3))
+    assert repr(nn.Linear(three, 2)) == repr(nn.Linear(3, 2))
+    assert repr(nn.BatchNorm2d(three)) == repr(nn.BatchNorm2d(3))
+
+
 def test_a_parameter_of_the_wrong_kind_is_refused():
     with pytest.raises(ValueError, match="in_channels=5 is no multiple of groups=2"):
         nn.Conv2d(5, 4, 3, groups=2)
-    with pytest.raises(ValueError, match="out_features=0: allowed are 1 and more"):
+    with pytest.raises(ValueError, match="out_features=0; allowed: int >= 1"):
         nn.Linear(3, 0)
-    with pytest.raises(TypeError, match="num_features is of type float; allowed: int"):
+    with pytest.raises(TypeError, match=r"num_features=3\.0 is of type float; allowed: int >= 1"):
         nn.BatchNorm2d(3.0)
-    with pytest.raises(ValueError, match=r"kernel_size=\(3, 3, 3\): allowed are an int or 2 ints"):
+    with pytest.raises(ValueError, match=r"kernel_size=\(3, 3, 3\); allowed: an int or \("):
         nn.Conv2d(3, 4, (3, 3, 3))
     with pytest.raises(ValueError, match="num_channels=7 is no multiple of 2 groups"):
         nn.GroupNorm(2, 7)
