@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pycnn
+from pycnn.define.public import SYNONYMS
 from pycnn.nn.layer import Layer
 
 
@@ -12,8 +13,9 @@ class Function(Layer):
     """One operation whose settings never change.
 
     ``class Tanh(OfInput, operation="tanh")`` takes the arguments of `pycnn.tanh` that are no
-    arrays, by the same names, in the same order and with the same defaults. The classes derived
-    from this one say what the gradient needs to be told.
+    arrays, by the same names, in the same order and with the same defaults; and ``dim`` for
+    ``axis``, ``keepdim`` for ``keepdims``. The classes derived from this one say what the gradient
+    needs to be told.
     """
 
     operation: ClassVar[Callable[..., Any]]
@@ -37,6 +39,9 @@ class Function(Layer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         signature = inspect.signature(type(self))
+        for theirs, ours in SYNONYMS.items():
+            if theirs in kwargs and ours in {*signature.parameters} - {*kwargs}:
+                kwargs[ours] = kwargs.pop(theirs)
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import pycnn
-from pycnn.nn.function import Function, OfShape
+from pycnn.nn.function import Function, OfBoth, OfShape
 from pycnn.nn.layer import Layer
 
 
@@ -121,54 +121,17 @@ class Fold(Function, operation="fold"):
         ), {}
 
 
-class _Reduction(Layer):
-    def __init__(self, axis: int | tuple[int, ...] | None, keepdims: bool = False) -> None:
-        super().__init__()
-        self.axis, self.keepdims = axis, keepdims
-
-    def describe(self) -> str:
-        return f"axis={self.axis}"
+class Mean(OfShape, operation="mean"):
+    """Mean over axes; arguments as `pycnn.mean`."""
 
 
-class Mean(_Reduction):
-    """Mean over axes; as `pycnn.mean`."""
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.mean(x, self.axis, self.keepdims), x.shape
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.mean_backward(dy, kept, self.axis, self.keepdims), {}
+class Total(OfShape, operation="sum"):
+    """Sum over axes; arguments as `pycnn.sum`. (`Sum` adds branches.)"""
 
 
-class Total(_Reduction):
-    """Sum over axes; as `pycnn.sum`. (`Sum` adds branches.)"""
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.sum(x, self.axis, self.keepdims), x.shape
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.sum_backward(dy, kept, self.axis, self.keepdims), {}
+class Max(OfBoth, operation="amax"):
+    """Maximum over axes; arguments as `pycnn.amax`."""
 
 
-class Max(_Reduction):
-    """Maximum over axes; as `pycnn.amax`."""
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = pycnn.amax(x, self.axis, self.keepdims)
-        return y, (x, y)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        x, y = kept
-        return pycnn.amax_backward(dy, x, y, self.axis, self.keepdims), {}
-
-
-class Min(_Reduction):
-    """Minimum over axes; as `pycnn.amin`."""
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = pycnn.amin(x, self.axis, self.keepdims)
-        return y, (x, y)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        x, y = kept
-        return pycnn.amin_backward(dy, x, y, self.axis, self.keepdims), {}
+class Min(OfBoth, operation="amin"):
+    """Minimum over axes; arguments as `pycnn.amin`."""

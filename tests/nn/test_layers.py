@@ -130,6 +130,14 @@ def test_a_wrong_argument_is_an_error_that_shows_the_signature():
     assert repr(nn.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
 
 
+def test_layers_take_the_names_of_pytorch():
+    assert repr(nn.Softmax(dim=1)) == repr(nn.Softmax(axis=1)) == repr(nn.Softmax(1))
+    assert repr(nn.Mean(dim=(1, 2), keepdim=True)) == repr(nn.Mean(axis=(1, 2), keepdims=True))
+    for args, kwargs in (((1,), {"dim": 1}), ((), {"axis": 1, "dim": 1}), ((), {"dims": 1})):
+        with pytest.raises(TypeError, match=r"Softmax\(.*\): (multiple|got an unexpected)"):
+            nn.Softmax(*args, **kwargs)
+
+
 def test_extents_may_be_integers_of_numpy():
     three = np.int64(3)
     assert repr(nn.Conv2d(three, 4, three)) == repr(nn.Conv2d(3, 4, 3))
