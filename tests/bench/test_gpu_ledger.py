@@ -41,7 +41,9 @@ def run(tmp_path):
                    "benchmarks.gpu.ledger", "--continue-on-collection-errors",
                    "--ledger", str(file), "--passed-before", str(before), *options,
                    str(tmp_path)]  # fmt: skip
-        process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT})
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}, preexec_fn=interruptible
+        )
         end = time.monotonic() + 60
         while until and until not in (file.read_text() if file.exists() else ""):
             assert time.monotonic() < end
@@ -53,6 +55,11 @@ def run(tmp_path):
 
     start.before = before
     return start
+
+
+def interruptible():
+    """What a shell starts in the background ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def names(found, outcome):

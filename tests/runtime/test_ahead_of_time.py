@@ -13,10 +13,10 @@ from pycnn.runtime.flags import DEVICE_FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Stands in for nvcc: notes its arguments and makes an empty output.
+#: Stands in for nvcc: notes its arguments, one file a process, and makes an empty output.
 NVCC = """#!/bin/sh
-printf '%s|' "$@" >>"$0.log"
-echo >>"$0.log"
+printf '%s|' "$@" >>"$0.log.$$"
+echo >>"$0.log.$$"
 while [ "$1" != -o ]; do shift; done
 : >"$2"
 """
@@ -42,7 +42,8 @@ def test_cmake_compiles_every_variant_with_the_flags_of_nvrtc(tmp_path: Path) ->
         assert done.returncode == 0, done.stderr
 
     compiled = []
-    for line in Path(f"{nvcc}.log").read_text().splitlines():
+    lines = [x for log in tmp_path.glob("nvcc.log.*") for x in log.read_text().splitlines()]
+    for line in lines:
         start, options, include, _, source = re.fullmatch(
             r"(-fatbin(?:\|-gencode=[^|]*)*)\|(.*)\|-I\|([^|]*)\|-o\|([^|]*)\|([^|]*)\|", line
         ).groups()  # type: ignore[union-attr]
