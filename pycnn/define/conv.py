@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.conv_geometry import EXTENTS, FILTER, geometry
+from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
     GRADIENTS,
@@ -53,10 +53,12 @@ class Conv(Operation):
             Operand("residual", "the shape of the result", ranks, optional=True),
         )
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def extents(
+        self, views: Mapping[str, View], args: Arguments
+    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
+        """Where the axes are, the windows, and the extents of y (N, K, ...)."""
         placed = Layout.of(args.layout, self.spatial, views["x"].rank)
-        x = placed.extents(views["x"].shape)
-        weight = views["weight"].shape
+        x, weight = placed.extents(views["x"].shape), views["weight"].shape
         found = geometry(
             ("x", x),
             ("weight", weight),
@@ -66,7 +68,10 @@ class Conv(Operation):
             args.groups,
             args.padding_mode,
         )
-        y = (x[0], weight[0], *found.out)
+        return placed, found, (x[0], weight[0], *found.out)
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        placed, found, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
             placed.view(views["x"]),
@@ -135,18 +140,8 @@ class ConvBackward(ConvGradients):
     forward: Conv
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        placed = Layout.of(args.layout, self.forward.spatial, views["x"].rank)
-        x, weight = placed.extents(views["x"].shape), views["weight"].shape
-        found = geometry(
-            ("x", x),
-            ("weight", weight),
-            args.stride,
-            args.padding,
-            args.dilation,
-            args.groups,
-            args.padding_mode,
-        )
-        y = placed.arranged((x[0], weight[0], *found.out))
+        placed, found, extents = self.forward.extents(views, args)
+        y, weight = placed.arranged(extents), views["weight"].shape
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
         problem = Problem(
             views["x"].dtype,

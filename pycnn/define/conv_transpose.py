@@ -12,7 +12,7 @@ from typing import Any
 
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv import ConvGradients
-from pycnn.define.conv_geometry import EXTENTS, FILTER, transposed
+from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, transposed
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
     LIMIT,
@@ -58,7 +58,10 @@ class ConvTranspose(Operation):
             Operand("residual", "the shape of the result", ranks, optional=True),
         )
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def extents(
+        self, views: Mapping[str, View], args: Arguments
+    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
+        """Where the axes are, the windows, and the extents of y (N, K, ...)."""
         _only_zeros(args.padding_mode)
         placed = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = placed.extents(views["x"].shape), views["weight"].shape
@@ -71,7 +74,10 @@ class ConvTranspose(Operation):
             args.groups,
             args.dilation,
         )
-        y = (x[0], weight[1] * found.groups, *out)
+        return placed, found, (x[0], weight[1] * found.groups, *out)
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        placed, found, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
             placed.made(y),
@@ -111,19 +117,8 @@ class ConvTransposeBackward(ConvGradients):
     forward: ConvTranspose
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        _only_zeros(args.padding_mode)
-        placed = Layout.of(args.layout, self.forward.spatial, views["x"].rank)
-        x, weight = placed.extents(views["x"].shape), views["weight"].shape
-        found, out = transposed(
-            ("x", x),
-            ("weight", weight),
-            args.stride,
-            args.padding,
-            args.output_padding,
-            args.groups,
-            args.dilation,
-        )
-        y = placed.arranged((x[0], weight[1] * found.groups, *out))
+        placed, found, extents = self.forward.extents(views, args)
+        y, weight = placed.arranged(extents), views["weight"].shape
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
         problem = Problem(
             views["x"].dtype,
@@ -136,8 +131,7 @@ class ConvTransposeBackward(ConvGradients):
         directions = {"dx": "forward", "dweight": "backward_weight"}
         check_algorithm(args.algo, [directions[n] for n in needed if n != "dbias"])
         settings = Settings(found, placed, problem, args.algo, workspace_limit(), needed)
-        channels = weight[1] * found.groups
-        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": (channels,)}
+        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": extents[1:2]}
         return Inferred(settings, {name: (shapes[name], None) for name in needed})
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
