@@ -1,6 +1,7 @@
 """Normalisations as layers."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar
 
 import pycnn
@@ -139,7 +140,7 @@ class LayerNorm(_Affine):
     ) -> None:
         super().__init__()
         shape = normalized_shape
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.shape = (int(shape),) if isinstance(shape, (int, Integral)) else tuple(shape)
         self.eps = eps
         self._add_affine(self.shape, affine, dtype)
 

@@ -143,6 +143,7 @@ def test_extents_may_be_integers_of_numpy():
     assert repr(nn.Conv2d(three, 4, three)) == repr(nn.Conv2d(3, 4, 3))
     assert repr(nn.Linear(three, 2)) == repr(nn.Linear(3, 2))
     assert repr(nn.BatchNorm2d(three)) == repr(nn.BatchNorm2d(3))
+    assert nn.LayerNorm(three).shape == nn.LayerNorm((three,)).shape == (3,)
 
 
 def test_a_parameter_of_the_wrong_kind_is_refused():
