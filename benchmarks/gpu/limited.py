@@ -58,7 +58,7 @@ def run_limited(
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **variables}, text=True, errors="replace",
         stdout=subprocess.PIPE if heed else None, stderr=subprocess.STDOUT if heed else None,
-        start_new_session=True, preexec_fn=_heed_interrupts,
+        start_new_session=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
     reader = threading.Thread(target=_read, args=(process, heed), daemon=True)
     reader.start()
@@ -102,6 +102,6 @@ def _alive(process: subprocess.Popen[str]) -> bool:
     return True
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
     """A shell's background jobs ignore interrupts, and so would what they start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import ledger, test
+from benchmarks.gpu.limited import heed_interrupts
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,10 @@ def run(tmp_path):
                    "--ledger", str(file), "--passed-before", str(before), *options,
                    str(tmp_path)]  # fmt: skip
         process = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}, preexec_fn=interruptible
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": ROOT},
+            preexec_fn=heed_interrupts,
         )
         end = time.monotonic() + 60
         while until and until not in (file.read_text() if file.exists() else ""):
@@ -55,11 +59,6 @@ def run(tmp_path):
 
     start.before = before
     return start
-
-
-def interruptible():
-    """What a shell starts in the background ignores SIGINT, and so do its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def names(found, outcome):
