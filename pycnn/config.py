@@ -43,8 +43,8 @@ def _flag(text: str) -> bool:
     return {"0": False, "1": True}[text]
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MOST_THREADS:
         raise ValueError(text)
     return int(text)
 
@@ -70,8 +70,8 @@ def _schedule(text: str) -> str:
 
 
 def _directory(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_absolute():
+    path = Path(text).expanduser()  # RuntimeError: no HOME, and a user the system does not know
+    if not path.is_absolute() or "\0" in text:
         raise ValueError(text)
     return path
 
@@ -82,6 +82,12 @@ def _command(text: str) -> str:
     return text
 
 
+#: More than any machine has cores; a hundred thousand cannot be started.
+MOST_THREADS = 1024
+
+_THREADS: dict[str, Any] = {
+    "allowed": f"a whole number from 0 to {MOST_THREADS}", "parse": _threads,
+}  # fmt: skip
 _FLAG: dict[str, Any] = {"allowed": "0, 1", "parse": _flag}
 _TEST_BACKENDS = ("reference", "emulator", "checked", "cuda")
 
@@ -100,12 +106,12 @@ VARIABLES = (
              "out-of-bounds accesses and uninitialised reads.", **_FLAG),
     Variable("PYCNN_CPU_THREADS", "0",
              "Threads of the CPU path, beside those of NumPy's BLAS; 0: OMP_NUM_THREADS, or one "
-             "for each core.", "a whole number from 0 on", _count),
+             "for each core.", **_THREADS),
     Variable("PYCNN_CXX", "c++", "C++17 compiler with which the emulator compiles kernels.",
              "a command", _command),
     Variable("PYCNN_EMULATOR_THREADS", "0",
              "Threads that run the blocks of an emulated launch; 0: one for each core.",
-             "a whole number from 0 on", _count),
+             **_THREADS),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
              "forward, reverse, random:SEED", _schedule),
@@ -166,6 +172,8 @@ def _parse(name: str, raw: bytes | None) -> Any:
         return variable.parse(text)
     except (ValueError, KeyError, AttributeError):
         raise ValueError(f"{name}={text!r}: allowed is {variable.allowed}") from None
+    except RuntimeError as error:
+        raise ValueError(f"{name}={text!r}: {error} Set it to {variable.allowed}") from None
 
 
 def unknown() -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycnn import config
+from pycnn import cli, config
 
 
 def test_a_default_stands_for_an_unset_and_for_an_empty_variable(
@@ -58,6 +58,9 @@ def test_values_are_converted(
         ("PYCNN_CXX", "  "),
         ("PYCNN_EMULATOR_THREADS", "-1"),
         ("PYCNN_EMULATOR_THREADS", "two"),
+        ("PYCNN_EMULATOR_THREADS", "1025"),
+        ("PYCNN_EMULATOR_THREADS", "9" * 5000),
+        ("PYCNN_CPU_THREADS", "99999999"),
         ("PYCNN_SCHEDULE", "random"),
         ("PYCNN_TEST_BACKENDS", "cuda,"),
         ("PYCNN_VERBOSE", "2"),
@@ -73,6 +76,29 @@ def test_a_value_not_allowed_names_variable_value_and_what_is(
         config.get(name)
     variable = next(v for v in config.VARIABLES if v.name == name)
     assert str(error.value) == f"{name}={text!r}: allowed is {variable.allowed}"
+
+
+@pytest.mark.parametrize("home", [None, "relative"])
+def test_without_a_home_the_cache_says_what_to_set(
+    home: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container that runs under a number instead of a user."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("PYCNN_CACHE_DIR", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    config._parse.cache_clear()
+    with pytest.raises(ValueError, match=r"PYCNN_CACHE_DIR='~/.cache/pycnn'.*an absolute path"):
+        config.get("PYCNN_CACHE_DIR")
+    assert cli.main(["info"]) == 0
+    assert "cannot be used: PYCNN_CACHE_DIR=" in capsys.readouterr().out
+    assert cli.main(["cache"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """Compile a translated kernel with the host's C++ compiler, through the disk cache."""
 
+import errno
 import functools
+import hashlib
+import os
 import platform
 import shlex
 import shutil
@@ -40,30 +43,76 @@ GCC_CHECKED = ("-fno-tree-sra", "-fno-store-merging", "-fno-tree-vectorize")
 LINK = ("-shared", "-Wl,-Bsymbolic")
 
 
+#: In the environment, what a compiler takes for options and places of its own.
+SETTINGS = ("CCC_OVERRIDE_OPTIONS", "COMPILER_PATH", "GCC_EXEC_PREFIX", "LIBRARY_PATH")
+#: Folders that a compiler searches for headers without being told so on its command line.
+SEARCHED = ("CPATH", "CPLUS_INCLUDE_PATH")
+
+_ANSWERS_WITHIN = 60.0  # seconds, to --version
+_FULL_DISK = "No space left on device"
+
+
 @dataclass(frozen=True)
 class Compiler:
-    """The host compiler: its command and what it says of itself."""
+    """The host compiler: its command, what it says of itself, and which file that is."""
 
     command: tuple[str, ...]
     version: str
     is_clang: bool
+    identity: str
 
 
 @functools.lru_cache
-def _compiler(command: str) -> Compiler:
-    words = tuple(shlex.split(command))
-    if shutil.which(words[0]) is None:
+def _compiler(command: str, path: str | None) -> Compiler:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise ValueError(f"PYCNN_CXX={command!r} is no command: {error}") from None
+    found = shutil.which(words[0], path=path)
+    if found is None:
         raise FileNotFoundError(
             f"no C++ compiler: PYCNN_CXX={command!r} is not on the PATH; install one "
             f"(g++ or clang++) or set PYCNN_CXX"
         )
-    said = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True).stdout
-    return Compiler(words, said.splitlines()[0], "clang" in said)
+    said = _version(command, words)
+    status = os.stat(found)
+    identity = f"{said}{os.path.realpath(found)} {status.st_size} {status.st_mtime_ns}"
+    return Compiler(words, said.splitlines()[0], "clang" in said, identity)
+
+
+def _version(command: str, words: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(
+            [*words, "--version"], capture_output=True, check=False, timeout=_ANSWERS_WITHIN,
+            encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, env=_environment(),
+        )  # fmt: skip
+        why = "" if done.returncode == 0 else _ended(done.returncode)
+        if not why and not done.stdout.strip():
+            why = "says nothing"
+    except subprocess.TimeoutExpired:
+        why = f"does not answer within {_ANSWERS_WITHIN:.0f} s"
+    except OSError as error:
+        why = f"cannot be run ({error.strerror})"
+    if why:
+        raise OSError(
+            f"no C++ compiler: PYCNN_CXX={command!r} {why} when asked for its --version; "
+            "set it to g++ or clang++"
+        )
+    return done.stdout
+
+
+def _ended(status: int) -> str:
+    return f"exits with {status}" if status > 0 else f"ends by signal {-status}"
 
 
 def compiler() -> Compiler:
-    """The compiler that ``PYCNN_CXX`` names; `FileNotFoundError` says what to install."""
-    return _compiler(config.get("PYCNN_CXX"))
+    """The compiler that ``PYCNN_CXX`` names; `OSError` or `ValueError` says what to do if none."""
+    return _compiler(config.get("PYCNN_CXX"), os.environ.get("PATH"))
+
+
+def _environment() -> dict[str, str]:
+    """Messages in English: a full disk is recognised by them."""
+    return os.environ | {"LC_ALL": "C"}
 
 
 @dataclass(frozen=True)
@@ -73,8 +122,13 @@ class Source:
     name: str
     text: str | None = None
 
-    def read(self) -> str:
-        return Path(self.name).read_text() if self.text is None else self.text
+    def plain_hash(self) -> str | None:
+        """Of all that is read for it, if that can be known without a compiler."""
+        folders = sources.include_dirs(emulator=True)
+        if self.text is not None:
+            return sources.plain_hash(self.text, None, folders)
+        path = Path(self.name)
+        return sources.plain_hash(sources.read(path), path.parent, folders)
 
 
 def build(
@@ -106,31 +160,40 @@ def build(
         If it uses what the emulator does not have.
     """
     host = compiler()
-    flags = _flags(host, checked)
-    passed = host_options(options)
-    folders = sources.include_dirs(emulator=True)
-    searched = [*folders, *(Path(o[2:]) for o in passed if o.startswith("-I"))]
-    closure = (
-        sources.source_hash(Path(source.name), searched)
-        if source.text is None
-        else sources.text_hash(source.text, searched)
-    )
+    flags, passed = _flags(host, checked), host_options(options)
+    alone = not any(os.environ.get(name) for name in SEARCHED)
+    read = source.plain_hash() if alone and not any(o.startswith("-I") for o in passed) else None
+    text = None if read else _preprocessed(host, [*flags, *passed], source)
     key = cache.key(
-        "emulator", closure, _runtime_headers(), source.name if source.text is None else "",
-        *flags, *passed, "entries", *expressions, host.version, _processor(),
+        "emulator", read or hashlib.sha256(_encoded(text or "")).hexdigest(),
+        _prelude(host, tuple(flags), *_set(SEARCHED)), source.name if source.text is None else "",
+        *flags, *passed, "entries", *expressions, "compiler", *host.command, host.identity,
+        *_set(SETTINGS), _processor(),
     )  # fmt: skip
-    return cache.get_or_build(
-        key, ".so", lambda path: _compile(host, source, [*flags, *passed], expressions, path)
-    )
+
+    def compile_to(path: Path) -> None:
+        whole = _preprocessed(host, [*flags, *passed], source) if text is None else text
+        if read and read != source.plain_hash():
+            raise CompileError(source.name, host.version, "changed while it was read; try again")
+        _compile(host, source, whole, flags, expressions, path)
+
+    return cache.get_or_build(key, ".so", compile_to)
+
+
+def _set(names: Sequence[str]) -> list[str]:
+    """The variables of `names` in the environment, with their values."""
+    return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 @functools.cache
-def _runtime_headers() -> str:
-    """Hash of the headers between kernel and runtime, which every kernel includes."""
-    return sources.source_hash(
-        sources.emulator_include_dir() / "pycnn_emulator" / "prelude.h",
-        sources.include_dirs(emulator=True),
-    )
+def _prelude(host: Compiler, flags: tuple[str, ...], *searched: str) -> str:
+    """Hash of what every kernel begins with, headers of the system included."""
+    text = _preprocessed(host, flags, Source("the emulator's headers", ""))
+    return hashlib.sha256(_encoded(text)).hexdigest()
 
 
 @functools.cache
@@ -176,31 +239,30 @@ def host_options(options: Sequence[str]) -> list[str]:
     return kept
 
 
-def _compile(
-    host: Compiler, source: Source, flags: list[str], expressions: Sequence[str], path: Path
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        main = work / "main.cpp"
-        name = _escape(source.name)
-        main.write_text(
-            f'#include "pycnn_emulator/prelude.h"\n{USER_CODE}\n'
-            + (
-                f'#include "{name}"\n'
-                if source.text is None
-                else f'#line 1 "{name}"\n{source.text}\n'
-            )
-        )
+def _preprocessed(host: Compiler, flags: Sequence[str], source: Source) -> str:
+    """All that the compiler reads for `source`, after the prelude."""
+    name = _escape(source.name)
+    text = f'#include "{name}"' if source.text is None else f'#line 1 "{name}"\n{source.text}'
+    with tempfile.TemporaryDirectory(prefix="pycnn-") as folder:
+        main = Path(folder) / "main.cpp"
+        main.write_bytes(_encoded(f'#include "pycnn_emulator/prelude.h"\n{USER_CODE}\n{text}\n'))
         includes = [f"-I{d}" for d in sources.include_dirs(emulator=True)]
-        preprocessed = _run(
-            host, [*flags, *includes, "-E", "-x", "c++", str(main)], source, capture=True
-        )
-        translation = translate(preprocessed)
-        translated = work / "kernel.cpp"
-        translated.write_text(translation.text + _entries(translation, expressions))
-        compiled = work / "kernel.o"
-        _run(host, [*flags, "-x", "c++", "-c", str(translated), "-o", str(compiled)], source)
-        _run(host, [*LINK, str(compiled), "-o", str(path)], source)
+        found = _run(host, [*flags, *includes, "-E", "-x", "c++", str(main)], source)
+        return found.replace(str(main), "main.cpp")  # which folder it was is no matter
+
+
+def _compile(
+    host: Compiler, source: Source, preprocessed: str, flags: list[str],
+    expressions: Sequence[str], path: Path,
+) -> None:  # fmt: skip
+    """Write the library to `path`, and what comes before it beside."""
+    translation = translate(preprocessed)
+    translated, compiled = path.with_suffix(".cpp"), path.with_suffix(".o")
+    translated.write_bytes(_encoded(translation.text + _entries(translation, expressions)))
+    _run(host, [*flags, "-x", "c++", "-c", str(translated), "-o", str(compiled)], source)
+    _run(host, [*LINK, str(compiled), "-o", str(path)], source)
+    if not path.is_file():
+        raise CompileError(source.name, host.version, "the compiler wrote no file")
 
 
 def _entries(translation: Translation, expressions: Sequence[str]) -> str:
@@ -227,11 +289,20 @@ def _escape(name: str) -> str:
     return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _run(host: Compiler, arguments: list[str], source: Source, capture: bool = False) -> str:
-    done = subprocess.run([*host.command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CompileError(source.name, host.version, done.stderr)
-    return done.stdout if capture else ""
+def _run(host: Compiler, arguments: list[str], source: Source) -> str:
+    """What the compiler writes to its standard output."""
+    done = subprocess.run(
+        [*host.command, *arguments], capture_output=True, check=False,
+        encoding="utf-8", errors="surrogateescape", stdin=subprocess.DEVNULL, env=_environment(),
+    )  # fmt: skip
+    if done.returncode == 0:
+        return done.stdout
+    if _FULL_DISK in done.stderr:
+        raise OSError(errno.ENOSPC, _FULL_DISK)
+    said = done.stderr.encode("utf-8", "surrogateescape").decode(errors="replace")
+    raise CompileError(
+        source.name, host.version, said.strip() or f"the compiler {_ended(done.returncode)}"
+    )
 
 
 def locate(library: Path, offset: int) -> tuple[str, int]:

@@ -38,7 +38,13 @@ def runtime() -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _load(library: Path) -> Any:
-    return runtime().Library(str(library))
+    try:
+        return runtime().Library(str(library))
+    except RuntimeError as error:
+        raise OSError(
+            f"the compiled kernel {library} cannot be loaded ({error}); "
+            "PYCNN_CACHE_DIR must be a folder from which programs may run (not mounted noexec)"
+        ) from error
 
 
 class RawModule:

@@ -18,7 +18,7 @@ def probe() -> tuple[bool, str]:
     try:
         runtime()
         return True, host.compiler().version
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, ValueError) as error:
         return False, str(error)
 
 

@@ -140,7 +140,7 @@ def _run(units: Sequence[Unit], jobs: int) -> Iterator[tuple[Unit, dict[str, Res
 def measure(unit: Unit) -> dict[str, Resources] | str:
     """Resources by entry, through the disk cache; or what the compiler said as a text."""
     path = sources.kernel_path(unit.kernel.file)
-    parts = ("gate", nvrtc.version(), sources.source_hash(path), str(unit), *NVRTC_FLAGS)
+    parts = ("gate", nvrtc.version(), nvrtc.source_hash(path), str(unit), *NVRTC_FLAGS)
 
     def build(target: Path) -> None:
         text = path.read_text()

@@ -50,20 +50,28 @@ def collect() -> dict[str, Any]:
     for name, ask in optional.items():
         try:
             versions[name] = ask()
-        except (MissingExtra, OSError) as error:
+        except (MissingExtra, OSError, ValueError) as error:
             missing[name] = str(error)
     if versions["cupy"]:
         lacking = probe.missing_parts(import_module("cupy"))
         versions |= {part: None if part in lacking else "yes" for part in probe.PARTS}
         missing |= lacking
-    entries, size = cache.usage()
     return {
         "versions": versions,
         "missing": missing,
         "backends": [asdict(status) for status in backends()],
-        "cache": {"path": str(cache.directory()), "entries": entries, "bytes": size},
+        "cache": _cache(),
         "unknown_variables": config.unknown(),
     }
+
+
+def _cache() -> dict[str, Any]:
+    """Path and size, and what is wrong with the folder, if anything is."""
+    try:
+        (entries, size), path = cache.usage(), str(cache.directory())
+        return {"path": path, "entries": entries, "bytes": size, "problem": cache.problem()}
+    except (OSError, ValueError) as error:
+        return {"path": None, "entries": 0, "bytes": 0, "problem": str(error)}
 
 
 def _cupy() -> str:
@@ -94,6 +102,8 @@ def _run(arguments: argparse.Namespace) -> int:
     stored = found["cache"]
     print(f"{'cache':10} {stored['path']}: {stored['entries']} entries, "
           f"{stored['bytes'] / 2**20:.1f} MiB")  # fmt: skip
+    if stored["problem"]:
+        print(f"{'':10} cannot be used: {stored['problem']}")
     print("\nbackends")
     for status in found["backends"]:
         available = "yes" if status["available"] else "no"

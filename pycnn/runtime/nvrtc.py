@@ -52,12 +52,17 @@ def compile_kernel(
     """
     path = sources.kernel_path(file)
     flags = _flags(arch, defines, options)
-    key = cache.key("nvrtc", version(), sources.source_hash(path), path.name, *flags)
+    key = cache.key("nvrtc", version(), source_hash(path), path.name, *flags)
 
     def build(target: Path) -> None:
         target.write_bytes(compile_text(path.read_text(), path, arch, defines, options).cubin)
 
     return cache.get_or_build(key, ".cubin", build)
+
+
+def source_hash(path: Path) -> str:
+    """Hash over a kernel file and all it includes, CUDA's own headers too."""
+    return sources.source_hash(path, (*sources.include_dirs(), *cuda_include_dirs()))
 
 
 def compile_text(

@@ -16,6 +16,12 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A line feed is found much faster than the start of a line.
 _INCLUDE = re.compile(r'\n[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]')
+#: Whatever can make a compiler read another file, or the clock, in any spelling.
+_READS = re.compile(
+    r"(?:#|%:)[^\n]*\b(?:include|include_next|import|embed)\b"
+    r"|(?:#|%:)[ \t]*/\*|__has_(?:include|embed)|__DATE__|__TIME"
+)
+_CONTINUED = re.compile(r"\\[ \t\r\f\v]*\n")
 
 
 @functools.cache
@@ -115,16 +121,46 @@ def source_hash(path: Path, folders: Sequence[Path] | None = None) -> str:
     return _combined(closure(path, folders))
 
 
-def text_hash(text: str, folders: Sequence[Path] | None = None) -> str:
-    """Like :func:`source_hash` for source code that is in no file."""
+def plain_hash(
+    text: str, beside: Path | None = None, folders: Sequence[Path] | None = None
+) -> str | None:
+    """Hash over `text` and all it includes, or None where only a compiler knows what that is.
+
+    It is known where every include stands alone on its line, names its file as it is, and that
+    file is found. Computed, commented and continued names and headers of the system are not.
+
+    Parameters
+    ----------
+    text : str
+        Source code.
+    beside : Path, optional
+        Folder in which quoted includes are searched first.
+    folders : sequence of Path, optional
+        All that the compiler searches otherwise, in its order; :func:`include_dirs` by default.
+
+    Examples
+    --------
+    >>> plain_hash("#define WHICH <pycnn/map.cuh>\\n#include WHICH") is None
+    True
+    """
     folders = tuple(include_dirs() if folders is None else folders)
     found: dict[Path, None] = {}
-    _follow(_resolve(text, None, folders), folders, found)
-    return hashlib.sha256((_combined(found) + text).encode()).hexdigest()
+    direct = _resolve(text, beside, folders)
+    if len(direct) != _reads(text):
+        return None
+    _follow(direct, folders, found)
+    for path in found:
+        inner = read(path)
+        if len(_resolve(inner, path.parent, folders)) != _reads(inner):
+            return None
+    return hashlib.sha256((_combined(found) + text).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read(path: Path) -> str:
-    """Text of a file, read again only when its size or time of change differs."""
+    """Text of a file, read again only when its size or time of change differs.
+
+    Bytes that are not UTF-8 are kept as lone surrogates (``errors="surrogateescape"``).
+    """
     return _read(path)[0]
 
 
@@ -138,11 +174,22 @@ def _follow(pending: Iterable[Path], folders: tuple[Path, ...], found: dict[Path
 def _resolve(text: str, beside: Path | None, folders: tuple[Path, ...]) -> list[Path]:
     """The files that `text` includes, as far as they lie in `folders` or `beside`."""
     files = []
-    for quote, name in _INCLUDE.findall("\n" + text):
+    for quote, name in _includes(text):
         first = (beside,) if quote == '"' and beside is not None else ()
         places = (folder / name for folder in (*first, *folders))
         files += [path for path in places if path.is_file()][:1]
     return files
+
+
+@functools.lru_cache(maxsize=1024)
+def _includes(text: str) -> list[tuple[str, str]]:
+    return _INCLUDE.findall("\n" + text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reads(text: str) -> int:
+    """How many times `text` may make a compiler read something."""
+    return len(_READS.findall(_CONTINUED.sub("", text)))
 
 
 def _combined(paths: Iterable[Path]) -> str:
@@ -154,10 +201,11 @@ def _combined(paths: Iterable[Path]) -> str:
 def _read(path: Path) -> tuple[str, str]:
     """Text and hash of a file."""
     status = os.stat(path)
-    return _read_version(path, status.st_mtime_ns, status.st_size)
+    return _read_version(path, status.st_ino, status.st_ctime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=1024)
-def _read_version(path: Path, changed: int, size: int) -> tuple[str, str]:
+def _read_version(path: Path, file: int, changed: int, size: int) -> tuple[str, str]:
     data = path.read_bytes()
-    return data.decode(), hashlib.sha256(data).hexdigest()
+    # Whatever a compiler takes in a comment is no matter here.
+    return data.decode("utf-8", "surrogateescape"), hashlib.sha256(data).hexdigest()

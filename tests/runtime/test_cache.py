@@ -1,6 +1,10 @@
 """The disk cache: whole entries or none, whatever happens."""
 
+import errno
 import os
+import re
+import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -75,6 +79,187 @@ def test_a_damaged_entry_is_built_again(cache_dir: Path, damage: str) -> None:
     assert cache.get_or_build(KEY, ".txt", write("again")).read_text() == "again"
     assert [p.name for p in cache_dir.iterdir()] == [KEY]
     assert sorted(p.name for p in path.parent.iterdir()) == ["kernel.txt", "sha256"]
+
+
+def _empty(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+FORMS: dict[str, Callable[[Path], object]] = {
+    "checksum no UTF-8": lambda e: (e / "sha256").write_bytes(b"\xff" * 64),
+    "checksum a folder": lambda e: ((e / "sha256").unlink(), (e / "sha256").mkdir()),
+    "checksum a link": lambda e: (
+        (e / "sha256").rename(e / "other"), (e / "sha256").symlink_to(e / "other"),
+    ),
+    "file a folder": lambda e: ((e / "kernel.txt").unlink(), (e / "kernel.txt").mkdir()),
+    "file a pipe": lambda e: ((e / "kernel.txt").unlink(), os.mkfifo(e / "kernel.txt")),
+    "file a link": lambda e: (
+        (e / "kernel.txt").rename(e / "other"), (e / "kernel.txt").symlink_to(e / "other"),
+    ),
+    "file of no permissions": lambda e: (e / "kernel.txt").chmod(0o002),
+    "file open to others": lambda e: (e / "kernel.txt").chmod(0o666),
+    "entry open to others": lambda e: e.chmod(0o777),
+    "entry a file": lambda e: (_empty(e), e.write_text("no folder")),
+    "entry a link": lambda e: (e.rename(e.parent / "other"), e.symlink_to(e.parent / "other")),
+    "entry a dangling link": lambda e: (_empty(e), e.symlink_to(e.parent / "nothing")),
+    "entry empty": lambda e: (_empty(e), e.mkdir()),
+    "entry of no permissions": lambda e: e.chmod(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_entry_of_any_other_form_is_built_again(cache_dir: Path, form: str) -> None:
+    path = cache.get_or_build(KEY, ".txt", write("right"))
+    FORMS[form](path.parent)
+    if form == "entry of no permissions" and os.geteuid() == 0:
+        pytest.skip("root may do everything")
+    assert cache.find(KEY, ".txt") is None
+    assert cache.get_or_build(KEY, ".txt", write("again")).read_text() == "again"
+    assert cache.find(KEY, ".txt") == path
+    assert sorted(p.name for p in path.parent.iterdir()) == ["kernel.txt", "sha256"]
+    assert not [p.name for p in cache_dir.iterdir() if p.name.startswith(".")]
+
+
+def test_the_folder_and_what_it_holds_are_ours_alone(
+    cache_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    before = os.umask(0)
+    request.addfinalizer(lambda: os.umask(before))
+    path = cache.get_or_build(KEY, ".txt", write("text"))
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (cache_dir, path.parent, path)]
+    assert modes == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_that_others_can_write_is_refused(cache_dir: Path, mode: int) -> None:
+    path = cache.get_or_build(KEY, ".txt", write("text"))
+    cache_dir.chmod(mode)
+    refused = rf"cache folder .* can be written by other users \(mode {mode:04o}\).*chmod 700 "
+    with pytest.raises(PermissionError, match=refused):
+        cache.get_or_build(KEY, ".txt", write("text"))
+    with pytest.raises(PermissionError, match=refused):
+        cache.find(KEY, ".txt")
+    assert re.match(f"the {refused}", cache.problem())
+    assert cache.clear() == 1  # what its message says to do
+    cache_dir.chmod(0o700)
+    assert cache.get_or_build(KEY, ".txt", write("text")) == path
+
+
+def test_a_folder_of_another_user_is_refused(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.get_or_build(KEY, ".txt", write("text"))
+    os.chown(cache_dir, 12345, -1) if os.geteuid() == 0 else monkeypatch.setattr(
+        os, "geteuid", lambda: 12345
+    )
+    for use in (
+        lambda: cache.get_or_build(KEY, ".txt", write("text")),
+        lambda: cache.find(KEY, ".txt"),
+        cache.clear,
+    ):
+        with pytest.raises(PermissionError, match=r"belongs to another user \(uid \d+\).*PYCNN_CA"):
+            use()
+    assert "belongs to another user" in cache.problem()
+
+
+def test_an_entry_of_another_user_is_not_used(cache_dir: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a file of another user")
+    path = cache.get_or_build(KEY, ".txt", write("theirs"))
+    os.chown(path, 12345, -1)
+    assert cache.find(KEY, ".txt") is None
+    assert cache.get_or_build(KEY, ".txt", write("ours")).read_text() == "ours"
+
+
+def test_a_lock_that_is_a_link_touches_nothing_else(cache_dir: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("all my work")
+    cache_dir.mkdir(mode=0o700)
+    (cache_dir / f".building-{KEY}.lock").symlink_to(precious)
+    with pytest.raises(OSError, match=r"cache folder .* cannot be written .*PYCNN_CACHE_DIR"):
+        cache.get_or_build(KEY, ".txt", write("text"))
+    assert precious.read_text() == "all my work"
+
+
+def test_a_lock_that_holds_something_is_not_truncated(cache_dir: Path) -> None:
+    cache_dir.mkdir(mode=0o700)
+    other = cache_dir / "linked"
+    other.write_text("all my work")
+    os.link(other, cache_dir / f".building-{KEY}.lock")
+    cache.get_or_build(KEY, ".txt", write("text"))
+    assert other.read_text() == "all my work"
+
+
+def test_what_a_build_leaves_beside_its_file_is_thrown_away(cache_dir: Path) -> None:
+    def build(path: Path) -> None:
+        (path.parent / "kernel.o").write_text("on the way")
+        path.write_text("result")
+
+    path = cache.get_or_build(KEY, ".txt", build)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["kernel.txt", "sha256"]
+
+
+def test_a_build_sweeps_what_killed_ones_left(cache_dir: Path) -> None:
+    cache_dir.mkdir(mode=0o700)
+    left, running = cache_dir / ".building-killed", cache_dir / ".building-running"
+    for folder in (left, running):
+        folder.mkdir()
+        (folder / "kernel.cpp").write_text("half")
+    os.utime(left, (time.time() - 1e5,) * 2)
+    cache.get_or_build(KEY, ".txt", write("text"))
+    assert sorted(p.name for p in cache_dir.iterdir()) == sorted([KEY, running.name])
+
+
+FULL = {
+    errno.ENOSPC: "No space left on device",
+    errno.EDQUOT: "Disk quota exceeded",
+    errno.EROFS: "Read-only file system",
+}
+
+
+@pytest.mark.parametrize("number", FULL)
+def test_a_full_disk_is_said_in_one_line(cache_dir: Path, number: int) -> None:
+    def build(path: Path) -> None:
+        raise OSError(number, FULL[number])
+
+    with pytest.raises(OSError, match=rf"cannot be written \({FULL[number]}\); set PYCNN") as said:
+        cache.get_or_build(KEY, ".txt", build)
+    assert str(said.value).count("\n") == 0
+    assert list(cache_dir.iterdir()) == []
+
+
+def test_what_a_build_misses_is_not_blamed_on_the_cache(cache_dir: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"No such file .*nothing\.cu"):
+        cache.get_or_build(KEY, ".txt", lambda path: Path("/nothing.cu").read_text())
+
+
+def test_an_entry_is_found_where_nothing_can_be_written(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cache.get_or_build(KEY, ".txt", write("text"))
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert cache.get_or_build(KEY, ".txt", write("again")) == path
+    monkeypatch.undo()
+    assert path.read_text() == "text"
+
+
+@pytest.mark.parametrize("place", ["file", "below a file", "dangling"])
+def test_a_cache_that_is_no_folder_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    path = tmp_path / "cache"
+    path.symlink_to(tmp_path / "nothing") if place == "dangling" else path.write_text("a file")
+    path = path / "below" if place == "below a file" else path
+    monkeypatch.setenv("PYCNN_CACHE_DIR", str(path))
+    with pytest.raises(OSError, match=r"cache folder .*; set PYCNN_CACHE_DIR"):
+        cache.get_or_build(KEY, ".txt", write("text"))
+    assert "PYCNN_CACHE_DIR" in cache.problem()
+    assert cache.usage() == (0, 0)
 
 
 def test_without_locks_two_processes_build_at_once(cache_dir: Path, tmp_path: Path) -> None:

@@ -71,7 +71,52 @@ def test_the_hash_does_not_depend_on_the_folder(write_kernel: Write, tmp_path: P
 def test_the_hash_of_a_text_covers_the_text_and_its_headers(write_kernel: Write) -> None:
     write_kernel("include/a.cuh", "int a;")
     text = "#include <a.cuh>\nint k;"
-    before = sources.text_hash(text)
-    assert sources.text_hash(text + " ") != before
+    before = sources.plain_hash(text)
+    assert before is not None
+    assert sources.plain_hash(text + " ") != before
     write_kernel("include/a.cuh", "long a;")
-    assert sources.text_hash(text) != before
+    assert sources.plain_hash(text) != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '#define H "a.cuh"\n#include H',
+        '# include /**/ "a.cuh"',
+        '/* */ #include "a.cuh"',
+        '#/*\n*/include "a.cuh"',
+        '#inc\\\nlude "a.cuh"',
+        '#inc\\ \nlude "a.cuh"',
+        '%:include "a.cuh"',
+        "#include <cmath>",
+        '#include "deep.cuh"',
+        "#if __has_include(<b.cuh>)\n#endif",
+        "#include_next <a.cuh>",
+        "const char* now = __TIME__;",
+    ],
+)
+def test_what_only_a_compiler_can_follow_is_left_to_it(write_kernel: Write, text: str) -> None:
+    write_kernel("include/a.cuh", "int a;")
+    write_kernel("include/deep.cuh", "#include <stddef.h>")
+    assert sources.plain_hash(text) is None
+
+
+@pytest.mark.parametrize("text", ["int include, count_include_pad;", "// include <a.cuh>", ""])
+def test_a_word_is_no_directive(write_kernel: Write, text: str) -> None:
+    assert sources.plain_hash(text) is not None
+
+
+@pytest.mark.parametrize("file", sources.kernel_files())
+def test_all_that_our_own_kernels_read_is_known_without_a_compiler(file: str) -> None:
+    path = sources.kernel_path(file)
+    folders = sources.include_dirs(emulator=True)
+    assert sources.plain_hash(sources.read(path), path.parent, folders) is not None
+
+
+def test_bytes_that_are_no_text_are_hashed_too(write_kernel: Write, tmp_path: Path) -> None:
+    kernel = write_kernel("f/k.cu", "")
+    hashes = set()
+    for byte in (b"\xe9", b"\xe8"):
+        kernel.write_bytes(b"// caf" + byte)
+        hashes.add(sources.plain_hash(sources.read(kernel)))
+    assert len(hashes) == 2
