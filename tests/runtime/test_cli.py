@@ -166,7 +166,7 @@ def test_info_as_json_describes_this_machine(
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["pycnn"] == pycnn.__version__
-    assert found["cache"] == {"path": str(own_cache), "entries": 0, "bytes": 0}
+    assert found["cache"] == {"path": str(own_cache), "entries": 0, "bytes": 0, "problem": ""}
     assert [status["name"] for status in found["backends"]] == ["cuda", "emulator", "reference"]
     assert found["backends"][2]["available"]
     assert "PYCNN_BACKEDN" in found["unknown_variables"]
