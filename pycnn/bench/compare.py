@@ -166,8 +166,11 @@ def throttled(run: Run) -> str:
     """What held the clocks of the GPU back, and in which share of the samples."""
     gpu = run.environment.get("gpu")
     sampled = gpu.get("sampled") if isinstance(gpu, dict) else None
-    held = sampled.get("held_back", {}) if isinstance(sampled, dict) else {}
-    return ", ".join(f"{text} {share:.0%}" for text, share in held.items())
+    held = sampled.get("held_back") if isinstance(sampled, dict) else None
+    if not isinstance(held, dict):
+        return ""
+    shares = {text: share for text, share in held.items() if isinstance(share, int | float)}
+    return ", ".join(f"{text} {share:.0%}" for text, share in shares.items())
 
 
 def _steady(value: Any) -> Any:

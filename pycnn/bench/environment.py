@@ -62,6 +62,8 @@ def busy(about: Mapping[str, Any]) -> str:
     if not isinstance(processor, dict) or not {"cores", "load"} <= processor.keys():
         return ""
     cores, seen = processor["cores"], processor["load"]
+    if not isinstance(cores, int) or not isinstance(seen, int | float):
+        return ""
     # Our own threads fill all cores.
     return f"load {seen} on {cores} cores" if seen > cores + 0.5 else ""
 

@@ -7,11 +7,13 @@ A file holds ``schema``, ``complete``, ``unfinished`` (why it is not complete), 
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pycnn.bench import grammar
 from pycnn.bench.cases import Case
 from pycnn.bench.ceilings import Ceiling
+from pycnn.runtime.files import require_file
+from pycnn.runtime.text import printable
 
 SCHEMA = 2
 
@@ -104,13 +106,7 @@ class Record:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Record":
         """The record that was written; fields of a later version are ignored."""
-        known = {f.name for f in fields(cls)}
-        values = {name: value for name, value in record.items() if name in known}
-        for name, value in values.items():
-            if name.startswith("time_ms") and not isinstance(value, int | float | None):
-                raise TypeError(f"{name} is {value!r}")
-        if values.get("max_abs_error") == "inf":
-            values["max_abs_error"] = float("inf")
+        values = _checked(cls, {**record, "max_abs_error": _error(record.get("max_abs_error"))})
         return cls(**values)
 
 
@@ -150,6 +146,48 @@ class Run:
         return ""
 
 
+def _error(value: Any) -> Any:
+    """JSON has no infinity: it is written as text."""
+    return float("inf") if value == "inf" else value
+
+
+def _checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the dataclass `kind` among `values`, which may be anyone's, of their types."""
+    known = {}
+    for each in fields(kind):
+        if each.name in values:
+            value = values[each.name]
+            if not _is(value, each.type):
+                raise TypeError(printable(f"{each.name} is {value!r}", 100))
+            known[each.name] = printable(value) if isinstance(value, str) else value
+    return known
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether `value` is of a type as a field has it; numbers within what a float can hold."""
+    if isinstance(value, bool):
+        return kind is bool
+    if isinstance(value, dict):
+        return kind == dict[str, int] and all(_is(count, int) for count in value.values())
+    kinds = get_args(kind) or (kind,)
+    if isinstance(value, int):
+        return (int in kinds or float in kinds) and abs(value) < 2**63
+    if isinstance(value, float):
+        return float in kinds and value == value
+    return type(value) in kinds
+
+
+def _shown(value: Any, deep: int = 8) -> Any:
+    """JSON whose texts can be shown, nested as deep as an environment is."""
+    if deep < 0:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        return {printable(name): _shown(part, deep - 1) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_shown(part, deep - 1) for part in value]
+    return printable(value) if isinstance(value, str) else value
+
+
 def _clean(commit: str | None) -> str:
     """A commit without the mark of changed files: writing results changes some."""
     return (commit or "").removesuffix("-dirty")
@@ -185,10 +223,14 @@ def load(path: Path) -> Run:
             raise ValueError(f"{path}: record {i} of `results` is not one ({error})") from None
     unfinished = "" if loaded.get("complete") else loaded.get("unfinished") or SILENT
     try:
-        ceilings = [Ceiling(**ceiling) for ceiling in loaded.get("ceilings", [])]
-    except TypeError as error:
+        ceilings = [Ceiling(**_checked(Ceiling, each)) for each in loaded.get("ceilings", [])]
+    except (TypeError, AttributeError) as error:
         raise ValueError(f"{path}: `ceilings` holds what is none ({error})") from None
-    return Run(loaded["environment"], ceilings, records, unfinished)
+    try:
+        environment = _shown(loaded["environment"])
+    except ValueError as error:
+        raise ValueError(f"{path}: `environment` is {error}") from None
+    return Run(environment, ceilings, records, printable(unfinished))
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
@@ -203,11 +245,12 @@ def read_ceilings(path: Path) -> list[Ceiling]:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    require_file(path, "results of a bench")
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8
         raise ValueError(f"{path}: is not JSON ({error})") from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("results"), list):
         raise ValueError(f"{path}: has no list `results`; written by `pycnn bench --json`?")

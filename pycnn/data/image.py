@@ -7,6 +7,14 @@ import numpy as np
 
 from pycnn.define.validate import pair
 from pycnn.runtime.extras import import_extra
+from pycnn.runtime.files import require_file
+from pycnn.runtime.text import printable
+
+#: Pillow reads many more; some of them start other programs, such as Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
+#: Of one picture; a file of few bytes may claim any number.
+MOST_PIXELS = 89_478_485  # a quarter of a gigabyte in RGB, where Pillow begins to warn
 
 # What Pillow calls pictures of 8 bits a channel; others, such as 16-bit ones, would be clipped.
 _GREY = ("1", "L", "LA")
@@ -16,7 +24,7 @@ _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "RGBX")
 def read_image(
     path: Path | str, size: int | tuple[int, int] | None = None, channels: int | None = None
 ) -> np.ndarray:
-    """The pixels of an image file, of any format that Pillow reads.
+    """The pixels of an image file: PNG, JPEG, BMP, GIF, WebP, TIFF or PPM.
 
     Turned upright if the camera noted how it was held. What is transparent becomes white.
 
@@ -39,7 +47,8 @@ def read_image(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it cannot be read as an image of 8 bits a channel; names the file and why.
+        If it cannot be read as an image of 8 bits a channel, or has over `MOST_PIXELS`; names the
+        file and why.
     MissingExtra
         If Pillow is not installed.
 
@@ -57,12 +66,20 @@ def read_image(
     if channels not in (None, 1, 3):
         raise ValueError(f"channels={channels!r}; allowed: None, 1, 3")
     path = Path(path)
+    require_file(path, "image")
     with path.open("rb") as file:
         try:
-            with image_module.open(file) as opened:
+            with image_module.open(file, formats=FORMATS) as opened:
+                _check_extents(*opened.size)
                 picture = _upright(opened)
+        except image_module.UnidentifiedImageError as error:
+            allowed = ", ".join(FORMATS)
+            raise ValueError(
+                f"{path} cannot be read as an image: it is none of {allowed}"
+            ) from error
         except Exception as error:  # a decoder given a broken file raises anything
-            raise ValueError(f"{path} cannot be read as an image: {error}") from error
+            reason = printable(f"{path} cannot be read as an image: {error}")
+            raise ValueError(reason) from error
     if picture.mode not in (*_GREY, *_COLOUR):
         raise ValueError(f"{path} has pixels of mode {picture.mode}; allowed: 8 bits a channel")
     if channels is None:
@@ -72,6 +89,11 @@ def read_image(
         picture = picture.resize(target[::-1], image_module.Resampling.BILINEAR)
     pixels = np.asarray(picture).reshape(picture.height, picture.width, channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _check_extents(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"it has {width}x{height} pixels; allowed: {MOST_PIXELS} in all")
 
 
 def _upright(picture: Any) -> Any:

@@ -55,7 +55,7 @@ def create(
     ValueError: vgg16: input_shape=(3, 16, 16) is too small (layer stage5.pool, \
 MaxPool2d(2): ...); the least extent that works is 32
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}")
     entry = MODELS[name]
     _check_names(name, entry, arguments)

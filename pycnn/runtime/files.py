@@ -1,17 +1,88 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all, and over another only when that was asked for."""
 
 import contextlib
+import errno
+import importlib.util
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_HAS_LOCKS = importlib.util.find_spec("fcntl") is not None  # Windows has none
+_MARK = ".pycnn-"  # in the names of files that are being written
+
+
+def require_file(path: Path, what: str) -> None:
+    """Refuse what is neither missing nor a file: a pipe would be waited for, a device never end.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        It should be, such as ``"image"``.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; needed: a file, the {what}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; needed: a file, the {what}")
+
+
+def require_output(path: Path | None, option: str, force: bool) -> None:
+    """Say now, not after the work, why `path` could not be written at its end.
+
+    Parameters
+    ----------
+    path : Path or None
+        None: nothing is asked for.
+    option : str
+        The option of the command line that names it.
+    force : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, PermissionError
+        If its folder does not exist, or cannot be written to.
+    IsADirectoryError, ValueError
+        If it is itself something else than a file.
+    FileExistsError
+        If it is there, and `force` is not given.
+    """
+    if path is None:
+        return
+    folder = _destination(path).parent
+    if not folder.is_dir():
+        kind = NotADirectoryError if folder.exists() else FileNotFoundError
+        raise kind(f"{option} {path}: no folder {folder}")
+    _require_replaceable(path)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{option} {path}: the folder {folder} cannot be written to")
+    if path.exists() and not force:
+        raise FileExistsError(
+            f"{option} {path}: the file exists; give another name, or --force to replace it"
+        )
+
+
+def unfinished(path: Path) -> Path:
+    """Where a run that is to replace `path` keeps what it has until it is complete.
+
+    Examples
+    --------
+    >>> unfinished(Path("runs/best.json")).name
+    'best.unfinished.json'
+    """
+    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """A file to write beside `path`, which takes its place when the block ends well.
+
+    It gets the permissions of the file that was there, or those of any new file. A link stays, and
+    what it leads to is replaced. What killed processes left beside `path` is removed.
 
     Parameters
     ----------
@@ -27,6 +98,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     ------
     FileNotFoundError
         If there is no such folder.
+    OSError
+        If the disk is full, or what is there is no file or may not be written to.
 
     Examples
     --------
@@ -37,16 +110,112 @@ def replacing(path: Path | str) -> Iterator[Path]:
     ...     [p.name for p in pathlib.Path(folder).iterdir()]
     ['note.txt']
     """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    named, path = Path(path), _destination(Path(path))
+    _require_replaceable(named)
+    with _explained(named):
+        _sweep(path)
+        handle, temporary = _create(path)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with _explained(named):
+            yield temporary
+            _liken(temporary, path)
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _require_replaceable(path: Path) -> None:
+    require_file(path, "output")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} is there and may not be written to")
+
+
+def _destination(path: Path) -> Path:
+    """What `path` leads to, if it is a link; it need not exist."""
+    return Path(os.path.realpath(path))
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """A full disk and the like, which say no file themselves, name the one that they spoil."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+            raise
+        raise OSError(
+            f"{path} cannot be written ({error.strerror}); what was there is as it was"
+        ) from error
+
+
+def _create(path: Path) -> tuple[int, Path]:
+    """A file beside `path`, locked for as long as this process lives."""
+    while True:
+        name = f".{path.name[:100]}{_MARK}{secrets.token_hex(8)}{path.suffix}"
+        temporary = path.with_name(name)
+        # Not by tempfile, whose files are for one user, whatever the umask is.
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _lock(handle)
+        if os.fstat(handle).st_nlink:  # else another process took it for left, before the lock
+            return handle, temporary
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Whether the lock of an open file is ours now; it ends with the process."""
+    if not _HAS_LOCKS:
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(path: Path) -> None:
+    """Remove what was being written beside `path` by processes that are no more."""
+    for left in path.parent.glob(f".{_literal(path.name[:100])}{_MARK}*"):
+        with contextlib.suppress(OSError):  # another process sweeps too
+            handle = os.open(left, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if _lock(handle):
+                    left.unlink()
+            finally:
+                os.close(handle)
+
+
+def _literal(name: str) -> str:
+    """`name` for `Path.glob`."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _liken(new: Path, old: Path) -> None:
+    """Give `new` the permissions and owner of `old`, if there is one."""
+    try:
+        before = old.stat()
+    except FileNotFoundError:
+        return
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):  # only root can give away a file
+            os.chown(new, before.st_uid, before.st_gid)
+    new.chmod(stat.S_IMODE(before.st_mode))
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written: a renamed file must not be empty after a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a folder on some network drives
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path | str, data: Any) -> None:
@@ -66,4 +235,4 @@ def write_json(path: Path | str, data: Any) -> None:
     """
     text = json.dumps(data, indent=1, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")

@@ -32,3 +32,15 @@ def markdown(head: Row, rows: Sequence[Row]) -> str:
     """
     lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def printable(text: object, most: int = 500) -> str:
+    """One line that a terminal only shows, whatever file it is from: no control characters.
+
+    Examples
+    --------
+    >>> printable("red \x1b[31m")
+    'red ?[31m'
+    """
+    line = "".join(c if c.isprintable() else "?" for c in str(text))
+    return line if len(line) <= most else line[: most - 3] + "..."

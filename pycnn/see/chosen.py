@@ -83,6 +83,7 @@ def chosen(arguments: argparse.Namespace) -> Chosen:
 
 def _checkpoint(path: str, given: dict[str, Any]) -> Chosen:
     from pycnn.train.checkpoint import load_model
+    from pycnn.train.metadata import inputs_in
 
     if given:
         raise ValueError(
@@ -90,9 +91,5 @@ def _checkpoint(path: str, given: dict[str, Any]) -> Chosen:
             f"not allowed: {', '.join(given)}"
         )
     model, about = load_model(path)
-    if "input_shape" not in about:
-        raise ValueError(f"{path} does not say what inputs look like: no input_shape")
-    return Chosen(
-        model, tuple(about["input_shape"]), about.get("mean"), about.get("std"),
-        tuple(about.get("classes", ())),
-    )  # fmt: skip
+    inputs = inputs_in(about, path)
+    return Chosen(model, inputs.shape, inputs.mean, inputs.std, inputs.classes)

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.define.trace import tracing
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import replacing
+from pycnn.runtime.text import printable
+from pycnn.train.metadata import model_in, parsed
 
 FORMAT = "pycnn checkpoint 1"
 PURPOSE = "a checkpoint"
@@ -63,6 +66,8 @@ def save(
     ------
     MissingExtra
         If safetensors is not installed.
+    OSError
+        If the file cannot be written, such as on a full disk; one that was there is as it was.
 
     Examples
     --------
@@ -81,8 +86,9 @@ def save(
     arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
     said = ({"model": model.recipe} if model.recipe else {}) | dict(about or {})
     text = {"format": FORMAT, "about": json.dumps(said, allow_nan=False)}
+    data = safetensors.save(arrays, metadata=text)  # its save_file makes files of its own beside
     with replacing(path) as temporary:
-        safetensors.save_file(arrays, temporary, metadata=text)
+        temporary.write_bytes(data)
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -104,14 +110,21 @@ def load(path: Path | str) -> Checkpoint:
     try:
         with library.safe_open(path, framework="numpy") as file:
             text = file.metadata() or {}
-            if text.get("format") != FORMAT:
-                raise ValueError(f"{path} is no checkpoint: its format is {text.get('format')!r}")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads(text["about"])
-    except (library.SafetensorError, json.JSONDecodeError, KeyError) as error:
+            arrays = (
+                {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                if text.get("format") == FORMAT
+                else {}
+            )
+    except OSError:
+        raise
+    except Exception as error:  # of the library, or NumPy's at a dtype or shape that it lacks
         raise ValueError(
-            f"{path} is no checkpoint, or was cut short or damaged: {error}"
+            printable(f"{path} is no checkpoint, or was cut short or damaged: {error}")
         ) from error
+    if text.get("format") != FORMAT:
+        found = printable(repr(text.get("format")), 80)
+        raise ValueError(f"{path} is no checkpoint: its format is {found}")
+    about = parsed(text.get("about", ""), path)
     return Checkpoint(_under("model", arrays), _under("optimizer", arrays), about)
 
 
@@ -128,26 +141,19 @@ def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
 
     read = load(path)
     name, arguments = model_of(read, path)
-    model = create(name, **arguments)
     try:
+        with tracing():  # of placeholders: nothing is allocated before the shapes are compared
+            model = create(name, **arguments)
         model.load_state_dict(read.model)
-    except ValueError as error:
-        raise ValueError(f"{path}, said to be a {name}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError) as error:
+        said = printable(f"{path}, said to be a {name}: {error}")
+        raise ValueError(said) from error
     return model.eval(), read.about
 
 
 def model_of(read: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:
     """Name and arguments of the model in a file."""
-    about = read.about.get("model")
-    if not isinstance(about, dict) or "name" not in about:
-        raise ValueError(
-            f"{path} does not say which model of pycnn.models it is; "
-            "use pycnn.train.load and Layer.load_state_dict"
-        )
-    return about["name"], {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in about.get("arguments", {}).items()
-    }
+    return model_in(read.about, path)
 
 
 def _under(folder: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.train.checkpoint import load_model
+from pycnn.train.metadata import Inputs, inputs_in
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,18 @@ class Predictor:
         for name in ("input_shape", "mean", "std", "classes"):
             if name not in about:
                 raise ValueError(f"{path} does not say what inputs look like: no {name}")
-        channels, *size = about["input_shape"]
+        inputs = inputs_in(about, path)
+        if inputs.mean is None or inputs.std is None:
+            raise ValueError(f"{path} does not say what inputs look like: no mean, no std")
+        _check_scores(model, inputs, path)
+        (channels, *size), mean, std = inputs.shape, inputs.mean, inputs.std
 
         def read(image: Path, invert: bool) -> np.ndarray:
             pixels = read_image(image, (size[0], size[1]), channels)
             pixels = 255 - pixels if invert else pixels
-            return normalise(pixels[None], about["mean"], about["std"])[0]
+            return normalise(pixels[None], mean, std)[0]
 
-        return cls(model, read, about["classes"])
+        return cls(model, read, inputs.classes)
 
     @classmethod
     def pretrained(cls, name: str) -> "Predictor":
@@ -97,3 +102,17 @@ class Predictor:
         probabilities = self.probabilities(self.read(Path(path), invert)[None])[0]
         values, indices = pycnn.topk(probabilities, min(count, len(self.classes)))
         return [(self.classes[int(i)], float(v)) for v, i in zip(values, indices, strict=True)]
+
+
+def _check_scores(model: Layer, inputs: Inputs, path: Path | str) -> None:
+    """Whether the model makes a score for every class of an image."""
+    if len(inputs.shape) != 3 or inputs.shape[0] not in (1, 3):
+        raise ValueError(f"{path} takes inputs of shape {inputs.shape}, which are no images")
+    try:
+        shape = model.output_shape(inputs.shape)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} does not take its input_shape: {error}") from error
+    if shape != (len(inputs.classes),):
+        raise ValueError(
+            f"{path} makes scores of shape {shape} and names {len(inputs.classes)} classes"
+        )

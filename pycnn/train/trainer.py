@@ -17,10 +17,12 @@ from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
 from pycnn.runtime.faults import synchronize
+from pycnn.runtime.text import printable
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.diverged import Diverged, first_not_finite
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted, deferred
+from pycnn.train.metadata import restored, same_form
 
 
 @dataclass(frozen=True)
@@ -272,6 +274,7 @@ class Trainer:
         training = read.about.get("training")
         if not training:
             raise ValueError("the checkpoint holds a model alone, and no training to resume")
+        progress = self._progress_in(training)
         mine = {
             "data": self.data.name, "batch": self.batch, "seed": self.seed,
             "optimizer": type(self.optimizer).__name__,
@@ -284,9 +287,22 @@ class Trainer:
         self.optimizer.load_state_dict(read.optimizer, training["optimizer_steps"])
         self.optimizer.lr = training["lr"]
         self.schedule.load_state(training["schedule"])
-        progress = dict(training["progress"])
-        progress["history"] = [Epoch(**row) for row in progress["history"]]
-        self.progress = Progress(**progress)
+        self.progress = progress
+
+    def _progress_in(self, training: Any) -> Progress:
+        """How far the training of a file was, and a look at all else that is taken from it."""
+        try:
+            rows = [restored(Epoch, row) for row in training["progress"]["history"]]
+            progress = restored(Progress, {**training["progress"], "history": rows})
+            said = {name: training[name] for name in ("optimizer_steps", "lr", "schedule")}
+            own = {"optimizer_steps": 0, "lr": 0.0, "schedule": self.schedule.state()}
+            if not same_form(said, own) or progress.step > self.steps:
+                raise ValueError(f"{printable(said, 200)}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the checkpoint's record of its training is of another form: {error}"
+            ) from error
+        return progress
 
 
 def evaluate(
