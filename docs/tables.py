@@ -82,7 +82,7 @@ def models() -> str:
 
 def _ladder() -> tuple[dict, dict[str, dict]]:
     """The report on the GEMM rungs, and its records by name."""
-    report = json.loads((RESULTS / "gemm_ladder.json").read_text())
+    report = json.loads((RESULTS / "gemm_versions.json").read_text())
     names = (f"{r['algo']} {r['tile']}" if r["tile"] else r["algo"] for r in report["results"])
     return report, dict(zip(names, report["results"], strict=True))
 
@@ -92,7 +92,7 @@ def ladder_traffic() -> str:
     report, rungs = _ladder()
     size = report["size"]
     lines = [
-        f"M = N = K = {size}, float32. `{RESULTS.relative_to(ROOT)}/gemm_ladder.json`.",
+        f"M = N = K = {size}, float32. `{RESULTS.relative_to(ROOT)}/gemm_versions.json`.",
         "",
         "| Rung | Load requests | Sectors each | Bytes moved / necessary | Shared loads per "
         "multiply-add | Bank conflicts | Barriers a block |",

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from pycnn.bench.cases import Case
-from pycnn.bench.contestants import FLUSH_BYTES, Call, Contestant
 from pycnn.bench.measure import Clock, torch_clock
 from pycnn.bench.operations.base import FORWARD, Operation, Unsupported
+from pycnn.bench.runners import FLUSH_BYTES, Call, Runner
 from pycnn.dtypes import FLOATS, numpy_dtype
 
 PEERS = ("torch", "onnxruntime", "cudnn")
@@ -26,7 +26,7 @@ PEERS = ("torch", "onnxruntime", "cudnn")
 CUDNN_TF32 = "cudnn-tf32"
 
 
-class Torch(Contestant):
+class Torch(Runner):
     """PyTorch on the CPU, or on the GPU through cuDNN."""
 
     def __init__(self, device: str, layout: str, precision: str = "") -> None:
@@ -106,7 +106,7 @@ def _array(tensor: Any) -> np.ndarray:
     return tensor.cpu().view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
 
 
-class OnnxRuntime(Contestant):
+class OnnxRuntime(Runner):
     """ONNX Runtime on the CPU, a model of one node."""
 
     backend, algorithm = "onnxruntime", "default"
@@ -181,8 +181,8 @@ def missing(peer: str) -> str:
     return ""
 
 
-def of_peer(peer: str, op: Operation, dtype: str) -> list[Contestant]:
-    """The contestants that stand for `peer`."""
+def of_peer(peer: str, op: Operation, dtype: str) -> list[Runner]:
+    """The runners that stand for `peer`."""
     if peer == "onnxruntime":
         return [OnnxRuntime()]
     device = "cuda" if peer == "cudnn" else "cpu"
