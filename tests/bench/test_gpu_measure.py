@@ -146,7 +146,7 @@ def test_after_a_lost_gpu_another_process_goes_on(benches, tmp_path, monkeypatch
     def broken(*about, **more):
         raise RuntimeError("an illegal memory access was encountered")
 
-    monkeypatch.setattr("pycnn.bench.run.judge", broken)
+    monkeypatch.setattr("pycnn.bench.run.check", broken)
     monkeypatch.setattr(measure, "_lost", lambda backend: True)
     assert measure.main([str(tmp_path), "100", "--backend", "reference"]) == measure.LOST
     monkeypatch.undo()
