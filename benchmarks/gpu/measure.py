@@ -40,7 +40,7 @@ BENCHES = (
     ("vgg16", "vgg16 --batch 1"),
     ("vgg16_bf16", "vgg16 --batch 1 --dtype bfloat16"),
     ("resnet50_backward_x32", "resnet50 --batch 32 --direction backward"),
-    ("mobilenet_v1", "mobilenet_v1 --batch 1,32 --direction all"),
+    ("mobilenet", "mobilenet --batch 1,32 --direction all"),
     ("max_pool2d", "vgg16 --op max_pool2d --batch 32 --direction all"),
     ("relu", "resnet50 --op relu --batch 32 --direction all"),
     ("softmax", "resnet50 --op softmax --batch 1024 --direction all"),

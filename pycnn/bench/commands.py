@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
-SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet_v1", "soumith")
+SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet", "soumith")
 
 
 def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pycnn.bench import clocks, options, summary, table
@@ -14,6 +13,7 @@ from pycnn.bench.record import FAILED, WRONG, Run, content
 from pycnn.bench.run import FULL, QUICK, Benchmark, run
 from pycnn.runtime import terminal
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import check_output
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -32,11 +32,12 @@ def bench(arguments: argparse.Namespace) -> int:
             raise ValueError("--prepare runs nothing; allowed: without --json and --plot")
         print(prepare(benchmarks))
         return 0
-    _require_writable(arguments.json, "--json")
-    _require_writable(arguments.plot, "--plot")
+    if arguments.json:
+        check_output(arguments.json, "--json")
     if arguments.plot:
         from pycnn.bench import plot
 
+        check_output(arguments.plot, "--plot", plot.SUFFIXES)
         plot.require()
     results = _run(benchmarks, arguments)
     title = _title(arguments, benchmarks)
@@ -126,9 +127,3 @@ def _ceilings(benchmarks: Sequence[Benchmark], quick: bool) -> dict[tuple[str, s
     )
     budget = 0.1 if quick else 0.5
     return {(device, dtype): measure_ceiling(device, dtype, budget) for device, dtype in limits}
-
-
-def _require_writable(path: Path | None, option: str) -> None:
-    """Say so now, not after the run, if `path` cannot be written."""
-    if path is not None and not path.resolve().parent.is_dir():
-        raise ValueError(f"{option} {path}: the folder {path.resolve().parent} does not exist")

@@ -15,6 +15,7 @@ from pycnn.bench.run import Benchmark, plan
 from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import FLOATING
+from pycnn.runtime.text import did_you_mean
 from pycnn.testing.problem import named
 from pycnn.testing.tested import TestedGradient
 
@@ -121,7 +122,7 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
             "n1c64h56w56k64r3s3p1; not both"
         )
     batches = [_positive("--batch", b) for b in (arguments.batch or "").split(",") if b]
-    if arguments.shape:
+    if arguments.shape is not None:
         case = op.parse(arguments.shape)
         cases = [case.with_batch(b) for b in batches] or [case]
         return "shape", [Layer(_name("layer", c, batches), c) for c in cases]
@@ -187,7 +188,8 @@ def _algorithms(
 
 def _one_of(name: str, value: str, allowed: Any) -> str:
     if value not in allowed:
-        raise ValueError(f"{name} {value!r}; allowed: {', '.join(allowed)}")
+        near = did_you_mean(value, allowed)
+        raise ValueError(f"{name} {value!r}; allowed: {', '.join(allowed)}{near}")
     return value
 
 

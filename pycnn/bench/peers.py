@@ -19,6 +19,7 @@ from pycnn.bench.measure import Clock, torch_clock
 from pycnn.bench.operations.base import FORWARD, Operation, Unsupported
 from pycnn.bench.runners import FLUSH_BYTES, Call, Runner
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.runtime.extras import install
 
 PEERS = ("torch", "onnxruntime", "cudnn")
 
@@ -170,7 +171,7 @@ def missing(peer: str) -> str:
     }
     for module in needed[peer]:
         if importlib.util.find_spec(module) is None:
-            return f"{peer} needs the package {module}; install it with: pip install {module}"
+            return f"{peer} needs the package {module}; install it with: {_install(module)}"
     if peer == "cudnn":
         import torch
 
@@ -179,6 +180,11 @@ def missing(peer: str) -> str:
         if not torch.backends.cudnn.is_available():
             return "cudnn needs a PyTorch built with cuDNN"
     return ""
+
+
+def _install(module: str) -> str:
+    known = {"torch": "torch", "onnx": "onnx", "cupy": "cuda13"}
+    return install(known[module]) if module in known else f"pip install {module}"
 
 
 def of_peer(peer: str, op: Operation, dtype: str) -> list[Runner]:

@@ -27,6 +27,8 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 
 GREY = "#5f6368"
 
+SUFFIXES = (".png", ".svg", ".pdf")
+
 
 def require() -> None:
     """Raise `MissingExtra` now if there is nothing to draw with."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.operand import Operand
+from pycnn.runtime.text import did_you_mean
 
 Pair = tuple[int, int]
 
@@ -161,7 +162,8 @@ def boolean(name: str, value: Any) -> bool:
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """`value` is one of the names in `allowed`."""
     if value not in allowed:
-        raise ValueError(f"{name}={value!r}; allowed: {', '.join(allowed)}")
+        near = did_you_mean(value, allowed) if isinstance(value, str) else ""
+        raise ValueError(f"{name}={value!r}; allowed: {', '.join(allowed)}{near}")
     return value
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.models.table import MODELS, ModelEntry
+from pycnn.runtime.text import did_you_mean
 
 #: Beyond it no least extent is looked for.
 LARGEST = 1024
@@ -56,7 +57,8 @@ def create(
 MaxPool2d(2): ...); the least extent that works is 32
     """
     if name not in MODELS:
-        raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}")
+        near = did_you_mean(name, MODELS)
+        raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}{near}")
     entry = MODELS[name]
     _check_names(name, entry, arguments)
     if input_size is not None:

@@ -1,6 +1,6 @@
-"""Rows of text: in columns for a terminal, or as a Markdown table."""
+"""Rows of text: in columns for a terminal, or as a Markdown table; names that are near."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Row = Sequence[str]
 
@@ -32,3 +32,19 @@ def markdown(head: Row, rows: Sequence[Row]) -> str:
     """
     lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """The end of a message about a name that is not `allowed`; empty where nothing is near.
+
+    Examples
+    --------
+    >>> did_you_mean("resnet5O", ["resnet50", "vgg16"])
+    '; did you mean resnet50?'
+    >>> did_you_mean("x", ["resnet50"])
+    ''
+    """
+    import difflib  # only where there is a mistake
+
+    near = difflib.get_close_matches(name.lower(), list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""

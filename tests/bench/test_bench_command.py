@@ -240,8 +240,8 @@ def _named(name):
         (["--case", "relu / vector"], "allowed: 'relu / vector / float"),
         (["--case", "relu / vector / float32 / stepped"], "allowed: without 'stepped'"),
         (["--case", "relu / vector / float32", "--dtype", "float64"], "allowed: without dtype"),
-        (["lenet5", "--json", "/nowhere/x.json"], "folder /nowhere does not exist"),
-        (["lenet5", "--plot", "/nowhere/x.png"], "folder /nowhere does not exist"),
+        (["lenet5", "--json", "/nowhere/x.json"], "no folder /nowhere"),
+        (["lenet5", "--plot", "/nowhere/x.png"], "no folder /nowhere"),
     ],
 )
 def test_a_bad_option_lists_what_exists(options, complaint, capsys):
@@ -255,7 +255,7 @@ def test_a_picture_needs_matplotlib_and_says_so_before_the_run(runners, monkeypa
     runners += [Fake(right)]
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main([*SHAPE, "--plot", "run.png"]) == 2
-    assert "pip install 'pycnn[viz]'" in capsys.readouterr().err
+    assert "[viz]'" in capsys.readouterr().err
     assert runners[0].calls == 0
 
 
