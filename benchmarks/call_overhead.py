@@ -35,7 +35,7 @@ from pycnn.runtime.plan import Buffer, Launch, Plan, Transform
 
 COMMAND = "python benchmarks/call_overhead.py"
 LIMIT_US = 10.0
-CALLS, ROUNDS = 2000, 15
+CALLS, REPEATS = 2000, 15
 
 #: On CuPy arrays: what a `conv2d` of four launches may cost where a launch of a kernel with three
 #: pointers costs `BARE_US`, and what a launch of a network may cost, in empty Python calls.
@@ -73,14 +73,14 @@ def calls() -> dict[str, Callable[[], Any]]:
 
 
 def measure(call: Callable[[], Any]) -> dict[str, float]:
-    """Microseconds a call: median, least and most of several rounds, the first call left out."""
+    """Microseconds a call: median, least and most of several repeats, the first call left out."""
     call()
-    taken = timeit.repeat(call, number=CALLS, repeat=ROUNDS, timer=time.thread_time)
-    rounds = [1e6 * seconds / CALLS for seconds in taken]
+    taken = timeit.repeat(call, number=CALLS, repeat=REPEATS, timer=time.thread_time)
+    repeats = [1e6 * seconds / CALLS for seconds in taken]
     return {
-        "time_us": round(statistics.median(rounds), 3),
-        "time_us_min": round(min(rounds), 3),
-        "time_us_max": round(max(rounds), 3),
+        "time_us": round(statistics.median(repeats), 3),
+        "time_us_min": round(min(repeats), 3),
+        "time_us_max": round(max(repeats), 3),
     }
 
 
@@ -130,8 +130,8 @@ class Counting:
         self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         self.launches += len(plan.launches)
-        found: dict[str, Any] = self.by.run(plan, arrays, out)
-        return found
+        results: dict[str, Any] = self.by.run(plan, arrays, out)
+        return results
 
 
 def nothing() -> None:
@@ -139,7 +139,7 @@ def nothing() -> None:
 
 
 def driver() -> str:
-    """What launches; the stand-in driver is told to do nothing."""
+    """What launches; the stand-in driver does nothing."""
     standin = sys.modules.get("pycnn_standin")
     if standin is None:
         return "a GPU"
@@ -151,17 +151,17 @@ def driver() -> str:
 
 
 def in_turns(launches: int, calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    """Microseconds of each of several calls that launch as many kernels, the median of rounds."""
+    """Microseconds of each of several calls that launch as many kernels, the median of repeats."""
     repeats = max(QUEUE // max(launches, 1), 1)
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
+    for _ in range(REPEATS):
         for name, call in calls.items():
             pycnn.synchronize()
             begin = time.thread_time()
             for _ in range(repeats):
                 call()
             taken[name].append(1e6 * (time.thread_time() - begin) / repeats)
-    return {name: round(statistics.median(rounds), 3) for name, rounds in taken.items()}
+    return {name: round(statistics.median(times), 3) for name, times in taken.items()}
 
 
 def on_cupy() -> dict[str, Any]:
@@ -187,7 +187,7 @@ def on_cupy() -> dict[str, Any]:
     }
     code = 'extern "C" __global__ void touch(float* a, float* b, float* c) {}'
     bare = cupy.RawModule(code=code).get_function("touch")
-    per_call = min(timeit.repeat(nothing, number=100_000, repeat=ROUNDS, timer=time.thread_time))
+    per_call = min(timeit.repeat(nothing, number=100_000, repeat=REPEATS, timer=time.thread_time))
     bare_us = in_turns(1, {"bare": lambda: bare((1, 1, 1), (32, 1, 1), (x, x, x))})["bare"]
     empty_us = 1e6 * per_call / 100_000
     results = []
@@ -201,11 +201,11 @@ def on_cupy() -> dict[str, Any]:
                 call()
 
         by_old()
-        found = in_turns(counting.launches, {"time_us": call, "packed_at_each_launch_us": by_old})
-        a_launch = found["time_us"] / counting.launches
+        times = in_turns(counting.launches, {"time_us": call, "packed_at_each_launch_us": by_old})
+        a_launch = times["time_us"] / counting.launches
         shares = {"us_a_launch": a_launch, "empty_calls_a_launch": a_launch / empty_us}
         shares = {unit: round(share, 2) for unit, share in shares.items()}
-        results.append({"call": name, "launches": counting.launches, **found, **shares})
+        results.append({"call": name, "launches": counting.launches, **times, **shares})
     return {
         "launched_by": by,
         "bare_launch_us": bare_us,
@@ -227,8 +227,8 @@ def main() -> None:
     report = {
         "environment": environment(COMMAND),
         "limit_us": LIMIT_US,
-        "rounds": ROUNDS,
-        "calls_a_round": CALLS,
+        "repeats": REPEATS,
+        "calls_a_repeat": CALLS,
         "results": results,
         "cuda": on_cupy(),
     }

@@ -10,10 +10,10 @@ import pytest
 
 import pycnn
 from pycnn.bench import expected
-from pycnn.bench.contestants import Contestant, of_pycnn
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import DIRECTIONS
 from pycnn.bench.peers import PEERS, missing, of_peer
+from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES
 from pycnn.dtypes import FLOATING
 
@@ -27,45 +27,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One benchmark for each layer of the suite and each contestant."""
+    """One benchmark for each layer of the suite and each runner."""
     option = metafunc.config.getoption
     op, direction, dtype = OPERATIONS[option("op")], option("direction"), option("dtype")
     present = [b.name for b in pycnn.backends() if b.available and b.name != "emulator"]
     cases, names = [], []
     for layer in SUITES[option("suite")].layers(op.name):
-        found = [c for name in present for c in of_pycnn(name, op, layer.case, direction, dtype)]
+        ours = [c for name in present for c in of_pycnn(name, op, layer.case, direction, dtype)]
         peers = [c for peer in option("against") for c in of_peer(peer, op, dtype)]
-        for contestant in found + peers:
-            cases.append((op, layer, direction, dtype, contestant))
-            names.append(f"{layer.case}-{contestant.backend}-{contestant.algorithm}")
-    metafunc.parametrize(("op", "layer", "direction", "dtype", "contestant"), cases, ids=names)
+        for runner in ours + peers:
+            cases.append((op, layer, direction, dtype, runner))
+            names.append(f"{layer.case}-{runner.backend}-{runner.algorithm}")
+    metafunc.parametrize(("op", "layer", "direction", "dtype", "runner"), cases, ids=names)
 
 
 @pytest.fixture
-def device_benchmark(benchmark, contestant: Contestant) -> Iterator[Callable]:
+def device_benchmark(benchmark, runner: Runner) -> Iterator[Callable]:
     """`benchmark` whose calls end when the device has done its work."""
-    peer = contestant.backend.removesuffix("-tf32")
+    peer = runner.backend.removesuffix("-tf32")
     if peer in PEERS and missing(peer):
         pytest.skip(missing(peer))
-    wait = _synchroniser(contestant)
+    wait = _synchroniser(runner)
 
     def timed(call: Callable[[], object]) -> None:
         def whole() -> None:
             call()
             wait()
 
-        with contestant.active():
+        with runner.active():
             benchmark(whole)
 
     return timed
 
 
-def _synchroniser(contestant: Contestant) -> Callable[[], object]:
-    if contestant.backend == "cuda":
+def _synchroniser(runner: Runner) -> Callable[[], object]:
+    if runner.backend == "cuda":
         import cupy
 
         return cupy.cuda.get_current_stream().synchronize
-    if contestant.device == "cuda":
+    if runner.device == "cuda":
         import torch
 
         return torch.cuda.synchronize

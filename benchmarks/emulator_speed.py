@@ -2,8 +2,9 @@
 
     python benchmarks/emulator_speed.py [--json FILE]
 
-GFLOP/s of the direct convolution and of every GEMM rung in the fast build, and microseconds of a
-launch of one block and of a block for each core. Every result is checked before it is timed.
+GFLOP/s of the direct convolution and of every version of the GEMM kernel in the fast build,
+and microseconds of a launch of one block and of a block for each core. Every result is checked
+before it is timed.
 """
 
 import argparse
@@ -63,8 +64,8 @@ def convolution(rng: np.random.Generator) -> dict[str, Any]:
     return results
 
 
-def ladder(rng: np.random.Generator) -> dict[str, Any]:
-    """Every rung at one size, and the best one where its large tile is chosen."""
+def gemm(rng: np.random.Generator) -> dict[str, Any]:
+    """Every version of the kernel at one size, and the best one where its large tile is chosen."""
     results = {}
     for algo, size in [*((a, 768) for a in algorithms), (algorithms[-1], 1536)]:
         a = rng.standard_normal((size, size), dtype=np.float32)
@@ -97,7 +98,7 @@ def main() -> None:
     file = parser.parse_args().json
     rng = np.random.default_rng(0)
     with pycnn.use_backend("emulator", checked=False):
-        results = {**convolution(rng), **ladder(rng), **launches()}
+        results = {**convolution(rng), **gemm(rng), **launches()}
     best = max(v["gflops"] for k, v in results.items() if k.startswith("gemm"))
     report = {
         "environment": environment(COMMAND),

@@ -95,8 +95,8 @@ def in_process(threads: int) -> dict[str, float]:
         [sys.executable, __file__, "--threads", number],
         env=os.environ | limits, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    speed: dict[str, float] = json.loads(done.stdout)
+    return speed
 
 
 def main() -> None:

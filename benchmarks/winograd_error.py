@@ -102,27 +102,27 @@ def _measure(
 def points() -> list[dict[str, object]]:
     """The largest error of F(4x4, 3x3) in float32 for two sets of interpolation points."""
     customary = (0.0, 1.0, -1.0, 2.0, -2.0)
-    found = []
+    rows = []
     for channels, extent in ((16, 56), (64, 56), (256, 14)):
         x, weight, _ = _arrays(1, channels, extent, "float32", "normal")
         want = oracle.convolve(x, weight, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
         want = want[:, :, : want.shape[2] // 4 * 4, : want.shape[3] // 4 * 4]
         unit = FLOATS["float32"].eps * np.abs(want).max()
         errors = [
-            np.abs(_model(x, weight, chosen) - want).max() / unit
-            for chosen in (customary, POINTS[4])
+            np.abs(_model(x, weight, points) - want).max() / unit
+            for points in (customary, POINTS[4])
         ]
-        found.append({
+        rows.append({
             "channels": channels,
             "customary": round(float(errors[0]), 1),
             "chosen": round(float(errors[1]), 1),
         })  # fmt: skip
-    return found
+    return rows
 
 
-def _model(x: np.ndarray, weight: np.ndarray, chosen: tuple[float, ...]) -> np.ndarray:
+def _model(x: np.ndarray, weight: np.ndarray, points: tuple[float, ...]) -> np.ndarray:
     """F(4x4, 3x3) of the whole tiles of one image without padding, as matrix products."""
-    g, b, a = (m.astype(np.float32) for m in matrices(chosen, 3))
+    g, b, a = (m.astype(np.float32) for m in matrices(points, 3))
     tiles = np.lib.stride_tricks.sliding_window_view(x[0], (6, 6), (1, 2))[:, ::4, ::4]
     factors = b @ tiles @ b.T
     products = np.einsum("kcij,cpqij->kpqij", g @ weight @ g.T, factors)

@@ -1,18 +1,24 @@
 """The command ``pycnn``. Each sub-command is defined where its work is done."""
 
 import argparse
+import contextlib
+import os
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import pycnn
 from pycnn import config
 from pycnn.bench import commands as bench
 from pycnn.define import table
+from pycnn.reference.cpu import _blas
 from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
+from pycnn.runtime.text import did_you_mean
 from pycnn.see import costs, diagram, seen
 from pycnn.train import commands as train
 
@@ -44,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbose = False
     try:
         verbose = config.get("PYCNN_VERBOSE")
-        status: int = arguments.run(arguments)
+        with _threads(arguments):
+            status: int = arguments.run(arguments)
         return status
     except KeyboardInterrupt:
         print("pycnn: interrupted", file=sys.stderr)
@@ -59,8 +66,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+@contextlib.contextmanager
+def _threads(arguments: argparse.Namespace) -> Iterator[None]:
+    """``--threads`` in effect, for the commands that compute; without it, say if cores are busy."""
+    name, threads = "PYCNN_CPU_THREADS", getattr(arguments, "threads", 0)
+    if threads is None and not (config.get(name) or os.environ.get("OMP_NUM_THREADS")):
+        free, cores = _blas.free_cores(), _blas.cores()
+        if free < cores:
+            print(f"pycnn: the machine is busy: {free} of {cores} cores are used; "
+                  f"--threads {cores} uses all", file=sys.stderr)  # fmt: skip
+    if not threads:
+        yield
+        return
+    before = os.environ.get(name)
+    os.environ[name] = str(threads)
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        os.environ.update({} if before is None else {name: before})
+
+
+class Parser(argparse.ArgumentParser):
+    """Says which choice is near the one that is none."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)$", message)
+        near = did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        super().error(message + near)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pycnn", description=pycnn.__doc__)
+    parser: argparse.ArgumentParser = Parser(prog="pycnn", description=pycnn.__doc__)
     parser.add_argument("--version", action="version", version=f"pycnn {pycnn.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     train.add_parsers(subparsers)

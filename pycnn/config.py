@@ -105,8 +105,9 @@ VARIABLES = (
              "1: the emulator compiles kernels in the checked build, which reports races, "
              "out-of-bounds accesses and uninitialised reads.", **_FLAG),
     Variable("PYCNN_CPU_THREADS", "0",
-             "Threads of the CPU path, beside those of NumPy's BLAS; 0: OMP_NUM_THREADS, or one "
-             "for each core.", **_THREADS),
+             "Threads of the CPU path and, unless the environment says how many it has, of NumPy's "
+             "OpenBLAS meanwhile; 0: OMP_NUM_THREADS, or one for each core that no other program "
+             "used when pycnn began.", **_THREADS),
     Variable("PYCNN_CXX", "c++", "C++17 compiler with which the emulator compiles kernels.",
              "a command", _command),
     Variable("PYCNN_EMULATOR_THREADS", "0",

@@ -29,7 +29,7 @@ def mnist_conv():
 def with_data():
     for package in NEEDED:
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed; pip install 'pycnn[onnx,data]'")
+            pytest.skip(f"{package} is not installed; pip install -e '.[onnx,data]'")
 
 
 def test_trained_digits_agree_on_every_backend(mnist_conv, with_data, capsys):
@@ -62,7 +62,7 @@ def test_a_wrong_prediction_fails_the_example(mnist_conv, with_data, monkeypatch
 def test_a_missing_package_is_named(mnist_conv, monkeypatch, capsys):
     monkeypatch.setattr(mnist_conv.importlib.util, "find_spec", lambda package: None)
     assert mnist_conv.main([]) == 2
-    assert "pip install 'pycnn[" in capsys.readouterr().err
+    assert "install it with: pip install " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "5001", "x"])
@@ -70,3 +70,10 @@ def test_a_bad_number_of_digits_is_refused(mnist_conv, text, capsys):
     with pytest.raises(SystemExit):
         mnist_conv.main(["--digits", text])
     assert "1 to 5000" in capsys.readouterr().err
+
+
+def test_the_first_kernel_is_right_and_its_mistake_is_reported(capsys):
+    assert _load("first_convolution").main() == 0
+    shown = capsys.readouterr().out
+    assert "right; 188,928 loads move 150 times" in shown
+    assert "OutOfBoundsError: kernel.cu:12" in shown

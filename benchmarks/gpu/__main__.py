@@ -38,32 +38,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("stage", choices=(*STAGES, "all", "page", "once"))
     parser.add_argument("--fresh", action="store_true", help="forget what a stopped run has done")
-    given = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     status = {b.name: b for b in pycnn.backends()}["cuda"]
     if not status.available:
         print(f"make gpu needs a GPU that CuPy can use: {status.detail}", file=sys.stderr)
         return 1
-    if given.stage == "once":
+    if arguments.stage == "once":
         return once()
     gpu = device.describe()
     session = Session(f"{gpu['name']}, driver {gpu.get('driver_version')}, {status.detail}")
-    if given.fresh:
+    if arguments.fresh:
         session.clear()
-    wanted = {"all": list(STAGES), "page": []}.get(given.stage, [given.stage])
-    for name in _to_run(session, wanted):
+    names = {"all": list(STAGES), "page": []}.get(arguments.stage, [arguments.stage])
+    for name in _to_run(session, names):
         _run(session, name, gpu["pci_bus"])
     results = {name: session.result(name) for name in STAGES}
     _show(session, gpu, status.detail, results)
-    asked = [results[name] for name in wanted or STAGES]
-    return 1 if any(found is None or found.outcome == FAILED for found in asked) else 0
+    shown = [results[name] for name in names or STAGES]
+    return 1 if any(result is None or result.outcome == FAILED for result in shown) else 0
 
 
-def _to_run(session: Session, wanted: Sequence[str]) -> list[str]:
+def _to_run(session: Session, names: Sequence[str]) -> list[str]:
     """All that was asked for; of several, if some are left, only those that are not finished."""
-    left = [name for name in wanted if not (r := session.result(name)) or not r.finished]
-    if not left or len(wanted) == 1:
-        return list(wanted)
-    for name in wanted:
+    left = [name for name in names if not (r := session.result(name)) or not r.finished]
+    if not left or len(names) == 1:
+        return list(names)
+    for name in names:
         if name not in left:
             print(f"== {name}: finished already ({session.result(name).date})")  # type: ignore[union-attr]
     return left
@@ -75,12 +75,12 @@ def _run(session: Session, name: str, bus: str) -> None:
     folder, begin = session.start(name), time.monotonic()
     try:
         with device.watched(bus, folder / "gpu.csv"):
-            found = Result.of(STAGES[name](folder))
+            result = Result.of(STAGES[name](folder))
     except Exception as error:
-        found = Result(FAILED, f"{type(error).__name__}: {error}".splitlines()[0])
-    found = replace(found, seconds=time.monotonic() - begin, date=now())
-    session.end(name, found)
-    print(f"== {name}: {found.outcome} after {found.seconds:.0f} s: {found.what}", flush=True)
+        result = Result(FAILED, f"{type(error).__name__}: {error}".splitlines()[0])
+    result = replace(result, seconds=time.monotonic() - begin, date=now())
+    session.end(name, result)
+    print(f"== {name}: {result.outcome} after {result.seconds:.0f} s: {result.what}", flush=True)
 
 
 def _show(
@@ -93,7 +93,7 @@ def _show(
         "libraries": libraries, "commit": (commit() or "unknown")[:12], "date": now(),
     }  # fmt: skip
     runs = bench.runs(session.folder / "bench")
-    clocks = device.seen(session.folder / "bench" / "gpu.csv")
+    clocks = device.clocks(session.folder / "bench" / "gpu.csv")
     lines = page.page(about, clocks, results, runs)
     folder = RESULTS / slug(gpu["name"])
     folder.mkdir(parents=True, exist_ok=True)

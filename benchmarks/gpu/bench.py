@@ -16,8 +16,8 @@ from pycnn.bench.peers import PEERS, missing
 #: Seconds that the stage may last, and those it then has to write what it has.
 LIMIT, GRACE = 150, 10
 
-#: Failures that are told one by one.
-TOLD = 20
+#: Failures that are shown one by one.
+SHOWN = 20
 
 
 def bench(folder: Path) -> Result:
@@ -28,7 +28,7 @@ def bench(folder: Path) -> Result:
     while status == LOST and (left := end - time.monotonic()) > 0:
         command = [sys.executable, "-m", "benchmarks.gpu.measure", str(folder), f"{left:.0f}"]
         status = limited(command, left + GRACE)
-    return judged(runs(folder), status)
+    return result_of(runs(folder), status)
 
 
 def runs(folder: Path) -> dict[str, dict[str, Any]]:
@@ -37,17 +37,17 @@ def runs(folder: Path) -> dict[str, dict[str, Any]]:
             if (folder / f"{name}.json").exists()}  # fmt: skip
 
 
-def judged(found: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
+def result_of(files: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
     """The result that files amount to; `status` is that of the process that wrote them."""
-    results = [each for run in found.values() for each in run["results"]]
+    results = [each for run in files.values() for each in run["results"]]
     statuses = Counter(each["status"] for each in results)
     wrong = [
         each
-        for each in results  # a peer that is wrong is told by the page, and is not our failure
+        for each in results  # a peer that is wrong is shown on the page, and is not our failure
         if each["backend"] not in PEERS and each["status"] in (record.WRONG, record.FAILED)
     ]
-    measured = [name for name, run in found.items() if run["complete"] and run["results"]]
-    impossible = {name: run["unfinished"] for name, run in found.items()
+    measured = [name for name, run in files.items() if run["complete"] and run["results"]]
+    impossible = {name: run["unfinished"] for name, run in files.items()
                   if run["complete"] and not run["results"]}  # fmt: skip
     left = len(BENCHES) - len(measured) - len(impossible)
     parts = [f"{len(measured)} of {len(BENCHES)} benches complete"]
@@ -61,8 +61,10 @@ def judged(found: Mapping[str, Mapping[str, Any]], status: int = 0) -> Result:
         f"{each['backend']} {each['algorithm']}: {each['reason']}"
         for each in wrong
     ]
-    more = [f"and {len(details) - TOLD} more"] if len(details) > TOLD else []
-    details = details[:TOLD] + more + [f"not possible: {n}: {why}" for n, why in impossible.items()]
+    more = [f"and {len(details) - SHOWN} more"] if len(details) > SHOWN else []
+    details = (
+        details[:SHOWN] + more + [f"not possible: {n}: {why}" for n, why in impossible.items()]
+    )
     crashed = status not in (0, INTERRUPTED, LOST)
     if crashed:
         details.append(f"the measuring process ended with status {status}")

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 #: Asked again and again while something is measured; older drivers call the first one otherwise.
-ASKED = ("clocks.sm", "temperature.gpu", "power.draw")
+FIELDS = ("clocks.sm", "temperature.gpu", "power.draw")
 REASONS_FIELDS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
 
 #: Bits of the reasons for clocks below the highest: one is idleness, the others slow a measurement.
@@ -26,21 +26,21 @@ def describe() -> dict[str, Any]:
     runtime = cupy.cuda.runtime
     properties = runtime.getDeviceProperties(runtime.getDevice())
     bus = runtime.deviceGetPCIBusId(runtime.getDevice())
-    asked = ("driver_version", "clocks.max.sm", "clocks.max.mem", "power.limit")
-    found = _ask(bus, asked) or []
-    return {"name": properties["name"].decode(), "pci_bus": bus, **dict(zip(asked, found))}  # noqa: B905
+    fields = ("driver_version", "clocks.max.sm", "clocks.max.mem", "power.limit")
+    values = _ask(bus, fields) or []
+    return {"name": properties["name"].decode(), "pci_bus": bus, **dict(zip(fields, values))}  # noqa: B905
 
 
 @contextlib.contextmanager
 def watched(bus: str, file: Path) -> Iterator[None]:
-    """Append a line a second to `file` while the block runs: reasons and `ASKED`."""
+    """Append a line a second to `file` while the block runs: reasons and `FIELDS`."""
     field = next((name for name in REASONS_FIELDS if _ask(bus, (name,))), None)
     if field is None:
         yield
         return
     with file.open("a") as lines:
         process = subprocess.Popen(
-            [*_command(bus, (field, *ASKED)), "--loop=1"], stdout=lines, stderr=subprocess.DEVNULL
+            [*_command(bus, (field, *FIELDS)), "--loop=1"], stdout=lines, stderr=subprocess.DEVNULL
         )
         try:
             yield
@@ -49,16 +49,16 @@ def watched(bus: str, file: Path) -> Iterator[None]:
             process.wait()
 
 
-def seen(file: Path) -> str:
+def clocks(file: Path) -> str:
     """Clocks and what held them back, of the samples in which the GPU was not idle; one line."""
     samples = [s for s in map(_parse, file.read_text().splitlines()) if s] if file.exists() else []
     busy = [sample for sample in samples if not sample[0] & IDLE] or samples
     if not busy:
         return "clocks unknown: nvidia-smi did not answer"
-    clocks, heat, power = ([sample[1][i] for sample in busy] for i in range(3))
+    sm, heat, power = ([sample[1][i] for sample in busy] for i in range(3))
     held = [name for bit, name in REASONS.items() if any(sample[0] & bit for sample in busy)]
     return (
-        f"SM clock {median(clocks):.0f} MHz ({min(clocks):.0f} to {max(clocks):.0f}), "
+        f"SM clock {median(sm):.0f} MHz ({min(sm):.0f} to {max(sm):.0f}), "
         f"{max(heat):.0f} C, {max(power):.0f} W, "
         + (f"THROTTLED: {', '.join(held)}" if held else "not throttled")
     )
@@ -68,7 +68,7 @@ def _parse(line: str) -> tuple[int, list[float]] | None:
     try:
         first, *rest = (part.strip() for part in line.split(","))
         values = [float(part) for part in rest]
-        return (int(first, 16), values) if len(values) == len(ASKED) else None
+        return (int(first, 16), values) if len(values) == len(FIELDS) else None
     except ValueError:  # half a line, or a GPU that does not tell
         return None
 
@@ -85,5 +85,5 @@ def _ask(bus: str, fields: tuple[str, ...]) -> list[str] | None:
 
 
 def _command(bus: str, fields: tuple[str, ...]) -> list[str]:
-    asked = f"--query-gpu={','.join(fields)}"
-    return ["nvidia-smi", f"--id={bus}", asked, "--format=csv,noheader,nounits"]
+    query = f"--query-gpu={','.join(fields)}"
+    return ["nvidia-smi", f"--id={bus}", query, "--format=csv,noheader,nounits"]

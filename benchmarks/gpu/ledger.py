@@ -103,9 +103,9 @@ class Ledger:
     @property
     def counts(self) -> Counter[str]:
         """Tests by outcome, and those ``"not run"``."""
-        found = Counter(self.outcomes.values())
-        found["not run"] = len(self.selected - self.outcomes.keys())
-        return found
+        counts = Counter(self.outcomes.values())
+        counts["not run"] = len(self.selected - self.outcomes.keys())
+        return counts
 
 
 def read(path: Path) -> Ledger:

@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks.gpu.limited import INTERRUPTED
 from benchmarks.gpu.session import now
-from pycnn.bench import commands, record, wishes
+from pycnn.bench import commands, options, record
 from pycnn.bench.ceilings import Ceiling, measure_ceiling
 from pycnn.bench.environment import environment
 from pycnn.bench.peers import missing
-from pycnn.bench.run import Budget, Round, run
+from pycnn.bench.run import Benchmark, Budget, run
 from pycnn.runtime.files import write_json
 
 #: Algorithms without those that are slow on many images, where a check takes longest.
@@ -40,7 +40,7 @@ BENCHES = (
     ("vgg16", "vgg16 --batch 1"),
     ("vgg16_bf16", "vgg16 --batch 1 --dtype bfloat16"),
     ("resnet50_backward_x32", "resnet50 --batch 32 --direction backward"),
-    ("mobilenet_v1", "mobilenet_v1 --batch 1,32 --direction all"),
+    ("mobilenet", "mobilenet --batch 1,32 --direction all"),
     ("max_pool2d", "vgg16 --op max_pool2d --batch 32 --direction all"),
     ("relu", "resnet50 --op relu --batch 32 --direction all"),
     ("softmax", "resnet50 --op softmax --batch 1024 --direction all"),
@@ -70,7 +70,7 @@ class Lost(Exception):
     """The GPU is lost to this process, and what follows would fail for no fault of its own."""
 
 
-def asked(line: str, backend: str, peers: Sequence[str]) -> argparse.Namespace:
+def parse(line: str, backend: str, peers: Sequence[str]) -> argparse.Namespace:
     """The arguments of ``pycnn bench`` for one of `BENCHES`."""
     parser = argparse.ArgumentParser()
     commands.add_parsers(parser.add_subparsers())
@@ -82,9 +82,9 @@ def measure(
     path: Path, arguments: argparse.Namespace, limits: Limits, end: float, budget: Budget = BUDGET
 ) -> bool:
     """Run one bench up to the time `end`; whether it is complete."""
-    rounds = wishes.rounds(arguments)
-    planned = sum(len(each.contestants) for each in rounds)
-    about: dict[str, Any] = environment(wishes.command_line(arguments))
+    benchmarks = options.benchmarks(arguments)
+    planned = sum(len(each.runners) for each in benchmarks)
+    about: dict[str, Any] = environment(options.command_line(arguments))
     before = stored(path)
     written: list[dict[str, Any]] = before["results"]
     own = {(c["device"], c["dtype"]): Ceiling(**c) for c in before.get("ceilings", ())}
@@ -92,13 +92,15 @@ def measure(
 
     def keep(done: bool) -> None:
         unfinished = "" if done else f"{len(written)} of {planned} done"
-        found = record.content(about, [c.as_json() for c in own.values()], written)
-        write_json(path, {**found, "complete": done, "unfinished": unfinished, "planned": planned})
+        content = record.content(about, [c.as_json() for c in own.values()], written)
+        write_json(
+            path, {**content, "complete": done, "unfinished": unfinished, "planned": planned}
+        )
 
     done = False
     try:
-        for each in _left(rounds, written):
-            own |= {key: found for key in _wanted(each) if (found := _ceiling(limits, key))}
+        for each in _left(benchmarks, written):
+            own |= {key: limit for key in _limits_of(each) if (limit := _ceiling(limits, key))}
             for result, case in run([each], budget, own):
                 written.append(result.as_json(case))
                 if result.status == record.FAILED and _lost(result.backend):
@@ -119,20 +121,20 @@ def stored(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"results": [], "complete": False}
 
 
-def _left(rounds: Sequence[Round], written: Sequence[dict[str, Any]]) -> list[Round]:
-    """The rounds without the contestants that there are results of."""
+def _left(benchmarks: Sequence[Benchmark], written: Sequence[dict[str, Any]]) -> list[Benchmark]:
+    """The benchmarks without the runners that there are results of."""
     known = {record.Record.from_json(each).key for each in written}
     left = []
-    for each in rounds:
+    for each in benchmarks:
         problem = (
             each.suite, each.layer.name, each.op.name, each.direction, str(each.layer.case),
             each.dtype,
         )  # fmt: skip
         waiting = tuple(
-            c for c in each.contestants if (*problem, c.layout, c.backend, c.algorithm) not in known
+            c for c in each.runners if (*problem, c.layout, c.backend, c.algorithm) not in known
         )
         if waiting:
-            left.append(replace(each, contestants=waiting))
+            left.append(replace(each, runners=waiting))
     return left
 
 
@@ -149,11 +151,9 @@ def _lost(backend: str) -> bool:
     return False
 
 
-def _wanted(each: Round) -> list[tuple[str, str]]:
-    """The ceilings that a round is held against."""
-    return [
-        (c.device, getattr(c, "precision", "") or each.dtype) for c in each.contestants if c.device
-    ]
+def _limits_of(each: Benchmark) -> list[tuple[str, str]]:
+    """The ceilings that a benchmark is held against."""
+    return [(c.device, getattr(c, "precision", "") or each.dtype) for c in each.runners if c.device]
 
 
 def _ceiling(limits: Limits, key: tuple[str, str]) -> Ceiling | None:
@@ -173,14 +173,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("seconds", type=float)
     parser.add_argument("--backend", default="cuda", help="another one, to try this without a GPU")
-    given = parser.parse_args(argv)
-    end = time.monotonic() + given.seconds
-    peers = [] if given.backend != "cuda" or missing("cudnn") else ["cudnn"]
+    arguments = parser.parse_args(argv)
+    end = time.monotonic() + arguments.seconds
+    peers = [] if arguments.backend != "cuda" or missing("cudnn") else ["cudnn"]
     limits: Limits = {}
     complete = True
     with contextlib.suppress(KeyboardInterrupt):
         for name, line in BENCHES:
-            path = given.folder / f"{name}.json"
+            path = arguments.folder / f"{name}.json"
             if stored(path)["complete"]:
                 continue
             if time.monotonic() > end:
@@ -188,10 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 break
             began = time.monotonic()
             try:
-                done = measure(path, asked(line, given.backend, peers), limits, end)
-            except ValueError as wish:  # that cannot be met here
-                print(f"{now()} {name}: not possible: {wish}", flush=True)
-                write_json(path, {"results": [], "complete": True, "unfinished": str(wish)})
+                done = measure(path, parse(line, arguments.backend, peers), limits, end)
+            except ValueError as error:  # it cannot be run here
+                print(f"{now()} {name}: not possible: {error}", flush=True)
+                write_json(path, {"results": [], "complete": True, "unfinished": str(error)})
                 continue
             except Lost:
                 print(f"{now()} {name}: the GPU is lost to this process", flush=True)

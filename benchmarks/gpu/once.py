@@ -54,18 +54,18 @@ def memory_of(backend: str, *, pooled: bool = True) -> Memory:
     return Memory(cupy.asarray, cupy.asnumpy)
 
 
-def attempt(problem: Problem, memory: Memory, *, judged: bool = True) -> tuple[str, str]:
+def attempt(problem: Problem, memory: Memory, *, compared: bool = True) -> tuple[str, str]:
     """Run a problem; what became of it, and why.
 
-    `judged` compares the outputs with the oracle; without, it is enough that they come.
+    With `compared` the outputs are held against the oracle; without, it is enough that they come.
     """
     try:
-        given = problem.inputs()
-        arrays = {name: problem.placed(array, memory.put) for name, array in given.items()}
-        call = problem.op.describe(given, **problem.settings)
+        inputs = problem.inputs()
+        arrays = {name: problem.placed(array, memory.put) for name, array in inputs.items()}
+        call = problem.op.describe(inputs, **problem.settings)
         returned = problem.tested.invoke(getattr(pycnn, problem.op.name), arrays, problem.settings)
         outputs = [memory.get(array) for array in returned]  # waits for the GPU
-        fault = _fault(problem, call, given, outputs) if judged else ""
+        fault = _fault(problem, call, inputs, outputs) if compared else ""
     except KernelError as finding:  # of the emulator, about the kernel itself
         return WRONG, f"{type(finding).__name__}: {finding}"
     except MissingExtra as missing:
@@ -78,12 +78,12 @@ def attempt(problem: Problem, memory: Memory, *, judged: bool = True) -> tuple[s
 
 
 def _fault(
-    problem: Problem, call: Call, given: dict[str, np.ndarray], outputs: Sequence[np.ndarray]
+    problem: Problem, call: Call, inputs: dict[str, np.ndarray], outputs: Sequence[np.ndarray]
 ) -> str:
     """What is wrong with the outputs, if anything."""
     with np.errstate(all="ignore"):
-        expected = problem.tested.oracle(problem.settings, given)
-    terms = problem.tested.terms(problem.settings, given)
+        expected = problem.tested.oracle(problem.settings, inputs)
+    terms = problem.tested.terms(problem.settings, inputs)
     if len(outputs) != len(call.outputs):
         return f"{len(outputs)} results; expected: {', '.join(call.outputs)}"
     for (name, spec), output in zip(call.outputs.items(), outputs, strict=True):
@@ -106,7 +106,7 @@ def once(
     selection: Selection | None = None,
     *,
     pooled: bool = True,
-    judged: bool = True,
+    compared: bool = True,
     traced: bool = False,
 ) -> int:
     """Run every problem once, and say how many were checked, skipped, wrong and failed.
@@ -119,7 +119,7 @@ def once(
         What to run; by default everything, each kernel once first.
     pooled : bool, default True
         Whether CuPy may keep memory in its pools.
-    judged : bool, default True
+    compared : bool, default True
         Whether results are compared with the oracle.
     traced : bool, default False
         Whether every problem is named on a line of its own before it runs.
@@ -130,22 +130,22 @@ def once(
         Exit status: 0 if something was checked and nothing was wrong, 130 if interrupted.
     """
     selection = select(every()) if selection is None else selection
-    reasons, found = Counter(selection.skipped), Counter[str]()
-    chosen = selection.problems
+    reasons, counts = Counter(selection.skipped), Counter[str]()
+    problems = selection.problems
     if backend == "emulator":
-        chosen = [problem for problem in chosen if not problem.large]
-        reasons["too large for the emulator"] += len(selection.problems) - len(chosen)
-    total = len(chosen) + reasons.total()
+        problems = [problem for problem in problems if not problem.large]
+        reasons["too large for the emulator"] += len(selection.problems) - len(problems)
+    total = len(problems) + reasons.total()
     ended = ""
     try:
         memory = memory_of(backend, pooled=pooled)
         active = pycnn.use_backend(backend) if backend != "cuda" else contextlib.nullcontext()
         with active:
-            for problem in chosen:
+            for problem in problems:
                 if traced:
                     print(f"{MARK}{problem}", flush=True)
-                status, reason = attempt(problem, memory, judged=judged)
-                found[status] += 1
+                status, reason = attempt(problem, memory, compared=compared)
+                counts[status] += 1
                 if status == SKIPPED:
                     reasons[reason] += 1
                 elif status != CHECKED:
@@ -156,14 +156,14 @@ def once(
     except KeyboardInterrupt:
         ended = "stopped: "
     print(
-        f"{ended}{found[CHECKED]} of {total} checked, {reasons.total()} skipped, "
-        f"{found[WRONG]} wrong, {found[FAILED]} failed on {backend}"
-        + "; results were not compared" * (not judged)
+        f"{ended}{counts[CHECKED]} of {total} checked, {reasons.total()} skipped, "
+        f"{counts[WRONG]} wrong, {counts[FAILED]} failed on {backend}"
+        + "; results were not compared" * (not compared)
         + f"; {selection.unfit} algorithms do not fit" * bool(selection.unfit)
     )
     for reason, count in (+reasons).items():
         print(f"  skipped {count}: {reason}")
-    if found[WRONG] or found[FAILED] or not (found[CHECKED] or ended):
+    if counts[WRONG] or counts[FAILED] or not (counts[CHECKED] or ended):
         return 1
     return INTERRUPTED if ended else 0
 
@@ -187,22 +187,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=Path, metavar="FILE", help="the problems of its lines")
     parser.add_argument("--dtype", metavar="LIST", help="dtypes separated by commas")
     parser.add_argument("--unpooled", action="store_true", help="without CuPy's memory pools")
-    parser.add_argument("--unjudged", action="store_true", help="without the oracle")
+    parser.add_argument("--no-oracle", action="store_true", help="without the oracle")
     parser.add_argument("--trace", action="store_true", help="name every problem before it runs")
-    given = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     try:
-        require(given.backend)
-        if given.case or given.cases:  # as they are asked for, and in that order
-            lines = given.cases.read_text().splitlines() if given.cases else []
-            selection = Selection([named(word) for word in (*(given.case or ()), *lines)])
+        require(arguments.backend)
+        if arguments.case or arguments.cases:  # as they are asked for, and in that order
+            lines = arguments.cases.read_text().splitlines() if arguments.cases else []
+            selection = Selection([named(word) for word in (*(arguments.case or ()), *lines)])
         else:
-            wanted = given.dtype.split(",") if given.dtype else None
-            selection = select(p for p in every() if wanted is None or p.dtype in wanted)
+            dtypes = arguments.dtype.split(",") if arguments.dtype else None
+            selection = select(p for p in every() if dtypes is None or p.dtype in dtypes)
     except (ValueError, OSError, BackendUnavailable) as error:
         parser.error(str(error))
     return once(
-        given.backend, selection, pooled=not given.unpooled, judged=not given.unjudged,
-        traced=given.trace,
+        arguments.backend, selection, pooled=not arguments.unpooled,
+        compared=not arguments.no_oracle, traced=arguments.trace,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def merged(runs: Runs, results: Mapping[str, Result | None], about: Mapping[str,
                                 if run.get("unfinished")),
         "environment": {**first.get("environment", {}), "command": "make gpu"},
         "about": dict(about),
-        "stages": {name: found.as_json() if found else None for name, found in results.items()},
+        "stages": {name: result.as_json() if result else None for name, result in results.items()},
         "runs": [
             {"name": name, "command": run["environment"]["command"],
              "date": run["environment"]["date"], "results": len(run["results"]),
@@ -72,11 +72,11 @@ def merged(runs: Runs, results: Mapping[str, Result | None], about: Mapping[str,
 
 def _stages(results: Mapping[str, Result | None]) -> list[str]:
     rows = [("stage", "outcome", "time", "")]
-    for name, found in results.items():
-        if found is None:
+    for name, result in results.items():
+        if result is None:
             rows.append((name, "not run", "", ""))
         else:
-            rows.append((name, found.outcome, f"{found.seconds:.0f} s", found.what))
+            rows.append((name, result.outcome, f"{result.seconds:.0f} s", result.what))
     return aligned(rows)
 
 
@@ -84,20 +84,20 @@ def _best_ceilings(runs: Runs) -> dict[tuple[str, str], dict[str, Any]]:
     """The highest of each, for a limit is what can be reached."""
     best: dict[tuple[str, str], dict[str, Any]] = {}
     for run in runs.values():
-        for found in run.get("ceilings", ()):
-            key = found["device"], found["dtype"]
-            kept = best.setdefault(key, dict(found))
+        for ceiling in run.get("ceilings", ()):
+            key = ceiling["device"], ceiling["dtype"]
+            kept = best.setdefault(key, dict(ceiling))
             for name in ("gflops", "gbytes_per_s"):
-                known = [value for value in (kept[name], found[name]) if value is not None]
+                known = [value for value in (kept[name], ceiling[name]) if value is not None]
                 kept[name] = max(known, default=None)
     return best
 
 
 def _ceilings(runs: Runs) -> list[str]:
     return [
-        f"of {device}, {dtype}: {_thousands(found['gflops'], 1)} TFLOP/s, "
-        f"{_thousands(found['gbytes_per_s'], 2)} TB/s"
-        for (device, dtype), found in _best_ceilings(runs).items()
+        f"of {device}, {dtype}: {_thousands(ceiling['gflops'], 1)} TFLOP/s, "
+        f"{_thousands(ceiling['gbytes_per_s'], 2)} TB/s"
+        for (device, dtype), ceiling in _best_ceilings(runs).items()
     ]
 
 
@@ -215,9 +215,9 @@ def _range(share: tuple[float, float] | None, of: float, digits: int) -> str:
 
 def _details(results: Mapping[str, Result | None]) -> list[str]:
     lines = []
-    for name, found in results.items():
-        if found and found.details:
-            lines += ["", f"{name}:", *(f"  {line}" for line in found.details)]
+    for name, result in results.items():
+        if result and result.details:
+            lines += ["", f"{name}:", *(f"  {line}" for line in result.details)]
     return lines
 
 

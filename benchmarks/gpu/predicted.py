@@ -11,7 +11,7 @@ SOURCE = "our own audit of the machine code (commit 6b109c0), not measured"
 #: TFLOP/s of float32 multiply-adds, and TB/s of a copy, that the shares below are of.
 FLOPS, COPY = 67.0, 4.3
 
-#: Least and largest share of `FLOPS` by algorithm of a convolution or rung of a matrix product.
+#: Least and largest share of `FLOPS` by algorithm of a convolution, or of a matrix product.
 COMPUTE = {
     "direct": (0.08, 0.08),
     "direct_tiled": (0.35, 0.42),

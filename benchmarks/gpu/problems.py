@@ -60,10 +60,10 @@ def _new(
     seen: Iterable[Hashable] = (),
 ) -> list[Problem]:
     """Those that launch what the ones before them have not."""
-    known, found = set(seen), []
+    known, problems = set(seen), []
     for problem, launched in kernels.items():
         new = set(map(of, launched)) - known
         if new:
-            found.append(problem)
+            problems.append(problem)
             known |= new
-    return found
+    return problems

@@ -90,14 +90,14 @@ class Watch:
     def report(self) -> list[tuple[str, str, list[str]]]:
         """Kernel, problem and text of each finding, those of the same kernel once."""
         kernels = {str(p): {k.entry for k in ks} for p, ks in self.selection.kernels.items()}
-        found: dict[tuple[str, str], tuple[str, str, list[str]]] = {}
+        findings: dict[tuple[str, str], tuple[str, str, list[str]]] = {}
         for lines, near in zip(self.findings, self._near, strict=True):
             said = set(re.findall(r"\w+", " ".join(lines)))
             last = near[-1] if near else ""
             word = next((w for w in reversed(near) if kernels.get(w, set()) & said), last)
             kernel = ", ".join(sorted(kernels.get(word, set()) & said)) or "a kernel not named"
-            found.setdefault((kernel, lines[0]), (kernel, word, lines))
-        return list(found.values())
+            findings.setdefault((kernel, lines[0]), (kernel, word, lines))
+        return list(findings.values())
 
 
 def sanitize(
@@ -135,27 +135,27 @@ def sanitize(
             return compiled
     selection = select(every() if problems is None else problems)
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     for i, tool in enumerate(tools):
         share = min(TOOL_LIMIT, (end - time.monotonic()) / (len(tools) - i))
         if share < LEAST:
-            found[tool] = Result(SKIPPED, "no time is left", finished=False)
+            results[tool] = Result(SKIPPED, "no time is left", finished=False)
         else:
-            found[tool] = _run(program, tool, selection, share, folder, backend)
-        print(f"{tool}: {found[tool].what}", flush=True)
-    return _together(found, selection)
+            results[tool] = _run(program, tool, selection, share, folder, backend)
+        print(f"{tool}: {results[tool].what}", flush=True)
+    return _together(results, selection)
 
 
-def _together(found: Mapping[str, Result], selection: Selection) -> Result:
+def _together(results: Mapping[str, Result], selection: Selection) -> Result:
     """The result of the stage, from those of the tools."""
-    outcomes = {result.outcome for result in found.values()}
+    outcomes = {result.outcome for result in results.values()}
     left_out = [f"skipped {count}: {reason}" for reason, count in selection.skipped.items()]
     outcome = PASSED if outcomes == {PASSED} and not left_out else PARTIAL
     return Result(
         FAILED if FAILED in outcomes else outcome,
-        "; ".join(f"{tool} {result.outcome}" for tool, result in found.items()),
-        (*(f"{tool}: {r.what}" for tool, r in found.items()), *left_out),
-        finished=all(result.finished for result in found.values()),
+        "; ".join(f"{tool} {result.outcome}" for tool, result in results.items()),
+        (*(f"{tool}: {r.what}" for tool, r in results.items()), *left_out),
+        finished=all(result.finished for result in results.values()),
     )
 
 
@@ -214,7 +214,7 @@ def _command(program: str, tool: str, backend: str, cases: list[str]) -> list[st
     watched = [program, "--tool", tool, "--error-exitcode", str(FOUND), "--launch-timeout", "0"]
     watched += ["--target-processes", "all", "--report-api-errors", "no"]
     ours = [sys.executable, "-m", "benchmarks.gpu.once", "--backend", backend, "--unpooled"]
-    return [*watched, *ours, "--unjudged", "--trace", *cases]
+    return [*watched, *ours, "--no-oracle", "--trace", *cases]
 
 
 def _seen(selection: Selection, watch: Watch) -> str:
@@ -232,11 +232,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tool", choices=TOOLS, action="append", help="by default all of them")
     parser.add_argument("--limit", type=float, default=LIMIT, metavar="SECONDS")
     parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
-    given = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     folder = ROOT / "build" / "sanitize"
-    if not given.resume:
+    if not arguments.resume:
         shutil.rmtree(folder, ignore_errors=True)
-    result = sanitize(folder, given.limit, given.tool or TOOLS)
+    result = sanitize(folder, arguments.limit, arguments.tool or TOOLS)
     print(f"{result.outcome}: {result.what}")
     return 1 if result.outcome == FAILED else 0
 

@@ -41,8 +41,8 @@ class Session:
     def start(self, stage: str) -> Path:
         """The folder of a stage: empty, unless a run of it was stopped."""
         folder = self.folder / stage
-        found = self.result(stage)
-        if found is not None and found.finished:
+        result = self.result(stage)
+        if result is not None and result.finished:
             shutil.rmtree(folder, ignore_errors=True)
         self._file(stage).unlink(missing_ok=True)
         folder.mkdir(exist_ok=True)

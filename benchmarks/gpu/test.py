@@ -13,8 +13,8 @@ from benchmarks.gpu.result import FAILED, PARTIAL, Result, verdict
 #: Seconds that the stage may last.
 LIMIT = 90
 
-#: Failures that are told one by one.
-TOLD = 20
+#: Failures that are shown one by one.
+SHOWN = 20
 
 
 def test(folder: Path) -> Result:
@@ -25,9 +25,9 @@ def test(folder: Path) -> Result:
     before.write_text("\n".join(passed))
     begin = time.monotonic()
     status = limited(command(file, before), LIMIT, PYCNN_TEST_BACKENDS="cuda", **ONE_THREAD)
-    found, in_time = ledger.read(file), time.monotonic() - begin < LIMIT
-    if found.selected or found.broken:
-        return judged(found)
+    after, in_time = ledger.read(file), time.monotonic() - begin < LIMIT
+    if after.selected or after.broken:
+        return result_of(after)
     if in_time:
         return Result(FAILED, f"pytest collected no test, and ended with status {status}")
     return Result(PARTIAL, "stopped before the tests were collected", finished=False)
@@ -48,18 +48,18 @@ def command(file: Path, before: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def judged(found: ledger.Ledger) -> Result:
+def result_of(tests: ledger.Ledger) -> Result:
     """The result that a ledger amounts to."""
-    counts = found.counts
-    wrong = counts["failed"] + len(found.broken)
+    counts = tests.counts
+    wrong = counts["failed"] + len(tests.broken)
     done = counts["passed"] + counts["failed"]
-    parts = [f"{counts['passed']} of {len(found.selected)} tests passed"]
+    parts = [f"{counts['passed']} of {len(tests.selected)} tests passed"]
     parts += [f"{counts['failed']} FAILED"] if counts["failed"] else []
-    parts += [f"{len(found.broken)} files CANNOT BE COLLECTED"] if found.broken else []
+    parts += [f"{len(tests.broken)} files CANNOT BE COLLECTED"] if tests.broken else []
     parts += [f"{counts[name]} {name}" for name in ("skipped", "not run") if counts[name]]
-    details = [f"{name}: {why}" for name, why in found.why.items()
-               if name in found.broken or found.outcomes.get(name) == "failed"]  # fmt: skip
-    more = [f"and {len(details) - TOLD} more"] if len(details) > TOLD else []
+    details = [f"{name}: {why}" for name, why in tests.why.items()
+               if name in tests.broken or tests.outcomes.get(name) == "failed"]  # fmt: skip
+    more = [f"and {len(details) - SHOWN} more"] if len(details) > SHOWN else []
     outcome = verdict(wrong=wrong, left=counts["not run"], done=done)
     finished = not counts["not run"]
-    return Result(outcome, ", ".join(parts), details[:TOLD] + more, finished=finished)
+    return Result(outcome, ", ".join(parts), details[:SHOWN] + more, finished=finished)

@@ -110,17 +110,17 @@ def _largest(
     least: int,
     free: Callable[[], object],
 ) -> tuple[float | None, str]:
-    """Speed at the largest size that there is memory for, and a note on what was not as wished."""
-    wished = size
+    """Speed at the largest size that there is memory for, and a note on what was in the way."""
+    full = size
     while True:
         try:
-            found = speed(size)
+            limit = speed(size)
         except Exception as error:  # whatever is missing, the run goes on without this limit
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             if not out_of_memory(error) or size // 2 < least:
                 return None, f"no limit by a {what} ({reason})"
         else:
-            return found, "" if size == wished else f"{what} of {size}, no memory for {wished}"
+            return limit, "" if size == full else f"{what} of {size}, no memory for {full}"
         finally:
             free()
         size //= 2

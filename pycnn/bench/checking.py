@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
         return self.error <= self.tolerance
 
 
-def judge(
+def check(
     outputs: Mapping[str, np.ndarray],
     checks: Sequence[Check],
     dtype: str,
@@ -69,10 +69,12 @@ def judge(
         output.dtype.name != own.get(name, dtype) for name, output in outputs.items()
     ):
         return Verdict(float("inf"), 0.0, "shapes and dtypes")
-    found = [(*_compare(c.view(outputs[c.output]), c, c.dtype or dtype, coarse), c) for c in checks]
+    errors = [
+        (*_compare(c.view(outputs[c.output]), c, c.dtype or dtype, coarse), c) for c in checks
+    ]
     error, tolerance, _ = max(
-        (f for f in found if not f[2].combined or f[0] > f[1]),
-        key=lambda f: f[0] / max(f[1], 1e-300),
+        (e for e in errors if not e[2].combined or e[0] > e[1]),
+        key=lambda e: e[0] / max(e[1], 1e-300),
     )
     parts = {f"{c.output}: {c.what}" for c in checks if c.what != "all"}
     return Verdict(error, tolerance, "; ".join(sorted(parts)) or "all")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-#: What is asked, with its unit.
+#: What is queried, with its unit.
 MEASURED = {"clocks.sm": "MHz", "clocks.mem": "MHz", "temperature.gpu": "C", "power.draw": "W"}
 
 #: The field of the reasons why clocks are below their highest; the second is for older drivers.
@@ -92,17 +92,17 @@ def _number(text: str, otherwise: float) -> float:
 def summarised(samples: list[tuple[int, list[float]]]) -> dict[str, Any]:
     """See `Sampler.as_json`."""
     busy = [sample for sample in samples if not sample[0] & IDLE] or samples
-    found: dict[str, Any] = {"samples": len(busy), "idle": len(samples) - len(busy)}
+    about: dict[str, Any] = {"samples": len(busy), "idle": len(samples) - len(busy)}
     for i, (name, unit) in enumerate(MEASURED.items()):
         values = np.array([sample[1][i] for sample in busy])
         values = values[np.isfinite(values)]
         if values.size:
             ends = {"min": values.min(), "median": np.median(values), "max": values.max()}
-            found[name] = {"unit": unit, **{end: float(value) for end, value in ends.items()}}
+            about[name] = {"unit": unit, **{end: float(value) for end, value in ends.items()}}
     shares = {text: sum(bool(bits & bit) for bits, _ in busy) / len(busy)
               for bit, text in REASONS.items()}  # fmt: skip
-    found["held_back"] = {text: round(share, 3) for text, share in shares.items() if share}
-    return found
+    about["held_back"] = {text: round(share, 3) for text, share in shares.items() if share}
+    return about
 
 
 def lines(sampled: Any) -> list[str]:
@@ -114,11 +114,11 @@ def lines(sampled: Any) -> list[str]:
     parts = [
         f"{name} {_span(sampled[name])}" for name in MEASURED if isinstance(sampled.get(name), dict)
     ]
-    found = [f"GPU while measured: {', '.join(parts)}"]
+    shown = [f"GPU while measured: {', '.join(parts)}"]
     held = [f"{text} in {share:.0%}" for text, share in sampled.get("held_back", {}).items()]
     if held:
-        found.append(f"THROTTLED: {', '.join(held)} of {sampled['samples']} samples")
-    return found
+        shown.append(f"THROTTLED: {', '.join(held)} of {sampled['samples']} samples")
+    return shown
 
 
 def _span(of: dict[str, Any]) -> str:
@@ -137,8 +137,8 @@ def sampling(bus: str | None) -> Iterator[Sampler | None]:
 
 
 def _command(bus: str, *fields: str) -> list[str]:
-    asked = f"--query-gpu={','.join(fields)}"
-    return ["nvidia-smi", f"--id={bus}", asked, "--format=csv,noheader,nounits"]
+    query = f"--query-gpu={','.join(fields)}"
+    return ["nvidia-smi", f"--id={bus}", query, "--format=csv,noheader,nounits"]
 
 
 def _answers(bus: str, field: str) -> bool:

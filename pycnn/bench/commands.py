@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
-SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet_v1", "soumith")
+SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet", "soumith")
 
 
 def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -101,8 +101,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
     for line in compare.differences(old, new):
         print(line)
-    found = compare.table(changes)
-    if found.rows:
-        terminal.show(found)
+    table = compare.table(changes)
+    if table.rows:
+        terminal.show(table)
     print(compare.counted(changes))
     return 1 if arguments.fail_on_slower and compare.failures(changes) else 0

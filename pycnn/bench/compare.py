@@ -48,7 +48,7 @@ class Change:
 def compare_runs(
     old: Sequence[Record], new: Sequence[Record], threshold: float = THRESHOLD
 ) -> list[Change]:
-    """Match the records of two runs and judge each pair.
+    """Match the records of two runs and compare each pair.
 
     Parameters
     ----------

@@ -61,11 +61,11 @@ def busy(about: Mapping[str, Any]) -> str:
     processor = about.get("cpu")
     if not isinstance(processor, dict) or not {"cores", "load"} <= processor.keys():
         return ""
-    cores, seen = processor["cores"], processor["load"]
-    if not isinstance(cores, int) or not isinstance(seen, int | float):
+    cores, load = processor["cores"], processor["load"]
+    if not isinstance(cores, int) or not isinstance(load, int | float):
         return ""
     # Our own threads fill all cores.
-    return f"load {seen} on {cores} cores" if seen > cores + 0.5 else ""
+    return f"load {load} on {cores} cores" if load > cores + 0.5 else ""
 
 
 def _cpu_model() -> str:
@@ -86,7 +86,7 @@ def gpu() -> dict[str, Any] | None:
 
     device = cupy.cuda.Device()
     properties = cupy.cuda.runtime.getDeviceProperties(device.id)
-    found = {
+    about = {
         "name": properties["name"].decode(),
         "pci_bus": cupy.cuda.runtime.deviceGetPCIBusId(device.id),
         "arch": f"sm_{device.compute_capability}",
@@ -96,28 +96,28 @@ def gpu() -> dict[str, Any] | None:
         "cuda_driver": cupy.cuda.runtime.driverGetVersion(),
         "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
     }
-    return {**found, **_nvidia_smi(found["pci_bus"])}
+    return {**about, **_nvidia_smi(about["pci_bus"])}
 
 
 def _nvidia_smi(bus: str) -> dict[str, str]:
     """Driver, clocks and power limit as the driver's own tool reports them, where it is there."""
-    asked = ("driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "power.limit")
+    fields = ("driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "power.limit")
     line = _output(
-        "nvidia-smi", f"--id={bus}", f"--query-gpu={','.join(asked)}", "--format=csv,noheader"
+        "nvidia-smi", f"--id={bus}", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"
     )
     values = [value.strip() for value in line.split(",")] if line else []
-    return dict(zip(asked, values, strict=True)) if len(values) == len(asked) else {}
+    return dict(zip(fields, values, strict=True)) if len(values) == len(fields) else {}
 
 
 def versions() -> dict[str, str]:
     """Of every package in `PACKAGES` that is installed."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str | None:

@@ -47,8 +47,8 @@ class Slot(NamedTuple):
 def slots(cls: Any) -> dict[str, Slot]:
     """The fields of `cls` by letter, in order."""
     hints = get_type_hints(cls, include_extras=True)
-    found = [Slot(f.name, hints[f.name].__metadata__[0], f.default) for f in fields(cls)]
-    return {slot.spec.letter: slot for slot in found}
+    letters = [Slot(f.name, hints[f.name].__metadata__[0], f.default) for f in fields(cls)]
+    return {slot.spec.letter: slot for slot in letters}
 
 
 def parse(cls: type[T], text: str) -> T:

@@ -272,7 +272,7 @@ def _samples(
     before: Call | None,
     more: Callable[[int, float], bool],
 ) -> Iterator[Sample]:
-    """Groups of `times` calls, while `more` wants them, told their number and seconds so far."""
+    """Groups of `times` calls, while `more(number, seconds so far)` holds."""
     taken, spent = 0, 0.0
     while more(taken, spent):
         sample = clock.sample(call, times, before)

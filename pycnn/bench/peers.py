@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from pycnn.bench.cases import Case
-from pycnn.bench.contestants import FLUSH_BYTES, Call, Contestant
 from pycnn.bench.measure import Clock, torch_clock
 from pycnn.bench.operations.base import FORWARD, Operation, Unsupported
+from pycnn.bench.runners import FLUSH_BYTES, Call, Runner
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.runtime.extras import install
 
 PEERS = ("torch", "onnxruntime", "cudnn")
 
@@ -26,7 +27,7 @@ PEERS = ("torch", "onnxruntime", "cudnn")
 CUDNN_TF32 = "cudnn-tf32"
 
 
-class Torch(Contestant):
+class Torch(Runner):
     """PyTorch on the CPU, or on the GPU through cuDNN."""
 
     def __init__(self, device: str, layout: str, precision: str = "") -> None:
@@ -106,7 +107,7 @@ def _array(tensor: Any) -> np.ndarray:
     return tensor.cpu().view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
 
 
-class OnnxRuntime(Contestant):
+class OnnxRuntime(Runner):
     """ONNX Runtime on the CPU, a model of one node."""
 
     backend, algorithm = "onnxruntime", "default"
@@ -170,7 +171,7 @@ def missing(peer: str) -> str:
     }
     for module in needed[peer]:
         if importlib.util.find_spec(module) is None:
-            return f"{peer} needs the package {module}; install it with: pip install {module}"
+            return f"{peer} needs the package {module}; install it with: {_install(module)}"
     if peer == "cudnn":
         import torch
 
@@ -181,8 +182,13 @@ def missing(peer: str) -> str:
     return ""
 
 
-def of_peer(peer: str, op: Operation, dtype: str) -> list[Contestant]:
-    """The contestants that stand for `peer`."""
+def _install(module: str) -> str:
+    known = {"torch": "torch", "onnx": "onnx", "cupy": "cuda13"}
+    return install(known[module]) if module in known else f"pip install {module}"
+
+
+def of_peer(peer: str, op: Operation, dtype: str) -> list[Runner]:
+    """The runners that stand for `peer`."""
     if peer == "onnxruntime":
         return [OnnxRuntime()]
     device = "cuda" if peer == "cudnn" else "cpu"

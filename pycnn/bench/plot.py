@@ -27,6 +27,8 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 
 GREY = "#5f6368"
 
+SUFFIXES = (".png", ".svg", ".pdf")
+
 
 def require() -> None:
     """Raise `MissingExtra` now if there is nothing to draw with."""
@@ -109,9 +111,9 @@ def _bars(axes: Any, records: Sequence[Record]) -> None:
     for i, backend in enumerate(backends):
         best = _best(records, backend)
         places = [x for x, problem in enumerate(problems) if problem in best]
-        chosen = [best[problems[x]] for x in places]
-        times = np.array([r.time_ms for r in chosen], float)
-        ends = np.array([(r.time_ms_p25, r.time_ms_p75) for r in chosen], float)
+        shown = [best[problems[x]] for x in places]
+        times = np.array([r.time_ms for r in shown], float)
+        ends = np.array([(r.time_ms_p25, r.time_ms_p75) for r in shown], float)
         axes.bar(
             np.array(places) + (i - (len(backends) - 1) / 2) * width, times, width * 0.92,
             yerr=np.abs(ends.reshape(-1, 2).T - times), color=LOOKS[backend][1],

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pycnn.bench import expected
 from pycnn.bench.cases import Case
 from pycnn.bench.operations import OPERATIONS
-from pycnn.bench.run import Round
+from pycnn.bench.run import Benchmark
 from pycnn.runtime import cache, terminal
 
 #: Values are kept if the oracle took this many seconds, and much longer than reading them does.
@@ -22,18 +22,18 @@ THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 Task = tuple[str, Case, str, str]
 
 
-def prepare(rounds: Sequence[Round], processes: int | None = None) -> str:
-    """Keep the expected values of all `rounds` in the disk cache; says in a line what was done.
+def prepare(benchmarks: Sequence[Benchmark], processes: int | None = None) -> str:
+    """Keep the expected values of all `benchmarks` in the disk cache; says in a line what was done.
 
     Parameters
     ----------
-    rounds : sequence of Round
+    benchmarks : sequence of Benchmark
     processes : int, optional
         By default one for each core that this process may use.
     """
     tasks = dict.fromkeys(
-        (each.op.name, each.layer.case, each.direction, each.dtype)
-        for each in sorted(rounds, key=lambda r: -r.op.flops(r.layer.case, r.direction))
+        (benchmark.op.name, benchmark.layer.case, benchmark.direction, benchmark.dtype)
+        for benchmark in sorted(benchmarks, key=lambda b: -b.op.flops(b.layer.case, b.direction))
     )
     todo = [task for task in tasks if cache.find(_key(task), expected.SUFFIX) is None]
     jobs = min(processes or len(os.sched_getaffinity(0)), max(len(todo), 1))
@@ -65,12 +65,12 @@ def _compute(task: Task) -> tuple[float, bool]:
     name, case, direction, dtype = task
     begin = time.process_time()
     arrays = OPERATIONS[name].inputs(case, direction, dtype, expected.rng())
-    drawn = time.process_time()
+    with_inputs = time.process_time()
     with expected.collecting() as values:
         OPERATIONS[name].checks(case, direction, arrays)
     end = time.process_time()
     nbytes = sum(value.nbytes for value in values.values())
-    worth = end - drawn > WORTH_SECONDS + nbytes / READ_BYTES
+    worth = end - with_inputs > WORTH_SECONDS + nbytes / READ_BYTES
     if worth:
         expected.keep(_key(task), values)
     return end - begin, worth

@@ -23,7 +23,7 @@ SILENT = "it does not say that it is complete"
 #: The backends of pycnn; all others are peers.
 OWN = ("reference", "emulator", "cuda")
 
-#: What became of a contestant.
+#: What became of a runner.
 TIMED = "timed"  # right, and timed
 CHECKED = "checked"  # right, on the emulator: no time
 WRONG = "wrong"  # not within the tolerance, or a finding of the emulator: never timed
@@ -33,7 +33,7 @@ FAILED = "failed"  # raised an error; `reason` holds it
 
 @dataclass(frozen=True)
 class Record:
-    """One contestant on one layer in one direction.
+    """One runner on one layer in one direction.
 
     Times are in milliseconds, None where nothing was timed. ``time_cold_ms`` is with the caches of
     the GPU flushed. ``host_ms`` is the time in which a call on the GPU returns. ``queued`` says
@@ -88,7 +88,7 @@ class Record:
 
     @property
     def problem(self) -> tuple[str, ...]:
-        """What all contestants of one comparison have in common."""
+        """What all runners of one comparison have in common."""
         return self.suite, self.layer, self.op, self.direction, self.shape, self.dtype
 
     @property

@@ -1,6 +1,6 @@
-"""The main job: every layer, direction and contestant: checked first, then timed.
+"""The main job: every layer, direction and runner: checked first, then timed.
 
-:func:`plan_rounds` says what will be run, :func:`run` runs it and yields a record at a time, so
+:func:`plan` says what will be run, :func:`run` runs it and yields a record at a time, so
 whoever consumes it can stop at any moment and keep what there is.
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 from pycnn.bench import expected
 from pycnn.bench.cases import Case
 from pycnn.bench.ceilings import Ceiling, out_of_memory
-from pycnn.bench.checking import judge
-from pycnn.bench.contestants import Contestant
+from pycnn.bench.checking import check
 from pycnn.bench.measure import Timing, measure
 from pycnn.bench.operations.base import Check, Operation, Unsupported
 from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record
+from pycnn.bench.runners import Runner
 from pycnn.bench.scaling import scale_down
 from pycnn.bench.suites import Layer
 from pycnn.emulator import KernelError
@@ -36,7 +36,7 @@ QUICK = Budget(seconds=0.1, emulated_flops=1_000_000)
 
 
 @dataclass(frozen=True)
-class Round:
+class Benchmark:
     """One layer in one direction and precision, and all who take part in it."""
 
     suite: str
@@ -44,29 +44,29 @@ class Round:
     layer: Layer
     direction: str
     dtype: str
-    contestants: tuple[Contestant, ...]
+    runners: tuple[Runner, ...]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Inputs of a case and what must come out of them; made once for a round."""
+    """Inputs of a case and what must come out of them; drawn once for a benchmark."""
 
     case: Case
     arrays: Mapping[str, np.ndarray]
     checks: Sequence[Check]
 
 
-def plan_rounds(
+def plan(
     suite: str,
     op: Operation,
     layers: Sequence[Layer],
     directions: Sequence[str],
     dtypes: Sequence[str],
-    contestants: Callable[[Case, str, str], Sequence[Contestant]],
-) -> list[Round]:
-    """Every round of a run; `contestants` gives those of a case, direction and dtype."""
+    runners: Callable[[Case, str, str], Sequence[Runner]],
+) -> list[Benchmark]:
+    """Every benchmark of a run; `runners` gives those of a case, direction and dtype."""
     return [
-        Round(suite, op, layer, direction, dtype, tuple(contestants(layer.case, direction, dtype)))
+        Benchmark(suite, op, layer, direction, dtype, tuple(runners(layer.case, direction, dtype)))
         for dtype in dtypes
         for layer in layers
         for direction in directions
@@ -75,85 +75,86 @@ def plan_rounds(
 
 
 def run(
-    rounds: Sequence[Round],
+    benchmarks: Sequence[Benchmark],
     budget: Budget,
     ceilings: Mapping[tuple[str, str], Ceiling],
     announce: Callable[[str], object] = lambda doing: None,
 ) -> Iterator[tuple[Record, Case]]:
-    """Run `rounds`.
+    """Run `benchmarks`.
 
     Parameters
     ----------
-    rounds : sequence of Round
+    benchmarks : sequence of Benchmark
     budget : Budget
     ceilings : mapping of (device, dtype) to Ceiling
     announce : callable, optional
-        Told what is being done, for a progress bar.
+        Called with what is being done, for a progress bar.
 
     Yields
     ------
     (Record, Case)
-        One for each contestant of each round.
+        One for each runner of each benchmark.
     """
-    for each in rounds:
-        problems = _Problems(each, budget.emulated_flops)
-        for contestant in each.contestants:
-            announce(f"{each.layer.name} {each.direction} {contestant.backend}")
-            record = _one(each, contestant, problems, budget, ceilings)
+    for benchmark in benchmarks:
+        problems = _Problems(benchmark, budget.emulated_flops)
+        for runner in benchmark.runners:
+            announce(f"{benchmark.layer.name} {benchmark.direction} {runner.backend}")
+            record = _one(benchmark, runner, problems, budget, ceilings)
             with contextlib.suppress(Exception):  # a broken device shows in the next record
-                contestant.release()
-            yield record, each.layer.case
+                runner.release()
+            yield record, benchmark.layer.case
 
 
 class _Problems:
-    """The problems of a round, made when they are first asked for: whole, and for the emulator."""
+    """The problems of a benchmark, drawn when first needed: whole, and for the emulator."""
 
-    def __init__(self, each: Round, emulated_flops: int) -> None:
-        self._round, self._flops = each, emulated_flops
-        self._made: dict[Case, Problem] = {}
+    def __init__(self, benchmark: Benchmark, emulated_flops: int) -> None:
+        self._benchmark, self._flops = benchmark, emulated_flops
+        self._known: dict[Case, Problem] = {}
 
-    def of(self, contestant: Contestant) -> Problem:
-        each, case = self._round, self._round.layer.case
-        if contestant.device is None:
+    def of(self, runner: Runner) -> Problem:
+        benchmark, case = self._benchmark, self._benchmark.layer.case
+        if runner.device is None:
             case = scale_down(
-                case, lambda c: each.op.emulated_flops(c, each.direction), self._flops
+                case, lambda c: benchmark.op.emulated_flops(c, benchmark.direction), self._flops
             )
-        if case not in self._made:
-            arrays = each.op.inputs(case, each.direction, each.dtype, expected.rng())
-            known = expected.key(each.op.name, str(case), each.direction, each.dtype)
+        if case not in self._known:
+            arrays = benchmark.op.inputs(case, benchmark.direction, benchmark.dtype, expected.rng())
+            known = expected.key(benchmark.op.name, str(case), benchmark.direction, benchmark.dtype)
             with expected.recalling(known):
-                checks = each.op.checks(case, each.direction, arrays)
-            self._made[case] = Problem(case, arrays, checks)
-        return self._made[case]
+                checks = benchmark.op.checks(case, benchmark.direction, arrays)
+            self._known[case] = Problem(case, arrays, checks)
+        return self._known[case]
 
 
 def _one(
-    each: Round,
-    contestant: Contestant,
+    benchmark: Benchmark,
+    runner: Runner,
     problems: _Problems,
     budget: Budget,
     ceilings: Mapping[tuple[str, str], Ceiling],
 ) -> Record:
-    """The record of one contestant, whatever becomes of it; only an interrupt gets through."""
+    """The record of one runner, whatever becomes of it; only an interrupt gets through."""
+    op, layer = benchmark.op, benchmark.layer
+    direction, dtype = benchmark.direction, benchmark.dtype
     record = Record(
-        suite=each.suite, layer=each.layer.name, count=each.layer.count, op=each.op.name,
-        direction=each.direction, shape=str(each.layer.case), dtype=each.dtype,
-        layout=contestant.layout, backend=contestant.backend, algorithm=contestant.algorithm,
-        status=SKIPPED, reason=contestant.reason, chosen=contestant.chosen,
-        precision=contestant.precision, flops=each.op.flops(each.layer.case, each.direction),
-        bytes=each.op.traffic(each.layer.case, each.direction, each.dtype),
-        workspace_bytes=contestant.workspace_bytes,
+        suite=benchmark.suite, layer=layer.name, count=layer.count, op=op.name,
+        direction=direction, shape=str(layer.case), dtype=dtype,
+        layout=runner.layout, backend=runner.backend, algorithm=runner.algorithm,
+        status=SKIPPED, reason=runner.reason, chosen=runner.chosen,
+        precision=runner.precision, flops=op.flops(layer.case, direction),
+        bytes=op.traffic(layer.case, direction, dtype), workspace_bytes=runner.workspace_bytes,
     )  # fmt: skip
-    if contestant.reason:
+    if runner.reason:
         return record
     try:
-        problem = problems.of(contestant)
-        with contestant.active():
-            record = _check_then_time(record, each, contestant, problem, budget, ceilings)
-        return replace(record, counters=contestant.counters())
+        problem = problems.of(runner)
+        with runner.active():
+            record = _check_then_time(record, benchmark, runner, problem, budget, ceilings)
+        return replace(record, counters=runner.counters())
     except Unsupported as error:
         return replace(record, status=SKIPPED, reason=str(error))
-    except Exception as error:  # one contestant's failure must not end the run of the others
+    except Exception as error:  # one runner's failure must not end the run of the others
         lacks = record.is_peer and isinstance(error, NotImplementedError)
         status = SKIPPED if lacks else _status(error)
         return replace(record, status=status, reason=_one_line(error))
@@ -161,33 +162,35 @@ def _one(
 
 def _check_then_time(
     record: Record,
-    each: Round,
-    contestant: Contestant,
+    benchmark: Benchmark,
+    runner: Runner,
     problem: Problem,
     budget: Budget,
     ceilings: Mapping[tuple[str, str], Ceiling],
 ) -> Record:
-    call = contestant.prepare(each.op, problem.case, each.direction, problem.arrays)
-    shapes = each.op.output_shapes(problem.case, each.direction)
-    outputs = contestant.numpy(call())
+    call = runner.prepare(benchmark.op, problem.case, benchmark.direction, problem.arrays)
+    shapes = benchmark.op.output_shapes(problem.case, benchmark.direction)
+    outputs = runner.numpy(call())
     lacking = [check.output for check in problem.checks if check.output not in outputs]
     if lacking and record.is_peer:
         raise Unsupported(f"{record.backend} gives no {', '.join(lacking)}")
-    verdict = judge(outputs, problem.checks, each.dtype, shapes, contestant.coarse(each.dtype))
+    verdict = check(
+        outputs, problem.checks, benchmark.dtype, shapes, runner.coarse(benchmark.dtype)
+    )
     record = replace(
         record, max_abs_error=verdict.error, tolerance=verdict.tolerance,
         verified=verdict.right, compared=verdict.compared,
-        ran_shape=None if problem.case == each.layer.case else str(problem.case),
+        ran_shape=None if problem.case == benchmark.layer.case else str(problem.case),
     )  # fmt: skip
     if not verdict.right:
         reason = f"off by {verdict.error:.3g}, allowed {verdict.tolerance:.3g}"
         return replace(record, status=WRONG, reason=reason)
-    if contestant.device is None:
+    if runner.device is None:
         return replace(record, status=CHECKED)
-    clock, flush = contestant.clock(), contestant.flush()
+    clock, flush = runner.clock(), runner.flush()
     timing = measure(call, clock, budget.seconds)
     cold = measure(call, clock, budget.seconds, before=flush) if flush else None
-    limits = ceilings.get((contestant.device, contestant.precision or each.dtype))
+    limits = ceilings.get((runner.device, runner.precision or benchmark.dtype))
     return _with_timing(record, timing, cold, limits)
 
 
@@ -213,7 +216,7 @@ def _with_timing(
 
 
 def _status(error: Exception) -> str:
-    """What an exception makes of a contestant."""
+    """What an exception makes of a runner."""
     if isinstance(error, KernelError):
         return WRONG  # the emulator found fault with the kernel itself
     if out_of_memory(error):

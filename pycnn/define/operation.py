@@ -24,6 +24,7 @@ from pycnn.define.validate import check_dtypes, check_out, check_rank
 from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
+from pycnn.reference.cpu import _blas
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
@@ -237,6 +238,10 @@ class Operation(ABC):
 
     def _by_cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         """Half types are computed in float32 and rounded once, as in the kernels."""
+        with _blas.considerate():
+            return self._computed(call, arrays, out)
+
+    def _computed(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         present = {name: array for name, array in arrays.items() if array is not None}
         if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
             present = {

@@ -8,6 +8,7 @@ from typing import Any
 from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.models.table import MODELS, ModelEntry
+from pycnn.runtime.text import did_you_mean
 
 #: Beyond it no least extent is looked for.
 LARGEST = 1024
@@ -55,8 +56,9 @@ def create(
     ValueError: vgg16: input_shape=(3, 16, 16) is too small (layer stage5.pool, \
 MaxPool2d(2): ...); the least extent that works is 32
     """
-    if not isinstance(name, str) or name not in MODELS:
-        raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}")
+    if name not in MODELS:
+        near = did_you_mean(name, MODELS)
+        raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}{near}")
     entry = MODELS[name]
     _check_names(name, entry, arguments)
     if input_size is not None:

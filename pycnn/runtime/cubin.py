@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.extras import MissingExtra, import_extra, install
 
 VERBOSE = "--ptxas-options=-v"  # option of NVRTC that makes ptxas report
 
@@ -122,6 +122,6 @@ def _tool() -> str:
     found = pathfinder.find_nvidia_binary_utility("cuobjdump") or shutil.which("cuobjdump")
     if found is None:
         raise MissingExtra(
-            "reading a cubin needs cuobjdump; install it with: pip install 'pycnn[compile]'"
+            f"reading a cubin needs cuobjdump; install it with: {install('compile')}"
         )
     return str(Path(found))

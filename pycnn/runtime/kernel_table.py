@@ -10,7 +10,8 @@ from pycnn.runtime.catalogue import KernelFile
 from pycnn.runtime.extras import MissingExtra, import_extra
 from pycnn.runtime.files import write_json
 from pycnn.runtime.flags import DEVICE_FLAGS
-from pycnn.runtime.text import aligned
+from pycnn.runtime.options import check_output, positive
+from pycnn.runtime.text import aligned, did_you_mean
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,14 +31,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "files", nargs="*", metavar="FILE", help="such as conv/direct.cu; all files by default"
     )
     parser.add_argument("--json", metavar="FILE", help="write what each kernel uses to FILE")
-    parser.add_argument("--jobs", type=_positive, default=2, help="processes (default: 2)")
+    parser.add_argument("--jobs", type=positive, default=2, help="processes (default: 2)")
     parser.set_defaults(run=_run)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a whole number from 1 on")
-    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -47,6 +42,8 @@ def _run(arguments: argparse.Namespace) -> int:
             raise ValueError("--json needs --arch: without it nothing is compiled")
         print("\n".join((compilations if arguments.nvcc else listing)(kernels)))
         return 0
+    if arguments.json:
+        check_output(arguments.json, "--json")
     archs = gate.ARCHS if arguments.arch == "all" else tuple(arguments.arch.split(","))
     with _progress() as progress:
         report = gate.compile_all(archs, arguments.jobs, progress, kernels)
@@ -68,7 +65,8 @@ def chosen(files: Sequence[str]) -> Sequence[KernelFile]:
     known = {kernel.file: kernel for kernel in catalogue.load()}
     for file in files:
         if file not in known:
-            raise ValueError(f"FILE={file!r}: allowed is one that `pycnn kernels` lists")
+            near = did_you_mean(file, known)
+            raise ValueError(f"FILE={file!r}: allowed is one that `pycnn kernels` lists{near}")
     return [known[file] for file in files] or [*known.values()]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycnn.runtime import cache, sources
 from pycnn.runtime.errors import CompileError
-from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.extras import MissingExtra, import_extra, install
 from pycnn.runtime.flags import NVRTC_FLAGS
 
 Defines = Iterable[tuple[str, str]]
@@ -166,7 +166,7 @@ def _nvrtc() -> Any:
     except RuntimeError as error:
         raise MissingExtra(
             f"compiling for a GPU needs NVRTC, which cannot be loaded ({error}); "
-            f"install it with: pip install 'pycnn[compile]'"
+            f"install it with: {install('compile')}"
         ) from error
     return module
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.runtime import nvrtc
+from pycnn.runtime import extras, nvrtc
 from pycnn.runtime.cuda import arch_of
 from pycnn.runtime.extras import MissingExtra, import_extra
 
@@ -118,7 +118,7 @@ def _no_bfloat16(cupy: Any) -> str:
 
 def install(generation: int) -> str:
     """The command that installs what a GPU needs, for a generation of CUDA."""
-    return f"pip install 'pycnn[{extra(generation)}]'"
+    return extras.install(extra(generation))
 
 
 def extra(generation: int) -> str:

@@ -1,6 +1,6 @@
-"""Rows of text: in columns for a terminal, or as a Markdown table."""
+"""Rows of text: in columns for a terminal, or as a Markdown table; names that are near."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Row = Sequence[str]
 
@@ -44,3 +44,19 @@ def printable(text: object, most: int = 500) -> str:
     """
     line = "".join(c if c.isprintable() else "?" for c in str(text))
     return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """The end of a message about a name that is not `allowed`; empty where nothing is near.
+
+    Examples
+    --------
+    >>> did_you_mean("resnet5O", ["resnet50", "vgg16"])
+    '; did you mean resnet50?'
+    >>> did_you_mean("x", ["resnet50"])
+    ''
+    """
+    import difflib  # only where there is a mistake
+
+    near = difflib.get_close_matches(name.lower(), list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pycnn import models
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer
+from pycnn.runtime.options import is_path
 
 
 class Chosen(NamedTuple):
@@ -77,6 +78,8 @@ def chosen(arguments: argparse.Namespace) -> Chosen:
     given = {name: value for name, value in made_with.items() if value is not None}
     if Path(arguments.model).is_file():
         return _checkpoint(arguments.model, given)
+    if is_path(arguments.model):
+        raise FileNotFoundError(f"{arguments.model}: no such file")
     model = models.create(arguments.model, **given)
     return Chosen(model, arguments.input or models.MODELS[arguments.model].input_shape)
 

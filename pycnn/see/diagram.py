@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pycnn.nn.layer import Layer
+from pycnn.runtime.options import check_output
 from pycnn.see import chosen
 from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
 from pycnn.see.stages import Outline, outline
@@ -187,6 +188,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    check_output(arguments.output, "-o", [f".{name}" for name in FORMATS])
     model, input_shape, *_ = chosen.outline(arguments)
     print(draw(model, input_shape, arguments.output, arguments.title))
     return 0

@@ -11,6 +11,7 @@ from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer, evaluating, observing
+from pycnn.runtime.options import add_threads, check_output
 from pycnn.runtime.terminal import progress
 from pycnn.see import chosen, diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
@@ -18,9 +19,12 @@ from pycnn.see.page import Picture, page
 from pycnn.see.prepare import PHOTOS, Sight, image_file, sight, trained_sight
 from pycnn.see.stages import Outline, outline
 from pycnn.see.walk import Step, walk
-from pycnn.see.write import check_folder, write_bytes
+from pycnn.see.write import write_bytes
 
 CLASSES_SHOWN = 5
+
+#: Said beside what a network without training makes of an image.
+UNTRAINED = "the weights are random, not trained: classes and heat maps mean nothing"
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
                         help="trained weights, where a package ships them")  # fmt: skip
     parser.add_argument("--patch", type=int, help="side of the patch that occludes")
     parser.add_argument("--step", type=int, help="how far it moves")
+    add_threads(parser)
     parser.set_defaults(run=_run)
 
 
@@ -207,9 +212,19 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is None and arguments.html is None:
         raise ValueError("nowhere to write to: give -o DIR, --html FILE, or both")
     if arguments.html is not None:
-        check_folder(arguments.html)
+        check_output(arguments.html, "--html")
+    if arguments.output is not None and arguments.output.is_file():
+        raise NotADirectoryError(f"-o {arguments.output}: it is a file, and a folder is needed")
+    if arguments.pretrained:
+        for option in ("input", "classes", "width"):
+            if getattr(arguments, option) is not None:
+                raise ValueError(f"--{option}: trained weights are of one network; "
+                                 "allowed without --pretrained")  # fmt: skip
     model, shown, classes = _given(arguments)
     seen = visualise(model, shown, arguments.patch, arguments.step, classes)
+    trained = arguments.pretrained or Path(arguments.model).is_file()
+    if seen.classes and not trained:
+        print(f"{UNTRAINED} (--pretrained, or a checkpoint of pycnn train, has trained ones)")
     for name, share in seen.classes:
         print(f"{share:6.1%}  {name}")
     if arguments.output is not None:
@@ -217,7 +232,8 @@ def _run(arguments: argparse.Namespace) -> int:
         for picture in seen.pictures:
             print(write_bytes(arguments.output / picture.name, picture.data))
     if arguments.html is not None:
-        text = html(arguments.model, model, shown, seen)
+        title = arguments.model if trained else f"{arguments.model} ({UNTRAINED})"
+        text = html(title, model, shown, seen)
         print(write_bytes(arguments.html, text.encode()))
     return 0
 

@@ -11,9 +11,10 @@ from pycnn import data, models, nn
 from pycnn.nn.optim import OPTIMIZERS, Optimizer
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.runtime.extras import import_extra
-from pycnn.runtime.text import aligned
+from pycnn.runtime.options import add_threads, check_output, is_path, positive
+from pycnn.runtime.text import aligned, did_you_mean
 from pycnn.train import history as log
-from pycnn.train.checkpoint import load, model_of
+from pycnn.train.checkpoint import Checkpoint, load, model_of
 from pycnn.train.diverged import Diverged
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
@@ -37,25 +38,33 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--data-path", help="folder of a data set that no package brings, such as mnist")
     add("--size", type=_size, help="resize the images of a folder: HEIGHT,WIDTH")
+    add("--channels", type=int, choices=(1, 3), help="read the images of a folder as grey or RGB")
     add("--epochs", type=int, default=10, help="in all, those resumed counted (default 10)")
-    add("--batch", type=int, default=64, help="images of a step (default 64)")
-    add("--optimizer", choices=OPTIMIZERS, default="adam")
-    add("--lr", type=float, default=1e-3, help="learning rate (default 0.001)")
-    add("--momentum", type=float, default=0.9, help="of sgd (default 0.9)")
+    add("--batch", type=int, help="images of a step (default 64)")
+    add("--optimizer", choices=OPTIMIZERS, help="default adam")
+    add("--lr", type=float, help="learning rate (default 0.001)")
+    add("--momentum", type=float, help="of sgd (default 0.9)")
     add("--nesterov", action="store_true", help="for sgd")
-    add("--weight-decay", type=float, default=0.0)
+    add("--weight-decay", type=float, help="default: that of the optimizer")
     add("--schedule", choices=SCHEDULES, default="constant")
     add("--warmup", type=float, default=0.0, metavar="EPOCHS")
     add("--clip-norm", type=float, help="largest norm of all gradients together")
-    add("--width", type=float, default=1.0, help="factor of the model's channels")
+    add("--width", type=float, help="factor of the model's channels (default 1)")
     add("--flip", action="store_true", help="augmentation: mirror half of the images")
     add("--crop", type=int, default=0, metavar="PIXELS", help="augmentation: shift by up to PIXELS")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, help="default 0")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("-o", "--output", type=Path, help="checkpoint (default MODEL-DATA.safetensors)")
-    add("--resume", type=Path, metavar="CHECKPOINT", help="go on where it stopped, bit for bit")
+    add(
+        "--resume",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="go on where it stopped, bit for bit; "
+        "batch, optimizer, rate, width and seed are then the checkpoint's",
+    )
     add("--log", type=Path, help="figures of every epoch, .csv or .json")
     add("--plot", type=Path, help="learning curves, .png or .svg")
+    add_threads(parser)
     parser.set_defaults(run=_train)
 
 
@@ -68,17 +77,14 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    for path in (arguments.log, arguments.plot, arguments.output):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise FileNotFoundError(f"{path}: no folder {path.parent}")
-    if arguments.log is not None and arguments.log.suffix not in (".csv", ".json"):
-        raise ValueError(f"--log {arguments.log}: allowed are the suffixes .csv and .json")
+    _check_options(arguments)
     rich = import_extra("rich.progress", "train", "pycnn train")
     read = load(arguments.resume) if arguments.resume else None
-    dataset = load_data(arguments)
     if read is not None and model_of(read, arguments.resume)[0] != arguments.model:
         theirs = model_of(read, arguments.resume)[0]
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
+    _settle(arguments, read)
+    dataset = load_data(arguments)
     model = models.create(
         arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
         width=arguments.width, seed=arguments.seed,
@@ -111,19 +117,89 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+#: Options that the checkpoint of ``--resume`` answers, and what they are without it.
+DEFAULTS = {"batch": 64, "optimizer": "adam", "lr": 1e-3, "width": 1.0, "seed": 0}
+
+OUTPUTS = {"log": (".csv", ".json"), "plot": (".png", ".svg", ".pdf"), "output": ()}
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse what would be ignored or fail at the end, before anything is read."""
+    for name, suffixes in OUTPUTS.items():
+        if getattr(arguments, name) is not None:
+            check_output(getattr(arguments, name), f"--{name}", suffixes)
+    if arguments.plot is not None:
+        import_extra("matplotlib", "train", "--plot")
+    if arguments.lr is not None and arguments.resume:
+        raise ValueError(f"--lr {arguments.lr}: --resume goes on at the rate of the checkpoint")
+    if arguments.optimizer not in (None, "sgd") or not (arguments.optimizer or arguments.resume):
+        for option in ("momentum", "nesterov"):
+            if getattr(arguments, option):
+                optimizer = arguments.optimizer or DEFAULTS["optimizer"]
+                raise ValueError(f"--{option}: {optimizer} has none; allowed with --optimizer sgd")
+    if arguments.warmup and not 0 < arguments.warmup < arguments.epochs:
+        raise ValueError(
+            f"--warmup {arguments.warmup:g}: allowed are less than the {arguments.epochs} epochs"
+        )
+    if arguments.data in data.DATA_SETS:
+        for option in ("size", "channels"):
+            if getattr(arguments, option):
+                raise ValueError(
+                    f"--{option}: {arguments.data} has its own; allowed with a folder of images"
+                )
+    elif arguments.data_path:
+        raise ValueError(
+            f"--data-path {arguments.data_path}: {arguments.data} is itself a folder; "
+            "allowed with a name of pycnn.data"
+        )
+
+
+def _settle(arguments: argparse.Namespace, read: Checkpoint | None) -> None:
+    """Options not given are as the checkpoint says, which `Trainer.resume` compares with the rest.
+
+    Without a checkpoint they are as `DEFAULTS` says.
+    """
+    known: dict[str, Any] = dict(DEFAULTS)
+    if read is not None:
+        training = read.about.get("training") or {}
+        known |= {name: training[name] for name in ("batch", "seed", "lr") if name in training}
+        theirs = [n for n, kind in OPTIMIZERS.items() if kind.__name__ == training.get("optimizer")]
+        known |= dict.fromkeys(("optimizer",), theirs[0]) if theirs else {}
+        known["width"] = model_of(read, arguments.resume)[1].get("width", 1.0)
+        if arguments.width not in (None, known["width"]):
+            raise ValueError(
+                f"--width {arguments.width:g}: the checkpoint was made with {known['width']:g}"
+            )
+    for name, value in known.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    if arguments.momentum is None:
+        arguments.momentum = 0.9
+
+
 def load_data(arguments: argparse.Namespace) -> data.DataSet:
     """The data set by its name, or from a folder of images."""
     if arguments.data in data.DATA_SETS:
         return data.load(arguments.data, path=arguments.data_path)
     if Path(arguments.data).is_dir():
-        return data.folder(arguments.data, size=arguments.size)
+        try:
+            return data.folder(arguments.data, size=arguments.size, channels=arguments.channels)
+        except ValueError as error:
+            hint = "; here: --size HEIGHT,WIDTH, --channels 1 or 3" * ("size=" in str(error))
+            raise ValueError(f"{error}{hint}") from None
+    if is_path(arguments.data):
+        raise FileNotFoundError(f"--data {arguments.data}: no such folder")
+    near = did_you_mean(arguments.data, data.DATA_SETS)
     raise ValueError(
         f"data={arguments.data!r}: allowed are {', '.join(data.DATA_SETS)}, or a folder of images"
+        f"{near}"
     )
 
 
 def _optimizer(arguments: argparse.Namespace, model: nn.Layer) -> Optimizer:
-    settings: dict[str, Any] = {"lr": arguments.lr, "weight_decay": arguments.weight_decay}
+    settings: dict[str, Any] = {"lr": arguments.lr}
+    if arguments.weight_decay is not None:
+        settings["weight_decay"] = arguments.weight_decay
     if arguments.optimizer == "sgd":
         settings |= {"momentum": arguments.momentum, "nesterov": arguments.nesterov}
     return OPTIMIZERS[arguments.optimizer](model, **settings)
@@ -187,15 +263,17 @@ def _add_predict(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     add("model", help="a checkpoint, or a trained network that a package brings: "
                       + ", ".join(models.PRETRAINED))  # fmt: skip
     add("images", nargs="+", type=Path, metavar="IMAGE")
-    add("--top", type=int, default=5, help="how many classes (default 5)")
+    add("--top", type=positive, default=5, help="how many classes (default 5)")
     add("--invert", action="store_true", help="dark on light becomes light on dark, as in MNIST")
     add("--json", action="store_true", help="print JSON")
+    add_threads(parser)
     parser.set_defaults(run=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    if arguments.top < 1:
-        raise ValueError(f"--top {arguments.top}: allowed are 1 and more")
+    for path in arguments.images:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file")
     predictor = predictor_of(arguments.model)
     found = {}
     for path in arguments.images:
@@ -221,8 +299,11 @@ def predictor_of(name: str) -> Predictor:
     if name in models.PRETRAINED:
         return Predictor.pretrained(name)
     if not Path(name).is_file():
+        if is_path(name):
+            raise FileNotFoundError(f"{name}: no such file")
+        hint = f"; {name} has no trained weights: pycnn train {name}" * (name in models.MODELS)
         raise ValueError(
             f"model={name!r}: no such checkpoint; allowed are a file that pycnn train wrote, "
-            f"{', '.join(models.PRETRAINED)}"
+            f"{', '.join(models.PRETRAINED)}{hint or did_you_mean(name, models.PRETRAINED)}"
         )
     return Predictor.from_checkpoint(name)

@@ -1,4 +1,4 @@
-"""An operation and contestants that need no kernels: y = 2 x, done right, wrong or not at all."""
+"""An operation and runners that need no kernels: y = 2 x, done right, wrong or not at all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from pycnn.bench.cases import MapCase
-from pycnn.bench.contestants import Contestant
 from pycnn.bench.measure import Sample
 from pycnn.bench.operations.base import Check, Operation, Unsupported
-from pycnn.bench.run import Round
+from pycnn.bench.run import Benchmark
+from pycnn.bench.runners import Runner
 from pycnn.bench.suites import Layer
 
 
@@ -50,7 +50,7 @@ class CountingClock:
         return Sample(1e-3 * times, 1e-3 * times)
 
 
-class Fake(Contestant):
+class Fake(Runner):
     """Runs `compute` on the inputs, and remembers how often it ran and was timed."""
 
     def __init__(
@@ -87,6 +87,6 @@ def wrong_in_one_place(x: np.ndarray) -> np.ndarray:
     return y
 
 
-def a_round(*contestants: Contestant, word: MapCase | None = None, name: str = "one") -> Round:
+def a_benchmark(*runners: Runner, word: MapCase | None = None, name: str = "one") -> Benchmark:
     layer = Layer(name, word or MapCase(2, 3, 5, 7), count=2)
-    return Round("fake", Double(), layer, "forward", "float32", contestants)
+    return Benchmark("fake", Double(), layer, "forward", "float32", runners)

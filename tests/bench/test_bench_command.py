@@ -1,4 +1,4 @@
-"""`pycnn bench` from the command line, on contestants that need no kernels."""
+"""`pycnn bench` from the command line, on runners that need no kernels."""
 
 import argparse
 import contextlib
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from bench_fakes import Double, Fake, right, wrong_in_one_place
 
-from pycnn.bench import main as bench_main, wishes as bench_wishes
+from pycnn.bench import main as bench_main, options as bench_options
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.commands import add_parsers
 from pycnn.bench.operations import OPERATIONS
@@ -19,12 +19,12 @@ SHAPE = ["bench", "--shape", "n2c3h5w7", "--op", "double"]
 
 
 @pytest.fixture
-def contestants(monkeypatch):
-    """The operation `double`, run by the contestants that a test puts into this list."""
+def runners(monkeypatch):
+    """The operation `double`, run by the runners that a test puts into this list."""
     found = []
-    monkeypatch.setattr(bench_wishes, "OPERATIONS", {**OPERATIONS, "double": Double()})
-    monkeypatch.setattr(bench_wishes, "of_pycnn", lambda *about: found)
-    monkeypatch.setattr(bench_wishes, "_backends", lambda asked: ["reference"])
+    monkeypatch.setattr(bench_options, "OPERATIONS", {**OPERATIONS, "double": Double()})
+    monkeypatch.setattr(bench_options, "of_pycnn", lambda *about: found)
+    monkeypatch.setattr(bench_options, "_backends", lambda asked: ["reference"])
     monkeypatch.setattr(
         bench_main, "measure_ceiling", lambda device, dtype, budget: Ceiling(device, dtype, 1, 1)
     )
@@ -35,8 +35,8 @@ def _interrupt(x):
     raise KeyboardInterrupt
 
 
-def test_a_run_is_shown_and_written(contestants, tmp_path, capsys):
-    contestants += [Fake(right, "quick"), Fake(right, backend="emulator", device=None)]
+def test_a_run_is_shown_and_written(runners, tmp_path, capsys):
+    runners += [Fake(right, "quick"), Fake(right, backend="emulator", device=None)]
     path = tmp_path / "run.json"
     assert main([*SHAPE, "--json", str(path)]) == 0
     shown = capsys.readouterr().out
@@ -53,8 +53,8 @@ def test_a_run_is_shown_and_written(contestants, tmp_path, capsys):
     ]
 
 
-def test_environment_says_what_a_time_depends_on(contestants, tmp_path):
-    contestants += [Fake(right)]
+def test_environment_says_what_a_time_depends_on(runners, tmp_path):
+    runners += [Fake(right)]
     path = tmp_path / "run.json"
     main([*SHAPE, "--quick", "--json", str(path)])
     environment = json.loads(path.read_text())["environment"]
@@ -67,8 +67,8 @@ def test_environment_says_what_a_time_depends_on(contestants, tmp_path):
     )
 
 
-def test_a_wrong_kernel_is_shown_and_fails_the_command(contestants, capsys):
-    contestants += [Fake(right), Fake(wrong_in_one_place, "broken")]
+def test_a_wrong_kernel_is_shown_and_fails_the_command(runners, capsys):
+    runners += [Fake(right), Fake(wrong_in_one_place, "broken")]
     assert main(SHAPE) == 1
     shown = capsys.readouterr().out
     assert "WRONG" in shown
@@ -77,20 +77,20 @@ def test_a_wrong_kernel_is_shown_and_fails_the_command(contestants, capsys):
 
 @pytest.mark.parametrize(("backend", "status"), [("torch", 0), ("reference", 1)])
 def test_a_peer_that_is_wrong_or_fails_is_shown_but_is_no_failure_of_ours(
-    contestants, capsys, backend, status
+    runners, capsys, backend, status
 ):
     def failing(x):
         raise RuntimeError("no such launch")
 
-    contestants += [Fake(wrong_in_one_place, "coarse", backend), Fake(failing, "frail", backend)]
+    runners += [Fake(wrong_in_one_place, "coarse", backend), Fake(failing, "frail", backend)]
     assert main(SHAPE) == status
     shown = capsys.readouterr().out
     assert f"WRONG: layer forward {backend} coarse" in shown
     assert f"FAILED: layer forward {backend} frail: RuntimeError: no such launch" in shown
 
 
-def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
-    contestants += [Fake(right), Fake(_interrupt), Fake(right)]
+def test_an_interrupt_keeps_what_there_is(runners, tmp_path, capsys):
+    runners += [Fake(right), Fake(_interrupt), Fake(right)]
     path = tmp_path / "run.json"
     assert main([*SHAPE, "--json", str(path)]) == 130
     written = json.loads(path.read_text())
@@ -102,9 +102,9 @@ def test_an_interrupt_keeps_what_there_is(contestants, tmp_path, capsys):
     assert "double forward, float32, on n2c3h5w7" in output.out
 
 
-def test_an_old_file_is_gone_as_soon_as_a_run_begins(contestants, monkeypatch, tmp_path):
+def test_an_old_file_is_gone_as_soon_as_a_run_begins(runners, monkeypatch, tmp_path):
     """Whatever ends the run later: nobody takes what lies there for its results."""
-    contestants += [Fake(right)]
+    runners += [Fake(right)]
     path = tmp_path / "run.json"
     path.write_text('{"schema": 2, "complete": true, "results": [{}]}')
 
@@ -119,11 +119,11 @@ def test_an_old_file_is_gone_as_soon_as_a_run_begins(contestants, monkeypatch, t
     assert written["unfinished"] == "0 of 1 done when this was written"
 
 
-def test_a_run_that_is_killed_leaves_a_file_that_says_so(contestants, tmp_path):
+def test_a_run_that_is_killed_leaves_a_file_that_says_so(runners, tmp_path):
     def killed(x):
         raise SystemExit(137)
 
-    contestants += [Fake(right), Fake(killed)]
+    runners += [Fake(right), Fake(killed)]
     path = tmp_path / "run.json"
     with pytest.raises(SystemExit):
         main([*SHAPE, "--json", str(path)])
@@ -132,10 +132,10 @@ def test_a_run_that_is_killed_leaves_a_file_that_says_so(contestants, tmp_path):
     assert written["unfinished"] == "1 of 2 done when this was written"
 
 
-def test_the_ceiling_of_a_coarse_contestant_is_its_own(contestants, monkeypatch, tmp_path):
+def test_the_ceiling_of_a_coarse_runner_is_its_own(runners, monkeypatch, tmp_path):
     coarse = Fake(right, backend="cudnn-tf32")
     coarse.precision = "tf32"
-    contestants += [Fake(right), coarse]
+    runners += [Fake(right), coarse]
     monkeypatch.setattr(
         bench_main, "measure_ceiling", lambda device, dtype, budget: Ceiling(device, dtype, 1, 1)
     )
@@ -146,7 +146,7 @@ def test_the_ceiling_of_a_coarse_contestant_is_its_own(contestants, monkeypatch,
     assert [r["precision"] for r in written["results"]] == ["", "tf32"]
 
 
-def test_the_clocks_of_the_gpu_are_written_where_it_is_used(contestants, monkeypatch, tmp_path):
+def test_the_clocks_of_the_gpu_are_written_where_it_is_used(runners, monkeypatch, tmp_path):
     seen = []
 
     @contextlib.contextmanager
@@ -158,27 +158,27 @@ def test_the_clocks_of_the_gpu_are_written_where_it_is_used(contestants, monkeyp
     monkeypatch.setattr(bench_main.clocks, "sampling", sampling)
     monkeypatch.setattr("pycnn.bench.environment.gpu", lambda: dict(about))
     path = tmp_path / "run.json"
-    contestants += [Fake(right)]
+    runners += [Fake(right)]
     main([*SHAPE, "--json", str(path)])
     assert json.loads(path.read_text())["environment"]["gpu"] == about
-    contestants[:] = [Fake(right, backend="cuda", device="cuda")]
+    runners[:] = [Fake(right, backend="cuda", device="cuda")]
     main([*SHAPE, "--json", str(path)])
     assert json.loads(path.read_text())["environment"]["gpu"]["sampled"] == {"samples": 1}
     assert seen == [None, "0000:19:00.0"]
 
 
 @pytest.mark.parametrize(("load", "busy"), [(0.5, False), (1000.0, True)])
-def test_a_busy_machine_is_pointed_out(contestants, monkeypatch, capsys, load, busy):
-    contestants += [Fake(right)]
+def test_a_busy_machine_is_pointed_out(runners, monkeypatch, capsys, load, busy):
+    runners += [Fake(right)]
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     main(SHAPE)
     assert ("this machine is busy" in capsys.readouterr().err) == busy
 
 
-def test_a_suite_runs_at_each_batch(monkeypatch, contestants, tmp_path):
-    contestants += [Fake(right)]
+def test_a_suite_runs_at_each_batch(monkeypatch, runners, tmp_path):
+    runners += [Fake(right)]
     path = tmp_path / "run.json"
-    monkeypatch.setattr(bench_wishes, "OPERATIONS", {"relu": _named("relu")})
+    monkeypatch.setattr(bench_options, "OPERATIONS", {"relu": _named("relu")})
     assert main(["bench", "lenet5", "--op", "relu", "--batch", "1,3", "--json", str(path)]) == 0
     shapes = [r["shape"] for r in json.loads(path.read_text())["results"]]
     maps = ("c6h28w28", "c16h10w10", "c120h1w1")
@@ -207,11 +207,11 @@ def test_a_case_of_the_tests_runs_again(monkeypatch, tmp_path, word, algorithm):
     asked = f"pycnn bench --case '{word}' --backend reference --quick"
     assert written["environment"]["command"] == asked
 
-    monkeypatch.setattr(bench_wishes, "_backends", lambda asked: ["emulator"])
+    monkeypatch.setattr(bench_options, "_backends", lambda asked: ["emulator"])
     parser = argparse.ArgumentParser()
     add_parsers(parser.add_subparsers())
-    (found,) = bench_wishes.rounds(parser.parse_args(["bench", "--case", word]))
-    assert [c.algorithm for c in found.contestants] == [algorithm]
+    (found,) = bench_options.benchmarks(parser.parse_args(["bench", "--case", word]))
+    assert [c.algorithm for c in found.runners] == [algorithm]
 
 
 def _named(name):
@@ -221,7 +221,7 @@ def _named(name):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "complaint"),
+    ("options", "complaint"),
     [
         ([], "name a suite (lenet5, alexnet"),
         (["resnet50", "--shape", "n1c1h1w1k1r1s1"], "not both"),
@@ -240,28 +240,28 @@ def _named(name):
         (["--case", "relu / vector"], "allowed: 'relu / vector / float"),
         (["--case", "relu / vector / float32 / stepped"], "allowed: without 'stepped'"),
         (["--case", "relu / vector / float32", "--dtype", "float64"], "allowed: without dtype"),
-        (["lenet5", "--json", "/nowhere/x.json"], "folder /nowhere does not exist"),
-        (["lenet5", "--plot", "/nowhere/x.png"], "folder /nowhere does not exist"),
+        (["lenet5", "--json", "/nowhere/x.json"], "no folder /nowhere"),
+        (["lenet5", "--plot", "/nowhere/x.png"], "no folder /nowhere"),
     ],
 )
-def test_a_bad_wish_lists_what_exists(wishes, complaint, capsys):
-    assert main(["bench", *wishes]) == 2
+def test_a_bad_option_lists_what_exists(options, complaint, capsys):
+    assert main(["bench", *options]) == 2
     error = capsys.readouterr().err
     assert complaint in error
     assert len(error.strip().splitlines()) == 1
 
 
-def test_a_picture_needs_matplotlib_and_says_so_before_the_run(contestants, monkeypatch, capsys):
-    contestants += [Fake(right)]
+def test_a_picture_needs_matplotlib_and_says_so_before_the_run(runners, monkeypatch, capsys):
+    runners += [Fake(right)]
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main([*SHAPE, "--plot", "run.png"]) == 2
-    assert "pip install 'pycnn[viz]'" in capsys.readouterr().err
-    assert contestants[0].calls == 0
+    assert "[viz]'" in capsys.readouterr().err
+    assert runners[0].calls == 0
 
 
 def test_a_missing_peer_is_named_with_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(
-        bench_wishes, "missing", lambda peer: f"{peer} needs a package; pip install"
+        bench_options, "missing", lambda peer: f"{peer} needs a package; pip install"
     )
     assert main(["bench", "lenet5", "--against", "torch"]) == 2
     assert "torch needs a package" in capsys.readouterr().err

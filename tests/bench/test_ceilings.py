@@ -100,8 +100,8 @@ def test_a_product_in_tf32_is_one_only_where_there_is_tf32(monkeypatch, has_tf32
     stand_in = SimpleNamespace(
         COMPUTE_TYPE_TF32=7,
         get_compute_type=lambda dtype: types["of"],
-        set_compute_type=lambda dtype, wished: types.update(
-            of=wished if has_tf32 or wished != 7 else 1
+        set_compute_type=lambda dtype, wanted: types.update(
+            of=wanted if has_tf32 or wanted != 7 else 1
         ),
     )
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pycnn.bench.cases import ConvCase, MapCase
-from pycnn.bench.checking import judge
+from pycnn.bench.checking import check
 from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import Check
@@ -42,7 +42,7 @@ def _problem(word, direction, dtype="float32"):
 @pytest.mark.parametrize("word", WORDS)
 def test_a_right_result_passes_in_parts(only_parts, word, direction):
     outputs, checks = _problem(word, direction)
-    verdict = judge(outputs, checks, "float32", {})
+    verdict = check(outputs, checks, "float32", {})
     assert verdict.right
     assert "combined" in verdict.compared
     assert "of" in verdict.compared
@@ -57,7 +57,7 @@ def test_any_single_wrong_element_is_seen_in_parts(only_parts, word, direction):
         for place in rng.choice(value.size, 12, replace=False):
             wrong = {**outputs, name: value.copy()}
             wrong[name].flat[place] += 0.01
-            assert not judge(wrong, checks, "float32", {}).right, (name, place)
+            assert not check(wrong, checks, "float32", {}).right, (name, place)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -65,27 +65,27 @@ def test_any_single_wrong_element_is_seen_in_parts(only_parts, word, direction):
 def test_16_bit_results_pass_in_parts_and_a_wrong_element_is_seen(only_parts, direction, dtype):
     """Combined elements are rounded before they are combined: that is no error."""
     outputs, checks = _problem("n5c32h9w11k64r3s3p1", direction, dtype)
-    assert judge(outputs, checks, dtype, {}).right
+    assert check(outputs, checks, dtype, {}).right
     rng = np.random.default_rng(5)
     for name, value in outputs.items():
         for place in rng.choice(value.size, 12, replace=False):
             wrong = {**outputs, name: value.copy()}
             wrong[name].flat[place] += np.asarray(np.abs(value).max(), value.dtype)
-            assert not judge(wrong, checks, dtype, {}).right, (name, place)
+            assert not check(wrong, checks, dtype, {}).right, (name, place)
 
 
 def test_small_cases_are_compared_whole():
     outputs, checks = _problem(WORDS[0], "backward")
-    assert judge(outputs, checks, "float32", {}).compared == "all"
+    assert check(outputs, checks, "float32", {}).compared == "all"
 
 
 @pytest.mark.parametrize("limit", ["ORACLE_FLOPS", "ORACLE_ELEMENTS"])
 def test_much_arithmetic_and_many_elements_are_compared_in_parts(monkeypatch, limit):
     outputs, checks = _problem(WORDS[1], "forward")
-    assert judge(outputs, checks, "float32", {}).compared == "all"
+    assert check(outputs, checks, "float32", {}).compared == "all"
     monkeypatch.setattr(f"pycnn.bench.operations.conv.{limit}", 4 * 10 * 8 * 7 - 1)
     outputs, checks = _problem(WORDS[1], "forward")
-    assert "images 0, 2, 3 of 4" in judge(outputs, checks, "float32", {}).compared
+    assert "images 0, 2, 3 of 4" in check(outputs, checks, "float32", {}).compared
 
 
 def test_a_large_batch_is_compared_at_its_ends_and_middle(only_parts):
@@ -93,17 +93,17 @@ def test_a_large_batch_is_compared_at_its_ends_and_middle(only_parts):
     arrays = relu.inputs(case, "forward", "float32", np.random.default_rng(0))
     checks = relu.checks(case, "forward", arrays)
     right = np.where(arrays["x"] > 0, arrays["x"], 0)
-    assert judge({"y": right}, checks, "float32", {}).compared == "y: entries 0, 3, 6 of 7"
+    assert check({"y": right}, checks, "float32", {}).compared == "y: entries 0, 3, 6 of 7"
     for image in (0, 3, 6):
         wrong = right.copy()
         wrong[image, 1, 2, 4] += 1
-        assert not judge({"y": wrong}, checks, "float32", {}).right
+        assert not check({"y": wrong}, checks, "float32", {}).right
 
 
 def test_the_worst_check_counts():
     checks = [Check("y", np.ones(4), 1), Check("z", np.ones(4), 1)]
     outputs = {"y": np.ones(4), "z": np.full(4, 1.5)}
-    verdict = judge(outputs, checks, "float64", {})
+    verdict = check(outputs, checks, "float64", {})
     assert (verdict.error, verdict.right) == (0.5, False)
 
 
@@ -113,10 +113,10 @@ def test_the_error_is_that_of_single_elements_unless_combined_ones_fail():
     added = Check("y", wanted.sum(keepdims=True), 1, view=lambda y: y.sum(keepdims=True),
                   combined=True)  # fmt: skip
     eps = 2.0**-52
-    verdict = judge({"y": wanted + eps}, [one, added], "float64", {})
+    verdict = check({"y": wanted + eps}, [one, added], "float64", {})
     assert (verdict.error, verdict.right) == (eps, True)
     hidden = Check("y", wanted[:1], 1, "the first", lambda y: y[:1])
-    verdict = judge({"y": np.array([1, 1, 1, 2.0])}, [hidden, added], "float64", {})
+    verdict = check({"y": np.array([1, 1, 1, 2.0])}, [hidden, added], "float64", {})
     assert (verdict.error, verdict.right) == (1.0, False)
 
 
@@ -124,12 +124,12 @@ def test_the_error_is_that_of_single_elements_unless_combined_ones_fail():
 def test_another_shape_or_dtype_is_wrong_whatever_the_values(dtype):
     checks = [Check("y", np.ones(2), 1, "some", lambda y: y[:2])]
     y = np.ones(5, dtype)
-    assert judge({"y": y}, checks, dtype, {"y": (5,)}).right
-    assert not judge({"y": y}, checks, dtype, {"y": (5, 1)}).right
+    assert check({"y": y}, checks, dtype, {"y": (5,)}).right
+    assert not check({"y": y}, checks, dtype, {"y": (5, 1)}).right
     other = {"float32": "float64", "float64": "float32"}[dtype]
-    assert not judge({"y": y}, checks, other, {"y": (5,)}).right
+    assert not check({"y": y}, checks, other, {"y": (5,)}).right
 
 
 def test_nothing_to_compare_is_no_pass():
     with pytest.raises(ValueError, match="checks is empty"):
-        judge({"y": np.ones(3)}, [], "float32", {})
+        check({"y": np.ones(3)}, [], "float32", {})

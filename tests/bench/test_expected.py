@@ -12,7 +12,7 @@ from pycnn.bench import expected, prepare
 from pycnn.bench.cases import ConvCase, GemmCase, MapCase, PoolCase, RowsCase
 from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
-from pycnn.bench.run import QUICK, Round, run
+from pycnn.bench.run import QUICK, Benchmark, run
 from pycnn.bench.suites import Layer
 from pycnn.cli import main
 from pycnn.runtime import cache
@@ -119,9 +119,9 @@ def test_the_code_is_all_that_inputs_and_values_follow_from(monkeypatch):
     assert all((files / name).exists() for name in expected.SOURCES)
 
 
-def _round(name, direction="forward", contestants=()):
+def _benchmark(name, direction="forward", runners=()):
     layer = Layer(name, CASES[name])
-    return Round("suite", OPERATIONS[name], layer, direction, "float32", tuple(contestants))
+    return Benchmark("suite", OPERATIONS[name], layer, direction, "float32", tuple(runners))
 
 
 def test_a_run_uses_what_was_prepared():
@@ -129,24 +129,29 @@ def test_a_run_uses_what_was_prepared():
         expected.key("relu", str(CASES["relu"]), "forward", "float32"),
         {"0/y": np.full(CASES["relu"].x_shape, 5.0)},  # nothing that the oracle would say
     )
-    contestant = Fake(lambda x: np.full_like(x, 5))
-    ((record, _),) = run([_round("relu", contestants=[contestant])], QUICK, {})
+    runner = Fake(lambda x: np.full_like(x, 5))
+    ((record, _),) = run([_benchmark("relu", runners=[runner])], QUICK, {})
     assert record.status == "timed"
 
 
 def test_problems_are_prepared_once_on_several_processes(monkeypatch):
     variables = dict(os.environ)
-    rounds = [_round("relu"), _round("conv2d", "backward"), _round("conv2d"), _round("conv2d")]
-    said = prepare.prepare(rounds, processes=2)
+    benchmarks = [
+        _benchmark("relu"),
+        _benchmark("conv2d", "backward"),
+        _benchmark("conv2d"),
+        _benchmark("conv2d"),
+    ]
+    said = prepare.prepare(benchmarks, processes=2)
     assert said.startswith("expected values of 3 problems: 0 known before, 0 kept now, 3 computed")
     assert dict(os.environ) == variables
     assert prepare._compute(("relu", CASES["relu"], "forward", "float32"))[1] is False
     monkeypatch.setattr(prepare, "WORTH_SECONDS", -1.0)
     monkeypatch.setattr(prepare, "READ_BYTES", 1e30)
-    for each in rounds:
+    for each in benchmarks:
         task = (each.op.name, each.layer.case, each.direction, each.dtype)
         assert prepare._compute(task)[1] is True
-    said = prepare.prepare(rounds, processes=2)
+    said = prepare.prepare(benchmarks, processes=2)
     assert said.startswith("expected values of 3 problems: 3 known before, 0 kept now, 0 computed")
 
 

@@ -75,7 +75,7 @@ def test_every_outcome_is_counted(run, parallel):
     assert found.counts == {"passed": 4, "failed": 2, "skipped": 1, "not run": 0}
     (why,) = (why for name, why in found.why.items() if name.endswith("test_bad"))
     assert "one is not two" in why
-    result = test.judged(found)
+    result = test.result_of(found)
     assert result.outcome == FAILED
     assert result.what == "4 of 7 tests passed, 2 FAILED, 1 skipped"
     assert len(result.details) == 2
@@ -84,27 +84,27 @@ def test_every_outcome_is_counted(run, parallel):
 def test_what_there_was_no_time_for_is_not_passed_and_comes_next_time(run):
     found = run("-k", "good or slow", slow=1.0, until='test_good", "outcome": "passed"')
     assert found.counts["not run"] >= 2
-    result = test.judged(found)
+    result = test.result_of(found)
     assert (result.outcome, result.finished) == (PARTIAL, False)
     assert f"{found.counts['not run']} not run" in result.what
     run.before.write_text("\n".join(n for n, o in found.outcomes.items() if o == "passed"))
     again = run("-k", "good or slow", source=TESTS.replace("test_good(): pass", "test_good(): 1/0"))
     assert again.counts == {"passed": 4, "not run": 0}  # test_good was left out, or it would fail
-    assert test.judged(again).outcome == PASSED
+    assert test.result_of(again).outcome == PASSED
 
 
 def test_one_that_failed_may_pass_later(run):
     assert run("-k", "test_bad").counts["failed"] == 1
     mended = run("-k", "test_bad", source=TESTS.replace("1 == 2", "1 == 1"))
-    assert test.judged(mended).outcome == PASSED
-    assert not test.judged(mended).details
+    assert test.result_of(mended).outcome == PASSED
+    assert not test.result_of(mended).details
 
 
 def test_a_file_that_cannot_be_collected_fails_and_the_others_run(run, tmp_path):
     (tmp_path / "test_broken.py").write_text("import nothing_of_this_name")
     found = run("-k", "good")
     assert found.counts["passed"] == 1
-    result = test.judged(found)
+    result = test.result_of(found)
     assert result.outcome == FAILED
     assert "1 files CANNOT BE COLLECTED" in result.what
     assert "nothing_of_this_name" in result.details[0]
@@ -119,7 +119,7 @@ def test_a_worker_that_dies_fails_its_test_and_the_others_run(run):
 
 
 def test_nothing_run_is_no_pass(tmp_path):
-    assert test.judged(ledger.read(tmp_path / "none")).outcome == FAILED
+    assert test.result_of(ledger.read(tmp_path / "none")).outcome == FAILED
 
 
 @pytest.mark.parametrize(("lasts", "outcome"), [(0.0, FAILED), (2.0, PARTIAL)])

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.gpu import bench, measure, page
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, Result
-from pycnn.bench import record, wishes
+from pycnn.bench import options, record
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.run import Budget
 
@@ -39,13 +39,13 @@ def benches(monkeypatch):
 
 @pytest.mark.parametrize(("name", "line"), measure.BENCHES)
 def test_every_bench_is_a_command_that_exists(name, line):
-    arguments = measure.asked(line, "emulator", [])  # plans are the same
+    arguments = measure.parse(line, "emulator", [])  # plans are the same
     if (
         set((arguments.dtype or "").split(",")) & {"float16", "bfloat16"}
         and arguments.suite != "standard"
     ):
         arguments.dtype = "float32"  # the bench of convolutions may have no 16 bits
-    assert wishes.rounds(arguments)
+    assert options.benchmarks(arguments)
 
 
 def test_what_matters_most_comes_first():
@@ -66,7 +66,7 @@ def test_all_of_it(benches, ceilings, tmp_path):
     assert [len(run["results"]) for run in found.values()] == [2, 2]
     _, records = record.read(tmp_path / "relu.json")
     assert {r.status for r in records} == {"timed"}
-    assert bench.judged(found) == Result(
+    assert bench.result_of(found) == Result(
         PASSED, "2 of 2 benches complete, 4 algorithms on layers timed", []
     )
 
@@ -74,11 +74,11 @@ def test_all_of_it(benches, ceilings, tmp_path):
 def test_it_stops_in_time_and_goes_on_where_it_ended(benches, tmp_path):
     """No measurement is made twice."""
     path = tmp_path / "relu.json"
-    arguments = measure.asked(LINE, "reference", [])
+    arguments = measure.parse(LINE, "reference", [])
     assert not measure.measure(path, arguments, {}, time.monotonic() - 1, SHORT)
     first = json.loads(path.read_text())
     assert (first["complete"], first["unfinished"]) == (False, "1 of 2 done")
-    result = bench.judged(bench.runs(tmp_path), 130)
+    result = bench.result_of(bench.runs(tmp_path), 130)
     assert (result.outcome, result.finished) == (PARTIAL, False)
     assert result.what == "0 of 2 benches complete, 1 algorithms on layers timed"
     assert measure.measure(path, arguments, {}, time.monotonic() + 100, SHORT)
@@ -94,14 +94,14 @@ def test_it_stops_in_time_and_goes_on_where_it_ended(benches, tmp_path):
 
 def test_without_time_nothing_is_passed(benches, tmp_path):
     assert measure.main([str(tmp_path), "-1", "--backend", "reference"]) == 130
-    assert bench.judged(bench.runs(tmp_path), 130).outcome == PARTIAL
+    assert bench.result_of(bench.runs(tmp_path), 130).outcome == PARTIAL
 
 
 def test_an_interrupt_keeps_what_there_is(benches, tmp_path, monkeypatch):
     whole = measure.run
 
-    def interrupted(rounds, *about):
-        yield next(iter(whole(rounds, *about)))
+    def interrupted(benchmarks, *about):
+        yield next(iter(whole(benchmarks, *about)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(measure, "run", interrupted)
@@ -109,12 +109,12 @@ def test_an_interrupt_keeps_what_there_is(benches, tmp_path, monkeypatch):
     assert len(json.loads((tmp_path / "relu.json").read_text())["results"]) == 1
 
 
-def test_a_wish_that_cannot_be_met_is_told_and_no_failure(benches, tmp_path, monkeypatch):
+def test_an_option_that_cannot_be_met_is_shown_and_no_failure(benches, tmp_path, monkeypatch):
     asked = (("odd", "resnet50 --dtype float128"), *benches)
     for module in (measure, bench):
         monkeypatch.setattr(module, "BENCHES", asked)
     assert measure.main([str(tmp_path), "100", "--backend", "reference"]) == 0
-    result = bench.judged(bench.runs(tmp_path))
+    result = bench.result_of(bench.runs(tmp_path))
     assert result.outcome == PASSED
     assert "1 not possible" in result.what
     assert "float128" in result.details[-1]
@@ -146,7 +146,7 @@ def test_after_a_lost_gpu_another_process_goes_on(benches, tmp_path, monkeypatch
     def broken(*about, **more):
         raise RuntimeError("an illegal memory access was encountered")
 
-    monkeypatch.setattr("pycnn.bench.run.judge", broken)
+    monkeypatch.setattr("pycnn.bench.run.check", broken)
     monkeypatch.setattr(measure, "_lost", lambda backend: True)
     assert measure.main([str(tmp_path), "100", "--backend", "reference"]) == measure.LOST
     monkeypatch.undo()
@@ -155,14 +155,14 @@ def test_after_a_lost_gpu_another_process_goes_on(benches, tmp_path, monkeypatch
     assert measure.main([str(tmp_path), "100", "--backend", "reference"]) == 0
     found = bench.runs(tmp_path)
     assert [r["status"] for r in found["relu"]["results"]] == ["failed", "timed"]
-    result = bench.judged(found)
+    result = bench.result_of(found)
     assert result.outcome == FAILED
     assert "illegal memory access" in result.details[0]
 
 
 def test_a_process_that_dies_is_a_failure(benches, tmp_path):
     measure.main([str(tmp_path), "100", "--backend", "reference"])
-    result = bench.judged(bench.runs(tmp_path), -11)
+    result = bench.result_of(bench.runs(tmp_path), -11)
     assert result.outcome == FAILED
     assert "status -11" in result.details[-1]
 

@@ -160,13 +160,13 @@ SAMPLES = """0x0000000000000001, 345, 30, 80.5
 
 def test_clocks_are_those_while_the_gpu_was_busy(tmp_path):
     file = tmp_path / "gpu.csv"
-    assert device.seen(file) == "clocks unknown: nvidia-smi did not answer"
+    assert device.clocks(file) == "clocks unknown: nvidia-smi did not answer"
     file.write_text(SAMPLES)
-    assert device.seen(file) == (
+    assert device.clocks(file) == (
         "SM clock 1868 MHz (1755 to 1980), 61 C, 690 W, THROTTLED: power limit"
     )
     file.write_text(SAMPLES.splitlines()[2])
-    assert device.seen(file).endswith("not throttled")
+    assert device.clocks(file).endswith("not throttled")
 
 
 def test_the_gpu_is_asked_by_its_address_while_a_block_runs(tmp_path, monkeypatch):
@@ -184,7 +184,7 @@ def test_the_gpu_is_asked_by_its_address_while_a_block_runs(tmp_path, monkeypatc
         end = time.monotonic() + 20
         while not file.read_text() and time.monotonic() < end:
             time.sleep(0.05)
-    assert "1700 MHz" in device.seen(file)
+    assert "1700 MHz" in device.clocks(file)
     with device.watched("0000:20:00.0", tmp_path / "none.csv"):
         pass
     assert not (tmp_path / "none.csv").exists()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pycnn.bench.contestants import of_pycnn
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.defined import Defined, NamedCase
-from pycnn.bench.run import QUICK, plan_rounds, run
+from pycnn.bench.run import QUICK, plan, run
+from pycnn.bench.runners import of_pycnn
 from pycnn.bench.suites import Layer
 from pycnn.testing import TESTED
 
@@ -16,7 +16,7 @@ DEFINED = [name for name, op in OPERATIONS.items() if isinstance(op, Defined)]
 def test_every_case_is_right_in_every_direction(name):
     op = OPERATIONS[name]
 
-    def contestants(case, direction, dtype):
+    def runners(case, direction, dtype):
         found = of_pycnn("reference", op, case, direction, dtype)
         for each in found:
             each.device = None  # checked only
@@ -29,8 +29,8 @@ def test_every_case_is_right_in_every_direction(name):
             dtypes = op.dtypes_of(direction)
             dtype = "float32" if "float32" in dtypes else dtypes[0]
             layer = Layer(case.name, case)
-            rounds = plan_rounds("small", op, [layer], [direction], [dtype], contestants)
-            for record, _ in run(rounds, QUICK, {}):
+            benchmarks = plan("small", op, [layer], [direction], [dtype], runners)
+            for record, _ in run(benchmarks, QUICK, {}):
                 assert (record.status, record.reason) == ("checked", "")
                 done.append(record)
     assert len(done) >= len(small) > 0

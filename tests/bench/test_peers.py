@@ -5,7 +5,7 @@ import pytest
 
 from pycnn.bench import peers
 from pycnn.bench.cases import ConvCase, GemmCase, MapCase, PoolCase, RowsCase
-from pycnn.bench.checking import judge
+from pycnn.bench.checking import check
 from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import Unsupported
@@ -38,15 +38,15 @@ def test_a_peer_agrees_with_the_oracle(peer, name, direction, dtype):
     arrays = operation.inputs(CASES[name], direction, dtype, np.random.default_rng(1))
     checks = operation.checks(CASES[name], direction, arrays)
     shapes = operation.output_shapes(CASES[name], direction)
-    for contestant in of_peer(peer, operation, dtype):
+    for runner in of_peer(peer, operation, dtype):
         try:
-            call = contestant.prepare(operation, CASES[name], direction, arrays)
+            call = runner.prepare(operation, CASES[name], direction, arrays)
         except Unsupported as lack:
             pytest.skip(f"{peer}: {lack}")
-        with contestant.active():
-            outputs = contestant.numpy(call())
-        verdict = judge(outputs, checks, dtype, shapes, contestant.coarse(dtype))
-        assert verdict.right, (contestant.algorithm, verdict)
+        with runner.active():
+            outputs = runner.numpy(call())
+        verdict = check(outputs, checks, dtype, shapes, runner.coarse(dtype))
+        assert verdict.right, (runner.algorithm, verdict)
 
 
 def _need(dtype):
@@ -107,10 +107,10 @@ def test_a_coarse_peer_is_allowed_a_few_of_its_own_roundings_and_no_more():
     cut = {n: (a.view(np.uint32) & 0xFFFFE000).view(np.float32) for n, a in arrays.items()}
     y = cut["a"] @ cut["b"].T
     tf32 = Torch("cuda", "NCHW", "tf32").coarse("float32")
-    assert judge({"y": y}, checks, "float32", shapes, tf32).right
-    assert not judge({"y": y}, checks, "float32", shapes).right
+    assert check({"y": y}, checks, "float32", shapes, tf32).right
+    assert not check({"y": y}, checks, "float32", shapes).right
     y[3, 5] += 1.0
-    assert not judge({"y": y}, checks, "float32", shapes, tf32).right
+    assert not check({"y": y}, checks, "float32", shapes, tf32).right
 
 
 def test_only_what_rounds_more_is_coarse():

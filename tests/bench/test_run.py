@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from bench_fakes import Fake, a_round, right, wrong_in_one_place
+from bench_fakes import Fake, a_benchmark, right, wrong_in_one_place
 
 from pycnn.bench.cases import MapCase
 from pycnn.bench.ceilings import Ceiling
@@ -16,30 +16,30 @@ BUDGET = Budget(seconds=0.01, emulated_flops=40)
 CEILINGS = {("cpu", "float32"): Ceiling("cpu", "float32", gflops=1.0, gbytes_per_s=0.1)}
 
 
-def _records(*contestants):
-    return [record for record, _ in run([a_round(*contestants)], BUDGET, CEILINGS)]
+def _records(*runners):
+    return [record for record, _ in run([a_benchmark(*runners)], BUDGET, CEILINGS)]
 
 
 def test_a_right_contestant_is_timed():
-    contestant = Fake(right)
-    (record,) = _records(contestant)
+    runner = Fake(right)
+    (record,) = _records(runner)
     assert (record.status, record.verified, record.max_abs_error) == ("timed", True, 0.0)
     assert record.time_ms == record.time_ms_min == record.time_ms_max == pytest.approx(1.0)
-    assert record.repeats == contestant.the_clock.asked - 2
+    assert record.repeats == runner.the_clock.asked - 2
     # 210 operations and 2 * 4 * 210 bytes in a millisecond; 0.1 GB/s allow 16.8 microseconds
     assert record.gflops == pytest.approx(210e-6)
     assert record.gbytes_per_s == pytest.approx(1680e-6)
     assert (record.bound, record.ceiling_share) == ("memory", pytest.approx(0.0168))
 
 
-def test_a_coarse_contestant_has_its_own_tolerance_and_ceiling():
+def test_a_coarse_runner_has_its_own_tolerance_and_ceiling():
     def coarse(x):
         return (x + x) * np.float32(1 + 2**-11)
 
     peer, ours = Fake(coarse), Fake(coarse)
     peer.precision, peer.coarse = "tf32", lambda dtype: 2.0**-10
     ceilings = {**CEILINGS, ("cpu", "tf32"): Ceiling("cpu", "tf32", gflops=1.0, gbytes_per_s=0.2)}
-    (record, _), (strict, _) = run([a_round(peer, ours)], BUDGET, ceilings)
+    (record, _), (strict, _) = run([a_benchmark(peer, ours)], BUDGET, ceilings)
     assert (record.status, record.precision, strict.status) == ("timed", "tf32", "wrong")
     assert record.max_abs_error > strict.tolerance
     assert record.ceiling_share == pytest.approx(0.0084)  # half of what 0.1 GB/s allow
@@ -51,9 +51,9 @@ def test_a_record_says_whether_its_times_are_the_device_s_alone(warm, cold):
         def sample(self, call, times, before=None):
             return Sample(1e-3 * times, 1e-3 * times, 2e-3 * times, cold if before else warm)
 
-    contestant = Fake(right)
-    contestant.the_clock, contestant.flush = Clock(), lambda: lambda: None
-    (record,) = _records(contestant)
+    runner = Fake(right)
+    runner.the_clock, runner.flush = Clock(), lambda: lambda: None
+    (record,) = _records(runner)
     assert record.queued == (warm and cold)
     assert record.host_ms == pytest.approx(2.0)
 
@@ -76,20 +76,20 @@ def test_a_peer_without_one_of_the_outputs_is_no_rival():
 
 def test_a_ceiling_that_is_not_known_gives_no_share():
     unknown = {("cpu", "float32"): Ceiling("cpu", "float32", None, 0.1, "no limit by a product")}
-    ((record, _),) = run([a_round(Fake(right))], BUDGET, unknown)
+    ((record, _),) = run([a_benchmark(Fake(right))], BUDGET, unknown)
     assert (record.status, record.ceiling_share, record.bound) == ("timed", None, None)
 
 
 def test_a_wrong_kernel_is_shown_as_wrong_and_never_timed():
-    contestant = Fake(wrong_in_one_place, "wrong")
-    (record,) = _records(contestant)
+    runner = Fake(wrong_in_one_place, "wrong")
+    (record,) = _records(runner)
     assert (record.status, record.verified) == ("wrong", False)
     assert record.max_abs_error == pytest.approx(1e-3, rel=1e-2)
     assert record.max_abs_error > record.tolerance
     assert record.time_ms is None
     assert record.gflops is None
-    assert contestant.calls == 1
-    assert contestant.the_clock.asked == 0
+    assert runner.calls == 1
+    assert runner.the_clock.asked == 0
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_a_wrong_kernel_is_shown_as_wrong_and_never_timed():
     ids=["shape", "dtype", "nan"],
 )
 def test_wrong_shape_dtype_and_nan_are_wrong(compute):
-    contestant = Fake(compute)
-    (record,) = _records(contestant)
+    runner = Fake(compute)
+    (record,) = _records(runner)
     assert record.status == "wrong"
-    assert contestant.the_clock.asked == 0
+    assert runner.the_clock.asked == 0
 
 
 def _failing(error):
@@ -137,27 +137,27 @@ def test_too_little_memory_is_no_failure():
 
 
 def test_what_does_not_fit_shows_its_reason_and_is_not_run():
-    contestant = Fake(right, reason="workspace of 9 GiB is above the limit")
-    (record,) = _records(contestant)
+    runner = Fake(right, reason="workspace of 9 GiB is above the limit")
+    (record,) = _records(runner)
     assert (record.status, record.reason) == ("skipped", "workspace of 9 GiB is above the limit")
-    assert contestant.calls == 0
+    assert runner.calls == 0
 
 
 def test_the_emulator_gets_a_smaller_layer_and_no_time():
-    contestant = Fake(right, backend="emulator", device=None)
-    (record,) = _records(contestant)
+    runner = Fake(right, backend="emulator", device=None)
+    (record,) = _records(runner)
     assert (record.status, record.verified, record.time_ms) == ("checked", True, None)
     assert record.shape == "n2c3h5w7"
     assert record.ran_shape == "n1c2h4w4"
-    assert contestant.shapes == [(1, 2, 4, 4)]
-    assert contestant.the_clock.asked == 0
+    assert runner.shapes == [(1, 2, 4, 4)]
+    assert runner.the_clock.asked == 0
 
 
 def test_a_layer_that_is_small_enough_is_emulated_whole():
-    contestant = Fake(right, backend="emulator", device=None)
-    ((record, _),) = run([a_round(contestant, word=MapCase(1, 1, 2, 3))], BUDGET, CEILINGS)
+    runner = Fake(right, backend="emulator", device=None)
+    ((record, _),) = run([a_benchmark(runner, word=MapCase(1, 1, 2, 3))], BUDGET, CEILINGS)
     assert record.ran_shape is None
-    assert contestant.shapes == [(1, 1, 2, 3)]
+    assert runner.shapes == [(1, 1, 2, 3)]
 
 
 def test_all_contestants_see_the_same_random_inputs():
@@ -175,11 +175,11 @@ def test_all_contestants_see_the_same_random_inputs():
 
 def test_records_can_be_taken_one_at_a_time():
     """An interrupt in the middle of a run leaves what was yielded before it."""
-    rounds = [a_round(Fake(right)), a_round(Fake(_failing(KeyboardInterrupt())))]
+    benchmarks = [a_benchmark(Fake(right)), a_benchmark(Fake(_failing(KeyboardInterrupt())))]
     kept = []
 
     def consume():
-        for record, _ in run(rounds, BUDGET, CEILINGS):
+        for record, _ in run(benchmarks, BUDGET, CEILINGS):
             kept.append(record.status)
 
     with pytest.raises(KeyboardInterrupt):
@@ -193,8 +193,8 @@ def test_a_record_is_json_with_the_fields_of_the_schema():
         "time_ms", "time_ms_min", "time_ms_max", "repeats", "gflops", "gbytes_per_s",
         "max_abs_error", "tolerance", "verified", "workspace_bytes",
     )  # fmt: skip
-    for contestant in (Fake(right), Fake(wrong_in_one_place), Fake(lambda x: x[:1])):
-        ((record, case),) = run([a_round(contestant)], BUDGET, CEILINGS)
+    for runner in (Fake(right), Fake(wrong_in_one_place), Fake(lambda x: x[:1])):
+        ((record, case),) = run([a_benchmark(runner)], BUDGET, CEILINGS)
         written = json.loads(json.dumps(record.as_json(case), allow_nan=False))
         assert all(name in written for name in required)
         assert written["extents"] == {"n": 2, "c": 3, "h": 5, "w": 7}

@@ -9,9 +9,9 @@ import pytest
 
 from pycnn.bench import ceilings, measure
 from pycnn.bench.cases import MapCase
-from pycnn.bench.contestants import of_pycnn
 from pycnn.bench.operations import OPERATIONS
-from pycnn.bench.run import QUICK, plan_rounds, run
+from pycnn.bench.run import QUICK, plan, run
+from pycnn.bench.runners import of_pycnn
 from pycnn.bench.suites import Layer
 from pycnn.runtime import nvrtc
 from pycnn.runtime.extras import MissingExtra
@@ -90,16 +90,16 @@ def gpu(monkeypatch):
 
 
 def test_a_contestant_on_the_gpu_is_timed_warm_and_cold(gpu, monkeypatch):
-    monkeypatch.setattr("pycnn.bench.contestants.FLUSH_BYTES", 64)
+    monkeypatch.setattr("pycnn.bench.runners.FLUSH_BYTES", 64)
     relu, case = OPERATIONS["relu"], MapCase(2, 3, 5, 7)
 
-    def contestants(case, direction, dtype):
+    def runners(case, direction, dtype):
         return of_pycnn("cuda", relu, case, direction, dtype)
 
     layers = [Layer("relu", case)]
-    rounds = plan_rounds("", relu, layers, ["forward"], ["float32"], contestants)
+    benchmarks = plan("", relu, layers, ["forward"], ["float32"], runners)
     ceiling = ceilings.Ceiling("cuda", "float32", 1e3, 1e2)
-    ((record, _),) = run(rounds, QUICK, {("cuda", "float32"): ceiling})
+    ((record, _),) = run(benchmarks, QUICK, {("cuda", "float32"): ceiling})
     assert (record.backend, record.status, record.reason) == ("cuda", "timed", "")
     assert record.queued
     assert 0 < record.time_ms < record.host_ms  # the stand-in computes while it is being asked
@@ -116,11 +116,11 @@ def test_a_contestant_that_fails_and_a_pool_that_does_keep_the_record(gpu, monke
     monkeypatch.setattr(type(OPERATIONS["relu"]), "run", lambda *about: broken())
     relu, layers = OPERATIONS["relu"], [Layer("relu", MapCase(2, 3, 5, 7))]
 
-    def contestants(case, direction, dtype):
+    def runners(case, direction, dtype):
         return of_pycnn("cuda", relu, case, direction, dtype)
 
-    rounds = plan_rounds("", relu, layers, ["forward"], ["float32"], contestants)
-    ((record, _),) = run(rounds, QUICK, {})
+    benchmarks = plan("", relu, layers, ["forward"], ["float32"], runners)
+    ((record, _),) = run(benchmarks, QUICK, {})
     assert (record.status, "illegal" in record.reason) == ("failed", True)
 
 

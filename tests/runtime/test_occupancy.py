@@ -124,7 +124,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(str(error))
     folder = next((f for f in folders if (f / "cuda_occupancy.h").is_file()), None)
     if folder is None:
-        pytest.skip("cuda_occupancy.h is not here: pip install 'pycnn[compile]'")
+        pytest.skip("cuda_occupancy.h is not here: pip install -e '.[compile]'")
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler to compile cuda_occupancy.h with")
     work = tmp_path_factory.mktemp("occupancy")

@@ -46,8 +46,8 @@ def test_draw_writes_the_file_it_names(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (["summary", "vgg15"], "name='vgg15': allowed are lenet5"),
         (["summary", "vgg16", "--input", "3,16,16"], "the least extent that works is 32"),
-        (["draw", "lenet5", "-o", "net.gif"], "net.gif: allowed are names that end with .svg"),
-        (["draw", "lenet5", "-o", "none/net.svg"], "folder none does not exist"),
+        (["draw", "lenet5", "-o", "net.gif"], "-o net.gif: allowed are the suffixes .svg"),
+        (["draw", "lenet5", "-o", "none/net.svg"], ": no folder "),
     ],
 )
 def test_bad_requests_are_one_line(

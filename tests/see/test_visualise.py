@@ -156,7 +156,7 @@ BAD = {
     "no image": (["lenet5", "text.png", "-o", "out"], "text.png cannot be read as an image"),
     "unknown model": (["lenet55", "a.png", "-o", "out"], "name='lenet55': allowed are lenet5"),
     "nowhere": (["lenet5", "a.png"], "nowhere to write to: give -o DIR, --html FILE"),
-    "no folder": (["lenet5", "a.png", "--html", "none/p.html"], "folder none does not exist"),
+    "no folder": (["lenet5", "a.png", "--html", "none/p.html"], ": no folder "),
     "no image model": (["dcgan_generator", "a.png", "-o", "out"], "takes inputs of shape (100,)"),
     "patch": (["lenet5", "a.png", "-o", "out", "--patch", "29"], "patch=29: allowed are 1 to 28"),
     "no weights": (["vgg16", "a.png", "-o", "out", "--pretrained"], "allowed are squeezenet"),

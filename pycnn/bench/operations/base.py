@@ -159,8 +159,8 @@ class Operation(ABC):
 
 def normal(rng: np.random.Generator, shape: Shape, dtype: str) -> np.ndarray:
     """Standard normal values, drawn in `dtype` itself; those of 16 bits in float32."""
-    drawn = rng.standard_normal(shape, dtype=np.dtype(FLOATS[dtype].accumulate).type)
-    return drawn.astype(numpy_dtype(dtype), copy=False)
+    values = rng.standard_normal(shape, dtype=np.dtype(FLOATS[dtype].accumulate).type)
+    return values.astype(numpy_dtype(dtype), copy=False)
 
 
 def sampled(batch: int) -> list[int]:

@@ -63,10 +63,10 @@ class Conv2d(Operation):
         return self.flops(case, direction) // filters * max(filters, TILE_FILTERS)
 
     def algorithms(self, case: ConvCase, direction: str, dtype: str) -> list[Algorithm]:
-        found = pycnn.conv2d_algorithms(
+        algorithms = pycnn.conv2d_algorithms(
             case.x_shape, case.w_shape, *_geometry(case), dtype=dtype, direction=direction
         )
-        return [Algorithm(a.name, a.workspace_bytes, a.fits, a.reason) for a in found]
+        return [Algorithm(a.name, a.workspace_bytes, a.fits, a.reason) for a in algorithms]
 
     def reference_algorithm(self, case: ConvCase, direction: str, dtype: str) -> Algorithm:
         if direction != FORWARD:
@@ -159,11 +159,11 @@ def _computed(case: ConvCase, arrays: Arrays, outputs: Sequence[str]) -> dict[st
         ys = [oracle.convolve(x[part], weight, None, *geometry) for part in parts]
         return {"y": np.concatenate(ys)}
     needs = "dx" in outputs, "dweight" in outputs, False
-    found = [
+    chunks = [
         oracle.convolve_backward(arrays["dy"][part], x[part], weight, *geometry, needs)
         for part in parts
     ]
-    dxs, dweights, _ = zip(*found, strict=True)
+    dxs, dweights, _ = zip(*chunks, strict=True)
     whole = {"dx": lambda: np.concatenate(dxs), "dweight": lambda: sum(dweights)}
     return {name: whole[name]() for name in outputs}
 
@@ -178,9 +178,9 @@ def _sampled_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Chec
     name = "y" if direction == FORWARD else "dx"
     what = f"images {_listed(images)} of {case.n}"
     expected = _oracle(case, few, [name])[name]
-    found = [Check(name, expected, terms[name], what, lambda y: y[images])]
+    of_images = [Check(name, expected, terms[name], what, lambda y: y[images])]
     if direction == FORWARD:
-        return found
+        return of_images
     filters, per_group = sampled(case.k), case.k // case.groups
     channels = case.c // case.groups
     rows = []
@@ -194,7 +194,7 @@ def _sampled_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Chec
         rows.append(_oracle(case, alone, ["dweight"])["dweight"])
     what = f"filters {_listed(filters)} of {case.k}"
     rows_of = Check("dweight", np.concatenate(rows), terms["dweight"], what, lambda dw: dw[filters])
-    return [*found, rows_of]
+    return [*of_images, rows_of]
 
 
 def _projected_checks(case: ConvCase, direction: str, arrays: Arrays) -> list[Check]:

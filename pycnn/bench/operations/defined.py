@@ -139,17 +139,19 @@ class Defined(Operation):
         return tested.draw(problem, rng, dtype)
 
     def run(self, case: Any, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
-        tested, settings, operands, outputs = self._prepared(case, direction)
-        given = {name: arrays[name] for name in operands}
-        chosen = {} if algo == "auto" else {"algo": algo}
-        returned = tested.invoke(getattr(pycnn, tested.op.name), given, {**settings, **chosen})
+        tested, settings, inputs, outputs = self._prepared(case, direction)
+        operands = {name: arrays[name] for name in inputs}
+        algorithm = {} if algo == "auto" else {"algo": algo}
+        returned = tested.invoke(
+            getattr(pycnn, tested.op.name), operands, {**settings, **algorithm}
+        )
         return dict(zip(outputs, returned, strict=True))
 
     def checks(self, case: Any, direction: str, arrays: Arrays) -> list[Check]:
         tested, problem = self._tested(direction), self._case(case)
-        given = _own_arrays(tested.op, arrays)
+        operands = _own_arrays(tested.op, arrays)
         settings = tested.settings(problem)
-        call, terms = tested.op.describe(given, **settings), tested.terms(settings, given)
+        call, terms = tested.op.describe(operands, **settings), tested.terms(settings, operands)
         longest = terms if isinstance(terms, int) else max(terms.values())
         own = {name: spec.dtype.name for name, spec in call.outputs.items()}
 
@@ -158,10 +160,10 @@ class Defined(Operation):
             return recalled(lambda: tested.oracle(tested.settings(fewer), part))
 
         if self._entries and not isinstance(case, NamedCase):  # which need not have a batch
-            return by_entry(given, (), longest, of_entries)
+            return by_entry(operands, (), longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])
-            for name, value in recalled(lambda: tested.oracle(settings, given)).items()
+            for name, value in recalled(lambda: tested.oracle(settings, operands)).items()
         ]
 
     def torch(self, case: Any, direction: str, tensors: Arrays) -> Callable[[], dict[str, Any]]:
@@ -189,22 +191,22 @@ class Defined(Operation):
     def _tested(self, direction: str) -> Any:
         return TESTED[f"{self.name}_backward" if direction == BACKWARD else self.name]
 
-    def _case(self, given: Any) -> case.Case:
-        if self._problem is not None and not isinstance(given, NamedCase):
-            return self._problem(given)
-        return next(c for c in cases_of(self._tested(FORWARD)) if c.name == given.name)
+    def _case(self, layer: Any) -> case.Case:
+        if self._problem is not None and not isinstance(layer, NamedCase):
+            return self._problem(layer)
+        return next(c for c in cases_of(self._tested(FORWARD)) if c.name == layer.name)
 
-    def _call(self, given: Any, direction: str, dtype: str = "") -> Call:
-        """What the definition makes of it, found from arrays without memory of their own."""
-        tested, problem = self._tested(direction), self._case(given)
+    def _call(self, layer: Any, direction: str, dtype: str = "") -> Call:
+        """What the definition makes of it, worked out from arrays without memory of their own."""
+        tested, problem = self._tested(direction), self._case(layer)
         forward = tested.forward if isinstance(tested, TestedGradient) else tested
         dtype = dtype or tested.typical_dtype
         arrays = forward.placeholders(problem, dtype)
         call = forward.op.describe(arrays, **forward.settings(problem))
         if isinstance(tested, TestedGradient):
-            made = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape)
+            results = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape)
                     for n, s in call.outputs.items()}  # fmt: skip
-            known = {**made, **arrays, **{d: made[y] for d, y in tested.op.upstream.items()}}
+            known = {**results, **arrays, **{d: results[y] for d, y in tested.op.upstream.items()}}
             for operand in tested.op.operands:  # what forward gives only when asked, like indices
                 if operand.name not in known and operand.dtypes and not operand.optional:
                     like = known[next(iter(tested.op.upstream))]
@@ -234,7 +236,7 @@ def _with_batch(problem: case.Case, batch: int) -> case.Case:
 def _by_autograd(
     tested: TestedGradient, settings: Mapping[str, Any], tensors: Arrays
 ) -> Callable[[], dict[str, Any]]:
-    """PyTorch's gradient of a graph that is made beforehand, so that backward alone is timed."""
+    """PyTorch's gradient of a graph that is built beforehand, so that backward alone is timed."""
     import torch
 
     names = [n for n in tensors if n not in tested.op.upstream and tensors[n].is_floating_point()]
@@ -250,10 +252,10 @@ def _by_autograd(
 
     def call() -> dict[str, Any]:
         with torch.inference_mode(False), torch.enable_grad():
-            found = torch.autograd.grad(
+            grads = torch.autograd.grad(
                 results, [inputs[n] for n in wanted], upstream,
                 retain_graph=True, allow_unused=True,
             )  # fmt: skip
-        return {f"d{n}": g for n, g in zip(wanted, found, strict=True) if g is not None}
+        return {f"d{n}": g for n, g in zip(wanted, grads, strict=True) if g is not None}
 
     return call

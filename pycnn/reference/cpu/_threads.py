@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from pycnn import config
+from pycnn.reference.cpu import _blas
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,14 +18,8 @@ os.register_at_fork(after_in_child=_pools.clear)
 
 
 def thread_count() -> int:
-    """``PYCNN_CPU_THREADS``; 0 stands for ``OMP_NUM_THREADS``, or else one for each core."""
-    chosen: int = config.get("PYCNN_CPU_THREADS")
-    if chosen:
-        return chosen
-    named = os.environ.get("OMP_NUM_THREADS", "")
-    if named.isdecimal() and int(named):
-        return int(named)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """``PYCNN_CPU_THREADS``; 0: ``OMP_NUM_THREADS``, or else one for each core that is free."""
+    return config.get("PYCNN_CPU_THREADS") or _blas.usable_cores()
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -36,9 +31,18 @@ def each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resu
     [1, 2]
     """
     items = list(items)
+    if len(items) < 2:
+        return [function(item) for item in items]
+    # One thread of BLAS, however many of ours: a product's last bits tell how many BLAS has, and
+    # ours times BLAS's would be more than there are cores.
+    with _blas.limited(1):
+        return _side_by_side(function, items)
+
+
+def _side_by_side(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     threads = min(thread_count(), len(items))
     if threads < 2:
-        return [function(item) for item in items]
+        return _run(function, items)
     if threads not in _pools:
         _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="pycnn-cpu")
     # Settings of NumPy such as errstate belong to a context, of which every task runs in a copy.

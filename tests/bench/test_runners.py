@@ -1,13 +1,13 @@
-"""pycnn's own contestants on the kernels themselves."""
+"""pycnn's own runners on the kernels themselves."""
 
 import numpy as np
 import pytest
 
 import pycnn
 from pycnn.bench.cases import MapCase
-from pycnn.bench.contestants import of_pycnn
 from pycnn.bench.operations import OPERATIONS
-from pycnn.bench.run import QUICK, plan_rounds, run
+from pycnn.bench.run import QUICK, plan, run
+from pycnn.bench.runners import of_pycnn
 from pycnn.bench.suites import Layer
 
 CASE = MapCase(3, 5, 7, 11)
@@ -23,11 +23,11 @@ def _record(backend):
     _need(backend)
     relu = OPERATIONS["relu"]
 
-    def contestants(case, direction, dtype):
+    def runners(case, direction, dtype):
         return of_pycnn(backend, relu, case, direction, dtype)
 
-    rounds = plan_rounds("", relu, [Layer("relu", CASE)], ["forward"], ["float32"], contestants)
-    ((record, _),) = run(rounds, QUICK, {})
+    benchmarks = plan("", relu, [Layer("relu", CASE)], ["forward"], ["float32"], runners)
+    ((record, _),) = run(benchmarks, QUICK, {})
     return record
 
 
@@ -52,10 +52,10 @@ def test_the_gpu_is_checked_and_timed_warm_and_cold():
 
 def test_a_backend_is_active_only_while_its_contestant_runs():
     _need("emulator")
-    (contestant,) = of_pycnn("emulator", OPERATIONS["relu"], CASE, "forward", "float32")
+    (runner,) = of_pycnn("emulator", OPERATIONS["relu"], CASE, "forward", "float32")
     before = pycnn.active_backend()
-    with contestant.active():
+    with runner.active():
         assert pycnn.active_backend() == "emulator"
         pycnn.relu(np.ones(3, np.float32))
     assert pycnn.active_backend() == before
-    assert contestant.counters()["global_store_requests"] == 1
+    assert runner.counters()["global_store_requests"] == 1

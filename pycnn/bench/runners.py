@@ -1,6 +1,6 @@
 """Who takes part: pycnn's algorithms on the backends of this machine.
 
-A contestant takes the inputs of a case, gives a call to be timed, and brings its outputs back as
+A runner takes the inputs of a case, gives a call to be timed, and brings its outputs back as
 NumPy arrays. The peers (:mod:`pycnn.bench.peers`) do the same.
 """
 
@@ -24,7 +24,7 @@ FLUSH_BYTES = 1 << 28
 Call = Callable[[], Mapping[str, Any]]
 
 
-class Contestant(ABC):
+class Runner(ABC):
     """One backend with one algorithm."""
 
     backend: str
@@ -69,7 +69,7 @@ class Contestant(ABC):
         return {}
 
 
-class Pycnn(Contestant):
+class Pycnn(Runner):
     """An algorithm of pycnn on NumPy arrays."""
 
     def __init__(self, backend: str, algorithm: Algorithm) -> None:
@@ -145,9 +145,7 @@ class Cuda(Pycnn):
         return contextlib.nullcontext()  # CuPy arrays go to `cuda` by themselves
 
 
-def of_pycnn(
-    backend: str, op: Operation, case: Case, direction: str, dtype: str
-) -> list[Contestant]:
+def of_pycnn(backend: str, op: Operation, case: Case, direction: str, dtype: str) -> list[Runner]:
     """Every way in which `backend` computes `op`."""
     if backend == "reference":
         return [Pycnn("reference", op.reference_algorithm(case, direction, dtype))]

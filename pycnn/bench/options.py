@@ -1,4 +1,4 @@
-"""What a command line of ``pycnn bench`` asks for, as rounds to be run."""
+"""What a command line of ``pycnn bench`` asks for, as benchmarks."""
 
 import argparse
 import shlex
@@ -7,14 +7,15 @@ from typing import Any
 
 import pycnn
 from pycnn.bench.cases import Case
-from pycnn.bench.contestants import Contestant, of_pycnn
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import BACKWARD, DIRECTIONS, FORWARD, Operation
 from pycnn.bench.operations.defined import Defined, NamedCase
 from pycnn.bench.peers import PEERS, missing, of_peer
-from pycnn.bench.run import Round, plan_rounds
+from pycnn.bench.run import Benchmark, plan
+from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import FLOATING
+from pycnn.runtime.text import did_you_mean
 from pycnn.testing.problem import named
 from pycnn.testing.tested import TestedGradient
 
@@ -25,13 +26,13 @@ DEFAULTS = {"op": "conv2d", "direction": "forward", "dtype": "float32"}
 STANDARD = "standard"
 
 
-def rounds(arguments: argparse.Namespace) -> list[Round]:
+def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
     """Everything that is to be run.
 
     Raises
     ------
     ValueError
-        For a wish that cannot be met; lists what exists.
+        For an option that cannot be met; lists what exists.
     """
     arguments = _settled(arguments)
     if arguments.op == "all":
@@ -52,22 +53,22 @@ def rounds(arguments: argparse.Namespace) -> list[Round]:
         if missing(peer):
             raise ValueError(f"--against {peer}: {missing(peer)}")
     suite, layers = _layers(arguments, op)
-    chosen = _chosen_algorithms(arguments.algo, op, layers, directions, dtypes)
+    algos = _algorithms(arguments.algo, op, layers, directions, dtypes)
 
-    def contestants(case: Case, direction: str, dtype: str) -> list[Contestant]:
-        found = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
-        if chosen is not None:  # the reference backend has no choice, and stays to compare with
-            found = [c for c in found if c.algorithm in chosen or c.backend == "reference"]
-        return found + [c for peer in peers for c in of_peer(peer, op, dtype)]
+    def runners(case: Case, direction: str, dtype: str) -> list[Runner]:
+        ours = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
+        if algos is not None:  # the reference backend has no choice, and stays to compare with
+            ours = [c for c in ours if c.algorithm in algos or c.backend == "reference"]
+        return ours + [c for peer in peers for c in of_peer(peer, op, dtype)]
 
-    return plan_rounds(suite, op, layers, directions, dtypes, contestants)
+    return plan(suite, op, layers, directions, dtypes, runners)
 
 
 def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
     """With defaults, or with what `--case` says of operation, direction and dtype."""
     if arguments.case is None:
-        given = {name: value for name, value in vars(arguments).items() if value is not None}
-        return argparse.Namespace(**{**vars(arguments), **DEFAULTS, **given})
+        explicit = {name: value for name, value in vars(arguments).items() if value is not None}
+        return argparse.Namespace(**{**vars(arguments), **DEFAULTS, **explicit})
     others = ("suite", "shape", "op", "direction", "algo", "dtype", "batch")
     for name in others:
         if getattr(arguments, name) is not None:
@@ -82,19 +83,19 @@ def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(arguments), **said})
 
 
-def _all_standard(arguments: argparse.Namespace) -> list[Round]:
+def _all_standard(arguments: argparse.Namespace) -> list[Benchmark]:
     """Every operation that has standard layers, one after the other, as far as it has dtypes."""
     if arguments.suite != STANDARD:
         raise ValueError(f"--op all; allowed: with the suite {STANDARD}")
     _listed("--dtype", arguments.dtype, FLOATING)
-    found = []
+    plans = []
     for name, op in OPERATIONS.items():
         dtypes = [d for d in arguments.dtype.split(",") if d.strip() in op.dtypes]
         directions = DIRECTIONS if arguments.direction == "all" else (arguments.direction,)
         if dtypes and op.standard_layers() and set(directions) & set(op.directions):
-            wish = {**vars(arguments), "op": name, "dtype": ",".join(dtypes)}
-            found += rounds(argparse.Namespace(**wish))
-    return found
+            one = {**vars(arguments), "op": name, "dtype": ",".join(dtypes)}
+            plans += benchmarks(argparse.Namespace(**one))
+    return plans
 
 
 def command_line(arguments: argparse.Namespace) -> str:
@@ -121,15 +122,15 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
             "n1c64h56w56k64r3s3p1; not both"
         )
     batches = [_positive("--batch", b) for b in (arguments.batch or "").split(",") if b]
-    if arguments.shape:
+    if arguments.shape is not None:
         case = op.parse(arguments.shape)
         cases = [case.with_batch(b) for b in batches] or [case]
         return "shape", [Layer(_name("layer", c, batches), c) for c in cases]
     if arguments.suite == STANDARD:
-        found = [Layer(f"{op.name}, {name}", case) for name, case in op.standard_layers()]
-        if not found:
+        standard = [Layer(f"{op.name}, {name}", case) for name, case in op.standard_layers()]
+        if not standard:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
-        return STANDARD, found
+        return STANDARD, standard
     suite = SUITES[_one_of("suite", arguments.suite, (*SUITES, STANDARD))]
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
@@ -147,47 +148,48 @@ def _name(name: str, case: Case, batches: Sequence[int]) -> str:
     return f"{name} x{case.batch}" if len(batches) > 1 else name
 
 
-def _directions(op: Operation, asked: str) -> list[str]:
-    _one_of("--direction", asked, (*DIRECTIONS, "all"))
-    wanted = DIRECTIONS if asked == "all" else (asked,)
-    offered = [direction for direction in wanted if direction in op.directions]
+def _directions(op: Operation, text: str) -> list[str]:
+    _one_of("--direction", text, (*DIRECTIONS, "all"))
+    directions = DIRECTIONS if text == "all" else (text,)
+    offered = [direction for direction in directions if direction in op.directions]
     if not offered:
-        raise ValueError(f"--direction {asked}: {op.name} has only {', '.join(op.directions)}")
+        raise ValueError(f"--direction {text}: {op.name} has only {', '.join(op.directions)}")
     return offered
 
 
-def _backends(asked: str | None) -> list[str]:
+def _backends(text: str | None) -> list[str]:
     present = {b.name: b for b in pycnn.backends()}
     order = ("reference", "emulator", "cuda")
-    if asked is None:
+    if text is None:
         return [name for name in order if present[name].available]
-    names = _listed("--backend", asked, order)
+    names = _listed("--backend", text, order)
     for name in names:
         if not present[name].available:
             raise ValueError(f"--backend {name} is not available here: {present[name].detail}")
     return names
 
 
-def _chosen_algorithms(
-    asked: str | None,
+def _algorithms(
+    text: str | None,
     op: Operation,
     layers: Sequence[Layer],
     directions: Sequence[str],
     dtypes: Sequence[str],
 ) -> list[str] | None:
-    if asked is None:
+    if text is None:
         return None
     offered = dict.fromkeys(
         a.name
         for direction in directions
         for a in op.algorithms(layers[0].case, direction, dtypes[0])
     )
-    return _listed("--algo", asked, tuple(offered))
+    return _listed("--algo", text, tuple(offered))
 
 
 def _one_of(name: str, value: str, allowed: Any) -> str:
     if value not in allowed:
-        raise ValueError(f"{name} {value!r}; allowed: {', '.join(allowed)}")
+        near = did_you_mean(value, allowed)
+        raise ValueError(f"{name} {value!r}; allowed: {', '.join(allowed)}{near}")
     return value
 
 

@@ -1,6 +1,6 @@
-"""What the rungs of the GEMM ladder ask of a GPU, without one.
+"""What each version of the GEMM kernel asks of a GPU, without one.
 
-    python benchmarks/gemm_ladder.py [--json FILE]
+    python benchmarks/gemm_versions.py [--json FILE]
 
 For each kernel under kernels/gemm: the traffic that the checked emulator counts in a product that
 every tile divides, and what its machine code for `ARCH` looks like. Results are checked first.
@@ -17,7 +17,7 @@ import numpy as np
 import pycnn
 from pycnn.bench.environment import environment
 from pycnn.emulator import counting
-from pycnn.plan.gemm import LADDER, Gemm, gemm_launch
+from pycnn.plan.gemm import LADDER as VERSIONS, Gemm, gemm_launch
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.runtime import cubin, nvrtc, sources
 from pycnn.runtime.backends import executor
@@ -26,7 +26,7 @@ from pycnn.runtime.occupancy import occupancy
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan
 from pycnn.testing.tolerance import compare
 
-COMMAND = "python benchmarks/gemm_ladder.py"
+COMMAND = "python benchmarks/gemm_versions.py"
 SIZE = 256
 ARCH = "sm_90a"
 
@@ -104,8 +104,8 @@ def main() -> None:
     file = parser.parse_args().json
     results = []
     with pycnn.use_backend("emulator", checked=True):
-        for algo, rung in LADDER.items():
-            for tile in rung.tiles or (None,):
+        for algo, version in VERSIONS.items():
+            for tile in version.tiles or (None,):
                 kernel, moved = traffic(algo, tile)
                 results.append({"file": kernel.file, "algo": algo, "tile": tile, **moved})
                 results[-1] |= machine_code(kernel)

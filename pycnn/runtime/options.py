@@ -1,0 +1,54 @@
+"""Options of the command line that several commands share, and the checks of their values."""
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """``--threads``, which `pycnn.cli.main` puts into effect."""
+    parser.add_argument(
+        "--threads", type=positive, metavar="N",
+        help="threads of the CPU path and its BLAS (default: the cores that no other program uses)",
+    )  # fmt: skip
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as argparse's `type`."""
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed is a whole number from 1 on")
+    return int(text)
+
+
+def is_path(name: str) -> bool:
+    """Whether a word that could be a name or a file is meant as a file.
+
+    Examples
+    --------
+    >>> is_path("runs/lenet5"), is_path("m.safetensors"), is_path("lenet5")
+    (True, True, False)
+    """
+    return "/" in name or os.sep in name or bool(Path(name).suffix)
+
+
+def check_output(path: Path | str, option: str, suffixes: Iterable[str] = ()) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    Raises
+    ------
+    ValueError
+        If its name does not end with one of `suffixes`.
+    OSError
+        If its folder does not exist or takes no files, or it is a folder.
+    """
+    path, suffixes = Path(path), tuple(suffixes)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"{option} {path}: allowed are the suffixes {' and '.join(suffixes)}")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{option} {path}: no folder {folder}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{option} {path}: it is a folder")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{option} {path}: the folder {folder} takes no files")
