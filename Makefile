@@ -12,7 +12,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SUITE  ?= resnet50
-BENCH  ?= --quick --json build/bench.json --plot build/bench.png
+BENCH  ?= --quick --force --json build/bench.json --plot build/bench.png
 
 BIN     := $(VENV)/bin
 # A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
@@ -64,7 +64,7 @@ $(STANDIN)/built: pyproject.toml setup.py $(RUNTIME) $(wildcard tests/standin/bu
 
 kernels: $(VENV)/installed-dev
 	mkdir -p build
-	$(BIN)/pycnn kernels --arch all --json build/kernels.json
+	$(BIN)/pycnn kernels --arch all --force --json build/kernels.json
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

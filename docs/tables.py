@@ -183,7 +183,7 @@ def conv_choices() -> str:
     names = " | ".join(f"`{direction}`" for direction in directions)
     lines = [f"| Network | Layer | {names} |", "|---|---|---|---|---|"]
     reasons: dict[str, None] = {}
-    for suite in ("resnet50", "vgg16", "mobilenet_v1"):
+    for suite in ("resnet50", "vgg16", "mobilenet"):
         for case in dict.fromkeys(layer.case for layer in SUITES[suite].layers("conv2d", 32)):
             shapes = case.x_shape, case.w_shape, case.stride, case.padding, case.dilation
             taken = []

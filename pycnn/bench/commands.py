@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from pycnn.runtime.options import add_force
+
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
 SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet", "soumith")
 
@@ -62,6 +64,7 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "run nothing",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    add_force(parser)
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"
     )

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pycnn.bench import clocks, options, summary, table
@@ -12,7 +13,7 @@ from pycnn.bench.environment import busy, environment, load
 from pycnn.bench.record import FAILED, WRONG, Run, content
 from pycnn.bench.run import FULL, QUICK, Benchmark, run
 from pycnn.runtime import terminal
-from pycnn.runtime.files import write_json
+from pycnn.runtime.files import complete, in_progress, write_json
 from pycnn.runtime.options import check_output
 
 
@@ -33,23 +34,26 @@ def bench(arguments: argparse.Namespace) -> int:
         print(prepare(benchmarks))
         return 0
     if arguments.json:
-        check_output(arguments.json, "--json")
+        check_output(arguments.json, "--json", force=arguments.force)
     if arguments.plot:
         from pycnn.bench import plot
 
         check_output(arguments.plot, "--plot", plot.SUFFIXES)
         plot.require()
-    results = _run(benchmarks, arguments)
+    written_to = in_progress(arguments.json) if arguments.json else None
+    results = _run(benchmarks, arguments, written_to)
+    if written_to and not results.unfinished:
+        complete(written_to, arguments.json)
     title = _title(arguments, benchmarks)
     terminal.show(table.results(title, results.records))
     print("\n".join(summary.of_run(results)))
     if arguments.json:
-        print(f"results: {arguments.json}")
+        print(f"results: {written_to if results.unfinished else arguments.json}")
     if arguments.plot:
         drawn = plot.draw(results, title, arguments.plot)
         print(f"picture: {arguments.plot}" if drawn else "no picture: nothing was timed")
     if results.unfinished:
-        kept = f" and kept in {arguments.json}" if arguments.json and results.records else ""
+        kept = f" and kept in {written_to}" if written_to and results.records else ""
         print(f"{results.unfinished}{kept}", file=sys.stderr)
         return 130
     return 1 if any(r.status in (WRONG, FAILED) and not r.is_peer for r in results.records) else 0
@@ -69,8 +73,8 @@ def _title(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> st
     return f"{op} {directions}, {dtypes}, on {arguments.suite or arguments.shape}"
 
 
-def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace) -> Run:
-    """Every record there is by the end or by an interrupt, written as they come.
+def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace, path: Path | None) -> Run:
+    """Every record there is by the end or by an interrupt, written to `path` as they come.
 
     The file is written before anything is measured: from then on it holds this run or parts of it.
     """
@@ -81,9 +85,9 @@ def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace) -> Run:
     planned = sum(len(benchmark.runners) for benchmark in benchmarks)
 
     def keep(unfinished: str) -> None:
-        if arguments.json:
+        if path:
             limits = [ceiling.as_json() for ceiling in results.ceilings]
-            write_json(arguments.json, content(about, limits, written, unfinished))
+            write_json(path, content(about, limits, written, unfinished))
 
     def done() -> str:
         return f"{len(written)} of {planned} done"

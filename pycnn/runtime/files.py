@@ -30,51 +30,37 @@ def require_file(path: Path, what: str) -> None:
         raise ValueError(f"{path} is a device or a pipe; needed: a file, the {what}")
 
 
-def require_output(path: Path | None, option: str, force: bool) -> None:
-    """Say now, not after the work, why `path` could not be written at its end.
-
-    Parameters
-    ----------
-    path : Path or None
-        None: nothing is asked for.
-    option : str
-        The option of the command line that names it.
-    force : bool
-        Whether a file that is there may be replaced.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError, PermissionError
-        If its folder does not exist, or cannot be written to.
-    IsADirectoryError, ValueError
-        If it is itself something else than a file.
-    FileExistsError
-        If it is there, and `force` is not given.
-    """
-    if path is None:
-        return
-    folder = _destination(path).parent
-    if not folder.is_dir():
-        kind = NotADirectoryError if folder.exists() else FileNotFoundError
-        raise kind(f"{option} {path}: no folder {folder}")
-    _require_replaceable(path)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"{option} {path}: the folder {folder} cannot be written to")
-    if path.exists() and not force:
-        raise FileExistsError(
-            f"{option} {path}: the file exists; give another name, or --force to replace it"
-        )
+def require_replaceable(path: Path) -> None:
+    """Refuse what `replacing` would: no file, or one that may not be written to."""
+    require_file(path, "output")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} is there and may not be written to")
 
 
-def unfinished(path: Path) -> Path:
-    """Where a run that is to replace `path` keeps what it has until it is complete.
+def in_progress(path: Path) -> Path:
+    """Where a run that is to write `path` keeps what it has until `complete`.
+
+    That is `path` itself, or a file beside what is there, which stays if the run is interrupted.
 
     Examples
     --------
-    >>> unfinished(Path("runs/best.json")).name
-    'best.unfinished.json'
+    >>> in_progress(Path("nothing-there.json")).name, in_progress(Path(__file__)).name
+    ('nothing-there.json', 'files.unfinished.py')
     """
+    if not path.exists():
+        return path
+    path = _destination(path) if path.is_symlink() else path
     return path.with_name(f"{path.stem}.unfinished{path.suffix}")
+
+
+def complete(written: Path, path: Path) -> None:
+    """Put what a run wrote, `in_progress` of `path`, in its place."""
+    if written == path:
+        return
+    path = _destination(path)
+    _liken(written, path)
+    written.replace(path)
+    _flush(path.parent)
 
 
 @contextlib.contextmanager
@@ -111,7 +97,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     ['note.txt']
     """
     named, path = Path(path), _destination(Path(path))
-    _require_replaceable(named)
+    require_replaceable(named)
     with _explained(named):
         _sweep(path)
         handle, temporary = _create(path)
@@ -125,12 +111,6 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
-
-
-def _require_replaceable(path: Path) -> None:
-    require_file(path, "output")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(f"{path} is there and may not be written to")
 
 
 def _destination(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pycnn.runtime.catalogue import KernelFile
 from pycnn.runtime.extras import MissingExtra, import_extra
 from pycnn.runtime.files import write_json
 from pycnn.runtime.flags import DEVICE_FLAGS
-from pycnn.runtime.options import check_output, positive
+from pycnn.runtime.options import add_force, check_output, positive
 from pycnn.runtime.text import aligned, did_you_mean
 
 
@@ -31,6 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "files", nargs="*", metavar="FILE", help="such as conv/direct.cu; all files by default"
     )
     parser.add_argument("--json", metavar="FILE", help="write what each kernel uses to FILE")
+    add_force(parser)
     parser.add_argument("--jobs", type=positive, default=2, help="processes (default: 2)")
     parser.set_defaults(run=_run)
 
@@ -43,7 +44,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print("\n".join((compilations if arguments.nvcc else listing)(kernels)))
         return 0
     if arguments.json:
-        check_output(arguments.json, "--json")
+        check_output(arguments.json, "--json", force=arguments.force)
     archs = gate.ARCHS if arguments.arch == "all" else tuple(arguments.arch.split(","))
     with _progress() as progress:
         report = gate.compile_all(archs, arguments.jobs, progress, kernels)

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pycnn.runtime.files import require_replaceable
+
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """``--threads``, which `pycnn.cli.main` puts into effect."""
@@ -32,7 +34,17 @@ def is_path(name: str) -> bool:
     return "/" in name or os.sep in name or bool(Path(name).suffix)
 
 
-def check_output(path: Path | str, option: str, suffixes: Iterable[str] = ()) -> None:
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """``--force``, for `check_output`."""
+    parser.add_argument(
+        "--force", action="store_true",
+        help="replace results that are there, once the new ones are complete",
+    )  # fmt: skip
+
+
+def check_output(
+    path: Path | str, option: str, suffixes: Iterable[str] = (), force: bool = True
+) -> None:
     """Refuse a file that could not be written, before the work whose result it is to hold.
 
     Raises
@@ -40,7 +52,8 @@ def check_output(path: Path | str, option: str, suffixes: Iterable[str] = ()) ->
     ValueError
         If its name does not end with one of `suffixes`.
     OSError
-        If its folder does not exist or takes no files, or it is a folder.
+        If its folder does not exist or takes no files, or it is a folder, may not be written to,
+        or is there without `force`.
     """
     path, suffixes = Path(path), tuple(suffixes)
     if suffixes and path.suffix.lower() not in suffixes:
@@ -52,3 +65,8 @@ def check_output(path: Path | str, option: str, suffixes: Iterable[str] = ()) ->
         raise IsADirectoryError(f"{option} {path}: it is a folder")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{option} {path}: the folder {folder} takes no files")
+    require_replaceable(path)
+    if path.exists() and not force:
+        raise FileExistsError(
+            f"{option} {path}: it is there; give another name, or --force to replace it"
+        )

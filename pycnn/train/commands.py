@@ -11,7 +11,8 @@ from pycnn import data, models, nn
 from pycnn.nn.optim import OPTIMIZERS, Optimizer
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.runtime.extras import import_extra
-from pycnn.runtime.options import add_threads, check_output, is_path, positive
+from pycnn.runtime.files import complete, in_progress
+from pycnn.runtime.options import add_force, add_threads, check_output, is_path, positive
 from pycnn.runtime.text import aligned, did_you_mean
 from pycnn.train import history as log
 from pycnn.train.checkpoint import Checkpoint, load, model_of
@@ -62,6 +63,7 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="go on where it stopped, bit for bit; "
         "batch, optimizer, rate, width and seed are then the checkpoint's",
     )
+    add_force(parser)
     add("--log", type=Path, help="figures of every epoch, .csv or .json")
     add("--plot", type=Path, help="learning curves, .png or .svg")
     add_threads(parser)
@@ -93,11 +95,15 @@ def _train(arguments: argparse.Namespace) -> int:
         model.to("cuda")
     optimizer = _optimizer(arguments, model)
     output = arguments.output or arguments.resume
-    output = output or Path(f"{arguments.model}-{dataset.name}.safetensors")
+    if output is None:
+        output = Path(f"{arguments.model}-{dataset.name}.safetensors")
+        check_output(output, "--output", force=arguments.force)
+    goes_on = arguments.resume is not None and output.resolve() == arguments.resume.resolve()
+    written_to = output if goes_on else in_progress(output)
     trainer = Trainer(
         model, dataset, optimizer, _schedule(arguments, optimizer), batch=arguments.batch,
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
-        checkpoint=output,
+        checkpoint=written_to,
     )  # fmt: skip
     if read is not None:
         trainer.resume(read)
@@ -105,14 +111,24 @@ def _train(arguments: argparse.Namespace) -> int:
         f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
         f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
     )
+    log_to = arguments.log
+    if log_to is not None and read is None:
+        log_to = in_progress(log_to)
+    began = trainer.progress.epoch
     try:
-        _fit(trainer, arguments, rich)
+        _fit(trainer, arguments, rich, log_to)
     except Interrupted as interrupted:
-        print(f"pycnn: {interrupted}", file=sys.stderr)
+        kept = f"; {output} is as it was" if written_to != output else ""
+        print(f"pycnn: {interrupted}{kept}", file=sys.stderr)
         return 130
     except Diverged as diverged:
         print(f"pycnn: error: {diverged}; the last checkpoint stays", file=sys.stderr)
         return 1
+    if trainer.progress.epoch == began:  # the checkpoint had all epochs
+        trainer.save()
+    complete(written_to, output)
+    if log_to is not None and log_to.exists():
+        complete(log_to, arguments.log)
     print(f"saved {output}")
     return 0
 
@@ -127,7 +143,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
     """Refuse what would be ignored or fail at the end, before anything is read."""
     for name, suffixes in OUTPUTS.items():
         if getattr(arguments, name) is not None:
-            check_output(getattr(arguments, name), f"--{name}", suffixes)
+            force = _may_replace(arguments, name)
+            check_output(getattr(arguments, name), f"--{name}", suffixes, force)
     if arguments.plot is not None:
         import_extra("matplotlib", "train", "--plot")
     if arguments.lr is not None and arguments.resume:
@@ -152,6 +169,17 @@ def _check_options(arguments: argparse.Namespace) -> None:
             f"--data-path {arguments.data_path}: {arguments.data} is itself a folder; "
             "allowed with a name of pycnn.data"
         )
+
+
+def _may_replace(arguments: argparse.Namespace, name: str) -> bool:
+    """Whether an output may be there: a plot is soon drawn again, a checkpoint that goes on grows.
+
+    The log of a resumed run begins with what the checkpoint knows.
+    """
+    resumed: Path | None = arguments.resume
+    if name == "output" and arguments.output and resumed:
+        return arguments.force or arguments.output.resolve() == resumed.resolve()
+    return bool(arguments.force or name == "plot" or (name == "log" and resumed))
 
 
 def _settle(arguments: argparse.Namespace, read: Checkpoint | None) -> None:
@@ -225,7 +253,7 @@ def _transform(arguments: argparse.Namespace) -> Callable[..., Any] | None:
     return data.augment.Compose(*steps) if steps else None
 
 
-def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any) -> None:
+def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any, log_to: Path | None) -> None:
     columns = (
         rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(),
         rich.TextColumn("{task.fields[figures]}"), rich.TimeRemainingColumn(),
@@ -239,8 +267,8 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any) -> None:
             rows = trainer.progress.history
             for row in rows[shown:]:
                 bar.console.print(str(row), highlight=False, soft_wrap=True)
-                if arguments.log is not None:
-                    log.write(rows, arguments.log)
+                if log_to is not None:
+                    log.write(rows, log_to)
                 if arguments.plot is not None:
                     log.draw(rows, f"{arguments.model} on {trainer.data.name}", arguments.plot)
             shown = len(rows)

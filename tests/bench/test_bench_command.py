@@ -102,21 +102,53 @@ def test_an_interrupt_keeps_what_there_is(runners, tmp_path, capsys):
     assert "double forward, float32, on n2c3h5w7" in output.out
 
 
-def test_an_old_file_is_gone_as_soon_as_a_run_begins(runners, monkeypatch, tmp_path):
-    """Whatever ends the run later: nobody takes what lies there for its results."""
-    runners += [Fake(right)]
+OLD = '{"schema": 2, "complete": true, "results": [{}]}'
+
+
+def test_results_that_are_there_are_kept_without_force(runners, tmp_path, capsys):
+    def measured(x):
+        pytest.fail("something was measured before the file was looked at")
+
+    runners += [Fake(measured)]
     path = tmp_path / "run.json"
-    path.write_text('{"schema": 2, "complete": true, "results": [{}]}')
+    path.write_text(OLD)
+    assert main([*SHAPE, "--json", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert f"--json {path}: it is there; give another name, or --force to replace it" in said
+    assert path.read_text() == OLD
+
+
+def test_old_results_stay_until_the_new_ones_are_complete(runners, monkeypatch, tmp_path):
+    runners += [Fake(right)]
+    path, beside = tmp_path / "run.json", tmp_path / "run.unfinished.json"
+    path.write_text(OLD)
 
     def killed(device, dtype, budget):
         raise SystemExit(137)
 
-    monkeypatch.setattr(bench_main, "measure_ceiling", killed)
-    with pytest.raises(SystemExit):
-        main([*SHAPE, "--json", str(path)])
-    written = json.loads(path.read_text())
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_main, "measure_ceiling", killed)
+        with pytest.raises(SystemExit):
+            main([*SHAPE, "--force", "--json", str(path)])
+    assert path.read_text() == OLD
+    written = json.loads(beside.read_text())
     assert (written["complete"], written["results"]) == (False, [])
     assert written["unfinished"] == "0 of 1 done when this was written"
+    assert main([*SHAPE, "--force", "--json", str(path)]) == 0
+    assert json.loads(path.read_text())["complete"]
+    assert not beside.exists()
+
+
+def test_an_interrupted_run_keeps_old_and_new_results(runners, tmp_path, capsys):
+    runners += [Fake(right), Fake(_interrupt)]
+    path, beside = tmp_path / "run.json", tmp_path / "run.unfinished.json"
+    path.write_text(OLD)
+    assert main([*SHAPE, "--force", "--json", str(path)]) == 130
+    output = capsys.readouterr()
+    assert f"interrupted: 1 of 2 done and kept in {beside}" in output.err
+    assert f"results: {beside}" in output.out
+    assert path.read_text() == OLD
+    assert len(json.loads(beside.read_text())["results"]) == 1
 
 
 def test_a_run_that_is_killed_leaves_a_file_that_says_so(runners, tmp_path):
@@ -162,7 +194,7 @@ def test_the_clocks_of_the_gpu_are_written_where_it_is_used(runners, monkeypatch
     main([*SHAPE, "--json", str(path)])
     assert json.loads(path.read_text())["environment"]["gpu"] == about
     runners[:] = [Fake(right, backend="cuda", device="cuda")]
-    main([*SHAPE, "--json", str(path)])
+    main([*SHAPE, "--force", "--json", str(path)])
     assert json.loads(path.read_text())["environment"]["gpu"]["sampled"] == {"samples": 1}
     assert seen == [None, "0000:19:00.0"]
 

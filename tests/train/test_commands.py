@@ -1,13 +1,18 @@
 """``pycnn train`` and ``pycnn predict``, as they are called."""
 
 import csv
+import errno
 import json
+import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pycnn import data
+from pycnn import data, train
 from pycnn.cli import main
+from pycnn.train import Trainer
 
 QUICK = ["train", "lenet5", "--data", "mnist5k", "--width", "0.5"]
 
@@ -116,3 +121,77 @@ def test_unreadable_images_are_named(trained, tmp_path, capsys):
     broken.write_bytes(b"\x89PNG no more")
     assert main(["predict", str(trained / "m.safetensors"), str(broken)]) == 2
     assert f"{broken} cannot be read as an image" in capsys.readouterr().err
+
+
+SHORT = ("--epochs", "1", "--batch", "32", "--width", "0.5")
+
+
+def test_a_checkpoint_that_is_there_is_kept_without_force(enlarged, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    default = tmp_path / f"lenet5-{enlarged.name}.safetensors"
+    named, log = tmp_path / "keep.safetensors", tmp_path / "log.json"
+    for path in (default, named, log):
+        path.write_text("weeks of work")
+    command = ["train", "lenet5", "--data", str(enlarged), *SHORT]
+    for options in ([], ["-o", str(named)], ["-o", "new.safetensors", "--log", str(log)]):
+        assert main([*command, *options]) == 2
+        error = capsys.readouterr().err
+        assert "it is there; give another name, or --force to replace it" in error
+        assert error.count("\n") == 1
+    assert {p.read_text() for p in tmp_path.iterdir()} == {"weeks of work"}
+
+
+def test_what_is_replaced_stays_until_the_training_is_complete(enlarged, tmp_path, capsys):
+    """Interrupted, both are kept; and the new one can be gone on with."""
+    path, log = tmp_path / "keep.safetensors", tmp_path / "log.json"
+    for old in (path, log):
+        old.write_text("weeks of work")
+        old.chmod(0o640)
+    command = ["train", "lenet5", "--data", str(enlarged), *SHORT, "--epochs", "2"]
+    command += ["-o", str(path), "--log", str(log), "--force"]
+
+    def interrupt(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0.0, 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "evaluate", interrupt)
+        assert main(command) == 130
+    beside = tmp_path / "keep.unfinished.safetensors"
+    assert f"--resume {beside}; {path} is as it was" in capsys.readouterr().err
+    assert path.read_text() == log.read_text() == "weeks of work"
+    assert sorted(os.listdir(tmp_path)) == ["keep.safetensors", beside.name, "log.json"]
+    assert main([*command, "--resume", str(beside)]) == 0
+    assert sorted(os.listdir(tmp_path)) == ["keep.safetensors", "log.json"]
+    assert [row["epoch"] for row in json.loads(log.read_text())] == [1, 2]
+    assert {os.stat(old).st_mode & 0o777 for old in (path, log)} == {0o640}
+    train.load_model(path)
+
+
+def test_a_resumed_training_writes_over_what_it_goes_on_from_only(trained, enlarged, tmp_path):
+    mine, other = tmp_path / "mine.safetensors", tmp_path / "other.safetensors"
+    mine.write_bytes((trained / "m.safetensors").read_bytes())
+    other.write_text("weeks of work")
+    command = ["train", "lenet5", "--data", str(enlarged), "--batch", "16", "--resume", str(mine)]
+    assert main([*command, "--epochs", "5", "-o", str(other)]) == 2
+    assert other.read_text() == "weeks of work"
+    epochs = len(train.load(mine).about["training"]["progress"]["history"])
+    assert main([*command, "--epochs", str(epochs), "-o", str(tmp_path / "same.safetensors")]) == 0
+    train.load_model(tmp_path / "same.safetensors")  # nothing was left to train: saved all the same
+
+
+def test_a_full_disk_ends_the_training_with_one_line(enlarged, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "m.safetensors"
+    path.write_text("weeks of work")
+
+    def full(target, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    command = ["train", "lenet5", "--data", str(enlarged), *SHORT, "-o", str(path), "--force"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "cannot be written (No space left on device); what was there is as it was" in error
+    assert error.count("\n") == 1
+    assert path.read_text() == "weeks of work"
+    assert os.listdir(tmp_path) == ["m.safetensors"]
