@@ -19,6 +19,7 @@ LIMIT = 2**30
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
+_PIECE = 2**20
 
 
 def read_idx(path: Path | str, limit: int = LIMIT) -> np.ndarray:
@@ -118,7 +119,8 @@ def _header(path: Path, file: Any) -> tuple[np.dtype, tuple[int, ...], int]:
 def _fill(file: Any, memory: memoryview) -> int:
     """Read into `memory` as far as it and the file go; the bytes read."""
     found = 0
-    while found < len(memory) and (read := file.readinto(memory[found:])):
+    # In pieces: gzip makes a copy of what it is asked for.
+    while found < len(memory) and (read := file.readinto(memory[found : found + _PIECE])):
         found += read
     return found
 

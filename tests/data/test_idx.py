@@ -1,7 +1,9 @@
 """idx files written byte by byte, whole and damaged."""
 
 import gzip
+import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,52 @@ def test_a_flipped_bit_in_a_gzipped_file_is_found(file: Path) -> None:
 def test_a_missing_file_is_named(file: Path) -> None:
     with pytest.raises(FileNotFoundError, match="images-idx3-ubyte"):
         read_idx(file)
+
+
+def test_a_gzipped_file_unpacks_to_no_more_than_a_limit(file: Path) -> None:
+    size = 2**26
+    header = bytes([0, 0, 0x08, 1]) + struct.pack(">I", size)
+    file.write_bytes(gzip.compress(header + bytes(size), compresslevel=1, mtime=0))
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match=rf"unpacks to {size} bytes.*; allowed: 1048576 .limit="
+        ):
+            read_idx(file, limit=2**20)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.reset_peak()
+        assert read_idx(file).nbytes == size
+        assert tracemalloc.get_traced_memory()[1] < 1.1 * size  # the array, and no copy of it
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_than_the_header_says_is_not_unpacked(file: Path) -> None:
+    packed = gzip.compress(IMAGES + bytes(2**26), compresslevel=1, mtime=0)
+    file.write_bytes(packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="it is too long"):
+            read_idx(file)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "extents", [(0, 2**32 - 1, 2**32 - 1, 2**32 - 1), (0,) * 200, (1,) * 100, (2**32 - 1,) * 9]
+)
+def test_a_shape_that_no_array_has_is_refused(file: Path, extents: tuple[int, ...]) -> None:
+    content = bytes([0, 0, 8, len(extents)]) + struct.pack(f">{len(extents)}I", *extents) + b"x"
+    for written in (content, content[:-1], gzip.compress(content, mtime=0)):
+        file.write_bytes(written)
+        with pytest.raises(ValueError, match="images-idx3-ubyte"):
+            read_idx(file)
+
+
+def test_no_file_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is a device or a pipe"):
+        read_idx(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        read_idx(tmp_path)

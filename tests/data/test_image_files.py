@@ -1,6 +1,11 @@
 """`read_image`: pictures written by Pillow, and files that are none."""
 
+import os
+import struct
+import subprocess
 import sys
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +13,7 @@ import numpy as np
 import pytest
 
 from pycnn.data import read_image
+from pycnn.data.image import FORMATS
 from pycnn.runtime.extras import MissingExtra
 
 Save = Callable[..., Path]
@@ -127,3 +133,64 @@ def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(MissingExtra, match=r"pip install .*\[data\]'"):
         read_image(tmp_path / "any.png")
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+
+
+def test_postscript_starts_no_program_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*args: object, **kwargs: object) -> None:
+        pytest.fail("a program was started")
+
+    for name in ("Popen", "run", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, name, started)
+    (tmp_path / "x.png").write_bytes(POSTSCRIPT)
+    with pytest.raises(ValueError, match=r"x\.png cannot be read as an image: it is none of PNG, "):
+        read_image(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("format", ["PDF", "ICNS", "PCX", "TGA", "IM", "DDS", "SGI"])
+def test_formats_that_are_rare_are_refused(tmp_path: Path, format: str) -> None:
+    image_module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    image_module.new("RGB", (16, 16)).save(tmp_path / "x.png", format=format)
+    with pytest.raises(ValueError, match="it is none of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM"):
+        read_image(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_formats_that_are_common_are_read(tmp_path: Path, format: str) -> None:
+    image_module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    image_module.new("RGB", (16, 16), "white").save(tmp_path / "x", format=format)
+    assert read_image(tmp_path / "x").min() > 250
+
+
+@pytest.mark.parametrize("extents", [(10_000, 9_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, extents: tuple[int, int]
+) -> None:
+    pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", *extents, 8, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(bytes(1000)),
+        b"IEND": b"",
+    }
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
+    (tmp_path / "x.png").write_bytes(content)
+    with (
+        warnings.catch_warnings(action="ignore"),  # Pillow's own, of what we refuse
+        pytest.raises(
+            ValueError, match=r"x\.png cannot be read as an image: .*(pixels|limit|size)"
+        ),
+    ):
+        read_image(tmp_path / "x.png")
+
+
+def test_no_image_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe\.png is a device or a pipe"):
+        read_image(tmp_path / "pipe.png")
