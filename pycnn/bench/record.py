@@ -167,8 +167,8 @@ def _is(value: Any, kind: Any) -> bool:
     """Whether `value` is of a type as a field has it; numbers within what a float can hold."""
     if isinstance(value, bool):
         return kind is bool
-    if isinstance(value, dict):
-        return kind == dict[str, int] and all(_is(count, int) for count in value.values())
+    if kind == dict[str, int]:
+        return isinstance(value, dict) and all(_is(count, int) for count in value.values())
     kinds = get_args(kind) or (kind,)
     if isinstance(value, int):
         return (int in kinds or float in kinds) and abs(value) < 2**63

@@ -5,6 +5,9 @@ from pycnn.models.blocks import Shape, conv_relu, scaled
 
 PADDINGS = ("valid", "same")
 
+#: The least input of so many levels is 786,428 pixels wide.
+MOST_LEVELS = 16
+
 
 def unet(
     input_shape: Shape = (1, 572, 572),
@@ -53,8 +56,8 @@ def unet(
     """
     if padding not in PADDINGS:
         raise ValueError(f"padding={padding!r}: allowed are {', '.join(PADDINGS)}")
-    if levels < 1:
-        raise ValueError(f"levels={levels}: allowed are 1 and more")
+    if not isinstance(levels, int) or not 1 <= levels <= MOST_LEVELS:
+        raise ValueError(f"levels={levels}: allowed are ints from 1 to {MOST_LEVELS}")
     _check_extents(input_shape, levels, padding)
     first = scaled(64, width)
     top = _level(input_shape, first, levels, padding, dropout)

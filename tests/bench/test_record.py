@@ -7,6 +7,7 @@ import pytest
 from pycnn.bench import environment, record, summary
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.record import Record, content, load
+from pycnn.cli import main
 
 SINCE, COMMIT = "2026-11-28T17:00:00+00:00", "a" * 40
 
@@ -79,3 +80,53 @@ def test_the_summary_of_a_file_tells_of_throttling(tmp_path):
     written["environment"]["gpu"] = {"sampled": {"samples": 4, "held_back": {"power limit": 0.5}}}
     path.write_text(json.dumps(written))
     assert summary.of_file(path, SINCE, COMMIT)[-1] == "THROTTLED: power limit in 50% of 4 samples"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": "2"}, {"count": None}, {"count": 2**70}, {"count": True}, {"layer": 7},
+        {"time_ms": "1.0"}, {"time_ms": float("nan")}, {"time_ms": 10**400}, {"verified": 1},
+        {"counters": []}, {"counters": {"reads": "5"}}, {"counters": 5}, {"status": ["timed"]},
+        {"max_abs_error": "nan"}, {"max_abs_error": {}}, {"ran_shape": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_field_of_another_type_is_refused(tmp_path, change):
+    path = _file(tmp_path / "x.json")
+    loaded = json.loads(path.read_text())
+    loaded["results"][0] |= change
+    path.write_text(json.dumps(loaded))
+    with pytest.raises(ValueError, match=r"x\.json: record 0 of `results` is not one"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"results": ' * 50_000, "1" * 5000, "\x00", '{"results": [[1]]}']
+)
+def test_any_json_is_refused_in_one_line(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"x\.json: ") as said:
+        load(path)
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("ceilings", [5, [5], [[]], {"a": 1}, [{"device": 1}], None, "x"])
+def test_so_are_ceilings_of_another_form(tmp_path, ceilings):
+    path = _file(tmp_path / "x.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ceilings": ceilings}))
+    with pytest.raises(ValueError, match=r"x\.json: `ceilings` holds what is none"):
+        load(path)
+
+
+def test_texts_of_a_file_are_only_shown(tmp_path, capsys):
+    path = _file(tmp_path / "x.json")
+    loaded = json.loads(path.read_text())
+    loaded["results"][0] |= {"layer": "\x1b[2Jlayer", "reason": "a\nb"}
+    loaded["environment"]["cpu"] = {"model": "\x1b]0;title\x07", "cores": "2", "load": []}
+    loaded["unfinished"], loaded["complete"] = ["\x1b[31m"], False
+    path.write_text(json.dumps(loaded))
+    assert load(path).records[0].layer == "?[2Jlayer"
+    assert main(["compare", str(path), str(_file(tmp_path / "y.json"))]) == 0
+    assert capsys.readouterr().out.replace("\n", "").isprintable()

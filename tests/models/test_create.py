@@ -44,7 +44,7 @@ REFUSED = [
     ("resnet18", {"shortcut": "padded"}, "shortcut='padded': allowed are projection, identity"),
     ("dcgan_generator", {"input_size": 8}, "its input is no image"),
     ("dcgan_generator", {"image_shape": (3, 22, 22)}, "squares of 3 to 7 pixels doubled"),
-    ("unet", {"levels": 0}, "levels=0: allowed are 1 and more"),
+    ("unet", {"levels": 0}, "levels=0: allowed are ints from 1 to 16"),
     ("unet", {"padding": "full"}, "padding='full': allowed are valid, same"),
     # 188 - 4 = 184, 92 - 4, 44 - 4, 20 - 4, 8 - 4 = 4: the least that leaves something above.
     ("unet", {"input_size": 172}, "unet: .*allowed are extents 16 n - 4, 188, 204, 220"),

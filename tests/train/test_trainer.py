@@ -185,3 +185,42 @@ def test_evaluation_leaves_every_layer_in_its_own_mode():
     with pytest.raises(TypeError, match="ignore_index"):
         train.evaluate(model, digits(), loss=loss)
     assert model.training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"progress": []}, {"progress": {}}, {"progress": {"epoch": "1"}},
+        {"optimizer_steps": -1.5e400},
+        {"optimizer_steps": "many"}, {"lr": None}, {"lr": float("nan")}, {"schedule": []},
+        {"schedule": {"base": 1.0, "set": 1.0}}, {"schedule": {"base": "1"}}, {"schedule": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_record_of_training_may_have_any_form(tmp_path, change):
+    """The file may be anyone's: nothing of it is taken before all of it is looked at."""
+    began = trainer(tmp_path / "m.safetensors")
+    began.fit(1)
+    read = train.load(tmp_path / "m.safetensors")
+    if isinstance(change.get("progress"), dict) and change["progress"]:
+        change = {"progress": read.about["training"]["progress"] | change["progress"]}
+    about = read.about | {"training": read.about["training"] | change}
+    other, untouched = trainer(), trainer()
+    with pytest.raises(ValueError, match="record of its training is of another form"):
+        other.resume(train.Checkpoint(read.model, read.optimizer, about))
+    assert same(other.model, untouched.model)
+    assert vars(other.schedule).keys() == vars(untouched.schedule).keys()
+    for training in ([1], "x", 7):
+        with pytest.raises(ValueError, match="training"):
+            other.resume(
+                train.Checkpoint(read.model, read.optimizer, about | {"training": training})
+            )
+
+
+def test_a_record_of_training_fits_its_epoch(tmp_path):
+    began = trainer(tmp_path / "m.safetensors")
+    began.fit(1)
+    read = train.load(tmp_path / "m.safetensors")
+    read.about["training"]["progress"]["step"] = 10**12
+    with pytest.raises(ValueError, match="record of its training is of another form"):
+        trainer().resume(read)
