@@ -23,7 +23,9 @@ from pycnn.see import costs, diagram, seen
 from pycnn.train import commands as train
 
 #: Errors that the user can do something about: one line and exit status 2, no traceback.
-EXPECTED = (ValueError, TypeError, OSError, CompileError, MissingExtra, BackendUnavailable)
+EXPECTED = (
+    ValueError, TypeError, OSError, MemoryError, CompileError, MissingExtra, BackendUnavailable,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

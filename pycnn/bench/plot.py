@@ -10,6 +10,7 @@ from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.record import TIMED, Record, Run
 from pycnn.bench.table import winners
 from pycnn.runtime.extras import import_extra
+from pycnn.runtime.files import replacing
 
 #: Backends in the order they are drawn, with the device they run on, colour and marker.
 LOOKS = {
@@ -57,7 +58,8 @@ def draw(run: Run, title: str, path: Path) -> bool:
         place = grid[i // 2, :] if alone else grid[i // 2, i % 2]
         _roofline(figure.add_subplot(place), [r for r in timed if _on(r, ceiling)], ceiling)
     _bars(figure.add_subplot(grid[-1, :]), timed)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130)
     return True
 
 

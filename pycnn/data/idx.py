@@ -20,6 +20,7 @@ LIMIT = 2**30
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _PIECE = 2**20
+_MOST_OF_A_BYTE = 1032  # that deflate can unpack it to: 258 bytes of two bits
 
 
 def read_idx(path: Path | str, limit: int = LIMIT) -> np.ndarray:
@@ -65,8 +66,9 @@ def read_idx(path: Path | str, limit: int = LIMIT) -> np.ndarray:
         if not packed:
             return _numbers(path, file, size=path.stat().st_size, limit=None)
         try:
+            most = min(limit, _MOST_OF_A_BYTE * path.stat().st_size)
             with gzip.open(file) as unpacked:
-                return _numbers(path, unpacked, size=None, limit=limit)
+                return _numbers(path, unpacked, size=None, limit=most)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} cannot be unpacked: {error}") from error
 
@@ -79,8 +81,8 @@ def _numbers(path: Path, file: Any, size: int | None, limit: int | None) -> np.n
         raise _of_other_size(path, shape, expected, size - begin)
     if limit is not None and expected > limit:
         raise ValueError(
-            f"{path} unpacks to {expected} bytes, by its shape {shape}; allowed: {limit} "
-            "(limit= of pycnn.data.read_idx)"
+            f"{path} unpacks to {expected} bytes, by its shape {shape}; allowed: {limit}, the less "
+            "of what its size can hold and limit= of pycnn.data.read_idx"
         )
     try:
         numbers = np.empty(shape, dtype)
