@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from pycnn.runtime.options import add_threads
+
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
 SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet", "soumith")
 
@@ -37,11 +39,13 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--op", help="operation (default: conv2d); all, with the suite standard")
     parser.add_argument("--direction", help="forward (default), backward, all")
     parser.add_argument(
-        "--algo", metavar="LIST", help="algorithms of the kernels, by commas (default: all)"
-    )
+        "--algo", metavar="LIST",
+        help="algorithms of the kernels or methods of the CPU path, by commas (default: all)",
+    )  # fmt: skip
     parser.add_argument(
         "--dtype", metavar="LIST",
-        help="float32 (default), float64, float16, bfloat16, by commas",
+        help="float32, float64, float16, bfloat16, by commas (default: float32; and on the "
+        "emulator 16 bits for one layer of each kind)",
     )  # fmt: skip
     parser.add_argument(
         "--batch", metavar="LIST", help="batch sizes by commas (default: that of the suite)"
@@ -51,7 +55,11 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="reference, emulator, cuda, by commas (default: those present)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="LIST", default="", help="peers: torch, onnxruntime, cudnn, by commas"
+        "--against", metavar="LIST",
+        help="peers: torch, onnxruntime, cudnn, by commas, or none (default: those installed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true", help="show every record, not one line a layer"
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer repeats, smaller emulated layers"
@@ -65,6 +73,7 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"
     )
+    add_threads(parser)
     parser.set_defaults(run=_bench)
 
 
@@ -82,6 +91,7 @@ def _add_compare(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--fail-on-slower", action="store_true",
         help="exit with status 1 if anything became slower or wrong",
     )  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="also what only one run has, in full")
     parser.set_defaults(run=_compare)
 
 
@@ -101,8 +111,11 @@ def _compare(arguments: argparse.Namespace) -> int:
     changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
     for line in compare.differences(old, new):
         print(line)
-    table = compare.table(changes)
-    if table.rows:
-        terminal.show(table)
+    if arguments.all:
+        table = compare.table(changes)
+        if table.rows:
+            terminal.show(table)
+    else:
+        print("\n".join(compare.brief(changes)))
     print(compare.counted(changes))
     return 1 if arguments.fail_on_slower and compare.failures(changes) else 0
