@@ -110,7 +110,7 @@ def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace) -> Run:
         except KeyboardInterrupt:
             results = replace(results, unfinished=f"interrupted: {done()}")
     keep(results.unfinished)
-    if busy(about):
+    if busy(about) and arguments.all:  # else it stands above the table
         print(f"this machine is busy ({busy(about)}): times on the CPU are too long",
               file=sys.stderr)  # fmt: skip
     return results

@@ -172,8 +172,10 @@ def test_the_clocks_of_the_gpu_are_written_where_it_is_used(runners, monkeypatch
 def test_a_busy_machine_is_pointed_out(runners, monkeypatch, capsys, load, busy):
     runners += [Fake(right)]
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
-    main(SHAPE)
+    main([*SHAPE, "--all"])
     assert ("this machine is busy" in capsys.readouterr().err) == busy
+    main(SHAPE)
+    assert ("BUSY MACHINE (load 1000.0" in capsys.readouterr().out) == busy
 
 
 def test_a_suite_runs_at_each_batch(monkeypatch, runners, tmp_path):
