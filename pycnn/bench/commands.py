@@ -24,7 +24,8 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "suite", nargs="?", metavar="SUITE",
-        help=f"a network: {', '.join(SUITE_NAMES)}; or standard: the operation's own layers",
+        help=f"a network: {', '.join(SUITE_NAMES)}, or another name of pycnn.models; or standard: "
+        "the operation's own layers",
     )  # fmt: skip
     parser.add_argument(
         "--shape", metavar="WORD",

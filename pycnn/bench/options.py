@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pycnn
+from pycnn.bench import networks
 from pycnn.bench.cases import Case, ConvCase
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import BACKWARD, DIRECTIONS, FORWARD, Operation
@@ -16,6 +17,7 @@ from pycnn.bench.run import Benchmark, plan
 from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import FLOATING, FLOATS
+from pycnn.models import MODELS
 from pycnn.runtime.text import did_you_mean
 from pycnn.testing.problem import named
 from pycnn.testing.tested import TestedGradient
@@ -182,16 +184,25 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
         if not standard:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
         return STANDARD, standard
-    suite = SUITES[_one_of("suite", arguments.suite, (*SUITES, STANDARD))]
+    name = _one_of("suite", arguments.suite, (*SUITES, STANDARD, *MODELS))
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
-        for batch in batches or [suite.batch]
-        for layer in suite.layers(op.name, batch)
+        for batch in batches or [SUITES[name].batch if name in SUITES else 1]
+        for layer in _of_network(name, op, batch)
     ]
     if not layers:
         having = ", ".join(s.name for s in SUITES.values() if s.layers(op.name))
-        raise ValueError(f"suite {suite.name} has no layer of {op.name}; these have: {having}")
-    return suite.name, layers
+        raise ValueError(f"suite {name} has no layer of {op.name}; these have: {having}")
+    return name, layers
+
+
+def _of_network(name: str, op: Operation, batch: int) -> list[Layer]:
+    """From the table of a suite, or traced."""
+    return (
+        SUITES[name].layers(op.name, batch)
+        if name in SUITES
+        else networks.layers(name, op.name, batch)
+    )
 
 
 def _name(name: str, case: Case, batches: Sequence[int]) -> str:

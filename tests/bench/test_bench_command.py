@@ -229,7 +229,7 @@ def _named(name):
     [
         ([], "name a suite (lenet5, alexnet"),
         (["resnet50", "--shape", "n1c1h1w1k1r1s1"], "not both"),
-        (["resnet18"], "suite 'resnet18'; allowed: lenet5, alexnet, vgg16"),
+        (["resnet99"], "suite 'resnet99'; allowed: lenet5, alexnet, vgg16"),
         (["resnet50", "--op", "conv4d"], "--op 'conv4d'; allowed: conv2d, max_pool2d"),
         (["resnet50", "--backend", "tpu"], "--backend 'tpu'; allowed: reference, emulator, cuda"),
         (["resnet50", "--against", "mxnet"], "'mxnet'; allowed: torch, onnxruntime, cudnn"),

@@ -50,6 +50,19 @@ def test_pictures_are_of_the_network_every_stage_and_every_map(made: tuple[Path,
             assert np.asarray(picture.convert("L")).std() > 5, f"{path.name} shows something"
 
 
+def test_what_random_weights_say_is_no_finding(
+    made: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "the weights are random, not trained: classes and heat maps mean nothing"
+    assert said in made[1]
+    image = square_photo(tmp_path / "a.png")
+    command = ["visualise", "lenet5", str(image), "--html", str(tmp_path / "p.html")]
+    assert cli.main([*command, "--patch", "28"]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(said)
+    assert "%  class " in second
+
+
 def test_page_needs_nothing_else(made: tuple[Path, str]) -> None:
     text = made[1]
     sources = re.findall(r'(?:src|href)=["\']?([^"\'> ]{0,20})', text)

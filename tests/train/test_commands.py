@@ -85,6 +85,34 @@ def test_resuming(trained, enlarged, capsys):
     assert "seed=1: the checkpoint was made with 0" in capsys.readouterr().err
 
 
+def test_a_folder_of_grey_and_rgb_images(tmp_path, capsys):
+    from PIL import Image
+
+    for label in ("a", "b"):
+        (tmp_path / "mixed" / label).mkdir(parents=True)
+        for i in range(10):
+            mode = "RGB" if i % 2 else "L"
+            Image.new(mode, (28, 28), 10 * i).save(tmp_path / "mixed" / label / f"{i}.png")
+    command = ["train", "lenet5", "--data", str(tmp_path / "mixed"), "--epochs", "1",
+               "-o", str(tmp_path / "m.safetensors")]  # fmt: skip
+    assert main(command) == 2
+    assert "; here: --size HEIGHT,WIDTH, --channels 1 or 3" in capsys.readouterr().err
+    assert main([*command, "--channels", "1", "--threads", "1"]) == 0
+
+
+def test_adamw_decays_unless_told_otherwise():
+    from types import SimpleNamespace
+
+    from pycnn import nn
+    from pycnn.train.commands import _optimizer
+
+    options = {"optimizer": "adamw", "lr": 0.1, "momentum": 0.9, "nesterov": False}
+    of_command = _optimizer(SimpleNamespace(**options, weight_decay=None), nn.Linear(2, 1))
+    assert of_command.weight_decay == nn.AdamW(nn.Linear(2, 1)).weight_decay > 0
+    of_command = _optimizer(SimpleNamespace(**options, weight_decay=0.0), nn.Linear(2, 1))
+    assert of_command.weight_decay == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

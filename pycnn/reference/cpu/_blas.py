@@ -104,6 +104,14 @@ _limits: list[int] = []  # of all blocks that are open, in whatever thread
 _before = 0
 
 
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)  # whoever held it is not in the child
+
+
 @contextlib.contextmanager
 def limited(threads: int) -> Iterator[None]:
     """BLAS on at most so many threads while the block runs; of several blocks the least counts.
