@@ -70,11 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _threads(arguments: argparse.Namespace) -> Iterator[None]:
     """``--threads`` in effect, for the commands that compute; without it, say if cores are busy."""
     name, threads = "PYCNN_CPU_THREADS", getattr(arguments, "threads", 0)
-    if threads is None and not (config.get(name) or os.environ.get("OMP_NUM_THREADS")):
-        free, cores = _blas.free_cores(), _blas.cores()
-        if free < cores:
-            print(f"pycnn: the machine is busy: {free} of {cores} cores are used; "
-                  f"--threads {cores} uses all", file=sys.stderr)  # fmt: skip
+    _blas.when_busy = _say_busy if threads is None else None
     if not threads:
         yield
         return
@@ -85,6 +81,11 @@ def _threads(arguments: argparse.Namespace) -> Iterator[None]:
     finally:
         del os.environ[name]
         os.environ.update({} if before is None else {name: before})
+
+
+def _say_busy(free: int, cores: int) -> None:
+    print(f"pycnn: the machine is busy: {free} of {cores} cores are used; "
+          f"--threads {cores} uses all", file=sys.stderr)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

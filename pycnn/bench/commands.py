@@ -117,6 +117,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         if table.rows:
             terminal.show(table)
     else:
-        print("\n".join(compare.brief(changes)))
+        for line in compare.brief(changes):
+            print(line)
     print(compare.counted(changes))
     return 1 if arguments.fail_on_slower and compare.failures(changes) else 0

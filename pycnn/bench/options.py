@@ -62,7 +62,8 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
             ours = [
                 c
                 for c in ours
-                if c.algorithm in algos or (c.backend == "reference" and c.algorithm in beside)
+                if {c.algorithm, c.chosen} & set(algos)
+                or (c.backend == "reference" and c.algorithm in beside)
             ]
         return ours + [c for peer in peers for c in of_peer(peer, op, dtype)]
 
@@ -77,7 +78,7 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
 
 def _has_method(runners: Sequence[Runner], algos: Sequence[str]) -> bool:
     """Whether a method of the CPU path is asked for."""
-    return any(c.backend == "reference" and c.algorithm in algos for c in runners)
+    return any(c.backend == "reference" and {c.algorithm, c.chosen} & set(algos) for c in runners)
 
 
 def _halves(op: Operation) -> list[str]:
@@ -243,13 +244,15 @@ def _algorithms(
     if text is None:
         return None
     offered = dict.fromkeys(
-        a.name
+        name
         for backend in backends or ["emulator"]
         for layer in layers
         for direction in directions
         for a in (op.cpu_algorithms if backend == "reference" else op.algorithms)(
             layer.case, direction, dtypes[0]
         )
+        for name in (a.name, a.chosen)
+        if name
     )
     return _listed("--algo", text, tuple(offered))
 
