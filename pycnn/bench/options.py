@@ -52,7 +52,8 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
     backends = [] if arguments.prepare else _backends(arguments.backend)
     peers = [] if arguments.prepare else _peers(arguments.against)
     suite, layers = _layers(arguments, op)
-    algos = _algorithms(arguments.algo, op, layers, directions, dtypes, backends)
+    checked = _halves(op) if halves and "emulator" in backends else []
+    algos = _algorithms(arguments.algo, op, layers, directions, [*dtypes, *checked], backends)
 
     def runners(case: Case, direction: str, dtype: str) -> list[Runner]:
         ours = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
@@ -71,9 +72,7 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
         return [c for c in runners(case, direction, dtype) if c.backend == "emulator"]
 
     planned = plan(suite, op, layers, directions, dtypes, runners)
-    if halves and "emulator" in backends:
-        planned += plan(suite, op, _kinds(layers), directions, _halves(op), emulated)
-    return planned
+    return planned + plan(suite, op, _kinds(layers), directions, checked, emulated)
 
 
 def _has_method(runners: Sequence[Runner], algos: Sequence[str]) -> bool:
@@ -248,8 +247,9 @@ def _algorithms(
         for backend in backends or ["emulator"]
         for layer in layers
         for direction in directions
+        for dtype in dtypes
         for a in (op.cpu_algorithms if backend == "reference" else op.algorithms)(
-            layer.case, direction, dtypes[0]
+            layer.case, direction, dtype
         )
         for name in (a.name, a.chosen)
         if name
