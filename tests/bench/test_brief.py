@@ -13,6 +13,7 @@ from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.record import Record, Run
 from pycnn.cli import main
+from pycnn.reference.cpu import conv as cpu
 
 BUSY = {"cpu": {"cores": 2, "load": 8.0}}
 
@@ -242,3 +243,20 @@ def test_compare_shows_what_changed_and_counts_the_rest():
         "1 faster, 2 same, 1 only in the old run, 1 only in the new run"
     )
     assert compare.brief(changes[1:2]) == []
+
+
+def test_a_runner_of_the_cpu_path_runs_its_method(monkeypatch):
+    (benchmark,) = _benchmarks(*ON_CPU)
+    case = benchmark.layer.case
+    arrays = benchmark.op.inputs(case, "forward", "float32", np.random.default_rng(0))
+    methods, conv2d = [], cpu.conv2d
+
+    def recorded(*args, method=None, **others):
+        methods.append(method)
+        return conv2d(*args, method=method, **others)
+
+    monkeypatch.setattr(cpu, "conv2d", recorded)
+    for runner in benchmark.runners:
+        with runner.active():
+            runner.prepare(benchmark.op, case, "forward", arrays)()
+    assert [m for m in methods if m] == [r.algorithm for r in benchmark.runners[1:]]
