@@ -111,9 +111,9 @@ def _is_count(value: Any) -> bool:
 
 
 def _check_fit(name: str, builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
-    """Walk through the network with placeholders for weights and input."""
+    """Trace the network with placeholders for weights and input."""
     try:
-        _walk(builder, arguments)
+        _trace(builder, arguments)
     except nn.LayerError as error:
         least = _least_extent(builder, arguments)
         if least is None:
@@ -126,7 +126,7 @@ def _check_fit(name: str, builder: Callable[..., nn.Layer], arguments: Mapping[s
         raise ValueError(f"{name}: {error}") from error
 
 
-def _walk(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
+def _trace(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
     with tracing():
         builder(**arguments).output_shape(arguments["input_shape"])
 
@@ -137,7 +137,7 @@ def _least_extent(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]
 
     def works(extent: int) -> bool:
         try:
-            _walk(builder, {**arguments, "input_shape": (channels, extent, extent)})
+            _trace(builder, {**arguments, "input_shape": (channels, extent, extent)})
         except ValueError:
             return False
         return True

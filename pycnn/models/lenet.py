@@ -194,7 +194,7 @@ class PartialConv2d(nn.Layer):
     ) -> None:
         super().__init__()
         self.dense_shape = (len(connections), in_channels, kernel_size, kernel_size)
-        pairs = [(k, c) for k, seen in enumerate(connections) for c in seen]
+        pairs = [(k, c) for k, inputs in enumerate(connections) for c in inputs]
         self.filters, self.channels = (list(axis) for axis in zip(*pairs, strict=True))
         dense = weights(self.dense_shape, init, dtype)
         self.params["weight"] = dense[self.filters, self.channels]  # one 5x5 kernel a connection

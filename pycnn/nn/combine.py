@@ -34,10 +34,10 @@ class Combined(Layer):
         ValueError
             If there is none; lists what there is.
         """
-        found = dict(self.named_layers())
-        if path not in found:
-            raise ValueError(f"path={path!r}: allowed are {', '.join(filter(None, found))}")
-        return found[path]
+        layers = dict(self.named_layers())
+        if path not in layers:
+            raise ValueError(f"path={path!r}: allowed are {', '.join(filter(None, layers))}")
+        return layers[path]
 
     def run_child(self, name: str, x: Any, keep: bool) -> Any:
         """Forward through one layer inside; an error says which."""
@@ -109,13 +109,13 @@ class _Branches(Combined):
         return [self.run_child(name, x, keep) for name in self.children]
 
     def gather(self, gradients: Sequence[Any], needs_dx: bool) -> Any:
-        found = [
+        grads = [
             self.backward_child(name, dy, needs_dx)
             for name, dy in zip(self.children, gradients, strict=True)
         ]
         if not needs_dx:
             return None
-        return found[0] if len(found) == 1 else pycnn.add_n(found)
+        return grads[0] if len(grads) == 1 else pycnn.add_n(grads)
 
 
 class Sum(_Branches):
@@ -218,8 +218,8 @@ class Concat(_Branches):
         self.axis = axis
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        found = self.outputs(x, keep)
-        return pycnn.concat(found, self.axis), [y.shape[self.axis] for y in found]
+        ys = self.outputs(x, keep)
+        return pycnn.concat(ys, self.axis), [y.shape[self.axis] for y in ys]
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         return self.gather(pycnn.split(dy, kept, self.axis), needs_dx), {}
@@ -279,9 +279,9 @@ def taps(model: Layer) -> list[Tap]:
     return [layer for _, layer in model.named_layers() if isinstance(layer, Tap)]
 
 
-def _check_same_shape(layer: Layer, found: Sequence[Any]) -> None:
-    if len({y.shape for y in found}) > 1:
-        listed = ", ".join(f"{n} {y.shape}" for n, y in zip(layer.children, found, strict=True))
+def _check_same_shape(layer: Layer, ys: Sequence[Any]) -> None:
+    if len({y.shape for y in ys}) > 1:
+        listed = ", ".join(f"{n} {y.shape}" for n, y in zip(layer.children, ys, strict=True))
         raise ValueError(f"branches give different shapes: {listed}")
 
 

@@ -63,14 +63,14 @@ class Optimizer:
             If an array belongs to no parameter, or has another shape.
         """
         values = {p.name: p.value for p in self.model.parameters()}
-        found: dict[str, dict[str, Any]] = {}
+        slots: dict[str, dict[str, Any]] = {}
         for key, array in state.items():
             name, _, slot = key.rpartition(":")
             if name not in values or array.shape != values[name].shape:
                 raise ValueError(f"state of the optimiser: {key} {array.shape} fits no parameter")
             move = mover(device_of(values[name]))
-            found.setdefault(name, {})[slot] = move(array).copy()
-        self.state, self.steps = found, steps
+            slots.setdefault(name, {})[slot] = move(array).copy()
+        self.state, self.steps = slots, steps
 
 
 class SGD(Optimizer):

@@ -11,10 +11,10 @@ from typing import Any
 
 from pycnn.nn.layer import Layer
 from pycnn.runtime.terminal import Row, Table, plain, show, size_text
-from pycnn.see import chosen
+from pycnn.see import model_arguments
 from pycnn.see.receptive import Field, Span
-from pycnn.see.unshared import Sharing, of_step
-from pycnn.see.walk import Step, spatial, walk
+from pycnn.see.trace import Step, spatial, trace
+from pycnn.see.weight_sharing import Sharing, of_step
 
 COLUMNS = ("layer", "kind", "output", ">parameters", ">MACs", ">activations", ">sees", ">jump",
            ">from")  # fmt: skip
@@ -54,7 +54,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `summary` returns; ``print(found)`` shows it.
+    """What `summary` returns; ``print(summary)`` shows it.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ def summary(model: Layer, input_shape: Sequence[int]) -> Summary:
     pool   MaxPool2d(2)     6x12x12                         3.38 KiB   6x6     2     0
     total                                   156  86,400     30.4 KiB
     """
-    steps = walk(model, input_shape)
+    steps = trace(model, input_shape)
     layers = tuple(_line(step) for step in steps if step.own or not step.layer.children)
     return Summary(
         tuple(input_shape),
@@ -243,7 +243,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "summary", help="shape, parameters, MACs, memory and receptive field of every layer"
     )
-    chosen.add_arguments(parser)
+    model_arguments.add_arguments(parser)
     parser.add_argument("--sharing", action="store_true",
                         help="also the weights without weight sharing")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON, for a program")
@@ -251,12 +251,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    model, input_shape, *_ = chosen.outline(arguments)
-    found = summary(model, input_shape)
+    model, input_shape, *_ = model_arguments.shapes_of(arguments)
+    result = summary(model, input_shape)
     if arguments.json:
-        print(json.dumps(found.as_json(), indent=1))
+        print(json.dumps(result.as_json(), indent=1))
     elif sys.stdout.isatty():
-        show(found.table(arguments.sharing))
+        show(result.table(arguments.sharing))
     else:
-        print("\n".join(plain(found.table(arguments.sharing))))
+        print("\n".join(plain(result.table(arguments.sharing))))
     return 0

@@ -124,10 +124,10 @@ def _corners(extents: tuple[int, ...], patch: int, step: int) -> list[tuple[int,
 
 
 def _probability(model: Layer, x: np.ndarray, target: int) -> np.ndarray:
-    found = probabilities(model, x)
-    if not 0 <= target < found.shape[1]:
-        raise ValueError(f"target={target}: allowed are 0 to {found.shape[1] - 1}")
-    column: np.ndarray = found[:, target]
+    rows = probabilities(model, x)
+    if not 0 <= target < rows.shape[1]:
+        raise ValueError(f"target={target}: allowed are 0 to {rows.shape[1] - 1}")
+    column: np.ndarray = rows[:, target]
     return column
 
 
@@ -188,15 +188,15 @@ def _last_maps(
     layers: list[tuple[str, Layer]], x: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[str, Layer]]]:
     """The last result with more than one place, and the layers after it."""
-    found, after = None, 0
+    maps, after = None, 0
     y = x[None]
     for number, (path, layer) in enumerate(layers, start=1):
         y = _at(path, layer, layer, y)
         if y.ndim == 4 and max(y.shape[2:]) > 1:
-            found, after = y, number
-    if found is None or after == len(layers):
+            maps, after = y, number
+    if maps is None or after == len(layers):
         raise ValueError("Grad-CAM needs feature maps, and layers that make scores of them")
-    return found, layers[after:]
+    return maps, layers[after:]
 
 
 def _at(
@@ -213,9 +213,9 @@ def _in_line(layer: Layer, path: str = "") -> list[tuple[str, Layer]]:
     if not isinstance(layer, Sequential):
         return [(path, layer)]
     return [
-        found
+        leaf
         for name, child in layer.children.items()
-        for found in _in_line(child, f"{path}.{name}" if path else name)
+        for leaf in _in_line(child, f"{path}.{name}" if path else name)
     ]
 
 

@@ -106,8 +106,8 @@ def page(
 
 
 def _section(heading: str, text: str, inside: str) -> str:
-    words = f"<p>{escape(text)}</p>\n" if text else ""
-    return f"<section>\n<h2>{escape(heading)}</h2>\n{words}{inside}\n</section>"
+    paragraph = f"<p>{escape(text)}</p>\n" if text else ""
+    return f"<section>\n<h2>{escape(heading)}</h2>\n{paragraph}{inside}\n</section>"
 
 
 def _figure(picture: Picture) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pycnn.runtime.extras import import_extra
 from pycnn.see.filters import CLASSIC, filtered
-from pycnn.see.walk import Step
+from pycnn.see.trace import Step
 from pycnn.see.write import figure_bytes, new_figure
 
 INK, QUIET = "#22262c", "#6b7280"
@@ -29,9 +29,9 @@ def filters(weight: np.ndarray) -> bytes:
 def maps(result: np.ndarray) -> bytes:
     """The strongest feature maps of (C, H, W), by mean magnitude, in the order of channels."""
     strength = np.abs(result).mean(axis=(1, 2))
-    chosen = np.sort(np.argsort(strength, kind="stable")[::-1][:MOST_MAPS])
+    strongest = np.sort(np.argsort(strength, kind="stable")[::-1][:MOST_MAPS])
     return _grid(
-        [_stretched(result[i]) for i in chosen], [str(i) for i in chosen],
+        [_stretched(result[i]) for i in strongest], [str(i) for i in strongest],
         kind="jpg", cmap="viridis", interpolation="nearest",
     )  # fmt: skip
 

@@ -25,15 +25,15 @@ def first_not_finite(model: Layer, x: Any) -> str:
         if not _finite(parameter.value):
             return f"the parameter {parameter.name}"
     names = {id(layer): path for path, layer in model.named_layers()}
-    found: list[str] = []
+    culprits: list[str] = []
 
     def look(layer: Layer, x: Any, y: Any) -> None:
-        if not found and not layer.children and not _finite(y):
-            found.append(f"layer {names[id(layer)] or 'itself'}, {layer!r}")
+        if not culprits and not layer.children and not _finite(y):
+            culprits.append(f"layer {names[id(layer)] or 'itself'}, {layer!r}")
 
     with observing(look):
         model(x)
-    return found[0] if found else "the loss"
+    return culprits[0] if culprits else "the loss"
 
 
 def _finite(array: Any) -> bool:

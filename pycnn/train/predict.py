@@ -66,13 +66,13 @@ class Predictor:
     @classmethod
     def pretrained(cls, name: str) -> "Predictor":
         """Of a trained network that a package ships, see `pycnn.models.load_pretrained`."""
-        found = load_pretrained(name)
+        trained = load_pretrained(name)
 
         def read(image: Path, invert: bool) -> np.ndarray:
             pixels = read_image(image, channels=3)
-            return found.prepare(255 - pixels if invert else pixels)
+            return trained.prepare(255 - pixels if invert else pixels)
 
-        return cls(found.model, read, found.classes)
+        return cls(trained.model, read, trained.classes)
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Probability of every class, (N, classes), for inputs (N, C, H, W) from `read`."""

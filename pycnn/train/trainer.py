@@ -24,7 +24,7 @@ from pycnn.train.interrupt import Interrupted, deferred
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepInfo:
     """Where training is, for a progress bar: after step `step` of `steps` of epoch `epoch`."""
 
     epoch: int
@@ -36,14 +36,14 @@ class Moment:
 
 
 @dataclass
-class Progress:
+class TrainState:
     """How far training is; what a checkpoint holds beside arrays.
 
     Attributes
     ----------
     epoch, step : int
         Epochs finished, and steps of the one after them.
-    loss_sum, right, seen : float, int, int
+    loss_sum, correct, examples : float, int, int
         Sums over the examples of the epoch that has begun.
     seconds : float
         Spent on it.
@@ -53,10 +53,25 @@ class Progress:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
-    right: int = 0
-    seen: int = 0
+    correct: int = 0
+    examples: int = 0
     seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        """Mean over the examples so far."""
+        return self.loss_sum / self.examples
+
+    @property
+    def accuracy(self) -> float:
+        """From 0 to 1."""
+        return self.correct / self.examples
+
+    @property
+    def images_per_s(self) -> float:
+        """Examples by the second."""
+        return self.examples / self.seconds
 
 
 class Trainer:
@@ -122,7 +137,7 @@ class Trainer:
         self.loss = loss or CrossEntropyLoss()
         self.clip_norm = clip_norm
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.progress = Progress()
+        self.state = TrainState()
         self._move = mover(device_of(model.parameters()[0].value))
 
     @property
@@ -131,14 +146,14 @@ class Trainer:
         return -(-len(self.data.train) // self.batch)
 
     def fit(
-        self, epochs: int, watch: Callable[[Moment], None] = lambda moment: None
+        self, epochs: int, callback: Callable[[StepInfo], None] = lambda info: None
     ) -> list[Epoch]:
         """Train until `epochs` epochs are done, those before a resumption counted.
 
         Parameters
         ----------
         epochs : int
-        watch : callable, optional
+        callback : callable, optional
             Called after every step.
 
         Returns
@@ -156,15 +171,15 @@ class Trainer:
         if epochs < 1:
             raise ValueError(f"epochs={epochs}: allowed are 1 and more")
         with deferred() as interrupted:
-            while self.progress.epoch < epochs:
-                for moment in self._epoch():
-                    watch(moment)
+            while self.state.epoch < epochs:
+                for info in self._epoch():
+                    callback(info)
                     if interrupted():
                         self._stop()
                 self._finish_epoch()
-                if interrupted() and self.progress.epoch < epochs:
+                if interrupted() and self.state.epoch < epochs:
                     self._stop()
-        return self.progress.history
+        return self.state.history
 
     def _stop(self) -> None:
         if self.checkpoint is None:
@@ -172,32 +187,32 @@ class Trainer:
         self.save()
         raise Interrupted(f"interrupted and saved; go on with --resume {self.checkpoint}")
 
-    def _epoch(self) -> Iterator[Moment]:
+    def _epoch(self) -> Iterator[StepInfo]:
         """The rest of the epoch that has begun."""
-        now = self.progress
+        state = self.state
         self.model.train()
-        if now.step == 0:
-            last = now.history[-1].test_loss if now.history else None
-            self.schedule.set(now.epoch, last)
+        if state.step == 0:
+            last = state.history[-1].test_loss if state.history else None
+            self.schedule.set(state.epoch, last)
         ordered = batches(
-            self.data, "train", self.batch, seed=self.seed, epoch=now.epoch,
+            self.data, "train", self.batch, seed=self.seed, epoch=state.epoch,
             transform=self.transform,
         )  # fmt: skip
-        for images, labels in itertools.islice(ordered, now.step, None):
+        for images, labels in itertools.islice(ordered, state.step, None):
             begin = time.perf_counter()
-            loss, right = self._step(self._move(images), self._move(labels))
-            now.step += 1
-            now.loss_sum += loss * len(images)
-            now.right += right
-            now.seen += len(images)
-            now.seconds += time.perf_counter() - begin
-            yield Moment(
-                now.epoch + 1, now.step, self.steps, now.loss_sum / now.seen,
-                now.right / now.seen, now.seen / now.seconds,
+            loss, correct = self._step(self._move(images), self._move(labels))
+            state.step += 1
+            state.loss_sum += loss * len(images)
+            state.correct += correct
+            state.examples += len(images)
+            state.seconds += time.perf_counter() - begin
+            yield StepInfo(
+                state.epoch + 1, state.step, self.steps, state.loss, state.accuracy,
+                state.images_per_s,
             )  # fmt: skip
 
     def _step(self, x: Any, labels: Any) -> tuple[float, int]:
-        """One move of the parameters; the loss, and how many examples were right before it."""
+        """One move of the parameters; the loss and the correct classifications before it."""
         self.model.reseed(self.seed, self.optimizer.steps)
         self.model.zero_grad()
         scores = self.model.forward(x)
@@ -209,7 +224,7 @@ class Trainer:
         if not np.isfinite(loss):
             synchronize()  # a label that is no class is another error
             raise Diverged(
-                f"the loss of step {self.progress.step + 1} of epoch {self.progress.epoch + 1} is "
+                f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
                 f"{loss}; the first to make such a number is {first_not_finite(self.model, x)}"
             )
         self.model.backward(dscores, needs_dx=False)
@@ -219,13 +234,13 @@ class Trainer:
         return loss, int((scores.argmax(axis=1) == labels).sum())
 
     def _finish_epoch(self) -> None:
-        now = self.progress
+        state = self.state
         test_loss, test_accuracy = self.evaluate()
         row = Epoch(
-            now.epoch + 1, now.loss_sum / now.seen, now.right / now.seen, test_loss, test_accuracy,
-            self.optimizer.lr, now.seconds, now.seen / now.seconds,
+            state.epoch + 1, state.loss, state.accuracy, test_loss, test_accuracy,
+            self.optimizer.lr, state.seconds, state.images_per_s,
         )  # fmt: skip
-        self.progress = Progress(epoch=now.epoch + 1, history=[*now.history, row])
+        self.state = TrainState(epoch=state.epoch + 1, history=[*state.history, row])
         if self.checkpoint is not None:
             self.save()
 
@@ -256,12 +271,12 @@ class Trainer:
                 "optimizer_steps": self.optimizer.steps,
                 "lr": self.optimizer.lr,
                 "schedule": self.schedule.state(),
-                "progress": asdict(self.progress),
+                "state": asdict(self.state),
             },
         }
         save(self.checkpoint, self.model, about, self.optimizer.state_dict())
 
-    def resume(self, read: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same training.
 
         Raises
@@ -269,7 +284,7 @@ class Trainer:
         ValueError
             If it is of another model, optimiser, batch size, seed or data set, or of a model alone.
         """
-        training = read.about.get("training")
+        training = checkpoint.about.get("training")
         if not training:
             raise ValueError("the checkpoint holds a model alone, and no training to resume")
         mine = {
@@ -277,16 +292,16 @@ class Trainer:
             "optimizer": type(self.optimizer).__name__,
         }  # fmt: skip
         for name, value in mine.items():
-            theirs = read.about.get(name, training.get(name))
+            theirs = checkpoint.about.get(name, training.get(name))
             if theirs != value:
                 raise ValueError(f"{name}={value!r}: the checkpoint was made with {theirs!r}")
-        self.model.load_state_dict(read.model)
-        self.optimizer.load_state_dict(read.optimizer, training["optimizer_steps"])
+        self.model.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer, training["optimizer_steps"])
         self.optimizer.lr = training["lr"]
         self.schedule.load_state(training["schedule"])
-        progress = dict(training["progress"])
-        progress["history"] = [Epoch(**row) for row in progress["history"]]
-        self.progress = Progress(**progress)
+        state = dict(training["state"])
+        state["history"] = [Epoch(**row) for row in state["history"]]
+        self.state = TrainState(**state)
 
 
 def evaluate(
@@ -299,12 +314,12 @@ def evaluate(
     """
     loss = loss or CrossEntropyLoss()
     move = mover(device_of(model.parameters()[0].value))
-    total, right, seen = 0.0, 0, 0
+    total, correct, examples = 0.0, 0, 0
     with evaluating(model):
         for images, labels in batches(data, part, batch, seed=0, epoch=0):
             scores = model(move(images))
             total += float(loss(scores, move(labels))) * len(images)
-            right += int((to_numpy(scores).argmax(axis=1) == labels).sum())
-            seen += len(images)
+            correct += int((to_numpy(scores).argmax(axis=1) == labels).sum())
+            examples += len(images)
     synchronize()
-    return total / seen, right / seen
+    return total / examples, correct / examples

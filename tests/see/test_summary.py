@@ -8,7 +8,7 @@ import pytest
 from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer, LayerError
-from pycnn.see import chosen
+from pycnn.see import model_arguments
 from pycnn.see.costs import summary
 
 
@@ -120,7 +120,7 @@ def test_json_survives_a_round_trip() -> None:
 
 
 def test_a_shape_on_the_command_line() -> None:
-    assert chosen.shape("3,224,224") == (3, 224, 224)
+    assert model_arguments.shape("3,224,224") == (3, 224, 224)
     for wrong in ("", "3,x", "3,0,4", "3,,4"):
         with pytest.raises(argparse.ArgumentTypeError, match="positive ints such as"):
-            chosen.shape(wrong)
+            model_arguments.shape(wrong)

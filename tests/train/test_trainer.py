@@ -83,11 +83,11 @@ def test_resumed_equals_uninterrupted(tmp_path, steps):
     assert signal.getsignal(signal.SIGINT) is before
     again = trainer(path)
     again.resume(train.load(path))
-    assert again.progress == part.progress
+    assert again.state == part.state
     again.fit(2)
     assert same(again.model, whole.model)
     figures = [(r.loss, r.accuracy, r.test_loss, r.test_accuracy, r.lr)
-               for t in (whole, again) for r in t.progress.history]  # fmt: skip
+               for t in (whole, again) for r in t.state.history]  # fmt: skip
     assert figures[:2] == figures[2:]
 
 

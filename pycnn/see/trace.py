@@ -1,4 +1,4 @@
-"""One walk through a network, with nothing computed: what every layer does to a shape."""
+"""A trace of a network, with nothing computed: what every layer does to a shape."""
 
 import math
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def spatial(shape: Sequence[int], channels_last: bool) -> tuple[int, ...]:
     return tuple(shape[:-1] if channels_last else shape[1:])
 
 
-def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:
+def trace(model: Layer, input_shape: Sequence[int]) -> list[Step]:
     """All layers, inner ones first, in the order in which they compute; in evaluation mode.
 
     Parameters
@@ -80,7 +80,7 @@ def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:
     Examples
     --------
     >>> from pycnn import nn
-    >>> steps = walk(nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU()), (3, 8, 8))
+    >>> steps = trace(nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU()), (3, 8, 8))
     >>> [(step.path, step.output_shape) for step in steps]
     [('0', (64, 4, 4)), ('1', (64, 4, 4)), ('', (64, 4, 4))]
     >>> steps[0].field[0]
@@ -142,8 +142,8 @@ class _Recorder:
 
 def _layout(layer: Layer) -> str | None:
     settings = getattr(layer, "settings", {})
-    found: str | None = settings.get("layout", getattr(layer, "layout", None))
-    return found
+    layout: str | None = settings.get("layout", getattr(layer, "layout", None))
+    return layout
 
 
 def _dtype(model: Layer) -> Any:
