@@ -8,6 +8,7 @@ from typing import Any
 from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.models.table import MODELS, ModelEntry
+from pycnn.nn.layer import fixed
 
 #: Beyond it no least extent is looked for.
 LARGEST = 1024
@@ -58,6 +59,7 @@ MaxPool2d(2): ...); the least extent that works is 32
     if name not in MODELS:
         raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}")
     entry = MODELS[name]
+    arguments = {key: fixed(value) for key, value in arguments.items()}
     _check_names(name, entry, arguments)
     if input_size is not None:
         arguments["input_shape"] = _sized(name, entry, input_size, arguments)

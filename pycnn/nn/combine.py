@@ -21,6 +21,9 @@ class Combined(Layer):
             raise TypeError(
                 f"layer {name} is of type {type(layer).__name__}; allowed: pycnn.nn.Layer"
             )
+        if not name or "." in name or name in self.children:
+            reason = "given twice" if name in self.children else "no name"
+            raise ValueError(f"layer {name!r}: {reason}; allowed: names of their own, without dots")
         self.children[name] = layer
 
     def __len__(self) -> int:
@@ -83,6 +86,8 @@ class Sequential(Combined):
         stop = 0 if needs_dx else self._first_with_parameters()
         for i in range(len(names) - 1, stop - 1, -1):
             dy = self.backward_child(names[i], dy, needs_dx or i > stop)
+        for name in names[:stop]:
+            self.children[name].forget()
         return dy if needs_dx else None, {}
 
     def _first_with_parameters(self) -> int:
@@ -224,6 +229,10 @@ class Concat(_Branches):
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         return self.gather(pycnn.split(dy, kept, self.axis), needs_dx), {}
 
+    def describe(self) -> str:
+        axis = "" if self.axis == 1 else f", axis={self.axis}"
+        return super().describe() + axis
+
 
 class Tap(Layer):
     """Passes its input on, and in training feeds it to an auxiliary head too.
@@ -263,6 +272,7 @@ class Tap(Layer):
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         mine, self.gradient_of_output = self.gradient_of_output, None
         if not kept or mine is None:
+            self.children["head"].forget()
             return dy, {}
         try:
             dx = self.children["head"].backward(mine, needs_dx)

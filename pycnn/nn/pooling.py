@@ -109,7 +109,7 @@ class _Unpool(Layer):
         super().__init__()
         if not isinstance(pool, _MaxPool):
             raise TypeError(f"pool is of type {type(pool).__name__}; allowed: a MaxPool layer")
-        self.pool = pool
+        self.__dict__["pool"] = pool  # which stands elsewhere: it is no child
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         if self.pool._kept is None:
@@ -124,6 +124,9 @@ class _Unpool(Layer):
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         indices, layout = kept
         return type(self).backward_operation(dy, indices, layout=layout), {}
+
+    def describe(self) -> str:
+        return repr(self.pool)
 
 
 class MaxUnpool1d(_Unpool):
