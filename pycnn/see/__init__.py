@@ -1,9 +1,10 @@
 """Seeing what a network does: its shapes and cost, its diagram, what it makes of an image."""
 
+from pycnn.nn.classifier import probabilities
 from pycnn.see.costs import LayerSummary, Summary, summary
 from pycnn.see.diagram import draw
 from pycnn.see.filters import CLASSIC, filtered
-from pycnn.see.heat import grad_cam, occlusion, probabilities
+from pycnn.see.heat import grad_cam, occlusion
 from pycnn.see.prepare import PreparedImage, prepare_image
 from pycnn.see.receptive import Field, Span
 from pycnn.see.stages import outline

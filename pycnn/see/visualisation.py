@@ -9,6 +9,7 @@ import numpy as np
 
 from pycnn.models import load_pretrained
 from pycnn.nn.arrays import to_numpy
+from pycnn.nn.classifier import probabilities
 from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer, evaluating, observing
 from pycnn.runtime.terminal import progress
@@ -94,7 +95,7 @@ def _is_classifier(last: Step) -> bool:
 
 
 def _classes(model: Layer, x: np.ndarray) -> list[tuple[int, float]]:
-    row = heat.probabilities(model, x[None])[0]
+    row = probabilities(model, x[None])[0]
     best = np.argsort(row, kind="stable")[::-1][:CLASSES_SHOWN]
     return [(int(i), float(row[i])) for i in best]
 

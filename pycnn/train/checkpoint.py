@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.dtypes import FLOATING
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.runtime.extras import import_extra
@@ -129,6 +130,9 @@ def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
     checkpoint = load(path)
     name, arguments = model_of(checkpoint, path)
     model = create(name, **arguments)
+    dtypes = {array.dtype.name for array in checkpoint.model.values()}
+    if len(dtypes) == 1 and dtypes <= {*FLOATING}:
+        model.to(*dtypes)
     try:
         model.load_state_dict(checkpoint.model)
     except ValueError as error:

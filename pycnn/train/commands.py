@@ -1,6 +1,7 @@
 """The commands ``pycnn train`` and ``pycnn predict``."""
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -41,9 +42,9 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--batch", type=int, default=64, help="images of a step (default 64)")
     add("--optimizer", choices=OPTIMIZERS, default="adam")
     add("--lr", type=float, default=1e-3, help="learning rate (default 0.001)")
-    add("--momentum", type=float, default=0.9, help="of sgd (default 0.9)")
+    add("--momentum", type=float, help="of sgd (default 0.9) and rmsprop (default 0)")
     add("--nesterov", action="store_true", help="for sgd")
-    add("--weight-decay", type=float, default=0.0)
+    add("--weight-decay", type=float, help="of the optimizer (default 0.01 for adamw, else 0)")
     add("--schedule", choices=SCHEDULES, default="constant")
     add("--warmup", type=float, default=0.0, metavar="EPOCHS")
     add("--clip-norm", type=float, help="largest norm of all gradients together")
@@ -113,8 +114,12 @@ def _train(arguments: argparse.Namespace) -> int:
 def load_data(arguments: argparse.Namespace) -> data.DataSet:
     """The data set by its name, or from a folder of images."""
     if arguments.data in data.DATA_SETS:
+        if arguments.size is not None:
+            raise ValueError(f"--size: {arguments.data} has one; allowed with a folder of images")
         return data.load(arguments.data, path=arguments.data_path)
     if Path(arguments.data).is_dir():
+        if arguments.data_path is not None:
+            raise ValueError(f"--data-path: {arguments.data} is a folder of images itself")
         return data.folder(arguments.data, size=arguments.size)
     raise ValueError(
         f"data={arguments.data!r}: allowed are {', '.join(data.DATA_SETS)}, or a folder of images"
@@ -122,10 +127,16 @@ def load_data(arguments: argparse.Namespace) -> data.DataSet:
 
 
 def _optimizer(arguments: argparse.Namespace, model: nn.Layer) -> Optimizer:
-    settings: dict[str, Any] = {"lr": arguments.lr, "weight_decay": arguments.weight_decay}
+    kind = OPTIMIZERS[arguments.optimizer]
+    settings = {"momentum": arguments.momentum, "nesterov": arguments.nesterov or None,
+                "weight_decay": arguments.weight_decay}  # fmt: skip
+    settings = {name: value for name, value in settings.items() if value is not None}
+    for name in settings:
+        if name not in inspect.signature(kind).parameters:
+            raise ValueError(f"--{name}: {arguments.optimizer} has none")
     if arguments.optimizer == "sgd":
-        settings |= {"momentum": arguments.momentum, "nesterov": arguments.nesterov}
-    return OPTIMIZERS[arguments.optimizer](model, **settings)
+        settings.setdefault("momentum", 0.9)
+    return kind(model, lr=arguments.lr, **settings)
 
 
 def _schedule(arguments: argparse.Namespace, optimizer: Optimizer) -> Schedule:

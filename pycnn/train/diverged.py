@@ -7,7 +7,7 @@ from pycnn.nn.layer import Layer, observing
 
 
 class Diverged(ArithmeticError):
-    """The loss is not finite; says which layer was the first to make such a number."""
+    """A loss, parameter or buffer is not finite; says which layer was the first to make it so."""
 
 
 def first_not_finite(model: Layer, x: Any) -> str:
@@ -33,7 +33,16 @@ def first_not_finite(model: Layer, x: Any) -> str:
 
     with observing(look):
         model(x)
-    return culprits[0] if culprits else "the loss"
+    return culprits[0] if culprits else array_not_finite(model) or "the loss"
+
+
+def array_not_finite(model: Layer) -> str:
+    """The first parameter or buffer that holds NaN or infinity, in words; "" if there is none."""
+    parameters = {parameter.name for parameter in model.parameters()}
+    for name, array in model.state_dict().items():
+        if not _finite(array):
+            return f"the {'parameter' if name in parameters else 'buffer'} {name}"
+    return ""
 
 
 def _finite(array: Any) -> bool:
