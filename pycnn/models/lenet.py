@@ -156,6 +156,7 @@ class ScaledTanh(nn.Layer):
     """
 
     amplitude, slope = 1.7159, 2 / 3
+    elementwise = True
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         inner = x * self.slope

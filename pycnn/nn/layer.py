@@ -4,7 +4,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -110,9 +110,14 @@ class Layer:
         Layers inside this one; ``self.conv = nn.Conv2d(...)`` is ``self.children["conv"] = ...``.
     training : bool
         Whether dropout drops and batch normalisation uses the batch; set by `train` and `eval`.
+    elementwise : bool
+        Of a class: whether every element of the result depends on that of x at its place alone, so
+        that `pycnn.see` knows of a layer that computes by NumPy what it sees.
     recipe : dict or None
         What `pycnn.models.create` made it with, so that a checkpoint can say so.
     """
+
+    elementwise: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}

@@ -61,7 +61,8 @@ SECTIONS = {
     "highest, bright.",
     "Feature maps": "What the layers make of the image, stage by stage; the strongest maps of "
     "each, numbered by channel.",
-    "Receptive field": "What the middle element of each stage's result depends on.",
+    "Receptive field": "What the middle element of each stage's result depends on; "
+    "behind an upsampling, at most.",
     "Where it looks": "What speaks for the most probable class.",
     "Classic filters": "Convolutions that people chose by hand, on the whole image.",
 }

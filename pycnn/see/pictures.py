@@ -8,6 +8,7 @@ import numpy as np
 
 from pycnn.runtime.extras import import_extra
 from pycnn.see.filters import CLASSIC, filtered
+from pycnn.see.receptive import is_bound
 from pycnn.see.trace import Step
 from pycnn.see.write import figure_bytes, new_figure
 
@@ -48,6 +49,7 @@ def fields(photo: np.ndarray, steps: Sequence[Step]) -> bytes:
             for span, count, extent in zip(step.field, step.extents, photo.shape[1:], strict=True)
         )
         size = "x".join(f"{float(span.size):g}" for span in step.field)
+        size = f"at most {size}" if is_bound(step.field) else size
         axes.plot(
             [left - 0.5, right + 0.5, right + 0.5, left - 0.5, left - 0.5],
             [top - 0.5, top - 0.5, bottom + 0.5, bottom + 0.5, top - 0.5],

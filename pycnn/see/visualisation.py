@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pycnn.models import load_pretrained
-from pycnn.nn.arrays import to_numpy
+from pycnn.nn.arrays import placer, to_numpy
 from pycnn.nn.classifier import probabilities
 from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer, evaluating, observing
@@ -71,6 +71,8 @@ def visualise(
     MissingExtra
         If matplotlib is not installed.
     """
+    if parameters := model.parameters():
+        image = replace(image, x=placer(parameters[0].value)(image.x))
     steps = trace(model, image.x.shape)
     network = outline(model, steps)
     best = _classes(model, image.x) if _is_classifier(steps[-1]) else []
@@ -119,7 +121,12 @@ def _of_network(
         yield Picture(name, "Feature maps", caption, pictures.maps(results[step.path]))
         advance()
     caption = "Frames end at the edges of the image; sizes count the padding beyond."
-    yield Picture("field.jpg", "Receptive field", caption, pictures.fields(image.photo, spatial))
+    yield Picture(
+        "field.jpg",
+        "Receptive field",
+        caption,
+        pictures.fields(image.photo, [s for s in spatial if s.known]),
+    )
 
 
 def _spatial(network: Outline) -> list[Step]:
