@@ -176,3 +176,22 @@ def test_bad_requests_are_one_line_and_leave_nothing(
     assert error.startswith("pycnn: error: ")
     assert message in error
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "text.png"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_a_classifier_of_another_dtype(tmp_path: Path, dtype: str) -> None:
+    image = prepare_image(square_photo(tmp_path / "a.png"), (3, 8, 8))
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.GlobalAvgPool(), nn.Flatten(), nn.Linear(4, 3)
+    ).to(dtype)
+    assert len(visualise(net, image).classes) == 3
+
+
+def test_what_numpy_computes_has_no_field_to_show(tmp_path: Path) -> None:
+    class Own(nn.Layer):
+        def compute(self, x: np.ndarray, keep: bool) -> tuple[np.ndarray, None]:
+            return x * x.mean((2, 3), keepdims=True), None
+
+    image = prepare_image(square_photo(tmp_path / "a.png"), (3, 8, 8))
+    result = visualise(nn.Sequential(Own(), nn.Conv2d(3, 4, 3)), image)
+    assert "Receptive field" in {picture.section for picture in result.pictures}
