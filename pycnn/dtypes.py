@@ -91,6 +91,18 @@ def numpy_dtype(name: str) -> np.dtype:
     return np.dtype(name)
 
 
+@functools.cache
+def dtype_name(dtype: np.dtype) -> str:
+    """The name of a dtype, which NumPy makes anew at every access, by seven calls.
+
+    Examples
+    --------
+    >>> dtype_name(np.dtype("<f4"))
+    'float32'
+    """
+    return dtype.name
+
+
 def accumulator(dtype: np.dtype) -> np.dtype:
     """The dtype in which sums over elements of a floating `dtype` are kept.
 

@@ -1,4 +1,4 @@
-"""Plans of the matrix product C = epilogue(A B + C): which rung of the ladder, how launched.
+"""Plans of the matrix product C = epilogue(A B + C): which version of the kernel, how launched.
 
 Transposes, views and batches are all strides, so one description, :class:`Gemm`, covers the public
 operations and the products inside convolution.
@@ -113,8 +113,8 @@ def _turn(strides: Strides) -> Strides:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A kernel of the ladder: outputs a block computes, threads it has, and what is compiled in."""
+class Version:
+    """A version of the kernel: outputs of a block, threads of a block, and what is compiled in."""
 
     file: str
     tile: tuple[int, int]
@@ -127,27 +127,27 @@ class Rung:
         return "gemm_" + self.file.removesuffix(".cu").split("_", 1)[1]
 
 
-LADDER = {
-    "naive": Rung("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
-    "coalesced": Rung("gemm/2_coalesced.cu", (8, 32), (32, 8, 1), oriented=False),
-    "shared_tile": Rung("gemm/3_shared_tile.cu", (16, 16), (16, 16, 1), oriented=True),
-    "register_tile": Rung("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
-    "vectorised": Rung("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
-    "double_buffered": Rung(
+VERSIONS = {
+    "naive": Version("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
+    "coalesced": Version("gemm/2_coalesced.cu", (8, 32), (32, 8, 1), oriented=False),
+    "shared_tile": Version("gemm/3_shared_tile.cu", (16, 16), (16, 16, 1), oriented=True),
+    "register_tile": Version("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
+    "vectorised": Version("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
+    "double_buffered": Version(
         "gemm/6_double_buffered.cu", (128, 128), (256, 1, 1), oriented=True, tiles=(64, 128)
     ),
 }
 
 
 #: The rungs, slowest first: what `algo` may be besides "auto".
-algorithms = tuple(LADDER)
+algorithms = tuple(VERSIONS)
 
 #: Blocks that keep a large GPU busy; with fewer, smaller tiles spread the work better.
 FILL = 128
 
 
 def choose(problem: Gemm) -> str:
-    """The rung that "auto" stands for: the last one, unless C is too thin for a register tile."""
+    """What "auto" stands for: the last version, unless C is too thin for a register tile."""
     return "shared_tile" if min(problem.m, problem.n) < 16 else "double_buffered"
 
 
@@ -191,15 +191,15 @@ def gemm_launch(
         problem, a, b = problem.transposed, b, a
     if algo == "auto":
         algo = choose(problem)
-    if algo not in LADDER:
+    if algo not in VERSIONS:
         raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(algorithms)}")
-    rung = LADDER[algo]
-    (tile_m, tile_n), tile_defines = _tile(problem, rung, tile)
+    version = VERSIONS[algo]
+    (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
     defines = [("SCALAR", SCALAR[problem.dtype]), *tile_defines]
-    if rung.oriented:
+    if version.oriented:
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
         defines += [("B_TRANSPOSED", str(int(b_transposed)))]
     flags = (
@@ -231,28 +231,28 @@ def gemm_launch(
     if isinstance(residual, Buffer):
         residual = Buffer(residual.name, residual_offset)
     return Launch(
-        Kernel(rung.file, rung.entry, tuple(defines)),
+        Kernel(version.file, version.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
-        block=rung.block,
+        block=version.block,
         args=(a, b, c, *pointers, residual, epilogue, params),
     )
 
 
 def _tile(
-    problem: Gemm, rung: Rung, tile: int | None
+    problem: Gemm, version: Version, tile: int | None
 ) -> tuple[tuple[int, int], tuple[tuple[str, str], ...]]:
     """Tile extents and the defines that select them."""
-    if not rung.tiles:
+    if not version.tiles:
         if tile is not None:
-            raise ValueError(f"tile={tile}; allowed: None, {rung.entry} has one tile")
-        return rung.tile, ()
+            raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
+        return version.tile, ()
     if tile is None:
-        small, large = rung.tiles
+        small, large = version.tiles
         blocks = ceil_div(problem.m, large) * ceil_div(problem.n, large)
         fills = blocks * problem.batch[0] * problem.batch[1] >= FILL
         tile = large if fills and min(problem.m, problem.n) > small else small
-    if tile not in rung.tiles:
-        raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, rung.tiles))}")
+    if tile not in version.tiles:
+        raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, version.tiles))}")
     return (tile, tile), (("TILE", str(tile)),)
 
 

@@ -10,7 +10,7 @@ from plan_checks import HUGE, assert_sound, struct
 from pycnn.dtypes import FLOATING, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import (
-    LADDER,
+    VERSIONS,
     Flag,
     Gemm,
     algorithms,
@@ -66,12 +66,12 @@ def test_flags_are_those_of_the_header():
 
 def test_ladder_is_what_kernels_there_are():
     files = {k.file: k for k in catalogue.load() if k.file.startswith("gemm/")}
-    assert {rung.file for rung in LADDER.values()} == set(files)
-    for algo, rung in LADDER.items():
-        assert list(files[rung.file].entries) == [rung.entry] == [f"gemm_{algo}"]
-        tiles = {value for v in files[rung.file].variants for x, value in v if x == "TILE"}
-        assert tiles == {str(tile) for tile in rung.tiles}
-    assert [rung.file[5] for rung in LADDER.values()] == list("123456")
+    assert {version.file for version in VERSIONS.values()} == set(files)
+    for algo, version in VERSIONS.items():
+        assert list(files[version.file].entries) == [version.entry] == [f"gemm_{algo}"]
+        tiles = {value for v in files[version.file].variants for x, value in v if x == "TILE"}
+        assert tiles == {str(tile) for tile in version.tiles}
+    assert [version.file[5] for version in VERSIONS.values()] == list("123456")
 
 
 def test_struct_has_every_parameter():
