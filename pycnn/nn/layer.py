@@ -96,6 +96,19 @@ class Parameter(NamedTuple):
         return self.layer.grads.get(self.key)
 
 
+class _Pass:
+    """What the last `forward` kept, in a tuple or None, and how many came since `backward`."""
+
+    __slots__ = ("count", "kept")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.kept: Any = None
+        self.count = 0
+
+
 class Layer:
     """A function of one array, with parameters.
 
@@ -126,12 +139,12 @@ class Layer:
         self.children: dict[str, Layer] = {}
         self.training = True
         self.recipe: dict[str, Any] | None = None
-        self._kept: Any = None
-        self._forwards = 0  # since the last backward
+        self._pass = _Pass()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not isinstance(value, Layer):
-            _check_no_layers(name, value)
+            if isinstance(value, list | tuple | dict):
+                _check_no_layers(name, value)
             if name not in self.__dict__ and not hasattr(type(self), name):
                 self.__dict__.get("children", {}).pop(name, None)
             super().__setattr__(name, value)
@@ -191,16 +204,16 @@ class Layer:
             of which only the last one's input is kept; or if `dy` does not have the shape of its
             result.
         """
-        if self._kept is None:
+        if self._pass.kept is None:
             raise LayerError("", self, "backward without a forward before it")
-        if self._forwards > 1:
+        if self._pass.count > 1:
             raise LayerError(
-                "", self, f"backward after {self._forwards} forward passes; allowed: one, whose "
+                "", self, f"backward after {self._pass.count} forward passes; allowed: one, whose "
                 "input it keeps. Call the layer, layer(x), for a pass without backward, or "
                 "zero_grad() to forget the others",
             )  # fmt: skip
-        (kept,) = self._kept
-        self._forget()
+        (kept,) = self._pass.kept
+        self._pass.forget()
         try:
             dx, grads = self.gradient(dy, kept, needs_dx)
         except LayerError:
@@ -218,13 +231,10 @@ class Layer:
         else:
             self.grads[key] = grad
 
-    def _forget(self) -> None:
-        self._kept, self._forwards = None, 0
-
     def forget(self) -> None:
         """Drop what `forward` kept for a `backward` that will not come, here and inside."""
         for _, layer in self.named_layers():
-            layer._forget()
+            layer._pass.forget()
 
     def run(self, x: Any, keep: bool) -> Any:
         """`forward` or `__call__`."""
@@ -235,8 +245,8 @@ class Layer:
         except (TypeError, ValueError) as error:
             raise _said_by(self, error) from error
         if keep and not is_tracing():
-            self._kept = (kept,)
-            self._forwards += 1
+            self._pass.kept = (kept,)
+            self._pass.count += 1
         for observer in _observers.get():
             observer(self, x, y)
         return y
@@ -290,7 +300,7 @@ class Layer:
         """Forget all gradients, and all forward passes but the last."""
         for _, layer in self.named_layers():
             layer.grads.clear()
-            layer._forwards = min(layer._forwards, 1)
+            layer._pass.count = min(layer._pass.count, 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters and buffers by full name; the arrays themselves, no copies.
@@ -427,11 +437,7 @@ def arguments_text(layer: Layer, values: Mapping[str, Any]) -> str:
 def _check_no_layers(name: str, value: Any) -> None:
     """Layers in a list would have no parameters, and no word would be said."""
     values = value.values() if isinstance(value, dict) else value
-    if (
-        name != "children"
-        and isinstance(value, list | tuple | dict)
-        and any(isinstance(one, Layer) for one in values)
-    ):
+    if name != "children" and any(isinstance(one, Layer) for one in values):
         raise TypeError(
             f"self.{name} holds layers in a {type(value).__name__}, where nothing finds them; "
             "allowed: nn.Sequential, or entries of self.children"

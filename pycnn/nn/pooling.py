@@ -112,9 +112,9 @@ class _Unpool(Layer):
         self.__dict__["pool"] = pool  # which stands elsewhere: it is no child
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        if self.pool._kept is None:
+        if self.pool._pass.kept is None:
             raise ValueError("the pooling layer has kept no indices; call forward on it first")
-        ((indices, shape),) = self.pool._kept
+        ((indices, shape),) = self.pool._pass.kept
         used = {k: self.pool.settings[k] for k in ("kernel_size", "stride", "padding", "layout")}
         layout = used["layout"]
         extents = shape[2:] if layout == "NCHW" else shape[1:-1]

@@ -1,23 +1,23 @@
 """What decides a training, so that a resumption can be told what it must not change."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pycnn.data import DataSet
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
-
-if TYPE_CHECKING:
-    from pycnn.train.trainer import Trainer
+from pycnn.nn.loss import Loss
+from pycnn.nn.optim import Optimizer
+from pycnn.nn.schedule import Schedule
 
 #: Differences that are named, at most.
 MOST = 5
 
 
-def settings_of(trainer: "Trainer") -> dict[str, Any]:
+def settings_of(
+    model: Layer, data: DataSet, optimizer: Optimizer, schedule: Schedule, loss: Loss, **others: Any
+) -> dict[str, Any]:
     """All settings by name, as JSON has them."""
-    model, data, optimizer, schedule, loss = (
-        trainer.model, trainer.data, trainer.optimizer, trainer.schedule, trainer.loss
-    )  # fmt: skip
     settings = {
         "model": model.recipe,
         "dtype": model.parameters()[0].value.dtype.name,
@@ -30,10 +30,7 @@ def settings_of(trainer: "Trainer") -> dict[str, Any]:
         "classes": data.classes,
         "mean": data.mean,
         "std": data.std,
-        "batch": trainer.batch,
-        "seed": trainer.seed,
-        "transform": trainer.transform,
-        "clip_norm": trainer.clip_norm,
+        **others,
         "loss": type(loss).__name__,
         **{f"loss.{name}": value for name, value in loss.settings.items()},
         "optimizer": type(optimizer).__name__,
@@ -64,7 +61,7 @@ def _layer_text(layer: Layer) -> str:
     numbers = {
         name: value
         for name, value in vars(layer).items()
-        if isinstance(value, int | float | str) and name not in ("training", "_forwards")
+        if isinstance(value, int | float | str) and name != "training"
     }
     return f"{type(layer).__name__} {numbers or ''}".rstrip()
 

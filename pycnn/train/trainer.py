@@ -310,7 +310,7 @@ class Trainer:
             "std": list(map(float, self.data.std)),
             "input_shape": list(self.data.images.shape[1:]),
             "training": {
-                "settings": settings_of(self),
+                "settings": self._settings(),
                 "optimizer_steps": self.optimizer.steps,
                 "lr": self.optimizer.lr,
                 "schedule": self.schedule.state(),
@@ -318,6 +318,12 @@ class Trainer:
             },
         }
         save(self.checkpoint, self.model, about, self.optimizer.state_dict())
+
+    def _settings(self) -> dict[str, Any]:
+        return settings_of(
+            self.model, self.data, self.optimizer, self.schedule, self.loss, batch=self.batch,
+            seed=self.seed, transform=self.transform, clip_norm=self.clip_norm,
+        )  # fmt: skip
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same training.
@@ -334,7 +340,7 @@ class Trainer:
         theirs = training.get("settings")
         if not isinstance(theirs, dict):
             raise ValueError("the checkpoint does not say with which settings it was trained")
-        if changed := differences(settings_of(self), theirs):
+        if changed := differences(self._settings(), theirs):
             raise ValueError("; ".join(changed))
         self.model.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer, training["optimizer_steps"])
