@@ -168,3 +168,14 @@ def test_shared_parameters_stay_shared(how):
     with pytest.raises(ValueError, match=r"1.weight and 0.weight are one array here; state has"):
         model.load_state_dict(state)
     assert (first.params["weight"] == before).all()
+
+
+def test_a_state_may_swap_the_arrays_of_two_layers():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    first, second = (model.at(name).state_dict() for name in "01")
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    model.load_state_dict(
+        {f"0.{n}": a for n, a in second.items()} | {f"1.{n}": a for n, a in first.items()}
+    )
+    assert (model.at("0").params["weight"] == before["1.weight"]).all()
+    assert (model.at("1").params["weight"] == before["0.weight"]).all()
