@@ -203,6 +203,7 @@ RUNGS = {
     "4_register_tile": ("const int thr_m", "for (int j = 0; j < THR_N; ++j) acc"),
     "5_vectorised": ("for (index_t", "}"),
     "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
+    "7_tensor_core": ("for (int stage", "stage = stage =="),
 }
 
 TABLES: dict[str, Callable[[], str]] = {

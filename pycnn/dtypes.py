@@ -67,6 +67,7 @@ _SIZES = {FLOATS[name].itemsize if name in FLOATS else np.dtype(name).itemsize f
 #: What the words in a kernel's ``variant`` lines stand for.
 VARIANTS = {
     "floating": tuple(f.scalar for f in FLOATS.values()),
+    "halves": tuple(f.scalar for f in FLOATS.values() if f.is_half),
     "quantised": tuple(QUANTISED.values()),
     "itemsizes": tuple(map(str, sorted(_SIZES))),
 }

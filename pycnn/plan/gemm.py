@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
 
-from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -121,6 +121,7 @@ class Version:
     block: tuple[int, int, int]
     oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
     tiles: tuple[int, ...] = ()  # square tiles it is compiled for, where there is a choice
+    dtypes: tuple[str, ...] = FLOATING
 
     @property
     def entry(self) -> str:
@@ -136,19 +137,41 @@ VERSIONS = {
     "double_buffered": Version(
         "gemm/6_double_buffered.cu", (128, 128), (256, 1, 1), oriented=True, tiles=(64, 128)
     ),
+    "tensor_core": Version(
+        "gemm/7_tensor_core.cu",
+        (128, 128),
+        (256, 1, 1),
+        oriented=True,
+        tiles=(64, 128),
+        dtypes=tuple(name for name in FLOATING if FLOATS[name].is_half),
+    ),
 }
 
 
-#: The rungs, slowest first: what `algo` may be besides "auto".
+#: The versions, slowest first: what `algo` may be besides "auto".
 algorithms = tuple(VERSIONS)
+
+
+def algorithms_of(dtype: str) -> tuple[str, ...]:
+    """The versions that compute in a dtype.
+
+    Examples
+    --------
+    >>> algorithms_of("float16")[-1], algorithms_of("float64")[-1]
+    ('tensor_core', 'double_buffered')
+    """
+    return tuple(name for name, version in VERSIONS.items() if dtype in version.dtypes)
+
 
 #: Blocks that keep a large GPU busy; with fewer, smaller tiles spread the work better.
 FILL = 128
 
 
 def choose(problem: Gemm) -> str:
-    """What "auto" stands for: the last version, unless C is too thin for a register tile."""
-    return "shared_tile" if min(problem.m, problem.n) < 16 else "double_buffered"
+    """What "auto" stands for: the last version of the dtype, unless C is too thin for its tiles."""
+    if min(problem.m, problem.n) < 16:
+        return "shared_tile"
+    return "tensor_core" if FLOATS[problem.dtype].is_half else "double_buffered"
 
 
 def gemm_launch(
@@ -169,9 +192,9 @@ def gemm_launch(
         Where element (0, 0) of the first batch lies. They may have any alignment: the plan allows
         128-bit accesses by the strides, and the kernel tests the base addresses once.
     algo : str, default "auto"
-        One of `algorithms`; "auto" asks :func:`choose`.
+        One of `algorithms_of` the dtype; "auto" asks :func:`choose`.
     tile : int, optional
-        Outputs a block computes in each direction, for rungs that offer several; by default 128
+        Outputs a block computes in each direction, for versions that offer several; by default 128
         if that makes enough blocks to fill a GPU and C is no thinner than that, else 64.
     residual_offset : int, default 0
         Bytes from the start of the residual to what belongs to element (0, 0) of the first batch.
@@ -191,8 +214,9 @@ def gemm_launch(
         problem, a, b = problem.transposed, b, a
     if algo == "auto":
         algo = choose(problem)
-    if algo not in VERSIONS:
-        raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(algorithms)}")
+    allowed = algorithms_of(problem.dtype)
+    if algo not in allowed:
+        raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(allowed)}")
     version = VERSIONS[algo]
     (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))

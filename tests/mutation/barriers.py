@@ -20,8 +20,12 @@ from pycnn.testing.problem import every, named
 
 #: A statement that only orders: it can be taken out, and the rest still compiles.
 _WAIT = re.compile(
-    r"(?:__sync(?:threads|warp)|__threadfence\w*|\w*(?:wait|fence)\w*|[\w.]+\.sync)\([^;()]*\);"
+    r"(?:__sync(?:threads|warp)|__threadfence\w*|\w*(?:wait|fence)\w*(?:<[^;<>]*>)?|[\w.]+\.sync)"
+    r"\([^;()]*\);"
 )
+
+#: Those of 16 bits, whose tiles come later, only where no other runs a file.
+DTYPES = ("float32", "int8", "float16")
 
 #: Problems that are tried for a barrier, variants of kernels first.
 TRIED = 80
@@ -58,8 +62,8 @@ def barriers() -> Iterator[Barrier]:
 
 @cache
 def problems() -> dict[str, list[str]]:
-    """For every file of the kernels the problems that run what is in it, in float32."""
-    selection = select(p for p in every() if p.dtype in ("float32", "int8") and not p.large)
+    """For every file of the kernels the problems that run what is in it, in one dtype if it can."""
+    selection = select(p for p in every() if p.dtype in DTYPES and not p.large)
     files = {
         file: [path.relative_to(kernel_dir()).as_posix() for path in closure(kernel_path(file))]
         for file in kernel_files()
@@ -68,8 +72,9 @@ def problems() -> dict[str, list[str]]:
     for problem in selection.problems:
         launched = {kernel.file for kernel in selection.kernels[problem]}
         for file in {part for kernel in launched for part in files[kernel]}:
-            of[file].append(str(problem))
-    return of
+            of[file].append(problem)
+    wide = {file: [p for p in all_of if p.dtype != "float16"] for file, all_of in of.items()}
+    return {file: list(map(str, wide[file] or of[file])) for file in of}
 
 
 def first_report(words: list[str]) -> str:
