@@ -36,10 +36,6 @@ OMITTED = {
     "dtype": "nothing is cast",
     "_stacklevel": "of PyTorch's warnings",
     "mse_loss.weight": "weights are for classes and for unequal labels",
-    "instance_norm.running_mean": "statistics are those of x",
-    "instance_norm.running_var": "statistics are those of x",
-    "instance_norm.use_input_stats": "statistics are those of x",
-    "instance_norm.momentum": "statistics are those of x",
 }
 
 #: Other defaults: PyTorch's, ours, and why.
@@ -51,13 +47,6 @@ DEFAULTS = {
     "mean.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
     "argmax.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
     "pad.value": (None, 0.0, "None is zero in PyTorch"),
-}
-
-#: What goes by position in PyTorch and by keyword alone here, and why.
-KEYWORD_ONLY = {
-    "instance_norm.weight": "PyTorch has running statistics before it, which are not here",
-    "instance_norm.bias": "as weight",
-    "instance_norm.eps": "as weight",
 }
 
 #: Keyword-only arguments that PyTorch's functions have not.
@@ -129,8 +118,7 @@ def expected(function):
             found[name] = default
         parts.append(found)
     positional, named = parts
-    moved = [n for n in positional if listed(KEYWORD_ONLY, function, n)]
-    return positional, {**{n: positional.pop(n) for n in moved}, **named}
+    return positional, named
 
 
 def check(function):
@@ -167,7 +155,7 @@ def test_nothing_is_listed_in_vain():
     for function in signatures.NAMES:
         if function not in OWN:
             check(function)
-    tables = RENAMED, OMITTED, DEFAULTS, KEYWORD_ONLY, ADDED
+    tables = RENAMED, OMITTED, DEFAULTS, ADDED
     assert {(id(table), key) for table in tables for key in table} == used
 
 

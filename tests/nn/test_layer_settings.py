@@ -18,6 +18,7 @@ LACKS = {
     "algo": "auto",
     "return_indices": "kept for the gradient",
     "training": "train() and eval()",
+    "use_input_stats": "train() and eval()",
     "offset": "the number of the step, which reseed() sets",
     "padding_mode": "of transposed convolution there is one",
 }
@@ -52,7 +53,7 @@ OTHER = {
     "output_padding": [1, 0],
     "output_size": [2, (9, 7)],
     "p": [0.25],
-    "padding": [1, 2, (1, 1)],
+    "padding": [1, 2, (1, 1), 0],
     "padding_mode": ["replicate"],
     "recompute_scale_factor": [True],
     "scale_factor": [3],
@@ -183,6 +184,22 @@ def test_momentum(name):
     again = getattr(nn, name)(x.shape[1], momentum=0.25).to("float64")
     again(x)
     np.testing.assert_allclose(again.buffers["running_mean"], 0.25 * mean, rtol=1e-12)
+
+
+def test_instance_norm_keeps_statistics_for_evaluation():
+    _, x, _ = make("InstanceNorm")
+    layer = nn.InstanceNorm(3, momentum=1.0, affine=True, track_running_stats=True).to("float64")
+    before = layer.state_dict()["running_mean"]
+    layer(x)
+    mean, var = x.mean(axis=(0, 2, 3)), x.var(axis=(2, 3), ddof=1).mean(axis=0)
+    np.testing.assert_allclose(layer.buffers["running_mean"], mean, rtol=1e-12)
+    np.testing.assert_allclose(layer.buffers["running_var"], var, rtol=1e-12)
+    assert not before.any()
+    layer.eval()
+    rstd = 1 / np.sqrt(var + layer.eps)[:, None, None]
+    np.testing.assert_allclose(layer.forward(x), (x - mean[:, None, None]) * rstd, rtol=1e-9)
+    np.testing.assert_allclose(layer.backward(x), x * rstd, rtol=1e-9)
+    np.testing.assert_allclose(layer.buffers["running_mean"], mean, rtol=1e-12)
 
 
 def test_every_operation_has_a_layer_or_a_reason():
