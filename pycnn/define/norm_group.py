@@ -120,7 +120,7 @@ class InstanceNorm(_ByGroup):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         settings = _instance_settings(views, args.use_input_stats, args.eps, args.layout)
         momentum = number("momentum", args.momentum)
-        outputs = {"y": (views["x"].shape, None)}
+        outputs: dict[str, tuple[tuple[int, ...], str | None]] = {"y": (views["x"].shape, None)}
         if settings.given or "running_mean" not in views:
             return Inferred(settings, outputs)
         for name in RUNNING:
@@ -147,8 +147,9 @@ class InstanceNorm(_ByGroup):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s = call.settings
         if s.given:
-            given = (arrays.get(n) for n in (*RUNNING, "weight", "bias"))
-            return {"y": cpu.batch_norm(arrays["x"], *given, s.axis, s.channels.eps)}
+            x, mean, var = (arrays[n] for n in ("x", *RUNNING))
+            affine = arrays.get("weight"), arrays.get("bias")
+            return {"y": cpu.batch_norm(x, mean, var, *affine, s.axis, s.channels.eps)}
         found = super().cpu(call, arrays, out)
         if s.momentum is not None:
             for name, fresh in zip(RUNNING, cpu.image_means(arrays["x"], s.axis), strict=True):
@@ -176,19 +177,19 @@ def _instance_settings(
         raise ValueError(
             "use_input_stats=False without running_mean and running_var; allowed with both of them"
         )
-    if not given and prod(x.shape) and prod(x.shape) == x.shape[0] * c:
+    elements = prod(x.shape)
+    if not given and elements and elements == x.shape[0] * c:
         raise ValueError(
             f"x has shape {tuple(x.shape)}: one value for each channel of an image; allowed: two "
             "or more, for there to be a variance"
         )
-    eps = number("eps", eps, 0.0)
-    return Settings(Channels(layout, not given, 1, eps), c, given)
+    return Settings(Channels(layout, not given, 1, number("eps", eps, 0.0)), c, given)
 
 
 class _ByGroupBackward(Gradient):
     family = "norm"
     layouts = LAYOUTS
-    operands = (Operand("dy"), IMAGES, vector("weight"))
+    operands: tuple[Operand, ...] = (Operand("dy"), IMAGES, vector("weight"))
 
     def _outputs(self, views: Mapping[str, View], settings: Settings) -> Inferred:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
@@ -257,8 +258,9 @@ class InstanceNormBackward(_ByGroupBackward):
         s = call.settings
         if not s.given:
             return super().cpu(call, arrays, out)
-        given = (arrays.get(n) for n in ("dy", "x", *RUNNING, "weight"))
-        results = cpu.batch_norm_backward(*given, s.axis, s.channels.eps)
+        dy, x, mean, var = (arrays[n] for n in ("dy", "x", *RUNNING))
+        given = dy, x, mean, var, arrays.get("weight"), s.axis, s.channels.eps
+        results = cpu.batch_norm_backward(*given)
         return dict(zip(call.outputs, results, strict=True))
 
     def necessary_bytes(self, call: Call) -> int:

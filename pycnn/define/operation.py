@@ -209,10 +209,10 @@ class Operation(ABC):
         run = executor(prepared.backend).run
         results: dict[str, Any] = {}
         for plan in prepared.plans:  # none, where no gradient is needed
-            found = run(plan, arrays, into)
-            results = results | found if results else found
-        results = self._updated(results, arrays)
-        return self._returned({name: results[name] for name in prepared.call.outputs})
+            made = run(plan, arrays, into)
+            results = results | made if results else made
+        found = self._updated({name: results[name] for name in prepared.call.outputs}, arrays)
+        return self._returned(found)
 
     def _updated(self, results: Mapping[str, Any], arrays: Arrays) -> Mapping[str, Any]:
         """The results, after those that are operands' new values have been put there."""

@@ -243,10 +243,10 @@ class InstanceNorm(_Affine):
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         x, running = kept
+        mean, var = running or (None, None)
         dx, *grads = pycnn.instance_norm_backward(
-            dy, x, *(running or (None, None)), self._affine()[0], running is None, self.eps,
-            layout=self.layout,
-        )  # fmt: skip
+            dy, x, mean, var, self._affine()[0], running is None, self.eps, layout=self.layout
+        )
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:

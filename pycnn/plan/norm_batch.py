@@ -149,10 +149,8 @@ def own_statistics_of_images(
         mean_wide=is_wide(mean, dtype), variance_wide=is_wide(variance, dtype),
         momentum=momentum,
     )  # fmt: skip
-    arguments = (
-        *(Buffer("parts"), *map(Buffer, RUNNING), *(Buffer(f"new_{n}") for n in RUNNING)),
-        params,
-    )
+    buffers = [Buffer(n) for n in ("parts", *RUNNING, *(f"new_{n}" for n in RUNNING))]
+    arguments: tuple[Argument, ...] = (*buffers, params)
     grid, block = warp_each(number)
     running = Launch(kernel("running", "running_images", dtype), grid, block, arguments)
     return replace(found, launches=(*found.launches, running), outputs=outputs)

@@ -97,8 +97,9 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
                     kept = (1 - s.momentum) * arrays[name].astype("f8")
                     found[f"new_{name}"] = kept + s.momentum * new.mean(axis=0)
             return found
-        given = map(arrays.get, ("x", *RUNNING, "weight", "bias"))
-        return {"y": oracle.batch_norm(*given, channel_axis(s.layout), s.eps)}
+        mean, var = (arrays[n] for n in RUNNING)
+        affine = arrays.get("weight"), arrays.get("bias")
+        return {"y": oracle.batch_norm(x, mean, var, *affine, channel_axis(s.layout), s.eps)}
 
     cases = (
         case("sequence", (3, 5, 11), "weight bias", eps=0.1),
@@ -138,8 +139,8 @@ class InstanceNormBackward(TestedGradient, of=define.InstanceNormBackward):
         axis, weight = channel_axis(s.layout), arrays.get("weight")
         if s.use_input_stats:
             return named(oracle.group_norm_backward(dy, x, x.shape[axis], weight, axis, s.eps))
-        statistics = map(arrays.get, RUNNING)
-        return named(oracle.batch_norm_backward(dy, x, *statistics, weight, axis, s.eps))
+        mean, var = (arrays[n] for n in RUNNING)
+        return named(oracle.batch_norm_backward(dy, x, mean, var, weight, axis, s.eps))
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
         x = arrays["x"]

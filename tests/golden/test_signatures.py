@@ -61,8 +61,8 @@ ADDED = {
     "dilation": "of pooling: ONNX has it",
     "coordinate_mode": "ONNX has it",
     "nearest_mode": "ONNX has it",
-    "seed": "there is no generator with a state",
-    "offset": "there is no generator with a state",
+    "seed": "the gradient draws the same mask again",
+    "offset": "as seed",
     **dict.fromkeys(("scale", "shift", "residual", "activation", "negative_slope"), "epilogue"),
 }
 
