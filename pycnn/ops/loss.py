@@ -30,24 +30,28 @@ def cross_entropy(
     *,
     out: Any = None,
 ) -> Any:
-    """Softmax cross-entropy of class indices, straight from the logits.
+    """Softmax cross-entropy of classes or of their probabilities, straight from the logits.
 
     With t the target of a position, q the log-softmax of its logits, e the label smoothing and w
-    the class weights, the position costs ``-(1 - e) w[t] q[t] - e / C sum_c w[c] q[c]``.
+    the class weights, the position costs ``-(1 - e) w[t] q[t] - e / C sum_c w[c] q[c]``; where t
+    are probabilities, ``-sum_c w[c] ((1 - e) t[c] + e / C) q[c]``.
 
     Parameters
     ----------
     logits : array (C,), (N, C) or (N, C, d1, ...), any floating dtype
         Any strides. C is at least 1.
-    target : array (), (N,) or (N, d1, ...), int64
-        Class of every position (not probabilities of the classes). Any strides.
+    target : array (), (N,) or (N, d1, ...), int64 or int32; or array like logits
+        Class of every position; or the probabilities of the classes, of the shape and dtype of the
+        logits (not checked to be any, as in PyTorch). Any strides.
     weight : array (C,), optional
         Weight of every class, of the logits' dtype; one each by default.
     ignore_index : int, default -100
-        A target of this value costs nothing and has no gradient, whatever its logits.
+        A target of this value costs nothing and has no gradient, whatever its logits. With
+        probabilities it must be negative.
     reduction : {"mean", "sum", "none"}, default "mean"
         The mean is weighted: the sum of the costs over the sum of w[t] of the positions that are
-        not ignored. It is NaN where there are none.
+        not ignored, or over the number of positions where targets are probabilities. It is NaN
+        where there are none.
     label_smoothing : float, default 0.0
         Share of the target that is spread evenly over all classes, 0 to 1.
     out : array, optional
@@ -56,7 +60,7 @@ def cross_entropy(
     Returns
     -------
     array
-        Of shape (); with reduction "none", of the shape of `target`.
+        Of shape (); with reduction "none", one cost for each position: (), (N,) or (N, d1, ...).
 
     Raises
     ------
@@ -104,7 +108,7 @@ def cross_entropy_backward(
     Parameters
     ----------
     dy : array, dtype of the logits
-        Gradient with respect to the loss: shape (), or that of `target` with reduction "none".
+        Gradient with respect to the loss, of its shape.
     logits, target, weight, ignore_index, reduction, label_smoothing
         As given to `cross_entropy`.
     out : array, optional
@@ -145,7 +149,8 @@ def nll_loss(
     log_probabilities : array (C,), (N, C) or (N, C, d1, ...), any floating dtype
         Such as `log_softmax` returns. Any strides. C is at least 1.
     target, weight, ignore_index, reduction, out
-        As for `cross_entropy`, which takes logits and saves a pass over memory.
+        As for `cross_entropy`, which takes logits and saves a pass over memory; here targets are
+        classes, int64 or int32.
 
     Returns
     -------

@@ -8,7 +8,9 @@ from pycnn.define.public import operation
 
 
 @operation(PERMUTE)
-def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
+def permute(
+    x: Any, axes: Sequence[int] | None = None, *, dims: Sequence[int] | None = None, out: Any = None
+) -> Any:
     """Axes in another order, as a contiguous copy.
 
     A view costs nothing (``x.transpose(axes)``), and every operation takes one; this is for what
@@ -18,8 +20,9 @@ def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
     ----------
     x : array of any shape; any floating dtype, int8 to int64, uint8 or bool
         Any strides.
-    axes : sequence of int
-        Axis k of the result is axis ``axes[k]`` of `x`; negative ones count from the end.
+    axes, dims : sequence of int
+        Axis k of the result is axis ``axes[k]`` of `x`; negative ones count from the end. Either
+        name, but one of them.
     out : array, optional
         Takes the result: contiguous, memory of its own.
 

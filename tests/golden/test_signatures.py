@@ -46,6 +46,7 @@ DEFAULTS = {
     "sum.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
     "mean.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
     "argmax.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
+    "permute.axes": ("none", None, "may be called dims"),
     "pad.value": (None, 0.0, "None is zero in PyTorch"),
 }
 
@@ -56,6 +57,7 @@ ADDED = {
     "algo": "which kernel",
     "padding_mode": "an argument of PyTorch's layers",
     "dim": "PyTorch's name of axis",
+    "dims": "PyTorch's name of axes",
     "keepdim": "PyTorch's name of keepdims",
     "padding": "of Lp pooling: ONNX has it",
     "dilation": "of pooling: ONNX has it",
