@@ -14,6 +14,7 @@ from pycnn.define._class_loss import (
     parameters,
 )
 from pycnn.define._pointwise_loss import POINTWISE
+from pycnn.define._ruled_loss import RULED
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays
@@ -151,6 +152,7 @@ DEFINITIONS = (
     NLL_LOSS,
     NLL_LOSS_BACKWARD,
     *POINTWISE,
+    *RULED.values(),
 )
 
 

@@ -40,11 +40,16 @@ from pycnn.nn.fuse import Fused, fuse
 from pycnn.nn.init import seeded
 from pycnn.nn.layer import Layer, LayerError, LayerTypeError, Parameter, observing
 from pycnn.nn.loss import (
+    BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
     Loss,
     MSELoss,
     NLLLoss,
+    SmoothL1Loss,
     SumOfHalfSquares,
 )
 from pycnn.nn.normalisation import (
@@ -123,6 +128,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -149,8 +155,11 @@ __all__ = [
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
+    "HuberLoss",
     "Identity",
     "InstanceNorm",
+    "KLDivLoss",
+    "L1Loss",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
@@ -190,6 +199,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Softsign",

@@ -10,6 +10,7 @@ from pycnn.define._pointwise_loss import (
     SUM_OF_HALF_SQUARES,
     SUM_OF_HALF_SQUARES_BACKWARD,
 )
+from pycnn.define._ruled_loss import RULED
 from pycnn.define.loss import (
     CROSS_ENTROPY,
     CROSS_ENTROPY_BACKWARD,
@@ -440,4 +441,390 @@ def binary_cross_entropy_with_logits_backward(
     >>> x, t = np.array([0.0, 0.0]), np.array([0.0, 1.0])
     >>> pycnn.binary_cross_entropy_with_logits_backward(np.array(1.0), x, t)
     array([ 0.25, -0.25])
+    """
+
+
+@operation(RULED["l1_loss"])
+def l1_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) -> Any:
+    """Distance: |x - target| of every element, their mean or their sum.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.l1_loss(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array(2.)
+    """
+
+
+@operation(RULED["l1_loss_backward"])
+def l1_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Gradient of `l1_loss` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction
+        As given to `l1_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `l1_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.l1_loss_backward(np.array(1.0), np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array([-0.5,  0.5])
+    """
+
+
+@operation(RULED["smooth_l1_loss"])
+def smooth_l1_loss(
+    x: Any, target: Any, reduction: str = "mean", beta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Distance that is a square near zero.
+
+    The cost of an element is d^2 / (2 beta) if d = |x - target| < beta, else d - beta / 2.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    beta : float, default 1.0
+        At least 0; with 0 it is `l1_loss`.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a parameter is out of range.
+
+    References
+    ----------
+    R. Girshick: Fast R-CNN, ICCV 2015, equation 3.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.smooth_l1_loss(np.array([1.0, 5.0]), np.array([1.5, 2.0]), "none")
+    array([0.125, 2.5  ])
+    """
+
+
+@operation(RULED["smooth_l1_loss_backward"])
+def smooth_l1_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", beta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Gradient of `smooth_l1_loss` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction, beta
+        As given to `smooth_l1_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `smooth_l1_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.smooth_l1_loss_backward(np.array(1.0), np.array([1.0, 5.0]), np.array([1.5, 2.0]))
+    array([-0.25,  0.5 ])
+    """
+
+
+@operation(RULED["huber_loss"])
+def huber_loss(
+    x: Any, target: Any, reduction: str = "mean", delta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Squares that become distances.
+
+    The cost of an element is d^2 / 2 if d = |x - target| < delta, else delta (d - delta / 2).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    delta : float, default 1.0
+        Above 0.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a parameter is out of range.
+
+    References
+    ----------
+    P. Huber: Robust estimation of a location parameter, Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.huber_loss(np.array([1.0, 5.0]), np.array([1.5, 2.0]), "none", delta=2.0)
+    array([0.125, 4.   ])
+    """
+
+
+@operation(RULED["huber_loss_backward"])
+def huber_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", delta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Gradient of `huber_loss` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction, delta
+        As given to `huber_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `huber_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([1.0, 5.0]), np.array([1.5, 2.0])
+    >>> pycnn.huber_loss_backward(np.array(1.0), x, t, delta=2.0)
+    array([-0.25,  1.  ])
+    """
+
+
+@operation(RULED["kl_div"])
+def kl_div(
+    x: Any, target: Any, reduction: str = "mean", log_target: bool = False, *, out: Any = None
+) -> Any:
+    """Kullback-Leibler divergence: target (log(target) - x), where x are log-probabilities.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none", "batchmean"}, default "mean"
+        "batchmean" divides the sum by the extent of the first axis, as the divergence is defined;
+        "mean" by the number of elements.
+    log_target : bool, default False
+        Whether the target holds log-probabilities too: ``exp(target) (target - x)``.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a parameter is out of range.
+
+    References
+    ----------
+    S. Kullback, R. Leibler: On information and sufficiency, Annals of Mathematical Statistics 22,
+    1951.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> pycnn.kl_div(x, t, "batchmean").round(4)
+    np.float64(0.1308)
+    """
+
+
+@operation(RULED["kl_div_backward"])
+def kl_div_backward(
+    dy: Any,
+    x: Any,
+    target: Any,
+    reduction: str = "mean",
+    log_target: bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """Gradient of `kl_div` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction, log_target
+        As given to `kl_div`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `kl_div`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> pycnn.kl_div_backward(np.array(1.0), x, t, "batchmean")
+    array([[-0.25, -0.75]])
+    """
+
+
+@operation(RULED["binary_cross_entropy"])
+def binary_cross_entropy(
+    x: Any, target: Any, weight: Any = None, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Cross-entropy of probabilities x.
+
+    The cost of an element is -weight (t log(x) + (1 - t) log(1 - x)), t being the target.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Probabilities, 0 to 1. Any strides.
+    target : array of the same shape and dtype
+        Probabilities too. Any strides.
+    weight : array, optional
+        Broadcasts to the shape of `x`: a factor of the cost.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a NumPy array holds what is not from 0 to 1.
+
+    Notes
+    -----
+    Logarithms are -100 at least, as in PyTorch. `binary_cross_entropy_with_logits` loses nothing
+    where probabilities are close to 0 and 1.
+
+    References
+    ----------
+    C. Bishop: Pattern recognition and machine learning, 2006, equation 4.90.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([0.5, 0.25]), np.array([0.0, 1.0])
+    >>> np.exp(-pycnn.binary_cross_entropy(x, t, reduction="none"))
+    array([0.5 , 0.25])
+    """
+
+
+@operation(RULED["binary_cross_entropy_backward"])
+def binary_cross_entropy_backward(
+    dy: Any, x: Any, target: Any, weight: Any = None, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Gradient of `binary_cross_entropy` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, weight, reduction
+        As given to `binary_cross_entropy`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `binary_cross_entropy`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([0.5, 0.25]), np.array([0.0, 1.0])
+    >>> pycnn.binary_cross_entropy_backward(np.array(1.0), x, t)
+    array([ 1., -2.])
     """

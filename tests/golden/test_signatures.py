@@ -36,6 +36,8 @@ OMITTED = {
     "dtype": "nothing is cast",
     "_stacklevel": "of PyTorch's warnings",
     "mse_loss.weight": "weights are for classes and for unequal labels",
+    "l1_loss.weight": "weights are for classes and for unequal labels",
+    "huber_loss.weight": "weights are for classes and for unequal labels",
 }
 
 #: Other defaults: PyTorch's, ours, and why.

@@ -213,7 +213,10 @@ def test_every_operation_has_a_layer_or_a_reason():
     with tracing() as log:
         nn.CrossEntropyLoss()(scores, classes)
         nn.NLLLoss()(scores, classes)
-        for loss in (nn.MSELoss, nn.SumOfHalfSquares, nn.BCEWithLogitsLoss):
+        for loss in (
+            *(nn.MSELoss, nn.SumOfHalfSquares, nn.BCEWithLogitsLoss, nn.L1Loss, nn.SmoothL1Loss),
+            *(nn.HuberLoss, nn.KLDivLoss, nn.BCELoss),
+        ):
             loss()(scores, scores)
     called |= {entry.operation.name for entry in log}
     forward = {name for name, op in OPERATIONS.items() if not isinstance(op, Gradient)}

@@ -16,6 +16,7 @@ from op_checks import (
 
 import pycnn
 from pycnn.reference.oracle import loss as oracle, pointwise_loss
+from pycnn.testing import TESTED
 
 NAN, INF = np.nan, np.inf
 REDUCTIONS = ["none", "sum", "mean"]
@@ -205,6 +206,40 @@ def test_binary_cross_entropy_of_special_logits_matches_torch(backend):
     assert np.isnan(backend.numpy(got)[np.isnan(x)]).all()
 
 
+RULED = ("l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "binary_cross_entropy")
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_losses_of_the_table_at_special_values(backend, name):
+    """Kinks, and where a logarithm or a slope has no bound."""
+    values = np.array([0, 1, 0.5, 1e-30, 1 - 2**-24], np.float32)
+    if name != "binary_cross_entropy":
+        values = np.append(values, np.float32([-1, 2, INF, -INF, NAN]))
+    x, t = (a.ravel() for a in np.meshgrid(values, values))
+    defaults = TESTED[name].op.defaults | {"reduction": "none"}
+    got = getattr(pycnn, name)(*backend.views(x, t), reduction="none")
+    want = pointwise_loss.ruled(name, x, t, None, **defaults)
+    got = backend.numpy(got).astype("f8")
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+    dy = backend.array(np.ones_like(x))
+    got = getattr(pycnn, f"{name}_backward")(dy, *backend.views(x, t), reduction="none")
+    want = pointwise_loss.ruled_backward(name, np.ones_like(x), x, t, None, **defaults)
+    np.testing.assert_allclose(backend.numpy(got), want, rtol=1e-5, atol=1e-7)
+
+
+def test_losses_of_the_table_by_hand():
+    x, t = np.array([1.0, 5.0, 2.0]), np.array([2.0, 2.0, 2.0])
+    assert pycnn.l1_loss(x, t) == 4 / 3
+    np.testing.assert_array_equal(pycnn.smooth_l1_loss(x, t, "none", 2.0), [0.25, 2, 0])
+    np.testing.assert_array_equal(pycnn.huber_loss(x, t, "none", 2.0), [0.5, 4, 0])
+    x, t = np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([[0.0, 1.0], [0.25, 0.75]])
+    np.testing.assert_allclose(pycnn.kl_div(x, t, "batchmean"), np.log(2) / 2)
+    np.testing.assert_allclose(pycnn.kl_div(x[1:], np.log(t[1:]), log_target=True), 0, atol=1e-16)
+    one = pycnn.binary_cross_entropy(np.array([0.0, 1.0]), np.array([1.0, 1.0]), reduction="none")
+    np.testing.assert_array_equal(one, [100, 0])
+
+
 @pytest.mark.parametrize("name", ["mse_loss", "sum_of_half_squares"])
 def test_squares_of_special_values(backend, name):
     x = np.array([NAN, INF, -INF, 1, INF], np.float32)
@@ -386,6 +421,21 @@ BAD = {
         lambda: pycnn.sum_of_half_squares_backward(Z, Z, Z),
         ValueError,
         r"dy has shape \(2, 3\); allowed: \(\)",
+    ),
+    "beta": (lambda: pycnn.smooth_l1_loss(Z, Z, beta=-1), ValueError, "beta=-1; allowed: 0 to inf"),
+    "delta": (lambda: pycnn.huber_loss(Z, Z, delta=0), ValueError, "delta=0; allowed: .* above 0"),
+    "delta infinite": (lambda: pycnn.huber_loss(Z, Z, delta=INF), ValueError, "delta=inf"),
+    "batchmean": (lambda: pycnn.l1_loss(Z, Z, "batchmean"), ValueError, "reduction='batchmean'"),
+    "log_target": (lambda: pycnn.kl_div(Z, Z, log_target=1), TypeError, "log_target=1"),
+    "probability": (
+        lambda: pycnn.binary_cross_entropy(Z - 1, Z),
+        ValueError,
+        "x holds -1.0; allowed: 0 to 1",
+    ),
+    "probability wanted": (
+        lambda: pycnn.binary_cross_entropy(Z, Z + NAN),
+        ValueError,
+        "target holds nan; allowed: 0 to 1",
     ),
     "bce weight": (
         lambda: pycnn.binary_cross_entropy_with_logits(Z, Z, W[:2]),
