@@ -34,6 +34,8 @@ from pycnn.ops.activation.piecewise import (
     hardsigmoid_backward as hardsigmoid_backward,
     hardswish as hardswish,
     hardswish_backward as hardswish_backward,
+    hardtanh as hardtanh,
+    hardtanh_backward as hardtanh_backward,
     leaky_relu as leaky_relu,
     leaky_relu_backward as leaky_relu_backward,
     relu as relu,
@@ -87,6 +89,8 @@ from pycnn.ops.elementwise import (
     mul_backward as mul_backward,
 )
 from pycnn.ops.gemm import (
+    bmm as bmm,
+    bmm_backward as bmm_backward,
     gemm as gemm,
     linear as linear,
     linear_backward as linear_backward,
@@ -117,7 +121,11 @@ from pycnn.ops.loss import (
 from pycnn.ops.movement import (
     channel_shuffle as channel_shuffle,
     concat as concat,
+    depth_to_space as depth_to_space,
     permute as permute,
+    pixel_shuffle as pixel_shuffle,
+    pixel_unshuffle as pixel_unshuffle,
+    space_to_depth as space_to_depth,
     split as split,
 )
 from pycnn.ops.norm import (
@@ -209,6 +217,7 @@ from pycnn.ops.reduce import (
     amin as amin,
     amin_backward as amin_backward,
     argmax as argmax,
+    argmin as argmin,
     mean as mean,
     mean_backward as mean_backward,
     sum as sum,

@@ -20,6 +20,8 @@ RENAMED = {
     "mul.other": "b",
     "matmul.input": "a",
     "matmul.other": "b",
+    "bmm.input": "a",
+    "bmm.mat2": "b",
     "cross_entropy.input": "logits",  # what they are is what goes wrong most often
     "nll_loss.input": "log_probabilities",
     "binary_cross_entropy_with_logits.input": "logits",
@@ -35,6 +37,7 @@ OMITTED = {
     "reduce": "deprecated by PyTorch",
     "dtype": "nothing is cast",
     "_stacklevel": "of PyTorch's warnings",
+    "bmm.out_dtype": "nothing is cast",
     "mse_loss.weight": "weights are for classes and for unequal labels",
     "l1_loss.weight": "weights are for classes and for unequal labels",
     "huber_loss.weight": "weights are for classes and for unequal labels",
@@ -74,6 +77,7 @@ ADDED = {
 OWN = {
     *("conv2d_integer", "qlinear_conv2d", "gemm", "sum_pool1d", "sum_pool2d", "sum_pool3d"),
     *("global_max_pool", "global_avg_pool", "batch_norm_train", "sum_of_half_squares", "add_n"),
+    *("depth_to_space", "space_to_depth"),
 }
 
 #: Those among them that an operation of PyTorch's is like.

@@ -26,6 +26,9 @@ LACKS = {
 #: Values to try a setting with, by its name; the first that is allowed.
 OTHER = {
     "align_corners": [True],
+    "block_size": [1],
+    "downscale_factor": [1],
+    "upscale_factor": [1],
     "alpha": [2.5],
     "approximate": ["tanh"],
     "axis": [0, 1, -2],
@@ -44,6 +47,8 @@ OTHER = {
     "max": [2.5],
     "min": [-2.5],
     "mode": ["replicate", "nearest"],
+    "max_val": [2.5],
+    "min_val": [-2.5],
     "momentum": [0.5],
     "negative_slope": [0.5],
     "nearest_mode": ["ceil"],
@@ -68,6 +73,8 @@ OTHER = {
 OWN = {
     "Fold.output_size": [(15, 11)],
     "Fold.stride": [6],
+    "DepthToSpace.mode": ["CRD"],
+    "SpaceToDepth.mode": ["CRD"],
     "Pad.padding": [(1, 1)],
     "AdaptiveAvgPool3d.output_size": [1],
     "AdaptiveMaxPool3d.output_size": [1],

@@ -334,6 +334,21 @@ NODES["ReduceSum"], NODES["ReduceMean"] = _reduction("sum"), _reduction("mean")
 NODES["ReduceMax"], NODES["ReduceMin"] = _reduction("amax"), _reduction("amin")
 
 
+@node("DepthToSpace")
+def depth_to_space(x, *, blocksize, mode="DCR"):
+    return (pycnn.depth_to_space(x, blocksize, mode),)
+
+
+@node("SpaceToDepth")
+def space_to_depth(x, *, blocksize, mode="DCR"):
+    return (pycnn.space_to_depth(x, blocksize, mode),)
+
+
+@node("ArgMin")
+def argmin(x, *, axis=0, keepdims=1):
+    return (pycnn.argmin(x, axis, bool(keepdims)),)
+
+
 @node("ArgMax")
 def argmax(x, *, axis=0, keepdims=1):
     return (pycnn.argmax(x, axis, bool(keepdims)),)
