@@ -40,6 +40,11 @@ def argmax(x: np.ndarray, axis: int | None, keepdims: bool, out: np.ndarray | No
     return np.argmax(x, axis=axis, keepdims=keepdims, out=out)
 
 
+def argmin(x: np.ndarray, axis: int | None, keepdims: bool, out: np.ndarray | None) -> Any:
+    """First place of the smallest value, a NaN if there is one."""
+    return np.argmin(x, axis=axis, keepdims=keepdims, out=out)
+
+
 @quiet
 def total_backward(
     dy: np.ndarray, shape: tuple[int, ...], axes: Axes, divisor: int, out: np.ndarray | None
