@@ -50,7 +50,7 @@ class OverClasses:
         if "weight" in views:
             meaning = f"one for every class of {self.scores}"
             check_shape("weight", views["weight"].shape, (classes,), meaning)
-        ignored = integer("ignore_index", ignore_index, -(2**63))
+        ignored = integer("ignore_index", ignore_index, -(2**63), 2**63 - 1)
         return Parameters(ignored, choice("reduction", reduction, REDUCTIONS), smoothing)
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
