@@ -292,3 +292,73 @@ def test_overflow_is_infinite_and_silent(backend, call):
 def test_underflow_is_silent(backend):
     equal(backend, pycnn.softmax(backend.array(f4(0, -1000))), (1, 0))
     equal(backend, pycnn.mul(*backend.views(f4(1e-30), f4(1e-30))), [0])
+
+
+def normalised(x, eps=1e-5):
+    """By hand, where the squares of float64 are none of float32."""
+    x = np.asarray(x, np.float64)
+    off = x - x.mean()
+    return off / np.sqrt((off**2).mean() + eps)
+
+
+WIDE = [
+    (-3e30, 1e30, 2e30, 0),
+    (3.4e38, -3.4e38, -3.4e38, -3.4e38),
+    (3.4e38, 3.3e38, 3.4e38, 3.4e38),
+    (1e19, 2e19, 3e19, 5e19),
+    (3e38,) * 4,
+]
+
+
+@pytest.mark.parametrize("values", WIDE, ids=str)
+@pytest.mark.parametrize("length", [4, 36])
+def test_normalisation_of_any_finite_values(backend, values, length):
+    """Their squares overflow; z is right all the same, forward and in every gradient."""
+    row = np.resize(f4(*values), length)
+    z = normalised(row)
+    other = np.arange(length) / length - 0.5  # an everyday neighbour
+    both = np.stack([row, other.astype("f4")])
+    wanted = np.stack([z, normalised(other.astype("f4"))])
+    close = {"rtol": 3e-5, "atol": 3e-6}
+
+    def check(found, want):
+        np.testing.assert_allclose(backend.numpy(found).astype(np.float64), want, **close)
+
+    x = backend.array(both)
+    check(pycnn.layer_norm(x, length), wanted)
+    images = backend.array(both[None])  # (1, 2, length)
+    check(pycnn.instance_norm(images), wanted[None])
+    check(pycnn.group_norm(images, 2), wanted[None])
+    check(pycnn.batch_norm_train(images)[0], wanted[None])
+    last = backend.array(np.ascontiguousarray(both.T[None]))
+    check(pycnn.batch_norm_train(last, layout="NHWC")[0], wanted.T[None])
+    check(pycnn.group_norm(last, 2, layout="NHWC"), wanted.T[None])
+
+
+@pytest.mark.parametrize("values", WIDE[:2] + WIDE[3:4], ids=str)
+def test_gradient_of_normalisation_of_any_finite_values(backend, values):
+    row = f4(*values)
+    dy = f4(0.5, -1, 2, 1)
+    x64, g = row.astype(np.float64), dy.astype(np.float64)
+    z = normalised(x64)
+    rstd = 1 / np.sqrt(x64.var() + 1e-5)
+    want = rstd * (g - g.mean() - z * (g * z).mean())
+
+    def check(found, want):
+        got = backend.numpy(found).astype(np.float64)
+        close = 1e-5 * np.abs(want).max() + 1e-44  # rstd may be subnormal, and dx is
+        np.testing.assert_allclose(got.ravel(), np.ravel(want), rtol=1e-3, atol=close)
+
+    g, x = backend.views(dy[None], row[None])
+    dx, dweight, _ = pycnn.layer_norm_backward(g, x, 4)
+    check(dx, want)
+    check(dweight, dy * z)
+    g, x = backend.views(dy[None, None], row[None, None])
+    for backward in (
+        pycnn.instance_norm_backward,
+        lambda dy, x: pycnn.group_norm_backward(dy, x, 1),
+        lambda dy, x: pycnn.batch_norm_train_backward(dy, x, *pycnn.batch_norm_train(x)[1:3]),
+    ):
+        dx, dweight, _ = backward(g, x)
+        check(dx, want)
+        check(dweight, (dy * z).sum())
