@@ -7,8 +7,6 @@ import pycnn
 from pycnn.define.validate import choice
 from pycnn.nn.arrays import library
 
-REDUCTIONS = ("none", "mean", "sum")
-
 
 class Loss:
     """``loss.forward(x, target)`` gives an array of shape (), ``loss.backward()`` its gradient.
@@ -18,11 +16,13 @@ class Loss:
 
     operation: ClassVar[Callable[..., Any]]
     backward_operation: ClassVar[Callable[..., Any]]
+    #: What `reduction` may be.
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     #: Whether targets are the numbers of classes, which is what a `pycnn.train.Trainer` has.
     takes_classes: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:
-        choice("reduction", settings.get("reduction", "mean"), REDUCTIONS)
+        choice("reduction", settings.get("reduction", "mean"), self.reductions)
         self.settings = settings
         self._kept: Any = None
 
@@ -144,6 +144,7 @@ class HuberLoss(Loss):
 class KLDivLoss(Loss):
     """Of log-probabilities and probabilities; arguments as `pycnn.kl_div`."""
 
+    reductions = (*Loss.reductions, "batchmean")
     operation = staticmethod(pycnn.kl_div)
     backward_operation = staticmethod(pycnn.kl_div_backward)
 
