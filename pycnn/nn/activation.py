@@ -25,6 +25,10 @@ class Clip(OfInput, operation="clip"):
     """Between two bounds, either of which may be None; see `pycnn.clip`."""
 
 
+class Hardtanh(OfInput, operation="hardtanh"):
+    """A line between two bounds; see `pycnn.hardtanh`."""
+
+
 class LeakyReLU(OfInput, operation="leaky_relu"):
     """``x`` where positive, ``negative_slope * x`` elsewhere; see `pycnn.leaky_relu`."""
 

@@ -10,17 +10,17 @@ import numpy as np
 
 from pycnn.define.trace import is_tracing, placeholder
 from pycnn.dtypes import numpy_dtype
+from pycnn.runtime.random import values
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[Shape, np.random.Generator], np.ndarray]
 
 _generator: ContextVar[np.random.Generator | None] = ContextVar("pycnn_generator", default=None)
-_default = np.random.default_rng(0)
 
 
 def generator() -> np.random.Generator:
     """What layers that are being made draw from: that of `seeded`, or one of the process."""
-    return _generator.get() or _default
+    return _generator.get() or values()
 
 
 @contextlib.contextmanager

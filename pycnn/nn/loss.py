@@ -7,8 +7,6 @@ import pycnn
 from pycnn.define.validate import choice
 from pycnn.nn.arrays import library
 
-REDUCTIONS = ("none", "mean", "sum")
-
 
 class Loss:
     """``loss.forward(x, target)`` gives an array of shape (), ``loss.backward()`` its gradient.
@@ -18,11 +16,13 @@ class Loss:
 
     operation: ClassVar[Callable[..., Any]]
     backward_operation: ClassVar[Callable[..., Any]]
+    #: What `reduction` may be.
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     #: Whether targets are the numbers of classes, which is what a `pycnn.train.Trainer` has.
     takes_classes: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:
-        choice("reduction", settings.get("reduction", "mean"), REDUCTIONS)
+        choice("reduction", settings.get("reduction", "mean"), self.reductions)
         self.settings = settings
         self._kept: Any = None
 
@@ -109,6 +109,57 @@ class MSELoss(Loss):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
+
+
+class L1Loss(Loss):
+    """Mean of distances; arguments as `pycnn.l1_loss`."""
+
+    operation = staticmethod(pycnn.l1_loss)
+    backward_operation = staticmethod(pycnn.l1_loss_backward)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class SmoothL1Loss(Loss):
+    """Mean of distances that are squares near zero; arguments as `pycnn.smooth_l1_loss`."""
+
+    operation = staticmethod(pycnn.smooth_l1_loss)
+    backward_operation = staticmethod(pycnn.smooth_l1_loss_backward)
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction=reduction, beta=beta)
+
+
+class HuberLoss(Loss):
+    """Mean of squares that become distances; arguments as `pycnn.huber_loss`."""
+
+    operation = staticmethod(pycnn.huber_loss)
+    backward_operation = staticmethod(pycnn.huber_loss_backward)
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction, delta=delta)
+
+
+class KLDivLoss(Loss):
+    """Of log-probabilities and probabilities; arguments as `pycnn.kl_div`."""
+
+    reductions = (*Loss.reductions, "batchmean")
+    operation = staticmethod(pycnn.kl_div)
+    backward_operation = staticmethod(pycnn.kl_div_backward)
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction=reduction, log_target=log_target)
+
+
+class BCELoss(Loss):
+    """Of probabilities and probabilities; arguments as `pycnn.binary_cross_entropy`."""
+
+    operation = staticmethod(pycnn.binary_cross_entropy)
+    backward_operation = staticmethod(pycnn.binary_cross_entropy_backward)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
 
 
 class SumOfHalfSquares(Loss):

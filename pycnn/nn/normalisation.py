@@ -202,13 +202,28 @@ class GroupNorm(_Affine):
 
 
 class InstanceNorm(_Affine):
-    """Over each channel of each example; arguments as `pycnn.instance_norm`."""
+    """Over each channel of each example; see `pycnn.instance_norm`.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps, momentum, layout
+        As `pycnn.instance_norm`.
+    affine : bool, default False
+        Whether a weight, at first one, and a bias, at first zero, are learnt.
+    track_running_stats : bool, default False
+        Whether running statistics are kept, by which x is normalised in evaluation.
+    dtype : str, default "float32"
+    """
 
     def __init__(
         self,
         num_features: int,
         eps: float = 1e-5,
+        momentum: float = 0.1,
         affine: bool = False,
+        track_running_stats: bool = False,
         *,
         layout: str = "NCHW",
         dtype: str = "float32",
@@ -216,21 +231,35 @@ class InstanceNorm(_Affine):
         super().__init__()
         (num_features,) = positive(num_features=num_features)
         self.num_features, self.eps, self.layout = num_features, eps, layout
+        self.momentum, self.track_running_stats = momentum, track_running_stats
         self._add_affine((num_features,), affine, dtype)
+        if track_running_stats:
+            self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
+            self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        weight, bias = self._affine()
-        y = pycnn.instance_norm(x, weight=weight, bias=bias, eps=self.eps, layout=self.layout)
-        return y, x
+        running: tuple[Any, Any] = (None, None)
+        if self.track_running_stats:
+            running = self["running_mean"], self["running_var"]
+        own = not self.track_running_stats or (self.training and not is_tracing())
+        y = pycnn.instance_norm(
+            x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
+        )
+        return y, (x, None if own else running)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        x, running = kept
+        mean, var = running or (None, None)
         dx, *grads = pycnn.instance_norm_backward(
-            dy, kept, weight=self._affine()[0], eps=self.eps, layout=self.layout
+            dy, x, mean, var, self._affine()[0], running is None, self.eps, layout=self.layout
         )
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return self._text(num_features=self.num_features, eps=self.eps, layout=self.layout)
+        return self._text(
+            num_features=self.num_features, eps=self.eps, momentum=self.momentum,
+            track_running_stats=self.track_running_stats, layout=self.layout,
+        )  # fmt: skip
 
 
 class LocalResponseNorm(Layer):
