@@ -2,11 +2,12 @@
 
     python3 -m benchmarks.cpu_path --batch 1 8 --json benchmarks/results/cpu/cpu_path.json
 
-Both use the same number of threads and take turns, a block of calls each, with a pause between in
-which the other's waiting threads go to sleep. Every result is compared with the float64 oracle
-before it is timed. A block during which other processes took more than a tenth of a core is done
-again while there is patience; how many had to be kept is recorded. A layer's ratio is the median
-over the turns of PyTorch's median time over ours.
+PyTorch gets its best setting: both memory layouts are timed (no transposition is), and the quicker
+one counts. All use the same number of threads, the cores that are free, and take turns, a block of
+calls each, with a pause between in which the other's waiting threads go to sleep. Every result is
+compared with the float64 oracle before it is timed. A block during which other processes took more
+than a tenth of a core is done again while there is patience; how many had to be kept is recorded. A
+layer's ratio is the median over the turns of PyTorch's median time over ours.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from pycnn.bench.cases import ConvCase
 from pycnn.bench.environment import environment
 from pycnn.bench.suites import SUITES
 from pycnn.reference.cpu import conv as cpu
+from pycnn.reference.cpu._blas import limited
+from pycnn.reference.cpu._threads import thread_count
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.files import write_json
 from pycnn.testing.tolerance import compare
@@ -37,6 +40,8 @@ except ImportError as error:
 PAUSE_S = 0.05
 #: A block of calls lasts at least this long: processor times are counted in steps of 10 ms.
 BLOCK_S = 0.15
+#: PyTorch's memory layouts.
+LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 #: Cores that other processes may use during a block.
 DISTURBANCE = 0.1
 
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     options = parser.parse_args(arguments)
 
-    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", len(os.sched_getaffinity(0))))
+    threads = thread_count()
     torch.set_num_threads(threads)
     command = f"python3 -m benchmarks.cpu_path --suite {options.suite} --batch " + " ".join(
         map(str, options.batch)
@@ -63,17 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "threads": threads,
             "blas": np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"],
         },
+        "layouts": [*LAYOUTS],
         "geometric_mean": {},
         "results": [],
     }
     deadline = time.monotonic() + options.patience
     for batch in options.batch:
         records = []
-        print(f"{'layer':34}{'method':>10}{'pycnn ms':>10}{'torch ms':>10}{'ratio':>7}")
+        print(
+            f"{'layer':34}{'method':>10}{'pycnn ms':>10}{'torch ms':>10}{'layout':>8}{'ratio':>7}"
+        )
         for layer in with_progress(SUITES[options.suite].layers("conv2d", batch), batch):
             records.append(measure(layer.name, layer.case, options.repeats, deadline))
             print(
-                "{shape:34}{method:>10}{pycnn_ms:10.3f}{torch_ms:10.3f}{ratio:7.2f}".format(
+                "{shape:34}{method:>10}{pycnn_ms:10.3f}{torch_ms:10.3f}{layout:>8}{ratio:7.2f}".format(
                     **records[-1]
                 )
             )
@@ -81,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kept = sum(record["disturbed_blocks"] for record in records)
         print(f"batch {batch}: {mean:.2f} of PyTorch's speed, geometric mean of the layers")
         if kept:
-            print(f"({kept} of {2 * options.repeats * len(records)} blocks were disturbed)")
+            blocks = (1 + len(LAYOUTS)) * options.repeats * len(records)
+            print(f"({kept} of {blocks} blocks were disturbed)")
         document["geometric_mean"][str(batch)] = mean
         document["results"] += records
         if options.json:
@@ -96,39 +105,48 @@ def measure(name: str, case: ConvCase, repeats: int, deadline: float) -> dict[st
     weight = rng.standard_normal(case.w_shape, np.float32)
     geometry = case.stride, case.padding, case.dilation, case.groups
     padding = case.padding[0][0], case.padding[1][0]
-    x_torch, weight_torch = torch.from_numpy(x), torch.from_numpy(weight)
 
     def ours() -> np.ndarray:
-        return cpu.conv2d(x, weight, None, *geometry)
+        with limited(thread_count()):
+            return cpu.conv2d(x, weight, None, *geometry)
 
-    def theirs() -> torch.Tensor:
-        return torch.conv2d(
-            x_torch, weight_torch, None, case.stride, padding, case.dilation, case.groups
-        )
+    def theirs(layout: str) -> Callable[[], torch.Tensor]:
+        operands = [
+            torch.from_numpy(a).contiguous(memory_format=LAYOUTS[layout]) for a in (x, weight)
+        ]
+        settings = None, case.stride, padding, case.dilation, case.groups
+        return lambda: torch.conv2d(*operands, *settings)
 
     expected = oracle.convolve(x, weight, None, *geometry)
     error, allowed = compare(ours(), expected, np.float32, weight[0].size)
     if not error <= allowed:
         raise SystemExit(f"{case}: error {error:.2e} exceeds {allowed:.2e}, not timed")
-    turns = [[quiet_block(call, deadline) for call in (ours, theirs)] for _ in range(repeats)]
-    ours_ms, theirs_ms = (
-        1e3 * statistics.median(turn[side].median for turn in turns) for side in (0, 1)
-    )
+    calls = {"pycnn": ours, **{layout: theirs(layout) for layout in LAYOUTS}}
+    turns = [
+        {side: quiet_block(call, deadline) for side, call in calls.items()} for _ in range(repeats)
+    ]
+    ms = {side: 1e3 * statistics.median(turn[side].median for turn in turns) for side in calls}
+    layout = min(LAYOUTS, key=lambda side: ms[side])
+    ratios = [turn[layout].median / turn["pycnn"].median for turn in turns]
     return {
         "layer": name,
         "shape": str(case),
         "batch": case.n,
         "method": cpu.conv_method(case.x_shape, case.w_shape, *geometry),
-        "pycnn_ms": ours_ms,
-        "torch_ms": theirs_ms,
-        "pycnn_ms_min": 1e3 * min(ours.least for ours, _ in turns),
-        "torch_ms_min": 1e3 * min(theirs.least for _, theirs in turns),
-        "ratio": statistics.median(theirs.median / ours.median for ours, theirs in turns),
-        "ratio_min": min(theirs.median / ours.median for ours, theirs in turns),
-        "ratio_max": max(theirs.median / ours.median for ours, theirs in turns),
-        "gflops": 2e-6 * case.macs / ours_ms,
+        "layout": layout,
+        "pycnn_ms": ms["pycnn"],
+        "torch_ms": ms[layout],
+        **{f"torch_{side}_ms": ms[side] for side in LAYOUTS},
+        "pycnn_ms_min": 1e3 * min(turn["pycnn"].least for turn in turns),
+        "torch_ms_min": 1e3 * min(turn[layout].least for turn in turns),
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "gflops": 2e-6 * case.macs / ms["pycnn"],
         "turns": repeats,
-        "disturbed_blocks": sum(block.others > DISTURBANCE for turn in turns for block in turn),
+        "disturbed_blocks": sum(
+            block.others > DISTURBANCE for turn in turns for block in turn.values()
+        ),
         "max_abs_error": error,
         "tolerance": allowed,
     }

@@ -17,7 +17,7 @@ import numpy as np
 import pycnn
 from pycnn.bench.environment import environment
 from pycnn.emulator import counting
-from pycnn.plan.gemm import LADDER as VERSIONS, Gemm, gemm_launch
+from pycnn.plan.gemm import VERSIONS, Gemm, algorithms_of, gemm_launch
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.runtime import cubin, nvrtc, sources
 from pycnn.runtime.backends import executor
@@ -104,8 +104,8 @@ def main() -> None:
     file = parser.parse_args().json
     results = []
     with pycnn.use_backend("emulator", checked=True):
-        for algo, version in VERSIONS.items():
-            for tile in version.tiles or (None,):
+        for algo in algorithms_of("float32"):
+            for tile in VERSIONS[algo].tiles or (None,):
                 kernel, moved = traffic(algo, tile)
                 results.append({"file": kernel.file, "algo": algo, "tile": tile, **moved})
                 results[-1] |= machine_code(kernel)

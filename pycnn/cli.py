@@ -19,7 +19,7 @@ from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
 from pycnn.runtime.text import did_you_mean
-from pycnn.see import costs, diagram, seen
+from pycnn.see import costs, diagram, visualisation
 from pycnn.train import commands as train
 
 #: Errors that the user can do something about: one line and exit status 2, no traceback.
@@ -72,11 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _threads(arguments: argparse.Namespace) -> Iterator[None]:
     """``--threads`` in effect, for the commands that compute; without it, say if cores are busy."""
     name, threads = "PYCNN_CPU_THREADS", getattr(arguments, "threads", 0)
-    if threads is None and not (config.get(name) or os.environ.get("OMP_NUM_THREADS")):
-        free, cores = _blas.free_cores(), _blas.cores()
-        if free < cores:
-            print(f"pycnn: the machine is busy: {free} of {cores} cores are used; "
-                  f"--threads {cores} uses all", file=sys.stderr)  # fmt: skip
+    _blas.when_busy = _say_busy if threads is None else None
     if not threads:
         yield
         return
@@ -87,6 +83,11 @@ def _threads(arguments: argparse.Namespace) -> Iterator[None]:
     finally:
         del os.environ[name]
         os.environ.update({} if before is None else {name: before})
+
+
+def _say_busy(free: int, cores: int) -> None:
+    print(f"pycnn: the machine is busy: {free} of {cores} cores are used; "
+          f"--threads {cores} uses all", file=sys.stderr)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_parsers(subparsers)
     costs.add_parser(subparsers)
     diagram.add_parser(subparsers)
-    seen.add_parser(subparsers)
+    visualisation.add_parser(subparsers)
     bench.add_parsers(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)

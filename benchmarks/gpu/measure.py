@@ -75,7 +75,7 @@ def parse(line: str, backend: str, peers: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     commands.add_parsers(parser.add_subparsers())
     words = ["bench", *shlex.split(line), "--backend", backend]
-    return parser.parse_args(words + (["--against", ",".join(peers)] if peers else []))
+    return parser.parse_args([*words, "--against", ",".join(peers) or "none"])
 
 
 def measure(

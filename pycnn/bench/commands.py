@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pycnn.runtime.options import add_force
+from pycnn.runtime.options import add_force, add_threads
 
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
 SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet", "soumith")
@@ -24,7 +24,8 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "suite", nargs="?", metavar="SUITE",
-        help=f"a network: {', '.join(SUITE_NAMES)}; or standard: the operation's own layers",
+        help=f"a network: {', '.join(SUITE_NAMES)}, or another name of pycnn.models; or standard: "
+        "the operation's own layers",
     )  # fmt: skip
     parser.add_argument(
         "--shape", metavar="WORD",
@@ -39,11 +40,13 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--op", help="operation (default: conv2d); all, with the suite standard")
     parser.add_argument("--direction", help="forward (default), backward, all")
     parser.add_argument(
-        "--algo", metavar="LIST", help="algorithms of the kernels, by commas (default: all)"
-    )
+        "--algo", metavar="LIST",
+        help="algorithms of the kernels or methods of the CPU path, by commas (default: all)",
+    )  # fmt: skip
     parser.add_argument(
         "--dtype", metavar="LIST",
-        help="float32 (default), float64, float16, bfloat16, by commas",
+        help="float32, float64, float16, bfloat16, by commas (default: float32; and on the "
+        "emulator 16 bits for one layer of each kind)",
     )  # fmt: skip
     parser.add_argument(
         "--batch", metavar="LIST", help="batch sizes by commas (default: that of the suite)"
@@ -53,7 +56,11 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="reference, emulator, cuda, by commas (default: those present)",
     )  # fmt: skip
     parser.add_argument(
-        "--against", metavar="LIST", default="", help="peers: torch, onnxruntime, cudnn, by commas"
+        "--against", metavar="LIST",
+        help="peers: torch, onnxruntime, cudnn, by commas, or none (default: those installed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true", help="show every record, not one line a layer"
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer repeats, smaller emulated layers"
@@ -68,6 +75,7 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"
     )
+    add_threads(parser)
     parser.set_defaults(run=_bench)
 
 
@@ -85,6 +93,7 @@ def _add_compare(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--fail-on-slower", action="store_true",
         help="exit with status 1 if anything became slower or wrong",
     )  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="also what only one run has, in full")
     parser.set_defaults(run=_compare)
 
 
@@ -104,8 +113,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
     for line in compare.differences(old, new):
         print(line)
-    table = compare.table(changes)
-    if table.rows:
-        terminal.show(table)
+    if arguments.all:
+        table = compare.table(changes)
+        if table.rows:
+            terminal.show(table)
+    else:
+        for line in compare.brief(changes):
+            print(line)
     print(compare.counted(changes))
     return 1 if arguments.fail_on_slower and compare.failures(changes) else 0

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pycnn.bench.brief import method
 from pycnn.bench.environment import busy
 from pycnn.bench.record import TIMED, WRONG, Record, Run
 from pycnn.bench.table import time_text
 from pycnn.runtime.terminal import Row, Table
+from pycnn.runtime.text import aligned
 
 FASTER, SLOWER, SAME = "faster", "slower", "same"
 BROKEN, REPAIRED = "now wrong", "now right"
@@ -36,6 +38,13 @@ class Change:
     verdict: str
     old: Record | None
     new: Record | None
+
+    @property
+    def record(self) -> Record:
+        """The new one, or the old one where there is no new one."""
+        record = self.new or self.old
+        assert record is not None  # a change has at least one side
+        return record
 
     @property
     def ratio(self) -> float | None:
@@ -111,10 +120,7 @@ def failures(changes: Sequence[Change]) -> list[Change]:
 
 def table(changes: Sequence[Change]) -> Table:
     """The changes, the largest first; what stayed the same is counted below it."""
-    shown = sorted(
-        (c for c in changes if c.verdict != SAME),
-        key=lambda c: (list(STYLES).index(c.verdict), -abs((c.ratio or 1.0) - 1.0)),
-    )
+    shown = _sorted(changes)
     columns = (
         "layer", "direction", "shape", "dtype", "backend", "algorithm", ">old", ">new",
         ">new / old", "verdict",
@@ -122,9 +128,35 @@ def table(changes: Sequence[Change]) -> Table:
     return Table("What changed", columns, tuple(Row(_cells(c), STYLES[c.verdict]) for c in shown))
 
 
+def brief(changes: Sequence[Change]) -> list[str]:
+    """What became faster, slower, wrong or right, a line each; what only one run has is counted."""
+    shown = [c for c in _sorted(changes) if c.verdict not in (GONE, ADDED)]
+    if not shown:
+        return []
+    several = {name: len({getattr(c.record, name) for c in shown}) > 1
+               for name in ("suite", "direction", "dtype")}  # fmt: skip
+    rows = [("layer", "method", "old", "new", "new/old", "")]
+    for change in shown:
+        record = change.record
+        words = [getattr(record, name) for name, shows in several.items() if shows]
+        suite = [words.pop(0)] if several["suite"] else []
+        old, new = (time_text(r.time_ms if r else None) for r in (change.old, change.new))
+        ratio = f"{change.ratio:.2f}" if change.ratio else ""
+        layer = " ".join([*suite, record.layer, *words])
+        rows.append((layer, method(record), old, new, ratio, change.verdict))
+    return aligned(rows)
+
+
+def _sorted(changes: Sequence[Change]) -> list[Change]:
+    """Without what stayed the same; the worst kind first, and in it the largest."""
+    return sorted(
+        (c for c in changes if c.verdict != SAME),
+        key=lambda c: (list(STYLES).index(c.verdict), -abs((c.ratio or 1.0) - 1.0)),
+    )
+
+
 def _cells(change: Change) -> tuple[str, ...]:
-    record = change.new or change.old
-    assert record is not None  # a change has at least one side
+    record = change.record
     return (
         f"{record.suite} {record.layer}",
         record.direction,

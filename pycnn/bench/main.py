@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pycnn.bench import clocks, options, summary, table
+from pycnn.bench import brief, clocks, options, summary, table
 from pycnn.bench.ceilings import Ceiling, measure_ceiling
 from pycnn.bench.environment import busy, environment, load
 from pycnn.bench.record import FAILED, WRONG, Run, content
 from pycnn.bench.run import FULL, QUICK, Benchmark, run
+from pycnn.reference.cpu._blas import considerate
 from pycnn.runtime import terminal
 from pycnn.runtime.files import complete, in_progress, write_json
 from pycnn.runtime.options import check_output
@@ -45,8 +46,11 @@ def bench(arguments: argparse.Namespace) -> int:
     if written_to and not results.unfinished:
         complete(written_to, arguments.json)
     title = _title(arguments, benchmarks)
-    terminal.show(table.results(title, results.records))
-    print("\n".join(summary.of_run(results)))
+    if arguments.all:
+        terminal.show(table.results(title, results.records))
+        print("\n".join(summary.of_run(results)))
+    else:
+        print("\n".join(brief.lines(title, results)))
     if arguments.json:
         print(f"results: {written_to if results.unfinished else arguments.json}")
     if arguments.plot:
@@ -65,8 +69,9 @@ def _title(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> st
     directions, dtypes = (
         " and ".join(dict.fromkeys(names))
         for names in (
-            [benchmark.direction for benchmark in benchmarks],
-            [benchmark.dtype for benchmark in benchmarks],
+            [b.direction for b in benchmarks],
+            [b.dtype for b in benchmarks if any(r.device for r in b.runners)]
+            or [b.dtype for b in benchmarks],
         )
     )
     op = arguments.op or options.DEFAULTS["op"]
@@ -109,7 +114,7 @@ def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace, path: P
         except KeyboardInterrupt:
             results = replace(results, unfinished=f"interrupted: {done()}")
     keep(results.unfinished)
-    if busy(about):
+    if busy(about) and arguments.all:  # else it stands above the table
         print(f"this machine is busy ({busy(about)}): times on the CPU are too long",
               file=sys.stderr)  # fmt: skip
     return results
@@ -130,4 +135,5 @@ def _ceilings(benchmarks: Sequence[Benchmark], quick: bool) -> dict[tuple[str, s
         if c.device
     )
     budget = 0.1 if quick else 0.5
-    return {(device, dtype): measure_ceiling(device, dtype, budget) for device, dtype in limits}
+    with considerate():  # on the cores that the CPU path has
+        return {(device, dtype): measure_ceiling(device, dtype, budget) for device, dtype in limits}

@@ -23,6 +23,9 @@ MAX_GROUP = 64
 #: Fewest and most samples; the budget decides in between.
 MIN_REPEATS, MAX_REPEATS = 5, 200
 
+#: A spread, see `Timing`, above which something else disturbed the samples.
+DISTURBED = 0.25
+
 #: Seconds of the shortest and the longest filler, and how much longer one lasts than queueing took
 #: the last time.
 SHORTEST_FILLER, LONGEST_FILLER, MARGIN = 100e-6, 0.25, 3.0
@@ -219,6 +222,11 @@ class Timing:
 
     def quantile(self, q: float) -> float:
         return float(np.quantile(self.samples_ms, q))
+
+    @property
+    def spread(self) -> float:
+        """Half of the range of the middle half of the samples, relative to the median."""
+        return (self.quantile(0.75) - self.quantile(0.25)) / 2 / max(self.median_ms, 1e-9)
 
 
 def measure(

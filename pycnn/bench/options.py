@@ -1,12 +1,14 @@
 """What a command line of ``pycnn bench`` asks for, as benchmarks."""
 
 import argparse
+import importlib.util
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import pycnn
-from pycnn.bench.cases import Case
+from pycnn.bench import networks
+from pycnn.bench.cases import Case, ConvCase
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import BACKWARD, DIRECTIONS, FORWARD, Operation
 from pycnn.bench.operations.defined import Defined, NamedCase
@@ -14,7 +16,8 @@ from pycnn.bench.peers import PEERS, missing, of_peer
 from pycnn.bench.run import Benchmark, plan
 from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES, Layer
-from pycnn.dtypes import FLOATING
+from pycnn.dtypes import FLOATING, FLOATS
+from pycnn.models import MODELS
 from pycnn.runtime.text import did_you_mean
 from pycnn.testing.problem import named
 from pycnn.testing.tested import TestedGradient
@@ -34,6 +37,7 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
     ValueError
         For an option that cannot be met; lists what exists.
     """
+    halves = arguments.dtype is None and arguments.case is None and not arguments.prepare
     arguments = _settled(arguments)
     if arguments.op == "all":
         return _all_standard(arguments)
@@ -44,24 +48,70 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
     )
     directions = _directions(op, arguments.direction)
     dtypes = _listed("--dtype", arguments.dtype, op.dtypes)
-    peers = _listed("--against", arguments.against, PEERS) if arguments.against else []
-    if arguments.prepare:  # the words of the run, where who takes part in it may be missing
-        backends, peers = [], []
-    else:
-        backends = _backends(arguments.backend)
-    for peer in peers:
-        if missing(peer):
-            raise ValueError(f"--against {peer}: {missing(peer)}")
+    # --prepare: the words of a run, where who takes part in it may be missing
+    backends = [] if arguments.prepare else _backends(arguments.backend)
+    peers = [] if arguments.prepare else _peers(arguments.against)
     suite, layers = _layers(arguments, op)
-    algos = _algorithms(arguments.algo, op, layers, directions, dtypes)
+    checked = _halves(op) if halves and "emulator" in backends else []
+    algos = _algorithms(arguments.algo, op, layers, directions, [*dtypes, *checked], backends)
 
     def runners(case: Case, direction: str, dtype: str) -> list[Runner]:
         ours = [c for name in backends for c in of_pycnn(name, op, case, direction, dtype)]
-        if algos is not None:  # the reference backend has no choice, and stays to compare with
-            ours = [c for c in ours if c.algorithm in algos or c.backend == "reference"]
+        if algos is not None:
+            # Beside kernels, the CPU path's own choice stays to compare with.
+            beside = [] if backends == ["reference"] or _has_method(ours, algos) else ["auto"]
+            ours = [
+                c
+                for c in ours
+                if {c.algorithm, c.chosen} & set(algos)
+                or (c.backend == "reference" and c.algorithm in beside)
+            ]
         return ours + [c for peer in peers for c in of_peer(peer, op, dtype)]
 
-    return plan(suite, op, layers, directions, dtypes, runners)
+    def emulated(case: Case, direction: str, dtype: str) -> list[Runner]:
+        return [c for c in runners(case, direction, dtype) if c.backend == "emulator"]
+
+    planned = plan(suite, op, layers, directions, dtypes, runners)
+    return planned + plan(suite, op, _kinds(layers), directions, checked, emulated)
+
+
+def _has_method(runners: Sequence[Runner], algos: Sequence[str]) -> bool:
+    """Whether a method of the CPU path is asked for."""
+    return any(c.backend == "reference" and {c.algorithm, c.chosen} & set(algos) for c in runners)
+
+
+def _halves(op: Operation) -> list[str]:
+    """The 16-bit dtypes, of which NumPy has bfloat16 by a package only."""
+    without = set() if importlib.util.find_spec("ml_dtypes") else {"bfloat16"}
+    return [d for d in op.dtypes if FLOATS[d].is_half and d not in without]
+
+
+def _kinds(layers: Sequence[Layer]) -> list[Layer]:
+    """The first layer of each kind: convolutions differ in filter, stride, dilation and groups."""
+    kinds: dict[Any, Layer] = {}
+    for layer in layers:
+        case = layer.case
+        kind = (
+            (case.r, case.s, case.stride, case.dilation, case.groups > 1)
+            if isinstance(case, ConvCase)
+            else None
+        )
+        kinds.setdefault(kind, layer)
+    return list(kinds.values())
+
+
+def _peers(text: str | None) -> list[str]:
+    """Those named, which must be here; by default those that are."""
+    if text is None:
+        return [peer for peer in PEERS if not missing(peer)]
+    if text.strip() == "none":
+        return []
+    peers = _listed("--against", text, (*PEERS, "none"))
+    for peer in peers:
+        reason = missing(peer) if peer in PEERS else "allowed alone"
+        if reason:
+            raise ValueError(f"--against {peer}: {reason}")
+    return peers
 
 
 def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
@@ -103,8 +153,11 @@ def command_line(arguments: argparse.Namespace) -> str:
     words = ["pycnn bench", *filter(None, (arguments.suite,))]
     if arguments.case:
         words.append(f"--case {shlex.quote(arguments.case)}")
-    for name in ("shape", "op", "direction", "algo", "dtype", "batch", "backend", "against"):
-        value = getattr(arguments, name) or (not arguments.case and DEFAULTS.get(name))
+    names = ("shape", "op", "direction", "algo", "dtype", "batch", "backend", "against", "threads")
+    for name in names:
+        # Without --dtype 16 bits are checked too, so the default is not put into words.
+        default = not arguments.case and name != "dtype" and DEFAULTS.get(name)
+        value = getattr(arguments, name, None) or default
         if value:
             words.append(f"--{name} {value}")
     return " ".join(words + ["--quick"] * arguments.quick)
@@ -131,16 +184,25 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
         if not standard:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
         return STANDARD, standard
-    suite = SUITES[_one_of("suite", arguments.suite, (*SUITES, STANDARD))]
+    name = _one_of("suite", arguments.suite, (*SUITES, STANDARD, *MODELS))
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
-        for batch in batches or [suite.batch]
-        for layer in suite.layers(op.name, batch)
+        for batch in batches or [SUITES[name].batch if name in SUITES else 1]
+        for layer in _of_network(name, op, batch)
     ]
     if not layers:
         having = ", ".join(s.name for s in SUITES.values() if s.layers(op.name))
-        raise ValueError(f"suite {suite.name} has no layer of {op.name}; these have: {having}")
-    return suite.name, layers
+        raise ValueError(f"suite {name} has no layer of {op.name}; these have: {having}")
+    return name, layers
+
+
+def _of_network(name: str, op: Operation, batch: int) -> list[Layer]:
+    """From the table of a suite, or traced."""
+    return (
+        SUITES[name].layers(op.name, batch)
+        if name in SUITES
+        else networks.layers(name, op.name, batch)
+    )
 
 
 def _name(name: str, case: Case, batches: Sequence[int]) -> str:
@@ -175,13 +237,22 @@ def _algorithms(
     layers: Sequence[Layer],
     directions: Sequence[str],
     dtypes: Sequence[str],
+    backends: Sequence[str],
 ) -> list[str] | None:
+    """Those named, each of which a backend must offer for some layer."""
     if text is None:
         return None
     offered = dict.fromkeys(
-        a.name
+        name
+        for backend in backends or ["emulator"]
+        for layer in layers
         for direction in directions
-        for a in op.algorithms(layers[0].case, direction, dtypes[0])
+        for dtype in dtypes
+        for a in (op.cpu_algorithms if backend == "reference" else op.algorithms)(
+            layer.case, direction, dtype
+        )
+        for name in (a.name, a.chosen)
+        if name
     )
     return _listed("--algo", text, tuple(offered))
 

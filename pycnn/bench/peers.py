@@ -1,14 +1,14 @@
 """Whom pycnn is measured against: PyTorch on the CPU, cuDNN through PyTorch, and ONNX Runtime.
 
 Each gets its best setting: both memory layouts are tried (no transposition is timed), cuDNN is
-autotuned, ONNX Runtime packs the weight beforehand. ``cudnn`` computes float32 in IEEE float32;
-where TF32 would be quicker, ``cudnn-tf32`` takes part beside it, under its own name and tolerance.
-In 16 bits it may round partial sums, which ours never do.
+autotuned, ONNX Runtime packs the weight beforehand; on the CPU all have as many threads as ours.
+``cudnn`` computes float32 in IEEE float32; where TF32 would be quicker, ``cudnn-tf32`` takes part
+beside it, under its own name and tolerance. In 16 bits it may round partial sums, which ours never
+do.
 """
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +19,7 @@ from pycnn.bench.measure import Clock, torch_clock
 from pycnn.bench.operations.base import FORWARD, Operation, Unsupported
 from pycnn.bench.runners import FLUSH_BYTES, Call, Runner
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.reference.cpu._threads import thread_count
 from pycnn.runtime.extras import install
 
 PEERS = ("torch", "onnxruntime", "cudnn")
@@ -89,14 +90,16 @@ class Torch(Runner):
         import torch
 
         tf32, products = self.precision == "tf32", torch.backends.cuda.matmul
-        before = products.allow_tf32
+        before, threads = products.allow_tf32, torch.get_num_threads()
         cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32)
         with torch.inference_mode(), cudnn:
             products.allow_tf32 = tf32
+            torch.set_num_threads(thread_count())
             try:
                 yield
             finally:
                 products.allow_tf32 = before
+                torch.set_num_threads(threads)
 
 
 def _array(tensor: Any) -> np.ndarray:
@@ -126,7 +129,7 @@ class OnnxRuntime(Runner):
         name, shape = next(iter(op.output_shapes(case, direction).items()))
         model = _one_node(node_type, inputs, attributes, arrays, name, shape)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = thread_count()
         providers = ["CPUExecutionProvider"]
         try:
             session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.environment import busy
 from pycnn.bench.record import TIMED, Record, Run
 from pycnn.bench.table import winners
 from pycnn.runtime.extras import import_extra
@@ -46,6 +47,8 @@ def draw(run: Run, title: str, path: Path) -> bool:
     timed = [r for r in run.records if r.status == TIMED]
     if not timed:
         return False
+    if busy(run.environment):
+        title += f" (BUSY MACHINE: {busy(run.environment)})"
     if run.unfinished:
         title += f" (PARTIAL: {run.unfinished})"
     rooflines = [c for c in run.ceilings if c.known and any(_on(r, c) for r in timed)]

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pycnn.bench import grammar
 from pycnn.bench.cases import Case
 from pycnn.bench.ceilings import Ceiling
+from pycnn.bench.measure import DISTURBED
 from pycnn.runtime.files import require_file
 from pycnn.runtime.text import printable
 
@@ -85,6 +86,21 @@ class Record:
     def is_peer(self) -> bool:
         """Whether it is another library's."""
         return self.backend not in OWN
+
+    @property
+    def spread(self) -> float | None:
+        """Half of the range in which the middle half of the samples lies, over the median."""
+        if self.time_ms is None or self.time_ms_p25 is None or self.time_ms_p75 is None:
+            return None
+        return (self.time_ms_p75 - self.time_ms_p25) / 2 / max(self.time_ms, 1e-9)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs had a part in the time: its samples lie too far apart."""
+        if self.time_ms is None:
+            return False
+        best = self.time_ms if self.time_ms_min is None else self.time_ms_min
+        return (self.spread or 0.0) > DISTURBED or self.time_ms > 2 * best
 
     @property
     def problem(self) -> tuple[str, ...]:

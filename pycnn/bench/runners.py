@@ -87,6 +87,18 @@ class Pycnn(Runner):
         return pycnn.use_backend(self.backend)
 
 
+class Reference(Pycnn):
+    """A method of the CPU path."""
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        super().__init__("reference", algorithm)
+
+    def prepare(
+        self, op: Operation, case: Case, direction: str, arrays: Mapping[str, np.ndarray]
+    ) -> Call:
+        return lambda: op.run_cpu(case, direction, arrays, self.algorithm)
+
+
 class Emulated(Pycnn):
     """The kernels in the emulator's checked build: a verdict and the memory traffic, no time."""
 
@@ -147,7 +159,6 @@ class Cuda(Pycnn):
 
 def of_pycnn(backend: str, op: Operation, case: Case, direction: str, dtype: str) -> list[Runner]:
     """Every way in which `backend` computes `op`."""
-    if backend == "reference":
-        return [Pycnn("reference", op.reference_algorithm(case, direction, dtype))]
-    kind = {"emulator": Emulated, "cuda": Cuda}[backend]
-    return [kind(algorithm) for algorithm in op.algorithms(case, direction, dtype)]
+    kind = {"reference": Reference, "emulator": Emulated, "cuda": Cuda}[backend]
+    offered = op.cpu_algorithms if backend == "reference" else op.algorithms
+    return [kind(algorithm) for algorithm in offered(case, direction, dtype)]

@@ -14,6 +14,10 @@ from pycnn.bench.table import host_bound, speedups, time_text, winners
 RIVALS = {"torch": "reference", "onnxruntime": "reference", "cudnn": "cuda", CUDNN_TF32: "cuda"}
 
 
+#: More often than this many times as fast as a peer pycnn is not: something disturbs the peer.
+PLAUSIBLE = 10.0
+
+
 def of_file(path: Path, since: str, commit: str | None) -> list[str]:
     """The lines for a file that a job wrote which began at `since` on `commit`.
 
@@ -50,8 +54,8 @@ def summarise(
     """The lines below a table; of a run that is `unfinished` with that, and without totals."""
     lines = [f"PARTIAL: {unfinished}; no totals"] if unfinished else []
     lines += [_limits(ceiling) for ceiling in ceilings]
-    lines += [] if unfinished else _totals(records)
-    lines += [line for peer in RIVALS for line in _against(records, peer)]
+    lines += [] if unfinished else totals(records)
+    lines += against(records)
     gains = speedups(records)
     if gains:
         lines.append(
@@ -91,7 +95,7 @@ def _hosts(records: Sequence[Record]) -> list[str]:
     ] * bool(waiting)
 
 
-def _totals(records: Sequence[Record]) -> list[str]:
+def totals(records: Sequence[Record]) -> list[str]:
     """Time of all layers, each as often as it occurs, where every layer was timed."""
     groups = sorted({(r.direction, r.dtype) for r in records}, reverse=True)
     lines = []
@@ -100,7 +104,7 @@ def _totals(records: Sequence[Record]) -> list[str]:
         problems = {r.problem for r in here}
         totals = {}
         for backend in dict.fromkeys(r.backend for r in here):
-            best = winners([r for r in here if r.backend == backend])
+            best = winners(_of(here, backend))
             if best.keys() == problems:
                 totals[backend] = sum(r.count * (r.time_ms or 0.0) for r in best.values())
         if totals and len(problems) > 1:
@@ -109,23 +113,50 @@ def _totals(records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def against(records: Sequence[Record]) -> list[str]:
+    """How fast pycnn is beside each peer: geometric mean over the problems that both ran."""
+    return [line for peer in RIVALS for line in _against(records, peer)]
+
+
 def _against(records: Sequence[Record], peer: str) -> list[str]:
-    """How fast pycnn is beside `peer`: geometric mean over the problems that both ran."""
     rival = RIVALS[peer]
     lines = []
     for direction in dict.fromkeys(r.direction for r in records):
-        ours, theirs = (
-            winners([r for r in records if r.backend == name and r.direction == direction])
-            for name in (rival, peer)
-        )
-        both = ours.keys() & theirs.keys()
-        if both:
-            ratios = [theirs[p].time_ms / ours[p].time_ms for p in both]  # type: ignore[operator]
+        here = [r for r in records if r.direction == direction]
+        ours, theirs = winners(_of(here, rival)), winners(_of(here, peer))
+        both = [p for p in ours if p in theirs]
+        fair = [p for p in both if not _unfair(ours[p], theirs[p])]
+        left_out = f"; {len(both) - len(fair)} left out, as disturbed" * (len(fair) < len(both))
+        if fair:
+            mean = _mean([_ratio(ours[p], theirs[p]) for p in fair])
             lines.append(
-                f"{rival} {direction} runs at {_mean(ratios):.2f}x the speed of {peer} "
-                f"(geometric mean of {len(both)} problems, the best of each)"
+                f"{rival} {direction} runs at {mean:.2f}x the speed of {peer} (geometric mean of "
+                f"{len(fair)} problems, {_sides(rival)}{left_out})"
             )
+        elif both:
+            lines.append(f"{rival} {direction} beside {peer}: no ratio{left_out}")
     return lines
+
+
+def _of(records: Sequence[Record], backend: str) -> list[Record]:
+    """Those of a backend; of the CPU path its own choice, which is what a user gets."""
+    return [
+        r for r in records
+        if r.backend == backend and (backend != "reference" or r.algorithm == "auto")
+    ]  # fmt: skip
+
+
+def _sides(rival: str) -> str:
+    return "our own choice beside their best" if rival == "reference" else "the best of each"
+
+
+def _ratio(ours: Record, theirs: Record) -> float:
+    return (theirs.time_ms or 0.0) / (ours.time_ms or 1e-9)
+
+
+def _unfair(ours: Record, theirs: Record) -> bool:
+    """Whether other programs disturbed one of the two: by its samples, or beyond belief."""
+    return ours.disturbed or theirs.disturbed or _ratio(ours, theirs) > PLAUSIBLE
 
 
 def _mean(ratios: Sequence[float]) -> float:

@@ -122,9 +122,7 @@ def time_text(milliseconds: float | None) -> str:
 
 def spread_text(record: Record) -> str:
     """Half of the range in which the middle half of the samples lies, relative to the median."""
-    if record.time_ms is None or record.time_ms_p25 is None or record.time_ms_p75 is None:
-        return ""
-    return f"\u00b1{(record.time_ms_p75 - record.time_ms_p25) / 2 / record.time_ms:.0%}"
+    return "" if record.spread is None else f"\u00b1{record.spread:.0%}"
 
 
 def traffic_text(counters: dict[str, int]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.trace import tracing
+from pycnn.dtypes import FLOATING
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.runtime.extras import import_extra
@@ -84,8 +85,8 @@ def save(
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in (optimizer or {}).items()}
     arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
-    said = ({"model": model.recipe} if model.recipe else {}) | dict(about or {})
-    text = {"format": FORMAT, "about": json.dumps(said, allow_nan=False)}
+    about = ({"model": model.recipe} if model.recipe else {}) | dict(about or {})
+    text = {"format": FORMAT, "about": json.dumps(about, allow_nan=False)}
     data = safetensors.save(arrays, metadata=text)  # its save_file makes files of its own beside
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -139,21 +140,31 @@ def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
     """
     from pycnn.models import create
 
-    read = load(path)
-    name, arguments = model_of(read, path)
+    checkpoint = load(path)
+    name, arguments = model_of(checkpoint, path)
     try:
         with tracing():  # of placeholders: nothing is allocated before the shapes are compared
             model = create(name, **arguments)
-        model.load_state_dict(read.model)
+        _convert(model, checkpoint.model)
+        model.load_state_dict(checkpoint.model)
     except (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError) as error:
-        said = printable(f"{path}, said to be a {name}: {error}")
-        raise ValueError(said) from error
-    return model.eval(), read.about
+        message = printable(f"{path}, said to be a {name}: {error}")
+        raise ValueError(message) from error
+    return model.eval(), checkpoint.about
 
 
-def model_of(read: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:
+def _convert(model: Layer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give the model the dtype of the file's arrays, if they are of one and of its own shapes."""
+    own = model.state_dict()
+    fits = own.keys() == arrays.keys() and all(own[n].shape == arrays[n].shape for n in own)
+    dtypes = {array.dtype.name for array in arrays.values()}
+    if fits and len(dtypes) == 1 and dtypes <= {*FLOATING}:
+        model.to(*dtypes)
+
+
+def model_of(checkpoint: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:
     """Name and arguments of the model in a file."""
-    return model_in(read.about, path)
+    return model_in(checkpoint.about, path)
 
 
 def _under(folder: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

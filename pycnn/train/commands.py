@@ -1,6 +1,7 @@
 """The commands ``pycnn train`` and ``pycnn predict``."""
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pycnn.train.checkpoint import Checkpoint, load, model_of
 from pycnn.train.diverged import Diverged
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
-from pycnn.train.trainer import Moment, Trainer
+from pycnn.train.trainer import StepInfo, Trainer
 
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 
@@ -44,9 +45,9 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--batch", type=int, help="images of a step (default 64)")
     add("--optimizer", choices=OPTIMIZERS, help="default adam")
     add("--lr", type=float, help="learning rate (default 0.001)")
-    add("--momentum", type=float, help="of sgd (default 0.9)")
+    add("--momentum", type=float, help="of sgd (default 0.9) and rmsprop (default 0)")
     add("--nesterov", action="store_true", help="for sgd")
-    add("--weight-decay", type=float, help="default: that of the optimizer")
+    add("--weight-decay", type=float, help="of the optimizer (default 0.01 for adamw, else 0)")
     add("--schedule", choices=SCHEDULES, default="constant")
     add("--warmup", type=float, default=0.0, metavar="EPOCHS")
     add("--clip-norm", type=float, help="largest norm of all gradients together")
@@ -81,11 +82,10 @@ def _size(text: str) -> tuple[int, int]:
 def _train(arguments: argparse.Namespace) -> int:
     _check_options(arguments)
     rich = import_extra("rich.progress", "train", "pycnn train")
-    read = load(arguments.resume) if arguments.resume else None
-    if read is not None and model_of(read, arguments.resume)[0] != arguments.model:
-        theirs = model_of(read, arguments.resume)[0]
+    checkpoint = load(arguments.resume) if arguments.resume else None
+    if checkpoint and (theirs := model_of(checkpoint, arguments.resume)[0]) != arguments.model:
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
-    _settle(arguments, read)
+    _settle(arguments, checkpoint)
     dataset = load_data(arguments)
     model = models.create(
         arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
@@ -105,16 +105,16 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
         checkpoint=written_to,
     )  # fmt: skip
-    if read is not None:
-        trainer.resume(read)
+    if checkpoint:
+        trainer.resume(checkpoint)
     print(
         f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
         f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
     )
     log_to = arguments.log
-    if log_to is not None and read is None:
+    if log_to is not None and checkpoint is None:
         log_to = in_progress(log_to)
-    began = trainer.progress.epoch
+    began = trainer.state.epoch
     try:
         _fit(trainer, arguments, rich, log_to)
     except Interrupted as interrupted:
@@ -124,7 +124,7 @@ def _train(arguments: argparse.Namespace) -> int:
     except Diverged as diverged:
         print(f"pycnn: error: {diverged}; the last checkpoint stays", file=sys.stderr)
         return 1
-    if trainer.progress.epoch == began:  # the checkpoint had all epochs
+    if trainer.state.epoch == began:  # the checkpoint had all epochs
         trainer.save()
     complete(written_to, output)
     if log_to is not None and log_to.exists():
@@ -134,7 +134,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 #: Options that the checkpoint of ``--resume`` answers, and what they are without it.
-DEFAULTS = {"batch": 64, "optimizer": "adam", "lr": 1e-3, "width": 1.0, "seed": 0}
+DEFAULTS: dict[str, Any] = {"batch": 64, "optimizer": "adam", "lr": 1e-3, "width": 1.0, "seed": 0}
 
 OUTPUTS = {"log": (".csv", ".json"), "plot": (".png", ".svg", ".pdf"), "output": ()}
 
@@ -147,13 +147,9 @@ def _check_options(arguments: argparse.Namespace) -> None:
             check_output(getattr(arguments, name), f"--{name}", suffixes, force)
     if arguments.plot is not None:
         import_extra("matplotlib", "train", "--plot")
-    if arguments.lr is not None and arguments.resume:
-        raise ValueError(f"--lr {arguments.lr}: --resume goes on at the rate of the checkpoint")
-    if arguments.optimizer not in (None, "sgd") or not (arguments.optimizer or arguments.resume):
-        for option in ("momentum", "nesterov"):
-            if getattr(arguments, option):
-                optimizer = arguments.optimizer or DEFAULTS["optimizer"]
-                raise ValueError(f"--{option}: {optimizer} has none; allowed with --optimizer sgd")
+    optimizer = arguments.optimizer or (None if arguments.resume else DEFAULTS["optimizer"])
+    if optimizer:
+        _optimizer_settings(arguments, optimizer)
     if arguments.warmup and not 0 < arguments.warmup < arguments.epochs:
         raise ValueError(
             f"--warmup {arguments.warmup:g}: allowed are less than the {arguments.epochs} epochs"
@@ -162,13 +158,10 @@ def _check_options(arguments: argparse.Namespace) -> None:
         for option in ("size", "channels"):
             if getattr(arguments, option):
                 raise ValueError(
-                    f"--{option}: {arguments.data} has its own; allowed with a folder of images"
+                    f"--{option}: {arguments.data} has one; allowed with a folder of images"
                 )
     elif arguments.data_path:
-        raise ValueError(
-            f"--data-path {arguments.data_path}: {arguments.data} is itself a folder; "
-            "allowed with a name of pycnn.data"
-        )
+        raise ValueError(f"--data-path: {arguments.data} is a folder of images itself")
 
 
 def _may_replace(arguments: argparse.Namespace, name: str) -> bool:
@@ -182,18 +175,18 @@ def _may_replace(arguments: argparse.Namespace, name: str) -> bool:
     return bool(arguments.force or name == "plot" or (name == "log" and resumed))
 
 
-def _settle(arguments: argparse.Namespace, read: Checkpoint | None) -> None:
+def _settle(arguments: argparse.Namespace, checkpoint: Checkpoint | None) -> None:
     """Options not given are as the checkpoint says, which `Trainer.resume` compares with the rest.
 
     Without a checkpoint they are as `DEFAULTS` says.
     """
     known: dict[str, Any] = dict(DEFAULTS)
-    if read is not None:
-        training = read.about.get("training") or {}
-        known |= {name: training[name] for name in ("batch", "seed", "lr") if name in training}
-        theirs = [n for n, kind in OPTIMIZERS.items() if kind.__name__ == training.get("optimizer")]
-        known |= dict.fromkeys(("optimizer",), theirs[0]) if theirs else {}
-        known["width"] = model_of(read, arguments.resume)[1].get("width", 1.0)
+    if checkpoint is not None:
+        settings = checkpoint.about.get("training", {}).get("settings", {})
+        known |= {name: settings[name] for name in ("batch", "seed", "lr") if name in settings}
+        theirs = [n for n, kind in OPTIMIZERS.items() if kind.__name__ == settings.get("optimizer")]
+        known |= {"optimizer": theirs[0]} if theirs else {}
+        known["width"] = model_of(checkpoint, arguments.resume)[1].get("width", 1.0)
         if arguments.width not in (None, known["width"]):
             raise ValueError(
                 f"--width {arguments.width:g}: the checkpoint was made with {known['width']:g}"
@@ -201,8 +194,6 @@ def _settle(arguments: argparse.Namespace, read: Checkpoint | None) -> None:
     for name, value in known.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
-    if arguments.momentum is None:
-        arguments.momentum = 0.9
 
 
 def load_data(arguments: argparse.Namespace) -> data.DataSet:
@@ -225,22 +216,32 @@ def load_data(arguments: argparse.Namespace) -> data.DataSet:
 
 
 def _optimizer(arguments: argparse.Namespace, model: nn.Layer) -> Optimizer:
-    settings: dict[str, Any] = {"lr": arguments.lr}
-    if arguments.weight_decay is not None:
-        settings["weight_decay"] = arguments.weight_decay
+    settings = _optimizer_settings(arguments, arguments.optimizer)
     if arguments.optimizer == "sgd":
-        settings |= {"momentum": arguments.momentum, "nesterov": arguments.nesterov}
-    return OPTIMIZERS[arguments.optimizer](model, **settings)
+        settings.setdefault("momentum", 0.9)
+    return OPTIMIZERS[arguments.optimizer](model, lr=arguments.lr, **settings)
+
+
+def _optimizer_settings(arguments: argparse.Namespace, optimizer: str) -> dict[str, Any]:
+    """What is said of it; refuses what it does not have."""
+    settings = {"momentum": arguments.momentum, "nesterov": arguments.nesterov or None,
+                "weight_decay": arguments.weight_decay}  # fmt: skip
+    settings = {name: value for name, value in settings.items() if value is not None}
+    for name in settings:
+        having = [n for n, kind in OPTIMIZERS.items() if name in inspect.signature(kind).parameters]
+        if optimizer not in having:
+            raise ValueError(f"--{name}: {optimizer} has none; allowed: {', '.join(having)}")
+    return settings
 
 
 def _schedule(arguments: argparse.Namespace, optimizer: Optimizer) -> Schedule:
-    made: dict[str, Callable[[], Schedule]] = {
+    schedules: dict[str, Callable[[], Schedule]] = {
         "constant": lambda: Constant(optimizer),
         "step": lambda: Step(optimizer, every=max(1, arguments.epochs // 3)),
         "cosine": lambda: Cosine(optimizer, arguments.epochs),
         "plateau": lambda: Plateau(optimizer, patience=3),
     }
-    schedule = made[arguments.schedule]()
+    schedule = schedules[arguments.schedule]()
     return Warmup(schedule, arguments.warmup) if arguments.warmup > 0 else schedule
 
 
@@ -260,11 +261,11 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any, log_to: Pat
     )  # fmt: skip
     with rich.Progress(*columns, transient=True) as bar:
         task = bar.add_task("", total=trainer.steps, figures="")
-        shown = len(trainer.progress.history)
+        shown = len(trainer.state.history)
 
         def report() -> None:
             nonlocal shown
-            rows = trainer.progress.history
+            rows = trainer.state.history
             for row in rows[shown:]:
                 bar.console.print(str(row), highlight=False, soft_wrap=True)
                 if log_to is not None:
@@ -273,15 +274,15 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any, log_to: Pat
                     log.draw(rows, f"{arguments.model} on {trainer.data.name}", arguments.plot)
             shown = len(rows)
 
-        def watch(moment: Moment) -> None:
+        def show(info: StepInfo) -> None:
             report()
             bar.update(
-                task, completed=moment.step, description=f"epoch {moment.epoch}",
-                figures=f"loss {moment.loss:.4f}  accuracy {moment.accuracy:.2%}  "
-                        f"{moment.images_per_s:.0f} images/s",
+                task, completed=info.step, description=f"epoch {info.epoch}",
+                figures=f"loss {info.loss:.4f}  accuracy {info.accuracy:.2%}  "
+                        f"{info.images_per_s:.0f} images/s",
             )  # fmt: skip
 
-        trainer.fit(arguments.epochs, watch)
+        trainer.fit(arguments.epochs, show)
         report()
 
 
@@ -303,15 +304,15 @@ def _predict(arguments: argparse.Namespace) -> int:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
     predictor = predictor_of(arguments.model)
-    found = {}
-    for path in arguments.images:
-        found[str(path)] = predictor.top(path, arguments.top, arguments.invert)
+    classes = {
+        str(path): predictor.top(path, arguments.top, arguments.invert) for path in arguments.images
+    }
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(classes, indent=1))
         return 0
-    for path, classes in found.items():
+    for path, best in classes.items():
         print(path)
-        rows = [("", f"{probability:7.2%}", name) for name, probability in classes]
+        rows = [("", f"{probability:7.2%}", name) for name, probability in best]
         print(*aligned(rows), sep="\n")
     return 0
 

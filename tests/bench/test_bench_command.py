@@ -25,6 +25,7 @@ def runners(monkeypatch):
     monkeypatch.setattr(bench_options, "OPERATIONS", {**OPERATIONS, "double": Double()})
     monkeypatch.setattr(bench_options, "of_pycnn", lambda *about: found)
     monkeypatch.setattr(bench_options, "_backends", lambda asked: ["reference"])
+    monkeypatch.setattr(bench_options, "_peers", lambda text: [])
     monkeypatch.setattr(
         bench_main, "measure_ceiling", lambda device, dtype, budget: Ceiling(device, dtype, 1, 1)
     )
@@ -38,7 +39,7 @@ def _interrupt(x):
 def test_a_run_is_shown_and_written(runners, tmp_path, capsys):
     runners += [Fake(right, "quick"), Fake(right, backend="emulator", device=None)]
     path = tmp_path / "run.json"
-    assert main([*SHAPE, "--json", str(path)]) == 0
+    assert main([*SHAPE, "--json", str(path), "--all"]) == 0
     shown = capsys.readouterr().out
     assert "quick *" in shown
     assert "right, no finding" in shown
@@ -63,7 +64,7 @@ def test_environment_says_what_a_time_depends_on(runners, tmp_path):
     assert environment["versions"]["numpy"]
     assert environment.keys() >= {"date", "commit", "gpu", "python", "system", "pycnn"}
     assert environment["command"] == (
-        "pycnn bench --shape n2c3h5w7 --op double --direction forward --dtype float32 --quick"
+        "pycnn bench --shape n2c3h5w7 --op double --direction forward --quick"
     )
 
 
@@ -84,9 +85,9 @@ def test_a_peer_that_is_wrong_or_fails_is_shown_but_is_no_failure_of_ours(
 
     runners += [Fake(wrong_in_one_place, "coarse", backend), Fake(failing, "frail", backend)]
     assert main(SHAPE) == status
-    shown = capsys.readouterr().out
-    assert f"WRONG: layer forward {backend} coarse" in shown
-    assert f"FAILED: layer forward {backend} frail: RuntimeError: no such launch" in shown
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"WRONG: layer forward float32 {backend} coarse" in shown
+    assert f"FAILED: layer forward float32 {backend} frail: RuntimeError: no such launch" in shown
 
 
 def test_an_interrupt_keeps_what_there_is(runners, tmp_path, capsys):
@@ -203,8 +204,10 @@ def test_the_clocks_of_the_gpu_are_written_where_it_is_used(runners, monkeypatch
 def test_a_busy_machine_is_pointed_out(runners, monkeypatch, capsys, load, busy):
     runners += [Fake(right)]
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
-    main(SHAPE)
+    main([*SHAPE, "--all"])
     assert ("this machine is busy" in capsys.readouterr().err) == busy
+    main(SHAPE)
+    assert ("BUSY MACHINE (load 1000.0" in capsys.readouterr().out) == busy
 
 
 def test_a_suite_runs_at_each_batch(monkeypatch, runners, tmp_path):
@@ -229,17 +232,18 @@ def test_a_case_of_the_tests_runs_again(monkeypatch, tmp_path, word, algorithm):
     """By its name, which the command in the file has too."""
     name, case, dtype = word.split(" / ")[:3]
     path = tmp_path / "run.json"
-    arguments = ["bench", "--case", word, "--backend", "reference", "--quick", "--json", str(path)]
-    assert main(arguments) == 0
+    arguments = ["bench", "--case", word, "--backend", "reference", "--against", "none", "--quick"]
+    assert main([*arguments, "--json", str(path)]) == 0
     written = json.loads(path.read_text())
     (record,) = written["results"]
     direction = "backward" if name.endswith("_backward") else "forward"
     said = (name.removesuffix("_backward"), direction, case, dtype)
     assert (record["op"], record["direction"], record["shape"], record["dtype"]) == said
-    asked = f"pycnn bench --case '{word}' --backend reference --quick"
+    asked = f"pycnn bench --case '{word}' --backend reference --against none --quick"
     assert written["environment"]["command"] == asked
 
     monkeypatch.setattr(bench_options, "_backends", lambda asked: ["emulator"])
+    monkeypatch.setattr(bench_options, "_peers", lambda text: [])
     parser = argparse.ArgumentParser()
     add_parsers(parser.add_subparsers())
     (found,) = bench_options.benchmarks(parser.parse_args(["bench", "--case", word]))
@@ -257,7 +261,7 @@ def _named(name):
     [
         ([], "name a suite (lenet5, alexnet"),
         (["resnet50", "--shape", "n1c1h1w1k1r1s1"], "not both"),
-        (["resnet18"], "suite 'resnet18'; allowed: lenet5, alexnet, vgg16"),
+        (["resnet99"], "suite 'resnet99'; allowed: lenet5, alexnet, vgg16"),
         (["resnet50", "--op", "conv4d"], "--op 'conv4d'; allowed: conv2d, max_pool2d"),
         (["resnet50", "--backend", "tpu"], "--backend 'tpu'; allowed: reference, emulator, cuda"),
         (["resnet50", "--against", "mxnet"], "'mxnet'; allowed: torch, onnxruntime, cudnn"),

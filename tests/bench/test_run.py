@@ -8,7 +8,7 @@ from bench_fakes import Fake, a_benchmark, right, wrong_in_one_place
 
 from pycnn.bench.cases import MapCase
 from pycnn.bench.ceilings import Ceiling
-from pycnn.bench.measure import Sample
+from pycnn.bench.measure import Sample, Timing
 from pycnn.bench.run import Budget, run
 from pycnn.emulator import RaceError
 
@@ -199,3 +199,16 @@ def test_a_record_is_json_with_the_fields_of_the_schema():
         assert all(name in written for name in required)
         assert written["extents"] == {"n": 2, "c": 3, "h": 5, "w": 7}
         assert type(record).from_json(written) == record
+
+
+def test_a_disturbed_time_is_taken_once_more_and_the_steadier_one_counts(monkeypatch):
+    disturbed, steady = Timing((1.0, 1.0, 3.0, 5.0, 9.0)), Timing((2.0, 2.0, 2.0))
+    for timings, median, marked in (
+        ([disturbed, steady], 2.0, False),
+        ([disturbed, disturbed], 3.0, True),
+        ([steady], 2.0, False),
+    ):
+        left = list(timings)
+        monkeypatch.setattr("pycnn.bench.run.measure", lambda *args, left=left: left.pop(0))
+        (record,) = _records(Fake(right))
+        assert (record.time_ms, record.disturbed, left) == (median, marked, [])

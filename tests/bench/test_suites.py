@@ -2,11 +2,13 @@
 
 import pytest
 
+from pycnn.bench import networks
 from pycnn.bench.cases import ConvCase
 from pycnn.bench.commands import SUITE_NAMES
 from pycnn.bench.grammar import parse
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES
+from pycnn.models import MODELS
 
 
 def _macs(name: str, op: str = "conv2d") -> int:
@@ -41,6 +43,30 @@ def test_multiply_adds_of_the_whole_network(name, total):
 @pytest.mark.parametrize(("name", "count"), [("vgg16", 13), ("resnet50", 53), ("alexnet", 5)])
 def test_number_of_convolutions(name, count):
     assert sum(layer.count for layer in SUITES[name].layers("conv2d")) == count
+
+
+def test_a_suite_has_the_name_of_its_network():
+    """soumith is a benchmark, and no network."""
+    assert SUITES.keys() - MODELS.keys() == {"soumith"}
+
+
+def test_a_network_without_a_suite_is_traced():
+    """ResNet-18: 1.814 G multiply-adds in convolutions, 512 x 1000 in its last layer."""
+    convolutions = networks.layers("resnet18", "conv2d", 4)
+    assert sum(layer.count for layer in convolutions) == 20
+    assert {layer.case.n for layer in convolutions} == {4}
+    assert sum(x.count * x.case.macs for x in convolutions) == 4 * 1_813_561_344
+    assert str(convolutions[0].case) == "n4c3h224w224k64r7s7p3u2"
+    (dense,) = networks.layers("resnet18", "gemm", 4)
+    assert str(dense.case) == "m4n1000k512"
+    assert networks.layers("resnet18", "softmax") == []
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16"])
+@pytest.mark.parametrize("op", ["conv2d", "gemm"])
+def test_a_traced_network_has_the_layers_of_its_suite(name, op):
+    table = {x.case: x.count for x in SUITES[name].layers(op, 1)}
+    assert {x.case: x.count for x in networks.layers(name, op)} == table
 
 
 #: The others have layers of their own, the suite standard.

@@ -112,7 +112,7 @@ def test_training(tmp_path: Path, moments: range) -> None:
         for each in (path, unfinished):
             if each.exists() and each.read_bytes() != old.get(each):
                 _, about = train.load_model(each)
-                done = len(about["training"]["progress"]["history"])
+                done = len(about["training"]["state"]["history"])
                 assert done == 25 if each == path else done > 0
         for each in (log, unfinished_log):
             if each.exists() and each.read_bytes() != old.get(each):

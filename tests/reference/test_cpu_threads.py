@@ -98,7 +98,11 @@ def test_of_several_limits_the_least_counts(blas):
 @pytest.mark.parametrize("name", _blas.NAMED)
 def test_what_the_environment_says_of_blas_stays(blas, monkeypatch, name):
     monkeypatch.setenv(name, "4")
+    others(monkeypatch, 3)
     with _blas.limited(1):
+        assert blas.threads == 4
+    assert _blas.free_cores() == 4
+    with _blas.considerate():
         assert blas.threads == 4
 
 

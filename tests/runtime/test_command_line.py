@@ -26,7 +26,7 @@ def nothing_is_done(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pycnn.data.load", work)
     monkeypatch.setattr("pycnn.train.commands.Trainer", work)
-    monkeypatch.setattr("pycnn.see.seen.visualise", work)
+    monkeypatch.setattr("pycnn.see.visualisation.visualise", work)
     monkeypatch.setattr("pycnn.bench.main.run", work)
     (tmp_path / "photo.png").write_bytes(b"")
     (tmp_path / "taken").mkdir()
@@ -35,13 +35,13 @@ def nothing_is_done(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([*TRAIN, "--momentum", "0.5"], "--momentum: adam has none; allowed with --optimizer sgd"),
+        ([*TRAIN, "--momentum", "0.5"], "--momentum: adam has none; allowed: sgd, rmsprop"),
         ([*TRAIN, "--optimizer", "rmsprop", "--nesterov"], "--nesterov: rmsprop has none"),
         ([*TRAIN, "--warmup", "100", "--epochs", "1"], "--warmup 100: allowed are less than the 1"),
-        ([*TRAIN, "--resume", "photo.png", "--lr", "0.1"], "--lr 0.1: --resume goes on at"),
-        ([*TRAIN, "--size", "32,32"], "--size: mnist5k has its own; allowed with a folder"),
-        ([*TRAIN, "--channels", "1"], "--channels: mnist5k has its own"),
-        (["train", "lenet5", "--data", "taken", "--data-path", "."], "--data-path .: taken is"),
+        ([*TRAIN, "--resume", "photo.png", "--lr", "0.1"], "photo.png is no checkpoint"),
+        ([*TRAIN, "--size", "32,32"], "--size: mnist5k has one; allowed with a folder"),
+        ([*TRAIN, "--channels", "1"], "--channels: mnist5k has one"),
+        (["train", "lenet5", "--data", "taken", "--data-path", "."], "--data-path: taken is a"),
         ([*TRAIN, "--plot", "x.txt"], "--plot x.txt: allowed are the suffixes .png"),
         ([*TRAIN, "--log", "x.txt"], "--log x.txt: allowed are the suffixes .csv and .json"),
         ([*TRAIN, "-o", "taken"], "--output taken: it is a folder"),
@@ -99,7 +99,7 @@ def test_threads_are_a_whole_number(threads, capsys):
 
 def test_of_a_checkpoint_another_width_is_refused(capsys, monkeypatch, tmp_path):
     model = models.create("lenet5", width=0.5)
-    about = {"training": {"batch": 16, "seed": 3, "optimizer": "SGD", "lr": 0.1}}
+    about = {"training": {"settings": {"batch": 16, "seed": 3, "optimizer": "SGD", "lr": 0.1}}}
     train.save("m.safetensors", model, about)
     assert main([*TRAIN, "--resume", "m.safetensors", "--width", "2"]) == 2
     assert "--width 2: the checkpoint was made with 0.5" in capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_what_is_not_said_is_as_in_the_checkpoint(monkeypatch):
     from pycnn.train import commands
 
     model = models.create("lenet5", width=0.5)
-    about = {"training": {"batch": 16, "seed": 3, "optimizer": "SGD", "lr": 0.1}}
+    about = {"training": {"settings": {"batch": 16, "seed": 3, "optimizer": "SGD", "lr": 0.1}}}
     train.save("m.safetensors", model, about)
     seen = []
 

@@ -85,7 +85,7 @@ def _use(path: Path) -> None:
 def _resume(path: Path) -> None:
     trainer = _trainer()
     trainer.resume(train.load(path))
-    trainer.fit(trainer.progress.epoch or 1)
+    trainer.fit(trainer.state.epoch or 1)
 
 
 def _record(number: int) -> dict[str, Any]:

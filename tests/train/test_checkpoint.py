@@ -252,3 +252,14 @@ def test_a_checkpoint_has_the_permissions_of_any_new_file(tmp_path, mask):
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_model_of_every_dtype_comes_back(tmp_path, dtype):
+    path = tmp_path / "m.safetensors"
+    model = models.create("lenet5", width=0.5).to(dtype).eval()
+    train.save(path, model)
+    loaded, _ = train.load_model(path)
+    for name, array in model.state_dict().items():
+        assert loaded.state_dict()[name].dtype == array.dtype == dtype
+        assert loaded.state_dict()[name].tobytes() == array.tobytes()

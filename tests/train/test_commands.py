@@ -1,5 +1,6 @@
 """``pycnn train`` and ``pycnn predict``, as they are called."""
 
+import argparse
 import csv
 import errno
 import json
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pycnn import data, train
+from pycnn import data, nn, train
 from pycnn.cli import main
-from pycnn.train import Trainer
+from pycnn.train import Trainer, commands
 
 QUICK = ["train", "lenet5", "--data", "mnist5k", "--width", "0.5"]
 
@@ -90,6 +91,21 @@ def test_resuming(trained, enlarged, capsys):
     assert "seed=1: the checkpoint was made with 0" in capsys.readouterr().err
 
 
+def test_a_folder_of_grey_and_rgb_images(tmp_path, capsys):
+    from PIL import Image
+
+    for label in ("a", "b"):
+        (tmp_path / "mixed" / label).mkdir(parents=True)
+        for i in range(10):
+            mode = "RGB" if i % 2 else "L"
+            Image.new(mode, (28, 28), 10 * i).save(tmp_path / "mixed" / label / f"{i}.png")
+    command = ["train", "lenet5", "--data", str(tmp_path / "mixed"), "--epochs", "1",
+               "-o", str(tmp_path / "m.safetensors")]  # fmt: skip
+    assert main(command) == 2
+    assert "; here: --size HEIGHT,WIDTH, --channels 1 or 3" in capsys.readouterr().err
+    assert main([*command, "--channels", "1", "--threads", "1"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -101,6 +117,13 @@ def test_resuming(trained, enlarged, capsys):
         ([*QUICK, "--resume", "none.safetensors"], "no checkpoint at none.safetensors"),
         ([*QUICK, "--lr", "-1"], "lr=-1.0: allowed are positive numbers"),
         ([*QUICK, "--epochs", "0"], "epochs=0: allowed are 1 and more"),
+        ([*QUICK, "--momentum", "0.5"], "--momentum: adam has none"),
+        ([*QUICK, "--optimizer", "rmsprop", "--nesterov"], "--nesterov: rmsprop has none"),
+        ([*QUICK, "--size", "32,32"], "--size: mnist5k has one; allowed with a folder of images"),
+        (
+            ["train", "lenet5", "--data", ".", "--data-path", "x"],
+            "--data-path: . is a folder of images itself",
+        ),
         (
             ["predict", "nothing", __file__],
             "model='nothing': no such checkpoint; allowed are a file",
@@ -175,7 +198,7 @@ def test_a_resumed_training_writes_over_what_it_goes_on_from_only(trained, enlar
     command = ["train", "lenet5", "--data", str(enlarged), "--batch", "16", "--resume", str(mine)]
     assert main([*command, "--epochs", "5", "-o", str(other)]) == 2
     assert other.read_text() == "weeks of work"
-    epochs = len(train.load(mine).about["training"]["progress"]["history"])
+    epochs = len(train.load(mine).about["training"]["state"]["history"])
     assert main([*command, "--epochs", str(epochs), "-o", str(tmp_path / "same.safetensors")]) == 0
     train.load_model(tmp_path / "same.safetensors")  # nothing was left to train: saved all the same
 
@@ -195,3 +218,52 @@ def test_a_full_disk_ends_the_training_with_one_line(enlarged, tmp_path, monkeyp
     assert error.count("\n") == 1
     assert path.read_text() == "weeks of work"
     assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+def optimizer_of(*arguments):
+    """What the command line makes of its options."""
+    parser = argparse.ArgumentParser()
+    commands.add_parsers(parser.add_subparsers())
+    options = parser.parse_args([*QUICK, *arguments])
+    commands._settle(options, None)
+    return commands._optimizer(options, nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["sgd"], {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}),
+        (["sgd", "--momentum", "0", "--weight-decay", "0.1"], {"momentum": 0, "weight_decay": 0.1}),
+        (["sgd", "--nesterov"], {"momentum": 0.9, "nesterov": True}),
+        (["adam"], {"weight_decay": 0.0}),
+        (["adamw"], {"weight_decay": 0.01}),
+        (["adamw", "--weight-decay", "0"], {"weight_decay": 0.0}),
+        (["rmsprop"], {"momentum": 0.0}),
+        (["rmsprop", "--momentum", "0.5"], {"momentum": 0.5}),
+    ],
+)
+def test_an_optimizer_is_made_as_it_was_asked_for(arguments, settings):
+    optimizer = optimizer_of("--optimizer", *arguments)
+    assert settings.items() <= optimizer.settings().items()
+    assert type(optimizer).__name__.lower() == arguments[0]
+
+
+def test_whatever_a_resumption_changes_is_refused(trained, enlarged, capsys):
+    command = ["train", "lenet5", "--data", str(enlarged), "--epochs", "5", "--batch", "16"]
+    command += ["--resume", str(trained / "m.safetensors")]
+    before = (trained / "m.safetensors").read_bytes()
+    for options, message in {
+        "--schedule cosine": "schedule='Cosine': the checkpoint was made with 'Constant'",
+        "--warmup 2": "schedule='Warmup': the checkpoint was made with 'Constant'",
+        "--lr 0.1": "lr=0.1: the checkpoint was made with 0.001",
+        "--crop 6": "RandomCrop(padding=6",
+        "--flip": "HorizontalFlip(",
+        "--clip-norm .001": "clip_norm=0.001: the checkpoint was made with None",
+        "--weight-decay .5": "optimizer.weight_decay=0.5: the checkpoint was made with 0.0",
+        "--optimizer sgd": "optimizer='SGD': the checkpoint was made with 'Adam'",
+    }.items():
+        assert main([*command, *options.split()]) == 2
+        error = capsys.readouterr().err
+        assert message in error.replace('"', "'")
+        assert error.count("\n") == 1
+    assert (trained / "m.safetensors").read_bytes() == before

@@ -135,9 +135,13 @@ class Operation(ABC):
         """Every algorithm that pycnn's kernels offer for it."""
         return [Algorithm("auto")]
 
-    def reference_algorithm(self, case: Any, direction: str, dtype: str) -> Algorithm:
-        """The one way of the reference backend, which chooses for itself."""
-        return Algorithm("auto")
+    def cpu_algorithms(self, case: Any, direction: str, dtype: str) -> list[Algorithm]:
+        """The methods of the CPU path, first of all its own choice."""
+        return [Algorithm("auto")]
+
+    def run_cpu(self, case: Any, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
+        """The operation by a method of the CPU path, on NumPy arrays."""
+        return self.run(case, direction, arrays, "auto")
 
     def inputs(
         self, case: Any, direction: str, dtype: str, rng: np.random.Generator

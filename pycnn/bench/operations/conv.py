@@ -22,7 +22,9 @@ from pycnn.bench.operations.base import (
 )
 from pycnn.define.validate import Pair
 from pycnn.dtypes import FLOATS
-from pycnn.reference.cpu.conv import conv_method
+from pycnn.reference.cpu import conv as cpu
+from pycnn.reference.cpu._blas import considerate
+from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.oracle import conv as oracle
 
 #: Up to here the oracle computes every element, and each result is compared with all of them.
@@ -68,12 +70,32 @@ class Conv2d(Operation):
         )
         return [Algorithm(a.name, a.workspace_bytes, a.fits, a.reason) for a in algorithms]
 
-    def reference_algorithm(self, case: ConvCase, direction: str, dtype: str) -> Algorithm:
+    def cpu_algorithms(self, case: ConvCase, direction: str, dtype: str) -> list[Algorithm]:
+        """Forward also the methods that it did not choose, if they are not the same code."""
         if direction != FORWARD:
-            return Algorithm("auto")
+            return [Algorithm("auto")]
         computed = FLOATS[dtype].accumulate
-        method = conv_method(case.x_shape, case.w_shape, *_geometry(case), computed)
-        return Algorithm("auto", chosen=method)
+        choice = cpu.conv_method(case.x_shape, case.w_shape, *_geometry(case), computed)
+        conv = Conv(case.x_shape, case.w_shape, *_geometry(case))
+        others = [
+            Algorithm(name)
+            for name, method in cpu.METHODS.items()
+            if method.applies(conv)
+            and method.forward is not cpu.METHODS[choice].forward
+            # who asks for float64 wants its digits, which Winograd has not
+            and (name != "winograd" or computed == "float32")
+        ]
+        return [Algorithm("auto", chosen=choice), *others]
+
+    def run_cpu(self, case: ConvCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
+        if algo == "auto":
+            return self.run(case, direction, arrays, algo)
+        x, weight = arrays["x"], arrays["weight"]
+        computed = FLOATS[x.dtype.name].accumulate
+        x32, w32 = (a.astype(computed, copy=False) for a in (x, weight))
+        with considerate():
+            y = cpu.conv2d(x32, w32, None, *_geometry(case), method=algo)
+        return {"y": y.astype(x.dtype, copy=False)}
 
     def run(self, case: ConvCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
         x, weight = arrays["x"], arrays["weight"]

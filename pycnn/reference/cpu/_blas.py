@@ -74,17 +74,27 @@ def running() -> tuple[int, int]:
     return everywhere, own
 
 
+#: Called with the free and with all cores when some turn out not to be free.
+when_busy: Callable[[int, int], object] | None = None
+
+
 @functools.cache
 def free_cores() -> int:
     """Cores that no other program used when this process first asked; at least one.
 
-    It is asked once: how many threads there are shows in the last bits of a product.
+    It is asked once: how many threads there are shows in the last bits of a product. Where the
+    environment says how many BLAS has, all are.
     """
+    if any(os.environ.get(name) for name in NAMED):
+        return cores()
     try:
         others = min(max(everywhere - own, 0) for everywhere, own in _samples())
     except (OSError, ValueError, IndexError):
         return cores()
-    return max(1, min(cores(), (os.cpu_count() or 1) - others))
+    free = max(1, min(cores(), (os.cpu_count() or 1) - others))
+    if free < cores() and when_busy is not None:
+        when_busy(free, cores())
+    return free
 
 
 def _samples() -> Iterator[tuple[int, int]]:
@@ -102,6 +112,14 @@ def usable_cores() -> int:
 _lock = threading.Lock()
 _limits: list[int] = []  # of all blocks that are open, in whatever thread
 _before = 0
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)  # whoever held it is not in the child
 
 
 @contextlib.contextmanager
