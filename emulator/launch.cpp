@@ -102,6 +102,13 @@ private:
 
 // ---- The pool ---------------------------------------------------------------------------------
 
+// False when a report was made.
+bool run_to_end(Worker& worker, uint64_t block) {
+    Worker::Status status = worker.run_block(block);
+    while (status == Worker::Status::kPaused) status = worker.resume();
+    return status == Worker::Status::kDone;
+}
+
 struct Job {
     Job(const Launch& l, const BlockOrder& o, uint64_t c) : launch(l), order(o), chunk(c) {}
 
@@ -121,7 +128,7 @@ struct Job {
             if (first >= order.count()) break;
             uint64_t end = std::min(first + chunk, order.count());
             for (uint64_t i = first; i < end; ++i) {
-                if (worker.run_block(order[i])) continue;
+                if (run_to_end(worker, order[i])) continue;
                 std::lock_guard<std::mutex> lock(mutex);
                 if (!outcome.report) outcome.report = worker.report();
                 stop = true;
@@ -235,7 +242,7 @@ Outcome run_checked(const Launch& launch, std::vector<Range> ranges,
     worker.begin(launch, &checker);
     auto asked = Clock::now();
     for (uint64_t i = 0; i < order.count(); ++i) {
-        if (!worker.run_block(order[i])) {
+        if (!run_to_end(worker, order[i])) {
             outcome.report = worker.report();
             break;
         }

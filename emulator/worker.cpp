@@ -74,7 +74,7 @@ void Worker::end() {
     checker_ = nullptr;
 }
 
-bool Worker::run_block(uint64_t index) {
+Worker::Status Worker::run_block(uint64_t index) {
     const dim3& grid = launch_->grid;
     self_->blockIdx = uint3{static_cast<unsigned>(index % grid.x),
                             static_cast<unsigned>(index / grid.x % grid.y),
@@ -96,16 +96,27 @@ bool Worker::run_block(uint64_t index) {
 
     Fiber& first = stacks_.at(fibers_used_++);
     fiber_prepare(first, &Worker::fiber_main, this);
-    active_ = &first;
+    return enter(first);
+}
+
+Worker::Status Worker::resume() {
+    pycnn_emu_self = self_;
+    self_->poll = 0;
+    return enter(*paused_);
+}
+
+Worker::Status Worker::enter(Fiber& fiber) {
+    active_ = &fiber;
     running_ = true;
     if (setjmp(fault_exit_) == 0)
-        fiber_switch(main_, first);
+        fiber_switch(main_, fiber);
     else
         report_fault();
     running_ = false;
+    if (!report_ && done_ < threads_) return Status::kPaused;
     if (checker_ && !report_)
         if (auto late = checker_->end_block()) set_report(*std::move(late));
-    return !report_;
+    return report_ ? Status::kFailed : Status::kDone;
 }
 
 void Worker::fiber_main(void* worker) {
@@ -175,7 +186,20 @@ void Worker::wait() {
     set_thread(thread);
 }
 
+// Leaves the block as it is and lets run_block or resume return.
+void Worker::pause() {
+    paused_ = active_;
+    switch_to(&main_);
+}
+
+void Worker::yield(const Site& site) {
+    thread_[current_].site = site;
+    make_ready(current_);
+    wait();
+}
+
 Fiber* Worker::next_fiber() {
+    if (self_->poll) pause();
     if (next_ < threads_) {
         Fiber& fiber = stacks_.at(fibers_used_++);
         fiber_prepare(fiber, &Worker::fiber_main, this);
@@ -202,6 +226,10 @@ unsigned Worker::take_ready() {
 
 void Worker::make_ready(unsigned thread) {
     thread_[thread].state = State::kReady;
+    if (ready_head_ >= kMaxThreads) {  // threads that yield to each other never empty it
+        ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(ready_head_));
+        ready_head_ = 0;
+    }
     ready_.push_back(static_cast<uint16_t>(thread));
 }
 
@@ -454,6 +482,8 @@ pycnn_emu_votes pycnn_emu_barrier(int predicate, Site site) {
 void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_combine combine, Site site) {
     Worker::current()->collective(mask, data, combine, site);
 }
+
+void pycnn_emu_yield(Site site) { Worker::current()->yield(site); }
 
 unsigned pycnn_emu_activemask(Site site) { return Worker::current()->activemask(site); }
 

@@ -45,8 +45,11 @@ public:
 
     // Prepares for the blocks of `launch`; `checker` is null in the fast build.
     void begin(const Launch& launch, Checker* checker);
-    // Runs one block; false when a report was made, which ends the launch.
-    bool run_block(uint64_t linear_index);
+    enum class Status { kDone, kFailed, kPaused };
+    // Runs one block until it is done, has failed (a report ends the launch) or wants to be asked
+    // whether to go on, which `resume` does.
+    Status run_block(uint64_t linear_index);
+    Status resume();
     void end();
 
     const std::optional<Report>& report() const { return report_; }
@@ -65,6 +68,7 @@ public:
     pycnn_emu_votes barrier(int predicate, const Site& site);
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
+    void yield(const Site& site);
     [[noreturn]] void fail(Report report);
     static Worker* current();
 
@@ -87,11 +91,13 @@ private:
         void* data[kWarp];
     };
 
+    Status enter(Fiber& fiber);
     static void fiber_main(void* worker);
     void loop();
     void finish_thread();
     void leave();                 // this fiber has no thread: continue elsewhere
     void block_current(State s);  // this thread waits for an event
+    void pause();
     void wait();                  // continue elsewhere until this thread is ready
     Fiber* next_fiber();          // one to continue on, or null when the block is done
     void switch_to(Fiber* to);
@@ -135,6 +141,7 @@ private:
     std::vector<unsigned> exited_;       // lanes of each warp
     unsigned current_ = 0;
     Fiber* active_ = nullptr;
+    Fiber* paused_ = nullptr;  // where resume continues
     size_t fibers_used_ = 0;
     std::vector<uint16_t> ready_;
     size_t ready_head_ = 0;

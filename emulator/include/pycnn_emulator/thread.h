@@ -25,7 +25,9 @@ inline int __syncthreads_or(int predicate, PYCNN_EMU_HERE) {
 inline void __threadfence() { pycnn_emu_fence(); }
 inline void __threadfence_system() { pycnn_emu_fence(); }
 inline void __threadfence_block() {}
-inline void __nanosleep(unsigned) {}
+inline void __nanosleep(unsigned, PYCNN_EMU_HERE) {
+    pycnn_emu_yield(PYCNN_EMU_SITE("__nanosleep"));
+}
 
 [[noreturn]] inline void __trap(PYCNN_EMU_HERE) {
     pycnn_emu_assert_failed("__trap()", file, line);
