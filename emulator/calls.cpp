@@ -15,17 +15,6 @@ using namespace pycnn_emu;
 
 namespace {
 
-// For what may need memory. The kernel's frames, which know nothing of exceptions, lie between here
-// and the launch.
-template <typename Call>
-auto guarded(Call call) -> decltype(call()) {
-    try {
-        return call();
-    } catch (const std::bad_alloc&) {
-    }
-    Worker::current()->out_of_memory();
-}
-
 // A kernel's `__shared__` variables that its threads have come to, and how many bytes they take.
 struct SharedUse {
     std::vector<const SharedVariable*> variables;
@@ -83,30 +72,18 @@ std::string place(SharedVariable& variable, const Launch& launch) {
 
 extern "C" {
 
+// Where memory runs out std::bad_alloc goes through the kernel's frames to Worker::fiber_main.
+
 void pycnn_emu_register_shared(SharedVariable* variable) {
-    guarded([=] {
-        Worker* worker = Worker::current();
-        std::string wrong = place(*variable, worker->launch());
-        if (!wrong.empty())
-            stop("shared", std::move(wrong), Position{variable->file, variable->line, nullptr});
-        if (Checker* checker = worker->checker()) checker->register_shared(*variable);
-    });
+    Worker* worker = Worker::current();
+    std::string wrong = place(*variable, worker->launch());
+    if (!wrong.empty())
+        stop("shared", std::move(wrong), Position{variable->file, variable->line, nullptr});
+    if (Checker* checker = worker->checker()) checker->register_shared(*variable);
 }
 
 void pycnn_emu_name_dynamic(const char* name) {
     if (Checker* checker = Worker::current()->checker()) checker->name_dynamic(name);
-}
-
-pycnn_emu_votes pycnn_emu_barrier(int predicate, Site site) {
-    return guarded([&] { return Worker::current()->barrier(predicate, site); });
-}
-
-void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_combine combine, Site site) {
-    guarded([&] { Worker::current()->collective(mask, data, combine, site); });
-}
-
-unsigned pycnn_emu_activemask(Site site) {
-    return guarded([&] { return Worker::current()->activemask(site); });
 }
 
 void pycnn_emu_fence() {
@@ -117,66 +94,45 @@ void pycnn_emu_fence() {
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-void pycnn_emu_yield(Site site) {
-    guarded([&] { Worker::current()->yield(site); });
-}
-
 void pycnn_emu_assert_failed(const char* expression, const char* file, int line) {
-    guarded([&] {
-        stop("assertion", format("assertion failed: %s", expression), Position{file, line, nullptr});
-    });
+    stop("assertion", format("assertion failed: %s", expression), Position{file, line, nullptr});
 }
 
-void pycnn_emu_stop(const char* what, void* pc) {
-    guarded([&] { stop("assertion", what, at(pc)); });
-    __builtin_unreachable();
-}
+void pycnn_emu_stop(const char* what, void* pc) { stop("assertion", what, at(pc)); }
 
 void pycnn_emu_copy_async(void* shared, const void* global, size_t size, size_t source_size,
                           void* pc) {
-    guarded([&] {
-        Worker* worker = Worker::current();
-        worker->checker()->copy_async(worker->self().thread, shared, global, size, source_size, pc);
-    });
+    Worker* worker = Worker::current();
+    worker->checker()->copy_async(worker->self().thread, shared, global, size, source_size, pc);
 }
 
 void pycnn_emu_copy_commit() {
-    guarded([] {
-        Worker* worker = Worker::current();
-        worker->checker()->copy_commit(worker->self().thread);
-    });
+    Worker* worker = Worker::current();
+    worker->checker()->copy_commit(worker->self().thread);
 }
 
 void pycnn_emu_copy_wait(int groups_in_flight) {
-    guarded([&] {
-        Worker* worker = Worker::current();
-        worker->checker()->copy_wait(worker->self().thread, static_cast<size_t>(groups_in_flight));
-    });
+    Worker* worker = Worker::current();
+    worker->checker()->copy_wait(worker->self().thread, static_cast<size_t>(groups_in_flight));
 }
 
 void pycnn_emu_access(const void* address, size_t size, int access, void* pc) {
     Worker* worker = Worker::current();
     if (!worker || !worker->checker()) return;
-    guarded([&] {
-        worker->step(pc);
-        worker->checker()->access(worker->self().thread, address, size,
-                                  static_cast<Access>(access), pc);
-    });
+    worker->step(pc);
+    worker->checker()->access(worker->self().thread, address, size, static_cast<Access>(access),
+                              pc);
 }
 
 void pycnn_emu_lane_access(int lane, const void* address, size_t size, int access, void* pc) {
     Worker* worker = Worker::current();
     unsigned thread = worker->self().thread / kWarp * kWarp + static_cast<unsigned>(lane);
-    if (!worker->checker()) return;
-    guarded([&] {
+    if (worker->checker())
         worker->checker()->access(thread, address, size, static_cast<Access>(access), pc);
-    });
 }
 
 void pycnn_emu_index_out_of_bounds(const char* file, int line, long long index) {
-    guarded([&] {
-        stop("out_of_bounds", format("index %lld is outside the extent of an array", index),
-             Position{file, line, nullptr});
-    });
+    stop("out_of_bounds", format("index %lld is outside the extent of an array", index),
+         Position{file, line, nullptr});
 }
 }

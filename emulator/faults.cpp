@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <iterator>
+#include <memory>
 #include <mutex>
 
 #include <pthread.h>
@@ -70,7 +71,7 @@ bool is_ours(int signal, void (*handler)(int, siginfo_t*, void*)) {
     return now.sa_flags & SA_SIGINFO && now.sa_sigaction == handler;
 }
 
-// At every launch, since others (faulthandler) may have put theirs in the place of ours.
+// Since others (faulthandler) may have put theirs in the place of ours.
 void install() {
     static std::mutex mutex;
     if (is_ours(SIGSEGV, on_fault) && is_ours(kTick, on_tick)) return;
@@ -87,21 +88,38 @@ void install() {
     if (!is_ours(kTick, on_tick)) sigaction(kTick, &action, &previous_tick);
 }
 
+// One for each thread that ever launched, unless it has one already.
+class AlternateStack {
+public:
+    void set() {
+        stack_t now{};
+        sigaltstack(nullptr, &now);
+        if (!(now.ss_flags & SS_DISABLE)) return;
+        if (!memory_) memory_.reset(new char[kStackSize]);  // not cleared: few ever use it
+        now = {};
+        now.ss_sp = memory_.get();
+        now.ss_size = kStackSize;
+        sigaltstack(&now, nullptr);
+    }
+    ~AlternateStack() {
+        stack_t now{};
+        sigaltstack(nullptr, &now);
+        if (!memory_ || now.ss_sp != memory_.get()) return;
+        now = {};
+        now.ss_flags = SS_DISABLE;
+        sigaltstack(&now, nullptr);
+    }
+
+private:
+    std::unique_ptr<char[]> memory_;
+};
+
 }  // namespace
 
-FaultHandling::FaultHandling() {
+void handle_faults() {
+    static thread_local AlternateStack stack;
     install();
-    sigaltstack(nullptr, &old_);
-    if (!(old_.ss_flags & SS_DISABLE)) return;
-    memory_.reset(new char[kStackSize]);  // not cleared: few launches ever use it
-    stack_t mine{};
-    mine.ss_sp = memory_.get();
-    mine.ss_size = kStackSize;
-    sigaltstack(&mine, nullptr);
-}
-
-FaultHandling::~FaultHandling() {
-    if (memory_) sigaltstack(&old_, nullptr);
+    stack.set();
 }
 
 }  // namespace pycnn_emu

@@ -3,26 +3,14 @@
 #pragma once
 
 #include <csignal>
-#include <cstddef>
-#include <memory>
 
 namespace pycnn_emu {
 
 // Sent to a thread that runs kernels. Ignored by default, so that a late one does no harm.
 constexpr int kTick = SIGURG;
 
-// In force while it lives, on the thread that made it: our handlers, and a stack for them, since
-// the fiber's own may be what overflowed.
-class FaultHandling {
-public:
-    FaultHandling();
-    ~FaultHandling();
-    FaultHandling(const FaultHandling&) = delete;
-    FaultHandling& operator=(const FaultHandling&) = delete;
-
-private:
-    stack_t old_{};
-    std::unique_ptr<char[]> memory_;
-};
+// On the calling thread, from now on: our handlers, and a stack for them, since the fiber's own may be
+// what overflowed.
+void handle_faults();
 
 }  // namespace pycnn_emu

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -118,7 +117,7 @@ private:
             status = worker->run_block(job_.order[first_++]);
         } else if (!waiting_.empty()) {
             worker = waiting_.front();
-            waiting_.pop_front();
+            waiting_.erase(waiting_.begin());
             status = worker->resume();
         } else {
             return false;
@@ -188,7 +187,7 @@ private:
     Clock::time_point asked_ = Clock::now();
     uint64_t first_ = 0, end_ = 0;  // blocks that were taken and have not begun
     std::vector<Worker*> free_;
-    std::deque<Worker*> waiting_;  // the one that has waited longest first
+    std::vector<Worker*> waiting_;  // the one that has waited longest first
     std::vector<std::unique_ptr<Worker>> more_;
 };
 
@@ -227,7 +226,7 @@ public:
 
 private:
     void serve(Worker& worker) {
-        FaultHandling handling;
+        handle_faults();
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
             wake_.wait(lock, [this] { return wanted_ > 0; });
@@ -322,7 +321,7 @@ Outcome run(const Launch& launch, unsigned workers, const Interrupted& interrupt
     Turn turn(e, interrupted);
     if (!turn.granted()) return Outcome{{}, {}, true};
     if (turn.nested()) workers = 1;
-    FaultHandling handling;
+    handle_faults();
     BlockOrder order(launch);
     auto helpers = static_cast<unsigned>(std::min<uint64_t>(workers, order.count())) - 1;
     Job job(launch, order, workers);
@@ -340,7 +339,7 @@ Outcome run_checked(const Launch& launch, std::vector<Range> ranges,
     Emulator& e = emulator();
     Turn turn(e, interrupted);
     if (!turn.granted()) return Outcome{{}, {}, true};
-    FaultHandling handling;
+    handle_faults();
     BlockOrder order(launch);
     Checker checker(std::move(ranges), reinterpret_cast<const void*>(launch.entry));
     Job job(launch, order, 1);

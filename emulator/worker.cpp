@@ -49,6 +49,7 @@ Worker::~Worker() { munmap(arena_, arena_size()); }
 
 void Worker::begin(const Launch& launch, Checker* checker) {
     launch_ = &launch;
+    fiber_own_stack(main_);
     checker_ = checker;
     threads_ = launch.block.x * launch.block.y * launch.block.z;
     self_->blockDim = launch.block;
@@ -61,6 +62,7 @@ void Worker::begin(const Launch& launch, Checker* checker) {
     std::iota(order_.begin(), order_.end(), uint16_t{0});
     if (launch.order == Order::kReverse) std::reverse(order_.begin(), order_.end());
     thread_.resize(threads_);
+    pc_.resize(threads_);
     index_.resize(threads_);
     const dim3& block = launch.block;
     for (unsigned t = 0; t < threads_; ++t)  // once: a switch is too short for divisions
@@ -114,10 +116,12 @@ Worker::Status Worker::resume() {
 Worker::Status Worker::enter(Fiber& fiber) {
     active_ = &fiber;
     running_ = true;
-    if (setjmp(fault_exit_) == 0)
+    if (setjmp(fault_exit_) == 0) {
         fiber_switch(main_, fiber);
-    else
+    } else {
+        fiber_jump(nullptr);
         report_fault();
+    }
     running_ = false;
     if (!report_ && done_ < threads_) return Status::kPaused;
     if (checker_ && !report_)
@@ -126,6 +130,7 @@ Worker::Status Worker::enter(Fiber& fiber) {
 }
 
 void Worker::fiber_main(void* worker) {
+    fiber_begun();
     try {
         static_cast<Worker*>(worker)->loop();
     } catch (const std::bad_alloc&) {
@@ -211,9 +216,11 @@ void Worker::yield(const Site& site) {
 
 // A thread that reads and reads may wait for another to write.
 void Worker::step(const void* pc) {
-    thread_[current_].pc = pc;
-    if (++steps_ == launch_->max_steps)
+    pc_[current_] = pc;
+    if (++steps_ == launch_->max_steps) {
+        thread_[current_].site = Site{};
         fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
+    }
     if (++slice_ < kSlice || combining_) return;
     ++ticks_;
     yield(Site{});
@@ -226,7 +233,7 @@ void Worker::tick(const void* pc) {
     if (offset >= launch_->code_size || combining_) return;
     thread_[current_].site = Site{};
     // Where the call that led to an access returns to, if there was one.
-    if (!checker_) thread_[current_].pc = static_cast<const char*>(pc) + 1;
+    if (!checker_) pc_[current_] = static_cast<const char*>(pc) + 1;
     // The checked build's atomics are plain: no other thread may come between.
     checker_ ? pause() : yield(Site{});
 }
@@ -490,10 +497,6 @@ void Worker::out_of_memory() {
     fail(std::move(report));
 }
 
-Position Worker::position(const Thread& thread) const {
-    return thread.site.what ? at(thread.site) : at(thread.pc);
-}
-
 Report Worker::hang(const std::string& why) const {
     Report report;
     report.kind = "timeout";
@@ -502,13 +505,15 @@ Report Worker::hang(const std::string& why) const {
     // Rather one that runs than one that waits for it.
     const Thread* shown = nullptr;
     for (const Thread& t : thread_) {
-        bool runs = (t.state == State::kReady || t.state == State::kRunning) && t.pc;
-        if (runs || (!shown && t.state != State::kDone)) shown = &t;
+        bool runs = (t.state == State::kReady || t.state == State::kRunning) && !t.site.what;
+        bool begun = t.state != State::kDone && t.state != State::kUnstarted;
+        if (runs || (!shown && begun)) shown = &t;
         if (runs) break;
     }
     if (shown) {
-        report.where = position(*shown);
-        report.thread = static_cast<int>(shown - thread_.data());
+        auto thread = static_cast<size_t>(shown - thread_.data());
+        report.where = shown->site.what ? at(shown->site) : at(pc_[thread]);
+        report.thread = static_cast<int>(thread);
     }
     return report;
 }
@@ -518,6 +523,7 @@ void Worker::fault(int signal, const void* address, const void* pc) {
     fault_pc_ = pc;
     fault_address_ = address;
     running_ = false;
+    fiber_jump(&main_);
     std::longjmp(fault_exit_, 1);
 }
 
@@ -549,3 +555,21 @@ void Worker::fail(Report report) {
 }
 
 }  // namespace pycnn_emu
+
+using pycnn_emu::Site;
+using pycnn_emu::Worker;
+
+extern "C" {
+
+pycnn_emu_votes pycnn_emu_barrier(int predicate, Site site) {
+    return Worker::current()->barrier(predicate, site);
+}
+
+void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_combine combine, Site site) {
+    Worker::current()->collective(mask, data, combine, site);
+}
+
+unsigned pycnn_emu_activemask(Site site) { return Worker::current()->activemask(site); }
+
+void pycnn_emu_yield(Site site) { Worker::current()->yield(site); }
+}

@@ -93,8 +93,7 @@ private:
         State state = State::kUnstarted;
         Fiber* fiber = nullptr;
         Site site{};
-        const void* pc = nullptr;  // where it was interrupted, if it runs
-        unsigned result = 0;       // of __activemask
+        unsigned result = 0;  // of __activemask
     };
 
     struct Pending {  // a warp collective that waits for lanes
@@ -112,7 +111,7 @@ private:
     void finish_thread();
     void leave();                 // this fiber has no thread: continue elsewhere
     void block_current(State s);  // this thread waits for an event
-    void pause();
+    __attribute__((noinline, cold)) void pause();
     void wait();                  // continue elsewhere until this thread is ready
     Fiber* next_fiber();          // one to continue on, or null when the block is done
     void switch_to(Fiber* to);
@@ -130,7 +129,6 @@ private:
     std::string where_all_wait() const;
     unsigned lanes_of(unsigned warp) const;
     size_t runnable() const { return threads_ - next_ + ready_.size() - ready_head_; }
-    Position position(const Thread& thread) const;
 
     Stacks stacks_;
     Self* self_;
@@ -149,6 +147,7 @@ private:
     std::vector<uint16_t> order_;
     std::vector<uint3> index_;  // threadIdx of each thread
     std::vector<Thread> thread_;
+    std::vector<const void*> pc_;  // where a thread was that gave way, and has no site
     std::vector<std::vector<Pending>> pending_;  // one list a warp
 
     // State of the running block.

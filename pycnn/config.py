@@ -50,9 +50,10 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d*)?", text, re.ASCII):
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
         raise ValueError(text)
-    return float(text)
+    return seconds
 
 
 def _size(text: str) -> int:

@@ -22,6 +22,7 @@ COMMON = (
     "-fPIC",
     "-fno-strict-aliasing",  # device code reinterprets memory freely
     "-fno-exceptions",
+    "-fasynchronous-unwind-tables",  # the runtime's own pass through
     "-fstack-clash-protection",  # a large frame meets the guard page instead of jumping it
     "-w",
 )

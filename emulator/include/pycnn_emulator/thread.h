@@ -37,7 +37,7 @@ inline void __nanosleep(unsigned, PYCNN_EMU_HERE) {
 // Functions of the host's libraries that would end the process end the launch. Not visible outside,
 // so that they take the place of the libraries' own in this kernel only.
 #define PYCNN_EMU_ENDS(name, parameters, what)                                          \
-    __attribute__((visibility("hidden"), noinline, noreturn)) void name parameters {    \
+    __attribute__((visibility("hidden"), cold, noinline, noreturn)) void name parameters { \
         pycnn_emu_stop("the kernel calls " what, __builtin_return_address(0));          \
     }
 extern "C" {
