@@ -1,6 +1,6 @@
 """A restricted Boltzmann machine, and two of them stacked to a deep belief network, on real digits.
 
-    pip install 'pycnn[train,data]'
+    pip install -e '.[train,data]'
     python examples/belief_network.py -o belief_network.png
 
 A machine joins visible units v and hidden units h, all 0 or 1, with ``p(h | v) = sigmoid(W v + b)``

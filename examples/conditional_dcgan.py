@@ -1,6 +1,6 @@
 """Two networks play against each other until one draws the digit that it is asked for.
 
-    pip install 'pycnn[train,data]'
+    pip install -e '.[train,data]'
     python examples/conditional_dcgan.py -o conditional_dcgan.png
 
 The generator makes an image of noise and a label, by transposed convolutions; the discriminator

