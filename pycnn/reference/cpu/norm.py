@@ -30,7 +30,7 @@ def centred(x: Array, axes: Axes) -> tuple[Array, Array]:
 
 
 def standardised(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array, Array]:
-    """(x - mean) * rstd over `axes`, the mean, rstd = 1 / sqrt(variance + eps), and the variance."""
+    """(x - mean) * rstd over `axes`, mean, rstd = 1 / sqrt(variance + eps), and variance."""
     z, mean = centred(x, axes)
     variance = _mean(np.square(z), axes)
     rstd = 1 / np.sqrt(variance + x.dtype.type(eps))
