@@ -180,10 +180,15 @@ def lay_out(array: np.ndarray, kind: str) -> np.ndarray:
     return base[(slice(1, None, 2),) * array.ndim]
 
 
+def _full_range(op: Operation) -> bool:
+    """Whether finite values of any size have results that rounding alone is in the way of."""
+    return op.family in RANGED and not (op.family == "norm" and isinstance(op, Gradient))
+
+
 def specials(dtype: str, op: Operation) -> tuple[float, ...]:
     """Values that everyday data lacks; large ones as far as sums of products stay finite."""
     kind = FLOATS[dtype]
-    if op.family in RANGED and not (op.family == "norm" and isinstance(op, Gradient)):
+    if _full_range(op):
         large = {"float16": 6e4, "bfloat16": 3e38, "float32": 3e38, "float64": WIDEST}[dtype]
     else:
         large = {"float16": 100.0, "bfloat16": 1e9, "float32": 1e9, "float64": 1e100}[dtype]
@@ -440,7 +445,9 @@ def _largest(drawn: Drawn, given: Mapping[str, np.ndarray], special: bool) -> fl
     of activations and for losses, which may be nearly 0 in every element.
     """
     floating = [a.astype(np.float64) for a in given.values() if a.dtype.name in FLOATS and a.size]
-    if not floating or not (special or drawn.tested.op.family in ("activation", "loss")):
+    op = drawn.tested.op
+    cancel = op.family == "loss" or (op.family == "activation" and isinstance(op, Gradient))
+    if not floating or not (cancel or (special and not _full_range(op))):
         return 0.0
     return max(float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in floating)
 
