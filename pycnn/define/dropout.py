@@ -23,7 +23,7 @@ def mask(span: int, p: Any, training: Any, seed: Any, offset: Any) -> Mask:
     """The settings, checked; where nothing is dropped, everything is multiplied by one."""
     p, training = number("p", p, 0.0, 1.0), boolean("training", training)
     for name, value in (("seed", seed), ("offset", offset)):
-        if integer(name, value, 0) > LIMIT:
+        if integer(name, value, 0, None) > LIMIT:
             raise ValueError(f"{name}={value}; allowed: int from 0 to 2^64 - 1")
     if not training:
         p = 0.0
