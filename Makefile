@@ -13,6 +13,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 SUITE  ?= resnet50
 BENCH  ?= --quick --force --json build/bench.json --plot build/bench.png
+SECONDS = 60
 
 BIN     := $(VENV)/bin
 # A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
@@ -21,13 +22,14 @@ CHOSEN  := $(if $(GPU),CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$(GPU) 
 RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h')
 STANDIN := build/standin
 
-.PHONY: help bench standin test-cupy test test-all test-quick lint docs kernels clean \
+.PHONY: help bench fuzz standin test-cupy test test-all test-quick lint docs kernels clean \
         gpu gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page
 
 help:
 	@echo "make bench       time every convolution of a network: SUITE=$(SUITE) BENCH='$(BENCH)'"
 	@echo "make test        every test, on every backend that is here"
 	@echo "make test-all    also the tests that take many minutes"
+	@echo "make fuzz        random calls of every operation, for SECONDS=60, half of them on the emulator"
 	@echo "make test-quick  without the tests marked slow"
 	@echo "make test-cupy   the tests of the backend cuda, on CuPy's wheel with no GPU (1.3 GB to download)"
 	@echo "make standin     only the environment for it: build/standin/bin/python runs any command"
@@ -50,6 +52,10 @@ test-all: $(VENV)/installed-dev
 
 test-quick: $(VENV)/installed-dev
 	$(PYTEST) -m "not slow and not exhaustive" $(ARGS)
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m pycnn.testing.fuzz --seconds $$(($(SECONDS) / 2)) $(ARGS)
+	$(BIN)/python -m pycnn.testing.fuzz --seconds $$(($(SECONDS) / 2)) --backend checked $(ARGS)
 
 standin: $(STANDIN)/built
 

@@ -10,7 +10,8 @@
 //            with the windows' ends in shared memory. grid (pixels, tiles)
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, and the windows' ends between tiles
 // Range      any extents, 64-bit index arithmetic; window as far as shared memory holds it. Every
-//            window is summed anew, so nothing drifts and one NaN reaches its window alone
+//            window is summed anew, so nothing drifts and one NaN reaches its window alone; once more,
+//            scaled, where squares overflow
 // Siblings   planes where pixels are neighbours (NCHW), rows where channels are (NHWC)
 // Source     Krizhevsky, Sutskever, Hinton: ImageNet classification, 2012, section 3.3
 //
@@ -41,6 +42,39 @@ __device__ __forceinline__ acc_t power(acc_t d, acc_t beta) {  // d^-beta
     return pow(d, -beta);
 }
 
+// d of a window, as d * unit^2: unit is 1 unless the squares of its values, squares(1), overflow.
+struct Denominator {
+    acc_t scaled, unit, beta;
+
+    template <typename Squares>
+    __device__ __forceinline__ Denominator(acc_t k, acc_t share, acc_t its_beta, Squares squares) {
+        unit = 1;
+        beta = its_beta;
+        scaled = share == 0 ? k : k + share * squares(unit);
+        if (scaled < limits<acc_t>::infinity()) return;
+        unit = far_unit<acc_t>();
+        scaled = k * unit * unit + share * squares(unit);
+    }
+    // value * d^-beta
+    __device__ __forceinline__ acc_t of(acc_t value) const {
+        const acc_t found = value * power(scaled, beta);
+        if (unit == 1) return found;
+        const acc_t half = pow(unit, beta);  // the square of it may be no number of this type
+        return found * half * half;
+    }
+    // value * own / d
+    __device__ __forceinline__ acc_t behind(acc_t value, acc_t own) const {
+        return value * (own * unit) / scaled * unit;
+    }
+};
+
+// Sum of the squares of `size` neighbours, times unit.
+__device__ __forceinline__ acc_t squares_of(const acc_t* window, int size, acc_t unit) {
+    acc_t total = 0;
+    for (int s = 0; s < size; ++s) total += (window[s] * unit) * (window[s] * unit);
+    return total;
+}
+
 // One channel of a pixel after the other, zeros outside.
 struct Column {
     const scalar_t* from;
@@ -66,9 +100,9 @@ struct Ring {
         for (int s = 0; s < size; ++s) total += (*this)[s];
         return total;
     }
-    __device__ __forceinline__ acc_t squares() const {
+    __device__ __forceinline__ acc_t squares(acc_t unit) const {
         acc_t total = 0;
-        for (int s = 0; s < size; ++s) total += (*this)[s] * (*this)[s];
+        for (int s = 0; s < size; ++s) total += ((*this)[s] * unit) * ((*this)[s] * unit);
         return total;
     }
     __device__ __forceinline__ int around(int slot) const {
@@ -100,7 +134,8 @@ response_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Respon
             window[newest] = next[i];
             newest = window.around(newest + 1);  // the oldest now
             const acc_t own = window[window.around(newest + p.before)];
-            to[(c + i) * p.channel[1]] = from_acc(own * power(k + share * window.squares(), beta));
+            const Denominator d(k, share, beta, [&](acc_t unit) { return window.squares(unit); });
+            to[(c + i) * p.channel[1]] = from_acc(d.of(own));
         }
     }
 }
@@ -139,10 +174,11 @@ response_backward_planes(const scalar_t* __restrict__ dy, const scalar_t* __rest
             window[newest] = next[i];
             const int oldest = window.around(newest + 1);
             const acc_t own = window[window.around(oldest + p.before)];
-            const acc_t d = k + share * window.squares(), scaled = g[i] * power(d, beta);
+            const Denominator d(k, share, beta, [&](acc_t unit) { return window.squares(unit); });
+            const acc_t scaled = d.of(g[i]);
             const bool inside = j + i >= 0 && j + i < p.channels;
             direct[newest] = inside ? scaled : acc_t(0);
-            behind[newest] = inside ? scaled * own / d : acc_t(0);
+            behind[newest] = inside ? d.behind(scaled, own) : acc_t(0);
             const index_t c = j + i - p.before;
             if (c >= first) {
                 const int then = direct.around(newest + p.size - p.before);
@@ -204,10 +240,9 @@ response_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Response
     __syncthreads();
     tile.each(0, 0, [&](int row, int c) {
         const acc_t* const window = shared + row * pitch + c;
-        acc_t squares = 0;
-        for (int s = 0; s < p.size; ++s) squares += window[s] * window[s];
-        y[tile.offset(1, row, c)] =
-            from_acc(window[p.before] * power(k + share * squares, beta));
+        const Denominator d(k, share, beta,
+                            [&](acc_t unit) { return squares_of(window, p.size, unit); });
+        y[tile.offset(1, row, c)] = from_acc(d.of(window[p.before]));
     });
 }
 
@@ -229,13 +264,12 @@ response_backward_rows(const scalar_t* __restrict__ dy, const scalar_t* __restri
     tile.each(p.after, p.before, [&](int row, int c) {
         const int at = row * pitch + margin + c;
         const acc_t* const window = shared + at - p.before;
-        acc_t squares = 0;
-        for (int s = 0; s < p.size; ++s) squares += window[s] * window[s];
-        const acc_t d = k + share * squares;
+        const Denominator d(k, share, beta,
+                            [&](acc_t unit) { return squares_of(window, p.size, unit); });
         const acc_t g = tile.inside(c) ? to_acc(dy[tile.offset(0, row, c)]) : acc_t(0);
-        const acc_t scaled = tile.inside(c) ? g * power(d, beta) : acc_t(0);
+        const acc_t scaled = tile.inside(c) ? d.of(g) : acc_t(0);
         direct[at] = scaled;
-        behind[at] = tile.inside(c) ? scaled * shared[at] / d : acc_t(0);
+        behind[at] = tile.inside(c) ? d.behind(scaled, shared[at]) : acc_t(0);
     });
     __syncthreads();
     tile.each(0, 0, [&](int row, int c) {

@@ -72,7 +72,7 @@ def batches(
     integer("prefetch", prefetch, 0)
     if transform is not None and not callable(transform):
         raise TypeError(f"transform={transform!r}; allowed: None, a function of (images, rng)")
-    key = (integer("seed", seed, 0), integer("epoch", epoch, 0))
+    key = (integer("seed", seed, 0, None), integer("epoch", epoch, 0, None))
     order = indices[shuffled(len(indices), key)]
     count = len(order) // size if boolean("drop_last", drop_last) else -(-len(order) // size)
 

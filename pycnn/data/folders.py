@@ -59,7 +59,7 @@ def folder(
     ((3, 8, 8), ('blue', 'red'), 8, 2)
     """
     number("test", test, 0, 1)
-    integer("seed", seed, 0)
+    integer("seed", seed, 0, None)
     path = Path(path)
     files = {name: _visible(path / name) for name in _classes(path)}
     images = _read_all([file for of_class in files.values() for file in of_class], size, channels)

@@ -91,7 +91,7 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, name: str = "out"
 MOST = 2**31 - 1
 
 
-def integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> int:
+def integer(name: str, value: Any, minimum: int, maximum: int | None = 2**63 - 1) -> int:
     """`value` as an int from `minimum` to `maximum`; bool, float and NaN are refused."""
     try:
         if isinstance(value, bool):
@@ -103,7 +103,7 @@ def integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> in
         ) from None
     if number < minimum:
         raise ValueError(f"{name}={number}; allowed: int >= {minimum}")
-    if number > maximum:
+    if maximum is not None and number > maximum:
         raise ValueError(f"{name}={number}; allowed: int from {minimum} to {maximum}")
     return number
 

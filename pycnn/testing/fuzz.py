@@ -26,13 +26,13 @@ import numpy as np
 
 import pycnn
 from pycnn.define.call import Call
-from pycnn.define.operation import Gradient, Operation
+from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case, Shape
 from pycnn.testing.problem import holds
-from pycnn.testing.tested import NoPeer, Tested
+from pycnn.testing.tested import Tested
 from pycnn.testing.tolerance import compare, tolerance
 
 #: Seed of what is drawn unless another one is asked for.
@@ -180,10 +180,15 @@ def lay_out(array: np.ndarray, kind: str) -> np.ndarray:
     return base[(slice(1, None, 2),) * array.ndim]
 
 
+def _full_range(op: Operation) -> bool:
+    """Whether finite values of any size have results that rounding alone is in the way of."""
+    return op.family in RANGED and not (op.family == "norm" and isinstance(op, Gradient))
+
+
 def specials(dtype: str, op: Operation) -> tuple[float, ...]:
     """Values that everyday data lacks; large ones as far as sums of products stay finite."""
     kind = FLOATS[dtype]
-    if op.family in RANGED and not (op.family == "norm" and isinstance(op, Gradient)):
+    if _full_range(op):
         large = {"float16": 6e4, "bfloat16": 3e38, "float32": 3e38, "float64": WIDEST}[dtype]
     else:
         large = {"float16": 100.0, "bfloat16": 1e9, "float32": 1e9, "float64": 1e100}[dtype]
@@ -214,7 +219,7 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
                 forward[name] = array.copy()
         placed[name] = lay_out(array, kind)
         if name in forward and special:
-            forward[name] = np.ascontiguousarray(array)
+            forward[name] = np.array(array)
     return forward, placed, special
 
 
@@ -310,7 +315,7 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
         largest = _largest(drawn, given, special)
         lengths = dict.fromkeys(wanted, terms) if isinstance(terms, int) else terms
         _compare(drawn, call, found, wanted, lengths, "the oracle", special, largest)
-        if torch:
+        if torch and _has_peer(drawn, forward, given, special):
             answers = _by_torch(tested, drawn.case, forward, given)
             kept = {n: a for n, a in answers.items() if n in wanted}
             _compare(drawn, call, found, kept, lengths, "PyTorch", special, largest)
@@ -346,6 +351,20 @@ def _same_refusal(tested: Tested, arrays: Mapping[str, Any], settings: Any) -> N
         raise Fault(f"refused differently: {said}")
 
 
+def _has_peer(drawn: Drawn, forward: Arrays, given: Arrays, special: bool) -> bool:
+    """Whether PyTorch, which computes in float64, is asked for the same.
+
+    It does not know of forward's results as they were rounded, and of a gradient at NaN it makes
+    one thing in vectors and another one in the rest.
+    """
+    if not isinstance(drawn.tested.op, Gradient):
+        return True
+    if {*drawn.tested.forward.settings(drawn.case)} - {*drawn.tested.settings(drawn.case)}:  # type: ignore[attr-defined]
+        return False  # what the gradient has no setting for, such as a fused activation
+    rounded = any(n not in forward and n not in drawn.tested.op.upstream for n in given)
+    return not rounded and not (special and drawn.tested.op.family == "activation")
+
+
 def _by_torch(
     tested: Tested, case: Case, forward: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
@@ -363,10 +382,8 @@ def _by_torch(
             found = tested.torch_gradients(tensors(forward), upstream, settings)  # type: ignore[attr-defined]
         else:
             found = tested.torch(tensors(given), tested.settings(case))
-    except NoPeer:
+    except Exception:  # NoPeer, and it takes fewer shapes, settings and dtypes
         return {}
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, NotImplementedError):
-        return {}  # it takes fewer shapes, settings and dtypes
     return {name: np.asarray(tensor.detach().numpy()) for name, tensor in found.items()}
 
 
@@ -394,6 +411,8 @@ def _compare(
         if want.shape != actual.shape:
             raise Fault(f"{name} has shape {actual.shape}; {judge}: {want.shape}")
         if spec.dtype.name not in FLOATS:
+            if judge == "PyTorch" and drawn.tested.op.family == "topk":
+                continue  # equal values come in another order
             if not np.array_equal(actual, want):
                 raise Fault(f"{name} differs from {judge}{_where(actual, want)}")
             continue
@@ -401,7 +420,7 @@ def _compare(
         want = want.astype(np.float64)
         want = want.astype(numpy_dtype(FLOATS[spec.dtype.name].accumulate)).astype(np.float64)
         if special:
-            got, want = _excused(drawn, got, want)
+            got, want = _excused(drawn, got, want, judge)
         length = max(1, terms.get(name, 1))
         error, allowed = compare(got.astype(spec.dtype), want, spec.dtype.name, length)
         precision = FLOATS[spec.dtype.name].accumulate
@@ -426,12 +445,16 @@ def _largest(drawn: Drawn, given: Mapping[str, np.ndarray], special: bool) -> fl
     of activations and for losses, which may be nearly 0 in every element.
     """
     floating = [a.astype(np.float64) for a in given.values() if a.dtype.name in FLOATS and a.size]
-    if not floating or not (special or drawn.tested.op.family in ("activation", "loss")):
+    op = drawn.tested.op
+    cancel = op.family == "loss" or (op.family == "activation" and isinstance(op, Gradient))
+    if not floating or not (cancel or (special and not _full_range(op))):
         return 0.0
     return max(float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in floating)
 
 
-def _excused(drawn: Drawn, got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _excused(
+    drawn: Drawn, got: np.ndarray, want: np.ndarray, judge: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Without what the order of a sum, or of a product, decides where values are special."""
     weighted = "pos_weight" in drawn.case.shapes  # an infinite target times it has no sign
     if drawn.tested.op.family in ("conv", "gemm", "resize") or weighted:
@@ -439,6 +462,9 @@ def _excused(drawn: Drawn, got: np.ndarray, want: np.ndarray) -> tuple[np.ndarra
         # a weight of 0; but padding may or may not be multiplied by a filter's.
         spread = ~np.isfinite(got) | ~np.isfinite(want)
         return np.where(spread, 0, got), np.where(spread, 0, want)
+    if judge == "PyTorch":  # of infinities it sometimes makes one where the oracle makes NaN
+        neither = ~np.isfinite(got) & ~np.isfinite(want)
+        return np.where(neither, 0, got), np.where(neither, 0, want)
     return got, want
 
 

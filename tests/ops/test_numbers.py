@@ -335,6 +335,26 @@ def test_normalisation_of_any_finite_values(backend, values, length):
     check(pycnn.group_norm(last, 2, layout="NHWC"), wanted.T[None])
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("large", [1.0, 1e20, 1e30, 3e38])
+def test_responses_to_any_finite_values(backend, large, layout):
+    x = f4(1, large, 3, 4, -large / 2, 6)
+    v = x.astype(np.float64)
+    squares = np.convolve(v**2, np.ones(3), "same")
+    d = 2 + 1e-4 / 3 * squares
+    dy = np.arange(1, 7) / 4
+    terms = np.convolve(dy * v * d**-1.75, np.ones(3), "same")
+    dx = dy * d**-0.75 - 2 * 1e-4 / 3 * 0.75 * v * terms
+    shape = (1, 6, 1, 1) if layout == "NCHW" else (1, 1, 1, 6)
+    x, g = backend.views(x.reshape(shape), dy.astype("f4").reshape(shape))
+    settings = {"size": 3, "k": 2.0, "layout": layout}
+    y = pycnn.local_response_norm(x, **settings)
+    found = pycnn.local_response_norm_backward(g, x, **settings)
+    # below 1e-38 numbers have few bits
+    np.testing.assert_allclose(backend.numpy(y).ravel(), v * d**-0.75, rtol=1e-5, atol=1e-44)
+    np.testing.assert_allclose(backend.numpy(found).ravel(), dx, rtol=1e-3, atol=3e-38)
+
+
 @pytest.mark.parametrize("values", WIDE[:2] + WIDE[3:4], ids=str)
 def test_gradient_of_normalisation_of_any_finite_values(backend, values):
     row = f4(*values)

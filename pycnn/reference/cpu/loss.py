@@ -84,8 +84,11 @@ def cross_entropy_backward(
     if reduction == "mean":
         scale = scale / w[t][kept].sum()
     dz = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
-    dz *= ((hard + smooth * w.sum()) / dz.sum(axis=1))[:, None]
-    dz -= (smooth * w)[:, None]
+    if smooth:  # the weight of a class that is no target counts for nothing else
+        dz *= ((hard + smooth * w.sum()) / dz.sum(axis=1))[:, None]
+        dz -= (smooth * w)[:, None]
+    else:
+        dz *= (hard / dz.sum(axis=1))[:, None]
     n, s = np.indices(t.shape)
     dz[n, t, s] -= hard
     dz *= scale[:, None]

@@ -6,6 +6,7 @@ dtype, they are taken of values scaled by a power of two.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -231,7 +232,8 @@ def local_response_norm(
     x: Array, size: int, alpha: float, beta: float, k: float, axis: int
 ) -> Array:
     """x / (k + alpha * mean of x^2 over `size` channels)^beta; outside there are zeros."""
-    return x * _response(x, size, alpha, k, axis) ** x.dtype.type(-beta)
+    d, unit = _response(x, size, alpha, k, axis)
+    return _by_power(x, d, unit, x.dtype.type(beta))
 
 
 @quiet
@@ -239,20 +241,38 @@ def local_response_norm_backward(
     dy: Array, x: Array, size: int, alpha: float, beta: float, k: float, axis: int
 ) -> Array:
     """Gradient of `local_response_norm` with respect to x."""
-    d = _response(x, size, alpha, k, axis)
-    dx = dy * d ** x.dtype.type(-beta)
-    behind = _windows(dx * x / d, size, (size - 1) // 2, axis)
+    d, unit = _response(x, size, alpha, k, axis)
+    dx = _by_power(dy, d, unit, x.dtype.type(beta))
+    behind = _windows(dx * (x * unit) / d * unit, size, (size - 1) // 2, axis)
     behind *= x
     behind *= x.dtype.type(2 * alpha / size * beta)
     dx -= behind
     return dx
 
 
-def _response(x: Array, size: int, alpha: float, k: float, axis: int) -> Array:
+def _response(x: Array, size: int, alpha: float, k: float, axis: int) -> tuple[Array, Array]:
+    """What stands below, times unit^2: 1 but where squares overflow, a power of two there."""
+    one, share = x.dtype.type(1), x.dtype.type(alpha / size)
+    if share == 0:
+        return np.full_like(x, k), np.asarray(one)
     d = _windows(np.square(x), size, size // 2, axis)
-    d *= x.dtype.type(alpha / size)
+    d *= share
     d += x.dtype.type(k)
-    return d
+    far = ~np.isfinite(d)
+    if not far.any():
+        return d, np.asarray(one)
+    unit = np.ldexp(one, -90 if x.dtype == np.float32 else -700)
+    scaled = _windows(np.square(x * unit), size, size // 2, axis) * share
+    return np.where(far, scaled + x.dtype.type(k) * unit * unit, d), np.where(far, unit, one)
+
+
+def _by_power(x: Array, d: Array, unit: Array, beta: Any) -> Array:
+    """x (d / unit^2)^-beta."""
+    y = x * d**-beta
+    if unit.ndim:
+        half = unit**beta  # the square of it may be no number of this type
+        y = y * half * half
+    return y
 
 
 def _windows(x: Array, size: int, before: int, axis: int) -> Array:

@@ -87,7 +87,8 @@ def cross_entropy_backward(
     if reduction == "mean":
         with np.errstate(invalid="ignore", divide="ignore"):
             scale = scale / w[t][kept].sum()
-    dz = scale[:, None] * ((1 - label_smoothing) * hard + label_smoothing * smooth)
+    mixed = (1 - label_smoothing) * hard + label_smoothing * smooth if label_smoothing else hard
+    dz = scale[:, None] * mixed
     dz[~kept] = 0.0
     if logits.ndim == 1:
         return dz.reshape(logits.shape)
