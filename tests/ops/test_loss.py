@@ -93,6 +93,16 @@ def test_probabilities_of_one_class_are_that_class(backend, rng):
         np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), atol=1e-15)
 
 
+@pytest.mark.parametrize("shape", [(1100, 1030), (70000, 4), (1, 3, 40000)])
+def test_blocks_that_walk_over_probabilities(backend, rng, shape):
+    """More positions than 1024 blocks hold: what one round leaves must not be read by the next."""
+    logits = rng.standard_normal(shape).astype(np.float32)
+    target = rng.random(shape, np.float32)
+    got = pycnn.cross_entropy(*backend.views(logits, target), reduction="sum")
+    want = oracle.soft_cross_entropy(logits, target, None, "sum", 0.0)
+    assert_matches(got, want, "float32", logits.size, backend)
+
+
 @pytest.mark.parametrize("classes", [5, 40, 1100])
 def test_special_logits_of_probabilities(backend, rng, classes):
     logits = np.zeros((6, classes), np.float32)
