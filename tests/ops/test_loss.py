@@ -93,7 +93,7 @@ def test_probabilities_of_one_class_are_that_class(backend, rng):
         np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), atol=1e-15)
 
 
-@pytest.mark.parametrize("shape", [(1100, 1030), (70000, 4), (1, 3, 40000)])
+@pytest.mark.parametrize("shape", [(1100, 1030), (66000, 10)])
 def test_blocks_that_walk_over_probabilities(backend, rng, shape):
     """More positions than 1024 blocks hold: what one round leaves must not be read by the next."""
     logits = rng.standard_normal(shape).astype(np.float32)
