@@ -51,9 +51,7 @@ class OverClasses:
         classes = shape[1 if batched else 0]
         if classes == 0:
             raise ValueError(f"{self.scores} has shape {shape}; allowed: at least one class")
-        ignored = integer("ignore_index", ignore_index, -(2**63))
-        if ignored >= 2**63:
-            raise ValueError(f"ignore_index={ignored}; allowed: int from -2^63 to 2^63 - 1")
+        ignored = integer("ignore_index", ignore_index, -(2**63), 2**63 - 1)
         expected = shape[:1] + shape[2:] if batched else ()
         meaning = f"that of {self.scores} without the class axis"
         if self.soft(views):

@@ -22,8 +22,7 @@ def mask(span: int, p: Any, training: Any, seed: Any, offset: Any) -> Mask:
     """The settings, checked; where nothing is dropped, everything is multiplied by one."""
     p, training = number("p", p, 0.0, 1.0), boolean("training", training)
     for name, value in (("seed", seed), ("offset", offset)):
-        if integer(name, value, 0) > LIMIT:
-            raise ValueError(f"{name}={value}; allowed: int from 0 to 2^64 - 1")
+        integer(name, value, 0, LIMIT)
     if not training:
         p = 0.0
     return Mask(int(seed), int(offset), round(p * 2**32), 1 / (1 - p) if p < 1 else 0.0, span)

@@ -193,8 +193,7 @@ class _ByGroupBackward(Gradient):
 
     def _outputs(self, views: Mapping[str, View], settings: Settings) -> Inferred:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        c = settings.groups * settings.channels.group
-        return Inferred(settings, parameter_gradients(views, (c,)))
+        return Inferred(settings, parameter_gradients(views, (views["x"].shape[settings.axis],)))
 
     def plan(self, call: Call) -> Plan:
         channels, groups, *_ = call.settings

@@ -240,7 +240,8 @@ class Operation(ABC):
         )
         if backend in ("reference", SHAPES):
             return Prepared(backend, call, checks, ())
-        plans = self.plan(call)
+        with np.errstate(all="ignore"):  # a setting may be beyond the type that kernels compute in
+            plans = self.plan(call)
         return Prepared(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
 
     def _check_apart(self, out: Any, arrays: Arrays) -> None:
@@ -249,24 +250,29 @@ class Operation(ABC):
                 _out.check_apart(out, **{name: array})
 
     def _by_cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        """Half types are computed in float32 and rounded once, as in the kernels."""
-        present = {name: array for name, array in arrays.items() if array is not None}
-        if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
-            present = {
-                name: a.astype(np.float32) if a.dtype.name == call.dtype else a
-                for name, a in present.items()
-            }
-            computed = self.cpu(call, present, None)
-        else:
-            computed = self.cpu(call, present, out)
-        results = {}
-        for i, (name, spec) in enumerate(call.outputs.items()):
-            value, target = computed[name], out if i == 0 else None
-            if value is not target:
-                value = np.asarray(value).astype(spec.dtype, copy=False).reshape(spec.shape)
-                value = _out.store(value, target)
-            results[name] = value
-        return results
+        """Half types are computed in float32 and rounded once, as in the kernels.
+
+        Nothing warns of a NaN, an overflow or an underflow: a GPU does not either.
+        """
+        present = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+        into = None if out is None else np.asarray(out)
+        with np.errstate(all="ignore"):
+            if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
+                present = {
+                    name: a.astype(np.float32) if a.dtype.name == call.dtype else a
+                    for name, a in present.items()
+                }
+                computed = self.cpu(call, present, None)
+            else:
+                computed = self.cpu(call, present, into)
+            results = {}
+            for i, (name, spec) in enumerate(call.outputs.items()):
+                value, target = computed[name], into if i == 0 else None
+                if value is not target:
+                    value = np.asarray(value).astype(spec.dtype, copy=False).reshape(spec.shape)
+                    value = _out.store(value, target)
+                results[name] = value if target is None else out
+            return results
 
 
 class Gradient(Operation):

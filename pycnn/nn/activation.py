@@ -98,7 +98,9 @@ class PReLU(Layer):
         return dx, {"weight": dweight}
 
     def describe(self) -> str:
-        return str(self.params["weight"].size)
+        weight = self.params["weight"]
+        dtype = "" if weight.dtype.name == "float32" else f", dtype={weight.dtype.name!r}"
+        return f"{weight.size}{dtype}"
 
 
 class Softmax(OfOutput, operation="softmax"):

@@ -166,11 +166,11 @@ def initialiser(init: str | Initialiser) -> Initialiser:
 
 def weights(shape: Shape, init: str | Initialiser, dtype: str) -> Any:
     """New weights from the generator in force; while shapes are traced, a placeholder."""
-    chosen = initialiser(init)
+    draw = initialiser(init)
     kind = numpy_dtype(dtype)
     if is_tracing():
         return placeholder(shape, kind)
-    return np.asarray(chosen(shape, generator())).astype(kind, copy=False)
+    return np.asarray(draw(shape, generator())).astype(kind, copy=False)
 
 
 def constant(shape: Shape, value: float, dtype: str) -> Any:

@@ -8,7 +8,7 @@ import pycnn
 from pycnn.define.trace import is_tracing
 from pycnn.nn.convolution import positive
 from pycnn.nn.init import constant
-from pycnn.nn.layer import Layer
+from pycnn.nn.layer import Layer, arguments_text
 
 
 class _Affine(Layer):
@@ -21,6 +21,11 @@ class _Affine(Layer):
 
     def _affine(self) -> tuple[Any, Any]:
         return (self["weight"], self["bias"]) if self.params else (None, None)
+
+    def _text(self, **values: Any) -> str:
+        arrays = (*self.params.values(), *self.buffers.values())
+        dtype = {"dtype": arrays[0].dtype.name} if arrays else {}
+        return arguments_text(self, {**values, "affine": bool(self.params), **dtype})
 
     def _affine_grads(self, dweight: Any, dbias: Any) -> dict[str, Any]:
         return {"weight": dweight, "bias": dbias} if self.params else {}
@@ -63,7 +68,7 @@ class _BatchNorm(_Affine):
         y, batch_mean, rstd, new_mean, new_var = pycnn.batch_norm_train(
             x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
         )
-        self.buffers["running_mean"], self.buffers["running_var"] = new_mean, new_var
+        mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
         return y, (x, batch_mean, rstd)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
@@ -81,8 +86,9 @@ class _BatchNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        changed = "" if self.eps == 1e-5 else f", eps={self.eps}"
-        return f"{self.num_features}{changed}"
+        return self._text(
+            num_features=self.num_features, eps=self.eps, momentum=self.momentum, layout=self.layout
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -152,7 +158,7 @@ class LayerNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return str(self.shape)
+        return self._text(normalized_shape=self.shape, eps=self.eps)
 
 
 class GroupNorm(_Affine):
@@ -189,7 +195,10 @@ class GroupNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}"
+        return self._text(
+            num_groups=self.num_groups, num_channels=self.num_channels, eps=self.eps,
+            layout=self.layout,
+        )  # fmt: skip
 
 
 class InstanceNorm(_Affine):
@@ -250,7 +259,7 @@ class InstanceNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return str(self.num_features)
+        return self._text(num_features=self.num_features, eps=self.eps, layout=self.layout)
 
 
 class LocalResponseNorm(Layer):
@@ -282,4 +291,4 @@ class LocalResponseNorm(Layer):
         return pycnn.local_response_norm_backward(dy, kept, **self.settings), {}
 
     def describe(self) -> str:
-        return str(self.settings["size"])
+        return arguments_text(self, self.settings)

@@ -56,7 +56,7 @@ def binary_cross_entropy(
     reduction: str,
     factor: float,
 ) -> np.ndarray:
-    """weight * ((1 - t) * x + (1 + (pos_weight - 1) * t) * softplus(-x)).
+    """weight * (pos_weight * t * softplus(-x) + (1 - t) * softplus(x)).
 
     Parameters
     ----------
@@ -69,10 +69,8 @@ def binary_cross_entropy(
     -------
     array like x with reduction "none", else of shape (); dtype of x
     """
-    softplus = np.log1p(np.exp(-np.abs(x))) - np.minimum(x, 0)
-    if pos_weight is not None:
-        softplus *= 1 + (pos_weight - 1) * target
-    cost = np.asarray((1 - target) * x + softplus)
+    steep, bent = _limits(x, target, pos_weight)
+    cost = np.where(steep == 0, 0, steep * x) + bent * np.log1p(np.exp(-np.abs(x)))
     return _reduced(cost if weight is None else cost * weight, reduction, factor)
 
 
@@ -87,11 +85,10 @@ def binary_cross_entropy_backward(
     factor: float,
 ) -> np.ndarray:
     """Gradient of `binary_cross_entropy` with respect to x."""
+    steep, bent = _limits(x, target, pos_weight)
     e = np.exp(-np.abs(x))
-    sigmoid = np.where(x < 0, x.dtype.type(1), e) / (1 + e)  # of -x
-    if pos_weight is not None:
-        sigmoid = sigmoid * (1 + (pos_weight - 1) * target)
-    dx = (1 - target - sigmoid) * _scale(dy, x.size, reduction, factor)
+    dx = steep + np.where(x < 0, bent, -bent) * (e / (1 + e))
+    dx = dx * _scale(dy, x.size, reduction, factor)
     return np.asarray(dx if weight is None else dx * weight)
 
 
@@ -155,3 +152,17 @@ def ruled_backward(
     dx = COSTS[form.cost][1](x, target, form.parameter)
     dx = dx * (dy * dy.dtype.type(form.factor / (divisor or 1)))
     return np.asarray(dx if weight is None else dx * weight)
+
+
+def _limits(
+    x: np.ndarray, target: np.ndarray, pos_weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The slope of the cost far out on this side of zero, and the factor of log(1 + exp(-|x|)).
+
+    The cost is the sum of both parts. Without a small difference of large ones, it keeps its digits
+    where it is tiny, and infinities that meet a slope of 0 cost nothing.
+    """
+    if pos_weight is None:
+        return np.where(x < 0, -target, 1 - target), x.dtype.type(1)
+    bent = np.where(pos_weight == 1, pos_weight, 1 + (pos_weight - 1) * target)
+    return np.where(x < 0, -pos_weight * target, 1 - target), bent

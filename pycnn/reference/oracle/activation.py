@@ -178,7 +178,7 @@ def hardswish(x: Array) -> Array:
 
 def hardswish_backward(dy: Array, x: Array) -> Array:
     x = _wide(x)
-    return _wide(dy) * np.where(x <= -3, 0.0, np.where(x < 3, x / 3 + 0.5, 1.0))
+    return np.where(x <= -3, 0.0, _wide(dy) * np.where(x < 3, x / 3 + 0.5, 1.0))
 
 
 def mish(x: Array) -> Array:

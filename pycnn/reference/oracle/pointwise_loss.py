@@ -75,8 +75,11 @@ def binary_cross_entropy(
     """
     x, t, w, p = _wide(x, target, weight, pos_weight)
     with np.errstate(invalid="ignore"):
-        softplus = np.logaddexp(0.0, -x)
-        cost = w * ((1 - t) * x + (1 + (p - 1) * t) * softplus)
+        positive, negative = np.logaddexp(0.0, -x), np.logaddexp(0.0, x)
+        exact = p * _times(t, positive) + _times(1 - t, negative)
+        # Of an infinite target the two have different signs; put in another order, they may add.
+        infinite = (1 + _times(p - 1, t)) * positive + (1 - t) * x
+        cost = w * np.where(np.isinf(t), infinite, exact)
     return _reduced(cost, reduction, factor)
 
 
@@ -92,9 +95,16 @@ def binary_cross_entropy_backward(
     """Gradient of `binary_cross_entropy` with respect to x."""
     scale = _scale(dy, x.size, reduction, factor)
     x, t, w, p = _wide(x, target, weight, pos_weight)
-    with np.errstate(over="ignore"):
-        sigmoid = 1 / (1 + np.exp(x))  # of -x
-    return np.asarray(scale * w * ((1 - t) - (1 + (p - 1) * t) * sigmoid))
+    with np.errstate(over="ignore", invalid="ignore"):
+        positive, negative = 1 / (1 + np.exp(x)), 1 / (1 + np.exp(-x))
+        exact = (1 - t) * negative - p * t * positive
+        slope = np.where(np.isinf(t), (1 - t) - (1 + _times(p - 1, t)) * positive, exact)
+    return np.asarray(scale * w * slope)
+
+
+def _times(factor: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Their product; nothing times infinity is nothing."""
+    return factor * np.where((factor == 0) & np.isinf(value), 0.0, value)
 
 
 def _wide(*arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
