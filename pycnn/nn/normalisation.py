@@ -242,9 +242,6 @@ class InstanceNorm(_Affine):
         if self.track_running_stats:
             running = self["running_mean"], self["running_var"]
         own = self.training or not self.track_running_stats
-        if own and self.track_running_stats and not is_tracing():
-            running = running[0].copy(), running[1].copy()  # they are changed in place
-            self.buffers["running_mean"], self.buffers["running_var"] = running
         y = pycnn.instance_norm(
             x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
         )
@@ -259,7 +256,10 @@ class InstanceNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return self._text(num_features=self.num_features, eps=self.eps, layout=self.layout)
+        return self._text(
+            num_features=self.num_features, eps=self.eps, momentum=self.momentum,
+            track_running_stats=self.track_running_stats, layout=self.layout,
+        )  # fmt: skip
 
 
 class LocalResponseNorm(Layer):
