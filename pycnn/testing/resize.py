@@ -171,11 +171,12 @@ class Interpolate(Tested, of=define.Interpolate):
         others = dict(settings)
         if others.pop("coordinate_mode", None) or others.pop("nearest_mode", None):
             raise NoPeer("PyTorch has no coordinate_mode and no nearest_mode")
-        x = tensors["x"]
-        if others.pop("layout", "NCHW") == "NCHW":
-            return {"y": torch.nn.functional.interpolate(x, **others)}
-        y = torch.nn.functional.interpolate(x.movedim(-1, 1), **others)
-        return {"y": y.movedim(1, -1)}
+        last = others.pop("layout", "NCHW") == "NHWC"
+        x = tensors["x"].movedim(-1, 1) if last else tensors["x"]
+        y = torch.nn.functional.interpolate(x, **others)
+        if others.get("antialias") and y.shape[-1] == 1 < y.shape[-2]:
+            raise NoPeer("PyTorch's antialiasing to one column repeats one row")
+        return {"y": y.movedim(1, -1) if last else y}
 
 
 class InterpolateBackward(TestedGradient, of=define.InterpolateBackward):

@@ -15,6 +15,7 @@ from op_checks import (
 )
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import loss as oracle, pointwise_loss
 from pycnn.testing import TESTED
 
@@ -248,6 +249,13 @@ def test_losses_of_the_table_by_hand():
     np.testing.assert_allclose(pycnn.kl_div(x[1:], np.log(t[1:]), log_target=True), 0, atol=1e-16)
     one = pycnn.binary_cross_entropy(np.array([0.0, 1.0]), np.array([1.0, 1.0]), reduction="none")
     np.testing.assert_array_equal(one, [100, 0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_probability_that_is_none_raises_no_other_error(backend, dtype):
+    x = np.array([NAN, 0.5]).astype(numpy_dtype(dtype))
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="x holds nan"):
+        pycnn.binary_cross_entropy(*backend.views(x, x))
 
 
 @pytest.mark.parametrize("name", ["mse_loss", "sum_of_half_squares"])
