@@ -354,12 +354,13 @@ class Layer:
             shared = first.setdefault(id(array), name)
             if shared != name and not (to_numpy(theirs) == to_numpy(state[shared])).all():
                 raise ValueError(f"{name} and {shared} are one array here; state has two values")
+        copies = {name: mover(device_of(own[name]))(state[name]).copy() for name in own}
         for name, arrays, key in self._named_arrays():
-            theirs = mover(device_of(arrays[key]))(state[name])
-            if isinstance(theirs, np.ndarray) and not arrays[key].flags.writeable:
-                arrays[key] = theirs.copy()  # the model was made while shapes were traced
+            copy = copies[name]  # made first: state may hold this layer's own arrays
+            if isinstance(copy, np.ndarray) and not arrays[key].flags.writeable:
+                arrays[key] = copy  # the model was made while shapes were traced
             else:
-                arrays[key][...] = theirs
+                arrays[key][...] = copy
         return self
 
     # --- modes --------------------------------------------------------------------------

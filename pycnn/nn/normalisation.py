@@ -241,7 +241,7 @@ class InstanceNorm(_Affine):
         running: tuple[Any, Any] = (None, None)
         if self.track_running_stats:
             running = self["running_mean"], self["running_var"]
-        own = self.training or not self.track_running_stats
+        own = not self.track_running_stats or (self.training and not is_tracing())
         y = pycnn.instance_norm(
             x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
         )

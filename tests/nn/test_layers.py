@@ -173,6 +173,8 @@ def test_a_parameter_of_the_wrong_kind_is_refused():
         (nn.LayerNorm([3, 4], 1e-3, False), "LayerNorm((3, 4), eps=0.001, affine=False)"),
         (nn.GroupNorm(2, 4, 1e-3, layout="NHWC"), "GroupNorm(2, 4, eps=0.001, layout='NHWC')"),
         (nn.InstanceNorm(4, affine=True), "InstanceNorm(4, affine=True)"),
+        (nn.InstanceNorm(4, momentum=0.2, track_running_stats=True),
+         "InstanceNorm(4, momentum=0.2, track_running_stats=True)"),
         (nn.LocalResponseNorm(5, 1e-3, 0.5, 2.0, layout="NHWC"),
          "LocalResponseNorm(5, alpha=0.001, beta=0.5, k=2.0, layout='NHWC')"),
         (nn.Concat(nn.Identity(), axis=-1), "Concat(0=Identity(), axis=-1)"),

@@ -108,6 +108,17 @@ def test_running_statistics_are_written_into_the_arrays_of_a_state_dict_taken_be
     assert all((before[name] == state[name]).all() for name in state)
 
 
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, nn.InstanceNorm])
+def test_every_norm_writes_its_statistics_in_place(kind):
+    norm = kind(2, **({"track_running_stats": True} if kind is nn.InstanceNorm else {}))
+    state = norm.state_dict()
+    norm.output_shape((2, 3, 3))
+    assert not state["running_mean"].any()
+    norm.forward(np.ones((2, 2, 3, 3), np.float32))
+    assert state["running_mean"] == pytest.approx([0.1, 0.1])
+    assert norm.buffers["running_mean"] is state["running_mean"]
+
+
 def test_a_model_made_while_tracing_takes_a_state():
     with tracing():
         model = nn.Linear(1, 1)
@@ -168,3 +179,14 @@ def test_shared_parameters_stay_shared(how):
     with pytest.raises(ValueError, match=r"1.weight and 0.weight are one array here; state has"):
         model.load_state_dict(state)
     assert (first.params["weight"] == before).all()
+
+
+def test_a_state_may_swap_the_arrays_of_two_layers():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    first, second = (model.at(name).state_dict() for name in "01")
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    model.load_state_dict(
+        {f"0.{n}": a for n, a in second.items()} | {f"1.{n}": a for n, a in first.items()}
+    )
+    assert (model.at("0").params["weight"] == before["1.weight"]).all()
+    assert (model.at("1").params["weight"] == before["0.weight"]).all()
