@@ -91,19 +91,6 @@ moments_rows(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Rows<1
     }
 }
 
-// A part as it is of values times `unit`; those of a negative count are times far_unit already.
-__device__ __forceinline__ Moments in_units(Moments part, acc_t unit) {
-    const acc_t has = part.count < 0 ? far_unit<acc_t>() : acc_t(1);
-    part.count = fabs(part.count);
-    if (has != unit) {
-        const acc_t factor = unit / has;
-        part.pivot *= factor;
-        part.mean *= factor;
-        part.squares = part.squares * factor * factor;
-    }
-    return part;
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 moments_merge(const Moments* __restrict__ parts, const void* __restrict__ running_mean,
               const void* __restrict__ running_var, acc_t* __restrict__ mean,

@@ -31,11 +31,18 @@ running_images(const Moments* __restrict__ parts, const void* __restrict__ runni
     if (channel >= p.channels) return;  // whole warps
     SumPair sums = {};                  // of means and of variances
     for (index_t image = threadIdx.x % LANES; image < p.images; image += LANES) {
-        Moments all = {};
-        for (index_t i = 0; i < p.segments; ++i)
-            all.merge(parts[(image * p.channels + channel) * p.segments + i]);
-        sums.first += all.whole_mean();
-        sums.second += all.squares / (all.count - 1);
+        const Moments* own = parts + (image * p.channels + channel) * p.segments;
+        Moments all;
+        acc_t unit = 1;
+#pragma unroll 1
+        for (int pass = 0; pass < 2; ++pass) {
+            all = Moments();
+            for (index_t i = 0; i < p.segments; ++i) all.merge(in_units(own[i], unit));
+            if (pass == 1 || all.fits()) break;
+            unit = far_unit<acc_t>();
+        }
+        sums.first += all.whole_mean() / unit;
+        sums.second += all.squares / (all.count - 1) / unit / unit;
     }
     sums = merge_lanes(sums);
     if (threadIdx.x % LANES != 0) return;

@@ -12,6 +12,7 @@ from pycnn.define.validate import boolean, choice, each
 from pycnn.define.views import View
 from pycnn.plan import resize as plans
 from pycnn.plan.resize import ROUNDINGS, Axis
+from pycnn.plan.resize_filter import FilterAxis
 
 #: mode -> spatial axes that it takes; linear ones have a name for each number of axes.
 MODES = {
@@ -20,7 +21,11 @@ MODES = {
     "linear": (1,),
     "bilinear": (2,),
     "trilinear": (3,),
+    "bicubic": (2,),
 }
+
+#: Modes that can be antialiased, and the filter that does it.
+AREAS = {"bilinear": "linear area", "bicubic": "cubic area"}
 COORDINATES = (
     "half_pixel",
     "asymmetric",
@@ -48,10 +53,13 @@ class ResizeSettings:
     ----------
     axes : tuple of Axis
     channels_last : bool
+    kind : str or None
+        A filter of several taps, of `pycnn.plan.resize_filter.KINDS`.
     """
 
     axes: tuple[Axis, ...]
     channels_last: bool
+    kind: str | None = None
 
     @property
     def first(self) -> int:
@@ -65,6 +73,20 @@ class ResizeSettings:
     def numbered(self, axes: Sequence[Any]) -> list[tuple[int, Any]]:
         """`axes` with their numbers."""
         return [(self.first + i, axis) for i, axis in enumerate(axes)]
+
+    @property
+    def filters(self) -> list[tuple[int, FilterAxis]]:
+        """Axes as filters take them, with their numbers."""
+        return [
+            (
+                number,
+                FilterAxis(
+                    *(a.extent, a.resized, a.numerator, a.denominator, a.shift, a.offset),
+                    kind=str(self.kind),
+                ),
+            )
+            for number, a in self.numbered(self.axes)
+        ]
 
     @property
     def volume(self) -> plans.Axes:
@@ -134,8 +156,15 @@ def resolve(
         raise ValueError(
             f"mode={args.mode!r}; allowed with {len(extents)} spatial axes: {', '.join(fitting)}"
         )
+    kind = "cubic" if args.mode == "bicubic" else None
     if boolean("antialias", args.antialias):
-        raise ValueError("antialias=True; allowed: False, antialiasing is not implemented")
+        if args.mode not in AREAS or args.coordinate_mode is not None:
+            raise ValueError(
+                f"antialias=True with mode={args.mode!r} and coordinate_mode="
+                f"{args.coordinate_mode!r}; allowed: False, or bilinear and bicubic without the "
+                "latter"
+            )
+        kind = AREAS[args.mode]
     if args.recompute_scale_factor is not None and boolean(
         "recompute_scale_factor", args.recompute_scale_factor
     ):
@@ -151,7 +180,7 @@ def resolve(
         Described(extent, out, scale, coordinate, nearest)
         for extent, out, scale in zip(extents, resized, scales, strict=True)
     )
-    return ResizeSettings(tuple(map(_axis, described)), args.layout == "NHWC")
+    return ResizeSettings(tuple(map(_axis, described)), args.layout == "NHWC", kind)
 
 
 def _conventions(

@@ -160,6 +160,10 @@ class ChannelShuffle(Movement):
         return {"y": cpu.channel_shuffle(arrays["x"], *call.settings, out=out)}
 
 
+#: Pixels of a plane that no memory holds: of no channels there could be any number.
+LARGEST = 2**48
+
+
 class _Blocks(Movement):
     """Blocks of pixels as channels, or the reverse."""
 
@@ -182,6 +186,8 @@ class _Blocks(Movement):
             raise ValueError(f"{self.setting}={r}; allowed: {allowed}")
         if not self.up and (h % r or w % r):
             raise ValueError(f"{self.setting}={r}; allowed: a divisor of {h} and {w}, H and W of x")
+        if self.up and h * w * r * r >= LARGEST:
+            raise ValueError(f"{self.setting}={r}; allowed: less than 2^48 pixels in a plane of y")
         size = (h * r, w * r, c // (r * r)) if self.up else (h // r, w // r, c * r * r)
         y = (*batch, *size) if last else (*batch, size[2], *size[:2])
         return Inferred((r, self.order(args), last), {"y": (y, None)})

@@ -12,7 +12,7 @@ from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import integer
 from pycnn.define.views import View
-from pycnn.plan import resize as plans
+from pycnn.plan import resize as plans, resize_filter
 from pycnn.reference.cpu import resize as cpu
 from pycnn.runtime.plan import Plan
 
@@ -20,7 +20,7 @@ X = "(N, C, W), (N, C, H, W) or (N, C, D, H, W), or the same with C last (NHWC)"
 
 
 class Interpolate(Operation):
-    """Other spatial extents, by the nearest element or by linear interpolation."""
+    """Other spatial extents, by the nearest element, by linear or by cubic interpolation."""
 
     name = "interpolate"
     family = "resize"
@@ -46,17 +46,28 @@ class Interpolate(Operation):
 
     def plan(self, call: Call) -> Plan:
         s: ResizeSettings = call.settings
+        if s.kind:
+            return resize_filter.interpolate(call.views["x"], s.filters)
         x = s.as_volume(call.views["x"])
         return plans.interpolate(x, s.volume, call.outputs["y"].shape, s.channels_last)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s: ResizeSettings = call.settings
+        if s.kind:
+            return {"y": cpu.filtered(arrays["x"], s.filters)}
         return {"y": cpu.interpolate(arrays["x"], s.numbered(s.axes))}
 
     def flops(self, call: Call) -> int:
+        if call.settings.kind:
+            return _taps(call.settings) * prod(call.outputs["y"].shape)
         if call.settings.axes[0].rounding is not None:
             return 0
         return 3 * (2 ** len(call.settings.axes) - 1) * prod(call.outputs["y"].shape)
+
+
+def _taps(settings: ResizeSettings) -> int:
+    """Operations for an element of y: a multiply-add for every tap, roughly."""
+    return sum(2 * axis.taps[0].shape[1] for _, axis in settings.filters)
 
 
 INTERPOLATE = Interpolate()
@@ -88,15 +99,21 @@ class InterpolateBackward(Gradient):
 
     def plan(self, call: Call) -> Plan:
         s: ResizeSettings = call.settings
+        if s.kind:
+            return resize_filter.interpolate_backward(call.views["dy"], s.filters)
         dy = s.as_volume(call.views["dy"])
         return plans.interpolate_backward(dy, s.volume, call.outputs["dx"].shape, s.channels_last)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s: ResizeSettings = call.settings
+        if s.kind:
+            return {"dx": cpu.filtered_backward(arrays["dy"], s.filters)}
         return {"dx": cpu.interpolate_backward(arrays["dy"], s.numbered(s.axes))}
 
     def flops(self, call: Call) -> int:
         axes = call.settings.axes
+        if call.settings.kind:
+            return _taps(call.settings) * prod(call.views["dy"].shape)
         taps = 1 if axes[0].rounding is not None else 2 ** len(axes)
         return 2 * taps * prod(call.views["dy"].shape)
 

@@ -24,7 +24,7 @@ def interpolate(
     layout: str = "NCHW",
     out: Any = None,
 ) -> Any:
-    """Other spatial extents, by the nearest element or by linear interpolation.
+    """Other spatial extents, by the nearest element, by linear or by cubic interpolation.
 
     Parameters
     ----------
@@ -34,16 +34,18 @@ def interpolate(
         Spatial extents of the result; one for all axes, or one for each.
     scale_factor : float or sequence of float, optional
         Instead of `size`: extents are multiplied by it and rounded down.
-    mode : {"nearest", "nearest-exact", "linear", "bilinear", "trilinear"}, default "nearest"
-        The linear ones take 1, 2 and 3 spatial axes. ``"nearest"`` rounds asymmetric coordinates
-        down, ``"nearest-exact"`` rounds those of pixel centres.
+    mode : str, default "nearest"
+        ``"linear"``, ``"bilinear"`` and ``"trilinear"`` take 1, 2 and 3 spatial axes, ``"bicubic"``
+        two; it has Keys' cubic with a = -3/4. ``"nearest"`` rounds asymmetric coordinates down,
+        ``"nearest-exact"`` rounds those of pixel centres.
     align_corners : bool, optional
-        For linear modes: whether the centres of the first and last elements coincide, instead of
-        the outer edges. By default they do not.
+        For linear and cubic modes: whether the centres of the first and last elements coincide,
+        instead of the outer edges. By default they do not.
     recompute_scale_factor : bool, optional
         Whether coordinates follow from the extents rather than from `scale_factor` as given.
     antialias : bool, default False
-        Only False: antialiasing is not implemented.
+        For bilinear and bicubic: whether to average, where the result is smaller, over everything
+        that becomes one element, by a triangle or Keys' cubic with a = -1/2, as Pillow does.
     coordinate_mode : str, optional
         ONNX's name of the coordinates, instead of the above: ``"half_pixel"``, ``"asymmetric"``,
         ``"align_corners"``, ``"pytorch_half_pixel"`` or ``"half_pixel_symmetric"``.
@@ -69,7 +71,9 @@ def interpolate(
 
     References
     ----------
-    `torch.nn.functional.interpolate`; operator Resize of ONNX, opset 19.
+    `torch.nn.functional.interpolate`; operator Resize of ONNX, opset 19. R. Keys: Cubic convolution
+    interpolation for digital image processing, IEEE Transactions on Acoustics, Speech, and Signal
+    Processing 29, 1981.
 
     Examples
     --------

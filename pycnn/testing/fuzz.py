@@ -306,9 +306,13 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
             except Fault:
                 raise
             except Exception as error:
+                if isinstance(error, ValueError) and special and tested.op.allowed(call):
+                    return "refused"  # a value that the operation does not take
                 raise Fault(f"{type(error).__name__}: {error}") from error
+    updated = [n for n, new in tested.op.updates.items() if new in call.outputs]
+    found += tuple(given[name].copy() for name in updated)
     for name, array in given.items():
-        if array.tobytes() != before[name].tobytes():
+        if name not in updated and array.tobytes() != before[name].tobytes():
             raise Fault(f"{name} was changed")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")

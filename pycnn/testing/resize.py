@@ -64,6 +64,44 @@ CASES = (
         {"size": (1, 3), "mode": "bilinear", "coordinate_mode": "pytorch_half_pixel"},
     ),
     Case("empty", {"x": (0, 3, 5, 7)}, {"scale_factor": 2}),
+    Case("bicubic", {"x": (2, 3, 5, 7)}, {"scale_factor": (2, 1.7), "mode": "bicubic"}),
+    Case("bicubic to less", {"x": (1, 2, 13, 17)}, {"size": (3, 5), "mode": "bicubic"}),
+    Case(
+        "bicubic NHWC, corners",
+        {"x": (2, 5, 7, 3)},
+        {"size": (9, 4), "mode": "bicubic", "align_corners": True, "layout": "NHWC"},
+    ),
+    Case("bicubic of one", {"x": (1, 2, 1, 2)}, {"size": (4, 1), "mode": "bicubic"}),
+    Case(
+        "ONNX bicubic",
+        {"x": (1, 2, 5, 7)},
+        {"size": (9, 4), "mode": "bicubic", "coordinate_mode": "asymmetric"},
+    ),
+    Case(
+        "antialiased",
+        {"x": (1, 2, 13, 17)},
+        {"size": (3, 5), "mode": "bilinear", "antialias": True},
+    ),
+    Case(
+        "antialiased by factors",
+        {"x": (2, 13, 10, 3)},
+        {"scale_factor": (0.3, 1.7), "mode": "bilinear", "antialias": True, "layout": "NHWC"},
+    ),
+    Case(
+        "antialiased bicubic",
+        {"x": (1, 2, 13, 17)},
+        {"size": (3, 21), "mode": "bicubic", "antialias": True},
+    ),
+    Case(
+        "antialiased bicubic, corners",
+        {"x": (1, 2, 13, 17)},
+        {"size": (4, 6), "mode": "bicubic", "antialias": True, "align_corners": True},
+    ),
+    Case(
+        "antialiased, empty",
+        {"x": (0, 2, 13, 17)},
+        {"size": (3, 5), "mode": "bilinear", "antialias": True},
+    ),
     Case(
         "u-net decoder",
         {"x": (1, 32, 28, 28)},
@@ -96,29 +134,36 @@ def _axes(s: Any, extents: Ints, resized: Ints) -> list[tuple[int, oracle.Resize
     """Every spatial axis with its number, as the oracle takes it."""
     linear = "align_corners" if s.align_corners else "half_pixel", None
     coordinate, nearest = CONVENTIONS.get(s.mode, linear)
-    how = s.coordinate_mode or coordinate, s.nearest_mode or nearest
+    how = s.coordinate_mode or coordinate, s.nearest_mode or nearest, s.mode == "bicubic"
     fixed = s.scale_factor is None or s.recompute_scale_factor
     scales = each(None if fixed else s.scale_factor, len(extents))
     first = 1 if s.layout == "NHWC" else 2
     along = zip(extents, resized, scales, strict=True)
-    return [(first + i, oracle.Resized(*axis, *how)) for i, axis in enumerate(along)]
+    return [(first + i, oracle.Resized(*axis, *how, s.antialias)) for i, axis in enumerate(along)]
 
 
 class Interpolate(Tested, of=define.Interpolate):
     cases = CASES
 
     def oracle(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        s = self.meant(settings)
-        extents = _spatial(arrays["x"].shape, s.layout)
+        x = arrays["x"]
+        return {"y": oracle.interpolate(x, self.axes(self.meant(settings), x))}
+
+    def axes(self, s: Any, x: np.ndarray) -> Any:
+        """Every spatial axis with its number."""
+        extents = _spatial(x.shape, s.layout)
         if s.size is not None:
             resized = each(s.size, len(extents))
         else:
             scales = each(s.scale_factor, len(extents))
             resized = tuple(floor(n * scale) for n, scale in zip(extents, scales, strict=True))
-        return {"y": oracle.interpolate(arrays["x"], _axes(s, extents, resized))}
+        return _axes(s, extents, resized)
 
     def terms(self, settings: Settings, arrays: Mapping[str, np.ndarray]) -> int:
-        return int(2 ** (arrays["x"].ndim - 2))
+        s, x = self.meant(settings), arrays["x"]
+        if s.mode != "bicubic" and not s.antialias:
+            return int(2 ** (x.ndim - 2))
+        return prod(len(oracle.shares(a.resized // 2, a)) for _, a in self.axes(s, x))
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
@@ -126,11 +171,12 @@ class Interpolate(Tested, of=define.Interpolate):
         others = dict(settings)
         if others.pop("coordinate_mode", None) or others.pop("nearest_mode", None):
             raise NoPeer("PyTorch has no coordinate_mode and no nearest_mode")
-        x = tensors["x"]
-        if others.pop("layout", "NCHW") == "NCHW":
-            return {"y": torch.nn.functional.interpolate(x, **others)}
-        y = torch.nn.functional.interpolate(x.movedim(-1, 1), **others)
-        return {"y": y.movedim(1, -1)}
+        last = others.pop("layout", "NCHW") == "NHWC"
+        x = tensors["x"].movedim(-1, 1) if last else tensors["x"]
+        y = torch.nn.functional.interpolate(x, **others)
+        if others.get("antialias") and y.shape[-1] == 1 < y.shape[-2]:
+            raise NoPeer("PyTorch's antialiasing to one column repeats one row")
+        return {"y": y.movedim(1, -1) if last else y}
 
 
 class InterpolateBackward(TestedGradient, of=define.InterpolateBackward):

@@ -26,7 +26,7 @@ REASONS = {
     "PyTorch draws other random numbers": 30,
     "PyTorch fails on no channels": 4,
     "PyTorch has both running statistics or none": 2,
-    "PyTorch has no coordinate_mode and no nearest_mode": 8,
+    "PyTorch has no coordinate_mode and no nearest_mode": 10,
     "PyTorch has no such pooling with dilation": 24,
     "PyTorch has no such pooling with padding": 18,
     "PyTorch's pixel_unshuffle does nothing to an empty batch": 2,

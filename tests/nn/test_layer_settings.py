@@ -30,6 +30,7 @@ OTHER = {
     "downscale_factor": [1],
     "upscale_factor": [1],
     "alpha": [2.5],
+    "antialias": [True],
     "approximate": ["tanh"],
     "axis": [0, 1, -2],
     "beta": [2.5],
@@ -148,8 +149,8 @@ EACH = [
     pytest.param(name, setting, id=f"{name}-{setting}")
     for name, op in SINGLE.items()
     for setting in inspect.signature(getattr(nn, name)).parameters
-    # axes: below; momentum: test_momentum; antialias: refused, whatever else is asked for
-    if setting in {*op.defaults, *op.required} - {"axes", "momentum", "antialias"}
+    # axes: below; momentum: test_momentum
+    if setting in {*op.defaults, *op.required} - {"axes", "momentum"}
 ]
 
 

@@ -15,6 +15,7 @@ from op_checks import (
 )
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
 from pycnn.reference.oracle import loss as oracle, pointwise_loss
 from pycnn.testing import TESTED
 
@@ -91,6 +92,16 @@ def test_probabilities_of_one_class_are_that_class(backend, rng):
         want = pycnn.cross_entropy_backward(one, given[0], given[1], **settings)
         got = pycnn.cross_entropy_backward(one, given[0], given[2], **settings)
         np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(1100, 1030), (66000, 10)])
+def test_blocks_that_walk_over_probabilities(backend, rng, shape):
+    """More positions than 1024 blocks hold: what one round leaves must not be read by the next."""
+    logits = rng.standard_normal(shape).astype(np.float32)
+    target = rng.random(shape, np.float32)
+    got = pycnn.cross_entropy(*backend.views(logits, target), reduction="sum")
+    want = oracle.soft_cross_entropy(logits, target, None, "sum", 0.0)
+    assert_matches(got, want, "float32", logits.size, backend)
 
 
 @pytest.mark.parametrize("classes", [5, 40, 1100])
@@ -238,6 +249,13 @@ def test_losses_of_the_table_by_hand():
     np.testing.assert_allclose(pycnn.kl_div(x[1:], np.log(t[1:]), log_target=True), 0, atol=1e-16)
     one = pycnn.binary_cross_entropy(np.array([0.0, 1.0]), np.array([1.0, 1.0]), reduction="none")
     np.testing.assert_array_equal(one, [100, 0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_probability_that_is_none_raises_no_other_error(backend, dtype):
+    x = np.array([NAN, 0.5]).astype(numpy_dtype(dtype))
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="x holds nan"):
+        pycnn.binary_cross_entropy(*backend.views(x, x))
 
 
 @pytest.mark.parametrize("name", ["mse_loss", "sum_of_half_squares"])

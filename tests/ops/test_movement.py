@@ -88,6 +88,11 @@ BAD = {
         ValueError,
         "upscale_factor=2; allowed: its square a divisor of the 6 channels",
     ),
+    "blocks of no channels": (
+        lambda: pycnn.pixel_shuffle(np.zeros((1, 0, 3, 5)), 2**31 - 1),
+        ValueError,
+        "upscale_factor=2147483647; allowed: less than 2\\^48 pixels",
+    ),
     "blocks of pixels": (
         lambda: pycnn.space_to_depth(np.zeros((1, 1, 4, 5)), 2),
         ValueError,

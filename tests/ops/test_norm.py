@@ -91,6 +91,17 @@ def test_instance_norm_updates_running_statistics(backend, rng, layout, dtype):
     assert_matches(y, backend.numpy(alone).astype("f8"), dtype, 20, backend)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_running_statistics_of_far_values(backend, layout):
+    """Means of values whose squares overflow, by parts that are kept scaled; variances are inf."""
+    x = np.float32([[[-3e30, 1e30, 2e30, 4e30], [1, 2, 3, 6]], [[1e25, 1e25, 1e25, 1e25], [0] * 4]])
+    x = x if layout == "NCHW" else np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    mean, var = backend.array(np.zeros(2, np.float32)), backend.array(np.ones(2, np.float32))
+    pycnn.instance_norm(backend.array(x), mean, var, momentum=1.0, layout=layout)
+    np.testing.assert_allclose(backend.numpy(mean), [0.500005e30, 1.5], rtol=1e-6)
+    np.testing.assert_allclose(backend.numpy(var), [INF, 14 / 6], rtol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nan_and_infinity_stay_in_their_statistic(backend, rng, layout, bad):

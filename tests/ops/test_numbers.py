@@ -223,12 +223,12 @@ def test_padding_of_volumes_is_never_made(backend):
     equal(backend, y, [[[[[4]]]]])
 
 
-@pytest.mark.parametrize("padding", [(2**30, 2**30), (2**30, 0), (0, 2**30)])
+@pytest.mark.parametrize("padding", [(2**29, 2**29), (2**29, 2**29 - 4), (2**29 - 4, 2**29)])
 def test_a_window_far_larger_than_the_input(backend, padding):
-    """The windows are far apart: 8 ones lie in the last of them, or the first."""
+    """8 ones lie in the middle of the one window, whose padding is not made."""
     x = backend.array(ONES)
     y = pycnn.max_pool1d(x, 2**30 + 1, 2**30, [padding])
-    assert backend.numpy(y).ravel().tolist() == [1] * y.shape[-1]
+    assert backend.numpy(y).ravel().tolist() == [1]
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])

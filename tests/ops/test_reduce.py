@@ -67,6 +67,12 @@ def test_place_among_all_elements(backend, rng, kind):
     assert backend.numpy(pycnn.argmin(backend.array(x))) == x.argmin()
 
 
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_no_places_of_nothing(backend, name):
+    x = backend.array(np.zeros((2, 0, 0, 3)))
+    assert getattr(pycnn, name)(x, 1).shape == (2, 0, 3)
+
+
 def test_place_in_a_long_slice(backend, rng):
     x = rng.integers(0, 1000, 300007).astype(np.float32)
     assert backend.numpy(pycnn.argmax(backend.array(x))) == x.argmax()

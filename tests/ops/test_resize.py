@@ -8,6 +8,7 @@ import pycnn
 from pycnn.define._resize import COORDINATES
 from pycnn.reference.oracle import resize as oracle
 from pycnn.reference.oracle.resize import Resized
+from pycnn.testing import TESTED
 
 NAN, INF = np.nan, np.inf
 ROW = np.array([[[1.0, 2.0, 4.0, 8.0]]])
@@ -34,6 +35,46 @@ def test_roundings_by_hand(backend, coordinate, nearest):
         backend.array(ROW), size=7, coordinate_mode=coordinate, nearest_mode=nearest
     )
     assert backend.numpy(y).ravel().tolist() == TO_SEVEN[coordinate][nearest]
+
+
+@pytest.mark.parametrize(
+    ("settings", "want"),
+    [
+        ({"size": 2, "mode": "bilinear", "antialias": True}, [13 / 7, 38 / 7]),
+        ({"size": 4, "mode": "bicubic"}, [1, 2, 4, 8]),
+        ({"size": 4, "mode": "bicubic", "antialias": True}, [1, 2, 4, 8]),
+        ({"size": 2, "mode": "bicubic"}, [1.3125, 6.1875]),
+    ],
+    ids=str,
+)
+def test_filters_by_hand(backend, settings, want):
+    """The antialiased triangle to half is [3, 3, 1] / 7 at the edge."""
+    x = backend.array(ROW[:, :, None])
+    y = pycnn.interpolate(x, **{**settings, "size": (1, settings["size"])})
+    np.testing.assert_allclose(backend.numpy(y).ravel(), want, rtol=1e-7)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("size", [(3, 40), (40, 3)])
+def test_gradients_of_filters_are_transposed(backend, rng, size, antialias):
+    """<y, A x> = <A' y, x>, where many elements of y reach one of x, and the other way round."""
+    settings = {"mode": "bicubic", "antialias": antialias}
+    x, dy = rng.standard_normal((1, 2, 11, 13)), rng.standard_normal((1, 2, *size))
+    y = pycnn.interpolate(backend.array(x), size, **settings)
+    dx = pycnn.interpolate_backward(backend.array(dy), (11, 13), **settings)
+    np.testing.assert_allclose((backend.numpy(y) * dy).sum(), (backend.numpy(dx) * x).sum())
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_infinity_spreads_as_far_as_a_filter_reaches(backend, mode, antialias):
+    x = np.ones((1, 1, 9, 9))
+    x[..., 2, 7] = INF
+    settings = {"size": (4, 13), "mode": mode, "antialias": antialias}
+    y = pycnn.interpolate(backend.array(x), **settings)
+    want = TESTED["interpolate"].oracle(settings, {"x": x})["y"]
+    np.testing.assert_array_equal(np.isfinite(backend.numpy(y)), np.isfinite(want))
+    assert not np.isfinite(want).all()
 
 
 def test_linear_by_hand(backend):
@@ -152,9 +193,9 @@ BAD = {
         "recompute_scale_factor=1 is of type int",
     ),
     "antialias": (
-        lambda: pycnn.interpolate(X, 3, mode="bilinear", antialias=True),
+        lambda: pycnn.interpolate(X, 3, antialias=True),
         ValueError,
-        "antialias=True; allowed: False",
+        "antialias=True with mode='nearest' and coordinate_mode=None; allowed: False",
     ),
     "coordinates": (
         lambda: pycnn.interpolate(X, 3, coordinate_mode="tf_crop_and_resize"),

@@ -6,7 +6,7 @@ from math import prod
 import pytest
 from plan_checks import HUGE, assert_sound, struct
 
-from pycnn.plan import loss, pointwise_loss
+from pycnn.plan import loss, pointwise_loss, soft_loss
 from pycnn.plan._strided import row_major
 from pycnn.plan.loss import ClassLoss
 
@@ -55,6 +55,27 @@ def test_every_plan_is_sound(shape, reduction, weighted, dtype):
         assert backward.outputs[f"d{scores}"].shape == shape
         assert len(forward.launches) == (1 if reduction == "none" else 2)
         assert len(backward.launches) == (3 if reduction == "mean" else 1)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 5, 3)])
+def test_every_plan_of_probabilities_is_sound(shape, reduction, weighted, dtype):
+    hard = problem(shape, reduction, weighted, dtype)
+    p = soft_loss.SoftLoss(**{**vars(hard), "target_strides": row_major(shape)})
+    inputs = {"logits", "target"} | ({"weight"} if weighted else set())
+    dy = row_major(p.positions) if reduction == "none" else ()
+    forward = soft_loss.cross_entropy(p, result(p))
+    backward = soft_loss.cross_entropy_backward(p, dy, shape)
+    assert_sound(forward, inputs)
+    assert_sound(backward, {*inputs, "dy"})
+    assert forward.outputs["loss"].shape == result(p)
+    assert len(forward.launches) == bool(p.count) + (reduction != "none")
+    assert len(backward.launches) == bool(p.count)
+    if p.count:
+        assert struct(backward)["length"] == shape[1]
+        assert p.team().shared <= 48 * 1024
 
 
 def test_struct_describes_positions_and_classes():

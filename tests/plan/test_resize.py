@@ -7,8 +7,10 @@ import pytest
 from plan_checks import assert_sound, struct, threads
 
 from pycnn.define.views import View
+from pycnn.plan import resize_filter
 from pycnn.plan._strided import row_major
 from pycnn.plan.resize import ROUNDINGS, Axis, interpolate, interpolate_backward
+from pycnn.plan.resize_filter import KINDS, FilterAxis
 
 PLAIN = {None: Axis(1, 1), "floor": Axis(1, 1, rounding="floor")}
 
@@ -85,3 +87,33 @@ def test_struct_has_every_parameter():
     assert v["h"].tolist() == (4.0, 9.0, 0.5, -0.5, 4, 9, 0)
     assert [int(v[name]) for name in ("outer", "channels", "inner")] == [2, 1, 6]
     assert [int(v[name]) for name in ("n", "c", "sd", "sh", "sw", "si")] == [120, 0, 0, 30, 6, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("extent", "resized"), [(1, 1), (5, 9), (17, 4), (4, 1), (3, 300)])
+def test_filters_add_up_to_one_within_x(kind, extent, resized):
+    axis = FilterAxis(extent, resized, float(extent), float(resized), 0.5, -0.5, kind)
+    index, weights, there = axis.taps
+    assert index.min() >= 0
+    assert index.max() < extent
+    assert there.any(axis=1).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    assert (np.diff(index[:, 0]) >= 0).all()  # what bound() of the kernel searches by
+    assert (np.diff(np.where(there, index, -1).max(axis=1)) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 1, 50000, 1), (0, 3, 5, 7)])
+def test_plans_of_filters_are_sound(shape, dtype):
+    axes = [
+        (number, FilterAxis(shape[number], 9, shape[number], 9.0, 0.5, -0.5, "cubic area"))
+        for number in (2, 3)
+    ]
+    plan = resize_filter.interpolate(View(shape, row_major(shape), dtype), axes)
+    assert_sound(plan, {"x"})
+    made = (*shape[:2], 9, 9)
+    assert plan.outputs["y"].shape == made
+    back = resize_filter.interpolate_backward(View(made, row_major(made), dtype), axes)
+    assert_sound(back, {"dy"})
+    assert back.outputs["dx"].shape == shape
+    assert len(plan.launches) == len(back.launches) == 2 * bool(prod(shape))

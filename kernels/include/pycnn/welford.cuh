@@ -96,6 +96,19 @@ struct alignas(16) Moments {
     }
 };
 
+// A part as it is of values times `unit`; those of a negative count are times far_unit already.
+__device__ __forceinline__ Moments in_units(Moments part, acc_t unit) {
+    const acc_t has = part.count < 0 ? far_unit<acc_t>() : acc_t(1);
+    part.count = fabs(part.count);
+    if (has != unit) {
+        const acc_t factor = unit / has;
+        part.pivot *= factor;
+        part.mean *= factor;
+        part.squares = part.squares * factor * factor;
+    }
+    return part;
+}
+
 // Two sums that are wanted together.
 struct alignas(2 * sizeof(acc_t)) SumPair {
     acc_t first, second;

@@ -49,7 +49,7 @@ def _extreme(function: Any, x: np.ndarray, axes: Any, keepdims: bool, out: Any) 
 
 def argmin(x: np.ndarray, axis: int | None, keepdims: bool, out: np.ndarray | None) -> Any:
     """First place of the smallest value, a NaN if there is one."""
-    return np.argmin(x, axis=axis, keepdims=keepdims, out=out)
+    return _extreme(np.argmin, x, axis, keepdims, out)
 
 
 @quiet

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pycnn.plan.resize import Axis
+from pycnn.plan.resize_filter import FilterAxis
 from pycnn.reference.cpu._common import quiet
 
 
@@ -37,5 +38,34 @@ def interpolate_backward(dy: np.ndarray, axes: Sequence[tuple[int, Axis]]) -> np
             made = slice(first, last)
             share = np.where(lower[made] == i, 1 - weight[made], weight[made])
             to[i] = (share.astype(dy.dtype).reshape(behind) * from_[made]).sum(0)
+        dy = dx
+    return dy
+
+
+@quiet
+def filtered(x: np.ndarray, axes: Sequence[tuple[int, FilterAxis]]) -> np.ndarray:
+    """x resized by filters along the axes of these numbers, the last one first."""
+    for number, axis in axes[::-1]:
+        index, weights, there = axis.taps
+        along = (-1, *(1,) * (x.ndim - 1 - number))
+        y = np.zeros((*x.shape[:number], axis.resized, *x.shape[number + 1 :]), x.dtype)
+        for i, share, used in zip(index.T, weights.T.astype(x.dtype), there.T, strict=True):
+            values = np.where(used.reshape(along), x.take(i, number), x.dtype.type(0))
+            y += share.reshape(along) * values
+        x = y
+    return x
+
+
+@quiet
+def filtered_backward(dy: np.ndarray, axes: Sequence[tuple[int, FilterAxis]]) -> np.ndarray:
+    """dx from dy, the first axis first: every dy given back in the same shares."""
+    for number, axis in axes:
+        index, weights, there = axis.taps
+        dx = np.zeros((*dy.shape[:number], axis.extent, *dy.shape[number + 1 :]), dy.dtype)
+        to, from_ = np.moveaxis(dx, number, 0), np.moveaxis(dy, number, 0)
+        behind = (-1, *(1,) * (dy.ndim - 1))
+        for i, share, used in zip(index.T, weights.T.astype(dy.dtype), there.T, strict=True):
+            values = np.where(used.reshape(behind), from_, dy.dtype.type(0))
+            np.add.at(to, i, share.reshape(behind) * values)
         dy = dx
     return dy

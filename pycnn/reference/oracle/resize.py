@@ -18,6 +18,8 @@ class Resized:
     scale: float | None
     coordinate: str
     nearest: str | None
+    cubic: bool = False
+    area: bool = False
 
 
 def coordinate(o: int, axis: Resized) -> float:
@@ -55,7 +57,12 @@ def shares(o: int, axis: Resized) -> list[tuple[int, float]]:
     >>> shares(1, Resized(2, 4, None, "half_pixel", "round_prefer_ceil"))
     [(0, 1.0)]
     """
+    if axis.area:
+        return _area(o, axis)
     at, last = coordinate(o, axis), axis.extent - 1
+    if axis.cubic:
+        around = range(floor(at) - 1, floor(at) + 3)
+        return [(min(max(i, 0), last), keys(i - at, -0.75)) for i in around]
     if axis.nearest is not None:
         rounded = {
             "floor": floor(at),
@@ -67,6 +74,37 @@ def shares(o: int, axis: Resized) -> list[tuple[int, float]]:
     if at <= 0 or at >= last:
         return [(0 if at <= 0 else last, 1.0)]
     return [(floor(at), 1 - (at - floor(at))), (floor(at) + 1, at - floor(at))]
+
+
+def keys(u: float, a: float) -> float:
+    """Keys' cubic convolution: its equation 4, with any a.
+
+    Examples
+    --------
+    >>> [keys(u, -0.5) for u in (0.0, 0.5, 1.0, 2.0)]
+    [1.0, 0.5625, 0.0, 0.0]
+    """
+    u = abs(u)
+    if u <= 1:
+        return (a + 2) * u**3 - (a + 3) * u**2 + 1
+    return a * u**3 - 5 * a * u**2 + 8 * a * u - 4 * a if u < 2 else 0.0
+
+
+def _area(o: int, axis: Resized) -> list[tuple[int, float]]:
+    """As `shares`, by a filter that is as wide as what becomes one element."""
+    ratio = 1 / axis.scale if axis.scale else axis.extent / axis.resized
+    if axis.coordinate == "align_corners":
+        ratio = (axis.extent - 1) / (axis.resized - 1) if axis.resized > 1 else 0.0
+    wide, centre = max(ratio, 1.0), ratio * (o + 0.5)
+    reach = (2 if axis.cubic else 1) * wide
+    first, end = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), axis.extent)
+    weights = [
+        keys((i - centre + 0.5) / wide, -0.5)
+        if axis.cubic
+        else max(1 - abs(i - centre + 0.5) / wide, 0.0)
+        for i in range(first, end)
+    ]
+    return [(first + k, w / sum(weights)) for k, w in enumerate(weights)]
 
 
 def interpolate(x: np.ndarray, axes: Sequence[tuple[int, Resized]]) -> np.ndarray:
