@@ -140,12 +140,15 @@ class Defined(Operation):
 
     def run(self, case: Any, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
         tested, settings, inputs, outputs = self._prepared(case, direction)
-        operands = {name: arrays[name] for name in inputs}
+        updates = tested.op.updates  # in place, so that every call gets its own
+        operands = {n: arrays[n].copy() if n in updates else arrays[n] for n in inputs}
         algorithm = {} if algo == "auto" else {"algo": algo}
         returned = tested.invoke(
             getattr(pycnn, tested.op.name), operands, {**settings, **algorithm}
         )
-        return dict(zip(outputs, returned, strict=True))
+        names = [name for name in outputs if name not in updates.values()]
+        updated = {new: operands[name] for name, new in updates.items() if new in outputs}
+        return dict(zip(names, returned, strict=True)) | updated
 
     def checks(self, case: Any, direction: str, arrays: Arrays) -> list[Check]:
         tested, problem = self._tested(direction), self._case(case)
@@ -202,6 +205,8 @@ class Defined(Operation):
         forward = tested.forward if isinstance(tested, TestedGradient) else tested
         dtype = dtype or tested.typical_dtype
         arrays = forward.placeholders(problem, dtype)
+        # What is updated in place must be whole: an array that repeats one element is refused.
+        arrays |= {n: arrays[n].copy() for n in forward.op.updates if n in arrays}
         call = forward.op.describe(arrays, **forward.settings(problem))
         if isinstance(tested, TestedGradient):
             results = {n: np.broadcast_to(np.zeros((), s.dtype), s.shape)
