@@ -208,7 +208,8 @@ public:
     py::tuple launch(size_t index, const std::array<unsigned, 3>& grid,
                      const std::array<unsigned, 3>& block, size_t shared, const py::tuple& arguments,
                      unsigned workers, int order, uint64_t seed, bool checked,
-                     const std::vector<std::tuple<uintptr_t, size_t, bool, std::string>>& ranges) {
+                     const std::vector<std::tuple<uintptr_t, size_t, bool, std::string, size_t>>& ranges,
+                     const std::vector<uintptr_t>& numbers, bool same_value_races) {
         const Entry& entry = *entries_.at(index);
         if (arguments.size() != static_cast<size_t>(entry.count))
             throw py::type_error(format("%s takes %d arguments, %zu were given", entry.name,
@@ -231,10 +232,11 @@ public:
         {
             py::gil_scoped_release nogil;
             if (checked) {
-                std::vector<Range> list;
-                for (const auto& [base, size, initialised, label] : ranges)
-                    list.push_back(Range{base, size, initialised, label});
-                outcome = run_checked(job, std::move(list), interrupted);
+                Watch watch{{}, numbers, same_value_races};
+                for (const auto& [base, size, initialised, label, guard] : ranges)
+                    watch.ranges.push_back(
+                        Range{base, size, initialised, label, false, false, guard});
+                outcome = run_checked(job, std::move(watch), interrupted);
             } else {
                 outcome = run(job, workers, interrupted);
             }
@@ -265,5 +267,6 @@ PYBIND11_MODULE(_runtime, m) {
         .def("variable", &Library::variable, py::arg("name"))
         .def("launch", &Library::launch, py::arg("index"), py::arg("grid"), py::arg("block"),
              py::arg("shared"), py::arg("arguments"), py::arg("workers"), py::arg("order"),
-             py::arg("seed"), py::arg("checked"), py::arg("ranges"));
+             py::arg("seed"), py::arg("checked"), py::arg("ranges"), py::arg("numbers"),
+             py::arg("same_value_races"));
 }

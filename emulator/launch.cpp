@@ -222,14 +222,14 @@ Outcome run(const Launch& launch, unsigned workers, const std::function<bool()>&
     return std::move(job.outcome);
 }
 
-Outcome run_checked(const Launch& launch, std::vector<Range> ranges,
+Outcome run_checked(const Launch& launch, Watch watch,
                     const std::function<bool()>& interrupted) {
     Emulator& e = emulator();
     std::lock_guard<std::mutex> lock(e.launching);
     install_fault_handler();
     AlternateStack stack;
     BlockOrder order(launch);
-    Checker checker(std::move(ranges), reinterpret_cast<const void*>(launch.entry));
+    Checker checker(std::move(watch), reinterpret_cast<const void*>(launch.entry));
     Outcome outcome;
     Worker& worker = e.caller;
     worker.begin(launch, &checker);
@@ -283,24 +283,40 @@ void pycnn_emu_name_dynamic(const char* name) {
 void pycnn_emu_access(const void* address, size_t size, int access, void* pc) {
     Worker* worker = Worker::current();
     if (worker && worker->checker())
-        worker->checker()->access(worker->self().thread, address, size,
-                                  static_cast<pycnn_emu::Access>(access), pc);
+        worker->checker()->access(worker->self().thread, address, size, access, pc);
 }
 
 void pycnn_emu_lane_access(int lane, const void* address, size_t size, int access, void* pc) {
     Worker* worker = Worker::current();
     unsigned thread = worker->self().thread / pycnn_emu::kWarp * pycnn_emu::kWarp +
                       static_cast<unsigned>(lane);
-    if (worker->checker())
-        worker->checker()->access(thread, address, size, static_cast<pycnn_emu::Access>(access), pc);
+    if (worker->checker()) worker->checker()->access(thread, address, size, access, pc);
+}
+
+void pycnn_emu_compare_access(const void* address, const void* expected, size_t size, void* pc) {
+    Worker* worker = Worker::current();
+    if (worker && worker->checker())
+        worker->checker()->compare_and_swap(worker->self().thread, address, expected, size, pc);
 }
 
 void pycnn_emu_fence() {
     Worker* worker = Worker::current();
     if (worker->checker())
-        worker->checker()->fence(worker->self().thread);
+        worker->checker()->fence(worker->self().thread, true);
     else
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void pycnn_emu_fence_block() {
+    Worker* worker = Worker::current();
+    if (worker->checker()) worker->checker()->fence(worker->self().thread, false);
+}
+
+void* pycnn_emu_malloc(size_t size) { return pycnn_emu::Heap::allocate(size); }
+
+void pycnn_emu_free(void* pointer, void* pc) {
+    Worker* worker = Worker::current();
+    worker->checker()->release_memory(worker->self().thread, pointer, pc);
 }
 
 void pycnn_emu_copy_async(void* shared, const void* global, size_t size, size_t source_size,
@@ -324,6 +340,15 @@ void pycnn_emu_index_out_of_bounds(const char* file, int line, long long index) 
     report.kind = "out_of_bounds";
     report.message = pycnn_emu::format("index %lld is outside the extent of an array", index);
     report.where = pycnn_emu::Position{file, line, nullptr};
+    Worker::current()->fail(std::move(report));
+}
+
+void pycnn_emu_outside_object(const char* file, int line, const void* address) {
+    pycnn_emu::Report report;
+    report.kind = "out_of_bounds";
+    report.message = "access outside the variable that the pointer points into";
+    report.where = pycnn_emu::Position{file, line, nullptr};
+    report.address = address;
     Worker::current()->fail(std::move(report));
 }
 }

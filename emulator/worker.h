@@ -65,6 +65,8 @@ public:
     pycnn_emu_votes barrier(int predicate, const Site& site);
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
+    // From a collective's combine function.
+    void absent_lane(int lane, int source, unsigned mask);
     [[noreturn]] void fail(Report report);
     static Worker* current();
 
@@ -134,6 +136,7 @@ private:
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
     std::vector<unsigned> exited_;       // lanes of each warp
     unsigned current_ = 0;
+    Site combining_{};  // whose values are being exchanged
     Fiber* active_ = nullptr;
     size_t fibers_used_ = 0;
     std::vector<uint16_t> ready_;

@@ -106,6 +106,9 @@ VARIABLES = (
     Variable("PYCNN_EMULATOR_THREADS", "0",
              "Threads that run the blocks of an emulated launch; 0: one for each core.",
              "a whole number from 0 on", _count),
+    Variable("PYCNN_SAME_VALUE_RACES", "0",
+             "1: the checked build also reports threads that write, unordered, the value that is "
+             "there already.", **_FLAG),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
              "forward, reverse, random:SEED", _schedule),

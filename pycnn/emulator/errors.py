@@ -89,6 +89,10 @@ class KernelAssertionError(KernelError):
     """``assert`` or ``__trap`` in the kernel."""
 
 
+class KernelLimitError(KernelError):
+    """The kernel is larger than the checked build can follow."""
+
+
 class KernelFault(KernelError):
     """The fast build crashed: a bad address, a stack overflow, a division by zero."""
 
@@ -104,6 +108,7 @@ CLASSES: dict[str, type[KernelError]] = {
     "deadlock": DeadlockError,
     "assertion": KernelAssertionError,
     "fault": KernelFault,
+    "limit": KernelLimitError,
 }
 
 

@@ -30,11 +30,21 @@ CHECKED = (
     "-O1",
     "-g1",
     "-fsanitize=thread",
-    "-fsanitize=bounds",
-    "-fno-omit-frame-pointer",
+    "-fsanitize=bounds,object-size",
     "-DPYCNN_EMU_CHECKED",
 )
-GCC_CHECKED = ("-fno-tree-sra", "-fno-store-merging", "-fno-tree-vectorize")
+#: Calls are inlined, as on a GPU: GCC does not instrument a struct that a call takes or returns.
+GCC_CHECKED = (
+    "-fno-tree-sra",
+    "-fno-store-merging",
+    "-fno-tree-vectorize",
+    "-fno-semantic-interposition",
+    "-finline-functions",
+    "-finline-small-functions",
+    "-finline-limit=1000",
+    "--param=tsan-distinguish-volatile=1",
+)
+CLANG_CHECKED = ("-mllvm", "-tsan-distinguish-volatile=1")
 #: Linked apart: -fsanitize would bring the sanitizers' own libraries. Names of kernels must not
 #: meet those of other libraries, and those of the runtime are found when loaded.
 LINK = ("-shared", "-Wl,-Bsymbolic")
@@ -147,8 +157,8 @@ def _flags(host: Compiler, checked: bool) -> list[str]:
     flags = [*COMMON, *(CHECKED if checked else FAST)]
     if not checked:
         flags.append("-march=native")
-    elif not host.is_clang:
-        flags += GCC_CHECKED
+    else:
+        flags += CLANG_CHECKED if host.is_clang else GCC_CHECKED
     if not host.is_clang:
         flags += ["-fno-gnu-unique"]  # as for LINK
     return flags
@@ -219,6 +229,10 @@ def _entries(translation: Translation, expressions: Sequence[str]) -> str:
         'extern "C" __attribute__((visibility("default"))) '
         "const pycnn_emu::Entry* const pycnn_emu_entries[] = "
         f"{{{table}{', ' if table else ''}nullptr}};"
+    )
+    lines.append(
+        'extern "C" __attribute__((visibility("default"))) '
+        f'const char pycnn_emu_constants[] = " {" ".join(translation.constants)} ";'
     )
     return "\n".join(lines) + "\n"
 

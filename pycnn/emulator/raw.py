@@ -60,6 +60,9 @@ class RawModule:
     schedule : str, optional
         Order of threads and blocks: ``"forward"``, ``"reverse"`` or ``"random:SEED"``. Default:
         ``PYCNN_SCHEDULE``.
+    same_value_races : bool, optional
+        Whether the checked build also reports threads that write, unordered, the value that is
+        there already (``if (found) *flag = 1``). Default: ``PYCNN_SAME_VALUE_RACES``.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class RawModule:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        same_value_races: bool | None = None,
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
@@ -99,9 +103,17 @@ class RawModule:
         self.name_expressions = tuple(name_expressions or ())
         self.checked = checked
         self.schedule = schedule
+        self._same_value_races = same_value_races
         _parse_schedule(schedule)
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
+
+    @property
+    def same_value_races(self) -> bool:
+        """Whether unordered writes of the same value are reported, too."""
+        if self._same_value_races is None:
+            return bool(config.get("PYCNN_SAME_VALUE_RACES"))
+        return self._same_value_races
 
     @functools.cached_property
     def library_path(self) -> Path:
@@ -165,6 +177,8 @@ class RawKernel:
         The checked build, see :class:`RawModule`.
     schedule : str, optional
         Order of threads and blocks, see :class:`RawModule`.
+    same_value_races : bool, optional
+        Whether to report unordered writes of the same value, see :class:`RawModule`.
 
     Attributes
     ----------
@@ -197,11 +211,13 @@ class RawKernel:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        same_value_races: bool | None = None,
     ) -> None:
         expressions = (name,) if "<" in name else ()
         module = RawModule(
-            code, options=options, name_expressions=expressions, checked=checked, schedule=schedule
-        )
+            code, options=options, name_expressions=expressions, checked=checked,
+            schedule=schedule, same_value_races=same_value_races,
+        )  # fmt: skip
         self._bind(module, name)
 
     def _bind(self, module: RawModule, name: str) -> None:
@@ -288,6 +304,8 @@ class RawKernel:
             seed,
             self._module.checked,
             guarded.ranges if guarded else [],
+            guarded.numbers if guarded else [],
+            self._module.same_value_races,
         )
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
