@@ -232,11 +232,11 @@ public:
         {
             py::gil_scoped_release nogil;
             if (checked) {
-                Watch watch{{}, numbers, same_value_races};
+                Knowledge knowledge{{}, numbers, same_value_races};
                 for (const auto& [base, size, initialised, label, guard] : ranges)
-                    watch.ranges.push_back(
+                    knowledge.ranges.push_back(
                         Range{base, size, initialised, label, false, false, guard});
-                outcome = run_checked(job, std::move(watch), interrupted);
+                outcome = run_checked(job, std::move(knowledge), interrupted);
             } else {
                 outcome = run(job, workers, interrupted);
             }

@@ -57,6 +57,7 @@ void Causality::begin(uint32_t block, unsigned threads) {
     far_.assign(threads, nullptr);
     published_.assign(threads, nullptr);
     published_block_.assign(threads, nullptr);
+    acquired_.assign(threads, {});
 }
 
 // Gives all of `threads` what any of them has.
@@ -132,10 +133,14 @@ bool Causality::fence(unsigned thread, bool device) {
 }
 
 void Causality::acquire(unsigned thread, const Handover& from) {
-    SharedPast& mine = far_[thread];
-    mine = both(mine, from.device);
-    if (from.of == block_) mine = both(mine, from.block);
-    far_used_ |= mine != nullptr;
+    auto learn = [&](const SharedPast& past, SharedPast& last) {
+        if (!past || past == last) return;  // a flag is asked for again and again
+        far_[thread] = both(far_[thread], past);
+        last = past;
+        far_used_ = true;
+    };
+    learn(from.device, acquired_[thread].first);
+    if (from.of == block_) learn(from.block, acquired_[thread].second);
 }
 
 void Causality::release(unsigned thread, Handovers& all, uintptr_t address, bool update) {

@@ -101,6 +101,7 @@ private:
     std::vector<Tick> fenced_;  // clock of the last fence
     bool far_used_ = false;
     std::vector<SharedPast> far_;        // [thread]: learned through memory
+    std::vector<std::pair<SharedPast, SharedPast>> acquired_;  // [thread]: last, of either scope
     std::vector<SharedPast> published_;  // [thread]: before a fence, for other blocks
     std::vector<SharedPast> published_block_;  // the same, for this block
 };

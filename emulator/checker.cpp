@@ -46,10 +46,10 @@ bool conflict(const Record& a, const Record& b) {
 
 }  // namespace
 
-Checker::Checker(Watch watch, const void* code)
-    : same_value_races_(watch.same_value_races),
+Checker::Checker(Knowledge knowledge, const void* code)
+    : same_value_races_(knowledge.same_value_races),
       library_(library_of(code)),
-      memory_(std::move(watch.ranges), std::move(watch.numbers), library_) {
+      memory_(std::move(knowledge.ranges), std::move(knowledge.numbers), library_) {
     Dl_info info;
     if (dladdr(code, &info)) library_base_ = reinterpret_cast<uintptr_t>(info.dli_fbase);
     Heap::next_launch();
@@ -260,7 +260,8 @@ void Checker::check(Cell& cell, const Record& me, const Place& where, bool certa
     }
     const Record* other = records.find(cell, me.mask, [&](const Record& r) {
         if (!conflict(r, me) || order.before(r, me.thread)) return false;
-        if (same_value_races_ || certain || !(r.kind & me.kind & kWrites)) return true;
+        bool two_writes = r.kind & me.kind & kWrites && !((r.kind | me.kind) & kStrong);
+        if (same_value_races_ || certain || !two_writes) return true;
         Suspect suspect{me, r, word_of(address), {}};
         std::memcpy(suspect.before, reinterpret_cast<const void*>(suspect.word), kWord);
         block_->suspects.push_back(suspect);

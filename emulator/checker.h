@@ -21,7 +21,7 @@
 namespace pycnn_emu {
 
 // What a checked launch knows of its memory, and what it is to report.
-struct Watch {
+struct Knowledge {
     std::vector<Range> ranges;
     std::vector<uintptr_t> numbers;  // integers among the arguments that may be addresses
     bool same_value_races = false;   // report unordered writes of the same value, too
@@ -29,7 +29,7 @@ struct Watch {
 
 class Checker {
 public:
-    Checker(Watch watch, const void* code_in_library);
+    Checker(Knowledge knowledge, const void* code_in_library);
 
     // One worker may run another block before the first has ended: `resume_block` says which one
     // the calls that follow are about.

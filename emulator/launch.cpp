@@ -222,14 +222,14 @@ Outcome run(const Launch& launch, unsigned workers, const std::function<bool()>&
     return std::move(job.outcome);
 }
 
-Outcome run_checked(const Launch& launch, Watch watch,
+Outcome run_checked(const Launch& launch, Knowledge knowledge,
                     const std::function<bool()>& interrupted) {
     Emulator& e = emulator();
     std::lock_guard<std::mutex> lock(e.launching);
     install_fault_handler();
     AlternateStack stack;
     BlockOrder order(launch);
-    Checker checker(std::move(watch), reinterpret_cast<const void*>(launch.entry));
+    Checker checker(std::move(knowledge), reinterpret_cast<const void*>(launch.entry));
     Outcome outcome;
     Worker& worker = e.caller;
     worker.begin(launch, &checker);

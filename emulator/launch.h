@@ -22,7 +22,7 @@ struct Outcome {
 Outcome run(const Launch& launch, unsigned workers, const std::function<bool()>& interrupted);
 
 // The same in the checked build, block after block on the calling thread.
-Outcome run_checked(const Launch& launch, Watch watch,
+Outcome run_checked(const Launch& launch, Knowledge knowledge,
                     const std::function<bool()>& interrupted);
 
 }  // namespace pycnn_emu

@@ -86,6 +86,9 @@ std::unique_ptr<LibraryMap> read(const Dl_info& info) {
     dl_iterate_phdr(add_segments, &segments);
     std::ifstream stream(info.dli_fname, std::ios::binary);
     std::vector<char> file{std::istreambuf_iterator<char>(stream), {}};
+    if (file.empty())  // gone since it was loaded: its data is not watched
+        for (const auto& span : map->writable)
+            map->variables.push_back({span.begin, span.end - span.begin, "", false, true});
     const char* constants = nullptr;
     each_symbol(file, segments.base, [&](const char* name, uintptr_t address, size_t) {
         if (std::strcmp(name, "pycnn_emu_constants") == 0)

@@ -2,6 +2,7 @@
 
 import functools
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -42,8 +43,9 @@ GCC_CHECKED = (
     "-finline-functions",
     "-finline-small-functions",
     "-finline-limit=1000",
-    "--param=tsan-distinguish-volatile=1",
 )
+#: Volatile accesses by hooks of their own.
+GCC_VOLATILE = ("--param=tsan-distinguish-volatile=1",)  # from 11 on
 CLANG_CHECKED = ("-mllvm", "-tsan-distinguish-volatile=1")
 #: Linked apart: -fsanitize would bring the sanitizers' own libraries. Names of kernels must not
 #: meet those of other libraries, and those of the runtime are found when loaded.
@@ -57,6 +59,12 @@ class Compiler:
     command: tuple[str, ...]
     version: str
     is_clang: bool
+
+    @property
+    def major(self) -> int:
+        """The first number of its version, which is the last thing it says of itself."""
+        versions = re.findall(r"\b(\d+)\.\d+\.\d+\b", self.version)
+        return int(versions[-1]) if versions else 0
 
 
 @functools.lru_cache
@@ -157,8 +165,12 @@ def _flags(host: Compiler, checked: bool) -> list[str]:
     flags = [*COMMON, *(CHECKED if checked else FAST)]
     if not checked:
         flags.append("-march=native")
+    elif host.is_clang:
+        flags += CLANG_CHECKED
     else:
-        flags += CLANG_CHECKED if host.is_clang else GCC_CHECKED
+        flags += GCC_CHECKED
+        if host.major >= 11:
+            flags += GCC_VOLATILE
     if not host.is_clang:
         flags += ["-fno-gnu-unique"]  # as for LINK
     return flags
