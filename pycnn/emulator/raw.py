@@ -18,6 +18,7 @@ from pycnn.emulator.guarded import Guarded, Pointer
 from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
 _MAX_BLOCK = (1024, 1024, 64)
+_CHECKED_BLOCKS = 1 << 32
 _CORES = os.cpu_count() or 1
 _ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 
@@ -290,6 +291,10 @@ class RawKernel:
             raise ValueError(
                 f"shared_mem={shared_mem}; allowed: 0 to {limit} "
                 f"(max_dynamic_shared_size_bytes, at most {runtime().SHARED_LIMIT})"
+            )
+        if self._module.checked and prod(grid3) >= _CHECKED_BLOCKS:
+            raise ValueError(
+                f"grid={grid} has {prod(grid3)} blocks; the checked build takes fewer than 2**32"
             )
         order, seed = _parse_schedule(self._module.schedule)
         guarded = Guarded(args) if self._module.checked else None

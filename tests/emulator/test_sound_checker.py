@@ -369,7 +369,7 @@ def module(schedule="forward", same_value_races=None):
 
 def run(name, *args, grid=1, block=32, schedule="forward", same_value_races=False):
     kernel = module(schedule, same_value_races).get_function(name)
-    kernel((grid,), (block,), args)
+    kernel(grid if isinstance(grid, tuple) else (grid,), (block,), args)
     return kernel.counters
 
 
@@ -522,6 +522,11 @@ def test_numbers_do_not_open_what_is_nobodys():
         run("through_pointer", floats(31), np.zeros(32, np.float32))
     with pytest.raises(BOUNDS):
         run("through_number", 8, x)
+
+
+def test_grids_of_more_blocks_than_are_told_apart():
+    with pytest.raises(ValueError, match="4294967296 blocks"):
+        run("through_pointer", floats(), floats(), grid=(1 << 20, 1 << 12))
 
 
 def test_heap_outlives_the_launch():
