@@ -179,9 +179,14 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
                                      (access & kVolatile ? kVolatileRecord : 0));
     Record me = record(thread, pc, kind, 0);
     Cell* cell = where.cells;
+    Records& records = where.shared ? b.records : records_;
     for (uintptr_t word = word_of(address); word < address + size; word += kWord, ++cell) {
         me.mask = byte_mask(word, address, address + size);
-        check(*cell, me, where, certain, std::max(word, address), pc);
+        bool known = writes || where.initialised || (cell->initialised & me.mask) == me.mask;
+        if (known && !(cell->pending & me.mask) && records.add_ordered(*cell, me, b.order))
+            cell->initialised |= me.mask;
+        else
+            check(*cell, me, where, certain, std::max(word, address), pc);
         if (where.shared) continue;
         if (reads) {
             counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
@@ -242,11 +247,6 @@ void Checker::check(Cell& cell, const Record& me, const Place& where, bool certa
                     uintptr_t address, const void* pc) {
     Records& records = where.shared ? block_->records : records_;
     const Causality& order = block_->order;
-    bool known = where.initialised || me.kind & kWrites || (cell.initialised & me.mask) == me.mask;
-    if (known && !(cell.pending & me.mask) && records.add_ordered(cell, me, order)) {
-        if (me.kind & kWrites) cell.initialised |= me.mask;
-        return;
-    }
     int access = !(me.kind & kWrites) ? kRead
                  : me.kind & kStrong && !(me.kind & kVolatileRecord) ? kAtomic : kWrite;
     if (cell.pending & me.mask) {

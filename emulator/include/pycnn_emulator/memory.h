@@ -95,7 +95,12 @@ struct UbsanLocation {
 #define memset pycnn_emu::checked_memset
 
 // What -fsanitize=thread calls. Ours replace the library's, in every kernel for itself.
+// Most calls find private memory, and return at once.
+#if defined(__clang__)
 #define PYCNN_EMU_HOOK __attribute__((visibility("hidden"))) PYCNN_EMU_UNCHECKED
+#else
+#define PYCNN_EMU_HOOK __attribute__((visibility("hidden"), optimize("O2"))) PYCNN_EMU_UNCHECKED
+#endif
 #define PYCNN_EMU_HOOK_OF(name, size, access) \
     PYCNN_EMU_HOOK void __tsan_##name(void* p) { pycnn_emu::note(p, size, access, PYCNN_EMU_CALLER); }
 #define PYCNN_EMU_HOOKS(size)                                                                       \
