@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 WARP = 32
-WORDS = 256  # of each array
+WORDS = 512  # of each array
 
 SCOPES = ("fence", "fence_block")  # what the first publishes, the second does as well
 
@@ -77,7 +77,7 @@ def generate(name: str, seed: int) -> Kernel:
 
 def _someone(draw: random.Random, kernel: Kernel) -> tuple[str, Callable[[int, int], bool]]:
     """Which threads: a condition in C and in Python."""
-    block = draw.choice([None, None, *range(kernel.blocks)])
+    block = draw.choice([None, *range(kernel.blocks)])
     first = draw.choice([0, 1, 2, 5, 31, 32, draw.randrange(kernel.threads)])
     last = draw.choice([first, first, first, first + 1, first + 3, kernel.threads - 1])
     if draw.random() < 0.15:
@@ -90,8 +90,8 @@ def _someone(draw: random.Random, kernel: Kernel) -> tuple[str, Callable[[int, i
 
 def _place(draw: random.Random, kernel: Kernel) -> tuple[str, Callable[[int, int], int]]:
     """An index, mostly one that no other thread uses."""
-    base = draw.choice([0, 0, 96])
     n = kernel.threads
+    base = draw.choice([0, 0, 96])
     choices: list[tuple[str, Callable[[int, int], int]]] = [
         (f"{base} + t", lambda b, t: base + t),
         (f"{base} + t", lambda b, t: base + t),
@@ -102,7 +102,10 @@ def _place(draw: random.Random, kernel: Kernel) -> tuple[str, Callable[[int, int
         (f"{base}", lambda b, t: base),
         (f"{base + 3}", lambda b, t: base + 3),
     ]
-    return draw.choice(choices)
+    code, where = draw.choice(choices)
+    if draw.random() < 0.6:  # each block for itself
+        return f"b * 160 + {code}", lambda b, t: 160 * b + where(b, t)
+    return code, where
 
 
 def _accesses(draw: random.Random, kernel: Kernel) -> list[Step]:

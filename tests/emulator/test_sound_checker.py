@@ -150,6 +150,15 @@ extern "C" __global__ void last_block_without_barrier(int* part, unsigned* done,
     if (last && threadIdx.x == 0)
         for (int i = 0; i < gridDim.x * blockDim.x; ++i) *y += part[i];
 }
+// A fence tells its own thread nothing.
+extern "C" __global__ void fence_of_the_reader(int* data) {
+    if (blockIdx.x == 0) {
+        data[0] = 1;
+    } else {
+        __threadfence();
+        data[1] = data[0];
+    }
+}
 // A fence of the block is none for other blocks.
 extern "C" __global__ void fence_of_the_block(int* data, unsigned* flag) {
     if (blockIdx.x == 0) {
@@ -417,6 +426,7 @@ WRONG = [
     ("written_after_fence", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(), ints())),
     ("last_block_without_barrier", RACE, "argument 0", {"grid": 2},
      lambda: (ints(), ints(), ints())),
+    ("fence_of_the_reader", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(),)),
     ("fence_of_the_block", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(), ints())),
     ("failed_swap", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(), ints())),
     ("old_warp_reduction", RACE, "shared array s", {}, lambda: (floats(),)),
