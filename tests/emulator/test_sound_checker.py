@@ -169,6 +169,18 @@ extern "C" __global__ void fence_of_the_block(int* data, unsigned* flag) {
         data[1] = data[0];
     }
 }
+// A store without a fence hands nothing over, and hides what was handed over before it.
+extern "C" __global__ void flag_set_again(int* data, unsigned* flag) {
+    if (blockIdx.x == 0) {
+        data[0] = 1;
+        __threadfence();
+        atomicExch(flag, 1u);
+    } else if (blockIdx.x == 1) {
+        *(volatile unsigned*)flag = 2;
+    } else {
+        if (atomicAdd(flag, 0u) == 2) data[1] = data[0];
+    }
+}
 // A compare-and-swap that fails hands nothing over.
 extern "C" __global__ void failed_swap(int* data, unsigned* lock) {
     if (blockIdx.x == 0) {
@@ -428,6 +440,7 @@ WRONG = [
      lambda: (ints(), ints(), ints())),
     ("fence_of_the_reader", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(),)),
     ("fence_of_the_block", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(), ints())),
+    ("flag_set_again", RACE, "argument 0", {"block": 1, "grid": 3}, lambda: (ints(), ints())),
     ("failed_swap", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(), ints())),
     ("old_warp_reduction", RACE, "shared array s", {}, lambda: (floats(),)),
     ("heap_overrun", BOUNDS, "16 bytes from malloc", {"block": 1},
@@ -437,7 +450,12 @@ WRONG = [
     ("same_line_other_value", RACE, "argument 0", {}, lambda: (ints(),)),
 ]  # fmt: skip
 #: Found only where the accesses that race do happen: block 1 must see what block 0 has done.
-IN_ORDER = ("device_flag_without_fence", "written_after_fence", "fence_of_the_block")
+IN_ORDER = (
+    "device_flag_without_fence",
+    "written_after_fence",
+    "fence_of_the_block",
+    "flag_set_again",
+)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
