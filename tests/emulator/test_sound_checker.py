@@ -128,6 +128,22 @@ extern "C" __global__ void third_reader(float* x, float* y) {
     __syncwarp();
     if (t == 2) x[0] = 1;
 }
+// Two readers of the writer's warp at different times, and one of another warp.
+extern "C" __global__ void reader_of_another_warp(float* x, float* y) {
+    unsigned t = threadIdx.x;
+    if (t == 5) __syncwarp(1u << 5);
+    if (t == 0 || t == 5 || t == 32) y[t] = x[0];
+    __syncwarp();
+    if (t == 2) x[0] = 1;
+}
+// One byte of a word is written anew; the others are still the first writer's.
+extern "C" __global__ void rest_of_a_word(unsigned char* x, unsigned char* y) {
+    unsigned t = threadIdx.x;
+    if (t == 0) *(unsigned*)x = 1;
+    if (t < 2) __syncwarp(3u);
+    if (t == 1) x[0] = 2;
+    if (t == 2) y[0] = x[1];
+}
 // What is written after the fence is handed to nobody.
 extern "C" __global__ void written_after_fence(int* data, unsigned* flag) {
     if (blockIdx.x == 0) {
@@ -435,6 +451,9 @@ WRONG = [
     ("half_warps_two_kinds", emulator.DivergentBarrierError, "different", {}, lambda: (ints(),)),
     ("byte_of_a_word", RACE, "argument 0", {}, lambda: (np.zeros(4, np.uint8),)),
     ("third_reader", RACE, "argument 0", {"block": 64}, lambda: (floats(), floats())),
+    ("reader_of_another_warp", RACE, "argument 0", {"block": 64}, lambda: (floats(), floats())),
+    ("rest_of_a_word", RACE, "argument 0", {},
+     lambda: (np.zeros(4, np.uint8), np.zeros(4, np.uint8))),
     ("written_after_fence", RACE, "argument 0", {"block": 1, "grid": 2}, lambda: (ints(), ints())),
     ("last_block_without_barrier", RACE, "argument 0", {"grid": 2},
      lambda: (ints(), ints(), ints())),
