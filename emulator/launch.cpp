@@ -334,14 +334,14 @@ Outcome run(const Launch& launch, unsigned workers, const Interrupted& interrupt
     return std::move(job.outcome);
 }
 
-Outcome run_checked(const Launch& launch, std::vector<Range> ranges,
+Outcome run_checked(const Launch& launch, Knowledge knowledge,
                     const Interrupted& interrupted) {
     Emulator& e = emulator();
     Turn turn(e, interrupted);
     if (!turn.granted()) return Outcome{{}, {}, true};
     handle_faults();
     BlockOrder order(launch);
-    Checker checker(std::move(ranges), reinterpret_cast<const void*>(launch.entry));
+    Checker checker(std::move(knowledge), reinterpret_cast<const void*>(launch.entry));
     Job job(launch, order, 1);
     Watch::Guard watched(e.watch);
     Share(job, turn.worker(), &checker, &interrupted).work();

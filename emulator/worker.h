@@ -80,6 +80,8 @@ public:
     pycnn_emu_votes barrier(int predicate, const Site& site);
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
+    // From a collective's combine function.
+    void absent_lane(int lane, int source, unsigned mask);
     void yield(const Site& site);
     void step(const void* pc);  // one memory access of the checked build
     [[noreturn]] void fail(Report report);
@@ -160,6 +162,7 @@ private:
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
     std::vector<unsigned> exited_;       // lanes of each warp
     unsigned current_ = 0;
+    Site exchanging_{};  // whose values are being exchanged
     Fiber* active_ = nullptr;
     Fiber* paused_ = nullptr;  // where resume continues
     size_t fibers_used_ = 0;
