@@ -246,7 +246,8 @@ public:
                      const std::array<unsigned, 3>& block, size_t shared, const py::tuple& arguments,
                      unsigned workers, int order, uint64_t seed, bool checked, double timeout,
                      uint64_t max_steps,
-                     const std::vector<std::tuple<uintptr_t, size_t, bool, std::string>>& ranges) {
+                     const std::vector<std::tuple<uintptr_t, size_t, bool, std::string, size_t>>& ranges,
+                     const std::vector<uintptr_t>& numbers, bool same_value_races) {
         const Entry& entry = *entries_.at(index);
         Packed packed;
         pack_all(packed, entry, arguments);
@@ -269,10 +270,11 @@ public:
         {
             py::gil_scoped_release nogil;
             if (checked) {
-                std::vector<Range> list;
-                for (const auto& [base, size, initialised, label] : ranges)
-                    list.push_back(Range{base, size, initialised, label});
-                outcome = run_checked(job, std::move(list), interrupted);
+                Knowledge knowledge{{}, numbers, same_value_races};
+                for (const auto& [base, size, initialised, label, guard] : ranges)
+                    knowledge.ranges.push_back(
+                        Range{base, size, initialised, label, false, false, guard});
+                outcome = run_checked(job, std::move(knowledge), interrupted);
             } else {
                 outcome = run(job, workers, interrupted);
             }
@@ -335,7 +337,7 @@ PYBIND11_MODULE(_runtime, m) {
         .def("launch", &Library::launch, py::arg("index"), py::arg("grid"), py::arg("block"),
              py::arg("shared"), py::arg("arguments"), py::arg("workers"), py::arg("order"),
              py::arg("seed"), py::arg("checked"), py::arg("timeout"), py::arg("max_steps"),
-             py::arg("ranges"))
+             py::arg("ranges"), py::arg("numbers"), py::arg("same_value_races"))
         .def("check_arguments", &Library::check_arguments, py::arg("index"), py::arg("arguments"));
     m.def(
         "set_pointer_type",

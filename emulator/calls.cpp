@@ -89,9 +89,21 @@ void pycnn_emu_name_dynamic(const char* name) {
 void pycnn_emu_fence() {
     Worker* worker = Worker::current();
     if (worker->checker())
-        worker->checker()->fence(worker->self().thread);
+        worker->checker()->fence(worker->self().thread, true);
     else
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void pycnn_emu_fence_block() {
+    Worker* worker = Worker::current();
+    if (worker->checker()) worker->checker()->fence(worker->self().thread, false);
+}
+
+void* pycnn_emu_malloc(size_t size) { return Heap::allocate(size); }
+
+void pycnn_emu_free(void* pointer, void* pc) {
+    Worker* worker = Worker::current();
+    worker->checker()->release_memory(worker->self().thread, pointer, pc);
 }
 
 void pycnn_emu_assert_failed(const char* expression, const char* file, int line) {
@@ -120,19 +132,33 @@ void pycnn_emu_access(const void* address, size_t size, int access, void* pc) {
     Worker* worker = Worker::current();
     if (!worker || !worker->checker()) return;
     worker->step(pc);
-    worker->checker()->access(worker->self().thread, address, size, static_cast<Access>(access),
-                              pc);
+    worker->checker()->access(worker->self().thread, address, size, access, pc);
+}
+
+void pycnn_emu_compare_access(const void* address, const void* expected, size_t size, void* pc) {
+    Worker* worker = Worker::current();
+    if (!worker || !worker->checker()) return;
+    worker->step(pc);
+    worker->checker()->compare_and_swap(worker->self().thread, address, expected, size, pc);
 }
 
 void pycnn_emu_lane_access(int lane, const void* address, size_t size, int access, void* pc) {
     Worker* worker = Worker::current();
     unsigned thread = worker->self().thread / kWarp * kWarp + static_cast<unsigned>(lane);
-    if (worker->checker())
-        worker->checker()->access(thread, address, size, static_cast<Access>(access), pc);
+    if (worker->checker()) worker->checker()->access(thread, address, size, access, pc);
 }
 
 void pycnn_emu_index_out_of_bounds(const char* file, int line, long long index) {
     stop("out_of_bounds", format("index %lld is outside the extent of an array", index),
          Position{file, line, nullptr});
+}
+
+void pycnn_emu_outside_object(const char* file, int line, const void* address) {
+    Report report;
+    report.kind = "out_of_bounds";
+    report.message = "access outside the variable that the pointer points into";
+    report.where = Position{file, line, nullptr};
+    report.address = address;
+    Worker::current()->fail(std::move(report));
 }
 }

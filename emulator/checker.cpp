@@ -1,83 +1,82 @@
 #include "checker.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
+#include <limits>
 
 #include <dlfcn.h>
-#if defined(__linux__)
-#include <link.h>
-#endif
 
 namespace pycnn_emu {
 
 namespace {
 
-constexpr size_t kWord = 4;
 constexpr unsigned char kPoison = 0xff;  // reads as NaN in every floating type
+constexpr uint8_t kVolatileRecord = 4;   // of a record's kind, for its name only
 
-const char* verb(Access access) {
-    return access == kRead ? "read" : access == kWrite ? "write" : "atomic update";
+const char* verb(int access) {
+    bool is_volatile = access & kVolatile;
+    switch (access & kAccessMask) {
+        case kRead: return is_volatile ? "volatile read" : "read";
+        case kWrite: return is_volatile ? "volatile write" : "write";
+        default: return "atomic update";
+    }
+}
+
+const char* verb(const Record& record) {
+    if (!(record.kind & kStrong) || record.kind & kVolatileRecord)
+        return record.kind & kWrites ? "write" : "read";
+    return "atomic update";
 }
 
 uint8_t byte_mask(uintptr_t word, uintptr_t first, uintptr_t end) {
-    uint8_t mask = 0;
-    for (unsigned i = 0; i < kWord; ++i)
-        if (word + i >= first && word + i < end) mask |= static_cast<uint8_t>(1u << i);
-    return mask;
+    unsigned mask = (1u << kWord) - 1;
+    if (first > word) mask &= mask << (first - word);
+    if (end < word + kWord) mask &= (1u << (end - word)) - 1;
+    return static_cast<uint8_t>(mask);
 }
 
-uint64_t bytes_in(uint8_t mask) { return static_cast<uint64_t>(__builtin_popcount(mask)); }
+uint64_t bytes_in(unsigned mask) { return static_cast<uint64_t>(__builtin_popcount(mask)); }
+
+uintptr_t word_of(uintptr_t address) { return address & ~uintptr_t{kWord - 1}; }
+
+// One of the two must write, and not both be atomic or volatile.
+bool conflict(const Record& a, const Record& b) {
+    return ((a.kind | b.kind) & kWrites) && !(a.kind & b.kind & kStrong);
+}
 
 }  // namespace
 
-Checker::Checker(std::vector<Range> ranges, const void* code) {
-    std::sort(ranges.begin(), ranges.end(),
-              [](const Range& a, const Range& b) { return a.base < b.base; });
-    for (Range& range : ranges) {
-        // One word more on each side: a range need not start or end on a word.
-        void* cells = std::calloc(range.size / kWord + 2, sizeof(Cell));
-        if (!cells) throw std::bad_alloc();
-        global_.push_back(Shadow{range.base, range.size, range.initialised, std::move(range.label),
-                                 static_cast<Cell*>(cells)});
-    }
-    shared_cells_ = static_cast<Cell*>(std::calloc(Worker::arena_size() / kWord, sizeof(Cell)));
-    if (!shared_cells_) throw std::bad_alloc();
+Checker::Checker(Knowledge knowledge, const void* code)
+    : same_value_races_(knowledge.same_value_races),
+      library_(library_of(code)),
+      memory_(std::move(knowledge.ranges), std::move(knowledge.numbers), library_) {
     Dl_info info;
     if (dladdr(code, &info)) library_base_ = reinterpret_cast<uintptr_t>(info.dli_fbase);
-#if defined(__linux__)
-    dl_iterate_phdr(
-        [](dl_phdr_info* module, size_t, void* list) {
-            for (int i = 0; i < module->dlpi_phnum; ++i) {
-                const auto& segment = module->dlpi_phdr[i];
-                if (segment.p_type != PT_LOAD) continue;
-                uintptr_t base = module->dlpi_addr + segment.p_vaddr;
-                static_cast<decltype(libraries_)*>(list)->emplace_back(base, base + segment.p_memsz);
-            }
-            return 0;
-        },
-        &libraries_);
-#endif
+    Heap::next_launch();
 }
 
-Checker::~Checker() {
-    for (Shadow& shadow : global_) std::free(shadow.cells);
-    std::free(shared_cells_);
-}
-
-void Checker::begin_block(Worker& worker, uint64_t block) {
-    worker_ = &worker;
-    block_ = static_cast<uint32_t>(block);
-    epoch_ = 1;
-    thread_.assign(worker.threads(), Thread{});
-    known_.assign(size_t{worker.threads()} * kWarp, 0);
-    fenced_.assign(worker.threads(), false);
-    acquired_.clear();
-    unwritten_.reset();
-    log_.begin(worker.threads());
+void Checker::begin_block(Worker& worker, uint64_t index) {
+    auto known = std::find_if(blocks_.begin(), blocks_.end(),
+                              [&](const auto& block) { return block->worker == &worker; });
+    if (known == blocks_.end()) {
+        blocks_.push_back(std::make_unique<Block>());
+        known = blocks_.end() - 1;
+        (*known)->worker = &worker;
+    }
+    block_ = known->get();
+    Block& b = *block_;
+    b.index = static_cast<uint32_t>(index);
+    b.order.begin(b.index, worker.threads());
+    b.records.clear();
+    b.handovers.clear();
+    b.copies.assign(worker.threads(), Copies{});
+    b.suspects.clear();
+    b.unwritten.reset();
+    b.log.begin(worker.threads());
+    auto arena = reinterpret_cast<uintptr_t>(worker.arena());
     auto reset = [&](size_t offset, size_t size) {
-        std::memset(shared_cells_ + offset / kWord, 0, (size + kWord - 1) / kWord * sizeof(Cell));
+        if (!size) return;
+        std::memset(&shared_cell(arena + offset), 0, (size + kWord - 1) / kWord * sizeof(Cell));
         std::memset(worker.arena() + offset, kPoison, size);
     };
     reset(0, worker.launch().dynamic_shared);
@@ -85,185 +84,236 @@ void Checker::begin_block(Worker& worker, uint64_t block) {
         reset(kDynamicSpan + static_cast<size_t>(variable.offset), variable.size);
 }
 
-std::optional<Report> Checker::end_block() {
-    log_.flush(counters_);
-    return std::move(unwritten_);
+void Checker::resume_block(Worker& worker) {
+    for (const auto& block : blocks_)
+        if (block->worker == &worker) block_ = block.get();
 }
 
-void Checker::thread_exits(unsigned thread) { copy_wait(thread, 0); }
+std::optional<Report> Checker::end_block() {
+    block_->log.flush(counters_);
+    for (const Suspect& s : block_->suspects)
+        if (changed(s)) return race(s.me, s.other, s.word);
+    return std::move(block_->unwritten);
+}
+
+void Checker::thread_exits(unsigned thread) {
+    settle();
+    copy_wait(thread, 0);
+}
 
 void Checker::barrier() {
-    if (unwritten_) worker_->fail(*std::move(unwritten_));
-    ++epoch_;
+    settle();
+    if (block_->unwritten) block_->worker->fail(*std::move(block_->unwritten));
+    require(block_->order.barrier());
     ++counters_.barriers;
-    log_.flush(counters_);
+    block_->log.flush(counters_);
 }
 
 void Checker::warp_synchronised(unsigned warp, unsigned lanes) {
-    std::vector<uint16_t> joined(kWarp, 0);
-    for (unsigned lane = 0; lane < kWarp; ++lane) {
-        if (!(lanes >> lane & 1)) continue;
-        unsigned thread = warp * kWarp + lane;
-        known(thread, lane) = ++thread_[thread].clock;
-        for (unsigned other = 0; other < kWarp; ++other)
-            joined[other] = std::max(joined[other], known(thread, other));
-    }
-    for (unsigned lane = 0; lane < kWarp; ++lane)
-        if (lanes >> lane & 1)
-            std::copy(joined.begin(), joined.end(),
-                      known_.begin() + static_cast<std::ptrdiff_t>((warp * kWarp + lane) * kWarp));
+    settle();
+    require(block_->order.warp_synchronised(warp, lanes));
 }
 
-Checker::Who Checker::who(unsigned thread, const void* pc) const {
-    return Who{block_, epoch_, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
-               static_cast<uint16_t>(thread), thread_[thread].clock};
+void Checker::fence(unsigned thread, bool device) {
+    settle();
+    records_.fences_used();
+    block_->records.fences_used();
+    require(block_->order.fence(thread, device));
 }
 
-// Whether `before` certainly happened before `now`, whatever the schedule.
-bool Checker::ordered(const Who& before, const Who& now) const {
-    if (before.block != now.block)
-        return before.block < acquired_.size() && acquired_[before.block];
-    if (before.thread == now.thread || before.epoch < now.epoch) return true;
-    if (before.thread / kWarp != now.thread / kWarp) return false;
-    return known_[now.thread * kWarp + before.thread % kWarp] > before.clock;
+void Checker::require(bool clock_moved) {
+    if (clock_moved) return;
+    Report report;
+    report.kind = "limit";
+    report.message = format("a thread has synchronised %u times, more than the checked build counts",
+                            std::numeric_limits<Tick>::max());
+    block_->worker->fail(std::move(report));
 }
 
-void Checker::access(unsigned thread, const void* pointer, size_t size, Access access,
+Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const {
+    return Record{block_->index,
+                  block_->order.clock(thread),
+                  static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
+                  1u << thread % kWarp,
+                  static_cast<uint16_t>(thread),
+                  mask,
+                  kind};
+}
+
+Cell& Checker::shared_cell(uintptr_t word) {
+    return *block_->shared.at(word, reinterpret_cast<uintptr_t>(block_->worker->arena()),
+                              Worker::arena_size());
+}
+
+void Checker::access(unsigned thread, const void* pointer, size_t size, int access,
                      const void* pc) {
-    auto address = reinterpret_cast<uintptr_t>(pointer);
-    bool shared = false, initialised = true;
-    Cell* cells = size ? cells_of(thread, address, size, access, pc, shared, initialised) : nullptr;
-    if (!cells) return;
+    access_part(thread, reinterpret_cast<uintptr_t>(pointer), size, access, pc, false);
+}
+
+void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int access,
+                          const void* pc, bool certain) {
+    Block& b = *block_;
+    if (!b.suspects.empty()) settle();
+    if (!size) return;
+    const Place where = place(thread, address, size, access, pc);
+    if (!where.cells) return;
     size_t alignment = std::min<size_t>(size, 16);
-    if ((size & (size - 1)) == 0 && address % alignment != 0)
+    if (!(access & kUnaligned) && (size & (size - 1)) == 0 && address % alignment != 0)
         report("misaligned",
                format("%s of %zu bytes at an address that is %zu past a multiple of %zu",
                       verb(access), size, static_cast<size_t>(address % alignment), alignment),
                thread, address, pc);
-    if (access == kAtomic && !shared) order_by_atomic(thread, address);
-    Who me = who(thread, pc);
-    for (uintptr_t word = address & ~uintptr_t{kWord - 1}; word < address + size; word += kWord) {
-        uint8_t mask = byte_mask(word, address, address + size);
-        check(*cells, mask, access, me, shared, initialised, std::max(word, address), pc);
-        if (!shared) {
-            if (access != kWrite) {
-                counters_.global_bytes_read += bytes_in(mask & ~cells->touched_read);
-                cells->touched_read |= mask;
-            }
-            if (access != kRead) {
-                counters_.global_bytes_written += bytes_in(mask & ~cells->touched_write);
-                cells->touched_write |= mask;
-            }
+    bool reads = (access & kAccessMask) != kWrite;
+    bool writes = (access & kAccessMask) != kRead && !(access & kNoWrite);
+    bool strong = access & kVolatile || (access & kAccessMask) == kAtomic;
+    // In shared memory a volatile store hands nothing over without a fence: what older code did
+    // within a warp is a race since warps no longer run in lockstep.
+    if (where.shared && access & kVolatile && writes && !b.order.has_fenced(thread)) strong = false;
+    Handovers& handovers = where.shared ? b.handovers : handovers_;
+    if (strong && reads && !handovers.empty())
+        for (uintptr_t word = word_of(address); word < address + size; word += kWord) {
+            auto found = handovers.find(word);
+            if (found != handovers.end()) b.order.acquire(thread, found->second);
         }
-        ++cells;
+    auto kind = static_cast<uint8_t>((writes ? kWrites : 0) | (strong ? kStrong : 0) |
+                                     (access & kVolatile ? kVolatileRecord : 0));
+    Record me = record(thread, pc, kind, 0);
+    Cell* cell = where.cells;
+    for (uintptr_t word = word_of(address); word < address + size; word += kWord, ++cell) {
+        me.mask = byte_mask(word, address, address + size);
+        check(*cell, me, where, certain, std::max(word, address), pc);
+        if (where.shared) continue;
+        if (reads) {
+            counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
+            cell->touched_read |= me.mask;
+        }
+        if (writes) {
+            counters_.global_bytes_written += bytes_in(me.mask & ~cell->touched_write);
+            cell->touched_write |= me.mask;
+        }
     }
-    log_.add(thread, me.pc, address, static_cast<unsigned>(size), access, shared);
+    if (strong && writes)
+        for (uintptr_t word = word_of(address); word < address + size; word += kWord)
+            b.order.release(thread, handovers, word, reads);
+    b.log.add(thread, me.pc, address, size, access & kAccessMask, where.shared,
+              access & kVolatile && !writes);
 }
 
-Checker::Cell* Checker::cells_of(unsigned thread, uintptr_t address, size_t size, Access access,
-                                 const void* pc, bool& shared, bool& initialised) {
-    auto arena = reinterpret_cast<uintptr_t>(worker_->arena());
+void Checker::compare_and_swap(unsigned thread, const void* address, const void* expected,
+                               size_t size, const void* pc) {
+    settle();
+    place(thread, reinterpret_cast<uintptr_t>(address), size, kAtomic, pc);  // may it be read?
+    bool equal = std::memcmp(address, expected, size) == 0;
+    access(thread, address, size, equal ? kAtomic : kAtomic | kNoWrite, pc);
+}
+
+Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, int access,
+                              const void* pc) {
+    auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
     if (address >= arena && address < arena + Worker::arena_size()) {
         if (!in_shared_variable(address - arena, size))
             out_of_bounds(thread, address, size, access, pc);
-        shared = true;
-        initialised = false;
-        return shared_cells_ + (address - arena) / kWord;
+        return {&shared_cell(address), true, false};
     }
-    Shadow* shadow = find_global(address);
-    if (!shadow && in_library(address)) return nullptr;  // __constant__ and literals
-    if (!shadow || address + size > shadow->base + shadow->size)
+    Memory::Piece* piece = memory_.find(address);
+    if (!piece) {
+        // Literals and `const` data of the kernel, whose ends nobody knows.
+        if ((access & kAccessMask) == kRead && library_.is_read_only(address)) return {};
         out_of_bounds(thread, address, size, access, pc);
-    initialised = shadow->initialised;
-    return shadow->cells + (address / kWord - shadow->base / kWord);
+    }
+    const Range& range = piece->range;
+    if (range.internal) return {};
+    size_t inside = range.base + range.size - address;
+    if (size > inside) {
+        if (!piece->open) out_of_bounds(thread, address, size, access, pc);
+        access_part(thread, address, inside, access | kUnaligned, pc, false);
+        access_part(thread, address + inside, size - inside, access | kUnaligned, pc, false);
+        return {};
+    }
+    if (range.constant) {
+        if ((access & kAccessMask) == kRead) return {};
+        report("out_of_bounds", format("%s of %zu bytes of constant memory", verb(access), size),
+               thread, address, pc);
+    }
+    return {piece->cells.at(address, range.base, range.size), false, range.initialised};
 }
 
-void Checker::check(Cell& cell, uint8_t mask, Access access, const Who& me, bool shared,
-                    bool initialised, uintptr_t address, const void* pc) {
-    if (cell.pending & mask)
-        report("async_copy",
-               format("%s of bytes that an asynchronous copy by thread %u is still writing",
-                      verb(access), cell.write.thread),
-               me.thread, address, pc, &cell.write);
-    bool both_atomic = access == kAtomic && (cell.atomic & mask) == (cell.written & mask);
-    if (cell.written & mask && !both_atomic && !ordered(cell.write, me))
-        race(verb(access), cell.atomic & mask ? "atomic update" : "write", me, cell.write, address,
-             pc);
-    if (access != kRead) {
-        if (cell.readers & mask && !ordered(cell.read, me))
-            race(verb(access), "read", me, cell.read, address, pc);
-        if (cell.readers2 & mask && !ordered(cell.read2, me))
-            race(verb(access), "read", me, cell.read2, address, pc);
-    }
-    // Held back until the next barrier: if another thread writes the bytes before it, the defect
-    // is the missing barrier.
-    if (access != kWrite && !initialised && (cell.initialised & mask) != mask && !unwritten_)
-        unwritten_ = make_report("uninitialised",
-                                 format("%s of %s memory that no thread has written", verb(access),
-                                        shared ? "shared" : "global"),
-                                 me.thread, address, pc);
-
-    if (access == kRead) {
-        // The first reader is kept while it is concurrent: it is the one a later write by the
-        // second reader would race with.
-        if (!cell.readers || ordered(cell.read, me)) {
-            cell.read = me;
-            cell.readers = mask;
-        } else {
-            cell.read2 = me;
-            cell.readers2 = mask;
-        }
+void Checker::check(Cell& cell, const Record& me, const Place& where, bool certain,
+                    uintptr_t address, const void* pc) {
+    Records& records = where.shared ? block_->records : records_;
+    const Causality& order = block_->order;
+    bool known = where.initialised || me.kind & kWrites || (cell.initialised & me.mask) == me.mask;
+    if (known && !(cell.pending & me.mask) && records.add_ordered(cell, me, order)) {
+        if (me.kind & kWrites) cell.initialised |= me.mask;
         return;
     }
-    cell.write = me;
-    cell.written = mask;
-    cell.atomic = access == kAtomic ? mask : 0;
-    cell.initialised |= mask;
-}
-
-// A block that has fenced and then updates an atomic hands what it wrote to every block that
-// updates the same atomic later: the "last block finishes" pattern.
-void Checker::order_by_atomic(unsigned thread, uintptr_t address) {
-    auto found = released_.find(address);
-    if (found != released_.end()) {
-        const auto& blocks = found->second;
-        if (acquired_.size() < blocks.size()) acquired_.resize(blocks.size());
-        for (size_t i = 0; i < blocks.size(); ++i)
-            if (blocks[i]) acquired_[i] = true;
+    int access = !(me.kind & kWrites) ? kRead
+                 : me.kind & kStrong && !(me.kind & kVolatileRecord) ? kAtomic : kWrite;
+    if (cell.pending & me.mask) {
+        const Record* copy = records.find(cell, cell.pending, [](const Record& r) {
+            return (r.kind & kWrites) != 0;
+        });
+        report("async_copy",
+               format("%s of bytes that an asynchronous copy by thread %u is still writing",
+                      verb(access), copy ? copy->thread : me.thread),
+               me.thread, address, pc, copy);
     }
-    if (!fenced_[thread]) return;
-    auto& blocks = released_[address];
-    if (blocks.size() <= block_) blocks.resize(size_t{block_} + 1);
-    blocks[block_] = true;
-    for (size_t i = 0; i < acquired_.size(); ++i)
-        if (acquired_[i]) {
-            if (blocks.size() <= i) blocks.resize(i + 1);
-            blocks[i] = true;
-        }
+    const Record* other = records.find(cell, me.mask, [&](const Record& r) {
+        if (!conflict(r, me) || order.before(r, me.thread)) return false;
+        bool two_writes = r.kind & me.kind & kWrites && !((r.kind | me.kind) & kStrong);
+        if (same_value_races_ || certain || !two_writes) return true;
+        Suspect suspect{me, r, word_of(address), {}};
+        std::memcpy(suspect.before, reinterpret_cast<const void*>(suspect.word), kWord);
+        block_->suspects.push_back(suspect);
+        return false;
+    });
+    if (other) block_->worker->fail(race(me, *other, address));
+    // Held back until the next barrier: if another thread writes the bytes before it, the defect
+    // is the missing barrier.
+    if (access != kWrite && !where.initialised && (cell.initialised & me.mask) != me.mask &&
+        !block_->unwritten)
+        block_->unwritten = make_report("uninitialised",
+                                        format("%s of %s memory that no thread has written",
+                                               verb(access), where.shared ? "shared" : "global"),
+                                        me.thread, address, pc);
+    records.add(cell, me, order);
+    if (me.kind & kWrites) cell.initialised |= me.mask;
 }
 
-void Checker::fence(unsigned thread) { fenced_[thread] = true; }
+bool Checker::changed(const Suspect& suspect) {
+    const auto* now = reinterpret_cast<const unsigned char*>(suspect.word);
+    for (unsigned i = 0; i < kWord; ++i)
+        if (suspect.me.mask & suspect.other.mask & 1u << i && now[i] != suspect.before[i])
+            return true;
+    return false;
+}
+
+void Checker::settle() {
+    for (const Suspect& s : block_->suspects)
+        if (changed(s)) block_->worker->fail(race(s.me, s.other, s.word));
+    block_->suspects.clear();
+}
 
 void Checker::copy_async(unsigned thread, void* shared, const void* global, size_t size,
                          size_t source_size, const void* pc) {
     if (source_size) access(thread, global, source_size, kRead, pc);
-    access(thread, shared, size, kWrite, pc);
+    auto address = reinterpret_cast<uintptr_t>(shared);
+    access_part(thread, address, size, kWrite, pc, true);
     Copy copy{shared, std::vector<char>(size, 0), pc};
     std::memcpy(copy.bytes.data(), global, source_size);
-    thread_[thread].open.push_back(std::move(copy));
-    auto base = reinterpret_cast<uintptr_t>(worker_->arena());
-    auto address = reinterpret_cast<uintptr_t>(shared);
+    block_->copies[thread].open.push_back(std::move(copy));
     for (uintptr_t word = address; word < address + size; word += kWord)
-        shared_cells_[(word - base) / kWord].pending = byte_mask(word, address, address + size);
+        shared_cell(word).pending = byte_mask(word, address, address + size);
 }
 
 void Checker::copy_commit(unsigned thread) {
-    thread_[thread].groups.push_back(std::move(thread_[thread].open));
-    thread_[thread].open.clear();
+    Copies& copies = block_->copies[thread];
+    copies.groups.push_back(std::move(copies.open));
+    copies.open.clear();
 }
 
 void Checker::copy_wait(unsigned thread, size_t groups_in_flight) {
-    auto& groups = thread_[thread].groups;
+    auto& groups = block_->copies[thread].groups;
     while (groups.size() > groups_in_flight) {
         complete(thread, groups.front());
         groups.erase(groups.begin());
@@ -271,14 +321,14 @@ void Checker::copy_wait(unsigned thread, size_t groups_in_flight) {
 }
 
 void Checker::complete(unsigned thread, std::vector<Copy>& copies) {
-    auto base = reinterpret_cast<uintptr_t>(worker_->arena());
     for (Copy& copy : copies) {
         std::memcpy(copy.shared, copy.bytes.data(), copy.bytes.size());
         auto address = reinterpret_cast<uintptr_t>(copy.shared);
         for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord) {
-            Cell& cell = shared_cells_[(word - base) / kWord];
+            Cell& cell = shared_cell(word);
+            uint8_t mask = byte_mask(word, address, address + copy.bytes.size());
+            block_->records.add(cell, record(thread, copy.pc, kWrites, mask), block_->order);
             cell.pending = 0;
-            cell.write = who(thread, copy.pc);
         }
     }
 }
@@ -288,11 +338,11 @@ void Checker::register_shared(const SharedVariable& variable) {
         if (known.offset == variable.offset) return;
     variables_.push_back(variable);
     size_t offset = kDynamicSpan + static_cast<size_t>(variable.offset);
-    std::memset(worker_->arena() + offset, kPoison, variable.size);
+    std::memset(block_->worker->arena() + offset, kPoison, variable.size);
 }
 
 bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
-    if (offset < kDynamicSpan) return offset + size <= worker_->launch().dynamic_shared;
+    if (offset < kDynamicSpan) return offset + size <= block_->worker->launch().dynamic_shared;
     offset -= kDynamicSpan;
     for (const SharedVariable& v : variables_) {
         auto begin = static_cast<size_t>(v.offset);
@@ -301,25 +351,9 @@ bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
     return false;
 }
 
-bool Checker::in_library(uintptr_t address) const {
-    for (const auto& [begin, end] : libraries_)
-        if (address >= begin && address < end) return true;
-    return false;
-}
-
-Checker::Shadow* Checker::find_global(uintptr_t address) {
-    auto holds = [&](const Shadow& s) { return address >= s.base && address < s.base + s.size; };
-    if (last_ < global_.size() && holds(global_[last_])) return &global_[last_];
-    auto after = std::upper_bound(global_.begin(), global_.end(), address,
-                                  [](uintptr_t a, const Shadow& s) { return a < s.base; });
-    if (after == global_.begin() || !holds(*(after - 1))) return nullptr;
-    last_ = static_cast<size_t>(after - 1 - global_.begin());
-    return &global_[last_];
-}
-
 // What lies at or nearest below or above an address, in words.
 std::string Checker::array_at(uintptr_t address) const {
-    auto arena = reinterpret_cast<uintptr_t>(worker_->arena());
+    auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
     struct Candidate {
         uintptr_t begin;
         size_t size;
@@ -327,7 +361,7 @@ std::string Checker::array_at(uintptr_t address) const {
     };
     std::vector<Candidate> candidates;
     if (address >= arena && address < arena + Worker::arena_size()) {
-        size_t dynamic = worker_->launch().dynamic_shared;
+        size_t dynamic = block_->worker->launch().dynamic_shared;
         if (address < arena + kDynamicSpan || variables_.empty())
             candidates.push_back({arena, dynamic, format("shared array %s (dynamic, %zu bytes)",
                                                          dynamic_name_, dynamic)});
@@ -336,7 +370,8 @@ std::string Checker::array_at(uintptr_t address) const {
                                   format("shared array %s (%zu bytes, %s:%d)", v.name, v.size,
                                          v.file, v.line)});
     } else {
-        for (const Shadow& s : global_) candidates.push_back({s.base, s.size, s.label});
+        for (const Memory::Piece& p : memory_.pieces())
+            if (!p.range.internal) candidates.push_back({p.range.base, p.range.size, p.range.label});
     }
     auto distance = [&](const Candidate& c) {
         return address < c.begin ? c.begin - address
@@ -355,33 +390,44 @@ std::string Checker::array_at(uintptr_t address) const {
     return format("byte %zu of %s", past, best->label.c_str());
 }
 
-void Checker::out_of_bounds(unsigned thread, uintptr_t address, size_t size, Access access,
+void Checker::out_of_bounds(unsigned thread, uintptr_t address, size_t size, int access,
                             const void* pc) {
-    if (address < 4096)
-        report("out_of_bounds", format("%s of %zu bytes through a null pointer", verb(access), size),
-               thread, address, pc);
-    report("out_of_bounds", format("%s of %zu bytes out of bounds", verb(access), size), thread,
-           address, pc);
+    const char* how = address < 4096 ? "through a null pointer" : "out of bounds";
+    report("out_of_bounds", format("%s of %zu bytes %s", verb(access), size, how), thread, address,
+           pc);
 }
 
-void Checker::race(const char* mine, const char* theirs, const Who& me, const Who& other,
-                   uintptr_t address, const void* pc) {
+void Checker::release_memory(unsigned thread, void* pointer, const void* pc) {
+    settle();
+    auto address = reinterpret_cast<uintptr_t>(pointer);
+    Range block;
+    if (!pointer) return;
+    if (!Heap::find(address, block) || block.base != address)
+        report("out_of_bounds", "free of an address that malloc has not returned", thread, address,
+               pc);
+    // Whoever still uses it races with the release.
+    access_part(thread, address, block.size, kWrite | kUnaligned, pc, true);
+    memory_.forget(address);
+    Heap::release(pointer);
+}
+
+Report Checker::race(const Record& me, const Record& other, uintptr_t address) const {
     const char* scope = me.block == other.block
                             ? "with no barrier between them"
                             : "in different blocks, which nothing orders";
-    report("race",
-           format("%s by thread %u after a %s by thread %u, %s", mine, me.thread, theirs,
-                  other.thread, scope),
-           me.thread, address, pc, &other);
+    return make_report("race",
+                       format("%s by thread %u after a %s by thread %u, %s", verb(me), me.thread,
+                              verb(other), other.thread, scope),
+                       me.thread, address, address_of(me), &other);
 }
 
 void Checker::report(const char* kind, std::string message, unsigned thread, uintptr_t address,
-                     const void* pc, const Who* other) {
-    worker_->fail(make_report(kind, std::move(message), thread, address, pc, other));
+                     const void* pc, const Record* other) {
+    block_->worker->fail(make_report(kind, std::move(message), thread, address, pc, other));
 }
 
 Report Checker::make_report(const char* kind, std::string message, unsigned thread,
-                            uintptr_t address, const void* pc, const Who* other) const {
+                            uintptr_t address, const void* pc, const Record* other) const {
     Report report;
     report.kind = kind;
     report.message = std::move(message);
@@ -390,8 +436,8 @@ Report Checker::make_report(const char* kind, std::string message, unsigned thre
     report.thread = static_cast<int>(thread);
     report.address = reinterpret_cast<const void*>(address);
     if (other) {
-        const dim3& grid = worker_->launch().grid;
-        report.other = at(reinterpret_cast<const void*>(library_base_ + other->pc));
+        const dim3& grid = block_->worker->launch().grid;
+        report.other = at(address_of(*other));
         report.other_thread = other->thread;
         report.other_block = uint3{other->block % grid.x, other->block / grid.x % grid.y,
                                    other->block / grid.x / grid.y};

@@ -26,11 +26,15 @@ struct Counters {
 class WarpLog {
 public:
     void begin(unsigned threads);
-    void add(unsigned thread, uint32_t pc, uintptr_t address, unsigned size, int access,
-             bool shared) {
-        lanes_[thread].push_back(Event{address, pc, static_cast<uint16_t>(size),
-                                       static_cast<uint8_t>(access),
-                                       static_cast<uint8_t>(thread % 32), shared});
+    // `poll`: the same again right after itself counts once, however often a flag is asked for.
+    void add(unsigned thread, uint32_t pc, uintptr_t address, size_t size, int access, bool shared,
+             bool poll) {
+        auto& events = lanes_[thread];
+        if (poll && !events.empty() && events.back().pc == pc && events.back().address == address)
+            return;
+        events.push_back(Event{address, pc, static_cast<uint32_t>(size),
+                               static_cast<uint8_t>(access), static_cast<uint8_t>(thread % 32),
+                               shared});
     }
     void flush(Counters& counters);
 
@@ -38,20 +42,23 @@ private:
     struct Event {
         uintptr_t address;
         uint32_t pc;
-        uint16_t size;
+        uint32_t size;
         uint8_t access;
         uint8_t lane;
         bool shared;
     };
     struct Item {  // an event with its place in the order of warp instructions
         uint64_t key;
-        Event event;
+        const Event* event;
     };
 
+    bool flush_in_step(Counters& counters, std::size_t first, std::size_t end);
     void count(Counters& counters, const Item* items, std::size_t size);
+    void count_shared(Counters& counters, const Item* items, std::size_t size);
 
     std::vector<std::vector<Event>> lanes_;
     std::vector<Item> items_;
+    std::vector<uintptr_t> words_;  // or sectors, of one request
 };
 
 }  // namespace pycnn_emu

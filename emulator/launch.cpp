@@ -146,11 +146,10 @@ private:
 
     // Whether something else can run while a block waits: another that does, or a new one.
     bool make_way() {
-        if (checker_) return false;  // it knows one block at a time
         if (free_.empty() && waiting_.size() < job_.most_waiting && take()) {
             try {
                 more_.push_back(std::make_unique<Worker>());
-                more_.back()->begin(job_.launch, nullptr);
+                more_.back()->begin(job_.launch, checker_);
                 free_.push_back(more_.back().get());
             } catch (const std::bad_alloc&) {  // then those there are must do
             }
@@ -334,14 +333,13 @@ Outcome run(const Launch& launch, unsigned workers, const Interrupted& interrupt
     return std::move(job.outcome);
 }
 
-Outcome run_checked(const Launch& launch, std::vector<Range> ranges,
-                    const Interrupted& interrupted) {
+Outcome run_checked(const Launch& launch, Knowledge knowledge, const Interrupted& interrupted) {
     Emulator& e = emulator();
     Turn turn(e, interrupted);
     if (!turn.granted()) return Outcome{{}, {}, true};
     handle_faults();
     BlockOrder order(launch);
-    Checker checker(std::move(ranges), reinterpret_cast<const void*>(launch.entry));
+    Checker checker(std::move(knowledge), reinterpret_cast<const void*>(launch.entry));
     Job job(launch, order, 1);
     Watch::Guard watched(e.watch);
     Share(job, turn.worker(), &checker, &interrupted).work();

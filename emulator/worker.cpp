@@ -19,6 +19,19 @@ namespace pycnn_emu {
 
 namespace {
 
+bool same_call(const Site& a, const Site& b) {
+    auto same = [](const char* x, const char* y) { return x == y || std::strcmp(x, y) == 0; };
+    return a.line == b.line && a.place == b.place && same(a.what, b.what) && same(a.file, b.file);
+}
+
+// CUDA lets a mask name lanes that have exited, or that a block of few threads does not have. What
+// hands values from lane to lane is held to more: what they would hand over is undefined.
+bool needs_every_lane(const Site& site) {
+    for (const char* whole : {"__syncwarp", "__ballot", "__any", "__all", "__match", "__reduce"})
+        if (std::strncmp(site.what, whole, std::strlen(whole)) == 0) return false;
+    return true;
+}
+
 // Self is the first member, so that the one thread-local pointer leads to the worker as well.
 struct PrivatePage {
     Self self;
@@ -94,7 +107,7 @@ Worker::Status Worker::run_block(uint64_t index) {
     std::fill(exited_.begin(), exited_.end(), 0u);
     next_ = done_ = arrived_ = 0;
     ticks_ = 0;
-    combining_ = false;
+    in_combine_ = false;
     self_->poll = 0;
     arriving_ = pycnn_emu_votes{0, 1, 0};
     ready_.clear();
@@ -110,6 +123,7 @@ Worker::Status Worker::run_block(uint64_t index) {
 Worker::Status Worker::resume() {
     pycnn_emu_self = self_;
     self_->poll = 0;
+    if (checker_) checker_->resume_block(*this);
     return enter(*paused_);
 }
 
@@ -172,7 +186,7 @@ void Worker::finish_thread() {
     for (size_t i = list.size(); i-- > 0;) {
         if (!(list[i].expected & lane)) continue;
         list[i].expected &= ~lane;
-        if (checker_) {
+        if (checker_ && needs_every_lane(list[i].site)) {
             Report report;
             report.kind = "divergent_collective";
             report.message = format("%s with mask 0x%08x waits for lane %u, which has exited",
@@ -221,7 +235,7 @@ void Worker::step(const void* pc) {
         thread_[current_].site = Site{};
         fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
     }
-    if (++slice_ < kSlice || combining_) return;
+    if (++slice_ < kSlice || in_combine_) return;
     ++ticks_;
     yield(Site{});
 }
@@ -230,7 +244,7 @@ void Worker::tick(const void* pc) {
     self_->poll = 1;  // the runtime looks at it where it can
     if (++ticks_ > 1) Watch::hurry();
     auto offset = reinterpret_cast<uintptr_t>(pc) - launch_->code;
-    if (offset >= launch_->code_size || combining_) return;
+    if (offset >= launch_->code_size || in_combine_) return;
     thread_[current_].site = Site{};
     // Where the call that led to an access returns to, if there was one.
     if (!checker_) pc_[current_] = static_cast<const char*>(pc) + 1;
@@ -322,7 +336,7 @@ void Worker::check_barrier() {
     }
     for (unsigned t = first + 1; t < threads_; ++t) {
         const Site &mine = thread_[t].site, &theirs = thread_[first].site;
-        if (mine.line == theirs.line && std::strcmp(mine.file, theirs.file) == 0) continue;
+        if (same_call(mine, theirs)) continue;
         report.message = format("threads of one block wait at different barriers: thread %u at %s, "
                                 "thread %u at %s",
                                 t, mine.what, first, theirs.what);
@@ -355,19 +369,21 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
                       mask),
                nullptr);
     unsigned exited = mask & exited_[warp];
-    if (checker_ && exited)
-        refuse(format("%s with mask 0x%08x waits for lanes 0x%08x, which have exited", site.what,
-                      mask, exited),
+    unsigned missing = mask & ~lanes_of(warp);
+    if (checker_ && (exited | missing) && needs_every_lane(site))
+        refuse(format("%s with mask 0x%08x waits for lanes 0x%08x, which %s", site.what, mask,
+                      exited ? exited : missing,
+                      exited ? "have exited" : "the block does not have"),
                nullptr);
     auto& list = pending_[warp];
     size_t index = list.size();
     for (size_t i = 0; i < list.size(); ++i) {
-        if (list[i].mask == mask && list[i].site.line == site.line &&
-            std::strcmp(list[i].site.what, site.what) == 0) {
+        if (list[i].mask == mask && same_call(list[i].site, site)) {
             index = i;
             break;
         }
-        if (checker_ && (list[i].mask & mask))
+        // Each waits for the other. (A lane may well come by another call first.)
+        if (checker_ && list[i].mask >> lane & 1 && list[i].arrived & mask)
             refuse(format("lanes of one warp wait at different calls: lane %u at %s with mask "
                           "0x%08x, lanes 0x%08x at %s with mask 0x%08x",
                           lane, site.what, mask, list[i].arrived, list[i].site.what, list[i].mask),
@@ -394,10 +410,11 @@ void Worker::complete(unsigned warp, size_t index) {
     Pending pending = pending_[warp][index];
     pending_[warp].erase(pending_[warp].begin() + static_cast<std::ptrdiff_t>(index));
     ticks_ = 0;
+    combining_ = pending.site;
     if (pending.combine) {
-        combining_ = true;
+        in_combine_ = true;
         pending.combine(pending.arrived, pending.data);
-        combining_ = false;
+        in_combine_ = false;
     } else if (checker_)
         checker_->warp_synchronised(warp, pending.arrived);
     for (unsigned lane = 0; lane < kWarp; ++lane) {
@@ -405,6 +422,17 @@ void Worker::complete(unsigned warp, size_t index) {
         if (pending.arrived >> lane & 1 && thread_[thread].state == State::kCollective)
             make_ready(thread);
     }
+}
+
+void Worker::absent_lane(int lane, int source, unsigned mask) {
+    if (!checker_) return;
+    Report report;
+    report.kind = "divergent_collective";
+    report.message = format("%s with mask 0x%08x: lane %d reads from lane %d, which takes no part",
+                            combining_.what, mask, lane, source);
+    report.where = at(combining_);
+    report.thread = static_cast<int>(current_ / kWarp * kWarp) + lane;
+    fail(std::move(report));
 }
 
 // __activemask() has no answer in a program order; lanes that reach the same call before anything
@@ -567,6 +595,10 @@ pycnn_emu_votes pycnn_emu_barrier(int predicate, Site site) {
 
 void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_combine combine, Site site) {
     Worker::current()->collective(mask, data, combine, site);
+}
+
+void pycnn_emu_absent_lane(int lane, int source, unsigned mask) {
+    Worker::current()->absent_lane(lane, source, mask);
 }
 
 unsigned pycnn_emu_activemask(Site site) { return Worker::current()->activemask(site); }

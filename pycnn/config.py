@@ -116,6 +116,9 @@ VARIABLES = (
     Variable("PYCNN_EMULATOR_TIMEOUT", "0",
              "Seconds after which an emulated launch ends with an error; 0: it may take any time.",
              "a number from 0 on", _seconds),
+    Variable("PYCNN_SAME_VALUE_RACES", "0",
+             "1: the checked build also reports threads that write, unordered, the value that is "
+             "there already.", **_FLAG),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
              "forward, reverse, random:SEED", _schedule),

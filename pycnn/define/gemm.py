@@ -56,7 +56,7 @@ class Gemm(Operation):
             boolean("transpose_a", args.transpose_a),
             boolean("transpose_b", args.transpose_b),
             boolean("relu", args.relu),
-            choice("algo", args.algo, ("auto", *plans.algorithms)),
+            choice("algo", args.algo, ("auto", *plans.algorithms_of(views["a"].dtype))),
         )
         a, b = views["a"], views["b"]
         if b.rank != a.rank:

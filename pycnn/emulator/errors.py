@@ -101,6 +101,10 @@ class KernelForkedError(KernelError):
     """The process was forked while the kernel ran, and this is the child."""
 
 
+class KernelLimitError(KernelError):
+    """The kernel is larger than the checked build can follow."""
+
+
 class KernelFault(KernelError):
     """The fast build crashed: a bad address, a stack overflow."""
 
@@ -119,6 +123,7 @@ CLASSES: dict[str, type[KernelError]] = {
     "shared": SharedMemoryError,
     "forked": KernelForkedError,
     "fault": KernelFault,
+    "limit": KernelLimitError,
 }
 
 

@@ -1,5 +1,6 @@
 """Arrays of a checked launch: copies with room around them, so that a stray access hits nothing."""
 
+import bisect
 import ctypes
 import weakref
 from collections.abc import Sequence
@@ -13,6 +14,11 @@ import numpy as np
 GUARD = 1 << 16
 #: CuPy's allocator aligns to this; sectors and vector loads see the same offsets here.
 ALIGNMENT = 512
+
+#: No memory of a process lies outside; a smaller integer is a size or an index.
+_LEAST_ADDRESS, _END_OF_ADDRESSES = 1 << 20, 1 << 57
+#: As many integers of one array are taken for addresses at most.
+_MOST_ADDRESSES = 1 << 16
 
 #: Memory handed out by `empty` that nobody has written since: base address -> size.
 _fresh: dict[int, int] = {}
@@ -69,7 +75,18 @@ class Pointer:
 class Guarded:
     """Stand-ins for the arrays among the arguments of one launch.
 
-    Arrays that share memory share a stand-in, so an in-place kernel stays one.
+    Arrays that share memory share a stand-in, so an in-place kernel stays one. An array whose
+    address is also among the arguments as a number, or within a struct or an array of integers, is
+    used where it is: the kernel may follow that pointer.
+
+    Attributes
+    ----------
+    arguments : tuple
+        The arguments of the launch, with stand-ins for arrays.
+    ranges : list of tuple
+        First byte, size, whether initialised, name, and free bytes on both sides of each array.
+    numbers : list of int
+        Numbers among the arguments that may be addresses of memory unknown here.
     """
 
     def __init__(self, arguments: Sequence[Any]) -> None:
@@ -79,12 +96,15 @@ class Guarded:
             if isinstance(a, (np.ndarray, Pointer))
         }
         arrays = [p.array for p in pointers.values()]
+        numbers = _addresses(arguments, arrays)
         self._groups = _overlapping(arrays)
         self._copies = [
-            _copy_of(low, high, _offset(arrays[members[0]], low))
+            _memory(low, high)
+            if _any_within(numbers, low, high)
+            else _copy_of(low, high, _offset(arrays[members[0]], low))
             for low, high, members in self._groups
         ]
-        self.ranges: list[tuple[int, int, bool, str]] = []
+        self.ranges: list[tuple[int, int, bool, str, int]] = []
         positions = list(pointers)
         self._pointers = list(pointers.values())
         for (low, high, members), copy in zip(self._groups, self._copies, strict=True):
@@ -93,7 +113,15 @@ class Guarded:
                 for m in members
             )
             base = copy.__array_interface__["data"][0]
-            self.ranges.append((base, high - low, not _is_fresh(low), names))
+            guard = GUARD if base != low else 0
+            self.ranges.append((base, high - low, not _is_fresh(low), names, guard))
+        for low, size in _fresh.items():
+            passed = any(low < end and first < low + size for first, end, _ in self._groups)
+            if size and not passed and _any_within(numbers, low, low + size):
+                self.ranges.append((low, size, False, "an array of pycnn.emulator.empty", 0))
+        known = [(low, high) for low, high, _ in self._groups]
+        known += [(low, low + size) for low, size, *_ in self.ranges]
+        self.numbers = [n for n in numbers if not any(low <= n < high for low, high in known)]
         self.arguments = tuple(
             self._stand_in(pointers[i].address) if i in pointers else a
             for i, a in enumerate(arguments)
@@ -120,6 +148,26 @@ class Guarded:
                 memory[:] = copy
             for address in [a for a in _fresh if low <= a < high]:
                 del _fresh[address]
+
+
+def _addresses(arguments: Sequence[Any], arrays: Sequence[np.ndarray]) -> list[int]:
+    """Numbers that may be addresses: integers, and the aligned words of structs and of arrays of
+    64-bit integers."""
+    values = [a for a in arguments if isinstance(a, (int, np.integer)) and a >= _LEAST_ADDRESS]
+    found = {int(a) for a in values if a < _END_OF_ADDRESSES}
+    scalars = [np.asarray(a) for a in arguments if isinstance(a, np.void)]
+    for array in [*scalars, *arrays]:
+        if array.dtype.kind not in "iuV" or array.dtype.itemsize % 8 or array.dtype.hasobject:
+            continue
+        words = np.ascontiguousarray(array).view(np.uint64).reshape(-1)
+        likely = words[(words >= _LEAST_ADDRESS) & (words < _END_OF_ADDRESSES)]
+        found.update(int(n) for n in likely[:_MOST_ADDRESSES])
+    return sorted(found)
+
+
+def _any_within(numbers: Sequence[int], low: int, high: int) -> bool:
+    at = bisect.bisect_left(numbers, low)
+    return at < len(numbers) and numbers[at] < high
 
 
 def _is_fresh(address: int) -> bool:

@@ -32,11 +32,22 @@ CHECKED = (
     "-O1",
     "-g1",
     "-fsanitize=thread",
-    "-fsanitize=bounds",
-    "-fno-omit-frame-pointer",
+    "-fsanitize=bounds,object-size",
     "-DPYCNN_EMU_CHECKED",
 )
-GCC_CHECKED = ("-fno-tree-sra", "-fno-store-merging", "-fno-tree-vectorize")
+#: Calls are inlined, as on a GPU: GCC does not instrument a struct that a call takes or returns.
+GCC_CHECKED = (
+    "-fno-tree-sra",
+    "-fno-store-merging",
+    "-fno-tree-vectorize",
+    "-fno-semantic-interposition",
+    "-finline-functions",
+    "-finline-small-functions",
+    "-finline-limit=1000",
+)
+#: Volatile accesses by hooks of their own.
+GCC_VOLATILE = ("--param=tsan-distinguish-volatile=1",)  # from 11 on
+CLANG_CHECKED = ("-mllvm", "-tsan-distinguish-volatile=1")
 #: Linked apart: -fsanitize would bring the sanitizers' own libraries. Names of kernels must not
 #: meet those of other libraries, and those of the runtime are found when loaded.
 LINK = ("-shared", "-Wl,-Bsymbolic")
@@ -49,6 +60,12 @@ class Compiler:
     command: tuple[str, ...]
     version: str
     is_clang: bool
+
+    @property
+    def major(self) -> int:
+        """The first number of its version, which is the last thing it says of itself."""
+        versions = re.findall(r"\b(\d+)\.\d+\.\d+\b", self.version)
+        return int(versions[-1]) if versions else 0
 
 
 @functools.lru_cache
@@ -149,8 +166,12 @@ def _flags(host: Compiler, checked: bool) -> list[str]:
     flags = [*COMMON, *(CHECKED if checked else FAST)]
     if not checked:
         flags.append("-march=native")
-    elif not host.is_clang:
+    elif host.is_clang:
+        flags += CLANG_CHECKED
+    else:
         flags += GCC_CHECKED
+        if host.major >= 11:
+            flags += GCC_VOLATILE
     if not host.is_clang:
         flags += ["-fno-gnu-unique"]  # as for LINK
     return flags
@@ -238,6 +259,10 @@ def _entries(translation: Translation, expressions: Sequence[str]) -> str:
         'extern "C" __attribute__((visibility("default"))) '
         "const pycnn_emu::Entry* const pycnn_emu_entries[] = "
         f"{{{table}{', ' if table else ''}nullptr}};"
+    )
+    lines.append(
+        'extern "C" __attribute__((visibility("default"))) '
+        f'const char pycnn_emu_constants[] = " {" ".join(translation.constants)} ";'
     )
     return "\n".join(lines) + "\n"
 

@@ -18,6 +18,7 @@ from pycnn.emulator.guarded import Guarded, Pointer
 from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
 _MAX_BLOCK = (1024, 1024, 64)
+_CHECKED_BLOCKS = 1 << 32
 _CORES = os.cpu_count() or 1
 _ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 
@@ -67,6 +68,9 @@ class RawModule:
     max_steps : int, default 0
         Memory accesses of all threads after which a checked launch ends with
         `KernelTimeoutError`, at the same place each time; 0 for no limit.
+    same_value_races : bool, optional
+        Whether the checked build also reports threads that write, unordered, the value that is
+        there already (``if (found) *flag = 1``). Default: ``PYCNN_SAME_VALUE_RACES``.
 
     Raises
     ------
@@ -99,6 +103,7 @@ class RawModule:
         schedule: str | None = None,
         timeout: float | None = None,
         max_steps: int = 0,
+        same_value_races: bool | None = None,
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
@@ -116,9 +121,17 @@ class RawModule:
         self.schedule = schedule
         self.timeout = timeout
         self.max_steps = max_steps
+        self._same_value_races = same_value_races
         _parse_schedule(schedule)
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
+
+    @property
+    def same_value_races(self) -> bool:
+        """Whether unordered writes of the same value are reported, too."""
+        if self._same_value_races is None:
+            return bool(config.get("PYCNN_SAME_VALUE_RACES"))
+        return self._same_value_races
 
     @functools.cached_property
     def library_path(self) -> Path:
@@ -180,8 +193,9 @@ class RawKernel:
         Options of NVRTC; macros and include folders are used.
     checked : bool, default False
         The checked build, see :class:`RawModule`.
-    schedule, timeout, max_steps
-        Order of threads and blocks, and limits of a launch, see :class:`RawModule`.
+    schedule, timeout, max_steps, same_value_races
+        Order of threads and blocks, limits of a launch, and what counts as a race: see
+        :class:`RawModule`.
 
     Attributes
     ----------
@@ -216,6 +230,7 @@ class RawKernel:
         schedule: str | None = None,
         timeout: float | None = None,
         max_steps: int = 0,
+        same_value_races: bool | None = None,
     ) -> None:
         expressions = (name,) if "<" in name else ()
         module = RawModule(
@@ -226,6 +241,7 @@ class RawKernel:
             schedule=schedule,
             timeout=timeout,
             max_steps=max_steps,
+            same_value_races=same_value_races,
         )
         self._bind(module, name)
 
@@ -302,6 +318,10 @@ class RawKernel:
                 f"shared_mem={shared_mem}; allowed: 0 to {limit} "
                 f"(max_dynamic_shared_size_bytes, at most {runtime().SHARED_LIMIT})"
             )
+        if self._module.checked and prod(grid3) >= _CHECKED_BLOCKS:
+            raise ValueError(
+                f"grid={grid} has {prod(grid3)} blocks; the checked build takes fewer than 2**32"
+            )
         order, seed = _parse_schedule(self._module.schedule)
         module = self._module
         library = module._library
@@ -325,6 +345,8 @@ class RawKernel:
             config.get("PYCNN_EMULATOR_TIMEOUT") if timeout is None else timeout,
             module.max_steps,
             guarded.ranges if guarded else [],
+            guarded.numbers if guarded else [],
+            self._module.same_value_races,
         )
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)

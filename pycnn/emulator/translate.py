@@ -7,6 +7,7 @@ resolved and every line still says where it came from:
 * ``__shared__`` variables, which become references into the block's memory,
 * ``extern __shared__``, a pointer to its dynamic part,
 * ``__global__``, whose functions are collected as entries,
+* ``__constant__``, whose variables are collected,
 * ``#pragma unroll``, which GCC spells differently.
 """
 
@@ -53,10 +54,12 @@ class Token:
 
 @dataclass
 class Translation:
-    """Rewritten source and the kernels defined in it (those that are no templates)."""
+    """Rewritten source, the kernels defined in it (those that are no templates), and the names of
+    its ``__constant__`` variables without their namespaces."""
 
     text: str
     kernels: list[str] = field(default_factory=list)
+    constants: list[str] = field(default_factory=list)
 
 
 def translate(preprocessed: str) -> Translation:
@@ -81,7 +84,7 @@ def translate(preprocessed: str) -> Translation:
         prelude, user = "", preprocessed
     rewriter = _Rewriter(list(_tokens(user)))
     body = rewriter.run()
-    return Translation(prelude + body, rewriter.kernels)
+    return Translation(prelude + body, rewriter.kernels, rewriter.constants)
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -107,6 +110,7 @@ class _Rewriter:
         self.at = 0
         self.out: list[str] = []
         self.kernels: list[str] = []
+        self.constants: list[str] = []
         self.scopes: list[str] = []  # "" for extern "C", "name" for a namespace, "{" for others
         self.statement: list[Token] = []  # tokens since the last ; { or }
         self.system = False  # in a system header, whose assembly is the host's own
@@ -172,6 +176,8 @@ class _Rewriter:
             self._shared(token)
         elif token.text == "__global__":
             self._global()
+        elif token.text == "__constant__":
+            self._constant()
         elif token.text in ("asm", "__asm__", "__asm") and not self.system:
             self._refuse(
                 token,
@@ -181,16 +187,18 @@ class _Rewriter:
         else:
             self._emit(token)
 
+    def _following(self, count: int) -> list[Token]:
+        words = self.tokens[self.at : self.at + count]
+        return [t for t in words if t.kind not in ("space", "newline", "marker")]
+
     def _refuse(self, token: Token, message: str) -> None:
         raise TranslationError(f"{token.file}:{token.line}: {message}")
 
     def _global(self) -> None:
         """Drop the word; remember the function if it is no template."""
         name = ""
-        words = self.tokens[self.at : self.at + 80]
-        significant = [t for t in words if t.kind not in ("space", "newline", "marker")]
         depth = 0
-        for token, following in itertools.pairwise(significant):
+        for token, following in itertools.pairwise(self._following(80)):
             depth += {"(": 1, ")": -1}.get(token.text, 0)
             called = depth == 0 and token.kind == "word" and following.text == "("
             if called and token.text not in ("__attribute__", "alignas"):
@@ -201,6 +209,14 @@ class _Rewriter:
             qualified = "::".join([s for s in self.scopes if s] + [name])
             if qualified not in self.kernels:
                 self.kernels.append(qualified)
+
+    def _constant(self) -> None:
+        """Drop the word; remember what the declaration declares."""
+        for token, following in itertools.pairwise(self._following(80)):
+            if token.kind == "word" and following.text in ("[", ",", ";", "=", "{"):
+                self.constants.append(token.text)
+            if following.text in (";", "=", "{"):
+                break
 
     def _shared(self, token: Token) -> None:
         """Rewrite one declaration, from ``__shared__`` to its semicolon."""

@@ -141,7 +141,7 @@ PLANTED = {
         if (threadIdx.x == 0) __syncthreads();
         else y[threadIdx.x] = __shfl_sync(0xffffffff, x[threadIdx.x], 0);
         __syncthreads();
-    }""", {}),
+    }""", {"block": 64}),
     "misaligned vector": (
         emulator.MisalignedAccessError, 2, ["16 bytes", "4 past"],
         """void bug(const float* x, float* y, int n) {

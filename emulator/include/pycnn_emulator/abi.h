@@ -77,9 +77,15 @@ struct Site {
     const char* what;
     const char* file;
     int line;
+    int place;  // tells calls on one line apart; 0: unknown
 };
 
 enum Access : int { kRead = 0, kWrite = 1, kAtomic = 2 };
+// Flags beside it.
+constexpr int kAccessMask = 3;
+constexpr int kVolatile = 4;    // a volatile read or write: no race with its like, or with atomics
+constexpr int kUnaligned = 8;   // may stand at any address
+constexpr int kNoWrite = 16;    // an atomic that changed nothing
 
 }  // namespace pycnn_emu
 
@@ -103,6 +109,9 @@ PYCNN_EMU_API void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_com
                                         pycnn_emu::Site site);
 PYCNN_EMU_API unsigned pycnn_emu_activemask(pycnn_emu::Site site);
 PYCNN_EMU_API void pycnn_emu_fence(void);
+PYCNN_EMU_API void pycnn_emu_fence_block(void);
+// From a combine function: `lane` read the value of a lane that takes no part.
+PYCNN_EMU_API void pycnn_emu_absent_lane(int lane, int source, unsigned mask);
 
 // The other threads of the block that can run do so, and other blocks if this one gets nowhere;
 // the caller is asked whether the launch is to end. Returns when it is this thread's turn again.
@@ -118,12 +127,19 @@ PYCNN_EMU_API void pycnn_emu_copy_async(void* shared, const void* global, size_t
 PYCNN_EMU_API void pycnn_emu_copy_commit(void);
 PYCNN_EMU_API void pycnn_emu_copy_wait(int groups_in_flight);
 
-// Checked build only: called for every memory access that is not private to the thread.
+// Checked build only: called for every memory access that is not private to the thread. `access` is
+// an Access, with flags.
 PYCNN_EMU_API void pycnn_emu_access(const void* address, size_t size, int access, void* pc);
 // The same on behalf of another lane of the running warp (ldmatrix reads rows of other lanes).
 PYCNN_EMU_API void pycnn_emu_lane_access(int lane, const void* address, size_t size, int access,
                                          void* pc);
+// An atomic that writes only if the bytes at `address` are those at `expected`.
+PYCNN_EMU_API void pycnn_emu_compare_access(const void* address, const void* expected, size_t size,
+                                            void* pc);
 PYCNN_EMU_API void pycnn_emu_index_out_of_bounds(const char* file, int line, long long index);
+PYCNN_EMU_API void pycnn_emu_outside_object(const char* file, int line, const void* address);
+PYCNN_EMU_API void* pycnn_emu_malloc(size_t size);
+PYCNN_EMU_API void pycnn_emu_free(void* pointer, void* pc);
 }
 
 // For the back edge of a loop, in code that no signal can stop: one load and a branch not taken.

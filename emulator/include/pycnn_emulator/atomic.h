@@ -14,6 +14,14 @@ __attribute__((noinline)) PYCNN_EMU_UNCHECKED T atomic_update(T* p, Update updat
     return old;
 }
 
+template <typename T>
+__attribute__((noinline)) PYCNN_EMU_UNCHECKED T compare_and_swap(T* p, T compare, T value) {
+    if (!is_private(p)) pycnn_emu_compare_access(p, &compare, sizeof(T), PYCNN_EMU_CALLER);
+    T old = *p;
+    if (old == compare) *p = value;
+    return old;
+}
+
 #else
 
 template <size_t>
@@ -44,6 +52,11 @@ inline T atomic_update(T* p, Update update) {
     } while (!__atomic_compare_exchange_n(bits, &seen, next, true, __ATOMIC_SEQ_CST,
                                           __ATOMIC_RELAXED));
     return old;
+}
+
+template <typename T>
+inline T compare_and_swap(T* p, T compare, T value) {
+    return atomic_update(p, [=](T old) { return old == compare ? value : old; });
 }
 
 #endif
@@ -85,6 +98,15 @@ PYCNN_EMU_ATOMIC(atomicDec, old == 0 || old > value ? value : old - 1)
 template <typename T>
 __attribute__((always_inline)) inline T atomicCAS(T* p, pycnn_emu::Same<T> compare,
                                                   pycnn_emu::Same<T> value) {
-    return pycnn_emu::atomic_update(
-        p, [=](T old) PYCNN_EMU_UNCHECKED { return old == compare ? value : old; });
+    return pycnn_emu::compare_and_swap(p, compare, value);
+}
+template <typename T>
+__attribute__((always_inline)) inline T atomicCAS_block(T* p, pycnn_emu::Same<T> compare,
+                                                        pycnn_emu::Same<T> value) {
+    return atomicCAS(p, compare, value);
+}
+template <typename T>
+__attribute__((always_inline)) inline T atomicCAS_system(T* p, pycnn_emu::Same<T> compare,
+                                                         pycnn_emu::Same<T> value) {
+    return atomicCAS(p, compare, value);
 }

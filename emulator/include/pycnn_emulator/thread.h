@@ -9,22 +9,39 @@ constexpr int warpSize = 32;
 
 // The line of the call, found by the compiler at the place of the call.
 #define PYCNN_EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
-#define PYCNN_EMU_SITE(name) (pycnn_emu::Site{name, file, line})
+#define PYCNN_EMU_SITE(name) (pycnn_emu::Site{name, file, line, 0})
 
-inline void __syncthreads(PYCNN_EMU_HERE) { pycnn_emu_barrier(0, PYCNN_EMU_SITE("__syncthreads")); }
-inline int __syncthreads_count(int predicate, PYCNN_EMU_HERE) {
-    return pycnn_emu_barrier(predicate, PYCNN_EMU_SITE("__syncthreads_count")).count;
+// Two calls may stand on one line: macros of the functions' names tell them apart.
+namespace pycnn_emu {
+
+struct Place {
+    int number;
+};
+
+inline void syncthreads(Place place, PYCNN_EMU_HERE) {
+    pycnn_emu_barrier(0, Site{"__syncthreads", file, line, place.number});
 }
-inline int __syncthreads_and(int predicate, PYCNN_EMU_HERE) {
-    return pycnn_emu_barrier(predicate, PYCNN_EMU_SITE("__syncthreads_and")).all;
+inline int syncthreads_count(Place place, int predicate, PYCNN_EMU_HERE) {
+    return pycnn_emu_barrier(predicate, Site{"__syncthreads_count", file, line, place.number}).count;
 }
-inline int __syncthreads_or(int predicate, PYCNN_EMU_HERE) {
-    return pycnn_emu_barrier(predicate, PYCNN_EMU_SITE("__syncthreads_or")).any;
+inline int syncthreads_and(Place place, int predicate, PYCNN_EMU_HERE) {
+    return pycnn_emu_barrier(predicate, Site{"__syncthreads_and", file, line, place.number}).all;
 }
+inline int syncthreads_or(Place place, int predicate, PYCNN_EMU_HERE) {
+    return pycnn_emu_barrier(predicate, Site{"__syncthreads_or", file, line, place.number}).any;
+}
+
+}  // namespace pycnn_emu
+
+#define PYCNN_EMU_PLACE (pycnn_emu::Place{__COUNTER__ + 1})
+#define __syncthreads() pycnn_emu::syncthreads(PYCNN_EMU_PLACE)
+#define __syncthreads_count(...) pycnn_emu::syncthreads_count(PYCNN_EMU_PLACE, __VA_ARGS__)
+#define __syncthreads_and(...) pycnn_emu::syncthreads_and(PYCNN_EMU_PLACE, __VA_ARGS__)
+#define __syncthreads_or(...) pycnn_emu::syncthreads_or(PYCNN_EMU_PLACE, __VA_ARGS__)
 
 inline void __threadfence() { pycnn_emu_fence(); }
 inline void __threadfence_system() { pycnn_emu_fence(); }
-inline void __threadfence_block() {}
+inline void __threadfence_block() { pycnn_emu_fence_block(); }
 inline void __nanosleep(unsigned, PYCNN_EMU_HERE) {
     pycnn_emu_yield(PYCNN_EMU_SITE("__nanosleep"));
 }

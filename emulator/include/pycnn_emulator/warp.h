@@ -25,16 +25,17 @@ inline void collective(unsigned mask, Data& data, Combine, Site site) {
 template <typename T>
 struct Shuffle {
     T value, result;
-    int source;  // lane to read from; outside its segment or not taking part: the own value
+    int source;  // lane to read from; -1: outside the segment, which gives the own value
 };
 
 template <typename T>
 struct RunShuffle {
-    void operator()(unsigned, Shuffle<T>** lanes) const {
+    void operator()(unsigned mask, Shuffle<T>** lanes) const {
         for (int i = 0; i < kLanes; ++i) {
             if (!lanes[i]) continue;
             int source = lanes[i]->source;
             bool there = source >= 0 && source < kLanes && lanes[source];
+            if (!there && source >= 0) pycnn_emu_absent_lane(i, source, mask);
             lanes[i]->result = lanes[there ? source : i]->value;
         }
     }
@@ -70,14 +71,15 @@ inline unsigned ballot(unsigned mask, bool predicate, Site site) {
 template <typename T>
 struct Match {
     T value;
-    unsigned result;
+    unsigned result, arrived;
 };
 template <typename T>
 struct RunMatch {
-    void operator()(unsigned, Match<T>** lanes) const {
+    void operator()(unsigned arrived, Match<T>** lanes) const {
         for (int i = 0; i < kLanes; ++i) {
             if (!lanes[i]) continue;
             lanes[i]->result = 0;
+            lanes[i]->arrived = arrived;
             for (int j = 0; j < kLanes; ++j)
                 if (lanes[j] && lanes[j]->value == lanes[i]->value) lanes[i]->result |= 1u << j;
         }
@@ -161,15 +163,15 @@ inline unsigned __activemask(PYCNN_EMU_HERE) {
 
 template <typename T>
 inline unsigned __match_any_sync(unsigned mask, T value, PYCNN_EMU_HERE) {
-    pycnn_emu::Match<T> data{value, 0};
+    pycnn_emu::Match<T> data{value, 0, 0};
     pycnn_emu::collective(mask, data, pycnn_emu::RunMatch<T>(), PYCNN_EMU_SITE("__match_any_sync"));
     return data.result;
 }
 template <typename T>
 inline unsigned __match_all_sync(unsigned mask, T value, int* all, PYCNN_EMU_HERE) {
-    pycnn_emu::Match<T> data{value, 0};
+    pycnn_emu::Match<T> data{value, 0, 0};
     pycnn_emu::collective(mask, data, pycnn_emu::RunMatch<T>(), PYCNN_EMU_SITE("__match_all_sync"));
-    *all = data.result == mask;
+    *all = data.result == data.arrived;
     return *all ? mask : 0;
 }
 

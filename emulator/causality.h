@@ -1,0 +1,109 @@
+// What happened before what, whatever the schedule: the order that barriers, __syncwarp and fences
+// with flags impose on the threads of a launch.
+//
+// Every thread has a clock that moves on when it synchronises; an access is known by block, thread
+// and clock. Barriers and __syncwarp are cheap: one clock for all, and one for each lane of a warp.
+// What is handed over through memory (a fence, then an atomic or volatile write that another
+// thread reads) is rare and keeps full lists, shared between all who know the same.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "worker.h"
+
+namespace pycnn_emu {
+
+using Tick = uint32_t;
+
+// Accesses of some lanes of one warp, alike in all but the lane. Masks are of the bytes of a word.
+struct Record {
+    uint32_t block;
+    Tick clock;
+    uint32_t pc;      // offset into the library
+    uint32_t lanes;   // of the warp of `thread`
+    uint16_t thread;  // the first of them
+    uint8_t mask;     // 0: no record
+    uint8_t kind;     // kWrites and kStrong
+};
+constexpr uint8_t kWrites = 1;
+constexpr uint8_t kStrong = 2;  // atomic or volatile: no race with its like
+
+// For each block, the clocks up to which the events of its threads are known.
+class Past {
+public:
+    using Clocks = std::vector<Tick>;
+    using Blocks = std::vector<std::pair<uint32_t, std::shared_ptr<const Clocks>>>;
+
+    void add(uint32_t block, std::shared_ptr<const Clocks> clocks);
+    void add(const Past& other);
+    const Clocks* of(uint32_t block) const;
+
+private:
+    Blocks blocks_;  // sorted
+};
+using SharedPast = std::shared_ptr<const Past>;  // null: nothing
+
+// What who reads an atomic or a flag learns: what its writers had published.
+struct Handover {
+    SharedPast device;
+    SharedPast block;  // published by __threadfence_block, to threads of block `of` only
+    uint32_t of = 0;
+};
+using Handovers = std::unordered_map<uintptr_t, Handover>;
+
+class Causality {
+public:
+    void begin(uint32_t block, unsigned threads);
+
+    Tick clock(unsigned thread) const { return clock_[thread]; }
+    // Whether all accesses of `record` certainly came before what `thread` does now.
+    bool before(const Record& record, unsigned thread) const {
+        if (record.block == block_) {
+            if (record.clock < base_) return true;
+            if (record.thread / kWarp == thread / kWarp && lanes_before(record, thread)) return true;
+        }
+        return far_used_ && far_before(record, thread);
+    }
+    // The following three return false when a clock is at its end.
+    bool barrier();
+    bool warp_synchronised(unsigned warp, unsigned lanes);
+    bool fence(unsigned thread, bool device);
+    // Since the last barrier.
+    bool has_fenced(unsigned thread) const { return fenced_[thread] >= base_; }
+
+    void acquire(unsigned thread, const Handover& from);
+    // `update`: the write also read, so what was handed over before stays.
+    void release(unsigned thread, Handovers& all, uintptr_t address, bool update);
+
+private:
+    Tick& known(unsigned thread, unsigned lane) { return known_[thread * kWarp + lane]; }
+    bool lanes_before(const Record& record, unsigned thread) const {
+        uint32_t others = record.lanes & ~(1u << thread % kWarp);
+        for (; others; others &= others - 1)
+            if (known_[thread * kWarp + static_cast<unsigned>(__builtin_ctz(others))] <= record.clock)
+                return false;
+        return true;
+    }
+    bool far_before(const Record& record, unsigned thread) const;
+    SharedPast all_known(unsigned thread) const;
+    template <typename Threads>
+    static void join(std::vector<SharedPast>& pasts, Threads threads);
+
+    uint32_t block_ = 0;
+    unsigned threads_ = 0;
+    Tick base_ = 1;  // everything before it in this block is known to all: the last barrier
+    std::vector<Tick> clock_;
+    std::vector<Tick> known_;   // [thread][lane]: of each lane of the warp it has met
+    std::vector<Tick> fenced_;  // clock of the last fence
+    bool far_used_ = false;
+    std::vector<SharedPast> far_;        // [thread]: learned through memory
+    std::vector<std::pair<SharedPast, SharedPast>> acquired_;  // [thread]: last, of either scope
+    std::vector<SharedPast> published_;  // [thread]: before a fence, for other blocks
+    std::vector<SharedPast> published_block_;  // the same, for this block
+};
+
+}  // namespace pycnn_emu

@@ -1,0 +1,94 @@
+#include "shadow.h"
+
+namespace pycnn_emu {
+
+namespace {
+
+bool same_warp(const Record& a, const Record& b) {
+    return a.block == b.block && a.thread / kWarp == b.thread / kWarp;
+}
+
+// Whether everything that races with `weak` would race with `strong`, were they equally ordered.
+bool races_with_as_much(const Record& strong, const Record& weak) {
+    bool writes = strong.kind & kWrites || !(weak.kind & kWrites);
+    bool plain = !(strong.kind & kStrong) || weak.kind & kStrong;
+    return writes && plain;
+}
+
+}  // namespace
+
+void Records::add(Cell& cell, const Record& me, const Causality& order) {
+    bool plain_write = me.kind == kWrites;
+    bool placed = false;
+    Record *free = nullptr, *grown = nullptr;
+    auto visit = [&](Record& record) {
+        if (!record.mask) {
+            if (!free) free = &record;
+            return;
+        }
+        bool alike = record.clock == me.clock && record.kind == me.kind && same_warp(record, me);
+        if (alike && record.lanes == me.lanes && !placed) {
+            if (!plain_write && (record.mask | me.mask) != record.mask) grown = &record;
+            record.mask |= me.mask;
+            record.pc = me.pc;
+            placed = true;
+        } else if (alike && record.mask == me.mask && !plain_write && !placed) {
+            record.lanes |= me.lanes;
+            placed = true;
+        } else if (record.mask & me.mask &&
+                   (plain_write ||  // any that is not before it has been reported
+                    (races_with_as_much(me, record) && order.before(record, me.thread)))) {
+            record.mask &= static_cast<uint8_t>(~me.mask);
+            if (!record.mask && !free) free = &record;
+        }
+    };
+    for (Record& record : cell.records) visit(record);
+    if (cell.more)
+        for (Record& record : lists_[cell.more - 1]) visit(record);
+    if (grown) {  // bytes one by one: the other lanes may have been through them
+        Record* other = find(cell, grown->mask, [&](Record& r) {
+            return &r != grown && r.mask == grown->mask && r.clock == me.clock &&
+                   r.kind == me.kind && same_warp(r, me);
+        });
+        if (other) {
+            other->lanes |= grown->lanes;
+            grown->mask = 0;
+        }
+    }
+    if (placed) return;
+    if (free) {
+        *free = me;
+        return;
+    }
+    if (!plain_write && !fences_ && take_place(cell, me, order)) return;
+    if (!cell.more) {
+        lists_.emplace_back();
+        cell.more = static_cast<uint32_t>(lists_.size());
+    }
+    auto& list = lists_[cell.more - 1];
+    if (plain_write || list.size() < kMost || !fences_) list.push_back(me);
+}
+
+// True if `me` need not be kept, or has been put in the place of another that need not.
+bool Records::take_place(Cell& cell, const Record& me, const Causality& order) {
+    Record* one = nullptr;
+    Record* found = find(cell, me.mask, [&](Record& record) {
+        if ((record.mask & me.mask) != me.mask || !races_with_as_much(record, me) ||
+            order.before(record, me.thread))
+            return false;
+        if (!one) {
+            one = &record;
+            return false;
+        }
+        if (!same_warp(*one, record) && (one->block != record.block || one->block == me.block))
+            return true;  // two that stand for all
+        if (!same_warp(*one, me) && record.mask == me.mask && record.kind == me.kind) {
+            record = me;
+            return true;
+        }
+        return false;
+    });
+    return found != nullptr;
+}
+
+}  // namespace pycnn_emu
