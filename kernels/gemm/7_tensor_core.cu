@@ -21,6 +21,9 @@
 // variant TILE = 64, 128
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
+#ifndef SCALAR
+#define SCALAR __half
+#endif
 #include <pycnn/gemm_vector.cuh>
 #include <pycnn/gemm_mma.cuh>
 

@@ -48,7 +48,9 @@ class Axis:
         56
         """
         windows = conv_out(extent, *padding, kernel, stride, dilation, ceil_mode)
-        return cls(extent, windows, kernel, stride, dilation, *padding)
+        # A step beyond the input, or between the taps of a single one, has no effect: any fits.
+        step, spacing = min(stride, extent + sum(padding)), dilation if kernel > 1 else 1
+        return cls(extent, windows, kernel, step, spacing, *padding)
 
     def results(self, backward: bool) -> int:
         """Elements of what is computed."""

@@ -63,11 +63,14 @@ def reduction(
     return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
 
 
-def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: Ints) -> Plan:
-    """Plan of `pycnn.argmax`: input ``x``, output ``y``.
+def argmax(
+    op: str, shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: Ints
+) -> Plan:
+    """Plan of `pycnn.argmax` and `argmin`: input ``x``, output ``y``.
 
     Parameters
     ----------
+    op : {"argmax", "argmin"}
     shape, strides, axes, dtype, result
         As for `reduction`; axes are one or all.
     """
@@ -80,13 +83,14 @@ def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: 
         y, partial = _targets(number, len(passes))
         if partial is not None:  # struct Indexed
             workspace[partial.name] = ArraySpec((stage.results, 2), np.dtype(np.int64))
-        kernel = Kernel(PLACES, f"argmax_{stage.entry}", (("SCALAR", SCALAR[dtype]),))
+        defines = (("SCALAR", SCALAR[dtype]), ("SMALLEST", str(int(op == "argmin"))))
+        kernel = Kernel(PLACES, f"argmax_{stage.entry}", defines)
         target = struct(PLACES, "Target", parts=stage.parts, scale=stage.inner)
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
     algo = passes[0].entry if passes else "nothing"
-    return Plan("argmax", algo, tuple(launches), {"y": spec}, workspace)
+    return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
 
 
 def _targets(number: int, stages: int) -> tuple[Buffer | None, Buffer | None]:

@@ -104,6 +104,21 @@ def test_out(backend, rng):
 A, B = np.zeros((3, 4), np.float32), np.zeros((4, 5), np.float32)
 
 BAD = {
+    "batches": (
+        lambda: pycnn.bmm(np.zeros((1, 2, 3)), np.zeros((4, 3, 5))),
+        ValueError,
+        r"b has shape \(4, 3, 5\); allowed: \(1, 3, N\), for a of shape \(1, 2, 3\)",
+    ),
+    "two axes": (
+        lambda: pycnn.bmm(np.zeros((2, 3)), np.zeros((4, 3, 5))),
+        ValueError,
+        r"a has shape \(2, 3\) \(rank 2\); allowed: \(B, M, K\)",
+    ),
+    "gradient of a product": (
+        lambda: pycnn.bmm_backward(*[np.zeros((2, 3, 3))] * 2, np.zeros((2, 3, 5))),
+        ValueError,
+        r"dy has shape \(2, 3, 3\); allowed: \(2, 3, 5\)",
+    ),
     "list": (lambda: pycnn.gemm([[1.0]], B), TypeError, "a is of type list"),
     "integers": (lambda: pycnn.gemm(A.astype(int), B), TypeError, "a has dtype int64"),
     "complex": (lambda: pycnn.gemm(A, B + 1j), TypeError, "b has dtype complex64"),
