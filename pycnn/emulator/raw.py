@@ -346,7 +346,7 @@ class RawKernel:
             module.max_steps,
             guarded.ranges if guarded else [],
             guarded.numbers if guarded else [],
-            self._module.same_value_races,
+            module.checked and module.same_value_races,
         )
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
