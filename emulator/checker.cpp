@@ -56,8 +56,15 @@ Checker::Checker(Knowledge knowledge, const void* code)
 }
 
 void Checker::begin_block(Worker& worker, uint64_t index) {
-    Block& b = block_;
-    b.worker = &worker;
+    auto known = std::find_if(blocks_.begin(), blocks_.end(),
+                              [&](const auto& block) { return block->worker == &worker; });
+    if (known == blocks_.end()) {
+        blocks_.push_back(std::make_unique<Block>());
+        known = blocks_.end() - 1;
+        (*known)->worker = &worker;
+    }
+    block_ = known->get();
+    Block& b = *block_;
     b.index = static_cast<uint32_t>(index);
     b.order.begin(b.index, worker.threads());
     b.records.clear();
@@ -77,11 +84,16 @@ void Checker::begin_block(Worker& worker, uint64_t index) {
         reset(kDynamicSpan + static_cast<size_t>(variable.offset), variable.size);
 }
 
+void Checker::resume_block(Worker& worker) {
+    for (const auto& block : blocks_)
+        if (block->worker == &worker) block_ = block.get();
+}
+
 std::optional<Report> Checker::end_block() {
-    block_.log.flush(counters_);
-    for (const Suspect& s : block_.suspects)
+    block_->log.flush(counters_);
+    for (const Suspect& s : block_->suspects)
         if (changed(s)) return race(s.me, s.other, s.word);
-    return std::move(block_.unwritten);
+    return std::move(block_->unwritten);
 }
 
 void Checker::thread_exits(unsigned thread) {
@@ -91,22 +103,22 @@ void Checker::thread_exits(unsigned thread) {
 
 void Checker::barrier() {
     settle();
-    if (block_.unwritten) block_.worker->fail(*std::move(block_.unwritten));
-    require(block_.order.barrier());
+    if (block_->unwritten) block_->worker->fail(*std::move(block_->unwritten));
+    require(block_->order.barrier());
     ++counters_.barriers;
-    block_.log.flush(counters_);
+    block_->log.flush(counters_);
 }
 
 void Checker::warp_synchronised(unsigned warp, unsigned lanes) {
     settle();
-    require(block_.order.warp_synchronised(warp, lanes));
+    require(block_->order.warp_synchronised(warp, lanes));
 }
 
 void Checker::fence(unsigned thread, bool device) {
     settle();
     records_.fences_used();
-    block_.records.fences_used();
-    require(block_.order.fence(thread, device));
+    block_->records.fences_used();
+    require(block_->order.fence(thread, device));
 }
 
 void Checker::require(bool clock_moved) {
@@ -115,12 +127,12 @@ void Checker::require(bool clock_moved) {
     report.kind = "limit";
     report.message = format("a thread has synchronised %u times, more than the checked build counts",
                             std::numeric_limits<Tick>::max());
-    block_.worker->fail(std::move(report));
+    block_->worker->fail(std::move(report));
 }
 
 Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const {
-    return Record{block_.index,
-                  block_.order.clock(thread),
+    return Record{block_->index,
+                  block_->order.clock(thread),
                   static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
                   1u << thread % kWarp,
                   static_cast<uint16_t>(thread),
@@ -129,7 +141,7 @@ Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t ma
 }
 
 Cell& Checker::shared_cell(uintptr_t word) {
-    return *block_.shared.at(word, reinterpret_cast<uintptr_t>(block_.worker->arena()),
+    return *block_->shared.at(word, reinterpret_cast<uintptr_t>(block_->worker->arena()),
                               Worker::arena_size());
 }
 
@@ -140,7 +152,7 @@ void Checker::access(unsigned thread, const void* pointer, size_t size, int acce
 
 void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int access,
                           const void* pc, bool certain) {
-    Block& b = block_;
+    Block& b = *block_;
     if (!b.suspects.empty()) settle();
     if (!size) return;
     const Place where = place(thread, address, size, access, pc);
@@ -202,7 +214,7 @@ void Checker::compare_and_swap(unsigned thread, const void* address, const void*
 
 Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, int access,
                               const void* pc) {
-    auto arena = reinterpret_cast<uintptr_t>(block_.worker->arena());
+    auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
     if (address >= arena && address < arena + Worker::arena_size()) {
         if (!in_shared_variable(address - arena, size))
             out_of_bounds(thread, address, size, access, pc);
@@ -233,8 +245,8 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
 
 void Checker::check(Cell& cell, const Record& me, const Place& where, bool certain,
                     uintptr_t address, const void* pc) {
-    Records& records = where.shared ? block_.records : records_;
-    const Causality& order = block_.order;
+    Records& records = where.shared ? block_->records : records_;
+    const Causality& order = block_->order;
     int access = !(me.kind & kWrites) ? kRead
                  : me.kind & kStrong && !(me.kind & kVolatileRecord) ? kAtomic : kWrite;
     if (cell.pending & me.mask) {
@@ -252,15 +264,15 @@ void Checker::check(Cell& cell, const Record& me, const Place& where, bool certa
         if (same_value_races_ || certain || !two_writes) return true;
         Suspect suspect{me, r, word_of(address), {}};
         std::memcpy(suspect.before, reinterpret_cast<const void*>(suspect.word), kWord);
-        block_.suspects.push_back(suspect);
+        block_->suspects.push_back(suspect);
         return false;
     });
-    if (other) block_.worker->fail(race(me, *other, address));
+    if (other) block_->worker->fail(race(me, *other, address));
     // Held back until the next barrier: if another thread writes the bytes before it, the defect
     // is the missing barrier.
     if (access != kWrite && !where.initialised && (cell.initialised & me.mask) != me.mask &&
-        !block_.unwritten)
-        block_.unwritten = make_report("uninitialised",
+        !block_->unwritten)
+        block_->unwritten = make_report("uninitialised",
                                         format("%s of %s memory that no thread has written",
                                                verb(access), where.shared ? "shared" : "global"),
                                         me.thread, address, pc);
@@ -277,9 +289,9 @@ bool Checker::changed(const Suspect& suspect) {
 }
 
 void Checker::settle() {
-    for (const Suspect& s : block_.suspects)
-        if (changed(s)) block_.worker->fail(race(s.me, s.other, s.word));
-    block_.suspects.clear();
+    for (const Suspect& s : block_->suspects)
+        if (changed(s)) block_->worker->fail(race(s.me, s.other, s.word));
+    block_->suspects.clear();
 }
 
 void Checker::copy_async(unsigned thread, void* shared, const void* global, size_t size,
@@ -289,19 +301,19 @@ void Checker::copy_async(unsigned thread, void* shared, const void* global, size
     access_part(thread, address, size, kWrite, pc, true);
     Copy copy{shared, std::vector<char>(size, 0), pc};
     std::memcpy(copy.bytes.data(), global, source_size);
-    block_.copies[thread].open.push_back(std::move(copy));
+    block_->copies[thread].open.push_back(std::move(copy));
     for (uintptr_t word = address; word < address + size; word += kWord)
         shared_cell(word).pending = byte_mask(word, address, address + size);
 }
 
 void Checker::copy_commit(unsigned thread) {
-    Copies& copies = block_.copies[thread];
+    Copies& copies = block_->copies[thread];
     copies.groups.push_back(std::move(copies.open));
     copies.open.clear();
 }
 
 void Checker::copy_wait(unsigned thread, size_t groups_in_flight) {
-    auto& groups = block_.copies[thread].groups;
+    auto& groups = block_->copies[thread].groups;
     while (groups.size() > groups_in_flight) {
         complete(thread, groups.front());
         groups.erase(groups.begin());
@@ -315,7 +327,7 @@ void Checker::complete(unsigned thread, std::vector<Copy>& copies) {
         for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord) {
             Cell& cell = shared_cell(word);
             uint8_t mask = byte_mask(word, address, address + copy.bytes.size());
-            block_.records.add(cell, record(thread, copy.pc, kWrites, mask), block_.order);
+            block_->records.add(cell, record(thread, copy.pc, kWrites, mask), block_->order);
             cell.pending = 0;
         }
     }
@@ -326,11 +338,11 @@ void Checker::register_shared(const SharedVariable& variable) {
         if (known.offset == variable.offset) return;
     variables_.push_back(variable);
     size_t offset = kDynamicSpan + static_cast<size_t>(variable.offset);
-    std::memset(block_.worker->arena() + offset, kPoison, variable.size);
+    std::memset(block_->worker->arena() + offset, kPoison, variable.size);
 }
 
 bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
-    if (offset < kDynamicSpan) return offset + size <= block_.worker->launch().dynamic_shared;
+    if (offset < kDynamicSpan) return offset + size <= block_->worker->launch().dynamic_shared;
     offset -= kDynamicSpan;
     for (const SharedVariable& v : variables_) {
         auto begin = static_cast<size_t>(v.offset);
@@ -341,7 +353,7 @@ bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
 
 // What lies at or nearest below or above an address, in words.
 std::string Checker::array_at(uintptr_t address) const {
-    auto arena = reinterpret_cast<uintptr_t>(block_.worker->arena());
+    auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
     struct Candidate {
         uintptr_t begin;
         size_t size;
@@ -349,7 +361,7 @@ std::string Checker::array_at(uintptr_t address) const {
     };
     std::vector<Candidate> candidates;
     if (address >= arena && address < arena + Worker::arena_size()) {
-        size_t dynamic = block_.worker->launch().dynamic_shared;
+        size_t dynamic = block_->worker->launch().dynamic_shared;
         if (address < arena + kDynamicSpan || variables_.empty())
             candidates.push_back({arena, dynamic, format("shared array %s (dynamic, %zu bytes)",
                                                          dynamic_name_, dynamic)});
@@ -411,7 +423,7 @@ Report Checker::race(const Record& me, const Record& other, uintptr_t address) c
 
 void Checker::report(const char* kind, std::string message, unsigned thread, uintptr_t address,
                      const void* pc, const Record* other) {
-    block_.worker->fail(make_report(kind, std::move(message), thread, address, pc, other));
+    block_->worker->fail(make_report(kind, std::move(message), thread, address, pc, other));
 }
 
 Report Checker::make_report(const char* kind, std::string message, unsigned thread,
@@ -424,7 +436,7 @@ Report Checker::make_report(const char* kind, std::string message, unsigned thre
     report.thread = static_cast<int>(thread);
     report.address = reinterpret_cast<const void*>(address);
     if (other) {
-        const dim3& grid = block_.worker->launch().grid;
+        const dim3& grid = block_->worker->launch().grid;
         report.other = at(address_of(*other));
         report.other_thread = other->thread;
         report.other_block = uint3{other->block % grid.x, other->block / grid.x % grid.y,

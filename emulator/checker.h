@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,7 +31,10 @@ class Checker {
 public:
     Checker(Knowledge knowledge, const void* code_in_library);
 
+    // One worker may run another block before the first has ended: `resume_block` says which one
+    // the calls that follow are about.
     void begin_block(Worker& worker, uint64_t block);
+    void resume_block(Worker& worker);
     std::optional<Report> end_block();
     void thread_exits(unsigned thread);
     void barrier();
@@ -119,7 +123,8 @@ private:
     Handovers handovers_;
     std::vector<SharedVariable> variables_;
     const char* dynamic_name_ = "dynamic shared memory";
-    Block block_{};  // that runs
+    std::vector<std::unique_ptr<Block>> blocks_;  // one a worker
+    Block* block_ = nullptr;
     Counters counters_;
 };
 

@@ -146,11 +146,10 @@ private:
 
     // Whether something else can run while a block waits: another that does, or a new one.
     bool make_way() {
-        if (checker_) return false;  // it knows one block at a time
         if (free_.empty() && waiting_.size() < job_.most_waiting && take()) {
             try {
                 more_.push_back(std::make_unique<Worker>());
-                more_.back()->begin(job_.launch, nullptr);
+                more_.back()->begin(job_.launch, checker_);
                 free_.push_back(more_.back().get());
             } catch (const std::bad_alloc&) {  // then those there are must do
             }
@@ -334,8 +333,7 @@ Outcome run(const Launch& launch, unsigned workers, const Interrupted& interrupt
     return std::move(job.outcome);
 }
 
-Outcome run_checked(const Launch& launch, Knowledge knowledge,
-                    const Interrupted& interrupted) {
+Outcome run_checked(const Launch& launch, Knowledge knowledge, const Interrupted& interrupted) {
     Emulator& e = emulator();
     Turn turn(e, interrupted);
     if (!turn.granted()) return Outcome{{}, {}, true};

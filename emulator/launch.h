@@ -29,7 +29,6 @@ struct Outcome {
 Outcome run(const Launch& launch, unsigned workers, const Interrupted& interrupted);
 
 // The same in the checked build, block after block on the calling thread.
-Outcome run_checked(const Launch& launch, Knowledge knowledge,
-                    const Interrupted& interrupted);
+Outcome run_checked(const Launch& launch, Knowledge knowledge, const Interrupted& interrupted);
 
 }  // namespace pycnn_emu

@@ -107,7 +107,7 @@ Worker::Status Worker::run_block(uint64_t index) {
     std::fill(exited_.begin(), exited_.end(), 0u);
     next_ = done_ = arrived_ = 0;
     ticks_ = 0;
-    combining_ = false;
+    in_combine_ = false;
     self_->poll = 0;
     arriving_ = pycnn_emu_votes{0, 1, 0};
     ready_.clear();
@@ -123,6 +123,7 @@ Worker::Status Worker::run_block(uint64_t index) {
 Worker::Status Worker::resume() {
     pycnn_emu_self = self_;
     self_->poll = 0;
+    if (checker_) checker_->resume_block(*this);
     return enter(*paused_);
 }
 
@@ -234,7 +235,7 @@ void Worker::step(const void* pc) {
         thread_[current_].site = Site{};
         fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
     }
-    if (++slice_ < kSlice || combining_) return;
+    if (++slice_ < kSlice || in_combine_) return;
     ++ticks_;
     yield(Site{});
 }
@@ -243,7 +244,7 @@ void Worker::tick(const void* pc) {
     self_->poll = 1;  // the runtime looks at it where it can
     if (++ticks_ > 1) Watch::hurry();
     auto offset = reinterpret_cast<uintptr_t>(pc) - launch_->code;
-    if (offset >= launch_->code_size || combining_) return;
+    if (offset >= launch_->code_size || in_combine_) return;
     thread_[current_].site = Site{};
     // Where the call that led to an access returns to, if there was one.
     if (!checker_) pc_[current_] = static_cast<const char*>(pc) + 1;
@@ -409,11 +410,11 @@ void Worker::complete(unsigned warp, size_t index) {
     Pending pending = pending_[warp][index];
     pending_[warp].erase(pending_[warp].begin() + static_cast<std::ptrdiff_t>(index));
     ticks_ = 0;
-    exchanging_ = pending.site;
+    combining_ = pending.site;
     if (pending.combine) {
-        combining_ = true;
+        in_combine_ = true;
         pending.combine(pending.arrived, pending.data);
-        combining_ = false;
+        in_combine_ = false;
     } else if (checker_)
         checker_->warp_synchronised(warp, pending.arrived);
     for (unsigned lane = 0; lane < kWarp; ++lane) {
@@ -428,8 +429,8 @@ void Worker::absent_lane(int lane, int source, unsigned mask) {
     Report report;
     report.kind = "divergent_collective";
     report.message = format("%s with mask 0x%08x: lane %d reads from lane %d, which takes no part",
-                            exchanging_.what, mask, lane, source);
-    report.where = at(exchanging_);
+                            combining_.what, mask, lane, source);
+    report.where = at(combining_);
     report.thread = static_cast<int>(current_ / kWarp * kWarp) + lane;
     fail(std::move(report));
 }

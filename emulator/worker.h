@@ -80,10 +80,10 @@ public:
     pycnn_emu_votes barrier(int predicate, const Site& site);
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
-    // From a collective's combine function.
-    void absent_lane(int lane, int source, unsigned mask);
     void yield(const Site& site);
     void step(const void* pc);  // one memory access of the checked build
+    // From a collective's combine function.
+    void absent_lane(int lane, int source, unsigned mask);
     [[noreturn]] void fail(Report report);
     [[noreturn]] void out_of_memory();
     static Worker* current();
@@ -144,7 +144,7 @@ private:
     const Launch* launch_ = nullptr;
     Checker* checker_ = nullptr;
     bool running_ = false;
-    bool combining_ = false;  // kernel code runs, but on behalf of the runtime
+    bool in_combine_ = false;  // kernel code runs, but on behalf of the runtime
     unsigned threads_ = 0;
     std::vector<uint16_t> order_;
     std::vector<uint3> index_;  // threadIdx of each thread
@@ -162,7 +162,7 @@ private:
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
     std::vector<unsigned> exited_;       // lanes of each warp
     unsigned current_ = 0;
-    Site exchanging_{};  // whose values are being exchanged
+    Site combining_{};  // whose values are being exchanged
     Fiber* active_ = nullptr;
     Fiber* paused_ = nullptr;  // where resume continues
     size_t fibers_used_ = 0;

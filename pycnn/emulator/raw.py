@@ -200,7 +200,7 @@ class RawKernel:
     checked : bool, default False
         The checked build, see :class:`RawModule`.
     schedule, timeout, max_steps, same_value_races
-        Order of threads and blocks, limits of a launch, and what counts as a race, see
+        Order of threads and blocks, limits of a launch, and what counts as a race: see
         :class:`RawModule`.
 
     Attributes
@@ -352,7 +352,7 @@ class RawKernel:
             module.max_steps,
             guarded.ranges if guarded else [],
             guarded.numbers if guarded else [],
-            self._module.same_value_races,
+            module.checked and module.same_value_races,
         )
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)

@@ -145,8 +145,9 @@ def test_volatile_flags_and_fences_between_warps():
     assert out[0] == 7
 
 
+@BUILDS
 @pytest.mark.parametrize("schedule", ["forward", "reverse", "random:3"])
-def test_blocks_that_spin_on_each_other_get_on(schedule):
+def test_blocks_that_spin_on_each_other_get_on(schedule, checked):
     # A barrier of the whole grid, twice: every block must be under way.
     grid_barrier = kernel(
         """(int* count, int* out) {
@@ -160,6 +161,7 @@ def test_blocks_that_spin_on_each_other_get_on(schedule):
         }
         atomicAdd(out, 1);
     }""",
+        checked=checked,
         schedule=schedule,
         timeout=60,
     )

@@ -1,0 +1,85 @@
+"""The tests of the emulator once more, on a runtime that sanitizers watch."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from pycnn.emulator import host
+
+ROOT = Path(__file__).parents[2]
+
+#: Name -> (flags of the compiler, libraries to load before Python, options of the sanitizer).
+#: Faults are the runtime's own to handle.
+SANITIZERS = {
+    "address": (
+        ["-fsanitize=address"],
+        ["libasan.so", "libstdc++.so"],
+        "detect_leaks=0:allow_user_segv_handler=1:use_sigaltstack=0:"
+        + ":".join(f"handle_{s}=0" for s in ("segv", "sigbus", "sigfpe", "sigill", "abort")),
+    ),
+    "undefined": (
+        ["-fsanitize=undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"],
+        ["libubsan.so", "libstdc++.so"],
+        "print_stacktrace=1",
+    ),
+}
+
+
+def build(folder: Path, flags: list[str]) -> Path:
+    """The runtime, compiled with `flags`."""
+    pybind11 = pytest.importorskip("pybind11")
+    library = folder / "_runtime.so"
+    includes = [ROOT / "emulator", ROOT / "emulator/include", pybind11.get_include(),
+                sysconfig.get_paths()["include"]]  # fmt: skip
+    subprocess.run(
+        [
+            *host.compiler().command, "-shared", "-fPIC", "-std=c++17", "-O1", "-g",
+            "-fvisibility=hidden", *flags, *(f"-I{path}" for path in includes),
+            *sorted((ROOT / "emulator").glob("*.cpp")), "-o", library, "-ldl", "-lpthread",
+        ],
+        check=True,
+    )  # fmt: skip
+    return library
+
+
+def found(name: str) -> str:
+    """Where the compiler has the library of that name."""
+    said = subprocess.run(
+        [*host.compiler().command, f"-print-file-name={name}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    path = said.stdout.strip()
+    if not os.path.isabs(path):
+        pytest.skip(f"the compiler has no {name}")
+    return path
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="preloads the sanitizers as Linux does")
+@pytest.mark.parametrize("name", SANITIZERS)
+def test_sanitizers_have_nothing_to_report(name, tmp_path):
+    flags, libraries, options = SANITIZERS[name]
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": " ".join(map(found, libraries)),
+        "ASAN_OPTIONS": options,
+        "UBSAN_OPTIONS": options,
+    }
+    library = build(tmp_path, flags)
+    done = subprocess.run(
+        [
+            sys.executable, Path(__file__).with_name("run_sanitized.py"), library,
+            "-q", "-p", "no:cacheprovider", "-m", "not exhaustive", Path(__file__).parent,
+            "-k", "not compiles_for_a_gpu",  # NVRTC, preloaded, lacks its parts
+        ],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-20000:]
+    assert "runtime error" not in said
+    assert "AddressSanitizer" not in said
+    assert " passed" in said
