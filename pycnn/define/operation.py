@@ -69,6 +69,8 @@ class Operation(ABC):
     results: tuple[str, ...] = ()
     #: Whether a tuple is returned also where there is but one result.
     always_tuple: bool = False
+    #: Operands that get new values in place, and the outputs that hold them, which nobody returns.
+    updates: Mapping[str, str] = {}
     #: Settings that `infer` reads and the public function does not have.
     fixed: Mapping[str, Any] = {}
     #: Environment variables that planning depends on.
@@ -199,24 +201,35 @@ class Operation(ABC):
             return self._returned(trace.placeholders(prepared.call))
         for check in prepared.checks:
             check(arrays[check.name])
+        for name in self.updates:
+            if arrays[name] is not None:
+                _out.check_writeable(arrays[name], name)
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
         if prepared.backend == "reference":
-            return self._returned(self._by_cpu(prepared.call, arrays, out))
+            return self._returned(self._updated(self._by_cpu(prepared.call, arrays, out), arrays))
         into = None if out is None else {next(iter(prepared.call.outputs)): out}
         run = executor(prepared.backend).run
         results: dict[str, Any] = {}
         for plan in prepared.plans:  # none, where no gradient is needed
-            found = run(plan, arrays, into)
-            results = results | found if results else found
-        return self._returned({name: results[name] for name in prepared.call.outputs})
+            made = run(plan, arrays, into)
+            results = results | made if results else made
+        found = self._updated({name: results[name] for name in prepared.call.outputs}, arrays)
+        return self._returned(found)
+
+    def _updated(self, results: Mapping[str, Any], arrays: Arrays) -> Mapping[str, Any]:
+        """The results, after those that are operands' new values have been put there."""
+        for name, new in self.updates.items():
+            if new in results:
+                arrays[name][...] = results[new]
+        return results
 
     def _returned(self, results: Mapping[str, Any]) -> Any:
         """The results as the public function returns them."""
         if self.results:
             return tuple([results.get(name) for name in self.results])
-        found = tuple(results.values())
+        found = tuple([r for name, r in results.items() if name not in self.updates.values()])
         return found[0] if len(found) == 1 and not self.always_tuple else found
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:

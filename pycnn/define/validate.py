@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.operand import Operand
+from pycnn.dtypes import dtype_name
 
 Pair = tuple[int, int]
 
@@ -43,7 +44,7 @@ def check_dtypes(
                 raise TypeError(f"{name} is None; allowed: numpy.ndarray, cupy.ndarray")
             continue
         allowed = dtypes if operand.dtypes is None else operand.dtypes
-        if array.dtype.name not in allowed or not array.dtype.isnative:
+        if dtype_name(array.dtype) not in allowed or not array.dtype.isnative:
             raise TypeError(
                 f"{name} has dtype {array.dtype}; allowed for {op}: {', '.join(allowed)}"
             )
@@ -57,7 +58,7 @@ def check_dtypes(
                 "allowed: one dtype for all (nothing is cast in silence)"
             )
     dtype = shared[1] if shared else next(iter(arrays.values())).dtype
-    return str(dtype.name)
+    return dtype_name(dtype)
 
 
 def check_rank(name: str, array: Any, allowed: Sequence[int], axes: str) -> None:

@@ -33,6 +33,7 @@ def runtime() -> Any:
             "install a C++17 compiler and reinstall pycnn"
         ) from error
     ctypes.CDLL(module.__file__, mode=ctypes.RTLD_GLOBAL)
+    module.set_pointer_type(Pointer)
     return module
 
 
@@ -60,11 +61,17 @@ class RawModule:
     schedule : str, optional
         Order of threads and blocks: ``"forward"``, ``"reverse"`` or ``"random:SEED"``. Default:
         ``PYCNN_SCHEDULE``.
+    timeout : float, optional
+        Seconds after which a launch ends with `KernelTimeoutError`, which says where its threads
+        are. Default: ``PYCNN_EMULATOR_TIMEOUT``; 0 for no limit.
+    max_steps : int, default 0
+        Memory accesses of all threads after which a checked launch ends with
+        `KernelTimeoutError`, at the same place each time; 0 for no limit.
 
     Raises
     ------
     ValueError
-        If neither or both of `code` and `path` are given.
+        If neither or both of `code` and `path` are given, or a limit is not allowed.
 
     Examples
     --------
@@ -90,15 +97,25 @@ class RawModule:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        timeout: float | None = None,
+        max_steps: int = 0,
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
+        if timeout is not None and not 0 <= timeout < float("inf"):
+            raise ValueError(f"timeout={timeout}; allowed: seconds, or 0 for no limit")
+        if max_steps < 0 or (max_steps and not checked):
+            raise ValueError(
+                f"max_steps={max_steps}; allowed: 0, or more with checked=True, which counts them"
+            )
         self.code = code
         self.file_path = path
         self.options = tuple(options)
         self.name_expressions = tuple(name_expressions or ())
         self.checked = checked
         self.schedule = schedule
+        self.timeout = timeout
+        self.max_steps = max_steps
         _parse_schedule(schedule)
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
@@ -163,8 +180,8 @@ class RawKernel:
         Options of NVRTC; macros and include folders are used.
     checked : bool, default False
         The checked build, see :class:`RawModule`.
-    schedule : str, optional
-        Order of threads and blocks, see :class:`RawModule`.
+    schedule, timeout, max_steps
+        Order of threads and blocks, and limits of a launch, see :class:`RawModule`.
 
     Attributes
     ----------
@@ -197,10 +214,18 @@ class RawKernel:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        timeout: float | None = None,
+        max_steps: int = 0,
     ) -> None:
         expressions = (name,) if "<" in name else ()
         module = RawModule(
-            code, options=options, name_expressions=expressions, checked=checked, schedule=schedule
+            code,
+            options=options,
+            name_expressions=expressions,
+            checked=checked,
+            schedule=schedule,
+            timeout=timeout,
+            max_steps=max_steps,
         )
         self._bind(module, name)
 
@@ -266,6 +291,8 @@ class RawKernel:
             If grid, block, shared memory or arguments are outside what CUDA allows.
         KernelError
             A subclass of it for each defect found; see `pycnn.emulator.errors`.
+        MemoryError
+            If there is no memory for the launch, or no thread.
         """
         index = self._resolve()
         grid3, block3 = _launch_shape(tuple(grid), tuple(block))
@@ -276,17 +303,27 @@ class RawKernel:
                 f"(max_dynamic_shared_size_bytes, at most {runtime().SHARED_LIMIT})"
             )
         order, seed = _parse_schedule(self._module.schedule)
-        guarded = Guarded(args) if self._module.checked else None
-        report, counters = self._module._library.launch(
+        module = self._module
+        library = module._library
+        arguments = tuple(args)
+        guarded = None
+        if module.checked:
+            library.check_arguments(index, arguments)
+            guarded = Guarded(args)
+            arguments = guarded.arguments
+        timeout = module.timeout
+        report, counters = library.launch(
             index,
             grid3,
             block3,
             shared_mem,
-            guarded.arguments if guarded else tuple(map(_address, args)),
+            arguments,
             config.get("PYCNN_EMULATOR_THREADS") or _CORES,
             order,
             seed,
-            self._module.checked,
+            module.checked,
+            config.get("PYCNN_EMULATOR_TIMEOUT") if timeout is None else timeout,
+            module.max_steps,
             guarded.ranges if guarded else [],
         )
         self.counters = Counters(**counters) if counters else None
@@ -305,10 +342,6 @@ class RawKernel:
         source = self._module._source
         in_text = source.text is not None and Path(file).name == source.name
         return (source.name if in_text else file), line
-
-
-def _address(argument: Any) -> Any:
-    return argument.address if isinstance(argument, Pointer) else argument
 
 
 @functools.lru_cache(maxsize=4096)

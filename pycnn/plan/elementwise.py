@@ -38,8 +38,8 @@ def add_backward(shape: Ints, dy: Ints, own: Mapping[str, Ints], dtype: str, alp
     op, factors = "add_backward", {"a": 1.0, "b": alpha}
     summed = {name: broadcast_axes(shape, its) for name, its in own.items()}
     if not any(summed.values()):
-        given = accum_scalars(dtype, 1.0, alpha)
-        plan = map_plan(op, ADD, shape, {"dy": dy}, ("da", "db"), dtype, parameters=given)
+        scalars = accum_scalars(dtype, 1.0, alpha)
+        plan = map_plan(op, ADD, shape, {"dy": dy}, ("da", "db"), dtype, parameters=scalars)
         return replace(plan, outputs=_outputs(own, dtype))
     passes = [
         MapSum(

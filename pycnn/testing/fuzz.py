@@ -207,17 +207,18 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
     else:
         forward = given = tested.draw(drawn.case, rng, drawn.dtype)
     produced = {name for name in given if name not in forward and name not in _upstream(tested)}
+    limited = _limited(drawn, given)
     special = rng.random() < 0.25 and drawn.dtype in FLOATS and not produced
     if _full_range(tested.op) and not produced and rng.random() < 0.2:
         special = True
         power = 10.0 ** rng.integers(-3, 4)
         for array in given.values():
-            if array.dtype.name == drawn.dtype and array.dtype.name in FLOATS:
+            if array.dtype.name == drawn.dtype and array.dtype.name in FLOATS and not limited:
                 array[...] = (array.astype(np.float64) * power).astype(array.dtype)
     placed = {}
     for name, array in given.items():
         kind = _one(rng, VIEWS) if rng.random() < 0.6 else "contiguous"
-        if special and array.dtype.name == drawn.dtype and array.size:
+        if special and array.dtype.name == drawn.dtype and array.size and name not in limited:
             chosen = specials(drawn.dtype, tested.op)
             if tested.op.family == "norm" and name != "x":
                 chosen = chosen[:-1]  # large parameters have large results
@@ -232,6 +233,15 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
         if name in forward and special:
             forward[name] = np.array(array)
     return forward, placed, special
+
+
+def _limited(drawn: Drawn, given: Mapping[str, np.ndarray]) -> set[str]:
+    """Arrays that may not hold every value, such as probabilities."""
+    op = drawn.tested.op
+    try:
+        return set(op.allowed(op.describe(given, **drawn.tested.settings(drawn.case))))
+    except (ValueError, TypeError):
+        return set()
 
 
 def _upstream(tested: Tested) -> Mapping[str, str]:
@@ -276,6 +286,8 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
     owner = tested.forward if isinstance(tested.op, Gradient) else tested  # type: ignore[attr-defined]
     if sum(map(prod, drawn.case.shapes.values())) > MOST:
         return "too large"
+    if drawn.case.settings.get("seed", 0) is None:
+        return "not drawn"  # the next random numbers, other ones each time
     placeholders = owner.placeholders(drawn.case, drawn.dtype)
     with strict():
         call = _described(owner, placeholders, owner.settings(drawn.case))

@@ -424,3 +424,12 @@ def test_weights_of_other_classes_do_not_count(backend, reduction):
     one = backend.array(np.ones_like(backend.numpy(loss)))
     dx = pycnn.cross_entropy_backward(one, logits, target, weight, reduction=reduction)
     assert np.isfinite(backend.numpy(dx)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_probability_that_is_none_is_refused_by_one_error(backend, dtype):
+    if backend.name == "cuda":
+        pytest.skip("values on a GPU are looked at later")
+    x = backend.array(np.array([0.5, NAN], dtype))
+    with pytest.raises(ValueError, match="x holds nan; allowed: 0 to 1"):
+        pycnn.binary_cross_entropy(x, backend.array(np.array([0, 1], dtype)))

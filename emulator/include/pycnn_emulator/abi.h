@@ -41,6 +41,10 @@ struct Self {
     const char* stacks;      // private memory of all threads: never tracked
     size_t stacks_size;
     size_t dynamic_size;
+    // Set from outside when the launch wants to look around (an interrupt, a time limit, another
+    // thread's turn): the running thread should call pycnn_emu_yield soon, see pycnn_emu_poll.
+    volatile int poll;
+    const struct Entry* kernel;
 };
 
 // One `__shared__` variable of one function; the translator makes one for each declaration.
@@ -51,9 +55,10 @@ struct SharedVariable {
     size_t size;
     size_t align;
     long offset;  // from Self::static_shared; -1 until first used
+    const struct Entry* kernel;  // that used it last, for which its bytes are then counted
 };
 
-enum ArgumentKind : int { kPointer, kSigned, kUnsigned, kFloat, kBool, kStruct };
+enum ArgumentKind : int { kPointer, kSigned, kUnsigned, kFloat, kBool, kStruct, kConstPointer };
 
 struct Argument {
     ArgumentKind kind;
@@ -99,7 +104,13 @@ PYCNN_EMU_API void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_com
 PYCNN_EMU_API unsigned pycnn_emu_activemask(pycnn_emu::Site site);
 PYCNN_EMU_API void pycnn_emu_fence(void);
 
+// The other threads of the block that can run do so, and other blocks if this one gets nowhere;
+// the caller is asked whether the launch is to end. Returns when it is this thread's turn again.
+// Registers that a call preserves, the stack and pycnn_emu_self are as before.
+PYCNN_EMU_API void pycnn_emu_yield(pycnn_emu::Site site);
+
 PYCNN_EMU_API void pycnn_emu_assert_failed(const char* expression, const char* file, int line);
+[[noreturn]] PYCNN_EMU_API void pycnn_emu_stop(const char* what, void* pc);
 
 // Asynchronous copies (cp.async): in the checked build nothing arrives before it is waited for.
 PYCNN_EMU_API void pycnn_emu_copy_async(void* shared, const void* global, size_t size,
@@ -113,4 +124,10 @@ PYCNN_EMU_API void pycnn_emu_access(const void* address, size_t size, int access
 PYCNN_EMU_API void pycnn_emu_lane_access(int lane, const void* address, size_t size, int access,
                                          void* pc);
 PYCNN_EMU_API void pycnn_emu_index_out_of_bounds(const char* file, int line, long long index);
+}
+
+// For the back edge of a loop, in code that no signal can stop: one load and a branch not taken.
+// Compiled C++ needs none, the runtime takes the processor away from it.
+static inline __attribute__((always_inline)) void pycnn_emu_poll(pycnn_emu::Site site) {
+    if (__builtin_expect(pycnn_emu_self->poll, 0)) pycnn_emu_yield(site);
 }

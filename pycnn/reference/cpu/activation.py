@@ -54,6 +54,14 @@ def clip_backward(dy: Array, x: Array, low: float, high: float, out: Any) -> Non
     _zero_where(~((x >= low) & (x <= high)), dy, out)
 
 
+def hardtanh(x: Array, low: float, high: float, out: Any) -> None:
+    clip(x, low, high, out)
+
+
+def hardtanh_backward(dy: Array, x: Array, low: float, high: float, out: Any) -> None:
+    _zero_where((x <= low) | (x >= high), dy, out)
+
+
 def leaky_relu(x: Array, slope: float, out: Any) -> None:
     _put(out, np.where(x > 0, x, x * slope))
 

@@ -190,6 +190,15 @@ def group_norm(
 
 
 @quiet
+def image_means(x: Array, axis: int) -> tuple[Array, Array]:
+    """Over the images, means of the means and of the unbiased variances of their channels."""
+    others = tuple(a for a in all_but(axis, x.ndim) if a)
+    off, mean = centred(x, others)
+    variance = np.square(off).sum(axis=others) / (math.prod(x.shape[a] for a in others) - 1)
+    return _mean(mean.squeeze(others), (0,))[0], _mean(variance, (0,))[0]
+
+
+@quiet
 def group_norm_backward(
     dy: Array, x: Array, groups: int, weight: Array | None, axis: int, eps: float
 ) -> tuple[Array, Array, Array]:

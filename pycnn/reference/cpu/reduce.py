@@ -47,6 +47,11 @@ def _extreme(function: Any, x: np.ndarray, axes: Any, keepdims: bool, out: Any) 
     return np.zeros(np.sum(x, axis=axes, keepdims=keepdims).shape, x.dtype)
 
 
+def argmin(x: np.ndarray, axis: int | None, keepdims: bool, out: np.ndarray | None) -> Any:
+    """First place of the smallest value, a NaN if there is one."""
+    return np.argmin(x, axis=axis, keepdims=keepdims, out=out)
+
+
 @quiet
 def total_backward(
     dy: np.ndarray, shape: tuple[int, ...], axes: Axes, divisor: int, out: np.ndarray | None
