@@ -12,6 +12,7 @@ which is printed with a failure and runs it again.
 
 import argparse
 import contextlib
+import re
 import signal
 import sys
 import time
@@ -224,7 +225,8 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
                 chosen = chosen[:-1]  # large parameters have large results
             count = int(rng.integers(1, 1 + min(array.size, 4)))
             array.reshape(-1)[rng.integers(0, array.size, count)] = rng.choice(chosen, count)
-        if kind == "broadcast" and array.ndim and array.size and not produced:
+        updated = name.startswith("running_")
+        if kind == "broadcast" and array.ndim and array.size and not (produced or updated):
             axis = int(rng.integers(array.ndim))
             array = np.broadcast_to(np.take(array, [0], axis), array.shape)
             if name in forward:
@@ -296,6 +298,10 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
             return "refused"
         if sum(prod(s.shape) for s in call.outputs.values()) > MOST:
             return "too large"
+    # Oracles make the padding, and count windows one by one.
+    huge = re.search(r"\b\d{7,}\b", repr(drawn.case.settings)) is not None
+    if huge and isinstance(tested.op, Gradient):
+        return "not drawn"
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -311,8 +317,8 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            wanted = tested.oracle(settings, given)
-            terms = tested.terms(settings, given)
+            wanted = {} if huge else tested.oracle(settings, given)
+            terms = 1 if huge else tested.terms(settings, given)
         except Exception as error:
             if all(array.size for array in given.values()):
                 raise Fault(f"the oracle: {type(error).__name__}: {error}") from error
@@ -331,14 +337,18 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
             except Exception as error:
                 raise Fault(f"{type(error).__name__}: {error}") from error
     for name, array in given.items():
-        if array.tobytes() != before[name].tobytes():
+        if array.tobytes() != before[name].tobytes() and not name.startswith("running_"):
             raise Fault(f"{name} was changed")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         largest = _largest(drawn, given, special)
         lengths = dict.fromkeys(wanted, terms) if isinstance(terms, int) else terms
         _compare(drawn, call, found, wanted, lengths, "the oracle", special, largest)
-        if torch and _has_peer(drawn, forward, given, special):
+        if (
+            torch
+            and all(a.size for a in given.values())
+            and _has_peer(drawn, forward, given, special)
+        ):
             answers = _by_torch(tested, drawn.case, forward, given)
             kept = {n: a for n, a in answers.items() if n in wanted}
             _compare(drawn, call, found, kept, lengths, "PyTorch", special, largest)
@@ -454,7 +464,7 @@ def _compare(
                 f"{_where(got, want)}"
             )
         single = isinstance(drawn.tested.op, Gradient) or spec.dtype.name != precision
-        if drawn.tested.op.family == "activation" and not single:
+        if drawn.tested.op.family == "activation" and not single and judge != "PyTorch":
             small = np.abs(want) < 1e-3 * np.abs(want[np.isfinite(want)]).max(initial=0.0)
             off = np.abs(got - want) > 1e-3 * np.abs(want) + 100 * np.finfo(precision).tiny
             if (small & off).any():
@@ -489,7 +499,7 @@ def _excused(
     """Without what the order of a sum, or of a product, decides where values are special."""
     if drawn.tested.op.family == "activation" and isinstance(drawn.tested.op, Gradient):
         # An infinite dy meets a slope that is 0 in float32, and not in float64.
-        met = np.isnan(got) & np.isinf(want)
+        met = np.isnan(got) & (np.isinf(want) | (want == 0))
         return np.where(met, 0, got), np.where(met, 0, want)
     weighted = "pos_weight" in drawn.case.shapes  # an infinite target times it has no sign
     if drawn.tested.op.family in ("conv", "gemm", "resize") or weighted:
@@ -499,7 +509,7 @@ def _excused(
         return np.where(spread, 0, got), np.where(spread, 0, want)
     if judge == "PyTorch" or drawn.tested.op.family == "norm":
         # Of infinities the order of sums makes one, or NaN.
-        neither = ~np.isfinite(got) & ~np.isfinite(want)
+        neither = ~np.isfinite(want) & (~np.isfinite(got) | (judge == "PyTorch"))
         return np.where(neither, 0, got), np.where(neither, 0, want)
     return got, want
 
