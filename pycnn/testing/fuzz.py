@@ -431,9 +431,10 @@ def _compare(
     largest: float,
 ) -> None:
     """Results are what was announced, and within what rounding explains of `wanted`."""
-    if len(found) != len(call.outputs):
+    updating = any(name.startswith("running_") for name in call.views)  # what is not returned
+    if len(found) != len(call.outputs) and not updating:
         raise Fault(f"{len(found)} results; announced: {len(call.outputs)}")
-    for (name, spec), actual in zip(call.outputs.items(), found, strict=True):
+    for (name, spec), actual in zip(call.outputs.items(), found, strict=not updating):
         if type(actual) is not np.ndarray or actual.dtype != spec.dtype:
             raise Fault(f"{name} is {type(actual)} of {actual.dtype}; announced: {spec.dtype}")
         if actual.shape != spec.shape:
