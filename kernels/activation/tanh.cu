@@ -24,7 +24,7 @@ struct Forward {
 
 struct Backward {
     __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
-        return dy * 4 * Logistic(2 * x).slope;
+        return dy * (4 * Logistic(2 * x).slope);
     }
 };
 

@@ -65,7 +65,7 @@ class _ByGroup(Operation):
 
     def plan(self, call: Call) -> Plan:
         channels, groups, *_ = call.settings
-        if on_chip(call, 1):
+        if prod(call.views["x"].shape) and on_chip(call, 1):
             return norm_layer.group_norm(self.name, call.views, call.dtype, groups, channels.eps)
         outputs = dict(call.outputs)
         return norm_batch.own_statistics(self.name, call.views, call.dtype, channels, outputs)

@@ -11,6 +11,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,9 @@ class Operation(ABC):
             name: ArraySpec(tuple(shape), numpy_dtype(own or dtype))
             for name, (shape, own) in found.outputs.items()
         }
+        for name, spec in outputs.items():  # also of arrays without elements
+            if prod(extent or 1 for extent in spec.shape) * spec.dtype.itemsize >= 2**63:
+                raise ValueError(f"{name} would have shape {spec.shape}; allowed: below 2^63 bytes")
         return Call(dtype, views, found.settings, outputs)
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> Any:
@@ -257,6 +261,9 @@ class Operation(ABC):
         """
         present = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
         into = None if out is None else np.asarray(out)
+        if not any(prod(spec.shape) for spec in call.outputs.values()):  # however large the others
+            empty = {n: np.empty(spec.shape, spec.dtype) for n, spec in call.outputs.items()}
+            return empty if out is None else {**empty, next(iter(empty)): out}
         with np.errstate(all="ignore"), _blas.considerate():
             if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
                 present = {

@@ -173,7 +173,7 @@ def _constant(value: Any, mode: str, dtype: str) -> Any:
                 f'value={value!r}; allowed with mode={mode!r}: 0, mode="constant" uses it'
             )
         return numpy_dtype(dtype).type(0)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         kept = np.asarray(value).astype(numpy_dtype(dtype))
     if kept.dtype.kind in "iub" and kept != value:
         raise ValueError(f"value={value!r}; allowed: what {dtype} holds")

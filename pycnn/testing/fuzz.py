@@ -12,6 +12,7 @@ which is printed with a failure and runs it again.
 
 import argparse
 import contextlib
+import re
 import signal
 import sys
 import time
@@ -51,6 +52,9 @@ RANGED = ("activation", "norm", "softmax", "topk", "movement")
 
 #: Beyond it the squares of float64, and the oracle with them, overflow.
 WIDEST = 1e150
+
+#: Bytes of address space that `main` lives in.
+MEMORY = 2**34
 
 #: A call that takes longer hangs, as far as a user can tell.
 PATIENCE = 60
@@ -204,15 +208,25 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
     else:
         forward = given = tested.draw(drawn.case, rng, drawn.dtype)
     produced = {name for name in given if name not in forward and name not in _upstream(tested)}
+    limited = _limited(drawn, given)
     special = rng.random() < 0.25 and drawn.dtype in FLOATS and not produced
+    if _full_range(tested.op) and not produced and rng.random() < 0.2:
+        special = True
+        power = 10.0 ** rng.integers(-3, 4)
+        for array in given.values():
+            if array.dtype.name == drawn.dtype and array.dtype.name in FLOATS and not limited:
+                array[...] = (array.astype(np.float64) * power).astype(array.dtype)
     placed = {}
     for name, array in given.items():
         kind = _one(rng, VIEWS) if rng.random() < 0.6 else "contiguous"
-        if special and array.dtype.name == drawn.dtype and array.size:
+        if special and array.dtype.name == drawn.dtype and array.size and name not in limited:
             chosen = specials(drawn.dtype, tested.op)
+            if tested.op.family == "norm" and name != "x":
+                chosen = chosen[:-1]  # large parameters have large results
             count = int(rng.integers(1, 1 + min(array.size, 4)))
             array.reshape(-1)[rng.integers(0, array.size, count)] = rng.choice(chosen, count)
-        if kind == "broadcast" and array.ndim and array.size and not produced:
+        updated = name.startswith("running_")
+        if kind == "broadcast" and array.ndim and array.size and not (produced or updated):
             axis = int(rng.integers(array.ndim))
             array = np.broadcast_to(np.take(array, [0], axis), array.shape)
             if name in forward:
@@ -221,6 +235,15 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
         if name in forward and special:
             forward[name] = np.array(array)
     return forward, placed, special
+
+
+def _limited(drawn: Drawn, given: Mapping[str, np.ndarray]) -> set[str]:
+    """Arrays that may not hold every value, such as probabilities."""
+    op = drawn.tested.op
+    try:
+        return set(op.allowed(op.describe(given, **drawn.tested.settings(drawn.case))))
+    except (ValueError, TypeError):
+        return set()
 
 
 def _upstream(tested: Tested) -> Mapping[str, str]:
@@ -265,6 +288,8 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
     owner = tested.forward if isinstance(tested.op, Gradient) else tested  # type: ignore[attr-defined]
     if sum(map(prod, drawn.case.shapes.values())) > MOST:
         return "too large"
+    if drawn.case.settings.get("seed", 0) is None:
+        return "not drawn"  # the next random numbers, other ones each time
     placeholders = owner.placeholders(drawn.case, drawn.dtype)
     with strict():
         call = _described(owner, placeholders, owner.settings(drawn.case))
@@ -273,6 +298,10 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
             return "refused"
         if sum(prod(s.shape) for s in call.outputs.values()) > MOST:
             return "too large"
+    # Oracles make the padding, and count windows one by one.
+    huge = re.search(r"\b\d{7,}\b", repr(drawn.case.settings)) is not None
+    if huge and isinstance(tested.op, Gradient):
+        return "not drawn"
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -288,8 +317,8 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            wanted = tested.oracle(settings, given)
-            terms = tested.terms(settings, given)
+            wanted = {} if huge else tested.oracle(settings, given)
+            terms = 1 if huge else tested.terms(settings, given)
         except Exception as error:
             if all(array.size for array in given.values()):
                 raise Fault(f"the oracle: {type(error).__name__}: {error}") from error
@@ -319,7 +348,11 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
         largest = _largest(drawn, given, special)
         lengths = dict.fromkeys(wanted, terms) if isinstance(terms, int) else terms
         _compare(drawn, call, found, wanted, lengths, "the oracle", special, largest)
-        if torch and _has_peer(drawn, forward, given, special):
+        if (
+            torch
+            and all(a.size for a in given.values())
+            and _has_peer(drawn, forward, given, special)
+        ):
             answers = _by_torch(tested, drawn.case, forward, given)
             kept = {n: a for n, a in answers.items() if n in wanted}
             _compare(drawn, call, found, kept, lengths, "PyTorch", special, largest)
@@ -402,9 +435,10 @@ def _compare(
     largest: float,
 ) -> None:
     """Results are what was announced, and within what rounding explains of `wanted`."""
-    if len(found) != len(call.outputs):
+    updating = any(name.startswith("running_") for name in call.views)  # what is not returned
+    if len(found) != len(call.outputs) and not updating:
         raise Fault(f"{len(found)} results; announced: {len(call.outputs)}")
-    for (name, spec), actual in zip(call.outputs.items(), found, strict=True):
+    for (name, spec), actual in zip(call.outputs.items(), found, strict=not updating):
         if type(actual) is not np.ndarray or actual.dtype != spec.dtype:
             raise Fault(f"{name} is {type(actual)} of {actual.dtype}; announced: {spec.dtype}")
         if actual.shape != spec.shape:
@@ -434,12 +468,18 @@ def _compare(
                 f"{name} is off by {error:.3g} from {judge}, allowed {allowed:.3g}"
                 f"{_where(got, want)}"
             )
+        single = isinstance(drawn.tested.op, Gradient) or spec.dtype.name != precision
+        if drawn.tested.op.family == "activation" and not single and judge != "PyTorch":
+            small = np.abs(want) < 1e-3 * np.abs(want[np.isfinite(want)]).max(initial=0.0)
+            off = np.abs(got - want) > 1e-3 * np.abs(want) + 100 * np.finfo(precision).tiny
+            if (small & off).any():
+                raise Fault(f"{name} loses digits{_where(got[small & off], want[small & off])}")
 
 
 def _sensible(settings: Mapping[str, Any]) -> bool:
     """Whether numbers can be compared: infinite settings and denominators of 0 are anything."""
-    finite = all(np.isfinite(v) for v in settings.values() if isinstance(v, float))
-    return finite and settings.get("k", 1) > 0
+    small = all(abs(v) < 1e6 for v in settings.values() if isinstance(v, float))
+    return small and settings.get("k", 1) > 0 and settings.get("beta", 1) > 0
 
 
 def _largest(drawn: Drawn, given: Mapping[str, np.ndarray], special: bool) -> float:
@@ -450,8 +490,10 @@ def _largest(drawn: Drawn, given: Mapping[str, np.ndarray], special: bool) -> fl
     """
     floating = [a.astype(np.float64) for a in given.values() if a.dtype.name in FLOATS and a.size]
     op = drawn.tested.op
-    cancel = op.family == "loss" or (op.family == "activation" and isinstance(op, Gradient))
-    if not floating or not (cancel or (special and not _full_range(op))):
+    gradient = isinstance(op, Gradient)
+    cancel = op.family in ("loss", "activation", "norm")
+    wide = _full_range(op) and not gradient
+    if not floating or (wide if special else not cancel):
         return 0.0
     return max(float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in floating)
 
@@ -460,14 +502,19 @@ def _excused(
     drawn: Drawn, got: np.ndarray, want: np.ndarray, judge: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Without what the order of a sum, or of a product, decides where values are special."""
+    if drawn.tested.op.family == "activation" and isinstance(drawn.tested.op, Gradient):
+        # An infinite dy meets a slope that is 0 in float32, and not in float64.
+        met = np.isnan(got) & (np.isinf(want) | (want == 0))
+        return np.where(met, 0, got), np.where(met, 0, want)
     weighted = "pos_weight" in drawn.case.shapes  # an infinite target times it has no sign
     if drawn.tested.op.family in ("conv", "gemm", "resize") or weighted:
         # Infinities of both signs may cancel within a tile, a transform spreads a NaN, and so does
         # a weight of 0; but padding may or may not be multiplied by a filter's.
         spread = ~np.isfinite(got) | ~np.isfinite(want)
         return np.where(spread, 0, got), np.where(spread, 0, want)
-    if judge == "PyTorch":  # of infinities it sometimes makes one where the oracle makes NaN
-        neither = ~np.isfinite(got) & ~np.isfinite(want)
+    if judge == "PyTorch" or drawn.tested.op.family == "norm":
+        # Of infinities the order of sums makes one, or NaN.
+        neither = ~np.isfinite(want) & (~np.isfinite(got) | (judge == "PyTorch"))
         return np.where(neither, 0, got), np.where(neither, 0, want)
     return got, want
 
@@ -536,6 +583,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", action="append", default=[], help="only these")
     parser.add_argument("--oracle", action="store_true", help="leave PyTorch out")
     chosen = parser.parse_args(arguments)
+    with contextlib.suppress(ImportError):  # a call that asks for more is a fault, not the system's
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     torch = False
     if not chosen.oracle:
         with contextlib.suppress(ImportError):

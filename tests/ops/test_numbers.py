@@ -223,12 +223,13 @@ def test_padding_of_volumes_is_never_made(backend):
     equal(backend, y, [[[[[4]]]]])
 
 
-@pytest.mark.parametrize("padding", [(2**29, 2**29), (2**29, 2**29 - 4), (2**29 - 4, 2**29)])
-def test_a_window_far_larger_than_the_input(backend, padding):
-    """8 ones lie in the middle of the one window, whose padding is not made."""
-    x = backend.array(ONES)
-    y = pycnn.max_pool1d(x, 2**30 + 1, 2**30, [padding])
-    assert backend.numpy(y).ravel().tolist() == [1]
+@pytest.mark.parametrize("pool", [pycnn.max_pool1d, pycnn.avg_pool1d])
+def test_a_window_far_larger_than_the_input(backend, pool):
+    """Only 8 of its taps meet anything."""
+    most = 2**31 - 1
+    settings = {} if pool is pycnn.max_pool1d else {"count_include_pad": False}
+    y = pool(backend.array(ONES), most, 1, most // 2, **settings)
+    assert backend.numpy(y).ravel().tolist() == [1] * 8
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
@@ -382,3 +383,54 @@ def test_gradient_of_normalisation_of_any_finite_values(backend, values):
         dx, dweight, _ = backward(g, x)
         check(dx, want)
         check(dweight, (dy * z).sum())
+
+
+def test_nothing_has_results_of_its_shape(backend):
+    """No channels, no groups, no elements to reduce and none to return."""
+    x = backend.array(np.zeros((2, 0, 4, 8), np.float32))
+    assert pycnn.instance_norm(x).shape == pycnn.group_norm(x, 3).shape == x.shape
+    for gradients in (
+        pycnn.instance_norm_backward(x, x),
+        pycnn.group_norm_backward(x, x, 3),
+    ):
+        assert [g.shape for g in gradients] == [x.shape, (0,), (0,)]
+    y = backend.array(np.zeros((3, 0, 5, 0), np.float32))
+    for reduce in (pycnn.amax, pycnn.amin, pycnn.argmax):
+        assert reduce(y, axis=1).shape == (3, 5, 0)
+
+
+@pytest.mark.parametrize("pool", [pycnn.adaptive_avg_pool2d, pycnn.adaptive_max_pool2d])
+def test_no_results_of_any_extent(backend, pool):
+    """Nothing is gone through for a result without elements; what no array can be is refused."""
+    x = backend.array(np.zeros((0, 3, 4, 3), np.float32))
+    assert pool(x, (2**29, 3)).shape == (0, 3, 2**29, 3)
+    with pytest.raises(ValueError, match=r"y would have shape .*allowed: below 2\^63 bytes"):
+        pool(x, 2**31 - 1)
+
+
+def test_a_constant_too_small_for_the_dtype_is_zero(backend):
+    x = backend.array(np.ones(1, np.float16))
+    assert backend.numpy(pycnn.pad(x, (1, 0), value=1e-30)).tolist() == [0, 1]
+
+
+def test_the_gradient_of_tanh_does_not_overflow(backend):
+    dy, x = backend.views(f4(3e38), f4(0.1))
+    equal(backend, pycnn.tanh_backward(dy, x), [2.9701975e38], rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_weights_of_other_classes_do_not_count(backend, reduction):
+    logits, target, weight = backend.views(np.zeros((2, 3), "f4"), np.array([0, 1]), f4(1, 1, INF))
+    loss = pycnn.cross_entropy(logits, target, weight, reduction=reduction)
+    one = backend.array(np.ones_like(backend.numpy(loss)))
+    dx = pycnn.cross_entropy_backward(one, logits, target, weight, reduction=reduction)
+    assert np.isfinite(backend.numpy(dx)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_probability_that_is_none_is_refused_by_one_error(backend, dtype):
+    if backend.name == "cuda":
+        pytest.skip("values on a GPU are looked at later")
+    x = backend.array(np.array([0.5, NAN], dtype))
+    with pytest.raises(ValueError, match="x holds nan; allowed: 0 to 1"):
+        pycnn.binary_cross_entropy(x, backend.array(np.array([0, 1], dtype)))
