@@ -11,7 +11,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "launch.h"
+#include "bindings.h"
 
 namespace py = pybind11;
 using namespace pycnn_emu;
@@ -126,11 +126,18 @@ void pack(Packed& packed, const Entry& entry, size_t index, py::handle value) {
     }
 }
 
+}  // namespace
+
+namespace pycnn_emu {
+
+namespace {
+
 py::dict to_dict(const Position& p) {
     py::dict d;
     d["file"] = p.file;
     d["line"] = p.line;
     d["offset"] = py::none();
+    d["pc"] = reinterpret_cast<uintptr_t>(p.pc);
     if (p.pc) {
         Dl_info info;
         if (dladdr(p.pc, &info))
@@ -141,6 +148,8 @@ py::dict to_dict(const Position& p) {
 }
 
 py::tuple to_tuple(const uint3& v) { return py::make_tuple(v.x, v.y, v.z); }
+
+}  // namespace
 
 py::dict to_dict(const Report& r) {
     py::dict d;
@@ -175,6 +184,15 @@ py::dict to_dict(const Counters& c) {
     d["barriers"] = c.barriers;
     return d;
 }
+
+bool python_interrupts() {
+    py::gil_scoped_acquire gil;
+    return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace pycnn_emu
+
+namespace {
 
 class Library {
 public:
@@ -223,10 +241,6 @@ public:
                    packed.pointers.data(),
                    static_cast<Order>(order),
                    seed};
-        auto interrupted = [] {
-            py::gil_scoped_acquire gil;
-            return PyErr_CheckSignals() != 0;
-        };
         Outcome outcome;
         {
             py::gil_scoped_release nogil;
@@ -234,9 +248,9 @@ public:
                 std::vector<Range> list;
                 for (const auto& [base, size, initialised, label] : ranges)
                     list.push_back(Range{base, size, initialised, label});
-                outcome = run_checked(job, std::move(list), interrupted);
+                outcome = run_checked(job, std::move(list), python_interrupts);
             } else {
-                outcome = run(job, workers, interrupted);
+                outcome = run(job, workers, python_interrupts);
             }
             std::fflush(stdout);  // device printf
         }
@@ -266,4 +280,5 @@ PYBIND11_MODULE(_runtime, m) {
         .def("launch", &Library::launch, py::arg("index"), py::arg("grid"), py::arg("block"),
              py::arg("shared"), py::arg("arguments"), py::arg("workers"), py::arg("order"),
              py::arg("seed"), py::arg("checked"), py::arg("ranges"));
+    bind_ptx(m);
 }

@@ -69,6 +69,12 @@ def _schedule(text: str) -> str:
     return text
 
 
+def _architecture(text: str) -> str:
+    if not re.fullmatch(r"sm_\d+[af]?", text, re.ASCII):
+        raise ValueError(text)
+    return text
+
+
 def _directory(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_absolute():
@@ -103,9 +109,15 @@ VARIABLES = (
              "for each core.", "a whole number from 0 on", _count),
     Variable("PYCNN_CXX", "c++", "C++17 compiler with which the emulator compiles kernels.",
              "a command", _command),
+    Variable("PYCNN_EMULATOR_ARCH", "sm_80",
+             "Architecture that the emulator has kernels compiled for where it runs PTX.",
+             "an architecture such as sm_80 or sm_90a", _architecture),
     Variable("PYCNN_EMULATOR_THREADS", "0",
              "Threads that run the blocks of an emulated launch; 0: one for each core.",
              "a whole number from 0 on", _count),
+    Variable("PYCNN_EMULATOR_VIA", "source",
+             "What the emulator runs: the source, compiled by the host's C++ compiler, or the PTX "
+             "that NVRTC makes of it.", **_choice("source", "ptx")),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
              "forward, reverse, random:SEED", _schedule),

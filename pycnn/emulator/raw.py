@@ -2,10 +2,8 @@
 
 import ctypes
 import functools
-import importlib
 import os
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +13,15 @@ from pycnn import config
 from pycnn.emulator import errors, host
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded, Pointer
-from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
-
-_MAX_BLOCK = (1024, 1024, 64)
-_CORES = os.cpu_count() or 1
-_ORDERS = {"forward": 0, "reverse": 1, "random": 2}
-
-
-@functools.cache
-def runtime() -> Any:
-    """The C++ runtime, with its functions visible to the kernels."""
-    try:
-        module = importlib.import_module("pycnn.emulator._runtime")
-    except ImportError as error:
-        raise ImportError(
-            f"the emulator's runtime is not built ({error}); "
-            "install a C++17 compiler and reinstall pycnn"
-        ) from error
-    ctypes.CDLL(module.__file__, mode=ctypes.RTLD_GLOBAL)
-    return module
+from pycnn.emulator.launching import (
+    CORES,
+    check_shared,
+    launch_shape,
+    parse_schedule,
+    runtime,
+)
+from pycnn.emulator.ptx import PtxKernel
+from pycnn.emulator.ptx.source import PtxSource, ptx_source
 
 
 @functools.lru_cache(maxsize=4096)
@@ -60,6 +48,12 @@ class RawModule:
     schedule : str, optional
         Order of threads and blocks: ``"forward"``, ``"reverse"`` or ``"random:SEED"``. Default:
         ``PYCNN_SCHEDULE``.
+    via : {"source", "ptx"}, optional
+        What runs: the source, compiled by the host's C++ compiler, or the PTX that NVRTC makes of
+        it, which needs ``pycnn[ptx]`` and no C++ compiler. Default: ``PYCNN_EMULATOR_VIA``.
+    arch : str, optional
+        With ``via="ptx"``, the architecture that NVRTC compiles for, such as ``"sm_90a"``.
+        Default: ``PYCNN_EMULATOR_ARCH``.
 
     Raises
     ------
@@ -90,6 +84,8 @@ class RawModule:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        via: str | None = None,
+        arch: str | None = None,
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
@@ -99,7 +95,13 @@ class RawModule:
         self.name_expressions = tuple(name_expressions or ())
         self.checked = checked
         self.schedule = schedule
-        _parse_schedule(schedule)
+        parse_schedule(schedule)
+        self.via = config.get("PYCNN_EMULATOR_VIA") if via is None else via
+        if self.via not in ("source", "ptx"):
+            raise ValueError(f"via={via!r}; allowed: source, ptx")
+        if arch is not None and self.via != "ptx":
+            raise ValueError(f"arch={arch!r} goes with via='ptx' only")
+        self.arch = arch or config.get("PYCNN_EMULATOR_ARCH")
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
 
@@ -113,14 +115,26 @@ class RawModule:
         runtime()
         return _load(self.library_path)
 
+    @functools.cached_property
+    def _ptx(self) -> PtxSource:
+        """The PTX of the source, with ``via="ptx"``."""
+        return ptx_source(
+            self._source,
+            self.arch,
+            self.options,
+            self.name_expressions,
+            self.checked,
+            self.schedule,
+        )
+
     def compile(self, log_stream: Any = None) -> None:
         """Compile now rather than at the first use."""
-        _ = self._library
+        _ = self._ptx if self.via == "ptx" else self._library
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
         """Kernels that `get_function` knows: those that are no templates, and the expressions."""
-        return tuple(self._library.names)
+        return self._ptx.kernel_names if self.via == "ptx" else tuple(self._library.names)
 
     def get_function(self, name: str) -> "RawKernel":
         """The kernel `name`, or the instantiation if it is one of the name expressions.
@@ -140,6 +154,8 @@ class RawModule:
 
         CuPy returns a pointer; here it is an array of uint8, to view as another type.
         """
+        if self.via == "ptx":
+            return self._ptx.module.get_global(name)
         address, size = self._library.variable(name)
         if not address:
             raise ValueError(f"name={name!r}: the module has no global variable of that name")
@@ -165,6 +181,8 @@ class RawKernel:
         The checked build, see :class:`RawModule`.
     schedule : str, optional
         Order of threads and blocks, see :class:`RawModule`.
+    via, arch : str, optional
+        What runs, see :class:`RawModule`.
 
     Attributes
     ----------
@@ -197,10 +215,18 @@ class RawKernel:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        via: str | None = None,
+        arch: str | None = None,
     ) -> None:
         expressions = (name,) if "<" in name else ()
         module = RawModule(
-            code, options=options, name_expressions=expressions, checked=checked, schedule=schedule
+            code,
+            options=options,
+            name_expressions=expressions,
+            checked=checked,
+            schedule=schedule,
+            via=via,
+            arch=arch,
         )
         self._bind(module, name)
 
@@ -210,6 +236,7 @@ class RawKernel:
         self.max_dynamic_shared_size_bytes = 48 * 1024
         self.counters: Counters | None = None
         self._index: int | None = None
+        self._ptx: PtxKernel | None = None
 
     @property
     def code(self) -> str | None:
@@ -234,6 +261,8 @@ class RawKernel:
                 there = ", ".join(names) or "none"
                 raise ValueError(f"name={self.name!r}: no such kernel; there are: {there}")
             self._index = names.index(self.name)
+            if self._module.via == "ptx":
+                self._ptx = self._module._ptx.get_function(self.name)
         return self._index
 
     def __call__(
@@ -268,14 +297,16 @@ class RawKernel:
             A subclass of it for each defect found; see `pycnn.emulator.errors`.
         """
         index = self._resolve()
-        grid3, block3 = _launch_shape(tuple(grid), tuple(block))
-        limit = min(self.max_dynamic_shared_size_bytes, runtime().SHARED_LIMIT)
-        if not 0 <= shared_mem <= limit:
-            raise ValueError(
-                f"shared_mem={shared_mem}; allowed: 0 to {limit} "
-                f"(max_dynamic_shared_size_bytes, at most {runtime().SHARED_LIMIT})"
-            )
-        order, seed = _parse_schedule(self._module.schedule)
+        if self._ptx is not None:
+            self._ptx.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
+            try:
+                self._ptx(grid, block, args, shared_mem=shared_mem)
+            finally:
+                self.counters = self._ptx.counters
+            return
+        grid3, block3 = launch_shape(tuple(grid), tuple(block))
+        check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
+        order, seed = parse_schedule(self._module.schedule)
         guarded = Guarded(args) if self._module.checked else None
         report, counters = self._module._library.launch(
             index,
@@ -283,7 +314,7 @@ class RawKernel:
             block3,
             shared_mem,
             guarded.arguments if guarded else tuple(map(_address, args)),
-            config.get("PYCNN_EMULATOR_THREADS") or _CORES,
+            config.get("PYCNN_EMULATOR_THREADS") or CORES,
             order,
             seed,
             self._module.checked,
@@ -309,33 +340,3 @@ class RawKernel:
 
 def _address(argument: Any) -> Any:
     return argument.address if isinstance(argument, Pointer) else argument
-
-
-@functools.lru_cache(maxsize=4096)
-def _launch_shape(grid: tuple[int, ...], block: tuple[int, ...]) -> tuple[Dim3, Dim3]:
-    full = _dim3("grid", grid, MAX_GRID), _dim3("block", block, _MAX_BLOCK)
-    if prod(block) > MAX_BLOCK_THREADS:
-        raise ValueError(f"block={block} has {prod(block)} threads; allowed: {MAX_BLOCK_THREADS}")
-    return full
-
-
-def _dim3(name: str, value: tuple[int, ...], limits: Dim3) -> Dim3:
-    if not 1 <= len(value) <= 3:
-        raise ValueError(f"{name}={value}; allowed: one to three ints")
-    x, y, z = (*value, 1, 1)[:3]
-    for extent, limit in zip((x, y, z), limits, strict=True):
-        if not 1 <= extent <= limit:
-            raise ValueError(f"{name}={value}; allowed: 1 to {limits}")
-    return int(x), int(y), int(z)
-
-
-@functools.lru_cache
-def _order_of(text: str) -> tuple[int, int]:
-    kind, _, seed = text.partition(":")
-    if kind not in _ORDERS or (kind == "random") != seed.isdigit():
-        raise ValueError(f"schedule={text!r}; allowed: forward, reverse, random:SEED")
-    return _ORDERS[kind], int(seed or 0)
-
-
-def _parse_schedule(schedule: str | None) -> tuple[int, int]:
-    return _order_of(schedule if schedule is not None else config.get("PYCNN_SCHEDULE"))

@@ -1,0 +1,434 @@
+"""`PtxModule`: anybody's PTX, run on this machine's processor."""
+
+import ctypes
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pycnn import config
+from pycnn.emulator import errors
+from pycnn.emulator.counting import Counters, note
+from pycnn.emulator.guarded import Guarded
+from pycnn.emulator.launching import (
+    CORES,
+    check_shared,
+    launch_shape,
+    parse_schedule,
+    runtime,
+)
+from pycnn.emulator.ptx import machine, pack
+from pycnn.emulator.ptx.compile import Program, translate
+from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.layout import Layout
+from pycnn.emulator.ptx.parse import parse
+from pycnn.emulator.ptx.syntax import Function, Module, Place
+from pycnn.runtime import cache
+
+
+@functools.cache
+def _generator() -> str:
+    """A hash of the code generator: what it made before a change is made again."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return cache.key(*(file.read_text() for file in files))
+
+
+class PtxModule:
+    """PTX for any NVIDIA GPU, run on this machine's processor.
+
+    Parameters
+    ----------
+    source : str or path
+        The PTX text, which begins with ``.version`` or a comment, or the name of a file of it.
+    checked : bool, default False
+        Watch every memory access, as `pycnn.emulator.RawModule` does.
+    schedule : str, optional
+        Order of threads and blocks, see `pycnn.emulator.RawModule`.
+    origin : str, optional
+        Name of the source that the PTX was made from, where that was in no file: the compiler has
+        put a folder before it.
+
+    Raises
+    ------
+    PtxError
+        If the text is malformed; an instruction that is not there is named when its entry is asked
+        for.
+
+    Examples
+    --------
+    >>> module = PtxModule('''
+    ... .version 8.0
+    ... .target sm_80
+    ... .address_size 64
+    ... .visible .entry twice(.param .u64 x) {
+    ...     .reg .b64 %rd<4>; .reg .f32 %f<3>; .reg .b32 %r<2>;
+    ...     ld.param.u64 %rd1, [x];
+    ...     mov.u32 %r1, %tid.x;
+    ...     mul.wide.u32 %rd2, %r1, 4;
+    ...     add.s64 %rd3, %rd1, %rd2;
+    ...     ld.global.f32 %f1, [%rd3];
+    ...     add.f32 %f2, %f1, %f1;
+    ...     st.global.f32 [%rd3], %f2;
+    ...     ret;
+    ... }''')
+    >>> module.kernel_names
+    ('twice',)
+
+    ``module.get_function("twice")((1,), (4,), (x,))`` doubles four elements of ``x``.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        checked: bool = False,
+        schedule: str | None = None,
+        origin: str | None = None,
+    ) -> None:
+        is_text = isinstance(source, str) and (".version" in source or "\n" in source)
+        text = str(source) if is_text else _read(Path(source))
+        name = "kernel.ptx" if is_text else os.fspath(source)
+        self.checked, self.schedule = checked, schedule
+        parse_schedule(schedule)
+        self._text = text
+        self._module = parse(text, name)
+        for number, file in self._module.files.items():
+            if origin is not None and os.path.basename(file) == origin:
+                self._module.files[number] = origin
+        self._globals = _Globals(self._module)
+
+    @property
+    def target(self) -> str:
+        """The architecture that the text is for, such as ``"sm_90a"``."""
+        return self._module.target
+
+    @property
+    def kernel_names(self) -> tuple[str, ...]:
+        """The entries."""
+        return tuple(f.name for f in self._module.functions.values() if f.is_entry)
+
+    def get_function(self, name: str) -> "PtxKernel":
+        """The entry `name`, compiled.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name; lists those there are.
+        PtxError
+            If it has an instruction that is not there; names the line.
+        """
+        function = self._module.functions.get(name)
+        if function is None or not function.is_entry:
+            there = ", ".join(self.kernel_names) or "none"
+            raise ValueError(f"name={name!r}: no such kernel; there are: {there}")
+        return PtxKernel(self, function)
+
+    def get_global(self, name: str) -> np.ndarray:
+        """Memory of a ``.global`` or ``.const`` variable, as bytes.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name.
+        """
+        return self._globals.of(name)
+
+
+def _read(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise PtxError(f"no text: {error}", name=str(path)) from error
+
+
+class _Globals:
+    """Memory of a module's variables, with their initial values."""
+
+    def __init__(self, module: Module) -> None:
+        layout = Layout(module)
+        self._variables = layout.globals
+        self._memory = np.zeros(layout.global_size + 512, np.uint8)
+        start = -self._memory.__array_interface__["data"][0] % 512
+        self._block = self._memory[start : start + layout.global_size]
+        self.address = int(self._block.__array_interface__["data"][0])
+        by_name = {variable.name: offset for variable, offset in self._variables}
+        for variable, offset in self._variables:
+            if variable.data:
+                data = np.frombuffer(variable.data, np.uint8)
+                self._block[offset : offset + len(data)] = data
+            for at, width, name, addend in variable.relocations:
+                if name not in by_name or width != 8:
+                    raise PtxError(
+                        f"the initial value of {variable.name} holds the address of {name}; "
+                        "allowed: 64-bit addresses of variables in .global and .const",
+                        name=module.name, line=variable.line,
+                    )  # fmt: skip
+                value = self.address + by_name[name] + addend
+                self._block[offset + at : offset + at + 8].view(np.uint64)[0] = value
+
+    def of(self, name: str) -> np.ndarray:
+        for variable, offset in self._variables:
+            if variable.name == name:
+                return self._block[offset : offset + variable.size]
+        raise ValueError(f"name={name!r}: the module has no global variable of that name")
+
+    @property
+    def ranges(self) -> list[tuple[int, int, bool, str]]:
+        return [
+            (self.address + offset, variable.size, True, f".{variable.space} {variable.name}")
+            for variable, offset in self._variables
+            if variable.size
+        ]
+
+
+@dataclass
+class _Compiled:
+    """An entry in memory."""
+
+    kernel: Any  # of the C++ runtime
+    program: "Facts"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the runtime has to know of an entry beside its code; kept with it in the cache."""
+
+    sites: list[tuple[str, str, int, int, Place | None]]  # opcode, file, line, PTX line, place
+    shared: list[tuple[str, str, int, int, int]]
+    dynamic: str
+    shared_bytes: int
+
+
+class PtxKernel:
+    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is.
+
+    Attributes
+    ----------
+    counters : Counters or None
+        Memory traffic of the last launch, if it was checked.
+    """
+
+    def __init__(self, module: PtxModule, function: Function) -> None:
+        self._module, self._function = module, function
+        self.name = function.name
+        self.max_dynamic_shared_size_bytes = 48 * 1024
+        self.counters: Counters | None = None
+        self._compiled = _compile(module, function)
+        self._pack = pack.packer(function)
+
+    @property
+    def checked(self) -> bool:
+        return self._module.checked
+
+    def __call__(
+        self,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        *,
+        shared_mem: int = 0,
+        stream: Any = None,
+        enable_cooperative_groups: bool = False,
+    ) -> None:
+        """Launch, and return when it has finished.
+
+        Parameters
+        ----------
+        grid, block : sequence of one to three ints
+            Blocks of the grid and threads of a block.
+        args : sequence
+            As of `pycnn.emulator.RawKernel`. PTX does not say what a parameter of 64 bits means:
+            arrays and integers both fit.
+        shared_mem : int, default 0
+            Bytes of dynamic shared memory.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If grid, block, shared memory or arguments are outside what CUDA allows.
+        KernelError
+            A subclass of it for each defect found; see `pycnn.emulator.errors`.
+        """
+        grid3, block3 = launch_shape(tuple(grid), tuple(block))
+        _check_block(self._function, block3)
+        check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
+        order, seed = parse_schedule(self._module.schedule)
+        checked = self._module.checked
+        guarded = Guarded(args) if checked else None
+        parameters = self._pack(guarded.arguments if guarded else args)
+        at = int(parameters.__array_interface__["data"][0])
+        ranges: list[tuple[int, int, bool, str]] = []
+        if guarded:
+            size = self._function.parameter_bytes
+            ranges = [*guarded.ranges, *self._module._globals.ranges]
+            ranges += [(at, size, True, "the parameters")] if size else []
+        report, counters = self._compiled.kernel.launch(
+            grid3, block3, shared_mem, at, self._module._globals.address,
+            config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked, ranges,
+        )  # fmt: skip
+        self.counters = Counters(**counters) if counters else None
+        note(self.name, self.counters)
+        if guarded:
+            guarded.write_back()
+        if report is not None:
+            raise self._error(report, block3)
+
+    def _error(self, report: dict[str, Any], block: tuple[int, int, int]) -> errors.KernelError:
+        error = errors.from_report(report, self.name, block, self._locate)
+        site = self._site(report["where"])
+        if site is not None:
+            error.trace = _trace(self._module._module, *site)
+        return error
+
+    def _site(self, position: dict[str, Any]) -> tuple[int, Place | None] | None:
+        """PTX line and place of a position."""
+        sites = self._compiled.program.sites
+        if 0 < position["pc"] <= len(sites):
+            _, _, _, line, place = sites[position["pc"] - 1]
+            return line, place
+        for _, file, number, line, place in sites:
+            if (file, number) == (position["file"], position["line"]):
+                return line, place
+        return None
+
+    def _locate(self, position: dict[str, Any]) -> tuple[str, int]:
+        if position["file"]:
+            return position["file"], position["line"]
+        sites = self._compiled.program.sites
+        if 0 < position["pc"] <= len(sites):
+            _, file, line, _, _ = sites[position["pc"] - 1]
+            return file, line
+        return "", 0
+
+
+def _check_block(function: Function, block: tuple[int, int, int]) -> None:
+    threads = block[0] * block[1] * block[2]
+    if function.required_threads and block != function.required_threads:
+        raise ValueError(f"block={block}; {function.name} requires {function.required_threads}")
+    if function.max_threads:
+        x, y, z = function.max_threads
+        if threads > x * y * z:
+            raise ValueError(
+                f"block={block} has {threads} threads; {function.name} allows {x * y * z}"
+            )
+
+
+# ---- Places -------------------------------------------------------------------------------------
+
+
+def place_of(module: Module, place: Place | None, ptx_line: int) -> tuple[str, int]:
+    """File and line that an instruction stands for: of the source, else of the PTX.
+
+    What was inlined from a header of the compiler's stands for the line that it was inlined into.
+    """
+    while place is not None:
+        file = module.files.get(place.file, "")
+        if place.inlined_at is None or not _is_system(file):
+            return file or module.name, place.line
+        place = place.inlined_at
+    return module.name, ptx_line
+
+
+def _is_system(file: str) -> bool:
+    """Whether a file is one of CUDA's headers, or built into the compiler."""
+    parts = Path(file).parts
+    return not parts or parts[-1].startswith(("__nv", "cuda_", "crt")) or "nvidia" in parts
+
+
+def _trace(module: Module, ptx_line: int, place: Place | None) -> tuple[str, ...]:
+    """Where an instruction was inlined to, outwards, and its line of the PTX."""
+    if place is None:
+        return ()
+    lines = []
+    while place is not None and place.inlined_at is not None:
+        outer = place.inlined_at
+        name = demangled(place.function) or "a function"
+        lines.append(f"{name}, inlined at {module.files.get(outer.file, module.name)}:{outer.line}")
+        place = outer
+    return (*lines, f"PTX line {ptx_line}")
+
+
+@functools.lru_cache
+def demangled(name: str) -> str:
+    """A function's name as C++ writes it."""
+    if not name.startswith("_Z"):
+        return name
+    demangle = _demangler()
+    return demangle(name) if demangle else name
+
+
+@functools.cache
+def _demangler() -> Any:
+    try:
+        library = ctypes.CDLL("libstdc++.so.6")
+        function = library.__cxa_demangle
+    except (OSError, AttributeError):
+        return None
+    function.restype = ctypes.c_void_p
+    free = ctypes.CDLL(None).free
+    free.argtypes = [ctypes.c_void_p]
+
+    def demangle(name: str) -> str:
+        status = ctypes.c_int()
+        found = function(name.encode(), None, None, ctypes.byref(status))
+        if not found:
+            return name
+        text = ctypes.string_at(found).decode(errors="replace")
+        free(found)
+        return text
+
+    return demangle
+
+
+# ---- The cache ----------------------------------------------------------------------------------
+
+
+def _facts(module: Module, program: Program) -> Facts:
+    sites = []
+    for site in program.sites:
+        file, line = place_of(module, site.place, site.line)
+        sites.append((site.opcode, file, line, site.line, site.place))
+    shared = [
+        (demangled(variable.name), module.name, variable.line, variable.size, offset)
+        for variable, offset in program.layout.shared
+    ]
+    return Facts(sites, shared, demangled(program.layout.dynamic), program.layout.shared_bytes)
+
+
+def _compile(module: PtxModule, function: Function) -> _Compiled:
+    """An entry in memory, compiled if the cache does not have it."""
+    known = module.__dict__.setdefault("_kernels", {}).get(function.name)
+    if known is not None:
+        return known
+    names = tuple(runtime().PTX_FUNCTIONS)
+    key = cache.key(
+        "ptx", _generator(), module._text, function.name, str(module.checked),
+        machine.version(), *names,
+    )  # fmt: skip
+    made: list[Program] = []
+
+    def build(path: Path) -> None:
+        program = _translated(module, function)
+        made.append(program)
+        path.write_bytes(machine.compile_text(program.text, module.checked))
+
+    path = cache.get_or_build(key, ".o", build)
+    program = made[0] if made else _translated(module, function)
+    facts = _facts(module._module, program)
+    address = machine.load(path.read_bytes(), function.name)
+    kernel = runtime().PtxKernel(
+        address, function.name, [s[:3] for s in facts.sites], facts.shared, facts.dynamic
+    )
+    compiled = _Compiled(kernel, facts)
+    module._kernels[function.name] = compiled  # type: ignore[attr-defined]
+    return compiled
+
+
+def _translated(module: PtxModule, function: Function) -> Program:
+    functions = {name: i for i, name in enumerate(runtime().PTX_FUNCTIONS)}
+    return translate(module._module, function, functions, module.checked)
