@@ -347,7 +347,7 @@ def _initialise(source: _Source, at: int, variable: Variable, text: str) -> None
             literal = _literal(found["float"])
             bits = _float_bits(literal, type)
         elif found["integer"]:
-            integer = int(found["integer"].rstrip("U").replace(" ", ""), 0)
+            integer = _integer(found["integer"])
             bits = _float_bits(_float(float(integer)), type) if type.kind == "f" else integer
         else:
             addend = int((found["addend"] or "0").replace(" ", ""))
@@ -358,6 +358,18 @@ def _initialise(source: _Source, at: int, variable: Variable, text: str) -> None
         source.fail(at, f"{variable.name} has {variable.size} bytes, its initial value {len(data)}")
     variable.data = bytes(data)
     variable.relocations = tuple(relocations)
+
+
+def _integer(text: str) -> int:
+    """A whole number as PTX writes it: a leading zero makes it octal."""
+    digits = text.rstrip("U").replace(" ", "")
+    sign = -1 if digits[0] == "-" else 1
+    digits = digits.lstrip("+-")
+    if digits[:1] == "0" and digits.isdigit():
+        if not set(digits) <= set("01234567"):
+            return sign * int(digits)
+        return sign * int(digits, 8)
+    return sign * int(digits, 0)
 
 
 def _float(value: float) -> Float:
@@ -574,7 +586,7 @@ class _BodyParser(_Source):
         if first == "!":
             return Negated(self._operand(at, text[1:].strip()))
         if _INTEGER.fullmatch(text):
-            return Integer(int(text.rstrip("U").replace(" ", ""), 0) if text.strip("-+ 0U") else 0)
+            return Integer(_integer(text))
         if re.fullmatch(r"0[fF][0-9a-fA-F]{8}|0[dD][0-9a-fA-F]{16}", text) or _DECIMAL.fullmatch(
             text
         ):
@@ -585,8 +597,8 @@ class _BodyParser(_Source):
         sum = _SUM.fullmatch(text)
         if sum is not None and _WORD.fullmatch(sum[1]):
             base = self._value(self._named(sum[1]), sum[1])
-            if isinstance(base, Symbol):
-                return base._replace(addend=int(sum[3], 0) * (-1 if sum[2] == "-" else 1))
+            if isinstance(base, Symbol) and _INTEGER.fullmatch(sum[3]):
+                return base._replace(addend=_integer(sum[3]) * (-1 if sum[2] == "-" else 1))
         raise self.error(at, f"{text[:40]!r} is no operand")
 
     def _address(self, at: int, text: str) -> Address:
@@ -597,11 +609,11 @@ class _BodyParser(_Source):
         text = parts[0]
         offset = 0
         sum = _SUM.fullmatch(text)
-        if sum is not None:
+        if sum is not None and _INTEGER.fullmatch(sum[3]):
             text = sum[1].strip()
-            offset = int(sum[3], 0) * (-1 if sum[2] == "-" else 1)
+            offset = _integer(sum[3]) * (-1 if sum[2] == "-" else 1)
         if _INTEGER.fullmatch(text):
-            return Address(None, int(text.rstrip("U"), 0) + offset, more)
+            return Address(None, _integer(text) + offset, more)
         if not _WORD.fullmatch(text):
             self.fail(at, f"[{text[:40]}] is no address")
         return Address(self._value(self._named(text), text), offset, more)

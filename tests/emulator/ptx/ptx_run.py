@@ -1,8 +1,11 @@
 """Run a few lines of PTX on every element of arrays."""
 
 import numpy as np
+import pytest
 
 from pycnn.emulator import PtxModule
+
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
 
 HEAD = ".version 8.5\n.target sm_90a\n.address_size 64\n"
 

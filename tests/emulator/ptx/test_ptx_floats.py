@@ -5,8 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-pytest.importorskip("llvmlite", reason="needs the extra 'ptx'")
-
 from exact import DTYPES, of_bf16, rounded, square_root, to_bf16
 from ptx_run import each
 
