@@ -4,7 +4,7 @@ from typing import Any
 
 from pycnn.emulator.ptx.emit import PRED, Emitter, llvm_type
 from pycnn.emulator.ptx.floating import flushed, widened
-from pycnn.emulator.ptx.integer import lanes
+from pycnn.emulator.ptx.integer import lanes, packed
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Pair, Sink, Type
 
 Modifiers = dict[str, Any]
@@ -100,8 +100,6 @@ def set_value(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 def set_values(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``set`` of packed halves."""
-    from pycnn.emulator.ptx.integer import packed
-
     inner, to = TYPES[m["T"].name[:-2]], m["D"]
     a, b = (lanes(e, e.read(i.operands[k], m["T"])) for k in (1, 2))
     halves = []

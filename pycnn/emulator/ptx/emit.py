@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import NoReturn
 
+from pycnn.emulator.ptx import special
 from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.layout import Layout
 from pycnn.emulator.ptx.syntax import (
@@ -249,8 +250,6 @@ class Emitter:
 
     def symbol(self, symbol: Symbol) -> tuple[str, int]:
         """Value of a name and its width in bits: an address, or a special register."""
-        from pycnn.emulator.ptx import special
-
         if symbol.name[0] == "%" or symbol.name == "WARP_SZ":
             return special.read(self, symbol.name)
         variable = symbol.variable or self.module.variables.get(symbol.name)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pycnn.emulator.ptx import floating
 from pycnn.emulator.ptx.emit import Emitter, llvm_type
 from pycnn.emulator.ptx.integer import lanes, packed
 from pycnn.emulator.ptx.syntax import (
@@ -304,8 +305,6 @@ def _compare_and_swap(e: Emitter, operation: str, type: Type, at: str, value: st
 
 
 def _sixteen(e: Emitter, operation: str, type: Type, a: str, b: str) -> str:
-    from pycnn.emulator.ptx import floating
-
     inner = TYPES[type.name.removesuffix("x2")]
     run = floating.half("add") if operation == "add" else floating.half_min_max(operation)
     if type.bits == 16:

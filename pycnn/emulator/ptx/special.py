@@ -1,10 +1,22 @@
 """Special registers: who a thread is, and what is around it."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import NoReturn, Protocol
 
-if TYPE_CHECKING:
-    from pycnn.emulator.ptx.emit import Emitter
+from pycnn.emulator.ptx.layout import Layout
+
+
+class Writer(Protocol):
+    """What this module needs of `emit.Emitter`, which uses it."""
+
+    layout: Layout
+
+    def op(self, text: str) -> str: ...
+    def once(self, text: str) -> str: ...
+    def intrinsic(self, name: str, result: str, *arguments: str) -> str: ...
+    def runtime(self, name: str, result: str, *arguments: str) -> str: ...
+    def fail(self, message: str) -> NoReturn: ...
+
 
 #: Where `Self` (emulator/include/pycnn_emulator/abi.h) keeps threadIdx, blockIdx ...
 _TRIPLES = {
@@ -43,7 +55,7 @@ NAMES = frozenset(
 )  # fmt: skip
 
 
-def read(e: "Emitter", name: str) -> tuple[str, int]:
+def read(e: Writer, name: str) -> tuple[str, int]:
     """Value of a special register and its width in bits."""
     if name not in NAMES:
         e.fail(f"{name} is not declared, and no special register of that name is there")
@@ -85,12 +97,12 @@ def read(e: "Emitter", name: str) -> tuple[str, int]:
     return "0", 32
 
 
-def _half(e: "Emitter", value: str, high: bool) -> str:
+def _half(e: Writer, value: str, high: bool) -> str:
     if high:
         value = e.op(f"lshr i64 {value}, 32")
     return e.op(f"trunc i64 {value} to i32")
 
 
-def _self(e: "Emitter", offset: int) -> str:
+def _self(e: Writer, offset: int) -> str:
     at = e.once(f"getelementptr i8, ptr %self, i64 {offset}")
     return e.once(f"load i32, ptr {at}, !invariant.load !0")
