@@ -2,9 +2,10 @@
 
 import ctypes
 import functools
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,13 @@ class PtxModule:
         name = "kernel.ptx" if is_text else os.fspath(source)
         self.checked, self.schedule = checked, schedule
         parse_schedule(schedule)
-        self._text = text
+        self._text, self._origin = text, origin
         self._module = parse(text, name)
         for number, file in self._module.files.items():
             if origin is not None and os.path.basename(file) == origin:
                 self._module.files[number] = origin
         self._globals = _Globals(self._module)
+        self._kernels: dict[str, _Compiled] = {}
 
     @property
     def target(self) -> str:
@@ -198,7 +200,8 @@ class _Compiled:
 class Facts:
     """What the runtime has to know of an entry beside its code; kept with it in the cache."""
 
-    sites: list[tuple[str, str, int, int, Place | None]]  # opcode, file, line, PTX line, place
+    #: Opcode, file, line, line of the PTX, and where it was inlined to.
+    sites: list[tuple[str, str, int, int, list[str]]]
     shared: list[tuple[str, str, int, int, int]]
     dynamic: str
     shared_bytes: int
@@ -282,28 +285,26 @@ class PtxKernel:
         error = errors.from_report(report, self.name, block, self._locate)
         site = self._site(report["where"])
         if site is not None:
-            error.trace = _trace(self._module._module, *site)
+            _, file, _, line, inlined = site
+            error.trace = (
+                *inlined,
+                *([f"PTX line {line}"] if file != self._module._module.name else []),
+            )
         return error
 
-    def _site(self, position: dict[str, Any]) -> tuple[int, Place | None] | None:
-        """PTX line and place of a position."""
+    def _site(self, position: dict[str, Any]) -> tuple[str, str, int, int, list[str]] | None:
+        """The instruction at a position."""
         sites = self._compiled.program.sites
         if 0 < position["pc"] <= len(sites):
-            _, _, _, line, place = sites[position["pc"] - 1]
-            return line, place
-        for _, file, number, line, place in sites:
-            if (file, number) == (position["file"], position["line"]):
-                return line, place
-        return None
+            return sites[position["pc"] - 1]
+        at = position["file"], position["line"]
+        return next((site for site in sites if (site[1], site[2]) == at), None)
 
     def _locate(self, position: dict[str, Any]) -> tuple[str, int]:
         if position["file"]:
             return position["file"], position["line"]
-        sites = self._compiled.program.sites
-        if 0 < position["pc"] <= len(sites):
-            _, file, line, _, _ = sites[position["pc"] - 1]
-            return file, line
-        return "", 0
+        site = self._site(position) if position["pc"] else None
+        return (site[1], site[2]) if site else ("", 0)
 
 
 def _check_block(function: Function, block: tuple[int, int, int]) -> None:
@@ -340,17 +341,15 @@ def _is_system(file: str) -> bool:
     return not parts or parts[-1].startswith(("__nv", "cuda_", "crt")) or "nvidia" in parts
 
 
-def _trace(module: Module, ptx_line: int, place: Place | None) -> tuple[str, ...]:
-    """Where an instruction was inlined to, outwards, and its line of the PTX."""
-    if place is None:
-        return ()
+def _inlined(module: Module, place: Place | None) -> list[str]:
+    """Where an instruction was inlined to, outwards."""
     lines = []
     while place is not None and place.inlined_at is not None:
         outer = place.inlined_at
         name = demangled(place.function) or "a function"
         lines.append(f"{name}, inlined at {module.files.get(outer.file, module.name)}:{outer.line}")
         place = outer
-    return (*lines, f"PTX line {ptx_line}")
+    return lines
 
 
 @functools.lru_cache
@@ -392,7 +391,7 @@ def _facts(module: Module, program: Program) -> Facts:
     sites = []
     for site in program.sites:
         file, line = place_of(module, site.place, site.line)
-        sites.append((site.opcode, file, line, site.line, site.place))
+        sites.append((site.opcode, file, line, site.line, _inlined(module, site.place)))
     shared = [
         (demangled(variable.name), module.name, variable.line, variable.size, offset)
         for variable, offset in program.layout.shared
@@ -402,7 +401,7 @@ def _facts(module: Module, program: Program) -> Facts:
 
 def _compile(module: PtxModule, function: Function) -> _Compiled:
     """An entry in memory, compiled if the cache does not have it."""
-    known = module.__dict__.setdefault("_kernels", {}).get(function.name)
+    known = module._kernels.get(function.name)
     if known is not None:
         return known
     names = tuple(runtime().PTX_FUNCTIONS)
@@ -410,22 +409,25 @@ def _compile(module: PtxModule, function: Function) -> _Compiled:
         "ptx", _generator(), module._text, function.name, str(module.checked),
         machine.version(), *names,
     )  # fmt: skip
-    made: list[Program] = []
 
     def build(path: Path) -> None:
         program = _translated(module, function)
-        made.append(program)
-        path.write_bytes(machine.compile_text(program.text, module.checked))
+        facts = json.dumps(asdict(_facts(module._module, program)))
+        code = machine.compile_text(program.text, module.checked)
+        path.write_bytes(facts.encode() + b"\n" + code)
 
-    path = cache.get_or_build(key, ".o", build)
-    program = made[0] if made else _translated(module, function)
-    facts = _facts(module._module, program)
-    address = machine.load(path.read_bytes(), function.name)
+    facts_line, _, code = cache.get_or_build(key, ".bin", build).read_bytes().partition(b"\n")
+    facts = Facts(**json.loads(facts_line))
+    address = machine.load(code, function.name)
     kernel = runtime().PtxKernel(
-        address, function.name, [s[:3] for s in facts.sites], facts.shared, facts.dynamic
+        address,
+        function.name,
+        [(what, file, line) for what, file, line, _, _ in facts.sites],
+        facts.shared,
+        facts.dynamic,
     )
     compiled = _Compiled(kernel, facts)
-    module._kernels[function.name] = compiled  # type: ignore[attr-defined]
+    module._kernels[function.name] = compiled
     return compiled
 
 
