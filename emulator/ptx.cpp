@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "checker.h"
+#include "ptx_matrix.h"
 
 namespace pycnn_emu {
 
@@ -224,6 +225,80 @@ uint32_t activemask(uint32_t site) { return Worker::current()->activemask(site_o
 
 void poll(uint32_t site) { pycnn_emu_yield(site_of(site)); }
 
+// ---- Tensor cores and asynchronous copies -----------------------------------------------------
+
+void do_multiply(uint32_t, Product** lanes) { multiply_matrices(lanes); }
+void do_load(uint32_t, TileRow** lanes) { load_tiles(lanes); }
+void do_store(uint32_t, TileRow** lanes) { store_tiles(lanes); }
+
+// All lanes of the warp take part: what is missing has exited, which the ISA does not allow.
+void need_whole_warp(uint32_t site) {
+    unsigned first = pycnn_emu_self->thread / kWarp * kWarp;
+    if (first + kWarp > Worker::current()->threads())
+        fail("divergent_collective", "a matrix instruction needs all 32 lanes of its warp", site);
+}
+
+void mma(uint32_t shape, uint32_t types, void* words, uint32_t site) {
+    need_whole_warp(site);
+    auto element = [&](unsigned i) { return static_cast<Element>(types >> (4 * i) & 15); };
+    Product mine{shape & 31, shape >> 8 & 511, element(0), element(1), element(2), element(3),
+                 (shape >> 30 & 1) != 0, shape >> 31, static_cast<uint32_t*>(words)};
+    together<Product, do_multiply>(0xffffffffu, mine, site);
+}
+
+void tile_access(uint64_t row, uint32_t code, uint32_t kind, uint32_t site) {
+    Worker* worker = Worker::current();
+    uint32_t lane = worker->self().thread % kWarp;
+    if (lane < 8 * (code & 7) && row % 16)
+        fail("misaligned", format("row of a tile at an address that is %u past a multiple of 16",
+                                  static_cast<unsigned>(row % 16)), site);
+    if (worker->checker() && lane < 8 * (code & 7)) access(&worker->self(), row, 16, kind, site);
+}
+
+// `code`: how many tiles, and 8 where they are transposed.
+void ldmatrix(uint32_t code, uint64_t row, void* words, uint32_t site) {
+    need_whole_warp(site);
+    tile_access(row, code, kRead, site);
+    TileRow mine{reinterpret_cast<char*>(row), static_cast<uint32_t*>(words), code & 7,
+                 (code & 8) != 0};
+    together<TileRow, do_load>(0xffffffffu, mine, site);
+}
+
+void stmatrix(uint32_t code, uint64_t row, void* words, uint32_t site) {
+    need_whole_warp(site);
+    tile_access(row, code, kWrite, site);
+    TileRow mine{reinterpret_cast<char*>(row), static_cast<uint32_t*>(words), code & 7,
+                 (code & 8) != 0};
+    together<TileRow, do_store>(0xffffffffu, mine, site);
+}
+
+void copy_async(uint64_t to, uint64_t from, uint32_t size, uint32_t source, uint32_t site) {
+    if (source > size || (to | (source ? from : 0)) % size)
+        fail("misaligned",
+             format("cp.async of %u of %u bytes to or from an address that is no multiple of its size",
+                    source, size),
+             site);
+    auto* target = reinterpret_cast<void*>(to);
+    if (Worker::current()->checker()) {
+        pycnn_emu_copy_async(target, reinterpret_cast<const void*>(from), size, source,
+                             const_cast<void*>(pc_of(site)));
+        return;
+    }
+    std::memcpy(target, reinterpret_cast<const void*>(from), source);
+    std::memset(static_cast<char*>(target) + source, 0, size - source);
+}
+
+void copy_commit() {
+    if (Worker::current()->checker()) pycnn_emu_copy_commit();
+}
+
+// wait_all is also for copies that no group was closed for.
+void copy_wait(uint32_t groups, uint32_t all) {
+    if (!Worker::current()->checker()) return;
+    if (all) pycnn_emu_copy_commit();
+    pycnn_emu_copy_wait(static_cast<int>(groups));
+}
+
 // ---- Ends -------------------------------------------------------------------------------------
 
 void trap(uint32_t why, uint32_t site) {
@@ -375,6 +450,12 @@ const std::vector<Function>& functions() {
         {"reduce", address(reduce)},
         {"activemask", address(activemask)},
         {"poll", address(poll)},
+        {"mma", address(mma)},
+        {"ldmatrix", address(ldmatrix)},
+        {"stmatrix", address(stmatrix)},
+        {"copy_async", address(copy_async)},
+        {"copy_commit", address(copy_commit)},
+        {"copy_wait", address(copy_wait)},
         {"trap", address(trap)},
         {"assertfail", address(assertfail)},
         {"vprintf", address(vprintf)},

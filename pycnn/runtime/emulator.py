@@ -9,8 +9,9 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import Pointer, RawModule, empty, host
 from pycnn.emulator.launching import runtime
+from pycnn.emulator.ptx import machine
 from pycnn.emulator.raw import RawKernel
-from pycnn.runtime import sources
+from pycnn.runtime import nvrtc, sources
 from pycnn.runtime.active import emulator_checked, emulator_via
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
 
@@ -20,8 +21,13 @@ def probe() -> tuple[bool, str]:
     try:
         runtime()
         return True, host.compiler().version
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         return False, str(error)
+    except OSError as error:  # no C++ compiler; PTX needs none
+        try:
+            return True, f"{machine.version()} and NVRTC {nvrtc.version()}, for via='ptx' only"
+        except ImportError as missing:
+            return False, f"{error}; or: {missing}"
 
 
 class EmulatorExecutor:

@@ -76,9 +76,9 @@ def translate(module: Module, entry: Function, functions: dict[str, int], checke
         intrinsics |= emitter.intrinsics
         pending += emitter.called
     helper_text = helpers.texts(used_helpers)
-    for name, result in (("llvm.fabs.f64", "double"), ("llvm.fabs.f32", "float")):
-        if "@" + name in helper_text:
-            intrinsics.add(f"declare {result} @{name}({result})")
+    for declaration in helpers.INTRINSICS:
+        if declaration.partition("@")[2].partition("(")[0] in helper_text:
+            intrinsics.add(declaration)
     program.text = "\n".join(
         [helper_text, *sorted(intrinsics), *texts,
          'attributes #0 = { nounwind "probe-stack"="inline-asm" }',

@@ -101,6 +101,7 @@ class Emitter:
         self._labels: dict[str, int] = {}
         self._passed: set[str] = set()
         self.at: Instruction | None = None
+        self._scratch: dict[str, str] = {}
         self._polls: list[tuple[str, str, str, str]] = []
         self.locals = [v for v in body.variables if v.space == "local"]
 
@@ -272,6 +273,14 @@ class Emitter:
         slot = self.once("alloca i1")
         if f"  store i1 false, ptr {slot}" not in self.entry_lines:
             self.entry_lines.append(f"  store i1 false, ptr {slot}")
+        return slot
+
+    def scratch(self, name: str, size: int) -> str:
+        """Memory of the function's own, the same for all that ask by that name."""
+        slot = self._scratch.get(name)
+        if slot is None:
+            slot = self._scratch[name] = self.new("v")
+            self.entry_lines.append(f"  {slot} = alloca [{size} x i8], align 16")
         return slot
 
     def address_of(self, variable: Variable) -> str:

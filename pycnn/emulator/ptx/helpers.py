@@ -3,9 +3,19 @@
 A helper that a kernel uses is put before it, with those that it uses in turn, and inlined.
 """
 
+import math
 import re
+import struct
 
 _TEXTS: dict[str, str] = {}
+
+#: What the helpers use of LLVM's own.
+INTRINSICS = (
+    "declare float @llvm.fabs.f32(float)",
+    "declare double @llvm.fabs.f64(double)",
+    "declare double @llvm.fma.f64(double, double, double)",
+    "declare double @llvm.roundeven.f64(double)",
+)
 
 
 def _add(text: str) -> None:
@@ -177,6 +187,49 @@ for _mode in ("rz", "rm", "rp"):
   %r = call float @px_sum_{_mode}(double %p, double %z)
   ret float %r
 }}""")
+
+# ---- Powers of two ------------------------------------------------------------------------------
+
+# 2^x in float64, by the power series of 2^(x - n) for the whole number n nearest to x: its error is
+# below 2^-52, so the float32 is the nearest one but for a few in 10^8.
+_TERMS = 13
+
+
+def _exponential() -> str:
+    def constant(value: float) -> str:
+        return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+    lines = []
+    last = constant(math.log(2) ** (_TERMS - 1) / math.factorial(_TERMS - 1))
+    for k in range(_TERMS - 2, -1, -1):
+        term = constant(math.log(2) ** k / math.factorial(k))
+        lines.append(
+            f"  %s{k} = call double @llvm.fma.f64(double {last}, double %r, double {term})"
+        )
+        last = f"%s{k}"
+    series = "\n".join(lines)
+    return f"""define float @px_ex2(float %x) {{
+  %w = fpext float %x to double
+  %above = fcmp ogt double %w, -200.0
+  %a = select i1 %above, double %w, double -200.0
+  %below = fcmp olt double %a, 200.0
+  %c = select i1 %below, double %a, double 200.0
+  %n = call double @llvm.roundeven.f64(double %c)
+  %r = fsub double %c, %n
+{series}
+  %i = fptosi double %n to i64
+  %biased = add i64 %i, 1023
+  %bits = shl i64 %biased, 52
+  %scale = bitcast i64 %bits to double
+  %y = fmul double %s0, %scale
+  %f = fptrunc double %y to float
+  %nan = fcmp uno float %x, 0.0
+  %q = select i1 %nan, float 0x7FFFFFFFE0000000, float %f
+  ret float %q
+}}"""
+
+
+_add(_exponential())
 
 # ---- 16-bit formats, kept as i16 ----------------------------------------------------------------
 

@@ -16,12 +16,16 @@ def llvm() -> Any:
 
 
 def version() -> str:
-    """Version of LLVM and the processor that it compiles for: part of the cache's key."""
+    """Version of LLVM."""
+    return "LLVM " + ".".join(map(str, llvm().llvm_version_info))
+
+
+@functools.cache
+def fingerprint() -> str:
+    """LLVM and the processor that it compiles for: part of the cache's key."""
     binding = llvm()
-    numbers = ".".join(map(str, binding.llvm_version_info))
-    return (
-        f"LLVM {numbers} {binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
-    )
+    features = binding.get_host_cpu_features().flatten()
+    return f"{version()} {binding.get_host_cpu_name()} {features}"
 
 
 @functools.cache

@@ -407,7 +407,7 @@ def _compile(module: PtxModule, function: Function) -> _Compiled:
     names = tuple(runtime().PTX_FUNCTIONS)
     key = cache.key(
         "ptx", _generator(), module._text, function.name, str(module.checked),
-        machine.version(), *names,
+        machine.fingerprint(), *names,
     )  # fmt: skip
 
     def build(path: Path) -> None:
