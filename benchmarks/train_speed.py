@@ -48,7 +48,8 @@ def theirs(images: np.ndarray, labels: np.ndarray, threads: int) -> Callable[[],
     torch.set_num_threads(threads)
     layers = torch.nn
     model = layers.Sequential(
-        layers.Conv2d(1, 6, 5, padding=2), layers.ReLU(), layers.MaxPool2d(2),
+        layers.Conv2d(1, 6, 5, padding=2, padding_mode="replicate"), layers.ReLU(),
+        layers.MaxPool2d(2),
         layers.Conv2d(6, 16, 5), layers.ReLU(), layers.MaxPool2d(2), layers.Flatten(),
         layers.Linear(400, 120), layers.ReLU(), layers.Linear(120, 84), layers.ReLU(),
         layers.Linear(84, 10),

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pycnn import config, nn
+from pycnn import config, conv2d_algorithms, nn
+from pycnn.bench.suites import SUITES
 from pycnn.define import table
 from pycnn.define.trace import tracing
 from pycnn.models import MODELS, create, multiply_adds
@@ -170,6 +171,30 @@ def winograd_points() -> str:
     return "\n".join(lines)
 
 
+def first_convolution() -> str:
+    """The kernel of the example, whose closing brace is not the first one."""
+    shown = excerpt("examples/first_convolution.py", 'extern "C"', "y[(k * P + p)")
+    return shown.removesuffix("```") + "}\n```"
+
+
+def conv_choices() -> str:
+    """What `auto` takes for the convolutions of three networks, and why."""
+    directions = "forward", "backward_input", "backward_weight"
+    names = " | ".join(f"`{direction}`" for direction in directions)
+    lines = [f"| Network | Layer | {names} |", "|---|---|---|---|---|"]
+    reasons: dict[str, None] = {}
+    for suite in ("resnet50", "vgg16", "mobilenet_v1"):
+        for case in dict.fromkeys(layer.case for layer in SUITES[suite].layers("conv2d", 32)):
+            shapes = case.x_shape, case.w_shape, case.stride, case.padding, case.dilation
+            taken = []
+            for direction in directions:
+                candidates = conv2d_algorithms(*shapes, case.groups, direction=direction)
+                taken.append(next(candidate for candidate in candidates if candidate.fits))
+            reasons |= {f"* `{c.name}`: {c.reason.rpartition('terms: ')[2]}": None for c in taken}
+            lines.append(f"| {suite} | `{case}` | {' | '.join(f'`{c.name}`' for c in taken)} |")
+    return "\n".join([*lines, "", "Why, as `conv2d_algorithms` says it:", "", *reasons])
+
+
 #: Where the idea of each rung stands: the lines from one beginning to the other.
 RUNGS = {
     "1_naive": ("const int i", "for (index_t"),
@@ -178,6 +203,7 @@ RUNGS = {
     "4_register_tile": ("const int thr_m", "for (int j = 0; j < THR_N; ++j) acc"),
     "5_vectorised": ("for (index_t", "}"),
     "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
+    "7_tensor_core": ("for (int stage", "stage = stage =="),
 }
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -186,6 +212,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "operations": table.as_markdown,
     "results": results,
     "models": models,
+    "conv-choices": conv_choices,
+    "first-convolution": first_convolution,
     "ladder-traffic": ladder_traffic,
     "ladder-code": ladder_code,
     "winograd-error": partial(winograd_error, "forward"),

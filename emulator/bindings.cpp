@@ -18,6 +18,8 @@ using namespace pycnn_emu;
 
 namespace {
 
+PyTypeObject* pointer_type = nullptr;  // pycnn.emulator.Pointer: an array and an offset in bytes
+
 // Space for the arguments by value of one launch: 4 KiB, as CUDA allows, plus alignment.
 struct Packed {
     static constexpr size_t kSlot = 64;  // alignment of the strictest argument
@@ -38,7 +40,8 @@ struct Packed {
 
 const char* kind_name(const Argument& a) {
     switch (a.kind) {
-        case kPointer: return "pointer";
+        case kPointer:
+        case kConstPointer: return "pointer";
         case kSigned: return "signed integer";
         case kUnsigned: return "unsigned integer";
         case kFloat: return "floating-point number";
@@ -95,19 +98,45 @@ void pack_scalar(Packed& packed, const Entry& entry, size_t index, const Argumen
     if (!fits) refuse(entry, index, wanted, value);
 }
 
+// Address of an array's first element, if a kernel may have it.
+const void* array_data(const Entry& entry, size_t index, const py::array& array) {
+    constexpr uint64_t kHoldsObjects = 1;  // NPY_ITEM_REFCOUNT
+    if (static_cast<uint64_t>(array.dtype().flags()) & kHoldsObjects)
+        throw py::type_error(format("%s: argument %zu is an array of Python objects (dtype %s)",
+                                    entry.name, index,
+                                    std::string(py::str(array.dtype())).c_str()));
+    if (entry.arguments[index].kind == kPointer && !array.writeable())
+        throw py::value_error(
+            format("%s: argument %zu is a read-only array, the kernel's pointer is not to const",
+                   entry.name, index));
+    return array.data();
+}
+
+const void* address_of(const Entry& entry, size_t index, py::handle value) {
+    static_assert(sizeof(void*) == sizeof(unsigned long long), "addresses have 64 bits");
+    if (py::isinstance<py::array>(value))
+        return array_data(entry, index, py::reinterpret_borrow<py::array>(value));
+    if (value.is_none()) return nullptr;
+    if (PyLong_Check(value.ptr())) {
+        unsigned long long address = PyLong_AsUnsignedLongLong(value.ptr());
+        if (!PyErr_Occurred()) return reinterpret_cast<const void*>(address);
+        PyErr_Clear();
+        throw py::value_error(format("%s: argument %zu is %s, which is no address", entry.name,
+                                     index, std::string(py::str(value)).c_str()));
+    }
+    if (Py_TYPE(value.ptr()) == pointer_type) {
+        auto array = py::cast<py::array>(value.attr("array"));
+        return static_cast<const char*>(array_data(entry, index, array)) +
+               value.attr("offset").cast<long long>();
+    }
+    refuse(entry, index, entry.arguments[index], value);
+}
+
 void pack(Packed& packed, const Entry& entry, size_t index, py::handle value) {
     const Argument& wanted = entry.arguments[index];
     PyObject* object = value.ptr();
-    if (wanted.kind == kPointer) {
-        const void* pointer;
-        if (py::isinstance<py::array>(value))
-            pointer = py::reinterpret_borrow<py::array>(value).data();
-        else if (value.is_none())
-            pointer = nullptr;
-        else if (PyLong_Check(object))
-            pointer = PyLong_AsVoidPtr(object);
-        else
-            refuse(entry, index, wanted, value);
+    if (wanted.kind == kPointer || wanted.kind == kConstPointer) {
+        const void* pointer = address_of(entry, index, value);
         std::memcpy(packed.take(sizeof(pointer)), &pointer, sizeof(pointer));
     } else if (PyBool_Check(object)) {
         bool flag = object == Py_True;
@@ -196,11 +225,13 @@ namespace {
 
 class Library {
 public:
-    explicit Library(const std::string& path) : handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    explicit Library(const std::string& path)
+        : handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
         if (!handle_) throw std::runtime_error(dlerror());
         auto* table = static_cast<const Entry* const*>(dlsym(handle_, "pycnn_emu_entries"));
         if (!table) throw std::runtime_error(path + " is no kernel library");
         for (; *table; ++table) entries_.push_back(*table);
+        find_code();
     }
 
     std::vector<std::string> names() const {
@@ -223,24 +254,31 @@ public:
         return py::make_tuple(reinterpret_cast<uintptr_t>(address), size);
     }
 
+    // Raises what a launch with these arguments would raise before it begins.
+    void check_arguments(size_t index, const py::tuple& arguments) const {
+        Packed packed;
+        pack_all(packed, *entries_.at(index), arguments);
+    }
+
     py::tuple launch(size_t index, const std::array<unsigned, 3>& grid,
                      const std::array<unsigned, 3>& block, size_t shared, const py::tuple& arguments,
-                     unsigned workers, int order, uint64_t seed, bool checked,
+                     unsigned workers, int order, uint64_t seed, bool checked, double timeout,
+                     uint64_t max_steps,
                      const std::vector<std::tuple<uintptr_t, size_t, bool, std::string>>& ranges) {
         const Entry& entry = *entries_.at(index);
-        if (arguments.size() != static_cast<size_t>(entry.count))
-            throw py::type_error(format("%s takes %d arguments, %zu were given", entry.name,
-                                        entry.count, arguments.size()));
         Packed packed;
-        packed.pointers.reserve(arguments.size());
-        for (size_t i = 0; i < arguments.size(); ++i) pack(packed, entry, i, arguments[i]);
+        pack_all(packed, entry, arguments);
         Launch job{&entry,
                    dim3(grid[0], grid[1], grid[2]),
                    dim3(block[0], block[1], block[2]),
                    shared,
                    packed.pointers.data(),
                    static_cast<Order>(order),
-                   seed};
+                   seed,
+                   code_,
+                   code_size_,
+                   timeout,
+                   max_steps};
         Outcome outcome;
         {
             py::gil_scoped_release nogil;
@@ -263,6 +301,37 @@ public:
     }
 
 private:
+    static void pack_all(Packed& packed, const Entry& entry, const py::tuple& arguments) {
+        if (arguments.size() != static_cast<size_t>(entry.count))
+            throw py::type_error(format("%s takes %d arguments, %zu were given", entry.name,
+                                        entry.count, arguments.size()));
+        packed.pointers.reserve(arguments.size());
+        for (size_t i = 0; i < arguments.size(); ++i) pack(packed, entry, i, arguments[i]);
+    }
+
+    void find_code() {
+#if defined(__linux__)
+        Dl_info info;
+        if (entries_.empty() || !dladdr(entries_[0], &info)) return;
+        code_ = reinterpret_cast<uintptr_t>(info.dli_fbase);
+        dl_iterate_phdr(
+            [](dl_phdr_info* module, size_t, void* data) {
+                auto* self = static_cast<Library*>(data);
+                if (module->dlpi_addr != self->code_) return 0;
+                for (int i = 0; i < module->dlpi_phnum; ++i) {
+                    const auto& segment = module->dlpi_phdr[i];
+                    if (segment.p_type != PT_LOAD || !(segment.p_flags & PF_X)) continue;
+                    self->code_ = module->dlpi_addr + segment.p_vaddr;
+                    self->code_size_ = segment.p_memsz;
+                }
+                return 1;
+            },
+            this);
+#endif
+    }
+
+    uintptr_t code_ = 0;  // its instructions
+    size_t code_size_ = 0;
     void* handle_;  // never closed: a library may hold memory that arrays still point into
     std::vector<const Entry*> entries_;
 };
@@ -279,6 +348,12 @@ PYBIND11_MODULE(_runtime, m) {
         .def("variable", &Library::variable, py::arg("name"))
         .def("launch", &Library::launch, py::arg("index"), py::arg("grid"), py::arg("block"),
              py::arg("shared"), py::arg("arguments"), py::arg("workers"), py::arg("order"),
-             py::arg("seed"), py::arg("checked"), py::arg("ranges"));
+             py::arg("seed"), py::arg("checked"), py::arg("timeout"), py::arg("max_steps"),
+             py::arg("ranges"))
+        .def("check_arguments", &Library::check_arguments, py::arg("index"), py::arg("arguments"));
+    m.def(
+        "set_pointer_type",
+        [](py::type type) { pointer_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); },
+        py::arg("type"));
     bind_ptx(m);
 }

@@ -10,6 +10,18 @@
 #include <ucontext.h>
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define PYCNN_EMU_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PYCNN_EMU_ASAN 1
+#endif
+#endif
+#ifdef PYCNN_EMU_ASAN
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace pycnn_emu {
 
 namespace {
@@ -27,6 +39,13 @@ size_t page_size() {
 }
 
 }  // namespace
+
+#ifdef PYCNN_EMU_ASAN
+// What an abandoned fiber left on its stack is no object any more.
+static void forget_frames(Fiber& fiber) { __asan_unpoison_memory_region(fiber.stack, fiber.size); }
+#else
+static void forget_frames(Fiber&) {}
+#endif
 
 #if defined(__x86_64__)
 
@@ -63,6 +82,7 @@ pycnn_emu_start:
 )");
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
+    forget_frames(fiber);
     auto top = reinterpret_cast<uintptr_t>(fiber.stack + fiber.size) & ~uintptr_t{63};
     auto** sp = reinterpret_cast<void**>(top);
     *--sp = nullptr;                                    // keeps the stack aligned at the call
@@ -77,7 +97,7 @@ void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
     fiber.context = sp;
 }
 
-void fiber_switch(Fiber& from, Fiber& to) { pycnn_emu_switch(&from.context, to.context); }
+static void switch_stacks(Fiber& from, Fiber& to) { pycnn_emu_switch(&from.context, to.context); }
 
 #elif defined(__aarch64__)
 
@@ -101,6 +121,7 @@ asm(".text\n.align 4\n"
     "  mov x0, x19\n  mov x29, xzr\n  blr x20\n  brk #0\n");
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
+    forget_frames(fiber);
     auto top = reinterpret_cast<uintptr_t>(fiber.stack + fiber.size) & ~uintptr_t{63};
     auto** sp = reinterpret_cast<void**>(top) - 20;
     for (int i = 0; i < 20; ++i) sp[i] = nullptr;
@@ -110,7 +131,7 @@ void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
     fiber.context = sp;
 }
 
-void fiber_switch(Fiber& from, Fiber& to) { pycnn_emu_switch(&from.context, to.context); }
+static void switch_stacks(Fiber& from, Fiber& to) { pycnn_emu_switch(&from.context, to.context); }
 
 #else
 
@@ -132,6 +153,7 @@ ucontext_t& context_of(Fiber& fiber) {
 }  // namespace
 
 void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
+    forget_frames(fiber);
     ucontext_t& context = context_of(fiber);
     getcontext(&context);
     context.uc_stack.ss_sp = fiber.stack;
@@ -144,7 +166,45 @@ void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument) {
                 static_cast<unsigned>(a >> 32));
 }
 
-void fiber_switch(Fiber& from, Fiber& to) { swapcontext(&context_of(from), &context_of(to)); }
+static void switch_stacks(Fiber& from, Fiber& to) {
+    swapcontext(&context_of(from), &context_of(to));
+}
+
+#endif
+
+#ifdef PYCNN_EMU_ASAN
+
+void fiber_switch(Fiber& from, Fiber& to) {
+    void* frames = nullptr;
+    __sanitizer_start_switch_fiber(&frames, to.stack, to.size);
+    switch_stacks(from, to);
+    __sanitizer_finish_switch_fiber(frames, nullptr, nullptr);
+}
+
+void fiber_own_stack(Fiber& fiber) {
+    pthread_attr_t attributes;
+    void* lowest = nullptr;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    pthread_attr_getstack(&attributes, &lowest, &fiber.size);
+    pthread_attr_destroy(&attributes);
+    fiber.stack = static_cast<char*>(lowest);
+}
+
+void fiber_begun() { __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr); }
+
+void fiber_jump(const Fiber* to) {
+    if (to)
+        __sanitizer_start_switch_fiber(nullptr, to->stack, to->size);
+    else
+        __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+}
+
+#else
+
+void fiber_switch(Fiber& from, Fiber& to) { switch_stacks(from, to); }
+void fiber_own_stack(Fiber&) {}
+void fiber_begun() {}
+void fiber_jump(const Fiber*) {}
 
 #endif
 

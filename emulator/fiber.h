@@ -22,6 +22,13 @@ void fiber_prepare(Fiber& fiber, void (*entry)(void*), void* argument);
 // Continues `to`; returns when something switches back to `from`.
 void fiber_switch(Fiber& from, Fiber& to);
 
+// For AddressSanitizer, which must know of every stack; nothing in other builds. The three say where
+// the running thread's own stack is, that a fiber's entry has begun, and that a jump leads out of a
+// fiber: before it, with the fiber to be left for, and after it with null.
+void fiber_own_stack(Fiber& fiber);
+void fiber_begun();
+void fiber_jump(const Fiber* to);
+
 // The stacks of one worker in one contiguous mapping, committed as they are first touched.
 class Stacks {
 public:

@@ -4,16 +4,18 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <random>
+#include <system_error>
 #include <thread>
-#include <unordered_map>
 
-#include <dlfcn.h>
 #include <pthread.h>
+
+#include "faults.h"
+#include "watch.h"
 
 namespace pycnn_emu {
 
@@ -46,113 +48,166 @@ private:
     std::vector<uint32_t> shuffled_;
 };
 
-// ---- Faults -----------------------------------------------------------------------------------
-
-struct sigaction previous_action[3];
-constexpr int kSignals[3] = {SIGSEGV, SIGBUS, SIGFPE};
-
-void on_fault(int signal, siginfo_t* info, void*) {
-    Worker* worker = Worker::current();
-    if (worker && worker->running()) {
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, signal);
-        pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-        worker->fault(signal, info->si_addr);
-    }
-    // Not ours: whoever was there before sees it when the instruction runs again.
-    for (int i = 0; i < 3; ++i)
-        if (kSignals[i] == signal) sigaction(signal, &previous_action[i], nullptr);
-}
-
-void install_fault_handler() {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        struct sigaction action {};
-        action.sa_sigaction = on_fault;
-        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        sigemptyset(&action.sa_mask);
-        for (int i = 0; i < 3; ++i) sigaction(kSignals[i], &action, &previous_action[i]);
-    });
-}
-
-// A stack for the handler: the fiber's own may be what overflowed.
-class AlternateStack {
-public:
-    AlternateStack() {
-        sigaltstack(nullptr, &old_);
-        if (!(old_.ss_flags & SS_DISABLE)) return;
-        memory_.reset(new char[kSize]);  // not cleared: few launches ever use it
-        stack_t mine{};
-        mine.ss_sp = memory_.get();
-        mine.ss_size = kSize;
-        sigaltstack(&mine, nullptr);
-    }
-    ~AlternateStack() {
-        if (memory_) sigaltstack(&old_, nullptr);
-    }
-    AlternateStack(const AlternateStack&) = delete;
-    AlternateStack& operator=(const AlternateStack&) = delete;
-
-private:
-    static constexpr size_t kSize = 64 * 1024;
-    stack_t old_{};
-    std::unique_ptr<char[]> memory_;
-};
-
-// ---- The pool ---------------------------------------------------------------------------------
-
-// False when a report was made.
-bool run_to_end(Worker& worker, uint64_t block) {
-    Worker::Status status = worker.run_block(block);
-    while (status == Worker::Status::kPaused) status = worker.resume();
-    return status == Worker::Status::kDone;
-}
+// Blocks that wait for other blocks, with the workers that hold them. Their threads are limited: each
+// has a stack, and the guards of the stacks use up what a process may map.
+constexpr size_t kWaitingThreads = 16384;
 
 struct Job {
-    Job(const Launch& l, const BlockOrder& o, uint64_t c) : launch(l), order(o), chunk(c) {}
+    Job(const Launch& l, const BlockOrder& o, unsigned workers)
+        : launch(l),
+          order(o),
+          chunk(std::max<uint64_t>(1, o.count() / (uint64_t{workers} * 64))),
+          most_waiting(std::max<size_t>(2, kWaitingThreads / workers / l.block.x / l.block.y /
+                                               l.block.z)),
+          deadline(l.timeout > 0 ? Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                                      std::chrono::duration<double>(l.timeout))
+                                 : Clock::time_point::max()) {}
 
     const Launch& launch;
     const BlockOrder& order;
     const uint64_t chunk;  // blocks a worker takes at a time
+    const size_t most_waiting;
+    const Clock::time_point deadline;
     std::atomic<uint64_t> next{0};
     std::atomic<bool> stop{false};
     std::mutex mutex;
     Outcome outcome;
 
-    void work(Worker& worker, const std::function<bool()>* interrupted) {
-        auto asked = Clock::now();
-        worker.begin(launch, nullptr);
-        while (!stop.load(std::memory_order_relaxed)) {
-            uint64_t first = next.fetch_add(chunk);
-            if (first >= order.count()) break;
-            uint64_t end = std::min(first + chunk, order.count());
-            for (uint64_t i = first; i < end; ++i) {
-                if (run_to_end(worker, order[i])) continue;
-                std::lock_guard<std::mutex> lock(mutex);
-                if (!outcome.report) outcome.report = worker.report();
-                stop = true;
-                break;
-            }
-            if (interrupted && Clock::now() - asked > std::chrono::milliseconds(50)) {
-                asked = Clock::now();
-                if ((*interrupted)()) {
-                    outcome.interrupted = true;
-                    stop = true;
-                }
-            }
-        }
-        worker.end();
+    void fail(Report report) {
+        std::lock_guard<std::mutex> lock(mutex);
+        if (!outcome.report) outcome.report = std::move(report);
+        stop = true;
     }
 };
+
+// One operating-system thread's part of a launch.
+class Share {
+public:
+    Share(Job& job, Worker& own, Checker* checker, const Interrupted* interrupted)
+        : job_(job), own_(own), checker_(checker), interrupted_(interrupted) {}
+
+    void work() {
+        Self* outer = pycnn_emu_self;  // of the launch that a signal handler interrupted
+        try {
+            own_.begin(job_.launch, checker_);
+            free_.push_back(&own_);
+            while (step()) {
+            }
+        } catch (const std::bad_alloc&) {
+            Report report;
+            report.kind = "memory";
+            report.message = "out of memory";
+            job_.fail(std::move(report));
+        }
+        own_.end();
+        pycnn_emu_self = outer;
+    }
+
+private:
+    using Status = Worker::Status;
+
+    // Runs one block until it is done or waits for others; false when there is nothing left to do.
+    bool step() {
+        if (job_.stop.load(std::memory_order_relaxed)) return false;
+        Worker* worker;
+        Status status;
+        if (!free_.empty() && take()) {
+            worker = free_.back();
+            free_.pop_back();
+            status = worker->run_block(job_.order[first_++]);
+        } else if (!waiting_.empty()) {
+            worker = waiting_.front();
+            waiting_.erase(waiting_.begin());
+            status = worker->resume();
+        } else {
+            return false;
+        }
+        while (status == Status::kPaused) {
+            if (!go_on(*worker)) return false;
+            if (worker->stalled() && make_way()) {
+                worker->rested();
+                waiting_.push_back(worker);
+                return true;
+            }
+            status = worker->resume();
+        }
+        free_.push_back(worker);
+        if (status == Status::kFailed) job_.fail(*worker->report());
+        return status == Status::kDone && (!worker->self().poll || go_on(*worker));
+    }
+
+    // Whether there is a block that has not begun, the next of which is first_.
+    bool take() {
+        if (first_ < end_) return true;
+        first_ = job_.next.fetch_add(job_.chunk);
+        end_ = std::min(first_ + job_.chunk, job_.order.count());
+        return first_ < end_;
+    }
+
+    // Whether something else can run while a block waits: another that does, or a new one.
+    bool make_way() {
+        if (checker_) return false;  // it knows one block at a time
+        if (free_.empty() && waiting_.size() < job_.most_waiting && take()) {
+            try {
+                more_.push_back(std::make_unique<Worker>());
+                more_.back()->begin(job_.launch, nullptr);
+                free_.push_back(more_.back().get());
+            } catch (const std::bad_alloc&) {  // then those there are must do
+            }
+        }
+        return !free_.empty() || !waiting_.empty();
+    }
+
+    // Asked at every tick: whether the launch is to go on.
+    bool go_on(Worker& worker) {
+        if (job_.stop) return false;
+        auto now = Clock::now();
+        if (now > job_.deadline) {
+            job_.fail(worker.hang(format("not done after %g s", job_.launch.timeout)));
+            return false;
+        }
+        if (!interrupted_ || now - asked_ < std::chrono::milliseconds(50)) return true;
+        asked_ = now;
+        unsigned before = forks();
+        if ((*interrupted_)()) {
+            job_.outcome.interrupted = true;
+            job_.stop = true;
+        } else if (forks() != before) {
+            Report report = worker.hang("the process was forked in a signal handler");
+            report.kind = "forked";
+            job_.fail(std::move(report));
+        }
+        return !job_.stop;
+    }
+
+    Job& job_;
+    Worker& own_;
+    Checker* const checker_;
+    const Interrupted* const interrupted_;
+    Clock::time_point asked_ = Clock::now();
+    uint64_t first_ = 0, end_ = 0;  // blocks that were taken and have not begun
+    std::vector<Worker*> free_;
+    std::vector<Worker*> waiting_;  // the one that has waited longest first
+    std::vector<std::unique_ptr<Worker>> more_;
+};
+
+// ---- The pool ---------------------------------------------------------------------------------
 
 // Helpers live as long as the process; threads made for each launch would cost more than it.
 class Pool {
 public:
+    explicit Pool(Watch& watch) : watch_(watch) {}
+
     void start(unsigned helpers) {
         while (threads_ < helpers) {
+            auto* worker = new Worker;  // here, where its failure can be told
+            try {
+                std::thread([this, worker] { serve(*worker); }).detach();
+            } catch (const std::system_error&) {
+                delete worker;
+                throw OutOfThreads();
+            }
             ++threads_;
-            std::thread([this] { serve(); }).detach();
         }
     }
     void run(Job& job, unsigned helpers) {
@@ -170,9 +225,8 @@ public:
     }
 
 private:
-    void serve() {
-        AlternateStack stack;
-        Worker worker;
+    void serve(Worker& worker) {
+        handle_faults();
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
             wake_.wait(lock, [this] { return wanted_ > 0; });
@@ -180,12 +234,16 @@ private:
             ++busy_;
             Job* job = job_;
             lock.unlock();
-            job->work(worker, nullptr);
+            {
+                Watch::Guard watched(watch_);
+                Share(*job, worker, nullptr, nullptr).work();
+            }
             lock.lock();
             if (--busy_ == 0) idle_.notify_all();
         }
     }
 
+    Watch& watch_;
     std::mutex mutex_;
     std::condition_variable wake_, idle_;
     Job* job_ = nullptr;
@@ -193,144 +251,102 @@ private:
 };
 
 struct Emulator {
-    std::mutex launching;  // one launch at a time, as on one stream
-    Pool pool;
+    std::timed_mutex launching;  // one launch at a time, as on one stream
+    Watch watch;
+    Pool pool{watch};
     Worker caller;  // runs on whichever thread launches
 };
 
 Emulator* instance = nullptr;
+std::atomic<unsigned> fork_count{0};
 
 Emulator& emulator() {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        instance = new Emulator;
+    std::lock_guard<std::mutex> lock(fork_lock);
+    static bool registered = false;
+    if (!registered) {
+        registered = true;
         // A forked child has none of the helpers: it starts afresh and leaves the rest behind.
-        pthread_atfork(nullptr, nullptr, [] { instance = new Emulator; });
-    });
+        pthread_atfork([] { fork_lock.lock(); }, [] { fork_lock.unlock(); },
+                       [] {
+                           instance = nullptr;
+                           ++fork_count;
+                           fork_lock.unlock();
+                       });
+    }
+    if (!instance) instance = new Emulator;
     return *instance;
 }
 
+// The right to launch. A launch from a signal handler that interrupts one on the same thread gets
+// it at once, with a worker of its own: to wait for the other would be to wait for itself.
+class Turn {
+public:
+    Turn(Emulator& e, const Interrupted& interrupted) : lock_(e.launching, std::defer_lock) {
+        if (depth_ == 0)
+            while (!lock_.try_lock_for(std::chrono::milliseconds(50)))
+                if (interrupted()) return;
+        if (depth_ > 0) own_ = std::make_unique<Worker>();
+        ++depth_;
+        granted_ = true;
+        worker_ = own_ ? own_.get() : &e.caller;
+    }
+    ~Turn() {
+        if (granted_) --depth_;
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    bool granted() const { return granted_; }
+    bool nested() const { return own_ != nullptr; }
+    Worker& worker() { return *worker_; }
+
+private:
+    static thread_local unsigned depth_;
+    std::unique_lock<std::timed_mutex> lock_;
+    std::unique_ptr<Worker> own_;
+    Worker* worker_ = nullptr;
+    bool granted_ = false;
+};
+
+thread_local unsigned Turn::depth_ = 0;
+
 }  // namespace
 
-Outcome run(const Launch& launch, unsigned workers, const std::function<bool()>& interrupted) {
+std::mutex fork_lock;
+
+unsigned forks() { return fork_count.load(std::memory_order_relaxed); }
+
+Outcome run(const Launch& launch, unsigned workers, const Interrupted& interrupted) {
     Emulator& e = emulator();
-    std::lock_guard<std::mutex> lock(e.launching);
-    install_fault_handler();
-    AlternateStack stack;
+    Turn turn(e, interrupted);
+    if (!turn.granted()) return Outcome{{}, {}, true};
+    if (turn.nested()) workers = 1;
+    handle_faults();
     BlockOrder order(launch);
     auto helpers = static_cast<unsigned>(std::min<uint64_t>(workers, order.count())) - 1;
-    Job job(launch, order, std::max<uint64_t>(1, order.count() / (uint64_t{workers} * 64)));
-    if (helpers) {
-        e.pool.start(workers - 1);
-        e.pool.run(job, helpers);
-    }
-    job.work(e.caller, &interrupted);
-    if (helpers) e.pool.finish();
+    Job job(launch, order, workers);
+    unsigned before = forks();
+    if (helpers) e.pool.start(helpers);
+    Watch::Guard watched(e.watch);
+    if (helpers) e.pool.run(job, helpers);
+    Share(job, turn.worker(), nullptr, &interrupted).work();
+    if (helpers && forks() == before) e.pool.finish();  // a child has no helpers
     return std::move(job.outcome);
 }
 
 Outcome run_checked(const Launch& launch, std::vector<Range> ranges,
-                    const std::function<bool()>& interrupted) {
+                    const Interrupted& interrupted) {
     Emulator& e = emulator();
-    std::lock_guard<std::mutex> lock(e.launching);
-    install_fault_handler();
-    AlternateStack stack;
+    Turn turn(e, interrupted);
+    if (!turn.granted()) return Outcome{{}, {}, true};
+    handle_faults();
     BlockOrder order(launch);
     Checker checker(std::move(ranges), reinterpret_cast<const void*>(launch.entry));
-    Outcome outcome;
-    Worker& worker = e.caller;
-    worker.begin(launch, &checker);
-    auto asked = Clock::now();
-    for (uint64_t i = 0; i < order.count(); ++i) {
-        if (!run_to_end(worker, order[i])) {
-            outcome.report = worker.report();
-            break;
-        }
-        if (Clock::now() - asked > std::chrono::milliseconds(50)) {
-            asked = Clock::now();
-            if ((outcome.interrupted = interrupted())) break;
-        }
-    }
-    worker.end();
-    outcome.counters = checker.counters();
-    return outcome;
+    Job job(launch, order, 1);
+    Watch::Guard watched(e.watch);
+    Share(job, turn.worker(), &checker, &interrupted).work();
+    job.outcome.counters = checker.counters();
+    return std::move(job.outcome);
 }
 
 }  // namespace pycnn_emu
-
-using pycnn_emu::Checker;
-using pycnn_emu::SharedVariable;
-using pycnn_emu::Worker;
-
-extern "C" {
-
-void pycnn_emu_register_shared(SharedVariable* variable) {
-    static std::mutex mutex;
-    static std::unordered_map<void*, long> used;  // bytes of each library
-    constexpr long kGap = 64;                      // so that one array does not run into the next
-    {
-        std::lock_guard<std::mutex> lock(mutex);
-        if (variable->offset < 0) {
-            Dl_info info;
-            dladdr(variable, &info);
-            long& end = used[info.dli_fbase];
-            auto align = static_cast<long>(std::max<size_t>(variable->align, 16));
-            long offset = (end + align - 1) / align * align;
-            end = offset + static_cast<long>(variable->size) + kGap;
-            __atomic_store_n(&variable->offset, offset, __ATOMIC_RELEASE);
-        }
-    }
-    if (Checker* checker = Worker::current()->checker()) checker->register_shared(*variable);
-}
-
-void pycnn_emu_name_dynamic(const char* name) {
-    if (Checker* checker = Worker::current()->checker()) checker->name_dynamic(name);
-}
-
-void pycnn_emu_access(const void* address, size_t size, int access, void* pc) {
-    Worker* worker = Worker::current();
-    if (worker && worker->checker())
-        worker->checker()->access(worker->self().thread, address, size,
-                                  static_cast<pycnn_emu::Access>(access), pc);
-}
-
-void pycnn_emu_lane_access(int lane, const void* address, size_t size, int access, void* pc) {
-    Worker* worker = Worker::current();
-    unsigned thread = worker->self().thread / pycnn_emu::kWarp * pycnn_emu::kWarp +
-                      static_cast<unsigned>(lane);
-    if (worker->checker())
-        worker->checker()->access(thread, address, size, static_cast<pycnn_emu::Access>(access), pc);
-}
-
-void pycnn_emu_fence() {
-    Worker* worker = Worker::current();
-    if (worker->checker())
-        worker->checker()->fence(worker->self().thread);
-    else
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-void pycnn_emu_copy_async(void* shared, const void* global, size_t size, size_t source_size,
-                          void* pc) {
-    Worker* worker = Worker::current();
-    worker->checker()->copy_async(worker->self().thread, shared, global, size, source_size, pc);
-}
-
-void pycnn_emu_copy_commit() {
-    Worker* worker = Worker::current();
-    worker->checker()->copy_commit(worker->self().thread);
-}
-
-void pycnn_emu_copy_wait(int groups_in_flight) {
-    Worker* worker = Worker::current();
-    worker->checker()->copy_wait(worker->self().thread, static_cast<size_t>(groups_in_flight));
-}
-
-void pycnn_emu_index_out_of_bounds(const char* file, int line, long long index) {
-    pycnn_emu::Report report;
-    report.kind = "out_of_bounds";
-    report.message = pycnn_emu::format("index %lld is outside the extent of an array", index);
-    report.where = pycnn_emu::Position{file, line, nullptr};
-    Worker::current()->fail(std::move(report));
-}
-}

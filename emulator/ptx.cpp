@@ -45,8 +45,8 @@ void access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32
     if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
     // Loads and stores that others may watch synchronise like atomic updates.
     Access kind = access >= kAtomic ? kAtomic : static_cast<Access>(access);
-    Worker::current()->checker()->access(self->thread, reinterpret_cast<const void*>(address), size,
-                                         kind, pc_of(site));
+    pycnn_emu_access(reinterpret_cast<const void*>(address), size, kind,
+                     const_cast<void*>(pc_of(site)));
 }
 
 void local(uint64_t address, uint32_t size, uint32_t site, uint64_t base, uint64_t extent) {
@@ -505,12 +505,14 @@ void PtxKernel::invoke(void* const* arguments) {
 
 Outcome PtxKernel::launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters,
                           void* globals, unsigned workers, Order order, uint64_t seed, bool checked,
-                          std::vector<Range> ranges, const std::function<bool()>& interrupted) {
+                          double timeout, uint64_t max_steps, std::vector<Range> ranges,
+                          const Interrupted& interrupted) {
     std::vector<void*> context{globals};
     for (const Function& function : functions()) context.push_back(function.address);
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
-    Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed};
+    Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
+               max_steps};
     return checked ? run_checked(job, std::move(ranges), interrupted)
                    : run(job, workers, interrupted);
 }

@@ -27,7 +27,8 @@ public:
 
     Outcome launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters, void* globals,
                    unsigned workers, Order order, uint64_t seed, bool checked,
-                   std::vector<Range> ranges, const std::function<bool()>& interrupted);
+                   double timeout, uint64_t max_steps, std::vector<Range> ranges,
+                   const Interrupted& interrupted);
 
     const Site& site(unsigned number) const { return sites_.at(number - 1); }
 

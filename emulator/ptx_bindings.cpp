@@ -19,7 +19,7 @@ using RangeRow = std::tuple<uintptr_t, size_t, bool, std::string>;
 py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
                  const std::array<unsigned, 3>& block, size_t shared, uintptr_t parameters,
                  uintptr_t globals, unsigned workers, int order, uint64_t seed, bool checked,
-                 const std::vector<RangeRow>& ranges) {
+                 double timeout, uint64_t max_steps, const std::vector<RangeRow>& ranges) {
     std::vector<Range> list;
     for (const auto& [base, size, initialised, label] : ranges)
         list.push_back(Range{base, size, initialised, label});
@@ -29,7 +29,7 @@ py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
         outcome = kernel.launch(
             dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), shared,
             reinterpret_cast<void*>(parameters), reinterpret_cast<void*>(globals), workers,
-            static_cast<Order>(order), seed, checked, std::move(list), python_interrupts);
+            static_cast<Order>(order), seed, checked, timeout, max_steps, std::move(list), python_interrupts);
         std::fflush(stdout);  // device printf
     }
     if (outcome.interrupted) throw py::error_already_set();
@@ -51,7 +51,8 @@ void bind_ptx(py::module_& m) {
              py::arg("dynamic_name"))
         .def("launch", &launch, py::arg("grid"), py::arg("block"), py::arg("shared"),
              py::arg("parameters"), py::arg("globals"), py::arg("workers"), py::arg("order"),
-             py::arg("seed"), py::arg("checked"), py::arg("ranges"));
+             py::arg("seed"), py::arg("checked"),
+             py::arg("timeout"), py::arg("max_steps"), py::arg("ranges"));
 }
 
 }  // namespace pycnn_emu

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "checker.h"
+#include "watch.h"
 
 extern "C" {
 PYCNN_EMU_API PYCNN_EMU_TLS pycnn_emu::Self* pycnn_emu_self = nullptr;
@@ -48,15 +49,20 @@ Worker::~Worker() { munmap(arena_, arena_size()); }
 
 void Worker::begin(const Launch& launch, Checker* checker) {
     launch_ = &launch;
+    fiber_own_stack(main_);
     checker_ = checker;
     threads_ = launch.block.x * launch.block.y * launch.block.z;
     self_->blockDim = launch.block;
     self_->gridDim = launch.grid;
     self_->dynamic_size = launch.dynamic_shared;
+    // None: each use of a static variable is counted again, where not all would fit beside so much.
+    self_->kernel = launch.dynamic_shared + kStaticLimit > kSharedLimit ? nullptr : launch.entry;
+    steps_ = 0;
     order_.resize(threads_);
     std::iota(order_.begin(), order_.end(), uint16_t{0});
     if (launch.order == Order::kReverse) std::reverse(order_.begin(), order_.end());
     thread_.resize(threads_);
+    pc_.resize(threads_);
     index_.resize(threads_);
     const dim3& block = launch.block;
     for (unsigned t = 0; t < threads_; ++t)  // once: a switch is too short for divisions
@@ -65,16 +71,15 @@ void Worker::begin(const Launch& launch, Checker* checker) {
     exited_.resize(pending_.size());
     ready_.reserve(threads_);
     report_.reset();
-    pycnn_emu_self = self_;
 }
 
 void Worker::end() {
-    pycnn_emu_self = nullptr;
     launch_ = nullptr;
     checker_ = nullptr;
 }
 
 Worker::Status Worker::run_block(uint64_t index) {
+    pycnn_emu_self = self_;
     const dim3& grid = launch_->grid;
     self_->blockIdx = uint3{static_cast<unsigned>(index % grid.x),
                             static_cast<unsigned>(index / grid.x % grid.y),
@@ -88,6 +93,9 @@ Worker::Status Worker::run_block(uint64_t index) {
     for (auto& list : pending_) list.clear();
     std::fill(exited_.begin(), exited_.end(), 0u);
     next_ = done_ = arrived_ = 0;
+    ticks_ = 0;
+    combining_ = false;
+    self_->poll = 0;
     arriving_ = pycnn_emu_votes{0, 1, 0};
     ready_.clear();
     ready_head_ = 0;
@@ -108,10 +116,12 @@ Worker::Status Worker::resume() {
 Worker::Status Worker::enter(Fiber& fiber) {
     active_ = &fiber;
     running_ = true;
-    if (setjmp(fault_exit_) == 0)
+    if (setjmp(fault_exit_) == 0) {
         fiber_switch(main_, fiber);
-    else
+    } else {
+        fiber_jump(nullptr);
         report_fault();
+    }
     running_ = false;
     if (!report_ && done_ < threads_) return Status::kPaused;
     if (checker_ && !report_)
@@ -120,8 +130,12 @@ Worker::Status Worker::enter(Fiber& fiber) {
 }
 
 void Worker::fiber_main(void* worker) {
-    static_cast<Worker*>(worker)->loop();
-    __builtin_unreachable();
+    fiber_begun();
+    try {
+        static_cast<Worker*>(worker)->loop();
+    } catch (const std::bad_alloc&) {
+    }
+    static_cast<Worker*>(worker)->out_of_memory();
 }
 
 void Worker::loop() {
@@ -142,6 +156,7 @@ void Worker::set_thread(unsigned thread) {
     current_ = thread;
     self_->thread = thread;
     self_->threadIdx = index_[thread];
+    slice_ = 0;
 }
 
 void Worker::finish_thread() {
@@ -149,6 +164,7 @@ void Worker::finish_thread() {
     if (checker_) checker_->thread_exits(thread);
     thread_[thread].state = State::kDone;
     ++done_;
+    ticks_ = 0;
     if (barrier_complete()) release_barrier();
     unsigned warp = thread / kWarp, lane = 1u << (thread % kWarp);
     exited_[warp] |= lane;
@@ -196,6 +212,30 @@ void Worker::yield(const Site& site) {
     thread_[current_].site = site;
     make_ready(current_);
     wait();
+}
+
+// A thread that reads and reads may wait for another to write.
+void Worker::step(const void* pc) {
+    pc_[current_] = pc;
+    if (++steps_ == launch_->max_steps) {
+        thread_[current_].site = Site{};
+        fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
+    }
+    if (++slice_ < kSlice || combining_) return;
+    ++ticks_;
+    yield(Site{});
+}
+
+void Worker::tick(const void* pc) {
+    self_->poll = 1;  // the runtime looks at it where it can
+    if (++ticks_ > 1) Watch::hurry();
+    auto offset = reinterpret_cast<uintptr_t>(pc) - launch_->code;
+    if (offset >= launch_->code_size || combining_) return;
+    thread_[current_].site = Site{};
+    // Where the call that led to an access returns to, if there was one.
+    if (!checker_) pc_[current_] = static_cast<const char*>(pc) + 1;
+    // The checked build's atomics are plain: no other thread may come between.
+    checker_ ? pause() : yield(Site{});
 }
 
 Fiber* Worker::next_fiber() {
@@ -254,6 +294,7 @@ pycnn_emu_votes Worker::barrier(int predicate, const Site& site) {
 }
 
 void Worker::release_barrier() {
+    ticks_ = 0;
     if (checker_) check_barrier();
     if (done_ == 0)
         ready_.assign(order_.begin(), order_.end());
@@ -343,6 +384,7 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
     if (pending.arrived == pending.expected) {
         me.state = State::kRunning;
         complete(warp, index);
+        if (self_->poll) pause();  // there may be no other lane to wait for, ever
         return;
     }
     block_current(State::kCollective);
@@ -351,9 +393,12 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
 void Worker::complete(unsigned warp, size_t index) {
     Pending pending = pending_[warp][index];
     pending_[warp].erase(pending_[warp].begin() + static_cast<std::ptrdiff_t>(index));
-    if (pending.combine)
+    ticks_ = 0;
+    if (pending.combine) {
+        combining_ = true;
         pending.combine(pending.arrived, pending.data);
-    else if (checker_)
+        combining_ = false;
+    } else if (checker_)
         checker_->warp_synchronised(warp, pending.arrived);
     for (unsigned lane = 0; lane < kWarp; ++lane) {
         unsigned thread = warp * kWarp + lane;
@@ -404,10 +449,16 @@ std::string Worker::where_all_wait() const {
         if (shown++ == 8) return text + "; ...";
         if (!text.empty()) text += "; ";
         text += end - t > 1 ? format("threads %u-%u ", t, end - 1) : format("thread %u ", t);
+        bool one = end - t == 1;
         if (a.state == State::kDone)
-            text += "have exited";
+            text += one ? "has exited" : "have exited";
+        else if (a.state == State::kUnstarted)
+            text += one ? "has not started" : "have not started";
+        else if (!a.site.what)
+            text += one ? "runs" : "run";
         else
-            text += format("wait at %s (%s:%d)", a.site.what, a.site.file, a.site.line);
+            text += format("%s at %s (%s:%d)", one ? "waits" : "wait", a.site.what, a.site.file,
+                           a.site.line);
         t = end;
     }
     return text;
@@ -439,10 +490,40 @@ void Worker::set_report(Report report) {
     report_ = std::move(report);
 }
 
-void Worker::fault(int signal, const void* address) {
+void Worker::out_of_memory() {
+    Report report;
+    report.kind = "memory";
+    report.message = "out of memory";  // short enough to need none
+    fail(std::move(report));
+}
+
+Report Worker::hang(const std::string& why) const {
+    Report report;
+    report.kind = "timeout";
+    report.message = why + ": " + where_all_wait();
+    report.block = self_->blockIdx;
+    // Rather one that runs than one that waits for it.
+    const Thread* shown = nullptr;
+    for (const Thread& t : thread_) {
+        bool runs = (t.state == State::kReady || t.state == State::kRunning) && !t.site.what;
+        bool begun = t.state != State::kDone && t.state != State::kUnstarted;
+        if (runs || (!shown && begun)) shown = &t;
+        if (runs) break;
+    }
+    if (shown) {
+        auto thread = static_cast<size_t>(shown - thread_.data());
+        report.where = shown->site.what ? at(shown->site) : at(pc_[thread]);
+        report.thread = static_cast<int>(thread);
+    }
+    return report;
+}
+
+void Worker::fault(int signal, const void* address, const void* pc) {
     fault_signal_ = signal;
+    fault_pc_ = pc;
     fault_address_ = address;
     running_ = false;
+    fiber_jump(&main_);
     std::longjmp(fault_exit_, 1);
 }
 
@@ -450,8 +531,13 @@ void Worker::report_fault() {
     Report report;
     report.address = fault_address_;
     report.kind = "fault";
-    if (fault_signal_ == SIGFPE)
-        report.message = "division of an integer by zero";
+    auto offset = reinterpret_cast<uintptr_t>(fault_pc_) - launch_->code;
+    if (offset < launch_->code_size) report.where = at(static_cast<const char*>(fault_pc_) + 1);
+    if (fault_signal_ == SIGILL || fault_signal_ == SIGTRAP) {
+        report.kind = "assertion";
+        report.message = "the kernel traps";
+    } else if (fault_signal_ == SIGFPE)
+        report.message = "arithmetic that the processor refuses";
     else if (stacks_.in_guard_page(fault_address_))
         report.message = "stack overflow: the local variables of one thread need over 250 KiB";
     else
@@ -483,15 +569,7 @@ void pycnn_emu_collective(unsigned mask, void* data, pycnn_emu_combine combine, 
     Worker::current()->collective(mask, data, combine, site);
 }
 
-void pycnn_emu_yield(Site site) { Worker::current()->yield(site); }
-
 unsigned pycnn_emu_activemask(Site site) { return Worker::current()->activemask(site); }
 
-void pycnn_emu_assert_failed(const char* expression, const char* file, int line) {
-    pycnn_emu::Report report;
-    report.kind = "assertion";
-    report.message = pycnn_emu::format("assertion failed: %s", expression);
-    report.where = pycnn_emu::Position{file, line, nullptr};
-    Worker::current()->fail(std::move(report));
-}
+void pycnn_emu_yield(Site site) { Worker::current()->yield(site); }
 }

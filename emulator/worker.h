@@ -29,12 +29,17 @@ struct Launch {
     void* const* args;
     Order order;
     uint64_t seed;
+    uintptr_t code;    // where the kernel's instructions are
+    size_t code_size;
+    double timeout;      // seconds, 0 for none
+    uint64_t max_steps;  // memory accesses of a checked launch, 0 for any number
 };
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMaxThreads = 1024;
 constexpr size_t kSharedLimit = 227 * 1024;  // the most dynamic shared memory of any architecture
 constexpr size_t kStaticLimit = 48 * 1024;
+constexpr unsigned kSlice = 1 << 14;  // steps after which it is another thread's turn
 constexpr size_t kDynamicSpan = 256 * 1024;    // dynamic shared memory, then a gap
 constexpr size_t kStaticSpan = 4 * 1024 * 1024;  // all `__shared__` variables of one module
 
@@ -62,14 +67,23 @@ public:
     bool running() const { return running_; }
     Checker* checker() const { return checker_; }
     // From the signal handler: abandons the block; run_block makes the report.
-    [[noreturn]] void fault(int signal, const void* address);
+    [[noreturn]] void fault(int signal, const void* address, const void* pc);
+    // From a signal handler, now and then: the launch wants to look around, and other threads wait.
+    void tick(const void* pc);
+    // No thread of the block got anywhere although each had its turn: it may wait for other blocks.
+    bool stalled() const { return ticks_ > runnable() + 1; }
+    void rested() { ticks_ = 0; }
+    // Why the launch was ended from outside, and what its threads were doing.
+    Report hang(const std::string& why) const;
 
     // Called by a running thread.
     pycnn_emu_votes barrier(int predicate, const Site& site);
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
     void yield(const Site& site);
+    void step(const void* pc);  // one memory access of the checked build
     [[noreturn]] void fail(Report report);
+    [[noreturn]] void out_of_memory();
     static Worker* current();
 
 private:
@@ -97,7 +111,7 @@ private:
     void finish_thread();
     void leave();                 // this fiber has no thread: continue elsewhere
     void block_current(State s);  // this thread waits for an event
-    void pause();
+    __attribute__((noinline, cold)) void pause();
     void wait();                  // continue elsewhere until this thread is ready
     Fiber* next_fiber();          // one to continue on, or null when the block is done
     void switch_to(Fiber* to);
@@ -114,6 +128,7 @@ private:
     [[noreturn]] void deadlock();
     std::string where_all_wait() const;
     unsigned lanes_of(unsigned warp) const;
+    size_t runnable() const { return threads_ - next_ + ready_.size() - ready_head_; }
 
     Stacks stacks_;
     Self* self_;
@@ -122,19 +137,24 @@ private:
     std::jmp_buf fault_exit_;
     volatile int fault_signal_ = 0;
     const void* volatile fault_address_ = nullptr;
+    const void* volatile fault_pc_ = nullptr;
 
     const Launch* launch_ = nullptr;
     Checker* checker_ = nullptr;
     bool running_ = false;
+    bool combining_ = false;  // kernel code runs, but on behalf of the runtime
     unsigned threads_ = 0;
     std::vector<uint16_t> order_;
     std::vector<uint3> index_;  // threadIdx of each thread
     std::vector<Thread> thread_;
+    std::vector<const void*> pc_;  // where a thread was that gave way, and has no site
     std::vector<std::vector<Pending>> pending_;  // one list a warp
 
     // State of the running block.
     unsigned next_ = 0;  // position in order_ of the first thread not started
     unsigned done_ = 0;
+    unsigned slice_ = 0;  // accesses since the running thread's turn began
+    size_t ticks_ = 0;  // since a thread last got somewhere
     unsigned arrived_ = 0;
     pycnn_emu_votes arriving_{0, 1, 0};  // of the threads that wait at the barrier
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
@@ -146,6 +166,7 @@ private:
     std::vector<uint16_t> ready_;
     size_t ready_head_ = 0;
     std::mt19937_64 random_;
+    uint64_t steps_ = 0;
     std::optional<Report> report_;
 };
 

@@ -15,6 +15,7 @@ from pycnn.runtime.backends import (
     use_backend,
 )
 from pycnn.runtime.faults import synchronize
+from pycnn.runtime.random import manual_seed
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "BackendUnavailable",
     "active_backend",
     "backends",
+    "manual_seed",
     "synchronize",
     "use_backend",
     *ops.__all__,

@@ -7,6 +7,7 @@ from pycnn.runtime.backends import (
     use_backend as use_backend,
 )
 from pycnn.runtime.faults import synchronize as synchronize
+from pycnn.runtime.random import manual_seed as manual_seed
 
 __version__: str
 __all__: list[str]

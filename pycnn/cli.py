@@ -13,7 +13,7 @@ from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
-from pycnn.see import costs, diagram, seen
+from pycnn.see import costs, diagram, visualisation
 from pycnn.train import commands as train
 
 #: Errors that the user can do something about: one line and exit status 2, no traceback.
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_parsers(subparsers)
     costs.add_parser(subparsers)
     diagram.add_parser(subparsers)
-    seen.add_parser(subparsers)
+    visualisation.add_parser(subparsers)
     bench.add_parsers(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)

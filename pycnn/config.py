@@ -49,6 +49,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
 def _size(text: str) -> int:
     number, unit = re.fullmatch(r"(\d+)([KMG]?)", text, re.ASCII).groups()  # type: ignore[union-attr]
     return int(number) << {"": 0, "K": 10, "M": 20, "G": 30}[unit]
@@ -115,6 +122,9 @@ VARIABLES = (
     Variable("PYCNN_EMULATOR_THREADS", "0",
              "Threads that run the blocks of an emulated launch; 0: one for each core.",
              "a whole number from 0 on", _count),
+    Variable("PYCNN_EMULATOR_TIMEOUT", "0",
+             "Seconds after which an emulated launch ends with an error; 0: it may take any time.",
+             "a number from 0 on", _seconds),
     Variable("PYCNN_EMULATOR_VIA", "source",
              "What the emulator runs: the source, compiled by the host's C++ compiler, or the PTX "
              "that NVRTC makes of it.", **_choice("source", "ptx")),

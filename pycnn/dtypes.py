@@ -67,6 +67,7 @@ _SIZES = {FLOATS[name].itemsize if name in FLOATS else np.dtype(name).itemsize f
 #: What the words in a kernel's ``variant`` lines stand for.
 VARIANTS = {
     "floating": tuple(f.scalar for f in FLOATS.values()),
+    "halves": tuple(f.scalar for f in FLOATS.values() if f.is_half),
     "quantised": tuple(QUANTISED.values()),
     "itemsizes": tuple(map(str, sorted(_SIZES))),
 }
@@ -89,6 +90,18 @@ def numpy_dtype(name: str) -> np.dtype:
     if name == "bfloat16":
         return np.dtype(import_extra("ml_dtypes", "bf16", "bfloat16 in NumPy arrays").bfloat16)
     return np.dtype(name)
+
+
+@functools.cache
+def dtype_name(dtype: np.dtype) -> str:
+    """The name of a dtype, which NumPy makes anew at every access, by seven calls.
+
+    Examples
+    --------
+    >>> dtype_name(np.dtype("<f4"))
+    'float32'
+    """
+    return dtype.name
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:

@@ -70,3 +70,10 @@ def test_a_bad_number_of_digits_is_refused(mnist_conv, text, capsys):
     with pytest.raises(SystemExit):
         mnist_conv.main(["--digits", text])
     assert "1 to 5000" in capsys.readouterr().err
+
+
+def test_the_first_kernel_is_right_and_its_mistake_is_reported(capsys):
+    assert _load("first_convolution").main() == 0
+    shown = capsys.readouterr().out
+    assert "right; 188,928 loads move 150 times" in shown
+    assert "OutOfBoundsError: kernel.cu:12" in shown

@@ -11,6 +11,7 @@
 // Source     -
 //
 // entry check_integers  int64, such as the class indices of a loss
+// entry check_narrow    int32, such as these
 // entry check_floats    float32, such as the scales of a quantised convolution
 #include <pycnn/kernel.cuh>
 #include <pycnn/reduce.cuh>
@@ -26,6 +27,7 @@ struct Found {
 __device__ __forceinline__ unsigned long long place(index_t value) {
     return static_cast<unsigned long long>(value) ^ 0x8000000000000000ull;
 }
+__device__ __forceinline__ unsigned long long place(int value) { return place(index_t(value)); }
 __device__ __forceinline__ unsigned long long place(float value) {
     return value != value ? 0 : ordered(value);
 }
@@ -57,6 +59,12 @@ __device__ __forceinline__ void check(const T* __restrict__ x, Found* __restrict
 extern "C" __global__ void __launch_bounds__(THREADS)
 check_integers(const index_t* __restrict__ x, Found* __restrict__ found, index_t count,
                Strided<1> view, index_t low, index_t high, index_t also) {
+    check(x, found, count, view, low, high, also);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+check_narrow(const int* __restrict__ x, Found* __restrict__ found, index_t count,
+             Strided<1> view, int low, int high, int also) {
     check(x, found, count, view, low, high, also);
 }
 

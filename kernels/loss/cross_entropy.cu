@@ -39,7 +39,7 @@ constexpr int LOGITS = 0, TARGET = 1, LOSS = 2, DLOGITS = 3;
 // block to partial_cost and partial_weight.
 template <typename Group>
 __device__ __forceinline__ void forward(const Group& group, const scalar_t* __restrict__ logits,
-                                        const index_t* __restrict__ target, Weights weight,
+                                        const void* __restrict__ target, Weights weight,
                                         scalar_t* __restrict__ loss,
                                         acc_t* __restrict__ partial_cost,
                                         acc_t* __restrict__ partial_weight, const Slices<3>& p,
@@ -53,7 +53,7 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* __re
         __syncthreads();  // all have done with what the round before left in shared memory
         if (group.thread_rank == 0)
             positions.target[group.index] =
-                part.inside() ? __ldg(target + part.at[TARGET]) : c.ignore_index;
+                part.inside() ? target_at(target, c, part.at[TARGET]) : c.ignore_index;
         __syncthreads();
         const index_t t = positions.target[group.index];
         const bool kept = t != c.ignore_index, known = kept && is_class(c, t);
@@ -110,7 +110,7 @@ template <typename Group>
 __device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
                                          const acc_t* __restrict__ weight_sum,
                                          const scalar_t* __restrict__ logits,
-                                         const index_t* __restrict__ target, Weights weight,
+                                         const void* __restrict__ target, Weights weight,
                                          scalar_t* __restrict__ dlogits, const Slices<4>& p,
                                          const Classes& c, scalar_t* smem) {
     const index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
@@ -120,7 +120,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
     if (thread < group.num_groups && first + thread < p.count) {
         index_t at[4];
         p.start.locate(first + thread, at);
-        const index_t t = __ldg(target + at[TARGET]);
+        const index_t t = target_at(target, c, at[TARGET]);
         const bool kept = t != c.ignore_index;
         positions.target[thread] = t;
         positions.gradient[thread] = kept ? scaled(dy + at[LOSS], weight_sum, 1) : acc_t(0);
@@ -165,12 +165,12 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
 // Launch bounds ask for one block a multiprocessor: left to itself, ptxas would rather spill a few
 // registers than give up one of its resident blocks.
 #define FORWARD_PARAMETERS                                                              \
-    const scalar_t *__restrict__ logits, const index_t *__restrict__ target,            \
+    const scalar_t *__restrict__ logits, const void *__restrict__ target,            \
         const scalar_t *__restrict__ weight, scalar_t *__restrict__ loss,               \
         acc_t *__restrict__ partial_cost, acc_t *__restrict__ partial_weight, Slices<3> p, Classes c
 #define BACKWARD_PARAMETERS                                                             \
     const scalar_t *__restrict__ dy, const acc_t *__restrict__ weight_sum,              \
-        const scalar_t *__restrict__ logits, const index_t *__restrict__ target,        \
+        const scalar_t *__restrict__ logits, const void *__restrict__ target,        \
         const scalar_t *__restrict__ weight, scalar_t *__restrict__ dlogits, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_rows(FORWARD_PARAMETERS) {

@@ -27,7 +27,7 @@
 constexpr int SCORES = 0, TARGET = 1, LOSS = 2, DSCORES = 3;  // operands
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    nll_loss_positions(const scalar_t* __restrict__ x, const index_t* __restrict__ target,
+    nll_loss_positions(const scalar_t* __restrict__ x, const void* __restrict__ target,
                        const scalar_t* __restrict__ weight, scalar_t* __restrict__ loss,
                        acc_t* __restrict__ partial_cost, acc_t* __restrict__ partial_weight,
                        index_t count, index_t class_stride, Strided<3> places, Classes c) {
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
         index_t at[3];
         places.locate(i, at);
-        const index_t t = __ldg(target + at[TARGET]);
+        const index_t t = target_at(target, c, at[TARGET]);
         acc_t cost = 0;
         if (t != c.ignore_index) {
             const acc_t w = weights.of_target(c, t);
@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 template <typename Group>
 __device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
                                          const acc_t* __restrict__ weight_sum,
-                                         const index_t* __restrict__ target, Weights weight,
+                                         const void* __restrict__ target, Weights weight,
                                          scalar_t* __restrict__ dx, const Slices<4>& p,
                                          const Classes& c, scalar_t* smem) {
     const index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
@@ -72,7 +72,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
     if (thread < group.num_groups && first + thread < p.count) {
         index_t at[4];
         p.start.locate(first + thread, at);
-        const index_t t = __ldg(target + at[TARGET]);
+        const index_t t = target_at(target, c, at[TARGET]);
         const bool kept = t != c.ignore_index;
         positions.target[thread] = t;
         positions.gradient[thread] =
@@ -91,7 +91,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
 
 #define BACKWARD_PARAMETERS                                                             \
     const scalar_t *__restrict__ dy, const acc_t *__restrict__ weight_sum,              \
-        const index_t *__restrict__ target, const scalar_t *__restrict__ weight,        \
+        const void *__restrict__ target, const scalar_t *__restrict__ weight,        \
         scalar_t *__restrict__ dx, Slices<4> p, Classes c
 
 extern "C" __global__ void __launch_bounds__(256, 1) nll_loss_backward_rows(BACKWARD_PARAMETERS) {

@@ -3,7 +3,7 @@
 // Computes   loss_finish          loss = sum above / sum below, or sum above / divisor
 //            loss_total           total = sum parts, kept in the type of sums
 //            loss_target_weights  parts[block] = sum of weight[target[i]], ignored targets left out
-// Layout     target any strides; all else contiguous
+// Layout     target any strides, int64 or int32; all else contiguous
 // Launch     block 256; finish and total one block, target_weights at most 1024
 // Traffic    a few kB; target_weights |target| bytes
 // Range      any number of partial sums, none included: 0, and 0 / 0 = NaN for the mean of nothing
@@ -45,7 +45,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
-    loss_target_weights(const index_t* __restrict__ target, const scalar_t* __restrict__ weight,
+    loss_target_weights(const void* __restrict__ target, const scalar_t* __restrict__ weight,
                         acc_t* __restrict__ parts, index_t count, Strided<1> position, Classes c) {
     __shared__ acc_t partial[WARP];
     const Weights weights = {weight, c.weight_stride};
@@ -53,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
         index_t at[1];
         position.locate(i, at);
-        const index_t t = __ldg(target + at[0]);
+        const index_t t = target_at(target, c, at[0]);
         if (t != c.ignore_index) sum += weights.of_target(c, t);
     }
     sum = block_reduce(sum, Sum(), partial);

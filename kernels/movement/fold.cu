@@ -62,7 +62,6 @@ fold(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Windows v) {
             if (k == v.together - 1 || s == v.S - 1) __syncthreads();  // sX has been used
         }
     }
-    __syncthreads();
     y += (plane * v.H + h0) * v.W;
     for (int t = thread - sector_skew(y); t < count; t += THREADS)
         if (t >= 0) y[t] = from_acc(sums[t]);

@@ -5,7 +5,7 @@
 // Layout     x any strides; y of either layout, contiguous
 // Launch     norm_planes: block (32, 8), grid (sets, segments). norm_rows: block (lanes,
 //            256 / lanes), grid (images * tiles, segments). Shared memory: what the block's
-//            channels are computed with, 5 numbers each, so that they are read and worked out once
+//            channels are computed with, 6 numbers each, so that they are read and worked out once
 // Traffic    |x| + |y| bytes; 4 flop an element
 // Range      any extents, 64-bit index arithmetic. Parameters and statistics are of the type of
 //            x or of that which it is computed in. x - mean is taken before the product, which

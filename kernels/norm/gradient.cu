@@ -42,7 +42,7 @@ gradient_sums_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict
     __shared__ SumPair shared[WARPS];
     __shared__ Coefficients of[1];
     if (threadIdx.x == 0 && threadIdx.y == 0)
-        of[0] = coefficients(NormArrays{mean, spread, rest, weight, nullptr}, blockIdx.x, n);
+        of[0] = coefficients_of_dy(NormArrays{mean, spread, rest, weight, nullptr}, blockIdx.x, n);
     __syncthreads();
     const Coefficients c = of[0];
     const scalar_t* const operand[3] = {dy, x, dx ? dx : dy};
@@ -77,7 +77,7 @@ gradient_sums_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__
     const NormArrays from = {mean, spread, rest, weight, nullptr};
     Coefficients c[VEC_SIZE];
     if (!n.statistic_per_row)
-        per_channel(t, of, c, [&](index_t set) { return coefficients(from, set, n); });
+        per_channel(t, of, c, [&](index_t set) { return coefficients_of_dy(from, set, n); });
     SumPair mine[VEC_SIZE] = {};
     t.each_row([&](index_t row) {
         acc_t g[VEC_SIZE], v[VEC_SIZE];
@@ -94,7 +94,7 @@ gradient_sums_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__
         }
         if (dx) t.store(dx, 2, row, g);
     });
-    merge_rows(t, mine, shared, parts);
+    merge_rows(t, mine, shared, [&](index_t part, const SumPair& all) { parts[part] = all; });
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -139,11 +139,11 @@ gradient_means(const SumPair* __restrict__ parts, const void* __restrict__ weigh
 // dx = dy * scale - (x - mean) * tilt - shift
 __device__ __forceinline__ Coefficients of_gradient(const NormArrays& from, const SumPair* means,
                                                     index_t set, const NormParams& n) {
-    Coefficients c = coefficients(from, set, n);
+    Coefficients c = coefficients_of_dy(from, set, n);
     const acc_t rstd = c.tilt;
     const SumPair mean = means[set / n.group];
-    c.shift = rstd * mean.first;
-    c.tilt = rstd * rstd * mean.second;
+    c.shift = rstd * c.unit * mean.first;
+    c.tilt = rstd * c.unit * rstd * mean.second;
     return c;
 }
 

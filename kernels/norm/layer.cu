@@ -12,7 +12,8 @@
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes as long as a slice fits; what does not
 //            is read again from global memory (forward once more, backward twice). Weight and
 //            bias once a block. 7 and 13 flop an element
-// Range      any extents, 64-bit index arithmetic; statistics as in welford.cuh; deterministic
+// Range      any extents, 64-bit index arithmetic; statistics as in welford.cuh; deterministic.
+//            Slices whose squares overflow are gone through once more, scaled
 // Siblings   lanes up to 1024 elements: no barrier, many slices a block; block beyond.
 //            norm/moments.cu and norm/apply.cu where one statistic takes many blocks
 // Source     Ba, Kiros, Hinton: Layer normalization, 2016; Wu, He: Group normalization, 2018
@@ -44,6 +45,10 @@ struct LaneGroup {
     __device__ __forceinline__ State merge(State mine) const {
         return merge_lanes(mine, size);
     }
+    // Of all groups whose threads must stay together.
+    __device__ __forceinline__ bool any(bool of_mine) const {
+        return __any_sync(FULL_MASK, of_mine);
+    }
 };
 
 struct BlockGroup {
@@ -55,7 +60,25 @@ struct BlockGroup {
     __device__ __forceinline__ State merge(State mine) const {
         return merge_block(mine, reinterpret_cast<State*>(shared));
     }
+    __device__ __forceinline__ bool any(bool of_mine) const { return of_mine; }
 };
+
+// Moments of a group's values, times `unit`, which becomes another one where squares overflow.
+// add(mine, unit) goes through the values.
+template <typename Group, typename Add>
+__device__ __forceinline__ Moments moments_of(const Group& group, acc_t& unit, Add add) {
+    Moments all;
+    unit = 1;
+#pragma unroll 1
+    for (int pass = 0; pass < 2; ++pass) {
+        Moments mine = {};
+        add(mine, unit);
+        all = group.merge(mine);
+        if (pass == 1 || !group.any(!all.fits())) break;
+        if (!all.fits()) unit = far_unit<acc_t>();
+    }
+    return all;
+}
 
 // One operand's slice, held in shared memory as far as it fits.
 template <int OPERANDS>
@@ -162,16 +185,17 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* x, c
         const bool vectors = in_vectors(p.along, offset);
         const SmemSlice<2> smem_x = {operand[0], p.along, 0, smem + group.index * p.cached,
                                      p.cached};
-        Moments mine = {};
-        each_batch(
-            group.thread_rank, group.size, 0, length, offset[1], vectors, vecs,
-            [&](const Batch& b) {
-                acc_t value[VEC_SIZE];
-                smem_x.load(b, value);
-                mine.add(value, b.there());
-            });
-        const Moments all = group.merge(mine);
-        const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps));
+        acc_t unit;
+        const Moments all = moments_of(group, unit, [&](Moments& mine, acc_t scale) {
+            each_batch(
+                group.thread_rank, group.size, 0, length, offset[1], vectors, vecs,
+                [&](const Batch& b) {
+                    acc_t value[VEC_SIZE];
+                    smem_x.load(b, value);
+                    mine.add(value, b.there(), scale);
+                });
+        });
+        const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
         each_batch(
             group.thread_rank, group.size, 0, length, offset[1], vectors, vecs,
             [&](const Batch& b) {
@@ -183,7 +207,7 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* x, c
 #pragma unroll
                 for (int k = 0; k < VEC_SIZE; ++k) {
                     if (!b.has(k)) continue;
-                    const acc_t z = ((value[k] - all.pivot) - all.mean) * rstd;
+                    const acc_t z = ((value[k] * unit - all.pivot) - all.mean) * rstd;
                     value[k] = one ? z * scale + shift
                                    : z * affine.scale(slice, b.at(k)) +
                                          affine.shift(slice, b.at(k));
@@ -211,17 +235,18 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* dy,
         scalar_t* const smem_of_group = smem + 2 * group.index * p.cached;
         const SmemSlice<3> smem_dy = {operand[0], p.along, 0, smem_of_group, p.cached};
         const SmemSlice<3> smem_x = {operand[1], p.along, 1, smem_of_group + p.cached, p.cached};
-        Moments mine = {};
-        each_batch(
-            group.thread_rank, group.size, 0, length, offset[2], vectors, vecs,
-            [&](const Batch& b) {
-                acc_t g[VEC_SIZE], v[VEC_SIZE];
-                smem_dy.load(b, g);
-                smem_x.load(b, v);
-                mine.add(v, b.there());
-            });
-        const Moments all = group.merge(mine);
-        const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps));
+        acc_t unit;
+        const Moments all = moments_of(group, unit, [&](Moments& mine, acc_t scale) {
+            each_batch(
+                group.thread_rank, group.size, 0, length, offset[2], vectors, vecs,
+                [&](const Batch& b) {
+                    acc_t g[VEC_SIZE], v[VEC_SIZE];
+                    smem_dy.load(b, g);
+                    smem_x.load(b, v);
+                    mine.add(v, b.there(), scale);
+                });
+        });
+        const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
         SumPair sums = {};
         each_batch(
             group.thread_rank, group.size, 0, length, offset[2], vectors, vecs,
@@ -236,7 +261,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* dy,
                     if (!b.has(k)) continue;
                     g[k] *= one ? scale : affine.scale(slice, b.at(k));
                     sums.first += g[k];
-                    sums.second += g[k] * (((v[k] - all.pivot) - all.mean) * rstd);
+                    sums.second += g[k] * (((v[k] * unit - all.pivot) - all.mean) * rstd);
                 }
             });
         sums = group.merge(sums);
@@ -252,18 +277,15 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* dy,
 #pragma unroll
                 for (int k = 0; k < VEC_SIZE; ++k) {
                     if (!b.has(k)) continue;
-                    const acc_t z = ((v[k] - all.pivot) - all.mean) * rstd;
+                    const acc_t z = ((v[k] * unit - all.pivot) - all.mean) * rstd;
                     g[k] *= one ? scale : affine.scale(slice, b.at(k));
-                    g[k] = rstd * (g[k] - shift - z * tilt);
+                    g[k] = (rstd * unit) * (g[k] - shift - z * tilt);
                 }
                 store_batch(const_cast<scalar_t*>(operand[2]), p.along, 2, b, g);
             });
         if (group.thread_rank == 0 && length > 0) {
-            Statistic s = {};
-            s.mean = all.whole_mean();
-            s.rest = all.rest_of_mean();
-            s.rstd = rstd;
-            statistics[slice] = s;
+            statistics[slice] = Statistic(all.whole_mean() / unit, all.rest_of_mean() / unit,
+                                          rstd * unit);
         }
     }
 }

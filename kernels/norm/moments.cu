@@ -9,8 +9,9 @@
 //            block 256. Shared memory: a partial result for each warp, or each thread's channels
 // Traffic    |x| bytes, and 64 for each set and segment; 7 flop an element
 // Range      any extents, 64-bit index arithmetic; large means and small variances keep their
-//            digits: see welford.cuh. NaN or an infinity makes the statistic NaN. The order of
-//            the merges depends on the shape alone: deterministic
+//            digits: see welford.cuh. NaN or an infinity makes the statistic NaN. Segments whose
+//            squares overflow are gone through once more, scaled; their counts are negative. The
+//            order of the merges depends on the shape alone: deterministic
 // Siblings   planes where the elements of a channel are neighbours (NCHW), rows where the
 //            channels are (NHWC). norm/layer.cu where all of a statistic's elements fit on chip.
 // Source     Welford: Note on a method for calculating corrected sums, Technometrics 4, 1962;
@@ -35,13 +36,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 moments_planes(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Planes<1> p) {
     __shared__ Moments shared[WARPS];
     const scalar_t* const operand[1] = {x};
-    Moments mine = {};
-    each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[1]) {
-        acc_t value[VEC_SIZE];
-        load_batch(plane[0], p.along, 0, batch, value);
-        mine.add(value, batch.there());
-    });
-    mine = merge_block(mine, shared);
+    Moments mine;
+    acc_t unit = 1;
+#pragma unroll 1
+    for (int pass = 0; pass < 2; ++pass) {
+        mine = Moments();
+        each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[1]) {
+            acc_t value[VEC_SIZE];
+            load_batch(plane[0], p.along, 0, batch, value);
+            mine.add(value, batch.there(), unit);
+        });
+        mine = merge_block(mine, shared);
+        if (pass == 1 || mine.fits()) break;  // all threads have the same bits
+        unit = far_unit<acc_t>();
+    }
+    if (unit != 1) mine.count = -mine.count;
     if (threadIdx.x == 0 && threadIdx.y == 0)
         parts[static_cast<index_t>(blockIdx.x) * gridDim.y + blockIdx.y] = mine;
 }
@@ -51,23 +60,48 @@ moments_rows(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Rows<1
     __shared__ Moments shared[THREADS * VEC_SIZE];
     const scalar_t* const operand[1] = {x};
     const RowThread<1> t(p, operand);
-    Moments mine[VEC_SIZE] = {};
-    for (index_t row = t.first + threadIdx.y; row < t.last; row += ROWS * blockDim.y) {
-        acc_t value[ROWS][VEC_SIZE];
-        unsigned there = 0;
+    acc_t unit = 1;
+#pragma unroll 1
+    for (int pass = 0; pass < 2; ++pass) {
+        Moments mine[VEC_SIZE] = {};
+        for (index_t row = t.first + threadIdx.y; row < t.last; row += ROWS * blockDim.y) {
+            acc_t value[ROWS][VEC_SIZE];
+            unsigned there = 0;
 #pragma unroll
-        for (int r = 0; r < ROWS; ++r) {
-            const index_t at = row + r * blockDim.y;
-            there |= static_cast<unsigned>(at < t.last) << r;
-            if (at < t.last) t.load(x, 0, at, value[r]);
-        }
+            for (int r = 0; r < ROWS; ++r) {
+                const index_t at = row + r * blockDim.y;
+                there |= static_cast<unsigned>(at < t.last) << r;
+                if (at < t.last) t.load(x, 0, at, value[r]);
+            }
 #pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) {
-            const acc_t column[ROWS] = {value[0][k], value[1][k], value[2][k], value[3][k]};
-            mine[k].add(column, there);
+            for (int k = 0; k < VEC_SIZE; ++k) {
+                const acc_t column[ROWS] = {value[0][k], value[1][k], value[2][k], value[3][k]};
+                mine[k].add(column, there, unit);
+            }
         }
+        bool fit = true;
+        merge_rows(t, mine, shared, [&](index_t part, Moments all) {
+            if (pass == 1 && parts[part].fits()) return;  // this thread has written it
+            if (pass == 1) all.count = -all.count;
+            fit = fit && all.fits();
+            parts[part] = all;
+        });
+        if (!__syncthreads_or(!fit)) return;
+        unit = far_unit<acc_t>();
     }
-    merge_rows(t, mine, shared, parts);
+}
+
+// A part as it is of values times `unit`; those of a negative count are times far_unit already.
+__device__ __forceinline__ Moments in_units(Moments part, acc_t unit) {
+    const acc_t has = part.count < 0 ? far_unit<acc_t>() : acc_t(1);
+    part.count = fabs(part.count);
+    if (has != unit) {
+        const acc_t factor = unit / has;
+        part.pivot *= factor;
+        part.mean *= factor;
+        part.squares = part.squares * factor * factor;
+    }
+    return part;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -77,21 +111,29 @@ moments_merge(const Moments* __restrict__ parts, const void* __restrict__ runnin
               void* __restrict__ new_var, MergeParams p) {
     const index_t statistic = flat_thread() / LANES;
     if (statistic >= p.statistics) return;  // whole warps
-    Moments all = {};
-    for (index_t i = threadIdx.x % LANES; i < p.parts; i += LANES)
-        all.merge(parts[statistic * p.parts + i]);
-    all = merge_lanes(all);
+    Moments all;
+    acc_t unit = 1;
+#pragma unroll 1
+    for (int pass = 0; pass < 2; ++pass) {
+        all = Moments();
+        for (index_t i = threadIdx.x % LANES; i < p.parts; i += LANES)
+            all.merge(in_units(parts[statistic * p.parts + i], unit));
+        all = merge_lanes(all);
+        if (pass == 1 || all.fits()) break;  // all lanes have the same bits
+        unit = far_unit<acc_t>();
+    }
     if (threadIdx.x % LANES != 0) return;
-    mean[statistic] = all.whole_mean();
-    if (rest) rest[statistic] = all.rest_of_mean();
-    rstd[statistic] = all.rstd(static_cast<acc_t>(p.eps));
+    const acc_t whole_mean = all.whole_mean() / unit;
+    mean[statistic] = whole_mean;
+    if (rest) rest[statistic] = all.rest_of_mean() / unit;
+    rstd[statistic] = all.rstd(static_cast<acc_t>(p.eps), unit) * unit;
     const acc_t fresh = static_cast<acc_t>(p.momentum), kept = static_cast<acc_t>(1 - p.momentum);
     if (new_mean)
         store_parameter(new_mean, statistic, p.mean_wide,
                         kept * parameter(running_mean, statistic * p.mean, p.mean_wide) +
-                          fresh * all.whole_mean());
+                          fresh * whole_mean);
     if (new_var)
         store_parameter(new_var, statistic, p.variance_wide,
                         kept * parameter(running_var, statistic * p.variance, p.variance_wide) +
-                          fresh * (all.squares / (all.count - 1)));
+                          fresh * (all.squares / (all.count - 1) / unit / unit));
 }

@@ -1,6 +1,9 @@
-// reduce/argmax.cu: place of the largest value along one axis; several axes are several stages.
+// reduce/argmax.cu: place of the largest value along one axis, or of the smallest; several axes are
+// several stages.
 //
-// Computes   y = the smallest i with x[i] = max_j x[j]; NaN counts as the largest, -0 equals +0
+// Computes   SMALLEST=0  y = the smallest i with x[i] = max_j x[j]
+//            SMALLEST=1  y = the smallest i with x[i] = min_j x[j]
+//            NaN counts as what is looked for, -0 equals +0
 // Layout     x any strides; y contiguous, int64; places between stages contiguous
 // Launch     as reduce/reduce.cu
 // Traffic    |x| + |y| bytes, and between stages a few per mille of |x|
@@ -13,8 +16,18 @@
 // entry argmax_columns    along another axis
 // entry argmax_finish     along an axis of places that an earlier stage left
 // variant SCALAR = floating
+// variant SMALLEST = 0, 1
 #include <pycnn/kernel.cuh>
 #include <pycnn/slices.cuh>
+
+#ifndef SMALLEST
+#define SMALLEST 0
+#endif
+
+// A number that is the larger the more a value is what is looked for.
+__device__ __forceinline__ unsigned long long rank_of(acc_t value) {
+    return ordered(SMALLEST ? -value : value);
+}
 
 // The larger value, and of two equal ones the first.
 struct First {
@@ -53,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * group.size;
-            if (from.has(at)) best = First()(best, {ordered(value[k]), at});
+            if (from.has(at)) best = First()(best, {rank_of(value[k]), at});
         }
     });
     best = group.reduce(best, First());
@@ -76,7 +89,7 @@ __device__ __forceinline__ Indexed fold(const Group& group, const scalar_t* __re
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * group.size;
-            if (at >= first && at < last) best = First()(best, {ordered(to_acc(value[k])), at});
+            if (at >= first && at < last) best = First()(best, {rank_of(to_acc(value[k])), at});
         }
     }
     return best;

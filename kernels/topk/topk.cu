@@ -144,7 +144,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     if (!p.staged)
         for (index_t i = threadIdx.x; i < p.cached; i += THREADS)
             slice.smem[i] = __ldg(slice.from + i * slice.stride);
-    __syncthreads();
     const Keys keys = {slice.from, slice.stride, slice.smem, p.cached, to.largest != 0};
 
     unsigned equal;

@@ -33,6 +33,8 @@ class Rule:
         End of the forward entry's name, as "_backward" is of the other's.
     constants : callable
         From the settings to what the kernel gets of them.
+    ordered : bool
+        Whether the first setting must be below the second.
     flops : int
         Operations an element, a function such as exp counted as one.
     """
@@ -43,11 +45,16 @@ class Rule:
     chosen: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
     forward: str = ""
     constants: Callable[..., tuple[float, ...]] = lambda *settings: settings
+    ordered: bool = False
     flops: int = 1
 
     def checked(self, args: Arguments) -> tuple[Any, ...]:
         """The settings in their order."""
-        return tuple(check(name, getattr(args, name)) for name, check in self.settings.items())
+        found = tuple(check(name, getattr(args, name)) for name, check in self.settings.items())
+        if self.ordered and not found[0] < found[1]:
+            low, high = self.settings
+            raise ValueError(f"{low}={found[0]} and {high}={found[1]}; allowed: {low} < {high}")
+        return found
 
     def plan(self, call: Call, output: str, op: str, end: str) -> Plan:
         """One launch of the entry whose name ends in `end`."""
@@ -107,6 +114,7 @@ RULES = (
         "clip",
         {"min": low, "max": high},
     ),
+    Rule("hardtanh", {"min_val": finite, "max_val": finite}, ordered=True),
     Rule("leaky_relu", {"negative_slope": finite}),
     # The same kernels for three, which get alpha, scale and input_scale.
     Rule(

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Call, Inferred
+from pycnn.define.call import Call, Inferred, itemsize
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, choice, integer
 from pycnn.define.values import Allowed
 from pycnn.define.views import View
+from pycnn.dtypes import FLOATS
 from pycnn.plan.loss import ClassLoss
+from pycnn.plan.soft_loss import SoftLoss
 
 REDUCTIONS = ("none", "sum", "mean")
 RANKS: tuple[int, ...] = tuple(range(1, 33))
@@ -32,8 +34,13 @@ class OverClasses:
     #: Name of the operand with the scores.
     scores: str
 
+    def soft(self, views: Mapping[str, View]) -> bool:
+        """Whether the targets are probabilities of the classes."""
+        return views["target"].dtype in FLOATS
+
     def loss_shape(self, views: Mapping[str, View], reduction: str) -> tuple[int, ...]:
-        return views["target"].shape if reduction == "none" else ()
+        shape = views[self.scores].shape
+        return shape[:1] * (len(shape) > 1) + shape[2:] if reduction == "none" else ()
 
     def check(
         self, views: Mapping[str, View], ignore_index: Any, reduction: Any, smoothing: float = 0.0
@@ -44,17 +51,35 @@ class OverClasses:
         classes = shape[1 if batched else 0]
         if classes == 0:
             raise ValueError(f"{self.scores} has shape {shape}; allowed: at least one class")
+        ignored = integer("ignore_index", ignore_index, -(2**63), 2**63 - 1)
         expected = shape[:1] + shape[2:] if batched else ()
         meaning = f"that of {self.scores} without the class axis"
+        if self.soft(views):
+            self.check_soft(views, ignored)
+            expected, meaning = shape, f"that of {self.scores}, as they are probabilities"
         check_shape("target", views["target"].shape, expected, meaning)
         if "weight" in views:
             meaning = f"one for every class of {self.scores}"
             check_shape("weight", views["weight"].shape, (classes,), meaning)
-        ignored = integer("ignore_index", ignore_index, -(2**63))
         return Parameters(ignored, choice("reduction", reduction, REDUCTIONS), smoothing)
+
+    def check_soft(self, views: Mapping[str, View], ignored: int) -> None:
+        """What is special to probabilities."""
+        dtypes = views["target"].dtype, views[self.scores].dtype
+        if dtypes[0] != dtypes[1]:
+            raise TypeError(
+                f"target has dtype {dtypes[0]} but {self.scores} has {dtypes[1]}; allowed: that "
+                "dtype for probabilities, int64 or int32 for classes"
+            )
+        if ignored >= 0:
+            raise ValueError(
+                f"ignore_index={ignored} with probabilities as target; allowed: a negative one"
+            )
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
         """Every target is a class or ignored."""
+        if self.soft(call.views):
+            return {}
         shape, ignored = call.views[self.scores].shape, call.settings.ignore_index
         last = shape[1 if len(shape) > 1 else 0] - 1
         said = f"0 to {last}, and ignore_index={ignored}"
@@ -63,11 +88,12 @@ class OverClasses:
     def problem(self, call: Call) -> ClassLoss:
         """As plans take it: with an axis for the batch."""
         scores, target = call.views[self.scores], call.views["target"]
+        soft = self.soft(call.views)
         if scores.rank == 1:
-            scores, target = scores.with_rank(2), target.with_rank(1)
+            scores, target = scores.with_rank(2), target.with_rank(2 if soft else 1)
         weight = call.views.get("weight")
         settings = call.settings
-        return ClassLoss(
+        return (SoftLoss if soft else ClassLoss)(
             scores.shape,
             scores.strides,
             target.strides,
@@ -76,6 +102,7 @@ class OverClasses:
             settings.ignore_index,
             settings.reduction,
             settings.label_smoothing,
+            target.dtype == "int32",
         )
 
     def flops(self, call: Call) -> int:
@@ -108,8 +135,9 @@ class ClassLossBackward(OverClasses, Gradient):
 
     def necessary_bytes(self, call: Call) -> int:
         """The mean divides by a sum over all targets before the first gradient is written."""
-        twice = call.settings.reduction == "mean"
-        return call.bytes + twice * 8 * prod(call.views["target"].shape)
+        twice = call.settings.reduction == "mean" and not self.soft(call.views)
+        target = call.views["target"]
+        return call.bytes + twice * itemsize(target.dtype) * prod(target.shape)
 
 
 def parameters(call: Call) -> tuple[Any, ...]:

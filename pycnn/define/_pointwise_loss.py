@@ -39,10 +39,11 @@ class Pointwise:
     family = "loss"
     #: What is compared with the target.
     compared = "x"
-    #: Kernel, and whether it takes weights.
+    #: Kernel, and the weights that it takes.
     entry = "mse_loss"
-    weighted = False
+    weights: tuple[str, ...] = ()
     factor = 1.0
+    reductions: tuple[str, ...] = REDUCTIONS
 
     def check(self, views: Mapping[str, View], reduction: Any) -> str:
         shape = views[self.compared].shape
@@ -50,7 +51,7 @@ class Pointwise:
         for name in WEIGHTS:
             if name in views:
                 _strides(name, views[name], shape)
-        return choice("reduction", reduction, REDUCTIONS)
+        return choice("reduction", reduction, self.reductions)
 
     def inputs(self, call: Call) -> dict[str, Shape]:
         """Strides of everything over the axes of what is compared, which comes first."""
@@ -61,9 +62,24 @@ class Pointwise:
     def arguments(self, call: Call, arrays: Arrays) -> tuple[Any, ...]:
         """As the references take them."""
         given = [arrays[self.compared], arrays["target"]]
-        if self.weighted:
-            given += [arrays.get(name) for name in WEIGHTS]
-        return (*given, call.settings)
+        given += [arrays.get(name) for name in self.weights]
+        return (*given, self.reduction(call))
+
+    def reduction(self, call: Call) -> str:
+        """Of the settings."""
+        return str(call.settings)
+
+    def options(self, call: Call) -> dict[str, Any]:
+        """What plans get beside shapes."""
+        return {"weights": self.weights, "factor": self.factor}
+
+    def divisor(self, call: Call) -> float | None:
+        """Of the sum of all costs; None where they are not summed."""
+        shape = call.views[self.compared].shape
+        batch = shape[0] if shape else 1
+        return {"none": None, "sum": 1, "mean": prod(shape), "batchmean": batch}[
+            self.reduction(call)
+        ]
 
     def flops(self, call: Call) -> int:
         return 3 * prod(call.views[self.compared].shape)
@@ -86,9 +102,8 @@ class PointwiseLoss(Pointwise, Operation):
             call.views[self.compared].shape,
             self.inputs(call),
             call.dtype,
-            weighted=self.weighted,
-            reduction=call.settings,
-            factor=self.factor,
+            divisor=self.divisor(call),
+            **self.options(call),
         )
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
@@ -109,16 +124,16 @@ class PointwiseBackward(Pointwise, Gradient):
     def plan(self, call: Call) -> Plan:
         shape = call.views[self.compared].shape
         inputs = self.inputs(call) | {"dy": _strides("dy", call.views["dy"], shape)}
-        mean = 1.0 / max(prod(shape), 1) if call.settings == "mean" else 1.0
+        divisor, options = self.divisor(call), self.options(call)
+        options["factor"] /= divisor or 1
         return plans.gradient(
             self.name,
             self.entry,
             shape,
             inputs,
             call.dtype,
-            weighted=self.weighted,
-            factor=self.factor * mean,
-            one_dy=call.settings != "none",
+            one_dy=divisor is not None,
+            **options,
         )
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
@@ -152,7 +167,7 @@ class BinaryCrossEntropy(PointwiseLoss):
     name = "binary_cross_entropy_with_logits"
     compared = "logits"
     entry = "binary_cross_entropy"
-    weighted = True
+    weights = WEIGHTS
     operands = (LOGITS, TARGET, WEIGHT, POS_WEIGHT)
 
 
@@ -185,7 +200,7 @@ class BinaryCrossEntropyBackward(PointwiseBackward):
     forward = BINARY_CROSS_ENTROPY
     compared = "logits"
     entry = "binary_cross_entropy"
-    weighted = True
+    weights = WEIGHTS
     operands = (Operand("dy"), *BINARY_CROSS_ENTROPY.operands)
 
 

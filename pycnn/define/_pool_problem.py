@@ -116,18 +116,17 @@ def sliding(name: str, shape: Ints, spatial: int, args: Arguments) -> tuple[Layo
     """Windows over x, whose shape came with the argument `name`."""
     arrangement, (images, channels, *found) = _arranged(name, shape, spatial, args.layout)
     kernel = per_axis("kernel_size", args.kernel_size, 1, spatial)
-    step = kernel if args.stride is None else per_axis("stride", args.stride, 1, spatial)
+    step = per_axis("stride", args.stride, 1, spatial) if has_stride(args.stride) else kernel
     sides = paddings(args.padding, spatial)
     apart = per_axis("dilation", args.dilation, 1, spatial)
     ceil = boolean("ceil_mode", args.ceil_mode)
     axes = tuple(
         Axis.sliding(*along, ceil) for along in zip(found, kernel, step, sides, apart, strict=True)
     )
-    if any(max(axis.low, axis.high) >= axis.span for axis in axes):
+    if any(2 * max(axis.low, axis.high) > axis.kernel for axis in axes):
         raise ValueError(
-            f"padding={args.padding!r} with kernel_size={args.kernel_size!r} and "
-            f"dilation={args.dilation!r}; allowed: at most (kernel_size - 1) * dilation on each "
-            "side, so that no window lies in the padding"
+            f"padding={args.padding!r} with kernel_size={args.kernel_size!r}; allowed: at most "
+            "half of kernel_size on each side (pycnn.pad takes any)"
         )
     if min(axis.windows for axis in axes) < 1:
         raise ValueError(
@@ -135,6 +134,11 @@ def sliding(name: str, shape: Ints, spatial: int, args: Arguments) -> tuple[Layo
             f"{shape}; allowed: a window no larger than the padded input"
         )
     return arrangement, Pooling(images, channels, axes, *_flags(arrangement))
+
+
+def has_stride(value: Any) -> bool:
+    """Whether there is one of its own; None and an empty sequence stand for `kernel_size`."""
+    return value is not None and value != () and value != []
 
 
 def adaptive(

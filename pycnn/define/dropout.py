@@ -8,23 +8,21 @@ import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Gradient, Operation
+from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, integer, number
 from pycnn.define.views import View
 from pycnn.plan import dropout as plans
 from pycnn.plan.dropout import Mask
 from pycnn.reference.cpu import dropout as cpu
 from pycnn.runtime.plan import Plan
-
-LIMIT = 2**64 - 1
+from pycnn.runtime.random import LIMIT, next_mask
 
 
 def mask(span: int, p: Any, training: Any, seed: Any, offset: Any) -> Mask:
     """The settings, checked; where nothing is dropped, everything is multiplied by one."""
     p, training = number("p", p, 0.0, 1.0), boolean("training", training)
     for name, value in (("seed", seed), ("offset", offset)):
-        if integer(name, value, 0) > LIMIT:
-            raise ValueError(f"{name}={value}; allowed: int from 0 to 2^64 - 1")
+        integer(name, value, 0, LIMIT)
     if not training:
         p = 0.0
     return Mask(int(seed), int(offset), round(p * 2**32), 1 / (1 - p) if p < 1 else 0.0, span)
@@ -66,6 +64,15 @@ class Dropout(_Drops):
     name = "dropout"
     operands = (Operand("x"),)
     in_place = ("x",)
+
+    def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> Any:
+        """Without a seed, by the next one of `manual_seed`."""
+        if settings["seed"] is None:
+            if settings["offset"] != 0:
+                raise ValueError(f"offset={settings['offset']!r} without seed; allowed: with one")
+            drawn = next_mask() if settings["training"] is True else (0, 0)
+            settings["seed"], settings["offset"] = drawn
+        return super().run(arrays, out, **settings)
 
 
 class Dropout2d(Dropout):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Operation
+from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, choice
 from pycnn.define.views import View
 from pycnn.plan import gemm as plans
@@ -56,7 +56,7 @@ class Gemm(Operation):
             boolean("transpose_a", args.transpose_a),
             boolean("transpose_b", args.transpose_b),
             boolean("relu", args.relu),
-            choice("algo", args.algo, ("auto", *plans.algorithms)),
+            choice("algo", args.algo, ("auto", *plans.algorithms_of(views["a"].dtype))),
         )
         a, b = views["a"], views["b"]
         if b.rank != a.rank:
@@ -164,6 +164,74 @@ def _matrices(array: str, view: View, batch: Shape) -> Matrices:
     return Matrices(array, tuple(0 if e == 1 else s for e, s in steps), *whole.strides[-2:])
 
 
-GEMM, MATMUL = Gemm(), Matmul()
+class Bmm(Operation):
+    """Products of two batches of matrices."""
 
-DEFINITIONS = (GEMM, MATMUL)
+    name = "bmm"
+    family = "gemm"
+    operands = (Operand("a", "(B, M, K)", (3,)), Operand("b", "(B, K, N)", (3,)))
+    bound = "arithmetic"
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        (batch, m, k), b = views["a"].shape, views["b"].shape
+        if b[:2] != (batch, k):
+            raise ValueError(
+                f"b has shape {b}; allowed: ({batch}, {k}, N), for a of shape {views['a'].shape} "
+                "(matmul broadcasts)"
+            )
+        return Inferred(None, {"y": ((batch, m, b[2]), None)})
+
+    def plan(self, call: Call) -> Plan:
+        return _batched("bmm", "y", call, "a", call.views["a"], "b", call.views["b"])
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        return {"y": cpu.matmul(arrays["a"], arrays["b"])}
+
+    def flops(self, call: Call) -> int:
+        return 2 * prod(call.outputs["y"].shape) * call.views["a"].shape[-1]
+
+
+def _batched(op: str, output: str, call: Call, left: str, a: View, right: str, b: View) -> Plan:
+    """One product of two batches of matrices."""
+    batch = a.shape[:1]
+    size = (a.shape[1], b.shape[2], a.shape[2])
+    operands = _matrices(left, a, batch), _matrices(right, b, batch)
+    shape = call.outputs[output].shape
+    return products(op, output, shape, size, *operands, call.dtype, batch=batch)
+
+
+GEMM, MATMUL, BMM = Gemm(), Matmul(), Bmm()
+
+
+class BmmBackward(Gradient):
+    """dy by b transposed, and a transposed by dy."""
+
+    name = "bmm_backward"
+    family = "gemm"
+    forward = BMM
+    operands = (Operand("dy", "(B, M, N)", (3,)), *BMM.operands)
+    bound = "arithmetic"
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        (wanted, _) = BMM.infer(views, args).outputs["y"]
+        check_shape("dy", views["dy"].shape, wanted, "that of the product")
+        return Inferred(None, {f"d{name}": (views[name].shape, None) for name in "ab"})
+
+    def plan(self, call: Call) -> tuple[Plan, ...]:
+        dy, a, b = (call.views[name] for name in ("dy", "a", "b"))
+        return (
+            _batched(self.name, "da", call, "dy", dy, "b", seen(b, True)),
+            _batched(self.name, "db", call, "a", seen(a, True), "dy", dy),
+        )
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        dy, a, b = (arrays[name] for name in ("dy", "a", "b"))
+        return {"da": cpu.matmul(dy, b.swapaxes(1, 2)), "db": cpu.matmul(a.swapaxes(1, 2), dy)}
+
+    def flops(self, call: Call) -> int:
+        return 4 * prod(call.views["dy"].shape) * call.views["a"].shape[-1]
+
+
+BMM_BACKWARD = BmmBackward()
+
+DEFINITIONS = (GEMM, MATMUL, BMM, BMM_BACKWARD)

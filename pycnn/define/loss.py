@@ -14,15 +14,20 @@ from pycnn.define._class_loss import (
     parameters,
 )
 from pycnn.define._pointwise_loss import POINTWISE
+from pycnn.define._ruled_loss import RULED
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays
 from pycnn.define.views import View
-from pycnn.plan import loss as plans
+from pycnn.dtypes import FLOATING
+from pycnn.plan import loss as plans, soft_loss
+from pycnn.plan.soft_loss import SoftLoss
 from pycnn.reference.cpu import loss as cpu
 from pycnn.runtime.plan import Plan
 
-TARGET = Operand("target", "(), (N,) or (N, d1, ...)", dtypes=("int64",))
+CLASSES = ("int64", "int32")
+TARGET = Operand("target", "(), (N,) or (N, d1, ...)", dtypes=CLASSES)
+ANY_TARGET = Operand("target", f"(), (N,), (N, d1, ...) or {AXES}", dtypes=(*CLASSES, *FLOATING))
 WEIGHT = Operand("weight", "(C,)", (1,), optional=True)
 LOGITS = Operand("logits", AXES, RANKS)
 LOG_PROBABILITIES = Operand("log_probabilities", AXES, RANKS)
@@ -34,7 +39,7 @@ class CrossEntropy(ClassLossForward):
     name = "cross_entropy"
     family = "loss"
     scores = "logits"
-    operands = (LOGITS, TARGET, WEIGHT)
+    operands = (LOGITS, ANY_TARGET, WEIGHT)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         smoothing = fraction("label_smoothing", args.label_smoothing)
@@ -42,9 +47,14 @@ class CrossEntropy(ClassLossForward):
         return Inferred(checked, {"loss": (self.loss_shape(views, checked.reduction), None)})
 
     def plan(self, call: Call) -> Plan:
-        return plans.cross_entropy(self.problem(call), call.outputs["loss"].shape)
+        p, shape = self.problem(call), call.outputs["loss"].shape
+        if isinstance(p, SoftLoss):
+            return soft_loss.cross_entropy(p, shape)
+        return plans.cross_entropy(p, shape)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        if self.soft(call.views):
+            return {"loss": cpu.soft_cross_entropy(*self.arguments(call, arrays))}
         return {"loss": cpu.cross_entropy(*self.arguments(call, arrays))}
 
 
@@ -58,7 +68,7 @@ class CrossEntropyBackward(ClassLossBackward):
     family = "loss"
     scores = "logits"
     forward = CROSS_ENTROPY
-    operands = (Operand("dy"), LOGITS, TARGET, WEIGHT)
+    operands = (Operand("dy"), LOGITS, ANY_TARGET, WEIGHT)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         smoothing = fraction("label_smoothing", args.label_smoothing)
@@ -67,11 +77,15 @@ class CrossEntropyBackward(ClassLossBackward):
         )
 
     def plan(self, call: Call) -> Plan:
-        shape = call.outputs["dlogits"].shape
-        return plans.cross_entropy_backward(self.problem(call), self.dy_strides(call), shape)
+        p, shape = self.problem(call), call.outputs["dlogits"].shape
+        if isinstance(p, SoftLoss):
+            return soft_loss.cross_entropy_backward(p, self.dy_strides(call), shape)
+        return plans.cross_entropy_backward(p, self.dy_strides(call), shape)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         given = arrays["logits"], arrays["target"], arrays.get("weight"), *parameters(call)
+        if self.soft(call.views):
+            return {"dlogits": cpu.soft_cross_entropy_backward(arrays["dy"], *given)}
         return {"dlogits": cpu.cross_entropy_backward(arrays["dy"], *given)}
 
 
@@ -138,6 +152,7 @@ DEFINITIONS = (
     NLL_LOSS,
     NLL_LOSS_BACKWARD,
     *POINTWISE,
+    *RULED.values(),
 )
 
 

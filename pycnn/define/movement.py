@@ -16,6 +16,8 @@ from pycnn.reference.cpu import movement as cpu
 from pycnn.runtime.backends import backend_for
 from pycnn.runtime.plan import Plan
 
+Shape = tuple[int, ...]
+
 
 class Movement(Operation):
     """No arithmetic; any dtype."""
@@ -158,6 +160,113 @@ class ChannelShuffle(Movement):
         return {"y": cpu.channel_shuffle(arrays["x"], *call.settings, out=out)}
 
 
+class _Blocks(Movement):
+    """Blocks of pixels as channels, or the reverse."""
+
+    operands = (Operand("x", "(N, C, H, W) or (C, H, W), or the same with C last (NHWC)", (3, 4)),)
+    layouts = ("NCHW", "NHWC")
+    #: The setting that is the extent of a block, and whether channels become blocks.
+    setting: str
+    up: bool
+
+    def order(self, args: Arguments) -> str:
+        """Whether the place in a block (D) or the channel (C) comes first in the old channels."""
+        return "CRD"
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+        x, r = views["x"], integer(self.setting, getattr(args, self.setting), 1)
+        last = choice("layout", args.layout, self.layouts) == "NHWC"
+        *batch, h, w, c = _channels(x.shape, last)
+        if self.up and c % (r * r):
+            allowed = f"its square a divisor of the {c} channels of x"
+            raise ValueError(f"{self.setting}={r}; allowed: {allowed}")
+        if not self.up and (h % r or w % r):
+            raise ValueError(f"{self.setting}={r}; allowed: a divisor of {h} and {w}, H and W of x")
+        size = (h * r, w * r, c // (r * r)) if self.up else (h // r, w // r, c * r * r)
+        y = (*batch, *size) if last else (*batch, size[2], *size[:2])
+        return Inferred((r, self.order(args), last), {"y": (y, None)})
+
+    def seen(self, shape: Shape, strides: Shape, call: Call) -> tuple[Shape, Shape]:
+        """Shape and strides of the view of x that is the result but for merged axes."""
+        r, order, last = call.settings
+        *batch, h, w, c = zip(_channels(shape, last), _channels(strides, last), strict=True)
+        (rows, down), (columns, across), (channels, step) = h, w, c
+        axes = {"H": h, "W": w}
+        if self.up:
+            one = channels // (r * r)
+            within = "ijC" if order == "DCR" else "Cij"
+            extents = {"i": r, "j": r, "C": one}
+            for name in reversed(within):
+                axes[name] = extents[name], step
+                step *= extents[name]
+            names = "HiWjC" if last else "CHiWj"
+        else:
+            axes = {"H": (rows // r, down * r), "W": (columns // r, across * r), "C": c}
+            axes |= {"i": (r, down), "j": (r, across)}
+            within = "ijC" if order == "DCR" else "Cij"
+            names = f"HW{within}" if last else f"{within}HW"
+        extents_, steps = zip(*batch, *(axes[name] for name in names), strict=True)
+        return extents_, steps
+
+    def plan(self, call: Call) -> Plan:
+        x = call.views["x"]
+        shape, strides = self.seen(x.shape, x.strides, call)
+        return rearranged(self.name, x, shape, strides, call.outputs["y"].shape)
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        x = arrays["x"]
+        y = np.empty(call.outputs["y"].shape, x.dtype) if out is None else out
+        shape, strides = self.seen(x.shape, x.strides, call)
+        np.copyto(y.reshape(shape), np.lib.stride_tricks.as_strided(x, shape, strides))
+        return {"y": y}
+
+
+class PixelShuffle(_Blocks):
+    """Channels to blocks of pixels."""
+
+    name = "pixel_shuffle"
+    setting = "upscale_factor"
+    up = True
+    no_gradient = "pixel_unshuffle is its gradient"
+
+
+class PixelUnshuffle(_Blocks):
+    """Blocks of pixels to channels."""
+
+    name = "pixel_unshuffle"
+    setting = "downscale_factor"
+    up = False
+    no_gradient = "pixel_shuffle is its gradient"
+
+
+class _Depth(_Blocks):
+    setting = "block_size"
+
+    def order(self, args: Arguments) -> str:
+        return choice("mode", args.mode, ("DCR", "CRD"))
+
+
+class DepthToSpace(_Depth):
+    """Channels to blocks of pixels, in either order."""
+
+    name = "depth_to_space"
+    up = True
+    no_gradient = "space_to_depth is its gradient"
+
+
+class SpaceToDepth(_Depth):
+    """Blocks of pixels to channels, in either order."""
+
+    name = "space_to_depth"
+    up = False
+    no_gradient = "depth_to_space is its gradient"
+
+
+def _channels(values: Shape, last: bool) -> Shape:
+    """Extents or strides with the channels last."""
+    return values if last else (*values[:-3], *values[-2:], values[-3])
+
+
 def _sizes(value: Any, extent: int, axis: int) -> tuple[int, ...]:
     """Extents of the parts: of equal size, but for the last one, or as listed."""
     name = "split_size_or_sections"
@@ -177,4 +286,10 @@ CONCAT = Concat()
 SPLIT = Split()
 CHANNEL_SHUFFLE = ChannelShuffle()
 
-DEFINITIONS = (PERMUTE, CONCAT, SPLIT, CHANNEL_SHUFFLE)
+PIXEL_SHUFFLE, PIXEL_UNSHUFFLE = PixelShuffle(), PixelUnshuffle()
+DEPTH_TO_SPACE, SPACE_TO_DEPTH = DepthToSpace(), SpaceToDepth()
+
+DEFINITIONS = (
+    *(PERMUTE, CONCAT, SPLIT, CHANNEL_SHUFFLE),
+    *(PIXEL_SHUFFLE, PIXEL_UNSHUFFLE, DEPTH_TO_SPACE, SPACE_TO_DEPTH),
+)

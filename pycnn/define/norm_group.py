@@ -1,6 +1,7 @@
 """Definitions of normalisation by the statistics of groups of channels of one image."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -20,10 +21,10 @@ from pycnn.define.call import Arguments, Call, Inferred, itemsize
 from pycnn.define.norm_layer import FLOPS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
-from pycnn.define.validate import check_shape, integer, number
+from pycnn.define.validate import boolean, check_shape, integer, number
 from pycnn.define.views import View
 from pycnn.plan import norm_batch, norm_layer
-from pycnn.plan.norm_batch import Channels
+from pycnn.plan.norm_batch import RUNNING, Channels
 from pycnn.reference.cpu import norm as cpu
 from pycnn.runtime.plan import Plan
 
@@ -31,10 +32,16 @@ SPATIAL = Operand("x", "(N, C, L), (N, C, H, W) or (N, C, D, H, W)", (3, 4, 5))
 
 
 class Settings(NamedTuple):
-    """How statistics are taken, and the number of groups."""
+    """How statistics are taken, and the number of groups.
+
+    With `given` they are running ones; a `momentum` is the share of x in these, of which both are
+    there.
+    """
 
     channels: Channels
     groups: int
+    given: bool = False
+    momentum: float | None = None
 
     @property
     def axis(self) -> int:
@@ -43,7 +50,7 @@ class Settings(NamedTuple):
 
 def on_chip(call: Call, operands: int) -> bool:
     """Whether the elements of a group are neighbours, and few enough to be read once."""
-    x, (channels, groups) = call.views["x"], call.settings
+    x, (channels, groups, *_) = call.views["x"], call.settings
     length = per_statistic(x, x.shape[0] * groups)
     return channels.layout == "NCHW" and norm_layer.fits(length, call.dtype, operands)
 
@@ -57,7 +64,7 @@ class _ByGroup(Operation):
     layouts = LAYOUTS
 
     def plan(self, call: Call) -> Plan:
-        channels, groups = call.settings
+        channels, groups, *_ = call.settings
         if on_chip(call, 1):
             return norm_layer.group_norm(self.name, call.views, call.dtype, groups, channels.eps)
         outputs = dict(call.outputs)
@@ -104,39 +111,92 @@ def _group_settings(views: Mapping[str, View], num_groups: Any, eps: Any, layout
 
 
 class InstanceNorm(_ByGroup):
-    """Normalised over every channel of every image."""
+    """Normalised over every channel of every image, or by running statistics."""
 
     name = "instance_norm"
-    operands = (SPATIAL, vector("weight"), vector("bias"))
+    operands = (SPATIAL, *map(vector, (*RUNNING, "weight", "bias")))
+    updates = {n: f"new_{n}" for n in RUNNING}  # noqa: RUF012
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        settings = _instance_settings(views, args.eps, args.layout)
-        return Inferred(settings, {"y": (views["x"].shape, None)})
+        settings = _instance_settings(views, args.use_input_stats, args.eps, args.layout)
+        momentum = number("momentum", args.momentum)
+        outputs: dict[str, tuple[tuple[int, ...], str | None]] = {"y": (views["x"].shape, None)}
+        if settings.given or "running_mean" not in views:
+            return Inferred(settings, outputs)
+        for name in RUNNING:
+            if views[name].shape[0] > 1 and views[name].strides[0] == 0:
+                raise ValueError(f"{name} repeats one element; allowed: an array to be updated")
+        if not prod(views["x"].shape):
+            raise ValueError(
+                f"x has shape {tuple(views['x'].shape)}; allowed with running statistics: two or "
+                "more values for each channel of an image (use_input_stats=False changes none)"
+            )
+        outputs |= {f"new_{n}": (views[n].shape, views[n].dtype) for n in RUNNING}
+        return Inferred(settings._replace(momentum=momentum), outputs)
+
+    def plan(self, call: Call) -> Plan:
+        s, outputs = call.settings, dict(call.outputs)
+        if s.given:
+            return norm_batch.given_statistics(call.views, call.dtype, s.channels, self.name)
+        if s.momentum is None:
+            return super().plan(call)
+        return norm_batch.own_statistics_of_images(
+            self.name, call.views, call.dtype, s.channels, outputs, s.momentum
+        )
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        s = call.settings
+        if s.given:
+            x, mean, var = (arrays[n] for n in ("x", *RUNNING))
+            affine = arrays.get("weight"), arrays.get("bias")
+            return {"y": cpu.batch_norm(x, mean, var, *affine, s.axis, s.channels.eps)}
+        found = super().cpu(call, arrays, out)
+        if s.momentum is not None:
+            for name, fresh in zip(RUNNING, cpu.image_means(arrays["x"], s.axis), strict=True):
+                found[f"new_{name}"] = (1 - s.momentum) * arrays[name] + s.momentum * fresh
+        return found
+
+    def necessary_bytes(self, call: Call) -> int:
+        """x is read twice where statistics of its own leave the chip."""
+        s = call.settings
+        if s.given or s.momentum is None:
+            return call.bytes if s.given else super().necessary_bytes(call)
+        return call.bytes + _bytes_of_x(call)
 
 
-def _instance_settings(views: Mapping[str, View], eps: Any, layout: Any) -> Settings:
+def _instance_settings(
+    views: Mapping[str, View], use_input_stats: Any, eps: Any, layout: Any
+) -> Settings:
     x, c = views["x"], channel_count(views["x"], layout)
-    check_parameters(views, ("weight", "bias"), (c,), "the channels of x")
-    if prod(x.shape) and prod(x.shape) == x.shape[0] * c:
+    check_parameters(views, (*RUNNING, "weight", "bias"), (c,), "the channels of x")
+    there = [name in views for name in RUNNING]
+    given = not boolean("use_input_stats", use_input_stats)
+    if any(there) and not all(there):
+        raise ValueError("running_mean without running_var, or reverse; allowed: both or neither")
+    if given and not all(there):
+        raise ValueError(
+            "use_input_stats=False without running_mean and running_var; allowed with both of them"
+        )
+    elements = prod(x.shape)
+    if not given and elements and elements == x.shape[0] * c:
         raise ValueError(
             f"x has shape {tuple(x.shape)}: one value for each channel of an image; allowed: two "
             "or more, for there to be a variance"
         )
-    return Settings(Channels(layout, True, 1, number("eps", eps, 0.0)), c)
+    return Settings(Channels(layout, not given, 1, number("eps", eps, 0.0)), c, given)
 
 
 class _ByGroupBackward(Gradient):
     family = "norm"
     layouts = LAYOUTS
-    operands = (Operand("dy"), IMAGES, vector("weight"))
+    operands: tuple[Operand, ...] = (Operand("dy"), IMAGES, vector("weight"))
 
     def _outputs(self, views: Mapping[str, View], settings: Settings) -> Inferred:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        c = settings.groups * settings.channels.group
-        return Inferred(settings, parameter_gradients(views, (c,)))
+        return Inferred(settings, parameter_gradients(views, (views["x"].shape[settings.axis],)))
 
     def plan(self, call: Call) -> Plan:
-        channels, groups = call.settings
+        channels, groups, *_ = call.settings
         outputs = dict(call.outputs)
         if prod(call.views["x"].shape) and on_chip(call, 2):
             return norm_layer.group_norm_backward(
@@ -178,10 +238,32 @@ class InstanceNormBackward(_ByGroupBackward):
 
     name = "instance_norm_backward"
     forward = INSTANCE_NORM
-    operands = (Operand("dy"), SPATIAL, vector("weight"))
+    operands = (Operand("dy"), SPATIAL, *map(vector, (*RUNNING, "weight")))
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        return self._outputs(views, _instance_settings(views, args.eps, args.layout))
+        settings = _instance_settings(views, args.use_input_stats, args.eps, args.layout)
+        return self._outputs(views, settings)
+
+    def plan(self, call: Call) -> Plan:
+        s = call.settings
+        if not s.given:
+            own = {name: view for name, view in call.views.items() if name not in RUNNING}
+            return super().plan(replace(call, views=own))
+        return norm_batch.given_statistics_backward(
+            call.views, call.dtype, s.channels, dict(call.outputs), self.name
+        )
+
+    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
+        s = call.settings
+        if not s.given:
+            return super().cpu(call, arrays, out)
+        dy, x, mean, var = (arrays[n] for n in ("dy", "x", *RUNNING))
+        given = dy, x, mean, var, arrays.get("weight"), s.axis, s.channels.eps
+        results = cpu.batch_norm_backward(*given)
+        return dict(zip(call.outputs, results, strict=True))
+
+    def necessary_bytes(self, call: Call) -> int:
+        return call.bytes if call.settings.given else super().necessary_bytes(call)
 
 
 GROUP_NORM_BACKWARD, INSTANCE_NORM_BACKWARD = GroupNormBackward(), InstanceNormBackward()

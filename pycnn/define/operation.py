@@ -68,6 +68,8 @@ class Operation(ABC):
     results: tuple[str, ...] = ()
     #: Whether a tuple is returned also where there is but one result.
     always_tuple: bool = False
+    #: Operands that get new values in place, and the outputs that hold them, which nobody returns.
+    updates: Mapping[str, str] = {}
     #: Settings that `infer` reads and the public function does not have.
     fixed: Mapping[str, Any] = {}
     #: Environment variables that planning depends on.
@@ -195,24 +197,35 @@ class Operation(ABC):
             return self._returned(trace.placeholders(prepared.call))
         for check in prepared.checks:
             check(arrays[check.name])
+        for name in self.updates:
+            if arrays[name] is not None:
+                _out.check_writeable(arrays[name], name)
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
         if prepared.backend == "reference":
-            return self._returned(self._by_cpu(prepared.call, arrays, out))
+            return self._returned(self._updated(self._by_cpu(prepared.call, arrays, out), arrays))
         into = None if out is None else {next(iter(prepared.call.outputs)): out}
         run = executor(prepared.backend).run
         results: dict[str, Any] = {}
         for plan in prepared.plans:  # none, where no gradient is needed
-            found = run(plan, arrays, into)
-            results = results | found if results else found
-        return self._returned({name: results[name] for name in prepared.call.outputs})
+            made = run(plan, arrays, into)
+            results = results | made if results else made
+        found = self._updated({name: results[name] for name in prepared.call.outputs}, arrays)
+        return self._returned(found)
+
+    def _updated(self, results: Mapping[str, Any], arrays: Arrays) -> Mapping[str, Any]:
+        """The results, after those that are operands' new values have been put there."""
+        for name, new in self.updates.items():
+            if new in results:
+                arrays[name][...] = results[new]
+        return results
 
     def _returned(self, results: Mapping[str, Any]) -> Any:
         """The results as the public function returns them."""
         if self.results:
             return tuple([results.get(name) for name in self.results])
-        found = tuple(results.values())
+        found = tuple([r for name, r in results.items() if name not in self.updates.values()])
         return found[0] if len(found) == 1 and not self.always_tuple else found
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:
@@ -227,7 +240,8 @@ class Operation(ABC):
         )
         if backend in ("reference", SHAPES):
             return Prepared(backend, call, checks, ())
-        plans = self.plan(call)
+        with np.errstate(all="ignore"):  # a setting may be beyond the type that kernels compute in
+            plans = self.plan(call)
         return Prepared(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
 
     def _check_apart(self, out: Any, arrays: Arrays) -> None:
@@ -236,24 +250,29 @@ class Operation(ABC):
                 _out.check_apart(out, **{name: array})
 
     def _by_cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        """Half types are computed in float32 and rounded once, as in the kernels."""
-        present = {name: array for name, array in arrays.items() if array is not None}
-        if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
-            present = {
-                name: a.astype(np.float32) if a.dtype.name == call.dtype else a
-                for name, a in present.items()
-            }
-            computed = self.cpu(call, present, None)
-        else:
-            computed = self.cpu(call, present, out)
-        results = {}
-        for i, (name, spec) in enumerate(call.outputs.items()):
-            value, target = computed[name], out if i == 0 else None
-            if value is not target:
-                value = np.asarray(value).astype(spec.dtype, copy=False).reshape(spec.shape)
-                value = _out.store(value, target)
-            results[name] = value
-        return results
+        """Half types are computed in float32 and rounded once, as in the kernels.
+
+        Nothing warns of a NaN, an overflow or an underflow: a GPU does not either.
+        """
+        present = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+        into = None if out is None else np.asarray(out)
+        with np.errstate(all="ignore"):
+            if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
+                present = {
+                    name: a.astype(np.float32) if a.dtype.name == call.dtype else a
+                    for name, a in present.items()
+                }
+                computed = self.cpu(call, present, None)
+            else:
+                computed = self.cpu(call, present, into)
+            results = {}
+            for i, (name, spec) in enumerate(call.outputs.items()):
+                value, target = computed[name], into if i == 0 else None
+                if value is not target:
+                    value = np.asarray(value).astype(spec.dtype, copy=False).reshape(spec.shape)
+                    value = _out.store(value, target)
+                results[name] = value if target is None else out
+            return results
 
 
 class Gradient(Operation):

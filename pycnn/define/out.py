@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 
-def check_writeable(out: Any) -> None:
+def check_writeable(out: Any, name: str = "out") -> None:
     """`out` may be written to, which can change from call to call."""
     if not getattr(out.flags, "writeable", True):
-        raise ValueError("out is read-only; allowed: a writeable array")
+        raise ValueError(f"{name} is read-only; allowed: a writeable array")
 
 
 def check_apart(out: Any, **inputs: Any) -> None:

@@ -22,7 +22,7 @@ def {name}({parameters}):
 """
 
 #: Names of PyTorch's that are taken beside NumPy's, by a parameter of their own.
-SYNONYMS = {"dim": "axis", "keepdim": "keepdims"}
+SYNONYMS = {"dim": "axis", "dims": "axes", "keepdim": "keepdims"}
 
 _SYNONYM = """\
     if {theirs} is not None:

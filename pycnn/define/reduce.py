@@ -140,10 +140,17 @@ class Argmax(Reduction):
 
     def plan(self, call: Call) -> Plan:
         x, found = call.views["x"], call.settings
-        return plans.argmax(x.shape, x.strides, found.axes, call.dtype, found.result)
+        return plans.argmax(self.name, x.shape, x.strides, found.axes, call.dtype, found.result)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        return {"y": cpu.argmax(arrays["x"], _one(call), call.settings.keepdims, out)}
+        given = arrays["x"], _one(call), call.settings.keepdims, out
+        return {"y": getattr(cpu, self.function)(*given)}
+
+
+class Argmin(Argmax):
+    """Place of the smallest element along an axis."""
+
+    name = function = "argmin"
 
 
 def _one(call: Call) -> int | None:
@@ -161,7 +168,7 @@ def refuse_nothing(op: Reduction, found: Reduced) -> None:
         )
 
 
-SUM, MEAN, AMAX, AMIN, ARGMAX = Sum(), Mean(), Amax(), Amin(), Argmax()
+SUM, MEAN, AMAX, AMIN, ARGMAX, ARGMIN = Sum(), Mean(), Amax(), Amin(), Argmax(), Argmin()
 
 
 class SumBackward(Gradient):
@@ -249,5 +256,5 @@ AMAX_BACKWARD, AMIN_BACKWARD = AmaxBackward(), AminBackward()
 
 DEFINITIONS = (
     *(SUM, SUM_BACKWARD, MEAN, MEAN_BACKWARD),
-    *(AMAX, AMAX_BACKWARD, AMIN, AMIN_BACKWARD, ARGMAX),
+    *(AMAX, AMAX_BACKWARD, AMIN, AMIN_BACKWARD, ARGMAX, ARGMIN),
 )

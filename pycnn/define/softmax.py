@@ -1,6 +1,7 @@
 """Definitions of softmax and log-softmax along one axis."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -13,7 +14,21 @@ from pycnn.plan import softmax as plans
 from pycnn.reference.cpu import softmax as cpu
 from pycnn.runtime.plan import Plan
 
-ALLOWED = tuple(range(1, 33))
+ALLOWED = tuple(range(33))
+
+
+def _axis(value: Any, rank: int) -> int:
+    """The argument `axis`, from the front; a number counts as a row of one."""
+    return normalise_axis("axis", value, max(rank, 1))
+
+
+def _of(plan: Plan, call: Call) -> Plan:
+    """A plan for rows, whose result is a number where what went in is one."""
+    return replace(plan, outputs=dict(call.outputs))
+
+
+def _rows(array: Any) -> Any:
+    return array.reshape(1) if array is not None and array.ndim == 0 else array
 
 
 class Softmax(Operation):
@@ -21,19 +36,20 @@ class Softmax(Operation):
 
     name = "softmax"
     family = "softmax"
-    operands = (Operand("x", "one axis or more", ALLOWED),)
+    operands = (Operand("x", "at most 32 axes", ALLOWED),)
     log = False
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         x = views["x"]
-        return Inferred(normalise_axis("axis", args.axis, x.rank), {"y": (x.shape, None)})
+        return Inferred(_axis(args.axis, x.rank), {"y": (x.shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        x = call.views["x"]
-        return plans.softmax(x.shape, x.strides, call.settings, call.dtype, self.log)
+        x = call.views["x"].with_rank(max(call.views["x"].rank, 1))
+        return _of(plans.softmax(x.shape, x.strides, call.settings, call.dtype, self.log), call)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        return {"y": getattr(cpu, self.name)(arrays["x"], call.settings, out=out)}
+        function = getattr(cpu, self.name)
+        return {"y": function(_rows(arrays["x"]), call.settings, out=_rows(out))}
 
     def flops(self, call: Call) -> int:
         return 5 * prod(call.views["x"].shape)  # an exponential counts as one
@@ -55,21 +71,23 @@ class SoftmaxBackward(Gradient):
     name = "softmax_backward"
     family = "softmax"
     forward = SOFTMAX
-    operands = (Operand("dy"), Operand("y", "one axis or more", ALLOWED))
+    operands = (Operand("dy"), Operand("y", "at most 32 axes", ALLOWED))
     log = False
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         y = views["y"]
         check_shape("dy", views["dy"].shape, y.shape, "the shape of y")
-        return Inferred(normalise_axis("axis", args.axis, y.rank), {"dx": (y.shape, None)})
+        return Inferred(_axis(args.axis, y.rank), {"dx": (y.shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        dy, y = call.views["dy"], call.views["y"]
-        strides = dy.strides, y.strides
-        return plans.softmax_backward(y.shape, *strides, call.settings, call.dtype, self.log)
+        rank = max(call.views["y"].rank, 1)
+        dy, y = (call.views[name].with_rank(rank) for name in ("dy", "y"))
+        given = y.shape, dy.strides, y.strides, call.settings, call.dtype, self.log
+        return _of(plans.softmax_backward(*given), call)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        return {"dx": getattr(cpu, self.name)(arrays["dy"], arrays["y"], call.settings)}
+        given = _rows(arrays["dy"]), _rows(arrays["y"]), call.settings
+        return {"dx": getattr(cpu, self.name)(*given)}
 
     def flops(self, call: Call) -> int:
         return 4 * prod(call.views["y"].shape)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.operand import Operand
+from pycnn.dtypes import dtype_name
 
 Pair = tuple[int, int]
 
@@ -43,7 +44,7 @@ def check_dtypes(
                 raise TypeError(f"{name} is None; allowed: numpy.ndarray, cupy.ndarray")
             continue
         allowed = dtypes if operand.dtypes is None else operand.dtypes
-        if array.dtype.name not in allowed or not array.dtype.isnative:
+        if dtype_name(array.dtype) not in allowed or not array.dtype.isnative:
             raise TypeError(
                 f"{name} has dtype {array.dtype}; allowed for {op}: {', '.join(allowed)}"
             )
@@ -57,7 +58,7 @@ def check_dtypes(
                 "allowed: one dtype for all (nothing is cast in silence)"
             )
     dtype = shared[1] if shared else next(iter(arrays.values())).dtype
-    return str(dtype.name)
+    return dtype_name(dtype)
 
 
 def check_rank(name: str, array: Any, allowed: Sequence[int], axes: str) -> None:
@@ -85,8 +86,12 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, name: str = "out"
         raise ValueError(f"{name} is read-only; allowed: a writeable array")
 
 
-def integer(name: str, value: Any, minimum: int) -> int:
-    """`value` as an int of at least `minimum`; bool, float and NaN are refused."""
+#: Largest number of elements to move, skip or put on a side: products of two fit into 64 bits.
+MOST = 2**31 - 1
+
+
+def integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> int:
+    """`value` as an int from `minimum` to `maximum`; bool, float and NaN are refused."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -97,6 +102,8 @@ def integer(name: str, value: Any, minimum: int) -> int:
         ) from None
     if number < minimum:
         raise ValueError(f"{name}={number}; allowed: int >= {minimum}")
+    if number > maximum:
+        raise ValueError(f"{name}={number}; allowed: int from {minimum} to {maximum}")
     return number
 
 
@@ -114,7 +121,7 @@ def each(name: str, value: Any, count: int, allowed: str, *, one: bool = False) 
 def per_axis(name: str, value: Any, minimum: int, axes: int) -> tuple[int, ...]:
     """An int, or a sequence of one or of one for each spatial axis, for every axis."""
     values = each(name, value, axes, f"an int or ({', '.join(SIDES[axes])})", one=True)
-    return tuple(integer(name, v, minimum) for v in values)
+    return tuple(integer(name, v, minimum, MOST) for v in values)
 
 
 def pair(name: str, value: Any, minimum: int) -> Pair:
@@ -129,7 +136,7 @@ def paddings(value: Any, axes: int) -> Padding:
         return tuple((p, p) for p in per_axis("padding", value, 0, axes))
     if len(value) != axes or any(not isinstance(v, (tuple, list)) or len(v) != 2 for v in value):
         raise ValueError(f"padding={value!r}; allowed: {padding_words(axes)}")
-    return tuple((integer("padding", a, 0), integer("padding", b, 0)) for a, b in value)
+    return tuple((integer("padding", a, 0, MOST), integer("padding", b, 0, MOST)) for a, b in value)
 
 
 def padding_words(axes: int) -> str:

@@ -108,7 +108,7 @@ class Check:
 
 def _value(least: int, dtype: str) -> float:
     """The value that check/values.cu wrote: integers in the order of the values, NaN first."""
-    if dtype == "int64":
+    if dtype in ("int64", "int32"):
         return least - 2**63
     if least == 0:
         return float("nan")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycnn.define.validate import element_strides
+from pycnn.dtypes import dtype_name
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class View:
     @classmethod
     def of(cls, name: str, array: Any) -> "View":
         """Of the argument `name`; raises ValueError if its elements are not aligned."""
-        return cls(array.shape, element_strides(name, array), array.dtype.name)
+        return cls(array.shape, element_strides(name, array), dtype_name(array.dtype))
 
     @property
     def rank(self) -> int:

@@ -91,11 +91,23 @@ class DeadlockError(KernelError):
 
 
 class KernelAssertionError(KernelError):
-    """``assert`` or ``__trap`` in the kernel."""
+    """``assert``, ``__trap`` or ``abort`` in the kernel."""
+
+
+class KernelTimeoutError(KernelError):
+    """A launch took more seconds, or more steps, than it was given."""
+
+
+class SharedMemoryError(KernelError):
+    """A kernel has more shared memory than a GPU would give it."""
+
+
+class KernelForkedError(KernelError):
+    """The process was forked while the kernel ran, and this is the child."""
 
 
 class KernelFault(KernelError):
-    """The fast build crashed: a bad address, a stack overflow, a division by zero."""
+    """The fast build crashed: a bad address, a stack overflow."""
 
 
 CLASSES: dict[str, type[KernelError]] = {
@@ -108,19 +120,24 @@ CLASSES: dict[str, type[KernelError]] = {
     "async_copy": AsyncCopyError,
     "deadlock": DeadlockError,
     "assertion": KernelAssertionError,
+    "timeout": KernelTimeoutError,
+    "shared": SharedMemoryError,
+    "forked": KernelForkedError,
     "fault": KernelFault,
 }
 
 
 def from_report(
     report: dict[str, Any], kernel: str, block: tuple[int, int, int], locate: Any
-) -> KernelError:
+) -> KernelError | MemoryError:
     """The exception for a report of the runtime; `locate` turns positions into (file, line)."""
 
     def thread(linear: int) -> tuple[int, int, int]:
         x, y, _ = block
         return linear % x, linear // x % y, linear // (x * y)
 
+    if report["kind"] == "memory":
+        return MemoryError(f"kernel {kernel}: {report['message']}")
     file, line = locate(report["where"])
     other = ""
     if report["other_thread"] >= 0:

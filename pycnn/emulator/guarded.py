@@ -86,6 +86,7 @@ class Guarded:
         ]
         self.ranges: list[tuple[int, int, bool, str]] = []
         positions = list(pointers)
+        self._pointers = list(pointers.values())
         for (low, high, members), copy in zip(self._groups, self._copies, strict=True):
             names = " and ".join(
                 f"argument {positions[m]} ({arrays[m].dtype}{list(arrays[m].shape)})"
@@ -110,6 +111,12 @@ class Guarded:
         for (low, high, _), copy in zip(self._groups, self._copies, strict=True):
             memory = _memory(low, high)
             if not np.array_equal(memory, copy):  # what is only read may be read-only
+                if not any(
+                    p.array.flags.writeable for p in self._pointers if low <= p.address < high
+                ):
+                    raise ValueError(
+                        "the kernel wrote to a read-only array, whose const it cast away"
+                    )
                 memory[:] = copy
             for address in [a for a in _fresh if low <= a < high]:
                 del _fresh[address]

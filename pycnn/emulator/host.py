@@ -2,6 +2,7 @@
 
 import functools
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,10 +22,11 @@ COMMON = (
     "-fPIC",
     "-fno-strict-aliasing",  # device code reinterprets memory freely
     "-fno-exceptions",
+    "-fasynchronous-unwind-tables",  # the runtime's own pass through
     "-fstack-clash-protection",  # a large frame meets the guard page instead of jumping it
     "-w",
 )
-FAST = ("-O3",)
+FAST = ("-O3", "-g1")  # lines, for where it stopped
 #: Instrumented for every access, and kept from merging or splitting them.
 CHECKED = (
     "-O1",
@@ -200,7 +202,24 @@ def _compile(
         translated.write_text(translation.text + _entries(translation, expressions))
         compiled = work / "kernel.o"
         _run(host, [*flags, "-x", "c++", "-c", str(translated), "-o", str(compiled)], source)
+        _refuse_constructors(compiled, source, host)
         _run(host, [*LINK, str(compiled), "-o", str(path)], source)
+
+
+#: Code that runs when the library is loaded: sections of that name, but for the one in which
+#: -fsanitize=thread greets its library.
+_CONSTRUCTORS = re.compile(rb"\.init_array(?!\.0+(99)?\0)[.\d]*\0|__mod_init_func\0")
+
+
+def _refuse_constructors(compiled: Path, source: Source, host: Compiler) -> None:
+    """CUDA does not initialise ``__device__`` variables by running code, and nor do we."""
+    if _CONSTRUCTORS.search(compiled.read_bytes()):
+        raise CompileError(
+            source.name,
+            host.version,
+            "dynamic initialization is not supported for a __device__, __constant__ or static "
+            "variable: its value must be a constant expression, and its type without a destructor",
+        )
 
 
 def _entries(translation: Translation, expressions: Sequence[str]) -> str:
@@ -246,6 +265,6 @@ def locate(library: Path, offset: int) -> tuple[str, int]:
     )  # fmt: skip
     for line in done.stdout.splitlines():
         file, _, number = line.partition(" ")[0].rpartition(":")
-        if number.isdigit() and file != "??" and "/pycnn_emulator/" not in file:
+        if number.isdigit() and file != "??" and "/emulator/include/" not in file:
             return file, int(number)
     return "", 0

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from pycnn import config
+from pycnn.emulator.guarded import Pointer
 from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
 _MAX_BLOCK = (1024, 1024, 64)
@@ -26,6 +27,7 @@ def runtime() -> Any:
             "install a C++17 compiler and reinstall pycnn"
         ) from error
     ctypes.CDLL(module.__file__, mode=ctypes.RTLD_GLOBAL)
+    module.set_pointer_type(Pointer)
     return module
 
 
@@ -69,3 +71,9 @@ def _order_of(text: str) -> tuple[int, int]:
 def parse_schedule(schedule: str | None) -> tuple[int, int]:
     """Number and seed of an order of threads; None stands for ``PYCNN_SCHEDULE``."""
     return _order_of(schedule if schedule is not None else config.get("PYCNN_SCHEDULE"))
+
+
+def time_limit(timeout: float | None) -> float:
+    """Seconds that a launch may take; None stands for ``PYCNN_EMULATOR_TIMEOUT``."""
+    limit: float = config.get("PYCNN_EMULATOR_TIMEOUT") if timeout is None else timeout
+    return limit

@@ -12,13 +12,14 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import errors, host
 from pycnn.emulator.counting import Counters, note
-from pycnn.emulator.guarded import Guarded, Pointer
+from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_shared,
     launch_shape,
     parse_schedule,
     runtime,
+    time_limit,
 )
 from pycnn.emulator.ptx import PtxKernel
 from pycnn.emulator.ptx.source import PtxSource, ptx_source
@@ -54,11 +55,17 @@ class RawModule:
     arch : str, optional
         With ``via="ptx"``, the architecture that NVRTC compiles for, such as ``"sm_90a"``.
         Default: ``PYCNN_EMULATOR_ARCH``.
+    timeout : float, optional
+        Seconds after which a launch ends with `KernelTimeoutError`, which says where its threads
+        are. Default: ``PYCNN_EMULATOR_TIMEOUT``; 0 for no limit.
+    max_steps : int, default 0
+        Memory accesses of all threads after which a checked launch ends with
+        `KernelTimeoutError`, at the same place each time; 0 for no limit.
 
     Raises
     ------
     ValueError
-        If neither or both of `code` and `path` are given.
+        If neither or both of `code` and `path` are given, or a limit is not allowed.
 
     Examples
     --------
@@ -86,9 +93,17 @@ class RawModule:
         schedule: str | None = None,
         via: str | None = None,
         arch: str | None = None,
+        timeout: float | None = None,
+        max_steps: int = 0,
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
+        if timeout is not None and not 0 <= timeout < float("inf"):
+            raise ValueError(f"timeout={timeout}; allowed: seconds, or 0 for no limit")
+        if max_steps < 0 or (max_steps and not checked):
+            raise ValueError(
+                f"max_steps={max_steps}; allowed: 0, or more with checked=True, which counts them"
+            )
         self.code = code
         self.file_path = path
         self.options = tuple(options)
@@ -102,6 +117,8 @@ class RawModule:
         if arch is not None and self.via != "ptx":
             raise ValueError(f"arch={arch!r} goes with via='ptx' only")
         self.arch = arch or config.get("PYCNN_EMULATOR_ARCH")
+        self.timeout = timeout
+        self.max_steps = max_steps
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
 
@@ -124,7 +141,9 @@ class RawModule:
             self.options,
             self.name_expressions,
             self.checked,
-            self.schedule,
+            schedule=self.schedule,
+            timeout=self.timeout,
+            max_steps=self.max_steps,
         )
 
     def compile(self, log_stream: Any = None) -> None:
@@ -179,8 +198,8 @@ class RawKernel:
         Options of NVRTC; macros and include folders are used.
     checked : bool, default False
         The checked build, see :class:`RawModule`.
-    schedule : str, optional
-        Order of threads and blocks, see :class:`RawModule`.
+    schedule, timeout, max_steps
+        Order of threads and blocks, and limits of a launch, see :class:`RawModule`.
     via, arch : str, optional
         What runs, see :class:`RawModule`.
 
@@ -217,6 +236,8 @@ class RawKernel:
         schedule: str | None = None,
         via: str | None = None,
         arch: str | None = None,
+        timeout: float | None = None,
+        max_steps: int = 0,
     ) -> None:
         expressions = (name,) if "<" in name else ()
         module = RawModule(
@@ -227,6 +248,8 @@ class RawKernel:
             schedule=schedule,
             via=via,
             arch=arch,
+            timeout=timeout,
+            max_steps=max_steps,
         )
         self._bind(module, name)
 
@@ -295,6 +318,8 @@ class RawKernel:
             If grid, block, shared memory or arguments are outside what CUDA allows.
         KernelError
             A subclass of it for each defect found; see `pycnn.emulator.errors`.
+        MemoryError
+            If there is no memory for the launch, or no thread.
         """
         index = self._resolve()
         if self._ptx is not None:
@@ -307,17 +332,26 @@ class RawKernel:
         grid3, block3 = launch_shape(tuple(grid), tuple(block))
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
         order, seed = parse_schedule(self._module.schedule)
-        guarded = Guarded(args) if self._module.checked else None
-        report, counters = self._module._library.launch(
+        module = self._module
+        library = module._library
+        arguments = tuple(args)
+        guarded = None
+        if module.checked:
+            library.check_arguments(index, arguments)
+            guarded = Guarded(args)
+            arguments = guarded.arguments
+        report, counters = library.launch(
             index,
             grid3,
             block3,
             shared_mem,
-            guarded.arguments if guarded else tuple(map(_address, args)),
+            arguments,
             config.get("PYCNN_EMULATOR_THREADS") or CORES,
             order,
             seed,
-            self._module.checked,
+            module.checked,
+            time_limit(module.timeout),
+            module.max_steps,
             guarded.ranges if guarded else [],
         )
         self.counters = Counters(**counters) if counters else None
@@ -336,7 +370,3 @@ class RawKernel:
         source = self._module._source
         in_text = source.text is not None and Path(file).name == source.name
         return (source.name if in_text else file), line
-
-
-def _address(argument: Any) -> Any:
-    return argument.address if isinstance(argument, Pointer) else argument

@@ -4,9 +4,13 @@ import math
 from typing import Any
 
 from pycnn import nn
+from pycnn.nn.init import normal
 
 #: Channels, height and width of one example.
 Shape = tuple[int, int, int]
+
+#: How the layer of scores begins, as in AlexNet, VGG and SqueezeNet.
+SMALL = normal(0.01)
 
 
 def scaled(channels: int, width: float, multiple: int = 1) -> int:
@@ -61,13 +65,25 @@ def flat_size(features: nn.Layer, input_shape: tuple[int, ...]) -> int:
     return math.prod(features.output_shape(input_shape))
 
 
+def scores(features: int, classes: int) -> nn.Linear:
+    """The last dense layer, whose weights begin small: at first all classes are as probable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bool(np.abs(scores(84, 10)(np.ones((1, 84), np.float32))).max() < 0.5)
+    True
+    """
+    return nn.Linear(features, classes, init=SMALL)
+
+
 def dense_head(inputs: int, hidden: int, classes: int) -> nn.Sequential:
     """Two hidden dense layers with dropout, and the scores: how AlexNet, ZFNet and VGG end."""
     return nn.Sequential(
         flatten=nn.Flatten(),
         dense6=nn.Linear(inputs, hidden), relu6=nn.ReLU(), dropout6=nn.Dropout(0.5),
         dense7=nn.Linear(hidden, hidden), relu7=nn.ReLU(), dropout7=nn.Dropout(0.5),
-        dense8=nn.Linear(hidden, classes),
+        dense8=scores(hidden, classes),
     )  # fmt: skip
 
 
@@ -78,5 +94,5 @@ def pooled_head(channels: int, classes: int, dropout: float = 0.0) -> nn.Sequent
         pool=nn.GlobalAvgPool(),
         flatten=nn.Flatten(),
         **dropped,
-        dense=nn.Linear(channels, classes),
+        dense=scores(channels, classes),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.models.table import MODELS, ModelEntry
+from pycnn.nn.layer import fixed
 
 #: Beyond it no least extent is looked for.
 LARGEST = 1024
@@ -58,6 +59,7 @@ MaxPool2d(2): ...); the least extent that works is 32
     if name not in MODELS:
         raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}")
     entry = MODELS[name]
+    arguments = {key: fixed(value) for key, value in arguments.items()}
     _check_names(name, entry, arguments)
     if input_size is not None:
         arguments["input_shape"] = _sized(name, entry, input_size, arguments)
@@ -111,9 +113,9 @@ def _is_count(value: Any) -> bool:
 
 
 def _check_fit(name: str, builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
-    """Walk through the network with placeholders for weights and input."""
+    """Trace the network with placeholders for weights and input."""
     try:
-        _walk(builder, arguments)
+        _trace(builder, arguments)
     except nn.LayerError as error:
         least = _least_extent(builder, arguments)
         if least is None:
@@ -126,7 +128,7 @@ def _check_fit(name: str, builder: Callable[..., nn.Layer], arguments: Mapping[s
         raise ValueError(f"{name}: {error}") from error
 
 
-def _walk(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
+def _trace(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]) -> None:
     with tracing():
         builder(**arguments).output_shape(arguments["input_shape"])
 
@@ -137,7 +139,7 @@ def _least_extent(builder: Callable[..., nn.Layer], arguments: Mapping[str, Any]
 
     def works(extent: int) -> bool:
         try:
-            _walk(builder, {**arguments, "input_shape": (channels, extent, extent)})
+            _trace(builder, {**arguments, "input_shape": (channels, extent, extent)})
         except ValueError:
             return False
         return True

@@ -136,8 +136,8 @@ def join_labels(x: Any, labels: Any, classes: int) -> Any:
     if labels.shape != x.shape[:1]:
         raise ValueError(f"labels has shape {labels.shape}; allowed: {x.shape[:1]}, as x has")
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        found = f"{int(labels.min())} to {int(labels.max())}"
-        raise ValueError(f"labels are {found}; allowed are 0 to {classes - 1}")
+        extremes = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"labels are {extremes}; allowed are 0 to {classes - 1}")
     one_hot = library(x).eye(classes, dtype=x.dtype)[labels]
     planes = one_hot.reshape(*one_hot.shape, *(1,) * (x.ndim - 2))
     return ops.concat([x, library(x).broadcast_to(planes, (*one_hot.shape, *x.shape[2:]))], 1)

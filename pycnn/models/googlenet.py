@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pycnn import nn
-from pycnn.models.blocks import Shape, conv_relu, flat_size, pooled_head, scaled
+from pycnn.models.blocks import Shape, conv_relu, flat_size, pooled_head, scaled, scores
 
 
 class Module(NamedTuple):
@@ -146,5 +146,5 @@ def _head(input_shape: tuple[int, ...], classes: int, width: float) -> nn.Sequen
         hidden=nn.Linear(flat_size(features, input_shape), hidden),
         relu=nn.ReLU(),
         dropout=nn.Dropout(0.7),
-        dense=nn.Linear(hidden, classes),
+        dense=scores(hidden, classes),
     )

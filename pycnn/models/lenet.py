@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pycnn import nn, ops
-from pycnn.models.blocks import Shape, conv_relu, flat_size, scaled
+from pycnn.models.blocks import Shape, conv_relu, flat_size, scaled, scores
 from pycnn.nn.arrays import library
 from pycnn.nn.init import constant, weights
 
@@ -35,8 +35,8 @@ def lenet5(
     width : float, default 1.0
         Factor of the numbers of filters and hidden units.
     padding : int, default 2
-        Of the first convolution: 2 makes 28x28 digits the 32x32 of the paper; 0 for inputs that
-        are 32x32 already.
+        Of the first convolution, with the pixels at the edges, which are background whatever value
+        that has: 2 makes 28x28 digits the 32x32 of the paper; 0 for inputs that are 32x32 already.
     hidden : (int, int), default (120, 84)
         Units of the hidden layers; (120, 100) is common too.
 
@@ -56,7 +56,7 @@ def lenet5(
     first, second = scaled(6, width), scaled(16, width)
     third, fourth = (scaled(units, width) for units in hidden)
     features = nn.Sequential(
-        c1=conv_relu(input_shape[0], first, 5, padding=padding),
+        c1=conv_relu(input_shape[0], first, 5, padding=padding, padding_mode="replicate"),
         s2=nn.MaxPool2d(2),
         c3=conv_relu(first, second, 5),
         s4=nn.MaxPool2d(2),
@@ -68,7 +68,7 @@ def lenet5(
         relu5=nn.ReLU(),
         f6=nn.Linear(third, fourth),
         relu6=nn.ReLU(),
-        output=nn.Linear(fourth, classes),
+        output=scores(fourth, classes),
     )
 
 
@@ -125,7 +125,7 @@ def lenet5_1998(
         squash5=ScaledTanh(),
         f6=nn.Linear(third, fourth, init=init),
         squash6=ScaledTanh(),
-        output=nn.Linear(fourth, classes, init=init),
+        output=scores(fourth, classes),
     )
 
 
@@ -156,6 +156,7 @@ class ScaledTanh(nn.Layer):
     """
 
     amplitude, slope = 1.7159, 2 / 3
+    elementwise = True
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
         inner = x * self.slope
@@ -194,7 +195,7 @@ class PartialConv2d(nn.Layer):
     ) -> None:
         super().__init__()
         self.dense_shape = (len(connections), in_channels, kernel_size, kernel_size)
-        pairs = [(k, c) for k, seen in enumerate(connections) for c in seen]
+        pairs = [(k, c) for k, inputs in enumerate(connections) for c in inputs]
         self.filters, self.channels = (list(axis) for axis in zip(*pairs, strict=True))
         dense = weights(self.dense_shape, init, dtype)
         self.params["weight"] = dense[self.filters, self.channels]  # one 5x5 kernel a connection

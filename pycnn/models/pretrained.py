@@ -64,13 +64,13 @@ def squeezenet_of_imagenet() -> Pretrained:
     """SqueezeNet 1.1 with the weights of ``ndf``."""
     path = _file_of("ndf", "example_models/weights/squeezenet_weights.pkl")
     model = create("squeezenet")
-    found = read_arrays(path)
+    arrays = read_arrays(path)
     state = {}
     for name in model.state_dict():
         layer = _name_in_file(name)
-        if layer not in found:
+        if layer not in arrays:
             raise PickleRefused(f"{path}: no weights {layer}")
-        weight, bias = found[layer]
+        weight, bias = arrays[layer]
         state[name] = bias if name.endswith(".bias") else weight.transpose(3, 2, 0, 1)  # from HWIO
     model.load_state_dict(state)
     return Pretrained(model.eval(), prepare_for_squeezenet, tuple(map(str, range(1000))))

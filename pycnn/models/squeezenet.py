@@ -1,7 +1,7 @@
 """SqueezeNet 1.1: AlexNet's accuracy with a fiftieth of its parameters."""
 
 from pycnn import nn
-from pycnn.models.blocks import Shape, conv_relu, scaled
+from pycnn.models.blocks import SMALL, Shape, conv_relu, scaled
 
 #: Fire modules: filters that squeeze, and filters of either expansion.
 FIRES = {
@@ -16,7 +16,7 @@ POOLED = (3, 5)
 def squeezenet(
     input_shape: Shape = (3, 227, 227), classes: int = 1000, width: float = 1.0
 ) -> nn.Sequential:
-    """SqueezeNet 1.1.
+    """SqueezeNet 1.1, as its authors have it: extents rounded up, a ReLU on the scores.
 
     Parameters
     ----------
@@ -42,21 +42,26 @@ def squeezenet(
     inputs = scaled(64, width)
     layers: dict[str, nn.Layer] = {
         "conv1": conv_relu(input_shape[0], inputs, 3, stride=2),
-        "pool1": nn.MaxPool2d(3, stride=2),
+        "pool1": _pool(),
     }
     for number, filters in FIRES.items():
         squeezed, expanded = (scaled(count, width) for count in filters)
         layers[f"fire{number}"] = fire(inputs, squeezed, expanded)
         inputs = 2 * expanded
         if number in POOLED:
-            layers[f"pool{number}"] = nn.MaxPool2d(3, stride=2)
+            layers[f"pool{number}"] = _pool()
     return nn.Sequential(
         **layers,
         dropout=nn.Dropout(0.5),
-        conv10=nn.Conv2d(inputs, classes, 1),
+        conv10=conv_relu(inputs, classes, 1, init=SMALL),
         pool10=nn.GlobalAvgPool(),
         flatten=nn.Flatten(),
     )
+
+
+def _pool() -> nn.MaxPool2d:
+    """Windows of 3x3, as many as begin inside: the authors' framework rounds extents up."""
+    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
 def fire(inputs: int, squeezed: int, expanded: int) -> nn.Sequential:

@@ -25,6 +25,10 @@ class Clip(OfInput, operation="clip"):
     """Between two bounds, either of which may be None; see `pycnn.clip`."""
 
 
+class Hardtanh(OfInput, operation="hardtanh"):
+    """A line between two bounds; see `pycnn.hardtanh`."""
+
+
 class LeakyReLU(OfInput, operation="leaky_relu"):
     """``x`` where positive, ``negative_slope * x`` elsewhere; see `pycnn.leaky_relu`."""
 
@@ -94,7 +98,9 @@ class PReLU(Layer):
         return dx, {"weight": dweight}
 
     def describe(self) -> str:
-        return str(self.params["weight"].size)
+        weight = self.params["weight"]
+        dtype = "" if weight.dtype.name == "float32" else f", dtype={weight.dtype.name!r}"
+        return f"{weight.size}{dtype}"
 
 
 class Softmax(OfOutput, operation="softmax"):

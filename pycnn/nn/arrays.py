@@ -43,6 +43,12 @@ def mover(device: str) -> Callable[[Any], Any]:
     return lambda array: array if isinstance(array, cupy.ndarray) else cupy.asarray(array)
 
 
+def placer(example: Any) -> Callable[[Any], Any]:
+    """The function that brings an array to the device and the dtype of `example`."""
+    move = mover(device_of(example))
+    return lambda array: move(array.astype(example.dtype, copy=False))
+
+
 def to_numpy(array: Any) -> np.ndarray:
     """The same values in a NumPy array; waits for the GPU if they are there."""
     return array if isinstance(array, np.ndarray) else array.get()

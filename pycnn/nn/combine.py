@@ -21,6 +21,9 @@ class Combined(Layer):
             raise TypeError(
                 f"layer {name} is of type {type(layer).__name__}; allowed: pycnn.nn.Layer"
             )
+        if not name or "." in name or name in self.children:
+            reason = "given twice" if name in self.children else "no name"
+            raise ValueError(f"layer {name!r}: {reason}; allowed: names of their own, without dots")
         self.children[name] = layer
 
     def __len__(self) -> int:
@@ -34,10 +37,10 @@ class Combined(Layer):
         ValueError
             If there is none; lists what there is.
         """
-        found = dict(self.named_layers())
-        if path not in found:
-            raise ValueError(f"path={path!r}: allowed are {', '.join(filter(None, found))}")
-        return found[path]
+        layers = dict(self.named_layers())
+        if path not in layers:
+            raise ValueError(f"path={path!r}: allowed are {', '.join(filter(None, layers))}")
+        return layers[path]
 
     def run_child(self, name: str, x: Any, keep: bool) -> Any:
         """Forward through one layer inside; an error says which."""
@@ -83,6 +86,8 @@ class Sequential(Combined):
         stop = 0 if needs_dx else self._first_with_parameters()
         for i in range(len(names) - 1, stop - 1, -1):
             dy = self.backward_child(names[i], dy, needs_dx or i > stop)
+        for name in names[:stop]:
+            self.children[name].forget()
         return dy if needs_dx else None, {}
 
     def _first_with_parameters(self) -> int:
@@ -109,13 +114,13 @@ class _Branches(Combined):
         return [self.run_child(name, x, keep) for name in self.children]
 
     def gather(self, gradients: Sequence[Any], needs_dx: bool) -> Any:
-        found = [
+        grads = [
             self.backward_child(name, dy, needs_dx)
             for name, dy in zip(self.children, gradients, strict=True)
         ]
         if not needs_dx:
             return None
-        return found[0] if len(found) == 1 else pycnn.add_n(found)
+        return grads[0] if len(grads) == 1 else pycnn.add_n(grads)
 
 
 class Sum(_Branches):
@@ -218,11 +223,15 @@ class Concat(_Branches):
         self.axis = axis
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        found = self.outputs(x, keep)
-        return pycnn.concat(found, self.axis), [y.shape[self.axis] for y in found]
+        ys = self.outputs(x, keep)
+        return pycnn.concat(ys, self.axis), [y.shape[self.axis] for y in ys]
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         return self.gather(pycnn.split(dy, kept, self.axis), needs_dx), {}
+
+    def describe(self) -> str:
+        axis = "" if self.axis == 1 else f", axis={self.axis}"
+        return super().describe() + axis
 
 
 class Tap(Layer):
@@ -263,6 +272,7 @@ class Tap(Layer):
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         mine, self.gradient_of_output = self.gradient_of_output, None
         if not kept or mine is None:
+            self.children["head"].forget()
             return dy, {}
         try:
             dx = self.children["head"].backward(mine, needs_dx)
@@ -279,9 +289,9 @@ def taps(model: Layer) -> list[Tap]:
     return [layer for _, layer in model.named_layers() if isinstance(layer, Tap)]
 
 
-def _check_same_shape(layer: Layer, found: Sequence[Any]) -> None:
-    if len({y.shape for y in found}) > 1:
-        listed = ", ".join(f"{n} {y.shape}" for n, y in zip(layer.children, found, strict=True))
+def _check_same_shape(layer: Layer, ys: Sequence[Any]) -> None:
+    if len({y.shape for y in ys}) > 1:
+        listed = ", ".join(f"{n} {y.shape}" for n, y in zip(layer.children, ys, strict=True))
         raise ValueError(f"branches give different shapes: {listed}")
 
 

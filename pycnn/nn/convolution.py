@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pycnn
 from pycnn.define.validate import integer, per_axis
 from pycnn.nn.init import Initialiser, constant, weights
-from pycnn.nn.layer import Layer
+from pycnn.nn.layer import Layer, arguments_text, fixed
 
 
 def positive(**counts: int) -> tuple[int, ...]:
@@ -68,10 +68,8 @@ class Linear(Layer):
         return dx, _present(weight=dweight, bias=dbias)
 
     def describe(self) -> str:
-        return _listed(
-            self.in_features, self.out_features,
-            bias="bias" in self.params or None, activation=self.activation,
-        )  # fmt: skip
+        sizes = {"in_features": self.in_features, "out_features": self.out_features}
+        return _with_fused(self, sizes)
 
 
 class _Convolution(Layer):
@@ -100,7 +98,7 @@ class _Convolution(Layer):
                 raise ValueError(f"{name}={count} is no multiple of groups={groups}")
         self.in_channels, self.out_channels = inputs, outputs
         self.kernel_size = per_axis("kernel_size", kernel_size, 1, self.axes)
-        self.settings = settings
+        self.settings = {name: fixed(value) for name, value in settings.items()}
         self.algo = "auto"
         self.activation: str | None = None  # `fuse` sets it
         if self.transposed:
@@ -131,15 +129,11 @@ class _Convolution(Layer):
         return self.algo
 
     def describe(self) -> str:
-        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1,
-                    "padding_mode": "zeros", "layout": "NCHW"}  # fmt: skip
-        changed = {k: v for k, v in self.settings.items() if v != defaults[k]}
-        sizes = self.kernel_size
-        side = sizes[0] if len(set(sizes)) == 1 else sizes
-        return _listed(
-            self.in_channels, self.out_channels, side, **changed,
-            bias="bias" in self.params or None, activation=self.activation,
-        )  # fmt: skip
+        kernel = self.kernel_size
+        sizes = {"in_channels": self.in_channels, "out_channels": self.out_channels,
+                 "kernel_size": kernel[0] if len(set(kernel)) == 1 else kernel}  # fmt: skip
+        algo = "" if self.algo == "auto" else f", algo={self.algo!r}"
+        return _with_fused(self, sizes | self.settings) + algo
 
 
 class _Forward(_Convolution):
@@ -283,10 +277,7 @@ def _present(**grads: Any) -> dict[str, Any]:
     return {name: grad for name, grad in grads.items() if grad is not None}
 
 
-def _listed(*values: Any, bias: bool | None, activation: str | None, **named: Any) -> str:
-    words = [*map(str, values), *(f"{name}={value!r}" for name, value in named.items())]
-    if bias is None:
-        words.append("bias=False")
-    if activation is not None:
-        words.append(f"activation={activation!r}")
-    return ", ".join(words)
+def _with_fused(layer: Any, values: Mapping[str, Any]) -> str:
+    own = {"bias": "bias" in layer.params, "dtype": layer.params["weight"].dtype.name}
+    text = arguments_text(layer, {**values, **own})
+    return text if layer.activation is None else f"{text}, activation={layer.activation!r}"

@@ -39,12 +39,13 @@ class Dropout(Layer):
         if not self.training or self.p == 0:
             return x, None
         step, self.step = self.step, self.step + 1
-        return type(self).operation(x, self.p, seed=self.seed, offset=step), step
+        return type(self).operation(x, self.p, seed=self.seed, offset=step), (self.seed, step)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         if kept is None:
             return dy, {}
-        return type(self).backward_operation(dy, self.p, seed=self.seed, offset=kept), {}
+        seed, step = kept
+        return type(self).backward_operation(dy, self.p, seed=seed, offset=step), {}
 
     def describe(self) -> str:
         return str(self.p)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.public import SYNONYMS
-from pycnn.nn.layer import Layer
+from pycnn.nn.layer import Layer, arguments_text, fixed
 
 
 class Function(Layer):
@@ -47,7 +47,7 @@ class Function(Layer):
         except TypeError as error:
             raise TypeError(f"{type(self).__name__}{signature}: {error}") from None
         bound.apply_defaults()
-        self.settings: dict[str, Any] = bound.arguments
+        self.settings: dict[str, Any] = {n: fixed(value) for n, value in bound.arguments.items()}
 
     def back(self, dy: Any, *kept: Any) -> Any:
         """The gradient, told the settings that it has in common with the operation."""
@@ -56,14 +56,7 @@ class Function(Layer):
         return backward(dy, *kept, **{n: v for n, v in self.settings.items() if n in own})
 
     def describe(self) -> str:
-        words = []
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = self.settings[name]
-            if parameter.default is inspect.Parameter.empty:
-                words.append(repr(value))
-            elif value != parameter.default:
-                words.append(f"{name}={value!r}")
-        return ", ".join(words)
+        return arguments_text(self, self.settings)
 
 
 class OfInput(Function):

@@ -49,7 +49,7 @@ def fuse(model: Layer) -> list[Fused]:
     Raises
     ------
     ValueError
-        If nothing is in evaluation mode yet: statistics must be final. Call ``model.eval()`` first.
+        If a layer is in training mode: statistics must be final. Call ``model.eval()`` first.
 
     Notes
     -----
@@ -70,8 +70,10 @@ def fuse(model: Layer) -> list[Fused]:
     >>> model.at("conv")
     Conv2d(3, 8, 3, activation='relu')
     """
-    if model.training:
-        raise ValueError("the model is in training mode; call model.eval() before fuse")
+    for path, layer in model.named_layers():
+        if layer.training:
+            where = f"layer {path}, {layer!r}," if path else "the model"
+            raise ValueError(f"{where} is in training mode; call model.eval() before fuse")
     model.recipe = None  # it is not what was made any more
     report: list[Fused] = []
     for path, layer in list(model.named_layers()):
@@ -132,11 +134,13 @@ def _fold(layer: Any, norm: Any) -> None:
         shift = shift + norm.params["bias"]
     if "bias" in layer.params:
         shift = shift + layer.params["bias"] * scale
-    layer.params["weight"] = (weight * _along_filters(layer, scale)).astype(weight.dtype)
-    layer.params["bias"] = shift.astype(weight.dtype)
+    layer.params = {  # anew: other layers may share the arrays
+        "weight": (weight * _along_filters(layer, scale)).astype(weight.dtype),
+        "bias": shift.astype(weight.dtype),
+    }
     if isinstance(layer, convolution.Linear) and norm.layout == "NCHW":
         layer.rank = 2  # of more axes, its channels are not those that the dense layer makes
-    layer.grads.clear()
+    layer.grads = {}
 
 
 def _along_filters(layer: Any, scale: Any) -> Any:

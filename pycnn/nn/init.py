@@ -10,17 +10,17 @@ import numpy as np
 
 from pycnn.define.trace import is_tracing, placeholder
 from pycnn.dtypes import numpy_dtype
+from pycnn.runtime.random import values
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[Shape, np.random.Generator], np.ndarray]
 
 _generator: ContextVar[np.random.Generator | None] = ContextVar("pycnn_generator", default=None)
-_default = np.random.default_rng(0)
 
 
 def generator() -> np.random.Generator:
     """What layers that are being made draw from: that of `seeded`, or one of the process."""
-    return _generator.get() or _default
+    return _generator.get() or values()
 
 
 @contextlib.contextmanager
@@ -166,11 +166,11 @@ def initialiser(init: str | Initialiser) -> Initialiser:
 
 def weights(shape: Shape, init: str | Initialiser, dtype: str) -> Any:
     """New weights from the generator in force; while shapes are traced, a placeholder."""
-    chosen = initialiser(init)
+    draw = initialiser(init)
     kind = numpy_dtype(dtype)
     if is_tracing():
         return placeholder(shape, kind)
-    return np.asarray(chosen(shape, generator())).astype(kind, copy=False)
+    return np.asarray(draw(shape, generator())).astype(kind, copy=False)
 
 
 def constant(shape: Shape, value: float, dtype: str) -> Any:

@@ -1,13 +1,16 @@
 """The base of all layers: parameters, gradients, modes, names, and where they lie."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
 
 from pycnn.define.trace import is_tracing, placeholder, tracing
 from pycnn.dtypes import FLOATING, numpy_dtype
-from pycnn.nn.arrays import device_of, mover
+from pycnn.nn.arrays import device_of, mover, to_numpy
 
 Observer = Callable[["Layer", Any, Any], None]
 
@@ -65,11 +68,15 @@ class LayerTypeError(LayerError, TypeError):
 
 
 class Parameter(NamedTuple):
-    """A parameter by its full name: the layer that owns it, and its key there."""
+    """A parameter by its full name: the layer that owns it, and its key there.
+
+    `shared` are other layers, and their keys, that hold the same array.
+    """
 
     name: str
     layer: "Layer"
     key: str
+    shared: tuple[tuple["Layer", str], ...] = ()
 
     @property
     def value(self) -> Any:
@@ -78,8 +85,28 @@ class Parameter(NamedTuple):
 
     @property
     def grad(self) -> Any:
-        """Its gradient, or None where no backward pass has made one."""
+        """Its gradient, or None where no backward pass has made one.
+
+        Of an array that layers share it is the sum, which is gathered in the first of them.
+        """
+        for layer, key in self.shared:
+            apart = layer.grads is not self.layer.grads or key != self.key
+            if apart and key in layer.grads:
+                self.layer.add_grad(self.key, layer.grads.pop(key))
         return self.layer.grads.get(self.key)
+
+
+class _Pass:
+    """What the last `forward` kept, in a tuple or None, and how many came since `backward`."""
+
+    __slots__ = ("count", "kept")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.kept: Any = None
+        self.count = 0
 
 
 class Layer:
@@ -93,12 +120,17 @@ class Layer:
     params, grads, buffers : dict of str to array
         What is learnt, its gradients, and what is carried along (running statistics).
     children : dict of str to Layer
-        Layers inside this one.
+        Layers inside this one; ``self.conv = nn.Conv2d(...)`` is ``self.children["conv"] = ...``.
     training : bool
         Whether dropout drops and batch normalisation uses the batch; set by `train` and `eval`.
+    elementwise : bool
+        Of a class: whether every element of the result depends on that of x at its place alone, so
+        that `pycnn.see` knows of a layer that computes by NumPy what it sees.
     recipe : dict or None
         What `pycnn.models.create` made it with, so that a checkpoint can say so.
     """
+
+    elementwise: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -107,7 +139,29 @@ class Layer:
         self.children: dict[str, Layer] = {}
         self.training = True
         self.recipe: dict[str, Any] | None = None
-        self._kept: Any = None
+        self._pass = _Pass()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not isinstance(value, Layer):
+            if isinstance(value, list | tuple | dict):
+                _check_no_layers(name, value)
+            if name not in self.__dict__ and not hasattr(type(self), name):
+                self.__dict__.get("children", {}).pop(name, None)
+            super().__setattr__(name, value)
+        elif "children" not in self.__dict__:
+            raise TypeError(f"{type(self).__name__}: call super().__init__() before self.{name}")
+        elif name in self.__dict__ or hasattr(type(self), name):
+            raise ValueError(f"self.{name} is a layer; allowed: a name that is not taken")
+        elif any(one is value for _, one in self.named_layers()):
+            raise ValueError(f"self.{name} is a layer that stands inside already; allowed: once")
+        else:
+            self.children[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        children = self.__dict__.get("children", {})
+        if name in children:
+            return children[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # --- what a layer defines -----------------------------------------------------------
 
@@ -146,11 +200,20 @@ class Layer:
         Raises
         ------
         LayerError
-            If no `forward` came before, or `dy` does not have the shape of its result.
+            If no `forward` came before, or more than one since the last `backward` or `zero_grad`,
+            of which only the last one's input is kept; or if `dy` does not have the shape of its
+            result.
         """
-        if self._kept is None:
+        if self._pass.kept is None:
             raise LayerError("", self, "backward without a forward before it")
-        (kept,), self._kept = self._kept, None
+        if self._pass.count > 1:
+            raise LayerError(
+                "", self, f"backward after {self._pass.count} forward passes; allowed: one, whose "
+                "input it keeps. Call the layer, layer(x), for a pass without backward, or "
+                "zero_grad() to forget the others",
+            )  # fmt: skip
+        (kept,) = self._pass.kept
+        self._pass.forget()
         try:
             dx, grads = self.gradient(dy, kept, needs_dx)
         except LayerError:
@@ -158,11 +221,20 @@ class Layer:
         except (TypeError, ValueError) as error:
             raise _said_by(self, error) from error
         for key, grad in grads.items():
-            if key in self.grads:
-                self.grads[key] += grad
-            else:
-                self.grads[key] = grad
+            self.add_grad(key, grad)
         return dx
+
+    def add_grad(self, key: str, grad: Any) -> None:
+        """Add to the gradient of one of this layer's parameters."""
+        if key in self.grads:
+            self.grads[key] += grad
+        else:
+            self.grads[key] = grad
+
+    def forget(self) -> None:
+        """Drop what `forward` kept for a `backward` that will not come, here and inside."""
+        for _, layer in self.named_layers():
+            layer._pass.forget()
 
     def run(self, x: Any, keep: bool) -> Any:
         """`forward` or `__call__`."""
@@ -173,7 +245,8 @@ class Layer:
         except (TypeError, ValueError) as error:
             raise _said_by(self, error) from error
         if keep and not is_tracing():
-            self._kept = (kept,)
+            self._pass.kept = (kept,)
+            self._pass.count += 1
         for observer in _observers.get():
             observer(self, x, y)
         return y
@@ -207,11 +280,15 @@ class Layer:
                 yield (f"{name}.{path}" if path else name), layer
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, those of inner layers too, in a fixed order."""
+        """All parameters, those of inner layers too, in a fixed order; a shared array once."""
+        owners: dict[int, list[tuple[str, Layer, str]]] = {}
+        for path, layer in self.named_layers():
+            for key, array in layer.params.items():
+                name = f"{path}.{key}" if path else key
+                owners.setdefault(id(array), []).append((name, layer, key))
         return [
-            Parameter(f"{path}.{key}" if path else key, layer, key)
-            for path, layer in self.named_layers()
-            for key in layer.params
+            Parameter(*first, tuple((layer, key) for _, layer, key in others))
+            for first, *others in owners.values()
         ]
 
     @property
@@ -220,25 +297,43 @@ class Layer:
         return sum(p.value.size for p in self.parameters())
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Forget all gradients, and all forward passes but the last."""
         for _, layer in self.named_layers():
             layer.grads.clear()
+            layer._pass.count = min(layer._pass.count, 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and buffers by full name; the arrays themselves, no copies."""
-        return {
-            f"{path}.{key}" if path else key: array
-            for path, layer in self.named_layers()
-            for key, array in (*layer.params.items(), *layer.buffers.items())
-        }
+        """Parameters and buffers by full name; the arrays themselves, no copies.
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
-        """Take copies of all arrays of `state`, onto the device where this layer's own lie.
+        Training and `load_state_dict` write into them.
 
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or a shape or dtype is another; nothing is changed.
+            If two have one name.
+        """
+        state: dict[str, Any] = {}
+        for name, arrays, key in self._named_arrays():
+            if name in state:
+                raise ValueError(f"two arrays are called {name}; allowed: names of their own")
+            state[name] = arrays[key]
+        return state
+
+    def _named_arrays(self) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """Full name of every parameter and buffer, the dictionary that holds it, its key there."""
+        for path, layer in self.named_layers():
+            for arrays in (layer.params, layer.buffers):
+                for key in arrays:
+                    yield f"{path}.{key}" if path else key, arrays, key
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Copy all arrays of `state` into this layer's own.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, a shape or dtype is another, or an array that layers
+            share has two values; nothing is changed.
         """
         own = self.state_dict()
         missing = [name for name in own if name not in state]
@@ -248,6 +343,7 @@ class Layer:
                 f"state is of another model: {len(missing)} arrays missing{_some(missing)}, "
                 f"{len(unknown)} unknown{_some(unknown)}"
             )
+        first: dict[int, str] = {}
         for name, array in own.items():
             theirs = state[name]
             if theirs.shape != array.shape or theirs.dtype != array.dtype:
@@ -255,11 +351,16 @@ class Layer:
                     f"state[{name!r}] is {theirs.dtype} of shape {theirs.shape}; "
                     f"allowed: {array.dtype} of shape {array.shape}"
                 )
-        for path, layer in self.named_layers():
-            for arrays in (layer.params, layer.buffers):
-                for key, array in arrays.items():
-                    name = f"{path}.{key}" if path else key
-                    arrays[key] = mover(device_of(array))(state[name]).copy()
+            shared = first.setdefault(id(array), name)
+            if shared != name and not (to_numpy(theirs) == to_numpy(state[shared])).all():
+                raise ValueError(f"{name} and {shared} are one array here; state has two values")
+        copies = {name: mover(device_of(own[name]))(state[name]).copy() for name in own}
+        for name, arrays, key in self._named_arrays():
+            copy = copies[name]  # made first: state may hold this layer's own arrays
+            if isinstance(copy, np.ndarray) and not arrays[key].flags.writeable:
+                arrays[key] = copy  # the model was made while shapes were traced
+            else:
+                arrays[key][...] = copy
         return self
 
     # --- modes --------------------------------------------------------------------------
@@ -290,10 +391,13 @@ class Layer:
             convert = mover(target)
         else:
             raise ValueError(f"target={target!r}: allowed are cpu, cuda, {', '.join(FLOATING)}")
+        converted: dict[int, tuple[Any, Any]] = {}  # by identity, with what holds on to it
         for _, layer in self.named_layers():
             for arrays in (layer.params, layer.grads, layer.buffers):
                 for key, array in arrays.items():
-                    arrays[key] = convert(array)
+                    if id(array) not in converted:
+                        converted[id(array)] = array, convert(array)
+                    arrays[key] = converted[id(array)][1]
         return self
 
     def reseed(self, seed: int, step: int = 0) -> Self:
@@ -309,6 +413,36 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.describe()})"
+
+
+def fixed(value: Any) -> Any:
+    """A setting that nobody can change afterwards: lists and arrays as tuples."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(map(fixed, value)) if isinstance(value, list | tuple) else value
+
+
+def arguments_text(layer: Layer, values: Mapping[str, Any]) -> str:
+    """For `Layer.describe`: those of `values` that its constructor does not have as defaults."""
+    words = []
+    for name, parameter in inspect.signature(type(layer)).parameters.items():
+        if name not in values:
+            continue
+        if parameter.default is inspect.Parameter.empty:
+            words.append(repr(values[name]))
+        elif values[name] != parameter.default:
+            words.append(f"{name}={values[name]!r}")
+    return ", ".join(words)
+
+
+def _check_no_layers(name: str, value: Any) -> None:
+    """Layers in a list would have no parameters, and no word would be said."""
+    values = value.values() if isinstance(value, dict) else value
+    if name != "children" and any(isinstance(one, Layer) for one in values):
+        raise TypeError(
+            f"self.{name} holds layers in a {type(value).__name__}, where nothing finds them; "
+            "allowed: nn.Sequential, or entries of self.children"
+        )
 
 
 def _said_by(layer: Layer, error: TypeError | ValueError) -> LayerError:

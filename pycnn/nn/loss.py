@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pycnn
+from pycnn.define.validate import choice
 from pycnn.nn.arrays import library
 
 
@@ -15,8 +16,13 @@ class Loss:
 
     operation: ClassVar[Callable[..., Any]]
     backward_operation: ClassVar[Callable[..., Any]]
+    #: What `reduction` may be.
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
+    #: Whether targets are the numbers of classes, which is what a `pycnn.train.Trainer` has.
+    takes_classes: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:
+        choice("reduction", settings.get("reduction", "mean"), self.reductions)
         self.settings = settings
         self._kept: Any = None
 
@@ -58,6 +64,7 @@ class CrossEntropyLoss(Loss):
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
 
+    takes_classes = True
     operation = staticmethod(pycnn.cross_entropy)
     backward_operation = staticmethod(pycnn.cross_entropy_backward)
 
@@ -74,6 +81,7 @@ class CrossEntropyLoss(Loss):
 class NLLLoss(Loss):
     """Of log-probabilities and classes; arguments as `pycnn.nll_loss`."""
 
+    takes_classes = True
     operation = staticmethod(pycnn.nll_loss)
     backward_operation = staticmethod(pycnn.nll_loss_backward)
 
@@ -101,6 +109,57 @@ class MSELoss(Loss):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
+
+
+class L1Loss(Loss):
+    """Mean of distances; arguments as `pycnn.l1_loss`."""
+
+    operation = staticmethod(pycnn.l1_loss)
+    backward_operation = staticmethod(pycnn.l1_loss_backward)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+
+
+class SmoothL1Loss(Loss):
+    """Mean of distances that are squares near zero; arguments as `pycnn.smooth_l1_loss`."""
+
+    operation = staticmethod(pycnn.smooth_l1_loss)
+    backward_operation = staticmethod(pycnn.smooth_l1_loss_backward)
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction=reduction, beta=beta)
+
+
+class HuberLoss(Loss):
+    """Mean of squares that become distances; arguments as `pycnn.huber_loss`."""
+
+    operation = staticmethod(pycnn.huber_loss)
+    backward_operation = staticmethod(pycnn.huber_loss_backward)
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction, delta=delta)
+
+
+class KLDivLoss(Loss):
+    """Of log-probabilities and probabilities; arguments as `pycnn.kl_div`."""
+
+    reductions = (*Loss.reductions, "batchmean")
+    operation = staticmethod(pycnn.kl_div)
+    backward_operation = staticmethod(pycnn.kl_div_backward)
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction=reduction, log_target=log_target)
+
+
+class BCELoss(Loss):
+    """Of probabilities and probabilities; arguments as `pycnn.binary_cross_entropy`."""
+
+    operation = staticmethod(pycnn.binary_cross_entropy)
+    backward_operation = staticmethod(pycnn.binary_cross_entropy_backward)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight=weight, reduction=reduction)
 
 
 class SumOfHalfSquares(Loss):

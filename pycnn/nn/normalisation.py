@@ -8,7 +8,7 @@ import pycnn
 from pycnn.define.trace import is_tracing
 from pycnn.nn.convolution import positive
 from pycnn.nn.init import constant
-from pycnn.nn.layer import Layer
+from pycnn.nn.layer import Layer, arguments_text
 
 
 class _Affine(Layer):
@@ -21,6 +21,11 @@ class _Affine(Layer):
 
     def _affine(self) -> tuple[Any, Any]:
         return (self["weight"], self["bias"]) if self.params else (None, None)
+
+    def _text(self, **values: Any) -> str:
+        arrays = (*self.params.values(), *self.buffers.values())
+        dtype = {"dtype": arrays[0].dtype.name} if arrays else {}
+        return arguments_text(self, {**values, "affine": bool(self.params), **dtype})
 
     def _affine_grads(self, dweight: Any, dbias: Any) -> dict[str, Any]:
         return {"weight": dweight, "bias": dbias} if self.params else {}
@@ -63,7 +68,7 @@ class _BatchNorm(_Affine):
         y, batch_mean, rstd, new_mean, new_var = pycnn.batch_norm_train(
             x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
         )
-        self.buffers["running_mean"], self.buffers["running_var"] = new_mean, new_var
+        mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
         return y, (x, batch_mean, rstd)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
@@ -81,8 +86,9 @@ class _BatchNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        changed = "" if self.eps == 1e-5 else f", eps={self.eps}"
-        return f"{self.num_features}{changed}"
+        return self._text(
+            num_features=self.num_features, eps=self.eps, momentum=self.momentum, layout=self.layout
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -152,7 +158,7 @@ class LayerNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return str(self.shape)
+        return self._text(normalized_shape=self.shape, eps=self.eps)
 
 
 class GroupNorm(_Affine):
@@ -189,17 +195,35 @@ class GroupNorm(_Affine):
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}"
+        return self._text(
+            num_groups=self.num_groups, num_channels=self.num_channels, eps=self.eps,
+            layout=self.layout,
+        )  # fmt: skip
 
 
 class InstanceNorm(_Affine):
-    """Over each channel of each example; arguments as `pycnn.instance_norm`."""
+    """Over each channel of each example; see `pycnn.instance_norm`.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps, momentum, layout
+        As `pycnn.instance_norm`.
+    affine : bool, default False
+        Whether a weight, at first one, and a bias, at first zero, are learnt.
+    track_running_stats : bool, default False
+        Whether running statistics are kept, by which x is normalised in evaluation.
+    dtype : str, default "float32"
+    """
 
     def __init__(
         self,
         num_features: int,
         eps: float = 1e-5,
+        momentum: float = 0.1,
         affine: bool = False,
+        track_running_stats: bool = False,
         *,
         layout: str = "NCHW",
         dtype: str = "float32",
@@ -207,21 +231,35 @@ class InstanceNorm(_Affine):
         super().__init__()
         (num_features,) = positive(num_features=num_features)
         self.num_features, self.eps, self.layout = num_features, eps, layout
+        self.momentum, self.track_running_stats = momentum, track_running_stats
         self._add_affine((num_features,), affine, dtype)
+        if track_running_stats:
+            self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
+            self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        weight, bias = self._affine()
-        y = pycnn.instance_norm(x, weight=weight, bias=bias, eps=self.eps, layout=self.layout)
-        return y, x
+        running: tuple[Any, Any] = (None, None)
+        if self.track_running_stats:
+            running = self["running_mean"], self["running_var"]
+        own = not self.track_running_stats or (self.training and not is_tracing())
+        y = pycnn.instance_norm(
+            x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
+        )
+        return y, (x, None if own else running)
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        x, running = kept
+        mean, var = running or (None, None)
         dx, *grads = pycnn.instance_norm_backward(
-            dy, kept, weight=self._affine()[0], eps=self.eps, layout=self.layout
+            dy, x, mean, var, self._affine()[0], running is None, self.eps, layout=self.layout
         )
         return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
-        return str(self.num_features)
+        return self._text(
+            num_features=self.num_features, eps=self.eps, momentum=self.momentum,
+            track_running_stats=self.track_running_stats, layout=self.layout,
+        )  # fmt: skip
 
 
 class LocalResponseNorm(Layer):
@@ -253,4 +291,4 @@ class LocalResponseNorm(Layer):
         return pycnn.local_response_norm_backward(dy, kept, **self.settings), {}
 
     def describe(self) -> str:
-        return str(self.settings["size"])
+        return arguments_text(self, self.settings)

@@ -1,6 +1,6 @@
 """Optimisers: what moves parameters against their gradients."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pycnn.nn.arrays import device_of, library, mover
 from pycnn.nn.layer import Layer, Parameter
@@ -16,10 +16,19 @@ class Optimizer:
     steps : int
         Steps taken.
     state : dict of str to dict of str to array
-        By the parameter's name and what it is, such as "momentum".
+        By the parameter's name and what it is, such as "momentum"; of the parameter's dtype, on
+        its device.
     """
 
+    #: Whether it works in 16 bits: squares of gradients, and `eps`, are out of their range.
+    takes_halves: ClassVar[bool] = False
+
     def __init__(self, model: Layer, lr: float, weight_decay: float) -> None:
+        if not isinstance(model, Layer):
+            raise TypeError(
+                f"model is of type {type(model).__name__}; allowed: a pycnn.nn.Layer, such as the "
+                "model itself (not its parameters)"
+            )
         if not lr > 0:
             raise ValueError(f"lr={lr}: allowed are positive numbers")
         if not weight_decay >= 0:
@@ -27,23 +36,48 @@ class Optimizer:
         self.model, self.lr, self.weight_decay = model, float(lr), float(weight_decay)
         self.steps = 0
         self.state: dict[str, dict[str, Any]] = {}
+        self._check_dtypes(model.parameters())
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the arrays that it keeps of a parameter."""
+        return ()
+
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, without the learning rate."""
+        state = ("model", "lr", "steps", "state")
+        return {name: value for name, value in vars(self).items() if name not in state}
 
     def step(self) -> None:
         """Move every parameter that has a gradient, in place; gradients stay as they are."""
+        parameters = self.model.parameters()
+        self._check_dtypes(parameters)
         self.steps += 1
-        for parameter in self.model.parameters():
-            if parameter.grad is not None:
-                self.update(parameter, parameter.value, parameter.grad)
+        for parameter in parameters:
+            if (grad := parameter.grad) is not None:
+                self.update(parameter, parameter.value, grad)
+
+    def _check_dtypes(self, parameters: list[Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.value.dtype.itemsize < 4 and not self.takes_halves:
+                raise ValueError(
+                    f"{parameter.name} is {parameter.value.dtype}, whose range is too small for "
+                    f'{type(self).__name__}; allowed are float32 and float64: model.to("float32")'
+                )
 
     def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
         """Move one parameter."""
         raise NotImplementedError
 
     def slot(self, parameter: Parameter, name: str) -> Any:
-        """State of a parameter, at first zeros like it."""
+        """State of a parameter, at first zeros like it; it follows the model's `to`."""
+        value = parameter.value
         slots = self.state.setdefault(parameter.name, {})
         if name not in slots:
-            slots[name] = library(parameter.value).zeros_like(parameter.value)
+            slots[name] = library(value).zeros_like(value)
+        slot = slots[name]
+        if slot.dtype != value.dtype or device_of(slot) != device_of(value):
+            slots[name] = mover(device_of(value))(slot).astype(value.dtype)
         return slots[name]
 
     def decayed(self, value: Any, grad: Any) -> Any:
@@ -60,17 +94,30 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If an array belongs to no parameter, or has another shape.
+            If an array belongs to no parameter, has another shape or dtype, or is of another
+            optimiser, or one is missing; nothing is changed.
         """
         values = {p.name: p.value for p in self.model.parameters()}
-        found: dict[str, dict[str, Any]] = {}
+        loaded: dict[str, dict[str, Any]] = {}
         for key, array in state.items():
             name, _, slot = key.rpartition(":")
-            if name not in values or array.shape != values[name].shape:
-                raise ValueError(f"state of the optimiser: {key} {array.shape} fits no parameter")
-            move = mover(device_of(values[name]))
-            found.setdefault(name, {})[slot] = move(array).copy()
-        self.state, self.steps = found, steps
+            value = values.get(name)
+            if value is None or (array.shape, array.dtype) != (value.shape, value.dtype):
+                raise ValueError(
+                    f"state of the optimiser: {key}, {array.dtype} {array.shape}, fits no parameter"
+                )
+            loaded.setdefault(name, {})[slot] = mover(device_of(value))(array).copy()
+        needed = {*self.slots}
+        if any({*slots} != needed for slots in loaded.values()) or (
+            steps and needed and not loaded
+        ):
+            theirs = {slot for slots in loaded.values() for slot in slots}
+            raise ValueError(
+                "state of the optimiser is of another one: it holds "
+                f"{', '.join(sorted(theirs)) or 'nothing'}; {type(self).__name__} needs "
+                f"{', '.join(sorted(needed)) or 'nothing'}"
+            )
+        self.state, self.steps = loaded, steps
 
 
 class SGD(Optimizer):
@@ -97,6 +144,8 @@ class SGD(Optimizer):
     >>> optimizer = nn.SGD(model, lr=0.1, momentum=0.9, nesterov=True)
     """
 
+    takes_halves = True
+
     def __init__(
         self, model: Layer, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
         nesterov: bool = False,
@@ -107,6 +156,10 @@ class SGD(Optimizer):
         if nesterov and momentum == 0:
             raise ValueError("nesterov=True: allowed with momentum above 0 only")
         self.momentum, self.nesterov = float(momentum), nesterov
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum else ()
 
     def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
         grad = self.decayed(value, grad)
@@ -143,7 +196,11 @@ class Adam(Optimizer):
         super().__init__(model, lr, weight_decay)
         if not all(0 <= b < 1 for b in betas):
             raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
-        self.betas, self.eps = betas, float(eps)
+        self.betas, self.eps = tuple(betas), float(eps)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return "mean", "square"
 
     def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
         self._move(parameter, value, self.decayed(value, grad))
@@ -198,6 +255,10 @@ class RMSprop(Optimizer):
                 raise ValueError(f"{name}={rate}: allowed are 0 to less than 1")
         self.alpha, self.eps, self.momentum = float(alpha), float(eps), float(momentum)
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("square", "momentum") if self.momentum else ("square",)
+
     def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
         grad = self.decayed(value, grad)
         square = self.slot(parameter, "square")
@@ -227,7 +288,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm={max_norm}: allowed are positive numbers")
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    grads = [grad for p in model.parameters() if (grad := p.grad) is not None]
     total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
     if max_norm < total < float("inf"):
         for grad in grads:
@@ -240,5 +301,5 @@ def clip_grad_value(model: Layer, max_value: float) -> None:
     if not max_value > 0:
         raise ValueError(f"max_value={max_value}: allowed are positive numbers")
     for parameter in model.parameters():
-        if parameter.grad is not None:
-            parameter.grad.clip(-max_value, max_value, out=parameter.grad)
+        if (grad := parameter.grad) is not None:
+            grad.clip(-max_value, max_value, out=grad)

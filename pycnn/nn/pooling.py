@@ -109,12 +109,12 @@ class _Unpool(Layer):
         super().__init__()
         if not isinstance(pool, _MaxPool):
             raise TypeError(f"pool is of type {type(pool).__name__}; allowed: a MaxPool layer")
-        self.pool = pool
+        self.__dict__["pool"] = pool  # which stands elsewhere: it is no child
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        if self.pool._kept is None:
+        if self.pool._pass.kept is None:
             raise ValueError("the pooling layer has kept no indices; call forward on it first")
-        ((indices, shape),) = self.pool._kept
+        ((indices, shape),) = self.pool._pass.kept
         used = {k: self.pool.settings[k] for k in ("kernel_size", "stride", "padding", "layout")}
         layout = used["layout"]
         extents = shape[2:] if layout == "NCHW" else shape[1:-1]
@@ -124,6 +124,9 @@ class _Unpool(Layer):
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         indices, layout = kept
         return type(self).backward_operation(dy, indices, layout=layout), {}
+
+    def describe(self) -> str:
+        return repr(self.pool)
 
 
 class MaxUnpool1d(_Unpool):

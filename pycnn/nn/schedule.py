@@ -1,6 +1,7 @@
 """Schedules: the learning rate by the number of the epoch."""
 
 import math
+from typing import Any
 
 from pycnn.nn.optim import Optimizer
 
@@ -23,12 +24,28 @@ class Schedule:
         """Set the learning rate; `metric`, to be small, is what `Plateau` watches."""
         self.optimizer.lr = self.base * self.factor(epoch)
 
-    def state(self) -> dict[str, float]:
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, without the learning rate."""
+        state = ("optimizer", *self.state())
+        return {name: value for name, value in vars(self).items() if name not in state}
+
+    def state(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""
         return {"base": self.base}
 
-    def load_state(self, state: dict[str, float]) -> None:
-        """Go on from `state`."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`.
+
+        Raises
+        ------
+        ValueError
+            If it is of another schedule.
+        """
+        if state.keys() != self.state().keys():
+            raise ValueError(
+                f"state of the schedule holds {', '.join(state)}; {type(self).__name__} needs "
+                f"{', '.join(self.state())}"
+            )
         for name, value in state.items():
             setattr(self, name, value)
 
@@ -80,6 +97,8 @@ class Cosine(Schedule):
 class Warmup(Schedule):
     """Linearly up to another schedule's rate over the first `epochs`.
 
+    The other schedule runs from the beginning: a `Plateau` watches its metric meanwhile.
+
     References
     ----------
     P. Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2.
@@ -93,6 +112,22 @@ class Warmup(Schedule):
 
     def factor(self, epoch: float) -> float:
         return min((epoch + 1) / (self.epochs + 1), 1.0) * self.after.factor(epoch)
+
+    def set(self, epoch: float, metric: float | None = None) -> None:
+        self.after.set(epoch, metric)
+        super().set(epoch)
+
+    def settings(self) -> dict[str, Any]:
+        after = {f"after.{name}": value for name, value in self.after.settings().items()}
+        return {"epochs": self.epochs, "after": type(self.after).__name__, **after}
+
+    def state(self) -> dict[str, Any]:
+        return {"base": self.base, "after": self.after.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        after = state.get("after")
+        self.after.load_state(after if isinstance(after, dict) else {})
+        super().load_state({**state, "after": self.after})
 
 
 class Plateau(Schedule):
@@ -118,6 +153,6 @@ class Plateau(Schedule):
                 self.reached, self.waited = self.reached * self.gamma, 0
         super().set(epoch)
 
-    def state(self) -> dict[str, float]:
+    def state(self) -> dict[str, Any]:
         best = 1e308 if math.isinf(self.best) else self.best  # JSON has no infinity
         return {"base": self.base, "best": best, "waited": self.waited, "reached": self.reached}

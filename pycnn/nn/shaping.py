@@ -1,8 +1,8 @@
 """Layers that move elements, or change extents, and learn nothing."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -100,6 +100,43 @@ class ChannelShuffle(Function, operation="channel_shuffle"):
         groups, layout = self.settings["groups"], self.settings["layout"]
         channels = dy.shape[1 if layout == "NCHW" else -1]
         return pycnn.channel_shuffle(dy, channels // groups, layout=layout), {}
+
+
+class _Blocks(Function):
+    """Its gradient is the operation that puts the elements back."""
+
+    inverse: ClassVar[Callable[..., Any]]
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return type(self).operation(x, **self.settings), ()
+
+    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
+        extent, *order = (v for name, v in self.settings.items() if name != "layout")
+        return type(self).inverse(dy, extent, *order, layout=self.settings["layout"]), {}
+
+
+class PixelShuffle(_Blocks, operation="pixel_shuffle"):
+    """Channels to blocks of pixels; see `pycnn.pixel_shuffle`."""
+
+    inverse = staticmethod(pycnn.pixel_unshuffle)
+
+
+class PixelUnshuffle(_Blocks, operation="pixel_unshuffle"):
+    """Blocks of pixels to channels; see `pycnn.pixel_unshuffle`."""
+
+    inverse = staticmethod(pycnn.pixel_shuffle)
+
+
+class DepthToSpace(_Blocks, operation="depth_to_space"):
+    """Channels to blocks of pixels; see `pycnn.depth_to_space`."""
+
+    inverse = staticmethod(pycnn.space_to_depth)
+
+
+class SpaceToDepth(_Blocks, operation="space_to_depth"):
+    """Blocks of pixels to channels; see `pycnn.space_to_depth`."""
+
+    inverse = staticmethod(pycnn.depth_to_space)
 
 
 class Unfold(OfShape, operation="unfold"):

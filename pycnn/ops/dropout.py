@@ -8,7 +8,13 @@ from pycnn.define.public import operation
 
 @operation(DROPOUT)
 def dropout(
-    x: Any, p: float = 0.5, training: bool = True, *, seed: int, offset: int = 0, out: Any = None
+    x: Any,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    seed: int | None = None,
+    offset: int = 0,
+    out: Any = None,
 ) -> Any:
     """Elements set to zero with probability `p`, the others divided by 1 - `p`.
 
@@ -23,10 +29,11 @@ def dropout(
         Probability of zero.
     training : bool, default True
         If false, the result is a copy of x.
-    seed : int from 0 to 2^64 - 1
-        There is no generator with a state: the caller says what to draw.
+    seed : int from 0 to 2^64 - 1, optional
+        By default every call draws the next of the masks that `pycnn.manual_seed` begins. The
+        gradient must be told a seed, so give one where there is to be a gradient.
     offset : int from 0 to 2^64 - 1, default 0
-        Which of the independent sequences of the seed; such as the number of the step.
+        Which of the independent sequences of `seed`; such as the number of the step.
     out : array, optional
         Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
 
@@ -91,7 +98,13 @@ def dropout_backward(
 
 @operation(DROPOUT2D)
 def dropout2d(
-    x: Any, p: float = 0.5, training: bool = True, *, seed: int, offset: int = 0, out: Any = None
+    x: Any,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    seed: int | None = None,
+    offset: int = 0,
+    out: Any = None,
 ) -> Any:
     """Whole channels set to zero with probability `p`, the others divided by 1 - `p`.
 
@@ -106,10 +119,11 @@ def dropout2d(
         Probability of zero.
     training : bool, default True
         If false, the result is a copy of x.
-    seed : int from 0 to 2^64 - 1
-        There is no generator with a state: the caller says what to draw.
+    seed : int from 0 to 2^64 - 1, optional
+        By default every call draws the next of the masks that `pycnn.manual_seed` begins. The
+        gradient must be told a seed, so give one where there is to be a gradient.
     offset : int from 0 to 2^64 - 1, default 0
-        Which of the independent sequences of the seed; such as the number of the step.
+        Which of the independent sequences of `seed`; such as the number of the step.
     out : array, optional
         Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
 

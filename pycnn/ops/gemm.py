@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pycnn.define.gemm import GEMM, MATMUL
+from pycnn.define.gemm import BMM, BMM_BACKWARD, GEMM, MATMUL
 from pycnn.define.linear import LINEAR, LINEAR_BACKWARD
 from pycnn.define.public import operation
 
@@ -187,4 +187,70 @@ def linear_backward(
     >>> dy, x, weight = np.ones((2, 1)), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0]])
     >>> pycnn.linear_backward(dy, x, weight, needs=(False, True, True))
     (None, array([[4., 6.]]), array([2.]))
+    """
+
+
+@operation(BMM)
+def bmm(a: Any, b: Any, *, out: Any = None) -> Any:
+    """Products of two batches of matrices, one by one.
+
+    Parameters
+    ----------
+    a : array (B, M, K), any floating dtype
+        Any strides: transposed views are read where they lie.
+    b : array (B, K, N), same dtype
+        Of the same batch; `matmul` broadcasts.
+    out : array, optional
+        Takes the result: contiguous, and apart from the operands in memory.
+
+    Returns
+    -------
+    array (B, M, N), dtype of `a`
+        With K = 0, zeros.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `matmul`; also if the arrays have not three axes, or batches differ.
+
+    References
+    ----------
+    As `gemm`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.bmm(np.ones((2, 1, 3)), np.ones((2, 3, 1))).ravel()
+    array([3., 3.])
+    """
+
+
+@operation(BMM_BACKWARD)
+def bmm_backward(dy: Any, a: Any, b: Any, *, out: Any = None) -> tuple[Any, Any]:
+    """Gradients of `bmm` with respect to both batches.
+
+    Parameters
+    ----------
+    dy : array (B, M, N), same dtype
+        Gradient with respect to the result. Any strides.
+    a, b
+        As given to `bmm`.
+    out : array, optional
+        Takes da: contiguous, shape of `a`, memory of its own.
+
+    Returns
+    -------
+    (da, db) : array like a, array like b
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `bmm`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> a, b = np.ones((2, 1, 3)), np.ones((2, 3, 1))
+    >>> pycnn.bmm_backward(np.full((2, 1, 1), 5.0), a, b)[0].ravel()
+    array([5., 5., 5., 5., 5., 5.])
     """

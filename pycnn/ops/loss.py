@@ -10,6 +10,7 @@ from pycnn.define._pointwise_loss import (
     SUM_OF_HALF_SQUARES,
     SUM_OF_HALF_SQUARES_BACKWARD,
 )
+from pycnn.define._ruled_loss import RULED
 from pycnn.define.loss import (
     CROSS_ENTROPY,
     CROSS_ENTROPY_BACKWARD,
@@ -30,24 +31,28 @@ def cross_entropy(
     *,
     out: Any = None,
 ) -> Any:
-    """Softmax cross-entropy of class indices, straight from the logits.
+    """Softmax cross-entropy of classes or of their probabilities, straight from the logits.
 
     With t the target of a position, q the log-softmax of its logits, e the label smoothing and w
-    the class weights, the position costs ``-(1 - e) w[t] q[t] - e / C sum_c w[c] q[c]``.
+    the class weights, the position costs ``-(1 - e) w[t] q[t] - e / C sum_c w[c] q[c]``; where t
+    are probabilities, ``-sum_c w[c] ((1 - e) t[c] + e / C) q[c]``.
 
     Parameters
     ----------
     logits : array (C,), (N, C) or (N, C, d1, ...), any floating dtype
         Any strides. C is at least 1.
-    target : array (), (N,) or (N, d1, ...), int64
-        Class of every position (not probabilities of the classes). Any strides.
+    target : array (), (N,) or (N, d1, ...), int64 or int32; or array like logits
+        Class of every position; or the probabilities of the classes, of the shape and dtype of the
+        logits (not checked to be any, as in PyTorch). Any strides.
     weight : array (C,), optional
         Weight of every class, of the logits' dtype; one each by default.
     ignore_index : int, default -100
-        A target of this value costs nothing and has no gradient, whatever its logits.
+        A target of this value costs nothing and has no gradient, whatever its logits. With
+        probabilities it must be negative.
     reduction : {"mean", "sum", "none"}, default "mean"
         The mean is weighted: the sum of the costs over the sum of w[t] of the positions that are
-        not ignored. It is NaN where there are none.
+        not ignored, or over the number of positions where targets are probabilities. It is NaN
+        where there are none.
     label_smoothing : float, default 0.0
         Share of the target that is spread evenly over all classes, 0 to 1.
     out : array, optional
@@ -56,7 +61,7 @@ def cross_entropy(
     Returns
     -------
     array
-        Of shape (); with reduction "none", of the shape of `target`.
+        Of shape (); with reduction "none", one cost for each position: (), (N,) or (N, d1, ...).
 
     Raises
     ------
@@ -104,7 +109,7 @@ def cross_entropy_backward(
     Parameters
     ----------
     dy : array, dtype of the logits
-        Gradient with respect to the loss: shape (), or that of `target` with reduction "none".
+        Gradient with respect to the loss, of its shape.
     logits, target, weight, ignore_index, reduction, label_smoothing
         As given to `cross_entropy`.
     out : array, optional
@@ -145,7 +150,8 @@ def nll_loss(
     log_probabilities : array (C,), (N, C) or (N, C, d1, ...), any floating dtype
         Such as `log_softmax` returns. Any strides. C is at least 1.
     target, weight, ignore_index, reduction, out
-        As for `cross_entropy`, which takes logits and saves a pass over memory.
+        As for `cross_entropy`, which takes logits and saves a pass over memory; here targets are
+        classes, int64 or int32.
 
     Returns
     -------
@@ -435,4 +441,390 @@ def binary_cross_entropy_with_logits_backward(
     >>> x, t = np.array([0.0, 0.0]), np.array([0.0, 1.0])
     >>> pycnn.binary_cross_entropy_with_logits_backward(np.array(1.0), x, t)
     array([ 0.25, -0.25])
+    """
+
+
+@operation(RULED["l1_loss"])
+def l1_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) -> Any:
+    """Distance: |x - target| of every element, their mean or their sum.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.l1_loss(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array(2.)
+    """
+
+
+@operation(RULED["l1_loss_backward"])
+def l1_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Gradient of `l1_loss` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction
+        As given to `l1_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `l1_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.l1_loss_backward(np.array(1.0), np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    array([-0.5,  0.5])
+    """
+
+
+@operation(RULED["smooth_l1_loss"])
+def smooth_l1_loss(
+    x: Any, target: Any, reduction: str = "mean", beta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Distance that is a square near zero.
+
+    The cost of an element is d^2 / (2 beta) if d = |x - target| < beta, else d - beta / 2.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    beta : float, default 1.0
+        At least 0; with 0 it is `l1_loss`.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a parameter is out of range.
+
+    References
+    ----------
+    R. Girshick: Fast R-CNN, ICCV 2015, equation 3.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.smooth_l1_loss(np.array([1.0, 5.0]), np.array([1.5, 2.0]), "none")
+    array([0.125, 2.5  ])
+    """
+
+
+@operation(RULED["smooth_l1_loss_backward"])
+def smooth_l1_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", beta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Gradient of `smooth_l1_loss` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction, beta
+        As given to `smooth_l1_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `smooth_l1_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.smooth_l1_loss_backward(np.array(1.0), np.array([1.0, 5.0]), np.array([1.5, 2.0]))
+    array([-0.25,  0.5 ])
+    """
+
+
+@operation(RULED["huber_loss"])
+def huber_loss(
+    x: Any, target: Any, reduction: str = "mean", delta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Squares that become distances.
+
+    The cost of an element is d^2 / 2 if d = |x - target| < delta, else delta (d - delta / 2).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    delta : float, default 1.0
+        Above 0.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a parameter is out of range.
+
+    References
+    ----------
+    P. Huber: Robust estimation of a location parameter, Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.huber_loss(np.array([1.0, 5.0]), np.array([1.5, 2.0]), "none", delta=2.0)
+    array([0.125, 4.   ])
+    """
+
+
+@operation(RULED["huber_loss_backward"])
+def huber_loss_backward(
+    dy: Any, x: Any, target: Any, reduction: str = "mean", delta: float = 1.0, *, out: Any = None
+) -> Any:
+    """Gradient of `huber_loss` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction, delta
+        As given to `huber_loss`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `huber_loss`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([1.0, 5.0]), np.array([1.5, 2.0])
+    >>> pycnn.huber_loss_backward(np.array(1.0), x, t, delta=2.0)
+    array([-0.25,  1.  ])
+    """
+
+
+@operation(RULED["kl_div"])
+def kl_div(
+    x: Any, target: Any, reduction: str = "mean", log_target: bool = False, *, out: Any = None
+) -> Any:
+    """Kullback-Leibler divergence: target (log(target) - x), where x are log-probabilities.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    target : array of the same shape and dtype
+        Any strides.
+    reduction : {"mean", "sum", "none", "batchmean"}, default "mean"
+        "batchmean" divides the sum by the extent of the first axis, as the divergence is defined;
+        "mean" by the number of elements.
+    log_target : bool, default False
+        Whether the target holds log-probabilities too: ``exp(target) (target - x)``.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a parameter is out of range.
+
+    References
+    ----------
+    S. Kullback, R. Leibler: On information and sufficiency, Annals of Mathematical Statistics 22,
+    1951.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> pycnn.kl_div(x, t, "batchmean").round(4)
+    np.float64(0.1308)
+    """
+
+
+@operation(RULED["kl_div_backward"])
+def kl_div_backward(
+    dy: Any,
+    x: Any,
+    target: Any,
+    reduction: str = "mean",
+    log_target: bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """Gradient of `kl_div` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, reduction, log_target
+        As given to `kl_div`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `kl_div`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> pycnn.kl_div_backward(np.array(1.0), x, t, "batchmean")
+    array([[-0.25, -0.75]])
+    """
+
+
+@operation(RULED["binary_cross_entropy"])
+def binary_cross_entropy(
+    x: Any, target: Any, weight: Any = None, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Cross-entropy of probabilities x.
+
+    The cost of an element is -weight (t log(x) + (1 - t) log(1 - x)), t being the target.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Probabilities, 0 to 1. Any strides.
+    target : array of the same shape and dtype
+        Probabilities too. Any strides.
+    weight : array, optional
+        Broadcasts to the shape of `x`: a factor of the cost.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean over no elements is NaN.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array
+        Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
+        the 16-bit dtypes, and rounded once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`; also if a NumPy array holds what is not from 0 to 1.
+
+    Notes
+    -----
+    Logarithms are -100 at least, as in PyTorch. `binary_cross_entropy_with_logits` loses nothing
+    where probabilities are close to 0 and 1.
+
+    References
+    ----------
+    C. Bishop: Pattern recognition and machine learning, 2006, equation 4.90.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([0.5, 0.25]), np.array([0.0, 1.0])
+    >>> np.exp(-pycnn.binary_cross_entropy(x, t, reduction="none"))
+    array([0.5 , 0.25])
+    """
+
+
+@operation(RULED["binary_cross_entropy_backward"])
+def binary_cross_entropy_backward(
+    dy: Any, x: Any, target: Any, weight: Any = None, reduction: str = "mean", *, out: Any = None
+) -> Any:
+    """Gradient of `binary_cross_entropy` with respect to `x`.
+
+    Parameters
+    ----------
+    dy : array, dtype of x
+        Gradient with respect to the loss: shape (), or that of `x` with reduction "none".
+    x, target, weight, reduction
+        As given to `binary_cross_entropy`.
+    out : array, optional
+        Takes the result: contiguous, shape of `x`, memory of its own.
+
+    Returns
+    -------
+    array like x
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `binary_cross_entropy`; also if the shape of `dy` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x, t = np.array([0.5, 0.25]), np.array([0.0, 1.0])
+    >>> pycnn.binary_cross_entropy_backward(np.array(1.0), x, t)
+    array([ 1., -2.])
     """

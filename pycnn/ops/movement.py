@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn.define.movement import CHANNEL_SHUFFLE, CONCAT, PERMUTE, SPLIT
+from pycnn.define.movement import (
+    CHANNEL_SHUFFLE,
+    CONCAT,
+    DEPTH_TO_SPACE,
+    PERMUTE,
+    PIXEL_SHUFFLE,
+    PIXEL_UNSHUFFLE,
+    SPACE_TO_DEPTH,
+    SPLIT,
+)
 from pycnn.define.public import operation
 
 
 @operation(PERMUTE)
-def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
+def permute(
+    x: Any, axes: Sequence[int] | None = None, *, dims: Sequence[int] | None = None, out: Any = None
+) -> Any:
     """Axes in another order, as a contiguous copy.
 
     A view costs nothing (``x.transpose(axes)``), and every operation takes one; this is for what
@@ -18,8 +29,9 @@ def permute(x: Any, axes: Sequence[int], *, out: Any = None) -> Any:
     ----------
     x : array of any shape; any floating dtype, int8 to int64, uint8 or bool
         Any strides.
-    axes : sequence of int
-        Axis k of the result is axis ``axes[k]`` of `x`; negative ones count from the end.
+    axes, dims : sequence of int
+        Axis k of the result is axis ``axes[k]`` of `x`; negative ones count from the end. Either
+        name, but one of them.
     out : array, optional
         Takes the result: contiguous, memory of its own.
 
@@ -156,4 +168,179 @@ def channel_shuffle(x: Any, groups: int, *, layout: str = "NCHW", out: Any = Non
     >>> import numpy as np, pycnn
     >>> pycnn.channel_shuffle(np.arange(6.0).reshape(1, 6, 1), 2).ravel()
     array([0., 3., 1., 4., 2., 5.])
+    """
+
+
+@operation(PIXEL_SHUFFLE)
+def pixel_shuffle(x: Any, upscale_factor: int, *, layout: str = "NCHW", out: Any = None) -> Any:
+    """Channels to blocks of pixels: (N, C r r, H, W) becomes (N, C, H r, W r).
+
+    Its gradient is `pixel_unshuffle`, which puts them back.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W); any floating dtype, int8 to int64, uint8 or bool
+        Any strides. With ``layout="NHWC"`` the channels are the last axis.
+    upscale_factor : int
+        Its square divides C.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array of the dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype.
+    ValueError
+        If extents do not divide, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    W. Shi et al.: Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network, CVPR 2016, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.pixel_shuffle(np.arange(4.0).reshape(1, 4, 1, 1), 2)[0, 0]
+    array([[0., 1.],
+           [2., 3.]])
+    """
+
+
+@operation(PIXEL_UNSHUFFLE)
+def pixel_unshuffle(x: Any, downscale_factor: int, *, layout: str = "NCHW", out: Any = None) -> Any:
+    """Blocks of pixels to channels: (N, C, H r, W r) becomes (N, C r r, H, W).
+
+    Its gradient is `pixel_shuffle`, which puts them back.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W); any floating dtype, int8 to int64, uint8 or bool
+        Any strides. With ``layout="NHWC"`` the channels are the last axis.
+    downscale_factor : int
+        A divisor of H and of W.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array of the dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype.
+    ValueError
+        If extents do not divide, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    W. Shi et al.: Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network, CVPR 2016, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.pixel_unshuffle(np.arange(4.0).reshape(1, 1, 2, 2), 2).ravel()
+    array([0., 1., 2., 3.])
+    """
+
+
+@operation(DEPTH_TO_SPACE)
+def depth_to_space(
+    x: Any, block_size: int, mode: str = "DCR", *, layout: str = "NCHW", out: Any = None
+) -> Any:
+    """Channels to blocks of pixels, as `pixel_shuffle`, in either order of the channels.
+
+    Its gradient is `space_to_depth`, which puts them back.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W); any floating dtype, int8 to int64, uint8 or bool
+        Any strides. With ``layout="NHWC"`` the channels are the last axis.
+    block_size : int
+        Its square divides C.
+    mode : {"DCR", "CRD"}, default "DCR"
+        Whether the place in a block comes before the channel in the old channels, as in TensorFlow
+        and by default in ONNX, or after it, as in PyTorch.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array of the dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype.
+    ValueError
+        If extents do not divide, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    W. Shi et al.: Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network, CVPR 2016, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x = np.arange(8.0).reshape(1, 8, 1, 1)
+    >>> pycnn.depth_to_space(x, 2)[0, 0], pycnn.depth_to_space(x, 2, "CRD")[0, 0]
+    (array([[0., 2.],
+           [4., 6.]]), array([[0., 1.],
+           [2., 3.]]))
+    """
+
+
+@operation(SPACE_TO_DEPTH)
+def space_to_depth(
+    x: Any, block_size: int, mode: str = "DCR", *, layout: str = "NCHW", out: Any = None
+) -> Any:
+    """Blocks of pixels to channels, as `pixel_unshuffle`, in either order of the channels.
+
+    Its gradient is `depth_to_space`, which puts them back.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W) or (C, H, W); any floating dtype, int8 to int64, uint8 or bool
+        Any strides. With ``layout="NHWC"`` the channels are the last axis.
+    block_size : int
+        A divisor of H and of W.
+    mode : {"DCR", "CRD"}, default "DCR"
+        Whether the place in a block comes before the channel in the new channels, as in TensorFlow
+        and by default in ONNX, or after it, as in PyTorch.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array of the dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If `x` is no NumPy or CuPy array or has another dtype.
+    ValueError
+        If extents do not divide, or `out` cannot take the result as it is.
+
+    References
+    ----------
+    W. Shi et al.: Real-time single image and video super-resolution using an efficient sub-pixel
+    convolutional neural network, CVPR 2016, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> x = np.arange(8.0).reshape(1, 2, 2, 2)
+    >>> pycnn.space_to_depth(x, 2).ravel()
+    array([0., 4., 1., 5., 2., 6., 3., 7.])
     """

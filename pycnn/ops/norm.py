@@ -198,24 +198,33 @@ def group_norm_backward(
 @operation(INSTANCE_NORM)
 def instance_norm(
     x: Any,
-    *,
+    running_mean: Any = None,
+    running_var: Any = None,
     weight: Any = None,
     bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
     layout: str = "NCHW",
     out: Any = None,
 ) -> Any:
     """Normalise every channel of every image by its own mean and variance.
 
-    Unlike PyTorch's, it keeps no running statistics, which convolutional networks do not use
-    here; normalising by given ones is `batch_norm`. All but `x` is passed by name, since
-    PyTorch has the running statistics in second and third place.
-
     Parameters
     ----------
     x : array (N, C, L), (N, C, H, W) or (N, C, D, H, W), any floating dtype
         Any strides. At least two values in a channel of an image.
-    weight, bias, eps, layout, out
+    running_mean, running_var : array (C,), optional
+        Both or neither, dtypes as for `weight`. With `use_input_stats` they are **changed in
+        place**, as in PyTorch: to ``(1 - momentum) * running + momentum * new``, where new is the
+        mean over the images of their means, or of their variances with n - 1.
+    weight, bias : array (C,), optional
+        As for `group_norm`.
+    use_input_stats : bool, default True
+        If false, `running_mean` and `running_var` are what is normalised by, as in `batch_norm`.
+    momentum : float, default 0.1
+    eps, layout, out
         As for `group_norm`.
 
     Returns
@@ -225,7 +234,8 @@ def instance_norm(
     Raises
     ------
     TypeError, ValueError
-        As `layer_norm`; also if there is one value for a channel of an image.
+        As `layer_norm`; also if there is one value for a channel of an image, or one running
+        statistic without the other, or none where they are needed, or one that cannot be written.
 
     References
     ----------
@@ -234,9 +244,12 @@ def instance_norm(
     Examples
     --------
     >>> import numpy as np, pycnn
-    >>> pycnn.instance_norm(np.array([[[1.0, 3.0], [0.0, 8.0]]]), eps=0.0)
+    >>> x, mean, var = np.array([[[1.0, 3.0], [0.0, 8.0]]]), np.zeros(2), np.ones(2)
+    >>> pycnn.instance_norm(x, mean, var, eps=0.0)
     array([[[-1.,  1.],
             [-1.,  1.]]])
+    >>> mean, var
+    (array([0.2, 0.4]), array([1.1, 4.1]))
     """
 
 
@@ -244,9 +257,12 @@ def instance_norm(
 def instance_norm_backward(
     dy: Any,
     x: Any,
-    *,
+    running_mean: Any = None,
+    running_var: Any = None,
     weight: Any = None,
+    use_input_stats: bool = True,
     eps: float = 1e-5,
+    *,
     layout: str = "NCHW",
     out: Any = None,
 ) -> tuple[Any, Any, Any]:
@@ -256,8 +272,8 @@ def instance_norm_backward(
     ----------
     dy : array
         Gradient with respect to the result; shape and dtype of `x`. Any strides.
-    x, weight, eps, layout
-        As for `instance_norm`.
+    x, running_mean, running_var, weight, use_input_stats, eps, layout
+        As for `instance_norm`. Running statistics are read only where x was normalised by them.
     out : array, optional
         Takes dx: contiguous, shape and dtype of `x`, memory of its own.
 

@@ -38,7 +38,7 @@ def lp_pool2d(
     ceil_mode : bool, default False
         Whether a last window may hang over the end, if it starts before it.
     padding : int, (vertical, horizontal) or ((top, bottom), (left, right)), default 0
-        Zeros around `x`, at most ``(kernel_size - 1) * dilation`` of them. An extension:
+        Zeros around `x`, on each side at most half of `kernel_size` of them. An extension:
         PyTorch has none.
     dilation : int or (vertical, horizontal), default 1
         Distance between the elements of a window. An extension: PyTorch has none.

@@ -30,10 +30,9 @@ def max_pool2d(
     kernel_size : int or (vertical, horizontal)
         Extent of the window.
     stride : int or (vertical, horizontal), optional
-        Step of the window; by default `kernel_size`.
+        Step of the window; by default, and where it is empty, `kernel_size`.
     padding : int, (vertical, horizontal) or ((top, bottom), (left, right)), default 0
-        Minus infinity around `x`, at most ``(kernel_size - 1) * dilation`` of it on each side.
-        PyTorch allows half of `kernel_size`, and the same on both sides.
+        Minus infinity around `x`, on each side at most half of `kernel_size` of it.
     dilation : int or (vertical, horizontal), default 1
         Distance between the elements of a window.
     ceil_mode : bool, default False

@@ -9,6 +9,7 @@ from pycnn.define.reduce import (
     AMIN,
     AMIN_BACKWARD,
     ARGMAX,
+    ARGMIN,
     MEAN,
     MEAN_BACKWARD,
     SUM,
@@ -208,6 +209,47 @@ def argmax(
     --------
     >>> import numpy as np, pycnn
     >>> pycnn.argmax(np.array([[1.0, 7.0, 7.0], [np.nan, 4.0, np.inf]]), axis=1)
+    array([1, 0])
+    """
+
+
+@operation(ARGMIN)
+def argmin(
+    x: Any,
+    axis: int | None = None,
+    keepdims: bool = False,
+    *,
+    dim: int | None = None,
+    keepdim: bool | None = None,
+    out: Any = None,
+) -> Any:
+    """Place of the smallest element along an axis.
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    axis, dim : int or None, default None
+        By default the place is counted through all elements in row-major order.
+    keepdims, keepdim : bool, default False
+        Whether reduced axes stay, with extent 1.
+    out : array, optional
+        Takes the result: contiguous, int64.
+
+    Returns
+    -------
+    array, int64
+        Of equal elements the first (in PyTorch, any). NaN counts as smaller than any number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `amax`.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.argmin(np.array([[7.0, 1.0, 1.0], [np.nan, 4.0, -np.inf]]), axis=1)
     array([1, 0])
     """
 

@@ -17,7 +17,7 @@ def softmax(x: Any, axis: int = -1, *, dim: int | None = None, out: Any = None) 
 
     Parameters
     ----------
-    x : array of rank 1 or more, any floating dtype
+    x : array of any shape, any floating dtype
         Any strides.
     axis, dim : int, default -1
         Of any length; counted from the end if negative.

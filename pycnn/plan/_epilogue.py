@@ -43,8 +43,8 @@ class Epilogue:
 
     def arguments(self) -> tuple[Argument, ...]:
         """Kernel arguments: four pointers, then the struct."""
-        given = {name: getattr(self, name) for name in ("bias", "scale", "shift", "residual")}
-        pointers = [None if value is None else Buffer(name) for name, value in given.items()]
+        operands = {name: getattr(self, name) for name in ("bias", "scale", "shift", "residual")}
+        pointers = [None if value is None else Buffer(name) for name, value in operands.items()]
         return (*pointers, self.params())
 
     def params(self) -> np.void:

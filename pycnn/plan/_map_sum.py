@@ -74,7 +74,7 @@ class MapSum:
         kernel = Kernel(self.file, f"{self.entry}_{'rows' if rows else 'columns'}", self._defines)
         first = Launch(
             kernel,
-            (-(-sums * parts // WARPS), 1, 1) if rows else (ceil_div(sums, WARP), parts, 1),
+            (ceil_div(sums * parts, WARPS), 1, 1) if rows else (ceil_div(sums, WARP), parts, 1),
             (WARP, WARPS, 1),
             (
                 *(Buffer(name) for name, _ in self.inputs),

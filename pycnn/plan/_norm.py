@@ -134,11 +134,11 @@ def _planes(extents: Ints, strides: Sequence[Ints], width: int, per_image: bool)
     share = planes * length // (THREADS * width * SHARE)
     segments = max(min(ceil_div(BLOCKS, max(sets, 1)), share, 65535), 1)
     whole = LANES * width  # a piece is a multiple of what a warp takes at a time
-    wanted = -(-WARPS * segments // max(planes, 1))
+    wanted = ceil_div(WARPS * segments, max(planes, 1))
     chunk = ceil_div(length, wanted * whole) * whole
     chunks = ceil_div(length, chunk)
-    pieces = max(-(-planes * chunks // segments), 1)
-    segments = max(-(-planes * chunks // pieces), 1)
+    pieces = max(ceil_div(planes * chunks, segments), 1)
+    segments = max(ceil_div(planes * chunks, pieces), 1)
     parameters = struct(
         "pycnn/norm_planes.cuh", f"Planes<{len(strides)}>",
         per_image=channels, planes=planes, length=length,

@@ -75,22 +75,22 @@ def groups(shape: Ints, operands: Sequence[Ints], axes: Sequence[int]) -> list[G
     >>> [(g.extent, g.reduced) for g in groups((2, 3, 4, 5), [(60, 20, 5, 1)], (2, 3))]
     [(6, False), (20, True)]
     """
-    found: list[Group] = []
+    groups: list[Group] = []
     for axis, extent in enumerate(shape):
         step = tuple(strides[axis] for strides in operands)
         reduced = axis in axes
         if extent == 1:
             continue
-        last = found[-1] if found else None
+        last = groups[-1] if groups else None
         if (
             last is not None
             and last.reduced == reduced
             and all(o == i * extent for o, i in zip(last.strides, step, strict=True))
         ):
-            found[-1] = Group(last.extent * extent, step, reduced)
+            groups[-1] = Group(last.extent * extent, step, reduced)
         else:
-            found.append(Group(extent, step, reduced))
-    return found
+            groups.append(Group(extent, step, reduced))
+    return groups
 
 
 def stages(
@@ -124,16 +124,16 @@ def stages(
     reduced = [i for i, g in enumerate(remaining) if g.reduced]
     shortest = min(reduced, key=lambda i: abs(remaining[i].strides[0]))
     stage, remaining = _first(remaining, reduced[-1] if ordered else shortest, dtype)
-    made = [stage]
+    stages = [stage]
     inner = stage.inner
     while any(g.reduced for g in remaining):
         at = max(i for i, g in enumerate(remaining) if g.reduced)
-        is_part = len(made) == 1 and stage.parts > 1
-        made.append(_finish(remaining, at, 0 if is_part else inner))
+        is_part = len(stages) == 1 and stage.parts > 1
+        stages.append(_finish(remaining, at, 0 if is_part else inner))
         if not is_part:
             inner *= remaining[at].extent
         remaining = _contiguous([g for i, g in enumerate(remaining) if i != at])
-    return made
+    return stages
 
 
 def _first(remaining: list[Group], at: int, dtype: str) -> tuple[Stage, list[Group]]:

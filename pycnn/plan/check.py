@@ -17,6 +17,7 @@ MOST_BLOCKS = 1024
 #: Entry and type of the limits, by dtype of the array.
 ENTRIES: dict[str, tuple[str, type[np.generic]]] = {
     "int64": ("check_integers", np.int64),
+    "int32": ("check_narrow", np.int32),
     "float32": ("check_floats", np.float32),
 }
 
@@ -30,7 +31,7 @@ def values(
     ----------
     shape, strides : tuple of int
         Of x, strides in elements.
-    dtype : {"int64", "float32"}
+    dtype : {"int64", "int32", "float32"}
     low, high : number
         What is allowed, both included.
     also : number, optional
@@ -46,11 +47,15 @@ def values(
     launches: tuple[Launch, ...] = ()
     if count:
         entry, number = ENTRIES[dtype]
-        limits = tuple(number(n) for n in (low, high, low if also is None else also))
+        if number is np.int32:  # what is beyond them is in no such array
+            limits = np.iinfo(number)
+            low, high = max(low, limits.min), min(high, limits.max)
+            also = also if also is not None and limits.min <= also <= limits.max else None
+        bounds = tuple(number(n) for n in (low, high, low if also is None else also))
         view = strided(shape, [strides])
         arguments: tuple[Argument, ...] = (Buffer("x"), Buffer("found"), np.int64(count), view)
         blocks = min(ceil_div(count, THREADS), MOST_BLOCKS)
         launches = (
-            Launch(Kernel(FILE, entry), (blocks, 1, 1), (THREADS, 1, 1), arguments + limits),
+            Launch(Kernel(FILE, entry), (blocks, 1, 1), (THREADS, 1, 1), arguments + bounds),
         )
     return Plan("check", "values", launches, {})

@@ -80,17 +80,17 @@ class Candidate:
 
 def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     """Every algorithm of a direction, in the order in which `auto` tries them."""
-    found = []
+    candidates = []
     for algorithm in _preference(problem, direction):
         try:
             steps = algorithm.steps(problem, direction, limit)
         except Unfit as unfit:
-            found.append(Candidate(algorithm.name, 0, False, str(unfit)))
+            candidates.append(Candidate(algorithm.name, 0, False, str(unfit)))
         else:
             used = sum(steps.workspace.values()) * problem.itemsize
             reason = algorithm.score(problem, direction)[1]
-            found.append(Candidate(algorithm.name, used, True, reason))
-    return found
+            candidates.append(Candidate(algorithm.name, used, True, reason))
+    return candidates
 
 
 def plan(
@@ -144,12 +144,12 @@ def plan(
 def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
     """The same plan on arrays of other names: a gradient that serves as another operation."""
 
-    def launch(found: Launch | Transform) -> Launch | Transform:
+    def launch(step: Launch | Transform) -> Launch | Transform:
         arguments = tuple(
             replace(a, name=names.get(a.name, a.name)) if isinstance(a, Buffer) else a
-            for a in found.args
+            for a in step.args
         )
-        return replace(found, args=arguments)
+        return replace(step, args=arguments)
 
     outputs = {names.get(name, name): spec for name, spec in plan.outputs.items()}
     return replace(plan, launches=tuple(map(launch, plan.launches)), outputs=outputs)

@@ -129,9 +129,9 @@ def copy_of(dtype: str, view: View) -> Problem:
     n, c, *pixels = view.shape
     one = (1,) * len(pixels)
     filters = View.of((1, c, *one))
-    made = View.of((n, 1, *pixels))
+    y = View.of((n, 1, *pixels))
     corner = (0,) * len(pixels)
-    return Problem(dtype, view, filters, made, stride=one, corner=corner, dilation=one)
+    return Problem(dtype, view, filters, y, stride=one, corner=corner, dilation=one)
 
 
 def require_1x1(problem: Problem) -> None:

@@ -29,13 +29,13 @@ def backward_input(problem: Problem) -> Steps:
     return _by_element(problem, "direct_backward_input", ("dy", "dx"), problem.x)
 
 
-def _by_element(problem: Problem, entry: str, names: tuple[str, str], made: View) -> Steps:
-    """One launch from the array names[0] to names[1], which is `made`."""
+def _by_element(problem: Problem, entry: str, names: tuple[str, str], result: View) -> Steps:
+    """One launch from the array names[0] to names[1], which is `result`."""
     *pointers, finish = problem.epilogue.arguments()
-    params = problem.params(channels_last=made.channels_last)
+    params = problem.params(channels_last=result.channels_last)
     launch = Launch(
         _kernel(problem, entry),
-        flat_grid(prod(made.shape), BLOCK, f"the elements of {names[1]}"),
+        flat_grid(prod(result.shape), BLOCK, f"the elements of {names[1]}"),
         (BLOCK, 1, 1),
         (Buffer(names[0]), Buffer("weight"), *pointers, Buffer(names[1]), params, finish),
     )

@@ -73,8 +73,8 @@ def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
         operands = weight.at(0, size), x.at(first, size), y.at(first, size)
         offset = 0 if added is None else added.at(first, size).offset
         launches.append(gemm_launch(product, *operands, residual_offset=offset))
-    made = {"weight_matrix": fixed} if copies else {}
-    return Steps(tuple(launches), {**made, **_workspace(images, x)})
+    extra = {"weight_matrix": fixed} if copies else {}
+    return Steps(tuple(launches), {**extra, **_workspace(images, x)})
 
 
 def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
@@ -108,11 +108,11 @@ def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
             batch=(count, problem.groups),
             wide=not in_place,
         )
-        made = target.at(first, size)
-        launches.append(gemm_launch(product, weight.at(0, size), dy.at(first, size), made))
+        part = target.at(first, size)
+        launches.append(gemm_launch(product, weight.at(0, size), dy.at(first, size), part))
         if not in_place:
             dx = Buffer("dx", first * problem.x.strides[0] * size)
-            launches.append(elementwise("col2im", problem.images(count), made, dx))
+            launches.append(elementwise("col2im", problem.images(count), part, dx))
     workspace = _workspace(images, dy)
     workspace |= {} if in_place else {"columns": images * wide}
     workspace |= {"weight_matrix": fixed} if copies else {}

@@ -138,8 +138,8 @@ def _with_channels_last(
     turned = View(*(tuple(part[axis] for axis in order) for part in (weight.shape, weight.strides)))
     copied = Buffer("weight_last")
     launch = elementwise("im2col", copy_of(problem.dtype, turned), Buffer("weight"), copied)
-    made = contiguous(turned.shape)
-    strides = tuple(made[order.index(axis)] for axis in range(len(order)))
+    row_major = contiguous(turned.shape)
+    strides = tuple(row_major[order.index(axis)] for axis in range(len(order)))
     problem = replace(problem, weight=View(weight.shape, strides))
     return problem, copied.name, Steps((launch,), {copied.name: prod(weight.shape)})
 

@@ -66,58 +66,58 @@ def in_words(view: View) -> bool:
     return view.strides[1] == 1 and all(stride % WORD == 0 for stride in others)
 
 
-def integer(given: Quantised, output: ArraySpec) -> Plan:
+def integer(quantised: Quantised, output: ArraySpec) -> Plan:
     """y, the sums in 32 bits; `output` is y as its caller sees it."""
-    x_zero, weight_zero = _zero_points(given)
+    x_zero, weight_zero = _zero_points(quantised)
     arguments = (Buffer("x"), Buffer("weight"), x_zero, weight_zero, Buffer("y"))
-    return _plan("conv2d_integer", "int8_forward", given, output, arguments)
+    return _plan("conv2d_integer", "int8_forward", quantised, output, arguments)
 
 
-def requantised(given: Quantised, output: ArraySpec) -> Plan:
+def requantised(quantised: Quantised, output: ArraySpec) -> Plan:
     """y, the sums scaled, rounded and saturated to the type of `output`."""
-    x_zero, weight_zero = _zero_points(given)
+    x_zero, weight_zero = _zero_points(quantised)
     x = (Buffer("x"), Buffer("x_scale"), x_zero)
     weight = (Buffer("weight"), Buffer("weight_scale"), weight_zero)
     y = (Buffer("y_scale"), Buffer("y_zero_point"))
-    bias = None if given.bias is None else Buffer("bias")
+    bias = None if quantised.bias is None else Buffer("bias")
     arguments = (*x, *weight, *y, bias, Buffer("y"))
-    return _plan("qlinear_conv2d", "int8_requantised", given, output, arguments)
+    return _plan("qlinear_conv2d", "int8_requantised", quantised, output, arguments)
 
 
-def _zero_points(given: Quantised) -> tuple[Buffer | None, Buffer | None]:
+def _zero_points(quantised: Quantised) -> tuple[Buffer | None, Buffer | None]:
     """Of x and of the weight."""
     return (
-        Buffer("x_zero_point") if given.x_zero else None,
-        None if given.weight_zero is None else Buffer("weight_zero_point"),
+        Buffer("x_zero_point") if quantised.x_zero else None,
+        None if quantised.weight_zero is None else Buffer("weight_zero_point"),
     )
 
 
 def _plan(
     op: str,
     entry: str,
-    given: Quantised,
+    quantised: Quantised,
     output: ArraySpec,
     arguments: tuple[Buffer | None, ...],
 ) -> Plan:
-    problem = given.problem
+    problem = quantised.problem
     limits = np.iinfo(output.dtype)
     params = struct(
         FILE,
         "Int8Params",
-        weight_zero_k=given.weight_zero or 0,
-        weight_scale_k=given.weight_scale,
+        weight_zero_k=quantised.weight_zero or 0,
+        weight_scale_k=quantised.weight_scale,
         lowest=limits.min,
         highest=limits.max,
         words=words(problem),
     )
-    types = (("X_TYPE", QUANTISED[problem.dtype]), ("W_TYPE", QUANTISED[given.weight_dtype]))
-    made = prod(problem.y.shape)
-    launches = () if made == 0 else (
+    types = (("X_TYPE", QUANTISED[problem.dtype]), ("W_TYPE", QUANTISED[quantised.weight_dtype]))
+    count = prod(problem.y.shape)
+    launches = () if count == 0 else (
         Launch(
             Kernel(FILE, entry, types),
-            flat_grid(made, BLOCK, "the elements of y"),
+            flat_grid(count, BLOCK, "the elements of y"),
             (BLOCK, 1, 1),
-            (*arguments, problem.params(bias_k=given.bias or 0), params),
+            (*arguments, problem.params(bias_k=quantised.bias or 0), params),
         ),
     )  # fmt: skip
     return Plan(op, "direct", launches, {"y": output})

@@ -1,6 +1,6 @@
 """What a convolution is, to its plans: shapes, strides, and the struct that the kernels take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -25,6 +25,22 @@ MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3}
 
 #: Coordinates are ints in the kernels, and the last, partly filled tile reaches a little further.
 MAX_EXTENT = 2**31 - 2**16
+
+
+#: Members of ConvParams that come by the axis, in the order of `Problem.params`.
+_FIELDS = (
+    *("x_n", "x_c", "x_d", "x_h", "x_w"),
+    *("w_g", "w_k", "w_c", "w_t", "w_r", "w_s"),
+    *("y_n", "y_k", "y_z", "y_p", "y_q"),
+    *("n", "c", "d", "h", "w"),
+    *("k", "t", "r", "s"),
+    *("z", "p", "q"),
+    *("stride_d", "stride_h", "stride_w"),
+    *("front", "top", "left"),
+    *("dilation_d", "dilation_h", "dilation_w"),
+    *("tap_step_d", "tap_step_h", "tap_step_w"),
+    *("out_step_d", "out_step_h", "out_step_w"),
+)
 
 
 class Unfit(ValueError):
@@ -126,27 +142,27 @@ class Problem:
     def itemsize(self) -> int:
         return FLOATS[self.dtype].itemsize
 
-    @property
+    @cached_property
     def spatial(self) -> int:
         """Number of spatial axes, 2 or 3."""
         return len(self.x.shape) - 2
 
-    @property
+    @cached_property
     def filters(self) -> int:
         """K/G."""
         return self.weight.shape[0] // self.groups
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """C/G."""
         return self.weight.shape[1]
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """R S, or T R S."""
         return prod(self.weight.shape[2:])
 
-    @property
+    @cached_property
     def pixels(self) -> int:
         """P Q, or Z P Q."""
         return prod(self.y.shape[2:])
@@ -165,35 +181,32 @@ class Problem:
         x, weight, y = self.x.deep, self.weight.deep, self.y.deep
         stride, dilation = _deep(self.stride, 1), _deep(self.dilation, 1)
         common = [gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
-        values: dict[str, int] = {
-            **_named("x_", "ncdhw", x.strides),
-            **_named("w_", "gkctrs", (self.filters * weight.strides[0], *weight.strides)),
-            **_named("y_", "nkzpq", y.strides),
+        values = (
+            *x.strides,
+            *(self.filters * weight.strides[0], *weight.strides),
+            *y.strides,
+            *(x.shape[0], self.channels, *x.shape[2:]),
+            *(self.filters, *weight.shape[2:]),
+            *y.shape[2:],
+            *stride,
+            *_deep(self.corner, 0),
+            *dilation,
+            *[s // g for s, g in zip(stride, common, strict=True)],
+            *[d // g for d, g in zip(dilation, common, strict=True)],
+        )
+        fields = dict(zip(_FIELDS, values, strict=True)) | {
             "bias_k": self.epilogue.bias or 0,
             "groups": self.groups,
-            **_named("", "ncdhw", (x.shape[0], self.channels, *x.shape[2:])),
-            **_named("", "ktrs", (self.filters, *weight.shape[2:])),
-            **_named("", "zpq", y.shape[2:]),
-            **_named("stride_", "dhw", stride),
-            **_named("", ("front", "top", "left"), _deep(self.corner, 0)),
-            **_named("dilation_", "dhw", dilation),
-            **_named("tap_step_", "dhw", [s // g for s, g in zip(stride, common, strict=True)]),
-            **_named("out_step_", "dhw", [d // g for d, g in zip(dilation, common, strict=True)]),
             "mode": MODES[self.mode],
             "channels_last": self.y.channels_last,
-            **changed,
         }
-        return struct("pycnn/conv.cuh", "ConvParams", **values)
+        return struct("pycnn/conv.cuh", "ConvParams", **fields | changed)
 
 
 def _deep(values: Ints, fill: int, before: int = 0) -> Ints:
     """Values of three spatial axes, which begin at place `before`; `fill` for a missing one."""
     missing = 3 + before - len(values)
     return (*values[:before], *[fill] * missing, *values[before:])
-
-
-def _named(prefix: str, axes: Sequence[str], values: Sequence[int]) -> dict[str, int]:
-    return {f"{prefix}{axis}": value for axis, value in zip(axes, values, strict=True)}
 
 
 @dataclass(frozen=True)

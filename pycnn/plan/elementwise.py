@@ -1,11 +1,13 @@
 """Plans of sums and products of two arrays with broadcasting, and of their gradients."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan._map import accum_scalars, map_plan
 from pycnn.plan._map_sum import MapSum, in_turn
 from pycnn.plan._strided import Ints, broadcast_axes
-from pycnn.runtime.plan import Plan
+from pycnn.runtime.plan import ArraySpec, Plan
 
 ADD, MUL = "elementwise/add.cu", "elementwise/mul.cu"
 
@@ -36,8 +38,9 @@ def add_backward(shape: Ints, dy: Ints, own: Mapping[str, Ints], dtype: str, alp
     op, factors = "add_backward", {"a": 1.0, "b": alpha}
     summed = {name: broadcast_axes(shape, its) for name, its in own.items()}
     if not any(summed.values()):
-        given = accum_scalars(dtype, 1.0, alpha)
-        return map_plan(op, ADD, shape, {"dy": dy}, ("da", "db"), dtype, parameters=given)
+        scalars = accum_scalars(dtype, 1.0, alpha)
+        plan = map_plan(op, ADD, shape, {"dy": dy}, ("da", "db"), dtype, parameters=scalars)
+        return replace(plan, outputs=_outputs(own, dtype))
     passes = [
         MapSum(
             file=ADD,
@@ -71,7 +74,8 @@ def mul_backward(
     op, other = "mul_backward", {"a": "b", "b": "a"}
     summed = {name: broadcast_axes(shape, its) for name, its in own.items()}
     if not any(summed.values()):
-        return map_plan(op, MUL, shape, {"dy": dy, **strides}, ("da", "db"), dtype)
+        plan = map_plan(op, MUL, shape, {"dy": dy, **strides}, ("da", "db"), dtype)
+        return replace(plan, outputs=_outputs(own, dtype))
     passes = []
     for name, full in _passes(summed):
         # The kernel's a and b; where a has no gradient in this pass, what b is does not matter.
@@ -89,6 +93,11 @@ def mul_backward(
             )
         )
     return in_turn(op, passes, {f"d{name}": its for name, its in own.items()}, dtype)
+
+
+def _outputs(own: Mapping[str, Ints], dtype: str) -> dict[str, ArraySpec]:
+    """The gradients, of their operands' shapes: axes of extent 1 may be missing in front."""
+    return {f"d{name}": ArraySpec(its, numpy_dtype(dtype)) for name, its in own.items()}
 
 
 def _passes(summed: Mapping[str, Ints]) -> list[tuple[str, str | None]]:

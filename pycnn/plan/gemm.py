@@ -1,4 +1,4 @@
-"""Plans of the matrix product C = epilogue(A B + C): which rung of the ladder, how launched.
+"""Plans of the matrix product C = epilogue(A B + C): which version of the kernel, how launched.
 
 Transposes, views and batches are all strides, so one description, :class:`Gemm`, covers the public
 operations and the products inside convolution.
@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
 
-from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -113,42 +113,65 @@ def _turn(strides: Strides) -> Strides:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A kernel of the ladder: outputs a block computes, threads it has, and what is compiled in."""
+class Version:
+    """A version of the kernel: outputs of a block, threads of a block, and what is compiled in."""
 
     file: str
     tile: tuple[int, int]
     block: tuple[int, int, int]
     oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
     tiles: tuple[int, ...] = ()  # square tiles it is compiled for, where there is a choice
+    dtypes: tuple[str, ...] = FLOATING
 
     @property
     def entry(self) -> str:
         return "gemm_" + self.file.removesuffix(".cu").split("_", 1)[1]
 
 
-LADDER = {
-    "naive": Rung("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
-    "coalesced": Rung("gemm/2_coalesced.cu", (8, 32), (32, 8, 1), oriented=False),
-    "shared_tile": Rung("gemm/3_shared_tile.cu", (16, 16), (16, 16, 1), oriented=True),
-    "register_tile": Rung("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
-    "vectorised": Rung("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
-    "double_buffered": Rung(
+VERSIONS = {
+    "naive": Version("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
+    "coalesced": Version("gemm/2_coalesced.cu", (8, 32), (32, 8, 1), oriented=False),
+    "shared_tile": Version("gemm/3_shared_tile.cu", (16, 16), (16, 16, 1), oriented=True),
+    "register_tile": Version("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
+    "vectorised": Version("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
+    "double_buffered": Version(
         "gemm/6_double_buffered.cu", (128, 128), (256, 1, 1), oriented=True, tiles=(64, 128)
+    ),
+    "tensor_core": Version(
+        "gemm/7_tensor_core.cu",
+        (128, 128),
+        (256, 1, 1),
+        oriented=True,
+        tiles=(64, 128),
+        dtypes=tuple(name for name in FLOATING if FLOATS[name].is_half),
     ),
 }
 
 
-#: The rungs, slowest first: what `algo` may be besides "auto".
-algorithms = tuple(LADDER)
+#: The versions, slowest first: what `algo` may be besides "auto".
+algorithms = tuple(VERSIONS)
+
+
+def algorithms_of(dtype: str) -> tuple[str, ...]:
+    """The versions that compute in a dtype.
+
+    Examples
+    --------
+    >>> algorithms_of("float16")[-1], algorithms_of("float64")[-1]
+    ('tensor_core', 'double_buffered')
+    """
+    return tuple(name for name, version in VERSIONS.items() if dtype in version.dtypes)
+
 
 #: Blocks that keep a large GPU busy; with fewer, smaller tiles spread the work better.
 FILL = 128
 
 
 def choose(problem: Gemm) -> str:
-    """The rung that "auto" stands for: the last one, unless C is too thin for a register tile."""
-    return "shared_tile" if min(problem.m, problem.n) < 16 else "double_buffered"
+    """What "auto" stands for: the last version of the dtype, unless C is too thin for its tiles."""
+    if min(problem.m, problem.n) < 16:
+        return "shared_tile"
+    return "tensor_core" if FLOATS[problem.dtype].is_half else "double_buffered"
 
 
 def gemm_launch(
@@ -169,9 +192,9 @@ def gemm_launch(
         Where element (0, 0) of the first batch lies. They may have any alignment: the plan allows
         128-bit accesses by the strides, and the kernel tests the base addresses once.
     algo : str, default "auto"
-        One of `algorithms`; "auto" asks :func:`choose`.
+        One of `algorithms_of` the dtype; "auto" asks :func:`choose`.
     tile : int, optional
-        Outputs a block computes in each direction, for rungs that offer several; by default 128
+        Outputs a block computes in each direction, for versions that offer several; by default 128
         if that makes enough blocks to fill a GPU and C is no thinner than that, else 64.
     residual_offset : int, default 0
         Bytes from the start of the residual to what belongs to element (0, 0) of the first batch.
@@ -191,15 +214,16 @@ def gemm_launch(
         problem, a, b = problem.transposed, b, a
     if algo == "auto":
         algo = choose(problem)
-    if algo not in LADDER:
-        raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(algorithms)}")
-    rung = LADDER[algo]
-    (tile_m, tile_n), tile_defines = _tile(problem, rung, tile)
+    allowed = algorithms_of(problem.dtype)
+    if algo not in allowed:
+        raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(allowed)}")
+    version = VERSIONS[algo]
+    (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
     defines = [("SCALAR", SCALAR[problem.dtype]), *tile_defines]
-    if rung.oriented:
+    if version.oriented:
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
         defines += [("B_TRANSPOSED", str(int(b_transposed)))]
     flags = (
@@ -231,28 +255,28 @@ def gemm_launch(
     if isinstance(residual, Buffer):
         residual = Buffer(residual.name, residual_offset)
     return Launch(
-        Kernel(rung.file, rung.entry, tuple(defines)),
+        Kernel(version.file, version.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
-        block=rung.block,
+        block=version.block,
         args=(a, b, c, *pointers, residual, epilogue, params),
     )
 
 
 def _tile(
-    problem: Gemm, rung: Rung, tile: int | None
+    problem: Gemm, version: Version, tile: int | None
 ) -> tuple[tuple[int, int], tuple[tuple[str, str], ...]]:
     """Tile extents and the defines that select them."""
-    if not rung.tiles:
+    if not version.tiles:
         if tile is not None:
-            raise ValueError(f"tile={tile}; allowed: None, {rung.entry} has one tile")
-        return rung.tile, ()
+            raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
+        return version.tile, ()
     if tile is None:
-        small, large = rung.tiles
+        small, large = version.tiles
         blocks = ceil_div(problem.m, large) * ceil_div(problem.n, large)
         fills = blocks * problem.batch[0] * problem.batch[1] >= FILL
         tile = large if fills and min(problem.m, problem.n) > small else small
-    if tile not in rung.tiles:
-        raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, rung.tiles))}")
+    if tile not in version.tiles:
+        raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, version.tiles))}")
     return (tile, tile), (("TILE", str(tile)),)
 
 

@@ -33,6 +33,8 @@ class ClassLoss:
     ignore_index : int
     reduction : {"none", "sum", "mean"}
     label_smoothing : float
+    narrow : bool
+        Whether the targets are int32, not int64.
     """
 
     shape: Ints
@@ -43,6 +45,7 @@ class ClassLoss:
     ignore_index: int
     reduction: str
     label_smoothing: float = 0.0
+    narrow: bool = False
 
     @property
     def positions(self) -> Ints:
@@ -68,6 +71,7 @@ class ClassLoss:
             weight_stride=self.weight_stride or 0,
             ignore_index=self.ignore_index,
             count=self.shape[1],
+            narrow=self.narrow,
             hard=1.0 - e,
             smooth=e / self.shape[1],
         )

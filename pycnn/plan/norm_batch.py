@@ -5,7 +5,7 @@ reads dy and x twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -24,6 +24,8 @@ Specs = dict[str, ArraySpec]
 #: Names of the means, of what they are spread by (None: both in one array), and of what rounding
 #: took from the means.
 Statistics = tuple[str, str | None, str | None]
+
+RUNNING = ("running_mean", "running_var")
 
 #: Numbers of a partial result.
 MOMENTS, PAIR = 4, 2
@@ -50,7 +52,7 @@ class Channels:
     eps: float = 1e-5
 
 
-def given_statistics(views: Views, dtype: str, channels: Channels) -> Plan:
+def given_statistics(views: Views, dtype: str, channels: Channels, op: str = "batch_norm") -> Plan:
     """Plan of `pycnn.batch_norm`: x, running_mean, running_var, weight and bias to ``y``.
 
     Examples
@@ -67,7 +69,7 @@ def given_statistics(views: Views, dtype: str, channels: Channels) -> Plan:
     if prod(x.shape):
         w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
         launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
-    return _plan("batch_norm", w, launches, outputs, {})
+    return _plan(op, w, launches, outputs, {})
 
 
 def own_statistics(
@@ -106,7 +108,7 @@ def moments(
     spec = ArraySpec((statistics,), computed_in(dtype))
     workspace = {n: spec for n in ("mean", "rest", "rstd") if n not in outputs}
     workspace["parts"] = _norm.partial(w, MOMENTS, dtype)
-    running = {n: n in views for n in ("running_mean", "running_var")}
+    running = {n: n in views for n in RUNNING}
     mean, variance = (views.get(n) for n in running)
     merge = struct(
         "norm/moments.cu", "MergeParams",
@@ -130,11 +132,37 @@ def moments(
     return (of_segments, merged), workspace
 
 
-def given_statistics_backward(views: Views, dtype: str, channels: Channels, outputs: Specs) -> Plan:
+def own_statistics_of_images(
+    op: str, views: Views, dtype: str, channels: Channels, outputs: Specs, momentum: float
+) -> Plan:
+    """Plan of `own_statistics` of every image, whose means go into the running ones."""
+    x = views["x"]
+    own = {name: view for name, view in views.items() if name not in RUNNING}
+    found = own_statistics(op, own, dtype, channels, {"y": outputs["y"]})
+    w = _walk(x.shape, [x.strides], dtype, channels)
+    number = channels_first(x.shape, channels.layout)[1]
+    mean, variance = (views[name] for name in RUNNING)
+    params = struct(
+        "norm/running.cu", "RunningParams",
+        channels=number, images=w.sets // number, segments=w.segments,
+        mean=_norm.step(mean), variance=_norm.step(variance),
+        mean_wide=is_wide(mean, dtype), variance_wide=is_wide(variance, dtype),
+        momentum=momentum,
+    )  # fmt: skip
+    buffers = [Buffer(n) for n in ("parts", *RUNNING, *(f"new_{n}" for n in RUNNING))]
+    arguments: tuple[Argument, ...] = (*buffers, params)
+    grid, block = warp_each(number)
+    running = Launch(kernel("running", "running_images", dtype), grid, block, arguments)
+    return replace(found, launches=(*found.launches, running), outputs=outputs)
+
+
+def given_statistics_backward(
+    views: Views, dtype: str, channels: Channels, outputs: Specs, op: str = "batch_norm_backward"
+) -> Plan:
     """Plan of `pycnn.batch_norm_backward`: ``dx`` comes with the sums, in one pass."""
     statistics = ("running_mean", "running_var", None)
     launches, workspace, w = sums(views, dtype, channels, outputs, statistics, dx=True)
-    return _plan("batch_norm_backward", w, launches, outputs, workspace)
+    return _plan(op, w, launches, outputs, workspace)
 
 
 def own_statistics_backward(

@@ -86,7 +86,7 @@ def choose_team(length: int, dtype: str, kept: int, affine: bool) -> Team:
     itemsize = FLOATS[dtype].itemsize
     width = VECTOR_BYTES // itemsize
     number = computed_in(dtype).itemsize
-    parameters = -(-2 * length * number // 16) * 16 if affine else 0
+    parameters = 16 * ceil_div(2 * length * number, 16) if affine else 0
     padded = ceil_div(length, width) * width  # every slice begins with a whole vector
     each = padded * itemsize * kept
     if length <= LANES_LENGTH:
@@ -204,11 +204,11 @@ def _launch(
 ) -> Launch:
     count = prod(s.start)
     steps = max(min(count // (team.slots * BLOCKS), STEPS), 1)
-    given = [views.get(n) for n in ("weight", "bias")]
-    there = next((v for v in given if v is not None), None)
+    affine = [views.get(n) for n in ("weight", "bias")]
+    there = next((v for v in affine if v is not None), None)
     shape = () if there is None else there.shape
     nothing = (0,) * len(shape)
-    weight_wide, bias_wide = (_norm.is_wide(v, dtype) for v in given)
+    weight_wide, bias_wide = (_norm.is_wide(v, dtype) for v in affine)
     parameters = struct(
         "norm/layer.cu", f"Layer<{len(s.starts)}>",
         count=count, length=prod(s.along), steps=steps, cached=team.cached,
@@ -218,7 +218,7 @@ def _launch(
         eps=eps,
         start=strided(s.start, s.starts),
         along=strided(s.along, s.alongs),
-        affine=strided(shape, [nothing if v is None else v.strides for v in given]),
+        affine=strided(shape, [nothing if v is None else v.strides for v in affine]),
     )  # fmt: skip
     return Launch(
         kernel("layer", f"{name}_{team.name}", dtype),

@@ -1,6 +1,7 @@
 """Plans of the losses that compare two tensors: kernels/include/pycnn/pointwise_loss.cuh."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -19,8 +20,11 @@ VECTOR_BYTES = 16
 #: Elements of a thread that leaves a partial sum.
 SHARE = 16
 
-#: Weights of a kernel: those that mse_loss has not are not among its arguments.
+#: Weights that a kernel may have; those that it has not are not among its arguments.
 WEIGHTS = ("weight", "pos_weight")
+
+#: Names of macros and their values, beside the type.
+Defines = tuple[tuple[str, str], ...]
 
 
 def loss(
@@ -30,9 +34,11 @@ def loss(
     inputs: Mapping[str, Ints],
     dtype: str,
     *,
-    weighted: bool,
-    reduction: str,
+    weights: tuple[str, ...] = (),
+    divisor: float | None,
     factor: float = 1.0,
+    parameter: float = 1.0,
+    defines: Defines = (),
 ) -> Plan:
     """Plan of a forward: ``x`` (or ``logits``) and ``target``, and weights, to ``loss``.
 
@@ -46,21 +52,25 @@ def loss(
         Element strides over `shape` of x, which comes first, of target and of the weights that
         there are.
     dtype : str
-    weighted : bool
-        Whether the kernel has weights.
-    reduction : {"none", "sum", "mean"}
+    weights : tuple of str, default ()
+        What weights the kernel has.
+    divisor : float or None
+        What the sum of the costs is divided by; None for costs that are not summed.
     factor : float, default 1.0
         Of every cost.
+    parameter : float, default 1.0
+        A constant of the loss.
+    defines : tuple, default ()
+        Further macros.
 
     Examples
     --------
     >>> strides = {"x": (3, 1), "target": (3, 1)}
-    >>> plan = loss("mse_loss", "mse_loss", (2, 3), strides, "float32", weighted=False,
-    ...             reduction="mean")
+    >>> plan = loss("mse_loss", "mse_loss", (2, 3), strides, "float32", divisor=6)
     >>> [launch.kernel.entry for launch in plan.launches]
     ['mse_loss', 'loss_finish']
     """
-    count, whole = prod(shape), reduction == "none"
+    count, whole = prod(shape), divisor is None
     spec = ArraySpec(shape if whole else (), numpy_dtype(dtype))
     contiguous = _contiguous(shape, inputs)
     width = VECTOR_BYTES // FLOATS[dtype].itemsize if contiguous else 1
@@ -71,12 +81,12 @@ def loss(
     workspace = {}
     if count:
         results = (Buffer("loss"), None) if whole else (None, Buffer("costs"))
-        options = struct(HEADER, "LossOptions", factor=factor, dy_stands=0)
+        options = struct(HEADER, "LossOptions", factor=factor, parameter=parameter, dy_stands=0)
         arguments = (*results, np.int64(count), options)
-        launch = _launch(entry, shape, inputs, contiguous, dtype, weighted, arguments, blocks)
-        launches = (launch,)
-    if not whole:
-        launches += (finish(dtype, blocks, "loss", divisor=count if reduction == "mean" else 1.0),)
+        kernel = _kernel(entry, dtype, defines)
+        launches = (_launch(kernel, shape, inputs, contiguous, weights, arguments, blocks),)
+    if divisor is not None:
+        launches += (finish(dtype, blocks, "loss", divisor=divisor),)
         if blocks:
             sums = np.dtype(FLOATS[dtype].accumulate)
             workspace = {"costs": ArraySpec((blocks,), sums)}
@@ -91,16 +101,17 @@ def gradient(
     inputs: Mapping[str, Ints],
     dtype: str,
     *,
-    weighted: bool,
+    weights: tuple[str, ...] = (),
     factor: float,
     one_dy: bool,
+    parameter: float = 1.0,
+    defines: Defines = (),
 ) -> Plan:
-    """Plan of a backward: ``dy``, ``x``, ``target`` and weights to ``dx``
-    (``dlogits``).
+    """Plan of a backward: ``dy``, ``x``, ``target`` and weights to ``dx`` (``dlogits``).
 
     Parameters
     ----------
-    op, entry, shape, dtype, weighted
+    op, entry, shape, dtype, weights, parameter, defines
         As for `loss`.
     inputs : mapping of str to tuple of int
         As for `loss`, and the strides of dy: all 0 for the gradient of one number.
@@ -118,9 +129,12 @@ def gradient(
     output = f"d{_compared(inputs)}"
     launches: tuple[Launch, ...] = ()
     if count:
-        options = struct(HEADER, "LossOptions", factor=factor, dy_stands=one_dy)
+        options = struct(
+            HEADER, "LossOptions", factor=factor, parameter=parameter, dy_stands=one_dy
+        )
         arguments = (Buffer(output), np.int64(count), options)
-        launches = (_launch(entry, shape, inputs, contiguous, dtype, weighted, arguments, blocks),)
+        kernel = _kernel(f"{entry}_backward", dtype, defines, entry)
+        launches = (_launch(kernel, shape, inputs, contiguous, weights, arguments, blocks),)
     return Plan(op, "vectors" if contiguous else "strided", launches, {output: spec})
 
 
@@ -138,27 +152,26 @@ def _compared(inputs: Mapping[str, Ints]) -> str:
     return next(iter(inputs))
 
 
+def _kernel(entry: str, dtype: str, defines: Defines, file: str = "") -> Kernel:
+    return Kernel(f"loss/{file or entry}.cu", entry, (("SCALAR", SCALAR[dtype]), *defines))
+
+
 def _launch(
-    entry: str,
+    kernel: Kernel,
     shape: Ints,
     inputs: Mapping[str, Ints],
     contiguous: bool,
-    dtype: str,
-    weighted: bool,
+    weights: tuple[str, ...],
     arguments: tuple[Argument, ...],
     blocks: int,
 ) -> Launch:
-    backward = "dy" in inputs
-    pointers: list[Argument] = [Buffer("dy")] if backward else []
-    pointers += [Buffer(_compared(inputs)), Buffer("target")]
-    file, name = f"loss/{entry}.cu", entry + "_backward" * backward
+    dy = ("dy",) if "dy" in inputs else ()
+    compared = (_compared(inputs), "target")
+    pointers: list[Argument] = [Buffer(n) for n in (*dy, *compared)]
     if not contiguous:
-        name += "_strided"
-        if weighted:
-            pointers += [Buffer(n) if n in inputs else None for n in WEIGHTS]
+        kernel = replace(kernel, entry=f"{kernel.entry}_strided")
+        pointers += [Buffer(n) if n in inputs else None for n in weights]
         still = (0,) * len(shape)
-        order = (_compared(inputs), "target", *WEIGHTS, *(("dy",) if backward else ()))
-        strides = [inputs.get(n, still) for n in order]
+        strides = [inputs.get(n, still) for n in (*compared, *WEIGHTS, *dy)]
         arguments += (strided(shape, strides),)
-    kernel = Kernel(file, name, (("SCALAR", SCALAR[dtype]),))
     return Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), (*pointers, *arguments))

@@ -247,8 +247,8 @@ def _params(
         for a, t in zip(work.axes, extents, strict=True)
     ]
     strides = []
-    for given in operands.values():
-        steps = _strides(pooling, given)
+    for view in operands.values():
+        steps = _strides(pooling, view)
         flat = (steps["n"], steps["c"], *steps["axis"], steps["inner"])
         joined = joined_axes(tile, work, channels, flat) if tile else 0
         strides.append(struct(HEADER, "PoolStrides", **steps, joined=joined))

@@ -48,7 +48,9 @@ class Axis:
         56
         """
         windows = conv_out(extent, *padding, kernel, stride, dilation, ceil_mode)
-        return cls(extent, windows, kernel, stride, dilation, *padding)
+        # A step beyond the input, or between the taps of a single one, has no effect: any fits.
+        step, spacing = min(stride, extent + sum(padding)), dilation if kernel > 1 else 1
+        return cls(extent, windows, kernel, step, spacing, *padding)
 
     def results(self, backward: bool) -> int:
         """Elements of what is computed."""
@@ -82,8 +84,10 @@ class Axis:
         ((0, 56), (55, 112), (0, 2))
         """
         if self.kernel == 0:
-            made, of = (self.extent, self.windows) if backward else (self.windows, self.extent)
-            return first * of // made, -(-(last + 1) * of // made)
+            targets, sources = (
+                (self.extent, self.windows) if backward else (self.windows, self.extent)
+            )
+            return first * sources // targets, ceil_div((last + 1) * sources, targets)
         reach = self.span - 1
         if backward:
             begin = max(ceil_div(first + self.low - reach, self.stride), 0)
@@ -115,7 +119,7 @@ class Axis:
             return end - begin
         reach = self.span - 1
         if self.kernel == 0:
-            bound = -(-tile * others // results) + (others % results > 0)
+            bound = ceil_div(tile * others, results) + (others % results > 0)
         elif backward:
             bound = (tile - 1 + reach) // self.stride + 1
         else:

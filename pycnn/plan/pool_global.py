@@ -80,7 +80,7 @@ def global_pool(
         )  # fmt: skip
         defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
         kernel = Kernel(FILE, f"global_{kind}_pool", defines)
-        shared = -(-slots * length * itemsize // 16) * 16 if staged else 0
+        shared = 16 * ceil_div(slots * length * itemsize, 16) if staged else 0
         grid = (ceil_div(count, slots), 1, 1)
         launches = (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), shared),)
     return Plan(op, "staged" if staged else "in place", launches, outputs)

@@ -48,10 +48,10 @@ def reduction(
     defines = (("SCALAR", SCALAR[dtype]), ("OP", OPERATORS[op]))
     launches: list[Launch] = []
     workspace: dict[str, ArraySpec] = {}
-    made = stages(shape, strides, axes, dtype, ordered=False) if prod(result) else []
+    passes = stages(shape, strides, axes, dtype, ordered=False) if prod(result) else []
     source = Buffer("x")
-    for number, stage in enumerate(made):
-        y, partial = _targets(number, len(made))
+    for number, stage in enumerate(passes):
+        y, partial = _targets(number, len(passes))
         if partial is not None:
             workspace[partial.name] = ArraySpec((stage.results,), accumulator(dtype))
         kernel = Kernel(VALUES, f"reduce_{stage.entry}", defines)
@@ -59,34 +59,38 @@ def reduction(
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
-    algo = made[0].entry if made else "nothing"
+    algo = passes[0].entry if passes else "nothing"
     return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
 
 
-def argmax(shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: Ints) -> Plan:
-    """Plan of `pycnn.argmax`: input ``x``, output ``y``.
+def argmax(
+    op: str, shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, result: Ints
+) -> Plan:
+    """Plan of `pycnn.argmax` and `argmin`: input ``x``, output ``y``.
 
     Parameters
     ----------
+    op : {"argmax", "argmin"}
     shape, strides, axes, dtype, result
         As for `reduction`; axes are one or all.
     """
     spec = ArraySpec(result, np.dtype(np.int64))
     launches: list[Launch] = []
     workspace: dict[str, ArraySpec] = {}
-    made = stages(shape, strides, axes, dtype, ordered=True) if prod(result) else []
+    passes = stages(shape, strides, axes, dtype, ordered=True) if prod(result) else []
     source = Buffer("x")
-    for number, stage in enumerate(made):
-        y, partial = _targets(number, len(made))
+    for number, stage in enumerate(passes):
+        y, partial = _targets(number, len(passes))
         if partial is not None:  # struct Indexed
             workspace[partial.name] = ArraySpec((stage.results, 2), np.dtype(np.int64))
-        kernel = Kernel(PLACES, f"argmax_{stage.entry}", (("SCALAR", SCALAR[dtype]),))
+        defines = (("SCALAR", SCALAR[dtype]), ("SMALLEST", str(int(op == "argmin"))))
+        kernel = Kernel(PLACES, f"argmax_{stage.entry}", defines)
         target = struct(PLACES, "Target", parts=stage.parts, scale=stage.inner)
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
-    algo = made[0].entry if made else "nothing"
-    return Plan("argmax", algo, tuple(launches), {"y": spec}, workspace)
+    algo = passes[0].entry if passes else "nothing"
+    return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
 
 
 def _targets(number: int, stages: int) -> tuple[Buffer | None, Buffer | None]:
@@ -162,10 +166,10 @@ def _ties(order: list[Group], dtype: str, workspace: dict[str, ArraySpec]) -> li
     workspace["slices"] = ArraySpec((prod(extents),), accumulator(dtype))
     results = tuple(e for i, e in enumerate(extents) if i not in again)
     workspace["ties"] = ArraySpec((prod(results),), accumulator(dtype))
-    made = stages(extents, row_major(extents), again, wide, ordered=False)
+    passes = stages(extents, row_major(extents), again, wide, ordered=False)
     launches, source = [], Buffer("slices")
-    for number, stage in enumerate(made):
-        last = number == len(made) - 1
+    for number, stage in enumerate(passes):
+        last = number == len(passes) - 1
         to = Buffer("ties") if last else Buffer(f"ties{number}")
         if not last:
             workspace[to.name] = ArraySpec((stage.results,), accumulator(dtype))

@@ -45,6 +45,9 @@ class BackendStatus:
     detail: str
 
 
+#: NumPy arrays that are nothing but their elements: a mask or another product would be overlooked.
+PLAIN = (np.ndarray, np.memmap)
+
 #: Not a backend to compute with: calls are validated, and results are placeholders of their shape.
 SHAPES = "shapes"
 
@@ -111,8 +114,13 @@ def backend_for(**arrays: Any) -> str:
     for name, array in arrays.items():
         if array is None:
             continue
-        if isinstance(array, np.ndarray):
+        if type(array) in PLAIN:
             kinds[name] = "NumPy"
+        elif isinstance(array, np.ndarray):
+            raise TypeError(
+                f"{name} is of type {type(array).__name__}; allowed: numpy.ndarray, of which it is "
+                "a subclass with a meaning of its own: numpy.asarray makes a plain one"
+            )
         elif _is_cupy(array):
             kinds[name] = "CuPy"
         else:

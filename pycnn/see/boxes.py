@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pycnn.see.stages import Outline, Run, Stage, Unit
-from pycnn.see.walk import Step
+from pycnn.see.trace import Step
 
 HIGHEST, LOWEST = 2.2, 0.16
 THICKEST, THINNEST = 0.42, 0.05
@@ -106,9 +106,9 @@ def arrange(outline: Outline) -> Diagram:
     places: dict[int, Box] = {-1: groups[0].boxes[0]}
     number = 0
     for stage in outline.stages:
-        group, found = _group(stage, scale, groups[-1].right + BETWEEN_STAGES)
+        group, unit_boxes = _group(stage, scale, groups[-1].right + BETWEEN_STAGES)
         groups.append(group)
-        for box in found:
+        for box in unit_boxes:
             places[number] = box
             number += 1
     arcs = sorted(outline.shortcuts, key=lambda ends: ends[1] - ends[0])
@@ -162,7 +162,7 @@ def _input_group(outline: Outline, scale: _Scale) -> Group:
 def _group(stage: Stage, scale: _Scale, left: float) -> tuple[Group, list[Box]]:
     """A stage that begins at `left`; and for every unit the box that stands for it."""
     boxes: list[Box] = []
-    found: list[int] = []
+    box_of_unit: list[int] = []
     x = 0.0
     for run in stage.runs:
         for unit, is_new in _drawn(run):
@@ -170,10 +170,10 @@ def _group(stage: Stage, scale: _Scale, left: float) -> tuple[Group, list[Box]]:
                 box = scale.box(x, _map(unit.result), unit.kind, not unit.result.extents)
                 boxes.append(box)
                 x += box.width + BETWEEN_BOXES
-            found.append(len(boxes) - 1)
+            box_of_unit.append(len(boxes) - 1)
     lines = [run.text for run in stage.runs]
     group = _placed(boxes, _shape(stage.result.output_shape), lines, left)
-    return group, [group.boxes[i] for i in found]
+    return group, [group.boxes[i] for i in box_of_unit]
 
 
 def _drawn(run: Run) -> list[tuple[Unit, bool]]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from pycnn.nn.layer import Layer
 from pycnn.runtime.terminal import Row, Table, plain, show, size_text
-from pycnn.see import chosen
-from pycnn.see.receptive import Field, Span
-from pycnn.see.unshared import Sharing, of_step
-from pycnn.see.walk import Step, spatial, walk
+from pycnn.see import model_arguments
+from pycnn.see.receptive import Field, Span, is_bound
+from pycnn.see.trace import Step, spatial, trace
+from pycnn.see.weight_sharing import Sharing, of_step
 
 COLUMNS = ("layer", "kind", "output", ">parameters", ">MACs", ">activations", ">sees", ">jump",
            ">from")  # fmt: skip
@@ -37,7 +37,14 @@ class LayerSummary:
     activation_bytes : int
         New memory for its result; 0 where that is a view.
     field : tuple of Span
-        What an element of the result sees of the input of the network, along every spatial axis.
+        What an element of the result sees of the input of the network, along every spatial axis;
+        at most, where `field_is_bound` or not `field_is_known`.
+    field_is_bound : bool
+        Whether an upsampling came before, behind which elements see different numbers of pixels.
+    field_is_known : bool
+        Not behind a layer that computes by NumPy itself, which is not traced.
+    macs_are_known : bool
+        Not of such a layer; `macs` then counts what was traced.
     sharing : Sharing or None
         Of a convolution: weights with and without sharing.
     """
@@ -49,12 +56,15 @@ class LayerSummary:
     macs: int
     activation_bytes: int
     field: Field
+    field_is_bound: bool
+    field_is_known: bool
+    macs_are_known: bool
     sharing: Sharing | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `summary` returns; ``print(found)`` shows it.
+    """What `summary` returns; ``print(summary)`` shows it.
 
     Attributes
     ----------
@@ -99,6 +109,8 @@ class Summary:
         sums = (_count(self.parameters), _count(self.macs), size_text(self.activation_bytes))
         idle = self.parameters - sum(layer.parameters for layer in self.layers)
         note = f"{idle:,} parameters for training only" if idle else ""
+        if not all(layer.macs_are_known for layer in self.layers):
+            note = ", ".join(filter(None, (note, "?: by NumPy, not traced")))
         total = ("total", note, "", *sums, *("",) * (len(columns) - 6))
         rows.append(Row(total, "bold", starts_section=True))
         return Table(f"input {shape_text(self.input_shape)}", columns, tuple(rows))
@@ -140,7 +152,9 @@ def summary(model: Layer, input_shape: Sequence[int]) -> Summary:
     -----
     A multiply-add (MAC) counts once; those of convolutions and matrix products count, as is usual.
     Of the receptive field stand its size, the jump from one element's field to the next one's, and
-    where that of the first element begins: minus the padding.
+    where that of the first element begins: minus the padding. Behind an upsampling the size is a
+    bound, ``<=``. Of a layer of your own that computes by NumPy, not by operations of pycnn,
+    nothing is known, ``?``, nor of the fields behind it; `Layer.elementwise` tells.
 
     Examples
     --------
@@ -155,8 +169,10 @@ def summary(model: Layer, input_shape: Sequence[int]) -> Summary:
     pool   MaxPool2d(2)     6x12x12                         3.38 KiB   6x6     2     0
     total                                   156  86,400     30.4 KiB
     """
-    steps = walk(model, input_shape)
-    layers = tuple(_line(step) for step in steps if step.own or not step.layer.children)
+    steps = trace(model, input_shape)
+    layers = tuple(
+        _line(step) for step in steps if step.own or step.opaque or not step.layer.children
+    )
     return Summary(
         tuple(input_shape),
         spatial(input_shape, steps[-1].channels_last),
@@ -177,6 +193,9 @@ def _line(step: Step) -> LayerSummary:
         step.macs,
         step.activation_bytes,
         step.field,
+        is_bound(step.field),
+        step.known,
+        not step.opaque,
         of_step(step),
     )
 
@@ -187,19 +206,22 @@ def _cells(layer: LayerSummary, extents: tuple[int, ...], sharing: bool) -> tupl
         layer.kind,
         shape_text(layer.output_shape),
         _count(layer.parameters),
-        _count(layer.macs),
+        _count(layer.macs) if layer.macs_are_known else "?",
         size_text(layer.activation_bytes),
-        *_field_cells(layer.field, extents),
+        *_field_cells(layer, extents),
     )
     if not sharing:
         return cells
     return cells + tuple(map(_count, layer.sharing or (0, 0, 0)))
 
 
-def _field_cells(field: Field, extents: tuple[int, ...]) -> tuple[str, str, str]:
+def _field_cells(layer: LayerSummary, extents: tuple[int, ...]) -> tuple[str, str, str]:
+    field = layer.field
+    if not layer.field_is_known:
+        return "?", "", ""
     if field and all(map(sees_all, field, extents)):
         return "all", "", ""
-    sizes = "x".join(_number(span.size) for span in field)
+    sizes = ("<=" if layer.field_is_bound else "") + "x".join(_number(s.size) for s in field)
     return sizes, _common([s.jump for s in field]), _common([s.start for s in field])
 
 
@@ -243,7 +265,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "summary", help="shape, parameters, MACs, memory and receptive field of every layer"
     )
-    chosen.add_arguments(parser)
+    model_arguments.add_arguments(parser)
     parser.add_argument("--sharing", action="store_true",
                         help="also the weights without weight sharing")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON, for a program")
@@ -251,12 +273,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    model, input_shape, *_ = chosen.outline(arguments)
-    found = summary(model, input_shape)
+    model, input_shape, *_ = model_arguments.shapes_of(arguments)
+    result = summary(model, input_shape)
     if arguments.json:
-        print(json.dumps(found.as_json(), indent=1))
+        print(json.dumps(result.as_json(), indent=1))
     elif sys.stdout.isatty():
-        show(found.table(arguments.sharing))
+        show(result.table(arguments.sharing))
     else:
-        print("\n".join(plain(found.table(arguments.sharing))))
+        print("\n".join(plain(result.table(arguments.sharing))))
     return 0

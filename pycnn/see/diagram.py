@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pycnn.nn.layer import Layer
-from pycnn.see import chosen
+from pycnn.see import model_arguments
 from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
 from pycnn.see.stages import Outline, outline
-from pycnn.see.walk import walk
+from pycnn.see.trace import trace
 from pycnn.see.write import check_folder, figure_bytes, new_figure, suffix_of, write_bytes
 
 #: Faces by kind, distinguishable to the colour-blind; and what the legend calls them.
@@ -73,14 +73,14 @@ def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str 
     """
     kind = suffix_of(path, FORMATS)
     check_folder(path)
-    return write_bytes(path, picture(outline(model, walk(model, input_shape)), title, kind))
+    return write_bytes(path, picture(outline(model, trace(model, input_shape)), title, kind))
 
 
-def picture(found: Outline, title: str = "", kind: str = "svg") -> bytes:
+def picture(network: Outline, title: str = "", kind: str = "svg") -> bytes:
     """The file that `draw` writes, of a network in stages."""
-    if not found.stages:
+    if not network.stages:
         raise ValueError("the model has no convolution, pooling or dense layer to draw")
-    return figure_bytes(_figure(arrange(found), title), kind)
+    return figure_bytes(_figure(arrange(network), title), kind)
 
 
 def _figure(diagram: Diagram, title: str) -> Any:
@@ -179,7 +179,7 @@ def _legend(axes: Any, diagram: Diagram, centre: float, y: float) -> None:
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser("draw", help="a network diagram, as papers draw it")
-    chosen.add_arguments(parser)
+    model_arguments.add_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE",
                         help="ends with " + ", ".join(f".{f}" for f in FORMATS))  # fmt: skip
     parser.add_argument("--title", default="", help="written above")
@@ -187,6 +187,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    model, input_shape, *_ = chosen.outline(arguments)
+    model, input_shape, *_ = model_arguments.shapes_of(arguments)
     print(draw(model, input_shape, arguments.output, arguments.title))
     return 0

@@ -68,7 +68,7 @@ def filtered(photo: np.ndarray, name: str) -> np.ndarray:
     A filter whose weights sum to 0 gives the size of the change in the mean of the channels, so one
     channel; other filters give colours, cut off at 0 and 255.
     """
-    made = response(photo, name)
+    result = response(photo, name)
     if abs(np.sum(CLASSIC[name])) < 1e-6:
-        made = np.abs(made.mean(axis=0, keepdims=True))
-    return np.rint(made.clip(0, 255)).astype(np.uint8)
+        result = np.abs(result.mean(axis=0, keepdims=True))
+    return np.rint(result.clip(0, 255)).astype(np.uint8)

@@ -7,31 +7,11 @@ import numpy as np
 
 import pycnn
 from pycnn.nn.activation import LogSoftmax, Softmax
-from pycnn.nn.combine import Sequential
+from pycnn.nn.classifier import in_line, probabilities
 from pycnn.nn.layer import Layer, LayerError, evaluating
 
 #: Images that are occluded and classified at a time.
 AT_ONCE = 16
-
-
-def probabilities(model: Layer, x: np.ndarray) -> np.ndarray:
-    """Probabilities of the classes, (N, classes), for inputs (N, C, H, W).
-
-    Raises
-    ------
-    ValueError
-        If the model does not give one row of scores for an image.
-    """
-    with evaluating(model):
-        scores = model(x)
-    if scores.ndim != 2:
-        raise ValueError(
-            f"the model makes {scores.shape[1:]} of an image; allowed: scores of classes"
-        )
-    last = _in_line(model)[-1][1]
-    if isinstance(last, Softmax):
-        return scores
-    return np.exp(scores) if isinstance(last, LogSoftmax) else pycnn.softmax(scores)
 
 
 def positions(extent: int, patch: int, step: int) -> list[int]:
@@ -124,10 +104,10 @@ def _corners(extents: tuple[int, ...], patch: int, step: int) -> list[tuple[int,
 
 
 def _probability(model: Layer, x: np.ndarray, target: int) -> np.ndarray:
-    found = probabilities(model, x)
-    if not 0 <= target < found.shape[1]:
-        raise ValueError(f"target={target}: allowed are 0 to {found.shape[1] - 1}")
-    column: np.ndarray = found[:, target]
+    rows = probabilities(model, x)
+    if not 0 <= target < rows.shape[1]:
+        raise ValueError(f"target={target}: allowed are 0 to {rows.shape[1] - 1}")
+    column: np.ndarray = rows[:, target]
     return column
 
 
@@ -160,7 +140,7 @@ def grad_cam(model: Layer, x: np.ndarray, target: int) -> np.ndarray:
     R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
     localization", 2017, section 3.
     """
-    layers = _in_line(model)
+    layers = in_line(model)
     if isinstance(layers[-1][1], Softmax | LogSoftmax):
         layers.pop()
     with _unchanged(model):
@@ -188,15 +168,15 @@ def _last_maps(
     layers: list[tuple[str, Layer]], x: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[str, Layer]]]:
     """The last result with more than one place, and the layers after it."""
-    found, after = None, 0
+    maps, after = None, 0
     y = x[None]
     for number, (path, layer) in enumerate(layers, start=1):
         y = _at(path, layer, layer, y)
         if y.ndim == 4 and max(y.shape[2:]) > 1:
-            found, after = y, number
-    if found is None or after == len(layers):
+            maps, after = y, number
+    if maps is None or after == len(layers):
         raise ValueError("Grad-CAM needs feature maps, and layers that make scores of them")
-    return found, layers[after:]
+    return maps, layers[after:]
 
 
 def _at(
@@ -206,17 +186,6 @@ def _at(
         return function(x)
     except LayerError as error:
         raise error.inside(path) from error.__cause__
-
-
-def _in_line(layer: Layer, path: str = "") -> list[tuple[str, Layer]]:
-    """Layers that stand one after the other, with what is sequential opened."""
-    if not isinstance(layer, Sequential):
-        return [(path, layer)]
-    return [
-        found
-        for name, child in layer.children.items()
-        for found in _in_line(child, f"{path}.{name}" if path else name)
-    ]
 
 
 @contextlib.contextmanager

@@ -61,7 +61,8 @@ SECTIONS = {
     "highest, bright.",
     "Feature maps": "What the layers make of the image, stage by stage; the strongest maps of "
     "each, numbered by channel.",
-    "Receptive field": "What the middle element of each stage's result depends on.",
+    "Receptive field": "What the middle element of each stage's result depends on; "
+    "behind an upsampling, at most.",
     "Where it looks": "What speaks for the most probable class.",
     "Classic filters": "Convolutions that people chose by hand, on the whole image.",
 }
@@ -106,8 +107,8 @@ def page(
 
 
 def _section(heading: str, text: str, inside: str) -> str:
-    words = f"<p>{escape(text)}</p>\n" if text else ""
-    return f"<section>\n<h2>{escape(heading)}</h2>\n{words}{inside}\n</section>"
+    paragraph = f"<p>{escape(text)}</p>\n" if text else ""
+    return f"<section>\n<h2>{escape(heading)}</h2>\n{paragraph}{inside}\n</section>"
 
 
 def _figure(picture: Picture) -> str:

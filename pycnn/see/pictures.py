@@ -8,7 +8,8 @@ import numpy as np
 
 from pycnn.runtime.extras import import_extra
 from pycnn.see.filters import CLASSIC, filtered
-from pycnn.see.walk import Step
+from pycnn.see.receptive import is_bound
+from pycnn.see.trace import Step
 from pycnn.see.write import figure_bytes, new_figure
 
 INK, QUIET = "#22262c", "#6b7280"
@@ -29,9 +30,9 @@ def filters(weight: np.ndarray) -> bytes:
 def maps(result: np.ndarray) -> bytes:
     """The strongest feature maps of (C, H, W), by mean magnitude, in the order of channels."""
     strength = np.abs(result).mean(axis=(1, 2))
-    chosen = np.sort(np.argsort(strength, kind="stable")[::-1][:MOST_MAPS])
+    strongest = np.sort(np.argsort(strength, kind="stable")[::-1][:MOST_MAPS])
     return _grid(
-        [_stretched(result[i]) for i in chosen], [str(i) for i in chosen],
+        [_stretched(result[i]) for i in strongest], [str(i) for i in strongest],
         kind="jpg", cmap="viridis", interpolation="nearest",
     )  # fmt: skip
 
@@ -48,6 +49,7 @@ def fields(photo: np.ndarray, steps: Sequence[Step]) -> bytes:
             for span, count, extent in zip(step.field, step.extents, photo.shape[1:], strict=True)
         )
         size = "x".join(f"{float(span.size):g}" for span in step.field)
+        size = f"at most {size}" if is_bound(step.field) else size
         axes.plot(
             [left - 0.5, right + 0.5, right + 0.5, left - 0.5, left - 0.5],
             [top - 0.5, top - 0.5, bottom + 0.5, bottom + 0.5, top - 0.5],

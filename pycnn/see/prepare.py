@@ -26,7 +26,7 @@ PHOTOS = {
 
 
 @dataclass(frozen=True)
-class Sight:
+class PreparedImage:
     """What a network is shown.
 
     Attributes
@@ -70,12 +70,12 @@ def image_file(image: Path | str) -> Path:
     return package_file("skimage", inside, "scikit-image", f"the photo {image}")
 
 
-def sight(
+def prepare_image(
     path: Path | str,
     input_shape: tuple[int, ...],
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> Sight:
+) -> PreparedImage:
     """An image scaled to the input of a network, with values about 0.
 
     Parameters
@@ -103,15 +103,17 @@ def sight(
     mean = (TYPICAL_MEAN,) * channels if mean is None else mean
     std = (TYPICAL_DEVIATION,) * channels if std is None else std
     x = normalise(photo, mean, std)
-    return Sight(Path(path).name, x, photo, _whole(path))
+    return PreparedImage(Path(path).name, x, photo, _whole(path))
 
 
-def trained_sight(path: Path | str, trained: Pretrained) -> Sight:
+def prepare_pretrained(path: Path | str, trained: Pretrained) -> PreparedImage:
     """An image prepared as for a trained network: SqueezeNet, whose channels are blue first."""
     x = trained.prepare(read_image(path, channels=3))
     pixels = (x.transpose(1, 2, 0) + np.asarray(MEAN, np.float32))[..., ::-1]
     photo = np.rint(pixels.clip(0, 255)).astype(np.uint8).transpose(2, 0, 1)
-    return Sight(Path(path).name, x, np.ascontiguousarray(photo), _whole(path), blue_first=True)
+    return PreparedImage(
+        Path(path).name, x, np.ascontiguousarray(photo), _whole(path), blue_first=True
+    )
 
 
 def _whole(path: Path | str) -> np.ndarray:

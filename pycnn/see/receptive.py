@@ -1,10 +1,10 @@
-"""Receptive fields: which elements of the input an element of a result depends on.
+"""Receptive fields: which elements of the input an element of a result can depend on.
 
 Along one axis, element i of a result sees ``size`` elements of the input from ``start + jump * i``
 on, some of them perhaps in the padding. Such maps compose, from layer to layer; the rules read
 the settings that an operation's call has recorded, where "same" padding is numbers already.
-Fractions come from transposed convolution and upsampling: there the map is the tightest one that
-encloses what each element sees.
+Fractions come from transposed convolution and upsampling: from there on the map is the tightest one
+that encloses what each element sees, of which single elements see less (`is_bound`).
 
 Left out, as is customary, are the statistics of layer, group and instance normalisation, which
 depend on every element.
@@ -80,6 +80,11 @@ class Span(NamedTuple):
 
 #: What is seen along every spatial axis of the input.
 Field = tuple[Span, ...]
+
+
+def is_bound(field: Field) -> bool:
+    """Whether elements see at most the field, not all of it: behind an upsampling."""
+    return any(isinstance(number, Fraction) for span in field for number in span)
 
 
 def union(fields: Sequence[tuple[Field, Sequence[int]]]) -> Field:

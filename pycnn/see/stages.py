@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pycnn.nn.combine import Concat, Sequential, Sum, Tap
 from pycnn.nn.layer import Layer
-from pycnn.see.walk import Step
-from pycnn.see.words import inside, join, kind_of, text_of
+from pycnn.see.labels import inside, join, kind_of, text_of
+from pycnn.see.trace import Step
 
 #: The longest pattern of units that is looked for as a repetition.
 LONGEST_PATTERN = 4
@@ -54,10 +54,10 @@ class Run:
     @property
     def text(self) -> str:
         """What it is, in words."""
-        words = ", ".join(unit.text for unit in self.units[: self.pattern])
+        pattern = ", ".join(unit.text for unit in self.units[: self.pattern])
         if self.count == 1:
-            return words
-        return f"{self.count} x ({words})" if self.pattern > 1 else f"{self.count} x {words}"
+            return pattern
+        return f"{self.count} x ({pattern})" if self.pattern > 1 else f"{self.count} x {pattern}"
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,16 @@ class Outline:
 
 
 def outline(model: Layer, steps: Sequence[Step]) -> Outline:
-    """The stages of a network that `pycnn.see.walk.walk` has walked through.
+    """The stages of a network that `pycnn.see.trace.trace` has traced.
 
     Examples
     --------
     >>> from pycnn import nn
-    >>> from pycnn.see.walk import walk
+    >>> from pycnn.see.trace import trace
     >>> net = nn.Sequential(
     ...     nn.Conv2d(1, 6, 5), nn.ReLU(), nn.Conv2d(6, 6, 5), nn.ReLU(), nn.MaxPool2d(2),
     ...     nn.Flatten(), nn.Linear(600, 10))
-    >>> [[run.text for run in s.runs] for s in outline(net, walk(net, (1, 28, 28))).stages]
+    >>> [[run.text for run in s.runs] for s in outline(net, trace(net, (1, 28, 28))).stages]
     [['2 x conv 5x5'], ['max pool 2x2 / 2'], ['dense']]
     """
     by_path = {step.path: step for step in steps}

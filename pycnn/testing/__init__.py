@@ -8,6 +8,7 @@ from pycnn.testing import (  # noqa: F401  (each says what its classes speak for
     _pool_max,
     _pool_mean,
     _pool_unpool,
+    _ruled_loss,
     activation,
     add_n,
     conv,

@@ -1,6 +1,7 @@
 """What the losses over class indices are tested with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,40 @@ class OverClasses(Tested, of=define.OverClasses):
         shape = arrays[self.op.scores].shape
         return int(shape[1 if len(shape) > 1 else 0])
 
+    def soft(self, shapes: Mapping[str, Any]) -> bool:
+        """Whether targets of these shapes are probabilities of the classes."""
+        return shapes["target"] == shapes[self.op.scores]
+
+    def placeholders(self, case: Case, dtype: str) -> dict[str, np.ndarray]:
+        placed = super().placeholders(case, dtype)
+        own = dtype if self.soft(case.shapes) else "int64"
+        zero = np.zeros((), numpy_dtype(own))
+        return {**placed, "target": np.broadcast_to(zero, case.shapes["target"])}
+
     def torch_loss(self, name: str, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         function = getattr(torch.nn.functional, name)
         weight = tensors["weight"].detach() if "weight" in tensors else None
-        return {"loss": function(tensors[self.op.scores], tensors["target"], weight, **settings)}
+        target = tensors["target"].detach()
+        return {"loss": function(tensors[self.op.scores], target, weight, **settings)}
 
 
 class ClassLossForward(OverClasses, of=define.ClassLossForward):
     def terms(self, settings: Settings, arrays: Arrays) -> int:
-        summed = self.meant(settings).reduction != "none"
-        return self.classes_of(arrays) + (arrays["target"].size if summed else 1)
+        summed, classes = self.meant(settings).reduction != "none", self.classes_of(arrays)
+        positions = arrays[self.op.scores].size // max(classes, 1)
+        return classes + (positions if summed else 1)
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         shape = case.shapes[self.op.scores]
         classes = shape[1 if len(shape) > 1 else 0]
-        target = np.asarray(rng.integers(0, classes, case.shapes["target"]))
-        if target.size > 1 and not case.standard:
+        target: np.ndarray = np.asarray(rng.integers(0, classes, case.shapes["target"]))
+        if self.soft(case.shapes):
+            target = rng.random(shape)
+            target /= target.sum(axis=min(len(shape) - 1, 1), keepdims=True)
+            target = target.astype(numpy_dtype(dtype))
+        elif target.size > 1 and not case.standard:
             target[rng.random(target.shape) < 0.2] = case.settings.get("ignore_index", -100)
             target.flat[0] = 0
         drawn = {self.op.scores: self.draw_scores(rng, shape).astype(numpy_dtype(dtype))}
@@ -71,6 +88,24 @@ def cases(scores: str, *smoothed: Mapping[str, Any]) -> tuple[Case, ...]:
             shapes["weight"] = shape[1:2] if len(shape) > 1 else shape
         return Case(name, shapes, also, standard)
 
+    def soft(name: str, shape: tuple[int, ...], weighted: bool = False, **also: Any) -> Case:
+        """With probabilities as target."""
+        hard = case(name, shape, weighted, **also)
+        return replace(hard, shapes={**hard.shapes, "target": shape})
+
+    likely = (
+        soft("probabilities", (9, 33), True, **smooth),
+        soft("probabilities of few", (301, 10)),
+        soft("probabilities of one position", (5,), True),
+        soft("probabilities of pixels", (3, 21, 5, 7), True, reduction="sum", **smooth),
+        soft("costs of probabilities", (2, 5, 3, 4), reduction="none"),
+        soft("costs of long rows", (3, 1025), True, reduction="none", **smooth),
+        soft("probabilities beyond shared memory", (2, 13001), reduction="sum"),
+        soft("probabilities of nothing", (0, 5, 3)),
+        soft("mixed labels", (64, 1000), standard=True, **smooth),
+        soft("segmentation probabilities", (1, 21, 32, 40), standard=True),
+    )
+
     return (
         case("segmentation", (3, 21, 5, 7), True, **smooth),
         case("one position", (5,), True),
@@ -87,4 +122,5 @@ def cases(scores: str, *smoothed: Mapping[str, Any]) -> tuple[Case, ...]:
         case("imagenet", (64, 1000), standard=True),
         case("mnist", (1024, 10), standard=True),
         case("segmentation image", (1, 21, 32, 40), standard=True),
+        *(likely if smoothed else ()),
     )

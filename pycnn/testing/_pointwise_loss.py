@@ -50,7 +50,7 @@ class PointwiseBackward(TestedGradient, of=define.PointwiseBackward):
         return {f"d{forward.compared}": dx}
 
 
-def _cases(*settings: Mapping[str, Any]) -> tuple[Case, ...]:
+def loss_cases(*settings: Mapping[str, Any]) -> tuple[Case, ...]:
     """Small shapes, with each of these settings in turn."""
     shapes = {
         "planes": (3, 5, 7, 2),
@@ -74,11 +74,11 @@ def _cases(*settings: Mapping[str, Any]) -> tuple[Case, ...]:
 
 
 class MseLoss(PointwiseLoss, of=define.MseLoss):
-    cases = _cases({}, {"reduction": "sum"}, {"reduction": "none"})
+    cases = loss_cases({}, {"reduction": "sum"}, {"reduction": "none"})
 
 
 class SumOfHalfSquares(PointwiseLoss, of=define.SumOfHalfSquares):
-    cases = _cases({})
+    cases = loss_cases({})
     factor = 0.5
 
     def arguments(self, settings: Settings, arrays: Arrays) -> tuple[Any, ...]:

@@ -33,7 +33,7 @@ class LpPool(Tested, of=define.LpPool):
             "cubes": {"kernel_size": 2, "norm_type": 3},
             "roots": {"kernel_size": 3, "stride": 2, "ceil_mode": True, "norm_type": 2.5},
             "sum": {"kernel_size": 2, "stride": 3, "norm_type": 1},
-            "padded": {"kernel_size": 3, "stride": 2, "padding": 2, "ceil_mode": True},
+            "padded": {"kernel_size": 4, "stride": 3, "padding": 2, "ceil_mode": True},
             "dilated": {"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 3},
         }
         return [

@@ -105,7 +105,7 @@ class MaxPool(Max, of=define.MaxPool):
             dilated={"kernel_size": 2, "stride": 1, "dilation": 3, "return_indices": True},
             asymmetric={"kernel_size": 2, "padding": ((1, 0), (0, 1), (1, 1))[:axes]},
             dilated_differently={"kernel_size": 2, "stride": 1, "dilation": (3, 1, 2)[:axes]},
-            wide_padding={"kernel_size": 3, "stride": 2, "padding": 2, "return_indices": True},
+            wide_padding={"kernel_size": 4, "stride": 3, "padding": 2, "return_indices": True},
         )
         if axes != 2:
             return found

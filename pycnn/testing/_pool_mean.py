@@ -88,7 +88,7 @@ class AvgPool(Mean, of=define.AvgPool):
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         axes = self.op.axes
         padded = {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}
-        dilated = {**padded, "padding": 3, "dilation": 2}
+        dilated = {**padded, "kernel_size": 4, "padding": 2, "dilation": 2}
         more: dict[str, Any] = {}
         if axes > 1:
             more["divisor"] = {"kernel_size": 2, "padding": 1, "divisor_override": 3}
@@ -106,7 +106,7 @@ class AvgPool(Mean, of=define.AvgPool):
                 "count_include_pad": False,
                 "padding": ((1, 0), (0, 0), (0, 0))[:axes],
             },
-            asymmetric_hanging_over={**padded, "padding": ((2, 0), (0, 1), (1, 2))[:axes]},
+            asymmetric_hanging_over={**padded, "padding": ((1, 0), (0, 1), (1, 1))[:axes]},
             **more,
         )
 

@@ -61,7 +61,7 @@ def number(windows: Windows) -> int:
 def _along(s: Any, axes: int) -> list[Any]:
     """(kernel, stride, (before, after), dilation) of every axis."""
     kernel = each(s.kernel_size, axes)
-    stride = kernel if s.stride is None else each(s.stride, axes)
+    stride = each(s.stride, axes) if s.stride else kernel
     return [*zip(kernel, stride, sides(s.padding, axes), each(s.dilation, axes), strict=True)]
 
 
@@ -96,14 +96,12 @@ def torch_settings(
 def padded_by_torch(x: Any, spatial: int, settings: dict[str, Any], fill: float) -> tuple[Any, Any]:
     """x and settings, with padding that PyTorch's pooling has no form for around x already.
 
-    Its own is the same on both sides, and no more than half of the kernel.
+    Its own is the same on both sides.
     """
     import torch
 
     pairs = sides(settings.get("padding", 0), spatial)
-    kernel = each(settings.get("kernel_size", 1), spatial)
-    along = zip(pairs, kernel, strict=True)
-    if all(low == high and 2 * low <= taps for (low, high), taps in along):
+    if all(low == high for low, high in pairs):
         return x, settings
     if settings.get("ceil_mode") or not settings.get("count_include_pad", True):
         raise NoPeer("PyTorch's pooling must know here what is padding")

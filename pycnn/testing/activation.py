@@ -26,6 +26,7 @@ VECTOR, LAYER = (2051,), (1, 64, 28, 28)
 #: Settings that are tried beside the defaults.
 TRIED: dict[str, tuple[dict[str, Any], ...]] = {
     "clip": ({"min": -1, "max": 0.5}, {"min": 0.25}, {"max": 1}, {"min": 1, "max": -1}),
+    "hardtanh": ({"min_val": -0.25, "max_val": 1.5},),
     "leaky_relu": ({"negative_slope": -0.75},),
     "elu": ({"alpha": -0.7},),
     "celu": ({"alpha": 4.0}, {"alpha": -0.5}),  # PyTorch rounds 1 / alpha to float32

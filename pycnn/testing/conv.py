@@ -20,7 +20,7 @@ from pycnn.testing.conv_settings import (
     first_axes,
     padded_by_torch,
 )
-from pycnn.testing.reading import as_given, channels_first, sides
+from pycnn.testing.reading import as_given, channels_first
 from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
@@ -76,6 +76,8 @@ class ConvBackward(ConvGradients, of=define.ConvBackward):
         s, filters, taps = self.meant(settings), len(arrays["weight"]), arrays["weight"].shape[2:]
         copies = 1  # positions beyond the edges that stand for one element
         if s.padding_mode != "zeros":
-            copies = prod(1 + max(pair) for pair in sides(s.padding, len(taps)))
+            x = channels_first(arrays["x"], self.forward.op.spatial, s.layout)
+            padding = convolution(s, x, arrays["weight"])[1]
+            copies = prod(1 + max(pair) for pair in padding)
         pixels = arrays["dy"].size // filters
         return self.needed(s, (filters // s.groups * prod(taps) * copies, pixels, pixels))

@@ -8,7 +8,7 @@ from pycnn.define import gemm as define
 from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import gemm as oracle
 from pycnn.testing.case import Case
-from pycnn.testing.tested import Settings, Tested
+from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
 class Gemm(Tested, of=define.Gemm):
@@ -67,3 +67,35 @@ class Matmul(Tested, of=define.Matmul):
         import torch
 
         return {"y": torch.matmul(tensors["a"], tensors["b"])}
+
+
+class Bmm(Tested, of=define.Bmm):
+    cases = (
+        Case("matrices", {"a": (3, 21, 35), "b": (3, 35, 19)}),
+        Case("one", {"a": (1, 5, 7), "b": (1, 7, 3)}),
+        Case("rows", {"a": (4, 1, 33), "b": (4, 33, 65)}),
+        Case("no batch", {"a": (0, 3, 5), "b": (0, 5, 7)}),
+        Case("nothing to sum", {"a": (2, 3, 0), "b": (2, 0, 5)}),
+        Case("attention", {"a": (8, 49, 32), "b": (8, 32, 49)}, standard=True),
+    )
+
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": np.einsum("bmk,bkn->bmn", *(arrays[name].astype("f8") for name in "ab"))}
+
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return arrays["a"].shape[-1]
+
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
+        import torch
+
+        return {"y": torch.bmm(tensors["a"], tensors["b"])}
+
+
+class BmmBackward(TestedGradient, of=define.BmmBackward):
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        dy, a, b = (arrays[name].astype("f8") for name in ("dy", "a", "b"))
+        return {"da": np.einsum("bmn,bkn->bmk", dy, b), "db": np.einsum("bmk,bmn->bkn", a, dy)}
+
+    def terms(self, settings: Settings, arrays: Arrays) -> dict[str, int]:
+        _, rows, columns = arrays["dy"].shape
+        return {"da": columns, "db": rows}

@@ -18,6 +18,8 @@ class CrossEntropy(ClassLossForward, of=define.CrossEntropy):
         s = self.meant(settings)
         given = arrays["logits"], arrays["target"], arrays.get("weight")
         how = s.ignore_index, s.reduction, s.label_smoothing
+        if given[0].shape == given[1].shape:
+            return {"loss": oracle.soft_cross_entropy(*given, *how[1:])}
         return {"loss": oracle.cross_entropy(*given, *how)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
@@ -29,6 +31,8 @@ class CrossEntropyBackward(ClassLossBackward, of=define.CrossEntropyBackward):
         s = self.meant(settings)
         given = arrays["dy"], arrays["logits"], arrays["target"], arrays.get("weight")
         how = s.ignore_index, s.reduction, s.label_smoothing
+        if given[1].shape == given[2].shape:
+            return {"dlogits": oracle.soft_cross_entropy_backward(*given, *how[1:])}
         return {"dlogits": oracle.cross_entropy_backward(*given, *how)}
 
 

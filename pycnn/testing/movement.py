@@ -1,5 +1,6 @@
 """Cases, oracle and PyTorch's answer: what only moves elements."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import movement as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.reading import channel_axis
-from pycnn.testing.tested import Settings, Tested, numbered
+from pycnn.testing.tested import NoPeer, Settings, Tested, numbered
 
 
 def _numbered(*shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -116,3 +117,85 @@ class ChannelShuffle(Tested, of=define.ChannelShuffle):
         if settings.get("layout") == "NHWC":
             return {"y": torch.channel_shuffle(x.movedim(-1, 1), groups).movedim(1, -1)}
         return {"y": torch.channel_shuffle(x, groups)}
+
+
+def _blocks(setting: str, *cases: Case) -> tuple[Case, ...]:
+    """Cases by their extent of a block, which is called `setting`."""
+    return tuple(
+        replace(c, settings={setting: c.settings["r"], **_without(c.settings)}) for c in cases
+    )
+
+
+def _without(settings: Settings) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "r"}
+
+
+_UP = (
+    Case("twice", {"x": (2, 12, 3, 5)}, {"r": 2}),
+    Case("thrice, unbatched", {"x": (9, 4, 3)}, {"r": 3}),
+    Case("NHWC", {"x": (2, 3, 5, 8)}, {"r": 2, "layout": "NHWC"}),
+    Case("unbatched, NHWC", {"x": (3, 5, 12)}, {"r": 2, "layout": "NHWC"}),
+    Case("by one", {"x": (2, 3, 4, 5)}, {"r": 1}),
+    Case("empty", {"x": (0, 4, 3, 5)}, {"r": 2}),
+    Case("super-resolution", {"x": (1, 36, 56, 56)}, {"r": 3}, standard=True),
+)
+_DOWN = (
+    Case("half", {"x": (2, 3, 6, 10)}, {"r": 2}),
+    Case("third, unbatched", {"x": (2, 12, 9)}, {"r": 3}),
+    Case("NHWC", {"x": (2, 6, 10, 3)}, {"r": 2, "layout": "NHWC"}),
+    Case("by one", {"x": (2, 3, 4, 5)}, {"r": 1}),
+    Case("empty", {"x": (0, 4, 6, 4)}, {"r": 2}),
+    Case("image", {"x": (1, 3, 224, 224)}, {"r": 4}, standard=True),
+)
+
+
+class _Blocks(Tested, of=define._Blocks):
+    def meaning(self, settings: Settings) -> tuple[int, str, bool]:
+        """Extent of a block, order of the channels, and whether these are last."""
+        s = vars(self.meant(settings))
+        return s[self.op.setting], s.get("mode", "CRD"), s["layout"] == "NHWC"
+
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        r, order, last = self.meaning(settings)
+        x = arrays["x"] if last else np.moveaxis(arrays["x"], -3, -1)
+        y = (oracle.to_blocks if self.op.up else oracle.from_blocks)(x, r, order)
+        return {"y": y if last else np.moveaxis(y, -1, -3)}
+
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
+        from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+        r, order, last = self.meaning(settings)
+        x = tensors["x"].movedim(-1, -3) if last else tensors["x"]
+        if self.op.up:
+            if order == "DCR":
+                x = x.unflatten(-3, (r * r, -1)).transpose(-3, -4).flatten(-4, -3)
+            y = pixel_shuffle(x, r)
+        else:
+            if not x.numel():
+                raise NoPeer("PyTorch's pixel_unshuffle does nothing to an empty batch")
+            y = pixel_unshuffle(x, r)
+            if order == "DCR":
+                y = y.unflatten(-3, (-1, r * r)).transpose(-3, -4).flatten(-4, -3)
+        return {"y": y.movedim(-3, -1) if last else y}
+
+
+class PixelShuffle(_Blocks, of=define.PixelShuffle):
+    cases = _blocks("upscale_factor", *_UP)
+
+
+class PixelUnshuffle(_Blocks, of=define.PixelUnshuffle):
+    cases = _blocks("downscale_factor", *_DOWN)
+
+
+class DepthToSpace(_Blocks, of=define.DepthToSpace):
+    cases = (
+        *_blocks("block_size", *_UP),
+        Case("as pixel_shuffle", {"x": (2, 12, 3, 5)}, {"block_size": 2, "mode": "CRD"}),
+    )
+
+
+class SpaceToDepth(_Blocks, of=define.SpaceToDepth):
+    cases = (
+        *_blocks("block_size", *_DOWN),
+        Case("as pixel_unshuffle", {"x": (2, 3, 6, 10)}, {"block_size": 2, "mode": "CRD"}),
+    )

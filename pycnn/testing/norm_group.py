@@ -6,10 +6,15 @@ import numpy as np
 
 from pycnn.define import norm_group as define
 from pycnn.define.operation import Arrays
+from pycnn.dtypes import FLOATS
 from pycnn.reference.oracle import norm as oracle
-from pycnn.testing._norm_rules import case, channels_last, channels_second, named
+from pycnn.testing._norm_rules import case, channels_last, channels_second, named, positive
+from pycnn.testing.case import Case
 from pycnn.testing.reading import channel_axis
-from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient, normal
+
+RUNNING = ("running_mean", "running_var")
+GIVEN = "running_mean running_var weight bias"
 
 
 class _ByGroup(Tested, of=define._ByGroup):
@@ -64,9 +69,37 @@ class GroupNorm(_ByGroup, of=define.GroupNorm):
         return {"y": channels_last(y, layout)}
 
 
+def _images(x: np.ndarray, s: Any) -> tuple[int, int]:
+    """Images, and channels of each."""
+    return x.shape[0], x.shape[channel_axis(s.layout)]
+
+
 class InstanceNorm(_ByGroup, of=define.InstanceNorm):
     def groups(self, s: Any, channels: int) -> int:
         return channels
+
+    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
+        """16-bit values have running statistics of 32 bits, as networks keep them."""
+        given = {}
+        for name, shape in case.shapes.items():
+            draw = positive if name == "running_var" else normal
+            given[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
+        return given
+
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, x = self.meant(settings), arrays["x"]
+        if s.use_input_stats:
+            found = super().oracle(settings, arrays)
+            if "running_mean" in arrays:
+                values = np.moveaxis(x, channel_axis(s.layout), 1).reshape(*_images(x, s), -1)
+                fresh = values.mean(2, "f8"), values.var(2, "f8", ddof=1)
+                for name, new in zip(RUNNING, fresh, strict=True):
+                    kept = (1 - s.momentum) * arrays[name].astype("f8")
+                    found[f"new_{name}"] = kept + s.momentum * new.mean(axis=0)
+            return found
+        mean, var = (arrays[n] for n in RUNNING)
+        affine = arrays.get("weight"), arrays.get("bias")
+        return {"y": oracle.batch_norm(x, mean, var, *affine, channel_axis(s.layout), s.eps)}
 
     cases = (
         case("sequence", (3, 5, 11), "weight bias", eps=0.1),
@@ -77,6 +110,11 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
         case("nhwc", (2, 5, 7, 3), "weight bias", layout="NHWC"),
         case("nhwc vectors", (2, 3, 5, 16), layout="NHWC"),
         case("empty", (0, 3, 4, 5), "weight bias"),
+        case("updated", (3, 5, 11), "running_mean running_var weight", momentum=0.3),
+        case("updated nhwc", (2, 5, 7, 3), "running_mean running_var", layout="NHWC"),
+        case("given", (2, 5, 7, 9), GIVEN, use_input_stats=False),
+        case("given nhwc", (2, 5, 7, 3), GIVEN, layout="NHWC", use_input_stats=False, eps=0.1),
+        case("given, one value", (2, 3, 1, 1), GIVEN, use_input_stats=False),
         case("dcgan layer", (1, 64, 32, 32), "weight bias", standard=True),
         case("dcgan layer nhwc", (2, 32, 32, 64), "weight bias", layout="NHWC", standard=True),
     )
@@ -89,9 +127,24 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
 
         rest = {**settings}
         layout = rest.pop("layout", "NCHW")
-        given = {n: t for n, t in tensors.items() if n != "x"}
+        given = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
         y = instance_norm(channels_second(tensors["x"], layout), **given, **rest)
-        return {"y": channels_last(y, layout)}
+        changed = {f"new_{n}": given[n] for n in RUNNING if n in given}
+        return {"y": channels_last(y, layout), **changed}
+
+
+class InstanceNormBackward(TestedGradient, of=define.InstanceNormBackward):
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        s, (dy, x) = self.meant(settings), (arrays["dy"], arrays["x"])
+        axis, weight = channel_axis(s.layout), arrays.get("weight")
+        if s.use_input_stats:
+            return named(oracle.group_norm_backward(dy, x, x.shape[axis], weight, axis, s.eps))
+        mean, var = (arrays[n] for n in RUNNING)
+        return named(oracle.batch_norm_backward(dy, x, mean, var, weight, axis, s.eps))
+
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        x = arrays["x"]
+        return max(x.size // max(x.shape[channel_axis(self.meant(settings).layout)], 1), 1)
 
 
 class _ByGroupBackward(TestedGradient, of=define._ByGroupBackward):

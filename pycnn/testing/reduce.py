@@ -81,13 +81,14 @@ class Argmax(Reduction, of=define.Argmax):
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
-        return {"y": oracle.argmax(arrays["x"], s.axis, s.keepdims)}
+        return {"y": getattr(oracle, self.op.name)(arrays["x"], s.axis, s.keepdims)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         keepdims = settings.get("keepdims", False)
-        return {"y": torch.argmax(tensors["x"], settings.get("axis"), keepdims)}
+        function = getattr(torch, self.op.name)
+        return {"y": function(tensors["x"], settings.get("axis"), keepdims)}
 
 
 class SumBackward(TestedGradient, of=define.SumBackward):

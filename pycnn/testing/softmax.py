@@ -16,6 +16,7 @@ CASES = (
     Case("ones", {"x": (5, 1)}),
     Case("short rows", {"x": (301, 10)}),
     Case("vector", {"x": (7,)}),
+    Case("number", {"x": ()}),
     Case("long rows", {"x": (3, 2501)}),
     Case("beyond shared memory", {"x": (2, 13001)}),
     Case("channels", {"x": (2, 21, 3, 5)}, {"axis": 1}),
@@ -33,10 +34,11 @@ class Softmax(Tested, of=define.Softmax):
     cases = CASES
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        return {"y": getattr(oracle, self.op.name)(arrays["x"], self.meant(settings).axis)}
+        x, axis = arrays["x"], self.meant(settings).axis
+        return {"y": getattr(oracle, self.op.name)(np.atleast_1d(x), axis).reshape(x.shape)}
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
-        return int(arrays["x"].shape[self.meant(settings).axis])
+        return int(np.atleast_1d(arrays["x"]).shape[self.meant(settings).axis])
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
@@ -46,8 +48,9 @@ class Softmax(Tested, of=define.Softmax):
 
 class SoftmaxBackward(TestedGradient, of=define.SoftmaxBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        given = arrays["dy"], arrays["y"], self.meant(settings).axis
-        return {"dx": getattr(oracle, self.op.name)(*given)}
+        dy, y = (np.atleast_1d(arrays[name]) for name in ("dy", "y"))
+        dx = getattr(oracle, self.op.name)(dy, y, self.meant(settings).axis)
+        return {"dx": dx.reshape(arrays["y"].shape)}
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
-        return int(arrays["y"].shape[self.meant(settings).axis])
+        return int(np.atleast_1d(arrays["y"]).shape[self.meant(settings).axis])

@@ -5,15 +5,15 @@ from pycnn.train.diverged import Diverged
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
-from pycnn.train.trainer import Moment, Trainer, evaluate
+from pycnn.train.trainer import StepInfo, Trainer, evaluate
 
 __all__ = [
     "Checkpoint",
     "Diverged",
     "Epoch",
     "Interrupted",
-    "Moment",
     "Predictor",
+    "StepInfo",
     "Trainer",
     "evaluate",
     "load",

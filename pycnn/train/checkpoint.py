@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.dtypes import FLOATING
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.runtime.extras import import_extra
@@ -79,8 +80,8 @@ def save(
     arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in (optimizer or {}).items()}
     arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
-    said = ({"model": model.recipe} if model.recipe else {}) | dict(about or {})
-    text = {"format": FORMAT, "about": json.dumps(said, allow_nan=False)}
+    about = ({"model": model.recipe} if model.recipe else {}) | dict(about or {})
+    text = {"format": FORMAT, "about": json.dumps(about, allow_nan=False)}
     with replacing(path) as temporary:
         safetensors.save_file(arrays, temporary, metadata=text)
 
@@ -126,19 +127,22 @@ def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
     """
     from pycnn.models import create
 
-    read = load(path)
-    name, arguments = model_of(read, path)
+    checkpoint = load(path)
+    name, arguments = model_of(checkpoint, path)
     model = create(name, **arguments)
+    dtypes = {array.dtype.name for array in checkpoint.model.values()}
+    if len(dtypes) == 1 and dtypes <= {*FLOATING}:
+        model.to(*dtypes)
     try:
-        model.load_state_dict(read.model)
+        model.load_state_dict(checkpoint.model)
     except ValueError as error:
         raise ValueError(f"{path}, said to be a {name}: {error}") from error
-    return model.eval(), read.about
+    return model.eval(), checkpoint.about
 
 
-def model_of(read: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:
+def model_of(checkpoint: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:
     """Name and arguments of the model in a file."""
-    about = read.about.get("model")
+    about = checkpoint.about.get("model")
     if not isinstance(about, dict) or "name" not in about:
         raise ValueError(
             f"{path} does not say which model of pycnn.models it is; "

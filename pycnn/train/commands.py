@@ -1,6 +1,7 @@
 """The commands ``pycnn train`` and ``pycnn predict``."""
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pycnn.train.checkpoint import load, model_of
 from pycnn.train.diverged import Diverged
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
-from pycnn.train.trainer import Moment, Trainer
+from pycnn.train.trainer import StepInfo, Trainer
 
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 
@@ -41,9 +42,9 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--batch", type=int, default=64, help="images of a step (default 64)")
     add("--optimizer", choices=OPTIMIZERS, default="adam")
     add("--lr", type=float, default=1e-3, help="learning rate (default 0.001)")
-    add("--momentum", type=float, default=0.9, help="of sgd (default 0.9)")
+    add("--momentum", type=float, help="of sgd (default 0.9) and rmsprop (default 0)")
     add("--nesterov", action="store_true", help="for sgd")
-    add("--weight-decay", type=float, default=0.0)
+    add("--weight-decay", type=float, help="of the optimizer (default 0.01 for adamw, else 0)")
     add("--schedule", choices=SCHEDULES, default="constant")
     add("--warmup", type=float, default=0.0, metavar="EPOCHS")
     add("--clip-norm", type=float, help="largest norm of all gradients together")
@@ -74,10 +75,9 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.log is not None and arguments.log.suffix not in (".csv", ".json"):
         raise ValueError(f"--log {arguments.log}: allowed are the suffixes .csv and .json")
     rich = import_extra("rich.progress", "train", "pycnn train")
-    read = load(arguments.resume) if arguments.resume else None
+    checkpoint = load(arguments.resume) if arguments.resume else None
     dataset = load_data(arguments)
-    if read is not None and model_of(read, arguments.resume)[0] != arguments.model:
-        theirs = model_of(read, arguments.resume)[0]
+    if checkpoint and (theirs := model_of(checkpoint, arguments.resume)[0]) != arguments.model:
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
     model = models.create(
         arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
@@ -93,8 +93,8 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
         checkpoint=output,
     )  # fmt: skip
-    if read is not None:
-        trainer.resume(read)
+    if checkpoint:
+        trainer.resume(checkpoint)
     print(
         f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
         f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
@@ -114,8 +114,12 @@ def _train(arguments: argparse.Namespace) -> int:
 def load_data(arguments: argparse.Namespace) -> data.DataSet:
     """The data set by its name, or from a folder of images."""
     if arguments.data in data.DATA_SETS:
+        if arguments.size is not None:
+            raise ValueError(f"--size: {arguments.data} has one; allowed with a folder of images")
         return data.load(arguments.data, path=arguments.data_path)
     if Path(arguments.data).is_dir():
+        if arguments.data_path is not None:
+            raise ValueError(f"--data-path: {arguments.data} is a folder of images itself")
         return data.folder(arguments.data, size=arguments.size)
     raise ValueError(
         f"data={arguments.data!r}: allowed are {', '.join(data.DATA_SETS)}, or a folder of images"
@@ -123,20 +127,26 @@ def load_data(arguments: argparse.Namespace) -> data.DataSet:
 
 
 def _optimizer(arguments: argparse.Namespace, model: nn.Layer) -> Optimizer:
-    settings: dict[str, Any] = {"lr": arguments.lr, "weight_decay": arguments.weight_decay}
+    kind = OPTIMIZERS[arguments.optimizer]
+    settings = {"momentum": arguments.momentum, "nesterov": arguments.nesterov or None,
+                "weight_decay": arguments.weight_decay}  # fmt: skip
+    settings = {name: value for name, value in settings.items() if value is not None}
+    for name in settings:
+        if name not in inspect.signature(kind).parameters:
+            raise ValueError(f"--{name}: {arguments.optimizer} has none")
     if arguments.optimizer == "sgd":
-        settings |= {"momentum": arguments.momentum, "nesterov": arguments.nesterov}
-    return OPTIMIZERS[arguments.optimizer](model, **settings)
+        settings.setdefault("momentum", 0.9)
+    return kind(model, lr=arguments.lr, **settings)
 
 
 def _schedule(arguments: argparse.Namespace, optimizer: Optimizer) -> Schedule:
-    made: dict[str, Callable[[], Schedule]] = {
+    schedules: dict[str, Callable[[], Schedule]] = {
         "constant": lambda: Constant(optimizer),
         "step": lambda: Step(optimizer, every=max(1, arguments.epochs // 3)),
         "cosine": lambda: Cosine(optimizer, arguments.epochs),
         "plateau": lambda: Plateau(optimizer, patience=3),
     }
-    schedule = made[arguments.schedule]()
+    schedule = schedules[arguments.schedule]()
     return Warmup(schedule, arguments.warmup) if arguments.warmup > 0 else schedule
 
 
@@ -156,11 +166,11 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any) -> None:
     )  # fmt: skip
     with rich.Progress(*columns, transient=True) as bar:
         task = bar.add_task("", total=trainer.steps, figures="")
-        shown = len(trainer.progress.history)
+        shown = len(trainer.state.history)
 
         def report() -> None:
             nonlocal shown
-            rows = trainer.progress.history
+            rows = trainer.state.history
             for row in rows[shown:]:
                 bar.console.print(str(row), highlight=False, soft_wrap=True)
                 if arguments.log is not None:
@@ -169,15 +179,15 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any) -> None:
                     log.draw(rows, f"{arguments.model} on {trainer.data.name}", arguments.plot)
             shown = len(rows)
 
-        def watch(moment: Moment) -> None:
+        def show(info: StepInfo) -> None:
             report()
             bar.update(
-                task, completed=moment.step, description=f"epoch {moment.epoch}",
-                figures=f"loss {moment.loss:.4f}  accuracy {moment.accuracy:.2%}  "
-                        f"{moment.images_per_s:.0f} images/s",
+                task, completed=info.step, description=f"epoch {info.epoch}",
+                figures=f"loss {info.loss:.4f}  accuracy {info.accuracy:.2%}  "
+                        f"{info.images_per_s:.0f} images/s",
             )  # fmt: skip
 
-        trainer.fit(arguments.epochs, watch)
+        trainer.fit(arguments.epochs, show)
         report()
 
 
@@ -197,15 +207,15 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.top < 1:
         raise ValueError(f"--top {arguments.top}: allowed are 1 and more")
     predictor = predictor_of(arguments.model)
-    found = {}
-    for path in arguments.images:
-        found[str(path)] = predictor.top(path, arguments.top, arguments.invert)
+    classes = {
+        str(path): predictor.top(path, arguments.top, arguments.invert) for path in arguments.images
+    }
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(classes, indent=1))
         return 0
-    for path, classes in found.items():
+    for path, best in classes.items():
         print(path)
-        rows = [("", f"{probability:7.2%}", name) for name, probability in classes]
+        rows = [("", f"{probability:7.2%}", name) for name, probability in best]
         print(*aligned(rows), sep="\n")
     return 0
 

@@ -7,7 +7,7 @@ from pycnn.nn.layer import Layer, observing
 
 
 class Diverged(ArithmeticError):
-    """The loss is not finite; says which layer was the first to make such a number."""
+    """A loss, parameter or buffer is not finite; says which layer was the first to make it so."""
 
 
 def first_not_finite(model: Layer, x: Any) -> str:
@@ -25,15 +25,24 @@ def first_not_finite(model: Layer, x: Any) -> str:
         if not _finite(parameter.value):
             return f"the parameter {parameter.name}"
     names = {id(layer): path for path, layer in model.named_layers()}
-    found: list[str] = []
+    culprits: list[str] = []
 
     def look(layer: Layer, x: Any, y: Any) -> None:
-        if not found and not layer.children and not _finite(y):
-            found.append(f"layer {names[id(layer)] or 'itself'}, {layer!r}")
+        if not culprits and not layer.children and not _finite(y):
+            culprits.append(f"layer {names[id(layer)] or 'itself'}, {layer!r}")
 
     with observing(look):
         model(x)
-    return found[0] if found else "the loss"
+    return culprits[0] if culprits else array_not_finite(model) or "the loss"
+
+
+def array_not_finite(model: Layer) -> str:
+    """The first parameter or buffer that holds NaN or infinity, in words; "" if there is none."""
+    parameters = {parameter.name for parameter in model.parameters()}
+    for name, array in model.state_dict().items():
+        if not _finite(array):
+            return f"the {'parameter' if name in parameters else 'buffer'} {name}"
+    return ""
 
 
 def _finite(array: Any) -> bool:

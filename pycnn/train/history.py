@@ -18,7 +18,8 @@ class Epoch:
     epoch : int
         From 1.
     loss, accuracy : float
-        Means over the training examples as they were seen; accuracy from 0 to 1.
+        Means over the training examples as they were seen, of the model's result without the
+        heads of taps, as the test's are; accuracy from 0 to 1.
     test_loss, test_accuracy : float
         On the test part, after the epoch.
     lr : float

@@ -9,7 +9,8 @@ import numpy as np
 import pycnn
 from pycnn.data import normalise, read_image
 from pycnn.models import load_pretrained
-from pycnn.nn.arrays import to_numpy
+from pycnn.nn.arrays import placer, to_numpy
+from pycnn.nn.classifier import probabilities
 from pycnn.nn.layer import Layer
 from pycnn.train.checkpoint import load_model
 
@@ -66,17 +67,22 @@ class Predictor:
     @classmethod
     def pretrained(cls, name: str) -> "Predictor":
         """Of a trained network that a package ships, see `pycnn.models.load_pretrained`."""
-        found = load_pretrained(name)
+        trained = load_pretrained(name)
 
         def read(image: Path, invert: bool) -> np.ndarray:
             pixels = read_image(image, channels=3)
-            return found.prepare(255 - pixels if invert else pixels)
+            return trained.prepare(255 - pixels if invert else pixels)
 
-        return cls(found.model, read, found.classes)
+        return cls(trained.model, read, trained.classes)
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Probability of every class, (N, classes), for inputs (N, C, H, W) from `read`."""
-        return to_numpy(pycnn.softmax(self.model(x)))
+        """Probability of every class, (N, classes), for inputs (N, C, H, W) from `read`.
+
+        See `pycnn.nn.classifier.probabilities`.
+        """
+        parameters = self.model.parameters()
+        place = placer(parameters[0].value) if parameters else np.asarray
+        return to_numpy(probabilities(self.model, place(x)))
 
     def top(self, path: Path, count: int = 5, invert: bool = False) -> list[tuple[str, float]]:
         """The most probable classes of an image file, and their probabilities.
@@ -94,6 +100,6 @@ class Predictor:
         ValueError, FileNotFoundError
             If it is no image that can be read; names the file.
         """
-        probabilities = self.probabilities(self.read(Path(path), invert)[None])[0]
-        values, indices = pycnn.topk(probabilities, min(count, len(self.classes)))
+        row = self.probabilities(self.read(Path(path), invert)[None])[0]
+        values, indices = pycnn.topk(row, min(count, len(self.classes)))
         return [(self.classes[int(i)], float(v)) for v, i in zip(values, indices, strict=True)]

@@ -10,21 +10,27 @@ from typing import Any
 import numpy as np
 
 from pycnn.data import DataSet, batches
-from pycnn.nn.arrays import device_of, mover, to_numpy
+from pycnn.nn.activation import Softmax
+from pycnn.nn.arrays import device_of, mover, placer, to_numpy
+from pycnn.nn.classifier import last_layer
 from pycnn.nn.combine import taps
 from pycnn.nn.layer import Layer, evaluating
-from pycnn.nn.loss import CrossEntropyLoss
+from pycnn.nn.loss import CrossEntropyLoss, Loss
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.train.checkpoint import Checkpoint, save
-from pycnn.train.diverged import Diverged, first_not_finite
+from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted, deferred
+from pycnn.train.settings import differences, settings_of
+
+#: What training works in: steps are too small for 16 bits.
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepInfo:
     """Where training is, for a progress bar: after step `step` of `steps` of epoch `epoch`."""
 
     epoch: int
@@ -36,14 +42,14 @@ class Moment:
 
 
 @dataclass
-class Progress:
+class TrainState:
     """How far training is; what a checkpoint holds beside arrays.
 
     Attributes
     ----------
     epoch, step : int
         Epochs finished, and steps of the one after them.
-    loss_sum, right, seen : float, int, int
+    loss_sum, correct, examples : float, int, int
         Sums over the examples of the epoch that has begun.
     seconds : float
         Spent on it.
@@ -53,22 +59,39 @@ class Progress:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
-    right: int = 0
-    seen: int = 0
+    correct: int = 0
+    examples: int = 0
     seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        """Mean over the examples so far."""
+        return self.loss_sum / self.examples
+
+    @property
+    def accuracy(self) -> float:
+        """From 0 to 1."""
+        return self.correct / self.examples
+
+    @property
+    def images_per_s(self) -> float:
+        """Examples by the second."""
+        return self.examples / self.seconds
 
 
 class Trainer:
     """Trains a classifier: cross-entropy, seeded batches, taps, checkpoints.
 
     The same seed gives the same weights, bit for bit, also when training was interrupted and
-    resumed from a checkpoint.
+    resumed from a checkpoint. Layers inside the model that are in evaluation mode stay in it; a
+    model that is in evaluation mode as a whole goes into training mode. Losses that are shown are
+    those of the model's result, without the heads of taps.
 
     Parameters
     ----------
     model : Layer
-        Images (N, C, H, W) to scores (N, classes).
+        Images (N, C, H, W) to scores (N, classes); float32 or float64, as images then are.
     data : DataSet
     optimizer : Optimizer
         Of `model`.
@@ -79,7 +102,8 @@ class Trainer:
         Of the order of examples, of `transform` and of dropout.
     transform : callable, optional
         Augmentation, see `pycnn.data.batches`.
-    loss : CrossEntropyLoss, optional
+    loss : Loss, optional
+        Of scores and classes, by "mean" or "sum"; `pycnn.nn.CrossEntropyLoss` by default.
     clip_norm : float, optional
         Largest norm of all gradients together.
     checkpoint : Path or str, optional
@@ -106,24 +130,34 @@ class Trainer:
         batch: int = 64,
         seed: int = 0,
         transform: Callable[..., Any] | None = None,
-        loss: CrossEntropyLoss | None = None,
+        loss: Loss | None = None,
         clip_norm: float | None = None,
         checkpoint: Path | str | None = None,
     ) -> None:
         if batch < 1:
             raise ValueError(f"batch={batch}: allowed are 1 and more")
         if optimizer.model is not model:
-            raise ValueError("optimizer is of another model")
+            parts = {id(layer): path for path, layer in model.named_layers()}
+            of = parts.get(id(optimizer.model))
+            raise ValueError(
+                "optimizer is of another model" if of is None else
+                f"optimizer is of {of}, a part of the model; allowed: one of the whole model"
+            )  # fmt: skip
+        if schedule is not None and schedule.optimizer is not optimizer:
+            raise ValueError("schedule is of another optimizer")
         if not model.parameters():
             raise ValueError("model has no parameters to train")
+        if not len(data.test):
+            raise ValueError(f"{data.name} has no images to test with; allowed: 1 and more")
         self.model, self.data, self.optimizer = model, data, optimizer
         self.schedule = schedule or Constant(optimizer)
         self.batch, self.seed, self.transform = batch, seed, transform
-        self.loss = loss or CrossEntropyLoss()
+        self.loss = CrossEntropyLoss() if loss is None else loss
+        _check_loss(self.loss, model)
+        _check_dtype(model)
         self.clip_norm = clip_norm
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.progress = Progress()
-        self._move = mover(device_of(model.parameters()[0].value))
+        self.state = TrainState()
 
     @property
     def steps(self) -> int:
@@ -131,14 +165,14 @@ class Trainer:
         return -(-len(self.data.train) // self.batch)
 
     def fit(
-        self, epochs: int, watch: Callable[[Moment], None] = lambda moment: None
+        self, epochs: int, callback: Callable[[StepInfo], None] = lambda info: None
     ) -> list[Epoch]:
         """Train until `epochs` epochs are done, those before a resumption counted.
 
         Parameters
         ----------
         epochs : int
-        watch : callable, optional
+        callback : callable, optional
             Called after every step.
 
         Returns
@@ -149,22 +183,34 @@ class Trainer:
         Raises
         ------
         Diverged
-            If the loss is not finite; names the layer that made it so. The last checkpoint stays.
+            If the loss is not finite, or a parameter or buffer at the end of an epoch; names the
+            layer that made it so. The last checkpoint stays.
+        ValueError
+            If the model has become 16-bit, or is in evaluation mode with a part in training mode.
         Interrupted
             After Ctrl-C or SIGTERM, at the end of the step, with a checkpoint written.
         """
         if epochs < 1:
             raise ValueError(f"epochs={epochs}: allowed are 1 and more")
+        _check_dtype(self.model)
+        if not self.model.training:
+            for path, layer in self.model.named_layers():
+                if layer.training:
+                    raise ValueError(
+                        f"the model is in evaluation mode, and {path} in training mode; call "
+                        "model.train(), then eval() of the layers that are to stay in it"
+                    )
+            self.model.train()
         with deferred() as interrupted:
-            while self.progress.epoch < epochs:
-                for moment in self._epoch():
-                    watch(moment)
+            while self.state.epoch < epochs:
+                for info in self._epoch():
+                    callback(info)
                     if interrupted():
                         self._stop()
                 self._finish_epoch()
-                if interrupted() and self.progress.epoch < epochs:
+                if interrupted() and self.state.epoch < epochs:
                     self._stop()
-        return self.progress.history
+        return self.state.history
 
     def _stop(self) -> None:
         if self.checkpoint is None:
@@ -172,45 +218,47 @@ class Trainer:
         self.save()
         raise Interrupted(f"interrupted and saved; go on with --resume {self.checkpoint}")
 
-    def _epoch(self) -> Iterator[Moment]:
+    def _epoch(self) -> Iterator[StepInfo]:
         """The rest of the epoch that has begun."""
-        now = self.progress
-        self.model.train()
-        if now.step == 0:
-            last = now.history[-1].test_loss if now.history else None
-            self.schedule.set(now.epoch, last)
+        state = self.state
+        value = self.model.parameters()[0].value
+        place, move = placer(value), mover(device_of(value))
+        if state.step == 0:
+            last = state.history[-1].test_loss if state.history else None
+            self.schedule.set(state.epoch, last)
         ordered = batches(
-            self.data, "train", self.batch, seed=self.seed, epoch=now.epoch,
+            self.data, "train", self.batch, seed=self.seed, epoch=state.epoch,
             transform=self.transform,
         )  # fmt: skip
-        for images, labels in itertools.islice(ordered, now.step, None):
+        for images, labels in itertools.islice(ordered, state.step, None):
             begin = time.perf_counter()
-            loss, right = self._step(self._move(images), self._move(labels))
-            now.step += 1
-            now.loss_sum += loss * len(images)
-            now.right += right
-            now.seen += len(images)
-            now.seconds += time.perf_counter() - begin
-            yield Moment(
-                now.epoch + 1, now.step, self.steps, now.loss_sum / now.seen,
-                now.right / now.seen, now.seen / now.seconds,
+            loss, correct = self._step(place(images), move(labels))
+            state.step += 1
+            state.loss_sum += loss * _weight(self.loss, len(images))
+            state.correct += correct
+            state.examples += len(images)
+            state.seconds += time.perf_counter() - begin
+            yield StepInfo(
+                state.epoch + 1, state.step, self.steps, state.loss, state.accuracy,
+                state.images_per_s,
             )  # fmt: skip
 
     def _step(self, x: Any, labels: Any) -> tuple[float, int]:
-        """One move of the parameters; the loss, and how many examples were right before it."""
+        """One move of the parameters; the loss and the correct classifications before it."""
         self.model.reseed(self.seed, self.optimizer.steps)
         self.model.zero_grad()
         scores = self.model.forward(x)
-        loss = float(self.loss.forward(scores, labels))
+        loss = total = float(self.loss.forward(scores, labels))
         dscores = self.loss.backward()
         for tap in taps(self.model):
-            loss += tap.weight * float(self.loss.forward(tap.output, labels))
-            tap.gradient_of_output = self.loss.backward() * tap.output.dtype.type(tap.weight)
-        if not np.isfinite(loss):
+            if tap.training:
+                total += tap.weight * float(self.loss.forward(tap.output, labels))
+                tap.gradient_of_output = self.loss.backward() * tap.output.dtype.type(tap.weight)
+        if not np.isfinite(total):
             synchronize()  # a label that is no class is another error
             raise Diverged(
-                f"the loss of step {self.progress.step + 1} of epoch {self.progress.epoch + 1} is "
-                f"{loss}; the first to make such a number is {first_not_finite(self.model, x)}"
+                f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
+                f"{total}; the first to make such a number is {first_not_finite(self.model, x)}"
             )
         self.model.backward(dscores, needs_dx=False)
         if self.clip_norm is not None:
@@ -219,15 +267,24 @@ class Trainer:
         return loss, int((scores.argmax(axis=1) == labels).sum())
 
     def _finish_epoch(self) -> None:
-        now = self.progress
+        state = self.state
+        self._check_finite()
         test_loss, test_accuracy = self.evaluate()
+        if not np.isfinite(test_loss):
+            raise Diverged(f"the test loss after epoch {state.epoch + 1} is {test_loss}")
         row = Epoch(
-            now.epoch + 1, now.loss_sum / now.seen, now.right / now.seen, test_loss, test_accuracy,
-            self.optimizer.lr, now.seconds, now.seen / now.seconds,
+            state.epoch + 1, state.loss, state.accuracy, test_loss, test_accuracy,
+            self.optimizer.lr, state.seconds, state.images_per_s,
         )  # fmt: skip
-        self.progress = Progress(epoch=now.epoch + 1, history=[*now.history, row])
+        self.state = TrainState(epoch=state.epoch + 1, history=[*state.history, row])
         if self.checkpoint is not None:
             self.save()
+
+    def _check_finite(self) -> None:
+        if name := array_not_finite(self.model):
+            raise Diverged(
+                f"{name} is not finite after step {self.state.step} of epoch {self.state.epoch + 1}"
+            )
 
     def evaluate(self, part: str = "test") -> tuple[float, float]:
         """Loss and accuracy (0 to 1) on a part of the data, in evaluation mode."""
@@ -240,9 +297,12 @@ class Trainer:
         ------
         ValueError
             If no file was named.
+        Diverged
+            If a parameter or buffer is not finite; the file stays as it was.
         """
         if self.checkpoint is None:
             raise ValueError("checkpoint=None: nowhere to save to")
+        self._check_finite()
         about = {
             "data": self.data.name,
             "classes": list(self.data.classes),
@@ -250,61 +310,102 @@ class Trainer:
             "std": list(map(float, self.data.std)),
             "input_shape": list(self.data.images.shape[1:]),
             "training": {
-                "batch": self.batch,
-                "seed": self.seed,
-                "optimizer": type(self.optimizer).__name__,
+                "settings": self._settings(),
                 "optimizer_steps": self.optimizer.steps,
                 "lr": self.optimizer.lr,
                 "schedule": self.schedule.state(),
-                "progress": asdict(self.progress),
+                "state": asdict(self.state),
             },
         }
         save(self.checkpoint, self.model, about, self.optimizer.state_dict())
 
-    def resume(self, read: Checkpoint) -> None:
+    def _settings(self) -> dict[str, Any]:
+        return settings_of(
+            self.model, self.data, self.optimizer, self.schedule, self.loss, batch=self.batch,
+            seed=self.seed, transform=self.transform, clip_norm=self.clip_norm,
+        )  # fmt: skip
+
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same training.
 
         Raises
         ------
         ValueError
-            If it is of another model, optimiser, batch size, seed or data set, or of a model alone.
+            If any setting is another than the checkpoint's, which are all named, or if it is of a
+            model alone.
         """
-        training = read.about.get("training")
+        training = checkpoint.about.get("training")
         if not training:
             raise ValueError("the checkpoint holds a model alone, and no training to resume")
-        mine = {
-            "data": self.data.name, "batch": self.batch, "seed": self.seed,
-            "optimizer": type(self.optimizer).__name__,
-        }  # fmt: skip
-        for name, value in mine.items():
-            theirs = read.about.get(name, training.get(name))
-            if theirs != value:
-                raise ValueError(f"{name}={value!r}: the checkpoint was made with {theirs!r}")
-        self.model.load_state_dict(read.model)
-        self.optimizer.load_state_dict(read.optimizer, training["optimizer_steps"])
+        theirs = training.get("settings")
+        if not isinstance(theirs, dict):
+            raise ValueError("the checkpoint does not say with which settings it was trained")
+        if changed := differences(self._settings(), theirs):
+            raise ValueError("; ".join(changed))
+        self.model.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer, training["optimizer_steps"])
         self.optimizer.lr = training["lr"]
         self.schedule.load_state(training["schedule"])
-        progress = dict(training["progress"])
-        progress["history"] = [Epoch(**row) for row in progress["history"]]
-        self.progress = Progress(**progress)
+        state = dict(training["state"])
+        state["history"] = [Epoch(**row) for row in state["history"]]
+        self.state = TrainState(**state)
 
 
 def evaluate(
-    model: Layer, data: DataSet, part: str = "test", loss: CrossEntropyLoss | None = None,
-    batch: int = 64,
-) -> tuple[float, float]:  # fmt: skip
+    model: Layer, data: DataSet, part: str = "test", loss: Loss | None = None, batch: int = 64
+) -> tuple[float, float]:
     """Mean loss and accuracy (0 to 1) of a model on a part of a data set, in evaluation mode.
 
     Every layer is left in the mode it was in.
+
+    Raises
+    ------
+    ValueError
+        If there are no such images, or the loss takes no classes.
     """
-    loss = loss or CrossEntropyLoss()
-    move = mover(device_of(model.parameters()[0].value))
-    total, right, seen = 0.0, 0, 0
+    loss = CrossEntropyLoss() if loss is None else loss
+    _check_loss(loss, model)
+    if not len(data.part(part)):
+        raise ValueError(f"{data.name} has no images in {part!r}")
+    value = model.parameters()[0].value
+    place, move = placer(value), mover(device_of(value))
+    total, correct, examples = 0.0, 0, 0
     with evaluating(model):
         for images, labels in batches(data, part, batch, seed=0, epoch=0):
-            scores = model(move(images))
-            total += float(loss(scores, move(labels))) * len(images)
-            right += int((to_numpy(scores).argmax(axis=1) == labels).sum())
-            seen += len(images)
+            scores = model(place(images))
+            total += float(loss(scores, move(labels))) * _weight(loss, len(images))
+            correct += int((to_numpy(scores).argmax(axis=1) == labels).sum())
+            examples += len(images)
     synchronize()
-    return total / seen, right / seen
+    return total / examples, correct / examples
+
+
+def _weight(loss: Loss, examples: int) -> int:
+    """What a batch's loss counts in the sum over examples."""
+    return 1 if loss.settings.get("reduction") == "sum" else examples
+
+
+def _check_loss(loss: Loss, model: Layer) -> None:
+    name = type(loss).__name__
+    if not isinstance(loss, Loss) or not loss.takes_classes:
+        raise TypeError(
+            f"loss is of type {name}; allowed: CrossEntropyLoss, NLLLoss, or a Loss of your own "
+            "with takes_classes = True: the targets are classes"
+        )
+    if loss.settings.get("reduction") == "none":
+        raise ValueError(f"loss {name} has reduction='none'; allowed are 'mean', 'sum'")
+    if isinstance(last_layer(model), Softmax):
+        raise ValueError(
+            f"the model ends in Softmax; {name} takes "
+            f"{'scores' if isinstance(loss, CrossEntropyLoss) else 'LogSoftmax'}"
+        )
+
+
+def _check_dtype(model: Layer) -> None:
+    arrays = [array for array in model.state_dict().values() if array.dtype.kind not in "biu"]
+    dtypes = sorted({array.dtype.name for array in arrays})
+    if len(dtypes) > 1 or dtypes[0] not in DTYPES:
+        raise ValueError(
+            f"the model is {' and '.join(dtypes)}; allowed for training: {' or '.join(DTYPES)}. "
+            "Train so, and convert afterwards, by model.to"
+        )

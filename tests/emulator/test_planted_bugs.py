@@ -267,12 +267,6 @@ def test_stack_overflow_is_named():
         run(code, floats(), checked=False)
 
 
-def test_division_by_zero_is_named():
-    with pytest.raises(emulator.KernelFault, match="zero"):
-        run("void bug(int* y) { y[threadIdx.x] = 7 / y[threadIdx.x]; }",
-            np.zeros(N, np.int32), checked=False)  # fmt: skip
-
-
 def test_report_names_both_sides():
     _, _, _, code, _ = PLANTED["missing barrier after load"]
     with pytest.raises(emulator.RaceError) as caught:

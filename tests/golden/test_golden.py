@@ -29,6 +29,7 @@ REASONS = {
     "PyTorch has no coordinate_mode and no nearest_mode": 8,
     "PyTorch has no such pooling with dilation": 24,
     "PyTorch has no such pooling with padding": 18,
+    "PyTorch's pixel_unshuffle does nothing to an empty batch": 2,
     "PyTorch's instance_norm fails on an empty batch": 2,
     "PyTorch's pooling must know here what is padding": 12,
     "PyTorch's quantised convolution rounds otherwise, and takes quantised tensors": 7,

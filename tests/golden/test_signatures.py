@@ -20,6 +20,8 @@ RENAMED = {
     "mul.other": "b",
     "matmul.input": "a",
     "matmul.other": "b",
+    "bmm.input": "a",
+    "bmm.mat2": "b",
     "cross_entropy.input": "logits",  # what they are is what goes wrong most often
     "nll_loss.input": "log_probabilities",
     "binary_cross_entropy_with_logits.input": "logits",
@@ -35,11 +37,10 @@ OMITTED = {
     "reduce": "deprecated by PyTorch",
     "dtype": "nothing is cast",
     "_stacklevel": "of PyTorch's warnings",
+    "bmm.out_dtype": "nothing is cast",
     "mse_loss.weight": "weights are for classes and for unequal labels",
-    "instance_norm.running_mean": "statistics are those of x",
-    "instance_norm.running_var": "statistics are those of x",
-    "instance_norm.use_input_stats": "statistics are those of x",
-    "instance_norm.momentum": "statistics are those of x",
+    "l1_loss.weight": "weights are for classes and for unequal labels",
+    "huber_loss.weight": "weights are for classes and for unequal labels",
 }
 
 #: Other defaults: PyTorch's, ours, and why.
@@ -50,14 +51,8 @@ DEFAULTS = {
     "sum.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
     "mean.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
     "argmax.axis": ("none", None, "PyTorch has a second form that takes no dim: all axes"),
+    "permute.axes": ("none", None, "may be called dims"),
     "pad.value": (None, 0.0, "None is zero in PyTorch"),
-}
-
-#: What goes by position in PyTorch and by keyword alone here, and why.
-KEYWORD_ONLY = {
-    "instance_norm.weight": "PyTorch has running statistics before it, which are not here",
-    "instance_norm.bias": "as weight",
-    "instance_norm.eps": "as weight",
 }
 
 #: Keyword-only arguments that PyTorch's functions have not.
@@ -67,13 +62,14 @@ ADDED = {
     "algo": "which kernel",
     "padding_mode": "an argument of PyTorch's layers",
     "dim": "PyTorch's name of axis",
+    "dims": "PyTorch's name of axes",
     "keepdim": "PyTorch's name of keepdims",
     "padding": "of Lp pooling: ONNX has it",
     "dilation": "of pooling: ONNX has it",
     "coordinate_mode": "ONNX has it",
     "nearest_mode": "ONNX has it",
-    "seed": "there is no generator with a state",
-    "offset": "there is no generator with a state",
+    "seed": "the gradient draws the same mask again",
+    "offset": "as seed",
     **dict.fromkeys(("scale", "shift", "residual", "activation", "negative_slope"), "epilogue"),
 }
 
@@ -81,6 +77,7 @@ ADDED = {
 OWN = {
     *("conv2d_integer", "qlinear_conv2d", "gemm", "sum_pool1d", "sum_pool2d", "sum_pool3d"),
     *("global_max_pool", "global_avg_pool", "batch_norm_train", "sum_of_half_squares", "add_n"),
+    *("depth_to_space", "space_to_depth"),
 }
 
 #: Those among them that an operation of PyTorch's is like.
@@ -129,8 +126,7 @@ def expected(function):
             found[name] = default
         parts.append(found)
     positional, named = parts
-    moved = [n for n in positional if listed(KEYWORD_ONLY, function, n)]
-    return positional, {**{n: positional.pop(n) for n in moved}, **named}
+    return positional, named
 
 
 def check(function):
@@ -167,7 +163,7 @@ def test_nothing_is_listed_in_vain():
     for function in signatures.NAMES:
         if function not in OWN:
             check(function)
-    tables = RENAMED, OMITTED, DEFAULTS, KEYWORD_ONLY, ADDED
+    tables = RENAMED, OMITTED, DEFAULTS, ADDED
     assert {(id(table), key) for table in tables for key in table} == used
 
 

@@ -1,9 +1,11 @@
 """Networks by name: seeds, defaults, and errors before anything is computed."""
 
+import math
+
 import numpy as np
 import pytest
 
-from pycnn import nn
+from pycnn import data, nn
 from pycnn.define.trace import tracing
 from pycnn.models import MODELS, build, create
 
@@ -64,7 +66,7 @@ LEAST = [
     ("vgg16", 32),  # five halvings leave one pixel
     ("lenet5", 12),  # s4 1, c3 2, s2 6, c1 12, and the padding takes in what its filter needs
     ("lenet5_32", 16),  # the same without padding
-    ("squeezenet", 31),  # pool5 3 <- 7 <- 15 <- 31
+    ("squeezenet", 17),  # pool5 2 <- 4 <- 8 <- 17: windows may end outside
     ("alexnet", 63),  # pool5 3, pool2 7, pool1 15, conv1 (15 - 1) 4 + 11 - 4
 ]
 
@@ -88,3 +90,36 @@ def test_extents_that_unet_names_work(size, left):
     # Down: 188, 184, 92, 88, 44, 40, 20, 16, 8, 4; up: 8, 4, 8, 4, 8, 4, 8, 4.
     with tracing():
         assert create("unet", input_size=size).output_shape((1, size, size)) == (2, left, left)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_32", "lenet5_1998"])
+def test_at_first_all_classes_are_as_probable(name):
+    digits = data.load("mnist5k")
+    images, labels = digits.images[digits.train[:256]], digits.labels[digits.train[:256]]
+    side = (MODELS[name].input_shape[1] - 28) // 2
+    x = digits.normalised(np.pad(images, ((0, 0), (0, 0), (side, side), (side, side))))
+    losses = [float(nn.CrossEntropyLoss()(create(name, seed=s)(x), labels)) for s in range(3)]
+    assert losses == pytest.approx([math.log(10)] * 3, abs=0.1)
+
+
+#: Networks whose last layer is wide enough to matter; narrow ones, on noise.
+CLASSIFIERS = ("alexnet", "zfnet", "vgg11", "googlenet", "resnet18", "densenet121", "mobilenet")
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_scores_begin_small(name):
+    model = create(name, width=1 / 16, input_size=96)
+    last = [p for p in model.parameters() if p.name.endswith("weight")][-1].value
+    assert last.std() == pytest.approx(0.01, rel=0.1)
+
+
+def test_lenet_pads_with_background():
+    """Of a picture of one grey, the first convolution sees that grey everywhere."""
+    y = create("lenet5").at("c1")(np.full((1, 1, 28, 28), -0.426, np.float32))
+    np.testing.assert_allclose(y, np.broadcast_to(y[:, :, 14:15, 14:15], y.shape), atol=1e-6)
+
+
+def test_squeezenet_has_no_negative_score():
+    model = create("squeezenet", width=0.1, classes=50, input_size=40).eval()
+    x = np.random.default_rng(0).standard_normal((4, 3, 40, 40)).astype(np.float32)
+    assert model(x).min() >= 0

@@ -127,6 +127,9 @@ STAGES = {
     "lenet5_1998": {"c1": (6, 28, 28), "s2": (6, 14, 14), "c3": (16, 10, 10), "s4": (16, 5, 5),
                     "c5": (120,), "f6": (84,), "output": (10,)},
     "lenet5": {"c1": (6, 28, 28), "s2": (6, 14, 14), "c3": (16, 10, 10), "s4": (16, 5, 5)},
+    # The released network, whose framework rounds extents of poolings up.
+    "squeezenet": {"conv1": (64, 113, 113), "pool1": (64, 56, 56), "pool3": (128, 28, 28),
+                   "pool5": (256, 14, 14), "conv10": (1000, 14, 14), "flatten": (1000,)},
     # Szegedy et al. 2015, table 1.
     "googlenet": {"stem": (192, 28, 28), "inception3a": (256, 28, 28), "pool3b": (480, 14, 14),
                   "inception4a": (512, 14, 14), "inception4d": (528, 14, 14),
@@ -197,6 +200,7 @@ MULTIPLY_ADDS = [
     ("mobilenet", {}, 569, 0.5), ("mobilenet", {"width": 0.75}, 325, 0.5),  # Howard, table 6
     ("mobilenet", {"width": 0.5}, 149, 0.5), ("mobilenet", {"width": 0.25}, 41, 0.5),
     ("mobilenet", {"input_size": 192}, 418, 0.5),  # and table 7
+    ("squeezenet", {"input_size": 227}, 387.75, 0.01),  # the authors' network, layer by layer
     ("mobilenet", {"input_size": 160}, 290, 1.0), ("mobilenet", {"input_size": 128}, 186, 0.5),
 ]  # fmt: skip
 

@@ -38,16 +38,16 @@ def photos():
 
 
 @pytest.mark.slow
-def test_fourteen_photos_are_right_and_nineteen_among_the_first_five(network):
+def test_fourteen_photos_are_right_and_all_among_the_first_five(network):
     best = [(network.model(network.prepare(image)[None])[0].argsort()[::-1][:5], label)
             for image, label in photos()]  # fmt: skip
     assert len(best) == 20
     assert sum(first[0] == label for first, label in best) == 14
-    assert sum(label in first for first, label in best) == 19
+    assert sum(label in first for first, label in best) == 20
 
 
 @pytest.mark.parametrize(
-    ("name", "label", "score"), [("coffee", 967, 0.970), ("chelsea", 285, 0.402)]
+    ("name", "label", "score"), [("coffee", 967, 0.965), ("chelsea", 285, 0.431)]
 )
 def test_photos_of_scikit_image_are_an_espresso_and_a_cat(network, name, label, score):
     data = pytest.importorskip("skimage.data", reason="pip install 'pycnn[data]'")

@@ -38,7 +38,7 @@ LAYERS = {
         for name in (
             "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "Sigmoid", "Hardsigmoid", "Tanh",
             "Softplus", "Softsign", "GELU", "SiLU", "Hardswish", "Mish", "Softmax", "LogSoftmax",
-            "Identity", "Flatten",
+            "Hardtanh", "Identity", "Flatten",
         )
     },
     "Clip": (lambda: nn.Clip(-0.5, 0.7), (2, 3, 5)),
@@ -57,6 +57,10 @@ LAYERS = {
     "Upsample": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (2, 3, 4, 5)),
     "Permute": (lambda: nn.Permute(0, 2, 3, 1), (2, 3, 4, 5)),
     "ChannelShuffle": (lambda: nn.ChannelShuffle(3), (2, 6, 4, 5)),
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), (2, 8, 3, 5)),
+    "PixelUnshuffle": (lambda: nn.PixelUnshuffle(2), (2, 4, 6, 4)),
+    "DepthToSpace": (lambda: nn.DepthToSpace(2), (2, 8, 3, 5)),
+    "SpaceToDepth": (lambda: nn.SpaceToDepth(2), (2, 4, 6, 4)),
     "Unfold": (lambda: nn.Unfold(3, stride=2), (2, 3, 7, 5)),
     "Fold": (lambda: nn.Fold((15, 10), 3, stride=5), (2, 27, 6)),
     "Mean": (lambda: nn.Mean((2, 3)), (2, 3, 4, 5)),
@@ -77,6 +81,8 @@ NO_LAYER = {
     "gemm": "the matrix product behind Linear",
     "matmul": "has two inputs and no parameters",
     "argmax": "has no gradient",
+    "argmin": "has no gradient",
+    "bmm": "has two inputs and no parameters",
     "topk": "returns two arrays",
     "batch_norm_train": "BatchNorm2d in training, which is traced as it is in evaluation",
     "split": "returns several arrays",

@@ -1,5 +1,7 @@
 """Layers of layers: gradients where branches part and meet, names, errors, taps."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -132,3 +134,110 @@ def test_modes_reach_every_layer_inside():
     model = nn.Sequential(nn.Sequential(nn.Dropout(0.5)), nn.BatchNorm1d(2))
     assert all(not layer.training for _, layer in model.eval().named_layers())
     assert all(layer.training for _, layer in model.train().named_layers())
+
+
+class Own(nn.Layer):
+    """As people write a layer who know PyTorch."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.act = nn.ReLU()
+
+    def compute(self, x, keep):
+        return self.act.run(self.conv.run(x, keep), keep), None
+
+    def gradient(self, dy, kept, needs_dx):
+        return self.conv.backward(self.act.backward(dy), needs_dx), {}
+
+
+def test_a_layer_set_as_an_attribute_is_a_child():
+    own = Own()
+    assert [p.name for p in own.parameters()] == ["conv.weight", "conv.bias"]
+    assert own.conv is own.children["conv"]
+    same = nn.Sequential(conv=nn.Conv2d(1, 2, 3), act=nn.ReLU())
+    same.load_state_dict(own.state_dict())
+    x = np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32)
+    assert (own.forward(x) == same.forward(x)).all()
+    dy = np.ones((2, 2, 3, 3), np.float32)
+    assert (own.backward(dy) == same.backward(dy)).all()
+    assert (own.conv.grads["weight"] == same.at("conv").grads["weight"]).all()
+    own.conv = nn.Conv2d(1, 3, 3)
+    assert own.parameters()[0].value.shape == (3, 1, 3, 3)
+    own.conv = None
+    assert list(own.children) == ["act"]
+    assert copy.deepcopy(own).act is not own.act
+    assert not hasattr(own, "pool")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("blocks", [nn.ReLU()], "self.blocks holds layers in a list, where nothing finds them"),
+        ("blocks", (nn.ReLU(),), "in a tuple"),
+        ("blocks", {"a": nn.ReLU()}, "in a dict"),
+        ("forward", nn.ReLU(), "self.forward is a layer; allowed: a name that is not taken"),
+        ("params", nn.ReLU(), "self.params is a layer"),
+    ],
+)
+def test_layers_that_nothing_would_find_are_refused(name, value, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        setattr(Own(), name, value)
+    own = Own()
+    with pytest.raises(ValueError, match=r"self.again is a layer that stands inside already"):
+        own.again = own.conv
+    with pytest.raises(TypeError, match=r"Early: call super\(\).__init__\(\) before self.act"):
+        type("Early", (nn.Layer,), {"__init__": lambda self: setattr(self, "act", nn.ReLU())})()
+
+
+def test_a_child_may_be_called_as_an_attribute_is():
+    model = nn.Sequential(training=nn.Linear(2, 2), children=nn.ReLU())
+    model.eval()
+    assert list(model.children) == ["training", "children"]
+    assert model.training is False
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (lambda: nn.Sequential(nn.ReLU(), **{"0": nn.Tanh()}), "layer '0': given twice"),
+        (lambda: nn.Sequential(**{"a.b": nn.Linear(1, 1)}), r"layer 'a\.b': no name"),
+        (lambda: nn.Sum(**{"": nn.Identity()}), "layer '': no name"),
+    ],
+)
+def test_names_that_clash_are_refused(layers, message):
+    with pytest.raises(ValueError, match=message):
+        layers()
+    odd = nn.Sequential(conv=nn.Conv2d(1, 1, 1))
+    odd.params["conv.weight"] = np.zeros(1)
+    with pytest.raises(ValueError, match=r"two arrays are called conv.weight"):
+        odd.state_dict()
+
+
+def test_backward_after_two_forward_passes_is_refused():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 3), nn.ReLU())
+    a, b, dy = np.ones((1, 2, 1)), np.zeros((1, 2, 1)), np.ones((1, 3))
+    model.to("float64")
+    model.forward(a)
+    model.forward(b)
+    with pytest.raises(nn.LayerError, match=r"backward after 2 forward passes; allowed: one"):
+        model.backward(dy)
+    model.zero_grad()  # forgets all but the last
+    model.backward(dy)
+    assert not model.at("1").grads["weight"].any()
+    for x in (a, b):  # gradients of two batches add up, as ever; the first layer learns nothing
+        model.forward(x)
+        model.backward(dy, needs_dx=False)
+    model.forward(a)
+    assert model.backward(dy).shape == a.shape
+
+
+def test_a_head_that_was_not_asked_for_a_gradient_keeps_nothing():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tap(nn.Linear(2, 2)))
+    x = np.ones((1, 2), np.float32)
+    for asked in (False, True):
+        model.forward(x)
+        if asked:
+            nn.taps(model)[0].gradient_of_output = x
+        model.backward(x)
+    assert model.at("1.head").grads["weight"].any()

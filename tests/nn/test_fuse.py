@@ -108,3 +108,21 @@ def test_a_fused_activation_has_no_backward():
     y = model.forward(np.ones((1, 1, 2, 2)))
     with pytest.raises(nn.LayerError, match="activation='relu' is fused, for inference only"):
         model.backward(y)
+
+
+def test_a_norm_inside_that_is_in_training_mode_is_not_fused():
+    model = nn.Sequential(conv=nn.Conv2d(1, 1, 1), norm=nn.BatchNorm2d(1)).eval()
+    model.at("norm").train()
+    with pytest.raises(ValueError, match=r"layer norm, BatchNorm2d\(1\), is in training mode"):
+        nn.fuse(model)
+    assert list(model.children) == ["conv", "norm"]
+
+
+def test_a_layer_that_shares_its_weights_with_a_fused_one_keeps_them():
+    first, second = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+    second.params = first.params
+    model = trained(nn.Sequential(first, nn.BatchNorm2d(2), second))
+    x = RNG.standard_normal((2, 2, 3, 3))
+    expected = model(x)
+    assert len(nn.fuse(model)) == 1
+    np.testing.assert_allclose(model(x), expected, rtol=1e-10, atol=1e-12)

@@ -18,6 +18,7 @@ LACKS = {
     "algo": "auto",
     "return_indices": "kept for the gradient",
     "training": "train() and eval()",
+    "use_input_stats": "train() and eval()",
     "offset": "the number of the step, which reseed() sets",
     "padding_mode": "of transposed convolution there is one",
 }
@@ -25,6 +26,9 @@ LACKS = {
 #: Values to try a setting with, by its name; the first that is allowed.
 OTHER = {
     "align_corners": [True],
+    "block_size": [1],
+    "downscale_factor": [1],
+    "upscale_factor": [1],
     "alpha": [2.5],
     "approximate": ["tanh"],
     "axis": [0, 1, -2],
@@ -43,6 +47,8 @@ OTHER = {
     "max": [2.5],
     "min": [-2.5],
     "mode": ["replicate", "nearest"],
+    "max_val": [2.5],
+    "min_val": [-2.5],
     "momentum": [0.5],
     "negative_slope": [0.5],
     "nearest_mode": ["ceil"],
@@ -52,7 +58,7 @@ OTHER = {
     "output_padding": [1, 0],
     "output_size": [2, (9, 7)],
     "p": [0.25],
-    "padding": [1, 2, (1, 1)],
+    "padding": [1, 2, (1, 1), 0],
     "padding_mode": ["replicate"],
     "recompute_scale_factor": [True],
     "scale_factor": [3],
@@ -67,6 +73,8 @@ OTHER = {
 OWN = {
     "Fold.output_size": [(15, 11)],
     "Fold.stride": [6],
+    "DepthToSpace.mode": ["CRD"],
+    "SpaceToDepth.mode": ["CRD"],
     "Pad.padding": [(1, 1)],
     "AdaptiveAvgPool3d.output_size": [1],
     "AdaptiveMaxPool3d.output_size": [1],
@@ -185,6 +193,22 @@ def test_momentum(name):
     np.testing.assert_allclose(again.buffers["running_mean"], 0.25 * mean, rtol=1e-12)
 
 
+def test_instance_norm_keeps_statistics_for_evaluation():
+    _, x, _ = make("InstanceNorm")
+    layer = nn.InstanceNorm(3, momentum=1.0, affine=True, track_running_stats=True).to("float64")
+    before = layer.state_dict()["running_mean"]
+    layer(x)
+    mean, var = x.mean(axis=(0, 2, 3)), x.var(axis=(2, 3), ddof=1).mean(axis=0)
+    np.testing.assert_allclose(layer.buffers["running_mean"], mean, rtol=1e-12)
+    np.testing.assert_allclose(layer.buffers["running_var"], var, rtol=1e-12)
+    assert before is layer.buffers["running_mean"]  # a state_dict taken before is not stale
+    layer.eval()
+    rstd = 1 / np.sqrt(var + layer.eps)[:, None, None]
+    np.testing.assert_allclose(layer.forward(x), (x - mean[:, None, None]) * rstd, rtol=1e-9)
+    np.testing.assert_allclose(layer.backward(x), x * rstd, rtol=1e-9)
+    np.testing.assert_allclose(layer.buffers["running_mean"], mean, rtol=1e-12)
+
+
 def test_every_operation_has_a_layer_or_a_reason():
     """As it is called, not as it is written."""
     called = {e.operation.name for name in LAYERS for e in traced(*make(name)[:2])}
@@ -196,7 +220,10 @@ def test_every_operation_has_a_layer_or_a_reason():
     with tracing() as log:
         nn.CrossEntropyLoss()(scores, classes)
         nn.NLLLoss()(scores, classes)
-        for loss in (nn.MSELoss, nn.SumOfHalfSquares, nn.BCEWithLogitsLoss):
+        for loss in (
+            *(nn.MSELoss, nn.SumOfHalfSquares, nn.BCEWithLogitsLoss, nn.L1Loss, nn.SmoothL1Loss),
+            *(nn.HuberLoss, nn.KLDivLoss, nn.BCELoss),
+        ):
             loss()(scores, scores)
     called |= {entry.operation.name for entry in log}
     forward = {name for name, op in OPERATIONS.items() if not isinstance(op, Gradient)}

@@ -163,3 +163,51 @@ def test_a_parameter_of_the_wrong_kind_is_refused():
         nn.Linear(2, 2, init="best")
     with pytest.raises(TypeError, match="pool is of type ReLU; allowed: a MaxPool layer"):
         nn.MaxUnpool2d(nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.BatchNorm2d(3, 1e-3, 0.2, False, layout="NHWC", dtype="float64"),
+         "BatchNorm2d(3, eps=0.001, momentum=0.2, affine=False, layout='NHWC', dtype='float64')"),
+        (nn.LayerNorm([3, 4], 1e-3, False), "LayerNorm((3, 4), eps=0.001, affine=False)"),
+        (nn.GroupNorm(2, 4, 1e-3, layout="NHWC"), "GroupNorm(2, 4, eps=0.001, layout='NHWC')"),
+        (nn.InstanceNorm(4, affine=True), "InstanceNorm(4, affine=True)"),
+        (nn.InstanceNorm(4, momentum=0.2, track_running_stats=True),
+         "InstanceNorm(4, momentum=0.2, track_running_stats=True)"),
+        (nn.LocalResponseNorm(5, 1e-3, 0.5, 2.0, layout="NHWC"),
+         "LocalResponseNorm(5, alpha=0.001, beta=0.5, k=2.0, layout='NHWC')"),
+        (nn.Concat(nn.Identity(), axis=-1), "Concat(0=Identity(), axis=-1)"),
+        (nn.Conv2d(3, 4, (3, 5), [1, 2], "same", 2, 1, False, "reflect", layout="NHWC",
+                   dtype="float64"),
+         "Conv2d(3, 4, (3, 5), stride=(1, 2), padding='same', dilation=2, bias=False, "
+         "padding_mode='reflect', layout='NHWC', dtype='float64')"),
+        (nn.ConvTranspose1d(2, 2, 3, 2, 1, 1, 2, dilation=1),
+         "ConvTranspose1d(2, 2, 3, stride=2, padding=1, output_padding=1, groups=2)"),
+        (nn.Linear(2, 3, dtype="float16"), "Linear(2, 3, dtype='float16')"),
+        (nn.PReLU(3, dtype="float64"), "PReLU(3, dtype='float64')"),
+        (nn.MaxUnpool2d(nn.MaxPool2d(3, stride=2)), "MaxUnpool2d(MaxPool2d(3, stride=2))"),
+    ],
+)  # fmt: skip
+def test_repr_shows_every_setting_that_is_no_default(layer, text):
+    assert repr(layer) == text
+
+
+def test_repr_shows_the_algorithm():
+    layer = nn.Conv2d(1, 1, 3)
+    layer.algo = "winograd"
+    assert repr(layer) == "Conv2d(1, 1, 3, algo='winograd')"
+
+
+def test_a_list_that_was_a_setting_may_change_afterwards():
+    numbers = [1, 1]
+    pairs = [[1, 1], [1, 1]]
+    layers = [nn.Conv2d(1, 1, 3, padding=numbers), nn.Conv2d(1, 1, 3, padding=pairs),
+              nn.MaxPool2d(3, padding=numbers), nn.Pad(numbers), nn.Mean(axis=numbers),
+              nn.AdaptiveAvgPool2d(numbers), nn.LayerNorm(numbers)]  # fmt: skip
+    before = [repr(layer) for layer in layers]
+    shape = layers[0].output_shape((1, 5, 5))
+    numbers[0] = pairs[0][0] = 2
+    numbers.append(7)
+    assert [repr(layer) for layer in layers] == before
+    assert layers[0].output_shape((1, 5, 5)) == layers[1].output_shape((1, 5, 5)) == shape

@@ -12,6 +12,10 @@ LOSSES = {
     "negative log-likelihood": (nn.NLLLoss(reduction="sum"), CLASSES),
     "binary cross entropy": (nn.BCEWithLogitsLoss(), RNG.random((5, 4))),
     "mean of squares": (nn.MSELoss(), RNG.standard_normal((5, 4))),
+    "distances": (nn.L1Loss(), RNG.standard_normal((5, 4))),
+    "smooth distances": (nn.SmoothL1Loss(beta=0.7), RNG.standard_normal((5, 4))),
+    "bounded squares": (nn.HuberLoss("sum", delta=0.7), RNG.standard_normal((5, 4))),
+    "divergence": (nn.KLDivLoss("batchmean"), RNG.random((5, 4))),
     "half squares": (nn.SumOfHalfSquares(), RNG.standard_normal((5, 4))),
 }
 
@@ -21,6 +25,15 @@ def test_gradients_are_slopes(name):
     loss, target = LOSSES[name]
     x = RNG.standard_normal((5, 4))
     direction = RNG.standard_normal(x.shape)
+    loss.forward(x, target)
+    gradient = loss.backward()
+    above, below = (float(loss(x + h * direction, target)) for h in (1e-6, -1e-6))
+    assert float((gradient * direction).sum()) == pytest.approx((above - below) / 2e-6, rel=1e-6)
+
+
+def test_slope_of_probabilities():
+    loss, target = nn.BCELoss(RNG.random(4)), RNG.random((5, 4))
+    x, direction = 0.1 + 0.8 * RNG.random((5, 4)), RNG.standard_normal((5, 4))
     loss.forward(x, target)
     gradient = loss.backward()
     above, below = (float(loss(x + h * direction, target)) for h in (1e-6, -1e-6))

@@ -1,5 +1,6 @@
 """Optimisers and schedules against their formulas in plain Python, and PyTorch's where it is."""
 
+import json
 import math
 
 import numpy as np
@@ -89,6 +90,60 @@ def test_steps_are_those_of_pytorch(name):
     assert mine == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("make", [nn.Adam, nn.AdamW, nn.RMSprop])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_are_refused_where_eps_and_squares_leave_their_range(make, dtype):
+    layer = nn.Linear(2, 2)
+    optimizer = make(layer)
+    layer.to(dtype)
+    for attempt in (optimizer.step, lambda: make(layer)):
+        with pytest.raises(ValueError, match=f"weight is {dtype}, whose range is too small for"):
+            attempt()
+    assert optimizer.steps == 0
+
+
+def test_state_follows_the_model_to_another_dtype():
+    layer = nn.Linear(1, 1, bias=False)
+    layer.params["weight"][...] = 2.0
+    optimizer = nn.Adam(layer, 0.1)
+    for step, grad in enumerate(GRADS):
+        if step == 2:
+            layer.to("float64")
+        layer.grads["weight"] = np.full((1, 1), grad, layer.params["weight"].dtype)
+        optimizer.step()
+    assert {array.dtype for array in optimizer.state_dict().values()} == {np.dtype("float64")}
+    assert layer.params["weight"].item() == pytest.approx(adam(0.1)[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("model", [nn.Linear(2, 2).parameters(), nn.Linear, None])
+def test_an_optimiser_wants_the_model_itself(model):
+    with pytest.raises(TypeError, match=r"model is of type \w+; allowed: a pycnn.nn.Layer"):
+        nn.SGD(model, 0.1)
+
+
+STATES = {
+    "sgd": lambda m: nn.SGD(m, 0.1), "momentum": lambda m: nn.SGD(m, 0.1, 0.9),
+    "adam": nn.Adam, "rmsprop": nn.RMSprop, "rmsprop with momentum":
+    lambda m: nn.RMSprop(m, momentum=0.9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("of", STATES)
+@pytest.mark.parametrize("into", STATES)
+def test_state_of_another_optimiser_is_refused(of, into):
+    layer = nn.Linear(1, 1, bias=False)
+    optimizer, other = STATES[of](layer), STATES[into](layer)
+    layer.grads["weight"] = np.ones((1, 1), np.float32)
+    optimizer.step()
+    if of == into:
+        other.load_state_dict(optimizer.state_dict(), 1)
+        assert other.steps == 1
+        return
+    with pytest.raises(ValueError, match=f"is of another one: .*{type(other).__name__} needs"):
+        other.load_state_dict(optimizer.state_dict(), 1)
+    assert (other.steps, other.state) == (0, {})
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_state_goes_round(name):
     """Two steps, saved, two more by another optimiser: as four by one."""
@@ -107,7 +162,7 @@ def test_state_goes_round(name):
 
 def test_state_of_another_model_is_refused():
     optimizer = nn.Adam(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match=r"weight:mean \(3, 3\) fits no parameter"):
+    with pytest.raises(ValueError, match=r"weight:mean, float64 \(3, 3\), fits no par"):
         optimizer.load_state_dict({"weight:mean": np.zeros((3, 3))}, 1)
 
 
@@ -191,3 +246,29 @@ def test_a_plateau_goes_on_from_its_state():
     again.load_state(first.state())
     again.set(3, 3.0)
     assert optimizer.lr == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_a_plateau_acts_inside_and_after_a_warm_up(patience):
+    """Worked by hand: the metric never falls, so that the rate falls every 1 + patience epochs."""
+    ramp = [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+    falls = [max(0, epoch - 1) // (patience + 1) for epoch in range(7)]
+    found = rates(lambda o: nn.Warmup(nn.Plateau(o, 0.5, patience), 3), 7, [1.0] * 7)
+    assert found == pytest.approx([0.8 * r * 0.5**f for r, f in zip(ramp, falls, strict=True)])
+
+
+def test_a_plateau_under_a_warm_up_goes_on_from_its_state():
+    def make():
+        optimizer = nn.SGD(nn.Linear(1, 1), lr=1.0)
+        return nn.Warmup(nn.Plateau(optimizer, 0.5, patience=1), 2)
+
+    whole, first, again = make(), make(), make()
+    for epoch in range(6):
+        whole.set(epoch, 1.0)
+        if epoch == 3:
+            again.load_state(json.loads(json.dumps(first.state())))
+        (first if epoch < 3 else again).set(epoch, 1.0)
+    assert whole.optimizer.lr == again.optimizer.lr == 0.25
+    for state in (nn.Constant(whole.optimizer).state(), {"base": 1.0, "after": 3}):
+        with pytest.raises(ValueError, match=r"state of the schedule holds"):
+            again.load_state(state)

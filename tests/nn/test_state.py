@@ -94,3 +94,99 @@ def test_a_network_made_while_tracing_takes_no_memory():
         model = nn.Linear(10**6, 10**6)
     assert model.parameter_count == 10**12 + 10**6
     assert model.params["weight"].strides == (0, 0)
+
+
+def test_running_statistics_are_written_into_the_arrays_of_a_state_dict_taken_before():
+    model = small()
+    state = model.state_dict()
+    model.forward(np.random.default_rng(0).standard_normal((2, 1, 4, 4)).astype(np.float32))
+    assert state["norm.running_mean"].any()
+    assert all(array is state[name] for name, array in model.state_dict().items())
+    other = small(1)
+    before = other.state_dict()
+    other.load_state_dict(state)
+    assert all((before[name] == state[name]).all() for name in state)
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, nn.InstanceNorm])
+def test_every_norm_writes_its_statistics_in_place(kind):
+    norm = kind(2, **({"track_running_stats": True} if kind is nn.InstanceNorm else {}))
+    state = norm.state_dict()
+    norm.output_shape((2, 3, 3))
+    assert not state["running_mean"].any()
+    norm.forward(np.ones((2, 2, 3, 3), np.float32))
+    assert state["running_mean"] == pytest.approx([0.1, 0.1])
+    assert norm.buffers["running_mean"] is state["running_mean"]
+
+
+def test_a_model_made_while_tracing_takes_a_state():
+    with tracing():
+        model = nn.Linear(1, 1)
+    model.load_state_dict({"weight": np.float32([[2]]), "bias": np.float32([1])})
+    assert model(np.float32([[3]])).item() == 7
+
+
+def test_reseeding_between_forward_and_backward_leaves_the_mask():
+    for layer in (nn.Dropout(0.5, seed=1), nn.Dropout2d(0.5, seed=1)):
+        x = np.ones((4, 8, 3, 3), np.float32)
+        mask = layer.forward(x)
+        layer.reseed(2)
+        np.testing.assert_array_equal(layer.backward(x), mask)
+
+
+def tied(how):
+    """Two layers that are one matrix: y = (x A) A."""
+    with nn.seeded(0):
+        model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    first, second = model.at("0"), model.at("1")
+    if how == "dictionaries":
+        second.params = first.params
+    elif how == "all":
+        second.params, second.grads = first.params, first.grads
+    else:
+        second.params["weight"] = first.params["weight"]
+    return model, first
+
+
+@pytest.mark.parametrize("how", ["dictionaries", "arrays", "all"])
+def test_shared_parameters_count_once_and_move_once_by_the_sum_of_their_gradients(how):
+    model, first = tied(how)
+    a = first.params["weight"].copy()
+    assert model.parameter_count == 4
+    assert [p.name for p in model.parameters()] == ["0.weight"]
+    x = np.float32([[1, 2]])
+    model.forward(x)
+    model.backward(np.ones((1, 2), np.float32))
+    # L = sum(x A' A'): dL/dA = 1 (A x)' + (A' 1) x
+    expected = np.ones((2, 1)) @ (a @ x.T).T + (a.T @ np.ones((2, 1))) @ x
+    nn.clip_grad_value(model, 1e6)
+    assert nn.clip_grad_norm(model, 1e6) == pytest.approx((expected**2).sum() ** 0.5, rel=1e-6)
+    nn.SGD(model, 0.1).step()
+    np.testing.assert_allclose(first.params["weight"], a - 0.1 * expected, rtol=1e-5)
+    assert model.at("1").params["weight"] is first.params["weight"]
+
+
+@pytest.mark.parametrize("how", ["dictionaries", "arrays", "all"])
+def test_shared_parameters_stay_shared(how):
+    model, first = tied(how)
+    model.to("float64")
+    assert model.at("1").params["weight"] is first.params["weight"]
+    state = {name: array.copy() for name, array in model.state_dict().items()}
+    model.load_state_dict(state)
+    assert model.at("1").params["weight"] is first.params["weight"]
+    state["1.weight"] += 1
+    before = first.params["weight"].copy()
+    with pytest.raises(ValueError, match=r"1.weight and 0.weight are one array here; state has"):
+        model.load_state_dict(state)
+    assert (first.params["weight"] == before).all()
+
+
+def test_a_state_may_swap_the_arrays_of_two_layers():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    first, second = (model.at(name).state_dict() for name in "01")
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    model.load_state_dict(
+        {f"0.{n}": a for n, a in second.items()} | {f"1.{n}": a for n, a in first.items()}
+    )
+    assert (model.at("0").params["weight"] == before["1.weight"]).all()
+    assert (model.at("1").params["weight"] == before["0.weight"]).all()

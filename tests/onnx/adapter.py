@@ -113,11 +113,26 @@ def qlinear_conv(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias=N
     return (pycnn.qlinear_conv2d(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias),)
 
 
+def _padded(x: np.ndarray, window: dict[str, Any], fill: float) -> tuple[Any, dict[str, Any]]:
+    """x and window, with padding beyond half of the kernel, which pooling refuses, around x."""
+    sides = zip(window["padding"], window["kernel_size"], strict=True)
+    if all(2 * max(pair) <= kernel for pair, kernel in sides):
+        return x, window
+    flat = [n for pair in reversed(window["padding"]) for n in pair]
+    return pycnn.pad(x, flat, value=fill), {**window, "padding": 0}
+
+
 @node("MaxPool")
 def max_pool(x, *, outputs, ceil_mode=0, **attributes):
-    y, indices = _of_rank("max_pool", x)(
-        x, **_window(x, attributes), ceil_mode=bool(ceil_mode), return_indices=True
-    )
+    given = _window(x, attributes)
+    padded, window = _padded(x, given, -np.inf)
+    assert padded is x or not ceil_mode
+    pool = _of_rank("max_pool", x)
+    y, indices = pool(padded, **window, ceil_mode=bool(ceil_mode), return_indices=True)
+    if padded is not x:
+        at = np.unravel_index(indices, padded.shape[2:])
+        inner = [a - low for a, (low, _) in zip(at, given["padding"], strict=True)]
+        indices = np.ravel_multi_index(inner, x.shape[2:])
     # ONNX counts through the whole tensor, PyTorch within a plane.
     plane = int(np.prod(x.shape[2:]))
     first = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * (x.ndim - 2)) * plane
@@ -126,14 +141,22 @@ def max_pool(x, *, outputs, ceil_mode=0, **attributes):
 
 @node("AveragePool")
 def average_pool(x, *, ceil_mode=0, count_include_pad=0, **attributes):
-    settings = {"ceil_mode": bool(ceil_mode), "count_include_pad": bool(count_include_pad)}
-    return (_of_rank("avg_pool", x)(x, **_window(x, attributes), **settings),)
+    padded, window = _padded(x, _window(x, attributes), 0.0)
+    if padded is x or count_include_pad:
+        assert padded is x or not ceil_mode
+        settings = {"ceil_mode": bool(ceil_mode), "count_include_pad": bool(count_include_pad)}
+        return (_of_rank("avg_pool", x)(padded, **window, **settings),)
+    counted, _ = _padded(np.ones_like(x), _window(x, attributes), 0.0)
+    total, count = (
+        _of_rank("sum_pool", x)(a, **window, ceil_mode=bool(ceil_mode)) for a in (padded, counted)
+    )
+    return (total / count,)
 
 
 @node("LpPool")
 def lp_pool(x, *, p=2, ceil_mode=0, **attributes):
     """ONNX takes magnitudes, PyTorch the power of signed values: equal for even p."""
-    window = _window(x, attributes)
+    x, window = _padded(x, _window(x, attributes), 0.0)
     return (_of_rank("lp_pool", x)(np.abs(x), p, **window, ceil_mode=bool(ceil_mode)),)
 
 
@@ -309,6 +332,21 @@ def _reduction(name: str) -> Node:
 
 NODES["ReduceSum"], NODES["ReduceMean"] = _reduction("sum"), _reduction("mean")
 NODES["ReduceMax"], NODES["ReduceMin"] = _reduction("amax"), _reduction("amin")
+
+
+@node("DepthToSpace")
+def depth_to_space(x, *, blocksize, mode="DCR"):
+    return (pycnn.depth_to_space(x, blocksize, mode),)
+
+
+@node("SpaceToDepth")
+def space_to_depth(x, *, blocksize, mode="DCR"):
+    return (pycnn.space_to_depth(x, blocksize, mode),)
+
+
+@node("ArgMin")
+def argmin(x, *, axis=0, keepdims=1):
+    return (pycnn.argmin(x, axis, bool(keepdims)),)
 
 
 @node("ArgMax")

@@ -14,6 +14,7 @@ NAMES = [name for name in ACTIVATIONS if not name.endswith("_backward")]
 #: Settings beside the defaults under which special values are looked at.
 TRIED = {
     "clip": [{}, {"min": -1, "max": 3}, {"min": 3, "max": -1}, {"max": 0.5}],
+    "hardtanh": [{}, {"min_val": -3, "max_val": 8}],
     "gelu": [{}, {"approximate": "tanh"}],
     "softplus": [{}, {"beta": 2, "threshold": 6}],
 }
@@ -127,6 +128,12 @@ BAD = {
         ValueError,
         r"dy has shape \(2, 6\).*\(2, 2\)",
     ),
+    "bounds": (
+        lambda: pycnn.hardtanh(X, 1, 1),
+        ValueError,
+        "min_val=1.0 and max_val=1.0; allowed: min_val < max_val",
+    ),
+    "infinite bound": (lambda: pycnn.hardtanh(X, -INF), ValueError, "min_val=-inf"),
     "NaN bound": (lambda: pycnn.clip(X, NAN), ValueError, "min=nan; allowed: a number"),
     "text bound": (lambda: pycnn.clip(X, max="1"), TypeError, "max='1' is of type str"),
     "infinite slope": (

@@ -5,6 +5,7 @@ import pytest
 from op_checks import view_of
 
 import pycnn
+from pycnn import nn
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.reference.cpu.dropout import random_numbers
 from pycnn.reference.oracle.dropout import philox
@@ -58,6 +59,32 @@ def test_whole_channels(backend, plane):
     np.testing.assert_array_equal(backend.numpy(dx).reshape(42, -1), y)
 
 
+@pytest.mark.parametrize("name", ["dropout", "dropout2d"])
+def test_without_a_seed_calls_go_through_the_masks_of_one(backend, name):
+    x, function = backend.array(np.ones((3, 40, 2, 2), np.float32)), getattr(pycnn, name)
+    pycnn.manual_seed(11)
+    for offset in range(3):
+        function(x, training=False)  # draws nothing
+        got = backend.numpy(function(x))
+        want = backend.numpy(function(x, seed=11, offset=offset))
+        np.testing.assert_array_equal(got, want)
+    pycnn.manual_seed(12)
+    want = backend.numpy(function(x, seed=12))
+    np.testing.assert_array_equal(backend.numpy(function(x)), want)
+    assert not np.array_equal(want, got)
+
+
+def test_manual_seed_is_that_of_layers_too():
+    def weights():
+        pycnn.manual_seed(4)
+        return nn.Linear(2, 3).params["weight"], nn.Dropout().seed
+
+    first, again = weights(), weights()
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] == again[1]
+    assert nn.Dropout().seed != again[1]
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_as_many_as_asked_for(p):
     count = 200_000
@@ -105,9 +132,16 @@ BAD = {
     "large seed": (
         lambda: pycnn.dropout(X, seed=2**64),
         ValueError,
-        r"seed=18446744073709551616; allowed: int from 0 to 2\^64 - 1",
+        r"seed=18446744073709551616; allowed: int from 0 to 18446744073709551615",
     ),
-    "no seed": (lambda: pycnn.dropout(X, seed=None), TypeError, "seed=None is of type NoneType"),
+    "no seed": (
+        lambda: pycnn.dropout_backward(X, seed=None),
+        TypeError,
+        "seed=None is of type NoneType",
+    ),
+    "offset alone": (lambda: pycnn.dropout(X, offset=3), ValueError, "offset=3 without seed"),
+    "manual seed": (lambda: pycnn.manual_seed(2**64), ValueError, "seed=18446744073709551616"),
+    "no manual seed": (lambda: pycnn.manual_seed(None), TypeError, "seed=None is of type NoneType"),
     "offset": (lambda: pycnn.dropout(X, seed=0, offset=0.5), TypeError, "offset=0.5 is of type"),
     "rank": (lambda: pycnn.dropout2d(X, seed=0), ValueError, r"x has shape \(2, 6\) \(rank 2\)"),
 }

@@ -16,6 +16,7 @@ from op_checks import (
 
 import pycnn
 from pycnn.reference.oracle import loss as oracle, pointwise_loss
+from pycnn.testing import TESTED
 
 NAN, INF = np.nan, np.inf
 REDUCTIONS = ["none", "sum", "mean"]
@@ -60,6 +61,52 @@ def test_options(backend, rng, weighted, smoothing, reduction, ignore_index):
     check(backend, logits, target, weight, ignore_index, reduction, smoothing)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("ignored", [-100, 2, -(2**40)])
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_targets_of_32_bits_mean_the_same(backend, rng, name, ignored, reduction):
+    logits, target, weight = case(rng, (3, 7, 4, 5), "float32", True, ignored=False)
+    target[0, 1, 1:4] = max(ignored, -(2**31)) if ignored == -100 else 2
+    dy = np.asarray(rng.random(target.shape if reduction == "none" else ()), np.float32)
+    found = []
+    for dtype in ("int64", "int32"):
+        x, t, w = backend.views(logits, target.astype(dtype), weight)
+        y = getattr(pycnn, name)(x, t, w, ignored, reduction)
+        dx = getattr(pycnn, f"{name}_backward")(backend.array(dy), x, t, w, ignored, reduction)
+        found.append((backend.numpy(y), backend.numpy(dx)))
+    for wide, narrow in zip(*found, strict=True):
+        np.testing.assert_array_equal(wide, narrow)
+
+
+def test_probabilities_of_one_class_are_that_class(backend, rng):
+    logits, target, _ = case(rng, (3, 7, 4, 5), "float64", False, ignored=False)
+    hot = np.moveaxis(np.eye(7)[target], -1, 1)
+    for smoothing in (0.0, 0.2):
+        given = backend.views(logits, target, hot)
+        settings = {"label_smoothing": smoothing}
+        want = pycnn.cross_entropy(given[0], given[1], **settings)
+        got = pycnn.cross_entropy(given[0], given[2], **settings)
+        np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), rtol=1e-12)
+        one = backend.array(np.ones(()))
+        want = pycnn.cross_entropy_backward(one, given[0], given[1], **settings)
+        got = pycnn.cross_entropy_backward(one, given[0], given[2], **settings)
+        np.testing.assert_allclose(backend.numpy(got), backend.numpy(want), atol=1e-15)
+
+
+@pytest.mark.parametrize("classes", [5, 40, 1100])
+def test_special_logits_of_probabilities(backend, rng, classes):
+    logits = np.zeros((6, classes), np.float32)
+    logits[0] = -INF
+    logits[1, 1] = INF
+    logits[2, 0] = -INF
+    logits[3, 2] = NAN
+    logits[4, :3] = [1e30, -1e30, 1e30]
+    target = rng.random(logits.shape, np.float32)
+    got = pycnn.cross_entropy(*backend.views(logits, target), reduction="none")
+    want = oracle.soft_cross_entropy(logits, target, None, "none", 0.0)
+    assert_matches(got, want, "float32", classes, backend)
+
+
 def test_broadcast_gradient(backend, rng):
     logits, target, _ = case(rng, (4, 5, 3), "float32", False)
     dy = np.broadcast_to(np.float32(2.5), target.shape)
@@ -101,6 +148,13 @@ def test_gradient_by_differences(rng, reduction):
     def likelihood(moved):
         return float((oracle.nll_loss(moved, *given) * dy).sum())
 
+    soft = rng.random(logits.shape), weight, reduction, 0.2
+
+    def soft_cost(moved):
+        return float((oracle.soft_cross_entropy(moved, *soft) * dy).sum())
+
+    dlogits = oracle.soft_cross_entropy_backward(dy, logits, *soft)
+    np.testing.assert_allclose(dlogits, numeric_gradient(soft_cost, logits), atol=1e-8)
     dlogits = oracle.cross_entropy_backward(dy, logits, *given, 0.2)
     np.testing.assert_allclose(dlogits, numeric_gradient(cost, logits), atol=1e-8)
     dx = oracle.nll_loss_backward(dy, logits.shape, *given)
@@ -150,6 +204,40 @@ def test_binary_cross_entropy_of_special_logits_matches_torch(backend):
     finite = np.isfinite(x)  # PyTorch's formula makes NaN of inf * 0 in other places
     np.testing.assert_allclose(backend.numpy(got)[finite], want[finite], rtol=1e-6)
     assert np.isnan(backend.numpy(got)[np.isnan(x)]).all()
+
+
+RULED = ("l1_loss", "smooth_l1_loss", "huber_loss", "kl_div", "binary_cross_entropy")
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_losses_of_the_table_at_special_values(backend, name):
+    """Kinks, and where a logarithm or a slope has no bound."""
+    values = np.array([0, 1, 0.5, 1e-30, 1 - 2**-24], np.float32)
+    if name != "binary_cross_entropy":
+        values = np.append(values, np.float32([-1, 2, INF, -INF, NAN]))
+    x, t = (a.ravel() for a in np.meshgrid(values, values))
+    defaults = TESTED[name].op.defaults | {"reduction": "none"}
+    got = getattr(pycnn, name)(*backend.views(x, t), reduction="none")
+    want = pointwise_loss.ruled(name, x, t, None, **defaults)
+    got = backend.numpy(got).astype("f8")
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+    dy = backend.array(np.ones_like(x))
+    got = getattr(pycnn, f"{name}_backward")(dy, *backend.views(x, t), reduction="none")
+    want = pointwise_loss.ruled_backward(name, np.ones_like(x), x, t, None, **defaults)
+    np.testing.assert_allclose(backend.numpy(got), want, rtol=1e-5, atol=1e-7)
+
+
+def test_losses_of_the_table_by_hand():
+    x, t = np.array([1.0, 5.0, 2.0]), np.array([2.0, 2.0, 2.0])
+    assert pycnn.l1_loss(x, t) == 4 / 3
+    np.testing.assert_array_equal(pycnn.smooth_l1_loss(x, t, "none", 2.0), [0.25, 2, 0])
+    np.testing.assert_array_equal(pycnn.huber_loss(x, t, "none", 2.0), [0.5, 4, 0])
+    x, t = np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([[0.0, 1.0], [0.25, 0.75]])
+    np.testing.assert_allclose(pycnn.kl_div(x, t, "batchmean"), np.log(2) / 2)
+    np.testing.assert_allclose(pycnn.kl_div(x[1:], np.log(t[1:]), log_target=True), 0, atol=1e-16)
+    one = pycnn.binary_cross_entropy(np.array([0.0, 1.0]), np.array([1.0, 1.0]), reduction="none")
+    np.testing.assert_array_equal(one, [100, 0])
 
 
 @pytest.mark.parametrize("name", ["mse_loss", "sum_of_half_squares"])
@@ -207,12 +295,37 @@ BAD = {
     "integers": (lambda: pycnn.cross_entropy(Z.astype(int), T), TypeError, "logits has dtype"),
     "rank": (lambda: pycnn.cross_entropy(np.array(1.0), T), ValueError, r"logits has shape \(\)"),
     "no classes": (lambda: pycnn.cross_entropy(Z[:, :0], T), ValueError, "at least one class"),
-    "target int32": (
-        lambda: pycnn.cross_entropy(Z, T.astype("i4")),
+    "target int16": (
+        lambda: pycnn.cross_entropy(Z, T.astype("i2")),
         TypeError,
-        "target has dtype int32; allowed for cross_entropy: int64",
+        "target has dtype int16; allowed for cross_entropy: int64, int32, float16",
     ),
-    "target float": (lambda: pycnn.cross_entropy(Z, Z), TypeError, "target has dtype float32"),
+    "target float": (lambda: pycnn.nll_loss(Z, Z), TypeError, "target has dtype float32"),
+    "probabilities shape": (
+        lambda: pycnn.cross_entropy(Z, Z[0]),
+        ValueError,
+        r"target has shape \(3,\); allowed: \(2, 3\) \(that of logits, as they are probabilities",
+    ),
+    "probabilities dtype": (
+        lambda: pycnn.cross_entropy(Z, Z.astype("f8")),
+        TypeError,
+        "target has dtype float64 but logits has float32",
+    ),
+    "probabilities ignored": (
+        lambda: pycnn.cross_entropy(Z, Z, ignore_index=1),
+        ValueError,
+        "ignore_index=1 with probabilities",
+    ),
+    "ignore_index huge": (
+        lambda: pycnn.cross_entropy(Z, T, ignore_index=2**63),
+        ValueError,
+        "ignore_index=9223372036854775808",
+    ),
+    "target int32 high": (
+        lambda: pycnn.nll_loss(Z, T.astype("i4") + 1),
+        ValueError,
+        "target holds 3; allowed: 0 to 2",
+    ),
     "target shape": (
         lambda: pycnn.cross_entropy(Z, T[:1]),
         ValueError,
@@ -308,6 +421,21 @@ BAD = {
         lambda: pycnn.sum_of_half_squares_backward(Z, Z, Z),
         ValueError,
         r"dy has shape \(2, 3\); allowed: \(\)",
+    ),
+    "beta": (lambda: pycnn.smooth_l1_loss(Z, Z, beta=-1), ValueError, "beta=-1; allowed: 0 to inf"),
+    "delta": (lambda: pycnn.huber_loss(Z, Z, delta=0), ValueError, "delta=0; allowed: .* above 0"),
+    "delta infinite": (lambda: pycnn.huber_loss(Z, Z, delta=INF), ValueError, "delta=inf"),
+    "batchmean": (lambda: pycnn.l1_loss(Z, Z, "batchmean"), ValueError, "reduction='batchmean'"),
+    "log_target": (lambda: pycnn.kl_div(Z, Z, log_target=1), TypeError, "log_target=1"),
+    "probability": (
+        lambda: pycnn.binary_cross_entropy(Z - 1, Z),
+        ValueError,
+        "x holds -1.0; allowed: 0 to 1",
+    ),
+    "probability wanted": (
+        lambda: pycnn.binary_cross_entropy(Z, Z + NAN),
+        ValueError,
+        "target holds nan; allowed: 0 to 1",
     ),
     "bce weight": (
         lambda: pycnn.binary_cross_entropy_with_logits(Z, Z, W[:2]),

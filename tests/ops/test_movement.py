@@ -83,6 +83,32 @@ def test_tiles_meet_no_bank_twice(backend, rng, dtype):
 X = np.zeros((2, 6, 4), np.float32)
 
 BAD = {
+    "blocks of channels": (
+        lambda: pycnn.pixel_shuffle(np.zeros((1, 6, 2, 2)), 2),
+        ValueError,
+        "upscale_factor=2; allowed: its square a divisor of the 6 channels",
+    ),
+    "blocks of pixels": (
+        lambda: pycnn.space_to_depth(np.zeros((1, 1, 4, 5)), 2),
+        ValueError,
+        "block_size=2; allowed: a divisor of 4 and 5",
+    ),
+    "order of channels": (
+        lambda: pycnn.depth_to_space(np.zeros((1, 4, 4, 4)), 2, "RCD"),
+        ValueError,
+        "mode='RCD'; allowed: DCR, CRD",
+    ),
+    "extent of a block": (
+        lambda: pycnn.pixel_unshuffle(np.zeros((1, 4, 4, 4)), 0),
+        ValueError,
+        "downscale_factor=0",
+    ),
+    "axes and dims": (
+        lambda: pycnn.permute(np.zeros((2, 3)), (1, 0), dims=(1, 0)),
+        TypeError,
+        "allowed: one of the two",
+    ),
+    "no axes": (lambda: pycnn.permute(np.zeros((2, 3))), TypeError, "axes=None"),
     "axes": (lambda: pycnn.permute(X, 1), TypeError, "axes=1; allowed: a sequence"),
     "axis twice": (lambda: pycnn.permute(X, (0, 0, 1)), ValueError, r"axes=\(0, 0, 1\).*once"),
     "axes too few": (lambda: pycnn.permute(X, (0, 1)), ValueError, r"axes=\(0, 1\).*x has 3"),

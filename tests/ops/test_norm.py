@@ -72,6 +72,25 @@ def test_constant_channels_become_the_bias(backend, layout):
     np.testing.assert_array_equal(backend.numpy(dx), 0)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_instance_norm_updates_running_statistics(backend, rng, layout, dtype):
+    """As PyTorch does: the mean over the images, of variances with n - 1, in place."""
+    x = (rng.standard_normal((70, 3, 4, 5)) + 2).astype(dtype)
+    mean, var = rng.standard_normal(6).astype(dtype)[::2], np.ones(3, dtype)
+    wide = x.astype("f8")
+    want_mean = 0.75 * mean.astype("f8") + 0.25 * wide.mean(axis=(2, 3)).mean(axis=0)
+    want_var = 0.75 + 0.25 * wide.var(axis=(2, 3), ddof=1).mean(axis=0)
+    if layout == "NHWC":
+        x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    given, m, v = backend.array(x), backend.array(mean), backend.array(var)
+    y = pycnn.instance_norm(given, m, v, momentum=0.25, layout=layout)
+    assert_matches(m, want_mean, dtype, 1400, backend)
+    assert_matches(v, want_var, dtype, 1400, backend)
+    alone = pycnn.instance_norm(given, layout=layout)
+    assert_matches(y, backend.numpy(alone).astype("f8"), dtype, 20, backend)
+
+
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nan_and_infinity_stay_in_their_statistic(backend, rng, layout, bad):
@@ -240,6 +259,8 @@ def test_groups_that_fit_on_chip_are_read_once(backend, rng, layout, entry):
 
 X = np.zeros((2, 6, 4), np.float32)
 C = np.ones(6, np.float32)
+READ_ONLY = np.ones(6, np.float32)
+READ_ONLY.flags.writeable = False
 
 BAD = {
     "training": (
@@ -287,6 +308,31 @@ BAD = {
         lambda: pycnn.instance_norm(X[..., :1]),
         ValueError,
         "one value for each channel of an image",
+    ),
+    "running mean alone": (
+        lambda: pycnn.instance_norm(X, np.zeros(6, "f4")),
+        ValueError,
+        "allowed: both or neither",
+    ),
+    "no running statistics": (
+        lambda: pycnn.instance_norm(X, use_input_stats=False),
+        ValueError,
+        "use_input_stats=False without running_mean",
+    ),
+    "running statistics of nothing": (
+        lambda: pycnn.instance_norm(X[:0], np.zeros(6, "f4"), np.ones(6, "f4")),
+        ValueError,
+        "x has shape .*use_input_stats=False changes none",
+    ),
+    "running statistics read-only": (
+        lambda: pycnn.instance_norm(X, np.zeros(6, "f4"), READ_ONLY),
+        ValueError,
+        "running_var is read-only",
+    ),
+    "running statistics repeated": (
+        lambda: pycnn.instance_norm(X, np.broadcast_to(np.float32(0), 6), np.ones(6, "f4")),
+        ValueError,
+        "running_mean repeats one element",
     ),
     "groups": (lambda: pycnn.group_norm(X, 4), ValueError, "num_groups=4; allowed: a divisor"),
     "groups float": (lambda: pycnn.group_norm(X, 2.0), TypeError, "num_groups=2.0"),

@@ -1,5 +1,7 @@
 """Pooling: what is special to it. Right results on every backend: test_every_operation.py."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from op_checks import assert_matches, far_apart, numeric_gradient
@@ -99,8 +101,8 @@ def test_unpool_inverts_pool_where_windows_do_not_overlap(backend, rng):
 
 
 TILED = {
-    "max_pool2d": {"kernel_size": 3, "stride": 2, "padding": ((2, 0), (0, 1))},
-    "avg_pool2d": {"kernel_size": 3, "stride": 2, "padding": ((2, 0), (0, 1))},
+    "max_pool2d": {"kernel_size": 3, "stride": 2, "padding": ((1, 0), (0, 1))},
+    "avg_pool2d": {"kernel_size": 3, "stride": 2, "padding": ((1, 0), (0, 1))},
     "adaptive_avg_pool2d": {"output_size": (100, 31)},
     "adaptive_max_pool2d": {"output_size": (100, 31)},
 }
@@ -189,7 +191,8 @@ def test_unpool_in_pieces(backend, rng, layout):
 def test_gradients_by_differences(backend, rng):
     x, dy = rng.random((1, 2, 5, 4)) + 0.5, rng.standard_normal((1, 2, 3, 3))
     window = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
-    padded, dilated = {**window, "padding": 1}, {**window, "padding": 2, "dilation": 2}
+    padded = {**window, "padding": 1}
+    dilated = {**padded, "kernel_size": 2, "dilation": 2}
     _, indices = pycnn.max_pool2d(backend.array(x), **padded, return_indices=True)
 
     def check(dx, upstream, pool, *args, **settings):
@@ -209,6 +212,30 @@ def test_gradients_by_differences(backend, rng):
     y = pycnn.lp_pool2d(backend.array(x), 2.5, **dilated)
     dx = pycnn.lp_pool2d_backward(backend.array(dy), backend.array(x), y, 2.5, **dilated)
     check(dx, dy, pycnn.lp_pool2d, 2.5, **dilated)
+
+
+#: Every pooling of sliding windows, and what comes between x and the kernel's extent.
+SLIDING = {
+    f"{kind}_pool{axes}d": (2.0,) if kind == "lp" else ()
+    for kind in ("max", "avg", "sum", "lp")
+    for axes in (1, 2, 3)
+}
+
+
+@pytest.mark.parametrize("stride", [None, (), []], ids=repr)
+@pytest.mark.parametrize("name", SLIDING)
+def test_without_a_stride_windows_do_not_overlap(backend, rng, name, stride):
+    x = backend.array(rng.random((2, 2, *(9,) * int(name[-2]))))
+    pool = partial(getattr(pycnn, name), x, *SLIDING[name], 3)
+    np.testing.assert_array_equal(backend.numpy(pool(stride)), backend.numpy(pool(3)))
+
+
+@pytest.mark.parametrize("name", SLIDING)
+def test_half_a_window_of_padding_is_allowed(backend, name):
+    x = backend.array(np.ones((1, 1, *(4,) * int(name[-2]))))
+    assert getattr(pycnn, name)(x, *SLIDING[name], 4, padding=2).shape == x.shape[:2] + (2,) * (
+        x.ndim - 2
+    )
 
 
 def test_offsets_beyond_2_to_the_31(rng):
@@ -256,15 +283,24 @@ BAD = {
     "stride nan": (lambda: pycnn.max_pool2d(X, 2, NAN), TypeError, "stride=nan is of type float"),
     "dilation 0": (lambda: pycnn.max_pool2d(X, 2, dilation=0), ValueError, "dilation=0"),
     "padding negative": (lambda: pycnn.avg_pool2d(X, 2, padding=-1), ValueError, "padding=-1"),
-    "padding large": (
-        lambda: pycnn.max_pool2d(X, 3, padding=3),
+    **{
+        f"padding large, {name}": (
+            lambda name=name, more=more: getattr(pycnn, name)(X[0], *more, 3, padding=2),
+            ValueError,
+            "padding=2 with kernel_size=3; allowed: at most half of kernel_size",
+        )
+        for name, more in SLIDING.items()
+        if name.endswith("1d")
+    },
+    "padding large, backward": (
+        lambda: pycnn.avg_pool2d_backward(X, X.shape, 3, padding=(1, 2)),
         ValueError,
-        r"padding=3 with kernel_size=3 and dilation=1; allowed: at most \(kernel_size - 1\)",
+        "at most half of kernel_size",
     ),
     "one side large": (
-        lambda: pycnn.avg_pool2d(X, 2, padding=((0, 0), (0, 3)), dilation=2),
+        lambda: pycnn.avg_pool2d(X, 2, padding=((0, 0), (0, 2)), dilation=2),
         ValueError,
-        "padding=.*dilation=2; allowed: at most",
+        "at most half of kernel_size",
     ),
     "padding sides": (
         lambda: pycnn.sum_pool2d(X, 3, padding=((0, 0), 1)),

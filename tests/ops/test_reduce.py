@@ -56,17 +56,21 @@ def test_first_of_equal_elements(backend, across, width):
     x, axis = (rows.T, 0) if across else (rows, 1)
     y = pycnn.argmax(backend.array(x), axis)
     np.testing.assert_array_equal(backend.numpy(y), [0, 2, 3, 0, 0])
+    y = pycnn.argmin(backend.array(-x), axis)
+    np.testing.assert_array_equal(backend.numpy(y), [0, 2, 3, 0, 0])
 
 
 @pytest.mark.parametrize("kind", ["contiguous", "transposed", "stepped"])
 def test_place_among_all_elements(backend, rng, kind):
     x = view_of(rng.integers(0, 50, (7, 11, 13)).astype(np.float64), kind)
     assert backend.numpy(pycnn.argmax(backend.array(x))) == x.argmax()
+    assert backend.numpy(pycnn.argmin(backend.array(x))) == x.argmin()
 
 
 def test_place_in_a_long_slice(backend, rng):
     x = rng.integers(0, 1000, 300007).astype(np.float32)
     assert backend.numpy(pycnn.argmax(backend.array(x))) == x.argmax()
+    assert backend.numpy(pycnn.argmin(backend.array(x))) == x.argmin()
 
 
 @pytest.mark.parametrize("axes", [(1,), (0, 2)])

@@ -98,7 +98,11 @@ BAD = {
     "list": (lambda: pycnn.softmax([1.0]), TypeError, "x is of type list"),
     "integers": (lambda: pycnn.softmax(X.astype(int)), TypeError, "x has dtype int64"),
     "rank": (lambda: pycnn.softmax(X[0, 0] * np.ones(())), TypeError, "x is of type float"),
-    "rank 0": (lambda: pycnn.softmax(np.array(1.0)), ValueError, r"x has shape \(\) \(rank 0\)"),
+    "axis of a number": (
+        lambda: pycnn.log_softmax(np.array(1.0), 1),
+        ValueError,
+        "axis=1; allowed: -1 to 0",
+    ),
     "axis high": (lambda: pycnn.softmax(X, 2), ValueError, "axis=2; allowed: -2 to 1"),
     "axis low": (lambda: pycnn.log_softmax(X, -3), ValueError, "axis=-3"),
     "axis float": (lambda: pycnn.softmax(X, 1.0), TypeError, "axis=1.0 is of type float"),

@@ -53,6 +53,21 @@ def test_the_kernel_finds_integers_that_are_not_allowed(backend, array, expected
     assert found(backend, np.array(array, np.int64), 0, 9, also=-7) == expected
 
 
+@pytest.mark.parametrize(
+    ("array", "also", "expected"),
+    [
+        ([0, 9, -7], -7, None),
+        ([3, -1, 10, -8], -7, -8),
+        ([-(2**31), 2**31 - 1], -(2**40), -(2**31)),
+        ([2**31 - 1], 2**31 - 1, None),
+        ([-1], 2**32 - 1, -1),  # not the same number cut to 32 bits
+    ],
+    ids=str,
+)
+def test_the_kernel_finds_integers_of_32_bits(backend, array, also, expected):
+    assert found(backend, np.array(array, np.int32), 0, 9, also=also) == expected
+
+
 @pytest.mark.parametrize("place", [0, 255, 256, 299_999])
 def test_the_kernel_looks_at_every_element(backend, place):
     array = np.zeros(300_000, np.int64)  # more than one element a thread
@@ -216,7 +231,9 @@ def test_every_operation_that_says_what_is_allowed_is_looked_at_here():
     named = set()
     for name, tested in TESTED.items():
         op = tested.op
-        if any(o.name in ("indices", "target") and o.dtypes == ("int64",) for o in op.operands):
+        if any(
+            o.name in ("indices", "target") and "int64" in (o.dtypes or ()) for o in op.operands
+        ):
             case = tested.cases[0]
             arrays = tested.draw(case, np.random.default_rng(0), tested.typical_dtype)
             call = op.describe(arrays, **tested.settings(case))

@@ -10,10 +10,11 @@ from plan_checks import HUGE, assert_sound, struct
 from pycnn.dtypes import FLOATING, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import (
-    LADDER,
+    VERSIONS,
     Flag,
     Gemm,
     algorithms,
+    algorithms_of,
     choose,
     gemm_launch,
     plan_gemm,
@@ -42,6 +43,10 @@ def flags(launch):
 @pytest.mark.parametrize("algo", ["auto", *algorithms])
 @pytest.mark.parametrize("dtype", FLOATING)
 def test_every_plan_is_sound(algo, dtype):
+    if algo not in ("auto", *algorithms_of(dtype)):
+        with pytest.raises(ValueError, match=f"algo={algo!r}; allowed: auto, naive"):
+            plan_gemm((2, 3), (3, 1), (3, 4), (4, 1), dtype, algo=algo)
+        return
     for transposed_a, transposed_b in product([False, True], repeat=2):
         plan = plan_gemm(
             (100, 300),
@@ -66,12 +71,12 @@ def test_flags_are_those_of_the_header():
 
 def test_ladder_is_what_kernels_there_are():
     files = {k.file: k for k in catalogue.load() if k.file.startswith("gemm/")}
-    assert {rung.file for rung in LADDER.values()} == set(files)
-    for algo, rung in LADDER.items():
-        assert list(files[rung.file].entries) == [rung.entry] == [f"gemm_{algo}"]
-        tiles = {value for v in files[rung.file].variants for x, value in v if x == "TILE"}
-        assert tiles == {str(tile) for tile in rung.tiles}
-    assert [rung.file[5] for rung in LADDER.values()] == list("123456")
+    assert {version.file for version in VERSIONS.values()} == set(files)
+    for algo, version in VERSIONS.items():
+        assert list(files[version.file].entries) == [version.entry] == [f"gemm_{algo}"]
+        tiles = {value for v in files[version.file].variants for x, value in v if x == "TILE"}
+        assert tiles == {str(tile) for tile in version.tiles}
+    assert [version.file[5] for version in VERSIONS.values()] == list("1234567")
 
 
 def test_struct_has_every_parameter():
@@ -196,7 +201,8 @@ def test_flags():
 @pytest.mark.parametrize("algo", algorithms)
 def test_grid_covers_c_at_any_size(algo):
     for m, n, batch in ((HUGE, 3, (2, 3)), (3, HUGE, (1, 1)), (5, 7, (HUGE // 5, 5))):
-        p = problem(m=m, n=n, k=5, batch=batch)
+        dtype = VERSIONS[algo].dtypes[0]
+        p = problem(m=m, n=n, k=5, batch=batch, dtype=dtype)
         launch = gemm_launch(p, *BUFFERS, algo=algo)
         params, (x, y, z) = launch.args[-1], launch.grid
         tiles = ceil(m / int(params["tile_m"])), ceil(n / int(params["tile_n"]))
@@ -209,6 +215,8 @@ def test_grid_covers_c_at_any_size(algo):
 def test_auto():
     assert choose(problem(15, 1000, 1000)) == choose(problem(1000, 1, 1000)) == "shared_tile"
     assert choose(problem(16, 16, 1000)) == "double_buffered"
+    assert choose(problem(16, 16, 1000, dtype="bfloat16")) == "tensor_core"
+    assert choose(problem(15, 16, 1000, dtype="bfloat16")) == "shared_tile"
     for m, n, batch, tile in (
         (1408, 1536, (1, 1), 128),  # 11 x 12 tiles of 128 fill a large GPU
         (1408, 1408, (1, 1), 64),

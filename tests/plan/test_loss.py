@@ -12,6 +12,7 @@ from pycnn.plan.loss import ClassLoss
 
 SHAPES = [(1, 1), (300, 10), (5, 1025), (3, 21, 5, 7), (2, 5, 1, 1)]
 REDUCTIONS = ["none", "sum", "mean"]
+DIVISOR = {"none": None, "sum": 1, "mean": 35}
 
 
 def problem(shape, reduction="mean", weighted=True, dtype="float32"):
@@ -107,13 +108,26 @@ def test_pointwise_plans(shape, weights, reduction, dtype):
     inputs |= {name: (0,) * len(shape) for name in weights}
     entry = "binary_cross_entropy"
     plan = pointwise_loss.loss(
-        entry, entry, shape, inputs, dtype, weighted=True, reduction=reduction
+        entry,
+        entry,
+        shape,
+        inputs,
+        dtype,
+        weights=pointwise_loss.WEIGHTS,
+        divisor=DIVISOR[reduction],
     )
     assert_sound(plan, set(inputs))
     assert plan.algo == ("strided" if weights else "vectors")
     given = inputs | {"dy": row_major(shape) if reduction == "none" else (0,) * len(shape)}
     plan = pointwise_loss.gradient(
-        entry, entry, shape, given, dtype, weighted=True, factor=1.0, one_dy=reduction != "none"
+        entry,
+        entry,
+        shape,
+        given,
+        dtype,
+        weights=pointwise_loss.WEIGHTS,
+        factor=1.0,
+        one_dy=reduction != "none",
     )
     assert_sound(plan, set(given))
     assert plan.outputs["dlogits"].shape == shape

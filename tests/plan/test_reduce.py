@@ -35,7 +35,7 @@ def test_every_plan_is_sound(shape, axes, dtype):
     plan = reduce.extreme("amax_backward", shape, strides, (still, still), axes, dtype)
     assert_sound(plan, {"dy", "x", "y"})
     if len(axes) in (1, len(shape)):
-        assert_sound(reduce.argmax(shape, strides, axes, dtype, result), {"x"})
+        assert_sound(reduce.argmax("argmin", shape, strides, axes, dtype, result), {"x"})
 
 
 def test_groups_merge_what_steps_evenly():

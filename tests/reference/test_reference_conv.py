@@ -79,6 +79,8 @@ METHODS = [
     ("im2col", Case((3, 5, 9, 14), (5, 3, 2), padding=((2, 0), (1, 1)), groups=5)),
     ("im2col", Case((2, 7, 23, 19), (7, 4, 3), (3, 2), ((0, 4), (1, 3)), (2, 5), groups=7)),
     ("im2col", Case((2, 33, 57, 63), (33, 3, 3), stride=(2, 1), padding=SAME, groups=33)),
+    ("taps", Case((2, 6, 5, 4), (4, 3, 2), (131, 1), ((262, 262), (3, 0)), (131, 2), groups=2)),
+    ("taps", Case((1, 2, 7, 9), (3, 3, 3), (1, 30000), ((0, 0), (60000, 30000)), (2, 30000))),
 ]
 
 
@@ -214,7 +216,7 @@ def test_winograd_loses_few_digits(channels, rng):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("method", ["im2col", "batched", "winograd"])
+@pytest.mark.parametrize("method", ["im2col", "batched", "winograd", "taps"])
 def test_cpu_keeps_special_values_where_they_belong(method, value, rng):
     case = Case((2, 3, 8, 9), (4, 3, 3), padding=SAME)
     x, w, b = case.arrays(rng, np.float32)

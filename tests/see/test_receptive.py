@@ -9,7 +9,7 @@ import pytest
 from pycnn import nn
 from pycnn.nn.layer import Layer
 from pycnn.see.receptive import Span
-from pycnn.see.walk import walk
+from pycnn.see.trace import trace
 
 
 def seen_by_experiment(model: Layer, shape: tuple[int, ...]) -> list[list[set[int]]]:
@@ -80,7 +80,7 @@ ENCLOSED = {
 def test_field_is_what_an_element_depends_on(name: str) -> None:
     model, extents = EXACT[name]
     shape = (1, *extents)
-    field = walk(model, shape)[-1].field
+    field = trace(model, shape)[-1].field
     for span, extent, axis in zip(field, extents, seen_by_experiment(model, shape), strict=True):
         for i, elements in enumerate(axis):
             first, last = span.inside(i, extent)
@@ -91,7 +91,7 @@ def test_field_is_what_an_element_depends_on(name: str) -> None:
 def test_field_encloses_what_an_element_depends_on(name: str) -> None:
     model, extents = ENCLOSED[name]
     shape = (1, *extents)
-    field = walk(model, shape)[-1].field
+    field = trace(model, shape)[-1].field
     for span, extent, axis in zip(field, extents, seen_by_experiment(model, shape), strict=True):
         for i, elements in enumerate(axis):
             first, last = span.inside(i, extent)
@@ -100,23 +100,23 @@ def test_field_encloses_what_an_element_depends_on(name: str) -> None:
 
 
 def test_one_and_three_axes_and_channels_last() -> None:
-    assert walk(nn.Conv1d(1, 1, 3, stride=2, padding=1), (1, 9))[-1].field == (Span(-1, 2, 3),)
-    deep = walk(nn.Conv3d(1, 1, (1, 3, 5)), (1, 6, 6, 6))[-1].field
+    assert trace(nn.Conv1d(1, 1, 3, stride=2, padding=1), (1, 9))[-1].field == (Span(-1, 2, 3),)
+    deep = trace(nn.Conv3d(1, 1, (1, 3, 5)), (1, 6, 6, 6))[-1].field
     assert deep == (Span(0, 1, 1), Span(0, 1, 3), Span(0, 1, 5))
     last = nn.Sequential(
         nn.Conv2d(3, 4, (3, 5), padding="same", layout="NHWC"), nn.MaxPool2d(2, layout="NHWC")
     )
-    assert walk(last, (8, 10, 3))[-1].field == (Span(-1, 2, 4), Span(-2, 2, 6))
+    assert trace(last, (8, 10, 3))[-1].field == (Span(-1, 2, 4), Span(-2, 2, 6))
 
 
 def test_transposed_convolution_has_a_jump_of_half() -> None:
-    (step,) = walk(nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1), (1, 5))
+    (step,) = trace(nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1), (1, 5))
     assert step.field == (Span(Fraction(-1), Fraction(1, 2), Fraction(5, 2)),)
     assert [step.field[0].at(i) for i in range(4)] == [(-1, 0), (0, 1), (0, 1), (1, 2)]
 
 
 def test_a_row_of_features_has_no_axes_to_see() -> None:
-    assert walk(nn.Linear(4, 3), (4,))[-1].field == ()
+    assert trace(nn.Linear(4, 3), (4,))[-1].field == ()
 
 
 def test_layers_of_ones_own_are_traced_through_what_they_call() -> None:
@@ -130,6 +130,6 @@ def test_layers_of_ones_own_are_traced_through_what_they_call() -> None:
 
             return pycnn.max_pool2d(self.children["conv"].run(x, keep), 2), ()
 
-    inner, outer = walk(Twice(), (1, 8, 8))
+    inner, outer = trace(Twice(), (1, 8, 8))
     assert (inner.path, inner.field[0]) == ("conv", Span(0, 1, 3))
     assert (outer.path, outer.field[0], outer.output_shape) == ("", Span(0, 2, 4), (1, 3, 3))

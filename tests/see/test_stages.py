@@ -6,7 +6,7 @@ from pycnn import nn
 from pycnn.nn.layer import Layer
 from pycnn.see.boxes import HIGHEST, arrange
 from pycnn.see.stages import Outline, outline
-from pycnn.see.walk import walk
+from pycnn.see.trace import trace
 
 
 def told(model: Layer, shape: tuple[int, ...]) -> list[list[str]]:
@@ -14,7 +14,7 @@ def told(model: Layer, shape: tuple[int, ...]) -> list[list[str]]:
 
 
 def of(model: Layer, shape: tuple[int, ...]) -> Outline:
-    return outline(model, walk(model, shape))
+    return outline(model, trace(model, shape))
 
 
 def conv(inputs: int, outputs: int, size: int = 3, **settings: int) -> nn.Sequential:

@@ -2,13 +2,16 @@
 
 import argparse
 import json
+from typing import Any
 
+import numpy as np
 import pytest
 
-from pycnn import nn
+import pycnn
+from pycnn import models, nn
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer, LayerError
-from pycnn.see import chosen
+from pycnn.see import model_arguments
 from pycnn.see.costs import summary
 
 
@@ -120,7 +123,83 @@ def test_json_survives_a_round_trip() -> None:
 
 
 def test_a_shape_on_the_command_line() -> None:
-    assert chosen.shape("3,224,224") == (3, 224, 224)
+    assert model_arguments.shape("3,224,224") == (3, 224, 224)
     for wrong in ("", "3,x", "3,0,4", "3,,4"):
         with pytest.raises(argparse.ArgumentTypeError, match="positive ints such as"):
-            chosen.shape(wrong)
+            model_arguments.shape(wrong)
+
+
+class ByNumpy(nn.Layer):
+    """Depends on every position, which nothing but its source tells."""
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return np.tanh(x) * x.mean((2, 3), keepdims=True), None
+
+
+class Scaled(nn.Layer):
+    elementwise = True
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return pycnn.tanh(x * 2) * 3, None
+
+
+class Half(nn.Layer):
+    """An operation on what NumPy has computed."""
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return pycnn.relu(np.fft.fft2(x).real.astype(x.dtype)), None
+
+
+class Gate(nn.Layer):
+    """An operation, one of whose operands NumPy has computed."""
+
+    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return pycnn.mul(x, x.mean((2, 3), keepdims=True)), None
+
+
+@pytest.mark.parametrize("kind", [ByNumpy, Half, Gate])
+def test_what_numpy_computes_is_not_known(kind: type[nn.Layer]) -> None:
+    net = nn.Sequential(conv=nn.Conv2d(1, 2, 3), own=kind(), next=nn.Conv2d(2, 1, 3))
+    found = summary(net, (1, 8, 8))
+    assert [layer.field_is_known for layer in found.layers] == [True, False, False]
+    assert [layer.macs_are_known for layer in found.layers] == [True, False, True]
+    assert found.at("own").activation_bytes == 2 * 6 * 6 * 4
+    lines = str(found).splitlines()
+    assert lines[4].split()[-4:] == ["?", "288", "B", "?"]
+    assert lines[5].split()[-1] == "?"
+    assert "?: by NumPy, not traced" in lines[-1]
+
+
+def test_a_layer_that_says_so_is_taken_for_elementwise() -> None:
+    net = nn.Sequential(conv=nn.Conv2d(1, 2, 3), own=Scaled(), next=nn.Conv2d(2, 1, 3))
+    found = summary(net, (1, 8, 8))
+    assert all(layer.field_is_known and layer.macs_are_known for layer in found.layers)
+    assert found.at("own").field == found.at("conv").field
+    assert found.at("next").field[0].size == 5
+    assert found.at("own").activation_bytes == 2 * 6 * 6 * 4
+    old = summary(models.create("lenet5_1998"), (1, 32, 32))
+    assert all(layer.field_is_known for layer in old.layers)
+
+
+def test_behind_an_upsampling_the_field_is_a_bound() -> None:
+    """Nearest of 2 after 3x3: even elements see 5, odd ones 4 (worked by hand)."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3), nn.GlobalAvgPool()
+    )
+    found = summary(net, (1, 8, 8))
+    assert [layer.field_is_bound for layer in found.layers[:3]] == [False, True, True]
+    assert [line.split()[-3] for line in str(found).splitlines()[3:6]] == [
+        "3x3",
+        "<=3.5x3.5",
+        "<=4.5x4.5",
+    ]
+    assert json.dumps(found.as_json())
+
+
+def test_shared_parameters_are_counted_once() -> None:
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.params = first.params
+    found = summary(nn.Sequential(first, second), (4,))
+    assert [layer.parameters for layer in found.layers] == [20, 0]
+    assert found.parameters == 20
+    assert "training only" not in str(found)

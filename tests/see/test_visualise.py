@@ -11,8 +11,8 @@ import pytest
 
 from pycnn import cli, nn
 from pycnn.see import pictures
-from pycnn.see.prepare import sight
-from pycnn.see.seen import html as html_page, visualise
+from pycnn.see.prepare import prepare_image
+from pycnn.see.visualisation import html as html_page, visualise
 
 pytest.importorskip("matplotlib", reason="pictures need the extra viz")
 image_module = pytest.importorskip("PIL.Image", reason="images need the extra data")
@@ -125,25 +125,25 @@ def test_a_browser_draws_the_page(made: tuple[Path, str], tmp_path: Path) -> Non
 
 
 def test_a_network_that_is_no_classifier_has_no_heat_maps(tmp_path: Path) -> None:
-    image = sight(square_photo(tmp_path / "a.png"), (3, 16, 16))
-    seen = visualise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), image)
-    assert seen.classes == ()
-    assert {picture.section for picture in seen.pictures} == {
+    image = prepare_image(square_photo(tmp_path / "a.png"), (3, 16, 16))
+    result = visualise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), image)
+    assert result.classes == ()
+    assert {picture.section for picture in result.pictures} == {
         "The network", "Filters of the first convolution", "Feature maps", "Receptive field",
         "Classic filters",
     }  # fmt: skip
-    assert "Most probable" not in html_page("x", nn.Sequential(nn.ReLU()), image, seen)
+    assert "Most probable" not in html_page("x", nn.Sequential(nn.ReLU()), image, result)
 
 
 def test_what_a_network_is_shown_is_the_image(tmp_path: Path) -> None:
     path = square_photo(tmp_path / "a.png")
-    seen = sight(path, (3, 30, 40))
-    assert seen.photo[:, 10, 15].tolist() == [250, 120, 20]
-    assert seen.x[:, 10, 15] == pytest.approx(
+    image = prepare_image(path, (3, 30, 40))
+    assert image.photo[:, 10, 15].tolist() == [250, 120, 20]
+    assert image.x[:, 10, 15] == pytest.approx(
         [(v / 255 - 0.5) / 0.25 for v in (250, 120, 20)], abs=1e-5
     )
-    assert sight(path, (1, 28, 28)).photo.shape == (1, 28, 28)
-    assert seen.original.shape == (3, 30, 40)
+    assert prepare_image(path, (1, 28, 28)).photo.shape == (1, 28, 28)
+    assert image.original.shape == (3, 30, 40)
 
 
 def test_maps_of_few_channels_and_of_even_ones() -> None:
@@ -176,3 +176,22 @@ def test_bad_requests_are_one_line_and_leave_nothing(
     assert error.startswith("pycnn: error: ")
     assert message in error
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "text.png"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_a_classifier_of_another_dtype(tmp_path: Path, dtype: str) -> None:
+    image = prepare_image(square_photo(tmp_path / "a.png"), (3, 8, 8))
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.GlobalAvgPool(), nn.Flatten(), nn.Linear(4, 3)
+    ).to(dtype)
+    assert len(visualise(net, image).classes) == 3
+
+
+def test_what_numpy_computes_has_no_field_to_show(tmp_path: Path) -> None:
+    class Own(nn.Layer):
+        def compute(self, x: np.ndarray, keep: bool) -> tuple[np.ndarray, None]:
+            return x * x.mean((2, 3), keepdims=True), None
+
+    image = prepare_image(square_photo(tmp_path / "a.png"), (3, 8, 8))
+    result = visualise(nn.Sequential(Own(), nn.Conv2d(3, 4, 3)), image)
+    assert "Receptive field" in {picture.section for picture in result.pictures}

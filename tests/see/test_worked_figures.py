@@ -11,8 +11,8 @@ from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer
 from pycnn.see.costs import summary
-from pycnn.see.unshared import sharing
-from pycnn.see.walk import walk
+from pycnn.see.trace import trace
+from pycnn.see.weight_sharing import sharing
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -86,7 +86,7 @@ def test_receptive_fields_with_strides() -> None:
         nn.Conv2d(1, 1, 3, stride=2, padding=1),  # 19 + 2*4 = 27, jump 8,  start -9 - 4 = -13
         nn.Conv2d(1, 1, 5, padding=2),  #          27 + 4*8 = 59,  jump 8,  start -13 - 16 = -29
     ]
-    steps = walk(nn.Sequential(*layers), (1, 64, 64))[:-1]
+    steps = trace(nn.Sequential(*layers), (1, 64, 64))[:-1]
     assert [tuple(step.field[0]) for step in steps] == [
         (-3, 2, 7), (-5, 4, 11), (-9, 4, 19), (-13, 8, 27), (-29, 8, 59),
     ]  # fmt: skip

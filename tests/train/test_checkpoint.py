@@ -126,3 +126,14 @@ def test_what_the_file_says_is_json(tmp_path):
     assert list(tmp_path.iterdir()) == []
     train.save(path, nn.Linear(1, 1), {"note": "x"})
     assert json.loads(json.dumps(train.load(path).about)) == {"note": "x"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_model_of_every_dtype_comes_back(tmp_path, dtype):
+    path = tmp_path / "m.safetensors"
+    model = models.create("lenet5", width=0.5).to(dtype).eval()
+    train.save(path, model)
+    loaded, _ = train.load_model(path)
+    for name, array in model.state_dict().items():
+        assert loaded.state_dict()[name].dtype == array.dtype == dtype
+        assert loaded.state_dict()[name].tobytes() == array.tobytes()

@@ -1,13 +1,15 @@
 """``pycnn train`` and ``pycnn predict``, as they are called."""
 
+import argparse
 import csv
 import json
 
 import numpy as np
 import pytest
 
-from pycnn import data
+from pycnn import data, nn
 from pycnn.cli import main
+from pycnn.train import commands
 
 QUICK = ["train", "lenet5", "--data", "mnist5k", "--width", "0.5"]
 
@@ -96,6 +98,13 @@ def test_resuming(trained, enlarged, capsys):
         ([*QUICK, "--resume", "none.safetensors"], "no checkpoint at none.safetensors"),
         ([*QUICK, "--lr", "-1"], "lr=-1.0: allowed are positive numbers"),
         ([*QUICK, "--epochs", "0"], "epochs=0: allowed are 1 and more"),
+        ([*QUICK, "--momentum", "0.5"], "--momentum: adam has none"),
+        ([*QUICK, "--optimizer", "rmsprop", "--nesterov"], "--nesterov: rmsprop has none"),
+        ([*QUICK, "--size", "32,32"], "--size: mnist5k has one; allowed with a folder of images"),
+        (
+            ["train", "lenet5", "--data", ".", "--data-path", "x"],
+            "--data-path: . is a folder of images itself",
+        ),
         (
             ["predict", "nothing", "x.png"],
             "model='nothing': no such checkpoint; allowed are a file",
@@ -116,3 +125,50 @@ def test_unreadable_images_are_named(trained, tmp_path, capsys):
     broken.write_bytes(b"\x89PNG no more")
     assert main(["predict", str(trained / "m.safetensors"), str(broken)]) == 2
     assert f"{broken} cannot be read as an image" in capsys.readouterr().err
+
+
+def optimizer_of(*arguments):
+    """What the command line makes of its options."""
+    parser = argparse.ArgumentParser()
+    commands.add_parsers(parser.add_subparsers())
+    return commands._optimizer(parser.parse_args([*QUICK, *arguments]), nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["sgd"], {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}),
+        (["sgd", "--momentum", "0", "--weight-decay", "0.1"], {"momentum": 0, "weight_decay": 0.1}),
+        (["sgd", "--nesterov"], {"momentum": 0.9, "nesterov": True}),
+        (["adam"], {"weight_decay": 0.0}),
+        (["adamw"], {"weight_decay": 0.01}),
+        (["adamw", "--weight-decay", "0"], {"weight_decay": 0.0}),
+        (["rmsprop"], {"momentum": 0.0}),
+        (["rmsprop", "--momentum", "0.5"], {"momentum": 0.5}),
+    ],
+)
+def test_an_optimizer_is_made_as_it_was_asked_for(arguments, settings):
+    optimizer = optimizer_of("--optimizer", *arguments)
+    assert settings.items() <= optimizer.settings().items()
+    assert type(optimizer).__name__.lower() == arguments[0]
+
+
+def test_whatever_a_resumption_changes_is_refused(trained, enlarged, capsys):
+    command = ["train", "lenet5", "--data", str(enlarged), "--epochs", "5", "--batch", "16"]
+    command += ["--resume", str(trained / "m.safetensors")]
+    before = (trained / "m.safetensors").read_bytes()
+    for options, message in {
+        "--schedule cosine": "schedule='Cosine': the checkpoint was made with 'Constant'",
+        "--warmup 2": "schedule='Warmup': the checkpoint was made with 'Constant'",
+        "--lr 0.1": "lr=0.1: the checkpoint was made with 0.001",
+        "--crop 6": "RandomCrop(padding=6",
+        "--flip": "HorizontalFlip(",
+        "--clip-norm .001": "clip_norm=0.001: the checkpoint was made with None",
+        "--weight-decay .5": "optimizer.weight_decay=0.5: the checkpoint was made with 0.0",
+        "--optimizer sgd": "optimizer='SGD': the checkpoint was made with 'Adam'",
+    }.items():
+        assert main([*command, *options.split()]) == 2
+        error = capsys.readouterr().err
+        assert message in error.replace('"', "'")
+        assert error.count("\n") == 1
+    assert (trained / "m.safetensors").read_bytes() == before

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import signal
 
 import numpy as np
@@ -83,11 +84,11 @@ def test_resumed_equals_uninterrupted(tmp_path, steps):
     assert signal.getsignal(signal.SIGINT) is before
     again = trainer(path)
     again.resume(train.load(path))
-    assert again.progress == part.progress
+    assert again.state == part.state
     again.fit(2)
     assert same(again.model, whole.model)
     figures = [(r.loss, r.accuracy, r.test_loss, r.test_accuracy, r.lr)
-               for t in (whole, again) for r in t.progress.history]  # fmt: skip
+               for t in (whole, again) for r in t.state.history]  # fmt: skip
     assert figures[:2] == figures[2:]
 
 
@@ -135,6 +136,14 @@ def test_gradients_can_be_clipped():
     [
         ({"batch": 0}, "batch=0: allowed are 1 and more"),
         ({"optimizer": nn.SGD(nn.Linear(1, 1), 0.1)}, "optimizer is of another model"),
+        (
+            {"schedule": nn.Constant(nn.SGD(nn.Linear(1, 1), 0.1))},
+            "schedule is of another optimizer",
+        ),
+        (
+            {"loss": nn.CrossEntropyLoss(reduction="none")},
+            "reduction='none'; allowed are 'mean', 'sum'",
+        ),
     ],
 )
 def test_bad_settings(settings, message):
@@ -185,3 +194,218 @@ def test_evaluation_leaves_every_layer_in_its_own_mode():
     with pytest.raises(TypeError, match="ignore_index"):
         train.evaluate(model, digits(), loss=loss)
     assert model.training
+
+
+@pytest.mark.parametrize("part", ["conv", "tap.head"])
+def test_an_optimiser_of_a_part_is_refused(part):
+    model = network()
+    with pytest.raises(ValueError, match=f"optimizer is of {part}, a part of the model; allowed"):
+        train.Trainer(model, digits(), nn.SGD(model.at(part), 0.1))
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.BCEWithLogitsLoss(), "cross entropy"])
+def test_a_loss_whose_targets_are_no_classes_is_refused(loss):
+    model = network()
+    with pytest.raises(TypeError, match=r"allowed: CrossEntropyLoss, NLLLoss, or a Loss of your"):
+        train.Trainer(model, digits(), nn.SGD(model, 0.1), loss=loss)
+    with pytest.raises(TypeError, match=r"allowed: CrossEntropyLoss, NLLLoss, or a Loss of your"):
+        train.evaluate(model, digits(), loss=loss)
+
+
+def dense(*last):
+    with nn.seeded(0):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), *last)
+
+
+def test_a_sum_of_losses_is_shown_as_its_mean():
+    """A step so small that nothing moves: both losses are the mean over the epoch's examples."""
+    losses = []
+    for reduction in ("mean", "sum"):
+        model = dense()
+        loss = nn.CrossEntropyLoss(reduction=reduction)
+        one = train.Trainer(model, digits(), nn.SGD(model, 1e-12), batch=100, loss=loss)
+        losses += [one.fit(1)[0].loss, one.evaluate("train")[0]]
+    x, y = (a[digits().train] for a in (digits().images, digits().labels))
+    expected = float(nn.CrossEntropyLoss()(model(digits().normalised(x)), y))
+    assert losses == pytest.approx([expected] * 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [None, nn.NLLLoss()])
+def test_a_model_that_ends_in_softmax_is_refused(loss):
+    model = dense(nn.Softmax())
+    with pytest.raises(ValueError, match=r"the model ends in Softmax; .*Loss takes"):
+        train.Trainer(model, digits(), nn.SGD(model, 0.1), loss=loss)
+
+
+def test_log_probabilities_train_as_scores_do():
+    runs = []
+    for model, loss in ((dense(), None), (dense(nn.LogSoftmax()), nn.NLLLoss())):
+        train.Trainer(model, digits(), nn.SGD(model, 0.1), batch=200, loss=loss).fit(1)
+        runs.append(model.at("1").params["weight"])
+    np.testing.assert_allclose(*runs, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_are_refused(dtype):
+    model = dense().to(dtype)
+    with pytest.raises(ValueError, match=f"the model is {dtype}; allowed for training: float32"):
+        train.Trainer(model, digits(), nn.SGD(model, 0.1))
+    assert 0 <= train.evaluate(model, digits())[1] <= 1  # but can be evaluated
+    later = dense()
+    one = train.Trainer(later, digits(), nn.SGD(later, 0.1))
+    later.to(dtype)
+    with pytest.raises(ValueError, match=f"the model is {dtype}; allowed for training: float32"):
+        one.fit(1)
+    later.at("1").params["weight"] = np.zeros((10, 64), np.float32)
+    with pytest.raises(ValueError, match=f"the model is {dtype} and float32; allowed"):
+        train.Trainer(later, digits(), nn.SGD(later, 0.1))
+
+
+def test_double_precision_trains_as_single_does(tmp_path):
+    runs, path = [], tmp_path / "m.safetensors"
+    for dtype in ("float32", "float64"):
+        model = dense().to(dtype)
+        train.Trainer(model, digits(), nn.Adam(model), batch=200, checkpoint=path).fit(1)
+        runs.append(model.at("1").params["weight"])
+    assert runs[1].dtype == np.float64
+    np.testing.assert_allclose(*runs, atol=1e-5)
+    other = dense().to("float64")
+    again = train.Trainer(other, digits(), nn.Adam(other), batch=200)
+    again.resume(train.load(path))
+    assert same(other, model)
+
+
+def test_a_layer_in_evaluation_mode_stays_in_it():
+    one = trainer()
+    norm = one.model.at("norm").eval()
+    before = norm.buffers["running_mean"].copy()
+    one.fit(1)
+    assert not norm.training
+    assert one.model.at("drop").training
+    assert (norm.buffers["running_mean"] == before).all()
+    whole = trainer()
+    whole.model.eval()
+    whole.fit(1)  # as a whole, it goes into training mode
+    assert whole.model.at("norm").buffers["running_mean"].any()
+    whole.model.eval().at("dense").train()
+    with pytest.raises(ValueError, match="is in evaluation mode, and dense in training mode; call"):
+        whole.fit(2)
+
+
+def test_a_head_in_evaluation_mode_is_not_trained():
+    one = trainer()
+    head = one.model.at("tap").eval().children["head"]
+    before = head.params["weight"].copy()
+    one.fit(1)
+    assert (head.params["weight"] == before).all()
+
+
+def test_no_images_to_test_with():
+    import dataclasses
+
+    model = dense()
+    without = dataclasses.replace(digits(), test=np.zeros(0, np.int64))
+    with pytest.raises(ValueError, match="digits has no images to test with; allowed: 1 and more"):
+        train.Trainer(model, without, nn.SGD(model, 0.1))
+    with pytest.raises(ValueError, match="digits has no images in 'test'"):
+        train.evaluate(model, without)
+
+
+def spoil_the_last_step(one, name, value):
+    """An optimiser whose last step of the epoch leaves `value` in the array called `name`."""
+    step = one.optimizer.step
+
+    def spoiled():
+        step()
+        if one.optimizer.steps == one.steps:
+            one.model.state_dict()[name][...] = value
+
+    one.optimizer.step = spoiled
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("dense.bias", np.nan, "the parameter dense.bias is not finite after step 15 of epoch 1"),
+        ("norm.running_var", np.inf, "the buffer norm.running_var is not finite after step 15"),
+    ],
+)
+def test_what_the_last_step_of_an_epoch_breaks_is_named(tmp_path, name, value, message):
+    path = tmp_path / "m.safetensors"
+    one = trainer(path)
+    one.save()
+    kept = path.read_bytes()
+    assert one.steps == 15
+    spoil_the_last_step(one, name, value)
+    with pytest.raises(train.Diverged, match=message):
+        one.fit(1)
+    assert path.read_bytes() == kept
+
+    def interrupt(info):
+        if info.step == info.steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = trainer(path)
+    spoil_the_last_step(stopped, name, value)
+    with pytest.raises(train.Diverged, match=message):
+        stopped.fit(1, interrupt)
+    assert path.read_bytes() == kept
+
+
+def test_a_test_loss_that_is_not_finite_is_told(monkeypatch):
+    one = trainer()
+    monkeypatch.setattr(one, "evaluate", lambda: (np.inf, 0.0))
+    with pytest.raises(train.Diverged, match="the test loss after epoch 1 is inf"):
+        one.fit(1)
+
+
+def test_the_loss_that_is_shown_is_without_the_heads():
+    losses = []
+    for weight in (0.3, 1e6):
+        model = network()
+        model.at("tap").weight = weight
+        one = train.Trainer(model, digits(), nn.SGD(model, 1e-12), batch=100)
+        losses.append(one.fit(1)[0].loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+OTHER = {
+    "lr=0.1: the checkpoint was made with 0.003": {"lr": 0.1},
+    "optimizer.betas=[0.8, 0.9]: the checkpoint was made with [0.9, 0.999]": {"betas": (0.8, 0.9)},
+    "optimizer.weight_decay=0.5: the checkpoint was made with 0.0": {"weight_decay": 0.5},
+    "schedule='Constant': the checkpoint was made with 'Cosine'": {"schedule": nn.Constant},
+    "schedule.epochs=4: the checkpoint was made with 3": {"schedule": lambda o: nn.Cosine(o, 4)},
+    'transform="RandomCrop(padding=2': {"transform": data.augment.RandomCrop(2)},
+    "clip_norm=0.5: the checkpoint was made with None": {"clip_norm": 0.5},
+    "batch=50: the checkpoint was made with 100": {"batch": 50},
+    "loss.label_smoothing=0.1: the": {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)},
+    "loss.weight=[1.0, 1.0": {"loss": nn.CrossEntropyLoss(np.ones(10, np.float32))},
+    "layer drop='Dropout(0.4)'": {"edit": lambda m: setattr(m.at("drop"), "p", 0.4)},
+    "layer tap=\"Tap {'weight'": {"edit": lambda m: setattr(m.at("tap"), "weight", 0.5)},
+    "layers in evaluation mode=['norm']: the": {"edit": lambda m: m.at("norm").eval()},
+    "dtype='float64': the checkpoint was made": {"edit": lambda m: m.to("float64")},
+    "training images=1000: the checkpoint was made with": {"count": 1000},
+}
+
+
+@pytest.mark.parametrize("message", OTHER)
+def test_whatever_differs_from_the_checkpoint_is_named_and_refused(tmp_path, message):
+    def make(lr=3e-3, edit=None, count=None, schedule=None, batch=100, **settings):
+        model = network()
+        (edit or len)(model)
+        decay, betas = settings.pop("weight_decay", 0.0), settings.pop("betas", (0.9, 0.999))
+        adam = nn.Adam(model, lr, betas, weight_decay=decay)
+        images = digits().subset("train", count) if count else digits()
+        settings = {"transform": data.augment.RandomCrop(1)} | settings
+        return train.Trainer(
+            model, images, adam, schedule(adam) if schedule else nn.Cosine(adam, 3), batch=batch,
+            checkpoint=tmp_path / "m.safetensors", **settings,
+        )  # fmt: skip
+
+    make().save()
+    checkpoint = train.load(tmp_path / "m.safetensors")
+    make().resume(checkpoint)
+    other = make(**OTHER[message])
+    with pytest.raises(ValueError, match=re.escape(message)):
+        other.resume(checkpoint)
+    assert other.state == train.trainer.TrainState()

@@ -44,6 +44,7 @@ struct Self {
     // Set from outside when the launch wants to look around (an interrupt, a time limit, another
     // thread's turn): the running thread should call pycnn_emu_yield soon, see pycnn_emu_poll.
     volatile int poll;
+    const struct Entry* kernel;
 };
 
 // One `__shared__` variable of one function; the translator makes one for each declaration.
@@ -54,9 +55,10 @@ struct SharedVariable {
     size_t size;
     size_t align;
     long offset;  // from Self::static_shared; -1 until first used
+    const struct Entry* kernel;  // that used it last, for which its bytes are then counted
 };
 
-enum ArgumentKind : int { kPointer, kSigned, kUnsigned, kFloat, kBool, kStruct };
+enum ArgumentKind : int { kPointer, kSigned, kUnsigned, kFloat, kBool, kStruct, kConstPointer };
 
 struct Argument {
     ArgumentKind kind;
@@ -108,6 +110,7 @@ PYCNN_EMU_API void pycnn_emu_fence(void);
 PYCNN_EMU_API void pycnn_emu_yield(pycnn_emu::Site site);
 
 PYCNN_EMU_API void pycnn_emu_assert_failed(const char* expression, const char* file, int line);
+[[noreturn]] PYCNN_EMU_API void pycnn_emu_stop(const char* what, void* pc);
 
 // Asynchronous copies (cp.async): in the checked build nothing arrives before it is waited for.
 PYCNN_EMU_API void pycnn_emu_copy_async(void* shared, const void* global, size_t size,

@@ -7,7 +7,10 @@ namespace pycnn_emu {
 template <typename T>
 constexpr Argument describe() {
     using U = std::remove_cv_t<T>;
-    ArgumentKind kind = std::is_pointer<U>::value          ? kPointer
+    using Target = std::remove_pointer_t<U>;
+    ArgumentKind kind = std::is_pointer<U>::value          ? std::is_const<Target>::value
+                                                                 ? kConstPointer
+                                                                 : kPointer
                         : std::is_same<U, bool>::value     ? kBool
                         : std::is_floating_point<U>::value ? kFloat
                         : std::is_enum<U>::value           ? kSigned

@@ -11,10 +11,12 @@ namespace pycnn_emu {
 
 template <typename T>
 __attribute__((always_inline)) inline T& shared(SharedVariable& variable) {
+    static_assert(sizeof(T) <= 48 * 1024, "a __shared__ variable may take 48 KiB at most");
 #ifdef PYCNN_EMU_CHECKED
     pycnn_emu_register_shared(&variable);  // always: the checker wants to know what is in use
 #else
-    if (__builtin_expect(__atomic_load_n(&variable.offset, __ATOMIC_ACQUIRE) < 0, 0))
+    if (__builtin_expect(
+            __atomic_load_n(&variable.kernel, __ATOMIC_ACQUIRE) != pycnn_emu_self->kernel, 0))
         pycnn_emu_register_shared(&variable);
 #endif
     return *reinterpret_cast<T*>(pycnn_emu_self->static_shared + variable.offset);

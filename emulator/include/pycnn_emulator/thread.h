@@ -34,6 +34,27 @@ inline void __nanosleep(unsigned, PYCNN_EMU_HERE) {
     __builtin_unreachable();
 }
 
+// Functions of the host's libraries that would end the process end the launch. Not visible outside,
+// so that they take the place of the libraries' own in this kernel only.
+#define PYCNN_EMU_ENDS(name, parameters, what)                                          \
+    __attribute__((visibility("hidden"), cold, noinline, noreturn)) void name parameters { \
+        pycnn_emu_stop("the kernel calls " what, __builtin_return_address(0));          \
+    }
+extern "C" {
+PYCNN_EMU_ENDS(abort, (void) noexcept, "abort")
+PYCNN_EMU_ENDS(exit, (int) noexcept, "exit")
+PYCNN_EMU_ENDS(_exit, (int), "_exit")
+PYCNN_EMU_ENDS(_Exit, (int) noexcept, "_Exit")
+PYCNN_EMU_ENDS(quick_exit, (int) noexcept, "quick_exit")
+PYCNN_EMU_ENDS(__cxa_pure_virtual, (void), "a pure virtual function")
+// What <assert.h> calls, should the kernel include it.
+__attribute__((visibility("hidden"), noreturn)) inline void __assert_fail(
+    const char* expression, const char* file, unsigned line, const char*) noexcept {
+    pycnn_emu_assert_failed(expression, file, static_cast<int>(line));
+    __builtin_unreachable();
+}
+}
+
 #undef assert
 #define assert(condition) \
     ((condition) ? (void)0 : pycnn_emu_assert_failed(#condition, __FILE__, __LINE__))

@@ -5,6 +5,7 @@
 //
 //   copy_async<16>(&tile[i], &x[j]);       // 4, 8 or 16 bytes, both addresses aligned to it
 //   copy_async<4>(&tile[i], &x[j], ok);    // zeros where !ok; x[j] is then not read
+//   copy_async_partial<16>(&tile[i], &x[j], n);  // n bytes of x, and zeros for the rest of 16
 //   copy_async_commit();                   // closes a group
 //   copy_async_wait<1>();                  // at most 1 group of this thread is still under way
 //   __syncthreads();                       // and then everybody's have arrived
@@ -34,13 +35,13 @@ struct CopyUnit<16> {
 }  // namespace pycnn
 
 template <int Bytes>
-__device__ __forceinline__ void copy_async(void* shared, const void* global, bool valid = true) {
+__device__ __forceinline__ void copy_async_partial(void* shared, const void* global,
+                                                   int source_bytes) {
     static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16, "cp.async moves 4, 8 or 16 bytes");
 #if defined(PYCNN_EMULATOR)
-    pycnn_emu::copy_async(shared, global, Bytes, valid ? Bytes : 0);
+    pycnn_emu::copy_async(shared, global, Bytes, source_bytes);
 #elif __CUDA_ARCH__ >= 800
     auto target = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-    int source_bytes = valid ? Bytes : 0;
     if constexpr (Bytes == 16) {
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(global),
                      "r"(source_bytes)
@@ -52,8 +53,19 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, boo
     }
 #else
     using Unit = typename pycnn::CopyUnit<Bytes>::type;
-    *static_cast<Unit*>(shared) = valid ? *static_cast<const Unit*>(global) : Unit{};
+    if (source_bytes == 0 || source_bytes == Bytes) {
+        *static_cast<Unit*>(shared) = source_bytes ? *static_cast<const Unit*>(global) : Unit{};
+        return;
+    }
+    for (int i = 0; i < Bytes; ++i)
+        static_cast<char*>(shared)[i] =
+            i < source_bytes ? static_cast<const char*>(global)[i] : char(0);
 #endif
+}
+
+template <int Bytes>
+__device__ __forceinline__ void copy_async(void* shared, const void* global, bool valid = true) {
+    copy_async_partial<Bytes>(shared, global, valid ? Bytes : 0);
 }
 
 __device__ __forceinline__ void copy_async_commit() {

@@ -6,8 +6,14 @@
 
 struct Classes {
     index_t weight_stride, ignore_index, count;
+    index_t narrow;       // whether the targets have 32 bits, not 64
     double hard, smooth;  // 1 - e and e / C, with e the label smoothing
 };
+
+__device__ __forceinline__ index_t target_at(const void* target, const Classes& c, index_t at) {
+    return c.narrow ? __ldg(static_cast<const int*>(target) + at)
+                    : __ldg(static_cast<const index_t*>(target) + at);
+}
 
 // A target that is no class and not ignored has no score and no weight: what it goes into is NaN.
 __device__ __forceinline__ bool is_class(const Classes& c, index_t target) {

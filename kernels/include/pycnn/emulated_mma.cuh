@@ -52,7 +52,7 @@ struct MatrixProduct {
 template <typename Element, int K, int PerRegister>
 struct RunMatrixProduct {
     void operator()(unsigned, MatrixProduct** lanes) const {
-        float a[16][K], b[K][8];
+        float a[16][K], b[K][8], d[16][8];
         for (int lane = 0; lane < 32; ++lane) {
             int group = lane / 4, pair = lane % 4;
             for (int e = 0; e < 4 * PerRegister; ++e) {
@@ -64,15 +64,15 @@ struct RunMatrixProduct {
                 int k = pair * PerRegister + e % PerRegister + e / PerRegister * (K / 2);
                 b[k][group] = Element::get(lanes[lane]->b, e);
             }
+            for (int e = 0; e < 4; ++e) d[group + e / 2 * 8][pair * 2 + e % 2] = lanes[lane]->d[e];
         }
-        for (int lane = 0; lane < 32; ++lane) {
-            for (int e = 0; e < 4; ++e) {
-                int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
-                float sum = lanes[lane]->d[e];
-                for (int k = 0; k < K; ++k) sum += a[row][k] * b[k][column];
-                lanes[lane]->d[e] = sum;
-            }
-        }
+        for (int row = 0; row < 16; ++row)
+            for (int k = 0; k < K; ++k)
+                for (int column = 0; column < 8; ++column)
+                    d[row][column] += a[row][k] * b[k][column];
+        for (int lane = 0; lane < 32; ++lane)
+            for (int e = 0; e < 4; ++e)
+                lanes[lane]->d[e] = d[lane / 4 + e / 2 * 8][lane % 4 * 2 + e % 2];
     }
 };
 

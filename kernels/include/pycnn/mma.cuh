@@ -8,7 +8,8 @@
 //
 // Layout of the fragments, with group = lane / 4 and pair = lane % 4 (PTX ISA, "Matrix fragments
 // for mma.m16n8k16"): a register of A or B holds two neighbouring elements along k; D holds rows
-// group and group + 8, columns 2 * pair and 2 * pair + 1. Tensor cores need sm_80 for all three.
+// group and group + 8, columns 2 * pair and 2 * pair + 1. TF32 needs sm_80. On sm_75 float16 takes
+// two steps of the tensor core, and bfloat16, which it does not know, goes from lane to lane.
 // The order in which the hardware adds is its own; the emulator adds in float, k ascending.
 #pragma once
 
@@ -94,6 +95,42 @@ __device__ __forceinline__ unsigned to_tf32(float x) {
     unsigned rounded;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
     return rounded;
+}
+
+#else
+
+__device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4],
+                                        const unsigned (&b)[2]) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32"
+                     " {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                     : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
+}
+
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4],
+                                         const unsigned (&b)[2]) {
+    const int lane = threadIdx.x % 32, group = lane / 4, column = lane % 4 * 2;
+    const auto widened = [](unsigned two, int e) {
+        return __uint_as_float(e ? two & 0xffff0000u : two << 16);
+    };
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+#pragma unroll
+        for (int pair = 0; pair < 4; ++pair) {
+            const unsigned upper = __shfl_sync(0xffffffffu, a[2 * half], group * 4 + pair);
+            const unsigned lower = __shfl_sync(0xffffffffu, a[2 * half + 1], group * 4 + pair);
+            const unsigned left = __shfl_sync(0xffffffffu, b[half], column * 4 + pair);
+            const unsigned right = __shfl_sync(0xffffffffu, b[half], column * 4 + 4 + pair);
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+                d[0] += widened(upper, e) * widened(left, e);
+                d[1] += widened(upper, e) * widened(right, e);
+                d[2] += widened(lower, e) * widened(left, e);
+                d[3] += widened(lower, e) * widened(right, e);
+            }
+        }
 }
 
 #endif

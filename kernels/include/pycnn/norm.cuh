@@ -67,37 +67,53 @@ struct NormArrays {
     const void *weight, *bias;
 };
 
-// Mean and 1 / standard deviation of a statistic.
-struct alignas(16) Statistic {
-    acc_t mean, rest, rstd, unused;
+// A power of two near x, a normal number of its type.
+__device__ __forceinline__ float power_near(float x) {
+    return fmaxf(__int_as_float(__float_as_int(x) & 0x7f800000), 0x1p-126f);
+}
+__device__ __forceinline__ double power_near(double x) {
+    return fmax(__longlong_as_double(__double_as_longlong(x) & 0x7ff0000000000000ll),
+                0x1p-1022);
+}
 
-    __device__ __forceinline__ acc_t z(acc_t x) const { return ((x - mean) - rest) * rstd; }
+// Mean and 1 / standard deviation of a statistic. Where values are so far apart that differences
+// and squares may overflow, all is in units of about a deviation; else `unit` is 1.
+struct alignas(16) Statistic {
+    acc_t mean, rest, rstd, unit;
+
+    __device__ __forceinline__ Statistic() {}
+    __device__ __forceinline__ Statistic(acc_t its_mean, acc_t its_rest, acc_t its_rstd) {
+        unit = its_rstd < acc_t(0x1p-60) ? power_near(its_rstd) : acc_t(1);
+        mean = its_mean * unit;
+        rest = its_rest * unit;
+        rstd = its_rstd / unit;
+    }
+    __device__ __forceinline__ acc_t z(acc_t x) const {
+        return ((x * unit - mean) - rest) * rstd;
+    }
 };
 
 __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t number,
                                                const NormParams& p) {
     if (p.packed) return static_cast<const Statistic*>(from.mean)[number];
-    Statistic s;
-    s.mean = parameter(from.mean, number * p.mean, p.mean_wide);
-    s.rest = from.rest ? from.rest[number] : acc_t(0);
-    s.rstd = parameter(from.spread, number * p.spread, p.spread_wide);
-    if (p.spread_is_variance) s.rstd = acc_t(1) / sqrt(s.rstd + static_cast<acc_t>(p.eps));
-    return s;
+    acc_t rstd = parameter(from.spread, number * p.spread, p.spread_wide);
+    if (p.spread_is_variance) rstd = acc_t(1) / sqrt(rstd + static_cast<acc_t>(p.eps));
+    return Statistic(parameter(from.mean, number * p.mean, p.mean_wide),
+                     from.rest ? from.rest[number] : acc_t(0), rstd);
 }
 
-// What a set's elements are computed with:
+// What a set's elements are computed with, x standing for x * unit (see Statistic):
 // forward   y = (x - mean) * scale + shift,           scale = rstd * weight, shift = bias
 // backward dx = dy * scale - (x - mean) * tilt - shift; see norm/gradient.cu
 // sums      z  = (x - mean) * tilt,                    tilt = rstd
 struct Coefficients {
-    acc_t mean, rest, scale, shift, tilt;
+    acc_t mean, rest, unit, scale, shift, tilt;
 
-    __device__ __forceinline__ acc_t forward(acc_t x) const {
-        return ((x - mean) - rest) * scale + shift;
-    }
-    __device__ __forceinline__ acc_t z(acc_t x) const { return ((x - mean) - rest) * tilt; }
+    __device__ __forceinline__ acc_t off(acc_t x) const { return (x * unit - mean) - rest; }
+    __device__ __forceinline__ acc_t forward(acc_t x) const { return off(x) * scale + shift; }
+    __device__ __forceinline__ acc_t z(acc_t x) const { return off(x) * tilt; }
     __device__ __forceinline__ acc_t backward(acc_t dy, acc_t x) const {
-        return dy * scale - ((x - mean) - rest) * tilt - shift;
+        return dy * scale - off(x) * tilt - shift;
     }
 };
 
@@ -108,9 +124,18 @@ __device__ __forceinline__ Coefficients coefficients(const NormArrays& from, ind
     Coefficients c;
     c.mean = of.mean;
     c.rest = of.rest;
+    c.unit = of.unit;
     c.scale = of.rstd;
     if (from.weight) c.scale *= parameter(from.weight, channel * p.weight, p.weight_wide);
     c.shift = from.bias ? parameter(from.bias, channel * p.bias, p.bias_wide) : acc_t(0);
     c.tilt = of.rstd;
+    return c;
+}
+
+// The same of dy, which is in no such units.
+__device__ __forceinline__ Coefficients coefficients_of_dy(const NormArrays& from, index_t set,
+                                                           const NormParams& p) {
+    Coefficients c = coefficients(from, set, p);
+    c.scale *= c.unit;
     return c;
 }

@@ -90,12 +90,12 @@ struct RowThread {
     }
 };
 
-// The states of a block's threads, merged over its rows; parts[set][segment] gets them. `shared`:
-// THREADS * VEC_SIZE states.
-template <int OPERANDS, typename State>
+// The states of a block's threads, merged over its rows; store(number, state) gets them, with the
+// number of (set, segment). `shared`: THREADS * VEC_SIZE states.
+template <int OPERANDS, typename State, typename Store>
 __device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
                                            const State (&mine)[VEC_SIZE], State* shared,
-                                           State* parts) {
+                                           Store store) {
     const int columns = blockDim.x * VEC_SIZE, thread = threadIdx.y * blockDim.x + threadIdx.x;
 #pragma unroll
     for (int k = 0; k < VEC_SIZE; ++k) shared[threadIdx.y * columns + t.in_tile(k)] = mine[k];
@@ -105,7 +105,7 @@ __device__ __forceinline__ void merge_rows(const RowThread<OPERANDS>& t,
         State all = shared[column];
         for (int y = 1; y < blockDim.y; ++y) all.merge(shared[y * columns + column]);
         const index_t set = t.image * t.p.channels + t.tile + column;
-        parts[set * gridDim.y + blockIdx.y] = all;
+        store(set * gridDim.y + blockIdx.y, all);
     }
 }
 

@@ -4,10 +4,10 @@
 //
 //   struct Cost { __device__ acc_t operator()(acc_t x, acc_t t, acc_t w, acc_t p) const; };
 //   struct Slope { ... };               // of the same arguments: d cost / dx
-//   POINTWISE_LOSS(mse_loss)            // mse_loss, mse_loss_strided and their _backward
+//   mse_loss, mse_loss_strided, mse_loss_backward, mse_loss_backward_strided
 //
-// w and p, a weight and a positive weight, are 1 where there are none. The entries without
-// _strided are for contiguous x, t (and dx) and no weights, 16 bytes a thread.
+// w, a weight, is 1 where there is none; p is a positive weight, or a constant that a loss has. The
+// entries without _strided are for contiguous x, t (and dx) and no weights, 16 bytes a thread.
 #pragma once
 
 #include <pycnn/map.cuh>
@@ -15,6 +15,7 @@
 
 struct LossOptions {
     double factor;       // of every cost, and of every gradient
+    double parameter;    // what p is where there is no array of it
     index_t dy_stands;   // the gradient is that of one number, not one for each element
 };
 
@@ -46,9 +47,10 @@ __device__ __forceinline__ void loss_contiguous(const scalar_t* __restrict__ x,
                                                 const LossOptions& options) {
     const Cost cost;
     const acc_t factor = static_cast<acc_t>(options.factor);
+    const acc_t parameter = static_cast<acc_t>(options.parameter);
     acc_t sum = 0;
     const auto one = [&](acc_t a, acc_t b, scalar_t* to) {
-        const acc_t value = factor * cost(a, b, 1, 1);
+        const acc_t value = factor * cost(a, b, 1, parameter);
         sum += value;
         if (!partial) *to = from_acc(value);
     };
@@ -77,13 +79,14 @@ __device__ __forceinline__ void loss_strided(const scalar_t* __restrict__ x,
                                              const LossOptions& options, const Strided<4>& v) {
     const Cost cost;
     const acc_t factor = static_cast<acc_t>(options.factor);
+    const acc_t parameter = static_cast<acc_t>(options.parameter);
     acc_t sum = 0;
     const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
     for (index_t i = flat_thread(); i < count; i += threads) {
         index_t at[4];
         v.locate(i, at);
         const acc_t w = weight ? to_acc(weight[at[2]]) : acc_t(1);
-        const acc_t p = positive ? to_acc(positive[at[3]]) : acc_t(1);
+        const acc_t p = positive ? to_acc(positive[at[3]]) : parameter;
         const acc_t value = factor * cost(to_acc(x[at[0]]), to_acc(t[at[1]]), w, p);
         sum += value;
         if (!partial) loss[i] = from_acc(value);
@@ -100,6 +103,7 @@ __device__ __forceinline__ void slope_contiguous(const scalar_t* __restrict__ dy
     const Slope slope;
     const bool stands = options.dy_stands;
     const acc_t factor = static_cast<acc_t>(options.factor);
+    const acc_t parameter = static_cast<acc_t>(options.parameter);
     __shared__ acc_t shared;  // read once a block
     if (threadIdx.x == 0 && stands) shared = to_acc(*dy);
     __syncthreads();
@@ -115,13 +119,13 @@ __device__ __forceinline__ void slope_contiguous(const scalar_t* __restrict__ dy
             for (int k = 0; k < VEC_SIZE; ++k) {
                 const acc_t gradient = stands ? common : to_acc(g.at[k]);
                 g.at[k] = from_acc(factor * gradient * slope(to_acc(a.at[k]), to_acc(b.at[k]), 1,
-                                                             1));
+                                                             parameter));
             }
             *reinterpret_cast<Vec*>(dx + i) = g;
         },
         [&](index_t i) {
             const acc_t gradient = stands ? common : to_acc(dy[i]);
-            dx[i] = from_acc(factor * gradient * slope(to_acc(x[i]), to_acc(t[i]), 1, 1));
+            dx[i] = from_acc(factor * gradient * slope(to_acc(x[i]), to_acc(t[i]), 1, parameter));
         });
 }
 
@@ -136,12 +140,13 @@ __device__ __forceinline__ void slope_strided(const scalar_t* __restrict__ dy,
                                               const LossOptions& options, const Strided<5>& v) {
     const Slope slope;
     const acc_t factor = static_cast<acc_t>(options.factor);
+    const acc_t parameter = static_cast<acc_t>(options.parameter);
     const index_t threads = static_cast<index_t>(gridDim.x) * LOSS_THREADS;
     for (index_t i = flat_thread(); i < count; i += threads) {
         index_t at[5];
         v.locate(i, at);
         const acc_t w = weight ? to_acc(weight[at[2]]) : acc_t(1);
-        const acc_t p = positive ? to_acc(positive[at[3]]) : acc_t(1);
+        const acc_t p = positive ? to_acc(positive[at[3]]) : parameter;
         const acc_t gradient = factor * to_acc(dy[at[4]]);
         dx[i] = from_acc(gradient * slope(to_acc(x[at[0]]), to_acc(t[at[1]]), w, p));
     }

@@ -47,7 +47,7 @@ __device__ __forceinline__ Span<index_t> window_at(const PoolAxis& a, index_t i)
     if (a.kernel == 0)
         return {i * a.extent / a.windows, ceil_div((i + 1) * a.extent, a.windows)};
     index_t first = i * a.stride - a.low, last = first + (a.kernel - 1) * a.dilation + 1;
-    while (first < 0) first += a.dilation;
+    if (first < 0) first += ceil_div(-first, a.dilation) * a.dilation;
     return {first, last < a.extent ? last : a.extent};
 }
 

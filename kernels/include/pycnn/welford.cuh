@@ -6,11 +6,23 @@
 // digits too. The pivot is no further from the mean than sqrt(count) deviations, so what rounding
 // takes away is small beside the deviation whatever the data.
 //
+// Where squares leave the range of acc_t, the values are gone through once more, times a power of
+// two (`far_unit`), which changes nothing else.
+//
 // The order of the merges depends on the launch's shape alone: same bits every time.
 #pragma once
 
 constexpr unsigned FULL_MASK = 0xffffffffu;
 constexpr int LANES = 32;
+
+// What brings values whose squares overflow into range: half the exponents there are, and more for
+// their number.
+template <typename T>
+__device__ __forceinline__ T far_unit();
+template <>
+__device__ __forceinline__ float far_unit<float>() { return 0x1p-90f; }
+template <>
+__device__ __forceinline__ double far_unit<double>() { return 0x1p-700; }
 
 // Of no values: Moments().
 struct alignas(16) Moments {
@@ -18,25 +30,25 @@ struct alignas(16) Moments {
     acc_t mean;     // of the values less the pivot
     acc_t squares;  // sum of (value - mean)^2
 
-    // Those of N values, a power of two, whose bit is set in `there`.
+    // Those of N values, a power of two, whose bit is set in `there`, times `unit`.
     template <int N>
-    __device__ __forceinline__ void add(const acc_t (&value)[N], unsigned there) {
+    __device__ __forceinline__ void add(const acc_t (&value)[N], unsigned there, acc_t unit) {
         if (there == 0) return;
         if (count == 0) {
 #pragma unroll
             for (int k = N - 1; k >= 0; --k)
-                if (there >> k & 1) pivot = value[k];
+                if (there >> k & 1) pivot = value[k] * unit;
         }
         const bool whole = there == (1u << N) - 1;
         const acc_t some = whole ? acc_t(N) : acc_t(__popc(there));
         acc_t sum = 0, spread = 0;
 #pragma unroll
         for (int k = 0; k < N; ++k)
-            if (there >> k & 1) sum += value[k] - pivot;
+            if (there >> k & 1) sum += value[k] * unit - pivot;
         const acc_t middle = whole ? sum * (acc_t(1) / N) : sum / some;
 #pragma unroll
         for (int k = 0; k < N; ++k) {
-            const acc_t off = (value[k] - pivot) - middle;
+            const acc_t off = (value[k] * unit - pivot) - middle;
             if (there >> k & 1) spread += off * off;
         }
         include(some, middle - mean, spread);
@@ -67,9 +79,14 @@ struct alignas(16) Moments {
         return other;
     }
 
-    // 1 / sqrt(variance + eps), of all the values there are (no n - 1).
-    __device__ __forceinline__ acc_t rstd(acc_t eps) const {
-        return acc_t(1) / sqrt(squares / count + eps);
+    // Whether nothing overflowed; of NaN and infinities never.
+    __device__ __forceinline__ bool fits() const { return squares < limits<acc_t>::infinity(); }
+
+    // 1 / sqrt(variance + eps), of all the values there are (no n - 1), which are `unit` times
+    // those that eps belongs to. hypot, as the square of the second would be 0.
+    __device__ __forceinline__ acc_t rstd(acc_t eps, acc_t unit = 1) const {
+        if (unit == 1) return acc_t(1) / sqrt(squares / count + eps);
+        return acc_t(1) / hypot(sqrt(squares / count), sqrt(eps) * unit);
     }
     // The mean as one number, and what rounding to one number took away.
     __device__ __forceinline__ acc_t whole_mean() const { return pivot + mean; }

@@ -18,7 +18,7 @@ from pycnn.bench.operations.base import (
     by_entry,
 )
 from pycnn.bench.operations.defined import Defined
-from pycnn.plan.gemm import algorithms as rungs
+from pycnn.plan.gemm import algorithms_of
 from pycnn.reference.oracle import gemm
 from pycnn.testing.case import Case
 
@@ -40,7 +40,7 @@ class Gemm(Operation):
         return 2 * case.m * case.n * case.k
 
     def algorithms(self, case: GemmCase, direction: str, dtype: str) -> list[Algorithm]:
-        return [Algorithm(rung) for rung in rungs]
+        return [Algorithm(name) for name in algorithms_of(dtype)]
 
     def run(self, case: GemmCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
         return {"y": pycnn.gemm(arrays["a"], arrays["b"], transpose_b=True, algo=algo)}

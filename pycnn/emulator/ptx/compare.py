@@ -110,15 +110,6 @@ def set_values(e: Emitter, i: Instruction, m: Modifiers) -> None:
     e.write(i.operands[0], to, packed(e, *halves))
 
 
-def select(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``selp``."""
-    type: Type = m["T"]
-    t = llvm_type(type)
-    a, b = e.read(i.operands[1], type), e.read(i.operands[2], type)
-    value = e.op(f"select i1 {e.read(i.operands[3], PRED)}, {t} {a}, {t} {b}")
-    e.write(i.operands[0], type, value)
-
-
 def select_by_sign(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``slct``: a where c is not negative; -0 is not, a NaN is."""
     type, by = m["T"], m["S"]

@@ -12,6 +12,7 @@ from typing import NoReturn
 from pycnn.emulator.ptx import special
 from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.layout import Layout
+from pycnn.emulator.ptx.speculation import selected_loads
 from pycnn.emulator.ptx.syntax import (
     TYPES,
     Body,
@@ -101,6 +102,7 @@ class Emitter:
         self._labels: dict[str, int] = {}
         self._passed: set[str] = set()
         self.at: Instruction | None = None
+        self.selected = selected_loads(body) if checked else {}
         self._scratch: dict[str, str] = {}
         self._polls: list[tuple[str, str, str, str]] = []
         self.locals = [v for v in body.variables if v.space == "local"]
@@ -150,6 +152,18 @@ class Emitter:
         self.intrinsics.add(f"declare {result} @{name}({types})")
         return self.op(f"call {result} @{name}({', '.join(arguments)})")
 
+    def when(self, condition: str) -> Callable[[], None]:
+        """Begin lines that run under a condition; the function returned ends them."""
+        then, after = self.new("g")[1:], self.new("a")[1:]
+        self.line(f"br i1 {condition}, label %{then}, label %{after}")
+        self.start_block(then)
+
+        def end() -> None:
+            self.line(f"br label %{after}")
+            self.start_block(after)
+
+        return end
+
     def runtime(self, name: str, result: str, *arguments: str) -> str:
         """A call of a function of the C++ runtime, by its address in the context."""
         slot = self.once(f"getelementptr i8, ptr %ctx, i64 {8 + 8 * self.functions[name]}")
@@ -164,7 +178,10 @@ class Emitter:
     def site(self) -> str:
         """The number by which a report names the current instruction; 0 is none."""
         assert self.at is not None
-        return str(self.first_site + self.at.number + 1)
+        return self.site_of(self.at)
+
+    def site_of(self, instruction: Instruction) -> str:
+        return str(self.first_site + instruction.number + 1)
 
     # ---- Registers and values -------------------------------------------------------------------
 
@@ -274,6 +291,9 @@ class Emitter:
         if f"  store i1 false, ptr {slot}" not in self.entry_lines:
             self.entry_lines.append(f"  store i1 false, ptr {slot}")
         return slot
+
+    def has_scratch(self, name: str) -> bool:
+        return name in self._scratch
 
     def scratch(self, name: str, size: int) -> str:
         """Memory of the function's own, the same for all that ask by that name."""

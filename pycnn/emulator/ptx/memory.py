@@ -167,7 +167,10 @@ def load(e: Emitter, i: Instruction, m: Modifiers) -> None:
     items = _items(e, m, i.operands[0])
     address = address_of(e, m, operand)
     strong = _ordering(m)
-    check(e, m, operand, address, type.bytes * len(items), READ if strong != "atomic" else 3)
+    if isinstance(items[0], Register) and e.selected.get(items[0]) is i:
+        _postpone(e, i, address)
+    else:
+        check(e, m, operand, address, type.bytes * len(items), READ if strong != "atomic" else 3)
     base = pointer(e, address)
     t = _memory_type(type)
     values = []
@@ -182,6 +185,43 @@ def load(e: Emitter, i: Instruction, m: Modifiers) -> None:
             )
     for item, value in zip(items, values, strict=True):
         e.write(item, type, value)
+
+
+def _postpone(e: Emitter, i: Instruction, address: str) -> None:
+    """Remember an access that counts where its value is selected."""
+    where, pending = _postponed(e, i)
+    e.line(f"store i64 {address}, ptr {where}")
+    e.line(f"store i1 true, ptr {pending}")
+
+
+def _postponed(e: Emitter, i: Instruction) -> tuple[str, str]:
+    """Memory for the address of a postponed access, and for whether it is still to come."""
+    fresh = not e.has_scratch(f"pending {i.number}")
+    pending = e.scratch(f"pending {i.number}", 1)
+    if fresh:
+        e.entry_lines.append(f"  store i1 false, ptr {pending}")
+    return e.scratch(f"address {i.number}", 8), pending
+
+
+def select(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``selp``; a load that the compiler moved out of a condition is an access from here on."""
+    type: Type = m["T"]
+    t = llvm_type(type)
+    a, b = e.read(i.operands[1], type), e.read(i.operands[2], type)
+    chosen = e.read(i.operands[3], TYPES["pred"])
+    for operand, wanted in ((i.operands[1], "true"), (i.operands[2], "false")):
+        load = e.selected.get(operand) if isinstance(operand, Register) else None
+        if load is not None:
+            where, pending = _postponed(e, load)
+            taken = e.op(f"icmp eq i1 {chosen}, {wanted}")
+            end = e.when(e.op(f"and i1 {taken}, {e.op(f'load i1, ptr {pending}')}"))
+            e.line(f"store i1 false, ptr {pending}")
+            address = e.op(f"load i64, ptr {where}")
+            size = TYPES[load.opcode.rpartition(".")[2]].bytes
+            e.runtime("access", "void", "ptr %self", f"i64 {address}", f"i32 {size}",
+                      f"i32 {READ}", f"i32 {e.site_of(load)}")  # fmt: skip
+            end()
+    e.write(i.operands[0], type, e.op(f"select i1 {chosen}, {t} {a}, {t} {b}"))
 
 
 def _align(type: Type) -> int:

@@ -21,6 +21,7 @@ from pycnn.emulator.launching import (
     launch_shape,
     parse_schedule,
     runtime,
+    time_limit,
 )
 from pycnn.emulator.ptx import machine, pack
 from pycnn.emulator.ptx.compile import Program, translate
@@ -47,8 +48,8 @@ class PtxModule:
         The PTX text, which begins with ``.version`` or a comment, or the name of a file of it.
     checked : bool, default False
         Watch every memory access, as `pycnn.emulator.RawModule` does.
-    schedule : str, optional
-        Order of threads and blocks, see `pycnn.emulator.RawModule`.
+    schedule, timeout, max_steps
+        Order of threads and blocks, and limits of a launch, see `pycnn.emulator.RawModule`.
     origin : str, optional
         Name of the source that the PTX was made from, where that was in no file: the compiler has
         put a folder before it.
@@ -88,12 +89,15 @@ class PtxModule:
         *,
         checked: bool = False,
         schedule: str | None = None,
+        timeout: float | None = None,
+        max_steps: int = 0,
         origin: str | None = None,
     ) -> None:
         is_text = isinstance(source, str) and (".version" in source or "\n" in source)
         text = str(source) if is_text else _read(Path(source))
         name = "kernel.ptx" if is_text else os.fspath(source)
         self.checked, self.schedule = checked, schedule
+        self.timeout, self.max_steps = timeout, max_steps
         parse_schedule(schedule)
         self._text, self._origin = text, origin
         self._module = parse(text, name)
@@ -260,6 +264,12 @@ class PtxKernel:
         grid3, block3 = launch_shape(tuple(grid), tuple(block))
         _check_block(self._function, block3)
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
+        static = self._compiled.program.shared_bytes
+        if shared_mem + static > runtime().SHARED_LIMIT:
+            raise ValueError(
+                f"shared_mem={shared_mem} beside {static} bytes of static shared memory; "
+                f"allowed: {runtime().SHARED_LIMIT} together"
+            )
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
         guarded = Guarded(args) if checked else None
@@ -272,7 +282,8 @@ class PtxKernel:
             ranges += [(at, size, True, "the parameters")] if size else []
         report, counters = self._compiled.kernel.launch(
             grid3, block3, shared_mem, at, self._module._globals.address,
-            config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked, ranges,
+            config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
+            time_limit(self._module.timeout), self._module.max_steps, ranges,
         )  # fmt: skip
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
@@ -281,10 +292,12 @@ class PtxKernel:
         if report is not None:
             raise self._error(report, block3)
 
-    def _error(self, report: dict[str, Any], block: tuple[int, int, int]) -> errors.KernelError:
+    def _error(
+        self, report: dict[str, Any], block: tuple[int, int, int]
+    ) -> errors.KernelError | MemoryError:
         error = errors.from_report(report, self.name, block, self._locate)
         site = self._site(report["where"])
-        if site is not None:
+        if site is not None and isinstance(error, errors.KernelError):
             _, file, _, line, inlined = site
             error.trace = (
                 *inlined,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pycnn.emulator.host import Source
 from pycnn.emulator.ptx.module import PtxKernel, PtxModule
@@ -42,7 +43,7 @@ def ptx_source(
     options: Sequence[str],
     expressions: Sequence[str],
     checked: bool,
-    schedule: str | None,
+    **settings: Any,
 ) -> PtxSource:
     """PTX of a source, compiled by NVRTC if the cache does not have it.
 
@@ -76,7 +77,7 @@ def ptx_source(
 
     kept = json.loads(cache.get_or_build(key, ".json", build).read_text())
     origin = name if source.text is not None else None
-    module = PtxModule(kept["ptx"], checked=checked, schedule=schedule, origin=origin)
+    module = PtxModule(kept["ptx"], checked=checked, origin=origin, **settings)
     return PtxSource(module, kept["names"])
 
 

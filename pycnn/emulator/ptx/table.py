@@ -262,7 +262,7 @@ full("set", f"cmp={_COMPARE} {_BOOL} ?ftz D=u32|s32|f32|u16|s16|f16|bf16 T={_ANY
      ">D T T ?*", "pure", compare.set_value)  # fmt: skip
 full("set", f"cmp={_COMPARE} {_BOOL} ?ftz D={_PACKED}|u16x2|s16x2 T={_PACKED}", ">D T T ?*", "pure",
      compare.set_values)  # fmt: skip
-full("selp", f"T={_ANY}", ">T T T pred", "pure", compare.select)
+full("selp", f"T={_ANY}", ">T T T pred", "pure", memory.select)
 full("slct", f"?ftz T={_ANY} S=s32|f32", ">T T T S", "pure", compare.select_by_sign)
 
 _CVT = "u8|u16|u32|u64|s8|s16|s32|s64|f16|bf16|f32|f64"

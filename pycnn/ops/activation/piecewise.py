@@ -210,6 +210,78 @@ def clip_backward(
     """
 
 
+@operation(ACTIVATIONS["hardtanh"])
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, *, out: Any = None) -> Any:
+    """A line between two bounds: min(max(x, `min_val`), `max_val`).
+
+    Parameters
+    ----------
+    x : array of any shape, any floating dtype
+        Any strides.
+    min_val, max_val : float, default -1 and 1
+        Finite, `min_val` below `max_val`.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `x` itself.
+
+    Returns
+    -------
+    array like x
+        A NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
+    ValueError
+        If `out` cannot take the result as it is, or if `min_val` is not below `max_val`.
+
+    References
+    ----------
+    R. Collobert: Large scale machine learning, thesis, Paris 6, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.hardtanh(np.array([-2.0, 0.5, 9.0]))
+    array([-1. ,  0.5,  1. ])
+    """
+
+
+@operation(ACTIVATIONS["hardtanh_backward"])
+def hardtanh_backward(
+    dy: Any, x: Any, min_val: float = -1.0, max_val: float = 1.0, *, out: Any = None
+) -> Any:
+    """Gradient of `hardtanh`: dy where `min_val` < x < `max_val`, zero at the bounds and beyond.
+
+    Parameters
+    ----------
+    dy : array of the shape and dtype of x
+        Gradient with respect to the result of `hardtanh`. Any strides.
+    x : array of any shape, any floating dtype
+        What `hardtanh` was given. Its result serves as well.
+    min_val, max_val
+        As `hardtanh` was given them.
+    out : array, optional
+        Takes the result: contiguous, shape and dtype of `x`. May be `dy` or `x` itself.
+
+    Returns
+    -------
+    array like x
+        Where x is NaN, dy, as in PyTorch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hardtanh`; also if the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> pycnn.hardtanh_backward(np.array([7.0, 8.0, 9.0]), np.array([-1.0, 0.5, 9.0]))
+    array([0., 8., 0.])
+    """
+
+
 @operation(ACTIVATIONS["leaky_relu"])
 def leaky_relu(x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
     """Rectified linear unit with a slope below zero: x if x > 0, else `negative_slope` x.

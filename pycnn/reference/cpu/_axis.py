@@ -32,7 +32,7 @@ class Sliding:
 
     def numbered_taps(self) -> Iterator[tuple[int, Tap]]:
         """Those that some window has inside the input, by their numbers in the window."""
-        for number in range(self.kernel):
+        for number in self._inside():
             offset = number * self.dilation - self.low
             first = max(0, -(offset // self.stride))
             last = min(self.out, (self.extent - 1 - offset) // self.stride + 1)
@@ -40,6 +40,20 @@ class Sliding:
                 start = first * self.stride + offset
                 stop = (last - 1) * self.stride + offset + 1
                 yield number, Tap(slice(first, last), slice(start, stop, self.stride))
+
+    def _inside(self) -> Iterator[int]:
+        """The numbers of these taps; a kernel may be far larger than the input."""
+        # The last window has the first of them. From there on they follow each other, unless
+        # windows are so far apart that input lies between none of them.
+        apart = self.stride > self.extent
+        begin = 0
+        for window in range(self.out - 1, -1, -1) if apart else (self.out - 1,):
+            low = self.low - window * self.stride
+            high = (low if apart else self.low) + self.extent
+            begin = max(begin, -(-low // self.dilation))
+            end = min(self.kernel, (high - 1) // self.dilation + 1)
+            yield from range(begin, end)
+            begin = max(begin, end)
 
     def counts(self, include_pad: bool) -> np.ndarray:
         """Elements that a mean divides by, for every window; 1 for a window without any."""

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 from types import EllipsisType
 
 import numpy as np
 
+from pycnn.reference.cpu._axis import Sliding
 from pycnn.reference.cpu._common import Padding, Pair, scratch
 from pycnn.shapes import conv_out
 
@@ -49,6 +51,28 @@ class Conv:
             -(-(sum(self.padding[i]) + self.x_shape[2 + i]) // self.stride[i]) for i in (0, 1)
         )
         return height, width
+
+    @property
+    def axes(self) -> tuple[Sliding, Sliding]:
+        """Rows and columns, as windows over the input."""
+        rows, columns = (
+            Sliding(
+                self.x_shape[2 + i],
+                self.out[i],
+                self.weight_shape[2 + i],
+                self.stride[i],
+                *self.padding[i],
+                self.dilation[i],
+            )
+            for i in (0, 1)
+        )
+        return rows, columns
+
+    @property
+    def is_sparse(self) -> bool:
+        """Next to the padded image, what goes in and comes out is nothing."""
+        padded = prod(sum(self.padding[i]) + self.x_shape[2 + i] for i in (0, 1))
+        return padded > max(2**16, 16 * (prod(self.x_shape[2:]) + prod(self.out)))
 
     @property
     def is_pointwise(self) -> bool:

@@ -54,6 +54,14 @@ def clip_backward(dy: Array, x: Array, low: float, high: float, out: Any) -> Non
     _zero_where(~((x >= low) & (x <= high)), dy, out)
 
 
+def hardtanh(x: Array, low: float, high: float, out: Any) -> None:
+    clip(x, low, high, out)
+
+
+def hardtanh_backward(dy: Array, x: Array, low: float, high: float, out: Any) -> None:
+    _zero_where((x <= low) | (x >= high), dy, out)
+
+
 def leaky_relu(x: Array, slope: float, out: Any) -> None:
     _put(out, np.where(x > 0, x, x * slope))
 
@@ -89,7 +97,7 @@ def celu_backward(dy: Array, x: Array, alpha: float, out: Any) -> None:
 
 
 def sigmoid(x: Array, out: Any) -> None:
-    np.divide(1, 1 + np.exp(-x), out=out)
+    np.copyto(out, logistic(x))
 
 
 def sigmoid_backward(dy: Array, x: Array, out: Any) -> None:
@@ -120,7 +128,7 @@ def softplus(x: Array, beta: float, threshold: float, out: Any) -> None:
 
 def softplus_backward(dy: Array, x: Array, beta: float, threshold: float, out: Any) -> None:
     t = x * beta
-    _put(out, np.where(t > threshold, dy, dy / (1 + np.exp(-t))))
+    _put(out, np.where(t > threshold, dy, dy * logistic(t)))
 
 
 def softsign(x: Array, out: Any) -> None:
@@ -134,7 +142,7 @@ def softsign_backward(dy: Array, x: Array, out: Any) -> None:
 
 def gelu(x: Array, approximate: str, out: Any) -> None:
     if approximate == "tanh":
-        np.divide(x, 1 + np.exp(-ROOT * (x + CUBIC * x * x * x)), out=out)
+        np.multiply(x, logistic(ROOT * (x + CUBIC * x * x * x)), out=out)
     else:
         np.multiply(x, normal_cdf(x), out=out)
 
@@ -142,7 +150,7 @@ def gelu(x: Array, approximate: str, out: Any) -> None:
 def gelu_backward(dy: Array, x: Array, approximate: str, out: Any) -> None:
     if approximate == "tanh":
         u = ROOT * (x + CUBIC * x * x * x)
-        gate = 1 / (1 + np.exp(-u))
+        gate = logistic(u)
         near = np.minimum(np.abs(x), 64)  # its square is finite; beyond, the slope is 0
         slope = _logistic_slope(u) * (ROOT * (1 + 3 * CUBIC * near * near))
     else:
@@ -152,11 +160,11 @@ def gelu_backward(dy: Array, x: Array, approximate: str, out: Any) -> None:
 
 
 def silu(x: Array, out: Any) -> None:
-    np.divide(x, 1 + np.exp(-x), out=out)
+    np.multiply(x, logistic(x), out=out)
 
 
 def silu_backward(dy: Array, x: Array, out: Any) -> None:
-    np.multiply(dy, 1 / (1 + np.exp(-x)) + x * _logistic_slope(x), out=out)
+    np.multiply(dy, logistic(x) + x * _logistic_slope(x), out=out)
 
 
 def hardswish(x: Array, out: Any) -> None:
@@ -164,8 +172,8 @@ def hardswish(x: Array, out: Any) -> None:
 
 
 def hardswish_backward(dy: Array, x: Array, out: Any) -> None:
-    slope = np.where(x <= -3, 0, np.where(x < 3, x * (1 / 3) + 0.5, 1))
-    np.multiply(dy, slope, out=out)
+    slope = np.where(x < 3, x * (1 / 3) + 0.5, 1)
+    _zero_where(x <= -3, dy * slope.astype(x.dtype, copy=False), out)
 
 
 def mish(x: Array, out: Any) -> None:
@@ -174,11 +182,17 @@ def mish(x: Array, out: Any) -> None:
 
 def mish_backward(dy: Array, x: Array, out: Any) -> None:
     gate, complement = _mish_gate(x)
-    np.multiply(dy, gate + x * complement / (1 + np.exp(-x)), out=out)
+    np.multiply(dy, gate + x * complement * logistic(x), out=out)
 
 
 def _put(out: Any, value: Array) -> None:
     np.copyto(out, value, casting="same_kind")
+
+
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x)), from exp(-|x|): keeps its digits as far down as there are numbers."""
+    e = np.exp(-np.abs(x))
+    return np.where(x > 0, x.dtype.type(1), e) / (1 + e)
 
 
 def _logistic_slope(x: Array) -> Array:

@@ -1,9 +1,10 @@
-"""Convolution on the CPU: the fastest of four methods for the layer, chosen by its shape.
+"""Convolution on the CPU: the fastest of five methods for the layer, chosen by its shape.
 
 gemm      1x1 filters: the image itself is the right-hand matrix
 im2col    any filters, groups, strides: the columns of a block of pixels, gathered (`_im2col`)
 batched   the same for many small images, the batch innermost (`_batched`)
 winograd  3x3, float32: four times fewer multiplications, more copies (`_winograd`)
+taps      padding, dilation or stride far beyond the image, of which nothing is padded (`_taps`)
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pycnn.reference.cpu import _batched, _im2col, _winograd
+from pycnn.reference.cpu import _batched, _im2col, _taps, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
 
@@ -30,6 +31,7 @@ METHODS = {
     "im2col": Method(lambda conv: True, _im2col.forward),
     "batched": Method(lambda conv: True, _batched.forward),
     "winograd": Method(_winograd.applies, _winograd.forward),
+    "taps": Method(lambda conv: True, _taps.forward),
 }
 
 #: Faster than the gradient through columns where they compute dx.
@@ -51,7 +53,7 @@ def conv_method(
 
     Returns
     -------
-    {"gemm", "im2col", "batched", "winograd"}
+    {"gemm", "im2col", "batched", "winograd", "taps"}
 
     Examples
     --------
@@ -169,7 +171,8 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
     """A convolution of dy with the filters turned round, if one of the fast ones; else col2im."""
     turned = _turned(conv)
     method = _method(turned, dy.dtype)
-    if conv.stride == (1, 1) and min(map(min, turned.padding)) >= 0 and method in FAST:
+    plain = conv.stride == (1, 1) and min(map(min, turned.padding)) >= 0 and not conv.is_sparse
+    if plain and method in FAST:
         k, c, r, s = conv.weight_shape
         filters = weight.reshape(conv.groups, k // conv.groups, c, r, s)[..., ::-1, ::-1]
         dx = np.empty(conv.x_shape, dy.dtype)
@@ -198,6 +201,8 @@ def _turned(conv: Conv) -> Conv:
 def _method(conv: Conv, dtype: DTypeLike) -> str:
     if conv.is_pointwise:
         return "gemm"
+    if conv.is_sparse:
+        return "taps"
     winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
     if winograd:
         return "winograd"
@@ -206,4 +211,6 @@ def _method(conv: Conv, dtype: DTypeLike) -> str:
 
 def _columns(conv: Conv) -> ModuleType:
     """Where the gradients through columns are found."""
+    if conv.is_sparse:
+        return _taps
     return _batched if _batched.pays(conv) else _im2col

@@ -10,7 +10,10 @@ from typing import Any, cast
 import numpy as np
 
 from pycnn.reference.cpu import _common, conv
+from pycnn.reference.cpu._axis import Sliding, Tap
 from pycnn.reference.cpu._common import quiet
+from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.cpu.activation import logistic
 from pycnn.shapes import conv_out
 
 Ints = tuple[int, ...]
@@ -151,9 +154,9 @@ def finish(
     elif activation == "leaky_relu":
         np.multiply(sums, sums.dtype.type(slope), out=sums, where=sums < 0)
     elif activation == "silu":
-        sums /= 1 + np.exp(-sums)
+        sums *= logistic(sums)
     elif activation == "sigmoid":
-        np.divide(1, 1 + np.exp(-sums), out=sums)
+        sums[...] = logistic(sums)
     return sums
 
 
@@ -169,55 +172,52 @@ class _Planes:
         dilation: Ints,
         groups: int,
     ) -> None:
-        self.before, self.after = padding[0]
-        self.stride, self.dilation, self.taps = stride[0], dilation[0], weight.shape[2]
-        self.out = conv_out(x.shape[2], *padding[0], self.taps, self.stride, self.dilation)
+        taps, low_high = weight.shape[2], padding[0]
+        out = conv_out(x.shape[2], *low_high, taps, stride[0], dilation[0])
+        self.axis = Sliding(x.shape[2], out, taps, stride[0], *low_high, dilation[0])
         self.rest = _plane(stride, padding, dilation, groups)
 
     def forward(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-        padded = self._padded(x)
-        y = conv.conv2d(self._met(padded, 0), weight[:, :, 0], bias, *self.rest)
-        for t in range(1, self.taps):
-            y += conv.conv2d(self._met(padded, t), weight[:, :, t], None, *self.rest)
-        return y.reshape(x.shape[0], self.out, *y.shape[1:]).swapaxes(1, 2)
+        image, filters = (s[:2] + s[3:] for s in (x.shape, weight.shape))
+        rows, columns = Conv(image, filters, *self.rest).out
+        y = np.zeros((x.shape[0], weight.shape[0], self.axis.out, rows, columns), x.dtype)
+        if bias is not None:
+            y += bias[:, None, None, None]
+        for t, tap in self.axis.numbered_taps():
+            found = conv.conv2d(_images(x[:, :, tap.inputs]), weight[:, :, t], None, *self.rest)
+            y[:, :, tap.windows] += _volumes(found, x.shape[0], tap)
+        return y
 
     def backward(
         self, dy: np.ndarray, x: np.ndarray, weight: np.ndarray, needs: tuple[bool, bool, bool]
     ) -> Gradients:
-        padded, images = self._padded(x), self._images(dy)
-        d_padded, dweight = np.zeros_like(padded), np.empty(weight.shape, x.dtype)
-        for t in range(self.taps):
-            met = self._met(padded, t)
+        dx, dweight = np.zeros(x.shape, x.dtype), np.zeros(weight.shape, x.dtype)
+        for t, tap in self.axis.numbered_taps():
+            above, met = _images(dy[:, :, tap.windows]), _images(x[:, :, tap.inputs])
             dmet, dtap, _ = conv.conv2d_backward(
-                images, met, weight[:, :, t], *self.rest, (needs[0], needs[1], False)
+                above, met, weight[:, :, t], *self.rest, (needs[0], needs[1], False)
             )
             if dmet is not None:
-                planes = dmet.reshape(x.shape[0], self.out, *dmet.shape[1:]).swapaxes(1, 2)
-                d_padded[:, :, self._planes(t)] += planes
+                dx[:, :, tap.inputs] += _volumes(dmet, x.shape[0], tap)
             if dtap is not None:
                 dweight[:, :, t] = dtap
         return (
-            d_padded[:, :, self.before : self.before + x.shape[2]] if needs[0] else None,
+            dx if needs[0] else None,
             dweight if needs[1] else None,
             dy.sum(axis=(2, 3, 4)).sum(axis=0) if needs[2] else None,
         )
 
-    def _padded(self, x: np.ndarray) -> np.ndarray:
-        return np.pad(x, ((0, 0), (0, 0), (self.before, self.after), (0, 0), (0, 0)))
 
-    def _planes(self, t: int) -> slice:
-        first = t * self.dilation
-        return slice(first, first + (self.out - 1) * self.stride + 1, self.stride)
+def _images(array: np.ndarray) -> np.ndarray:
+    """(N, C, Z, H, W) -> (N Z, C, H, W)."""
+    n, c, z, h, w = array.shape
+    return array.swapaxes(1, 2).reshape(n * z, c, h, w)
 
-    def _met(self, padded: np.ndarray, t: int) -> np.ndarray:
-        """What tap t meets, as images."""
-        return self._images(padded[:, :, self._planes(t)])
 
-    @staticmethod
-    def _images(array: np.ndarray) -> np.ndarray:
-        """(N, C, Z, H, W) -> (N Z, C, H, W)."""
-        n, c, z, h, w = array.shape
-        return array.swapaxes(1, 2).reshape(n * z, c, h, w)
+def _volumes(images: np.ndarray, n: int, tap: Tap) -> np.ndarray:
+    """(N Z, C, H, W) -> (N, C, Z, H, W)."""
+    planes = tap.windows.stop - tap.windows.start
+    return images.reshape(n, planes, *images.shape[1:]).swapaxes(1, 2)
 
 
 def _plane(stride: Ints, padding: Padding, dilation: Ints, groups: int) -> Plane:

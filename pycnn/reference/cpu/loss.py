@@ -94,6 +94,70 @@ def cross_entropy_backward(
 
 
 @quiet
+def soft_cross_entropy(
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Cross-entropy with probabilities of the classes, as the oracle defines it.
+
+    Parameters
+    ----------
+    logits, target : array (C,), (N, C) or (N, C, d1, ...)
+    weight, ignore_index, reduction, label_smoothing
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    array (), (N,) or (N, d1, ...) with reduction "none", else of shape (); dtype of the logits
+    """
+    z, share = _shares(logits, target, weight, label_smoothing)
+    z = z - z.max(axis=1, keepdims=True, initial=-np.inf)
+    z -= np.log(np.exp(z).sum(axis=1, keepdims=True))
+    cost = -np.einsum("ncs,ncs->ns", share, z)
+    if reduction == "none":
+        return cost.reshape(logits.shape[:1] * (logits.ndim > 1) + logits.shape[2:])
+    total = cost.sum()
+    return np.asarray(total if reduction == "sum" else total / cost.dtype.type(cost.size))
+
+
+@quiet
+def soft_cross_entropy_backward(
+    dy: np.ndarray,
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Gradient of `soft_cross_entropy` with respect to the logits."""
+    z, share = _shares(logits, target, weight, label_smoothing)
+    dz = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
+    dz *= share.sum(axis=1, keepdims=True) / dz.sum(axis=1, keepdims=True)
+    dz -= share
+    n, _, positions = z.shape
+    scale = dy.reshape((n, 1, positions) if reduction == "none" else (1, 1, 1))
+    if reduction == "mean":
+        scale = scale / z.dtype.type(max(n * positions, 1))
+    dz *= scale
+    return dz.reshape(logits.shape)
+
+
+def _shares(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None, label_smoothing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, C, S), and what the logarithms of their probabilities are multiplied by."""
+    n, classes = (1, len(logits)) if logits.ndim == 1 else logits.shape[:2]
+    shape = n, classes, int(np.prod(logits.shape[2:]))
+    share = (1 - label_smoothing) * target.reshape(shape) + label_smoothing / classes
+    return logits.reshape(shape), share if weight is None else share * weight[:, None]
+
+
+@quiet
 def nll_loss(
     x: np.ndarray,
     target: np.ndarray,

@@ -1,7 +1,8 @@
 """Normalisation on the CPU.
 
 The mean is taken off before anything is squared, and then the mean of what is left, which is
-what rounding took from the first: large means cost no digits.
+what rounding took from the first: large means cost no digits. Where squares leave the range of the
+dtype, they are taken of values scaled by a power of two.
 """
 
 import math
@@ -28,12 +29,39 @@ def centred(x: Array, axes: Axes) -> tuple[Array, Array]:
     return off, mean + rest
 
 
-def standardised(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array]:
-    """(x - mean) * rstd over `axes`, the mean, and rstd = 1 / sqrt(variance + eps)."""
+def standardised(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array, Array]:
+    """(x - mean) * rstd over `axes`, mean, rstd = 1 / sqrt(variance + eps), and variance."""
     z, mean = centred(x, axes)
-    rstd = 1 / np.sqrt(_mean(np.square(z), axes) + x.dtype.type(eps))
+    variance = _mean(np.square(z), axes)
+    rstd = 1 / np.sqrt(variance + x.dtype.type(eps))
+    scaled = ~np.isfinite(variance)
+    if scaled.any():
+        unit = np.where(scaled, _unit(x, axes), x.dtype.type(1))
+        z, mean = centred(x * unit, axes)
+        variance = _mean(np.square(z), axes)
+        # hypot, as the square of the second would be 0
+        spread = np.hypot(np.sqrt(variance), x.dtype.type(math.sqrt(eps)) * unit)
+        z = np.where(scaled, z / spread, z * rstd)
+        rstd = np.where(scaled, unit / spread, rstd)
+        return z, mean / unit, rstd, variance / unit / unit
     z *= rstd
-    return z, mean, rstd
+    return z, mean, rstd, variance
+
+
+def _unit(x: Array, axes: Axes) -> Array:
+    """A power of two that brings the largest of the values near 1."""
+    exponent = np.frexp(np.abs(x).max(axis=axes, keepdims=True, initial=1))[1]
+    return np.ldexp(x.dtype.type(1), np.maximum(-exponent, np.finfo(x.dtype).minexp))
+
+
+def given_z(x: Array, mean: Array, rstd: Array) -> Array:
+    """(x - mean) * rstd of statistics that are there."""
+    if (rstd < np.finfo(x.dtype).tiny ** 0.5).any():  # then the difference may overflow
+        unit = x.dtype.type(0.25)
+        return (x * unit - mean * unit) * (rstd / unit)
+    z = x - mean
+    z *= rstd
+    return z
 
 
 def standardised_backward(g: Array, z: Array, rstd: Array, axes: Axes) -> Array:
@@ -98,8 +126,7 @@ def batch_norm_backward(
     """Gradients of `batch_norm` with respect to x, weight and bias."""
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
     others = all_but(axis, x.ndim)
-    z = x - along(mean, axis, x.ndim)
-    z *= along(rstd, axis, x.ndim)
+    z = given_z(x, along(mean, axis, x.ndim), along(rstd, axis, x.ndim))
     scale = rstd if weight is None else rstd * weight
     return dy * along(scale, axis, x.ndim), (dy * z).sum(axis=others), dy.sum(axis=others)
 
@@ -110,13 +137,10 @@ def batch_norm_train(
 ) -> tuple[Array, Array, Array, Array]:
     """y, mean, rstd and unbiased variance, of every channel."""
     others = all_but(axis, x.ndim)
-    z, mean = centred(x, others)
     count = math.prod(x.shape[a] for a in others)
-    squares = np.square(z).sum(axis=others, keepdims=True)
-    rstd = 1 / np.sqrt(squares / count + x.dtype.type(eps))
-    z *= rstd
+    z, mean, rstd, variance = standardised(x, others, eps)
     y = _affine(z, weight, bias, axis)
-    return y, mean.ravel(), rstd.ravel(), squares.ravel() / (count - 1)
+    return y, mean.ravel(), rstd.ravel(), variance.ravel() * count / (count - 1)
 
 
 @quiet
@@ -125,8 +149,7 @@ def batch_norm_train_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm_train`, mean and rstd being those of x."""
     others, r = all_but(axis, x.ndim), along(rstd, axis, x.ndim)
-    z = x - along(mean, axis, x.ndim)
-    z *= r
+    z = given_z(x, along(mean, axis, x.ndim), r)
     g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))
     parameters = (dy * z).sum(axis=others), dy.sum(axis=others)
     return standardised_backward(g, z, r, others), *parameters
@@ -149,7 +172,7 @@ def layer_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients of `layer_norm` with respect to x, weight and bias."""
     last, rows = tuple(range(-axes, 0)), tuple(range(x.ndim - axes))
-    z, _, rstd = standardised(x, last, eps)
+    z, _, rstd, _ = standardised(x, last, eps)
     parameters = (dy * z).sum(axis=rows), dy.sum(axis=rows)
     g = dy.copy() if weight is None else dy * weight
     return standardised_backward(g, z, rstd, last), *parameters
@@ -166,12 +189,21 @@ def group_norm(
 
 
 @quiet
+def image_means(x: Array, axis: int) -> tuple[Array, Array]:
+    """Over the images, means of the means and of the unbiased variances of their channels."""
+    others = tuple(a for a in all_but(axis, x.ndim) if a)
+    off, mean = centred(x, others)
+    variance = np.square(off).sum(axis=others) / (math.prod(x.shape[a] for a in others) - 1)
+    return _mean(mean.squeeze(others), (0,))[0], _mean(variance, (0,))[0]
+
+
+@quiet
 def group_norm_backward(
     dy: Array, x: Array, groups: int, weight: Array | None, axis: int, eps: float
 ) -> tuple[Array, Array, Array]:
     """Gradients of `group_norm` with respect to x, weight and bias."""
     grouped, others = _grouped(x, groups, axis)
-    z, _, rstd = standardised(grouped, others, eps)
+    z, _, rstd, _ = standardised(grouped, others, eps)
     g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))
     rest = all_but(axis, x.ndim)
     parameters = (dy * z.reshape(x.shape)).sum(axis=rest), dy.sum(axis=rest)
@@ -182,7 +214,7 @@ def group_norm_backward(
 def _grouped(x: Array, groups: int, axis: int) -> tuple[Array, Axes]:
     """x with its channels on two axes, and the axes that one statistic covers."""
     at = axis % x.ndim
-    grouped = x.reshape(*x.shape[:at], groups, x.shape[at] // groups, *x.shape[at + 1 :])
+    grouped = x.reshape(*x.shape[:at], groups, x.shape[at] // max(groups, 1), *x.shape[at + 1 :])
     return grouped, tuple(a for a in range(1, grouped.ndim) if a != at)
 
 

@@ -73,6 +73,8 @@ def _gather(dy: np.ndarray, axis: int, indices: np.ndarray, extent: int) -> np.n
     """Sums of the slices of dy that have the same index."""
     shape = (*dy.shape[:axis], extent, *dy.shape[axis + 1 :])
     sums = np.zeros(shape, dy.dtype)
+    if indices.size == 0:  # all was cropped
+        return sums
     to, from_ = np.moveaxis(sums, axis, 0), np.moveaxis(dy, axis, 0)
     # Runs of neighbours that stay neighbours are added at once.
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1

@@ -1,5 +1,8 @@
 """Losses that compare two tensors on the CPU, with few passes over memory."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from pycnn.reference.cpu._common import quiet
@@ -53,7 +56,7 @@ def binary_cross_entropy(
     reduction: str,
     factor: float,
 ) -> np.ndarray:
-    """weight * ((1 - t) * x + (1 + (pos_weight - 1) * t) * softplus(-x)).
+    """weight * (pos_weight * t * softplus(-x) + (1 - t) * softplus(x)).
 
     Parameters
     ----------
@@ -66,10 +69,8 @@ def binary_cross_entropy(
     -------
     array like x with reduction "none", else of shape (); dtype of x
     """
-    softplus = np.log1p(np.exp(-np.abs(x))) - np.minimum(x, 0)
-    if pos_weight is not None:
-        softplus *= 1 + (pos_weight - 1) * target
-    cost = np.asarray((1 - target) * x + softplus)
+    steep, bent = _limits(x, target, pos_weight)
+    cost = np.where(steep == 0, 0, steep * x) + bent * np.log1p(np.exp(-np.abs(x)))
     return _reduced(cost if weight is None else cost * weight, reduction, factor)
 
 
@@ -84,9 +85,84 @@ def binary_cross_entropy_backward(
     factor: float,
 ) -> np.ndarray:
     """Gradient of `binary_cross_entropy` with respect to x."""
+    steep, bent = _limits(x, target, pos_weight)
     e = np.exp(-np.abs(x))
-    sigmoid = np.where(x < 0, x.dtype.type(1), e) / (1 + e)  # of -x
-    if pos_weight is not None:
-        sigmoid = sigmoid * (1 + (pos_weight - 1) * target)
-    dx = (1 - target - sigmoid) * _scale(dy, x.size, reduction, factor)
+    dx = steep + np.where(x < 0, bent, -bent) * (e / (1 + e))
+    dx = dx * _scale(dy, x.size, reduction, factor)
     return np.asarray(dx if weight is None else dx * weight)
+
+
+#: Cost and slope of x, the target and a constant, by the name of the kernel's struct.
+COSTS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
+    "Distance": (lambda x, t, _: np.abs(x - t), lambda x, t, _: _sign(x - t)),
+    "SmoothDistance": (
+        lambda x, t, beta: _smooth(np.abs(x - t), x.dtype.type(beta)),
+        lambda x, t, beta: np.clip((x - t) / x.dtype.type(beta), -1, 1),
+    ),
+    "Divergence": (
+        lambda x, t, _: np.where(t == 0, x.dtype.type(0), t * np.log(t)) - t * x,
+        lambda x, t, _: -t,
+    ),
+    "LogDivergence": (lambda x, t, _: np.exp(t) * (t - x), lambda x, t, _: -np.exp(t)),
+    "BinaryCrossEntropy": (
+        lambda x, t, _: (t - 1) * np.maximum(np.log1p(-x), -100) - t * np.maximum(np.log(x), -100),
+        lambda x, t, _: (x - t) / np.maximum((1 - x) * x, x.dtype.type(1e-12)),
+    ),
+}
+
+
+def _sign(d: np.ndarray) -> np.ndarray:
+    """0 for NaN, as PyTorch has it."""
+    return np.greater(d, 0).astype(d.dtype) - np.less(d, 0)
+
+
+def _smooth(d: np.ndarray, beta: np.floating) -> np.ndarray:
+    half = d.dtype.type(0.5)
+    return np.where(d < beta, half * d * (d / beta), d - half * beta)
+
+
+@quiet
+def ruled(
+    x: np.ndarray, target: np.ndarray, weight: np.ndarray | None, form: Any, divisor: float | None
+) -> np.ndarray:
+    """Costs of one form, or their sum over `divisor`.
+
+    Parameters
+    ----------
+    x, target : array of one shape
+    weight : array that broadcasts to it, or None
+    form : pycnn.define._ruled_loss.Form
+    divisor : float or None
+
+    Returns
+    -------
+    array like x without `divisor`, else of shape (); dtype of x
+    """
+    cost = np.asarray(COSTS[form.cost][0](x, target, form.parameter))
+    cost = (cost if weight is None else cost * weight) * x.dtype.type(form.factor)
+    return np.asarray(cost if divisor is None else cost.sum() / x.dtype.type(divisor))
+
+
+@quiet
+def ruled_backward(
+    dy: np.ndarray, x: np.ndarray, target: np.ndarray, weight: np.ndarray | None, form: Any,
+    divisor: float | None,
+) -> np.ndarray:  # fmt: skip
+    """Gradient of `ruled` with respect to x."""
+    dx = COSTS[form.cost][1](x, target, form.parameter)
+    dx = dx * (dy * dy.dtype.type(form.factor / (divisor or 1)))
+    return np.asarray(dx if weight is None else dx * weight)
+
+
+def _limits(
+    x: np.ndarray, target: np.ndarray, pos_weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The slope of the cost far out on this side of zero, and the factor of log(1 + exp(-|x|)).
+
+    The cost is the sum of both parts. Without a small difference of large ones, it keeps its digits
+    where it is tiny, and infinities that meet a slope of 0 cost nothing.
+    """
+    if pos_weight is None:
+        return np.where(x < 0, -target, 1 - target), x.dtype.type(1)
+    bent = np.where(pos_weight == 1, pos_weight, 1 + (pos_weight - 1) * target)
+    return np.where(x < 0, -pos_weight * target, 1 - target), bent

@@ -26,18 +26,30 @@ def mean(x: np.ndarray, axes: Axes, keepdims: bool, out: np.ndarray | None) -> A
 @quiet
 def amax(x: np.ndarray, axes: Axes, keepdims: bool, out: np.ndarray | None) -> Any:
     """Largest value over `axes`, NaN if there is one."""
-    return np.max(x, axis=axes, keepdims=keepdims, out=out)
+    return _extreme(np.max, x, axes, keepdims, out)
 
 
 @quiet
 def amin(x: np.ndarray, axes: Axes, keepdims: bool, out: np.ndarray | None) -> Any:
     """Smallest value over `axes`, NaN if there is one."""
-    return np.min(x, axis=axes, keepdims=keepdims, out=out)
+    return _extreme(np.min, x, axes, keepdims, out)
 
 
 def argmax(x: np.ndarray, axis: int | None, keepdims: bool, out: np.ndarray | None) -> Any:
     """First place of the largest value, a NaN if there is one."""
-    return np.argmax(x, axis=axis, keepdims=keepdims, out=out)
+    return _extreme(np.argmax, x, axis, keepdims, out)
+
+
+def _extreme(function: Any, x: np.ndarray, axes: Any, keepdims: bool, out: Any) -> Any:
+    """By NumPy, which refuses to reduce an empty axis even where no result is asked for."""
+    if x.size:
+        return function(x, axis=axes, keepdims=keepdims, out=out)
+    return np.zeros(np.sum(x, axis=axes, keepdims=keepdims).shape, x.dtype)
+
+
+def argmin(x: np.ndarray, axis: int | None, keepdims: bool, out: np.ndarray | None) -> Any:
+    """First place of the smallest value, a NaN if there is one."""
+    return np.argmin(x, axis=axis, keepdims=keepdims, out=out)
 
 
 @quiet

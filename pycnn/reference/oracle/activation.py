@@ -45,6 +45,14 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
     return -math.inf if low is None else low, math.inf if high is None else high
 
 
+def hardtanh(x: Array, min_val: float, max_val: float) -> Array:
+    return clip(x, min_val, max_val)
+
+
+def hardtanh_backward(dy: Array, x: Array, min_val: float, max_val: float) -> Array:
+    return np.where((x <= min_val) | (x >= max_val), 0.0, _wide(dy))
+
+
 def leaky_relu(x: Array, negative_slope: float) -> Array:
     x = _wide(x)
     return np.where(x > 0, x, negative_slope * x)
@@ -170,7 +178,7 @@ def hardswish(x: Array) -> Array:
 
 def hardswish_backward(dy: Array, x: Array) -> Array:
     x = _wide(x)
-    return _wide(dy) * np.where(x <= -3, 0.0, np.where(x < 3, x / 3 + 0.5, 1.0))
+    return np.where(x <= -3, 0.0, _wide(dy) * np.where(x < 3, x / 3 + 0.5, 1.0))
 
 
 def mish(x: Array) -> Array:

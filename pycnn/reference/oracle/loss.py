@@ -95,6 +95,65 @@ def cross_entropy_backward(
     return np.moveaxis(dz.reshape(n, *rest, c), -1, 1)
 
 
+def soft_cross_entropy(
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Cross-entropy with probabilities t of the classes: -sum_c w[c] u[c] log p[c].
+
+    u is ``(1 - e) t + e / C``; "mean" divides by the number of positions, whatever the weights.
+
+    Parameters
+    ----------
+    logits, target : array (C,), (N, C) or (N, C, d1, ...)
+    weight, reduction, label_smoothing
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    array (), (N,) or (N, d1, ...) with reduction "none", else of shape (); float64
+    """
+    share = _share(logits, target, weight, label_smoothing)
+    axis = min(logits.ndim - 1, 1)
+    with np.errstate(invalid="ignore"):
+        cost = -(share * log_softmax(logits, axis)).sum(axis=axis)
+        if reduction == "none":
+            return np.asarray(cost)
+        return np.asarray(cost.sum() if reduction == "sum" else np.divide(cost.sum(), cost.size))
+
+
+def soft_cross_entropy_backward(
+    dy: np.ndarray,
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    reduction: str,
+    label_smoothing: float,
+) -> np.ndarray:
+    """Gradient of `soft_cross_entropy` with respect to the logits."""
+    share = _share(logits, target, weight, label_smoothing)
+    axis = min(logits.ndim - 1, 1)
+    p = np.exp(log_softmax(logits, axis))
+    dz = p * share.sum(axis=axis, keepdims=True) - share
+    scale = dy.astype(np.float64)
+    if reduction == "mean":
+        scale = scale / max(logits.size // logits.shape[axis], 1)
+    return np.asarray(dz * (np.expand_dims(scale, axis) if reduction == "none" else scale))
+
+
+def _share(
+    logits: np.ndarray, target: np.ndarray, weight: np.ndarray | None, label_smoothing: float
+) -> np.ndarray:
+    classes = logits.shape[min(logits.ndim - 1, 1)]
+    w = np.ones(classes) if weight is None else weight.astype(np.float64)
+    along = (-1,) + (1,) * max(logits.ndim - 2, 0)
+    even = label_smoothing / classes
+    return np.asarray(w.reshape(along) * ((1 - label_smoothing) * target.astype(np.float64) + even))
+
+
 def nll_loss(
     x: np.ndarray,
     target: np.ndarray,

@@ -68,3 +68,37 @@ def channel_shuffle(x: np.ndarray, groups: int, axis: int) -> np.ndarray:
         for k in range(each):
             to[k * groups + g] = from_[g * each + k]
     return y
+
+
+def to_blocks(x: np.ndarray, r: int, order: str) -> np.ndarray:
+    """Channels of x (..., H, W, C) become blocks of r x r pixels.
+
+    The old channel of new channel c, row i and column j of a block is ``(c r + i) r + j`` in the
+    order "CRD", and ``(i r + j) C + c`` of C new ones in the order "DCR".
+
+    Examples
+    --------
+    >>> to_blocks(np.arange(4).reshape(1, 1, 4), 2, "CRD")[..., 0].tolist()
+    [[0, 1], [2, 3]]
+    """
+    *batch, h, w, c = x.shape
+    channels = c // (r * r)
+    y = np.empty((*batch, h * r, w * r, channels), x.dtype)
+    for k in range(channels):
+        for i in range(r):
+            for j in range(r):
+                old = (k * r + i) * r + j if order == "CRD" else (i * r + j) * channels + k
+                y[..., i::r, j::r, k] = x[..., old]
+    return y
+
+
+def from_blocks(y: np.ndarray, r: int, order: str) -> np.ndarray:
+    """The reverse of `to_blocks`."""
+    *batch, h, w, channels = y.shape
+    x = np.empty((*batch, h // r, w // r, channels * r * r), y.dtype)
+    for k in range(channels):
+        for i in range(r):
+            for j in range(r):
+                old = (k * r + i) * r + j if order == "CRD" else (i * r + j) * channels + k
+                x[..., old] = y[..., i::r, j::r, k]
+    return x

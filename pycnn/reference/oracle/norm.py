@@ -95,6 +95,7 @@ def batch_norm_train(
     others = all_but(axis, x.ndim)
     z, mean, rstd = standardised(x, others, eps)
     y = z * along(weight, axis, x.ndim, 1) + along(bias, axis, x.ndim, 0)
+    mean = np.where(np.isfinite(mean), mean, np.nan)  # of infinities there is none
     return y, mean.ravel(), rstd.ravel(), x.astype(np.float64).var(axis=others, ddof=1)
 
 

@@ -1,5 +1,7 @@
 """Losses that compare two tensors: squared differences, and binary cross-entropy from logits."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -73,8 +75,11 @@ def binary_cross_entropy(
     """
     x, t, w, p = _wide(x, target, weight, pos_weight)
     with np.errstate(invalid="ignore"):
-        softplus = np.logaddexp(0.0, -x)
-        cost = w * ((1 - t) * x + (1 + (p - 1) * t) * softplus)
+        positive, negative = np.logaddexp(0.0, -x), np.logaddexp(0.0, x)
+        exact = p * _times(t, positive) + _times(1 - t, negative)
+        # Of an infinite target the two have different signs; put in another order, they may add.
+        infinite = (1 + _times(p - 1, t)) * positive + (1 - t) * x
+        cost = w * np.where(np.isinf(t), infinite, exact)
     return _reduced(cost, reduction, factor)
 
 
@@ -90,10 +95,93 @@ def binary_cross_entropy_backward(
     """Gradient of `binary_cross_entropy` with respect to x."""
     scale = _scale(dy, x.size, reduction, factor)
     x, t, w, p = _wide(x, target, weight, pos_weight)
-    with np.errstate(over="ignore"):
-        sigmoid = 1 / (1 + np.exp(x))  # of -x
-    return np.asarray(scale * w * ((1 - t) - (1 + (p - 1) * t) * sigmoid))
+    with np.errstate(over="ignore", invalid="ignore"):
+        positive, negative = 1 / (1 + np.exp(x)), 1 / (1 + np.exp(-x))
+        exact = (1 - t) * negative - p * t * positive
+        slope = np.where(np.isinf(t), (1 - t) - (1 + _times(p - 1, t)) * positive, exact)
+    return np.asarray(scale * w * slope)
+
+
+def _times(factor: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Their product; nothing times infinity is nothing."""
+    return factor * np.where((factor == 0) & np.isinf(value), 0.0, value)
 
 
 def _wide(*arrays: np.ndarray | None) -> tuple[np.ndarray, ...]:
     return tuple(np.ones(()) if a is None else a.astype(np.float64) for a in arrays)
+
+
+def ruled(
+    name: str,
+    x: np.ndarray,
+    t: np.ndarray,
+    weight: np.ndarray | None,
+    reduction: str,
+    **settings: float,
+) -> np.ndarray:
+    """The loss called `name` of the public functions, with its other settings."""
+    w, x, t = _wide(weight, x, t)
+    with np.errstate(all="ignore"):
+        cost = np.asarray(COSTS[name](x, t, **settings) * w)
+        if reduction == "batchmean":
+            return np.asarray(np.divide(cost.sum(), len(x) if x.ndim else 1))
+    return _reduced(cost, reduction, 1.0)
+
+
+def ruled_backward(
+    name: str,
+    dy: np.ndarray,
+    x: np.ndarray,
+    t: np.ndarray,
+    weight: np.ndarray | None,
+    reduction: str,
+    **settings: float,
+) -> np.ndarray:
+    """Gradient of `ruled` with respect to x."""
+    w, x, t = _wide(weight, x, t)
+    scale = _scale(dy, x.size, reduction, 1.0)
+    if reduction == "batchmean":
+        scale = scale / max(len(x), 1) if x.ndim else scale
+    with np.errstate(all="ignore"):
+        return np.asarray(SLOPES[name](x, t, **settings) * w * scale)
+
+
+def _huber(x: np.ndarray, t: np.ndarray, delta: float) -> np.ndarray:
+    d = np.abs(x - t)
+    return np.where(d < delta, d**2 / 2, delta * (d - delta / 2))
+
+
+def _l1(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.abs(x - t)
+
+
+def _l1_slope(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(x - t), 0.0, np.sign(x - t))
+
+
+def _divergence(x: np.ndarray, t: np.ndarray, log_target: bool) -> np.ndarray:
+    p, log = (np.exp(t), t) if log_target else (t, np.log(np.where(t == 0, 1.0, t)))
+    return p * log - p * x
+
+
+def _bits(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return -t * np.maximum(np.log(x), -100) - (1 - t) * np.maximum(np.log(1 - x), -100)
+
+
+COSTS: dict[str, Callable[..., np.ndarray]] = {
+    "l1_loss": _l1,
+    "smooth_l1_loss": lambda x, t, beta: _huber(x, t, beta) / beta if beta else _l1(x, t),
+    "huber_loss": _huber,
+    "kl_div": _divergence,
+    "binary_cross_entropy": _bits,
+}
+
+SLOPES: dict[str, Callable[..., np.ndarray]] = {
+    "l1_loss": _l1_slope,
+    "smooth_l1_loss": lambda x, t, beta: (
+        np.clip(x - t, -beta, beta) / beta if beta else _l1_slope(x, t)
+    ),
+    "huber_loss": lambda x, t, delta: np.clip(x - t, -delta, delta),
+    "kl_div": lambda x, t, log_target: -np.exp(t) if log_target else -t,
+    "binary_cross_entropy": lambda x, t: (x - t) / np.maximum(x * (1 - x), 1e-12),
+}

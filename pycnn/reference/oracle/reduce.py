@@ -50,6 +50,12 @@ def argmax(x: np.ndarray, axis: int | None, keepdims: bool) -> np.ndarray:
     return np.asarray(np.argmax(x, axis=axis, keepdims=keepdims))
 
 
+def argmin(x: np.ndarray, axis: int | None, keepdims: bool) -> np.ndarray:
+    """First place of the smallest value; NaN counts as smaller than any number."""
+    x = x.astype(np.float64)
+    return np.asarray(np.argmin(x, axis=axis, keepdims=keepdims))
+
+
 def total_backward(dy: np.ndarray, shape: tuple[int, ...], axes: Axes) -> np.ndarray:
     """Every term gets the gradient of its sum.
 

@@ -498,3 +498,47 @@ def test_struct_layout_is_c():
     text = entry(body, ".param .u8 a, .param .u16 b, .param .f64 c, .param .u8 d, .param .u64 out")
     run(text, (3, 500, 2.5, True, out), checked=False)
     assert struct.unpack("<iidi", out.tobytes()) == (3, 500, 2.5, 1)
+
+
+SPECULATED = (
+    REGS
+    + """
+    .shared .align 4 .f32 common;
+    ld.param.u64 %rd1, [x]; ld.param.u32 %r1, [given];
+    mov.u32 %r2, %tid.x; setp.eq.u32 %p1, %r1, 0; setp.ne.u32 %p2, %r2, 0; or.pred %p2, %p1, %p2;
+    @%p2 bra on;
+    st.shared.f32 [common], 0f40000000;
+on: BARRIER
+    ld.shared.f32 %f1, [common];
+    mov.u32 %r3, 0;
+again:
+    selp.f32 %f2, SELECTED, %p1;
+    mad.wide.u32 %rd2, %r2, 4, %rd1; st.global.f32 [%rd2], %f2;
+    add.u32 %r3, %r3, 1; setp.lt.u32 %p3, %r3, 3; @%p3 bra again;
+    ret;"""
+)
+
+
+def test_a_load_whose_value_is_thrown_away_reads_nothing():
+    """The compiler moves loads out of conditions; where the value counts, so does the load."""
+    from pycnn.emulator import UninitialisedReadError
+
+    def launch(given, selected="0f3F800000, %f1", barrier="bar.sync 0;"):
+        body = SPECULATED.replace("SELECTED", selected).replace("BARRIER", barrier)
+        text = entry(body, ".param .u64 x, .param .u32 given")
+        x = np.zeros(32, np.float32)
+        kernel = PtxModule(text, checked=True).get_function("test")
+        kernel((1,), (32,), (x, given))
+        return x, kernel.counters.shared_load_requests
+
+    x, loads = launch(0)
+    assert (x == 1).all()
+    assert loads == 0
+    x, loads = launch(1)
+    assert (x == 2).all()
+    assert loads == 1
+    with pytest.raises(UninitialisedReadError) as caught:
+        launch(0, "%f1, 0f3F800000")
+    assert caught.value.line > 0
+    with pytest.raises(RaceError):
+        launch(1, barrier="")

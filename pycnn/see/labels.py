@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from pycnn.nn.combine import Combined, Concat, Identity, Product, Sum
-from pycnn.see.walk import Step
+from pycnn.see.trace import Step
 
 #: Kinds of units by the family of the operation they call.
 FAMILIES = {"conv": "convolution", "gemm": "dense", "pool": "pooling", "resize": "upsampling"}
@@ -45,12 +45,12 @@ def text_of(step: Step, kind: str, steps: Mapping[str, Step]) -> str:
 
 def _block_text(step: Step, kind: str, steps: Mapping[str, Step]) -> str:
     inner = {name: list(inside(join(step.path, name), steps)) for name in step.layer.children}
-    filters = {n: [s for s in found if kind_of(s) == "convolution"] for n, found in inner.items()}
+    filters = {n: [s for s in steps if kind_of(s) == "convolution"] for n, steps in inner.items()}
     plain = any(isinstance(child, Identity) for child in step.layer.children.values())
     if kind == "residual" or (kind == "branches" and plain):
         longest = max(filters.values(), key=len)
-        words = ", ".join(_size(s) for s in longest)
-        return f"{'residual' if kind == 'residual' else 'dense layer'} {words}".rstrip()
+        sizes = ", ".join(_size(s) for s in longest)
+        return f"{'residual' if kind == 'residual' else 'dense layer'} {sizes}".rstrip()
     return f"{len(inner)} branches" if kind == "branches" else "gate"
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pycnn.define.call import Call
 from pycnn.nn.layer import Layer
-from pycnn.see.walk import Step, walk
+from pycnn.see.trace import Step, trace
 
 
 class Sharing(NamedTuple):
@@ -48,14 +48,14 @@ def sharing(layer: Layer, input_shape: tuple[int, ...]) -> Sharing:
     >>> sharing(nn.Conv2d(1, 1, 10, padding="same", bias=False), (1, 1000, 1000))
     Sharing(fully_connected=1000000000000, locally_connected=100000000, shared=100)
     """
-    found = of_step(walk(layer, input_shape)[-1])
-    if found is None:
+    weights = of_step(trace(layer, input_shape)[-1])
+    if weights is None:
         raise ValueError(f"layer={layer!r}: allowed is a convolution")
-    return found
+    return weights
 
 
 def of_step(step: Step) -> Sharing | None:
-    """The same for a layer that was walked through; None if it is no convolution."""
+    """The same for a layer that was traced; None if it is no convolution."""
     for traced in step.own:
         if traced.operation.family == "conv":
             return _of_call(traced.call)

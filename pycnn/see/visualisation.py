@@ -2,30 +2,31 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pycnn.models import load_pretrained
-from pycnn.nn.arrays import to_numpy
+from pycnn.nn.arrays import placer, to_numpy
+from pycnn.nn.classifier import probabilities
 from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer, evaluating, observing
 from pycnn.runtime.terminal import progress
-from pycnn.see import chosen, diagram, heat, pictures
+from pycnn.see import diagram, heat, model_arguments, pictures
 from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page
-from pycnn.see.prepare import PHOTOS, Sight, image_file, sight, trained_sight
+from pycnn.see.prepare import PHOTOS, PreparedImage, image_file, prepare_image, prepare_pretrained
 from pycnn.see.stages import Outline, outline
-from pycnn.see.walk import Step, walk
+from pycnn.see.trace import Step, trace
 from pycnn.see.write import check_folder, write_bytes
 
 CLASSES_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What `visualise` made.
+class Visualisation:
+    """What `visualise` returns.
 
     Attributes
     ----------
@@ -40,11 +41,11 @@ class Seen:
 
 def visualise(
     model: Layer,
-    shown: Sight,
+    image: PreparedImage,
     patch: int | None = None,
     step: int | None = None,
     classes: Sequence[str] = (),
-) -> Seen:
+) -> Visualisation:
     """Pictures of a network and of what it makes of an image.
 
     Parameters
@@ -52,8 +53,8 @@ def visualise(
     model : Layer
         Takes images (C, H, W), by default a classifier; without scores of classes there are no
         heat maps.
-    shown : Sight
-        See `pycnn.see.prepare.sight`.
+    image : PreparedImage
+        See `pycnn.see.prepare.prepare_image`.
     patch, step : int, optional
         Of the occlusion, see `pycnn.see.heat.occlusion`.
     classes : sequence of str, optional
@@ -61,7 +62,7 @@ def visualise(
 
     Returns
     -------
-    Seen
+    Visualisation
 
     Raises
     ------
@@ -70,23 +71,25 @@ def visualise(
     MissingExtra
         If matplotlib is not installed.
     """
-    steps = walk(model, shown.x.shape)
-    found = outline(model, steps)
-    best = _classes(model, shown.x) if _is_classifier(steps[-1]) else []
-    heats = heat.occlusion_batches(shown.x.shape[1:], patch, step) if best else 0
-    with progress(len(_spatial(found)) + heats + 3) as (announce, advance):
+    if parameters := model.parameters():
+        image = replace(image, x=placer(parameters[0].value)(image.x))
+    steps = trace(model, image.x.shape)
+    network = outline(model, steps)
+    best = _classes(model, image.x) if _is_classifier(steps[-1]) else []
+    heats = heat.occlusion_batches(image.x.shape[1:], patch, step) if best else 0
+    with progress(len(_spatial(network)) + heats + 3) as (announce, advance):
         announce("feature maps")
-        made = list(_of_network(model, found, shown, advance))
+        images = list(_of_network(model, network, image, advance))
         if best:
             announce("occlusion")
-            made += _of_class(model, shown, best[0][0], patch, step, advance)
+            images += _of_class(model, image, best[0][0], patch, step, advance)
         announce("classic filters")
         caption = "Edges and the like as the size of the change, in the mean of the channels."
-        data = pictures.classic(shown.original)
-        made.append(Picture("classic-filters.jpg", "Classic filters", caption, data))
+        data = pictures.classic(image.original)
+        images.append(Picture("classic-filters.jpg", "Classic filters", caption, data))
         advance()
     named = [(classes[i] if classes else f"class {i}", share) for i, share in best]
-    return Seen(tuple(made), tuple(named))
+    return Visualisation(tuple(images), tuple(named))
 
 
 def _is_classifier(last: Step) -> bool:
@@ -94,22 +97,22 @@ def _is_classifier(last: Step) -> bool:
 
 
 def _classes(model: Layer, x: np.ndarray) -> list[tuple[int, float]]:
-    found = heat.probabilities(model, x[None])[0]
-    best = np.argsort(found, kind="stable")[::-1][:CLASSES_SHOWN]
-    return [(int(i), float(found[i])) for i in best]
+    row = probabilities(model, x[None])[0]
+    best = np.argsort(row, kind="stable")[::-1][:CLASSES_SHOWN]
+    return [(int(i), float(row[i])) for i in best]
 
 
 def _of_network(
-    model: Layer, found: Outline, shown: Sight, advance: Callable[[], None]
+    model: Layer, network: Outline, image: PreparedImage, advance: Callable[[], None]
 ) -> Iterator[Picture]:
-    yield Picture("network.svg", "The network", _cost(model, shown), diagram.picture(found))
+    yield Picture("network.svg", "The network", _cost(model, image), diagram.picture(network))
     advance()
-    first = next((u.step for u in found.units if isinstance(u.step.layer, Conv2d)), None)
+    first = next((u.step for u in network.units if isinstance(u.step.layer, Conv2d)), None)
     if first is not None:
-        yield _filters(first, shown.blue_first)
+        yield _filters(first, image.blue_first)
     advance()
-    results = _results(model, shown.x)
-    spatial = _spatial(found)
+    results = _results(model, image.x)
+    spatial = _spatial(network)
     for number, step in enumerate(spatial, start=1):
         channels = step.output_shape[0]
         count = min(channels, pictures.MOST_MAPS)
@@ -118,12 +121,17 @@ def _of_network(
         yield Picture(name, "Feature maps", caption, pictures.maps(results[step.path]))
         advance()
     caption = "Frames end at the edges of the image; sizes count the padding beyond."
-    yield Picture("field.jpg", "Receptive field", caption, pictures.fields(shown.photo, spatial))
+    yield Picture(
+        "field.jpg",
+        "Receptive field",
+        caption,
+        pictures.fields(image.photo, [s for s in spatial if s.known]),
+    )
 
 
-def _spatial(found: Outline) -> list[Step]:
+def _spatial(network: Outline) -> list[Step]:
     """Results of stages that still have places."""
-    return [s.result for s in found.stages if s.result.extents and max(s.result.extents) > 1]
+    return [s.result for s in network.stages if s.result.extents and max(s.result.extents) > 1]
 
 
 def _filters(step: Step, blue_first: bool) -> Picture:
@@ -138,25 +146,25 @@ def _filters(step: Step, blue_first: bool) -> Picture:
 
 def _of_class(
     model: Layer,
-    shown: Sight,
+    image: PreparedImage,
     target: int,
     patch: int | None,
     step: int | None,
     advance: Callable[[], None],
 ) -> list[Picture]:
     section = "Where it looks"
-    falls = heat.occlusion(model, shown.x, target, patch, step, advance)
-    rises = heat.grad_cam(model, shown.x, target)
+    falls = heat.occlusion(model, image.x, target, patch, step, advance)
+    rises = heat.grad_cam(model, image.x, target)
     return [
         Picture(
             "occlusion.jpg", section,
             f"Occlusion: how much the probability of class {target} falls where a grey patch is.",
-            pictures.heat(shown.photo, falls, "fall of probability", signed=True),
+            pictures.heat(image.photo, falls, "fall of probability", signed=True),
         ),
         Picture(
             "grad-cam.jpg", section,
             f"Grad-CAM: where the last feature maps raise the score of class {target}.",
-            pictures.heat(shown.photo, rises, "share of the largest", signed=False),
+            pictures.heat(image.photo, rises, "share of the largest", signed=False),
         ),
     ]  # fmt: skip
 
@@ -175,22 +183,24 @@ def _results(model: Layer, x: np.ndarray) -> dict[str, np.ndarray]:
     return results
 
 
-def _cost(model: Layer, shown: Sight) -> str:
-    found = summary(model, shown.x.shape)
-    return f"{found.parameters:,} parameters, {found.macs:,} multiply-adds for one image."
+def _cost(model: Layer, image: PreparedImage) -> str:
+    cost = summary(model, image.x.shape)
+    return f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds for one image."
 
 
-def html(title: str, model: Layer, shown: Sight, seen: Seen) -> str:
+def html(title: str, model: Layer, image: PreparedImage, result: Visualisation) -> str:
     """The pictures on one page that needs nothing else."""
-    subtitle = f"{shown.name}, as an input of {shape_text(shown.x.shape)}"
-    return page(title, subtitle, seen.pictures, seen.classes, summary(model, shown.x.shape).table())
+    subtitle = f"{image.name}, as an input of {shape_text(image.x.shape)}"
+    return page(
+        title, subtitle, result.pictures, result.classes, summary(model, image.x.shape).table()
+    )
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "visualise", help="filters, feature maps, receptive fields and heat maps for an image"
     )
-    chosen.add_arguments(parser)
+    model_arguments.add_arguments(parser)
     parser.add_argument("image", metavar="IMAGE",
                         help=f"an image file, or one of {', '.join(PHOTOS)}")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="DIR",
@@ -208,24 +218,24 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ValueError("nowhere to write to: give -o DIR, --html FILE, or both")
     if arguments.html is not None:
         check_folder(arguments.html)
-    model, shown, classes = _given(arguments)
-    seen = visualise(model, shown, arguments.patch, arguments.step, classes)
-    for name, share in seen.classes:
+    model, image, classes = _model_and_image(arguments)
+    result = visualise(model, image, arguments.patch, arguments.step, classes)
+    for name, share in result.classes:
         print(f"{share:6.1%}  {name}")
     if arguments.output is not None:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        for picture in seen.pictures:
+        for picture in result.pictures:
             print(write_bytes(arguments.output / picture.name, picture.data))
     if arguments.html is not None:
-        text = html(arguments.model, model, shown, seen)
+        text = html(arguments.model, model, image, result)
         print(write_bytes(arguments.html, text.encode()))
     return 0
 
 
-def _given(arguments: argparse.Namespace) -> tuple[Layer, Sight, Sequence[str]]:
+def _model_and_image(arguments: argparse.Namespace) -> tuple[Layer, PreparedImage, Sequence[str]]:
     path = image_file(arguments.image)
     if arguments.pretrained:
         trained = load_pretrained(arguments.model)
-        return trained.model, trained_sight(path, trained), ()
-    model, input_shape, mean, std, classes = chosen.chosen(arguments)
-    return model, sight(path, input_shape, mean, std), classes
+        return trained.model, prepare_pretrained(path, trained), ()
+    model, input_shape, mean, std, classes = model_arguments.model_of(arguments)
+    return model, prepare_image(path, input_shape, mean, std), classes

@@ -1,9 +1,11 @@
-"""One walk through a network, with nothing computed: what every layer does to a shape."""
+"""A trace of a network, with nothing computed: what every layer does to a shape."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pycnn.define.trace import Traced, placeholder, tracing
 from pycnn.nn.layer import Layer, evaluating, observing
@@ -24,9 +26,18 @@ class Step:
     own : tuple of Traced
         The operations of the layer itself, without those of the layers inside.
     field : tuple of Span
-        What its result sees of the input of the network, along every spatial axis.
+        What its result sees of the input of the network, along every spatial axis: at most, after
+        an upsampling (see `is_bound`) or where it is not `known`.
     channels_last : bool
         Whether shapes end with the channels.
+    parameters : int
+        Numbers that the layer itself learns, and that no step before shares.
+    activation_bytes : int
+        New memory for its results; a view takes none.
+    opaque : bool
+        Whether it computes by NumPy itself, which is not traced: its multiply-adds are not known.
+    known : bool
+        Whether the field is: not behind an opaque layer.
     """
 
     path: str
@@ -36,6 +47,10 @@ class Step:
     own: tuple[Traced, ...]
     field: Field
     channels_last: bool
+    parameters: int
+    activation_bytes: int
+    opaque: bool
+    known: bool
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -47,23 +62,13 @@ class Step:
         """Multiply-adds of convolutions and matrix products."""
         return sum(t.flops // 2 for t in self.own if t.operation.bound == "arithmetic")
 
-    @property
-    def activation_bytes(self) -> int:
-        """New memory for results; a view takes none."""
-        return sum(spec.nbytes for t in self.own for spec in t.call.outputs.values())
-
-    @property
-    def parameters(self) -> int:
-        """Numbers that the layer itself learns."""
-        return sum(math.prod(array.shape) for array in self.layer.params.values())
-
 
 def spatial(shape: Sequence[int], channels_last: bool) -> tuple[int, ...]:
     """The spatial extents of the shape of one example."""
     return tuple(shape[:-1] if channels_last else shape[1:])
 
 
-def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:
+def trace(model: Layer, input_shape: Sequence[int]) -> list[Step]:
     """All layers, inner ones first, in the order in which they compute; in evaluation mode.
 
     Parameters
@@ -80,7 +85,7 @@ def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:
     Examples
     --------
     >>> from pycnn import nn
-    >>> steps = walk(nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU()), (3, 8, 8))
+    >>> steps = trace(nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU()), (3, 8, 8))
     >>> [(step.path, step.output_shape) for step in steps]
     [('0', (64, 4, 4)), ('1', (64, 4, 4)), ('', (64, 4, 4))]
     >>> steps[0].field[0]
@@ -94,7 +99,7 @@ def walk(model: Layer, input_shape: Sequence[int]) -> list[Step]:
         recorder.log = log
         x = placeholder((1, *input_shape), _dtype(model))
         field = tuple(Span() for _ in spatial(input_shape, recorder.channels_last))
-        recorder.fields[id(x)] = (x, field)
+        recorder.fields[id(x)] = (x, field, True)
         model(x)
     return recorder.steps
 
@@ -105,26 +110,51 @@ class _Recorder:
     def __init__(self, model: Layer) -> None:
         self.paths = {id(layer): path for path, layer in model.named_layers()}
         self.channels_last = any(_layout(layer) == "NHWC" for _, layer in model.named_layers())
-        self.fields: dict[int, tuple[Any, Field]] = {}
+        self.fields: dict[int, tuple[Any, Field, bool]] = {}
         self.results: dict[int, Any] = {}
+        self.counted: set[int] = set()
         self.log: list[Traced] = []
         self.noted = 0
         self.steps: list[Step] = []
 
     def note(self, layer: Layer, x: Any, y: Any) -> None:
         own, self.noted = tuple(self.log[self.noted :]), len(self.log)
-        field = self._field(layer, x, y, own)
-        self.fields[id(y)] = (y, field)
+        new = id(y) not in self.fields
+        opaque = new and not layer.elementwise and _is_opaque(x, y, own)
+        inputs = self._inputs(layer, x)
+        if new:
+            known = not opaque and all(self.fields.get(id(a), (0, 0, False))[2] for a in inputs)
+            self.fields[id(y)] = (y, self._field(layer, inputs, x, y, own, opaque), known)
+        _, field, known = self.fields[id(y)]
         self.results[id(layer)] = y
-        path = self.paths.get(id(layer), "?")
-        shapes = x.shape[1:], y.shape[1:]
-        self.steps.append(Step(path, layer, *shapes, own, field, self.channels_last))
+        memory = sum(spec.nbytes for t in own for spec in t.call.outputs.values())
+        if new and _by_numpy(x, y):
+            memory = y.nbytes
+        path, shapes = self.paths.get(id(layer), "?"), (x.shape[1:], y.shape[1:])
+        step = Step(path, layer, *shapes, own, field, self.channels_last,
+                    self._parameters(layer), memory, opaque, known)  # fmt: skip
+        self.steps.append(step)
 
-    def _field(self, layer: Layer, x: Any, y: Any, own: Sequence[Traced]) -> Field:
-        if id(y) in self.fields:
-            return self.fields[id(y)][1]
+    def _parameters(self, layer: Layer) -> int:
+        """Of arrays that no step before has counted."""
+        new = [array for array in layer.params.values() if id(array) not in self.counted]
+        self.counted |= {id(array) for array in new}
+        return sum(math.prod(array.shape) for array in new)
+
+    def _inputs(self, layer: Layer, x: Any) -> list[Any]:
+        """What a layer works on: the results of those inside, or what it is given."""
         inner = [self.results[id(c)] for c in layer.children.values() if id(c) in self.results]
-        field = union([self._known(array) for array in inner or [x]])
+        return inner or [x]
+
+    def _field(
+        self, layer: Layer, inputs: Sequence[Any], x: Any, y: Any, own: Sequence[Traced],
+        opaque: bool,
+    ) -> Field:  # fmt: skip
+        field = union([self._known(array) for array in inputs])
+        if layer.elementwise:
+            return field
+        if opaque:
+            return everything(field, spatial(x.shape[1:], self.channels_last))
         for traced in own:
             field = after(field, traced, self.channels_last)
         if not own and x.shape != y.shape:  # elements of another order, or another shape
@@ -136,14 +166,26 @@ class _Recorder:
         extents = spatial(array.shape[1:], self.channels_last)
         if id(array) in self.fields:
             return self.fields[id(array)][1], extents
-        first, field = next(iter(self.fields.values()))
+        first, field, _ = next(iter(self.fields.values()))
         return everything(field, spatial(first.shape[1:], self.channels_last)), extents
+
+
+def _by_numpy(x: Any, y: Any) -> bool:
+    """Whether NumPy has computed y: operations that are traced give placeholders, read-only."""
+    return bool(y.flags.writeable and not np.may_share_memory(x, y))
+
+
+def _is_opaque(x: Any, y: Any, own: Sequence[Traced]) -> bool:
+    """Whether the result, or what an operation took, was computed without being traced."""
+    views = [list(traced.call.views.items()) for traced in own]
+    taken = [view for some in views for _, view in (some[:1] if "weight" in dict(some) else some)]
+    return _by_numpy(x, y) or (not x.flags.writeable and any(any(v.strides) for v in taken))
 
 
 def _layout(layer: Layer) -> str | None:
     settings = getattr(layer, "settings", {})
-    found: str | None = settings.get("layout", getattr(layer, "layout", None))
-    return found
+    layout: str | None = settings.get("layout", getattr(layer, "layout", None))
+    return layout
 
 
 def _dtype(model: Layer) -> Any:

@@ -10,7 +10,7 @@ from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer
 
 
-class Chosen(NamedTuple):
+class NamedModel(NamedTuple):
     """A model and what is known of its inputs.
 
     Attributes
@@ -48,23 +48,23 @@ def shape(text: str) -> tuple[int, ...]:
     (3, 224, 224)
     """
     try:
-        found = tuple(int(word) for word in text.split(","))
+        extents = tuple(map(int, text.split(",")))
     except ValueError:
-        found = ()
-    if not found or min(found) < 1:
+        extents = ()
+    if not extents or min(extents) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; allowed: positive ints such as 3,224,224")
-    return found
+    return extents
 
 
-def outline(arguments: argparse.Namespace) -> Chosen:
+def shapes_of(arguments: argparse.Namespace) -> NamedModel:
     """The model, where it is a name without weights, so that it takes no memory."""
     if Path(arguments.model).is_file():
-        return chosen(arguments)
+        return model_of(arguments)
     with tracing():
-        return chosen(arguments)
+        return model_of(arguments)
 
 
-def chosen(arguments: argparse.Namespace) -> Chosen:
+def model_of(arguments: argparse.Namespace) -> NamedModel:
     """The model with weights.
 
     Raises
@@ -72,27 +72,27 @@ def chosen(arguments: argparse.Namespace) -> Chosen:
     ValueError
         If there is no such model or file, or an argument does not go with it.
     """
-    made_with = {"classes": arguments.classes, "width": arguments.width,
+    settings = {"classes": arguments.classes, "width": arguments.width,
                  "input_shape": arguments.input}  # fmt: skip
-    given = {name: value for name, value in made_with.items() if value is not None}
+    settings = {name: value for name, value in settings.items() if value is not None}
     if Path(arguments.model).is_file():
-        return _checkpoint(arguments.model, given)
-    model = models.create(arguments.model, **given)
-    return Chosen(model, arguments.input or models.MODELS[arguments.model].input_shape)
+        return _checkpoint(arguments.model, settings)
+    model = models.create(arguments.model, **settings)
+    return NamedModel(model, arguments.input or models.MODELS[arguments.model].input_shape)
 
 
-def _checkpoint(path: str, given: dict[str, Any]) -> Chosen:
+def _checkpoint(path: str, settings: dict[str, Any]) -> NamedModel:
     from pycnn.train.checkpoint import load_model
 
-    if given:
+    if settings:
         raise ValueError(
             f"{path} is a checkpoint, which says itself what the model is made with; "
-            f"not allowed: {', '.join(given)}"
+            f"not allowed: {', '.join(settings)}"
         )
     model, about = load_model(path)
     if "input_shape" not in about:
         raise ValueError(f"{path} does not say what inputs look like: no input_shape")
-    return Chosen(
+    return NamedModel(
         model, tuple(about["input_shape"]), about.get("mean"), about.get("std"),
         tuple(about.get("classes", ())),
     )  # fmt: skip

@@ -1,0 +1,168 @@
+// gemm/7_tensor_core.cu: matrix product of 16-bit elements on tensor cores.
+//
+// Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
+//            rows or the columns of C for channels
+// Layout     A (M,K), B (K,N) any strides; C (M,N) column stride 1; two-level batch by strides
+// Launch     block 256, warps 2 x 4 of 64x32 outputs each in a 128x128 tile, or of 32x16 in 64x64;
+//            grid (ceil(M/TILE) ceil(N/TILE), batches); shared memory 48 or 32 KiB
+// Traffic    A is read N/TILE times and B M/TILE times: 2 M N K / TILE elements; 2 M N K flop
+// Range      any extents; 64-bit index arithmetic. 16-byte copies where the plan finds the strides
+//            and the kernel the addresses aligned, else single elements
+// Siblings   6_double_buffered widens 16-bit elements and multiplies them one by one; here they stay
+//            as they are, in shared memory too, and a warp multiplies 16x16 by 16x8 at once. Copies
+//            do not pass through registers, and several tiles are on their way. Sums are float, in
+//            an order that is the hardware's own
+// Banks      none is asked twice: see MmaLayout
+// Source     PTX ISA, "Warp-level matrix instructions"; NVIDIA, "CUTLASS: fast linear algebra in
+//            CUDA C++", 2017, for the pipeline
+//
+// entry gemm_tensor_core          matrix product of 16-bit elements on tensor cores
+// variant SCALAR = halves
+// variant TILE = 64, 128
+// variant A_TRANSPOSED = 0, 1
+// variant B_TRANSPOSED = 0, 1
+#ifndef SCALAR
+#define SCALAR __half
+#endif
+#include <pycnn/gemm_vector.cuh>
+#include <pycnn/gemm_mma.cuh>
+
+#ifndef A_TRANSPOSED
+#define A_TRANSPOSED 0  // 1: A is read down its columns, as M is contiguous in memory
+#define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
+#endif
+#ifndef TILE
+#define TILE 128
+#endif
+
+constexpr int BLK_M = TILE, BLK_N = TILE, BLK_K = 32;
+constexpr int STAGES = TILE == 128 ? 3 : 4;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16, products take registers there
+#else
+constexpr int MIN_BLOCKS = 2;
+#endif
+constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
+
+// A thread's chunks of the tiles of an operand on their way to shared memory, from k = 0 on.
+template <int BLK_MN, bool K_MAJOR>
+class ChunkCopy {
+    using Layout = MmaLayout<BLK_MN, BLK_K, K_MAJOR>;
+    static constexpr int COUNT = Layout::SIZE / CHUNK / THREADS;
+
+    const scalar_t* from[COUNT];
+    const index_t stride_k, stride_mn;
+    const int extent_mn;  // of the tile, what is inside the matrix
+    const bool vector;
+
+    static __device__ __forceinline__ int row(int c) {
+        return (threadIdx.x + c * THREADS) / Layout::CHUNKS;
+    }
+    static __device__ __forceinline__ int chunk(int c) {
+        return (threadIdx.x + c * THREADS) % Layout::CHUNKS;
+    }
+    static __device__ __forceinline__ int k(int c) { return K_MAJOR ? chunk(c) * CHUNK : row(c); }
+    static __device__ __forceinline__ int mn(int c) { return K_MAJOR ? row(c) : chunk(c) * CHUNK; }
+
+public:
+    __device__ __forceinline__ explicit ChunkCopy(const Operand& x)
+        : stride_k(x.stride_k),
+          stride_mn(x.stride_mn),
+          extent_mn(x.mn < BLK_MN ? x.mn : BLK_MN),
+          vector(x.vector) {
+#pragma unroll
+        for (int c = 0; c < COUNT; ++c)
+            from[c] = x.first + k(c) * x.stride_k + mn(c) * x.stride_mn;
+    }
+
+    // Begins to copy the next tile; `k_left` of k remain from it on. Zeros beyond the matrix.
+    __device__ __forceinline__ void start(scalar_t* tile, index_t k_left) {
+        const int extent_k = k_left < 0 ? 0 : k_left < BLK_K ? k_left : BLK_K;
+#pragma unroll
+        for (int c = 0; c < COUNT; ++c) {
+            const int left_k = extent_k - k(c), left_mn = extent_mn - mn(c);
+            const int along = K_MAJOR ? left_k : left_mn, across = K_MAJOR ? left_mn : left_k;
+            const int count = across <= 0 || along <= 0 ? 0 : along < CHUNK ? along : CHUNK;
+            scalar_t* const to = tile + Layout::at(row(c), chunk(c));
+            if (vector) {
+                copy_async_partial<16>(to, from[c], count * sizeof(scalar_t));
+            } else {
+                scalar_t one_by_one[CHUNK];
+#pragma unroll
+                for (int e = 0; e < CHUNK; ++e)
+                    one_by_one[e] = e < count ? from[c][e * (K_MAJOR ? stride_k : stride_mn)]
+                                              : from_acc(0);
+                store_vector(to, one_by_one);
+            }
+            from[c] += BLK_K * stride_k;
+        }
+    }
+};
+
+// Finishes and stores the outputs of a block, 16 bytes at a time where C allows.
+__device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, float* sC,
+                                           const OutputTile& out) {
+    using Warp = WarpTile<BLK_M, BLK_N>;
+    const bool vector = vectors(out.p, C_VECTOR, out.c) && !(out.p.flags & WIDE);
+    warp.store_through_shared(sC, [&](int pass) {
+        const int step = vector ? CHUNK : 1;
+        for (int at = threadIdx.x * step; at < Warp::ROWS * BLK_N; at += THREADS * step) {
+            const int i = Warp::tile_row(at / BLK_N, pass), j = at % BLK_N;
+            const float* const from = sC + at / BLK_N * Warp::PITCH + j;
+            if (vector && i < out.rows && j + CHUNK <= out.cols) {
+                // Of eight threads four begin with the second half: no bank is asked twice.
+                constexpr int HALF = CHUNK / 2;
+                const bool turned = threadIdx.x / 4 % 2;
+                float halves[2][HALF];
+                scalar_t done[CHUNK];
+                load_vector(halves[0], from + (turned ? HALF : 0));
+                load_vector(halves[1], from + (turned ? 0 : HALF));
+#pragma unroll
+                for (int e = 0; e < CHUNK; ++e) {
+                    const float first = halves[0][e % HALF], second = halves[1][e % HALF];
+                    done[e] = out.finished(i, j + e, turned == (e < HALF) ? second : first);
+                }
+                store_vector(out.c + out.offset(i, j), done);
+            } else {
+                for (int e = 0; e < step; ++e) out.store(i, j + e, from[e]);
+            }
+        }
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+gemm_tensor_core(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
+                 scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                 const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                 const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    using Warp = WarpTile<BLK_M, BLK_N>;
+    __shared__ alignas(128) scalar_t sA[STAGES][BLK_M * BLK_K];
+    __shared__ alignas(128) scalar_t sB[STAGES][BLK_N * BLK_K];
+    static_assert(sizeof(sA) >= Warp::ROWS * Warp::PITCH * sizeof(float), "sC lies in sA");
+    const BlockCoord blk(p);
+    if (blk.batch >= p.batches) return;
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const OutputTile gC(p, c, epilogue, blk);
+    ChunkCopy<BLK_M, A_K_MAJOR> copy_a(operand_a(p, a, blk));
+    ChunkCopy<BLK_N, B_K_MAJOR> copy_b(operand_b(p, b, blk));
+
+    index_t k_left = p.k;  // of the tile that is copied next
+    const auto start = [&](int stage) {
+        copy_a.start(sA[stage], k_left);
+        copy_b.start(sB[stage], k_left);
+        copy_async_commit();
+        k_left -= BLK_K;
+    };
+    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
+    Warp warp;
+    int stage = 0;
+    for (index_t k = 0; k < p.k; k += BLK_K) {
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();  // this tile has arrived, and the one before it is no longer needed
+        start(stage ? stage - 1 : STAGES - 1);
+        warp.multiply<BLK_K, A_K_MAJOR, B_K_MAJOR>(sA[stage], sB[stage]);
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
+    }
+    copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
+    store_tile(warp, reinterpret_cast<float*>(sA[0]), gC);
+}

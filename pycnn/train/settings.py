@@ -1,0 +1,81 @@
+"""What decides a training, so that a resumption can be told what it must not change."""
+
+import json
+from typing import Any
+
+from pycnn.data import DataSet
+from pycnn.nn.arrays import to_numpy
+from pycnn.nn.layer import Layer
+from pycnn.nn.loss import Loss
+from pycnn.nn.optim import Optimizer
+from pycnn.nn.schedule import Schedule
+
+#: Differences that are named, at most.
+MOST = 5
+
+
+def settings_of(
+    model: Layer, data: DataSet, optimizer: Optimizer, schedule: Schedule, loss: Loss, **others: Any
+) -> dict[str, Any]:
+    """All settings by name, as JSON has them."""
+    settings = {
+        "model": model.recipe,
+        "dtype": model.parameters()[0].value.dtype.name,
+        **{f"layer {path}": _layer_text(layer) for path, layer in model.named_layers() if path},
+        "layers in evaluation mode": _frozen(model),
+        "data": data.name,
+        "training images": len(data.train),
+        "test images": len(data.test),
+        "input_shape": data.shape,
+        "classes": data.classes,
+        "mean": data.mean,
+        "std": data.std,
+        **others,
+        "loss": type(loss).__name__,
+        **{f"loss.{name}": value for name, value in loss.settings.items()},
+        "optimizer": type(optimizer).__name__,
+        **{f"optimizer.{name}": value for name, value in optimizer.settings().items()},
+        "lr": schedule.base,
+        "schedule": type(schedule).__name__,
+        **{f"schedule.{name}": value for name, value in schedule.settings().items()},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
+    return plain
+
+
+def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """In words; of an optimiser, loss or schedule of another kind not its settings too."""
+    names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+    names = [name for name in names if name.partition(".")[0] not in names or "." not in name]
+    listed = [
+        f"{name}={mine.get(name)!r}: the checkpoint was made with {theirs.get(name)!r}"
+        for name in names[:MOST]
+    ]
+    return listed + ([f"and {len(names) - MOST} more"] if len(names) > MOST else [])
+
+
+def _layer_text(layer: Layer) -> str:
+    """A layer with its settings; of one with layers inside without those."""
+    if not layer.children:
+        return repr(layer)
+    numbers = {
+        name: value
+        for name, value in vars(layer).items()
+        if isinstance(value, int | float | str) and name != "training"
+    }
+    return f"{type(layer).__name__} {numbers or ''}".rstrip()
+
+
+def _frozen(model: Layer) -> list[str]:
+    return [path for path, layer in model.named_layers() if model.training and not layer.training]
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists; functions and the like by what they say, or by their name."""
+    if hasattr(value, "tolist"):
+        return to_numpy(value).tolist()
+    text = repr(value)
+    if " at 0x" not in text:
+        return text
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -1,0 +1,54 @@
+"""Every barrier, fence and wait of the kernels is needed: without it the emulator reports."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from barriers import TRIED, barriers, problems
+
+ROOT = Path(__file__).parents[2]
+
+#: Needed for other reasons than what a launch on the CPU can show; each with its reason.
+UNSEEN = {
+    "include/pycnn/async_copy.cuh:70": "used by no kernel yet: tests/emulator/test_tensor_cores.py",
+    "check/values.cu:51": "run by checks of values, on a GPU: tests/runtime/test_faults.py",
+}
+
+EACH = pytest.mark.parametrize("barrier", list(barriers()), ids=str)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy to take barriers out of."""
+    copy = tmp_path_factory.mktemp("barriers")
+    for name in ("pycnn", "kernels", "emulator", "benchmarks", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    return copy
+
+
+@EACH
+def test_is_run_by_a_problem(barrier):
+    assert str(barrier) in UNSEEN or problems()[barrier.file]
+
+
+@pytest.mark.exhaustive
+@EACH
+def test_is_missed(tree, barrier):
+    if str(barrier) in UNSEEN:
+        pytest.skip(UNSEEN[str(barrier)])
+    path = tree / "kernels" / barrier.file
+    cases = tree / "cases.txt"
+    cases.write_text("\n".join(problems()[barrier.file][:TRIED]))
+    text = path.read_text()
+    path.write_text(barrier.removed_from(text))
+    command = [sys.executable, "tests/mutation/barriers.py", str(cases)]
+    own = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        reported = subprocess.check_output(command, cwd=tree, env={**os.environ, **own}, text=True)
+    finally:
+        path.write_text(text)
+    assert reported.strip(), f"{barrier} can be removed, and nothing is reported"
