@@ -17,8 +17,8 @@ from pycnn.emulator.ptx.syntax import (
 
 Modifiers = dict[str, Any]
 
-#: Functions that the runtime has: name in the runtime, and whether it returns.
-SYSTEM = {"vprintf": "vprintf", "__assertfail": "assertfail", "malloc": "malloc", "free": "free"}
+#: Functions that the runtime has.
+SYSTEM = ("vprintf", "__assertfail")
 
 
 def _target(e: Emitter, operand: Operand) -> str:
@@ -69,8 +69,7 @@ def exit_(e: Emitter, i: Instruction, m: Modifiers) -> None:
         e.line("ret void")
         e.after_jump()
     else:
-        e.runtime("exit", "void")
-        e.unreachable()
+        e.fail("only an entry can end its thread here, not a function that it calls")
 
 
 def trap(e: Emitter, i: Instruction, m: Modifiers) -> None:
@@ -186,7 +185,7 @@ def _call_system(
 ) -> None:
     if name not in SYSTEM:
         e.fail(f"{name} is declared, but defined neither here nor by the emulator, which has "
-               f"{', '.join(sorted(SYSTEM))}")  # fmt: skip
+               f"{', '.join(SYSTEM)}")  # fmt: skip
     values = []
     for operand, wanted in zip(arguments, e.module.functions[name].parameters, strict=True):
         slot = _argument_slot(e, operand, wanted)
@@ -198,13 +197,11 @@ def _call_system(
         e.runtime("assertfail", "void", *values, f"i32 {e.site}")
         e.unreachable()
         return
-    result = {"vprintf": "i32", "malloc": "i64", "free": "void"}[name]
-    wanted_types = {"vprintf": ["i64", "i64"], "malloc": ["i64"], "free": ["i64"]}[name]
-    if [v.split(" ")[0] for v in values] != wanted_types:
-        e.fail(f"{name} is declared with other parameters than it has")
-    value = e.runtime(SYSTEM[name], result, *values)
+    if [v.split(" ")[0] for v in values] != ["i64", "i64"]:
+        e.fail("vprintf takes a format and arguments")
+    value = e.runtime("vprintf", "i32", *values)
     for operand, wanted in zip(results, e.module.functions[name].results, strict=True):
         slot = _result_slot(e, operand, wanted)
-        e.line(f"store {result} {value}, ptr {slot}")
+        e.line(f"store i32 {value}, ptr {slot}")
         if isinstance(operand, Register):
             e.write(operand, wanted.type, value)
