@@ -542,3 +542,24 @@ def test_a_load_whose_value_is_thrown_away_reads_nothing():
     assert caught.value.line > 0
     with pytest.raises(RaceError):
         launch(1, barrier="")
+
+
+def test_a_load_before_a_barrier_happens_before_it():
+    """Its value is selected where others may write already: the access is not put off so far."""
+    body = (
+        REGS
+        + """
+    .shared .align 4 .u32 common;
+    ld.param.u64 %rd1, [x]; mov.u32 %r1, %tid.x; setp.eq.u32 %p1, %r1, 0;
+    @%p1 st.shared.u32 [common], 5;
+    bar.sync 0;
+    ld.shared.u32 %r2, [common];
+    bar.sync 0;
+    @%p1 st.shared.u32 [common], 6;
+    setp.lt.u32 %p2, %r1, 16; selp.u32 %r3, %r2, 1, %p2;
+    mad.wide.u32 %rd2, %r1, 4, %rd1; st.global.u32 [%rd2], %r3;
+    ret;"""
+    )
+    x = np.zeros(32, np.uint32)
+    run(entry(body, ".param .u64 x"), (x,), block=32)
+    np.testing.assert_array_equal(x, np.where(np.arange(32) < 16, 5, 1))
