@@ -218,9 +218,11 @@ def cuda_include_dirs() -> tuple[Path, ...]:
     """
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding the CUDA headers")
     found: list[Path] = []
-    for component in ("cudart", "nvcc"):  # headers of the runtime; "nvcc": crt/, apart in CUDA 12
+    # Headers of the runtime; "nvcc": crt/, apart in CUDA 12; "cccl": nv/, cuda/ and cub/.
+    for component in ("cudart", "nvcc", "cccl"):
         folder = pathfinder.find_nvidia_header_directory(component)
-        if folder and not (found and (found[0] / "crt").is_dir()):
+        there = component == "nvcc" and found and (found[0] / "crt").is_dir()
+        if folder and not there:
             found.append(Path(folder))
     return tuple(found)
 
