@@ -6,7 +6,7 @@ from pycnn.emulator.ptx import helpers, table
 from pycnn.emulator.ptx.emit import Emitter
 from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.layout import Layout
-from pycnn.emulator.ptx.parse import body
+from pycnn.emulator.ptx.statements import body
 from pycnn.emulator.ptx.syntax import Function, Instruction, Module, Place
 from pycnn.emulator.ptx.verify import verify
 

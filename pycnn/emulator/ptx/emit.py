@@ -30,6 +30,7 @@ from pycnn.emulator.ptx.syntax import (
     Type,
     Variable,
 )
+from pycnn.emulator.ptx.text import literal_bits
 
 #: `Self::poll`: set when the running thread should call the runtime soon.
 POLL = "getelementptr i8, ptr %self, i64 96"
@@ -53,23 +54,6 @@ def float_constant(bits: int, width: int) -> str:
         return f"0x{sign << 63 | 0x7FF << 52 | mantissa << 29:016X}"
     value = struct.unpack("<f", struct.pack("<I", bits))[0]
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-
-def literal_bits(literal: Float, type: Type) -> int:
-    """A literal as the bits of a type."""
-    if literal.single == (type.bits == 32) and type.bits in (32, 64):
-        return literal.bits
-    if literal.single:
-        value = struct.unpack("<f", struct.pack("<I", literal.bits))[0]
-    else:
-        value = struct.unpack("<d", struct.pack("<Q", literal.bits))[0]
-    form = {16: "<e", 32: "<f", 64: "<d"}[type.bits]
-    try:
-        return int.from_bytes(struct.pack(form, value), "little")
-    except OverflowError:
-        return int.from_bytes(
-            struct.pack(form, float("inf") if value > 0 else -float("inf")), "little"
-        )
 
 
 class Emitter:

@@ -1,6 +1,5 @@
 """`PtxModule`: anybody's PTX, run on this machine's processor."""
 
-import ctypes
 import functools
 import json
 import os
@@ -26,9 +25,10 @@ from pycnn.emulator.launching import (
 from pycnn.emulator.ptx import machine, pack
 from pycnn.emulator.ptx.compile import Program, translate
 from pycnn.emulator.ptx.errors import PtxError
-from pycnn.emulator.ptx.layout import Layout
 from pycnn.emulator.ptx.parse import parse
-from pycnn.emulator.ptx.syntax import Function, Module, Place
+from pycnn.emulator.ptx.places import demangled, inlined, place_of
+from pycnn.emulator.ptx.syntax import Function, Module
+from pycnn.emulator.ptx.variables import Globals
 from pycnn.runtime import cache
 
 
@@ -104,7 +104,7 @@ class PtxModule:
         for number, file in self._module.files.items():
             if origin is not None and os.path.basename(file) == origin:
                 self._module.files[number] = origin
-        self._globals = _Globals(self._module)
+        self._globals = Globals(self._module)
         self._kernels: dict[str, _Compiled] = {}
 
     @property
@@ -150,46 +150,6 @@ def _read(path: Path) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise PtxError(f"no text: {error}", name=str(path)) from error
-
-
-class _Globals:
-    """Memory of a module's variables, with their initial values."""
-
-    def __init__(self, module: Module) -> None:
-        layout = Layout(module)
-        self._variables = layout.globals
-        self._memory = np.zeros(layout.global_size + 512, np.uint8)
-        start = -self._memory.__array_interface__["data"][0] % 512
-        self._block = self._memory[start : start + layout.global_size]
-        self.address = int(self._block.__array_interface__["data"][0])
-        by_name = {variable.name: offset for variable, offset in self._variables}
-        for variable, offset in self._variables:
-            if variable.data:
-                data = np.frombuffer(variable.data, np.uint8)
-                self._block[offset : offset + len(data)] = data
-            for at, width, name, addend in variable.relocations:
-                if name not in by_name or width != 8:
-                    raise PtxError(
-                        f"the initial value of {variable.name} holds the address of {name}; "
-                        "allowed: 64-bit addresses of variables in .global and .const",
-                        name=module.name, line=variable.line,
-                    )  # fmt: skip
-                value = self.address + by_name[name] + addend
-                self._block[offset + at : offset + at + 8].view(np.uint64)[0] = value
-
-    def of(self, name: str) -> np.ndarray:
-        for variable, offset in self._variables:
-            if variable.name == name:
-                return self._block[offset : offset + variable.size]
-        raise ValueError(f"name={name!r}: the module has no global variable of that name")
-
-    @property
-    def ranges(self) -> list[tuple[int, int, bool, str]]:
-        return [
-            (self.address + offset, variable.size, True, f".{variable.space} {variable.name}")
-            for variable, offset in self._variables
-            if variable.size
-        ]
 
 
 @dataclass
@@ -332,71 +292,6 @@ def _check_block(function: Function, block: tuple[int, int, int]) -> None:
             )
 
 
-# ---- Places -------------------------------------------------------------------------------------
-
-
-def place_of(module: Module, place: Place | None, ptx_line: int) -> tuple[str, int]:
-    """File and line that an instruction stands for: of the source, else of the PTX.
-
-    What was inlined from a header of the compiler's stands for the line that it was inlined into.
-    """
-    while place is not None:
-        file = module.files.get(place.file, "")
-        if place.inlined_at is None or not _is_system(file):
-            return file or module.name, place.line
-        place = place.inlined_at
-    return module.name, ptx_line
-
-
-def _is_system(file: str) -> bool:
-    """Whether a file is one of CUDA's headers, or built into the compiler."""
-    parts = Path(file).parts
-    return not parts or parts[-1].startswith(("__nv", "cuda_", "crt")) or "nvidia" in parts
-
-
-def _inlined(module: Module, place: Place | None) -> list[str]:
-    """Where an instruction was inlined to, outwards."""
-    lines = []
-    while place is not None and place.inlined_at is not None:
-        outer = place.inlined_at
-        name = demangled(place.function) or "a function"
-        lines.append(f"{name}, inlined at {module.files.get(outer.file, module.name)}:{outer.line}")
-        place = outer
-    return lines
-
-
-@functools.lru_cache
-def demangled(name: str) -> str:
-    """A function's name as C++ writes it."""
-    if not name.startswith("_Z"):
-        return name
-    demangle = _demangler()
-    return demangle(name) if demangle else name
-
-
-@functools.cache
-def _demangler() -> Any:
-    try:
-        library = ctypes.CDLL("libstdc++.so.6")
-        function = library.__cxa_demangle
-    except (OSError, AttributeError):
-        return None
-    function.restype = ctypes.c_void_p
-    free = ctypes.CDLL(None).free
-    free.argtypes = [ctypes.c_void_p]
-
-    def demangle(name: str) -> str:
-        status = ctypes.c_int()
-        found = function(name.encode(), None, None, ctypes.byref(status))
-        if not found:
-            return name
-        text = ctypes.string_at(found).decode(errors="replace")
-        free(found)
-        return text
-
-    return demangle
-
-
 # ---- The cache ----------------------------------------------------------------------------------
 
 
@@ -404,7 +299,7 @@ def _facts(module: Module, program: Program) -> Facts:
     sites = []
     for site in program.sites:
         file, line = place_of(module, site.place, site.line)
-        sites.append((site.opcode, file, line, site.line, _inlined(module, site.place)))
+        sites.append((site.opcode, file, line, site.line, inlined(module, site.place)))
     shared = [
         (demangled(variable.name), module.name, variable.line, variable.size, offset)
         for variable, offset in program.layout.shared
