@@ -187,7 +187,7 @@ class Emitter:
                 is_float = llvm_type(type) in ("float", "double")
                 return float_constant(bits, type.bits) if is_float else str(bits)
             self.fail(f"a floating-point literal where .{type.name} is wanted")
-        if isinstance(operand, Negated):
+        if isinstance(operand, Negated) and type.kind == "pred":
             return self.op(f"xor i1 {self.read(operand.of, PRED)}, true")
         if isinstance(operand, Symbol):
             return self._resized(*self.symbol(operand), type)

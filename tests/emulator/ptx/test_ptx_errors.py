@@ -31,6 +31,9 @@ CASES = {
     "label nowhere is not defined|nowhere is not declared": entry("bra nowhere;"),
     "is .b64, .u32 is wanted": entry(".reg .b32 %r<3>; .reg .b64 %d; add.u32 %r1, %r2, %d; ret;"),
     "is .pred, .u32 is wanted": entry(".reg .b32 %r<3>; .reg .pred %p; add.u32 %r1, %r2, %p; ret;"),
+    "an operand of another form is wanted": entry(
+        ".reg .b32 %r<3>; shfl.sync.bfly.b32 %r1, %r2, !1, 31, -1; ret;"
+    ),
     "the destination is no register": entry(".reg .b32 %r<3>; add.u32 3, %r2, 1; ret;"),
     "which has 4": entry(".reg .b64 %d; ld.param.u64 %d, [n]; ret;", ".param .u32 n"),
     "function f is not declared|f is not declared": entry("call f; ret;"),
