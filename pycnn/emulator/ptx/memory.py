@@ -5,6 +5,7 @@ from typing import Any
 from pycnn.emulator.ptx import floating
 from pycnn.emulator.ptx.emit import Emitter, llvm_type
 from pycnn.emulator.ptx.integer import lanes, packed
+from pycnn.emulator.ptx.speculation import registers
 from pycnn.emulator.ptx.syntax import (
     TYPES,
     Address,
@@ -83,7 +84,10 @@ def address_of(e: Emitter, m: Modifiers, operand: Operand) -> str:
             space = "shared"
     elif isinstance(base, Register):
         if base.type.bits == 32 and space == "shared":
-            address = e.op(f"zext i32 {e.read(base, TYPES['u32'])} to i64")
+            short = e.read(base, TYPES["u32"])
+            if offset:  # within the 32 bits of the base, which may stand before the array
+                short, offset = e.op(f"add i32 {short}, {offset}"), 0
+            address = e.op(f"zext i32 {short} to i64")
         elif base.type.bits == 64:
             address = e.read(base, TYPES["b64"])
         else:
@@ -203,6 +207,27 @@ def _postponed(e: Emitter, i: Instruction) -> tuple[str, str]:
     return e.scratch(f"address {i.number}", 8), pending
 
 
+def _settle(e: Emitter, load: Instruction, condition: str) -> None:
+    """The postponed access, if the condition holds and it is still to come."""
+    where, pending = _postponed(e, load)
+    end = e.when(e.op(f"and i1 {condition}, {e.op(f'load i1, ptr {pending}')}"))
+    e.line(f"store i1 false, ptr {pending}")
+    address = e.op(f"load i64, ptr {where}")
+    size = TYPES[load.opcode.rpartition(".")[2]].bytes
+    e.runtime("access", "void", "ptr %self", f"i64 {address}", f"i32 {size}", f"i32 {READ}",
+              f"i32 {e.site_of(load)}")  # fmt: skip
+    end()
+
+
+def settle_uses(e: Emitter, i: Instruction) -> None:
+    """Postponed accesses whose values an instruction uses; `select` looks after its own."""
+    if e.selected and not i.opcode.startswith("selp."):
+        for register in registers(i.operands):
+            load = e.selected.get(register)
+            if load is not None and load is not i:
+                _settle(e, load, "true")
+
+
 def select(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``selp``; a load that the compiler moved out of a condition is an access from here on."""
     type: Type = m["T"]
@@ -212,15 +237,7 @@ def select(e: Emitter, i: Instruction, m: Modifiers) -> None:
     for operand, wanted in ((i.operands[1], "true"), (i.operands[2], "false")):
         load = e.selected.get(operand) if isinstance(operand, Register) else None
         if load is not None:
-            where, pending = _postponed(e, load)
-            taken = e.op(f"icmp eq i1 {chosen}, {wanted}")
-            end = e.when(e.op(f"and i1 {taken}, {e.op(f'load i1, ptr {pending}')}"))
-            e.line(f"store i1 false, ptr {pending}")
-            address = e.op(f"load i64, ptr {where}")
-            size = TYPES[load.opcode.rpartition(".")[2]].bytes
-            e.runtime("access", "void", "ptr %self", f"i64 {address}", f"i32 {size}",
-                      f"i32 {READ}", f"i32 {e.site_of(load)}")  # fmt: skip
-            end()
+            _settle(e, load, e.op(f"icmp eq i1 {chosen}, {wanted}"))
     e.write(i.operands[0], type, e.op(f"select i1 {chosen}, {t} {a}, {t} {b}"))
 
 

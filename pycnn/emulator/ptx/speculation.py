@@ -1,9 +1,9 @@
 """Loads that the compiler has moved out of a condition.
 
-``x = given ? shared : 0`` becomes a load that always happens and a ``selp`` that may throw its
-value away, which is no defect even where nobody wrote the memory. Such a load counts as an access
-only where it is selected, if that makes no difference otherwise: when nothing can follow it that
-orders threads or writes shared memory.
+``x = given ? shared : 0`` becomes a load that always happens, and a ``selp`` or a branch that may
+leave its value unused, which is no defect even where nobody wrote the memory. Such a load counts as
+an access only where its value is used, if that makes no difference otherwise: when nothing can
+follow it that orders threads or writes shared memory.
 """
 
 from collections import defaultdict
@@ -34,25 +34,38 @@ def selected_loads(body: Body) -> dict[Register, Instruction]:
     written: dict[Register, int] = defaultdict(int)
     for s in body.statements:
         if isinstance(s, Instruction):
-            for register in _registers(s.operands):
+            for register in registers(s.operands):
                 uses[register].append(s)
-            for register in _registers(s.operands[:1]):
+            for register in registers(s.operands[:1]):
                 written[register] += 1
     found: dict[Register, Instruction] = {}
-    settled = _settled_from(body)
+    settled, blocks = _settled_from(body), _blocks(body)
     for at, s in enumerate(body.statements):
         if at < settled or not isinstance(s, Instruction) or not s.opcode.startswith("ld.shared."):
             continue
         target = s.operands[0]
         if s.guard is None and isinstance(target, Register) and written[target] == 1:
             others = [u for u in uses[target] if u is not s]
-            if others and all(_selects(u, target) for u in others):
+            if others and all(_selects(u, target) or blocks[u] != blocks[s] for u in others):
                 found[target] = s
     return found
 
 
 def _selects(s: Instruction, register: Register) -> bool:
     return s.opcode.startswith("selp.") and register in s.operands[1:3] and s.guard is None
+
+
+def _blocks(body: Body) -> dict[Instruction, int]:
+    """Of each instruction the number of its basic block."""
+    found: dict[Instruction, int] = {}
+    block = 0
+    for s in body.statements:
+        if isinstance(s, Label):
+            block += 1
+        else:
+            found[s] = block
+            block += s.opcode.split(".")[0] in ("bra", "brx", "ret", "exit", "trap")
+    return found
 
 
 def _settled_from(body: Body) -> int:
@@ -78,15 +91,15 @@ def _settled_from(body: Body) -> int:
     return last
 
 
-def _registers(operands: tuple[Operand, ...]) -> Iterator[Register]:
+def registers(operands: tuple[Operand, ...]) -> Iterator[Register]:
     for o in operands:
         if isinstance(o, Register):
             yield o
         elif isinstance(o, (Vector, Arguments)):
-            yield from _registers(o.items)
+            yield from registers(o.items)
         elif isinstance(o, Pair):
-            yield from _registers((o.first, o.second))
+            yield from registers((o.first, o.second))
         elif isinstance(o, Negated):
-            yield from _registers((o.of,))
+            yield from registers((o.of,))
         elif isinstance(o, Address) and isinstance(o.base, Register):
             yield o.base

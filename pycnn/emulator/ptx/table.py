@@ -119,6 +119,7 @@ def write(e: Emitter, i: Instruction) -> None:
     if isinstance(found, str):
         e.fail(found)
     form, m = found
+    memory.settle_uses(e, i)
     if not form.result:
         form.run(e, i, m)
         return

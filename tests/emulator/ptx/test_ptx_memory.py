@@ -563,3 +563,41 @@ def test_a_load_before_a_barrier_happens_before_it():
     x = np.zeros(32, np.uint32)
     run(entry(body, ".param .u64 x"), (x,), block=32)
     np.testing.assert_array_equal(x, np.where(np.arange(32) < 16, 5, 1))
+
+
+@BOTH
+def test_shared_addresses_wrap_at_32_bits(checked):
+    """A base before the array, and an offset that leads into it: compilers make such sums."""
+    body = (
+        REGS
+        + """
+    ld.param.u64 %rd1, [x]; mov.u32 %r1, dynamic; add.s32 %r2, %r1, -8; mov.u32 %r3, 77;
+    st.shared.u32 [%r2+12], %r3; ld.shared.u32 %r4, [%r1+4]; st.global.u32 [%rd1], %r4;
+    cvt.s64.s32 %rd2, %r2; ld.shared.u32 %r5, [%rd2+12]; st.global.u32 [%rd1+4], %r5;
+    ret;"""
+    )
+    x = np.zeros(2, np.uint32)
+    text = entry(body, ".param .u64 x", before=".extern .shared .align 16 .b8 dynamic[];")
+    run(text, (x,), shared=16, checked=checked)
+    np.testing.assert_array_equal(x, 77)
+
+
+def test_a_load_whose_value_a_branch_leaves_unused_reads_nothing():
+    body = (
+        REGS
+        + """
+    .shared .align 4 .f32 common;
+    ld.param.u64 %rd1, [x]; ld.param.u32 %r1, [given];
+    ld.shared.f32 %f1, [common];
+    setp.eq.u32 %p1, %r1, 0; @%p1 bra without;
+    add.f32 %f2, %f1, %f1; st.global.f32 [%rd1], %f2; ret;
+without: st.global.f32 [%rd1], 0f3F800000; ret;"""
+    )
+    from pycnn.emulator import UninitialisedReadError
+
+    kernel = PtxModule(entry(body, ".param .u64 x, .param .u32 given"), checked=True)
+    x = np.zeros(1, np.float32)
+    kernel.get_function("test")((1,), (1,), (x, 0))
+    assert x[0] == 1
+    with pytest.raises(UninitialisedReadError):
+        kernel.get_function("test")((1,), (1,), (x, 1))
