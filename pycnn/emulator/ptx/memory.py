@@ -222,9 +222,12 @@ def _settle(e: Emitter, load: Instruction, condition: str) -> None:
 def settle_uses(e: Emitter, i: Instruction) -> None:
     """Postponed accesses whose values an instruction uses; `select` looks after its own."""
     if e.selected and not i.opcode.startswith("selp."):
+        target = i.operands[0] if i.operands else None
+        if isinstance(target, Register) and target in e.selected:
+            return  # the load itself, or what is computed from its value at once
         for register in registers(i.operands):
             load = e.selected.get(register)
-            if load is not None and load is not i:
+            if load is not None:
                 _settle(e, load, "true")
 
 

@@ -28,6 +28,10 @@ ORDERING = ("bar", "barrier", "call", "brx", "shfl", "vote", "match", "redux", "
             "cp", "fence", "membar")  # fmt: skip
 
 
+#: What has no effect but its result, and may be moved along with a load.
+COMPUTING = ("mul", "add", "sub", "fma", "mad", "neg", "abs", "cvt", "mov")
+
+
 def selected_loads(body: Body) -> dict[Register, Instruction]:
     """Of each register that such a load fills, the load."""
     uses: dict[Register, list[Instruction]] = defaultdict(list)
@@ -45,9 +49,27 @@ def selected_loads(body: Body) -> dict[Register, Instruction]:
             continue
         target = s.operands[0]
         if s.guard is None and isinstance(target, Register) and written[target] == 1:
-            others = [u for u in uses[target] if u is not s]
-            if others and all(_selects(u, target) or blocks[u] != blocks[s] for u in others):
-                found[target] = s
+            carried = {target}  # by it, and by what is computed from it at once
+            pending = [(u, target) for u in uses[target] if u is not s]
+            used = bool(pending)
+            while pending and used:
+                u, register = pending.pop()
+                if _selects(u, register):
+                    continue
+                result = u.operands[0]
+                if not (
+                    u.opcode.split(".")[0] in COMPUTING
+                    and u.guard is None
+                    and isinstance(result, Register)
+                    and written[result] == 1
+                    and result not in found
+                ):
+                    used = blocks[u] != blocks[s]
+                elif result not in carried:
+                    carried.add(result)
+                    pending += [(v, result) for v in uses[result] if v is not u]
+            if used:
+                found.update(dict.fromkeys(carried, s))
     return found
 
 

@@ -601,3 +601,22 @@ without: st.global.f32 [%rd1], 0f3F800000; ret;"""
     assert x[0] == 1
     with pytest.raises(UninitialisedReadError):
         kernel.get_function("test")((1,), (1,), (x, 1))
+
+
+def test_what_is_computed_of_an_unused_load_is_unused():
+    body = (
+        REGS
+        + """
+    .shared .align 4 .f32 common;
+    ld.param.u64 %rd1, [x]; ld.param.u32 %r1, [given]; setp.eq.u32 %p1, %r1, 0;
+    ld.shared.f32 %f1, [common]; mul.f32 %f2, %f1, 0f40000000; selp.f32 %f3, 0f3F800000, %f2, %p1;
+    st.global.f32 [%rd1], %f3; ret;"""
+    )
+    from pycnn.emulator import UninitialisedReadError
+
+    module = PtxModule(entry(body, ".param .u64 x, .param .u32 given"), checked=True)
+    x = np.zeros(1, np.float32)
+    module.get_function("test")((1,), (1,), (x, 0))
+    assert x[0] == 1
+    with pytest.raises(UninitialisedReadError):
+        module.get_function("test")((1,), (1,), (x, 1))
