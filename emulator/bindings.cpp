@@ -11,7 +11,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "launch.h"
+#include "bindings.h"
 
 namespace py = pybind11;
 using namespace pycnn_emu;
@@ -155,11 +155,18 @@ void pack(Packed& packed, const Entry& entry, size_t index, py::handle value) {
     }
 }
 
+}  // namespace
+
+namespace pycnn_emu {
+
+namespace {
+
 py::dict to_dict(const Position& p) {
     py::dict d;
     d["file"] = p.file;
     d["line"] = p.line;
     d["offset"] = py::none();
+    d["pc"] = reinterpret_cast<uintptr_t>(p.pc);
     if (p.pc) {
         Dl_info info;
         if (dladdr(p.pc, &info))
@@ -170,6 +177,8 @@ py::dict to_dict(const Position& p) {
 }
 
 py::tuple to_tuple(const uint3& v) { return py::make_tuple(v.x, v.y, v.z); }
+
+}  // namespace
 
 py::dict to_dict(const Report& r) {
     py::dict d;
@@ -204,6 +213,15 @@ py::dict to_dict(const Counters& c) {
     d["barriers"] = c.barriers;
     return d;
 }
+
+bool python_interrupts() {
+    py::gil_scoped_acquire gil;
+    return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace pycnn_emu
+
+namespace {
 
 class Library {
 public:
@@ -262,10 +280,6 @@ public:
                    code_size_,
                    timeout,
                    max_steps};
-        auto interrupted = [] {
-            py::gil_scoped_acquire gil;
-            return PyErr_CheckSignals() != 0;
-        };
         Outcome outcome;
         {
             py::gil_scoped_release nogil;
@@ -274,9 +288,9 @@ public:
                 for (const auto& [base, size, initialised, label, guard] : ranges)
                     knowledge.ranges.push_back(
                         Range{base, size, initialised, label, false, false, guard});
-                outcome = run_checked(job, std::move(knowledge), interrupted);
+                outcome = run_checked(job, std::move(knowledge), python_interrupts);
             } else {
-                outcome = run(job, workers, interrupted);
+                outcome = run(job, workers, python_interrupts);
             }
             std::fflush(stdout);  // device printf
         }
@@ -343,4 +357,5 @@ PYBIND11_MODULE(_runtime, m) {
         "set_pointer_type",
         [](py::type type) { pointer_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); },
         py::arg("type"));
+    bind_ptx(m);
 }

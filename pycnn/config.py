@@ -76,6 +76,12 @@ def _schedule(text: str) -> str:
     return text
 
 
+def _architecture(text: str) -> str:
+    if not re.fullmatch(r"sm_\d+[af]?", text, re.ASCII):
+        raise ValueError(text)
+    return text
+
+
 def _directory(text: str) -> Path:
     path = Path(text).expanduser()  # RuntimeError: no HOME, and a user the system does not know
     if not path.is_absolute() or "\0" in text:
@@ -117,6 +123,9 @@ VARIABLES = (
              "used when pycnn began.", **_THREADS),
     Variable("PYCNN_CXX", "c++", "C++17 compiler with which the emulator compiles kernels.",
              "a command", _command),
+    Variable("PYCNN_EMULATOR_ARCH", "sm_80",
+             "Architecture that the emulator has kernels compiled for where it runs PTX.",
+             "an architecture such as sm_80 or sm_90a", _architecture),
     Variable("PYCNN_EMULATOR_THREADS", "0",
              "Threads that run the blocks of an emulated launch; 0: one for each core.",
              **_THREADS),
@@ -126,6 +135,9 @@ VARIABLES = (
     Variable("PYCNN_SAME_VALUE_RACES", "0",
              "1: the checked build also reports threads that write, unordered, the value that is "
              "there already.", **_FLAG),
+    Variable("PYCNN_EMULATOR_VIA", "source",
+             "What the emulator runs: the source, compiled by the host's C++ compiler, or the PTX "
+             "that NVRTC makes of it.", **_choice("source", "ptx")),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
              "forward, reverse, random:SEED", _schedule),

@@ -25,6 +25,7 @@ from pycnn.emulator.errors import (
     UninitialisedReadError,
 )
 from pycnn.emulator.guarded import Pointer, empty
+from pycnn.emulator.ptx import PtxError, PtxModule
 from pycnn.emulator.raw import RawKernel, RawModule
 from pycnn.emulator.translate import TranslationError
 
@@ -44,6 +45,8 @@ __all__ = [
     "MisalignedAccessError",
     "OutOfBoundsError",
     "Pointer",
+    "PtxError",
+    "PtxModule",
     "RaceError",
     "RawKernel",
     "RawModule",

@@ -22,7 +22,11 @@ class KernelError(RuntimeError):
         Which array, and where in or beside it.
     other : str
         The other access or barrier involved: file, line, block and thread.
+    trace : tuple of str
+        Where the line was inlined to, outwards, and the line of the PTX if that is what ran.
     """
+
+    trace: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class KernelError(RuntimeError):
         where = f"{self.file}:{self.line}: " if self.file else ""
         text = f"{where}{self.args[0]}\n  kernel {self.kernel}"
         text += f", block {self.block}, thread {self.thread}"
+        text += "".join(f"\n  in {line}" for line in self.trace)
         if self.array:
             text += f"\n  at {self.array}, address {self.address:#x}"
         if self.other:

@@ -2,10 +2,8 @@
 
 import ctypes
 import functools
-import importlib
 import os
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,18 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import errors, host
 from pycnn.emulator.counting import Counters, note
-from pycnn.emulator.guarded import Guarded, Pointer
-from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
-
-_MAX_BLOCK = (1024, 1024, 64)
-_CHECKED_BLOCKS = 1 << 32
-_CORES = os.cpu_count() or 1
-_ORDERS = {"forward": 0, "reverse": 1, "random": 2}
-
-
-@functools.cache
-def runtime() -> Any:
-    """The C++ runtime, with its functions visible to the kernels."""
-    try:
-        module = importlib.import_module("pycnn.emulator._runtime")
-    except ImportError as error:
-        raise ImportError(
-            f"the emulator's runtime is not built ({error}); "
-            "install a C++17 compiler and reinstall pycnn"
-        ) from error
-    ctypes.CDLL(module.__file__, mode=ctypes.RTLD_GLOBAL)
-    module.set_pointer_type(Pointer)
-    return module
+from pycnn.emulator.guarded import Guarded
+from pycnn.emulator.launching import (
+    CORES,
+    check_blocks,
+    check_shared,
+    launch_shape,
+    parse_schedule,
+    runtime,
+    time_limit,
+)
+from pycnn.emulator.ptx import PtxKernel
+from pycnn.emulator.ptx.source import PtxSource, ptx_source
 
 
 @functools.lru_cache(maxsize=4096)
@@ -68,6 +56,12 @@ class RawModule:
     schedule : str, optional
         Order of threads and blocks: ``"forward"``, ``"reverse"`` or ``"random:SEED"``. Default:
         ``PYCNN_SCHEDULE``.
+    via : {"source", "ptx"}, optional
+        What runs: the source, compiled by the host's C++ compiler, or the PTX that NVRTC makes of
+        it, which needs ``pycnn[ptx]`` and no C++ compiler. Default: ``PYCNN_EMULATOR_VIA``.
+    arch : str, optional
+        With ``via="ptx"``, the architecture that NVRTC compiles for, such as ``"sm_90a"``.
+        Default: ``PYCNN_EMULATOR_ARCH``.
     timeout : float, optional
         Seconds after which a launch ends with `KernelTimeoutError`, which says where its threads
         are. Default: ``PYCNN_EMULATOR_TIMEOUT``; 0 for no limit.
@@ -107,6 +101,8 @@ class RawModule:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        via: str | None = None,
+        arch: str | None = None,
         timeout: float | None = None,
         max_steps: int = 0,
         same_value_races: bool | None = None,
@@ -125,10 +121,16 @@ class RawModule:
         self.name_expressions = tuple(name_expressions or ())
         self.checked = checked
         self.schedule = schedule
+        parse_schedule(schedule)
+        self.via = config.get("PYCNN_EMULATOR_VIA") if via is None else via
+        if self.via not in ("source", "ptx"):
+            raise ValueError(f"via={via!r}; allowed: source, ptx")
+        if arch is not None and self.via != "ptx":
+            raise ValueError(f"arch={arch!r} goes with via='ptx' only")
+        self.arch = arch or config.get("PYCNN_EMULATOR_ARCH")
         self.timeout = timeout
         self.max_steps = max_steps
         self._same_value_races = same_value_races
-        _parse_schedule(schedule)
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
 
@@ -149,14 +151,29 @@ class RawModule:
         runtime()
         return _load(self.library_path)
 
+    @functools.cached_property
+    def _ptx(self) -> PtxSource:
+        """The PTX of the source, with ``via="ptx"``."""
+        return ptx_source(
+            self._source,
+            self.arch,
+            self.options,
+            self.name_expressions,
+            self.checked,
+            schedule=self.schedule,
+            timeout=self.timeout,
+            max_steps=self.max_steps,
+            same_value_races=self.same_value_races,
+        )
+
     def compile(self, log_stream: Any = None) -> None:
         """Compile now rather than at the first use."""
-        _ = self._library
+        _ = self._ptx if self.via == "ptx" else self._library
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
         """Kernels that `get_function` knows: those that are no templates, and the expressions."""
-        return tuple(self._library.names)
+        return self._ptx.kernel_names if self.via == "ptx" else tuple(self._library.names)
 
     def get_function(self, name: str) -> "RawKernel":
         """The kernel `name`, or the instantiation if it is one of the name expressions.
@@ -176,6 +193,8 @@ class RawModule:
 
         CuPy returns a pointer; here it is an array of uint8, to view as another type.
         """
+        if self.via == "ptx":
+            return self._ptx.module.get_global(name)
         address, size = self._library.variable(name)
         if not address:
             raise ValueError(f"name={name!r}: the module has no global variable of that name")
@@ -202,6 +221,8 @@ class RawKernel:
     schedule, timeout, max_steps, same_value_races
         Order of threads and blocks, limits of a launch, and what counts as a race: see
         :class:`RawModule`.
+    via, arch : str, optional
+        What runs, see :class:`RawModule`.
 
     Attributes
     ----------
@@ -234,6 +255,8 @@ class RawKernel:
         jitify: bool = False,
         checked: bool = False,
         schedule: str | None = None,
+        via: str | None = None,
+        arch: str | None = None,
         timeout: float | None = None,
         max_steps: int = 0,
         same_value_races: bool | None = None,
@@ -245,6 +268,8 @@ class RawKernel:
             name_expressions=expressions,
             checked=checked,
             schedule=schedule,
+            via=via,
+            arch=arch,
             timeout=timeout,
             max_steps=max_steps,
             same_value_races=same_value_races,
@@ -257,6 +282,7 @@ class RawKernel:
         self.max_dynamic_shared_size_bytes = 48 * 1024
         self.counters: Counters | None = None
         self._index: int | None = None
+        self._ptx: PtxKernel | None = None
 
     @property
     def code(self) -> str | None:
@@ -281,6 +307,8 @@ class RawKernel:
                 there = ", ".join(names) or "none"
                 raise ValueError(f"name={self.name!r}: no such kernel; there are: {there}")
             self._index = names.index(self.name)
+            if self._module.via == "ptx":
+                self._ptx = self._module._ptx.get_function(self.name)
         return self._index
 
     def __call__(
@@ -317,18 +345,18 @@ class RawKernel:
             If there is no memory for the launch, or no thread.
         """
         index = self._resolve()
-        grid3, block3 = _launch_shape(tuple(grid), tuple(block))
-        limit = min(self.max_dynamic_shared_size_bytes, runtime().SHARED_LIMIT)
-        if not 0 <= shared_mem <= limit:
-            raise ValueError(
-                f"shared_mem={shared_mem}; allowed: 0 to {limit} "
-                f"(max_dynamic_shared_size_bytes, at most {runtime().SHARED_LIMIT})"
-            )
-        if self._module.checked and prod(grid3) >= _CHECKED_BLOCKS:
-            raise ValueError(
-                f"grid={grid} has {prod(grid3)} blocks; the checked build takes fewer than 2**32"
-            )
-        order, seed = _parse_schedule(self._module.schedule)
+        if self._ptx is not None:
+            self._ptx.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
+            try:
+                self._ptx(grid, block, args, shared_mem=shared_mem)
+            finally:
+                self.counters = self._ptx.counters
+            return
+        grid3, block3 = launch_shape(tuple(grid), tuple(block))
+        check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
+        if self._module.checked:
+            check_blocks(grid3)
+        order, seed = parse_schedule(self._module.schedule)
         module = self._module
         library = module._library
         arguments = tuple(args)
@@ -337,18 +365,17 @@ class RawKernel:
             library.check_arguments(index, arguments)
             guarded = Guarded(args)
             arguments = guarded.arguments
-        timeout = module.timeout
         report, counters = library.launch(
             index,
             grid3,
             block3,
             shared_mem,
             arguments,
-            config.get("PYCNN_EMULATOR_THREADS") or _CORES,
+            config.get("PYCNN_EMULATOR_THREADS") or CORES,
             order,
             seed,
             module.checked,
-            config.get("PYCNN_EMULATOR_TIMEOUT") if timeout is None else timeout,
+            time_limit(module.timeout),
             module.max_steps,
             guarded.ranges if guarded else [],
             guarded.numbers if guarded else [],
@@ -370,33 +397,3 @@ class RawKernel:
         source = self._module._source
         in_text = source.text is not None and Path(file).name == source.name
         return (source.name if in_text else file), line
-
-
-@functools.lru_cache(maxsize=4096)
-def _launch_shape(grid: tuple[int, ...], block: tuple[int, ...]) -> tuple[Dim3, Dim3]:
-    full = _dim3("grid", grid, MAX_GRID), _dim3("block", block, _MAX_BLOCK)
-    if prod(block) > MAX_BLOCK_THREADS:
-        raise ValueError(f"block={block} has {prod(block)} threads; allowed: {MAX_BLOCK_THREADS}")
-    return full
-
-
-def _dim3(name: str, value: tuple[int, ...], limits: Dim3) -> Dim3:
-    if not 1 <= len(value) <= 3:
-        raise ValueError(f"{name}={value}; allowed: one to three ints")
-    x, y, z = (*value, 1, 1)[:3]
-    for extent, limit in zip((x, y, z), limits, strict=True):
-        if not 1 <= extent <= limit:
-            raise ValueError(f"{name}={value}; allowed: 1 to {limits}")
-    return int(x), int(y), int(z)
-
-
-@functools.lru_cache
-def _order_of(text: str) -> tuple[int, int]:
-    kind, _, seed = text.partition(":")
-    if kind not in _ORDERS or (kind == "random") != seed.isdigit():
-        raise ValueError(f"schedule={text!r}; allowed: forward, reverse, random:SEED")
-    return _ORDERS[kind], int(seed or 0)
-
-
-def _parse_schedule(schedule: str | None) -> tuple[int, int]:
-    return _order_of(schedule if schedule is not None else config.get("PYCNN_SCHEDULE"))

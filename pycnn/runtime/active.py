@@ -4,8 +4,11 @@ from contextvars import ContextVar
 
 from pycnn import config
 
-#: (backend, checked build of the emulator or None for PYCNN_CHECKED), or None for PYCNN_BACKEND.
-active: ContextVar[tuple[str, bool | None] | None] = ContextVar("pycnn_backend", default=None)
+#: (backend, checked build of the emulator or None for PYCNN_CHECKED, what the emulator runs or None
+#: for PYCNN_EMULATOR_VIA), or None for PYCNN_BACKEND.
+active: ContextVar[tuple[str, bool | None, str | None] | None] = ContextVar(
+    "pycnn_backend", default=None
+)
 
 
 def active_backend() -> str:
@@ -33,3 +36,12 @@ def emulator_checked() -> bool:
     if chosen is not None and chosen[1] is not None:
         return chosen[1]
     return config.get("PYCNN_CHECKED")
+
+
+def emulator_via() -> str:
+    """What the emulator runs, ``source`` or ``ptx``: `use_backend` or ``PYCNN_EMULATOR_VIA``."""
+    chosen = active.get()
+    if chosen is not None and chosen[2] is not None:
+        return chosen[2]
+    via: str = config.get("PYCNN_EMULATOR_VIA")
+    return via

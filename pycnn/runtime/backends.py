@@ -62,6 +62,9 @@ class use_backend:  # a call as well as a context manager, hence the lower case
     checked : bool, optional
         Run the emulator's checked build, which finds races, out-of-bounds accesses and reads of
         uninitialised memory and counts memory traffic. Default: ``PYCNN_CHECKED``.
+    via : {"source", "ptx"}, optional
+        What the emulator runs: kernels compiled by the host's C++ compiler, or the PTX that NVRTC
+        makes of them. Default: ``PYCNN_EMULATOR_VIA``.
 
     Notes
     -----
@@ -85,12 +88,14 @@ class use_backend:  # a call as well as a context manager, hence the lower case
     array([0., 2.])
     """
 
-    def __init__(self, name: str, *, checked: bool | None = None) -> None:
+    def __init__(self, name: str, *, checked: bool | None = None, via: str | None = None) -> None:
         if name not in SELECTABLE:
             hint = "; cuda is chosen by passing CuPy arrays" if name == "cuda" else ""
             raise ValueError(f"name={name!r}: allowed are {', '.join(SELECTABLE)}{hint}")
+        if via not in (None, "source", "ptx"):
+            raise ValueError(f"via={via!r}: allowed are source, ptx")
         require(name)
-        self._token = active.set((name, checked))
+        self._token = active.set((name, checked, via))
 
     def __enter__(self) -> "use_backend":
         return self
@@ -102,7 +107,7 @@ class use_backend:  # a call as well as a context manager, hence the lower case
 @contextlib.contextmanager
 def shapes_only() -> Iterator[None]:
     """Calls on NumPy arrays validate, compute nothing, and return placeholders without memory."""
-    token = active.set((SHAPES, None))
+    token = active.set((SHAPES, None, None))
     try:
         yield
     finally:

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from pycnn import config
 from pycnn.emulator import Pointer, RawModule, empty, host
-from pycnn.emulator.raw import RawKernel, runtime
-from pycnn.runtime import sources
-from pycnn.runtime.active import emulator_checked
+from pycnn.emulator.launching import runtime
+from pycnn.emulator.ptx import machine
+from pycnn.emulator.raw import RawKernel
+from pycnn.runtime import nvrtc, sources
+from pycnn.runtime.active import emulator_checked, emulator_via
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
 
 
@@ -18,8 +21,13 @@ def probe() -> tuple[bool, str]:
     try:
         runtime()
         return True, host.compiler().version
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
         return False, str(error)
+    except (OSError, ValueError) as error:  # no C++ compiler; PTX needs none
+        try:
+            return True, f"{machine.version()} and NVRTC {nvrtc.version()}, for via='ptx' only"
+        except ImportError as missing:
+            return False, f"{error}; or: {missing}"
 
 
 class EmulatorExecutor:
@@ -30,7 +38,8 @@ class EmulatorExecutor:
     def run(
         self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        checked = emulator_checked()
+        checked, via = emulator_checked(), emulator_via()
+        arch = config.get("PYCNN_EMULATOR_ARCH") if via == "ptx" else ""
         results = {
             name: out[name] if out and name in out else _allocate(spec, checked)
             for name, spec in plan.outputs.items()
@@ -43,7 +52,7 @@ class EmulatorExecutor:
                 with np.errstate(all="ignore"):  # a GPU does not warn of a NaN either
                     launch.run(bound, np.fft)
                 continue
-            kernel = _kernel(launch.kernel, checked)
+            kernel = _kernel(launch.kernel, checked, via, arch)
             kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
             args = [_argument(a, bound) for a in launch.args]
             kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
@@ -64,14 +73,18 @@ def _argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 @functools.lru_cache(maxsize=4096)
-def _kernel(kernel: Kernel, checked: bool) -> RawKernel:
-    return _module(kernel.file, kernel.defines, checked).get_function(kernel.entry)
+def _kernel(kernel: Kernel, checked: bool, via: str, arch: str) -> RawKernel:
+    return _module(kernel.file, kernel.defines, checked, via, arch).get_function(kernel.entry)
 
 
 @functools.lru_cache(maxsize=1024)
-def _module(file: str, defines: tuple[tuple[str, str], ...], checked: bool) -> RawModule:
+def _module(
+    file: str, defines: tuple[tuple[str, str], ...], checked: bool, via: str, arch: str
+) -> RawModule:
     return RawModule(
         path=sources.kernel_path(file),
         options=tuple(f"-D{name}={value}" for name, value in defines),
         checked=checked,
+        via=via,
+        arch=arch or None,
     )

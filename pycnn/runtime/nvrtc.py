@@ -92,12 +92,7 @@ def compile_text(
     ValueError
         If `options` ask for device debugging, see :data:`REFUSED`.
     """
-    for option in options:
-        if option in REFUSED:
-            raise ValueError(
-                f"option {option}: it would slow down whatever this process compiles later; "
-                "allowed: -lineinfo, or cuobjdump and a debugger on a cubin that nvcc compiled"
-            )
+    refuse_debugging(options)
     nvrtc = _nvrtc()
     searched = [f"-I{folder}" for folder in (*sources.include_dirs(), *cuda_include_dirs())]
     arguments = [word.encode() for word in (*_flags(arch, defines, options), *searched)]
@@ -111,6 +106,83 @@ def compile_text(
         return Compiled(_text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program), message)
     finally:
         nvrtc.nvrtcDestroyProgram(program)
+
+
+@dataclass(frozen=True)
+class Ptx:
+    """PTX of a source, and the names that its templated kernels have there."""
+
+    text: str
+    names: dict[str, str]
+
+
+def compile_ptx(
+    text: str,
+    name: Path | str,
+    arch: str,
+    options: Sequence[str] = (),
+    expressions: Sequence[str] = (),
+) -> Ptx:
+    """Compile source code to PTX, with lines, without the cache.
+
+    Parameters
+    ----------
+    text, name
+        As for :func:`compile_text`.
+    arch : str
+        ``"sm_80"``, ``"sm_90a"`` ...; one of :func:`supported_archs`.
+    options : sequence of str, optional
+        Further NVRTC options; of those in :data:`pycnn.runtime.flags.NVRTC_FLAGS` they win.
+    expressions : sequence of str, optional
+        Instantiations of templated kernels to make, such as ``"scale<float>"``.
+
+    Raises
+    ------
+    CompileError, MissingExtra, ValueError
+        As :func:`compile_text`.
+    """
+    refuse_debugging(options)
+    nvrtc = _nvrtc()
+    given = {_meant(option) for option in options}
+    flags = [flag for flag in _flags(arch, (), ()) if _meant(flag) not in given]
+    flags[0] = flags[0].replace("sm_", "compute_")  # PTX alone, no machine code
+    searched = [f"-I{folder}" for folder in (*sources.include_dirs(), *cuda_include_dirs())]
+    arguments = [word.encode() for word in (*flags, "-lineinfo", *options, *searched)]
+    program = _call(nvrtc.nvrtcCreateProgram, text.encode(), str(name).encode(), 0, [], [])
+    try:
+        for expression in expressions:
+            _call(nvrtc.nvrtcAddNameExpression, program, expression.encode())
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+            message = log.rstrip(b"\0").decode(errors="replace").strip()
+            raise CompileError(name, arch, message or f"NVRTC: {status.name}")
+        names = {e: _lowered(program, e) for e in expressions}
+        ptx = _text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
+        return Ptx(ptx.rstrip(b"\0").decode(), names)
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+
+
+def _lowered(program: Any, expression: str) -> str:
+    name = _call(_nvrtc().nvrtcGetLoweredName, program, expression.encode())
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _meant(option: str) -> str:
+    """What an option sets: two of the same meaning are not both allowed."""
+    name = option.partition("=")[0].lstrip("-")
+    return {"gpu-architecture": "arch"}.get(name, name)
+
+
+def refuse_debugging(options: Sequence[str]) -> None:
+    """Raise `ValueError` where `options` ask for device debugging, see :data:`REFUSED`."""
+    for option in options:
+        if option in REFUSED:
+            raise ValueError(
+                f"option {option}: it would slow down whatever this process compiles later; "
+                "allowed: -lineinfo, or cuobjdump and a debugger on a cubin that nvcc compiled"
+            )
 
 
 def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ...]:
@@ -151,9 +223,11 @@ def cuda_include_dirs() -> tuple[Path, ...]:
     """
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding the CUDA headers")
     found: list[Path] = []
-    for component in ("cudart", "nvcc"):  # headers of the runtime; "nvcc": crt/, apart in CUDA 12
+    # Headers of the runtime; "nvcc": crt/, apart in CUDA 12; "cccl": nv/, cuda/ and cub/.
+    for component in ("cudart", "nvcc", "cccl"):
         folder = pathfinder.find_nvidia_header_directory(component)
-        if folder and not (found and (found[0] / "crt").is_dir()):
+        there = component == "nvcc" and found and (found[0] / "crt").is_dir()
+        if folder and not there:
             found.append(Path(folder))
     return tuple(found)
 

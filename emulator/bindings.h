@@ -1,0 +1,17 @@
+// What the parts of the Python module share.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "launch.h"
+
+namespace pycnn_emu {
+
+pybind11::dict to_dict(const Report& report);
+pybind11::dict to_dict(const Counters& counters);
+// Whether Python wants the launch to end; to be asked on the thread that launches.
+bool python_interrupts();
+
+void bind_ptx(pybind11::module_& m);
+
+}  // namespace pycnn_emu

@@ -1,0 +1,522 @@
+#include "ptx.h"
+
+#include <cfenv>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+
+#include "checker.h"
+#include "ptx_matrix.h"
+
+namespace pycnn_emu {
+
+namespace {
+
+// What pycnn/emulator/ptx/special.py and memory.py know of Self.
+static_assert(offsetof(Self, blockIdx) == 12 && offsetof(Self, blockDim) == 24);
+static_assert(offsetof(Self, gridDim) == 36 && offsetof(Self, thread) == 48);
+static_assert(offsetof(Self, dynamic_shared) == 56 && offsetof(Self, stacks) == 72);
+static_assert(offsetof(Self, stacks_size) == 80 && offsetof(Self, dynamic_size) == 88);
+static_assert(offsetof(Self, poll) == 96);
+static_assert(kDynamicSpan == 256 * 1024);
+static_assert(Worker::arena_size() == 256 * 1024 + 4 * 1024 * 1024);
+
+const PtxKernel& kernel() {
+    return *static_cast<const PtxKernel*>(Worker::current()->launch().args[3]);
+}
+
+const Site& site_of(uint32_t number) { return kernel().site(number); }
+
+const void* pc_of(uint32_t number) { return reinterpret_cast<const void*>(uintptr_t{number}); }
+
+[[noreturn]] void fail(const char* kind, std::string message, uint32_t site) {
+    Report report;
+    report.kind = kind;
+    report.message = std::move(message);
+    report.where = at(pc_of(site));
+    Worker::current()->fail(std::move(report));
+}
+
+// ---- Memory -----------------------------------------------------------------------------------
+
+void access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+    if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
+    // Loads and stores that others may watch hand over what a fence before them has ordered.
+    constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile};
+    pycnn_emu_access(reinterpret_cast<const void*>(address), size, kKinds[access],
+                     const_cast<void*>(pc_of(site)));
+}
+
+void local(uint64_t address, uint32_t size, uint32_t site, uint64_t base, uint64_t extent) {
+    uint64_t offset = address - base;
+    if (offset <= extent && size <= extent - offset) return;
+    auto at = static_cast<long long>(offset);
+    fail("out_of_bounds",
+         format("%u bytes at byte %lld of a thread's local memory, which has %llu", size, at,
+                static_cast<unsigned long long>(extent)),
+         site);
+}
+
+void fence() { pycnn_emu_fence(); }
+void fence_block() { pycnn_emu_fence_block(); }
+
+// ---- Block and warp ---------------------------------------------------------------------------
+
+enum How : uint32_t { kSync, kArrive, kCount, kAll, kAny };
+
+uint32_t barrier(uint32_t how, uint32_t number, uint32_t count, uint32_t predicate, uint32_t site) {
+    Worker* worker = Worker::current();
+    if (number != 0 || how == kArrive || (count != 0 && count != worker->threads()))
+        fail("deadlock",
+             format("barrier %u of %u threads: only barrier 0 of the whole block is there", number,
+                    count),
+             site);
+    pycnn_emu_votes votes = worker->barrier(static_cast<int>(predicate), site_of(site));
+    return static_cast<uint32_t>(how == kCount ? votes.count : how == kAll ? votes.all : votes.any);
+}
+
+template <typename Lane, void (*combine)(uint32_t, Lane**)>
+void together(uint32_t mask, Lane& lane, uint32_t site) {
+    Worker::current()->collective(
+        mask, &lane,
+        [](unsigned arrived, void* const* data) {
+            Lane* lanes[kWarp];
+            for (unsigned i = 0; i < kWarp; ++i)
+                lanes[i] = arrived >> i & 1 ? static_cast<Lane*>(data[i]) : nullptr;
+            combine(arrived, lanes);
+        },
+        site_of(site));
+}
+
+void warpsync(uint32_t mask, uint32_t site) {
+    Worker::current()->collective(mask, nullptr, nullptr, site_of(site));
+}
+
+struct Shuffled {
+    uint32_t value, result;
+    int source;
+};
+
+void do_shuffle(uint32_t, Shuffled** lanes) {
+    for (unsigned i = 0; i < kWarp; ++i) {
+        if (!lanes[i]) continue;
+        int source = lanes[i]->source;
+        lanes[i]->result = lanes[lanes[source] ? static_cast<unsigned>(source) : i]->value;
+    }
+}
+
+// The result, and above it whether the source lane was in range; see shfl.sync in the PTX ISA.
+uint64_t shuffle(uint32_t mode, uint32_t value, uint32_t b, uint32_t c, uint32_t mask,
+                 uint32_t site) {
+    int lane = static_cast<int>(pycnn_emu_self->thread % kWarp);
+    int segment = static_cast<int>(c >> 8 & 31), clamp = static_cast<int>(c & 31);
+    int by = static_cast<int>(b & 31);
+    int lowest = lane & segment, highest = lowest | (clamp & ~segment);
+    int source = 0;
+    bool inside = false;
+    switch (mode) {
+        case 0: source = lane - by; inside = source >= highest; break;
+        case 1: source = lane + by; inside = source <= highest; break;
+        case 2: source = lane ^ by; inside = source <= highest; break;
+        default: source = lowest | (by & ~segment); inside = source <= highest; break;
+    }
+    Shuffled mine{value, value, inside ? source : lane};
+    together<Shuffled, do_shuffle>(mask, mine, site);
+    return mine.result | uint64_t{inside} << 32;
+}
+
+struct Voted {
+    uint32_t predicate, ballot, taking_part;
+};
+
+void do_vote(uint32_t arrived, Voted** lanes) {
+    uint32_t ballot = 0;
+    for (unsigned i = 0; i < kWarp; ++i)
+        if (lanes[i] && lanes[i]->predicate) ballot |= 1u << i;
+    for (unsigned i = 0; i < kWarp; ++i)
+        if (lanes[i]) lanes[i]->ballot = ballot, lanes[i]->taking_part = arrived;
+}
+
+uint32_t vote(uint32_t mode, uint32_t predicate, uint32_t mask, uint32_t site) {
+    Voted mine{predicate, 0, 0};
+    together<Voted, do_vote>(mask, mine, site);
+    bool all = mine.ballot == mine.taking_part, any = mine.ballot != 0;
+    return mode == 0 ? all : mode == 1 ? any : mode == 2 ? all || !any : mine.ballot;
+}
+
+struct Matched {
+    uint64_t value;
+    uint32_t same, taking_part;
+};
+
+void do_match(uint32_t arrived, Matched** lanes) {
+    for (unsigned i = 0; i < kWarp; ++i) {
+        if (!lanes[i]) continue;
+        lanes[i]->same = 0;
+        lanes[i]->taking_part = arrived;
+        for (unsigned j = 0; j < kWarp; ++j)
+            if (lanes[j] && lanes[j]->value == lanes[i]->value) lanes[i]->same |= 1u << j;
+    }
+}
+
+uint32_t match(uint32_t all, uint64_t value, uint32_t mask, uint32_t site) {
+    Matched mine{value, 0, 0};
+    together<Matched, do_match>(mask, mine, site);
+    if (!all) return mine.same;
+    return mine.same == mine.taking_part ? mine.same : 0;
+}
+
+struct Reduced {
+    uint32_t code, value, result;
+};
+
+uint32_t canonical(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    return std::isnan(value) ? 0x7fffffffu : bits;
+}
+
+uint32_t float_reduction(uint32_t code, uint32_t a, uint32_t b) {
+    float x, y;
+    std::memcpy(&x, &a, sizeof(x));
+    std::memcpy(&y, &b, sizeof(y));
+    if (code & 64 && (std::isnan(x) || std::isnan(y))) return 0x7fffffffu;
+    if (std::isnan(x)) return canonical(y);
+    if (std::isnan(y)) return a;
+    bool less = x < y || (x == y && std::signbit(x) && !std::signbit(y));
+    return less == ((code >> 2 & 7) == 1) ? a : b;
+}
+
+uint32_t reduction(uint32_t code, uint32_t a, uint32_t b) {
+    bool is_signed = (code & 3) == 1;
+    auto less = [&] { return is_signed ? static_cast<int32_t>(a) < static_cast<int32_t>(b) : a < b; };
+    if ((code & 3) == 2) return float_reduction(code, a, b);
+    switch (code >> 2 & 7) {
+        case 0: return a + b;
+        case 1: return less() ? a : b;
+        case 2: return less() ? b : a;
+        case 3: return a & b;
+        case 4: return a | b;
+        default: return a ^ b;
+    }
+}
+
+void do_reduce(uint32_t, Reduced** lanes) {
+    bool first = true;
+    uint32_t total = 0;
+    for (unsigned i = 0; i < kWarp; ++i) {
+        if (!lanes[i]) continue;
+        total = first ? lanes[i]->value : reduction(lanes[i]->code, total, lanes[i]->value);
+        first = false;
+    }
+    for (unsigned i = 0; i < kWarp; ++i)
+        if (lanes[i]) lanes[i]->result = total;
+}
+
+uint32_t reduce(uint32_t code, uint32_t value, uint32_t mask, uint32_t site) {
+    if (code & 32) value &= 0x7fffffffu;
+    Reduced mine{code, value, 0};
+    together<Reduced, do_reduce>(mask, mine, site);
+    return mine.result;
+}
+
+uint32_t activemask(uint32_t site) { return Worker::current()->activemask(site_of(site)); }
+
+void poll(uint32_t site) { pycnn_emu_yield(site_of(site)); }
+
+// ---- Tensor cores and asynchronous copies -----------------------------------------------------
+
+void do_multiply(uint32_t, Product** lanes) { multiply_matrices(lanes); }
+void do_load(uint32_t, TileRow** lanes) { load_tiles(lanes); }
+void do_store(uint32_t, TileRow** lanes) { store_tiles(lanes); }
+
+// All lanes of the warp take part: what is missing has exited, which the ISA does not allow.
+void need_whole_warp(uint32_t site) {
+    unsigned first = pycnn_emu_self->thread / kWarp * kWarp;
+    if (first + kWarp > Worker::current()->threads())
+        fail("divergent_collective", "a matrix instruction needs all 32 lanes of its warp", site);
+}
+
+void mma(uint32_t shape, uint32_t types, void* words, uint32_t site) {
+    need_whole_warp(site);
+    auto element = [&](unsigned i) { return static_cast<Element>(types >> (4 * i) & 15); };
+    Product mine{shape & 31, shape >> 8 & 511, element(0), element(1), element(2), element(3),
+                 (shape >> 30 & 1) != 0, shape >> 31, static_cast<uint32_t*>(words)};
+    together<Product, do_multiply>(0xffffffffu, mine, site);
+}
+
+void tile_access(uint64_t row, uint32_t code, uint32_t kind, uint32_t site) {
+    Worker* worker = Worker::current();
+    uint32_t lane = worker->self().thread % kWarp;
+    if (lane < 8 * (code & 7) && row % 16)
+        fail("misaligned", format("row of a tile at an address that is %u past a multiple of 16",
+                                  static_cast<unsigned>(row % 16)), site);
+    if (worker->checker() && lane < 8 * (code & 7)) access(&worker->self(), row, 16, kind, site);
+}
+
+// `code`: how many tiles, and 8 where they are transposed.
+void ldmatrix(uint32_t code, uint64_t row, void* words, uint32_t site) {
+    need_whole_warp(site);
+    tile_access(row, code, kRead, site);
+    TileRow mine{reinterpret_cast<char*>(row), static_cast<uint32_t*>(words), code & 7,
+                 (code & 8) != 0};
+    together<TileRow, do_load>(0xffffffffu, mine, site);
+}
+
+void stmatrix(uint32_t code, uint64_t row, void* words, uint32_t site) {
+    need_whole_warp(site);
+    tile_access(row, code, kWrite, site);
+    TileRow mine{reinterpret_cast<char*>(row), static_cast<uint32_t*>(words), code & 7,
+                 (code & 8) != 0};
+    together<TileRow, do_store>(0xffffffffu, mine, site);
+}
+
+void copy_async(uint64_t to, uint64_t from, uint32_t size, uint32_t source, uint32_t site) {
+    if (source > size || (to | (source ? from : 0)) % size)
+        fail("misaligned",
+             format("cp.async of %u of %u bytes to or from an address that is no multiple of its size",
+                    source, size),
+             site);
+    auto* target = reinterpret_cast<void*>(to);
+    if (Worker::current()->checker()) {
+        pycnn_emu_copy_async(target, reinterpret_cast<const void*>(from), size, source,
+                             const_cast<void*>(pc_of(site)));
+        return;
+    }
+    std::memcpy(target, reinterpret_cast<const void*>(from), source);
+    std::memset(static_cast<char*>(target) + source, 0, size - source);
+}
+
+void copy_commit() {
+    if (Worker::current()->checker()) pycnn_emu_copy_commit();
+}
+
+// wait_all is also for copies that no group was closed for.
+void copy_wait(uint32_t groups, uint32_t all) {
+    if (!Worker::current()->checker()) return;
+    if (all) pycnn_emu_copy_commit();
+    pycnn_emu_copy_wait(static_cast<int>(groups));
+}
+
+// ---- Ends -------------------------------------------------------------------------------------
+
+void trap(uint32_t why, uint32_t site) {
+    static const char* const kReasons[] = {"trap", "brx.idx with an index beyond its targets",
+                                           "a function that does not return has returned"};
+    fail("assertion", kReasons[why], site);
+}
+
+std::string text_at(uint64_t address) {
+    auto* text = reinterpret_cast<const char*>(address);
+    return text ? std::string(text, strnlen(text, 4096)) : std::string();
+}
+
+void assertfail(uint64_t message, uint64_t file, uint32_t line, uint64_t, uint64_t, uint32_t) {
+    Report report;
+    report.kind = "assertion";
+    report.message = "assertion failed: " + text_at(message);
+    report.where = Position{text_at(file), static_cast<int>(line), nullptr};
+    Worker::current()->fail(std::move(report));
+}
+
+// printf: the arguments lie one after another, each at a multiple of its size.
+uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
+    std::string text = text_at(format_address), out;
+    uint32_t count = 0;
+    uint64_t at = arguments;
+    auto take = [&](auto& value) {
+        at = (at + sizeof(value) - 1) & ~uint64_t{sizeof(value) - 1};
+        std::memcpy(&value, reinterpret_cast<const void*>(at), sizeof(value));
+        at += sizeof(value);
+        ++count;
+    };
+    for (size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            out += text[i];
+            continue;
+        }
+        if (i + 1 < text.size() && text[i + 1] == '%') {
+            out += text[++i];
+            continue;
+        }
+        std::string spec = "%";
+        int longs = 0;
+        for (++i; i < text.size() && !std::strchr("diouxXeEfFgGaAcsp", text[i]); ++i) {
+            if (text[i] == '*') {
+                int width;
+                take(width);
+                spec += std::to_string(width);
+            } else if (text[i] == 'l' || text[i] == 'z' || text[i] == 'j' || text[i] == 't') {
+                ++longs;
+            } else if (text[i] != 'h') {
+                spec += text[i];
+            }
+        }
+        if (i >= text.size()) break;
+        char kind = text[i];
+        if (std::strchr("eEfFgGaA", kind)) {
+            double value;
+            take(value);
+            out += format((spec + kind).c_str(), value);
+        } else if (kind == 's') {
+            uint64_t value;
+            take(value);
+            out += format((spec + kind).c_str(), text_at(value).c_str());
+        } else if (kind == 'p') {
+            void* value;
+            take(value);
+            out += format((spec + kind).c_str(), value);
+        } else if (longs) {
+            long long value;
+            take(value);
+            out += format((spec + "ll" + kind).c_str(), value);
+        } else {
+            int value;
+            take(value);
+            out += format((spec + kind).c_str(), value);
+        }
+    }
+    std::fputs(out.c_str(), stdout);
+    return count;
+}
+
+// ---- Arithmetic -------------------------------------------------------------------------------
+
+uint64_t globaltimer() {
+    auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+constexpr int kModes[] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD};
+
+// `volatile` keeps the compiler from computing before the rounding mode is set or after it is back.
+template <typename T>
+T rounded(uint32_t code, T a, T b, T c) {
+    volatile T x = a, y = b, z = c, result = 0;
+    std::fesetround(kModes[code & 3]);
+    switch (code >> 2) {
+        case 0: result = x + y; break;
+        case 1: result = x - y; break;
+        case 2: result = x * y; break;
+        case 3: result = x / y; break;
+        case 4: result = std::fma(x, y, z); break;
+        default: result = std::sqrt(x); break;
+    }
+    std::fesetround(FE_TONEAREST);
+    return result;
+}
+
+float rounded32(uint32_t code, float a, float b, float c) { return rounded(code, a, b, c); }
+double rounded64(uint32_t code, double a, double b, double c) { return rounded(code, a, b, c); }
+
+double f64_of_i64(uint32_t code, uint64_t bits) {
+    volatile uint64_t value = bits;
+    volatile double result = 0;
+    std::fesetround(kModes[code & 3]);
+    result = code & 4 ? static_cast<double>(static_cast<int64_t>(value)) : static_cast<double>(value);
+    std::fesetround(FE_TONEAREST);
+    return result;
+}
+
+double rsqrt(double x) { return 1 / std::sqrt(x); }
+double sine(double x) { return std::sin(x); }
+double cosine(double x) { return std::cos(x); }
+double ex2(double x) { return std::exp2(x); }
+double lg2(double x) { return std::log2(x); }
+double tangent(double x) { return std::tanh(x); }
+
+struct Function {
+    const char* name;
+    void* address;
+};
+
+template <typename F>
+void* address(F* function) {
+    return reinterpret_cast<void*>(function);
+}
+
+const std::vector<Function>& functions() {
+    static const std::vector<Function> table = {
+        {"access", address(access)},
+        {"local", address(local)},
+        {"fence", address(fence)},
+        {"fence_block", address(fence_block)},
+        {"barrier", address(barrier)},
+        {"warpsync", address(warpsync)},
+        {"shuffle", address(shuffle)},
+        {"vote", address(vote)},
+        {"match", address(match)},
+        {"reduce", address(reduce)},
+        {"activemask", address(activemask)},
+        {"poll", address(poll)},
+        {"mma", address(mma)},
+        {"ldmatrix", address(ldmatrix)},
+        {"stmatrix", address(stmatrix)},
+        {"copy_async", address(copy_async)},
+        {"copy_commit", address(copy_commit)},
+        {"copy_wait", address(copy_wait)},
+        {"trap", address(trap)},
+        {"assertfail", address(assertfail)},
+        {"vprintf", address(vprintf)},
+        {"globaltimer", address(globaltimer)},
+        {"rounded32", address(rounded32)},
+        {"rounded64", address(rounded64)},
+        {"f64_of_i64", address(f64_of_i64)},
+        {"rsqrt", address(rsqrt)},
+        {"sin", address(sine)},
+        {"cos", address(cosine)},
+        {"ex2", address(ex2)},
+        {"lg2", address(lg2)},
+        {"tanh", address(tangent)},
+    };
+    return table;
+}
+
+}  // namespace
+
+std::vector<std::string> ptx_functions() {
+    std::vector<std::string> names;
+    for (const Function& function : functions()) names.emplace_back(function.name);
+    return names;
+}
+
+PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> sites,
+                     std::vector<SharedRow> shared, std::string dynamic_name)
+    : code_(reinterpret_cast<Code>(code)), name_(std::move(name)),
+      dynamic_name_(std::move(dynamic_name)), site_rows_(std::move(sites)),
+      shared_rows_(std::move(shared)), entry_{nullptr, &PtxKernel::invoke, 0, &none_} {
+    entry_.name = name_.c_str();
+    for (const auto& [what, file, line] : site_rows_)
+        sites_.push_back(Site{what.c_str(), file.c_str(), line});
+    for (const auto& [variable, file, line, size, offset] : shared_rows_)
+        shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset});
+}
+
+void PtxKernel::invoke(void* const* arguments) {
+    auto* kernel = static_cast<PtxKernel*>(arguments[3]);
+    if (Checker* checker = Worker::current()->checker(); checker && kernel->told_ != checker) {
+        for (const SharedVariable& variable : kernel->shared_) checker->register_shared(variable);
+        if (!kernel->dynamic_name_.empty()) checker->name_dynamic(kernel->dynamic_name_.c_str());
+        kernel->told_ = checker;
+    }
+    kernel->code_(pycnn_emu_self, static_cast<void* const*>(arguments[1]), arguments[2]);
+}
+
+Outcome PtxKernel::launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters,
+                          void* globals, unsigned workers, Order order, uint64_t seed, bool checked,
+                          double timeout, uint64_t max_steps, Knowledge knowledge,
+                          const Interrupted& interrupted) {
+    std::vector<void*> context{globals};
+    for (const Function& function : functions()) context.push_back(function.address);
+    void* arguments[] = {nullptr, context.data(), parameters, this};
+    told_ = nullptr;
+    Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
+               max_steps};
+    return checked ? run_checked(job, std::move(knowledge), interrupted)
+                   : run(job, workers, interrupted);
+}
+
+}  // namespace pycnn_emu

@@ -1,0 +1,52 @@
+// Kernels compiled from PTX: machine code in memory, and what the runtime has to know of it.
+//
+// The code is a function of three pointers: who the thread is (Self), the context (memory of the
+// module's variables, then the functions below, by which it calls the runtime), and the block of
+// parameters. It names its instructions by numbers from 1 on; a position in a report whose `pc` is
+// that small is such a number.
+#pragma once
+
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "launch.h"
+
+namespace pycnn_emu {
+
+class PtxKernel {
+public:
+    using Code = void (*)(Self* self, void* const* context, void* parameters);
+    using SiteRow = std::tuple<std::string, std::string, int>;  // what, file, line
+    using SharedRow = std::tuple<std::string, std::string, int, size_t, long>;  // ... size, offset
+
+    PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> sites,
+              std::vector<SharedRow> shared, std::string dynamic_name);
+    PtxKernel(const PtxKernel&) = delete;
+    PtxKernel& operator=(const PtxKernel&) = delete;
+
+    Outcome launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters, void* globals,
+                   unsigned workers, Order order, uint64_t seed, bool checked,
+                   double timeout, uint64_t max_steps, Knowledge knowledge,
+                   const Interrupted& interrupted);
+
+    const Site& site(unsigned number) const { return sites_.at(number - 1); }
+
+private:
+    static void invoke(void* const* arguments);
+
+    Code code_;
+    std::string name_, dynamic_name_;
+    std::vector<SiteRow> site_rows_;
+    std::vector<Site> sites_;
+    std::vector<SharedRow> shared_rows_;
+    std::vector<SharedVariable> shared_;
+    Entry entry_;
+    Argument none_{kStruct, 0};
+    const Checker* told_ = nullptr;  // has heard of the shared variables
+};
+
+// Names of the functions that the code may call, in the order in which the context has them.
+std::vector<std::string> ptx_functions();
+
+}  // namespace pycnn_emu

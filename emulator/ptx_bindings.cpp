@@ -1,0 +1,61 @@
+// Kernels compiled from PTX, for Python.
+
+#include <array>
+#include <cstdio>
+
+#include <pybind11/stl.h>
+
+#include "bindings.h"
+#include "ptx.h"
+
+namespace py = pybind11;
+
+namespace pycnn_emu {
+
+namespace {
+
+using RangeRow = std::tuple<uintptr_t, size_t, bool, std::string, size_t>;
+
+py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
+                 const std::array<unsigned, 3>& block, size_t shared, uintptr_t parameters,
+                 uintptr_t globals, unsigned workers, int order, uint64_t seed, bool checked,
+                 double timeout, uint64_t max_steps, const std::vector<RangeRow>& ranges,
+                 const std::vector<uintptr_t>& numbers, bool same_value_races) {
+    Knowledge knowledge{{}, numbers, same_value_races};
+    for (const auto& [base, size, initialised, label, guard] : ranges)
+        knowledge.ranges.push_back(Range{base, size, initialised, label, false, false, guard});
+    Outcome outcome;
+    {
+        py::gil_scoped_release nogil;
+        outcome = kernel.launch(
+            dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), shared,
+            reinterpret_cast<void*>(parameters), reinterpret_cast<void*>(globals), workers,
+            static_cast<Order>(order), seed, checked, timeout, max_steps, std::move(knowledge),
+            python_interrupts);
+        std::fflush(stdout);  // device printf
+    }
+    if (outcome.interrupted) throw py::error_already_set();
+    py::object report = py::none();
+    if (outcome.report) report = to_dict(*outcome.report);
+    py::object counters = py::none();
+    if (checked) counters = to_dict(outcome.counters);
+    return py::make_tuple(report, counters);
+}
+
+}  // namespace
+
+void bind_ptx(py::module_& m) {
+    m.attr("PTX_FUNCTIONS") = ptx_functions();
+    py::class_<PtxKernel>(m, "PtxKernel")
+        .def(py::init<uintptr_t, std::string, std::vector<PtxKernel::SiteRow>,
+                      std::vector<PtxKernel::SharedRow>, std::string>(),
+             py::arg("code"), py::arg("name"), py::arg("sites"), py::arg("shared"),
+             py::arg("dynamic_name"))
+        .def("launch", &launch, py::arg("grid"), py::arg("block"), py::arg("shared"),
+             py::arg("parameters"), py::arg("globals"), py::arg("workers"), py::arg("order"),
+             py::arg("seed"), py::arg("checked"),
+             py::arg("timeout"), py::arg("max_steps"), py::arg("ranges"), py::arg("numbers"),
+             py::arg("same_value_races"));
+}
+
+}  // namespace pycnn_emu

@@ -1,0 +1,455 @@
+"""One function of PTX to one function of LLVM's language, as text.
+
+A register is a stack slot of as many bits, which LLVM turns into values: registers are bits, read
+as whatever an instruction says. Arithmetic is in the modules `arithmetic`, `memory` ...; here is
+what they write with.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import NoReturn
+
+from pycnn.emulator.ptx import special
+from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.layout import Layout
+from pycnn.emulator.ptx.speculation import selected_loads
+from pycnn.emulator.ptx.syntax import (
+    TYPES,
+    Body,
+    Float,
+    Function,
+    Instruction,
+    Integer,
+    Label,
+    Module,
+    Negated,
+    Operand,
+    Register,
+    Sink,
+    Symbol,
+    Type,
+    Variable,
+)
+from pycnn.emulator.ptx.text import literal_bits
+
+#: `Self::poll`: set when the running thread should call the runtime soon.
+POLL = "getelementptr i8, ptr %self, i64 96"
+
+PRED = TYPES["pred"]
+
+
+def llvm_type(type: Type) -> str:
+    """How a value of a type is held: 16-bit floats as the integers they are made of."""
+    if type.kind == "f" and type.bits > 16:
+        return "float" if type.bits == 32 else "double"
+    return f"i{type.bits}"
+
+
+def float_constant(bits: int, width: int) -> str:
+    """A floating-point constant as LLVM writes it: always the bits of a float64."""
+    if width == 64:
+        return f"0x{bits:016X}"
+    sign, exponent, mantissa = bits >> 31, bits >> 23 & 255, bits & 0x7FFFFF
+    if exponent == 255:
+        return f"0x{sign << 63 | 0x7FF << 52 | mantissa << 29:016X}"
+    value = struct.unpack("<f", struct.pack("<I", bits))[0]
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class Emitter:
+    """Writes one function."""
+
+    def __init__(
+        self,
+        module: Module,
+        function: Function,
+        body: Body,
+        layout: Layout,
+        functions: dict[str, int],
+        checked: bool,
+        first_site: int,
+    ) -> None:
+        self.module, self.function, self.body = module, function, body
+        self.layout, self.functions, self.checked = layout, functions, checked
+        self.first_site = first_site
+        self.lines: list[str] = []
+        self.entry_lines: list[str] = []
+        self.helpers: set[str] = set()
+        self.intrinsics: set[str] = set()
+        self.called: dict[str, None] = {}
+        self.strings: list[bytes] = []
+        self._count = 0
+        self._bits: dict[Register, str] = {}
+        self._floats: dict[Register, str] = {}
+        self._once: dict[str, str] = {}
+        self._slots: dict[Variable, str] = {}
+        self._labels: dict[str, int] = {}
+        self._passed: set[str] = set()
+        self.at: Instruction | None = None
+        self.selected = selected_loads(body) if checked else {}
+        self._scratch: dict[str, str] = {}
+        self._polls: list[tuple[str, str, str, str]] = []
+        self.locals = [v for v in body.variables if v.space == "local"]
+
+    # ---- Lines ----------------------------------------------------------------------------------
+
+    def fail(self, message: str) -> NoReturn:
+        raise self.error(message)
+
+    def error(self, message: str) -> PtxError:
+        assert self.at is not None
+        return PtxError(f"{self.at.opcode}: {message}", name=self.module.name, line=self.at.line)
+
+    def line(self, text: str) -> None:
+        self.lines.append("  " + text)
+
+    def new(self, prefix: str = "t") -> str:
+        self._count += 1
+        return f"%{prefix}{self._count}"
+
+    def op(self, text: str) -> str:
+        """A new value."""
+        self._count += 1
+        name = f"%t{self._count}"
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def once(self, text: str) -> str:
+        """A value that is the same throughout, made at the beginning of the function."""
+        known = self._once.get(text)
+        if known is None:
+            known = self._once[text] = self.new("c")
+            self.entry_lines.append(f"  {known} = {text}")
+        return known
+
+    def start_block(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+
+    def helper(self, name: str, result: str, *arguments: str) -> str:
+        """A call of one of `helpers`."""
+        self.helpers.add(name)
+        return self.op(f"call {result} @{name}({', '.join(arguments)})")
+
+    def intrinsic(self, name: str, result: str, *arguments: str) -> str:
+        """A call of an intrinsic of LLVM."""
+        types = ", ".join(a.split(" ", 1)[0] for a in arguments)
+        self.intrinsics.add(f"declare {result} @{name}({types})")
+        return self.op(f"call {result} @{name}({', '.join(arguments)})")
+
+    def when(self, condition: str) -> Callable[[], None]:
+        """Begin lines that run under a condition; the function returned ends them."""
+        then, after = self.new("g")[1:], self.new("a")[1:]
+        self.line(f"br i1 {condition}, label %{then}, label %{after}")
+        self.start_block(then)
+
+        def end() -> None:
+            self.line(f"br label %{after}")
+            self.start_block(after)
+
+        return end
+
+    def runtime(self, name: str, result: str, *arguments: str) -> str:
+        """A call of a function of the C++ runtime, by its address in the context."""
+        slot = self.once(f"getelementptr i8, ptr %ctx, i64 {8 + 8 * self.functions[name]}")
+        target = self.once(f"load ptr, ptr {slot}, !invariant.load !0")
+        call = f"call {result} {target}({', '.join(arguments)})"
+        if result == "void":
+            self.line(call)
+            return ""
+        return self.op(call)
+
+    @property
+    def site(self) -> str:
+        """The number by which a report names the current instruction; 0 is none."""
+        assert self.at is not None
+        return self.site_of(self.at)
+
+    def site_of(self, instruction: Instruction) -> str:
+        return str(self.first_site + instruction.number + 1)
+
+    # ---- Registers and values -------------------------------------------------------------------
+
+    def read(self, operand: Operand, type: Type) -> str:
+        """The value of an operand as a type."""
+        if isinstance(operand, Register):
+            return self._read_register(operand, type)
+        if isinstance(operand, Integer):
+            if type.kind == "f" and type.bits > 16:
+                if operand.value:
+                    self.fail(f"{operand.value} is no floating-point literal")
+                return "0.0"
+            if type.kind == "pred":
+                return "true" if operand.value else "false"
+            return str(operand.value & ((1 << type.bits) - 1))
+        if isinstance(operand, Float):
+            if type.kind == "f" or (type.kind == "b" and type.bits in (32, 64)):
+                bits = literal_bits(operand, type)
+                is_float = llvm_type(type) in ("float", "double")
+                return float_constant(bits, type.bits) if is_float else str(bits)
+            self.fail(f"a floating-point literal where .{type.name} is wanted")
+        if isinstance(operand, Negated) and type.kind == "pred":
+            return self.op(f"xor i1 {self.read(operand.of, PRED)}, true")
+        if isinstance(operand, Symbol):
+            return self._resized(*self.symbol(operand), type)
+        raise self.error("an operand of another form is wanted")
+
+    def _read_register(self, register: Register, type: Type) -> str:
+        wanted = llvm_type(type)
+        own = register.type
+        if own.bits == type.bits:
+            if wanted[0] == "i":
+                return self._load(register)
+            known = self._floats.get(register)
+            if known is None:
+                known = self.op(f"bitcast i{own.bits} {self._load(register)} to {wanted}")
+                self._floats[register] = known
+            return known
+        if (own.kind == "pred") != (type.kind == "pred"):
+            self.fail(f"register {register.name} is .{own.name}, .{type.name} is wanted")
+        if own.bits < type.bits:
+            self.fail(f"register {register.name} of {own.bits} bits is read as .{type.name}")
+        low = self.op(f"trunc i{own.bits} {self._load(register)} to i{type.bits}")
+        return low if wanted[0] == "i" else self.op(f"bitcast i{type.bits} {low} to {wanted}")
+
+    def _load(self, register: Register) -> str:
+        known = self._bits.get(register)
+        if known is None:
+            known = self.op(f"load i{register.type.bits}, ptr %r{register.index}")
+            self._bits[register] = known
+        return known
+
+    def write(self, operand: Operand, type: Type, value: str) -> None:
+        """Put a value of a type into a register; a wider one is filled as the type says."""
+        if isinstance(operand, Sink):
+            return
+        if not isinstance(operand, Register):
+            self.fail("the destination is no register")
+        own = operand.type
+        if (own.kind == "pred") != (type.kind == "pred"):
+            self.fail(f"register {operand.name} is .{own.name}, the result .{type.name}")
+        self._floats.pop(operand, None)
+        held = llvm_type(type)
+        if held[0] != "i":
+            if own.bits == type.bits:
+                self._floats[operand] = value
+            value = self.op(f"bitcast {held} {value} to i{type.bits}")
+        if own.bits > type.bits:
+            extend = "sext" if type.kind == "s" else "zext"
+            value = self.op(f"{extend} i{type.bits} {value} to i{own.bits}")
+        elif own.bits < type.bits:
+            self.fail(f"register {operand.name} of {own.bits} bits cannot take .{type.name}")
+        self._bits[operand] = value
+        self.line(f"store i{own.bits} {value}, ptr %r{operand.index}")
+
+    def _resized(self, value: str, bits: int, type: Type) -> str:
+        if bits == type.bits:
+            return value
+        if type.kind in ("f", "pred") or (bits < type.bits and type.bits > 64):
+            self.fail(f"a name where .{type.name} is wanted")
+        return self.op(f"{'trunc' if bits > type.bits else 'zext'} i{bits} {value} to i{type.bits}")
+
+    # ---- Names ----------------------------------------------------------------------------------
+
+    def symbol(self, symbol: Symbol) -> tuple[str, int]:
+        """Value of a name and its width in bits: an address, or a special register."""
+        if symbol.name[0] == "%" or symbol.name == "WARP_SZ":
+            return special.read(self, symbol.name)
+        variable = symbol.variable or self.module.variables.get(symbol.name)
+        if variable is not None:
+            address = self.address_of(variable)
+            if symbol.addend:
+                address = self.op(f"add i64 {address}, {symbol.addend}")
+            return address, 64
+        if symbol.name in self.module.functions:
+            self.called[symbol.name] = None
+            return self.op(f'ptrtoint ptr @"{symbol.name}" to i64'), 64
+        raise self.error(f"{symbol.name} is not declared")
+
+    def symbol_value(self, name: str) -> str:
+        """The value of a special register."""
+        return self.symbol(Symbol(name))[0]
+
+    def carry_slot(self) -> str:
+        """The carry of ``add.cc`` and its like."""
+        slot = self.once("alloca i1")
+        if f"  store i1 false, ptr {slot}" not in self.entry_lines:
+            self.entry_lines.append(f"  store i1 false, ptr {slot}")
+        return slot
+
+    def has_scratch(self, name: str) -> bool:
+        return name in self._scratch
+
+    def scratch(self, name: str, size: int) -> str:
+        """Memory of the function's own, the same for all that ask by that name."""
+        slot = self._scratch.get(name)
+        if slot is None:
+            slot = self._scratch[name] = self.new("v")
+            self.entry_lines.append(f"  {slot} = alloca [{size} x i8], align 16")
+        return slot
+
+    def address_of(self, variable: Variable) -> str:
+        """Address of a variable in its own state space, an i64."""
+        if variable.space == "shared":
+            return str(self.layout.shared_offset(variable))
+        if variable.space in ("global", "const"):
+            offset = self.layout.global_offset(variable)
+            base = self.once("load ptr, ptr %ctx, !invariant.load !0")
+            return self.once(
+                f"ptrtoint ptr {self.once(f'getelementptr i8, ptr {base}, i64 {offset}')} to i64"
+            )
+        return self.once(f"ptrtoint ptr {self.slot(variable)} to i64")
+
+    def slot(self, variable: Variable) -> str:
+        """Memory of a parameter or of a local variable."""
+        known = self._slots.get(variable)
+        if known is not None:
+            return known
+        if variable in self.function.parameters and self.function.is_entry:
+            known = self.once(f"getelementptr i8, ptr %params, i64 {variable.offset}")
+        elif variable in self.function.parameters:
+            known = f"%p{self.function.parameters.index(variable)}"
+        elif variable in self.function.results:
+            known = f"%o{self.function.results.index(variable)}"
+        else:
+            known = self.new("v")
+            align = max(variable.align, 1)
+            self.entry_lines.append(
+                f"  {known} = alloca [{max(variable.size, 1)} x i8], align {align}"
+            )
+        self._slots[variable] = known
+        return known
+
+    @property
+    def arena(self) -> str:
+        """Base of the block's shared memory."""
+        at = self.once("getelementptr i8, ptr %self, i64 56")
+        return self.once(f"load ptr, ptr {at}, !invariant.load !0")
+
+    @property
+    def arena_address(self) -> str:
+        return self.once(f"ptrtoint ptr {self.arena} to i64")
+
+    # ---- The function ---------------------------------------------------------------------------
+
+    def emit(self, instruction: Callable[["Emitter", Instruction], None]) -> str:
+        """The text of the function; `instruction` writes each one."""
+        for statement in self.body.statements:
+            if isinstance(statement, Label):
+                self._labels[statement.name] = len(self._labels)
+        for statement in self.body.statements:
+            if isinstance(statement, Label):
+                self.begin_label(statement.name)
+                continue
+            self.at = statement
+            if statement.guard is not None and statement.opcode.split(".")[0] not in ("bra",):
+                self._guarded(statement, instruction)
+            else:
+                instruction(self, statement)
+        if not self._ended():
+            self.return_()
+        return self._assembled()
+
+    def begin_label(self, name: str) -> None:
+        label = self.label(name)
+        if not self._ended():
+            self.line(f"br label %{label}")
+        self.start_block(label)
+        self._passed.add(name)
+        self._bits.clear()
+        self._floats.clear()
+
+    def _ended(self) -> bool:
+        return bool(self.lines) and self.lines[-1].startswith(
+            ("  br ", "  ret ", "  unreachable", "  switch ")
+        )
+
+    def label(self, name: str) -> str:
+        """The block of a label."""
+        number = self._labels.get(name)
+        if number is None:
+            self.fail(f"label {name} is not defined")
+        return f"L{number}"
+
+    def guard(self, instruction: Instruction) -> str:
+        """The condition under which a guarded instruction runs."""
+        assert instruction.guard is not None
+        value = self._load(instruction.guard)
+        return self.op(f"xor i1 {value}, true") if instruction.guard_negated else value
+
+    def _guarded(
+        self, statement: Instruction, instruction: Callable[["Emitter", Instruction], None]
+    ) -> None:
+        then, after = self.new("g")[1:], self.new("a")[1:]
+        self.line(f"br i1 {self.guard(statement)}, label %{then}, label %{after}")
+        bits, floats = dict(self._bits), dict(self._floats)
+        self.start_block(then)
+        instruction(self, statement)
+        if not self._ended():
+            self.line(f"br label %{after}")
+        self.start_block(after)
+        # What was read or written under the guard is not known behind it.
+        self._bits = {r: v for r, v in bits.items() if self._bits.get(r) == v}
+        self._floats = {r: v for r, v in floats.items() if self._floats.get(r) == v}
+
+    def unreachable(self) -> None:
+        """End the block, and begin another that nothing leads to."""
+        self.line("unreachable")
+        self.after_jump()
+
+    def after_jump(self) -> None:
+        """What follows a jump, up to the next label, is a block of its own."""
+        self.start_block(self.new("n")[1:])
+        self._bits.clear()
+        self._floats.clear()
+
+    def jump(self, name: str) -> str:
+        """The block to branch to for a label: on the way back, one that lets others run."""
+        label = self.label(name)
+        if name not in self._passed:
+            return label
+        poll, call = self.new("poll")[1:], self.new("yield")[1:]
+        self._polls.append((poll, call, label, self.site))
+        return poll
+
+    def return_(self) -> None:
+        if not self.function.is_entry:
+            for i, result in enumerate(self.function.results):
+                if result.space == "reg":
+                    register = next(r for r in self.body.registers if r.name == result.name)
+                    self.line(f"store i{register.type.bits} {self._load(register)}, ptr %o{i}")
+        self.line("ret void")
+
+    def _assembled(self) -> str:
+        for poll, call, label, site in self._polls:
+            self.start_block(poll)
+            asked = self.op(f"load volatile i32, ptr {self.once(POLL)}")
+            wanted = self.op(f"icmp ne i32 {asked}, 0")
+            self.line(f"br i1 {wanted}, label %{call}, label %{label}, !prof !1")
+            self.start_block(call)
+            self.runtime("poll", "void", f"i32 {site}")
+            self.line(f"br label %{label}")
+        head = []
+        for register in self.body.registers:
+            head.append(f"  %r{register.index} = alloca i{register.type.bits}")
+            head.append(f"  store i{register.type.bits} 0, ptr %r{register.index}")
+        loads = []
+        if not self.function.is_entry:
+            for i, parameter in enumerate(self.function.parameters):
+                if parameter.space == "reg":
+                    r = next(r for r in self.body.registers if r.name == parameter.name)
+                    loads.append(f"  %pr{i} = load i{r.type.bits}, ptr %p{i}")
+                    loads.append(f"  store i{r.type.bits} %pr{i}, ptr %r{r.index}")
+        text = [signature(self.function) + " {", "begin:", *head, *loads, *self.entry_lines,
+                "  br label %body", "body:", *self.lines, "}"]  # fmt: skip
+        return "\n".join(text)
+
+
+def signature(function: Function, keyword: str = "define") -> str:
+    """How a function is defined or declared: an entry gets its parameters in one block."""
+    if function.is_entry:
+        arguments = ["ptr %self", "ptr %ctx", "ptr noalias readonly %params"]
+        return f'{keyword} void @"{function.name}"({", ".join(arguments)}) #0'
+    arguments = ["ptr %self", "ptr %ctx"]
+    arguments += [f"ptr %o{i}" for i in range(len(function.results))]
+    arguments += [f"ptr %p{i}" for i in range(len(function.parameters))]
+    return f'{keyword} internal void @"{function.name}"({", ".join(arguments)}) #0'

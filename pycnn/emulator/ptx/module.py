@@ -1,0 +1,352 @@
+"""`PtxModule`: anybody's PTX, run on this machine's processor."""
+
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pycnn import config
+from pycnn.emulator import errors
+from pycnn.emulator.counting import Counters, note
+from pycnn.emulator.guarded import Guarded
+from pycnn.emulator.launching import (
+    CORES,
+    check_blocks,
+    check_shared,
+    launch_shape,
+    parse_schedule,
+    runtime,
+    time_limit,
+)
+from pycnn.emulator.ptx import machine, pack
+from pycnn.emulator.ptx.compile import Program, translate
+from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.parse import parse
+from pycnn.emulator.ptx.places import demangled, inlined, place_of
+from pycnn.emulator.ptx.syntax import Function, Module
+from pycnn.emulator.ptx.variables import Globals
+from pycnn.runtime import cache
+
+
+@functools.cache
+def _generator() -> str:
+    """A hash of the code generator: what it made before a change is made again."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return cache.key(*(file.read_text() for file in files))
+
+
+class PtxModule:
+    """PTX for any NVIDIA GPU, run on this machine's processor.
+
+    Parameters
+    ----------
+    source : str or path
+        The PTX text, which begins with ``.version`` or a comment, or the name of a file of it.
+    checked : bool, default False
+        Watch every memory access, as `pycnn.emulator.RawModule` does.
+    schedule, timeout, max_steps, same_value_races
+        Order of threads and blocks, limits of a launch, and what counts as a race: see
+        `pycnn.emulator.RawModule`.
+    origin : str, optional
+        Name of the source that the PTX was made from, where that was in no file: the compiler has
+        put a folder before it.
+
+    Raises
+    ------
+    PtxError
+        If the text is malformed; an instruction that is not there is named when its entry is asked
+        for.
+
+    Examples
+    --------
+    >>> module = PtxModule('''
+    ... .version 8.0
+    ... .target sm_80
+    ... .address_size 64
+    ... .visible .entry twice(.param .u64 x) {
+    ...     .reg .b64 %rd<4>; .reg .f32 %f<3>; .reg .b32 %r<2>;
+    ...     ld.param.u64 %rd1, [x];
+    ...     mov.u32 %r1, %tid.x;
+    ...     mul.wide.u32 %rd2, %r1, 4;
+    ...     add.s64 %rd3, %rd1, %rd2;
+    ...     ld.global.f32 %f1, [%rd3];
+    ...     add.f32 %f2, %f1, %f1;
+    ...     st.global.f32 [%rd3], %f2;
+    ...     ret;
+    ... }''')
+    >>> module.kernel_names
+    ('twice',)
+
+    ``module.get_function("twice")((1,), (4,), (x,))`` doubles four elements of ``x``.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        checked: bool = False,
+        schedule: str | None = None,
+        timeout: float | None = None,
+        max_steps: int = 0,
+        same_value_races: bool | None = None,
+        origin: str | None = None,
+    ) -> None:
+        is_text = isinstance(source, str) and (".version" in source or "\n" in source)
+        text = str(source) if is_text else _read(Path(source))
+        name = "kernel.ptx" if is_text else os.fspath(source)
+        self.checked, self.schedule = checked, schedule
+        self.timeout, self.max_steps = timeout, max_steps
+        if same_value_races is None:
+            same_value_races = config.get("PYCNN_SAME_VALUE_RACES")
+        self.same_value_races = same_value_races
+        parse_schedule(schedule)
+        self._text, self._origin = text, origin
+        self._module = parse(text, name)
+        for number, file in self._module.files.items():
+            if origin is not None and os.path.basename(file) == origin:
+                self._module.files[number] = origin
+        self._globals = Globals(self._module)
+        self._kernels: dict[str, _Compiled] = {}
+
+    @property
+    def target(self) -> str:
+        """The architecture that the text is for, such as ``"sm_90a"``."""
+        return self._module.target
+
+    @property
+    def kernel_names(self) -> tuple[str, ...]:
+        """The entries."""
+        return tuple(f.name for f in self._module.functions.values() if f.is_entry)
+
+    def get_function(self, name: str) -> "PtxKernel":
+        """The entry `name`, compiled.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name; lists those there are.
+        PtxError
+            If it has an instruction that is not there; names the line.
+        """
+        function = self._module.functions.get(name)
+        if function is None or not function.is_entry:
+            there = ", ".join(self.kernel_names) or "none"
+            raise ValueError(f"name={name!r}: no such kernel; there are: {there}")
+        return PtxKernel(self, function)
+
+    def get_global(self, name: str) -> np.ndarray:
+        """Memory of a ``.global`` or ``.const`` variable, as bytes.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name.
+        """
+        return self._globals.of(name)
+
+
+def _read(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise PtxError(f"no text: {error}", name=str(path)) from error
+
+
+@dataclass
+class _Compiled:
+    """An entry in memory."""
+
+    kernel: Any  # of the C++ runtime
+    program: "Facts"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the runtime has to know of an entry beside its code; kept with it in the cache."""
+
+    #: Opcode, file, line, line of the PTX, and where it was inlined to.
+    sites: list[tuple[str, str, int, int, list[str]]]
+    shared: list[tuple[str, str, int, int, int]]
+    dynamic: str
+    shared_bytes: int
+
+
+class PtxKernel:
+    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is.
+
+    Attributes
+    ----------
+    counters : Counters or None
+        Memory traffic of the last launch, if it was checked.
+    """
+
+    def __init__(self, module: PtxModule, function: Function) -> None:
+        self._module, self._function = module, function
+        self.name = function.name
+        self.max_dynamic_shared_size_bytes = 48 * 1024
+        self.counters: Counters | None = None
+        self._compiled = _compile(module, function)
+        self._pack = pack.packer(function)
+
+    @property
+    def checked(self) -> bool:
+        return self._module.checked
+
+    def __call__(
+        self,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        *,
+        shared_mem: int = 0,
+        stream: Any = None,
+        enable_cooperative_groups: bool = False,
+    ) -> None:
+        """Launch, and return when it has finished.
+
+        Parameters
+        ----------
+        grid, block : sequence of one to three ints
+            Blocks of the grid and threads of a block.
+        args : sequence
+            As of `pycnn.emulator.RawKernel`. PTX does not say what a parameter of 64 bits means:
+            arrays and integers both fit.
+        shared_mem : int, default 0
+            Bytes of dynamic shared memory.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If grid, block, shared memory or arguments are outside what CUDA allows.
+        KernelError
+            A subclass of it for each defect found; see `pycnn.emulator.errors`.
+        """
+        grid3, block3 = launch_shape(tuple(grid), tuple(block))
+        _check_block(self._function, block3)
+        check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
+        static = self._compiled.program.shared_bytes
+        if shared_mem + static > runtime().SHARED_LIMIT:
+            raise ValueError(
+                f"shared_mem={shared_mem} beside {static} bytes of static shared memory; "
+                f"allowed: {runtime().SHARED_LIMIT} together"
+            )
+        order, seed = parse_schedule(self._module.schedule)
+        checked = self._module.checked
+        guarded = Guarded(args) if checked else None
+        parameters = self._pack(guarded.arguments if guarded else args)
+        at = int(parameters.__array_interface__["data"][0])
+        ranges: list[tuple[int, int, bool, str, int]] = []
+        if guarded:
+            size = self._function.parameter_bytes
+            ranges = [*guarded.ranges, *self._module._globals.ranges]
+            ranges += [(at, size, True, "the parameters", 0)] if size else []
+            check_blocks(grid3)
+        report, counters = self._compiled.kernel.launch(
+            grid3, block3, shared_mem, at, self._module._globals.address,
+            config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
+            time_limit(self._module.timeout), self._module.max_steps, ranges,
+            guarded.numbers if guarded else [], self._module.same_value_races,
+        )  # fmt: skip
+        self.counters = Counters(**counters) if counters else None
+        note(self.name, self.counters)
+        if guarded:
+            guarded.write_back()
+        if report is not None:
+            raise self._error(report, block3)
+
+    def _error(
+        self, report: dict[str, Any], block: tuple[int, int, int]
+    ) -> errors.KernelError | MemoryError:
+        error = errors.from_report(report, self.name, block, self._locate)
+        site = self._site(report["where"])
+        if site is not None and isinstance(error, errors.KernelError):
+            _, file, _, line, inlined = site
+            error.trace = (
+                *inlined,
+                *([f"PTX line {line}"] if file != self._module._module.name else []),
+            )
+        return error
+
+    def _site(self, position: dict[str, Any]) -> tuple[str, str, int, int, list[str]] | None:
+        """The instruction at a position."""
+        sites = self._compiled.program.sites
+        if 0 < position["pc"] <= len(sites):
+            return sites[position["pc"] - 1]
+        at = position["file"], position["line"]
+        return next((site for site in sites if (site[1], site[2]) == at), None)
+
+    def _locate(self, position: dict[str, Any]) -> tuple[str, int]:
+        if position["file"]:
+            return position["file"], position["line"]
+        site = self._site(position) if position["pc"] else None
+        return (site[1], site[2]) if site else ("", 0)
+
+
+def _check_block(function: Function, block: tuple[int, int, int]) -> None:
+    threads = block[0] * block[1] * block[2]
+    if function.required_threads and block != function.required_threads:
+        raise ValueError(f"block={block}; {function.name} requires {function.required_threads}")
+    if function.max_threads:
+        x, y, z = function.max_threads
+        if threads > x * y * z:
+            raise ValueError(
+                f"block={block} has {threads} threads; {function.name} allows {x * y * z}"
+            )
+
+
+# ---- The cache ----------------------------------------------------------------------------------
+
+
+def _facts(module: Module, program: Program) -> Facts:
+    sites = []
+    for site in program.sites:
+        file, line = place_of(module, site.place, site.line)
+        sites.append((site.opcode, file, line, site.line, inlined(module, site.place)))
+    shared = [
+        (demangled(variable.name), module.name, variable.line, variable.size, offset)
+        for variable, offset in program.layout.shared
+    ]
+    return Facts(sites, shared, demangled(program.layout.dynamic), program.layout.shared_bytes)
+
+
+def _compile(module: PtxModule, function: Function) -> _Compiled:
+    """An entry in memory, compiled if the cache does not have it."""
+    known = module._kernels.get(function.name)
+    if known is not None:
+        return known
+    names = tuple(runtime().PTX_FUNCTIONS)
+    key = cache.key(
+        "ptx", _generator(), module._text, function.name, str(module.checked),
+        machine.fingerprint(), *names,
+    )  # fmt: skip
+
+    def build(path: Path) -> None:
+        program = _translated(module, function)
+        facts = json.dumps(asdict(_facts(module._module, program)))
+        code = machine.compile_text(program.text, module.checked)
+        path.write_bytes(facts.encode() + b"\n" + code)
+
+    facts_line, _, code = cache.get_or_build(key, ".bin", build).read_bytes().partition(b"\n")
+    facts = Facts(**json.loads(facts_line))
+    address = machine.load(code, function.name)
+    kernel = runtime().PtxKernel(
+        address,
+        function.name,
+        [(what, file, line) for what, file, line, _, _ in facts.sites],
+        facts.shared,
+        facts.dynamic,
+    )
+    compiled = _Compiled(kernel, facts)
+    module._kernels[function.name] = compiled
+    return compiled
+
+
+def _translated(module: PtxModule, function: Function) -> Program:
+    functions = {name: i for i, name in enumerate(runtime().PTX_FUNCTIONS)}
+    return translate(module._module, function, functions, module.checked)

@@ -1,0 +1,47 @@
+"""Memory of a module's variables."""
+
+import numpy as np
+
+from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.layout import Layout
+from pycnn.emulator.ptx.syntax import Module
+
+
+class Globals:
+    """Memory of a module's variables, with their initial values."""
+
+    def __init__(self, module: Module) -> None:
+        layout = Layout(module)
+        self._variables = layout.globals
+        self._memory = np.zeros(layout.global_size + 512, np.uint8)
+        start = -self._memory.__array_interface__["data"][0] % 512
+        self._block = self._memory[start : start + layout.global_size]
+        self.address = int(self._block.__array_interface__["data"][0])
+        by_name = {variable.name: offset for variable, offset in self._variables}
+        for variable, offset in self._variables:
+            if variable.data:
+                data = np.frombuffer(variable.data, np.uint8)
+                self._block[offset : offset + len(data)] = data
+            for at, width, name, addend in variable.relocations:
+                if name not in by_name or width != 8:
+                    raise PtxError(
+                        f"the initial value of {variable.name} holds the address of {name}; "
+                        "allowed: 64-bit addresses of variables in .global and .const",
+                        name=module.name, line=variable.line,
+                    )  # fmt: skip
+                value = self.address + by_name[name] + addend
+                self._block[offset + at : offset + at + 8].view(np.uint64)[0] = value
+
+    def of(self, name: str) -> np.ndarray:
+        for variable, offset in self._variables:
+            if variable.name == name:
+                return self._block[offset : offset + variable.size]
+        raise ValueError(f"name={name!r}: the module has no global variable of that name")
+
+    @property
+    def ranges(self) -> list[tuple[int, int, bool, str, int]]:
+        return [
+            (self.address + offset, variable.size, True, f".{variable.space} {variable.name}", 0)
+            for variable, offset in self._variables
+            if variable.size
+        ]
