@@ -61,10 +61,12 @@ def attempt(problem: Problem, memory: Memory, *, compared: bool = True) -> tuple
     """
     try:
         inputs = problem.inputs()
-        arrays = {name: problem.placed(array, memory.put) for name, array in inputs.items()}
+        # Copies: an operation may update its operands, and the oracle gets what they were.
+        arrays = {name: problem.placed(a.copy(), memory.put) for name, a in inputs.items()}
         call = problem.op.describe(inputs, **problem.settings)
         returned = problem.tested.invoke(getattr(pycnn, problem.op.name), arrays, problem.settings)
-        outputs = [memory.get(array) for array in returned]  # waits for the GPU
+        updated = (arrays[n] for n, new in problem.op.updates.items() if new in call.outputs)
+        outputs = [memory.get(array) for array in (*returned, *updated)]  # waits for the GPU
         fault = _fault(problem, call, inputs, outputs) if compared else ""
     except KernelError as finding:  # of the emulator, about the kernel itself
         return WRONG, f"{type(finding).__name__}: {finding}"

@@ -21,11 +21,8 @@
 // variant TILE = 64, 128
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
-#ifndef SCALAR
-#define SCALAR __half
-#endif
-#include <pycnn/gemm_vector.cuh>
 #include <pycnn/gemm_mma.cuh>
+#include <pycnn/gemm_vector.cuh>
 
 #ifndef A_TRANSPOSED
 #define A_TRANSPOSED 0  // 1: A is read down its columns, as M is contiguous in memory

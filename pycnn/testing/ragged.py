@@ -78,6 +78,7 @@ CASES: dict[str, tuple[Case, ...]] = {
 VIEWED: dict[str, tuple[Case, ...]] = {
     # More rows than all blocks have groups of threads: a block has several rounds.
     "cross_entropy": (Case("rounds", {"logits": (33001, 17), "target": (33001,)}),),
+    "kl_div": (Case("log target", {"x": (3, 5, 7), "target": (3, 5, 7)}, {"log_target": True}),),
     "gelu": (Case("tanh", {"x": (3, 5, 7)}, {"approximate": "tanh"}),),
 }
 
@@ -94,7 +95,8 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         )
     ),
     "gemm": tuple(
-        (Case(name, {"a": a, "b": b}, settings), "double_buffered")
+        (Case(name, {"a": a, "b": b}, settings), algo)
+        for algo in ("double_buffered", "tensor_core")
         for name, a, b, settings in (
             ("large tiles", (128, 65, 3), (128, 3, 67), {}),
             ("large tiles, a transposed", (128, 3, 65), (128, 3, 67), {"transpose_a": True}),

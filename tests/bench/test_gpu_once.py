@@ -20,7 +20,7 @@ from pycnn.testing.problem import Problem, every, named
 PARTS = 6
 
 #: Launched by checks of values on a GPU, not by plans of operations.
-UNUSED = {"check_integers", "check_floats"}
+UNUSED = {"check_integers", "check_narrow", "check_floats"}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ SPECIAL = [NAN, -INF, INF, -0.0, 0.0, -6, -3, -1, 1, 3, 6, -1e30, 1e30, -40, 40,
 #: Bounds and slopes that the special values meet, by activation.
 TRIED = {
     "clip": [(-1.0, 3.0), (-1.0, INF), (-INF, 3.0), (3.0, -1.0)],
+    "hardtanh": [(-1.0, 1.0), (-3.0, 0.5)],
     "leaky_relu": [(0.01,), (-0.5,)],
     "elu": [(1.0,), (-2.0,)],
     "celu": [(1.0,), (-2.0,)],

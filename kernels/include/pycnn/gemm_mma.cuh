@@ -2,6 +2,9 @@
 // 16-bit elements in shared memory, the fragments that a warp reads from them, and its sums.
 #pragma once
 
+#ifndef SCALAR
+#define SCALAR __half
+#endif
 #include <pycnn/async_copy.cuh>
 #include <pycnn/gemm_thread.cuh>
 #include <pycnn/mma.cuh>
