@@ -43,7 +43,7 @@ __device__ __forceinline__ void check(const T* __restrict__ x, Found* __restrict
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * THREADS) {
         index_t at[1];
         view.locate(i, at);
-        const T value = __ldg(x + at[0]);
+        const T value = ldg(x + at[0]);
         if ((value >= low && value <= high) || value == also) continue;
         wrong = true;
         if (place(value) < own) own = place(value);

@@ -42,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         if (t != c.ignore_index) {
             const acc_t w = weights.of_target(c, t);
             const index_t to = is_class(c, t) ? t : 0;
-            cost = -w * to_acc(__ldg(x + at[SCORES] + to * class_stride));
+            cost = -w * to_acc(ldg(x + at[SCORES] + to * class_stride));
             weight_sum += w;
         }
         cost_sum += cost;

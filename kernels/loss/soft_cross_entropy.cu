@@ -100,7 +100,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
     if (thread < group.num_groups && first + thread < p.count) {
         index_t at[4];
         p.start.locate(first + thread, at);
-        gradients[thread] = to_acc(__ldg(dy + at[LOSS])) * static_cast<acc_t>(mean);
+        gradients[thread] = to_acc(ldg(dy + at[LOSS])) * static_cast<acc_t>(mean);
     }
     const index_t start = part.at[DLOGITS];
     const Slice<Group> z(group, logits, LOGITS, part.length, part, p, smem);

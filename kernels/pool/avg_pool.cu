@@ -49,7 +49,7 @@ avg_pool_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p
     const scalar_t* plane = one.begin(x, s);
     acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        sum += to_acc(__ldg(plane + one.offset(s, i, j, k)));
+        sum += to_acc(ldg(plane + one.offset(s, i, j, k)));
     });
     y[one.number] = from_acc(sum / count_of(p, one.at[0], one.at[1], one.at[2]));
 }
@@ -84,7 +84,7 @@ avg_pool_backward_direct(const scalar_t* __restrict__ dy, scalar_t* __restrict__
     const scalar_t* plane = one.begin(dy, s);
     acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        sum += to_acc(__ldg(plane + one.offset(s, i, j, k))) / count_of(p, i, j, k);
+        sum += to_acc(ldg(plane + one.offset(s, i, j, k))) / count_of(p, i, j, k);
     });
     dx[one.number] = from_acc(sum);
 }

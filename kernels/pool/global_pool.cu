@@ -96,7 +96,7 @@ __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Pla
         for (index_t i = thread_rank; i < p.length; i += group_size) {
             index_t at[1];
             p.element.locate(i, at);
-            fold.add(to_acc(__ldg(from + at[0])), i);
+            fold.add(to_acc(ldg(from + at[0])), i);
         }
     }
 #endif

@@ -74,7 +74,7 @@ lp_pool_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, double 
     const acc_t e = static_cast<acc_t>(norm);
     acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        sum += power(to_acc(__ldg(plane + one.offset(s, i, j, k))), e);
+        sum += power(to_acc(ldg(plane + one.offset(s, i, j, k))), e);
     });
     sum *= completed(p, count_of(p, one.at[0], one.at[1], one.at[2]));
     y[one.number] = from_acc(power(sum, 1 / e));
@@ -102,7 +102,7 @@ lp_pool_backward(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y
         tile.each_source(spans, at, [&](int number, int i, int j, int k) {
             sum += sDy[number] * sSlopes[number] * completed(p, counts.of(p, i, j, k));
         });
-        const acc_t own = to_acc(__ldg(x + tile.offset(of_x, tile.result, at)));
+        const acc_t own = to_acc(ldg(x + tile.offset(of_x, tile.result, at)));
         dx[out] = from_acc(sum * power(own, e - 1));
     });
 }
@@ -118,10 +118,10 @@ lp_pool_backward_direct(const scalar_t* __restrict__ dy, const scalar_t* __restr
     const acc_t e = static_cast<acc_t>(norm);
     acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        sum += to_acc(__ldg(above + one.offset(s, i, j, k))) *
-               slope(to_acc(__ldg(after + one.offset(t, i, j, k))), e) *
+        sum += to_acc(ldg(above + one.offset(s, i, j, k))) *
+               slope(to_acc(ldg(after + one.offset(t, i, j, k))), e) *
                completed(p, count_of(p, i, j, k));
     });
     const scalar_t* own = one.begin(x, of_x) + one.offset(of_x, one.at[0], one.at[1], one.at[2]);
-    dx[one.number] = from_acc(sum * power(to_acc(__ldg(own)), e - 1));
+    dx[one.number] = from_acc(sum * power(to_acc(ldg(own)), e - 1));
 }

@@ -71,7 +71,7 @@ max_pool_direct(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
     const scalar_t* plane = one.begin(x, s);
     Maximum maximum;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        maximum.add(to_acc(__ldg(plane + one.offset(s, i, j, k))), index_in_plane(p, i, j, k));
+        maximum.add(to_acc(ldg(plane + one.offset(s, i, j, k))), index_in_plane(p, i, j, k));
     });
     y[one.number] = from_acc(maximum.best);
     if (indices) indices[one.number] = maximum.at;
@@ -112,8 +112,8 @@ max_pool_backward_direct(const scalar_t* __restrict__ dy, const index_t* __restr
     const index_t mine = index_in_plane(p, one.at[0], one.at[1], one.at[2]);
     acc_t sum = 0;
     one.each_source([&](index_t i, index_t j, index_t k) {
-        if (__ldg(plane_indices + one.offset(t, i, j, k)) == mine)
-            sum += to_acc(__ldg(plane + one.offset(s, i, j, k)));
+        if (ldg(plane_indices + one.offset(t, i, j, k)) == mine)
+            sum += to_acc(ldg(plane + one.offset(s, i, j, k)));
     });
     dx[one.number] = from_acc(sum);
 }

@@ -88,12 +88,12 @@ max_unpool(const scalar_t* __restrict__ x, const index_t* __restrict__ indices,
         for (index_t i = group.lane; i < p.small; i += group.lanes) {
             index_t at[2];
             p.element.locate(i, at);
-            const index_t to = __ldg(indices_of_plane + at[1]);
+            const index_t to = ldg(indices_of_plane + at[1]);
             if (to >= group.piece && to - group.piece < places)
                 atomicMax(winner + (to - group.piece) * group.size + group.channel,
                           static_cast<int>(i));
 #if STAGED
-            sX[i * group.size + group.channel] = __ldg(values + at[0]);
+            sX[i * group.size + group.channel] = ldg(values + at[0]);
 #endif
         }
     __syncthreads();
@@ -107,7 +107,7 @@ max_unpool(const scalar_t* __restrict__ x, const index_t* __restrict__ indices,
 #else
             index_t at[2];
             p.element.locate(source, at);
-            value = to_acc(__ldg(values + at[0]));
+            value = to_acc(ldg(values + at[0]));
 #endif
         }
         y[group.result(p, group.piece + i / group.size, p.large)] = from_acc(value);
@@ -127,7 +127,7 @@ max_unpool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__
         for (index_t i = group.lane; i < p.large; i += group.lanes) {
             index_t at[1];
             p.place.locate(i, at);
-            sDy[i * group.size + group.channel] = __ldg(values + at[0]);
+            sDy[i * group.size + group.channel] = ldg(values + at[0]);
         }
     __syncthreads();
 #endif
@@ -135,7 +135,7 @@ max_unpool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__
     for (index_t i = group.lane; i < p.small; i += group.lanes) {
         index_t at[2];
         p.element.locate(i, at);
-        const index_t from = __ldg(indices_of_plane + at[1]);
+        const index_t from = ldg(indices_of_plane + at[1]);
         acc_t value = 0;
         if (from >= 0 && from < p.large) {
 #if STAGED
@@ -143,7 +143,7 @@ max_unpool_backward(const scalar_t* __restrict__ dy, const index_t* __restrict__
 #else
             index_t place[1];
             p.place.locate(from, place);
-            value = to_acc(__ldg(values + place[0]));
+            value = to_acc(ldg(values + place[0]));
 #endif
         }
         dx[group.result(p, i, p.small)] = from_acc(value);

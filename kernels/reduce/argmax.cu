@@ -84,7 +84,7 @@ __device__ __forceinline__ Indexed fold(const Group& group, const scalar_t* __re
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * group.size;
-            if (at >= first && at < last) value[k] = __ldg(from + at * stride);
+            if (at >= first && at < last) value[k] = ldg(from + at * stride);
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {

@@ -31,7 +31,7 @@ __device__ __forceinline__ void broadcast(const Group& group, const scalar_t* __
     const Slice<Group> out(group, dx, 0, part.length, part, p, smem, false);
     __shared__ acc_t gradients[THREADS];
     if (group.thread_rank == 0 && part.inside())
-        gradients[group.index] = to_acc(__ldg(dy + part.at[1])) / static_cast<acc_t>(divisor);
+        gradients[group.index] = to_acc(ldg(dy + part.at[1])) / static_cast<acc_t>(divisor);
     __syncthreads();
     const acc_t gradient = part.inside() ? gradients[group.index] : 0;
     each(group, part.at[0], part.length, [&](index_t i) {
@@ -54,9 +54,9 @@ __device__ __forceinline__ void extreme(const Group& group, const scalar_t* __re
     const Slice<Group> from(group, x, X, length, part, p, smem);
     __shared__ acc_t values[THREADS], gradients[THREADS];
     if (group.thread_rank == 0 && part.inside()) {
-        values[group.index] = to_acc(__ldg(y + part.at[Y]));
-        gradients[group.index] = count ? acc_t(0) : to_acc(__ldg(dy + part.at[DY]));
-        if (ties) gradients[group.index] /= __ldg(ties + part.at[TIES]);
+        values[group.index] = to_acc(ldg(y + part.at[Y]));
+        gradients[group.index] = count ? acc_t(0) : to_acc(ldg(dy + part.at[DY]));
+        if (ties) gradients[group.index] /= ldg(ties + part.at[TIES]);
     }
     __syncthreads();
     const acc_t best = part.inside() ? values[group.index] : 0;

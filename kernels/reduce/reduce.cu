@@ -68,7 +68,7 @@ __device__ __forceinline__ acc_t fold(const Group& group, const T* __restrict__ 
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * group.size;
-            term[k] = at >= 0 && at < length ? to_acc(__ldg(from + at * stride)) : OP::identity();
+            term[k] = at >= 0 && at < length ? to_acc(ldg(from + at * stride)) : OP::identity();
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) value = op(value, term[k]);
@@ -116,7 +116,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
                                  : length;
         const index_t vecs = (length - head) / VEC_SIZE;
         const auto* source = reinterpret_cast<const Vec*>(from + head);
-        if (group.thread_rank < head) value = to_acc(__ldg(from + group.thread_rank));
+        if (group.thread_rank < head) value = to_acc(ldg(from + group.thread_rank));
         for (index_t i = group.thread_rank; i < vecs; i += BATCH * group.size) {
             Vec vec[BATCH];
 #pragma unroll

@@ -42,7 +42,7 @@ struct Keys {
     bool largest;
 
     __device__ __forceinline__ scalar_t raw(index_t i) const {
-        return i < cached ? smem[i] : __ldg(from + i * stride);
+        return i < cached ? smem[i] : ldg(from + i * stride);
     }
     __device__ __forceinline__ Key operator()(index_t i) const {
         const Key key = ordered(to_acc(raw(i)));
@@ -143,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const Slice<BlockGroup<acc_t>> slice(group, x, 0, p.length, part, p, smem);
     if (!p.staged)
         for (index_t i = threadIdx.x; i < p.cached; i += THREADS)
-            slice.smem[i] = __ldg(slice.from + i * slice.stride);
+            slice.smem[i] = ldg(slice.from + i * slice.stride);
     const Keys keys = {slice.from, slice.stride, slice.smem, p.cached, to.largest != 0};
 
     unsigned equal;

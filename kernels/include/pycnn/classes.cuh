@@ -11,8 +11,8 @@ struct Classes {
 };
 
 __device__ __forceinline__ index_t target_at(const void* target, const Classes& c, index_t at) {
-    return c.narrow ? __ldg(static_cast<const int*>(target) + at)
-                    : __ldg(static_cast<const index_t*>(target) + at);
+    return c.narrow ? ldg(static_cast<const int*>(target) + at)
+                    : ldg(static_cast<const index_t*>(target) + at);
 }
 
 // A target that is no class and not ignored has no score and no weight: what it goes into is NaN.
@@ -25,7 +25,7 @@ struct Weights {
     index_t stride;
 
     __device__ __forceinline__ acc_t operator()(index_t c) const {
-        return at ? to_acc(__ldg(at + c * stride)) : acc_t(1);
+        return at ? to_acc(ldg(at + c * stride)) : acc_t(1);
     }
     __device__ __forceinline__ acc_t of_target(const Classes& c, index_t target) const {
         return is_class(c, target) ? (*this)(target) : limits<acc_t>::quiet_nan();
@@ -42,6 +42,6 @@ struct Positions {
 
 // Gradient of a position's cost, times its weight: dy[position], dy, or dy / (sum of weights).
 __device__ __forceinline__ acc_t scaled(const scalar_t* dy, const acc_t* weight_sum, acc_t weight) {
-    const acc_t mean = weight_sum ? acc_t(1) / __ldg(weight_sum) : acc_t(1);
-    return to_acc(__ldg(dy)) * mean * weight;
+    const acc_t mean = weight_sum ? acc_t(1) / ldg(weight_sum) : acc_t(1);
+    return to_acc(ldg(dy)) * mean * weight;
 }

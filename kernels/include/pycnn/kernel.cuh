@@ -52,6 +52,20 @@ __device__ __forceinline__ double to_acc(double x) { return x; }
 
 using acc_t = Accumulator<scalar_t>::type;
 
+// __ldg, of what nobody writes meanwhile. CUDA's own of a 16-bit float is inline assembly, which the
+// compiler may move ahead of the condition it stands under: it then reads beyond arrays.
+template <typename T>
+__device__ __forceinline__ T ldg(const T* from) {
+    if constexpr (sizeof(T) == 2) {
+        const unsigned short bits = __ldg(reinterpret_cast<const unsigned short*>(from));
+        T value;
+        memcpy(&value, &bits, sizeof(T));
+        return value;
+    } else {
+        return __ldg(from);
+    }
+}
+
 // Numeric limits without <limits>, which NVRTC does not have; of the types that kernels compute in.
 template <typename T>
 struct limits;

@@ -143,7 +143,7 @@ struct Slice {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const index_t at = i + k * group.size;
-            if (has(at)) raw[k] = at < staged ? element(at) : __ldg(from + at * stride);
+            if (has(at)) raw[k] = at < staged ? element(at) : ldg(from + at * stride);
         }
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
@@ -155,7 +155,7 @@ struct Slice {
 
     // An element that this thread has loaded before.
     __device__ __forceinline__ acc_t reload(index_t i) const {
-        return to_acc(i < cached ? element(i) : __ldg(from + i * stride));
+        return to_acc(i < cached ? element(i) : ldg(from + i * stride));
     }
 
     // The result that takes the place of element i, where `to` is the slice of the result.
