@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from pycnn.runtime.backends import backends
 
 #: A kernel of ours whose threads write one value unordered has written it by chance.
 os.environ.setdefault("PYCNN_SAME_VALUE_RACES", "1")
+
+# A shell in the background has its children ignore Ctrl-C, and then so does Python.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: What `make test` compiles; other backends compile nothing, or on a GPU.
 COMPILED = {"emulator": ("float32",), "checked": ("float32", "float16")}

@@ -208,7 +208,7 @@ def test_threads_taken_off_the_processor_continue_where_they_were():
 @BUILDS
 @ALL_ENDLESS
 def test_an_interrupt_ends_any_launch_within_a_second(code, threads, words, checked):
-    endless = kernel(f"(float* x) {{\n{code}\n}}", checked=checked)
+    endless = kernel(f"(float* x) {{\n{code}\n}}", checked=checked, timeout=30)
     endless.compile()
     sent = []
 
