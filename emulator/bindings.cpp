@@ -214,6 +214,15 @@ py::dict to_dict(const Counters& c) {
     return d;
 }
 
+py::tuple to_tuple(const Outcome& outcome, bool checked) {
+    if (outcome.interrupted) throw py::error_already_set();
+    py::object report = py::none();
+    if (outcome.report) report = to_dict(*outcome.report);
+    py::object counters = py::none();
+    if (checked) counters = to_dict(outcome.counters);
+    return py::make_tuple(report, counters);
+}
+
 bool python_interrupts() {
     py::gil_scoped_acquire gil;
     return PyErr_CheckSignals() != 0;
@@ -294,12 +303,7 @@ public:
             }
             std::fflush(stdout);  // device printf
         }
-        if (outcome.interrupted) throw py::error_already_set();
-        py::object report = py::none();
-        if (outcome.report) report = to_dict(*outcome.report);
-        py::object counters = py::none();
-        if (checked) counters = to_dict(outcome.counters);
-        return py::make_tuple(report, counters);
+        return to_tuple(outcome, checked);
     }
 
 private:

@@ -9,6 +9,8 @@ namespace pycnn_emu {
 
 pybind11::dict to_dict(const Report& report);
 pybind11::dict to_dict(const Counters& counters);
+// Report and counters of a launch, each None where there is none; raises where Python ended it.
+pybind11::tuple to_tuple(const Outcome& outcome, bool checked);
 // Whether Python wants the launch to end; to be asked on the thread that launches.
 bool python_interrupts();
 

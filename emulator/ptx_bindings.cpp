@@ -34,12 +34,7 @@ py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
             python_interrupts);
         std::fflush(stdout);  // device printf
     }
-    if (outcome.interrupted) throw py::error_already_set();
-    py::object report = py::none();
-    if (outcome.report) report = to_dict(*outcome.report);
-    py::object counters = py::none();
-    if (checked) counters = to_dict(outcome.counters);
-    return py::make_tuple(report, counters);
+    return to_tuple(outcome, checked);
 }
 
 }  // namespace
