@@ -160,8 +160,9 @@ def _l1_slope(x: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def _divergence(x: np.ndarray, t: np.ndarray, log_target: bool) -> np.ndarray:
-    p, log = (np.exp(t), t) if log_target else (t, np.log(np.where(t == 0, 1.0, t)))
-    return p * log - p * x
+    if log_target:  # in one product: exp(t) may be infinite
+        return np.exp(t) * (t - x)
+    return t * np.log(np.where(t == 0, 1.0, t)) - t * x
 
 
 def _bits(x: np.ndarray, t: np.ndarray) -> np.ndarray:
