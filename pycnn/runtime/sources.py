@@ -105,9 +105,9 @@ def closure(path: Path, folders: Sequence[Path] | None = None) -> tuple[Path, ..
         beside the including file first. Conditional includes are all followed.
     """
     folders = include_dirs() if folders is None else folders
-    found: dict[Path, None] = {}
-    _follow([Path(path)], tuple(folders), found)
-    return tuple(found)
+    files: dict[Path, None] = {}
+    _follow([Path(path)], tuple(folders), files)
+    return tuple(files)
 
 
 def source_hash(path: Path, folders: Sequence[Path] | None = None) -> str:
@@ -150,18 +150,18 @@ def plain_hash(
     True
     """
     folders = tuple(include_dirs() if folders is None else folders)
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     direct = _resolve(text, beside, folders)
     if len(direct) != _reads(text):
         return None
-    _follow(direct, folders, found)
-    for path in found:
+    _follow(direct, folders, files)
+    for path in files:
         if any(path.is_relative_to(folder) for folder in compilers):
             continue
         inner = read(path)
         if len(_resolve(inner, path.parent, folders)) != _reads(inner):
             return None
-    return hashlib.sha256((_combined(found) + text).encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256((_combined(files) + text).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read(path: Path) -> str:
@@ -172,11 +172,11 @@ def read(path: Path) -> str:
     return _read(path)[0]
 
 
-def _follow(pending: Iterable[Path], folders: tuple[Path, ...], found: dict[Path, None]) -> None:
+def _follow(pending: Iterable[Path], folders: tuple[Path, ...], files: dict[Path, None]) -> None:
     for path in pending:
-        if path not in found:
-            found[path] = None
-            _follow(_resolve(read(path), path.parent, folders), folders, found)
+        if path not in files:
+            files[path] = None
+            _follow(_resolve(read(path), path.parent, folders), folders, files)
 
 
 def _resolve(text: str, beside: Path | None, folders: tuple[Path, ...]) -> list[Path]:
