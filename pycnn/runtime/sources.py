@@ -122,7 +122,10 @@ def source_hash(path: Path, folders: Sequence[Path] | None = None) -> str:
 
 
 def plain_hash(
-    text: str, beside: Path | None = None, folders: Sequence[Path] | None = None
+    text: str,
+    beside: Path | None = None,
+    folders: Sequence[Path] | None = None,
+    compilers: Sequence[Path] = (),
 ) -> str | None:
     """Hash over `text` and all it includes, or None where only a compiler knows what that is.
 
@@ -137,6 +140,9 @@ def plain_hash(
         Folder in which quoted includes are searched first.
     folders : sequence of Path, optional
         All that the compiler searches otherwise, in its order; :func:`include_dirs` by default.
+    compilers : sequence of Path, optional
+        Those of `folders` that come with the compiler, whose version the caller knows: what their
+        headers include for other systems and other compilers need not be known.
 
     Examples
     --------
@@ -150,6 +156,8 @@ def plain_hash(
         return None
     _follow(direct, folders, files)
     for path in files:
+        if any(path.is_relative_to(folder) for folder in compilers):
+            continue
         inner = read(path)
         if len(_resolve(inner, path.parent, folders)) != _reads(inner):
             return None
