@@ -62,7 +62,7 @@ class ActivationBackward(Gradient):
         return Inferred(self.rule.checked(args), {"dx": (views["x"].shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        return self.rule.plan(call, "dx", self.name, "_backward")
+        return self.rule.plan(call, "dx", self.name, self.rule.backward)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         function = getattr(cpu, self.name)
