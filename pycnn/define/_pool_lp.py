@@ -9,7 +9,7 @@ import numpy as np
 from pycnn.define import _pool_problem as pooling
 from pycnn.define._pool_mean import cpu_divisor
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -49,10 +49,10 @@ class LpPool(Operation):
         self.name = f"lp_pool{axes}d"
         self.operands = (pooling.operand_x(axes),)
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         norm = exponent(args.norm_type)
         problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args), norm=norm)
-        return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
+        return problem, {"y": (problem.shape(of_x=False), None)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -83,12 +83,12 @@ class LpPoolBackward(Gradient):
         x = forward.operands[0]
         self.operands = tuple(Operand(name, x.axes, x.ranks) for name in ("dy", "x", "y"))
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         norm = exponent(args.norm_type)
         problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args), norm=norm)
         for name in ("dy", "y"):
             check_shape(name, views[name].shape, problem.shape(False), "the windows over x")
-        return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
+        return problem, {"dx": (problem.shape(of_x=True), None)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings

@@ -8,7 +8,7 @@ import numpy as np
 
 from pycnn.define import _pool_problem as pooling
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -33,14 +33,14 @@ class Max(Operation):
         self.axes = axes
         self.operands = (pooling.operand_x(axes),)
 
-    def inferred(self, problem: Problem, return_indices: Any) -> Inferred:
+    def inferred(self, problem: Problem, return_indices: Any) -> Inference:
         """What `infer` returns."""
         indices = boolean("return_indices", return_indices)
         shape = problem.shape(of_x=False)
         outputs: dict[str, tuple[tuple[int, ...], str | None]] = {"y": (shape, None)}
         if indices:
             outputs["indices"] = (shape, "int64")
-        return Inferred(replace(problem, indices=indices), outputs)
+        return replace(problem, indices=indices), outputs
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -79,10 +79,10 @@ class MaxGradient(Gradient):
             Operand("indices", x.axes, x.ranks, ("int64",)),
         )
 
-    def inferred(self, problem: Problem, views: Views) -> Inferred:
+    def inferred(self, problem: Problem, views: Views) -> Inference:
         """What `infer` returns."""
         pooling.check_gradient(problem, views)
-        return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
+        return problem, {"dx": (problem.shape(of_x=True), None)}
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
         return {"indices": pooling.places(call.settings.x_shape[2:])}
@@ -111,7 +111,7 @@ class MaxPool(Max):
         super().__init__(axes)
         self.name = f"max_pool{axes}d"
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args))
         return self.inferred(problem, args.return_indices)
 
@@ -119,7 +119,7 @@ class MaxPool(Max):
 class MaxPoolBackward(MaxGradient):
     """Gradient of `MaxPool`."""
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.shape_of_x(args.x_shape, self.axes)
         return self.inferred(Problem(*pooling.sliding("x_shape", shape, self.axes, args)), views)
 
@@ -131,7 +131,7 @@ class AdaptiveMaxPool(Max):
         super().__init__(axes)
         self.name = f"adaptive_max_pool{axes}d"
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         windows = pooling.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
         return self.inferred(Problem(*windows), args.return_indices)
 
@@ -139,7 +139,7 @@ class AdaptiveMaxPool(Max):
 class AdaptiveMaxPoolBackward(MaxGradient):
     """Gradient of `AdaptiveMaxPool`."""
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.shape_of_x(args.x_shape, self.axes)
         size = pooling.output_size(views["dy"], len(shape), self.axes, args.layout)
         windows = pooling.adaptive("x_shape", shape, self.axes, args.layout, size)
@@ -154,7 +154,7 @@ class GlobalMaxPool(Max):
     def __init__(self) -> None:
         super().__init__(0)
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = views["x"].shape
         windows = pooling.adaptive("x", shape, len(shape) - 2, args.layout, 1)
         return self.inferred(Problem(*windows), args.return_indices)
@@ -163,7 +163,7 @@ class GlobalMaxPool(Max):
 class GlobalMaxPoolBackward(MaxGradient):
     """Gradient of `GlobalMaxPool`."""
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.global_shape(args.x_shape)
         windows = pooling.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
         return self.inferred(Problem(*windows), views)

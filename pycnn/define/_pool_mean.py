@@ -7,7 +7,7 @@ import numpy as np
 
 from pycnn.define import _pool_problem as pooling
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_layout import LAYOUTS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -40,9 +40,9 @@ class Mean(Operation):
         self.axes = axes
         self.operands = (pooling.operand_x(axes),)
 
-    def inferred(self, problem: Problem) -> Inferred:
+    def inferred(self, problem: Problem) -> Inference:
         """What `infer` returns."""
-        return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
+        return problem, {"y": (problem.shape(of_x=False), None)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -76,10 +76,10 @@ class MeanGradient(Gradient):
         x = forward.operands[0]
         self.operands = (Operand("dy", x.axes, x.ranks),)
 
-    def inferred(self, problem: Problem, views: Views) -> Inferred:
+    def inferred(self, problem: Problem, views: Views) -> Inference:
         """What `infer` returns."""
         pooling.check_gradient(problem, views)
-        return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
+        return problem, {"dx": (problem.shape(of_x=True), None)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -109,7 +109,7 @@ class AvgPool(Mean):
         self.name = f"avg_pool{axes}d"
         self.fixed = NO_DIVISOR if axes == 1 else {}
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         windows = pooling.sliding("x", views["x"].shape, self.axes, args)
         return self.inferred(
             Problem(*windows, average(args.count_include_pad, args.divisor_override))
@@ -123,7 +123,7 @@ class AvgPoolBackward(MeanGradient):
         super().__init__(forward)
         self.fixed = forward.fixed
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.shape_of_x(args.x_shape, self.axes)
         windows = pooling.sliding("x_shape", shape, self.axes, args)
         return self.inferred(
@@ -138,7 +138,7 @@ class SumPool(Mean):
         super().__init__(axes)
         self.name = f"sum_pool{axes}d"
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         windows = pooling.sliding("x", views["x"].shape, self.axes, args)
         return self.inferred(Problem(*windows, Average(True, 1)))
 
@@ -146,7 +146,7 @@ class SumPool(Mean):
 class SumPoolBackward(MeanGradient):
     """Gradient of `SumPool`."""
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.shape_of_x(args.x_shape, self.axes)
         windows = pooling.sliding("x_shape", shape, self.axes, args)
         return self.inferred(Problem(*windows, Average(True, 1)), views)
@@ -159,7 +159,7 @@ class AdaptiveAvgPool(Mean):
         super().__init__(axes)
         self.name = f"adaptive_avg_pool{axes}d"
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         windows = pooling.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
         return self.inferred(Problem(*windows))
 
@@ -167,7 +167,7 @@ class AdaptiveAvgPool(Mean):
 class AdaptiveAvgPoolBackward(MeanGradient):
     """Gradient of `AdaptiveAvgPool`."""
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.shape_of_x(args.x_shape, self.axes)
         size = pooling.output_size(views["dy"], len(shape), self.axes, args.layout)
         windows = pooling.adaptive("x_shape", shape, self.axes, args.layout, size)
@@ -182,7 +182,7 @@ class GlobalAvgPool(Mean):
     def __init__(self) -> None:
         super().__init__(0)
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = views["x"].shape
         return self.inferred(Problem(*pooling.adaptive("x", shape, len(shape) - 2, args.layout, 1)))
 
@@ -190,7 +190,7 @@ class GlobalAvgPool(Mean):
 class GlobalAvgPoolBackward(MeanGradient):
     """Gradient of `GlobalAvgPool`."""
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = pooling.global_shape(args.x_shape)
         windows = pooling.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
         return self.inferred(Problem(*windows), views)
