@@ -7,6 +7,7 @@ destination, ``~`` one whose register may be wider, ``?`` one that may be left o
 
 from pycnn.emulator.ptx import (
     address,
+    async_table,
     atomic,
     bits,
     compare,
@@ -21,7 +22,7 @@ from pycnn.emulator.ptx import (
 )
 from pycnn.emulator.ptx.forms import find, full, syntax, type_of, value, write
 
-__all__ = ["find", "syntax", "type_of", "write"]
+__all__ = ["async_table", "find", "syntax", "type_of", "write"]
 
 _INTEGERS = "u16|u32|u64|s16|s32|s64"
 _PAIRS = "u16x2|s16x2"
