@@ -204,20 +204,20 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
     """Inputs of forward for PyTorch, the arrays of the call, and whether some value is special."""
     rng, tested = np.random.default_rng(drawn.seed), drawn.tested
     if isinstance(tested.op, Gradient):
-        forward, given = tested.draw_both(drawn.case, rng, drawn.dtype)  # type: ignore[attr-defined]
+        forward, operands = tested.draw_both(drawn.case, rng, drawn.dtype)  # type: ignore[attr-defined]
     else:
-        forward = given = tested.draw(drawn.case, rng, drawn.dtype)
-    produced = {name for name in given if name not in forward and name not in _upstream(tested)}
-    limited = _limited(drawn, given)
+        forward = operands = tested.draw(drawn.case, rng, drawn.dtype)
+    produced = {name for name in operands if name not in forward and name not in _upstream(tested)}
+    limited = _limited(drawn, operands)
     special = rng.random() < 0.25 and drawn.dtype in FLOATS and not produced
     if _full_range(tested.op) and not produced and rng.random() < 0.2:
         special = True
         power = 10.0 ** rng.integers(-3, 4)
-        for array in given.values():
+        for array in operands.values():
             if array.dtype.name == drawn.dtype and array.dtype.name in FLOATS and not limited:
                 array[...] = (array.astype(np.float64) * power).astype(array.dtype)
     placed = {}
-    for name, array in given.items():
+    for name, array in operands.items():
         kind = _one(rng, VIEWS) if rng.random() < 0.6 else "contiguous"
         if special and array.dtype.name == drawn.dtype and array.size and name not in limited:
             chosen = specials(drawn.dtype, tested.op)
@@ -237,11 +237,11 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
     return forward, placed, special
 
 
-def _limited(drawn: Drawn, given: Mapping[str, np.ndarray]) -> set[str]:
+def _limited(drawn: Drawn, operands: Mapping[str, np.ndarray]) -> set[str]:
     """Arrays that may not hold every value, such as probabilities."""
     op = drawn.tested.op
     try:
-        return set(op.allowed(op.describe(given, **drawn.tested.settings(drawn.case))))
+        return set(op.allowed(op.describe(operands, **drawn.tested.settings(drawn.case))))
     except (ValueError, TypeError):
         return set()
 
@@ -305,33 +305,36 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            forward, given, special = fill(drawn)
+            forward, operands, special = fill(drawn)
         except Exception:  # a generator of indices that belong together has its own limits
             return "not drawn"
     settings = tested.settings(drawn.case)
     with strict():
-        call = _described(tested, given, settings)
+        call = _described(tested, operands, settings)
         if call is None:
-            _same_refusal(tested, given, settings)
+            _same_refusal(tested, operands, settings)
             return "refused"
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            wanted = {} if huge else tested.oracle(settings, given)
-            terms = 1 if huge else tested.terms(settings, given)
+            expected = {} if huge else tested.oracle(settings, operands)
+            terms = 1 if huge else tested.terms(settings, operands)
         except Exception as error:
-            if all(array.size for array in given.values()):
+            if all(array.size for array in operands.values()):
                 raise Fault(f"the oracle: {type(error).__name__}: {error}") from error
-            wanted, terms = {}, 1  # an oracle need not know of nothing: shapes and dtypes are held
+            expected, terms = (
+                {},
+                1,
+            )  # an oracle need not know of nothing
         if not _sensible(settings):
-            wanted = {}
+            expected = {}
     with strict():
-        before = {name: array.copy() for name, array in given.items()}
+        before = {name: array.copy() for name, array in operands.items()}
         with pycnn.use_backend(
             backend.replace("checked", "emulator"), checked=backend == "checked"
         ):
             try:
-                found = tested.invoke(getattr(pycnn, tested.op.name), given, settings)
+                results = tested.invoke(getattr(pycnn, tested.op.name), operands, settings)
             except Fault:
                 raise
             except Exception as error:
@@ -339,23 +342,23 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
                     return "refused"  # a value that the operation does not take
                 raise Fault(f"{type(error).__name__}: {error}") from error
     updated = [n for n, new in tested.op.updates.items() if new in call.outputs]
-    found += tuple(given[name].copy() for name in updated)
-    for name, array in given.items():
+    results += tuple(operands[name].copy() for name in updated)
+    for name, array in operands.items():
         if name not in updated and array.tobytes() != before[name].tobytes():
             raise Fault(f"{name} was changed")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        largest = _largest(drawn, given, special)
-        lengths = dict.fromkeys(wanted, terms) if isinstance(terms, int) else terms
-        _compare(drawn, call, found, wanted, lengths, "the oracle", special, largest)
+        largest = _largest(drawn, operands, special)
+        lengths = dict.fromkeys(expected, terms) if isinstance(terms, int) else terms
+        _compare(drawn, call, results, expected, lengths, "the oracle", special, largest)
         if (
             torch
-            and all(a.size for a in given.values())
-            and _has_peer(drawn, forward, given, special)
+            and all(a.size for a in operands.values())
+            and _has_peer(drawn, forward, operands, special)
         ):
-            answers = _by_torch(tested, drawn.case, forward, given)
-            kept = {n: a for n, a in answers.items() if n in wanted}
-            _compare(drawn, call, found, kept, lengths, "PyTorch", special, largest)
+            peers = _by_torch(tested, drawn.case, forward, operands)
+            kept = {n: a for n, a in peers.items() if n in expected}
+            _compare(drawn, call, results, kept, lengths, "PyTorch", special, largest)
     return "right"
 
 
@@ -388,7 +391,7 @@ def _same_refusal(tested: Tested, arrays: Mapping[str, Any], settings: Any) -> N
         raise Fault(f"refused differently: {said}")
 
 
-def _has_peer(drawn: Drawn, forward: Arrays, given: Arrays, special: bool) -> bool:
+def _has_peer(drawn: Drawn, forward: Arrays, operands: Arrays, special: bool) -> bool:
     """Whether PyTorch, which computes in float64, is asked for the same.
 
     It does not know of forward's results as they were rounded, and of a gradient at NaN it makes
@@ -398,12 +401,15 @@ def _has_peer(drawn: Drawn, forward: Arrays, given: Arrays, special: bool) -> bo
         return True
     if {*drawn.tested.forward.settings(drawn.case)} - {*drawn.tested.settings(drawn.case)}:  # type: ignore[attr-defined]
         return False  # what the gradient has no setting for, such as a fused activation
-    rounded = any(n not in forward and n not in drawn.tested.op.upstream for n in given)
+    rounded = any(n not in forward and n not in drawn.tested.op.upstream for n in operands)
     return not rounded and not (special and drawn.tested.op.family == "activation")
 
 
 def _by_torch(
-    tested: Tested, case: Case, forward: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]
+    tested: Tested,
+    case: Case,
+    forward: Mapping[str, np.ndarray],
+    operands: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """PyTorch's answer in float64, as far as it has one."""
     import torch
@@ -414,21 +420,21 @@ def _by_torch(
 
     try:
         if isinstance(tested.op, Gradient):
-            upstream = tensors({name: given[name] for name in tested.op.upstream})
+            upstream = tensors({name: operands[name] for name in tested.op.upstream})
             settings = tested.forward.settings(case)  # type: ignore[attr-defined]
-            found = tested.torch_gradients(tensors(forward), upstream, settings)  # type: ignore[attr-defined]
+            results = tested.torch_gradients(tensors(forward), upstream, settings)  # type: ignore[attr-defined]
         else:
-            found = tested.torch(tensors(given), tested.settings(case))
+            results = tested.torch(tensors(operands), tested.settings(case))
     except Exception:  # NoPeer, and it takes fewer shapes, settings and dtypes
         return {}
-    return {name: np.asarray(tensor.detach().numpy()) for name, tensor in found.items()}
+    return {name: np.asarray(tensor.detach().numpy()) for name, tensor in results.items()}
 
 
 def _compare(
     drawn: Drawn,
     call: Call,
-    found: Sequence[np.ndarray],
-    wanted: Mapping[str, np.ndarray],
+    results: Sequence[np.ndarray],
+    expected: Mapping[str, np.ndarray],
     terms: Mapping[str, int],
     judge: str,
     special: bool,
@@ -436,16 +442,16 @@ def _compare(
 ) -> None:
     """Results are what was announced, and within what rounding explains of `wanted`."""
     updating = any(name.startswith("running_") for name in call.views)  # what is not returned
-    if len(found) != len(call.outputs) and not updating:
-        raise Fault(f"{len(found)} results; announced: {len(call.outputs)}")
-    for (name, spec), actual in zip(call.outputs.items(), found, strict=not updating):
+    if len(results) != len(call.outputs) and not updating:
+        raise Fault(f"{len(results)} results; announced: {len(call.outputs)}")
+    for (name, spec), actual in zip(call.outputs.items(), results, strict=not updating):
         if type(actual) is not np.ndarray or actual.dtype != spec.dtype:
             raise Fault(f"{name} is {type(actual)} of {actual.dtype}; announced: {spec.dtype}")
         if actual.shape != spec.shape:
             raise Fault(f"{name} has shape {actual.shape}; announced: {spec.shape}")
-        if name not in wanted:
+        if name not in expected:
             continue
-        want = np.asarray(wanted[name])
+        want = np.asarray(expected[name])
         if want.shape != actual.shape:
             raise Fault(f"{name} has shape {actual.shape}; {judge}: {want.shape}")
         if spec.dtype.name not in FLOATS:
@@ -482,13 +488,15 @@ def _sensible(settings: Mapping[str, Any]) -> bool:
     return small and settings.get("k", 1) > 0 and settings.get("beta", 1) > 0
 
 
-def _largest(drawn: Drawn, given: Mapping[str, np.ndarray], special: bool) -> float:
+def _largest(drawn: Drawn, operands: Mapping[str, np.ndarray], special: bool) -> float:
     """Magnitude whose rounding may be left where terms of the result cancel.
 
     That of what comes in where values are special; else that of the result is, but for gradients
     of activations and for losses, which may be nearly 0 in every element.
     """
-    floating = [a.astype(np.float64) for a in given.values() if a.dtype.name in FLOATS and a.size]
+    floating = [
+        a.astype(np.float64) for a in operands.values() if a.dtype.name in FLOATS and a.size
+    ]
     op = drawn.tested.op
     gradient = isinstance(op, Gradient)
     cancel = op.family in ("loss", "activation", "norm")
@@ -604,9 +612,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         until=time.monotonic() + chosen.seconds,
         say=lambda line: print(line, flush=True),
     )
-    told = ", ".join(f"{count} {outcome}" for outcome, count in tally.outcomes.most_common())
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in tally.outcomes.most_common())
     judges = "the oracle and PyTorch" if torch else "the oracle; PyTorch is not here"
-    print(f"{chosen.backend}: {tally.outcomes.total()} calls: {told}; held to {judges}")
+    print(f"{chosen.backend}: {tally.outcomes.total()} calls: {outcomes}; held to {judges}")
     return bool(tally.faults)
 
 

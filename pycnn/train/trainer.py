@@ -356,10 +356,10 @@ class Trainer:
         try:
             rows = [restored(Epoch, row) for row in training["state"]["history"]]
             state = restored(TrainState, {**training["state"], "history": rows})
-            found = {name: training[name] for name in ("optimizer_steps", "lr", "schedule")}
+            saved = {name: training[name] for name in ("optimizer_steps", "lr", "schedule")}
             own = {"optimizer_steps": 0, "lr": 0.0, "schedule": self.schedule.state()}
-            if not same_form(found, own) or state.step > self.steps:
-                raise ValueError(printable(found, 200))
+            if not same_form(saved, own) or state.step > self.steps:
+                raise ValueError(printable(saved, 200))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"the checkpoint's record of its training is of another form: {error}"

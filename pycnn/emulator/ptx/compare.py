@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pycnn.emulator.ptx.emit import PRED, Emitter, llvm_type
+from pycnn.emulator.ptx.emit import PRED, Emitter
 from pycnn.emulator.ptx.floating import flushed, widened
 from pycnn.emulator.ptx.integer import lanes, packed
+from pycnn.emulator.ptx.lines import llvm_type
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Pair, Sink, Type
 
 Modifiers = dict[str, Any]

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pycnn.emulator.ptx.emit import Emitter, llvm_type
+from pycnn.emulator.ptx.emit import Emitter
 from pycnn.emulator.ptx.floating import narrowed, widened
 from pycnn.emulator.ptx.integer import packed
+from pycnn.emulator.ptx.lines import llvm_type
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Type
 
 Modifiers = dict[str, Any]

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
+from pycnn.emulator.ptx.address import address_of
+from pycnn.emulator.ptx.bits import immediate
 from pycnn.emulator.ptx.emit import Emitter
-from pycnn.emulator.ptx.integer import immediate
-from pycnn.emulator.ptx.memory import address_of
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Operand, Register, Vector
 
 Modifiers = dict[str, Any]

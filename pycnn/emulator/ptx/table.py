@@ -5,145 +5,23 @@ a bare ``?name`` is itself. Operands are named by the modifier or the type they 
 destination, ``~`` one whose register may be wider, ``?`` one that may be left out, ``*`` anything.
 """
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pycnn.emulator.ptx import (
+    address,
+    async_table,
+    atomic,
+    bits,
+    compare,
+    control,
+    convert,
+    floating,
+    integer,
+    matrix,
+    memory,
+    warp,
+)
+from pycnn.emulator.ptx.forms import find, full, syntax, type_of, value, write
 
-from pycnn.emulator.ptx import compare, control, convert, floating, integer, matrix, memory, warp
-from pycnn.emulator.ptx.emit import Emitter
-from pycnn.emulator.ptx.syntax import TYPES, Instruction, Type
-
-Modifiers = dict[str, Any]
-
-
-class Group(NamedTuple):
-    """A modifier: its name, what it may be, and whether it must be there."""
-
-    name: str
-    allowed: tuple[str, ...]
-    required: bool
-
-
-@dataclass(frozen=True)
-class Form:
-    """One row of the table.
-
-    Attributes
-    ----------
-    kind : str
-        ``pure`` (no effect but its results), ``memory``, ``control`` or ``warp``.
-    run : callable
-        Writes the instruction; of a ``value`` row from the values of its operands.
-    result : str
-        Of a ``value`` row, the type of the result.
-    """
-
-    stem: str
-    groups: tuple[Group, ...]
-    operands: tuple[str, ...]
-    kind: str
-    run: Callable[..., Any]
-    result: str = ""
-
-    def match(self, modifiers: list[str]) -> Modifiers | None:
-        """The modifiers by name, or None where they are not those of this row."""
-        found: Modifiers = {}
-        for modifier in modifiers:
-            for group in self.groups:
-                if group.name not in found and modifier in group.allowed:
-                    found[group.name] = modifier
-                    break
-            else:
-                return None
-        if any(group.required and group.name not in found for group in self.groups):
-            return None
-        return {
-            n: TYPES.get(v, v) if n in ("T", "D", "S", "A", "B") else v for n, v in found.items()
-        }
-
-
-FORMS: dict[str, list[Form]] = {}
-
-
-def _groups(pattern: str) -> tuple[Group, ...]:
-    made = []
-    for word in pattern.split():
-        name, _, allowed = word.removeprefix("?").partition("=")
-        made.append(Group(name, tuple((allowed or name).split("|")), word[0] != "?"))
-    return tuple(made)
-
-
-def _row(stem: str, pattern: str, operands: str, kind: str, run: Any, result: str = "") -> None:
-    form = Form(stem, _groups(pattern), tuple(operands.split()), kind, run, result)
-    FORMS.setdefault(stem, []).append(form)
-
-
-def value(stem: str, pattern: str, operands: str, run: Any, result: str = "T") -> None:
-    """A row whose result is a function of its operands' values."""
-    _row(stem, pattern, f">{result} {operands}", "pure", run, result)
-
-
-def full(stem: str, pattern: str, operands: str, kind: str, run: Any) -> None:
-    """A row that is written as a whole."""
-    _row(stem, pattern, operands, kind, run)
-
-
-@functools.lru_cache(maxsize=4096)
-def find(opcode: str) -> tuple[Form, Modifiers] | str:
-    """The row of an opcode and its modifiers by name, or what is wrong with it."""
-    stem, *modifiers = opcode.split(".")
-    forms = FORMS.get(stem)
-    if forms is None:
-        return f"instruction {stem} is not there"
-    for form in forms:
-        found = form.match(modifiers)
-        if found is not None:
-            return form, found
-    return f"{opcode} is not there; of {stem} there are: {'; '.join(map(syntax, forms))}"
-
-
-def syntax(form: Form) -> str:
-    """A row as the ISA writes it."""
-    parts = []
-    for group in form.groups:
-        words = "|".join("." + word for word in group.allowed)
-        parts.append(words if group.required and len(group.allowed) == 1 else
-                     f"{{{words}}}" if group.required else f"[{words}]")  # fmt: skip
-    return form.stem + "".join(parts)
-
-
-def write(e: Emitter, i: Instruction) -> None:
-    """Write one instruction."""
-    found = find(i.opcode)
-    if isinstance(found, str):
-        e.fail(found)
-    form, m = found
-    memory.settle_uses(e, i)
-    if not form.result:
-        form.run(e, i, m)
-        return
-    types = [type_of(o, m) for o in form.operands]
-    values = [e.read(o, t) for o, t in zip(i.operands[1:], types[1:], strict=False)]  # type: ignore[arg-type]
-    result = types[0]
-    assert result is not None
-    e.write(i.operands[0], result, form.run(e, m, *values))
-
-
-def type_of(operand: str, m: Modifiers) -> Type | None:
-    """The type that an operand of a row has; None where the instruction says itself."""
-    word = operand.strip(">~?*")
-    if not word:
-        return None
-    if word == "W":  # twice as wide as T, for .wide
-        type: Type = m["T"]
-        return TYPES[f"{type.kind}{2 * type.bits}"] if m["half"] == "wide" else type
-    if word in ("T", "D", "S", "A", "B"):
-        return m[word] if isinstance(m[word], Type) else None
-    return TYPES[word]
-
-
-# ---- The rows -----------------------------------------------------------------------------------
+__all__ = ["async_table", "find", "syntax", "type_of", "write"]
 
 _INTEGERS = "u16|u32|u64|s16|s32|s64"
 _PAIRS = "u16x2|s16x2"
@@ -231,22 +109,22 @@ value(
 )  # fmt: skip
 
 for _stem in ("and", "or", "xor"):
-    value(_stem, f"T=pred|{_BITS}", "T T", integer.plain(_stem))
-value("not", f"T=pred|{_BITS}", "T", integer.not_)
-value("cnot", f"T={_BITS}", "T", integer.cnot)
-full("lop3", "T=b32", ">T T T T *", "pure", integer.lop3)
-value("shl", f"T={_BITS}", "T u32", integer.shift("shl"))
-value("shr", f"T={_BITS}|{_INTEGERS}", "T u32", integer.shift("shr"))
-value("shf", "way=l|r mode=clamp|wrap T=b32", "T T u32", integer.funnel)
-value("popc", "T=b32|b64", "T", integer.population, "u32")
-value("clz", "T=b32|b64", "T", integer.leading_zeros, "u32")
-value("brev", "T=b32|b64", "T", integer.reverse_bits)
-value("bfind", "?shiftamt T=u32|u64|s32|s64", "T", integer.find_bit, "u32")
-value("bfe", "T=u32|u64|s32|s64", "T u32 u32", integer.extract)
-value("bfi", "T=b32|b64", "T T u32 u32", integer.insert)
-value("szext", "mode=clamp|wrap T=u32|s32", "T u32", integer.sign_extend)
-value("bmsk", "mode=clamp|wrap T=b32", "u32 u32", integer.bit_mask)
-value("prmt", "T=b32 ?mode=f4e|b4e|rc8|ecl|ecr|rc16", "T T T", integer.permute)
+    value(_stem, f"T=pred|{_BITS}", "T T", bits.plain(_stem))
+value("not", f"T=pred|{_BITS}", "T", bits.not_)
+value("cnot", f"T={_BITS}", "T", bits.cnot)
+full("lop3", "T=b32", ">T T T T *", "pure", bits.lop3)
+value("shl", f"T={_BITS}", "T u32", bits.shift("shl"))
+value("shr", f"T={_BITS}|{_INTEGERS}", "T u32", bits.shift("shr"))
+value("shf", "way=l|r mode=clamp|wrap T=b32", "T T u32", bits.funnel)
+value("popc", "T=b32|b64", "T", bits.population, "u32")
+value("clz", "T=b32|b64", "T", bits.leading_zeros, "u32")
+value("brev", "T=b32|b64", "T", bits.reverse_bits)
+value("bfind", "?shiftamt T=u32|u64|s32|s64", "T", bits.find_bit, "u32")
+value("bfe", "T=u32|u64|s32|s64", "T u32 u32", bits.extract)
+value("bfi", "T=b32|b64", "T T u32 u32", bits.insert)
+value("szext", "mode=clamp|wrap T=u32|s32", "T u32", bits.sign_extend)
+value("bmsk", "mode=clamp|wrap T=b32", "u32 u32", bits.bit_mask)
+value("prmt", "T=b32 ?mode=f4e|b4e|rc8|ecl|ecr|rc16", "T T T", bits.permute)
 value("dp4a", "A=u32|s32 B=u32|s32", "A B b32", integer.dot4, "b32")
 value("dp2a", "half=lo|hi A=u32|s32 B=u32|s32", "A B b32", integer.dot2, "b32")
 
@@ -312,16 +190,16 @@ _ATOM = "?order=relaxed|acquire|release|acq_rel ?scope=cta|cluster|gpu|sys"
 _OPS = "op=and|or|xor|cas|exch|add|inc|dec|min|max"
 _ATOM_TYPES = "b16|b32|b64|u32|u64|s32|s64|f16|bf16|f16x2|bf16x2|f32|f64"
 for _stem, _op, _operands in (
-    ("atom", memory.atomic, ">* * * ?* ?*"),
-    ("red", memory.reduction, "* * ?* ?*"),
+    ("atom", atomic.atomic, ">* * * ?* ?*"),
+    ("red", atomic.reduction, "* * ?* ?*"),
 ):
     full(_stem, f"{_ATOM} {_SPACE} {_OPS} ?noftz ?hint=L2::cache_hint ?vec=v2|v4|v8 "
          f"T={_ATOM_TYPES}", _operands, "memory", _op)  # fmt: skip
 _CVTA = "space=global|shared|local|const|param|shared::cta|shared::cluster T=u32|u64"
-full("cvta", _CVTA, ">T *", "pure", memory.to_generic)  # fmt: skip
-full("cvta", f"to {_CVTA}", ">~T *", "pure", memory.from_generic)  # fmt: skip
+full("cvta", _CVTA, ">T *", "pure", address.to_generic)  # fmt: skip
+full("cvta", f"to {_CVTA}", ">~T *", "pure", address.from_generic)  # fmt: skip
 full("isspacep", "space=global|shared|local|const|shared::cta|shared::cluster", ">pred *", "pure",
-     memory.is_in_space)  # fmt: skip
+     address.is_in_space)  # fmt: skip
 
 full("bra", "?uni", "*", "control", control.branch)
 full("brx", "idx ?uni", "u32 *", "control", control.branch_indexed)

@@ -3,6 +3,7 @@ right form."""
 
 from pycnn.emulator.ptx import special
 from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.forms import Form, Modifiers
 from pycnn.emulator.ptx.syntax import (
     Address,
     Arguments,
@@ -19,7 +20,7 @@ from pycnn.emulator.ptx.syntax import (
     Type,
     Vector,
 )
-from pycnn.emulator.ptx.table import Form, Modifiers, find, syntax, type_of
+from pycnn.emulator.ptx.table import find, syntax, type_of
 
 #: Faults that one error lists.
 MOST = 8
