@@ -18,6 +18,7 @@ from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
+    check_limits,
     check_shared,
     launch_shape,
     parse_schedule,
@@ -100,6 +101,7 @@ class PtxModule:
         is_text = isinstance(source, str) and (".version" in source or "\n" in source)
         text = str(source) if is_text else _read(Path(source))
         name = "kernel.ptx" if is_text else os.fspath(source)
+        check_limits(timeout, max_steps, checked)
         self.checked, self.schedule = checked, schedule
         self.timeout, self.max_steps = timeout, max_steps
         if same_value_races is None:
