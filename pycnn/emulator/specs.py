@@ -120,7 +120,7 @@ _FILLS: dict[str, Callable[[tuple[int, ...], np.dtype, int], np.ndarray]] = {
 }
 
 
-def _number(type: np.dtype, text: str) -> np.generic:
+def _number(type: np.dtype, text: str) -> Any:
     try:
         number = float(text) if type.kind in "fcV" else int(text, 0)
         with np.errstate(over="ignore"):
