@@ -8,6 +8,9 @@ GAP = 64
 #: Static shared memory begins here in a block's memory, behind all dynamic: `kDynamicSpan`.
 STATIC = 256 * 1024
 STATIC_LIMIT = 227 * 1024
+#: First of them there: the lower 18 bits of their addresses, all that wgmma's descriptors have, are
+#: not those of dynamic shared memory, where the two are small enough.
+SHARED_START = 208 * 1024
 
 
 class Layout:
@@ -18,7 +21,7 @@ class Layout:
         self._global: dict[Variable, int] = {}
         self._shared: dict[Variable, int] = {}
         self.global_size = 0
-        self._shared_end = 0
+        self._shared_end = SHARED_START
         for variable in module.variables.values():
             if variable.space in ("global", "const") and not variable.extern:
                 align = max(variable.align, 16)
