@@ -268,7 +268,7 @@ void assertfail(uint64_t message, uint64_t file, uint32_t line, uint64_t, uint64
 }
 
 // printf: the arguments lie one after another, each at a multiple of its size.
-uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
+uint32_t vprintf(uint64_t format_address, uint64_t arguments, uint32_t) {
     std::string text = text_at(format_address), out;
     uint32_t count = 0;
     uint64_t at = arguments;
@@ -326,6 +326,18 @@ uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
     }
     std::fputs(out.c_str(), stdout);
     return count;
+}
+
+// ---- The heap ---------------------------------------------------------------------------------
+
+void* allocate(uint64_t size) { return Heap::allocate(size); }
+
+void release(void* pointer, uint32_t site) {
+    Worker* worker = Worker::current();
+    if (worker->checker())
+        worker->checker()->release_memory(worker->self().thread, pointer, pc_of(site));
+    else if (pointer && !Heap::release(pointer))
+        fail("out_of_bounds", "free of an address that malloc has not returned", site);
 }
 
 // ---- Arithmetic -------------------------------------------------------------------------------
@@ -405,6 +417,8 @@ const std::vector<Function>& functions() {
             {"trap", address(trap)},
             {"assertfail", address(assertfail)},
             {"vprintf", address(vprintf)},
+            {"malloc", address(allocate)},
+            {"free", address(release)},
             {"globaltimer", address(globaltimer)},
             {"rounded32", address(rounded32)},
             {"rounded64", address(rounded64)},
