@@ -8,9 +8,29 @@
 #include <cstring>
 
 #include "checker.h"
-#include "ptx_matrix.h"
+#include "ptx_calls.h"
 
 namespace pycnn_emu {
+
+const Site& site_of(uint32_t number) {
+    return static_cast<const PtxKernel*>(Worker::current()->launch().args[3])->site(number);
+}
+
+void fail(const char* kind, std::string message, uint32_t site) {
+    Report report;
+    report.kind = kind;
+    report.message = std::move(message);
+    report.where = at(pc_of(site));
+    Worker::current()->fail(std::move(report));
+}
+
+void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+    if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
+    // Loads and stores that others may watch hand over what a fence before them has ordered.
+    constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile};
+    pycnn_emu_access(reinterpret_cast<const void*>(address), size, kKinds[access],
+                     const_cast<void*>(pc_of(site)));
+}
 
 namespace {
 
@@ -23,30 +43,14 @@ static_assert(offsetof(Self, poll) == 96);
 static_assert(kDynamicSpan == 256 * 1024);
 static_assert(Worker::arena_size() == 256 * 1024 + 4 * 1024 * 1024);
 
-const PtxKernel& kernel() {
-    return *static_cast<const PtxKernel*>(Worker::current()->launch().args[3]);
-}
-
-const Site& site_of(uint32_t number) { return kernel().site(number); }
-
-const void* pc_of(uint32_t number) { return reinterpret_cast<const void*>(uintptr_t{number}); }
-
-[[noreturn]] void fail(const char* kind, std::string message, uint32_t site) {
-    Report report;
-    report.kind = kind;
-    report.message = std::move(message);
-    report.where = at(pc_of(site));
-    Worker::current()->fail(std::move(report));
-}
-
 // ---- Memory -----------------------------------------------------------------------------------
 
-void access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+// A cas writes only where it finds what it expects.
+void compare(uint64_t address, const void* expected, uint32_t size, uint32_t site) {
+    Self* self = pycnn_emu_self;
     if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
-    // Loads and stores that others may watch hand over what a fence before them has ordered.
-    constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile};
-    pycnn_emu_access(reinterpret_cast<const void*>(address), size, kKinds[access],
-                     const_cast<void*>(pc_of(site)));
+    pycnn_emu_compare_access(reinterpret_cast<const void*>(address), expected, size,
+                             const_cast<void*>(pc_of(site)));
 }
 
 void local(uint64_t address, uint32_t size, uint32_t site, uint64_t base, uint64_t extent) {
@@ -75,19 +79,6 @@ uint32_t barrier(uint32_t how, uint32_t number, uint32_t count, uint32_t predica
              site);
     pycnn_emu_votes votes = worker->barrier(static_cast<int>(predicate), site_of(site));
     return static_cast<uint32_t>(how == kCount ? votes.count : how == kAll ? votes.all : votes.any);
-}
-
-template <typename Lane, void (*combine)(uint32_t, Lane**)>
-void together(uint32_t mask, Lane& lane, uint32_t site) {
-    Worker::current()->collective(
-        mask, &lane,
-        [](unsigned arrived, void* const* data) {
-            Lane* lanes[kWarp];
-            for (unsigned i = 0; i < kWarp; ++i)
-                lanes[i] = arrived >> i & 1 ? static_cast<Lane*>(data[i]) : nullptr;
-            combine(arrived, lanes);
-        },
-        site_of(site));
 }
 
 void warpsync(uint32_t mask, uint32_t site) {
@@ -226,52 +217,7 @@ uint32_t activemask(uint32_t site) { return Worker::current()->activemask(site_o
 
 void poll(uint32_t site) { pycnn_emu_yield(site_of(site)); }
 
-// ---- Tensor cores and asynchronous copies -----------------------------------------------------
-
-void do_multiply(uint32_t, Product** lanes) { multiply_matrices(lanes); }
-void do_load(uint32_t, TileRow** lanes) { load_tiles(lanes); }
-void do_store(uint32_t, TileRow** lanes) { store_tiles(lanes); }
-
-// All lanes of the warp take part: what is missing has exited, which the ISA does not allow.
-void need_whole_warp(uint32_t site) {
-    unsigned first = pycnn_emu_self->thread / kWarp * kWarp;
-    if (first + kWarp > Worker::current()->threads())
-        fail("divergent_collective", "a matrix instruction needs all 32 lanes of its warp", site);
-}
-
-void mma(uint32_t shape, uint32_t types, void* words, uint32_t site) {
-    need_whole_warp(site);
-    auto element = [&](unsigned i) { return static_cast<Element>(types >> (4 * i) & 15); };
-    Product mine{shape & 31, shape >> 8 & 511, element(0), element(1), element(2), element(3),
-                 (shape >> 30 & 1) != 0, shape >> 31, static_cast<uint32_t*>(words)};
-    together<Product, do_multiply>(0xffffffffu, mine, site);
-}
-
-void tile_access(uint64_t row, uint32_t code, uint32_t kind, uint32_t site) {
-    Worker* worker = Worker::current();
-    uint32_t lane = worker->self().thread % kWarp;
-    if (lane < 8 * (code & 7) && row % 16)
-        fail("misaligned", format("row of a tile at an address that is %u past a multiple of 16",
-                                  static_cast<unsigned>(row % 16)), site);
-    if (worker->checker() && lane < 8 * (code & 7)) access(&worker->self(), row, 16, kind, site);
-}
-
-// `code`: how many tiles, and 8 where they are transposed.
-void ldmatrix(uint32_t code, uint64_t row, void* words, uint32_t site) {
-    need_whole_warp(site);
-    tile_access(row, code, kRead, site);
-    TileRow mine{reinterpret_cast<char*>(row), static_cast<uint32_t*>(words), code & 7,
-                 (code & 8) != 0};
-    together<TileRow, do_load>(0xffffffffu, mine, site);
-}
-
-void stmatrix(uint32_t code, uint64_t row, void* words, uint32_t site) {
-    need_whole_warp(site);
-    tile_access(row, code, kWrite, site);
-    TileRow mine{reinterpret_cast<char*>(row), static_cast<uint32_t*>(words), code & 7,
-                 (code & 8) != 0};
-    together<TileRow, do_store>(0xffffffffu, mine, site);
-}
+// ---- Asynchronous copies -----------------------------------------------------------------------
 
 void copy_async(uint64_t to, uint64_t from, uint32_t size, uint32_t source, uint32_t site) {
     if (source > size || (to | (source ? from : 0)) % size)
@@ -424,54 +370,58 @@ double f64_of_i64(uint32_t code, uint64_t bits) {
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 double sine(double x) { return std::sin(x); }
 double cosine(double x) { return std::cos(x); }
+// The quarters of a turn come out exactly.
+double turned(double x, double (*function)(double)) {
+    constexpr double kTurn = 6.283185307179586476925;
+    double part = x - std::floor(x), rest = part - 0.25 * std::floor(4 * part);
+    double value = function(kTurn * part);
+    return rest == 0 ? std::nearbyint(value) : value;
+}
+double sine_of_turns(double x) { return turned(x, sine); }
+double cosine_of_turns(double x) { return turned(x, cosine); }
 double ex2(double x) { return std::exp2(x); }
 double lg2(double x) { return std::log2(x); }
 double tangent(double x) { return std::tanh(x); }
 
-struct Function {
-    const char* name;
-    void* address;
-};
-
-template <typename F>
-void* address(F* function) {
-    return reinterpret_cast<void*>(function);
-}
-
 const std::vector<Function>& functions() {
-    static const std::vector<Function> table = {
-        {"access", address(access)},
-        {"local", address(local)},
-        {"fence", address(fence)},
-        {"fence_block", address(fence_block)},
-        {"barrier", address(barrier)},
-        {"warpsync", address(warpsync)},
-        {"shuffle", address(shuffle)},
-        {"vote", address(vote)},
-        {"match", address(match)},
-        {"reduce", address(reduce)},
-        {"activemask", address(activemask)},
-        {"poll", address(poll)},
-        {"mma", address(mma)},
-        {"ldmatrix", address(ldmatrix)},
-        {"stmatrix", address(stmatrix)},
-        {"copy_async", address(copy_async)},
-        {"copy_commit", address(copy_commit)},
-        {"copy_wait", address(copy_wait)},
-        {"trap", address(trap)},
-        {"assertfail", address(assertfail)},
-        {"vprintf", address(vprintf)},
-        {"globaltimer", address(globaltimer)},
-        {"rounded32", address(rounded32)},
-        {"rounded64", address(rounded64)},
-        {"f64_of_i64", address(f64_of_i64)},
-        {"rsqrt", address(rsqrt)},
-        {"sin", address(sine)},
-        {"cos", address(cosine)},
-        {"ex2", address(ex2)},
-        {"lg2", address(lg2)},
-        {"tanh", address(tangent)},
-    };
+    static const std::vector<Function> table = [] {
+        std::vector<Function> all = {
+            {"access", address(ptx_access)},
+            {"compare", address(compare)},
+            {"local", address(local)},
+            {"fence", address(fence)},
+            {"fence_block", address(fence_block)},
+            {"barrier", address(barrier)},
+            {"warpsync", address(warpsync)},
+            {"shuffle", address(shuffle)},
+            {"vote", address(vote)},
+            {"match", address(match)},
+            {"reduce", address(reduce)},
+            {"activemask", address(activemask)},
+            {"poll", address(poll)},
+            {"copy_async", address(copy_async)},
+            {"copy_commit", address(copy_commit)},
+            {"copy_wait", address(copy_wait)},
+            {"trap", address(trap)},
+            {"assertfail", address(assertfail)},
+            {"vprintf", address(vprintf)},
+            {"globaltimer", address(globaltimer)},
+            {"rounded32", address(rounded32)},
+            {"rounded64", address(rounded64)},
+            {"f64_of_i64", address(f64_of_i64)},
+            {"rsqrt", address(rsqrt)},
+            {"sin", address(sine)},
+            {"cos", address(cosine)},
+            {"sin2pi", address(sine_of_turns)},
+            {"cos2pi", address(cosine_of_turns)},
+            {"ex2", address(ex2)},
+            {"lg2", address(lg2)},
+            {"tanh", address(tangent)},
+        };
+        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions()})
+            all.insert(all.end(), more->begin(), more->end());
+        return all;
+    }();
     return table;
 }
 
@@ -490,7 +440,7 @@ PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> site
       shared_rows_(std::move(shared)), entry_{nullptr, &PtxKernel::invoke, 0, &none_} {
     entry_.name = name_.c_str();
     for (const auto& [what, file, line] : site_rows_)
-        sites_.push_back(Site{what.c_str(), file.c_str(), line});
+        sites_.push_back(Site{what.c_str(), file.c_str(), line, 0});
     for (const auto& [variable, file, line, size, offset] : shared_rows_)
         shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset});
 }

@@ -92,8 +92,8 @@ def batches(
 def _transformed(transform: Transform, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     result = transform(images, rng)
     if not isinstance(result, np.ndarray) or result.dtype not in (np.uint8, np.float32):
-        found = getattr(result, "dtype", type(result).__name__)
-        raise TypeError(f"transform returned {found}; allowed: an array of uint8 or float32")
+        dtype = getattr(result, "dtype", type(result).__name__)
+        raise TypeError(f"transform returned {dtype}; allowed: an array of uint8 or float32")
     if result.ndim != 4 or len(result) != len(images):
         raise ValueError(
             f"transform returned the shape {result.shape}; allowed: ({len(images)}, C, H, W)"

@@ -182,5 +182,5 @@ def _check_indices(name: str, indices: np.ndarray, count: int, least: int = 0) -
 
 def _check_int64(name: str, array: np.ndarray) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != np.int64:
-        found = getattr(array, "dtype", type(array).__name__)
-        raise TypeError(f"{name} has dtype {found}; allowed: int64")
+        dtype = getattr(array, "dtype", type(array).__name__)
+        raise TypeError(f"{name} has dtype {dtype}; allowed: int64")

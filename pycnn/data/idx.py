@@ -88,10 +88,10 @@ def _numbers(path: Path, file: Any, size: int | None, limit: int | None) -> np.n
         numbers = np.empty(shape, dtype)
     except ValueError as error:  # such as an extent of 0 among huge ones
         raise ValueError(f"{path} has the shape {shape}: {error}") from None
-    found = _fill(file, numbers.reshape(-1).view(np.uint8).data)
-    found += len(file.read(1))  # which also compares gzip's checksum
-    if found != expected:
-        raise _of_other_size(path, shape, expected, found)
+    filled = _fill(file, numbers.reshape(-1).view(np.uint8).data)
+    filled += len(file.read(1))  # which also compares gzip's checksum
+    if filled != expected:
+        raise _of_other_size(path, shape, expected, filled)
     if not dtype.isnative:
         numbers.byteswap(inplace=True)
     return numbers.view(dtype.newbyteorder("="))
@@ -120,15 +120,15 @@ def _header(path: Path, file: Any) -> tuple[np.dtype, tuple[int, ...], int]:
 
 def _fill(file: Any, memory: memoryview) -> int:
     """Read into `memory` as far as it and the file go; the bytes read."""
-    found = 0
+    filled = 0
     # In pieces: gzip makes a copy of what it is asked for.
-    while found < len(memory) and (read := file.readinto(memory[found : found + _PIECE])):
-        found += read
-    return found
+    while filled < len(memory) and (read := file.readinto(memory[filled : filled + _PIECE])):
+        filled += read
+    return filled
 
 
-def _of_other_size(path: Path, shape: tuple[int, ...], expected: int, found: int) -> ValueError:
+def _of_other_size(path: Path, shape: tuple[int, ...], expected: int, size: int) -> ValueError:
     return ValueError(
-        f"{path} has {found} bytes after its header, and {expected} by its shape {shape}: "
-        f"it is {'truncated' if found < expected else 'too long'}"
+        f"{path} has {size} bytes after its header, and {expected} by its shape {shape}: "
+        f"it is {'truncated' if size < expected else 'too long'}"
     )

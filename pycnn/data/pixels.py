@@ -79,8 +79,8 @@ def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def check_pixels(name: str, images: np.ndarray) -> None:
     """`images` is uint8 and has channels and two axes of space."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        found = getattr(images, "dtype", type(images).__name__)
-        raise TypeError(f"{name} has dtype {found}; allowed: uint8, pixels from 0 to 255")
+        dtype = getattr(images, "dtype", type(images).__name__)
+        raise TypeError(f"{name} has dtype {dtype}; allowed: uint8, pixels from 0 to 255")
     if images.ndim < 3:
         raise ValueError(f"{name} has shape {images.shape}; allowed: (..., C, H, W)")
 

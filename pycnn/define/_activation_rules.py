@@ -50,11 +50,11 @@ class Rule:
 
     def checked(self, args: Arguments) -> tuple[Any, ...]:
         """The settings in their order."""
-        found = tuple(check(name, getattr(args, name)) for name, check in self.settings.items())
-        if self.ordered and not found[0] < found[1]:
+        values = tuple(check(name, getattr(args, name)) for name, check in self.settings.items())
+        if self.ordered and not values[0] < values[1]:
             low, high = self.settings
-            raise ValueError(f"{low}={found[0]} and {high}={found[1]}; allowed: {low} < {high}")
-        return found
+            raise ValueError(f"{low}={values[0]} and {high}={values[1]}; allowed: {low} < {high}")
+        return values
 
     def plan(self, call: Call, output: str, op: str, end: str) -> Plan:
         """One launch of the entry whose name ends in `end`."""
@@ -73,18 +73,18 @@ class Rule:
 
 def finite(name: str, value: Any) -> float:
     """A finite number."""
-    found = number(name, value)
-    if math.isinf(found):
+    real = number(name, value)
+    if math.isinf(real):
         raise ValueError(f"{name}={value!r}; allowed: a finite number")
-    return found
+    return real
 
 
 def not_zero(name: str, value: Any) -> float:
     """A finite number by which one can divide."""
-    found = finite(name, value)
-    if found == 0:
+    real = finite(name, value)
+    if real == 0:
         raise ValueError(f"{name}={value!r}; allowed: a finite number other than zero")
-    return found
+    return real
 
 
 def low(name: str, value: Any) -> float:

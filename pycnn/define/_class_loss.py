@@ -142,5 +142,5 @@ class ClassLossBackward(OverClasses, Gradient):
 
 def parameters(call: Call) -> tuple[Any, ...]:
     """What comes after the arrays in the references' functions."""
-    given = call.settings
-    return given.ignore_index, given.reduction, given.label_smoothing
+    settings = call.settings
+    return settings.ignore_index, settings.reduction, settings.label_smoothing

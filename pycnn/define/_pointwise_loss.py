@@ -61,9 +61,9 @@ class Pointwise:
 
     def arguments(self, call: Call, arrays: Arrays) -> tuple[Any, ...]:
         """As the references take them."""
-        given = [arrays[self.compared], arrays["target"]]
-        given += [arrays.get(name) for name in self.weights]
-        return (*given, self.reduction(call))
+        operands = [arrays[self.compared], arrays["target"]]
+        operands += [arrays.get(name) for name in self.weights]
+        return (*operands, self.reduction(call))
 
     def reduction(self, call: Call) -> str:
         """Of the settings."""
@@ -89,8 +89,8 @@ class PointwiseLoss(Pointwise, Operation):
     """One cost for each element, or their sum or mean."""
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = self.check(views, args.reduction)
-        return Inferred(found, {"loss": (self.loss_shape(views, found), None)})
+        reduction = self.check(views, args.reduction)
+        return Inferred(reduction, {"loss": (self.loss_shape(views, reduction), None)})
 
     def loss_shape(self, views: Mapping[str, View], reduction: str) -> Shape:
         return views[self.compared].shape if reduction == "none" else ()
@@ -116,10 +116,12 @@ class PointwiseBackward(Pointwise, Gradient):
     upstream = {"dy": "loss"}  # noqa: RUF012
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = self.check(views, args.reduction)
+        reduction = self.check(views, args.reduction)
         shape = views[self.compared].shape
-        check_shape("dy", views["dy"].shape, shape if found == "none" else (), "that of the loss")
-        return Inferred(found, {f"d{self.compared}": (shape, None)})
+        check_shape(
+            "dy", views["dy"].shape, shape if reduction == "none" else (), "that of the loss"
+        )
+        return Inferred(reduction, {f"d{self.compared}": (shape, None)})
 
     def plan(self, call: Call) -> Plan:
         shape = call.views[self.compared].shape
@@ -137,8 +139,8 @@ class PointwiseBackward(Pointwise, Gradient):
         )
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["dy"], *self.arguments(call, arrays), self.factor
-        return {f"d{self.compared}": getattr(cpu, f"{self.entry}_backward")(*given)}
+        operands = arrays["dy"], *self.arguments(call, arrays), self.factor
+        return {f"d{self.compared}": getattr(cpu, f"{self.entry}_backward")(*operands)}
 
 
 class MseLoss(PointwiseLoss):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_problem as given
+from pycnn.define import _pool_problem as pooling
 from pycnn.define._pool_mean import cpu_divisor
 from pycnn.define._pool_problem import Problem
 from pycnn.define.call import Arguments, Call, Inferred
@@ -47,11 +47,11 @@ class LpPool(Operation):
     def __init__(self, axes: int) -> None:
         self.axes = axes
         self.name = f"lp_pool{axes}d"
-        self.operands = (given.operand_x(axes),)
+        self.operands = (pooling.operand_x(axes),)
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         norm = exponent(args.norm_type)
-        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, args), norm=norm)
+        problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args), norm=norm)
         return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -61,7 +61,7 @@ class LpPool(Operation):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         p: Problem = call.settings
         out, into = p.first(call, out, arrays["x"].dtype)
-        (x,) = p.given(arrays)
+        (x,) = p.channels_first(arrays)
         cpu.lp_pool(x, p.cpu_axes(), p.norm, scale(p), out=into)
         return {"y": out}
 
@@ -85,7 +85,7 @@ class LpPoolBackward(Gradient):
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         norm = exponent(args.norm_type)
-        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, args), norm=norm)
+        problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args), norm=norm)
         for name in ("dy", "y"):
             check_shape(name, views[name].shape, problem.shape(False), "the windows over x")
         return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
@@ -98,7 +98,7 @@ class LpPoolBackward(Gradient):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         p: Problem = call.settings
         out, into = p.first(call, out, arrays["x"].dtype)
-        dy, x, y = p.given(arrays)
+        dy, x, y = p.channels_first(arrays)
         into[...] = cpu.lp_pool_backward(dy, x, y, p.cpu_axes(), p.norm, scale(p))
         return {"dx": out}
 

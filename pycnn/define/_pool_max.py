@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_problem as given
+from pycnn.define import _pool_problem as pooling
 from pycnn.define._pool_problem import Problem
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv_layout import LAYOUTS
@@ -31,9 +31,9 @@ class Max(Operation):
 
     def __init__(self, axes: int) -> None:
         self.axes = axes
-        self.operands = (given.operand_x(axes),)
+        self.operands = (pooling.operand_x(axes),)
 
-    def found(self, problem: Problem, return_indices: Any) -> Inferred:
+    def inferred(self, problem: Problem, return_indices: Any) -> Inferred:
         """What `infer` returns."""
         indices = boolean("return_indices", return_indices)
         shape = problem.shape(of_x=False)
@@ -56,7 +56,7 @@ class Max(Operation):
         _, indices = cpu.max_pool(x, p.cpu_axes(), with_indices=p.indices, out=into)
         if indices is None:
             return {"y": out}
-        return {"y": out, "indices": np.ascontiguousarray(p.layout.as_given(indices))}
+        return {"y": out, "indices": np.ascontiguousarray(p.layout.from_channels_first(indices))}
 
     def flops(self, call: Call) -> int:
         """One comparison for each element of each window."""
@@ -79,13 +79,13 @@ class MaxGradient(Gradient):
             Operand("indices", x.axes, x.ranks, ("int64",)),
         )
 
-    def found(self, problem: Problem, views: Views) -> Inferred:
+    def inferred(self, problem: Problem, views: Views) -> Inferred:
         """What `infer` returns."""
-        given.check_gradient(problem, views)
+        pooling.check_gradient(problem, views)
         return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
-        return {"indices": given.places(call.settings.x_shape[2:])}
+        return {"indices": pooling.places(call.settings.x_shape[2:])}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -95,7 +95,7 @@ class MaxGradient(Gradient):
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         p: Problem = call.settings
         out, into = p.first(call, out, arrays["dy"].dtype)
-        dy, indices = p.given(arrays)
+        dy, indices = p.channels_first(arrays)
         into[...] = cpu.max_pool_backward(dy, indices, p.x_shape)
         return {"dx": out}
 
@@ -112,16 +112,16 @@ class MaxPool(Max):
         self.name = f"max_pool{axes}d"
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        problem = Problem(*given.sliding("x", views["x"].shape, self.axes, args))
-        return self.found(problem, args.return_indices)
+        problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args))
+        return self.inferred(problem, args.return_indices)
 
 
 class MaxPoolBackward(MaxGradient):
     """Gradient of `MaxPool`."""
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.shape_of_x(args.x_shape, self.axes)
-        return self.found(Problem(*given.sliding("x_shape", shape, self.axes, args)), views)
+        shape = pooling.shape_of_x(args.x_shape, self.axes)
+        return self.inferred(Problem(*pooling.sliding("x_shape", shape, self.axes, args)), views)
 
 
 class AdaptiveMaxPool(Max):
@@ -132,18 +132,18 @@ class AdaptiveMaxPool(Max):
         self.name = f"adaptive_max_pool{axes}d"
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        found = given.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
-        return self.found(Problem(*found), args.return_indices)
+        windows = pooling.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
+        return self.inferred(Problem(*windows), args.return_indices)
 
 
 class AdaptiveMaxPoolBackward(MaxGradient):
     """Gradient of `AdaptiveMaxPool`."""
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.shape_of_x(args.x_shape, self.axes)
-        size = given.output_size(views["dy"], len(shape), self.axes, args.layout)
-        found = given.adaptive("x_shape", shape, self.axes, args.layout, size)
-        return self.found(Problem(*found), views)
+        shape = pooling.shape_of_x(args.x_shape, self.axes)
+        size = pooling.output_size(views["dy"], len(shape), self.axes, args.layout)
+        windows = pooling.adaptive("x_shape", shape, self.axes, args.layout, size)
+        return self.inferred(Problem(*windows), views)
 
 
 class GlobalMaxPool(Max):
@@ -156,17 +156,17 @@ class GlobalMaxPool(Max):
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
-        found = given.adaptive("x", shape, len(shape) - 2, args.layout, 1)
-        return self.found(Problem(*found), args.return_indices)
+        windows = pooling.adaptive("x", shape, len(shape) - 2, args.layout, 1)
+        return self.inferred(Problem(*windows), args.return_indices)
 
 
 class GlobalMaxPoolBackward(MaxGradient):
     """Gradient of `GlobalMaxPool`."""
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.global_shape(args.x_shape)
-        found = given.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
-        return self.found(Problem(*found), views)
+        shape = pooling.global_shape(args.x_shape)
+        windows = pooling.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
+        return self.inferred(Problem(*windows), views)
 
 
 MAX_POOL: dict[int, MaxPool] = {axes: MaxPool(axes) for axes in (1, 2, 3)}

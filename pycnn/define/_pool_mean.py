@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_problem as given
+from pycnn.define import _pool_problem as pooling
 from pycnn.define._pool_problem import Problem
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv_layout import LAYOUTS
@@ -38,9 +38,9 @@ class Mean(Operation):
 
     def __init__(self, axes: int) -> None:
         self.axes = axes
-        self.operands = (given.operand_x(axes),)
+        self.operands = (pooling.operand_x(axes),)
 
-    def found(self, problem: Problem) -> Inferred:
+    def inferred(self, problem: Problem) -> Inferred:
         """What `infer` returns."""
         return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
 
@@ -76,9 +76,9 @@ class MeanGradient(Gradient):
         x = forward.operands[0]
         self.operands = (Operand("dy", x.axes, x.ranks),)
 
-    def found(self, problem: Problem, views: Views) -> Inferred:
+    def inferred(self, problem: Problem, views: Views) -> Inferred:
         """What `infer` returns."""
-        given.check_gradient(problem, views)
+        pooling.check_gradient(problem, views)
         return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
 
     def plan(self, call: Call) -> Plan:
@@ -110,8 +110,10 @@ class AvgPool(Mean):
         self.fixed = NO_DIVISOR if axes == 1 else {}
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        found = given.sliding("x", views["x"].shape, self.axes, args)
-        return self.found(Problem(*found, average(args.count_include_pad, args.divisor_override)))
+        windows = pooling.sliding("x", views["x"].shape, self.axes, args)
+        return self.inferred(
+            Problem(*windows, average(args.count_include_pad, args.divisor_override))
+        )
 
 
 class AvgPoolBackward(MeanGradient):
@@ -122,10 +124,10 @@ class AvgPoolBackward(MeanGradient):
         self.fixed = forward.fixed
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.shape_of_x(args.x_shape, self.axes)
-        found = given.sliding("x_shape", shape, self.axes, args)
-        return self.found(
-            Problem(*found, average(args.count_include_pad, args.divisor_override)), views
+        shape = pooling.shape_of_x(args.x_shape, self.axes)
+        windows = pooling.sliding("x_shape", shape, self.axes, args)
+        return self.inferred(
+            Problem(*windows, average(args.count_include_pad, args.divisor_override)), views
         )
 
 
@@ -137,17 +139,17 @@ class SumPool(Mean):
         self.name = f"sum_pool{axes}d"
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        found = given.sliding("x", views["x"].shape, self.axes, args)
-        return self.found(Problem(*found, Average(True, 1)))
+        windows = pooling.sliding("x", views["x"].shape, self.axes, args)
+        return self.inferred(Problem(*windows, Average(True, 1)))
 
 
 class SumPoolBackward(MeanGradient):
     """Gradient of `SumPool`."""
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.shape_of_x(args.x_shape, self.axes)
-        found = given.sliding("x_shape", shape, self.axes, args)
-        return self.found(Problem(*found, Average(True, 1)), views)
+        shape = pooling.shape_of_x(args.x_shape, self.axes)
+        windows = pooling.sliding("x_shape", shape, self.axes, args)
+        return self.inferred(Problem(*windows, Average(True, 1)), views)
 
 
 class AdaptiveAvgPool(Mean):
@@ -158,18 +160,18 @@ class AdaptiveAvgPool(Mean):
         self.name = f"adaptive_avg_pool{axes}d"
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        found = given.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
-        return self.found(Problem(*found))
+        windows = pooling.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
+        return self.inferred(Problem(*windows))
 
 
 class AdaptiveAvgPoolBackward(MeanGradient):
     """Gradient of `AdaptiveAvgPool`."""
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.shape_of_x(args.x_shape, self.axes)
-        size = given.output_size(views["dy"], len(shape), self.axes, args.layout)
-        found = given.adaptive("x_shape", shape, self.axes, args.layout, size)
-        return self.found(Problem(*found), views)
+        shape = pooling.shape_of_x(args.x_shape, self.axes)
+        size = pooling.output_size(views["dy"], len(shape), self.axes, args.layout)
+        windows = pooling.adaptive("x_shape", shape, self.axes, args.layout, size)
+        return self.inferred(Problem(*windows), views)
 
 
 class GlobalAvgPool(Mean):
@@ -182,16 +184,16 @@ class GlobalAvgPool(Mean):
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
         shape = views["x"].shape
-        return self.found(Problem(*given.adaptive("x", shape, len(shape) - 2, args.layout, 1)))
+        return self.inferred(Problem(*pooling.adaptive("x", shape, len(shape) - 2, args.layout, 1)))
 
 
 class GlobalAvgPoolBackward(MeanGradient):
     """Gradient of `GlobalAvgPool`."""
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = given.global_shape(args.x_shape)
-        found = given.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
-        return self.found(Problem(*found), views)
+        shape = pooling.global_shape(args.x_shape)
+        windows = pooling.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
+        return self.inferred(Problem(*windows), views)
 
 
 def average(count_include_pad: Any, divisor_override: Any) -> Average:

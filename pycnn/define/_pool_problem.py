@@ -82,7 +82,7 @@ class Problem:
             out = np.empty(next(iter(call.outputs.values())).shape, dtype)
         return out, self.layout.channels_first(out)
 
-    def given(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def channels_first(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Views (N, C, spatial axes) of all arrays."""
         return [self.layout.channels_first(array) for array in arrays.values()]
 
@@ -114,14 +114,15 @@ def shape_of_x(value: Any, spatial: int) -> Ints:
 
 def sliding(name: str, shape: Ints, spatial: int, args: Arguments) -> tuple[Layout, Pooling]:
     """Windows over x, whose shape came with the argument `name`."""
-    arrangement, (images, channels, *found) = _arranged(name, shape, spatial, args.layout)
+    arrangement, (images, channels, *extents) = _arranged(name, shape, spatial, args.layout)
     kernel = per_axis("kernel_size", args.kernel_size, 1, spatial)
     step = per_axis("stride", args.stride, 1, spatial) if has_stride(args.stride) else kernel
     sides = paddings(args.padding, spatial)
     apart = per_axis("dilation", args.dilation, 1, spatial)
     ceil = boolean("ceil_mode", args.ceil_mode)
     axes = tuple(
-        Axis.sliding(*along, ceil) for along in zip(found, kernel, step, sides, apart, strict=True)
+        Axis.sliding(*along, ceil)
+        for along in zip(extents, kernel, step, sides, apart, strict=True)
     )
     if any(2 * max(axis.low, axis.high) > axis.kernel for axis in axes):
         raise ValueError(
@@ -145,12 +146,12 @@ def adaptive(
     name: str, shape: Ints, spatial: int, layout: Any, output_size: Any
 ) -> tuple[Layout, Pooling]:
     """As many windows as asked for; None for as many as there are elements."""
-    arrangement, (images, channels, *found) = _arranged(name, shape, spatial, layout)
+    arrangement, (images, channels, *extents) = _arranged(name, shape, spatial, layout)
     allowed = f"an int or None, or {spatial} of them"
-    wanted = each("output_size", output_size, spatial, allowed)
+    sizes = each("output_size", output_size, spatial, allowed)
     axes = tuple(
         Axis(extent, extent if size is None else integer("output_size", size, 1))
-        for extent, size in zip(found, wanted, strict=True)
+        for extent, size in zip(extents, sizes, strict=True)
     )
     return arrangement, Pooling(images, channels, axes, *_flags(arrangement))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_problem as given
+from pycnn.define import _pool_problem as pooling
 from pycnn.define.call import Arguments, Call, Inferred
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
@@ -40,7 +40,7 @@ class MaxUnpool(Operation):
     def __init__(self, axes: int) -> None:
         self.axes = axes
         self.name = f"max_unpool{axes}d"
-        text, ranks = given.axes_text(axes), (axes + 1, axes + 2)
+        text, ranks = pooling.axes_text(axes), (axes + 1, axes + 2)
         self.operands = (Operand("x", text, ranks), Operand("indices", text, ranks, ("int64",)))
 
     def infer(self, views: Views, args: Arguments) -> Inferred:
@@ -65,11 +65,11 @@ class MaxUnpool(Operation):
         return Inferred(Problem(arrangement, unpooling), {"y": (unpooling.shape(large), None)})
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
-        return {"indices": given.places(call.settings.unpooling.large)}
+        return {"indices": pooling.places(call.settings.unpooling.large)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
-        x, indices = (given.strides(p.layout, call.views[name]) for name in ("x", "indices"))
+        x, indices = (pooling.strides(p.layout, call.views[name]) for name in ("x", "indices"))
         return plans.max_unpool(self.name, p.unpooling, x, indices, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
@@ -103,28 +103,28 @@ class MaxUnpoolBackward(Gradient):
         images, channels, *large = arrangement.extents(dy.shape)
         if indices.rank != dy.rank:
             raise ValueError(f"indices has shape {indices.shape}; allowed: {dy.rank} axes, as dy")
-        found = arrangement.extents(indices.shape)
-        if found[:2] != (images, channels) or 0 in (*large, *found[2:]):
+        extents = arrangement.extents(indices.shape)
+        if extents[:2] != (images, channels) or 0 in (*large, *extents[2:]):
             raise ValueError(
                 f"indices has shape {indices.shape} and dy {dy.shape}; allowed: the same N and C, "
                 "and extents of at least 1"
             )
         flags = (arrangement.channels_last, arrangement.batched)
-        unpooling = Unpooling(images, channels, found[2:], tuple(large), *flags)
+        unpooling = Unpooling(images, channels, extents[2:], tuple(large), *flags)
         return Inferred(Problem(arrangement, unpooling), {"dx": (indices.shape, None)})
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
-        return {"indices": given.places(call.settings.unpooling.large)}
+        return {"indices": pooling.places(call.settings.unpooling.large)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
-        dy, indices = (given.strides(p.layout, call.views[name]) for name in ("dy", "indices"))
+        dy, indices = (pooling.strides(p.layout, call.views[name]) for name in ("dy", "indices"))
         return plans.max_unpool_backward(self.name, p.unpooling, dy, indices, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         p: Problem = call.settings
         dx = cpu.max_unpool_backward(*(p.layout.channels_first(a) for a in arrays.values()))
-        return {"dx": np.ascontiguousarray(p.layout.as_given(dx))}
+        return {"dx": np.ascontiguousarray(p.layout.from_channels_first(dx))}
 
     def flops(self, call: Call) -> int:
         return 0

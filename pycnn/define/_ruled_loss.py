@@ -60,18 +60,18 @@ class Rule:
 
 def at_least_zero(name: str, value: Any) -> float:
     """A finite number that is not negative."""
-    found = number(name, value, 0.0)
-    if math.isinf(found):
+    real = number(name, value, 0.0)
+    if math.isinf(real):
         raise ValueError(f"{name}={value!r}; allowed: a finite number of at least 0")
-    return found
+    return real
 
 
 def positive(name: str, value: Any) -> float:
     """A finite number above zero."""
-    found = at_least_zero(name, value)
-    if found == 0:
+    real = at_least_zero(name, value)
+    if real == 0:
         raise ValueError(f"{name}={value!r}; allowed: a finite number above 0")
-    return found
+    return real
 
 
 RULES = (
@@ -117,8 +117,8 @@ class _Ruled:
 
     def settled(self, reduction: str, args: Arguments) -> Settings:
         """The settings, checked."""
-        given = (check(name, getattr(args, name)) for name, check in self.rule.settings.items())
-        return Settings(reduction, self.rule.form(*given))
+        values = (check(name, getattr(args, name)) for name, check in self.rule.settings.items())
+        return Settings(reduction, self.rule.form(*values))
 
     def reduction(self, call: Call) -> str:
         return str(call.settings.reduction)
@@ -149,12 +149,12 @@ class RuledLoss(_Ruled, PointwiseLoss):
         self.operands = (Operand("x"), Operand("target"), *weights)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = super().infer(views, args)
-        return Inferred(self.settled(found.settings, args), found.outputs)
+        inferred = super().infer(views, args)
+        return Inferred(self.settled(inferred.settings, args), inferred.outputs)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["x"], arrays["target"], arrays.get("weight"), call.settings.form
-        return {"loss": cpu.ruled(*given, self.divisor(call))}
+        operands = arrays["x"], arrays["target"], arrays.get("weight"), call.settings.form
+        return {"loss": cpu.ruled(*operands, self.divisor(call))}
 
 
 class RuledBackward(_Ruled, PointwiseBackward):
@@ -167,12 +167,12 @@ class RuledBackward(_Ruled, PointwiseBackward):
         self.operands = (Operand("dy"), *forward.operands)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = super().infer(views, args)
-        return Inferred(self.settled(found.settings, args), found.outputs)
+        inferred = super().infer(views, args)
+        return Inferred(self.settled(inferred.settings, args), inferred.outputs)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["x"], arrays["target"], arrays.get("weight"), call.settings.form
-        return {"dx": cpu.ruled_backward(arrays["dy"], *given, self.divisor(call))}
+        operands = arrays["x"], arrays["target"], arrays.get("weight"), call.settings.form
+        return {"dx": cpu.ruled_backward(arrays["dy"], *operands, self.divisor(call))}
 
 
 #: Losses of the table and their gradients, by name.

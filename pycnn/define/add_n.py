@@ -78,8 +78,8 @@ class AddNBackward(BroadcastGradient):
     operands = (Operand("dy"),)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        given = numbered("shapes", args.shapes, "shapes")
-        own = {name: shape_argument(name, shape) for name, shape in given.items()}
+        named = numbered("shapes", args.shapes, "shapes")
+        own = {name: shape_argument(name, shape) for name, shape in named.items()}
         check_shape("dy", views["dy"].shape, broadcast(own), "shapes, broadcast")
         shapes = tuple(own.values())
         return Inferred(shapes, {f"dtensors[{i}]": (s, None) for i, s in enumerate(shapes)})
@@ -90,8 +90,8 @@ class AddNBackward(BroadcastGradient):
         return plans.add_n_backward(dy.shape, dy.strides, own, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        found = cpu.add_n_backward(arrays["dy"], call.settings)
-        return dict(zip(call.outputs, found, strict=True))
+        gradients = cpu.add_n_backward(arrays["dy"], call.settings)
+        return dict(zip(call.outputs, gradients, strict=True))
 
 
 ADD_N_BACKWARD = AddNBackward()

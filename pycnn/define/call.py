@@ -65,8 +65,8 @@ class Call:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of everything that goes in and comes out."""
-        given = {name: view.shape for name, view in self.views.items()}
-        return given | {name: spec.shape for name, spec in self.outputs.items()}
+        inputs = {name: view.shape for name, view in self.views.items()}
+        return inputs | {name: spec.shape for name, spec in self.outputs.items()}
 
 
 def itemsize(dtype: str) -> int:

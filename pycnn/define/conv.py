@@ -57,9 +57,9 @@ class Conv(Operation):
         self, views: Mapping[str, View], args: Arguments
     ) -> tuple[Layout, Geometry, tuple[int, ...]]:
         """Where the axes are, the windows, and the extents of y (N, K, ...)."""
-        placed = Layout.of(args.layout, self.spatial, views["x"].rank)
-        x, weight = placed.extents(views["x"].shape), views["weight"].shape
-        found = geometry(
+        layout = Layout.of(args.layout, self.spatial, views["x"].rank)
+        x, weight = layout.extents(views["x"].shape), views["weight"].shape
+        windows = geometry(
             ("x", x),
             ("weight", weight),
             args.stride,
@@ -68,21 +68,21 @@ class Conv(Operation):
             args.groups,
             args.padding_mode,
         )
-        return placed, found, (x[0], weight[0], *found.out)
+        return layout, windows, (x[0], weight[0], *windows.out)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        placed, found, y = self.extents(views, args)
+        layout, windows, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
-            placed.view(views["x"]),
+            layout.view(views["x"]),
             weight_view(views["weight"]),
-            placed.made(y),
-            **planar_geometry(found),
-            epilogue=epilogue(views, placed, y, args, self.defaults),
+            layout.contiguous(y),
+            **planar_geometry(windows),
+            epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["forward"])
-        settings = Settings(found, placed, problem, args.algo, workspace_limit())
-        return Inferred(settings, {"y": (placed.arranged(y), None)})
+        settings = Settings(windows, layout, problem, args.algo, workspace_limit())
+        return Inferred(settings, {"y": (layout.arranged(y), None)})
 
     def plan(self, call: Call) -> Plan:
         s: Settings = call.settings
@@ -100,7 +100,7 @@ class Conv(Operation):
             out=None if out is None else s.layout.channels_first(out),
         )
         cpu.finish(y, **finish(call, arrays))
-        return {"y": s.layout.as_given(y) if out is None else out}
+        return {"y": s.layout.from_channels_first(y) if out is None else out}
 
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
@@ -125,12 +125,12 @@ class ConvGradients(Gradient):
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
         s: Settings = call.settings
-        given = [s.layout.channels_first(arrays[name]) for name in ("dy", "x")]
+        operands = [s.layout.channels_first(arrays[name]) for name in ("dy", "x")]
         needs = tuple(name in s.needs for name in GRADIENTS)
-        found = backward(*given, arrays["weight"], *s.geometry.as_arguments(), needs)
-        named = {n: g for n, g in zip(GRADIENTS, found, strict=True) if g is not None}
+        gradients = backward(*operands, arrays["weight"], *s.geometry.as_arguments(), needs)
+        named = {n: g for n, g in zip(GRADIENTS, gradients, strict=True) if g is not None}
         if "dx" in named:
-            named["dx"] = s.layout.as_given(named["dx"])
+            named["dx"] = s.layout.from_channels_first(named["dx"])
         return named
 
 
@@ -140,33 +140,33 @@ class ConvBackward(ConvGradients):
     forward: Conv
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        placed, found, extents = self.forward.extents(views, args)
-        y, weight = placed.arranged(extents), views["weight"].shape
+        layout, windows, extents = self.forward.extents(views, args)
+        y, weight = layout.arranged(extents), views["weight"].shape
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
         problem = Problem(
             views["x"].dtype,
-            placed.view(views["x"]),
+            layout.view(views["x"]),
             weight_view(views["weight"]),
-            placed.view(views["dy"]),
-            **planar_geometry(found),
+            layout.view(views["dy"]),
+            **planar_geometry(windows),
         )
         needed = needed_gradients(args.needs)
         check_algorithm(args.algo, [GRADIENTS[n] for n in needed if n != "dbias"])
-        settings = Settings(found, placed, problem, args.algo, workspace_limit(), needed)
+        settings = Settings(windows, layout, problem, args.algo, workspace_limit(), needed)
         shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": weight[:1]}
         return Inferred(settings, {name: (shapes[name], None) for name in needed})
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         s: Settings = call.settings
-        made: dict[str, dict[str, Any]] = {
+        contiguous: dict[str, dict[str, Any]] = {
             # What is computed is contiguous, whatever the strides of its argument.
-            "dx": {"x": s.layout.made(s.layout.extents(call.views["x"].shape))},
+            "dx": {"x": s.layout.contiguous(s.layout.extents(call.views["x"].shape))},
             "dweight": {"weight": Axes.of(s.problem.weight.shape)},
             "dbias": {},
         }
         return tuple(
             plans.plan(
-                replace(s.problem, **made[name]),
+                replace(s.problem, **contiguous[name]),
                 GRADIENTS[name],
                 "auto" if name == "dbias" else s.algo,
                 s.limit,

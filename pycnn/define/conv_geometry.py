@@ -144,7 +144,7 @@ def transposed(
             f"{w_name} {tuple(w_shape)} the result is {by(out)}; allowed: extents from 1 to "
             f"{MAX_EXTENT} with padding"
         )
-    found = Geometry(
+    windows = Geometry(
         # Between the positions of one element, or the taps of a single one, any step fits.
         stride=tuple(s if extent > 1 else 1 for s, extent in zip(steps, extents, strict=True)),
         padding=pads,
@@ -152,7 +152,7 @@ def transposed(
         groups=count,
         out=tuple(extents),
     )
-    return found, out
+    return windows, out
 
 
 def shape(name: str, value: Any, ranks: Sequence[int], axes: str) -> Ints:

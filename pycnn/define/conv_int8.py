@@ -54,9 +54,9 @@ class IntegerConv(Operation):
     no_gradient = "integers have none: quantised networks are trained in floating point"
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        placed = Layout.of(args.layout, 2, views["x"].rank)
-        x, weight = placed.extents(views["x"].shape), views["weight"]
-        found = geometry(
+        layout = Layout.of(args.layout, 2, views["x"].rank)
+        x, weight = layout.extents(views["x"].shape), views["weight"]
+        windows = geometry(
             ("x", x),
             ("weight", weight.shape),
             args.stride,
@@ -64,7 +64,7 @@ class IntegerConv(Operation):
             args.dilation,
             args.groups,
         )
-        y = (x[0], weight.shape[0], *found.out)
+        y = (x[0], weight.shape[0], *windows.out)
         zero = views.get("weight_zero_point")
         if zero is not None and zero.dtype != weight.dtype:
             raise TypeError(
@@ -72,10 +72,10 @@ class IntegerConv(Operation):
             )
         problem = Problem(
             views["x"].dtype,
-            placed.view(views["x"]),
+            layout.view(views["x"]),
             weight_view(weight),
-            placed.made(y),
-            **planar_geometry(found),
+            layout.contiguous(y),
+            **planar_geometry(windows),
         )
         quantised = plans.Quantised(
             problem,
@@ -85,13 +85,13 @@ class IntegerConv(Operation):
             _along_filters("weight_scale", views.get("weight_scale"), y[1]) or 0,
             _along_filters("bias", views.get("bias"), y[1]),
         )
-        made = views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
-        return Inferred(Settings(found, placed, quantised), {"y": (placed.arranged(y), made)})
+        dtype = views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
+        return Inferred(Settings(windows, layout, quantised), {"y": (layout.arranged(y), dtype)})
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
         """A scalar of NumPy, which has a dtype too, is as good as an array ()."""
-        given = {n: np.asarray(a) if isinstance(a, np.generic) else a for n, a in arrays.items()}
-        return super().run(given, out, **settings)
+        operands = {n: np.asarray(a) if isinstance(a, np.generic) else a for n, a in arrays.items()}
+        return super().run(operands, out, **settings)
 
     def sums(self, call: Call, arrays: Arrays) -> np.ndarray:
         """By the CPU path: (N, K, P, Q)."""
@@ -121,7 +121,7 @@ class Conv2dInteger(IntegerConv):
         return plans.integer(call.settings.quantised, call.outputs["y"])
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        return {"y": call.settings.layout.as_given(self.sums(call, arrays))}
+        return {"y": call.settings.layout.from_channels_first(self.sums(call, arrays))}
 
 
 class QlinearConv2d(IntegerConv):
@@ -152,9 +152,9 @@ class QlinearConv2d(IntegerConv):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         scales = "x_scale", "weight_scale", "y_scale", "y_zero_point"
-        given = (*(arrays[name] for name in scales), arrays.get("bias"))
-        y = cpu.requantise(self.sums(call, arrays), *given)
-        return {"y": call.settings.layout.as_given(y)}
+        operands = (*(arrays[name] for name in scales), arrays.get("bias"))
+        y = cpu.requantise(self.sums(call, arrays), *operands)
+        return {"y": call.settings.layout.from_channels_first(y)}
 
 
 def _along_filters(name: str, view: View | None, filters: int) -> int | None:

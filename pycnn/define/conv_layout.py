@@ -52,7 +52,7 @@ class Layout:
             strides = (strides[0], strides[-1], *strides[1:-1])
         return planar(Axes(self.extents(view.shape), strides))
 
-    def made(self, extents: Ints) -> Axes:
+    def contiguous(self, extents: Ints) -> Axes:
         """The same of a contiguous array of (N, C, spatial axes) that is yet to be computed."""
         return planar(Axes.of(extents, self.channels_last))
 
@@ -63,7 +63,7 @@ class Layout:
             return whole
         return whole.transpose(0, whole.ndim - 1, *range(1, whole.ndim - 1))
 
-    def as_given(self, array: Any) -> Any:
+    def from_channels_first(self, array: Any) -> Any:
         """The reverse of `channels_first`."""
         if self.channels_last:
             array = array.transpose(0, *range(2, array.ndim), 1)

@@ -50,15 +50,15 @@ class Settings:
     needs: tuple[str, ...] = ()
 
 
-def planar_geometry(found: Geometry) -> dict[str, Any]:
+def planar_geometry(geometry: Geometry) -> dict[str, Any]:
     """Geometry as `Problem` takes it: for at least two axes."""
-    line = len(found.stride) == 1
+    line = len(geometry.stride) == 1
     return {
-        "stride": (1, *found.stride) if line else found.stride,
-        "corner": (0, *found.corner) if line else found.corner,
-        "dilation": (1, *found.dilation) if line else found.dilation,
-        "groups": found.groups,
-        "mode": found.mode,
+        "stride": (1, *geometry.stride) if line else geometry.stride,
+        "corner": (0, *geometry.corner) if line else geometry.corner,
+        "dilation": (1, *geometry.dilation) if line else geometry.dilation,
+        "groups": geometry.groups,
+        "mode": geometry.mode,
     }
 
 
@@ -89,11 +89,11 @@ def epilogue(
 def finish(call: Call, arrays: Arrays) -> dict[str, Any]:
     """Arguments of the references' functions for what comes after the bias."""
     s = call.settings
-    given = {name: arrays[name] for name in FINISH if name in arrays}
-    if "residual" in given:
-        given["residual"] = s.layout.channels_first(given["residual"])
+    operands = {name: arrays[name] for name in FINISH if name in arrays}
+    if "residual" in operands:
+        operands["residual"] = s.layout.channels_first(operands["residual"])
     end = s.problem.epilogue
-    return {**given, "activation": end.activation, "slope": end.slope}
+    return {**operands, "activation": end.activation, "slope": end.slope}
 
 
 def needed_gradients(needs: Any) -> tuple[str, ...]:

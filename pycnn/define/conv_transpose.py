@@ -63,9 +63,9 @@ class ConvTranspose(Operation):
     ) -> tuple[Layout, Geometry, tuple[int, ...]]:
         """Where the axes are, the windows, and the extents of y (N, K, ...)."""
         _only_zeros(args.padding_mode)
-        placed = Layout.of(args.layout, self.spatial, views["x"].rank)
-        x, weight = placed.extents(views["x"].shape), views["weight"].shape
-        found, out = transposed(
+        layout = Layout.of(args.layout, self.spatial, views["x"].rank)
+        x, weight = layout.extents(views["x"].shape), views["weight"].shape
+        windows, out = transposed(
             ("x", x),
             ("weight", weight),
             args.stride,
@@ -74,27 +74,27 @@ class ConvTranspose(Operation):
             args.groups,
             args.dilation,
         )
-        return placed, found, (x[0], weight[1] * found.groups, *out)
+        return layout, windows, (x[0], weight[1] * windows.groups, *out)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        placed, found, y = self.extents(views, args)
+        layout, windows, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
-            placed.made(y),
+            layout.contiguous(y),
             weight_view(views["weight"]),
-            placed.view(views["x"]),
-            **planar_geometry(found),
-            epilogue=epilogue(views, placed, y, args, self.defaults),
+            layout.view(views["x"]),
+            **planar_geometry(windows),
+            epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["backward_input"])
-        settings = Settings(found, placed, problem, args.algo, workspace_limit())
-        return Inferred(settings, {"y": (placed.arranged(y), None)})
+        settings = Settings(windows, layout, problem, args.algo, workspace_limit())
+        return Inferred(settings, {"y": (layout.arranged(y), None)})
 
     def plan(self, call: Call) -> Plan:
         s: Settings = call.settings
         output = call.outputs["y"]
-        made = plans.plan(s.problem, "backward_input", s.algo, s.limit, self.name, output)
-        return plans.renamed(made, {"dy": "x", "dx": "y"})
+        plan = plans.plan(s.problem, "backward_input", s.algo, s.limit, self.name, output)
+        return plans.renamed(plan, {"dy": "x", "dx": "y"})
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         s: Settings = call.settings
@@ -104,7 +104,7 @@ class ConvTranspose(Operation):
         y = cpu.convolve_transposed(x, weight, *s.geometry.as_arguments(), extents)
         if "bias" in arrays:
             cpu_finish(y, shift=arrays["bias"])
-        return {"y": s.layout.as_given(cpu_finish(y, **finish(call, arrays)))}
+        return {"y": s.layout.from_channels_first(cpu_finish(y, **finish(call, arrays)))}
 
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
@@ -117,20 +117,20 @@ class ConvTransposeBackward(ConvGradients):
     forward: ConvTranspose
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        placed, found, extents = self.forward.extents(views, args)
-        y, weight = placed.arranged(extents), views["weight"].shape
+        layout, windows, extents = self.forward.extents(views, args)
+        y, weight = layout.arranged(extents), views["weight"].shape
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
         problem = Problem(
             views["x"].dtype,
-            placed.view(views["dy"]),
+            layout.view(views["dy"]),
             weight_view(views["weight"]),
-            placed.view(views["x"]),
-            **planar_geometry(found),
+            layout.view(views["x"]),
+            **planar_geometry(windows),
         )
         needed = needed_gradients(args.needs)
         directions = {"dx": "forward", "dweight": "backward_weight"}
         check_algorithm(args.algo, [directions[n] for n in needed if n != "dbias"])
-        settings = Settings(found, placed, problem, args.algo, workspace_limit(), needed)
+        settings = Settings(windows, layout, problem, args.algo, workspace_limit(), needed)
         shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": extents[1:2]}
         return Inferred(settings, {name: (shapes[name], None) for name in needed})
 
@@ -140,20 +140,20 @@ class ConvTransposeBackward(ConvGradients):
     def _plan_dx(self, call: Call) -> Plan:
         """The convolution of dy."""
         s: Settings = call.settings
-        made = s.layout.made(s.layout.extents(call.views["x"].shape))
-        problem = replace(s.problem, y=made)
-        found = plans.plan(
+        dx = s.layout.contiguous(s.layout.extents(call.views["x"].shape))
+        problem = replace(s.problem, y=dx)
+        plan = plans.plan(
             problem, "forward", s.algo, s.limit, f"{self.name}_input", call.outputs["dx"]
         )
-        return plans.renamed(found, {"x": "dy", "y": "dx"})
+        return plans.renamed(plan, {"x": "dy", "y": "dx"})
 
     def _plan_dweight(self, call: Call) -> Plan:
         """The gradient of the convolution of dy, whose result has the gradient x."""
         s: Settings = call.settings
         problem = replace(s.problem, weight=Axes.of(s.problem.weight.shape))
         op, output = f"{self.name}_weight", call.outputs["dweight"]
-        found = plans.plan(problem, "backward_weight", s.algo, s.limit, op, output)
-        return plans.renamed(found, {"x": "dy", "dy": "x"})
+        plan = plans.plan(problem, "backward_weight", s.algo, s.limit, op, output)
+        return plans.renamed(plan, {"x": "dy", "dy": "x"})
 
     def _plan_dbias(self, call: Call) -> Plan:
         """Sums of dy, as those of a convolution of which it is the gradient."""

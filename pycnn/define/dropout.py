@@ -46,8 +46,8 @@ class _Drops(Operation):
         )
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        given, found = self._names
-        return {found: cpu.dropout(arrays[given], out=out, **vars(call.settings))}
+        source, target = self._names
+        return {target: cpu.dropout(arrays[source], out=out, **vars(call.settings))}
 
     def flops(self, call: Call) -> int:
         return prod(call.views[self._names[0]].shape)

@@ -155,8 +155,8 @@ class MulBackward(BroadcastGradient):
         return plans.mul_backward(dy.shape, dy.strides, own, strides, call.dtype)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        found = cpu.mul_backward(arrays["dy"], arrays["a"], arrays["b"])
-        return dict(zip(call.outputs, found, strict=True))
+        gradients = cpu.mul_backward(arrays["dy"], arrays["a"], arrays["b"])
+        return dict(zip(call.outputs, gradients, strict=True))
 
 
 ADD_BACKWARD, MUL_BACKWARD = AddBackward(), MulBackward()

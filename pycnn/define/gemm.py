@@ -52,7 +52,7 @@ class Gemm(Operation):
     no_gradient = "two products of the same kind: of dy and b, and of a and dy"
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = Product(
+        product = Product(
             boolean("transpose_a", args.transpose_a),
             boolean("transpose_b", args.transpose_b),
             boolean("relu", args.relu),
@@ -63,8 +63,8 @@ class Gemm(Operation):
             raise ValueError(
                 f"b has shape {b.shape} (rank {b.rank}); allowed: as many axes as a, {a.rank}"
             )
-        *batch, m, k = seen(a, found.transpose_a).shape
-        *others, n = seen(b, found.transpose_b).shape
+        *batch, m, k = seen(a, product.transpose_a).shape
+        *others, n = seen(b, product.transpose_b).shape
         if others != [*batch, k]:
             allowed = ", ".join(map(str, (*batch, *(("N", k) if args.transpose_b else (k, "N")))))
             raise ValueError(
@@ -75,21 +75,24 @@ class Gemm(Operation):
             bias = views["bias"]
             shape, meaning = ((n,), "column") if bias.rank == 1 else ((m, 1), "row")
             check_shape("bias", bias.shape, shape, f"one value per {meaning}")
-        return Inferred(found, {"y": ((*batch, m, n), None)})
+        return Inferred(product, {"y": ((*batch, m, n), None)})
 
     def plan(self, call: Call) -> Plan:
-        found: Product = call.settings
-        a, b = seen(call.views["a"], found.transpose_a), seen(call.views["b"], found.transpose_b)
+        product: Product = call.settings
+        a, b = (
+            seen(call.views["a"], product.transpose_a),
+            seen(call.views["b"], product.transpose_b),
+        )
         bias = call.views.get("bias")
         epilogue = Epilogue(
             bias=None if bias is None else bias.strides[0],
-            activation="relu" if found.relu else None,
+            activation="relu" if product.relu else None,
         )
         channel = "row" if bias is not None and bias.rank == 2 else "col"
-        made = plans.plan_gemm(
-            a.shape, a.strides, b.shape, b.strides, call.dtype, epilogue, channel, found.algo
+        plan = plans.plan_gemm(
+            a.shape, a.strides, b.shape, b.strides, call.dtype, epilogue, channel, product.algo
         )
-        return renamed(made, {"c": "y"})
+        return renamed(plan, {"c": "y"})
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         f: Product = call.settings
@@ -213,8 +216,8 @@ class BmmBackward(Gradient):
     bound = "arithmetic"
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        (wanted, _) = BMM.infer(views, args).outputs["y"]
-        check_shape("dy", views["dy"].shape, wanted, "that of the product")
+        (shape, _) = BMM.infer(views, args).outputs["y"]
+        check_shape("dy", views["dy"].shape, shape, "that of the product")
         return Inferred(None, {f"d{name}": (views[name].shape, None) for name in "ab"})
 
     def plan(self, call: Call) -> tuple[Plan, ...]:

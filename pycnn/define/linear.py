@@ -38,8 +38,8 @@ class Linear(Operation):
         usual = self.defaults["negative_slope"]
         slope = slope_of(args.activation, args.negative_slope, usual, ACTIVATIONS)
         bias = views["bias"].strides[0] if "bias" in views else None
-        found = Epilogue(bias=bias, activation=args.activation, slope=slope)
-        return Inferred(found, {"y": ((*views["x"].shape[:-1], *outputs), None)})
+        epilogue = Epilogue(bias=bias, activation=args.activation, slope=slope)
+        return Inferred(epilogue, {"y": ((*views["x"].shape[:-1], *outputs), None)})
 
     def plan(self, call: Call) -> Plan:
         x, weight = call.views["x"].with_rank(2), call.views["weight"]
@@ -55,8 +55,8 @@ class Linear(Operation):
         sums = cpu.linear(arrays["x"], arrays["weight"], arrays.get("bias"))
         end: Epilogue = call.settings
         flat = sums.reshape(prod(sums.shape[:-1]), sums.shape[-1])
-        made = finish(flat, activation=end.activation, slope=end.slope)
-        return {"y": made.reshape(sums.shape)}
+        y = finish(flat, activation=end.activation, slope=end.slope)
+        return {"y": y.reshape(sums.shape)}
 
     def flops(self, call: Call) -> int:
         return 2 * prod(call.outputs["y"].shape) * call.views["x"].shape[-1]
@@ -85,31 +85,33 @@ class LinearBackward(Gradient):
                 f"needs={args.needs!r}; allowed: (bool, bool, bool) for input, weight, bias"
             )
         shapes = {"dx": x, "dweight": weight, "dbias": weight[:1]}
-        wanted = [n for n, need in zip(shapes, args.needs, strict=True) if boolean("needs", need)]
-        return Inferred(tuple(wanted), {name: (shapes[name], None) for name in wanted})
+        needed = [n for n, need in zip(shapes, args.needs, strict=True) if boolean("needs", need)]
+        return Inferred(tuple(needed), {name: (shapes[name], None) for name in needed})
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         dy, x, weight = (call.views[name].with_rank(2) for name in ("dy", "x", "weight"))
         out, inputs = weight.shape
         batch = x.shape[:-1]
-        made = {}
+        gradients = {}
         if "dx" in call.settings:
             rows = Matrices("dy", dy.strides[:-2], *dy.strides[-2:])
             columns = Matrices("weight", (0,) * (x.rank - 2), *weight.strides)
             size = (batch[-1], inputs, out)
-            made["dx"] = products("linear_backward_input", "dx", call.outputs["dx"].shape, size,
-                                  rows, columns, call.dtype, batch=batch[:-1])  # fmt: skip
+            gradients["dx"] = products(
+                "linear_backward_input", "dx", call.outputs["dx"].shape,
+                size, rows, columns, call.dtype, batch=batch[:-1],
+            )  # fmt: skip
         if "dweight" in call.settings:
             left = Matrices("dy", dy.strides[:-1], 0, dy.strides[-1])
             right = Matrices("x", x.strides[:-1], 0, x.strides[-1])
-            made["dweight"] = summed_product(
+            gradients["dweight"] = summed_product(
                 "linear_backward_weight", "dweight", (out, inputs), batch, left, right, call.dtype
             )
         if "dbias" in call.settings:
             axes = range(dy.rank - 1)
             summed = reduction("sum", dy.shape, dy.strides, axes, call.dtype, (out,))
-            made["dbias"] = renamed(summed, {"x": "dy", "y": "dbias"})
-        return tuple(made[name] for name in call.settings)
+            gradients["dbias"] = renamed(summed, {"x": "dy", "y": "dbias"})
+        return tuple(gradients[name] for name in call.settings)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         dy, x, weight = (arrays[name] for name in ("dy", "x", "weight"))

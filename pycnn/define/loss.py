@@ -83,10 +83,10 @@ class CrossEntropyBackward(ClassLossBackward):
         return plans.cross_entropy_backward(p, self.dy_strides(call), shape)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["logits"], arrays["target"], arrays.get("weight"), *parameters(call)
+        operands = arrays["logits"], arrays["target"], arrays.get("weight"), *parameters(call)
         if self.soft(call.views):
-            return {"dlogits": cpu.soft_cross_entropy_backward(arrays["dy"], *given)}
-        return {"dlogits": cpu.cross_entropy_backward(arrays["dy"], *given)}
+            return {"dlogits": cpu.soft_cross_entropy_backward(arrays["dy"], *operands)}
+        return {"dlogits": cpu.cross_entropy_backward(arrays["dy"], *operands)}
 
 
 class NllLoss(ClassLossForward):
@@ -133,8 +133,8 @@ class NllLossBackward(ClassLossBackward):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         x = arrays["log_probabilities"]
-        given = x.shape, arrays["target"], arrays.get("weight"), *parameters(call)[:-1]
-        return {"dlog_probabilities": cpu.nll_loss_backward(arrays["dy"], *given)}
+        operands = x.shape, arrays["target"], arrays.get("weight"), *parameters(call)[:-1]
+        return {"dlog_probabilities": cpu.nll_loss_backward(arrays["dy"], *operands)}
 
     def flops(self, call: Call) -> int:
         return 2 * int(np.prod(call.views["target"].shape))

@@ -72,7 +72,7 @@ class BatchNorm(_BatchNorm):
         return Inferred(Settings(channels), {"y": (x.shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        return plans.given_statistics(call.views, call.dtype, call.settings.channels)
+        return plans.fixed_statistics(call.views, call.dtype, call.settings.channels)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s = call.settings
@@ -112,7 +112,7 @@ class BatchNormBackward(_BatchNormBackward):
         return Inferred(Settings(channels), parameter_gradients(views, (c,)))
 
     def plan(self, call: Call) -> Plan:
-        return plans.given_statistics_backward(
+        return plans.fixed_statistics_backward(
             call.views, call.dtype, call.settings.channels, dict(call.outputs)
         )
 
@@ -202,8 +202,8 @@ class BatchNormTrainBackward(_BatchNormBackward):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         dy, x, mean, rstd = (arrays[n] for n in ("dy", "x", "mean", "rstd"))
-        given = dy, x, mean, rstd, arrays.get("weight"), call.settings.axis
-        results = cpu.batch_norm_train_backward(*given)
+        operands = dy, x, mean, rstd, arrays.get("weight"), call.settings.axis
+        results = cpu.batch_norm_train_backward(*operands)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:

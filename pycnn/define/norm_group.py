@@ -34,13 +34,13 @@ SPATIAL = Operand("x", "(N, C, L), (N, C, H, W) or (N, C, D, H, W)", (3, 4, 5))
 class Settings(NamedTuple):
     """How statistics are taken, and the number of groups.
 
-    With `given` they are running ones; a `momentum` is the share of x in these, of which both are
-    there.
+    With `fixed` they are the running ones; a `momentum` is the share of x in these, of which both
+    are there.
     """
 
     channels: Channels
     groups: int
-    given: bool = False
+    fixed: bool = False
     momentum: float | None = None
 
     @property
@@ -121,7 +121,7 @@ class InstanceNorm(_ByGroup):
         settings = _instance_settings(views, args.use_input_stats, args.eps, args.layout)
         momentum = number("momentum", args.momentum)
         outputs: dict[str, tuple[tuple[int, ...], str | None]] = {"y": (views["x"].shape, None)}
-        if settings.given or "running_mean" not in views:
+        if settings.fixed or "running_mean" not in views:
             return Inferred(settings, outputs)
         for name in RUNNING:
             if views[name].shape[0] > 1 and views[name].strides[0] == 0:
@@ -136,8 +136,8 @@ class InstanceNorm(_ByGroup):
 
     def plan(self, call: Call) -> Plan:
         s, outputs = call.settings, dict(call.outputs)
-        if s.given:
-            return norm_batch.given_statistics(call.views, call.dtype, s.channels, self.name)
+        if s.fixed:
+            return norm_batch.fixed_statistics(call.views, call.dtype, s.channels, self.name)
         if s.momentum is None:
             return super().plan(call)
         return norm_batch.own_statistics_of_images(
@@ -146,21 +146,21 @@ class InstanceNorm(_ByGroup):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s = call.settings
-        if s.given:
+        if s.fixed:
             x, mean, var = (arrays[n] for n in ("x", *RUNNING))
             affine = arrays.get("weight"), arrays.get("bias")
             return {"y": cpu.batch_norm(x, mean, var, *affine, s.axis, s.channels.eps)}
-        found = super().cpu(call, arrays, out)
+        results = super().cpu(call, arrays, out)
         if s.momentum is not None:
             for name, fresh in zip(RUNNING, cpu.image_means(arrays["x"], s.axis), strict=True):
-                found[f"new_{name}"] = (1 - s.momentum) * arrays[name] + s.momentum * fresh
-        return found
+                results[f"new_{name}"] = (1 - s.momentum) * arrays[name] + s.momentum * fresh
+        return results
 
     def necessary_bytes(self, call: Call) -> int:
         """x is read twice where statistics of its own leave the chip."""
         s = call.settings
-        if s.given or s.momentum is None:
-            return call.bytes if s.given else super().necessary_bytes(call)
+        if s.fixed or s.momentum is None:
+            return call.bytes if s.fixed else super().necessary_bytes(call)
         return call.bytes + _bytes_of_x(call)
 
 
@@ -169,21 +169,21 @@ def _instance_settings(
 ) -> Settings:
     x, c = views["x"], channel_count(views["x"], layout)
     check_parameters(views, (*RUNNING, "weight", "bias"), (c,), "the channels of x")
-    there = [name in views for name in RUNNING]
-    given = not boolean("use_input_stats", use_input_stats)
-    if any(there) and not all(there):
+    present = [name in views for name in RUNNING]
+    fixed = not boolean("use_input_stats", use_input_stats)
+    if any(present) and not all(present):
         raise ValueError("running_mean without running_var, or reverse; allowed: both or neither")
-    if given and not all(there):
+    if fixed and not all(present):
         raise ValueError(
             "use_input_stats=False without running_mean and running_var; allowed with both of them"
         )
     elements = prod(x.shape)
-    if not given and elements and elements == x.shape[0] * c:
+    if not fixed and elements and elements == x.shape[0] * c:
         raise ValueError(
             f"x has shape {tuple(x.shape)}: one value for each channel of an image; allowed: two "
             "or more, for there to be a variance"
         )
-    return Settings(Channels(layout, not given, 1, number("eps", eps, 0.0)), c, given)
+    return Settings(Channels(layout, not fixed, 1, number("eps", eps, 0.0)), c, fixed)
 
 
 class _ByGroupBackward(Gradient):
@@ -208,8 +208,8 @@ class _ByGroupBackward(Gradient):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s, weight = call.settings, arrays.get("weight")
-        given = arrays["dy"], arrays["x"], s.groups, weight, s.axis, s.channels.eps
-        results = cpu.group_norm_backward(*given)
+        operands = arrays["dy"], arrays["x"], s.groups, weight, s.axis, s.channels.eps
+        results = cpu.group_norm_backward(*operands)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:
@@ -246,24 +246,24 @@ class InstanceNormBackward(_ByGroupBackward):
 
     def plan(self, call: Call) -> Plan:
         s = call.settings
-        if not s.given:
+        if not s.fixed:
             own = {name: view for name, view in call.views.items() if name not in RUNNING}
             return super().plan(replace(call, views=own))
-        return norm_batch.given_statistics_backward(
+        return norm_batch.fixed_statistics_backward(
             call.views, call.dtype, s.channels, dict(call.outputs), self.name
         )
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s = call.settings
-        if not s.given:
+        if not s.fixed:
             return super().cpu(call, arrays, out)
         dy, x, mean, var = (arrays[n] for n in ("dy", "x", *RUNNING))
-        given = dy, x, mean, var, arrays.get("weight"), s.axis, s.channels.eps
-        results = cpu.batch_norm_backward(*given)
+        operands = dy, x, mean, var, arrays.get("weight"), s.axis, s.channels.eps
+        results = cpu.batch_norm_backward(*operands)
         return dict(zip(call.outputs, results, strict=True))
 
     def necessary_bytes(self, call: Call) -> int:
-        return call.bytes if call.settings.given else super().necessary_bytes(call)
+        return call.bytes if call.settings.fixed else super().necessary_bytes(call)
 
 
 GROUP_NORM_BACKWARD, INSTANCE_NORM_BACKWARD = GroupNormBackward(), InstanceNormBackward()

@@ -112,8 +112,8 @@ class LayerNormBackward(Gradient):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         axes, eps = call.settings
-        given = arrays["dy"], arrays["x"], axes, arrays.get("weight"), eps
-        results = cpu.layer_norm_backward(*given)
+        operands = arrays["dy"], arrays["x"], axes, arrays.get("weight"), eps
+        results = cpu.layer_norm_backward(*operands)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:

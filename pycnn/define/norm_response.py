@@ -50,10 +50,10 @@ class _Response(Operation):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         w, (output,) = call.settings, call.outputs
-        given = (arrays[name] for name in call.views)
+        operands = (arrays[name] for name in call.views)
         function = getattr(cpu, self.name)
         axis = channel_axis(w.layout)
-        return {output: function(*given, w.size, w.alpha, w.beta, w.k, axis)}
+        return {output: function(*operands, w.size, w.alpha, w.beta, w.k, axis)}
 
     def flops(self, call: Call) -> int:
         size = call.settings.size

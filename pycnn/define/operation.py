@@ -104,12 +104,12 @@ class Operation(ABC):
         TypeError
             If the public function has no such argument, or one without a default is missing.
         """
-        given = {**self.defaults, **settings}
+        arguments = {**self.defaults, **settings}
         known = {*self.required, *self.defaults}
-        if given.keys() != known:
-            wrong = ", ".join(sorted(given.keys() ^ known))
+        if arguments.keys() != known:
+            wrong = ", ".join(sorted(arguments.keys() ^ known))
             raise TypeError(f"{self.name} is called without or must not have: {wrong}")
-        return Arguments(**given, **self.fixed)
+        return Arguments(**arguments, **self.fixed)
 
     def listed(self, values: Any) -> dict[str, Any]:
         """The arrays of the list that goes in, by name."""
@@ -155,21 +155,21 @@ class Operation(ABC):
         TypeError, ValueError
             If an argument is not allowed.
         """
-        given = {name: array for name, array in arrays.items() if array is not None}
+        present = {name: array for name, array in arrays.items() if array is not None}
         dtype = check_dtypes(self.name, self.operands, self.dtypes, arrays)
         for operand in self.operands:
-            if operand.name in given and operand.ranks:
-                check_rank(operand.name, given[operand.name], operand.ranks, operand.axes)
-        views = {name: View.of(name, array) for name, array in given.items()}
-        found = self.infer(views, self.with_defaults(settings))
+            if operand.name in present and operand.ranks:
+                check_rank(operand.name, present[operand.name], operand.ranks, operand.axes)
+        views = {name: View.of(name, array) for name, array in present.items()}
+        inferred = self.infer(views, self.with_defaults(settings))
         outputs = {
             name: ArraySpec(tuple(shape), numpy_dtype(own or dtype))
-            for name, (shape, own) in found.outputs.items()
+            for name, (shape, own) in inferred.outputs.items()
         }
         for name, spec in outputs.items():  # also of arrays without elements
             if prod(extent or 1 for extent in spec.shape) * spec.dtype.itemsize >= 2**63:
                 raise ValueError(f"{name} would have shape {spec.shape}; allowed: below 2^63 bytes")
-        return Call(dtype, views, found.settings, outputs)
+        return Call(dtype, views, inferred.settings, outputs)
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> Any:
         """Validate, plan and launch, or compute by the CPU path.
@@ -214,10 +214,10 @@ class Operation(ABC):
         run = executor(prepared.backend).run
         results: dict[str, Any] = {}
         for plan in prepared.plans:  # none, where no gradient is needed
-            made = run(plan, arrays, into)
-            results = results | made if results else made
-        found = self._updated({name: results[name] for name in prepared.call.outputs}, arrays)
-        return self._returned(found)
+            computed = run(plan, arrays, into)
+            results = results | computed if results else computed
+        outputs = {name: results[name] for name in prepared.call.outputs}
+        return self._returned(self._updated(outputs, arrays))
 
     def _updated(self, results: Mapping[str, Any], arrays: Arrays) -> Mapping[str, Any]:
         """The results, after those that are operands' new values have been put there."""
@@ -230,8 +230,8 @@ class Operation(ABC):
         """The results as the public function returns them."""
         if self.results:
             return tuple([results.get(name) for name in self.results])
-        found = tuple([r for name, r in results.items() if name not in self.updates.values()])
-        return found[0] if len(found) == 1 and not self.always_tuple else found
+        returned = tuple([r for name, r in results.items() if name not in self.updates.values()])
+        return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
     def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:
         backend = backend_for(**arrays, out=out)

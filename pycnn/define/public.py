@@ -48,10 +48,10 @@ def operation(definition: Operation) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         definition.declare(function.__name__, signature, SYNONYMS)
-        made = _compiled(definition, signature)
-        made.definition = definition
-        made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
-        return update_wrapper(made, function)  # type: ignore[return-value]
+        public = _compiled(definition, signature)
+        public.definition = definition
+        public.__defaults__, public.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+        return update_wrapper(public, function)  # type: ignore[return-value]
 
     return decorate
 
@@ -89,7 +89,7 @@ def _parameters(signature: inspect.Signature) -> list[str]:
     return names
 
 
-def _either(ours: str, value: Any, default: Any, theirs: str, given: Any) -> Any:
+def _either(ours: str, value: Any, default: Any, theirs: str, other: Any) -> Any:
     if value is not default:
-        raise TypeError(f"{ours}={value!r} and {theirs}={given!r}; allowed: one of the two")
-    return given
+        raise TypeError(f"{ours}={value!r} and {theirs}={other!r}; allowed: one of the two")
+    return other

@@ -81,18 +81,18 @@ class Reduction(Operation):
     empty = False
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = reduced(views["x"].shape, args.axis, args.keepdims)
-        refuse_nothing(self, found)
-        return Inferred(found, {"y": (found.result, None)})
+        problem = reduced(views["x"].shape, args.axis, args.keepdims)
+        refuse_nothing(self, problem)
+        return Inferred(problem, {"y": (problem.result, None)})
 
     def plan(self, call: Call) -> Plan:
-        x, found = call.views["x"], call.settings
-        strides = x.strides, found.axes
-        return plans.reduction(self.name, x.shape, *strides, call.dtype, found.result)
+        x, problem = call.views["x"], call.settings
+        strides = x.strides, problem.axes
+        return plans.reduction(self.name, x.shape, *strides, call.dtype, problem.result)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = (arrays["x"], call.settings.axes, call.settings.keepdims, out)
-        return {"y": getattr(cpu, self.function)(*given)}
+        arguments = (arrays["x"], call.settings.axes, call.settings.keepdims, out)
+        return {"y": getattr(cpu, self.function)(*arguments)}
 
     def flops(self, call: Call) -> int:
         return prod(call.settings.shape)
@@ -134,17 +134,17 @@ class Argmax(Reduction):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         if args.axis is not None:
             integer("axis", args.axis, -(2**31))
-        found = reduced(views["x"].shape, args.axis, args.keepdims)
-        refuse_nothing(self, found)
-        return Inferred(found, {"y": (found.result, "int64")})
+        problem = reduced(views["x"].shape, args.axis, args.keepdims)
+        refuse_nothing(self, problem)
+        return Inferred(problem, {"y": (problem.result, "int64")})
 
     def plan(self, call: Call) -> Plan:
-        x, found = call.views["x"], call.settings
-        return plans.argmax(self.name, x.shape, x.strides, found.axes, call.dtype, found.result)
+        x, problem = call.views["x"], call.settings
+        return plans.argmax(self.name, x.shape, x.strides, problem.axes, call.dtype, problem.result)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["x"], _one(call), call.settings.keepdims, out
-        return {"y": getattr(cpu, self.function)(*given)}
+        arguments = arrays["x"], _one(call), call.settings.keepdims, out
+        return {"y": getattr(cpu, self.function)(*arguments)}
 
 
 class Argmin(Argmax):
@@ -159,11 +159,11 @@ def _one(call: Call) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def refuse_nothing(op: Reduction, found: Reduced) -> None:
+def refuse_nothing(op: Reduction, problem: Reduced) -> None:
     """There is no largest of no elements."""
-    if not op.empty and found.count == 0 and 0 not in found.result:
+    if not op.empty and problem.count == 0 and 0 not in problem.result:
         raise ValueError(
-            f"x has shape {found.shape}, with nothing along axis {found.axes}; "
+            f"x has shape {problem.shape}, with nothing along axis {problem.axes}; "
             f"allowed for {op.name}: at least one element"
         )
 
@@ -184,23 +184,25 @@ class SumBackward(Gradient):
             raise TypeError(
                 f"shape={args.shape!r} is of type {type(args.shape).__name__}; allowed: tuple"
             )
-        found = reduced(tuple(integer("shape", e, 0) for e in args.shape), args.axis, args.keepdims)
-        check_shape("dy", views["dy"].shape, found.result, "that of the result")
-        return Inferred(found, {"dx": (found.shape, None)})
+        problem = reduced(
+            tuple(integer("shape", e, 0) for e in args.shape), args.axis, args.keepdims
+        )
+        check_shape("dy", views["dy"].shape, problem.result, "that of the result")
+        return Inferred(problem, {"dx": (problem.shape, None)})
 
-    def divisor(self, found: Reduced) -> int:
+    def divisor(self, problem: Reduced) -> int:
         return 1
 
     def plan(self, call: Call) -> Plan:
-        found = call.settings
-        strides = found.strides(call.views["dy"]), found.axes
-        divisor = float(self.divisor(found))
-        return plans.broadcast(self.name, found.shape, *strides, call.dtype, divisor)
+        problem = call.settings
+        strides = problem.strides(call.views["dy"]), problem.axes
+        divisor = float(self.divisor(problem))
+        return plans.broadcast(self.name, problem.shape, *strides, call.dtype, divisor)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        found = call.settings
-        divisor = self.divisor(found)
-        return {"dx": cpu.total_backward(arrays["dy"], found.shape, found.axes, divisor, out)}
+        problem = call.settings
+        divisor = self.divisor(problem)
+        return {"dx": cpu.total_backward(arrays["dy"], problem.shape, problem.axes, divisor, out)}
 
     def flops(self, call: Call) -> int:
         return prod(call.settings.shape)
@@ -212,8 +214,8 @@ class MeanBackward(SumBackward):
     name = "mean_backward"
     forward = MEAN
 
-    def divisor(self, found: Reduced) -> int:
-        return found.count
+    def divisor(self, problem: Reduced) -> int:
+        return problem.count
 
 
 class AmaxBackward(Gradient):
@@ -225,20 +227,20 @@ class AmaxBackward(Gradient):
     operands = (Operand("dy"), Operand("x"), Operand("y"))
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        found = reduced(views["x"].shape, args.axis, args.keepdims)
+        problem = reduced(views["x"].shape, args.axis, args.keepdims)
         for name in ("dy", "y"):
-            check_shape(name, views[name].shape, found.result, "that of the result")
-        return Inferred(found, {"dx": (found.shape, None)})
+            check_shape(name, views[name].shape, problem.result, "that of the result")
+        return Inferred(problem, {"dx": (problem.shape, None)})
 
     def plan(self, call: Call) -> Plan:
-        found, views = call.settings, call.views
-        kept = found.strides(views["dy"]), found.strides(views["y"])
+        problem, views = call.settings, call.views
+        kept = problem.strides(views["dy"]), problem.strides(views["y"])
         x = views["x"].strides
-        return plans.extreme(self.name, found.shape, x, kept, found.axes, call.dtype)
+        return plans.extreme(self.name, problem.shape, x, kept, problem.axes, call.dtype)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
-        return {"dx": cpu.extreme_backward(*given, out)}
+        arguments = arrays["dy"], arrays["x"], arrays["y"], call.settings.axes
+        return {"dx": cpu.extreme_backward(*arguments, out)}
 
     def flops(self, call: Call) -> int:
         return 2 * prod(call.settings.shape)

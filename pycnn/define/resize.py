@@ -37,8 +37,8 @@ class Interpolate(Operation):
             )
         scales = factors(args.scale_factor, len(extents))
         if args.size is not None:
-            given = one_each("size", args.size, len(extents))
-            resized = tuple(integer("size", extent, 1) for extent in given)
+            sizes = one_each("size", args.size, len(extents))
+            resized = tuple(integer("size", extent, 1) for extent in sizes)
         else:
             resized = scaled(extents, scales)
         settings = resolve(extents, resized, scales, args)
@@ -85,8 +85,8 @@ class InterpolateBackward(Gradient):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
         dy = views["dy"]
         resized = spatial(dy.shape, args.layout, "dy")
-        given = one_each("input_size", args.input_size, len(resized))
-        extents = tuple(integer("input_size", extent, 1) for extent in given)
+        sizes = one_each("input_size", args.input_size, len(resized))
+        extents = tuple(integer("input_size", extent, 1) for extent in sizes)
         scales = factors(args.scale_factor, len(extents))
         if args.scale_factor is not None and scaled(extents, scales) != resized:
             raise ValueError(

@@ -82,12 +82,12 @@ class SoftmaxBackward(Gradient):
     def plan(self, call: Call) -> Plan:
         rank = max(call.views["y"].rank, 1)
         dy, y = (call.views[name].with_rank(rank) for name in ("dy", "y"))
-        given = y.shape, dy.strides, y.strides, call.settings, call.dtype, self.log
-        return _of(plans.softmax_backward(*given), call)
+        arguments = y.shape, dy.strides, y.strides, call.settings, call.dtype, self.log
+        return _of(plans.softmax_backward(*arguments), call)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = _rows(arrays["dy"]), _rows(arrays["y"]), call.settings
-        return {"dx": getattr(cpu, self.name)(*given)}
+        arguments = _rows(arrays["dy"]), _rows(arrays["y"]), call.settings
+        return {"dx": getattr(cpu, self.name)(*arguments)}
 
     def flops(self, call: Call) -> int:
         return 4 * prod(call.views["y"].shape)

@@ -50,12 +50,14 @@ class Topk(Operation):
         return Inferred(settings, {"values": (result, None), "indices": (result, "int64")})
 
     def plan(self, call: Call) -> Plan:
-        x, given = call.views["x"], call.settings
-        return plans.topk(x.shape, x.strides, given.axis, call.dtype, given.k, given.largest)
+        x, settings = call.views["x"], call.settings
+        return plans.topk(
+            x.shape, x.strides, settings.axis, call.dtype, settings.k, settings.largest
+        )
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = call.settings
-        values, indices = cpu.topk(arrays["x"], given.k, given.axis, given.largest)
+        settings = call.settings
+        values, indices = cpu.topk(arrays["x"], settings.k, settings.axis, settings.largest)
         return {"values": values, "indices": indices}
 
     def flops(self, call: Call) -> int:
@@ -98,13 +100,13 @@ class TopkBackward(Gradient):
         return {"indices": Allowed(0, last, f"0 to {last}")}
 
     def plan(self, call: Call) -> Plan:
-        given, views = call.settings, call.views
+        settings, views = call.settings, call.views
         strides = views["dy"].strides, views["indices"].strides
-        return plans.topk_backward(given.shape, *strides, given.axis, call.dtype, given.k)
+        return plans.topk_backward(settings.shape, *strides, settings.axis, call.dtype, settings.k)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
-        given = arrays["dy"], arrays["indices"], call.settings.shape, call.settings.axis
-        return {"dx": cpu.topk_backward(*given)}
+        arguments = arrays["dy"], arrays["indices"], call.settings.shape, call.settings.axis
+        return {"dx": cpu.topk_backward(*arguments)}
 
     def flops(self, call: Call) -> int:
         return 0

@@ -153,10 +153,10 @@ def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = m
     allowed = "a number" if math.isinf(minimum) and math.isinf(maximum) else f"{low} to {high}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; allowed: {allowed}")
-    found = float(value)
-    if not minimum <= found <= maximum:
+    real = float(value)
+    if not minimum <= real <= maximum:
         raise ValueError(f"{name}={value!r}; allowed: {allowed}")
-    return found
+    return real
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -181,13 +181,13 @@ def slope_of(
     if activation not in activations:
         allowed = ", ".join(name or "None" for name in activations)
         raise ValueError(f"activation={activation!r}; allowed: {allowed}")
-    found = number("negative_slope", slope)
-    if found != usual and activation != "leaky_relu":
+    value = number("negative_slope", slope)
+    if value != usual and activation != "leaky_relu":
         raise ValueError(
             f"negative_slope={slope!r}; allowed with activation={activation!r}: {usual}, "
             'activation="leaky_relu" uses it'
         )
-    return found
+    return value
 
 
 def normalise_axis(name: str, value: Any, rank: int) -> int:

@@ -85,9 +85,9 @@ class Check:
             raise ValueError(self._message(array[wrong].min().item()))
 
     def _later(self, array: Any) -> None:
-        if self._slot.found:
+        if self._slot.written:
             synchronize()
-        executor("cuda").run(self._plan, {"x": array, "found": self._slot.array()})
+        executor("cuda").run(self._plan, {"x": array, "fault": self._slot.array()})
 
     @cached_property
     def _plan(self) -> Any:

@@ -154,15 +154,15 @@ def _addresses(arguments: Sequence[Any], arrays: Sequence[np.ndarray]) -> list[i
     """Numbers that may be addresses: integers, and the aligned words of structs and of arrays of
     64-bit integers."""
     values = [a for a in arguments if isinstance(a, (int, np.integer)) and a >= _LEAST_ADDRESS]
-    found = {int(a) for a in values if a < _END_OF_ADDRESSES}
+    addresses = {int(a) for a in values if a < _END_OF_ADDRESSES}
     scalars = [np.asarray(a) for a in arguments if isinstance(a, np.void)]
     for array in [*scalars, *arrays]:
         if array.dtype.kind not in "iuV" or array.dtype.itemsize % 8 or array.dtype.hasobject:
             continue
         words = np.ascontiguousarray(array).view(np.uint64).reshape(-1)
         likely = words[(words >= _LEAST_ADDRESS) & (words < _END_OF_ADDRESSES)]
-        found.update(int(n) for n in likely[:_MOST_ADDRESSES])
-    return sorted(found)
+        addresses.update(int(n) for n in likely[:_MOST_ADDRESSES])
+    return sorted(addresses)
 
 
 def _any_within(numbers: Sequence[int], low: int, high: int) -> bool:

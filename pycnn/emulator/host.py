@@ -87,15 +87,15 @@ def _compiler(command: str, path: str | None) -> Compiler:
         words = tuple(shlex.split(command))
     except ValueError as error:
         raise ValueError(f"PYCNN_CXX={command!r} is no command: {error}") from None
-    found = shutil.which(words[0], path=path)
-    if found is None:
+    compiler = shutil.which(words[0], path=path)
+    if compiler is None:
         raise FileNotFoundError(
             f"no C++ compiler: PYCNN_CXX={command!r} is not on the PATH; install one "
             f"(g++ or clang++) or set PYCNN_CXX"
         )
     said = _version(command, words)
-    status = os.stat(found)
-    identity = f"{said}{os.path.realpath(found)} {status.st_size} {status.st_mtime_ns}"
+    status = os.stat(compiler)
+    identity = f"{said}{os.path.realpath(compiler)} {status.st_size} {status.st_mtime_ns}"
     return Compiler(words, said.splitlines()[0], "clang" in said, identity)
 
 
@@ -270,8 +270,8 @@ def _preprocessed(host: Compiler, flags: Sequence[str], source: Source) -> str:
         main = Path(folder) / "main.cpp"
         main.write_bytes(_encoded(f'#include "pycnn_emulator/prelude.h"\n{USER_CODE}\n{text}\n'))
         includes = [f"-I{d}" for d in sources.include_dirs(emulator=True)]
-        found = _run(host, [*flags, *includes, "-E", "-x", "c++", str(main)], source)
-        return found.replace(str(main), "main.cpp")  # which folder it was is no matter
+        text = _run(host, [*flags, *includes, "-E", "-x", "c++", str(main)], source)
+        return text.replace(str(main), "main.cpp")  # which folder it was is no matter
 
 
 def _compile(

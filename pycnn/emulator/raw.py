@@ -11,6 +11,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors, host
+from pycnn.emulator.arrays import host_arguments
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
@@ -359,11 +360,11 @@ class RawKernel:
         order, seed = parse_schedule(self._module.schedule)
         module = self._module
         library = module._library
-        arguments = tuple(args)
+        arguments = tuple(host_arguments(args))
         guarded = None
         if module.checked:
             library.check_arguments(index, arguments)
-            guarded = Guarded(args)
+            guarded = Guarded(arguments)
             arguments = guarded.arguments
         report, counters = library.launch(
             index,

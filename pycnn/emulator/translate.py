@@ -271,8 +271,8 @@ def _take_alignment(parts: list[Token]) -> tuple[list[Token], str]:
         if parts[i].text in ("alignas", "__attribute__"):
             end = _matching(parts, i + 1)
             text = "".join(t.text for t in parts[i : end + 1])
-            found = re.fullmatch(r"(?:alignas|__attribute__\(\(aligned)\((.*?)\)+", text)
-            alignment = found[1] if found else alignment
+            match = re.fullmatch(r"(?:alignas|__attribute__\(\(aligned)\((.*?)\)+", text)
+            alignment = match[1] if match else alignment
             i = end + 1
         else:
             rest.append(parts[i])

@@ -18,8 +18,8 @@ HALF: dict[str, Any] = {"stride": 2}
 def units(inputs: int, *steps: tuple[int, Any] | tuple[int, Any, dict[str, Any]]) -> nn.Sequential:
     """Convolutions one after the other, each (filters, kernel size[, settings = SAME])."""
     layers = []
-    for filters, kernel_size, *given in steps:
-        (settings,) = given or (SAME,)
+    for filters, kernel_size, *rest in steps:
+        (settings,) = rest or (SAME,)
         layers.append(unit(inputs, filters, kernel_size, **settings))
         inputs = filters
     return nn.Sequential(*layers)

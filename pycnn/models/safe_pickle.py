@@ -156,10 +156,10 @@ class _Machine:
 
     def build(self, _: Any) -> None:
         state = self.pop(tuple)
-        made = self.stack[-1]
-        if not isinstance(made, _Array | _Dtype):
+        target = self.stack[-1]
+        if not isinstance(target, _Array | _Dtype):
             raise PickleRefused("changes something; allowed are NumPy arrays only")
-        made.build(state)
+        target.build(state)
 
     def tuple_of(self, count: int) -> None:
         items = [self.pop() for _ in range(count)]
@@ -219,7 +219,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
 }  # fmt: skip
 
 
-def _unwrapped(found: Any, left: list[int], deep: int) -> Any:
+def _unwrapped(node: Any, left: list[int], deep: int) -> Any:
     """With arrays in the places of their stand-ins.
 
     What is in several places is built in each: as many as the file has bytes, a bomb has more.
@@ -227,14 +227,14 @@ def _unwrapped(found: Any, left: list[int], deep: int) -> Any:
     left[0] -= 1
     if left[0] < 0 or deep < 0:
         raise PickleRefused(f"holds more than its size, or lists nested over {DEEPEST} deep")
-    if isinstance(found, _Array):
-        if found.value is None:
+    if isinstance(node, _Array):
+        if node.value is None:
             raise ValueError("an array has no contents")
-        return found.value
-    if isinstance(found, dict):
-        return {name: _unwrapped(value, left, deep - 1) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return type(found)(_unwrapped(value, left, deep - 1) for value in found)
-    if found is None or isinstance(found, bool | int | float | str):
-        return found
-    raise PickleRefused(f"holds {type(found).__name__}; allowed are NumPy arrays only")
+        return node.value
+    if isinstance(node, dict):
+        return {name: _unwrapped(value, left, deep - 1) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return type(node)(_unwrapped(value, left, deep - 1) for value in node)
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    raise PickleRefused(f"holds {type(node).__name__}; allowed are NumPy arrays only")

@@ -93,9 +93,9 @@ def _double(inputs: int, filters: int, padding: str) -> nn.Sequential:
     )
 
 
-def _centre_crop(shape: tuple[int, ...], wanted: tuple[int, ...]) -> nn.Layer:
+def _centre_crop(shape: tuple[int, ...], target: tuple[int, ...]) -> nn.Layer:
     """Takes the same off on both sides; extents are even, so that this comes out."""
-    rows, columns = ((have - want) // 2 for have, want in zip(shape[1:], wanted[1:], strict=True))
+    rows, columns = ((have - want) // 2 for have, want in zip(shape[1:], target[1:], strict=True))
     if rows == columns == 0:
         return nn.Identity()
     return nn.Pad((-columns, -columns, -rows, -rows))

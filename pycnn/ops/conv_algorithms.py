@@ -70,20 +70,20 @@ def conv2d_algorithms(
     '3 channels and 5 filters a group; allowed: 1 and 1'
     """
     x_axes = "(N, C, H, W) or (C, H, W)" if layout != "NHWC" else "(N, H, W, C) or (H, W, C)"
-    placed = Layout.of(layout, 2, len(shape("x_shape", x_shape, (3, 4), x_axes)))
-    x = placed.extents(tuple(x_shape))
+    arrangement = Layout.of(layout, 2, len(shape("x_shape", x_shape, (3, 4), x_axes)))
+    x = arrangement.extents(tuple(x_shape))
     weight = shape("w_shape", w_shape, (4,), "(K, C/G, R, S)")
-    given = (stride, padding, dilation, groups, padding_mode)
-    found = geometry(("x_shape", x), ("w_shape", weight), *given)
+    settings = (stride, padding, dilation, groups, padding_mode)
+    windows = geometry(("x_shape", x), ("w_shape", weight), *settings)
     name = choice("dtype", dtype if dtype in FLOATS else np.dtype(dtype).name, tuple(FLOATS))
     allowed = ("forward", "backward_input", "backward_weight")
     choice("direction", direction, (*allowed, "backward"))
     limit = config.get("PYCNN_WORKSPACE_LIMIT")
     if workspace_limit is not None:
         limit = integer("workspace_limit", workspace_limit, 0)
-    y = (x[0], weight[0], *found.out)
-    views = placed.made(x), Axes.of(weight), placed.made(y)
-    problem = Problem(name, *views, **planar_geometry(found))
+    y = (x[0], weight[0], *windows.out)
+    views = arrangement.contiguous(x), Axes.of(weight), arrangement.contiguous(y)
+    problem = Problem(name, *views, **planar_geometry(windows))
     if direction != "backward":
         return plans.algorithms(problem, direction, limit)
     of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])

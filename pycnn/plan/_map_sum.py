@@ -141,9 +141,9 @@ def in_turn(op: str, passes: Sequence[MapSum], own: Mapping[str, Ints], dtype: s
 def _cut(sums: int, terms: int, rows: bool) -> tuple[int, int]:
     """Parts of every sum, and terms of a part: whole warps of rows, so that parts begin aligned."""
     if rows:
-        wanted, least, step = ceil_div(ROW_PARTS, sums), ROW_TERMS, WARP
+        parts, least, step = ceil_div(ROW_PARTS, sums), ROW_TERMS, WARP
     else:
-        wanted, least, step = ceil_div(COLUMN_PARTS, ceil_div(sums, WARP)), COLUMN_TERMS, WARPS
-    parts = max(1, min(wanted, terms // least))
+        parts, least, step = ceil_div(COLUMN_PARTS, ceil_div(sums, WARP)), COLUMN_TERMS, WARPS
+    parts = max(1, min(parts, terms // least))
     part_terms = max(1, ceil_div(terms, parts * step)) * step
     return max(1, ceil_div(terms, part_terms)), part_terms

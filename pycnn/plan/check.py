@@ -53,7 +53,7 @@ def values(
             also = also if also is not None and limits.min <= also <= limits.max else None
         bounds = tuple(number(n) for n in (low, high, low if also is None else also))
         view = strided(shape, [strides])
-        arguments: tuple[Argument, ...] = (Buffer("x"), Buffer("found"), np.int64(count), view)
+        arguments: tuple[Argument, ...] = (Buffer("x"), Buffer("fault"), np.int64(count), view)
         blocks = min(ceil_div(count, THREADS), MOST_BLOCKS)
         launches = (
             Launch(Kernel(FILE, entry), (blocks, 1, 1), (THREADS, 1, 1), arguments + bounds),

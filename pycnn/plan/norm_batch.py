@@ -52,14 +52,14 @@ class Channels:
     eps: float = 1e-5
 
 
-def given_statistics(views: Views, dtype: str, channels: Channels, op: str = "batch_norm") -> Plan:
+def fixed_statistics(views: Views, dtype: str, channels: Channels, op: str = "batch_norm") -> Plan:
     """Plan of `pycnn.batch_norm`: x, running_mean, running_var, weight and bias to ``y``.
 
     Examples
     --------
     >>> x, c = View((2, 3, 5, 7), (105, 35, 7, 1), "float32"), View((3,), (1,), "float32")
     >>> views = {"x": x, "running_mean": c, "running_var": c}
-    >>> given_statistics(views, "float32", Channels("NCHW")).algo
+    >>> fixed_statistics(views, "float32", Channels("NCHW")).algo
     'planes'
     """
     x = views["x"]
@@ -138,7 +138,7 @@ def own_statistics_of_images(
     """Plan of `own_statistics` of every image, whose means go into the running ones."""
     x = views["x"]
     own = {name: view for name, view in views.items() if name not in RUNNING}
-    found = own_statistics(op, own, dtype, channels, {"y": outputs["y"]})
+    plan = own_statistics(op, own, dtype, channels, {"y": outputs["y"]})
     w = _walk(x.shape, [x.strides], dtype, channels)
     number = channels_first(x.shape, channels.layout)[1]
     mean, variance = (views[name] for name in RUNNING)
@@ -153,10 +153,10 @@ def own_statistics_of_images(
     arguments: tuple[Argument, ...] = (*buffers, params)
     grid, block = warp_each(number)
     running = Launch(kernel("running", "running_images", dtype), grid, block, arguments)
-    return replace(found, launches=(*found.launches, running), outputs=outputs)
+    return replace(plan, launches=(*plan.launches, running), outputs=outputs)
 
 
-def given_statistics_backward(
+def fixed_statistics_backward(
     views: Views, dtype: str, channels: Channels, outputs: Specs, op: str = "batch_norm_backward"
 ) -> Plan:
     """Plan of `pycnn.batch_norm_backward`: ``dx`` comes with the sums, in one pass."""

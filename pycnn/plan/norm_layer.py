@@ -181,7 +181,7 @@ def forward(op: str, views: Views, dtype: str, s: Slices, eps: float) -> Plan:
     launches: tuple[Launch, ...] = ()
     team = choose_team(prod(s.along), dtype, 1, _own_weights(views, s))
     if prod(x.shape):
-        arguments = (Buffer("x"), _given(views, "weight"), _given(views, "bias"), Buffer("y"))
+        arguments = (Buffer("x"), _optional(views, "weight"), _optional(views, "bias"), Buffer("y"))
         launches = (_launch("layer", views, dtype, s, eps, team, arguments),)
     spec = ArraySpec(x.shape, numpy_dtype(dtype))
     return Plan(op, team.name, launches, {"y": spec})
@@ -191,7 +191,7 @@ def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, T
     """``dx``, and the ``statistics`` in workspace."""
     team = choose_team(prod(s.along), dtype, 2, _own_weights(views, s))
     arguments = (
-        *(Buffer("dy"), Buffer("x"), _given(views, "weight"), Buffer("dx")),
+        *(Buffer("dy"), Buffer("x"), _optional(views, "weight"), Buffer("dx")),
         Buffer("statistics"),
     )
     launch = _launch("layer_backward", views, dtype, s, eps, team, arguments)
@@ -247,5 +247,5 @@ def _own_weights(views: Views, s: Slices) -> bool:
     return s.channels == 0 and ("weight" in views or "bias" in views)
 
 
-def _given(views: Views, name: str) -> Buffer | None:
+def _optional(views: Views, name: str) -> Buffer | None:
     return Buffer(name) if name in views else None

@@ -132,8 +132,8 @@ def _passes(
     shape, strides, dtype = view.shape, view.strides, view.dtype
     if prod(shape) == 0:
         extents = {number: a.extent if backward else a.resized for number, a in axes}
-        made = tuple(extents.get(i, extent) for i, extent in enumerate(shape))
-        return Plan(op, "filter", (), {output: ArraySpec(made, numpy_dtype(dtype))})
+        result = tuple(extents.get(i, extent) for i, extent in enumerate(shape))
+        return Plan(op, "filter", (), {output: ArraySpec(result, numpy_dtype(dtype))})
     launches: list[Launch] = []
     workspace = {}
     for end, (number, axis) in zip(("first", "last"), axes, strict=True):

@@ -133,11 +133,11 @@ def backend_for(**arrays: Any) -> str:
             raise TypeError(
                 f"{name} is of type {type(array).__name__}; allowed: numpy.ndarray, cupy.ndarray"
             )
-    found = set(kinds.values())
-    if len(found) > 1:
+    libraries = set(kinds.values())
+    if len(libraries) > 1:
         listed = ", ".join(f"{name} is a {kind} array" for name, kind in kinds.items())
         raise TypeError(f"arrays on different devices: {listed}; allowed: all on one device")
-    return "cuda" if found == {"CuPy"} else active_backend()
+    return "cuda" if libraries == {"CuPy"} else active_backend()
 
 
 def _is_cupy(array: Any) -> bool:

@@ -110,8 +110,8 @@ def _definitions(file: str, text: str) -> list[str]:
         signature = _BOUNDS.sub(" ", match[1])
         name = re.match(r"\s*void\s+(\w+)\s*\(", signature)
         if name is None or not re.search(r'extern\s*"C"\s*$', code[: match.start()]):
-            found = " ".join(("__global__" + match[1]).split())[:80]
-            raise ValueError(f'{file}: write extern "C" __global__ void NAME(...), not {found!r}')
+            wrong = " ".join(("__global__" + match[1]).split())[:80]
+            raise ValueError(f'{file}: write extern "C" __global__ void NAME(...), not {wrong!r}')
         names.append(name[1])
     return names
 

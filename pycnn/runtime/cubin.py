@@ -82,17 +82,17 @@ def resources(cubin: bytes, log: str, arch: str) -> dict[str, Resources]:
             x, y, z = (int(extent, 16) for extent in block[1].split())
             blocks[name] = x * y * z
     spills = {name: (int(s), int(n)) for name, s, n in _SPILLS.findall(log)}
-    found = {}
+    by_kernel = {}
     for name, registers, stack, shared, local in _USAGE.findall(usage):
         if name not in spills:
             raise RuntimeError(f"ptxas reported no spills for {name} on {arch}:\n{log}")
         static = int(shared)
         if static and int(arch.removeprefix("sm_").rstrip("a")) >= 90:
             static -= _RESERVED
-        found[name] = Resources(
+        by_kernel[name] = Resources(
             blocks.get(name), int(registers), static, int(stack) + int(local), *spills[name]
         )
-    return found
+    return by_kernel
 
 
 def disassembly(cubin: bytes) -> str:
@@ -119,9 +119,9 @@ def _cuobjdump(*arguments: str) -> str:
 @functools.cache
 def _tool() -> str:
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding cuobjdump")
-    found = pathfinder.find_nvidia_binary_utility("cuobjdump") or shutil.which("cuobjdump")
-    if found is None:
+    cuobjdump = pathfinder.find_nvidia_binary_utility("cuobjdump") or shutil.which("cuobjdump")
+    if cuobjdump is None:
         raise MissingExtra(
             f"reading a cubin needs cuobjdump; install it with: {install('compile')}"
         )
-    return str(Path(found))
+    return str(Path(cuobjdump))

@@ -143,8 +143,8 @@ class CudaExecutor:
             If a kernel does not compile for this device.
         """
         device: int = self._cupy.cuda.runtime.getDevice()
-        for given in (arrays, out or {}):
-            for name, array in given.items():
+        for group in (arrays, out or {}):
+            for name, array in group.items():
                 if array is not None and array.data.device_id != device:
                     raise ValueError(
                         f"{name} is on device {array.data.device_id}, but the current device is "

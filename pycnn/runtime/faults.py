@@ -51,7 +51,7 @@ class Slot:
         return self._arrays[device]
 
     @property
-    def found(self) -> bool:
+    def written(self) -> bool:
         """Whether a kernel has written by now."""
         return bool(self._words[1])
 
@@ -62,7 +62,7 @@ class Slot:
 
     def taken(self) -> str | None:
         """What was found, once."""
-        if not self.found:
+        if not self.written:
             return None
         least = int(self._words[0])
         self._words[:] = NOTHING

@@ -145,8 +145,8 @@ def measure(unit: Unit) -> dict[str, Resources] | str:
     def build(target: Path) -> None:
         text = path.read_text()
         compiled = nvrtc.compile_text(text, path, unit.arch, unit.variant, (VERBOSE,))
-        found = resources(compiled.cubin, compiled.log, unit.arch)
-        target.write_text(json.dumps({name: asdict(used) for name, used in found.items()}))
+        by_kernel = resources(compiled.cubin, compiled.log, unit.arch)
+        target.write_text(json.dumps({name: asdict(used) for name, used in by_kernel.items()}))
 
     try:
         stored = json.loads(cache.get_or_build(cache.key(*parts), ".json", build).read_text())
@@ -171,11 +171,11 @@ def _all_problems(
     results: dict[Unit, dict[str, Resources] | str], units: Sequence[Unit]
 ) -> Iterator[str]:
     """Each problem once, with the first compilation that has it and the number of the others."""
-    found: dict[str, list[Unit]] = {}
+    units_with: dict[str, list[Unit]] = {}
     for unit in units:
         for problem in _problems(unit, results[unit]):
-            found.setdefault(problem, []).append(unit)
-    for problem, (first, *others) in found.items():
+            units_with.setdefault(problem, []).append(unit)
+    for problem, (first, *others) in units_with.items():
         more = f" and {len(others)} more" if others else ""
         yield f"{first}{more}: {problem}"
 

@@ -93,21 +93,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    found = collect()
+    report = collect()
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(report, indent=1))
         return 0
-    for name, version in found["versions"].items():
-        print(f"{name:10} {version or 'missing: ' + found['missing'][name]}")
-    stored = found["cache"]
+    for name, version in report["versions"].items():
+        print(f"{name:10} {version or 'missing: ' + report['missing'][name]}")
+    stored = report["cache"]
     print(f"{'cache':10} {stored['path']}: {stored['entries']} entries, "
           f"{stored['bytes'] / 2**20:.1f} MiB")  # fmt: skip
     if stored["problem"]:
         print(f"{'':10} cannot be used: {stored['problem']}")
     print("\nbackends")
-    for status in found["backends"]:
+    for status in report["backends"]:
         available = "yes" if status["available"] else "no"
         print(f"  {status['name']:10} {available:4} {status['detail']}")
-    for name in found["unknown_variables"]:
+    for name in report["unknown_variables"]:
         print(f"\nwarning: the environment variable {name} means nothing to pycnn: misspelt?")
     return 0

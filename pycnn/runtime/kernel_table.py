@@ -18,11 +18,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "kernels", help="list the kernels; with --arch compile them all, which needs no GPU"
     )
-    wanted = parser.add_mutually_exclusive_group()
-    wanted.add_argument(
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         "--nvcc", action="store_true", help="print FILE|OPTION|... of each compilation, for CMake"
     )
-    wanted.add_argument(
+    group.add_argument(
         "--arch",
         metavar="LIST",
         help=f"architectures separated by commas, or 'all' for {','.join(gate.ARCHS)}",

@@ -143,8 +143,8 @@ def compile_ptx(
     """
     refuse_debugging(options)
     nvrtc = _nvrtc()
-    given = {_meant(option) for option in options}
-    flags = [flag for flag in _flags(arch, (), ()) if _meant(flag) not in given]
+    own = {_meant(option) for option in options}
+    flags = [flag for flag in _flags(arch, (), ()) if _meant(flag) not in own]
     flags[0] = flags[0].replace("sm_", "compute_")  # PTX alone, no machine code
     searched = [f"-I{folder}" for folder in (*sources.include_dirs(), *cuda_include_dirs())]
     arguments = [word.encode() for word in (*flags, "-lineinfo", *options, *searched)]
@@ -222,14 +222,14 @@ def cuda_include_dirs() -> tuple[Path, ...]:
     Empty where there are none; a kernel that needs no such header compiles all the same.
     """
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding the CUDA headers")
-    found: list[Path] = []
+    folders: list[Path] = []
     # Headers of the runtime; "nvcc": crt/, apart in CUDA 12; "cccl": nv/, cuda/ and cub/.
     for component in ("cudart", "nvcc", "cccl"):
         folder = pathfinder.find_nvidia_header_directory(component)
-        there = component == "nvcc" and found and (found[0] / "crt").is_dir()
+        there = component == "nvcc" and folders and (folders[0] / "crt").is_dir()
         if folder and not there:
-            found.append(Path(folder))
-    return tuple(found)
+            folders.append(Path(folder))
+    return tuple(folders)
 
 
 @functools.cache

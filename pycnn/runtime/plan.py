@@ -108,11 +108,11 @@ class Transform:
         spectrum = np.result_type(self.dtype, np.complex64)
         images, rows, cols = self.shape
         forward = self.kind == "rfft2"
-        given = (images, rows, cols if forward else cols // 2 + 1)
-        flat = arrays[source].view(self.dtype if forward else spectrum)[: prod(given)]
-        made = getattr(fft, self.kind)(flat.reshape(given), s=(rows, cols), axes=(1, 2))
+        shape = (images, rows, cols if forward else cols // 2 + 1)
+        flat = arrays[source].view(self.dtype if forward else spectrum)[: prod(shape)]
+        transformed = getattr(fft, self.kind)(flat.reshape(shape), s=(rows, cols), axes=(1, 2))
         # NumPy before 2.0 computes in double precision.
-        arrays[target] = made.astype(spectrum if forward else self.dtype, copy=False).ravel()
+        arrays[target] = transformed.astype(spectrum if forward else self.dtype, copy=False).ravel()
 
 
 @dataclass(frozen=True)

@@ -95,14 +95,16 @@ def nvrtc_beside(cupy: Any) -> str:
 def missing_parts(cupy: Any) -> dict[str, str]:
     """What a usable CuPy lacks, and the extra that brings it: libraries, bfloat16."""
     hint = install(cupy.cuda.runtime.runtimeGetVersion() // 1000)
-    found = {}
+    missing = {}
     for name, purpose in LIBRARIES.items():
         try:
             getattr(cupy.cuda, name)
         except ImportError:
-            found[name] = f"{purpose} needs it; install it with: {hint}"
+            missing[name] = f"{purpose} needs it; install it with: {hint}"
     reason = _no_bfloat16(cupy)
-    return found | ({"bfloat16": f"{reason}; install what it needs with: {hint}"} if reason else {})
+    return missing | (
+        {"bfloat16": f"{reason}; install what it needs with: {hint}"} if reason else {}
+    )
 
 
 def _no_bfloat16(cupy: Any) -> str:

@@ -105,9 +105,9 @@ def closure(path: Path, folders: Sequence[Path] | None = None) -> tuple[Path, ..
         beside the including file first. Conditional includes are all followed.
     """
     folders = include_dirs() if folders is None else folders
-    found: dict[Path, None] = {}
-    _follow([Path(path)], tuple(folders), found)
-    return tuple(found)
+    files: dict[Path, None] = {}
+    _follow([Path(path)], tuple(folders), files)
+    return tuple(files)
 
 
 def source_hash(path: Path, folders: Sequence[Path] | None = None) -> str:
@@ -122,7 +122,10 @@ def source_hash(path: Path, folders: Sequence[Path] | None = None) -> str:
 
 
 def plain_hash(
-    text: str, beside: Path | None = None, folders: Sequence[Path] | None = None
+    text: str,
+    beside: Path | None = None,
+    folders: Sequence[Path] | None = None,
+    compilers: Sequence[Path] = (),
 ) -> str | None:
     """Hash over `text` and all it includes, or None where only a compiler knows what that is.
 
@@ -137,6 +140,9 @@ def plain_hash(
         Folder in which quoted includes are searched first.
     folders : sequence of Path, optional
         All that the compiler searches otherwise, in its order; :func:`include_dirs` by default.
+    compilers : sequence of Path, optional
+        Those of `folders` that come with the compiler, whose version the caller knows: what their
+        headers include for other systems and other compilers need not be known.
 
     Examples
     --------
@@ -144,16 +150,18 @@ def plain_hash(
     True
     """
     folders = tuple(include_dirs() if folders is None else folders)
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     direct = _resolve(text, beside, folders)
     if len(direct) != _reads(text):
         return None
-    _follow(direct, folders, found)
-    for path in found:
+    _follow(direct, folders, files)
+    for path in files:
+        if any(path.is_relative_to(folder) for folder in compilers):
+            continue
         inner = read(path)
         if len(_resolve(inner, path.parent, folders)) != _reads(inner):
             return None
-    return hashlib.sha256((_combined(found) + text).encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256((_combined(files) + text).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read(path: Path) -> str:
@@ -164,11 +172,11 @@ def read(path: Path) -> str:
     return _read(path)[0]
 
 
-def _follow(pending: Iterable[Path], folders: tuple[Path, ...], found: dict[Path, None]) -> None:
+def _follow(pending: Iterable[Path], folders: tuple[Path, ...], files: dict[Path, None]) -> None:
     for path in pending:
-        if path not in found:
-            found[path] = None
-            _follow(_resolve(read(path), path.parent, folders), folders, found)
+        if path not in files:
+            files[path] = None
+            _follow(_resolve(read(path), path.parent, folders), folders, files)
 
 
 def _resolve(text: str, beside: Path | None, folders: tuple[Path, ...]) -> list[Path]:

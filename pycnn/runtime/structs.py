@@ -66,8 +66,8 @@ def struct(file: str, name: str, /, **fields: Any) -> np.void:
     if missing or len(fields) > len(names):
         unknown = [field for field in fields if field not in names]
         raise TypeError(f"struct {name} of {file}: missing {missing}, unknown {unknown}")
-    made: np.void = np.array([tuple([fields[field] for field in names])], dtype)[0]
-    return made
+    record: np.void = np.array([tuple([fields[field] for field in names])], dtype)[0]
+    return record
 
 
 @functools.cache
@@ -121,16 +121,16 @@ def _laid_out(path: Path, name: str, extents: tuple[int, ...]) -> np.dtype:
     parameters = _WORD.findall(template)[1::2]
     if len(parameters) != len(extents):
         _fail(file, head.end(), f"{name} takes {len(parameters)} arguments, not {len(extents)}")
-    given = dict(zip(parameters, map(str, extents), strict=True))
+    values = dict(zip(parameters, map(str, extents), strict=True))
     fields: list[tuple[Any, ...]] = []
     for at, text in _statements(file, head.end()):
         members = _MEMBERS.fullmatch(text)
         if members is None:
             _fail(file, at, f"{text!r}; understood: numbers, structs and arrays of them")
-        of = _type(file, at, members[1], given)
+        of = _type(file, at, members[1], values)
         for member in members[2].split(" , "):
             words = member.split()  # a [ 2 ] [ 3 ]
-            shape = tuple([_extent(file, at, word, given) for word in words[2::3]])
+            shape = tuple([_extent(file, at, word, values) for word in words[2::3]])
             fields.append((words[0], of, shape))
     if not fields:
         _fail(file, head.end(), f"struct {name} has no members")
@@ -185,7 +185,7 @@ def _find(path: Path, name: str) -> Path | None:
     return next((file.path for file in _scope(path) if name in file.heads), None)
 
 
-def _type(file: _File, at: int, name: str, given: dict[str, str]) -> Any:
+def _type(file: _File, at: int, name: str, values: dict[str, str]) -> Any:
     """The dtype of a member's type."""
     meant = _meaning(file, at, name)
     if meant in _NUMBERS:
@@ -194,12 +194,12 @@ def _type(file: _File, at: int, name: str, given: dict[str, str]) -> Any:
     definer = _find(file.path, bare)
     if definer is None:
         _fail(file, at, f"type {name!r}; understood: {', '.join(_NUMBERS)}, and structs")
-    return _laid_out(definer, bare, tuple(_extent(file, at, a, given) for a in arguments))
+    return _laid_out(definer, bare, tuple(_extent(file, at, a, values) for a in arguments))
 
 
-def _extent(file: _File, at: int, name: str, given: dict[str, str]) -> int:
+def _extent(file: _File, at: int, name: str, values: dict[str, str]) -> int:
     """A number, or the value of a template parameter or constant."""
-    value = given.get(name) or _meaning(file, at, name)
+    value = values.get(name) or _meaning(file, at, name)
     if not _NUMBER.fullmatch(value):
         _fail(file, at, f"extent {name!r}; understood: numbers from 1 on, and constexpr int")
     return int(value)

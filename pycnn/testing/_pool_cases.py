@@ -40,7 +40,7 @@ def sliding(axes: int, **extra: Mapping[str, Any]) -> tuple[Case, ...]:
         Settings of further cases on the small shape.
     """
     small, wide, layer = SMALL[axes], WIDE[axes], LAYER[axes]
-    found = [
+    cases = [
         case("halves", small, kernel_size=2),
         case("overlap", small, kernel_size=3, stride=2, ceil_mode=True),
         case("unbatched", small[1:], kernel_size=3, stride=1),
@@ -49,24 +49,24 @@ def sliding(axes: int, **extra: Mapping[str, Any]) -> tuple[Case, ...]:
     if axes == 2:  # what has nothing to do with the number of axes
         unbatched = {"x": (*small[2:], small[1])}
         settings = {"kernel_size": 2, "padding": 1, "layout": "NHWC"}
-        found.append(Case("unbatched, channels last", unbatched, settings))
-        found.append(case("empty", (0, *small[1:]), kernel_size=2))
+        cases.append(Case("unbatched, channels last", unbatched, settings))
+        cases.append(case("empty", (0, *small[1:]), kernel_size=2))
     if axes > 1:
         along = {"kernel_size": (3, 2, 4), "stride": (1, 3, 2), "padding": (1, 0, 2)}
         each: dict[str, Any] = {name: values[:axes] for name, values in along.items()}
-        found.append(case("all axes different", small, **each))
-    found += [case(name.replace("_", " "), small, **also) for name, also in extra.items()]
+        cases.append(case("all axes different", small, **each))
+    cases += [case(name.replace("_", " "), small, **also) for name, also in extra.items()]
     standard = {"kernel_size": WINDOW[axes], "stride": 2}
-    found.append(case("layer", layer, True, **standard))
-    found.append(case("layer, NHWC", layer, True, layout="NHWC", **standard))
-    return tuple(found)
+    cases.append(case("layer", layer, True, **standard))
+    cases.append(case("layer, NHWC", layer, True, layout="NHWC", **standard))
+    return tuple(cases)
 
 
 def adaptive(axes: int) -> tuple[Case, ...]:
     """Cases of adaptive windows."""
     small, wide, layer = SMALL[axes], WIDE[axes], EVEN[axes]
     uneven = (4, 3, 5)[:axes]
-    found = [
+    cases = [
         case("uneven", small, output_size=uneven),
         case("even", (2, 3, *(12, 6, 8)[-axes:]), output_size=(4, 3, 2)[-axes:]),
         case("more than there are", small, output_size=(*(None, 9)[: axes - 1], 16)),
@@ -74,12 +74,12 @@ def adaptive(axes: int) -> tuple[Case, ...]:
         case("channels last", wide, output_size=2, layout="NHWC"),
     ]
     if axes == 2:  # what has nothing to do with the number of axes
-        found.append(case("unbatched, one number", small[1:], output_size=3))
-        found.append(case("global, channels last", wide, output_size=1, layout="NHWC"))
-        found.append(case("empty", (0, *small[1:]), output_size=2))
-    found.append(case("layer", layer, True, output_size=7))
-    found.append(case("layer, NHWC", layer, True, output_size=7, layout="NHWC"))
-    return tuple(found)
+        cases.append(case("unbatched, one number", small[1:], output_size=3))
+        cases.append(case("global, channels last", wide, output_size=1, layout="NHWC"))
+        cases.append(case("empty", (0, *small[1:]), output_size=2))
+    cases.append(case("layer", layer, True, output_size=7))
+    cases.append(case("layer, NHWC", layer, True, output_size=7, layout="NHWC"))
+    return tuple(cases)
 
 
 def over_everything() -> tuple[Case, ...]:

@@ -11,7 +11,7 @@ from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases, _pool_problem as peers
 from pycnn.testing.case import Case
-from pycnn.testing.reading import as_given, channels_first
+from pycnn.testing.reading import channels_first, from_channels_first
 from pycnn.testing.tested import Settings, Tested, TestedGradient, normal
 
 Arrayed = Mapping[str, np.ndarray]
@@ -45,7 +45,7 @@ class LpPool(Tested, of=define.LpPool):
         s = self.meant(settings)
         x, windows, share = _problem(s, self.op.axes, arrays["x"])
         y = oracle.lp_pool(x, windows, s.norm_type, share)
-        return {"y": as_given(y, arrays["x"].ndim, s.layout)}
+        return {"y": from_channels_first(y, arrays["x"].ndim, s.layout)}
 
     def terms(self, settings: Settings, arrays: Arrayed) -> int:
         return peers.taps(self.meant(settings), self.op.axes)
@@ -70,7 +70,7 @@ class LpPoolBackward(TestedGradient, of=define.LpPoolBackward):
         x, windows, share = _problem(s, axes, arrays["x"])
         dy, y = (channels_first(arrays[name], axes, s.layout) for name in ("dy", "y"))
         dx = oracle.lp_pool_backward(dy, x, y, windows, s.norm_type, share)
-        return {"dx": as_given(dx, arrays["x"].ndim, s.layout)}
+        return {"dx": from_channels_first(dx, arrays["x"].ndim, s.layout)}
 
     def terms(self, settings: Settings, arrays: Arrayed) -> int:
         s, axes = self.meant(settings), self.forward.op.axes

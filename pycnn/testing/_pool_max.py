@@ -12,7 +12,7 @@ from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases, _pool_problem as peers
 from pycnn.testing.case import Case
-from pycnn.testing.reading import Ints, as_given, channels_first
+from pycnn.testing.reading import Ints, channels_first, from_channels_first
 from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 Arrayed = Mapping[str, np.ndarray]
@@ -28,25 +28,25 @@ class Max(Tested, of=define.Max):
         return int(self.op.axes or array.ndim - 2)
 
     def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
-        s, given = self.meant(settings), arrays["x"]
-        x = channels_first(given, self.spatial(given), s.layout)
-        found = oracle.max_pool(x, self.windows(s, x.shape[2:]))
-        y, indices = (as_given(array, given.ndim, s.layout) for array in found)
+        s, raw = self.meant(settings), arrays["x"]
+        x = channels_first(raw, self.spatial(raw), s.layout)
+        results = oracle.max_pool(x, self.windows(s, x.shape[2:]))
+        y, indices = (from_channels_first(array, raw.ndim, s.layout) for array in results)
         return {"y": y, "indices": indices} if s.return_indices else {"y": y}
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
         axes = self.spatial(tensors["x"])
-        given = peers.to_torch(tensors["x"], axes, settings)
+        whole = peers.to_torch(tensors["x"], axes, settings)
         function = getattr(torch.nn.functional, self.peer(axes))
         rest = self.torch_settings(peers.torch_settings(settings, axes))
-        x, rest = peers.padded_by_torch(given, axes, rest, -torch.inf)
+        x, rest = peers.padded_by_torch(whole, axes, rest, -torch.inf)
         y, indices = function(x, **{**rest, "return_indices": True})
-        found = {"y": y}
-        if settings.get("return_indices") and x is given:  # of padded x it counts other elements
-            found["indices"] = indices
-        return {n: peers.from_torch(t, axes, settings) for n, t in found.items()}
+        results = {"y": y}
+        if settings.get("return_indices") and x is whole:  # of padded x it counts other elements
+            results["indices"] = indices
+        return {n: peers.from_torch(t, axes, settings) for n, t in results.items()}
 
     def peer(self, axes: int) -> str:
         """Name of PyTorch's function."""
@@ -79,7 +79,7 @@ class MaxGradient(TestedGradient, of=define.MaxGradient):
     def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
         s, dy, indices, shape = self._problem(settings, arrays)
         dx = oracle.max_pool_backward(dy, indices, shape)
-        return {"dx": as_given(dx, len(s.x_shape), s.layout)}
+        return {"dx": from_channels_first(dx, len(s.x_shape), s.layout)}
 
     def terms(self, settings: Settings, arrays: Arrayed) -> int:
         s, dy, _, shape = self._problem(settings, arrays)
@@ -90,8 +90,8 @@ class MaxGradient(TestedGradient, of=define.MaxGradient):
     def _problem(self, settings: Settings, arrays: Arrayed) -> tuple[Any, Any, Any, Ints]:
         """The settings, and with the channels first dy, the indices, the shape of x."""
         s, spatial = self.meant(settings), self.forward.spatial(arrays["dy"])
-        given = arrays["dy"], arrays["indices"], np.empty(s.x_shape)
-        dy, indices, x = (channels_first(array, spatial, s.layout) for array in given)
+        operands = arrays["dy"], arrays["indices"], np.empty(s.x_shape)
+        dy, indices, x = (channels_first(array, spatial, s.layout) for array in operands)
         return s, dy, indices, x.shape
 
 
@@ -99,7 +99,7 @@ class MaxPool(Max, of=define.MaxPool):
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         axes = self.op.axes
-        found = cases.sliding(
+        usual = cases.sliding(
             axes,
             indices={"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True},
             dilated={"kernel_size": 2, "stride": 1, "dilation": 3, "return_indices": True},
@@ -108,11 +108,11 @@ class MaxPool(Max, of=define.MaxPool):
             wide_padding={"kernel_size": 4, "stride": 3, "padding": 2, "return_indices": True},
         )
         if axes != 2:
-            return found
+            return usual
         stem = {"kernel_size": 3, "stride": 2, "padding": 1}
         shape = (1, 8, 112, 112)
         return (
-            *found,
+            *usual,
             cases.case("resnet50 stem", shape, True, **stem),
             cases.case("resnet50 stem, NHWC", shape, True, layout="NHWC", **stem),
         )

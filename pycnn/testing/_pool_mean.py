@@ -11,7 +11,7 @@ from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_cases as cases, _pool_problem as peers
 from pycnn.testing.case import Case
-from pycnn.testing.reading import Ints, as_given, channels_first, each
+from pycnn.testing.reading import Ints, channels_first, each, from_channels_first
 from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 Arrayed = Mapping[str, np.ndarray]
@@ -31,15 +31,15 @@ class Mean(Tested, of=define.Mean):
         return int(self.op.axes or array.ndim - 2)
 
     def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
-        s, given = self.meant(settings), arrays["x"]
-        x = channels_first(given, self.spatial(given), s.layout)
+        s, raw = self.meant(settings), arrays["x"]
+        x = channels_first(raw, self.spatial(raw), s.layout)
         windows = self.windows(s, x.shape[2:])
         y = oracle.avg_pool(x, windows, self.divisor(s, x.shape[2:], windows))
-        return {"y": as_given(y, given.ndim, s.layout)}
+        return {"y": from_channels_first(y, raw.ndim, s.layout)}
 
     def terms(self, settings: Settings, arrays: Arrayed) -> int:
-        s, given = self.meant(settings), arrays["x"]
-        x = channels_first(given, self.spatial(given), s.layout)
+        s, raw = self.meant(settings), arrays["x"]
+        x = channels_first(raw, self.spatial(raw), s.layout)
         return peers.largest(self.windows(s, x.shape[2:]))
 
     def torch(self, tensors: Arrays, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class MeanGradient(TestedGradient, of=define.MeanGradient):
         s, dy, shape, windows = self._problem(settings, arrays)
         divisor = self.forward.divisor(s, shape[2:], windows)
         dx = oracle.avg_pool_backward(dy, shape, windows, divisor)
-        return {"dx": as_given(dx, len(s.x_shape), s.layout)}
+        return {"dx": from_channels_first(dx, len(s.x_shape), s.layout)}
 
     def terms(self, settings: Settings, arrays: Arrayed) -> int:
         _, _, _, windows = self._problem(settings, arrays)

@@ -15,19 +15,19 @@ Windows = list[list[range]]
 
 def sliding(s: Any, extents: Ints) -> Windows:
     """What every window covers of x, axis by axis, by the settings of sliding windows."""
-    found = []
+    windows = []
     for extent, (taps, step, pair, apart) in zip(extents, _along(s, len(extents)), strict=True):
         count = positions(extent, taps, step, pair, apart, s.ceil_mode)
-        found.append(_window.sliding(extent, count, taps, step, pair[0], apart))
-    return found
+        windows.append(_window.sliding(extent, count, taps, step, pair[0], apart))
+    return windows
 
 
 def adaptive(output_size: Any, extents: Ints) -> Windows:
     """The same of so many windows; None for as many as there are elements."""
-    wanted = each(output_size, len(extents))
+    sizes = each(output_size, len(extents))
     return [
         _window.adaptive(extent, extent if size is None else size)
-        for extent, size in zip(extents, wanted, strict=True)
+        for extent, size in zip(extents, sizes, strict=True)
     ]
 
 
@@ -39,8 +39,8 @@ def everything(extents: Ints) -> Windows:
 def divisors(s: Any, extents: Ints, windows: Windows, count_include_pad: bool) -> np.ndarray:
     """What the sums of sliding windows are divided by."""
     kernel, stride, padding, dilation = zip(*_along(s, len(extents)), strict=True)
-    given = kernel, stride, padding, dilation
-    return oracle.divisors(extents, windows, *given, count_include_pad)
+    along = kernel, stride, padding, dilation
+    return oracle.divisors(extents, windows, *along, count_include_pad)
 
 
 def taps(s: Any, axes: int) -> int:
@@ -50,7 +50,7 @@ def taps(s: Any, axes: int) -> int:
 
 def largest(windows: Windows) -> int:
     """Elements of x under the window that has most of them."""
-    return prod(max(map(len, found), default=1) for found in windows)
+    return prod(max(map(len, axis), default=1) for axis in windows)
 
 
 def number(windows: Windows) -> int:

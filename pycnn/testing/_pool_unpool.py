@@ -13,7 +13,7 @@ from pycnn.reference.oracle import pool as oracle
 from pycnn.testing import _pool_problem as peers
 from pycnn.testing._pool_cases import channels_last
 from pycnn.testing.case import Case, Shape
-from pycnn.testing.reading import Ints, as_given, channels_first, each, sides
+from pycnn.testing.reading import Ints, channels_first, each, from_channels_first, sides
 from pycnn.testing.tested import Settings, Tested, TestedGradient, normal
 
 Arrayed = Mapping[str, np.ndarray]
@@ -29,16 +29,16 @@ def _cases(axes: int) -> tuple[Case, ...]:
             shape = channels_last(shape)
         return Case(name, {"x": shape, "indices": shape}, settings, standard)
 
-    found = [
+    cases = [
         case("halves", small, kernel_size=2),
         case("overlap", small, kernel_size=3, stride=2, padding=1),
         case("output size", small, kernel_size=2, output_size=odd),
         case("channels last", (2, 37, *small[2:]), kernel_size=2, layout="NHWC"),
     ]
     if axes == 2:  # what has nothing to do with the number of axes
-        found.append(case("unbatched", small[1:], kernel_size=2))
-        found.append(case("empty", (0, *small[1:]), kernel_size=2))
-    return (*found, case("layer", layer, True, kernel_size=2))
+        cases.append(case("unbatched", small[1:], kernel_size=2))
+        cases.append(case("empty", (0, *small[1:]), kernel_size=2))
+    return (*cases, case("layer", layer, True, kernel_size=2))
 
 
 class MaxUnpool(Tested, of=define.MaxUnpool):
@@ -47,10 +47,10 @@ class MaxUnpool(Tested, of=define.MaxUnpool):
         return _cases(self.op.axes)
 
     def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
-        s, given = self.meant(settings), (arrays["x"], arrays["indices"])
-        x, indices = (channels_first(array, self.op.axes, s.layout) for array in given)
+        s, operands = self.meant(settings), (arrays["x"], arrays["indices"])
+        x, indices = (channels_first(array, self.op.axes, s.layout) for array in operands)
         y = oracle.max_unpool(x, indices, _unpooled(s, x.shape[2:]))
-        return {"y": as_given(y, given[0].ndim, s.layout)}
+        return {"y": from_channels_first(y, operands[0].ndim, s.layout)}
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """Indices of which no two in a plane are the same."""
@@ -78,10 +78,10 @@ class MaxUnpoolBackward(TestedGradient, of=define.MaxUnpoolBackward):
         return {name: value for name, value in case.settings.items() if name == "layout"}
 
     def oracle(self, settings: Settings, arrays: Arrayed) -> dict[str, np.ndarray]:
-        s, given = self.meant(settings), (arrays["dy"], arrays["indices"])
+        s, operands = self.meant(settings), (arrays["dy"], arrays["indices"])
         axes = self.forward.op.axes
-        dx = oracle.max_unpool_backward(*(channels_first(a, axes, s.layout) for a in given))
-        return {"dx": as_given(dx, given[1].ndim, s.layout)}
+        dx = oracle.max_unpool_backward(*(channels_first(a, axes, s.layout) for a in operands))
+        return {"dx": from_channels_first(dx, operands[1].ndim, s.layout)}
 
 
 def _unpooled(s: Any, small: Ints) -> Ints:

@@ -30,11 +30,11 @@ class RuledLoss(Tested, of=define.RuledLoss):
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         more = TRIED.get(self.op.name, ())
-        found = loss_cases({}, {"reduction": "sum"}, {"reduction": "none"}, *more)
+        usual = loss_cases({}, {"reduction": "sum"}, {"reduction": "none"}, *more)
         if not self.op.weights:
-            return found
+            return usual
         shapes = {"x": (3, 5, 7), "target": (3, 5, 7), "weight": (5, 1)}
-        return (*found, Case("weighted", shapes), Case("all", shapes, {"reduction": "none"}))
+        return (*usual, Case("weighted", shapes), Case("all", shapes, {"reduction": "none"}))
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         probable = self.op.name in PROBABLE and not case.settings.get("log_target")
@@ -50,8 +50,8 @@ class RuledLoss(Tested, of=define.RuledLoss):
         return drawn
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        given = arrays["x"], arrays["target"], arrays.get("weight")
-        return {"loss": oracle.ruled(self.op.name, *given, **vars(self.meant(settings)))}
+        operands = arrays["x"], arrays["target"], arrays.get("weight")
+        return {"loss": oracle.ruled(self.op.name, *operands, **vars(self.meant(settings)))}
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
         return 1 if settings.get("reduction") == "none" else int(arrays["x"].size)
@@ -68,6 +68,6 @@ class RuledLoss(Tested, of=define.RuledLoss):
 
 class RuledBackward(TestedGradient, of=define.RuledBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        given = arrays["dy"], arrays["x"], arrays["target"], arrays.get("weight")
+        operands = arrays["dy"], arrays["x"], arrays["target"], arrays.get("weight")
         meant = vars(self.meant(settings))
-        return {"dx": oracle.ruled_backward(self.forward.op.name, *given, **meant)}
+        return {"dx": oracle.ruled_backward(self.forward.op.name, *operands, **meant)}

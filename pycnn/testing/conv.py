@@ -20,7 +20,7 @@ from pycnn.testing.conv_settings import (
     first_axes,
     padded_by_torch,
 )
-from pycnn.testing.reading import as_given, channels_first
+from pycnn.testing.reading import channels_first, from_channels_first
 from pycnn.testing.tested import Settings, Tested, TestedGradient
 
 
@@ -30,22 +30,22 @@ class Conv(Tested, of=define.Conv):
         return CONV_CASES[self.op.spatial]
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        s, given, weight = self.meant(settings), arrays["x"], arrays["weight"]
-        x = channels_first(given, self.op.spatial, s.layout)
+        s, raw, weight = self.meant(settings), arrays["x"], arrays["weight"]
+        x = channels_first(raw, self.op.spatial, s.layout)
         how = convolution(s, x, weight)
         y = oracle.convolve(x, weight, arrays.get("bias"), *how, s.padding_mode)
         y = oracle.finished(y, **finish(s, arrays, self.op.spatial))
-        return {"y": as_given(y, given.ndim, s.layout)}
+        return {"y": from_channels_first(y, raw.ndim, s.layout)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
-        given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
+        arguments = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
         s, weight = self.meant(settings), tensors["weight"]
         x = first_axes(tensors["x"], s.layout, self.op.spatial)
-        x, given["padding"] = padded_by_torch(x, weight, s.padding, s, s.padding_mode)
+        x, arguments["padding"] = padded_by_torch(x, weight, s.padding, s, s.padding_mode)
         function = getattr(torch.nn.functional, self.op.name)
-        y = function(x, weight, tensors.get("bias"), **given)
+        y = function(x, weight, tensors.get("bias"), **arguments)
         return {"y": finished_by_torch(y, tensors, s, self.op.spatial)}
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
@@ -70,7 +70,7 @@ class ConvBackward(ConvGradients, of=define.ConvBackward):
         dy, x = (channels_first(arrays[name], spatial, s.layout) for name in ("dy", "x"))
         how = convolution(s, x, arrays["weight"])
         dx, *others = oracle.convolve_backward(dy, x, arrays["weight"], *how, mode=s.padding_mode)
-        return self.needed(s, (as_given(dx, arrays["x"].ndim, s.layout), *others))
+        return self.needed(s, (from_channels_first(dx, arrays["x"].ndim, s.layout), *others))
 
     def terms(self, settings: Settings, arrays: Arrays) -> Mapping[str, int]:
         s, filters, taps = self.meant(settings), len(arrays["weight"]), arrays["weight"].shape[2:]

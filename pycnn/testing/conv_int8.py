@@ -10,7 +10,7 @@ from pycnn.define.operation import Arrays
 from pycnn.reference.oracle import conv_int8 as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.conv_settings import convolution, first_axes, last_axes, padded_by_torch
-from pycnn.testing.reading import as_given, channels_first
+from pycnn.testing.reading import channels_first, from_channels_first
 from pycnn.testing.tested import NoPeer, Settings, Tested
 
 #: What the cases of both operations have in common: shapes of x and weight, and settings.
@@ -96,20 +96,20 @@ class Conv2dInteger(IntegerConv, of=define.Conv2dInteger):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
         sums = oracle.wrapped(self.exact_sums(s, arrays))
-        return {"y": as_given(sums, arrays["x"].ndim, s.layout)}
+        return {"y": from_channels_first(sums, arrays["x"].ndim, s.layout)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         """In doubles, which hold every such sum: PyTorch has no convolution of integers."""
         import torch
 
         wide = {name: tensor.double() for name, tensor in tensors.items()}
-        given = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
+        arguments = {k: v for k, v in settings.items() if k in ("stride", "dilation", "groups")}
         s = self.meant(settings)
         x = first_axes(wide["x"], s.layout, 2) - wide.get("x_zero_point", 0)
         zero = wide.get("weight_zero_point", torch.zeros(()))
         weight = wide["weight"] - zero.reshape(-1, 1, 1, 1)
-        x, given["padding"] = padded_by_torch(x, weight, s.padding, s)
-        y = torch.nn.functional.conv2d(x, weight, None, **given)
+        x, arguments["padding"] = padded_by_torch(x, weight, s.padding, s)
+        y = torch.nn.functional.conv2d(x, weight, None, **arguments)
         return {"y": last_axes(y.int(), s.layout, 2)}
 
 
@@ -136,9 +136,9 @@ class QlinearConv2d(IntegerConv, of=define.QlinearConv2d):
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, scales = self.meant(settings), ("x_scale", "weight_scale", "y_scale", "y_zero_point")
-        given = (*(arrays[name] for name in scales), arrays.get("bias"))
-        y = oracle.requantise(self.exact_sums(s, arrays), *given)
-        return {"y": as_given(y, arrays["x"].ndim, s.layout)}
+        operands = (*(arrays[name] for name in scales), arrays.get("bias"))
+        y = oracle.requantise(self.exact_sums(s, arrays), *operands)
+        return {"y": from_channels_first(y, arrays["x"].ndim, s.layout)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         raise NoPeer(

@@ -20,10 +20,10 @@ def convolution(s: Any, x: np.ndarray, weight: np.ndarray) -> tuple[Ints, Pairs,
 
 def finish(s: Any, arrays: Arrays, spatial: int) -> dict[str, Any]:
     """What comes after the bias, as the oracle's `finished` takes it."""
-    given = {name: arrays[name] for name in ("scale", "shift", "residual") if name in arrays}
-    if "residual" in given:
-        given["residual"] = channels_first(given["residual"], spatial, s.layout)
-    return {**given, "activation": s.activation, "slope": s.negative_slope}
+    operands = {name: arrays[name] for name in ("scale", "shift", "residual") if name in arrays}
+    if "residual" in operands:
+        operands["residual"] = channels_first(operands["residual"], spatial, s.layout)
+    return {**operands, "activation": s.activation, "slope": s.negative_slope}
 
 
 def first_axes(tensor: Any, layout: str, spatial: int) -> Any:

@@ -14,7 +14,7 @@ from pycnn.testing.case import Case
 from pycnn.testing.conv import ConvGradients
 from pycnn.testing.conv_settings import finish, finished_by_torch, first_axes
 from pycnn.testing.conv_transpose_cases import TRANSPOSED_CASES
-from pycnn.testing.reading import Ints, Pairs, as_given, channels_first, each, sides
+from pycnn.testing.reading import Ints, Pairs, channels_first, each, from_channels_first, sides
 from pycnn.testing.tested import Settings, Tested
 
 
@@ -41,19 +41,19 @@ class ConvTranspose(Tested, of=define.ConvTranspose):
         )
         y = oracle.convolve_transposed(x, weight, arrays.get("bias"), *how, out)
         y = oracle.finished(y, **finish(s, arrays, axes))
-        return {"y": as_given(y, arrays["x"].ndim, s.layout)}
+        return {"y": from_channels_first(y, arrays["x"].ndim, s.layout)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         import torch
 
         own, s = ("stride", "padding", "output_padding", "groups", "dilation"), self.meant(settings)
-        given = {name: settings[name] for name in own if name in settings}
+        arguments = {name: settings[name] for name in own if name in settings}
         asymmetric = np.ndim(s.padding) > 1
         if asymmetric:  # PyTorch cuts off as much on either side
-            del given["padding"]
+            del arguments["padding"]
         x = first_axes(tensors["x"], s.layout, self.op.spatial)
         function = getattr(torch.nn.functional, self.op.name)
-        y = function(x, tensors["weight"], tensors.get("bias"), **given)
+        y = function(x, tensors["weight"], tensors.get("bias"), **arguments)
         if asymmetric:
             along = zip(y.shape[-self.op.spatial :], s.padding, strict=True)
             y = y[(..., *(slice(before, n - after) for n, (before, after) in along))]
@@ -68,9 +68,9 @@ class ConvTransposeBackward(ConvGradients, of=define.ConvTransposeBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, axes = self.meant(settings), self.forward.op.spatial
         dy, x = (channels_first(arrays[name], axes, s.layout) for name in ("dy", "x"))
-        given = dy, x, arrays["weight"], *_how(s, axes)
-        dx, *others = oracle.convolve_transposed_backward(*given)
-        return self.needed(s, (as_given(dx, arrays["x"].ndim, s.layout), *others))
+        operands = dy, x, arrays["weight"], *_how(s, axes)
+        dx, *others = oracle.convolve_transposed_backward(*operands)
+        return self.needed(s, (from_channels_first(dx, arrays["x"].ndim, s.layout), *others))
 
     def terms(self, settings: Settings, arrays: Arrays) -> Mapping[str, int]:
         s, weight = self.meant(settings), arrays["weight"].shape

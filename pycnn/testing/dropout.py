@@ -20,12 +20,12 @@ class _Drops(Tested, of=define._Drops):
     names = "x", "y"
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        s, (given, found) = self.meant(settings), self.names
-        p, x = s.p if s.training else 0.0, arrays[given]
+        s, (source, target) = self.meant(settings), self.names
+        p, x = s.p if s.training else 0.0, arrays[source]
         of_channels = self.op.name.startswith("dropout2d")
         span = max(1, prod(x.shape[2:])) if of_channels else 1
         scale = 1 / (1 - p) if p < 1 else 0.0
-        return {found: oracle.dropout(x, s.seed, s.offset, round(p * 2**32), scale, span)}
+        return {target: oracle.dropout(x, s.seed, s.offset, round(p * 2**32), scale, span)}
 
 
 def _cases(layer: Shape, *shapes: Shape) -> tuple[Case, ...]:

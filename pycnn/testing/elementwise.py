@@ -62,8 +62,8 @@ class Mul(Tested, of=define.Mul):
 
 class BroadcastGradient(TestedGradient, of=define.BroadcastGradient):
     def terms(self, settings: Settings, arrays: Arrays) -> dict[str, int]:
-        found = self.oracle(settings, arrays)
-        return {name: arrays["dy"].size // max(1, g.size) for name, g in found.items()}
+        gradients = self.oracle(settings, arrays)
+        return {name: arrays["dy"].size // max(1, g.size) for name, g in gradients.items()}
 
 
 class AddBackward(BroadcastGradient, of=define.AddBackward):

@@ -54,8 +54,8 @@ class LinearBackward(TestedGradient, of=define.LinearBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         dy, x, weight = (arrays[name].astype(np.float64) for name in ("dy", "x", "weight"))
         rows = tuple(range(x.ndim - 1))
-        found = dy @ weight, np.tensordot(dy, x, (rows, rows)), dy.sum(axis=rows)
-        return self._needed(settings, found)
+        gradients = dy @ weight, np.tensordot(dy, x, (rows, rows)), dy.sum(axis=rows)
+        return self._needed(settings, gradients)
 
     def terms(self, settings: Settings, arrays: Arrays) -> dict[str, int]:
         *rows, outputs = arrays["dy"].shape

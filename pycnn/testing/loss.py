@@ -16,11 +16,11 @@ class CrossEntropy(ClassLossForward, of=define.CrossEntropy):
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
-        given = arrays["logits"], arrays["target"], arrays.get("weight")
+        operands = arrays["logits"], arrays["target"], arrays.get("weight")
         how = s.ignore_index, s.reduction, s.label_smoothing
-        if given[0].shape == given[1].shape:
-            return {"loss": oracle.soft_cross_entropy(*given, *how[1:])}
-        return {"loss": oracle.cross_entropy(*given, *how)}
+        if operands[0].shape == operands[1].shape:
+            return {"loss": oracle.soft_cross_entropy(*operands, *how[1:])}
+        return {"loss": oracle.cross_entropy(*operands, *how)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         return self.torch_loss("cross_entropy", tensors, settings)
@@ -29,11 +29,11 @@ class CrossEntropy(ClassLossForward, of=define.CrossEntropy):
 class CrossEntropyBackward(ClassLossBackward, of=define.CrossEntropyBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
-        given = arrays["dy"], arrays["logits"], arrays["target"], arrays.get("weight")
+        operands = arrays["dy"], arrays["logits"], arrays["target"], arrays.get("weight")
         how = s.ignore_index, s.reduction, s.label_smoothing
-        if given[1].shape == given[2].shape:
-            return {"dlogits": oracle.soft_cross_entropy_backward(*given, *how[1:])}
-        return {"dlogits": oracle.cross_entropy_backward(*given, *how)}
+        if operands[1].shape == operands[2].shape:
+            return {"dlogits": oracle.soft_cross_entropy_backward(*operands, *how[1:])}
+        return {"dlogits": oracle.cross_entropy_backward(*operands, *how)}
 
 
 class NllLoss(ClassLossForward, of=define.NllLoss):
@@ -41,8 +41,8 @@ class NllLoss(ClassLossForward, of=define.NllLoss):
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
-        given = arrays["log_probabilities"], arrays["target"], arrays.get("weight")
-        return {"loss": oracle.nll_loss(*given, s.ignore_index, s.reduction)}
+        operands = arrays["log_probabilities"], arrays["target"], arrays.get("weight")
+        return {"loss": oracle.nll_loss(*operands, s.ignore_index, s.reduction)}
 
     def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
         return self.torch_loss("nll_loss", tensors, settings)
@@ -51,6 +51,6 @@ class NllLoss(ClassLossForward, of=define.NllLoss):
 class NllLossBackward(ClassLossBackward, of=define.NllLossBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, shape = self.meant(settings), arrays["log_probabilities"].shape
-        given = arrays["dy"], shape, arrays["target"], arrays.get("weight")
-        dx = oracle.nll_loss_backward(*given, s.ignore_index, s.reduction)
+        operands = arrays["dy"], shape, arrays["target"], arrays.get("weight")
+        dx = oracle.nll_loss_backward(*operands, s.ignore_index, s.reduction)
         return {"dlog_probabilities": dx}

@@ -25,11 +25,11 @@ def _per_channel(x: np.ndarray, layout: str) -> int:
 class _BatchNorm(Tested, of=define._BatchNorm):
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """16-bit values have running statistics of 32 bits, as networks keep them."""
-        given = {}
+        drawn = {}
         for name, shape in case.shapes.items():
             draw = positive if name == "running_var" else normal
-            given[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
-        return given
+            drawn[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
+        return drawn
 
 
 class BatchNorm(_BatchNorm, of=define.BatchNorm):
@@ -50,16 +50,16 @@ class BatchNorm(_BatchNorm, of=define.BatchNorm):
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
-        given = [*map(arrays.get, ("x", *RUNNING, *AFFINE)), channel_axis(s.layout), s.eps]
-        return {"y": oracle.batch_norm(*given)}
+        operands = [*map(arrays.get, ("x", *RUNNING, *AFFINE)), channel_axis(s.layout), s.eps]
+        return {"y": oracle.batch_norm(*operands)}
 
     def torch(self, tensors: Any, settings: Settings) -> dict[str, Any]:
         from torch.nn.functional import batch_norm
 
         rest = {**settings}
         layout = rest.pop("layout", "NCHW")
-        given = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
-        y = batch_norm(channels_second(_some(tensors["x"]), layout), **given, **rest)
+        operands = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
+        y = batch_norm(channels_second(_some(tensors["x"]), layout), **operands, **rest)
         return {"y": channels_last(y, layout)}
 
 
@@ -75,15 +75,15 @@ class _BatchNormBackward(TestedGradient, of=define._BatchNormBackward):
         return {"dx": count, "dweight": count, "dbias": count}
 
     def torch_gradients(self, inputs: Any, upstream: Any, settings: Any) -> dict[str, Any]:
-        found = super().torch_gradients(inputs, upstream, settings)
-        return {n: g for n, g in found.items() if n in ("dx", "dweight", "dbias")}
+        gradients = super().torch_gradients(inputs, upstream, settings)
+        return {n: g for n, g in gradients.items() if n in ("dx", "dweight", "dbias")}
 
 
 class BatchNormBackward(_BatchNormBackward, of=define.BatchNormBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, names = self.meant(settings), ("dy", "x", *RUNNING, "weight")
-        given = [*map(arrays.get, names), channel_axis(s.layout), s.eps]
-        return named(oracle.batch_norm_backward(*given))
+        operands = [*map(arrays.get, names), channel_axis(s.layout), s.eps]
+        return named(oracle.batch_norm_backward(*operands))
 
 
 class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
@@ -105,8 +105,8 @@ class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s = self.meant(settings)
-        given = [*map(arrays.get, ("x", *AFFINE)), channel_axis(s.layout), s.eps]
-        y, mean, rstd, variance = oracle.batch_norm_train(*given)
+        operands = [*map(arrays.get, ("x", *AFFINE)), channel_axis(s.layout), s.eps]
+        y, mean, rstd, variance = oracle.batch_norm_train(*operands)
         results = {"y": y, "mean": mean, "rstd": rstd}
         for name, fresh in zip(RUNNING, (mean, variance), strict=True):
             if name in arrays:
@@ -122,19 +122,19 @@ class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
 
         layout, rest = settings.get("layout", "NCHW"), {**settings, "training": True}
         rest.pop("layout", None)
-        given = {n: t.detach().clone() for n, t in tensors.items() if n in RUNNING}
+        operands = {n: t.detach().clone() for n, t in tensors.items() if n in RUNNING}
         for name in RUNNING:
-            given.setdefault(name, None)
+            operands.setdefault(name, None)
         affine = {n: t for n, t in tensors.items() if n in AFFINE}
-        if (given["running_mean"] is None) != (given["running_var"] is None):
+        if (operands["running_mean"] is None) != (operands["running_var"] is None):
             raise NoPeer("PyTorch has both running statistics or none")
-        y = batch_norm(channels_second(_some(tensors["x"]), layout), **given, **affine, **rest)
-        updated = {f"new_{n}": t for n, t in given.items() if t is not None}
+        y = batch_norm(channels_second(_some(tensors["x"]), layout), **operands, **affine, **rest)
+        updated = {f"new_{n}": t for n, t in operands.items() if t is not None}
         return {"y": channels_last(y, layout), **updated}
 
 
 class BatchNormTrainBackward(_BatchNormBackward, of=define.BatchNormTrainBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         names = "dy", "x", "mean", "rstd", "weight"
-        given: list[Any] = [*map(arrays.get, names), channel_axis(self.meant(settings).layout)]
-        return named(oracle.batch_norm_train_backward(*given))
+        operands: list[Any] = [*map(arrays.get, names), channel_axis(self.meant(settings).layout)]
+        return named(oracle.batch_norm_train_backward(*operands))

@@ -64,8 +64,8 @@ class GroupNorm(_ByGroup, of=define.GroupNorm):
 
         rest = {**settings}
         layout = rest.pop("layout", "NCHW")
-        given = {n: t for n, t in tensors.items() if n != "x"}
-        y = group_norm(channels_second(tensors["x"], layout), **given, **rest)
+        operands = {n: t for n, t in tensors.items() if n != "x"}
+        y = group_norm(channels_second(tensors["x"], layout), **operands, **rest)
         return {"y": channels_last(y, layout)}
 
 
@@ -80,23 +80,23 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         """16-bit values have running statistics of 32 bits, as networks keep them."""
-        given = {}
+        drawn = {}
         for name, shape in case.shapes.items():
             draw = positive if name == "running_var" else normal
-            given[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
-        return given
+            drawn[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
+        return drawn
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, x = self.meant(settings), arrays["x"]
         if s.use_input_stats:
-            found = super().oracle(settings, arrays)
+            results = super().oracle(settings, arrays)
             if "running_mean" in arrays:
                 values = np.moveaxis(x, channel_axis(s.layout), 1).reshape(*_images(x, s), -1)
                 fresh = values.mean(2, "f8"), values.var(2, "f8", ddof=1)
                 for name, new in zip(RUNNING, fresh, strict=True):
                     kept = (1 - s.momentum) * arrays[name].astype("f8")
-                    found[f"new_{name}"] = kept + s.momentum * new.mean(axis=0)
-            return found
+                    results[f"new_{name}"] = kept + s.momentum * new.mean(axis=0)
+            return results
         mean, var = (arrays[n] for n in RUNNING)
         affine = arrays.get("weight"), arrays.get("bias")
         return {"y": oracle.batch_norm(x, mean, var, *affine, channel_axis(s.layout), s.eps)}
@@ -127,9 +127,9 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
 
         rest = {**settings}
         layout = rest.pop("layout", "NCHW")
-        given = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
-        y = instance_norm(channels_second(tensors["x"], layout), **given, **rest)
-        changed = {f"new_{n}": given[n] for n in RUNNING if n in given}
+        operands = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
+        y = instance_norm(channels_second(tensors["x"], layout), **operands, **rest)
+        changed = {f"new_{n}": operands[n] for n in RUNNING if n in operands}
         return {"y": channels_last(y, layout), **changed}
 
 
@@ -152,8 +152,8 @@ class _ByGroupBackward(TestedGradient, of=define._ByGroupBackward):
         s, x = self.meant(settings), arrays["x"]
         axis = channel_axis(s.layout)
         groups = self.forward.groups(s, x.shape[axis])
-        given = arrays["dy"], x, groups, arrays.get("weight"), axis, s.eps
-        return named(oracle.group_norm_backward(*given))
+        operands = arrays["dy"], x, groups, arrays.get("weight"), axis, s.eps
+        return named(oracle.group_norm_backward(*operands))
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
         x, behind_mean = arrays["x"], self.forward.terms(settings, arrays)

@@ -55,15 +55,15 @@ class LayerNorm(Tested, of=define.LayerNorm):
         rest = {**settings}
         shape = rest.pop("normalized_shape")
         shape = (shape,) if isinstance(shape, int) else shape
-        given = {n: t for n, t in tensors.items() if n != "x"}
-        return {"y": layer_norm(tensors["x"], shape, **given, **rest)}
+        affine = {n: t for n, t in tensors.items() if n != "x"}
+        return {"y": layer_norm(tensors["x"], shape, **affine, **rest)}
 
 
 class LayerNormBackward(TestedGradient, of=define.LayerNormBackward):
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
-        s, given = self.meant(settings), (arrays["dy"], arrays["x"])
-        found = oracle.layer_norm_backward(*given, _axes(s), arrays.get("weight"), s.eps)
-        return named(found)
+        s, operands = self.meant(settings), (arrays["dy"], arrays["x"])
+        gradients = oracle.layer_norm_backward(*operands, _axes(s), arrays.get("weight"), s.eps)
+        return named(gradients)
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
         length = prod(each(settings["normalized_shape"], 1))

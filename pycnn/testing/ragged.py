@@ -6,8 +6,8 @@ from pycnn.testing.case import Case, Shape
 def _conv(name: str, x: Shape, weight: Shape, layout: str, **settings: int) -> Case:
     """A convolution; the shape of `x` is given as (N, C, H, W)."""
     n, c, h, w = x
-    given = x if layout == "NCHW" else (n, h, w, c)
-    return Case(f"{name}, {layout}", {"x": given, "weight": weight}, {"layout": layout, **settings})
+    shape = x if layout == "NCHW" else (n, h, w, c)
+    return Case(f"{name}, {layout}", {"x": shape, "weight": weight}, {"layout": layout, **settings})
 
 
 #: Every side, stride and layout that is compiled for itself.

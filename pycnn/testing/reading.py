@@ -50,13 +50,13 @@ def around(padding: Any, extents: Ints, kernel: Ints, stride: Ints, dilation: In
         return ((0, 0),) * len(extents)
     if not isinstance(padding, str):
         return sides(padding, len(extents))
-    found = []
+    pairs = []
     for extent, taps, step, apart in zip(extents, kernel, stride, dilation, strict=True):
-        wanted = ceil(extent / step)
-        total = next(t for t in count() if positions(extent, taps, step, (t, 0), apart) >= wanted)
+        windows = ceil(extent / step)
+        total = next(t for t in count() if positions(extent, taps, step, (t, 0), apart) >= windows)
         pair = total // 2, total - total // 2
-        found.append(pair[::-1] if padding == "same_lower" else pair)
-    return tuple(found)
+        pairs.append(pair[::-1] if padding == "same_lower" else pair)
+    return tuple(pairs)
 
 
 def positions(
@@ -77,11 +77,11 @@ def positions(
     (2, 3)
     """
     (before, after), reach = padding, dilation * (kernel - 1)
-    start, found = -before, 0
+    start, windows = -before, 0
     while start + reach < extent + after:
-        start, found = start + stride, found + 1
-    reached = start - stride + reach if found else -before - 1  # by the last window
-    return found + (ceil_mode and reached < extent + after - 1 and start < extent)
+        start, windows = start + stride, windows + 1
+    reached = start - stride + reach if windows else -before - 1  # by the last window
+    return windows + (ceil_mode and reached < extent + after - 1 and start < extent)
 
 
 def channels_first(array: Any, spatial: int, layout: str) -> Any:
@@ -96,10 +96,10 @@ def channels_first(array: Any, spatial: int, layout: str) -> Any:
     return np.moveaxis(whole, -1, 1) if layout == "NHWC" else whole
 
 
-def as_given(array: Any, rank: int, layout: str) -> Any:
+def from_channels_first(array: Any, rank: int, layout: str) -> Any:
     """The reverse of `channels_first`, to an array with `rank` axes."""
-    found = np.moveaxis(array, 1, -1) if layout == "NHWC" else array
-    return found if found.ndim == rank else found[0]
+    arranged = np.moveaxis(array, 1, -1) if layout == "NHWC" else array
+    return arranged if arranged.ndim == rank else arranged[0]
 
 
 def channel_axis(layout: str) -> int:

@@ -161,23 +161,23 @@ class TestedGradient(Tested, of=Gradient):
 
         What came out of forward has been rounded to its dtype, as it is in use.
         """
-        given, settings = self.forward.draw(case, rng, dtype), self.forward.settings(case)
-        call = self.op.forward.describe(given, **settings)
-        wanted = [operand.name for operand in self.op.operands]
+        inputs, settings = self.forward.draw(case, rng, dtype), self.forward.settings(case)
+        call = self.op.forward.describe(inputs, **settings)
+        names = [operand.name for operand in self.op.operands]
         produced: Mapping[str, np.ndarray] = {}
-        if not set(wanted) <= set(given) | set(self.op.upstream):
-            produced = self.forward.oracle(settings, given)
+        if not set(names) <= set(inputs) | set(self.op.upstream):
+            produced = self.forward.oracle(settings, inputs)
         drawn = {}
-        for name in wanted:
+        for name in names:
             if name in self.op.upstream:
                 drawn[name] = normal(rng, call.outputs[self.op.upstream[name]].shape, dtype)
-            elif name in given:
-                drawn[name] = given[name]
+            elif name in inputs:
+                drawn[name] = inputs[name]
             elif name in produced:
                 # as forward lays it out: an oracle may have moved the axes of another array
-                made = np.asarray(produced[name])
-                drawn[name] = made.astype(call.outputs[name].dtype, order="C")
-        return given, drawn
+                result = np.asarray(produced[name])
+                drawn[name] = result.astype(call.outputs[name].dtype, order="C")
+        return inputs, drawn
 
     def torch_gradients(
         self, inputs: Arrays, upstream: Arrays, settings: Settings
@@ -189,14 +189,14 @@ class TestedGradient(Tested, of=Gradient):
             name: t.requires_grad_() if t.is_floating_point() else t for name, t in inputs.items()
         }
         outputs = self.forward.torch(leaves, settings)
-        wanted = {name: t for name, t in leaves.items() if t.is_floating_point()}
+        differentiable = {name: t for name, t in leaves.items() if t.is_floating_point()}
         gradients = torch.autograd.grad(
             [outputs[self.op.upstream[name]] for name in upstream],
-            list(wanted.values()),
+            list(differentiable.values()),
             list(upstream.values()),
             allow_unused=True,
         )
-        return {f"d{n}": g for n, g in zip(wanted, gradients, strict=True) if g is not None}
+        return {f"d{n}": g for n, g in zip(differentiable, gradients, strict=True) if g is not None}
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -123,8 +123,8 @@ def load(path: Path | str) -> Checkpoint:
             printable(f"{path} is no checkpoint, or was cut short or damaged: {error}")
         ) from error
     if text.get("format") != FORMAT:
-        found = printable(repr(text.get("format")), 80)
-        raise ValueError(f"{path} is no checkpoint: its format is {found}")
+        format = printable(repr(text.get("format")), 80)
+        raise ValueError(f"{path} is no checkpoint: its format is {format}")
     about = parsed(text.get("about", ""), path)
     return Checkpoint(_under("model", arrays), _under("optimizer", arrays), about)
 

@@ -116,15 +116,15 @@ def restored(kind: type[Row], values: Any) -> Row:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
-def same_form(found: Any, own: Any) -> bool:
+def same_form(saved: Any, own: Any) -> bool:
     """Whether `found` has the names that `own` has, and a finite number where it has one."""
     if isinstance(own, dict):
         return (
-            isinstance(found, dict)
-            and found.keys() == own.keys()
-            and all(same_form(found[name], own[name]) for name in own)
+            isinstance(saved, dict)
+            and saved.keys() == own.keys()
+            and all(same_form(saved[name], own[name]) for name in own)
         )
-    return _is_number(found) if isinstance(own, int | float) else type(found) is type(own)
+    return _is_number(saved) if isinstance(own, int | float) else type(saved) is type(own)
 
 
 def _is_number(value: Any) -> bool:

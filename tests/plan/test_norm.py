@@ -95,8 +95,8 @@ def test_plans_are_sound(layout, dtype):
     gradient = {"dy": x, **plain}
     saved = {**both, "mean": c, "rstd": c}
     for plan, inputs in (
-        (norm_batch.given_statistics(views, dtype, batch), views),
-        (norm_batch.given_statistics_backward(both, dtype, batch, gradients), both),
+        (norm_batch.fixed_statistics(views, dtype, batch), views),
+        (norm_batch.fixed_statistics_backward(both, dtype, batch, gradients), both),
         (norm_batch.own_statistics("n", views, dtype, batch, y | new, 0.1), views),
         (norm_batch.own_statistics("n", plain, dtype, group, y), plain),
         (norm_batch.own_statistics_backward("n", saved, dtype, batch, gradients), saved),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycnn.runtime import sources
+from pycnn.runtime import nvrtc, sources
 
 Write = Callable[[str, str], Path]
 
@@ -111,6 +111,25 @@ def test_all_that_our_own_kernels_read_is_known_without_a_compiler(file: str) ->
     path = sources.kernel_path(file)
     folders = sources.include_dirs(emulator=True)
     assert sources.plain_hash(sources.read(path), path.parent, folders) is not None
+
+
+@pytest.mark.parametrize("file", sources.kernel_files())
+def test_all_that_nvrtc_reads_of_our_own_kernels_is_known(file: str) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is not installed (extra compile)")
+    path, cuda = sources.kernel_path(file), nvrtc.cuda_include_dirs()
+    folders = (*sources.include_dirs(), *cuda)
+    assert sources.plain_hash(sources.read(path), path.parent, folders, cuda) is not None
+
+
+def test_headers_of_a_compiler_are_hashed_and_need_not_be_plain(
+    write_kernel: Write, tmp_path: Path
+) -> None:
+    write_kernel("include/a.cuh", "#if 0\n#include <elsewhere.h>\n#endif")
+    assert sources.plain_hash("#include <a.cuh>") is None
+    before = sources.plain_hash("#include <a.cuh>", compilers=sources.include_dirs())
+    write_kernel("include/a.cuh", "#if 1\n#include <elsewhere.h>\n#endif")
+    assert before != sources.plain_hash("#include <a.cuh>", compilers=sources.include_dirs())
+    assert before is not None
 
 
 def test_bytes_that_are_no_text_are_hashed_too(write_kernel: Write, tmp_path: Path) -> None:

@@ -253,14 +253,14 @@ def _by_autograd(
         outputs = tested.forward.torch(inputs, settings)
         results = [outputs[of] for of in tested.op.upstream.values()]
         upstream = [tensors[name].clone() for name in tested.op.upstream]
-        wanted = [n for n in inputs if n in names]
+        sought = [n for n in inputs if n in names]
 
     def call() -> dict[str, Any]:
         with torch.inference_mode(False), torch.enable_grad():
             grads = torch.autograd.grad(
-                results, [inputs[n] for n in wanted], upstream,
+                results, [inputs[n] for n in sought], upstream,
                 retain_graph=True, allow_unused=True,
             )  # fmt: skip
-        return {f"d{n}": g for n, g in zip(wanted, grads, strict=True) if g is not None}
+        return {f"d{n}": g for n, g in zip(sought, grads, strict=True) if g is not None}
 
     return call

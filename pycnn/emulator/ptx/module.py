@@ -12,6 +12,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
+from pycnn.emulator.arrays import host_arguments
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
@@ -198,6 +199,11 @@ class PtxKernel:
     def checked(self) -> bool:
         return self._module.checked
 
+    @property
+    def parameter_count(self) -> int:
+        """Arguments that a launch takes."""
+        return len(self._function.parameters)
+
     def __call__(
         self,
         grid: Sequence[int],
@@ -238,6 +244,7 @@ class PtxKernel:
             )
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
+        args = host_arguments(args)
         guarded = Guarded(args) if checked else None
         parameters = self._pack(guarded.arguments if guarded else args)
         at = int(parameters.__array_interface__["data"][0])

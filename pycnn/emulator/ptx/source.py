@@ -59,8 +59,9 @@ def ptx_source(
         if option.startswith("-arch="):
             arch = option.partition("=")[2].replace("compute_", "sm_")
     options = [option for option in options if not option.startswith("-arch=")]
-    folders = [*sources.include_dirs(), *nvrtc.cuda_include_dirs()]
-    folders += [Path(o[2:]) for o in options if o.startswith("-I")]
+    cuda = nvrtc.cuda_include_dirs()
+    given = [Path(option[2:]) for option in options if option.startswith("-I")]
+    folders = [*given, *sources.include_dirs(), *cuda]  # as `compile_ptx` has them searched
     name = source.name
     text = sources.read(Path(name)) if source.text is None else source.text
 
@@ -69,7 +70,7 @@ def ptx_source(
         path.write_text(json.dumps({"names": compiled.names, "ptx": compiled.text}))
 
     beside = Path(name).parent if source.text is None else None
-    read = sources.plain_hash(text, beside, folders)
+    read = sources.plain_hash(text, beside, folders, cuda)
     if read is None:  # what it includes only the compiler knows: nothing is kept of it
         compiled = nvrtc.compile_ptx(text, name, arch, options, expressions)
         kept: dict[str, Any] = {"names": compiled.names, "ptx": compiled.text}

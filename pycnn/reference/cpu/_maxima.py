@@ -41,17 +41,17 @@ def locate(x: np.ndarray, axes: Sequence[Axis]) -> tuple[np.ndarray, np.ndarray]
 
 def _tap_by_tap(x: np.ndarray, y: np.ndarray, axes: Sequence[Sliding]) -> np.ndarray:
     """The number of the first element that equals its window's maximum y."""
-    found = np.full(y.shape, -1, np.int8)
+    first = np.full(y.shape, -1, np.int8)
     for number, taps in reversed(list(_window_taps(axes))):
         windows = (..., *(tap.windows for tap in taps))
         met = x[(..., *(tap.inputs for tap in taps))]
         # Side by side first, as rows are short; and by bits, as a branch would be mispredicted.
         equal = -(np.ascontiguousarray(met) == y[windows]).view(np.int8)
-        found[windows] = (found[windows] & ~equal) | (number & equal)
-    indices = _offsets(x.shape[2:], axes)[found]
+        first[windows] = (first[windows] & ~equal) | (number & equal)
+    indices = _offsets(x.shape[2:], axes)[first]
     indices += _corners(x.shape[2:], axes)
-    if found.size and found.min() < 0:
-        indices[found < 0] = -1
+    if first.size and first.min() < 0:
+        indices[first < 0] = -1
     return indices
 
 

@@ -70,13 +70,13 @@ def convolve(
     if x.ndim == 4:
         return conv.conv2d(x, weight, bias, *plane, out=out)
     if x.ndim == 3:
-        found = conv.conv2d(x[:, :, None], weight[:, :, None], bias, *plane)[:, :, 0]
+        y = conv.conv2d(x[:, :, None], weight[:, :, None], bias, *plane)[:, :, 0]
     else:
         planes = _Planes(x, weight, stride, padding, dilation, groups)
-        found = planes.forward(x, weight, bias)
+        y = planes.forward(x, weight, bias)
     if out is None:
-        return found
-    out[...] = found
+        return y
+    out[...] = y
     return out
 
 
@@ -105,7 +105,7 @@ def convolve_backward(
     -------
     (dx, dweight, dbias) : arrays shaped as x, weight and (K,), dtype of x
     """
-    shape, given = x.shape, padding
+    shape, sides = x.shape, padding
     x, padding = _written_out(x, padding, mode)
     plane = _plane(stride, padding, dilation, groups)
     if x.ndim == 3:
@@ -120,7 +120,7 @@ def convolve_backward(
         planes = _Planes(x, weight, stride, padding, dilation, groups)
         dx, dweight, dbias = planes.backward(dy, x, weight, needs)
     if dx is not None and dx.shape != shape:
-        dx = _folded(dx, shape, given, mode)
+        dx = _folded(dx, shape, sides, mode)
     return dx, dweight, dbias
 
 
@@ -184,8 +184,8 @@ class _Planes:
         if bias is not None:
             y += bias[:, None, None, None]
         for t, tap in self.axis.numbered_taps():
-            found = conv.conv2d(_images(x[:, :, tap.inputs]), weight[:, :, t], None, *self.rest)
-            y[:, :, tap.windows] += _volumes(found, x.shape[0], tap)
+            part = conv.conv2d(_images(x[:, :, tap.inputs]), weight[:, :, t], None, *self.rest)
+            y[:, :, tap.windows] += _volumes(part, x.shape[0], tap)
         return y
 
     def backward(

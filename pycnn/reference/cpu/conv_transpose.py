@@ -42,8 +42,8 @@ def convolve_transposed(
     dy = _completed(x, shape, weight, stride, padding, dilation)
     geometry = stride, padding, dilation, groups
     y = convolve_backward(dy, source, weight, *geometry, (True, False, False))[0]
-    made: np.ndarray = y
-    return made
+    result: np.ndarray = y
+    return result
 
 
 def convolve_transposed_backward(

@@ -55,7 +55,7 @@ def _unit(x: Array, axes: Axes) -> Array:
     return np.ldexp(x.dtype.type(1), np.maximum(-exponent, np.finfo(x.dtype).minexp))
 
 
-def given_z(x: Array, mean: Array, rstd: Array) -> Array:
+def normalised(x: Array, mean: Array, rstd: Array) -> Array:
     """(x - mean) * rstd of statistics that are there."""
     if (rstd < np.finfo(x.dtype).tiny ** 0.5).any():  # then the difference may overflow
         unit = x.dtype.type(0.25)
@@ -127,7 +127,7 @@ def batch_norm_backward(
     """Gradients of `batch_norm` with respect to x, weight and bias."""
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
     others = all_but(axis, x.ndim)
-    z = given_z(x, along(mean, axis, x.ndim), along(rstd, axis, x.ndim))
+    z = normalised(x, along(mean, axis, x.ndim), along(rstd, axis, x.ndim))
     scale = rstd if weight is None else rstd * weight
     return dy * along(scale, axis, x.ndim), (dy * z).sum(axis=others), dy.sum(axis=others)
 
@@ -150,7 +150,7 @@ def batch_norm_train_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm_train`, mean and rstd being those of x."""
     others, r = all_but(axis, x.ndim), along(rstd, axis, x.ndim)
-    z = given_z(x, along(mean, axis, x.ndim), r)
+    z = normalised(x, along(mean, axis, x.ndim), r)
     g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))
     parameters = (dy * z).sum(axis=others), dy.sum(axis=others)
     return standardised_backward(g, z, r, others), *parameters

@@ -35,9 +35,9 @@ def interpolate_backward(dy: np.ndarray, axes: Sequence[tuple[int, Axis]]) -> np
         to, from_ = np.moveaxis(dx, number, 0), np.moveaxis(dy, number, 0)
         behind = (-1, *(1,) * (dy.ndim - 1))
         for i, (first, last) in enumerate(zip(*axis.ranges, strict=True)):
-            made = slice(first, last)
-            share = np.where(lower[made] == i, 1 - weight[made], weight[made])
-            to[i] = (share.astype(dy.dtype).reshape(behind) * from_[made]).sum(0)
+            gathered = slice(first, last)
+            share = np.where(lower[gathered] == i, 1 - weight[gathered], weight[gathered])
+            to[i] = (share.astype(dy.dtype).reshape(behind) * from_[gathered]).sum(0)
         dy = dx
     return dy
 

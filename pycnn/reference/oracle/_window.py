@@ -13,12 +13,12 @@ def sliding(
     >>> sliding(4, 3, 3, 2, 1)
     [range(0, 2), range(1, 4), range(3, 4)]
     """
-    found = []
+    covered = []
     for window in range(windows):
         start = window * stride - low
         taps = [t for t in range(start, start + kernel * dilation, dilation) if 0 <= t < extent]
-        found.append(range(taps[0], taps[-1] + 1, dilation) if taps else range(0))
-    return found
+        covered.append(range(taps[0], taps[-1] + 1, dilation) if taps else range(0))
+    return covered
 
 
 def adaptive(extent: int, windows: int) -> list[range]:

@@ -86,11 +86,11 @@ def divisors(
     ceil mode lets hang over beyond it. A window without any counts 1: its mean is zero.
     """
     counts = []
-    for extent, found, taps, step, (low, high), apart in zip(
+    for extent, axis, taps, step, (low, high), apart in zip(
         extents, windows, kernel, stride, padding, dilation, strict=True
     ):
-        inside = [max(len(window), 1) for window in found]
-        starts = [i * step - low for i in range(len(found))]
+        inside = [max(len(window), 1) for window in axis]
+        starts = [i * step - low for i in range(len(axis))]
         places = [range(start, start + taps * apart, apart) for start in starts]
         padded = [sum(place < extent + high for place in tap) for tap in places]
         counts.append(padded if count_include_pad else inside)
@@ -99,7 +99,7 @@ def divisors(
 
 def sizes(windows: Windows) -> np.ndarray:
     """Elements of the input under each window."""
-    return _outer([[len(window) for window in found] for found in windows])
+    return _outer([[len(window) for window in axis] for axis in windows])
 
 
 def avg_pool(x: np.ndarray, windows: Windows, divisor: np.ndarray | float) -> np.ndarray:
@@ -171,11 +171,11 @@ def lp_pool_backward(
 
     Of y = (S/share)^(1/e) with S = sum of x^e, dy/dx = y^(1-e) * x^(e-1) / share.
     """
-    given, result = x.astype(np.float64), y.astype(np.float64)
-    slope = np.zeros_like(result)
-    np.power(result, 1 - norm, out=slope, where=result != 0)
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    slope = np.zeros_like(y)
+    np.power(y, 1 - norm, out=slope, where=y != 0)
     spread = avg_pool_backward(dy * slope, x.shape, windows, share)
-    return spread * given ** (norm - 1)
+    return spread * x ** (norm - 1)
 
 
 def max_unpool(x: np.ndarray, indices: np.ndarray, extents: tuple[int, ...]) -> np.ndarray:
@@ -205,7 +205,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 
 def _shape(x_shape: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
-    return (*x_shape[:2], *(len(found) for found in windows))
+    return (*x_shape[:2], *(len(axis) for axis in windows))
 
 
 def _outer(counts: Sequence[Sequence[int]]) -> np.ndarray:
@@ -217,6 +217,6 @@ def _outer(counts: Sequence[Sequence[int]]) -> np.ndarray:
 
 def _each(windows: Windows) -> Iterator[tuple[Index, Index]]:
     """Every window: its place among the windows, and what it covers of x."""
-    for place in np.ndindex(*(len(found) for found in windows)):
-        covered = [found[i] for found, i in zip(windows, place, strict=True)]
+    for place in np.ndindex(*(len(axis) for axis in windows)):
+        covered = [axis[i] for axis, i in zip(windows, place, strict=True)]
         yield (..., *place), (..., *(slice(r.start, r.stop, r.step) for r in covered))

@@ -131,7 +131,7 @@ def interpolate_backward(dy: np.ndarray, axes: Sequence[tuple[int, Resized]]) ->
 
 def _shares(rank: int, axes: Sequence[tuple[int, Resized]]) -> list[tuple[Any, Any, float]]:
     """Index in y, index in x and weight, for all positions along `axes`."""
-    found = []
+    terms = []
     for positions in product(*(range(axis.resized) for _, axis in axes)):
         along = [shares(o, axis) for o, (_, axis) in zip(positions, axes, strict=True)]
         for chosen in product(*along):
@@ -141,5 +141,5 @@ def _shares(rank: int, axes: Sequence[tuple[int, Resized]]) -> list[tuple[Any, A
             for (number, _), o, (i, share) in zip(axes, positions, chosen, strict=True):
                 place[number], origin[number] = o, i
                 weight *= share
-            found.append((tuple(place), tuple(origin), weight))
-    return found
+            terms.append((tuple(place), tuple(origin), weight))
+    return terms
