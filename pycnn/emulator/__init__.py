@@ -29,9 +29,11 @@ from pycnn.emulator.errors import (
 from pycnn.emulator.guarded import Pointer, empty
 from pycnn.emulator.ptx import PtxError, PtxModule
 from pycnn.emulator.raw import RawKernel, RawModule
+from pycnn.emulator.signature import ArgumentWarning
 from pycnn.emulator.translate import TranslationError
 
 __all__ = [
+    "ArgumentWarning",
     "AsyncCopyError",
     "Counters",
     "Counting",

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pycnn.emulator.launching import parse_schedule
+from pycnn.emulator.launching import check_limits, parse_schedule
 from pycnn.emulator.triton.driver import Driver, Settings
 from pycnn.runtime.extras import MissingExtra, import_extra, install
 
@@ -86,12 +86,7 @@ def use(
     """
     if arch not in ARCHS:
         raise ValueError(f"arch={arch!r}; allowed: {', '.join(map(str, ARCHS))}")
-    if timeout is not None and not 0 <= timeout < float("inf"):
-        raise ValueError(f"timeout={timeout}; allowed: seconds, or 0 for no limit")
-    if max_steps < 0 or (max_steps and not checked):
-        raise ValueError(
-            f"max_steps={max_steps}; allowed: 0, or more with checked=True, which counts them"
-        )
+    check_limits(timeout, max_steps, checked)
     parse_schedule(schedule)
     purpose = "running Triton's kernels in the emulator"
     active = import_extra("triton.runtime", "triton", purpose).driver
