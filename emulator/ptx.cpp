@@ -418,7 +418,8 @@ const std::vector<Function>& functions() {
             {"lg2", address(lg2)},
             {"tanh", address(tangent)},
         };
-        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions()})
+        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
+                                 &wgmma_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();
