@@ -290,8 +290,8 @@ void Checker::copy_async(unsigned thread, void* shared, const void* global, size
     if (source_size) access(thread, global, source_size, kRead, pc);
     auto address = reinterpret_cast<uintptr_t>(shared);
     access_part(thread, address, size, kWrite, pc, true);
-    Copy copy{shared, std::vector<char>(size, 0), pc};
-    std::memcpy(copy.bytes.data(), global, source_size);
+    auto copy = std::make_shared<Copy>(Copy{shared, std::vector<char>(size, 0), pc, false});
+    std::memcpy(copy->bytes.data(), global, source_size);
     block_->copies[thread].open.push_back(std::move(copy));
     for (uintptr_t word = address; word < address + size; word += kWord)
         shared_cell(word).pending = byte_mask(word, address, address + size);
@@ -311,17 +311,38 @@ void Checker::copy_wait(unsigned thread, size_t groups_in_flight) {
     }
 }
 
-void Checker::complete(unsigned thread, std::vector<Copy>& copies) {
-    for (Copy& copy : copies) {
-        std::memcpy(copy.shared, copy.bytes.data(), copy.bytes.size());
-        auto address = reinterpret_cast<uintptr_t>(copy.shared);
-        for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord) {
-            Cell& cell = shared_cell(word);
-            uint8_t mask = byte_mask(word, address, address + copy.bytes.size());
-            block_->records.add(cell, record(thread, copy.pc, kWrites, mask), block_->order);
-            cell.pending = 0;
+void Checker::complete(unsigned thread, CopyGroup& copies) {
+    for (const auto& copy : copies) {
+        if (!arrive(*copy)) continue;
+        auto address = reinterpret_cast<uintptr_t>(copy->shared);
+        for (uintptr_t word = address; word < address + copy->bytes.size(); word += kWord) {
+            uint8_t mask = byte_mask(word, address, address + copy->bytes.size());
+            block_->records.add(shared_cell(word), record(thread, copy->pc, kWrites, mask),
+                                block_->order);
         }
     }
+}
+
+// False if it has come before.
+bool Checker::arrive(Copy& copy) {
+    if (copy.done) return false;
+    copy.done = true;
+    std::memcpy(copy.shared, copy.bytes.data(), copy.bytes.size());
+    auto address = reinterpret_cast<uintptr_t>(copy.shared);
+    for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord)
+        shared_cell(word).pending = 0;
+    return true;
+}
+
+CopyGroup Checker::copies_on_way(unsigned thread) const {
+    const Copies& copies = block_->copies[thread];
+    CopyGroup all = copies.open;
+    for (const CopyGroup& group : copies.groups) all.insert(all.end(), group.begin(), group.end());
+    return all;
+}
+
+void Checker::copies_come(const CopyGroup& copies) {
+    for (const auto& copy : copies) arrive(*copy);
 }
 
 void Checker::register_shared(const SharedVariable& variable) {
@@ -342,7 +363,6 @@ bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
     return false;
 }
 
-// What lies at or nearest below or above an address, in words.
 std::string Checker::array_at(uintptr_t address) const {
     auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
     struct Candidate {

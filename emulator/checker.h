@@ -34,6 +34,15 @@ struct Operation {
     const void* pc;
 };
 
+// A cp.async, which in the checked build comes when it is waited for.
+struct Copy {
+    void* shared;
+    std::vector<char> bytes;
+    const void* pc;
+    bool done;
+};
+using CopyGroup = std::vector<std::shared_ptr<Copy>>;
+
 class Checker {
 public:
     Checker(Knowledge knowledge, const void* code_in_library);
@@ -57,11 +66,19 @@ public:
                     size_t source_size, const void* pc);
     void copy_commit(unsigned thread);
     void copy_wait(unsigned thread, size_t groups_in_flight);
+    // The copies of a thread that have not come; and that they do, to be told of in another way.
+    CopyGroup copies_on_way(unsigned thread) const;
+    void copies_come(const CopyGroup& copies);
     void release_memory(unsigned thread, void* pointer, const void* pc);
 
     // Order that is handed over: what a thread knows at an arrival, to who waits for it.
     Known publish(unsigned thread);
     void learn(unsigned thread, const Known& known) { block_->order.learn(thread, known); }
+    bool knows(unsigned thread, const Known& known) const {
+        return block_->order.knows(thread, known);
+    }
+    // The same of an arrival that is relaxed: what a fence stands behind.
+    Known published(unsigned thread) const { return block_->order.published(thread); }
     void proxy_fence(unsigned thread);
     // checker_async.cpp: begins an operation; tells of each piece of memory that it will read or
     // write (kAtomic: update); and what those learn who wait for it.
@@ -73,17 +90,14 @@ public:
 
     void register_shared(const SharedVariable& variable);
     void name_dynamic(const char* name) { dynamic_name_ = name; }
+    // What lies at or nearest below or above an address, in words.
+    std::string array_at(uintptr_t address) const;
     const Counters& counters() const { return counters_; }
 
 private:
-    struct Copy {
-        void* shared;
-        std::vector<char> bytes;
-        const void* pc;
-    };
     struct Copies {  // of one thread
-        std::vector<Copy> open;                 // not yet committed
-        std::vector<std::vector<Copy>> groups;  // committed, oldest first
+        CopyGroup open;                 // not yet committed
+        std::vector<CopyGroup> groups;  // committed, oldest first
     };
     // An unordered write to bytes that another thread wrote: a race unless it changes nothing,
     // which the next event tells.
@@ -126,7 +140,6 @@ private:
     void settle();
     void require(bool clock_moved);
     bool in_shared_variable(uintptr_t address, size_t size) const;
-    std::string array_at(uintptr_t address) const;
     [[noreturn]] void out_of_bounds(unsigned thread, uintptr_t address, size_t size, int access,
                                     const void* pc);
     [[noreturn]] void report(const char* kind, std::string message, unsigned thread,
@@ -134,7 +147,8 @@ private:
     Report make_report(const char* kind, std::string message, unsigned thread, uintptr_t address,
                        const void* pc, const Record* other = nullptr) const;
     Report race(const Record& me, const Record& other, uintptr_t address) const;
-    void complete(unsigned thread, std::vector<Copy>& copies);
+    void complete(unsigned thread, CopyGroup& copies);
+    bool arrive(Copy& copy);
     Record record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const;
     Cell& shared_cell(uintptr_t word);
     const void* address_of(const Record& record) const {

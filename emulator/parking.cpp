@@ -22,6 +22,11 @@ uint64_t Worker::run_beside(std::function<void()> operation) {
     return 0;
 }
 
+std::string Worker::name_of(uintptr_t address) const {
+    if (checker_) return checker_->array_at(address);
+    return format("byte %zu of shared memory", address - reinterpret_cast<uintptr_t>(arena_));
+}
+
 bool Worker::park(const Site& site, bool polls) {
     Thread& me = thread_[current_];
     me.site = site;

@@ -31,6 +31,8 @@ public:
                    const Interrupted& interrupted);
 
     const Site& site(unsigned number) const { return sites_.at(number - 1); }
+    // Whether threads come to a barrier of the block without waiting there.
+    bool some_arrive() const { return some_arrive_; }
 
 private:
     static void invoke(void* const* arguments);
@@ -43,6 +45,7 @@ private:
     std::vector<SharedVariable> shared_;
     Entry entry_;
     Argument none_{kStruct, 0};
+    bool some_arrive_ = false;
     const Checker* told_ = nullptr;  // has heard of the shared variables
 };
 

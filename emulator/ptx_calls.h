@@ -29,6 +29,10 @@ inline const void* pc_of(uint32_t number) {
 // Ends the launch with a report about an instruction.
 [[noreturn]] void fail(const char* kind, std::string message, uint32_t site);
 
+// The block that an address of shared memory belongs to; the launch ends if it is of none.
+Worker& block_of(uint64_t address, uint32_t site);
+std::string name_of(uint64_t address);
+
 // How `ptx_access` touches memory.
 enum PtxAccess : uint32_t { kPtxRead, kPtxWrite, kPtxAtomic, kPtxStrongRead, kPtxStrongWrite };
 // An access of the checked build to memory that is not the thread's own.
@@ -51,5 +55,6 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
 
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
 const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
+const std::vector<Function>& mbarrier_functions();  // ptx_mbarrier_calls.cpp
 
 }  // namespace pycnn_emu

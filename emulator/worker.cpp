@@ -262,7 +262,11 @@ Fiber* Worker::next_fiber() {
         fiber_prepare(fiber, &Worker::fiber_main, this);
         return &fiber;
     }
-    if (done_ == threads_) return nullptr;
+    if (done_ == threads_) {
+        while (advance_units()) {
+        }
+        return nullptr;
+    }
     if (units_ && launch_->order == Order::kRandom && random_() % 4 == 0) advance_units();
     for (;;) {
         if (ready_head_ < ready_.size()) return thread_[take_ready()].fiber;
@@ -511,7 +515,7 @@ void Worker::deadlock() {
                   : collective && !barrier && !parked ? "divergent_collective"
                                                       : "deadlock";
     report.message = "no thread of the block can go on: " + where_all_wait();
-    if (units_) report.message += units_->describe();
+    if (units_) report.message += units_->describe([this](uintptr_t a) { return name_of(a); });
     if (waiting) {
         report.where = at(waiting->site);
         report.thread = static_cast<int>(waiting - thread_.data());

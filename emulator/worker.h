@@ -92,6 +92,8 @@ public:
     Units& units();
     // Runs at once in the fast build, and beside the threads in the checked one.
     uint64_t run_beside(std::function<void()> operation);
+    // What lies at an address of shared memory, in words.
+    std::string name_of(uintptr_t address) const;
     // From a collective's combine function.
     void absent_lane(int lane, int source, unsigned mask);
     [[noreturn]] void fail(Report report);
