@@ -52,6 +52,14 @@ static_assert(Worker::arena_size() == 256 * 1024 + 4 * 1024 * 1024);
 
 // ---- Memory -----------------------------------------------------------------------------------
 
+// A cas writes only where it finds what it expects.
+void compare(uint64_t address, const void* expected, uint32_t size, uint32_t site) {
+    Self* self = pycnn_emu_self;
+    if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
+    pycnn_emu_compare_access(reinterpret_cast<const void*>(address), expected, size,
+                             const_cast<void*>(pc_of(site)));
+}
+
 void local(uint64_t address, uint32_t size, uint32_t site, uint64_t base, uint64_t extent) {
     uint64_t offset = address - base;
     if (offset <= extent && size <= extent - offset) return;
@@ -369,6 +377,15 @@ double f64_of_i64(uint32_t code, uint64_t bits) {
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 double sine(double x) { return std::sin(x); }
 double cosine(double x) { return std::cos(x); }
+// The quarters of a turn come out exactly.
+double turned(double x, double (*function)(double)) {
+    constexpr double kTurn = 6.283185307179586476925;
+    double part = x - std::floor(x), rest = part - 0.25 * std::floor(4 * part);
+    double value = function(kTurn * part);
+    return rest == 0 ? std::nearbyint(value) : value;
+}
+double sine_of_turns(double x) { return turned(x, sine); }
+double cosine_of_turns(double x) { return turned(x, cosine); }
 double ex2(double x) { return std::exp2(x); }
 double lg2(double x) { return std::log2(x); }
 double tangent(double x) { return std::tanh(x); }
@@ -377,6 +394,7 @@ const std::vector<Function>& functions() {
     static const std::vector<Function> table = [] {
         std::vector<Function> all = {
             {"access", address(ptx_access)},
+            {"compare", address(compare)},
             {"local", address(local)},
             {"fence", address(fence)},
             {"fence_block", address(fence_block)},
@@ -401,11 +419,14 @@ const std::vector<Function>& functions() {
             {"rsqrt", address(rsqrt)},
             {"sin", address(sine)},
             {"cos", address(cosine)},
+            {"sin2pi", address(sine_of_turns)},
+            {"cos2pi", address(cosine_of_turns)},
             {"ex2", address(ex2)},
             {"lg2", address(lg2)},
             {"tanh", address(tangent)},
         };
-        for (const auto* more : {&matrix_functions(), &async_functions(), &mbarrier_functions()})
+        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
+                                 &mbarrier_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();

@@ -56,5 +56,6 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
 const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
 const std::vector<Function>& mbarrier_functions();  // ptx_mbarrier_calls.cpp
+const std::vector<Function>& small_functions();   // ptx_small_calls.cpp
 
 }  // namespace pycnn_emu

@@ -69,6 +69,16 @@ def check_blocks(grid: Dim3) -> None:
         )
 
 
+def check_limits(timeout: float | None, max_steps: int, checked: bool) -> None:
+    """Refuse limits of a launch that are none."""
+    if timeout is not None and not 0 <= timeout < float("inf"):
+        raise ValueError(f"timeout={timeout}; allowed: seconds, or 0 for no limit")
+    if max_steps < 0 or (max_steps and not checked):
+        raise ValueError(
+            f"max_steps={max_steps}; allowed: 0, or more with checked=True, which counts them"
+        )
+
+
 @functools.lru_cache
 def _order_of(text: str) -> tuple[int, int]:
     kind, _, seed = text.partition(":")

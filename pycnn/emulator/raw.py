@@ -11,11 +11,13 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors, host
+from pycnn.emulator.arrays import host_arguments
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
+    check_limits,
     check_shared,
     launch_shape,
     parse_schedule,
@@ -109,12 +111,7 @@ class RawModule:
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
-        if timeout is not None and not 0 <= timeout < float("inf"):
-            raise ValueError(f"timeout={timeout}; allowed: seconds, or 0 for no limit")
-        if max_steps < 0 or (max_steps and not checked):
-            raise ValueError(
-                f"max_steps={max_steps}; allowed: 0, or more with checked=True, which counts them"
-            )
+        check_limits(timeout, max_steps, checked)
         self.code = code
         self.file_path = path
         self.options = tuple(options)
@@ -359,11 +356,11 @@ class RawKernel:
         order, seed = parse_schedule(self._module.schedule)
         module = self._module
         library = module._library
-        arguments = tuple(args)
+        arguments = tuple(host_arguments(args))
         guarded = None
         if module.checked:
             library.check_arguments(index, arguments)
-            guarded = Guarded(args)
+            guarded = Guarded(arguments)
             arguments = guarded.arguments
         report, counters = library.launch(
             index,

@@ -12,11 +12,13 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
+from pycnn.emulator.arrays import host_arguments
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
+    check_limits,
     check_shared,
     launch_shape,
     parse_schedule,
@@ -99,6 +101,7 @@ class PtxModule:
         is_text = isinstance(source, str) and (".version" in source or "\n" in source)
         text = str(source) if is_text else _read(Path(source))
         name = "kernel.ptx" if is_text else os.fspath(source)
+        check_limits(timeout, max_steps, checked)
         self.checked, self.schedule = checked, schedule
         self.timeout, self.max_steps = timeout, max_steps
         if same_value_races is None:
@@ -198,6 +201,11 @@ class PtxKernel:
     def checked(self) -> bool:
         return self._module.checked
 
+    @property
+    def parameter_count(self) -> int:
+        """Arguments that a launch takes."""
+        return len(self._function.parameters)
+
     def __call__(
         self,
         grid: Sequence[int],
@@ -238,6 +246,7 @@ class PtxKernel:
             )
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
+        args = host_arguments(args)
         guarded = Guarded(args) if checked else None
         parameters = self._pack(guarded.arguments if guarded else args)
         at = int(parameters.__array_interface__["data"][0])
