@@ -45,8 +45,9 @@ void bulk_load(std::vector<Target> targets, uint32_t fill, Reduce operation, Num
     if (checker) {
         Operation copy = issue(site);
         for (const Target& target : targets) {
-            bool own = &block_of(target.signal.barrier, site) == worker;
-            // The block's own threads need no proxy fence behind mbarrier.init, as they write it.
+            // Behind the init of a barrier of its own block, code has no proxy fence as often as not.
+            bool own = &block_of(target.signal.barrier, site) == worker ||
+                       find_barrier(target.signal.barrier, "a bulk copy", site).fenced;
             checker->operation_access(copy, pointer(target.signal.barrier), 8,
                                       kAtomic | (own ? kFenced : 0));
             for (const Piece& piece : target.pieces) {

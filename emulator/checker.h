@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "counters.h"
@@ -28,6 +29,7 @@ struct Knowledge {
 };
 
 // An operation of the asynchronous proxy (a bulk copy, wgmma), from its issue on.
+constexpr int kFenced = 1 << 8;  // of an access by an operation: behind a proxy fence in any case
 struct Operation {
     Record record;                  // an event of an actor
     std::vector<uint16_t> issuers;  // threads that issued it together: it may rely on what all know
@@ -83,6 +85,8 @@ public:
     // checker_async.cpp: begins an operation; tells of each piece of memory that it will read or
     // write (kAtomic: update); and what those learn who wait for it.
     Operation issue(std::vector<uint16_t> issuers, const void* pc);
+    // It uses the block's shared memory: somebody must wait for it before the block ends.
+    void must_end(const Operation& operation);
     void operation_access(const Operation& operation, const void* address, size_t size, int access);
     static Known completion(const Operation& operation) {
         return Causality::of_actor(operation.record);
@@ -117,11 +121,18 @@ private:
         std::vector<Suspect> suspects;
         std::optional<Report> unwritten;  // read of memory that nobody has written so far
         std::vector<uint16_t> issuers;    // of the last operation of each actor
+        std::vector<Operation> to_end;    // of each actor the last that must end before the block
+        struct Visit {
+            Record record;
+            uintptr_t address;
+        };
+        std::unordered_map<uint64_t, Visit> visits;  // the last of each thread of another block
+        bool ended = false;
         WarpLog log;
     };
     struct Place {
         Cell* cells = nullptr;  // null: not watched
-        bool shared = false;
+        Block* shared = nullptr;  // whose shared memory it is, if it is
         bool initialised = true;
         size_t inside = SIZE_MAX;  // bytes up to the end of a piece that others follow
     };
@@ -131,8 +142,12 @@ private:
                const void* pc);
     void access_part(unsigned thread, uintptr_t address, size_t size, int access, const void* pc,
                      bool certain);
+    Block* block_of(const Worker* worker) const;
+    void visit(Block& owner, const Record& record, unsigned thread, uintptr_t address,
+               const void* pc);
+    std::optional<Report> unfinished() const;
     void check_operation(Cell& cell, const Operation& operation, const Record& me,
-                         const Place& place, uintptr_t address);
+                         const Place& place, uintptr_t address, bool is_fenced);
     Report operation_report(const Record& me, const Record& other, uintptr_t address,
                             const void* pc) const;
     unsigned thread_of(const Record& record) const;

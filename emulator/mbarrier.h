@@ -20,7 +20,8 @@ struct Mbarrier {
     uint64_t phase = 0;     // how many have ended
     Known arrived;          // what those know that have arrived in this phase
     Known completed;        // what who waits for the last phase learns
-    const void* pc = nullptr;  // of its initialisation
+    unsigned maker = 0;    // the thread that initialised it
+    bool fenced = false;   // has fence.mbarrier_init behind that
     std::vector<std::pair<Worker*, uint16_t>> waiting;
 };
 
@@ -33,6 +34,9 @@ public:
     // One whose bytes overlap those at `address`, and where it is.
     const std::pair<const uintptr_t, Mbarrier>* near(uintptr_t address) const;
     Mbarrier& add(uintptr_t address) { return all_[address] = Mbarrier{}; }
+    void fence(unsigned maker) {
+        for (auto& [address, barrier] : all_) barrier.fenced |= barrier.maker == maker;
+    }
     void remove(uintptr_t address) { all_.erase(address); }
     // A wait may fail although nothing is wrong: true the first time that a thread asks for a phase.
     bool refuse(unsigned thread, uintptr_t address, uint64_t phase);

@@ -337,6 +337,8 @@ uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
 
 // ---- Arithmetic -------------------------------------------------------------------------------
 
+uint64_t grid_workspace() { return kernel().workspace(); }
+
 uint64_t globaltimer() {
     auto now = std::chrono::system_clock::now().time_since_epoch();
     return static_cast<uint64_t>(
@@ -412,6 +414,7 @@ const std::vector<Function>& functions() {
             {"trap", address(trap)},
             {"assertfail", address(assertfail)},
             {"vprintf", address(vprintf)},
+            {"grid_workspace", address(grid_workspace)},
             {"globaltimer", address(globaltimer)},
             {"rounded32", address(rounded32)},
             {"rounded64", address(rounded64)},
@@ -426,7 +429,7 @@ const std::vector<Function>& functions() {
             {"tanh", address(tangent)},
         };
         for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
-                                 &mbarrier_functions()})
+                                 &mbarrier_functions(), &bulk_functions(), &cluster_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();
@@ -467,16 +470,21 @@ void PtxKernel::invoke(void* const* arguments) {
     kernel->code_(pycnn_emu_self, static_cast<void* const*>(arguments[1]), arguments[2]);
 }
 
-Outcome PtxKernel::launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters,
-                          void* globals, unsigned workers, Order order, uint64_t seed, bool checked,
-                          double timeout, uint64_t max_steps, Knowledge knowledge,
-                          const Interrupted& interrupted) {
+Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, bool cooperative,
+                          size_t dynamic_shared, void* parameters, void* globals, unsigned workers,
+                          Order order, uint64_t seed, bool checked, double timeout,
+                          uint64_t max_steps, Knowledge knowledge, const Interrupted& interrupted) {
     std::vector<void*> context{globals};
     for (const Function& function : functions()) context.push_back(function.address);
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
+    grid_barrier_[1] = 0;
+    workspace_ = cooperative ? reinterpret_cast<uintptr_t>(grid_barrier_) : 0;
+    if (cooperative)
+        knowledge.ranges.push_back(
+            Range{workspace_, sizeof(grid_barrier_), true, "the barrier of the grid"});
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
-               max_steps};
+               max_steps, cluster.x ? cluster : dim3(), cluster.x != 0};
     return checked ? run_checked(job, std::move(knowledge), interrupted)
                    : run(job, workers, interrupted);
 }

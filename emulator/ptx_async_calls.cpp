@@ -1,18 +1,9 @@
 // Asynchronous units and barriers as compiled PTX calls them.
 #include "checker.h"
 #include "ptx_calls.h"
+#include "units.h"
 
 namespace pycnn_emu {
-
-Worker& block_of(uint64_t address, uint32_t site) {
-    Worker* worker = Worker::current();
-    if (address - reinterpret_cast<uintptr_t>(worker->arena()) < Worker::arena_size())
-        return *worker;
-    fail("out_of_bounds", format("address %#llx is not in shared memory",
-                                 static_cast<unsigned long long>(address)), site);
-}
-
-std::string name_of(uint64_t address) { return Worker::current()->name_of(address); }
 
 namespace {
 
@@ -21,11 +12,19 @@ void proxy_fence() {
     if (worker->checker()) worker->checker()->proxy_fence(worker->self().thread);
 }
 
+// fence.mbarrier_init: a release of what the thread has done, for the barriers that it has made.
+void init_fence() {
+    Worker* worker = Worker::current();
+    worker->units().mbarriers.fence(worker->self().thread);
+    pycnn_emu_fence();
+}
+
 }  // namespace
 
 const std::vector<Function>& async_functions() {
     static const std::vector<Function> table = {
         {"proxy_fence", address(proxy_fence)},
+        {"init_fence", address(init_fence)},
     };
     return table;
 }

@@ -9,27 +9,44 @@ namespace pycnn_emu {
 
 namespace {
 
+void expect(Mbarrier& b, uint64_t address, int64_t bytes, uint32_t site);
+
+Mbarriers& barriers_at(uint64_t address, uint32_t site) {
+    return block_of(address, site).units().mbarriers;
+}
+
+}  // namespace
+
+Mbarrier& find_barrier(uint64_t address, const char* what, uint32_t site) {
+    if (address % 8)
+        fail("misaligned", format("%s on an mbarrier at an address that is %u past a multiple of 8",
+                                  what, static_cast<unsigned>(address % 8)), site);
+    Mbarrier* barrier = barriers_at(address, site).find(address);
+    if (!barrier)
+        fail("mbarrier", format("%s on %s, which holds no mbarrier that is initialised", what,
+                                name_of(address).c_str()), site);
+    return *barrier;
+}
+
+void bytes_come(uint64_t address, uint32_t bytes, const Known& known, uint32_t site) {
+    Mbarrier& b = find_barrier(address, "bytes that come", site);
+    expect(b, address, -int64_t{bytes}, site);
+    b.arrived.add(known);
+    complete_phase(b);
+}
+
+namespace {
+
 // What pycnn/emulator/ptx/barriers.py tells of an arrival or a wait.
 enum How : uint32_t { kDrop = 1, kNoComplete = 2, kRelaxed = 4, kParity = 8 };
 
 // A state, as an arrival returns it: the phase that it was in, above the arrivals then pending.
 uint64_t state_of(const Mbarrier& b) { return b.phase << 20 | b.pending; }
 
-Mbarriers& barriers_at(uint64_t address, uint32_t site) {
-    return block_of(address, site).units().mbarriers;
-}
-
 // The barrier at an address; the checker hears of the access.
 Mbarrier& barrier_at(uint64_t address, uint32_t access, const char* what, uint32_t site) {
-    if (address % 8)
-        fail("misaligned", format("%s at an address that is %u past a multiple of 8", what,
-                                  static_cast<unsigned>(address % 8)), site);
-    ptx_access(pycnn_emu_self, address, 8, access, site);
-    Mbarrier* barrier = barriers_at(address, site).find(address);
-    if (!barrier)
-        fail("mbarrier", format("%s on %s, which holds no mbarrier that is initialised", what,
-                                name_of(address).c_str()), site);
-    return *barrier;
+    if (address % 8 == 0) ptx_access(pycnn_emu_self, address, 8, access, site);
+    return find_barrier(address, what, site);
 }
 
 Known known_by_me(bool relaxed) {
@@ -65,7 +82,7 @@ void init(uint64_t address, uint32_t count, uint32_t site) {
                                 static_cast<unsigned long long>(there->second.phase)), site);
     Mbarrier& b = all.add(address);
     b.expected = b.pending = count;
-    b.pc = pc_of(site);
+    b.maker = pycnn_emu_self->thread;
     *reinterpret_cast<uint64_t*>(address) = count;
 }
 

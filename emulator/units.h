@@ -4,6 +4,7 @@
 #include <string>
 
 #include "async.h"
+#include "bulk.h"
 #include "mbarrier.h"
 #include "named_barrier.h"
 
@@ -13,11 +14,13 @@ struct Units {
     AsyncQueue queue;
     Mbarriers mbarriers;
     NamedBarriers named;
+    BulkGroups bulk;
 
     void begin() {  // of a block
         queue.clear();
         mbarriers.clear();
         named.clear();
+        bulk.clear();
     }
     // For a report that nobody can go on: what is waited for, each on a line of its own.
     template <typename Name>

@@ -272,12 +272,14 @@ class RawKernel:
             same_value_races=same_value_races,
         )
         self._bind(module, name)
+        self.enable_cooperative_groups = enable_cooperative_groups
 
     def _bind(self, module: RawModule, name: str) -> None:
         self._module = module
         self.name = name
         self.max_dynamic_shared_size_bytes = 48 * 1024
         self.counters: Counters | None = None
+        self.enable_cooperative_groups = False
         self._index: int | None = None
         self._ptx: PtxKernel | None = None
 
@@ -345,7 +347,15 @@ class RawKernel:
         if self._ptx is not None:
             self._ptx.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
             try:
-                self._ptx(grid, block, args, shared_mem=shared_mem)
+                self._ptx(
+                    grid,
+                    block,
+                    args,
+                    shared_mem=shared_mem,
+                    enable_cooperative_groups=(
+                        self.enable_cooperative_groups or enable_cooperative_groups
+                    ),
+                )
             finally:
                 self.counters = self._ptx.counters
             return
