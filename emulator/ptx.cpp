@@ -275,7 +275,7 @@ void assertfail(uint64_t message, uint64_t file, uint32_t line, uint64_t, uint64
 }
 
 // printf: the arguments lie one after another, each at a multiple of its size.
-uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
+uint32_t vprintf(uint64_t format_address, uint64_t arguments, uint32_t) {
     std::string text = text_at(format_address), out;
     uint32_t count = 0;
     uint64_t at = arguments;
@@ -335,9 +335,19 @@ uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
     return count;
 }
 
-// ---- Arithmetic -------------------------------------------------------------------------------
+// ---- The heap ---------------------------------------------------------------------------------
 
-uint64_t grid_workspace() { return kernel().workspace(); }
+void* allocate(uint64_t size) { return Heap::allocate(size); }
+
+void release(void* pointer, uint32_t site) {
+    Worker* worker = Worker::current();
+    if (worker->checker())
+        worker->checker()->release_memory(worker->self().thread, pointer, pc_of(site));
+    else if (pointer && !Heap::release(pointer))
+        fail("out_of_bounds", "free of an address that malloc has not returned", site);
+}
+
+// ---- Arithmetic -------------------------------------------------------------------------------
 
 uint64_t globaltimer() {
     auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -414,7 +424,8 @@ const std::vector<Function>& functions() {
             {"trap", address(trap)},
             {"assertfail", address(assertfail)},
             {"vprintf", address(vprintf)},
-            {"grid_workspace", address(grid_workspace)},
+            {"malloc", address(allocate)},
+            {"free", address(release)},
             {"globaltimer", address(globaltimer)},
             {"rounded32", address(rounded32)},
             {"rounded64", address(rounded64)},
@@ -429,7 +440,8 @@ const std::vector<Function>& functions() {
             {"tanh", address(tangent)},
         };
         for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
-                                 &mbarrier_functions(), &bulk_functions(), &cluster_functions()})
+                                 &wgmma_functions(), &mbarrier_functions(), &bulk_functions(),
+                                 &cluster_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();
@@ -470,19 +482,14 @@ void PtxKernel::invoke(void* const* arguments) {
     kernel->code_(pycnn_emu_self, static_cast<void* const*>(arguments[1]), arguments[2]);
 }
 
-Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, bool cooperative,
-                          size_t dynamic_shared, void* parameters, void* globals, unsigned workers,
+Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_shared,
+                          void* parameters, void* globals, unsigned workers,
                           Order order, uint64_t seed, bool checked, double timeout,
                           uint64_t max_steps, Knowledge knowledge, const Interrupted& interrupted) {
     std::vector<void*> context{globals};
     for (const Function& function : functions()) context.push_back(function.address);
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
-    grid_barrier_[1] = 0;
-    workspace_ = cooperative ? reinterpret_cast<uintptr_t>(grid_barrier_) : 0;
-    if (cooperative)
-        knowledge.ranges.push_back(
-            Range{workspace_, sizeof(grid_barrier_), true, "the barrier of the grid"});
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
                max_steps, cluster.x ? cluster : dim3(), cluster.x != 0};
     return checked ? run_checked(job, std::move(knowledge), interrupted)

@@ -25,18 +25,16 @@ public:
     PtxKernel(const PtxKernel&) = delete;
     PtxKernel& operator=(const PtxKernel&) = delete;
 
-    // `cluster`: blocks of a cluster, all zero where the launch is of none. `cooperative`: all blocks
-    // may wait for each other.
-    Outcome launch(dim3 grid, dim3 block, dim3 cluster, bool cooperative, size_t dynamic_shared, void* parameters, void* globals,
+    // `cluster`: blocks of a cluster, all zero where the launch is of none.
+    Outcome launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_shared, void* parameters, void* globals,
                    unsigned workers, Order order, uint64_t seed, bool checked,
                    double timeout, uint64_t max_steps, Knowledge knowledge,
                    const Interrupted& interrupted);
 
+    const std::vector<SharedVariable>& shared() const { return shared_; }
     const Site& site(unsigned number) const { return sites_.at(number - 1); }
     // Whether threads come to a barrier of the block without waiting there.
     bool some_arrive() const { return some_arrive_; }
-    // Where cooperative groups keep the barrier of the grid; 0 if the launch is not cooperative.
-    uint64_t workspace() const { return workspace_; }
 
 private:
     static void invoke(void* const* arguments);
@@ -50,8 +48,6 @@ private:
     Entry entry_;
     Argument none_{kStruct, 0};
     bool some_arrive_ = false;
-    uint32_t grid_barrier_[2] = {8, 0};  // as cooperative_groups.h knows it: its size, a counter
-    uint64_t workspace_ = 0;
     const Checker* told_ = nullptr;  // has heard of the shared variables
 };
 

@@ -69,5 +69,6 @@ const std::vector<Function>& bulk_functions();      // ptx_bulk_calls.cpp
 const std::vector<Function>& cluster_functions();   // ptx_cluster_calls.cpp
 const std::vector<Function>& mbarrier_functions();  // ptx_mbarrier_calls.cpp
 const std::vector<Function>& small_functions();   // ptx_small_calls.cpp
+const std::vector<Function>& wgmma_functions();   // ptx_wgmma_calls.cpp
 
 }  // namespace pycnn_emu

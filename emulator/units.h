@@ -7,6 +7,7 @@
 #include "bulk.h"
 #include "mbarrier.h"
 #include "named_barrier.h"
+#include "wgmma.h"
 
 namespace pycnn_emu {
 
@@ -15,12 +16,14 @@ struct Units {
     Mbarriers mbarriers;
     NamedBarriers named;
     BulkGroups bulk;
+    Wgmma wgmma;
 
     void begin() {  // of a block
         queue.clear();
         mbarriers.clear();
         named.clear();
         bulk.clear();
+        wgmma.clear();
     }
     // For a report that nobody can go on: what is waited for, each on a line of its own.
     template <typename Name>

@@ -13,11 +13,13 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import errors
 from pycnn.emulator.arrays import host_arguments
+from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
+    check_cooperative,
     check_limits,
     check_shared,
     launch_shape,
@@ -181,20 +183,12 @@ class Facts:
     shared_bytes: int
 
 
-class PtxKernel:
-    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is.
-
-    Attributes
-    ----------
-    counters : Counters or None
-        Memory traffic of the last launch, if it was checked.
-    """
+class PtxKernel(Launchable):
+    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is."""
 
     def __init__(self, module: PtxModule, function: Function) -> None:
         self._module, self._function = module, function
         self.name = function.name
-        self.max_dynamic_shared_size_bytes = 48 * 1024
-        self.counters: Counters | None = None
         self._compiled = _compile(module, function)
         self._pack = pack.packer(function)
 
@@ -230,7 +224,7 @@ class PtxKernel:
         shared_mem : int, default 0
             Bytes of dynamic shared memory.
         enable_cooperative_groups : bool, default False
-            Whether the blocks may wait for each other, as ``grid.sync()`` does.
+            A cooperative launch, in which the whole grid can synchronise.
         cluster : sequence of one to three ints, optional
             Blocks of a cluster. Default: what the kernel requires.
 
@@ -263,9 +257,11 @@ class PtxKernel:
             ranges = [*guarded.ranges, *self._module._globals.ranges]
             ranges += [(at, size, True, "the parameters", 0)] if size else []
             check_blocks(grid3)
+        if enable_cooperative_groups:
+            check_cooperative(grid3, block3)
+        self._module._globals.cooperate(enable_cooperative_groups)
         report, counters = self._compiled.kernel.launch(
-            grid3, block3, cluster3, enable_cooperative_groups, shared_mem, at,
-            self._module._globals.address,
+            grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
             time_limit(self._module.timeout), self._module.max_steps, ranges,
             guarded.numbers if guarded else [], self._module.same_value_races,
