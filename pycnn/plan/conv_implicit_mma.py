@@ -12,7 +12,7 @@ from math import prod
 from pycnn.dtypes import FLOATING, FLOATS
 from pycnn.plan import conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan.conv_algorithm import Algorithm, Planner, in_words, product
+from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import Tiling
 from pycnn.plan.conv_problem import Problem, Steps, Unfit
 from pycnn.runtime.plan import Kernel
@@ -115,7 +115,7 @@ def _require_chunks(problem: Problem, direction: str) -> None:
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
     wide = outputs >= WIDE and terms >= LONG
-    return 46 if wide else 15, f"{in_words(problem, direction)}: tensor cores, no columns to make"
+    return 46 if wide else 15, "{sizes}: tensor cores, no columns to make"
 
 
 IMPLICIT_GEMM_MMA = Algorithm(
