@@ -18,16 +18,18 @@ void WarpLog::begin(unsigned threads) {
 }
 
 void WarpLog::flush(Counters& counters) {
-    std::unordered_map<uint32_t, uint32_t> occurrences;
+    std::unordered_map<uint64_t, uint32_t> occurrences;
     for (size_t first = 0; first < lanes_.size(); first += kWarp) {
         size_t end = std::min(lanes_.size(), first + kWarp);
         if (!flush_in_step(counters, first, end)) {
             items_.clear();
             for (size_t t = first; t < end; ++t) {
                 occurrences.clear();
-                for (const Event& event : lanes_[t])
-                    items_.push_back(
-                        Item{uint64_t{event.pc} << 32 | occurrences[event.pc]++, &event});
+                for (const Event& event : lanes_[t]) {
+                    // A copy reads and writes at one pc, and reads nothing where it writes zeros.
+                    uint64_t what = uint64_t{event.pc} << 1 | event.shared;
+                    items_.push_back(Item{what << 31 | occurrences[what]++, &event});
+                }
             }
             std::stable_sort(items_.begin(), items_.end(),
                              [](const Item& a, const Item& b) { return a.key < b.key; });

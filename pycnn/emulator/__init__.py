@@ -25,6 +25,7 @@ from pycnn.emulator.errors import (
     RaceError,
     SharedMemoryError,
     UninitialisedReadError,
+    WgmmaError,
 )
 from pycnn.emulator.guarded import Pointer, empty
 from pycnn.emulator.ptx import PtxError, PtxModule
@@ -59,6 +60,7 @@ __all__ = [
     "SharedMemoryError",
     "TranslationError",
     "UninitialisedReadError",
+    "WgmmaError",
     "counting",
     "empty",
 ]
