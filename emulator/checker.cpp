@@ -2,47 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include <dlfcn.h>
+
+#include "access.h"
 
 namespace pycnn_emu {
 
 namespace {
 
 constexpr unsigned char kPoison = 0xff;  // reads as NaN in every floating type
-constexpr uint8_t kVolatileRecord = 4;   // of a record's kind, for its name only
-
-const char* verb(int access) {
-    bool is_volatile = access & kVolatile;
-    switch (access & kAccessMask) {
-        case kRead: return is_volatile ? "volatile read" : "read";
-        case kWrite: return is_volatile ? "volatile write" : "write";
-        default: return "atomic update";
-    }
-}
-
-const char* verb(const Record& record) {
-    if (!(record.kind & kStrong) || record.kind & kVolatileRecord)
-        return record.kind & kWrites ? "write" : "read";
-    return "atomic update";
-}
-
-uint8_t byte_mask(uintptr_t word, uintptr_t first, uintptr_t end) {
-    unsigned mask = (1u << kWord) - 1;
-    if (first > word) mask &= mask << (first - word);
-    if (end < word + kWord) mask &= (1u << (end - word)) - 1;
-    return static_cast<uint8_t>(mask);
-}
-
-uint64_t bytes_in(unsigned mask) { return static_cast<uint64_t>(__builtin_popcount(mask)); }
-
-uintptr_t word_of(uintptr_t address) { return address & ~uintptr_t{kWord - 1}; }
-
-// One of the two must write, and not both be atomic or volatile.
-bool conflict(const Record& a, const Record& b) {
-    return ((a.kind | b.kind) & kWrites) && !(a.kind & b.kind & kStrong);
-}
 
 }  // namespace
 
@@ -72,6 +41,7 @@ void Checker::begin_block(Worker& worker, uint64_t index) {
     b.copies.assign(worker.threads(), Copies{});
     b.suspects.clear();
     b.unwritten.reset();
+    b.issuers.clear();
     b.log.begin(worker.threads());
     auto arena = reinterpret_cast<uintptr_t>(worker.arena());
     auto reset = [&](size_t offset, size_t size) {
@@ -121,12 +91,28 @@ void Checker::fence(unsigned thread, bool device) {
     require(block_->order.fence(thread, device));
 }
 
+Known Checker::publish(unsigned thread) {
+    settle();
+    records_.fences_used();
+    block_->records.fences_used();
+    Known known = block_->order.publish(thread);
+    require(known.all != nullptr);
+    return known;
+}
+
+void Checker::proxy_fence(unsigned thread) {
+    settle();
+    records_.fences_used();
+    block_->records.fences_used();
+    require(block_->order.proxy_fence(thread));
+}
+
 void Checker::require(bool clock_moved) {
     if (clock_moved) return;
     Report report;
     report.kind = "limit";
     report.message = format("a thread has synchronised %u times, more than the checked build counts",
-                            std::numeric_limits<Tick>::max());
+                            kActorTick - 1);
     block_->worker->fail(std::move(report));
 }
 
@@ -156,6 +142,12 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
     if (!b.suspects.empty()) settle();
     if (!size) return;
     const Place where = place(thread, address, size, access, pc);
+    if (size > where.inside) {
+        access_part(thread, address, where.inside, access | kUnaligned, pc, false);
+        access_part(thread, address + where.inside, size - where.inside, access | kUnaligned, pc,
+                    false);
+        return;
+    }
     if (!where.cells) return;
     size_t alignment = std::min<size_t>(size, 16);
     if (!(access & kUnaligned) && (size & (size - 1)) == 0 && address % alignment != 0)
@@ -231,9 +223,7 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
     size_t inside = range.base + range.size - address;
     if (size > inside) {
         if (!piece->open) out_of_bounds(thread, address, size, access, pc);
-        access_part(thread, address, inside, access | kUnaligned, pc, false);
-        access_part(thread, address + inside, size - inside, access | kUnaligned, pc, false);
-        return {};
+        return {nullptr, false, true, inside};
     }
     if (range.constant) {
         if ((access & kAccessMask) == kRead) return {};
@@ -260,6 +250,7 @@ void Checker::check(Cell& cell, const Record& me, const Place& where, bool certa
     }
     const Record* other = records.find(cell, me.mask, [&](const Record& r) {
         if (!conflict(r, me) || order.before(r, me.thread)) return false;
+        if (r.thread >= kActors) return true;
         bool two_writes = r.kind & me.kind & kWrites && !((r.kind | me.kind) & kStrong);
         if (same_value_races_ || certain || !two_writes) return true;
         Suspect suspect{me, r, word_of(address), {}};
@@ -412,6 +403,7 @@ void Checker::release_memory(unsigned thread, void* pointer, const void* pc) {
 }
 
 Report Checker::race(const Record& me, const Record& other, uintptr_t address) const {
+    if (other.thread >= kActors) return operation_report(me, other, address, address_of(me));
     const char* scope = me.block == other.block
                             ? "with no barrier between them"
                             : "in different blocks, which nothing orders";
@@ -438,7 +430,7 @@ Report Checker::make_report(const char* kind, std::string message, unsigned thre
     if (other) {
         const dim3& grid = block_->worker->launch().grid;
         report.other = at(address_of(*other));
-        report.other_thread = other->thread;
+        report.other_thread = static_cast<int>(thread_of(*other));
         report.other_block = uint3{other->block % grid.x, other->block / grid.x % grid.y,
                                    other->block / grid.x / grid.y};
     }

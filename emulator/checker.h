@@ -27,6 +27,13 @@ struct Knowledge {
     bool same_value_races = false;   // report unordered writes of the same value, too
 };
 
+// An operation of the asynchronous proxy (a bulk copy, wgmma), from its issue on.
+struct Operation {
+    Record record;                  // an event of an actor
+    std::vector<uint16_t> issuers;  // threads that issued it together: it may rely on what all know
+    const void* pc;
+};
+
 class Checker {
 public:
     Checker(Knowledge knowledge, const void* code_in_library);
@@ -51,6 +58,18 @@ public:
     void copy_commit(unsigned thread);
     void copy_wait(unsigned thread, size_t groups_in_flight);
     void release_memory(unsigned thread, void* pointer, const void* pc);
+
+    // Order that is handed over: what a thread knows at an arrival, to who waits for it.
+    Known publish(unsigned thread);
+    void learn(unsigned thread, const Known& known) { block_->order.learn(thread, known); }
+    void proxy_fence(unsigned thread);
+    // checker_async.cpp: begins an operation; tells of each piece of memory that it will read or
+    // write (kAtomic: update); and what those learn who wait for it.
+    Operation issue(std::vector<uint16_t> issuers, const void* pc);
+    void operation_access(const Operation& operation, const void* address, size_t size, int access);
+    static Known completion(const Operation& operation) {
+        return Causality::of_actor(operation.record);
+    }
 
     void register_shared(const SharedVariable& variable);
     void name_dynamic(const char* name) { dynamic_name_ = name; }
@@ -83,12 +102,14 @@ private:
         std::vector<Copies> copies;
         std::vector<Suspect> suspects;
         std::optional<Report> unwritten;  // read of memory that nobody has written so far
+        std::vector<uint16_t> issuers;    // of the last operation of each actor
         WarpLog log;
     };
     struct Place {
         Cell* cells = nullptr;  // null: not watched
         bool shared = false;
         bool initialised = true;
+        size_t inside = SIZE_MAX;  // bytes up to the end of a piece that others follow
     };
 
     Place place(unsigned thread, uintptr_t address, size_t size, int access, const void* pc);
@@ -96,6 +117,11 @@ private:
                const void* pc);
     void access_part(unsigned thread, uintptr_t address, size_t size, int access, const void* pc,
                      bool certain);
+    void check_operation(Cell& cell, const Operation& operation, const Record& me,
+                         const Place& place, uintptr_t address);
+    Report operation_report(const Record& me, const Record& other, uintptr_t address,
+                            const void* pc) const;
+    unsigned thread_of(const Record& record) const;
     static bool changed(const Suspect& suspect);
     void settle();
     void require(bool clock_moved);

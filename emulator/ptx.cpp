@@ -398,7 +398,8 @@ const std::vector<Function>& functions() {
             {"lg2", address(lg2)},
             {"tanh", address(tangent)},
         };
-        for (const auto* more : {&matrix_functions()}) all.insert(all.end(), more->begin(), more->end());
+        for (const auto* more : {&matrix_functions(), &async_functions()})
+            all.insert(all.end(), more->begin(), more->end());
         return all;
     }();
     return table;
@@ -419,7 +420,7 @@ PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> site
       shared_rows_(std::move(shared)), entry_{nullptr, &PtxKernel::invoke, 0, &none_} {
     entry_.name = name_.c_str();
     for (const auto& [what, file, line] : site_rows_)
-        sites_.push_back(Site{what.c_str(), file.c_str(), line});
+        sites_.push_back(Site{what.c_str(), file.c_str(), line, 0});
     for (const auto& [variable, file, line, size, offset] : shared_rows_)
         shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset});
 }

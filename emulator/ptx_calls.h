@@ -50,5 +50,6 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
 }
 
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
+const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
 
 }  // namespace pycnn_emu

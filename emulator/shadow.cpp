@@ -17,7 +17,7 @@ bool races_with_as_much(const Record& strong, const Record& weak) {
 
 }  // namespace
 
-void Records::add(Cell& cell, const Record& me, const Causality& order) {
+void Records::add(Cell& cell, const Record& me, const Causality& order, unsigned knower) {
     bool plain_write = me.kind == kWrites;
     bool placed = false;
     Record *free = nullptr, *grown = nullptr;
@@ -37,7 +37,7 @@ void Records::add(Cell& cell, const Record& me, const Causality& order) {
             placed = true;
         } else if (record.mask & me.mask &&
                    (plain_write ||  // any that is not before it has been reported
-                    (races_with_as_much(me, record) && order.before(record, me.thread)))) {
+                    (races_with_as_much(me, record) && order.before(record, knower)))) {
             record.mask &= static_cast<uint8_t>(~me.mask);
             if (!record.mask && !free) free = &record;
         }
@@ -60,7 +60,7 @@ void Records::add(Cell& cell, const Record& me, const Causality& order) {
         *free = me;
         return;
     }
-    if (!plain_write && !fences_ && take_place(cell, me, order)) return;
+    if (!plain_write && !fences_ && take_place(cell, me, order, knower)) return;
     if (!cell.more) {
         lists_.emplace_back();
         cell.more = static_cast<uint32_t>(lists_.size());
@@ -70,11 +70,11 @@ void Records::add(Cell& cell, const Record& me, const Causality& order) {
 }
 
 // True if `me` need not be kept, or has been put in the place of another that need not.
-bool Records::take_place(Cell& cell, const Record& me, const Causality& order) {
+bool Records::take_place(Cell& cell, const Record& me, const Causality& order, unsigned knower) {
     Record* one = nullptr;
     Record* found = find(cell, me.mask, [&](Record& record) {
         if ((record.mask & me.mask) != me.mask || !races_with_as_much(record, me) ||
-            order.before(record, me.thread))
+            order.before(record, knower))
             return false;
         if (!one) {
             one = &record;

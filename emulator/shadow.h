@@ -79,14 +79,18 @@ public:
                 if (record.mask & mask && f(record)) return &record;
         return nullptr;
     }
-    void add(Cell& cell, const Record& me, const Causality& order);
+    // `knower`: the thread whose knowledge `me` relies on, where it is not the record's own.
+    void add(Cell& cell, const Record& me, const Causality& order) {
+        add(cell, me, order, me.thread);
+    }
+    void add(Cell& cell, const Record& me, const Causality& order, unsigned knower);
     // Adds `me` if nothing races with it and that is soon found; most accesses are done here.
     bool add_ordered(Cell& cell, const Record& me, const Causality& order);
 
 private:
     static constexpr size_t kMost = 16;
 
-    bool take_place(Cell& cell, const Record& me, const Causality& order);
+    bool take_place(Cell& cell, const Record& me, const Causality& order, unsigned knower);
 
     bool fences_ = false;
     std::vector<std::vector<Record>> lists_;

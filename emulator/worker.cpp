@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "checker.h"
+#include "units.h"
 #include "watch.h"
 
 extern "C" {
@@ -113,6 +114,8 @@ Worker::Status Worker::run_block(uint64_t index) {
     ready_.clear();
     ready_head_ = 0;
     fibers_used_ = 0;
+    events_ = rounds_ = 0;
+    if (units_) units_->begin();
     if (checker_) checker_->begin_block(*this, index);
 
     Fiber& first = stacks_.at(fibers_used_++);
@@ -178,7 +181,7 @@ void Worker::finish_thread() {
     if (checker_) checker_->thread_exits(thread);
     thread_[thread].state = State::kDone;
     ++done_;
-    ticks_ = 0;
+    progressed();
     if (barrier_complete()) release_barrier();
     unsigned warp = thread / kWarp, lane = 1u << (thread % kWarp);
     exited_[warp] |= lane;
@@ -259,10 +262,12 @@ Fiber* Worker::next_fiber() {
         fiber_prepare(fiber, &Worker::fiber_main, this);
         return &fiber;
     }
-    if (ready_head_ < ready_.size()) return thread_[take_ready()].fiber;
     if (done_ == threads_) return nullptr;
-    if (release_active()) return thread_[take_ready()].fiber;
-    deadlock();
+    if (units_ && launch_->order == Order::kRandom && random_() % 4 == 0) advance_units();
+    for (;;) {
+        if (ready_head_ < ready_.size()) return thread_[take_ready()].fiber;
+        if (!release_active() && !advance_units() && !release_polls()) deadlock();
+    }
 }
 
 unsigned Worker::take_ready() {
@@ -308,7 +313,7 @@ pycnn_emu_votes Worker::barrier(int predicate, const Site& site) {
 }
 
 void Worker::release_barrier() {
-    ticks_ = 0;
+    progressed();
     if (checker_) check_barrier();
     if (done_ == 0)
         ready_.assign(order_.begin(), order_.end());
@@ -409,7 +414,7 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
 void Worker::complete(unsigned warp, size_t index) {
     Pending pending = pending_[warp][index];
     pending_[warp].erase(pending_[warp].begin() + static_cast<std::ptrdiff_t>(index));
-    ticks_ = 0;
+    progressed();
     combining_ = pending.site;
     if (pending.combine) {
         in_combine_ = true;
@@ -494,17 +499,19 @@ std::string Worker::where_all_wait() const {
 
 void Worker::deadlock() {
     Report report;
-    bool barrier = false, collective = false;
+    bool barrier = false, collective = false, parked = false;
     const Thread* waiting = nullptr;
     for (const Thread& t : thread_) {
         barrier |= t.state == State::kBarrier;
         collective |= t.state == State::kCollective;
+        parked |= t.state == State::kParked;
         if (t.state != State::kDone && !waiting) waiting = &t;
     }
-    report.kind = barrier && !collective   ? "divergent_barrier"
-                  : collective && !barrier ? "divergent_collective"
-                                           : "deadlock";
+    report.kind = barrier && !collective && !parked   ? "divergent_barrier"
+                  : collective && !barrier && !parked ? "divergent_collective"
+                                                      : "deadlock";
     report.message = "no thread of the block can go on: " + where_all_wait();
+    if (units_) report.message += units_->describe();
     if (waiting) {
         report.where = at(waiting->site);
         report.thread = static_cast<int>(waiting - thread_.data());

@@ -6,6 +6,7 @@
 
 #include <csetjmp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
@@ -18,6 +19,7 @@
 namespace pycnn_emu {
 
 class Checker;
+struct Units;
 
 enum class Order { kForward, kReverse, kRandom };
 
@@ -82,6 +84,14 @@ public:
     unsigned activemask(const Site& site);
     void yield(const Site& site);
     void step(const void* pc);  // one memory access of the checked build
+    // Until another calls `wake`, or nobody else can go on: then it returns false to one that
+    // `polls`, which asks again, and is the end of a launch with any other.
+    bool park(const Site& site, bool polls);
+    void wake(unsigned thread);
+    // What works beside the threads of the block, and what they wait for there: units.h.
+    Units& units();
+    // Runs at once in the fast build, and beside the threads in the checked one.
+    uint64_t run_beside(std::function<void()> operation);
     // From a collective's combine function.
     void absent_lane(int lane, int source, unsigned mask);
     [[noreturn]] void fail(Report report);
@@ -89,13 +99,16 @@ public:
     static Worker* current();
 
 private:
-    enum class State : uint8_t { kUnstarted, kRunning, kReady, kBarrier, kCollective, kActive, kDone };
+    enum class State : uint8_t {
+        kUnstarted, kRunning, kReady, kBarrier, kCollective, kActive, kParked, kDone
+    };
 
     struct Thread {
         State state = State::kUnstarted;
         Fiber* fiber = nullptr;
         Site site{};
         unsigned result = 0;  // of __activemask
+        bool polls = false, woken = false;  // while parked
     };
 
     struct Pending {  // a warp collective that waits for lanes
@@ -125,6 +138,9 @@ private:
     void check_barrier();
     void complete(unsigned warp, size_t index);
     bool release_active();
+    bool release_polls();
+    bool advance_units();
+    void progressed() { ticks_ = 0, ++events_; }  // a thread got somewhere
     void set_report(Report report);
     void report_fault();
     [[noreturn]] void deadlock();
@@ -157,6 +173,8 @@ private:
     unsigned done_ = 0;
     unsigned slice_ = 0;  // accesses since the running thread's turn began
     size_t ticks_ = 0;  // since a thread last got somewhere
+    uint64_t events_ = 0, polled_ = 0;  // how often it did; and before polls were last released
+    unsigned rounds_ = 0;               // of releases since then
     unsigned arrived_ = 0;
     pycnn_emu_votes arriving_{0, 1, 0};  // of the threads that wait at the barrier
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
@@ -171,6 +189,7 @@ private:
     std::mt19937_64 random_;
     uint64_t steps_ = 0;
     std::optional<Report> report_;
+    std::unique_ptr<Units> units_;
 };
 
 }  // namespace pycnn_emu

@@ -86,6 +86,14 @@ class AsyncCopyError(KernelError):
     """Bytes of an asynchronous copy, read or overwritten before it was waited for."""
 
 
+class ProxyFenceError(KernelError):
+    """Bytes that a thread wrote and an asynchronous unit uses, with no ``fence.proxy.async``."""
+
+
+class MbarrierError(KernelError):
+    """An mbarrier that is not initialised, or used in a way that its state does not allow."""
+
+
 class DeadlockError(KernelError):
     """Threads of a block wait for each other."""
 
@@ -122,6 +130,8 @@ CLASSES: dict[str, type[KernelError]] = {
     "divergent_barrier": DivergentBarrierError,
     "divergent_collective": DivergentCollectiveError,
     "async_copy": AsyncCopyError,
+    "proxy_fence": ProxyFenceError,
+    "mbarrier": MbarrierError,
     "deadlock": DeadlockError,
     "assertion": KernelAssertionError,
     "timeout": KernelTimeoutError,

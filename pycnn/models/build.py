@@ -8,7 +8,7 @@ from typing import Any
 from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.models.table import MODELS, ModelEntry
-from pycnn.nn.layer import fixed
+from pycnn.nn.arguments import fixed
 from pycnn.runtime.text import did_you_mean
 
 #: Beyond it no least extent is looked for.

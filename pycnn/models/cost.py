@@ -2,7 +2,7 @@
 
 from pycnn import nn
 from pycnn.define.trace import placeholder, tracing
-from pycnn.nn.layer import evaluating
+from pycnn.nn.observe import evaluating
 
 #: Operations that multiply and add; all others are left out, as papers do.
 COUNTED = ("linear", *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)))

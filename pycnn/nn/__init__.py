@@ -37,9 +37,10 @@ from pycnn.nn.convolution import (
     Linear,
 )
 from pycnn.nn.dropout import Dropout, Dropout2d
+from pycnn.nn.errors import LayerError, LayerTypeError
 from pycnn.nn.fuse import Fused, fuse
 from pycnn.nn.init import seeded
-from pycnn.nn.layer import Layer, LayerError, LayerTypeError, Parameter, observing
+from pycnn.nn.layer import Layer, Parameter
 from pycnn.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -62,6 +63,7 @@ from pycnn.nn.normalisation import (
     LayerNorm,
     LocalResponseNorm,
 )
+from pycnn.nn.observe import observing
 from pycnn.nn.optim import (
     SGD,
     Adam,

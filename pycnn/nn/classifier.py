@@ -6,7 +6,8 @@ import pycnn
 from pycnn.nn.activation import LogSoftmax, Sigmoid, Softmax
 from pycnn.nn.arrays import library
 from pycnn.nn.combine import Sequential
-from pycnn.nn.layer import Layer, evaluating
+from pycnn.nn.layer import Layer
+from pycnn.nn.observe import evaluating
 
 
 def in_line(layer: Layer, path: str = "") -> list[tuple[str, Layer]]:

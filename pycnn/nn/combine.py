@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pycnn
-from pycnn.nn.layer import Layer, LayerError
+from pycnn.nn.errors import LayerError
+from pycnn.nn.layer import Layer
 
 
 class Combined(Layer):
@@ -73,7 +74,7 @@ class Sequential(Combined):
     >>> model(np.zeros((8, 1, 3, 28), np.float32))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    pycnn.nn.layer.LayerError: layer conv, Conv2d(1, 6, 5): weight has shape (6, 1, 5, 5): ...
+    pycnn.nn.errors.LayerError: layer conv, Conv2d(1, 6, 5): weight has shape (6, 1, 5, 5): ...
     """
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.validate import integer, per_axis
+from pycnn.nn.arguments import arguments_text, fixed
 from pycnn.nn.init import Initialiser, constant, weights
-from pycnn.nn.layer import Layer, arguments_text, fixed
+from pycnn.nn.layer import Layer
 
 
 def positive(**counts: int) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.public import SYNONYMS
-from pycnn.nn.layer import Layer, arguments_text, fixed
+from pycnn.nn.arguments import arguments_text, fixed
+from pycnn.nn.layer import Layer
 
 
 class Function(Layer):

@@ -1,7 +1,5 @@
 """The base of all layers: parameters, gradients, modes, names, and where they lie."""
 
-import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple, Self
@@ -11,60 +9,11 @@ import numpy as np
 from pycnn.define.trace import is_tracing, placeholder, tracing
 from pycnn.dtypes import FLOATING, numpy_dtype
 from pycnn.nn.arrays import device_of, mover, to_numpy
+from pycnn.nn.errors import LayerError, said_by
 
 Observer = Callable[["Layer", Any, Any], None]
 
-_observers: ContextVar[tuple[Observer, ...]] = ContextVar("pycnn_observers", default=())
-
-
-@contextlib.contextmanager
-def observing(observer: Observer) -> Iterator[None]:
-    """Call ``observer(layer, x, y)`` after the forward pass of every layer, inner ones first.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pycnn import nn
-    >>> seen = []
-    >>> with nn.observing(lambda layer, x, y: seen.append(repr(layer))):
-    ...     y = nn.Sequential(nn.ReLU(), nn.Flatten())(np.ones((1, 2, 3)))
-    >>> seen[:2]
-    ['ReLU()', 'Flatten()']
-    """
-    token = _observers.set((*_observers.get(), observer))
-    try:
-        yield
-    finally:
-        _observers.reset(token)
-
-
-@contextlib.contextmanager
-def evaluating(model: "Layer") -> Iterator[None]:
-    """Evaluation mode inside; every layer in its own mode again afterwards."""
-    modes = [(layer, layer.training) for _, layer in model.named_layers()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
-
-
-class LayerError(ValueError):
-    """A layer cannot take its input; says which layer, and why."""
-
-    def __init__(self, path: str, layer: "Layer", reason: str) -> None:
-        self.path, self.layer, self.reason = path, layer, reason
-        at = f"layer {path}, " if path else ""
-        super().__init__(f"{at}{layer!r}: {reason}")
-
-    def inside(self, name: str) -> "LayerError":
-        """The same error, seen from the layer around, which calls this one `name`."""
-        return type(self)(f"{name}.{self.path}" if self.path else name, self.layer, self.reason)
-
-
-class LayerTypeError(LayerError, TypeError):
-    """The same, where the reason is a type or a dtype."""
+OBSERVERS: ContextVar[tuple[Observer, ...]] = ContextVar("pycnn_observers", default=())
 
 
 class Parameter(NamedTuple):
@@ -219,7 +168,7 @@ class Layer:
         except LayerError:
             raise
         except (TypeError, ValueError) as error:
-            raise _said_by(self, error) from error
+            raise said_by(self, error) from error
         for key, grad in grads.items():
             self.add_grad(key, grad)
         return dx
@@ -243,11 +192,11 @@ class Layer:
         except LayerError:
             raise
         except (TypeError, ValueError) as error:
-            raise _said_by(self, error) from error
+            raise said_by(self, error) from error
         if keep and not is_tracing():
             self._pass.kept = (kept,)
             self._pass.count += 1
-        for observer in _observers.get():
+        for observer in OBSERVERS.get():
             observer(self, x, y)
         return y
 
@@ -415,26 +364,6 @@ class Layer:
         return f"{type(self).__name__}({self.describe()})"
 
 
-def fixed(value: Any) -> Any:
-    """A setting that nobody can change afterwards: lists and arrays as tuples."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return tuple(map(fixed, value)) if isinstance(value, list | tuple) else value
-
-
-def arguments_text(layer: Layer, values: Mapping[str, Any]) -> str:
-    """For `Layer.describe`: those of `values` that its constructor does not have as defaults."""
-    words = []
-    for name, parameter in inspect.signature(type(layer)).parameters.items():
-        if name not in values:
-            continue
-        if parameter.default is inspect.Parameter.empty:
-            words.append(repr(values[name]))
-        elif values[name] != parameter.default:
-            words.append(f"{name}={values[name]!r}")
-    return ", ".join(words)
-
-
 def _check_no_layers(name: str, value: Any) -> None:
     """Layers in a list would have no parameters, and no word would be said."""
     values = value.values() if isinstance(value, dict) else value
@@ -443,12 +372,6 @@ def _check_no_layers(name: str, value: Any) -> None:
             f"self.{name} holds layers in a {type(value).__name__}, where nothing finds them; "
             "allowed: nn.Sequential, or entries of self.children"
         )
-
-
-def _said_by(layer: Layer, error: TypeError | ValueError) -> LayerError:
-    """What an operation refuses, with the layer that called it."""
-    kind = LayerTypeError if isinstance(error, TypeError) else LayerError
-    return kind("", layer, str(error))
 
 
 def _some(names: list[str]) -> str:

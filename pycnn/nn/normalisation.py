@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.trace import is_tracing
+from pycnn.nn.arguments import arguments_text
 from pycnn.nn.convolution import positive
 from pycnn.nn.init import constant
-from pycnn.nn.layer import Layer, arguments_text
+from pycnn.nn.layer import Layer
 
 
 class _Affine(Layer):

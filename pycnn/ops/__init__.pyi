@@ -1,4 +1,12 @@
 # Every public function, by the module that has it: read by type checkers, and by __init__.py.
+from pycnn.ops.activation.clamp import (
+    clip as clip,
+    clip_backward as clip_backward,
+    hardtanh as hardtanh,
+    hardtanh_backward as hardtanh_backward,
+    relu6 as relu6,
+    relu6_backward as relu6_backward,
+)
 from pycnn.ops.activation.exponential import (
     celu as celu,
     celu_backward as celu_backward,
@@ -6,14 +14,6 @@ from pycnn.ops.activation.exponential import (
     elu_backward as elu_backward,
     selu as selu,
     selu_backward as selu_backward,
-    sigmoid as sigmoid,
-    sigmoid_backward as sigmoid_backward,
-    softplus as softplus,
-    softplus_backward as softplus_backward,
-    softsign as softsign,
-    softsign_backward as softsign_backward,
-    tanh as tanh,
-    tanh_backward as tanh_backward,
 )
 from pycnn.ops.activation.gated import (
     gelu as gelu,
@@ -28,20 +28,24 @@ from pycnn.ops.activation.learned import (
     prelu_backward as prelu_backward,
 )
 from pycnn.ops.activation.piecewise import (
-    clip as clip,
-    clip_backward as clip_backward,
     hardsigmoid as hardsigmoid,
     hardsigmoid_backward as hardsigmoid_backward,
     hardswish as hardswish,
     hardswish_backward as hardswish_backward,
-    hardtanh as hardtanh,
-    hardtanh_backward as hardtanh_backward,
     leaky_relu as leaky_relu,
     leaky_relu_backward as leaky_relu_backward,
     relu as relu,
-    relu6 as relu6,
-    relu6_backward as relu6_backward,
     relu_backward as relu_backward,
+)
+from pycnn.ops.activation.sigmoid import (
+    sigmoid as sigmoid,
+    sigmoid_backward as sigmoid_backward,
+    softplus as softplus,
+    softplus_backward as softplus_backward,
+    softsign as softsign,
+    softsign_backward as softsign_backward,
+    tanh as tanh,
+    tanh_backward as tanh_backward,
 )
 from pycnn.ops.conv import (
     conv2d as conv2d,
@@ -96,23 +100,27 @@ from pycnn.ops.gemm import (
     linear_backward as linear_backward,
     matmul as matmul,
 )
-from pycnn.ops.loss import (
+from pycnn.ops.loss.classes import (
+    cross_entropy as cross_entropy,
+    cross_entropy_backward as cross_entropy_backward,
+    nll_loss as nll_loss,
+    nll_loss_backward as nll_loss_backward,
+)
+from pycnn.ops.loss.probability import (
     binary_cross_entropy as binary_cross_entropy,
     binary_cross_entropy_backward as binary_cross_entropy_backward,
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_backward as binary_cross_entropy_with_logits_backward,
-    cross_entropy as cross_entropy,
-    cross_entropy_backward as cross_entropy_backward,
-    huber_loss as huber_loss,
-    huber_loss_backward as huber_loss_backward,
     kl_div as kl_div,
     kl_div_backward as kl_div_backward,
+)
+from pycnn.ops.loss.regression import (
+    huber_loss as huber_loss,
+    huber_loss_backward as huber_loss_backward,
     l1_loss as l1_loss,
     l1_loss_backward as l1_loss_backward,
     mse_loss as mse_loss,
     mse_loss_backward as mse_loss_backward,
-    nll_loss as nll_loss,
-    nll_loss_backward as nll_loss_backward,
     smooth_l1_loss as smooth_l1_loss,
     smooth_l1_loss_backward as smooth_l1_loss_backward,
     sum_of_half_squares as sum_of_half_squares,
@@ -212,16 +220,18 @@ from pycnn.ops.pool_unpool import (
     max_unpool3d_backward as max_unpool3d_backward,
 )
 from pycnn.ops.reduce import (
+    mean as mean,
+    mean_backward as mean_backward,
+    sum as sum,
+    sum_backward as sum_backward,
+)
+from pycnn.ops.reduce_extreme import (
     amax as amax,
     amax_backward as amax_backward,
     amin as amin,
     amin_backward as amin_backward,
     argmax as argmax,
     argmin as argmin,
-    mean as mean,
-    mean_backward as mean_backward,
-    sum as sum,
-    sum_backward as sum_backward,
 )
 from pycnn.ops.resize import (
     interpolate as interpolate,

@@ -8,7 +8,9 @@ import numpy as np
 import pycnn
 from pycnn.nn.activation import LogSoftmax, Softmax
 from pycnn.nn.classifier import in_line, probabilities
-from pycnn.nn.layer import Layer, LayerError, evaluating
+from pycnn.nn.errors import LayerError
+from pycnn.nn.layer import Layer
+from pycnn.nn.observe import evaluating
 
 #: Images that are occluded and classified at a time.
 AT_ONCE = 16

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.trace import Traced, placeholder, tracing
-from pycnn.nn.layer import Layer, evaluating, observing
+from pycnn.nn.layer import Layer
+from pycnn.nn.observe import evaluating, observing
 from pycnn.see.receptive import Field, Span, after, everything, union
 
 

@@ -11,7 +11,8 @@ from pycnn.models import load_pretrained
 from pycnn.nn.arrays import placer, to_numpy
 from pycnn.nn.classifier import probabilities
 from pycnn.nn.convolution import Conv2d
-from pycnn.nn.layer import Layer, evaluating, observing
+from pycnn.nn.layer import Layer
+from pycnn.nn.observe import evaluating, observing
 from pycnn.runtime.options import add_threads, check_output
 from pycnn.runtime.terminal import progress
 from pycnn.see import diagram, heat, model_arguments, pictures

@@ -2,10 +2,11 @@
 
 from pycnn.train.checkpoint import Checkpoint, load, load_model, save
 from pycnn.train.diverged import Diverged
+from pycnn.train.evaluation import evaluate
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
-from pycnn.train.trainer import StepInfo, Trainer, evaluate
+from pycnn.train.trainer import StepInfo, Trainer
 
 __all__ = [
     "Checkpoint",

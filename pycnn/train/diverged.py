@@ -3,7 +3,8 @@
 from typing import Any
 
 from pycnn.nn.arrays import library
-from pycnn.nn.layer import Layer, observing
+from pycnn.nn.layer import Layer
+from pycnn.nn.observe import observing
 
 
 class Diverged(ArithmeticError):

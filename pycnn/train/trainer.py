@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from pycnn.data import DataSet, batches
-from pycnn.nn.activation import Softmax
-from pycnn.nn.arrays import device_of, mover, placer, to_numpy
-from pycnn.nn.classifier import last_layer
+from pycnn.nn.arrays import device_of, mover, placer
 from pycnn.nn.combine import taps
-from pycnn.nn.layer import Layer, evaluating
+from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
@@ -22,13 +20,11 @@ from pycnn.runtime.faults import synchronize
 from pycnn.runtime.text import printable
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
+from pycnn.train.evaluation import check_dtype, check_loss, evaluate, weight
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted, deferred
 from pycnn.train.metadata import restored, same_form
 from pycnn.train.settings import differences, settings_of
-
-#: What training works in: steps are too small for 16 bits.
-DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -155,8 +151,8 @@ class Trainer:
         self.schedule = schedule or Constant(optimizer)
         self.batch, self.seed, self.transform = batch, seed, transform
         self.loss = CrossEntropyLoss() if loss is None else loss
-        _check_loss(self.loss, model)
-        _check_dtype(model)
+        check_loss(self.loss, model)
+        check_dtype(model)
         self.clip_norm = clip_norm
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.state = TrainState()
@@ -194,7 +190,7 @@ class Trainer:
         """
         if epochs < 1:
             raise ValueError(f"epochs={epochs}: allowed are 1 and more")
-        _check_dtype(self.model)
+        check_dtype(self.model)
         if not self.model.training:
             for path, layer in self.model.named_layers():
                 if layer.training:
@@ -236,7 +232,7 @@ class Trainer:
             begin = time.perf_counter()
             loss, correct = self._step(place(images), move(labels))
             state.step += 1
-            state.loss_sum += loss * _weight(self.loss, len(images))
+            state.loss_sum += loss * weight(self.loss, len(images))
             state.correct += correct
             state.examples += len(images)
             state.seconds += time.perf_counter() - begin
@@ -365,63 +361,3 @@ class Trainer:
                 f"the checkpoint's record of its training is of another form: {error}"
             ) from error
         return state
-
-
-def evaluate(
-    model: Layer, data: DataSet, part: str = "test", loss: Loss | None = None, batch: int = 64
-) -> tuple[float, float]:
-    """Mean loss and accuracy (0 to 1) of a model on a part of a data set, in evaluation mode.
-
-    Every layer is left in the mode it was in.
-
-    Raises
-    ------
-    ValueError
-        If there are no such images, or the loss takes no classes.
-    """
-    loss = CrossEntropyLoss() if loss is None else loss
-    _check_loss(loss, model)
-    if not len(data.part(part)):
-        raise ValueError(f"{data.name} has no images in {part!r}")
-    value = model.parameters()[0].value
-    place, move = placer(value), mover(device_of(value))
-    total, correct, examples = 0.0, 0, 0
-    with evaluating(model):
-        for images, labels in batches(data, part, batch, seed=0, epoch=0):
-            scores = model(place(images))
-            total += float(loss(scores, move(labels))) * _weight(loss, len(images))
-            correct += int((to_numpy(scores).argmax(axis=1) == labels).sum())
-            examples += len(images)
-    synchronize()
-    return total / examples, correct / examples
-
-
-def _weight(loss: Loss, examples: int) -> int:
-    """What a batch's loss counts in the sum over examples."""
-    return 1 if loss.settings.get("reduction") == "sum" else examples
-
-
-def _check_loss(loss: Loss, model: Layer) -> None:
-    name = type(loss).__name__
-    if not isinstance(loss, Loss) or not loss.takes_classes:
-        raise TypeError(
-            f"loss is of type {name}; allowed: CrossEntropyLoss, NLLLoss, or a Loss of your own "
-            "with takes_classes = True: the targets are classes"
-        )
-    if loss.settings.get("reduction") == "none":
-        raise ValueError(f"loss {name} has reduction='none'; allowed are 'mean', 'sum'")
-    if isinstance(last_layer(model), Softmax):
-        raise ValueError(
-            f"the model ends in Softmax; {name} takes "
-            f"{'scores' if isinstance(loss, CrossEntropyLoss) else 'LogSoftmax'}"
-        )
-
-
-def _check_dtype(model: Layer) -> None:
-    arrays = [array for array in model.state_dict().values() if array.dtype.kind not in "biu"]
-    dtypes = sorted({array.dtype.name for array in arrays})
-    if len(dtypes) > 1 or dtypes[0] not in DTYPES:
-        raise ValueError(
-            f"the model is {' and '.join(dtypes)}; allowed for training: {' or '.join(DTYPES)}. "
-            "Train so, and convert afterwards, by model.to"
-        )

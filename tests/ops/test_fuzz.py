@@ -5,7 +5,8 @@ import pytest
 
 from pycnn.reference.cpu import activation
 from pycnn.runtime.backends import backends
-from pycnn.testing import fuzz
+from pycnn.testing.fuzz import check, draw
+from pycnn.testing.fuzz.judge import Fault
 
 CALLS = 300
 HERE = [b.name for b in backends() if b.available]
@@ -19,7 +20,7 @@ def test_random_calls(backend):
     names, dtypes, calls = [], [], CALLS
     if backend != "reference":
         names, dtypes, calls = ["add", "mul_backward", "silu", "softmax", "pad"], ["float32"], 60
-    tally = fuzz.run(range(calls), backend, names=names, dtypes=dtypes)
+    tally = check.run(range(calls), backend, names=names, dtypes=dtypes)
     assert not tally.faults
     assert tally.outcomes.total() == calls
     assert tally.outcomes["right"] > calls / 2
@@ -35,27 +36,27 @@ def test_a_fault_is_found_and_named(monkeypatch):
 
     monkeypatch.setattr(activation, "relu6", wrong)
     said = []
-    tally = fuzz.run(range(20), "reference", names=["relu6"], say=said.append)
+    tally = check.run(range(20), "reference", names=["relu6"], say=said.append)
     assert tally.faults == said != []
     words = said[0].split()
     number = int(words[words.index("--first") + 1])
     assert "--op relu6" in said[0]
-    again = fuzz.run(range(number, number + 1), "reference", names=["relu6"], say=said.append)
+    again = check.run(range(number, number + 1), "reference", names=["relu6"], say=said.append)
     assert again.faults == said[:1]
 
 
-@pytest.mark.parametrize("kind", fuzz.VIEWS)
+@pytest.mark.parametrize("kind", draw.VIEWS)
 def test_layouts_keep_the_values(kind):
     array = np.arange(24.0).reshape(2, 3, 4)
-    assert np.array_equal(fuzz.lay_out(array, kind), array)
+    assert np.array_equal(draw.lay_out(array, kind), array)
 
 
 def test_refusals_are_compared(monkeypatch):
     """A backend that takes what another one refuses is a fault."""
     drawn = next(
         d
-        for d in (fuzz.draw(fuzz.SEED, n) for n in range(500))
-        if fuzz.check(d, "reference") == "refused"
+        for d in (draw.draw(draw.SEED, n) for n in range(500))
+        if check.check(d, "reference") == "refused"
     )
     backends = iter(("reference", "emulator"))
     owner = getattr(drawn.tested, "forward", drawn.tested)
@@ -64,5 +65,5 @@ def test_refusals_are_compared(monkeypatch):
         raise ValueError(next(backends))
 
     monkeypatch.setattr(owner, "invoke", differs)
-    with pytest.raises(fuzz.Fault, match="refused differently"):
-        fuzz.check(drawn, "reference")
+    with pytest.raises(Fault, match="refused differently"):
+        check.check(drawn, "reference")

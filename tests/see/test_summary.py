@@ -10,7 +10,8 @@ import pytest
 import pycnn
 from pycnn import models, nn
 from pycnn.define.trace import tracing
-from pycnn.nn.layer import Layer, LayerError
+from pycnn.nn.errors import LayerError
+from pycnn.nn.layer import Layer
 from pycnn.see import model_arguments
 from pycnn.see.costs import summary
 

@@ -1,17 +1,19 @@
 """Tensor cores of a warp: ``mma.sync``, ``ldmatrix``, ``stmatrix``; and ``cp.async``."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycnn.emulator.ptx.address import address_of
 from pycnn.emulator.ptx.bits import immediate
 from pycnn.emulator.ptx.emit import Emitter
-from pycnn.emulator.ptx.syntax import TYPES, Instruction, Operand, Register, Vector
+from pycnn.emulator.ptx.syntax import TYPES, Instruction, Operand, Register, Type, Vector
 
 Modifiers = dict[str, Any]
+#: Stem, modifiers, operands, kind and writer of a row of the table of instructions.
+Row = tuple[str, str, str, str, Any]
 
 _B32 = TYPES["b32"]
-#: As `Element` of emulator/ptx_matrix.h numbers them; bits of one.
+#: As `Element` of emulator/matrix_element.h numbers them; bits of one.
 ELEMENTS = {
     "f16": (0, 16), "bf16": (1, 16), "tf32": (2, 32), "f64": (3, 64), "s8": (4, 8), "u8": (5, 8),
     "s4": (6, 4), "u4": (7, 4), "b1": (8, 1), "e4m3": (9, 8), "e5m2": (10, 8), "f32": (11, 32),
@@ -24,47 +26,100 @@ DEPTHS: dict[int, dict[int, tuple[int, ...]]] = {
 }
 
 
+class Fragment(NamedTuple):
+    """What a lane holds of a matrix: registers of a type, the matrix once or more often."""
+
+    type: Type
+    registers: int
+    copies: int = 1
+
+    @staticmethod
+    def of(elements: int, element: str) -> "Fragment":
+        """A lane's share of a matrix of so many elements."""
+        bits = ELEMENTS[element][1]
+        return Fragment(TYPES["b64"] if bits == 64 else _B32, elements // 32 // max(32 // bits, 1))
+
+    @property
+    def bytes(self) -> int:
+        return self.registers * self.type.bytes
+
+
+def extents(shape: str) -> tuple[int, int, int]:
+    """M, N and K of a shape."""
+    found = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", shape)
+    assert found is not None
+    m, n, k = map(int, found.groups())
+    return m, n, k
+
+
 def multiply(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``mma.sync``: D = A B + C, the fragments as registers of all lanes."""
-    shape = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", m["shape"])
-    assert shape is not None
-    rows, columns, depth = map(int, shape.groups())
+    rows, columns, depth = extents(m["shape"])
     names = [m[k] for k in ("a", "b", "c", "d")]
-    (_, bits), *_ = elements = [ELEMENTS[n] for n in names]
+    bits = ELEMENTS[names[0]][1]
     if columns != 8 or depth not in DEPTHS.get(rows, {}).get(bits, ()):
         e.fail(f"{m['shape']} does not go with .{names[0]}")
-    if bits != elements[1][1] or (m.get("op") and bits != 1):
+    if bits != ELEMENTS[names[1]][1] or (m.get("op") and bits != 1):
         e.fail(f"{names[0]} and {names[1]} do not go together")
-    counts = [
-        _registers(rows * depth, bits),
-        _registers(columns * depth, bits),
-        _registers(rows * columns, elements[2][1]),
-    ]
+    sizes = (rows * depth, columns * depth, rows * columns, rows * columns)
+    fragments = [Fragment.of(size, name) for size, name in zip(sizes, names, strict=True)]
+    multiply_fragments(e, i, m, names, fragments)
+
+
+def multiply_fragments(
+    e: Emitter, i: Instruction, m: Modifiers, names: list[str], fragments: list[Fragment]
+) -> None:
+    """D = A B + C, of the types and fragments of A, B, C and D."""
+    rows, columns, depth = extents(m["shape"])
+    words = _filled(e, i, fragments)
+    how = (
+        (1 if m.get("satfinite") else 0)
+        | (2 if m.get("op") == "and" else 0)
+        | fragments[0].copies << 8
+        | fragments[1].copies << 16
+    )
+    e.runtime("mma", "void", f"i32 {rows | columns << 8 | depth << 16}", f"i32 {_codes(names)}",
+              f"i32 {how}", f"ptr {words}", f"i32 {e.site}")  # fmt: skip
+    take(e, i.operands[0], fragments[3], words)
+
+
+def multiply_quads(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``mma.sync.m8n8k4`` of float16: four products, of eight lanes each."""
+    names = ["f16", "f16", m["c"], m["d"]]
+    fragments = [Fragment(_B32, n) for n in (2, 2, *(4 if c == "f16" else 8 for c in names[2:]))]
+    words = _filled(e, i, fragments)
+    how = (m["al"] == "col") | (m["bl"] == "col") << 1
+    e.runtime("mma_quads", "void", f"i32 {_codes(names)}", f"i32 {how}", f"ptr {words}",
+              f"i32 {e.site}")  # fmt: skip
+    take(e, i.operands[0], fragments[3], words)
+
+
+def _codes(names: list[str]) -> int:
+    return sum(ELEMENTS[name][0] << 4 * k for k, name in enumerate(names))
+
+
+def _filled(e: Emitter, i: Instruction, fragments: list[Fragment]) -> str:
+    """Memory with the registers of A, B and C."""
     words = e.scratch("mma", 4 * 32)
     at = 0
-    for operand, count, element in zip(i.operands[1:], counts, elements[:3], strict=True):
-        type = TYPES["b64"] if element[1] == 64 else _B32
-        for item in _items(e, operand, count):
-            slot = e.op(f"getelementptr i8, ptr {words}, i64 {at}")
-            e.line(f"store i{type.bits} {e.read(item, type)}, ptr {slot}")
-            at += type.bytes
-    packed = sum(code << 4 * k for k, (code, _) in enumerate(elements))
-    code = (
-        rows
-        | depth << 8
-        | (1 << 30 if m.get("satfinite") else 0)
-        | (1 << 31 if m.get("op") == "and" else 0)
-    )
-    e.runtime("mma", "void", f"i32 {code}", f"i32 {packed}", f"ptr {words}", f"i32 {e.site}")
-    type = TYPES["b64"] if elements[3][1] == 64 else _B32
-    for k, item in enumerate(_items(e, i.operands[0], _registers(rows * columns, elements[3][1]))):
-        slot = e.op(f"getelementptr i8, ptr {words}, i64 {k * type.bytes}")
-        e.write(item, type, e.op(f"load i{type.bits}, ptr {slot}"))
+    for operand, fragment in zip(i.operands[1:4], fragments[:3], strict=True):
+        fill(e, operand, fragment, words, at)
+        at += fragment.bytes
+    return words
 
 
-def _registers(elements: int, bits: int) -> int:
-    """Registers of a lane for its share of a matrix."""
-    return elements // 32 // max(32 // bits, 1)
+def fill(e: Emitter, operand: Operand, fragment: Fragment, words: str, at: int) -> None:
+    """Put the registers of a fragment into memory."""
+    for k, item in enumerate(_items(e, operand, fragment.registers)):
+        slot = e.op(f"getelementptr i8, ptr {words}, i64 {at + k * fragment.type.bytes}")
+        e.line(f"store i{fragment.type.bits} {e.read(item, fragment.type)}, ptr {slot}")
+
+
+def take(e: Emitter, operand: Operand, fragment: Fragment, words: str) -> None:
+    """Get the registers of a fragment from memory."""
+    for k, item in enumerate(_items(e, operand, fragment.registers)):
+        slot = e.op(f"getelementptr i8, ptr {words}, i64 {k * fragment.type.bytes}")
+        e.write(item, fragment.type, e.op(f"load i{fragment.type.bits}, ptr {slot}"))
 
 
 def _items(e: Emitter, operand: Operand, count: int) -> tuple[Operand, ...]:
@@ -132,3 +187,31 @@ def wait(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 def wait_all(e: Emitter, i: Instruction, m: Modifiers) -> None:
     e.runtime("copy_wait", "void", "i32 0", "i32 1")
+
+
+def rows() -> list[Row]:
+    """The rows of the table of instructions."""
+    shapes = sorted({(r, k) for r, t in DEPTHS.items() for ks in t.values() for k in ks})
+    shape = "shape=" + "|".join(f"m{r}n8k{k}" for r, k in shapes)
+    product = f"sync aligned {shape} row col ?satfinite"
+    single_bits = f"{product} d=s32 a=b1 b=b1 c=s32 op=xor|and popc"
+    quads = "sync aligned m8n8k4 al=row|col bl=row|col d=f16|f32 a=f16 b=f16 c=f16|f32"
+    made: list[Row] = [
+        ("mma", f"{product} {types}", ">* * * *", "warp", multiply)
+        for types in (
+            "d=f16|f32 a=f16 b=f16 c=f16|f32",
+            "d=f32 a=bf16 b=bf16 c=f32",
+            "d=f32 a=tf32 b=tf32 c=f32",
+            "d=f64 a=f64 b=f64 c=f64",
+            "d=f16|f32 a=e4m3|e5m2 b=e4m3|e5m2 c=f16|f32",
+            "d=s32 a=s8|u8|s4|u4 b=s8|u8|s4|u4 c=s32",
+        )
+    ]
+    tile = "sync aligned m8n8 num=x1|x2|x4 ?trans ?space=shared|shared::cta b16"
+    return [
+        ("mma", quads, ">* * * *", "warp", multiply_quads),
+        *made,
+        ("mma", single_bits, ">* * * *", "warp", multiply),
+        ("ldmatrix", tile, ">* *", "warp", load),
+        ("stmatrix", tile, "* *", "warp", store),
+    ]

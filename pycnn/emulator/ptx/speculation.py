@@ -25,7 +25,7 @@ from pycnn.emulator.ptx.syntax import (
 
 #: What may order threads, or hides what does.
 ORDERING = ("bar", "barrier", "call", "brx", "shfl", "vote", "match", "redux", "mma", "ldmatrix",
-            "cp", "fence", "membar")  # fmt: skip
+            "stmatrix", "wmma", "wgmma", "cp", "fence", "membar", "mbarrier")  # fmt: skip
 
 
 #: What has no effect but its result, and may be moved along with a load.

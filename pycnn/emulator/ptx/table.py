@@ -7,6 +7,7 @@ destination, ``~`` one whose register may be wider, ``?`` one that may be left o
 
 from pycnn.emulator.ptx import (
     address,
+    async_table,
     atomic,
     bits,
     compare,
@@ -17,10 +18,11 @@ from pycnn.emulator.ptx import (
     matrix,
     memory,
     warp,
+    wmma,
 )
 from pycnn.emulator.ptx.forms import find, full, syntax, type_of, value, write
 
-__all__ = ["find", "syntax", "type_of", "write"]
+__all__ = ["async_table", "find", "syntax", "type_of", "write"]
 
 _INTEGERS = "u16|u32|u64|s16|s32|s64"
 _PAIRS = "u16x2|s16x2"
@@ -231,26 +233,8 @@ full("redux", "sync op=min|max ?abs ?NaN T=f32", ">T T b32", "warp", warp.reduce
 full("activemask", "T=b32", ">b32", "warp", warp.active_mask)
 full("elect", "sync", ">* b32", "warp", warp.elect)
 
-_SHAPE = "|".join(
-    f"m{rows}n8k{depth}"
-    for rows, depth in sorted(
-        {(r, k) for r, t in matrix.DEPTHS.items() for ks in t.values() for k in ks}
-    )
-)
-_MMA = f"sync aligned shape={_SHAPE} row col ?satfinite"
-for _types in (
-    "d=f16|f32 a=f16 b=f16 c=f16|f32",
-    "d=f32 a=bf16 b=bf16 c=f32",
-    "d=f32 a=tf32 b=tf32 c=f32",
-    "d=f64 a=f64 b=f64 c=f64",
-    "d=f16|f32 a=e4m3|e5m2 b=e4m3|e5m2 c=f16|f32",
-    "d=s32 a=s8|u8|s4|u4 b=s8|u8|s4|u4 c=s32",
-):
-    full("mma", f"{_MMA} {_types}", ">* * * *", "warp", matrix.multiply)
-full("mma", f"{_MMA} d=s32 a=b1 b=b1 c=s32 op=xor|and popc", ">* * * *", "warp", matrix.multiply)
-_TILE = "sync aligned m8n8 num=x1|x2|x4 ?trans ?space=shared|shared::cta b16"
-full("ldmatrix", _TILE, ">* *", "warp", matrix.load)
-full("stmatrix", _TILE, "* *", "warp", matrix.store)
+for _row in (*matrix.rows(), *wmma.rows()):
+    full(*_row)
 full("cp", "async cop=ca|cg to=shared|shared::cta of=global ?hint=L2::cache_hint "
      "?size=L2::64B|L2::128B|L2::256B", "* * * ?* ?*", "memory", matrix.copy)  # fmt: skip
 full("cp", "async commit_group", "", "memory", matrix.commit)

@@ -1,0 +1,128 @@
+// The asynchronous proxy in the race detector: operations that were issued and run beside the threads.
+#include <algorithm>
+
+#include "access.h"
+#include "checker.h"
+
+namespace pycnn_emu {
+
+Operation Checker::issue(std::vector<uint16_t> issuers, const void* pc) {
+    settle();
+    records_.fences_used();
+    block_->records.fences_used();
+    Operation operation{block_->order.begin_actor(issuers.front()), std::move(issuers), pc};
+    if (!operation.record.mask) {
+        Report report;
+        report.kind = "limit";
+        report.message = "more asynchronous operations that nobody waits for than can be followed";
+        report.where = at(pc);
+        block_->worker->fail(std::move(report));
+    }
+    operation.record.pc =
+        static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_);
+    size_t actor = operation.record.thread - kActors;
+    if (block_->issuers.size() <= actor) block_->issuers.resize(actor + 1);
+    block_->issuers[actor] = operation.issuers.front();
+    return operation;
+}
+
+void Checker::operation_access(const Operation& operation, const void* pointer, size_t size,
+                               int access) {
+    auto address = reinterpret_cast<uintptr_t>(pointer);
+    unsigned issuer = operation.issuers.front();
+    while (size) {
+        Place where = place(issuer, address, size, access, operation.pc);
+        size_t part = std::min(size, where.inside);
+        if (where.inside < size) where = place(issuer, address, part, access, operation.pc);
+        if (!where.cells) return;
+        bool reads = (access & kAccessMask) != kWrite, writes = (access & kAccessMask) != kRead;
+        Record me = operation.record;
+        me.kind = static_cast<uint8_t>((writes ? kWrites : 0) |
+                                       ((access & kAccessMask) == kAtomic ? kStrong : 0));
+        Cell* cell = where.cells;
+        for (uintptr_t word = word_of(address); word < address + part; word += kWord, ++cell) {
+            me.mask = byte_mask(word, address, address + part);
+            check_operation(*cell, operation, me, where, std::max(word, address));
+            if (where.shared) continue;
+            if (reads) {
+                counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
+                cell->touched_read |= me.mask;
+            }
+            if (writes) {
+                counters_.global_bytes_written += bytes_in(me.mask & ~cell->touched_write);
+                cell->touched_write |= me.mask;
+            }
+        }
+        address += part;
+        size -= part;
+    }
+}
+
+void Checker::check_operation(Cell& cell, const Operation& operation, const Record& me,
+                              const Place& where, uintptr_t address) {
+    Records& records = where.shared ? block_->records : records_;
+    const Causality& order = block_->order;
+    int access = !(me.kind & kWrites) ? kRead : me.kind & kStrong ? kAtomic : kWrite;
+    unsigned issuer = operation.issuers.front();
+    auto before = [&](const Record& r) {
+        return std::all_of(operation.issuers.begin(), operation.issuers.end(),
+                           [&](unsigned thread) { return order.before(r, thread); });
+    };
+    // What a thread wrote is there for the asynchronous proxy only behind a proxy fence.
+    auto fenced = [&](const Record& r) {
+        return r.thread >= kActors || !(r.kind & kWrites) || r.kind & kStrong ||
+               std::all_of(operation.issuers.begin(), operation.issuers.end(),
+                           [&](unsigned thread) { return order.fenced_before(r, thread); });
+    };
+    if (cell.pending & me.mask)
+        report("async_copy",
+               format("%s by an asynchronous operation of bytes that a cp.async is still writing",
+                      verb(access)),
+               issuer, address, operation.pc);
+    const Record* other = records.find(cell, me.mask, [&](const Record& r) {
+        return conflict(r, me) && !(before(r) && fenced(r));
+    });
+    if (other && before(*other))
+        report("proxy_fence",
+               format("%s by an asynchronous operation of bytes that thread %u has written, with no "
+                      "fence.proxy.async between",
+                      verb(access), other->thread),
+               issuer, address, operation.pc, other);
+    if (other) block_->worker->fail(operation_report(me, *other, address, operation.pc));
+    if (access != kWrite && !where.initialised && (cell.initialised & me.mask) != me.mask)
+        report("uninitialised",
+               format("%s by an asynchronous operation of %s memory that nobody has written",
+                      verb(access), where.shared ? "shared" : "global"),
+               issuer, address, operation.pc);
+    records.add(cell, me, order, issuer);
+    if (me.kind & kWrites) cell.initialised |= me.mask;
+}
+
+unsigned Checker::thread_of(const Record& record) const {
+    if (record.thread < kActors) return record.thread;
+    size_t actor = record.thread - kActors;
+    for (const auto& block : blocks_)
+        if (block->index == record.block && actor < block->issuers.size())
+            return block->issuers[actor];
+    return 0;
+}
+
+// Of two accesses that nothing orders, where one of them is an operation's.
+Report Checker::operation_report(const Record& me, const Record& other, uintptr_t address,
+                                 const void* pc) const {
+    unsigned mine = thread_of(me), theirs = thread_of(other);
+    if (other.thread >= kActors)
+        return make_report("async_copy",
+                           format("%s by %s %u of bytes that an asynchronous operation of thread %u "
+                                  "%s, before that was waited for",
+                                  verb(me), me.thread >= kActors ? "one of thread" : "thread", mine,
+                                  theirs, other.kind & kWrites ? "writes" : "reads"),
+                           mine, address, pc, &other);
+    return make_report("race",
+                       format("%s by an asynchronous operation of thread %u after a %s by thread %u, "
+                              "with nothing that orders them",
+                              verb(me), mine, verb(other), theirs),
+                       mine, address, pc, &other);
+}
+
+}  // namespace pycnn_emu

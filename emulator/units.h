@@ -1,0 +1,18 @@
+// What a block has beside its threads.
+#pragma once
+
+#include <string>
+
+#include "async.h"
+
+namespace pycnn_emu {
+
+struct Units {
+    AsyncQueue queue;
+
+    void begin() { queue.clear(); }  // a block begins
+    // For a report that nobody can go on: what is waited for, each on a line of its own.
+    std::string describe() const { return {}; }
+};
+
+}  // namespace pycnn_emu

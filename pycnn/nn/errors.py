@@ -1,0 +1,26 @@
+"""What a layer raises: which one it is, and why it cannot."""
+
+from typing import Any
+
+
+class LayerError(ValueError):
+    """A layer cannot take its input; says which layer, and why."""
+
+    def __init__(self, path: str, layer: Any, reason: str) -> None:
+        self.path, self.layer, self.reason = path, layer, reason
+        at = f"layer {path}, " if path else ""
+        super().__init__(f"{at}{layer!r}: {reason}")
+
+    def inside(self, name: str) -> "LayerError":
+        """The same error, seen from the layer around, which calls this one `name`."""
+        return type(self)(f"{name}.{self.path}" if self.path else name, self.layer, self.reason)
+
+
+class LayerTypeError(LayerError, TypeError):
+    """The same, where the reason is a type or a dtype."""
+
+
+def said_by(layer: Any, error: TypeError | ValueError) -> LayerError:
+    """What an operation refuses, with the layer that called it."""
+    kind = LayerTypeError if isinstance(error, TypeError) else LayerError
+    return kind("", layer, str(error))

@@ -1,0 +1,39 @@
+"""Watching the layers of a network while it computes, and computing as in use."""
+
+import contextlib
+from collections.abc import Iterator
+
+from pycnn.nn.layer import OBSERVERS, Layer, Observer
+
+
+@contextlib.contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """Call ``observer(layer, x, y)`` after the forward pass of every layer, inner ones first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pycnn import nn
+    >>> seen = []
+    >>> with nn.observing(lambda layer, x, y: seen.append(repr(layer))):
+    ...     y = nn.Sequential(nn.ReLU(), nn.Flatten())(np.ones((1, 2, 3)))
+    >>> seen[:2]
+    ['ReLU()', 'Flatten()']
+    """
+    token = OBSERVERS.set((*OBSERVERS.get(), observer))
+    try:
+        yield
+    finally:
+        OBSERVERS.reset(token)
+
+
+@contextlib.contextmanager
+def evaluating(model: Layer) -> Iterator[None]:
+    """Evaluation mode inside; every layer in its own mode again afterwards."""
+    modes = [(layer, layer.training) for _, layer in model.named_layers()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training

@@ -1,0 +1,125 @@
+"""What came out of a call, held to what was announced and to what must come out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.call import Call
+from pycnn.define.operation import Gradient
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.testing.fuzz.draw import Drawn, full_range
+from pycnn.testing.tolerance import compare, tolerance
+
+
+class Fault(Exception):
+    """What a call did, and should not."""
+
+
+def compare_results(
+    drawn: Drawn,
+    call: Call,
+    results: Sequence[np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    terms: Mapping[str, int],
+    judge: str,
+    special: bool,
+    largest: float,
+) -> None:
+    """Results are what was announced, and within what rounding explains of `expected`."""
+    updating = any(name.startswith("running_") for name in call.views)  # what is not returned
+    if len(results) != len(call.outputs) and not updating:
+        raise Fault(f"{len(results)} results; announced: {len(call.outputs)}")
+    for (name, spec), actual in zip(call.outputs.items(), results, strict=not updating):
+        if type(actual) is not np.ndarray or actual.dtype != spec.dtype:
+            raise Fault(f"{name} is {type(actual)} of {actual.dtype}; announced: {spec.dtype}")
+        if actual.shape != spec.shape:
+            raise Fault(f"{name} has shape {actual.shape}; announced: {spec.shape}")
+        if name not in expected:
+            continue
+        want = np.asarray(expected[name])
+        if want.shape != actual.shape:
+            raise Fault(f"{name} has shape {actual.shape}; {judge}: {want.shape}")
+        if spec.dtype.name not in FLOATS:
+            if judge == "PyTorch" and drawn.tested.op.family == "topk":
+                continue  # equal values come in another order
+            if not np.array_equal(actual, want):
+                raise Fault(f"{name} differs from {judge}{_where(actual, want)}")
+            continue
+        got = actual.astype(np.float64)
+        want = want.astype(np.float64)
+        want = want.astype(numpy_dtype(FLOATS[spec.dtype.name].accumulate)).astype(np.float64)
+        if special:
+            got, want = _excused(drawn, got, want, judge)
+        length = max(1, terms.get(name, 1))
+        error, allowed = compare(got.astype(spec.dtype), want, spec.dtype.name, length)
+        precision = FLOATS[spec.dtype.name].accumulate
+        floor = max(tolerance(precision, length, largest), FLOATS[precision].tiny)
+        if error > max(allowed, floor):
+            raise Fault(
+                f"{name} is off by {error:.3g} from {judge}, allowed {allowed:.3g}"
+                f"{_where(got, want)}"
+            )
+        single = isinstance(drawn.tested.op, Gradient) or spec.dtype.name != precision
+        if drawn.tested.op.family == "activation" and not single and judge != "PyTorch":
+            small = np.abs(want) < 1e-3 * np.abs(want[np.isfinite(want)]).max(initial=0.0)
+            off = np.abs(got - want) > 1e-3 * np.abs(want) + 100 * np.finfo(precision).tiny
+            if (small & off).any():
+                raise Fault(f"{name} loses digits{_where(got[small & off], want[small & off])}")
+
+
+def comparable(settings: Mapping[str, Any]) -> bool:
+    """Whether numbers can be compared: infinite settings and denominators of 0 are anything."""
+    small = all(abs(v) < 1e6 for v in settings.values() if isinstance(v, float))
+    return small and settings.get("k", 1) > 0 and settings.get("beta", 1) > 0
+
+
+def largest_magnitude(drawn: Drawn, operands: Mapping[str, np.ndarray], special: bool) -> float:
+    """Magnitude whose rounding may be left where terms of the result cancel.
+
+    That of what comes in where values are special; else that of the result is, but for gradients
+    of activations and for losses, which may be nearly 0 in every element.
+    """
+    floating = [
+        a.astype(np.float64) for a in operands.values() if a.dtype.name in FLOATS and a.size
+    ]
+    op = drawn.tested.op
+    gradient = isinstance(op, Gradient)
+    cancel = op.family in ("loss", "activation", "norm")
+    wide = full_range(op) and not gradient
+    if not floating or (wide if special else not cancel):
+        return 0.0
+    return max(float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in floating)
+
+
+def _excused(
+    drawn: Drawn, got: np.ndarray, want: np.ndarray, judge: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Without what the order of a sum, or of a product, decides where values are special."""
+    if drawn.tested.op.family == "activation" and isinstance(drawn.tested.op, Gradient):
+        # An infinite dy meets a slope that is 0 in float32, and not in float64.
+        met = np.isnan(got) & (np.isinf(want) | (want == 0))
+        return np.where(met, 0, got), np.where(met, 0, want)
+    weighted = "pos_weight" in drawn.case.shapes  # an infinite target times it has no sign
+    if drawn.tested.op.family in ("conv", "gemm", "resize") or weighted:
+        # Infinities of both signs may cancel within a tile, a transform spreads a NaN, and so does
+        # a weight of 0; but padding may or may not be multiplied by a filter's.
+        spread = ~np.isfinite(got) | ~np.isfinite(want)
+        return np.where(spread, 0, got), np.where(spread, 0, want)
+    if judge == "PyTorch" or drawn.tested.op.family == "norm":
+        # Of infinities the order of sums makes one, or NaN.
+        neither = ~np.isfinite(want) & (~np.isfinite(got) | (judge == "PyTorch"))
+        return np.where(neither, 0, got), np.where(neither, 0, want)
+    return got, want
+
+
+def _where(got: np.ndarray, want: np.ndarray) -> str:
+    """The first elements that differ most."""
+    if got.size == 0:
+        return ""
+    with np.errstate(all="ignore"):
+        apart = np.abs(got.astype(np.float64) - want.astype(np.float64))
+        same = (got == want) | (np.isnan(got.astype(float)) & np.isnan(want.astype(float)))
+        worst = np.argmax(np.where(same, -1, np.where(np.isnan(apart), np.inf, apart)))
+    at = tuple(int(i) for i in np.unravel_index(worst, got.shape))
+    return f": {got[at]!r} instead of {want[at]!r} at {at}"
