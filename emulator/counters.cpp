@@ -54,7 +54,7 @@ void WarpLog::flush_apart(Counters& counters, size_t first, size_t end) {
     for (size_t t = first; t < end; ++t) {
         next_.assign(numbers_.size(), 0);
         for (const Event& event : lanes_[t]) {
-            uint32_t number = number_of(event.pc);
+            uint32_t number = number_of(event);
             most_[number] = std::max(most_[number], ++next_[number]);
         }
     }
@@ -65,7 +65,7 @@ void WarpLog::flush_apart(Counters& counters, size_t first, size_t end) {
     for (size_t t = first; t < end; ++t) {
         next_ = begin_;
         for (const Event& event : lanes_[t]) {
-            Request& request = requests_[next_[number_of(event.pc)]++];
+            Request& request = requests_[next_[number_of(event)]++];
             request.lanes |= 1u << (t - first);
             request.events[t - first] = &event;
         }
@@ -73,10 +73,10 @@ void WarpLog::flush_apart(Counters& counters, size_t first, size_t end) {
     for (size_t i = 0; i < begin_.back(); ++i) count(counters, requests_[i]);
 }
 
-uint32_t WarpLog::find_number(uint32_t pc) {
-    auto [at, made] = numbers_.try_emplace(pc, static_cast<uint32_t>(numbers_.size()));
+uint32_t WarpLog::find_number(uint64_t what) {
+    auto [at, made] = numbers_.try_emplace(what, static_cast<uint32_t>(numbers_.size()));
     if (made) {
-        pcs_.push_back(pc);
+        whats_.push_back(what);
         most_.push_back(0);
         next_.push_back(0);
     }

@@ -57,18 +57,20 @@ private:
     void count(Counters& counters, const Request& request);
     void count_shared(Counters& counters, const Request& request);
     unsigned wavefronts(const Request& request, uint32_t lanes);
-    uint32_t number_of(uint32_t pc) {
-        uint32_t& near = near_[pc % kNear];
-        if (near < pcs_.size() && pcs_[near] == pc) return near;
-        return near = find_number(pc);
+    // A copy reads and writes at one pc, and reads nothing where it writes zeros.
+    uint32_t number_of(const Event& event) {
+        uint64_t what = uint64_t{event.pc} << 1 | event.shared;
+        uint32_t& near = near_[what % kNear];
+        if (near < whats_.size() && whats_[near] == what) return near;
+        return near = find_number(what);
     }
-    uint32_t find_number(uint32_t pc);
+    uint32_t find_number(uint64_t what);
 
     std::vector<std::vector<Event>> lanes_;
     std::vector<Request> requests_;
     std::vector<uint32_t> most_, begin_, next_;  // of each instruction: executions, first request
-    std::unordered_map<uint32_t, uint32_t> numbers_;  // of instructions, by pc
-    std::vector<uint32_t> pcs_;                       // the other way round
+    std::unordered_map<uint64_t, uint32_t> numbers_;  // of instructions
+    std::vector<uint64_t> whats_;                     // the other way round
     static constexpr size_t kNear = 1024;
     uint32_t near_[kNear] = {};                       // of numbers_, those asked for last
     std::vector<uintptr_t> words_;  // or sectors, of one request

@@ -121,8 +121,9 @@ std::unique_ptr<LibraryMap> read(const Dl_info& info) {
 const LibraryMap& library_of(const void* code) {
     static std::mutex mutex;
     static std::map<const void*, std::unique_ptr<LibraryMap>> known;  // never unloaded
+    static const LibraryMap none;  // of code that was made in memory
     Dl_info info{};
-    dladdr(code, &info);
+    if (!dladdr(code, &info)) return none;
     std::lock_guard<std::mutex> lock(mutex);
     auto& map = known[info.dli_fbase];
     if (!map) map = read(info);

@@ -6,12 +6,11 @@
 #include <cstring>
 #include <limits>
 
+#include "small_float.h"
+
 namespace pycnn_emu {
 
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 double single(uint32_t bits) {
     float value;
@@ -19,25 +18,11 @@ double single(uint32_t bits) {
     return value;
 }
 
-double small_float(uint32_t bits, int exponent_bits, int mantissa_bits, bool has_infinity) {
-    int bias = (1 << (exponent_bits - 1)) - 1;
-    int exponent = static_cast<int>(bits >> mantissa_bits) & ((1 << exponent_bits) - 1);
-    int mantissa = static_cast<int>(bits) & ((1 << mantissa_bits) - 1);
-    double sign = bits >> (exponent_bits + mantissa_bits) & 1 ? -1 : 1;
-    if (exponent == (1 << exponent_bits) - 1) {
-        if (has_infinity) return mantissa ? kNan : sign * kInfinity;
-        if (mantissa == (1 << mantissa_bits) - 1) return kNan;
-    }
-    if (exponent == 0) return sign * std::ldexp(mantissa, 1 - bias - mantissa_bits);
-    return sign * std::ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
-}
-
-template <int exponent_bits, bool has_infinity>
+template <SmallFloat format>
 double byte_float(uint32_t bits) {
     static const auto table = [] {
         std::array<double, 256> values;
-        for (uint32_t i = 0; i < 256; ++i)
-            values[i] = small_float(i, exponent_bits, 7 - exponent_bits, has_infinity);
+        for (uint32_t i = 0; i < 256; ++i) values[i] = decode_small(format, i);
         return values;
     }();
     return table[bits & 255];
@@ -46,7 +31,8 @@ double byte_float(uint32_t bits) {
 // The exponent of a half as that of a float is 112 too small; a product makes up for it, and for
 // the subnormal ones.
 double half(uint32_t bits) {
-    if ((bits & 0x7c00) == 0x7c00) return small_float(bits, 5, 10, true);
+    if ((bits & 0x7fff) > 0x7c00) return std::numeric_limits<double>::quiet_NaN();
+    if ((bits & 0x7fff) == 0x7c00) return bits & 0x8000 ? -INFINITY : INFINITY;
     return single((bits & 0x8000) << 16 | (bits & 0x7fff) << 13) * 0x1p112;
 }
 
@@ -94,8 +80,8 @@ double to_double(Element e, uint64_t bits) {
         case Element::kBf16: return single(word << 16);
         case Element::kTf32: return single(word & 0xffffe000u);  // the hardware reads no more
         case Element::kF32: return single(word);
-        case Element::kE4m3: return byte_float<4, false>(word);
-        case Element::kE5m2: return byte_float<5, true>(word);
+        case Element::kE4m3: return byte_float<SmallFloat::kE4m3>(word);
+        case Element::kE5m2: return byte_float<SmallFloat::kE5m2>(word);
         default: {
             double value;
             std::memcpy(&value, &bits, sizeof(value));

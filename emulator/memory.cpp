@@ -29,13 +29,15 @@ struct Mapping {
     uintptr_t begin = 0, end = 0;
 };
 
-// The mapping of this process that holds `address`.
+// The mapping of this process that holds `address`, if it can be read. What cannot is kept free on
+// purpose: guard pages, and what a sanitizer reserves.
 Mapping mapping_of(uintptr_t address) {
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
         Mapping m;
-        if (std::sscanf(line.c_str(), "%zx-%zx", &m.begin, &m.end) != 2) break;
-        if (address >= m.begin && address < m.end) return m;
+        char readable = 0;
+        if (std::sscanf(line.c_str(), "%zx-%zx %c", &m.begin, &m.end, &readable) != 3) break;
+        if (address >= m.begin && address < m.end) return readable == 'r' ? m : Mapping{};
     }
     return {};
 }

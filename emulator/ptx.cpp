@@ -45,6 +45,14 @@ static_assert(Worker::arena_size() == 256 * 1024 + 4 * 1024 * 1024);
 
 // ---- Memory -----------------------------------------------------------------------------------
 
+// A cas writes only where it finds what it expects.
+void compare(uint64_t address, const void* expected, uint32_t size, uint32_t site) {
+    Self* self = pycnn_emu_self;
+    if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
+    pycnn_emu_compare_access(reinterpret_cast<const void*>(address), expected, size,
+                             const_cast<void*>(pc_of(site)));
+}
+
 void local(uint64_t address, uint32_t size, uint32_t site, uint64_t base, uint64_t extent) {
     uint64_t offset = address - base;
     if (offset <= extent && size <= extent - offset) return;
@@ -260,7 +268,7 @@ void assertfail(uint64_t message, uint64_t file, uint32_t line, uint64_t, uint64
 }
 
 // printf: the arguments lie one after another, each at a multiple of its size.
-uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
+uint32_t vprintf(uint64_t format_address, uint64_t arguments, uint32_t) {
     std::string text = text_at(format_address), out;
     uint32_t count = 0;
     uint64_t at = arguments;
@@ -320,6 +328,18 @@ uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
     return count;
 }
 
+// ---- The heap ---------------------------------------------------------------------------------
+
+void* allocate(uint64_t size) { return Heap::allocate(size); }
+
+void release(void* pointer, uint32_t site) {
+    Worker* worker = Worker::current();
+    if (worker->checker())
+        worker->checker()->release_memory(worker->self().thread, pointer, pc_of(site));
+    else if (pointer && !Heap::release(pointer))
+        fail("out_of_bounds", "free of an address that malloc has not returned", site);
+}
+
 // ---- Arithmetic -------------------------------------------------------------------------------
 
 uint64_t globaltimer() {
@@ -362,6 +382,15 @@ double f64_of_i64(uint32_t code, uint64_t bits) {
 double rsqrt(double x) { return 1 / std::sqrt(x); }
 double sine(double x) { return std::sin(x); }
 double cosine(double x) { return std::cos(x); }
+// The quarters of a turn come out exactly.
+double turned(double x, double (*function)(double)) {
+    constexpr double kTurn = 6.283185307179586476925;
+    double part = x - std::floor(x), rest = part - 0.25 * std::floor(4 * part);
+    double value = function(kTurn * part);
+    return rest == 0 ? std::nearbyint(value) : value;
+}
+double sine_of_turns(double x) { return turned(x, sine); }
+double cosine_of_turns(double x) { return turned(x, cosine); }
 double ex2(double x) { return std::exp2(x); }
 double lg2(double x) { return std::log2(x); }
 double tangent(double x) { return std::tanh(x); }
@@ -370,6 +399,7 @@ const std::vector<Function>& functions() {
     static const std::vector<Function> table = [] {
         std::vector<Function> all = {
             {"access", address(ptx_access)},
+            {"compare", address(compare)},
             {"local", address(local)},
             {"fence", address(fence)},
             {"fence_block", address(fence_block)},
@@ -387,6 +417,8 @@ const std::vector<Function>& functions() {
             {"trap", address(trap)},
             {"assertfail", address(assertfail)},
             {"vprintf", address(vprintf)},
+            {"malloc", address(allocate)},
+            {"free", address(release)},
             {"globaltimer", address(globaltimer)},
             {"rounded32", address(rounded32)},
             {"rounded64", address(rounded64)},
@@ -394,11 +426,14 @@ const std::vector<Function>& functions() {
             {"rsqrt", address(rsqrt)},
             {"sin", address(sine)},
             {"cos", address(cosine)},
+            {"sin2pi", address(sine_of_turns)},
+            {"cos2pi", address(cosine_of_turns)},
             {"ex2", address(ex2)},
             {"lg2", address(lg2)},
             {"tanh", address(tangent)},
         };
-        for (const auto* more : {&matrix_functions(), &async_functions()})
+        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
+                                 &wgmma_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();

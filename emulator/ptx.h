@@ -30,6 +30,7 @@ public:
                    double timeout, uint64_t max_steps, Knowledge knowledge,
                    const Interrupted& interrupted);
 
+    const std::vector<SharedVariable>& shared() const { return shared_; }
     const Site& site(unsigned number) const { return sites_.at(number - 1); }
 
 private:

@@ -51,5 +51,7 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
 
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
 const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
+const std::vector<Function>& small_functions();   // ptx_small_calls.cpp
+const std::vector<Function>& wgmma_functions();   // ptx_wgmma_calls.cpp
 
 }  // namespace pycnn_emu

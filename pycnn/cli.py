@@ -13,6 +13,7 @@ import pycnn
 from pycnn import config
 from pycnn.bench import commands as bench
 from pycnn.define import table
+from pycnn.emulator import command as emulate
 from pycnn.reference.cpu import _blas
 from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_parsers(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)
+    emulate.add_parser(subparsers)
     info.add_parser(subparsers)
     _add_cache_parser(subparsers)
     return parser

@@ -107,18 +107,11 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
             const int i = Warp::tile_row(at / BLK_N, pass), j = at % BLK_N;
             const float* const from = sC + at / BLK_N * Warp::PITCH + j;
             if (vector && i < out.rows && j + CHUNK <= out.cols) {
-                // Of eight threads four begin with the second half: no bank is asked twice.
-                constexpr int HALF = CHUNK / 2;
-                const bool turned = threadIdx.x / 4 % 2;
-                float halves[2][HALF];
+                float sum[CHUNK];
                 scalar_t done[CHUNK];
-                load_vector(halves[0], from + (turned ? HALF : 0));
-                load_vector(halves[1], from + (turned ? 0 : HALF));
+                load_sums(sum, from);
 #pragma unroll
-                for (int e = 0; e < CHUNK; ++e) {
-                    const float first = halves[0][e % HALF], second = halves[1][e % HALF];
-                    done[e] = out.finished(i, j + e, turned == (e < HALF) ? second : first);
-                }
+                for (int e = 0; e < CHUNK; ++e) done[e] = out.finished(i, j + e, sum[e]);
                 store_vector(out.c + out.offset(i, j), done);
             } else {
                 for (int e = 0; e < step; ++e) out.store(i, j + e, from[e]);

@@ -153,7 +153,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
         acc_t gradient = 0;
         if (kept) {
             const acc_t probability = norm.probability(z.reload(i), inverse_sum);
-            gradient = hard * (probability - acc_t(i == t));
+            gradient = hard * probability - (i == t ? hard : acc_t(0));
             if (c.smooth > 0) gradient += smooth * (probability * weights - weight(i));
             gradient *= g;
         }

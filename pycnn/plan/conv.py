@@ -14,6 +14,7 @@ from pycnn.plan.conv_direct import DIRECT
 from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
 from pycnn.plan.conv_problem import Problem, Steps, Unfit
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
@@ -27,6 +28,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         DEPTHWISE,
         DIRECT_TILED,
         IMPLICIT_GEMM,
+        IMPLICIT_GEMM_MMA,
         IM2COL,
         GEMM_1X1,
         WINOGRAD_F2,

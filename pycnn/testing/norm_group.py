@@ -129,6 +129,7 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
         layout = rest.pop("layout", "NCHW")
         operands = {n: t.detach() if n in RUNNING else t for n, t in tensors.items() if n != "x"}
         y = instance_norm(channels_second(tensors["x"], layout), **operands, **rest)
+        y = y.flatten().view(y.shape)  # PyTorch 2.13 misreads a permuted gradient of one image
         changed = {f"new_{n}": operands[n] for n in RUNNING if n in operands}
         return {"y": channels_last(y, layout), **changed}
 

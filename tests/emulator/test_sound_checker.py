@@ -1,6 +1,8 @@
 """What the checked build once missed, and what it once reported with no reason."""
 
 import functools
+import mmap
+import sys
 
 import numpy as np
 import pytest
@@ -569,6 +571,15 @@ def test_numbers_do_not_open_what_is_nobodys():
         run("through_pointer", floats(31), np.zeros(32, np.float32))
     with pytest.raises(BOUNDS):
         run("through_number", 8, x)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what memory is whose")
+def test_numbers_do_not_open_guard_pages():
+    """Memory that nobody may read belongs to nobody, though it is mapped."""
+    page = mmap.mmap(-1, mmap.PAGESIZE, prot=0)
+    address = np.frombuffer(page, np.uint8).ctypes.data
+    with pytest.raises(BOUNDS):
+        run("through_number", address, floats(32))
 
 
 def test_grids_of_more_blocks_than_are_told_apart():

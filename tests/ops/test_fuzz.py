@@ -1,11 +1,16 @@
 """A few hundred random calls, the same every time; `make fuzz` makes as many as there is time."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
 from pycnn.reference.cpu import activation
 from pycnn.runtime.backends import backends
+from pycnn.testing import TESTED
+from pycnn.testing.case import Case
 from pycnn.testing.fuzz import check, draw
+from pycnn.testing.fuzz.condition import sensitivity
 from pycnn.testing.fuzz.judge import Fault
 
 CALLS = 300
@@ -43,6 +48,33 @@ def test_a_fault_is_found_and_named(monkeypatch):
     assert "--op relu6" in said[0]
     again = check.run(range(number, number + 1), "reference", names=["relu6"], say=said.append)
     assert again.faults == said[:1]
+
+
+def test_running_statistics_are_updated_in_calls():
+    """Neither refused, nor handed to a judge after they have changed."""
+    tested = TESTED["instance_norm"]
+    case = next(case for case in tested.cases if case.name == "updated")
+    assert check.check(draw.Drawn(tested, case, "float32", (1,)), "reference") == "right"
+
+
+def test_sensitivity_is_the_size_of_the_terms_that_cancel():
+    """1000000 - 1000000 may be off by a rounding of 1000000, and by no more."""
+    a, b = np.float32([1e6, 1e6]), np.float32([1, -1])
+    moved = sensitivity(TESTED["matmul"], {}, {"a": a, "b": b}, "float32")["y"]
+    assert 0.1 < moved < 1
+    x = np.ones((1, 1, 4), np.float32)  # ties: which one is the largest is not to be left open
+    assert not sensitivity(TESTED["max_pool1d"], {"kernel_size": 2}, {"x": x}, "float32")
+
+
+@pytest.mark.parametrize(("off", "right"), [(0.05, True), (50.0, False)])
+def test_cancelling_sums_are_held_to_the_size_of_their_terms(monkeypatch, off, right):
+    tested = TESTED["matmul"]
+    drawn = draw.Drawn(tested, Case("cancel", {"a": (2,), "b": (2,)}, {}), "float32", (1,))
+    a, b = np.float32([1e6, 1e6]), np.float32([1, -1])
+    monkeypatch.setattr(check, "fill", lambda drawn: ({}, {"a": a, "b": b}, False))
+    monkeypatch.setattr(tested, "invoke", lambda *call: (np.array(off, np.float32),))
+    with contextlib.nullcontext() if right else pytest.raises(Fault, match="off by 50"):
+        assert check.check(drawn, "reference") == "right"
 
 
 @pytest.mark.parametrize("kind", draw.VIEWS)

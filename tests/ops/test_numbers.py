@@ -427,6 +427,22 @@ def test_weights_of_other_classes_do_not_count(backend, reduction):
     assert np.isfinite(backend.numpy(dx)).all()
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_an_infinite_weight_costs_infinitely_much(backend, smoothing):
+    """As in PyTorch: the cost is infinite, and of two infinities the target's slope is none."""
+    logits, target, weight = backend.views(np.zeros((1, 3), "f4"), np.array([2]), f4(1, 1, INF))
+    settings = {"reduction": "sum", "label_smoothing": smoothing}
+    equal(backend, pycnn.cross_entropy(logits, target, weight, **settings), INF)
+    one = backend.array(f4(1).reshape(()))
+    dx = pycnn.cross_entropy_backward(one, logits, target, weight, **settings)
+    equal(backend, dx, [[INF, INF, NAN]])
+
+
+def test_the_share_of_a_class_of_infinite_weight_is_infinite(backend):
+    logits, target, weight = backend.views(np.zeros((1, 3), "f4"), np.array([0]), f4(1, 1, INF))
+    equal(backend, pycnn.cross_entropy(logits, target, weight, label_smoothing=0.1), INF)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_a_probability_that_is_none_is_refused_by_one_error(backend, dtype):
     if backend.name == "cuda":

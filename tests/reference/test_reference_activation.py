@@ -54,6 +54,18 @@ def test_special_values_as_pytorch(name, settings):
     np.testing.assert_allclose(gradient, torch.cat(dx).numpy(), rtol=1e-7, atol=1e-15)
 
 
+def test_sigmoid_and_silu_keep_the_smallest_results():
+    """Where exp(-x) overflows, exp(x) is still a number."""
+    x = np.array([-712.0])
+    np.testing.assert_allclose(activation.sigmoid(x), np.exp(x), rtol=1e-12)
+    np.testing.assert_allclose(activation.silu(x), x * np.exp(x), rtol=1e-12)
+
+
+def test_bounds_are_not_rounded_to_the_dtype_of_x():
+    x = np.array([-0.0], np.float16)
+    assert activation.hardtanh_backward(x + 7, x, -1e-30, 1.0) == 7
+
+
 @pytest.mark.parametrize(("name", "settings"), EACH, ids=str)
 def test_gradient_by_differences(name, settings, rng):
     x = rng.uniform(-5, 5, 60)

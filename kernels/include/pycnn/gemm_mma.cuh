@@ -42,6 +42,33 @@ struct MmaLayout {
     }
 };
 
+// Copies a chunk to shared memory: asynchronously in one piece, or element by element where the
+// address is not aligned. Zeros, and no reading, unless it exists.
+__device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, bool exists,
+                                           bool vector) {
+    if (vector) {
+        copy_async<16>(to, from, exists);
+    } else {
+        scalar_t one_by_one[CHUNK];
+#pragma unroll
+        for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : from_acc(0);
+        store_vector(to, one_by_one);
+    }
+}
+
+// Loads eight sums that lie side by side in sC. Of eight threads four begin with the second half: no
+// bank is asked twice.
+__device__ __forceinline__ void load_sums(float (&sum)[CHUNK], const float* from) {
+    constexpr int HALF = CHUNK / 2;
+    const bool turned = threadIdx.x / 4 % 2;
+    float halves[2][HALF];
+    load_vector(halves[0], from + (turned ? HALF : 0));
+    load_vector(halves[1], from + (turned ? 0 : HALF));
+#pragma unroll
+    for (int e = 0; e < CHUNK; ++e)
+        sum[e] = turned == (e < HALF) ? halves[1][e % HALF] : halves[0][e % HALF];
+}
+
 // D += A B on fragments of the 16-bit type.
 __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
@@ -99,7 +126,10 @@ struct WarpTile {
     template <typename Write>
     __device__ __forceinline__ void store_through_shared(float* sC, Write write) const {
         const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
-        float* const own = sC + (m / WARP_M * MMA_M + group) * PITCH + n + 2 * pair;
+        // Indexed in pairs: NVRTC splits a store at the address of an element.
+        using Pair = Vec<8>::type;
+        Pair* const own = reinterpret_cast<Pair*>(sC) +
+                          ((m / WARP_M * MMA_M + group) * PITCH + n) / 2 + pair;
 #pragma unroll 1
         for (int pass = 0; pass < COUNT_M; ++pass) {
             __syncthreads();  // nobody needs what sC has held so far
@@ -110,8 +140,8 @@ struct WarpTile {
                 for (int j = 0; j < COUNT_N; ++j) {
                     const float(&d)[4] = acc[constant][j];
                     const float upper[2] = {d[0], d[1]}, lower[2] = {d[2], d[3]};
-                    store_vector(own + j * MMA_N, upper);
-                    store_vector(own + 8 * PITCH + j * MMA_N, lower);
+                    store_vector(reinterpret_cast<float*>(own + j * MMA_N / 2), upper);
+                    store_vector(reinterpret_cast<float*>(own + (8 * PITCH + j * MMA_N) / 2), lower);
                 }
             }
             __syncthreads();

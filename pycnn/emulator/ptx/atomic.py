@@ -38,7 +38,13 @@ def _atomic(
     other = e.read(operands[1], type) if operation == "cas" else ""
     if m.get("order") in ("release", "acq_rel"):
         fence(e, m)
-    check(e, m, where, address, type.bytes * len(values), ATOMIC)
+    if operation == "cas" and e.checked:
+        expected = e.scratch("expected", 16)
+        e.line(f"store i{type.bits} {values[0]}, ptr {expected}")
+        e.runtime("compare", "void", f"i64 {address}", f"ptr {expected}", f"i32 {type.bytes}",
+                  f"i32 {e.site}")  # fmt: skip
+    else:
+        check(e, m, where, address, type.bytes * len(values), ATOMIC)
     base = pointer(e, address)
     for k, value in enumerate(values):
         at = e.op(f"getelementptr i8, ptr {base}, i64 {k * type.bytes}") if k else base

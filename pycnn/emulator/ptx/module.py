@@ -12,11 +12,15 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
+from pycnn.emulator.arrays import host_arguments
+from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
+    check_cooperative,
+    check_limits,
     check_shared,
     launch_shape,
     parse_schedule,
@@ -99,6 +103,7 @@ class PtxModule:
         is_text = isinstance(source, str) and (".version" in source or "\n" in source)
         text = str(source) if is_text else _read(Path(source))
         name = "kernel.ptx" if is_text else os.fspath(source)
+        check_limits(timeout, max_steps, checked)
         self.checked, self.schedule = checked, schedule
         self.timeout, self.max_steps = timeout, max_steps
         if same_value_races is None:
@@ -177,26 +182,23 @@ class Facts:
     shared_bytes: int
 
 
-class PtxKernel:
-    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is.
-
-    Attributes
-    ----------
-    counters : Counters or None
-        Memory traffic of the last launch, if it was checked.
-    """
+class PtxKernel(Launchable):
+    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is."""
 
     def __init__(self, module: PtxModule, function: Function) -> None:
         self._module, self._function = module, function
         self.name = function.name
-        self.max_dynamic_shared_size_bytes = 48 * 1024
-        self.counters: Counters | None = None
         self._compiled = _compile(module, function)
         self._pack = pack.packer(function)
 
     @property
     def checked(self) -> bool:
         return self._module.checked
+
+    @property
+    def parameter_count(self) -> int:
+        """Arguments that a launch takes."""
+        return len(self._function.parameters)
 
     def __call__(
         self,
@@ -219,6 +221,8 @@ class PtxKernel:
             arrays and integers both fit.
         shared_mem : int, default 0
             Bytes of dynamic shared memory.
+        enable_cooperative_groups : bool, default False
+            A cooperative launch, in which the whole grid can synchronise.
 
         Raises
         ------
@@ -238,6 +242,7 @@ class PtxKernel:
             )
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
+        args = host_arguments(args)
         guarded = Guarded(args) if checked else None
         parameters = self._pack(guarded.arguments if guarded else args)
         at = int(parameters.__array_interface__["data"][0])
@@ -247,6 +252,9 @@ class PtxKernel:
             ranges = [*guarded.ranges, *self._module._globals.ranges]
             ranges += [(at, size, True, "the parameters", 0)] if size else []
             check_blocks(grid3)
+        if enable_cooperative_groups:
+            check_cooperative(grid3, block3)
+        self._module._globals.cooperate(enable_cooperative_groups)
         report, counters = self._compiled.kernel.launch(
             grid3, block3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,

@@ -22,8 +22,10 @@ def place_of(module: Module, place: Place | None, ptx_line: int) -> tuple[str, i
 
 
 def _is_system(file: str) -> bool:
-    """Whether a file is one of CUDA's headers, or built into the compiler."""
+    """Whether a file is of CUDA's headers or Triton's library, or built into the compiler."""
     parts = Path(file).parts
+    if parts[-3:-1] == ("triton", "language"):
+        return True
     return not parts or parts[-1].startswith(("__nv", "cuda_", "crt")) or "nvidia" in parts
 
 

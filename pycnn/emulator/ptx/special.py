@@ -3,6 +3,7 @@
 import re
 from typing import NoReturn, Protocol
 
+from pycnn.emulator.ptx import layout
 from pycnn.emulator.ptx.layout import Layout
 
 
@@ -92,6 +93,11 @@ def read(e: Writer, name: str) -> tuple[str, int]:
         size = e.once(f"trunc i64 {size} to i32")
         static = 0 if name.startswith("%dynamic") else e.layout.shared_bytes
         return (e.once(f"add i32 {size}, {static}") if static else size), 32
+    if name in ("%envreg1", "%envreg2"):  # high and low half of the address of the grid's barrier
+        place = layout.GRID_POINTER + (4 if name == "%envreg1" else 0)
+        memory = e.once("load ptr, ptr %ctx, !invariant.load !0")
+        half = e.once(f"getelementptr i8, ptr {memory}, i64 {place}")
+        return e.once(f"load i32, ptr {half}, !invariant.load !0"), 32
     if re.fullmatch(r"%gridid|%current_graph_exec", name):
         return "0", 64
     return "0", 32

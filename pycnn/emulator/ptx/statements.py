@@ -35,7 +35,7 @@ _STATEMENT = re.compile(
       (?P<brace>[{{}}])
     | \.loc\s+(?P<loc>[^\n;]*);?
     | (?P<label>{NAME})\s*:(?!:)
-    | \.reg\s+(?:\.(?P<reg_vector>v2|v4)\s+)?\.(?P<reg_type>\w+)\s+(?P<regs>[^;]*);
+    | \.reg\s*(?:\.(?P<reg_vector>v2|v4)\s*)?\.(?P<reg_type>\w+)\s+(?P<regs>[^;]*);
     | \.(?P<space>param|shared|local|const|global)\b(?P<variable>[^;]*);
     | \.pragma\s+"[^"\n]*"\s*;
     | \.(?P<table>branchtargets|calltargets|callprototype)\b(?P<entries>[^;]*);

@@ -28,8 +28,11 @@ def _types() -> dict[str, Type]:
             table[f"{kind}{bits}"] = Type(f"{kind}{bits}", kind, bits)
     table["pred"] = Type("pred", "pred", 1)
     table["bf16"] = Type("bf16", "bf", 16)
-    for name in ("f16x2", "bf16x2", "u16x2", "s16x2", "tf32", "e4m3x2", "e5m2x2"):
-        table[name] = Type(name, "b", 16 if name.startswith("e") else 32)
+    for name in ("f16x2", "bf16x2", "u16x2", "s16x2", "tf32"):
+        table[name] = Type(name, "b", 32)
+    for name in ("e4m3x2", "e5m2x2", "e3m2x2", "e2m3x2", "ue8m0x2"):
+        table[name] = Type(name, "b", 16)
+    table["e2m1x2"] = Type("e2m1x2", "b", 8)
     return table
 
 

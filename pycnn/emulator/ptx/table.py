@@ -13,11 +13,14 @@ from pycnn.emulator.ptx import (
     compare,
     control,
     convert,
+    convert_small,
     floating,
     integer,
     matrix,
     memory,
+    video,
     warp,
+    wgmma,
     wmma,
 )
 from pycnn.emulator.ptx.forms import find, full, syntax, type_of, value, write
@@ -79,6 +82,8 @@ value("rsqrt", "approx T=f64", "T", floating.approximate("rsqrt"))
 value("rsqrt", "approx ftz T=f64", "T", floating.upper_half(floating.approximate("rsqrt")))
 for _stem in ("sin", "cos", "ex2", "lg2"):
     value(_stem, "approx ?ftz T=f32", "T", floating.approximate(_stem))
+for _stem in ("sin", "cos"):
+    value(_stem, "approx unit=2pi ?ftz T=f32", "T", floating.approximate(_stem + "2pi"))
 value("ex2", "approx T=f16", "T", floating.half_approximate("ex2"))
 value("ex2", "approx ftz T=bf16", "T", floating.half_approximate("ex2"))
 value("ex2", "approx T=f16x2", "T", _each(floating.half_approximate("ex2")))
@@ -126,6 +131,9 @@ value("bfi", "T=b32|b64", "T T u32 u32", bits.insert)
 value("szext", "mode=clamp|wrap T=u32|s32", "T u32", bits.sign_extend)
 value("bmsk", "mode=clamp|wrap T=b32", "u32 u32", bits.bit_mask)
 value("prmt", "T=b32 ?mode=f4e|b4e|rc8|ecl|ecr|rc16", "T T T", bits.permute)
+for _parts in (2, 4):
+    value(f"vabsdiff{_parts}", "D=u32|s32 A=u32|s32 B=u32|s32 ?add", "A B b32",
+          video.absolute_difference(_parts), "b32")  # fmt: skip
 value("dp4a", "A=u32|s32 B=u32|s32", "A B b32", integer.dot4, "b32")
 value("dp2a", "half=lo|hi A=u32|s32 B=u32|s32", "A B b32", integer.dot2, "b32")
 
@@ -140,8 +148,8 @@ full(
 )
 full("set", f"cmp={_COMPARE} {_BOOL} ?ftz D=u32|s32|f32|u16|s16|f16|bf16 T={_ANY}|{_HALVES}",
      ">D T T ?*", "pure", compare.set_value)  # fmt: skip
-full("set", f"cmp={_COMPARE} {_BOOL} ?ftz D={_PACKED}|u16x2|s16x2 T={_PACKED}", ">D T T ?*", "pure",
-     compare.set_values)  # fmt: skip
+full("set", f"cmp={_COMPARE} {_BOOL} ?ftz D={_PACKED}|u16x2|s16x2|u32|s32 T={_PACKED}",
+     ">D T T ?*", "pure", compare.set_values)  # fmt: skip
 full("selp", f"T={_ANY}", ">T T T pred", "pure", memory.select)
 full("slct", f"?ftz T={_ANY} S=s32|f32", ">T T T S", "pure", compare.select_by_sign)
 
@@ -196,6 +204,8 @@ for _stem, _op, _operands in (
 ):
     full(_stem, f"{_ATOM} {_SPACE} {_OPS} ?noftz ?hint=L2::cache_hint ?vec=v2|v4|v8 "
          f"T={_ATOM_TYPES}", _operands, "memory", _op)  # fmt: skip
+full("atom", f"{_ATOM} {_SPACE} op=cas|exch ?hint=L2::cache_hint T=b128", ">* * * ?* ?*", "memory",
+     atomic.atomic)  # fmt: skip
 _CVTA = "space=global|shared|local|const|param|shared::cta|shared::cluster T=u32|u64"
 full("cvta", _CVTA, ">T *", "pure", address.to_generic)  # fmt: skip
 full("cvta", f"to {_CVTA}", ">~T *", "pure", address.from_generic)  # fmt: skip
@@ -208,6 +218,9 @@ full("call", "?uni", "* ?* ?* ?*", "control", control.call)
 full("ret", "?uni", "", "control", control.ret)
 full("exit", "", "", "control", control.exit_)
 full("trap", "", "", "control", control.trap)
+full("alloca", "T=u64", ">T T ?*", "control", control.allocate)
+full("stacksave", "T=u64", ">T", "control", control.save_stack)
+full("stackrestore", "T=u64", "T", "control", control.restore_stack)
 full("brkpt", "", "", "control", control.nothing)
 full("pmevent", "?mask", "*", "control", control.nothing)
 full("nanosleep", "T=u32", "T", "control", control.sleep)
@@ -233,7 +246,7 @@ full("redux", "sync op=min|max ?abs ?NaN T=f32", ">T T b32", "warp", warp.reduce
 full("activemask", "T=b32", ">b32", "warp", warp.active_mask)
 full("elect", "sync", ">* b32", "warp", warp.elect)
 
-for _row in (*matrix.rows(), *wmma.rows()):
+for _row in (*convert_small.rows(), *matrix.rows(), *wmma.rows(), *wgmma.rows()):
     full(*_row)
 full("cp", "async cop=ca|cg to=shared|shared::cta of=global ?hint=L2::cache_hint "
      "?size=L2::64B|L2::128B|L2::256B", "* * * ?* ?*", "memory", matrix.copy)  # fmt: skip

@@ -47,8 +47,8 @@ def cross_entropy(
     chosen = np.take_along_axis(z, t[:, None], axis=1)[:, 0]
     cost = (1 - label_smoothing) * w[t] * (log_sum - chosen)
     if label_smoothing > 0:
-        rest = w.sum() * log_sum - np.einsum("c,ncs->ns", w, z)
-        cost += label_smoothing / len(w) * rest
+        z -= log_sum[:, None]  # not apart: a weight may be infinite
+        cost -= label_smoothing / len(w) * np.einsum("c,ncs->ns", w, z)
     cost[~kept] = 0
     if reduction == "none":
         return cost.reshape(target.shape)

@@ -50,6 +50,7 @@ def hardtanh(x: Array, min_val: float, max_val: float) -> Array:
 
 
 def hardtanh_backward(dy: Array, x: Array, min_val: float, max_val: float) -> Array:
+    x = _wide(x)  # and so are the bounds, which in 16 bits may become zero
     return np.where((x <= min_val) | (x >= max_val), 0.0, _wide(dy))
 
 
@@ -91,7 +92,9 @@ def celu_backward(dy: Array, x: Array, alpha: float) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-_wide(x)))
+    x = _wide(x)
+    small = np.exp(-np.abs(x))  # never infinite: far below 0 the result has the digits of exp(x)
+    return np.where(x < 0, small, 1.0) / (1 + small)
 
 
 def sigmoid_backward(dy: Array, x: Array) -> Array:

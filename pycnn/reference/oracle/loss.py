@@ -81,7 +81,8 @@ def cross_entropy_backward(
     z, t, kept, w = _rows(logits, target, weight, ignore_index)
     p = np.exp(log_softmax(z, 1))
     one_hot = np.arange(len(w)) == t[:, None]
-    hard = w[t][:, None] * (p - one_hot)
+    # Of a target of infinite weight NaN, as the logits' share in it is taken from the whole.
+    hard = w[t][:, None] * p - np.where(one_hot, w, 0.0)
     smooth = (w.sum() * p - w) / len(w)
     scale = np.broadcast_to(np.asarray(dy, np.float64).reshape(-1), t.shape)
     if reduction == "mean":

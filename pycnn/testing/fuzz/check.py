@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -19,6 +20,7 @@ from pycnn.define.operation import Arrays, Gradient
 from pycnn.dtypes import FLOATS
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing.case import Case
+from pycnn.testing.fuzz.condition import sensitivity
 from pycnn.testing.fuzz.draw import SEED, Drawn, draw, fill
 from pycnn.testing.fuzz.judge import Fault, comparable, compare_results, largest_magnitude
 from pycnn.testing.tested import Tested
@@ -70,7 +72,8 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
         return "too large"
     if drawn.case.settings.get("seed", 0) is None:
         return "not drawn"  # the next random numbers, other ones each time
-    placeholders = owner.placeholders(drawn.case, drawn.dtype)
+    views = owner.placeholders(drawn.case, drawn.dtype)
+    placeholders = {n: np.array(a, order="C") for n, a in views.items()}  # that can be updated
     with strict():
         call = _described(owner, placeholders, owner.settings(drawn.case))
         if call is None:
@@ -103,7 +106,7 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
             if all(array.size for array in operands.values()):
                 raise Fault(f"the oracle: {type(error).__name__}: {error}") from error
             expected, terms = {}, 1  # an oracle need not know of nothing
-        if not comparable(settings):
+        if not comparable(drawn, settings):
             expected = {}
     with strict():
         before = {name: array.copy() for name, array in operands.items()}
@@ -127,15 +130,16 @@ def check(drawn: Drawn, backend: str, torch: bool = False) -> str:
         warnings.simplefilter("ignore")
         largest = largest_magnitude(drawn, operands, special)
         lengths = dict.fromkeys(expected, terms) if isinstance(terms, int) else terms
-        compare_results(drawn, call, results, expected, lengths, "the oracle", special, largest)
+        judging = lengths, special, largest, partial(sensitivity, tested, settings, before)
+        compare_results(drawn, call, results, expected, "the oracle", *judging)
         if (
             torch
             and all(a.size for a in operands.values())
             and _has_peer(drawn, forward, operands, special)
         ):
-            peers = _by_torch(tested, drawn.case, forward, operands)
+            peers = _by_torch(tested, drawn.case, forward, before)
             kept = {n: a for n, a in peers.items() if n in expected}
-            compare_results(drawn, call, results, kept, lengths, "PyTorch", special, largest)
+            compare_results(drawn, call, results, kept, "PyTorch", *judging)
     return "right"
 
 

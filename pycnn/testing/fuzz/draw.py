@@ -186,6 +186,8 @@ def fill(drawn: Drawn) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], bo
             chosen = specials(drawn.dtype, tested.op)
             if tested.op.family == "norm" and name != "x":
                 chosen = chosen[:-1]  # large parameters have large results
+            if name == "target" and drawn.case.settings.get("log_target"):
+                chosen = chosen[:-1]  # of a logarithm that large there is no probability
             count = int(rng.integers(1, 1 + min(array.size, 4)))
             array.reshape(-1)[rng.integers(0, array.size, count)] = rng.choice(chosen, count)
         updated = name.startswith("running_")

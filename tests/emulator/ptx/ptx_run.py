@@ -15,9 +15,10 @@ def entry(body: str, parameters: str = "", name: str = "test", before: str = "")
     return f"{HEAD}{before}\n.visible .entry {name}({parameters})\n{{\n{body}\n}}\n"
 
 
-def run(text, args=(), grid=1, block=1, shared=0, checked=True, name="test"):
+def run(text, args=(), grid=1, block=1, shared=0, checked=True, name="test", **settings):
     """Launch an entry."""
-    PtxModule(text, checked=checked).get_function(name)((grid,), (block,), args, shared_mem=shared)
+    kernel = PtxModule(text, checked=checked, **settings).get_function(name)
+    kernel((grid,), (block,), args, shared_mem=shared)
 
 
 def each(

@@ -1,0 +1,104 @@
+"""One kernel's launches: Triton's arguments as the parameters of its entry."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pycnn.emulator.ptx.errors import PtxError
+
+#: NumPy's types of Triton's, pointers apart.
+_NUMBERS: dict[str, Any] = {
+    "i1": np.int8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
+    "u1": np.uint8, "u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64,
+    "fp16": np.float16, "fp32": np.float32, "f32": np.float32, "fp64": np.float64,
+}  # fmt: skip
+
+
+class Launcher:
+    """In place of ``triton.backends.nvidia.driver.CudaLauncher``."""
+
+    def __init__(self, source: Any, metadata: Any) -> None:
+        self._signature = tuple(source.signature.values())
+        self._descriptors = list(getattr(metadata, "tensordesc_meta", None) or [])
+        self._threads = metadata.num_warps * 32
+        self._blocks = getattr(metadata, "num_ctas", 1)
+        self._shared = metadata.shared
+        self._cooperative = getattr(metadata, "launch_cooperative_grid", False)
+        self._global_scratch = (
+            getattr(metadata, "global_scratch_size", 0),
+            getattr(metadata, "global_scratch_align", 1),
+        )
+        if getattr(metadata, "profile_scratch_size", 0):
+            raise PtxError("Triton's profiler in a kernel is not there", name=metadata.name)
+
+    def __call__(
+        self, x: int, y: int, z: int, stream: int, kernel: Any, packed: Any, launch_metadata: Any,
+        enter_hook: Any, exit_hook: Any, *args: Any,
+    ) -> None:  # fmt: skip
+        if enter_hook is not None:
+            enter_hook(launch_metadata)
+        if x * y * z > 0:
+            values = list(self._values(args))
+            scratch = self._scratch(x * y * z)
+            # One pointer or two that the compiler adds: scratch memory, and the profiler's.
+            values += [scratch, None][: kernel.parameter_count - len(values)]
+            kernel(
+                (x * self._blocks, y, z), (self._threads, 1, 1), values,
+                shared_mem=self._shared, enable_cooperative_groups=self._cooperative,
+            )  # fmt: skip
+        if exit_hook is not None:
+            exit_hook(launch_metadata)
+
+    def _scratch(self, programs: int) -> Any:
+        size, align = self._global_scratch
+        if not size:
+            return None
+        from triton.runtime import _allocation
+
+        return _allocation._allocator.get()(size * programs * self._blocks, align, 0)
+
+    def _values(self, args: Any) -> Iterator[Any]:
+        return _flat(self._signature, args, iter(self._descriptors))
+
+
+def _flat(signature: Any, args: Any, descriptors: Iterator[Any]) -> Iterator[Any]:
+    """The arguments that the kernel has parameters for, tuples taken apart."""
+    for kind, argument in zip(signature, args, strict=True):
+        if isinstance(kind, tuple):
+            yield from _flat(kind, argument, descriptors)
+        elif kind != "constexpr":
+            yield from _parameters(kind, argument, descriptors)
+
+
+def _parameters(kind: str, argument: Any, descriptors: Iterator[Any]) -> Iterator[Any]:
+    if kind.startswith("tensordesc"):
+        yield from _descriptor(argument, next(descriptors, None))
+    elif kind[0] == "*":
+        yield getattr(argument, "array", argument)
+    elif kind == "bf16":
+        yield np.uint16(_bfloat16(float(argument)))
+    else:
+        yield _NUMBERS[kind](argument)
+
+
+def _bfloat16(value: float) -> int:
+    """Bits of a bfloat16, rounded to nearest even."""
+    bits = int(np.float32(value).view(np.uint32))
+    if np.isnan(value):
+        return bits >> 16 | 64
+    return bits + 0x7FFF + (bits >> 16 & 1) >> 16
+
+
+def _descriptor(argument: Any, meta: Any) -> Iterator[Any]:
+    """A descriptor of a tensor: base, shape and strides where the target has no TMA."""
+    if meta is not None:
+        raise PtxError("TMA descriptors are not there yet", name="Triton")
+    base = getattr(argument.base, "array", argument.base)
+    shape, strides = argument.shape, argument.strides
+    yield base
+    yield from map(np.int64, (*shape, *strides))
+    yield from (np.int8(argument.padding == "nan"),
+                np.int8(getattr(argument, "round_f32_to_tf32", False)))  # fmt: skip
+    yield from map(np.int32, shape)
+    yield from map(np.int64, strides)

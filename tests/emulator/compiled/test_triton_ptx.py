@@ -1,0 +1,89 @@
+"""PTX that Triton made of our kernels, with no Triton: right, silent, and no barrier too many."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from triton_cases import CASES, Case
+
+from pycnn.emulator import KernelError, OutOfBoundsError, PtxModule
+
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+
+DATA = Path(__file__).parent / "data"
+LAUNCHES = json.loads((DATA / "launches.json").read_text())
+by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def text_of(case: Case) -> str:
+    return (DATA / f"{case.name}.ptx").read_text()
+
+
+def launch(case: Case, text: str, arguments: dict, checked: bool) -> None:
+    how = LAUNCHES[case.name]
+    passed = []
+    for a in how["arguments"]:
+        if isinstance(a, dict):
+            [(dtype, number)] = a.items()
+            passed.append(np.dtype(dtype).type(number))
+        else:
+            passed.append(a if a is None else arguments[a])
+    # Triton has all lanes of a warp store what they have reduced together.
+    module = PtxModule(text, checked=checked, same_value_races=False)
+    kernel = module.get_function(how["entry"])
+    kernel.max_dynamic_shared_size_bytes = max(how["shared"], 48 * 1024)
+    kernel(how["grid"], how["block"], passed, shared_mem=how["shared"])
+
+
+@by_name
+@pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
+def test_right_and_silent(case, checked):
+    arguments = case.arguments()
+    launch(case, text_of(case), arguments, checked)
+    case.check(arguments)
+
+
+#: Barriers that order nothing here, and why; found by reading the PTX.
+SPARE = {
+    ("layer_norm_backward", 5): "begins each turn of the lock's loop, whose first turn succeeds",
+    ("layer_norm_backward", 8): "no access until the next barrier",
+    ("layer_norm_backward", 13): "one of two in a row",
+    ("layer_norm_backward", 14): "one of two in a row",
+    ("layer_norm_backward", 15): "the end of the kernel",
+    ("matmul_tf32", 1): "nothing is copied since the barrier before the loop, or at its end",
+}
+
+
+def barriers(text: str) -> list[int]:
+    return [m.start() for m in re.finditer(r"\tbar\.sync ", text)]
+
+
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [(case, i) for case in CASES for i in range(len(barriers(text_of(case))))],
+    ids=lambda v: v.name if isinstance(v, Case) else str(v),
+)
+def test_each_barrier_is_missed(case, number):
+    text = text_of(case)
+    at = barriers(text)[number]
+    text = text[:at] + "//" + text[at:]
+    if (case.name, number) in SPARE:
+        launch(case, text, case.arguments(), checked=True)
+        return
+    with pytest.raises(KernelError) as caught:
+        launch(case, text, case.arguments(), checked=True)
+    assert caught.value.file == "triton_kernels.py"
+    assert caught.value.line > 0
+
+
+@by_name
+def test_an_array_too_short_is_found(case):
+    arguments = case.arguments()
+    name = next(a for a in LAUNCHES[case.name]["arguments"] if isinstance(a, str))
+    arguments[name] = arguments[name].ravel()[:-1].copy()
+    with pytest.raises(OutOfBoundsError) as caught:
+        launch(case, text_of(case), arguments, checked=True)
+    line = (Path(__file__).parent / "triton_kernels.py").read_text().splitlines()
+    assert "load" in line[caught.value.line - 1]
