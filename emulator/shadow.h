@@ -92,14 +92,14 @@ public:
     // Adds `me` if nothing races with it and that is soon found; most accesses are done here.
     bool add_ordered(Cell& cell, const Record& me, const Causality& order);
     // True if `me`, a plain read of a whole word, needs no more than its lane to be known.
-    static bool add_known(Cell& cell, const Record& me, const Causality& order) {
-        if (cell.readers & kManyBlocks) return true;
+    bool add_known(Cell& cell, const Record& me, const Causality& order) const {
+        if (cell.readers & kManyBlocks && !fences_) return true;
         if (!(cell.readers & kClean) || cell.first.block != me.block) return false;
         if (cell.first.clock == me.clock && same_warp(cell.first, me)) {
             cell.first.lanes |= me.lanes;
             return true;
         }
-        return cell.readers & kManyWarps && !order.passed(cell.first);
+        return cell.readers & kManyWarps && !fences_ && !order.passed(cell.first);
     }
 
 private:

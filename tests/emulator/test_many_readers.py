@@ -62,6 +62,30 @@ extern "C" __global__ void one_word_of_a_vector(int4* x, int* out) {
     if (threadIdx.x == 37) s[0].z = 1;
     out[threadIdx.x] = seen.x + seen.y + seen.z + seen.w;
 }
+// Threads 0 and 32 stand for 64, until they hand over by a fence what 96 does not: its read, in the
+// end, is all that thread 128 races with.
+__device__ void wait_for(int* flag, int value) { while (atomicAdd(flag, 0) != value) {} }
+extern "C" __global__ void read_behind_a_fence(int* x, int* flags, int* out) {
+    int t = threadIdx.x, seen = 0;
+    if (t < 96 && t % 32 == 0) {
+        seen = x[0];
+        atomicAdd(flags, 1);
+        if (t < 64) {
+            wait_for(flags, 3);
+            __threadfence();
+            atomicAdd(flags + 1, 1);
+        }
+    } else if (t == 96) {
+        wait_for(flags + 1, 2);
+        seen = x[0];
+        atomicAdd(flags + 2, 1);
+    } else if (t == 128) {
+        wait_for(flags + 1, 2);
+        wait_for(flags + 2, 1);
+        x[0] = 9;
+    }
+    out[t] = seen;
+}
 // Half of the word was never written.
 extern "C" __global__ void half_initialised(int* out) {
     __shared__ short s[2];
@@ -120,6 +144,7 @@ RACES = [
     ("write_after_many_blocks", (ints(), ints()), {"grid": 4}),
     ("read_of_another_blocks", (ints(), ints()), {"grid": 4}),
     ("one_word_of_a_vector", (ints(), ints()), {}),
+    ("read_behind_a_fence", (ints(), np.zeros(3, np.int32), ints()), {"block": 160}),
 ]
 
 
@@ -127,7 +152,13 @@ RACES = [
 @pytest.mark.parametrize(("name", "args", "shape"), RACES)
 def test_races_are_found(via, name, args, shape, schedule):
     with pytest.raises(emulator.RaceError):
-        run(via, name, *args, schedule=schedule, **shape)
+        run(
+            via,
+            name,
+            *(a.copy() if isinstance(a, np.ndarray) else a for a in args),
+            schedule=schedule,
+            **shape,
+        )
 
 
 def test_a_word_that_is_written_in_part(via):
