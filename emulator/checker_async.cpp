@@ -91,15 +91,7 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
             me.mask = byte_mask(word, address, address + part);
             check_operation(*cell, operation, me, where, std::max(word, address),
                             (access & kFenced) != 0);
-            if (where.shared) continue;
-            if (reads) {
-                counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
-                cell->touched_read |= me.mask;
-            }
-            if (writes) {
-                counters_.global_bytes_written += bytes_in(me.mask & ~cell->touched_write);
-                cell->touched_write |= me.mask;
-            }
+            if (!where.shared) touch(*cell, me.mask, reads, writes);
         }
         address += part;
         size -= part;
