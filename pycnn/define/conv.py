@@ -6,7 +6,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn import config
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
@@ -17,9 +18,7 @@ from pycnn.define.conv_settings import (
     epilogue,
     finish,
     needed_gradients,
-    planar_geometry,
     refuse_kernel_algorithm,
-    workspace_limit,
 )
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -70,19 +69,19 @@ class Conv(Operation):
         )
         return layout, windows, (x[0], weight[0], *windows.out)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
             layout.view(views["x"]),
             weight_view(views["weight"]),
             layout.contiguous(y),
-            **planar_geometry(windows),
+            **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["forward"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit())
-        return Inferred(settings, {"y": (layout.arranged(y), None)})
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT))
+        return settings, {"y": (layout.arranged(y), None)}
 
     def plan(self, call: Call) -> Plan:
         s: Settings = call.settings
@@ -139,7 +138,7 @@ class ConvBackward(ConvGradients):
 
     forward: Conv
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, extents = self.forward.extents(views, args)
         y, weight = layout.arranged(extents), views["weight"].shape
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
@@ -148,13 +147,13 @@ class ConvBackward(ConvGradients):
             layout.view(views["x"]),
             weight_view(views["weight"]),
             layout.view(views["dy"]),
-            **planar_geometry(windows),
+            **windows.planar(),
         )
         needed = needed_gradients(args.needs)
         check_algorithm(args.algo, [GRADIENTS[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit(), needed)
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
         shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": weight[:1]}
-        return Inferred(settings, {name: (shapes[name], None) for name in needed})
+        return settings, {name: (shapes[name], None) for name in needed}
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         s: Settings = call.settings

@@ -10,7 +10,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn import config
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv import ConvGradients
 from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, transposed
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
@@ -21,9 +22,7 @@ from pycnn.define.conv_settings import (
     epilogue,
     finish,
     needed_gradients,
-    planar_geometry,
     refuse_kernel_algorithm,
-    workspace_limit,
 )
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
@@ -76,19 +75,19 @@ class ConvTranspose(Operation):
         )
         return layout, windows, (x[0], weight[1] * windows.groups, *out)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
             layout.contiguous(y),
             weight_view(views["weight"]),
             layout.view(views["x"]),
-            **planar_geometry(windows),
+            **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["backward_input"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit())
-        return Inferred(settings, {"y": (layout.arranged(y), None)})
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT))
+        return settings, {"y": (layout.arranged(y), None)}
 
     def plan(self, call: Call) -> Plan:
         s: Settings = call.settings
@@ -116,7 +115,7 @@ class ConvTransposeBackward(ConvGradients):
 
     forward: ConvTranspose
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, extents = self.forward.extents(views, args)
         y, weight = layout.arranged(extents), views["weight"].shape
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
@@ -125,14 +124,14 @@ class ConvTransposeBackward(ConvGradients):
             layout.view(views["dy"]),
             weight_view(views["weight"]),
             layout.view(views["x"]),
-            **planar_geometry(windows),
+            **windows.planar(),
         )
         needed = needed_gradients(args.needs)
         directions = {"dx": "forward", "dweight": "backward_weight"}
         check_algorithm(args.algo, [directions[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit(), needed)
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
         shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": extents[1:2]}
-        return Inferred(settings, {name: (shapes[name], None) for name in needed})
+        return settings, {name: (shapes[name], None) for name in needed}
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         return tuple(getattr(self, f"_plan_{name}")(call) for name in call.settings.needs)

@@ -30,6 +30,7 @@ from pycnn.emulator.launching import (
 from pycnn.emulator.ptx import machine, pack
 from pycnn.emulator.ptx.compile import Program, translate
 from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.launches import check_block, cluster_shape
 from pycnn.emulator.ptx.parse import parse
 from pycnn.emulator.ptx.places import demangled, inlined, place_of
 from pycnn.emulator.ptx.syntax import Function, Module
@@ -209,6 +210,7 @@ class PtxKernel(Launchable):
         shared_mem: int = 0,
         stream: Any = None,
         enable_cooperative_groups: bool = False,
+        cluster: Sequence[int] | None = None,
     ) -> None:
         """Launch, and return when it has finished.
 
@@ -223,6 +225,8 @@ class PtxKernel(Launchable):
             Bytes of dynamic shared memory.
         enable_cooperative_groups : bool, default False
             A cooperative launch, in which the whole grid can synchronise.
+        cluster : sequence of one to three ints, optional
+            Blocks of a cluster. Default: what the kernel requires.
 
         Raises
         ------
@@ -232,7 +236,8 @@ class PtxKernel(Launchable):
             A subclass of it for each defect found; see `pycnn.emulator.errors`.
         """
         grid3, block3 = launch_shape(tuple(grid), tuple(block))
-        _check_block(self._function, block3)
+        check_block(self._function, block3)
+        cluster3 = cluster_shape(self._function, grid3, cluster)
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
         static = self._compiled.program.shared_bytes
         if shared_mem + static > runtime().SHARED_LIMIT:
@@ -256,7 +261,7 @@ class PtxKernel(Launchable):
             check_cooperative(grid3, block3)
         self._module._globals.cooperate(enable_cooperative_groups)
         report, counters = self._compiled.kernel.launch(
-            grid3, block3, shared_mem, at, self._module._globals.address,
+            grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
             time_limit(self._module.timeout), self._module.max_steps, ranges,
             guarded.numbers if guarded else [], self._module.same_value_races,
@@ -294,18 +299,6 @@ class PtxKernel(Launchable):
             return position["file"], position["line"]
         site = self._site(position) if position["pc"] else None
         return (site[1], site[2]) if site else ("", 0)
-
-
-def _check_block(function: Function, block: tuple[int, int, int]) -> None:
-    threads = block[0] * block[1] * block[2]
-    if function.required_threads and block != function.required_threads:
-        raise ValueError(f"block={block}; {function.name} requires {function.required_threads}")
-    if function.max_threads:
-        x, y, z = function.max_threads
-        if threads > x * y * z:
-            raise ValueError(
-                f"block={block} has {threads} threads; {function.name} allows {x * y * z}"
-            )
 
 
 # ---- The cache ----------------------------------------------------------------------------------
