@@ -97,16 +97,18 @@ public:
 };
 
 // The product of a block's tiles of A and B: of every k, into a warp's sums.
-template <bool ALIGNED, typename Shared>
-__device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp, Shared& smem,
+template <bool ALIGNED>
+__device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
+                                             scalar_t (&sA)[STAGES][BLK_M * BLK_K],
+                                             scalar_t (&sB)[STAGES][BLK_N * BLK_K],
                                              const Operand& a, const Operand& b) {
     ChunkCopy<BLK_M, A_K_MAJOR> copy_a(a);
     ChunkCopy<BLK_N, B_K_MAJOR> copy_b(b);
     index_t k_left = a.k;  // of the tile that is copied next
     const auto start = [&](int stage) {
         const int extent_k = k_left < BLK_K ? static_cast<int>(k_left) : BLK_K;
-        copy_a.template start<ALIGNED>(smem.a[stage], extent_k);
-        copy_b.template start<ALIGNED>(smem.b[stage], extent_k);
+        copy_a.template start<ALIGNED>(sA[stage], extent_k);
+        copy_b.template start<ALIGNED>(sB[stage], extent_k);
         copy_async_commit();
         k_left = k_left < BLK_K ? 0 : k_left - BLK_K;
     };
@@ -116,7 +118,7 @@ __device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp, Share
         copy_async_wait<STAGES - 2>();
         __syncthreads();  // this tile has arrived, and the one before it is no longer needed
         start(stage ? stage - 1 : STAGES - 1);
-        warp.template multiply<BLK_K, A_K_MAJOR, B_K_MAJOR>(smem.a[stage], smem.b[stage]);
+        warp.template multiply<BLK_K, A_K_MAJOR, B_K_MAJOR>(sA[stage], sB[stage]);
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
     copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
@@ -153,18 +155,17 @@ gemm_tensor_core(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
                  const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
                  const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
     using Warp = WarpTile<BLK_M, BLK_N>;
-    __shared__ alignas(128) struct {
-        scalar_t a[STAGES][BLK_M * BLK_K], b[STAGES][BLK_N * BLK_K];
-    } smem;
-    static_assert(sizeof(smem.a) >= Warp::ROWS * Warp::PITCH * sizeof(float), "sC lies there");
+    __shared__ alignas(128) scalar_t sA[STAGES][BLK_M * BLK_K];
+    __shared__ alignas(128) scalar_t sB[STAGES][BLK_N * BLK_K];
+    static_assert(sizeof(sA) >= Warp::ROWS * Warp::PITCH * sizeof(float), "sC lies in sA");
     const BlockCoord blk(p);
     if (blk.batch >= p.batches) return;
     const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
     Warp warp;
     if (gA.vector && gB.vector)
-        multiply_all<true>(warp, smem, gA, gB);
+        multiply_all<true>(warp, sA, sB, gA, gB);
     else
-        multiply_all<false>(warp, smem, gA, gB);
+        multiply_all<false>(warp, sA, sB, gA, gB);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    store_tile(warp, reinterpret_cast<float*>(smem.a[0]), OutputTile(p, c, epilogue, blk));
+    store_tile(warp, reinterpret_cast<float*>(sA[0]), OutputTile(p, c, epilogue, blk));
 }
