@@ -87,6 +87,10 @@ public:
         }
         return far_used_ && far_before(record, thread);
     }
+    // Whether `record` came before the last barrier of this block, in it.
+    bool passed(const Record& record) const {
+        return record.block == block_ && record.clock < base_;
+    }
     // The following three return false when a clock is at its end.
     bool barrier();
     bool warp_synchronised(unsigned warp, unsigned lanes);

@@ -139,7 +139,34 @@ Cell& Checker::shared_cell(uintptr_t word) {
 
 void Checker::access(unsigned thread, const void* pointer, size_t size, int access,
                      const void* pc) {
-    access_part(thread, reinterpret_cast<uintptr_t>(pointer), size, access, pc, false);
+    auto address = reinterpret_cast<uintptr_t>(pointer);
+    if (access != kRead || !read_again(thread, address, size, pc))
+        access_part(thread, address, size, access, pc, false);
+}
+
+// True for a read of words that have been read since the last barrier, if there is no more to do.
+bool Checker::read_again(unsigned thread, uintptr_t address, size_t size, const void* pc) {
+    Block& b = *block_;
+    if (size % kWord || size & (size - 1) || size > 16 || address & (size - 1) ||
+        !b.suspects.empty())
+        return false;
+    auto arena = reinterpret_cast<uintptr_t>(b.worker->arena());
+    bool shared = address - arena < Worker::arena_size();
+    Cell* cell;
+    if (shared) {
+        if (!in_shared_variable(address - arena, size)) return false;
+        cell = &shared_cell(address);
+    } else {
+        Memory::Piece* piece = memory_.find_again(address, size, pc);
+        if (!piece) return false;
+        cell = piece->cells.at(address, piece->range.base, piece->range.size);
+    }
+    Record me = record(thread, pc, 0, (1u << kWord) - 1);
+    const Records& records = shared ? b.records : records_;
+    for (Cell* end = cell + size / kWord; cell < end; ++cell)
+        if (!records.add_known(*cell, me, b.order)) return false;
+    b.log.add(thread, me.pc, address, size, kRead, shared, false);
+    return true;
 }
 
 void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int access,
@@ -186,21 +213,24 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
             cell->initialised |= me.mask;
         else
             check(*cell, me, where, certain, std::max(word, address), pc);
-        if (where.shared) continue;
-        if (reads) {
-            counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
-            cell->touched_read |= me.mask;
-        }
-        if (writes) {
-            counters_.global_bytes_written += bytes_in(me.mask & ~cell->touched_write);
-            cell->touched_write |= me.mask;
-        }
+        if (!where.shared) touch(*cell, me.mask, reads, writes);
     }
     if (strong && writes)
         for (uintptr_t word = word_of(address); word < address + size; word += kWord)
             b.order.release(thread, handovers, word, reads);
     b.log.add(thread, me.pc, address, size, access & kAccessMask, where.shared,
               access & kVolatile && !writes);
+}
+
+void Checker::touch(Cell& cell, uint8_t mask, bool reads, bool writes) {
+    if (reads) {
+        counters_.global_bytes_read += bytes_in(mask & ~cell.touched_read);
+        cell.touched_read |= mask;
+    }
+    if (writes) {
+        counters_.global_bytes_written += bytes_in(mask & ~cell.touched_write);
+        cell.touched_write |= mask;
+    }
 }
 
 void Checker::compare_and_swap(unsigned thread, const void* address, const void* expected,
@@ -369,11 +399,17 @@ void Checker::register_shared(const SharedVariable& variable) {
 }
 
 bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
+    auto inside = [&](uintptr_t begin, size_t of) {
+        return offset - begin < of && size <= of - (offset - begin);
+    };
+    if (inside(last_shared_, last_shared_size_)) return true;
     if (offset < kDynamicSpan) return offset + size <= block_->worker->launch().dynamic_shared;
-    offset -= kDynamicSpan;
     for (const SharedVariable& v : variables_) {
-        auto begin = static_cast<size_t>(v.offset);
-        if (offset >= begin && offset + size <= begin + v.size) return true;
+        uintptr_t begin = kDynamicSpan + static_cast<uintptr_t>(v.offset);
+        if (!inside(begin, v.size)) continue;
+        last_shared_ = begin;
+        last_shared_size_ = v.size;
+        return true;
     }
     return false;
 }

@@ -140,6 +140,8 @@ private:
     Place place(unsigned thread, uintptr_t address, size_t size, int access, const void* pc);
     void check(Cell& cell, const Record& me, const Place& place, bool certain, uintptr_t address,
                const void* pc);
+    bool read_again(unsigned thread, uintptr_t address, size_t size, const void* pc);
+    void touch(Cell& cell, uint8_t mask, bool reads, bool writes);
     void access_part(unsigned thread, uintptr_t address, size_t size, int access, const void* pc,
                      bool certain);
     Block* block_of(const Worker* worker) const;
@@ -177,6 +179,8 @@ private:
     Records records_;  // of global memory
     Handovers handovers_;
     std::vector<SharedVariable> variables_;
+    mutable uintptr_t last_shared_ = 0;  // offset and size of the variable that was found last
+    mutable size_t last_shared_size_ = 0;
     const char* dynamic_name_ = "dynamic shared memory";
     std::vector<std::unique_ptr<Block>> blocks_;  // one a worker
     Block* block_ = nullptr;

@@ -102,9 +102,9 @@ public:
             report.message = "out of memory";
             job_.fail(std::move(report));
         }
+        pycnn_emu_self = outer;  // before the stacks go that it points into: the watch may look
         more_.clear();
         own_.end();
-        pycnn_emu_self = outer;
     }
 
 private:

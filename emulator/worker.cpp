@@ -241,14 +241,12 @@ void Worker::yield(const Site& site) {
     wait();
 }
 
-// A thread that reads and reads may wait for another to write.
-void Worker::step(const void* pc) {
-    pc_[current_] = pc;
-    if (++steps_ == launch_->max_steps) {
-        thread_[current_].site = Site{};
-        fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
-    }
-    if (++slice_ < kSlice || in_combine_) return;
+void Worker::out_of_steps() {
+    thread_[current_].site = Site{};
+    fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
+}
+
+void Worker::end_slice() {
     ++ticks_;
     yield(Site{});
 }

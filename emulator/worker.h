@@ -113,7 +113,13 @@ public:
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
     void yield(const Site& site);
-    void step(const void* pc);  // one memory access of the checked build
+    // One memory access of the checked build. A thread that reads and reads may wait for another to
+    // write.
+    void step(const void* pc) {
+        pc_[current_] = pc;
+        if (++steps_ == launch_->max_steps) out_of_steps();
+        if (++slice_ >= kSlice && !in_combine_) end_slice();
+    }
     // Until another calls `wake`, or nobody else can go on: then it returns false to one that
     // `polls`, which asks again, and is the end of a launch with any other.
     bool park(const Site& site, bool polls);
@@ -162,6 +168,8 @@ private:
     void wait();                  // continue elsewhere until this thread is ready
     Fiber* next_fiber();          // one to continue on, or null when the block is done
     void switch_to(Fiber* to);
+    void out_of_steps();
+    void end_slice();
     void make_ready(unsigned thread);
     unsigned take_ready();
     void set_thread(unsigned thread);

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pycnn.dtypes import numpy_dtype
-from pycnn.plan.conv_algorithm import Algorithm
+from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
 from pycnn.plan.conv_direct import DIRECT
 from pycnn.plan.conv_fft import FFT
@@ -91,6 +91,7 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
         else:
             used = sum(steps.workspace.values()) * problem.itemsize
             reason = algorithm.score(problem, direction)[1]
+            reason = reason.format(sizes=in_words(problem, direction))
             candidates.append(Candidate(algorithm.name, used, True, reason))
     return candidates
 
@@ -177,5 +178,9 @@ def _steps(problem: Problem, direction: str, algo: str, limit: int) -> tuple[Ste
 
 def _preference(problem: Problem, direction: str) -> list[Algorithm]:
     """The algorithms of a direction, the preferred one first."""
-    having = [ALGORITHMS[name] for name in names(direction)]
-    return sorted(having, key=lambda algorithm: -algorithm.score(problem, direction)[0])
+    scores = {
+        name: algorithm.score(problem, direction)[0]
+        for name, algorithm in ALGORITHMS.items()
+        if direction in algorithm.planners
+    }
+    return [ALGORITHMS[name] for name in sorted(scores, key=scores.__getitem__, reverse=True)]

@@ -12,7 +12,7 @@ from math import prod
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan._implicit import HEADER, Index, Product
-from pycnn.plan.conv_algorithm import Algorithm, in_words
+from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
@@ -305,8 +305,7 @@ def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
-    sizes = in_words(problem, direction)
-    return 40, f"{sizes}: a matrix product that finds its columns as it goes"
+    return 40, "{sizes}: a matrix product that finds its columns as it goes"
 
 
 IMPLICIT_GEMM = Algorithm(
