@@ -128,7 +128,14 @@ void Checker::check_operation(Cell& cell, const Operation& operation, const Reco
                       "fence.proxy.async between",
                       verb(access), other->thread),
                issuer, address, operation.pc, other);
-    if (other) block_->worker->fail(operation_report(me, *other, address, operation.pc));
+    if (other) {
+        Report report = operation_report(me, *other, address, operation.pc);
+        auto unaware = std::find_if(operation.issuers.begin(), operation.issuers.end(),
+                                    [&](unsigned thread) { return !order.before(*other, thread); });
+        if (*unaware != issuer)
+            report.message += format(" for thread %u, which issues it too", *unaware);
+        block_->worker->fail(std::move(report));
+    }
     if (access != kWrite && !where.initialised && (cell.initialised & me.mask) != me.mask)
         report("uninitialised",
                format("%s by an asynchronous operation of %s memory that nobody has written",

@@ -5,6 +5,7 @@ side by side, in x and dy, a multiple of eight of them in a group; a weight whos
 not is copied to the workspace.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import IntFlag
 from math import prod
@@ -12,7 +13,7 @@ from math import prod
 from pycnn.dtypes import FLOATING, FLOATS
 from pycnn.plan import conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan.conv_algorithm import Algorithm, Planner, in_words, product
+from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import Tiling
 from pycnn.plan.conv_problem import Problem, Steps, Unfit
 from pycnn.runtime.plan import Kernel
@@ -32,9 +33,8 @@ WIDE, LONG = 16, 64
 class Chunked(IntFlag):
     """enum Chunked of kernels/include/pycnn/implicit_gemm.cuh."""
 
-    A = 1
-    X = 2
-    C = 4
+    OPERANDS = 1
+    C = 2
 
 
 def _chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
@@ -46,20 +46,15 @@ def _chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Til
         if product.k.other[-1] != 1:
             raise Unfit("a copy of the weight with its channels innermost exceeds the workspace")
         product = replace(product, k=product.k.chunked(CHUNK))
-        a_steps = (*product.k.other, product.a_m)
-        x_steps = (*product.k.x, *product.n.x)
         depth = step = BLK_K // CHUNK
+        steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
     else:
-        a_steps = tuple(product.k.other)
-        x_steps = (*product.k.x, *product.n.x[:2])
         depth, step = BLK_K, THREADS * CHUNK // tile
+        steps = (*product.k.other, *product.k.x, *product.n.x[:-1])
     _require_offsets(product, tile)
-    c_steps = (*product.n.other, product.c_group)
-    vectors = (
-        Chunked.A * _aligned(*a_steps, product.a_group)
-        | Chunked.X * _aligned(*x_steps, *problem.x.strides[2:])
-        | Chunked.C * (product.c_m == 1 and _aligned(*c_steps))
-    )
+    operands = _aligned(*steps, product.a_group)
+    c = product.c_m == 1 and _aligned(*product.n.other, product.c_group)
+    vectors = Chunked.OPERANDS * operands | Chunked.C * c
     return product, Tiling(kernel, step, depth, True, vectors)
 
 
@@ -68,18 +63,23 @@ def _aligned(*strides: int) -> bool:
 
 
 def _require_offsets(product: Product, tile: int) -> None:
-    """Raise `Unfit` unless the kernel's 32-bit offsets reach."""
+    """Raise `Unfit` unless the kernel's 32-bit offsets reach: see the range of the kernel."""
     images, *plane = product.n.extents
-    if product.b_k_major:  # n is (n, p, q), of which a tile spans few images
+    if product.b_k_major:  # n is (n, p, q), of which a tile spans few images; k is a window
         images = min(images, ceil_div(tile, max(1, prod(plane))) + 1)
-    reach = sum(abs(s) * (e - 1) for s, e in zip(product.n.x, (images, *plane), strict=True))
-    reach_a = abs(product.a_m) * tile
-    if product.b_k_major:
-        for strides in (product.k.x, product.k.other):
-            within = sum(abs(s) * e for s, e in zip(strides, product.k.extents, strict=True))
-            reach, reach_a = reach + within, reach_a + within
-    if max(reach, reach_a) > MAX_OFFSET:
-        raise Unfit(f"a tile reaches over {max(reach, reach_a)} elements; allowed: {MAX_OFFSET}")
+        window = max(
+            _reach(product.k.x, product.k.extents), _reach(product.k.other, product.k.extents)
+        )
+    else:  # k is (n, p, q), with offsets of 64 bits from image to image; n is a window
+        window = max(_reach(s[1:], product.k.extents[1:]) for s in (product.k.x, product.k.other))
+        window = max(window, abs(product.k.x[0]), abs(product.k.other[0]))
+    reach = window + max(_reach(product.n.x, (images, *plane)), abs(product.a_m) * tile)
+    if max(reach, product.k.count) > MAX_OFFSET:
+        raise Unfit(f"a tile reaches over {reach} elements; allowed: {MAX_OFFSET}")
+
+
+def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:
+    return sum(abs(s) * e for s, e in zip(strides, extents, strict=True))
 
 
 def _planner(direction: str) -> Planner:
@@ -97,6 +97,8 @@ def _require_chunks(problem: Problem, direction: str) -> None:
     if not FLOATS[problem.dtype].is_half:
         allowed = ", ".join(name for name in FLOATING if FLOATS[name].is_half)
         raise Unfit(f"dtype {problem.dtype}; allowed: {allowed}")
+    if problem.mode != "zeros":
+        raise Unfit(f"padding mode {problem.mode!r}; allowed: 'zeros'")
     k, c = problem.filters, problem.channels
     read = {
         "forward": {"x": c},
@@ -115,7 +117,7 @@ def _require_chunks(problem: Problem, direction: str) -> None:
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
     wide = outputs >= WIDE and terms >= LONG
-    return 46 if wide else 15, f"{in_words(problem, direction)}: tensor cores, no columns to make"
+    return 46 if wide else 15, "{sizes}: tensor cores, no columns to make"
 
 
 IMPLICIT_GEMM_MMA = Algorithm(
