@@ -24,12 +24,21 @@ def test_random_calls(backend):
         pytest.skip(f"{backend} is not available here")
     names, dtypes, calls = [], [], CALLS
     if backend != "reference":
-        names, dtypes, calls = ["add", "mul_backward", "silu", "softmax", "pad"], ["float32"], 60
+        names, dtypes, calls = ["add", "mul_backward", "silu", "softmax", "pad"], ["float32"], 5 * check.TOGETHER
     tally = check.run(range(calls), backend, names=names, dtypes=dtypes)
     assert not tally.faults
     assert tally.outcomes.total() == calls
     assert tally.outcomes["right"] > calls / 2
     assert tally.outcomes["refused"] > 0
+
+
+def test_calls_that_compile_come_together():
+    """By operation and dtype; everything else differs from one to the next."""
+    some = [draw.draw(1, n, together=20) for n in range(60)]
+    kinds = [(d.tested.op.name, d.dtype) for d in some]
+    assert len({*kinds[:20]}) == len({*kinds[20:40]}) == len({*kinds[40:]}) == 1
+    assert len({*kinds}) > 1
+    assert len({str(d) for d in some}) > 40
 
 
 def test_a_fault_is_found_and_named(monkeypatch):

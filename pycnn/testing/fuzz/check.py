@@ -28,6 +28,10 @@ from pycnn.testing.tested import Tested
 #: Elements of all arrays of a call together: enough for several blocks and tails.
 MOST = 2**14
 
+#: Calls of one operation and dtype in a row where kernels are compiled, which takes far longer than
+#: to run them.
+TOGETHER = 20
+
 #: A call that takes longer hangs, as far as a user can tell.
 PATIENCE = 60
 
@@ -235,7 +239,7 @@ def run(
     for number in numbers:
         if time.monotonic() > until:
             break
-        drawn = draw(seed, number, names, dtypes)
+        drawn = draw(seed, number, names, dtypes, TOGETHER if backend != "reference" else 1)
         try:
             tally.outcomes[check(drawn, backend, torch)] += 1
         except Fault as fault:
