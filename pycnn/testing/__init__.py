@@ -17,6 +17,7 @@ from pycnn.testing import (  # noqa: F401  (each says what its classes speak for
     dropout,
     elementwise,
     gemm,
+    grid_sample,
     linear,
     loss,
     movement,

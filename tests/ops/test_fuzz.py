@@ -24,7 +24,11 @@ def test_random_calls(backend):
         pytest.skip(f"{backend} is not available here")
     names, dtypes, calls = [], [], CALLS
     if backend != "reference":
-        names, dtypes, calls = ["add", "mul_backward", "silu", "softmax", "pad"], ["float32"], 5 * check.TOGETHER
+        names, dtypes, calls = (
+            ["add", "mul_backward", "silu", "softmax", "pad"],
+            ["float32"],
+            5 * check.TOGETHER,
+        )
     tally = check.run(range(calls), backend, names=names, dtypes=dtypes)
     assert not tally.faults
     assert tally.outcomes.total() == calls
@@ -84,6 +88,12 @@ def test_cancelling_sums_are_held_to_the_size_of_their_terms(monkeypatch, off, r
     monkeypatch.setattr(tested, "invoke", lambda *call: (np.array(off, np.float32),))
     with contextlib.nullcontext() if right else pytest.raises(Fault, match="off by 50"):
         assert check.check(drawn, "reference") == "right"
+
+
+def test_a_call_that_does_not_end_is_a_fault(monkeypatch):
+    monkeypatch.setattr(check, "PATIENCE", 0.05)
+    with check.strict(), pytest.raises(Fault, match="not done"):
+        sum(range(10**10))
 
 
 @pytest.mark.parametrize("kind", draw.VIEWS)
