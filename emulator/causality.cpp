@@ -65,6 +65,17 @@ bool Past::holds(const Record& record) const {
     return true;
 }
 
+bool Past::covers(const Past& other) const {
+    return std::all_of(other.groups_.begin(), other.groups_.end(), [&](const auto& entry) {
+        const Clocks* mine = of(entry.first);
+        const Clocks& theirs = *entry.second;
+        if (mine == &theirs) return true;
+        for (size_t t = 0; t < theirs.size(); ++t)
+            if (theirs[t] > (mine && t < mine->size() ? (*mine)[t] : 0)) return false;
+        return true;
+    });
+}
+
 void Known::add(const Known& other) {
     all = both(all, other.all);
     fenced = both(fenced, other.fenced);

@@ -50,6 +50,7 @@ public:
     void add(const Past& other);
     const Clocks* of(uint64_t group) const;
     bool holds(const Record& record) const;
+    bool covers(const Past& other) const;
 
 private:
     std::vector<std::pair<uint64_t, std::shared_ptr<const Clocks>>> groups_;  // sorted
@@ -86,6 +87,10 @@ public:
         }
         return far_used_ && far_before(record, thread);
     }
+    // Whether `record` came before the last barrier of this block, in it.
+    bool passed(const Record& record) const {
+        return record.block == block_ && record.clock < base_;
+    }
     // The following three return false when a clock is at its end.
     bool barrier();
     bool warp_synchronised(unsigned warp, unsigned lanes);
@@ -99,7 +104,11 @@ public:
 
     // Leaves what `thread` knows, for others to learn. Empty when its clock is at its end.
     Known publish(unsigned thread);
+    Known published(unsigned thread) const { return {published_[thread], published_fenced_[thread]}; }
     void learn(unsigned thread, const Known& known);
+    bool knows(unsigned thread, const Known& known) const {
+        return !known.all || all_known(thread)->covers(*known.all);
+    }
     // What `thread` knows the asynchronous proxy may read from now on. False as above.
     bool proxy_fence(unsigned thread);
     // The next event of an actor whose earlier ones `thread` knows: block, clock and thread of it.

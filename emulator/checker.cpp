@@ -25,14 +25,12 @@ Checker::Checker(Knowledge knowledge, const void* code)
 }
 
 void Checker::begin_block(Worker& worker, uint64_t index) {
-    auto known = std::find_if(blocks_.begin(), blocks_.end(),
-                              [&](const auto& block) { return block->worker == &worker; });
-    if (known == blocks_.end()) {
+    block_ = block_of(&worker);
+    if (!block_) {
         blocks_.push_back(std::make_unique<Block>());
-        known = blocks_.end() - 1;
-        (*known)->worker = &worker;
+        block_ = blocks_.back().get();
+        block_->worker = &worker;
     }
-    block_ = known->get();
     Block& b = *block_;
     b.index = static_cast<uint32_t>(index);
     b.order.begin(b.index, worker.threads());
@@ -42,6 +40,9 @@ void Checker::begin_block(Worker& worker, uint64_t index) {
     b.suspects.clear();
     b.unwritten.reset();
     b.issuers.clear();
+    b.to_end.clear();
+    b.visits.clear();
+    b.ended = false;
     b.log.begin(worker.threads());
     auto arena = reinterpret_cast<uintptr_t>(worker.arena());
     auto reset = [&](size_t offset, size_t size) {
@@ -54,16 +55,21 @@ void Checker::begin_block(Worker& worker, uint64_t index) {
         reset(kDynamicSpan + static_cast<size_t>(variable.offset), variable.size);
 }
 
-void Checker::resume_block(Worker& worker) {
+void Checker::resume_block(Worker& worker) { block_ = block_of(&worker); }
+
+Checker::Block* Checker::block_of(const Worker* worker) const {
     for (const auto& block : blocks_)
-        if (block->worker == &worker) block_ = block.get();
+        if (block->worker == worker) return block.get();
+    return nullptr;
 }
 
 std::optional<Report> Checker::end_block() {
     block_->log.flush(counters_);
     for (const Suspect& s : block_->suspects)
         if (changed(s)) return race(s.me, s.other, s.word);
-    return std::move(block_->unwritten);
+    if (block_->unwritten) return std::move(block_->unwritten);
+    block_->ended = true;
+    return unfinished();
 }
 
 void Checker::thread_exits(unsigned thread) {
@@ -133,7 +139,34 @@ Cell& Checker::shared_cell(uintptr_t word) {
 
 void Checker::access(unsigned thread, const void* pointer, size_t size, int access,
                      const void* pc) {
-    access_part(thread, reinterpret_cast<uintptr_t>(pointer), size, access, pc, false);
+    auto address = reinterpret_cast<uintptr_t>(pointer);
+    if (access != kRead || !read_again(thread, address, size, pc))
+        access_part(thread, address, size, access, pc, false);
+}
+
+// True for a read of words that have been read since the last barrier, if there is no more to do.
+bool Checker::read_again(unsigned thread, uintptr_t address, size_t size, const void* pc) {
+    Block& b = *block_;
+    if (size % kWord || size & (size - 1) || size > 16 || address & (size - 1) ||
+        !b.suspects.empty())
+        return false;
+    auto arena = reinterpret_cast<uintptr_t>(b.worker->arena());
+    bool shared = address - arena < Worker::arena_size();
+    Cell* cell;
+    if (shared) {
+        if (!in_shared_variable(address - arena, size)) return false;
+        cell = &shared_cell(address);
+    } else {
+        Memory::Piece* piece = memory_.find_again(address, size, pc);
+        if (!piece) return false;
+        cell = piece->cells.at(address, piece->range.base, piece->range.size);
+    }
+    Record me = record(thread, pc, 0, (1u << kWord) - 1);
+    const Records& records = shared ? b.records : records_;
+    for (Cell* end = cell + size / kWord; cell < end; ++cell)
+        if (!records.add_known(*cell, me, b.order)) return false;
+    b.log.add(thread, me.pc, address, size, kRead, shared, false);
+    return true;
 }
 
 void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int access,
@@ -161,7 +194,7 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
     // In shared memory a volatile store hands nothing over without a fence: what older code did
     // within a warp is a race since warps no longer run in lockstep.
     if (where.shared && access & kVolatile && writes && !b.order.has_fenced(thread)) strong = false;
-    Handovers& handovers = where.shared ? b.handovers : handovers_;
+    Handovers& handovers = where.shared ? where.shared->handovers : handovers_;
     if (strong && reads && !handovers.empty())
         for (uintptr_t word = word_of(address); word < address + size; word += kWord) {
             auto found = handovers.find(word);
@@ -171,7 +204,8 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
                                      (access & kVolatile ? kVolatileRecord : 0));
     Record me = record(thread, pc, kind, 0);
     Cell* cell = where.cells;
-    Records& records = where.shared ? b.records : records_;
+    Records& records = where.shared ? where.shared->records : records_;
+    if (where.shared && where.shared != &b) visit(*where.shared, me, thread, address, pc);
     for (uintptr_t word = word_of(address); word < address + size; word += kWord, ++cell) {
         me.mask = byte_mask(word, address, address + size);
         bool known = writes || where.initialised || (cell->initialised & me.mask) == me.mask;
@@ -179,21 +213,24 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
             cell->initialised |= me.mask;
         else
             check(*cell, me, where, certain, std::max(word, address), pc);
-        if (where.shared) continue;
-        if (reads) {
-            counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
-            cell->touched_read |= me.mask;
-        }
-        if (writes) {
-            counters_.global_bytes_written += bytes_in(me.mask & ~cell->touched_write);
-            cell->touched_write |= me.mask;
-        }
+        if (!where.shared) touch(*cell, me.mask, reads, writes);
     }
     if (strong && writes)
         for (uintptr_t word = word_of(address); word < address + size; word += kWord)
             b.order.release(thread, handovers, word, reads);
     b.log.add(thread, me.pc, address, size, access & kAccessMask, where.shared,
               access & kVolatile && !writes);
+}
+
+void Checker::touch(Cell& cell, uint8_t mask, bool reads, bool writes) {
+    if (reads) {
+        counters_.global_bytes_read += bytes_in(mask & ~cell.touched_read);
+        cell.touched_read |= mask;
+    }
+    if (writes) {
+        counters_.global_bytes_written += bytes_in(mask & ~cell.touched_write);
+        cell.touched_write |= mask;
+    }
 }
 
 void Checker::compare_and_swap(unsigned thread, const void* address, const void* expected,
@@ -210,7 +247,14 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
     if (address >= arena && address < arena + Worker::arena_size()) {
         if (!in_shared_variable(address - arena, size))
             out_of_bounds(thread, address, size, access, pc);
-        return {&shared_cell(address), true, false};
+        return {&shared_cell(address), block_, false};
+    }
+    if (Worker* owner = block_->worker->peer(address)) {
+        auto start = reinterpret_cast<uintptr_t>(owner->arena());
+        if (!in_shared_variable(address - start, size))
+            out_of_bounds(thread, address, size, access, pc);
+        Block* block = block_of(owner);
+        return {block->shared.at(address, start, Worker::arena_size()), block, false};
     }
     Memory::Piece* piece = memory_.find(address);
     if (!piece) {
@@ -223,19 +267,19 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
     size_t inside = range.base + range.size - address;
     if (size > inside) {
         if (!piece->open) out_of_bounds(thread, address, size, access, pc);
-        return {nullptr, false, true, inside};
+        return {nullptr, nullptr, true, inside};
     }
     if (range.constant) {
         if ((access & kAccessMask) == kRead) return {};
         report("out_of_bounds", format("%s of %zu bytes of constant memory", verb(access), size),
                thread, address, pc);
     }
-    return {piece->cells.at(address, range.base, range.size), false, range.initialised};
+    return {piece->cells.at(address, range.base, range.size), nullptr, range.initialised};
 }
 
 void Checker::check(Cell& cell, const Record& me, const Place& where, bool certain,
                     uintptr_t address, const void* pc) {
-    Records& records = where.shared ? block_->records : records_;
+    Records& records = where.shared ? where.shared->records : records_;
     const Causality& order = block_->order;
     int access = !(me.kind & kWrites) ? kRead
                  : me.kind & kStrong && !(me.kind & kVolatileRecord) ? kAtomic : kWrite;
@@ -290,8 +334,8 @@ void Checker::copy_async(unsigned thread, void* shared, const void* global, size
     if (source_size) access(thread, global, source_size, kRead, pc);
     auto address = reinterpret_cast<uintptr_t>(shared);
     access_part(thread, address, size, kWrite, pc, true);
-    Copy copy{shared, std::vector<char>(size, 0), pc};
-    std::memcpy(copy.bytes.data(), global, source_size);
+    auto copy = std::make_shared<Copy>(Copy{shared, std::vector<char>(size, 0), pc, false});
+    std::memcpy(copy->bytes.data(), global, source_size);
     block_->copies[thread].open.push_back(std::move(copy));
     for (uintptr_t word = address; word < address + size; word += kWord)
         shared_cell(word).pending = byte_mask(word, address, address + size);
@@ -311,17 +355,38 @@ void Checker::copy_wait(unsigned thread, size_t groups_in_flight) {
     }
 }
 
-void Checker::complete(unsigned thread, std::vector<Copy>& copies) {
-    for (Copy& copy : copies) {
-        std::memcpy(copy.shared, copy.bytes.data(), copy.bytes.size());
-        auto address = reinterpret_cast<uintptr_t>(copy.shared);
-        for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord) {
-            Cell& cell = shared_cell(word);
-            uint8_t mask = byte_mask(word, address, address + copy.bytes.size());
-            block_->records.add(cell, record(thread, copy.pc, kWrites, mask), block_->order);
-            cell.pending = 0;
+void Checker::complete(unsigned thread, CopyGroup& copies) {
+    for (const auto& copy : copies) {
+        if (!arrive(*copy)) continue;
+        auto address = reinterpret_cast<uintptr_t>(copy->shared);
+        for (uintptr_t word = address; word < address + copy->bytes.size(); word += kWord) {
+            uint8_t mask = byte_mask(word, address, address + copy->bytes.size());
+            block_->records.add(shared_cell(word), record(thread, copy->pc, kWrites, mask),
+                                block_->order);
         }
     }
+}
+
+// False if it has come before.
+bool Checker::arrive(Copy& copy) {
+    if (copy.done) return false;
+    copy.done = true;
+    std::memcpy(copy.shared, copy.bytes.data(), copy.bytes.size());
+    auto address = reinterpret_cast<uintptr_t>(copy.shared);
+    for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord)
+        shared_cell(word).pending = 0;
+    return true;
+}
+
+CopyGroup Checker::copies_on_way(unsigned thread) const {
+    const Copies& copies = block_->copies[thread];
+    CopyGroup all = copies.open;
+    for (const CopyGroup& group : copies.groups) all.insert(all.end(), group.begin(), group.end());
+    return all;
+}
+
+void Checker::copies_come(const CopyGroup& copies) {
+    for (const auto& copy : copies) arrive(*copy);
 }
 
 void Checker::register_shared(const SharedVariable& variable) {
@@ -329,22 +394,34 @@ void Checker::register_shared(const SharedVariable& variable) {
         if (known.offset == variable.offset) return;
     variables_.push_back(variable);
     size_t offset = kDynamicSpan + static_cast<size_t>(variable.offset);
-    std::memset(block_->worker->arena() + offset, kPoison, variable.size);
+    for (const auto& block : blocks_)
+        std::memset(block->worker->arena() + offset, kPoison, variable.size);
 }
 
 bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
+    auto inside = [&](uintptr_t begin, size_t of) {
+        return offset - begin < of && size <= of - (offset - begin);
+    };
+    if (inside(last_shared_, last_shared_size_)) return true;
     if (offset < kDynamicSpan) return offset + size <= block_->worker->launch().dynamic_shared;
-    offset -= kDynamicSpan;
     for (const SharedVariable& v : variables_) {
-        auto begin = static_cast<size_t>(v.offset);
-        if (offset >= begin && offset + size <= begin + v.size) return true;
+        uintptr_t begin = kDynamicSpan + static_cast<uintptr_t>(v.offset);
+        if (!inside(begin, v.size)) continue;
+        last_shared_ = begin;
+        last_shared_size_ = v.size;
+        return true;
     }
     return false;
 }
 
-// What lies at or nearest below or above an address, in words.
 std::string Checker::array_at(uintptr_t address) const {
-    auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
+    const Worker* owner = block_->worker->peer(address);
+    auto arena = reinterpret_cast<uintptr_t>((owner ? owner : block_->worker)->arena());
+    auto of_block = [&](std::string text) {
+        if (!owner) return text;
+        const uint3& at = owner->index();
+        return text + format(" of block (%u, %u, %u)", at.x, at.y, at.z);
+    };
     struct Candidate {
         uintptr_t begin;
         size_t size;
@@ -373,12 +450,13 @@ std::string Checker::array_at(uintptr_t address) const {
         if (!best || distance(c) < distance(*best)) best = &c;
     if (!best) return "no array";
     if (address < best->begin)
-        return format("%zu bytes before %s", static_cast<size_t>(best->begin - address),
-                      best->label.c_str());
+        return of_block(format("%zu bytes before %s", static_cast<size_t>(best->begin - address),
+                               best->label.c_str()));
     size_t past = address - best->begin;
     if (past >= best->size)
-        return format("%zu bytes past the end of %s", past - best->size, best->label.c_str());
-    return format("byte %zu of %s", past, best->label.c_str());
+        return of_block(
+            format("%zu bytes past the end of %s", past - best->size, best->label.c_str()));
+    return of_block(format("byte %zu of %s", past, best->label.c_str()));
 }
 
 void Checker::out_of_bounds(unsigned thread, uintptr_t address, size_t size, int access,

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "counters.h"
@@ -28,11 +29,21 @@ struct Knowledge {
 };
 
 // An operation of the asynchronous proxy (a bulk copy, wgmma), from its issue on.
+constexpr int kFenced = 1 << 8;  // of an access by an operation: behind a proxy fence in any case
 struct Operation {
     Record record;                  // an event of an actor
     std::vector<uint16_t> issuers;  // threads that issued it together: it may rely on what all know
     const void* pc;
 };
+
+// A cp.async, which in the checked build comes when it is waited for.
+struct Copy {
+    void* shared;
+    std::vector<char> bytes;
+    const void* pc;
+    bool done;
+};
+using CopyGroup = std::vector<std::shared_ptr<Copy>>;
 
 class Checker {
 public:
@@ -57,15 +68,25 @@ public:
                     size_t source_size, const void* pc);
     void copy_commit(unsigned thread);
     void copy_wait(unsigned thread, size_t groups_in_flight);
+    // The copies of a thread that have not come; and that they do, to be told of in another way.
+    CopyGroup copies_on_way(unsigned thread) const;
+    void copies_come(const CopyGroup& copies);
     void release_memory(unsigned thread, void* pointer, const void* pc);
 
     // Order that is handed over: what a thread knows at an arrival, to who waits for it.
     Known publish(unsigned thread);
     void learn(unsigned thread, const Known& known) { block_->order.learn(thread, known); }
+    bool knows(unsigned thread, const Known& known) const {
+        return block_->order.knows(thread, known);
+    }
+    // The same of an arrival that is relaxed: what a fence stands behind.
+    Known published(unsigned thread) const { return block_->order.published(thread); }
     void proxy_fence(unsigned thread);
     // checker_async.cpp: begins an operation; tells of each piece of memory that it will read or
     // write (kAtomic: update); and what those learn who wait for it.
     Operation issue(std::vector<uint16_t> issuers, const void* pc);
+    // It uses the block's shared memory: somebody must wait for it before the block ends.
+    void must_end(const Operation& operation);
     void operation_access(const Operation& operation, const void* address, size_t size, int access);
     static Known completion(const Operation& operation) {
         return Causality::of_actor(operation.record);
@@ -73,17 +94,14 @@ public:
 
     void register_shared(const SharedVariable& variable);
     void name_dynamic(const char* name) { dynamic_name_ = name; }
+    // What lies at or nearest below or above an address, in words.
+    std::string array_at(uintptr_t address) const;
     const Counters& counters() const { return counters_; }
 
 private:
-    struct Copy {
-        void* shared;
-        std::vector<char> bytes;
-        const void* pc;
-    };
     struct Copies {  // of one thread
-        std::vector<Copy> open;                 // not yet committed
-        std::vector<std::vector<Copy>> groups;  // committed, oldest first
+        CopyGroup open;                 // not yet committed
+        std::vector<CopyGroup> groups;  // committed, oldest first
     };
     // An unordered write to bytes that another thread wrote: a race unless it changes nothing,
     // which the next event tells.
@@ -103,11 +121,18 @@ private:
         std::vector<Suspect> suspects;
         std::optional<Report> unwritten;  // read of memory that nobody has written so far
         std::vector<uint16_t> issuers;    // of the last operation of each actor
+        std::vector<Operation> to_end;    // of each actor the last that must end before the block
+        struct Visit {
+            Record record;
+            uintptr_t address;
+        };
+        std::unordered_map<uint64_t, Visit> visits;  // the last of each thread of another block
+        bool ended = false;
         WarpLog log;
     };
     struct Place {
         Cell* cells = nullptr;  // null: not watched
-        bool shared = false;
+        Block* shared = nullptr;  // whose shared memory it is, if it is
         bool initialised = true;
         size_t inside = SIZE_MAX;  // bytes up to the end of a piece that others follow
     };
@@ -115,10 +140,16 @@ private:
     Place place(unsigned thread, uintptr_t address, size_t size, int access, const void* pc);
     void check(Cell& cell, const Record& me, const Place& place, bool certain, uintptr_t address,
                const void* pc);
+    bool read_again(unsigned thread, uintptr_t address, size_t size, const void* pc);
+    void touch(Cell& cell, uint8_t mask, bool reads, bool writes);
     void access_part(unsigned thread, uintptr_t address, size_t size, int access, const void* pc,
                      bool certain);
+    Block* block_of(const Worker* worker) const;
+    void visit(Block& owner, const Record& record, unsigned thread, uintptr_t address,
+               const void* pc);
+    std::optional<Report> unfinished() const;
     void check_operation(Cell& cell, const Operation& operation, const Record& me,
-                         const Place& place, uintptr_t address);
+                         const Place& place, uintptr_t address, bool is_fenced);
     Report operation_report(const Record& me, const Record& other, uintptr_t address,
                             const void* pc) const;
     unsigned thread_of(const Record& record) const;
@@ -126,7 +157,6 @@ private:
     void settle();
     void require(bool clock_moved);
     bool in_shared_variable(uintptr_t address, size_t size) const;
-    std::string array_at(uintptr_t address) const;
     [[noreturn]] void out_of_bounds(unsigned thread, uintptr_t address, size_t size, int access,
                                     const void* pc);
     [[noreturn]] void report(const char* kind, std::string message, unsigned thread,
@@ -134,7 +164,8 @@ private:
     Report make_report(const char* kind, std::string message, unsigned thread, uintptr_t address,
                        const void* pc, const Record* other = nullptr) const;
     Report race(const Record& me, const Record& other, uintptr_t address) const;
-    void complete(unsigned thread, std::vector<Copy>& copies);
+    void complete(unsigned thread, CopyGroup& copies);
+    bool arrive(Copy& copy);
     Record record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const;
     Cell& shared_cell(uintptr_t word);
     const void* address_of(const Record& record) const {
@@ -148,6 +179,8 @@ private:
     Records records_;  // of global memory
     Handovers handovers_;
     std::vector<SharedVariable> variables_;
+    mutable uintptr_t last_shared_ = 0;  // offset and size of the variable that was found last
+    mutable size_t last_shared_size_ = 0;
     const char* dynamic_name_ = "dynamic shared memory";
     std::vector<std::unique_ptr<Block>> blocks_;  // one a worker
     Block* block_ = nullptr;

@@ -26,6 +26,51 @@ Operation Checker::issue(std::vector<uint16_t> issuers, const void* pc) {
     return operation;
 }
 
+void Checker::must_end(const Operation& operation) {
+    size_t actor = operation.record.thread - kActors;
+    auto& all = block_->to_end;
+    if (all.size() <= actor) all.resize(actor + 1, Operation{Record{}, {}, nullptr});
+    all[actor] = operation;
+}
+
+// Another block uses the shared memory of `owner`, which must still be there.
+void Checker::visit(Block& owner, const Record& record, unsigned thread, uintptr_t address,
+                    const void* pc) {
+    if (owner.ended)
+        report("out_of_bounds", "access to the shared memory of a block that has exited", thread,
+               address, pc);
+    uint64_t who = uint64_t{record.block} << 16 | record.thread;
+    owner.visits[who] = {record, address};
+}
+
+// At the end of a block: what uses its shared memory, and no thread of it has waited for.
+std::optional<Report> Checker::unfinished() const {
+    const Causality& order = block_->order;
+    auto known = [&](const Record& record) {
+        for (unsigned t = 0; t < block_->worker->threads(); ++t)
+            if (order.before(record, t)) return true;
+        return false;
+    };
+    for (const Operation& operation : block_->to_end)
+        if (operation.pc && !known(operation.record)) {
+            Report report;
+            report.kind = "async_copy";
+            report.message = "the block ends while an asynchronous operation uses its shared memory: "
+                             "nobody has waited for it";
+            report.where = at(operation.pc);
+            report.thread = operation.issuers.front();
+            return report;
+        }
+    for (const auto& [who, visit] : block_->visits)
+        if (!known(visit.record))
+            return make_report("race",
+                               format("a %s by thread %u of another block of the cluster, which this "
+                                      "block does not wait for before it exits",
+                                      verb(visit.record), thread_of(visit.record)),
+                               0, visit.address, address_of(visit.record), &visit.record);
+    return std::nullopt;
+}
+
 void Checker::operation_access(const Operation& operation, const void* pointer, size_t size,
                                int access) {
     auto address = reinterpret_cast<uintptr_t>(pointer);
@@ -39,19 +84,14 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
         Record me = operation.record;
         me.kind = static_cast<uint8_t>((writes ? kWrites : 0) |
                                        ((access & kAccessMask) == kAtomic ? kStrong : 0));
+        if (where.shared && where.shared != block_)
+            visit(*where.shared, me, issuer, address, operation.pc);
         Cell* cell = where.cells;
         for (uintptr_t word = word_of(address); word < address + part; word += kWord, ++cell) {
             me.mask = byte_mask(word, address, address + part);
-            check_operation(*cell, operation, me, where, std::max(word, address));
-            if (where.shared) continue;
-            if (reads) {
-                counters_.global_bytes_read += bytes_in(me.mask & ~cell->touched_read);
-                cell->touched_read |= me.mask;
-            }
-            if (writes) {
-                counters_.global_bytes_written += bytes_in(me.mask & ~cell->touched_write);
-                cell->touched_write |= me.mask;
-            }
+            check_operation(*cell, operation, me, where, std::max(word, address),
+                            (access & kFenced) != 0);
+            if (!where.shared) touch(*cell, me.mask, reads, writes);
         }
         address += part;
         size -= part;
@@ -59,8 +99,8 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
 }
 
 void Checker::check_operation(Cell& cell, const Operation& operation, const Record& me,
-                              const Place& where, uintptr_t address) {
-    Records& records = where.shared ? block_->records : records_;
+                              const Place& where, uintptr_t address, bool is_fenced) {
+    Records& records = where.shared ? where.shared->records : records_;
     const Causality& order = block_->order;
     int access = !(me.kind & kWrites) ? kRead : me.kind & kStrong ? kAtomic : kWrite;
     unsigned issuer = operation.issuers.front();
@@ -70,7 +110,7 @@ void Checker::check_operation(Cell& cell, const Operation& operation, const Reco
     };
     // What a thread wrote is there for the asynchronous proxy only behind a proxy fence.
     auto fenced = [&](const Record& r) {
-        return r.thread >= kActors || !(r.kind & kWrites) || r.kind & kStrong ||
+        return is_fenced || r.thread >= kActors || !(r.kind & kWrites) || r.kind & kStrong ||
                std::all_of(operation.issuers.begin(), operation.issuers.end(),
                            [&](unsigned thread) { return order.fenced_before(r, thread); });
     };
@@ -88,7 +128,14 @@ void Checker::check_operation(Cell& cell, const Operation& operation, const Reco
                       "fence.proxy.async between",
                       verb(access), other->thread),
                issuer, address, operation.pc, other);
-    if (other) block_->worker->fail(operation_report(me, *other, address, operation.pc));
+    if (other) {
+        Report report = operation_report(me, *other, address, operation.pc);
+        auto unaware = std::find_if(operation.issuers.begin(), operation.issuers.end(),
+                                    [&](unsigned thread) { return !order.before(*other, thread); });
+        if (*unaware != issuer)
+            report.message += format(" for thread %u, which issues it too", *unaware);
+        block_->worker->fail(std::move(report));
+    }
     if (access != kWrite && !where.initialised && (cell.initialised & me.mask) != me.mask)
         report("uninitialised",
                format("%s by an asynchronous operation of %s memory that nobody has written",

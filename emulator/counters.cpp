@@ -1,14 +1,18 @@
 #include "counters.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <array>
 
 namespace pycnn_emu {
 
 namespace {
 
-constexpr unsigned kWarp = 32;
 constexpr unsigned kBanks = 32;
+
+template <typename F>
+void each_lane(uint32_t lanes, F f) {
+    for (; lanes; lanes &= lanes - 1) f(static_cast<unsigned>(__builtin_ctz(lanes)));
+}
 
 }  // namespace
 
@@ -18,87 +22,127 @@ void WarpLog::begin(unsigned threads) {
 }
 
 void WarpLog::flush(Counters& counters) {
-    std::unordered_map<uint32_t, uint32_t> occurrences;
-    for (size_t first = 0; first < lanes_.size(); first += kWarp) {
-        size_t end = std::min(lanes_.size(), first + kWarp);
-        if (!flush_in_step(counters, first, end)) {
-            items_.clear();
-            for (size_t t = first; t < end; ++t) {
-                occurrences.clear();
-                for (const Event& event : lanes_[t])
-                    items_.push_back(
-                        Item{uint64_t{event.pc} << 32 | occurrences[event.pc]++, &event});
-            }
-            std::stable_sort(items_.begin(), items_.end(),
-                             [](const Item& a, const Item& b) { return a.key < b.key; });
-            for (size_t i = 0; i < items_.size();) {
-                size_t next = i + 1;
-                while (next < items_.size() && items_[next].key == items_[i].key) ++next;
-                count(counters, &items_[i], next - i);
-                i = next;
-            }
-        }
+    for (size_t first = 0; first < lanes_.size(); first += kLanes) {
+        size_t end = std::min(lanes_.size(), first + kLanes);
+        if (!flush_in_step(counters, first, end)) flush_apart(counters, first, end);
         for (size_t t = first; t < end; ++t) lanes_[t].clear();
     }
 }
 
-// Lanes that all did the same need no sorting. False if they did not.
+// Lanes that all did the same. False if they did not.
 bool WarpLog::flush_in_step(Counters& counters, size_t first, size_t end) {
     const std::vector<Event>* like = nullptr;
+    Request request;
     for (size_t t = first; t < end; ++t) {
         if (lanes_[t].empty()) continue;
+        request.lanes |= 1u << (t - first);
         if (!like) like = &lanes_[t];
         if (lanes_[t].size() != like->size()) return false;
         for (size_t i = 0; i < like->size(); ++i)
             if (lanes_[t][i].pc != (*like)[i].pc) return false;
     }
     for (size_t i = 0; like && i < like->size(); ++i) {
-        items_.clear();
-        for (size_t t = first; t < end; ++t)
-            if (!lanes_[t].empty()) items_.push_back(Item{0, &lanes_[t][i]});
-        count(counters, items_.data(), items_.size());
+        each_lane(request.lanes, [&](unsigned l) { request.events[l] = &lanes_[first + l][i]; });
+        count(counters, request);
     }
     return true;
 }
 
-void WarpLog::count_shared(Counters& counters, const Item* items, size_t size) {
-    const Event& first = *items[0].event;
+// The n-th execution of an instruction by one lane goes with the n-th by another.
+void WarpLog::flush_apart(Counters& counters, size_t first, size_t end) {
+    most_.assign(numbers_.size(), 0);
+    for (size_t t = first; t < end; ++t) {
+        next_.assign(numbers_.size(), 0);
+        for (const Event& event : lanes_[t]) {
+            uint32_t number = number_of(event);
+            most_[number] = std::max(most_[number], ++next_[number]);
+        }
+    }
+    begin_.assign(numbers_.size() + 1, 0);
+    for (size_t i = 0; i < numbers_.size(); ++i) begin_[i + 1] = begin_[i] + most_[i];
+    if (requests_.size() < begin_.back()) requests_.resize(begin_.back());
+    for (size_t i = 0; i < begin_.back(); ++i) requests_[i].lanes = 0;
+    for (size_t t = first; t < end; ++t) {
+        next_ = begin_;
+        for (const Event& event : lanes_[t]) {
+            Request& request = requests_[next_[number_of(event)]++];
+            request.lanes |= 1u << (t - first);
+            request.events[t - first] = &event;
+        }
+    }
+    for (size_t i = 0; i < begin_.back(); ++i) count(counters, requests_[i]);
+}
+
+uint32_t WarpLog::find_number(uint64_t what) {
+    auto [at, made] = numbers_.try_emplace(what, static_cast<uint32_t>(numbers_.size()));
+    if (made) {
+        whats_.push_back(what);
+        most_.push_back(0);
+        next_.push_back(0);
+    }
+    return at->second;
+}
+
+void WarpLog::count_shared(Counters& counters, const Request& request) {
+    const Event& first = *request.events[__builtin_ctz(request.lanes)];
     (first.access == 0   ? counters.shared_load_requests
      : first.access == 1 ? counters.shared_store_requests
                          : counters.shared_atomic_requests)++;
     // Lanes are served in groups whose words fill the banks once at best.
-    unsigned group = first.size >= 16 ? 8 : first.size == 8 ? 16 : kWarp;
-    for (size_t i = 0; i < size;) {
-        unsigned phase = items[i].event->lane / group;
-        words_.clear();
-        for (; i < size && items[i].event->lane / group == phase; ++i) {
-            const Event& event = *items[i].event;
-            uintptr_t last = (event.address + event.size - 1) / 4;
-            for (uintptr_t word = event.address / 4; word <= last; ++word)
-                if (words_.empty() || words_.back() != word) words_.push_back(word);
-        }
-        if (!std::is_sorted(words_.begin(), words_.end())) std::sort(words_.begin(), words_.end());
-        words_.erase(std::unique(words_.begin(), words_.end()), words_.end());
-        std::array<uint64_t, kBanks> depth{};
-        uint64_t deepest = 1;
-        for (uintptr_t word : words_) deepest = std::max(deepest, ++depth[word % kBanks]);
-        counters.shared_wavefronts += deepest;
-        counters.bank_conflicts += deepest - 1;
+    unsigned group = first.size >= 16 ? 8 : first.size == 8 ? 16 : kLanes;
+    for (unsigned lane = 0; lane < kLanes; lane += group) {
+        uint32_t lanes = request.lanes & (group == kLanes ? ~0u : ((1u << group) - 1) << lane);
+        if (!lanes) continue;
+        unsigned needed = wavefronts(request, lanes);
+        counters.shared_wavefronts += needed;
+        counters.bank_conflicts += needed - 1;
     }
 }
 
-void WarpLog::count(Counters& counters, const Item* items, size_t size) {
-    const Event& first = *items[0].event;
+unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {
+    // Mostly each lane has banks of its own, or the very words of another.
+    unsigned size = request.events[__builtin_ctz(lanes)]->size;
+    size = size <= 4 ? 4 : size;
+    uintptr_t of_bank[kBanks];
+    uint32_t used = 0;
+    bool simple = size == 4 || size == 8 || size == 16;
+    each_lane(lanes, [&](unsigned l) {
+        const Event& event = *request.events[l];
+        uintptr_t place = event.address / size;
+        auto bank = static_cast<unsigned>(place % (kBanks * 4 / size));
+        if (event.address % size + event.size > size || (used >> bank & 1 && of_bank[bank] != place))
+            simple = false;
+        used |= 1u << bank;
+        of_bank[bank] = place;
+    });
+    if (simple) return 1;
+    words_.clear();
+    each_lane(lanes, [&](unsigned l) {
+        const Event& event = *request.events[l];
+        uintptr_t last = (event.address + event.size - 1) / 4;
+        for (uintptr_t word = event.address / 4; word <= last; ++word)
+            if (words_.empty() || words_.back() != word) words_.push_back(word);
+    });
+    if (!std::is_sorted(words_.begin(), words_.end())) std::sort(words_.begin(), words_.end());
+    words_.erase(std::unique(words_.begin(), words_.end()), words_.end());
+    std::array<unsigned, kBanks> depth{};
+    unsigned deepest = 1;
+    for (uintptr_t word : words_) deepest = std::max(deepest, ++depth[word % kBanks]);
+    return deepest;
+}
+
+void WarpLog::count(Counters& counters, const Request& request) {
+    const Event& first = *request.events[__builtin_ctz(request.lanes)];
     if (first.shared) {
-        count_shared(counters, items, size);
+        count_shared(counters, request);
         return;
     }
     words_.clear();
-    for (size_t i = 0; i < size; ++i) {
-        const Event& event = *items[i].event;
+    each_lane(request.lanes, [&](unsigned l) {
+        const Event& event = *request.events[l];
         for (uintptr_t s = event.address / 32; s <= (event.address + event.size - 1) / 32; ++s)
             if (words_.empty() || words_.back() != s) words_.push_back(s);
-    }
+    });
     if (!std::is_sorted(words_.begin(), words_.end())) std::sort(words_.begin(), words_.end());
     auto distinct =
         static_cast<uint64_t>(std::unique(words_.begin(), words_.end()) - words_.begin());

@@ -5,9 +5,9 @@
 // 4 bytes and serves 8-byte accesses in two, 16-byte accesses in four phases.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 namespace pycnn_emu {
@@ -32,32 +32,47 @@ public:
         auto& events = lanes_[thread];
         if (poll && !events.empty() && events.back().pc == pc && events.back().address == address)
             return;
-        events.push_back(Event{address, pc, static_cast<uint32_t>(size),
-                               static_cast<uint8_t>(access), static_cast<uint8_t>(thread % 32),
-                               shared});
+        events.push_back(Event{address, pc, static_cast<uint32_t>(size) & kLargest,
+                               static_cast<uint32_t>(access) & 7, shared});
     }
     void flush(Counters& counters);
 
 private:
+    static constexpr unsigned kLanes = 32;
+    static constexpr uint32_t kLargest = (1u << 28) - 1;
+
     struct Event {
         uintptr_t address;
         uint32_t pc;
-        uint32_t size;
-        uint8_t access;
-        uint8_t lane;
-        bool shared;
+        uint32_t size : 28, access : 3, shared : 1;
     };
-    struct Item {  // an event with its place in the order of warp instructions
-        uint64_t key;
-        const Event* event;
+    // One warp instruction: what lanes that take part did.
+    struct Request {
+        uint32_t lanes = 0;
+        const Event* events[kLanes];
     };
 
-    bool flush_in_step(Counters& counters, std::size_t first, std::size_t end);
-    void count(Counters& counters, const Item* items, std::size_t size);
-    void count_shared(Counters& counters, const Item* items, std::size_t size);
+    bool flush_in_step(Counters& counters, size_t first, size_t end);
+    void flush_apart(Counters& counters, size_t first, size_t end);
+    void count(Counters& counters, const Request& request);
+    void count_shared(Counters& counters, const Request& request);
+    unsigned wavefronts(const Request& request, uint32_t lanes);
+    // A copy reads and writes at one pc, and reads nothing where it writes zeros.
+    uint32_t number_of(const Event& event) {
+        uint64_t what = uint64_t{event.pc} << 1 | event.shared;
+        uint32_t& near = near_[what % kNear];
+        if (near < whats_.size() && whats_[near] == what) return near;
+        return near = find_number(what);
+    }
+    uint32_t find_number(uint64_t what);
 
     std::vector<std::vector<Event>> lanes_;
-    std::vector<Item> items_;
+    std::vector<Request> requests_;
+    std::vector<uint32_t> most_, begin_, next_;  // of each instruction: executions, first request
+    std::unordered_map<uint64_t, uint32_t> numbers_;  // of instructions
+    std::vector<uint64_t> whats_;                     // the other way round
+    static constexpr size_t kNear = 1024;
+    uint32_t near_[kNear] = {};                       // of numbers_, those asked for last
     std::vector<uintptr_t> words_;  // or sectors, of one request
 };
 

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "faults.h"
+#include "gang.h"
 #include "watch.h"
 
 namespace pycnn_emu {
@@ -23,11 +24,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Order of the blocks: a permutation only where one is asked for.
+// Order of the blocks, or of the clusters of them: a permutation only where one is asked for.
 class BlockOrder {
 public:
     explicit BlockOrder(const Launch& launch)
-        : count_(uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z),
+        : count_(uint64_t{launch.grid.x / launch.cluster.x} * (launch.grid.y / launch.cluster.y) *
+                 (launch.grid.z / launch.cluster.z)),
           reverse_(launch.order == Order::kReverse) {
         if (launch.order != Order::kRandom || count_ > kLargestShuffle) return;
         shuffled_.resize(count_);
@@ -58,14 +60,15 @@ struct Job {
           order(o),
           chunk(std::max<uint64_t>(1, o.count() / (uint64_t{workers} * 64))),
           most_waiting(std::max<size_t>(2, kWaitingThreads / workers / l.block.x / l.block.y /
-                                               l.block.z)),
+                                               l.block.z / l.cluster.x / l.cluster.y /
+                                               l.cluster.z)),
           deadline(l.timeout > 0 ? Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                                       std::chrono::duration<double>(l.timeout))
                                  : Clock::time_point::max()) {}
 
     const Launch& launch;
     const BlockOrder& order;
-    const uint64_t chunk;  // blocks a worker takes at a time
+    const uint64_t chunk;  // clusters a worker takes at a time
     const size_t most_waiting;
     const Clock::time_point deadline;
     std::atomic<uint64_t> next{0};
@@ -89,8 +92,8 @@ public:
     void work() {
         Self* outer = pycnn_emu_self;  // of the launch that a signal handler interrupted
         try {
-            own_.begin(job_.launch, checker_);
-            free_.push_back(&own_);
+            more_.push_back(std::make_unique<Gang>(job_.launch, checker_, &own_));
+            free_.push_back(more_.back().get());
             while (step()) {
             }
         } catch (const std::bad_alloc&) {
@@ -99,44 +102,45 @@ public:
             report.message = "out of memory";
             job_.fail(std::move(report));
         }
+        pycnn_emu_self = outer;  // before the stacks go that it points into: the watch may look
+        more_.clear();
         own_.end();
-        pycnn_emu_self = outer;
     }
 
 private:
     using Status = Worker::Status;
 
-    // Runs one block until it is done or waits for others; false when there is nothing left to do.
+    // Runs one cluster until it is done or waits for others; false when there is nothing left to do.
     bool step() {
         if (job_.stop.load(std::memory_order_relaxed)) return false;
-        Worker* worker;
+        Gang* gang;
         Status status;
         if (!free_.empty() && take()) {
-            worker = free_.back();
+            gang = free_.back();
             free_.pop_back();
-            status = worker->run_block(job_.order[first_++]);
+            status = gang->run(job_.order[first_++]);
         } else if (!waiting_.empty()) {
-            worker = waiting_.front();
+            gang = waiting_.front();
             waiting_.erase(waiting_.begin());
-            status = worker->resume();
+            status = gang->resume();
         } else {
             return false;
         }
         while (status == Status::kPaused) {
-            if (!go_on(*worker)) return false;
-            if (worker->stalled() && make_way()) {
-                worker->rested();
-                waiting_.push_back(worker);
+            if (!go_on(gang->worker())) return false;
+            if (gang->stalled() && make_way()) {
+                gang->rested();
+                waiting_.push_back(gang);
                 return true;
             }
-            status = worker->resume();
+            status = gang->resume();
         }
-        free_.push_back(worker);
-        if (status == Status::kFailed) job_.fail(*worker->report());
-        return status == Status::kDone && (!worker->self().poll || go_on(*worker));
+        free_.push_back(gang);
+        if (status == Status::kFailed) job_.fail(*gang->worker().report());
+        return status == Status::kDone && (!gang->worker().self().poll || go_on(gang->worker()));
     }
 
-    // Whether there is a block that has not begun, the next of which is first_.
+    // Whether there is a cluster that has not begun, the next of which is first_.
     bool take() {
         if (first_ < end_) return true;
         first_ = job_.next.fetch_add(job_.chunk);
@@ -144,12 +148,11 @@ private:
         return first_ < end_;
     }
 
-    // Whether something else can run while a block waits: another that does, or a new one.
+    // Whether something else can run while a cluster waits: another that does, or a new one.
     bool make_way() {
         if (free_.empty() && waiting_.size() < job_.most_waiting && take()) {
             try {
-                more_.push_back(std::make_unique<Worker>());
-                more_.back()->begin(job_.launch, checker_);
+                more_.push_back(std::make_unique<Gang>(job_.launch, checker_, nullptr));
                 free_.push_back(more_.back().get());
             } catch (const std::bad_alloc&) {  // then those there are must do
             }
@@ -184,10 +187,10 @@ private:
     Checker* const checker_;
     const Interrupted* const interrupted_;
     Clock::time_point asked_ = Clock::now();
-    uint64_t first_ = 0, end_ = 0;  // blocks that were taken and have not begun
-    std::vector<Worker*> free_;
-    std::vector<Worker*> waiting_;  // the one that has waited longest first
-    std::vector<std::unique_ptr<Worker>> more_;
+    uint64_t first_ = 0, end_ = 0;  // clusters that were taken and have not begun
+    std::vector<Gang*> free_;
+    std::vector<Gang*> waiting_;  // the one that has waited longest first
+    std::vector<std::unique_ptr<Gang>> more_;
 };
 
 // ---- The pool ---------------------------------------------------------------------------------

@@ -1,15 +1,9 @@
 // Threads of a block that wait for something other than the block's barrier or their warp.
 #include "checker.h"
+#include "cluster.h"
 #include "units.h"
 
 namespace pycnn_emu {
-
-namespace {
-
-// How often those that poll are let go with nothing having happened since: a loop may ask twice.
-constexpr unsigned kRounds = 4;
-
-}  // namespace
 
 Units& Worker::units() {
     if (!units_) units_ = std::make_unique<Units>();
@@ -20,6 +14,11 @@ uint64_t Worker::run_beside(std::function<void()> operation) {
     if (checker_) return units().queue.submit(std::move(operation));
     operation();
     return 0;
+}
+
+std::string Worker::name_of(uintptr_t address) const {
+    if (checker_) return checker_->array_at(address);
+    return format("byte %zu of shared memory", address - reinterpret_cast<uintptr_t>(arena_));
 }
 
 bool Worker::park(const Site& site, bool polls) {
@@ -45,11 +44,43 @@ bool Worker::advance_units() {
     return true;
 }
 
-// Nobody can go on: those that poll are told that it is not so yet, unless it leads nowhere.
+void Worker::progressed() {
+    ticks_ = 0;
+    if (cluster_ || alone_) cluster().progressed();
+}
+
+Cluster& Worker::cluster() {
+    if (cluster_) return *cluster_;
+    if (!alone_) {
+        alone_ = std::make_unique<Cluster>(std::vector<Worker*>{this});
+        alone_->begin();
+        for (unsigned t = 0; t < threads_; ++t)
+            if (thread_[t].state == State::kDone) alone_->thread_exits(*this, t);
+    }
+    return *alone_;
+}
+
+Worker* Worker::peer(uintptr_t address) const {
+    Worker* owner = cluster_ ? cluster_->owner(address) : nullptr;
+    return owner == this ? nullptr : owner;
+}
+
+bool Worker::can_run() const {
+    return done_ < threads_ && (runnable() > 0 || (units_ && !units_->queue.empty()));
+}
+
+// No thread of this block can go on, and nothing beside them: it is the turn of the cluster's other
+// blocks, and if those cannot either, of the threads that poll. False if that is no use.
+bool Worker::idle() {
+    if (cluster().others_can_run(*this)) {
+        pause();
+        return true;
+    }
+    return cluster().release_polls();
+}
+
+// Those that poll are told that it is not so yet.
 bool Worker::release_polls() {
-    rounds_ = polled_ == events_ ? rounds_ + 1 : 1;
-    polled_ = events_;
-    if (rounds_ > kRounds) return false;
     bool released = false;
     for (uint16_t thread : order_) {
         if (thread_[thread].state != State::kParked || !thread_[thread].polls) continue;

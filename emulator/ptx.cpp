@@ -9,12 +9,19 @@
 
 #include "checker.h"
 #include "ptx_calls.h"
+#include "units.h"
 
 namespace pycnn_emu {
 
-const Site& site_of(uint32_t number) {
-    return static_cast<const PtxKernel*>(Worker::current()->launch().args[3])->site(number);
+namespace {
+
+const PtxKernel& kernel() {
+    return *static_cast<const PtxKernel*>(Worker::current()->launch().args[3]);
 }
+
+}  // namespace
+
+const Site& site_of(uint32_t number) { return kernel().site(number); }
 
 void fail(const char* kind, std::string message, uint32_t site) {
     Report report;
@@ -72,12 +79,12 @@ enum How : uint32_t { kSync, kArrive, kCount, kAll, kAny };
 
 uint32_t barrier(uint32_t how, uint32_t number, uint32_t count, uint32_t predicate, uint32_t site) {
     Worker* worker = Worker::current();
-    if (number != 0 || how == kArrive || (count != 0 && count != worker->threads()))
-        fail("deadlock",
-             format("barrier %u of %u threads: only barrier 0 of the whole block is there", number,
-                    count),
-             site);
-    pycnn_emu_votes votes = worker->barrier(static_cast<int>(predicate), site_of(site));
+    auto yes = static_cast<int>(predicate);
+    bool whole = number == 0 && (count == 0 || count == worker->threads());
+    pycnn_emu_votes votes =
+        whole && !kernel().some_arrive()
+            ? worker->barrier(yes, site_of(site))
+            : worker->units().named.arrive(*worker, number, count, how != kArrive, yes, site_of(site));
     return static_cast<uint32_t>(how == kCount ? votes.count : how == kAll ? votes.all : votes.any);
 }
 
@@ -268,7 +275,7 @@ void assertfail(uint64_t message, uint64_t file, uint32_t line, uint64_t, uint64
 }
 
 // printf: the arguments lie one after another, each at a multiple of its size.
-uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
+uint32_t vprintf(uint64_t format_address, uint64_t arguments, uint32_t) {
     std::string text = text_at(format_address), out;
     uint32_t count = 0;
     uint64_t at = arguments;
@@ -326,6 +333,18 @@ uint32_t vprintf(uint64_t format_address, uint64_t arguments) {
     }
     std::fputs(out.c_str(), stdout);
     return count;
+}
+
+// ---- The heap ---------------------------------------------------------------------------------
+
+void* allocate(uint64_t size) { return Heap::allocate(size); }
+
+void release(void* pointer, uint32_t site) {
+    Worker* worker = Worker::current();
+    if (worker->checker())
+        worker->checker()->release_memory(worker->self().thread, pointer, pc_of(site));
+    else if (pointer && !Heap::release(pointer))
+        fail("out_of_bounds", "free of an address that malloc has not returned", site);
 }
 
 // ---- Arithmetic -------------------------------------------------------------------------------
@@ -405,6 +424,8 @@ const std::vector<Function>& functions() {
             {"trap", address(trap)},
             {"assertfail", address(assertfail)},
             {"vprintf", address(vprintf)},
+            {"malloc", address(allocate)},
+            {"free", address(release)},
             {"globaltimer", address(globaltimer)},
             {"rounded32", address(rounded32)},
             {"rounded64", address(rounded64)},
@@ -418,7 +439,9 @@ const std::vector<Function>& functions() {
             {"lg2", address(lg2)},
             {"tanh", address(tangent)},
         };
-        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions()})
+        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
+                                 &wgmma_functions(), &mbarrier_functions(), &bulk_functions(),
+                                 &cluster_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();
@@ -441,8 +464,12 @@ PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> site
     entry_.name = name_.c_str();
     for (const auto& [what, file, line] : site_rows_)
         sites_.push_back(Site{what.c_str(), file.c_str(), line, 0});
+    for (const Site& site : sites_) {
+        std::string_view what = site.what;
+        some_arrive_ |= what.substr(0, 3) == "bar" && what.find(".arrive") != what.npos;
+    }
     for (const auto& [variable, file, line, size, offset] : shared_rows_)
-        shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset});
+        shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset, nullptr});
 }
 
 void PtxKernel::invoke(void* const* arguments) {
@@ -455,16 +482,16 @@ void PtxKernel::invoke(void* const* arguments) {
     kernel->code_(pycnn_emu_self, static_cast<void* const*>(arguments[1]), arguments[2]);
 }
 
-Outcome PtxKernel::launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters,
-                          void* globals, unsigned workers, Order order, uint64_t seed, bool checked,
-                          double timeout, uint64_t max_steps, Knowledge knowledge,
-                          const Interrupted& interrupted) {
+Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_shared,
+                          void* parameters, void* globals, unsigned workers,
+                          Order order, uint64_t seed, bool checked, double timeout,
+                          uint64_t max_steps, Knowledge knowledge, const Interrupted& interrupted) {
     std::vector<void*> context{globals};
     for (const Function& function : functions()) context.push_back(function.address);
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
-               max_steps};
+               max_steps, cluster.x ? cluster : dim3(), cluster.x != 0};
     return checked ? run_checked(job, std::move(knowledge), interrupted)
                    : run(job, workers, interrupted);
 }

@@ -25,12 +25,16 @@ public:
     PtxKernel(const PtxKernel&) = delete;
     PtxKernel& operator=(const PtxKernel&) = delete;
 
-    Outcome launch(dim3 grid, dim3 block, size_t dynamic_shared, void* parameters, void* globals,
+    // `cluster`: blocks of a cluster, all zero where the launch is of none.
+    Outcome launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_shared, void* parameters, void* globals,
                    unsigned workers, Order order, uint64_t seed, bool checked,
                    double timeout, uint64_t max_steps, Knowledge knowledge,
                    const Interrupted& interrupted);
 
+    const std::vector<SharedVariable>& shared() const { return shared_; }
     const Site& site(unsigned number) const { return sites_.at(number - 1); }
+    // Whether threads come to a barrier of the block without waiting there.
+    bool some_arrive() const { return some_arrive_; }
 
 private:
     static void invoke(void* const* arguments);
@@ -43,6 +47,7 @@ private:
     std::vector<SharedVariable> shared_;
     Entry entry_;
     Argument none_{kStruct, 0};
+    bool some_arrive_ = false;
     const Checker* told_ = nullptr;  // has heard of the shared variables
 };
 

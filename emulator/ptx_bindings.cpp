@@ -17,7 +17,8 @@ namespace {
 using RangeRow = std::tuple<uintptr_t, size_t, bool, std::string, size_t>;
 
 py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
-                 const std::array<unsigned, 3>& block, size_t shared, uintptr_t parameters,
+                 const std::array<unsigned, 3>& block, const std::array<unsigned, 3>& cluster,
+                 size_t shared, uintptr_t parameters,
                  uintptr_t globals, unsigned workers, int order, uint64_t seed, bool checked,
                  double timeout, uint64_t max_steps, const std::vector<RangeRow>& ranges,
                  const std::vector<uintptr_t>& numbers, bool same_value_races) {
@@ -28,7 +29,8 @@ py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
     {
         py::gil_scoped_release nogil;
         outcome = kernel.launch(
-            dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), shared,
+            dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]),
+            dim3(cluster[0], cluster[1], cluster[2]), shared,
             reinterpret_cast<void*>(parameters), reinterpret_cast<void*>(globals), workers,
             static_cast<Order>(order), seed, checked, timeout, max_steps, std::move(knowledge),
             python_interrupts);
@@ -46,7 +48,7 @@ void bind_ptx(py::module_& m) {
                       std::vector<PtxKernel::SharedRow>, std::string>(),
              py::arg("code"), py::arg("name"), py::arg("sites"), py::arg("shared"),
              py::arg("dynamic_name"))
-        .def("launch", &launch, py::arg("grid"), py::arg("block"), py::arg("shared"),
+        .def("launch", &launch, py::arg("grid"), py::arg("block"), py::arg("cluster"), py::arg("shared"),
              py::arg("parameters"), py::arg("globals"), py::arg("workers"), py::arg("order"),
              py::arg("seed"), py::arg("checked"),
              py::arg("timeout"), py::arg("max_steps"), py::arg("ranges"), py::arg("numbers"),

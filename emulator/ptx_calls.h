@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "mbarrier.h"
 #include "worker.h"
 
 namespace pycnn_emu {
@@ -29,6 +31,18 @@ inline const void* pc_of(uint32_t number) {
 // Ends the launch with a report about an instruction.
 [[noreturn]] void fail(const char* kind, std::string message, uint32_t site);
 
+// The block that an address of shared memory belongs to; the launch ends if it is of none.
+Worker& block_of(uint64_t address, uint32_t site);
+std::string name_of(uint64_t address);
+// `to` and `barrier` in each of the blocks of the cluster that `mask` names, at the same places of
+// their shared memory; with 0 where they are.
+std::vector<std::pair<uint64_t, uint64_t>> in_blocks(uint64_t to, uint64_t barrier, uint32_t mask,
+                                                     uint32_t site);
+// An mbarrier that `what` is to signal; the launch ends if there is none.
+Mbarrier& find_barrier(uint64_t address, const char* what, uint32_t site);
+// Bytes arrive there, and with them what is known of their coming.
+void bytes_come(uint64_t address, uint32_t bytes, const Known& known, uint32_t site);
+
 // How `ptx_access` touches memory.
 enum PtxAccess : uint32_t { kPtxRead, kPtxWrite, kPtxAtomic, kPtxStrongRead, kPtxStrongWrite };
 // An access of the checked build to memory that is not the thread's own.
@@ -51,6 +65,10 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
 
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
 const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
+const std::vector<Function>& bulk_functions();      // ptx_bulk_calls.cpp
+const std::vector<Function>& cluster_functions();   // ptx_cluster_calls.cpp
+const std::vector<Function>& mbarrier_functions();  // ptx_mbarrier_calls.cpp
 const std::vector<Function>& small_functions();   // ptx_small_calls.cpp
+const std::vector<Function>& wgmma_functions();   // ptx_wgmma_calls.cpp
 
 }  // namespace pycnn_emu

@@ -4,10 +4,6 @@ namespace pycnn_emu {
 
 namespace {
 
-bool same_warp(const Record& a, const Record& b) {
-    return a.block == b.block && a.thread / kWarp == b.thread / kWarp;
-}
-
 // Whether everything that races with `weak` would race with `strong`, were they equally ordered.
 bool races_with_as_much(const Record& strong, const Record& weak) {
     bool writes = strong.kind & kWrites || !(weak.kind & kWrites);
@@ -17,14 +13,26 @@ bool races_with_as_much(const Record& strong, const Record& weak) {
 
 }  // namespace
 
+Records::More& Records::more_of(Cell& cell) {
+    if (!cell.more) {
+        if (used_ == more_.size())
+            more_.emplace_back();
+        else
+            more_[used_] = More{};
+        cell.more = static_cast<uint32_t>(++used_);
+    }
+    return more_[cell.more - 1];
+}
+
 void Records::add(Cell& cell, const Record& me, const Causality& order, unsigned knower) {
+    cell.readers = 0;
     bool plain_write = me.kind == kWrites;
     bool placed = false;
     Record *free = nullptr, *grown = nullptr;
-    auto visit = [&](Record& record) {
+    each(cell, [&](Record& record) {
         if (!record.mask) {
             if (!free) free = &record;
-            return;
+            return false;
         }
         bool alike = record.clock == me.clock && record.kind == me.kind && same_warp(record, me);
         if (alike && record.lanes == me.lanes && !placed) {
@@ -41,10 +49,8 @@ void Records::add(Cell& cell, const Record& me, const Causality& order, unsigned
             record.mask &= static_cast<uint8_t>(~me.mask);
             if (!record.mask && !free) free = &record;
         }
-    };
-    for (Record& record : cell.records) visit(record);
-    if (cell.more)
-        for (Record& record : lists_[cell.more - 1]) visit(record);
+        return false;
+    });
     if (grown) {  // bytes one by one: the other lanes may have been through them
         Record* other = find(cell, grown->mask, [&](Record& r) {
             return &r != grown && r.mask == grown->mask && r.clock == me.clock &&
@@ -56,17 +62,14 @@ void Records::add(Cell& cell, const Record& me, const Causality& order, unsigned
         }
     }
     if (placed) return;
+    if (!free && !cell.more) free = more_of(cell).records;
     if (free) {
         *free = me;
         return;
     }
     if (!plain_write && !fences_ && take_place(cell, me, order, knower)) return;
-    if (!cell.more) {
-        lists_.emplace_back();
-        cell.more = static_cast<uint32_t>(lists_.size());
-    }
-    auto& list = lists_[cell.more - 1];
-    if (plain_write || list.size() < kMost || !fences_) list.push_back(me);
+    auto& rest = more_[cell.more - 1].rest;
+    if (plain_write || rest.size() < kMost || !fences_) rest.push_back(me);
 }
 
 // True if `me` need not be kept, or has been put in the place of another that need not.

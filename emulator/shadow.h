@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "causality.h"
@@ -16,12 +17,21 @@ constexpr size_t kWord = 4;
 
 // Masks are of the bytes of the word.
 struct Cell {
-    Record records[3];
+    Record first;
     uint32_t more;        // further records: which list, counted from 1
     uint8_t pending;      // target of an asynchronous copy that has not been waited for
     uint8_t initialised;
     uint8_t touched_read, touched_write;
+    uint8_t readers;      // kClean ...: what a plain read of the word may skip
 };
+
+// The word is whole, and initialised; `first` is a plain read of it, and every write of it came
+// before the last barrier of that reader's block.
+constexpr uint8_t kClean = 1;
+// And two readers, since that barrier, stand for all others of the block.
+constexpr uint8_t kManyWarps = 2;
+// Nobody writes the word, and readers of two blocks stand for all others.
+constexpr uint8_t kManyBlocks = 4;
 
 // Cells of one piece of memory, which need not start or end on a word. They are made at the first
 // access, and pages of them that nobody touches stay virtual.
@@ -67,17 +77,12 @@ struct Range {
 class Records {
 public:
     void fences_used() { fences_ = true; }
-    void clear() { lists_.clear(); }
+    void clear() { used_ = 0; }
 
     // Calls f(record) for each record that shares bytes with `mask`, until it returns true.
     template <typename F>
     Record* find(Cell& cell, uint8_t mask, F f) {
-        for (Record& record : cell.records)
-            if (record.mask & mask && f(record)) return &record;
-        if (cell.more)
-            for (Record& record : lists_[cell.more - 1])
-                if (record.mask & mask && f(record)) return &record;
-        return nullptr;
+        return each(cell, [&](Record& record) { return record.mask & mask && f(record); });
     }
     // `knower`: the thread whose knowledge `me` relies on, where it is not the record's own.
     void add(Cell& cell, const Record& me, const Causality& order) {
@@ -86,52 +91,109 @@ public:
     void add(Cell& cell, const Record& me, const Causality& order, unsigned knower);
     // Adds `me` if nothing races with it and that is soon found; most accesses are done here.
     bool add_ordered(Cell& cell, const Record& me, const Causality& order);
+    // True if `me`, a plain read of a whole word, needs no more than its lane to be known.
+    bool add_known(Cell& cell, const Record& me, const Causality& order) const {
+        if (cell.readers & kManyBlocks && !fences_) return true;
+        if (!(cell.readers & kClean) || cell.first.block != me.block) return false;
+        if (cell.first.clock == me.clock && same_warp(cell.first, me)) {
+            cell.first.lanes |= me.lanes;
+            return true;
+        }
+        return cell.readers & kManyWarps && !fences_ && !order.passed(cell.first);
+    }
 
 private:
     static constexpr size_t kMost = 16;
+    static constexpr uint8_t kWhole = (1u << kWord) - 1;
 
+    // Further records of a cell.
+    struct More {
+        Record records[2] = {};
+        std::vector<Record> rest;
+    };
+
+    static bool same_warp(const Record& a, const Record& b) {
+        return a.block == b.block && a.thread / kWarp == b.thread / kWarp;
+    }
+    template <typename F>
+    Record* each(Cell& cell, F f) {
+        if (f(cell.first)) return &cell.first;
+        if (!cell.more) return nullptr;
+        More& more = more_[cell.more - 1];
+        for (Record& record : more.records)
+            if (f(record)) return &record;
+        for (Record& record : more.rest)
+            if (f(record)) return &record;
+        return nullptr;
+    }
+    More& more_of(Cell& cell);
     bool take_place(Cell& cell, const Record& me, const Causality& order, unsigned knower);
+    void note_readers(Cell& cell, Record* mine, Record* other, Record* second);
 
     bool fences_ = false;
-    std::vector<std::vector<Record>> lists_;
+    std::vector<More> more_;
+    size_t used_ = 0;  // of more_
 };
 
 inline bool Records::add_ordered(Cell& cell, const Record& me, const Causality& order) {
-    constexpr uint8_t kWhole = (1u << kWord) - 1;
-    if (cell.more || me.mask != kWhole || me.kind & ~kWrites) return false;
-    Record *place = nullptr, *other = nullptr;
-    bool done = false;
-    for (Record& record : cell.records) {
-        if (!record.mask) {
-            if (!place) place = &record;
+    cell.readers = 0;
+    if (me.kind & ~kWrites) return false;
+    More* more = cell.more ? &more_[cell.more - 1] : nullptr;
+    if (more && !more->rest.empty()) return false;
+    Record *place = nullptr, *mine = nullptr, *other = nullptr, *second = nullptr;
+    bool clean = me.mask == kWhole && !me.kind;
+    for (Record* at : {&cell.first, more ? more->records : nullptr, more ? more->records + 1 : nullptr}) {
+        if (!at) break;
+        Record& record = *at;
+        if (!(record.mask & me.mask)) {  // of no bytes, or of others
+            if (!record.mask && !place) place = at;
+            if (record.mask) clean = false;
             continue;
         }
-        if (record.mask != kWhole) return false;
+        if (record.mask != me.mask) return false;
         if (me.kind | record.kind) {  // one of the two writes, or is volatile
             if (!order.before(record, me.thread)) return false;
+            if (!order.passed(record)) clean = false;
             if (me.kind) {
                 record.mask = 0;
-                if (!place) place = &record;
+                if (!place) place = at;
             }
-        } else if (record.clock == me.clock && record.block == me.block &&
-                   record.thread / kWarp == me.thread / kWarp) {
+        } else if (record.clock == me.clock && same_warp(record, me)) {
             record.lanes |= me.lanes;
-            done = true;
+            mine = at;
         } else if (order.before(record, me.thread)) {
             record.mask = 0;
-            if (!place) place = &record;
+            if (!place) place = at;
         } else if (!other) {
-            other = &record;
+            other = at;
         } else if (!fences_ && (other->block != record.block ||
-                                (record.block == me.block &&
-                                 other->thread / kWarp != record.thread / kWarp))) {
-            done = true;  // as in take_place
+                                (record.block == me.block && !same_warp(*other, record)))) {
+            second = at;  // as in take_place
         }
     }
-    if (done) return true;
-    if (!place) return false;
-    *place = me;
+    if (!mine && !second) {
+        if (!place && !more) place = more_of(cell).records;
+        if (!place) return false;
+        *place = me;
+        mine = place;
+    }
+    if (clean) note_readers(cell, mine, other, second);
     return true;
+}
+
+// `mine`: the record that has the reader, if any; `other` and `second`: of readers that nothing
+// orders with it.
+inline void Records::note_readers(Cell& cell, Record* mine, Record* other, Record* second) {
+    cell.readers = kClean;
+    const Record* pair = mine ? mine : second;
+    if (other && !fences_) {
+        if (other->block != pair->block)
+            cell.readers |= kManyBlocks;  // and no write: one of the two would race with it
+        else if (!same_warp(*other, *pair))
+            cell.readers |= kManyWarps;
+    }
+    Record* front = mine ? mine : other;
+    if (front != &cell.first) std::swap(*front, cell.first);
 }
 
 }  // namespace pycnn_emu

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <new>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "checker.h"
+#include "cluster.h"
 #include "units.h"
 #include "watch.h"
 
@@ -37,13 +39,17 @@ bool needs_every_lane(const Site& site) {
 struct PrivatePage {
     Self self;
     Worker* worker;
+    alignas(256) ClusterPlace cluster;
 };
+static_assert(offsetof(PrivatePage, cluster) == 256);
 
 }  // namespace
 
 Worker* Worker::current() {
     return pycnn_emu_self ? reinterpret_cast<PrivatePage*>(pycnn_emu_self)->worker : nullptr;
 }
+
+ClusterPlace& Worker::place() { return reinterpret_cast<PrivatePage*>(self_)->cluster; }
 
 Worker::Worker() {
     auto* page = new (stacks_.private_page()) PrivatePage{};
@@ -92,8 +98,7 @@ void Worker::end() {
     checker_ = nullptr;
 }
 
-Worker::Status Worker::run_block(uint64_t index) {
-    pycnn_emu_self = self_;
+void Worker::prepare(uint64_t index) {
     const dim3& grid = launch_->grid;
     self_->blockIdx = uint3{static_cast<unsigned>(index % grid.x),
                             static_cast<unsigned>(index / grid.x % grid.y),
@@ -114,10 +119,14 @@ Worker::Status Worker::run_block(uint64_t index) {
     ready_.clear();
     ready_head_ = 0;
     fibers_used_ = 0;
-    events_ = rounds_ = 0;
+    alone_.reset();
     if (units_) units_->begin();
     if (checker_) checker_->begin_block(*this, index);
+}
 
+Worker::Status Worker::start() {
+    pycnn_emu_self = self_;
+    if (checker_) checker_->resume_block(*this);
     Fiber& first = stacks_.at(fibers_used_++);
     fiber_prepare(first, &Worker::fiber_main, this);
     return enter(first);
@@ -181,6 +190,7 @@ void Worker::finish_thread() {
     if (checker_) checker_->thread_exits(thread);
     thread_[thread].state = State::kDone;
     ++done_;
+    if (cluster_ || alone_) cluster().thread_exits(*this, thread);
     progressed();
     if (barrier_complete()) release_barrier();
     unsigned warp = thread / kWarp, lane = 1u << (thread % kWarp);
@@ -231,14 +241,12 @@ void Worker::yield(const Site& site) {
     wait();
 }
 
-// A thread that reads and reads may wait for another to write.
-void Worker::step(const void* pc) {
-    pc_[current_] = pc;
-    if (++steps_ == launch_->max_steps) {
-        thread_[current_].site = Site{};
-        fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
-    }
-    if (++slice_ < kSlice || in_combine_) return;
+void Worker::out_of_steps() {
+    thread_[current_].site = Site{};
+    fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
+}
+
+void Worker::end_slice() {
     ++ticks_;
     yield(Site{});
 }
@@ -262,11 +270,15 @@ Fiber* Worker::next_fiber() {
         fiber_prepare(fiber, &Worker::fiber_main, this);
         return &fiber;
     }
-    if (done_ == threads_) return nullptr;
+    if (done_ == threads_) {
+        while (advance_units()) {
+        }
+        return nullptr;
+    }
     if (units_ && launch_->order == Order::kRandom && random_() % 4 == 0) advance_units();
     for (;;) {
         if (ready_head_ < ready_.size()) return thread_[take_ready()].fiber;
-        if (!release_active() && !advance_units() && !release_polls()) deadlock();
+        if (!release_active() && !advance_units() && !idle()) deadlock();
     }
 }
 
@@ -511,7 +523,8 @@ void Worker::deadlock() {
                   : collective && !barrier && !parked ? "divergent_collective"
                                                       : "deadlock";
     report.message = "no thread of the block can go on: " + where_all_wait();
-    if (units_) report.message += units_->describe();
+    if (units_) report.message += units_->describe([this](uintptr_t a) { return name_of(a); });
+    if (cluster_ || alone_) report.message += cluster().describe(*this);
     if (waiting) {
         report.where = at(waiting->site);
         report.thread = static_cast<int>(waiting - thread_.data());

@@ -19,6 +19,7 @@
 namespace pycnn_emu {
 
 class Checker;
+class Cluster;
 struct Units;
 
 enum class Order { kForward, kReverse, kRandom };
@@ -35,6 +36,17 @@ struct Launch {
     size_t code_size;
     double timeout;      // seconds, 0 for none
     uint64_t max_steps;  // memory accesses of a checked launch, 0 for any number
+    dim3 cluster = dim3();  // blocks of a cluster
+    bool clustered = false;
+};
+
+// What a thread sees of its cluster; at a fixed place behind Self, see pycnn/emulator/ptx/special.py.
+struct ClusterPlace {
+    uint3 block{0, 0, 0};  // within the cluster
+    dim3 blocks;
+    uint3 index{0, 0, 0};  // of the cluster
+    dim3 clusters;
+    unsigned rank = 0, count = 1, is_explicit = 0;
 };
 
 constexpr unsigned kWarp = 32;
@@ -55,7 +67,13 @@ public:
     enum class Status { kDone, kFailed, kPaused };
     // Runs one block until it is done, has failed (a report ends the launch) or wants to be asked
     // whether to go on, which `resume` does.
-    Status run_block(uint64_t linear_index);
+    Status run_block(uint64_t linear_index) {
+        prepare(linear_index);
+        return start();
+    }
+    // The two halves of it: of a cluster, all blocks are prepared before any starts.
+    void prepare(uint64_t linear_index);
+    Status start();
     Status resume();
     void end();
 
@@ -66,6 +84,18 @@ public:
     static constexpr size_t arena_size() { return kDynamicSpan + kStaticSpan; }
     const Launch& launch() const { return *launch_; }
     unsigned threads() const { return threads_; }
+    const uint3& index() const { return self_->blockIdx; }
+    bool done() const { return done_ == threads_; }
+    // The blocks that run together with this one, itself included; set where there are several.
+    Cluster& cluster();
+    void join(Cluster* cluster) { cluster_ = cluster; }
+    ClusterPlace& place();
+    // The other block of the cluster that an address of shared memory belongs to, or null.
+    Worker* peer(uintptr_t address) const;
+    // Whether a thread, or an operation beside them, can go on.
+    bool can_run() const;
+    bool release_polls();
+    std::string where_all_wait() const;
     bool running() const { return running_; }
     Checker* checker() const { return checker_; }
     // From the signal handler: abandons the block; run_block makes the report.
@@ -83,7 +113,13 @@ public:
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
     void yield(const Site& site);
-    void step(const void* pc);  // one memory access of the checked build
+    // One memory access of the checked build. A thread that reads and reads may wait for another to
+    // write.
+    void step(const void* pc) {
+        pc_[current_] = pc;
+        if (++steps_ == launch_->max_steps) out_of_steps();
+        if (++slice_ >= kSlice && !in_combine_) end_slice();
+    }
     // Until another calls `wake`, or nobody else can go on: then it returns false to one that
     // `polls`, which asks again, and is the end of a launch with any other.
     bool park(const Site& site, bool polls);
@@ -92,6 +128,8 @@ public:
     Units& units();
     // Runs at once in the fast build, and beside the threads in the checked one.
     uint64_t run_beside(std::function<void()> operation);
+    // What lies at an address of shared memory, in words.
+    std::string name_of(uintptr_t address) const;
     // From a collective's combine function.
     void absent_lane(int lane, int source, unsigned mask);
     [[noreturn]] void fail(Report report);
@@ -130,6 +168,8 @@ private:
     void wait();                  // continue elsewhere until this thread is ready
     Fiber* next_fiber();          // one to continue on, or null when the block is done
     void switch_to(Fiber* to);
+    void out_of_steps();
+    void end_slice();
     void make_ready(unsigned thread);
     unsigned take_ready();
     void set_thread(unsigned thread);
@@ -138,13 +178,12 @@ private:
     void check_barrier();
     void complete(unsigned warp, size_t index);
     bool release_active();
-    bool release_polls();
     bool advance_units();
-    void progressed() { ticks_ = 0, ++events_; }  // a thread got somewhere
+    bool idle();
+    void progressed();  // a thread got somewhere
     void set_report(Report report);
     void report_fault();
     [[noreturn]] void deadlock();
-    std::string where_all_wait() const;
     unsigned lanes_of(unsigned warp) const;
     size_t runnable() const { return threads_ - next_ + ready_.size() - ready_head_; }
 
@@ -173,8 +212,6 @@ private:
     unsigned done_ = 0;
     unsigned slice_ = 0;  // accesses since the running thread's turn began
     size_t ticks_ = 0;  // since a thread last got somewhere
-    uint64_t events_ = 0, polled_ = 0;  // how often it did; and before polls were last released
-    unsigned rounds_ = 0;               // of releases since then
     unsigned arrived_ = 0;
     pycnn_emu_votes arriving_{0, 1, 0};  // of the threads that wait at the barrier
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
@@ -190,6 +227,8 @@ private:
     uint64_t steps_ = 0;
     std::optional<Report> report_;
     std::unique_ptr<Units> units_;
+    Cluster* cluster_ = nullptr;
+    std::unique_ptr<Cluster> alone_;  // of this block only
 };
 
 }  // namespace pycnn_emu

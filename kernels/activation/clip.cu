@@ -1,19 +1,25 @@
-// activation/clip.cu: values limited to an interval, and its gradient.
+// activation/clip.cu: values limited to an interval, and its gradients; hardtanh and relu6 too.
 //
-// Computes   y[i] = min(max(x[i], low), high)  dx[i] = low <= x[i] <= high ? dy[i] : 0
-// Layout     clip, clip_backward: all contiguous. *_strided: x and dy of any strides
+// Computes   y[i] = min(max(x[i], low), high)
+//            clip_backward       dx[i] = low <= x[i] <= high ? dy[i] : 0
+//            clip_open_backward  dx[i] = x[i] <= low or x[i] >= high ? 0 : dy[i]
+// Layout     all contiguous. *_strided: x and dy of any strides
 // Launch     block 256, 16 bytes of the result a thread, grid of as many blocks as that needs;
 //            no shared memory
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes: bound by bandwidth
-// Range      any length; low and high may be infinite, and low > high gives high; NaN stays NaN and
-//            stops its gradient, as in PyTorch
-// Siblings   relu6, whose gradient is zero at the bounds
-// Source     the definition
+// Range      any length; low and high may be infinite, and low > high gives high; NaN stays NaN.
+//            As in PyTorch, it stops the gradient of clip, and lets those of hardtanh and relu6,
+//            clip_open_backward, through
+// Siblings   relu, without an upper bound
+// Source     Collobert: Large scale machine learning, 2004 (hardtanh); Krizhevsky: Convolutional
+//            deep belief networks on CIFAR-10, 2010 (relu6: 0 to 6)
 //
-// entry clip                   values limited to an interval, contiguous
-// entry clip_strided           values limited to an interval, any strides
-// entry clip_backward          gradient of clip, contiguous
-// entry clip_backward_strided  gradient of clip, any strides
+// entry clip                        clip, hardtanh and relu6, contiguous
+// entry clip_strided                clip, hardtanh and relu6, any strides
+// entry clip_backward               gradient of clip, contiguous
+// entry clip_backward_strided       gradient of clip, any strides
+// entry clip_open_backward          gradient of hardtanh and relu6, contiguous
+// entry clip_open_backward_strided  gradient of hardtanh and relu6, any strides
 // variant SCALAR = floating
 #include <pycnn/map.cuh>
 
@@ -29,6 +35,13 @@ struct Backward {
     acc_t low, high;
     __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
         return x >= low && x <= high ? dy : acc_t(0);
+    }
+};
+
+struct OpenBackward {
+    acc_t low, high;
+    __device__ __forceinline__ acc_t operator()(acc_t dy, acc_t x) const {
+        return x <= low || x >= high ? acc_t(0) : dy;
     }
 };
 
@@ -52,4 +65,16 @@ extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
 clip_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t low,
                       acc_t high, MapViews<2> v) {
     elementwise_strided(Backward{low, high}, count, dx, v, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+clip_open_backward(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count, acc_t low,
+                   acc_t high) {
+    elementwise_contiguous(OpenBackward{low, high}, count, dx, dy, x);
+}
+
+extern "C" __global__ void __launch_bounds__(ELEMENTWISE_THREADS)
+clip_open_backward_strided(const scalar_t* dy, const scalar_t* x, scalar_t* dx, index_t count,
+                           acc_t low, acc_t high, MapViews<2> v) {
+    elementwise_strided(OpenBackward{low, high}, count, dx, v, dy, x);
 }

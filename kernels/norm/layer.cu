@@ -95,7 +95,7 @@ struct SmemSlice {
             Vec vec;
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) vec.at[k] = from_acc(value[k]);
-            *reinterpret_cast<Vec*>(smem + b.first) = vec;
+            b.vector_of(smem) = vec;
             return;
         }
 #pragma unroll

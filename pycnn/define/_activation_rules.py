@@ -29,8 +29,8 @@ class Rule:
         Kernel file, and beginning of its entries' names, if they are not the activation's.
     chosen : mapping of tuple to str
         Entries for some values of the settings.
-    forward : str
-        End of the forward entry's name, as "_backward" is of the other's.
+    forward, backward : str
+        Ends of the entries' names.
     constants : callable
         From the settings to what the kernel gets of them.
     ordered : bool
@@ -44,6 +44,7 @@ class Rule:
     file: str = ""
     chosen: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
     forward: str = ""
+    backward: str = "_backward"
     constants: Callable[..., tuple[float, ...]] = lambda *settings: settings
     ordered: bool = False
     flops: int = 1
@@ -109,12 +110,16 @@ def nothing(*settings: Any) -> tuple[float, ...]:
 
 RULES = (
     Rule("relu"),
-    Rule("relu6"),
+    Rule("clip", {"min": low, "max": high}),
+    # The same kernels, but for slopes at the bounds and of NaN.
     Rule(
-        "clip",
-        {"min": low, "max": high},
+        "hardtanh",
+        {"min_val": finite, "max_val": finite},
+        file="clip",
+        backward="_open_backward",
+        ordered=True,
     ),
-    Rule("hardtanh", {"min_val": finite, "max_val": finite}, ordered=True),
+    Rule("relu6", file="clip", backward="_open_backward", constants=lambda: (0.0, 6.0)),
     Rule("leaky_relu", {"negative_slope": finite}),
     # The same kernels for three, which get alpha, scale and input_scale.
     Rule(

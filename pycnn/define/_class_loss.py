@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Call, Inferred, itemsize
+from pycnn.define.call import Call, Inference, itemsize
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, choice, integer
 from pycnn.define.values import Allowed
@@ -122,10 +122,10 @@ class ClassLossBackward(OverClasses, Gradient):
 
     upstream = {"dy": "loss"}  # noqa: RUF012
 
-    def infer_gradient(self, views: Mapping[str, View], parameters: Parameters) -> Inferred:
+    def infer_gradient(self, views: Mapping[str, View], parameters: Parameters) -> Inference:
         shape = self.loss_shape(views, parameters.reduction)
         check_shape("dy", views["dy"].shape, shape, "that of the loss")
-        return Inferred(parameters, {f"d{self.scores}": (views[self.scores].shape, None)})
+        return parameters, {f"d{self.scores}": (views[self.scores].shape, None)}
 
     def dy_strides(self, call: Call) -> tuple[int, ...]:
         """Over the positions; empty where the loss is one number."""

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from pycnn.define._class_loss import REDUCTIONS
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, choice
@@ -88,9 +88,9 @@ class Pointwise:
 class PointwiseLoss(Pointwise, Operation):
     """One cost for each element, or their sum or mean."""
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         reduction = self.check(views, args.reduction)
-        return Inferred(reduction, {"loss": (self.loss_shape(views, reduction), None)})
+        return reduction, {"loss": (self.loss_shape(views, reduction), None)}
 
     def loss_shape(self, views: Mapping[str, View], reduction: str) -> Shape:
         return views[self.compared].shape if reduction == "none" else ()
@@ -115,13 +115,13 @@ class PointwiseBackward(Pointwise, Gradient):
 
     upstream = {"dy": "loss"}  # noqa: RUF012
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         reduction = self.check(views, args.reduction)
         shape = views[self.compared].shape
         check_shape(
             "dy", views["dy"].shape, shape if reduction == "none" else (), "that of the loss"
         )
-        return Inferred(reduction, {f"d{self.compared}": (shape, None)})
+        return reduction, {f"d{self.compared}": (shape, None)}
 
     def plan(self, call: Call) -> Plan:
         shape = call.views[self.compared].shape

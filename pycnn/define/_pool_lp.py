@@ -6,20 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_problem as pooling
+from pycnn.define._pool_kinds import Pool, PoolGradient, Sliding, Views
 from pycnn.define._pool_mean import cpu_divisor
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.conv_layout import LAYOUTS
-from pycnn.define.operand import Operand
-from pycnn.define.operation import Gradient, Operation
+from pycnn.define.call import Arguments, Call, Inference
+from pycnn.define.conv_layout import Layout
 from pycnn.define.validate import check_shape
-from pycnn.define.views import View
 from pycnn.plan import pool as plans
+from pycnn.plan.pool import Pooling
 from pycnn.reference.cpu import pool as cpu
 from pycnn.runtime.plan import Plan
-
-Views = Mapping[str, View]
 
 
 def exponent(norm_type: Any) -> float:
@@ -38,21 +34,13 @@ def scale(problem: Problem) -> np.ndarray:
     return problem.pooling.taps / cpu_divisor(problem)
 
 
-class LpPool(Operation):
+class LpPool(Sliding):
     """The norm of every window."""
 
-    family = "pool"
-    layouts = LAYOUTS
+    stem = "lp_pool"
 
-    def __init__(self, axes: int) -> None:
-        self.axes = axes
-        self.name = f"lp_pool{axes}d"
-        self.operands = (pooling.operand_x(axes),)
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        norm = exponent(args.norm_type)
-        problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args), norm=norm)
-        return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
+    def problem(self, windows: tuple[Layout, Pooling], args: Arguments) -> Problem:
+        return Problem(*windows, norm=exponent(args.norm_type))
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -70,25 +58,16 @@ class LpPool(Operation):
         return 2 * call.settings.pooling.windows * call.settings.pooling.taps
 
 
-class LpPoolBackward(Gradient):
+class LpPoolBackward(PoolGradient):
     """Every dy to its whole window, by the share of each element in the norm."""
 
-    family = "pool"
-    layouts = LAYOUTS
+    names = ("dy", "x", "y")
 
-    def __init__(self, forward: LpPool) -> None:
-        self.forward = forward
-        self.axes = forward.axes
-        self.name = f"{forward.name}_backward"
-        x = forward.operands[0]
-        self.operands = tuple(Operand(name, x.axes, x.ranks) for name in ("dy", "x", "y"))
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        norm = exponent(args.norm_type)
-        problem = Problem(*pooling.sliding("x", views["x"].shape, self.axes, args), norm=norm)
+    def infer(self, views: Views, args: Arguments) -> Inference:
+        problem, _ = self.forward.infer(views, args)
         for name in ("dy", "y"):
             check_shape(name, views[name].shape, problem.shape(False), "the windows over x")
-        return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
+        return problem, {"dx": (problem.shape(of_x=True), None)}
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -106,7 +85,5 @@ class LpPoolBackward(Gradient):
         return 3 * call.settings.pooling.windows * call.settings.pooling.taps
 
 
-LP_POOL: dict[int, LpPool] = {axes: LpPool(axes) for axes in (1, 2, 3)}
-LP_POOL_BACKWARD: dict[int, LpPoolBackward] = {
-    axes: LpPoolBackward(op) for axes, op in LP_POOL.items()
-}
+LP_POOL: dict[int, Pool] = {axes: LpPool(axes) for axes in (1, 2, 3)}
+LP_POOL_BACKWARD = {axes: LpPoolBackward(op) for axes, op in LP_POOL.items()}

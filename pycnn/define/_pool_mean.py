@@ -5,21 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define import _pool_problem as pooling
+from pycnn.define._pool_kinds import Adaptive, Global, Pool, PoolGradient, Sliding
 from pycnn.define._pool_problem import Problem
-from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.conv_layout import LAYOUTS
-from pycnn.define.operand import Operand
-from pycnn.define.operation import Gradient, Operation
+from pycnn.define.call import Arguments, Call
+from pycnn.define.conv_layout import Layout
 from pycnn.define.validate import boolean, integer
-from pycnn.define.views import View
 from pycnn.plan import pool as plans
-from pycnn.plan.pool import Average
+from pycnn.plan.pool import Average, Pooling
 from pycnn.plan.pool_global import global_pool
 from pycnn.reference.cpu import pool as cpu
 from pycnn.runtime.plan import Plan
-
-Views = Mapping[str, View]
 
 
 def cpu_divisor(problem: Problem) -> np.ndarray:
@@ -30,19 +25,8 @@ def cpu_divisor(problem: Problem) -> np.ndarray:
     return cpu.divisors(problem.cpu_axes(), average.count_include_pad)
 
 
-class Mean(Operation):
+class Mean(Pool):
     """The sum of every window over its divisor."""
-
-    family = "pool"
-    layouts = LAYOUTS
-
-    def __init__(self, axes: int) -> None:
-        self.axes = axes
-        self.operands = (pooling.operand_x(axes),)
-
-    def inferred(self, problem: Problem) -> Inferred:
-        """What `infer` returns."""
-        return Inferred(problem, {"y": (problem.shape(of_x=False), None)})
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -58,28 +42,9 @@ class Mean(Operation):
         cpu.avg_pool(x, p.cpu_axes(), cpu_divisor(p), out=into)
         return {"y": out}
 
-    def flops(self, call: Call) -> int:
-        """One addition for each element of each window."""
-        return call.settings.pooling.windows * call.settings.pooling.taps
 
-
-class MeanGradient(Gradient):
+class MeanGradient(PoolGradient):
     """Every dy, divided as in forward, to its whole window."""
-
-    family = "pool"
-    layouts = LAYOUTS
-
-    def __init__(self, forward: Mean) -> None:
-        self.forward = forward
-        self.axes = forward.axes
-        self.name = f"{forward.name}_backward"
-        x = forward.operands[0]
-        self.operands = (Operand("dy", x.axes, x.ranks),)
-
-    def inferred(self, problem: Problem, views: Views) -> Inferred:
-        """What `infer` returns."""
-        pooling.check_gradient(problem, views)
-        return Inferred(problem, {"dx": (problem.shape(of_x=True), None)})
 
     def plan(self, call: Call) -> Plan:
         p: Problem = call.settings
@@ -93,107 +58,40 @@ class MeanGradient(Gradient):
         into[...] = cpu.avg_pool_backward(dy, p.x_shape, p.cpu_axes(), cpu_divisor(p))
         return {"dx": out}
 
-    def flops(self, call: Call) -> int:
-        return call.settings.pooling.windows * call.settings.pooling.taps
 
-
-#: PyTorch's function for one axis has no such argument, and neither has ours.
-NO_DIVISOR = {"divisor_override": None}
-
-
-class AvgPool(Mean):
+class AvgPool(Sliding, Mean):
     """The mean over sliding windows."""
 
+    stem = "avg_pool"
+
     def __init__(self, axes: int) -> None:
         super().__init__(axes)
-        self.name = f"avg_pool{axes}d"
-        self.fixed = NO_DIVISOR if axes == 1 else {}
+        # PyTorch's function for one axis has no such argument, and neither has ours.
+        self.fixed = {"divisor_override": None} if axes == 1 else {}
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        windows = pooling.sliding("x", views["x"].shape, self.axes, args)
-        return self.inferred(
-            Problem(*windows, average(args.count_include_pad, args.divisor_override))
-        )
+    def problem(self, windows: tuple[Layout, Pooling], args: Arguments) -> Problem:
+        return Problem(*windows, average(args.count_include_pad, args.divisor_override))
 
 
-class AvgPoolBackward(MeanGradient):
-    """Gradient of `AvgPool`."""
-
-    def __init__(self, forward: Mean) -> None:
-        super().__init__(forward)
-        self.fixed = forward.fixed
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = pooling.shape_of_x(args.x_shape, self.axes)
-        windows = pooling.sliding("x_shape", shape, self.axes, args)
-        return self.inferred(
-            Problem(*windows, average(args.count_include_pad, args.divisor_override)), views
-        )
-
-
-class SumPool(Mean):
+class SumPool(Sliding, Mean):
     """The sum over sliding windows."""
 
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.name = f"sum_pool{axes}d"
+    stem = "sum_pool"
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        windows = pooling.sliding("x", views["x"].shape, self.axes, args)
-        return self.inferred(Problem(*windows, Average(True, 1)))
+    def problem(self, windows: tuple[Layout, Pooling], args: Arguments) -> Problem:
+        return Problem(*windows, Average(True, 1))
 
 
-class SumPoolBackward(MeanGradient):
-    """Gradient of `SumPool`."""
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = pooling.shape_of_x(args.x_shape, self.axes)
-        windows = pooling.sliding("x_shape", shape, self.axes, args)
-        return self.inferred(Problem(*windows, Average(True, 1)), views)
-
-
-class AdaptiveAvgPool(Mean):
+class AdaptiveAvgPool(Adaptive, Mean):
     """The mean over as many windows as asked for."""
 
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.name = f"adaptive_avg_pool{axes}d"
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        windows = pooling.adaptive("x", views["x"].shape, self.axes, args.layout, args.output_size)
-        return self.inferred(Problem(*windows))
+    stem = "adaptive_avg_pool"
 
 
-class AdaptiveAvgPoolBackward(MeanGradient):
-    """Gradient of `AdaptiveAvgPool`."""
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = pooling.shape_of_x(args.x_shape, self.axes)
-        size = pooling.output_size(views["dy"], len(shape), self.axes, args.layout)
-        windows = pooling.adaptive("x_shape", shape, self.axes, args.layout, size)
-        return self.inferred(Problem(*windows), views)
-
-
-class GlobalAvgPool(Mean):
+class GlobalAvgPool(Global, Mean):
     """The mean over all spatial axes, however many."""
 
     name = "global_avg_pool"
-
-    def __init__(self) -> None:
-        super().__init__(0)
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = views["x"].shape
-        return self.inferred(Problem(*pooling.adaptive("x", shape, len(shape) - 2, args.layout, 1)))
-
-
-class GlobalAvgPoolBackward(MeanGradient):
-    """Gradient of `GlobalAvgPool`."""
-
-    def infer(self, views: Views, args: Arguments) -> Inferred:
-        shape = pooling.global_shape(args.x_shape)
-        windows = pooling.adaptive("x_shape", shape, len(shape) - 2, args.layout, 1)
-        return self.inferred(Problem(*windows), views)
 
 
 def average(count_include_pad: Any, divisor_override: Any) -> Average:
@@ -202,17 +100,11 @@ def average(count_include_pad: Any, divisor_override: Any) -> Average:
     return Average(boolean("count_include_pad", count_include_pad), divisor)
 
 
-AVG_POOL: dict[int, AvgPool] = {axes: AvgPool(axes) for axes in (1, 2, 3)}
-AVG_POOL_BACKWARD: dict[int, AvgPoolBackward] = {
-    axes: AvgPoolBackward(op) for axes, op in AVG_POOL.items()
-}
-SUM_POOL: dict[int, SumPool] = {axes: SumPool(axes) for axes in (1, 2, 3)}
-SUM_POOL_BACKWARD: dict[int, SumPoolBackward] = {
-    axes: SumPoolBackward(op) for axes, op in SUM_POOL.items()
-}
-ADAPTIVE_AVG_POOL: dict[int, AdaptiveAvgPool] = {axes: AdaptiveAvgPool(axes) for axes in (1, 2, 3)}
-ADAPTIVE_AVG_POOL_BACKWARD: dict[int, AdaptiveAvgPoolBackward] = {
-    axes: AdaptiveAvgPoolBackward(op) for axes, op in ADAPTIVE_AVG_POOL.items()
-}
-GLOBAL_AVG_POOL: GlobalAvgPool = GlobalAvgPool()
-GLOBAL_AVG_POOL_BACKWARD: GlobalAvgPoolBackward = GlobalAvgPoolBackward(GLOBAL_AVG_POOL)
+AVG_POOL: dict[int, Pool] = {axes: AvgPool(axes) for axes in (1, 2, 3)}
+AVG_POOL_BACKWARD = {axes: MeanGradient(op) for axes, op in AVG_POOL.items()}
+SUM_POOL: dict[int, Pool] = {axes: SumPool(axes) for axes in (1, 2, 3)}
+SUM_POOL_BACKWARD = {axes: MeanGradient(op) for axes, op in SUM_POOL.items()}
+ADAPTIVE_AVG_POOL: dict[int, Pool] = {axes: AdaptiveAvgPool(axes) for axes in (1, 2, 3)}
+ADAPTIVE_AVG_POOL_BACKWARD = {axes: MeanGradient(op) for axes, op in ADAPTIVE_AVG_POOL.items()}
+GLOBAL_AVG_POOL = GlobalAvgPool()
+GLOBAL_AVG_POOL_BACKWARD = MeanGradient(GLOBAL_AVG_POOL)

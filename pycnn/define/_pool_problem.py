@@ -105,10 +105,10 @@ def axes_text(spatial: int) -> str:
     return f"(N, C, {AXES[spatial]}) or (C, {AXES[spatial]}), or the same with C last (NHWC)"
 
 
-def shape_of_x(value: Any, spatial: int) -> Ints:
-    """The argument `x_shape`."""
-    if not isinstance(value, (tuple, list)) or len(value) not in (spatial + 1, spatial + 2):
-        raise ValueError(f"x_shape={value!r}; allowed: {axes_text(spatial)}")
+def shape_of_x(value: Any, x: Operand) -> Ints:
+    """The argument `x_shape`, of an operand as it went into forward."""
+    if not isinstance(value, (tuple, list)) or len(value) not in x.ranks:
+        raise ValueError(f"x_shape={value!r}; allowed: {x.axes}")
     return tuple(integer("x_shape", extent, 0) for extent in value)
 
 
@@ -166,13 +166,6 @@ def output_size(dy: View, rank: int, spatial: int, layout: Any) -> Ints:
     return size
 
 
-def global_shape(value: Any) -> Ints:
-    """The argument `x_shape` of global pooling."""
-    if not isinstance(value, (tuple, list)) or len(value) not in GLOBAL_X.ranks:
-        raise ValueError(f"x_shape={value!r}; allowed: {GLOBAL_X.axes}")
-    return tuple(integer("x_shape", extent, 0) for extent in value)
-
-
 def check_gradient(problem: Problem, views: Mapping[str, View]) -> None:
     """What went into the gradient has the shape of what came out of forward."""
     shape = problem.shape(of_x=False)
@@ -203,6 +196,3 @@ def _arranged(name: str, shape: Ints, spatial: int, layout: Any) -> tuple[Layout
 
 def _flags(layout: Layout) -> tuple[bool, bool]:
     return layout.channels_last, layout.batched
-
-
-# PyTorch knows neither the layout nor padding that differs from side to side.

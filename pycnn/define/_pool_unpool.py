@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define import _pool_problem as pooling
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_layout import LAYOUTS, Layout
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -43,7 +43,7 @@ class MaxUnpool(Operation):
         text, ranks = pooling.axes_text(axes), (axes + 1, axes + 2)
         self.operands = (Operand("x", text, ranks), Operand("indices", text, ranks, ("int64",)))
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         shape = views["x"].shape
         check_shape("indices", views["indices"].shape, shape, "the shape of x")
         arrangement = Layout.of(args.layout, self.axes, len(shape))
@@ -62,7 +62,7 @@ class MaxUnpool(Operation):
             )
         flags = (arrangement.channels_last, arrangement.batched)
         unpooling = Unpooling(images, channels, tuple(small), large, *flags)
-        return Inferred(Problem(arrangement, unpooling), {"y": (unpooling.shape(large), None)})
+        return Problem(arrangement, unpooling), {"y": (unpooling.shape(large), None)}
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
         return {"indices": pooling.places(call.settings.unpooling.large)}
@@ -97,7 +97,7 @@ class MaxUnpoolBackward(Gradient):
         x, indices = forward.operands
         self.operands = (Operand("dy", x.axes, x.ranks), indices)
 
-    def infer(self, views: Views, args: Arguments) -> Inferred:
+    def infer(self, views: Views, args: Arguments) -> Inference:
         dy, indices = views["dy"], views["indices"]
         arrangement = Layout.of(args.layout, self.axes, dy.rank)
         images, channels, *large = arrangement.extents(dy.shape)
@@ -111,7 +111,7 @@ class MaxUnpoolBackward(Gradient):
             )
         flags = (arrangement.channels_last, arrangement.batched)
         unpooling = Unpooling(images, channels, extents[2:], tuple(large), *flags)
-        return Inferred(Problem(arrangement, unpooling), {"dx": (indices.shape, None)})
+        return Problem(arrangement, unpooling), {"dx": (indices.shape, None)}
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
         return {"indices": pooling.places(call.settings.unpooling.large)}

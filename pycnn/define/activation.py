@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define._activation_rules import RULES, Rule
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape
@@ -31,8 +31,8 @@ class Activation(Operation):
         self.rule = rule
         self.name = rule.name
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        return Inferred(self.rule.checked(args), {"y": (views["x"].shape, None)})
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
+        return self.rule.checked(args), {"y": (views["x"].shape, None)}
 
     def plan(self, call: Call) -> Plan:
         return self.rule.plan(call, "y", self.name, self.rule.forward)
@@ -57,12 +57,12 @@ class ActivationBackward(Gradient):
         self.rule = forward.rule
         self.name = f"{forward.name}_backward"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        return Inferred(self.rule.checked(args), {"dx": (views["x"].shape, None)})
+        return self.rule.checked(args), {"dx": (views["x"].shape, None)}
 
     def plan(self, call: Call) -> Plan:
-        return self.rule.plan(call, "dx", self.name, "_backward")
+        return self.rule.plan(call, "dx", self.name, self.rule.backward)
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         function = getattr(cpu, self.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.elementwise import (
     BroadcastGradient,
     broadcast,
@@ -50,9 +50,9 @@ class AddN(Operation):
     def listed(self, values: Any) -> dict[str, Any]:
         return numbered("tensors", values, "arrays")
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         shape = broadcast({name: view.shape for name, view in views.items()})
-        return Inferred(None, {"y": (shape, None)})
+        return None, {"y": (shape, None)}
 
     def plan(self, call: Call) -> Plan:
         shape = call.outputs["y"].shape
@@ -77,12 +77,12 @@ class AddNBackward(BroadcastGradient):
     forward = ADD_N
     operands = (Operand("dy"),)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         named = numbered("shapes", args.shapes, "shapes")
         own = {name: shape_argument(name, shape) for name, shape in named.items()}
         check_shape("dy", views["dy"].shape, broadcast(own), "shapes, broadcast")
         shapes = tuple(own.values())
-        return Inferred(shapes, {f"dtensors[{i}]": (s, None) for i, s in enumerate(shapes)})
+        return shapes, {f"dtensors[{i}]": (s, None) for i, s in enumerate(shapes)}
 
     def plan(self, call: Call) -> Plan:
         dy = call.views["dy"]

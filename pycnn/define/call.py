@@ -17,22 +17,9 @@ class Arguments(SimpleNamespace):
     """The arguments of a call that are no arrays, by the names of the public function."""
 
 
-@dataclass(frozen=True)
-class Inferred:
-    """What `Operation.infer` finds.
-
-    Attributes
-    ----------
-    settings : object
-        The arguments that are no arrays, checked and in one form, as plan and references take
-        them; of a type that the operation chooses.
-    outputs : mapping of str to (shape, dtype)
-        What will be computed, in the order in which it is returned; dtype None for that of the
-        computation.
-    """
-
-    settings: Any
-    outputs: Mapping[str, tuple[tuple[int, ...], str | None]]
+#: What `Operation.infer` returns: the settings of a `Call`, and what will be computed, in the order
+#: in which it is returned: (shape, dtype), dtype None for that of the computation.
+Inference = tuple[Any, Mapping[str, tuple[tuple[int, ...], str | None]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +33,8 @@ class Call:
     views : mapping of str to View
         The operands that are there.
     settings : object
-        As `Inferred.settings`.
+        The arguments that are no arrays, checked and in one form, as plan and references take
+        them; of a type that the operation chooses.
     outputs : mapping of str to ArraySpec
         In the order in which they are returned.
     """

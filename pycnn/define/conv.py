@@ -1,12 +1,14 @@
 """Definitions of convolution along one, two and three axes, and of its gradients."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn import config
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
 from pycnn.define.conv_settings import (
@@ -17,9 +19,7 @@ from pycnn.define.conv_settings import (
     epilogue,
     finish,
     needed_gradients,
-    planar_geometry,
     refuse_kernel_algorithm,
-    workspace_limit,
 )
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
@@ -31,32 +31,51 @@ from pycnn.reference.cpu import conv_axes as cpu
 from pycnn.runtime.plan import Plan
 
 
-class Conv(Operation):
-    """Cross-correlation with filters, along `spatial` axes."""
+class Convolution(Operation):
+    """What convolution along `spatial` axes and its transpose have in common."""
 
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
     environment = (LIMIT,)
+    #: The name but for the number of axes, and the first axes of the weight.
+    stem: str
+    weight: str
 
     def __init__(self, spatial: int) -> None:
         self.spatial = spatial
-        self.name = f"conv{spatial}d"
+        self.name = f"{self.stem}{spatial}d"
         extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
         per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
         self.operands = (
             Operand("x", f"(N, C, {extents}) or (C, {extents})", ranks),
-            Operand("weight", f"(K, C/G, {FILTER[spatial]})", (spatial + 2,)),
+            Operand("weight", f"({self.weight}, {FILTER[spatial]})", (spatial + 2,)),
             Operand("bias", **per_filter),  # type: ignore[arg-type]
             Operand("scale", **per_filter),  # type: ignore[arg-type]
             Operand("shift", **per_filter),  # type: ignore[arg-type]
             Operand("residual", "the shape of the result", ranks, optional=True),
         )
 
+    @abstractmethod
     def extents(
         self, views: Mapping[str, View], args: Arguments
     ) -> tuple[Layout, Geometry, tuple[int, ...]]:
         """Where the axes are, the windows, and the extents of y (N, K, ...)."""
+
+    def flops(self, call: Call) -> int:
+        problem = call.settings.problem
+        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
+
+
+class Conv(Convolution):
+    """Cross-correlation with filters."""
+
+    stem = "conv"
+    weight = "K, C/G"
+
+    def extents(
+        self, views: Mapping[str, View], args: Arguments
+    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
         layout = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"].shape
         windows = geometry(
@@ -70,19 +89,19 @@ class Conv(Operation):
         )
         return layout, windows, (x[0], weight[0], *windows.out)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
             layout.view(views["x"]),
             weight_view(views["weight"]),
             layout.contiguous(y),
-            **planar_geometry(windows),
+            **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["forward"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit())
-        return Inferred(settings, {"y": (layout.arranged(y), None)})
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT))
+        return settings, {"y": (layout.arranged(y), None)}
 
     def plan(self, call: Call) -> Plan:
         s: Settings = call.settings
@@ -102,10 +121,6 @@ class Conv(Operation):
         cpu.finish(y, **finish(call, arrays))
         return {"y": s.layout.from_channels_first(y) if out is None else out}
 
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
-
 
 class ConvGradients(Gradient):
     """What the gradients of convolution and of its transpose have in common."""
@@ -115,12 +130,39 @@ class ConvGradients(Gradient):
     bound = "arithmetic"
     environment = (LIMIT,)
     results = tuple(GRADIENTS)
+    forward: Convolution
+    #: Which array the plans' convolution goes from and to, and the direction of each gradient.
+    source, target = "x", "dy"
+    directions: Mapping[str, str] = GRADIENTS
 
-    def __init__(self, forward: Operation) -> None:
+    def __init__(self, forward: Convolution) -> None:
         self.forward = forward
         self.name = f"{forward.name}_backward"
         x, weight = forward.operands[:2]
         self.operands = (Operand("dy", "the shape of the result", x.ranks), x, weight)
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
+        layout, windows, extents = self.forward.extents(views, args)
+        y = layout.arranged(extents)
+        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
+        problem = Problem(
+            views["x"].dtype,
+            layout.view(views[self.source]),
+            weight_view(views["weight"]),
+            layout.view(views[self.target]),
+            **windows.planar(),
+        )
+        needed = needed_gradients(args.needs)
+        check_algorithm(args.algo, [self.directions[n] for n in needed if n != "dbias"])
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
+        shapes = {"dx": views["x"].shape, "dweight": views["weight"].shape, "dbias": extents[1:2]}
+        return settings, {name: (shapes[name], None) for name in needed}
+
+    def flops(self, call: Call) -> int:
+        problem, needs = call.settings.problem, call.settings.needs
+        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
+        gradients = [name for name in needs if name != "dbias"]
+        return products * len(gradients) + prod(call.views["dy"].shape) * ("dbias" in needs)
 
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
@@ -136,25 +178,6 @@ class ConvGradients(Gradient):
 
 class ConvBackward(ConvGradients):
     """Gradients of a convolution with respect to input, weight and bias."""
-
-    forward: Conv
-
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        layout, windows, extents = self.forward.extents(views, args)
-        y, weight = layout.arranged(extents), views["weight"].shape
-        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
-        problem = Problem(
-            views["x"].dtype,
-            layout.view(views["x"]),
-            weight_view(views["weight"]),
-            layout.view(views["dy"]),
-            **planar_geometry(windows),
-        )
-        needed = needed_gradients(args.needs)
-        check_algorithm(args.algo, [GRADIENTS[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit(), needed)
-        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": weight[:1]}
-        return Inferred(settings, {name: (shapes[name], None) for name in needed})
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         s: Settings = call.settings
@@ -180,12 +203,6 @@ class ConvBackward(ConvGradients):
         refuse_kernel_algorithm(call.settings.algo)
         backward = partial(cpu.convolve_backward, mode=call.settings.geometry.mode)
         return self.by_reference(backward, call, arrays)
-
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
-        gradients = [n for n in call.settings.needs if n != "dbias"]
-        return products * len(gradients) + prod(problem.y.shape) * ("dbias" in call.settings.needs)
 
 
 CONV1D, CONV2D, CONV3D = Conv(1), Conv(2), Conv(3)

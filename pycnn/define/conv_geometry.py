@@ -39,10 +39,17 @@ class Geometry:
         """In the order of the references."""
         return self.stride, self.padding, self.dilation, self.groups
 
-    @property
-    def corner(self) -> Ints:
-        """Padding before the first element of every axis."""
-        return tuple(before for before, _ in self.padding)
+    def planar(self) -> dict[str, Any]:
+        """As `Problem` takes it: for at least two axes, and of the padding what comes before."""
+        line = len(self.stride) == 1
+        corner = tuple([before for before, _ in self.padding])
+        return {
+            "stride": (1, *self.stride) if line else self.stride,
+            "corner": (0, *corner) if line else corner,
+            "dilation": (1, *self.dilation) if line else self.dilation,
+            "groups": self.groups,
+            "mode": self.mode,
+        }
 
 
 def geometry(
@@ -66,12 +73,15 @@ def geometry(
     check_extents(w_name, w_shape, first=0)
     _check_groups(x_name, x_shape[1], w_name, w_shape, count)
     pads = _padding(padding, extents, steps, spacing, taps)
-    _check_mode(mode, x_name, extents, padding, pads)
+    if mode != "zeros":
+        _check_mode(mode, x_name, extents, padding, pads)
     padded = [extent + sum(p) for extent, p in zip(extents, pads, strict=True)]
     if max(padded) > MAX_EXTENT:
         raise ValueError(f"padding={padding!r} makes x {padded}; allowed: up to {MAX_EXTENT} each")
-    spans = [(t - 1) * d + 1 for t, d in zip(taps, spacing, strict=True)]
-    if any(span > room for span, room in zip(spans, padded, strict=True)):
+    along = zip(extents, pads, taps, steps, spacing, strict=True)
+    out = tuple([conv_out(extent, *p, t, s, d) for extent, p, t, s, d in along])
+    if min(out) < 1:
+        spans = [(t - 1) * d + 1 for t, d in zip(taps, spacing, strict=True)]
         raise ValueError(
             f"{w_name} has shape {tuple(w_shape)}: with dilation={spacing} a filter covers "
             f"{by(spans)}; allowed: at most the padded input, {by(padded)}"
@@ -80,12 +90,9 @@ def geometry(
         # A step beyond the input, or between the taps of a single one, has no effect: any fits.
         stride=tuple(map(min, steps, padded)),
         padding=pads,
-        dilation=tuple(d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)),
+        dilation=tuple([d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)]),
         groups=count,
-        out=tuple(
-            conv_out(extent, *p, t, s, d)
-            for extent, p, t, s, d in zip(extents, pads, taps, steps, spacing, strict=True)
-        ),
+        out=out,
         mode=mode,
     )
 

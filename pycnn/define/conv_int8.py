@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import Geometry, geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
-from pycnn.define.conv_settings import planar_geometry
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import check_shape
@@ -53,7 +52,7 @@ class IntegerConv(Operation):
     dtypes = INT8
     no_gradient = "integers have none: quantised networks are trained in floating point"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout = Layout.of(args.layout, 2, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"]
         windows = geometry(
@@ -75,7 +74,7 @@ class IntegerConv(Operation):
             layout.view(views["x"]),
             weight_view(weight),
             layout.contiguous(y),
-            **planar_geometry(windows),
+            **windows.planar(),
         )
         quantised = plans.Quantised(
             problem,
@@ -86,7 +85,7 @@ class IntegerConv(Operation):
             _along_filters("bias", views.get("bias"), y[1]),
         )
         dtype = views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
-        return Inferred(Settings(windows, layout, quantised), {"y": (layout.arranged(y), dtype)})
+        return Settings(windows, layout, quantised), {"y": (layout.arranged(y), dtype)}
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
         """A scalar of NumPy, which has a dtype too, is as good as an array ()."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pycnn import config
 from pycnn.define.call import Arguments, Call
 from pycnn.define.conv_geometry import Geometry
 from pycnn.define.conv_layout import Layout
@@ -50,18 +49,6 @@ class Settings:
     needs: tuple[str, ...] = ()
 
 
-def planar_geometry(geometry: Geometry) -> dict[str, Any]:
-    """Geometry as `Problem` takes it: for at least two axes."""
-    line = len(geometry.stride) == 1
-    return {
-        "stride": (1, *geometry.stride) if line else geometry.stride,
-        "corner": (0, *geometry.corner) if line else geometry.corner,
-        "dilation": (1, *geometry.dilation) if line else geometry.dilation,
-        "groups": geometry.groups,
-        "mode": geometry.mode,
-    }
-
-
 def epilogue(
     views: Mapping[str, View],
     layout: Layout,
@@ -105,8 +92,9 @@ def needed_gradients(needs: Any) -> tuple[str, ...]:
 
 def check_algorithm(algo: Any, directions: Sequence[str]) -> None:
     """`algo` is "auto" or an algorithm of every direction."""
-    fitting = [a.name for a in plans.ALGORITHMS.values() if {*directions} <= a.planners.keys()]
-    choice("algo", algo, ("auto", *fitting))
+    if algo != "auto":
+        fitting = [a.name for a in plans.ALGORITHMS.values() if {*directions} <= a.planners.keys()]
+        choice("algo", algo, ("auto", *fitting))
 
 
 def refuse_kernel_algorithm(algo: str) -> None:
@@ -116,9 +104,3 @@ def refuse_kernel_algorithm(algo: str) -> None:
             f"algo={algo!r}; allowed on the backend reference: auto (the kernels run on CuPy "
             "arrays, or with pycnn.use_backend('emulator'))"
         )
-
-
-def workspace_limit() -> int:
-    """The limit that calls are made under now."""
-    limit: int = config.get(LIMIT)
-    return limit

@@ -7,27 +7,23 @@ weight is the convolution's, with x and dy in exchanged roles. So there are no p
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.conv import ConvGradients
-from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, transposed
-from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
+from pycnn import config
+from pycnn.define.call import Arguments, Call, Inference
+from pycnn.define.conv import ConvGradients, Convolution
+from pycnn.define.conv_geometry import Geometry, transposed
+from pycnn.define.conv_layout import Layout, weight_view
 from pycnn.define.conv_settings import (
+    GRADIENTS,
     LIMIT,
     Settings,
     check_algorithm,
     epilogue,
     finish,
-    needed_gradients,
-    planar_geometry,
     refuse_kernel_algorithm,
-    workspace_limit,
 )
-from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Operation
-from pycnn.define.validate import check_shape
+from pycnn.define.operation import Arrays
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
 from pycnn.plan.conv_problem import Problem, View as Axes
@@ -36,32 +32,15 @@ from pycnn.reference.cpu.conv_axes import finish as cpu_finish
 from pycnn.runtime.plan import Plan
 
 
-class ConvTranspose(Operation):
+class ConvTranspose(Convolution):
     """Every element of x adds a filter to y."""
 
-    family = "conv"
-    layouts = LAYOUTS
-    bound = "arithmetic"
-    environment = (LIMIT,)
-
-    def __init__(self, spatial: int) -> None:
-        self.spatial = spatial
-        self.name = f"conv_transpose{spatial}d"
-        extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
-        per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
-        self.operands = (
-            Operand("x", f"(N, C, {extents}) or (C, {extents})", ranks),
-            Operand("weight", f"(C, K/G, {FILTER[spatial]})", (spatial + 2,)),
-            Operand("bias", **per_filter),  # type: ignore[arg-type]
-            Operand("scale", **per_filter),  # type: ignore[arg-type]
-            Operand("shift", **per_filter),  # type: ignore[arg-type]
-            Operand("residual", "the shape of the result", ranks, optional=True),
-        )
+    stem = "conv_transpose"
+    weight = "C, K/G"
 
     def extents(
         self, views: Mapping[str, View], args: Arguments
     ) -> tuple[Layout, Geometry, tuple[int, ...]]:
-        """Where the axes are, the windows, and the extents of y (N, K, ...)."""
         _only_zeros(args.padding_mode)
         layout = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"].shape
@@ -76,19 +55,19 @@ class ConvTranspose(Operation):
         )
         return layout, windows, (x[0], weight[1] * windows.groups, *out)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
             views["x"].dtype,
             layout.contiguous(y),
             weight_view(views["weight"]),
             layout.view(views["x"]),
-            **planar_geometry(windows),
+            **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["backward_input"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit())
-        return Inferred(settings, {"y": (layout.arranged(y), None)})
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT))
+        return settings, {"y": (layout.arranged(y), None)}
 
     def plan(self, call: Call) -> Plan:
         s: Settings = call.settings
@@ -106,33 +85,12 @@ class ConvTranspose(Operation):
             cpu_finish(y, shift=arrays["bias"])
         return {"y": s.layout.from_channels_first(cpu_finish(y, **finish(call, arrays)))}
 
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
-
 
 class ConvTransposeBackward(ConvGradients):
     """Gradients of a transposed convolution with respect to input, weight and bias."""
 
-    forward: ConvTranspose
-
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        layout, windows, extents = self.forward.extents(views, args)
-        y, weight = layout.arranged(extents), views["weight"].shape
-        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
-        problem = Problem(
-            views["x"].dtype,
-            layout.view(views["dy"]),
-            weight_view(views["weight"]),
-            layout.view(views["x"]),
-            **planar_geometry(windows),
-        )
-        needed = needed_gradients(args.needs)
-        directions = {"dx": "forward", "dweight": "backward_weight"}
-        check_algorithm(args.algo, [directions[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, workspace_limit(), needed)
-        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": extents[1:2]}
-        return Inferred(settings, {name: (shapes[name], None) for name in needed})
+    source, target = "dy", "x"
+    directions = GRADIENTS | {"dx": "forward"}
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         return tuple(getattr(self, f"_plan_{name}")(call) for name in call.settings.needs)
@@ -173,12 +131,6 @@ class ConvTransposeBackward(ConvGradients):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         refuse_kernel_algorithm(call.settings.algo)
         return self.by_reference(cpu.convolve_transposed_backward, call, arrays)
-
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
-        gradients = [n for n in call.settings.needs if n != "dbias"]
-        return products * len(gradients) + prod(problem.x.shape) * ("dbias" in call.settings.needs)
 
 
 def _only_zeros(mode: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, integer, number
@@ -34,10 +34,10 @@ class _Drops(Operation):
     family = "elementwise"
     features = False
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         shape = next(iter(views.values())).shape
         span = max(1, prod(shape[2:])) if self.features else 1
-        return Inferred(mask(span, **vars(args)), {self._names[1]: (shape, None)})
+        return mask(span, **vars(args)), {self._names[1]: (shape, None)}
 
     def plan(self, call: Call) -> Plan:
         view = call.views[self._names[0]]

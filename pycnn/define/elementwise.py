@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -55,9 +55,9 @@ class _Elementwise(Operation):
     operands = (Operand("a"), Operand("b"))
     in_place = ("a", "b")
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         shape = broadcast({name: view.shape for name, view in views.items()})
-        return Inferred(self._settings(args), {"y": (shape, None)})
+        return self._settings(args), {"y": (shape, None)}
 
     def _settings(self, args: Arguments) -> Any:
         return None
@@ -120,13 +120,13 @@ class AddBackward(BroadcastGradient):
     forward = ADD
     operands = (Operand("dy"),)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         a = shape_argument("a_shape", args.a_shape)
         b = shape_argument("b_shape", args.b_shape)
         shape = broadcast({"a_shape": a, "b_shape": b})
         check_shape("dy", views["dy"].shape, shape, "a_shape and b_shape, broadcast")
         alpha = number("alpha", args.alpha)
-        return Inferred((a, b, alpha), {"da": (a, None), "db": (b, None)})
+        return (a, b, alpha), {"da": (a, None), "db": (b, None)}
 
     def plan(self, call: Call) -> Plan:
         dy, (a, b, alpha) = call.views["dy"], call.settings
@@ -143,10 +143,10 @@ class MulBackward(BroadcastGradient):
     forward = MUL
     operands = (Operand("dy"), Operand("a"), Operand("b"))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         own = {name: views[name].shape for name in "ab"}
         check_shape("dy", views["dy"].shape, broadcast(own), "those of a and b, broadcast")
-        return Inferred(None, {f"d{name}": (shape, None) for name, shape in own.items()})
+        return None, {f"d{name}": (shape, None) for name, shape in own.items()}
 
     def plan(self, call: Call) -> Plan:
         dy = call.views["dy"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, choice
@@ -51,7 +51,7 @@ class Gemm(Operation):
     bound = "arithmetic"
     no_gradient = "two products of the same kind: of dy and b, and of a and dy"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         product = Product(
             boolean("transpose_a", args.transpose_a),
             boolean("transpose_b", args.transpose_b),
@@ -75,7 +75,7 @@ class Gemm(Operation):
             bias = views["bias"]
             shape, meaning = ((n,), "column") if bias.rank == 1 else ((m, 1), "row")
             check_shape("bias", bias.shape, shape, f"one value per {meaning}")
-        return Inferred(product, {"y": ((*batch, m, n), None)})
+        return product, {"y": ((*batch, m, n), None)}
 
     def plan(self, call: Call) -> Plan:
         product: Product = call.settings
@@ -124,7 +124,7 @@ class Matmul(Operation):
     bound = "arithmetic"
     no_gradient = "two products of the same kind, summed over broadcast axes"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         a, b = views["a"], views["b"]
         k = b.shape[-2] if b.rank > 1 else b.shape[0]
         if k != a.shape[-1]:
@@ -141,7 +141,7 @@ class Matmul(Operation):
                 f"{a.shape[:-2]}"
             ) from None
         y = (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.rank > 1 else ()))
-        return Inferred(batch, {"y": (y, None)})
+        return batch, {"y": (y, None)}
 
     def plan(self, call: Call) -> Plan:
         batch: Shape = call.settings
@@ -175,14 +175,14 @@ class Bmm(Operation):
     operands = (Operand("a", "(B, M, K)", (3,)), Operand("b", "(B, K, N)", (3,)))
     bound = "arithmetic"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         (batch, m, k), b = views["a"].shape, views["b"].shape
         if b[:2] != (batch, k):
             raise ValueError(
                 f"b has shape {b}; allowed: ({batch}, {k}, N), for a of shape {views['a'].shape} "
                 "(matmul broadcasts)"
             )
-        return Inferred(None, {"y": ((batch, m, b[2]), None)})
+        return None, {"y": ((batch, m, b[2]), None)}
 
     def plan(self, call: Call) -> Plan:
         return _batched("bmm", "y", call, "a", call.views["a"], "b", call.views["b"])
@@ -215,10 +215,10 @@ class BmmBackward(Gradient):
     operands = (Operand("dy", "(B, M, N)", (3,)), *BMM.operands)
     bound = "arithmetic"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        (shape, _) = BMM.infer(views, args).outputs["y"]
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
+        (shape, _) = BMM.infer(views, args)[1]["y"]
         check_shape("dy", views["dy"].shape, shape, "that of the product")
-        return Inferred(None, {f"d{name}": (views[name].shape, None) for name in "ab"})
+        return None, {f"d{name}": (views[name].shape, None) for name in "ab"}
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         dy, a, b = (call.views[name] for name in ("dy", "a", "b"))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, slope_of
@@ -30,7 +30,7 @@ class Linear(Operation):
     )
     bound = "arithmetic"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         check_weight(views)
         outputs = views["weight"].shape[:1]
         if "bias" in views:
@@ -39,7 +39,7 @@ class Linear(Operation):
         slope = slope_of(args.activation, args.negative_slope, usual, ACTIVATIONS)
         bias = views["bias"].strides[0] if "bias" in views else None
         epilogue = Epilogue(bias=bias, activation=args.activation, slope=slope)
-        return Inferred(epilogue, {"y": ((*views["x"].shape[:-1], *outputs), None)})
+        return epilogue, {"y": ((*views["x"].shape[:-1], *outputs), None)}
 
     def plan(self, call: Call) -> Plan:
         x, weight = call.views["x"].with_rank(2), call.views["weight"]
@@ -75,7 +75,7 @@ class LinearBackward(Gradient):
     operands = (Operand("dy", "(..., out)", tuple(range(1, 9))), *Linear.operands[:2])
     bound = "arithmetic"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         check_weight(views)
         x, weight = views["x"].shape, views["weight"].shape
         expected = (*x[:-1], weight[0])
@@ -86,7 +86,7 @@ class LinearBackward(Gradient):
             )
         shapes = {"dx": x, "dweight": weight, "dbias": weight[:1]}
         needed = [n for n, need in zip(shapes, args.needs, strict=True) if boolean("needs", need)]
-        return Inferred(tuple(needed), {name: (shapes[name], None) for name in needed})
+        return tuple(needed), {name: (shapes[name], None) for name in needed}
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         dy, x, weight = (call.views[name].with_rank(2) for name in ("dy", "x", "weight"))

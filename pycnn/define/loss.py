@@ -15,7 +15,7 @@ from pycnn.define._class_loss import (
 )
 from pycnn.define._pointwise_loss import POINTWISE
 from pycnn.define._ruled_loss import RULED
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays
 from pycnn.define.views import View
@@ -41,10 +41,10 @@ class CrossEntropy(ClassLossForward):
     scores = "logits"
     operands = (LOGITS, ANY_TARGET, WEIGHT)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         smoothing = fraction("label_smoothing", args.label_smoothing)
         checked = self.check(views, args.ignore_index, args.reduction, smoothing)
-        return Inferred(checked, {"loss": (self.loss_shape(views, checked.reduction), None)})
+        return checked, {"loss": (self.loss_shape(views, checked.reduction), None)}
 
     def plan(self, call: Call) -> Plan:
         p, shape = self.problem(call), call.outputs["loss"].shape
@@ -70,7 +70,7 @@ class CrossEntropyBackward(ClassLossBackward):
     forward = CROSS_ENTROPY
     operands = (Operand("dy"), LOGITS, ANY_TARGET, WEIGHT)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         smoothing = fraction("label_smoothing", args.label_smoothing)
         return self.infer_gradient(
             views, self.check(views, args.ignore_index, args.reduction, smoothing)
@@ -98,9 +98,9 @@ class NllLoss(ClassLossForward):
     bound = "latency"  # one element of a sector is used: no order of the threads helps
     operands = (LOG_PROBABILITIES, TARGET, WEIGHT)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         checked = self.check(views, args.ignore_index, args.reduction)
-        return Inferred(checked, {"loss": (self.loss_shape(views, checked.reduction), None)})
+        return checked, {"loss": (self.loss_shape(views, checked.reduction), None)}
 
     def plan(self, call: Call) -> Plan:
         return plans.nll_loss(self.problem(call), call.outputs["loss"].shape)
@@ -124,7 +124,7 @@ class NllLossBackward(ClassLossBackward):
     forward = NLL_LOSS
     operands = (Operand("dy"), LOG_PROBABILITIES, TARGET, WEIGHT)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         return self.infer_gradient(views, self.check(views, args.ignore_index, args.reduction))
 
     def plan(self, call: Call) -> Plan:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import choice, integer, normalise_axis
@@ -36,14 +36,14 @@ class Permute(Movement):
     name = "permute"
     no_gradient = "permute by the inverse order is its gradient"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         if not isinstance(args.axes, (tuple, list)):
             raise TypeError(f"axes={args.axes!r}; allowed: a sequence of int")
         order = tuple(normalise_axis("axes", axis, x.rank) for axis in args.axes)
         if sorted(order) != list(range(x.rank)):
             raise ValueError(f"axes={args.axes!r}; allowed: every axis of x once, x has {x.rank}")
-        return Inferred(order, {"y": (tuple(x.shape[axis] for axis in order), None)})
+        return order, {"y": (tuple(x.shape[axis] for axis in order), None)}
 
     def plan(self, call: Call) -> Plan:
         x, shape = call.views["x"], call.outputs["y"].shape
@@ -71,7 +71,7 @@ class Concat(Movement):
             raise ValueError("tensors is empty; allowed: one array or more")
         return {f"tensors[{i}]": array for i, array in enumerate(values)}
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         named = list(views.items())
         first = named[0][1]
         if first.rank == 0:
@@ -88,7 +88,7 @@ class Concat(Movement):
                 )
         shape = list(first.shape)
         shape[along] = sum(view.shape[along] for _, view in named)
-        return Inferred(along, {"y": (tuple(shape), None)})
+        return along, {"y": (tuple(shape), None)}
 
     def plan(self, call: Call) -> Plan:
         return joined(tuple(call.views), tuple(call.views.values()), call.settings)
@@ -104,7 +104,7 @@ class Split(Movement):
     no_gradient = "concat is its gradient"
     bound = "nothing"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         if x.rank == 0:
             raise ValueError("x has shape (); allowed: at least one axis")
@@ -112,7 +112,7 @@ class Split(Movement):
         sizes = _sizes(args.split_size_or_sections, x.shape[along], along)
         shapes = [(*x.shape[:along], size, *x.shape[along + 1 :]) for size in sizes]
         outputs = {f"y[{i}]": (shape, None) for i, shape in enumerate(shapes)}
-        return Inferred((sizes, along), outputs)
+        return (sizes, along), outputs
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
         backend_for(**arrays)
@@ -141,13 +141,13 @@ class ChannelShuffle(Movement):
     layouts = ("NCHW", "NHWC")
     no_gradient = "channel_shuffle by C / groups groups is its gradient"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         axis = 1 if choice("layout", args.layout, self.layouts) == "NCHW" else x.rank - 1
         count = integer("groups", args.groups, 1)
         if x.shape[axis] % count:
             raise ValueError(f"groups={count}; allowed: a divisor of {x.shape[axis]} channels")
-        return Inferred((count, axis), {"y": (x.shape, None)})
+        return (count, axis), {"y": (x.shape, None)}
 
     def plan(self, call: Call) -> Plan:
         x, (groups, axis) = call.views["x"], call.settings
@@ -177,7 +177,7 @@ class _Blocks(Movement):
         """Whether the place in a block (D) or the channel (C) comes first in the old channels."""
         return "CRD"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x, r = views["x"], integer(self.setting, getattr(args, self.setting), 1)
         last = choice("layout", args.layout, self.layouts) == "NHWC"
         *batch, h, w, c = _channels(x.shape, last)
@@ -190,7 +190,7 @@ class _Blocks(Movement):
             raise ValueError(f"{self.setting}={r}; allowed: less than 2^48 pixels in a plane of y")
         size = (h * r, w * r, c // (r * r)) if self.up else (h // r, w // r, c * r * r)
         y = (*batch, *size) if last else (*batch, size[2], *size[:2])
-        return Inferred((r, self.order(args), last), {"y": (y, None)})
+        return (r, self.order(args), last), {"y": (y, None)}
 
     def seen(self, shape: Shape, strides: Shape, call: Call) -> tuple[Shape, Shape]:
         """Shape and strides of the view of x that is the result but for merged axes."""

@@ -16,7 +16,7 @@ from pycnn.define._norm_rules import (
     vector,
     wide,
 )
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, number
@@ -59,7 +59,7 @@ class BatchNorm(_BatchNorm):
     name = "batch_norm"
     operands = (IMAGES, *(vector(n, False) for n in RUNNING), *(vector(n) for n in AFFINE))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x, c = views["x"], channel_count(views["x"], args.layout)
         check_parameters(views, (*RUNNING, *AFFINE), (c,), "the channels of x")
         if boolean("training", args.training):
@@ -69,7 +69,7 @@ class BatchNorm(_BatchNorm):
             )
         number("momentum", args.momentum)
         channels = Channels(args.layout, eps=number("eps", args.eps, 0.0))
-        return Inferred(Settings(channels), {"y": (x.shape, None)})
+        return Settings(channels), {"y": (x.shape, None)}
 
     def plan(self, call: Call) -> Plan:
         return plans.fixed_statistics(call.views, call.dtype, call.settings.channels)
@@ -106,10 +106,10 @@ class BatchNormBackward(_BatchNormBackward):
         vector("weight"),
     )
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         c = self._infer(views, (*RUNNING, "weight"), args.layout)
         channels = Channels(args.layout, eps=number("eps", args.eps, 0.0))
-        return Inferred(Settings(channels), parameter_gradients(views, (c,)))
+        return Settings(channels), parameter_gradients(views, (c,))
 
     def plan(self, call: Call) -> Plan:
         return plans.fixed_statistics_backward(
@@ -133,7 +133,7 @@ class BatchNormTrain(_BatchNorm):
     results = ("y", "mean", "rstd", "new_running_mean", "new_running_var")
     operands = (IMAGES, *(vector(n) for n in (*RUNNING, *AFFINE)))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x, c = views["x"], channel_count(views["x"], args.layout)
         check_parameters(views, (*RUNNING, *AFFINE), (c,), "the channels of x")
         values = prod(x.shape) // c if c else 2
@@ -149,7 +149,7 @@ class BatchNormTrain(_BatchNorm):
             "rstd": ((c,), wide(x.dtype)),
         }
         outputs |= {f"new_{n}": ((c,), views[n].dtype) for n in RUNNING if n in views}
-        return Inferred(Settings(channels, number("momentum", args.momentum)), outputs)
+        return Settings(channels, number("momentum", args.momentum)), outputs
 
     def plan(self, call: Call) -> Plan:
         channels, momentum = call.settings
@@ -190,9 +190,9 @@ class BatchNormTrainBackward(_BatchNormBackward):
         vector("weight"),
     )
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         c = self._infer(views, ("mean", "rstd", "weight"), args.layout)
-        return Inferred(Settings(Channels(args.layout)), parameter_gradients(views, (c,)))
+        return Settings(Channels(args.layout)), parameter_gradients(views, (c,))
 
     def plan(self, call: Call) -> Plan:
         channels = call.settings.channels

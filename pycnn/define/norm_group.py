@@ -17,7 +17,7 @@ from pycnn.define._norm_rules import (
     per_statistic,
     vector,
 )
-from pycnn.define.call import Arguments, Call, Inferred, itemsize
+from pycnn.define.call import Arguments, Call, Inference, itemsize
 from pycnn.define.norm_layer import FLOPS
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
@@ -88,8 +88,8 @@ class GroupNorm(_ByGroup):
     name = "group_norm"
     operands = (IMAGES, vector("weight"), vector("bias"))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
-        return Inferred(
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
+        return (
             _group_settings(views, args.num_groups, args.eps, args.layout),
             {"y": (views["x"].shape, None)},
         )
@@ -117,12 +117,12 @@ class InstanceNorm(_ByGroup):
     operands = (SPATIAL, *map(vector, (*RUNNING, "weight", "bias")))
     updates = {n: f"new_{n}" for n in RUNNING}  # noqa: RUF012
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         settings = _instance_settings(views, args.use_input_stats, args.eps, args.layout)
         momentum = number("momentum", args.momentum)
         outputs: dict[str, tuple[tuple[int, ...], str | None]] = {"y": (views["x"].shape, None)}
         if settings.fixed or "running_mean" not in views:
-            return Inferred(settings, outputs)
+            return settings, outputs
         for name in RUNNING:
             if views[name].shape[0] > 1 and views[name].strides[0] == 0:
                 raise ValueError(f"{name} repeats one element; allowed: an array to be updated")
@@ -132,7 +132,7 @@ class InstanceNorm(_ByGroup):
                 "more values for each channel of an image (use_input_stats=False changes none)"
             )
         outputs |= {f"new_{n}": (views[n].shape, views[n].dtype) for n in RUNNING}
-        return Inferred(settings._replace(momentum=momentum), outputs)
+        return settings._replace(momentum=momentum), outputs
 
     def plan(self, call: Call) -> Plan:
         s, outputs = call.settings, dict(call.outputs)
@@ -191,9 +191,9 @@ class _ByGroupBackward(Gradient):
     layouts = LAYOUTS
     operands: tuple[Operand, ...] = (Operand("dy"), IMAGES, vector("weight"))
 
-    def _outputs(self, views: Mapping[str, View], settings: Settings) -> Inferred:
+    def _outputs(self, views: Mapping[str, View], settings: Settings) -> Inference:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
-        return Inferred(settings, parameter_gradients(views, (views["x"].shape[settings.axis],)))
+        return settings, parameter_gradients(views, (views["x"].shape[settings.axis],))
 
     def plan(self, call: Call) -> Plan:
         channels, groups, *_ = call.settings
@@ -229,7 +229,7 @@ class GroupNormBackward(_ByGroupBackward):
     name = "group_norm_backward"
     forward = GROUP_NORM
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         return self._outputs(views, _group_settings(views, args.num_groups, args.eps, args.layout))
 
 
@@ -240,7 +240,7 @@ class InstanceNormBackward(_ByGroupBackward):
     forward = INSTANCE_NORM
     operands = (Operand("dy"), SPATIAL, *map(vector, (*RUNNING, "weight")))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         settings = _instance_settings(views, args.use_input_stats, args.eps, args.layout)
         return self._outputs(views, settings)
 

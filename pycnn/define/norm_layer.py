@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pycnn.define._norm_rules import check_parameters, parameter_gradients
-from pycnn.define.call import Arguments, Call, Inferred, itemsize
+from pycnn.define.call import Arguments, Call, Inference, itemsize
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -69,9 +69,9 @@ class LayerNorm(Operation):
     family = "norm"
     operands = (X, _parameter("weight"), _parameter("bias"))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         settings = _settings(views, args.normalized_shape, args.eps)
-        return Inferred(settings, {"y": (views["x"].shape, None)})
+        return settings, {"y": (views["x"].shape, None)}
 
     def plan(self, call: Call) -> Plan:
         return plans.layer_norm(call.views, call.dtype, *call.settings)
@@ -99,11 +99,11 @@ class LayerNormBackward(Gradient):
     forward = LAYER_NORM
     operands = (Operand("dy"), X, _parameter("weight"))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         check_shape("dy", views["dy"].shape, views["x"].shape, "the shape of x")
         settings = _settings(views, args.normalized_shape, args.eps)
         shape = views["x"].shape[-settings.axes :]
-        return Inferred(settings, parameter_gradients(views, shape))
+        return settings, parameter_gradients(views, shape)
 
     def plan(self, call: Call) -> Plan:
         axes, eps = call.settings

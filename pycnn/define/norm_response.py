@@ -11,7 +11,7 @@ from pycnn.define._norm_rules import (
     channel_axis,
     channel_count,
 )
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape, integer, number
@@ -28,7 +28,7 @@ class _Response(Operation):
     family = "norm"
     layouts = LAYOUTS
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         shape = views["x"].shape
         if "dy" in views:
             check_shape("dy", views["dy"].shape, shape, "the shape of x")
@@ -40,7 +40,7 @@ class _Response(Operation):
             number("k", args.k),
             args.layout,
         )
-        return Inferred(window, {"dx" if "dy" in views else "y": (shape, None)})
+        return window, {"dx" if "dy" in views else "y": (shape, None)}
 
     def plan(self, call: Call) -> Plan:
         inputs = {name: view.strides for name, view in call.views.items()}

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from pycnn import config
-from pycnn.define import out as _out, trace
-from pycnn.define.call import Arguments, Call, Inferred
-from pycnn.define.memory import keep, metadata, recall, settled
+from pycnn.define import cache, out as _out, trace
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
-from pycnn.define.validate import check_dtypes, check_out, check_rank
+from pycnn.define.validate import check_dtypes, check_out, check_ranks
 from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
@@ -34,7 +33,7 @@ Arrays = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CachedCall:
     """What a repeated call need not find again."""
 
     backend: str
@@ -116,7 +115,7 @@ class Operation(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         """Check the shapes against each other and the settings; dtypes and ranks are right.
 
         `args` has the public function's arguments that are no arrays.
@@ -155,21 +154,19 @@ class Operation(ABC):
         TypeError, ValueError
             If an argument is not allowed.
         """
-        present = {name: array for name, array in arrays.items() if array is not None}
         dtype = check_dtypes(self.name, self.operands, self.dtypes, arrays)
-        for operand in self.operands:
-            if operand.name in present and operand.ranks:
-                check_rank(operand.name, present[operand.name], operand.ranks, operand.axes)
-        views = {name: View.of(name, array) for name, array in present.items()}
-        inferred = self.infer(views, self.with_defaults(settings))
-        outputs = {
-            name: ArraySpec(tuple(shape), numpy_dtype(own or dtype))
-            for name, (shape, own) in inferred.outputs.items()
-        }
-        for name, spec in outputs.items():  # also of arrays without elements
-            if prod(extent or 1 for extent in spec.shape) * spec.dtype.itemsize >= 2**63:
+        check_ranks(self.operands, arrays)
+        views = {}
+        for name, array in arrays.items():
+            if array is not None:
+                views[name] = View.of(name, array)
+        checked, inferred = self.infer(views, self.with_defaults(settings))
+        outputs = {}
+        for name, (shape, own) in inferred.items():
+            spec = outputs[name] = ArraySpec(tuple(shape), numpy_dtype(own or dtype))
+            if prod(filter(None, spec.shape)) * spec.dtype.itemsize >= 2**63:  # also of no elements
                 raise ValueError(f"{name} would have shape {spec.shape}; allowed: below 2^63 bytes")
-        return Call(dtype, views, inferred.settings, outputs)
+        return Call(dtype, views, checked, outputs)
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> Any:
         """Validate, plan and launch, or compute by the CPU path.
@@ -188,19 +185,18 @@ class Operation(ABC):
         array or tuple of array
             As the public function returns it.
         """
-        key = (
-            self.name,
-            active_backend(),
-            *map(config.get, self.environment),
-            *map(metadata, arrays.values()),
-            metadata(out),
-            settled(settings.values()),
+        environment = map(config.get, self.environment)
+        key = cache.cache_key(
+            (*arrays.values(), out), settings.values(), self.name, active_backend(), *environment
         )
-        prepared: Prepared = recall(key) or keep(key, self._prepare(arrays, out, settings))
-        if prepared.backend == SHAPES:
-            trace.note(self, prepared.call)
-            return self._returned(trace.placeholders(prepared.call))
-        for check in prepared.checks:
+        cached: CachedCall = cache.lookup(key) or cache.store(
+            key, self._prepare(arrays, out, settings)
+        )
+        call = cached.call
+        if cached.backend == SHAPES:
+            trace.note(self, call)
+            return self._returned(call, trace.placeholders(call))
+        for check in cached.checks:
             check(arrays[check.name])
         for name in self.updates:
             if arrays[name] is not None:
@@ -208,32 +204,28 @@ class Operation(ABC):
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
-        if prepared.backend == "reference":
-            return self._returned(self._updated(self._by_cpu(prepared.call, arrays, out), arrays))
-        into = None if out is None else {next(iter(prepared.call.outputs)): out}
-        run = executor(prepared.backend).run
-        results: dict[str, Any] = {}
-        for plan in prepared.plans:  # none, where no gradient is needed
-            computed = run(plan, arrays, into)
-            results = results | computed if results else computed
-        outputs = {name: results[name] for name in prepared.call.outputs}
-        return self._returned(self._updated(outputs, arrays))
-
-    def _updated(self, results: Mapping[str, Any], arrays: Arrays) -> Mapping[str, Any]:
-        """The results, after those that are operands' new values have been put there."""
+        if cached.backend == "reference":
+            results = self._by_cpu(call, arrays, out)
+        else:
+            into = None if out is None else {next(iter(call.outputs)): out}
+            run, results = executor(cached.backend).run, {}
+            for plan in cached.plans:  # none, where no gradient is needed
+                computed = run(plan, arrays, into)
+                results = results | computed if results else computed
         for name, new in self.updates.items():
-            if new in results:
+            if new in call.outputs:
                 arrays[name][...] = results[new]
-        return results
+        return self._returned(call, results)
 
-    def _returned(self, results: Mapping[str, Any]) -> Any:
+    def _returned(self, call: Call, results: Mapping[str, Any]) -> Any:
         """The results as the public function returns them."""
         if self.results:
             return tuple([results.get(name) for name in self.results])
-        returned = tuple([r for name, r in results.items() if name not in self.updates.values()])
+        updated = self.updates.values()
+        returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Prepared:
+    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> CachedCall:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -244,10 +236,10 @@ class Operation(ABC):
             for name, allowed in self.allowed(call).items()
         )
         if backend in ("reference", SHAPES):
-            return Prepared(backend, call, checks, ())
+            return CachedCall(backend, call, checks, ())
         with np.errstate(all="ignore"):  # a setting may be beyond the type that kernels compute in
             plans = self.plan(call)
-        return Prepared(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
+        return CachedCall(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
 
     def _check_apart(self, out: Any, arrays: Arrays) -> None:
         for name, array in arrays.items():

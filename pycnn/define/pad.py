@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import choice, integer
@@ -46,14 +46,14 @@ class Pad(Operation):
     operands = (Operand("x"),)
     dtypes = MOVABLE
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         choice("mode", args.mode, MODES)
         pads = _pairs(args.padding, x.rank)
         axes = tuple(Axis(extent, *around) for extent, around in zip(x.shape, pads, strict=True))
         _check(args.padding, args.mode, axes)
         settings = PadSettings(axes, args.mode, _constant(args.value, args.mode, x.dtype))
-        return Inferred(settings, {"y": (tuple(axis.padded for axis in axes), None)})
+        return settings, {"y": (tuple(axis.padded for axis in axes), None)}
 
     def plan(self, call: Call) -> Plan:
         s: PadSettings = call.settings
@@ -81,7 +81,7 @@ class PadBackward(Gradient):
     forward = PAD
     operands = (Operand("dy"),)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         dy = views["dy"]
         choice("mode", args.mode, MODES)
         pads = _pairs(args.padding, dy.rank, "dy")
@@ -92,7 +92,7 @@ class PadBackward(Gradient):
             )
         axes = tuple(Axis(extent, *around) for extent, around in zip(extents, pads, strict=True))
         _check(args.padding, args.mode, axes)
-        return Inferred(PadSettings(axes, args.mode), {"dx": (tuple(extents), None)})
+        return PadSettings(axes, args.mode), {"dx": (tuple(extents), None)}
 
     def plan(self, call: Call) -> Plan:
         s: PadSettings = call.settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import check_shape
@@ -46,9 +46,9 @@ class Prelu(Operation):
     operands = OPERANDS
     in_place = ("x",)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         _check_weight(views["x"].shape, views["weight"].shape)
-        return Inferred(None, {"y": (views["x"].shape, None)})
+        return None, {"y": (views["x"].shape, None)}
 
     def plan(self, call: Call) -> Plan:
         x, (_, strides) = call.views["x"], _broadcast(call.views)
@@ -72,11 +72,11 @@ class PreluBackward(Gradient):
     forward = PRELU
     operands = (Operand("dy"), *OPERANDS)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x, weight = views["x"].shape, views["weight"].shape
         check_shape("dy", views["dy"].shape, x, "the shape of x")
         _check_weight(x, weight)
-        return Inferred(None, {"dx": (x, None), "dweight": (weight, None)})
+        return None, {"dx": (x, None), "dweight": (weight, None)}
 
     def plan(self, call: Call) -> Plan:
         x, (shape, strides) = call.views["x"], _broadcast(call.views)

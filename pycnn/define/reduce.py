@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, integer, normalise_axis
@@ -80,10 +80,10 @@ class Reduction(Operation):
     #: Whether there is a value for no terms.
     empty = False
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         problem = reduced(views["x"].shape, args.axis, args.keepdims)
         refuse_nothing(self, problem)
-        return Inferred(problem, {"y": (problem.result, None)})
+        return problem, {"y": (problem.result, None)}
 
     def plan(self, call: Call) -> Plan:
         x, problem = call.views["x"], call.settings
@@ -131,12 +131,12 @@ class Argmax(Reduction):
     name = function = "argmax"
     no_gradient = "a place does not change continuously"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         if args.axis is not None:
             integer("axis", args.axis, -(2**31))
         problem = reduced(views["x"].shape, args.axis, args.keepdims)
         refuse_nothing(self, problem)
-        return Inferred(problem, {"y": (problem.result, "int64")})
+        return problem, {"y": (problem.result, "int64")}
 
     def plan(self, call: Call) -> Plan:
         x, problem = call.views["x"], call.settings
@@ -179,7 +179,7 @@ class SumBackward(Gradient):
     forward = SUM
     operands = (Operand("dy"),)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         if not isinstance(args.shape, (tuple, list)):
             raise TypeError(
                 f"shape={args.shape!r} is of type {type(args.shape).__name__}; allowed: tuple"
@@ -188,7 +188,7 @@ class SumBackward(Gradient):
             tuple(integer("shape", e, 0) for e in args.shape), args.axis, args.keepdims
         )
         check_shape("dy", views["dy"].shape, problem.result, "that of the result")
-        return Inferred(problem, {"dx": (problem.shape, None)})
+        return problem, {"dx": (problem.shape, None)}
 
     def divisor(self, problem: Reduced) -> int:
         return 1
@@ -226,11 +226,11 @@ class AmaxBackward(Gradient):
     forward: Operation = AMAX
     operands = (Operand("dy"), Operand("x"), Operand("y"))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         problem = reduced(views["x"].shape, args.axis, args.keepdims)
         for name in ("dy", "y"):
             check_shape(name, views[name].shape, problem.result, "that of the result")
-        return Inferred(problem, {"dx": (problem.shape, None)})
+        return problem, {"dx": (problem.shape, None)}
 
     def plan(self, call: Call) -> Plan:
         problem, views = call.settings, call.views

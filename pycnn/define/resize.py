@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define._resize import ResizeSettings, factors, one_each, resolve, scaled, spatial
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import integer
@@ -27,7 +27,7 @@ class Interpolate(Operation):
     operands = (Operand("x", X, (3, 4, 5)),)
     layouts = ("NCHW", "NHWC")
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         extents = spatial(x.shape, args.layout)
         if (args.size is None) == (args.scale_factor is None):
@@ -42,7 +42,7 @@ class Interpolate(Operation):
         else:
             resized = scaled(extents, scales)
         settings = resolve(extents, resized, scales, args)
-        return Inferred(settings, {"y": (settings.shape(x.shape, resized), None)})
+        return settings, {"y": (settings.shape(x.shape, resized), None)}
 
     def plan(self, call: Call) -> Plan:
         s: ResizeSettings = call.settings
@@ -82,7 +82,7 @@ class InterpolateBackward(Gradient):
     operands = (Operand("dy", X, (3, 4, 5)),)
     layouts = ("NCHW", "NHWC")
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         dy = views["dy"]
         resized = spatial(dy.shape, args.layout, "dy")
         sizes = one_each("input_size", args.input_size, len(resized))
@@ -95,7 +95,7 @@ class InterpolateBackward(Gradient):
                 "have it"
             )
         settings = resolve(extents, resized, scales, args)
-        return Inferred(settings, {"dx": (settings.shape(dy.shape, extents), None)})
+        return settings, {"dx": (settings.shape(dy.shape, extents), None)}
 
     def plan(self, call: Call) -> Plan:
         s: ResizeSettings = call.settings

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape, normalise_axis
@@ -39,9 +39,9 @@ class Softmax(Operation):
     operands = (Operand("x", "at most 32 axes", ALLOWED),)
     log = False
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
-        return Inferred(_axis(args.axis, x.rank), {"y": (x.shape, None)})
+        return _axis(args.axis, x.rank), {"y": (x.shape, None)}
 
     def plan(self, call: Call) -> Plan:
         x = call.views["x"].with_rank(max(call.views["x"].rank, 1))
@@ -74,10 +74,10 @@ class SoftmaxBackward(Gradient):
     operands = (Operand("dy"), Operand("y", "at most 32 axes", ALLOWED))
     log = False
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         y = views["y"]
         check_shape("dy", views["dy"].shape, y.shape, "the shape of y")
-        return Inferred(_axis(args.axis, y.rank), {"dx": (y.shape, None)})
+        return _axis(args.axis, y.rank), {"dx": (y.shape, None)}
 
     def plan(self, call: Call) -> Plan:
         rank = max(call.views["y"].rank, 1)

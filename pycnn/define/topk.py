@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, integer, normalise_axis
@@ -36,7 +36,7 @@ class Topk(Operation):
     family = "topk"
     operands = (Operand("x", AXES, RANKS),)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         axis = args.axis
         k = args.k
         shape = views["x"].shape
@@ -47,7 +47,7 @@ class Topk(Operation):
             raise ValueError(f"k={k}; allowed: 1 to {shape[axis]}, the extent of axis {axis} of x")
         result = (*shape[:axis], k, *shape[axis + 1 :])
         settings = Chosen(k, axis, boolean("largest", args.largest))
-        return Inferred(settings, {"values": (result, None), "indices": (result, "int64")})
+        return settings, {"values": (result, None), "indices": (result, "int64")}
 
     def plan(self, call: Call) -> Plan:
         x, settings = call.views["x"], call.settings
@@ -77,7 +77,7 @@ class TopkBackward(Gradient):
     upstream = {"dy": "values"}  # noqa: RUF012
     operands = (Operand("dy", AXES, RANKS), Operand("indices", AXES, RANKS, dtypes=("int64",)))
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         axis = args.axis
         shape = args.shape
         if not isinstance(shape, (tuple, list)):
@@ -93,7 +93,7 @@ class TopkBackward(Gradient):
             )
         expected = (*shape[:axis], k, *shape[axis + 1 :])
         check_shape("dy", dy.shape, expected, "the shape with k along the axis")
-        return Inferred(Chosen(k, axis, True, shape), {"dx": (shape, None)})
+        return Chosen(k, axis, True, shape), {"dx": (shape, None)}
 
     def allowed(self, call: Call) -> dict[str, Allowed]:
         last = call.settings.shape[call.settings.axis] - 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Operation
 from pycnn.define.validate import pair
@@ -56,14 +56,14 @@ class Unfold(Operation):
     dtypes = MOVABLE
     no_gradient = "fold is its gradient"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         extents = x.with_rank(4).shape
         window = _window(args.kernel_size, args.dilation, args.padding, args.stride)
         n, c, *_ = extents
         columns = (c * prod(window.kernel), _count(window, extents))
         shape = columns if x.rank == 3 else (n, *columns)
-        return Inferred(UnfoldSettings(window, extents), {"y": (shape, None)})
+        return UnfoldSettings(window, extents), {"y": (shape, None)}
 
     def plan(self, call: Call) -> Plan:
         x = call.views["x"].with_rank(4)
@@ -88,7 +88,7 @@ class Fold(Operation):
     operands = (Operand("x", "(N, C R S, L) or (C R S, L)", (3, 2)),)
     no_gradient = "unfold is its gradient"
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x = views["x"]
         n, rows, columns = x.with_rank(3).shape
         window = _window(args.kernel_size, args.dilation, args.padding, args.stride)
@@ -105,7 +105,7 @@ class Fold(Operation):
                 f"x has shape {x.shape}; allowed: {expected} columns, as many as there are windows"
             )
         shape = extents[1:] if x.rank == 2 else extents
-        return Inferred(UnfoldSettings(window, extents), {"y": (shape, None)})
+        return UnfoldSettings(window, extents), {"y": (shape, None)}
 
     def plan(self, call: Call) -> Plan:
         s: UnfoldSettings = call.settings

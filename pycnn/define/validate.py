@@ -62,12 +62,15 @@ def check_dtypes(
     return dtype_name(dtype)
 
 
-def check_rank(name: str, array: Any, allowed: Sequence[int], axes: str) -> None:
-    """`array` has one of the ranks in `allowed`; `axes` says what they mean."""
-    if array.ndim not in allowed:
-        raise ValueError(
-            f"{name} has shape {tuple(array.shape)} (rank {array.ndim}); allowed: {axes}"
-        )
+def check_ranks(operands: Sequence[Operand], arrays: Mapping[str, Any]) -> None:
+    """Every array has one of the ranks that its operand may have."""
+    for operand in operands:
+        array = arrays.get(operand.name)
+        if array is not None and operand.ranks and array.ndim not in operand.ranks:
+            raise ValueError(
+                f"{operand.name} has shape {tuple(array.shape)} (rank {array.ndim}); "
+                f"allowed: {operand.axes}"
+            )
 
 
 def check_shape(name: str, shape: Sequence[int], expected: Sequence[int], meaning: str) -> None:
@@ -121,8 +124,10 @@ def each(name: str, value: Any, count: int, allowed: str, *, one: bool = False) 
 
 def per_axis(name: str, value: Any, minimum: int, axes: int) -> tuple[int, ...]:
     """An int, or a sequence of one or of one for each spatial axis, for every axis."""
+    if isinstance(value, int):
+        return (integer(name, value, minimum, MOST),) * axes
     values = each(name, value, axes, f"an int or ({', '.join(SIDES[axes])})", one=True)
-    return tuple(integer(name, v, minimum, MOST) for v in values)
+    return tuple([integer(name, v, minimum, MOST) for v in values])
 
 
 def pair(name: str, value: Any, minimum: int) -> Pair:
@@ -134,7 +139,8 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
 def paddings(value: Any, axes: int) -> Padding:
     """An int, one for each axis, or (before, after) for each, as the last form."""
     if not isinstance(value, (tuple, list)) or not any(isinstance(v, (tuple, list)) for v in value):
-        return tuple((p, p) for p in per_axis("padding", value, 0, axes))
+        both = per_axis("padding", value, 0, axes)
+        return tuple(zip(both, both, strict=True))
     if len(value) != axes or any(not isinstance(v, (tuple, list)) or len(v) != 2 for v in value):
         raise ValueError(f"padding={value!r}; allowed: {padding_words(axes)}")
     return tuple((integer("padding", a, 0, MOST), integer("padding", b, 0, MOST)) for a, b in value)
@@ -149,8 +155,10 @@ def padding_words(axes: int) -> str:
 
 def number(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf) -> float:
     """`value` as a float from `minimum` to `maximum`; bool, text and NaN are refused."""
-    low, high = (f"{bound:g}" for bound in (minimum, maximum))
-    allowed = "a number" if math.isinf(minimum) and math.isinf(maximum) else f"{low} to {high}"
+    if type(value) is float and minimum <= value <= maximum:
+        return value
+    unbounded = math.isinf(minimum) and math.isinf(maximum)
+    allowed = "a number" if unbounded else f"{minimum:g} to {maximum:g}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; allowed: {allowed}")
     real = float(value)
@@ -196,17 +204,3 @@ def normalise_axis(name: str, value: Any, rank: int) -> int:
     if axis >= rank:
         raise ValueError(f"{name}={axis}; allowed: {-rank} to {rank - 1}")
     return axis % rank
-
-
-def element_strides(name: str, array: Any) -> tuple[int, ...]:
-    """Strides of `array` counted in elements, as the kernels take them."""
-    size = array.itemsize
-    strides = array.strides
-    elements = tuple([stride // size for stride in strides])
-    aligned = getattr(array.flags, "aligned", True)  # CuPy's arrays have no such flag
-    if not aligned or tuple([count * size for count in elements]) != strides:
-        raise ValueError(
-            f"{name} has strides {strides} and aligned={aligned}; allowed: elements aligned to "
-            f"their {size} bytes (such as in a copy)"
-        )
-    return elements

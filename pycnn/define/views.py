@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pycnn.define.validate import element_strides
 from pycnn.dtypes import dtype_name
 
 
@@ -27,7 +26,15 @@ class View:
     @classmethod
     def of(cls, name: str, array: Any) -> "View":
         """Of the argument `name`; raises ValueError if its elements are not aligned."""
-        return cls(array.shape, element_strides(name, array), dtype_name(array.dtype))
+        size, strides = array.itemsize, array.strides
+        elements = tuple([stride // size for stride in strides])
+        aligned = getattr(array.flags, "aligned", True)  # CuPy's arrays have no such flag
+        if not aligned or tuple(map(size.__mul__, elements)) != strides:
+            raise ValueError(
+                f"{name} has strides {strides} and aligned={aligned}; allowed: elements aligned to "
+                f"their {size} bytes (such as in a copy)"
+            )
+        return cls(array.shape, elements, dtype_name(array.dtype))
 
     @property
     def rank(self) -> int:

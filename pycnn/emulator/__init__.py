@@ -25,13 +25,16 @@ from pycnn.emulator.errors import (
     RaceError,
     SharedMemoryError,
     UninitialisedReadError,
+    WgmmaError,
 )
 from pycnn.emulator.guarded import Pointer, empty
 from pycnn.emulator.ptx import PtxError, PtxModule
 from pycnn.emulator.raw import RawKernel, RawModule
+from pycnn.emulator.signature import ArgumentWarning
 from pycnn.emulator.translate import TranslationError
 
 __all__ = [
+    "ArgumentWarning",
     "AsyncCopyError",
     "Counters",
     "Counting",
@@ -57,6 +60,7 @@ __all__ = [
     "SharedMemoryError",
     "TranslationError",
     "UninitialisedReadError",
+    "WgmmaError",
     "counting",
     "empty",
 ]

@@ -94,6 +94,10 @@ class MbarrierError(KernelError):
     """An mbarrier that is not initialised, or used in a way that its state does not allow."""
 
 
+class WgmmaError(KernelError):
+    """Registers of ``wgmma`` used before they may be, or a descriptor that means nothing."""
+
+
 class DeadlockError(KernelError):
     """Threads of a block wait for each other."""
 
@@ -132,6 +136,7 @@ CLASSES: dict[str, type[KernelError]] = {
     "async_copy": AsyncCopyError,
     "proxy_fence": ProxyFenceError,
     "mbarrier": MbarrierError,
+    "wgmma": WgmmaError,
     "deadlock": DeadlockError,
     "assertion": KernelAssertionError,
     "timeout": KernelTimeoutError,

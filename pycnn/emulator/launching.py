@@ -5,7 +5,7 @@ import functools
 import importlib
 import os
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycnn import config
 from pycnn.emulator.guarded import Pointer
@@ -13,6 +13,8 @@ from pycnn.runtime.plan import MAX_BLOCK_THREADS, MAX_GRID, Dim3
 
 _MAX_BLOCK = (1024, 1024, 64)
 _CHECKED_BLOCKS = 1 << 32
+#: `kWaitingThreads` of emulator/launch.cpp.
+_WAITING_THREADS = 16384
 CORES = os.cpu_count() or 1
 _ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 
@@ -69,6 +71,28 @@ def check_blocks(grid: Dim3) -> None:
         )
 
 
+class Settings(NamedTuple):
+    """How kernels of a module run; see `pycnn.emulator.RawModule`."""
+
+    checked: bool = False
+    schedule: str | None = None
+    timeout: float | None = None
+    max_steps: int = 0
+    same_value_races: bool | None = None
+
+    @property
+    def reports_same_value_races(self) -> bool:
+        if self.same_value_races is None:
+            return bool(config.get("PYCNN_SAME_VALUE_RACES"))
+        return self.same_value_races
+
+    def check(self) -> "Settings":
+        """Itself, or a `ValueError` that says what is allowed."""
+        parse_schedule(self.schedule)
+        check_limits(self.timeout, self.max_steps, self.checked)
+        return self
+
+
 def check_limits(timeout: float | None, max_steps: int, checked: bool) -> None:
     """Refuse limits of a launch that are none."""
     if timeout is not None and not 0 <= timeout < float("inf"):
@@ -76,6 +100,16 @@ def check_limits(timeout: float | None, max_steps: int, checked: bool) -> None:
     if max_steps < 0 or (max_steps and not checked):
         raise ValueError(
             f"max_steps={max_steps}; allowed: 0, or more with checked=True, which counts them"
+        )
+
+
+def check_cooperative(grid: Dim3, block: Dim3) -> None:
+    """Refuse a cooperative launch whose threads cannot all wait at once."""
+    threads = prod(grid) * prod(block)
+    if threads > _WAITING_THREADS:
+        raise ValueError(
+            f"a cooperative launch of {threads} threads, grid={grid}, block={block}; "
+            f"allowed: {_WAITING_THREADS} threads, as all of them must be there at once"
         )
 
 

@@ -1,6 +1,5 @@
 """`RawKernel` and `RawModule` of CuPy, run on this machine's processor."""
 
-import ctypes
 import functools
 import os
 from collections.abc import Sequence
@@ -10,33 +9,15 @@ from typing import Any
 import numpy as np
 
 from pycnn import config
-from pycnn.emulator import errors, host
+from pycnn.emulator import host
 from pycnn.emulator.arrays import host_arguments
-from pycnn.emulator.counting import Counters, note
-from pycnn.emulator.guarded import Guarded
-from pycnn.emulator.launching import (
-    CORES,
-    check_blocks,
-    check_limits,
-    check_shared,
-    launch_shape,
-    parse_schedule,
-    runtime,
-    time_limit,
-)
-from pycnn.emulator.ptx import PtxKernel
-from pycnn.emulator.ptx.source import PtxSource, ptx_source
-
-
-@functools.lru_cache(maxsize=4096)
-def _load(library: Path) -> Any:
-    try:
-        return runtime().Library(str(library))
-    except RuntimeError as error:
-        raise OSError(
-            f"the compiled kernel {library} cannot be loaded ({error}); "
-            "PYCNN_CACHE_DIR must be a folder from which programs may run (not mounted noexec)"
-        ) from error
+from pycnn.emulator.attributes import OnGpu
+from pycnn.emulator.launching import Settings
+from pycnn.emulator.native import SourceKernel, SourceModule
+from pycnn.emulator.ptx import PtxKernel, PtxModule
+from pycnn.emulator.ptx.source import PtxSource, ptx_source, resources
+from pycnn.emulator.signature import pointees, warn_of
+from pycnn.runtime.elf import Resources
 
 
 class RawModule:
@@ -47,11 +28,18 @@ class RawModule:
     code : str, optional
         CUDA C++ source. Either this or `path`.
     path : str, optional
-        File with the source (CuPy's takes a binary here).
+        File with the source, or with PTX if its name ends with ``.ptx``. Machine code, which
+        CuPy's takes too, cannot run here.
     options : sequence of str, default ()
-        Options of NVRTC; macros and include folders are used.
+        Options of NVRTC; with ``via="source"``, macros and include folders are used.
     name_expressions : sequence of str, optional
         Instantiations of templated kernels, such as ``"scale<float>"``.
+    translate_cucomplex : bool, default False
+        Taken for CuPy's sake: ``cuComplex.h`` is here as it is.
+    enable_cooperative_groups : bool, default False
+        Launch such that the whole grid can synchronise (``via="ptx"`` only).
+    backend, jitify
+        ``"nvrtc"`` and False; anything else is refused.
     checked : bool, default False
         The checked build: slow, and it reports races, accesses out of bounds, uninitialised
         reads, misaligned accesses and asynchronous copies used too early, and counts traffic.
@@ -77,7 +65,7 @@ class RawModule:
     Raises
     ------
     ValueError
-        If neither or both of `code` and `path` are given, or a limit is not allowed.
+        If neither or both of `code` and `path` are given, or a setting is not allowed.
 
     Examples
     --------
@@ -99,6 +87,8 @@ class RawModule:
         path: str | os.PathLike[str] | None = None,
         options: Sequence[str] = (),
         backend: str = "nvrtc",
+        translate_cucomplex: bool = False,
+        enable_cooperative_groups: bool = False,
         name_expressions: Sequence[str] | None = None,
         jitify: bool = False,
         checked: bool = False,
@@ -111,66 +101,82 @@ class RawModule:
     ) -> None:
         if (code is None) == (path is None):
             raise ValueError("code and path: exactly one of the two is allowed")
-        check_limits(timeout, max_steps, checked)
+        if backend != "nvrtc":
+            raise ValueError(f"backend={backend!r}; allowed: nvrtc")
+        if jitify:
+            raise ValueError("jitify=True; allowed: False, NVRTC has CUDA's headers without it")
         self.code = code
         self.file_path = path
+        self.backend = backend
+        self.enable_cooperative_groups = enable_cooperative_groups
         self.options = tuple(options)
         self.name_expressions = tuple(name_expressions or ())
-        self.checked = checked
-        self.schedule = schedule
-        parse_schedule(schedule)
-        self.via = config.get("PYCNN_EMULATOR_VIA") if via is None else via
-        if self.via not in ("source", "ptx"):
-            raise ValueError(f"via={via!r}; allowed: source, ptx")
-        if arch is not None and self.via != "ptx":
-            raise ValueError(f"arch={arch!r} goes with via='ptx' only")
+        self._translate_cucomplex = translate_cucomplex
+        self._settings = Settings(checked, schedule, timeout, max_steps, same_value_races).check()
+        self._of_ptx = path is not None and Path(path).suffix == ".ptx"
+        if path is not None and Path(path).suffix in (".cubin", ".fatbin"):
+            raise ValueError(f"path={os.fspath(path)!r} is machine code; allowed: .cu and .ptx")
+        self.via = (
+            "ptx" if self._of_ptx and via is None else via or config.get("PYCNN_EMULATOR_VIA")
+        )
+        if self.via not in ("source", "ptx") or (self._of_ptx and self.via == "source"):
+            raise ValueError(f"via={via!r}; allowed: {'' if self._of_ptx else 'source, '}ptx")
+        for name, wanted in (
+            ("arch", arch is not None),
+            ("enable_cooperative_groups", enable_cooperative_groups),
+        ):
+            if wanted and self.via != "ptx":
+                value = arch if name == "arch" else True
+                raise ValueError(f"{name}={value!r} goes with via='ptx' only")
+        if self._of_ptx and (self.name_expressions or self.options or arch):
+            raise ValueError("options, arch and name_expressions go with a source, not with PTX")
         self.arch = arch or config.get("PYCNN_EMULATOR_ARCH")
-        self.timeout = timeout
-        self.max_steps = max_steps
-        self._same_value_races = same_value_races
+        self._given_arch = arch
         name = "kernel.cu" if path is None else str(Path(path).resolve())
         self._source = host.Source(name, code)
 
+    def __reduce__(self) -> Any:
+        """By what it was made of, as CuPy's: values of variables stay behind."""
+        own: dict[str, Any] = {
+            "path": self.file_path, "options": self.options, "backend": self.backend,
+            "translate_cucomplex": self._translate_cucomplex,
+            "enable_cooperative_groups": self.enable_cooperative_groups,
+            "name_expressions": self.name_expressions, "via": self.via, "arch": self._given_arch,
+            **self._settings._asdict(),
+        }  # fmt: skip
+        return functools.partial(RawModule, self.code, **own), ()
+
     @property
-    def same_value_races(self) -> bool:
-        """Whether unordered writes of the same value are reported, too."""
-        if self._same_value_races is None:
-            return bool(config.get("PYCNN_SAME_VALUE_RACES"))
-        return self._same_value_races
+    def checked(self) -> bool:
+        return self._settings.checked
 
-    @functools.cached_property
+    @property
     def library_path(self) -> Path:
-        """The compiled library in the disk cache."""
-        return host.build(self._source, self.options, self.name_expressions, self.checked)
+        """The compiled library in the disk cache, with ``via="source"``."""
+        return self._compiled.library_path  # type: ignore[union-attr]
 
     @functools.cached_property
-    def _library(self) -> Any:
-        runtime()
-        return _load(self.library_path)
-
-    @functools.cached_property
-    def _ptx(self) -> PtxSource:
-        """The PTX of the source, with ``via="ptx"``."""
-        return ptx_source(
-            self._source,
-            self.arch,
-            self.options,
-            self.name_expressions,
-            self.checked,
-            schedule=self.schedule,
-            timeout=self.timeout,
-            max_steps=self.max_steps,
-            same_value_races=self.same_value_races,
-        )
+    def _compiled(self) -> SourceModule | PtxSource:
+        if self.via == "source":
+            return SourceModule(self._source, self.options, self.name_expressions, self._settings)
+        settings = self._settings._asdict()
+        if self._of_ptx:
+            return PtxSource(PtxModule(str(self.file_path), **settings), {})
+        return ptx_source(self._source, self.arch, self.options, self.name_expressions, **settings)
 
     def compile(self, log_stream: Any = None) -> None:
         """Compile now rather than at the first use."""
-        _ = self._ptx if self.via == "ptx" else self._library
+        _ = self.kernel_names
+
+    @property
+    def module(self) -> Any:
+        """What was compiled."""
+        return self._compiled
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
         """Kernels that `get_function` knows: those that are no templates, and the expressions."""
-        return self._ptx.kernel_names if self.via == "ptx" else tuple(self._library.names)
+        return self._compiled.kernel_names
 
     def get_function(self, name: str) -> "RawKernel":
         """The kernel `name`, or the instantiation if it is one of the name expressions.
@@ -180,9 +186,8 @@ class RawModule:
         ValueError
             If there is none of that name; lists those there are.
         """
-        kernel = RawKernel.__new__(RawKernel)
-        kernel._bind(self, name)
-        kernel._resolve()
+        kernel = _kernel_of(self, name)
+        _ = kernel.kernel
         return kernel
 
     def get_global(self, name: str) -> np.ndarray:
@@ -190,20 +195,29 @@ class RawModule:
 
         CuPy returns a pointer; here it is an array of uint8, to view as another type.
         """
-        if self.via == "ptx":
-            return self._ptx.module.get_global(name)
-        address, size = self._library.variable(name)
-        if not address:
-            raise ValueError(f"name={name!r}: the module has no global variable of that name")
-        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+        return self._compiled.get_global(name)
+
+    @functools.cached_property
+    def _resources(self) -> tuple[str, dict[str, Resources]]:
+        if self._of_ptx:
+            raise ValueError("what it uses on a GPU is known of a source only, not of PTX")
+        return resources(self._source, self.arch, self.options, self.name_expressions)
 
 
-class RawKernel:
+def _kernel_of(module: RawModule, name: str, most_dynamic: int = 48 * 1024) -> "RawKernel":
+    kernel = RawKernel.__new__(RawKernel)
+    kernel._bind(module, name)
+    kernel.max_dynamic_shared_size_bytes = most_dynamic
+    return kernel
+
+
+class RawKernel(OnGpu):
     """One kernel run on this machine's processor: a drop-in for ``cupy.RawKernel``.
 
-    Arrays are NumPy's. They are not checked against the kernel's pointer types, and strides are
-    ignored, as in CuPy. Unlike there, the number of arguments and the size of each scalar are
-    checked.
+    Arrays are NumPy's, PyTorch's on the CPU, or whatever speaks DLPack, in memory of this process.
+    Their types and strides are the caller's affair, as in CuPy; the checked build warns, once for
+    a kernel, of an array that does not fit the kernel's pointer. Unlike there, the number of
+    arguments and the size of each scalar are checked.
 
     Parameters
     ----------
@@ -211,20 +225,10 @@ class RawKernel:
         CUDA C++ source.
     name : str
         Name of the kernel in it.
-    options : sequence of str, default ()
-        Options of NVRTC; macros and include folders are used.
-    checked : bool, default False
-        The checked build, see :class:`RawModule`.
-    schedule, timeout, max_steps, same_value_races
-        Order of threads and blocks, limits of a launch, and what counts as a race: see
-        :class:`RawModule`.
-    via, arch : str, optional
-        What runs, see :class:`RawModule`.
-
-    Attributes
-    ----------
-    counters : Counters or None
-        Memory traffic of the last launch, if it was checked.
+    options, backend, translate_cucomplex, enable_cooperative_groups, jitify
+        As in CuPy, see :class:`RawModule`.
+    checked, schedule, via, arch, timeout, max_steps, same_value_races
+        Which build runs, and how: see :class:`RawModule`.
 
     Examples
     --------
@@ -258,11 +262,14 @@ class RawKernel:
         max_steps: int = 0,
         same_value_races: bool | None = None,
     ) -> None:
-        expressions = (name,) if "<" in name else ()
         module = RawModule(
             code,
             options=options,
-            name_expressions=expressions,
+            backend=backend,
+            translate_cucomplex=translate_cucomplex,
+            enable_cooperative_groups=enable_cooperative_groups,
+            name_expressions=(name,) if "<" in name else (),
+            jitify=jitify,
             checked=checked,
             schedule=schedule,
             via=via,
@@ -276,37 +283,53 @@ class RawKernel:
     def _bind(self, module: RawModule, name: str) -> None:
         self._module = module
         self.name = name
-        self.max_dynamic_shared_size_bytes = 48 * 1024
-        self.counters: Counters | None = None
-        self._index: int | None = None
-        self._ptx: PtxKernel | None = None
+        self._may_warn = module.checked
+
+    def __reduce__(self) -> Any:
+        return _kernel_of, (self._module, self.name, self.max_dynamic_shared_size_bytes)
 
     @property
     def code(self) -> str | None:
         return self._module.code
 
     @property
+    def file_path(self) -> str | os.PathLike[str] | None:
+        return self._module.file_path
+
+    @property
     def options(self) -> tuple[str, ...]:
         return self._module.options
+
+    @property
+    def backend(self) -> str:
+        return self._module.backend
+
+    @property
+    def enable_cooperative_groups(self) -> bool:
+        return self._module.enable_cooperative_groups
 
     @property
     def checked(self) -> bool:
         return self._module.checked
 
+    @functools.cached_property
+    def kernel(self) -> SourceKernel | PtxKernel:
+        """What was compiled; its call is a launch, too."""
+        names = self._module.kernel_names
+        if self.name not in names:
+            there = ", ".join(names) or "none"
+            raise ValueError(f"name={self.name!r}: no such kernel; there are: {there}")
+        return self._module._compiled.get_function(self.name)
+
     def compile(self, log_stream: Any = None) -> None:
         """Compile now rather than at the first launch."""
-        self._resolve()
+        _ = self.kernel
 
-    def _resolve(self) -> int:
-        if self._index is None:
-            names = self._module.kernel_names
-            if self.name not in names:
-                there = ", ".join(names) or "none"
-                raise ValueError(f"name={self.name!r}: no such kernel; there are: {there}")
-            self._index = names.index(self.name)
-            if self._module.via == "ptx":
-                self._ptx = self._module._ptx.get_function(self.name)
-        return self._index
+    def _uses(self) -> tuple[str, Resources]:
+        arch, known = self._module._resources
+        if self.name not in known:
+            raise ValueError(f"name={self.name!r}: no such kernel; there are: {', '.join(known)}")
+        return arch, known[self.name]
 
     def __call__(
         self,
@@ -316,7 +339,7 @@ class RawKernel:
         *,
         shared_mem: int = 0,
         stream: Any = None,
-        enable_cooperative_groups: bool = False,
+        enable_cooperative_groups: bool | None = None,
     ) -> None:
         """Launch, and return when it has finished.
 
@@ -325,12 +348,14 @@ class RawKernel:
         grid, block : sequence of one to three ints
             Blocks of the grid and threads of a block.
         args : sequence
-            NumPy arrays for pointers (or a `Pointer`, an address, None), NumPy scalars, Python
+            Arrays for pointers (or a `Pointer`, an address, None), NumPy scalars, Python
             ints for integers of any size, Python floats for doubles, structured scalars for
             structs.
         shared_mem : int, default 0
             Bytes of dynamic shared memory; over 48 KiB, `max_dynamic_shared_size_bytes` must be
             raised first, as on a GPU.
+        enable_cooperative_groups : bool, optional
+            Launch such that the whole grid can synchronise. Default: what the kernel was made with.
 
         Raises
         ------
@@ -341,56 +366,24 @@ class RawKernel:
         MemoryError
             If there is no memory for the launch, or no thread.
         """
-        index = self._resolve()
-        if self._ptx is not None:
-            self._ptx.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
-            try:
-                self._ptx(grid, block, args, shared_mem=shared_mem)
-            finally:
-                self.counters = self._ptx.counters
-            return
-        grid3, block3 = launch_shape(tuple(grid), tuple(block))
-        check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
-        if self._module.checked:
-            check_blocks(grid3)
-        order, seed = parse_schedule(self._module.schedule)
-        module = self._module
-        library = module._library
-        arguments = tuple(host_arguments(args))
-        guarded = None
-        if module.checked:
-            library.check_arguments(index, arguments)
-            guarded = Guarded(arguments)
-            arguments = guarded.arguments
-        report, counters = library.launch(
-            index,
-            grid3,
-            block3,
-            shared_mem,
-            arguments,
-            config.get("PYCNN_EMULATOR_THREADS") or CORES,
-            order,
-            seed,
-            module.checked,
-            time_limit(module.timeout),
-            module.max_steps,
-            guarded.ranges if guarded else [],
-            guarded.numbers if guarded else [],
-            module.checked and module.same_value_races,
-        )
-        self.counters = Counters(**counters) if counters else None
-        note(self.name, self.counters)
-        if guarded:
-            guarded.write_back()
-        if report is not None:
-            raise errors.from_report(report, self.name, block3, self._locate)
+        kernel = self.kernel
+        arguments = host_arguments(args)
+        if self._may_warn:
+            self._may_warn = not warn_of(self.name, arguments, self._pointees)
+        kernel.max_dynamic_shared_size_bytes = self._max_dynamic
+        if enable_cooperative_groups is None:
+            enable_cooperative_groups = self._module.enable_cooperative_groups
+        try:
+            kernel(
+                grid, block, arguments, shared_mem=shared_mem,
+                enable_cooperative_groups=enable_cooperative_groups,
+            )  # fmt: skip
+        finally:
+            self.counters = kernel.counters
 
-    def _locate(self, position: dict[str, Any]) -> tuple[str, int]:
-        if position["file"]:
-            return position["file"], position["line"]
-        if position["offset"] is None:
-            return "", 0
-        file, line = host.locate(self._module.library_path, position["offset"])
+    @functools.cached_property
+    def _pointees(self) -> list[np.dtype | None]:
+        """Types that the kernel's pointers point to, as far as its source says so plainly."""
         source = self._module._source
-        in_text = source.text is not None and Path(file).name == source.name
-        return (source.name if in_text else file), line
+        text = source.text if source.text is not None else Path(source.name).read_text()
+        return pointees(text, self.name)

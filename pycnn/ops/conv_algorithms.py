@@ -8,7 +8,6 @@ import numpy as np
 from pycnn import config
 from pycnn.define.conv_geometry import geometry, shape
 from pycnn.define.conv_layout import Layout
-from pycnn.define.conv_settings import planar_geometry
 from pycnn.define.validate import choice, integer
 from pycnn.dtypes import FLOATS
 from pycnn.ops.conv import Extent
@@ -83,7 +82,7 @@ def conv2d_algorithms(
         limit = integer("workspace_limit", workspace_limit, 0)
     y = (x[0], weight[0], *windows.out)
     views = arrangement.contiguous(x), Axes.of(weight), arrangement.contiguous(y)
-    problem = Problem(name, *views, **planar_geometry(windows))
+    problem = Problem(name, *views, **windows.planar())
     if direction != "backward":
         return plans.algorithms(problem, direction, limit)
     of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])

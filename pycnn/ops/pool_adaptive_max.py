@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn.define.pool import ADAPTIVE_MAX_POOL, ADAPTIVE_MAX_POOL_BACKWARD
+from pycnn.define._pool_max import ADAPTIVE_MAX_POOL, ADAPTIVE_MAX_POOL_BACKWARD
 from pycnn.define.public import operation
 from pycnn.ops._pool_types import Size
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn.define.pool import AVG_POOL, AVG_POOL_BACKWARD
+from pycnn.define._pool_mean import AVG_POOL, AVG_POOL_BACKWARD
 from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 

@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn.define.pool import (
-    GLOBAL_AVG_POOL,
-    GLOBAL_AVG_POOL_BACKWARD,
-    GLOBAL_MAX_POOL,
-    GLOBAL_MAX_POOL_BACKWARD,
-)
+from pycnn.define._pool_max import GLOBAL_MAX_POOL, GLOBAL_MAX_POOL_BACKWARD
+from pycnn.define._pool_mean import GLOBAL_AVG_POOL, GLOBAL_AVG_POOL_BACKWARD
 from pycnn.define.public import operation
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pycnn.define.pool import LP_POOL, LP_POOL_BACKWARD
+from pycnn.define._pool_lp import LP_POOL, LP_POOL_BACKWARD
 from pycnn.define.public import operation
 from pycnn.ops._pool_types import Extent
 

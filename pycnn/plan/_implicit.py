@@ -46,8 +46,21 @@ class Index:
         names = ("extents", "x", "other", "row", "col")
         return replace(self, **{name: [getattr(self, name)[d] for d in digits] for name in names})
 
-    def digits(self, depth: int) -> np.void:
-        """struct Decomposition, for tiles of `depth` indices."""
+    def chunked(self, chunk: int) -> "Index":
+        """With one index for every `chunk` of the last digit."""
+
+        def last(values: Sequence[int], by: int) -> Sequence[int]:
+            return (*values[:-1], by)
+
+        return replace(
+            self,
+            extents=last(self.extents, self.extents[-1] // chunk),
+            x=last(self.x, self.x[-1] * chunk),
+            other=last(self.other, self.other[-1] * chunk),
+        )
+
+    def digits(self, step: int) -> np.void:
+        """struct Decomposition, for iterators that go `step` indices at a time."""
         _, middle, last = (max(1, extent) for extent in self.extents)
         return struct(
             HEADER, "Decomposition",
@@ -55,7 +68,7 @@ class Index:
             row=self.row, col=self.col,
             first_row=self.first[0], first_col=self.first[1],
             middle=middle, last=last,
-            step=(depth // last // middle, depth // last % middle, depth % last),
+            step=(step // last // middle, step // last % middle, step % last),
         )  # fmt: skip
 
 

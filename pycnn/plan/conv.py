@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pycnn.dtypes import numpy_dtype
-from pycnn.plan.conv_algorithm import Algorithm
+from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
 from pycnn.plan.conv_direct import DIRECT
 from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
 from pycnn.plan.conv_problem import Problem, Steps, Unfit
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
@@ -27,6 +28,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         DEPTHWISE,
         DIRECT_TILED,
         IMPLICIT_GEMM,
+        IMPLICIT_GEMM_MMA,
         IM2COL,
         GEMM_1X1,
         WINOGRAD_F2,
@@ -89,6 +91,7 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
         else:
             used = sum(steps.workspace.values()) * problem.itemsize
             reason = algorithm.score(problem, direction)[1]
+            reason = reason.format(sizes=in_words(problem, direction))
             candidates.append(Candidate(algorithm.name, used, True, reason))
     return candidates
 
@@ -175,5 +178,9 @@ def _steps(problem: Problem, direction: str, algo: str, limit: int) -> tuple[Ste
 
 def _preference(problem: Problem, direction: str) -> list[Algorithm]:
     """The algorithms of a direction, the preferred one first."""
-    having = [ALGORITHMS[name] for name in names(direction)]
-    return sorted(having, key=lambda algorithm: -algorithm.score(problem, direction)[0])
+    scores = {
+        name: algorithm.score(problem, direction)[0]
+        for name, algorithm in ALGORITHMS.items()
+        if direction in algorithm.planners
+    }
+    return [ALGORITHMS[name] for name in sorted(scores, key=scores.__getitem__, reverse=True)]

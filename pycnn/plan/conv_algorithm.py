@@ -13,7 +13,8 @@ from pycnn.plan.conv_problem import Problem, Steps, Unfit
 #: Makes the launches within a workspace limit in bytes; raises `Unfit`.
 Planner = Callable[[Problem, int], Steps]
 
-#: From problem and direction: how soon ``auto`` tries it, and why, in words.
+#: From problem and direction: how soon ``auto`` tries it, and why, in words, in which ``{sizes}``
+#: stands for `in_words`.
 Score = Callable[[Problem, str], tuple[int, str]]
 
 #: Outputs a group below which most threads of a tile are idle; and outputs a group and terms of

@@ -3,7 +3,7 @@
 from math import prod
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_algorithm import FEW, Algorithm, in_words, product, unlimited
+from pycnn.plan.conv_algorithm import FEW, Algorithm, product, unlimited
 from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
@@ -101,8 +101,7 @@ def _kernel(problem: Problem, entry: str) -> Kernel:
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     few = product(problem, direction)[0] < FEW
-    sizes = in_words(problem, direction)
-    return 55 if few else 10, f"{sizes}: tiles have idle threads below {FEW} outputs"
+    return 55 if few else 10, f"{{sizes}}: tiles have idle threads below {FEW} outputs"
 
 
 DIRECT = Algorithm(

@@ -16,7 +16,7 @@ from functools import partial
 
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import IDENTITY
-from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm, in_words
+from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm
 from pycnn.plan.conv_columns import (
     Lowering,
     Matrix,
@@ -197,8 +197,7 @@ def _workspace(images: int, *matrices: Matrix) -> dict[str, int]:
 
 
 def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:
-    sizes = in_words(problem, direction)
-    return 30, f"{sizes}: the columns of a matrix product pay from {MANY} of {LONG} on"
+    return 30, f"{{sizes}}: the columns of a matrix product pay from {MANY} of {LONG} on"
 
 
 def _score_in_place(problem: Problem, direction: str) -> tuple[int, str]:

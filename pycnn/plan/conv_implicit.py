@@ -6,13 +6,13 @@ of the weight sums over many images, the sums are cut into segments: their numbe
 problem and the workspace limit alone, and a second launch adds them up in their order.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from pycnn.dtypes import FLOATS
 from pycnn.plan._implicit import HEADER, Index, Product
-from pycnn.plan.conv_algorithm import Algorithm, in_words
+from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
@@ -31,6 +31,7 @@ from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
+FILE = "conv/implicit_gemm.cu"
 THREADS = 256
 
 #: Edges of a square tile of C; a tile of A or X has 1024 elements, `TILE` and `BK` of the kernel.
@@ -41,18 +42,60 @@ ELEMENTS = 1024
 SEGMENT = 256
 
 
-def forward(problem: Problem, limit: int) -> Steps:
+@dataclass(frozen=True)
+class Tiling:
+    """How a kernel takes a product apart, beside what all of them do alike.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    step : int
+        Indices of k that an iterator goes at a time.
+    depth : int
+        Indices of k in a tile.
+    m_major : bool
+        Whether partial sums lie side by side along m.
+    vectors : int
+        Which operands come 16 bytes at a time: enum Chunked of the header.
+    """
+
+    kernel: Kernel
+    step: int
+    depth: int
+    m_major: bool
+    vectors: int = 0
+
+
+#: From a product and the edge of a tile: the product as the kernel takes it, and how.
+Tiler = Callable[[Problem, Product, int], tuple[Product, Tiling]]
+
+
+def multiply_elements(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
+    """For conv/implicit_gemm.cu."""
+    along_k = product.m == 1 or product.k.step <= abs(product.a_m)
+    depth = ELEMENTS // tile
+    defines = (
+        problem.scalar,
+        ("TILE", str(tile)),
+        ("A_K_MAJOR", str(int(along_k))),
+        ("B_K_MAJOR", str(int(product.b_k_major))),
+    )
+    m_major = product.m > 1 and abs(product.c_m) < product.n.step
+    return product, Tiling(Kernel(FILE, "implicit_gemm", defines), depth, depth, m_major)
+
+
+def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Steps:
     """y, a tile of filters and pixels a block."""
     _require_two_axes(problem)
-    problem, weight, copy = _with_channels_last(problem, problem.x, (0, 2, 3, 1), limit)
+    problem, weight, copy = _with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
     product = replace(_forward(problem), a=Buffer(weight))
-    return _joined(copy, _steps(problem, product, limit - _bytes(problem, copy)))
+    return _joined(copy, _steps(problem, product, limit - _bytes(problem, copy), tiler))
 
 
-def backward_input(problem: Problem, limit: int) -> Steps:
+def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Steps:
     """dx, phase by phase."""
     _require_two_axes(problem)
-    problem, weight, steps = _with_channels_last(problem, problem.y, (1, 2, 3, 0), limit)
+    problem, weight, steps = _with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
     rest, size = limit - _bytes(problem, steps), problem.itemsize
     for phase in phases(problem):
         product = replace(
@@ -63,11 +106,11 @@ def backward_input(problem: Problem, limit: int) -> Steps:
             c=Buffer("dx", phase.dx * size),
             residual=Buffer("residual", phase.residual * size),
         )
-        steps = _joined(steps, _steps(phase.problem, product, rest))
+        steps = _joined(steps, _steps(phase.problem, product, rest, tiler))
     return steps
 
 
-def backward_weight(problem: Problem, limit: int) -> Steps:
+def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Steps:
     """dweight, a tile of filters and (c, r, s) a block, over a segment of images and pixels."""
     _require_two_axes(problem)
     per_filter = problem.channels * problem.taps
@@ -86,7 +129,7 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
         c=Buffer("dweight"),
         residual=Buffer("residual"),
     )
-    return _steps(problem, product, limit)
+    return _steps(problem, product, limit, tiler)
 
 
 def _forward(problem: Problem) -> Product:
@@ -109,7 +152,7 @@ def _forward(problem: Problem) -> Product:
 
 
 def _with_channels_last(
-    problem: Problem, x: View, order: Ints, limit: int
+    problem: Problem, x: View, order: Ints, limit: int, tiler: Tiler
 ) -> tuple[Problem, str, Steps]:
     """The problem with a weight whose summed channels lie side by side, as those of `x` do.
 
@@ -125,6 +168,8 @@ def _with_channels_last(
         Axes of the weight, the summed channels last.
     limit : int
         In bytes.
+    tiler : Tiler
+        Elements of one tap may lie anywhere, unlike chunks of them.
 
     Returns
     -------
@@ -132,7 +177,8 @@ def _with_channels_last(
         The problem, the array that its weight is in, and what makes it.
     """
     weight, needed = problem.weight, prod(problem.weight.shape) * problem.itemsize
-    in_place = problem.taps == 1 or weight.strides[order[-1]] == 1
+    elements = problem.taps == 1 and tiler is multiply_elements
+    in_place = elements or weight.strides[order[-1]] == 1
     if not x.channels_last or in_place or needed > limit:
         return problem, "weight", Steps((), {})
     turned = View(*(tuple(part[axis] for axis in order) for part in (weight.shape, weight.strides)))
@@ -189,25 +235,23 @@ def _terms(problem: Problem, other: Sequence[int]) -> Index:
     return terms.ordered(1, 2, 0) if problem.x.channels_last else terms
 
 
-def _steps(problem: Problem, product: Product, limit: int) -> Steps:
+def _steps(problem: Problem, product: Product, limit: int, tiler: Tiler) -> Steps:
     """One launch, or two where the sums are cut into segments."""
     outputs = problem.groups * product.m * product.n.count
     wide = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
     tile, segments = _choose(problem, product, limit // max(1, outputs * wide))
-    depth = ELEMENTS // tile
-    segment = ceil_div(product.k.count, segments * depth) * depth
+    product, tiling = tiler(problem, product, tile)
+    segment = ceil_div(product.k.count, segments * tiling.depth) * tiling.depth
     segments = max(1, ceil_div(product.k.count, max(1, segment)))
     tiles = ceil_div(product.m, tile), ceil_div(product.n.count, tile)
     top, left = problem.corner
     _, x_c, x_h, x_w = problem.x.strides
-    m_major = product.m > 1 and abs(product.c_m) < product.n.step
-    along_k = product.m == 1 or product.k.step <= abs(product.a_m)
     grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
     params = struct(
         HEADER,
         "ImplicitParams",
-        k=product.k.digits(depth),
-        n=product.n.digits(depth),
+        k=product.k.digits(tiling.step),
+        n=product.n.digits(tiling.step),
         **{name: getattr(product, name) for name in ("m", "a_m", "c_m")},
         x_group=problem.channels * x_c,
         a_group=product.a_group,
@@ -223,24 +267,19 @@ def _steps(problem: Problem, product: Product, limit: int) -> Steps:
         splits=segments,
         tiles_m=tiles[0],
         tiles_n=tiles[1],
-        m_major=m_major,
+        m_major=tiling.m_major,
+        vectors=tiling.vectors,
     )
     *pointers, residual, epilogue = problem.epilogue.arguments()
     end = (*pointers, residual and product.residual, epilogue, params)
-    defines = (
-        problem.scalar,
-        ("TILE", str(tile)),
-        ("A_K_MAJOR", str(int(along_k))),
-        ("B_K_MAJOR", str(int(product.b_k_major))),
-    )
     partial = Buffer("partial") if segments > 1 else None
     operands = (product.a, product.x, product.c, partial)
-    kernel = Kernel("conv/implicit_gemm.cu", "implicit_gemm", defines)
-    main = Launch(kernel, grid, (THREADS, 1, 1), (*operands, *end))
+    main = Launch(tiling.kernel, grid, (THREADS, 1, 1), (*operands, *end))
     if partial is None:
         return Steps((main,), {})
+    _, plain = multiply_elements(problem, product, tile)
     add = Launch(
-        Kernel(kernel.file, "implicit_gemm_finish", defines),
+        replace(plain.kernel, entry="implicit_gemm_finish"),
         flat_grid(outputs, THREADS, "the outputs"),
         (THREADS, 1, 1),
         (partial, product.c, *end),
@@ -266,8 +305,7 @@ def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
-    sizes = in_words(problem, direction)
-    return 40, f"{sizes}: a matrix product that finds its columns as it goes"
+    return 40, "{sizes}: a matrix product that finds its columns as it goes"
 
 
 IMPLICIT_GEMM = Algorithm(

@@ -1,11 +1,10 @@
 """What a convolution is, to its plans: shapes, strides, and the struct that the kernels take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import gcd, prod
-from operator import mul
+from operator import floordiv, mul
 
 import numpy as np
 
@@ -79,13 +78,6 @@ class View:
         """Whether neighbours in memory are channels of one pixel, as far as extents tell."""
         return self.strides[1] == 1 and self.shape[1] > 1 and self.strides[-1] != 1
 
-    @property
-    def deep(self) -> "View":
-        """With three spatial axes, the first of extent 1 if need be."""
-        if len(self.shape) == 5:
-            return self
-        return View(_deep(self.shape, 1, 2), _deep(self.strides, 0, 2))
-
     def merged(self, first: int, last: int) -> int | None:
         """The stride that walks the axes `first` to `last` as one; None if there is none.
 
@@ -125,6 +117,12 @@ class Problem:
         What happens to a sum before it is stored; in the forward direction, and to dx.
     mode : str
         What lies beyond the edges of x: a name of `MODES`.
+    spatial : int
+        Number of spatial axes, 2 or 3.
+    filters, channels : int
+        K/G, C/G.
+    taps, pixels : int
+        R S, P Q; or T R S, Z P Q.
     """
 
     dtype: str
@@ -137,35 +135,25 @@ class Problem:
     groups: int = 1
     epilogue: Epilogue = IDENTITY
     mode: str = "zeros"
+    spatial: int = field(init=False, compare=False)
+    filters: int = field(init=False, compare=False)
+    channels: int = field(init=False, compare=False)
+    taps: int = field(init=False, compare=False)
+    pixels: int = field(init=False, compare=False)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        weight = self.weight.shape
+        self.__dict__.update(  # the way into a frozen instance
+            spatial=len(self.x.shape) - 2,
+            filters=weight[0] // self.groups,
+            channels=weight[1],
+            taps=prod(weight[2:]),
+            pixels=prod(self.y.shape[2:]),
+        )
+
+    @property
     def itemsize(self) -> int:
         return FLOATS[self.dtype].itemsize
-
-    @cached_property
-    def spatial(self) -> int:
-        """Number of spatial axes, 2 or 3."""
-        return len(self.x.shape) - 2
-
-    @cached_property
-    def filters(self) -> int:
-        """K/G."""
-        return self.weight.shape[0] // self.groups
-
-    @cached_property
-    def channels(self) -> int:
-        """C/G."""
-        return self.weight.shape[1]
-
-    @cached_property
-    def taps(self) -> int:
-        """R S, or T R S."""
-        return prod(self.weight.shape[2:])
-
-    @cached_property
-    def pixels(self) -> int:
-        """P Q, or Z P Q."""
-        return prod(self.y.shape[2:])
 
     @property
     def scalar(self) -> tuple[str, str]:
@@ -178,21 +166,25 @@ class Problem:
 
     def params(self, **changed: int) -> np.void:
         """The struct by value, `changed` in some fields."""
-        x, weight, y = self.x.deep, self.weight.deep, self.y.deep
-        stride, dilation = _deep(self.stride, 1), _deep(self.dilation, 1)
-        common = [gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
+        # The kernels have three axes; where there are two, a first one of extent 1.
+        one, zero = ((1,), (0,)) if self.spatial == 2 else ((), ())
+        image, channel, *x = self.x.strides
+        filters, terms, *weight = self.weight.strides
+        result, plane, *y = self.y.strides
+        stride, dilation = (*one, *self.stride), (*one, *self.dilation)
+        common = tuple(map(gcd, stride, dilation))
         values = (
-            *x.strides,
-            *(self.filters * weight.strides[0], *weight.strides),
-            *y.strides,
-            *(x.shape[0], self.channels, *x.shape[2:]),
-            *(self.filters, *weight.shape[2:]),
-            *y.shape[2:],
+            *(image, channel, *zero, *x),
+            *(self.filters * filters, filters, terms, *zero, *weight),
+            *(result, plane, *zero, *y),
+            *(self.x.shape[0], self.channels, *one, *self.x.shape[2:]),
+            *(self.filters, *one, *self.weight.shape[2:]),
+            *(*one, *self.y.shape[2:]),
             *stride,
-            *_deep(self.corner, 0),
+            *(*zero, *self.corner),
             *dilation,
-            *[s // g for s, g in zip(stride, common, strict=True)],
-            *[d // g for d, g in zip(dilation, common, strict=True)],
+            *map(floordiv, stride, common),
+            *map(floordiv, dilation, common),
         )
         fields = dict(zip(_FIELDS, values, strict=True)) | {
             "bias_k": self.epilogue.bias or 0,
@@ -201,12 +193,6 @@ class Problem:
             "channels_last": self.y.channels_last,
         }
         return struct("pycnn/conv.cuh", "ConvParams", **fields | changed)
-
-
-def _deep(values: Ints, fill: int, before: int = 0) -> Ints:
-    """Values of three spatial axes, which begin at place `before`; `fill` for a missing one."""
-    missing = 3 + before - len(values)
-    return (*values[:before], *[fill] * missing, *values[before:])
 
 
 @dataclass(frozen=True)

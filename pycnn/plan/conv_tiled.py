@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_algorithm import FEW, LONG, MANY, Algorithm, in_words, product, unlimited
+from pycnn.plan.conv_algorithm import FEW, LONG, MANY, Algorithm, product, unlimited
 from pycnn.plan.conv_phases import phases
 from pycnn.plan.conv_problem import Four, Problem, Steps, Unfit, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
@@ -212,8 +212,7 @@ def bank_cycles(elements: list[int], itemsize: int) -> int:
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
     narrow = outputs >= FEW and (outputs < MANY or terms < LONG)
-    sizes = in_words(problem, direction)
-    return 45 if narrow else 20, f"{sizes}: tiles reuse what they load, with no columns to make"
+    return 45 if narrow else 20, "{sizes}: tiles reuse what they load, with no columns to make"
 
 
 DIRECT_TILED = Algorithm(

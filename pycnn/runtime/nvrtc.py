@@ -1,8 +1,9 @@
 """Compile kernels with NVRTC: for any architecture, with no GPU and no driver."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ Defines = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Compiled:
-    """What NVRTC returned: machine code, and what the compiler said of it."""
+    """What NVRTC returned: machine code, what the compiler said of it, and names of templates."""
 
     cubin: bytes
     log: str
+    names: dict[str, str] = field(default_factory=dict)
 
 
 def compile_kernel(
@@ -66,7 +68,12 @@ def source_hash(path: Path) -> str:
 
 
 def compile_text(
-    text: str, name: Path | str, arch: str, defines: Defines = (), options: Sequence[str] = ()
+    text: str,
+    name: Path | str,
+    arch: str,
+    defines: Defines = (),
+    options: Sequence[str] = (),
+    expressions: Sequence[str] = (),
 ) -> Compiled:
     """Compile source code, without the cache.
 
@@ -77,7 +84,10 @@ def compile_text(
     name : Path or str
         What the compiler calls it in its messages. A quoted include is also searched beside it.
     arch, defines, options
-        As for :func:`compile_kernel`.
+        As for :func:`compile_kernel`; of the flags in :data:`pycnn.runtime.flags.NVRTC_FLAGS`
+        those in `options` win.
+    expressions : sequence of str, optional
+        Instantiations of templated kernels to make, such as ``"scale<float>"``.
 
     Returns
     -------
@@ -92,18 +102,31 @@ def compile_text(
     ValueError
         If `options` ask for device debugging, see :data:`REFUSED`.
     """
-    refuse_debugging(options)
+    with _program(text, name, _flags(arch, defines, options), expressions) as (program, log):
+        cubin = _text(_nvrtc().nvrtcGetCUBINSize, _nvrtc().nvrtcGetCUBIN, program)
+        return Compiled(cubin, log, {e: _lowered(program, e) for e in expressions})
+
+
+@contextlib.contextmanager
+def _program(
+    text: str, name: Path | str, flags: Sequence[str], expressions: Sequence[str]
+) -> Iterator[tuple[Any, str]]:
+    """A program of NVRTC that has been compiled, and what the compiler said of it."""
+    refuse_debugging(flags)
     nvrtc = _nvrtc()
     searched = [f"-I{folder}" for folder in (*sources.include_dirs(), *cuda_include_dirs())]
-    arguments = [word.encode() for word in (*_flags(arch, defines, options), *searched)]
+    arguments = [word.encode() for word in (*flags, *searched)]
     program = _call(nvrtc.nvrtcCreateProgram, text.encode(), str(name).encode(), 0, [], [])
     try:
+        for expression in expressions:
+            _call(nvrtc.nvrtcAddNameExpression, program, expression.encode())
         (status,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
         log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
         message = log.rstrip(b"\0").decode(errors="replace")
         if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            arch = flags[0].partition("=")[2]
             raise CompileError(name, arch, message.strip() or f"NVRTC: {status.name}")
-        return Compiled(_text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program), message)
+        yield program, message
     finally:
         nvrtc.nvrtcDestroyProgram(program)
 
@@ -131,37 +154,19 @@ def compile_ptx(
         As for :func:`compile_text`.
     arch : str
         ``"sm_80"``, ``"sm_90a"`` ...; one of :func:`supported_archs`.
-    options : sequence of str, optional
-        Further NVRTC options; of those in :data:`pycnn.runtime.flags.NVRTC_FLAGS` they win.
-    expressions : sequence of str, optional
-        Instantiations of templated kernels to make, such as ``"scale<float>"``.
+    options, expressions
+        As for :func:`compile_text`.
 
     Raises
     ------
     CompileError, MissingExtra, ValueError
         As :func:`compile_text`.
     """
-    refuse_debugging(options)
-    nvrtc = _nvrtc()
-    own = {_meant(option) for option in options}
-    flags = [flag for flag in _flags(arch, (), ()) if _meant(flag) not in own]
+    flags = list(_flags(arch, (), ("-lineinfo", *options)))
     flags[0] = flags[0].replace("sm_", "compute_")  # PTX alone, no machine code
-    searched = [f"-I{folder}" for folder in (*sources.include_dirs(), *cuda_include_dirs())]
-    arguments = [word.encode() for word in (*flags, "-lineinfo", *options, *searched)]
-    program = _call(nvrtc.nvrtcCreateProgram, text.encode(), str(name).encode(), 0, [], [])
-    try:
-        for expression in expressions:
-            _call(nvrtc.nvrtcAddNameExpression, program, expression.encode())
-        (status,) = nvrtc.nvrtcCompileProgram(program, len(arguments), arguments)
-        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-            log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
-            message = log.rstrip(b"\0").decode(errors="replace").strip()
-            raise CompileError(name, arch, message or f"NVRTC: {status.name}")
-        names = {e: _lowered(program, e) for e in expressions}
-        ptx = _text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
-        return Ptx(ptx.rstrip(b"\0").decode(), names)
-    finally:
-        nvrtc.nvrtcDestroyProgram(program)
+    with _program(text, name, flags, expressions) as (program, _):
+        ptx = _text(_nvrtc().nvrtcGetPTXSize, _nvrtc().nvrtcGetPTX, program)
+        return Ptx(ptx.rstrip(b"\0").decode(), {e: _lowered(program, e) for e in expressions})
 
 
 def _lowered(program: Any, expression: str) -> str:
@@ -192,7 +197,9 @@ def _flags(arch: str, defines: Defines, options: Sequence[str]) -> tuple[str, ..
         )
     # Sorted: the order of macros is no matter, and must not be one in the cache.
     macros = (f"-D{name}={value}" for name, value in sorted(defines))
-    return (f"-arch={arch}", *NVRTC_FLAGS, *macros, *options)
+    own = {_meant(option) for option in options}
+    flags = (flag for flag in NVRTC_FLAGS if _meant(flag) not in own)
+    return (f"-arch={arch}", *flags, *macros, *options)
 
 
 #: NVRTC 13.5 remembers device debugging: after one program compiled with it, all later ones of the

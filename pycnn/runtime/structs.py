@@ -62,11 +62,11 @@ def struct(file: str, name: str, /, **fields: Any) -> np.void:
     """
     dtype = layout(file, name)
     names = dtype.names or ()
-    missing = [field for field in names if field not in fields]
-    if missing or len(fields) > len(names):
+    if fields.keys() != (dtype.fields or {}).keys():
+        missing = [field for field in names if field not in fields]
         unknown = [field for field in fields if field not in names]
         raise TypeError(f"struct {name} of {file}: missing {missing}, unknown {unknown}")
-    record: np.void = np.array([tuple([fields[field] for field in names])], dtype)[0]
+    record: np.void = np.array([tuple(map(fields.__getitem__, names))], dtype)[0]
     return record
 
 

@@ -46,6 +46,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         _conv("more than a tile", (3, 67, 7, 11), (67, 67, 1, 1), "NHWC"),
         _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NCHW"),
         _conv("sum in parts", (1, 263, 5, 7), (5, 263, 2, 1), "NHWC"),
+        _conv("chunks of channels", (2, 72, 9, 7), (88, 72, 3, 2), "NHWC", padding=1),
     ),
     "gemm": (
         Case(
@@ -92,6 +93,13 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
             ("large tiles, in parts", (1, 67, 94, 93), (67, 67, 3, 3)),
             ("large tiles, 1x1, in parts", (1, 67, 94, 93), (515, 67, 1, 1)),
             ("large tiles of weights", (1, 1421, 3, 3), (1429, 1421, 1, 1)),
+        )
+    )
+    + tuple(
+        (_conv(name, x, weight, "NHWC"), "implicit_gemm_mma")
+        for name, x, weight in (
+            ("large tiles of chunks", (1, 72, 129, 127), (72, 72, 1, 1)),
+            ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),
         )
     ),
     "gemm": tuple(

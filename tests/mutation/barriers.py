@@ -81,7 +81,7 @@ def first_report(words: list[str]) -> str:
     """What the checked emulator reports, of the first problem of which it reports something."""
     with pycnn.use_backend("emulator", checked=True):
         for word in words:
-            _, reason = attempt(named(word), memory_of("emulator"), judged=False)
+            _, reason = attempt(named(word), memory_of("emulator"), compared=False)
             if reason.startswith(tuple(kind.__name__ for kind in _kinds(KernelError))):
                 return f"{word}: {reason}"
     return ""

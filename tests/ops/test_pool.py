@@ -7,7 +7,8 @@ import pytest
 from op_checks import assert_matches, far_apart, numeric_gradient
 
 import pycnn
-from pycnn.define.pool import LP_POOL_BACKWARD, MAX_POOL_BACKWARD
+from pycnn.define._pool_lp import LP_POOL_BACKWARD
+from pycnn.define._pool_max import MAX_POOL_BACKWARD
 from pycnn.emulator import counting
 from pycnn.reference.oracle import _window, pool as oracle
 from pycnn.testing import TESTED

@@ -76,9 +76,9 @@ def test_every_activation_has_its_kernels(name, dtype, strides):
     op = ACTIVATIONS[name]
     views = {o.name: View((3, 5), strides, dtype) for o in op.operands}
     for settings in ({}, *TRIED.get(op.rule.name, ())):
-        inferred = op.infer(views, op.with_defaults(settings))
-        outputs = {n: ArraySpec((3, 5), numpy_dtype(dtype)) for n in inferred.outputs}
-        plan = op.plan(Call(dtype, views, inferred.settings, outputs))
+        checked, inferred = op.infer(views, op.with_defaults(settings))
+        outputs = {n: ArraySpec((3, 5), numpy_dtype(dtype)) for n in inferred}
+        plan = op.plan(Call(dtype, views, checked, outputs))
         assert_sound(plan, set(views))
         assert plan.op == name
 

@@ -1,5 +1,7 @@
 """Plans of convolution by Fourier transforms: memory, limits, and the step that is no kernel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,7 +106,7 @@ def test_too_little_workspace_is_refused():
 
 
 def test_padding_modes_have_no_gradient_with_respect_to_x():
-    problem = Problem(**{**layer(2, 5, 9, 7, 3).__dict__, "mode": "circular"})
+    problem = replace(layer(2, 5, 9, 7, 3), mode="circular")
     with pytest.raises(Unfit, match="padding mode circular; allowed for the gradient: zeros"):
         conv_fft.backward_input(problem, MIB)
 

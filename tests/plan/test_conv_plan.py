@@ -21,10 +21,10 @@ from pycnn.shapes import conv_out
 MIB = 2**20
 
 
-def problem(x, weight, stride=1, padding=0, dilation=1, groups=1, dtype="float32"):
-    """A convolution of contiguous arrays."""
+def problem(x, weight, stride=1, padding=0, dilation=1, groups=1, dtype="float32", last=False):
+    """A convolution of contiguous arrays, or of images with channels last."""
     p, q = (conv_out(x[a], padding, padding, weight[a], stride, dilation) for a in (2, 3))
-    views = (View.of(shape) for shape in (x, weight, (x[0], weight[0], p, q)))
+    views = View.of(x, last), View.of(weight), View.of((x[0], weight[0], p, q), last)
     return Problem(
         dtype, *views, (stride, stride), (padding, padding), (dilation, dilation), groups
     )
@@ -32,6 +32,9 @@ def problem(x, weight, stride=1, padding=0, dilation=1, groups=1, dtype="float32
 
 LAYERS = {
     "resnet 3x3": problem((32, 64, 56, 56), (64, 64, 3, 3), padding=1),
+    "resnet 3x3, 16-bit, NHWC": problem(
+        (32, 64, 56, 56), (64, 64, 3, 3), padding=1, dtype="bfloat16", last=True
+    ),
     "resnet 1x1": problem((32, 256, 56, 56), (64, 256, 1, 1)),
     "resnet first": problem((32, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
     "resnet last": problem((32, 512, 7, 7), (512, 512, 3, 3), padding=1),
@@ -239,6 +242,7 @@ def test_views_that_are_matrices():
 #: Layer -> what auto takes forward, and for the two gradients.
 CHOICES = {
     "resnet 3x3": ("winograd_f4", "winograd_f4", "winograd_f2"),
+    "resnet 3x3, 16-bit, NHWC": ("implicit_gemm_mma",) * 3,
     "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
     "resnet first": ("direct_tiled", "direct", "implicit_gemm"),
     "mobilenet": ("depthwise", "depthwise", "depthwise"),

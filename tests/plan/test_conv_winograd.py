@@ -1,6 +1,7 @@
 """Plans of Winograd convolution: matrices, memory, limits, and when `auto` may choose them."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_more_than_2_31_elements():
 )
 def test_what_it_cannot_compute(changed, words):
     problem = layer(2, 5, (9, 8), 7)
-    problem = Problem(**{**problem.__dict__, **changed})
+    problem = replace(problem, **changed)
     for direction in DIRECTIONS:
         with pytest.raises(ValueError, match=re.escape(words)):
             conv.plan(problem, direction, "winograd_f2", MIB)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn.define import memory, values
+from pycnn.define import cache, values
 from pycnn.runtime import faults
 from pycnn.runtime.backends import executor, stand_in_executor
 
@@ -112,7 +112,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "cupy", stand_in.cupy)
     monkeypatch.setattr(faults, "_slots", [])
     monkeypatch.setattr(values, "_slots", {})
-    memory._kept.clear()  # prepared calls know their slots
+    cache.clear()  # cached calls know their slots
     status = {b.name: b for b in pycnn.backends()}
     if not status["emulator"].available:
         pytest.skip(status["emulator"].detail)
@@ -120,7 +120,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(faults, "backends", lambda: [available])
     with stand_in_executor("cuda", stand_in):
         yield stand_in
-    memory._kept.clear()
+    cache.clear()
 
 
 SCORES = DeviceArray.of(np.zeros((4, 3), np.float32))

@@ -27,20 +27,52 @@ struct MmaLayout {
         return (row * CHUNKS + (chunk ^ (row / TOGETHER % ORDERS))) * CHUNK;
     }
 
-    // The four 8x8 matrices at (mn, k), 16 x 16 elements, as registers of `mma`: mn runs faster
-    // than k in those of A, slower in those of B.
+    // The four 8x8 matrices at (mn + mn_step, k), 16 x 16 elements, as registers of `mma`: mn runs
+    // faster than k in those of A, slower in those of B. Steps and k are constants, multiples of 16,
+    // that share no bit with mn: so an address is one of few, and a constant.
     template <bool OF_A>
     static __device__ __forceinline__ void load(unsigned (&fragment)[4], const scalar_t* tile,
-                                                int mn, int k) {
-        const int lane = threadIdx.x % 32, row = lane % 8, first = lane / 8 % 2, second = lane / 16;
-        mn += (OF_A ? first : second) * 8;
-        k += (OF_A ? second : first) * 8;
-        if constexpr (K_MAJOR)
-            ldmatrix<4>(fragment, tile + at(mn + row, k / CHUNK));
-        else
-            ldmatrix<4, true>(fragment, tile + at(k + row, mn / CHUNK));
+                                                int mn, int mn_step, int k) {
+        static_assert(16 % (TOGETHER * ORDERS) == 0, "16 rows further the order is the same");
+        const int lane = threadIdx.x % 32, first = lane / 8 % 2, second = lane / 16;
+        const int of_mn = OF_A ? first : second, of_k = OF_A ? second : first;
+        if constexpr (K_MAJOR) {
+            const int row = mn + of_mn * 8 + lane % 8;
+            ldmatrix<4>(fragment, tile + at(row, of_k ^ k / CHUNK) + mn_step * CHUNKS * CHUNK);
+        } else {
+            const int row = of_k * 8 + lane % 8, chunk = mn / CHUNK ^ of_mn;
+            ldmatrix<4, true>(fragment,
+                              tile + at(row, chunk ^ mn_step / CHUNK) + k * CHUNKS * CHUNK);
+        }
     }
 };
+
+// Copies a chunk to shared memory: asynchronously in one piece, or element by element where the
+// address is not aligned. Zeros, and no reading, unless it exists.
+__device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, bool exists,
+                                           bool vector) {
+    if (vector) {
+        copy_async<16>(to, from, exists);
+    } else {
+        scalar_t one_by_one[CHUNK];
+#pragma unroll
+        for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : from_acc(0);
+        store_vector(to, one_by_one);
+    }
+}
+
+// Loads eight sums that lie side by side in sC. Of eight threads four begin with the second half: no
+// bank is asked twice.
+__device__ __forceinline__ void load_sums(float (&sum)[CHUNK], const float* from) {
+    constexpr int HALF = CHUNK / 2;
+    const bool turned = threadIdx.x / 4 % 2;
+    float halves[2][HALF];
+    load_vector(halves[0], from + (turned ? HALF : 0));
+    load_vector(halves[1], from + (turned ? 0 : HALF));
+#pragma unroll
+    for (int e = 0; e < CHUNK; ++e)
+        sum[e] = turned == (e < HALF) ? halves[1][e % HALF] : halves[0][e % HALF];
+}
 
 // D += A B on fragments of the 16-bit type.
 __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
@@ -73,11 +105,12 @@ struct WarpTile {
             unsigned rA[COUNT_M][4], rB[COUNT_N / 2][4];
 #pragma unroll
             for (int i = 0; i < COUNT_M; ++i)
-                MmaLayout<BLK_M, BLK_K, A_K_MAJOR>::template load<true>(rA[i], sA, m + i * MMA_M, k);
+                MmaLayout<BLK_M, BLK_K, A_K_MAJOR>::template load<true>(rA[i], sA, m, i * MMA_M,
+                                                                        k);
 #pragma unroll
             for (int j = 0; j < COUNT_N / 2; ++j)
-                MmaLayout<BLK_N, BLK_K, B_K_MAJOR>::template load<false>(rB[j], sB,
-                                                                         n + 2 * j * MMA_N, k);
+                MmaLayout<BLK_N, BLK_K, B_K_MAJOR>::template load<false>(rB[j], sB, n,
+                                                                         2 * j * MMA_N, k);
 #pragma unroll
             for (int i = 0; i < COUNT_M; ++i)
 #pragma unroll
@@ -99,7 +132,10 @@ struct WarpTile {
     template <typename Write>
     __device__ __forceinline__ void store_through_shared(float* sC, Write write) const {
         const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
-        float* const own = sC + (m / WARP_M * MMA_M + group) * PITCH + n + 2 * pair;
+        // Indexed in pairs: NVRTC splits a store at the address of an element.
+        using Pair = Vec<8>::type;
+        Pair* const own = reinterpret_cast<Pair*>(sC) +
+                          ((m / WARP_M * MMA_M + group) * PITCH + n) / 2 + pair;
 #pragma unroll 1
         for (int pass = 0; pass < COUNT_M; ++pass) {
             __syncthreads();  // nobody needs what sC has held so far
@@ -110,8 +146,8 @@ struct WarpTile {
                 for (int j = 0; j < COUNT_N; ++j) {
                     const float(&d)[4] = acc[constant][j];
                     const float upper[2] = {d[0], d[1]}, lower[2] = {d[2], d[3]};
-                    store_vector(own + j * MMA_N, upper);
-                    store_vector(own + 8 * PITCH + j * MMA_N, lower);
+                    store_vector(reinterpret_cast<float*>(own + j * MMA_N / 2), upper);
+                    store_vector(reinterpret_cast<float*>(own + (8 * PITCH + j * MMA_N) / 2), lower);
                 }
             }
             __syncthreads();

@@ -112,7 +112,10 @@ __device__ __forceinline__ void store_through_shared(const acc_t (&acc)[THR_M][T
 #pragma unroll
                 for (int e = 0; e < ACC_VEC; ++e)
                     v[e] = ROW_MAJOR ? acc[constant][i + e] : acc[i + e][constant];
-                store_vector(row + thread_to_tile(along, i), v);
+                // Indexed in vectors: at the address of an element, NVRTC splits the store into four.
+                using V = Vec<sizeof(v)>::type;
+                V* const to = reinterpret_cast<V*>(row) + thread_to_tile(along, i) / ACC_VEC;
+                store_vector(reinterpret_cast<acc_t*>(to), v);
             }
         }
         __syncthreads();

@@ -26,7 +26,7 @@ struct Decomposition {
     int row[3], col[3];      // the position in x
     int first_row, first_col;
     int middle, last;  // extents of those digits
-    int step[3];       // the digits of the depth of a tile
+    int step[3];       // the digits of how far an iterator goes at a time
 };
 
 struct ImplicitParams {
@@ -39,7 +39,11 @@ struct ImplicitParams {
     int groups, splits;                   // of k; more than one: C gets none but partial sums
     int tiles_m, tiles_n;                 // of a group
     int m_major;                          // C is contiguous along m
+    int vectors;                          // enum Chunked: where strides keep 16 bytes aligned
 };
+
+// `Chunked` in pycnn/plan/conv_implicit_mma.py.
+enum Chunked { OPERANDS_CHUNKED = 1, C_CHUNKED = 2 };
 
 struct Coord {
     index_t x;

@@ -35,6 +35,11 @@ struct Batch {
         for (int k = 0; k < VEC_SIZE; ++k) bits |= static_cast<unsigned>(has(k)) << k;
         return bits;
     }
+    // Where `vec`, the batch of an array whose elements have these numbers. The array is indexed in
+    // vectors: a store to one at the address of an element, NVRTC splits into four.
+    __device__ __forceinline__ Vec& vector_of(scalar_t* array) const {
+        return reinterpret_cast<Vec*>(array)[static_cast<unsigned long long>(first) / VEC_SIZE];
+    }
 };
 
 // body(batch) until `size` threads have been through elements begin to end. Accesses begin where a
@@ -74,7 +79,7 @@ __device__ __forceinline__ void store_batch(scalar_t* to, const Strided<OPERANDS
         Vec vec;
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) vec.at[k] = from_acc(value[k]);
-        *reinterpret_cast<Vec*>(to + b.first) = vec;
+        b.vector_of(to) = vec;
         return;
     }
 #pragma unroll

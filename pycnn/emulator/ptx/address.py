@@ -60,6 +60,8 @@ def address_of(e: Emitter, m: Modifiers, operand: Operand) -> str:
     if space == "shared":
         if isinstance(base, Register) and base.type.bits == 64:
             address = e.op(f"and i64 {address}, 4294967295")
+        if m.get("space") == "shared::cluster" and isinstance(base, Register):
+            return e.runtime("cluster_address", "i64", f"i64 {address}", f"i32 {e.site}")
         address = e.op(f"add i64 {address}, {e.arena_address}")
     return address
 
@@ -129,7 +131,9 @@ def to_generic(e: Emitter, i: Instruction, m: Modifiers) -> None:
     if type.bits != 64:
         e.fail("addresses have 64 bits")
     value = e.read(i.operands[1], TYPES["b64"])
-    if _space(m) == "shared":
+    if m["space"] == "shared::cluster":
+        value = e.runtime("cluster_address", "i64", f"i64 {value}", f"i32 {e.site}")
+    elif _space(m) == "shared":
         value = e.op(f"add i64 {value}, {e.arena_address}")
     e.write(i.operands[0], type, value)
 
@@ -138,7 +142,9 @@ def from_generic(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``cvta.to.space``."""
     type: Type = m["T"]
     value = e.read(i.operands[1], TYPES["b64"])
-    if _space(m) == "shared":
+    if m["space"] == "shared::cluster":
+        value = e.runtime("to_cluster", "i64", f"i64 {value}", f"i32 {e.site}")
+    elif _space(m) == "shared":
         value = e.op(f"sub i64 {value}, {e.arena_address}")
     if type.bits == 32:
         value = e.op(f"trunc i64 {value} to i32")
@@ -156,15 +162,21 @@ def is_in_space(e: Emitter, i: Instruction, m: Modifiers) -> None:
     shared = within(e.arena_address, str(ARENA))
     low = e.once(f"ptrtoint ptr {_field(e, 72, 'ptr')} to i64")
     stack = within(low, _field(e, 80, "i64"))
-    if space == "shared":
+    if m["space"] == "shared::cluster":
+        result = _in_cluster(e, value)
+    elif space == "shared":
         result = shared
     elif space == "local":
         result = stack
     elif space == "global":
-        result = e.op(f"xor i1 {e.op(f'or i1 {shared}, {stack}')}, true")
+        result = e.op(f"xor i1 {e.op(f'or i1 {_in_cluster(e, value)}, {stack}')}, true")
     else:
         e.fail(f"isspacep.{space} is not there")
     e.write(i.operands[0], TYPES["pred"], result)
+
+
+def _in_cluster(e: Emitter, address: str) -> str:
+    return e.op(f"icmp ne i32 {e.runtime('in_cluster', 'i32', f'i64 {address}')}, 0")
 
 
 def _field(e: Emitter, offset: int, type: str) -> str:

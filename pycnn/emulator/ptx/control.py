@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pycnn.emulator.ptx.bits import immediate
 from pycnn.emulator.ptx.emit import Emitter
 from pycnn.emulator.ptx.syntax import (
     TYPES,
@@ -17,8 +18,13 @@ from pycnn.emulator.ptx.syntax import (
 
 Modifiers = dict[str, Any]
 
-#: Functions that the runtime has.
-SYSTEM = ("vprintf", "__assertfail")
+#: Functions that the runtime has: types of the arguments and of the result, and what it calls them.
+SYSTEM = {
+    "vprintf": (("i64", "i64"), "i32", "vprintf"),
+    "__assertfail": (("i64", "i64", "i32", "i64", "i64"), "void", "assertfail"),
+    "malloc": (("i64",), "i64", "malloc"),
+    "free": (("i64",), "void", "free"),
+}
 
 
 def _target(e: Emitter, operand: Operand) -> str:
@@ -191,17 +197,41 @@ def _call_system(
         slot = _argument_slot(e, operand, wanted)
         value = e.op(f"load i{wanted.type.bits}, ptr {slot}")
         values.append(f"i{wanted.type.bits} {value}")
+    types, result, function = SYSTEM[name]
+    if tuple(v.split(" ")[0] for v in values) != types:
+        e.fail(f"{name} takes {', '.join(types)}")
+    value = e.runtime(function, result, *values, f"i32 {e.site}")
     if name == "__assertfail":
-        if [v.split(" ")[0] for v in values] != ["i64", "i64", "i32", "i64", "i64"]:
-            e.fail("__assertfail takes message, file, line, function and size")
-        e.runtime("assertfail", "void", *values, f"i32 {e.site}")
         e.unreachable()
         return
-    if [v.split(" ")[0] for v in values] != ["i64", "i64"]:
-        e.fail("vprintf takes a format and arguments")
-    value = e.runtime("vprintf", "i32", *values)
     for operand, wanted in zip(results, e.module.functions[name].results, strict=True):
         slot = _result_slot(e, operand, wanted)
-        e.line(f"store i32 {value}, ptr {slot}")
+        e.line(f"store {result} {value}, ptr {slot}")
         if isinstance(operand, Register):
             e.write(operand, wanted.type, value)
+
+
+# ---- The stack ----------------------------------------------------------------------------------
+
+
+def allocate(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``alloca``: local memory until the function returns, or the stack is restored."""
+    size = e.read(i.operands[1], m["T"])
+    align = max(immediate(e, i, 2, 1, 128), 8) if len(i.operands) > 2 else 8
+    if align & (align - 1):
+        e.fail(f"an alignment of {align} bytes is no power of two")
+    at = e.op(f"alloca i8, i{m['T'].bits} {size}, align {align}")
+    e.write(i.operands[0], m["T"], e.op(f"ptrtoint ptr {at} to i{m['T'].bits}"))
+
+
+def save_stack(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``stacksave``."""
+    at = e.intrinsic("llvm.stacksave.p0", "ptr")
+    e.write(i.operands[0], m["T"], e.op(f"ptrtoint ptr {at} to i{m['T'].bits}"))
+
+
+def restore_stack(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``stackrestore``."""
+    at = e.op(f"inttoptr i{m['T'].bits} {e.read(i.operands[0], m['T'])} to ptr")
+    e.intrinsics.add("declare void @llvm.stackrestore.p0(ptr)")
+    e.line(f"call void @llvm.stackrestore.p0(ptr {at})")

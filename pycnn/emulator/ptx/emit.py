@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from pycnn.emulator.ptx import special
+from pycnn.emulator.ptx.accumulators import Tracked
 from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.layout import Layout
 from pycnn.emulator.ptx.lines import Lines, float_constant, llvm_type
@@ -63,6 +64,8 @@ class Emitter(Lines):
         self._passed: set[str] = set()
         self.at: Instruction | None = None
         self.selected = selected_loads(body) if checked else {}
+        tracked = Tracked(body)
+        self.tracked = tracked if checked and tracked.is_used else None
         self._scratch: dict[str, str] = {}
         self._polls: list[tuple[str, str, str, str]] = []
         self.locals = [v for v in body.variables if v.space == "local"]

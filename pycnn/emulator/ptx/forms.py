@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pycnn.emulator.ptx import memory
+from pycnn.emulator.ptx import accumulators, memory
 from pycnn.emulator.ptx.emit import Emitter
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Type
 
@@ -115,6 +115,12 @@ def write(e: Emitter, i: Instruction) -> None:
         e.fail(found)
     form, m = found
     memory.settle_uses(e, i)
+    accumulators.before(e, i, form.operands)
+    _run(e, i, form, m)
+    accumulators.after(e, i, form.operands)
+
+
+def _run(e: Emitter, i: Instruction, form: Form, m: Modifiers) -> None:
     if not form.result:
         form.run(e, i, m)
         return

@@ -8,6 +8,12 @@ GAP = 64
 #: Static shared memory begins here in a block's memory, behind all dynamic: `kDynamicSpan`.
 STATIC = 256 * 1024
 STATIC_LIMIT = 227 * 1024
+#: First of them there: the lower 18 bits of their addresses, all that wgmma's descriptors have, are
+#: not those of dynamic shared memory, where the two are small enough.
+SHARED_START = 208 * 1024
+#: Before the global variables: the address that %envreg1 and 2 hold, and what is there, the barrier
+#: of the grid in a cooperative launch.
+GRID_POINTER, GRID_BARRIER, GRID_BARRIER_SIZE = 0, 64, 64
 
 
 class Layout:
@@ -17,8 +23,8 @@ class Layout:
         self._module = module
         self._global: dict[Variable, int] = {}
         self._shared: dict[Variable, int] = {}
-        self.global_size = 0
-        self._shared_end = 0
+        self.global_size = GRID_BARRIER + GRID_BARRIER_SIZE
+        self._shared_end = SHARED_START
         for variable in module.variables.values():
             if variable.space in ("global", "const") and not variable.extern:
                 align = max(variable.align, 16)

@@ -78,7 +78,7 @@ def multiply_fragments(
         | fragments[0].copies << 8
         | fragments[1].copies << 16
     )
-    e.runtime("mma", "void", f"i32 {rows | columns << 8 | depth << 16}", f"i32 {_codes(names)}",
+    e.runtime("mma", "void", f"i32 {rows | columns << 8 | depth << 16}", f"i32 {codes(names)}",
               f"i32 {how}", f"ptr {words}", f"i32 {e.site}")  # fmt: skip
     take(e, i.operands[0], fragments[3], words)
 
@@ -89,12 +89,13 @@ def multiply_quads(e: Emitter, i: Instruction, m: Modifiers) -> None:
     fragments = [Fragment(_B32, n) for n in (2, 2, *(4 if c == "f16" else 8 for c in names[2:]))]
     words = _filled(e, i, fragments)
     how = (m["al"] == "col") | (m["bl"] == "col") << 1
-    e.runtime("mma_quads", "void", f"i32 {_codes(names)}", f"i32 {how}", f"ptr {words}",
+    e.runtime("mma_quads", "void", f"i32 {codes(names)}", f"i32 {how}", f"ptr {words}",
               f"i32 {e.site}")  # fmt: skip
     take(e, i.operands[0], fragments[3], words)
 
 
-def _codes(names: list[str]) -> int:
+def codes(names: list[str]) -> int:
+    """Types of elements, four bits each."""
     return sum(ELEMENTS[name][0] << 4 * k for k, name in enumerate(names))
 
 
@@ -203,7 +204,7 @@ def rows() -> list[Row]:
             "d=f32 a=bf16 b=bf16 c=f32",
             "d=f32 a=tf32 b=tf32 c=f32",
             "d=f64 a=f64 b=f64 c=f64",
-            "d=f16|f32 a=e4m3|e5m2 b=e4m3|e5m2 c=f16|f32",
+            "?kind=kind::f8f6f4 d=f16|f32 a=e4m3|e5m2 b=e4m3|e5m2 c=f16|f32",
             "d=s32 a=s8|u8|s4|u4 b=s8|u8|s4|u4 c=s32",
         )
     ]

@@ -13,11 +13,13 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import errors
 from pycnn.emulator.arrays import host_arguments
+from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
+    check_cooperative,
     check_limits,
     check_shared,
     launch_shape,
@@ -28,6 +30,7 @@ from pycnn.emulator.launching import (
 from pycnn.emulator.ptx import machine, pack
 from pycnn.emulator.ptx.compile import Program, translate
 from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.launches import check_block, cluster_shape
 from pycnn.emulator.ptx.parse import parse
 from pycnn.emulator.ptx.places import demangled, inlined, place_of
 from pycnn.emulator.ptx.syntax import Function, Module
@@ -180,20 +183,12 @@ class Facts:
     shared_bytes: int
 
 
-class PtxKernel:
-    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is.
-
-    Attributes
-    ----------
-    counters : Counters or None
-        Memory traffic of the last launch, if it was checked.
-    """
+class PtxKernel(Launchable):
+    """One entry of a `PtxModule`; called as `pycnn.emulator.RawKernel` is."""
 
     def __init__(self, module: PtxModule, function: Function) -> None:
         self._module, self._function = module, function
         self.name = function.name
-        self.max_dynamic_shared_size_bytes = 48 * 1024
-        self.counters: Counters | None = None
         self._compiled = _compile(module, function)
         self._pack = pack.packer(function)
 
@@ -215,6 +210,7 @@ class PtxKernel:
         shared_mem: int = 0,
         stream: Any = None,
         enable_cooperative_groups: bool = False,
+        cluster: Sequence[int] | None = None,
     ) -> None:
         """Launch, and return when it has finished.
 
@@ -227,6 +223,10 @@ class PtxKernel:
             arrays and integers both fit.
         shared_mem : int, default 0
             Bytes of dynamic shared memory.
+        enable_cooperative_groups : bool, default False
+            A cooperative launch, in which the whole grid can synchronise.
+        cluster : sequence of one to three ints, optional
+            Blocks of a cluster. Default: what the kernel requires.
 
         Raises
         ------
@@ -236,7 +236,8 @@ class PtxKernel:
             A subclass of it for each defect found; see `pycnn.emulator.errors`.
         """
         grid3, block3 = launch_shape(tuple(grid), tuple(block))
-        _check_block(self._function, block3)
+        check_block(self._function, block3)
+        cluster3 = cluster_shape(self._function, grid3, cluster)
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
         static = self._compiled.program.shared_bytes
         if shared_mem + static > runtime().SHARED_LIMIT:
@@ -256,8 +257,11 @@ class PtxKernel:
             ranges = [*guarded.ranges, *self._module._globals.ranges]
             ranges += [(at, size, True, "the parameters", 0)] if size else []
             check_blocks(grid3)
+        if enable_cooperative_groups:
+            check_cooperative(grid3, block3)
+        self._module._globals.cooperate(enable_cooperative_groups)
         report, counters = self._compiled.kernel.launch(
-            grid3, block3, shared_mem, at, self._module._globals.address,
+            grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
             time_limit(self._module.timeout), self._module.max_steps, ranges,
             guarded.numbers if guarded else [], self._module.same_value_races,
@@ -295,18 +299,6 @@ class PtxKernel:
             return position["file"], position["line"]
         site = self._site(position) if position["pc"] else None
         return (site[1], site[2]) if site else ("", 0)
-
-
-def _check_block(function: Function, block: tuple[int, int, int]) -> None:
-    threads = block[0] * block[1] * block[2]
-    if function.required_threads and block != function.required_threads:
-        raise ValueError(f"block={block}; {function.name} requires {function.required_threads}")
-    if function.max_threads:
-        x, y, z = function.max_threads
-        if threads > x * y * z:
-            raise ValueError(
-                f"block={block} has {threads} threads; {function.name} allows {x * y * z}"
-            )
 
 
 # ---- The cache ----------------------------------------------------------------------------------

@@ -33,7 +33,9 @@ _FUNCTION = re.compile(
     (?P<name>{NAME})\s*(?:\((?P<parameters>[^()]*)\))?\s*(?P<attributes>[^;{{]*)(?P<end>[;{{])""",
     re.VERBOSE,
 )
-_SHAPE = re.compile(r"\.(maxntid|reqntid)\s+(\d+)(?:\s*,\s*(\d+))?(?:\s*,\s*(\d+))?")
+_SHAPE = re.compile(
+    r"\.(maxntid|reqntid|reqnctapercluster)\s+(\d+)(?:\s*,\s*(\d+))?(?:\s*,\s*(\d+))?"
+)
 _STRING_LABEL = re.compile(rf"({NAME})\s*:((?:\s*\.b8[^:$]*)*)")
 
 
@@ -155,8 +157,10 @@ class _ModuleParser(Source):
             x, y, z = (int(e or 1) for e in extents)
             if kind == "maxntid":
                 function.max_threads = x, y, z
-            else:
+            elif kind == "reqntid":
                 function.required_threads = x, y, z
+            else:
+                function.required_cluster = x, y, z
         known = self.module.functions.get(function.name)
         if known is not None and known.begin >= 0 and begin >= 0:
             self.fail(head.start(), f"{function.name} is defined again")

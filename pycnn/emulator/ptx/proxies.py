@@ -13,6 +13,11 @@ def fence(e: Emitter, i: Instruction, m: Modifiers) -> None:
     e.runtime("proxy_fence", "void")
 
 
+def init_fence(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``fence.mbarrier_init``: the cluster may use the barriers that the thread has initialised."""
+    e.runtime("init_fence", "void")
+
+
 def other_fence(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``fence.proxy.alias``, ``.tensormap``: there is one view of memory, all of it coherent."""
     e.runtime("fence", "void")

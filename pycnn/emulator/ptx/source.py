@@ -1,14 +1,16 @@
 """CUDA C++ by way of PTX: NVRTC compiles it, the emulator runs what comes out."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pycnn.emulator.host import Source
 from pycnn.emulator.ptx.module import PtxKernel, PtxModule
-from pycnn.runtime import cache, nvrtc, sources
+from pycnn.runtime import cache, elf, nvrtc, sources
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,44 @@ class PtxSource:
         kernel.name = name
         return kernel
 
+    def get_global(self, name: str) -> np.ndarray:
+        return self.module.get_global(name)
+
+
+class Request:
+    """A source and all that NVRTC is told of it; what comes out is kept in the disk cache."""
+
+    def __init__(
+        self, source: Source, arch: str, options: Sequence[str], expressions: Sequence[str]
+    ) -> None:
+        options = [_spelled(option) for option in options]
+        for option in options:
+            if option.startswith("-arch="):
+                arch = option.partition("=")[2].replace("compute_", "sm_")
+        self.name, self.arch, self.expressions = source.name, arch, tuple(expressions)
+        self.options = [option for option in options if not option.startswith("-arch=")]
+        self.text = sources.read(Path(self.name)) if source.text is None else source.text
+        cuda = nvrtc.cuda_include_dirs()
+        own = [Path(option[2:]) for option in options if option.startswith("-I")]
+        folders = [*own, *sources.include_dirs(), *cuda]  # as `compile_ptx` has them searched
+        beside = Path(self.name).parent if source.text is None else None
+        self._read = sources.plain_hash(self.text, beside, folders, cuda)
+
+    def kept(self, what: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `make` returns, or what it once returned for the same request."""
+        if self._read is None:  # what it includes only the compiler knows: nothing is kept of it
+            return make()
+
+        def build(path: Path) -> None:
+            path.write_text(json.dumps(make()))
+
+        key = cache.key(
+            what, nvrtc.version(), self._read, self.name, self.arch, *self.options,
+            "expressions", *self.expressions,
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(cache.get_or_build(key, ".json", build).read_text())
+        return found
+
 
 def ptx_source(
     source: Source,
@@ -54,34 +94,41 @@ def ptx_source(
     MissingExtra
         If NVRTC is not installed.
     """
-    options = [_spelled(option) for option in options]
-    for option in options:
-        if option.startswith("-arch="):
-            arch = option.partition("=")[2].replace("compute_", "sm_")
-    options = [option for option in options if not option.startswith("-arch=")]
-    cuda = nvrtc.cuda_include_dirs()
-    given = [Path(option[2:]) for option in options if option.startswith("-I")]
-    folders = [*given, *sources.include_dirs(), *cuda]  # as `compile_ptx` has them searched
-    name = source.name
-    text = sources.read(Path(name)) if source.text is None else source.text
+    request = Request(source, arch, options, expressions)
 
-    def build(path: Path) -> None:
-        compiled = nvrtc.compile_ptx(text, name, arch, options, expressions)
-        path.write_text(json.dumps({"names": compiled.names, "ptx": compiled.text}))
-
-    beside = Path(name).parent if source.text is None else None
-    read = sources.plain_hash(text, beside, folders, cuda)
-    if read is None:  # what it includes only the compiler knows: nothing is kept of it
-        compiled = nvrtc.compile_ptx(text, name, arch, options, expressions)
-        kept: dict[str, Any] = {"names": compiled.names, "ptx": compiled.text}
-    else:
-        key = cache.key(
-            "ptx-of", nvrtc.version(), read, name, arch, *options, "expressions", *expressions
+    def make() -> dict[str, Any]:
+        compiled = nvrtc.compile_ptx(
+            request.text, request.name, request.arch, request.options, expressions
         )
-        kept = json.loads(cache.get_or_build(key, ".json", build).read_text())
-    origin = name if source.text is not None else None
+        return {"names": compiled.names, "ptx": compiled.text}
+
+    kept = request.kept("ptx-of", make)
+    origin = request.name if source.text is not None else None
     module = PtxModule(kept["ptx"], checked=checked, origin=origin, **settings)
     return PtxSource(module, kept["names"])
+
+
+def resources(
+    source: Source, arch: str, options: Sequence[str], expressions: Sequence[str]
+) -> tuple[str, dict[str, elf.Resources]]:
+    """What the kernels of a source use on a GPU, by name or expression, and of which architecture.
+
+    Raises
+    ------
+    CompileError, MissingExtra
+        As `ptx_source`.
+    """
+    request = Request(source, arch, options, expressions)
+
+    def make() -> dict[str, Any]:
+        compiled = nvrtc.compile_text(
+            request.text, request.name, request.arch, (), request.options, expressions
+        )
+        used = {name: asdict(uses) for name, uses in elf.resources(compiled.cubin).items()}
+        return used | {e: used[lowered] for e, lowered in compiled.names.items()}
+
+    kept = request.kept("resources-of", make)
+    return request.arch, {name: elf.Resources(**uses) for name, uses in kept.items()}
 
 
 def _spelled(option: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from typing import NoReturn, Protocol
 
+from pycnn.emulator.ptx import layout
 from pycnn.emulator.ptx.layout import Layout
 
 
@@ -24,14 +25,16 @@ _TRIPLES = {
     "%ctaid": 12,
     "%ntid": 24,
     "%nctaid": 36,
-    "%clusterid": 12,
-    "%nclusterid": 36,
+    # And `ClusterPlace` (emulator/worker.h) behind it.
+    "%cluster_ctaid": 256,
+    "%cluster_nctaid": 268,
+    "%clusterid": 280,
+    "%nclusterid": 292,
 }
-_THREAD, _DYNAMIC_SIZE = 48, 88
-#: One block is its own cluster.
+_WORDS = {"%cluster_ctarank": 304, "%cluster_nctarank": 308}
+_THREAD, _DYNAMIC_SIZE, _EXPLICIT = 48, 88, 312
 _CONSTANTS = {
-    "%cluster_ctaid": 0, "%cluster_nctaid": 1, "%cluster_ctarank": 0, "%cluster_nctarank": 1,
-    "%is_explicit_cluster": 0, "%smid": 0, "%nsmid": 1, "%reserved_smem_offset_begin": 0,
+    "%smid": 0, "%nsmid": 1, "%reserved_smem_offset_begin": 0,
     "%reserved_smem_offset_end": 0, "WARP_SZ": 32,
 }  # fmt: skip
 _LANE_MASKS = {
@@ -45,7 +48,7 @@ NAMES = frozenset(
     [
         *(f"{name}.{axis}" for name in _TRIPLES for axis in "xyz"),
         *_CONSTANTS,
-        *(f"{name}.{axis}" for name in ("%cluster_ctaid", "%cluster_nctaid") for axis in "xyz"),
+        *_WORDS, "%is_explicit_cluster",
         *_LANE_MASKS,
         "%laneid", "%warpid", "%nwarpid", "%gridid", "%clock", "%clock_hi", "%clock64",
         "%globaltimer", "%globaltimer_lo", "%globaltimer_hi", "%dynamic_smem_size",
@@ -62,6 +65,10 @@ def read(e: Writer, name: str) -> tuple[str, int]:
     base, _, axis = name.partition(".")
     if base in _TRIPLES:
         return _self(e, _TRIPLES[base] + 4 * "xyz".index(axis)), 32
+    if base in _WORDS:
+        return _self(e, _WORDS[base]), 32
+    if base == "%is_explicit_cluster":
+        return e.once(f"icmp ne i32 {_self(e, _EXPLICIT)}, 0"), 1
     if base in _CONSTANTS:
         return str(_CONSTANTS[base]), 32
     if name in _LANE_MASKS:
@@ -92,6 +99,11 @@ def read(e: Writer, name: str) -> tuple[str, int]:
         size = e.once(f"trunc i64 {size} to i32")
         static = 0 if name.startswith("%dynamic") else e.layout.shared_bytes
         return (e.once(f"add i32 {size}, {static}") if static else size), 32
+    if name in ("%envreg1", "%envreg2"):  # high and low half of the address of the grid's barrier
+        place = layout.GRID_POINTER + (4 if name == "%envreg1" else 0)
+        memory = e.once("load ptr, ptr %ctx, !invariant.load !0")
+        half = e.once(f"getelementptr i8, ptr {memory}, i64 {place}")
+        return e.once(f"load i32, ptr {half}, !invariant.load !0"), 32
     if re.fullmatch(r"%gridid|%current_graph_exec", name):
         return "0", 64
     return "0", 32

@@ -61,7 +61,17 @@ class _Scope:
         self.outer = outer
         self.names: dict[str, Register | Variable] = {}
         self.families: dict[str, tuple[int, Type]] = {}
+        self.labels: dict[str, str] = {}  # and what they are called in the function
         self.operands: dict[str, tuple[Operand, ...]] = {} if outer is None else outer.operands
+
+    def label(self, name: str) -> str:
+        """What a label seen from here is called; any other name stays."""
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.labels:
+                return scope.labels[name]
+            scope = scope.outer
+        return name
 
     def declared(self) -> None:
         """From here on what was read outside need not hold."""
@@ -88,6 +98,9 @@ class _BodyParser(Source):
         self.places: dict[tuple[int, int, int], Place] = {}
         self.place: Place | None = None
         self.labels: set[str] = set()
+        self.renamed = False
+        self.jumps: list[tuple[Instruction, _Scope]] = []
+        self.tables: list[tuple[str, _Scope]] = []
         for parameter in (*function.parameters, *function.results):
             if parameter.space == "reg":
                 self._register(parameter.name, parameter.type)
@@ -110,10 +123,7 @@ class _BodyParser(Source):
             elif kind == "loc":
                 self._loc(found)
             elif kind == "label":
-                if found["label"] in self.labels:
-                    self.fail(at, f"label {found['label']} is defined again")
-                self.labels.add(found["label"])
-                self.body.statements.append(Label(found["label"], self.line(at)))
+                self._label(at, found["label"])
             elif kind == "brace" and found["brace"] == "{":
                 self.scope = _Scope(self.scope)
                 depth += 1
@@ -131,7 +141,30 @@ class _BodyParser(Source):
             elif kind == "entries":
                 self._table(at, found)
             at = found.end()
+        if self.renamed:
+            self._resolve_jumps()
         return self.body
+
+    def _label(self, at: int, name: str) -> None:
+        """A label, which is known within its braces: elsewhere another may have its name."""
+        if name in self.scope.labels:
+            self.fail(at, f"label {name} is defined again")
+        unique = name
+        while unique in self.labels:
+            self.renamed = True
+            unique = f"{name}'{len(self.labels)}"
+        self.labels.add(unique)
+        self.scope.labels[name] = unique
+        self.body.statements.append(Label(unique, self.line(at)))
+
+    def _resolve_jumps(self) -> None:
+        for i, scope in self.jumps:
+            i.operands = tuple(
+                o._replace(name=scope.label(o.name)) if isinstance(o, Symbol) else o
+                for o in i.operands
+            )
+        for table, scope in self.tables:
+            self.body.targets[table] = tuple(map(scope.label, self.body.targets[table]))
 
     def _registers(self, found: re.Match[str]) -> None:
         at = found.start()
@@ -165,6 +198,7 @@ class _BodyParser(Source):
         else:
             names = tuple(n.strip() for n in found["entries"].split(","))
             self.body.targets[last.name] = names
+            self.tables.append((last.name, self.scope))
 
     def _loc(self, found: re.Match[str]) -> None:
         loc = _LOC.match(found["loc"])
@@ -194,17 +228,18 @@ class _BodyParser(Source):
         if operands is None:
             operands = tuple(self._operand(at, part) for part in _split(text.strip()))
             self.scope.operands[text] = operands
-        self.body.statements.append(
-            Instruction(
-                found["opcode"],
-                operands,
-                guard,
-                found["not"] == "!",
-                self.line(at),
-                self.place,
-                len(self.body.statements),
-            )
+        instruction = Instruction(
+            found["opcode"],
+            operands,
+            guard,
+            found["not"] == "!",
+            self.line(at),
+            self.place,
+            len(self.body.statements),
         )
+        self.body.statements.append(instruction)
+        if found["opcode"].startswith("br"):
+            self.jumps.append((instruction, self.scope))
 
     def _named(self, name: str) -> Register | Variable | None:
         scope: _Scope | None = self.scope

@@ -183,6 +183,7 @@ class Function:
     noreturn: bool = False
     max_threads: tuple[int, int, int] | None = None  # .maxntid
     required_threads: tuple[int, int, int] | None = None  # .reqntid
+    required_cluster: tuple[int, int, int] | None = None  # .reqnctapercluster
 
     @property
     def parameter_bytes(self) -> int:

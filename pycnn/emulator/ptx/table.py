@@ -20,6 +20,7 @@ from pycnn.emulator.ptx import (
     memory,
     video,
     warp,
+    wgmma,
     wmma,
 )
 from pycnn.emulator.ptx.forms import find, full, syntax, type_of, value, write
@@ -217,6 +218,9 @@ full("call", "?uni", "* ?* ?* ?*", "control", control.call)
 full("ret", "?uni", "", "control", control.ret)
 full("exit", "", "", "control", control.exit_)
 full("trap", "", "", "control", control.trap)
+full("alloca", "T=u64", ">T T ?*", "control", control.allocate)
+full("stacksave", "T=u64", ">T", "control", control.save_stack)
+full("stackrestore", "T=u64", "T", "control", control.restore_stack)
 full("brkpt", "", "", "control", control.nothing)
 full("pmevent", "?mask", "*", "control", control.nothing)
 full("nanosleep", "T=u32", "T", "control", control.sleep)
@@ -242,7 +246,7 @@ full("redux", "sync op=min|max ?abs ?NaN T=f32", ">T T b32", "warp", warp.reduce
 full("activemask", "T=b32", ">b32", "warp", warp.active_mask)
 full("elect", "sync", ">* b32", "warp", warp.elect)
 
-for _row in (*convert_small.rows(), *matrix.rows(), *wmma.rows()):
+for _row in (*convert_small.rows(), *matrix.rows(), *wmma.rows(), *wgmma.rows()):
     full(*_row)
 full("cp", "async cop=ca|cg to=shared|shared::cta of=global ?hint=L2::cache_hint "
      "?size=L2::64B|L2::128B|L2::256B", "* * * ?* ?*", "memory", matrix.copy)  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pycnn.emulator.ptx.errors import PtxError
-from pycnn.emulator.ptx.layout import Layout
+from pycnn.emulator.ptx.layout import GRID_BARRIER, GRID_BARRIER_SIZE, GRID_POINTER, Layout
 from pycnn.emulator.ptx.syntax import Module
 
 
@@ -32,6 +32,12 @@ class Globals:
                 value = self.address + by_name[name] + addend
                 self._block[offset + at : offset + at + 8].view(np.uint64)[0] = value
 
+    def cooperate(self, whole_grid: bool) -> None:
+        """Give the grid a new barrier, or none."""
+        self._block[GRID_BARRIER : GRID_BARRIER + GRID_BARRIER_SIZE] = 0
+        address = self.address + GRID_BARRIER if whole_grid else 0
+        self._block[GRID_POINTER : GRID_POINTER + 8].view(np.uint64)[0] = address
+
     def of(self, name: str) -> np.ndarray:
         for variable, offset in self._variables:
             if variable.name == name:
@@ -40,8 +46,12 @@ class Globals:
 
     @property
     def ranges(self) -> list[tuple[int, int, bool, str, int]]:
+        barrier = self.address + GRID_BARRIER, GRID_BARRIER_SIZE, True, "the barrier of the grid", 0
         return [
-            (self.address + offset, variable.size, True, f".{variable.space} {variable.name}", 0)
-            for variable, offset in self._variables
-            if variable.size
+            barrier,
+            *(
+                (self.address + offset, v.size, True, f".{v.space} {v.name}", 0)
+                for v, offset in self._variables
+                if v.size
+            ),
         ]

@@ -43,7 +43,7 @@ def relu6(x: Array, out: Any) -> None:
 
 
 def relu6_backward(dy: Array, x: Array, out: Any) -> None:
-    _zero_where((x <= 0) | (x >= 6), dy, out)
+    hardtanh_backward(dy, x, 0.0, 6.0, out)
 
 
 def clip(x: Array, low: float, high: float, out: Any) -> None:

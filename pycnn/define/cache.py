@@ -1,0 +1,63 @@
+"""The cache of calls: what validation and planning gave, under all they depend on.
+
+A repeated call spends microseconds before the launch. The key holds shapes, strides and dtypes of
+the arrays, and types and values of the other arguments, simple ones as bytes and everything else as
+text. Values alone would not do: 1, 1.0 and True are equal, and so are 0.0 and -0.0.
+"""
+
+import marshal
+from collections.abc import Collection, Hashable, Iterable
+from typing import Any, TypeVar
+
+from numpy import ndarray
+
+T = TypeVar("T")
+
+#: Calls that are cached, the oldest going first.
+CALLS = 8192
+
+#: Types of which `marshal` writes type and value, exactly.
+_SIMPLE = frozenset((int, float, str, bool, type(None)))
+
+_cache: dict[Hashable, Any] = {}
+
+
+#: What is cached under a key, or None.
+lookup = _cache.get
+
+
+def store(key: Hashable, value: T) -> T:
+    """`value`, from now on cached under `key`."""
+    while len(_cache) >= CALLS:
+        _cache.pop(next(iter(_cache)), None)
+    _cache[key] = value
+    return value
+
+
+def clear() -> None:
+    """Forget all calls."""
+    _cache.clear()
+
+
+def cache_key(arrays: Iterable[Any], settings: Collection[Any], *others: Hashable) -> Hashable:
+    """What validation and planning depend on: of arrays or None, of settings, and `others`."""
+    key: list[Hashable] = [*others]
+    for array in arrays:
+        if array is None:
+            key.append(None)
+        elif isinstance(array, ndarray):
+            aligned = array.flags.aligned
+            key.append((array.__class__, array.shape, array.strides, array.dtype, aligned))
+        else:
+            try:  # CuPy's arrays have no such flag; to make their others takes as long as all this
+                key.append((array.__class__, array.shape, array.strides, array.dtype))
+            except AttributeError:  # no array, as `backend_for` will say
+                key.append(array.__class__)
+    kinds = tuple(map(type, settings))
+    if _SIMPLE.issuperset(kinds):
+        key.append(marshal.dumps(tuple(settings), 2))
+    else:
+        key.append(kinds)
+        for value, kind in zip(settings, kinds, strict=True):
+            key.append(value if kind in _SIMPLE and kind is not float else repr(value))
+    return tuple(key)

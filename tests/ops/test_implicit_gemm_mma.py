@@ -1,0 +1,211 @@
+"""`implicit_gemm_mma` in all three directions, a plan at a time, against the oracle."""
+
+import numpy as np
+import pytest
+from conv_plans import DIRECTIONS, Case, Run, channels_last, view
+from op_checks import assert_matches, same_under_all_schedules
+
+import pycnn
+from pycnn.emulator import counting
+from pycnn.plan import conv_implicit
+from pycnn.plan._epilogue import Epilogue
+
+#: Channels and filters of a group are multiples of eight; nothing is one of a tile.
+CASES = {
+    "3x2": Case(2, 16, 7, 9, 24, (3, 2)),
+    "asymmetric": Case(1, 24, 11, 8, 40, (3, 3), ((0, 1), (2, 0)), stride=(2, 1)),
+    "dilated": Case(2, 8, 13, 10, 16, (3, 3), ((2, 2), (2, 2)), dilation=(2, 3)),
+    "everything": Case(3, 48, 9, 7, 24, (2, 4), groups=3, stride=(3, 2), dilation=(2, 1)),
+    "common factors": Case(
+        1, 8, 12, 11, 24, (3, 4), ((2, 2), (3, 3)), stride=(4, 2), dilation=(2, 3)
+    ),
+    "1x1": Case(3, 40, 5, 7, 16, (1, 1), ((0, 0), (0, 0))),
+    "1x1 strided": Case(2, 8, 7, 9, 16, (1, 1), ((0, 0), (0, 0)), stride=(2, 3)),
+    "mostly padding": Case(1, 8, 3, 4, 8, (3, 3), ((3, 3), (3, 3))),
+    "one column": Case(1, 8, 2, 1, 8),
+    "several tiles": Case(2, 24, 17, 13, 88),
+}
+PLENTY = 2**40
+NAME = "implicit_gemm_mma"
+
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
+on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
+
+
+def draw(rng, case, dtype="float16", arrange=channels_last):
+    """x, weight and dy; x and dy laid out by `arrange`."""
+    plain = case.arrays(rng, dtype)
+    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
+
+
+def check(backend, rng, case, direction, dtype="float16", arrange=channels_last, limit=PLENTY):
+    arrays, output = draw(rng, case, dtype, arrange), DIRECTIONS[direction]
+    got = Run(backend, NAME, limit)(case, direction, arrays, channels_last)
+    assert_matches(got, case.expected(output, **arrays), dtype, case.terms(output))
+
+
+@on_kernels
+@each_case
+@each_direction
+def test_matches_oracle(backend, rng, case, direction):
+    check(backend, rng, case, direction)
+
+
+@on_kernels
+@each_direction
+def test_bfloat16(backend, rng, direction):
+    check(backend, rng, CASES["everything"], direction, "bfloat16")
+
+
+@on_kernels
+@pytest.mark.parametrize("case", [Case(1, 72, 9, 8, 88, (3, 2)), CASES["everything"]], ids=str)
+@each_direction
+def test_larger_tiles(backend, rng, monkeypatch, case, direction):
+    monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
+    check(backend, rng, case, direction)
+
+
+@on_kernels
+@each_direction
+@pytest.mark.parametrize("limit", [PLENTY, 500_000])
+def test_segments(backend, rng, direction, limit):
+    """Long sums of few outputs are cut up, within the limit."""
+    check(backend, rng, Case(2, 72, 14, 13, 80, (3, 2)), direction, limit=limit)
+
+
+@on_kernels
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+@pytest.mark.parametrize("limit", [50_000, PLENTY], ids=["one launch", "segments"])
+def test_epilogue(backend, rng, direction, limit):
+    """Of dx as well, whose channels are those of x: what a transposed convolution needs."""
+    case = Case(2, 80, 7, 8, 96, (3, 2), groups=2, stride=(2, 1))
+    arrays, output = draw(rng, case), DIRECTIONS[direction]
+    want = case.expected(output, **arrays)
+    n, c, h, w = want.shape
+    bias, scale, shift = rng.standard_normal((3, c, 2)).astype(np.float16)[..., 0]
+    residual = channels_last(rng.standard_normal((n, c, h, 2 * w)).astype(np.float16))[..., ::2]
+    end = {"bias": bias, "scale": scale, "shift": shift, "residual": residual}
+    steps = {name: view(array).strides for name, array in end.items()}
+    steps |= {name: steps[name][0] for name in ("bias", "scale", "shift")}
+    finish = Epilogue(**steps, activation="leaky_relu", slope=0.125)
+    got = Run(backend, NAME, limit, finish)(case, direction, arrays | end, channels_last)
+
+    bias, scale, shift = (a.astype(np.float64)[:, None, None] for a in (bias, scale, shift))
+    want = (want + bias) * scale + shift + residual
+    want = np.where(want < 0, want / 8, want)
+    assert_matches(got, want, "float16", case.terms(output))
+
+
+def misaligned(array):
+    """Channels side by side, but no chunk of them at an address that 16 divides."""
+    n, c, h, w = array.shape
+    flat = np.zeros(array.size + 1, array.dtype)[1:]
+    flat[:] = array.transpose(0, 2, 3, 1).ravel()
+    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def padded(array):
+    """Pixels three channels further apart than they have channels."""
+    n, c, h, w = array.shape
+    wide = np.zeros((n, h, w, c + 3), array.dtype)[..., :c]
+    wide[:] = array.transpose(0, 2, 3, 1)
+    return wide.transpose(0, 3, 1, 2)
+
+
+def backwards(array):
+    """Rows and columns in falling order."""
+    return channels_last(array[:, :, ::-1, ::-1])[:, :, ::-1, ::-1]
+
+
+@on_kernels
+@each_direction
+@pytest.mark.parametrize("arrange", [misaligned, padded, backwards])
+def test_views(backend, rng, direction, arrange):
+    """Of what is read and of what is written."""
+    case, output = CASES["everything"], DIRECTIONS[direction]
+    arrays = draw(rng, case, arrange=arrange)
+    got = Run(backend, NAME)(case, direction, arrays, arrange)
+    assert_matches(got, case.expected(output, **arrays), "float16", case.terms(output))
+
+
+def spread(array, step):
+    """Images so many elements apart; what lies between them is never touched."""
+    inner = channels_last(array[:1]).strides[1:]
+    try:  # address space, not memory: pages come on touch
+        base = np.zeros(array[0].size + step * (len(array) - 1), array.dtype)
+    except MemoryError:
+        pytest.skip("not enough address space for offsets beyond 2^31 elements")
+    strides = (step * array.itemsize, *inner)
+    view = np.lib.stride_tricks.as_strided(base, array.shape, strides)
+    view[...] = array
+    return view
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_weight"])
+def test_offsets_beyond_2_to_the_31(rng, direction):
+    """Of images whose neighbours are within reach of 32 bits."""
+    case, output = Case(4, 8, 9, 7, 8, (3, 2)), DIRECTIONS[direction]
+    arrays = draw(rng, case)
+    arrays["x"] = spread(arrays["x"], 7 * 2**27)
+    with pycnn.use_backend("emulator", checked=False):
+        got = Run(_Plain, NAME)(case, direction, arrays, channels_last)
+    assert_matches(got, case.expected(output, **arrays), "float16", case.terms(output))
+
+
+class _Plain:
+    """NumPy arrays as they are."""
+
+    name = "emulator"
+    array = numpy = staticmethod(lambda array: array)
+
+
+@on_kernels
+@each_direction
+def test_deterministic(backend, rng, monkeypatch, direction):
+    case = Case(2, 40, 9, 8, 32, (3, 2))
+    arrays, run = draw(rng, case), Run(backend, NAME)
+    same_under_all_schedules(
+        backend,
+        monkeypatch,
+        lambda: backend.array(run(case, direction, arrays, channels_last)),
+    )
+
+
+@pytest.mark.parametrize("backend", ["checked"], indirect=True)
+@each_direction
+@pytest.mark.parametrize("tile", [64, 128])
+def test_traffic(backend, rng, monkeypatch, direction, tile):
+    """No bank is asked twice, and a request of a warp takes no sector more than it must."""
+    monkeypatch.setattr(conv_implicit, "TILES", (tile, tile))
+    monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
+    case = Case(1, tile, 12, 11, tile)
+    with counting() as counted:
+        Run(backend, NAME)(case, direction, draw(rng, case), channels_last)
+    assert counted.entries.count(NAME) == 1
+    counters = counted.of(NAME)
+    assert counters.bank_conflicts == 0
+    assert counters.sectors_per_load <= 16  # 32 threads, 16 bytes each
+    if direction != "backward_weight":  # taps between the channels
+        assert counters.sectors_per_store == 16
+
+
+@on_kernels
+@pytest.mark.parametrize("algo", [NAME, "auto"])
+def test_by_its_name(backend, rng, algo):
+    x = rng.standard_normal((2, 9, 7, 72)).astype(np.float16)
+    weight, bias = rng.standard_normal((88, 72, 3, 2)).astype(np.float16), np.ones(88, np.float16)
+    operands = [backend.array(array) for array in (x, weight, bias)]
+    got = pycnn.conv2d(*operands, padding=1, layout="NHWC", algo=algo)
+    case = Case(2, 72, 9, 7, 88, (3, 2))
+    want = case.expected("y", x.transpose(0, 3, 1, 2), weight, None) + 1
+    assert_matches(got, want.transpose(0, 2, 3, 1), "float16", 72 * 6, backend)
+
+
+def test_refuses_what_has_no_chunks():
+    x, weight = np.ones((1, 9, 7, 12), np.float16), np.ones((8, 12, 3, 3), np.float16)
+    with pycnn.use_backend("emulator"):
+        with pytest.raises(ValueError, match="x has 12 channels a group; allowed: multiples of 8"):
+            pycnn.conv2d(x, weight, layout="NHWC", algo=NAME)
+        with pytest.raises(ValueError, match="allowed: channels innermost"):
+            pycnn.conv2d(x, weight[:, :9], algo=NAME)

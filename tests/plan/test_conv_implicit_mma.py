@@ -1,0 +1,134 @@
+"""Plans of `implicit_gemm_mma`: chunks, alignment, workspace, limits."""
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+from plan_checks import assert_sound
+
+from pycnn.plan import conv
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, Chunked
+from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.runtime.plan import ArraySpec, Plan
+
+PLENTY = 2**40
+OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
+each_direction = pytest.mark.parametrize("direction", OUTPUTS)
+EVERY = Chunked.OPERANDS | Chunked.C
+
+
+def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=True, dtype="float16", **options):
+    p, q = h + 2 * pad - r + 1, w + 2 * pad - s + 1
+    return Problem(
+        dtype,
+        View.of((n, c, h, w), last),
+        View.of((k, c // options.get("groups", 1), r, s)),
+        View.of((n, k, p, q), last),
+        corner=(pad, pad),
+        **options,
+    )
+
+
+def steps(direction, of, limit=PLENTY):
+    return IMPLICIT_GEMM_MMA.steps(of, direction, limit)
+
+
+def product(of):
+    """The launch that multiplies."""
+    (launch,) = [x for x in of.launches if x.kernel.entry == "implicit_gemm_mma"]
+    return launch
+
+
+def fields(launch):
+    return launch.args[-1]
+
+
+@each_direction
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_plans_are_sound(direction, dtype, groups):
+    planned = steps(direction, problem(dtype=dtype, groups=groups))
+    output, whole = OUTPUTS[direction], np.dtype("float16")
+    workspace = {x: ArraySpec((size,), whole) for x, size in planned.workspace.items()}
+    outputs = {output: ArraySpec((1,), whole)}
+    plan = Plan("conv2d", "implicit_gemm_mma", planned.launches, outputs, workspace)
+    assert_sound(plan, {"x", "weight", "dy"} - {output})
+
+
+def test_an_index_of_k_is_eight_channels():
+    """Of x or dy; where the sum is over pixels, one pixel."""
+    counts = {"forward": 9 * 64 // 8, "backward_input": 9 * 128 // 8, "backward_weight": 32 * 56**2}
+    for direction, count in counts.items():
+        launch = product(steps(direction, problem()))
+        assert int(fields(launch)["k"]["count"]) == count
+        along_k = str(int(direction != "backward_weight"))
+        assert dict(launch.kernel.defines)["ALONG_K"] == along_k
+
+
+@each_direction
+def test_sixteen_bytes_where_strides_allow(direction):
+    assert int(fields(product(steps(direction, problem())))["vectors"]) == EVERY & ~(
+        Chunked.C if direction == "backward_weight" else 0  # its channels lie R S apart
+    )
+    wide = problem(c=64)
+    views = {
+        name: replace(v, strides=tuple(s if s == 1 else s // v.shape[1] * 131 for s in v.strides))
+        for name, v in (("x", wide.x), ("y", wide.y))
+    }
+    odd = int(fields(product(steps(direction, replace(wide, **views))))["vectors"])
+    assert odd == 0
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
+    of = problem(groups=2)
+    entries = [x.kernel.entry for x in steps(direction, of).launches]
+    assert entries == ["im2col", "implicit_gemm_mma"]
+    size = prod(of.weight.shape) * of.itemsize
+    with pytest.raises(Unfit, match="a copy of the weight"):
+        steps(direction, of, limit=size - 1)
+    k, c, r, s = of.weight.shape
+    innermost = {
+        "forward": View.of(of.weight.shape, channels_last=True),
+        "backward_input": View((k, c, r, s), (1, r * s * k, s * k, k)),
+    }[direction]
+    direct = steps(direction, replace(of, weight=innermost), limit=0)
+    assert [x.kernel.entry for x in direct.launches] == ["implicit_gemm_mma"]
+    one_tap = steps(direction, problem(r=1, s=1, pad=0)).launches
+    assert len(one_tap) == (1 if direction == "forward" else 2)  # weight is (K, C)
+
+
+def test_auto_takes_it_where_tensor_cores_pay():
+    for of, name in (
+        (problem(), "implicit_gemm_mma"),
+        (problem(last=False), "implicit_gemm"),
+        (problem(r=1, s=1, pad=0), "gemm_1x1"),
+        (problem(k=8), "direct_tiled"),
+        (problem(dtype="float32"), "winograd_f4"),
+    ):
+        assert conv.plan(of, "forward", "auto", PLENTY).algo == name
+
+
+far = problem(n=2)
+UNFIT = {
+    "dtype": ("forward", problem(dtype="float32"), "dtype float32; allowed: float16, bfloat16"),
+    "mode": ("forward", problem(mode="circular"), "mode 'circular'; allowed: 'zeros'"),
+    "layout": ("forward", problem(last=False), "of x; allowed: channels innermost"),
+    "layout of dy": ("backward_input", problem(last=False), "of dy; allowed: channels innermost"),
+    "channels": ("forward", problem(c=60), "x has 60 channels a group; allowed: multiples of 8"),
+    "filters": ("backward_input", problem(k=36, groups=2), "dy has 18 channels a group"),
+    "filters of dweight": ("backward_weight", problem(k=36), "dy has 36 channels a group"),
+    "distance": (
+        "forward",
+        replace(far, x=View(far.x.shape, (2**31, *far.x.strides[1:]))),
+        r"a tile reaches over \d+ elements; allowed: 2147483647",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_limits(case):
+    direction, of, message = UNFIT[case]
+    with pytest.raises(Unfit, match=message):
+        steps(direction, of)
