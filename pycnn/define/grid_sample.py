@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.define.call import Arguments, Call, Inferred
+from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Gradient, Operation
 from pycnn.define.validate import boolean, check_shape, choice
@@ -48,10 +48,10 @@ class GridSample(Operation):
     bound = "latency"  # points are anywhere, each with parts of sectors of its own
     operands = OPERANDS
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x, grid = views["x"].shape, views["grid"].shape
         sampling = _sampling(x, grid, args)
-        return Inferred(sampling, {"y": ((*x[:2], *grid[1:-1]), None)})
+        return sampling, {"y": ((*x[:2], *grid[1:-1]), None)}
 
     def plan(self, call: Call) -> Plan:
         return plans.grid_sample(call.settings, call.views, call.outputs["y"].shape)
@@ -75,12 +75,12 @@ class GridSampleBackward(Gradient):
     forward = GRID_SAMPLE
     operands = (Operand("dy", "(N, C, P, Q) or (N, C, O, P, Q)", (4, 5)), *OPERANDS)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inferred:
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         x, grid = views["x"].shape, views["grid"].shape
         sampling = _sampling(x, grid, args)
         expected = (*x[:2], *grid[1:-1])
         check_shape("dy", views["dy"].shape, expected, "that of the result")
-        return Inferred(sampling, {"dx": (x, None), "dgrid": (grid, None)})
+        return sampling, {"dx": (x, None), "dgrid": (grid, None)}
 
     def plan(self, call: Call) -> Plan:
         return plans.grid_sample_backward(call.settings, call.views)
