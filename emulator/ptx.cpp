@@ -441,7 +441,7 @@ const std::vector<Function>& functions() {
         };
         for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
                                  &wgmma_functions(), &mbarrier_functions(), &bulk_functions(),
-                                 &cluster_functions()})
+                                 &cluster_functions(), &tensor_functions()})
             all.insert(all.end(), more->begin(), more->end());
         return all;
     }();

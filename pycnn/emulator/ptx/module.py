@@ -35,6 +35,7 @@ from pycnn.emulator.ptx.parse import parse
 from pycnn.emulator.ptx.places import demangled, inlined, place_of
 from pycnn.emulator.ptx.syntax import Function, Module
 from pycnn.emulator.ptx.variables import Globals
+from pycnn.emulator.tensor_map import TensorMap
 from pycnn.runtime import cache
 
 
@@ -248,8 +249,10 @@ class PtxKernel(Launchable):
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
         args = host_arguments(args)
-        guarded = Guarded(args) if checked else None
-        parameters = self._pack(guarded.arguments if guarded else args)
+        described = [a.array for a in args if isinstance(a, TensorMap)]
+        args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
+        guarded = Guarded([*args, *described]) if checked else None
+        parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
         at = int(parameters.__array_interface__["data"][0])
         ranges: list[tuple[int, int, bool, str, int]] = []
         if guarded:
