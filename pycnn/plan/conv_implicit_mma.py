@@ -74,8 +74,10 @@ def _require_offsets(product: Product, tile: int) -> None:
         window = max(_reach(s[1:], product.k.extents[1:]) for s in (product.k.x, product.k.other))
         window = max(window, abs(product.k.x[0]), abs(product.k.other[0]))
     reach = window + max(_reach(product.n.x, (images, *plane)), abs(product.a_m) * tile)
-    if max(reach, product.k.count) > MAX_OFFSET:
+    if reach > MAX_OFFSET:
         raise Unfit(f"a tile reaches over {reach} elements; allowed: {MAX_OFFSET}")
+    if product.k.count > MAX_OFFSET:
+        raise Unfit(f"{product.k.count} indices of a sum; allowed: {MAX_OFFSET}")
 
 
 def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:

@@ -237,10 +237,20 @@ def gemm_launch(
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
     tiles_m, tiles_n = ceil_div(problem.m, tile_m), ceil_div(problem.n, tile_n)
+    shapes = {
+        "a": (problem.m, problem.k),
+        "b": (problem.k, problem.n),
+        "c": (problem.m, problem.n),
+        "residual": (problem.m, problem.n),
+    }
+    # Where there is one index the stride is none of the operand's, and may misalign the addresses
+    # of what lies beyond: cp.async reads nothing there, but wants them aligned.
     strides = {
-        f"{name}_{axis}": stride
-        for name in ("a", "b", "c", "residual")
-        for axis, stride in zip(AXES, getattr(problem, name), strict=True)
+        f"{name}_{axis}": stride if extent > 1 else 0
+        for name, shape in shapes.items()
+        for axis, stride, extent in zip(
+            AXES, getattr(problem, name), (*problem.batch, *shape), strict=True
+        )
     }
     del strides["c_col"]  # 1
     params = struct(

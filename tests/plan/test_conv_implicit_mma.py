@@ -44,6 +44,12 @@ def fields(launch):
     return launch.args[-1]
 
 
+def spaced(of, **strides):
+    """The same with other strides of some operands."""
+    views = {name: replace(getattr(of, name), strides=s) for name, s in strides.items()}
+    return replace(of, **views)
+
+
 @each_direction
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("groups", [1, 4])
@@ -80,6 +86,23 @@ def test_sixteen_bytes_where_strides_allow(direction):
     assert odd == 0
 
 
+@pytest.mark.parametrize(
+    ("direction", "operand", "strides"),
+    [
+        ("forward", "weight", (579, 1, 192, 64)),
+        ("forward", "weight", (640, 1, 195, 64)),
+        ("forward", "x", (56**2 * 64 + 4, 1, 56 * 64, 64)),
+        ("backward_input", "weight", (1, 1155, 384, 128)),
+        ("backward_weight", "x", (56**2 * 64, 1, 56 * 64 + 4, 64)),
+        ("backward_weight", "y", (56**2 * 128 + 4, 1, 56 * 128, 128)),
+    ],
+    ids=str,
+)
+def test_one_odd_stride_is_enough(direction, operand, strides):
+    of = spaced(problem(), **{operand: strides})
+    assert not int(fields(product(steps(direction, of)))["vectors"]) & Chunked.OPERANDS
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])
 def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
     of = problem(groups=2)
@@ -110,6 +133,14 @@ def test_auto_takes_it_where_tensor_cores_pay():
         assert conv.plan(of, "forward", "auto", PLENTY).algo == name
 
 
+def test_images_may_lie_far_apart():
+    """A tile spans two of them; together they reach beyond 2^31."""
+    of = problem(n=32)
+    far = spaced(of, x=(2**28, *of.x.strides[1:]))
+    assert product(steps("forward", far)).kernel.entry == "implicit_gemm_mma"
+
+
+REACH = r"a tile reaches over \d+ elements; allowed: 2147483647"
 far = problem(n=2)
 UNFIT = {
     "dtype": ("forward", problem(dtype="float32"), "dtype float32; allowed: float16, bfloat16"),
@@ -121,8 +152,22 @@ UNFIT = {
     "filters of dweight": ("backward_weight", problem(k=36), "dy has 36 channels a group"),
     "distance": (
         "forward",
-        replace(far, x=replace(far.x, strides=(2**31, *far.x.strides[1:]))),
-        r"a tile reaches over \d+ elements; allowed: 2147483647",
+        spaced(far, x=(2**30, *far.x.strides[1:])),
+        REACH,
+    ),
+    "images": ("backward_weight", spaced(far, x=(2**31, *far.x.strides[1:])), REACH),
+    "images of dy": ("backward_weight", spaced(far, y=(2**31, *far.y.strides[1:])), REACH),
+    "many small images": (
+        "forward",
+        spaced(problem(n=32, h=2, w=2), x=(2**27, 1, 128, 64)),
+        REACH,
+    ),
+    "filters apart": ("forward", spaced(far, weight=(2**25, 1, 192, 64)), REACH),
+    "taps apart": ("forward", spaced(far, weight=(64, 1, 2**30, 2**13)), REACH),
+    "sum": (
+        "backward_weight",
+        problem(n=2**20),
+        "3288334336 indices of a sum; allowed: 2147483647",
     ),
 }
 

@@ -139,6 +139,17 @@ def test_a_single_row_or_column_may_have_any_stride():
         assert int(launch.args[-1]["c_row"]) == (3 if shape[0] == 1 else 7)
 
 
+def test_an_axis_of_one_index_has_no_stride():
+    """Its stride would misalign the addresses of what lies beyond, which cp.async is given."""
+    p = problem(64, 64, 1, "float16", a=(5, 7, 1, 3), b=(0, 11, 3, 1), batch=(1, 2))
+    launch = gemm_launch(p, *BUFFERS, algo="tensor_core")
+    assert flags(launch) & Flag.C_VECTOR
+    taken = {name: int(launch.args[-1][name]) for name in ("a_outer", "a_row", "a_col", "b_row")}
+    assert taken == {"a_outer": 0, "a_row": 1, "a_col": 0, "b_row": 0}
+    assert int(launch.args[-1]["a_inner"]) == 7
+    assert int(launch.args[-1]["b_inner"]) == 11
+
+
 def test_unrounded_sums_are_asked_for_where_they_differ():
     for dtype, flag in (("float16", Flag.WIDE), ("float32", Flag(0))):
         assert flags(gemm_launch(problem(dtype=dtype, wide=True), *BUFFERS)) & Flag.WIDE == flag
