@@ -30,6 +30,8 @@ NAME = "implicit_gemm_mma"
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
+#: The least that a segment of a sum adds up: these sums have fewer terms than the first.
+each_length = pytest.mark.parametrize("segment", [2**20, 32], ids=["one launch", "segments"])
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 
 
@@ -76,9 +78,10 @@ def test_segments(backend, rng, direction, limit):
 
 @on_kernels
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])
-@pytest.mark.parametrize("limit", [50_000, PLENTY], ids=["one launch", "segments"])
-def test_epilogue(backend, rng, direction, limit):
+@each_length
+def test_epilogue(backend, rng, monkeypatch, direction, segment):
     """Of dx as well, whose channels are those of x: what a transposed convolution needs."""
+    monkeypatch.setattr(conv_implicit, "SEGMENT", segment)
     case = Case(2, 80, 7, 8, 96, (3, 2), groups=2, stride=(2, 1))
     arrays, output = draw(rng, case), DIRECTIONS[direction]
     want = case.expected(output, **arrays)
@@ -89,12 +92,28 @@ def test_epilogue(backend, rng, direction, limit):
     steps = {name: view(array).strides for name, array in end.items()}
     steps |= {name: steps[name][0] for name in ("bias", "scale", "shift")}
     finish = Epilogue(**steps, activation="leaky_relu", slope=0.125)
-    got = Run(backend, NAME, limit, finish)(case, direction, arrays | end, channels_last)
+    got = Run(backend, NAME, PLENTY, finish)(case, direction, arrays | end, channels_last)
 
     bias, scale, shift = (a.astype(np.float64)[:, None, None] for a in (bias, scale, shift))
     want = (want + bias) * scale + shift + residual
     want = np.where(want < 0, want / 8, want)
     assert_matches(got, want, "float16", case.terms(output))
+
+
+@on_kernels
+@each_length
+def test_filters_that_fill_no_chunk(backend, rng, monkeypatch, segment):
+    """The last ones of a group are finished one by one: each with its own bias and residual."""
+    monkeypatch.setattr(conv_implicit, "SEGMENT", segment)
+    case = Case(2, 80, 7, 8, 26, (3, 2), groups=2)
+    arrays = draw(rng, case)
+    bias = rng.standard_normal(26).astype(np.float16)
+    residual = channels_last(rng.standard_normal(case.y_shape).astype(np.float16))
+    finish = Epilogue(bias=1, residual=view(residual).strides)
+    end = {"bias": bias, "residual": residual}
+    got = Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
+    want = case.expected("y", **arrays) + bias.astype(np.float64)[:, None, None] + residual
+    assert_matches(got, want, "float16", case.terms("y"))
 
 
 def misaligned(array):
@@ -126,6 +145,20 @@ def test_views(backend, rng, direction, arrange):
     case, output = CASES["everything"], DIRECTIONS[direction]
     arrays = draw(rng, case, arrange=arrange)
     got = Run(backend, NAME)(case, direction, arrays, arrange)
+    assert_matches(got, case.expected(output, **arrays), "float16", case.terms(output))
+
+
+@on_kernels
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+@pytest.mark.parametrize("arrange", [misaligned, padded, backwards])
+def test_views_of_the_weight(backend, rng, direction, arrange):
+    """Read where they lie, as the summed channels are innermost."""
+    case, output = CASES["everything"], DIRECTIONS[direction]
+    arrays = draw(rng, case)
+    turned = direction == "backward_input"  # over the filters
+    weight = arrays["weight"].swapaxes(0, 1) if turned else arrays["weight"]
+    arrays["weight"] = arrange(weight).swapaxes(0, 1) if turned else arrange(weight)
+    got = Run(backend, NAME, limit=0)(case, direction, arrays, channels_last)
     assert_matches(got, case.expected(output, **arrays), "float16", case.terms(output))
 
 
