@@ -30,7 +30,8 @@ bool same_call(const Site& a, const Site& b) {
 // CUDA lets a mask name lanes that have exited, or that a block of few threads does not have. What
 // hands values from lane to lane is held to more: what they would hand over is undefined.
 bool needs_every_lane(const Site& site) {
-    for (const char* whole : {"__syncwarp", "__ballot", "__any", "__all", "__match", "__reduce"})
+    for (const char* whole : {"__syncwarp", "__ballot", "__any", "__all", "__match", "__reduce",
+                              "bar.warp", "vote.", "match.", "redux."})
         if (std::strncmp(site.what, whole, std::strlen(whole)) == 0) return false;
     return true;
 }
@@ -239,6 +240,11 @@ void Worker::yield(const Site& site) {
     thread_[current_].site = site;
     make_ready(current_);
     wait();
+}
+
+void Worker::give_way(const void* pc) {
+    pc_[current_] = pc;
+    yield(Site{});
 }
 
 void Worker::out_of_steps() {

@@ -113,6 +113,7 @@ public:
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
     void yield(const Site& site);
+    void give_way(const void* pc);  // of a thread that runs
     // One memory access of the checked build. A thread that reads and reads may wait for another to
     // write.
     void step(const void* pc) {

@@ -9,7 +9,7 @@ from triton_cases import CASES
 from pycnn.emulator import KernelError, OutOfBoundsError, RaceError, counting
 
 pytest.importorskip("triton", reason="needs the extra 'triton'")
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 
 import triton
 import triton.language as tl

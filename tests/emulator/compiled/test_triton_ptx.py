@@ -10,7 +10,7 @@ from triton_cases import CASES, Case
 
 from pycnn.emulator import KernelError, OutOfBoundsError, PtxModule
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 
 DATA = Path(__file__).parent / "data"
 LAUNCHES = json.loads((DATA / "launches.json").read_text())
