@@ -102,9 +102,9 @@ public:
             report.message = "out of memory";
             job_.fail(std::move(report));
         }
+        pycnn_emu_self = outer;  // first: a tick may ask for the worker at any time
         more_.clear();
         own_.end();
-        pycnn_emu_self = outer;
     }
 
 private:
