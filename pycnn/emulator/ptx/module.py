@@ -33,7 +33,7 @@ from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.launches import check_block, cluster_shape
 from pycnn.emulator.ptx.parse import parse
 from pycnn.emulator.ptx.places import demangled, inlined, place_of
-from pycnn.emulator.ptx.syntax import Function, Module
+from pycnn.emulator.ptx.syntax import Function, Module, Variable
 from pycnn.emulator.ptx.variables import Globals
 from pycnn.emulator.tensor_map import TensorMap
 from pycnn.runtime import cache
@@ -198,9 +198,9 @@ class PtxKernel(Launchable):
         return self._module.checked
 
     @property
-    def parameter_count(self) -> int:
-        """Arguments that a launch takes."""
-        return len(self._function.parameters)
+    def parameters(self) -> tuple[Variable, ...]:
+        """What a launch takes."""
+        return tuple(self._function.parameters)
 
     def __call__(
         self,
