@@ -1,6 +1,6 @@
 """How far Winograd convolution is from the float64 oracle, beside direct convolution.
 
-    python benchmarks/winograd_error.py [--json FILE]
+    python benchmarks/winograd_error.py [--json FILE [--force]]
 
 Every number comes from the kernels themselves, in the emulator's fast build, on layers with the
 channels of real networks. An output does not depend on how many filters there are, so there are
@@ -16,19 +16,20 @@ JSON.
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 import pycnn
 from pycnn.bench.environment import environment
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, accumulator, numpy_dtype
 from pycnn.plan import conv
-from pycnn.plan.conv_problem import Problem, View
+from pycnn.plan.conv_problem import Problem
 from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/winograd_error.py"
@@ -73,8 +74,8 @@ def _measure(
 ) -> Iterator[dict[str, object]]:
     x, weight, dy = arrays.values()
     dtype = x.dtype.name
-    views = (View.of(a.shape) for a in (x, weight, dy))
-    problem = Problem(dtype, *views, corner=(1, 1))
+    views = (View.contiguous(a.shape, dtype) for a in (x, weight, dy))
+    problem = Problem(*views, pad_begin=(1, 1))
     padding = ((1, 1), (1, 1))
     if direction == "forward":
         want = oracle.convolve(x, weight, None, (1, 1), padding, (1, 1), 1)
@@ -133,8 +134,7 @@ def _model(x: np.ndarray, weight: np.ndarray, points: tuple[float, ...]) -> np.n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
-    file = parser.parse_args().json
+    file = with_json(parser).json
     with pycnn.use_backend("emulator"):
         report = {
             "environment": environment(COMMAND),

@@ -88,6 +88,8 @@ public:
     // It uses the block's shared memory: somebody must wait for it before the block ends.
     void must_end(const Operation& operation);
     void operation_access(const Operation& operation, const void* address, size_t size, int access);
+    // The instruction of the operation that wrote a word of shared memory last; 0 if a thread did.
+    uint32_t loader(uintptr_t address);
     static Known completion(const Operation& operation) {
         return Causality::of_actor(operation.record);
     }
@@ -164,6 +166,7 @@ private:
     Report make_report(const char* kind, std::string message, unsigned thread, uintptr_t address,
                        const void* pc, const Record* other = nullptr) const;
     Report race(const Record& me, const Record& other, uintptr_t address) const;
+    Record unordered(const Record& other, unsigned thread) const;
     void complete(unsigned thread, CopyGroup& copies);
     bool arrive(Copy& copy);
     Record record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const;

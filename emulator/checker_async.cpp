@@ -98,6 +98,16 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
     }
 }
 
+uint32_t Checker::loader(uintptr_t address) {
+    Record* writer = block_->records.find(shared_cell(word_of(address)), 1, [](const Record& r) {
+        return (r.kind & kWrites) != 0;
+    });
+    bool asynchronous = writer && writer->thread >= kActors;
+    return asynchronous ? static_cast<uint32_t>(
+                              reinterpret_cast<uintptr_t>(address_of(*writer)))
+                        : 0;
+}
+
 void Checker::check_operation(Cell& cell, const Operation& operation, const Record& me,
                               const Place& where, uintptr_t address, bool is_fenced) {
     Records& records = where.shared ? where.shared->records : records_;
@@ -128,7 +138,15 @@ void Checker::check_operation(Cell& cell, const Operation& operation, const Reco
                       "fence.proxy.async between",
                       verb(access), other->thread),
                issuer, address, operation.pc, other);
-    if (other) block_->worker->fail(operation_report(me, *other, address, operation.pc));
+    if (other) {
+        auto unaware = std::find_if(operation.issuers.begin(), operation.issuers.end(),
+                                    [&](unsigned thread) { return !order.before(*other, thread); });
+        Report report =
+            operation_report(me, unordered(*other, *unaware), address, operation.pc);
+        if (*unaware != issuer)
+            report.message += format(" for thread %u, which issues it too", *unaware);
+        block_->worker->fail(std::move(report));
+    }
     if (access != kWrite && !where.initialised && (cell.initialised & me.mask) != me.mask)
         report("uninitialised",
                format("%s by an asynchronous operation of %s memory that nobody has written",

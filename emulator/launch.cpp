@@ -102,7 +102,7 @@ public:
             report.message = "out of memory";
             job_.fail(std::move(report));
         }
-        pycnn_emu_self = outer;  // first: a tick may ask for the worker at any time
+        pycnn_emu_self = outer;  // before the stacks go that it points into: the watch may look
         more_.clear();
         own_.end();
     }

@@ -66,6 +66,7 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
 const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
 const std::vector<Function>& bulk_functions();      // ptx_bulk_calls.cpp
+const std::vector<Function>& tensor_functions();    // ptx_tensor_calls.cpp
 const std::vector<Function>& cluster_functions();   // ptx_cluster_calls.cpp
 const std::vector<Function>& mbarrier_functions();  // ptx_mbarrier_calls.cpp
 const std::vector<Function>& small_functions();   // ptx_small_calls.cpp

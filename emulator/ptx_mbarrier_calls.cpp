@@ -87,7 +87,9 @@ void init(uint64_t address, uint32_t count, uint32_t site) {
 }
 
 void invalidate(uint64_t address, uint32_t site) {
-    Mbarrier& b = barrier_at(address, kPtxWrite, "mbarrier.inval", site);
+    // No race with waits that are over: libcu++ orders them by votes only. The next write to the
+    // memory is one.
+    Mbarrier& b = barrier_at(address, kPtxAtomic, "mbarrier.inval", site);
     if (!b.waiting.empty())
         fail("mbarrier", format("mbarrier.inval of %s, which thread %u waits for",
                                 name_of(address).c_str(), b.waiting.front().second), site);

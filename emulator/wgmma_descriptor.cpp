@@ -22,8 +22,9 @@ WgmmaDescriptor::WgmmaDescriptor(uint64_t bits)
       stride(static_cast<uint32_t>(field(bits, 32, 14)) << 4),
       base_offset(static_cast<uint32_t>(field(bits, 49, 3))),
       swizzle(kSwizzles[field(bits, 62, 2)]),
-      reserved(field(bits, 14, 2) || field(bits, 30, 2) || field(bits, 46, 3) ||
-               field(bits, 52, 10)) {}
+      // Not bits 14 and 15: a start that nobody has cut to 18 bits is no fault on a GPU, where
+      // shared memory ends before.
+      reserved(field(bits, 30, 2) || field(bits, 46, 3) || field(bits, 52, 10)) {}
 
 std::string WgmmaDescriptor::fault() const {
     uint32_t row = start >> 7 & phases();

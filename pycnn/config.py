@@ -70,16 +70,8 @@ def _names(*known: str) -> Callable[[str], tuple[str, ...]]:
     return lambda text: tuple(table(name) for name in text.split(","))
 
 
-def _schedule(text: str) -> str:
-    if not re.fullmatch(r"forward|reverse|random:\d+", text, re.ASCII):
-        raise ValueError(text)
-    return text
-
-
-def _architecture(text: str) -> str:
-    if not re.fullmatch(r"sm_\d+[af]?", text, re.ASCII):
-        raise ValueError(text)
-    return text
+def _like(pattern: str) -> Callable[[str], str]:
+    return lambda text: re.fullmatch(pattern, text, re.ASCII).group()  # type: ignore[union-attr]
 
 
 def _directory(text: str) -> Path:
@@ -125,7 +117,7 @@ VARIABLES = (
              "a command", _command),
     Variable("PYCNN_EMULATOR_ARCH", "sm_80",
              "Architecture that the emulator has kernels compiled for where it runs PTX.",
-             "an architecture such as sm_80 or sm_90a", _architecture),
+             "an architecture such as sm_80 or sm_90a", _like(r"sm_\d+[af]?")),
     Variable("PYCNN_EMULATOR_THREADS", "0",
              "Threads that run the blocks of an emulated launch; 0: one for each core.",
              **_THREADS),
@@ -135,13 +127,13 @@ VARIABLES = (
     Variable("PYCNN_SAME_VALUE_RACES", "0",
              "1: the checked build also reports threads that write, unordered, the value that is "
              "there already.", **_FLAG),
-    Variable("PYCNN_EMULATOR_VIA", "auto",
+    Variable("PYCNN_EMULATOR_VIA", "source",
              "What the emulator runs: the PTX that NVRTC makes of a kernel, or its source by the "
              "host's C++ compiler; auto: ptx where NVRTC and llvmlite can be loaded, and `pycnn "
              "info` says which.", **_choice("auto", "source", "ptx")),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
-             "forward, reverse, random:SEED", _schedule),
+             "forward, reverse, random:SEED", _like(r"forward|reverse|random:\d+")),
     Variable("PYCNN_TEST_BACKENDS", ",".join(_TEST_BACKENDS),
              "What the test suite runs on, separated by commas; read by the tests only.",
              f"any of {', '.join(_TEST_BACKENDS)}", _names(*_TEST_BACKENDS)),

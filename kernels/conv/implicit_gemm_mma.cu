@@ -1,8 +1,8 @@
 // conv/implicit_gemm_mma.cu: convolution as a matrix product on tensor cores, with no columns in
 // memory.
 //
-// Computes   what implicit_gemm.cu does, of 16-bit elements: y, dx by the residue of the position
-//            modulo the stride, or dweight
+// Computes   what implicit_gemm.cu does, of 16-bit elements and with zeros beyond x: y, dx by the
+//            residue of the position modulo the stride, or dweight
 // Layout     x (or dy in its place) with channels innermost, a multiple of 8 of them in a group; so
 //            is dy for dweight, and the weight with the summed channels innermost. y and dweight
 //            any strides, y fastest with channels innermost
@@ -12,8 +12,8 @@
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
 // Range      positions up to 2^31 - 2^16; within a window, and from pixel to pixel of a tile, 32-bit
-//            offsets, beyond that 64-bit ones; two spatial axes. Zeros beyond x are multiplied: an
-//            infinite weight over them gives NaN
+//            offsets, from tile to tile and from image to image 64-bit ones; two spatial axes. Zeros
+//            beyond x are multiplied: an infinite weight over them gives NaN
 // Siblings   implicit_gemm widens elements and multiplies them one by one. Here they stay as they
 //            are; eight channels of a pixel are copied at once and asynchronously, several tiles
 //            ahead. The tile is the transpose of that of implicit_gemm, pixels by filters, as
@@ -64,6 +64,39 @@ struct OffsetAlongK<true> {
 };
 using offset_k_t = OffsetAlongK<ALONG_K>::type;
 
+// Iterates over flat indices of k as IndexIterator does, with digits and strides of 32 bits.
+struct TileIterator {
+    int high, middle, last;
+
+    __device__ explicit TileIterator(const IndexIterator& from)
+        : high(static_cast<int>(from.high)), middle(from.middle), last(from.last) {}
+
+    __device__ __forceinline__ void advance(const Decomposition& d) {
+        high += d.step[0];
+        middle += d.step[1];
+        last += d.step[2];
+        if (last >= d.last) {
+            last -= d.last;
+            ++middle;
+        }
+        if (middle >= d.middle) {
+            middle -= d.middle;
+            ++high;
+        }
+    }
+
+    __device__ __forceinline__ offset_k_t dot(const index_t (&stride)[3]) const {
+        const int within = middle * static_cast<int>(stride[1]) + last * static_cast<int>(stride[2]);
+        return static_cast<offset_k_t>(high) * static_cast<int>(stride[0]) + within;
+    }
+    __device__ __forceinline__ int row(const Decomposition& d) const {
+        return high * d.row[0] + middle * d.row[1] + last * d.row[2];
+    }
+    __device__ __forceinline__ int col(const Decomposition& d) const {
+        return high * d.col[0] + middle * d.col[1] + last * d.col[2];
+    }
+};
+
 // What a block computes.
 struct BlockCoord {
     int m, tile_n;  // the first row, and the number of the tile along n
@@ -78,6 +111,12 @@ struct BlockCoord {
     }
 
     __device__ index_t n() const { return static_cast<index_t>(tile_n) * BLK_N; }
+};
+
+// Whether all chunks are at addresses that 16 divides, as a type: the loop asks only once.
+template <bool VALUE>
+struct Aligned {
+    static constexpr bool value = VALUE;
 };
 
 // Where the elements of x lie that belong to an n, beside those of the block's first one.
@@ -107,41 +146,34 @@ implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x
     const index_t origin = IndexIterator(p.n, blk.n()).coord(p.n).x;
     const scalar_t* const gA = a + blk.group * p.a_group + blk.m * p.a_m;
     const scalar_t* const gX = x + blk.group * p.x_group + p.x_first + origin;
-    const bool vector_a = p.vectors & A_CHUNKED && reinterpret_cast<size_t>(gA) % 16 == 0;
-    const bool vector_x = p.vectors & X_CHUNKED && reinterpret_cast<size_t>(gX) % 16 == 0;
     OffsetAlongN along_n[COUNT_MN];
 #pragma unroll
     for (int i = 0; i < COUNT_MN; ++i) {
         const int n = ALONG_K ? row + i * ROW_STEP : chunk * CHUNK;
         const Coord coord = IndexIterator(p.n, blk.n() + n).coord(p.n);
-        along_n[i] = {static_cast<int>(coord.x - origin), coord.row, coord.col, n < extent_n};
+        along_n[i] = {static_cast<int>(coord.x - origin), coord.row + p.k.first_row,
+                      coord.col + p.k.first_col, n < extent_n};
     }
 
     // Along k a thread moves on with every tile, or with every row of it.
     const int own_k = ALONG_K ? chunk : row;
-    IndexIterator iter_k(p.k, first_k + own_k);
-    index_t k_left = min(p.k.count - first_k, p.k_per_split) - own_k;
+    TileIterator iter_k(IndexIterator(p.k, first_k + own_k));
+    int k_left = static_cast<int>(min(p.k.count - first_k, p.k_per_split)) - own_k;
 
-    const auto start = [&](int stage) {
+    const auto start = [&](auto aligned, int stage) {
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
             const OffsetAlongN& n = along_n[ALONG_K ? i : 0];
             const int m = ALONG_K ? row + i * ROW_STEP : chunk * CHUNK;
             const bool k_exists = k_left > 0;
-            const Coord k = iter_k.coord(p.k);
-            const int h = n.row + k.row, w = n.col + k.col;
-            bool exists = k_exists && n.exists;
-            offset_k_t at = static_cast<offset_k_t>(k.x) + n.x;
-            if (!(inside(h, p.h) && inside(w, p.w))) {
-                exists = exists && p.mode != ZEROS;
-                at += static_cast<offset_k_t>((element_at(h, p.h, p.mode) - h) * p.x_h +
-                                              (element_at(w, p.w, p.mode) - w) * p.x_w);
-            }
+            // No &&, which makes branches of it.
+            const bool exists = k_exists & n.exists & inside(n.row + iter_k.row(p.k), p.h) &
+                                inside(n.col + iter_k.col(p.k), p.w);
+            const offset_k_t at = iter_k.dot(p.k.x) + n.x;
+            const offset_k_t at_a = iter_k.dot(p.k.other) + m * static_cast<int>(p.a_m);
             const int to = Layout::at(row + i * ROW_STEP, chunk);
-            copy_chunk(sB[stage] + to, gX + at, exists, vector_x);
-            const offset_k_t at_a = static_cast<offset_k_t>(iter_k.other(p.k)) +
-                                    m * static_cast<int>(p.a_m);
-            copy_chunk(sA[stage] + to, gA + at_a, k_exists && m < extent_m, vector_a);
+            copy_chunk(sB[stage] + to, gX + at, exists, aligned.value);
+            copy_chunk(sA[stage] + to, gA + at_a, k_exists & (m < extent_m), aligned.value);
             if (i == COUNT - 1 || !ALONG_K) {
                 iter_k.advance(p.k);
                 k_left -= K_STEP;
@@ -150,16 +182,23 @@ implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x
         copy_async_commit();
     };
 
-    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
     Warp warp;
-    int stage = 0;
-    for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
-        copy_async_wait<STAGES - 2>();
-        __syncthreads();  // this tile has arrived, and the one before it is no longer needed
-        start(stage ? stage - 1 : STAGES - 1);
-        warp.multiply<BLK_K, ALONG_K, ALONG_K>(sB[stage], sA[stage]);
-        stage = stage == STAGES - 1 ? 0 : stage + 1;
-    }
+    const auto multiply_all = [&](auto aligned) {
+        for (int stage = 0; stage < STAGES - 1; ++stage) start(aligned, stage);
+        int stage = 0;
+        for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
+            copy_async_wait<STAGES - 2>();
+            __syncthreads();  // this tile has arrived, and the one before it is no longer needed
+            start(aligned, stage ? stage - 1 : STAGES - 1);
+            warp.multiply<BLK_K, ALONG_K, ALONG_K>(sB[stage], sA[stage]);
+            stage = stage == STAGES - 1 ? 0 : stage + 1;
+        }
+    };
+    const size_t addresses = reinterpret_cast<size_t>(gA) | reinterpret_cast<size_t>(gX);
+    if (p.vectors & OPERANDS_CHUNKED && addresses % 16 == 0)
+        multiply_all(Aligned<true>{});
+    else
+        multiply_all(Aligned<false>{});
     copy_async_wait<0>();
     __syncthreads();  // nothing arrives any more, and nobody needs a tile
 
@@ -187,29 +226,33 @@ implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x
         });
         return;
     }
-    const auto finished = [&](int m, int n, acc_t sum) {
-        const index_t k = channel + m;
-        return from_acc(epilogue(sum, k, k * e.residual_k + n_in_residual[n]));
-    };
     scalar_t* const gC = c + blk.group * p.c_group + blk.m * p.c_m;
     const bool vector = p.vectors & C_CHUNKED && reinterpret_cast<size_t>(gC) % 16 == 0;
     warp.store_through_shared(sC, [&](int pass) {
-        const int step = vector ? CHUNK : 1;
-        for (int i = thread * step; i < Warp::ROWS * BLK_M; i += THREADS * step) {
+        for (int i = thread * CHUNK; i < Warp::ROWS * BLK_M; i += THREADS * CHUNK) {
             const int n = Warp::tile_row(i / BLK_M, pass), m = i % BLK_M;
-            const float* const from = sC + i / BLK_M * Warp::PITCH + m;
-            if (n >= extent_n) continue;
-            if (vector && m + CHUNK <= extent_m) {
-                float sum[CHUNK];
-                scalar_t done[CHUNK];
-                load_sums(sum, from);
+            if (n >= extent_n || m >= extent_m) continue;
+            float sum[CHUNK];
+            load_sums(sum, sC + i / BLK_M * Warp::PITCH + m);
+            const index_t k = channel + m, at = n_in_c[n] + m * p.c_m;
+            if (m + CHUNK <= extent_m) {
+                epilogue.finish(sum, k, 1, k * e.residual_k + n_in_residual[n], e.residual_k);
+                if (vector) {
+                    scalar_t done[CHUNK];
 #pragma unroll
-                for (int j = 0; j < CHUNK; ++j) done[j] = finished(m + j, n, sum[j]);
-                store_vector(gC + n_in_c[n] + m, done);
+                    for (int j = 0; j < CHUNK; ++j) done[j] = from_acc(sum[j]);
+                    store_vector(gC + at, done);
+                } else {
+#pragma unroll
+                    for (int j = 0; j < CHUNK; ++j) gC[at + j * p.c_m] = from_acc(sum[j]);
+                }
             } else {
-                for (int j = 0; j < step; ++j)
-                    if (m + j < extent_m)
-                        gC[n_in_c[n] + (m + j) * p.c_m] = finished(m + j, n, from[j]);
+#pragma unroll 1
+                for (int j = 0; m + j < extent_m; ++j) {
+                    const acc_t one = sC[i / BLK_M * Warp::PITCH + m + j];
+                    const index_t beside = (k + j) * e.residual_k + n_in_residual[n];
+                    gC[at + j * p.c_m] = from_acc(epilogue(one, k + j, beside));
+                }
             }
         }
     });

@@ -41,47 +41,47 @@ constexpr int MIN_BLOCKS = 2;
 #endif
 constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
 
-// A thread's chunks of the tiles of an operand on their way to shared memory, from k = 0 on.
+// A thread's chunks of the tiles of an operand on their way to shared memory, from k = 0 on: all at
+// the same k where chunks run along it, else at the same mn.
 template <int BLK_MN, bool K_MAJOR>
 class ChunkCopy {
     using Layout = MmaLayout<BLK_MN, BLK_K, K_MAJOR>;
     static constexpr int COUNT = Layout::SIZE / CHUNK / THREADS;
+    static constexpr int ROW_STEP = THREADS / Layout::CHUNKS;
 
     const scalar_t* from[COUNT];
     const index_t stride_k, stride_mn;
     const int extent_mn;  // of the tile, what is inside the matrix
-    const bool vector;
 
-    static __device__ __forceinline__ int row(int c) {
-        return (threadIdx.x + c * THREADS) / Layout::CHUNKS;
+    static __device__ __forceinline__ int row() { return threadIdx.x / Layout::CHUNKS; }
+    static __device__ __forceinline__ int chunk() { return threadIdx.x % Layout::CHUNKS; }
+
+    // Elements of the chunk that starts at `at` of so many.
+    static __device__ __forceinline__ int inside(int at, int extent) {
+        return max(0, min(CHUNK, extent - at));
     }
-    static __device__ __forceinline__ int chunk(int c) {
-        return (threadIdx.x + c * THREADS) % Layout::CHUNKS;
-    }
-    static __device__ __forceinline__ int k(int c) { return K_MAJOR ? chunk(c) * CHUNK : row(c); }
-    static __device__ __forceinline__ int mn(int c) { return K_MAJOR ? row(c) : chunk(c) * CHUNK; }
 
 public:
     __device__ __forceinline__ explicit ChunkCopy(const Operand& x)
         : stride_k(x.stride_k),
           stride_mn(x.stride_mn),
-          extent_mn(x.mn < BLK_MN ? x.mn : BLK_MN),
-          vector(x.vector) {
+          extent_mn(x.mn < BLK_MN ? x.mn : BLK_MN) {
+        const index_t along = K_MAJOR ? stride_k : stride_mn, across = K_MAJOR ? stride_mn : stride_k;
 #pragma unroll
         for (int c = 0; c < COUNT; ++c)
-            from[c] = x.first + k(c) * x.stride_k + mn(c) * x.stride_mn;
+            from[c] = x.first + chunk() * CHUNK * along + (row() + c * ROW_STEP) * across;
     }
 
-    // Begins to copy the next tile; `k_left` of k remain from it on. Zeros beyond the matrix.
-    __device__ __forceinline__ void start(scalar_t* tile, index_t k_left) {
-        const int extent_k = k_left < 0 ? 0 : k_left < BLK_K ? k_left : BLK_K;
+    // Begins to copy the next tile, of which `extent_k` is inside the matrix. Zeros beyond it.
+    template <bool ALIGNED>
+    __device__ __forceinline__ void start(scalar_t* tile, int extent_k) {
+        const int along = inside(chunk() * CHUNK, K_MAJOR ? extent_k : extent_mn);
+        const int rows = K_MAJOR ? extent_mn : extent_k;
 #pragma unroll
         for (int c = 0; c < COUNT; ++c) {
-            const int left_k = extent_k - k(c), left_mn = extent_mn - mn(c);
-            const int along = K_MAJOR ? left_k : left_mn, across = K_MAJOR ? left_mn : left_k;
-            const int count = across <= 0 || along <= 0 ? 0 : along < CHUNK ? along : CHUNK;
-            scalar_t* const to = tile + Layout::at(row(c), chunk(c));
-            if (vector) {
+            const int count = row() + c * ROW_STEP < rows ? along : 0;
+            scalar_t* const to = tile + Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
+            if constexpr (ALIGNED) {
                 copy_async_partial<16>(to, from[c], count * sizeof(scalar_t));
             } else {
                 scalar_t one_by_one[CHUNK];
@@ -95,6 +95,34 @@ public:
         }
     }
 };
+
+// The product of a block's tiles of A and B: of every k, into a warp's sums.
+template <bool ALIGNED>
+__device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
+                                             scalar_t (&sA)[STAGES][BLK_M * BLK_K],
+                                             scalar_t (&sB)[STAGES][BLK_N * BLK_K],
+                                             const Operand& a, const Operand& b) {
+    ChunkCopy<BLK_M, A_K_MAJOR> copy_a(a);
+    ChunkCopy<BLK_N, B_K_MAJOR> copy_b(b);
+    index_t k_left = a.k;  // of the tile that is copied next
+    const auto start = [&](int stage) {
+        const int extent_k = k_left < BLK_K ? static_cast<int>(k_left) : BLK_K;
+        copy_a.template start<ALIGNED>(sA[stage], extent_k);
+        copy_b.template start<ALIGNED>(sB[stage], extent_k);
+        copy_async_commit();
+        k_left = k_left < BLK_K ? 0 : k_left - BLK_K;
+    };
+    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
+    int stage = 0;
+    for (index_t k = 0; k < a.k; k += BLK_K) {
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();  // this tile has arrived, and the one before it is no longer needed
+        start(stage ? stage - 1 : STAGES - 1);
+        warp.template multiply<BLK_K, A_K_MAJOR, B_K_MAJOR>(sA[stage], sB[stage]);
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
+    }
+    copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
+}
 
 // Finishes and stores the outputs of a block, 16 bytes at a time where C allows.
 __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, float* sC,
@@ -110,8 +138,9 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
                 float sum[CHUNK];
                 scalar_t done[CHUNK];
                 load_sums(sum, from);
+                out.finish(sum, i, j);
 #pragma unroll
-                for (int e = 0; e < CHUNK; ++e) done[e] = out.finished(i, j + e, sum[e]);
+                for (int e = 0; e < CHUNK; ++e) done[e] = from_acc(sum[e]);
                 store_vector(out.c + out.offset(i, j), done);
             } else {
                 for (int e = 0; e < step; ++e) out.store(i, j + e, from[e]);
@@ -131,28 +160,12 @@ gemm_tensor_core(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
     static_assert(sizeof(sA) >= Warp::ROWS * Warp::PITCH * sizeof(float), "sC lies in sA");
     const BlockCoord blk(p);
     if (blk.batch >= p.batches) return;
-    const Epilogue epilogue{bias, scale, shift, residual, e};
-    const OutputTile gC(p, c, epilogue, blk);
-    ChunkCopy<BLK_M, A_K_MAJOR> copy_a(operand_a(p, a, blk));
-    ChunkCopy<BLK_N, B_K_MAJOR> copy_b(operand_b(p, b, blk));
-
-    index_t k_left = p.k;  // of the tile that is copied next
-    const auto start = [&](int stage) {
-        copy_a.start(sA[stage], k_left);
-        copy_b.start(sB[stage], k_left);
-        copy_async_commit();
-        k_left -= BLK_K;
-    };
-    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
+    const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
     Warp warp;
-    int stage = 0;
-    for (index_t k = 0; k < p.k; k += BLK_K) {
-        copy_async_wait<STAGES - 2>();
-        __syncthreads();  // this tile has arrived, and the one before it is no longer needed
-        start(stage ? stage - 1 : STAGES - 1);
-        warp.multiply<BLK_K, A_K_MAJOR, B_K_MAJOR>(sA[stage], sB[stage]);
-        stage = stage == STAGES - 1 ? 0 : stage + 1;
-    }
-    copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
-    store_tile(warp, reinterpret_cast<float*>(sA[0]), gC);
+    if (gA.vector && gB.vector)
+        multiply_all<true>(warp, sA, sB, gA, gB);
+    else
+        multiply_all<false>(warp, sA, sB, gA, gB);
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    store_tile(warp, reinterpret_cast<float*>(sA[0]), OutputTile(p, c, epilogue, blk));
 }

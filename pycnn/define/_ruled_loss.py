@@ -115,10 +115,10 @@ class _Ruled:
         self.weights = rule.weights
         self.reductions = ("none", "sum", "mean") + ("batchmean",) * rule.batchmean
 
-    def checked(self, reduction: str, args: Arguments) -> Settings:
-        """The settings, checked."""
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
+        reduction, outputs = super().infer(views, args)  # type: ignore[misc]
         values = (check(name, getattr(args, name)) for name, check in self.rule.settings.items())
-        return Settings(reduction, self.rule.form(*values))
+        return Settings(reduction, self.rule.form(*values)), outputs
 
     def reduction(self, call: Call) -> str:
         return str(call.settings.reduction)
@@ -148,10 +148,6 @@ class RuledLoss(_Ruled, PointwiseLoss):
         weights = (Operand(name, optional=True) for name in rule.weights)
         self.operands = (Operand("x"), Operand("target"), *weights)
 
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
-        reduction, outputs = super().infer(views, args)
-        return self.checked(reduction, args), outputs
-
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         operands = arrays["x"], arrays["target"], arrays.get("weight"), call.settings.form
         return {"loss": cpu.ruled(*operands, self.divisor(call))}
@@ -165,10 +161,6 @@ class RuledBackward(_Ruled, PointwiseBackward):
         self.set_rule(forward.rule)
         self.name = f"{forward.name}_backward"
         self.operands = (Operand("dy"), *forward.operands)
-
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
-        reduction, outputs = super().infer(views, args)
-        return self.checked(reduction, args), outputs
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         operands = arrays["x"], arrays["target"], arrays.get("weight"), call.settings.form

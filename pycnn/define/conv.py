@@ -1,5 +1,6 @@
 """Definitions of convolution along one, two and three axes, and of its gradients."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, geometry
-from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
+from pycnn.define.conv_layout import LAYOUTS, Layout, planar
 from pycnn.define.conv_settings import (
     GRADIENTS,
     LIMIT,
@@ -25,37 +26,56 @@ from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
-from pycnn.plan.conv_problem import Problem, View as Axes
+from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_axes as cpu
 from pycnn.runtime.plan import Plan
 
 
-class Conv(Operation):
-    """Cross-correlation with filters, along `spatial` axes."""
+class Convolution(Operation):
+    """What convolution along `spatial` axes and its transpose have in common."""
 
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
     environment = (LIMIT,)
+    #: The name but for the number of axes, and the first axes of the weight.
+    stem: str
+    weight: str
 
     def __init__(self, spatial: int) -> None:
         self.spatial = spatial
-        self.name = f"conv{spatial}d"
+        self.name = f"{self.stem}{spatial}d"
         extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
         per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
         self.operands = (
             Operand("x", f"(N, C, {extents}) or (C, {extents})", ranks),
-            Operand("weight", f"(K, C/G, {FILTER[spatial]})", (spatial + 2,)),
+            Operand("weight", f"({self.weight}, {FILTER[spatial]})", (spatial + 2,)),
             Operand("bias", **per_filter),  # type: ignore[arg-type]
             Operand("scale", **per_filter),  # type: ignore[arg-type]
             Operand("shift", **per_filter),  # type: ignore[arg-type]
             Operand("residual", "the shape of the result", ranks, optional=True),
         )
 
+    @abstractmethod
     def extents(
         self, views: Mapping[str, View], args: Arguments
     ) -> tuple[Layout, Geometry, tuple[int, ...]]:
         """Where the axes are, the windows, and the extents of y (N, K, ...)."""
+
+    def flops(self, call: Call) -> int:
+        problem = call.settings.problem
+        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
+
+
+class Conv(Convolution):
+    """Cross-correlation with filters."""
+
+    stem = "conv"
+    weight = "K, C/G"
+
+    def extents(
+        self, views: Mapping[str, View], args: Arguments
+    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
         layout = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"].shape
         windows = geometry(
@@ -72,10 +92,9 @@ class Conv(Operation):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
-            views["x"].dtype,
             layout.view(views["x"]),
-            weight_view(views["weight"]),
-            layout.contiguous(y),
+            planar(views["weight"]),
+            layout.contiguous(y, views["x"].dtype),
             **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
@@ -101,10 +120,6 @@ class Conv(Operation):
         cpu.finish(y, **finish(call, arrays))
         return {"y": s.layout.from_channels_first(y) if out is None else out}
 
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
-
 
 class ConvGradients(Gradient):
     """What the gradients of convolution and of its transpose have in common."""
@@ -114,12 +129,38 @@ class ConvGradients(Gradient):
     bound = "arithmetic"
     environment = (LIMIT,)
     results = tuple(GRADIENTS)
+    forward: Convolution
+    #: Which array the plans' convolution goes from and to, and the direction of each gradient.
+    source, target = "x", "dy"
+    directions: Mapping[str, str] = GRADIENTS
 
-    def __init__(self, forward: Operation) -> None:
+    def __init__(self, forward: Convolution) -> None:
         self.forward = forward
         self.name = f"{forward.name}_backward"
         x, weight = forward.operands[:2]
         self.operands = (Operand("dy", "the shape of the result", x.ranks), x, weight)
+
+    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
+        layout, windows, extents = self.forward.extents(views, args)
+        y = layout.arranged(extents)
+        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
+        problem = Problem(
+            layout.view(views[self.source]),
+            planar(views["weight"]),
+            layout.view(views[self.target]),
+            **windows.planar(),
+        )
+        needed = needed_gradients(args.needs)
+        check_algorithm(args.algo, [self.directions[n] for n in needed if n != "dbias"])
+        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
+        shapes = {"dx": views["x"].shape, "dweight": views["weight"].shape, "dbias": extents[1:2]}
+        return settings, {name: (shapes[name], None) for name in needed}
+
+    def flops(self, call: Call) -> int:
+        problem, needs = call.settings.problem, call.settings.needs
+        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
+        gradients = [name for name in needs if name != "dbias"]
+        return products * len(gradients) + prod(call.views["dy"].shape) * ("dbias" in needs)
 
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
@@ -136,31 +177,12 @@ class ConvGradients(Gradient):
 class ConvBackward(ConvGradients):
     """Gradients of a convolution with respect to input, weight and bias."""
 
-    forward: Conv
-
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
-        layout, windows, extents = self.forward.extents(views, args)
-        y, weight = layout.arranged(extents), views["weight"].shape
-        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
-        problem = Problem(
-            views["x"].dtype,
-            layout.view(views["x"]),
-            weight_view(views["weight"]),
-            layout.view(views["dy"]),
-            **windows.planar(),
-        )
-        needed = needed_gradients(args.needs)
-        check_algorithm(args.algo, [GRADIENTS[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
-        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": weight[:1]}
-        return settings, {name: (shapes[name], None) for name in needed}
-
     def plan(self, call: Call) -> tuple[Plan, ...]:
         s: Settings = call.settings
         contiguous: dict[str, dict[str, Any]] = {
             # What is computed is contiguous, whatever the strides of its argument.
-            "dx": {"x": s.layout.contiguous(s.layout.extents(call.views["x"].shape))},
-            "dweight": {"weight": Axes.of(s.problem.weight.shape)},
+            "dx": {"x": s.layout.contiguous(s.layout.extents(call.views["x"].shape), call.dtype)},
+            "dweight": {"weight": View.contiguous(s.problem.weight.shape, call.dtype)},
             "dbias": {},
         }
         return tuple(
@@ -179,12 +201,6 @@ class ConvBackward(ConvGradients):
         refuse_kernel_algorithm(call.settings.algo)
         backward = partial(cpu.convolve_backward, mode=call.settings.geometry.mode)
         return self.by_reference(backward, call, arrays)
-
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
-        gradients = [n for n in call.settings.needs if n != "dbias"]
-        return products * len(gradients) + prod(problem.y.shape) * ("dbias" in call.settings.needs)
 
 
 CONV1D, CONV2D, CONV3D = Conv(1), Conv(2), Conv(3)

@@ -7,60 +7,40 @@ weight is the convolution's, with x and dy in exchanged roles. So there are no p
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
-from pycnn.define.conv import ConvGradients
-from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, transposed
-from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
+from pycnn.define.conv import ConvGradients, Convolution
+from pycnn.define.conv_geometry import Geometry, transposed
+from pycnn.define.conv_layout import Layout, planar
 from pycnn.define.conv_settings import (
+    GRADIENTS,
     LIMIT,
     Settings,
     check_algorithm,
     epilogue,
     finish,
-    needed_gradients,
     refuse_kernel_algorithm,
 )
-from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Operation
-from pycnn.define.validate import check_shape
+from pycnn.define.operation import Arrays
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
-from pycnn.plan.conv_problem import Problem, View as Axes
+from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_transpose as cpu
 from pycnn.reference.cpu.conv_axes import finish as cpu_finish
 from pycnn.runtime.plan import Plan
 
 
-class ConvTranspose(Operation):
+class ConvTranspose(Convolution):
     """Every element of x adds a filter to y."""
 
-    family = "conv"
-    layouts = LAYOUTS
-    bound = "arithmetic"
-    environment = (LIMIT,)
-
-    def __init__(self, spatial: int) -> None:
-        self.spatial = spatial
-        self.name = f"conv_transpose{spatial}d"
-        extents, ranks = EXTENTS[spatial], (spatial + 1, spatial + 2)
-        per_filter = {"axes": "(K,)", "ranks": (1,), "optional": True}
-        self.operands = (
-            Operand("x", f"(N, C, {extents}) or (C, {extents})", ranks),
-            Operand("weight", f"(C, K/G, {FILTER[spatial]})", (spatial + 2,)),
-            Operand("bias", **per_filter),  # type: ignore[arg-type]
-            Operand("scale", **per_filter),  # type: ignore[arg-type]
-            Operand("shift", **per_filter),  # type: ignore[arg-type]
-            Operand("residual", "the shape of the result", ranks, optional=True),
-        )
+    stem = "conv_transpose"
+    weight = "C, K/G"
 
     def extents(
         self, views: Mapping[str, View], args: Arguments
     ) -> tuple[Layout, Geometry, tuple[int, ...]]:
-        """Where the axes are, the windows, and the extents of y (N, K, ...)."""
         _only_zeros(args.padding_mode)
         layout = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"].shape
@@ -78,9 +58,8 @@ class ConvTranspose(Operation):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
-            views["x"].dtype,
-            layout.contiguous(y),
-            weight_view(views["weight"]),
+            layout.contiguous(y, views["x"].dtype),
+            planar(views["weight"]),
             layout.view(views["x"]),
             **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
@@ -105,33 +84,12 @@ class ConvTranspose(Operation):
             cpu_finish(y, shift=arrays["bias"])
         return {"y": s.layout.from_channels_first(cpu_finish(y, **finish(call, arrays)))}
 
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        return 2 * prod(problem.y.shape) * problem.channels * problem.taps
-
 
 class ConvTransposeBackward(ConvGradients):
     """Gradients of a transposed convolution with respect to input, weight and bias."""
 
-    forward: ConvTranspose
-
-    def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
-        layout, windows, extents = self.forward.extents(views, args)
-        y, weight = layout.arranged(extents), views["weight"].shape
-        check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
-        problem = Problem(
-            views["x"].dtype,
-            layout.view(views["dy"]),
-            weight_view(views["weight"]),
-            layout.view(views["x"]),
-            **windows.planar(),
-        )
-        needed = needed_gradients(args.needs)
-        directions = {"dx": "forward", "dweight": "backward_weight"}
-        check_algorithm(args.algo, [directions[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
-        shapes = {"dx": views["x"].shape, "dweight": weight, "dbias": extents[1:2]}
-        return settings, {name: (shapes[name], None) for name in needed}
+    source, target = "dy", "x"
+    directions = GRADIENTS | {"dx": "forward"}
 
     def plan(self, call: Call) -> tuple[Plan, ...]:
         return tuple(getattr(self, f"_plan_{name}")(call) for name in call.settings.needs)
@@ -139,7 +97,7 @@ class ConvTransposeBackward(ConvGradients):
     def _plan_dx(self, call: Call) -> Plan:
         """The convolution of dy."""
         s: Settings = call.settings
-        dx = s.layout.contiguous(s.layout.extents(call.views["x"].shape))
+        dx = s.layout.contiguous(s.layout.extents(call.views["x"].shape), call.dtype)
         problem = replace(s.problem, y=dx)
         plan = plans.plan(
             problem, "forward", s.algo, s.limit, f"{self.name}_input", call.outputs["dx"]
@@ -149,7 +107,7 @@ class ConvTransposeBackward(ConvGradients):
     def _plan_dweight(self, call: Call) -> Plan:
         """The gradient of the convolution of dy, whose result has the gradient x."""
         s: Settings = call.settings
-        problem = replace(s.problem, weight=Axes.of(s.problem.weight.shape))
+        problem = replace(s.problem, weight=View.contiguous(s.problem.weight.shape, call.dtype))
         op, output = f"{self.name}_weight", call.outputs["dweight"]
         plan = plans.plan(problem, "backward_weight", s.algo, s.limit, op, output)
         return plans.renamed(plan, {"x": "dy", "dy": "x"})
@@ -158,11 +116,11 @@ class ConvTransposeBackward(ConvGradients):
         """Sums of dy, as those of a convolution of which it is the gradient."""
         s: Settings = call.settings
         dy = s.problem.x
-        ones = Axes.of((dy.shape[1], 1, *[1] * (len(dy.shape) - 2)))
+        ones = View.contiguous((dy.shape[1], 1, *[1] * (len(dy.shape) - 2)), dy.dtype)
         axes = s.problem.spatial
         units: dict[str, Any] = {
             "stride": (1,) * axes,
-            "corner": (0,) * axes,
+            "pad_begin": (0,) * axes,
             "dilation": (1,) * axes,
         }
         problem = replace(s.problem, weight=ones, y=dy, groups=dy.shape[1], **units)
@@ -172,12 +130,6 @@ class ConvTransposeBackward(ConvGradients):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         refuse_kernel_algorithm(call.settings.algo)
         return self.by_reference(cpu.convolve_transposed_backward, call, arrays)
-
-    def flops(self, call: Call) -> int:
-        problem = call.settings.problem
-        products = 2 * prod(problem.y.shape) * problem.channels * problem.taps
-        gradients = [n for n in call.settings.needs if n != "dbias"]
-        return products * len(gradients) + prod(problem.x.shape) * ("dbias" in call.settings.needs)
 
 
 def _only_zeros(mode: Any) -> None:

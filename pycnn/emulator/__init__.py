@@ -31,6 +31,7 @@ from pycnn.emulator.guarded import Pointer, empty
 from pycnn.emulator.ptx import PtxError, PtxModule
 from pycnn.emulator.raw import RawKernel, RawModule
 from pycnn.emulator.signature import ArgumentWarning
+from pycnn.emulator.tensor_map import TensorMap, tensor_map, tensor_map_im2col
 from pycnn.emulator.translate import TranslationError
 
 __all__ = [
@@ -58,9 +59,12 @@ __all__ = [
     "RawKernel",
     "RawModule",
     "SharedMemoryError",
+    "TensorMap",
     "TranslationError",
     "UninitialisedReadError",
     "WgmmaError",
     "counting",
     "empty",
+    "tensor_map",
+    "tensor_map_im2col",
 ]

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from pycnn.emulator.guarded import Pointer
+from pycnn.emulator.tensor_map import TensorMap
 
 #: What goes to a kernel as it is; asked first, as a launch is to be short.
-_PLAIN = (np.ndarray, np.generic, int, float, bool, Pointer, type(None))
+_PLAIN = (np.ndarray, np.generic, int, float, bool, Pointer, TensorMap, type(None))
 
 
 def host_arguments(arguments: Any) -> list[Any]:

@@ -57,6 +57,8 @@ def empty(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
 class Pointer:
     """An argument that points into an array: `offset` bytes behind its first element.
 
+    A report calls it by `name`; by its number if that is empty.
+
     Examples
     --------
     >>> x = np.arange(4.0)
@@ -66,6 +68,7 @@ class Pointer:
 
     array: np.ndarray
     offset: int = 0
+    name: str = ""
 
     @property
     def address(self) -> int:
@@ -109,7 +112,8 @@ class Guarded:
         self._pointers = list(pointers.values())
         for (low, high, members), copy in zip(self._groups, self._copies, strict=True):
             names = " and ".join(
-                f"argument {positions[m]} ({arrays[m].dtype}{list(arrays[m].shape)})"
+                f"argument {self._pointers[m].name or positions[m]} "
+                f"({arrays[m].dtype}{list(arrays[m].shape)})"
                 for m in members
             )
             base = copy.__array_interface__["data"][0]

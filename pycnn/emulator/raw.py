@@ -50,7 +50,7 @@ class RawModule:
     via : {"source", "ptx"}, optional
         What runs: the PTX that NVRTC makes of the source, which needs ``pycnn[emulator]`` and no
         C++ compiler, or the source itself, compiled by the host's. Default:
-        ``PYCNN_EMULATOR_VIA``, else PTX where NVRTC and llvmlite can be loaded.
+        ``PYCNN_EMULATOR_VIA``.
     arch : str, optional
         With ``via="ptx"``, the architecture that NVRTC compiles for, such as ``"sm_90a"``.
         Default: ``PYCNN_EMULATOR_ARCH``.

@@ -14,6 +14,7 @@ A weight or dy whose strides no matrix has is copied to the workspace, by im2col
 
 from functools import partial
 
+from pycnn.define.views import View
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import IDENTITY
 from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm
@@ -30,7 +31,7 @@ from pycnn.plan.conv_columns import (
     weight_matrix,
 )
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Problem, Steps, Unfit, View
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 from pycnn.plan.gemm import Gemm, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
 
@@ -51,7 +52,7 @@ def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     if x.lines:
         inner, pixels, w_group = x.lines, problem.y.shape[-1], 0
     y, residual = _result(problem, "y", problem.y, x.lines), problem.epilogue.residual
-    beside = None if residual is None else View(problem.y.shape, residual)
+    beside = None if residual is None else View(problem.y.shape, residual, problem.dtype)
     added = None if beside is None else _result(problem, "residual", beside, x.lines)
     launches = list(copies)
     for first, count in chunks(problem.x.shape[0], images):
@@ -83,7 +84,7 @@ def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
     The columns hold unrounded sums.
     """
     if problem.epilogue != IDENTITY:
-        raise Unfit("the sums of dx have an epilogue; allowed: none")
+        raise Unsupported("the sums of dx have an epilogue; allowed: none")
     dy, (weight, copies) = dy_matrix(problem), weight_matrix(problem)
     size, k, row = problem.itemsize, problem.filters, problem.channels * problem.taps
     fixed = problem.weight.shape[0] * row if copies else 0
@@ -127,7 +128,7 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     """
     x, dy = lowering(problem), dy_matrix(problem)
     if x.lines:
-        raise Unfit("the pixels of x lie in separate lines; allowed: rows that follow evenly")
+        raise Unsupported("the pixels of x lie in separate lines; allowed: rows that follow evenly")
     n, k, size = problem.x.shape[0], problem.filters, problem.itemsize
     row, each = problem.channels * problem.taps, x.per_image + dy.per_image
     whole = problem.groups * k * row
@@ -135,7 +136,7 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     images, target = 1, "partial"
     try:
         images = _images(problem, limit, each + part)
-    except Unfit:
+    except Unsupported:
         if wide_ratio(problem) > 1 and n > 1:
             raise
         target = "dweight"
@@ -174,16 +175,18 @@ def _result(problem: Problem, array: str, view: View, lines: int) -> Matrix:
     last = len(view.shape) - 1
     line = view.merged(2, last - 1)
     if line is None:
-        raise Unfit(f"{array} has element strides {view.strides}; allowed: evenly spaced rows")
+        raise Unsupported(
+            f"{array} has element strides {view.strides}; allowed: evenly spaced rows"
+        )
     image, channel, *_, pixel = view.strides
     return Matrix(array, (image, line, channel, pixel))
 
 
 def _require_every_pixel(problem: Problem) -> None:
-    """Raise `Unfit` unless the products cover dx."""
+    """Raise `Unsupported` unless the products cover dx."""
     require_1x1(problem)
     if problem.x.shape[2:] != problem.y.shape[2:]:
-        raise Unfit(f"stride {problem.stride} leaves gaps in dx; allowed: stride 1")
+        raise Unsupported(f"stride {problem.stride} leaves gaps in dx; allowed: stride 1")
 
 
 def _images(problem: Problem, limit: int, each: int, fixed: int = 0) -> int:

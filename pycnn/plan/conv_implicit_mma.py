@@ -5,6 +5,7 @@ side by side, in x and dy, a multiple of eight of them in a group; a weight whos
 not is copied to the workspace.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import IntFlag
 from math import prod
@@ -12,9 +13,9 @@ from math import prod
 from pycnn.dtypes import FLOATING, FLOATS
 from pycnn.plan import conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan.conv_algorithm import Algorithm, Planner, in_words, product
+from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import Tiling
-from pycnn.plan.conv_problem import Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 from pycnn.runtime.plan import Kernel
 from pycnn.shapes import ceil_div
 
@@ -32,34 +33,30 @@ WIDE, LONG = 16, 64
 class Chunked(IntFlag):
     """enum Chunked of kernels/include/pycnn/implicit_gemm.cuh."""
 
-    A = 1
-    X = 2
-    C = 4
+    OPERANDS = 1
+    C = 2
 
 
 def _chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
-    """What conv/implicit_gemm_mma.cu makes of a product; raises `Unfit`."""
+    """What conv/implicit_gemm_mma.cu makes of a product; raises `Unsupported`."""
     along_k = product.b_k_major
     defines = (problem.scalar, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
     kernel = Kernel("conv/implicit_gemm_mma.cu", "implicit_gemm_mma", defines)
     if along_k:
         if product.k.other[-1] != 1:
-            raise Unfit("a copy of the weight with its channels innermost exceeds the workspace")
+            raise Unsupported(
+                "a copy of the weight with its channels innermost exceeds the workspace"
+            )
         product = replace(product, k=product.k.chunked(CHUNK))
-        a_steps = (*product.k.other, product.a_m)
-        x_steps = (*product.k.x, *product.n.x)
         depth = step = BLK_K // CHUNK
+        steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
     else:
-        a_steps = tuple(product.k.other)
-        x_steps = (*product.k.x, *product.n.x[:2])
         depth, step = BLK_K, THREADS * CHUNK // tile
+        steps = (*product.k.other, *product.k.x, *product.n.x[:-1])
     _require_offsets(product, tile)
-    c_steps = (*product.n.other, product.c_group)
-    vectors = (
-        Chunked.A * _aligned(*a_steps, product.a_group)
-        | Chunked.X * _aligned(*x_steps, *problem.x.strides[2:])
-        | Chunked.C * (product.c_m == 1 and _aligned(*c_steps))
-    )
+    operands = _aligned(*steps, product.a_group)
+    c = product.c_m == 1 and _aligned(*product.n.other, product.c_group)
+    vectors = Chunked.OPERANDS * operands | Chunked.C * c
     return product, Tiling(kernel, step, depth, True, vectors)
 
 
@@ -68,18 +65,23 @@ def _aligned(*strides: int) -> bool:
 
 
 def _require_offsets(product: Product, tile: int) -> None:
-    """Raise `Unfit` unless the kernel's 32-bit offsets reach."""
+    """Raise `Unsupported` unless the kernel's 32-bit offsets reach: see the range of the kernel."""
     images, *plane = product.n.extents
-    if product.b_k_major:  # n is (n, p, q), of which a tile spans few images
+    if product.b_k_major:  # n is (n, p, q), of which a tile spans few images; k is a window
         images = min(images, ceil_div(tile, max(1, prod(plane))) + 1)
-    reach = sum(abs(s) * (e - 1) for s, e in zip(product.n.x, (images, *plane), strict=True))
-    reach_a = abs(product.a_m) * tile
-    if product.b_k_major:
-        for strides in (product.k.x, product.k.other):
-            within = sum(abs(s) * e for s, e in zip(strides, product.k.extents, strict=True))
-            reach, reach_a = reach + within, reach_a + within
-    if max(reach, reach_a) > MAX_OFFSET:
-        raise Unfit(f"a tile reaches over {max(reach, reach_a)} elements; allowed: {MAX_OFFSET}")
+        window = max(
+            _reach(product.k.x, product.k.extents), _reach(product.k.other, product.k.extents)
+        )
+    else:  # k is (n, p, q), with offsets of 64 bits from image to image; n is a window
+        window = max(_reach(s[1:], product.k.extents[1:]) for s in (product.k.x, product.k.other))
+        window = max(window, abs(product.k.x[0]), abs(product.k.other[0]))
+    reach = window + max(_reach(product.n.x, (images, *plane)), abs(product.a_m) * tile)
+    if max(reach, product.k.count) > MAX_OFFSET:
+        raise Unsupported(f"a tile reaches over {reach} elements; allowed: {MAX_OFFSET}")
+
+
+def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:
+    return sum(abs(s) * e for s, e in zip(strides, extents, strict=True))
 
 
 def _planner(direction: str) -> Planner:
@@ -93,10 +95,12 @@ def _planner(direction: str) -> Planner:
 
 
 def _require_chunks(problem: Problem, direction: str) -> None:
-    """Raise `Unfit` unless chunks of channels lie side by side."""
+    """Raise `Unsupported` unless chunks of channels lie side by side."""
     if not FLOATS[problem.dtype].is_half:
         allowed = ", ".join(name for name in FLOATING if FLOATS[name].is_half)
-        raise Unfit(f"dtype {problem.dtype}; allowed: {allowed}")
+        raise Unsupported(f"dtype {problem.dtype}; allowed: {allowed}")
+    if problem.mode != "zeros":
+        raise Unsupported(f"padding mode {problem.mode!r}; allowed: 'zeros'")
     k, c = problem.filters, problem.channels
     read = {
         "forward": {"x": c},
@@ -107,15 +111,19 @@ def _require_chunks(problem: Problem, direction: str) -> None:
         view = getattr(problem, name)
         array = name if name == "x" or direction == "forward" else "dy"
         if not view.channels_last:
-            raise Unfit(f"element strides {view.strides} of {array}; allowed: channels innermost")
+            raise Unsupported(
+                f"element strides {view.strides} of {array}; allowed: channels innermost"
+            )
         if channels % CHUNK:
-            raise Unfit(f"{array} has {channels} channels a group; allowed: multiples of {CHUNK}")
+            raise Unsupported(
+                f"{array} has {channels} channels a group; allowed: multiples of {CHUNK}"
+            )
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
     wide = outputs >= WIDE and terms >= LONG
-    return 46 if wide else 15, f"{in_words(problem, direction)}: tensor cores, no columns to make"
+    return 46 if wide else 15, "{sizes}: tensor cores, no columns to make"
 
 
 IMPLICIT_GEMM_MMA = Algorithm(

@@ -65,8 +65,7 @@ class use_backend:  # a call as well as a context manager, hence the lower case
         uninitialised memory and counts memory traffic. Default: ``PYCNN_CHECKED``.
     via : {"source", "ptx"}, optional
         What the emulator runs: the PTX that NVRTC makes of kernels, or their source, compiled by
-        the host's C++ compiler. Default: ``PYCNN_EMULATOR_VIA``, else PTX where NVRTC and llvmlite
-        can be loaded.
+        the host's C++ compiler. Default: ``PYCNN_EMULATOR_VIA``.
 
     Notes
     -----

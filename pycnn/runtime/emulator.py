@@ -13,7 +13,7 @@ from pycnn.emulator.raw import RawKernel
 from pycnn.runtime import sources
 from pycnn.runtime.active import emulator_checked, emulator_via
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
-from pycnn.runtime.route import route
+from pycnn.runtime.route import resolved, route
 
 
 def probe() -> tuple[bool, str]:
@@ -22,13 +22,14 @@ def probe() -> tuple[bool, str]:
         runtime()
     except ImportError as error:
         return False, str(error)
-    default, why = route()
-    if default == "ptx":
-        return True, f"by PTX: {why}"
+    ptx, why = route()
+    if resolved() == "ptx":
+        return ptx == "ptx", f"by PTX: {why}"
+    other = f"by PTX too: {why}" if ptx == "ptx" else f"not by PTX: {why}"
     try:
-        return True, f"by the source: {host.compiler().version} (not by PTX: {why})"
-    except (OSError, ValueError) as error:
-        return False, f"{error}; or: {why}"
+        return True, f"by the source: {host.compiler().version} ({other})"
+    except (OSError, ValueError) as error:  # no C++ compiler; PTX needs none
+        return ptx == "ptx", f"{error} ({other}, with via='ptx')"
 
 
 class EmulatorExecutor:

@@ -1,4 +1,4 @@
-"""What the emulator runs where nobody says: PTX wherever it can be made and compiled."""
+"""What the emulator runs: the source, or PTX, or with ``auto`` PTX wherever it can be made."""
 
 import functools
 
@@ -11,7 +11,7 @@ ROUTES = ("source", "ptx")
 
 @functools.cache
 def route() -> tuple[str, str]:
-    """``ptx``, with the compilers' versions; or ``source``, with what PTX lacks here.
+    """What ``auto`` is here: ``ptx``, and the compilers; or ``source``, and what PTX lacks.
 
     Examples
     --------

@@ -1,38 +1,12 @@
 """Cases, oracles, peers and tolerances, for tests and benchmarks; see `pycnn.testing.tested`."""
 
+from importlib import import_module
+
 from pycnn.define.registry import OPERATIONS
-from pycnn.testing import (  # noqa: F401  (each says what its classes speak for)
-    _class_loss,
-    _pointwise_loss,
-    _pool_lp,
-    _pool_max,
-    _pool_mean,
-    _pool_unpool,
-    _ruled_loss,
-    activation,
-    add_n,
-    conv,
-    conv_int8,
-    conv_transpose,
-    dropout,
-    elementwise,
-    gemm,
-    linear,
-    loss,
-    movement,
-    norm_batch,
-    norm_group,
-    norm_layer,
-    norm_response,
-    pad,
-    prelu,
-    reduce,
-    resize,
-    softmax,
-    topk,
-    unfold,
-)
 from pycnn.testing.tested import Tested
+
+for _op in OPERATIONS.values():  # what speaks for a definition is in the module of the same name
+    import_module(type(_op).__module__.replace(".define.", ".testing."))
 
 #: What every operation is held to, by its name.
 TESTED: dict[str, Tested] = {name: Tested.of(op) for name, op in OPERATIONS.items()}

@@ -5,8 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.dtypes import FLOATS
 from pycnn.testing.case import Case
 from pycnn.testing.reading import channel_axis
+from pycnn.testing.tested import normal
+
+RUNNING = ("running_mean", "running_var")
 
 
 def case(
@@ -28,6 +32,15 @@ def case(
 def named(gradients: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Gradients by their names."""
     return dict(zip(("dx", "dweight", "dbias"), gradients, strict=True))
+
+
+def with_running(case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
+    """Random inputs. 16-bit values have running statistics of 32 bits, as networks keep them."""
+    drawn = {}
+    for name, shape in case.shapes.items():
+        draw = positive if name == "running_var" else normal
+        drawn[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
+    return drawn
 
 
 def positive(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:

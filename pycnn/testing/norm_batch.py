@@ -6,14 +6,20 @@ import numpy as np
 
 from pycnn.define import norm_batch as define
 from pycnn.define.operation import Arrays
-from pycnn.dtypes import FLOATS
 from pycnn.reference.oracle import norm as oracle
-from pycnn.testing._norm_rules import case, channels_last, channels_second, named, positive
+from pycnn.testing._norm_rules import (
+    RUNNING,
+    case,
+    channels_last,
+    channels_second,
+    named,
+    with_running,
+)
 from pycnn.testing.case import Case
 from pycnn.testing.reading import channel_axis
-from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient, normal
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
 
-RUNNING, AFFINE = ("running_mean", "running_var"), ("weight", "bias")
+AFFINE = ("weight", "bias")
 ALL = "running_mean running_var weight bias"
 
 
@@ -24,12 +30,7 @@ def _per_channel(x: np.ndarray, layout: str) -> int:
 
 class _BatchNorm(Tested, of=define._BatchNorm):
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """16-bit values have running statistics of 32 bits, as networks keep them."""
-        drawn = {}
-        for name, shape in case.shapes.items():
-            draw = positive if name == "running_var" else normal
-            drawn[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
-        return drawn
+        return with_running(case, rng, dtype)
 
 
 class BatchNorm(_BatchNorm, of=define.BatchNorm):

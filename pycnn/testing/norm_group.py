@@ -6,14 +6,19 @@ import numpy as np
 
 from pycnn.define import norm_group as define
 from pycnn.define.operation import Arrays
-from pycnn.dtypes import FLOATS
 from pycnn.reference.oracle import norm as oracle
-from pycnn.testing._norm_rules import case, channels_last, channels_second, named, positive
+from pycnn.testing._norm_rules import (
+    RUNNING,
+    case,
+    channels_last,
+    channels_second,
+    named,
+    with_running,
+)
 from pycnn.testing.case import Case
 from pycnn.testing.reading import channel_axis
-from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient, normal
+from pycnn.testing.tested import NoPeer, Settings, Tested, TestedGradient
 
-RUNNING = ("running_mean", "running_var")
 GIVEN = "running_mean running_var weight bias"
 
 
@@ -79,12 +84,7 @@ class InstanceNorm(_ByGroup, of=define.InstanceNorm):
         return channels
 
     def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-        """16-bit values have running statistics of 32 bits, as networks keep them."""
-        drawn = {}
-        for name, shape in case.shapes.items():
-            draw = positive if name == "running_var" else normal
-            drawn[name] = draw(rng, shape, FLOATS[dtype].accumulate if name in RUNNING else dtype)
-        return drawn
+        return with_running(case, rng, dtype)
 
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, x = self.meant(settings), arrays["x"]

@@ -25,10 +25,6 @@ CASES = {
     "one column": Case(1, 8, 2, 1, 8),
     "several tiles": Case(2, 24, 17, 13, 88),
 }
-MODES = {
-    mode: Case(2, 8, 6, 7, 16, (3, 4), ((2, 1), (3, 2)), 1, (2, 1), (1, 2), mode)
-    for mode in ("reflect", "replicate", "circular")
-}
 PLENTY = 2**40
 NAME = "implicit_gemm_mma"
 
@@ -68,13 +64,6 @@ def test_bfloat16(backend, rng, direction):
 def test_larger_tiles(backend, rng, monkeypatch, case, direction):
     monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
     check(backend, rng, case, direction)
-
-
-@on_kernels
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("direction", ["forward", "backward_weight"])
-def test_padding_modes(backend, rng, mode, direction):
-    check(backend, rng, MODES[mode], direction)
 
 
 @on_kernels

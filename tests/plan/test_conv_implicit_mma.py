@@ -7,25 +7,25 @@ import numpy as np
 import pytest
 from plan_checks import assert_sound
 
+from pycnn.define.views import View
 from pycnn.plan import conv
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, Chunked
-from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import ArraySpec, Plan
 
 PLENTY = 2**40
 OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
 each_direction = pytest.mark.parametrize("direction", OUTPUTS)
-EVERY = Chunked.A | Chunked.X | Chunked.C
+EVERY = Chunked.OPERANDS | Chunked.C
 
 
 def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=True, dtype="float16", **options):
     p, q = h + 2 * pad - r + 1, w + 2 * pad - s + 1
     return Problem(
-        dtype,
-        View.of((n, c, h, w), last),
-        View.of((k, c // options.get("groups", 1), r, s)),
-        View.of((n, k, p, q), last),
-        corner=(pad, pad),
+        View.contiguous((n, c, h, w), dtype, last),
+        View.contiguous((k, c // options.get("groups", 1), r, s), dtype),
+        View.contiguous((n, k, p, q), dtype, last),
+        pad_begin=(pad, pad),
         **options,
     )
 
@@ -77,7 +77,7 @@ def test_sixteen_bytes_where_strides_allow(direction):
         for name, v in (("x", wide.x), ("y", wide.y))
     }
     odd = int(fields(product(steps(direction, replace(wide, **views))))["vectors"])
-    assert odd == (0 if direction == "backward_weight" else Chunked.A)
+    assert odd == 0
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])
@@ -86,12 +86,12 @@ def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
     entries = [x.kernel.entry for x in steps(direction, of).launches]
     assert entries == ["im2col", "implicit_gemm_mma"]
     size = prod(of.weight.shape) * of.itemsize
-    with pytest.raises(Unfit, match="a copy of the weight"):
+    with pytest.raises(Unsupported, match="a copy of the weight"):
         steps(direction, of, limit=size - 1)
     k, c, r, s = of.weight.shape
     innermost = {
-        "forward": View.of(of.weight.shape, channels_last=True),
-        "backward_input": View((k, c, r, s), (1, r * s * k, s * k, k)),
+        "forward": View.contiguous(of.weight.shape, of.dtype, channels_last=True),
+        "backward_input": View((k, c, r, s), (1, r * s * k, s * k, k), of.dtype),
     }[direction]
     direct = steps(direction, replace(of, weight=innermost), limit=0)
     assert [x.kernel.entry for x in direct.launches] == ["implicit_gemm_mma"]
@@ -113,6 +113,7 @@ def test_auto_takes_it_where_tensor_cores_pay():
 far = problem(n=2)
 UNFIT = {
     "dtype": ("forward", problem(dtype="float32"), "dtype float32; allowed: float16, bfloat16"),
+    "mode": ("forward", problem(mode="circular"), "mode 'circular'; allowed: 'zeros'"),
     "layout": ("forward", problem(last=False), "of x; allowed: channels innermost"),
     "layout of dy": ("backward_input", problem(last=False), "of dy; allowed: channels innermost"),
     "channels": ("forward", problem(c=60), "x has 60 channels a group; allowed: multiples of 8"),
@@ -120,7 +121,7 @@ UNFIT = {
     "filters of dweight": ("backward_weight", problem(k=36), "dy has 36 channels a group"),
     "distance": (
         "forward",
-        replace(far, x=View(far.x.shape, (2**31, *far.x.strides[1:]))),
+        replace(far, x=replace(far.x, strides=(2**31, *far.x.strides[1:]))),
         r"a tile reaches over \d+ elements; allowed: 2147483647",
     ),
 }
@@ -129,5 +130,5 @@ UNFIT = {
 @pytest.mark.parametrize("case", UNFIT)
 def test_limits(case):
     direction, of, message = UNFIT[case]
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(Unsupported, match=message):
         steps(direction, of)

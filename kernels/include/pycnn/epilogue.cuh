@@ -31,6 +31,23 @@ __device__ __forceinline__ acc_t activate(acc_t x, int activation, double slope)
     }
 }
 
+// Of several sums, where only the loop over them is worth the code: every question is asked once.
+template <int N>
+__device__ __forceinline__ void activate(acc_t (&x)[N], int activation, double slope) {
+    const auto each = [&](auto function) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) x[i] = function(x[i]);
+    };
+    switch (activation) {
+        case NONE: break;
+        case RELU: each([](acc_t v) { return activate(v, RELU, 0); }); break;
+        case RELU6: each([](acc_t v) { return activate(v, RELU6, 0); }); break;
+        case LEAKY_RELU: each([=](acc_t v) { return activate(v, LEAKY_RELU, slope); }); break;
+        case SILU: each([](acc_t v) { return activate(v, SILU, 0); }); break;
+        case SIGMOID: each([](acc_t v) { return activate(v, SIGMOID, 0); }); break;
+    }
+}
+
 struct Epilogue {
     const scalar_t* bias;
     const scalar_t* scale;
@@ -45,5 +62,22 @@ struct Epilogue {
         if (shift) sum += to_acc(shift[k * p.shift_k]);
         if (residual) sum += to_acc(residual[residual_at]);
         return activate(sum, p.activation, p.slope);
+    }
+
+    // Of N sums: the channel of the first, and how far apart they are in channels and the residual.
+    template <int N>
+    __device__ __forceinline__ void finish(acc_t (&sum)[N], index_t k, int k_step,
+                                           index_t residual_at, index_t residual_step) const {
+        const auto each = [&](const scalar_t* from, index_t step, auto combine) {
+#pragma unroll
+            for (int i = 0; i < N; ++i) sum[i] = combine(sum[i], to_acc(from[i * step]));
+        };
+        const auto add = [](acc_t a, acc_t b) { return a + b; };
+        const auto multiply = [](acc_t a, acc_t b) { return a * b; };
+        if (bias) each(bias + k * p.bias_k, k_step * p.bias_k, add);
+        if (scale) each(scale + k * p.scale_k, k_step * p.scale_k, multiply);
+        if (shift) each(shift + k * p.shift_k, k_step * p.shift_k, add);
+        if (residual) each(residual + residual_at, residual_step, add);
+        activate(sum, p.activation, p.slope);
     }
 };

@@ -132,6 +132,18 @@ struct OutputTile {
                                  residual + i * p.residual_row + j * p.residual_col));
     }
 
+    // Of N neighbours in a row.
+    template <int N>
+    __device__ __forceinline__ void finish(acc_t (&acc)[N], int i, int j) const {
+        if (p.flags & ACCUMULATE) {
+#pragma unroll
+            for (int e = 0; e < N; ++e) acc[e] += to_acc(c[offset(i, j + e)]);
+        }
+        const bool by_row = p.flags & CHANNEL_BY_ROW;
+        epilogue.finish(acc, channel + (by_row ? i : j), by_row ? 0 : 1,
+                        residual + i * p.residual_row + j * p.residual_col, p.residual_col);
+    }
+
     __device__ void store(int i, int j, acc_t acc) const {
         if (i >= rows || j >= cols) return;
         if (p.flags & WIDE) {

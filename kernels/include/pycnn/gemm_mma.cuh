@@ -27,18 +27,23 @@ struct MmaLayout {
         return (row * CHUNKS + (chunk ^ (row / TOGETHER % ORDERS))) * CHUNK;
     }
 
-    // The four 8x8 matrices at (mn, k), 16 x 16 elements, as registers of `mma`: mn runs faster
-    // than k in those of A, slower in those of B.
+    // The four 8x8 matrices at (mn + mn_step, k), 16 x 16 elements, as registers of `mma`: mn runs
+    // faster than k in those of A, slower in those of B. Steps and k are constants, multiples of 16,
+    // that share no bit with mn: so an address is one of few, and a constant.
     template <bool OF_A>
     static __device__ __forceinline__ void load(unsigned (&fragment)[4], const scalar_t* tile,
-                                                int mn, int k) {
-        const int lane = threadIdx.x % 32, row = lane % 8, first = lane / 8 % 2, second = lane / 16;
-        mn += (OF_A ? first : second) * 8;
-        k += (OF_A ? second : first) * 8;
-        if constexpr (K_MAJOR)
-            ldmatrix<4>(fragment, tile + at(mn + row, k / CHUNK));
-        else
-            ldmatrix<4, true>(fragment, tile + at(k + row, mn / CHUNK));
+                                                int mn, int mn_step, int k) {
+        static_assert(16 % (TOGETHER * ORDERS) == 0, "16 rows further the order is the same");
+        const int lane = threadIdx.x % 32, first = lane / 8 % 2, second = lane / 16;
+        const int of_mn = OF_A ? first : second, of_k = OF_A ? second : first;
+        if constexpr (K_MAJOR) {
+            const int row = mn + of_mn * 8 + lane % 8;
+            ldmatrix<4>(fragment, tile + at(row, of_k ^ k / CHUNK) + mn_step * CHUNKS * CHUNK);
+        } else {
+            const int row = of_k * 8 + lane % 8, chunk = mn / CHUNK ^ of_mn;
+            ldmatrix<4, true>(fragment,
+                              tile + at(row, chunk ^ mn_step / CHUNK) + k * CHUNKS * CHUNK);
+        }
     }
 };
 
@@ -100,11 +105,12 @@ struct WarpTile {
             unsigned rA[COUNT_M][4], rB[COUNT_N / 2][4];
 #pragma unroll
             for (int i = 0; i < COUNT_M; ++i)
-                MmaLayout<BLK_M, BLK_K, A_K_MAJOR>::template load<true>(rA[i], sA, m + i * MMA_M, k);
+                MmaLayout<BLK_M, BLK_K, A_K_MAJOR>::template load<true>(rA[i], sA, m, i * MMA_M,
+                                                                        k);
 #pragma unroll
             for (int j = 0; j < COUNT_N / 2; ++j)
-                MmaLayout<BLK_N, BLK_K, B_K_MAJOR>::template load<false>(rB[j], sB,
-                                                                         n + 2 * j * MMA_N, k);
+                MmaLayout<BLK_N, BLK_K, B_K_MAJOR>::template load<false>(rB[j], sB, n,
+                                                                         2 * j * MMA_N, k);
 #pragma unroll
             for (int i = 0; i < COUNT_M; ++i)
 #pragma unroll

@@ -43,7 +43,7 @@ struct ImplicitParams {
 };
 
 // `Chunked` in pycnn/plan/conv_implicit_mma.py.
-enum Chunked { A_CHUNKED = 1, X_CHUNKED = 2, C_CHUNKED = 4 };
+enum Chunked { OPERANDS_CHUNKED = 1, C_CHUNKED = 2 };
 
 struct Coord {
     index_t x;

@@ -1,6 +1,6 @@
 """The rows of the table for what is asynchronous: proxies, barriers in memory, bulk copies."""
 
-from pycnn.emulator.ptx import barriers, bulk, clusters, proxies
+from pycnn.emulator.ptx import barriers, bulk, clusters, proxies, tensor
 from pycnn.emulator.ptx.forms import full, value
 
 full("fence", "proxy kind=async ?space=global|shared::cta|shared::cluster", "", "warp",
@@ -68,3 +68,16 @@ full("st", f"async {_SENT} {_BYTES} ?vec=v2|v4 T=b32|b64|u32|u64|s32|s64|f32|f64
      "memory", bulk.store_async)  # fmt: skip
 full("red", f"async {_SENT} {_BYTES} op=add|min|max|inc|dec|and|or|xor T=u32|s32|u64|b32", "* * *",
      "memory", bulk.store_async)  # fmt: skip
+
+_DIM = "dim=1d|2d|3d|4d|5d"
+full("cp", f"async bulk tensor {_DIM} to=shared::cluster|shared::cta of=global ?mode=tile|im2col "
+     f"{_BYTES} ?multicast=multicast::cluster {_HINT}", "* * * ?* ?* ?*", "memory",
+     tensor.load)  # fmt: skip
+full("cp", f"async bulk tensor {_DIM} to=global of=shared::cta ?mode=tile|im2col_no_offs "
+     f"bulk_group {_HINT}", "* * ?*", "memory", tensor.store)  # fmt: skip
+full("cp", f"reduce async bulk tensor {_DIM} to=global of=shared::cta "
+     f"op=add|min|max|inc|dec|and|or|xor ?mode=tile|im2col_no_offs bulk_group {_HINT}", "* * ?*",
+     "memory", tensor.store)  # fmt: skip
+full("cp", f"async bulk prefetch tensor {_DIM} L2 of=global ?mode=tile|im2col {_HINT}", "* ?* ?*",
+     "memory", bulk.prefetch)  # fmt: skip
+full("prefetch", "?space=param|const tensormap", "*", "memory", bulk.prefetch)

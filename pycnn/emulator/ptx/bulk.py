@@ -11,7 +11,7 @@ Modifiers = dict[str, Any]
 
 _U32 = TYPES["u32"]
 #: As `Reduce` and `Number` of emulator/reduction.h.
-_REDUCE = {"add": 1, "min": 2, "max": 3, "inc": 4, "dec": 5, "and": 6, "or": 7, "xor": 8}
+REDUCE = {"add": 1, "min": 2, "max": 3, "inc": 4, "dec": 5, "and": 6, "or": 7, "xor": 8}
 _NUMBER = {"u32": 0, "s32": 1, "u64": 2, "s64": 3, "f16": 4, "bf16": 5, "f32": 6, "f64": 7,
            "b32": 0, "b64": 2}  # fmt: skip
 #: What goes with each reduction.
@@ -89,7 +89,7 @@ def reduction_code(e: Emitter, m: Modifiers) -> int:
     type: Type = m["T"]
     if type.name not in _TYPES[m["op"]]:
         e.fail(f".{m['op']} goes with {', '.join(_TYPES[m['op']])}, not with .{type.name}")
-    return _REDUCE[m["op"]] | _NUMBER[type.name] << 4
+    return REDUCE[m["op"]] | _NUMBER[type.name] << 4
 
 
 def _mask(e: Emitter, operand: Operand) -> str:

@@ -204,7 +204,7 @@ def rows() -> list[Row]:
             "d=f32 a=bf16 b=bf16 c=f32",
             "d=f32 a=tf32 b=tf32 c=f32",
             "d=f64 a=f64 b=f64 c=f64",
-            "d=f16|f32 a=e4m3|e5m2 b=e4m3|e5m2 c=f16|f32",
+            "?kind=kind::f8f6f4 d=f16|f32 a=e4m3|e5m2 b=e4m3|e5m2 c=f16|f32",
             "d=s32 a=s8|u8|s4|u4 b=s8|u8|s4|u4 c=s32",
         )
     ]

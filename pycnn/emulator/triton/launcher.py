@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.emulator.arrays import host_arguments
+from pycnn.emulator.guarded import Pointer
 from pycnn.emulator.ptx.errors import PtxError
 
 #: NumPy's types of Triton's, pointers apart.
@@ -20,6 +22,7 @@ class Launcher:
 
     def __init__(self, source: Any, metadata: Any) -> None:
         self._signature = tuple(source.signature.values())
+        self._names = tuple(map(str, source.signature))
         self._descriptors = list(getattr(metadata, "tensordesc_meta", None) or [])
         self._threads = metadata.num_warps * 32
         self._blocks = getattr(metadata, "num_ctas", 1)
@@ -42,7 +45,7 @@ class Launcher:
             values = list(self._values(args))
             scratch = self._scratch(x * y * z)
             # One pointer or two that the compiler adds: scratch memory, and the profiler's.
-            values += [scratch, None][: kernel.parameter_count - len(values)]
+            values += [scratch, None][: len(kernel.parameters) - len(values)]
             kernel(
                 (x * self._blocks, y, z), (self._threads, 1, 1), values,
                 shared_mem=self._shared, enable_cooperative_groups=self._cooperative,
@@ -59,27 +62,35 @@ class Launcher:
         return _allocation._allocator.get()(size * programs * self._blocks, align, 0)
 
     def _values(self, args: Any) -> Iterator[Any]:
-        return _flat(self._signature, args, iter(self._descriptors))
+        return _flat(self._names, self._signature, args, iter(self._descriptors))
 
 
-def _flat(signature: Any, args: Any, descriptors: Iterator[Any]) -> Iterator[Any]:
+def _flat(
+    names: tuple[str, ...], signature: Any, args: Any, descriptors: Iterator[Any]
+) -> Iterator[Any]:
     """The arguments that the kernel has parameters for, tuples taken apart."""
-    for kind, argument in zip(signature, args, strict=True):
+    for name, kind, argument in zip(names, signature, args, strict=True):
         if isinstance(kind, tuple):
-            yield from _flat(kind, argument, descriptors)
+            yield from _flat((name,) * len(kind), kind, argument, descriptors)
         elif kind != "constexpr":
-            yield from _parameters(kind, argument, descriptors)
+            yield from _parameters(name, kind, argument, descriptors)
 
 
-def _parameters(kind: str, argument: Any, descriptors: Iterator[Any]) -> Iterator[Any]:
+def _parameters(name: str, kind: str, argument: Any, descriptors: Iterator[Any]) -> Iterator[Any]:
     if kind.startswith("tensordesc"):
-        yield from _descriptor(argument, next(descriptors, None))
+        yield from _descriptor(name, argument, next(descriptors, None))
     elif kind[0] == "*":
-        yield getattr(argument, "array", argument)
+        yield _pointer(name, argument)
     elif kind == "bf16":
         yield np.uint16(_bfloat16(float(argument)))
     else:
         yield _NUMBERS[kind](argument)
+
+
+def _pointer(name: str, argument: Any) -> Any:
+    """A pointer by the parameter's name, for reports."""
+    [argument] = host_arguments([getattr(argument, "array", argument)])
+    return Pointer(argument, name=name) if isinstance(argument, np.ndarray) else argument
 
 
 def _bfloat16(value: float) -> int:
@@ -90,13 +101,12 @@ def _bfloat16(value: float) -> int:
     return bits + 0x7FFF + (bits >> 16 & 1) >> 16
 
 
-def _descriptor(argument: Any, meta: Any) -> Iterator[Any]:
+def _descriptor(name: str, argument: Any, meta: Any) -> Iterator[Any]:
     """A descriptor of a tensor: base, shape and strides where the target has no TMA."""
     if meta is not None:
         raise PtxError("TMA descriptors are not there yet", name="Triton")
-    base = getattr(argument.base, "array", argument.base)
     shape, strides = argument.shape, argument.strides
-    yield base
+    yield _pointer(name, argument.base)
     yield from map(np.int64, (*shape, *strides))
     yield from (np.int8(argument.padding == "nan"),
                 np.int8(getattr(argument, "round_f32_to_tf32", False)))  # fmt: skip

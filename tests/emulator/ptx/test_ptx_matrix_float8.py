@@ -41,9 +41,10 @@ def product(opcode: str, registers: np.ndarray, counts: tuple[int, int, int, int
 
 
 @pytest.mark.parametrize("sums", ["f16", "f32"])
+@pytest.mark.parametrize("of", ["", ".kind::f8f6f4"])
 @pytest.mark.parametrize("depth", [16, 32])
 @pytest.mark.parametrize(("ka", "kb"), [("e4m3", "e5m2"), ("e5m2", "e4m3")])
-def test_float8(ka, kb, depth, sums):
+def test_float8(ka, kb, depth, of, sums):
     def random(kind, shape):
         bits = RNG.integers(0, 256, shape).astype(np.uint8)
         special = 0x7F if kind == "e4m3" else 0x7C  # and above: no numbers
@@ -69,7 +70,7 @@ def test_float8(ka, kb, depth, sums):
             fc[lane, i] = c[g + 8 * (i >= 2), t * 2 + (i & 1)]
     words = [f.view(np.uint32) for f in (fa, fb, fc)]
     counts = tuple(w.shape[1] for w in (*words, words[2]))
-    opcode = f"mma.sync.aligned.m16n8k{depth}.row.col.{sums}.{ka}.{kb}.{sums}"
+    opcode = f"mma.sync.aligned.m16n8k{depth}.row.col{of}.{sums}.{ka}.{kb}.{sums}"
     got = product(opcode, np.concatenate(words, 1), counts).view(dtype)
     exact = c.astype(np.float64) + values(a, ka) @ values(b, kb)
     want = exact.astype(dtype)

@@ -1,11 +1,13 @@
 """``wgmma``: every type and layout against NumPy."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from test_ptx_matrix_float8 import values as float8
 from wgmma_run import descriptor, image, product
 
-from pycnn.emulator import PtxError, PtxModule
+from pycnn.emulator import PtxError, PtxModule, RawKernel
 
 RNG = np.random.default_rng(17)
 BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
@@ -181,3 +183,71 @@ def test_forms_that_are_not_there():
         )
         with pytest.raises(PtxError, match=why):
             PtxModule(text).get_function("test")
+
+
+STATIC = """
+#include <cuda_fp16.h>
+typedef unsigned long long u64;
+extern "C" __global__ void product(const uint4* a, const uint4* b, float* c) {
+    extern __shared__ uint4 other[];
+    __shared__ __align__(128) uint4 tile[128 + 16];
+    int i = threadIdx.x;
+    tile[i] = a[i];
+    if (i < 16) tile[128 + i] = b[i];
+    other[i] = make_uint4(1, 2, 3, 4);
+    asm volatile("fence.proxy.async;" ::: "memory");
+    __syncthreads();
+    auto describe = [](const void* p) {
+        u64 start = (unsigned)__cvta_generic_to_shared(p);
+        return (MASKED ? (start & 0x3ffff) >> 4 : start >> 4) | (u64)(1024 >> 4) << 16 |
+               (u64)(128 >> 4) << 32;
+    };
+    u64 first = describe(tile), second = describe(tile + 128);
+    second = (second & ~((u64)0x3fff << 16)) | (u64)(128 >> 4) << 16;
+    float d[4] = {};
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+    asm volatile("{.reg .pred p; setp.eq.u32 p, 0, 1;"
+                 "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%0, %1, %2, %3}, %4, %5, p, 1,"
+                 "1, 0, 0;}"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "l"(first), "l"(second));
+    asm volatile("wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    for (int k = 0; k < 4; ++k)
+        c[(i / 32 * 16 + i % 32 / 4 + k / 2 * 8) * 8 + i % 4 * 2 + k % 2] = d[k];
+}"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cuda") is None, reason="needs the extra 'compile'")
+@pytest.mark.parametrize("masked", [0, 1])
+@BOTH
+def test_static_shared_memory_beside_dynamic(masked, checked):
+    a = RNG.standard_normal((64, 16)).astype(np.float16)
+    b = RNG.standard_normal((8, 16)).astype(np.float16)
+
+    def pieces(x):  # no swizzle: the first 16 bytes of every row, then the second
+        return np.ascontiguousarray(x.reshape(-1, 2, 8).transpose(1, 0, 2)).view(np.uint32)
+
+    c = np.zeros((64, 8), np.float32)
+    kernel = RawKernel(STATIC, "product", (f"-DMASKED={masked}",), via="ptx", arch="sm_90a",
+                       checked=checked)  # fmt: skip
+    kernel((1,), (128,), (pieces(a), pieces(b), c), shared_mem=2048)
+    np.testing.assert_array_equal(c, (a.astype(float) @ b.astype(float).T).astype(np.float32))
+
+
+@pytest.mark.parametrize("swizzle", [32, 64, 128])
+def test_a_pattern_that_does_not_begin_where_it_repeats(swizzle):
+    """The base offset says where it does."""
+    a, b = RNG.standard_normal((64, 16)), RNG.standard_normal((8, 16))
+    a, b = a.astype(np.float16), b.astype(np.float16)
+    shift = 128 * (swizzle // 32)  # within the pattern, which repeats after eight rows
+    memory = np.zeros(20480, np.uint8)
+    memory[:10240] = image(a, swizzle, False, 16, 8 * swizzle)[:10240]
+    second = image(b, swizzle, False, 16, 8 * swizzle)
+    memory[10240 + shift :] = second[: memory.size - 10240 - shift]
+    places = (
+        descriptor(0, 16, 8 * swizzle, swizzle),
+        descriptor(10240 + shift, 16, 8 * swizzle, swizzle, (10240 + shift >> 7) & 7),
+    )
+    opcode = "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16"
+    got = product(opcode, memory, *places, None, 8, np.float32, rest=", 1, 1, 0, 0")
+    want = a.astype(np.float64) @ b.astype(np.float64).T
+    np.testing.assert_array_equal(got, want.astype(np.float32))

@@ -1,4 +1,4 @@
-"""PTX that Triton made of our kernels, with no Triton: right, silent, and no barrier too many."""
+"""PTX that Triton and Numba made of our kernels: right, silent, and no barrier too many."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from triton_cases import CASES, Case
+from compiled_cases import CASES, Case
 
 from pycnn.emulator import KernelError, OutOfBoundsError, PtxModule
 
@@ -53,6 +53,8 @@ SPARE = {
     ("layer_norm_backward", 14): "one of two in a row",
     ("layer_norm_backward", 15): "the end of the kernel",
     ("matmul_tf32", 1): "nothing is copied since the barrier before the loop, or at its end",
+    ("matmul_wgmma", 0): "the one at the loop's end orders the same",
+    ("matmul_wgmma", 2): "the one at the loop's beginning orders the same",
 }
 
 
@@ -74,8 +76,29 @@ def test_each_barrier_is_missed(case, number):
         return
     with pytest.raises(KernelError) as caught:
         launch(case, text, case.arguments(), checked=True)
-    assert caught.value.file == "triton_kernels.py"
+    assert caught.value.file == f"{case.maker}_kernels.py"
     assert caught.value.line > 0
+
+
+#: What orders a copy or a product that runs beside the threads.
+WAITS = re.compile(
+    r"\t(cp\.async\.(?:commit_group|wait_group\s+\d)|fence\.proxy\.async\.shared::cta"
+    r"|wgmma\.(?:fence|commit_group|wait_group)\.sync\.aligned(?: \d)?);"
+)
+PIPELINES = [case for case in CASES if case.name in ("matmul_float16", "matmul_wgmma")]
+
+
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [(case, i) for case in PIPELINES for i in range(len(WAITS.findall(text_of(case))))],
+    ids=lambda v: v.name if isinstance(v, Case) else str(v),
+)
+def test_each_wait_commit_and_fence_is_missed(case, number):
+    text = text_of(case)
+    at = [m.start() for m in WAITS.finditer(text)][number]
+    with pytest.raises(KernelError) as caught:
+        launch(case, text[:at] + "//" + text[at:], case.arguments(), checked=True)
+    assert caught.value.file == "triton_kernels.py"
 
 
 @by_name
@@ -85,5 +108,5 @@ def test_an_array_too_short_is_found(case):
     arguments[name] = arguments[name].ravel()[:-1].copy()
     with pytest.raises(OutOfBoundsError) as caught:
         launch(case, text_of(case), arguments, checked=True)
-    line = (Path(__file__).parent / "triton_kernels.py").read_text().splitlines()
-    assert "load" in line[caught.value.line - 1]
+    line = (Path(__file__).parent / f"{case.maker}_kernels.py").read_text().splitlines()
+    assert re.search(r"\bload|\[", line[caught.value.line - 1])

@@ -1,4 +1,4 @@
-"""What each kernel of `triton_kernels` is launched with and must give; needs no Triton."""
+"""What each kernel of `triton_kernels` and `numba_kernels` is launched with and must give."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,9 @@ class Case:
     check : callable
         Given the arguments after the launch, raises if they are wrong.
     options : dict
-        Constants and options of the compiler.
+        Constants and options of Triton's compiler; for Numba, the block.
+    maker : str
+        ``"triton"`` or ``"numba"``.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Case:
     arguments: Callable[[], Arguments]
     check: Callable[[Arguments], None]
     options: dict[str, Any] = field(default_factory=dict)
+    maker: str = "triton"
 
 
 def normal(*shape: int, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
@@ -175,6 +178,31 @@ def _check_convolution(a: Arguments) -> None:
     _close(1e-4, a["y"], np.einsum("nchwrs,krsc->nkhw", windows, a["weight"].astype(float)))
 
 
+# ---- Numba --------------------------------------------------------------------------------------
+
+
+def _block_sums() -> Arguments:
+    return {"x": normal(500), "sums": np.zeros(4, np.float32)}
+
+
+def _check_block_sums(a: Arguments) -> None:
+    _close(1e-5, a["sums"], np.pad(a["x"].astype(float), (0, 12)).reshape(4, 128).sum(1))
+
+
+def _histogram() -> Arguments:
+    x = np.random.default_rng(0).integers(0, 16, 1000).astype(np.int32)
+    return {"x": x, "counts": np.zeros(16, np.int32)}
+
+
+def _check_histogram(a: Arguments) -> None:
+    np.testing.assert_array_equal(a["counts"], np.bincount(a["x"], minlength=16))
+
+
+def _tiled_product() -> Arguments:
+    a, b = normal(19, 27), normal(27, 13, seed=1)
+    return {"a": a, "b": b, "c": np.zeros((19, 13), np.float32)}
+
+
 def _tiles(m: int, n: int, k: int, **options: int) -> dict[str, int]:
     return {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k, **options}
 
@@ -190,6 +218,14 @@ CASES = (
          _check_product(3e-2), _tiles(32, 32, 32, num_stages=3)),
     Case("matmul_tf32", "matmul", 80, (2, 2), _product(50, 60, 80, np.float32),
          _check_product(3e-2), _tiles(32, 32, 32, num_stages=2)),
+    Case("matmul_wgmma", "matmul", 90, (2, 1), _product(100, 60, 96, np.float16),
+         _check_product(3e-2), _tiles(64, 64, 32, num_stages=3)),
     Case("convolution", "convolution", 80, (1, 2, 2), _convolution, _check_convolution,
          {"R": 3, "S": 3, "BLOCK_K": 32, "BLOCK_PIXELS": 32, "BLOCK_C": 16}),
+    Case("numba_block_sums", "block_sums", 80, (4,), _block_sums, _check_block_sums,
+         {"block": (128,)}, "numba"),
+    Case("numba_histogram", "histogram", 90, (3,), _histogram, _check_histogram,
+         {"block": (64,)}, "numba"),
+    Case("numba_tiled_product", "tiled_product", 80, (3, 2), _tiled_product,
+         _check_product(1e-5), {"block": (8, 8)}, "numba"),
 )  # fmt: skip
