@@ -257,3 +257,11 @@ def test_copies_that_nobody_waits_for(without):
     out = np.arange(64, dtype=np.uint32)
     with pytest.raises(RuntimeError, match=r"asynchronous copy|can go on|write by"):
         run(entry(REGS + COPIES.replace(without, ""), ".param .u64 out"), (out,), block=64)
+
+
+def test_what_has_no_effect_is_checked_all_the_same():
+    threads("setmaxnreg.inc.sync.aligned.u32 232; griddepcontrol.wait; nanosleep.u32 20;"
+            "griddepcontrol.launch_dependents; fence.acq_rel.cluster; ret;")  # fmt: skip
+    for count in (20, 25, 264):
+        with pytest.raises(PtxError, match="multiple of 8 from 24 to 256"):
+            threads(f"setmaxnreg.dec.sync.aligned.u32 {count}; ret;")
