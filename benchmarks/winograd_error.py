@@ -22,9 +22,10 @@ import numpy as np
 
 import pycnn
 from pycnn.bench.environment import environment
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, accumulator, numpy_dtype
 from pycnn.plan import conv
-from pycnn.plan.conv_problem import Problem, View
+from pycnn.plan.conv_problem import Problem
 from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
@@ -73,8 +74,8 @@ def _measure(
 ) -> Iterator[dict[str, object]]:
     x, weight, dy = arrays.values()
     dtype = x.dtype.name
-    views = (View.of(a.shape) for a in (x, weight, dy))
-    problem = Problem(dtype, *views, corner=(1, 1))
+    views = (View.contiguous(a.shape, dtype) for a in (x, weight, dy))
+    problem = Problem(*views, corner=(1, 1))
     padding = ((1, 1), (1, 1))
     if direction == "forward":
         want = oracle.convolve(x, weight, None, (1, 1), padding, (1, 1), 1)

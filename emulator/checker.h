@@ -88,6 +88,8 @@ public:
     // It uses the block's shared memory: somebody must wait for it before the block ends.
     void must_end(const Operation& operation);
     void operation_access(const Operation& operation, const void* address, size_t size, int access);
+    // The instruction of the operation that wrote a word of shared memory last; 0 if a thread did.
+    uint32_t loader(uintptr_t address);
     static Known completion(const Operation& operation) {
         return Causality::of_actor(operation.record);
     }

@@ -98,6 +98,16 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
     }
 }
 
+uint32_t Checker::loader(uintptr_t address) {
+    Record* writer = block_->records.find(shared_cell(word_of(address)), 1, [](const Record& r) {
+        return (r.kind & kWrites) != 0;
+    });
+    bool asynchronous = writer && writer->thread >= kActors;
+    return asynchronous ? static_cast<uint32_t>(
+                              reinterpret_cast<uintptr_t>(address_of(*writer)))
+                        : 0;
+}
+
 void Checker::check_operation(Cell& cell, const Operation& operation, const Record& me,
                               const Place& where, uintptr_t address, bool is_fenced) {
     Records& records = where.shared ? where.shared->records : records_;

@@ -3,6 +3,7 @@
 
 #include "ptx_calls.h"
 #include "tensor_map.h"
+#include "units.h"
 
 namespace pycnn_emu {
 
@@ -53,6 +54,8 @@ void load(uint64_t to, uint64_t map_address, const int32_t* numbers, uint64_t ba
     need_aligned(to, site);
     TensorMap map = map_at(map_address, code, site);
     Pieces pieces = pieces_of(map, box_of(numbers), to, false);
+    if (Worker::current()->checker())
+        Worker::current()->units().wgmma.loaded(site, map.swizzle ? 16u << map.swizzle : 0);
     uint32_t bytes = 0;
     for (const Piece& piece : pieces) bytes += piece.size;
     std::vector<Target> targets;

@@ -128,14 +128,20 @@ void watch(const WgmmaLane& lane, unsigned warp) {
     std::vector<uint16_t> issuers(kWarp);
     for (unsigned i = 0; i < kWarp; ++i) issuers[i] = static_cast<uint16_t>(warp * kWarp + i);
     Operation operation = checker->issue(std::move(issuers), pc_of(lane.site));
-    auto read = [&](const WgmmaOperand& operand) {
+    Wgmma& wgmma = state();
+    auto read = [&](const WgmmaOperand& operand, char name) {
+        uint32_t swizzle = operand.descriptor.swizzle;
         operand.each_piece([&](uint32_t, uint32_t, uint32_t offset) {
             checker->operation_access(operation, arena() + offset, kPieceBytes, kRead);
+            auto loaded = wgmma.swizzle_of(checker->loader(reinterpret_cast<uintptr_t>(arena()) + offset));
+            if (loaded.value_or(swizzle) != swizzle)
+                fail("wgmma", format("the descriptor of %c has a swizzle of %u bytes, the tensor map by "
+                                     "which the matrix was loaded one of %u", name, swizzle, *loaded),
+                     lane.site);
         });
     };
-    if (!(lane.how & kRegisters)) read(operand_a(lane, warp));
-    read(operand_b(lane));
-    Wgmma& wgmma = state();
+    if (!(lane.how & kRegisters)) read(operand_a(lane, warp), 'A');
+    read(operand_b(lane), 'B');
     unsigned thread = warp * kWarp;
     Wgmma::Issue other;
     Wgmma::Issue mine{site_of(lane.site), lane.how & kRegisters ? 0 : lane.a, lane.b};

@@ -7,6 +7,7 @@ namespace pycnn_emu {
 namespace {
 
 constexpr unsigned kAllWarps = 15;
+constexpr uint32_t kMixed = 1;  // no swizzle
 
 }  // namespace
 
@@ -30,6 +31,17 @@ bool Wgmma::issue(unsigned thread, const Issue& issue, const Known& done, Issue&
     // Later ones are done only when this one is, too.
     for (size_t i = at; i < products.size(); ++i) products[i].done.add(done);
     return true;
+}
+
+void Wgmma::loaded(uint32_t site, uint32_t swizzle) {
+    uint32_t& known = swizzles_.emplace(site, swizzle).first->second;
+    if (known != swizzle) known = kMixed;
+}
+
+std::optional<uint32_t> Wgmma::swizzle_of(uint32_t site) const {
+    auto found = swizzles_.find(site);
+    if (found == swizzles_.end() || found->second == kMixed) return std::nullopt;
+    return found->second;
 }
 
 void Wgmma::commit(unsigned thread) {

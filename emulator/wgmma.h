@@ -7,7 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "causality.h"
@@ -27,13 +28,21 @@ public:
 
     void begin(unsigned threads);
     bool begun() const { return !threads_.empty(); }
-    void clear() { threads_.clear(); }
+    void clear() {
+        threads_.clear();
+        swizzles_.clear();
+    }
 
     // The warp of `thread` issues its next product, which `done` tells of. False if another warp of
     // the warpgroup has something else in its place: `other` says what.
     bool issue(unsigned thread, const Issue& issue, const Known& done, Issue& other);
     // The number of the last product of the warp of `thread`, counted from 1.
     uint32_t issued(unsigned thread) const { return warps_[thread / kWarp].issued; }
+
+    // A tensor copy, known by its instruction, has filled memory with this swizzle, in bytes.
+    void loaded(uint32_t site, uint32_t swizzle);
+    // The swizzle that the copies of an instruction had, if they had one alone.
+    std::optional<uint32_t> swizzle_of(uint32_t site) const;
 
     // Of one thread.
     uint32_t fence(unsigned thread) { return ++threads_[thread].fences; }
@@ -68,6 +77,7 @@ private:
         std::vector<uint32_t> groups;  // the last product of each
     };
 
+    std::unordered_map<uint32_t, uint32_t> swizzles_;
     std::vector<Warpgroup> warpgroups_;
     std::vector<Warp> warps_;
     std::vector<Thread> threads_;

@@ -10,7 +10,7 @@ from typing import Any
 from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, geometry
-from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
+from pycnn.define.conv_layout import LAYOUTS, Layout, planar
 from pycnn.define.conv_settings import (
     GRADIENTS,
     LIMIT,
@@ -26,7 +26,7 @@ from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
-from pycnn.plan.conv_problem import Problem, View as Axes
+from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_axes as cpu
 from pycnn.runtime.plan import Plan
 
@@ -92,10 +92,9 @@ class Conv(Convolution):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
-            views["x"].dtype,
             layout.view(views["x"]),
-            weight_view(views["weight"]),
-            layout.contiguous(y),
+            planar(views["weight"]),
+            layout.contiguous(y, views["x"].dtype),
             **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
@@ -146,9 +145,8 @@ class ConvGradients(Gradient):
         y = layout.arranged(extents)
         check_shape("dy", views["dy"].shape, y, f"the shape of the result of {self.forward.name}")
         problem = Problem(
-            views["x"].dtype,
             layout.view(views[self.source]),
-            weight_view(views["weight"]),
+            planar(views["weight"]),
             layout.view(views[self.target]),
             **windows.planar(),
         )
@@ -183,8 +181,8 @@ class ConvBackward(ConvGradients):
         s: Settings = call.settings
         contiguous: dict[str, dict[str, Any]] = {
             # What is computed is contiguous, whatever the strides of its argument.
-            "dx": {"x": s.layout.contiguous(s.layout.extents(call.views["x"].shape))},
-            "dweight": {"weight": Axes.of(s.problem.weight.shape)},
+            "dx": {"x": s.layout.contiguous(s.layout.extents(call.views["x"].shape), call.dtype)},
+            "dweight": {"weight": View.contiguous(s.problem.weight.shape, call.dtype)},
             "dbias": {},
         }
         return tuple(

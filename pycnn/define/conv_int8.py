@@ -9,7 +9,7 @@ import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import Geometry, geometry
-from pycnn.define.conv_layout import LAYOUTS, Layout, weight_view
+from pycnn.define.conv_layout import LAYOUTS, Layout, planar
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
 from pycnn.define.validate import check_shape
@@ -70,10 +70,9 @@ class IntegerConv(Operation):
                 f"weight_zero_point has dtype {zero.dtype}; allowed: {weight.dtype}, that of weight"
             )
         problem = Problem(
-            views["x"].dtype,
             layout.view(views["x"]),
-            weight_view(weight),
-            layout.contiguous(y),
+            planar(weight),
+            layout.contiguous(y, views["x"].dtype),
             **windows.planar(),
         )
         quantised = plans.Quantised(

@@ -5,7 +5,7 @@ from typing import Any
 
 from pycnn.define.validate import choice
 from pycnn.define.views import View
-from pycnn.plan.conv_problem import Ints, View as Axes
+from pycnn.plan.conv_problem import Ints
 
 #: Channels before or after the spatial axes, however many these are.
 LAYOUTS = ("NCHW", "NHWC")
@@ -45,16 +45,16 @@ class Layout:
         whole = (n, *spatial, c) if self.channels_last else extents
         return whole if self.batched else whole[1:]
 
-    def view(self, view: View) -> Axes:
+    def view(self, view: View) -> View:
         """An array as plans take it: axes (N, C, H, W) or (N, C, D, H, W), strides as they are."""
         strides = view.strides if self.batched else (0, *view.strides)
         if self.channels_last:
             strides = (strides[0], strides[-1], *strides[1:-1])
-        return planar(Axes(self.extents(view.shape), strides))
+        return planar(View(self.extents(view.shape), strides, view.dtype))
 
-    def contiguous(self, extents: Ints) -> Axes:
+    def contiguous(self, extents: Ints, dtype: str) -> View:
         """The same of a contiguous array of (N, C, spatial axes) that is yet to be computed."""
-        return planar(Axes.of(extents, self.channels_last))
+        return planar(View.contiguous(extents, dtype, self.channels_last))
 
     def channels_first(self, array: Any) -> Any:
         """A view (N, C, spatial axes) of a NumPy array."""
@@ -70,14 +70,9 @@ class Layout:
         return array if self.batched else array[0]
 
 
-def planar(view: Axes) -> Axes:
+def planar(view: View) -> View:
     """(N, C, W) as (N, C, 1, W); more axes as they are."""
     if len(view.shape) > 3:
         return view
     (n, c, w), (image, channel, column) = view.shape, view.strides
-    return Axes((n, c, 1, w), (image, channel, 0, column))
-
-
-def weight_view(view: View) -> Axes:
-    """A weight as plans take it."""
-    return planar(Axes(view.shape, view.strides))
+    return View((n, c, 1, w), (image, channel, 0, column), view.dtype)

@@ -13,7 +13,7 @@ from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv import ConvGradients, Convolution
 from pycnn.define.conv_geometry import Geometry, transposed
-from pycnn.define.conv_layout import Layout, weight_view
+from pycnn.define.conv_layout import Layout, planar
 from pycnn.define.conv_settings import (
     GRADIENTS,
     LIMIT,
@@ -26,7 +26,7 @@ from pycnn.define.conv_settings import (
 from pycnn.define.operation import Arrays
 from pycnn.define.views import View
 from pycnn.plan import conv as plans
-from pycnn.plan.conv_problem import Problem, View as Axes
+from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_transpose as cpu
 from pycnn.reference.cpu.conv_axes import finish as cpu_finish
 from pycnn.runtime.plan import Plan
@@ -58,9 +58,8 @@ class ConvTranspose(Convolution):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
         problem = Problem(
-            views["x"].dtype,
-            layout.contiguous(y),
-            weight_view(views["weight"]),
+            layout.contiguous(y, views["x"].dtype),
+            planar(views["weight"]),
             layout.view(views["x"]),
             **windows.planar(),
             epilogue=epilogue(views, layout, y, args, self.defaults),
@@ -98,7 +97,7 @@ class ConvTransposeBackward(ConvGradients):
     def _plan_dx(self, call: Call) -> Plan:
         """The convolution of dy."""
         s: Settings = call.settings
-        dx = s.layout.contiguous(s.layout.extents(call.views["x"].shape))
+        dx = s.layout.contiguous(s.layout.extents(call.views["x"].shape), call.dtype)
         problem = replace(s.problem, y=dx)
         plan = plans.plan(
             problem, "forward", s.algo, s.limit, f"{self.name}_input", call.outputs["dx"]
@@ -108,7 +107,7 @@ class ConvTransposeBackward(ConvGradients):
     def _plan_dweight(self, call: Call) -> Plan:
         """The gradient of the convolution of dy, whose result has the gradient x."""
         s: Settings = call.settings
-        problem = replace(s.problem, weight=Axes.of(s.problem.weight.shape))
+        problem = replace(s.problem, weight=View.contiguous(s.problem.weight.shape, call.dtype))
         op, output = f"{self.name}_weight", call.outputs["dweight"]
         plan = plans.plan(problem, "backward_weight", s.algo, s.limit, op, output)
         return plans.renamed(plan, {"x": "dy", "dy": "x"})
@@ -117,7 +116,7 @@ class ConvTransposeBackward(ConvGradients):
         """Sums of dy, as those of a convolution of which it is the gradient."""
         s: Settings = call.settings
         dy = s.problem.x
-        ones = Axes.of((dy.shape[1], 1, *[1] * (len(dy.shape) - 2)))
+        ones = View.contiguous((dy.shape[1], 1, *[1] * (len(dy.shape) - 2)), dy.dtype)
         axes = s.problem.spatial
         units: dict[str, Any] = {
             "stride": (1,) * axes,

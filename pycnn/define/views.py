@@ -1,6 +1,8 @@
 """What planning knows of an array: shape, strides and dtype, with no array behind them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pycnn.dtypes import dtype_name
@@ -36,6 +38,22 @@ class View:
             )
         return cls(array.shape, elements, dtype_name(array.dtype))
 
+    @classmethod
+    def contiguous(cls, shape: Sequence[int], dtype: str, channels_last: bool = False) -> "View":
+        """Contiguous, in the order of `shape` or with axis 1 innermost.
+
+        Examples
+        --------
+        >>> View.contiguous((2, 3, 4, 5), "float32", channels_last=True).strides
+        (60, 1, 15, 3)
+        """
+        order = (0, *range(2, len(shape)), 1) if channels_last else range(len(shape))
+        strides, step = [1] * len(shape), 1
+        for axis in reversed(order):
+            strides[axis] = step
+            step *= shape[axis]
+        return cls(tuple(shape), tuple(strides), dtype)
+
     @property
     def rank(self) -> int:
         """Number of axes."""
@@ -51,3 +69,24 @@ class View:
         """
         missing = rank - len(self.shape)
         return View((1,) * missing + self.shape, (0,) * missing + self.strides, self.dtype)
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether neighbours in memory are channels of one pixel, as far as extents tell."""
+        return self.strides[1] == 1 and self.shape[1] > 1 and self.strides[-1] != 1
+
+    def merged(self, first: int, last: int) -> int | None:
+        """The stride that walks the axes `first` to `last` as one; None if there is none.
+
+        Examples
+        --------
+        >>> View((2, 3, 4, 5), (60, 20, 5, 1), "float32").merged(2, 3)
+        1
+        >>> View((2, 3, 4, 5), (60, 20, -5, 1), "float32").merged(2, 3) is None
+        True
+        """
+        axes = [a for a in range(first, last + 1) if self.shape[a] > 1]
+        for outer, inner in pairwise(axes):
+            if self.strides[outer] != self.shape[inner] * self.strides[inner]:
+                return None
+        return self.strides[axes[-1]] if axes else 1

@@ -9,11 +9,12 @@ from pycnn import config
 from pycnn.define.conv_geometry import geometry, shape
 from pycnn.define.conv_layout import Layout
 from pycnn.define.validate import choice, integer
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.ops.conv import Extent
 from pycnn.plan import conv as plans
 from pycnn.plan.conv import Candidate
-from pycnn.plan.conv_problem import Problem, View as Axes
+from pycnn.plan.conv_problem import Problem
 
 
 def conv2d_algorithms(
@@ -81,8 +82,12 @@ def conv2d_algorithms(
     if workspace_limit is not None:
         limit = integer("workspace_limit", workspace_limit, 0)
     y = (x[0], weight[0], *windows.out)
-    views = arrangement.contiguous(x), Axes.of(weight), arrangement.contiguous(y)
-    problem = Problem(name, *views, **windows.planar())
+    views = (
+        arrangement.contiguous(x, name),
+        View.contiguous(weight, name),
+        arrangement.contiguous(y, name),
+    )
+    problem = Problem(*views, **windows.planar())
     if direction != "backward":
         return plans.algorithms(problem, direction, limit)
     of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
-from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid
+from pycnn.plan.conv_problem import MODES, Pair, Problem, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch, Transform
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div

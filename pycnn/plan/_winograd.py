@@ -4,9 +4,10 @@ from math import prod
 
 import numpy as np
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan._winograd_tiles import BLOCK, TAPS, Factors, Grid, block_of, staged
-from pycnn.plan.conv_problem import MODES, Pair, Problem, View, flat_grid
+from pycnn.plan.conv_problem import MODES, Pair, Problem, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div

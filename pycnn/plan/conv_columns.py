@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from pycnn.plan.conv_problem import Four, Problem, Unfit, View, flat_grid
+from pycnn.define.views import View
+from pycnn.plan.conv_problem import Four, Problem, Unfit, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 
 BLOCK = 256
@@ -68,8 +69,7 @@ def columns_1x1(problem: Problem) -> Matrix:
     image, channel, *pixel = problem.x.strides
     steps = (s * step for s, step in zip(problem.stride, pixel, strict=True))
     met = View(
-        (*problem.x.shape[:2], *problem.y.shape[2:]),
-        (image, channel, *steps),
+        (*problem.x.shape[:2], *problem.y.shape[2:]), (image, channel, *steps), problem.dtype
     )
     return pixels_of("x", met, problem.channels, problem.groups == 1)
 
@@ -110,7 +110,7 @@ def weight_matrix(problem: Problem) -> tuple[Matrix, tuple[Launch, ...]]:
         return Matrix("weight", (0, k * row, row, merged)), ()
     row = problem.channels * problem.taps
     copied = Buffer("weight_matrix")
-    launch = elementwise("im2col", copy_of(problem.dtype, view), Buffer("weight"), copied)
+    launch = elementwise("im2col", copy_of(view), Buffer("weight"), copied)
     return Matrix(copied.name, (0, k * row, row, 1)), (launch,)
 
 
@@ -121,17 +121,17 @@ def dy_matrix(problem: Problem) -> Matrix:
         return pixels_of("dy", view, k)
     except Unfit:
         strides = (view.shape[1] * pixels, k * pixels, pixels, 1)
-        return Matrix("dy_matrix", strides, True, (Buffer("dy"), copy_of(problem.dtype, view)))
+        return Matrix("dy_matrix", strides, True, (Buffer("dy"), copy_of(view)))
 
 
-def copy_of(dtype: str, view: View) -> Problem:
+def copy_of(view: View) -> Problem:
     """The convolution whose columns are a contiguous copy of `view`."""
     n, c, *pixels = view.shape
     one = (1,) * len(pixels)
-    filters = View.of((1, c, *one))
-    y = View.of((n, 1, *pixels))
+    filters = View.contiguous((1, c, *one), view.dtype)
+    y = View.contiguous((n, 1, *pixels), view.dtype)
     corner = (0,) * len(pixels)
-    return Problem(dtype, view, filters, y, stride=one, corner=corner, dilation=one)
+    return Problem(view, filters, y, stride=one, corner=corner, dilation=one)
 
 
 def require_1x1(problem: Problem) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from math import prod
 
+from pycnn.define.views import View
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View, flat_grid
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, flat_grid
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
@@ -42,7 +43,7 @@ def backward_input(problem: Problem) -> Steps:
         problem,
         x=problem.y,
         y=problem.x,
-        weight=View(problem.weight.shape, (k, c, -w_r, -w_s)),
+        weight=View(problem.weight.shape, (k, c, -w_r, -w_s), problem.dtype),
         corner=tuple(window - 1 - ceil_div(before, stride) for before in problem.corner),
     )
     last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)

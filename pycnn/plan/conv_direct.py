@@ -2,9 +2,10 @@
 
 from math import prod
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_algorithm import FEW, Algorithm, product, unlimited
-from pycnn.plan.conv_problem import Problem, Steps, View, flat_grid
+from pycnn.plan.conv_problem import Problem, Steps, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div

@@ -17,12 +17,13 @@ M. Mathieu, M. Henaff, Y. LeCun, "Fast Training of Convolutional Networks throug
 
 from dataclasses import replace
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan._fft import Planes, Sizes, crop, inverse, product, strides_of, transformed
 from pycnn.plan.conv_algorithm import Algorithm
-from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, View
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit
 from pycnn.runtime.plan import Buffer, Launch, Transform
 
 #: Workspace for several images at a time, in bytes.

@@ -14,6 +14,7 @@ A weight or dy whose strides no matrix has is copied to the workspace, by im2col
 
 from functools import partial
 
+from pycnn.define.views import View
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import IDENTITY
 from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm
@@ -30,7 +31,7 @@ from pycnn.plan.conv_columns import (
     weight_matrix,
 )
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Problem, Steps, Unfit, View
+from pycnn.plan.conv_problem import Problem, Steps, Unfit
 from pycnn.plan.gemm import Gemm, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
 
@@ -51,7 +52,7 @@ def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     if x.lines:
         inner, pixels, w_group = x.lines, problem.y.shape[-1], 0
     y, residual = _result(problem, "y", problem.y, x.lines), problem.epilogue.residual
-    beside = None if residual is None else View(problem.y.shape, residual)
+    beside = None if residual is None else View(problem.y.shape, residual, problem.dtype)
     added = None if beside is None else _result(problem, "residual", beside, x.lines)
     launches = list(copies)
     for first, count in chunks(problem.x.shape[0], images):

@@ -10,22 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan._implicit import HEADER, Index, Product
+from pycnn.plan._strided import row_major
 from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
-from pycnn.plan.conv_problem import (
-    MODES,
-    Ints,
-    Problem,
-    Steps,
-    Unfit,
-    View,
-    contiguous,
-    flat_grid,
-)
+from pycnn.plan.conv_problem import MODES, Ints, Problem, Steps, Unfit, flat_grid
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
@@ -114,7 +107,7 @@ def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elemen
     """dweight, a tile of filters and (c, r, s) a block, over a segment of images and pixels."""
     _require_two_axes(problem)
     per_filter = problem.channels * problem.taps
-    weight = contiguous(problem.weight.shape)
+    weight = row_major(problem.weight.shape)
     product = Product(
         k=_pixels(problem),
         n=_terms(problem, weight[1:]),
@@ -181,12 +174,13 @@ def _with_channels_last(
     in_place = elements or weight.strides[order[-1]] == 1
     if not x.channels_last or in_place or needed > limit:
         return problem, "weight", Steps((), {})
-    turned = View(*(tuple(part[axis] for axis in order) for part in (weight.shape, weight.strides)))
+    shape, strides = (tuple(v[axis] for axis in order) for v in (weight.shape, weight.strides))
+    turned = View(shape, strides, weight.dtype)
     copied = Buffer("weight_last")
-    launch = elementwise("im2col", copy_of(problem.dtype, turned), Buffer("weight"), copied)
-    row_major = contiguous(turned.shape)
-    strides = tuple(row_major[order.index(axis)] for axis in range(len(order)))
-    problem = replace(problem, weight=View(weight.shape, strides))
+    launch = elementwise("im2col", copy_of(turned), Buffer("weight"), copied)
+    packed = row_major(turned.shape)
+    strides = tuple(packed[order.index(axis)] for axis in range(len(order)))
+    problem = replace(problem, weight=replace(weight, strides=strides))
     return problem, copied.name, Steps((launch,), {copied.name: prod(weight.shape)})
 
 

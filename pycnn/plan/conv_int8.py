@@ -5,8 +5,9 @@ from math import prod
 
 import numpy as np
 
+from pycnn.define.views import View
 from pycnn.dtypes import QUANTISED
-from pycnn.plan.conv_problem import Problem, View, flat_grid
+from pycnn.plan.conv_problem import Problem, flat_grid
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 
@@ -55,8 +56,9 @@ def in_words(view: View) -> bool:
 
     Examples
     --------
-    >>> in_words(View.of((1, 8, 3, 5), channels_last=True)), in_words(View.of((1, 8, 3, 5)))
-    (True, False)
+    >>> shape = (1, 8, 3, 5)
+    >>> [in_words(View.contiguous(shape, "int8", last)) for last in (True, False)]
+    [True, False]
     """
     others = [
         stride

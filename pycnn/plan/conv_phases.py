@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import gcd, prod
 
-from pycnn.plan.conv_problem import Ints, Pair, Problem, Unfit, View
+from pycnn.define.views import View
+from pycnn.plan.conv_problem import Ints, Pair, Problem, Unfit
 from pycnn.shapes import ceil_div
 
 #: Launches of a gradient, one for every phase.
@@ -68,8 +69,12 @@ def phases(problem: Problem) -> Iterator[Phase]:
                 replace(
                     problem,
                     x=problem.y,
-                    weight=View((x.shape[1], problem.filters, *taps), (w_c, w_k, *steps)),
-                    y=View((*x.shape[:2], rows.extent, cols.extent), _stepped(x.strides, stride)),
+                    weight=View((x.shape[1], problem.filters, *taps), (w_c, w_k, *steps), x.dtype),
+                    y=View(
+                        (*x.shape[:2], rows.extent, cols.extent),
+                        _stepped(x.strides, stride),
+                        x.dtype,
+                    ),
                     stride=(1, 1),
                     corner=(rows.pad, cols.pad),
                     dilation=(rows.dilation, cols.dilation),

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
 from math import gcd, prod
-from operator import floordiv, mul
+from operator import floordiv
 
 import numpy as np
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import Launch
@@ -46,55 +46,6 @@ class Unfit(ValueError):
     """An algorithm cannot compute a problem; the message says why, in terms of its limit."""
 
 
-def contiguous(shape: Ints) -> Ints:
-    """Element strides of a C-contiguous array.
-
-    Examples
-    --------
-    >>> contiguous((2, 3, 4, 5))
-    (60, 20, 5, 1)
-    """
-    return tuple(accumulate(shape[:0:-1], mul, initial=1))[::-1]
-
-
-@dataclass(frozen=True)
-class View:
-    """Shape and element strides of an array (N, C, H, W) or (N, C, D, H, W)."""
-
-    shape: Ints
-    strides: Ints
-
-    @classmethod
-    def of(cls, shape: Ints, channels_last: bool = False) -> "View":
-        """Contiguous, in the order of `shape` or with the channels innermost."""
-        if not channels_last:
-            return cls(shape, contiguous(shape))
-        n, c, *spatial = shape
-        image, *inner, channel = contiguous((n, *spatial, c))
-        return cls(shape, (image, channel, *inner))
-
-    @property
-    def channels_last(self) -> bool:
-        """Whether neighbours in memory are channels of one pixel, as far as extents tell."""
-        return self.strides[1] == 1 and self.shape[1] > 1 and self.strides[-1] != 1
-
-    def merged(self, first: int, last: int) -> int | None:
-        """The stride that walks the axes `first` to `last` as one; None if there is none.
-
-        Examples
-        --------
-        >>> View((2, 3, 4, 5), (60, 20, 5, 1)).merged(2, 3), View.of((2, 3, 4, 5)).merged(0, 3)
-        (1, 1)
-        >>> View((2, 3, 4, 5), (60, 20, -5, 1)).merged(2, 3) is None
-        True
-        """
-        axes = [a for a in range(first, last + 1) if self.shape[a] > 1]
-        for outer, inner in pairwise(axes):
-            if self.strides[outer] != self.shape[inner] * self.strides[inner]:
-                return None
-        return self.strides[axes[-1]] if axes else 1
-
-
 @dataclass(frozen=True)
 class Problem:
     """A convolution, in any direction.
@@ -104,7 +55,6 @@ class Problem:
 
     Attributes
     ----------
-    dtype : str
     x, weight, y : View
         (N, C, H, W), (K, C/G, R, S), (N, K, P, Q); or (N, C, D, H, W), (K, C/G, T, R, S),
         (N, K, Z, P, Q).
@@ -125,7 +75,6 @@ class Problem:
         R S, P Q; or T R S, Z P Q.
     """
 
-    dtype: str
     x: View
     weight: View
     y: View
@@ -152,6 +101,10 @@ class Problem:
         )
 
     @property
+    def dtype(self) -> str:
+        return self.x.dtype
+
+    @property
     def itemsize(self) -> int:
         return FLOATS[self.dtype].itemsize
 
@@ -161,7 +114,7 @@ class Problem:
 
     def images(self, count: int) -> "Problem":
         """The same for `count` images."""
-        x, y = (View((count, *v.shape[1:]), v.strides) for v in (self.x, self.y))
+        x, y = (replace(v, shape=(count, *v.shape[1:])) for v in (self.x, self.y))
         return replace(self, x=x, y=y)
 
     def params(self, **changed: int) -> np.void:

@@ -15,13 +15,14 @@ Factors and products lie in the workspace, in the precision of sums: float32 for
 from dataclasses import replace
 from functools import partial
 
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _winograd as winograd
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._winograd import stages_channels
 from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
 from pycnn.plan.conv_algorithm import Algorithm, Score
-from pycnn.plan.conv_problem import Problem, Steps, Unfit, View
+from pycnn.plan.conv_problem import Problem, Steps, Unfit
 from pycnn.plan.gemm import FILL, Gemm, Strides, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
 from pycnn.shapes import ceil_div

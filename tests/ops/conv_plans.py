@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import conv as plans
 from pycnn.plan._epilogue import Epilogue
-from pycnn.plan.conv_problem import Problem, View
+from pycnn.plan.conv_problem import Problem
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
 
@@ -74,7 +75,6 @@ class Case:
     def problem(self, arrays: dict, **changed) -> Problem:
         views = {name: view(array) for name, array in arrays.items()}
         problem = Problem(
-            arrays["x"].dtype.name,
             views["x"],
             views["weight"],
             views["dy"],
@@ -88,7 +88,7 @@ class Case:
 
 
 def view(array: np.ndarray) -> View:
-    return View(array.shape, tuple(s // array.itemsize for s in array.strides))
+    return View.of("array", array)
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:

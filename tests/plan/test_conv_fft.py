@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pycnn.define.views import View
 from pycnn.plan import conv, conv_fft
 from pycnn.plan._fft import good_size
-from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.plan.conv_problem import Problem, Unfit
 from pycnn.runtime.plan import MAX_GRID, Buffer, Launch, Transform
 
 MIB = 2**20
@@ -19,8 +20,8 @@ def layer(n, c, extent, k, side, groups=1, dtype="float32", stride=1):
     out = (extent - 1) // stride + 1
     shapes = (n, c, extent, extent), (k, c // groups, side, side), (n, k, out, out)
     pad = side // 2
-    views = (View.of(shape) for shape in shapes)
-    return Problem(dtype, *views, (stride, stride), (pad, pad), groups=groups)
+    views = (View.contiguous(shape, dtype) for shape in shapes)
+    return Problem(*views, (stride, stride), (pad, pad), groups=groups)
 
 
 LAYERS = {

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from plan_checks import assert_sound
 
+from pycnn.define.views import View
 from pycnn.plan import conv_implicit
 from pycnn.plan.conv_phases import MAX_PHASES, phases
-from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.plan.conv_problem import Problem, Unfit
 from pycnn.runtime.plan import ArraySpec, Buffer, Plan
 
 PLENTY = 2**40
@@ -24,10 +25,9 @@ def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=False, dtype="f
         for extent, taps, step in zip((h, w), (r, s), stride, strict=True)
     )
     return Problem(
-        dtype,
-        View.of((n, c, h, w), last),
-        View.of((k, c // options.get("groups", 1), r, s)),
-        View.of((n, k, p, q), last),
+        View.contiguous((n, c, h, w), dtype, last),
+        View.contiguous((k, c // options.get("groups", 1), r, s), dtype),
+        View.contiguous((n, k, p, q), dtype, last),
         corner=(pad, pad),
         **options,
     )
@@ -142,9 +142,9 @@ def test_weight_is_copied_where_channels_are_last(direction):
 
     size = prod(made.weight.shape) * made.itemsize
     k, c, r, s = made.weight.shape
-    as_wanted = View.of(made.weight.shape, channels_last=True)
+    as_wanted = View.contiguous(made.weight.shape, made.dtype, channels_last=True)
     if direction == "backward_input":
-        as_wanted = View((k, c, r, s), (1, r * s * k, s * k, k))
+        as_wanted = View((k, c, r, s), (1, r * s * k, s * k, k), made.dtype)
     for direct in (
         steps(direction, made, limit=size - 1),
         steps(direction, replace(made, weight=as_wanted)),
@@ -186,9 +186,9 @@ def test_offsets():
 
 THREE = replace(
     problem(),
-    x=View.of((2, 3, 4, 5, 6)),
-    weight=View.of((4, 3, 1, 1, 1)),
-    y=View.of((2, 4, 4, 5, 6)),
+    x=View.contiguous((2, 3, 4, 5, 6), "float32"),
+    weight=View.contiguous((4, 3, 1, 1, 1), "float32"),
+    y=View.contiguous((2, 4, 4, 5, 6), "float32"),
     stride=(1, 1, 1),
     corner=(0, 0, 0),
     dilation=(1, 1, 1),

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from plan_checks import assert_sound
 
+from pycnn.define.views import View
 from pycnn.plan import conv
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, Chunked
-from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.plan.conv_problem import Problem, Unfit
 from pycnn.runtime.plan import ArraySpec, Plan
 
 PLENTY = 2**40
@@ -21,10 +22,9 @@ EVERY = Chunked.OPERANDS | Chunked.C
 def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=True, dtype="float16", **options):
     p, q = h + 2 * pad - r + 1, w + 2 * pad - s + 1
     return Problem(
-        dtype,
-        View.of((n, c, h, w), last),
-        View.of((k, c // options.get("groups", 1), r, s)),
-        View.of((n, k, p, q), last),
+        View.contiguous((n, c, h, w), dtype, last),
+        View.contiguous((k, c // options.get("groups", 1), r, s), dtype),
+        View.contiguous((n, k, p, q), dtype, last),
         corner=(pad, pad),
         **options,
     )
@@ -90,8 +90,8 @@ def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
         steps(direction, of, limit=size - 1)
     k, c, r, s = of.weight.shape
     innermost = {
-        "forward": View.of(of.weight.shape, channels_last=True),
-        "backward_input": View((k, c, r, s), (1, r * s * k, s * k, k)),
+        "forward": View.contiguous(of.weight.shape, of.dtype, channels_last=True),
+        "backward_input": View((k, c, r, s), (1, r * s * k, s * k, k), of.dtype),
     }[direction]
     direct = steps(direction, replace(of, weight=innermost), limit=0)
     assert [x.kernel.entry for x in direct.launches] == ["implicit_gemm_mma"]
@@ -121,7 +121,7 @@ UNFIT = {
     "filters of dweight": ("backward_weight", problem(k=36), "dy has 36 channels a group"),
     "distance": (
         "forward",
-        replace(far, x=View(far.x.shape, (2**31, *far.x.strides[1:]))),
+        replace(far, x=replace(far.x, strides=(2**31, *far.x.strides[1:]))),
         r"a tile reaches over \d+ elements; allowed: 2147483647",
     ),
 }

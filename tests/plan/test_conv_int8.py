@@ -1,19 +1,24 @@
 """Plans of convolutions of 8-bit integers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from plan_checks import HUGE, assert_sound, struct, threads
 
+from pycnn.define.views import View
 from pycnn.plan import conv_int8
 from pycnn.plan.conv_int8 import Quantised
-from pycnn.plan.conv_problem import Problem, View
+from pycnn.plan.conv_problem import Problem
 from pycnn.runtime.plan import ArraySpec
+
+bytes_of = partial(View.contiguous, dtype="int8")
 
 
 def problem(x, weight, y, dtype="int8", last=True, **more):
     """Contiguous in the order that `last` says, the weight too."""
-    views = (View.of(shape, last) for shape in (x, weight, y))
-    return Problem(dtype, *views, **more)
+    views = (View.contiguous(shape, dtype, last) for shape in (x, weight, y))
+    return Problem(*views, **more)
 
 
 WORDS = problem((2, 8, 5, 7), (3, 8, 2, 3), (2, 3, 4, 5))
@@ -61,11 +66,15 @@ def test_strides_along_the_filters():
         (problem((2, 12, 5, 7), (4, 6, 2, 3), (2, 4, 4, 5), groups=2), False),
         (problem((1, 8, 5, 7), (3, 8, 1, 1), (1, 3, 5, 7), last=False), False),
         (
-            Problem("int8", View.of((1, 8, 5, 7), True), View.of((3, 8, 1, 1)), View.of((1,) * 4)),
+            Problem(
+                bytes_of((1, 8, 5, 7), channels_last=True),
+                bytes_of((3, 8, 1, 1)),
+                bytes_of((1,) * 4),
+            ),
             True,
         ),
         (
-            Problem("int8", View((2, 4, 3, 3), (90, 1, 30, 10)), WORDS.weight, View.of((1,) * 4)),
+            Problem(View((2, 4, 3, 3), (90, 1, 30, 10), "int8"), WORDS.weight, bytes_of((1,) * 4)),
             False,
         ),
     ],

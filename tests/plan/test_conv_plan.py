@@ -5,14 +5,16 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from plan_checks import assert_sound
 
 import pycnn
+from pycnn.define.views import View
 from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled
-from pycnn.plan.conv_problem import MAX_EXTENT, Problem, View
+from pycnn.plan.conv_problem import MAX_EXTENT, Problem
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.runtime import sources
 from pycnn.runtime.plan import MAX_GRID, Buffer, Launch
@@ -20,14 +22,18 @@ from pycnn.shapes import conv_out
 
 MIB = 2**20
 
+floats = partial(View.contiguous, dtype="float32")
+
 
 def problem(x, weight, stride=1, padding=0, dilation=1, groups=1, dtype="float32", last=False):
     """A convolution of contiguous arrays, or of images with channels last."""
     p, q = (conv_out(x[a], padding, padding, weight[a], stride, dilation) for a in (2, 3))
-    views = View.of(x, last), View.of(weight), View.of((x[0], weight[0], p, q), last)
-    return Problem(
-        dtype, *views, (stride, stride), (padding, padding), (dilation, dilation), groups
+    views = (
+        View.contiguous(x, dtype, last),
+        View.contiguous(weight, dtype),
+        View.contiguous((x[0], weight[0], p, q), dtype, last),
     )
+    return Problem(*views, (stride, stride), (padding, padding), (dilation, dilation), groups)
 
 
 LAYERS = {
@@ -194,7 +200,7 @@ def test_residues_cover_every_contribution_once(stride):
         }
         layer = problem((1, 1, extent, 1), (1, 1, taps, 1), stride, 0, dilation)
         layer = Problem(
-            "float32", layer.x, layer.weight, View.of((1, 1, outs, 1)),
+            layer.x, layer.weight, View.contiguous((1, 1, outs, 1), "float32"),
             (stride, 1), (pad, 0), (dilation, 1),
         )  # fmt: skip
         by_phase = [
@@ -229,14 +235,14 @@ def test_bank_cycles():
 
 
 def test_views_that_are_matrices():
-    assert View.of((2, 3, 4, 5)).merged(1, 3) == 1
-    assert View((2, 3, 4, 5), (120, 40, 10, 2)).merged(1, 3) == 2
-    assert View((2, 3, 4, 5), (-60, -20, -5, -1)).merged(1, 3) == -1
-    assert View((2, 3, 4, 5), (0, 0, 0, 0)).merged(0, 3) == 0
-    assert View((2, 3, 1, 5), (15, 5, 99, 1)).merged(1, 3) == 1
-    assert View((2, 3, 1, 1), (3, 1, 7, 7)).merged(2, 3) == 1
-    assert View((2, 3, 4, 5), (60, 20, 5, -1)).merged(2, 3) is None
-    assert View((2, 3, 4, 5), (60, 1, 15, 3)).merged(1, 3) is None
+    assert floats((2, 3, 4, 5)).merged(1, 3) == 1
+    assert View((2, 3, 4, 5), (120, 40, 10, 2), "float32").merged(1, 3) == 2
+    assert View((2, 3, 4, 5), (-60, -20, -5, -1), "float32").merged(1, 3) == -1
+    assert View((2, 3, 4, 5), (0, 0, 0, 0), "float32").merged(0, 3) == 0
+    assert View((2, 3, 1, 5), (15, 5, 99, 1), "float32").merged(1, 3) == 1
+    assert View((2, 3, 1, 1), (3, 1, 7, 7), "float32").merged(2, 3) == 1
+    assert View((2, 3, 4, 5), (60, 20, 5, -1), "float32").merged(2, 3) is None
+    assert View((2, 3, 4, 5), (60, 1, 15, 3), "float32").merged(1, 3) is None
 
 
 #: Layer -> what auto takes forward, and for the two gradients.
@@ -310,15 +316,15 @@ def test_plans_are_sound(layer):
 def test_three_axes_are_two_with_depth():
     """One struct for any number of axes: the depth of a plane is 1."""
     plane = problem((2, 6, 9, 8), (4, 6, 3, 3), stride=2, padding=1).params()
-    views = (View.of(s) for s in ((2, 6, 1, 9, 8), (4, 6, 1, 3, 3), (2, 4, 1, 5, 4)))
-    deep = Problem("float32", *views, (1, 2, 2), (0, 1, 1), (1, 1, 1)).params()
+    views = (floats(s) for s in ((2, 6, 1, 9, 8), (4, 6, 1, 3, 3), (2, 4, 1, 5, 4)))
+    deep = Problem(*views, (1, 2, 2), (0, 1, 1), (1, 1, 1)).params()
     unused = {"x_d", "w_t", "y_z"}  # strides along an axis of extent 1
     assert all(plane[n] == deep[n] for n in plane.dtype.names if n not in unused)
 
 
 def test_only_some_algorithms_take_three_axes():
-    views = (View.of(s) for s in ((2, 6, 5, 9, 8), (4, 6, 3, 3, 3), (2, 4, 3, 7, 6)))
-    deep = Problem("float32", *views, (1, 1, 1), (0, 0, 0), (1, 1, 1))
+    views = (floats(s) for s in ((2, 6, 5, 9, 8), (4, 6, 3, 3, 3), (2, 4, 3, 7, 6)))
+    deep = Problem(*views, (1, 1, 1), (0, 0, 0), (1, 1, 1))
     for direction in ("forward", "backward_input", "backward_weight"):
         for found in conv.algorithms(deep, direction, 256 * MIB):
             assert found.fits or "spatial axes" in found.reason or "allowed" in found.reason
@@ -335,7 +341,7 @@ def test_a_renamed_plan_computes_on_other_arrays():
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_views_in_both_layouts(channels_last):
-    view = View.of((2, 3, 4, 5), channels_last)
+    view = floats((2, 3, 4, 5), channels_last=channels_last)
     array = np.zeros((2, 4, 5, 3) if channels_last else (2, 3, 4, 5), np.int8)
     arranged = array.transpose(0, 3, 1, 2) if channels_last else array
     assert (view.shape, view.strides) == (arranged.shape, arranged.strides)

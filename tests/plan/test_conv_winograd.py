@@ -7,9 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from pycnn.define.views import View
 from pycnn.plan import conv, conv_winograd
 from pycnn.plan._winograd_tiles import SHARED_LIMIT
-from pycnn.plan.conv_problem import Problem, Unfit, View
+from pycnn.plan.conv_problem import Problem, Unfit
 from pycnn.plan.conv_winograd import SAFE_CHANNELS, auto_safe
 from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.runtime.plan import MAX_GRID, Buffer
@@ -21,15 +22,14 @@ DIRECTIONS = ("forward", "backward_input", "backward_weight")
 def layer(n, c, extents, k, groups=1, dtype="float32", channels_last=False, **changed):
     """A layer of 3x3 with padding 1."""
     shapes = (n, c, *extents), (k, c // groups, 3, 3), (n, k, *extents)
-    views = [View.of(shape) for shape in shapes]
+    views = [View.contiguous(shape, dtype) for shape in shapes]
     if channels_last:
         views = [_channels_last(v) if v is not views[1] else v for v in views]
-    return Problem(dtype, *views, corner=(1, 1), groups=groups, **changed)
+    return Problem(*views, corner=(1, 1), groups=groups, **changed)
 
 
 def _channels_last(view):
-    _, c, h, w = view.shape
-    return View(view.shape, (c * h * w, 1, w * c, c))
+    return View.contiguous(view.shape, view.dtype, channels_last=True)
 
 
 LAYERS = {
@@ -124,7 +124,7 @@ def test_more_than_2_31_elements():
     [
         ({"stride": (2, 1)}, "stride (2, 1), dilation (1, 1); allowed: stride 1, dilation 1"),
         ({"dilation": (1, 3)}, "stride (1, 1), dilation (1, 3); allowed: stride 1, dilation 1"),
-        ({"weight": View.of((7, 5, 3, 5))}, "filter 3x5; allowed: 3x3"),
+        ({"weight": View.contiguous((7, 5, 3, 5), "float32")}, "filter 3x5; allowed: 3x3"),
     ],
     ids=str,
 )

@@ -231,3 +231,23 @@ def test_static_shared_memory_beside_dynamic(masked, checked):
                        checked=checked)  # fmt: skip
     kernel((1,), (128,), (pieces(a), pieces(b), c), shared_mem=2048)
     np.testing.assert_array_equal(c, (a.astype(float) @ b.astype(float).T).astype(np.float32))
+
+
+@pytest.mark.parametrize("swizzle", [32, 64, 128])
+def test_a_pattern_that_does_not_begin_where_it_repeats(swizzle):
+    """The base offset says where it does."""
+    a, b = RNG.standard_normal((64, 16)), RNG.standard_normal((8, 16))
+    a, b = a.astype(np.float16), b.astype(np.float16)
+    shift = 128 * (swizzle // 32)  # within the pattern, which repeats after eight rows
+    memory = np.zeros(20480, np.uint8)
+    memory[:10240] = image(a, swizzle, False, 16, 8 * swizzle)[:10240]
+    second = image(b, swizzle, False, 16, 8 * swizzle)
+    memory[10240 + shift :] = second[: memory.size - 10240 - shift]
+    places = (
+        descriptor(0, 16, 8 * swizzle, swizzle),
+        descriptor(10240 + shift, 16, 8 * swizzle, swizzle, (10240 + shift >> 7) & 7),
+    )
+    opcode = "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16"
+    got = product(opcode, memory, *places, None, 8, np.float32, rest=", 1, 1, 0, 0")
+    want = a.astype(np.float64) @ b.astype(np.float64).T
+    np.testing.assert_array_equal(got, want.astype(np.float32))
