@@ -113,7 +113,7 @@ void Worker::prepare(uint64_t index) {
     std::fill(exited_.begin(), exited_.end(), 0u);
     next_ = done_ = arrived_ = 0;
     ticks_ = 0;
-    in_combine_ = false;
+    in_combine_ = torn_ = false;
     self_->poll = 0;
     arriving_ = pycnn_emu_votes{0, 1, 0};
     ready_.clear();
@@ -259,8 +259,16 @@ void Worker::tick(const void* pc) {
     thread_[current_].site = Site{};
     // Where the call that led to an access returns to, if there was one.
     if (!checker_) pc_[current_] = static_cast<const char*>(pc) + 1;
-    // The checked build's atomics are plain: no other thread may come between.
-    checker_ ? pause() : yield(Site{});
+    if (!checker_) {
+        yield(Site{});
+        return;
+    }
+    // The checked build's atomics are plain: no other thread may come between, of this block or of
+    // another. The launch looks around, and others have their turn at the next access.
+    torn_ = true;
+    pause();
+    torn_ = false;
+    self_->poll = 1;
 }
 
 Fiber* Worker::next_fiber() {
