@@ -75,7 +75,7 @@ def _measure(
     x, weight, dy = arrays.values()
     dtype = x.dtype.name
     views = (View.contiguous(a.shape, dtype) for a in (x, weight, dy))
-    problem = Problem(*views, corner=(1, 1))
+    problem = Problem(*views, pad_begin=(1, 1))
     padding = ((1, 1), (1, 1))
     if direction == "forward":
         want = oracle.convolve(x, weight, None, (1, 1), padding, (1, 1), 1)

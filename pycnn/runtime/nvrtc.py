@@ -230,11 +230,12 @@ def cuda_include_dirs() -> tuple[Path, ...]:
     """
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding the CUDA headers")
     folders: list[Path] = []
-    # Headers of the runtime; "nvcc": crt/, apart in CUDA 12; "cccl": nv/, cuda/ and cub/.
-    for component in ("cudart", "nvcc", "cccl"):
+    # Headers of the runtime; "nvcc": crt/, apart in CUDA 12; "cccl": nv/, cuda/ and cub/; cuRAND's
+    # device API where it is installed.
+    for component in ("cudart", "nvcc", "cccl", "curand"):
         folder = pathfinder.find_nvidia_header_directory(component)
         there = component == "nvcc" and folders and (folders[0] / "crt").is_dir()
-        if folder and not there:
+        if folder and not there and Path(folder) not in folders:
             folders.append(Path(folder))
     return tuple(folders)
 

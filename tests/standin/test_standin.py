@@ -212,3 +212,48 @@ def test_a_kernel_can_be_interrupted():
             print("interrupted")
     """
     assert run(code) == "interrupted"
+
+
+def test_kernels_of_cupy_run_as_their_ptx_checked():
+    code = """if True:
+        import cupy, numpy as np
+        x = cupy.asarray(np.linspace(-2, 2, 1000, dtype=np.float32).reshape(10, 100))
+        y = np.linspace(-2, 2, 1000, dtype=np.float32).reshape(10, 100)
+        np.testing.assert_allclose(cupy.exp(x[:, ::3]).get(), np.exp(y[:, ::3]), rtol=1e-6)
+        np.testing.assert_allclose(x.sum(axis=0).get(), y.sum(axis=0), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(float(x.max() - x.min()), 4)
+        assert (cupy.argmax(x, axis=1).get() == 99).all()
+        square = cupy.ElementwiseKernel("T x", "T y", "y = x * x", "square")
+        np.testing.assert_allclose(square(x).get(), y * y, rtol=1e-6)
+        race = cupy.RawKernel('''extern "C" __global__ void race(float* x) {
+            x[0] = threadIdx.x;
+        }''', "race")
+        try:
+            race((1,), (64,), (x,))
+        except cupy.cuda.driver.CUDADriverError as error:
+            print(error)
+    """
+    assert "LAUNCH_FAILED" in run(code, PYCNN_STANDIN_CHECKED="1")
+
+
+def test_ptx_and_cooperative_launches(tmp_path):
+    source = """
+    #include <cooperative_groups.h>
+    extern "C" __global__ void k(int* x, int* y) {
+        auto grid = cooperative_groups::this_grid();
+        unsigned i = grid.thread_rank();
+        x[i] = i;
+        grid.sync();
+        y[i] = x[grid.size() - 1 - i];
+    }"""
+    kernel = cupy.RawKernel(source, "k", enable_cooperative_groups=True)
+    x, y = cupy.zeros(256, np.int32), cupy.zeros(256, np.int32)
+    kernel((4,), (64,), (x, y))
+    assert (y.get() == np.arange(256)[::-1]).all()
+    (tmp_path / "k.ptx").write_text(
+        ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 x) {\n"
+        ".reg .b64 %d<3>; .reg .b32 %r<2>; ld.param.u64 %d1, [x]; mov.u32 %r1, %tid.x;\n"
+        "mad.wide.u32 %d2, %r1, 4, %d1; st.global.u32 [%d2], %r1; ret; }\n"
+    )
+    cupy.RawModule(path=str(tmp_path / "k.ptx")).get_function("k")((1,), (32,), (y,))
+    assert (y.get()[:32] == np.arange(32)).all()

@@ -45,7 +45,7 @@ class Launcher:
             values = list(self._values(args))
             scratch = self._scratch(x * y * z)
             # One pointer or two that the compiler adds: scratch memory, and the profiler's.
-            values += [scratch, None][: kernel.parameter_count - len(values)]
+            values += [scratch, None][: len(kernel.parameters) - len(values)]
             kernel(
                 (x * self._blocks, y, z), (self._threads, 1, 1), values,
                 shared_mem=self._shared, enable_cooperative_groups=self._cooperative,

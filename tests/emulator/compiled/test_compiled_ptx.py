@@ -53,6 +53,8 @@ SPARE = {
     ("layer_norm_backward", 14): "one of two in a row",
     ("layer_norm_backward", 15): "the end of the kernel",
     ("matmul_tf32", 1): "nothing is copied since the barrier before the loop, or at its end",
+    ("matmul_wgmma", 0): "the one at the loop's end orders the same",
+    ("matmul_wgmma", 2): "the one at the loop's beginning orders the same",
 }
 
 
@@ -76,6 +78,27 @@ def test_each_barrier_is_missed(case, number):
         launch(case, text, case.arguments(), checked=True)
     assert caught.value.file == f"{case.maker}_kernels.py"
     assert caught.value.line > 0
+
+
+#: What orders a copy or a product that runs beside the threads.
+WAITS = re.compile(
+    r"\t(cp\.async\.(?:commit_group|wait_group\s+\d)|fence\.proxy\.async\.shared::cta"
+    r"|wgmma\.(?:fence|commit_group|wait_group)\.sync\.aligned(?: \d)?);"
+)
+PIPELINES = [case for case in CASES if case.name in ("matmul_float16", "matmul_wgmma")]
+
+
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [(case, i) for case in PIPELINES for i in range(len(WAITS.findall(text_of(case))))],
+    ids=lambda v: v.name if isinstance(v, Case) else str(v),
+)
+def test_each_wait_commit_and_fence_is_missed(case, number):
+    text = text_of(case)
+    at = [m.start() for m in WAITS.finditer(text)][number]
+    with pytest.raises(KernelError) as caught:
+        launch(case, text[:at] + "//" + text[at:], case.arguments(), checked=True)
+    assert caught.value.file == "triton_kernels.py"
 
 
 @by_name

@@ -1,5 +1,6 @@
 // The driver functions that CuPy uses: modules and launches, which Python carries out.
 
+#include <array>
 #include <csignal>
 #include <fstream>
 #include <iterator>
@@ -31,6 +32,14 @@ template <typename Result>
 Result heeded(Result result) {
     if (result == kInterrupted) std::raise(SIGINT);
     return result;
+}
+
+CUresult launch(CUfunction function, std::array<unsigned, 3> grid, std::array<unsigned, 3> block,
+                unsigned shared, void** arguments, bool cooperative) {
+    ++counters.launches;
+    int result = heeded(hooks.launch(number(function), grid.data(), block.data(), shared, arguments,
+                                     cooperative));
+    return result == kInterrupted ? CUDA_SUCCESS : static_cast<CUresult>(result);
 }
 
 }  // namespace
@@ -110,10 +119,21 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int
 CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                         unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared,
                         CUstream, void** arguments, void**) {
-    const unsigned grid[] = {grid_x, grid_y, grid_z}, block[] = {block_x, block_y, block_z};
-    ++counters.launches;
-    int result = heeded(hooks.launch(number(function), grid, block, shared, arguments));
-    return result == kInterrupted ? CUDA_SUCCESS : static_cast<CUresult>(result);
+    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, arguments,
+                  false);
+}
+
+// As many threads as a multiprocessor holds, whatever else they take.
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction, int block, size_t) {
+    *blocks = 2048 / block;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
+                                   unsigned grid_z, unsigned block_x, unsigned block_y,
+                                   unsigned block_z, unsigned shared, CUstream, void** arguments) {
+    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, arguments,
+                  true);
 }
 
 }  // extern "C"

@@ -1,34 +1,26 @@
-// NVRTC as it is, but for one thing: behind every cubin stands what it was compiled from.
+// NVRTC as it is, but for one thing: behind every cubin stands its PTX.
 //
-// The stand-in driver cannot run machine code. It finds the source behind the cubin and has the
-// emulator run that (`pycnn_standin.cubin` reads it). The real NVRTC still compiles each kernel, so
-// that one which does not compile for the architecture fails here as it does on a GPU.
+// The stand-in driver cannot run machine code. It finds the PTX behind the cubin and has the emulator
+// run that (`pycnn_standin.cubin` reads it). The real NVRTC still compiles each kernel, so that one
+// which does not compile for the architecture fails here as it does on a GPU. It is told to keep
+// lines, which changes no code, so that a report can name them.
 //
-// The trailer is kMagic, the options, the name expressions and the source, each ended by a null. The version number is one
-// that no NVRTC has: no cache may take these cubins for those of the real one.
+// The trailer is kMagic and the PTX, each ended by a null. The version number is one that no NVRTC
+// has: no cache may take these cubins for those of the real one.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
-#include <map>
-#include <mutex>
 #include <string>
+#include <vector>
 
 #include <nvrtc.h>
 
 namespace {
 
 constexpr char kMagic[] = "pycnn stand-in";  // written with its null
-constexpr int kOwnVersions = 1000;
-
-struct Source {
-    std::string text;
-    std::string options;      // one a line
-    std::string expressions;  // name expressions, one a line: "<lowered name> <expression>"
-};
-
-std::mutex mutex;
-std::map<nvrtcProgram, Source> sources;
+constexpr int kOwnVersions = 2000;
 
 // A function of the real library, whose path the launcher gives.
 template <typename Function>
@@ -39,17 +31,12 @@ Function* real(Function*, const char* name) {
 }
 #define REAL(name) real(name, #name)
 
-Source& source(nvrtcProgram program) {
-    std::lock_guard<std::mutex> lock(mutex);
-    return sources[program];
-}
-
 std::string trailer(nvrtcProgram program) {
-    const Source& s = source(program);
-    std::string text(kMagic, sizeof kMagic);
-    for (const std::string& part : {s.options, s.expressions, s.text})
-        text.append(part.c_str(), part.size() + 1);
-    return text;
+    size_t size = 0;
+    if (REAL(nvrtcGetPTXSize)(program, &size) != NVRTC_SUCCESS) return {};
+    std::string text(size, '\0');
+    if (REAL(nvrtcGetPTX)(program, text.data()) != NVRTC_SUCCESS) return {};
+    return std::string(kMagic, sizeof kMagic) + text;
 }
 
 }  // namespace
@@ -69,16 +56,10 @@ nvrtcResult nvrtcGetSupportedArchs(int* archs) { return REAL(nvrtcGetSupportedAr
 
 nvrtcResult nvrtcCreateProgram(nvrtcProgram* program, const char* text, const char* name, int count,
                                const char* const* headers, const char* const* names) {
-    nvrtcResult result = REAL(nvrtcCreateProgram)(program, text, name, count, headers, names);
-    if (result == NVRTC_SUCCESS) source(*program) = Source{text, "", ""};
-    return result;
+    return REAL(nvrtcCreateProgram)(program, text, name, count, headers, names);
 }
 
 nvrtcResult nvrtcDestroyProgram(nvrtcProgram* program) {
-    {
-        std::lock_guard<std::mutex> lock(mutex);
-        sources.erase(*program);
-    }
     return REAL(nvrtcDestroyProgram)(program);
 }
 
@@ -87,16 +68,16 @@ nvrtcResult nvrtcAddNameExpression(nvrtcProgram program, const char* expression)
 }
 
 nvrtcResult nvrtcGetLoweredName(nvrtcProgram program, const char* expression, const char** name) {
-    nvrtcResult result = REAL(nvrtcGetLoweredName)(program, expression, name);
-    if (result == NVRTC_SUCCESS)
-        source(program).expressions += std::string(*name) + " " + expression + "\n";
-    return result;
+    return REAL(nvrtcGetLoweredName)(program, expression, name);
 }
 
 nvrtcResult nvrtcCompileProgram(nvrtcProgram program, int count, const char* const* options) {
-    Source& s = source(program);
-    for (int i = 0; i < count; ++i) s.options += std::string(options[i]) + "\n";
-    return REAL(nvrtcCompileProgram)(program, count, options);
+    std::vector<const char*> all(options, options + count);
+    bool lines = std::any_of(all.begin(), all.end(), [](const char* option) {
+        return !std::strcmp(option, "-lineinfo") || !std::strcmp(option, "--generate-line-info");
+    });
+    if (!lines) all.push_back("-lineinfo");
+    return REAL(nvrtcCompileProgram)(program, static_cast<int>(all.size()), all.data());
 }
 
 nvrtcResult nvrtcGetProgramLogSize(nvrtcProgram program, size_t* size) {

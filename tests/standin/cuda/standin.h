@@ -69,7 +69,7 @@ struct Hooks {
     int (*attribute)(long function, int which);          // CUfunction_attribute
     int (*set_attribute)(long function, int which, int value);
     int (*launch)(long function, const unsigned* grid, const unsigned* block, unsigned shared,
-                  void** arguments);
+                  void** arguments, int cooperative);
     int (*transform)(const Transform* plan, void* from, void* to, int direction);
     int (*product)(const Product* product);
 };

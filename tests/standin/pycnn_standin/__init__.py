@@ -4,9 +4,10 @@
 Nothing of CuPy or pycnn is patched. What stands in are shared libraries, found before NVIDIA's
 because they are loaded first, and CuPy's one module that has the CUDA runtime linked into it, built
 again from CuPy's own source. Device memory is memory of the process; a kernel is compiled by the
-real NVRTC and run by `pycnn.emulator`.
+real NVRTC and run by `pycnn.emulator`, as its PTX.
 
-``PYCNN_STANDIN=off`` starts without it, ``PYCNN_STANDIN_DEVICES`` and ``PYCNN_STANDIN_MEMORY`` (in
+``PYCNN_STANDIN=off`` starts without it, ``PYCNN_STANDIN_CHECKED=1`` has every kernel checked,
+``PYCNN_STANDIN_DEVICES`` and ``PYCNN_STANDIN_MEMORY`` (in
 bytes) are the devices there are and what each of them holds.
 """
 

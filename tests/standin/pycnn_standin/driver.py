@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn_standin import libraries
-from pycnn_standin.cubin import Cubin
+from pycnn_standin.cubin import Image
 from pycnn_standin.modules import (
     INVALID_VALUE,
     LARGEST_SHARED,
@@ -24,7 +24,7 @@ from pycnn_standin.modules import (
 INTERRUPTED = -1
 
 #: CUfunction_attribute, as far as CuPy asks for them by default.
-MAX_THREADS, SHARED_SIZE, REGISTERS, MAX_DYNAMIC_SHARED = 0, 1, 4, 8
+MAX_THREADS, SHARED_SIZE, CONST_SIZE, LOCAL_SIZE, REGISTERS, MAX_DYNAMIC_SHARED = 0, 1, 2, 3, 4, 8
 
 _int, _long, _pointer = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
 _dim3 = ctypes.POINTER(ctypes.c_uint)
@@ -40,7 +40,9 @@ class Hooks(ctypes.Structure):
         ("set_attribute", ctypes.CFUNCTYPE(_int, _long, _int, _int)),
         (
             "launch",
-            ctypes.CFUNCTYPE(_int, _long, _dim3, _dim3, ctypes.c_uint, ctypes.POINTER(_pointer)),
+            ctypes.CFUNCTYPE(
+                _int, _long, _dim3, _dim3, ctypes.c_uint, ctypes.POINTER(_pointer), _int
+            ),
         ),
         (
             "transform",
@@ -79,7 +81,7 @@ class Driver:
 
     @_reported(0)
     def load(self, image: int) -> int:
-        self._modules.append(Module(Cubin(image)))
+        self._modules.append(Module(Image(image)))
         return len(self._modules)
 
     @_reported(0)
@@ -91,8 +93,10 @@ class Driver:
     def attribute(self, number: int, which: int) -> int:
         function = self._functions[number - 1]
         values = {
-            MAX_THREADS: function.resources.threads,
+            MAX_THREADS: function.threads,
             SHARED_SIZE: function.resources.shared,
+            CONST_SIZE: function.resources.constant,
+            LOCAL_SIZE: function.resources.local,
             REGISTERS: function.resources.registers,
             MAX_DYNAMIC_SHARED: function.dynamic_limit,
         }
@@ -109,9 +113,11 @@ class Driver:
         return SUCCESS
 
     @_reported(LAUNCH_FAILED)
-    def launch(self, number: int, grid: Any, block: Any, shared: int, memory: Any) -> int:
+    def launch(
+        self, number: int, grid: Any, block: Any, shared: int, memory: Any, cooperative: int
+    ) -> int:
         return self._functions[number - 1].launch(
-            tuple(grid[:3]), tuple(block[:3]), shared, memory, self._device_of
+            tuple(grid[:3]), tuple(block[:3]), shared, memory, bool(cooperative), self._device_of
         )
 
     @_reported(LAUNCH_FAILED)

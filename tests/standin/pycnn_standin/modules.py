@@ -1,22 +1,19 @@
-"""Modules and launches of the stand-in driver: what pycnn's emulator does for it.
+"""Modules and launches of the stand-in driver: PTX, which pycnn's emulator runs.
 
-A kernel of this checkout is known by its text, and then shares the emulator's compiled kernels with
-the tests of the backend ``emulator``; any other source (CuPy's own kernels) is compiled from its
-text.
+``PYCNN_STANDIN_CHECKED=1`` runs every kernel in the checked build: CuPy's own kernels, too.
 """
 
 import ctypes
-import functools
+import os
 import re
 import sys
 from collections.abc import Callable
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pycnn_standin.cubin import Cubin
+from pycnn_standin.cubin import Image
 
 SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 801
 ILLEGAL_ADDRESS, OUT_OF_RESOURCES, LAUNCH_FAILED = 700, 701, 719
@@ -25,71 +22,38 @@ ILLEGAL_ADDRESS, OUT_OF_RESOURCES, LAUNCH_FAILED = 700, 701, 719
 DEFAULT_SHARED, LARGEST_SHARED = 48 * 1024, 227 * 1024
 REGISTERS_OF_A_BLOCK = 65536
 
-#: Headers of CuPy that the emulator has its own in place of.
-SHIMS = Path(__file__).resolve().parents[1] / "include"
 
-
-class _Argument(ctypes.Structure):
-    """``pycnn_emu::Argument``."""
-
-    _fields_ = (("kind", ctypes.c_int), ("size", ctypes.c_int))
-
-
-class _Entry(ctypes.Structure):
-    """``pycnn_emu::Entry``."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("invoke", ctypes.c_void_p),
-        ("count", ctypes.c_int),
-        ("arguments", ctypes.POINTER(_Argument)),
-    )
-
-
-#: How a kernel reads the device's clock, which has no function: a clock of this processor will do.
-_CLOCK = re.compile(r'asm volatile\("mov\.u64 %0, %globaltimer;" : "=l"\((\w+)\)\)')
-
-#: By ``pycnn_emu::ArgumentKind``: what NumPy calls a number of that kind, without its size.
-_POINTER = 0
-_KINDS = {1: "i", 2: "u", 3: "f", 4: "?", 5: "V"}
+#: A parameter that becomes an address of global memory: PTX does not say which are pointers.
+_LOADED = re.compile(r"ld\.param\.[ub]64\s+(%\w+),\s*\[(\w+)\]")
+_GLOBAL = re.compile(r"cvta\.to\.global\.u64\s+%\w+,\s*(%\w+)")
 
 
 class Module:
-    """A loaded cubin: its source, compiled for this processor."""
+    """A loaded image, as its PTX."""
 
-    def __init__(self, cubin: Cubin) -> None:
-        from pycnn.emulator import RawModule
+    def __init__(self, image: Image) -> None:
+        from pycnn.emulator import PtxModule
 
-        self.resources = cubin.resources()
-        self.expressions = cubin.expressions
-        expressions = tuple(self.expressions.values())
-        defines = tuple(option for option in cubin.options if option.startswith(("-D", "-U")))
-        ours = _kernels().get(cubin.source)
-        self.raw = (
-            RawModule(path=ours, options=defines, name_expressions=expressions)
-            if ours
-            else RawModule(
-                code=_CLOCK.sub(r"\1 = __builtin_ia32_rdtsc()", cubin.source),
-                options=(*defines, *_cupy_options()),
-                name_expressions=expressions,
-            )
-        )
+        self.resources = image.resources
+        checked = os.environ.get("PYCNN_STANDIN_CHECKED") == "1"
+        # CuPy's reductions have all lanes write what they have in common.
+        self.text = image.ptx
+        self.ptx = PtxModule(self.text, checked=checked, same_value_races=False)
 
 
 class Function:
     """A kernel of a module, and what its machine code takes of the device."""
 
     def __init__(self, module: Module, name: str) -> None:
-        host_name = module.expressions.get(name, name)
-        self.kernel = module.raw.get_function(host_name)
-        index = module.raw.kernel_names.index(host_name)
-        library = ctypes.CDLL(str(module.raw.library_path))
-        entries = (ctypes.POINTER(_Entry) * (index + 1)).in_dll(library, "pycnn_emu_entries")
-        entry = entries[index].contents
-        self.arguments = [
-            (entry.arguments[i].kind, entry.arguments[i].size) for i in range(entry.count)
-        ]
-        self.resources = module.resources[name]
+        from pycnn.runtime.elf import Resources
+
+        self.kernel = module.ptx.get_function(name)
+        _, _, text = module.text.partition(f".entry {name}(")
+        body = text.partition("\n}\n")[0]
+        addresses = set(_GLOBAL.findall(body))
+        self.pointers = {name for register, name in _LOADED.findall(body) if register in addresses}
+        self.resources = module.resources.get(name, Resources(0, 0, 0, 0, None))
+        self.threads = self.resources.threads or 1024
         self.dynamic_limit = DEFAULT_SHARED - self.resources.shared
 
     def launch(
@@ -98,17 +62,18 @@ class Function:
         block: tuple[int, ...],
         shared: int,
         memory: Any,
+        cooperative: bool,
         device_of: Callable[[int], int],
     ) -> int:
         threads = prod(block)
-        if shared > self.dynamic_limit or threads > self.resources.threads:
+        if shared > self.dynamic_limit or threads > self.threads:
             return INVALID_VALUE
         if self.resources.registers * threads > REGISTERS_OF_A_BLOCK:
             return OUT_OF_RESOURCES
         arguments: list[object] = []
-        for i, (kind, size) in enumerate(self.arguments):
-            raw = ctypes.string_at(memory[i], size)
-            if kind == _POINTER:
+        for i, parameter in enumerate(self.kernel.parameters):
+            raw = ctypes.string_at(memory[i], parameter.size)
+            if parameter.name in self.pointers and not parameter.is_array:
                 address = int.from_bytes(raw, "little")
                 if address and device_of(address) < 0:
                     print(f"stand-in: argument {i} of {self.kernel.name} points to no memory of a "
@@ -116,26 +81,9 @@ class Function:
                     return ILLEGAL_ADDRESS
                 arguments.append(address)
             else:
-                arguments.append(np.frombuffer(raw, f"{_KINDS[kind]}{size}")[0])
+                arguments.append(np.void(raw))
         self.kernel.max_dynamic_shared_size_bytes = LARGEST_SHARED
-        self.kernel(grid, block, arguments, shared_mem=shared)
+        self.kernel(
+            grid, block, arguments, shared_mem=shared, enable_cooperative_groups=cooperative
+        )
         return SUCCESS
-
-
-@functools.cache
-def _kernels() -> dict[str, Path]:
-    """Every kernel file of this checkout by its text."""
-    from pycnn.runtime import sources
-
-    return {path.read_text(): path for path in sources.kernel_dir().rglob("*.cu")}
-
-
-@functools.cache
-def _cupy_options() -> tuple[str, ...]:
-    import cupy
-
-    from pycnn.runtime import sources
-
-    headers = Path(cupy.__file__).parent / "_core" / "include"
-    folders = (SHIMS, sources.emulator_include_dir(), headers)
-    return (*(f"-I{folder}" for folder in folders), "-D__CUDACC_VER_MAJOR__=13")
