@@ -31,6 +31,7 @@ def numbers(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 def test_kernels_on_numpy_arrays(case, checked):
     arguments = case.arguments()
+    triton.set_allocator(lambda size, alignment, stream: np.zeros(size, np.int8))
     with use(case.arch, checked=checked, same_value_races=False):
         getattr(triton_kernels, case.kernel)[case.grid](*arguments.values(), **case.options)
     case.check(arguments)
@@ -143,13 +144,15 @@ def through_descriptors(source, out, BLOCK: tl.constexpr):
     out.store([0, 0], source.load([0, 0]) * 2)
 
 
-def test_descriptors_of_the_host_without_tma():
+@ARCHS
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_descriptors_of_the_host(arch, dtype):
     torch = pytest.importorskip("torch", reason="PyTorch's CPU build is not installed")
     from triton.tools.tensor_descriptor import TensorDescriptor
 
-    x = torch.arange(256, dtype=torch.float32).reshape(16, 16)
-    out = torch.zeros(16, 16)
-    with use(80, checked=True):
+    x = torch.arange(256).reshape(16, 16).to(getattr(torch, dtype))
+    out = torch.zeros_like(x)
+    with use(arch, checked=True):
         through_descriptors[(1,)](
             TensorDescriptor.from_tensor(x, [16, 16]),
             TensorDescriptor.from_tensor(out, [16, 16]),
