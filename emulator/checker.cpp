@@ -480,7 +480,21 @@ void Checker::release_memory(unsigned thread, void* pointer, const void* pc) {
     Heap::release(pointer);
 }
 
-Report Checker::race(const Record& me, const Record& other, uintptr_t address) const {
+// Of lanes that did alike, the first that `thread` knows nothing of.
+Record Checker::unordered(const Record& other, unsigned thread) const {
+    Record one = other;
+    if (other.thread >= kActors) return one;
+    for (uint32_t rest = other.lanes; rest; rest &= rest - 1) {
+        auto lane = static_cast<unsigned>(__builtin_ctz(rest));
+        one.lanes = 1u << lane;
+        one.thread = static_cast<uint16_t>(other.thread / kWarp * kWarp + lane);
+        if (!block_->order.before(one, thread)) return one;
+    }
+    return other;
+}
+
+Report Checker::race(const Record& me, const Record& lanes, uintptr_t address) const {
+    const Record other = unordered(lanes, me.thread);
     if (other.thread >= kActors) return operation_report(me, other, address, address_of(me));
     const char* scope = me.block == other.block
                             ? "with no barrier between them"

@@ -166,6 +166,7 @@ private:
     Report make_report(const char* kind, std::string message, unsigned thread, uintptr_t address,
                        const void* pc, const Record* other = nullptr) const;
     Report race(const Record& me, const Record& other, uintptr_t address) const;
+    Record unordered(const Record& other, unsigned thread) const;
     void complete(unsigned thread, CopyGroup& copies);
     bool arrive(Copy& copy);
     Record record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const;

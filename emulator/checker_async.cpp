@@ -139,9 +139,10 @@ void Checker::check_operation(Cell& cell, const Operation& operation, const Reco
                       verb(access), other->thread),
                issuer, address, operation.pc, other);
     if (other) {
-        Report report = operation_report(me, *other, address, operation.pc);
         auto unaware = std::find_if(operation.issuers.begin(), operation.issuers.end(),
                                     [&](unsigned thread) { return !order.before(*other, thread); });
+        Report report =
+            operation_report(me, unordered(*other, *unaware), address, operation.pc);
         if (*unaware != issuer)
             report.message += format(" for thread %u, which issues it too", *unaware);
         block_->worker->fail(std::move(report));

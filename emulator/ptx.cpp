@@ -456,18 +456,19 @@ std::vector<std::string> ptx_functions() {
     return names;
 }
 
-PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> sites,
-                     std::vector<SharedRow> shared, std::string dynamic_name)
+PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<std::string> words,
+                     const std::vector<SiteRow>& sites, std::vector<SharedRow> shared,
+                     std::string dynamic_name)
     : code_(reinterpret_cast<Code>(code)), name_(std::move(name)),
-      dynamic_name_(std::move(dynamic_name)), site_rows_(std::move(sites)),
+      dynamic_name_(std::move(dynamic_name)), words_(std::move(words)),
       shared_rows_(std::move(shared)), entry_{nullptr, &PtxKernel::invoke, 0, &none_} {
     entry_.name = name_.c_str();
-    for (const auto& [what, file, line] : site_rows_)
-        sites_.push_back(Site{what.c_str(), file.c_str(), line, 0});
-    for (const Site& site : sites_) {
-        std::string_view what = site.what;
-        some_arrive_ |= what.substr(0, 3) == "bar" && what.find(".arrive") != what.npos;
-    }
+    const auto word = [&](int i) { return words_.at(static_cast<size_t>(i)).c_str(); };
+    sites_.reserve(sites.size());
+    for (const SiteRow& row : sites)
+        sites_.push_back(Site{word(row.what), word(row.file), row.line, 0});
+    for (const std::string& what : words_)
+        some_arrive_ |= what.compare(0, 3, "bar") == 0 && what.find(".arrive") != what.npos;
     for (const auto& [variable, file, line, size, offset] : shared_rows_)
         shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset, nullptr});
 }

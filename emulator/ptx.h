@@ -17,11 +17,15 @@ namespace pycnn_emu {
 class PtxKernel {
 public:
     using Code = void (*)(Self* self, void* const* context, void* parameters);
-    using SiteRow = std::tuple<std::string, std::string, int>;  // what, file, line
+    struct SiteRow {
+        int what, file;  // among the words
+        int line;
+    };
     using SharedRow = std::tuple<std::string, std::string, int, size_t, long>;  // ... size, offset
 
-    PtxKernel(uintptr_t code, std::string name, std::vector<SiteRow> sites,
-              std::vector<SharedRow> shared, std::string dynamic_name);
+    PtxKernel(uintptr_t code, std::string name, std::vector<std::string> words,
+              const std::vector<SiteRow>& sites, std::vector<SharedRow> shared,
+              std::string dynamic_name);
     PtxKernel(const PtxKernel&) = delete;
     PtxKernel& operator=(const PtxKernel&) = delete;
 
@@ -41,7 +45,7 @@ private:
 
     Code code_;
     std::string name_, dynamic_name_;
-    std::vector<SiteRow> site_rows_;
+    std::vector<std::string> words_;  // what the sites name
     std::vector<Site> sites_;
     std::vector<SharedRow> shared_rows_;
     std::vector<SharedVariable> shared_;

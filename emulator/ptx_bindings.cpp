@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdio>
+#include <memory>
 
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "bindings.h"
@@ -39,15 +41,26 @@ py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
     return to_tuple(outcome, checked);
 }
 
+// A row of `sites`: what and file, as places in `words`, then the line and what is not for here.
+std::unique_ptr<PtxKernel> make(uintptr_t code, std::string name, std::vector<std::string> words,
+                                const py::array_t<int, py::array::c_style>& sites,
+                                std::vector<PtxKernel::SharedRow> shared,
+                                std::string dynamic_name) {
+    auto rows = sites.unchecked<2>();
+    std::vector<PtxKernel::SiteRow> of_kernel;
+    for (py::ssize_t i = 0; i < rows.shape(0); ++i)
+        of_kernel.push_back({rows(i, 0), rows(i, 1), rows(i, 2)});
+    return std::make_unique<PtxKernel>(code, std::move(name), std::move(words), of_kernel,
+                                       std::move(shared), std::move(dynamic_name));
+}
+
 }  // namespace
 
 void bind_ptx(py::module_& m) {
     m.attr("PTX_FUNCTIONS") = ptx_functions();
     py::class_<PtxKernel>(m, "PtxKernel")
-        .def(py::init<uintptr_t, std::string, std::vector<PtxKernel::SiteRow>,
-                      std::vector<PtxKernel::SharedRow>, std::string>(),
-             py::arg("code"), py::arg("name"), py::arg("sites"), py::arg("shared"),
-             py::arg("dynamic_name"))
+        .def(py::init(&make), py::arg("code"), py::arg("name"), py::arg("words"),
+             py::arg("sites"), py::arg("shared"), py::arg("dynamic_name"))
         .def("launch", &launch, py::arg("grid"), py::arg("block"), py::arg("cluster"), py::arg("shared"),
              py::arg("parameters"), py::arg("globals"), py::arg("workers"), py::arg("order"),
              py::arg("seed"), py::arg("checked"),

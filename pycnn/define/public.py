@@ -26,8 +26,13 @@ SYNONYMS = {"dim": "axis", "dims": "axes", "keepdim": "keepdims"}
 
 _SYNONYM = """\
     if {theirs} is not None:
-        {ours} = _either("{ours}", {ours}, {default!r}, "{theirs}", {theirs})
+        {ours} = _either("{ours}", {ours}, "{theirs}", {theirs})
+    elif {ours} is _UNSET:
+        {ours} = {default!r}
 """
+
+#: Default of a parameter that has a synonym: its own one is also what a caller may write.
+_UNSET = object()
 
 
 def operation(definition: Operation) -> Callable[[F], F]:
@@ -50,10 +55,22 @@ def operation(definition: Operation) -> Callable[[F], F]:
         definition.declare(function.__name__, signature, SYNONYMS)
         public = _compiled(definition, signature)
         public.definition = definition
-        public.__defaults__, public.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+        _set_defaults(public, signature)
         return update_wrapper(public, function)  # type: ignore[return-value]
 
     return decorate
+
+
+def _set_defaults(public: Any, signature: inspect.Signature) -> None:
+    """Those of the signature, but for parameters that have a synonym."""
+    unset = {ours for theirs, ours in SYNONYMS.items() if theirs in signature.parameters}
+    given = {
+        name: (_UNSET if name in unset else p.default, p.kind is p.KEYWORD_ONLY)
+        for name, p in signature.parameters.items()
+        if p.default is not p.empty
+    }
+    public.__defaults__ = tuple(value for value, keyword in given.values() if not keyword)
+    public.__kwdefaults__ = {name: value for name, (value, keyword) in given.items() if keyword}
 
 
 def _compiled(definition: Operation, signature: inspect.Signature) -> Any:
@@ -73,7 +90,7 @@ def _compiled(definition: Operation, signature: inspect.Signature) -> Any:
         out="out" if definition.takes_out else "None",
         settings="".join(f", {n}={n}" for n in (*definition.required, *definition.defaults)),
     )
-    place: dict[str, Any] = {"_run": definition.run, "_either": _either}
+    place: dict[str, Any] = {"_run": definition.run, "_either": _either, "_UNSET": _UNSET}
     if definition.takes_list:
         place["_listed"] = definition.listed
     exec(compile(text, f"<pycnn.{definition.name}>", "exec"), place)
@@ -89,7 +106,7 @@ def _parameters(signature: inspect.Signature) -> list[str]:
     return names
 
 
-def _either(ours: str, value: Any, default: Any, theirs: str, other: Any) -> Any:
-    if value is not default:
+def _either(ours: str, value: Any, theirs: str, other: Any) -> Any:
+    if value is not _UNSET:
         raise TypeError(f"{ours}={value!r} and {theirs}={other!r}; allowed: one of the two")
     return other

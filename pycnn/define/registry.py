@@ -10,6 +10,7 @@ from pycnn.define import (
     dropout,
     elementwise,
     gemm,
+    grid_sample,
     linear,
     loss,
     movement,
@@ -53,6 +54,7 @@ _FAMILIES = (
     pad,
     unfold,
     resize,
+    grid_sample,
 )
 
 #: Every operation by the name of its public function, gradients after what they belong to.

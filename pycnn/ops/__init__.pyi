@@ -100,6 +100,10 @@ from pycnn.ops.gemm import (
     linear_backward as linear_backward,
     matmul as matmul,
 )
+from pycnn.ops.grid_sample import (
+    grid_sample as grid_sample,
+    grid_sample_backward as grid_sample_backward,
+)
 from pycnn.ops.loss.classes import (
     cross_entropy as cross_entropy,
     cross_entropy_backward as cross_entropy_backward,

@@ -84,6 +84,7 @@ NO_LAYER = {
     "argmin": "has no gradient",
     "bmm": "has two inputs and no parameters",
     "topk": "returns two arrays",
+    "grid_sample": "has two inputs and no parameters",
     "batch_norm_train": "BatchNorm2d in training, which is traced as it is in evaluation",
     "split": "returns several arrays",
 }

@@ -24,12 +24,25 @@ def test_random_calls(backend):
         pytest.skip(f"{backend} is not available here")
     names, dtypes, calls = [], [], CALLS
     if backend != "reference":
-        names, dtypes, calls = ["add", "mul_backward", "silu", "softmax", "pad"], ["float32"], 60
+        names, dtypes, calls = (
+            ["add", "mul_backward", "silu", "softmax", "pad"],
+            ["float32"],
+            5 * check.TOGETHER,
+        )
     tally = check.run(range(calls), backend, names=names, dtypes=dtypes)
     assert not tally.faults
     assert tally.outcomes.total() == calls
     assert tally.outcomes["right"] > calls / 2
     assert tally.outcomes["refused"] > 0
+
+
+def test_calls_that_compile_come_together():
+    """By operation and dtype; everything else differs from one to the next."""
+    some = [draw.draw(1, n, together=20) for n in range(60)]
+    kinds = [(d.tested.op.name, d.dtype) for d in some]
+    assert len({*kinds[:20]}) == len({*kinds[20:40]}) == len({*kinds[40:]}) == 1
+    assert len({*kinds}) > 1
+    assert len({str(d) for d in some}) > 40
 
 
 def test_a_fault_is_found_and_named(monkeypatch):
@@ -75,6 +88,16 @@ def test_cancelling_sums_are_held_to_the_size_of_their_terms(monkeypatch, off, r
     monkeypatch.setattr(tested, "invoke", lambda *call: (np.array(off, np.float32),))
     with contextlib.nullcontext() if right else pytest.raises(Fault, match="off by 50"):
         assert check.check(drawn, "reference") == "right"
+
+
+def test_a_call_that_does_not_end_is_a_fault(monkeypatch):
+    def endless():
+        while True:
+            pass
+
+    monkeypatch.setattr(check, "PATIENCE", 0.05)
+    with check.strict(), pytest.raises(Fault, match="not done"):
+        endless()
 
 
 @pytest.mark.parametrize("kind", draw.VIEWS)

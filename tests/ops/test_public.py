@@ -93,6 +93,7 @@ def test_the_signature_has_the_operands_in_order_and_is_documented(name):
         ((X, 0), {"axis": 0}, "multiple values for argument 'axis'"),
         ((X,), {"axes": 0}, "unexpected keyword argument 'axes'"),
         ((X, 0), {"dim": 0}, "axis=0 and dim=0; allowed: one of the two"),
+        ((X, -1), {"dim": 0}, "axis=-1 and dim=0; allowed: one of the two"),  # the default, written
     ],
 )
 def test_a_wrong_call_gives_one_error(arguments, settings, message):

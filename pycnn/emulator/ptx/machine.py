@@ -46,7 +46,8 @@ def compile_text(text: str, checked: bool) -> bytes:
     """Object code of a module in LLVM's language."""
     binding = llvm()
     machine = _target_machine(2)
-    module = binding.parse_assembly(text)
+    # In a context of its own: the types and constants of the one of the process are never freed.
+    module = binding.parse_assembly(text, binding.create_context())
     module.triple = machine.triple
     options = binding.create_pipeline_tuning_options(2)
     options.loop_vectorization = not checked

@@ -1,10 +1,9 @@
 """`PtxModule`: anybody's PTX, run on this machine's processor."""
 
 import functools
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,10 @@ from pycnn.emulator.launching import (
 from pycnn.emulator.ptx import machine, pack
 from pycnn.emulator.ptx.compile import Program, translate
 from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.ptx.facts import Facts, Named
 from pycnn.emulator.ptx.launches import check_block, cluster_shape
 from pycnn.emulator.ptx.parse import parse
-from pycnn.emulator.ptx.places import demangled, inlined, place_of
-from pycnn.emulator.ptx.syntax import Function, Module, Variable
+from pycnn.emulator.ptx.syntax import Function, Variable
 from pycnn.emulator.ptx.variables import Globals
 from pycnn.emulator.tensor_map import TensorMap
 from pycnn.runtime import cache
@@ -170,18 +169,7 @@ class _Compiled:
     """An entry in memory."""
 
     kernel: Any  # of the C++ runtime
-    program: "Facts"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the runtime has to know of an entry beside its code; kept with it in the cache."""
-
-    #: Opcode, file, line, line of the PTX, and where it was inlined to.
-    sites: list[tuple[str, str, int, int, list[str]]]
-    shared: list[tuple[str, str, int, int, int]]
-    dynamic: str
-    shared_bytes: int
+    facts: Facts
 
 
 class PtxKernel(Launchable):
@@ -240,7 +228,7 @@ class PtxKernel(Launchable):
         check_block(self._function, block3)
         cluster3 = cluster_shape(self._function, grid3, cluster)
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
-        static = self._compiled.program.shared_bytes
+        static = self._compiled.facts.shared_bytes
         if shared_mem + static > runtime().SHARED_LIMIT:
             raise ValueError(
                 f"shared_mem={shared_mem} beside {static} bytes of static shared memory; "
@@ -282,41 +270,27 @@ class PtxKernel(Launchable):
         error = errors.from_report(report, self.name, block, self._locate)
         site = self._site(report["where"])
         if site is not None and isinstance(error, errors.KernelError):
-            _, file, _, line, inlined = site
             error.trace = (
-                *inlined,
-                *([f"PTX line {line}"] if file != self._module._module.name else []),
+                *site.inlined,
+                *([f"PTX line {site.ptx_line}"] if site.file != self._module._module.name else []),
             )
         return error
 
-    def _site(self, position: dict[str, Any]) -> tuple[str, str, int, int, list[str]] | None:
+    def _site(self, position: dict[str, Any]) -> Named | None:
         """The instruction at a position."""
-        sites = self._compiled.program.sites
-        if 0 < position["pc"] <= len(sites):
-            return sites[position["pc"] - 1]
-        at = position["file"], position["line"]
-        return next((site for site in sites if (site[1], site[2]) == at), None)
+        facts = self._compiled.facts
+        if 0 < position["pc"] <= len(facts):
+            return facts.named(position["pc"])
+        return facts.at(position["file"], position["line"])
 
     def _locate(self, position: dict[str, Any]) -> tuple[str, int]:
         if position["file"]:
             return position["file"], position["line"]
         site = self._site(position) if position["pc"] else None
-        return (site[1], site[2]) if site else ("", 0)
+        return (site.file, site.line) if site else ("", 0)
 
 
 # ---- The cache ----------------------------------------------------------------------------------
-
-
-def _facts(module: Module, program: Program) -> Facts:
-    sites = []
-    for site in program.sites:
-        file, line = place_of(module, site.place, site.line)
-        sites.append((site.opcode, file, line, site.line, inlined(module, site.place)))
-    shared = [
-        (demangled(variable.name), module.name, variable.line, variable.size, offset)
-        for variable, offset in program.layout.shared
-    ]
-    return Facts(sites, shared, demangled(program.layout.dynamic), program.layout.shared_bytes)
 
 
 def _compile(module: PtxModule, function: Function) -> _Compiled:
@@ -332,19 +306,13 @@ def _compile(module: PtxModule, function: Function) -> _Compiled:
 
     def build(path: Path) -> None:
         program = _translated(module, function)
-        facts = json.dumps(asdict(_facts(module._module, program)))
-        code = machine.compile_text(program.text, module.checked)
-        path.write_bytes(facts.encode() + b"\n" + code)
+        facts = Facts.of(module._module, program)
+        path.write_bytes(facts.packed(machine.compile_text(program.text, module.checked)))
 
-    facts_line, _, code = cache.get_or_build(key, ".bin", build).read_bytes().partition(b"\n")
-    facts = Facts(**json.loads(facts_line))
+    facts, code = Facts.unpacked(cache.get_or_build(key, ".bin", build).read_bytes())
     address = machine.load(code, function.name)
     kernel = runtime().PtxKernel(
-        address,
-        function.name,
-        [(what, file, line) for what, file, line, _, _ in facts.sites],
-        facts.shared,
-        facts.dynamic,
+        address, function.name, facts.words, facts.sites, facts.shared, facts.dynamic
     )
     compiled = _Compiled(kernel, facts)
     module._kernels[function.name] = compiled

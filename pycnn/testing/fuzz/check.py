@@ -28,8 +28,13 @@ from pycnn.testing.tested import Tested
 #: Elements of all arrays of a call together: enough for several blocks and tails.
 MOST = 2**14
 
-#: A call that takes longer hangs, as far as a user can tell.
-PATIENCE = 60
+#: Calls of one operation and dtype in a row where kernels are compiled, which takes far longer than
+#: to run them.
+TOGETHER = 20
+
+#: A call that takes longer hangs, as far as a user can tell: seconds of the processor's, and, since
+#: others may use it too, more of them on the wall.
+PATIENCE, WALL_PATIENCE = 60, 900
 
 
 @contextlib.contextmanager
@@ -40,13 +45,16 @@ def strict() -> Iterator[None]:
         raise Fault(f"not done after {PATIENCE} seconds")
 
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(PATIENCE)
+    signal.signal(signal.SIGPROF, late)
+    signal.alarm(WALL_PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         with warnings.catch_warnings(), np.errstate(all="raise"):
             warnings.simplefilter("error")
             yield
     finally:
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 class _Nothing:
@@ -235,7 +243,7 @@ def run(
     for number in numbers:
         if time.monotonic() > until:
             break
-        drawn = draw(seed, number, names, dtypes)
+        drawn = draw(seed, number, names, dtypes, TOGETHER if backend != "reference" else 1)
         try:
             tally.outcomes[check(drawn, backend, torch)] += 1
         except Fault as fault:

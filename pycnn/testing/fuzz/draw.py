@@ -55,10 +55,20 @@ class Drawn:
         return f"{self.tested.op.name}({shapes}; {settings}) {self.dtype}"
 
 
-def draw(seed: int, number: int, names: Sequence[str] = (), dtypes: Sequence[str] = ()) -> Drawn:
-    """Call `number` of a seed, of one of the operations and dtypes given."""
+def draw(
+    seed: int,
+    number: int,
+    names: Sequence[str] = (),
+    dtypes: Sequence[str] = (),
+    together: int = 1,
+) -> Drawn:
+    """Call `number` of a seed, of one of the operations and dtypes given.
+
+    So many calls `together` are of one operation in one dtype: most of them share their kernels.
+    """
     rng = np.random.default_rng((seed, number))
-    tested = TESTED[_one(rng, names or tuple(TESTED))]
+    kind = rng if together == 1 else np.random.default_rng((seed, number // together))
+    tested = TESTED[_one(kind, names or tuple(TESTED))]
     small = [case for case in tested.cases if not case.standard]
     base = _one(rng, small)
     owner = tested.forward if isinstance(tested.op, Gradient) else tested  # type: ignore[attr-defined]
@@ -68,7 +78,7 @@ def draw(seed: int, number: int, names: Sequence[str] = (), dtypes: Sequence[str
     if rng.random() < 0.6:
         settings = _other_settings(rng, owner, settings)
     allowed = [d for d in tested.op.dtypes if not dtypes or d in dtypes] or tested.op.dtypes
-    dtype = _one(rng, allowed)
+    dtype = _one(kind, allowed)
     case = replace(base, name=f"{base.name}, changed", shapes=shapes, settings=settings)
     return Drawn(tested, case if holds(dtype, case) else base, dtype, (seed, number, 1))
 

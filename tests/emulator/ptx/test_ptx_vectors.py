@@ -67,4 +67,4 @@ def test_no_vector_access_is_split(kernel):
     variant = (*floats, *kernel.variants)[0]
     options = tuple(f"-D{name}={value}" for name, value in variant)
     module = RawModule(path=sources.kernel_path(kernel.file), options=options, via="ptx")
-    assert split_vectors(module._ptx.module._text) == set()
+    assert split_vectors(module._compiled.module._text) == set()
