@@ -196,3 +196,28 @@ def test_an_error_of_a_kernel_leaves_the_device_usable():
         triton_kernels.add[(1,)](x, y, out, 100, BLOCK=128)
     np.testing.assert_array_equal(out, 3 * x)
     assert "triton" in sys.modules
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import triton
+import triton_kernels
+
+x = np.ones(100, np.float32)
+triton_kernels.add[(1,)](x, x, x[: int(sys.argv[1])].copy(), 100, BLOCK=128)
+print("arch", triton.runtime.driver.active.get_current_target().arch)
+"""
+
+
+def test_a_script_runs_as_it_is(tmp_path, capsys):
+    from pycnn.emulator.triton.__main__ import main
+
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    assert main(["--checked", "--arch", "90", str(script), "100"]) == 0
+    assert capsys.readouterr().out == "arch 90\n"
+    assert main(["--checked", str(script), "90"]) == 1
+    assert capsys.readouterr().err.startswith("OutOfBoundsError: ")
+    assert main([str(tmp_path / "nothing.py")]) == 2
+    assert "no such file" in capsys.readouterr().err
