@@ -1,4 +1,4 @@
-"""Run a script with its Triton kernels on the emulator: ``python -m pycnn.emulator.triton FILE``."""
+"""Run a script, its Triton kernels on the emulator: ``python -m pycnn.emulator.triton FILE``."""
 
 import argparse
 import runpy
