@@ -163,6 +163,7 @@ def test_descriptors_of_the_host(arch, dtype):
 
 @triton.jit
 def asserts(x, n):
+    tl.device_print("number", n)
     tl.device_assert(n < 10, "too many")
     tl.store(x, n)
 
@@ -171,6 +172,7 @@ def test_device_assert_and_print(capfd):
     x = np.zeros(1, np.int32)
     with use():
         asserts[(1,)](x, 3, debug=True)
+        assert "number" in capfd.readouterr().out
         with pytest.raises(KernelError, match="too many") as caught:
             asserts[(1,)](x, 30, debug=True)
     assert caught.value.file == __file__
