@@ -6,7 +6,7 @@ import pytest
 from pycnn.emulator import RawKernel, RawModule
 from pycnn.runtime.errors import CompileError
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'compile'")
 
 BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])

@@ -21,7 +21,7 @@ from pycnn.emulator import (
     tensor_map,
 )
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 if importlib.util.find_spec("cuda") is None:
     pytest.skip("needs the extra 'compile'", allow_module_level=True)
 
