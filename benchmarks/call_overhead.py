@@ -1,6 +1,6 @@
 """What a repeated call costs before the launch: validation, look-up of the plan, packing.
 
-    python benchmarks/call_overhead.py [--json FILE]
+    python benchmarks/call_overhead.py [--json FILE [--force]]
 
 On NumPy arrays the executor is one that does nothing, so that what remains is pycnn's own part of a
 call. On CuPy arrays the executor is the real one, and CuPy packs and launches as ever; beside it,
@@ -20,7 +20,6 @@ import sys
 import time
 import timeit
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from pycnn.bench.environment import environment
 from pycnn.runtime.backends import backends, executor, stand_in_executor
 from pycnn.runtime.cuda import CudaExecutor
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 from pycnn.runtime.plan import Buffer, Launch, Plan, Transform
 
 COMMAND = "python benchmarks/call_overhead.py"
@@ -220,8 +220,7 @@ def on_cupy() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
-    file = parser.parse_args().json
+    file = with_json(parser).json
     with pycnn.use_backend("emulator"), stand_in_executor("emulator", Idle()):
         results = [{"call": name, **measure(call)} for name, call in calls().items()]
     report = {

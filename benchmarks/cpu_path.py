@@ -16,7 +16,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from pycnn.reference.cpu._blas import limited
 from pycnn.reference.cpu._threads import thread_count
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 from pycnn.testing.tolerance import compare
 
 try:
@@ -54,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--patience", type=float, default=300, metavar="S", help="seconds to wait for quiet"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    options = parser.parse_args(arguments)
+    options = with_json(parser, arguments)
 
     threads = thread_count()
     torch.set_num_threads(threads)
@@ -94,7 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         document["geometric_mean"][str(batch)] = mean
         document["results"] += records
         if options.json:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
             write_json(options.json, document)
 
 

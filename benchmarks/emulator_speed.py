@@ -1,6 +1,6 @@
 """How fast the emulator runs kernels on this processor, and what a launch costs.
 
-    python benchmarks/emulator_speed.py [--json FILE]
+    python benchmarks/emulator_speed.py [--json FILE [--force]]
 
 GFLOP/s of the direct convolution and of every version of the GEMM kernel in the fast build,
 and microseconds of a launch of one block and of a block for each core. Every result is checked
@@ -10,7 +10,6 @@ before it is timed.
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from pycnn.emulator import RawKernel
 from pycnn.plan.gemm import algorithms_of
 from pycnn.reference.oracle import conv as conv_oracle, gemm as gemm_oracle
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/emulator_speed.py"
@@ -97,8 +97,7 @@ def launches() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
-    file = parser.parse_args().json
+    file = with_json(parser).json
     rng = np.random.default_rng(0)
     with pycnn.use_backend("emulator", checked=False):
         results = {**convolution(rng), **gemm(rng), **launches()}

@@ -1,6 +1,6 @@
 """What each version of the GEMM kernel asks of a GPU, without one.
 
-    python benchmarks/gemm_versions.py [--json FILE]
+    python benchmarks/gemm_versions.py [--json FILE [--force]]
 
 For each kernel under kernels/gemm: the traffic that the checked emulator counts in a product that
 every tile divides, and what its machine code for `ARCH` looks like. Results are checked first.
@@ -9,7 +9,6 @@ every tile divides, and what its machine code for `ARCH` looks like. Results are
 import argparse
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from pycnn.runtime import cubin, nvrtc, sources
 from pycnn.runtime.backends import executor
 from pycnn.runtime.files import write_json
 from pycnn.runtime.occupancy import occupancy
+from pycnn.runtime.options import with_json
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan
 from pycnn.testing.tolerance import compare
 
@@ -100,8 +100,7 @@ def _widest(code: list[tuple[str, str, str]], kind: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
-    file = parser.parse_args().json
+    file = with_json(parser).json
     results = []
     with pycnn.use_backend("emulator", checked=True):
         for algo in algorithms_of("float32"):

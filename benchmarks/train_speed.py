@@ -1,6 +1,6 @@
 """Training steps of LeNet-5 on the CPU path beside PyTorch's, in turns.
 
-    python benchmarks/train_speed.py [--json FILE]
+    python benchmarks/train_speed.py [--json FILE [--force]]
 
 The same network, batch and number of threads for both; a step is forward, loss, backward and Adam.
 The numbers of threads are 1 and one for each core, each in a process of its own, as BLAS reads its
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from pycnn import models, nn
 from pycnn.bench.environment import environment
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 
 COMMAND = "python benchmarks/train_speed.py"
 BATCH, STEPS = 64, 60
@@ -102,9 +102,8 @@ def in_process(threads: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = with_json(parser)
     if arguments.threads:
         print(json.dumps(measure(arguments.threads)))
         return

@@ -1,6 +1,6 @@
 """How far Winograd convolution is from the float64 oracle, beside direct convolution.
 
-    python benchmarks/winograd_error.py [--json FILE]
+    python benchmarks/winograd_error.py [--json FILE [--force]]
 
 Every number comes from the kernels themselves, in the emulator's fast build, on layers with the
 channels of real networks. An output does not depend on how many filters there are, so there are
@@ -16,7 +16,6 @@ JSON.
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/winograd_error.py"
@@ -75,7 +75,7 @@ def _measure(
     x, weight, dy = arrays.values()
     dtype = x.dtype.name
     views = (View.contiguous(a.shape, dtype) for a in (x, weight, dy))
-    problem = Problem(*views, corner=(1, 1))
+    problem = Problem(*views, pad_begin=(1, 1))
     padding = ((1, 1), (1, 1))
     if direction == "forward":
         want = oracle.convolve(x, weight, None, (1, 1), padding, (1, 1), 1)
@@ -134,8 +134,7 @@ def _model(x: np.ndarray, weight: np.ndarray, points: tuple[float, ...]) -> np.n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
-    file = parser.parse_args().json
+    file = with_json(parser).json
     with pycnn.use_backend("emulator"):
         report = {
             "environment": environment(COMMAND),

@@ -168,19 +168,19 @@ unsigned Checker::thread_of(const Record& record) const {
 // Of two accesses that nothing orders, where one of them is an operation's.
 Report Checker::operation_report(const Record& me, const Record& other, uintptr_t address,
                                  const void* pc) const {
-    unsigned mine = thread_of(me), theirs = thread_of(other);
-    if (other.thread >= kActors)
-        return make_report("async_copy",
-                           format("%s by %s %u of bytes that an asynchronous operation of thread %u "
-                                  "%s, before that was waited for",
-                                  verb(me), me.thread >= kActors ? "one of thread" : "thread", mine,
-                                  theirs, other.kind & kWrites ? "writes" : "reads"),
-                           mine, address, pc, &other);
-    return make_report("race",
-                       format("%s by an asynchronous operation of thread %u after a %s by thread %u, "
-                              "with nothing that orders them",
-                              verb(me), mine, verb(other), theirs),
-                       mine, address, pc, &other);
+    auto who = [&](const Record& record) {
+        return format(record.thread >= kActors ? "an asynchronous operation of thread %u" : "thread %u",
+                      thread_of(record));
+    };
+    bool unfinished = other.thread >= kActors;
+    std::string message =
+        unfinished ? format("%s by %s of bytes that %s %s, before that was waited for", verb(me),
+                            who(me).c_str(), who(other).c_str(),
+                            other.kind & kWrites ? "writes" : "reads")
+                   : format("%s by %s after a %s by %s, with nothing that orders them", verb(me),
+                            who(me).c_str(), verb(other), who(other).c_str());
+    return make_report(unfinished ? "async_copy" : "race", std::move(message), thread_of(me), address,
+                       pc, &other);
 }
 
 }  // namespace pycnn_emu

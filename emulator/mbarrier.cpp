@@ -25,8 +25,10 @@ bool Mbarriers::refuse(unsigned thread, uintptr_t address, uint64_t phase) {
     return first;
 }
 
-void complete_phase(Mbarrier& barrier) {
-    if (barrier.pending != 0 || barrier.bytes != 0) return;
+bool complete_phase(Mbarrier& barrier) {
+    if (barrier.pending != 0 || barrier.bytes != 0) return true;
+    bool orderly = barrier.waited;
+    barrier.waited = !barrier.waiting.empty();
     ++barrier.phase;
     barrier.pending = barrier.expected;
     barrier.completed.add(barrier.arrived);
@@ -34,6 +36,7 @@ void complete_phase(Mbarrier& barrier) {
     auto waiting = std::move(barrier.waiting);
     barrier.waiting.clear();
     for (auto [worker, thread] : waiting) worker->wake(thread);
+    return orderly;
 }
 
 }  // namespace pycnn_emu

@@ -18,6 +18,7 @@ struct Mbarrier {
     uint32_t pending = 0;   // arrivals that this one waits for
     int64_t bytes = 0;      // expected and not yet there; negative: there before they were expected
     uint64_t phase = 0;     // how many have ended
+    bool waited = true;     // somebody has waited for the phase before, or does
     Known arrived;          // what those know that have arrived in this phase
     Known completed;        // what who waits for the last phase learns
     unsigned maker = 0;    // the thread that initialised it
@@ -49,8 +50,9 @@ private:
     std::map<std::pair<unsigned, uintptr_t>, uint64_t> refused_;
 };
 
-// Ends the phase if all has come, and wakes who waits.
-void complete_phase(Mbarrier& barrier);
+// Ends the phase if all has come, and wakes who waits. False if nobody has waited for the one before:
+// then arrivals run ahead, and who waits later cannot tell the phases apart.
+bool complete_phase(Mbarrier& barrier);
 
 template <typename Name>
 std::string Mbarriers::describe(Name name) const {

@@ -66,7 +66,10 @@ Worker* Worker::peer(uintptr_t address) const {
 }
 
 bool Worker::can_run() const {
-    return done_ < threads_ && (runnable() > 0 || (units_ && !units_->queue.empty()));
+    if (done_ == threads_) return false;
+    // One may have been stopped as it ran, to let the launch look around.
+    bool stopped = thread_[current_].state == State::kRunning;
+    return stopped || runnable() > 0 || (units_ && !units_->queue.empty());
 }
 
 // No thread of this block can go on, and nothing beside them: it is the turn of the cluster's other

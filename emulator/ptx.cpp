@@ -97,10 +97,11 @@ struct Shuffled {
     int source;
 };
 
-void do_shuffle(uint32_t, Shuffled** lanes) {
+void do_shuffle(uint32_t arrived, Shuffled** lanes) {
     for (unsigned i = 0; i < kWarp; ++i) {
         if (!lanes[i]) continue;
         int source = lanes[i]->source;
+        if (!lanes[source]) Worker::current()->absent_lane(static_cast<int>(i), source, arrived);
         lanes[i]->result = lanes[lanes[source] ? static_cast<unsigned>(source) : i]->value;
     }
 }
@@ -222,7 +223,7 @@ uint32_t reduce(uint32_t code, uint32_t value, uint32_t mask, uint32_t site) {
 
 uint32_t activemask(uint32_t site) { return Worker::current()->activemask(site_of(site)); }
 
-void poll(uint32_t site) { pycnn_emu_yield(site_of(site)); }
+void poll(uint32_t site) { Worker::current()->give_way(pc_of(site)); }
 
 // ---- Asynchronous copies -----------------------------------------------------------------------
 

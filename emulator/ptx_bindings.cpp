@@ -17,16 +17,20 @@ namespace pycnn_emu {
 namespace {
 
 using RangeRow = std::tuple<uintptr_t, size_t, bool, std::string, size_t>;
+using ConstantRow = std::tuple<uintptr_t, size_t, std::string>;
 
 py::tuple launch(PtxKernel& kernel, const std::array<unsigned, 3>& grid,
                  const std::array<unsigned, 3>& block, const std::array<unsigned, 3>& cluster,
                  size_t shared, uintptr_t parameters,
                  uintptr_t globals, unsigned workers, int order, uint64_t seed, bool checked,
                  double timeout, uint64_t max_steps, const std::vector<RangeRow>& ranges,
+                 const std::vector<ConstantRow>& constants,
                  const std::vector<uintptr_t>& numbers, bool same_value_races) {
     Knowledge knowledge{{}, numbers, same_value_races};
     for (const auto& [base, size, initialised, label, guard] : ranges)
         knowledge.ranges.push_back(Range{base, size, initialised, label, false, false, guard});
+    for (const auto& [base, size, label] : constants)
+        knowledge.ranges.push_back(Range{base, size, true, label, true});
     Outcome outcome;
     {
         py::gil_scoped_release nogil;
@@ -64,7 +68,7 @@ void bind_ptx(py::module_& m) {
         .def("launch", &launch, py::arg("grid"), py::arg("block"), py::arg("cluster"), py::arg("shared"),
              py::arg("parameters"), py::arg("globals"), py::arg("workers"), py::arg("order"),
              py::arg("seed"), py::arg("checked"),
-             py::arg("timeout"), py::arg("max_steps"), py::arg("ranges"), py::arg("numbers"),
+             py::arg("timeout"), py::arg("max_steps"), py::arg("ranges"), py::arg("constants"), py::arg("numbers"),
              py::arg("same_value_races"));
 }
 

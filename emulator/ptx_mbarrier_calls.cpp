@@ -11,6 +11,14 @@ namespace {
 
 void expect(Mbarrier& b, uint64_t address, int64_t bytes, uint32_t site);
 
+void complete(Mbarrier& b, uint64_t address, uint32_t site) {
+    if (!complete_phase(b) && Worker::current()->checker())
+        fail("mbarrier", format("phase %llu of the mbarrier at %s ends, and nobody has waited for the "
+                                "one before: arrivals run ahead of who waits for them",
+                                static_cast<unsigned long long>(b.phase - 1),
+                                name_of(address).c_str()), site);
+}
+
 Mbarriers& barriers_at(uint64_t address, uint32_t site) {
     return block_of(address, site).units().mbarriers;
 }
@@ -32,7 +40,7 @@ void bytes_come(uint64_t address, uint32_t bytes, const Known& known, uint32_t s
     Mbarrier& b = find_barrier(address, "bytes that come", site);
     expect(b, address, -int64_t{bytes}, site);
     b.arrived.add(known);
-    complete_phase(b);
+    complete(b, address, site);
 }
 
 namespace {
@@ -111,7 +119,7 @@ uint64_t arrive(uint64_t address, uint32_t count, uint32_t bytes, uint32_t how, 
     b.pending -= count;
     if (how & kDrop) b.expected -= count;
     b.arrived.add(known_by_me(how & kRelaxed));
-    complete_phase(b);
+    complete(b, address, site);
     return state;
 }
 
@@ -122,7 +130,7 @@ void expect_bytes(uint64_t address, uint32_t bytes, uint32_t site) {
 void complete_bytes(uint64_t address, uint32_t bytes, uint32_t site) {
     Mbarrier& b = barrier_at(address, kPtxAtomic, "mbarrier.complete_tx", site);
     expect(b, address, -int64_t{bytes}, site);
-    complete_phase(b);
+    complete(b, address, site);
 }
 
 // Whether the phase has ended: one whose parity or state is given.
@@ -145,6 +153,7 @@ uint32_t wait(uint64_t address, uint64_t phase, uint32_t how, uint32_t site) {
             barriers_at(address, site).refuse(thread, address, ended ? b.phase - 1 : b.phase))
             return 0;
         if (ended) {
+            b.waited = true;
             if (worker->checker() && !(how & kRelaxed)) worker->checker()->learn(thread, b.completed);
             return 1;
         }
@@ -179,7 +188,7 @@ void copies_arrive(uint64_t address, uint32_t no_increment, uint32_t site) {
                                     name_of(address).c_str()), site);
         --now->pending;
         now->arrived.add(known);
-        complete_phase(*now);
+        complete(*now, address, site);
     });
 }
 

@@ -30,7 +30,8 @@ bool same_call(const Site& a, const Site& b) {
 // CUDA lets a mask name lanes that have exited, or that a block of few threads does not have. What
 // hands values from lane to lane is held to more: what they would hand over is undefined.
 bool needs_every_lane(const Site& site) {
-    for (const char* whole : {"__syncwarp", "__ballot", "__any", "__all", "__match", "__reduce"})
+    for (const char* whole : {"__syncwarp", "__ballot", "__any", "__all", "__match", "__reduce",
+                              "bar.warp", "vote.", "match.", "redux."})
         if (std::strncmp(site.what, whole, std::strlen(whole)) == 0) return false;
     return true;
 }
@@ -113,7 +114,7 @@ void Worker::prepare(uint64_t index) {
     std::fill(exited_.begin(), exited_.end(), 0u);
     next_ = done_ = arrived_ = 0;
     ticks_ = 0;
-    in_combine_ = false;
+    in_combine_ = torn_ = false;
     self_->poll = 0;
     arriving_ = pycnn_emu_votes{0, 1, 0};
     ready_.clear();
@@ -241,6 +242,11 @@ void Worker::yield(const Site& site) {
     wait();
 }
 
+void Worker::give_way(const void* pc) {
+    pc_[current_] = pc;
+    yield(Site{});
+}
+
 void Worker::out_of_steps() {
     thread_[current_].site = Site{};
     fail(hang(format("not done after %llu steps", static_cast<unsigned long long>(steps_))));
@@ -259,8 +265,16 @@ void Worker::tick(const void* pc) {
     thread_[current_].site = Site{};
     // Where the call that led to an access returns to, if there was one.
     if (!checker_) pc_[current_] = static_cast<const char*>(pc) + 1;
-    // The checked build's atomics are plain: no other thread may come between.
-    checker_ ? pause() : yield(Site{});
+    if (!checker_) {
+        yield(Site{});
+        return;
+    }
+    // The checked build's atomics are plain: no other thread may come between, of this block or of
+    // another. The launch looks around, and others have their turn at the next access.
+    torn_ = true;
+    pause();
+    torn_ = false;
+    self_->poll = 1;
 }
 
 Fiber* Worker::next_fiber() {
@@ -482,56 +496,6 @@ bool Worker::release_active() {
     return released;
 }
 
-std::string Worker::where_all_wait() const {
-    std::string text;
-    unsigned shown = 0;
-    for (unsigned t = 0; t < threads_;) {
-        unsigned end = t + 1;
-        const Thread& a = thread_[t];
-        while (end < threads_ && thread_[end].state == a.state &&
-               (a.state == State::kDone || thread_[end].site.line == a.site.line))
-            ++end;
-        if (shown++ == 8) return text + "; ...";
-        if (!text.empty()) text += "; ";
-        text += end - t > 1 ? format("threads %u-%u ", t, end - 1) : format("thread %u ", t);
-        bool one = end - t == 1;
-        if (a.state == State::kDone)
-            text += one ? "has exited" : "have exited";
-        else if (a.state == State::kUnstarted)
-            text += one ? "has not started" : "have not started";
-        else if (!a.site.what)
-            text += one ? "runs" : "run";
-        else
-            text += format("%s at %s (%s:%d)", one ? "waits" : "wait", a.site.what, a.site.file,
-                           a.site.line);
-        t = end;
-    }
-    return text;
-}
-
-void Worker::deadlock() {
-    Report report;
-    bool barrier = false, collective = false, parked = false;
-    const Thread* waiting = nullptr;
-    for (const Thread& t : thread_) {
-        barrier |= t.state == State::kBarrier;
-        collective |= t.state == State::kCollective;
-        parked |= t.state == State::kParked;
-        if (t.state != State::kDone && !waiting) waiting = &t;
-    }
-    report.kind = barrier && !collective && !parked   ? "divergent_barrier"
-                  : collective && !barrier && !parked ? "divergent_collective"
-                                                      : "deadlock";
-    report.message = "no thread of the block can go on: " + where_all_wait();
-    if (units_) report.message += units_->describe([this](uintptr_t a) { return name_of(a); });
-    if (cluster_ || alone_) report.message += cluster().describe(*this);
-    if (waiting) {
-        report.where = at(waiting->site);
-        report.thread = static_cast<int>(waiting - thread_.data());
-    }
-    fail(std::move(report));
-}
-
 void Worker::set_report(Report report) {
     if (report.thread < 0) report.thread = static_cast<int>(current_);
     report.block = self_->blockIdx;
@@ -543,27 +507,6 @@ void Worker::out_of_memory() {
     report.kind = "memory";
     report.message = "out of memory";  // short enough to need none
     fail(std::move(report));
-}
-
-Report Worker::hang(const std::string& why) const {
-    Report report;
-    report.kind = "timeout";
-    report.message = why + ": " + where_all_wait();
-    report.block = self_->blockIdx;
-    // Rather one that runs than one that waits for it.
-    const Thread* shown = nullptr;
-    for (const Thread& t : thread_) {
-        bool runs = (t.state == State::kReady || t.state == State::kRunning) && !t.site.what;
-        bool begun = t.state != State::kDone && t.state != State::kUnstarted;
-        if (runs || (!shown && begun)) shown = &t;
-        if (runs) break;
-    }
-    if (shown) {
-        auto thread = static_cast<size_t>(shown - thread_.data());
-        report.where = shown->site.what ? at(shown->site) : at(pc_[thread]);
-        report.thread = static_cast<int>(thread);
-    }
-    return report;
 }
 
 void Worker::fault(int signal, const void* address, const void* pc) {

@@ -103,7 +103,7 @@ public:
     // From a signal handler, now and then: the launch wants to look around, and other threads wait.
     void tick(const void* pc);
     // No thread of the block got anywhere although each had its turn: it may wait for other blocks.
-    bool stalled() const { return ticks_ > runnable() + 1; }
+    bool stalled() const { return !torn_ && ticks_ > runnable() + 1; }
     void rested() { ticks_ = 0; }
     // Why the launch was ended from outside, and what its threads were doing.
     Report hang(const std::string& why) const;
@@ -113,6 +113,7 @@ public:
     void collective(unsigned mask, void* data, pycnn_emu_combine combine, const Site& site);
     unsigned activemask(const Site& site);
     void yield(const Site& site);
+    void give_way(const void* pc);  // of a thread that runs
     // One memory access of the checked build. A thread that reads and reads may wait for another to
     // write.
     void step(const void* pc) {
@@ -212,6 +213,7 @@ private:
     unsigned done_ = 0;
     unsigned slice_ = 0;  // accesses since the running thread's turn began
     size_t ticks_ = 0;  // since a thread last got somewhere
+    bool torn_ = false;  // stopped where it stood, perhaps within an atomic: no other may run
     unsigned arrived_ = 0;
     pycnn_emu_votes arriving_{0, 1, 0};  // of the threads that wait at the barrier
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last

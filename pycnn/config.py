@@ -128,8 +128,9 @@ VARIABLES = (
              "1: the checked build also reports threads that write, unordered, the value that is "
              "there already.", **_FLAG),
     Variable("PYCNN_EMULATOR_VIA", "source",
-             "What the emulator runs: the source, compiled by the host's C++ compiler, or the PTX "
-             "that NVRTC makes of it.", **_choice("source", "ptx")),
+             "What the emulator runs: the PTX that NVRTC makes of a kernel, or its source by the "
+             "host's C++ compiler; auto: ptx where NVRTC and llvmlite can be loaded, and `pycnn "
+             "info` says which.", **_choice("auto", "source", "ptx")),
     Variable("PYCNN_SCHEDULE", "forward",
              "Order in which the emulator runs the threads and blocks of a launch.",
              "forward, reverse, random:SEED", _like(r"forward|reverse|random:\d+")),

@@ -63,7 +63,8 @@ def test_every_file_named_exists(page: Path) -> None:
     text = page.read_text()
     folders = "kernels|pycnn|emulator|tests|docs|examples|benchmarks"
     named = re.findall(rf"`((?:{folders})/[\w./-]*\w)`", text)
-    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", prose) if "://" not in link]
     missing = [name for name in named if not (ROOT / name).exists()]
     missing += [link for link in links if not (page.parent / link).exists()]
     assert missing == []

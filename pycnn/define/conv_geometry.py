@@ -42,10 +42,10 @@ class Geometry:
     def planar(self) -> dict[str, Any]:
         """As `Problem` takes it: for at least two axes, and of the padding what comes before."""
         line = len(self.stride) == 1
-        corner = tuple([before for before, _ in self.padding])
+        pad_begin = tuple([before for before, _ in self.padding])
         return {
             "stride": (1, *self.stride) if line else self.stride,
-            "corner": (0, *corner) if line else corner,
+            "pad_begin": (0, *pad_begin) if line else pad_begin,
             "dilation": (1, *self.dilation) if line else self.dilation,
             "groups": self.groups,
             "mode": self.mode,

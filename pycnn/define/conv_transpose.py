@@ -120,7 +120,7 @@ class ConvTransposeBackward(ConvGradients):
         axes = s.problem.spatial
         units: dict[str, Any] = {
             "stride": (1,) * axes,
-            "corner": (0,) * axes,
+            "pad_begin": (0,) * axes,
             "dilation": (1,) * axes,
         }
         problem = replace(s.problem, weight=ones, y=dy, groups=dy.shape[1], **units)

@@ -64,13 +64,13 @@ def operation(definition: Operation) -> Callable[[F], F]:
 def _set_defaults(public: Any, signature: inspect.Signature) -> None:
     """Those of the signature, but for parameters that have a synonym."""
     unset = {ours for theirs, ours in SYNONYMS.items() if theirs in signature.parameters}
-    given = {
+    defaults = {
         name: (_UNSET if name in unset else p.default, p.kind is p.KEYWORD_ONLY)
         for name, p in signature.parameters.items()
         if p.default is not p.empty
     }
-    public.__defaults__ = tuple(value for value, keyword in given.values() if not keyword)
-    public.__kwdefaults__ = {name: value for name, (value, keyword) in given.items() if keyword}
+    public.__defaults__ = tuple(value for value, keyword in defaults.values() if not keyword)
+    public.__kwdefaults__ = {name: value for name, (value, keyword) in defaults.items() if keyword}
 
 
 def _compiled(definition: Operation, signature: inspect.Signature) -> Any:

@@ -26,6 +26,14 @@ def host_arguments(arguments: Any) -> list[Any]:
     return [a if isinstance(a, _PLAIN) else _host(i, a) for i, a in enumerate(arguments)]
 
 
+def refuse_objects(arguments: Any) -> None:
+    """Raise `TypeError` at an array of Python objects, whose references no kernel may touch."""
+    for index, argument in enumerate(arguments):
+        array = argument.array if isinstance(argument, Pointer) else argument
+        if isinstance(array, np.ndarray) and array.dtype.hasobject:
+            raise TypeError(f"argument {index} is an array of Python objects")
+
+
 def _host(index: int, argument: Any) -> Any:
     if hasattr(argument, "__cuda_array_interface__"):
         raise TypeError(

@@ -18,6 +18,7 @@ from pycnn.emulator.ptx import PtxKernel, PtxModule
 from pycnn.emulator.ptx.source import PtxSource, ptx_source, resources
 from pycnn.emulator.signature import pointees, warn_of
 from pycnn.runtime.elf import Resources
+from pycnn.runtime.route import resolved
 
 
 class RawModule:
@@ -47,8 +48,9 @@ class RawModule:
         Order of threads and blocks: ``"forward"``, ``"reverse"`` or ``"random:SEED"``. Default:
         ``PYCNN_SCHEDULE``.
     via : {"source", "ptx"}, optional
-        What runs: the source, compiled by the host's C++ compiler, or the PTX that NVRTC makes of
-        it, which needs ``pycnn[ptx]`` and no C++ compiler. Default: ``PYCNN_EMULATOR_VIA``.
+        What runs: the PTX that NVRTC makes of the source, which needs ``pycnn[emulator]`` and no
+        C++ compiler, or the source itself, compiled by the host's. Default:
+        ``PYCNN_EMULATOR_VIA``.
     arch : str, optional
         With ``via="ptx"``, the architecture that NVRTC compiles for, such as ``"sm_90a"``.
         Default: ``PYCNN_EMULATOR_ARCH``.
@@ -116,11 +118,9 @@ class RawModule:
         self._of_ptx = path is not None and Path(path).suffix == ".ptx"
         if path is not None and Path(path).suffix in (".cubin", ".fatbin"):
             raise ValueError(f"path={os.fspath(path)!r} is machine code; allowed: .cu and .ptx")
-        self.via = (
-            "ptx" if self._of_ptx and via is None else via or config.get("PYCNN_EMULATOR_VIA")
-        )
-        if self.via not in ("source", "ptx") or (self._of_ptx and self.via == "source"):
-            raise ValueError(f"via={via!r}; allowed: {'' if self._of_ptx else 'source, '}ptx")
+        if self._of_ptx and via not in (None, "ptx"):
+            raise ValueError(f"via={via!r}; allowed: ptx")
+        self.via = "ptx" if self._of_ptx else resolved(via)
         for name, wanted in (
             ("arch", arch is not None),
             ("enable_cooperative_groups", enable_cooperative_groups),

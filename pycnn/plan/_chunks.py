@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pycnn.plan.conv_problem import Unfit
+from pycnn.plan.conv_problem import Unsupported
 from pycnn.shapes import ceil_div
 
 
@@ -20,7 +20,7 @@ def images_at_a_time(n: int, each: int, fixed: int, limit: int, goal: int) -> in
 
     Raises
     ------
-    Unfit
+    Unsupported
         If the limit does not allow a single image.
 
     Examples
@@ -29,7 +29,9 @@ def images_at_a_time(n: int, each: int, fixed: int, limit: int, goal: int) -> in
     5
     """
     if fixed + each > limit:
-        raise Unfit(f"a single image needs {fixed + each} bytes of workspace; allowed: {limit}")
+        raise Unsupported(
+            f"a single image needs {fixed + each} bytes of workspace; allowed: {limit}"
+        )
     most = max(1, (min(limit, max(goal, fixed + each)) - fixed) // max(each, 1))
     return ceil_div(n, ceil_div(n, min(n, most)))
 

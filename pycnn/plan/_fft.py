@@ -28,7 +28,7 @@ class Planes:
     array : str
         The argument they are read from.
     view : View
-    corner : (int, int)
+    pad_begin : (int, int)
         Row and column of element (0, 0).
     step : (int, int)
         Distance of neighbours.
@@ -41,7 +41,7 @@ class Planes:
 
     array: str
     view: View
-    corner: Pair
+    pad_begin: Pair
     step: Pair
     used: Pair
     mode: str = "zeros"
@@ -121,7 +121,7 @@ def transformed(
         "rows": sizes.rows,
         "cols": sizes.cols,
         **dict(zip(("used_rows", "used_cols"), planes.used, strict=True)),
-        **dict(zip(("top", "left"), planes.corner, strict=True)),
+        **dict(zip(("top", "left"), planes.pad_begin, strict=True)),
         **dict(zip(("step_h", "step_w"), planes.step, strict=True)),
         "mode": MODES[planes.mode],
     }

@@ -24,8 +24,8 @@ def input_launch(
     """x of `count` images; `filled` up with zeros to whole parts."""
     reach = to.grid.side + TAPS - 1
     kernel = _kernel(problem, "winograd_input", to.grid)
-    corner = problem.corner[0], problem.corner[1]
-    tiles = _tiles(problem, problem.x, count, to, reach, corner, problem.mode)
+    pad_begin = problem.pad_begin[0], problem.pad_begin[1]
+    tiles = _tiles(problem, problem.x, count, to, reach, pad_begin, problem.mode)
     return _tiled(problem, kernel, image, tiles, to, reach, filled)
 
 
@@ -98,7 +98,7 @@ def _kernel(problem: Problem, entry: str, grid: Grid) -> Kernel:
 
 
 def _tiles(
-    problem: Problem, view: View, count: int, to: Factors, reach: int, corner: Pair, mode: str
+    problem: Problem, view: View, count: int, to: Factors, reach: int, pad_begin: Pair, mode: str
 ) -> dict[str, int]:
     """Fields of struct TileParams; `reach` elements a side make a tile."""
     neighbours = stages_channels(view)
@@ -109,8 +109,8 @@ def _tiles(
         **{name: getattr(to, name) for name in ("part", "place", "channel", "tile")},
         "images": count,
         **dict(zip(("channels", "h", "w"), view.shape[1:], strict=True)),
-        "top": corner[0],
-        "left": corner[1],
+        "top": pad_begin[0],
+        "left": pad_begin[1],
         "mode": MODES[mode],
         "images_a_part": to.images,
         "tile_rows": to.grid.rows,

@@ -15,7 +15,7 @@ from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
-from pycnn.plan.conv_problem import Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan, Transform
@@ -86,8 +86,8 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     for algorithm in _preference(problem, direction):
         try:
             steps = algorithm.steps(problem, direction, limit)
-        except Unfit as unfit:
-            candidates.append(Candidate(algorithm.name, 0, False, str(unfit)))
+        except Unsupported as unsupported:
+            candidates.append(Candidate(algorithm.name, 0, False, str(unsupported)))
         else:
             used = sum(steps.workspace.values()) * problem.itemsize
             reason = algorithm.score(problem, direction)[1]
@@ -171,8 +171,8 @@ def _steps(problem: Problem, direction: str, algo: str, limit: int) -> tuple[Ste
     for algorithm in _preference(problem, direction) if algo == "auto" else [ALGORITHMS[algo]]:
         try:
             return algorithm.steps(problem, direction, limit), algorithm.name
-        except Unfit as unfit:
-            reasons.append(f"{algorithm.name}: {unfit}")
+        except Unsupported as unsupported:
+            reasons.append(f"{algorithm.name}: {unsupported}")
     raise ValueError(f"algo={algo!r} does not fit; {'; '.join(reasons)}")
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pycnn.plan._epilogue import IDENTITY
-from pycnn.plan.conv_problem import Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 
-#: Makes the launches within a workspace limit in bytes; raises `Unfit`.
+#: Makes the launches within a workspace limit in bytes; raises `Unsupported`.
 Planner = Callable[[Problem, int], Steps]
 
 #: From problem and direction: how soon ``auto`` tries it, and why, in words, in which ``{sizes}``
@@ -49,12 +49,12 @@ class Algorithm:
     finishes_dx: bool = True
 
     def steps(self, problem: Problem, direction: str, limit: int) -> Steps:
-        """The launches of a direction that it has; raises `Unfit` if it cannot."""
+        """The launches of a direction that it has; raises `Unsupported` if it cannot."""
         if problem.spatial > self.spatial:
-            raise Unfit(f"{problem.spatial} spatial axes; allowed: {self.spatial}")
+            raise Unsupported(f"{problem.spatial} spatial axes; allowed: {self.spatial}")
         plain = direction != "backward_input" or problem.epilogue == IDENTITY
         if not plain and not self.finishes_dx:
-            raise Unfit("an epilogue after the gradient; allowed: none")
+            raise Unsupported("an epilogue after the gradient; allowed: none")
         return self.planners[direction](problem, limit)
 
 

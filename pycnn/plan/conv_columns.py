@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pycnn.define.views import View
-from pycnn.plan.conv_problem import Four, Problem, Unfit, flat_grid
+from pycnn.plan.conv_problem import Four, Problem, Unsupported, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 
 BLOCK = 256
@@ -59,7 +59,7 @@ class Matrix:
         return (elementwise("im2col", problem.images(images), at, Buffer(self.array)),)
 
 
-#: Columns of a problem, in place or in workspace; raises `Unfit`.
+#: Columns of a problem, in place or in workspace; raises `Unsupported`.
 Lowering = Callable[[Problem], Matrix]
 
 
@@ -95,7 +95,7 @@ def pixels_of(array: str, view: View, channels: int, may_be_lines: bool = False)
     if may_be_lines and line is not None:
         lines = prod(view.shape[2:last])
         return Matrix(array, (image, line, channel, view.strides[last]), lines=lines)
-    raise Unfit(
+    raise Unsupported(
         f"{array} is read with element strides {view.strides}; allowed: rows of pixels that follow "
         "each other evenly"
     )
@@ -119,7 +119,7 @@ def dy_matrix(problem: Problem) -> Matrix:
     view, k, pixels = problem.y, problem.filters, problem.pixels
     try:
         return pixels_of("dy", view, k)
-    except Unfit:
+    except Unsupported:
         strides = (view.shape[1] * pixels, k * pixels, pixels, 1)
         return Matrix("dy_matrix", strides, True, (Buffer("dy"), copy_of(view)))
 
@@ -130,19 +130,19 @@ def copy_of(view: View) -> Problem:
     one = (1,) * len(pixels)
     filters = View.contiguous((1, c, *one), view.dtype)
     y = View.contiguous((n, 1, *pixels), view.dtype)
-    corner = (0,) * len(pixels)
-    return Problem(view, filters, y, stride=one, corner=corner, dilation=one)
+    pad_begin = (0,) * len(pixels)
+    return Problem(view, filters, y, stride=one, pad_begin=pad_begin, dilation=one)
 
 
 def require_1x1(problem: Problem) -> None:
-    """Raise `Unfit` unless every window is a single element of x."""
+    """Raise `Unsupported` unless every window is a single element of x."""
     extents = zip(problem.x.shape[2:], problem.y.shape[2:], problem.stride, strict=True)
     inside = all((outs - 1) * step < extent for extent, outs, step in extents)
-    if problem.taps > 1 or any(problem.corner) or not inside:
+    if problem.taps > 1 or any(problem.pad_begin) or not inside:
         filters, x, y = (
             "x".join(map(str, v.shape[2:])) for v in (problem.weight, problem.x, problem.y)
         )
-        raise Unfit(f"filter {filters}, {x} to {y}; allowed: filter 1x1, no padding")
+        raise Unsupported(f"filter {filters}, {x} to {y}; allowed: filter 1x1, no padding")
 
 
 def elementwise(entry: str, problem: Problem, source: Buffer, target: Buffer) -> Launch:

@@ -6,7 +6,7 @@ from math import prod
 from pycnn.define.views import View
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit, flat_grid
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unsupported, flat_grid
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
@@ -44,11 +44,11 @@ def backward_input(problem: Problem) -> Steps:
         x=problem.y,
         y=problem.x,
         weight=View(problem.weight.shape, (k, c, -w_r, -w_s), problem.dtype),
-        corner=tuple(window - 1 - ceil_div(before, stride) for before in problem.corner),
+        pad_begin=tuple(window - 1 - ceil_div(before, stride) for before in problem.pad_begin),
     )
     last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
     part = "_forward" if stride == 1 else "_input"
-    top, left = (before % stride for before in problem.corner)
+    top, left = (before % stride for before in problem.pad_begin)
     return Steps((_convolution(rotated, part, ("dy", last, "dx"), (top, left)),), {})
 
 
@@ -64,23 +64,23 @@ def backward_weight(problem: Problem) -> Steps:
 
 
 def _require(problem: Problem) -> None:
-    """Raise `Unfit` for what is not compiled in."""
+    """Raise `Unsupported` for what is not compiled in."""
     if problem.channels > 1 or problem.filters > 1:
-        raise Unfit(
+        raise Unsupported(
             f"{problem.channels} channels and {problem.filters} filters a group; allowed: 1 and 1"
         )
     sides = problem.weight.shape[2:]
     if len(sides) != 2 or sides[0] != sides[1] or sides[0] not in SIDES:
-        raise Unfit(f"filter {'x'.join(map(str, sides))}; allowed: 3x3, 5x5")
+        raise Unsupported(f"filter {'x'.join(map(str, sides))}; allowed: 3x3, 5x5")
     if problem.stride not in ((1, 1), (2, 2)) or problem.dilation != (1, 1):
-        raise Unfit(
+        raise Unsupported(
             f"stride {problem.stride}, dilation {problem.dilation}; allowed: stride (1, 1) or "
             "(2, 2), dilation (1, 1)"
         )
     if problem.mode != "zeros":
-        raise Unfit(f"padding mode {problem.mode}; allowed: zeros")
-    if max(problem.corner) >= sides[0]:
-        raise Unfit(f"padding {problem.corner}; allowed: less than the filter")
+        raise Unsupported(f"padding mode {problem.mode}; allowed: zeros")
+    if max(problem.pad_begin) >= sides[0]:
+        raise Unsupported(f"padding {problem.pad_begin}; allowed: less than the filter")
 
 
 def _strips(problem: Problem, most: int, up: int = 1) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan._fft import Planes, Sizes, crop, inverse, product, strides_of, transformed
 from pycnn.plan.conv_algorithm import Algorithm
-from pycnn.plan.conv_problem import Pair, Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Pair, Problem, Steps, Unsupported
 from pycnn.runtime.plan import Buffer, Launch, Transform
 
 #: Workspace for several images at a time, in bytes.
@@ -33,18 +33,18 @@ GOAL = 128 * 2**20
 def forward(problem: Problem, limit: int) -> Steps:
     """y, some images after the other."""
     used = _reach(problem)
-    x = Planes("x", problem.x, _pair(problem.corner), (1, 1), used, problem.mode)
+    x = Planes("x", problem.x, _pair(problem.pad_begin), (1, 1), used, problem.mode)
     return _filtered(problem, limit, x, ("y", problem.y), _pair(problem.stride), rotated=False)
 
 
 def backward_input(problem: Problem, limit: int) -> Steps:
     """dx: a convolution of dy, spread by the stride, with filters rotated by half a turn."""
     if problem.mode != "zeros":
-        raise Unfit(f"padding mode {problem.mode}; allowed for the gradient: zeros")
+        raise Unsupported(f"padding mode {problem.mode}; allowed for the gradient: zeros")
     spans = _spans(problem)
-    corner = spans[0] - problem.corner[0], spans[1] - problem.corner[1]
+    pad_begin = spans[0] - problem.pad_begin[0], spans[1] - problem.pad_begin[1]
     used = problem.x.shape[2] + spans[0], problem.x.shape[3] + spans[1]
-    dy = Planes("dy", problem.y, corner, _pair(problem.stride), used)
+    dy = Planes("dy", problem.y, pad_begin, _pair(problem.stride), used)
     return _filtered(problem, limit, dy, ("dx", problem.x), (1, 1), rotated=True)
 
 
@@ -53,7 +53,7 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
     used = _reach(problem)
     sizes = Sizes.of(problem, used)
     f, n, groups = sizes.frequencies, problem.x.shape[0], problem.groups
-    x = Planes("x", problem.x, _pair(problem.corner), (1, 1), used, problem.mode)
+    x = Planes("x", problem.x, _pair(problem.pad_begin), (1, 1), used, problem.mode)
     dy = Planes("dy", problem.y, (0, 0), _pair(problem.stride), used)
     k, c, pairs = problem.filters, problem.channels, problem.weight.shape[0] * problem.channels
     each = (x.all + dy.all) // n * sizes.plane

@@ -31,7 +31,7 @@ from pycnn.plan.conv_columns import (
     weight_matrix,
 )
 from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 from pycnn.plan.gemm import Gemm, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
 
@@ -84,7 +84,7 @@ def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
     The columns hold unrounded sums.
     """
     if problem.epilogue != IDENTITY:
-        raise Unfit("the sums of dx have an epilogue; allowed: none")
+        raise Unsupported("the sums of dx have an epilogue; allowed: none")
     dy, (weight, copies) = dy_matrix(problem), weight_matrix(problem)
     size, k, row = problem.itemsize, problem.filters, problem.channels * problem.taps
     fixed = problem.weight.shape[0] * row if copies else 0
@@ -128,7 +128,7 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     """
     x, dy = lowering(problem), dy_matrix(problem)
     if x.lines:
-        raise Unfit("the pixels of x lie in separate lines; allowed: rows that follow evenly")
+        raise Unsupported("the pixels of x lie in separate lines; allowed: rows that follow evenly")
     n, k, size = problem.x.shape[0], problem.filters, problem.itemsize
     row, each = problem.channels * problem.taps, x.per_image + dy.per_image
     whole = problem.groups * k * row
@@ -136,7 +136,7 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     images, target = 1, "partial"
     try:
         images = _images(problem, limit, each + part)
-    except Unfit:
+    except Unsupported:
         if wide_ratio(problem) > 1 and n > 1:
             raise
         target = "dweight"
@@ -175,16 +175,18 @@ def _result(problem: Problem, array: str, view: View, lines: int) -> Matrix:
     last = len(view.shape) - 1
     line = view.merged(2, last - 1)
     if line is None:
-        raise Unfit(f"{array} has element strides {view.strides}; allowed: evenly spaced rows")
+        raise Unsupported(
+            f"{array} has element strides {view.strides}; allowed: evenly spaced rows"
+        )
     image, channel, *_, pixel = view.strides
     return Matrix(array, (image, line, channel, pixel))
 
 
 def _require_every_pixel(problem: Problem) -> None:
-    """Raise `Unfit` unless the products cover dx."""
+    """Raise `Unsupported` unless the products cover dx."""
     require_1x1(problem)
     if problem.x.shape[2:] != problem.y.shape[2:]:
-        raise Unfit(f"stride {problem.stride} leaves gaps in dx; allowed: stride 1")
+        raise Unsupported(f"stride {problem.stride} leaves gaps in dx; allowed: stride 1")
 
 
 def _images(problem: Problem, limit: int, each: int, fixed: int = 0) -> int:

@@ -18,7 +18,7 @@ from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
-from pycnn.plan.conv_problem import MODES, Ints, Problem, Steps, Unfit, flat_grid
+from pycnn.plan.conv_problem import MODES, Ints, Problem, Steps, Unsupported, flat_grid
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
@@ -197,14 +197,14 @@ def _bytes(problem: Problem, steps: Steps) -> int:
 
 def _require_two_axes(problem: Problem) -> None:
     if problem.spatial != 2:
-        raise Unfit(f"x has {problem.spatial} spatial axes; allowed: 2")
+        raise Unsupported(f"x has {problem.spatial} spatial axes; allowed: 2")
 
 
 def _pixels(problem: Problem) -> Index:
     """(n, p, q): where windows begin."""
     (x_n, _, x_h, x_w), (y_n, _, y_p, y_q) = problem.x.strides, problem.y.strides
     n, _, p, q = problem.y.shape
-    (stride_h, stride_w), (top, left) = problem.stride, problem.corner
+    (stride_h, stride_w), (top, left) = problem.stride, problem.pad_begin
     return Index(
         extents=(n, p, q),
         x=(x_n, stride_h * x_h, stride_w * x_w),
@@ -238,7 +238,7 @@ def _steps(problem: Problem, product: Product, limit: int, tiler: Tiler) -> Step
     segment = ceil_div(product.k.count, segments * tiling.depth) * tiling.depth
     segments = max(1, ceil_div(product.k.count, max(1, segment)))
     tiles = ceil_div(product.m, tile), ceil_div(product.n.count, tile)
-    top, left = problem.corner
+    top, left = problem.pad_begin
     _, x_c, x_h, x_w = problem.x.strides
     grid = flat_grid(prod(tiles) * problem.groups * segments, 1, "the tiles")
     params = struct(

@@ -15,7 +15,7 @@ from pycnn.plan import conv_implicit
 from pycnn.plan._implicit import Product
 from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import Tiling
-from pycnn.plan.conv_problem import Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 from pycnn.runtime.plan import Kernel
 from pycnn.shapes import ceil_div
 
@@ -38,13 +38,15 @@ class Chunked(IntFlag):
 
 
 def _chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
-    """What conv/implicit_gemm_mma.cu makes of a product; raises `Unfit`."""
+    """What conv/implicit_gemm_mma.cu makes of a product; raises `Unsupported`."""
     along_k = product.b_k_major
     defines = (problem.scalar, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
     kernel = Kernel("conv/implicit_gemm_mma.cu", "implicit_gemm_mma", defines)
     if along_k:
         if product.k.other[-1] != 1:
-            raise Unfit("a copy of the weight with its channels innermost exceeds the workspace")
+            raise Unsupported(
+                "a copy of the weight with its channels innermost exceeds the workspace"
+            )
         product = replace(product, k=product.k.chunked(CHUNK))
         depth = step = BLK_K // CHUNK
         steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
@@ -63,7 +65,7 @@ def _aligned(*strides: int) -> bool:
 
 
 def _require_offsets(product: Product, tile: int) -> None:
-    """Raise `Unfit` unless the kernel's 32-bit offsets reach: see the range of the kernel."""
+    """Raise `Unsupported` unless the kernel's 32-bit offsets reach: see the range of the kernel."""
     images, *plane = product.n.extents
     if product.b_k_major:  # n is (n, p, q), of which a tile spans few images; k is a window
         images = min(images, ceil_div(tile, max(1, prod(plane))) + 1)
@@ -75,9 +77,9 @@ def _require_offsets(product: Product, tile: int) -> None:
         window = max(window, abs(product.k.x[0]), abs(product.k.other[0]))
     reach = window + max(_reach(product.n.x, (images, *plane)), abs(product.a_m) * tile)
     if reach > MAX_OFFSET:
-        raise Unfit(f"a tile reaches over {reach} elements; allowed: {MAX_OFFSET}")
+        raise Unsupported(f"a tile reaches over {reach} elements; allowed: {MAX_OFFSET}")
     if product.k.count > MAX_OFFSET:
-        raise Unfit(f"{product.k.count} indices of a sum; allowed: {MAX_OFFSET}")
+        raise Unsupported(f"{product.k.count} indices of a sum; allowed: {MAX_OFFSET}")
 
 
 def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:
@@ -95,12 +97,12 @@ def _planner(direction: str) -> Planner:
 
 
 def _require_chunks(problem: Problem, direction: str) -> None:
-    """Raise `Unfit` unless chunks of channels lie side by side."""
+    """Raise `Unsupported` unless chunks of channels lie side by side."""
     if not FLOATS[problem.dtype].is_half:
         allowed = ", ".join(name for name in FLOATING if FLOATS[name].is_half)
-        raise Unfit(f"dtype {problem.dtype}; allowed: {allowed}")
+        raise Unsupported(f"dtype {problem.dtype}; allowed: {allowed}")
     if problem.mode != "zeros":
-        raise Unfit(f"padding mode {problem.mode!r}; allowed: 'zeros'")
+        raise Unsupported(f"padding mode {problem.mode!r}; allowed: 'zeros'")
     k, c = problem.filters, problem.channels
     read = {
         "forward": {"x": c},
@@ -111,9 +113,13 @@ def _require_chunks(problem: Problem, direction: str) -> None:
         view = getattr(problem, name)
         array = name if name == "x" or direction == "forward" else "dy"
         if not view.channels_last:
-            raise Unfit(f"element strides {view.strides} of {array}; allowed: channels innermost")
+            raise Unsupported(
+                f"element strides {view.strides} of {array}; allowed: channels innermost"
+            )
         if channels % CHUNK:
-            raise Unfit(f"{array} has {channels} channels a group; allowed: multiples of {CHUNK}")
+            raise Unsupported(
+                f"{array} has {channels} channels a group; allowed: multiples of {CHUNK}"
+            )
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import gcd, prod
 
 from pycnn.define.views import View
-from pycnn.plan.conv_problem import Ints, Pair, Problem, Unfit
+from pycnn.plan.conv_problem import Ints, Pair, Problem, Unsupported
 from pycnn.shapes import ceil_div
 
 #: Launches of a gradient, one for every phase.
@@ -45,17 +45,17 @@ def phases(problem: Problem) -> Iterator[Phase]:
 
     Raises
     ------
-    Unfit
+    Unsupported
         If x has three spatial axes, if anything but zeros lies beyond its edges, or if there are
         more than `MAX_PHASES`.
     """
     count = prod(problem.stride)
     if problem.spatial != 2:
-        raise Unfit(f"x has {problem.spatial} spatial axes; allowed: 2")
+        raise Unsupported(f"x has {problem.spatial} spatial axes; allowed: 2")
     if problem.mode != "zeros":
-        raise Unfit(f"padding mode {problem.mode!r}; allowed: 'zeros'")
+        raise Unsupported(f"padding mode {problem.mode!r}; allowed: 'zeros'")
     if count > MAX_PHASES:
-        raise Unfit(f"stride {problem.stride} takes {count} launches; allowed: {MAX_PHASES}")
+        raise Unsupported(f"stride {problem.stride} takes {count} launches; allowed: {MAX_PHASES}")
     x, (w_k, w_c, w_r, w_s) = problem.x, problem.weight.strides
     beside = problem.epilogue.residual
     for rows in _residues(problem, 0):
@@ -76,7 +76,7 @@ def phases(problem: Problem) -> Iterator[Phase]:
                         x.dtype,
                     ),
                     stride=(1, 1),
-                    corner=(rows.pad, cols.pad),
+                    pad_begin=(rows.pad, cols.pad),
                     dilation=(rows.dilation, cols.dilation),
                     epilogue=replace(problem.epilogue, residual=residual),
                 ),
@@ -120,7 +120,7 @@ def _residues(problem: Problem, axis: int) -> Iterator[Residue]:
     stride, dilation = problem.stride[axis], problem.dilation[axis]
     step = stride // gcd(stride, dilation)
     for first in range(min(stride, extent)):
-        at = first + problem.corner[axis]  # output * stride + tap * dilation
+        at = first + problem.pad_begin[axis]  # output * stride + tap * dilation
         tap = next((t for t in range(min(step, taps)) if (at - t * dilation) % stride == 0), taps)
         count = ceil_div(taps - tap, step)
         last = tap + (count - 1) * step

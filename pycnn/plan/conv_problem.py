@@ -42,7 +42,7 @@ _FIELDS = (
 )
 
 
-class Unfit(ValueError):
+class Unsupported(ValueError):
     """An algorithm cannot compute a problem; the message says why, in terms of its limit."""
 
 
@@ -60,7 +60,7 @@ class Problem:
         (N, K, Z, P, Q).
     stride, dilation : tuple of int
         One a spatial axis.
-    corner : tuple of int
+    pad_begin : tuple of int
         Padding above and to the left; that below and to the right shows in the extent of `y`.
     groups : int
     epilogue : Epilogue
@@ -79,7 +79,7 @@ class Problem:
     weight: View
     y: View
     stride: Ints = (1, 1)
-    corner: Ints = (0, 0)
+    pad_begin: Ints = (0, 0)
     dilation: Ints = (1, 1)
     groups: int = 1
     epilogue: Epilogue = IDENTITY
@@ -134,7 +134,7 @@ class Problem:
             *(self.filters, *one, *self.weight.shape[2:]),
             *(*one, *self.y.shape[2:]),
             *stride,
-            *(*zero, *self.corner),
+            *(*zero, *self.pad_begin),
             *dilation,
             *map(floordiv, stride, common),
             *map(floordiv, dilation, common),
@@ -157,8 +157,8 @@ class Steps:
 
 
 def flat_grid(threads: int, block: int, what: str) -> tuple[int, int, int]:
-    """Grid of a flat launch; raises `Unfit` where it has too many blocks."""
+    """Grid of a flat launch; raises `Unsupported` where it has too many blocks."""
     blocks = ceil_div(threads, block)
     if blocks > 2**31 - 1:
-        raise Unfit(f"{what} make {blocks} blocks; allowed: 2147483647")
+        raise Unsupported(f"{what} make {blocks} blocks; allowed: 2147483647")
     return blocks, 1, 1

@@ -10,7 +10,7 @@ import numpy as np
 from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_algorithm import FEW, LONG, MANY, Algorithm, product, unlimited
 from pycnn.plan.conv_phases import phases
-from pycnn.plan.conv_problem import Four, Problem, Steps, Unfit, flat_grid
+from pycnn.plan.conv_problem import Four, Problem, Steps, Unsupported, flat_grid
 from pycnn.runtime.plan import Buffer, Kernel, Launch
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
@@ -131,7 +131,7 @@ def choose(problem: Problem) -> Tiling:
         if width <= block[0] and (tiling := _tiling(problem, block, width)) is not None
     ]
     if not tilings:
-        raise Unfit(
+        raise Unsupported(
             f"the input tile of a block, with stride {problem.stride}, dilation "
             f"{problem.dilation} and a filter {'x'.join(map(str, problem.weight.shape[2:]))}, "
             f"does not fit in shared memory; allowed: {SHARED_LIMIT} bytes"

@@ -22,7 +22,7 @@ from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._winograd import stages_channels
 from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
 from pycnn.plan.conv_algorithm import Algorithm, Score
-from pycnn.plan.conv_problem import Problem, Steps, Unfit
+from pycnn.plan.conv_problem import Problem, Steps, Unsupported
 from pycnn.plan.gemm import FILL, Gemm, Strides, gemm_launch
 from pycnn.runtime.plan import Buffer, Launch
 from pycnn.shapes import ceil_div
@@ -84,12 +84,12 @@ def backward_input(problem: Problem, limit: int, side: int) -> Steps:
     """dx: y of a convolution of dy with filters rotated by half a turn. Parameters as `forward`."""
     _require(problem)
     if problem.mode != "zeros":
-        raise Unfit(f"padding mode {problem.mode}; allowed for the gradient: zeros")
+        raise Unsupported(f"padding mode {problem.mode}; allowed for the gradient: zeros")
     of_dx = replace(
         problem,
         x=problem.y,
         y=problem.x,
-        corner=(TAPS - 1 - problem.corner[0], TAPS - 1 - problem.corner[1]),
+        pad_begin=(TAPS - 1 - problem.pad_begin[0], TAPS - 1 - problem.pad_begin[1]),
     )
     return _steps(of_dx, limit, side, ("dy", "dx"), rotated=True)
 
@@ -151,12 +151,12 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
 
 
 def _require(problem: Problem) -> None:
-    """Raise `Unfit` for all but filters of 3x3 with stride and dilation 1 on two axes."""
+    """Raise `Unsupported` for all but filters of 3x3 with stride and dilation 1 on two axes."""
     sides = tuple(problem.weight.shape[2:])
     if sides != (TAPS, TAPS):
-        raise Unfit(f"filter {'x'.join(map(str, sides))}; allowed: 3x3")
+        raise Unsupported(f"filter {'x'.join(map(str, sides))}; allowed: 3x3")
     if problem.stride != (1, 1) or problem.dilation != (1, 1):
-        raise Unfit(
+        raise Unsupported(
             f"stride {problem.stride}, dilation {problem.dilation}; allowed: stride 1, dilation 1"
         )
 

@@ -6,7 +6,7 @@ from math import prod
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan._norm import THREADS, channels_first, computed_in, kernel
 from pycnn.plan._strided import Ints, row_major, strided
-from pycnn.plan.conv_problem import Unfit
+from pycnn.plan.conv_problem import Unsupported
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Dim3, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
@@ -52,7 +52,7 @@ def response(
 
     Raises
     ------
-    Unfit
+    Unsupported
         If the window does not fit into shared memory.
 
     Examples
@@ -128,7 +128,7 @@ def _rows(channels: int, pixels: int, size: int, number: int, backward: bool) ->
 
 def _check(size: int, shared: int) -> None:
     if shared > SHARED_BYTES:
-        raise Unfit(
+        raise Unsupported(
             f"a window of size={size} channels needs {shared} bytes of shared memory; allowed: "
             f"{SHARED_BYTES} (the reference backend has no such limit)"
         )

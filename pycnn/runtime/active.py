@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 
 from pycnn import config
+from pycnn.runtime.route import resolved
 
 #: (backend, checked build of the emulator or None for PYCNN_CHECKED, what the emulator runs or None
 #: for PYCNN_EMULATOR_VIA), or None for PYCNN_BACKEND.
@@ -39,9 +40,8 @@ def emulator_checked() -> bool:
 
 
 def emulator_via() -> str:
-    """What the emulator runs, ``source`` or ``ptx``: `use_backend` or ``PYCNN_EMULATOR_VIA``."""
+    """What the emulator runs, ``source`` or ``ptx``: as `use_backend` or the environment says."""
     chosen = active.get()
     if chosen is not None and chosen[2] is not None:
         return chosen[2]
-    via: str = config.get("PYCNN_EMULATOR_VIA")
-    return via
+    return resolved()

@@ -15,6 +15,7 @@ import numpy as np
 
 from pycnn.runtime.active import active, active_backend
 from pycnn.runtime.plan import Plan
+from pycnn.runtime.route import resolved
 
 NAMES = ("cuda", "emulator", "reference")
 
@@ -63,8 +64,8 @@ class use_backend:  # a call as well as a context manager, hence the lower case
         Run the emulator's checked build, which finds races, out-of-bounds accesses and reads of
         uninitialised memory and counts memory traffic. Default: ``PYCNN_CHECKED``.
     via : {"source", "ptx"}, optional
-        What the emulator runs: kernels compiled by the host's C++ compiler, or the PTX that NVRTC
-        makes of them. Default: ``PYCNN_EMULATOR_VIA``.
+        What the emulator runs: the PTX that NVRTC makes of kernels, or their source, compiled by
+        the host's C++ compiler. Default: ``PYCNN_EMULATOR_VIA``.
 
     Notes
     -----
@@ -92,8 +93,8 @@ class use_backend:  # a call as well as a context manager, hence the lower case
         if name not in SELECTABLE:
             hint = "; cuda is chosen by passing CuPy arrays" if name == "cuda" else ""
             raise ValueError(f"name={name!r}: allowed are {', '.join(SELECTABLE)}{hint}")
-        if via not in (None, "source", "ptx"):
-            raise ValueError(f"via={via!r}: allowed are source, ptx")
+        if via is not None:
+            resolved(via)
         require(name)
         self._token = active.set((name, checked, via))
 

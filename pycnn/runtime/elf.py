@@ -87,11 +87,11 @@ class Elf:
             for i in range(count)
         ]
         names = self._read(rows[names_index][4], rows[names_index][5])
-        found = [
+        named = [
             Section(_text(names, name), kind, offset, size)
             for name, kind, _, _, offset, size, *_ in rows
         ]
-        return {section.name: section for section in found}
+        return {section.name: section for section in named}
 
     @cached_property
     def size(self) -> int:

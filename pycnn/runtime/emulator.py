@@ -9,25 +9,27 @@ import numpy as np
 from pycnn import config
 from pycnn.emulator import Pointer, RawModule, empty, host
 from pycnn.emulator.launching import runtime
-from pycnn.emulator.ptx import machine
 from pycnn.emulator.raw import RawKernel
-from pycnn.runtime import nvrtc, sources
+from pycnn.runtime import sources
 from pycnn.runtime.active import emulator_checked, emulator_via
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
+from pycnn.runtime.route import resolved, route
 
 
 def probe() -> tuple[bool, str]:
     """Whether the emulator works here, and with what or why not."""
     try:
         runtime()
-        return True, host.compiler().version
     except ImportError as error:
         return False, str(error)
+    ptx, why = route()
+    if resolved() == "ptx":
+        return ptx == "ptx", f"by PTX: {why}"
+    other = f"by PTX too: {why}" if ptx == "ptx" else f"not by PTX: {why}"
+    try:
+        return True, f"by the source: {host.compiler().version} ({other})"
     except (OSError, ValueError) as error:  # no C++ compiler; PTX needs none
-        try:
-            return True, f"{machine.version()} and NVRTC {nvrtc.version()}, for via='ptx' only"
-        except ImportError as missing:
-            return False, f"{error}; or: {missing}"
+        return ptx == "ptx", f"{error} ({other}, with via='ptx')"
 
 
 class EmulatorExecutor:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pycnn.runtime.files import require_replaceable
@@ -40,6 +40,24 @@ def add_force(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true",
         help="replace results that are there, once the new ones are complete",
     )  # fmt: skip
+
+
+def with_json(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """The arguments of a script that has ``--json``, once it is known that its file can be written.
+
+    The parser ends the program where it cannot.
+    """
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    add_force(parser)
+    options = parser.parse_args(arguments)
+    if options.json:
+        try:
+            check_output(options.json, "--json", force=options.force)
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+    return options
 
 
 def check_output(

@@ -17,7 +17,7 @@ from pycnn.emulator import (
 )
 from pycnn.runtime import cubin, elf, nvrtc
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'compile'")
 
 CODE = r"""

@@ -8,7 +8,7 @@ import pytest
 
 from pycnn import cli
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'compile'")
 
 SOURCE = r"""

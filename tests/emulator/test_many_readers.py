@@ -122,7 +122,7 @@ extern "C" __global__ void own_words(int* x) {
 @pytest.fixture(params=["source", "ptx"], scope="module")
 def via(request):
     if request.param == "ptx":
-        pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra ptx)")
+        pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
     return request.param
 
 

@@ -8,7 +8,7 @@ import pytest
 from pycnn.define.views import View
 from pycnn.plan import conv, conv_fft
 from pycnn.plan._fft import good_size
-from pycnn.plan.conv_problem import Problem, Unfit
+from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import MAX_GRID, Buffer, Launch, Transform
 
 MIB = 2**20
@@ -108,7 +108,7 @@ def test_too_little_workspace_is_refused():
 
 def test_padding_modes_have_no_gradient_with_respect_to_x():
     problem = replace(layer(2, 5, 9, 7, 3), mode="circular")
-    with pytest.raises(Unfit, match="padding mode circular; allowed for the gradient: zeros"):
+    with pytest.raises(Unsupported, match="padding mode circular; allowed for the gradient: zeros"):
         conv_fft.backward_input(problem, MIB)
 
 

@@ -10,7 +10,7 @@ from plan_checks import assert_sound
 from pycnn.define.views import View
 from pycnn.plan import conv_implicit
 from pycnn.plan.conv_phases import MAX_PHASES, phases
-from pycnn.plan.conv_problem import Problem, Unfit
+from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import ArraySpec, Buffer, Plan
 
 PLENTY = 2**40
@@ -28,7 +28,7 @@ def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=False, dtype="f
         View.contiguous((n, c, h, w), dtype, last),
         View.contiguous((k, c // options.get("groups", 1), r, s), dtype),
         View.contiguous((n, k, p, q), dtype, last),
-        corner=(pad, pad),
+        pad_begin=(pad, pad),
         **options,
     )
 
@@ -190,7 +190,7 @@ THREE = replace(
     weight=View.contiguous((4, 3, 1, 1, 1), "float32"),
     y=View.contiguous((2, 4, 4, 5, 6), "float32"),
     stride=(1, 1, 1),
-    corner=(0, 0, 0),
+    pad_begin=(0, 0, 0),
     dilation=(1, 1, 1),
 )
 UNFIT = {
@@ -209,5 +209,5 @@ UNFIT = {
 @pytest.mark.parametrize("case", UNFIT)
 def test_limits(case):
     direction, made, message = UNFIT[case]
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(Unsupported, match=message):
         steps(direction, made)

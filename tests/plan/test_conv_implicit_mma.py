@@ -10,7 +10,7 @@ from plan_checks import assert_sound
 from pycnn.define.views import View
 from pycnn.plan import conv
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, Chunked
-from pycnn.plan.conv_problem import Problem, Unfit
+from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import ArraySpec, Plan
 
 PLENTY = 2**40
@@ -25,7 +25,7 @@ def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=True, dtype="fl
         View.contiguous((n, c, h, w), dtype, last),
         View.contiguous((k, c // options.get("groups", 1), r, s), dtype),
         View.contiguous((n, k, p, q), dtype, last),
-        corner=(pad, pad),
+        pad_begin=(pad, pad),
         **options,
     )
 
@@ -109,7 +109,7 @@ def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
     entries = [x.kernel.entry for x in steps(direction, of).launches]
     assert entries == ["im2col", "implicit_gemm_mma"]
     size = prod(of.weight.shape) * of.itemsize
-    with pytest.raises(Unfit, match="a copy of the weight"):
+    with pytest.raises(Unsupported, match="a copy of the weight"):
         steps(direction, of, limit=size - 1)
     k, c, r, s = of.weight.shape
     innermost = {
@@ -175,5 +175,5 @@ UNFIT = {
 @pytest.mark.parametrize("case", UNFIT)
 def test_limits(case):
     direction, of, message = UNFIT[case]
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(Unsupported, match=message):
         steps(direction, of)

@@ -10,7 +10,7 @@ import pytest
 from pycnn.define.views import View
 from pycnn.plan import conv, conv_winograd
 from pycnn.plan._winograd_tiles import SHARED_LIMIT
-from pycnn.plan.conv_problem import Problem, Unfit
+from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_winograd import SAFE_CHANNELS, auto_safe
 from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.runtime.plan import MAX_GRID, Buffer
@@ -25,7 +25,7 @@ def layer(n, c, extents, k, groups=1, dtype="float32", channels_last=False, **ch
     views = [View.contiguous(shape, dtype) for shape in shapes]
     if channels_last:
         views = [_channels_last(v) if v is not views[1] else v for v in views]
-    return Problem(*views, corner=(1, 1), groups=groups, **changed)
+    return Problem(*views, pad_begin=(1, 1), groups=groups, **changed)
 
 
 def _channels_last(view):
@@ -137,7 +137,7 @@ def test_what_it_cannot_compute(changed, words):
 
 
 def test_padding_modes_have_no_gradient_with_respect_to_x():
-    with pytest.raises(Unfit, match="padding mode reflect; allowed for the gradient: zeros"):
+    with pytest.raises(Unsupported, match="padding mode reflect; allowed for the gradient: zeros"):
         conv_winograd.backward_input(layer(2, 5, (9, 8), 7, mode="reflect"), MIB, side=2)
 
 

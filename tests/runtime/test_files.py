@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and take the place of another with care."""
 
+import argparse
 import errno
 import os
 import stat
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pycnn.runtime import files
-from pycnn.runtime.options import check_output
+from pycnn.runtime.options import check_output, with_json
 
+ROOT = Path(__file__).parents[2]
 AS_ROOT = os.geteuid() == 0
 
 
@@ -227,3 +229,26 @@ def test_a_file_that_is_there_needs_force(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"--json .*a\.json: it is there; .* --force to"):
         check_output(path, "--json", force=False)
     check_output(path, "--json", force=True)
+
+
+def test_scripts_keep_what_is_there_unless_they_are_forced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the work whose result would replace it."""
+    path = tmp_path / "kept.json"
+    path.write_text("{}")
+
+    def parsed(*words: str) -> Path:
+        file: Path = with_json(argparse.ArgumentParser(), ["--json", str(path), *words]).json
+        return file
+
+    assert parsed("--force") == path
+    with pytest.raises(SystemExit):
+        parsed()
+    assert "it is there; give another name, or --force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_no_script_writes_results_unasked(script: Path) -> None:
+    text = script.read_text()
+    assert "write_json" not in text or "with_json" in text

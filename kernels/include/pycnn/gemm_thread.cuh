@@ -25,6 +25,13 @@ __device__ __forceinline__ void load_vector(T (&x)[N], const T* from) {
     memcpy(x, &whole, sizeof(x));
 }
 
+// Where the i-th of neighbouring vectors of N elements lies. Said as the address of an element, NVRTC
+// splits a store to it into four.
+template <int N, typename T>
+__device__ __forceinline__ T* nth_vector(T* first, int i) {
+    return reinterpret_cast<T*>(reinterpret_cast<typename Vec<N * sizeof(T)>::type*>(first) + i);
+}
+
 template <typename T, int N>
 __device__ __forceinline__ void store_vector(T* to, const T (&x)[N]) {
     typename Vec<sizeof(x)>::type whole;
@@ -112,10 +119,7 @@ __device__ __forceinline__ void store_through_shared(const acc_t (&acc)[THR_M][T
 #pragma unroll
                 for (int e = 0; e < ACC_VEC; ++e)
                     v[e] = ROW_MAJOR ? acc[constant][i + e] : acc[i + e][constant];
-                // Indexed in vectors: at the address of an element, NVRTC splits the store into four.
-                using V = Vec<sizeof(v)>::type;
-                V* const to = reinterpret_cast<V*>(row) + thread_to_tile(along, i) / ACC_VEC;
-                store_vector(reinterpret_cast<acc_t*>(to), v);
+                store_vector(nth_vector<ACC_VEC>(row, thread_to_tile(along, i) / ACC_VEC), v);
             }
         }
         __syncthreads();

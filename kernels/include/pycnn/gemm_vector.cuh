@@ -86,7 +86,7 @@ public:
                     acc_t v[ACC_VEC];
 #pragma unroll
                     for (int e = 0; e < ACC_VEC; ++e) v[e] = value(c, first + e);
-                    store_vector(&tile[k(c)][mn(c) + place(first)], v);
+                    store_vector(nth_vector<ACC_VEC>(tile[k(c)], (mn(c) + place(first)) / ACC_VEC), v);
                 }
             }
         }

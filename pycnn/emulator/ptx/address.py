@@ -49,6 +49,9 @@ def address_of(e: Emitter, m: Modifiers, operand: Operand) -> str:
             if offset:  # within the 32 bits of the base, which may stand before the array
                 short, offset = e.op(f"add i32 {short}, {offset}"), 0
             address = e.op(f"zext i32 {short} to i64")
+        elif base.type.bits == 32 and space in ("param", "local"):
+            short = e.op(f"zext i32 {e.read(base, TYPES['u32'])} to i64")
+            address = _whole(e, space, short)
         elif base.type.bits == 64:
             address = e.read(base, TYPES["b64"])
         else:
@@ -135,7 +138,23 @@ def to_generic(e: Emitter, i: Instruction, m: Modifiers) -> None:
         value = e.runtime("cluster_address", "i64", f"i64 {value}", f"i32 {e.site}")
     elif _space(m) == "shared":
         value = e.op(f"add i64 {value}, {e.arena_address}")
+    elif _space(m) in ("param", "local"):
+        value = _whole(e, _space(m), value)
     e.write(i.operands[0], type, value)
+
+
+def _whole(e: Emitter, space: str, value: str) -> str:
+    """An address in param or local space of which a compiler may have kept 32 bits, as Triton's."""
+    if space == "local" and e.locals:
+        near = e.address_of(e.locals[0])
+    elif space == "param" and e.function.is_entry:
+        near = e.once("ptrtoint ptr %params to i64")
+    else:
+        return value
+    apart = e.op(f"trunc i64 {e.op(f'sub i64 {value}, {near}')} to i32")
+    nearby = e.op(f"add i64 {near}, {e.op(f'sext i32 {apart} to i64')}")
+    is_short = e.op(f"icmp ult i64 {value}, 4294967296")
+    return e.op(f"select i1 {is_short}, i64 {nearby}, i64 {value}")
 
 
 def from_generic(e: Emitter, i: Instruction, m: Modifiers) -> None:

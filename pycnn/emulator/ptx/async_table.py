@@ -1,6 +1,6 @@
 """The rows of the table for what is asynchronous: proxies, barriers in memory, bulk copies."""
 
-from pycnn.emulator.ptx import barriers, bulk, clusters, proxies, tensor
+from pycnn.emulator.ptx import barriers, bulk, clusters, proxies, tensor, tensormap
 from pycnn.emulator.ptx.forms import full, value
 
 full("fence", "proxy kind=async ?space=global|shared::cta|shared::cluster", "", "warp",
@@ -81,3 +81,15 @@ full("cp", f"reduce async bulk tensor {_DIM} to=global of=shared::cta "
 full("cp", f"async bulk prefetch tensor {_DIM} L2 of=global ?mode=tile|im2col {_HINT}", "* ?* ?*",
      "memory", bulk.prefetch)  # fmt: skip
 full("prefetch", "?space=param|const tensormap", "*", "memory", bulk.prefetch)
+
+_MAP = "replace mode=tile"
+for _fields, _type in (
+    ("global_address", "b64"), ("rank|elemtype|interleave_layout|swizzle_mode|fill_mode", "b32"),
+):  # fmt: skip
+    full("tensormap", f"{_MAP} field={_fields} ?space=global|shared::cta b1024 T={_type}",
+         "* T", "memory", tensormap.replace)  # fmt: skip
+for _fields, _type in (("global_stride", "b64"), ("global_dim|box_dim|element_stride", "b32")):
+    full("tensormap", f"{_MAP} field={_fields} ?space=global|shared::cta b1024 T={_type}",
+         "* u32 T", "memory", tensormap.replace)  # fmt: skip
+full("tensormap", "cp_fenceproxy to=global of=shared::cta kind=tensormap::generic order=release "
+     "scope=cta|cluster|gpu|sys sync aligned", "* * *", "warp", tensormap.copy)  # fmt: skip

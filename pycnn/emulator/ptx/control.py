@@ -86,6 +86,13 @@ def nothing(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """An instruction that has no effect that a thread could see."""
 
 
+def set_registers(e: Emitter, i: Instruction, m: Modifiers) -> None:
+    """``setmaxnreg``: how many registers a warp may have; there is no limit here."""
+    count = getattr(i.operands[0], "value", None)
+    if count is None or count % 8 or not 24 <= count <= 256:
+        e.fail("the number of registers must be a multiple of 8 from 24 to 256")
+
+
 def policy(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``createpolicy``: a hint to the caches, any number."""
     e.write(i.operands[0], TYPES["b64"], "0")

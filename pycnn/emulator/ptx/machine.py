@@ -9,7 +9,7 @@ from pycnn.runtime.extras import import_extra
 @functools.cache
 def llvm() -> Any:
     """llvmlite's binding, ready for this processor."""
-    binding = import_extra("llvmlite.binding", "ptx", "running PTX in the emulator")
+    binding = import_extra("llvmlite.binding", "emulator", "running PTX in the emulator")
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding

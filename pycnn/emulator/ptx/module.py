@@ -11,7 +11,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
-from pycnn.emulator.arrays import host_arguments
+from pycnn.emulator.arrays import host_arguments, refuse_objects
 from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
@@ -237,12 +237,14 @@ class PtxKernel(Launchable):
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
         args = host_arguments(args)
+        refuse_objects(args)
         described = [a.array for a in args if isinstance(a, TensorMap)]
         args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
         guarded = Guarded([*args, *described]) if checked else None
         parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
         at = int(parameters.__array_interface__["data"][0])
         ranges: list[tuple[int, int, bool, str, int]] = []
+        constants = self._module._globals.constants if checked else []
         if guarded:
             size = self._function.parameter_bytes
             ranges = [*guarded.ranges, *self._module._globals.ranges]
@@ -254,7 +256,7 @@ class PtxKernel(Launchable):
         report, counters = self._compiled.kernel.launch(
             grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
-            time_limit(self._module.timeout), self._module.max_steps, ranges,
+            time_limit(self._module.timeout), self._module.max_steps, ranges, constants,
             guarded.numbers if guarded else [], self._module.same_value_races,
         )  # fmt: skip
         self.counters = Counters(**counters) if counters else None

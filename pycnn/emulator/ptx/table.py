@@ -224,7 +224,7 @@ full("stackrestore", "T=u64", "T", "control", control.restore_stack)
 full("brkpt", "", "", "control", control.nothing)
 full("pmevent", "?mask", "*", "control", control.nothing)
 full("nanosleep", "T=u32", "T", "control", control.sleep)
-full("setmaxnreg", "what=inc|dec sync aligned T=u32", "*", "control", control.nothing)
+full("setmaxnreg", "what=inc|dec sync aligned T=u32", "*", "control", control.set_registers)
 full("griddepcontrol", "what=launch_dependents|wait", "", "control", control.nothing)
 
 for _stem in ("bar", "barrier"):

@@ -50,8 +50,17 @@ class Globals:
         return [
             barrier,
             *(
-                (self.address + offset, v.size, True, f".{v.space} {v.name}", 0)
+                (self.address + offset, v.size, True, f".global {v.name}", 0)
                 for v, offset in self._variables
-                if v.size
+                if v.size and v.space == "global"
             ),
+        ]
+
+    @property
+    def constants(self) -> list[tuple[int, int, str]]:
+        """The like of variables in ``.const``, which a cache of their own reads."""
+        return [
+            (self.address + offset, v.size, f".const {v.name}")
+            for v, offset in self._variables
+            if v.size and v.space == "const"
         ]

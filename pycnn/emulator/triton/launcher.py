@@ -1,5 +1,6 @@
 """One kernel's launches: Triton's arguments as the parameters of its entry."""
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from pycnn.emulator.arrays import host_arguments
 from pycnn.emulator.guarded import Pointer
 from pycnn.emulator.ptx.errors import PtxError
+from pycnn.emulator.tensor_map import TensorMap, tensor_map
 
 #: NumPy's types of Triton's, pointers apart.
 _NUMBERS: dict[str, Any] = {
@@ -59,10 +61,23 @@ class Launcher:
             return None
         from triton.runtime import _allocation
 
-        return _allocation._allocator.get()(size * programs * self._blocks, align, 0)
+        size *= programs * self._blocks
+        memory = _allocation._allocator.get()(size + align, align, 0)
+        return Aligned(memory, size, align)
 
     def _values(self, args: Any) -> Iterator[Any]:
         return _flat(self._names, self._signature, args, iter(self._descriptors))
+
+
+class Aligned(Pointer):
+    """Memory of Triton's allocator from an aligned address on."""
+
+    def __init__(self, memory: Any, size: int, align: int) -> None:
+        [array] = host_arguments([memory])
+        address = int(array.__array_interface__["data"][0])
+        whole = (ctypes.c_uint8 * size).from_address(address + -address % align)
+        super().__init__(np.ctypeslib.as_array(whole), name="scratch memory")
+        object.__setattr__(self, "memory", memory)  # which must live as long
 
 
 def _flat(
@@ -101,14 +116,35 @@ def _bfloat16(value: float) -> int:
     return bits + 0x7FFF + (bits >> 16 & 1) >> 16
 
 
+#: As ``tensormap.replace`` numbers the types of elements, which is how Triton does.
+_ELEMENTS = (
+    "uint8", "uint16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float32_ftz",
+    "float64", "bfloat16", "tf32", "tf32_ftz",
+)  # fmt: skip
+
+
+def _map(argument: Any, meta: Any, rounds: bool) -> TensorMap:
+    if meta.get("is_im2col") or meta["fp4_padded"]:
+        raise PtxError("descriptors for im2col and 4-bit floats are not there", name="Triton")
+    [base] = host_arguments([getattr(argument.base, "array", argument.base)])
+    strides = [stride * base.itemsize for stride in argument.strides]
+    array = np.lib.stride_tricks.as_strided(base, argument.shape, strides)
+    return tensor_map(
+        array, meta["block_size"], swizzle=(0, 32, 64, 128)[meta["swizzle"]],
+        fill="nan" if argument.padding == "nan" else "zeros",
+        dtype="tf32" if rounds else _ELEMENTS[meta["elem_type"]],
+    )  # fmt: skip
+
+
 def _descriptor(name: str, argument: Any, meta: Any) -> Iterator[Any]:
-    """A descriptor of a tensor: base, shape and strides where the target has no TMA."""
-    if meta is not None:
-        raise PtxError("TMA descriptors are not there yet", name="Triton")
+    """A descriptor of a tensor: a tensor map, or what it says where the target has no TMA."""
     shape, strides = argument.shape, argument.strides
-    yield _pointer(name, argument.base)
-    yield from map(np.int64, (*shape, *strides))
-    yield from (np.int8(argument.padding == "nan"),
-                np.int8(getattr(argument, "round_f32_to_tf32", False)))  # fmt: skip
+    rounds = bool(getattr(argument, "round_f32_to_tf32", False))
+    if meta is None:
+        yield _pointer(name, argument.base)
+        yield from map(np.int64, (*shape, *strides))
+        yield from (np.int8(argument.padding == "nan"), np.int8(rounds))
+    else:
+        yield _map(argument, meta, rounds)
     yield from map(np.int32, shape)
     yield from map(np.int64, strides)

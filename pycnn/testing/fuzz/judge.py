@@ -110,14 +110,14 @@ def largest_magnitude(drawn: Drawn, operands: Mapping[str, np.ndarray], special:
     """Magnitude whose rounding may be left where terms of the result cancel.
 
     That of what comes in where values are special; else that of the result is, but for gradients
-    of activations and for losses, which may be nearly 0 in every element.
+    of activations, for losses, and for slopes of a sampled x, which may be nearly 0 everywhere.
     """
     floating = [
         a.astype(np.float64) for a in operands.values() if a.dtype.name in FLOATS and a.size
     ]
     op = drawn.tested.op
     gradient = isinstance(op, Gradient)
-    cancel = op.family in ("loss", "activation", "norm")
+    cancel = op.family in ("loss", "activation", "norm") or op.name == "grid_sample_backward"
     wide = full_range(op) and not gradient
     if not floating or (wide if special else not cancel):
         return 0.0

@@ -220,6 +220,8 @@ CASES = (
          _check_product(3e-2), _tiles(32, 32, 32, num_stages=2)),
     Case("matmul_wgmma", "matmul", 90, (2, 1), _product(100, 60, 96, np.float16),
          _check_product(3e-2), _tiles(64, 64, 32, num_stages=3)),
+    Case("matmul_tma", "matmul_descriptors", 90, (2, 1), _product(100, 64, 104, np.float16),
+         _check_product(3e-2), _tiles(64, 64, 32, num_stages=3)),
     Case("convolution", "convolution", 80, (1, 2, 2), _convolution, _check_convolution,
          {"R": 3, "S": 3, "BLOCK_K": 32, "BLOCK_PIXELS": 32, "BLOCK_C": 16}),
     Case("numba_block_sums", "block_sums", 80, (4,), _block_sums, _check_block_sums,

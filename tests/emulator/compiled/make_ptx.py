@@ -21,6 +21,7 @@ from pycnn.emulator import Pointer
 from pycnn.emulator.numba import jit
 from pycnn.emulator.ptx import PtxKernel
 from pycnn.emulator.triton import use
+from pycnn.emulator.triton.launcher import Aligned
 
 DATA = Path(__file__).parent / "data"
 
@@ -82,6 +83,8 @@ def _passed(value: Any, arguments: dict[str, Any]) -> Any:
     """An array by its name, a number with its type."""
     if value is None:
         return None
+    if isinstance(value, Aligned):
+        return {"scratch": value.array.nbytes}
     if isinstance(value, Pointer):
         at = value.array.ctypes.data
         return next(n for n, a in arguments.items() if getattr(a, "ctypes", a) is not a
@@ -92,6 +95,7 @@ def _passed(value: Any, arguments: dict[str, Any]) -> Any:
 
 def main() -> None:
     DATA.mkdir(exist_ok=True)
+    triton.set_allocator(lambda size, alignment, stream: np.zeros(size, np.int8))
     launches = {case.name: made(case) for case in CASES}
     lines = ",\n".join(f'"{name}": {json.dumps(how)}' for name, how in launches.items())
     versions = json.dumps({"triton": triton.__version__, "numba-cuda": numba_cuda.__version__})

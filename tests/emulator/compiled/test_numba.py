@@ -7,7 +7,7 @@ from compiled_cases import CASES
 from pycnn.emulator import OutOfBoundsError, RaceError, counting
 
 pytest.importorskip("numba.cuda", reason="needs the extra 'numba'")
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 
 import numba_kernels
 from numba import cuda

@@ -9,7 +9,7 @@ from compiled_cases import CASES
 from pycnn.emulator import KernelError, OutOfBoundsError, RaceError, counting
 
 pytest.importorskip("triton", reason="needs the extra 'triton'")
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 
 import triton
 import triton.language as tl
@@ -31,6 +31,7 @@ def numbers(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 def test_kernels_on_numpy_arrays(case, checked):
     arguments = case.arguments()
+    triton.set_allocator(lambda size, alignment, stream: np.zeros(size, np.int8))
     with use(case.arch, checked=checked, same_value_races=False):
         getattr(triton_kernels, case.kernel)[case.grid](*arguments.values(), **case.options)
     case.check(arguments)
@@ -143,13 +144,15 @@ def through_descriptors(source, out, BLOCK: tl.constexpr):
     out.store([0, 0], source.load([0, 0]) * 2)
 
 
-def test_descriptors_of_the_host_without_tma():
+@ARCHS
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_descriptors_of_the_host(arch, dtype):
     torch = pytest.importorskip("torch", reason="PyTorch's CPU build is not installed")
     from triton.tools.tensor_descriptor import TensorDescriptor
 
-    x = torch.arange(256, dtype=torch.float32).reshape(16, 16)
-    out = torch.zeros(16, 16)
-    with use(80, checked=True):
+    x = torch.arange(256).reshape(16, 16).to(getattr(torch, dtype))
+    out = torch.zeros_like(x)
+    with use(arch, checked=True):
         through_descriptors[(1,)](
             TensorDescriptor.from_tensor(x, [16, 16]),
             TensorDescriptor.from_tensor(out, [16, 16]),
@@ -160,6 +163,7 @@ def test_descriptors_of_the_host_without_tma():
 
 @triton.jit
 def asserts(x, n):
+    tl.device_print("number", n)
     tl.device_assert(n < 10, "too many")
     tl.store(x, n)
 
@@ -168,6 +172,7 @@ def test_device_assert_and_print(capfd):
     x = np.zeros(1, np.int32)
     with use():
         asserts[(1,)](x, 3, debug=True)
+        assert "number" in capfd.readouterr().out
         with pytest.raises(KernelError, match="too many") as caught:
             asserts[(1,)](x, 30, debug=True)
     assert caught.value.file == __file__
@@ -193,3 +198,28 @@ def test_an_error_of_a_kernel_leaves_the_device_usable():
         triton_kernels.add[(1,)](x, y, out, 100, BLOCK=128)
     np.testing.assert_array_equal(out, 3 * x)
     assert "triton" in sys.modules
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import triton
+import triton_kernels
+
+x = np.ones(100, np.float32)
+triton_kernels.add[(1,)](x, x, x[: int(sys.argv[1])].copy(), 100, BLOCK=128)
+print("arch", triton.runtime.driver.active.get_current_target().arch)
+"""
+
+
+def test_a_script_runs_as_it_is(tmp_path, capsys):
+    from pycnn.emulator.triton.__main__ import main
+
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    assert main(["--checked", "--arch", "90", str(script), "100"]) == 0
+    assert capsys.readouterr().out == "arch 90\n"
+    assert main(["--checked", str(script), "90"]) == 1
+    assert capsys.readouterr().err.startswith("OutOfBoundsError: ")
+    assert main([str(tmp_path / "nothing.py")]) == 2
+    assert "no such file" in capsys.readouterr().err

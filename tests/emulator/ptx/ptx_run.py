@@ -5,7 +5,7 @@ import pytest
 
 from pycnn.emulator import PtxModule
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 
 HEAD = ".version 8.5\n.target sm_90a\n.address_size 64\n"
 

@@ -13,7 +13,7 @@ from pycnn.runtime import nvrtc
 
 pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'compile'")
 if not any((folder / "cuda" / "barrier").exists() for folder in nvrtc.cuda_include_dirs()):
-    pytest.skip("CUDA's headers are not installed (extra 'ptx')", allow_module_level=True)
+    pytest.skip("CUDA's headers are not installed (extra 'emulator')", allow_module_level=True)
 
 X = np.arange(64 * 8, dtype=np.float32)
 

@@ -11,7 +11,7 @@ import pytest
 
 from pycnn.emulator import RawKernel
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 if importlib.util.find_spec("cuda") is None:
     pytest.skip("needs the extra 'compile'", allow_module_level=True)
 INCLUDE = os.environ.get("CUTLASS_INCLUDE")

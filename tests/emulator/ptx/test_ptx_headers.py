@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 if importlib.util.find_spec("cuda") is None:
     pytest.skip("needs the extra 'compile'", allow_module_level=True)
 

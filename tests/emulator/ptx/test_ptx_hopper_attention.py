@@ -8,7 +8,7 @@ import pytest
 
 from pycnn.emulator import KernelError, ProxyFenceError, RawKernel, WgmmaError
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 if importlib.util.find_spec("cuda") is None:
     pytest.skip("needs the extra 'compile'", allow_module_level=True)
 

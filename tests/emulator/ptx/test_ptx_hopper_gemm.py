@@ -21,7 +21,7 @@ from pycnn.emulator import (
     tensor_map,
 )
 
-pytest.importorskip("llvmlite", reason="running PTX needs the extra 'ptx'")
+pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 if importlib.util.find_spec("cuda") is None:
     pytest.skip("needs the extra 'compile'", allow_module_level=True)
 
@@ -66,21 +66,21 @@ def function_at(line: int) -> str:
     [
         (1, WgmmaError, "no wgmma.fence", "multiply"),
         (2, WgmmaError, "no wgmma.wait_group", "gemm"),
-        (3, AsyncCopyError, "write by one of thread 0 of bytes that an .* reads", "load"),
+        (3, AsyncCopyError, "write by an .* of thread 0 of bytes that an .* reads", "load"),
         (4, MisalignedAccessError, "descriptor of A", "multiply"),
         (5, WgmmaError, "swizzle of 64 bytes, the tensor map by .* one of 128", "multiply"),
         (6, MisalignedAccessError, "descriptor of A", "multiply"),
         (7, MbarrierError, "arrivals on the mbarrier", "expect"),
-        (8, DeadlockError, "no thread of the block can go on", None),
+        (8, MbarrierError, "arrivals run ahead", "arrive"),
         (9, MbarrierError, "no mbarrier that is initialised", "wait"),
         (10, DeadlockError, "16 bytes have not come", "wait"),
         (11, DeadlockError, "16 bytes more than were expected", "wait"),
-        (12, AsyncCopyError, "read by one of .* writes, before", "multiply"),
+        (12, AsyncCopyError, "read by an .* of bytes that an .* writes, before", "multiply"),
         (13, DivergentCollectiveError, "different products", "multiply"),
         (14, ProxyFenceError, "no fence.proxy.async", "multiply"),
         (15, RaceError, "nothing that orders them", "multiply"),
-        (16, AsyncCopyError, "write by one of thread 0 of bytes that an .* reads", "load"),
-        (17, AsyncCopyError, "write by one of thread 0 of bytes that an .* reads", "load"),
+        (16, AsyncCopyError, "write by an .* of thread 0 of bytes that an .* reads", "load"),
+        (17, AsyncCopyError, "write by an .* of thread 0 of bytes that an .* reads", "load"),
     ],
 )  # fmt: skip
 def test_planted_mistakes(bug, error, message, function):

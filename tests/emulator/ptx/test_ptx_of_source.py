@@ -127,7 +127,7 @@ def test_a_source_needs_no_host_compiler(monkeypatch):
 
 def _headers(name):
     if not any((folder / name).exists() for folder in nvrtc.cuda_include_dirs()):
-        pytest.skip(f"CUDA's header {name} is not installed (extra 'ptx')")
+        pytest.skip(f"CUDA's header {name} is not installed (extra 'emulator')")
 
 
 BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])

@@ -9,7 +9,7 @@ import pycnn
 from benchmarks.gpu.once import CHECKED, attempt, memory_of
 from pycnn.testing.problem import named
 
-pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra ptx)")
+pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
 
 WORDS = [
     # A 16-bit __ldg, hoisted above its guard, read beyond the row.

@@ -10,7 +10,7 @@ import pytest
 
 from pycnn.runtime import catalogue, sources
 
-pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra ptx)")
+pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
 pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is not installed (extra compile)")
 
 from pycnn.emulator import RawModule
@@ -63,8 +63,9 @@ def split_vectors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_no_vector_access_is_split(kernel):
-    floats = [v for v in kernel.variants if dict(v).get("SCALAR") == "float"]
-    variant = (*floats, *kernel.variants)[0]
-    options = tuple(f"-D{name}={value}" for name, value in variant)
-    module = RawModule(path=sources.kernel_path(kernel.file), options=options, via="ptx")
-    assert split_vectors(module._compiled.module._text) == set()
+    # The first variant of float32 and, as those of 16 bits are more apart, the last of float16.
+    for scalar, which in (("float", 0), ("__half", -1)):
+        variants = [v for v in kernel.variants if dict(v).get("SCALAR") in (scalar, None)]
+        options = tuple(f"-D{name}={value}" for name, value in (variants or kernel.variants)[which])
+        module = RawModule(path=sources.kernel_path(kernel.file), options=options, via="ptx")
+        assert split_vectors(module.module.module._text) == set(), options
