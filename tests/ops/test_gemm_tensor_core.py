@@ -78,14 +78,15 @@ def test_epilogue(backend, rng, version, layout, channel):
 
 @on_kernels
 @each_tile
-def test_unrounded_sums_of_a_batch(backend, rng, version):
+@pytest.mark.parametrize("n", [N, 136], ids=["odd rows", "whole vectors"])
+def test_unrounded_sums_of_a_batch(backend, rng, version, n):
     """A partial sum keeps float32, and another is added to it; A is shared by the batch."""
-    a, b = operand(rng, (M, K), "float16"), operand(rng, (3, K, N), "float16")
-    strides = {"a": (0, 0, K, 1), "b": (K * N, 0, N, 1), "c": (M * N, 0, N, 1)}
-    start = rng.standard_normal((3, M, N)).astype(np.float32)
+    a, b = operand(rng, (M, K), "float16"), operand(rng, (3, K, n), "float16")
+    strides = {"a": (0, 0, K, 1), "b": (K * n, 0, n, 1), "c": (M * n, 0, n, 1)}
+    start = rng.standard_normal((3, M, n)).astype(np.float32)
     for accumulate in (False, True):
         problem = Gemm(
-            M, N, K, "float16", **strides, batch=(3, 1), wide=True, accumulate=accumulate
+            M, n, K, "float16", **strides, batch=(3, 1), wide=True, accumulate=accumulate
         )
         got = execute(backend, version, problem, {"a": a, "b": b, "c": start.copy()})
         want = np.stack([expected(a, b[i], c=start[i] if accumulate else None) for i in range(3)])

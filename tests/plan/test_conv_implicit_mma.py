@@ -122,6 +122,16 @@ def test_weight_is_copied_unless_its_summed_channels_are_innermost(direction):
     assert len(one_tap) == (1 if direction == "forward" else 2)  # weight is (K, C)
 
 
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_copy_and_segments_share_the_limit(direction):
+    of = problem(n=1, h=7, w=7, k=64)
+    copy, part = prod(of.weight.shape) * of.itemsize, 64 * 7 * 7 * 4
+    for parts, names in ((2, {"weight_last", "partial"}), (1, {"weight_last"})):
+        planned = steps(direction, of, limit=copy + parts * part)
+        assert set(planned.workspace) == names
+        assert sum(planned.workspace.values()) * of.itemsize <= copy + parts * part
+
+
 def test_auto_takes_it_where_tensor_cores_pay():
     for of, name in (
         (problem(), "implicit_gemm_mma"),
