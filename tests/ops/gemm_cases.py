@@ -56,12 +56,12 @@ def operand(rng, shape, dtype, layout="contiguous", transposed=False):
 
 
 def launch(backend, rung, a, b, *, c=None, channel="col", activation=None, accumulate=False, **end):
-    """C of one launch, for 2-D operands; `c` is what it starts from, to be filled or added to.
+    """C of one launch, for 2-D operands; `c` is where it lies, to be filled or added to.
 
     `end` holds the arrays of the epilogue: bias, scale and shift by channel, residual as C.
     """
     (m, k), n = a.shape, b.shape[1]
-    c = np.full((m, n), np.nan, a.dtype) if c is None else c.copy()
+    c = np.full((m, n), np.nan, a.dtype) if c is None else c
     steps = {name: _elements(end[name])[0] for name in ("bias", "scale", "shift") if name in end}
     residual = {"residual": (0, 0, 0, 0)} if "residual" in end else {}
     problem = Gemm(
