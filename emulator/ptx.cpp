@@ -228,7 +228,7 @@ void poll(uint32_t site) { Worker::current()->give_way(pc_of(site)); }
 // ---- Asynchronous copies -----------------------------------------------------------------------
 
 void copy_async(uint64_t to, uint64_t from, uint32_t size, uint32_t source, uint32_t site) {
-    if (source > size || (to | (source ? from : 0)) % size)
+    if (source > size || (to | from) % size)
         fail("misaligned",
              format("cp.async of %u of %u bytes to or from an address that is no multiple of its size",
                     source, size),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pycnn
+from pycnn.runtime.route import resolved
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NEEDED = ("onnx", "qonnx", "mlxtend")
@@ -75,5 +76,6 @@ def test_a_bad_number_of_digits_is_refused(mnist_conv, text, capsys):
 def test_the_first_kernel_is_right_and_its_mistake_is_reported(capsys):
     assert _load("first_convolution").main() == 0
     shown = capsys.readouterr().out
-    assert "right; 188,928 loads move 150 times" in shown
+    times = {"source": 150, "ptx": 113}[resolved()]  # NVRTC puts off loads for the padding
+    assert f"right; 188,928 loads move {times} times" in shown
     assert "OutOfBoundsError: kernel.cu:12" in shown

@@ -101,5 +101,5 @@ def grid_sample_backward(
     >>> x, grid = np.array([[[[0.0, 4.0]]]]), np.array([[[[0.0, 0.0]]]])
     >>> dx, dgrid = pycnn.grid_sample_backward(np.ones((1, 1, 1, 1)), x, grid)
     >>> dx.tolist(), dgrid.tolist()
-    ([[[[0.5, 0.5]]]], [[[[4.0, 0.0]]]])
+    ([[[[0.5, 0.5]]]], [[[[4.0, -1.0]]]])
     """

@@ -29,7 +29,7 @@ def found(backend, array, low, high, also=None):
     view = View.of("x", given)
     plan = check.values(view.shape, view.strides, view.dtype, low, high, also)
     name = "cuda" if backend.name == "cuda" else "emulator"
-    assert executor(name).run(plan, {"x": given, "found": words}) == {}
+    assert executor(name).run(plan, {"x": given, "fault": words}) == {}
     least, wrong = backend.numpy(words).tolist()
     assert wrong in (0, 1)
     assert wrong or least == NOTHING[0]

@@ -152,7 +152,8 @@ def test_no_kernel_uses_what_nvrtc_lacks_or_the_project_forbids(file: str) -> No
     """Of atomic additions only those that count: integers give one sum in any order."""
     code = catalogue._COMMENT.sub("", sources.kernel_path(file).read_text())
     forbidden = re.findall(
-        r"#include <(?!pycnn/)|\bstd::|\bINFINITY\b|\bNAN\b|\basm\b|atomicAdd(?!\([^;]*, 1u\);)"
+        r"#include <(?!pycnn/)|\bstd::|\bINFINITY\b|\bNAN\b|\basm\b"
+        r"|atomicAdd(?!\([^;]*, 1u(?:ll)?\);)"
         r"|\b__(?:exp|log|log2|log10|sin|cos|tan|pow)f\b|__fdividef",
         code,
     )

@@ -113,7 +113,7 @@ def test_the_backend_runs_operations_by_ptx(monkeypatch):
         monkeypatch.setenv("PYCNN_EMULATOR_ARCH", arch)
         with pycnn.use_backend("emulator", checked=True, via="ptx"):
             np.testing.assert_allclose(pycnn.conv2d(x, w, padding=1), want, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match="allowed are source, ptx"):
+    with pytest.raises(ValueError, match="allowed: source, ptx"):
         pycnn.use_backend("emulator", via="sass")
 
 
