@@ -33,8 +33,10 @@ constexpr int BLK_M = TILE, BLK_N = TILE;
 constexpr int THR_M = BLK_M / THREADS_MN, THR_N = BLK_N / THREADS_MN;
 constexpr int BLK_K = (VEC > 4 ? 2048 : 1024) / TILE;  // a thread copies 8 or 4 elements of each
 constexpr int STAGES = 2;
+// Blocks an SM should hold at a time, as far as the registers of the sums allow.
+constexpr int MIN_BLOCKS = THR_M * THR_N * sizeof(acc_t) > 256 ? 1 : 2;
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 gemm_double_buffered(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
                      scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
                      const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,

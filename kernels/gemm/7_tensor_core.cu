@@ -142,8 +142,9 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
 #pragma unroll
                 for (int e = 0; e < CHUNK; ++e) done[e] = from_acc(sum[e]);
                 store_vector(out.c + out.offset(i, j), done);
-            } else {
-                for (int e = 0; e < step; ++e) out.store(i, j + e, from[e]);
+            } else if (i < out.rows) {
+                const int count = min(step, out.cols - j);  // what lies outside is not even loaded
+                for (int e = 0; e < count; ++e) out.store(i, j + e, from[e]);
             }
         }
     });

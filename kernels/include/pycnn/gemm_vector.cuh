@@ -111,8 +111,9 @@ __device__ __forceinline__ void store_tile(const acc_t (&acc)[THR_M][THR_N], acc
 #pragma unroll
                 for (int e = 0; e < ACC_VEC; ++e) done[e] = out.finished(i, j + e, v[e]);
                 store_vector(out.c + out.offset(i, j), done);
-            } else {
-                for (int e = 0; e < step; ++e) out.store(i, j + e, from[e]);
+            } else if (i < out.rows) {
+                const int count = min(step, out.cols - j);  // what lies outside is not even loaded
+                for (int e = 0; e < count; ++e) out.store(i, j + e, from[e]);
             }
         }
     });
