@@ -43,22 +43,7 @@ constexpr int STAGES = 2;
 constexpr int ACC_REGISTERS = THR_M * THR_N * sizeof(acc_t) / 4;
 constexpr int MIN_BLOCKS = ACC_REGISTERS > 64 ? 1 : ACC_REGISTERS > 16 ? 2 : 3;
 
-// What a block computes.
-struct BlockCoord {
-    int m, tile_n;  // the first row, and the number of the tile along n
-    int group, split;
-
-    __device__ explicit BlockCoord(const ImplicitParams& p) {
-        unsigned block = blockIdx.x;
-        m = next_coordinate(block, p.tiles_m) * BLK_M;
-        tile_n = next_coordinate(block, p.tiles_n);
-        group = next_coordinate(block, p.groups);
-        split = block;
-    }
-
-    __device__ index_t n() const { return static_cast<index_t>(tile_n) * BLK_N; }
-    __device__ index_t channel(const ImplicitParams& p) const { return group * p.m + m; }
-};
+using BlockCoord = ProductBlock<BLK_M, BLK_N>;
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,

@@ -65,25 +65,9 @@ struct OffsetAlongK<true> {
 using offset_k_t = OffsetAlongK<ALONG_K>::type;
 
 // Iterates over flat indices of k as IndexIterator does, with digits and strides of 32 bits.
-struct TileIterator {
-    int high, middle, last;
-
+struct TileIterator : Digits<int> {
     __device__ explicit TileIterator(const IndexIterator& from)
-        : high(static_cast<int>(from.high)), middle(from.middle), last(from.last) {}
-
-    __device__ __forceinline__ void advance(const Decomposition& d) {
-        high += d.step[0];
-        middle += d.step[1];
-        last += d.step[2];
-        if (last >= d.last) {
-            last -= d.last;
-            ++middle;
-        }
-        if (middle >= d.middle) {
-            middle -= d.middle;
-            ++high;
-        }
-    }
+        : Digits(static_cast<int>(from.high), from.middle, from.last) {}
 
     __device__ __forceinline__ offset_k_t dot(const index_t (&stride)[3]) const {
         const int within = middle * static_cast<int>(stride[1]) + last * static_cast<int>(stride[2]);
@@ -97,21 +81,7 @@ struct TileIterator {
     }
 };
 
-// What a block computes.
-struct BlockCoord {
-    int m, tile_n;  // the first row, and the number of the tile along n
-    int group, split;
-
-    __device__ explicit BlockCoord(const ImplicitParams& p) {
-        unsigned block = blockIdx.x;
-        m = next_coordinate(block, p.tiles_m) * BLK_M;
-        tile_n = next_coordinate(block, p.tiles_n);
-        group = next_coordinate(block, p.groups);
-        split = block;
-    }
-
-    __device__ index_t n() const { return static_cast<index_t>(tile_n) * BLK_N; }
-};
+using BlockCoord = ProductBlock<BLK_M, BLK_N>;
 
 // Whether all chunks are at addresses that 16 divides, as a type: the loop asks only once.
 template <bool VALUE>
@@ -212,7 +182,7 @@ implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x
     }
     float* const sC = reinterpret_cast<float*>(sA[0]);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    const index_t channel = blk.group * p.m + blk.m;
+    const index_t channel = blk.channel(p);
     if (p.splits > 1) {
         // The partial sums of a split lie n by n, of all m in each.
         acc_t* const to = part + (blk.split * p.groups + blk.group) * p.m * p.n.count +

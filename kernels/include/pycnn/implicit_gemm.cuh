@@ -50,13 +50,32 @@ struct Coord {
     int row, col;
 };
 
-// Iterates over flat indices, decomposed, with no division.
-struct IndexIterator {
-    index_t high;
+// What a block computes, of tiles of BLK_M x BLK_N.
+template <int BLK_M, int BLK_N>
+struct ProductBlock {
+    int m, tile_n;  // the first row, and the number of the tile along n
+    int group, split;
+
+    __device__ explicit ProductBlock(const ImplicitParams& p) {
+        unsigned block = blockIdx.x;
+        m = next_coordinate(block, p.tiles_m) * BLK_M;
+        tile_n = next_coordinate(block, p.tiles_n);
+        group = next_coordinate(block, p.groups);
+        split = block;
+    }
+
+    __device__ index_t n() const { return static_cast<index_t>(tile_n) * BLK_N; }
+    __device__ index_t channel(const ImplicitParams& p) const { return group * p.m + m; }
+};
+
+// The digits of a flat index, which go on by those of a step with no division.
+template <typename High>
+struct Digits {
+    High high;
     int middle, last;
 
-    __device__ __forceinline__ IndexIterator(const Decomposition& d, index_t flat)
-        : high(flat / d.last / d.middle), middle(flat / d.last % d.middle), last(flat % d.last) {}
+    __device__ __forceinline__ Digits(High high, int middle, int last)
+        : high(high), middle(middle), last(last) {}
 
     __device__ __forceinline__ void advance(const Decomposition& d) {
         high += d.step[0];
@@ -71,6 +90,11 @@ struct IndexIterator {
             ++high;
         }
     }
+};
+
+struct IndexIterator : Digits<index_t> {
+    __device__ __forceinline__ IndexIterator(const Decomposition& d, index_t flat)
+        : Digits(flat / d.last / d.middle, flat / d.last % d.middle, flat % d.last) {}
 
     __device__ __forceinline__ Coord coord(const Decomposition& d) const {
         const int top = static_cast<int>(high);
