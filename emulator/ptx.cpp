@@ -481,7 +481,7 @@ void PtxKernel::invoke(void* const* arguments) {
         if (!kernel->dynamic_name_.empty()) checker->name_dynamic(kernel->dynamic_name_.c_str());
         kernel->told_ = checker;
     }
-    kernel->code_(pycnn_emu_self, static_cast<void* const*>(arguments[1]), arguments[2]);
+    kernel->code_(pycnn_emu_self, arguments[1], arguments[2]);
 }
 
 Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_shared,
@@ -493,7 +493,8 @@ Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_sh
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
-               max_steps, cluster.x ? cluster : dim3(), cluster.x != 0};
+               max_steps, cluster.x ? cluster : dim3(), cluster.x != 0,
+               checked ? nullptr : code_};
     return checked ? run_checked(job, std::move(knowledge), interrupted)
                    : run(job, workers, interrupted);
 }
