@@ -36,18 +36,12 @@ bool needs_every_lane(const Site& site) {
     return true;
 }
 
-// Self is the first member, so that the one thread-local pointer leads to the worker as well.
-struct PrivatePage {
-    Self self;
-    Worker* worker;
-    alignas(256) ClusterPlace cluster;
-};
 static_assert(offsetof(PrivatePage, cluster) == 256);
 
 }  // namespace
 
 Worker* Worker::current() {
-    return pycnn_emu_self ? reinterpret_cast<PrivatePage*>(pycnn_emu_self)->worker : nullptr;
+    return pycnn_emu_self ? &of(*pycnn_emu_self) : nullptr;
 }
 
 ClusterPlace& Worker::place() { return reinterpret_cast<PrivatePage*>(self_)->cluster; }
@@ -346,6 +340,7 @@ pycnn_emu_votes Worker::barrier(int predicate, const Site& site) {
     arriving_.all &= yes;
     arriving_.any |= yes;
     ++arrived_;
+    if (checker_) checker_->waits_at_barrier(current_);
     if (barrier_complete()) release_barrier();  // makes this thread ready like the others
     wait();
     return votes_;  // the next barrier cannot complete before every thread has been here

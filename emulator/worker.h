@@ -51,6 +51,14 @@ struct ClusterPlace {
     unsigned rank = 0, count = 1, is_explicit = 0;
 };
 
+// Self is the first member, so that the one thread-local pointer leads to the worker as well.
+class Worker;
+struct PrivatePage {
+    Self self;
+    Worker* worker;
+    alignas(256) ClusterPlace cluster;
+};
+
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMaxThreads = 1024;
 constexpr size_t kSharedLimit = 227 * 1024;  // the most dynamic shared memory of any architecture
@@ -138,6 +146,7 @@ public:
     [[noreturn]] void fail(Report report);
     [[noreturn]] void out_of_memory();
     static Worker* current();
+    static Worker& of(Self& self) { return *reinterpret_cast<PrivatePage&>(self).worker; }
 
 private:
     enum class State : uint8_t {
