@@ -123,6 +123,11 @@ class PtxModule:
         self._kernels: dict[str, _Compiled] = {}
 
     @property
+    def text(self) -> str:
+        """The PTX."""
+        return self._text
+
+    @property
     def target(self) -> str:
         """The architecture that the text is for, such as ``"sm_90a"``."""
         return self._module.target
