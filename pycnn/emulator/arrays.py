@@ -1,6 +1,7 @@
 """Arrays of other libraries, as NumPy sees the memory they have in this process."""
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,17 @@ def refuse_objects(arguments: Any) -> None:
         array = argument.array if isinstance(argument, Pointer) else argument
         if isinstance(array, np.ndarray) and array.dtype.hasobject:
             raise TypeError(f"argument {index} is an array of Python objects")
+
+
+def refuse_read_only(kernel: str, arguments: Sequence[Any], written: Sequence[int]) -> None:
+    """Raise `ValueError` at a read-only array among the arguments that a kernel writes."""
+    for index in written:
+        argument = arguments[index] if index < len(arguments) else None
+        array = getattr(argument, "array", argument)
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            raise ValueError(
+                f"{kernel}: argument {index} is a read-only array, which the kernel writes to"
+            )
 
 
 def _host(index: int, argument: Any) -> Any:

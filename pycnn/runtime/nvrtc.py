@@ -169,6 +169,42 @@ def compile_ptx(
         return Ptx(ptx.rstrip(b"\0").decode(), {e: _lowered(program, e) for e in expressions})
 
 
+@dataclass(frozen=True)
+class Both:
+    """Machine code and the PTX that it was made of; their lines are the same."""
+
+    cubin: bytes
+    ptx: str
+    names: dict[str, str]
+
+
+def compile_both(
+    text: str,
+    name: Path | str,
+    arch: str,
+    options: Sequence[str] = (),
+    expressions: Sequence[str] = (),
+) -> Both:
+    """Compile source code to machine code with lines, and keep the PTX on the way.
+
+    Parameters
+    ----------
+    text, name, arch, options, expressions
+        As for :func:`compile_ptx`.
+
+    Raises
+    ------
+    CompileError, MissingExtra, ValueError
+        As :func:`compile_text`.
+    """
+    flags = _flags(arch, (), ("-lineinfo", *options))
+    with _program(text, name, flags, expressions) as (program, _):
+        cubin = _text(_nvrtc().nvrtcGetCUBINSize, _nvrtc().nvrtcGetCUBIN, program)
+        ptx = _text(_nvrtc().nvrtcGetPTXSize, _nvrtc().nvrtcGetPTX, program)
+        names = {e: _lowered(program, e) for e in expressions}
+        return Both(cubin, ptx.rstrip(b"\0").decode(), names)
+
+
 def _lowered(program: Any, expression: str) -> str:
     name = _call(_nvrtc().nvrtcGetLoweredName, program, expression.encode())
     return name.decode() if isinstance(name, bytes) else str(name)
