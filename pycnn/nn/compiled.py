@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.out import address, span
 from pycnn.define.record import RECORDER
 from pycnn.nn.arrays import device_of, library, to_numpy
@@ -123,8 +121,8 @@ class _Recorder:
         now = len(self.steps)
         for name, array in results.items():
             roots[name] = _Root(array, Piece(array.nbytes, now, now))
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False  # what a layer would write into it is not recorded
+            if cached.backend == "reference":  # kernels take no read-only arrays everywhere
+                array.flags.writeable = False  # what a layer writes into it is not recorded
         self.roots += [roots[name] for name in results]
         self.steps.append(_Ran(operation, cached, arrays, results, roots))
 
@@ -254,8 +252,8 @@ class Compiled:
         for (one, plan), own in zip(planned, scratch, strict=True):
             outputs = {name: one.results[name] for name in plan.outputs}
             arrays = one.moved(one.arrays) | one.moved(outputs) | own.arrays(arena)
-            once, rest = split(plan, own.count)
-            if once.launches:
+            once, rest = (None, plan) if own.transforms else split(plan, own.count)
+            if once is not None and once.launches:
                 self._once += by.bound(once, arrays)
             self._steps += by.bound(rest, arrays)
             self.launches += len(rest.launches)

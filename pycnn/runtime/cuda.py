@@ -170,8 +170,9 @@ class CudaExecutor:
             out = {name: arrays[name] for name in plan.outputs}
             return [functools.partial(self.run, plan, arrays, out)]
         device, pointer = self._cupy.cuda.runtime.getDevice(), self._cupy.cuda.function.CPointer
-        steps = []
+        steps: list[Callable[[], Any]] = []
         for launch in plan.launches:
+            assert isinstance(launch, Launch)
             packed = [
                 np.array(arrays[a.name].data.ptr + a.offset, np.uintp)
                 if isinstance(a, Buffer)
