@@ -1,7 +1,7 @@
 """The executor ``emulator``: runs plans on this machine's processor."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,11 @@ class EmulatorExecutor:
             args = [_argument(a, bound) for a in launch.args]
             kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
         return results
+
+    def bound(self, plan: Plan, arrays: Mapping[str, Any]) -> list[Callable[[], Any]]:
+        """What runs a plan on arrays that stay, outputs and workspace among them."""
+        out = {name: arrays[name] for name in plan.outputs}
+        return [functools.partial(self.run, plan, arrays, out)]
 
 
 def _allocate(spec: ArraySpec, checked: bool) -> np.ndarray:
