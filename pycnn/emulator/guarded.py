@@ -147,7 +147,7 @@ class Guarded:
                     p.array.flags.writeable for p in self._pointers if low <= p.address < high
                 ):
                     raise ValueError(
-                        "the kernel wrote to a read-only array, whose const it cast away"
+                        "the kernel wrote to a read-only array; its contents are as before"
                     )
                 memory[:] = copy
             for address in [a for a in _fresh if low <= a < high]:
