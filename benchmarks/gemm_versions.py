@@ -106,7 +106,9 @@ def main() -> None:
         for algo in algorithms_of("float64"):  # those that multiply one by one
             for tile in VERSIONS[algo].tiles or (None,):
                 kernel, moved = traffic(algo, tile)
-                results.append({"file": kernel.file, "algo": algo, "tile": tile and tile[0], **moved})
+                results.append(
+                    {"file": kernel.file, "algo": algo, "tile": tile and tile[0], **moved}
+                )
                 results[-1] |= machine_code(kernel)
     report = {
         "environment": environment(COMMAND),

@@ -7,8 +7,8 @@ from op_checks import assert_matches
 
 import pycnn
 from pycnn.plan.gemm import COARSE, algorithms_of
-from pycnn.testing.tolerance import compare
 from pycnn.reference.oracle.gemm import gemm as oracle
+from pycnn.testing.tolerance import compare
 
 INF, NAN = np.inf, np.nan
 

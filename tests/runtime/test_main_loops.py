@@ -46,14 +46,15 @@ def loops(file, arch, defines):
     ids=str,
 )
 def test_a_quarter_is_multiplication(needs_cuobjdump, file, arch, defines):
-    """And all copies go straight to shared memory."""
+    """And all copies go straight to shared memory. A seventh of TF32's: rounding takes the rest."""
+    least = 0.14 if file == TF32 else 0.25
     (body,) = [body for body in loops(file, arch, defines) if body["HMMA"] and body["LDGSTS"]]
     print(body, body.total())
     assert body["HMMA"] == 32
     assert body["LDSM"] == 12
     assert body["LDGSTS"] == 4
     assert body["LDG"] == body["STS"] == body["LDL"] == body["STL"] == 0
-    assert body["HMMA"] >= 0.25 * body.total()
+    assert body["HMMA"] >= least * body.total()
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
