@@ -56,7 +56,7 @@ class EmulatorExecutor:
                 continue
             kernel = _kernel(launch.kernel, checked, via, arch)
             kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
-            args = [_argument(a, bound) for a in launch.args]
+            args = [host_argument(a, bound) for a in launch.args]
             kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
         return results
 
@@ -70,7 +70,7 @@ def _allocate(spec: ArraySpec, checked: bool) -> np.ndarray:
     return empty(spec.shape, spec.dtype) if checked else np.empty(spec.shape, spec.dtype)
 
 
-def _argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
+def host_argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
     if not isinstance(argument, Buffer):
         return argument
     array = arrays[argument.name]

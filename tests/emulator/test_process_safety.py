@@ -129,7 +129,7 @@ def test_read_only_arrays_are_no_outputs(make, checked, tmp_path):
     array = make(tmp_path)
     before = array.copy()
     for argument in (array, Pointer(array, 4)):
-        with pytest.raises(ValueError, match="read-only array"):
+        with pytest.raises(ValueError, match="k: argument 0 is a read-only array"):
             write((1,), (2,), (argument,))
     y = np.zeros(1, array.dtype)
     read((1,), (1,), (array, y))

@@ -271,7 +271,7 @@ class PtxKernel(Launchable):
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
         if guarded:
-            guarded.write_back()
+            guarded.write_back(self.name)
         if report is not None:
             raise self._error(report, block3)
 
