@@ -1,6 +1,6 @@
 """What a convolution is, to its plans: shapes, strides, and the struct that the kernels take."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import gcd, prod
 from operator import floordiv
@@ -8,9 +8,9 @@ from operator import floordiv
 import numpy as np
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
-from pycnn.runtime.plan import Launch
+from pycnn.runtime.plan import ArraySpec, Launch, Plan, Transform
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -109,6 +109,19 @@ class Problem:
         return FLOATS[self.dtype].itemsize
 
     @property
+    def sum_size(self) -> int:
+        """Bytes of a sum that is not rounded yet."""
+        return FLOATS[FLOATS[self.dtype].accumulate].itemsize
+
+    def array(self, elements: int) -> ArraySpec:
+        """Workspace for elements."""
+        return ArraySpec((elements,), numpy_dtype(self.dtype))
+
+    def sums(self, elements: int) -> ArraySpec:
+        """Workspace for sums that are not rounded yet."""
+        return ArraySpec((elements,), np.dtype(FLOATS[self.dtype].accumulate))
+
+    @property
     def scalar(self) -> tuple[str, str]:
         return ("SCALAR", FLOATS[self.dtype].scalar)
 
@@ -148,12 +161,36 @@ class Problem:
         return struct("pycnn/conv.cuh", "ConvParams", **fields | changed)
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Launches in order, and the workspace they use: elements by name."""
+#: The operations by what they compute.
+OPERATIONS = {
+    "y": "conv2d",
+    "dx": "conv2d_backward_input",
+    "dweight": "conv2d_backward_weight",
+    "dbias": "conv2d_backward_bias",
+}
 
-    launches: tuple[Launch, ...]
-    workspace: Mapping[str, int]
+
+def planned(
+    problem: Problem,
+    output: str,
+    shape: Ints,
+    launches: Iterable[Launch | Transform],
+    workspace: Mapping[str, ArraySpec] | None = None,
+) -> Plan:
+    """A plan whose algorithm is not yet named, as planners return it.
+
+    Parameters
+    ----------
+    problem : Problem
+    output : {"y", "dx", "dweight", "dbias"}
+        What is computed, of `shape` and the problem's dtype.
+    launches : iterable of Launch or Transform
+    workspace : mapping of str to ArraySpec, optional
+        Arrays of no elements may be among them.
+    """
+    arrays = {name: spec for name, spec in (workspace or {}).items() if spec.nbytes}
+    result = {output: ArraySpec(shape, numpy_dtype(problem.dtype))}
+    return Plan(OPERATIONS[output], "", tuple(launches), result, arrays)
 
 
 def flat_grid(threads: int, block: int, what: str) -> tuple[int, int, int]:
