@@ -57,14 +57,14 @@ class Layout:
         return planar(View.contiguous(extents, dtype, self.channels_last))
 
     def channels_first(self, array: Any) -> Any:
-        """A view (N, C, spatial axes) of a NumPy array."""
+        """A view (N, C, H, W) or (N, C, D, H, W) of a NumPy array."""
         whole = array if self.batched else array[None]
-        if not self.channels_last:
-            return whole
-        return whole.transpose(0, whole.ndim - 1, *range(1, whole.ndim - 1))
+        if self.channels_last:
+            whole = whole.transpose(0, whole.ndim - 1, *range(1, whole.ndim - 1))
+        return planar_array(whole)
 
     def from_channels_first(self, array: Any) -> Any:
-        """The reverse of `channels_first`."""
+        """The reverse of `channels_first`, but for a first spatial axis that is of extent 1."""
         if self.channels_last:
             array = array.transpose(0, *range(2, array.ndim), 1)
         return array if self.batched else array[0]
@@ -76,3 +76,8 @@ def planar(view: View) -> View:
         return view
     (n, c, w), (image, channel, column) = view.shape, view.strides
     return View((n, c, 1, w), (image, channel, 0, column), view.dtype)
+
+
+def planar_array(array: Any) -> Any:
+    """The same of an array."""
+    return array[:, :, None] if array.ndim == 3 else array

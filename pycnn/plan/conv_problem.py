@@ -125,6 +125,19 @@ class Problem:
     def scalar(self) -> tuple[str, str]:
         return ("SCALAR", FLOATS[self.dtype].scalar)
 
+    @property
+    def windows(self) -> tuple[Ints, tuple[Pair, ...], Ints, int]:
+        """Stride, padding, dilation and groups; of the padding, what windows reach."""
+        padding = [
+            (before, max(0, (out - 1) * step + (taps - 1) * space + 1 - extent - before))
+            for extent, out, taps, step, before, space in zip(
+                *(self.x.shape[2:], self.y.shape[2:], self.weight.shape[2:]),
+                *(self.stride, self.pad_begin, self.dilation),
+                strict=True,
+            )
+        ]
+        return self.stride, tuple(padding), self.dilation, self.groups
+
     def images(self, count: int) -> "Problem":
         """The same for `count` images."""
         x, y = (replace(v, shape=(count, *v.shape[1:])) for v in (self.x, self.y))
