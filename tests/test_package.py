@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import importlib.metadata
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,11 +28,19 @@ def sources(folder: str) -> set[PurePosixPath]:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source archive, built by the backend that pip uses."""
+    """A source archive, built by the backend that pip uses.
+
+    From a copy: the backend writes beside the sources, and a killed run would leave that there.
+    """
     folder = tmp_path_factory.mktemp("sdist")
+    copy = folder / "checkout"
+    built = shutil.ignore_patterns(
+        ".git", ".venv", ".*_cache", ".benchmarks", "build", "__pycache__", "*.egg-info", "*.so"
+    )
+    shutil.copytree(ROOT, copy, ignore=built)
     program = "import sys, setuptools.build_meta as b; b.build_sdist(sys.argv[1])"
     command = [sys.executable, "-c", program, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("*.tar.gz"))
 

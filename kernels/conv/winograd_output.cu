@@ -33,7 +33,7 @@ struct alignas(TILE * sizeof(scalar_t) < 16 ? TILE * sizeof(scalar_t) : 16) Row 
     scalar_t value[TILE];
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 winograd_output(const acc_t* __restrict__ products, const scalar_t* __restrict__ bias,
                 const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
                 const scalar_t* __restrict__ residual, scalar_t* __restrict__ y, OutputParams v,

@@ -11,7 +11,6 @@ from pycnn.shapes import conv_out, same_padding
 EXTENTS = {1: "W", 2: "H, W", 3: "D, H, W"}
 FILTER = {1: "S", 2: "R, S", 3: "T, R, S"}
 
-
 #: Members of `Problem` that say where windows lie.
 Windows = dict[str, Any]
 
@@ -123,12 +122,14 @@ def transposed(
 
 def _windows(stride: Ints, padding: Padding, dilation: Ints, groups: int, mode: str) -> Windows:
     """Of one axis, as those of two."""
-    line = len(stride) == 1
-    pad_begin = tuple([before for before, _ in padding])
+    if len(stride) == 1:
+        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+    before, after = zip(*padding, strict=True)
     return {
-        "stride": (1, *stride) if line else stride,
-        "pad_begin": (0, *pad_begin) if line else pad_begin,
-        "dilation": (1, *dilation) if line else dilation,
+        "stride": stride,
+        "pad_begin": before,
+        "pad_end": after,
+        "dilation": dilation,
         "groups": groups,
         "mode": mode,
     }

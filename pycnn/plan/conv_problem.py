@@ -61,12 +61,14 @@ class Problem:
     stride, dilation : tuple of int
         One a spatial axis.
     pad_begin : tuple of int
-        Padding above and to the left; that below and to the right shows in the extent of `y`.
+        Padding above and to the left.
     groups : int
     epilogue : Epilogue
         What happens to a sum before it is stored; in the forward direction, and to dx.
     mode : str
         What lies beyond the edges of x: a name of `MODES`.
+    pad_end : tuple of int
+        Padding below and to the right. Kernels do without: it shows in the extent of `y`.
     spatial : int
         Number of spatial axes, 2 or 3.
     filters, channels : int
@@ -84,6 +86,7 @@ class Problem:
     groups: int = 1
     epilogue: Epilogue = IDENTITY
     mode: str = "zeros"
+    pad_end: Ints = (0, 0)
     spatial: int = field(init=False, compare=False)
     filters: int = field(init=False, compare=False)
     channels: int = field(init=False, compare=False)
@@ -127,16 +130,9 @@ class Problem:
 
     @property
     def windows(self) -> tuple[Ints, tuple[Pair, ...], Ints, int]:
-        """Stride, padding, dilation and groups; of the padding, what windows reach."""
-        padding = [
-            (before, max(0, (out - 1) * step + (taps - 1) * space + 1 - extent - before))
-            for extent, out, taps, step, before, space in zip(
-                *(self.x.shape[2:], self.y.shape[2:], self.weight.shape[2:]),
-                *(self.stride, self.pad_begin, self.dilation),
-                strict=True,
-            )
-        ]
-        return self.stride, tuple(padding), self.dilation, self.groups
+        """Stride, padding, dilation and groups, as the references take them."""
+        padding = tuple(zip(self.pad_begin, self.pad_end, strict=True))
+        return self.stride, padding, self.dilation, self.groups
 
     def images(self, count: int) -> "Problem":
         """The same for `count` images."""

@@ -6,7 +6,7 @@ Machine-read lines of a header::
     // entry max_pool2d_forward      maximum of every window, optionally with its index
     // variant SCALAR = floating
     // variant TILE = 64, 128
-    // spill REASON                  only where a spill is wanted; excuses it in the gate
+    // spill REASON                  only where local memory is wanted; excuses it in the gate
 
 Variants are the cross product of all ``variant`` lines, in which a word of
 `pycnn.dtypes.VARIANTS` stands for all its values. The ``entry`` lines and the definitions

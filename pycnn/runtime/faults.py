@@ -2,10 +2,11 @@
 
 A kernel that finds an array with values that are not allowed cannot raise an exception, and waiting
 for its verdict would stop a training step at every loss. So it writes to two words in the memory of
-the host (`Slot`), which are looked at later: before the same check runs again, and by
-`synchronize`.
+the host (`Slot`), which are looked at later: before the same check runs again, by `synchronize`,
+and when the process ends.
 """
 
+import atexit
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +39,8 @@ class Slot:
         self._words = np.frombuffer(self._memory, np.uint64, 2)
         self._words[:] = NOTHING
         self._arrays: dict[int, Any] = {}
+        if not _slots:
+            atexit.register(_report_at_exit)
         _slots.append(self)
 
     def array(self) -> Any:
@@ -74,8 +77,8 @@ def synchronize() -> None:
 
     Values of CuPy arrays, such as the class indices of a loss, are checked on the GPU while it
     works (``PYCNN_CHECK_VALUES``), and no operation waits for the outcome. It is raised by the next
-    call of that operation that comes after it, and at the latest by this function. Without CuPy
-    there is nothing to wait for.
+    call of that operation that comes after it, and at the latest by this function; a process that
+    ends without either says on stderr what is left. Without CuPy there is nothing to wait for.
 
     Raises
     ------
@@ -97,3 +100,11 @@ def synchronize() -> None:
     wrong = [message for slot in _slots if (message := slot.taken()) is not None]
     if wrong:
         raise ValueError("; ".join(wrong))
+
+
+def _report_at_exit() -> None:
+    """Say what nobody waited for: an exception would reach nobody any more."""
+    try:
+        synchronize()
+    except Exception as error:  # a device that is lost as well
+        print(f"pycnn: found on the GPU, and not raised before the end: {error}", file=sys.stderr)

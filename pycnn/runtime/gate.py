@@ -97,8 +97,9 @@ def compile_all(
     Returns
     -------
     Report
-        Records in the order of the catalogue. Problems are compile failures, spills that no
-        ``// spill`` line explains, and entries without ``__launch_bounds__``.
+        Records in the order of the catalogue. Problems are compile failures, spills and
+        other local memory that no ``// spill`` line explains, and entries without
+        ``__launch_bounds__``.
 
     Raises
     ------
@@ -190,8 +191,12 @@ def _problems(unit: Unit, result: dict[str, Resources] | str) -> Iterator[str]:
         if used.threads is None:
             yield f"{entry} has no __launch_bounds__"
         spilled = used.spill_stores + used.spill_loads
-        if spilled and unit.kernel.spill is None:
+        if unit.kernel.spill is not None:
+            continue
+        if spilled:
             yield f"{entry} spills {used.spill_stores} + {used.spill_loads} bytes"
+        elif used.local:  # such as an array with a runtime index: no spill, and as slow
+            yield f"{entry} keeps {used.local} bytes of a thread in local memory"
 
 
 def by_kernel(records: Sequence[Record]) -> list[list[Record]]:

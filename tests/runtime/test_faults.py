@@ -217,6 +217,27 @@ def test_sync_raises_at_the_call_and_launches_nothing(
     assert gpu.entries() == ["max_pool_backward"]
 
 
+def test_a_process_that_waits_for_nothing_says_what_was_wrong(
+    gpu: Gpu, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss(0, 5, 2, 1)
+    faults._report_at_exit()
+    assert "cross_entropy: target holds 5; allowed" in capsys.readouterr().err
+    faults._report_at_exit()
+    assert capsys.readouterr().err == ""  # said once
+
+
+def test_the_first_slot_has_the_end_of_the_process_report(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[Any] = []
+    monkeypatch.setattr(faults, "_slots", [])
+    monkeypatch.setattr(faults.atexit, "register", registered.append)
+    for _ in range(2):
+        faults.Slot(str)
+    assert registered == [faults._report_at_exit]
+
+
 def test_off_launches_the_operation_alone(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYCNN_CHECK_VALUES", "off")
     loss(0, 5, 2, 1)

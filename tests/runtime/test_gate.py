@@ -43,6 +43,17 @@ extern "C" __global__ void __launch_bounds__(1024) spilling(float* x, int n) {
 }
 """
 
+# No spill: ptxas has registers for the array, but none can be addressed by a number.
+INDEXED = """// f/indexed.cu: an array in local memory.
+//
+// entry indexed      counts what it is told
+extern "C" __global__ void __launch_bounds__(32) indexed(int* x, int n) {
+    int count[64] = {};
+    for (int i = 0; i < n; i++) count[x[i] & 63]++;
+    for (int i = 0; i < n; i++) x[i] = count[x[i] & 63];
+}
+"""
+
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90a", "sm_120"])
 def test_shared_memory_and_block_are_those_of_the_source(
@@ -75,18 +86,36 @@ def test_a_spill_is_a_problem_unless_the_header_explains_it(
     assert gate.compile_all(["sm_80"], jobs=1).problems == ()
 
 
+def test_an_array_in_local_memory_is_a_problem_unless_the_header_explains_it(
+    write_kernel: Write, cache_dir: Path, needs_cuobjdump: None
+) -> None:
+    write_kernel("f/indexed.cu", INDEXED)
+    report = gate.compile_all(["sm_80"], jobs=1)
+    used = report.records[0].resources
+    assert (used.local, used.spill_stores, used.spill_loads) == (256, 0, 0)
+    (problem,) = report.problems
+    assert problem.endswith("indexed keeps 256 bytes of a thread in local memory")
+    write_kernel("f/indexed.cu", INDEXED.replace("// entry", "// spill on purpose\n// entry"))
+    assert gate.compile_all(["sm_80"], jobs=1).problems == ()
+
+
 def test_a_spill_that_ptxas_reports_is_in_the_machine_code(needs_cuobjdump: None) -> None:
     """The figure comes from a log; the disassembly shows that it is no invention."""
     pathfinder = import_extra("cuda.pathfinder", "compile", "a test")
     tool = pathfinder.find_nvidia_binary_utility("nvdisasm") or shutil.which("nvdisasm")
     if tool is None:
         pytest.skip("no nvdisasm here: pip install -e '.[compile]'")
-    for text, entry, spills in ((SPILLING, "spilling", True), (PLAIN, "plain", False)):
+    for text, entry, spills, local in (
+        (SPILLING, "spilling", True, True),
+        (INDEXED, "indexed", False, True),
+        (PLAIN, "plain", False, False),
+    ):
         defines = (("SCALAR", "float"),)
         done = nvrtc.compile_text(text, entry, "sm_80", defines, (cubin.VERBOSE,))
         used = cubin.resources(done.cubin, done.log, "sm_80")[entry]
         assert (used.spill_stores > 0, used.spill_loads > 0) == (spills, spills)
-        assert _local_accesses(tool, done.cubin) == (spills, spills)
+        assert (used.local > 0) == local
+        assert _local_accesses(tool, done.cubin) == (local, local)
 
 
 def _local_accesses(tool: str, machine_code: bytes) -> tuple[bool, bool]:
@@ -165,7 +194,7 @@ FAMILIES = sorted({kernel.file.partition("/")[0] for kernel in catalogue.load()}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_kernels_compile_for_one_architecture_without_a_spill(
+def test_kernels_compile_for_one_architecture_without_local_memory(
     needs_cuobjdump: None, defined_entries: dict[str, str], family: str
 ) -> None:
     """In float32, or the first type there is; others and architectures are left to test-all."""
@@ -187,7 +216,7 @@ def test_kernels_compile_for_one_architecture_without_a_spill(
 
 
 @pytest.mark.exhaustive
-def test_every_kernel_compiles_for_every_architecture_without_a_spill(
+def test_every_kernel_compiles_for_every_architecture_without_local_memory(
     needs_cuobjdump: None, defined_entries: dict[str, str]
 ) -> None:
     """In two processes; results stay in the disk cache, so only what changed is compiled."""

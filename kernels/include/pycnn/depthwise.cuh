@@ -128,15 +128,17 @@ struct Row {
     __device__ __forceinline__ acc_t under(int s, int j, const DepthwiseParams& v, int lane) const {
         const int column = s - v.conv.left + STRIDE * KSIZE;
         const int shift = column / STRIDE - KSIZE, residue = column % STRIDE;
-        const auto of_residue = [&](const acc_t* of) {
-            return STRIDE == 1 || residue == 0 ? of[0] : of[STRIDE - 1];
+        // Of values, not of an array by a runtime index, which would put it into local memory.
+        const auto of_residue = [&](const acc_t (&of)[STRIDE]) {
+            const acc_t even = of[0], odd = of[STRIDE - 1];
+            return STRIDE == 1 || residue == 0 ? even : odd;
         };
         const acc_t here = of_residue(own[j]);
         if (shift == 0) return here;
         const bool last = j == CHUNKS - 1 || j + 1 == v.chunks;
-        const acc_t other = of_residue(shift < 0 ? (j == 0 ? before : own[j > 0 ? j - 1 : 0])
-                                       : last    ? after
-                                               : own[j + 1 < CHUNKS ? j + 1 : j]);
+        const acc_t back = of_residue(j == 0 ? before : own[j > 0 ? j - 1 : 0]);
+        const acc_t beyond = of_residue(after), next = of_residue(own[j + 1 < CHUNKS ? j + 1 : j]);
+        const acc_t other = shift < 0 ? back : last ? beyond : next;
         // What the lane that reads this one wants: it may be in the neighbouring chunk.
         const bool wanted_by_other = shift < 0 ? lane >= v.lanes + shift : lane < shift;
         return __shfl_sync(FULL_MASK, wanted_by_other ? other : here,
