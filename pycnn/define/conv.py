@@ -110,12 +110,12 @@ class Conv(Convolution):
         s: Settings = call.settings
         refuse_kernel_algorithm(s.algo)
         y = cpu.convolve(
-            s.layout.channels_first(arrays["x"]),
+            s.layout.images(arrays["x"]),
             planar_array(arrays["weight"]),
             arrays.get("bias"),
             *s.problem.windows,
             mode=s.problem.mode,
-            out=None if out is None else s.layout.channels_first(out),
+            out=None if out is None else s.layout.images(out),
         )
         cpu.finish(y, **finish(call, arrays))
         return {"y": s.layout.from_channels_first(y) if out is None else out}
@@ -165,7 +165,7 @@ class ConvGradients(Gradient):
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
         s: Settings = call.settings
-        operands = [s.layout.channels_first(arrays[name]) for name in ("dy", "x")]
+        operands = [s.layout.images(arrays[name]) for name in ("dy", "x")]
         needs = tuple(name in s.needs for name in GRADIENTS)
         gradients = backward(*operands, planar_array(arrays["weight"]), *s.problem.windows, needs)
         named = {n: g for n, g in zip(GRADIENTS, gradients, strict=True) if g is not None}

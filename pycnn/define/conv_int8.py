@@ -94,7 +94,7 @@ class IntegerConv(Operation):
         """By the CPU path: (N, K, P, Q)."""
         s: Settings = call.settings
         return cpu.convolve(
-            s.layout.channels_first(arrays["x"]),
+            s.layout.images(arrays["x"]),
             arrays["weight"],
             arrays.get("x_zero_point"),
             arrays.get("weight_zero_point"),

@@ -57,14 +57,18 @@ class Layout:
         return planar(View.contiguous(extents, dtype, self.channels_last))
 
     def channels_first(self, array: Any) -> Any:
-        """A view (N, C, H, W) or (N, C, D, H, W) of a NumPy array."""
+        """A view (N, C, spatial axes) of a NumPy array."""
         whole = array if self.batched else array[None]
-        if self.channels_last:
-            whole = whole.transpose(0, whole.ndim - 1, *range(1, whole.ndim - 1))
-        return planar_array(whole)
+        if not self.channels_last:
+            return whole
+        return whole.transpose(0, whole.ndim - 1, *range(1, whole.ndim - 1))
+
+    def images(self, array: Any) -> Any:
+        """The same, (N, C, H, W) or (N, C, D, H, W)."""
+        return planar_array(self.channels_first(array))
 
     def from_channels_first(self, array: Any) -> Any:
-        """The reverse of `channels_first`, but for a first spatial axis that is of extent 1."""
+        """The reverse of `channels_first`; that of `images` but for an axis of extent 1."""
         if self.channels_last:
             array = array.transpose(0, *range(2, array.ndim), 1)
         return array if self.batched else array[0]

@@ -75,7 +75,7 @@ def finish(call: Call, arrays: Arrays) -> dict[str, Any]:
     s = call.settings
     operands = {name: arrays[name] for name in FINISH if name in arrays}
     if "residual" in operands:
-        operands["residual"] = s.layout.channels_first(operands["residual"])
+        operands["residual"] = s.layout.images(operands["residual"])
     end = s.problem.epilogue
     return {**operands, "activation": end.activation, "slope": end.slope}
 

@@ -77,7 +77,7 @@ class ConvTranspose(Convolution):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         s: Settings = call.settings
         refuse_kernel_algorithm(s.algo)
-        x, weight = s.layout.channels_first(arrays["x"]), planar_array(arrays["weight"])
+        x, weight = s.layout.images(arrays["x"]), planar_array(arrays["weight"])
         y = cpu.convolve_transposed(x, weight, *s.problem.windows, s.problem.x.shape[2:])
         if "bias" in arrays:
             cpu_finish(y, shift=arrays["bias"])
