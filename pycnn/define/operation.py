@@ -11,6 +11,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -25,6 +26,7 @@ from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.reference.cpu import _blas
+from pycnn.runtime import foreign
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
@@ -189,9 +191,11 @@ class Operation(ABC):
         key = cache.cache_key(
             (*arrays.values(), out), settings.values(), self.name, active_backend(), *environment
         )
-        cached: CachedCall = cache.lookup(key) or cache.store(
-            key, self._prepare(arrays, out, settings)
-        )
+        cached: CachedCall | None = cache.lookup(key)
+        if cached is None:
+            if foreign.among(*arrays.values(), out):
+                return foreign.call(partial(self.run, **settings), arrays, out)
+            cached = cache.store(key, self._prepare(arrays, out, settings))
         call = cached.call
         if cached.backend == SHAPES:
             trace.note(self, call)
