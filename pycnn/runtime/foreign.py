@@ -28,12 +28,13 @@ Arrays = Mapping[str, Any]
 
 def among(*arrays: Any) -> bool:
     """Whether one is no array of NumPy's or CuPy's, but can be seen as one: `call` does it."""
-    return any(
-        not isinstance(a, np.ndarray)
-        and (hasattr(a, "__dlpack__") or hasattr(a, "__cuda_array_interface__"))
-        and _owner(a) != "cupy"
-        for a in arrays
-    )
+    for array in arrays:
+        if array is None or isinstance(array, np.ndarray):
+            continue
+        speaks = hasattr(array, "__dlpack__") or hasattr(array, "__cuda_array_interface__")
+        if speaks and _owner(array) != "cupy":
+            return True
+    return False
 
 
 def call(function: Callable[[dict[str, Any], Any], Any], arrays: Arrays, out: Any) -> Any:
