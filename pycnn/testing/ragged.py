@@ -55,6 +55,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             {"transpose_a": True, "transpose_b": True},
         ),
         Case("ragged tiles", {"a": (131, 67), "b": (67, 129)}),
+        Case("whole vectors", {"a": (72, 88), "b": (88, 40)}),
     ),
     "max_pool2d": _pools(5003),
     "avg_pool2d": _pools(24601),
@@ -117,7 +118,8 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         )
     )
     + tuple(
-        (_conv(name, x, weight, "NHWC"), "implicit_gemm_mma")
+        (_conv(name, x, weight, "NHWC"), algo)
+        for algo in ("implicit_gemm_mma", "implicit_gemm_tf32", "implicit_gemm_tf32x3")
         for name, x, weight in (
             ("large tiles of chunks", (1, 72, 129, 127), (72, 72, 1, 1)),
             ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),
