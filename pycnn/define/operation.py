@@ -11,6 +11,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -25,6 +26,7 @@ from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.reference.cpu import _blas
+from pycnn.runtime import foreign
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
@@ -179,7 +181,11 @@ class Operation(ABC):
         key = cache.cache_key(
             (*arrays.values(), out), settings.values(), self.name, active_backend(), *environment
         )
-        call: Call = cache.lookup(key) or cache.store(key, self._prepare(arrays, out, settings))
+        call: Call | None = cache.lookup(key)
+        if call is None:
+            if foreign.among(*arrays.values(), out):
+                return foreign.call(partial(self.run, **settings), arrays, out)
+            call = cache.store(key, self._prepare(arrays, out, settings))
         backend = call.backend
         if backend == SHAPES:
             trace.note(self, call)
