@@ -132,18 +132,18 @@ def min_max(operation: str) -> Any:
             x, y = (e.op(f"bitcast {t} {v} to {bits}") for v in values)
             signs = e.op(f"bitcast {bits} {e.op(f'xor {bits} {x}, {y}')} to {t}")
             values = tuple(e.intrinsic(f"llvm.fabs.f{type.bits}", t, f"{t} {v}") for v in values)
-        found = values[0]
+        result = values[0]
         for value in values[1:]:
-            both = e.helper(f"px_{operation}_{t}", t, f"{t} {found}", f"{t} {value}")
+            both = e.helper(f"px_{operation}_{t}", t, f"{t} {result}", f"{t} {value}")
             if m.get("NaN"):
-                nan_in = e.op(f"fcmp uno {t} {found}, {value}")
+                nan_in = e.op(f"fcmp uno {t} {result}, {value}")
                 both = e.op(f"select i1 {nan_in}, {t} {nan}, {t} {both}")
-            found = both
+            result = both
         if signs:
-            signed = e.intrinsic(f"llvm.copysign.f{type.bits}", t, f"{t} {found}", f"{t} {signs}")
-            is_nan = e.op(f"fcmp uno {t} {found}, 0.0")
-            found = e.op(f"select i1 {is_nan}, {t} {found}, {t} {signed}")
-        return found
+            signed = e.intrinsic(f"llvm.copysign.f{type.bits}", t, f"{t} {result}", f"{t} {signs}")
+            is_nan = e.op(f"fcmp uno {t} {result}, 0.0")
+            result = e.op(f"select i1 {is_nan}, {t} {result}, {t} {signed}")
+        return result
 
     return run
 
@@ -169,8 +169,8 @@ def approximate(name: str) -> Any:
         if name == "ex2":  # of every exponential function: without a call
             return e.helper("px_ex2_ftz" if m.get("ftz") else "px_ex2", "float", f"float {a}")
         wide = e.op(f"fpext float {flushed(e, m, a)} to double")
-        found = e.runtime(name, "double", f"double {wide}")
-        return flushed(e, m, e.op(f"fptrunc double {found} to float"))
+        result = e.runtime(name, "double", f"double {wide}")
+        return flushed(e, m, e.op(f"fptrunc double {result} to float"))
 
     return run
 
@@ -263,7 +263,7 @@ def half_approximate(name: str) -> Any:
     def run(e: Emitter, m: Modifiers, a: str) -> str:
         type: Type = m["T"]
         wide = widened(e, type, _half_flushed(e, m, a))
-        found = inner(e, {**m, "T": TYPES["f32"], "ftz": ""}, wide)
-        return _half_flushed(e, m, narrowed(e, type, found))
+        result = inner(e, {**m, "T": TYPES["f32"], "ftz": ""}, wide)
+        return _half_flushed(e, m, narrowed(e, type, result))
 
     return run
