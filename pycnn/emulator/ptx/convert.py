@@ -3,7 +3,7 @@
 from typing import Any
 
 from pycnn.emulator.ptx.emit import Emitter
-from pycnn.emulator.ptx.floating import narrowed, widened
+from pycnn.emulator.ptx.floating import narrowed, saturated, widened
 from pycnn.emulator.ptx.integer import packed
 from pycnn.emulator.ptx.lines import llvm_type
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Type
@@ -111,10 +111,7 @@ def _integer_to_float(e: Emitter, m: Modifiers, to: Type, of: Type, value: str) 
 
 
 def _saturated(e: Emitter, m: Modifiers, type: Type, value: str) -> str:
-    if not m.get("sat"):
-        return value
-    t = llvm_type(type)
-    return e.helper(f"px_sat_{t}", t, f"{t} {value}")
+    return saturated(e, type, value) if m.get("sat") else value
 
 
 def _float_to_float(e: Emitter, m: Modifiers, to: Type, of: Type, value: str) -> str:

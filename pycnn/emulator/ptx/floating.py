@@ -3,6 +3,7 @@
 from typing import Any
 
 from pycnn.emulator.ptx.emit import Emitter
+from pycnn.emulator.ptx.lines import float_value
 from pycnn.emulator.ptx.syntax import TYPES, Type
 
 Modifiers = dict[str, Any]
@@ -27,8 +28,15 @@ def flushed(e: Emitter, m: Modifiers, value: str) -> str:
 def _finished(e: Emitter, m: Modifiers, value: str) -> str:
     value = flushed(e, m, value)
     if m.get("sat"):
-        t = _name(m["T"])
-        value = e.helper(f"px_sat_{t}", t, f"{t} {value}")
+        value = saturated(e, m["T"], value)
+    return value
+
+
+def saturated(e: Emitter, type: Type, value: str) -> str:
+    """Between 0 and 1; 0 of a NaN."""
+    t = _name(type)
+    value = e.helper(f"px_sat_{t}", t, f"{t} {value}")
+    e.saturated.add(value)
     return value
 
 
@@ -69,7 +77,20 @@ def fused(e: Emitter, m: Modifiers, a: str, b: str, c: str) -> str:
         return _finished(e, m, e.intrinsic(name, t, f"{t} {a}", f"{t} {b}", f"{t} {c}"))
     if t == "double":
         return _finished(e, m, _rounded(e, m, "fma", a, b, c))
+    if mode == "rm" and a in e.saturated and _is_floor(b, c):
+        return e.helper("px_fma_floor", t, *(f"{t} {v}" for v in (a, b, c)))
     return _finished(e, m, e.helper(f"px_fma_{mode}", t, *(f"{t} {v}" for v in (a, b, c))))
+
+
+def _is_floor(b: str, c: str) -> bool:
+    """Whether a b + c rounded down, a from 0 to 1, is c and a whole number: as ``expf`` has it.
+
+    Then all results have the exponent of 2^23, at which neighbours are 1 apart.
+    """
+    factor, start = float_value(b), float_value(c)
+    if factor is None or start is None:
+        return False
+    return factor >= 0 and start >= 1 << 23 and factor + start < 1 << 24
 
 
 def absolute(e: Emitter, m: Modifiers, a: str) -> str:
@@ -208,7 +229,7 @@ def half_fused(e: Emitter, m: Modifiers, a: str, b: str, c: str) -> str:
 
 def _half_finished(e: Emitter, m: Modifiers, value: str) -> str:
     if m.get("sat"):
-        value = e.helper("px_sat_float", "float", f"float {value}")
+        value = saturated(e, TYPES["f32"], value)
     result = _half_flushed(e, m, narrowed(e, m["T"], value))
     if m.get("relu"):
         negative = e.op(f"fcmp olt float {value}, 0.0")
