@@ -43,7 +43,11 @@ def test_is_missed(tree, barrier):
     text = path.read_text()
     path.write_text(barrier.removed_from(text))
     command = [sys.executable, "tests/mutation/barriers.py", str(cases)]
-    own = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {
+        "PYTHONPATH": str(tree),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYCNN_EMULATOR_VIA": barrier.via,
+    }
     try:
         reported = subprocess.check_output(command, cwd=tree, env={**os.environ, **own}, text=True)
     finally:
