@@ -29,8 +29,13 @@ from pycnn.reference.cpu import _blas
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
+from pycnn.runtime.target import ANY, Target, planned_for, target_of
 
 Arrays = Mapping[str, Any]
+
+
+#: Families whose plans depend on the GPU.
+TARGETED = ("conv", "gemm")
 
 
 @dataclass(frozen=True)
@@ -187,11 +192,14 @@ class Operation(ABC):
             As the public function returns it.
         """
         environment = map(config.get, self.environment)
+        first = next(iter(arrays.values()))
+        target = target_of(first) if self.family in TARGETED else ANY
         key = cache.cache_key(
-            (*arrays.values(), out), settings.values(), self.name, active_backend(), *environment
-        )
+            (*arrays.values(), out), settings.values(), self.name, active_backend(), target,
+            *environment,
+        )  # fmt: skip
         cached: CachedCall = cache.lookup(key) or cache.store(
-            key, self._prepare(arrays, out, settings)
+            key, self._prepare(arrays, out, settings, target)
         )
         call = cached.call
         if cached.backend == SHAPES:
@@ -229,7 +237,9 @@ class Operation(ABC):
         returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> CachedCall:
+    def _prepare(
+        self, arrays: Arrays, out: Any, settings: dict[str, Any], target: Target
+    ) -> CachedCall:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -241,7 +251,8 @@ class Operation(ABC):
         )
         if backend in ("reference", SHAPES):
             return CachedCall(backend, call, checks, ())
-        with np.errstate(all="ignore"):  # a setting may be beyond the type that kernels compute in
+        # A setting may be beyond the type that kernels compute in.
+        with np.errstate(all="ignore"), planned_for(target):
             plans = self.plan(call)
         return CachedCall(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
 

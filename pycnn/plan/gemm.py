@@ -7,11 +7,14 @@ operations and the products inside convolution.
 from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
+from math import prod
 
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
+from pycnn.plan import _wgmma, gemm_wgmma
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.runtime.target import ANY, Target, planned_for
 from pycnn.shapes import ceil_div
 
 #: Element strides (outer batch, inner batch, row, column).
@@ -29,6 +32,7 @@ class Flag(IntFlag):
     B_VECTOR = 8
     C_VECTOR = 16
     WIDE = 32
+    RESIDUAL_VECTOR = 64
 
 
 @dataclass(frozen=True)
@@ -121,12 +125,15 @@ class Version:
     block: tuple[int, int, int]
     oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
     tiles: tuple[int, ...] = ()  # square tiles it is compiled for, where there is a choice
+    rows: int | None = None  # of its tiles, where `tiles` says only how many columns they have
     dtypes: tuple[str, ...] = FLOATING
 
     @property
     def entry(self) -> str:
         return "gemm_" + self.file.removesuffix(".cu").split("_", 1)[1]
 
+
+HALVES = tuple(name for name in FLOATING if FLOATS[name].is_half)
 
 VERSIONS = {
     "naive": Version("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
@@ -143,7 +150,16 @@ VERSIONS = {
         (256, 1, 1),
         oriented=True,
         tiles=(64, 128),
-        dtypes=tuple(name for name in FLOATING if FLOATS[name].is_half),
+        dtypes=HALVES,
+    ),
+    "wgmma": Version(
+        "gemm/8_wgmma.cu",
+        (_wgmma.BLK_M, max(_wgmma.TILES)),
+        (_wgmma.THREADS, 1, 1),
+        oriented=True,
+        tiles=_wgmma.TILES,
+        rows=_wgmma.BLK_M,
+        dtypes=HALVES,
     ),
 }
 
@@ -157,8 +173,8 @@ def algorithms_of(dtype: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> algorithms_of("float16")[-1], algorithms_of("float64")[-1]
-    ('tensor_core', 'double_buffered')
+    >>> algorithms_of("float16")[-2:], algorithms_of("float64")[-1]
+    (('tensor_core', 'wgmma'), 'double_buffered')
     """
     return tuple(name for name, version in VERSIONS.items() if dtype in version.dtypes)
 
@@ -168,9 +184,12 @@ FILL = 128
 
 
 def choose(problem: Gemm) -> str:
-    """What "auto" stands for: the last version of the dtype, unless C is too thin for its tiles."""
+    """What "auto" stands for: the last version that suits dtype, shape, strides and GPU."""
     if min(problem.m, problem.n) < 16:
         return "shared_tile"
+    by_rows = problem if problem.rows_are_contiguous else problem.transposed
+    if problem.dtype in HALVES and gemm_wgmma.preferred(by_rows, _aligned(by_rows)):
+        return "wgmma"
     return "tensor_core" if FLOATS[problem.dtype].is_half else "double_buffered"
 
 
@@ -195,7 +214,8 @@ def gemm_launch(
         One of `algorithms_of` the dtype; "auto" asks :func:`choose`.
     tile : int, optional
         Outputs a block computes in each direction, for versions that offer several; by default 128
-        if that makes enough blocks to fill a GPU and C is no thinner than that, else 64.
+        if that makes enough blocks to fill a GPU and C is no thinner than that, else 64. For
+        "wgmma" only the columns: 64, 128 or 256, by :func:`pycnn.plan._wgmma.best_tile`.
     residual_offset : int, default 0
         Bytes from the start of the residual to what belongs to element (0, 0) of the first batch.
 
@@ -212,16 +232,20 @@ def gemm_launch(
     """
     if not problem.rows_are_contiguous:
         problem, a, b = problem.transposed, b, a
+    asked = algo
     if algo == "auto":
         algo = choose(problem)
     allowed = algorithms_of(problem.dtype)
     if algo not in allowed:
         raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(allowed)}")
     version = VERSIONS[algo]
+    if algo == "wgmma" and (reason := gemm_wgmma.unsupported(problem, _aligned(problem))):
+        raise ValueError(f"algo='wgmma' does not fit: {reason}")
     (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
+    residual_vector = _vector(problem, problem.residual, (problem.m, problem.n), contiguous=3)
     defines = [("SCALAR", SCALAR[problem.dtype]), *tile_defines]
     if version.oriented:
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
@@ -233,6 +257,7 @@ def gemm_launch(
         | Flag.B_VECTOR * b_vector
         | Flag.C_VECTOR * c_vector
         | Flag.WIDE * (problem.wide and FLOATS[problem.dtype].is_half)
+        | Flag.RESIDUAL_VECTOR * residual_vector
     )
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
@@ -264,11 +289,28 @@ def gemm_launch(
     *pointers, residual, epilogue = problem.epilogue.arguments()
     if isinstance(residual, Buffer):
         residual = Buffer(residual.name, residual_offset)
-    return Launch(
+    launch = Launch(
         Kernel(version.file, version.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
         block=version.block,
         args=(a, b, c, *pointers, residual, epilogue, params),
+    )
+    if algo != "wgmma":
+        return launch
+    of_a = gemm_wgmma.operand_map(
+        a, problem, problem.a, shapes["a"], not a_transposed, None if a_transposed else tile_m
+    )
+    of_b = gemm_wgmma.operand_map(
+        b, problem, problem.b, shapes["b"], not b_transposed, tile_n if b_transposed else None
+    )
+    return replace(
+        launch,
+        grid=_wgmma.grid(tiles_m * tiles_n * batches),
+        args=(of_a, of_b, *launch.args[2:]),
+        shared=_wgmma.shared_bytes(tile_n),
+        unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
+        if asked == "auto"
+        else None,
     )
 
 
@@ -280,6 +322,8 @@ def _tile(
         if tile is not None:
             raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
         return version.tile, ()
+    if tile is None and version.rows:
+        tile = _wgmma.best_tile(problem.m, problem.n, problem.k, prod(problem.batch))
     if tile is None:
         small, large = version.tiles
         blocks = ceil_div(problem.m, large) * ceil_div(problem.n, large)
@@ -287,7 +331,14 @@ def _tile(
         tile = large if fills and min(problem.m, problem.n) > small else small
     if tile not in version.tiles:
         raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, version.tiles))}")
-    return (tile, tile), (("TILE", str(tile)),)
+    return (version.rows or tile, tile), (("TILE", str(tile)),)
+
+
+def _aligned(problem: Gemm) -> bool:
+    """Whether A and B are read 128 bits at a time."""
+    a = _orientation(problem, problem.a, (problem.m, problem.k))
+    b = _orientation(problem, problem.b, (problem.k, problem.n))
+    return a[1] and b[1]
 
 
 def _orientation(problem: Gemm, strides: Strides, shape: tuple[int, int]) -> tuple[bool, bool]:
@@ -319,6 +370,7 @@ def plan_gemm(
     epilogue: Epilogue = IDENTITY,
     channel: str = "col",
     algo: str = "auto",
+    target: Target = ANY,
 ) -> Plan:
     """Plan of `pycnn.gemm`; any transposition is already in the shapes and strides.
 
@@ -332,6 +384,8 @@ def plan_gemm(
         Without a residual.
     channel : "row" or "col", default "col"
     algo : str, default "auto"
+    target : Target, default ANY
+        The GPU that it is for.
 
     Returns
     -------
@@ -356,14 +410,9 @@ def plan_gemm(
         epilogue=epilogue,
         channel=channel,
     )
-    if algo == "auto":
-        algo = choose(problem)
-    return Plan(
-        "gemm",
-        algo,
-        (gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo),),
-        {"c": spec},
-    )
+    with planned_for(target):
+        launch = gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo)
+        return Plan("gemm", choose(problem) if algo == "auto" else algo, (launch,), {"c": spec})
 
 
 def _four(strides: tuple[int, ...]) -> Strides:

@@ -101,7 +101,6 @@ def products(
         batch=(second, first),
         epilogue=epilogue,
     )
-    algo = choose(problem) if algo == "auto" else algo
     launches = []
     for place in np.ndindex(*extents[:deep]):
         at_a, at_b, at_c = (
@@ -109,6 +108,7 @@ def products(
             for array, steps in ((a.array, a_steps), (b.array, b_steps), (output, c_steps))
         )
         launches.append(gemm_launch(problem, at_a, at_b, at_c, algo=algo))
+    algo = choose(problem) if algo == "auto" else algo
     return Plan(op, algo, tuple(launches), {output: spec})
 
 
