@@ -207,6 +207,9 @@ RUNGS = {
     "7_tensor_core": ("for (int stage", "stage = stage =="),
 }
 
+#: Of the last, which convolution shares.
+HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
+
 TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
     "kernels": catalogue.table,
@@ -221,6 +224,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-weight-error": partial(winograd_error, "backward_weight"),
     "winograd-points": winograd_points,
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
+    "10_wgmma": partial(excerpt, HOPPER, "for (int k_tile = 0; k_tile < k_tiles", "wgmma_wait<0>"),
 }
 
 _BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n).*?(<!-- end:\2 -->)", re.DOTALL)

@@ -20,7 +20,6 @@ from pycnn import config
 from pycnn.define import cache, out as _out, trace
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
-from pycnn.define.record import RECORDER
 from pycnn.define.validate import check_dtypes, check_out, check_ranks
 from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
@@ -221,9 +220,9 @@ class Operation(ABC):
             for plan in cached.plans:  # none, where no gradient is needed
                 computed = run(plan, arrays, into)
                 results = results | computed if results else computed
-        recorder = RECORDER.get()
-        if recorder is not None:
-            recorder.note(self, cached, arrays, out, results)
+        record = trace.RECORDER.get()
+        if record is not None:
+            record(self, cached, arrays, out, results)
         for name, new in self.updates.items():
             if new in call.outputs:
                 arrays[name][...] = results[new]

@@ -35,15 +35,11 @@ def refuse_objects(arguments: Any) -> None:
             raise TypeError(f"argument {index} is an array of Python objects")
 
 
-def refuse_read_only(kernel: str, arguments: Sequence[Any], written: Sequence[int]) -> None:
-    """Raise `ValueError` at a read-only array among the arguments that a kernel writes."""
-    for index in written:
-        argument = arguments[index] if index < len(arguments) else None
-        array = getattr(argument, "array", argument)
-        if isinstance(array, np.ndarray) and not array.flags.writeable:
-            raise ValueError(
-                f"{kernel}: argument {index} is a read-only array, which the kernel writes to"
-            )
+def any_read_only(arguments: Sequence[Any], written: Sequence[int]) -> bool:
+    """Whether an array is read-only among the arguments of these numbers."""
+    chosen = [arguments[i] for i in written if i < len(arguments)]
+    arrays = [getattr(argument, "array", argument) for argument in chosen]
+    return any(isinstance(a, np.ndarray) and not a.flags.writeable for a in arrays)
 
 
 def _host(index: int, argument: Any) -> Any:

@@ -125,7 +125,7 @@ class SourceKernel(Launchable):
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
         if guarded:
-            guarded.write_back()
+            guarded.write_back(self.name)
         if report is not None:
             raise errors.from_report(report, self.name, block3, self._locate)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pycnn.define.out import address, span
-from pycnn.define.record import RECORDER
+from pycnn.define.trace import RECORDER
 from pycnn.nn.arrays import device_of, library, to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.runtime.active import active_backend
@@ -104,6 +104,7 @@ class _Recorder:
         out: Any,
         results: Mapping[str, Any],
     ) -> None:
+        """An `Operation`, its `CachedCall`, and what `Operation.run` got and computed."""
         refused = {
             "with out": out is not None,
             "looks at values": cached.checks,
@@ -150,7 +151,7 @@ class Compiled:
         self._lock = threading.Lock()
         x = example.copy(order="C")
         recorder = _Recorder(model, x)
-        token = RECORDER.set(recorder)
+        token = RECORDER.set(recorder.note)
         try:
             y = model(x)
         finally:
@@ -233,8 +234,8 @@ class Compiled:
             root.where = memory(self._library, root.piece.size)
             root.moved(root.array)[...] = root.array
         pieces = [root.piece for root in roots if root.layer is None]
-        planned = [(one, plan) for one in ran for plan in one.cached.plans]
-        scratch = [_Scratch(self._library, ran.index(one), one, plan) for one, plan in planned]
+        planned = [(now, one, plan) for now, one in enumerate(ran) for plan in one.cached.plans]
+        scratch = [_Scratch(self._library, *which) for which in planned]
         pieces += [piece for some in scratch for piece in some.pieces.values()]
         self.nbytes = place(pieces)
         arena = memory(self._library, self.nbytes)
@@ -249,7 +250,7 @@ class Compiled:
             return
         by: Any = executor(self.backend)
         self.launches = 0
-        for (one, plan), own in zip(planned, scratch, strict=True):
+        for (_, one, plan), own in zip(planned, scratch, strict=True):
             outputs = {name: one.results[name] for name in plan.outputs}
             arrays = one.moved(one.arrays) | one.moved(outputs) | own.arrays(arena)
             once, rest = (None, plan) if own.transforms else split(plan, own.count)

@@ -35,8 +35,10 @@ def gemm(
         Finish with max(x, 0), in which NaN stays NaN.
     algo : str, default "auto"
         A rung of the ladder: ``"naive"``, ``"coalesced"``, ``"shared_tile"``,
-        ``"register_tile"``, ``"vectorised"``, ``"double_buffered"``; ``"auto"`` takes the one that
-        suits the shape. The backend ``reference`` has one algorithm, its BLAS.
+        ``"register_tile"``, ``"vectorised"``, ``"double_buffered"``; of 16-bit dtypes
+        ``"tensor_core"`` and, on sm_90a alone, ``"wgmma"``, which wants strides of whole 16 bytes;
+        ``"auto"`` takes the one that suits the shape and the GPU. The backend ``reference`` has one
+        algorithm, its BLAS.
     out : array, optional
         Takes the result: contiguous, and apart from the operands in memory.
 
@@ -51,7 +53,8 @@ def gemm(
         If an argument is no NumPy or CuPy array, dtypes are mixed or no floating ones, or a flag
         is no bool.
     ValueError
-        If shapes do not fit, `algo` is none of the above, or `out` cannot take the result.
+        If shapes do not fit, `algo` is none of the above or does not fit shape, strides or GPU, or
+        `out` cannot take the result.
 
     References
     ----------

@@ -153,7 +153,7 @@ VERSIONS = {
         dtypes=HALVES,
     ),
     "wgmma": Version(
-        "gemm/8_wgmma.cu",
+        "gemm/10_wgmma.cu",
         (_wgmma.BLK_M, max(_wgmma.TILES)),
         (_wgmma.THREADS, 1, 1),
         oriented=True,

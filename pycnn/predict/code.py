@@ -64,7 +64,7 @@ def of_text(
     def make() -> dict[str, Any]:
         made = nvrtc.compile_both(text, name, arch, options, expressions)
         return {
-            "ptx": made.ptx, "names": made.names, "sass": sass.disassemble(made.cubin),
+            "ptx": made.ptx.text, "names": made.ptx.names, "sass": sass.disassemble(made.cubin),
             "used": {k: asdict(v) for k, v in elf.resources(made.cubin).items()},
         }  # fmt: skip
 

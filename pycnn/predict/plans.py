@@ -9,7 +9,7 @@ import numpy as np
 from pycnn.predict import code, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
-from pycnn.runtime.emulator import _argument
+from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Launch, Plan
 
 
@@ -75,8 +75,8 @@ def of_launch(
     """Predict one launch on arrays by name."""
     kernel = launch.kernel
     compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
-    args = [_argument(a, arrays) for a in launch.args]
-    used = {getattr(a, "name", "") for a in launch.args}
+    args = [host_argument(a, arrays) for a in launch.args]
+    used = launch.names
     own = {name: a for name, a in arrays.items() if name in used and a.nbytes}
     run = sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
                      shared=launch.shared, most=most)  # fmt: skip

@@ -68,7 +68,7 @@ class EmulatorExecutor:
                 launch = launch.unaligned
             kernel = _kernel(launch.kernel, checked, via, arch)
             kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
-            args = [_argument(a, bound) for a in launch.args]
+            args = [host_argument(a, bound) for a in launch.args]
             kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
         return results
 
@@ -92,7 +92,8 @@ def _address(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
+def host_argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
+    """An argument as the emulator takes it."""
     if isinstance(argument, TensorMap):
         return map_of(argument, arrays[argument.array.name])
     if not isinstance(argument, Buffer):

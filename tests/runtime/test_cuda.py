@@ -87,7 +87,9 @@ class FakeCuPy:
         self.pieces: list[tuple[int, Pointer]] = []
         self.current, self.count, self.static = 0, 1, 0
         self.cuda = SimpleNamespace(
-            Device=lambda index: SimpleNamespace(compute_capability=("90", "86")[index]),
+            Device=lambda index: SimpleNamespace(
+                compute_capability=("90", "86")[index], attributes={"MultiProcessorCount": 132}
+            ),
             runtime=SimpleNamespace(
                 getDevice=lambda: self.current,
                 getDeviceCount=lambda: self.count,

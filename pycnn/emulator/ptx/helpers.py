@@ -124,15 +124,21 @@ _add("""define float @px_f32_of_f64_odd(double %d) {
   ret float %r
 }""")
 
-# The sum of two float64 rounded to odd, from the nearest one and its exact error.
-_add("""define double @px_add_odd(double %a, double %b) {
-  %s = fadd double %a, %b
+# The nearest float64 to a sum, and its exact error (Knuth).
+_TWO_SUM = """  %s = fadd double %a, %b
   %bb = fsub double %s, %a
   %aa = fsub double %s, %bb
   %da = fsub double %a, %aa
   %db = fsub double %b, %bb
   %e = fadd double %da, %db
-  %inexact = fcmp one double %e, 0.0
+"""
+
+# The sum of two float64 rounded to odd, from the nearest one and its exact error.
+_add(
+    """define double @px_add_odd(double %a, double %b) {
+"""
+    + _TWO_SUM
+    + """  %inexact = fcmp one double %e, 0.0
   %i = bitcast double %s to i64
   %last = trunc i64 %i to i1
   %even = xor i1 %last, true
@@ -145,20 +151,18 @@ _add("""define double @px_add_odd(double %a, double %b) {
   %ri = select i1 %move, i64 %moved, i64 %i
   %r = bitcast i64 %ri to double
   ret double %r
-}""")
+}"""
+)
 
 # The sum of two float64 rounded to float32 in a given direction. The float32 nearest to their
 # nearest float64 is one of the two around the exact sum; what it is off by, or if nothing the error
 # of that float64, says whether a step leads to the other. A sum of exactly zero has the right sign
 # but with `rm`, which is therefore `rp` of the negatives, negated.
-_add("""define float @px_sum_rp(double %a, double %b) {
-  %s = fadd double %a, %b
-  %bb = fsub double %s, %a
-  %aa = fsub double %s, %bb
-  %da = fsub double %a, %aa
-  %db = fsub double %b, %bb
-  %e = fadd double %da, %db
-  %f = fptrunc double %s to float
+_add(
+    """define float @px_sum_rp(double %a, double %b) {
+"""
+    + _TWO_SUM
+    + """  %f = fptrunc double %s to float
   %g = fpext float %f to double
   %off = fsub double %s, %g
   %none = fcmp oeq double %off, 0.0
@@ -171,7 +175,8 @@ _add("""define float @px_sum_rp(double %a, double %b) {
   %ri = select i1 %wrong, i32 %stepped, i32 %i
   %r = bitcast i32 %ri to float
   ret float %r
-}""")
+}"""
+)
 _add("""define float @px_sum_rm(double %a, double %b) {
   %x = fneg double %a
   %y = fneg double %b

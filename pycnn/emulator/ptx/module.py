@@ -11,7 +11,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
-from pycnn.emulator.arrays import host_arguments, refuse_objects, refuse_read_only
+from pycnn.emulator.arrays import any_read_only, host_arguments, refuse_objects
 from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
@@ -246,15 +246,15 @@ class PtxKernel(Launchable):
         checked = self._module.checked
         args = host_arguments(args)
         refuse_objects(args)
-        refuse_read_only(self.name, args, self._compiled.facts.written)
+        copied = checked or any_read_only(args, self._compiled.facts.written)
         described = [a.array for a in args if isinstance(a, TensorMap)]
         args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
-        guarded = Guarded([*args, *described]) if checked else None
+        guarded = Guarded([*args, *described]) if copied else None
         parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
         at = int(parameters.__array_interface__["data"][0])
         ranges: list[tuple[int, int, bool, str, int]] = []
         constants = self._module._globals.constants if checked else []
-        if guarded:
+        if guarded and checked:
             size = self._function.parameter_bytes
             ranges = [*guarded.ranges, *self._module._globals.ranges]
             ranges += [(at, size, True, "the parameters", 0)] if size else []
@@ -266,12 +266,12 @@ class PtxKernel(Launchable):
             grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
             time_limit(self._module.timeout), self._module.max_steps, ranges, constants,
-            guarded.numbers if guarded else [], self._module.same_value_races,
+            guarded.numbers if guarded and checked else [], self._module.same_value_races,
         )  # fmt: skip
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
         if guarded:
-            guarded.write_back()
+            guarded.write_back(self.name)
         if report is not None:
             raise self._error(report, block3)
 

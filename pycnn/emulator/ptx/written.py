@@ -1,4 +1,4 @@
-"""Through which of its parameters an entry writes: what an array that is read-only must not be for.
+"""Through which of its parameters an entry may write: read-only arrays there go as copies.
 
 Addresses are followed through registers, parameters of calls and variables in local memory, without
 regard to the order of instructions. One that is read from other memory is not.
@@ -103,9 +103,9 @@ def _base(address: Address) -> Node | None:
 
 
 def _nodes(operand: Operand) -> Iterator[Node]:
-    """Registers and variables that a value is made of; conditions are no part of it."""
+    """Registers and variables that an address is made of: of 64 bits, which indices are not."""
     if isinstance(operand, Register):
-        if operand.type.kind != "pred":
+        if operand.type.bits == 64 and operand.type.kind != "f":
             yield operand
     elif isinstance(operand, Symbol):
         if operand.variable is not None:

@@ -1,4 +1,4 @@
-// gemm/8_wgmma.cu: matrix product of 16-bit elements by the warpgroup instructions of Hopper.
+// gemm/10_wgmma.cu: matrix product of 16-bit elements by the warpgroup instructions of Hopper.
 //
 // Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
 //            rows or the columns of C for channels
