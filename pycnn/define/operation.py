@@ -10,7 +10,8 @@ benchmarks load.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -25,26 +26,17 @@ from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.reference.cpu import _blas
+from pycnn.runtime import foreign
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
-from pycnn.runtime.target import ANY, Target, planned_for, target_of
+from pycnn.runtime.target import ANY, Target, current, target_of
 
 Arrays = Mapping[str, Any]
 
 
 #: Families whose plans depend on the GPU.
 TARGETED = ("conv", "gemm")
-
-
-@dataclass(frozen=True)
-class CachedCall:
-    """What a repeated call need not find again."""
-
-    backend: str
-    call: Call
-    checks: tuple[Check, ...]
-    plans: tuple[Plan, ...]
 
 
 class Operation(ABC):
@@ -197,14 +189,16 @@ class Operation(ABC):
             (*arrays.values(), out), settings.values(), self.name, active_backend(), target,
             *environment,
         )  # fmt: skip
-        cached: CachedCall = cache.lookup(key) or cache.store(
-            key, self._prepare(arrays, out, settings, target)
-        )
-        call = cached.call
-        if cached.backend == SHAPES:
+        call: Call | None = cache.lookup(key)
+        if call is None:
+            if foreign.among(*arrays.values(), out):
+                return foreign.call(partial(self.run, **settings), arrays, out)
+            call = cache.store(key, self._prepare(arrays, out, settings, target))
+        backend = call.backend
+        if backend == SHAPES:
             trace.note(self, call)
             return self._returned(call, trace.placeholders(call))
-        for check in cached.checks:
+        for check in call.checks:
             check(arrays[check.name])
         for name in self.updates:
             if arrays[name] is not None:
@@ -212,17 +206,17 @@ class Operation(ABC):
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
-        if cached.backend == "reference":
+        if backend == "reference":
             results = self.by_cpu(call, arrays, out)
         else:
             into = None if out is None else {next(iter(call.outputs)): out}
-            run, results = executor(cached.backend).run, {}
-            for plan in cached.plans:  # none, where no gradient is needed
+            run, results = executor(backend).run, {}
+            for plan in call.plans:  # none, where no gradient is needed
                 computed = run(plan, arrays, into)
                 results = results | computed if results else computed
         record = trace.RECORDER.get()
         if record is not None:
-            record(self, cached, arrays, out, results)
+            record(self, call, arrays, out, results)
         for name, new in self.updates.items():
             if new in call.outputs:
                 arrays[name][...] = results[new]
@@ -236,9 +230,7 @@ class Operation(ABC):
         returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(
-        self, arrays: Arrays, out: Any, settings: dict[str, Any], target: Target
-    ) -> CachedCall:
+    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any], target: Target) -> Call:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -249,11 +241,15 @@ class Operation(ABC):
             for name, allowed in self.allowed(call).items()
         )
         if backend in ("reference", SHAPES):
-            return CachedCall(backend, call, checks, ())
-        # A setting may be beyond the type that kernels compute in.
-        with np.errstate(all="ignore"), planned_for(target):
-            plans = self.plan(call)
-        return CachedCall(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
+            return replace(call, backend=backend, checks=checks)
+        before = current.set(target)
+        try:
+            with np.errstate(all="ignore"):  # a setting may be beyond what kernels compute in
+                plans = self.plan(call)
+        finally:
+            current.reset(before)
+        plans = (plans,) if isinstance(plans, Plan) else plans
+        return replace(call, backend=backend, checks=checks, plans=plans)
 
     def _check_apart(self, out: Any, arrays: Arrays) -> None:
         for name, array in arrays.items():

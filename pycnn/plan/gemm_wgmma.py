@@ -1,13 +1,9 @@
 """The version ``wgmma`` of the matrix product: what it takes, and maps of its operands."""
 
-from typing import TYPE_CHECKING
-
 from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, TILES, obstacle, tiles_of
+from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
-
-if TYPE_CHECKING:
-    from pycnn.plan.gemm import Gemm, Strides
 
 #: Strides, in elements of 16 bits, that tensor maps can have.
 STEP, MAX_STRIDE = 8, 2**39
@@ -17,7 +13,7 @@ STEP, MAX_STRIDE = 8, 2**39
 WIDE, LONG = 64, 64
 
 
-def unsupported(problem: "Gemm", aligned: bool) -> str | None:
+def unsupported(problem: Gemm, aligned: bool) -> str | None:
     """Why the kernel cannot compute a problem; None if it can.
 
     Rows of its C are contiguous; `aligned` says whether all strides of A and B keep 16 bytes
@@ -49,7 +45,7 @@ def unsupported(problem: "Gemm", aligned: bool) -> str | None:
     return None
 
 
-def preferred(problem: "Gemm", aligned: bool) -> bool:
+def preferred(problem: Gemm, aligned: bool) -> bool:
     """Whether "auto" takes it."""
     large = min(problem.m, problem.n) >= WIDE and problem.k >= LONG
     return large and unsupported(problem, aligned) is None
@@ -57,8 +53,8 @@ def preferred(problem: "Gemm", aligned: bool) -> bool:
 
 def operand_map(
     array: Buffer,
-    problem: "Gemm",
-    strides: "Strides",
+    problem: Gemm,
+    strides: Strides,
     shape: tuple[int, int],
     by_rows: bool,
     blk: int | None = None,

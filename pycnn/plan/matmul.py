@@ -12,7 +12,8 @@ from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.plan._strided import Ints, merge_axes, row_major
 from pycnn.plan.conv_direct import BLOCK
 from pycnn.plan.conv_problem import flat_grid
-from pycnn.plan.gemm import Gemm, Strides, choose, gemm_launch
+from pycnn.plan.gemm import choose, gemm_launch
+from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from numpy import ndarray
 
 from pycnn import config
-from pycnn.runtime.active import active_backend, emulator_via
+from pycnn.runtime.active import active, active_backend, emulator_via
 
 
 class Target(NamedTuple):
@@ -32,10 +32,11 @@ class Target(NamedTuple):
 #: Kernels are planned such that they run anywhere.
 ANY = Target()
 
-_target: ContextVar[Target] = ContextVar("pycnn_target", default=ANY)
+#: What plans are made for here, to be set and reset.
+current: ContextVar[Target] = ContextVar("pycnn_target", default=ANY)
 
-#: What plans are made for here.
-target = _target.get
+#: The same, read.
+target = current.get
 
 #: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
 _SPECIFIC = (9, 10, 11)
@@ -51,20 +52,30 @@ def planned_for(target: Target) -> Iterator[None]:
     ...     target().arch
     'sm_90a'
     """
-    token = _target.set(target)
+    token = current.set(target)
     try:
         yield
     finally:
-        _target.reset(token)
+        current.reset(token)
 
 
 def target_of(array: Any) -> Target:
     """The GPU that computes on an array: the current device, or what the emulator stands for."""
     if isinstance(array, ndarray):
-        return target_of_backend(active_backend())
+        return _of_memory(active.get(), *config.raw(*_DECIDING))
     cupy = sys.modules.get("cupy")
     known = cupy is not None and isinstance(array, cupy.ndarray)
     return target_of_backend("cuda") if known else ANY  # what is no array will be refused
+
+
+#: What the target of arrays in memory follows from, beside `use_backend`.
+_DECIDING = ("PYCNN_BACKEND", "PYCNN_EMULATOR_VIA", "PYCNN_EMULATOR_ARCH")
+
+
+@functools.lru_cache(maxsize=64)
+def _of_memory(*what_decides: object) -> Target:
+    """For the settings as they are; a repeated call has to look at nothing but what they follow."""
+    return target_of_backend(active_backend())
 
 
 def target_of_backend(name: str) -> Target:

@@ -27,7 +27,8 @@ from pycnn.dtypes import FLOATS
 from pycnn.emulator import RawKernel
 from pycnn.emulator.errors import RaceError
 from pycnn.plan._epilogue import Epilogue
-from pycnn.plan.gemm import Gemm, algorithms, gemm_launch
+from pycnn.plan.gemm import algorithms, gemm_launch
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime import sources
 from pycnn.runtime.plan import Buffer
 

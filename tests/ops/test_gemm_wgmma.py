@@ -18,7 +18,8 @@ from pycnn.emulator import (
     UninitialisedReadError,
     WgmmaError,
 )
-from pycnn.plan.gemm import Gemm, gemm_launch
+from pycnn.plan.gemm import gemm_launch
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime import sources
 from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Buffer

@@ -12,13 +12,13 @@ from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import (
     VERSIONS,
     Flag,
-    Gemm,
     algorithms,
     algorithms_of,
     choose,
     gemm_launch,
     plan_gemm,
 )
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime import catalogue, sources
 from pycnn.runtime.plan import Buffer
 from pycnn.runtime.target import ANY, Target

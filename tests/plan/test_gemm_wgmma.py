@@ -7,7 +7,8 @@ import pytest
 from plan_checks import HUGE
 
 from pycnn.plan import _wgmma
-from pycnn.plan.gemm import Gemm, algorithms_of, choose, gemm_launch, plan_gemm
+from pycnn.plan.gemm import algorithms_of, choose, gemm_launch, plan_gemm
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.plan.matmul import Matrices, products
 from pycnn.runtime import sources
 from pycnn.runtime.plan import Buffer

@@ -56,7 +56,8 @@ def each_struct_once() -> dict[str, set[str]]:
     """Files, and structs that no file before them takes."""
     files: dict[str, set[str]] = {}
     known: set[int] = set()
-    for kernel in catalogue.load():
+    # Those of one architecture last: a compiler of the host does not know their instructions.
+    for kernel in sorted(catalogue.load(), key=lambda kernel: kernel.arch is not None):
         for name in sorted(taken_by_value(kernel.file)):
             dtype = layout(kernel.file, name)
             if id(dtype) not in known:
