@@ -204,10 +204,12 @@ RUNGS = {
     "4_register_tile": ("const int thr_m", "for (int j = 0; j < THR_N; ++j) acc"),
     "5_vectorised": ("for (index_t", "}"),
     "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
-    "7_tensor_core": ("for (int stage", "stage = stage =="),
 }
 
-#: Of the last, which convolution shares.
+#: What the next three share.
+TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
+
+#: Of the last one, which convolution shares.
 HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -224,6 +226,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-weight-error": partial(winograd_error, "backward_weight"),
     "winograd-points": winograd_points,
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
+    "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),
     "10_wgmma": partial(excerpt, HOPPER, "for (int k_tile = 0; k_tile < k_tiles", "wgmma_wait<0>"),
 }
 

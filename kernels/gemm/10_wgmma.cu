@@ -4,20 +4,21 @@
 //            rows or the columns of C for channels
 // Layout     A (M,K), B (K,N) with stride 1 along one axis and multiples of 8 elements along all
 //            others, from multiples of 16 bytes on; C (M,N) column stride 1; two-level batch by strides
-// Launch     block 384: a warpgroup that copies, two with 64 x TILE outputs each; grid of as many
+// Launch     block 384: a warpgroup that copies, two with 64 x TILE_N outputs each; grid of as many
 //            blocks as the GPU has SMs, or tiles if these are fewer; shared memory 225 KiB
-// Traffic    A is read N/TILE times, mostly from L2, and B M/128 times; 2 M N K flop
+// Traffic    A is read N/TILE_N times, mostly from L2, and B M/128 times; 2 M N K flop
 // Range      extents up to 2^31 - 2^16, fewer than 2^31 tiles; 64-bit index arithmetic in C
 // Siblings   7_tensor_core has every thread copy 16 bytes at a time and every warp load what it
 //            multiplies. Here one thread asks for whole tiles (TMA), which come with their zeros
-//            beyond the edges; 128 threads multiply 64 x 16 by 16 x TILE at once, from shared memory
+//            beyond the edges; 128 threads multiply 64 x 16 by 16 x TILE_N at once, from shared memory
 // Banks      none is asked twice: the 128-byte swizzle; see place_of for the sums
 // Source     PTX ISA, "Asynchronous warpgroup level matrix instructions" and "Tensor copies"
 //
 // arch sm_90a
 // entry gemm_wgmma                matrix product of 16-bit elements, TMA and wgmma
 // variant SCALAR = halves
-// variant TILE = 64, 128, 256
+// variant TILE_M = 128
+// variant TILE_N = 64, 128, 256
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm_wgmma.cuh>

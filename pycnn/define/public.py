@@ -31,6 +31,21 @@ _SYNONYM = """\
         {ours} = {default!r}
 """
 
+#: What every operation raises; documentation that says nothing of it gets it, ahead of what may
+#: come last.
+_RAISES = """\
+Raises
+------
+TypeError
+    If an operand is no array of NumPy or CuPy, or of a dtype that is not allowed, or another
+    argument has a wrong type.
+ValueError
+    If shapes do not fit, a setting is out of range, an array holds what it may not, or `out`
+    cannot take the result as it is.
+
+"""
+_LAST = ("See Also", "Notes", "References", "Examples")
+
 #: Default of a parameter that has a synonym: its own one is also what a caller may write.
 _UNSET = object()
 
@@ -38,7 +53,8 @@ _UNSET = object()
 def operation(definition: Operation) -> Callable[[F], F]:
     """Make the decorated function, which has no body, the public one of `definition`.
 
-    It has the definition as its attribute of that name.
+    It has the definition as its attribute of that name, and what all of them raise in its
+    documentation.
 
     Examples
     --------
@@ -56,9 +72,18 @@ def operation(definition: Operation) -> Callable[[F], F]:
         public = _compiled(definition, signature)
         public.definition = definition
         _set_defaults(public, signature)
-        return update_wrapper(public, function)  # type: ignore[return-value]
+        update_wrapper(public, function).__doc__ = _documented(inspect.getdoc(function) or "")
+        return public
 
     return decorate
+
+
+def _documented(text: str) -> str:
+    """With a section of what is raised."""
+    if "\nRaises\n" in text:
+        return text
+    at = min(i for i in (text.find(f"{title}\n---") for title in _LAST) if i >= 0)
+    return text[:at] + _RAISES + text[at:]
 
 
 def _set_defaults(public: Any, signature: inspect.Signature) -> None:

@@ -145,11 +145,6 @@ def conv2d_backward(
         Zeros for an empty batch.
     dbias : array (K,), or None
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`; also if `dy` does not have the shape of the result.
-
     References
     ----------
     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, chapter 4.

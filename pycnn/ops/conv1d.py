@@ -62,11 +62,6 @@ def conv1d(
     array (N, K, Q) or (K, Q), dtype of `x`
         In the order of `layout`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`.
-
     References
     ----------
     A. Waibel et al., "Phoneme recognition using time-delay neural networks", 1989.
@@ -114,11 +109,6 @@ def conv1d_backward(
     dweight : array (K, C/G, S), or None
         Zeros for an empty batch.
     dbias : array (K,), or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv1d`; also if `dy` does not have the shape of the result.
 
     References
     ----------

@@ -62,11 +62,6 @@ def conv3d(
     array (N, K, Z, P, Q) or (K, Z, P, Q), dtype of `x`
         In the order of `layout`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`.
-
     References
     ----------
     D. Tran et al., "Learning spatiotemporal features with 3D convolutional networks", 2015.
@@ -114,11 +109,6 @@ def conv3d_backward(
     dweight : array (K, C/G, T, R, S), or None
         Zeros for an empty batch.
     dbias : array (K,), or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv3d`; also if `dy` does not have the shape of the result.
 
     References
     ----------

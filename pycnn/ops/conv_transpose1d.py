@@ -72,11 +72,6 @@ def conv_transpose1d(
         With extents (extent of `x` - 1) * stride - padding before and after +
         (taps - 1) * dilation + 1 + output_padding.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`; also if nothing of the result is left, or `output_padding` is too large.
-
     References
     ----------
     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, chapter 4.
@@ -125,11 +120,6 @@ def conv_transpose1d_backward(
     dweight : array (C, K/G, S), or None
         Zeros for an empty batch.
     dbias : array (K,), or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv_transpose1d`; also if `dy` does not have the shape of the result.
 
     References
     ----------

@@ -36,11 +36,6 @@ def adaptive_avg_pool2d(
     -------
     array (N, C, P, Q) or (C, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     References
     ----------
     K. He et al.: Spatial pyramid pooling in deep convolutional networks for visual recognition,
@@ -79,11 +74,6 @@ def adaptive_avg_pool2d_backward(
     -------
     array of shape `x_shape`, dtype of `dy`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `adaptive_avg_pool2d`; also if the shapes do not fit together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -120,11 +110,6 @@ def adaptive_avg_pool1d(
     -------
     array (N, C, Q) or (C, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -157,11 +142,6 @@ def adaptive_avg_pool1d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `adaptive_avg_pool1d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -199,11 +179,6 @@ def adaptive_avg_pool3d(
     -------
     array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -236,11 +211,6 @@ def adaptive_avg_pool3d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `adaptive_avg_pool3d`; also if the shapes do not fit together.
 
     Examples
     --------

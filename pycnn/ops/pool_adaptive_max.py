@@ -42,11 +42,6 @@ def adaptive_max_pool2d(
     indices : array like y, int64
         Only with `return_indices`: as `max_pool2d` gives them.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     References
     ----------
     K. He et al.: Spatial pyramid pooling in deep convolutional networks for visual recognition,
@@ -87,11 +82,6 @@ def adaptive_max_pool2d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `adaptive_max_pool2d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -135,11 +125,6 @@ def adaptive_max_pool1d(
     indices : array like y, int64
         Only with `return_indices`: as `max_pool1d` gives them.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -175,11 +160,6 @@ def adaptive_max_pool1d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `adaptive_max_pool1d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -223,11 +203,6 @@ def adaptive_max_pool3d(
     indices : array like y, int64
         Only with `return_indices`: as `max_pool3d` gives them.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -263,11 +238,6 @@ def adaptive_max_pool3d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `adaptive_max_pool3d`; also if the shapes do not fit together.
 
     Examples
     --------

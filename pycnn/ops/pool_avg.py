@@ -46,11 +46,6 @@ def avg_pool2d(
     -------
     array (N, C, P, Q) or (C, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     References
     ----------
     Y. LeCun et al.: Gradient-based learning applied to document recognition, Proc. IEEE 1998.
@@ -94,11 +89,6 @@ def avg_pool2d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `avg_pool2d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -146,11 +136,6 @@ def avg_pool1d(
     -------
     array (N, C, Q) or (C, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -189,11 +174,6 @@ def avg_pool1d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `avg_pool1d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -243,11 +223,6 @@ def avg_pool3d(
     -------
     array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -287,11 +262,6 @@ def avg_pool3d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `avg_pool3d`; also if the shapes do not fit together.
 
     Examples
     --------

@@ -51,11 +51,6 @@ def lp_pool2d(
     -------
     array (N, C, P, Q) or (C, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     References
     ----------
     P. Sermanet, S. Chintala, Y. LeCun: Convolutional neural networks applied to house numbers
@@ -102,11 +97,6 @@ def lp_pool2d_backward(
     Returns
     -------
     array like `x`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `lp_pool2d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -159,11 +149,6 @@ def lp_pool1d(
     -------
     array (N, C, Q) or (C, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -205,11 +190,6 @@ def lp_pool1d_backward(
     Returns
     -------
     array like `x`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `lp_pool1d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -262,11 +242,6 @@ def lp_pool3d(
     -------
     array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -308,11 +283,6 @@ def lp_pool3d_backward(
     Returns
     -------
     array like `x`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `lp_pool3d`; also if the shapes do not fit together.
 
     Examples
     --------

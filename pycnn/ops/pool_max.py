@@ -53,13 +53,6 @@ def max_pool2d(
         Only with `return_indices`: h * W + w of the first maximum, or of the last
         NaN; -1 for a window without any element of `x`.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or a parameter another type.
-    ValueError
-        If a parameter is out of range, no window fits, or `out` cannot take the result.
-
     References
     ----------
     M. Ranzato et al.: Unsupervised learning of invariant feature hierarchies, CVPR 2007.
@@ -112,11 +105,6 @@ def max_pool2d_backward(
     -------
     array of shape `x_shape`, dtype of `dy`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`; also if shapes do not fit together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -167,11 +155,6 @@ def max_pool1d(
         Only with `return_indices`: The position of the first maximum, or of the last
         NaN; -1 for a window without any element of `x`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -214,11 +197,6 @@ def max_pool1d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool1d`; also if shapes do not fit together.
 
     Examples
     --------
@@ -270,11 +248,6 @@ def max_pool3d(
         Only with `return_indices`: (d * H + h) * W + w of the first maximum, or of the last
         NaN; -1 for a window without any element of `x`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -317,11 +290,6 @@ def max_pool3d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool3d`; also if shapes do not fit together.
 
     Examples
     --------

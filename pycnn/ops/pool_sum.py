@@ -45,11 +45,6 @@ def sum_pool2d(
     -------
     array (N, C, P, Q) or (C, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -87,11 +82,6 @@ def sum_pool2d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum_pool2d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -137,11 +127,6 @@ def sum_pool1d(
     -------
     array (N, C, Q) or (C, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -179,11 +164,6 @@ def sum_pool1d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum_pool1d`; also if the shapes do not fit together.
 
     Examples
     --------
@@ -229,11 +209,6 @@ def sum_pool3d(
     -------
     array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -271,11 +246,6 @@ def sum_pool3d_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum_pool3d`; also if the shapes do not fit together.
 
     Examples
     --------

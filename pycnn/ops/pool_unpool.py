@@ -44,11 +44,6 @@ def max_unpool2d(
     -------
     array (N, C, H, W) or (C, H, W), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`; also if shapes do not fit together.
-
     References
     ----------
     M. Zeiler, R. Fergus: Visualizing and understanding convolutional networks, ECCV 2014.
@@ -87,11 +82,6 @@ def max_unpool2d_backward(
     Returns
     -------
     array like `indices`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_unpool2d`.
 
     Examples
     --------
@@ -140,11 +130,6 @@ def max_unpool1d(
     -------
     array (N, C, L) or (C, L), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`; also if shapes do not fit together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -179,11 +164,6 @@ def max_unpool1d_backward(
     Returns
     -------
     array like `indices`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_unpool1d`.
 
     Examples
     --------
@@ -232,11 +212,6 @@ def max_unpool3d(
     -------
     array (N, C, D, H, W) or (C, D, H, W), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`; also if shapes do not fit together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -271,11 +246,6 @@ def max_unpool3d_backward(
     Returns
     -------
     array like `indices`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_unpool3d`.
 
     Examples
     --------

@@ -1,5 +1,7 @@
 """What kernels/include/pycnn/gemm_wgmma.cuh is launched with: tiles, shared memory, blocks."""
 
+from math import prod
+
 from pycnn.runtime.plan import Dim3
 from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
@@ -7,8 +9,11 @@ from pycnn.shapes import ceil_div
 #: The architecture whose instructions these are.
 ARCH = "sm_90a"
 
-#: Rows of a tile, columns it may have, elements of k in a stage, threads of a block.
-BLK_M, TILES, BLK_K, THREADS = 128, (64, 128, 256), 64, 384
+#: Rows and columns of a tile.
+Tile = tuple[int, int]
+
+#: Tiles, elements of k in a stage, threads of a block.
+TILES, BLK_K, THREADS = ((128, 64), (128, 128), (128, 256)), 64, 384
 
 #: Stages of the ring, by columns of the tile: as many as shared memory holds.
 _STAGES = {64: 8, 128: 6, 256: 4}
@@ -31,31 +36,31 @@ def obstacle() -> str | None:
     return None if here == ARCH else f"architecture {here or 'not known'}; allowed: {ARCH}"
 
 
-def shared_bytes(tile: int) -> int:
+def shared_bytes(tile: Tile) -> int:
     """Size of the kernel's struct Shared."""
-    stages = _STAGES[tile]
-    return stages * (BLK_M + tile) * BLK_K * 2 + _WARPS * _SUMS + 2 * stages * 8
+    stages = _STAGES[tile[1]]
+    return stages * sum(tile) * BLK_K * 2 + _WARPS * _SUMS + 2 * stages * 8
 
 
-def tiles_of(m: int, n: int, tile: int) -> int:
+def tiles_of(m: int, n: int, tile: Tile) -> int:
     """Tiles of an m x n matrix."""
-    return ceil_div(m, BLK_M) * ceil_div(n, tile)
+    return ceil_div(m, tile[0]) * ceil_div(n, tile[1])
 
 
-def best_tile(m: int, n: int, k: int, batches: int = 1) -> int:
-    """The columns of a tile with which the last block ends first, by arithmetic.
+def best_tile(m: int, n: int, k: int, batches: int = 1) -> Tile:
+    """The tile with which the last block ends first, by arithmetic.
 
     Examples
     --------
     >>> best_tile(8192, 8192, 8192), best_tile(1568, 512, 4608), best_tile(100000, 64, 576)
-    (256, 64, 64)
+    ((128, 256), (128, 64), (128, 64))
     """
 
-    def cycles(tile: int) -> float:
+    def cycles(tile: Tile) -> float:
         rounds = ceil_div(tiles_of(m, n, tile) * batches, target().processors)
-        products = BLK_M * tile * BLK_K / _PRODUCTS
-        loads = (BLK_M + tile) * BLK_K * 2 / _FROM_L2
-        stores = BLK_M * tile * 2 / _FROM_L2
+        products = prod(tile) * BLK_K / _PRODUCTS
+        loads = sum(tile) * BLK_K * 2 / _FROM_L2
+        stores = prod(tile) * 2 / _FROM_L2
         return rounds * (ceil_div(k, BLK_K) * max(products, loads) + stores + _BESIDES)
 
     return min(TILES, key=cycles)

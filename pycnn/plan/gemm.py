@@ -6,11 +6,11 @@ What is multiplied is told by `pycnn.plan.gemm_problem.Gemm`.
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
-from math import prod
 
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan import _wgmma, gemm_wgmma
 from pycnn.plan._epilogue import IDENTITY, Epilogue
+from pycnn.plan._tiles import best_tile
 from pycnn.plan.gemm_problem import AXES, Gemm, Strides
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -38,9 +38,13 @@ class Version:
     tile: tuple[int, int]
     block: tuple[int, int, int]
     oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
-    tiles: tuple[int, ...] = ()  # square tiles it is compiled for, where there is a choice
-    rows: int | None = None  # of its tiles, where `tiles` says only how many columns they have
+    tiles: tuple[tuple[int, int], ...] = ()  # those it is compiled for, where there is a choice
     dtypes: tuple[str, ...] = FLOATING
+    arch: str = ""  # the one architecture that has its instructions
+
+    @property
+    def on_tensor_cores(self) -> bool:
+        return "float64" not in self.dtypes
 
     @property
     def entry(self) -> str:
@@ -56,27 +60,50 @@ VERSIONS = {
     "register_tile": Version("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
     "vectorised": Version("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
     "double_buffered": Version(
-        "gemm/6_double_buffered.cu", (128, 128), (256, 1, 1), oriented=True, tiles=(64, 128)
+        "gemm/6_double_buffered.cu",
+        (128, 128),
+        (256, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (128, 128)),
     ),
     "tensor_core": Version(
         "gemm/7_tensor_core.cu",
         (128, 128),
         (256, 1, 1),
         oriented=True,
-        tiles=(64, 128),
+        tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
         dtypes=HALVES,
+    ),
+    "tf32": Version(
+        "gemm/8_tf32.cu",
+        (128, 128),
+        (256, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
+        dtypes=("float32",),
+    ),
+    "tf32x3": Version(
+        "gemm/9_tf32x3.cu",
+        (128, 64),
+        (256, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (128, 64)),
+        dtypes=("float32",),
     ),
     "wgmma": Version(
         "gemm/10_wgmma.cu",
-        (_wgmma.BLK_M, max(_wgmma.TILES)),
+        max(_wgmma.TILES),
         (_wgmma.THREADS, 1, 1),
         oriented=True,
         tiles=_wgmma.TILES,
-        rows=_wgmma.BLK_M,
         dtypes=HALVES,
+        arch=_wgmma.ARCH,
     ),
 }
 
+
+#: Versions that round the factors of float32 products: the spacing at 1 of what they round to.
+COARSE = {"tf32": 2.0**-10}
 
 #: The versions, slowest first: what `algo` may be besides "auto".
 algorithms = tuple(VERSIONS)
@@ -113,7 +140,7 @@ def gemm_launch(
     b: Buffer,
     c: Buffer,
     algo: str = "auto",
-    tile: int | None = None,
+    tile: tuple[int, int] | None = None,
     residual_offset: int = 0,
 ) -> Launch:
     """The launch that computes `problem`.
@@ -126,10 +153,9 @@ def gemm_launch(
         128-bit accesses by the strides, and the kernel tests the base addresses once.
     algo : str, default "auto"
         One of `algorithms_of` the dtype; "auto" asks :func:`choose`.
-    tile : int, optional
-        Outputs a block computes in each direction, for versions that offer several; by default 128
-        if that makes enough blocks to fill a GPU and C is no thinner than that, else 64. For
-        "wgmma" only the columns: 64, 128 or 256, by :func:`pycnn.plan._wgmma.best_tile`.
+    tile : (int, int), optional
+        Rows and columns of C that a block computes, for versions that offer several; by default
+        those that fill a GPU best.
     residual_offset : int, default 0
         Bytes from the start of the residual to what belongs to element (0, 0) of the first batch.
 
@@ -160,7 +186,8 @@ def gemm_launch(
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
     residual_vector = _vector(problem, problem.residual, (problem.m, problem.n), contiguous=3)
-    defines = [("SCALAR", SCALAR[problem.dtype]), *tile_defines]
+    defines = [("SCALAR", SCALAR[problem.dtype])] if len(version.dtypes) > 1 else []
+    defines += tile_defines
     if version.oriented:
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
         defines += [("B_TRANSPOSED", str(int(b_transposed)))]
@@ -221,7 +248,7 @@ def gemm_launch(
         launch,
         grid=_wgmma.grid(tiles_m * tiles_n * batches),
         args=(of_a, of_b, *launch.args[2:]),
-        shared=_wgmma.shared_bytes(tile_n),
+        shared=_wgmma.shared_bytes((tile_m, tile_n)),
         unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
         if asked == "auto"
         else None,
@@ -229,23 +256,28 @@ def gemm_launch(
 
 
 def _tile(
-    problem: Gemm, version: Version, tile: int | None
+    problem: Gemm, version: Version, tile: tuple[int, int] | None
 ) -> tuple[tuple[int, int], tuple[tuple[str, str], ...]]:
     """Tile extents and the defines that select them."""
     if not version.tiles:
         if tile is not None:
             raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
         return version.tile, ()
-    if tile is None and version.rows:
-        tile = _wgmma.best_tile(problem.m, problem.n, problem.k, prod(problem.batch))
-    if tile is None:
+    outer, inner = problem.batch
+    if tile is None and version.arch:
+        tile = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
+    elif tile is None and version.on_tensor_cores:
+        tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)
+    elif tile is None:
         small, large = version.tiles
-        blocks = ceil_div(problem.m, large) * ceil_div(problem.n, large)
-        fills = blocks * problem.batch[0] * problem.batch[1] >= FILL
-        tile = large if fills and min(problem.m, problem.n) > small else small
+        blocks = ceil_div(problem.m, large[0]) * ceil_div(problem.n, large[1])
+        fills = blocks * outer * inner >= FILL
+        tile = large if fills and min(problem.m, problem.n) > min(small) else small
     if tile not in version.tiles:
         raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, version.tiles))}")
-    return (version.rows or tile, tile), (("TILE", str(tile)),)
+    if version.on_tensor_cores:
+        return tile, (("TILE_M", str(tile[0])), ("TILE_N", str(tile[1])))
+    return tile, (("TILE", str(tile[0])),)
 
 
 def _aligned(problem: Gemm) -> bool:

@@ -18,6 +18,7 @@ from pycnn.emulator import (
     UninitialisedReadError,
     WgmmaError,
 )
+from pycnn.plan._wgmma import TILES
 from pycnn.plan.gemm import gemm_launch
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime import sources
@@ -33,9 +34,7 @@ if route()[0] != "ptx":
 
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
-each_tile = pytest.mark.parametrize(
-    "version", [("wgmma", tile) for tile in (64, 128, 256)], ids=str
-)
+each_tile = pytest.mark.parametrize("version", [("wgmma", tile) for tile in TILES], ids=str)
 
 #: More than one tile in each direction, and a multiple of none.
 M, N, K = 136, 264, 104
@@ -72,13 +71,13 @@ def test_matches_oracle(backend, rng, version, transposes):
 def test_bfloat16(backend, rng, transposes):
     a = operand(rng, (M, 600), "bfloat16", transposed=transposes[0])
     b = operand(rng, (600, 72), "bfloat16", transposed=transposes[1])
-    assert_matches(launch(backend, ("wgmma", 64), a, b), expected(a, b), "bfloat16", 600)
+    assert_matches(launch(backend, ("wgmma", TILES[0]), a, b), expected(a, b), "bfloat16", 600)
 
 
 @checked
 def test_bfloat16_checked(backend, rng):
     a, b = operand(rng, (M, K), "bfloat16"), operand(rng, (K, 72), "bfloat16")
-    assert_matches(launch(backend, ("wgmma", 64), a, b), expected(a, b), "bfloat16", K)
+    assert_matches(launch(backend, ("wgmma", TILES[0]), a, b), expected(a, b), "bfloat16", K)
 
 
 @on_kernels
@@ -88,7 +87,7 @@ def test_tiny_and_thin(backend, rng, shape):
     m, n, k = shape
     a = operand(rng, (m, k), "float16", "padded")
     b = operand(rng, (k, n), "float16", "padded" if n > 1 else "contiguous")
-    got = launch(backend, ("wgmma", 64), a, b)
+    got = launch(backend, ("wgmma", TILES[0]), a, b)
     assert_matches(got, expected(a, b), "float16", k)
 
 
@@ -123,7 +122,7 @@ def test_two_level_batch(backend, rng):
         a=(0, m * k, k, 1), b=(k * n, 0, n, 1), c=(inner * m * n, m * n, n, 1),
         batch=(outer, inner),
     )  # fmt: skip
-    got = execute(backend, ("wgmma", 64), problem, {"a": a, "b": b, "c": c})
+    got = execute(backend, ("wgmma", TILES[0]), problem, {"a": a, "b": b, "c": c})
     want = np.stack([[expected(x, y) for x in a] for y in b])
     assert_matches(got, want, "float16", k)
 
@@ -136,7 +135,7 @@ def test_another_version_where_arrays_begin_elsewhere(backend, rng):
     got = launch(backend, ("auto", None), a, b)
     assert_matches(got, expected(a, b), "float16", K)
     with pytest.raises(ValueError, match="16"):
-        launch(backend, ("wgmma", 64), a, b)
+        launch(backend, ("wgmma", TILES[0]), a, b)
 
 
 @checked
@@ -164,7 +163,7 @@ def test_elsewhere_it_is_refused(backend, monkeypatch, arch):
 def test_deterministic(backend, rng, monkeypatch):
     a, b = operand(rng, (M, K), "float16"), operand(rng, (K, 72), "float16")
     same_under_all_schedules(
-        backend, monkeypatch, lambda: backend.array(launch(backend, ("wgmma", 64), a, b))
+        backend, monkeypatch, lambda: backend.array(launch(backend, ("wgmma", TILES[0]), a, b))
     )
 
 
@@ -189,7 +188,7 @@ def broken(folder, old, new):
     dense = {"a": (0, 0, k, 1), "b": (0, 0, n, 1), "c": (0, 0, n, 1)}
     with planned_for(Target("sm_90a", 1)):
         problem = Gemm(m, n, k, "float16", **dense)
-        step = gemm_launch(problem, *map(Buffer, "abc"), algo="wgmma", tile=64)
+        step = gemm_launch(problem, *map(Buffer, "abc"), algo="wgmma", tile=TILES[0])
     header = "pycnn/gemm_wgmma.cuh"
     text = (sources.kernel_dir() / "include" / header).read_text()
     assert text.count(old) == 1

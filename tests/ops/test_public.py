@@ -83,6 +83,8 @@ def test_the_signature_has_the_operands_in_order_and_is_documented(name):
     assert {n for n in operands if parameters[n].default is None} == optional
     said = getattr(pycnn, name).__doc__
     assert not [n for n in parameters if not re.search(rf"\b{n}\b", said)]
+    titles = re.findall(r"^(\w[\w ]*)\n-+$", said, re.M)
+    assert (titles[:3], titles[-1]) == (["Parameters", "Returns", "Raises"], "Examples")
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_other_dtypes_have_no_such_version():
 
 def test_maps_of_operands_along_k():
     p = problem(a=(0, 7200, 208, 1), b=(0, 0, 1, 256), batch=(1, 3))
-    a, b = launch(p, tile=128).maps
+    a, b = launch(p, tile=(128, 128)).maps
     assert (a.array, b.array) == (Buffer("a"), Buffer("b"))
     assert a.shape == (1, 3, 512, 200)
     assert a.strides[1:] == (7200, 208, 1)
@@ -85,7 +85,7 @@ def test_maps_of_operands_along_k():
 
 
 def test_maps_of_operands_across_k():
-    a, b = launch(problem(a=(0, 0, 1, 520)), tile=256).maps
+    a, b = launch(problem(a=(0, 0, 1, 520)), tile=(128, 256)).maps
     assert a.shape == (1, 1, 200, 512)
     assert a.strides[2:] == (520, 1)
     assert b.shape == (1, 1, 200, 384)
@@ -102,19 +102,19 @@ def test_one_row_has_any_stride():
 def test_a_block_for_every_sm(tile):
     p = problem(m=1000, n=1000, b=(0, 0, 1, 208), c=(0, 0, 1000, 1), batch=(3, 1))
     step = launch(p, tile=tile)
-    tiles = ceil(1000 / 128) * ceil(1000 / tile) * 3
+    tiles = ceil(1000 / 128) * ceil(1000 / tile[1]) * 3
     assert step.grid == (min(tiles, 132), 1, 1)
     assert step.block == (384, 1, 1)
     assert 180 * 1024 < step.shared <= 227 * 1024
     params = step.args[-1]
-    assert (int(params["tile_m"]), int(params["tile_n"])) == (128, tile)
+    assert (int(params["tile_m"]), int(params["tile_n"])) == tile
     with planned_for(Target("sm_90a", 5)):
         assert launch(p, tile=tile).grid == (5, 1, 1)
 
 
 def test_stages_are_those_of_the_kernel():
     text = (sources.kernel_dir() / "include/pycnn/gemm_wgmma.cuh").read_text()
-    assert "STAGES = TILE == 256 ? 4 : TILE == 128 ? 6 : 8;" in text
+    assert "STAGES = BLK_N == 256 ? 4 : BLK_N == 128 ? 6 : 8;" in text
     assert _wgmma._STAGES == {64: 8, 128: 6, 256: 4}
 
 
@@ -140,7 +140,7 @@ def test_auto_of_a_batch():
 
 
 def test_tiles():
-    assert _wgmma.best_tile(8192, 8192, 8192) == 256
-    assert _wgmma.best_tile(100000, 64, 576) == 64
-    with pytest.raises(ValueError, match="tile=32; allowed: 64, 128, 256"):
-        launch(problem(), tile=32)
+    assert _wgmma.best_tile(8192, 8192, 8192) == (128, 256)
+    assert _wgmma.best_tile(100000, 64, 576) == (128, 64)
+    with pytest.raises(ValueError, match=r"tile=\(64, 64\); allowed: \(128, 64\), "):
+        launch(problem(), tile=(64, 64))

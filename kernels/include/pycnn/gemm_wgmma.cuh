@@ -9,22 +9,23 @@
 #ifndef SCALAR
 #define SCALAR __half
 #endif
-#ifndef TILE
-#define TILE 128
+#ifndef TILE_N
+#define TILE_M 128
+#define TILE_N 128
 #endif
 #include <pycnn/gemm.cuh>
 #include <pycnn/gemm_thread.cuh>
 #include <pycnn/tma.cuh>
 #include <pycnn/wgmma.cuh>
 
-constexpr int BLK_M = 128, BLK_N = TILE, BLK_K = 64;  // 64 elements are the 128 bytes of a swizzle
+constexpr int BLK_M = TILE_M, BLK_N = TILE_N, BLK_K = 64;  // 64 elements are the 128 bytes of a swizzle
 constexpr int WARPGROUP = 128, CONSUMERS = 2, BLOCK_THREADS = (1 + CONSUMERS) * WARPGROUP;
 constexpr int CONSUMER_WARPS = CONSUMERS * WARPGROUP / 32;
 constexpr int WARPGROUP_M = BLK_M / CONSUMERS;  // 64, rows of one `wgmma`
 constexpr int MMA_K = 16;
 constexpr unsigned STAGE_BYTES = (BLK_M + BLK_N) * BLK_K * sizeof(scalar_t);
 // As many as fit: `_STAGES` of pycnn/plan/_wgmma.py.
-constexpr int STAGES = TILE == 256 ? 4 : TILE == 128 ? 6 : 8;
+constexpr int STAGES = BLK_N == 256 ? 4 : BLK_N == 128 ? 6 : 8;
 
 // Sums pass through shared memory, 16 rows of a warp by so many columns at a time.
 constexpr int PASS_M = 16, PASS_N = 64, CHUNK = 8;

@@ -248,10 +248,11 @@ class PtxKernel(Launchable):
         refuse_objects(args)
         copied = checked or any_read_only(args, self._compiled.facts.written)
         described = [a.array for a in args if isinstance(a, TensorMap)]
-        args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
+        if described:
+            args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
         guarded = Guarded([*args, *described]) if copied else None
         parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
-        at = int(parameters.__array_interface__["data"][0])
+        at = pack.address_of(parameters)
         ranges: list[tuple[int, int, bool, str, int]] = []
         constants = self._module._globals.constants if checked else []
         if guarded and checked:
