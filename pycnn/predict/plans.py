@@ -149,8 +149,7 @@ def sampled(
 
 
 def _used(launch: Launch, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    used = {getattr(a, "name", "") for a in launch.args}
-    return {name: a for name, a in arrays.items() if name in used and a.nbytes}
+    return {name: a for name, a in arrays.items() if name in launch.names and a.nbytes}
 
 
 def of_launch(
