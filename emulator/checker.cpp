@@ -75,6 +75,7 @@ std::optional<Report> Checker::end_block() {
 void Checker::thread_exits(unsigned thread) {
     settle();
     copy_wait(thread, 0);
+    block_->log.complete(thread, counters_);
 }
 
 void Checker::barrier() {

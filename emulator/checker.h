@@ -55,6 +55,7 @@ public:
     void resume_block(Worker& worker);
     std::optional<Report> end_block();
     void thread_exits(unsigned thread);
+    void waits_at_barrier(unsigned thread) { block_->log.complete(thread, counters_); }
     void barrier();
     void warp_synchronised(unsigned warp, unsigned lanes);
 

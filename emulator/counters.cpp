@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace pycnn_emu {
 
@@ -19,13 +20,29 @@ void each_lane(uint32_t lanes, F f) {
 void WarpLog::begin(unsigned threads) {
     lanes_.resize(threads);
     for (auto& lane : lanes_) lane.clear();
+    complete_.assign((threads + kLanes - 1) / kLanes, 0);
+}
+
+void WarpLog::grow(std::vector<Event>& events) {
+    if (!events.capacity() && !spare_.empty()) {
+        events.swap(spare_.back());
+        spare_.pop_back();
+    } else {
+        events.reserve(std::max<size_t>(64, 2 * events.capacity()));
+    }
 }
 
 void WarpLog::flush(Counters& counters) {
-    for (size_t first = 0; first < lanes_.size(); first += kLanes) {
-        size_t end = std::min(lanes_.size(), first + kLanes);
-        if (!flush_in_step(counters, first, end)) flush_apart(counters, first, end);
-        for (size_t t = first; t < end; ++t) lanes_[t].clear();
+    for (size_t first = 0; first < lanes_.size(); first += kLanes)
+        flush_warp(first, std::min(lanes_.size(), first + kLanes), counters);
+    std::fill(complete_.begin(), complete_.end(), 0u);
+}
+
+void WarpLog::flush_warp(size_t first, size_t end, Counters& counters) {
+    if (!flush_in_step(counters, first, end)) flush_apart(counters, first, end);
+    for (size_t t = first; t < end; ++t) {
+        lanes_[t].clear();
+        if (lanes_[t].capacity()) spare_.push_back(std::exchange(lanes_[t], {}));
     }
 }
 
@@ -131,12 +148,19 @@ unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {
     return deepest;
 }
 
-void WarpLog::count(Counters& counters, const Request& request) {
-    const Event& first = *request.events[__builtin_ctz(request.lanes)];
-    if (first.shared) {
-        count_shared(counters, request);
-        return;
-    }
+uint64_t WarpLog::sectors(const Request& request) {
+    // Mostly lanes go upwards, or all read the same.
+    uint64_t distinct = 0;
+    uintptr_t latest = 0;
+    bool upwards = true;
+    each_lane(request.lanes, [&](unsigned l) {
+        const Event& event = *request.events[l];
+        uintptr_t begin = event.address / 32, end = (event.address + event.size - 1) / 32;
+        upwards &= begin >= latest;
+        distinct += end - begin + (begin != latest);
+        latest = end;
+    });
+    if (upwards) return distinct;
     words_.clear();
     each_lane(request.lanes, [&](unsigned l) {
         const Event& event = *request.events[l];
@@ -144,8 +168,16 @@ void WarpLog::count(Counters& counters, const Request& request) {
             if (words_.empty() || words_.back() != s) words_.push_back(s);
     });
     if (!std::is_sorted(words_.begin(), words_.end())) std::sort(words_.begin(), words_.end());
-    auto distinct =
-        static_cast<uint64_t>(std::unique(words_.begin(), words_.end()) - words_.begin());
+    return static_cast<uint64_t>(std::unique(words_.begin(), words_.end()) - words_.begin());
+}
+
+void WarpLog::count(Counters& counters, const Request& request) {
+    const Event& first = *request.events[__builtin_ctz(request.lanes)];
+    if (first.shared) {
+        count_shared(counters, request);
+        return;
+    }
+    uint64_t distinct = sectors(request);
     if (first.access == 0) {
         counters.global_load_requests++;
         counters.global_load_sectors += distinct;

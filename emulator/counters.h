@@ -5,6 +5,7 @@
 // 4 bytes and serves 8-byte accesses in two, 16-byte accesses in four phases.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -30,12 +31,19 @@ public:
     void add(unsigned thread, uint32_t pc, uintptr_t address, size_t size, int access, bool shared,
              bool poll) {
         auto& events = lanes_[thread];
+        if (events.size() == events.capacity()) grow(events);
         if (poll && !events.empty() && events.back().pc == pc && events.back().address == address)
             return;
         events.push_back(Event{address, pc, static_cast<uint32_t>(size) & kLargest,
                                static_cast<uint32_t>(access) & 7, shared});
     }
     void flush(Counters& counters);
+    // No access of these threads comes before the next barrier: of a whole warp all is known then.
+    void complete(unsigned thread, Counters& counters) {
+        unsigned warp = thread / kLanes, first = warp * kLanes;
+        size_t end = std::min(lanes_.size(), size_t{first} + kLanes);
+        if (++complete_[warp] == end - first) flush_warp(first, end, counters);
+    }
 
 private:
     static constexpr unsigned kLanes = 32;
@@ -52,10 +60,13 @@ private:
         const Event* events[kLanes];
     };
 
+    void grow(std::vector<Event>& events);
+    void flush_warp(size_t first, size_t end, Counters& counters);
     bool flush_in_step(Counters& counters, size_t first, size_t end);
     void flush_apart(Counters& counters, size_t first, size_t end);
     void count(Counters& counters, const Request& request);
     void count_shared(Counters& counters, const Request& request);
+    uint64_t sectors(const Request& request);
     unsigned wavefronts(const Request& request, uint32_t lanes);
     // A copy reads and writes at one pc, and reads nothing where it writes zeros.
     uint32_t number_of(const Event& event) {
@@ -67,6 +78,8 @@ private:
     uint32_t find_number(uint64_t what);
 
     std::vector<std::vector<Event>> lanes_;
+    std::vector<std::vector<Event>> spare_;  // memory of logs that are done with, the warmest last
+    std::vector<unsigned> complete_;         // of each warp: threads that are, since the last barrier
     std::vector<Request> requests_;
     std::vector<uint32_t> most_, begin_, next_;  // of each instruction: executions, first request
     std::unordered_map<uint64_t, uint32_t> numbers_;  // of instructions

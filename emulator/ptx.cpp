@@ -35,8 +35,12 @@ void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, ui
     if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
     // Loads and stores that others may watch hand over what a fence before them has ordered.
     constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile};
-    pycnn_emu_access(reinterpret_cast<const void*>(address), size, kKinds[access],
-                     const_cast<void*>(pc_of(site)));
+    Worker& worker = Worker::of(*self);
+    Checker* checker = worker.checker();
+    if (!checker) return;  // of a call that both builds make
+    worker.step(pc_of(site));
+    checker->access(self->thread, reinterpret_cast<const void*>(address), size, kKinds[access],
+                    pc_of(site));
 }
 
 namespace {
@@ -481,7 +485,7 @@ void PtxKernel::invoke(void* const* arguments) {
         if (!kernel->dynamic_name_.empty()) checker->name_dynamic(kernel->dynamic_name_.c_str());
         kernel->told_ = checker;
     }
-    kernel->code_(pycnn_emu_self, static_cast<void* const*>(arguments[1]), arguments[2]);
+    kernel->code_(pycnn_emu_self, arguments[1], arguments[2]);
 }
 
 Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_shared,
@@ -493,7 +497,8 @@ Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_sh
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
-               max_steps, cluster.x ? cluster : dim3(), cluster.x != 0};
+               max_steps, cluster.x ? cluster : dim3(), cluster.x != 0,
+               checked ? nullptr : code_};
     return checked ? run_checked(job, std::move(knowledge), interrupted)
                    : run(job, workers, interrupted);
 }

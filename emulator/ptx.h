@@ -16,7 +16,7 @@ namespace pycnn_emu {
 
 class PtxKernel {
 public:
-    using Code = void (*)(Self* self, void* const* context, void* parameters);
+    using Code = void (*)(Self* self, void* context, void* parameters);
     struct SiteRow {
         int what, file;  // among the words
         int line;

@@ -14,6 +14,18 @@ constexpr uint32_t kAlignment = 128;  // of a box in shared memory
 // `code`: the rank, and from bit 4 on how it is read; see pycnn/emulator/ptx/tensor.py.
 enum Code : uint32_t { kRank = 15, kIm2col = 16 };
 
+// What a map that a kernel made or changed itself may have that means nothing, or is not there.
+const char* fault_of(const TensorMap& map) {
+    if (map.interleave) return "interleaved layout, which is not there";
+    if (map.swizzle > 3) return "a swizzle that is none of 0 to 3";
+    if (map.type > TensorMap::kLastType) return "elements of no type";
+    for (unsigned d = 0; d < map.rank; ++d)
+        if (map.steps[d] < 1 || map.steps[d] > 8) return "an element stride that is none of 1 to 8";
+    for (unsigned d = 0; d < (map.im2col ? 2u : map.rank); ++d)
+        if (!map.box[d]) return "a box without elements";
+    return nullptr;
+}
+
 TensorMap map_at(uint64_t address, uint32_t code, uint32_t site) {
     if (address % 64)
         fail("misaligned", format("a tensor map at an address that is %u past a multiple of 64",
@@ -31,6 +43,8 @@ TensorMap map_at(uint64_t address, uint32_t code, uint32_t site) {
         fail("assertion", format("a copy %s by a tensor map that is %s",
                                  code & kIm2col ? "of .im2col" : "of a tile",
                                  map.im2col ? "of im2col" : "tiled"), site);
+    if (const char* fault = fault_of(map))
+        fail("assertion", format("a tensor map with %s", fault), site);
     return map;
 }
 

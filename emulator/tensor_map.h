@@ -13,6 +13,7 @@ namespace pycnn_emu {
 struct TensorMap {
     static constexpr uint64_t kMagic = 0x50414d524f534e54;  // "TNSORMAP"
     static constexpr unsigned kMostRank = 5;
+    static constexpr uint8_t kLastType = 12;  // of CUtensorMapDataType
 
     uint64_t magic;
     uint64_t address;

@@ -36,18 +36,12 @@ bool needs_every_lane(const Site& site) {
     return true;
 }
 
-// Self is the first member, so that the one thread-local pointer leads to the worker as well.
-struct PrivatePage {
-    Self self;
-    Worker* worker;
-    alignas(256) ClusterPlace cluster;
-};
 static_assert(offsetof(PrivatePage, cluster) == 256);
 
 }  // namespace
 
 Worker* Worker::current() {
-    return pycnn_emu_self ? reinterpret_cast<PrivatePage*>(pycnn_emu_self)->worker : nullptr;
+    return pycnn_emu_self ? &of(*pycnn_emu_self) : nullptr;
 }
 
 ClusterPlace& Worker::place() { return reinterpret_cast<PrivatePage*>(self_)->cluster; }
@@ -112,7 +106,7 @@ void Worker::prepare(uint64_t index) {
     std::fill(thread_.begin(), thread_.end(), Thread{});
     for (auto& list : pending_) list.clear();
     std::fill(exited_.begin(), exited_.end(), 0u);
-    next_ = done_ = arrived_ = 0;
+    next_ = done_ = arrived_ = waiting_ = 0;
     ticks_ = 0;
     in_combine_ = torn_ = false;
     self_->poll = 0;
@@ -172,8 +166,14 @@ void Worker::loop() {
             thread_[thread].state = State::kRunning;
             thread_[thread].fiber = active_;
             set_thread(thread);
-            launch_->entry->invoke(launch_->args);
-            finish_thread();
+            if (launch_->code_of_thread)
+                launch_->code_of_thread(self_, launch_->args[1], launch_->args[2]);
+            else
+                launch_->entry->invoke(launch_->args);
+            if (checker_ || cluster_ || alone_ || arrived_ || waiting_)
+                finish_thread();
+            else
+                count_done();
         }
         leave();
     }
@@ -186,16 +186,23 @@ void Worker::set_thread(unsigned thread) {
     slice_ = 0;
 }
 
+// That a thread is done: all there is to do where nobody waits for it.
+void Worker::count_done() {
+    unsigned thread = current_;
+    thread_[thread].state = State::kDone;
+    ++done_;
+    ticks_ = 0;
+    exited_[thread / kWarp] |= 1u << (thread % kWarp);
+}
+
 void Worker::finish_thread() {
     unsigned thread = current_;
     if (checker_) checker_->thread_exits(thread);
-    thread_[thread].state = State::kDone;
-    ++done_;
+    count_done();
     if (cluster_ || alone_) cluster().thread_exits(*this, thread);
     progressed();
     if (barrier_complete()) release_barrier();
     unsigned warp = thread / kWarp, lane = 1u << (thread % kWarp);
-    exited_[warp] |= lane;
     auto& list = pending_[warp];
     for (size_t i = list.size(); i-- > 0;) {
         if (!(list[i].expected & lane)) continue;
@@ -333,6 +340,7 @@ pycnn_emu_votes Worker::barrier(int predicate, const Site& site) {
     arriving_.all &= yes;
     arriving_.any |= yes;
     ++arrived_;
+    if (checker_) checker_->waits_at_barrier(current_);
     if (barrier_complete()) release_barrier();  // makes this thread ready like the others
     wait();
     return votes_;  // the next barrier cannot complete before every thread has been here
@@ -422,6 +430,7 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
     }
     if (index == list.size()) {
         list.push_back(Pending{mask, mask & lanes_of(warp) & ~exited, 0, combine, site, {}});
+        ++waiting_;
     }
     Pending& pending = list[index];
     pending.arrived |= 1u << lane;
@@ -440,6 +449,7 @@ void Worker::collective(unsigned mask, void* data, pycnn_emu_combine combine, co
 void Worker::complete(unsigned warp, size_t index) {
     Pending pending = pending_[warp][index];
     pending_[warp].erase(pending_[warp].begin() + static_cast<std::ptrdiff_t>(index));
+    --waiting_;
     progressed();
     combining_ = pending.site;
     if (pending.combine) {

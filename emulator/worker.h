@@ -38,6 +38,8 @@ struct Launch {
     uint64_t max_steps;  // memory accesses of a checked launch, 0 for any number
     dim3 cluster = dim3();  // blocks of a cluster
     bool clustered = false;
+    // What runs a thread, if it is not the entry's `invoke`: gets args[1] and args[2].
+    void (*code_of_thread)(Self*, void*, void*) = nullptr;
 };
 
 // What a thread sees of its cluster; at a fixed place behind Self, see pycnn/emulator/ptx/special.py.
@@ -47,6 +49,14 @@ struct ClusterPlace {
     uint3 index{0, 0, 0};  // of the cluster
     dim3 clusters;
     unsigned rank = 0, count = 1, is_explicit = 0;
+};
+
+// Self is the first member, so that the one thread-local pointer leads to the worker as well.
+class Worker;
+struct PrivatePage {
+    Self self;
+    Worker* worker;
+    alignas(256) ClusterPlace cluster;
 };
 
 constexpr unsigned kWarp = 32;
@@ -136,6 +146,7 @@ public:
     [[noreturn]] void fail(Report report);
     [[noreturn]] void out_of_memory();
     static Worker* current();
+    static Worker& of(Self& self) { return *reinterpret_cast<PrivatePage&>(self).worker; }
 
 private:
     enum class State : uint8_t {
@@ -163,6 +174,7 @@ private:
     static void fiber_main(void* worker);
     void loop();
     void finish_thread();
+    void count_done();
     void leave();                 // this fiber has no thread: continue elsewhere
     void block_current(State s);  // this thread waits for an event
     __attribute__((noinline, cold)) void pause();
@@ -215,6 +227,7 @@ private:
     size_t ticks_ = 0;  // since a thread last got somewhere
     bool torn_ = false;  // stopped where it stood, perhaps within an atomic: no other may run
     unsigned arrived_ = 0;
+    unsigned waiting_ = 0;  // entries of pending_
     pycnn_emu_votes arriving_{0, 1, 0};  // of the threads that wait at the barrier
     pycnn_emu_votes votes_{0, 1, 0};     // of the barrier released last
     std::vector<unsigned> exited_;       // lanes of each warp

@@ -127,7 +127,7 @@ VARIABLES = (
     Variable("PYCNN_SAME_VALUE_RACES", "0",
              "1: the checked build also reports threads that write, unordered, the value that is "
              "there already.", **_FLAG),
-    Variable("PYCNN_EMULATOR_VIA", "source",
+    Variable("PYCNN_EMULATOR_VIA", "auto",
              "What the emulator runs: the PTX that NVRTC makes of a kernel, or its source by the "
              "host's C++ compiler; auto: ptx where NVRTC and llvmlite can be loaded, and `pycnn "
              "info` says which.", **_choice("auto", "source", "ptx")),

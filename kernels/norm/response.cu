@@ -35,7 +35,7 @@ struct Response {
 constexpr int AHEAD = 4;  // loads that a thread has in flight
 
 __device__ __forceinline__ acc_t power(acc_t d, acc_t beta) {  // d^-beta
-    if (beta == acc_t(0.75)) {
+    if (beta == acc_t(0.75) && d >= 0) {  // a root of -infinity is none, its power is
         const acc_t root = sqrt(d);
         return acc_t(1) / (root * sqrt(root));
     }

@@ -15,7 +15,7 @@ import pycnn
 PACKAGES = (
     "numpy", "cupy-cuda12x", "cupy-cuda13x", "torch", "onnxruntime", "onnx",
     "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-cublas", "nvidia-cublas-cu12",
-    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "ml_dtypes",
+    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "ml_dtypes", "llvmlite",
 )  # fmt: skip
 
 

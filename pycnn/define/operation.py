@@ -205,13 +205,16 @@ class Operation(ABC):
             _out.check_writeable(out)
             self._check_apart(out, arrays)
         if cached.backend == "reference":
-            results = self._by_cpu(call, arrays, out)
+            results = self.by_cpu(call, arrays, out)
         else:
             into = None if out is None else {next(iter(call.outputs)): out}
             run, results = executor(cached.backend).run, {}
             for plan in cached.plans:  # none, where no gradient is needed
                 computed = run(plan, arrays, into)
                 results = results | computed if results else computed
+        record = trace.RECORDER.get()
+        if record is not None:
+            record(self, cached, arrays, out, results)
         for name, new in self.updates.items():
             if new in call.outputs:
                 arrays[name][...] = results[new]
@@ -246,7 +249,7 @@ class Operation(ABC):
             if array is not None and not (name in self.in_place and _out.same_view(out, array)):
                 _out.check_apart(out, **{name: array})
 
-    def _by_cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+    def by_cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         """Half types are computed in float32 and rounded once, as in the kernels.
 
         Nothing warns of a NaN, an overflow or an underflow: a GPU does not either.

@@ -25,13 +25,13 @@ def _apart(a: Any, b: Any) -> bool:
         return not np.may_share_memory(a, b)
     # An array of CuPy's without a base may still be made of another one's pointer, or by DLPack of
     # a part of another library's array.
-    (a_begin, a_end), (b_begin, b_end) = _span(a), _span(b)
+    (a_begin, a_end), (b_begin, b_end) = span(a), span(b)
     return a_end <= b_begin or b_end <= a_begin or a_begin == a_end or b_begin == b_end
 
 
-def _span(array: Any) -> tuple[int, int]:
-    """Addresses of the first byte that an array of CuPy's has, and behind the last one."""
-    begin = end = array.data.ptr
+def span(array: Any) -> tuple[int, int]:
+    """Addresses of the first byte that an array has, and behind the last one."""
+    begin = end = address(array)
     if array.flags.c_contiguous:  # an empty one is
         return begin, end + array.nbytes
     for extent, stride in zip(array.shape, array.strides, strict=True):
@@ -49,11 +49,12 @@ def same_view(a: Any, b: Any) -> bool:
         and a.shape == b.shape
         and a.dtype == b.dtype
         and a.strides == b.strides
-        and _address(a) == _address(b)
+        and address(a) == address(b)
     )
 
 
-def _address(array: Any) -> int:
+def address(array: Any) -> int:
+    """Of the first element."""
     return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
 
 

@@ -6,7 +6,7 @@ milliseconds. `placeholder` makes the arrays to begin with.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -28,6 +28,9 @@ class Traced(NamedTuple):
         """Floating-point operations; a multiply-add is two."""
         return int(self.operation.flops(self.call))
 
+
+#: Is told of every operation that has run, as `Operation.run` does; what it raises the call raises.
+RECORDER: ContextVar[Callable[..., None] | None] = ContextVar("pycnn_recorder", default=None)
 
 _log: ContextVar[list[Traced] | None] = ContextVar("pycnn_trace", default=None)
 

@@ -108,7 +108,7 @@ class Guarded:
             for low, high, members in self._groups
         ]
         self.ranges: list[tuple[int, int, bool, str, int]] = []
-        positions = list(pointers)
+        self._positions = positions = list(pointers)
         self._pointers = list(pointers.values())
         for (low, high, members), copy in zip(self._groups, self._copies, strict=True):
             names = " and ".join(
@@ -138,16 +138,16 @@ class Guarded:
                 return int(copy.__array_interface__["data"][0]) + address - low
         return address  # of an array without elements
 
-    def write_back(self) -> None:
+    def write_back(self, kernel: str) -> None:
         """Copy what the kernel wrote into the arrays themselves."""
         for (low, high, _), copy in zip(self._groups, self._copies, strict=True):
             memory = _memory(low, high)
             if not np.array_equal(memory, copy):  # what is only read may be read-only
-                if not any(
-                    p.array.flags.writeable for p in self._pointers if low <= p.address < high
-                ):
+                own = [i for i, p in enumerate(self._pointers) if low <= p.address < high]
+                if not any(self._pointers[i].array.flags.writeable for i in own):
                     raise ValueError(
-                        "the kernel wrote to a read-only array, whose const it cast away"
+                        f"{kernel}: argument {self._positions[own[0]]} is a read-only array, which "
+                        "the kernel wrote to; it is as before"
                     )
                 memory[:] = copy
             for address in [a for a in _fresh if low <= a < high]:

@@ -88,10 +88,13 @@ class SourceKernel(Launchable):
         *,
         shared_mem: int = 0,
         enable_cooperative_groups: bool = False,
+        cluster: Sequence[int] | None = None,
     ) -> None:
         """Launch, and return when it has finished."""
         if enable_cooperative_groups:
             raise ValueError("enable_cooperative_groups=True goes with via='ptx' only")
+        if cluster is not None:
+            raise ValueError(f"cluster={tuple(cluster)} goes with via='ptx' only")
         settings, library = self._module.settings, self._module.library
         grid3, block3 = launch_shape(tuple(grid), tuple(block))
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
@@ -122,7 +125,7 @@ class SourceKernel(Launchable):
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
         if guarded:
-            guarded.write_back()
+            guarded.write_back(self.name)
         if report is not None:
             raise errors.from_report(report, self.name, block3, self._locate)
 

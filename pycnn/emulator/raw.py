@@ -340,6 +340,7 @@ class RawKernel(OnGpu):
         shared_mem: int = 0,
         stream: Any = None,
         enable_cooperative_groups: bool | None = None,
+        cluster: Sequence[int] | None = None,
     ) -> None:
         """Launch, and return when it has finished.
 
@@ -356,6 +357,8 @@ class RawKernel(OnGpu):
             raised first, as on a GPU.
         enable_cooperative_groups : bool, optional
             Launch such that the whole grid can synchronise. Default: what the kernel was made with.
+        cluster : sequence of one to three ints, optional
+            Blocks of a cluster (``via="ptx"`` only). Default: what the kernel requires.
 
         Raises
         ------
@@ -376,7 +379,7 @@ class RawKernel(OnGpu):
         try:
             kernel(
                 grid, block, arguments, shared_mem=shared_mem,
-                enable_cooperative_groups=enable_cooperative_groups,
+                enable_cooperative_groups=enable_cooperative_groups, cluster=cluster,
             )  # fmt: skip
         finally:
             self.counters = kernel.counters

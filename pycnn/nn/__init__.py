@@ -27,6 +27,7 @@ from pycnn.nn.activation import (
     Tanh,
 )
 from pycnn.nn.combine import Concat, Identity, Product, Sequential, Sum, Tap, taps
+from pycnn.nn.compiled import Compiled, compile
 from pycnn.nn.convolution import (
     Conv1d,
     Conv2d,
@@ -142,6 +143,7 @@ __all__ = [
     "BatchNorm3d",
     "ChannelShuffle",
     "Clip",
+    "Compiled",
     "Concat",
     "Constant",
     "Conv1d",
@@ -229,6 +231,7 @@ __all__ = [
     "Warmup",
     "clip_grad_norm",
     "clip_grad_value",
+    "compile",
     "fuse",
     "observing",
     "seeded",

@@ -43,10 +43,10 @@ class Combined(Layer):
             raise ValueError(f"path={path!r}: allowed are {', '.join(filter(None, layers))}")
         return layers[path]
 
-    def run_child(self, name: str, x: Any, keep: bool) -> Any:
+    def run_child(self, name: str, x: Any, keep: bool, residual: Any = None) -> Any:
         """Forward through one layer inside; an error says which."""
         try:
-            return self.children[name].run(x, keep)
+            return self.children[name].run(x, keep, residual)
         except LayerError as error:
             raise error.inside(name) from error.__cause__
 
@@ -81,6 +81,12 @@ class Sequential(Combined):
         for name in self.children:
             x = self.run_child(name, x, keep)
         return x, ()
+
+    def compute_onto(self, x: Any, keep: bool, residual: Any) -> tuple[Any, Any]:
+        *names, last = self.children
+        for name in names:
+            x = self.run_child(name, x, keep)
+        return self.run_child(last, x, keep, residual), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         names = list(self.children)
@@ -134,6 +140,11 @@ class Sum(_Branches):
     scale : float, default 1.0
         Factor of the first branch, the others being added as they are.
 
+    Attributes
+    ----------
+    adds : str or None
+        The branch whose last convolution adds the others to its own result; `fuse` sets it.
+
     References
     ----------
     K. He et al., "Deep residual learning for image recognition", 2016.
@@ -150,14 +161,17 @@ class Sum(_Branches):
     def __init__(self, *layers: Layer, scale: float = 1.0, **named: Layer) -> None:
         super().__init__(*layers, **named)
         self.scale = scale
+        self.adds: str | None = None
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        if self.adds is not None:
+            others = [self.run_child(n, x, keep) for n in self.children if n != self.adds]
+            return self.run_child(self.adds, x, keep, _added(others)), ()
         first, *rest = self.outputs(x, keep)
         _check_same_shape(self, [first, *rest])
         if not rest:
             return first, ()
-        others = rest[0] if len(rest) == 1 else pycnn.add_n(rest)
-        return pycnn.add(others, first, alpha=self.scale), ()
+        return pycnn.add(_added(rest), first, alpha=self.scale), ()
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         scaled = dy
@@ -288,6 +302,10 @@ class Tap(Layer):
 def taps(model: Layer) -> list[Tap]:
     """All taps of a model, in order."""
     return [layer for _, layer in model.named_layers() if isinstance(layer, Tap)]
+
+
+def _added(ys: list[Any]) -> Any:
+    return ys[0] if len(ys) == 1 else pycnn.add_n(ys)
 
 
 def _check_same_shape(layer: Layer, ys: Sequence[Any]) -> None:

@@ -111,11 +111,14 @@ class _Convolution(Layer):
             self.params["bias"] = constant((outputs,), 0.0, dtype)
 
     def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+        return self.compute_onto(x, keep, None)
+
+    def compute_onto(self, x: Any, keep: bool, residual: Any) -> tuple[Any, Any]:
         bias = self["bias"] if "bias" in self.params else None
-        extra = {} if self.activation is None else {"activation": self.activation}
         y = type(self).operation(
-            x, self["weight"], bias, **self.settings, algo=self._algorithm(), **extra
-        )
+            x, self["weight"], bias, **self.settings, residual=residual,
+            activation=self.activation, algo=self._algorithm(),
+        )  # fmt: skip
         return y, x
 
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:

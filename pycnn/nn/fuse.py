@@ -1,4 +1,4 @@
-"""Fold batch normalisation and activation into the convolution before them, for inference."""
+"""Fold what follows a convolution into it, for inference: normalisation, sum, activation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.nn import activation, convolution
-from pycnn.nn.combine import Combined, Identity, Sequential, Tap
+from pycnn.nn.combine import Combined, Identity, Sequential, Sum, Tap
 from pycnn.nn.layer import Layer
 from pycnn.nn.normalisation import _BatchNorm
 
@@ -33,10 +33,11 @@ def fuse(model: Layer) -> list[Fused]:
     """Fold, in place, and say what was folded.
 
     In every `Sequential`, a convolution or dense layer takes in the batch normalisation and the
-    activation (ReLU, ReLU6, SiLU, sigmoid) that follow it; taps lose their heads. A layer with a
-    `compute` of its own is left as it is; a dense layer with a normalisation of axis 1 takes only
-    x (N, F) afterwards. The model is in evaluation mode then, and has no backward pass where an
-    activation went in.
+    activation (ReLU, ReLU6, SiLU, sigmoid) that follow it; in every `Sum`, a convolution that ends
+    a branch adds the other branches to its result, and takes in the activation that follows the
+    sum; taps lose their heads. A layer with a `compute` of its own is left as it is; a dense layer
+    with a normalisation of axis 1 takes only x (N, F) afterwards. The model is in evaluation mode
+    then, and has no backward pass where an activation went in.
 
     Parameters
     ----------
@@ -53,7 +54,9 @@ def fuse(model: Layer) -> list[Fused]:
 
     Notes
     -----
-    Weights are multiplied by ``weight / sqrt(running_var + eps)`` in float64 and rounded once.
+    Weights are multiplied by ``weight / sqrt(running_var + eps)`` in float64 and rounded once, and
+    by the `scale` of a sum once more. A sum and its activation are computed in the precision of
+    sums then, and rounded once.
 
     References
     ----------
@@ -62,6 +65,11 @@ def fuse(model: Layer) -> list[Fused]:
     Examples
     --------
     >>> from pycnn import nn
+    >>> block = nn.Sequential(
+    ...     sum=nn.Sum(conv=nn.Conv2d(3, 3, 1), short=nn.Identity()), act=nn.ReLU()
+    ... ).eval()
+    >>> print(*nn.fuse(block))
+    sum.conv + sum + act
     >>> model = nn.Sequential(
     ...     conv=nn.Conv2d(3, 8, 3, bias=False), norm=nn.BatchNorm2d(8), act=nn.ReLU()
     ... ).eval()
@@ -75,44 +83,80 @@ def fuse(model: Layer) -> list[Fused]:
             where = f"layer {path}, {layer!r}," if path else "the model"
             raise ValueError(f"{where} is in training mode; call model.eval() before fuse")
     model.recipe = None  # it is not what was made any more
-    report: list[Fused] = []
-    for path, layer in list(model.named_layers()):
+    layers = list(model.named_layers())
+    took: dict[str, list[str]] = {path: [path] for path, _ in layers}
+    for path, layer in reversed(layers):  # what is inside comes first
         if _computes_as(layer, Sequential):
-            report += _fuse_sequence(path, layer)
+            _fuse_sequence(path, layer, took)
+        if _computes_as(layer, Sum):
+            _fuse_sum(path, layer, took)
         if isinstance(layer, Combined):
             for name, child in layer.children.items():
                 if isinstance(child, Tap):
                     layer.children[name] = Identity()
-    return report
+    return [Fused(tuple(names)) for names in took.values() if len(names) > 1]
 
 
-def _fuse_sequence(path: str, sequence: Any) -> list[Fused]:
-    report = []
+def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]]) -> None:
     names = list(sequence.children)
     while names:
-        first, *names = names
-        layer = sequence.children[first]
-        if not _computes_as(layer, convolution._Convolution, convolution.Linear):
+        name, *names = names
+        child, where = sequence.children[name], _join(path, name)
+        taken = []
+        if _computes_as(child, Sum) and child.adds is not None:
+            where, layer = _last(_join(where, child.adds), child.children[child.adds])
+        elif _computes_as(child, convolution._Convolution, convolution.Linear):
+            layer = child
+            if names and _folds(layer, sequence.children[names[0]]):
+                _fold(layer, sequence.children[names[0]])
+                taken.append(names.pop(0))
+        else:
             continue
-        taken = [first]
-        if names and _folds(layer, sequence.children[names[0]]):
-            _fold(layer, sequence.children[names[0]])
-            taken.append(names.pop(0))
         if names and layer.activation is None:
             kind = FUSED.get(type(sequence.children[names[0]]))
             if kind is not None:
                 layer.activation = kind
                 taken.append(names.pop(0))
-        for name in taken[1:]:
-            del sequence.children[name]
-        if len(taken) > 1:
-            report.append(Fused(tuple(f"{path}.{n}" if path else n for n in taken)))
-    return report
+        for one in taken:
+            del sequence.children[one]
+            took[where].append(_join(path, one))
+
+
+def _fuse_sum(path: str, total: Any, took: dict[str, list[str]]) -> None:
+    """Have the convolution at the end of a branch add the others."""
+    for name in total.children if len(total) > 1 and total.adds is None else ():
+        where, layer = _last(_join(path, name), total.children[name])
+        free = _computes_as(layer, convolution._Convolution) and layer.activation is None
+        if free and total.scale != 1.0:
+            if name != next(iter(total.children)):
+                return
+            _rescale(layer, total.scale, 0)
+            total.scale = 1.0
+        if free:
+            total.adds = name
+            took[where].append(path or "the model")
+            return
+
+
+def _last(path: str, layer: Any) -> tuple[str, Any]:
+    """Path and layer of what computes the result of sequences last."""
+    while _computes_as(layer, Sequential) and layer.children:
+        name = list(layer.children)[-1]
+        path, layer = _join(path, name), layer.children[name]
+    return path, layer
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _computes_as(layer: Layer, *classes: type[Layer]) -> bool:
-    """Whether it is of one of the classes, or derived from it with the same `compute`."""
-    return any(isinstance(layer, c) and type(layer).compute is c.compute for c in classes)
+    """Whether it is of one of the classes, or derived from it and computes the same way."""
+    kind = type(layer)
+    return any(
+        isinstance(layer, c) and (kind.compute, kind.compute_onto) == (c.compute, c.compute_onto)
+        for c in classes
+    )
 
 
 def _folds(layer: Any, norm: Any) -> bool:
@@ -125,21 +169,26 @@ def _folds(layer: Any, norm: Any) -> bool:
 
 
 def _fold(layer: Any, norm: Any) -> None:
-    weight = layer.params["weight"]
     scale = 1 / (norm.buffers["running_var"].astype(np.float64) + norm.eps) ** 0.5
     if norm.params:
         scale = scale * norm.params["weight"]
     shift = -norm.buffers["running_mean"] * scale
     if norm.params:
         shift = shift + norm.params["bias"]
-    if "bias" in layer.params:
-        shift = shift + layer.params["bias"] * scale
-    layer.params = {  # anew: other layers may share the arrays
-        "weight": (weight * _along_filters(layer, scale)).astype(weight.dtype),
-        "bias": shift.astype(weight.dtype),
-    }
+    _rescale(layer, scale, shift)
     if isinstance(layer, convolution.Linear) and norm.layout == "NCHW":
         layer.rank = 2  # of more axes, its channels are not those that the dense layer makes
+
+
+def _rescale(layer: Any, scale: Any, shift: Any) -> None:
+    """Have the layer compute y * scale + shift, each one number or one a filter."""
+    weight = layer.params["weight"]
+    if "bias" in layer.params:
+        shift = shift + layer.params["bias"] * scale
+    by = scale if isinstance(scale, float) else _along_filters(layer, scale)
+    layer.params = {"weight": (weight * by).astype(weight.dtype)}  # anew: others may share it
+    if not isinstance(shift, int):
+        layer.params["bias"] = shift.astype(weight.dtype)
     layer.grads = {}
 
 

@@ -118,6 +118,10 @@ class Layer:
         """The result, and if `keep`, what `gradient` will need."""
         raise NotImplementedError
 
+    def compute_onto(self, x: Any, keep: bool, residual: Any) -> tuple[Any, Any]:
+        """As `compute`, `residual` added before the activation; of what `fuse` adds sums to."""
+        raise NotImplementedError
+
     def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
         """dx (None where not `needs_dx`), and the gradients of the parameters by key."""
         raise NotImplementedError
@@ -185,10 +189,13 @@ class Layer:
         for _, layer in self.named_layers():
             layer._pass.forget()
 
-    def run(self, x: Any, keep: bool) -> Any:
-        """`forward` or `__call__`."""
+    def run(self, x: Any, keep: bool, residual: Any = None) -> Any:
+        """`forward` or `__call__`; with a residual, of a layer that has `compute_onto`."""
         try:
-            y, kept = self.compute(x, keep)
+            if residual is None:
+                y, kept = self.compute(x, keep)
+            else:
+                y, kept = self.compute_onto(x, keep, residual)
         except LayerError:
             raise
         except (TypeError, ValueError) as error:

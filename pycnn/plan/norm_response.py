@@ -72,14 +72,15 @@ def response(
     if count:
         pixels = count // extents[1]
         number = computed_in(dtype).itemsize
-        tile, rows, grid, block, shared = choose(extents[1], pixels, window.size, number, backward)
+        # Beyond the channels that there are a window holds zeros, however far it reaches.
+        before, after = (min(n, extents[1] - 1) for n in (window.size // 2, (window.size - 1) // 2))
+        size = before + after + 1
+        tile, rows, grid, block, shared = choose(extents[1], pixels, size, number, backward)
         pixel_axes = (extents[0], *extents[2:])
         parameters = struct(
             "norm/response.cu", f"Response<{len(strides)}>",
             pixels=pixels, channels=extents[1],
-            size=window.size, tile=tile, rows=rows,
-            before=window.size // 2,
-            after=(window.size - 1) // 2,
+            size=size, tile=tile, rows=rows, before=before, after=after,
             channel=[s[1] for s in strides],
             share=window.alpha / window.size, beta=window.beta, k=window.k,
             pixel=strided(pixel_axes, [(s[0], *s[2:]) for s in strides]),

@@ -8,7 +8,7 @@ of a plan (functions, packed scalars and structs) is bound once per plan and dev
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -99,7 +99,7 @@ class _Bound:
     def _key(self, argument: Argument) -> Key:
         if isinstance(argument, Buffer):
             return (argument.name, argument.offset) if argument.offset else argument.name
-        packed = np.zeros((), np.uintp) if argument is None else np.array(argument)
+        packed = _packed(argument)
         number = len(self._packed)
         self._packed.append(packed)
         self.constants[number] = self._pointer(packed.ctypes.data)
@@ -161,6 +161,40 @@ class CudaExecutor:
             step(values)
         return results
 
+    def bound(self, plan: Plan, arrays: Mapping[str, Any]) -> list[Callable[[], Any]]:
+        """What runs a plan on arrays that stay, outputs and workspace among them, step by step.
+
+        All arguments are packed here, addresses too.
+        """
+        if any(isinstance(launch, Transform) for launch in plan.launches):  # allocates as it runs
+            out = {name: arrays[name] for name in plan.outputs}
+            return [functools.partial(self.run, plan, arrays, out)]
+        device, pointer = self._cupy.cuda.runtime.getDevice(), self._cupy.cuda.function.CPointer
+        steps: list[Callable[[], Any]] = []
+        for launch in plan.launches:
+            assert isinstance(launch, Launch)
+            packed = [
+                np.array(arrays[a.name].data.ptr + a.offset, np.uintp)
+                if isinstance(a, Buffer)
+                else _packed(a)
+                for a in launch.args
+            ]
+            function = self._function(launch.kernel, device, launch.shared)
+            args = tuple([pointer(one.ctypes.data) for one in packed])
+            step = functools.partial(function, launch.grid, launch.block, args, launch.shared)
+            step.packed = packed  # type: ignore[attr-defined]  # what the arguments point to
+            steps.append(step)
+        return steps
+
+    def captured(self, steps: Iterable[Callable[[], Any]]) -> Any:
+        """The steps as one CUDA graph. All their kernels must have been loaded."""
+        stream = self._cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            for step in steps:
+                step()
+            return stream.end_capture()
+
     def _bind(self, plan: Plan, device: int) -> _Bound:
         bound = _Bound(plan, self._cupy)
         for launch in plan.launches:
@@ -189,6 +223,11 @@ class CudaExecutor:
         arch = arch_of(self._cupy.cuda.Device(device).compute_capability)
         cubin = nvrtc.compile_kernel(kernel.file, arch, kernel.defines)
         return self._cupy.RawModule(path=str(cubin)).get_function(kernel.entry)
+
+
+def _packed(argument: np.generic | None) -> np.ndarray:
+    """The bytes of a number, a struct or a null pointer."""
+    return np.zeros((), np.uintp) if argument is None else np.array(argument)
 
 
 def _cupy() -> Any:

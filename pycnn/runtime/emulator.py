@@ -1,7 +1,7 @@
 """The executor ``emulator``: runs plans on this machine's processor."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,16 +56,21 @@ class EmulatorExecutor:
                 continue
             kernel = _kernel(launch.kernel, checked, via, arch)
             kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
-            args = [_argument(a, bound) for a in launch.args]
+            args = [host_argument(a, bound) for a in launch.args]
             kernel(launch.grid, launch.block, args, shared_mem=launch.shared)
         return results
+
+    def bound(self, plan: Plan, arrays: Mapping[str, Any]) -> list[Callable[[], Any]]:
+        """What runs a plan on arrays that stay, outputs and workspace among them."""
+        out = {name: arrays[name] for name in plan.outputs}
+        return [functools.partial(self.run, plan, arrays, out)]
 
 
 def _allocate(spec: ArraySpec, checked: bool) -> np.ndarray:
     return empty(spec.shape, spec.dtype) if checked else np.empty(spec.shape, spec.dtype)
 
 
-def _argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
+def host_argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
     if not isinstance(argument, Buffer):
         return argument
     array = arrays[argument.name]

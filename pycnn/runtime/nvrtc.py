@@ -165,8 +165,45 @@ def compile_ptx(
     flags = list(_flags(arch, (), ("-lineinfo", *options)))
     flags[0] = flags[0].replace("sm_", "compute_")  # PTX alone, no machine code
     with _program(text, name, flags, expressions) as (program, _):
-        ptx = _text(_nvrtc().nvrtcGetPTXSize, _nvrtc().nvrtcGetPTX, program)
-        return Ptx(ptx.rstrip(b"\0").decode(), {e: _lowered(program, e) for e in expressions})
+        return _ptx(program, expressions)
+
+
+@dataclass(frozen=True)
+class Both:
+    """Machine code and the PTX that it was made of; their lines are the same."""
+
+    cubin: bytes
+    ptx: Ptx
+
+
+def compile_both(
+    text: str,
+    name: Path | str,
+    arch: str,
+    options: Sequence[str] = (),
+    expressions: Sequence[str] = (),
+) -> Both:
+    """Compile source code to machine code with lines, and keep the PTX on the way.
+
+    Parameters
+    ----------
+    text, name, arch, options, expressions
+        As for :func:`compile_ptx`.
+
+    Raises
+    ------
+    CompileError, MissingExtra, ValueError
+        As :func:`compile_text`.
+    """
+    flags = _flags(arch, (), ("-lineinfo", *options))
+    with _program(text, name, flags, expressions) as (program, _):
+        cubin = _text(_nvrtc().nvrtcGetCUBINSize, _nvrtc().nvrtcGetCUBIN, program)
+        return Both(cubin, _ptx(program, expressions))
+
+
+def _ptx(program: Any, expressions: Sequence[str]) -> Ptx:
+    text = _text(_nvrtc().nvrtcGetPTXSize, _nvrtc().nvrtcGetPTX, program)
+    return Ptx(text.rstrip(b"\0").decode(), {e: _lowered(program, e) for e in expressions})
 
 
 def _lowered(program: Any, expression: str) -> str:

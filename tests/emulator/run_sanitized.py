@@ -17,7 +17,7 @@ def main(library: str, arguments: list[str]) -> int:
     sys.modules[NAME] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[NAME])
     status = pytest.main(arguments)
-    assert pycnn.emulator.raw.runtime().__file__ == library
+    assert pycnn.emulator.launching.runtime().__file__ == library
     return status
 
 

@@ -201,6 +201,32 @@ def test_the_whole_grid_cannot_wait_in_an_ordinary_launch():
         kernel((1,), (32,), (np.zeros(32, np.int32), np.zeros(32, np.int32)))
 
 
+CLUSTER = r"""
+#include <cooperative_groups.h>
+namespace cg = cooperative_groups;
+extern "C" __global__ void neighbours(int* y) {
+    __shared__ int mine;
+    auto cluster = cg::this_cluster();
+    if (threadIdx.x == 0) mine = 100 + blockIdx.x;
+    cluster.sync();
+    y[blockIdx.x * blockDim.x + threadIdx.x] =
+        *cluster.map_shared_rank(&mine, cluster.block_rank() ^ 1);
+    cluster.sync();
+}"""
+
+
+@BOTH
+def test_clusters_of_a_launch(checked):
+    kernel = RawKernel(CLUSTER, "neighbours", via="ptx", arch="sm_90", checked=checked, timeout=60)
+    y = np.zeros((4, 32), np.int32)
+    kernel((4,), (32,), (y,), cluster=(2, 1, 1))
+    np.testing.assert_array_equal(y[:, 0], [101, 100, 103, 102])
+    with pytest.raises(ValueError, match=r"grid=\(3, 1, 1\); allowed with clusters"):
+        kernel((3,), (32,), (y,), cluster=(2,))
+    with pytest.raises(ValueError, match=r"cluster=\(2,\) goes with via='ptx'"):
+        RawKernel(CODE, "small", via="source")((2,), (4,), (y,), cluster=(2,))
+
+
 # ---- Arguments ----------------------------------------------------------------------------------
 
 

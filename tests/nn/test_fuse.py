@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pycnn import nn
+from pycnn.define.trace import placeholder, tracing
 
 RNG = np.random.default_rng(17)
 
@@ -79,9 +80,70 @@ def test_inside_of_branches_and_the_heads_of_taps():
     )
     x = RNG.standard_normal((2, 3, 4, 4))
     expected = model(x)
-    assert [str(fused) for fused in nn.fuse(model)] == ["block.0.conv + block.0.norm"]
+    assert [str(fused) for fused in nn.fuse(model)] == ["block.0.conv + block.0.norm + block"]
     assert nn.taps(model) == []
     np.testing.assert_allclose(model(x), expected, rtol=1e-12)
+
+
+def conv(activation=None):
+    layers = [nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)]
+    return nn.Sequential(*layers, *([activation] if activation else []))
+
+
+@pytest.mark.parametrize(
+    ("sum_", "adds", "calls"),
+    [
+        (lambda: nn.Sum(conv(), nn.Identity()), "0", ["conv2d"]),
+        (
+            lambda: nn.Sum(nn.Identity(), nn.Sequential(conv(nn.ReLU()), conv())),
+            "1",
+            ["conv2d"] * 2,
+        ),
+        (lambda: nn.Sum(conv(), conv(), nn.Identity()), "0", ["conv2d", "add_n", "conv2d"]),
+        (lambda: nn.Sum(conv(), nn.Identity(), scale=0.3), "0", ["conv2d"]),
+        (lambda: nn.Sum(nn.Identity(), conv(), scale=0.3), None, ["conv2d", "add", "relu"]),
+        (lambda: nn.Sum(conv(nn.ReLU()), nn.Identity()), None, ["conv2d", "add", "relu"]),
+        (lambda: nn.Sum(Shifted(3, 3, 1), nn.Identity()), None, ["conv2d", "add", "relu"]),
+        # A convolution adds one other array.
+        (
+            lambda: nn.Sum(nn.Sum(conv(), nn.Identity()), nn.Identity()),
+            None,
+            ["conv2d", "add", "relu"],
+        ),
+        (lambda: nn.Sum(nn.MaxPool2d(1), nn.Identity()), None, ["max_pool2d", "add", "relu"]),
+        (lambda: nn.Sum(conv()), None, ["conv2d", "relu"]),
+    ],
+)
+def test_a_convolution_takes_in_a_sum_and_its_activation(sum_, adds, calls):
+    model = trained(nn.Sequential(sum=sum_(), act=nn.ReLU(), last=nn.Conv2d(3, 2, 1)))
+    x = RNG.standard_normal((2, 3, 4, 5))
+    expected = model(x)
+    nn.fuse(model)
+    assert model.at("sum").adds == adds
+    assert ("act" in model.children) == (adds is None)
+    with tracing() as log:
+        model(placeholder(x.shape, "float64"))
+    assert [one.operation.name for one in log] == [*calls, "conv2d"]
+    np.testing.assert_allclose(model(x), expected, rtol=1e-10, atol=1e-12)
+    assert nn.fuse(model) == []
+
+
+def test_a_sum_that_is_taken_in_has_the_same_gradient():
+    model = trained(nn.Sum(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 3, padding=1), scale=2.0))
+    x = RNG.standard_normal((2, 3, 4, 5))
+    y, dx = model.forward(x), model.backward(x)
+    (fused,) = nn.fuse(model)
+    assert str(fused) == "0 + the model"
+    assert model.adds == "0"
+    np.testing.assert_allclose(model.forward(x), y, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(model.backward(x), dx, rtol=1e-10, atol=1e-12)
+
+
+def test_branches_that_do_not_fit_are_refused_by_the_convolution():
+    model = nn.Sum(nn.Conv2d(3, 3, 1), nn.MaxPool2d(2)).eval()
+    nn.fuse(model)
+    with pytest.raises(nn.LayerError, match=r"layer 0, .*: residual has shape \(1, 3, 2, 2\)"):
+        model(np.zeros((1, 3, 4, 4), np.float32))
 
 
 def test_a_dense_layer_and_a_norm_of_another_axis_are_not_mixed_up(rng):

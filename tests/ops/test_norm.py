@@ -385,6 +385,7 @@ def test_bad_input(selected, case):
 
 
 def test_a_window_beyond_shared_memory_is_refused():
+    x = np.ones((1, 1000, 1, 1), np.float32)
     with pycnn.use_backend("emulator"), pytest.raises(ValueError, match=r"size=1000.*allowed"):
-        pycnn.local_response_norm(X, 1000)
-    assert pycnn.local_response_norm(X, 1000).shape == X.shape
+        pycnn.local_response_norm(x, 1000)
+    assert pycnn.local_response_norm(x, 1000).shape == x.shape

@@ -356,6 +356,31 @@ def test_responses_to_any_finite_values(backend, large, layout):
     np.testing.assert_allclose(backend.numpy(found).ravel(), dx, rtol=1e-3, atol=3e-38)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_response_of_minus_infinity_divides_to_zero(backend, layout):
+    shape = (1, 3, 1, 1) if layout == "NCHW" else (1, 1, 1, 3)
+    x = backend.views(f4(-2, np.inf, 4).reshape(shape))[0]
+    y = backend.numpy(pycnn.local_response_norm(x, 3, alpha=-1.0, layout=layout)).ravel()
+    np.testing.assert_array_equal(y[[0, 2]], [0, 0])
+    assert list(np.signbit(y[[0, 2]])) == [True, False]
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_windows_far_wider_than_the_channels(backend, layout):
+    x = f4(*range(1, 31)).reshape(2, 3, 5)
+    dy = f4(*range(30)).reshape(2, 3, 5)
+    axis = 1 if layout == "NCHW" else 2
+    view, g = backend.views(x, dy)
+    settings = {"size": 2**40, "alpha": 2.0**40, "beta": 2.0, "layout": layout}
+    y = backend.numpy(pycnn.local_response_norm(view, **settings))
+    dx = backend.numpy(pycnn.local_response_norm_backward(g, view, **settings))
+    x, dy = x.astype("f8"), dy.astype("f8")
+    d = 1 + (x * x).sum(axis, keepdims=True)
+    np.testing.assert_allclose(y, x / d**2, rtol=1e-5)
+    want = dy / d**2 - 4 * x * (dy * x / d**3).sum(axis, keepdims=True)
+    np.testing.assert_allclose(dx, want, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("values", WIDE[:2] + WIDE[3:4], ids=str)
 def test_gradient_of_normalisation_of_any_finite_values(backend, values):
     row = f4(*values)

@@ -7,6 +7,7 @@ tests of the operations run with the backend ``cuda`` and check the numbers.
 
 import ctypes
 import gc
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -367,3 +368,57 @@ def test_cupy_has_what_the_stand_in_has() -> None:
 
     with pytest.raises(TypeError, match="ndarrays of size one"):
         unbound((1, 1, 1), (1, 1, 1), (array, function.CPointer(), np.zeros(2)), 0, Stream)
+
+
+def test_a_plan_bound_to_arrays_costs_no_python_call_of_its_own(cupy):
+    """And passes what `run` passes: the same bytes, and addresses in place of arrays."""
+    plan = a_plan()
+    executor = cuda.CudaExecutor()
+    arrays = {
+        "x": DeviceArray((2,), np.float32),
+        "y": DeviceArray((8,), np.float32),
+        "scratch": DeviceArray((16,), np.float32),
+    }
+    steps = executor.bound(plan, arrays)
+    calls = []
+    sys.setprofile(lambda frame, event, arg: calls.append(frame) if event == "call" else None)
+    try:
+        for step in steps:
+            step()
+    finally:
+        sys.setprofile(None)
+    assert [frame.f_code for frame in calls] == [RawKernel.launch.__code__] * len(plan.launches)
+    launch = cupy.launched[0]
+    at = {name: array.data.ptr for name, array in arrays.items()}
+    addresses = [at["x"], at["y"] + 16, at["scratch"], at["scratch"] + 8, 0]
+    gc.collect()
+    assert [int.from_bytes(a.bytes(8), "little") for a in launch.args[:5]] == addresses
+    assert launch.args[5].bytes(4) == np.float32(0.5).tobytes()
+    assert launch.args[6].bytes(PARAMS.itemsize) == np.array((5, 6, 7), PARAMS).tobytes()
+
+
+def test_steps_are_captured_on_a_stream_of_their_own(cupy):
+    said = []
+
+    class Stream:
+        def __init__(self, non_blocking: bool) -> None:
+            assert non_blocking  # the default stream cannot be captured
+
+        def __enter__(self) -> "Stream":
+            said.append("enter")
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            said.append("exit")
+
+        def begin_capture(self) -> None:
+            said.append("begin")
+
+        def end_capture(self) -> str:
+            said.append("end")
+            return "the graph"
+
+    cupy.cuda.Stream = Stream
+    graph = cuda.CudaExecutor().captured([lambda: said.append("one"), lambda: said.append("two")])
+    assert graph == "the graph"
+    assert said == ["enter", "begin", "one", "two", "end", "exit"]

@@ -9,6 +9,7 @@ from pycnn.emulator.ptx.layout import Layout
 from pycnn.emulator.ptx.statements import body
 from pycnn.emulator.ptx.syntax import Function, Instruction, Module, Place
 from pycnn.emulator.ptx.verify import verify
+from pycnn.emulator.ptx.written import Flow
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Program:
     entry: Function
     text: str
     layout: Layout
+    written: list[int] = field(default_factory=list)  # parameters through which it writes
     sites: list[Site] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ def translate(module: Module, entry: Function, functions: dict[str, int], checke
     texts: list[str] = []
     used_helpers: set[str] = set()
     intrinsics: set[str] = set()
+    flow = Flow()
     pending, done = [entry.name], set()
     while pending:
         name = pending.pop()
@@ -65,6 +68,7 @@ def translate(module: Module, entry: Function, functions: dict[str, int], checke
             )
         parsed = body(module, function)
         verify(module, function, parsed)
+        flow.add(module, parsed)
         emitter = Emitter(module, function, parsed, layout, functions, checked, len(program.sites))
         texts.append(emitter.emit(table.write))
         for statement in parsed.statements:
@@ -75,6 +79,7 @@ def translate(module: Module, entry: Function, functions: dict[str, int], checke
         used_helpers |= emitter.helpers
         intrinsics |= emitter.intrinsics
         pending += emitter.called
+    program.written = flow.parameters(entry)
     helper_text = helpers.texts(used_helpers)
     for declaration in helpers.INTRINSICS:
         if declaration.partition("@")[2].partition("(")[0] in helper_text:

@@ -70,12 +70,9 @@ def ret(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 
 def exit_(e: Emitter, i: Instruction, m: Modifiers) -> None:
-    """``exit`` ends the thread; in an entry that is its return."""
-    if e.function.is_entry:
-        e.line("ret void")
-        e.after_jump()
-    else:
-        e.fail("only an entry can end its thread here, not a function that it calls")
+    """``exit`` ends the thread, from within a function that is called, too."""
+    e.leave(exits=True)
+    e.after_jump()
 
 
 def trap(e: Emitter, i: Instruction, m: Modifiers) -> None:
@@ -140,7 +137,7 @@ def call(e: Emitter, i: Instruction, m: Modifiers) -> None:
     outs = [_result_slot(e, r, v) for r, v in zip(results, function.results, strict=True)]
     ins = [_argument_slot(e, a, v) for a, v in zip(arguments, function.parameters, strict=True)]
     slots = "".join(f", ptr {s}" for s in (*outs, *ins))
-    e.line(f'call void @"{callee.name}"(ptr %self, ptr %ctx{slots})')
+    e.call(f'@"{callee.name}"', f"ptr %self, ptr %ctx{slots}")
     for operand, slot, variable in zip(results, outs, function.results, strict=True):
         if isinstance(operand, Register):
             e.write(operand, variable.type, e.op(f"load i{variable.type.bits}, ptr {slot}"))
@@ -187,7 +184,7 @@ def _call_through(
             e.fail("arguments of a call through a register are variables")
         slots.append(f", ptr {e.slot(operand.variable)}")
     address = e.op(f"inttoptr i64 {e.read(callee, TYPES['b64'])} to ptr")
-    e.line(f"call void {address}(ptr %self, ptr %ctx{''.join(slots)})")
+    e.call(address, f"ptr %self, ptr %ctx{''.join(slots)}")
     for name, function in e.module.functions.items():
         if not function.is_entry and function.begin >= 0:
             e.called[name] = None  # any of them may be meant

@@ -84,6 +84,8 @@ def _initialise(source: Source, at: int, variable: Variable, text: str) -> None:
         if found is None:
             source.fail(at, f"{value.strip()[:40]!r} is no initial value")
         if found["float"]:
+            if type.kind != "f" and type.bits not in (32, 64):
+                source.fail(at, f"{found['float']} is no initial value of a .{type.name}")
             bits = literal_bits(literal(found["float"]), type)
         elif found["integer"]:
             whole = integer(found["integer"])

@@ -346,7 +346,29 @@ class Emitter(Lines):
                 if result.space == "reg":
                     register = next(r for r in self.body.registers if r.name == result.name)
                     self.line(f"store i{register.type.bits} {self._load(register)}, ptr %o{i}")
-        self.line("ret void")
+        self.leave(exits=False)
+
+    @property
+    def result(self) -> str:
+        """What functions return: nothing, or whether the thread has ended in them."""
+        return "i1" if self.module.calls_may_exit else "void"
+
+    def leave(self, exits: bool) -> None:
+        """The end of the function, or of the thread."""
+        returns = not self.function.is_entry and self.module.calls_may_exit
+        self.line(f"ret i1 {str(exits).lower()}" if returns else "ret void")
+
+    def call(self, function: str, arguments: str) -> None:
+        """Call a function of the module; what it ends is ended here, too."""
+        if not self.module.calls_may_exit:
+            self.line(f"call void {function}({arguments})")
+            return
+        ended = self.op(f"call i1 {function}({arguments})")
+        leave, onward = self.new("leave")[1:], self.new("on")[1:]
+        self.line(f"br i1 {ended}, label %{leave}, label %{onward}")
+        self.start_block(leave)
+        self.leave(exits=True)
+        self.start_block(onward)
 
     def _assembled(self) -> str:
         for poll, call, label, site in self._polls:
@@ -368,17 +390,17 @@ class Emitter(Lines):
                     r = next(r for r in self.body.registers if r.name == parameter.name)
                     loads.append(f"  %pr{i} = load i{r.type.bits}, ptr %p{i}")
                     loads.append(f"  store i{r.type.bits} %pr{i}, ptr %r{r.index}")
-        text = [signature(self.function) + " {", "begin:", *head, *loads, *self.entry_lines,
-                "  br label %body", "body:", *self.lines, "}"]  # fmt: skip
+        text = [signature(self.function, self.result) + " {", "begin:", *head, *loads,
+                *self.entry_lines, "  br label %body", "body:", *self.lines, "}"]  # fmt: skip
         return "\n".join(text)
 
 
-def signature(function: Function, keyword: str = "define") -> str:
-    """How a function is defined or declared: an entry gets its parameters in one block."""
+def signature(function: Function, result: str) -> str:
+    """How a function is defined: an entry gets its parameters in one block."""
     if function.is_entry:
         arguments = ["ptr %self", "ptr %ctx", "ptr noalias readonly %params"]
-        return f'{keyword} void @"{function.name}"({", ".join(arguments)}) #0'
+        return f'define void @"{function.name}"({", ".join(arguments)}) #0'
     arguments = ["ptr %self", "ptr %ctx"]
     arguments += [f"ptr %o{i}" for i in range(len(function.results))]
     arguments += [f"ptr %p{i}" for i in range(len(function.parameters))]
-    return f'{keyword} internal void @"{function.name}"({", ".join(arguments)}) #0'
+    return f'define internal {result} @"{function.name}"({", ".join(arguments)}) #0'

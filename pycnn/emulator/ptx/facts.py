@@ -39,6 +39,8 @@ class Facts:
     dynamic : str
         Name of the dynamic one.
     shared_bytes : int
+    written : list of int
+        Parameters through which the entry writes.
     sites : array (count, 5) of int32
         Of every instruction: opcode and file among the words, line, line of the PTX, and which
         chain.
@@ -49,6 +51,7 @@ class Facts:
     shared: list[tuple[str, str, int, int, int]]
     dynamic: str
     shared_bytes: int
+    written: list[int]
     sites: Any
 
     @classmethod
@@ -70,8 +73,9 @@ class Facts:
         table = np.array(sites, np.int32).reshape(-1, 5)
         listed = [list(chain) for chain in chains]
         return cls(
-            list(words), listed, shared, demangled(layout.dynamic), layout.shared_bytes, table
-        )
+            list(words), listed, shared, demangled(layout.dynamic), layout.shared_bytes,
+            program.written, table,
+        )  # fmt: skip
 
     def packed(self, code: bytes) -> bytes:
         """In one piece with the code: a line of JSON, the table, the code."""

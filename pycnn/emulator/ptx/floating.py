@@ -146,7 +146,7 @@ def approximate(name: str) -> Any:
         if m["T"].bits == 64:
             return e.runtime(name, "double", f"double {a}")
         if name == "ex2":  # of every exponential function: without a call
-            return flushed(e, m, e.helper("px_ex2", "float", f"float {flushed(e, m, a)}"))
+            return e.helper("px_ex2_ftz" if m.get("ftz") else "px_ex2", "float", f"float {a}")
         wide = e.op(f"fpext float {flushed(e, m, a)} to double")
         found = e.runtime(name, "double", f"double {wide}")
         return flushed(e, m, e.op(f"fptrunc double {found} to float"))

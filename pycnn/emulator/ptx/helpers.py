@@ -3,7 +3,6 @@
 A helper that a kernel uses is put before it, with those that it uses in turn, and inlined.
 """
 
-import math
 import re
 import struct
 
@@ -14,7 +13,7 @@ INTRINSICS = (
     "declare float @llvm.fabs.f32(float)",
     "declare double @llvm.fabs.f64(double)",
     "declare double @llvm.fma.f64(double, double, double)",
-    "declare double @llvm.roundeven.f64(double)",
+    "declare float @llvm.copysign.f32(float, float)",
 )
 
 
@@ -42,12 +41,10 @@ def texts(names: set[str]) -> str:
 # ---- Flushing and saturation --------------------------------------------------------------------
 
 _add("""define float @px_ftz(float %x) {
-  %b = bitcast float %x to i32
-  %e = and i32 %b, 2139095040
-  %d = icmp eq i32 %e, 0
-  %s = and i32 %b, -2147483648
-  %r = select i1 %d, i32 %s, i32 %b
-  %f = bitcast i32 %r to float
+  %a = call float @llvm.fabs.f32(float %x)
+  %d = fcmp olt float %a, 0x3810000000000000
+  %z = call float @llvm.copysign.f32(float 0.0, float %x)
+  %f = select i1 %d, float %z, float %x
   ret float %f
 }""")
 
@@ -127,15 +124,21 @@ _add("""define float @px_f32_of_f64_odd(double %d) {
   ret float %r
 }""")
 
-# The sum of two float64 rounded to odd, from the nearest one and its exact error.
-_add("""define double @px_add_odd(double %a, double %b) {
-  %s = fadd double %a, %b
+# The nearest float64 to a sum, and its exact error (Knuth).
+_TWO_SUM = """  %s = fadd double %a, %b
   %bb = fsub double %s, %a
   %aa = fsub double %s, %bb
   %da = fsub double %a, %aa
   %db = fsub double %b, %bb
   %e = fadd double %da, %db
-  %inexact = fcmp one double %e, 0.0
+"""
+
+# The sum of two float64 rounded to odd, from the nearest one and its exact error.
+_add(
+    """define double @px_add_odd(double %a, double %b) {
+"""
+    + _TWO_SUM
+    + """  %inexact = fcmp one double %e, 0.0
   %i = bitcast double %s to i64
   %last = trunc i64 %i to i1
   %even = xor i1 %last, true
@@ -148,24 +151,53 @@ _add("""define double @px_add_odd(double %a, double %b) {
   %ri = select i1 %move, i64 %moved, i64 %i
   %r = bitcast i64 %ri to double
   ret double %r
+}"""
+)
+
+# The sum of two float64 rounded to float32 in a given direction. The float32 nearest to their
+# nearest float64 is one of the two around the exact sum; what it is off by, or if nothing the error
+# of that float64, says whether a step leads to the other. A sum of exactly zero has the right sign
+# but with `rm`, which is therefore `rp` of the negatives, negated.
+_add(
+    """define float @px_sum_rp(double %a, double %b) {
+"""
+    + _TWO_SUM
+    + """  %f = fptrunc double %s to float
+  %g = fpext float %f to double
+  %off = fsub double %s, %g
+  %none = fcmp oeq double %off, 0.0
+  %more = select i1 %none, double %e, double %off
+  %wrong = fcmp ogt double %more, 0.0
+  %i = bitcast float %f to i32
+  %sign = ashr i32 %i, 31
+  %step = or i32 %sign, 1
+  %stepped = add i32 %i, %step
+  %ri = select i1 %wrong, i32 %stepped, i32 %i
+  %r = bitcast i32 %ri to float
+  ret float %r
+}"""
+)
+_add("""define float @px_sum_rm(double %a, double %b) {
+  %x = fneg double %a
+  %y = fneg double %b
+  %r = call float @px_sum_rp(double %x, double %y)
+  %n = fneg float %r
+  ret float %n
+}""")
+_add("""define float @px_sum_rz(double %a, double %b) {
+  %s = fadd double %a, %b
+  %negative = fcmp ole double %s, 0.0
+  %x = fneg double %a
+  %y = fneg double %b
+  %p = select i1 %negative, double %a, double %x
+  %q = select i1 %negative, double %b, double %y
+  %r = call float @px_sum_rp(double %p, double %q)
+  %n = fneg float %r
+  %z = select i1 %negative, float %r, float %n
+  ret float %z
 }""")
 
-# The sum and the fused product-sum of float32 with a directed rounding. A sum of exactly zero is
-# -0 where one operand is negative and the rounding is downward.
 for _mode in ("rz", "rm", "rp"):
-    _zero = "or" if _mode == "rm" else "and"
-    _add(f"""define float @px_sum_{_mode}(double %a, double %b) {{
-  %s = call double @px_add_odd(double %a, double %b)
-  %f = call float @px_f32_of_f64_{_mode}(double %s)
-  %zero = fcmp oeq double %s, 0.0
-  %ai = bitcast double %a to i64
-  %bi = bitcast double %b to i64
-  %si = {_zero} i64 %ai, %bi
-  %negative = icmp slt i64 %si, 0
-  %z = select i1 %negative, float -0.0, float 0.0
-  %r = select i1 %zero, float %z, float %f
-  ret float %r
-}}""")
     _add(f"""define float @px_add_{_mode}(float %a, float %b) {{
   %x = fpext float %a to double
   %y = fpext float %b to double
@@ -190,46 +222,68 @@ for _mode in ("rz", "rm", "rp"):
 
 # ---- Powers of two ------------------------------------------------------------------------------
 
-# 2^x in float64, by the power series of 2^(x - n) for the whole number n nearest to x: its error is
-# below 2^-52, so the float32 is the nearest one but for a few in 10^8.
-_TERMS = 13
+# 2^x in float64: 2^n for the whole number n nearest to x, times 1 + r q(r) for what is left, where
+# q meets (2^r - 1) / r in Chebyshev's points of [-1/2, 1/2]. Its error is below 2^-50, so the
+# float32 is the nearest one but for a few in 10^8. Adding `_SHIFT` leaves n in the lowest bits of
+# the sum. No branch and no table: elements next to each other become vectors.
+_SHIFT = "0x4338000000000000"  # 1.5 * 2^52
+_QUOTIENT = (
+    "0x1.62e42fefa39f7p-1", "0x1.ebfbdff82c590p-3", "0x1.c6b08d7044119p-5",
+    "0x1.3b2ab6fba385fp-7", "0x1.5d87fe908f88ap-10", "0x1.4309130378460p-13",
+    "0x1.ffcb76789860fp-17", "0x1.62bfe46117445p-20", "0x1.b6571de2f2351p-24",
+    "0x1.e5e9f548e5726p-28",
+)  # fmt: skip
 
 
-def _exponential() -> str:
-    def constant(value: float) -> str:
-        return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+def _exponential(flush: bool) -> str:
+    """With `flush`, subnormal results are zero; those are of x below -126."""
+    c = ["1.0", *(_double(float.fromhex(term)) for term in _QUOTIENT)]
 
-    lines = []
-    last = constant(math.log(2) ** (_TERMS - 1) / math.factorial(_TERMS - 1))
-    for k in range(_TERMS - 2, -1, -1):
-        term = constant(math.log(2) ** k / math.factorial(k))
-        lines.append(
-            f"  %s{k} = call double @llvm.fma.f64(double {last}, double %r, double {term})"
-        )
-        last = f"%s{k}"
+    def fma(name: str, a: str, b: str, added: str) -> str:
+        return f"  {name} = call double @llvm.fma.f64(double {a}, double {b}, double {added})"
+
+    lines = [
+        *(fma(f"%p{k}", c[k + 1], "%r", c[k]) for k in range(0, 10, 2)),
+        fma("%q0", "%p2", "%r2", "%p0"),
+        fma("%q1", "%p6", "%r2", "%p4"),
+        fma("%q2", c[10], "%r2", "%p8"),
+        fma("%q3", "%q2", "%r4", "%q1"),
+        fma("%s", "%q3", "%r4", "%q0"),
+    ]
     series = "\n".join(lines)
-    return f"""define float @px_ex2(float %x) {{
-  %w = fpext float %x to double
-  %above = fcmp ogt double %w, -200.0
-  %a = select i1 %above, double %w, double -200.0
-  %below = fcmp olt double %a, 200.0
-  %c = select i1 %below, double %a, double 200.0
-  %n = call double @llvm.roundeven.f64(double %c)
-  %r = fsub double %c, %n
+    name, low = ("px_ex2_ftz", "%z") if flush else ("px_ex2", "%f")
+    return f"""define float @{name}(float %x) {{
+  %above = fcmp olt float %x, -200.0
+  %a = select i1 %above, float -200.0, float %x
+  %below = fcmp ogt float %a, 200.0
+  %c = select i1 %below, float 200.0, float %a
+  %w = fpext float %c to double
+  %k = fadd double %w, {_SHIFT}
+  %n = fsub double %k, {_SHIFT}
+  %r = fsub double %w, %n
+  %r2 = fmul double %r, %r
+  %r4 = fmul double %r2, %r2
 {series}
-  %i = fptosi double %n to i64
-  %biased = add i64 %i, 1023
-  %bits = shl i64 %biased, 52
+  %i = bitcast double %k to i64
+  %e = shl i64 %i, 52
+  %bits = add i64 %e, 4607182418800017408
   %scale = bitcast i64 %bits to double
-  %y = fmul double %s0, %scale
+  %y = fmul double %s, %scale
   %f = fptrunc double %y to float
+  %subnormal = fcmp olt float %x, -126.0
+  %z = select i1 %subnormal, float 0.0, float %f
   %nan = fcmp uno float %x, 0.0
-  %q = select i1 %nan, float 0x7FFFFFFFE0000000, float %f
+  %q = select i1 %nan, float 0x7FFFFFFFE0000000, float {low}
   ret float %q
 }}"""
 
 
-_add(_exponential())
+def _double(value: float) -> str:
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+for _flush in (False, True):
+    _add(_exponential(_flush))
 
 # ---- 16-bit formats, kept as i16 ----------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
-from pycnn.emulator.arrays import host_arguments, refuse_objects
+from pycnn.emulator.arrays import any_read_only, host_arguments, refuse_objects
 from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
@@ -36,6 +36,9 @@ from pycnn.emulator.ptx.syntax import Function, Variable
 from pycnn.emulator.ptx.variables import Globals
 from pycnn.emulator.tensor_map import TensorMap
 from pycnn.runtime import cache
+
+#: What no name of a file has, but a text that is meant to be PTX.
+_OF_TEXT = (".version", "\n", "\0")
 
 
 @functools.cache
@@ -101,7 +104,7 @@ class PtxModule:
         same_value_races: bool | None = None,
         origin: str | None = None,
     ) -> None:
-        is_text = isinstance(source, str) and (".version" in source or "\n" in source)
+        is_text = isinstance(source, str) and (not source or any(m in source for m in _OF_TEXT))
         text = str(source) if is_text else _read(Path(source))
         name = "kernel.ptx" if is_text else os.fspath(source)
         check_limits(timeout, max_steps, checked)
@@ -118,6 +121,11 @@ class PtxModule:
                 self._module.files[number] = origin
         self._globals = Globals(self._module)
         self._kernels: dict[str, _Compiled] = {}
+
+    @property
+    def text(self) -> str:
+        """The PTX."""
+        return self._text
 
     @property
     def target(self) -> str:
@@ -238,14 +246,15 @@ class PtxKernel(Launchable):
         checked = self._module.checked
         args = host_arguments(args)
         refuse_objects(args)
+        copied = checked or any_read_only(args, self._compiled.facts.written)
         described = [a.array for a in args if isinstance(a, TensorMap)]
         args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
-        guarded = Guarded([*args, *described]) if checked else None
+        guarded = Guarded([*args, *described]) if copied else None
         parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
         at = int(parameters.__array_interface__["data"][0])
         ranges: list[tuple[int, int, bool, str, int]] = []
         constants = self._module._globals.constants if checked else []
-        if guarded:
+        if guarded and checked:
             size = self._function.parameter_bytes
             ranges = [*guarded.ranges, *self._module._globals.ranges]
             ranges += [(at, size, True, "the parameters", 0)] if size else []
@@ -257,12 +266,12 @@ class PtxKernel(Launchable):
             grid3, block3, cluster3, shared_mem, at, self._module._globals.address,
             config.get("PYCNN_EMULATOR_THREADS") or CORES, order, seed, checked,
             time_limit(self._module.timeout), self._module.max_steps, ranges, constants,
-            guarded.numbers if guarded else [], self._module.same_value_races,
+            guarded.numbers if guarded and checked else [], self._module.same_value_races,
         )  # fmt: skip
         self.counters = Counters(**counters) if counters else None
         note(self.name, self.counters)
         if guarded:
-            guarded.write_back()
+            guarded.write_back(self.name)
         if report is not None:
             raise self._error(report, block3)
 

@@ -7,10 +7,13 @@ import re
 
 from pycnn.emulator.ptx.declare import variable_of
 from pycnn.emulator.ptx.syntax import Function, Module, Variable
+from pycnn.emulator.ptx.targets import TARGET
 from pycnn.emulator.ptx.text import NAME, Source
 
 _COMMENT = re.compile(r'"[^"\n]*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _SPACE = re.compile(r"\s*")
+#: A number that no type holds: Python would refuse to read it, or take very long.
+_ENDLESS = re.compile(r"(?<!\w)\d{400}")
 _BRACE = re.compile(r'[{}]|"[^"\n]*"')
 
 _LINKAGE = r"((?:\.(?:extern|visible|weak|common)\s+)*)"
@@ -76,6 +79,9 @@ class _ModuleParser(Source):
 
     def parse(self) -> Module:
         text, module = self.text, self.module
+        endless = _ENDLESS.search(text)
+        if endless is not None:
+            self.fail(endless.start(), "a number has hundreds of digits")
         at = self._skip(0)
         while at < len(text):
             head = _HEAD.match(text, at)
@@ -101,7 +107,9 @@ class _ModuleParser(Source):
         if head["major"]:
             module.version = int(head["major"]), int(head["minor"])
         elif head["target"]:
-            module.target = head["target"].split(",")[0]
+            module.target = head["target"].split(",")[0].strip()
+            if not TARGET.fullmatch(module.target):
+                self.fail(head.start(), f".target {module.target}; allowed: such as sm_80, sm_90a")
         elif head["address_size"]:
             module.address_size = int(head["address_size"])
         elif head["file"]:

@@ -28,6 +28,7 @@ from pycnn.emulator.ptx.text import DECIMAL, HEXADECIMAL, INTEGER, NAME, Source,
 
 #: Registers of one function beyond which a text is taken as damaged.
 MOST_REGISTERS = 1 << 20
+MOST_LINES = (1 << 31) - 1
 
 _SPACE = re.compile(r"\s*")
 _STATEMENT = re.compile(
@@ -205,6 +206,8 @@ class _BodyParser(Source):
         if loc is None:
             self.fail(found.start(), f"malformed .loc {found['loc'][:40]!r}")
         file, line, column = (int(loc[i]) for i in (1, 2, 3))
+        if max(line, int(loc[6] or 0)) > MOST_LINES:
+            self.fail(found.start(), f".loc {found['loc'][:60]!r}; allowed: lines to {MOST_LINES}")
         outer = None
         if loc[4]:
             at = int(loc[5]), int(loc[6]), int(loc[7])

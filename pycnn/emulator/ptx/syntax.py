@@ -1,5 +1,7 @@
 """The typed form of a PTX module: what the parser makes and the code generator reads."""
 
+import functools
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -203,3 +205,12 @@ class Module:
     strings: dict[str, str] = field(default_factory=dict)  # names of inlined functions
     variables: dict[str, Variable] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
+
+    @functools.cached_property
+    def calls_may_exit(self) -> bool:
+        """Whether a function, not only an entry, has an ``exit``: it then ends its thread."""
+        return any(
+            re.search(r"\bexit\s*;", self.text[f.begin : f.end]) is not None
+            for f in self.functions.values()
+            if not f.is_entry and f.begin >= 0
+        )

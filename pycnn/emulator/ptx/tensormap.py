@@ -35,6 +35,8 @@ def replace(e: Emitter, i: Instruction, m: Modifiers) -> None:
         e.fail(f".{field} has no dimensions")
     if field == "elemtype" and isinstance(value, Integer):
         value = Integer(_TYPES.get(value.value, value.value))
+    if field == "interleave_layout" and isinstance(value, Integer) and value.value:
+        e.fail("interleaved layout is not there")
     new = e.read(value, m["T"])
     if field == "global_dim":
         new = e.op(f"sub i32 {new}, 1")  # kept less one

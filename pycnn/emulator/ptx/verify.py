@@ -21,6 +21,7 @@ from pycnn.emulator.ptx.syntax import (
     Vector,
 )
 from pycnn.emulator.ptx.table import find, syntax, type_of
+from pycnn.emulator.ptx.targets import lacks
 
 #: Faults that one error lists.
 MOST = 8
@@ -53,6 +54,9 @@ def _fault(module: Module, i: Instruction, labels: set[str]) -> str | None:
     found = find(i.opcode)
     if isinstance(found, str):
         return found
+    missing = lacks(module.target, i.opcode)
+    if missing is not None:
+        return missing
     form, m = found
     least = sum("?" not in word for word in form.operands)
     if not least <= len(i.operands) <= len(form.operands):

@@ -51,6 +51,7 @@ class Launcher:
             kernel(
                 (x * self._blocks, y, z), (self._threads, 1, 1), values,
                 shared_mem=self._shared, enable_cooperative_groups=self._cooperative,
+                cluster=(self._blocks,) if self._blocks > 1 else None,
             )  # fmt: skip
         if exit_hook is not None:
             exit_hook(launch_metadata)

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def aligned(size: int) -> Pointer:
     return Aligned(memory, size, 128)
 
 
-def launch(case: Case, text: str, arguments: dict, checked: bool) -> None:
+def launch(case: Case, text: str, arguments: dict, checked: bool, **settings: Any) -> None:
     how = LAUNCHES[case.name]
     passed = []
     for a in how["arguments"]:
@@ -38,7 +39,7 @@ def launch(case: Case, text: str, arguments: dict, checked: bool) -> None:
         else:
             passed.append(a if a is None else arguments[a])
     # Triton has all lanes of a warp store what they have reduced together.
-    module = PtxModule(text, checked=checked, same_value_races=False)
+    module = PtxModule(text, checked=checked, same_value_races=False, **settings)
     kernel = module.get_function(how["entry"])
     kernel.max_dynamic_shared_size_bytes = max(how["shared"], 48 * 1024)
     kernel(how["grid"], how["block"], passed, shared_mem=how["shared"])

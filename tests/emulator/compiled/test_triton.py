@@ -37,6 +37,21 @@ def test_kernels_on_numpy_arrays(case, checked):
     case.check(arguments)
 
 
+@pytest.mark.parametrize("name", ["add", "softmax", "matmul_tf32", "matmul_wgmma", "matmul_tma"])
+@pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
+def test_a_program_of_two_blocks(name, checked):
+    """``num_ctas=2``: the blocks of a cluster, by whose barrier and memory they reduce."""
+    [case] = [case for case in CASES if case.name == name]
+    arguments = case.arguments()
+    triton.set_allocator(lambda size, alignment, stream: np.zeros(size, np.int8))
+    with use(90, checked=checked, same_value_races=False):
+        compiled = getattr(triton_kernels, case.kernel)[case.grid](
+            *arguments.values(), **case.options, num_ctas=2
+        )
+    assert "%cluster_ctarank" in compiled.asm["ptx"]
+    case.check(arguments)
+
+
 @ARCHS
 def test_tensors_of_pytorch_and_the_traffic(arch):
     torch = pytest.importorskip("torch", reason="PyTorch's CPU build is not installed")

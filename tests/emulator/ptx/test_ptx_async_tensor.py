@@ -1,5 +1,6 @@
 """Copies of boxes of a tensor: what lands where, against NumPy, and what is refused."""
 
+import ctypes
 import itertools
 
 import numpy as np
@@ -297,3 +298,59 @@ def test_what_the_driver_would_refuse(case):
     make, match = REFUSED[case]
     with pytest.raises(ValueError, match=match):
         make()
+
+
+#: A map in global memory, of which a thread changes a field before it is used.
+CHANGED = LOAD.replace("mov.b64 %rd2, map;", "ld.param.u64 %rd2, [map];").replace(
+    "@%p1 bra ready;", "@%p1 bra ready; mov.b32 %r20, VALUE; "
+    "tensormap.replace.tile.FIELD.global.b1024.b32 [%rd2], %r20;", 1
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("interleave_layout", 0, None),
+        ("interleave_layout", 1, "interleaved layout, which is not there"),
+        ("swizzle_mode", 4, "a swizzle that is none of 0 to 3"),
+        ("elemtype", 99, "elements of no type"),
+        ("rank", 3, "a copy of 2 dimensions by a tensor map of 4"),
+        ("box_dim", 0, "a box without elements"),
+        ("element_stride", 0, "an element stride that is none of 1 to 8"),
+    ],
+)
+@BOTH
+def test_a_map_that_a_kernel_changed_must_mean_something(field, value, match, checked):
+    x, y = numbers((8, 8), np.float32), np.zeros((4, 8), np.float32)
+    of_dimension = field in ("box_dim", "element_stride")
+    code = CHANGED.replace("FIELD", field).replace("VALUE", str(value))
+    if of_dimension:
+        code = code.replace("[%rd2], %r20", "[%rd2], 1, %r20")
+    text = code
+    for name, number in {"BYTES": 128, "WORDS": 32, "DIM": 2, "MODE": "tile", "COORDINATES": "0, 2",
+                         "OFFSETS": ""}.items():  # fmt: skip
+        text = text.replace(name, str(number))
+    memory = np.zeros(128 + 64, np.uint8)
+    start = memory.__array_interface__["data"][0] + 63 & -64
+    maps = np.ctypeslib.as_array((ctypes.c_uint8 * 128).from_address(start))
+    maps[:] = np.frombuffer(tensor_map(x, (4, 8)).data, np.uint8)
+    module = PtxModule(
+        entry(text, ".param .u64 y, .param .u64 map", before=BEFORE), checked=checked, timeout=20
+    )
+    kernel = module.get_function("test")
+    if match is None:
+        if checked:
+            return  # it sees that x is no argument
+        kernel((1,), (32,), (y, maps), shared_mem=32768)
+        np.testing.assert_array_equal(y, x[2:6])
+        return
+    with pytest.raises(KernelAssertionError, match=match):
+        kernel((1,), (32,), (y, maps), shared_mem=32768)
+
+
+def test_an_interleaved_layout_is_refused_with_its_line():
+    line = "tensormap.replace.tile.interleave_layout.global.b1024.b32 [%rd1], 1;"
+    text = entry(f".reg .b64 %rd1;\nld.param.u64 %rd1, [x];\n{line}\nret;", ".param .u64 x")
+    with pytest.raises(PtxError, match="interleaved layout is not there") as caught:
+        PtxModule(text).get_function("test")
+    assert text.splitlines()[caught.value.line - 1] == line

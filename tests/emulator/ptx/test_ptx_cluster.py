@@ -13,6 +13,7 @@ from pycnn.emulator import (
     ProxyFenceError,
     PtxModule,
     RaceError,
+    tensor_map,
 )
 
 BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
@@ -239,6 +240,48 @@ def test_multicast_needs_each_part(old, new, error, match):
     assert MULTICAST.count(old) == 1
     with pytest.raises(error, match=match):
         launch(MULTICAST.replace(old, new))
+
+
+#: The like of a box of a tensor: into block 0's and 1's memory, each of which waits for its bytes.
+TENSOR = MULTICAST.replace(
+    "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster\n"
+    "    [%r3], [%rd3], 128, [%r4], %h1;",
+    "mov.b64 %rd5, map; cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx"
+    "::bytes.multicast::cluster [%r3], [%rd5, {8, 1}], [%r4], %h1;",
+)
+
+
+def launch_tensor(code, checked=True, **settings):
+    """What two blocks get of a box of 4 rows and 8 columns."""
+    x = np.arange(8 * 32, dtype=np.uint32).reshape(8, 32)
+    y = np.zeros((2, 4, 8), np.uint32)
+    parameters = ".param .u64 x, .param .u64 y, .param .align 64 .b8 map[128]"
+    module = PtxModule(entry(REGS + code, parameters), checked=checked, timeout=20, **settings)
+    module.get_function("test")((2,), (32,), (x, y, tensor_map(x, (4, 8))), cluster=(2,))
+    return x, y
+
+
+@BOTH
+@SCHEDULES
+def test_multicast_of_a_box(checked, schedule):
+    x, y = launch_tensor(TENSOR, checked=checked, schedule=schedule)
+    np.testing.assert_array_equal(y, np.broadcast_to(x[1:5, 8:16], y.shape))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "match"),
+    [
+        ("mov.u16 %h1, 3;", "mov.u16 %h1, 1;", DeadlockError, "128 bytes have not come"),
+        ("mov.u16 %h1, 3;", "mov.u16 %h1, 6;", OutOfBoundsError, "block 2 of a cluster"),
+        ("fence.mbarrier_init.release.cluster;", "fence.acq_rel.cluster;", ProxyFenceError,
+         "no fence.proxy.async"),
+        ("@!%p2 bra wait;", "", KernelError, "asynchronous operation"),
+    ],
+)  # fmt: skip
+def test_multicast_of_a_box_needs_each_part(old, new, error, match):
+    assert TENSOR.count(old) == 1
+    with pytest.raises(error, match=match):
+        launch_tensor(TENSOR.replace(old, new))
 
 
 @BOTH

@@ -1,0 +1,153 @@
+"""The GPUs that times are predicted for: one file of figures, each with its source."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pycnn.runtime.text import did_you_mean
+
+_FILE = Path(__file__).with_name("gpus.json")
+
+#: A multiprocessor has four partitions, each with a scheduler that issues one instruction a clock.
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU.
+
+    Attributes
+    ----------
+    key, name, arch : str
+        As the command line calls it, as NVIDIA does, and what its kernels are compiled for.
+    sms : int
+        Multiprocessors.
+    clock_ghz : float
+        Clock under load.
+    fp32_tflops : float
+        Datasheet's peak without tensor cores.
+    tensor_tflops : mapping of str to float
+        Dense peak of the tensor cores by type, sums in float32 or int32.
+    mma_sync_share : float
+        What ``mma.sync`` can reach of that peak.
+    fp32_lanes, int32_lanes, mufu_lanes, fp64_lanes : float
+        Operations a clock of one of the four partitions.
+    ldst_lanes : float
+        Threads whose loads or stores a multiprocessor takes in a clock.
+    l1_kib : int
+        L1 cache and shared memory of a multiprocessor together.
+    l2_mib, l2_gbps : float
+        Size and bandwidth of the L2 cache.
+    dram_gbps, dram_achieved_gbps : float
+        Bandwidth by the datasheet, and what a copy reaches.
+    l1_latency, shared_latency, l2_latency, dram_latency : float
+        Clocks from the load to its value.
+    launch_us : float
+        From the end of one kernel of a stream to the beginning of the next.
+    """
+
+    key: str
+    name: str
+    arch: str
+    sms: int
+    clock_ghz: float
+    fp32_tflops: float
+    tensor_tflops: Mapping[str, float]
+    mma_sync_share: float
+    fp32_lanes: float
+    int32_lanes: float
+    ldst_lanes: float
+    mufu_lanes: float
+    fp64_lanes: float
+    l1_kib: int
+    l2_mib: float
+    l2_gbps: float
+    dram_gbps: float
+    dram_achieved_gbps: float
+    l1_latency: float
+    shared_latency: float
+    l2_latency: float
+    dram_latency: float
+    launch_us: float
+
+    def peak_tflops(self, kind: str) -> float:
+        """Highest rate of multiply-adds on operands of a type; ``float32`` is without TF32."""
+        if kind in ("float32", "float64"):
+            lanes = self.fp32_lanes if kind == "float32" else self.fp64_lanes
+            return 2 * lanes * PARTITIONS * self.sms * self.clock_ghz / 1e3
+        if kind not in self.tensor_tflops:
+            there = ", ".join(("float32", "float64", *self.tensor_tflops))
+            raise ValueError(f"{self.name} multiplies no {kind}; allowed: {there}")
+        return self.tensor_tflops[kind]
+
+    def limit_us(self, flops: float, necessary: float, kind: str) -> float:
+        """Least time of so many operations and bytes, if nothing but peak and copy speed bounds."""
+        arithmetic = flops / self.peak_tflops(kind) / 1e6 if flops else 0.0
+        return max(arithmetic, necessary / self.dram_achieved_gbps / 1e3)
+
+
+def gpu(key: str) -> Gpu:
+    """A GPU by the name that the command line has for it.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; lists those there are.
+
+    Examples
+    --------
+    >>> gpu("h200").sms
+    132
+    """
+    known = _load()
+    if key not in known:
+        raise ValueError(
+            f"gpu={key!r}; allowed: {', '.join(known)}{did_you_mean(key, list(known))}"
+        )
+    return known[key]
+
+
+def names() -> tuple[str, ...]:
+    """Every GPU of the file."""
+    return tuple(_load())
+
+
+def sources(key: str) -> dict[str, str]:
+    """Where each figure of a GPU is from."""
+    data = _data()
+    return {figure: data["sources"][source] for figure, (_, source) in _figures(data["gpus"][key])}
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(_FILE.read_text())
+    return data
+
+
+@functools.cache
+def _load() -> dict[str, Gpu]:
+    names = {f.name for f in fields(Gpu)} - {"key"}
+    found = {}
+    for key, row in _data()["gpus"].items():
+        if set(row) != names:
+            raise ValueError(f"{_FILE.name}, {key}: {sorted(set(row) ^ names)} missing or unknown")
+        plain: dict[str, Any] = {
+            figure: {t: v for t, (v, _) in entry.items()} if isinstance(entry, dict) else entry[0]
+            for figure, entry in row.items()
+        }
+        found[key] = Gpu(key, **plain)
+    return found
+
+
+def _figures(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Each figure with its value and source; those of a table by ``table.key``."""
+    flat = []
+    for figure, entry in row.items():
+        if isinstance(entry, dict):
+            flat += [(f"{figure}.{kind}", pair) for kind, pair in entry.items()]
+        else:
+            flat.append((figure, entry))
+    return flat

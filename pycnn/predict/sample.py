@@ -1,0 +1,220 @@
+"""Runs a few blocks of a launch in the emulator, and keeps what they did.
+
+Which blocks: along each axis of the grid the first and the last, where kernels treat borders, and
+some between, evenly spread. Each stands for those near it, so a sum over the samples with their
+weights is one over the grid: exactly, where blocks between the borders do the same.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from pycnn.emulator.ptx import PtxModule
+from pycnn.predict.instrument import Instrumented, instrument
+from pycnn.runtime.plan import Dim3
+
+WARP = 32
+
+#: Shared memory that a launch may ask for; a GPU would want to be asked first.
+_ALL_SHARED = 227 * 1024
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A block that was run.
+
+    Attributes
+    ----------
+    index : (int, int, int)
+        Of the block in the grid.
+    weight : float
+        Blocks that it stands for; none where it was run only to see what neighbours share.
+    counts : array of (warps, blocks of PTX)
+        How often each warp ran each basic block: as often as the lane that ran it most.
+    threads : array of (blocks of PTX,)
+        The same, summed over threads.
+    traces : array of (slots, threads)
+        Addresses, as `Access.offset` says; 0 where the thread did nothing.
+    """
+
+    index: Dim3
+    weight: float
+    counts: np.ndarray
+    threads: np.ndarray
+    traces: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the samples of one launch did.
+
+    Attributes
+    ----------
+    code : Instrumented
+    grid, block, cluster : (int, int, int)
+    samples : list of Sample
+    arrays : dict of str to (int, int)
+        First address and bytes of each array that the launch was given.
+    """
+
+    code: Instrumented
+    grid: Dim3
+    block: Dim3
+    cluster: Dim3
+    samples: list[Sample]
+    arrays: dict[str, tuple[int, int]]
+
+    @property
+    def warps(self) -> int:
+        """Of a block."""
+        return -(-prod(self.block) // WARP)
+
+    def total(self, per_sample: Sequence[float]) -> float:
+        """A sum over the grid of what is known of each sample."""
+        return float(sum(s.weight * v for s, v in zip(self.samples, per_sample, strict=True)))
+
+    def warp_counts(self) -> np.ndarray:
+        """How often each basic block is run by warps of the whole grid."""
+        return np.sum([s.weight * s.counts.sum(axis=0) for s in self.samples], axis=0)
+
+
+def axis_samples(extent: int, most: int) -> list[tuple[int, float]]:
+    """Places along an axis, at most so many, and how many places each stands for.
+
+    Examples
+    --------
+    >>> axis_samples(2, 3), axis_samples(9, 3)
+    ([(0, 1.0), (1, 1.0)], [(0, 1.0), (4, 7.0), (8, 1.0)])
+    """
+    if extent <= most:
+        return [(i, 1.0) for i in range(extent)]
+    if most == 1:
+        return [(extent // 2, float(extent))]
+    between = most - 2
+    if not between:
+        return [(0, extent / 2), (extent - 1, extent / 2)]
+    inner = [1 + (extent - 2) * (2 * i + 1) // (2 * between) for i in range(between)]
+    return [(0, 1.0), *((i, (extent - 2) / between) for i in inner), (extent - 1, 1.0)]
+
+
+def choose(grid: Dim3, most: int) -> list[tuple[Dim3, float]]:
+    """Blocks to run, about so many, with what they stand for, then neighbours of a middle one."""
+    long = [axis for axis in range(3) if grid[axis] > 1]
+    each = [1, 1, 1]
+    while prod(each) < most and any(each[a] < grid[a] for a in long):
+        # The axis that is sampled least goes on; of equals the first, which is the longest mostly.
+        axis = min((a for a in long if each[a] < grid[a]), key=lambda a: each[a])
+        grown = [e + (a == axis) for a, e in enumerate(each)]
+        if prod(grown) > most:
+            break
+        each = grown
+    axes = [axis_samples(extent, e) for extent, e in zip(grid, each, strict=True)]
+    chosen = {
+        (x, y, z): wx * wy * wz
+        for (z, wz), (y, wy), (x, wx) in itertools.product(axes[2], axes[1], axes[0])
+    }
+    middle = _middle(grid)
+    for index in (middle, *(_step(middle, axis) for axis in long)):
+        if all(i < extent for i, extent in zip(index, grid, strict=True)):
+            chosen.setdefault(index, 0.0)
+    return list(chosen.items())
+
+
+def _middle(grid: Dim3) -> Dim3:
+    x, y, z = (max(0, (extent - 1) // 2) for extent in grid)
+    return x, y, z
+
+
+def _step(index: Dim3, axis: int) -> Dim3:
+    x, y, z = (i + (a == axis) for a, i in enumerate(index))
+    return x, y, z
+
+
+def run(
+    ptx: str,
+    entry: str,
+    grid: Dim3,
+    block: Dim3,
+    args: Sequence[Any],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    shared: int = 0,
+    most: int = 8,
+    timeout: float = 60.0,
+) -> Run:
+    """Run a few blocks of a launch.
+
+    Parameters
+    ----------
+    ptx, entry : str
+        The kernel.
+    grid, block : (int, int, int)
+    args : sequence
+        As the emulator takes them.
+    arrays : mapping of str to array
+        Those whose memory `args` point into, by the names that a report shall have for them.
+    shared : int
+        Bytes of dynamic shared memory.
+    most : int
+        Blocks to run; two or three more show what neighbours share.
+    timeout : float
+        Seconds. A kernel whose blocks wait for blocks that are not run would hang.
+    """
+    threads = prod(block)
+    code = instrument(ptx, entry, threads)
+    module = PtxModule(code.text, timeout=timeout)
+    kernel = module.get_function(entry)
+    kernel.max_dynamic_shared_size_bytes = _ALL_SHARED
+    cluster = kernel._function.required_cluster or (1, 1, 1)
+    clusters = tuple(g // c for g, c in zip(grid, cluster, strict=True))
+    chosen = choose((clusters[0], clusters[1], clusters[2]), max(1, most // prod(cluster)))
+    regions = len(chosen) * prod(cluster)
+    counts = np.zeros((regions, threads, code.blocks), np.uint32)
+    traces = np.zeros((regions, code.slots, threads), np.uint64)
+    launched = (len(chosen) * cluster[0], cluster[1], cluster[2])
+    table, places = _table(chosen, launched, cluster)
+    watch = module.get_global("pycnn_watch")
+    watch.view(np.uint64)[:5] = (
+        counts.ctypes.data, traces.ctypes.data, table.ctypes.data,
+        counts[0].nbytes, traces[0].nbytes,
+    )  # fmt: skip
+    watch.view(np.uint32)[10:16] = (*grid, *clusters)
+    kernel(launched, block, args, shared_mem=shared)
+    samples = [
+        Sample(
+            index, weight, _of_warps(counts[r]), counts[r].sum(axis=0, dtype=np.int64), traces[r]
+        )
+        for r, (index, weight) in enumerate(places)
+    ]
+    where = {name: (int(a.ctypes.data), a.nbytes) for name, a in arrays.items()}
+    return Run(code, grid, block, cluster, samples, where)
+
+
+def _table(
+    chosen: list[tuple[Dim3, float]], launched: Dim3, cluster: Dim3
+) -> tuple[np.ndarray, list[tuple[Dim3, float]]]:
+    """Which block and cluster each launched block stands for, in the order of their numbers."""
+    rows, places = [], []
+    for z, y, x in itertools.product(*map(range, reversed(launched))):
+        of_cluster, weight = chosen[x // cluster[0]]
+        index = (
+            of_cluster[0] * cluster[0] + x % cluster[0],
+            of_cluster[1] * cluster[1] + y,
+            of_cluster[2] * cluster[2] + z,
+        )
+        rows.append((*index, *of_cluster))
+        places.append((index, weight))
+    return np.array(rows, np.uint32), places
+
+
+def _of_warps(counts: np.ndarray) -> np.ndarray:
+    threads, blocks = counts.shape
+    warps = -(-threads // WARP)
+    padded = np.zeros((warps * WARP, blocks), np.int64)
+    padded[:threads] = counts
+    found: np.ndarray = padded.reshape(warps, WARP, blocks).max(axis=1)
+    return found

@@ -1,0 +1,300 @@
+"""Requests, sectors, bank conflicts and what caches keep, from the addresses of the samples.
+
+Definitions are those of NVIDIA's profiler: a request is one instruction of one warp; global memory
+moves in sectors of 32 bytes; a wavefront is one pass over the 32 banks of shared memory. Of an
+access of 8 bytes lanes are served 16 at a time, of 16 bytes 8 at a time, unless lanes i and i^1
+(and i^2) want the same words, for which fewer passes do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pycnn.predict.instrument import Access
+from pycnn.predict.sample import WARP, Run, Sample
+
+SECTOR, LINE, BANKS, WORD = 32, 128, 32, 4
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Averages of one access over its executions by whole warps.
+
+    Attributes
+    ----------
+    access : Access
+    requests : float
+        Warp instructions, over the grid.
+    sectors, lines : float
+        Of global memory, a request.
+    wavefronts, ideal : float
+        Passes over the banks of shared memory a request, and those that the bytes need.
+    """
+
+    access: Access
+    requests: float
+    sectors: float
+    lines: float
+    wavefronts: float
+    ideal: float
+
+    @property
+    def conflicts(self) -> float:
+        """Wavefronts beyond the necessary, of all requests."""
+        return self.requests * (self.wavefronts - self.ideal)
+
+
+def by_warp(sample: Sample, access: Access) -> np.ndarray:
+    """Addresses of an access, a row for each request of a warp; 0 where a lane takes no part."""
+    rows = sample.traces[access.offset : access.offset + access.slots]
+    slots, threads = rows.shape
+    warps = -(-threads // WARP)
+    padded = np.zeros((slots, warps * WARP), np.uint64)
+    padded[:, :threads] = rows
+    lanes = padded.reshape(slots * warps, WARP)
+    found: np.ndarray = lanes[lanes.any(axis=1)]
+    return found
+
+
+def units(addresses: np.ndarray, size: int, unit: int) -> np.ndarray:
+    """How many different units of memory each row touches."""
+    if not len(addresses):
+        return np.zeros(0)
+    first, last = addresses // unit, (addresses + np.uint64(max(size, 1) - 1)) // unit
+    span = int((last - first).max()) + 1
+    touched = np.concatenate([np.minimum(first + np.uint64(k), last) for k in range(span)], axis=1)
+    touched[np.tile(addresses == 0, span)] = 0
+    touched.sort(axis=1)
+    different = (np.diff(touched, axis=1) != 0).sum(axis=1) + 1
+    found: np.ndarray = different - (touched[:, 0] == 0)
+    return found
+
+
+def wavefronts(addresses: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Passes over the banks of each request, and the fewest for so many different words."""
+    words = max(1, size // WORD)
+    group = {2: 16, 4: 8}.get(words, WARP)
+    total, ideal = np.zeros(len(addresses)), np.zeros(len(addresses))
+    for begin in range(0, WARP, group):
+        lanes = addresses[:, begin : begin + group]
+        passes = _passes(lanes, words)
+        total += passes
+        ideal += passes > 0
+    if group < WARP:  # pairs of groups that together fill no bank twice go at once
+        whole = _passes(addresses, words)
+        total, ideal = np.minimum(total, whole), np.minimum(ideal, whole)
+    return total, ideal
+
+
+def _passes(lanes: np.ndarray, words: int) -> np.ndarray:
+    """Most different words that fall on one bank."""
+    first = lanes // WORD
+    wanted = np.concatenate([first + np.uint64(k) for k in range(words)], axis=1)
+    wanted[np.tile(lanes == 0, words)] = 0
+    wanted.sort(axis=1)
+    fresh = np.concatenate([wanted[:, :1] != 0, np.diff(wanted, axis=1) != 0], axis=1)
+    fresh &= wanted != 0
+    banks = (wanted % np.uint64(BANKS)).astype(np.int64)
+    rows = np.arange(len(lanes))[:, None] * BANKS
+    depth = np.bincount((rows + banks)[fresh], minlength=len(lanes) * BANKS)
+    found: np.ndarray = depth.reshape(len(lanes), BANKS).max(axis=1)
+    return found
+
+
+def _matrices(addresses: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of ``ldmatrix``: each matrix is eight rows of 16 bytes, which eight lanes name."""
+    total = sum(_passes(addresses[:, 8 * i : 8 * i + 8], 4) for i in range(count))
+    return np.asarray(total, float), np.full(len(addresses), float(count))
+
+
+def patterns(run: Run) -> list[Pattern]:
+    """What every access of global and shared memory does."""
+    found = []
+    for access in run.code.accesses:
+        requests = run.total([s.counts[:, access.block].sum() for s in run.samples])
+        rows = np.concatenate([by_warp(s, access) for s in run.samples if s.weight])
+        if access.space not in ("global", "shared") or not len(rows):
+            continue
+        sectors = lines = passes = ideal = 0.0
+        if access.space == "global":
+            sectors = float(units(rows, access.size, SECTOR).mean())
+            lines = float(units(rows, access.size, LINE).mean())
+        else:
+            both = (
+                _matrices(rows, access.matrix) if access.matrix else wavefronts(rows, access.size)
+            )
+            passes, ideal = (float(part.mean()) for part in both)
+        # Of executions that are kept, those in which no lane takes part are no requests.
+        kept = sum(min(int(s.counts[:, access.block].max()), access.slots) * s.counts.shape[0]
+                   for s in run.samples if s.weight)  # fmt: skip
+        found.append(
+            Pattern(
+                access, requests * min(1.0, len(rows) / max(kept, 1)), sectors, lines, passes, ideal
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that the caches see.
+
+    Attributes
+    ----------
+    l1_bytes : float
+        Asked of the L1 caches, by the grid.
+    l2_bytes : float
+        Asked of the L2 cache: what L1 does not keep, and all that is written.
+    dram_bytes : float
+        Asked of the memory.
+    necessary : float
+        Every byte touched once.
+    """
+
+    l1_bytes: float
+    l2_bytes: float
+    dram_bytes: float
+    necessary: float
+
+
+def footprint(run: Run, l1_room: float, l2_room: float, resident: int) -> Footprint:
+    """What passes between the levels.
+
+    Parameters
+    ----------
+    run : Run
+    l1_room : float
+        Bytes of L1 for one block.
+    l2_room : float
+        Bytes of the L2 cache.
+    resident : int
+        Blocks that run at once on the whole GPU.
+    """
+    accesses = [a for a in run.code.accesses if a.space == "global"]
+    asked, missed = [], []
+    for sample in run.samples:
+        loads, stores = 0.0, 0.0
+        keys: list[np.ndarray] = []
+        scale = 1.0
+        for access in accesses:
+            rows = sample.traces[access.offset : access.offset + access.slots]
+            times = float(sample.counts[:, access.block].max(initial=0))
+            more = max(1.0, times / access.slots) if access.slots else 1.0
+            sectors = float(units(by_warp(sample, access), access.size, SECTOR).sum()) * more
+            if access.kind == "load":
+                loads += sectors
+                scale = max(scale, more)
+                keys.append(_steps(rows, access.size))
+            else:
+                stores += sectors
+        asked.append(SECTOR * (loads + stores))
+        missed.append(SECTOR * (min(loads, _misses(keys, l1_room) * scale) + stores))
+    bulk = _bulk(run)
+    l1, l2 = run.total(asked) + bulk, run.total(missed) + bulk
+    dram, necessary = _memory(run, accesses, l2, l2_room, resident)
+    return Footprint(l1, l2, dram, necessary)
+
+
+def _steps(rows: np.ndarray, size: int) -> np.ndarray:
+    """(execution, sector) of everything that was touched, in pairs."""
+    slots, lanes = np.nonzero(rows)
+    first = rows[slots, lanes] // np.uint64(SECTOR)
+    last = (rows[slots, lanes] + np.uint64(max(size, 1) - 1)) // np.uint64(SECTOR)
+    slots = slots.astype(np.uint64)
+    pairs = np.stack([np.concatenate([slots, slots]), np.concatenate([first, last])])
+    found: np.ndarray = pairs
+    return found
+
+
+def _misses(keys: Sequence[np.ndarray], room: float) -> float:
+    """Sectors that come from beyond: each once, in spans of time whose sectors fit together."""
+    pairs = np.concatenate([k for k in keys if k.size] or [np.zeros((2, 0), np.uint64)], axis=1)
+    if not pairs.size:
+        return 0.0
+    best = float(pairs.shape[1])
+    for span in (1, 4, 16, 64, 256, 1 << 20):
+        number = pairs[0] // np.uint64(span)
+        different = len(np.unique(number << np.uint64(44) ^ pairs[1]))
+        spans = len(np.unique(number))
+        if span > 1 and different / spans * SECTOR > room:
+            break
+        best = float(different)
+    return best
+
+
+def _bulk(run: Run) -> float:
+    """Bytes that tensor copies bring."""
+    total = 0.0
+    for access in run.code.accesses:
+        if access.space == "bulk":
+            each = []
+            for sample in run.samples:
+                rows = sample.traces[access.offset : access.offset + access.slots]
+                times = sample.threads[access.block] / max(1, np.count_nonzero(rows))
+                each.append(float(rows.sum()) * max(1.0, times))
+            total += run.total(each)
+    return total
+
+
+def _memory(
+    run: Run, accesses: Sequence[Access], l2_bytes: float, room: float, resident: int
+) -> tuple[float, float]:
+    """Bytes of the memory: of what a wave of blocks touches, what does not stay in L2."""
+    chosen = {s.index: s for s in run.samples}
+    middle = next(s for s in run.samples if s.index == _middle(run))
+    at_once = _extents(run.grid, resident)
+    waves = max(1.0, float(np.prod(run.grid)) / resident)
+    total = wave = 0.0
+    for begin, size in run.arrays.values():
+        own = _touched(middle, accesses, begin, size)
+        if not len(own):
+            continue
+        grows_wave = grows_all = 1.0
+        for axis in range(3):
+            index = list(middle.index)
+            index[axis] += 1
+            near = chosen.get((index[0], index[1], index[2]))
+            fresh = 1.0
+            if near is not None:
+                other = _touched(near, accesses, begin, size)
+                fresh = 1 - len(np.intersect1d(own, other)) / len(own)
+            grows_wave *= 1 + (at_once[axis] - 1) * fresh
+            grows_all *= 1 + (run.grid[axis] - 1) * fresh
+        total += min(size, SECTOR * len(own) * grows_all)
+        wave += min(size, SECTOR * len(own) * grows_wave)
+    whole = sum(size for begin, size in run.arrays.values()
+                if len(_touched(middle, accesses, begin, size)))  # fmt: skip
+    bulk = any(a.space == "bulk" for a in run.code.accesses)
+    necessary = (
+        sum(size for _, size in run.arrays.values()) if bulk else max(total, min(whole, l2_bytes))
+    )
+    if wave <= room:
+        return float(necessary), float(necessary)
+    return float(max(necessary, min(l2_bytes, waves * wave))), float(necessary)
+
+
+def _middle(run: Run) -> tuple[int, int, int]:
+    x, y, z = (
+        max(0, (extent // c - 1) // 2) * c for extent, c in zip(run.grid, run.cluster, strict=True)
+    )
+    return x, y, z
+
+
+def _extents(grid: tuple[int, int, int], count: int) -> list[float]:
+    """Blocks along each axis of those that run at once, x first."""
+    left, extents = float(count), []
+    for extent in grid:
+        here = max(1.0, min(float(extent), left))
+        extents.append(here)
+        left = left / here
+    return extents
+
+
+def _touched(sample: Sample, accesses: Sequence[Access], begin: int, size: int) -> np.ndarray:
+    parts = []
+    for access in accesses:
+        rows = sample.traces[access.offset : access.offset + access.slots]
+        inside = rows[(rows >= np.uint64(begin)) & (rows < np.uint64(begin + max(size, 1)))]
+        parts.append(inside // np.uint64(SECTOR))
+    return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
