@@ -27,7 +27,7 @@ from pycnn.testing.tolerance import compare
 COMMAND = "python benchmarks/emulator_speed.py"
 
 #: Of the matrix product, the best one last.
-VERSIONS = algorithms_of("float32")
+VERSIONS = algorithms_of("float64")  # those that multiply one by one
 
 #: What the project asks of two cores.
 TARGETS = {"conv2d direct": 3.0, "best gemm": 8.0, "launch of 1 block": 50.0}

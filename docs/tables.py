@@ -204,8 +204,10 @@ RUNGS = {
     "4_register_tile": ("const int thr_m", "for (int j = 0; j < THR_N; ++j) acc"),
     "5_vectorised": ("for (index_t", "}"),
     "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
-    "7_tensor_core": ("for (int stage", "stage = stage =="),
 }
+
+#: What the last three share.
+TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
@@ -221,6 +223,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-weight-error": partial(winograd_error, "backward_weight"),
     "winograd-points": winograd_points,
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
+    "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),
 }
 
 _BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n).*?(<!-- end:\2 -->)", re.DOTALL)

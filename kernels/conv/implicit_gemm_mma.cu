@@ -34,7 +34,7 @@
 #define ALONG_K 1  // neighbours in memory are neighbours in the sum, else in m and in n: dweight
 #endif
 
-constexpr int BLK_M = TILE, BLK_N = TILE, BLK_K = 32;
+constexpr int BLK_M = TILE, BLK_N = TILE;
 constexpr int STAGES = TILE == 128 ? 3 : 4;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16, products take registers there
@@ -42,7 +42,7 @@ constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16, products take registe
 constexpr int MIN_BLOCKS = 2;
 #endif
 
-using Layout = MmaLayout<TILE, BLK_K, ALONG_K>;
+using Layout = MmaLayout<TILE, ALONG_K>;
 using Warp = WarpTile<BLK_N, BLK_M>;
 
 // A thread copies COUNT chunks of each tile, one row of the layout after the other: all at one k
@@ -160,7 +160,7 @@ implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x
             copy_async_wait<STAGES - 2>();
             __syncthreads();  // this tile has arrived, and the one before it is no longer needed
             start(aligned, stage ? stage - 1 : STAGES - 1);
-            warp.multiply<BLK_K, ALONG_K, ALONG_K>(sB[stage], sA[stage]);
+            warp.multiply<ALONG_K, ALONG_K>(sB[stage], sA[stage]);
             stage = stage == STAGES - 1 ? 0 : stage + 1;
         }
     };

@@ -9,14 +9,12 @@ from pycnn.define.trace import Traced, placeholder, tracing
 
 
 def _conv(traced: Traced) -> Case | None:
-    shapes, geometry = traced.call.shapes, traced.call.settings.geometry
-    if len(shapes["x"]) != 4 or geometry.mode != "zeros":
+    shapes, problem = traced.call.shapes, traced.call.settings.problem
+    if len(shapes["x"]) != 4 or problem.mode != "zeros":
         return None
+    stride, padding, dilation, groups = problem.windows
     (n, c, h, w), (k, _, height, width) = shapes["x"], shapes["weight"]
-    return ConvCase(
-        n, c, h, w, k, height, width, geometry.padding, geometry.stride, geometry.dilation,
-        geometry.groups,
-    )  # fmt: skip
+    return ConvCase(n, c, h, w, k, height, width, padding, stride, dilation, groups)
 
 
 def _linear(traced: Traced) -> Case | None:

@@ -1,4 +1,4 @@
-"""A call that passed validation, and what it is made from."""
+"""A call that passed validation, and what a repeated one need not find again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from math import prod
 from types import SimpleNamespace
 from typing import Any
 
+from pycnn.define.values import Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
-from pycnn.runtime.plan import ArraySpec
+from pycnn.runtime.plan import ArraySpec, Plan
 
 Views = Mapping[str, View]
 
 
-class Arguments(SimpleNamespace):
-    """The arguments of a call that are no arrays, by the names of the public function."""
-
+#: The arguments of a call that are no arrays, by the names of the public function.
+Arguments = SimpleNamespace
 
 #: What `Operation.infer` returns: the settings of a `Call`, and what will be computed, in the order
 #: in which it is returned: (shape, dtype), dtype None for that of the computation.
@@ -37,12 +37,21 @@ class Call:
         them; of a type that the operation chooses.
     outputs : mapping of str to ArraySpec
         In the order in which they are returned.
+    backend : str
+        That it is prepared for; "" where nothing is.
+    checks : tuple of Check
+        Looks at values, before anything is computed.
+    plans : tuple of Plan
+        Run one after the other; none where no kernel is.
     """
 
     dtype: str
     views: Views
     settings: Any
     outputs: Mapping[str, ArraySpec]
+    backend: str = ""
+    checks: tuple[Check, ...] = ()
+    plans: tuple[Plan, ...] = ()
 
     @property
     def bytes(self) -> int:

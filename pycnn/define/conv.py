@@ -9,8 +9,8 @@ from typing import Any
 
 from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
-from pycnn.define.conv_geometry import EXTENTS, FILTER, Geometry, geometry
-from pycnn.define.conv_layout import LAYOUTS, Layout, planar
+from pycnn.define.conv_geometry import EXTENTS, FILTER, Windows, geometry
+from pycnn.define.conv_layout import LAYOUTS, Layout, planar, planar_array
 from pycnn.define.conv_settings import (
     GRADIENTS,
     LIMIT,
@@ -59,7 +59,7 @@ class Convolution(Operation):
     @abstractmethod
     def extents(
         self, views: Mapping[str, View], args: Arguments
-    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
+    ) -> tuple[Layout, Windows, tuple[int, ...]]:
         """Where the axes are, the windows, and the extents of y (N, K, ...)."""
 
     def flops(self, call: Call) -> int:
@@ -75,10 +75,10 @@ class Conv(Convolution):
 
     def extents(
         self, views: Mapping[str, View], args: Arguments
-    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
+    ) -> tuple[Layout, Windows, tuple[int, ...]]:
         layout = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"].shape
-        windows = geometry(
+        windows, out = geometry(
             ("x", x),
             ("weight", weight),
             args.stride,
@@ -87,7 +87,7 @@ class Conv(Convolution):
             args.groups,
             args.padding_mode,
         )
-        return layout, windows, (x[0], weight[0], *windows.out)
+        return layout, windows, (x[0], weight[0], *out)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
@@ -95,11 +95,11 @@ class Conv(Convolution):
             layout.view(views["x"]),
             planar(views["weight"]),
             layout.contiguous(y, views["x"].dtype),
-            **windows.planar(),
+            **windows,
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["forward"])
-        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT))
+        settings = Settings(layout, problem, args.algo, config.get(LIMIT))
         return settings, {"y": (layout.arranged(y), None)}
 
     def plan(self, call: Call) -> Plan:
@@ -110,12 +110,12 @@ class Conv(Convolution):
         s: Settings = call.settings
         refuse_kernel_algorithm(s.algo)
         y = cpu.convolve(
-            s.layout.channels_first(arrays["x"]),
-            arrays["weight"],
+            s.layout.images(arrays["x"]),
+            planar_array(arrays["weight"]),
             arrays.get("bias"),
-            *s.geometry.as_arguments(),
-            mode=s.geometry.mode,
-            out=None if out is None else s.layout.channels_first(out),
+            *s.problem.windows,
+            mode=s.problem.mode,
+            out=None if out is None else s.layout.images(out),
         )
         cpu.finish(y, **finish(call, arrays))
         return {"y": s.layout.from_channels_first(y) if out is None else out}
@@ -148,11 +148,11 @@ class ConvGradients(Gradient):
             layout.view(views[self.source]),
             planar(views["weight"]),
             layout.view(views[self.target]),
-            **windows.planar(),
+            **windows,
         )
         needed = needed_gradients(args.needs)
         check_algorithm(args.algo, [self.directions[n] for n in needed if n != "dbias"])
-        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT), needed)
+        settings = Settings(layout, problem, args.algo, config.get(LIMIT), needed)
         shapes = {"dx": views["x"].shape, "dweight": views["weight"].shape, "dbias": extents[1:2]}
         return settings, {name: (shapes[name], None) for name in needed}
 
@@ -165,9 +165,9 @@ class ConvGradients(Gradient):
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
         s: Settings = call.settings
-        operands = [s.layout.channels_first(arrays[name]) for name in ("dy", "x")]
+        operands = [s.layout.images(arrays[name]) for name in ("dy", "x")]
         needs = tuple(name in s.needs for name in GRADIENTS)
-        gradients = backward(*operands, arrays["weight"], *s.geometry.as_arguments(), needs)
+        gradients = backward(*operands, planar_array(arrays["weight"]), *s.problem.windows, needs)
         named = {n: g for n, g in zip(GRADIENTS, gradients, strict=True) if g is not None}
         if "dx" in named:
             named["dx"] = s.layout.from_channels_first(named["dx"])
@@ -199,7 +199,7 @@ class ConvBackward(ConvGradients):
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         refuse_kernel_algorithm(call.settings.algo)
-        backward = partial(cpu.convolve_backward, mode=call.settings.geometry.mode)
+        backward = partial(cpu.convolve_backward, mode=call.settings.problem.mode)
         return self.by_reference(backward, call, arrays)
 
 

@@ -1,7 +1,6 @@
 """What convolutions do to extents: their arguments, checked, and in the form that plans take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pycnn.define.validate import Padding, choice, integer, padding_words, paddings, per_axis
@@ -12,44 +11,8 @@ from pycnn.shapes import conv_out, same_padding
 EXTENTS = {1: "W", 2: "H, W", 3: "D, H, W"}
 FILTER = {1: "S", 2: "R, S", 3: "T, R, S"}
 
-
-@dataclass(frozen=True)
-class Geometry:
-    """What a convolution does to the extents of x, along one, two or three axes.
-
-    Attributes
-    ----------
-    stride, dilation : tuple of int
-    padding : tuple of (int, int)
-    groups : int
-    out : tuple of int
-        Extents of y.
-    mode : str
-        A name of `pycnn.plan.conv_problem.MODES`.
-    """
-
-    stride: Ints
-    padding: Padding
-    dilation: Ints
-    groups: int
-    out: Ints
-    mode: str = "zeros"
-
-    def as_arguments(self) -> tuple[Ints, Padding, Ints, int]:
-        """In the order of the references."""
-        return self.stride, self.padding, self.dilation, self.groups
-
-    def planar(self) -> dict[str, Any]:
-        """As `Problem` takes it: for at least two axes, and of the padding what comes before."""
-        line = len(self.stride) == 1
-        pad_begin = tuple([before for before, _ in self.padding])
-        return {
-            "stride": (1, *self.stride) if line else self.stride,
-            "pad_begin": (0, *pad_begin) if line else pad_begin,
-            "dilation": (1, *self.dilation) if line else self.dilation,
-            "groups": self.groups,
-            "mode": self.mode,
-        }
+#: Members of `Problem` that say where windows lie.
+Windows = dict[str, Any]
 
 
 def geometry(
@@ -60,8 +23,14 @@ def geometry(
     dilation: Any,
     groups: Any,
     padding_mode: Any = "zeros",
-) -> Geometry:
-    """Check a convolution of shapes (N, C, ...) and (K, C/G, ...), given with their names."""
+) -> tuple[Windows, Ints]:
+    """Check a convolution of shapes (N, C, ...) and (K, C/G, ...), given with their names.
+
+    Returns
+    -------
+    (Windows, tuple of int)
+        Where they lie, and the extents of y.
+    """
     (x_name, x_shape), (w_name, w_shape) = x, weight
     extents, taps = x_shape[2:], w_shape[2:]
     axes = len(extents)
@@ -86,15 +55,10 @@ def geometry(
             f"{w_name} has shape {tuple(w_shape)}: with dilation={spacing} a filter covers "
             f"{by(spans)}; allowed: at most the padded input, {by(padded)}"
         )
-    return Geometry(
-        # A step beyond the input, or between the taps of a single one, has no effect: any fits.
-        stride=tuple(map(min, steps, padded)),
-        padding=pads,
-        dilation=tuple([d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)]),
-        groups=count,
-        out=out,
-        mode=mode,
-    )
+    # A step beyond the input, or between the taps of a single one, has no effect: any fits.
+    steps = tuple(map(min, steps, padded))
+    spacing = tuple([d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)])
+    return _windows(steps, pads, spacing, count, mode), out
 
 
 def transposed(
@@ -105,14 +69,13 @@ def transposed(
     output_padding: Any,
     groups: Any,
     dilation: Any,
-) -> tuple[Geometry, Ints]:
+) -> tuple[Windows, Ints]:
     """Check a transposed convolution of shapes (N, C, ...) and (C, K/G, ...).
 
     Returns
     -------
-    (Geometry, tuple of int)
-        The convolution that it is the transpose of, whose `out` are the extents of x; and the
-        extents of y.
+    (Windows, tuple of int)
+        Those of the convolution that it is the transpose of; and the extents of y.
     """
     (x_name, x_shape), (w_name, w_shape) = x, weight
     extents, taps = x_shape[2:], w_shape[2:]
@@ -151,15 +114,25 @@ def transposed(
             f"{w_name} {tuple(w_shape)} the result is {by(out)}; allowed: extents from 1 to "
             f"{MAX_EXTENT} with padding"
         )
-    windows = Geometry(
-        # Between the positions of one element, or the taps of a single one, any step fits.
-        stride=tuple(s if extent > 1 else 1 for s, extent in zip(steps, extents, strict=True)),
-        padding=pads,
-        dilation=tuple(d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True)),
-        groups=count,
-        out=tuple(extents),
-    )
-    return windows, out
+    # Between the positions of one element, or the taps of a single one, any step fits.
+    steps = tuple(s if extent > 1 else 1 for s, extent in zip(steps, extents, strict=True))
+    spacing = tuple(d if t > 1 else 1 for d, t in zip(spacing, taps, strict=True))
+    return _windows(steps, pads, spacing, count, "zeros"), out
+
+
+def _windows(stride: Ints, padding: Padding, dilation: Ints, groups: int, mode: str) -> Windows:
+    """Of one axis, as those of two."""
+    if len(stride) == 1:
+        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+    before, after = zip(*padding, strict=True)
+    return {
+        "stride": stride,
+        "pad_begin": before,
+        "pad_end": after,
+        "dilation": dilation,
+        "groups": groups,
+        "mode": mode,
+    }
 
 
 def shape(name: str, value: Any, ranks: Sequence[int], axes: str) -> Ints:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.define.call import Arguments, Call, Inference
-from pycnn.define.conv_geometry import Geometry, geometry
+from pycnn.define.conv_geometry import geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, planar
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
@@ -34,7 +34,6 @@ SCALE = ("(), one value", (0,), ("float32",))
 class Settings:
     """A convolution of integers, checked: for the references, and for plans."""
 
-    geometry: Geometry
     layout: Layout
     quantised: plans.Quantised
 
@@ -55,7 +54,7 @@ class IntegerConv(Operation):
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout = Layout.of(args.layout, 2, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"]
-        windows = geometry(
+        windows, out = geometry(
             ("x", x),
             ("weight", weight.shape),
             args.stride,
@@ -63,7 +62,7 @@ class IntegerConv(Operation):
             args.dilation,
             args.groups,
         )
-        y = (x[0], weight.shape[0], *windows.out)
+        y = (x[0], weight.shape[0], *out)
         zero = views.get("weight_zero_point")
         if zero is not None and zero.dtype != weight.dtype:
             raise TypeError(
@@ -73,7 +72,7 @@ class IntegerConv(Operation):
             layout.view(views["x"]),
             planar(weight),
             layout.contiguous(y, views["x"].dtype),
-            **windows.planar(),
+            **windows,
         )
         quantised = plans.Quantised(
             problem,
@@ -84,7 +83,7 @@ class IntegerConv(Operation):
             _along_filters("bias", views.get("bias"), y[1]),
         )
         dtype = views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
-        return Settings(windows, layout, quantised), {"y": (layout.arranged(y), dtype)}
+        return Settings(layout, quantised), {"y": (layout.arranged(y), dtype)}
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
         """A scalar of NumPy, which has a dtype too, is as good as an array ()."""
@@ -95,11 +94,11 @@ class IntegerConv(Operation):
         """By the CPU path: (N, K, P, Q)."""
         s: Settings = call.settings
         return cpu.convolve(
-            s.layout.channels_first(arrays["x"]),
+            s.layout.images(arrays["x"]),
             arrays["weight"],
             arrays.get("x_zero_point"),
             arrays.get("weight_zero_point"),
-            *s.geometry.as_arguments(),
+            *s.problem.windows,
         )
 
     def flops(self, call: Call) -> int:

@@ -63,8 +63,12 @@ class Layout:
             return whole
         return whole.transpose(0, whole.ndim - 1, *range(1, whole.ndim - 1))
 
+    def images(self, array: Any) -> Any:
+        """The same, (N, C, H, W) or (N, C, D, H, W)."""
+        return planar_array(self.channels_first(array))
+
     def from_channels_first(self, array: Any) -> Any:
-        """The reverse of `channels_first`."""
+        """The reverse of `channels_first`; that of `images` but for an axis of extent 1."""
         if self.channels_last:
             array = array.transpose(0, *range(2, array.ndim), 1)
         return array if self.batched else array[0]
@@ -76,3 +80,8 @@ def planar(view: View) -> View:
         return view
     (n, c, w), (image, channel, column) = view.shape, view.strides
     return View((n, c, 1, w), (image, channel, 0, column), view.dtype)
+
+
+def planar_array(array: Any) -> Any:
+    """The same of an array."""
+    return array[:, :, None] if array.ndim == 3 else array

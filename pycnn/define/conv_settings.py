@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycnn.define.call import Arguments, Call
-from pycnn.define.conv_geometry import Geometry
 from pycnn.define.conv_layout import Layout
 from pycnn.define.operation import Arrays
 from pycnn.define.validate import boolean, check_shape, choice, slope_of
@@ -30,7 +29,6 @@ class Settings:
 
     Attributes
     ----------
-    geometry : Geometry
     layout : Layout
     problem : Problem
         In the words of plans, all arrays as they are given or contiguous.
@@ -41,7 +39,6 @@ class Settings:
         Of gradients, which.
     """
 
-    geometry: Geometry
     layout: Layout
     problem: Problem
     algo: str
@@ -78,7 +75,7 @@ def finish(call: Call, arrays: Arrays) -> dict[str, Any]:
     s = call.settings
     operands = {name: arrays[name] for name in FINISH if name in arrays}
     if "residual" in operands:
-        operands["residual"] = s.layout.channels_first(operands["residual"])
+        operands["residual"] = s.layout.images(operands["residual"])
     end = s.problem.epilogue
     return {**operands, "activation": end.activation, "slope": end.slope}
 

@@ -12,8 +12,8 @@ from typing import Any
 from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv import ConvGradients, Convolution
-from pycnn.define.conv_geometry import Geometry, transposed
-from pycnn.define.conv_layout import Layout, planar
+from pycnn.define.conv_geometry import Windows, transposed
+from pycnn.define.conv_layout import Layout, planar, planar_array
 from pycnn.define.conv_settings import (
     GRADIENTS,
     LIMIT,
@@ -40,7 +40,7 @@ class ConvTranspose(Convolution):
 
     def extents(
         self, views: Mapping[str, View], args: Arguments
-    ) -> tuple[Layout, Geometry, tuple[int, ...]]:
+    ) -> tuple[Layout, Windows, tuple[int, ...]]:
         _only_zeros(args.padding_mode)
         layout = Layout.of(args.layout, self.spatial, views["x"].rank)
         x, weight = layout.extents(views["x"].shape), views["weight"].shape
@@ -53,7 +53,7 @@ class ConvTranspose(Convolution):
             args.groups,
             args.dilation,
         )
-        return layout, windows, (x[0], weight[1] * windows.groups, *out)
+        return layout, windows, (x[0], weight[1] * windows["groups"], *out)
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
         layout, windows, y = self.extents(views, args)
@@ -61,11 +61,11 @@ class ConvTranspose(Convolution):
             layout.contiguous(y, views["x"].dtype),
             planar(views["weight"]),
             layout.view(views["x"]),
-            **windows.planar(),
+            **windows,
             epilogue=epilogue(views, layout, y, args, self.defaults),
         )
         check_algorithm(args.algo, ["backward_input"])
-        settings = Settings(windows, layout, problem, args.algo, config.get(LIMIT))
+        settings = Settings(layout, problem, args.algo, config.get(LIMIT))
         return settings, {"y": (layout.arranged(y), None)}
 
     def plan(self, call: Call) -> Plan:
@@ -77,9 +77,8 @@ class ConvTranspose(Convolution):
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         s: Settings = call.settings
         refuse_kernel_algorithm(s.algo)
-        x, weight = s.layout.channels_first(arrays["x"]), arrays["weight"]
-        extents = s.layout.extents(call.outputs["y"].shape)[2:]
-        y = cpu.convolve_transposed(x, weight, *s.geometry.as_arguments(), extents)
+        x, weight = s.layout.images(arrays["x"]), planar_array(arrays["weight"])
+        y = cpu.convolve_transposed(x, weight, *s.problem.windows, s.problem.x.shape[2:])
         if "bias" in arrays:
             cpu_finish(y, shift=arrays["bias"])
         return {"y": s.layout.from_channels_first(cpu_finish(y, **finish(call, arrays)))}

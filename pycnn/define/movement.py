@@ -1,6 +1,7 @@
 """Definitions of what only moves elements: permute, concat, split, channel_shuffle."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pycnn.define.views import View
 from pycnn.dtypes import MOVABLE
 from pycnn.plan.movement import joined, rearranged
 from pycnn.reference.cpu import movement as cpu
+from pycnn.runtime import foreign
 from pycnn.runtime.backends import backend_for
 from pycnn.runtime.plan import Plan
 
@@ -115,6 +117,8 @@ class Split(Movement):
         return (sizes, along), outputs
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
+        if foreign.among(*arrays.values()):
+            return tuple(foreign.call(partial(self.run, **settings), arrays, out))
         backend_for(**arrays)
         sizes, axis = self.describe(arrays, **settings).settings
         begins = [sum(sizes[:i]) for i in range(len(sizes))]

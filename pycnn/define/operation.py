@@ -10,7 +10,8 @@ benchmarks load.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -25,21 +26,12 @@ from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.reference.cpu import _blas
+from pycnn.runtime import foreign
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
 
 Arrays = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class CachedCall:
-    """What a repeated call need not find again."""
-
-    backend: str
-    call: Call
-    checks: tuple[Check, ...]
-    plans: tuple[Plan, ...]
 
 
 class Operation(ABC):
@@ -189,14 +181,16 @@ class Operation(ABC):
         key = cache.cache_key(
             (*arrays.values(), out), settings.values(), self.name, active_backend(), *environment
         )
-        cached: CachedCall = cache.lookup(key) or cache.store(
-            key, self._prepare(arrays, out, settings)
-        )
-        call = cached.call
-        if cached.backend == SHAPES:
+        call: Call | None = cache.lookup(key)
+        if call is None:
+            if foreign.among(*arrays.values(), out):
+                return foreign.call(partial(self.run, **settings), arrays, out)
+            call = cache.store(key, self._prepare(arrays, out, settings))
+        backend = call.backend
+        if backend == SHAPES:
             trace.note(self, call)
             return self._returned(call, trace.placeholders(call))
-        for check in cached.checks:
+        for check in call.checks:
             check(arrays[check.name])
         for name in self.updates:
             if arrays[name] is not None:
@@ -204,17 +198,17 @@ class Operation(ABC):
         if out is not None:
             _out.check_writeable(out)
             self._check_apart(out, arrays)
-        if cached.backend == "reference":
+        if backend == "reference":
             results = self.by_cpu(call, arrays, out)
         else:
             into = None if out is None else {next(iter(call.outputs)): out}
-            run, results = executor(cached.backend).run, {}
-            for plan in cached.plans:  # none, where no gradient is needed
+            run, results = executor(backend).run, {}
+            for plan in call.plans:  # none, where no gradient is needed
                 computed = run(plan, arrays, into)
                 results = results | computed if results else computed
         record = trace.RECORDER.get()
         if record is not None:
-            record(self, cached, arrays, out, results)
+            record(self, call, arrays, out, results)
         for name, new in self.updates.items():
             if new in call.outputs:
                 arrays[name][...] = results[new]
@@ -228,7 +222,7 @@ class Operation(ABC):
         returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> CachedCall:
+    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Call:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -239,10 +233,11 @@ class Operation(ABC):
             for name, allowed in self.allowed(call).items()
         )
         if backend in ("reference", SHAPES):
-            return CachedCall(backend, call, checks, ())
+            return replace(call, backend=backend, checks=checks)
         with np.errstate(all="ignore"):  # a setting may be beyond the type that kernels compute in
             plans = self.plan(call)
-        return CachedCall(backend, call, checks, (plans,) if isinstance(plans, Plan) else plans)
+        plans = (plans,) if isinstance(plans, Plan) else plans
+        return replace(call, backend=backend, checks=checks, plans=plans)
 
     def _check_apart(self, out: Any, arrays: Arrays) -> None:
         for name, array in arrays.items():

@@ -58,7 +58,7 @@ class _Ran:
     """An operation of the pass; its arrays, and the memory that they lie in."""
 
     operation: Any
-    cached: Any
+    call: Any
     arrays: Mapping[str, Any]
     results: Mapping[str, Any]
     roots: dict[str, _Root]
@@ -99,17 +99,17 @@ class _Recorder:
     def note(
         self,
         operation: Any,
-        cached: Any,
+        call: Any,
         arrays: Mapping[str, Any],
         out: Any,
         results: Mapping[str, Any],
     ) -> None:
-        """An `Operation`, its `CachedCall`, and what `Operation.run` got and computed."""
+        """An `Operation`, its `Call`, and what `Operation.run` got and computed."""
         refused = {
             "with out": out is not None,
-            "looks at values": cached.checks,
+            "looks at values": call.checks,
             "updates its operands": any(new in results for new in operation.updates.values()),
-            "has an empty result": not all(spec.nbytes for spec in cached.call.outputs.values()),
+            "has an empty result": not all(spec.nbytes for spec in call.outputs.values()),
         }
         for what, found in refused.items():
             if found:
@@ -122,10 +122,10 @@ class _Recorder:
         now = len(self.steps)
         for name, array in results.items():
             roots[name] = _Root(array, Piece(array.nbytes, now, now))
-            if cached.backend == "reference":  # kernels take no read-only arrays everywhere
+            if call.backend == "reference":  # kernels take no read-only arrays everywhere
                 array.flags.writeable = False  # what a layer writes into it is not recorded
         self.roots += [roots[name] for name in results]
-        self.steps.append(_Ran(operation, cached, arrays, results, roots))
+        self.steps.append(_Ran(operation, call, arrays, results, roots))
 
 
 class Compiled:
@@ -234,7 +234,7 @@ class Compiled:
             root.where = memory(self._library, root.piece.size)
             root.moved(root.array)[...] = root.array
         pieces = [root.piece for root in roots if root.layer is None]
-        planned = [(now, one, plan) for now, one in enumerate(ran) for plan in one.cached.plans]
+        planned = [(now, one, plan) for now, one in enumerate(ran) for plan in one.call.plans]
         scratch = [_Scratch(self._library, *which) for which in planned]
         pieces += [piece for some in scratch for piece in some.pieces.values()]
         self.nbytes = place(pieces)
@@ -318,7 +318,7 @@ class _Scratch:
 
 def _on_cpu(ran: _Ran, arrays: Mapping[str, Any], results: Mapping[str, Any]) -> None:
     first, *others = results
-    computed = ran.operation.by_cpu(ran.cached.call, arrays, results[first])
+    computed = ran.operation.by_cpu(ran.call, arrays, results[first])
     for name in others:
         results[name][...] = computed[name]
 

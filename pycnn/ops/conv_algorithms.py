@@ -74,20 +74,20 @@ def conv2d_algorithms(
     x = arrangement.extents(tuple(x_shape))
     weight = shape("w_shape", w_shape, (4,), "(K, C/G, R, S)")
     settings = (stride, padding, dilation, groups, padding_mode)
-    windows = geometry(("x_shape", x), ("w_shape", weight), *settings)
+    windows, out = geometry(("x_shape", x), ("w_shape", weight), *settings)
     name = choice("dtype", dtype if dtype in FLOATS else np.dtype(dtype).name, tuple(FLOATS))
     allowed = ("forward", "backward_input", "backward_weight")
     choice("direction", direction, (*allowed, "backward"))
     limit = config.get("PYCNN_WORKSPACE_LIMIT")
     if workspace_limit is not None:
         limit = integer("workspace_limit", workspace_limit, 0)
-    y = (x[0], weight[0], *windows.out)
+    y = (x[0], weight[0], *out)
     views = (
         arrangement.contiguous(x, name),
         View.contiguous(weight, name),
         arrangement.contiguous(y, name),
     )
-    problem = Problem(*views, **windows.planar())
+    problem = Problem(*views, **windows)
     if direction != "backward":
         return plans.algorithms(problem, direction, limit)
     of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])

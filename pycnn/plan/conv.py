@@ -1,13 +1,12 @@
 """Plans of convolution and its gradients: which algorithm, and what it launches.
 
 An algorithm is an object in a module of its own (`pycnn.plan.conv_algorithm`). This module lists
-them, puts them in the order in which ``auto`` tries them, and turns their launches into a plan.
+them and puts them in the order in which ``auto`` tries them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pycnn.dtypes import numpy_dtype
 from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
 from pycnn.plan.conv_direct import DIRECT
@@ -15,7 +14,7 @@ from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
-from pycnn.plan.conv_problem import Problem, Steps, Unsupported
+from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan, Transform
@@ -35,14 +34,6 @@ ALGORITHMS: dict[str, Algorithm] = {
         WINOGRAD_F4,
         FFT,
     )
-}
-
-#: What a plan of each direction computes.
-OUTPUTS = {
-    "forward": "y",
-    "backward_input": "dx",
-    "backward_weight": "dweight",
-    "backward_bias": "dbias",
 }
 
 
@@ -85,14 +76,13 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     candidates = []
     for algorithm in _preference(problem, direction):
         try:
-            steps = algorithm.steps(problem, direction, limit)
+            plan = algorithm.plan(problem, direction, limit)
         except Unsupported as unsupported:
             candidates.append(Candidate(algorithm.name, 0, False, str(unsupported)))
         else:
-            used = sum(steps.workspace.values()) * problem.itemsize
             reason = algorithm.score(problem, direction)[1]
             reason = reason.format(sizes=in_words(problem, direction))
-            candidates.append(Candidate(algorithm.name, used, True, reason))
+            candidates.append(Candidate(algorithm.name, plan.workspace_bytes, True, reason))
     return candidates
 
 
@@ -125,23 +115,18 @@ def plan(
         If the direction has no such algorithm, or it cannot compute this problem within the
         limit.
     """
-    steps, algo = _steps(problem, direction, algo, limit)
-    dtype, name = numpy_dtype(problem.dtype), OUTPUTS[direction]
-    if output is None:
-        shapes = {
-            "y": problem.y.shape,
-            "dx": problem.x.shape,
-            "dweight": problem.weight.shape,
-            "dbias": problem.y.shape[1:2],
-        }
-        output = ArraySpec(shapes[name], dtype)
-    return Plan(
-        op or ("conv2d" if direction == "forward" else f"conv2d_{direction}"),
-        algo,
-        steps.launches,
-        {name: output},
-        {name: ArraySpec((size,), dtype) for name, size in steps.workspace.items()},
-    )
+    if algo != "auto" and algo not in names(direction):
+        allowed = ", ".join(names(direction))
+        raise ValueError(f"algo={algo!r}; allowed for {direction}: auto, {allowed}")
+    if problem.x.shape[0] == 0:
+        algo = "direct"  # nothing to do, or a sum that is zero, which a kernel must write
+    reasons = []
+    for algorithm in _preference(problem, direction) if algo == "auto" else [ALGORITHMS[algo]]:
+        try:
+            return algorithm.plan(problem, direction, limit, op, output)
+        except Unsupported as unsupported:
+            reasons.append(f"{algorithm.name}: {unsupported}")
+    raise ValueError(f"algo={algo!r} does not fit; {'; '.join(reasons)}")
 
 
 def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
@@ -156,24 +141,6 @@ def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
 
     outputs = {names.get(name, name): spec for name, spec in plan.outputs.items()}
     return replace(plan, launches=tuple(map(launch, plan.launches)), outputs=outputs)
-
-
-def _steps(problem: Problem, direction: str, algo: str, limit: int) -> tuple[Steps, str]:
-    """The steps, and the algorithm that "auto" has become."""
-    if algo != "auto" and algo not in names(direction):
-        allowed = ", ".join(names(direction))
-        raise ValueError(f"algo={algo!r}; allowed for {direction}: auto, {allowed}")
-    if problem.x.shape[0] == 0:
-        if direction in ("forward", "backward_input"):
-            return Steps((), {}), algo
-        algo = "direct"  # an empty sum is zero, which a kernel must write
-    reasons = []
-    for algorithm in _preference(problem, direction) if algo == "auto" else [ALGORITHMS[algo]]:
-        try:
-            return algorithm.steps(problem, direction, limit), algorithm.name
-        except Unsupported as unsupported:
-            reasons.append(f"{algorithm.name}: {unsupported}")
-    raise ValueError(f"algo={algo!r} does not fit; {'; '.join(reasons)}")
 
 
 def _preference(problem: Problem, direction: str) -> list[Algorithm]:

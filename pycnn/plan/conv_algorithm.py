@@ -5,13 +5,14 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pycnn.plan._epilogue import IDENTITY
-from pycnn.plan.conv_problem import Problem, Steps, Unsupported
+from pycnn.plan.conv_problem import Problem, Unsupported
+from pycnn.runtime.plan import ArraySpec, Plan
 
-#: Makes the launches within a workspace limit in bytes; raises `Unsupported`.
-Planner = Callable[[Problem, int], Steps]
+#: Makes a plan within a workspace limit in bytes, by `planned`; raises `Unsupported`.
+Planner = Callable[[Problem, int], Plan]
 
 #: From problem and direction: how soon ``auto`` tries it, and why, in words, in which ``{sizes}``
 #: stands for `in_words`.
@@ -48,17 +49,32 @@ class Algorithm:
     spatial: int = 2
     finishes_dx: bool = True
 
-    def steps(self, problem: Problem, direction: str, limit: int) -> Steps:
-        """The launches of a direction that it has; raises `Unsupported` if it cannot."""
+    def plan(
+        self,
+        problem: Problem,
+        direction: str,
+        limit: int,
+        op: str | None = None,
+        output: ArraySpec | None = None,
+    ) -> Plan:
+        """The plan of a direction that it has; parameters as those of `pycnn.plan.conv.plan`.
+
+        Raises
+        ------
+        Unsupported
+            If it cannot compute the problem within the limit.
+        """
         if problem.spatial > self.spatial:
             raise Unsupported(f"{problem.spatial} spatial axes; allowed: {self.spatial}")
         plain = direction != "backward_input" or problem.epilogue == IDENTITY
         if not plain and not self.finishes_dx:
             raise Unsupported("an epilogue after the gradient; allowed: none")
-        return self.planners[direction](problem, limit)
+        plan = self.planners[direction](problem, limit)
+        outputs = plan.outputs if output is None else dict.fromkeys(plan.outputs, output)
+        return replace(plan, op=op or plan.op, algo=self.name, outputs=outputs)
 
 
-def unlimited(planner: Callable[[Problem], Steps]) -> Planner:
+def unlimited(planner: Callable[[Problem], Plan]) -> Planner:
     """For what needs no workspace to speak of."""
     return lambda problem, limit: planner(problem)
 

@@ -5,9 +5,9 @@ from math import prod
 
 from pycnn.define.views import View
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
-from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Pair, Problem, Steps, Unsupported, flat_grid
-from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch
+from pycnn.plan.conv_direct import add_parts
+from pycnn.plan.conv_problem import Pair, Problem, Unsupported, flat_grid, planned
+from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -27,13 +27,14 @@ ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28, 28
 SIDES = (3, 5)
 
 
-def forward(problem: Problem) -> Steps:
+def forward(problem: Problem) -> Plan:
     """y, a team of lanes for a strip of rows."""
     _require(problem)
-    return Steps((_convolution(problem, "_forward", ("x", Buffer("weight"), "y")),), {})
+    launch = _convolution(problem, "_forward", ("x", Buffer("weight"), "y"))
+    return planned(problem, "y", problem.y.shape, (launch,))
 
 
-def backward_input(problem: Problem) -> Steps:
+def backward_input(problem: Problem) -> Plan:
     """dx: y of the convolution of dy with the filters rotated; at stride 2, four of them in one."""
     _require(problem)
     k, c, w_r, w_s = problem.weight.strides
@@ -49,10 +50,11 @@ def backward_input(problem: Problem) -> Steps:
     last = Buffer("weight", (side - 1) * (w_r + w_s) * problem.itemsize)
     part = "_forward" if stride == 1 else "_input"
     top, left = (before % stride for before in problem.pad_begin)
-    return Steps((_convolution(rotated, part, ("dy", last, "dx"), (top, left)),), {})
+    launch = _convolution(rotated, part, ("dy", last, "dx"), (top, left))
+    return planned(problem, "dx", problem.x.shape, (launch,))
 
 
-def backward_weight(problem: Problem) -> Steps:
+def backward_weight(problem: Problem) -> Plan:
     """dweight: sums over strips of rows, then the sum of these in their order."""
     _require(problem)
     parts = problem.x.shape[0] * prod(_strips(problem, ROWS_OF_WEIGHT)[:2])
@@ -60,7 +62,8 @@ def backward_weight(problem: Problem) -> Steps:
     arguments = (Buffer("dy"), Buffer("x"), Buffer("partial"))
     launch = _launch(problem, "_weight", ROWS_OF_WEIGHT, arguments)
     added = add_parts(problem, "partial", "dweight", parts, size)
-    return Steps((launch, added), {"partial": parts * size * wide_ratio(problem)})
+    workspace = {"partial": problem.sums(parts * size)}
+    return planned(problem, "dweight", problem.weight.shape, (launch, added), workspace)
 
 
 def _require(problem: Problem) -> None:

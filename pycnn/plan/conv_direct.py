@@ -3,10 +3,9 @@
 from math import prod
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_algorithm import FEW, Algorithm, product, unlimited
-from pycnn.plan.conv_problem import Problem, Steps, flat_grid
-from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.plan.conv_problem import Problem, flat_grid, planned
+from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -20,18 +19,20 @@ BIAS_BLOCKS = 512
 BIAS_SEGMENT = 4096
 
 
-def forward(problem: Problem) -> Steps:
+def forward(problem: Problem) -> Plan:
     """y, one thread an element."""
     return _by_element(problem, "direct_forward", ("x", "y"), problem.y)
 
 
-def backward_input(problem: Problem) -> Steps:
+def backward_input(problem: Problem) -> Plan:
     """dx, one thread an element, gathered."""
     return _by_element(problem, "direct_backward_input", ("dy", "dx"), problem.x)
 
 
-def _by_element(problem: Problem, entry: str, names: tuple[str, str], result: View) -> Steps:
+def _by_element(problem: Problem, entry: str, names: tuple[str, str], result: View) -> Plan:
     """One launch from the array names[0] to names[1], which is `result`."""
+    if problem.x.shape[0] == 0:
+        return planned(problem, names[1], result.shape, ())
     *pointers, finish = problem.epilogue.arguments()
     params = problem.params(channels_last=result.channels_last)
     launch = Launch(
@@ -40,10 +41,10 @@ def _by_element(problem: Problem, entry: str, names: tuple[str, str], result: Vi
         (BLOCK, 1, 1),
         (Buffer(names[0]), Buffer("weight"), *pointers, Buffer(names[1]), params, finish),
     )
-    return Steps((launch,), {})
+    return planned(problem, names[1], result.shape, (launch,))
 
 
-def backward_weight(problem: Problem) -> Steps:
+def backward_weight(problem: Problem) -> Plan:
     """dweight, one block for a few taps of a filter row."""
     *rows, s = problem.weight.shape
     summed = problem.x.shape[0] * problem.pixels
@@ -54,10 +55,10 @@ def backward_weight(problem: Problem) -> Steps:
         (block, 1, 1),
         (Buffer("dy"), Buffer("x"), Buffer("dweight"), problem.params()),
     )
-    return Steps((launch,), {})
+    return planned(problem, "dweight", problem.weight.shape, (launch,))
 
 
-def backward_bias(problem: Problem) -> Steps:
+def backward_bias(problem: Problem) -> Plan:
     """dbias: partial sums over segments of images and pixels, then the sum of these."""
     k = problem.y.shape[1]
     summed = problem.x.shape[0] * problem.pixels
@@ -70,14 +71,10 @@ def backward_bias(problem: Problem) -> Steps:
         (Buffer("dy"), Buffer(target), problem.params()),
     )
     if segments == 1:
-        return Steps((launch,), {})
+        return planned(problem, "dbias", (k,), (launch,))
     added = add_parts(problem, target, "dbias", segments, k)
-    return Steps((launch, added), {target: segments * k * wide_ratio(problem)})
-
-
-def wide_ratio(problem: Problem) -> int:
-    """Elements of workspace, which is of the problem's dtype, that one sum takes unrounded."""
-    return FLOATS[FLOATS[problem.dtype].accumulate].itemsize // problem.itemsize
+    workspace = {target: problem.sums(segments * k)}
+    return planned(problem, "dbias", (k,), (launch, added), workspace)
 
 
 def add_parts(problem: Problem, parts: str, total: str, count: int, size: int) -> Launch:

@@ -18,26 +18,25 @@ M. Mathieu, M. Henaff, Y. LeCun, "Fast Training of Convolutional Networks throug
 from dataclasses import replace
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan._fft import Planes, Sizes, crop, inverse, product, strides_of, transformed
 from pycnn.plan.conv_algorithm import Algorithm
-from pycnn.plan.conv_problem import Pair, Problem, Steps, Unsupported
-from pycnn.runtime.plan import Buffer, Launch, Transform
+from pycnn.plan.conv_problem import Pair, Problem, Unsupported, planned
+from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan, Transform
 
 #: Workspace for several images at a time, in bytes.
 GOAL = 128 * 2**20
 
 
-def forward(problem: Problem, limit: int) -> Steps:
+def forward(problem: Problem, limit: int) -> Plan:
     """y, some images after the other."""
     used = _reach(problem)
     x = Planes("x", problem.x, _pair(problem.pad_begin), (1, 1), used, problem.mode)
     return _filtered(problem, limit, x, ("y", problem.y), _pair(problem.stride), rotated=False)
 
 
-def backward_input(problem: Problem, limit: int) -> Steps:
+def backward_input(problem: Problem, limit: int) -> Plan:
     """dx: a convolution of dy, spread by the stride, with filters rotated by half a turn."""
     if problem.mode != "zeros":
         raise Unsupported(f"padding mode {problem.mode}; allowed for the gradient: zeros")
@@ -48,7 +47,7 @@ def backward_input(problem: Problem, limit: int) -> Steps:
     return _filtered(problem, limit, dy, ("dx", problem.x), (1, 1), rotated=True)
 
 
-def backward_weight(problem: Problem, limit: int) -> Steps:
+def backward_weight(problem: Problem, limit: int) -> Plan:
     """dweight: the products' spectra add up over the images, and are transformed back once."""
     used = _reach(problem)
     sizes = Sizes.of(problem, used)
@@ -78,14 +77,14 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
     launches.append(inverse(sizes, pairs))
     launches.append(crop(plain, sizes, "dweight", problem.weight, _pair(problem.dilation)))
     most = images * max(x.all, dy.all) // n
-    workspace = {
+    elements = {
         "padded": most * sizes.pixels,
         "image_spectra": 2 * images * x.all // n * f,
         "gradient_spectra": 2 * images * dy.all // n * f,
         "product_spectra": 2 * pairs * f,
         "sums": pairs * sizes.pixels,
     }
-    return _steps(launches, problem, sizes, workspace)
+    return planned(problem, "dweight", problem.weight.shape, launches, _sums(problem, elements))
 
 
 def _filtered(
@@ -95,7 +94,7 @@ def _filtered(
     result: tuple[str, View],
     step: Pair,
     rotated: bool,
-) -> Steps:
+) -> Plan:
     """Images by filters: every `step`-th element of the products is the result."""
     sizes = Sizes.of(problem, image.used)
     f, groups, n = sizes.frequencies, problem.groups, image.view.shape[0]
@@ -126,14 +125,14 @@ def _filtered(
             inverse(sizes, count * groups * kept),
             crop(problem, sizes, name, view, step, first, count),
         )
-    workspace = {
+    elements = {
         "padded": max(weight.all, images * groups * summed) * sizes.pixels,
         "filter_spectra": 2 * weight.all * f,
         "image_spectra": 2 * images * groups * summed * f,
         "product_spectra": 2 * images * groups * kept * f,
         "sums": images * groups * kept * sizes.pixels,
     }
-    return _steps(launches, problem, sizes, workspace)
+    return planned(problem, name, view.shape, launches, _sums(problem, elements))
 
 
 def _spans(problem: Problem) -> Pair:
@@ -152,13 +151,9 @@ def _pair(values: tuple[int, ...]) -> Pair:
     return values[0], values[1]
 
 
-def _steps(
-    launches: list[Launch | Transform], problem: Problem, sizes: Sizes, workspace: dict[str, int]
-) -> Steps:
-    """With the workspace, given in elements of the precision of sums, in the problem's elements."""
-    ratio = FLOATS[sizes.dtype].itemsize // problem.itemsize
-    elements = {name: ratio * count for name, count in workspace.items()}
-    return Steps(tuple(launches), elements)  # type: ignore[arg-type]  # Steps knows launches only
+def _sums(problem: Problem, elements: dict[str, int]) -> dict[str, ArraySpec]:
+    """Workspace in the precision of sums."""
+    return {name: problem.sums(count) for name, count in elements.items()}
 
 
 FFT = Algorithm(

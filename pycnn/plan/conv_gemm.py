@@ -30,22 +30,22 @@ from pycnn.plan.conv_columns import (
     require_1x1,
     weight_matrix,
 )
-from pycnn.plan.conv_direct import add_parts, wide_ratio
-from pycnn.plan.conv_problem import Problem, Steps, Unsupported
+from pycnn.plan.conv_direct import add_parts
+from pycnn.plan.conv_problem import Problem, Unsupported, planned
 from pycnn.plan.gemm import Gemm, gemm_launch
-from pycnn.runtime.plan import Buffer, Launch
+from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan
 
 #: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
 #: GPU until the next kernel reads it. A single image may take more.
 GOAL = 32 * 2**20
 
 
-def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
+def forward(problem: Problem, limit: int, lowering: Lowering) -> Plan:
     """y, some images after the other."""
     x, (weight, copies) = lowering(problem), weight_matrix(problem)
     k, row, size = problem.filters, problem.channels * problem.taps, problem.itemsize
     fixed = problem.weight.shape[0] * row if copies else 0
-    images = _images(problem, limit, x.per_image, fixed)
+    images = _images(problem, limit, x.per_image * size, fixed * size)
     # In place of groups there may be lines of pixels, which share the weight and the channels.
     inner, pixels = problem.groups, problem.pixels
     w_image, w_group, w_row, w_col = weight.strides
@@ -74,11 +74,11 @@ def forward(problem: Problem, limit: int, lowering: Lowering) -> Steps:
         operands = weight.at(0, size), x.at(first, size), y.at(first, size)
         offset = 0 if added is None else added.at(first, size).offset
         launches.append(gemm_launch(product, *operands, residual_offset=offset))
-    extra = {"weight_matrix": fixed} if copies else {}
-    return Steps(tuple(launches), {**extra, **_workspace(images, x)})
+    workspace = {"weight_matrix": problem.array(fixed), **_workspace(problem, images, x)}
+    return planned(problem, "y", problem.y.shape, launches, workspace)
 
 
-def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
+def backward_input(problem: Problem, limit: int, in_place: bool) -> Plan:
     """dx: the product is dx itself (`in_place`, for 1x1), or columns that col2im adds up.
 
     The columns hold unrounded sums.
@@ -93,8 +93,8 @@ def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
         target = pixels_of("dx", problem.x, problem.channels)
     else:
         target = Matrix("columns", columns(problem), staged=True)
-    wide = wide_ratio(problem) * target.per_image
-    images = _images(problem, limit, wide + dy.per_image, fixed)
+    each = target.per_image * problem.sum_size + dy.per_image * size
+    images = _images(problem, limit, each, fixed * size)
     launches = list(copies)
     for first, count in chunks(problem.x.shape[0], images):
         launches += dy.fill(first, count)
@@ -114,13 +114,13 @@ def backward_input(problem: Problem, limit: int, in_place: bool) -> Steps:
         if not in_place:
             dx = Buffer("dx", first * problem.x.strides[0] * size)
             launches.append(elementwise("col2im", problem.images(count), part, dx))
-    workspace = _workspace(images, dy)
-    workspace |= {} if in_place else {"columns": images * wide}
-    workspace |= {"weight_matrix": fixed} if copies else {}
-    return Steps(tuple(launches), workspace)
+    workspace = _workspace(problem, images, dy)
+    workspace["columns"] = problem.sums(images * target.per_image)
+    workspace["weight_matrix"] = problem.array(fixed)
+    return planned(problem, "dx", problem.x.shape, launches, workspace)
 
 
-def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
+def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Plan:
     """dweight: unrounded products of some images at once, then their sum.
 
     The next images add theirs to those. Without room for that, the product of each image is added
@@ -130,14 +130,13 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
     if x.lines:
         raise Unsupported("the pixels of x lie in separate lines; allowed: rows that follow evenly")
     n, k, size = problem.x.shape[0], problem.filters, problem.itemsize
-    row, each = problem.channels * problem.taps, x.per_image + dy.per_image
+    row, each = problem.channels * problem.taps, (x.per_image + dy.per_image) * size
     whole = problem.groups * k * row
-    part = whole * wide_ratio(problem)
     images, target = 1, "partial"
     try:
-        images = _images(problem, limit, each + part)
+        images = _images(problem, limit, each + whole * problem.sum_size)
     except Unsupported:
-        if wide_ratio(problem) > 1 and n > 1:
+        if problem.sum_size > size and n > 1:
             raise
         target = "dweight"
         _images(problem, limit, each)
@@ -160,12 +159,11 @@ def backward_weight(problem: Problem, limit: int, lowering: Lowering) -> Steps:
         )
         operands = dy.at(first, size), x.at(first, size), Buffer(target)
         launches.append(gemm_launch(product, *operands))
-    workspace = _workspace(images, x, dy)
+    workspace = _workspace(problem, images, x, dy)
     if target == "partial":
-        parts = add_parts(problem, target, "dweight", images, whole)
-        launches.append(parts)
-        workspace[target] = images * part
-    return Steps(tuple(launches), workspace)
+        launches.append(add_parts(problem, target, "dweight", images, whole))
+        workspace[target] = problem.sums(images * whole)
+    return planned(problem, "dweight", problem.weight.shape, launches, workspace)
 
 
 def _result(problem: Problem, array: str, view: View, lines: int) -> Matrix:
@@ -190,13 +188,12 @@ def _require_every_pixel(problem: Problem) -> None:
 
 
 def _images(problem: Problem, limit: int, each: int, fixed: int = 0) -> int:
-    """Images at a time, each of which takes some elements of workspace."""
-    size = problem.itemsize
-    return images_at_a_time(problem.x.shape[0], each * size, fixed * size, limit, GOAL)
+    """Images at a time, each of which takes some bytes of workspace."""
+    return images_at_a_time(problem.x.shape[0], each, fixed, limit, GOAL)
 
 
-def _workspace(images: int, *matrices: Matrix) -> dict[str, int]:
-    return {m.array: images * m.per_image for m in matrices if m.staged}
+def _workspace(problem: Problem, images: int, *matrices: Matrix) -> dict[str, ArraySpec]:
+    return {m.array: problem.array(images * m.per_image) for m in matrices if m.staged}
 
 
 def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:

@@ -11,16 +11,14 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
 from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan._strided import row_major
 from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_columns import copy_of, elementwise
-from pycnn.plan.conv_direct import wide_ratio
 from pycnn.plan.conv_phases import phases
-from pycnn.plan.conv_problem import MODES, Ints, Problem, Steps, Unsupported, flat_grid
+from pycnn.plan.conv_problem import MODES, Ints, Problem, Unsupported, flat_grid, planned
 from pycnn.plan.gemm import FILL
-from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -33,6 +31,9 @@ ELEMENTS = 1024
 
 #: The least that a segment adds up: below that, storing partial sums costs more than it brings.
 SEGMENT = 256
+
+#: The array in the workspace that holds the sums of segments.
+PARTIAL = "partial"
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,23 @@ def multiply_elements(problem: Problem, product: Product, tile: int) -> tuple[Pr
     return product, Tiling(Kernel(FILE, "implicit_gemm", defines), depth, depth, m_major)
 
 
-def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Steps:
+def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
     """y, a tile of filters and pixels a block."""
     _require_two_axes(problem)
-    problem, weight, copy = _with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
+    problem, weight, copies = _with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
     product = replace(_forward(problem), a=Buffer(weight))
-    return _joined(copy, _steps(problem, product, limit - _bytes(problem, copy), tiler))
+    copied = _copied(problem, copies)
+    launches, partial = _launches(problem, product, limit - copied.nbytes, tiler)
+    workspace = {weight: copied, PARTIAL: problem.sums(partial)}
+    return planned(problem, "y", problem.y.shape, (*copies, *launches), workspace)
 
 
-def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Steps:
+def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
     """dx, phase by phase."""
     _require_two_axes(problem)
-    problem, weight, steps = _with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
-    rest, size = limit - _bytes(problem, steps), problem.itemsize
+    problem, weight, copies = _with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
+    copied, size = _copied(problem, copies), problem.itemsize
+    launches, most = [*copies], 0
     for phase in phases(problem):
         product = replace(
             _forward(phase.problem),
@@ -99,11 +104,13 @@ def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_element
             c=Buffer("dx", phase.dx * size),
             residual=Buffer("residual", phase.residual * size),
         )
-        steps = _joined(steps, _steps(phase.problem, product, rest, tiler))
-    return steps
+        more, partial = _launches(phase.problem, product, limit - copied.nbytes, tiler)
+        launches, most = [*launches, *more], max(most, partial)
+    workspace = {weight: copied, PARTIAL: problem.sums(most)}
+    return planned(problem, "dx", problem.x.shape, launches, workspace)
 
 
-def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Steps:
+def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
     """dweight, a tile of filters and (c, r, s) a block, over a segment of images and pixels."""
     _require_two_axes(problem)
     per_filter = problem.channels * problem.taps
@@ -122,7 +129,9 @@ def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elemen
         c=Buffer("dweight"),
         residual=Buffer("residual"),
     )
-    return _steps(problem, product, limit, tiler)
+    launches, partial = _launches(problem, product, limit, tiler)
+    workspace = {PARTIAL: problem.sums(partial)}
+    return planned(problem, "dweight", problem.weight.shape, launches, workspace)
 
 
 def _forward(problem: Problem) -> Product:
@@ -146,7 +155,7 @@ def _forward(problem: Problem) -> Product:
 
 def _with_channels_last(
     problem: Problem, x: View, order: Ints, limit: int, tiler: Tiler
-) -> tuple[Problem, str, Steps]:
+) -> tuple[Problem, str, tuple[Launch, ...]]:
     """The problem with a weight whose summed channels lie side by side, as those of `x` do.
 
     Where they do not, a copy of it in the workspace does, if the limit allows: reading elements
@@ -166,14 +175,14 @@ def _with_channels_last(
 
     Returns
     -------
-    (Problem, str, Steps)
-        The problem, the array that its weight is in, and what makes it.
+    (Problem, str, tuple of Launch)
+        The problem, the array that its weight is in, and what makes it, if it is a copy.
     """
     weight, needed = problem.weight, prod(problem.weight.shape) * problem.itemsize
     elements = problem.taps == 1 and tiler is multiply_elements
     in_place = elements or weight.strides[order[-1]] == 1
     if not x.channels_last or in_place or needed > limit:
-        return problem, "weight", Steps((), {})
+        return problem, "weight", ()
     shape, strides = (tuple(v[axis] for axis in order) for v in (weight.shape, weight.strides))
     turned = View(shape, strides, weight.dtype)
     copied = Buffer("weight_last")
@@ -181,18 +190,12 @@ def _with_channels_last(
     packed = row_major(turned.shape)
     strides = tuple(packed[order.index(axis)] for axis in range(len(order)))
     problem = replace(problem, weight=replace(weight, strides=strides))
-    return problem, copied.name, Steps((launch,), {copied.name: prod(weight.shape)})
+    return problem, copied.name, (launch,)
 
 
-def _joined(first: Steps, second: Steps) -> Steps:
-    """One after the other, in the same workspace."""
-    names = {**first.workspace, **second.workspace}
-    largest = {x: max(first.workspace.get(x, 0), second.workspace.get(x, 0)) for x in names}
-    return Steps((*first.launches, *second.launches), largest)
-
-
-def _bytes(problem: Problem, steps: Steps) -> int:
-    return sum(steps.workspace.values()) * problem.itemsize
+def _copied(problem: Problem, copies: tuple[Launch, ...]) -> ArraySpec:
+    """Workspace for a copy of the weight; of no elements where there is none."""
+    return problem.array(prod(problem.weight.shape) if copies else 0)
 
 
 def _require_two_axes(problem: Problem) -> None:
@@ -229,11 +232,12 @@ def _terms(problem: Problem, other: Sequence[int]) -> Index:
     return terms.ordered(1, 2, 0) if problem.x.channels_last else terms
 
 
-def _steps(problem: Problem, product: Product, limit: int, tiler: Tiler) -> Steps:
-    """One launch, or two where the sums are cut into segments."""
+def _launches(
+    problem: Problem, product: Product, limit: int, tiler: Tiler
+) -> tuple[list[Launch], int]:
+    """One launch, or two where the sums are cut into segments; and how many sums are stored."""
     outputs = problem.groups * product.m * product.n.count
-    wide = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
-    tile, segments = _choose(problem, product, limit // max(1, outputs * wide))
+    tile, segments = _choose(problem, product, limit // max(1, outputs * problem.sum_size))
     product, tiling = tiler(problem, product, tile)
     segment = ceil_div(product.k.count, segments * tiling.depth) * tiling.depth
     segments = max(1, ceil_div(product.k.count, max(1, segment)))
@@ -266,11 +270,11 @@ def _steps(problem: Problem, product: Product, limit: int, tiler: Tiler) -> Step
     )
     *pointers, residual, epilogue = problem.epilogue.arguments()
     end = (*pointers, residual and product.residual, epilogue, params)
-    partial = Buffer("partial") if segments > 1 else None
+    partial = Buffer(PARTIAL) if segments > 1 else None
     operands = (product.a, product.x, product.c, partial)
     main = Launch(tiling.kernel, grid, (THREADS, 1, 1), (*operands, *end))
     if partial is None:
-        return Steps((main,), {})
+        return [main], 0
     _, plain = multiply_elements(problem, product, tile)
     add = Launch(
         replace(plain.kernel, entry="implicit_gemm_finish"),
@@ -278,7 +282,7 @@ def _steps(problem: Problem, product: Product, limit: int, tiler: Tiler) -> Step
         (THREADS, 1, 1),
         (partial, product.c, *end),
     )
-    return Steps((main, add), {partial.name: segments * outputs * wide_ratio(problem)})
+    return [main, add], segments * outputs
 
 
 def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:

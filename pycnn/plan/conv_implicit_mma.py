@@ -15,8 +15,8 @@ from pycnn.plan import conv_implicit
 from pycnn.plan._implicit import Product
 from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import Tiling
-from pycnn.plan.conv_problem import Problem, Steps, Unsupported
-from pycnn.runtime.plan import Kernel
+from pycnn.plan.conv_problem import Problem, Unsupported
+from pycnn.runtime.plan import Kernel, Plan
 from pycnn.shapes import ceil_div
 
 #: Elements in 16 bytes, elements of k in a tile, threads of a block.
@@ -89,7 +89,7 @@ def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:
 def _planner(direction: str) -> Planner:
     general = getattr(conv_implicit, direction)
 
-    def planner(problem: Problem, limit: int) -> Steps:
+    def planner(problem: Problem, limit: int) -> Plan:
         _require_chunks(problem, direction)
         return general(problem, limit, _chunks)
 

@@ -1,6 +1,6 @@
 """What a convolution is, to its plans: shapes, strides, and the struct that the kernels take."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import gcd, prod
 from operator import floordiv
@@ -8,9 +8,9 @@ from operator import floordiv
 import numpy as np
 
 from pycnn.define.views import View
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
-from pycnn.runtime.plan import Launch
+from pycnn.runtime.plan import ArraySpec, Launch, Plan, Transform
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -61,12 +61,14 @@ class Problem:
     stride, dilation : tuple of int
         One a spatial axis.
     pad_begin : tuple of int
-        Padding above and to the left; that below and to the right shows in the extent of `y`.
+        Padding above and to the left.
     groups : int
     epilogue : Epilogue
         What happens to a sum before it is stored; in the forward direction, and to dx.
     mode : str
         What lies beyond the edges of x: a name of `MODES`.
+    pad_end : tuple of int
+        Padding below and to the right. Kernels do without: it shows in the extent of `y`.
     spatial : int
         Number of spatial axes, 2 or 3.
     filters, channels : int
@@ -84,6 +86,7 @@ class Problem:
     groups: int = 1
     epilogue: Epilogue = IDENTITY
     mode: str = "zeros"
+    pad_end: Ints = (0, 0)
     spatial: int = field(init=False, compare=False)
     filters: int = field(init=False, compare=False)
     channels: int = field(init=False, compare=False)
@@ -109,8 +112,27 @@ class Problem:
         return FLOATS[self.dtype].itemsize
 
     @property
+    def sum_size(self) -> int:
+        """Bytes of a sum that is not rounded yet."""
+        return FLOATS[FLOATS[self.dtype].accumulate].itemsize
+
+    def array(self, elements: int) -> ArraySpec:
+        """Workspace for elements."""
+        return ArraySpec((elements,), numpy_dtype(self.dtype))
+
+    def sums(self, elements: int) -> ArraySpec:
+        """Workspace for sums that are not rounded yet."""
+        return ArraySpec((elements,), np.dtype(FLOATS[self.dtype].accumulate))
+
+    @property
     def scalar(self) -> tuple[str, str]:
         return ("SCALAR", FLOATS[self.dtype].scalar)
+
+    @property
+    def windows(self) -> tuple[Ints, tuple[Pair, ...], Ints, int]:
+        """Stride, padding, dilation and groups, as the references take them."""
+        padding = tuple(zip(self.pad_begin, self.pad_end, strict=True))
+        return self.stride, padding, self.dilation, self.groups
 
     def images(self, count: int) -> "Problem":
         """The same for `count` images."""
@@ -148,12 +170,36 @@ class Problem:
         return struct("pycnn/conv.cuh", "ConvParams", **fields | changed)
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Launches in order, and the workspace they use: elements by name."""
+#: The operations by what they compute.
+OPERATIONS = {
+    "y": "conv2d",
+    "dx": "conv2d_backward_input",
+    "dweight": "conv2d_backward_weight",
+    "dbias": "conv2d_backward_bias",
+}
 
-    launches: tuple[Launch, ...]
-    workspace: Mapping[str, int]
+
+def planned(
+    problem: Problem,
+    output: str,
+    shape: Ints,
+    launches: Iterable[Launch | Transform],
+    workspace: Mapping[str, ArraySpec] | None = None,
+) -> Plan:
+    """A plan whose algorithm is not yet named, as planners return it.
+
+    Parameters
+    ----------
+    problem : Problem
+    output : {"y", "dx", "dweight", "dbias"}
+        What is computed, of `shape` and the problem's dtype.
+    launches : iterable of Launch or Transform
+    workspace : mapping of str to ArraySpec, optional
+        Arrays of no elements may be among them.
+    """
+    arrays = {name: spec for name, spec in (workspace or {}).items() if spec.nbytes}
+    result = {output: ArraySpec(shape, numpy_dtype(problem.dtype))}
+    return Plan(OPERATIONS[output], "", tuple(launches), result, arrays)
 
 
 def flat_grid(threads: int, block: int, what: str) -> tuple[int, int, int]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_algorithm import FEW, LONG, MANY, Algorithm, product, unlimited
 from pycnn.plan.conv_phases import phases
-from pycnn.plan.conv_problem import Four, Problem, Steps, Unsupported, flat_grid
-from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.plan.conv_problem import Four, Problem, Unsupported, flat_grid, planned
+from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -58,7 +57,7 @@ class Tiling:
 
     @property
     def elements(self) -> int:
-        """Of shared memory: taps, then pixels."""
+        """Of shared memory, in the type that sums are kept in: taps, then pixels."""
         taps = self.filter_rows * self.filter_cols * (self.filters + TAP_PADDING)
         return self.channels * (taps + self.halo_rows * self.pitch)
 
@@ -73,13 +72,13 @@ class Tiling:
         )
 
 
-def forward(problem: Problem) -> Steps:
+def forward(problem: Problem) -> Plan:
     """y in one launch."""
     launch = _launch(problem, Buffer("x"), Buffer("weight"), Buffer("y"), 0)
-    return Steps((launch,), {})
+    return planned(problem, "y", problem.y.shape, (launch,))
 
 
-def backward_input(problem: Problem) -> Steps:
+def backward_input(problem: Problem) -> Plan:
     """dx, phase by phase."""
     size = problem.itemsize
     launches = [
@@ -93,7 +92,7 @@ def backward_input(problem: Problem) -> Steps:
         )
         for phase in phases(problem)
     ]
-    return Steps(tuple(launches), {})
+    return planned(problem, "dx", problem.x.shape, launches)
 
 
 def _launch(
@@ -113,13 +112,8 @@ def _launch(
         flat_grid(filters * cols * rows * others, 1, "the tiles of y"),
         (*tiling.block, 1),
         (x, weight, *pointers, y, params, finish),
-        shared=tiling.elements * shared_size(problem),
+        shared=tiling.elements * problem.sum_size,
     )
-
-
-def shared_size(problem: Problem) -> int:
-    """Bytes of an element in shared memory, where all is of the type that sums are kept in."""
-    return FLOATS[FLOATS[problem.dtype].accumulate].itemsize
 
 
 def choose(problem: Problem) -> Tiling:
@@ -151,7 +145,7 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
     tile_p = PIXELS * block[0] // width
     halo_cols = (width - 1) * stride_w + max(s - 1, 0) * dilation_w + 1
     sub_pitch = ceil_div(halo_cols, stride_w)
-    pitch = _pitch(sub_pitch * stride_w, stride_h, block[0], width, shared_size(problem))
+    pitch = _pitch(sub_pitch * stride_w, stride_h, block[0], width, problem.sum_size)
 
     def staging(channels: int, rows: int) -> Tiling:
         halo_rows = (tile_p - 1) * stride_h + (rows - 1) * dilation_h + 1
@@ -169,7 +163,7 @@ def _tiling(problem: Problem, block: tuple[int, int], width: int) -> Tiling | No
         )
 
     def fits(tiling: Tiling, limit: int) -> bool:
-        return tiling.elements * shared_size(problem) <= limit
+        return tiling.elements * problem.sum_size <= limit
 
     channels = min(problem.channels, CHANNELS)
     while not fits(staging(channels, 1), SHARED_LIMIT):

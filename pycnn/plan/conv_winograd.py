@@ -22,9 +22,9 @@ from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._winograd import stages_channels
 from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
 from pycnn.plan.conv_algorithm import Algorithm, Score
-from pycnn.plan.conv_problem import Problem, Steps, Unsupported
+from pycnn.plan.conv_problem import Problem, Unsupported, planned
 from pycnn.plan.gemm import FILL, Gemm, Strides, gemm_launch
-from pycnn.runtime.plan import Buffer, Launch
+from pycnn.runtime.plan import Buffer, Launch, Plan
 from pycnn.shapes import ceil_div
 
 #: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
@@ -65,7 +65,7 @@ def auto_safe(problem: Problem, direction: str, side: int) -> bool:
 PAYS = 64
 
 
-def forward(problem: Problem, limit: int, side: int) -> Steps:
+def forward(problem: Problem, limit: int, side: int) -> Plan:
     """y, some images after the other.
 
     Parameters
@@ -77,10 +77,10 @@ def forward(problem: Problem, limit: int, side: int) -> Steps:
         Outputs a side of a tile.
     """
     _require(problem)
-    return _steps(problem, limit, side, ("x", "y"), rotated=False)
+    return _plan(problem, limit, side, ("x", "y"), rotated=False)
 
 
-def backward_input(problem: Problem, limit: int, side: int) -> Steps:
+def backward_input(problem: Problem, limit: int, side: int) -> Plan:
     """dx: y of a convolution of dy with filters rotated by half a turn. Parameters as `forward`."""
     _require(problem)
     if problem.mode != "zeros":
@@ -91,10 +91,10 @@ def backward_input(problem: Problem, limit: int, side: int) -> Steps:
         y=problem.x,
         pad_begin=(TAPS - 1 - problem.pad_begin[0], TAPS - 1 - problem.pad_begin[1]),
     )
-    return _steps(of_dx, limit, side, ("dy", "dx"), rotated=True)
+    return _plan(of_dx, limit, side, ("dy", "dx"), rotated=True)
 
 
-def backward_weight(problem: Problem, limit: int) -> Steps:
+def backward_weight(problem: Problem, limit: int) -> Plan:
     """dweight: 3x3 outputs of tiles of 2x2, summed over tiles by matrix products.
 
     The tiles are split into parts, where one matrix for every place has too few blocks to fill a
@@ -104,7 +104,7 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
     _, k, *extents = problem.y.shape
     n, c = problem.x.shape[:2]
     grid = Grid.of(2, (extents[0], extents[1]))
-    size, ratio = _sizes(problem)
+    size = problem.sum_size
     pairs = k * problem.channels
     blocks = (
         grid.places
@@ -143,11 +143,11 @@ def backward_weight(problem: Problem, limit: int) -> Steps:
         launches.append(gemm_launch(gemm, dy.buffer, x.buffer, products))
     launches.append(winograd.taps_launch(problem, products, x.parts))
     workspace = {
-        x.name: x.elements * ratio,
-        dy.name: dy.elements * ratio,
-        products.name: x.parts * grid.places * pairs * ratio,
+        x.name: problem.sums(x.elements),
+        dy.name: problem.sums(dy.elements),
+        products.name: problem.sums(x.parts * grid.places * pairs),
     }
-    return Steps(tuple(launches), workspace)
+    return planned(problem, "dweight", problem.weight.shape, launches, workspace)
 
 
 def _require(problem: Problem) -> None:
@@ -161,11 +161,11 @@ def _require(problem: Problem) -> None:
         )
 
 
-def _steps(problem: Problem, limit: int, side: int, names: tuple[str, str], rotated: bool) -> Steps:
+def _plan(problem: Problem, limit: int, side: int, names: tuple[str, str], rotated: bool) -> Plan:
     """A forward pass. `names`: of what it reads and writes; `rotated`: see `backward_input`."""
     (n, c, *_), (_, k, *extents) = problem.x.shape, problem.y.shape
     grid = Grid.of(side, (extents[0], extents[1]))
-    size, ratio = _sizes(problem)
+    size = problem.sum_size
     reduced, kept = c // problem.groups, k // problem.groups
     filters = Buffer("filters")
     of_filters = grid.places * problem.weight.shape[0] * problem.channels
@@ -204,14 +204,9 @@ def _steps(problem: Problem, limit: int, side: int, names: tuple[str, str], rota
             gemm_launch(product, operands[0], operands[1], y.buffer),
             winograd.output_launch(problem, y, count, target, beside),
         )
-    workspace = {filters.name: of_filters, x.name: x.elements, y.name: y.elements}
-    return Steps(tuple(launches), {name: ratio * count for name, count in workspace.items()})
-
-
-def _sizes(problem: Problem) -> tuple[int, int]:
-    """Bytes of an element of the workspace, and how many elements of the problem that is."""
-    size = FLOATS[FLOATS[problem.dtype].accumulate].itemsize
-    return size, size // problem.itemsize
+    elements = {filters.name: of_filters, x.name: x.elements, y.name: y.elements}
+    workspace = {name: problem.sums(count) for name, count in elements.items()}
+    return planned(problem, names[1], problem.y.shape, launches, workspace)
 
 
 def _from(problem: Problem, name: str, image: int, view: View) -> Buffer:

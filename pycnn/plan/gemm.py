@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan._epilogue import IDENTITY, Epilogue
+from pycnn.plan._tiles import best_tile
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
@@ -120,8 +121,12 @@ class Version:
     tile: tuple[int, int]
     block: tuple[int, int, int]
     oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
-    tiles: tuple[int, ...] = ()  # square tiles it is compiled for, where there is a choice
+    tiles: tuple[tuple[int, int], ...] = ()  # those it is compiled for, where there is a choice
     dtypes: tuple[str, ...] = FLOATING
+
+    @property
+    def on_tensor_cores(self) -> bool:
+        return "float64" not in self.dtypes
 
     @property
     def entry(self) -> str:
@@ -135,18 +140,41 @@ VERSIONS = {
     "register_tile": Version("gemm/4_register_tile.cu", (64, 64), (256, 1, 1), oriented=True),
     "vectorised": Version("gemm/5_vectorised.cu", (128, 128), (256, 1, 1), oriented=True),
     "double_buffered": Version(
-        "gemm/6_double_buffered.cu", (128, 128), (256, 1, 1), oriented=True, tiles=(64, 128)
+        "gemm/6_double_buffered.cu",
+        (128, 128),
+        (256, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (128, 128)),
     ),
     "tensor_core": Version(
         "gemm/7_tensor_core.cu",
         (128, 128),
         (256, 1, 1),
         oriented=True,
-        tiles=(64, 128),
+        tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
         dtypes=tuple(name for name in FLOATING if FLOATS[name].is_half),
+    ),
+    "tf32": Version(
+        "gemm/8_tf32.cu",
+        (128, 128),
+        (256, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
+        dtypes=("float32",),
+    ),
+    "tf32x3": Version(
+        "gemm/9_tf32x3.cu",
+        (128, 64),
+        (256, 1, 1),
+        oriented=True,
+        tiles=((64, 64), (128, 64)),
+        dtypes=("float32",),
     ),
 }
 
+
+#: Versions that round the factors of float32 products: the spacing at 1 of what they round to.
+COARSE = {"tf32": 2.0**-10}
 
 #: The versions, slowest first: what `algo` may be besides "auto".
 algorithms = tuple(VERSIONS)
@@ -180,7 +208,7 @@ def gemm_launch(
     b: Buffer,
     c: Buffer,
     algo: str = "auto",
-    tile: int | None = None,
+    tile: tuple[int, int] | None = None,
     residual_offset: int = 0,
 ) -> Launch:
     """The launch that computes `problem`.
@@ -193,9 +221,9 @@ def gemm_launch(
         128-bit accesses by the strides, and the kernel tests the base addresses once.
     algo : str, default "auto"
         One of `algorithms_of` the dtype; "auto" asks :func:`choose`.
-    tile : int, optional
-        Outputs a block computes in each direction, for versions that offer several; by default 128
-        if that makes enough blocks to fill a GPU and C is no thinner than that, else 64.
+    tile : (int, int), optional
+        Rows and columns of C that a block computes, for versions that offer several; by default
+        those that fill a GPU best.
     residual_offset : int, default 0
         Bytes from the start of the residual to what belongs to element (0, 0) of the first batch.
 
@@ -222,7 +250,8 @@ def gemm_launch(
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
-    defines = [("SCALAR", SCALAR[problem.dtype]), *tile_defines]
+    defines = [("SCALAR", SCALAR[problem.dtype])] if len(version.dtypes) > 1 else []
+    defines += tile_defines
     if version.oriented:
         defines += [("A_TRANSPOSED", str(int(a_transposed)))]
         defines += [("B_TRANSPOSED", str(int(b_transposed)))]
@@ -273,21 +302,26 @@ def gemm_launch(
 
 
 def _tile(
-    problem: Gemm, version: Version, tile: int | None
+    problem: Gemm, version: Version, tile: tuple[int, int] | None
 ) -> tuple[tuple[int, int], tuple[tuple[str, str], ...]]:
     """Tile extents and the defines that select them."""
     if not version.tiles:
         if tile is not None:
             raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
         return version.tile, ()
-    if tile is None:
+    outer, inner = problem.batch
+    if tile is None and version.on_tensor_cores:
+        tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)
+    elif tile is None:
         small, large = version.tiles
-        blocks = ceil_div(problem.m, large) * ceil_div(problem.n, large)
-        fills = blocks * problem.batch[0] * problem.batch[1] >= FILL
-        tile = large if fills and min(problem.m, problem.n) > small else small
+        blocks = ceil_div(problem.m, large[0]) * ceil_div(problem.n, large[1])
+        fills = blocks * outer * inner >= FILL
+        tile = large if fills and min(problem.m, problem.n) > min(small) else small
     if tile not in version.tiles:
         raise ValueError(f"tile={tile}; allowed: {', '.join(map(str, version.tiles))}")
-    return (tile, tile), (("TILE", str(tile)),)
+    if version.on_tensor_cores:
+        return tile, (("TILE_M", str(tile[0])), ("TILE_N", str(tile[1])))
+    return tile, (("TILE", str(tile[0])),)
 
 
 def _orientation(problem: Gemm, strides: Strides, shape: tuple[int, int]) -> tuple[bool, bool]:

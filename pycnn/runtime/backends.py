@@ -132,7 +132,8 @@ def backend_for(**arrays: Any) -> str:
             kinds[name] = "CuPy"
         else:
             raise TypeError(
-                f"{name} is of type {type(array).__name__}; allowed: numpy.ndarray, cupy.ndarray"
+                f"{name} is of type {type(array).__name__}; allowed: numpy.ndarray, cupy.ndarray, "
+                "or what has __dlpack__ or __cuda_array_interface__"
             )
     libraries = set(kinds.values())
     if len(libraries) > 1:

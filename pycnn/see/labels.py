@@ -80,14 +80,14 @@ def _size(step: Step) -> str:
 def _stride(step: Step) -> tuple[int, ...]:
     call = next(t.call for t in step.own if t.operation.family in FAMILIES)
     if "weight" in call.views:
-        stride: tuple[int, ...] = call.settings.geometry.stride
-        return stride
+        stride: tuple[int, ...] = call.settings.problem.stride
+        return stride[2 - call.views["weight"].rank :]
     return tuple(axis.stride for axis in call.settings.pooling.axes)
 
 
 def _is_depthwise(step: Step) -> bool:
     call = next(t.call for t in step.own if t.operation.family == "conv")
-    groups = call.settings.geometry.groups
+    groups = call.settings.problem.groups
     return bool(groups > 1 and call.views["weight"].shape[1] == 1)
 
 

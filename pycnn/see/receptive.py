@@ -159,27 +159,27 @@ def _all(call: Call, channels_last: bool) -> Windows:
 
 
 def _convolution(call: Call, channels_last: bool) -> Windows:
-    geometry, taps = call.settings.geometry, call.views["weight"].shape[2:]
     return [
-        Span(-before, step, (tap - 1) * apart + 1)
-        for tap, step, apart, (before, _) in zip(
-            taps, geometry.stride, geometry.dilation, geometry.padding, strict=True
-        )
+        Span(-before, step, (tap - 1) * apart + 1) for tap, step, apart, before in _filter(call)
     ]
 
 
 def _transposed(call: Call, channels_last: bool) -> Windows:
     """Element i of x goes to ``i * stride - padding + tap * dilation``; here the way back."""
-    geometry, taps = call.settings.geometry, call.views["weight"].shape[2:]
     spans = []
-    for tap, step, apart, (before, _) in zip(
-        taps, geometry.stride, geometry.dilation, geometry.padding, strict=True
-    ):
+    for tap, step, apart, before in _filter(call):
         reach = (tap - 1) * apart
         spans.append(
             Span(Fraction(before - reach, step), Fraction(1, step), 1 + Fraction(reach, step))
         )
     return spans
+
+
+def _filter(call: Call) -> list[tuple[int, ...]]:
+    """Taps, stride, dilation and padding in front, along each axis."""
+    problem, axes = call.settings.problem, call.views["weight"].rank - 2
+    members = problem.weight.shape, problem.stride, problem.dilation, problem.pad_begin
+    return [*zip(*(member[-axes:] for member in members), strict=True)]
 
 
 def _pooling(call: Call, channels_last: bool) -> Windows:

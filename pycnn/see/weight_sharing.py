@@ -66,5 +66,5 @@ def _of_call(call: Call) -> Sharing:
     shapes = call.shapes
     shared = prod(shapes["weight"])
     inputs, outputs = (prod(shapes[name][1:]) for name in "xy")
-    places = prod(call.settings.geometry.out)  # of a transposed one: places of its input
+    places = call.settings.problem.pixels  # of a transposed one: places of its input
     return Sharing(inputs * outputs, places * shared, shared)

@@ -83,6 +83,27 @@ VIEWED: dict[str, tuple[Case, ...]] = {
     "gelu": (Case("tanh", {"x": (3, 5, 7)}, {"approximate": "tanh"}),),
 }
 
+
+def _products(name: str, m: int, n: int, algo: str) -> tuple[tuple[Case, str], ...]:
+    """One product for each order of A and B in memory, as many as make a tile worth its while."""
+    turned = {"": {}, "a": {"transpose_a": True}, "b": {"transpose_b": True}}
+    turned["both"] = turned["a"] | turned["b"]
+    return tuple(
+        (
+            Case(
+                f"{name}, {which} transposed" if which else name,
+                {
+                    "a": (128, 3, m) if "transpose_a" in settings else (128, m, 3),
+                    "b": (128, n, 3) if "transpose_b" in settings else (128, 3, n),
+                },
+                settings,
+            ),
+            algo,
+        )
+        for which, settings in turned.items()
+    )
+
+
 #: Those that take the emulator minutes, each with the one algorithm that it is about.
 LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     "conv2d": tuple(
@@ -103,18 +124,17 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         )
     ),
     "gemm": tuple(
-        (Case(name, {"a": a, "b": b}, settings), algo)
-        for algo in ("double_buffered", "tensor_core")
-        for name, a, b, settings in (
-            ("large tiles", (128, 65, 3), (128, 3, 67), {}),
-            ("large tiles, a transposed", (128, 3, 65), (128, 3, 67), {"transpose_a": True}),
-            ("large tiles, b transposed", (128, 65, 3), (128, 67, 3), {"transpose_b": True}),
-            (
-                "large tiles, both transposed",
-                (128, 3, 65),
-                (128, 67, 3),
-                {"transpose_a": True, "transpose_b": True},
-            ),
+        case
+        for algo, name, m, n in (
+            ("double_buffered", "large tiles", 65, 67),
+            ("tensor_core", "large tiles", 65, 67),
+            ("tensor_core", "high tiles", 65, 64),
+            ("tensor_core", "wide tiles", 64, 67),
+            ("tf32", "large tiles", 65, 67),
+            ("tf32", "high tiles", 65, 64),
+            ("tf32", "wide tiles", 64, 67),
+            ("tf32x3", "high tiles", 65, 64),
         )
+        for case in _products(name, m, n, algo)
     ),
 }

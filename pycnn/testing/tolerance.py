@@ -16,6 +16,9 @@ from pycnn.dtypes import FLOATS, numpy_dtype
 #: dtype -> roundings allowed whatever the length, and per square root of the reduction length.
 ROUNDINGS = {"float32": (8.0, 4.0), "float64": (8.0, 4.0)}
 
+#: Roundings allowed of factors that are rounded to less than the dtype.
+COARSE = 8.0
+
 #: Bits of the significand, the leading one among them.
 _PRECISION = {"float16": 11, "bfloat16": 8}
 
@@ -49,7 +52,7 @@ def tolerance(dtype: np.typing.DTypeLike, reduction: int = 1, scale: float = 1.0
 
 
 def compare(
-    actual: np.ndarray, expected: np.ndarray, dtype: str, reduction: int = 1
+    actual: np.ndarray, expected: np.ndarray, dtype: str, reduction: int = 1, coarse: float = 0.0
 ) -> tuple[float, float]:
     """Largest absolute error of `actual` and the tolerance it must stay within.
 
@@ -66,6 +69,9 @@ def compare(
         Of the computation.
     reduction : int, default 1
         Number of terms summed into one element.
+    coarse : float, default 0.0
+        Spacing at 1 of what factors are rounded to, if that is beyond `dtype`: `COARSE` of those
+        are allowed besides, relative to the largest magnitude expected.
 
     Returns
     -------
@@ -83,7 +89,7 @@ def compare(
     finite = np.isfinite(rounded) & np.isfinite(want)
     scale = float(np.abs(want[finite]).max(initial=0.0))
     scale = max(scale, float(np.finfo(np.float32).tiny))
-    allowed = tolerance(FLOATS[name].accumulate, reduction, scale)
+    allowed = tolerance(FLOATS[name].accumulate, reduction, scale) + COARSE * coarse * scale
     if not np.array_equal(rounded[~finite], got[~finite], equal_nan=True):
         return float("inf"), allowed
     difference = np.abs(got[finite] - want[finite])

@@ -46,6 +46,7 @@ def theirs(name):
         return words(inspect.signature(function))
     except ValueError:  # a builtin: its documentation has one line for each overload
         lines = re.findall(rf"\b{name}\((.*?)\) ->", function.__doc__)
+        lines = lines or re.findall(rf"^{name}\((.*?)\)$", function.__doc__, re.M)
         found = max(lines, key=lambda line: line.count(","))
         return [re.sub(r"\s*=\s*", "=", word.strip()) for word in found.split(",")]
 

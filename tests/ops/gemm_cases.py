@@ -12,7 +12,7 @@ from pycnn.runtime.plan import ArraySpec, Buffer, Plan
 
 #: Every version for all dtypes as (algo, tile); test_gemm_tensor_core.py has the one for 16 bits.
 RUNGS = [(algo, None) for algo in algorithms_of("float64") if algo != "double_buffered"]
-RUNGS += [("double_buffered", 64), ("double_buffered", 128)]
+RUNGS += [("double_buffered", (64, 64)), ("double_buffered", (128, 128))]
 
 #: More than one tile of every rung in each direction, and a multiple of none.
 M, N, K = 131, 139, 37

@@ -6,8 +6,9 @@ from gemm_cases import LAYOUTS, K, M, N, each_combination, operand
 from op_checks import assert_matches
 
 import pycnn
-from pycnn.plan.gemm import algorithms_of
+from pycnn.plan.gemm import COARSE, algorithms_of
 from pycnn.reference.oracle.gemm import gemm as oracle
+from pycnn.testing.tolerance import compare
 
 INF, NAN = np.inf, np.nan
 
@@ -44,8 +45,9 @@ def test_batch_shared_by_a_zero_stride(backend, rng):
 @pytest.mark.parametrize("algo", ["auto", *algorithms_of("float32")])
 def test_algorithms(backend, rng, algo):
     a, b = operand(rng, (21, 35), "float32"), operand(rng, (35, 19), "float32")
-    y = pycnn.gemm(*backend.views(a, b), algo=algo)
-    assert_matches(y, oracle(a, b), "float32", 35, backend)
+    y = backend.numpy(pycnn.gemm(*backend.views(a, b), algo=algo))
+    error, allowed = compare(y, oracle(a, b), "float32", 35, COARSE.get(algo, 0.0))
+    assert error <= allowed
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 67, 35), (67, 1, 35), (2, 3, 300)], ids=str)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from gemm_cases import (
     LAYOUTS,
+    TRANSPOSES,
     K,
     M,
     N,
@@ -21,63 +22,136 @@ from pycnn.emulator import AsyncCopyError, KernelError, RaceError, RawKernel
 from pycnn.plan.gemm import Gemm, gemm_launch
 from pycnn.runtime import sources
 from pycnn.runtime.plan import Buffer
+from pycnn.testing.tolerance import tolerance
 
-each_half = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-each_tile = pytest.mark.parametrize("version", [("tensor_core", 64), ("tensor_core", 128)], ids=str)
+#: Versions with their tiles: all orders of memory with the small one, two with each other.
+SMALL = [("tensor_core", (64, 64)), ("tf32", (64, 64)), ("tf32x3", (64, 64))]
+LARGE = [("tensor_core", tile) for tile in ((64, 128), (128, 64), (128, 128))]
+LARGE += [("tf32", tile) for tile in ((64, 128), (128, 64), (128, 128))] + [("tf32x3", (128, 64))]
+COMBINATIONS = [(version, t) for version in SMALL for t in TRANSPOSES]
+COMBINATIONS += [(version, t) for version in LARGE for t in TRANSPOSES[1:3]]
+
+DTYPES = {"tensor_core": "float16", "tf32": "float32", "tf32x3": "float32"}
+
+each_version = pytest.mark.parametrize("version", [*SMALL, *LARGE], ids=str)
+each_combination = pytest.mark.parametrize(("version", "transposes"), COMBINATIONS, ids=str)
+each_small = pytest.mark.parametrize("version", SMALL, ids=str)
+
+
+def check(got, version, a, b, **options):
+    """Within the error that theory allows, of float32 sums or of TF32 products beside them."""
+    want, k = expected(a, b, **options), a.shape[1]
+    if version[0] != "tf32":
+        assert_matches(got, want, a.dtype.name, k)
+        return
+    # Rounding moves an element by 2^-11 of it, so a product by 2^-10 + 2^-22 of it.
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(got[~finite], want[~finite])
+    products = expected(*(np.nan_to_num(np.abs(x), posinf=0) for x in (a, b)))
+    scale = np.max(np.abs(want[finite]), initial=0)
+    allowed = products * (2**-10 + 2**-22) + tolerance("float32", k, scale)
+    assert np.all(np.abs(got - want)[finite] <= allowed[finite])
 
 
 @on_kernels
-@each_tile
-@each_half
+@each_combination
+def test_matches_oracle(backend, rng, version, transposes):
+    a = operand(rng, (M, K), DTYPES[version[0]], transposed=transposes[0])
+    b = operand(rng, (K, N), DTYPES[version[0]], transposed=transposes[1])
+    check(launch(backend, version, a, b), version, a, b)
+
+
+@on_kernels
+@pytest.mark.parametrize("version", [SMALL[0], LARGE[2]], ids=str)
 @each_transpose
-def test_matches_oracle(backend, rng, version, dtype, transposes):
-    a = operand(rng, (M, K), dtype, transposed=transposes[0])
-    b = operand(rng, (K, N), dtype, transposed=transposes[1])
-    assert_matches(launch(backend, version, a, b), expected(a, b), dtype, K)
+def test_bfloat16(backend, rng, version, transposes):
+    a = operand(rng, (M, K), "bfloat16", transposed=transposes[0])
+    b = operand(rng, (K, N), "bfloat16", transposed=transposes[1])
+    assert_matches(launch(backend, version, a, b), expected(a, b), "bfloat16", K)
 
 
 @on_kernels
+def test_tf32_rounds_each_element(backend):
+    """To 10 bits of fraction, ties away from zero: not cut off, and 1 exactly where it is 1."""
+    a = np.array([[1 + 2**-11], [1 + 2**-11 - 2**-23], [-1 - 2**-11], [3.0]], np.float32)
+    b = np.array([[1.0, 1 + 2**-10]], np.float32)
+    got = launch(backend, ("tf32", (64, 64)), a, b)
+    rounded = np.array([[1 + 2**-10], [1.0], [-1 - 2**-10], [3.0]])
+    np.testing.assert_array_equal(got, (rounded * b).astype(np.float32))
+
+
+@on_kernels
+@pytest.mark.parametrize("k", [1, 8, 1000])
+def test_split_products_are_as_good_as_float32(backend, rng, k):
+    """Element by element, by what theory allows.
+
+    An element is high + low within 2^-23 of it; low low, left out, is 2^-22 of a product. Sums of
+    eight products are cut off eight times at 2^-23 of them, and added up rounded to nearest.
+    """
+    a, b = operand(rng, (70, k), "float32"), operand(rng, (k, 66), "float32")
+    got = launch(backend, ("tf32x3", (64, 64)), a, b)
+    of_split, of_eight, of_sums = 2 * 2**-23 + 2**-22, 8 * 2**-23, -(-k // 8) * 2**-24
+    products = expected(np.abs(a), np.abs(b))
+    assert np.all(np.abs(got - expected(a, b)) <= (of_split + of_eight + of_sums) * products)
+    rounded = launch(backend, ("tf32", (64, 64)), a, b)
+    assert np.abs(got - expected(a, b)).max() < 2**-9 * np.abs(rounded - expected(a, b)).max()
+
+
+@on_kernels
+def test_infinities_of_split_products(backend):
+    """They are those of float32, although infinity less its TF32 part is none."""
+    a = np.array([[np.inf, 1], [-np.inf, 1 + 2**-20], [np.inf, -np.inf], [np.nan, 0]], np.float32)
+    b = np.array([[1, 0, np.inf], [1 + 2**-20, np.inf, np.inf]], np.float32)
+    with np.errstate(invalid="ignore"):
+        want = expected(a, b)
+    np.testing.assert_array_equal(launch(backend, ("tf32x3", (64, 64)), a, b), want)
+
+
+@on_kernels
+@each_small
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (1, N, 3), (M, 1, 5), (3, 5, 0), (2, 3, 133)], ids=str
 )
-def test_tiny_and_thin(backend, rng, shape):
+def test_tiny_and_thin(backend, rng, shape, version):
     m, n, k = shape
-    a, b = operand(rng, (m, k), "float16"), operand(rng, (k, n), "float16")
-    got = launch(backend, ("tensor_core", 64), a, b)
-    assert_matches(got, expected(a, b), "float16", k)
+    dtype = DTYPES[version[0]]
+    a, b = operand(rng, (m, k), dtype), operand(rng, (k, n), dtype)
+    check(launch(backend, version, a, b), version, a, b)
 
 
 @on_kernels
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS[1:])
-def test_views(backend, rng, layout, transposed):
-    a = operand(rng, (M, K), "float16", layout, transposed)
-    b = operand(rng, (K, N), "float16", layout, transposed)
-    assert_matches(launch(backend, ("tensor_core", 64), a, b), expected(a, b), "float16", K)
+@each_small
+def test_views(backend, rng, version, layout, transposed):
+    a = operand(rng, (M, K), DTYPES[version[0]], layout, transposed)
+    b = operand(rng, (K, N), DTYPES[version[0]], layout, transposed)
+    check(launch(backend, version, a, b), version, a, b)
 
 
 @on_kernels
-@each_tile
+@each_version
 @pytest.mark.parametrize("layout", ["contiguous", "padded", "misaligned"])
 @pytest.mark.parametrize("channel", ["row", "col"])
 def test_epilogue(backend, rng, version, layout, channel):
     """All of it, with NaN and infinities, after what C holds, and C's padding left alone."""
-    a, b = operand(rng, (M, 7), "float16"), operand(rng, (7, N), "float16")
+    dtype = DTYPES[version[0]]
+    a, b = operand(rng, (M, 7), dtype), operand(rng, (7, N), dtype)
     a[3, 2], b[4, 5] = np.nan, np.inf
     a[9], a[10] = -np.inf, 0
-    c = operand(rng, (M, N), "float16", layout)
-    bias, scale, shift = operand(rng, (3, M if channel == "row" else N, 2), "float16")[..., 1]
-    end = {"bias": bias, "scale": scale, "shift": shift}
-    end["residual"] = operand(rng, (M, N), "float16", "stepped")
+    c = operand(rng, (M, N), dtype, layout)
+    bias, scale, shift = operand(rng, (3, M if channel == "row" else N, 2), dtype)[..., 1]
+    end = {"bias": bias, "scale": scale / 4, "shift": shift}
+    end["residual"] = operand(rng, (M, N), dtype, "stepped")
     options = {"channel": channel, "activation": "relu", **end}
     with np.errstate(invalid="ignore"):
-        want = expected(a, b, c=c, **options)
-    got = launch(backend, version, a, b, c=c, accumulate=True, **options)
-    assert_matches(got, want, "float16", 7)
+        start = c.copy()
+        got = launch(backend, version, a, b, c=c, accumulate=True, **options)
+        check(got, version, a, b, c=start, **options)
 
 
 @on_kernels
-@each_tile
+@pytest.mark.parametrize("version", [SMALL[0], LARGE[1], LARGE[2]], ids=str)
 @pytest.mark.parametrize("n", [N, 136], ids=["odd rows", "whole vectors"])
 def test_unrounded_sums_of_a_batch(backend, rng, version, n):
     """A partial sum keeps float32, and another is added to it; A is shared by the batch."""
@@ -94,32 +168,40 @@ def test_unrounded_sums_of_a_batch(backend, rng, version, n):
 
 
 @pytest.mark.parametrize("backend", ["checked"], indirect=True)
-@each_tile
-@each_transpose
+@each_combination
 def test_traffic(backend, rng, version, transposes):
     """Tiles are read once for each block that needs them, in whole sectors, and no bank twice."""
-    a = operand(rng, (128, 64), "float16", transposed=transposes[0])
-    b = operand(rng, (64, 128), "float16", transposed=transposes[1])
+    algo, (tile_m, tile_n) = version
+    a = operand(rng, (128, 64), DTYPES[algo], transposed=transposes[0])
+    b = operand(rng, (64, 128), DTYPES[algo], transposed=transposes[1])
     with counted(backend) as log:
         launch(backend, version, a, b)
-    counters, operand_bytes = log.total, 2 * 128 * 64
-    assert counters.global_load_sectors * 32 == 2 * operand_bytes * (128 // version[1])
-    assert counters.global_store_sectors * 32 == 2 * 128 * 128
+    counters, times = log.total, 128 // tile_m + 128 // tile_n
+    assert counters.global_load_sectors * 32 == a.nbytes * times
+    assert counters.global_store_sectors * 32 == a.itemsize * 128 * 128
     assert counters.sectors_per_store == 16
     assert counters.bank_conflicts == 0
 
 
-def broken(old, new, k=232):
+HEADER = "include/pycnn/gemm_tensor_core.cuh"
+INCLUDED = "#include <pycnn/gemm_tensor_core.cuh>"
+
+
+def broken(old, new, version=SMALL[0], k=232):
     """Run the kernel with a mistake in it, in a checked build."""
+    algo, tile = version
     dense = {"a": (0, 0, k, 1), "b": (0, 0, 40, 1), "c": (0, 0, 40, 1)}
-    step = gemm_launch(Gemm(40, 40, k, "float16", **dense), *map(Buffer, "abc"), algo="tensor_core")
-    code = sources.kernel_path(step.kernel.file).read_text()
-    assert code.count(old) == 1
+    problem = Gemm(40, 40, k, DTYPES[algo], **dense)
+    step = gemm_launch(problem, *map(Buffer, "abc"), algo=algo, tile=tile)
+    kernel, header = (sources.kernel_path(name).read_text() for name in (step.kernel.file, HEADER))
+    assert header.count(old) == 1
+    assert kernel.count(INCLUDED) == 1
+    code = kernel.replace(INCLUDED, header.replace("#pragma once", "").replace(old, new))
     options = [f"-D{name}={value}" for name, value in step.kernel.defines]
     options += [f"-I{sources.kernel_dir() / 'include'}"]
-    kernel = RawKernel(code.replace(old, new), step.kernel.entry, tuple(options), checked=True)
-    a, b = np.ones((40, k), np.float16), np.ones((k, 40), np.float16)
-    kernel(step.grid, step.block, (a, b, np.zeros((40, 40), np.float16), *step.args[3:]))
+    kernel = RawKernel(code, step.kernel.entry, tuple(options), checked=True)
+    a, b = np.ones((40, k), DTYPES[algo]), np.ones((k, 40), DTYPES[algo])
+    kernel(step.grid, step.block, (a, b, np.zeros((40, 40), DTYPES[algo]), *step.args[3:]))
 
 
 @pytest.mark.parametrize(
@@ -132,13 +214,15 @@ def broken(old, new, k=232):
     ],
     ids=["no barrier", "waits for too few", "overwrites the tile in use", "sC too early"],
 )
-def test_what_is_left_out_is_reported(old, new, error):
+@each_small
+def test_what_is_left_out_is_reported(old, new, error, version):
     with pytest.raises(error):
-        broken(old, new)
+        broken(old, new, version)
 
 
-def test_as_it_stands_nothing_is_reported():
-    broken("stage ? stage - 1 : STAGES - 1", "stage ? stage - 1 : STAGES - 1")
+@each_small
+def test_as_it_stands_nothing_is_reported(version):
+    broken("stage ? stage - 1 : STAGES - 1", "stage ? stage - 1 : STAGES - 1", version)
 
 
 def test_float32_is_not_rounded_to_16_bits_in_silence():

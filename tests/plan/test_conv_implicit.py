@@ -11,7 +11,7 @@ from pycnn.define.views import View
 from pycnn.plan import conv_implicit
 from pycnn.plan.conv_phases import MAX_PHASES, phases
 from pycnn.plan.conv_problem import Problem, Unsupported
-from pycnn.runtime.plan import ArraySpec, Buffer, Plan
+from pycnn.runtime.plan import ArraySpec, Buffer
 
 PLENTY = 2**40
 OUTPUTS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
@@ -33,13 +33,13 @@ def problem(n=32, c=64, h=56, w=56, k=128, r=3, s=3, pad=1, last=False, dtype="f
     )
 
 
-def steps(direction, made, limit=PLENTY):
-    return getattr(conv_implicit, direction)(made, limit)
+def plan(direction, of, limit=PLENTY):
+    return getattr(conv_implicit, direction)(of, limit)
 
 
-def product(found):
+def product(planned):
     """The launch that multiplies; the last one, of several."""
-    return [x for x in found.launches if x.kernel.entry == "implicit_gemm"][-1]
+    return [x for x in planned.launches if x.kernel.entry == "implicit_gemm"][-1]
 
 
 def fields(launch):
@@ -55,14 +55,10 @@ def defines(launch):
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
 def test_plans_are_sound(direction, last, dtype, stride):
-    made = problem(last=last, dtype=dtype, stride=stride, groups=2)
-    found = steps(direction, made)
-    output, whole = OUTPUTS[direction], np.dtype(dtype)
-    workspace = {x: ArraySpec((size,), whole) for x, size in found.workspace.items()}
-    plan = Plan(
-        "conv2d", "implicit_gemm", found.launches, {output: ArraySpec((1,), whole)}, workspace
-    )
-    assert_sound(plan, {"x", "weight", "dy"} - {output})
+    of = problem(last=last, dtype=dtype, stride=stride, groups=2)
+    planned = plan(direction, of)
+    assert list(planned.outputs) == [OUTPUTS[direction]]
+    assert_sound(planned, {"x", "weight", "dy"})
 
 
 def test_what_is_contiguous_is_compiled_in():
@@ -76,18 +72,18 @@ def test_what_is_contiguous_is_compiled_in():
         ("backward_weight", True): ("0", "0", 0),
     }
     for (direction, last), (a, x, m_major) in expected.items():
-        launch = product(steps(direction, problem(last=last)))
+        launch = product(plan(direction, problem(last=last)))
         assert defines(launch)["A_K_MAJOR"] == a
         assert defines(launch)["B_K_MAJOR"] == x
         assert int(fields(launch)["m_major"]) == m_major
-    transposed = product(steps("backward_input", problem(r=1, s=1, pad=0)))
+    transposed = product(plan("backward_input", problem(r=1, s=1, pad=0)))
     assert defines(transposed)["A_K_MAJOR"] == "0"  # (K, C), summed over K
 
 
 @each_direction
 @pytest.mark.parametrize("groups", [1, 4])
 def test_tiles_cover_c_once(direction, groups):
-    launch = product(steps(direction, problem(n=3, h=31, w=17, k=60, groups=groups)))
+    launch = product(plan(direction, problem(n=3, h=31, w=17, k=60, groups=groups)))
     v, tile = fields(launch), int(defines(launch)["TILE"])
     assert int(v["tiles_m"]) == ceil(int(v["m"]) / tile)
     assert int(v["tiles_n"]) == ceil(int(v["n"]["count"]) / tile)
@@ -100,29 +96,29 @@ def test_tiles_cover_c_once(direction, groups):
 
 def test_tile():
     wide = {"n": 32, "k": 128}
-    assert defines(product(steps("forward", problem(**wide))))["TILE"] == "128"
-    assert defines(product(steps("forward", problem(n=32, k=64))))["TILE"] == "64"
-    assert defines(product(steps("forward", problem(n=1, h=14, w=14, k=128))))["TILE"] == "64"
+    assert defines(product(plan("forward", problem(**wide))))["TILE"] == "128"
+    assert defines(product(plan("forward", problem(n=32, k=64))))["TILE"] == "64"
+    assert defines(product(plan("forward", problem(n=1, h=14, w=14, k=128))))["TILE"] == "64"
 
 
 @each_direction
 def test_segments_within_the_limit(direction):
     """Few outputs and long sums: as many as fill a GPU, each with its partial sums in workspace."""
-    made = problem(n=4, c=512, h=7, w=7, k=512, dtype="float16")
-    found = steps(direction, made)
-    sizes = {"forward": made.y, "backward_input": made.x, "backward_weight": made.weight}
+    of = problem(n=4, c=512, h=7, w=7, k=512, dtype="float16")
+    planned = plan(direction, of)
+    sizes = {"forward": of.y, "backward_input": of.x, "backward_weight": of.weight}
     outputs = prod(sizes[direction].shape)
     if direction == "backward_weight":  # has tiles enough
-        assert found.workspace == {}
-        made = problem(n=64, c=8, k=8, dtype="float16")
-        found, outputs = steps(direction, made), 8 * 8 * 9
-    segments = int(fields(product(found))["splits"])
+        assert planned.workspace == {}
+        of = problem(n=64, c=8, k=8, dtype="float16")
+        planned, outputs = plan(direction, of), 8 * 8 * 9
+    segments = int(fields(product(planned))["splits"])
     assert segments > 2
-    assert found.workspace == {"partial": segments * outputs * 2}  # floats, counted in halves
-    assert [x.kernel.entry for x in found.launches] == ["implicit_gemm", "implicit_gemm_finish"]
-    limited = steps(direction, made, limit=2 * outputs * 4)
-    assert limited.workspace == {"partial": 2 * outputs * 2}
-    single = steps(direction, made, limit=outputs * 4)
+    assert planned.workspace == {"partial": ArraySpec((segments * outputs,), np.dtype("float32"))}
+    assert [x.kernel.entry for x in planned.launches] == ["implicit_gemm", "implicit_gemm_finish"]
+    limited = plan(direction, of, limit=2 * outputs * 4)
+    assert limited.workspace_bytes == 2 * outputs * 4
+    single = plan(direction, of, limit=outputs * 4)
     assert single.workspace == {}
     assert len(single.launches) == 1
     assert product(single).args[3] is None
@@ -131,57 +127,62 @@ def test_segments_within_the_limit(direction):
 @pytest.mark.parametrize("direction", ["forward", "backward_input"])
 def test_weight_is_copied_where_channels_are_last(direction):
     """Unless its channels are last already, it has one tap, or there is no room."""
-    made = problem(last=True, groups=2)
-    found = steps(direction, made)
-    entries = [x.kernel.entry for x in found.launches]
+    of = problem(last=True, groups=2)
+    planned = plan(direction, of)
+    entries = [x.kernel.entry for x in planned.launches]
     assert entries == ["im2col", "implicit_gemm"]
-    assert found.workspace == {"weight_last": prod(made.weight.shape)}
-    assert product(found).args[0].name == "weight_last"
-    summed = fields(product(found))["k"]["other"]
+    assert planned.workspace == {
+        "weight_last": ArraySpec((prod(of.weight.shape),), np.dtype("float32"))
+    }
+    assert product(planned).args[0].name == "weight_last"
+    summed = fields(product(planned))["k"]["other"]
     assert summed[2] == 1
 
-    size = prod(made.weight.shape) * made.itemsize
-    k, c, r, s = made.weight.shape
-    as_wanted = View.contiguous(made.weight.shape, made.dtype, channels_last=True)
+    size = prod(of.weight.shape) * of.itemsize
+    k, c, r, s = of.weight.shape
+    as_wanted = View.contiguous(of.weight.shape, of.dtype, channels_last=True)
     if direction == "backward_input":
-        as_wanted = View((k, c, r, s), (1, r * s * k, s * k, k), made.dtype)
+        as_wanted = View((k, c, r, s), (1, r * s * k, s * k, k), of.dtype)
     for direct in (
-        steps(direction, made, limit=size - 1),
-        steps(direction, replace(made, weight=as_wanted)),
-        steps(direction, problem(last=True, r=1, s=1, pad=0)),
+        plan(direction, of, limit=size - 1),
+        plan(direction, replace(of, weight=as_wanted)),
+        plan(direction, problem(last=True, r=1, s=1, pad=0)),
     ):
         assert [x.kernel.entry for x in direct.launches] == ["implicit_gemm"]
         assert product(direct).args[0].name == "weight"
 
 
 def test_phases_make_every_element_of_dx_once():
-    made = problem(n=2, c=6, h=11, w=8, k=4, r=3, s=2, stride=(2, 3), groups=2)
-    seen = np.zeros(prod(made.x.shape), int)
+    of = problem(n=2, c=6, h=11, w=8, k=4, r=3, s=2, stride=(2, 3), groups=2)
+    seen = np.zeros(prod(of.x.shape), int)
     taps = 0
-    for phase in phases(made):
+    for phase in phases(of):
         places = np.lib.stride_tricks.as_strided(
             seen[phase.dx :], phase.problem.y.shape, [8 * s for s in phase.problem.y.strides]
         )
         places += 1
         taps += phase.problem.taps
-        assert phase.w_group == 2 * made.weight.strides[0]
+        assert phase.w_group == 2 * of.weight.strides[0]
     assert (seen == 1).all()
     assert taps == 3 * 2  # each belongs to one phase
 
 
 def test_empty_phases_write_zeros():
     """With stride 3 and one tap, eight of nine phases have no term."""
-    found = steps("backward_input", problem(r=1, s=1, pad=0, stride=(3, 3)))
-    counts = [int(fields(x)["k"]["count"]) for x in found.launches]
+    planned = plan("backward_input", problem(r=1, s=1, pad=0, stride=(3, 3)))
+    counts = [int(fields(x)["k"]["count"]) for x in planned.launches]
     assert counts == [128] + [0] * 8
 
 
 def test_offsets():
-    made = problem(n=2, c=3, h=9, w=8, k=5, r=3, s=2, stride=(2, 1), dtype="float64")
-    found = steps("backward_input", made)
-    assert [x.args[2] for x in found.launches] == [Buffer("dx", 0), Buffer("dx", 8 * 8)]
+    of = problem(n=2, c=3, h=9, w=8, k=5, r=3, s=2, stride=(2, 1), dtype="float64")
+    planned = plan("backward_input", of)
+    assert [x.args[2] for x in planned.launches] == [Buffer("dx", 0), Buffer("dx", 8 * 8)]
     # Row 0 of x is met by tap 1 of row 0, and row 1 by tap 0; the last of the two columns is first.
-    assert [x.args[0] for x in found.launches] == [Buffer("weight", 3 * 8), Buffer("weight", 5 * 8)]
+    assert [x.args[0] for x in planned.launches] == [
+        Buffer("weight", 3 * 8),
+        Buffer("weight", 5 * 8),
+    ]
 
 
 THREE = replace(
@@ -208,6 +209,6 @@ UNFIT = {
 
 @pytest.mark.parametrize("case", UNFIT)
 def test_limits(case):
-    direction, made, message = UNFIT[case]
+    direction, of, message = UNFIT[case]
     with pytest.raises(Unsupported, match=message):
-        steps(direction, made)
+        plan(direction, of)

@@ -74,9 +74,10 @@ def test_ladder_is_what_kernels_there_are():
     assert {version.file for version in VERSIONS.values()} == set(files)
     for algo, version in VERSIONS.items():
         assert list(files[version.file].entries) == [version.entry] == [f"gemm_{algo}"]
-        tiles = {value for v in files[version.file].variants for x, value in v if x == "TILE"}
-        assert tiles == {str(tile) for tile in version.tiles}
-    assert [version.file[5] for version in VERSIONS.values()] == list("1234567")
+        macros = map(dict, files[version.file].variants)
+        tiles = {(v.get("TILE_M", v.get("TILE")), v.get("TILE_N", v.get("TILE"))) for v in macros}
+        assert tiles - {(None, None)} == {(str(m), str(n)) for m, n in version.tiles}
+    assert [version.file[5] for version in VERSIONS.values()] == list("123456789")
 
 
 def test_struct_has_every_parameter():
@@ -238,6 +239,29 @@ def test_auto():
         assert defines(launch)["TILE"] == str(tile)
 
 
+def test_tiles_on_tensor_cores_fill_a_gpu():
+    for m, n, batch, tile in (
+        (4096, 4096, (1, 1), ("128", "128")),
+        (64, 56 * 56 * 32, (1, 1), ("64", "128")),
+        (56 * 56 * 32, 64, (1, 1), ("128", "64")),
+        (64, 100, (64, 4), ("64", "128")),
+        (512, 49, (1, 1), ("64", "64")),
+    ):
+        launch = gemm_launch(problem(m, n, 5, "float16", batch=batch), *BUFFERS)
+        assert (defines(launch)["TILE_M"], defines(launch)["TILE_N"]) == tile
+        taken = launch.args[-1]
+        assert (str(int(taken["tile_m"])), str(int(taken["tile_n"]))) == tile
+
+
+def test_float32_is_rounded_only_where_asked():
+    launch = gemm_launch(problem(512, 512, 512), *BUFFERS)
+    assert launch.kernel.file == "gemm/6_double_buffered.cu"
+    for algo in ("tf32", "tf32x3"):
+        launch = gemm_launch(problem(512, 512, 512), *BUFFERS, algo=algo)
+        assert launch.kernel.entry == f"gemm_{algo}"
+        assert "SCALAR" not in defines(launch)
+
+
 def test_pure_and_cached():
     args = ((100, 300), (300, 1), (300, 200), (200, 1), "float32")
     assert plan_gemm(*args) is plan_gemm(*args)
@@ -270,10 +294,13 @@ BAD = {
         lambda: gemm_launch(problem(), *BUFFERS, algo="best"),
         "algo='best'; allowed: auto, n",
     ),
-    "tile": (lambda: gemm_launch(problem(), *BUFFERS, tile=32), "tile=32; allowed: 64, 128"),
+    "tile": (
+        lambda: gemm_launch(problem(), *BUFFERS, tile=(64, 128)),
+        r"tile=\(64, 128\); allowed: \(64, 64\), \(128, 128\)",
+    ),
     "one tile": (
-        lambda: gemm_launch(problem(), *BUFFERS, algo="naive", tile=64),
-        "tile=64; allowed: None, gemm_naive has one tile",
+        lambda: gemm_launch(problem(), *BUFFERS, algo="naive", tile=(64, 64)),
+        r"tile=\(64, 64\); allowed: None, gemm_naive has one tile",
     ),
 }
 

@@ -5,11 +5,13 @@
 //                                                i % 8 of tile i / 8 (16 bytes, aligned)
 //   mma_f16(d, a, b), mma_bf16(d, a, b)          D(16x8) += A(16x16) B(16x8), float accumulation
 //   mma_tf32(d, a, b)                            D(16x8) += A(16x8) B(8x8) on TF32 operands
+//   to_tf32(x)                                   a float rounded to the 10 fraction bits of TF32,
+//                                                ties away from zero
 //
 // Layout of the fragments, with group = lane / 4 and pair = lane % 4 (PTX ISA, "Matrix fragments
 // for mma.m16n8k16"): a register of A or B holds two neighbouring elements along k; D holds rows
-// group and group + 8, columns 2 * pair and 2 * pair + 1. TF32 needs sm_80. On sm_75 float16 takes
-// two steps of the tensor core, and bfloat16, which it does not know, goes from lane to lane.
+// group and group + 8, columns 2 * pair and 2 * pair + 1. On sm_75 float16 takes two steps of the
+// tensor core, and bfloat16 and TF32, which it does not know, go from lane to lane.
 // The order in which the hardware adds is its own; the emulator adds in float, k ascending.
 #pragma once
 
@@ -90,7 +92,6 @@ PYCNN_MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 PYCNN_MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 #undef PYCNN_MMA
 
-// A float rounded to the 10 fraction bits of TF32, ties away from zero.
 __device__ __forceinline__ unsigned to_tf32(float x) {
     unsigned rounded;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
@@ -109,12 +110,12 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4],
                      : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
 }
 
-__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4],
-                                         const unsigned (&b)[2]) {
+// The product from lane to lane: of registers of `Count` elements, of which widened(register, e) is
+// one as a float.
+template <int Count, typename Widened>
+__device__ __forceinline__ void mma_by_lanes(float (&d)[4], const unsigned (&a)[4],
+                                             const unsigned (&b)[2], Widened widened) {
     const int lane = threadIdx.x % 32, group = lane / 4, column = lane % 4 * 2;
-    const auto widened = [](unsigned two, int e) {
-        return __uint_as_float(e ? two & 0xffff0000u : two << 16);
-    };
 #pragma unroll
     for (int half = 0; half < 2; ++half)
 #pragma unroll
@@ -124,13 +125,31 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4],
             const unsigned left = __shfl_sync(0xffffffffu, b[half], column * 4 + pair);
             const unsigned right = __shfl_sync(0xffffffffu, b[half], column * 4 + 4 + pair);
 #pragma unroll
-            for (int e = 0; e < 2; ++e) {
+            for (int e = 0; e < Count; ++e) {
                 d[0] += widened(upper, e) * widened(left, e);
                 d[1] += widened(upper, e) * widened(right, e);
                 d[2] += widened(lower, e) * widened(left, e);
                 d[3] += widened(lower, e) * widened(right, e);
             }
         }
+}
+
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4],
+                                         const unsigned (&b)[2]) {
+    mma_by_lanes<2>(d, a, b, [](unsigned two, int e) {
+        return __uint_as_float(e ? two & 0xffff0000u : two << 16);
+    });
+}
+
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4],
+                                         const unsigned (&b)[2]) {
+    mma_by_lanes<1>(d, a, b, [](unsigned one, int) { return __uint_as_float(one & 0xffffe000u); });
+}
+
+__device__ __forceinline__ unsigned to_tf32(float x) {
+    const unsigned bits = __float_as_uint(x);
+    const bool finite = (bits & 0x7f800000u) != 0x7f800000u;
+    return finite ? (bits + 0x1000u) & 0xffffe000u : bits;
 }
 
 #endif

@@ -1,6 +1,6 @@
-"""Convolution on the CPU along one, two or three axes, in every padding mode.
+"""Convolution on the CPU along two or three axes, in every padding mode.
 
-Two axes are the work of `conv`. One axis is two, the first of extent 1; of three, the first is
+Two axes are the work of `conv`. Of three, the first is
 a sum over the taps along it of convolutions along the others, whose images are its positions.
 Beyond the edges other than by zeros, x is written out.
 """
@@ -43,8 +43,8 @@ def convolve(
 
     Parameters
     ----------
-    x : array (N, C, W), (N, C, H, W) or (N, C, D, H, W), float32 or float64
-    weight : array (K, C/G, S), (K, C/G, R, S) or (K, C/G, T, R, S)
+    x : array (N, C, H, W) or (N, C, D, H, W), float32 or float64
+    weight : array (K, C/G, R, S) or (K, C/G, T, R, S)
     bias : array (K,) or None
     stride, dilation : tuple of int
         One an axis.
@@ -57,23 +57,18 @@ def convolve(
 
     Returns
     -------
-    array (N, K, Q), (N, K, P, Q) or (N, K, Z, P, Q), dtype of x
+    array (N, K, P, Q) or (N, K, Z, P, Q), dtype of x
 
     Examples
     --------
-    >>> x, w = np.arange(4.0, dtype=np.float32).reshape(1, 1, 4), np.ones((1, 1, 3), np.float32)
-    >>> convolve(x, w, None, (1,), ((1, 1),), (1,), 1, mode="circular")[0, 0].tolist()
-    [4.0, 3.0, 6.0, 5.0]
+    >>> x, w = np.arange(4.0).reshape(1, 1, 1, 4), np.ones((1, 1, 1, 3))
+    >>> convolve(x, w, None, (1, 1), ((0, 0), (1, 1)), (1, 1), 1, mode="circular").tolist()
+    [[[[4.0, 3.0, 6.0, 5.0]]]]
     """
     x, padding = _written_out(x, padding, mode)
-    plane = _plane(stride, padding, dilation, groups)
     if x.ndim == 4:
-        return conv.conv2d(x, weight, bias, *plane, out=out)
-    if x.ndim == 3:
-        y = conv.conv2d(x[:, :, None], weight[:, :, None], bias, *plane)[:, :, 0]
-    else:
-        planes = _Planes(x, weight, stride, padding, dilation, groups)
-        y = planes.forward(x, weight, bias)
+        return conv.conv2d(x, weight, bias, *_plane(stride, padding, dilation, groups), out=out)
+    y = _Planes(x, weight, stride, padding, dilation, groups).forward(x, weight, bias)
     if out is None:
         return y
     out[...] = y
@@ -107,14 +102,8 @@ def convolve_backward(
     """
     shape, sides = x.shape, padding
     x, padding = _written_out(x, padding, mode)
-    plane = _plane(stride, padding, dilation, groups)
-    if x.ndim == 3:
-        dx, dweight, dbias = conv.conv2d_backward(
-            dy[:, :, None], x[:, :, None], weight[:, :, None], *plane, needs
-        )
-        dx = None if dx is None else dx[:, :, 0]
-        dweight = None if dweight is None else dweight[:, :, 0]
-    elif x.ndim == 4:
+    if x.ndim == 4:
+        plane = _plane(stride, padding, dilation, groups)
         dx, dweight, dbias = conv.conv2d_backward(dy, x, weight, *plane, needs)
     else:
         planes = _Planes(x, weight, stride, padding, dilation, groups)
@@ -221,9 +210,8 @@ def _volumes(images: np.ndarray, n: int, tap: Tap) -> np.ndarray:
 
 
 def _plane(stride: Ints, padding: Padding, dilation: Ints, groups: int) -> Plane:
-    """Arguments for the last two axes; of one axis, as those for two."""
-    steps, pads, spacing = (1, *stride)[-2:], ((0, 0), *padding)[-2:], (1, *dilation)[-2:]
-    return cast("Plane", (steps, pads, spacing, groups))
+    """Arguments for the last two axes."""
+    return cast("Plane", (stride[-2:], padding[-2:], dilation[-2:], groups))
 
 
 def _written_out(x: np.ndarray, padding: Padding, mode: str) -> tuple[np.ndarray, Padding]:

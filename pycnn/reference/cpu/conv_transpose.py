@@ -20,7 +20,7 @@ def convolve_transposed(
 
     Parameters
     ----------
-    x : array (N, C, ...) with one, two or three more axes, float32 or float64
+    x : array (N, C, ...) with two or three more axes, float32 or float64
     weight : array (C, K/G, ...)
     stride, padding, dilation, groups
         Of the convolution from y to x.
@@ -33,9 +33,9 @@ def convolve_transposed(
 
     Examples
     --------
-    >>> x, w = np.array([[[1.0, 2.0]]]), np.array([[[1.0, 10.0]]])
-    >>> convolve_transposed(x, w, (2,), ((0, 0),), (1,), 1, (4,)).tolist()
-    [[[1.0, 10.0, 2.0, 20.0]]]
+    >>> x, w = np.array([[[[1.0, 2.0]]]]), np.array([[[[1.0, 10.0]]]])
+    >>> convolve_transposed(x, w, (1, 2), ((0, 0), (0, 0)), (1, 1), 1, (1, 4)).tolist()
+    [[[[1.0, 10.0, 2.0, 20.0]]]]
     """
     shape = (x.shape[0], weight.shape[1] * groups, *extents)
     source = np.broadcast_to(np.zeros((), x.dtype), shape)  # only its shape counts
