@@ -3,8 +3,8 @@
 // Computes   y[n,p,q,c] = max over, or 1/m(p,q) times the sum of, x[n,h,w,c] in the window (p,q)
 // Layout     x (N,H,W,C): any strides along N, H, W that are whole vectors; channels neighbours, C
 //            whole vectors; y and the indices contiguous
-// Launch     one thread for 16 bytes of channels, 4 columns of outputs (16-bit types 3, with indices
-//            2) and a strip of rows of them; block 128; grid flat, channels fastest; no shared memory
+// Launch     one thread for 16 bytes of channels, 2 to 4 columns of outputs (`_columns` in the plan)
+//            and a strip of rows of them; block 128; grid flat, channels fastest; no shared memory
 // Traffic    |x| + |y| (+ |indices|), 128 bits an access; of 3x3, a row more of x for every strip and
 //            a column more for every thread. A row of a thread's columns is in flight at a time
 // Range      planes of less than 2^31 elements; padding and ceil mode as long as every window has an
@@ -27,15 +27,17 @@
 
 constexpr int THREADS = 128;
 constexpr int STRIDE = 2;
-constexpr int COLUMNS = sizeof(scalar_t) == 2 ? 3 : 4;  // of outputs; `_columns` in the plan
+constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : WINDOW;  // of outputs; `_columns` in the plan
 constexpr int COLUMNS_OF_INDICES = 2;
 
 struct Index {
     int at;
     __device__ __forceinline__ void set(int to) { at = to; }
+    __device__ __forceinline__ int place() const { return at; }
 };
 struct NoIndex {
     __device__ __forceinline__ void set(int) {}
+    __device__ __forceinline__ int place() const { return 0; }
 };
 
 template <typename Place>
@@ -52,12 +54,15 @@ struct Maximum : Place {
             this->set(at);
         }
     }
+    // Of elements that come later.
+    __device__ __forceinline__ void add(const Maximum& other) { add(other.value, other.place()); }
 };
 
 struct Total {
     acc_t value;
     __device__ __forceinline__ void begin(int) { value = 0; }
     __device__ __forceinline__ void add(acc_t x, int) { value += x; }
+    __device__ __forceinline__ void add(const Total& other) { value += other.value; }
 };
 
 __device__ __forceinline__ bool inside(int at, int extent) {
@@ -87,38 +92,34 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
                                 static_cast<unsigned>(rows.tile));
     const int n = number;
     if (n >= p.images) return;
-    const scalar_t* const image = x + n * s.n + c;
     const int left = q * STRIDE - static_cast<int>(cols.low);
+    const scalar_t* const image = x + n * s.n + left * s.axis[2] + c;
     const bool vectors = aligned(x);
 
+    // Row h of x under each window: all of it requested, then summed up; nothing outside.
     using States = State[OUTPUTS][VEC_SIZE];
-    States now, next;
-    const auto begin = [&](States& of, int top) {
+    const auto read_row = [&](int h, States& of) {
+        const int begin = (h > 0 ? h : 0) * width;
 #pragma unroll
         for (int j = 0; j < OUTPUTS; ++j) {
             const int w = left + STRIDE * j;
-            const int start = (top > 0 ? top : 0) * width + (w > 0 ? w : 0);
 #pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) of[j][k].begin(start);
+            for (int k = 0; k < VEC_SIZE; ++k) of[j][k].begin(begin + (w > 0 ? w : 0));
         }
-    };
-    // Row h of x into the states of windows that it lies under, all of it requested at once.
-    const auto add_row = [&](int h, bool to_now, bool to_next) {
         if (!inside(h, height)) return;
         const scalar_t* const row = image + h * s.axis[1];
         Vec vec[IN];
         if (vectors) {
 #pragma unroll
             for (int u = 0; u < IN; ++u)
-                if (inside(left + u, width))
-                    vec[u] = load_vec(row, (left + u) * s.axis[2]);
+                if (inside(left + u, width)) vec[u] = load_vec(row, u * s.axis[2]);
         } else {
 #pragma unroll
             for (int u = 0; u < IN; ++u)
 #pragma unroll
                 for (int k = 0; k < VEC_SIZE; ++k)
                     if (inside(left + u, width))
-                        vec[u].at[k] = ldg(row + (left + u) * s.axis[2] + k);
+                        vec[u].at[k] = ldg(row + u * s.axis[2] + k);
         }
 #pragma unroll
         for (int u = 0; u < IN; ++u) {
@@ -128,50 +129,81 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
             for (int j = 0; j < OUTPUTS; ++j) {
                 if (u < STRIDE * j || u >= STRIDE * j + WINDOW) continue;
 #pragma unroll
-                for (int k = 0; k < VEC_SIZE; ++k) {
-                    if (to_now) now[j][k].add(to_acc(vec[u].at[k]), at);
-                    if (to_next) next[j][k].add(to_acc(vec[u].at[k]), at);
-                }
+                for (int k = 0; k < VEC_SIZE; ++k) of[j][k].add(to_acc(vec[u].at[k]), at);
             }
         }
+    };
+    const auto add = [](States& to, const States& of) {
+#pragma unroll
+        for (int j = 0; j < OUTPUTS; ++j)
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k) to[j][k].add(of[j][k]);
     };
 
     int top = first * STRIDE - static_cast<int>(rows.low);
     const int end = first + rows.tile < outs ? first + static_cast<int>(rows.tile) : outs;
-    begin(now, top);
-    if (WINDOW == 3) add_row(top, true, false);
+    States window, row;
+    if (WINDOW == 3) read_row(top, row);
 #pragma unroll 1
     for (int out = first; out < end; ++out, top += STRIDE) {
-        if (WINDOW == 2) add_row(top, true, false);
-        add_row(top + 1, true, false);
-        begin(next, top + STRIDE);
-        if (WINDOW == 3) add_row(top + 2, true, true);
+        if (WINDOW == 2) read_row(top, row);  // of 3, the last row is the next window's first
+        memcpy(window, row, sizeof(row));
+#pragma unroll
+        for (int i = 1; i < WINDOW; ++i) {
+            read_row(top + i, row);
+            add(window, row);
+        }
 #pragma unroll
         for (int j = 0; j < OUTPUTS; ++j)
             if (q + j < q_end) {
                 const index_t pixel = (static_cast<index_t>(n) * outs + out) * q_end + q + j;
-                emit(out, q + j, pixel * channels + c, now[j]);
+                emit(out, q + j, pixel * channels + c, window[j]);
             }
-#pragma unroll
-        for (int j = 0; j < OUTPUTS; ++j)
-#pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) now[j][k] = next[j][k];
     }
 }
 
-template <typename T>
-struct alignas(16) Block {  // of VEC_SIZE results
-    T at[VEC_SIZE];
+template <typename T, int COUNT>
+struct alignas(16) Block {
+    T at[COUNT];
 };
 
-template <typename T>
-__device__ __forceinline__ void store_block(T* to, const Block<T>& block, bool vectors) {
+template <typename T, int COUNT>
+__device__ __forceinline__ void store_block(T* to, const Block<T, COUNT>& block, bool vectors) {
     if (vectors) {
-        *reinterpret_cast<Block<T>*>(to) = block;
+        *reinterpret_cast<Block<T, COUNT>*>(to) = block;
         return;
     }
 #pragma unroll
-    for (int k = 0; k < VEC_SIZE; ++k) to[k] = block.at[k];
+    for (int k = 0; k < COUNT; ++k) to[k] = block.at[k];
+}
+
+// The indices of this thread and of its neighbour, who has the channels beside: every store of 16
+// bytes of the two is of one whole sector.
+template <typename State>
+__device__ __forceinline__ void store_pair(index_t* own, const State (&of)[VEC_SIZE]) {
+    constexpr int HALF = 2, SECTOR = 2 * HALF;  // in indices
+    const int odd = threadIdx.x & 1;
+    const unsigned both = 3u << (threadIdx.x & 30);
+    longlong2* const to = reinterpret_cast<longlong2*>(own) - odd * (VEC_SIZE / HALF - 1);
+    const auto exchange_if_odd = [odd](int& a, int& b) {
+        const int differ = (a ^ b) & -odd;
+        a ^= differ;
+        b ^= differ;
+    };
+#pragma unroll
+    for (int k = 0; k + SECTOR <= VEC_SIZE; k += SECTOR) {
+        int first[HALF], second[HALF];  // in channels of the even thread, and of the odd one
+#pragma unroll
+        for (int i = 0; i < HALF; ++i) {
+            first[i] = of[k + i].at;
+            second[i] = of[k + HALF + i].at;
+            exchange_if_odd(first[i], second[i]);
+            second[i] = __shfl_xor_sync(both, second[i], 1);
+            exchange_if_odd(first[i], second[i]);
+        }
+        to[k / HALF] = make_longlong2(first[0], first[1]);
+        to[(VEC_SIZE + k) / HALF] = make_longlong2(second[0], second[1]);
+    }
 }
 
 template <int OUTPUTS, typename Place>
@@ -180,13 +212,18 @@ __device__ __forceinline__ void max_windows(const scalar_t* __restrict__ x,
                                             index_t* __restrict__ indices, const Pool& p) {
     using State = Maximum<Place>;
     const bool y_vectors = aligned(y), at_vectors = aligned(indices);
+    const bool pairs = at_vectors && VEC_SIZE > 2 && p.inner / VEC_SIZE % 2 == 0;
     each_window<State, OUTPUTS>(x, p, [&](int, int, index_t to, const State (&of)[VEC_SIZE]) {
-        Block<scalar_t> block;
+        Block<scalar_t, VEC_SIZE> block;
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(of[k].value);
         store_block(y + to, block, y_vectors);
         if constexpr (sizeof(State) > sizeof(acc_t)) {
-            Block<index_t> places;
+            if (pairs) {
+                store_pair(indices + to, of);
+                return;
+            }
+            Block<index_t, VEC_SIZE> places;
 #pragma unroll
             for (int k = 0; k < VEC_SIZE; ++k) places.at[k] = of[k].at;
             store_block(indices + to, places, at_vectors);
@@ -212,7 +249,7 @@ avg_pool_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool
         const acc_t count = p.divisor ? static_cast<acc_t>(p.divisor)
                                       : static_cast<acc_t>(counted_along(p.axis[1], i, pad) *
                                                            counted_along(p.axis[2], j, pad));
-        Block<scalar_t> block;
+        Block<scalar_t, VEC_SIZE> block;
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(of[k].value / count);
         store_block(y + to, block, vectors);

@@ -14,7 +14,7 @@ THREADS = 128
 VECTOR_BYTES = 16
 
 #: Rows of outputs in a strip, at most: of 3x3 windows, each strip reads a row of x more.
-ROWS = 8
+ROWS = 6
 
 #: What is compiled in: windows of stride 2.
 WINDOWS, STRIDE = (2, 3), 2
@@ -71,13 +71,13 @@ def choose_strips(work: Work, images: int, strides: Ints, indices: bool) -> Stri
         if axis.low > axis.kernel // 2:
             return None
     strips = ceil_div(rows.windows, ROWS)
-    columns = ceil_div(cols.windows, _columns(work.itemsize, indices))
+    columns = ceil_div(cols.windows, _columns(rows.kernel, work.itemsize, indices))
     threads = images * strips * columns * (work.inner // width)
     if max(threads + THREADS, prod(axis.extent + 4 for axis in (rows, cols))) >= 2**31:
         return None
     return Strips(rows.kernel, ceil_div(rows.windows, strips), threads)
 
 
-def _columns(itemsize: int, indices: bool) -> int:
+def _columns(window: int, itemsize: int, indices: bool) -> int:
     """Of a thread's outputs: as many as its registers hold."""
-    return 2 if indices else 3 if itemsize == 2 else 4
+    return 2 if indices else 4 if itemsize > 2 else window
