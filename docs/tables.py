@@ -196,6 +196,18 @@ def conv_choices() -> str:
     return "\n".join([*lines, "", "Why, as `conv2d_algorithms` says it:", "", *reasons])
 
 
+def onnx() -> str:
+    """The operators of ONNX and its tests; another release of onnx has others: then as it was."""
+    from pycnn.testing import onnx_suite
+
+    page = (ROOT / "docs/onnx.md").read_text()
+    before = page.partition("<!-- generated:onnx -->\n")[2].partition("\n\n<!-- end:onnx -->")[0]
+    version = f"onnx {onnx_suite.package().__version__}: "
+    if before.startswith("onnx ") and not before.startswith(version):
+        return before
+    return onnx_suite.as_markdown()
+
+
 #: Where the idea of each rung stands: the lines from one beginning to the other.
 RUNGS = {
     "1_naive": ("const int i", "for (index_t"),
@@ -213,6 +225,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
     "kernels": catalogue.table,
     "operations": table.as_markdown,
+    "onnx": onnx,
     "results": results,
     "models": models,
     "conv-choices": conv_choices,

@@ -8,11 +8,18 @@ Python's own error and a right one costs one function.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any, TypeVar
 
+from pycnn.define.documentation import documented
 from pycnn.define.operation import Operation
+
+#: One number for all axes, or one for each.
+Extent = int | Sequence[int]
+
+#: The same where None means as many as there are.
+Size = int | None | Sequence[int | None]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,10 +42,12 @@ _SYNONYM = """\
 _UNSET = object()
 
 
-def operation(definition: Operation) -> Callable[[F], F]:
+def operation(definition: Operation, like: Callable[..., Any] | None = None) -> Callable[[F], F]:
     """Make the decorated function, which has no body, the public one of `definition`.
 
-    It has the definition as its attribute of that name.
+    It has the definition as its attribute of that name, and in its documentation what it leaves
+    out: what all of them raise, and along one axis or three what goes in and comes out, which is
+    that of the function `like` it along two.
 
     Examples
     --------
@@ -53,12 +62,19 @@ def operation(definition: Operation) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         definition.declare(function.__name__, signature, SYNONYMS)
-        public = _compiled(definition, signature)
+        public = bound(definition, signature)
         public.definition = definition
-        _set_defaults(public, signature)
-        return update_wrapper(public, function)  # type: ignore[return-value]
+        update_wrapper(public, function).__doc__ = documented(function, like)
+        return public
 
     return decorate
+
+
+def bound(definition: Any, signature: inspect.Signature) -> Any:
+    """A function of `signature` that hands arrays and settings to `definition.run`."""
+    public = _compiled(definition, signature)
+    _set_defaults(public, signature)
+    return public
 
 
 def _set_defaults(public: Any, signature: inspect.Signature) -> None:
@@ -73,7 +89,7 @@ def _set_defaults(public: Any, signature: inspect.Signature) -> None:
     public.__kwdefaults__ = {name: value for name, (value, keyword) in defaults.items() if keyword}
 
 
-def _compiled(definition: Operation, signature: inspect.Signature) -> Any:
+def _compiled(definition: Any, signature: inspect.Signature) -> Any:
     names = [operand.name for operand in definition.operands]
     arrays = "{" + ", ".join(f"{n!r}: {n}" for n in names) + "}"
     if definition.takes_list:

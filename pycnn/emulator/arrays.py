@@ -9,8 +9,9 @@ import numpy as np
 from pycnn.emulator.guarded import Pointer
 from pycnn.emulator.tensor_map import TensorMap
 
-#: What goes to a kernel as it is; asked first, as a launch is to be short.
+#: What goes to a kernel as it is; the usual ones are asked for first, as a launch is to be short.
 _PLAIN = (np.ndarray, np.generic, int, float, bool, Pointer, TensorMap, type(None))
+_USUAL = frozenset((*_PLAIN, np.int32, np.int64, np.float32, np.float64))
 
 
 def host_arguments(arguments: Any) -> list[Any]:
@@ -24,7 +25,10 @@ def host_arguments(arguments: Any) -> list[Any]:
     TypeError
         If an array is on a GPU.
     """
-    return [a if isinstance(a, _PLAIN) else _host(i, a) for i, a in enumerate(arguments)]
+    return [
+        a if type(a) in _USUAL or isinstance(a, _PLAIN) else _host(i, a)
+        for i, a in enumerate(arguments)
+    ]
 
 
 def refuse_objects(arguments: Any) -> None:

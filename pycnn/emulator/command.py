@@ -61,18 +61,21 @@ def _extents(text: str) -> tuple[int, ...]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    given = [argument(text) for text in arguments.args]
-    saved = [_to_save(text, given) for text in arguments.save]
+    parsed = [argument(text) for text in arguments.args]
+    saved = [_to_save(text, parsed) for text in arguments.save]
     checked = arguments.checked or arguments.count
     module = _module(arguments, checked)
     kernel = module.get_function(_kernel_name(arguments.kernel, module.kernel_names, arguments))
     kernel.max_dynamic_shared_size_bytes = _ALL_SHARED
-    before = [np.array(a.value) if isinstance(a.value, np.ndarray) else None for a in given]
+    before = [np.array(a.value) if isinstance(a.value, np.ndarray) else None for a in parsed]
     start = time.perf_counter()
     failure = None
     try:
         kernel(
-            arguments.grid, arguments.block, [a.value for a in given], shared_mem=arguments.shared
+            arguments.grid,
+            arguments.block,
+            [a.value for a in parsed],
+            shared_mem=arguments.shared,
         )
     except KernelError as error:
         failure = error
@@ -85,11 +88,11 @@ def _run(arguments: argparse.Namespace) -> int:
         return 1
     silent = ", no defect found" if checked else ""
     print(f"{kernel.name}: done in {seconds:.3g} s, {where}{silent}")
-    print("\n".join(_outcome(given, before)))
+    print("\n".join(_outcome(parsed, before)))
     if arguments.count and kernel.counters is not None:
         print("\n".join(_traffic(kernel.counters)))
-    for found, path in saved:
-        np.save(path, found.value)
+    for operand, path in saved:
+        np.save(path, operand.value)
     return 0
 
 
@@ -130,11 +133,11 @@ def _kernel_name(name: str | None, there: Sequence[str], arguments: argparse.Nam
     )
 
 
-def _to_save(text: str, given: Sequence[Argument]) -> tuple[Argument, Path]:
+def _to_save(text: str, parsed: Sequence[Argument]) -> tuple[Argument, Path]:
     name, equals, file = text.partition("=")
     if not equals or not file:
         raise ValueError(f"--save {text}: allowed is NAME=FILE.npy")
-    known = {str(i): a for i, a in enumerate(given)} | {a.name: a for a in given if a.name}
+    known = {str(i): a for i, a in enumerate(parsed)} | {a.name: a for a in parsed if a.name}
     if name not in known or not isinstance(known[name].value, np.ndarray):
         arrays = [n for n, a in known.items() if isinstance(a.value, np.ndarray)]
         raise ValueError(f"--save {text}: {name!r} is no array; there are: {', '.join(arrays)}")
@@ -146,10 +149,10 @@ def _shape(extents: Sequence[int]) -> str:
     return "x".join(map(str, extents))
 
 
-def _outcome(given: Sequence[Argument], before: Sequence[np.ndarray | None]) -> list[str]:
+def _outcome(parsed: Sequence[Argument], before: Sequence[np.ndarray | None]) -> list[str]:
     """A line for each array: whether it changed, and what it holds."""
     rows = []
-    for i, (a, old) in enumerate(zip(given, before, strict=True)):
+    for i, (a, old) in enumerate(zip(parsed, before, strict=True)):
         if old is None or not isinstance(a.value, np.ndarray):
             continue
         new = a.value

@@ -117,10 +117,10 @@ def jit(
     """
     settings = Settings(checked, schedule, timeout, max_steps, same_value_races).check()
 
-    def made(function: Callable[..., Any]) -> Jit:
+    def decorate(function: Callable[..., Any]) -> Jit:
         return Jit(function, arch or config.get("PYCNN_EMULATOR_ARCH"), settings, options)
 
-    return made if function is None else made(function)
+    return decorate if function is None else decorate(function)
 
 
 def _numba() -> Any:

@@ -39,14 +39,14 @@ def pointees(source: str, name: str) -> list[np.dtype | None]:
     if "<" in name:
         return []  # an instantiation: its types are parameters
     definition = rf"\b{re.escape(name)}\s*\(([^(){{}};]*)\)\s*\{{"
-    found = [
+    declarations = [
         m[1]
         for m in re.finditer(definition, text)
         if "__global__" in text[max(0, m.start() - 200) : m.start()].rpartition("}")[2]
     ]
-    if len(found) != 1:
+    if len(declarations) != 1:
         return []
-    return [_pointee(parameter) for parameter in _split(found[0])]
+    return [_pointee(parameter) for parameter in _split(declarations[0])]
 
 
 def _split(parameters: str) -> list[str]:

@@ -260,7 +260,7 @@ def _of_driver(kind: str, fields: _Fields, numbers: list[Any]) -> TensorMap:
         return [type(v) for v in values]
 
     own = [words(driver.cuuint32_t, n) if kind == "Tiled" else n for n in numbers]
-    error, made = getattr(driver, f"cuTensorMapEncode{kind}")(
+    error, encoded = getattr(driver, f"cuTensorMapEncode{kind}")(
         driver.CUtensorMapDataType(fields.type), len(fields.extents), fields.address,
         words(driver.cuuint64_t, fields.extents), words(driver.cuuint64_t, fields.strides), *own,
         words(driver.cuuint32_t, fields.steps), driver.CUtensorMapInterleave(0),
@@ -269,5 +269,5 @@ def _of_driver(kind: str, fields: _Fields, numbers: list[Any]) -> TensorMap:
     )  # fmt: skip
     if int(error):
         raise ValueError(f"the driver refuses the tensor map: {error}")
-    data = b"".join(int(word).to_bytes(8, "little") for word in made.opaque)
+    data = b"".join(int(word).to_bytes(8, "little") for word in encoded.opaque)
     return TensorMap(data, fields.array)

@@ -111,8 +111,8 @@ class _Recorder:
             "updates its operands": any(new in results for new in operation.updates.values()),
             "has an empty result": not all(spec.nbytes for spec in call.outputs.values()),
         }
-        for what, found in refused.items():
-            if found:
+        for what, holds in refused.items():
+            if holds:
                 raise ValueError(f"{operation.name} {what}; not allowed in a compiled model")
         roots = {
             name: self.root(f"{name} of {operation.name}", array)

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv import CONV2D, CONV2D_BACKWARD
-from pycnn.define.public import operation
-
-Extent = int | Sequence[int]
+from pycnn.define.public import Extent, operation
 
 
 @operation(CONV2D)
@@ -65,7 +63,8 @@ def conv2d(
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x`, `residual` and the result.
     algo : str, default "auto"
-        A kernel algorithm, see `conv2d_algorithms`; on the reference backend only "auto".
+        A kernel algorithm, along two axes of `conv2d_algorithms`; on the reference backend only
+        "auto".
     out : array, optional
         Takes the result: contiguous, memory of its own.
 
@@ -144,11 +143,6 @@ def conv2d_backward(
     dweight : array (K, C/G, R, S), or None
         Zeros for an empty batch.
     dbias : array (K,), or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`; also if `dy` does not have the shape of the result.
 
     References
     ----------

@@ -52,14 +52,6 @@ def conv2d_integer(
     array (N, K, P, Q) or (K, P, Q), int32
         In the order of `layout`.
 
-    Raises
-    ------
-    TypeError
-        If an argument is no array of one library with one of its dtypes, or a parameter is no int.
-    ValueError
-        If a rank, shape or parameter is out of range, a filter does not fit in the padded input,
-        or `out` cannot take the result.
-
     Notes
     -----
     Sums are exact modulo 2^32: they may wrap around from 33026 terms C/G R S on, and never before.

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv_transpose import CONV_TRANSPOSE2D, CONV_TRANSPOSE2D_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops.conv import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(CONV_TRANSPOSE2D)
@@ -61,8 +60,8 @@ def conv_transpose2d(
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Channels before or after the spatial axes, in `x`, `residual` and the result.
     algo : str, default "auto"
-        A kernel algorithm that offers "backward_input", see `conv2d_algorithms`; on the reference
-        backend only "auto".
+        A kernel algorithm that offers "backward_input", along two axes of `conv2d_algorithms`; on
+        the reference backend only "auto".
     out : array, optional
         Takes the result: contiguous, memory of its own.
 
@@ -71,11 +70,6 @@ def conv_transpose2d(
     array (N, K, ...) or (K, ...), dtype of `x`
         With extents (extent of `x` - 1) * stride - padding before and after +
         (taps - 1) * dilation + 1 + output_padding.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv2d`; also if nothing of the result is left, or `output_padding` is too large.
 
     References
     ----------
@@ -126,11 +120,6 @@ def conv_transpose2d_backward(
     dweight : array (C, K/G, R, S), or None
         Zeros for an empty batch.
     dbias : array (K,), or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `conv_transpose2d`; also if `dy` does not have the shape of the result.
 
     References
     ----------

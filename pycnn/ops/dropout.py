@@ -43,13 +43,6 @@ def dropout(
         No mask: `dropout_backward` draws it again. A NaN or infinity that is dropped gives NaN, as
         in PyTorch.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `p`, `seed` or `offset` is out of range, or `out` cannot take the result as it is.
-
     References
     ----------
     N. Srivastava et al.: Dropout: a simple way to prevent neural networks from overfitting,
@@ -82,11 +75,6 @@ def dropout_backward(
     Returns
     -------
     array like dy
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `dropout`.
 
     Examples
     --------
@@ -133,13 +121,6 @@ def dropout2d(
         No mask: `dropout2d_backward` draws it again. A dropped NaN or infinity gives NaN, as
         in PyTorch.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `p`, `seed` or `offset` is out of range, or `out` cannot take the result as it is.
-
     References
     ----------
     J. Tompson et al.: Efficient object localization using convolutional networks, CVPR 2015.
@@ -172,11 +153,6 @@ def dropout2d_backward(
     Returns
     -------
     array like dy
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `dropout2d`.
 
     Examples
     --------

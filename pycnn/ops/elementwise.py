@@ -29,13 +29,6 @@ def add(a: Any, b: Any, *, alpha: float = 1, out: Any = None) -> Any:
     -------
     array of the shape of both, broadcast
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or dtypes differ.
-    ValueError
-        If the shapes do not broadcast, or `out` cannot take the result as it is.
-
     References
     ----------
     The definition; as ``torch.add``.
@@ -69,11 +62,6 @@ def add_backward(
     (da, db) : arrays of shapes `a_shape` and `b_shape`
         New ones, even where they equal dy.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `add`; also if dy has not the shape that the two have together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -97,13 +85,6 @@ def mul(a: Any, b: Any, *, out: Any = None) -> Any:
     Returns
     -------
     array of the shape of both, broadcast
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or dtypes differ.
-    ValueError
-        If the shapes do not broadcast, or `out` cannot take the result as it is.
 
     References
     ----------
@@ -132,11 +113,6 @@ def mul_backward(dy: Any, a: Any, b: Any) -> tuple[Any, Any]:
     Returns
     -------
     (da, db) : arrays like a and b
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `mul`; also if dy has not the shape that the two have together.
 
     Examples
     --------
@@ -198,11 +174,6 @@ def add_n_backward(dy: Any, shapes: Sequence[Sequence[int]]) -> tuple[Any, ...]:
     -------
     tuple of arrays of these shapes
         New ones, even where they equal dy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `add_n`; also if dy has not the shape that all have together.
 
     Examples
     --------

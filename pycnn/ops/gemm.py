@@ -47,14 +47,6 @@ def gemm(
     array (M, N) or (B, M, N), dtype of `a`
         With K = 0, the bias or zeros.
 
-    Raises
-    ------
-    TypeError
-        If an argument is no NumPy or CuPy array, dtypes are mixed or no floating ones, or a flag
-        is no bool.
-    ValueError
-        If shapes do not fit, `algo` is none of the above, or `out` cannot take the result.
-
     References
     ----------
     J. Dongarra, J. Du Croz, S. Hammarling, I. Duff: A set of level 3 basic linear algebra
@@ -88,13 +80,6 @@ def matmul(a: Any, b: Any, *, out: Any = None) -> Any:
     -------
     array (..., M, N), dtype of `a`
         Without M or N where `a` or `b` is a vector. With K = 0, zeros.
-
-    Raises
-    ------
-    TypeError
-        If an argument is no NumPy or CuPy array, or dtypes are mixed or no floating ones.
-    ValueError
-        If shapes do not fit, or `out` cannot take the result.
 
     References
     ----------
@@ -137,13 +122,6 @@ def linear(
     -------
     array (..., out), dtype of `x`
 
-    Raises
-    ------
-    TypeError
-        If an argument is no NumPy or CuPy array, or dtypes are mixed or no floating ones.
-    ValueError
-        If shapes do not fit, `activation` is none of the above, or `out` cannot take the result.
-
     References
     ----------
     D. Rumelhart, G. Hinton, R. Williams: Learning representations by back-propagating errors,
@@ -178,11 +156,6 @@ def linear_backward(
     (dx, dweight, dbias) : arrays shaped as x, weight and (out,)
         None for those not needed.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `linear`; also if `dy` has not the shape of the result, or `needs` is no triple of bool.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -209,11 +182,6 @@ def bmm(a: Any, b: Any, *, out: Any = None) -> Any:
     -------
     array (B, M, N), dtype of `a`
         With K = 0, zeros.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `matmul`; also if the arrays have not three axes, or batches differ.
 
     References
     ----------
@@ -243,11 +211,6 @@ def bmm_backward(dy: Any, a: Any, b: Any, *, out: Any = None) -> tuple[Any, Any]
     Returns
     -------
     (da, db) : array like a, array like b
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `bmm`; also if the shape of `dy` is another one.
 
     Examples
     --------

@@ -42,14 +42,6 @@ def grid_sample(
         Coordinates are computed in float64. One that is not a number is outside, or where there is
         no outside at the first element.
 
-    Raises
-    ------
-    TypeError
-        If operands are no NumPy or CuPy arrays of one floating dtype, or a parameter has a wrong
-        type.
-    ValueError
-        If shapes do not go together, a mode is unknown, or `out` cannot take the result as it is.
-
     References
     ----------
     `torch.nn.functional.grid_sample`. M. Jaderberg et al.: Spatial transformer networks, 2015.
@@ -89,11 +81,6 @@ def grid_sample_backward(
     (dx, dgrid) : arrays like `x` and `grid`
         Every element of dx is a sum in the order of the points, the same in every run. Where
         padding holds a coordinate at the border, and with ``mode="nearest"``, dgrid is zero.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `grid_sample`; also if `dy` has not the shape of its result.
 
     Examples
     --------

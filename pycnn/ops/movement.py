@@ -40,13 +40,6 @@ def permute(
     array of the dtype of `x`
         Contiguous.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or `axes` is no sequence of int.
-    ValueError
-        If `axes` does not name every axis once, or `out` cannot take the result as it is.
-
     References
     ----------
     G. Ruetsch, P. Micikevicius: Optimizing matrix transpose in CUDA, NVIDIA, 2009.
@@ -78,13 +71,6 @@ def concat(
     -------
     array of the dtype of `tensors`
 
-    Raises
-    ------
-    TypeError
-        If `tensors` is no sequence of NumPy or CuPy arrays of one of these dtypes.
-    ValueError
-        If there are none, the shapes differ, or `out` cannot take the result as it is.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -115,13 +101,6 @@ def split(
     tuple of array
         Views of `x`.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype.
-    ValueError
-        If the extents do not add up to that of the axis.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -151,13 +130,6 @@ def channel_shuffle(x: Any, groups: int, *, layout: str = "NCHW", out: Any = Non
     Returns
     -------
     array like `x`
-
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype.
-    ValueError
-        If `groups` is no divisor of C, or `out` cannot take the result as it is.
 
     References
     ----------
@@ -190,13 +162,6 @@ def pixel_shuffle(x: Any, upscale_factor: int, *, layout: str = "NCHW", out: Any
     Returns
     -------
     array of the dtype of `x`
-
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype.
-    ValueError
-        If extents do not divide, or `out` cannot take the result as it is.
 
     References
     ----------
@@ -231,13 +196,6 @@ def pixel_unshuffle(x: Any, downscale_factor: int, *, layout: str = "NCHW", out:
     Returns
     -------
     array of the dtype of `x`
-
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype.
-    ValueError
-        If extents do not divide, or `out` cannot take the result as it is.
 
     References
     ----------
@@ -276,13 +234,6 @@ def depth_to_space(
     Returns
     -------
     array of the dtype of `x`
-
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype.
-    ValueError
-        If extents do not divide, or `out` cannot take the result as it is.
 
     References
     ----------
@@ -324,13 +275,6 @@ def space_to_depth(
     Returns
     -------
     array of the dtype of `x`
-
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype.
-    ValueError
-        If extents do not divide, or `out` cannot take the result as it is.
 
     References
     ----------

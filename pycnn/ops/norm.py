@@ -43,13 +43,6 @@ def layer_norm(
     -------
     array like x
 
-    Raises
-    ------
-    TypeError
-        If an argument is no array, or has another type or dtype.
-    ValueError
-        If shapes do not agree, or `eps` is negative.
-
     References
     ----------
     J. L. Ba, J. R. Kiros, G. Hinton: Layer normalization, arXiv 1607.06450, 2016.
@@ -89,11 +82,6 @@ def layer_norm_backward(
     (dx, dweight, dbias) : array like x, arrays of shape `normalized_shape`
         The latter of the dtype of `weight`, or of the one computed in if it is None; then
         dweight is the gradient for a weight of one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `layer_norm`.
 
     Examples
     --------
@@ -180,11 +168,6 @@ def group_norm_backward(
     -------
     (dx, dweight, dbias) : array like x, arrays (C,)
         As from `layer_norm_backward`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `group_norm`.
 
     Examples
     --------
@@ -282,11 +265,6 @@ def instance_norm_backward(
     (dx, dweight, dbias) : array like x, arrays (C,)
         As from `layer_norm_backward`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `instance_norm`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -377,11 +355,6 @@ def local_response_norm_backward(
     Returns
     -------
     array like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `local_response_norm`.
 
     Examples
     --------

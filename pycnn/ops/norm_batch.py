@@ -53,13 +53,6 @@ def batch_norm(
     -------
     array like x
 
-    Raises
-    ------
-    TypeError
-        If an argument is no array, or has another type or dtype.
-    ValueError
-        If shapes do not agree, or a parameter is out of range.
-
     See Also
     --------
     fold_batch_norm : The same as scale and shift, for the epilogue of a convolution.
@@ -105,11 +98,6 @@ def batch_norm_backward(
     (dx, dweight, dbias) : array like x, arrays (C,)
         The latter of the dtype of `weight`, or of statistics if it is None; then dweight is the
         gradient for a weight of one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `batch_norm`.
 
     Examples
     --------
@@ -210,11 +198,6 @@ def batch_norm_train_backward(
     -------
     (dx, dweight, dbias)
         As from `batch_norm_backward`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `batch_norm`.
 
     Examples
     --------

@@ -79,11 +79,6 @@ def pad_backward(
     array of the shape that was padded
         For every element, the sum of dy over all its copies, in the order in which they lie.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `pad`.
-
     Examples
     --------
     >>> import numpy as np, pycnn

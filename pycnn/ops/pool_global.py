@@ -30,11 +30,6 @@ def global_avg_pool(
     -------
     array (N, C, 1), (N, C, 1, 1) or (N, C, 1, 1, 1), dtype of `x`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
-
     References
     ----------
     M. Lin, Q. Chen, S. Yan: Network in network, ICLR 2014.
@@ -73,11 +68,6 @@ def global_avg_pool_backward(
     -------
     array of shape `x_shape`, dtype of `dy`
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `global_avg_pool`; also if the shapes do not fit together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -113,11 +103,6 @@ def global_max_pool(
         NaN where there is one.
     indices : array like y, int64
         Only with `return_indices`: as `max_pool2d` gives them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `max_pool2d`.
 
     Examples
     --------
@@ -155,11 +140,6 @@ def global_max_pool_backward(
     Returns
     -------
     array of shape `x_shape`, dtype of `dy`
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `global_max_pool`; also if the shapes do not fit together.
 
     Examples
     --------

@@ -36,13 +36,6 @@ def sum(
     array, dtype of x
         Sums are formed in float32 for the 16-bit dtypes, and rounded once. Over nothing: 0.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or an argument another type.
-    ValueError
-        If `axis` is out of range or names an axis twice, or `out` cannot take the result as it is.
-
     Notes
     -----
     Deterministic: the order of the terms depends on shape and strides alone.
@@ -83,11 +76,6 @@ def sum_backward(
     -------
     array of that shape, dtype of dy
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum`; also if the shape of `dy` is not that of the result.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -119,11 +107,6 @@ def mean(
     array, dtype of x
         NaN over nothing.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -154,11 +137,6 @@ def mean_backward(
     Returns
     -------
     array of that shape, dtype of dy
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum_backward`.
 
     Examples
     --------

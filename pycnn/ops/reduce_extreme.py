@@ -30,11 +30,6 @@ def amax(
     array, dtype of x
         NaN where there is one along the axes, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `sum`; also if there is nothing along the axes.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -64,11 +59,6 @@ def amin(
     -------
     array, dtype of x
         NaN where there is one along the axes, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `amax`.
 
     Examples
     --------
@@ -106,11 +96,6 @@ def argmax(
     array, int64
         Of equal elements the first (in PyTorch, any). NaN counts as larger than any number.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `amax`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -146,11 +131,6 @@ def argmin(
     -------
     array, int64
         Of equal elements the first (in PyTorch, any). NaN counts as smaller than any number.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `amax`.
 
     Examples
     --------
@@ -190,11 +170,6 @@ def amax_backward(
     array like x
         NaN along the axes where `y` is NaN, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `amax`; also if shapes do not fit together.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -227,11 +202,6 @@ def amin_backward(
     Returns
     -------
     array like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `amax_backward`.
 
     Examples
     --------

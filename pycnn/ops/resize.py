@@ -62,13 +62,6 @@ def interpolate(
         Coordinates are computed in float64 and with one rounding where it matters, so that
         ``"nearest"`` picks the right element where PyTorch's float32 product may miss it.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or a parameter has a wrong type.
-    ValueError
-        If parameters do not go together, or `out` cannot take the result as it is.
-
     References
     ----------
     `torch.nn.functional.interpolate`; operator Resize of ONNX, opset 19. R. Keys: Cubic convolution
@@ -120,11 +113,6 @@ def interpolate_backward(
     -------
     array (N, C, ...) in the layout of `dy`
         Each element a sum in the order of dy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `interpolate`; also if `scale_factor` does not lead from `input_size` to `dy`.
 
     Examples
     --------

@@ -30,13 +30,6 @@ def softmax(x: Any, axis: int = -1, *, dim: int | None = None, out: Any = None) 
         Along the axis it sums to 1. Where `x` has a NaN, plus infinity, or minus infinity alone
         along the axis, all is NaN, as in PyTorch.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or `axis` is no int.
-    ValueError
-        If `axis` is out of range, or `out` cannot take the result as it is.
-
     References
     ----------
     M. Milakov, N. Gimelshein: Online normalizer calculation for softmax, arXiv 1805.02867, 2018.
@@ -63,11 +56,6 @@ def log_softmax(x: Any, axis: int = -1, *, dim: int | None = None, out: Any = No
     -------
     array like x
         NaN in the same cases as `softmax`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `softmax`.
 
     Examples
     --------
@@ -97,11 +85,6 @@ def softmax_backward(
     array like y
         Gradient with respect to x.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `softmax`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -129,11 +112,6 @@ def log_softmax_backward(
     -------
     array like y
         Gradient with respect to x.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `softmax`; also if the shapes differ.
 
     Examples
     --------

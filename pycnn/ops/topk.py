@@ -41,13 +41,6 @@ def topk(
         with the lowest index comes first (in PyTorch, any). NaN counts as larger than any number,
         as in PyTorch.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or an argument another type.
-    ValueError
-        If `k` or `axis` is out of range, or `out` cannot take the result as it is.
-
     References
     ----------
     T. Alabi, J. Blanchard, B. Gordon, R. Steinbach: Fast k-selection algorithms for graphics
@@ -90,12 +83,6 @@ def topk_backward(
     Returns
     -------
     array of that shape, dtype of dy
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `topk`; also if shapes do not fit together, or an index is out of range: for CuPy
-        arrays this check waits for the device.
 
     Examples
     --------

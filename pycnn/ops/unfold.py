@@ -41,13 +41,6 @@ def unfold(
     array (N, C R S, L) or (C R S, L)
         L windows in row-major order.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or a parameter is no int.
-    ValueError
-        If no window fits, or `out` cannot take the result as it is.
-
     References
     ----------
     K. Chellapilla, S. Puri, P. Simard: High performance convolutional neural networks for
@@ -89,14 +82,6 @@ def fold(
     -------
     array (N, C, H, W) or (C, H, W)
         Each element a sum in the order of the window's elements.
-
-    Raises
-    ------
-    TypeError
-        If `x` is no NumPy or CuPy array or has another dtype, or a parameter is no int.
-    ValueError
-        If the shape of `x` is not that of unfolded windows, or `out` cannot take the result as
-        it is.
 
     Examples
     --------

@@ -46,6 +46,13 @@ def of_kernel(file: str, entry: str, defines: Sequence[tuple[str, str]], arch: s
     return of_text(path.read_text(), path, entry, arch, [f"-D{n}={v}" for n, v in sorted(defines)])
 
 
+def closure(text: str, beside: Path) -> str | None:
+    """Hash over a text and all it includes; None where only the compiler knows what that is."""
+    cuda = nvrtc.cuda_include_dirs()
+    found: str | None = sources.plain_hash(text, beside, (*sources.include_dirs(), *cuda), cuda)
+    return found
+
+
 def of_text(
     text: str, name: Path | str, entry: str, arch: str, options: Sequence[str] = ()
 ) -> Code:
@@ -57,9 +64,7 @@ def of_text(
         If there is no such entry; lists those there are.
     """
     expressions = (entry,) if "<" in entry else ()
-    read = sources.plain_hash(
-        text, Path(name).parent, sources.include_dirs(), nvrtc.cuda_include_dirs()
-    )
+    read = closure(text, Path(name).parent)
 
     def make() -> dict[str, Any]:
         made = nvrtc.compile_both(text, name, arch, options, expressions)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pycnn.emulator.ptx.emit import Emitter
-from pycnn.emulator.ptx.floating import narrowed, widened
+from pycnn.emulator.ptx.floating import narrowed, saturated, widened
 from pycnn.emulator.ptx.integer import packed
 from pycnn.emulator.ptx.lines import llvm_type
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Type
@@ -71,11 +71,11 @@ def _float_to_integer(e: Emitter, m: Modifiers, to: Type, of: Type, value: str) 
         value = e.intrinsic(f"llvm.{_TO_INTEGER[mode]}.f{held.bits}", t, f"{t} {value}")
     sign = "s" if to.kind == "s" else "u"
     name = f"llvm.fpto{sign}i.sat.i{to.bits}.f{held.bits}"
-    found = e.intrinsic(name, f"i{to.bits}", f"{t} {value}")
+    whole = e.intrinsic(name, f"i{to.bits}", f"{t} {value}")
     if of.bits == 64 or to.bits == 64:  # of a NaN: the highest bit alone, else 0
         nan = e.op(f"fcmp uno {t} {value}, 0.0")
-        found = e.op(f"select i1 {nan}, i{to.bits} {-(1 << to.bits - 1)}, i{to.bits} {found}")
-    return found
+        whole = e.op(f"select i1 {nan}, i{to.bits} {-(1 << to.bits - 1)}, i{to.bits} {whole}")
+    return whole
 
 
 def _integer_to_float(e: Emitter, m: Modifiers, to: Type, of: Type, value: str) -> str:
@@ -111,10 +111,7 @@ def _integer_to_float(e: Emitter, m: Modifiers, to: Type, of: Type, value: str) 
 
 
 def _saturated(e: Emitter, m: Modifiers, type: Type, value: str) -> str:
-    if not m.get("sat"):
-        return value
-    t = llvm_type(type)
-    return e.helper(f"px_sat_{t}", t, f"{t} {value}")
+    return saturated(e, type, value) if m.get("sat") else value
 
 
 def _float_to_float(e: Emitter, m: Modifiers, to: Type, of: Type, value: str) -> str:

@@ -30,29 +30,29 @@ _ALIGN = re.compile(r"\.align\s+(\d+)")
 
 def variable_of(source: Source, at: int, text: str, space: str) -> Variable:
     """A variable from its declaration, behind the state space."""
-    found = _VARIABLE.fullmatch(text.rstrip())
-    if found is None:
+    match = _VARIABLE.fullmatch(text.rstrip())
+    if match is None:
         source.fail(at, f"malformed declaration of a .{space} variable: {text.strip()[:60]!r}")
-    type = type_named(source, at, found["type"])
-    count = int(found["vector"][1]) if found["vector"] else 1
+    type = type_named(source, at, match["type"])
+    count = int(match["vector"][1]) if match["vector"] else 1
     element = type.bytes * count
-    attributes = found["attributes"] + found["attributes2"]
+    attributes = match["attributes"] + match["attributes2"]
     aligned = None if ".ptr" in attributes else _ALIGN.search(attributes)
     align = int(aligned[1]) if aligned else element
     if align & (align - 1) or not 1 <= align <= 4096:
         source.fail(at, f".align {align}; allowed: powers of two up to 4096")
-    extents = re.findall(r"\[\s*(\d*)\s*\]", found["extents"])
+    extents = re.findall(r"\[\s*(\d*)\s*\]", match["extents"])
     size = element
     for extent in extents:
         size *= int(extent) if extent else 0
     if size > MOST_BYTES:
-        source.fail(at, f"{found['name']} has {size} bytes; allowed: {MOST_BYTES}")
+        source.fail(at, f"{match['name']} has {size} bytes; allowed: {MOST_BYTES}")
     variable = Variable(
-        found["name"], space, type, align, size, source.line(at),
+        match["name"], space, type, align, size, source.line(at),
         is_array=bool(extents), pointer=".ptr" in attributes,
     )  # fmt: skip
-    if found["value"]:
-        _initialise(source, at, variable, found["value"][1:].strip())
+    if match["value"]:
+        _initialise(source, at, variable, match["value"][1:].strip())
     return variable
 
 
@@ -80,19 +80,19 @@ def _initialise(source: Source, at: int, variable: Variable, text: str) -> None:
     data = bytearray()
     relocations = []
     for value in values:
-        found = _VALUE.fullmatch(value)
-        if found is None:
+        match = _VALUE.fullmatch(value)
+        if match is None:
             source.fail(at, f"{value.strip()[:40]!r} is no initial value")
-        if found["float"]:
+        if match["float"]:
             if type.kind != "f" and type.bits not in (32, 64):
-                source.fail(at, f"{found['float']} is no initial value of a .{type.name}")
-            bits = literal_bits(literal(found["float"]), type)
-        elif found["integer"]:
-            whole = integer(found["integer"])
+                source.fail(at, f"{match['float']} is no initial value of a .{type.name}")
+            bits = literal_bits(literal(match["float"]), type)
+        elif match["integer"]:
+            whole = integer(match["integer"])
             bits = literal_bits(float_of(float(whole)), type) if type.kind == "f" else whole
         else:
-            addend = int((found["addend"] or "0").replace(" ", ""))
-            relocations.append((len(data), width, found["name"], addend))
+            addend = int((match["addend"] or "0").replace(" ", ""))
+            relocations.append((len(data), width, match["name"], addend))
             bits = 0
         data += (bits & ((1 << type.bits) - 1)).to_bytes(width, "little")
     if len(data) > variable.size:

@@ -13,6 +13,7 @@ from pycnn.emulator.ptx.accumulators import Tracked
 from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.layout import Layout
 from pycnn.emulator.ptx.lines import Lines, float_constant, llvm_type
+from pycnn.emulator.ptx.skips import skips
 from pycnn.emulator.ptx.speculation import selected_loads
 from pycnn.emulator.ptx.syntax import (
     TYPES,
@@ -61,6 +62,9 @@ class Emitter(Lines):
         self._floats: dict[Register, str] = {}
         self._slots: dict[Variable, str] = {}
         self._labels: dict[str, int] = {}
+        self._skips = {} if checked else skips(body)
+        self._kept: dict[Register, str] | None = None  # what registers held before a skip
+        self._skipped = ""  # whether it is skipped
         self._passed: set[str] = set()
         self.at: Instruction | None = None
         self.selected = selected_loads(body) if checked else {}
@@ -156,6 +160,8 @@ class Emitter(Lines):
         own = operand.type
         if (own.kind == "pred") != (type.kind == "pred"):
             self.fail(f"register {operand.name} is .{own.name}, the result .{type.name}")
+        if self._kept is not None and operand not in self._kept:
+            self._kept[operand] = self._load(operand)
         self._floats.pop(operand, None)
         held = llvm_type(type)
         if held[0] != "i":
@@ -270,7 +276,9 @@ class Emitter(Lines):
                 self.begin_label(statement.name)
                 continue
             self.at = statement
-            if statement.guard is not None and statement.opcode.split(".")[0] not in ("bra",):
+            if statement in self._skips:
+                self._skipped, self._kept = self.guard(statement), {}
+            elif statement.guard is not None and statement.opcode.split(".")[0] not in ("bra",):
                 self._guarded(statement, instruction)
             else:
                 instruction(self, statement)
@@ -280,12 +288,21 @@ class Emitter(Lines):
 
     def begin_label(self, name: str) -> None:
         label = self.label(name)
+        self._end_skip()
         if not self._ended():
             self.line(f"br label %{label}")
         self.start_block(label)
         self._passed.add(name)
         self._bits.clear()
         self._floats.clear()
+
+    def _end_skip(self) -> None:
+        """Where a skip leads to: choose between what registers hold and what they held."""
+        kept, self._kept = self._kept or {}, None
+        for register, held in kept.items():
+            t = f"i{register.type.bits}"
+            value = f"select i1 {self._skipped}, {t} {held}, {t} {self._bits[register]}"
+            self.line(f"store {t} {self.op(value)}, ptr %r{register.index}")
 
     def _ended(self) -> bool:
         return bool(self.lines) and self.lines[-1].startswith(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pycnn.emulator.ptx.emit import Emitter
+from pycnn.emulator.ptx.lines import float_value
 from pycnn.emulator.ptx.syntax import TYPES, Type
 
 Modifiers = dict[str, Any]
@@ -27,8 +28,15 @@ def flushed(e: Emitter, m: Modifiers, value: str) -> str:
 def _finished(e: Emitter, m: Modifiers, value: str) -> str:
     value = flushed(e, m, value)
     if m.get("sat"):
-        t = _name(m["T"])
-        value = e.helper(f"px_sat_{t}", t, f"{t} {value}")
+        value = saturated(e, m["T"], value)
+    return value
+
+
+def saturated(e: Emitter, type: Type, value: str) -> str:
+    """Between 0 and 1; 0 of a NaN."""
+    t = _name(type)
+    value = e.helper(f"px_sat_{t}", t, f"{t} {value}")
+    e.saturated.add(value)
     return value
 
 
@@ -69,7 +77,20 @@ def fused(e: Emitter, m: Modifiers, a: str, b: str, c: str) -> str:
         return _finished(e, m, e.intrinsic(name, t, f"{t} {a}", f"{t} {b}", f"{t} {c}"))
     if t == "double":
         return _finished(e, m, _rounded(e, m, "fma", a, b, c))
+    if mode == "rm" and a in e.saturated and _is_floor(b, c):
+        return e.helper("px_fma_floor", t, *(f"{t} {v}" for v in (a, b, c)))
     return _finished(e, m, e.helper(f"px_fma_{mode}", t, *(f"{t} {v}" for v in (a, b, c))))
+
+
+def _is_floor(b: str, c: str) -> bool:
+    """Whether a b + c rounded down, a from 0 to 1, is c and a whole number: as ``expf`` has it.
+
+    Then all results have the exponent of 2^23, at which neighbours are 1 apart.
+    """
+    factor, start = float_value(b), float_value(c)
+    if factor is None or start is None:
+        return False
+    return factor >= 0 and start >= 1 << 23 and factor + start < 1 << 24
 
 
 def absolute(e: Emitter, m: Modifiers, a: str) -> str:
@@ -111,18 +132,18 @@ def min_max(operation: str) -> Any:
             x, y = (e.op(f"bitcast {t} {v} to {bits}") for v in values)
             signs = e.op(f"bitcast {bits} {e.op(f'xor {bits} {x}, {y}')} to {t}")
             values = tuple(e.intrinsic(f"llvm.fabs.f{type.bits}", t, f"{t} {v}") for v in values)
-        found = values[0]
+        result = values[0]
         for value in values[1:]:
-            both = e.helper(f"px_{operation}_{t}", t, f"{t} {found}", f"{t} {value}")
+            both = e.helper(f"px_{operation}_{t}", t, f"{t} {result}", f"{t} {value}")
             if m.get("NaN"):
-                nan_in = e.op(f"fcmp uno {t} {found}, {value}")
+                nan_in = e.op(f"fcmp uno {t} {result}, {value}")
                 both = e.op(f"select i1 {nan_in}, {t} {nan}, {t} {both}")
-            found = both
+            result = both
         if signs:
-            signed = e.intrinsic(f"llvm.copysign.f{type.bits}", t, f"{t} {found}", f"{t} {signs}")
-            is_nan = e.op(f"fcmp uno {t} {found}, 0.0")
-            found = e.op(f"select i1 {is_nan}, {t} {found}, {t} {signed}")
-        return found
+            signed = e.intrinsic(f"llvm.copysign.f{type.bits}", t, f"{t} {result}", f"{t} {signs}")
+            is_nan = e.op(f"fcmp uno {t} {result}, 0.0")
+            result = e.op(f"select i1 {is_nan}, {t} {result}, {t} {signed}")
+        return result
 
     return run
 
@@ -148,8 +169,8 @@ def approximate(name: str) -> Any:
         if name == "ex2":  # of every exponential function: without a call
             return e.helper("px_ex2_ftz" if m.get("ftz") else "px_ex2", "float", f"float {a}")
         wide = e.op(f"fpext float {flushed(e, m, a)} to double")
-        found = e.runtime(name, "double", f"double {wide}")
-        return flushed(e, m, e.op(f"fptrunc double {found} to float"))
+        result = e.runtime(name, "double", f"double {wide}")
+        return flushed(e, m, e.op(f"fptrunc double {result} to float"))
 
     return run
 
@@ -208,7 +229,7 @@ def half_fused(e: Emitter, m: Modifiers, a: str, b: str, c: str) -> str:
 
 def _half_finished(e: Emitter, m: Modifiers, value: str) -> str:
     if m.get("sat"):
-        value = e.helper("px_sat_float", "float", f"float {value}")
+        value = saturated(e, TYPES["f32"], value)
     result = _half_flushed(e, m, narrowed(e, m["T"], value))
     if m.get("relu"):
         negative = e.op(f"fcmp olt float {value}, 0.0")
@@ -242,7 +263,7 @@ def half_approximate(name: str) -> Any:
     def run(e: Emitter, m: Modifiers, a: str) -> str:
         type: Type = m["T"]
         wide = widened(e, type, _half_flushed(e, m, a))
-        found = inner(e, {**m, "T": TYPES["f32"], "ftz": ""}, wide)
-        return _half_flushed(e, m, narrowed(e, type, found))
+        result = inner(e, {**m, "T": TYPES["f32"], "ftz": ""}, wide)
+        return _half_flushed(e, m, narrowed(e, type, result))
 
     return run

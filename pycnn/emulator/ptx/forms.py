@@ -43,18 +43,18 @@ class Form:
 
     def match(self, modifiers: list[str]) -> Modifiers | None:
         """The modifiers by name, or None where they are not those of this row."""
-        found: Modifiers = {}
+        words: Modifiers = {}
         for modifier in modifiers:
             for group in self.groups:
-                if group.name not in found and modifier in group.allowed:
-                    found[group.name] = modifier
+                if group.name not in words and modifier in group.allowed:
+                    words[group.name] = modifier
                     break
             else:
                 return None
-        if any(group.required and group.name not in found for group in self.groups):
+        if any(group.required and group.name not in words for group in self.groups):
             return None
         return {
-            n: TYPES.get(v, v) if n in ("T", "D", "S", "A", "B") else v for n, v in found.items()
+            n: TYPES.get(v, v) if n in ("T", "D", "S", "A", "B") else v for n, v in words.items()
         }
 
 
@@ -62,11 +62,11 @@ FORMS: dict[str, list[Form]] = {}
 
 
 def _groups(pattern: str) -> tuple[Group, ...]:
-    made = []
+    groups = []
     for word in pattern.split():
         name, _, allowed = word.removeprefix("?").partition("=")
-        made.append(Group(name, tuple((allowed or name).split("|")), word[0] != "?"))
-    return tuple(made)
+        groups.append(Group(name, tuple((allowed or name).split("|")), word[0] != "?"))
+    return tuple(groups)
 
 
 def _row(stem: str, pattern: str, operands: str, kind: str, run: Any, result: str = "") -> None:
@@ -92,9 +92,9 @@ def find(opcode: str) -> tuple[Form, Modifiers] | str:
     if forms is None:
         return f"instruction {stem} is not there"
     for form in forms:
-        found = form.match(modifiers)
-        if found is not None:
-            return form, found
+        modifiers_of = form.match(modifiers)
+        if modifiers_of is not None:
+            return form, modifiers_of
     return f"{opcode} is not there; of {stem} there are: {'; '.join(map(syntax, forms))}"
 
 
@@ -110,10 +110,10 @@ def syntax(form: Form) -> str:
 
 def write(e: Emitter, i: Instruction) -> None:
     """Write one instruction."""
-    found = find(i.opcode)
-    if isinstance(found, str):
-        e.fail(found)
-    form, m = found
+    row = find(i.opcode)
+    if isinstance(row, str):
+        e.fail(row)
+    form, m = row
     memory.settle_uses(e, i)
     accumulators.before(e, i, form.operands)
     _run(e, i, form, m)

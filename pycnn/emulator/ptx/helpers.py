@@ -220,6 +220,19 @@ for _mode in ("rz", "rm", "rp"):
   ret float %r
 }}""")
 
+# a b + c rounded down, of which is known that it is c and a whole number that is not negative, and
+# that such are neighbours. The product is exact, and its digits are added to those of c.
+_add("""define float @px_fma_floor(float %a, float %b, float %c) {
+  %x = fpext float %a to double
+  %y = fpext float %b to double
+  %p = fmul double %x, %y
+  %whole = fptosi double %p to i32
+  %bits = bitcast float %c to i32
+  %sum = add i32 %bits, %whole
+  %r = bitcast i32 %sum to float
+  ret float %r
+}""")
+
 # ---- Powers of two ------------------------------------------------------------------------------
 
 # 2^x in float64: 2^n for the whole number n nearest to x, times 1 + r q(r) for what is left, where

@@ -96,11 +96,11 @@ def divide(operation: str) -> Any:
             minus = e.op(f"icmp eq {t} {b}, -1")
             bad = e.op(f"or i1 {zero}, {minus}")
         safe = e.op(f"select i1 {bad}, {t} 1, {t} {b}")
-        found = e.op(f"{'s' if signed else 'u'}{operation} {t} {a}, {safe}")
+        result = e.op(f"{'s' if signed else 'u'}{operation} {t} {a}, {safe}")
         if signed:
             by_minus = e.op(f"sub {t} 0, {a}") if operation == "div" else "0"
-            found = e.op(f"select i1 {minus}, {t} {by_minus}, {t} {found}")
-        return e.op(f"select i1 {zero}, {t} {'-1' if operation == 'div' else a}, {t} {found}")
+            result = e.op(f"select i1 {minus}, {t} {by_minus}, {t} {result}")
+        return e.op(f"select i1 {zero}, {t} {'-1' if operation == 'div' else a}, {t} {result}")
 
     return run
 
@@ -118,10 +118,10 @@ def min_max(operation: str) -> Any:
     def run(e: Emitter, m: Modifiers, a: str, b: str) -> str:
         type: Type = m["T"]
         t, sign = f"i{type.bits}", "s" if type.kind == "s" else "u"
-        found = e.intrinsic(f"llvm.{sign}{operation}.{t}", t, f"{t} {a}", f"{t} {b}")
+        result = e.intrinsic(f"llvm.{sign}{operation}.{t}", t, f"{t} {a}", f"{t} {b}")
         if m.get("relu"):
-            found = e.intrinsic(f"llvm.smax.{t}", t, f"{t} {found}", f"{t} 0")
-        return found
+            result = e.intrinsic(f"llvm.smax.{t}", t, f"{t} {result}", f"{t} 0")
+        return result
 
     return run
 

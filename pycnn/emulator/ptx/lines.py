@@ -24,6 +24,13 @@ def float_constant(bits: int, width: int) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
+def float_value(text: str) -> float | None:
+    """The number that a constant of `float_constant` is, if the text is one."""
+    if not text.startswith("0x"):
+        return None
+    return float(struct.unpack("<d", struct.pack("<Q", int(text, 16)))[0])
+
+
 class Lines:
     """The lines of one function, and what of LLVM and of `helpers` they use."""
 
@@ -34,6 +41,7 @@ class Lines:
         self.intrinsics: set[str] = set()
         self._count = 0
         self._once: dict[str, str] = {}
+        self.saturated: set[str] = set()  # values that are known to be from 0 to 1
 
     def line(self, text: str) -> None:
         self.lines.append("  " + text)

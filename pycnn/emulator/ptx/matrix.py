@@ -46,9 +46,9 @@ class Fragment(NamedTuple):
 
 def extents(shape: str) -> tuple[int, int, int]:
     """M, N and K of a shape."""
-    found = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", shape)
-    assert found is not None
-    m, n, k = map(int, found.groups())
+    match = re.fullmatch(r"m(\d+)n(\d+)k(\d+)", shape)
+    assert match is not None
+    m, n, k = map(int, match.groups())
     return m, n, k
 
 
@@ -197,7 +197,7 @@ def rows() -> list[Row]:
     product = f"sync aligned {shape} row col ?satfinite"
     single_bits = f"{product} d=s32 a=b1 b=b1 c=s32 op=xor|and popc"
     quads = "sync aligned m8n8k4 al=row|col bl=row|col d=f16|f32 a=f16 b=f16 c=f16|f32"
-    made: list[Row] = [
+    rows: list[Row] = [
         ("mma", f"{product} {types}", ">* * * *", "warp", multiply)
         for types in (
             "d=f16|f32 a=f16 b=f16 c=f16|f32",
@@ -211,7 +211,7 @@ def rows() -> list[Row]:
     tile = "sync aligned m8n8 num=x1|x2|x4 ?trans ?space=shared|shared::cta b16"
     return [
         ("mma", quads, ">* * * *", "warp", multiply_quads),
-        *made,
+        *rows,
         ("mma", single_bits, ">* * * *", "warp", multiply),
         ("ldmatrix", tile, ">* *", "warp", load),
         ("stmatrix", tile, "* *", "warp", store),

@@ -194,6 +194,11 @@ class PtxKernel(Launchable):
         return self._module.checked
 
     @property
+    def required_cluster(self) -> tuple[int, int, int] | None:
+        """Blocks of a cluster along each axis, where the kernel says so itself."""
+        return self._function.required_cluster
+
+    @property
     def parameters(self) -> tuple[Variable, ...]:
         """What a launch takes."""
         return tuple(self._function.parameters)
@@ -248,10 +253,11 @@ class PtxKernel(Launchable):
         refuse_objects(args)
         copied = checked or any_read_only(args, self._compiled.facts.written)
         described = [a.array for a in args if isinstance(a, TensorMap)]
-        args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
+        if described:
+            args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
         guarded = Guarded([*args, *described]) if copied else None
         parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
-        at = int(parameters.__array_interface__["data"][0])
+        at = pack.address_of(parameters)
         ranges: list[tuple[int, int, bool, str, int]] = []
         constants = self._module._globals.constants if checked else []
         if guarded and checked:

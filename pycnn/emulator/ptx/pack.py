@@ -20,6 +20,7 @@ def packer(function: Function) -> Packer:
     """What turns arguments of `function` into bytes."""
     parameters = function.parameters
     size = function.parameter_bytes
+    offsets = [parameter.offset for parameter in parameters]
     fields = [_field(function.name, i, p) for i, p in enumerate(parameters)]
 
     def pack(arguments: Sequence[Any]) -> np.ndarray:
@@ -28,13 +29,12 @@ def packer(function: Function) -> Packer:
                 f"{function.name} takes {len(fields)} arguments, {len(arguments)} were given"
             )
         storage = np.zeros(size + 64, np.uint8)
-        start = -int(storage.__array_interface__["data"][0]) % 64
-        block = storage[start : start + size]
-        view = memoryview(block.data)
-        for parameter, field, argument in zip(parameters, fields, arguments, strict=True):
+        start = -address_of(storage) % 64
+        view = memoryview(storage)  # type: ignore[arg-type]
+        for offset, field, argument in zip(offsets, fields, arguments, strict=True):
             data = field(argument)
-            view[parameter.offset : parameter.offset + len(data)] = data
-        return block
+            view[start + offset : start + offset + len(data)] = data
+        return storage[start : start + size]
 
     return pack
 
@@ -53,11 +53,13 @@ def _field(kernel: str, index: int, parameter: Variable) -> Callable[[Any], byte
             raise ValueError(f"{kernel}: argument {index} is {value}, which does not fit a {kind}")
         return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
 
+    is_address = size == 8 and not is_float and not parameter.is_array
+
     def field(argument: Any) -> bytes:
         if isinstance(argument, (np.ndarray, Pointer)):
-            if size != 8 or is_float or parameter.is_array:
+            if not is_address:
                 raise refuse(argument)
-            at = argument.address if isinstance(argument, Pointer) else _address(argument)
+            at = argument.address if isinstance(argument, Pointer) else address_of(argument)
             return at.to_bytes(8, "little")
         if argument is None:
             if size != 8 or is_float:
@@ -87,5 +89,7 @@ def _field(kernel: str, index: int, parameter: Variable) -> Callable[[Any], byte
     return field
 
 
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
+def address_of(array: np.ndarray) -> int:
+    """Where an array lies in memory."""
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -142,26 +142,26 @@ class _ModuleParser(Source):
         raise self.error(opening, "the brace that opens here is never closed")
 
     def _function(self, head: re.Match[str]) -> int:
-        found = _FUNCTION.match(self.text, head.end())
-        if found is None:
+        match = _FUNCTION.match(self.text, head.end())
+        if match is None:
             self.fail(head.start(), f"malformed .{head['function']}: {self.here(head.start())}")
         begin = end = -1
-        after = found.end()
-        if found["end"] == "{":
-            begin = found.end()
+        after = match.end()
+        if match["end"] == "{":
+            begin = match.end()
             end = self._closing(begin - 1)
             after = end + 1
         function = Function(
-            name=found["name"],
+            name=match["name"],
             is_entry=head["function"] == "entry",
-            parameters=self._parameters(found, "parameters"),
-            results=self._parameters(found, "results"),
+            parameters=self._parameters(match, "parameters"),
+            results=self._parameters(match, "results"),
             line=self.line(head.start()),
             begin=begin,
             end=end,
-            noreturn=".noreturn" in (found["noreturn"] or "") + found["attributes"],
+            noreturn=".noreturn" in (match["noreturn"] or "") + match["attributes"],
         )
-        for kind, *extents in _SHAPE.findall(found["attributes"]):
+        for kind, *extents in _SHAPE.findall(match["attributes"]):
             x, y, z = (int(e or 1) for e in extents)
             if kind == "maxntid":
                 function.max_threads = x, y, z
@@ -176,13 +176,13 @@ class _ModuleParser(Source):
             self.module.functions[function.name] = function
         return after
 
-    def _parameters(self, found: re.Match[str], group: str) -> list[Variable]:
-        text = found[group]
+    def _parameters(self, match: re.Match[str], group: str) -> list[Variable]:
+        text = match[group]
         if not text or not text.strip():
             return []
-        made: list[Variable] = []
+        variables: list[Variable] = []
         end = 0
-        at = found.start(group)
+        at = match.start(group)
         for part in text.split(","):
             space = re.match(r"\s*\.(param|reg)\b", part)
             if space is None:
@@ -190,9 +190,9 @@ class _ModuleParser(Source):
             variable = variable_of(self, at + space.end(), part[space.end() :], space[1])
             variable.offset = end = -(-end // variable.align) * variable.align
             end += variable.size
-            made.append(variable)
+            variables.append(variable)
             at += len(part) + 1
-        return made
+        return variables
 
     def _variable(self, head: re.Match[str]) -> int:
         end = self.text.find(";", head.end())

@@ -62,11 +62,11 @@ def _demangler() -> Any:
 
     def demangle(name: str) -> str:
         status = ctypes.c_int()
-        found = function(name.encode(), None, None, ctypes.byref(status))
-        if not found:
+        demangled = function(name.encode(), None, None, ctypes.byref(status))
+        if not demangled:
             return name
-        text = ctypes.string_at(found).decode(errors="replace")
-        free(found)
+        text = ctypes.string_at(demangled).decode(errors="replace")
+        free(demangled)
         return text
 
     return demangle

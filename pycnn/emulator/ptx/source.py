@@ -73,8 +73,8 @@ class Request:
             what, nvrtc.version(), self._read, self.name, self.arch, *self.options,
             "expressions", *self.expressions,
         )  # fmt: skip
-        found: dict[str, Any] = json.loads(cache.get_or_build(key, ".json", build).read_text())
-        return found
+        results: dict[str, Any] = json.loads(cache.get_or_build(key, ".json", build).read_text())
+        return results
 
 
 def ptx_source(

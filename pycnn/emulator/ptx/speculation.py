@@ -42,7 +42,7 @@ def selected_loads(body: Body) -> dict[Register, Instruction]:
                 uses[register].append(s)
             for register in registers(s.operands[:1]):
                 written[register] += 1
-    found: dict[Register, Instruction] = {}
+    loads: dict[Register, Instruction] = {}
     settled, blocks = _settled_from(body), _blocks(body)
     for at, s in enumerate(body.statements):
         if at < settled or not isinstance(s, Instruction) or not s.opcode.startswith("ld.shared."):
@@ -62,15 +62,15 @@ def selected_loads(body: Body) -> dict[Register, Instruction]:
                     and u.guard is None
                     and isinstance(result, Register)
                     and written[result] == 1
-                    and result not in found
+                    and result not in loads
                 ):
                     used = blocks[u] != blocks[s]
                 elif result not in carried:
                     carried.add(result)
                     pending += [(v, result) for v in uses[result] if v is not u]
             if used:
-                found.update(dict.fromkeys(carried, s))
-    return found
+                loads.update(dict.fromkeys(carried, s))
+    return loads
 
 
 def _selects(s: Instruction, register: Register) -> bool:
@@ -79,15 +79,15 @@ def _selects(s: Instruction, register: Register) -> bool:
 
 def _blocks(body: Body) -> dict[Instruction, int]:
     """Of each instruction the number of its basic block."""
-    found: dict[Instruction, int] = {}
+    block_of: dict[Instruction, int] = {}
     block = 0
     for s in body.statements:
         if isinstance(s, Label):
             block += 1
         else:
-            found[s] = block
+            block_of[s] = block
             block += s.opcode.split(".")[0] in ("bra", "brx", "ret", "exit", "trap")
-    return found
+    return block_of
 
 
 def _settled_from(body: Body) -> int:

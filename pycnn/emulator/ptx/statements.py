@@ -115,17 +115,17 @@ class _BodyParser(Source):
             at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
             if at >= end:
                 break
-            found = _STATEMENT.match(text, at, end)
-            if found is None:
+            match = _STATEMENT.match(text, at, end)
+            if match is None:
                 self.fail(at, f"{self.here(at)} is no statement of PTX")
-            kind = found.lastgroup
+            kind = match.lastgroup
             if kind == "operands":
-                self._instruction(found)
+                self._instruction(match)
             elif kind == "loc":
-                self._loc(found)
+                self._loc(match)
             elif kind == "label":
-                self._label(at, found["label"])
-            elif kind == "brace" and found["brace"] == "{":
+                self._label(at, match["label"])
+            elif kind == "brace" and match["brace"] == "{":
                 self.scope = _Scope(self.scope)
                 depth += 1
             elif kind == "brace":
@@ -133,15 +133,15 @@ class _BodyParser(Source):
                 self.scope = self.scope.outer
                 depth -= 1
             elif kind == "regs":
-                self._registers(found)
+                self._registers(match)
             elif kind == "variable":
                 self.scope.declared()
-                variable = variable_of(self, at, found["variable"], found["space"])
+                variable = variable_of(self, at, match["variable"], match["space"])
                 self.scope.names[variable.name] = variable
                 self.body.variables.append(variable)
             elif kind == "entries":
-                self._table(at, found)
-            at = found.end()
+                self._table(at, match)
+            at = match.end()
         if self.renamed:
             self._resolve_jumps()
         return self.body
@@ -167,13 +167,13 @@ class _BodyParser(Source):
         for table, scope in self.tables:
             self.body.targets[table] = tuple(map(scope.label, self.body.targets[table]))
 
-    def _registers(self, found: re.Match[str]) -> None:
-        at = found.start()
-        type = type_named(self, at, found["reg_type"])
-        if found["reg_vector"]:
-            self.fail(at, f".reg .{found['reg_vector']}: vector registers are not there")
+    def _registers(self, match: re.Match[str]) -> None:
+        at = match.start()
+        type = type_named(self, at, match["reg_type"])
+        if match["reg_vector"]:
+            self.fail(at, f".reg .{match['reg_vector']}: vector registers are not there")
         self.scope.declared()
-        for part in found["regs"].split(","):
+        for part in match["regs"].split(","):
             register = _REGS.fullmatch(part.strip())
             if register is None:
                 self.fail(at, f"{part.strip()[:40]!r} is no register")
@@ -190,24 +190,24 @@ class _BodyParser(Source):
         self.scope.names[name] = register
         return register
 
-    def _table(self, at: int, found: re.Match[str]) -> None:
+    def _table(self, at: int, match: re.Match[str]) -> None:
         last = self.body.statements[-1] if self.body.statements else None
         if not isinstance(last, Label):
-            self.fail(at, f".{found['table']} needs a label before it")
-        if found["table"] == "callprototype":
-            self.body.prototypes[last.name] = found["entries"].strip()
+            self.fail(at, f".{match['table']} needs a label before it")
+        if match["table"] == "callprototype":
+            self.body.prototypes[last.name] = match["entries"].strip()
         else:
-            names = tuple(n.strip() for n in found["entries"].split(","))
+            names = tuple(n.strip() for n in match["entries"].split(","))
             self.body.targets[last.name] = names
             self.tables.append((last.name, self.scope))
 
-    def _loc(self, found: re.Match[str]) -> None:
-        loc = _LOC.match(found["loc"])
+    def _loc(self, match: re.Match[str]) -> None:
+        loc = _LOC.match(match["loc"])
         if loc is None:
-            self.fail(found.start(), f"malformed .loc {found['loc'][:40]!r}")
+            self.fail(match.start(), f"malformed .loc {match['loc'][:40]!r}")
         file, line, column = (int(loc[i]) for i in (1, 2, 3))
         if max(line, int(loc[6] or 0)) > MOST_LINES:
-            self.fail(found.start(), f".loc {found['loc'][:60]!r}; allowed: lines to {MOST_LINES}")
+            self.fail(match.start(), f".loc {match['loc'][:60]!r}; allowed: lines to {MOST_LINES}")
         outer = None
         if loc[4]:
             at = int(loc[5]), int(loc[6]), int(loc[7])
@@ -218,30 +218,30 @@ class _BodyParser(Source):
         if line:  # line 0: code that no line stands for belongs to what was before
             self.place = place
 
-    def _instruction(self, found: re.Match[str]) -> None:
-        at = found.start()
+    def _instruction(self, match: re.Match[str]) -> None:
+        at = match.start()
         guard = None
-        if found["guard"]:
-            register = self._named(found["guard"])
+        if match["guard"]:
+            register = self._named(match["guard"])
             if not isinstance(register, Register) or register.type.kind != "pred":
-                self.fail(at, f"@{found['guard']}: no predicate register of that name")
+                self.fail(at, f"@{match['guard']}: no predicate register of that name")
             guard = register
-        text = found["operands"]
+        text = match["operands"]
         operands = self.scope.operands.get(text)
         if operands is None:
             operands = tuple(self._operand(at, part) for part in _split(text.strip()))
             self.scope.operands[text] = operands
         instruction = Instruction(
-            found["opcode"],
+            match["opcode"],
             operands,
             guard,
-            found["not"] == "!",
+            match["not"] == "!",
             self.line(at),
             self.place,
             len(self.body.statements),
         )
         self.body.statements.append(instruction)
-        if found["opcode"].startswith("br"):
+        if match["opcode"].startswith("br"):
             self.jumps.append((instruction, self.scope))
 
     def _named(self, name: str) -> Register | Variable | None:

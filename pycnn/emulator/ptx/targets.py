@@ -30,9 +30,9 @@ def lacks(target: str, opcode: str) -> str | None:
     >>> lacks("sm_90", "wgmma.fence.sync.aligned")
     'wgmma.fence.sync.aligned is there for sm_90a only, the text is for sm_90'
     """
-    found = TARGET.fullmatch(target)
-    assert found is not None
-    own = int(found[1])
+    match = TARGET.fullmatch(target)
+    assert match is not None
+    own = int(match[1])
     for pattern, since in _TABLE:
         if not pattern.match(opcode):
             continue
@@ -40,7 +40,7 @@ def lacks(target: str, opcode: str) -> str | None:
             return None if target == "sm_90a" else _only(opcode, "for sm_90a only", target)
         if own < since:
             return _only(opcode, f"from sm_{since} on", target)
-        if _PARTICULAR.match(opcode) and not found[2]:
+        if _PARTICULAR.match(opcode) and not match[2]:
             return _only(opcode, f"for targets such as sm_{since}a only", target)
         return None
     return None

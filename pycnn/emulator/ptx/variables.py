@@ -16,6 +16,7 @@ class Globals:
         self._memory = np.zeros(layout.global_size + 512, np.uint8)
         start = -self._memory.__array_interface__["data"][0] % 512
         self._block = self._memory[start : start + layout.global_size]
+        self._cooperates = False
         self.address = int(self._block.__array_interface__["data"][0])
         by_name = {variable.name: offset for variable, offset in self._variables}
         for variable, offset in self._variables:
@@ -34,6 +35,9 @@ class Globals:
 
     def cooperate(self, whole_grid: bool) -> None:
         """Give the grid a new barrier, or none."""
+        if not whole_grid and not self._cooperates:
+            return  # as it was
+        self._cooperates = whole_grid
         self._block[GRID_BARRIER : GRID_BARRIER + GRID_BARRIER_SIZE] = 0
         address = self.address + GRID_BARRIER if whole_grid else 0
         self._block[GRID_POINTER : GRID_POINTER + 8].view(np.uint64)[0] = address

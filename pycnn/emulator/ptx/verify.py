@@ -51,13 +51,13 @@ def verify(module: Module, function: Function, body: Body) -> None:
 
 
 def _fault(module: Module, i: Instruction, labels: set[str]) -> str | None:
-    found = find(i.opcode)
-    if isinstance(found, str):
-        return found
+    row = find(i.opcode)
+    if isinstance(row, str):
+        return row
     missing = lacks(module.target, i.opcode)
     if missing is not None:
         return missing
-    form, m = found
+    form, m = row
     least = sum("?" not in word for word in form.operands)
     if not least <= len(i.operands) <= len(form.operands):
         wanted = str(least) if least == len(form.operands) else f"{least} to {len(form.operands)}"

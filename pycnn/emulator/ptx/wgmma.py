@@ -90,7 +90,7 @@ def wait(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 def rows() -> list[Row]:
     """The rows of the table of instructions."""
-    made: list[Row] = [
+    rows: list[Row] = [
         ("wgmma", "fence sync aligned", "", "warp", fence),
         ("wgmma", "commit_group sync aligned", "", "warp", commit),
         ("wgmma", "wait_group sync aligned", "*", "warp", wait),
@@ -106,5 +106,5 @@ def rows() -> list[Row]:
         columns = _INTEGER_COLUMNS if "s32" in types else _FLOAT_COLUMNS
         shape = "|".join(f"m64n{n}k{8 * ROW // bits}" for n in columns)
         pattern = f"mma_async sync aligned shape={shape} {types}"
-        made.append(("wgmma", pattern, ">* * b64 pred ?* ?* ?* ?*", "warp", multiply))
-    return made
+        rows.append(("wgmma", pattern, ">* * b64 pred ?* ?* ?* ?*", "warp", multiply))
+    return rows

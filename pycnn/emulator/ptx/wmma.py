@@ -30,10 +30,10 @@ def _fragment(shape: str, operand: str, element: str) -> Fragment:
     """The registers of one matrix; float16's A and B are eight in every shape."""
     rows, columns, depth = extents(shape)
     elements = {"a": rows * depth, "b": columns * depth}.get(operand, rows * columns)
-    found = Fragment.of(elements, element)
+    fragment = Fragment.of(elements, element)
     if element == "f16" and operand in ("a", "b"):
-        return found._replace(registers=8, copies=8 // found.registers)
-    return found
+        return fragment._replace(registers=8, copies=8 // fragment.registers)
+    return fragment
 
 
 def _fits(e: Emitter, m: Modifiers, element: str) -> None:
@@ -91,7 +91,7 @@ def rows() -> list[Row]:
     shape = f"shape={'|'.join(dict.fromkeys(s for shapes in SHAPES.values() for s in shapes))}"
     layout, space = "layout=row|col", "?space=global|shared|shared::cta|shared::cluster"
     operands = "|".join(SHAPES)
-    made: list[Row] = [
+    rows: list[Row] = [
         ("wmma", f"load operand=a|b sync aligned {layout} {shape} {space} type={operands}",
          ">* * ?b32", "warp", load),
         ("wmma", f"load operand=c sync aligned {layout} {shape} {space} type=f16|f32|f64|s32",
@@ -109,5 +109,5 @@ def rows() -> list[Row]:
         "d=s32 a=s8|u8|s4|u4 b=s8|u8|s4|u4 c=s32 ?satfinite",
     ):
         pattern = f"mma sync aligned al=row|col bl=row|col {shape} {types}"
-        made.append(("wmma", pattern, ">* * * *", "warp", multiply))
-    return made
+        rows.append(("wmma", pattern, ">* * * *", "warp", multiply))
+    return rows

@@ -53,9 +53,9 @@ class Flow:
         return [i for i, parameter in enumerate(entry.parameters) if parameter in reached]
 
     def _plain(self, i: Instruction) -> None:
-        found = find(i.opcode)
-        assert not isinstance(found, str)
-        form, m = found
+        row = find(i.opcode)
+        assert not isinstance(row, str)
+        form, m = row
         targets: list[Node] = []
         sources: list[Node] = []
         for word, operand in zip(form.operands, i.operands, strict=False):
@@ -89,8 +89,8 @@ class Flow:
         at = i.operands.index(callee)
         results = i.operands[at - 1] if at else Arguments(())
         arguments = i.operands[at + 1] if at + 1 < len(i.operands) else Arguments(())
-        for own, given in ((function.parameters, arguments), (function.results, results)):
-            for parameter, operand in zip(own, getattr(given, "items", ()), strict=False):
+        for own, operands in ((function.parameters, arguments), (function.results, results)):
+            for parameter, operand in zip(own, getattr(operands, "items", ()), strict=False):
                 into = own is function.parameters
                 for node in _nodes(operand):
                     self._flow([node if into else parameter], [parameter if into else node])

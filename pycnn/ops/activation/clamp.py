@@ -22,13 +22,6 @@ def relu6(x: Any, *, out: Any = None) -> Any:
     array like x
         A NaN stays NaN.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
-
     References
     ----------
     A. Krizhevsky: Convolutional deep belief networks on CIFAR-10, 2010.
@@ -59,11 +52,6 @@ def relu6_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     array like x
         Where x is NaN, dy, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `relu6`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -89,13 +77,6 @@ def clip(x: Any, min: float | None = None, max: float | None = None, *, out: Any
     -------
     array like x
         `max` where `min` > `max`. A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if a bound is NaN.
 
     References
     ----------
@@ -131,11 +112,6 @@ def clip_backward(
     array like x
         Where x is NaN, zero, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `clip`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -161,13 +137,6 @@ def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0, *, out: Any = 
     -------
     array like x
         A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if `min_val` is not below `max_val`.
 
     References
     ----------
@@ -202,11 +171,6 @@ def hardtanh_backward(
     -------
     array like x
         Where x is NaN, dy, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `hardtanh`; also if the shapes differ.
 
     Examples
     --------

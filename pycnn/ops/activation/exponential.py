@@ -24,13 +24,6 @@ def elu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     array like x
         A NaN stays NaN.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if `alpha` is not finite.
-
     References
     ----------
     D. Clevert, T. Unterthiner, S. Hochreiter: Fast and accurate deep network learning by
@@ -64,11 +57,6 @@ def elu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> Any
     array like x
         Where x is NaN, dy, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `elu`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -92,13 +80,6 @@ def selu(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -130,11 +111,6 @@ def selu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     array like x
         Where x is NaN, 1.0507 dy, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `selu`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -160,13 +136,6 @@ def celu(x: Any, alpha: float = 1.0, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if `alpha` is zero or not finite.
 
     References
     ----------
@@ -199,11 +168,6 @@ def celu_backward(dy: Any, x: Any, alpha: float = 1.0, *, out: Any = None) -> An
     -------
     array like x
         Where x is NaN, dy, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `celu`; also if the shapes differ.
 
     Examples
     --------

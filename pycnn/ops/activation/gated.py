@@ -24,13 +24,6 @@ def gelu(x: Any, approximate: str = "none", *, out: Any = None) -> Any:
     array like x
         A NaN stays NaN, and -infinity gives NaN, as in PyTorch.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if `approximate` is neither.
-
     References
     ----------
     D. Hendrycks, K. Gimpel: Gaussian error linear units (GELUs), 2016.
@@ -63,11 +56,6 @@ def gelu_backward(dy: Any, x: Any, approximate: str = "none", *, out: Any = None
     array like x
         NaN where x is NaN or infinite, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `gelu`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -91,13 +79,6 @@ def silu(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN, and -infinity gives NaN, as in PyTorch.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -129,11 +110,6 @@ def silu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     array like x
         NaN where x is NaN or infinite, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `silu`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -157,13 +133,6 @@ def mish(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN, and -infinity gives NaN, as in PyTorch.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -194,11 +163,6 @@ def mish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         NaN where x is NaN or infinite, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `mish`; also if the shapes differ.
 
     Examples
     --------

@@ -24,14 +24,6 @@ def prelu(x: Any, weight: Any, *, out: Any = None) -> Any:
     array like x
         A NaN stays NaN.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or dtypes differ.
-    ValueError
-        If there are neither one slope nor as many as channels, or `out` cannot take the result as
-        it is.
-
     References
     ----------
     K. He, X. Zhang, S. Ren, J. Sun: Delving deep into rectifiers, ICCV 2015.
@@ -61,11 +53,6 @@ def prelu_backward(dy: Any, x: Any, weight: Any) -> tuple[Any, Any]:
     (dx, dweight) : arrays like x and weight
         dx is dy where x > 0, else `weight` dy; dweight the sum of x dy where x <= 0, in an order
         that depends on the shapes alone. At 0 and for NaN the slope counts, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `prelu`; also if the shapes of dy and x differ.
 
     Examples
     --------

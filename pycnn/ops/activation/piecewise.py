@@ -22,13 +22,6 @@ def relu(x: Any, *, out: Any = None) -> Any:
     array like x
         A NaN stays NaN, as in PyTorch.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
-
     References
     ----------
     V. Nair, G. Hinton: Rectified linear units improve restricted Boltzmann machines, ICML 2010.
@@ -59,11 +52,6 @@ def relu_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     array like x
         Where x is NaN, dy, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `relu`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -89,13 +77,6 @@ def leaky_relu(x: Any, negative_slope: float = 0.01, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if `negative_slope` is not finite.
 
     References
     ----------
@@ -129,11 +110,6 @@ def leaky_relu_backward(dy: Any, x: Any, negative_slope: float = 0.01, *, out: A
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `leaky_relu`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -157,13 +133,6 @@ def hardsigmoid(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -195,11 +164,6 @@ def hardsigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     array like x
         Where x is NaN, zero, as in PyTorch.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `hardsigmoid`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -223,13 +187,6 @@ def hardswish(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN, and -infinity gives NaN, as in PyTorch.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -260,11 +217,6 @@ def hardswish_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         Where x is NaN, dy, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `hardswish`; also if the shapes differ.
 
     Examples
     --------

@@ -22,13 +22,6 @@ def sigmoid(x: Any, *, out: Any = None) -> Any:
     array like x
         A NaN stays NaN.
 
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
-
     References
     ----------
     The definition; with exp(-|x|), so that nothing overflows and small results keep their digits.
@@ -58,11 +51,6 @@ def sigmoid_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `sigmoid`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -86,13 +74,6 @@ def tanh(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -123,11 +104,6 @@ def tanh_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `tanh`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -155,14 +131,6 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = N
     -------
     array like x
         x itself where `beta` x > `threshold`. A NaN stays NaN.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is, or if `beta` is zero or not finite, or `threshold`
-        NaN.
 
     References
     ----------
@@ -198,11 +166,6 @@ def softplus_backward(
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `softplus`; also if the shapes differ.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -226,13 +189,6 @@ def softsign(x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         NaN for NaN and for infinities, as in PyTorch.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of a type that is not allowed, or `out` has not the dtype of `x`.
-    ValueError
-        If `out` cannot take the result as it is.
 
     References
     ----------
@@ -263,11 +219,6 @@ def softsign_backward(dy: Any, x: Any, *, out: Any = None) -> Any:
     -------
     array like x
         NaN where x is NaN or infinite, as in PyTorch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `softsign`; also if the shapes differ.
 
     Examples
     --------

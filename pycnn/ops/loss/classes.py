@@ -49,15 +49,6 @@ def cross_entropy(
     array
         Of shape (); with reduction "none", one cost for each position: (), (N,) or (N, d1, ...).
 
-    Raises
-    ------
-    TypeError
-        If arrays are not all NumPy's or all CuPy's, or a dtype or type is another one.
-    ValueError
-        If shapes do not fit together, a parameter is out of range, or `out` cannot take the
-        result. A target that is neither a class nor `ignore_index` is refused before anything
-        runs; for CuPy arrays this check waits for the device.
-
     Notes
     -----
     Deterministic: sums are formed in two stages, in an order that depends on the shape alone.
@@ -105,11 +96,6 @@ def cross_entropy_backward(
     -------
     array like logits
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `cross_entropy`; also if the shape of `dy` is another one.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -143,11 +129,6 @@ def nll_loss(
     -------
     array
         Of shape (); with reduction "none", of the shape of `target`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `cross_entropy`.
 
     References
     ----------
@@ -186,11 +167,6 @@ def nll_loss_backward(
     Returns
     -------
     array like log_probabilities
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `nll_loss`; also if the shape of `dy` is another one.
 
     Examples
     --------

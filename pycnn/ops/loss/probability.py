@@ -42,14 +42,6 @@ def binary_cross_entropy_with_logits(
     array
         Of shape (); with reduction "none", of the shape of `logits`.
 
-    Raises
-    ------
-    TypeError
-        If arrays are not all NumPy's or all CuPy's, or have another dtype.
-    ValueError
-        If shapes do not fit together, `reduction` is another one, or `out` cannot take the result
-        as it is.
-
     References
     ----------
     C. Bishop: Pattern recognition and machine learning, 2006, equation 4.90.
@@ -89,11 +81,6 @@ def binary_cross_entropy_with_logits_backward(
     -------
     array like logits
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `binary_cross_entropy_with_logits`; also if the shape of `dy` is another one.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -129,11 +116,6 @@ def binary_cross_entropy(
     array
         Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
         the 16-bit dtypes, and rounded once.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`; also if a NumPy array holds what is not from 0 to 1.
 
     Notes
     -----
@@ -172,11 +154,6 @@ def binary_cross_entropy_backward(
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `binary_cross_entropy`; also if the shape of `dy` is another one.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -211,11 +188,6 @@ def kl_div(
     array
         Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
         the 16-bit dtypes, and rounded once.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`; also if a parameter is out of range.
 
     References
     ----------
@@ -255,11 +227,6 @@ def kl_div_backward(
     Returns
     -------
     array like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `kl_div`; also if the shape of `dy` is another one.
 
     Examples
     --------

@@ -33,13 +33,6 @@ def mse_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) -
         Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
         the 16-bit dtypes, and rounded once.
 
-    Raises
-    ------
-    TypeError
-        If arrays are not all NumPy's or all CuPy's, or have another dtype.
-    ValueError
-        If the shapes differ, `reduction` is another one, or `out` cannot take the result as it is.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -67,11 +60,6 @@ def mse_loss_backward(
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`; also if the shape of `dy` is another one.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -94,11 +82,6 @@ def sum_of_half_squares(x: Any, target: Any, *, out: Any = None) -> Any:
     Returns
     -------
     array of shape ()
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`.
 
     References
     ----------
@@ -131,11 +114,6 @@ def sum_of_half_squares_backward(dy: Any, x: Any, target: Any, *, out: Any = Non
     -------
     array like x
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss_backward`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -165,11 +143,6 @@ def l1_loss(x: Any, target: Any, reduction: str = "mean", *, out: Any = None) ->
         Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
         the 16-bit dtypes, and rounded once.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -196,11 +169,6 @@ def l1_loss_backward(
     Returns
     -------
     array like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `l1_loss`; also if the shape of `dy` is another one.
 
     Examples
     --------
@@ -237,11 +205,6 @@ def smooth_l1_loss(
         Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
         the 16-bit dtypes, and rounded once.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`; also if a parameter is out of range.
-
     References
     ----------
     R. Girshick: Fast R-CNN, ICCV 2015, equation 3.
@@ -272,11 +235,6 @@ def smooth_l1_loss_backward(
     Returns
     -------
     array like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `smooth_l1_loss`; also if the shape of `dy` is another one.
 
     Examples
     --------
@@ -313,11 +271,6 @@ def huber_loss(
         Of shape (); with reduction "none", of the shape of `x`. Sums are formed in float32 for
         the 16-bit dtypes, and rounded once.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `mse_loss`; also if a parameter is out of range.
-
     References
     ----------
     P. Huber: Robust estimation of a location parameter, Annals of Mathematical Statistics 35, 1964.
@@ -348,11 +301,6 @@ def huber_loss_backward(
     Returns
     -------
     array like x
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `huber_loss`; also if the shape of `dy` is another one.
 
     Examples
     --------

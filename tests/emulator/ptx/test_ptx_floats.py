@@ -322,3 +322,21 @@ def test_approximate_functions_are_exact_to_the_last_place():
         got = each(f"{name}.approx.f32 %d, %a;", np.float32, x)
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(got, want.astype(np.float32), name)
+
+
+@pytest.mark.parametrize(
+    ("factor", "start"),
+    [(252.0, 12582913.0), (1.0, 8388608.0), (252.0, 8388607.5), (0.5, 16777215.0)],
+)
+def test_floor_as_expf_has_it(factor, start):
+    """``fma.rm`` of what is known to lie within 0 and 1, and constants, is done by integers."""
+    edges = np.arange(253, dtype=np.float32) / np.float32(252)
+    a = np.concatenate([edges, np.nextafter(edges, np.float32(-1)), samples("f32"), [np.nan]])
+    a = a.astype(np.float32)
+    b, c = (int(np.float32(v).view(np.uint32)) for v in (factor, start))
+    code = f"cvt.sat.f32.f32 %t1, %a; fma.rm.f32 %d, %t1, 0f{b:08X}, 0f{c:08X};"
+    got = each(code, np.float32, a)
+    within = np.clip(np.nan_to_num(a), 0, 1)
+    want = [rounded(Fraction(v) * Fraction(factor) + Fraction(start), "f32", "rm")
+            for v in within.tolist()]  # fmt: skip
+    compare(got, want, "f32")
