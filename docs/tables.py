@@ -196,6 +196,18 @@ def conv_choices() -> str:
     return "\n".join([*lines, "", "Why, as `conv2d_algorithms` says it:", "", *reasons])
 
 
+def onnx() -> str:
+    """The operators of ONNX and its tests; another release of onnx has others: then as it was."""
+    from pycnn.testing import onnx_suite
+
+    page = (ROOT / "docs/onnx.md").read_text()
+    before = page.partition("<!-- generated:onnx -->\n")[2].partition("\n\n<!-- end:onnx -->")[0]
+    version = f"onnx {onnx_suite.package().__version__}: "
+    if before.startswith("onnx ") and not before.startswith(version):
+        return before
+    return onnx_suite.as_markdown()
+
+
 #: Where the idea of each rung stands: the lines from one beginning to the other.
 RUNGS = {
     "1_naive": ("const int i", "for (index_t"),
@@ -206,13 +218,17 @@ RUNGS = {
     "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
 }
 
-#: What the last three share.
+#: What the next three share.
 TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
+
+#: Of the last one, which convolution shares.
+HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
     "kernels": catalogue.table,
     "operations": table.as_markdown,
+    "onnx": onnx,
     "results": results,
     "models": models,
     "conv-choices": conv_choices,
@@ -224,6 +240,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-points": winograd_points,
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
     "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),
+    "10_wgmma": partial(excerpt, HOPPER, "for (int k_tile = 0; k_tile < k_tiles", "wgmma_wait<0>"),
 }
 
 _BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n).*?(<!-- end:\2 -->)", re.DOTALL)

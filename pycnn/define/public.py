@@ -8,11 +8,18 @@ Python's own error and a right one costs one function.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any, TypeVar
 
+from pycnn.define.documentation import documented
 from pycnn.define.operation import Operation
+
+#: One number for all axes, or one for each.
+Extent = int | Sequence[int]
+
+#: The same where None means as many as there are.
+Size = int | None | Sequence[int | None]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,30 +38,16 @@ _SYNONYM = """\
         {ours} = {default!r}
 """
 
-#: What every operation raises; documentation that says nothing of it gets it, ahead of what may
-#: come last.
-_RAISES = """\
-Raises
-------
-TypeError
-    If an operand is no array of NumPy or CuPy, or of a dtype that is not allowed, or another
-    argument has a wrong type.
-ValueError
-    If shapes do not fit, a setting is out of range, an array holds what it may not, or `out`
-    cannot take the result as it is.
-
-"""
-_LAST = ("See Also", "Notes", "References", "Examples")
-
 #: Default of a parameter that has a synonym: its own one is also what a caller may write.
 _UNSET = object()
 
 
-def operation(definition: Operation) -> Callable[[F], F]:
+def operation(definition: Operation, like: Callable[..., Any] | None = None) -> Callable[[F], F]:
     """Make the decorated function, which has no body, the public one of `definition`.
 
-    It has the definition as its attribute of that name, and what all of them raise in its
-    documentation.
+    It has the definition as its attribute of that name, and in its documentation what it leaves
+    out: what all of them raise, and along one axis or three what goes in and comes out, which is
+    that of the function `like` it along two.
 
     Examples
     --------
@@ -69,21 +62,19 @@ def operation(definition: Operation) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         definition.declare(function.__name__, signature, SYNONYMS)
-        public = _compiled(definition, signature)
+        public = bound(definition, signature)
         public.definition = definition
-        _set_defaults(public, signature)
-        update_wrapper(public, function).__doc__ = _documented(inspect.getdoc(function) or "")
+        update_wrapper(public, function).__doc__ = documented(function, like)
         return public
 
     return decorate
 
 
-def _documented(text: str) -> str:
-    """With a section of what is raised."""
-    if "\nRaises\n" in text:
-        return text
-    at = min(i for i in (text.find(f"{title}\n---") for title in _LAST) if i >= 0)
-    return text[:at] + _RAISES + text[at:]
+def bound(definition: Any, signature: inspect.Signature) -> Any:
+    """A function of `signature` that hands arrays and settings to `definition.run`."""
+    public = _compiled(definition, signature)
+    _set_defaults(public, signature)
+    return public
 
 
 def _set_defaults(public: Any, signature: inspect.Signature) -> None:
@@ -98,7 +89,7 @@ def _set_defaults(public: Any, signature: inspect.Signature) -> None:
     public.__kwdefaults__ = {name: value for name, (value, keyword) in defaults.items() if keyword}
 
 
-def _compiled(definition: Operation, signature: inspect.Signature) -> Any:
+def _compiled(definition: Any, signature: inspect.Signature) -> Any:
     names = [operand.name for operand in definition.operands]
     arrays = "{" + ", ".join(f"{n!r}: {n}" for n in names) + "}"
     if definition.takes_list:

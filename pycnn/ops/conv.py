@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv import CONV2D, CONV2D_BACKWARD
-from pycnn.define.public import operation
-
-Extent = int | Sequence[int]
+from pycnn.define.public import Extent, operation
 
 
 @operation(CONV2D)
@@ -65,7 +63,8 @@ def conv2d(
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x`, `residual` and the result.
     algo : str, default "auto"
-        A kernel algorithm, see `conv2d_algorithms`; on the reference backend only "auto".
+        A kernel algorithm, along two axes of `conv2d_algorithms`; on the reference backend only
+        "auto".
     out : array, optional
         Takes the result: contiguous, memory of its own.
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv import CONV1D, CONV1D_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops.conv import Extent
+from pycnn.define.public import Extent, operation
+from pycnn.ops.conv import conv2d, conv2d_backward
 
 
-@operation(CONV1D)
+@operation(CONV1D, like=conv2d)
 def conv1d(
     x: Any,
     weight: Any,
@@ -30,38 +30,6 @@ def conv1d(
 ) -> Any:
     """One-dimensional convolution (cross-correlation, as in PyTorch).
 
-    As `conv2d`, whose arguments mean the same here along one axis.
-
-    Parameters
-    ----------
-    x : array (N, C, W) or (C, W), any floating dtype
-        Any strides, without a copy; N may be 0. With ``layout="NHWC"`` the channels are the last
-        axis: (N, W, C) or (W, C).
-    weight : array (K, C/G, S), dtype of `x`
-        Any strides; the same in both layouts.
-    bias : array (K,), dtype of `x`, optional
-    stride, dilation : int or (horizontal,), default 1
-    padding : int, (horizontal,), ((left, right),) or str, default 0
-        "valid", "same", "same_upper" and "same_lower" as for `conv2d`.
-    groups : int, default 1
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
-    scale, shift : array (K,), dtype of `x`, optional
-    residual : array shaped as the result, dtype of `x`, optional
-    activation : {None, "relu", "relu6", "leaky_relu", "silu", "sigmoid"}, default None
-    negative_slope : float, default 0.01
-        Of leaky_relu; any other activation refuses one that is not the default.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the axis of positions.
-    algo : str, default "auto"
-        A kernel algorithm; on the reference backend only "auto".
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, K, Q) or (K, Q), dtype of `x`
-        In the order of `layout`.
-
     References
     ----------
     A. Waibel et al., "Phoneme recognition using time-delay neural networks", 1989.
@@ -75,7 +43,7 @@ def conv1d(
     """
 
 
-@operation(CONV1D_BACKWARD)
+@operation(CONV1D_BACKWARD, like=conv2d_backward)
 def conv1d_backward(
     dy: Any,
     x: Any,
@@ -91,24 +59,6 @@ def conv1d_backward(
     algo: str = "auto",
 ) -> tuple[Any, Any, Any]:
     """Gradients of `conv1d` with respect to input, weight and bias.
-
-    Parameters
-    ----------
-    dy : array (N, K, Q) or (K, Q), dtype of `x`
-        Gradient with respect to the sum with its bias, in the order of `layout`. Any strides.
-    x, weight, stride, padding, dilation, groups, padding_mode, layout
-        As given to `conv1d`.
-    needs : (bool, bool, bool), default (True, True, True)
-        Which of dx, dweight and dbias to compute.
-    algo : str, default "auto"
-        As for `conv2d_backward`.
-
-    Returns
-    -------
-    dx : array shaped as `x`, or None
-    dweight : array (K, C/G, S), or None
-        Zeros for an empty batch.
-    dbias : array (K,), or None
 
     References
     ----------

@@ -8,10 +8,10 @@ import numpy as np
 from pycnn import config
 from pycnn.define.conv_geometry import geometry, shape
 from pycnn.define.conv_layout import Layout
+from pycnn.define.public import Extent
 from pycnn.define.validate import choice, integer
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
-from pycnn.ops.conv import Extent
 from pycnn.plan import conv as plans
 from pycnn.plan.conv import Candidate
 from pycnn.plan.conv_problem import Problem

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv_transpose import CONV_TRANSPOSE1D, CONV_TRANSPOSE1D_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops.conv import Extent
+from pycnn.define.public import Extent, operation
+from pycnn.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 
 
-@operation(CONV_TRANSPOSE1D)
+@operation(CONV_TRANSPOSE1D, like=conv_transpose2d)
 def conv_transpose1d(
     x: Any,
     weight: Any,
@@ -35,43 +35,6 @@ def conv_transpose1d(
     element ``i`` of `x` along an axis reaches ``i*stride - padding + r*dilation`` through tap
     ``r``. An epilogue follows as in `conv2d`.
 
-    Parameters
-    ----------
-    x : array (N, C, W) or (C, W), any floating dtype
-        Any strides, without a copy; N may be 0. With ``layout="NHWC"`` the channels are the last
-        axis.
-    weight : array (C, K/G, S), dtype of `x`
-        Any strides; the same in both layouts.
-    bias : array (K,), dtype of `x`, optional
-    stride : int or (horizontal,), default 1
-        Distance between the places where neighbours in `x` add their filters.
-    padding : int, (horizontal,) or one (before, after) an axis, default 0
-        Elements that are cut off at the edges of the result.
-    output_padding : int or (horizontal,), default 0
-        Elements more at the far edge of the result; less than stride or dilation.
-    groups : int, default 1
-    dilation : int or (horizontal,), default 1
-        Distance between the taps of a filter.
-    padding_mode : {"zeros"}, default "zeros"
-    scale, shift : array (K,), dtype of `x`, optional
-    residual : array shaped as the result, dtype of `x`, optional
-    activation : {None, "relu", "relu6", "leaky_relu", "silu", "sigmoid"}, default None
-    negative_slope : float, default 0.01
-        Of leaky_relu; any other activation refuses one that is not the default.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes, in `x`, `residual` and the result.
-    algo : str, default "auto"
-        A kernel algorithm that offers "backward_input", see `conv2d_algorithms`; on the reference
-        backend only "auto".
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, K, ...) or (K, ...), dtype of `x`
-        With extents (extent of `x` - 1) * stride - padding before and after +
-        (taps - 1) * dilation + 1 + output_padding.
-
     References
     ----------
     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, chapter 4.
@@ -85,7 +48,7 @@ def conv_transpose1d(
     """
 
 
-@operation(CONV_TRANSPOSE1D_BACKWARD)
+@operation(CONV_TRANSPOSE1D_BACKWARD, like=conv_transpose2d_backward)
 def conv_transpose1d_backward(
     dy: Any,
     x: Any,
@@ -102,24 +65,6 @@ def conv_transpose1d_backward(
     algo: str = "auto",
 ) -> tuple[Any, Any, Any]:
     """Gradients of `conv_transpose1d` with respect to input, weight and bias.
-
-    Parameters
-    ----------
-    dy : array shaped as the result, dtype of `x`
-        Gradient with respect to the sum with its bias, in the order of `layout`. Any strides.
-    x, weight, stride, padding, output_padding, groups, dilation, padding_mode, layout
-        As given to `conv_transpose1d`.
-    needs : (bool, bool, bool), default (True, True, True)
-        Which of dx, dweight and dbias to compute.
-    algo : str, default "auto"
-        A kernel algorithm that offers "forward" and "backward_weight", as far as they are needed.
-
-    Returns
-    -------
-    dx : array shaped as `x`, or None
-    dweight : array (C, K/G, S), or None
-        Zeros for an empty batch.
-    dbias : array (K,), or None
 
     References
     ----------

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define.conv_transpose import CONV_TRANSPOSE2D, CONV_TRANSPOSE2D_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops.conv import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(CONV_TRANSPOSE2D)
@@ -61,8 +60,8 @@ def conv_transpose2d(
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Channels before or after the spatial axes, in `x`, `residual` and the result.
     algo : str, default "auto"
-        A kernel algorithm that offers "backward_input", see `conv2d_algorithms`; on the reference
-        backend only "auto".
+        A kernel algorithm that offers "backward_input", along two axes of `conv2d_algorithms`; on
+        the reference backend only "auto".
     out : array, optional
         Takes the result: contiguous, memory of its own.
 

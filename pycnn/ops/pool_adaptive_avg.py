@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define._pool_mean import ADAPTIVE_AVG_POOL, ADAPTIVE_AVG_POOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Size
+from pycnn.define.public import Size, operation
 
 
 @operation(ADAPTIVE_AVG_POOL[2])
@@ -83,7 +82,7 @@ def adaptive_avg_pool2d_backward(
     """
 
 
-@operation(ADAPTIVE_AVG_POOL[1])
+@operation(ADAPTIVE_AVG_POOL[1], like=adaptive_avg_pool2d)
 def adaptive_avg_pool1d(
     x: Any,
     output_size: Size,
@@ -93,23 +92,6 @@ def adaptive_avg_pool1d(
 ) -> Any:
     """Mean over as many windows as asked for, along one axis.
 
-    As `adaptive_avg_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, L) or (C, L), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    output_size : int or (int,)
-        Windows along each axis, at least 1; None for as many as `x` has elements.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, Q) or (C, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -118,7 +100,7 @@ def adaptive_avg_pool1d(
     """
 
 
-@operation(ADAPTIVE_AVG_POOL_BACKWARD[1])
+@operation(ADAPTIVE_AVG_POOL_BACKWARD[1], like=adaptive_avg_pool2d_backward)
 def adaptive_avg_pool1d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -127,21 +109,6 @@ def adaptive_avg_pool1d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `adaptive_avg_pool1d`: every dy, divided as in forward, to its whole window.
-
-    Parameters
-    ----------
-    dy : array (N, C, Q) or (C, Q), any floating dtype
-        Gradient with respect to the means, whose shape tells the output size. Any strides.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, L) or (C, L), in the order of `layout`.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
 
     Examples
     --------
@@ -152,7 +119,7 @@ def adaptive_avg_pool1d_backward(
     """
 
 
-@operation(ADAPTIVE_AVG_POOL[3])
+@operation(ADAPTIVE_AVG_POOL[3], like=adaptive_avg_pool2d)
 def adaptive_avg_pool3d(
     x: Any,
     output_size: Size,
@@ -162,23 +129,6 @@ def adaptive_avg_pool3d(
 ) -> Any:
     """Mean over as many windows as asked for, along three axes.
 
-    As `adaptive_avg_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    output_size : int, or (O, P, Q) of int or None
-        Windows along each axis, at least 1; None for as many as `x` has elements.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -187,7 +137,7 @@ def adaptive_avg_pool3d(
     """
 
 
-@operation(ADAPTIVE_AVG_POOL_BACKWARD[3])
+@operation(ADAPTIVE_AVG_POOL_BACKWARD[3], like=adaptive_avg_pool2d_backward)
 def adaptive_avg_pool3d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -196,21 +146,6 @@ def adaptive_avg_pool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `adaptive_avg_pool3d`: every dy, divided as in forward, to its whole window.
-
-    Parameters
-    ----------
-    dy : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Gradient with respect to the means, whose shape tells the output size. Any strides.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, D, H, W) or (C, D, H, W), in the order of `layout`.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
 
     Examples
     --------

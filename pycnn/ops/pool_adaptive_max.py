@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define._pool_max import ADAPTIVE_MAX_POOL, ADAPTIVE_MAX_POOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Size
+from pycnn.define.public import Size, operation
 
 
 @operation(ADAPTIVE_MAX_POOL[2])
@@ -92,7 +91,7 @@ def adaptive_max_pool2d_backward(
     """
 
 
-@operation(ADAPTIVE_MAX_POOL[1])
+@operation(ADAPTIVE_MAX_POOL[1], like=adaptive_max_pool2d)
 def adaptive_max_pool1d(
     x: Any,
     output_size: Size,
@@ -103,28 +102,6 @@ def adaptive_max_pool1d(
 ) -> Any:
     """Maximum over as many windows as asked for, along one axis.
 
-    As `adaptive_max_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, L) or (C, L), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    output_size : int or (int,)
-        Windows along each axis, at least 1; None for as many as `x` has elements.
-    return_indices : bool, default False
-        Whether to return also where the maxima are.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    y : array (N, C, Q) or (C, Q), dtype of `x`
-        A window with a NaN has NaN as its maximum.
-    indices : array like y, int64
-        Only with `return_indices`: as `max_pool1d` gives them.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -133,7 +110,7 @@ def adaptive_max_pool1d(
     """
 
 
-@operation(ADAPTIVE_MAX_POOL_BACKWARD[1])
+@operation(ADAPTIVE_MAX_POOL_BACKWARD[1], like=adaptive_max_pool2d_backward)
 def adaptive_max_pool1d_backward(
     dy: Any,
     indices: Any,
@@ -144,23 +121,6 @@ def adaptive_max_pool1d_backward(
 ) -> Any:
     """Gradient of `adaptive_max_pool1d`: every dy goes to where its maximum came from.
 
-    Parameters
-    ----------
-    dy : array (N, C, Q) or (C, Q), any floating dtype
-        Gradient with respect to the maxima, whose shape tells the output size. Any strides.
-    indices : array like dy, int64
-        As `adaptive_max_pool1d` returned them; see `max_pool2d_backward`.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, L) or (C, L), in the order of `layout`.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -170,7 +130,7 @@ def adaptive_max_pool1d_backward(
     """
 
 
-@operation(ADAPTIVE_MAX_POOL[3])
+@operation(ADAPTIVE_MAX_POOL[3], like=adaptive_max_pool2d)
 def adaptive_max_pool3d(
     x: Any,
     output_size: Size,
@@ -181,28 +141,6 @@ def adaptive_max_pool3d(
 ) -> Any:
     """Maximum over as many windows as asked for, along three axes.
 
-    As `adaptive_max_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    output_size : int, or (O, P, Q) of int or None
-        Windows along each axis, at least 1; None for as many as `x` has elements.
-    return_indices : bool, default False
-        Whether to return also where the maxima are.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    y : array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
-        A window with a NaN has NaN as its maximum.
-    indices : array like y, int64
-        Only with `return_indices`: as `max_pool3d` gives them.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -211,7 +149,7 @@ def adaptive_max_pool3d(
     """
 
 
-@operation(ADAPTIVE_MAX_POOL_BACKWARD[3])
+@operation(ADAPTIVE_MAX_POOL_BACKWARD[3], like=adaptive_max_pool2d_backward)
 def adaptive_max_pool3d_backward(
     dy: Any,
     indices: Any,
@@ -221,23 +159,6 @@ def adaptive_max_pool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `adaptive_max_pool3d`: every dy goes to where its maximum came from.
-
-    Parameters
-    ----------
-    dy : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Gradient with respect to the maxima, whose shape tells the output size. Any strides.
-    indices : array like dy, int64
-        As `adaptive_max_pool3d` returned them; see `max_pool2d_backward`.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, D, H, W) or (C, D, H, W), in the order of `layout`.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
 
     Examples
     --------

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define._pool_mean import AVG_POOL, AVG_POOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(AVG_POOL[2])
@@ -113,8 +112,6 @@ def avg_pool1d(
 ) -> Any:
     """Mean over sliding windows along one axis.
 
-    As `avg_pool2d`, whose arguments mean the same here.
-
     Parameters
     ----------
     x : array (N, C, L) or (C, L), any floating dtype
@@ -183,7 +180,7 @@ def avg_pool1d_backward(
     """
 
 
-@operation(AVG_POOL[3])
+@operation(AVG_POOL[3], like=avg_pool2d)
 def avg_pool3d(
     x: Any,
     kernel_size: Extent,
@@ -199,30 +196,6 @@ def avg_pool3d(
 ) -> Any:
     """Mean over sliding windows along three axes.
 
-    As `avg_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    kernel_size : int or (depth, vertical, horizontal)
-    stride : int or (depth, vertical, horizontal), optional
-        By default `kernel_size`.
-    padding : int, (depth, vertical, horizontal) or one (low, high) for each axis, default 0
-    ceil_mode : bool, default False
-    count_include_pad : bool, default True
-    divisor_override : int, optional
-    dilation : int or (depth, vertical, horizontal), default 1
-        An extension: PyTorch has none.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -231,7 +204,7 @@ def avg_pool3d(
     """
 
 
-@operation(AVG_POOL_BACKWARD[3])
+@operation(AVG_POOL_BACKWARD[3], like=avg_pool2d_backward)
 def avg_pool3d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -247,21 +220,6 @@ def avg_pool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `avg_pool3d`: every dy, divided as in forward, goes to its whole window.
-
-    Parameters
-    ----------
-    dy : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Gradient with respect to the means. Any strides.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, D, H, W) or (C, D, H, W), in the order of `layout`.
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, dilation, layout
-        As given to `avg_pool3d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
 
     Examples
     --------

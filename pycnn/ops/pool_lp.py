@@ -3,8 +3,7 @@
 from typing import Any
 
 from pycnn.define._pool_lp import LP_POOL, LP_POOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(LP_POOL[2])
@@ -108,7 +107,7 @@ def lp_pool2d_backward(
     """
 
 
-@operation(LP_POOL[1])
+@operation(LP_POOL[1], like=lp_pool2d)
 def lp_pool1d(
     x: Any,
     norm_type: float,
@@ -123,32 +122,6 @@ def lp_pool1d(
 ) -> Any:
     """Norm over sliding windows along one axis.
 
-    As `lp_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, L) or (C, L), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    norm_type : float
-        Finite and greater than 0. (Infinity is `max_pool1d` of the absolute values.)
-    kernel_size : int or (int,)
-    stride : int or (int,), optional
-        By default `kernel_size`.
-    ceil_mode : bool, default False
-        Whether a last window may hang over the end, if it starts before it.
-    padding : int, (int,) or ((left, right),), default 0
-        An extension: PyTorch has none.
-    dilation : int or (int,), default 1
-        An extension: PyTorch has none.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, Q) or (C, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -157,7 +130,7 @@ def lp_pool1d(
     """
 
 
-@operation(LP_POOL_BACKWARD[1])
+@operation(LP_POOL_BACKWARD[1], like=lp_pool2d_backward)
 def lp_pool1d_backward(
     dy: Any,
     x: Any,
@@ -174,23 +147,6 @@ def lp_pool1d_backward(
 ) -> Any:
     """Gradient of `lp_pool1d`: the sum of dy * (x / y) ** (norm_type - 1) over the windows on x.
 
-    Parameters
-    ----------
-    dy : array (N, C, Q) or (C, Q), any floating dtype
-        Gradient with respect to the norms. Any strides.
-    x : array (N, C, L) or (C, L), dtype of `dy`
-        What was pooled.
-    y : array like dy
-        What `lp_pool1d` made of it. Where it is zero, no gradient flows.
-    norm_type, kernel_size, stride, ceil_mode, padding, dilation, layout
-        As given to `lp_pool1d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array like `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -201,7 +157,7 @@ def lp_pool1d_backward(
     """
 
 
-@operation(LP_POOL[3])
+@operation(LP_POOL[3], like=lp_pool2d)
 def lp_pool3d(
     x: Any,
     norm_type: float,
@@ -216,32 +172,6 @@ def lp_pool3d(
 ) -> Any:
     """Norm over sliding windows along three axes.
 
-    As `lp_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    norm_type : float
-        Finite and greater than 0. (Infinity is `max_pool3d` of the absolute values.)
-    kernel_size : int or (depth, vertical, horizontal)
-    stride : int or (depth, vertical, horizontal), optional
-        By default `kernel_size`.
-    ceil_mode : bool, default False
-        Whether a last window may hang over the end, if it starts before it.
-    padding : int, (depth, vertical, horizontal) or one (low, high) for each axis, default 0
-        An extension: PyTorch has none.
-    dilation : int or (depth, vertical, horizontal), default 1
-        An extension: PyTorch has none.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -250,7 +180,7 @@ def lp_pool3d(
     """
 
 
-@operation(LP_POOL_BACKWARD[3])
+@operation(LP_POOL_BACKWARD[3], like=lp_pool2d_backward)
 def lp_pool3d_backward(
     dy: Any,
     x: Any,
@@ -266,23 +196,6 @@ def lp_pool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `lp_pool3d`: the sum of dy * (x / y) ** (norm_type - 1) over the windows on x.
-
-    Parameters
-    ----------
-    dy : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Gradient with respect to the norms. Any strides.
-    x : array (N, C, D, H, W) or (C, D, H, W), dtype of `dy`
-        What was pooled.
-    y : array like dy
-        What `lp_pool3d` made of it. Where it is zero, no gradient flows.
-    norm_type, kernel_size, stride, ceil_mode, padding, dilation, layout
-        As given to `lp_pool3d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array like `x`
 
     Examples
     --------

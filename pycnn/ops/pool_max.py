@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define._pool_max import MAX_POOL, MAX_POOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(MAX_POOL[2])
@@ -114,7 +113,7 @@ def max_pool2d_backward(
     """
 
 
-@operation(MAX_POOL[1])
+@operation(MAX_POOL[1], like=max_pool2d)
 def max_pool1d(
     x: Any,
     kernel_size: Extent,
@@ -129,32 +128,6 @@ def max_pool1d(
 ) -> Any:
     """Maximum over sliding windows along one axis.
 
-    As `max_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, L) or (C, L), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    kernel_size : int or (int,)
-    stride : int or (int,), optional
-        By default `kernel_size`.
-    padding : int, (int,) or ((left, right),), default 0
-    dilation : int or (int,), default 1
-    ceil_mode, return_indices : bool, default False
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the maxima: contiguous, memory of its own.
-
-    Returns
-    -------
-    y : array (N, C, Q) or (C, Q), dtype of `x`
-        As in PyTorch, a window with a NaN has NaN as its maximum. A window that dilation leaves
-        without any element of `x` gives minus infinity.
-    indices : array like y, int64
-        Only with `return_indices`: The position of the first maximum, or of the last
-        NaN; -1 for a window without any element of `x`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -163,7 +136,7 @@ def max_pool1d(
     """
 
 
-@operation(MAX_POOL_BACKWARD[1])
+@operation(MAX_POOL_BACKWARD[1], like=max_pool2d_backward)
 def max_pool1d_backward(
     dy: Any,
     indices: Any,
@@ -179,25 +152,6 @@ def max_pool1d_backward(
 ) -> Any:
     """Gradient of `max_pool1d`: every dy goes to where its maximum came from.
 
-    Parameters
-    ----------
-    dy : array (N, C, Q) or (C, Q), any floating dtype
-        Gradient with respect to the maxima. Any strides.
-    indices : array like dy, int64
-        As `max_pool1d` returned them, of windows as given below. Out of range values are
-        refused in NumPy arrays; in CuPy arrays, where looking would wait for the device, they
-        are ignored.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, L) or (C, L), in the order of `layout`.
-    kernel_size, stride, padding, dilation, ceil_mode, layout
-        As given to `max_pool1d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -207,7 +161,7 @@ def max_pool1d_backward(
     """
 
 
-@operation(MAX_POOL[3])
+@operation(MAX_POOL[3], like=max_pool2d)
 def max_pool3d(
     x: Any,
     kernel_size: Extent,
@@ -222,32 +176,6 @@ def max_pool3d(
 ) -> Any:
     """Maximum over sliding windows along three axes.
 
-    As `max_pool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    kernel_size : int or (depth, vertical, horizontal)
-    stride : int or (depth, vertical, horizontal), optional
-        By default `kernel_size`.
-    padding : int, (depth, vertical, horizontal) or one (low, high) for each axis, default 0
-    dilation : int or (depth, vertical, horizontal), default 1
-    ceil_mode, return_indices : bool, default False
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the maxima: contiguous, memory of its own.
-
-    Returns
-    -------
-    y : array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
-        As in PyTorch, a window with a NaN has NaN as its maximum. A window that dilation leaves
-        without any element of `x` gives minus infinity.
-    indices : array like y, int64
-        Only with `return_indices`: (d * H + h) * W + w of the first maximum, or of the last
-        NaN; -1 for a window without any element of `x`.
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -256,7 +184,7 @@ def max_pool3d(
     """
 
 
-@operation(MAX_POOL_BACKWARD[3])
+@operation(MAX_POOL_BACKWARD[3], like=max_pool2d_backward)
 def max_pool3d_backward(
     dy: Any,
     indices: Any,
@@ -271,25 +199,6 @@ def max_pool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `max_pool3d`: every dy goes to where its maximum came from.
-
-    Parameters
-    ----------
-    dy : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Gradient with respect to the maxima. Any strides.
-    indices : array like dy, int64
-        As `max_pool3d` returned them, of windows as given below. Out of range values are
-        refused in NumPy arrays; in CuPy arrays, where looking would wait for the device, they
-        are ignored.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, D, H, W) or (C, D, H, W), in the order of `layout`.
-    kernel_size, stride, padding, dilation, ceil_mode, layout
-        As given to `max_pool3d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
 
     Examples
     --------

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define._pool_mean import SUM_POOL, SUM_POOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(SUM_POOL[2])
@@ -91,7 +90,7 @@ def sum_pool2d_backward(
     """
 
 
-@operation(SUM_POOL[1])
+@operation(SUM_POOL[1], like=sum_pool2d)
 def sum_pool1d(
     x: Any,
     kernel_size: Extent,
@@ -107,26 +106,6 @@ def sum_pool1d(
 
     `avg_pool1d` without the division: what lies in the padding adds nothing.
 
-    Parameters
-    ----------
-    x : array (N, C, L) or (C, L), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    kernel_size : int or (int,)
-    stride : int or (int,), optional
-        By default `kernel_size`.
-    padding : int, (int,) or ((left, right),), default 0
-    ceil_mode : bool, default False
-    dilation : int or (int,), default 1
-        An extension: PyTorch has none.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, Q) or (C, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -135,7 +114,7 @@ def sum_pool1d(
     """
 
 
-@operation(SUM_POOL_BACKWARD[1])
+@operation(SUM_POOL_BACKWARD[1], like=sum_pool2d_backward)
 def sum_pool1d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -150,21 +129,6 @@ def sum_pool1d_backward(
 ) -> Any:
     """Gradient of `sum_pool1d`: every dy goes to its whole window.
 
-    Parameters
-    ----------
-    dy : array (N, C, Q) or (C, Q), any floating dtype
-        Gradient with respect to the sums. Any strides.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, L) or (C, L), in the order of `layout`.
-    kernel_size, stride, padding, ceil_mode, dilation, layout
-        As given to `sum_pool1d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -173,7 +137,7 @@ def sum_pool1d_backward(
     """
 
 
-@operation(SUM_POOL[3])
+@operation(SUM_POOL[3], like=sum_pool2d)
 def sum_pool3d(
     x: Any,
     kernel_size: Extent,
@@ -189,26 +153,6 @@ def sum_pool3d(
 
     `avg_pool3d` without the division: what lies in the padding adds nothing.
 
-    Parameters
-    ----------
-    x : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    kernel_size : int or (depth, vertical, horizontal)
-    stride : int or (depth, vertical, horizontal), optional
-        By default `kernel_size`.
-    padding : int, (depth, vertical, horizontal) or one (low, high) for each axis, default 0
-    ceil_mode : bool, default False
-    dilation : int or (depth, vertical, horizontal), default 1
-        An extension: PyTorch has none.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, O, P, Q) or (C, O, P, Q), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -217,7 +161,7 @@ def sum_pool3d(
     """
 
 
-@operation(SUM_POOL_BACKWARD[3])
+@operation(SUM_POOL_BACKWARD[3], like=sum_pool2d_backward)
 def sum_pool3d_backward(
     dy: Any,
     x_shape: Sequence[int],
@@ -231,21 +175,6 @@ def sum_pool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `sum_pool3d`: every dy goes to its whole window.
-
-    Parameters
-    ----------
-    dy : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Gradient with respect to the sums. Any strides.
-    x_shape : sequence of int
-        Shape of what was pooled: (N, C, D, H, W) or (C, D, H, W), in the order of `layout`.
-    kernel_size, stride, padding, ceil_mode, dilation, layout
-        As given to `sum_pool3d`.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array of shape `x_shape`, dtype of `dy`
 
     Examples
     --------

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycnn.define._pool_unpool import MAX_UNPOOL, MAX_UNPOOL_BACKWARD
-from pycnn.define.public import operation
-from pycnn.ops._pool_types import Extent
+from pycnn.define.public import Extent, operation
 
 
 @operation(MAX_UNPOOL[2])
@@ -92,7 +91,7 @@ def max_unpool2d_backward(
     """
 
 
-@operation(MAX_UNPOOL[1])
+@operation(MAX_UNPOOL[1], like=max_unpool2d)
 def max_unpool1d(
     x: Any,
     indices: Any,
@@ -106,30 +105,6 @@ def max_unpool1d(
 ) -> Any:
     """Partial inverse of `max_pool1d`: maxima where they came from, zero elsewhere.
 
-    As `max_unpool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, Q) or (C, Q), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    indices : array like x, int64
-        Where each element goes, as `max_pool1d` returned it; -1 for nowhere. Of several with one
-        index the last in row-major order stays. Out of range values are refused in NumPy arrays; in
-        CuPy arrays, where looking would wait for the device, they go nowhere.
-    kernel_size, stride, padding
-        As given to `max_pool1d`: they tell the extents of the result,
-        (extent - 1) * stride - padding + kernel_size.
-    output_size : sequence of int, optional
-        Extents of the result instead, less than a stride from those; leading axes may be given too.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, L) or (C, L), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -139,7 +114,7 @@ def max_unpool1d(
     """
 
 
-@operation(MAX_UNPOOL_BACKWARD[1])
+@operation(MAX_UNPOOL_BACKWARD[1], like=max_unpool2d_backward)
 def max_unpool1d_backward(
     dy: Any,
     indices: Any,
@@ -148,22 +123,6 @@ def max_unpool1d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `max_unpool1d`: dy where the indices say.
-
-    Parameters
-    ----------
-    dy : array (N, C, L) or (C, L), any floating dtype
-        Gradient with respect to the result. Any strides.
-    indices : array (N, C, Q) or (C, Q), int64
-        As given to `max_unpool1d`; the gradient of an element that went nowhere is zero. Of several
-        with one index, each is given that gradient, as in PyTorch.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array like `indices`, dtype of `dy`
 
     Examples
     --------
@@ -174,7 +133,7 @@ def max_unpool1d_backward(
     """
 
 
-@operation(MAX_UNPOOL[3])
+@operation(MAX_UNPOOL[3], like=max_unpool2d)
 def max_unpool3d(
     x: Any,
     indices: Any,
@@ -188,30 +147,6 @@ def max_unpool3d(
 ) -> Any:
     """Partial inverse of `max_pool3d`: maxima where they came from, zero elsewhere.
 
-    As `max_unpool2d`, whose arguments mean the same here.
-
-    Parameters
-    ----------
-    x : array (N, C, O, P, Q) or (C, O, P, Q), any floating dtype
-        Any strides. With ``layout="NHWC"`` the channels are the last axis.
-    indices : array like x, int64
-        Where each element goes, as `max_pool3d` returned it; -1 for nowhere. Of several with one
-        index the last in row-major order stays. Out of range values are refused in NumPy arrays; in
-        CuPy arrays, where looking would wait for the device, they go nowhere.
-    kernel_size, stride, padding
-        As given to `max_pool3d`: they tell the extents of the result,
-        (extent - 1) * stride - padding + kernel_size.
-    output_size : sequence of int, optional
-        Extents of the result instead, less than a stride from those; leading axes may be given too.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array (N, C, D, H, W) or (C, D, H, W), dtype of `x`
-
     Examples
     --------
     >>> import numpy as np, pycnn
@@ -221,7 +156,7 @@ def max_unpool3d(
     """
 
 
-@operation(MAX_UNPOOL_BACKWARD[3])
+@operation(MAX_UNPOOL_BACKWARD[3], like=max_unpool2d_backward)
 def max_unpool3d_backward(
     dy: Any,
     indices: Any,
@@ -230,22 +165,6 @@ def max_unpool3d_backward(
     out: Any = None,
 ) -> Any:
     """Gradient of `max_unpool3d`: dy where the indices say.
-
-    Parameters
-    ----------
-    dy : array (N, C, D, H, W) or (C, D, H, W), any floating dtype
-        Gradient with respect to the result. Any strides.
-    indices : array (N, C, O, P, Q) or (C, O, P, Q), int64
-        As given to `max_unpool3d`; the gradient of an element that went nowhere is zero. Of several
-        with one index, each is given that gradient, as in PyTorch.
-    layout : {"NCHW", "NHWC"}, default "NCHW"
-        Channels before or after the spatial axes.
-    out : array, optional
-        Takes the result: contiguous, memory of its own.
-
-    Returns
-    -------
-    array like `indices`, dtype of `dy`
 
     Examples
     --------

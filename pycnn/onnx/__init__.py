@@ -1,0 +1,19 @@
+"""ONNX models on pycnn's kernels: `load` reads one, `backend` is onnx's own interface.
+
+Needs the extra ``onnx``: reading a model imports that package, ``import pycnn.onnx`` does not.
+"""
+
+import importlib
+from typing import Any
+
+from pycnn.onnx.errors import OnnxError
+from pycnn.onnx.session import Session, load
+
+__all__ = ["OnnxError", "Session", "backend", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """`backend`, whose classes derive from those of the package onnx."""
+    if name != "backend":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("pycnn.onnx.backend")

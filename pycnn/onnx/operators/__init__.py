@@ -1,0 +1,1 @@
+"""What nodes compute: a file a family, a function an operator (`registry`)."""

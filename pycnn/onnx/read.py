@@ -1,0 +1,143 @@
+"""Read a model, check it, infer its shapes: by the package onnx, with one kind of error."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pycnn.onnx.compose import bodies, fill_defaults, is_composed, opsets_of, schema
+from pycnn.onnx.errors import OnnxError
+from pycnn.onnx.external import LARGEST, everywhere, load_external
+from pycnn.onnx.limits import check_size
+from pycnn.onnx.operators.registry import ONNX, find
+from pycnn.onnx.package import package
+
+#: Nesting of bodies; more would be no network.
+DEEPEST = 16
+
+Source = Any
+
+
+def read(source: Source) -> Any:
+    """The checked ``onnx.ModelProto`` of a path, of bytes or of a ``ModelProto``.
+
+    Its shapes are inferred, as far as they are known before it runs.
+    """
+    model = _parsed(source)
+    _check_opset(model)
+    _check_depth(model.graph, 0)
+    _check_sizes(model)
+    _check_operators(model)
+    inferred = _checked(model)
+    _check_inferred(inferred)
+    return inferred
+
+
+def _parsed(source: Source) -> Any:
+    onnx = package()
+    if isinstance(source, onnx.ModelProto):
+        model = onnx.ModelProto()
+        model.CopyFrom(source)
+        folder = None
+    else:
+        model = onnx.ModelProto()
+        folder = None
+        if isinstance(source, str | os.PathLike):
+            path = Path(source)
+            folder = path.parent
+            if path.stat().st_size > LARGEST:
+                raise OnnxError(f"{path} has more than {LARGEST} bytes")
+            source = path.read_bytes()
+        elif not isinstance(source, bytes):
+            raise TypeError(
+                f"a model of type {type(source).__name__}; allowed: a path, bytes, ModelProto"
+            )
+        try:
+            model.ParseFromString(source)
+        except Exception as error:  # of protobuf, whose class depends on its version
+            raise OnnxError(f"no ONNX model, or a truncated one: {error}") from error
+    load_external(model, folder)
+    return model
+
+
+def _check_opset(model: Any) -> None:
+    newest = package("onnx.defs").onnx_opset_version()
+    version = opsets_of(model.opset_import).get(ONNX, 1)
+    if not 1 <= version <= newest:
+        raise OnnxError(f"opset {version}; allowed: 1 to {newest}")
+
+
+def _check_depth(graph: Any, depth: int) -> None:
+    if depth > DEEPEST:
+        raise OnnxError(f"bodies within bodies more than {DEEPEST} deep")
+    for node in graph.node:
+        for body in bodies(node):
+            _check_depth(body, depth + 1)
+
+
+def _check_sizes(model: Any) -> None:
+    """No tensor larger than memory, and none with less data than its shape says."""
+    helper = package("onnx.helper")
+    for tensor in everywhere(model):
+        try:
+            dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        except (KeyError, ValueError, TypeError) as error:
+            raise OnnxError(f"tensor {tensor.name!r} of unknown type {tensor.data_type}") from error
+        check_size(tensor.dims, dtype.itemsize, f"tensor {tensor.name!r}")
+
+
+def _checked(model: Any) -> Any:
+    checker, inference = package("onnx.checker"), package("onnx.shape_inference")
+    try:
+        if any(_unknown_shape(value) for value in model.graph.output):  # which the checker refuses
+            model = inference.infer_shapes(model)
+        checker.check_model(model)
+        fill_defaults(model.graph.node, opsets_of(model.opset_import))
+        try:
+            return inference.infer_shapes(model, True, True, data_prop=True)
+        except inference.InferenceError:  # some bodies are refused with their values propagated
+            return inference.infer_shapes(model, True, True)
+    except Exception as error:  # classes of the package and of its C++ library
+        raise OnnxError(f"not a valid model: {_first_lines(error)}") from error
+
+
+def _unknown_shape(value: Any) -> bool:
+    kind = value.type.WhichOneof("value")
+    return kind is None or (kind == "tensor_type" and not value.type.tensor_type.HasField("shape"))
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
+
+
+def _check_operators(model: Any) -> None:
+    """Every operator is known: all that are missing are named at once."""
+    opsets = opsets_of(model.opset_import)
+    local = {(f.domain, f.name) for f in model.functions}
+    missing: Counter[str] = Counter()
+    for node in _nodes(model.graph):
+        domain = ONNX if node.domain == "ai.onnx" else node.domain
+        if (node.domain, node.op_type) in local or is_composed(schema(node, opsets)):
+            continue
+        if find(domain, node.op_type, opsets.get(domain, 1)) is None:
+            missing[f"{domain}.{node.op_type}" if domain else node.op_type] += 1
+    if missing:
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(missing.items()))
+        raise OnnxError(f"unknown operators: {listed}; docs/onnx.md lists those that are known")
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for body in bodies(node):
+            yield from _nodes(body)
+
+
+def _check_inferred(model: Any) -> None:
+    """No array between nodes that is larger than memory, as far as shapes are known."""
+    for value in (*model.graph.value_info, *model.graph.output, *model.graph.input):
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+            continue
+        check_size([d.dim_value or 1 for d in kind.shape.dim], 1, f"value {value.name!r}")
