@@ -218,8 +218,11 @@ RUNGS = {
     "6_double_buffered": ("copy_a.load(p.k)", "stage = 1 - stage"),
 }
 
-#: What the last three share.
+#: What the next three share.
 TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
+
+#: Of the last one, which convolution shares.
+HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
     "environment": config.table,
@@ -237,6 +240,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-points": winograd_points,
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
     "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),
+    "10_wgmma": partial(excerpt, HOPPER, "for (int k_tile = 0; k_tile < k_tiles", "wgmma_wait<0>"),
 }
 
 _BLOCK = re.compile(r"(<!-- generated:(\S+) -->\n).*?(<!-- end:\2 -->)", re.DOTALL)

@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.gpu.result import Result, verdict
 from pycnn.runtime import catalogue, nvrtc
 from pycnn.runtime.catalogue import KernelFile, Variant
-from pycnn.runtime.cuda import arch_of
 from pycnn.runtime.errors import CompileError
+from pycnn.runtime.target import arch_of
 
 #: Seconds that the stage may last.
 LIMIT = 60
@@ -33,7 +33,8 @@ def compile_for(
 ) -> Result:
     """Compile `kernels`, by default the whole catalogue, for `arch`."""
     kernels = catalogue.load() if kernels is None else kernels
-    units = [(kernel.file, variant) for kernel in kernels for variant in kernel.variants]
+    there = [kernel for kernel in kernels if kernel.runs_on(arch)]
+    units = [(kernel.file, variant) for kernel in there for variant in kernel.variants]
     begin, problems, done = time.monotonic(), [], 0
     # spawn: a fork would copy whatever state CUDA and BLAS threads have in this process.
     context = multiprocessing.get_context("spawn")

@@ -18,6 +18,7 @@ from pycnn.plan.conv import renamed
 from pycnn.plan.matmul import Matrices, products
 from pycnn.reference.cpu import gemm as cpu
 from pycnn.runtime.plan import Plan
+from pycnn.runtime.target import target
 
 Shape = tuple[int, ...]
 
@@ -90,8 +91,9 @@ class Gemm(Operation):
         )
         channel = "row" if bias is not None and bias.rank == 2 else "col"
         plan = plans.plan_gemm(
-            a.shape, a.strides, b.shape, b.strides, call.dtype, epilogue, channel, product.algo
-        )
+            a.shape, a.strides, b.shape, b.strides, call.dtype, epilogue, channel, product.algo,
+            target(),
+        )  # fmt: skip
         return renamed(plan, {"c": "y"})
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:

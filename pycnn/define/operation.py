@@ -30,8 +30,13 @@ from pycnn.runtime import foreign
 from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
+from pycnn.runtime.target import ANY, Target, current, target_of
 
 Arrays = Mapping[str, Any]
+
+
+#: Families whose plans depend on the GPU.
+TARGETED = ("conv", "gemm")
 
 
 class Operation(ABC):
@@ -178,14 +183,17 @@ class Operation(ABC):
             As the public function returns it.
         """
         environment = map(config.get, self.environment)
+        first = next(iter(arrays.values()))
+        target = target_of(first) if self.family in TARGETED else ANY
         key = cache.cache_key(
-            (*arrays.values(), out), settings.values(), self.name, active_backend(), *environment
-        )
+            (*arrays.values(), out), settings.values(), self.name, active_backend(), target,
+            *environment,
+        )  # fmt: skip
         call: Call | None = cache.lookup(key)
         if call is None:
             if foreign.among(*arrays.values(), out):
                 return foreign.call(partial(self.run, **settings), arrays, out)
-            call = cache.store(key, self._prepare(arrays, out, settings))
+            call = cache.store(key, self._prepare(arrays, out, settings, target))
         backend = call.backend
         if backend == SHAPES:
             trace.note(self, call)
@@ -222,7 +230,7 @@ class Operation(ABC):
         returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Call:
+    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any], target: Target) -> Call:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -234,8 +242,12 @@ class Operation(ABC):
         )
         if backend in ("reference", SHAPES):
             return replace(call, backend=backend, checks=checks)
-        with np.errstate(all="ignore"):  # a setting may be beyond the type that kernels compute in
-            plans = self.plan(call)
+        before = current.set(target)
+        try:
+            with np.errstate(all="ignore"):  # a setting may be beyond what kernels compute in
+                plans = self.plan(call)
+        finally:
+            current.reset(before)
         plans = (plans,) if isinstance(plans, Plan) else plans
         return replace(call, backend=backend, checks=checks, plans=plans)
 

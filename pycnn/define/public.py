@@ -62,13 +62,19 @@ def operation(definition: Operation, like: Callable[..., Any] | None = None) -> 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         definition.declare(function.__name__, signature, SYNONYMS)
-        public = _compiled(definition, signature)
+        public = bound(definition, signature)
         public.definition = definition
-        _set_defaults(public, signature)
         update_wrapper(public, function).__doc__ = documented(function, like)
         return public
 
     return decorate
+
+
+def bound(definition: Any, signature: inspect.Signature) -> Any:
+    """A function of `signature` that hands arrays and settings to `definition.run`."""
+    public = _compiled(definition, signature)
+    _set_defaults(public, signature)
+    return public
 
 
 def _set_defaults(public: Any, signature: inspect.Signature) -> None:
@@ -83,7 +89,7 @@ def _set_defaults(public: Any, signature: inspect.Signature) -> None:
     public.__kwdefaults__ = {name: value for name, (value, keyword) in defaults.items() if keyword}
 
 
-def _compiled(definition: Operation, signature: inspect.Signature) -> Any:
+def _compiled(definition: Any, signature: inspect.Signature) -> Any:
     names = [operand.name for operand in definition.operands]
     arrays = "{" + ", ".join(f"{n!r}: {n}" for n in names) + "}"
     if definition.takes_list:

@@ -36,9 +36,10 @@ def gemm(
     algo : str, default "auto"
         A rung of the ladder: ``"naive"``, ``"coalesced"``, ``"shared_tile"``,
         ``"register_tile"``, ``"vectorised"``, ``"double_buffered"``; of 16-bit dtypes
-        ``"tensor_core"``; of float32 ``"tf32"``, which rounds every element to 11 bits, and
-        ``"tf32x3"``, three products with the accuracy of float32. ``"auto"`` takes the one that
-        suits the shape, and never rounds. The backend ``reference`` has one algorithm, its BLAS.
+        ``"tensor_core"`` and, on sm_90a alone, ``"wgmma"``, which wants strides of whole 16 bytes;
+        of float32 ``"tf32"``, which rounds every element to 11 bits, and ``"tf32x3"``, three
+        products with the accuracy of float32. ``"auto"`` takes the one that suits the shape and the
+        GPU, and never rounds. The backend ``reference`` has one algorithm, its BLAS.
     out : array, optional
         Takes the result: contiguous, and apart from the operands in memory.
 

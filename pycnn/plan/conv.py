@@ -6,6 +6,7 @@ them and puts them in the order in which ``auto`` tries them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
@@ -17,7 +18,7 @@ from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
-from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan, Transform
+from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan, TensorMap
 
 #: Every algorithm, by name.
 ALGORITHMS: dict[str, Algorithm] = {
@@ -132,12 +133,18 @@ def plan(
 def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
     """The same plan on arrays of other names: a gradient that serves as another operation."""
 
-    def launch(step: Launch | Transform) -> Launch | Transform:
-        arguments = tuple(
-            replace(a, name=names.get(a.name, a.name)) if isinstance(a, Buffer) else a
-            for a in step.args
-        )
-        return replace(step, args=arguments)
+    def argument(of: Argument) -> Argument:
+        if isinstance(of, TensorMap):
+            return replace(
+                of, array=replace(of.array, name=names.get(of.array.name, of.array.name))
+            )
+        return replace(of, name=names.get(of.name, of.name)) if isinstance(of, Buffer) else of
+
+    def launch(step: Any) -> Any:
+        again = replace(step, args=tuple(map(argument, step.args)))
+        if isinstance(again, Launch) and again.unaligned is not None:
+            return replace(again, unaligned=launch(again.unaligned))
+        return again
 
     outputs = {names.get(name, name): spec for name, spec in plan.outputs.items()}
     return replace(plan, launches=tuple(map(launch, plan.launches)), outputs=outputs)

@@ -32,7 +32,8 @@ from pycnn.plan.conv_columns import (
 )
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Problem, Unsupported, planned
-from pycnn.plan.gemm import Gemm, gemm_launch
+from pycnn.plan.gemm import gemm_launch
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan
 
 #: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large

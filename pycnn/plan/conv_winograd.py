@@ -23,7 +23,8 @@ from pycnn.plan._winograd import stages_channels
 from pycnn.plan._winograd_tiles import TAPS, Factors, Grid
 from pycnn.plan.conv_algorithm import Algorithm, Score
 from pycnn.plan.conv_problem import Problem, Unsupported, planned
-from pycnn.plan.gemm import FILL, Gemm, Strides, gemm_launch
+from pycnn.plan.gemm import FILL, gemm_launch
+from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, Launch, Plan
 from pycnn.shapes import ceil_div
 

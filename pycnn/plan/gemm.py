@@ -1,24 +1,21 @@
 """Plans of the matrix product C = epilogue(A B + C): which version of the kernel, how launched.
 
-Transposes, views and batches are all strides, so one description, :class:`Gemm`, covers the public
-operations and the products inside convolution.
+What is multiplied is told by `pycnn.plan.gemm_problem.Gemm`.
 """
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
 
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
+from pycnn.plan import _wgmma, gemm_wgmma
 from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.plan._tiles import best_tile
+from pycnn.plan.gemm_problem import AXES, Gemm, Strides
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.runtime.target import ANY, Target, planned_for
 from pycnn.shapes import ceil_div
-
-#: Element strides (outer batch, inner batch, row, column).
-Strides = tuple[int, int, int, int]
-
-AXES = ("outer", "inner", "row", "col")
 
 
 class Flag(IntFlag):
@@ -30,87 +27,7 @@ class Flag(IntFlag):
     B_VECTOR = 8
     C_VECTOR = 16
     WIDE = 32
-
-
-@dataclass(frozen=True)
-class Gemm:
-    """C (m, n) = A (m, k) B (k, n), for every (outer, inner) pair of a two-level batch.
-
-    Attributes
-    ----------
-    m, n, k : int
-        Extents. k may be 0: the product is then zero.
-    dtype : str
-        A name of `pycnn.dtypes.FLOATS`.
-    a, b, c : (outer, inner, row, col)
-        Element strides of the operands; a transposed operand has row and column swapped. One of
-        the strides of C is 1.
-    batch : (outer, inner), default (1, 1)
-        Extents of the batch, e.g. images and groups.
-    epilogue : Epilogue, default nothing
-        What happens to every sum before it is stored; its `residual` only says that there is one.
-    channel : "row" or "col", default "col"
-        Which index of C the channels of the epilogue follow.
-    channels : int, default 0
-        Channels from one inner batch to the next, e.g. K/G from one group to the next.
-    residual : (outer, inner, row, col), default zeros
-        Element strides of the residual.
-    accumulate : bool, default False
-        Add what C holds, before the epilogue.
-    wide : bool, default False
-        C is of the dtype in which `dtype` accumulates, and gets the sums as they are: no epilogue.
-    """
-
-    m: int
-    n: int
-    k: int
-    dtype: str
-    _: KW_ONLY
-    a: Strides
-    b: Strides
-    c: Strides
-    batch: tuple[int, int] = (1, 1)
-    epilogue: Epilogue = IDENTITY
-    channel: str = "col"
-    channels: int = 0
-    residual: Strides = (0, 0, 0, 0)
-    accumulate: bool = False
-    wide: bool = False
-
-    def __post_init__(self) -> None:
-        if min(self.m, self.n, *self.batch) < 1 or self.k < 0:
-            raise ValueError(
-                f"m={self.m}, n={self.n}, k={self.k}, batch={self.batch}; allowed: k >= 0, others "
-                ">= 1 (nothing is launched for an empty result)"
-            )
-        if 1 not in (*self.c[2:], self.m, self.n):
-            raise ValueError(f"c={self.c}; allowed: row or column stride 1")
-        if self.channel not in ("row", "col"):
-            raise ValueError(f"channel={self.channel!r}; allowed: 'row', 'col'")
-
-    @property
-    def rows_are_contiguous(self) -> bool:
-        """Whether the columns of C follow each other in memory, as the kernels want it."""
-        return self.c[3] == 1 or self.n == 1
-
-    @property
-    def transposed(self) -> "Gemm":
-        """The same product as C^T = B^T A^T."""
-        return replace(
-            self,
-            m=self.n,
-            n=self.m,
-            a=_turn(self.b),
-            b=_turn(self.a),
-            c=_turn(self.c),
-            channel="col" if self.channel == "row" else "row",
-            residual=_turn(self.residual),
-        )
-
-
-def _turn(strides: Strides) -> Strides:
-    outer, inner, row, col = strides
-    return outer, inner, col, row
+    RESIDUAL_VECTOR = 64
 
 
 @dataclass(frozen=True)
@@ -123,6 +40,7 @@ class Version:
     oriented: bool  # loads follow the contiguous axis of A and B, chosen at compile time
     tiles: tuple[tuple[int, int], ...] = ()  # those it is compiled for, where there is a choice
     dtypes: tuple[str, ...] = FLOATING
+    arch: str = ""  # the one architecture that has its instructions
 
     @property
     def on_tensor_cores(self) -> bool:
@@ -132,6 +50,8 @@ class Version:
     def entry(self) -> str:
         return "gemm_" + self.file.removesuffix(".cu").split("_", 1)[1]
 
+
+HALVES = tuple(name for name in FLOATING if FLOATS[name].is_half)
 
 VERSIONS = {
     "naive": Version("gemm/1_naive.cu", (32, 8), (32, 8, 1), oriented=False),
@@ -152,7 +72,7 @@ VERSIONS = {
         (256, 1, 1),
         oriented=True,
         tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
-        dtypes=tuple(name for name in FLOATING if FLOATS[name].is_half),
+        dtypes=HALVES,
     ),
     "tf32": Version(
         "gemm/8_tf32.cu",
@@ -170,6 +90,15 @@ VERSIONS = {
         tiles=((64, 64), (128, 64)),
         dtypes=("float32",),
     ),
+    "wgmma": Version(
+        "gemm/10_wgmma.cu",
+        max(_wgmma.TILES),
+        (_wgmma.THREADS, 1, 1),
+        oriented=True,
+        tiles=_wgmma.TILES,
+        dtypes=HALVES,
+        arch=_wgmma.ARCH,
+    ),
 }
 
 
@@ -185,8 +114,8 @@ def algorithms_of(dtype: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> algorithms_of("float16")[-1], algorithms_of("float64")[-1]
-    ('tensor_core', 'double_buffered')
+    >>> algorithms_of("float16")[-2:], algorithms_of("float64")[-1]
+    (('tensor_core', 'wgmma'), 'double_buffered')
     """
     return tuple(name for name, version in VERSIONS.items() if dtype in version.dtypes)
 
@@ -196,9 +125,12 @@ FILL = 128
 
 
 def choose(problem: Gemm) -> str:
-    """What "auto" stands for: the last version of the dtype, unless C is too thin for its tiles."""
+    """What "auto" stands for: the last version that suits dtype, shape, strides and GPU."""
     if min(problem.m, problem.n) < 16:
         return "shared_tile"
+    by_rows = problem if problem.rows_are_contiguous else problem.transposed
+    if problem.dtype in HALVES and gemm_wgmma.preferred(by_rows, _aligned(by_rows)):
+        return "wgmma"
     return "tensor_core" if FLOATS[problem.dtype].is_half else "double_buffered"
 
 
@@ -240,16 +172,20 @@ def gemm_launch(
     """
     if not problem.rows_are_contiguous:
         problem, a, b = problem.transposed, b, a
+    asked = algo
     if algo == "auto":
         algo = choose(problem)
     allowed = algorithms_of(problem.dtype)
     if algo not in allowed:
         raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(allowed)}")
     version = VERSIONS[algo]
+    if algo == "wgmma" and (reason := gemm_wgmma.unsupported(problem, _aligned(problem))):
+        raise ValueError(f"algo='wgmma' does not fit: {reason}")
     (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
     c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
+    residual_vector = _vector(problem, problem.residual, (problem.m, problem.n), contiguous=3)
     defines = [("SCALAR", SCALAR[problem.dtype])] if len(version.dtypes) > 1 else []
     defines += tile_defines
     if version.oriented:
@@ -262,6 +198,7 @@ def gemm_launch(
         | Flag.B_VECTOR * b_vector
         | Flag.C_VECTOR * c_vector
         | Flag.WIDE * (problem.wide and FLOATS[problem.dtype].is_half)
+        | Flag.RESIDUAL_VECTOR * residual_vector
     )
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
@@ -293,11 +230,28 @@ def gemm_launch(
     *pointers, residual, epilogue = problem.epilogue.arguments()
     if isinstance(residual, Buffer):
         residual = Buffer(residual.name, residual_offset)
-    return Launch(
+    launch = Launch(
         Kernel(version.file, version.entry, tuple(defines)),
         grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
         block=version.block,
         args=(a, b, c, *pointers, residual, epilogue, params),
+    )
+    if algo != "wgmma":
+        return launch
+    of_a = gemm_wgmma.operand_map(
+        a, problem, problem.a, shapes["a"], not a_transposed, None if a_transposed else tile_m
+    )
+    of_b = gemm_wgmma.operand_map(
+        b, problem, problem.b, shapes["b"], not b_transposed, tile_n if b_transposed else None
+    )
+    return replace(
+        launch,
+        grid=_wgmma.grid(tiles_m * tiles_n * batches),
+        args=(of_a, of_b, *launch.args[2:]),
+        shared=_wgmma.shared_bytes((tile_m, tile_n)),
+        unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
+        if asked == "auto"
+        else None,
     )
 
 
@@ -310,7 +264,9 @@ def _tile(
             raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
         return version.tile, ()
     outer, inner = problem.batch
-    if tile is None and version.on_tensor_cores:
+    if tile is None and version.arch:
+        tile = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
+    elif tile is None and version.on_tensor_cores:
         tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)
     elif tile is None:
         small, large = version.tiles
@@ -322,6 +278,13 @@ def _tile(
     if version.on_tensor_cores:
         return tile, (("TILE_M", str(tile[0])), ("TILE_N", str(tile[1])))
     return tile, (("TILE", str(tile[0])),)
+
+
+def _aligned(problem: Gemm) -> bool:
+    """Whether A and B are read 128 bits at a time."""
+    a = _orientation(problem, problem.a, (problem.m, problem.k))
+    b = _orientation(problem, problem.b, (problem.k, problem.n))
+    return a[1] and b[1]
 
 
 def _orientation(problem: Gemm, strides: Strides, shape: tuple[int, int]) -> tuple[bool, bool]:
@@ -353,6 +316,7 @@ def plan_gemm(
     epilogue: Epilogue = IDENTITY,
     channel: str = "col",
     algo: str = "auto",
+    target: Target = ANY,
 ) -> Plan:
     """Plan of `pycnn.gemm`; any transposition is already in the shapes and strides.
 
@@ -366,6 +330,8 @@ def plan_gemm(
         Without a residual.
     channel : "row" or "col", default "col"
     algo : str, default "auto"
+    target : Target, default ANY
+        The GPU that it is for.
 
     Returns
     -------
@@ -390,14 +356,9 @@ def plan_gemm(
         epilogue=epilogue,
         channel=channel,
     )
-    if algo == "auto":
-        algo = choose(problem)
-    return Plan(
-        "gemm",
-        algo,
-        (gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo),),
-        {"c": spec},
-    )
+    with planned_for(target):
+        launch = gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo)
+        return Plan("gemm", choose(problem) if algo == "auto" else algo, (launch,), {"c": spec})
 
 
 def _four(strides: tuple[int, ...]) -> Strides:

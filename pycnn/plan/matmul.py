@@ -12,7 +12,8 @@ from pycnn.plan._epilogue import IDENTITY, Epilogue
 from pycnn.plan._strided import Ints, merge_axes, row_major
 from pycnn.plan.conv_direct import BLOCK
 from pycnn.plan.conv_problem import flat_grid
-from pycnn.plan.gemm import Gemm, Strides, choose, gemm_launch
+from pycnn.plan.gemm import choose, gemm_launch
+from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 
@@ -101,7 +102,6 @@ def products(
         batch=(second, first),
         epilogue=epilogue,
     )
-    algo = choose(problem) if algo == "auto" else algo
     launches = []
     for place in np.ndindex(*extents[:deep]):
         at_a, at_b, at_c = (
@@ -109,6 +109,7 @@ def products(
             for array, steps in ((a.array, a_steps), (b.array, b_steps), (output, c_steps))
         )
         launches.append(gemm_launch(problem, at_a, at_b, at_c, algo=algo))
+    algo = choose(problem) if algo == "auto" else algo
     return Plan(op, algo, tuple(launches), {output: spec})
 
 

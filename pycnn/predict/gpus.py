@@ -25,8 +25,8 @@ class Gpu:
         As the command line calls it, as NVIDIA does, and what its kernels are compiled for.
     sms : int
         Multiprocessors.
-    clock_ghz : float
-        Clock under load.
+    clock_ghz, sustained_ghz : float
+        Clock under load, and under one that keeps the multipliers busy, as far as power allows.
     fp32_tflops : float
         Datasheet's peak without tensor cores.
     tensor_tflops : mapping of str to float
@@ -39,12 +39,16 @@ class Gpu:
         Threads whose loads or stores a multiprocessor takes in a clock.
     l1_kib : int
         L1 cache and shared memory of a multiprocessor together.
+    l1_bytes_per_clock : float
+        What L1 gives a multiprocessor.
     l2_mib, l2_gbps : float
         Size and bandwidth of the L2 cache.
     dram_gbps, dram_achieved_gbps : float
         Bandwidth by the datasheet, and what a copy reaches.
     l1_latency, shared_latency, l2_latency, dram_latency : float
         Clocks from the load to its value.
+    block_clocks : float
+        From a block that has nothing more to do to the first instruction of the next.
     launch_us : float
         From the end of one kernel of a stream to the beginning of the next.
     """
@@ -54,6 +58,7 @@ class Gpu:
     arch: str
     sms: int
     clock_ghz: float
+    sustained_ghz: float
     fp32_tflops: float
     tensor_tflops: Mapping[str, float]
     mma_sync_share: float
@@ -63,6 +68,7 @@ class Gpu:
     mufu_lanes: float
     fp64_lanes: float
     l1_kib: int
+    l1_bytes_per_clock: float
     l2_mib: float
     l2_gbps: float
     dram_gbps: float
@@ -71,6 +77,7 @@ class Gpu:
     shared_latency: float
     l2_latency: float
     dram_latency: float
+    block_clocks: float
     launch_us: float
 
     def peak_tflops(self, kind: str) -> float:

@@ -1,27 +1,35 @@
-"""Time of a launch: the slowest of what it has to do, and the waves in which its blocks run.
+"""Time of a launch: what its warps queue for, and the waves in which its blocks run.
 
-A multiprocessor is busy with its blocks as long as the busiest of its units: the four schedulers,
-the pipes, the load and store unit, the banks of shared memory. It is no faster than one warp alone,
-whose clocks are the stalls that the compiler has written and the latencies that nothing covers
-(Little's law: more warps cover more). The whole launch is no faster than L2 and memory.
+Each of the four schedulers has its warps. A warp needs the scheduler with its pipes and ports, then
+the memory unit that the four share, then L2 and memory, then waits for what nothing covers: the
+stalls that the compiler has written and latencies. How many of those that run together get through
+in a clock is that of a closed queueing network, by mean value analysis (Reiser and Lavenberg,
+"Mean-value analysis of closed multichain queuing networks", JACM 27, 1980): one warp is bound by
+its own waiting, many by the busiest unit, few by both. The whole launch is no faster than L2 and
+memory.
+
+A kernel that keeps the multipliers busy runs at the clock that the power limit leaves it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
 
-from pycnn.predict import counts, traffic
+import numpy as np
+
+from pycnn.predict import counts, registers, traffic
 from pycnn.predict.code import Code
 from pycnn.predict.gpus import PARTITIONS, Gpu
 from pycnn.predict.pipes import latency, mma_kind, pipe_clocks
-from pycnn.predict.sample import Run
-from pycnn.predict.sass import Instruction
+from pycnn.predict.sample import WARP, Run
+from pycnn.predict.sass import Instruction, Listing
 from pycnn.predict.traffic import Footprint, Pattern
 from pycnn.runtime.occupancy import Occupancy, occupancy
 
 #: Of each unit, what would make it less busy.
 ADVICE = {
     "issue": "fewer instructions an output: wider accesses, larger thread tiles, loops unrolled",
+    "registers": "operands that the compiler can keep: larger tiles of a thread, loops unrolled",
     "fma": "the multiplications themselves: tensor cores, or an algorithm with fewer",
     "alu": "fewer integer and logic instructions: offsets that step, divisions out of the loop",
     "mufu": "fewer reciprocals, exponentials and conversions",
@@ -36,6 +44,21 @@ ADVICE = {
     "waves": "a grid that fills the last wave: smaller tiles, split-K",
     "launch": "fewer launches: fusion, or a CUDA graph",
 }
+
+
+#: Units of a scheduler, and those that the four of a multiprocessor share.
+FRONT = ("issue", "registers", "fma", "alu", "mufu", "fp64", "tensor")
+MEMORY = ("load/store", "shared banks", "L1")
+
+#: Units that are busy at the expense of the clock.
+POWER = ("issue", "registers", "fma", "tensor")
+
+#: Of the iteration for the queues; it is near its end after some ten.
+STEPS = 200
+
+#: Lines of L1 that are looked up in a clock, behind the first (gpu-strides of RRZE-HPC/gpu-benches:
+#: 9 lines in 3.0 clocks, 31 in 8.5, on A40, A100 and H200).
+TAGS = 4
 
 
 @dataclass(frozen=True)
@@ -109,31 +132,38 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     warps = run.warps
     executed = counts.of_blocks(code.listing, run.code.block_of_line, run.warp_counts())
     per_instruction = counts.per_instruction(code.listing, executed)
-    found = traffic.patterns(run)
+    found = traffic.patterns(run, _widths(code.listing))
     resident = min(blocks, fits.blocks * gpu.sms)
     room = max(16384.0, gpu.l1_kib * 1024 - fits.blocks * (all_shared + 1024)) / fits.blocks
     bytes_ = traffic.footprint(run, room, gpu.l2_mib * 2**20, resident)
 
-    clocks = _units(per_instruction, found, gpu)  # of all warps of the grid, on one multiprocessor
-    of_block = {name: value / blocks for name, value in clocks.items()}
-    alone = _alone(per_instruction, gpu, bytes_) / (blocks * warps)  # one warp, from start to end
-    busiest = max(of_block, key=lambda name: of_block[name])
+    hits = max(0.0, 1 - bytes_.l2_bytes / max(bytes_.l1_bytes, 1.0))
+    clocks = _units(code.listing, executed, found, hits, gpu)  # of the grid, on one multiprocessor
+    of_warp = {name: value / (blocks * warps) for name, value in clocks.items()}
+    # One warp from start to end, and what passes until a block has taken another's place.
+    alone = _alone(per_instruction, gpu, bytes_) / (blocks * warps) + gpu.block_clocks
 
-    def together(count: int) -> float:
-        return max(count * of_block[busiest], alone) if count else 0.0
-
-    full, rest = divmod(blocks, fits.blocks * gpu.sms)
-    sm_clocks = full * together(fits.blocks) + together(ceil(rest / gpu.sms))
-    us = 1e-3 / gpu.clock_ghz
-    busy = {name: number * value * us for name, value in of_block.items()}
-    busy["L2"] = bytes_.l2_bytes / gpu.l2_gbps / 1e3
-    busy["memory"] = bytes_.dram_bytes / gpu.dram_achieved_gbps / 1e3
     waves = blocks / (fits.blocks * gpu.sms)
-    busy["latency"] = max(waves, 1.0) * alone * us
-    time = max(sm_clocks * us, busy["L2"], busy["memory"])
+    far = {
+        "L2": bytes_.l2_bytes / gpu.l2_gbps / 1e3,
+        "memory": bytes_.dram_bytes / gpu.dram_achieved_gbps / 1e3,
+    }
+    near = {name: number * warps * value for name, value in of_warp.items()}
+    near["latency"] = max(waves, 1.0) * alone
+    us = 1e-3 / gpu.clock_ghz
+    busy = {**{name: value * us for name, value in near.items()}, **far}
+    if max(busy, key=lambda name: busy[name]) in POWER:
+        us = 1e-3 / gpu.sustained_ghz
+        busy = {**{name: value * us for name, value in near.items()}, **far}
+    # What is shared by all multiprocessors, as one of those that have a block sees it.
+    of_warp |= {name: value / us / (max(1.0, number) * warps) for name, value in far.items()}
+    full, rest = divmod(blocks, fits.blocks * gpu.sms)
+    sm_clocks = full * _together(fits.blocks * warps, of_warp, alone)
+    sm_clocks += _together(ceil(rest / gpu.sms) * warps, of_warp, alone)
+    time = max(sm_clocks * us, *far.values())
     bound = max(busy, key=lambda name: busy[name])
     if busy[bound] < 0.7 * time:
-        bound = "waves"
+        bound = "waves" if number > waves * fits.blocks * 1.2 else "latency"
     mix: dict[str, float] = {}
     for instruction, times in per_instruction:
         mix[instruction.base] = mix.get(instruction.base, 0.0) + times
@@ -143,29 +173,88 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     )  # fmt: skip
 
 
+def _together(count: float, of_warp: Mapping[str, float], alone: float) -> float:
+    """Clocks until so many warps of a multiprocessor are done.
+
+    Parameters
+    ----------
+    count : float
+        Warps.
+    of_warp : mapping of str to float
+        Clocks of each unit of the multiprocessor for one of them.
+    alone : float
+        Clocks of one with nothing beside it.
+    """
+    if not count:
+        return 0.0
+    front = PARTITIONS * max(of_warp[name] for name in FRONT)
+    memory = max(of_warp[name] for name in MEMORY)
+    shared = (memory, of_warp["L2"], of_warp["memory"])
+    waits = max(0.0, alone - front - memory)
+    each = max(1.0, count / PARTITIONS)  # warps of a scheduler
+    schedulers = min(PARTITIONS, count)
+    queue, queues = 0.0, [0.0] * len(shared)  # of a scheduler's warps, at each place
+    rate = previous = 0.0
+    for _ in range(STEPS):
+        # A warp that comes finds its own scheduler's others, and at what is shared those of all.
+        others = (each - 1) / each
+        inside = [
+            c * (1 + q * (others + schedulers - 1)) for c, q in zip(shared, queues, strict=True)
+        ]
+        in_front = front * (1 + queue * others)
+        previous, rate = rate, each / (in_front + sum(inside) + waits)
+        queue, queues = rate * in_front, [rate * c for c in inside]
+        if abs(rate - previous) < 1e-4 * rate:
+            break
+    return max(alone, each / rate, each * front, count * memory)
+
+
 def _units(
-    instructions: list[tuple[Instruction, float]], found: list[Pattern], gpu: Gpu
+    listing: Listing, executed: np.ndarray, found: list[Pattern], hits: float, gpu: Gpu
 ) -> dict[str, float]:
     """Clocks that each unit of one multiprocessor would need for all warps of the grid."""
-    clocks = dict.fromkeys(
-        ("issue", "fma", "alu", "mufu", "fp64", "tensor", "load/store", "shared banks", "L1"), 0.0
-    )
-    for instruction, times in instructions:
-        clocks["issue"] += times / PARTITIONS
-        for pipe, each in pipe_clocks(instruction, gpu).items():
-            clocks[pipe] += times * each / PARTITIONS
-        if mma_kind(instruction) is None and instruction.base in _MEMORY:
-            clocks["load/store"] += times * 32 / gpu.ldst_lanes
+    clocks = dict.fromkeys((*FRONT, *MEMORY), 0.0)
+    for block, times in zip(listing.blocks(), executed, strict=True):
+        inside = listing.instructions[block.begin : block.end]
+        if not times:
+            continue
+        pipes = [pipe_clocks(instruction, gpu) for instruction in inside]
+        lost = registers.bubbles(inside, [max(p.values(), default=1.0) for p in pipes])
+        for instruction, of_pipes, bubbles in zip(inside, pipes, lost, strict=True):
+            clocks["issue"] += times / PARTITIONS
+            clocks["registers"] += times * (1 + bubbles) / PARTITIONS
+            for pipe, each in of_pipes.items():
+                clocks[pipe] += times * each / PARTITIONS
+            if mma_kind(instruction) is None and instruction.base in _MEMORY:
+                clocks["load/store"] += times * WARP / gpu.ldst_lanes
     for pattern in found:
         access = pattern.access
         if access.space == "shared":
             clocks["shared banks"] += pattern.requests * pattern.wavefronts
-        else:  # one tag of 128 bytes a clock, and 128 bytes of data
-            data = pattern.sectors * traffic.SECTOR / traffic.LINE
-            clocks["L1"] += pattern.requests * max(pattern.lines, data)
+        else:
+            clocks["L1"] += pattern.requests * _cache_clocks(pattern, hits, gpu)
     # L1 and shared memory are one memory, which does one of them at a time.
     clocks["L1"] += clocks["shared banks"]
     return clocks
+
+
+def _widths(listing: Listing) -> dict[int, int]:
+    """Bytes of a thread that the memory instructions of each line of PTX move."""
+    widths: dict[int, int] = {}
+    for i in listing.instructions:
+        if i.base in _MEMORY and i.base not in ("SHFL", "LDSM", "STSM", "LDGSTS"):
+            widths[i.line] = max(widths.get(i.line, 0), i.width)
+    return widths
+
+
+def _cache_clocks(pattern: Pattern, hits: float, gpu: Gpu) -> float:
+    """Clocks of L1 for a request: its banks, the tags of its lines, four a clock, and its bytes.
+
+    What misses comes from L2 by sectors, whatever its bank.
+    """
+    data = pattern.sectors * traffic.SECTOR / gpu.l1_bytes_per_clock
+    banks = 1 + (pattern.wavefronts - 1) * hits
+    return max(banks, 1 + (pattern.lines - 1) / TAGS, data)
 
 
 _MEMORY = frozenset(
@@ -175,21 +264,26 @@ _MEMORY = frozenset(
 
 
 def _alone(instructions: list[tuple[Instruction, float]], gpu: Gpu, bytes_: Footprint) -> float:
-    """Clocks of all warps if each ran alone: stalls, and latencies where a value is waited for."""
+    """Clocks of all warps if each ran alone: stalls, and latencies where a value is waited for.
+
+    Loads that one wait is for count as one that misses L1 as often as they do together: what
+    follows a miss to its line waits for the same line.
+    """
     total, now = 0.0, 0.0
-    ready: dict[int, float] = {}
+    ready: dict[int, tuple[float, float]] = {}  # when a hit were there, and the miss beyond it
     for instruction, times in instructions:
         for barrier in range(6):
             if instruction.waits >> barrier & 1 and barrier in ready:
-                exposed = max(0.0, ready.pop(barrier) - now)
+                exposed = max(0.0, sum(ready.pop(barrier)) - now)
                 total += times * exposed
                 now += exposed
         stall = max(1, instruction.stall)
         total += times * stall
         now += stall
         if instruction.write_barrier < 6:
-            wait = latency(instruction, gpu, bytes_)
-            ready[instruction.write_barrier] = max(
-                ready.get(instruction.write_barrier, 0.0), now + wait
-            )
+            near, miss, share = latency(instruction, gpu, bytes_)
+            there, beyond = ready.get(instruction.write_barrier, (0.0, 0.0))
+            ready[instruction.write_barrier] = (
+                max(there, now + near), min(max(miss, beyond), beyond + share * miss)
+            )  # fmt: skip
     return total

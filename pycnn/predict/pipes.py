@@ -74,16 +74,16 @@ def pipe_clocks(instruction: Instruction, gpu: Gpu) -> dict[str, float]:
     return {"alu": WARP / gpu.int32_lanes}
 
 
-def latency(instruction: Instruction, gpu: Gpu, bytes_: Footprint) -> float:
-    """Clocks until the result of an instruction of no fixed latency is there."""
+def latency(instruction: Instruction, gpu: Gpu, bytes_: Footprint) -> tuple[float, float, float]:
+    """Of an instruction of no fixed latency: clocks where it hits, those beyond, and how often."""
     base = instruction.base
     if base in ("LDS", "LDSM", "ATOMS", "SHFL"):
-        return gpu.shared_latency
+        return gpu.shared_latency, 0.0, 0.0
     if base in ("LDG", "LD", "ATOMG", "ATOM"):
         beyond = min(1.0, bytes_.l2_bytes / max(bytes_.l1_bytes, 1.0))
         from_memory = min(1.0, bytes_.dram_bytes / max(bytes_.l2_bytes, 1.0))
         far = gpu.l2_latency + from_memory * (gpu.dram_latency - gpu.l2_latency)
-        return gpu.l1_latency + beyond * (far - gpu.l1_latency)
+        return gpu.l1_latency, far - gpu.l1_latency, beyond
     if base.startswith("LD") and base != "LDC":
-        return gpu.l1_latency
-    return 20.0
+        return gpu.l1_latency, 0.0, 0.0
+    return 20.0, 0.0, 0.0

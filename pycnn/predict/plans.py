@@ -1,16 +1,20 @@
 """Predictions of what a plan launches: an operation, by shapes alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pycnn.predict import code, sample
+from pycnn.predict import code, keep, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
+from pycnn.runtime.backends import stand_in_executor, use_backend
 from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Launch, Plan
+
+#: A plan, and the arrays that it was to run on.
+Bound = tuple[Plan, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class OfPlan:
     algo : str
     launches : list of Prediction
     skipped : list of str
-        Steps that are not kernels of the project's, whose time is not in the sum.
+        Steps that are not kernels of the project's; a plan that has any is not in the sum.
     """
 
     algo: str
@@ -35,49 +39,129 @@ class OfPlan:
         return sum(p.time_us + p.launch_us for p in self.launches)
 
     @property
+    def longest(self) -> Prediction | None:
+        """The launch that takes most of the time."""
+        return max(self.launches, key=lambda p: p.time_us, default=None)
+
+    @property
     def bound(self) -> str:
-        """Of the longest launch."""
-        longest = max(self.launches, key=lambda p: p.time_us, default=None)
-        return longest.bound if longest else "nothing"
+        """Of the longest launch; ``launch`` where what lies between takes longer than all."""
+        longest = self.longest
+        if longest is None:
+            return "nothing"
+        between = sum(p.launch_us for p in self.launches)
+        return "launch" if between > sum(p.time_us for p in self.launches) else longest.bound
 
 
-def of_plans(
-    plans: Iterable[Plan], arrays: Mapping[str, np.ndarray], gpu: Gpu, most: int = 4
-) -> OfPlan:
+class _Seen:
+    """In place of the emulator: keeps the plans, runs none."""
+
+    name = "emulator"
+
+    def __init__(self) -> None:
+        self.plans: list[Bound] = []
+
+    def run(
+        self, plan: Plan, arrays: Mapping[str, Any], out: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        self.plans.append((plan, dict(arrays)))
+        given = out or {}
+        return {
+            name: given[name] if name in given else sample.aligned(spec.shape, spec.dtype)
+            for name, spec in plan.outputs.items()
+        }
+
+
+def planned(call: Callable[[], object]) -> list[Bound]:
+    """What a call on NumPy arrays would launch by kernels; its result is not computed.
+
+    Parameters
+    ----------
+    call : callable
+        Such as ``lambda: pycnn.relu(x)``.
+    """
+    seen = _Seen()
+    with use_backend("emulator"), stand_in_executor("emulator", seen):
+        call()
+    return seen.plans
+
+
+def of_call(call: Callable[[], object], gpu: Gpu, most: int = 4) -> OfPlan:
+    """Predict what a call on NumPy arrays would launch.
+
+    Parameters
+    ----------
+    call : callable
+    gpu : Gpu
+    most : int
+        Blocks of each launch that are run.
+    """
+    parts = [of_plans([plan], arrays, gpu, most) for plan, arrays in planned(call)]
+    return OfPlan(
+        parts[0].algo if parts else "",
+        [launch for part in parts for launch in part.launches],
+        [step for part in parts for step in part.skipped],
+    )
+
+
+def of_plans(plans: Iterable[Plan], arrays: Mapping[str, Any], gpu: Gpu, most: int = 4) -> OfPlan:
     """Predict every launch.
 
     Parameters
     ----------
     plans : iterable of Plan
     arrays : mapping of str to array
-        The operands by name. Memory that nobody touches costs nothing: ``np.empty`` will do.
+        The operands by name, such as `sample.aligned` makes: sectors count from where they begin.
     gpu : Gpu
     most : int
         Blocks of each launch that are run.
     """
-    bound: dict[str, Any] = {name: a for name, a in arrays.items() if a is not None}
     found, skipped, algo = [], [], ""
     for plan in plans:
         algo = algo or plan.algo
-        for name, spec in {**plan.outputs, **plan.allocated}.items():
-            bound[name] = np.empty(spec.shape, spec.dtype)
-        for launch in plan.launches:
-            if not isinstance(launch, Launch):
-                skipped.append(f"{launch.kind} by the library")
-                continue
-            found.append(of_launch(launch, bound, gpu, most))
+        library = [f"{s.kind} by the library" for s in plan.launches if not isinstance(s, Launch)]
+        skipped += library
+        if not library:  # what that makes is no array of the plan's
+            found += [
+                of_launch(launch, bound, gpu, most) for launch, bound in launches(plan, arrays)
+            ]
     return OfPlan(algo, found, skipped)
+
+
+def launches(plan: Plan, arrays: Mapping[str, Any]) -> Iterator[tuple[Launch, dict[str, Any]]]:
+    """Each kernel of a plan with all arrays that there are by name."""
+    bound = {name: a for name, a in arrays.items() if a is not None}
+    for name, spec in {**plan.outputs, **plan.allocated}.items():
+        bound[name] = sample.aligned(spec.shape, spec.dtype)
+    for launch in plan.launches:
+        if isinstance(launch, Launch):
+            yield launch, bound
+
+
+def sampled(
+    compiled: code.Code, launch: Launch, arrays: Mapping[str, np.ndarray], most: int
+) -> sample.Run:
+    """Run a few blocks of a launch."""
+    args = [host_argument(a, arrays) for a in launch.args]
+    own = _used(launch, arrays)
+    return sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
+                      shared=launch.shared, most=most)  # fmt: skip
+
+
+def _used(launch: Launch, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: a for name, a in arrays.items() if name in launch.names and a.nbytes}
 
 
 def of_launch(
     launch: Launch, arrays: Mapping[str, np.ndarray], gpu: Gpu, most: int = 4
 ) -> Prediction:
-    """Predict one launch on arrays by name."""
-    kernel = launch.kernel
-    compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
-    args = [host_argument(a, arrays) for a in launch.args]
-    used = {getattr(a, "name", "") for a in launch.args}
-    own = {name: a for name, a in arrays.items() if name in used and a.nbytes}
-    run = sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
-                     shared=launch.shared, most=most)  # fmt: skip
-    return predict(compiled, run, gpu, launch.shared)
+    """Predict one launch on arrays by name; from the disk cache if it was predicted before."""
+    own = _used(launch, arrays)
+
+    def make() -> Prediction:
+        kernel = launch.kernel
+        compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
+        return predict(compiled, sampled(compiled, launch, arrays, most), gpu, launch.shared)
+
+    shapes = [f"{name} {a.dtype} {a.shape} {a.strides}" for name, a in sorted(own.items())]
+    return keep.kept(launch, shapes, gpu, most, make)

@@ -19,6 +19,9 @@ from pycnn.runtime.plan import Dim3
 
 WARP = 32
 
+#: Bytes at whose multiples an allocation on a GPU begins.
+ALIGNMENT = 256
+
 #: Shared memory that a launch may ask for; a GPU would want to be asked first.
 _ALL_SHARED = 227 * 1024
 
@@ -73,6 +76,12 @@ class Run:
         """Of a block."""
         return -(-prod(self.block) // WARP)
 
+    @property
+    def middle(self) -> Dim3:
+        """A sampled block in the middle of the grid, whose neighbours were run as well."""
+        x, y, z = middle(_clusters(self.grid, self.cluster))
+        return x * self.cluster[0], y * self.cluster[1], z * self.cluster[2]
+
     def total(self, per_sample: Sequence[float]) -> float:
         """A sum over the grid of what is known of each sample."""
         return float(sum(s.weight * v for s, v in zip(self.samples, per_sample, strict=True)))
@@ -117,21 +126,37 @@ def choose(grid: Dim3, most: int) -> list[tuple[Dim3, float]]:
         (x, y, z): wx * wy * wz
         for (z, wz), (y, wy), (x, wx) in itertools.product(axes[2], axes[1], axes[0])
     }
-    middle = _middle(grid)
-    for index in (middle, *(_step(middle, axis) for axis in long)):
+    centre = middle(grid)
+    for index in (centre, *(_step(centre, axis) for axis in long)):
         if all(i < extent for i, extent in zip(index, grid, strict=True)):
             chosen.setdefault(index, 0.0)
     return list(chosen.items())
 
 
-def _middle(grid: Dim3) -> Dim3:
+def middle(grid: Dim3) -> Dim3:
+    """The place in the middle of a grid."""
     x, y, z = (max(0, (extent - 1) // 2) for extent in grid)
+    return x, y, z
+
+
+def _clusters(grid: Dim3, cluster: Dim3) -> Dim3:
+    x, y, z = (g // c for g, c in zip(grid, cluster, strict=True))
     return x, y, z
 
 
 def _step(index: Dim3, axis: int) -> Dim3:
     x, y, z = (i + (a == axis) for a, i in enumerate(index))
     return x, y, z
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> np.ndarray:
+    """Memory that begins where a GPU's allocator would let it begin; nobody has written to it."""
+    kind = np.dtype(dtype)
+    size = prod(shape) * kind.itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    begin = -room.ctypes.data % ALIGNMENT
+    found: np.ndarray = room[begin : begin + size].view(kind).reshape(shape)
+    return found
 
 
 def run(
@@ -169,9 +194,9 @@ def run(
     module = PtxModule(code.text, timeout=timeout)
     kernel = module.get_function(entry)
     kernel.max_dynamic_shared_size_bytes = _ALL_SHARED
-    cluster = kernel._function.required_cluster or (1, 1, 1)
-    clusters = tuple(g // c for g, c in zip(grid, cluster, strict=True))
-    chosen = choose((clusters[0], clusters[1], clusters[2]), max(1, most // prod(cluster)))
+    cluster = kernel.required_cluster or (1, 1, 1)
+    clusters = _clusters(grid, cluster)
+    chosen = choose(clusters, max(1, most // prod(cluster)))
     regions = len(chosen) * prod(cluster)
     counts = np.zeros((regions, threads, code.blocks), np.uint32)
     traces = np.zeros((regions, code.slots, threads), np.uint64)

@@ -6,7 +6,7 @@ access of 8 bytes lanes are served 16 at a time, of 16 bytes 8 at a time, unless
 (and i^2) want the same words, for which fewer passes do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +28,10 @@ class Pattern:
         Warp instructions, over the grid.
     sectors, lines : float
         Of global memory, a request.
-    wavefronts, ideal : float
-        Passes over the banks of shared memory a request, and those that the bytes need.
+    wavefronts : float
+        Passes over the banks of shared memory or L1, a request.
+    ideal : float
+        Those that the bytes need, in shared memory.
     """
 
     access: Access
@@ -108,22 +110,38 @@ def _matrices(addresses: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray
     return np.asarray(total, float), np.full(len(addresses), float(count))
 
 
-def patterns(run: Run) -> list[Pattern]:
-    """What every access of global and shared memory does."""
+def patterns(run: Run, widths: Mapping[int, int] | None = None) -> list[Pattern]:
+    """What every access of global and shared memory does.
+
+    Parameters
+    ----------
+    run : Run
+    widths : mapping of int to int, optional
+        Of a line of PTX, the bytes that its machine instruction moves a thread. The compiler joins
+        neighbouring accesses to one of 8 or 16 bytes, and the lines of the others have none.
+    """
     found = []
+    widths = widths or {}
+    joined = {
+        (a.block, a.space, a.kind) for a in run.code.accesses if widths.get(a.line, 0) > a.size
+    }
     for access in run.code.accesses:
+        if access.line not in widths and (access.block, access.space, access.kind) in joined:
+            continue
+        size = access.size if access.matrix else max(access.size, widths.get(access.line, 0))
         requests = run.total([s.counts[:, access.block].sum() for s in run.samples])
         rows = np.concatenate([by_warp(s, access) for s in run.samples if s.weight])
         if access.space not in ("global", "shared") or not len(rows):
             continue
+        if size > access.size:  # such an access is aligned
+            rows = rows // np.uint64(size) * np.uint64(size)
         sectors = lines = passes = ideal = 0.0
         if access.space == "global":
-            sectors = float(units(rows, access.size, SECTOR).mean())
-            lines = float(units(rows, access.size, LINE).mean())
+            sectors = float(units(rows, size, SECTOR).mean())
+            lines = float(units(rows, size, LINE).mean())
+            passes = float(wavefronts(rows, size)[0].mean())
         else:
-            both = (
-                _matrices(rows, access.matrix) if access.matrix else wavefronts(rows, access.size)
-            )
+            both = _matrices(rows, access.matrix) if access.matrix else wavefronts(rows, size)
             passes, ideal = (float(part.mean()) for part in both)
         # Of executions that are kept, those in which no lane takes part are no requests.
         kept = sum(min(int(s.counts[:, access.block].max()), access.slots) * s.counts.shape[0]
@@ -242,7 +260,7 @@ def _memory(
 ) -> tuple[float, float]:
     """Bytes of the memory: of what a wave of blocks touches, what does not stay in L2."""
     chosen = {s.index: s for s in run.samples}
-    middle = next(s for s in run.samples if s.index == _middle(run))
+    middle = next(s for s in run.samples if s.index == run.middle)
     at_once = _extents(run.grid, resident)
     waves = max(1.0, float(np.prod(run.grid)) / resident)
     total = wave = 0.0
@@ -272,13 +290,6 @@ def _memory(
     if wave <= room:
         return float(necessary), float(necessary)
     return float(max(necessary, min(l2_bytes, waves * wave))), float(necessary)
-
-
-def _middle(run: Run) -> tuple[int, int, int]:
-    x, y, z = (
-        max(0, (extent // c - 1) // 2) * c for extent, c in zip(run.grid, run.cluster, strict=True)
-    )
-    return x, y, z
 
 
 def _extents(grid: tuple[int, int, int], count: int) -> list[float]:

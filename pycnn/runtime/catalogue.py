@@ -6,6 +6,7 @@ Machine-read lines of a header::
     // entry max_pool2d_forward      maximum of every window, optionally with its index
     // variant SCALAR = floating
     // variant TILE = 64, 128
+    // arch sm_90a            only where no other architecture has its instructions
     // spill REASON                  only where local memory is wanted; excuses it in the gate
 
 Variants are the cross product of all ``variant`` lines, in which a word of
@@ -29,7 +30,8 @@ Variant = tuple[tuple[str, str], ...]
 _ENTRY = re.compile(r"^// entry (\w+) +(\S.*)$", re.MULTILINE)
 _VARIANT = re.compile(r"^// variant (\w+) = (\S.*)$", re.MULTILINE)
 _SPILL = re.compile(r"^// spill (\S.*)$", re.MULTILINE)
-_MACHINE_READ = re.compile(r"^// *(entry|variant|spill)\b.*$", re.MULTILINE)
+_ARCH = re.compile(r"^// arch (sm_\d+[af]?)$", re.MULTILINE)
+_MACHINE_READ = re.compile(r"^// *(entry|variant|spill|arch)\b.*$", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _GLOBAL = re.compile(r"\b__global__\b([^;{]*)")
 _BOUNDS = re.compile(r"\b__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)")
@@ -51,6 +53,8 @@ class KernelFile:
         Sets of macros to compile it with; at least one, which may be empty.
     spill : str or None
         The reason why a spill is accepted.
+    arch : str or None
+        The one architecture that has its instructions.
     """
 
     file: str
@@ -58,6 +62,11 @@ class KernelFile:
     entries: dict[str, str] = field(hash=False)
     variants: tuple[Variant, ...]
     spill: str | None
+    arch: str | None = None
+
+    def runs_on(self, arch: str) -> bool:
+        """Whether it compiles for an architecture."""
+        return self.arch in (None, arch)
 
 
 def parse(file: str, text: str) -> KernelFile:
@@ -80,12 +89,12 @@ def parse(file: str, text: str) -> KernelFile:
     first = re.match(rf"// {re.escape(file)}: (\S.*)\n", header)
     if first is None:
         raise ValueError(f"{file}: the first line must be '// {file}: PURPOSE'")
-    understood = {m[0] for p in (_ENTRY, _VARIANT, _SPILL) for m in p.finditer(header)}
+    understood = {m[0] for p in (_ENTRY, _VARIANT, _SPILL, _ARCH) for m in p.finditer(header)}
     for line in _MACHINE_READ.finditer(header):
         if line[0] not in understood:
             raise ValueError(
                 f"{file}: {line[0]!r} is not of the form '// entry NAME PURPOSE', "
-                f"'// variant NAME = VALUE, VALUE' or '// spill REASON'"
+                f"'// variant NAME = VALUE, VALUE', '// arch sm_NUMBER' or '// spill REASON'"
             )
     entries = dict(_ENTRY.findall(header))
     _compare(file, list(entries), _definitions(file, text))
@@ -93,9 +102,9 @@ def parse(file: str, text: str) -> KernelFile:
         [(name, value) for word in values.split(",") for value in _expanded(word.strip())]
         for name, values in _VARIANT.findall(header)
     ]
-    spill = _SPILL.search(header)
+    spill, arch = _SPILL.search(header), _ARCH.search(header)
     variants = tuple(itertools.product(*macros))
-    return KernelFile(file, first[1], entries, variants, spill[1] if spill else None)
+    return KernelFile(file, first[1], entries, variants, spill and spill[1], arch and arch[1])
 
 
 def _expanded(word: str) -> tuple[str, ...]:

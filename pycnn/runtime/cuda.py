@@ -16,35 +16,30 @@ import numpy as np
 
 from pycnn.runtime import nvrtc
 from pycnn.runtime.extras import import_extra
-from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan, Transform
+from pycnn.runtime.plan import (
+    ALIGNED,
+    Argument,
+    ArraySpec,
+    Buffer,
+    Kernel,
+    Launch,
+    Plan,
+    TensorMap,
+    Transform,
+)
+from pycnn.runtime.target import arch_of
 
 #: Shared memory that a block may have without asking for more.
 DEFAULT_SHARED = 48 * 1024
+
+#: Encoded tensor maps that are kept for a launch: of arrays at so many places.
+MAPS = 64
 
 #: What a launch finds an argument under: an array's name, with an offset or without, or a number.
 Key = str | tuple[str, int] | int
 
 #: A step of a plan, ready but for what stands under its keys.
 Step = Callable[[dict[Any, Any]], None]
-
-#: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
-_SPECIFIC = (9, 10, 11)
-
-
-def arch_of(capability: str) -> str:
-    """Architecture to compile for, from CuPy's compute capability.
-
-    Parameters
-    ----------
-    capability : str
-        As ``cupy.cuda.Device.compute_capability`` gives it, such as ``"90"``.
-
-    Examples
-    --------
-    >>> arch_of("86"), arch_of("90"), arch_of("120")
-    ('sm_86', 'sm_90a', 'sm_120')
-    """
-    return f"sm_{capability}" + ("a" if int(capability) // 10 in _SPECIFIC else "")
 
 
 class _Bound:
@@ -59,7 +54,7 @@ class _Bound:
     steps : list of Step
         What is run, in this order.
     constants : dict of int to CPointer
-        Scalars, structs and null pointers, by number.
+        Scalars, structs and null pointers, by number; those of tensor maps are below zero.
     outputs, workspace : list of (str, callable)
         Names, and what allocates it. Kernels need no more of a workspace than where it begins.
     """
@@ -69,6 +64,7 @@ class _Bound:
         self.constants: dict[Key, Any] = {}
         self._pointer = cupy.cuda.function.CPointer
         self._packed: list[np.ndarray] = []  # what the constants point to
+        self._maps: dict[TensorMap, int] = {}  # below zero
 
         def array(spec: ArraySpec) -> Callable[[], Any]:
             return functools.partial(cupy.ndarray, spec.shape, spec.dtype)
@@ -81,8 +77,8 @@ class _Bound:
         self.outputs = [(name, array(spec)) for name, spec in plan.outputs.items()]
         self.workspace = [(name, room(spec)) for name, spec in plan.allocated.items()]
 
-    def add(self, function: Callable[..., None], launch: Launch) -> None:
-        """One more step; CuPy takes its current stream."""
+    def step(self, function: Callable[..., None], launch: Launch) -> Step:
+        """What launches a kernel; CuPy takes its current stream."""
         grid, block, shared = launch.grid, launch.block, launch.shared
         keys = [self._key(argument) for argument in launch.args]
         parts = [key for key in keys if isinstance(key, tuple)]
@@ -94,11 +90,39 @@ class _Bound:
                 values[part] = getattr(whole, "data", whole) + part[1]
             function(grid, block, pick(values), shared)
 
-        self.steps.append(step)
+        return step
+
+    def mapped(self, step: Step, launch: Launch, otherwise: Callable[[], Step]) -> Step:
+        """`step`, once the tensor maps of its launch are encoded, or another one.
+
+        A map is encoded anew only where its array begins elsewhere than in the launches before.
+        """
+        maps = {self._key(described): described for described in launch.maps}
+        encoded: dict[tuple[Key, int], Any] = {}
+
+        def mapped(values: dict[Any, Any]) -> None:
+            for key, described in maps.items():
+                whole = values[described.array.name]
+                memory = getattr(whole, "data", whole)
+                at = memory.ptr + described.array.offset
+                if at % ALIGNED and launch.unaligned is not None:
+                    otherwise()(values)
+                    return
+                if (key, at) not in encoded:
+                    if len(encoded) >= MAPS:
+                        encoded.clear()
+                    packed = _map_at(described, at)
+                    encoded[key, at] = self._pointer(packed.ctypes.data), packed
+                values[key] = encoded[key, at][0]
+            step(values)
+
+        return mapped
 
     def _key(self, argument: Argument) -> Key:
         if isinstance(argument, Buffer):
             return (argument.name, argument.offset) if argument.offset else argument.name
+        if isinstance(argument, TensorMap):
+            return self._maps.setdefault(argument, -1 - len(self._maps))
         packed = _packed(argument)
         number = len(self._packed)
         self._packed.append(packed)
@@ -173,9 +197,14 @@ class CudaExecutor:
         steps: list[Callable[[], Any]] = []
         for launch in plan.launches:
             assert isinstance(launch, Launch)
+            at = {m: arrays[m.array.name].data.ptr + m.array.offset for m in launch.maps}
+            if launch.unaligned is not None and any(a % ALIGNED for a in at.values()):
+                launch, at = launch.unaligned, {}
             packed = [
                 np.array(arrays[a.name].data.ptr + a.offset, np.uintp)
                 if isinstance(a, Buffer)
+                else _map_at(a, at[a])
+                if isinstance(a, TensorMap)
                 else _packed(a)
                 for a in launch.args
             ]
@@ -201,10 +230,23 @@ class CudaExecutor:
             if isinstance(launch, Transform):
                 bound.steps.append(functools.partial(launch.run, fft=self._cupy.fft))
             else:
-                bound.add(self._function(launch.kernel, device, launch.shared), launch)
+                bound.steps.append(self._step(bound, launch, device))
         self._bound[id(plan), device] = bound
         weakref.finalize(plan, self._bound.pop, (id(plan), device), None).atexit = False
         return bound
+
+    def _step(self, bound: _Bound, launch: Launch, device: int) -> Step:
+        step = bound.step(self._function(launch.kernel, device, launch.shared), launch)
+        if not launch.maps:
+            return step
+        unaligned = launch.unaligned
+
+        @functools.cache
+        def otherwise() -> Step:  # compiled only where it is needed
+            assert unaligned is not None
+            return self._step(bound, unaligned, device)
+
+        return bound.mapped(step, launch, otherwise)
 
     def _function(self, kernel: Kernel, device: int, shared: int) -> Callable[..., None]:
         """What launches a kernel on the current device, without looking it up once more."""
@@ -223,6 +265,13 @@ class CudaExecutor:
         arch = arch_of(self._cupy.cuda.Device(device).compute_capability)
         cubin = nvrtc.compile_kernel(kernel.file, arch, kernel.defines)
         return self._cupy.RawModule(path=str(cubin)).get_function(kernel.entry)
+
+
+def _map_at(described: TensorMap, address: int) -> np.ndarray:
+    """A tensor map in the form in which a launch takes it."""
+    from pycnn.runtime.tensor_maps import bytes_of  # few kernels have maps
+
+    return np.frombuffer(bytes_of(described, address), np.uint8)
 
 
 def _packed(argument: np.generic | None) -> np.ndarray:

@@ -12,8 +12,18 @@ from pycnn.emulator.launching import runtime
 from pycnn.emulator.raw import RawKernel
 from pycnn.runtime import sources
 from pycnn.runtime.active import emulator_checked, emulator_via
-from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan, Transform
+from pycnn.runtime.plan import (
+    ALIGNED,
+    ArraySpec,
+    Buffer,
+    Kernel,
+    Launch,
+    Plan,
+    TensorMap,
+    Transform,
+)
 from pycnn.runtime.route import resolved, route
+from pycnn.runtime.tensor_maps import map_of
 
 
 def probe() -> tuple[bool, str]:
@@ -54,6 +64,8 @@ class EmulatorExecutor:
                 with np.errstate(all="ignore"):  # a GPU does not warn of a NaN either
                     launch.run(bound, np.fft)
                 continue
+            while launch.unaligned is not None and not _aligned(launch, bound):
+                launch = launch.unaligned
             kernel = _kernel(launch.kernel, checked, via, arch)
             kernel.max_dynamic_shared_size_bytes = max(48 * 1024, launch.shared)
             args = [host_argument(a, bound) for a in launch.args]
@@ -70,7 +82,20 @@ def _allocate(spec: ArraySpec, checked: bool) -> np.ndarray:
     return empty(spec.shape, spec.dtype) if checked else np.empty(spec.shape, spec.dtype)
 
 
+def _aligned(launch: Launch, arrays: Mapping[str, Any]) -> bool:
+    """Whether the arrays of its tensor maps begin where they have to."""
+    at = [_address(arrays[m.array.name]) + m.array.offset for m in launch.maps]
+    return not any(address % ALIGNED for address in at)
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
 def host_argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
+    """An argument as the emulator takes it."""
+    if isinstance(argument, TensorMap):
+        return map_of(argument, arrays[argument.array.name])
     if not isinstance(argument, Buffer):
         return argument
     array = arrays[argument.name]

@@ -126,11 +126,16 @@ class Torch(Library):
                     "of the same name in pycnn.torch, torch.no_grad(), or a detached tensor"
                 )
             array = array.detach()
-        if array.is_neg():  # a view whose elements stand in memory with the other sign
+        return self.memory(name, array)
+
+    def memory(self, name: str, tensor: Any) -> Any:
+        """As `seen`, of a tensor that requires no gradient."""
+        if tensor.is_neg():  # a view whose elements stand in memory with the other sign
             raise TypeError(f"{name} has its negative bit set; allowed: x.resolve_neg()")
-        if array.dtype is torch.bfloat16:
-            return self._bits(name, array.view(torch.int16)).view(numpy_dtype("bfloat16"))
-        return self._bits(name, array)
+        if tensor.dtype is self._torch.bfloat16:
+            bits = self._bits(name, tensor.view(self._torch.int16))
+            return bits.view(numpy_dtype("bfloat16"))
+        return self._bits(name, tensor)
 
     def _bits(self, name: str, tensor: Any) -> Any:
         # What DLPack gives as well, ten times as fast.
@@ -152,7 +157,7 @@ def _library_of(arrays: Arrays) -> Library:
         raise TypeError(f"arrays of different libraries: {listed}; allowed: all of one library")
     (owner,) = set(owners.values())
     if owner == "torch":
-        return _torch()
+        return pytorch()
     array = next(array for array in arrays.values() if array is not None)
     space = getattr(array, "__array_namespace__", None)
     module = sys.modules.get(owner) if space is None else space()
@@ -160,7 +165,8 @@ def _library_of(arrays: Arrays) -> Library:
 
 
 @functools.cache
-def _torch() -> Torch:
+def pytorch() -> Torch:
+    """PyTorch, which is loaded."""
     return Torch()
 
 

@@ -1,4 +1,5 @@
-"""The compile gate: every kernel, in every variant, for every architecture, with no GPU.
+"""The compile gate: every kernel, in every variant, for every architecture that it is for, with no
+GPU.
 
 Two processes compile twice as fast as one; threads do not. Results are kept in the disk cache, so
 that a second run compiles only what changed.
@@ -113,7 +114,7 @@ def compile_all(
         if arch not in nvrtc.supported_archs():
             raise ValueError(f"arch={arch!r}: allowed are {', '.join(nvrtc.supported_archs())}")
     kernels = catalogue.load() if kernels is None else kernels
-    units = [Unit(k, v, a) for k in kernels for v in k.variants for a in archs]
+    units = [Unit(k, v, a) for k in kernels for v in k.variants for a in archs if k.runs_on(a)]
     results: dict[Unit, dict[str, Resources] | str] = {}
     for unit, result in _run(units, jobs):
         results[unit] = result

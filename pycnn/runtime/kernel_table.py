@@ -82,12 +82,23 @@ def listing(kernels: Sequence[KernelFile]) -> list[str]:
 
 
 def compilations(kernels: Sequence[KernelFile]) -> list[str]:
-    """Each file in each variant with the options of nvcc, but for architectures and folders."""
+    """Each file in each variant with the options of nvcc, but for folders.
+
+    Architectures are the caller's affair, unless a kernel is for one alone.
+    """
+
+    def own(arch: str | None) -> tuple[str, ...]:
+        number = (arch or "").removeprefix("sm_")
+        return (f"-gencode=arch=compute_{number},code=sm_{number}",) if arch else ()
+
     return [
-        "|".join((kernel.file, *DEVICE_FLAGS, *(f"-D{name}={value}" for name, value in variant)))
+        "|".join((
+            kernel.file, *DEVICE_FLAGS, *own(kernel.arch),
+            *(f"-D{name}={value}" for name, value in variant),
+        ))
         for kernel in kernels
         for variant in kernel.variants
-    ]
+    ]  # fmt: skip
 
 
 def usage(report: gate.Report, archs: Sequence[str]) -> list[str]:
@@ -108,7 +119,7 @@ def usage(report: gate.Report, archs: Sequence[str]) -> list[str]:
 
 def _cell(record: gate.Record | None) -> str:
     if record is None:
-        return "failed"
+        return "-"  # not for it, or among the problems
     share = "?" if record.occupancy is None else f"{record.occupancy:.0%}"
     return f"{record.resources.registers}r {share}"
 

@@ -45,19 +45,81 @@ class Buffer:
     offset: int = 0
 
 
-#: A kernel argument: an array, a NumPy scalar or structured scalar by value, or a null pointer.
-Argument = Buffer | np.generic | None
+#: Bytes that the address of an array divides of which boxes are copied.
+ALIGNED = 16
+
+
+@dataclass(frozen=True)
+class TensorMap:
+    """A kernel argument by value, ``CUtensorMap``: of which array boxes are copied, and which.
+
+    The executor encodes it where it knows the array's address.
+
+    Attributes
+    ----------
+    array : Buffer
+    dtype : str
+    shape, strides : tuple of int
+        Of the array, or what is seen of it; strides in elements, the last one 1.
+    box : tuple of int
+        Extents of a box, one an axis; or of an im2col map, pixels and channels.
+    corners : (tuple of int, tuple of int), optional
+        Of an im2col map, an axis of pixels each: the first base pixel against the first of an
+        image, and the last against the last.
+    steps : tuple of int, optional
+        Of an im2col map, an axis of pixels each: from a base pixel to the next.
+    swizzle : int, default 128
+        Bytes within which chunks of 16 bytes change places.
+    """
+
+    array: Buffer
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    box: tuple[int, ...]
+    corners: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    steps: tuple[int, ...] = ()
+    swizzle: int = 128
+
+
+#: A kernel argument: an array, a map of it, a NumPy scalar or structured scalar by value, or a null
+#: pointer.
+Argument = Buffer | TensorMap | np.generic | None
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel launch."""
+    """One kernel launch.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    grid, block : (int, int, int)
+    args : tuple of Argument
+    shared : int, default 0
+        Bytes of dynamic shared memory.
+    unaligned : Launch, optional
+        What is launched instead where an array of a `TensorMap` begins at no multiple of 16 bytes,
+        which only the executor knows. Without it that is an error.
+    """
 
     kernel: Kernel
     grid: Dim3
     block: Dim3
     args: tuple[Argument, ...]
     shared: int = 0
+    unaligned: "Launch | None" = None
+
+    @property
+    def maps(self) -> tuple[TensorMap, ...]:
+        """Those among the arguments."""
+        return tuple([a for a in self.args if isinstance(a, TensorMap)])
+
+    @property
+    def names(self) -> set[str]:
+        """Of the arrays among the arguments."""
+        arrays = (*self.args, *(described.array for described in self.maps))
+        return {a.name for a in arrays if isinstance(a, Buffer)}
 
     def __post_init__(self) -> None:
         for axis, (extent, limit) in enumerate(zip(self.grid, MAX_GRID, strict=True)):

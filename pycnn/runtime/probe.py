@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pycnn.runtime import extras, nvrtc
-from pycnn.runtime.cuda import arch_of
 from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.runtime.target import arch_of
 
 #: Libraries that CuPy loads when they are first used, and what needs them.
 LIBRARIES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.runtime.plan import Buffer, Plan, Transform
+from pycnn.runtime.plan import Plan, Transform
 from pycnn.shapes import ceil_div
 
 #: Everything begins at a multiple of so many bytes, as CuPy's allocations do.
@@ -82,8 +82,7 @@ def prepared(plan: Plan, constants: Collection[str]) -> tuple[int, set[str]]:
     """
     filled: set[str] = set()
     for number, launch in enumerate(plan.launches):
-        names = {a.name for a in launch.args if isinstance(a, Buffer)}
-        fresh = names - filled - set(constants)
+        fresh = set(launch.names) - filled - set(constants)
         if isinstance(launch, Transform) or len(fresh) != 1 or not fresh <= plan.workspace.keys():
             return number, filled
         filled |= fresh

@@ -55,6 +55,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             {"transpose_a": True, "transpose_b": True},
         ),
         Case("ragged tiles", {"a": (131, 67), "b": (67, 129)}),
+        Case("longer than a ring of stages", {"a": (136, 600), "b": (600, 72)}),
     ),
     "max_pool2d": _pools(5003),
     "avg_pool2d": _pools(24601),

@@ -15,7 +15,9 @@ import pycnn
 from benchmarks.gpu.once import attempt, memory_of
 from benchmarks.gpu.problems import select
 from pycnn.emulator import KernelError
+from pycnn.runtime import catalogue
 from pycnn.runtime.sources import closure, kernel_dir, kernel_files, kernel_path
+from pycnn.runtime.target import Target, planned_for
 from pycnn.testing.problem import every, named
 
 #: A statement that only orders: it can be taken out, and the rest still compiles.
@@ -39,6 +41,7 @@ class Barrier:
     line: int
     begin: int
     end: int
+    statement: str
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -57,13 +60,18 @@ def barriers() -> Iterator[Barrier]:
             before = text[: match.start()]
             if "//" not in before[before.rfind("\n") + 1 :]:
                 file = path.relative_to(root).as_posix()
-                yield Barrier(file, before.count("\n") + 1, *match.span())
+                yield Barrier(file, before.count("\n") + 1, *match.span(), match[0])
+
+
+#: What plans are made for here, so that kernels of this architecture alone are chosen, too.
+HOPPER = Target("sm_90a")
 
 
 @cache
 def problems() -> dict[str, list[str]]:
     """For every file of the kernels the problems that run what is in it, in one dtype if it can."""
-    selection = select(p for p in every() if p.dtype in DTYPES and not p.large)
+    with planned_for(HOPPER):
+        selection = select(p for p in every() if p.dtype in DTYPES and not p.large)
     files = {
         file: [path.relative_to(kernel_dir()).as_posix() for path in closure(kernel_path(file))]
         for file in kernel_files()
@@ -75,6 +83,16 @@ def problems() -> dict[str, list[str]]:
             of[file].append(problem)
     wide = {file: [p for p in all_of if p.dtype != "float16"] for file, all_of in of.items()}
     return {file: list(map(str, wide[file] or of[file])) for file in of}
+
+
+def only_arch(file: str) -> str | None:
+    """The one architecture of all kernels that include a file, if it is one."""
+    with_it = [
+        kernel.arch
+        for kernel in catalogue.load()
+        if kernel_dir() / file in closure(kernel_path(kernel.file))
+    ]
+    return with_it[0] if len(set(with_it)) == 1 else None
 
 
 def first_report(words: list[str]) -> str:

@@ -5,7 +5,8 @@ import pytest
 
 from pycnn.dtypes import FLOATING, numpy_dtype
 from pycnn.plan._epilogue import Epilogue
-from pycnn.plan.gemm import Gemm, algorithms_of, gemm_launch
+from pycnn.plan.gemm import algorithms_of, gemm_launch
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.runtime.backends import executor
 from pycnn.runtime.plan import ArraySpec, Buffer, Plan

@@ -16,7 +16,7 @@ FIRST, REPEATED = 140, 10
 #: What hands something on, and what is handed on: of one algorithm, all there is.
 TYPES = {
     *("Conv", "View", "Layout", "Epilogue", "Problem", "Settings", "Call", "Algorithm"),
-    *("Plan", "Launch", "Kernel", "Buffer", "ArraySpec"),
+    *("Plan", "Launch", "Kernel", "Buffer", "ArraySpec", "Target"),
 }
 
 

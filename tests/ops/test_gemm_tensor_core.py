@@ -19,7 +19,8 @@ from op_checks import assert_matches, counted
 
 import pycnn
 from pycnn.emulator import AsyncCopyError, KernelError, RaceError, RawKernel
-from pycnn.plan.gemm import Gemm, gemm_launch
+from pycnn.plan.gemm import gemm_launch
+from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime import sources
 from pycnn.runtime.plan import Buffer
 from pycnn.testing.tolerance import tolerance

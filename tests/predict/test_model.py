@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pycnn.predict import gpus, sass, traffic
-from pycnn.predict.sample import axis_samples, run
+from pycnn.predict.sample import ALIGNMENT, aligned, axis_samples, run
 
 LANES = np.arange(32, dtype=np.uint64)
 BASE = np.uint64(4096)
@@ -54,14 +54,35 @@ def test_passes_over_the_banks(step: int, size: int, passes: int) -> None:
 
 def test_some_blocks_stand_for_all() -> None:
     pytest.importorskip("llvmlite")
-    room = np.zeros(10 * 32, np.int32)
-    begin = -room.ctypes.data % 128 // 4
-    x = room[begin : begin + 9 * 32]  # begins a line, as arrays on a GPU do
+    x = aligned((9 * 32,), np.int32)
     found = [run(COPY, "copy", (9, 1, 1), (32, 1, 1), [x], {"x": x}, most=most) for most in (3, 9)]
     few, every = (r.warp_counts().tolist() for r in found)
     assert few == every == [9, 27, 9]
     assert [p.requests for p in traffic.patterns(found[0])] == [27, 27]
     assert traffic.footprint(found[0], 1e5, 1e7, 9).l1_bytes == 2 * 27 * 128
+
+
+def test_accesses_that_the_compiler_joins_are_one() -> None:
+    pytest.importorskip("llvmlite")
+    # Each lane loads two words of its own, 8 bytes from those of its neighbours.
+    pair = COPY.replace("%r3, 4;", "%r3, 8;").replace(
+        "st.global.u32 [%rd3], %r5;", "ld.global.u32 %r6, [%rd3+4]; st.global.u32 [%rd3], %r5;"
+    )
+    x = aligned((64,), np.int32)
+    found = run(pair, "copy", (1, 1, 1), (32, 1, 1), [x], {"x": x})
+    first, second, _ = (access.line for access in found.code.accesses)
+    apart = traffic.patterns(found, {first: 8, second: 4})
+    assert [(p.access.kind, p.sectors) for p in apart] == [("load", 8), ("load", 8), ("store", 8)]
+    joined = traffic.patterns(found, {first: 8})
+    assert [(p.access.kind, p.sectors) for p in joined] == [("load", 8), ("store", 8)]
+
+
+def test_memory_begins_where_that_of_a_gpu_may() -> None:
+    for shape in ((3,), (5, 7)):
+        for dtype in (np.float64, np.int8):
+            found = aligned(shape, dtype)
+            assert (found.shape, found.dtype) == (shape, np.dtype(dtype))
+            assert found.ctypes.data % ALIGNMENT == 0
 
 
 def test_places_stand_for_the_whole_axis() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pycnn.runtime import cuda
+from pycnn.runtime import cuda, target
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan, Transform
 
 PARAMS = np.dtype([("stride", np.int64), ("n", np.int32), ("m", np.int32)])
@@ -87,7 +87,9 @@ class FakeCuPy:
         self.pieces: list[tuple[int, Pointer]] = []
         self.current, self.count, self.static = 0, 1, 0
         self.cuda = SimpleNamespace(
-            Device=lambda index: SimpleNamespace(compute_capability=("90", "86")[index]),
+            Device=lambda index: SimpleNamespace(
+                compute_capability=("90", "86")[index], attributes={"MultiProcessorCount": 132}
+            ),
             runtime=SimpleNamespace(
                 getDevice=lambda: self.current,
                 getDeviceCount=lambda: self.count,
@@ -340,7 +342,7 @@ def test_a_plan_without_launches_still_gives_its_output(cupy: FakeCuPy) -> None:
     [("75", "sm_75"), ("89", "sm_89"), ("90", "sm_90a"), ("100", "sm_100a"), ("120", "sm_120")],
 )
 def test_the_architecture_of_a_device(capability: str, arch: str) -> None:
-    assert cuda.arch_of(capability) == arch
+    assert target.arch_of(capability) == arch
 
 
 def test_cupy_has_what_the_stand_in_has() -> None:

@@ -82,6 +82,8 @@ class Gpu:
         gpu = self
 
         class Device:
+            compute_capability, attributes = "80", {"MultiProcessorCount": 108}
+
             def __enter__(self) -> None:
                 self.before, gpu.current = gpu.current, index
 

@@ -23,7 +23,14 @@ MODULES = ("cupy", "xp", "self._cupy", "library()", "sys.modules[]")
 MEMBERS = {
     "ndarray": ("data", "device", "dtype", "fill", "flags", "get", "nbytes", "shape", "strides"),
     "cuda.MemoryPointer": ("ptr", "device_id", "__add__"),
-    "cuda.Device": ("compute_capability", "id", "synchronize", "__enter__", "__exit__"),
+    "cuda.Device": (
+        "attributes",
+        "compute_capability",
+        "id",
+        "synchronize",
+        "__enter__",
+        "__exit__",
+    ),
     "cuda.Event": ("record", "synchronize"),
     "cuda.Stream": ("synchronize",),
     "RawModule": ("get_function",),

@@ -25,6 +25,7 @@ enum Flag : unsigned {
     B_VECTOR = 8,
     C_VECTOR = 16,
     WIDE = 32,           // C is of type acc_t: a partial sum that is not rounded yet
+    RESIDUAL_VECTOR = 64,
 };
 
 // Which batch and which tile of C a block computes. The grid is (tiles, batches), the batches
@@ -34,6 +35,8 @@ enum Flag : unsigned {
 struct BlockCoord {
     unsigned batch;
     index_t m, n;  // the first row and column of the tile
+
+    __device__ BlockCoord(unsigned batch, index_t m, index_t n) : batch(batch), m(m), n(n) {}
 
     __device__ explicit BlockCoord(const GemmParams& p)
         : batch(blockIdx.z * gridDim.y + blockIdx.y),

@@ -67,5 +67,7 @@ def test_no_vector_access_is_split(kernel):
     for scalar, which in (("float", 0), ("__half", -1)):
         variants = [v for v in kernel.variants if dict(v).get("SCALAR") in (scalar, None)]
         options = tuple(f"-D{name}={value}" for name, value in (variants or kernel.variants)[which])
-        module = RawModule(path=sources.kernel_path(kernel.file), options=options, via="ptx")
+        module = RawModule(
+            path=sources.kernel_path(kernel.file), options=options, via="ptx", arch=kernel.arch
+        )
         assert split_vectors(module.module.module._text) == set(), options

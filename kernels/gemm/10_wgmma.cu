@@ -1,0 +1,67 @@
+// gemm/10_wgmma.cu: matrix product of 16-bit elements by the warpgroup instructions of Hopper.
+//
+// Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
+//            rows or the columns of C for channels
+// Layout     A (M,K), B (K,N) with stride 1 along one axis and multiples of 8 elements along all
+//            others, from multiples of 16 bytes on; C (M,N) column stride 1; two-level batch by strides
+// Launch     block 384: a warpgroup that copies, two with 64 x TILE_N outputs each; grid of as many
+//            blocks as the GPU has SMs, or tiles if these are fewer; shared memory 225 KiB
+// Traffic    A is read N/TILE_N times, mostly from L2, and B M/128 times; 2 M N K flop
+// Range      extents up to 2^31 - 2^16, fewer than 2^31 tiles; 64-bit index arithmetic in C
+// Siblings   7_tensor_core has every thread copy 16 bytes at a time and every warp load what it
+//            multiplies. Here one thread asks for whole tiles (TMA), which come with their zeros
+//            beyond the edges; 128 threads multiply 64 x 16 by 16 x TILE_N at once, from shared memory
+// Banks      none is asked twice: the 128-byte swizzle; see place_of for the sums
+// Source     PTX ISA, "Asynchronous warpgroup level matrix instructions" and "Tensor copies"
+//
+// arch sm_90a
+// entry gemm_wgmma                matrix product of 16-bit elements, TMA and wgmma
+// variant SCALAR = halves
+// variant TILE_M = 128
+// variant TILE_N = 64, 128, 256
+// variant A_TRANSPOSED = 0, 1
+// variant B_TRANSPOSED = 0, 1
+#include <pycnn/gemm_wgmma.cuh>
+
+#ifndef A_TRANSPOSED
+#define A_TRANSPOSED 0  // 1: M is contiguous in memory, else K
+#define B_TRANSPOSED 0  // 1: K is contiguous in memory, else N
+#endif
+
+constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
+
+// Copies the tile of an operand: of one box, or of one for every 64 of m (or n).
+template <int BLK_MN, bool K_MAJOR>
+__device__ __forceinline__ void load_operand(scalar_t* to, const TensorMap& map, int mn, int k,
+                                             int inner, int outer, mbarrier_t* barrier) {
+    constexpr int WIDTH = WgmmaOperand<BLK_MN, K_MAJOR>::WIDTH;
+    if constexpr (K_MAJOR) {
+        tma_load(to, map, {k, mn, inner, outer}, barrier);
+    } else {
+#pragma unroll
+        for (int box = 0; box < BLK_MN / WIDTH; ++box)
+            tma_load(to + box * WIDTH * BLK_K, map, {mn + box * WIDTH, k, inner, outer}, barrier);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
+gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
+           scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+           const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+           const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+    extern __shared__ __align__(1024) char memory[];
+    Shared& shared = *reinterpret_cast<Shared*>(memory);
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    const int k_tiles = static_cast<int>(ceil_div(p.k, BLK_K));
+    multiply_all<A_K_MAJOR, B_K_MAJOR>(
+        shared, p, k_tiles, c, epilogue, [&](const BlockCoord& blk, int k_tile, int stage) {
+            const int inner = blk.batch % p.inner, outer = blk.batch / p.inner, k = k_tile * BLK_K;
+            // An operand that is the same for a whole level of the batch has one index there.
+            load_operand<BLK_M, A_K_MAJOR>(shared.a[stage], map_a, static_cast<int>(blk.m), k,
+                                           p.a_inner ? inner : 0, p.a_outer ? outer : 0,
+                                           &shared.full[stage]);
+            load_operand<BLK_N, B_K_MAJOR>(shared.b[stage], map_b, static_cast<int>(blk.n), k,
+                                           p.b_inner ? inner : 0, p.b_outer ? outer : 0,
+                                           &shared.full[stage]);
+        });
+}

@@ -1,0 +1,251 @@
+// pycnn/gemm_wgmma.cuh: a matrix product as Hopper wants it: one warp group copies tiles to a ring of
+// stages, two multiply them, and a block computes one tile of C after the other.
+//
+// A stage has two barriers: `full`, for which copies bring the bytes, and `empty`, at which every
+// warp that multiplies arrives when it needs the stage no longer. The kernel says how a tile is
+// copied; the rest is the same for a product of matrices and for a convolution.
+#pragma once
+
+#ifndef SCALAR
+#define SCALAR __half
+#endif
+#ifndef TILE_N
+#define TILE_M 128
+#define TILE_N 128
+#endif
+#include <pycnn/gemm.cuh>
+#include <pycnn/gemm_thread.cuh>
+#include <pycnn/tma.cuh>
+#include <pycnn/wgmma.cuh>
+
+constexpr int BLK_M = TILE_M, BLK_N = TILE_N, BLK_K = 64;  // 64 elements are the 128 bytes of a swizzle
+constexpr int WARPGROUP = 128, CONSUMERS = 2, BLOCK_THREADS = (1 + CONSUMERS) * WARPGROUP;
+constexpr int CONSUMER_WARPS = CONSUMERS * WARPGROUP / 32;
+constexpr int WARPGROUP_M = BLK_M / CONSUMERS;  // 64, rows of one `wgmma`
+constexpr int MMA_K = 16;
+constexpr unsigned STAGE_BYTES = (BLK_M + BLK_N) * BLK_K * sizeof(scalar_t);
+// As many as fit: `_STAGES` of pycnn/plan/_wgmma.py.
+constexpr int STAGES = BLK_N == 256 ? 4 : BLK_N == 128 ? 6 : 8;
+
+// Sums pass through shared memory, 16 rows of a warp by so many columns at a time.
+constexpr int PASS_M = 16, PASS_N = 64, CHUNK = 8;
+
+struct Shared {
+    scalar_t a[STAGES][BLK_M * BLK_K];
+    scalar_t b[STAGES][BLK_N * BLK_K];
+    float sums[CONSUMER_WARPS][PASS_M * PASS_N];
+    mbarrier_t full[STAGES], empty[STAGES];
+};
+
+// The tiles of C in the order in which blocks take them. Those that are computed at the same time
+// lie close together, in groups of rows: what they read of A and B is the same, and comes from L2.
+struct TileOrder {
+    static constexpr unsigned GROUP = 8;
+    unsigned tiles_m, tiles_n, count;
+
+    __device__ explicit TileOrder(const GemmParams& p)
+        : tiles_m(static_cast<unsigned>(ceil_div(p.m, BLK_M))),
+          tiles_n(p.tiles_n),
+          count(tiles_m * tiles_n * p.batches) {}
+
+    __device__ BlockCoord operator[](unsigned tile) const {
+        const unsigned per_batch = tiles_m * tiles_n, batch = tile / per_batch;
+        const unsigned within = tile % per_batch, per_group = GROUP * tiles_n;
+        const unsigned first = within / per_group * GROUP, rows = min(tiles_m - first, GROUP);
+        const unsigned m = first + within % per_group % rows, n = within % per_group / rows;
+        return {batch, static_cast<index_t>(m) * BLK_M, static_cast<index_t>(n) * BLK_N};
+    }
+};
+
+// Where in the ring a warp is: a stage, and the parity of the round.
+struct RingPosition {
+    int stage = 0;
+    unsigned round = 0;
+
+    __device__ __forceinline__ void advance() {
+        if (++stage == STAGES) {
+            stage = 0;
+            round ^= 1;
+        }
+    }
+};
+
+// The sums of a warpgroup: 64 rows of the tile.
+using Sums = float[BLK_N / 2];
+
+// Multiplies one tile of C, stage by stage.
+template <bool A_K_MAJOR, bool B_K_MAJOR>
+__device__ __forceinline__ void multiply_tile(Sums& sums, Shared& shared, RingPosition& at,
+                                              int k_tiles, int warpgroup) {
+    using A = WgmmaOperand<BLK_M, A_K_MAJOR>;
+    using B = WgmmaOperand<BLK_N, B_K_MAJOR>;
+    const bool signals = threadIdx.x % 32 == 0;
+#pragma unroll 1
+    for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
+        mbarrier_wait(&shared.full[at.stage], at.round);
+        const auto a = A::describe(shared.a[at.stage], warpgroup * WARPGROUP_M);
+        const auto b = B::describe(shared.b[at.stage]);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < BLK_K / MMA_K; ++k)
+            wgmma<BLK_N, !A_K_MAJOR, !B_K_MAJOR>(sums, a + k * A::STEP, b + k * B::STEP,
+                                                 k_tile | k);
+        wgmma_commit();
+        wgmma_wait<1>();  // the products of the stage before are done, and so is what they read
+        if (k_tile && signals) mbarrier_arrive(&shared.empty[at.stage ? at.stage - 1 : STAGES - 1]);
+        at.advance();
+    }
+    wgmma_wait<0>();
+    if (signals) mbarrier_arrive(&shared.empty[at.stage ? at.stage - 1 : STAGES - 1]);
+}
+
+// Where in a warp's piece of `sums` four neighbours lie: of row r, half `half` of chunk j. Neither
+// the pairs that come from a product nor the halves of chunks that are read ask a bank twice.
+__device__ __forceinline__ int place_of(int r, int j, int half) {
+    return r * PASS_N + half * PASS_N / 2 + ((j ^ (r % CHUNK) ^ half << 2) * 4);
+}
+
+// Eight neighbours of 16 bits, in 16 bytes: as they are loaded, long before they are needed.
+struct Chunk {
+    scalar_t x[CHUNK];
+};
+
+__device__ __forceinline__ Chunk load_chunk(const scalar_t* from) {
+    Chunk chunk;
+    load_vector(chunk.x, from);
+    return chunk;
+}
+
+// Of what there is one for each channel, with any step between them.
+__device__ __forceinline__ Chunk load_chunk(const scalar_t* from, index_t channel, index_t step) {
+    Chunk chunk{};
+    if (!from) return chunk;
+#pragma unroll
+    for (int n = 0; n < CHUNK; ++n) chunk.x[n] = from[(channel + n) * step];
+    return chunk;
+}
+
+// Finishes and stores PASS_M x PASS_N outputs of a warp, which lie in `sums`, from (i, j) of the tile
+// on. A lane has one chunk of every fourth row.
+__device__ __forceinline__ void store_piece(const OutputTile& out, const float* sums, int i, int j) {
+    constexpr int STEP = 32 * CHUNK / PASS_N, ROUNDS = PASS_M / STEP;
+    const int lane = threadIdx.x % 32, chunk = lane % (PASS_N / CHUNK), row = lane / (PASS_N / CHUNK);
+    const GemmParams& p = out.p;
+    const Epilogue& e = out.epilogue;
+    i += row;
+    j += chunk * CHUNK;
+    if (j >= out.cols) return;
+    if (!vectors(p, C_VECTOR, out.c) || j + CHUNK > out.cols || p.flags & CHANNEL_BY_ROW ||
+        (e.residual && !vectors(p, RESIDUAL_VECTOR, e.residual))) {
+#pragma unroll 1
+        for (int n = 0; n < PASS_M / STEP * CHUNK; ++n) {
+            const int r = n / CHUNK * STEP, c = n % CHUNK;
+            out.store(i + r, j + c, sums[place_of(row + r, chunk, c / 4) + c % 4]);
+        }
+        return;
+    }
+    // The channels are the same in every row, and all of the residual is on its way at once.
+    const index_t channel = out.channel + j;
+    const Chunk bias = load_chunk(e.bias, channel, e.p.bias_k);
+    const Chunk scale = load_chunk(e.scale, channel, e.p.scale_k);
+    const Chunk shift = load_chunk(e.shift, channel, e.p.shift_k);
+    Chunk beside[ROUNDS];
+    const scalar_t* const residual = e.residual + out.residual + i * p.residual_row + j;
+#pragma unroll
+    for (int r = 0; r < ROUNDS; ++r)
+        if (e.residual && i + r * STEP < out.rows)
+            beside[r] = load_chunk(residual + r * STEP * p.residual_row);
+#pragma unroll 1
+    for (int r = 0; i + r < out.rows && r < PASS_M; r += STEP) {
+        float sum[CHUNK], half[2][CHUNK / 2];
+#pragma unroll
+        for (int h = 0; h < 2; ++h) load_vector(half[h], sums + place_of(row + r, chunk, h));
+#pragma unroll
+        for (int n = 0; n < CHUNK; ++n) sum[n] = half[n / (CHUNK / 2)][n % (CHUNK / 2)];
+        scalar_t* const to = out.c + out.offset(i + r, j);
+        const auto each = [&](const Chunk& with, auto combine) {
+#pragma unroll
+            for (int n = 0; n < CHUNK; ++n) sum[n] = combine(sum[n], to_acc(with.x[n]));
+        };
+        const auto add = [](float a, float b) { return a + b; };
+        if (p.flags & ACCUMULATE) each(load_chunk(to), add);
+        if (e.bias) each(bias, add);
+        if (e.scale) each(scale, [](float a, float b) { return a * b; });
+        if (e.shift) each(shift, add);
+        if (e.residual) each(beside[0], add);
+#pragma unroll
+        for (int next = 1; next < ROUNDS; ++next) beside[next - 1] = beside[next];
+        activate(sum, e.p.activation, e.p.slope);
+        scalar_t done[CHUNK];
+#pragma unroll
+        for (int n = 0; n < CHUNK; ++n) done[n] = from_acc(sum[n]);
+        store_vector(to, done);
+    }
+}
+
+// Finishes and stores the sums of a warpgroup: each warp its 16 rows.
+__device__ __forceinline__ void store_tile(const OutputTile& out, const Sums& d, float* sums,
+                                           int warpgroup) {
+    const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+    const int first = warpgroup * WARPGROUP_M + threadIdx.x % WARPGROUP / 32 * PASS_M;
+    if (first >= out.rows) return;
+#pragma unroll 1
+    for (int pass = 0; pass < BLK_N / PASS_N; ++pass) {
+        if (pass * PASS_N >= out.cols) break;
+#pragma unroll
+        for (int constant = 0; constant < BLK_N / PASS_N; ++constant) {
+            if (constant != pass) continue;  // registers have no addresses
+#pragma unroll
+            for (int j = 0; j < PASS_N / CHUNK; ++j)
+#pragma unroll
+                for (int h = 0; h < 2; ++h) {
+                    const float* const from = d + (constant * PASS_N / CHUNK + j) * 4 + 2 * h;
+                    const float two[2] = {from[0], from[1]};
+                    float* const to = sums + place_of(group + 8 * h, j, pair / 2);
+                    store_vector(nth_vector<2>(to, pair % 2), two);
+                }
+        }
+        __syncwarp();  // all sums are there
+        store_piece(out, sums, first, pass * PASS_N);
+        __syncwarp();  // and no longer needed
+    }
+}
+
+// All of a block: `load(tile, k_tile, stage, barrier)` copies one stage.
+template <bool A_K_MAJOR, bool B_K_MAJOR, typename Load>
+__device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p, int k_tiles,
+                                             scalar_t* c, const Epilogue& epilogue, Load load) {
+    const TileOrder order(p);
+    if (threadIdx.x == 0) {
+        for (int s = 0; s < STAGES; ++s) {
+            mbarrier_init(&shared.full[s], 1);
+            mbarrier_init(&shared.empty[s], CONSUMER_WARPS);
+        }
+        mbarrier_init_fence();
+    }
+    __syncthreads();
+    RingPosition at;
+    if (threadIdx.x < WARPGROUP) {
+        registers_release<40>();
+        if (threadIdx.x != 0) return;
+        for (unsigned tile = blockIdx.x; tile < order.count; tile += gridDim.x) {
+            const BlockCoord blk = order[tile];
+#pragma unroll 1
+            for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
+                mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);  // the first round is free
+                mbarrier_expect(&shared.full[at.stage], STAGE_BYTES);
+                load(blk, k_tile, at.stage);
+                at.advance();
+            }
+        }
+    } else {
+        registers_claim<232>();
+        const int warpgroup = threadIdx.x / WARPGROUP - 1;
+        float* const sums = shared.sums[threadIdx.x / 32 - WARPGROUP / 32];
+        Sums d;
+        for (unsigned tile = blockIdx.x; tile < order.count; tile += gridDim.x) {
+            multiply_tile<A_K_MAJOR, B_K_MAJOR>(d, shared, at, k_tiles, warpgroup);
+            store_tile(OutputTile(p, c, epilogue, order[tile]), d, sums, warpgroup);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+// pycnn/tma.cuh: copies of boxes of a tensor to shared memory, which one thread starts.
+//
+//   tma_load(to, map, {x, y, ...}, &b)           the box that begins at these coordinates, the
+//                                                innermost first; zeros beyond the tensor
+//   tma_load_im2col(to, map, {c, w, h, n}, {s, r}, &b)  channels of pixels from a base pixel on,
+//                                                each as far from its base as the offsets say
+//
+// The bytes of a whole box come to the mbarrier `b`, whatever lies beyond the tensor. The maps are
+// parameters of the kernel, made on the host: `TensorMap` of pycnn/runtime/plan.py. Of sm_90 and up.
+#pragma once
+
+#include <pycnn/mbarrier.cuh>
+
+struct alignas(64) TensorMap {
+    char opaque[128];
+};
+
+__device__ __forceinline__ void tma_load(void* to, const TensorMap& map, const int (&at)[4],
+                                         mbarrier_t* barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(shared_address(to)),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(shared_address(barrier))
+        : "memory");
+}
+
+__device__ __forceinline__ void tma_load(void* to, const TensorMap& map, const int (&at)[3],
+                                         mbarrier_t* barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%2, %3, %4}], [%5];" ::"r"(shared_address(to)),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(shared_address(barrier))
+        : "memory");
+}
+
+__device__ __forceinline__ void tma_load_im2col(void* to, const TensorMap& map,
+                                                const int (&at)[4],
+                                                const unsigned short (&offset)[2],
+                                                mbarrier_t* barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::"r"(shared_address(to)),
+        "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(shared_address(barrier)),
+        "h"(offset[0]), "h"(offset[1])
+        : "memory");
+}

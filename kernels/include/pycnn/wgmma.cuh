@@ -1,0 +1,123 @@
+// pycnn/wgmma.cuh: matrix products of a warpgroup, of tiles that lie in shared memory.
+//
+//   Operand<MN, K_MAJOR> a(tile)       16 bits an element, 64 indices of k, swizzled by 128 bytes as
+//                                      the tensor maps have it, from a multiple of 1024 bytes on
+//   wgmma_fence()                      before the first product of a round
+//   wgmma<N, TA, TB>(d, a, b, add)     D(64xN) = A(64x16) B(16xN), with D added if so; TA, TB: the
+//                                      operand is not K_MAJOR
+//   wgmma_commit()                     closes a group
+//   wgmma_wait<1>()                    at most 1 group is still under way; sums of others are there
+//   registers_release<40>(), registers_claim<232>()  of every thread of the warpgroup
+//
+// All four warps of a warpgroup execute these together. D lies as those of `mma.sync` do: of warp w
+// of the warpgroup rows 16 w + lane / 4 + {0, 8}, columns 8 j + lane % 4 * 2 + {0, 1} in d[4 j ..].
+// Of sm_90a alone.
+#pragma once
+
+#include <pycnn/mbarrier.cuh>
+
+// How a tile of operands is described to `wgmma`. Along its rows lie 64 elements, 128 bytes: of k if
+// K_MAJOR, else of m (or n), with a box of the tile for every 64 of these.
+template <int BLK_MN, bool K_MAJOR>
+struct WgmmaOperand {
+    static constexpr int ROW = 128, PATTERN = 8 * ROW, WIDTH = 64;
+    static constexpr int BOX = WIDTH * ROW;  // bytes, where not K_MAJOR: 64 indices of k
+
+    // The tile from index `mn` (a multiple of 64) on, and its first 16 indices of k.
+    static __device__ __forceinline__ unsigned long long describe(const void* tile, int mn = 0) {
+        const unsigned address = shared_address(tile) + (K_MAJOR ? mn * ROW : mn / WIDTH * BOX);
+        const unsigned long long leading = K_MAJOR ? 16 : BOX, swizzle_128 = 1;
+        return (address & 0x3ffff) >> 4 | leading >> 4 << 16 |
+               static_cast<unsigned long long>(PATTERN >> 4) << 32 | swizzle_128 << 62;
+    }
+    // What is added to a description for every 16 indices of k.
+    static constexpr int STEP = (K_MAJOR ? 32 : 2 * PATTERN) >> 4;
+};
+
+__device__ __forceinline__ void wgmma_fence() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void wgmma_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int GroupsInFlight>
+__device__ __forceinline__ void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GroupsInFlight) : "memory");
+}
+template <int Count>
+__device__ __forceinline__ void registers_release() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+}
+template <int Count>
+__device__ __forceinline__ void registers_claim() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+}
+
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
+#define PYCNN_WGMMA_TYPES "f16.f16"
+#else
+#define PYCNN_WGMMA_TYPES "bf16.bf16"
+#endif
+
+// clang-format off
+#define PYCNN_8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), \
+    "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define PYCNN_32(d, i) PYCNN_8(d, i), PYCNN_8(d, i + 8), PYCNN_8(d, i + 16), PYCNN_8(d, i + 24)
+#define PYCNN_LIST_64 \
+    "%0, %1, %2, %3, %4, %5, %6, %7" \
+    ", %8, %9, %10, %11, %12, %13, %14, %15" \
+    ", %16, %17, %18, %19, %20, %21, %22, %23" \
+    ", %24, %25, %26, %27, %28, %29, %30, %31"
+#define PYCNN_LIST_128 \
+    PYCNN_LIST_64 \
+    ", %32, %33, %34, %35, %36, %37, %38, %39" \
+    ", %40, %41, %42, %43, %44, %45, %46, %47" \
+    ", %48, %49, %50, %51, %52, %53, %54, %55" \
+    ", %56, %57, %58, %59, %60, %61, %62, %63"
+#define PYCNN_LIST_256 \
+    PYCNN_LIST_128 \
+    ", %64, %65, %66, %67, %68, %69, %70, %71" \
+    ", %72, %73, %74, %75, %76, %77, %78, %79" \
+    ", %80, %81, %82, %83, %84, %85, %86, %87" \
+    ", %88, %89, %90, %91, %92, %93, %94, %95" \
+    ", %96, %97, %98, %99, %100, %101, %102, %103" \
+    ", %104, %105, %106, %107, %108, %109, %110, %111" \
+    ", %112, %113, %114, %115, %116, %117, %118, %119" \
+    ", %120, %121, %122, %123, %124, %125, %126, %127"
+
+template <int N, bool TRANSPOSED_A, bool TRANSPOSED_B>
+__device__ __forceinline__ void wgmma(float (&d)[N / 2], unsigned long long a, unsigned long long b,
+                                      bool add) {
+    static_assert(N == 64 || N == 128 || N == 256, "of these widths");
+    if constexpr (N == 64)
+        asm volatile(
+            "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+            "wgmma.mma_async.sync.aligned.m64n64k16.f32." PYCNN_WGMMA_TYPES
+            " {" PYCNN_LIST_64 "}, %32, %33, p, 1, 1, %35, %36;\n}\n"
+            : PYCNN_32(d, 0)
+            : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)),
+              "n"(static_cast<int>(TRANSPOSED_B)));
+    if constexpr (N == 128)
+        asm volatile(
+            "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+            "wgmma.mma_async.sync.aligned.m64n128k16.f32." PYCNN_WGMMA_TYPES
+            " {" PYCNN_LIST_128 "}, %64, %65, p, 1, 1, %67, %68;\n}\n"
+            : PYCNN_32(d, 0), PYCNN_32(d, 32)
+            : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)),
+              "n"(static_cast<int>(TRANSPOSED_B)));
+    if constexpr (N == 256)
+        asm volatile(
+            "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
+            "wgmma.mma_async.sync.aligned.m64n256k16.f32." PYCNN_WGMMA_TYPES
+            " {" PYCNN_LIST_256 "}, %128, %129, p, 1, 1, %131, %132;\n}\n"
+            : PYCNN_32(d, 0), PYCNN_32(d, 32), PYCNN_32(d, 64), PYCNN_32(d, 96)
+            : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)),
+              "n"(static_cast<int>(TRANSPOSED_B)));
+}
+#undef PYCNN_LIST_64
+#undef PYCNN_LIST_128
+#undef PYCNN_LIST_256
+#undef PYCNN_32
+#undef PYCNN_8
+#undef PYCNN_WGMMA_TYPES
+// clang-format on

@@ -1,0 +1,95 @@
+"""The version ``wgmma`` of the matrix product: what it takes, and maps of its operands."""
+
+from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, TILES, obstacle, tiles_of
+from pycnn.plan.gemm_problem import Gemm, Strides
+from pycnn.runtime.plan import Buffer, TensorMap
+from pycnn.shapes import ceil_div
+
+#: Strides, in elements of 16 bits, that tensor maps can have.
+STEP, MAX_STRIDE = 8, 2**39
+
+#: Rows and columns, and terms of a sum, from which on "auto" takes it. A rule of thumb, not yet
+#: measured on a GPU.
+WIDE, LONG = 64, 64
+
+
+def unsupported(problem: Gemm, aligned: bool) -> str | None:
+    """Why the kernel cannot compute a problem; None if it can.
+
+    Rows of its C are contiguous; `aligned` says whether all strides of A and B keep 16 bytes
+    together.
+    """
+    reason = obstacle()
+    if reason:
+        return reason
+    if problem.wide:
+        return "sums that are not rounded; allowed: C of the operands' dtype"
+    if not 1 <= problem.k <= MAX_EXTENT or max(problem.m, problem.n) > MAX_EXTENT:
+        return f"extents {(problem.m, problem.n, problem.k)}; allowed: 1 to {MAX_EXTENT}"
+    outer, inner = problem.batch
+    if tiles_of(problem.m, problem.n, min(TILES)) * outer * inner >= 2**31:
+        return "2^31 tiles or more"
+    for name, strides, shape in (
+        ("a", problem.a, (problem.m, problem.k)),
+        ("b", problem.b, (problem.k, problem.n)),
+    ):
+        extents = (1, 1, *shape)  # of the batch every index may be the same
+        steps = [s for s, extent in zip(strides, extents, strict=True) if extent > 1]
+        if min(strides[:2]) < 0 or max(strides) >= MAX_STRIDE or min(steps, default=1) < 1:
+            return f"element strides {strides} of {name}; allowed: 1 to {MAX_STRIDE - 1}"
+    if not aligned:
+        return (
+            f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 for rows or "
+            f"columns, and multiples of {STEP} for all others"
+        )
+    return None
+
+
+def preferred(problem: Gemm, aligned: bool) -> bool:
+    """Whether "auto" takes it."""
+    large = min(problem.m, problem.n) >= WIDE and problem.k >= LONG
+    return large and unsupported(problem, aligned) is None
+
+
+def operand_map(
+    array: Buffer,
+    problem: Gemm,
+    strides: Strides,
+    shape: tuple[int, int],
+    by_rows: bool,
+    blk: int | None = None,
+) -> TensorMap:
+    """The map of A or B: axes outer and inner batch, and the contiguous axis last.
+
+    Parameters
+    ----------
+    array : Buffer
+    problem : Gemm
+    strides : (outer, inner, row, col)
+    shape : (rows, columns)
+    by_rows : bool
+        Whether neighbours in memory are neighbours in a row, not in a column.
+    blk : int, optional
+        Rows or columns of a tile, where the contiguous axis is k; else a box has 64 of them, and
+        a tile is several boxes.
+    """
+    last = int(by_rows)
+    *batch, first_step = (*strides[:2], strides[3 - last])
+    extents = [extent if step else 1 for extent, step in zip(problem.batch, batch, strict=True)]
+    steps, reach = [1], shape[last]
+    for extent, step in (
+        (shape[1 - last], first_step),
+        (extents[1], batch[1]),
+        (extents[0], batch[0]),
+    ):
+        # Where there is one index the stride is none of the operand's: anything a map may have.
+        own = step if extent > 1 else ceil_div(reach, STEP) * STEP
+        steps.append(own)
+        reach = max(reach, own * extent)
+    return TensorMap(
+        array,
+        problem.dtype,
+        (*extents, shape[1 - last], shape[last]),
+        tuple(reversed(steps)),
+        (1, 1, blk or BLK_K, BLK_K),  # 64 elements are 128 bytes, the width of the swizzle
+    )

@@ -1,0 +1,79 @@
+"""Predictions that were made before, from the disk cache of compiled kernels."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from pycnn.predict import code
+from pycnn.predict.gpus import Gpu
+from pycnn.predict.instrument import Access
+from pycnn.predict.model import Prediction
+from pycnn.predict.traffic import Footprint, Pattern
+from pycnn.runtime import cache, nvrtc, sources
+from pycnn.runtime.occupancy import Occupancy
+from pycnn.runtime.plan import Kernel, Launch
+
+
+def kept(
+    launch: Launch, shapes: Sequence[str], gpu: Gpu, most: int, make: Callable[[], Prediction]
+) -> Prediction:
+    """A launch's prediction; made and kept if nothing it depends on has been met before.
+
+    Parameters
+    ----------
+    launch : Launch
+    shapes : sequence of str
+        What there is to say of the arrays.
+    gpu : Gpu
+    most : int
+        Blocks that are run.
+    make : callable
+    """
+    text = _sources(launch.kernel)
+    if text is None:  # it includes what nobody has listed
+        return make()
+    arguments = [_said(a) for a in launch.args]
+    key = cache.key(
+        "prediction", _own(), nvrtc.version(), text, launch.kernel.file, launch.kernel.entry,
+        repr(sorted(launch.kernel.defines)), repr(gpu), str(most),
+        repr((launch.grid, launch.block, launch.shared)), *shapes, "", *arguments,
+    )  # fmt: skip
+
+    def build(path: Path) -> None:
+        path.write_text(json.dumps(asdict(make())))
+
+    return _read(cache.get_or_build(key, ".json", build).read_text())
+
+
+def _read(text: str) -> Prediction:
+    found = json.loads(text)
+    patterns = [Pattern(**{**p, "access": Access(**p["access"])}) for p in found.pop("patterns")]
+    occupancy, footprint = Occupancy(**found.pop("occupancy")), Footprint(**found.pop("bytes"))
+    for name in ("grid", "block"):
+        found[name] = tuple(found[name])
+    return Prediction(**found, patterns=patterns, occupancy=occupancy, bytes=footprint)
+
+
+def _said(argument: object) -> str:
+    if isinstance(argument, np.generic | np.ndarray):  # a struct's fields may be cut in its repr
+        return f"{argument.dtype.descr} {argument.tobytes().hex()}"
+    return repr(argument)
+
+
+def _sources(kernel: Kernel) -> str | None:
+    path = sources.kernel_path(kernel.file)
+    return code.closure(path.read_text(), path.parent)
+
+
+@functools.cache
+def _own() -> str:
+    """Of the model itself: another one predicts otherwise."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""The GPU that kernels are planned for, as far as plans depend on it."""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from numpy import ndarray
+
+from pycnn import config
+from pycnn.runtime.active import active, active_backend, emulator_via
+
+
+class Target(NamedTuple):
+    """What plans know of a GPU.
+
+    Attributes
+    ----------
+    arch : str
+        As NVRTC names it; empty where kernels are not compiled for one, as in the emulator when it
+        runs the source.
+    processors : int
+        Streaming multiprocessors: blocks that run at once where each takes a whole one.
+    """
+
+    arch: str = ""
+    processors: int = 132
+
+
+#: Kernels are planned such that they run anywhere.
+ANY = Target()
+
+#: What plans are made for here, to be set and reset.
+current: ContextVar[Target] = ContextVar("pycnn_target", default=ANY)
+
+#: The same, read.
+target = current.get
+
+#: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
+_SPECIFIC = (9, 10, 11)
+
+
+@contextlib.contextmanager
+def planned_for(target: Target) -> Iterator[None]:
+    """Plans made inside are for this GPU.
+
+    Examples
+    --------
+    >>> with planned_for(Target("sm_90a")):
+    ...     target().arch
+    'sm_90a'
+    """
+    token = current.set(target)
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
+def target_of(array: Any) -> Target:
+    """The GPU that computes on an array: the current device, or what the emulator stands for."""
+    if isinstance(array, ndarray):
+        return _of_memory(active.get(), *config.raw(*_DECIDING))
+    cupy = sys.modules.get("cupy")
+    known = cupy is not None and isinstance(array, cupy.ndarray)
+    return target_of_backend("cuda") if known else ANY  # what is no array will be refused
+
+
+#: What the target of arrays in memory follows from, beside `use_backend`.
+_DECIDING = ("PYCNN_BACKEND", "PYCNN_EMULATOR_VIA", "PYCNN_EMULATOR_ARCH")
+
+
+@functools.lru_cache(maxsize=64)
+def _of_memory(*what_decides: object) -> Target:
+    """For the settings as they are; a repeated call has to look at nothing but what they follow."""
+    return target_of_backend(active_backend())
+
+
+def target_of_backend(name: str) -> Target:
+    """The GPU that a backend computes on; `ANY` where it is none."""
+    if name == "cuda":
+        import cupy
+
+        return _of_device(cupy.cuda.runtime.getDevice())
+    if name == "emulator" and emulator_via() == "ptx":
+        return Target(config.get("PYCNN_EMULATOR_ARCH"))
+    return ANY
+
+
+@functools.cache
+def _of_device(number: int) -> Target:
+    import cupy
+
+    device = cupy.cuda.Device(number)
+    attributes = device.attributes
+    return Target(arch_of(device.compute_capability), attributes["MultiProcessorCount"])
+
+
+def arch_of(capability: str) -> str:
+    """Architecture to compile for, from CuPy's compute capability.
+
+    Parameters
+    ----------
+    capability : str
+        As ``cupy.cuda.Device.compute_capability`` gives it, such as ``"90"``.
+
+    Examples
+    --------
+    >>> arch_of("86"), arch_of("90"), arch_of("120")
+    ('sm_86', 'sm_90a', 'sm_120')
+    """
+    return f"sm_{capability}" + ("a" if int(capability) // 10 in _SPECIFIC else "")

@@ -1,0 +1,27 @@
+"""pycnn as a backend of PyTorch: operations, layers, whole models, and `torch.compile`.
+
+``pycnn.torch.conv2d(x, weight)`` is `pycnn.conv2d` on tensors, with autograd. CPU tensors are
+computed by the active backend (``reference`` or ``emulator``), CUDA tensors by our kernels on
+PyTorch's current stream (not yet tried on a GPU), both on the memory of the tensors.
+"""
+
+from typing import Any
+
+from pycnn.runtime.extras import import_extra
+
+import_extra("torch", "torch", "pycnn.torch")
+
+from pycnn.torch.register import functions  # noqa: E402 (after the error that names the extra)
+
+__all__ = sorted(functions)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return functions[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return __all__

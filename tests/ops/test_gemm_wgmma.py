@@ -1,0 +1,257 @@
+"""The product by `wgmma`: every layout, traffic, and what happens if a wait or a fence is missing.
+
+In the emulator it runs by PTX for sm_90a, which is what is asked for here.
+"""
+
+import numpy as np
+import pytest
+from gemm_cases import each_transpose, execute, expected, launch, operand
+from op_checks import assert_matches, counted, same_under_all_schedules
+
+import pycnn
+from pycnn.emulator import (
+    AsyncCopyError,
+    DeadlockError,
+    MbarrierError,
+    RaceError,
+    RawKernel,
+    UninitialisedReadError,
+    WgmmaError,
+)
+from pycnn.plan._wgmma import TILES
+from pycnn.plan.gemm import gemm_launch
+from pycnn.plan.gemm_problem import Gemm
+from pycnn.runtime import sources
+from pycnn.runtime.emulator import host_argument
+from pycnn.runtime.plan import Buffer
+from pycnn.runtime.route import route
+from pycnn.runtime.target import Target, planned_for, target_of_backend
+
+HOPPER = Target("sm_90a", 3)  # so few that a block has several tiles
+
+if route()[0] != "ptx":
+    pytest.skip(f"kernels for sm_90a run by PTX: {route()[1]}", allow_module_level=True)
+
+on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
+checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
+each_tile = pytest.mark.parametrize("version", [("wgmma", tile) for tile in TILES], ids=str)
+
+#: More than one tile in each direction, and a multiple of none.
+M, N, K = 136, 264, 104
+
+
+@pytest.fixture(autouse=True)
+def on_hopper(request, monkeypatch):
+    """Plans are for sm_90a, and so is what the emulator compiles."""
+    monkeypatch.setenv("PYCNN_EMULATOR_ARCH", HOPPER.arch)
+    monkeypatch.setenv("PYCNN_EMULATOR_VIA", "ptx")
+    target = HOPPER
+    if (
+        getattr(request.node, "callspec", None)
+        and request.node.callspec.params.get("backend") == "cuda"
+    ):
+        target = target_of_backend("cuda")
+        if target.arch != HOPPER.arch:
+            pytest.skip(f"this GPU is {target.arch}; wgmma is for sm_90a alone")
+    with planned_for(target):
+        yield
+
+
+@on_kernels
+@each_tile
+@each_transpose
+def test_matches_oracle(backend, rng, version, transposes):
+    a = operand(rng, (M, K), "float16", transposed=transposes[0])
+    b = operand(rng, (K, N), "float16", transposed=transposes[1])
+    assert_matches(launch(backend, version, a, b), expected(a, b), "float16", K)
+
+
+@pytest.mark.parametrize("backend", ["emulator", "cuda"], indirect=True)
+@each_transpose
+def test_bfloat16(backend, rng, transposes):
+    a = operand(rng, (M, 600), "bfloat16", transposed=transposes[0])
+    b = operand(rng, (600, 72), "bfloat16", transposed=transposes[1])
+    assert_matches(launch(backend, ("wgmma", TILES[0]), a, b), expected(a, b), "bfloat16", 600)
+
+
+@checked
+def test_bfloat16_checked(backend, rng):
+    a, b = operand(rng, (M, K), "bfloat16"), operand(rng, (K, 72), "bfloat16")
+    assert_matches(launch(backend, ("wgmma", TILES[0]), a, b), expected(a, b), "bfloat16", K)
+
+
+@on_kernels
+@pytest.mark.parametrize("shape", [(1, 8, 8), (8, 1, 16), (200, 7, 8), (2, 3, 133)], ids=str)
+def test_tiny_and_thin(backend, rng, shape):
+    """Extents are any; what has to be a multiple of 8 is the stride from a row to the next."""
+    m, n, k = shape
+    a = operand(rng, (m, k), "float16", "padded")
+    b = operand(rng, (k, n), "float16", "padded" if n > 1 else "contiguous")
+    got = launch(backend, ("wgmma", TILES[0]), a, b)
+    assert_matches(got, expected(a, b), "float16", k)
+
+
+@on_kernels
+@each_tile
+@pytest.mark.parametrize("layout", ["contiguous", "padded", "misaligned"])
+@pytest.mark.parametrize("channel", ["row", "col"])
+def test_epilogue(backend, rng, version, layout, channel):
+    """All of it, with NaN and infinities, after what C holds, and C's padding left alone."""
+    a, b = operand(rng, (M, 8), "float16"), operand(rng, (8, N), "float16")
+    a[3, 2], b[4, 5] = np.nan, np.inf
+    a[9], a[10] = -np.inf, 0
+    c = operand(rng, (M, N), "float16", layout)
+    bias, scale, shift = operand(rng, (3, M if channel == "row" else N, 2), "float16")[..., 1]
+    end = {"bias": bias, "scale": scale, "shift": shift}
+    end["residual"] = operand(rng, (M, N), "float16", layout)
+    options = {"channel": channel, "activation": "relu", **end}
+    with np.errstate(invalid="ignore"):
+        want = expected(a, b, c=c, **options)
+    got = launch(backend, version, a, b, c=c, accumulate=True, **options)
+    assert_matches(got, want, "float16", 8)
+
+
+@on_kernels
+def test_two_level_batch(backend, rng):
+    """A is shared by the outer level, B by the inner one."""
+    outer, inner, m, n, k = 2, 3, 72, 40, 72
+    a, b = operand(rng, (inner, m, k), "float16"), operand(rng, (outer, k, n), "float16")
+    c = np.full((outer, inner, m, n), np.nan, np.float16)
+    problem = Gemm(
+        m, n, k, "float16",
+        a=(0, m * k, k, 1), b=(k * n, 0, n, 1), c=(inner * m * n, m * n, n, 1),
+        batch=(outer, inner),
+    )  # fmt: skip
+    got = execute(backend, ("wgmma", TILES[0]), problem, {"a": a, "b": b, "c": c})
+    want = np.stack([[expected(x, y) for x in a] for y in b])
+    assert_matches(got, want, "float16", k)
+
+
+@on_kernels
+def test_another_version_where_arrays_begin_elsewhere(backend, rng):
+    """Only the executor knows where: "auto" then takes the other one, and "wgmma" is an error."""
+    a = operand(rng, (M, K), "float16", "misaligned")
+    b = operand(rng, (K, 72), "float16")
+    got = launch(backend, ("auto", None), a, b)
+    assert_matches(got, expected(a, b), "float16", K)
+    with pytest.raises(ValueError, match="16"):
+        launch(backend, ("wgmma", TILES[0]), a, b)
+
+
+@checked
+def test_public(backend, rng):
+    """ "auto" takes it for what is large enough, here and on such a GPU alone."""
+    a, b = operand(rng, (72, 72), "float16"), operand(rng, (72, 64), "float16")
+    want = expected(a, b)
+    for algo in ("auto", "wgmma"):
+        assert_matches(pycnn.gemm(a, b, algo=algo), want, "float16", 72)
+
+
+@checked
+@pytest.mark.parametrize("arch", ["sm_80", "sm_120"])
+def test_elsewhere_it_is_refused(backend, monkeypatch, arch):
+    monkeypatch.setenv("PYCNN_EMULATOR_ARCH", arch)
+    a = np.ones((64, 64), np.float16)
+    with pytest.raises(ValueError, match=f"does not fit: architecture {arch}; allowed: sm_90a"):
+        pycnn.gemm(a, a, algo="wgmma")
+    monkeypatch.setenv("PYCNN_EMULATOR_VIA", "source")
+    with pytest.raises(ValueError, match="architecture not known; allowed: sm_90a"):
+        pycnn.gemm(a, a, algo="wgmma")
+
+
+@checked
+def test_deterministic(backend, rng, monkeypatch):
+    a, b = operand(rng, (M, K), "float16"), operand(rng, (K, 72), "float16")
+    same_under_all_schedules(
+        backend, monkeypatch, lambda: backend.array(launch(backend, ("wgmma", TILES[0]), a, b))
+    )
+
+
+@checked
+@each_tile
+@each_transpose
+def test_traffic(backend, rng, version, transposes):
+    """Sums leave in whole sectors, 16 bytes a thread, and no bank is asked twice."""
+    a = operand(rng, (128, 64), "float16", transposed=transposes[0])
+    b = operand(rng, (64, 256), "float16", transposed=transposes[1])
+    with counted(backend) as log:
+        launch(backend, version, a, b)
+    counters = log.total
+    assert counters.global_store_sectors * 32 == 2 * 128 * 256
+    assert counters.sectors_per_store == 16
+    assert counters.bank_conflicts == 0
+
+
+def broken(folder, old, new):
+    """Run the kernel with a mistake in it, in a checked build, several tiles on one block."""
+    m, n, k = 136, 72, 200
+    dense = {"a": (0, 0, k, 1), "b": (0, 0, n, 1), "c": (0, 0, n, 1)}
+    with planned_for(Target("sm_90a", 1)):
+        problem = Gemm(m, n, k, "float16", **dense)
+        step = gemm_launch(problem, *map(Buffer, "abc"), algo="wgmma", tile=TILES[0])
+    header = "pycnn/gemm_wgmma.cuh"
+    text = (sources.kernel_dir() / "include" / header).read_text()
+    assert text.count(old) == 1
+    (folder / "pycnn").mkdir()
+    (folder / header).write_text(text.replace(old, new))
+    code = sources.kernel_path(step.kernel.file).read_text()
+    options = [f"-I{folder}", f"-I{sources.kernel_dir() / 'include'}"]
+    options += [f"-D{name}={value}" for name, value in step.kernel.defines]
+    kernel = RawKernel(
+        code, step.kernel.entry, tuple(options), checked=True, via="ptx", arch="sm_90a"
+    )
+    kernel.max_dynamic_shared_size_bytes = step.shared
+    arrays = {
+        "a": np.ones((m, k), np.float16),
+        "b": np.ones((k, n), np.float16),
+        "c": np.zeros((m, n), np.float16),
+    }
+    args = [host_argument(argument, arrays) for argument in step.args]
+    kernel(step.grid, step.block, args, shared_mem=step.shared)
+    return arrays["c"]
+
+
+#: What is left out or wrong, and what the emulator says.
+MISTAKES = {
+    "no wait for copies": (
+        "mbarrier_wait(&shared.full[at.stage], at.round);", "", UninitialisedReadError),
+    "no wait for what is read": (
+        "mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);", "", MbarrierError),
+    "wrong phase": (
+        "mbarrier_wait(&shared.full[at.stage], at.round)",
+        "mbarrier_wait(&shared.full[at.stage], at.round ^ 1)", UninitialisedReadError),
+    "no fence": ("wgmma_fence();", "", WgmmaError),
+    "no group": ("wgmma_commit();", "", AsyncCopyError),
+    "reads not waited for": ("wgmma_wait<1>();", "", AsyncCopyError),
+    "sums not waited for": ("wgmma_wait<0>();", "", WgmmaError),
+    "stage never handed back": ("if (k_tile && signals)", "if (false)", DeadlockError),
+    "last stage never handed back": (
+        "if (signals) mbarrier_arrive", "if (false) mbarrier_arrive", DeadlockError),
+    "handed back too early": (
+        "at.stage ? at.stage - 1 : STAGES - 1]);\n        at.adv", "at.stage]);\n        at.adv",
+        MbarrierError),
+    "too few arrivals wanted": (
+        "&shared.empty[s], CONSUMER_WARPS", "&shared.empty[s], 4", MbarrierError),
+    "no bytes expected": (
+        "mbarrier_expect(&shared.full[at.stage], STAGE_BYTES);", "", DeadlockError),
+    "too few bytes": (
+        "full[at.stage], STAGE_BYTES)", "full[at.stage], STAGE_BYTES / 2)", DeadlockError),
+    "too many bytes": (
+        "full[at.stage], STAGE_BYTES)", "full[at.stage], STAGE_BYTES * 2)", DeadlockError),
+    "barriers used before they are": (
+        "    __syncthreads();\n    RingP", "    RingP", MbarrierError),
+    "sums not there yet": ("__syncwarp();  // all", "// all", RaceError),
+    "sums overwritten": ("__syncwarp();  // and", "// and", RaceError),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_is_wrong_is_reported(tmp_path, monkeypatch, mistake):
+    monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")  # the thread that makes barriers comes last
+    old, new, error = MISTAKES[mistake]
+    with pytest.raises(error):
+        broken(tmp_path, old, new)
+
+
+def test_as_it_stands_nothing_is_reported(tmp_path):
+    assert (broken(tmp_path, "wgmma_commit();", "wgmma_commit();") == 200).all()
