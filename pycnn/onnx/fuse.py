@@ -96,20 +96,35 @@ class _Fusion:
             if node.operator.type == "BatchNormalization"
             else self._by_channel(node, last)
         )
-        if change is None:
+        if change is None or not self._fits(fused, *change):
             return None
         factor, summand = change
         self._apply(fused, factor, summand)
         return node
 
+    def _fits(self, fused: Node, factor: np.ndarray, summand: np.ndarray) -> bool:
+        """Whether they have one value for each channel; in a wrong model they may not."""
+        weight, bias = (self.graph.constants.get(name) for name in fused.inputs[1:3])
+        if weight is None or weight.ndim < 3:
+            return False
+        filters = weight.shape[0]
+        if fused.operator.type == "ConvTranspose":
+            groups = fused.attributes.get("group", 1)
+            if groups < 1 or weight.shape[0] % groups:
+                return False
+            filters = weight.shape[1] * groups
+        vectors = [v for v in (factor, summand, bias) if v is not None]
+        return all(v.shape == (filters,) for v in vectors)
+
     def _normalisation(self, node: Node, last: Node) -> tuple[np.ndarray, np.ndarray] | None:
-        given = [self.graph.constants.get(name) for name in node.inputs[1:]]
-        if any(a is None for a in given) or node.attributes.get("training_mode"):
+        constants = [self.graph.constants.get(name) for name in node.inputs[1:]]
+        given = [array for array in constants if array is not None]
+        if len(given) != 4 or node.attributes.get("training_mode"):
             return None
         if node.inputs[0] != last.outputs[0] or any(node.outputs[1:]):
             return None
         weight, bias, mean, var = (np.asarray(a, np.float64) for a in given)
-        if not node.attributes.get("spatial", 1):
+        if not node.attributes.get("spatial", 1) or len({v.shape for v in given}) > 1:
             return None
         factor = weight / np.sqrt(var + node.attributes.get("epsilon", 1e-5))
         return factor, bias - mean * factor
