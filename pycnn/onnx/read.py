@@ -1,6 +1,7 @@
 """Read a model, check it, infer its shapes: by the package onnx, with one kind of error."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,8 @@ def _check_operators(model: Any) -> None:
         texts = (node.op_type, node.domain, node.name, *node.input, *node.output)
         if not all(isinstance(text, str) for text in texts):  # protobuf gives bytes then
             raise OnnxError(f"a name that is no UTF-8: {texts}")
+        if node.op_type == "Einsum":
+            _check_equation(node)
         domain = ONNX if node.domain == "ai.onnx" else node.domain
         if (node.domain, node.op_type) in local or is_composed(schema(node, opsets)):
             continue
@@ -136,6 +139,15 @@ def _check_operators(model: Any) -> None:
     if missing:
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(missing.items()))
         raise OnnxError(f"unknown operators: {listed}; docs/onnx.md lists those that are known")
+
+
+def _check_equation(node: Any) -> None:
+    """Before shape inference, which does not come back from some other characters."""
+    for attribute in node.attribute:
+        text = attribute.s.decode("ascii", "replace")
+        term = r"[A-Za-z ]*(?:\.\.\.)?[A-Za-z ]*"
+        if not re.fullmatch(rf"{term}(?:,{term})*(?:->{term})?", text):
+            raise OnnxError(f"equation {text!r}; allowed: letters, commas, one '...' a term, '->'")
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

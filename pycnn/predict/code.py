@@ -116,7 +116,7 @@ def of_ptx(text: str, name: Path | str, entry: str, arch: str) -> Code:
         command = [str(tool), "-lineinfo", f"-arch={arch}", str(source), "-o", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise CompileError(str(name), arch, done.stderr.strip())
+            raise CompileError(str(name), arch, done.stderr.strip().replace(str(source), str(name)))
         cubin = target.read_bytes()
     used = {k: asdict(v) for k, v in elf.resources(cubin).items()}
     made = {"ptx": text, "names": {}, "sass": sass.disassemble(cubin), "used": used}

@@ -65,6 +65,15 @@ def test_functions_that_double():
     refused(one, "functions of more than 100000 nodes")
 
 
+@pytest.mark.parametrize("equation", ["bij,$bjk->bik", "a.b,a->b", "...a...,b->...", "a->b->c"])
+def test_equations(equation):
+    """Of which onnx's shape inference does not come back."""
+    one = model(
+        [node("Einsum", "x z", "y", equation=equation)], {"x": [2, 3], "z": [2]}, {"y": [2]}
+    )
+    refused(one, "equation .*; allowed: letters")
+
+
 @pytest.mark.parametrize("opset", [0, -1, 999, 2**40])
 def test_opsets(opset):
     refused(model([node("Relu", "x", "y")], {"x": [2]}, {"y": [2]}, opset=opset), "version|opset")
