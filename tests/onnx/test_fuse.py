@@ -99,6 +99,7 @@ def test_fused(what, nodes):
         ([CONV, node("Relu", "c", "y")], ("y", "c")),  # somebody wants what is in between
         ([CONV, node("Relu", "c", "r"), node("Add", "r c", "y")], ("y",)),
         ([CONV, node("Clip", "c low seven", "y")], ("y",)),
+        ([CONV, node("Clip", "c one six", "y")], ("y",)),
         ([CONV, node("Mul", "c row", "y")], ("y",)),  # along a row, not a channel
         ([CONV, node("Mul", "c c", "y")], ("y",)),
         ([CONV, node("Mul", "c x", "y")], ("y",)),
