@@ -1,12 +1,20 @@
 """Read a model, check it, infer its shapes: by the package onnx, with one kind of error."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pycnn.onnx.compose import bodies, fill_defaults, is_composed, opsets_of, schema
+from pycnn.onnx.compose import (
+    bodies,
+    check_functions,
+    fill_defaults,
+    is_composed,
+    opsets_of,
+    schema,
+)
 from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.external import LARGEST, everywhere, load_external
 from pycnn.onnx.limits import check_size
@@ -15,6 +23,9 @@ from pycnn.onnx.package import package
 
 #: Nesting of bodies; more would be no network.
 DEEPEST = 16
+
+#: Elements of a vector of integers.
+LONGEST = 2**24
 
 Source = Any
 
@@ -28,9 +39,11 @@ def read(source: Source) -> Any:
     _check_opset(model)
     _check_depth(model.graph, 0)
     _check_sizes(model)
+    _check_values(model.graph)
     _check_operators(model)
+    check_functions(model)
     inferred = _checked(model)
-    _check_inferred(inferred)
+    _check_values(inferred.graph)
     return inferred
 
 
@@ -117,6 +130,11 @@ def _check_operators(model: Any) -> None:
     local = {(f.domain, f.name) for f in model.functions}
     missing: Counter[str] = Counter()
     for node in _nodes(model.graph):
+        texts = (node.op_type, node.domain, node.name, *node.input, *node.output)
+        if not all(isinstance(text, str) for text in texts):  # protobuf gives bytes then
+            raise OnnxError(f"a name that is no UTF-8: {texts}")
+        if node.op_type == "Einsum":
+            _check_equation(node)
         domain = ONNX if node.domain == "ai.onnx" else node.domain
         if (node.domain, node.op_type) in local or is_composed(schema(node, opsets)):
             continue
@@ -127,6 +145,15 @@ def _check_operators(model: Any) -> None:
         raise OnnxError(f"unknown operators: {listed}; docs/onnx.md lists those that are known")
 
 
+def _check_equation(node: Any) -> None:
+    """Before shape inference, which does not come back from some other characters."""
+    for attribute in node.attribute:
+        text = attribute.s.decode("ascii", "replace")
+        term = r"[A-Za-z ]*(?:\.\.\.)?[A-Za-z ]*"
+        if not re.fullmatch(rf"{term}(?:,{term})*(?:->{term})?", text):
+            raise OnnxError(f"equation {text!r}; allowed: letters, commas, one '...' a term, '->'")
+
+
 def _nodes(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         yield node
@@ -134,10 +161,20 @@ def _nodes(graph: Any) -> Iterator[Any]:
             yield from _nodes(body)
 
 
-def _check_inferred(model: Any) -> None:
-    """No array between nodes that is larger than memory, as far as shapes are known."""
-    for value in (*model.graph.value_info, *model.graph.output, *model.graph.input):
+def _check_values(graph: Any) -> None:
+    """No array that is larger than memory, as far as shapes are known; of bodies too.
+
+    Nor a vector of integers, which may be taken for a shape, of more than `LONGEST`: shape
+    inference makes an axis of each of its elements.
+    """
+    for value in (*graph.value_info, *graph.output, *graph.input):
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
             continue
-        check_size([d.dim_value or 1 for d in kind.shape.dim], 1, f"value {value.name!r}")
+        shape = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        check_size(shape, 1, f"value {value.name!r}")
+        if len(shape) == 1 and shape[0] > LONGEST and kind.elem_type in (6, 7):  # int32, int64
+            raise OnnxError(f"vector {value.name!r} of {shape[0]} integers; allowed: {LONGEST}")
+    for node in graph.node:
+        for body in bodies(node):
+            _check_values(body)
