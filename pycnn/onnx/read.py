@@ -202,7 +202,7 @@ def _check_values(graph: Any) -> None:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
             continue
-        shape = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        shape = [max(d.dim_value, 1) for d in kind.shape.dim]  # inference gives -1, too
         check_size(shape, 1, f"value {value.name!r}")
         if len(shape) == 1 and shape[0] > LONGEST and kind.elem_type in (6, 7):  # int32, int64
             raise OnnxError(f"vector {value.name!r} of {shape[0]} integers; allowed: {LONGEST}")
