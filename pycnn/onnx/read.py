@@ -47,6 +47,7 @@ def read(source: Source) -> tuple[Any, dict[str, np.ndarray]]:
     _check_opset(model)
     _check_depth(model.graph, 0)
     _check_sizes(model)
+    _check_inputs(model.graph)
     _check_values(model.graph)
     _check_operators(model)
     check_functions(model)
@@ -190,6 +191,14 @@ def _nodes(graph: Any) -> Iterator[Any]:
         yield node
         for body in bodies(node):
             yield from _nodes(body)
+
+
+def _check_inputs(graph: Any) -> None:
+    """No input of a negative extent."""
+    for value in graph.input:
+        shape = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        if min(shape, default=0) < 0:
+            raise OnnxError(f"input {value.name!r} of shape {shape}; allowed: no negative extent")
 
 
 def _check_values(graph: Any) -> None:
