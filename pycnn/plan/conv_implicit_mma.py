@@ -37,7 +37,7 @@ class Chunked(IntFlag):
     C = 2
 
 
-def _chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
+def chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
     """What conv/implicit_gemm_mma.cu makes of a product; raises `Unsupported`."""
     along_k = product.b_k_major
     defines = (problem.scalar, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
@@ -90,13 +90,13 @@ def _planner(direction: str) -> Planner:
     general = getattr(conv_implicit, direction)
 
     def planner(problem: Problem, limit: int) -> Plan:
-        _require_chunks(problem, direction)
-        return general(problem, limit, _chunks)
+        require_chunks(problem, direction)
+        return general(problem, limit, chunks)
 
     return planner
 
 
-def _require_chunks(problem: Problem, direction: str) -> None:
+def require_chunks(problem: Problem, direction: str) -> None:
     """Raise `Unsupported` unless chunks of channels lie side by side."""
     if not FLOATS[problem.dtype].is_half:
         allowed = ", ".join(name for name in FLOATING if FLOATS[name].is_half)

@@ -16,7 +16,7 @@ from pycnn.predict.model import Prediction
 from pycnn.predict.traffic import Footprint, Pattern
 from pycnn.runtime import cache, nvrtc, sources
 from pycnn.runtime.occupancy import Occupancy
-from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.plan import Buffer, Kernel, Launch, TensorMap
 
 
 def kept(
@@ -62,6 +62,8 @@ def _read(text: str) -> Prediction:
 def _said(argument: object) -> str:
     if isinstance(argument, Buffer):
         return f"{argument.name}+{argument.offset}"
+    if isinstance(argument, TensorMap):
+        return repr(argument)
     array = np.asarray(argument)
     return f"{array.dtype.descr} {array.tobytes().hex()}"
 
