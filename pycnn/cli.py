@@ -14,6 +14,7 @@ from pycnn import config
 from pycnn.bench import commands as bench
 from pycnn.define import table
 from pycnn.emulator import command as emulate
+from pycnn.predict import command as profile
 from pycnn.reference.cpu import _blas
 from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)
     emulate.add_parser(subparsers)
+    profile.add_parser(subparsers)
     info.add_parser(subparsers)
     _add_cache_parser(subparsers)
     return parser

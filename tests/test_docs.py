@@ -86,7 +86,7 @@ def subcommands() -> set[str]:
 
 def test_the_commands_are_those_that_the_docs_are_checked_for() -> None:
     of_networks = {"train", "predict", "summary", "draw", "visualise"}
-    of_kernels = {"bench", "compare", "ops", "kernels", "emulate", "info", "cache"}
+    of_kernels = {"bench", "compare", "ops", "kernels", "emulate", "profile", "info", "cache"}
     assert of_networks | of_kernels == subcommands()
 
 

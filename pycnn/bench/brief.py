@@ -43,7 +43,7 @@ def lines(title: str, run: Run) -> list[str]:
     said = [
         title,
         *_warnings(run),
-        *_aligned(rows),
+        *aligned(COLUMNS, rows),
         *_legend(rows, marks),
         *_halves(halves),
         *([] if run.unfinished else totals(run.records)),
@@ -110,12 +110,12 @@ def _name(record: Record, every: Sequence[Record]) -> str:
     return record.layer + times + backward + dtype
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows under `COLUMNS`, without those that are empty; a long name of a layer is cut."""
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows under `columns`, without those that are empty; a long name of a layer is cut."""
     if not rows:
         return []
-    kept = [i for i in range(len(COLUMNS)) if any(row[i] for row in rows)]
-    head = [COLUMNS[i].lstrip(">") for i in kept]
+    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    head = [columns[i].lstrip(">") for i in kept]
     cells = [head, *([row[i] for i in kept] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(kept))]
     widths[0] = max(min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)), 8)
@@ -123,7 +123,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     for row in cells:
         row = [row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "\u2026", *row[1:]]
         parts = [
-            cell.rjust(width) if COLUMNS[i].startswith(">") else cell.ljust(width)
+            cell.rjust(width) if columns[i].startswith(">") else cell.ljust(width)
             for cell, width, i in zip(row, widths, kept, strict=True)
         ]
         table.append("  ".join(parts).rstrip())

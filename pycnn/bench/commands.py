@@ -60,6 +60,11 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="peers: torch, onnxruntime, cudnn, by commas, or none (default: those installed)",
     )  # fmt: skip
     parser.add_argument(
+        "--gpu", metavar="NAME",
+        help="predict times on a GPU that is not here, such as h200 (docs/model.md), beside the "
+        "CPU path measured here",
+    )  # fmt: skip
+    parser.add_argument(
         "--all", action="store_true", help="show every record, not one line a layer"
     )
     parser.add_argument(

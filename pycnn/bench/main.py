@@ -26,6 +26,8 @@ def bench(arguments: argparse.Namespace) -> int:
     ValueError
         For an option that cannot be met; lists what exists.
     """
+    if arguments.gpu:
+        return _predicted(arguments)
     benchmarks = options.benchmarks(arguments)
     if arguments.prepare:
         from pycnn.bench.prepare import prepare
@@ -61,6 +63,36 @@ def bench(arguments: argparse.Namespace) -> int:
         print(f"{results.unfinished}{kept}", file=sys.stderr)
         return 130
     return 1 if any(r.status in (WRONG, FAILED) and not r.is_peer for r in results.records) else 0
+
+
+def _predicted(arguments: argparse.Namespace) -> int:
+    """Predictions for a GPU that is not here, beside what is measured here."""
+    from pycnn.bench import predicted
+    from pycnn.predict import gpus
+
+    gpu = gpus.gpu(arguments.gpu)
+    others = [n for n in ("all", "json", "plot", "prepare") if getattr(arguments, n)]
+    if others:
+        raise ValueError(f"--gpu prints one table; allowed: without --{', --'.join(others)}")
+    if arguments.case:
+        raise ValueError("--gpu predicts layers; allowed: without --case")
+    beside = {"backend": arguments.backend or "reference", "against": arguments.against or "none"}
+    kernels = arguments.algo  # of the GPU; the CPU path takes its own choice
+    benchmarks = options.benchmarks(
+        argparse.Namespace(**{**vars(arguments), **beside, "algo": None})
+    )
+    if len({(b.direction, b.dtype) for b in benchmarks}) > 1:
+        raise ValueError("--gpu predicts one direction and dtype; allowed: one of each")
+    algos = options.kernels(kernels, benchmarks)
+    with terminal.progress(len(benchmarks)) as (announce, advance):
+        made = predicted.guesses(benchmarks, algos, gpu, announce, advance)
+    results = _run(benchmarks, arguments, None)
+    title = _title(arguments, benchmarks)
+    print("\n".join(predicted.lines(title, gpu, made, results.records)))
+    if results.unfinished:
+        print(results.unfinished, file=sys.stderr)
+        return 130
+    return 0
 
 
 def _title(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> str:

@@ -148,12 +148,33 @@ def _all_standard(arguments: argparse.Namespace) -> list[Benchmark]:
     return plans
 
 
+def kernels(text: str | None, benchmarks: Sequence[Benchmark]) -> list[str] | None:
+    """Algorithms of the kernels that are named, each of which some layer has; None for all."""
+    if text is None:
+        return None
+    offered = dict.fromkeys(
+        a.name for b in benchmarks for a in b.op.algorithms(b.layer.case, b.direction, b.dtype)
+    )
+    return _listed("--algo", text, tuple(offered))
+
+
 def command_line(arguments: argparse.Namespace) -> str:
     """The command that asks for the same again; where it writes to is left out."""
     words = ["pycnn bench", *filter(None, (arguments.suite,))]
     if arguments.case:
         words.append(f"--case {shlex.quote(arguments.case)}")
-    names = ("shape", "op", "direction", "algo", "dtype", "batch", "backend", "against", "threads")
+    names = (
+        "shape",
+        "op",
+        "direction",
+        "algo",
+        "dtype",
+        "batch",
+        "backend",
+        "against",
+        "gpu",
+        "threads",
+    )
     for name in names:
         # Without --dtype 16 bits are checked too, so the default is not put into words.
         default = not arguments.case and name != "dtype" and DEFAULTS.get(name)

@@ -33,8 +33,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add = parser.add_argument
     add("file", metavar="FILE", help="CUDA C++ (.cu, compiled by NVRTC) or PTX (.ptx)")
     add("--kernel", metavar="NAME", help="default: the only one; scale<float> for a template")
-    add("--grid", type=_extents, default=(1,), metavar="X[,Y[,Z]]", help="blocks (default 1)")
-    add("--block", type=_extents, default=(1,), metavar="X[,Y[,Z]]", help="threads (default 1)")
+    add("--grid", type=extents, default=(1,), metavar="X[,Y[,Z]]", help="blocks (default 1)")
+    add("--block", type=extents, default=(1,), metavar="X[,Y[,Z]]", help="threads (default 1)")
     add("--arg", action="append", default=[], metavar="[NAME=]SPEC", dest="args",
         help="an argument, in order; see below")  # fmt: skip
     add("--shared", type=int, default=0, metavar="BYTES", help="dynamic shared memory")
@@ -50,14 +50,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=_run)
 
 
-def _extents(text: str) -> tuple[int, ...]:
+def extents(text: str) -> tuple[int, ...]:
+    """Extents of a grid or block, as a command line has them."""
     try:
-        extents = tuple(int(part) for part in text.split(","))
+        found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        extents = ()
-    if not 1 <= len(extents) <= 3:
+        found = ()
+    if not 1 <= len(found) <= 3:
         raise argparse.ArgumentTypeError(f"{text!r}: allowed are one to three whole numbers, 4,2,1")
-    return extents
+    return found
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,10 @@
 """A kernel as its compiler left it: PTX, machine code that names its lines, and what it uses."""
 
+import functools
 import json
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +12,8 @@ from typing import Any
 
 from pycnn.predict import sass
 from pycnn.runtime import cache, elf, nvrtc, sources
+from pycnn.runtime.errors import CompileError
+from pycnn.runtime.extras import MissingExtra, import_extra
 
 #: Counts the changes of what is kept in the cache.
 _FORMAT = "1"
@@ -34,7 +40,8 @@ class Code:
     resources: elf.Resources
 
 
-def of_kernel(file: str, entry: str, defines: Sequence[tuple[str, str]], arch: str) -> Code:
+@functools.lru_cache(maxsize=64)
+def of_kernel(file: str, entry: str, defines: tuple[tuple[str, str], ...], arch: str) -> Code:
     """An entry of a file under ``kernels/``.
 
     Raises
@@ -56,7 +63,7 @@ def closure(text: str, beside: Path) -> str | None:
 def of_text(
     text: str, name: Path | str, entry: str, arch: str, options: Sequence[str] = ()
 ) -> Code:
-    """An entry of CUDA C++, by its name or, of a template, by its expression.
+    """An entry of CUDA C++, by its name or, of a template, by its expression; "" for the only one.
 
     Raises
     ------
@@ -84,8 +91,42 @@ def of_text(
             target.write_text(json.dumps(make()))
 
         kept = json.loads(cache.get_or_build(key, ".json", build).read_text())
-    lowered = kept["names"].get(entry, entry)
-    if lowered not in kept["used"]:
-        raise ValueError(f"entry={entry!r}: {name} has {', '.join(kept['used']) or 'none'}")
-    return Code(lowered, arch, kept["ptx"], sass.listings(kept["sass"])[lowered],
-                elf.Resources(**kept["used"][lowered]))  # fmt: skip
+    return _code(kept, name, entry, arch)
+
+
+def of_ptx(text: str, name: Path | str, entry: str, arch: str) -> Code:
+    """An entry of PTX, which ``ptxas`` makes machine code of; "" for the only one.
+
+    Raises
+    ------
+    MissingExtra
+        If the tool is not installed.
+    CompileError
+        If it refuses the text.
+    ValueError
+        If there is no such entry; lists those there are.
+    """
+    pathfinder = import_extra("cuda.pathfinder", "compile", "finding ptxas")
+    tool = pathfinder.find_nvidia_binary_utility("ptxas") or shutil.which("ptxas")
+    if tool is None:
+        raise MissingExtra("machine code of PTX needs ptxas, of NVIDIA's CUDA toolkit")
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
+        source.write_text(text)
+        command = [str(tool), "-lineinfo", f"-arch={arch}", str(source), "-o", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CompileError(str(name), arch, done.stderr.strip().replace(str(source), str(name)))
+        cubin = target.read_bytes()
+    used = {k: asdict(v) for k, v in elf.resources(cubin).items()}
+    made = {"ptx": text, "names": {}, "sass": sass.disassemble(cubin), "used": used}
+    return _code(made, name, entry, arch)
+
+
+def _code(made: dict[str, Any], name: Path | str, entry: str, arch: str) -> Code:
+    used = made["used"]
+    lowered = next(iter(used)) if not entry and len(used) == 1 else made["names"].get(entry, entry)
+    if lowered not in used:
+        raise ValueError(f"kernel {entry!r}: {name} has {', '.join(used) or 'none'}")
+    return Code(lowered, arch, made["ptx"], sass.listings(made["sass"])[lowered],
+                elf.Resources(**used[lowered]))  # fmt: skip

@@ -7,6 +7,7 @@ Of a large grid a few blocks are run: ``%ctaid`` is replaced by what a table say
 runs, a *sample*, has counters and room for addresses of its own.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -138,6 +139,7 @@ ld.global.u32 %pycnn_nclusterid_z, [pycnn_watch+60];
 """
 
 
+@functools.lru_cache(maxsize=64)
 def instrument(text: str, entry: str, threads: int) -> Instrumented:
     """Put counters into an entry and the functions of its module.
 

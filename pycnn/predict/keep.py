@@ -16,7 +16,7 @@ from pycnn.predict.model import Prediction
 from pycnn.predict.traffic import Footprint, Pattern
 from pycnn.runtime import cache, nvrtc, sources
 from pycnn.runtime.occupancy import Occupancy
-from pycnn.runtime.plan import Buffer, Kernel, Launch, TensorMap
+from pycnn.runtime.plan import Kernel, Launch
 
 
 def kept(
@@ -60,12 +60,9 @@ def _read(text: str) -> Prediction:
 
 
 def _said(argument: object) -> str:
-    if isinstance(argument, Buffer):
-        return f"{argument.name}+{argument.offset}"
-    if isinstance(argument, TensorMap):
-        return repr(argument)
-    array = np.asarray(argument)
-    return f"{array.dtype.descr} {array.tobytes().hex()}"
+    if isinstance(argument, np.generic | np.ndarray):  # a struct's fields may be cut in its repr
+        return f"{argument.dtype.descr} {argument.tobytes().hex()}"
+    return repr(argument)
 
 
 def _sources(kernel: Kernel) -> str | None:

@@ -1,6 +1,6 @@
 """Predictions of what a plan launches: an operation, by shapes alone."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,36 +116,52 @@ def of_plans(plans: Iterable[Plan], arrays: Mapping[str, Any], gpu: Gpu, most: i
     most : int
         Blocks of each launch that are run.
     """
-    bound: dict[str, Any] = {name: a for name, a in arrays.items() if a is not None}
     found, skipped, algo = [], [], ""
     for plan in plans:
         algo = algo or plan.algo
         library = [f"{s.kind} by the library" for s in plan.launches if not isinstance(s, Launch)]
-        if library:  # what it makes is no array of the plan's
-            skipped += library
-            continue
-        for name, spec in {**plan.outputs, **plan.allocated}.items():
-            bound[name] = sample.aligned(spec.shape, spec.dtype)
-        for launch in plan.launches:
-            if isinstance(launch, Launch):
-                found.append(of_launch(launch, bound, gpu, most))
+        skipped += library
+        if not library:  # what that makes is no array of the plan's
+            found += [
+                of_launch(launch, bound, gpu, most) for launch, bound in launches(plan, arrays)
+            ]
     return OfPlan(algo, found, skipped)
+
+
+def launches(plan: Plan, arrays: Mapping[str, Any]) -> Iterator[tuple[Launch, dict[str, Any]]]:
+    """Each kernel of a plan with all arrays that there are by name."""
+    bound = {name: a for name, a in arrays.items() if a is not None}
+    for name, spec in {**plan.outputs, **plan.allocated}.items():
+        bound[name] = sample.aligned(spec.shape, spec.dtype)
+    for launch in plan.launches:
+        if isinstance(launch, Launch):
+            yield launch, bound
+
+
+def sampled(
+    compiled: code.Code, launch: Launch, arrays: Mapping[str, np.ndarray], most: int
+) -> sample.Run:
+    """Run a few blocks of a launch."""
+    args = [host_argument(a, arrays) for a in launch.args]
+    own = _used(launch, arrays)
+    return sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
+                      shared=launch.shared, most=most)  # fmt: skip
+
+
+def _used(launch: Launch, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: a for name, a in arrays.items() if name in launch.names and a.nbytes}
 
 
 def of_launch(
     launch: Launch, arrays: Mapping[str, np.ndarray], gpu: Gpu, most: int = 4
 ) -> Prediction:
     """Predict one launch on arrays by name; from the disk cache if it was predicted before."""
-    used = launch.names
-    own = {name: a for name, a in arrays.items() if name in used and a.nbytes}
+    own = _used(launch, arrays)
 
     def make() -> Prediction:
         kernel = launch.kernel
         compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
-        args = [host_argument(a, arrays) for a in launch.args]
-        run = sample.run(compiled.ptx, compiled.entry, launch.grid, launch.block, args, own,
-                         shared=launch.shared, most=most)  # fmt: skip
-        return predict(compiled, run, gpu, launch.shared)
+        return predict(compiled, sampled(compiled, launch, arrays, most), gpu, launch.shared)
 
     shapes = [f"{name} {a.dtype} {a.shape} {a.strides}" for name, a in sorted(own.items())]
     return keep.kept(launch, shapes, gpu, most, make)

@@ -144,8 +144,11 @@ def patterns(run: Run, widths: Mapping[int, int] | None = None) -> list[Pattern]
             both = _matrices(rows, access.matrix) if access.matrix else wavefronts(rows, size)
             passes, ideal = (float(part.mean()) for part in both)
         # Of executions that are kept, those in which no lane takes part are no requests.
-        kept = sum(min(int(s.counts[:, access.block].max()), access.slots) * s.counts.shape[0]
-                   for s in run.samples if s.weight)  # fmt: skip
+        kept = sum(
+            int(np.minimum(s.counts[:, access.block], access.slots).sum())
+            for s in run.samples
+            if s.weight
+        )
         found.append(
             Pattern(
                 access, requests * min(1.0, len(rows) / max(kept, 1)), sectors, lines, passes, ideal

@@ -11,9 +11,20 @@ from pycnn.runtime.extras import import_extra
 
 import_extra("torch", "torch", "pycnn.torch")
 
-from pycnn.torch.register import functions  # noqa: E402 (after the error that names the extra)
+# After the error that names the extra.
+from pycnn.torch.compiler import compile_backend  # noqa: E402
+from pycnn.torch.layers import replace, replaced, restore  # noqa: E402
+from pycnn.torch.mode import backend  # noqa: E402
+from pycnn.torch.register import functions  # noqa: E402
 
-__all__ = sorted(functions)
+__all__ = [
+    "backend",
+    "compile_backend",
+    "replace",
+    "replaced",
+    "restore",
+    *functions,
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,4 +35,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__)

@@ -22,11 +22,15 @@ from pycnn.testing.problem import every, named
 
 #: A statement that only orders: it can be taken out, and the rest still compiles.
 _WAIT = re.compile(
-    r"(?:__sync(?:threads|warp)|__threadfence\w*|\w*(?:wait|fence)\w*(?:<[^;<>]*>)?|[\w.]+\.sync)"
+    r"(?:__sync(?:threads|warp)|__threadfence\w*|(?:\w+::)?\w*(?:wait|fence)\w*(?:<[^;<>]*>)?|[\w.]+\.sync)"
     r"\([^;()]*\);"
+    r'|asm volatile\("[\w.]*(?:wait|fence|bar\.)[^"]*"[^;]*\);'
 )
 
-#: Those of 16 bits, whose tiles come later, only where no other runs a file.
+#: Begins what only the C++ compiler of the emulator reads.
+_OF_SOURCE = "#if defined(PYCNN_EMULATOR)"
+
+#: Those of 16 bits, whose tiles come later, are tried last.
 DTYPES = ("float32", "int8", "float16")
 
 #: Problems that are tried for a barrier, variants of kernels first.
@@ -35,13 +39,14 @@ TRIED = 80
 
 @dataclass(frozen=True)
 class Barrier:
-    """One statement, by its place in a file of the kernels."""
+    """One statement, by its place in a file of the kernels, and the route that compiles it."""
 
     file: str
     line: int
     begin: int
     end: int
     statement: str
+    via: str
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -60,7 +65,9 @@ def barriers() -> Iterator[Barrier]:
             before = text[: match.start()]
             if "//" not in before[before.rfind("\n") + 1 :]:
                 file = path.relative_to(root).as_posix()
-                yield Barrier(file, before.count("\n") + 1, *match.span(), match[0])
+                branch = before[before.rfind("\n#") + 1 :].partition("\n")[0]
+                via = "source" if branch == _OF_SOURCE else "auto"
+                yield Barrier(file, before.count("\n") + 1, *match.span(), match[0], via)
 
 
 #: What plans are made for here, so that kernels of this architecture alone are chosen, too.
@@ -69,7 +76,7 @@ HOPPER = Target("sm_90a")
 
 @cache
 def problems() -> dict[str, list[str]]:
-    """For every file of the kernels the problems that run what is in it, in one dtype if it can."""
+    """For every file of the kernels the problems that run what is in it."""
     with planned_for(HOPPER):
         selection = select(p for p in every() if p.dtype in DTYPES and not p.large)
     files = {
@@ -81,8 +88,9 @@ def problems() -> dict[str, list[str]]:
         launched = {kernel.file for kernel in selection.kernels[problem]}
         for file in {part for kernel in launched for part in files[kernel]}:
             of[file].append(problem)
-    wide = {file: [p for p in all_of if p.dtype != "float16"] for file, all_of in of.items()}
-    return {file: list(map(str, wide[file] or of[file])) for file in of}
+    return {
+        file: list(map(str, sorted(of[file], key=lambda p: p.dtype == "float16"))) for file in of
+    }
 
 
 def only_arch(file: str) -> str | None:

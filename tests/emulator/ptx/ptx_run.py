@@ -7,6 +7,14 @@ from pycnn.emulator import PtxModule
 
 pytest.importorskip("llvmlite", reason="running PTX needs the extra 'emulator'")
 
+BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
+
+#: Registers of every kind, as most tests need.
+REGS = """
+.reg .pred %p<9>; .reg .b16 %h<9>; .reg .b32 %r<30>; .reg .b64 %rd<30>; .reg .f32 %f<9>;
+.reg .f64 %fd<9>;
+"""
+
 HEAD = ".version 8.5\n.target sm_90a\n.address_size 64\n"
 
 

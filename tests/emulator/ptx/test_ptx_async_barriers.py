@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ptx_run import entry, run
+from ptx_run import BOTH, entry, run
 
 from pycnn.emulator import (
     DeadlockError,
@@ -13,7 +13,6 @@ from pycnn.emulator import (
     RaceError,
 )
 
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 REGS = """
 .reg .pred %p<9>; .reg .b32 %r<30>; .reg .b64 %rd<30>;
 .shared .align 4 .b8 tile[512]; .shared .align 8 .b8 bars[64];

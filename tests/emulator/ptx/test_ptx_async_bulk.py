@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ptx_run import entry
+from ptx_run import BOTH, entry
 
 from pycnn.emulator import (
     AsyncCopyError,
@@ -18,7 +18,6 @@ from pycnn.emulator import (
     UninitialisedReadError,
 )
 
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 THREADS = 64
 #: Two stages of 64 words each; full and empty barriers; a third buffer for the results.
 HEAD = """

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from ptx_run import entry
+from ptx_run import BOTH, entry
 
 from pycnn.emulator import (
     AsyncCopyError,
@@ -20,7 +20,6 @@ from pycnn.emulator import (
     tensor_map_im2col,
 )
 
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 HEAD = """
 .reg .pred %p<9>; .reg .b16 %h<9>; .reg .b32 %r<40>; .reg .b64 %rd<30>;
 .shared .align 8 .b8 bar[8];

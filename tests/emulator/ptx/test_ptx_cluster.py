@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ptx_run import entry
+from ptx_run import BOTH, entry
 
 from pycnn.emulator import (
     DeadlockError,
@@ -16,7 +16,6 @@ from pycnn.emulator import (
     tensor_map,
 )
 
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 SCHEDULES = pytest.mark.parametrize("schedule", ["forward", "reverse", "random:1", "random:2"])
 REGS = """
 .reg .pred %p<9>; .reg .b16 %h<9>; .reg .b32 %r<40>; .reg .b64 %rd<30>;

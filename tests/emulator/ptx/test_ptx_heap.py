@@ -4,14 +4,13 @@ import importlib.util
 
 import numpy as np
 import pytest
-from ptx_run import entry, run
+from ptx_run import BOTH, entry, run
 
 from pycnn.emulator import KernelError, OutOfBoundsError, RawKernel, UninitialisedReadError
 
 needs_nvrtc = pytest.mark.skipif(
     importlib.util.find_spec("cuda") is None, reason="needs the extra 'compile'"
 )
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 SOURCE = r"""
 extern "C" __global__ void heap(int* out, int n, int which) {
     int* a = (int*)malloc(n * sizeof(int));

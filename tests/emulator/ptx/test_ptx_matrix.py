@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ptx_run import entry, run
+from ptx_run import BOTH, entry, run
 
 from pycnn.emulator import AsyncCopyError, PtxError, PtxModule, RaceError, RawKernel
 
 RNG = np.random.default_rng(5)
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 
 
 # The ISA's formulas, one for each shape: row and column of the i-th element of a lane's fragment.

@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from ptx_run import entry, run
+from ptx_run import BOTH, entry, run
 
 from pycnn.emulator import (
     DivergentCollectiveError,
@@ -17,7 +17,6 @@ from pycnn.emulator import (
 )
 
 RNG = np.random.default_rng(7)
-BOTH = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 needs_nvrtc = pytest.mark.skipif(
     importlib.util.find_spec("cuda") is None, reason="needs the extra 'compile'"
 )

@@ -1,0 +1,160 @@
+"""``pycnn profile``: a kernel taken apart, with no GPU."""
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pycnn.emulator.command import extents
+from pycnn.emulator.specs import SPECS, argument
+from pycnn.runtime.options import add_force, check_output
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "profile",
+        help="what a kernel does, line by line, and what it would take on a GPU that is not here",
+        description="Runs a few blocks of each launch in the emulator and reads the machine code. "
+        "Times are predicted, never measured (docs/model.md).",
+        epilog=SPECS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "what",
+        metavar="WHAT",
+        help="an operation of the bench, such as conv2d; or a file .cu, .ptx",
+    )
+    add("--gpu", default="h200", metavar="NAME", help="which GPU (default h200)")
+    add("--shape", metavar="WORD", help="of an operation, such as n1c64h56w56k64r3s3p1")
+    add("--algo", metavar="NAME", help="of an operation (default auto)")
+    add("--dtype", metavar="NAME", help="of an operation (default float32)")
+    add("--direction", metavar="NAME", help="of an operation: forward (default) or backward")
+    add("--kernel", metavar="NAME", help="of a file; default: the only one; f<float> of a template")
+    add("--grid", type=extents, metavar="X[,Y[,Z]]", help="of a file: blocks (default 1)")
+    add("--block", type=extents, metavar="X[,Y[,Z]]", help="of a file: threads (default 1)")
+    add("--arg", action="append", default=[], metavar="[NAME=]SPEC", dest="args",
+        help="of a file: an argument, in order; see below")  # fmt: skip
+    add("--shared", type=int, metavar="BYTES", help="of a file: dynamic shared memory")
+    add("--define", action="append", default=[], metavar="NAME[=VALUE]", help="macro of a .cu file")
+    add("--include", action="append", default=[], metavar="FOLDER", help="headers of a .cu file")
+    add("--blocks", type=int, default=8, metavar="N", help="blocks that are run (default 8)")
+    add("--lines", type=int, default=20, metavar="N", help="lines that are shown (default 20)")
+    add("--json", type=Path, metavar="FILE", help="write it all to FILE")
+    add("--html", type=Path, metavar="FILE.html",
+        help="write one page: source, PTX and machine code side by side")  # fmt: skip
+    add_force(parser)
+    parser.set_defaults(run=_run)
+
+
+OF_OPERATION = ("shape", "algo", "dtype", "direction")
+OF_FILE = ("kernel", "grid", "block", "args", "shared", "define", "include")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pycnn.predict import gpus, html, profile
+    from pycnn.runtime.files import replacing, write_json
+
+    gpu = gpus.gpu(arguments.gpu)
+    is_file = Path(arguments.what).suffix in (".cu", ".ptx")
+    for name in OF_OPERATION if is_file else OF_FILE:
+        if getattr(arguments, name):
+            option = "arg" if name == "args" else name
+            kind = "an operation" if is_file else "a file .cu or .ptx"
+            raise ValueError(f"--{option} is of {kind}; allowed with {arguments.what}: without it")
+    for name in ("blocks", "lines"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(f"--{name} {getattr(arguments, name)}; allowed: from 1 on")
+    if arguments.json:
+        check_output(arguments.json, "--json", force=arguments.force)
+    if arguments.html:
+        check_output(arguments.html, "--html", (".html",), force=arguments.force)
+    found = list((_of_file if is_file else _of_operation)(arguments, gpu))
+    for one in found:
+        print("\n".join(profile.text(one, most=arguments.lines)))
+    if arguments.json:
+        write_json(arguments.json, {"launches": [one.as_json() for one in found]})
+        print(f"results: {arguments.json}")
+    if arguments.html:
+        with replacing(arguments.html) as new:
+            new.write_text(html.page(arguments.what, found))
+        print(f"page: {arguments.html}")
+    return 0
+
+
+def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
+    from pycnn.predict import code, sample
+    from pycnn.predict.profile import profile
+
+    path = Path(arguments.what)
+    kernel = arguments.kernel or ""
+    if path.suffix == ".ptx":
+        for option in ("define", "include"):
+            if getattr(arguments, option):
+                raise ValueError(f"--{option} goes with a .cu file; {path} is compiled already")
+        compiled = code.of_ptx(path.read_text(), path, kernel, gpu.arch)
+    else:
+        options = [f"-D{macro}" for macro in arguments.define]
+        options += [f"-I{folder}" for folder in arguments.include]
+        compiled = code.of_text(path.read_text(), path, kernel, gpu.arch, options)
+    parsed = [argument(text) for text in arguments.args]
+    values = [_aligned(a.value) if isinstance(a.value, np.ndarray) else a.value for a in parsed]
+    arrays = {
+        a.name or str(i): v
+        for i, (a, v) in enumerate(zip(parsed, values, strict=True))
+        if isinstance(v, np.ndarray)
+    }
+    grid, block = (_three(e) for e in (arguments.grid, arguments.block))
+    shared = arguments.shared or 0
+    run = sample.run(compiled.ptx, compiled.entry, grid, block, values, arrays,
+                     shared=shared, most=arguments.blocks)  # fmt: skip
+    yield profile(compiled, run, gpu, shared, str(path))
+
+
+def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
+    from pycnn.bench.operations import OPERATIONS
+    from pycnn.dtypes import numpy_dtype
+    from pycnn.predict import code, plans, sample
+    from pycnn.predict.profile import profile
+    from pycnn.runtime import sources
+    from pycnn.runtime.text import did_you_mean
+
+    if arguments.what not in OPERATIONS:
+        near = did_you_mean(arguments.what, list(OPERATIONS))
+        raise ValueError(f"{arguments.what!r}; allowed: {', '.join(OPERATIONS)}, *.cu, *.ptx{near}")
+    if not arguments.shape:
+        raise ValueError("--shape is wanted, such as n1c64h56w56k64r3s3p1")
+    op = OPERATIONS[arguments.what]
+    case, direction = op.parse(arguments.shape), arguments.direction or "forward"
+    dtype, algo = arguments.dtype or "float32", arguments.algo or "auto"
+    for name, value, allowed in (
+        ("direction", direction, op.directions), ("dtype", dtype, op.dtypes_of(direction)),
+    ):  # fmt: skip
+        if value not in allowed:
+            raise ValueError(f"--{name} {value!r}; allowed: {', '.join(allowed)}")
+    arrays = {
+        name: sample.aligned(shape, numpy_dtype(kind or dtype))
+        for name, (shape, kind) in op.input_specs(case, direction).items()
+    }
+    for plan, own in plans.planned(partial(op.run, case, direction, arrays, algo)):
+        for launch, bound in plans.launches(plan, own):
+            kernel = launch.kernel
+            compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
+            run = plans.sampled(compiled, launch, bound, arguments.blocks)
+            yield profile(compiled, run, gpu, launch.shared, str(sources.kernel_path(kernel.file)))
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    from pycnn.predict import sample
+
+    found = sample.aligned(array.shape, array.dtype)
+    found[...] = array
+    return found
+
+
+def _three(extent: tuple[int, ...] | None) -> tuple[int, int, int]:
+    x, y, z = (*(extent or (1,)), 1, 1)[:3]
+    return x, y, z

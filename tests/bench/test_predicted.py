@@ -1,0 +1,149 @@
+"""`pycnn bench --gpu`: the table of predicted times, mostly on predictions that are made up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bench_fakes import Double, Fake, right
+
+import pycnn
+from pycnn.bench import predicted
+from pycnn.bench.cases import MapCase
+from pycnn.bench.record import Record
+from pycnn.bench.run import Benchmark
+from pycnn.bench.suites import Layer
+from pycnn.cli import main
+from pycnn.predict import gpus, keep, plans
+from pycnn.predict.model import Prediction
+from pycnn.predict.plans import OfPlan
+from pycnn.predict.traffic import Footprint
+from pycnn.runtime.occupancy import Occupancy
+from pycnn.runtime.plan import Buffer, Kernel, Launch
+
+GPU = gpus.gpu("h200")
+
+
+def prediction(us: float, bound: str = "memory") -> Prediction:
+    return Prediction(
+        "k", "h200", us, 1.5, bound, {bound: us, "issue": us / 2, "L1": us / 4},
+        Occupancy(2, 16, 0.25, "registers"), 64, 0, (8, 1, 1), (256, 1, 1), 8, 0.1, {"FFMA": 1.0},
+        [], Footprint(1.0, 1.0, 1.0, 1.0),
+    )  # fmt: skip
+
+
+def guess(name: str, times: dict[str, float], auto: str, count: int = 1) -> predicted.Guess:
+    layer = Layer(name, MapCase(2, 3, 5, 7), count)
+    benchmark = Benchmark("shape", Double(), layer, "forward", "float32", (Fake(right),))
+    found = {algo: OfPlan(algo, [prediction(us)], []) for algo, us in times.items()}
+    return predicted.Guess(benchmark, found, {"fft": "rfft2 by the library"}, auto, 5.0)
+
+
+def measured(name: str, ms: float) -> Record:
+    return Record(
+        suite="shape", layer=name, op="double", direction="forward", shape="n2", dtype="float32",
+        backend="reference", algorithm="auto", status="timed", time_ms=ms, count=1, layout="NCHW",
+    )  # fmt: skip
+
+
+def test_the_table_says_what_is_predicted_and_fits_a_terminal() -> None:
+    made = [
+        guess("a layer with a name that is far too long for its column", {"direct": 8.5}, "direct"),
+        guess("two", {"winograd_f2": 18.5, "implicit_gemm_mma": 38.5}, "implicit_gemm_mma", 3),
+    ]
+    lines = predicted.lines(
+        "conv2d", GPU, made, [measured(g.benchmark.layer.name, 12.0) for g in made]
+    )
+    assert all(len(line) <= 80 for line in lines)
+    text = "\n".join(lines)
+    assert "NVIDIA H200 PREDICTED" in text
+    rows = {line.split()[0]: line.split() for line in lines}
+    # 18.5 us and the launch; 5 us would be the limit; the next takes twice as long.
+    assert rows["two"][1:] == [
+        "x3", "winograd_f2*", "20", "us", "25%", "memory", "2.00x", "12", "ms",
+    ]  # fmt: skip
+    joined = " ".join(text.split())
+    # 10 + 3 x 20 us against 10 + 3 x 40 us by auto, and 4 x 12 ms here.
+    assert "NVIDIA H200: 70 us; by auto's choices 130 us, 86% more" in joined
+    assert "measured here: 48 ms, 686 times as long" in joined
+    assert "not predicted: fft (rfft2 by the library)" in joined
+    assert "what would pay most in two: memory: fewer bytes" in joined
+
+
+def test_without_predictions_there_is_no_sum() -> None:
+    lines = predicted.lines("conv2d", GPU, [guess("a", {}, "x"), guess("b", {"y": 1}, "y")], [])
+    assert any(line.split()[:2] == ["a", "none"] for line in lines)
+    assert not any("all layers" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("--gpu h20", "allowed: h200, h100"), ("--gpu t4 --all", "without --all"),
+     ("--gpu t4 --prepare", "without --prepare"),
+     ("--gpu t4 --dtype float32,float16", "one of each"),
+     ("--gpu t4 --algo nothing", "allowed: depthwise, direct")],
+)  # fmt: skip
+def test_one_error_before_anything_runs(
+    words: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predicted, "guesses", lambda *about: pytest.fail("something ran"))
+    assert main(["bench", "--shape", "n1c4h5w5k4r3s3", *words.split()]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert not captured.out
+
+
+def test_a_layer_is_predicted_by_its_kernels_and_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    from pycnn.bench.operations import OPERATIONS
+
+    op = OPERATIONS["conv2d"]
+    layer = Layer("layer", op.parse("n1c4h9w9k4r3s3p1"))
+    benchmark = Benchmark("shape", op, layer, "forward", "float32", ())
+    made = predicted.guess(benchmark, ["direct", "fft"], GPU)
+    assert list(made.found) == ["direct"]
+    assert "by the library" in made.refused["fft"]
+    assert made.auto not in ("", "auto")
+    assert made.limit_us == pytest.approx(
+        (4 * 81 * 2 + 4 * 4 * 9) * 4 / GPU.dram_achieved_gbps / 1e3
+    )
+    direct = made.found["direct"]
+    assert direct.time_us > direct.launches[0].launch_us
+    # Once more: nothing is run, and what was kept is what was predicted.
+    monkeypatch.setattr(plans, "predict", lambda *about: pytest.fail("it was not kept"))
+    assert predicted.guess(benchmark, ["direct"], GPU).found["direct"] == direct
+
+
+def test_what_a_prediction_is_kept_by(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("PYCNN_CACHE_DIR", str(tmp_path))
+    kernel = Kernel("activation/relu.cu", "relu", (("SCALAR", "float"),))
+    launch = Launch(kernel, (1, 1, 1), (32, 1, 1), (Buffer("x"), np.int64(3)))
+    asked: list[float] = []
+
+    def keeping(launch: Launch, shapes: list[str], gpu: gpus.Gpu = GPU, most: int = 4) -> float:
+        def make() -> Prediction:
+            asked.append(0.0)
+            return prediction(float(len(asked)))
+
+        return keep.kept(launch, shapes, gpu, most, make).time_us
+
+    first = keeping(launch, ["x float32 (3,)"])
+    assert keeping(launch, ["x float32 (3,)"]) == first
+    others = [
+        keeping(replace(launch, grid=(2, 1, 1)), ["x float32 (3,)"]),
+        keeping(replace(launch, args=(Buffer("x"), np.int64(4))), ["x float32 (3,)"]),
+        keeping(launch, ["x float32 (4,)"]),
+        keeping(launch, ["x float32 (3,)"], gpus.gpu("a100")),
+        keeping(launch, ["x float32 (3,)"], most=8),
+    ]
+    assert len({first, *others}) == 6
+
+
+def test_plans_are_seen_and_nothing_is_computed() -> None:
+    x = np.full((2, 3), -1, np.float32)
+    seen = plans.planned(lambda: pycnn.relu(x))
+    assert [plan.op for plan, _ in seen] == ["relu"]
+    assert seen[0][1]["x"] is x

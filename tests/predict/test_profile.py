@@ -1,0 +1,152 @@
+"""`pycnn profile`: counts of lines that can be computed by hand, and one error for bad input."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pycnn.cli import main
+from pycnn.predict import code, gpus, html, profile, sample
+
+SCALE = """\
+extern "C" __global__ void scale(float* y, const float* x, float a) {
+    __shared__ float s[32 * 33];
+    const int i = blockIdx.x * 64 + threadIdx.x;
+    s[threadIdx.x % 32 * 32 + threadIdx.x / 32] = x[2 * i];
+    __syncthreads();
+    if (threadIdx.x < 16) y[i] = a * s[threadIdx.x];
+    if (threadIdx.x == 0) atomicAdd(y, 1.0f);
+}
+"""
+
+PTX = """\
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry one(.param .u64 y) {
+    .reg .b64 %rd<2>;
+    ld.param.u64 %rd1, [y];
+    st.global.u32 [%rd1], 1;
+    ret;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> profile.Profile:
+    """Of 100 blocks of two warps."""
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    path = tmp_path_factory.mktemp("profile") / "scale.cu"
+    path.write_text(SCALE)
+    gpu = gpus.gpu("a100")
+    compiled = code.of_text(SCALE, path, "", gpu.arch)
+    x, y = (sample.aligned((n,), np.float32) for n in (12800, 6400))
+    run = sample.run(compiled.ptx, compiled.entry, (100, 1, 1), (64, 1, 1),
+                     [y, x, np.float32(2)], {"y": y, "x": x}, most=4)  # fmt: skip
+    return profile.profile(compiled, run, gpu, 0, str(path))
+
+
+def test_what_each_line_does(found: profile.Profile) -> None:
+    lines = {line.line: line for line in found.lines}
+    staging, barrier, result, atomic = (lines[n] for n in (4, 5, 6, 7))
+    assert staging.text.startswith("s[threadIdx.x % 32")
+    # 200 warps; every second float of 32 is read: 8 sectors of 2 lines; columns meet in one bank.
+    assert (staging.requests, staging.sectors, staging.lines) == (200, 8, 2)
+    assert (staging.shared, staging.wavefronts, staging.conflicts) == (200, 32, 200 * 31)
+    assert barrier.barriers == 200
+    assert (result.requests, result.sectors) == (100, 2)
+    assert atomic.atomics == 100
+    assert staging.lanes == 32
+    assert atomic.lanes < 32
+
+
+def test_what_is_said_of_it(found: profile.Profile) -> None:
+    said = profile.text(found)
+    assert all(len(line) <= 80 for line in said)
+    text = "\n".join(said)
+    assert "scale: grid 100, block 64, on a100" in text
+    assert "predicted, not measured" in text
+    assert re.search(r"^ +4 .* 8 +32  s\[threadIdx", text, re.M)
+    assert len(profile.text(found, most=1)) < len(said)
+
+
+def test_json_has_a_format_and_everything_by_name(found: profile.Profile) -> None:
+    told = json.loads(json.dumps(found.as_json()))
+    assert told["format"] == profile.FORMAT
+    assert told["kernel"] == "scale"
+    assert {line["line"] for line in told["lines"]} >= {4, 5, 6, 7}
+    assert told["predicted"]["time_us"] > 0
+    assert told["local"] == 0
+
+
+def test_the_page_needs_nothing_else(found: profile.Profile) -> None:
+    page = html.page("a < b", [found])
+    assert "a &lt; b" in page
+    assert not re.search(r"https?:|src=|<link", page)
+    for side in ("source", "PTX", "machine code"):
+        assert f"<h3>{side}</h3>" in page
+    # The line of the barrier is on all three sides, and a click joins them by its place.
+    assert len(re.findall(r'data-place="[^"]*scale.cu:5"', page)) >= 3
+
+
+def test_lines_of_what_is_inlined_count_where_it_is_called() -> None:
+    ptx = "\n".join((
+        '.file 1 "k.cu"', '.file 2 "h.cuh"', ".loc 1 10 3", "add;",
+        ".loc 2 5 1, function_name $x, inlined_at 1 11 2", "mul;",
+        ".loc 2 7 1, function_name $y, inlined_at 2 5 1", "sub;",
+    ))  # fmt: skip
+    assert {n: p for n, p in profile.source_lines(ptx).items() if n > 2} == {
+        4: ("k.cu", 10), 6: ("h.cuh", 5), 8: ("h.cuh", 7)
+    }  # fmt: skip
+    inside = profile.source_lines(ptx, "k.cu")
+    assert [inside[n] for n in (4, 6, 8)] == [("k.cu", 10), ("k.cu", 11), ("k.cu", 11)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("conv9d --shape n1", "allowed: conv2d"), ("conv2d", "--shape is wanted"),
+     ("conv2d --shape n1c4h5w5k4r3s3 --gpu h20", "allowed: h200"),
+     ("conv2d --shape n1c4h5w5k4r3s3 --dtype int8", "allowed: float16"),
+     ("conv2d --shape n1c4h5w5k4r3s3 --grid 4", "--grid is of a file"),
+     ("k.cu --shape n1", "--shape is of an operation"), ("k.cu --blocks 0", "--blocks 0"),
+     ("k.cu", "No such file"), ("k.cu --html x.txt", "allowed are the suffixes .html")],
+)  # fmt: skip
+def test_one_error_for_what_cannot_be(
+    words: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["profile", *words.split()]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert not captured.out
+
+
+def test_an_operation_from_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    report, page = tmp_path / "r.json", tmp_path / "r.html"
+    words = ["profile", "conv2d", "--shape", "n1c4h9w9k4r3s3p1", "--algo", "direct", "--gpu", "t4"]
+    assert main([*words, "--json", str(report), "--html", str(page)]) == 0
+    assert "direct_forward: grid" in capsys.readouterr().out
+    assert json.loads(report.read_text())["launches"][0]["gpu"] == "t4"
+    assert page.read_text().count("<section>") == 1
+    assert main([*words, "--json", str(report)]) == 2  # what is there is kept
+
+
+def test_a_kernel_in_ptx(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("llvmlite")
+    pathfinder = pytest.importorskip("cuda.pathfinder")
+    if not (pathfinder.find_nvidia_binary_utility("ptxas") or shutil.which("ptxas")):
+        pytest.skip("ptxas is not installed; it comes with NVIDIA's CUDA toolkit")
+    path = tmp_path / "one.ptx"
+    path.write_text(PTX)
+    assert main(["profile", str(path), "--arg", "int32:32", "--gpu", "a100"]) == 0
+    assert "one: grid 1" in capsys.readouterr().out
