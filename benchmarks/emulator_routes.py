@@ -95,7 +95,7 @@ def _recorded() -> set[Kernel]:
 def _routes(name: str, directions: Sequence[str], turns: int) -> Iterator[dict[str, Any]]:
     op = OPERATIONS[name]
     for direction in directions:
-        layer = _layer(op, direction)
+        layer = standard_layer(op, direction)
         if layer is None or "float32" not in op.dtypes_of(direction):
             continue
         call = _prepared(op, layer, direction, "auto")
@@ -112,14 +112,14 @@ def _routes(name: str, directions: Sequence[str], turns: int) -> Iterator[dict[s
         yield row
 
 
-def _layer(op: Operation, direction: str) -> Case | None:
+def standard_layer(op: Operation, direction: str, flops: int = FLOPS) -> Case | None:
     """The standard layer, or where there is none the example of the grammar."""
     standard = [case for _, case in op.standard_layers()]
     example = getattr(op.case, "EXAMPLE", None)
     found = standard[0] if standard else op.parse(example) if example else None
     if found is None or direction not in op.directions_of(found):
         return None
-    return scale_down(found, lambda case: op.emulated_flops(case, direction), FLOPS)
+    return scale_down(found, lambda case: op.emulated_flops(case, direction), flops)
 
 
 def _prepared(op: Operation, layer: Case, direction: str, algo: str) -> Call:

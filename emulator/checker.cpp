@@ -123,53 +123,6 @@ void Checker::require(bool clock_moved) {
     block_->worker->fail(std::move(report));
 }
 
-Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const {
-    return Record{block_->index,
-                  block_->order.clock(thread),
-                  static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
-                  1u << thread % kWarp,
-                  static_cast<uint16_t>(thread),
-                  mask,
-                  kind};
-}
-
-Cell& Checker::shared_cell(uintptr_t word) {
-    return *block_->shared.at(word, reinterpret_cast<uintptr_t>(block_->worker->arena()),
-                              Worker::arena_size());
-}
-
-void Checker::access(unsigned thread, const void* pointer, size_t size, int access,
-                     const void* pc) {
-    auto address = reinterpret_cast<uintptr_t>(pointer);
-    if (access != kRead || !read_again(thread, address, size, pc))
-        access_part(thread, address, size, access, pc, false);
-}
-
-// True for a read of words that have been read since the last barrier, if there is no more to do.
-bool Checker::read_again(unsigned thread, uintptr_t address, size_t size, const void* pc) {
-    Block& b = *block_;
-    if (size % kWord || size & (size - 1) || size > 16 || address & (size - 1) ||
-        !b.suspects.empty())
-        return false;
-    auto arena = reinterpret_cast<uintptr_t>(b.worker->arena());
-    bool shared = address - arena < Worker::arena_size();
-    Cell* cell;
-    if (shared) {
-        if (!in_shared_variable(address - arena, size)) return false;
-        cell = &shared_cell(address);
-    } else {
-        Memory::Piece* piece = memory_.find_again(address, size, pc);
-        if (!piece) return false;
-        cell = piece->cells.at(address, piece->range.base, piece->range.size);
-    }
-    Record me = record(thread, pc, 0, (1u << kWord) - 1);
-    const Records& records = shared ? b.records : records_;
-    for (Cell* end = cell + size / kWord; cell < end; ++cell)
-        if (!records.add_known(*cell, me, b.order)) return false;
-    b.log.add(thread, me.pc, address, size, kRead, shared, false);
-    return true;
-}
-
 void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int access,
                           const void* pc, bool certain) {
     Block& b = *block_;
@@ -208,9 +161,11 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
     Records& records = where.shared ? where.shared->records : records_;
     if (where.shared && where.shared != &b) visit(*where.shared, me, thread, address, pc);
     for (uintptr_t word = word_of(address); word < address + size; word += kWord, ++cell) {
-        me.mask = byte_mask(word, address, address + size);
-        bool known = writes || where.initialised || (cell->initialised & me.mask) == me.mask;
-        if (known && !(cell->pending & me.mask) && records.add_ordered(*cell, me, b.order))
+        const uint8_t mask = byte_mask(word, address, address + size);
+        me.mask = mask;
+        const bool clean = !kind && mask == kWholeWord;
+        bool known = writes || where.initialised || (cell->initialised & mask) == mask;
+        if (known && !(cell->pending & mask) && records.add_ordered(*cell, me, b.order, clean))
             cell->initialised |= me.mask;
         else
             check(*cell, me, where, certain, std::max(word, address), pc);
@@ -339,15 +294,11 @@ void Checker::register_shared(const SharedVariable& variable) {
         std::memset(block->worker->arena() + offset, kPoison, variable.size);
 }
 
-bool Checker::in_shared_variable(uintptr_t offset, size_t size) const {
-    auto inside = [&](uintptr_t begin, size_t of) {
-        return offset - begin < of && size <= of - (offset - begin);
-    };
-    if (inside(last_shared_, last_shared_size_)) return true;
+bool Checker::in_another_variable(uintptr_t offset, size_t size) const {
     if (offset < kDynamicSpan) return offset + size <= block_->worker->launch().dynamic_shared;
     for (const SharedVariable& v : variables_) {
         uintptr_t begin = kDynamicSpan + static_cast<uintptr_t>(v.offset);
-        if (!inside(begin, v.size)) continue;
+        if (!inside(offset, size, begin, v.size)) continue;
         last_shared_ = begin;
         last_shared_size_ = v.size;
         return true;

@@ -45,6 +45,8 @@ struct Copy {
 };
 using CopyGroup = std::vector<std::shared_ptr<Copy>>;
 
+constexpr uint8_t kWholeWord = (1u << kWord) - 1;
+
 class Checker {
 public:
     Checker(Knowledge knowledge, const void* code_in_library);
@@ -159,7 +161,14 @@ private:
     static bool changed(const Suspect& suspect);
     void settle();
     void require(bool clock_moved);
-    bool in_shared_variable(uintptr_t address, size_t size) const;
+    static bool inside(uintptr_t address, size_t size, uintptr_t begin, size_t of) {
+        return address - begin < of && size <= of - (address - begin);
+    }
+    bool in_shared_variable(uintptr_t offset, size_t size) const {
+        return inside(offset, size, last_shared_, last_shared_size_) ||
+               in_another_variable(offset, size);
+    }
+    bool in_another_variable(uintptr_t offset, size_t size) const;
     [[noreturn]] void out_of_bounds(unsigned thread, uintptr_t address, size_t size, int access,
                                     const void* pc);
     [[noreturn]] void report(const char* kind, std::string message, unsigned thread,
@@ -190,5 +199,55 @@ private:
     Block* block_ = nullptr;
     Counters counters_;
 };
+
+// What most accesses come to is inlined into what the kernel calls.
+
+inline Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const {
+    return Record{block_->index,
+                  block_->order.clock(thread),
+                  static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
+                  1u << thread % kWarp,
+                  static_cast<uint16_t>(thread),
+                  mask,
+                  kind};
+}
+
+inline Cell& Checker::shared_cell(uintptr_t word) {
+    return *block_->shared.at(word, reinterpret_cast<uintptr_t>(block_->worker->arena()),
+                              Worker::arena_size());
+}
+
+// True for a read of words that have been read since the last barrier, if there is no more to do.
+__attribute__((always_inline)) inline bool Checker::read_again(
+    unsigned thread, uintptr_t address, size_t size, const void* pc) {
+    Block& b = *block_;
+    if (size % kWord || size & (size - 1) || size > 16 || address & (size - 1) ||
+        !b.suspects.empty())
+        return false;
+    auto arena = reinterpret_cast<uintptr_t>(b.worker->arena());
+    bool shared = address - arena < Worker::arena_size();
+    Cell* cell;
+    if (shared) {
+        if (!in_shared_variable(address - arena, size)) return false;
+        cell = &shared_cell(address);
+    } else {
+        Memory::Piece* piece = memory_.find_again(address, size, pc);
+        if (!piece) return false;
+        cell = piece->cells.at(address, piece->range.base, piece->range.size);
+    }
+    Record me = record(thread, pc, 0, kWholeWord);
+    const Records& records = shared ? b.records : records_;
+    for (Cell* end = cell + size / kWord; cell < end; ++cell)
+        if (!records.add_known(*cell, me, b.order)) return false;
+    b.log.add(thread, me.pc, address, size, kRead, shared, false);
+    return true;
+}
+
+inline void Checker::access(unsigned thread, const void* pointer, size_t size, int access,
+                            const void* pc) {
+    auto address = reinterpret_cast<uintptr_t>(pointer);
+    if (access != kRead || !read_again(thread, address, size, pc))
+        access_part(thread, address, size, access, pc, false);
+}
 
 }  // namespace pycnn_emu

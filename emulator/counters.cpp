@@ -56,7 +56,7 @@ bool WarpLog::flush_in_step(Counters& counters, size_t first, size_t end) {
         if (!like) like = &lanes_[t];
         if (lanes_[t].size() != like->size()) return false;
         for (size_t i = 0; i < like->size(); ++i)
-            if (lanes_[t][i].pc != (*like)[i].pc) return false;
+            if (lanes_[t][i].pc() != (*like)[i].pc()) return false;
     }
     for (size_t i = 0; like && i < like->size(); ++i) {
         each_lane(request.lanes, [&](unsigned l) { request.events[l] = &lanes_[first + l][i]; });
@@ -102,11 +102,11 @@ uint32_t WarpLog::find_number(uint64_t what) {
 
 void WarpLog::count_shared(Counters& counters, const Request& request) {
     const Event& first = *request.events[__builtin_ctz(request.lanes)];
-    (first.access == 0   ? counters.shared_load_requests
-     : first.access == 1 ? counters.shared_store_requests
+    (first.access() == 0   ? counters.shared_load_requests
+     : first.access() == 1 ? counters.shared_store_requests
                          : counters.shared_atomic_requests)++;
     // Lanes are served in groups whose words fill the banks once at best.
-    unsigned group = first.size >= 16 ? 8 : first.size == 8 ? 16 : kLanes;
+    unsigned group = first.size() >= 16 ? 8 : first.size() == 8 ? 16 : kLanes;
     for (unsigned lane = 0; lane < kLanes; lane += group) {
         uint32_t lanes = request.lanes & (group == kLanes ? ~0u : ((1u << group) - 1) << lane);
         if (!lanes) continue;
@@ -118,7 +118,7 @@ void WarpLog::count_shared(Counters& counters, const Request& request) {
 
 unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {
     // Mostly each lane has banks of its own, or the very words of another.
-    unsigned size = request.events[__builtin_ctz(lanes)]->size;
+    unsigned size = request.events[__builtin_ctz(lanes)]->size();
     size = size <= 4 ? 4 : size;
     uintptr_t of_bank[kBanks];
     uint32_t used = 0;
@@ -127,7 +127,7 @@ unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {
         const Event& event = *request.events[l];
         uintptr_t place = event.address / size;
         auto bank = static_cast<unsigned>(place % (kBanks * 4 / size));
-        if (event.address % size + event.size > size || (used >> bank & 1 && of_bank[bank] != place))
+        if (event.address % size + event.size() > size || (used >> bank & 1 && of_bank[bank] != place))
             simple = false;
         used |= 1u << bank;
         of_bank[bank] = place;
@@ -136,7 +136,7 @@ unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {
     words_.clear();
     each_lane(lanes, [&](unsigned l) {
         const Event& event = *request.events[l];
-        uintptr_t last = (event.address + event.size - 1) / 4;
+        uintptr_t last = (event.address + event.size() - 1) / 4;
         for (uintptr_t word = event.address / 4; word <= last; ++word)
             if (words_.empty() || words_.back() != word) words_.push_back(word);
     });
@@ -155,7 +155,7 @@ uint64_t WarpLog::sectors(const Request& request) {
     bool upwards = true;
     each_lane(request.lanes, [&](unsigned l) {
         const Event& event = *request.events[l];
-        uintptr_t begin = event.address / 32, end = (event.address + event.size - 1) / 32;
+        uintptr_t begin = event.address / 32, end = (event.address + event.size() - 1) / 32;
         upwards &= begin >= latest;
         distinct += end - begin + (begin != latest);
         latest = end;
@@ -164,7 +164,7 @@ uint64_t WarpLog::sectors(const Request& request) {
     words_.clear();
     each_lane(request.lanes, [&](unsigned l) {
         const Event& event = *request.events[l];
-        for (uintptr_t s = event.address / 32; s <= (event.address + event.size - 1) / 32; ++s)
+        for (uintptr_t s = event.address / 32; s <= (event.address + event.size() - 1) / 32; ++s)
             if (words_.empty() || words_.back() != s) words_.push_back(s);
     });
     if (!std::is_sorted(words_.begin(), words_.end())) std::sort(words_.begin(), words_.end());
@@ -173,15 +173,15 @@ uint64_t WarpLog::sectors(const Request& request) {
 
 void WarpLog::count(Counters& counters, const Request& request) {
     const Event& first = *request.events[__builtin_ctz(request.lanes)];
-    if (first.shared) {
+    if (first.shared()) {
         count_shared(counters, request);
         return;
     }
     uint64_t distinct = sectors(request);
-    if (first.access == 0) {
+    if (first.access() == 0) {
         counters.global_load_requests++;
         counters.global_load_sectors += distinct;
-    } else if (first.access == 1) {
+    } else if (first.access() == 1) {
         counters.global_store_requests++;
         counters.global_store_sectors += distinct;
     } else {

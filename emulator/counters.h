@@ -32,10 +32,10 @@ public:
              bool poll) {
         auto& events = lanes_[thread];
         if (events.size() == events.capacity()) grow(events);
-        if (poll && !events.empty() && events.back().pc == pc && events.back().address == address)
+        if (poll && !events.empty() && events.back().pc() == pc && events.back().address == address)
             return;
-        events.push_back(Event{address, pc, static_cast<uint32_t>(size) & kLargest,
-                               static_cast<uint32_t>(access) & 7, shared});
+        events.emplace_back(address, uint64_t{pc} << 32 | (size & kLargest) << 4 |
+                                         (static_cast<unsigned>(access) & 7) << 1 | shared);
     }
     void flush(Counters& counters);
     // No access of these threads comes before the next barrier: of a whole warp all is known then.
@@ -47,12 +47,18 @@ public:
 
 private:
     static constexpr unsigned kLanes = 32;
-    static constexpr uint32_t kLargest = (1u << 28) - 1;
+    static constexpr uint64_t kLargest = (1u << 28) - 1;
 
+    // Two words, made where they lie. Made of smaller parts, or copied there, an event would be read
+    // as one before its parts are written, for which a processor waits: half the time of an access.
     struct Event {
         uintptr_t address;
-        uint32_t pc;
-        uint32_t size : 28, access : 3, shared : 1;
+        uint64_t rest;
+        Event(uintptr_t address, uint64_t rest) : address(address), rest(rest) {}
+        uint32_t pc() const { return static_cast<uint32_t>(rest >> 32); }
+        uint32_t size() const { return static_cast<uint32_t>(rest >> 4 & kLargest); }
+        unsigned access() const { return rest >> 1 & 7; }
+        bool shared() const { return rest & 1; }
     };
     // One warp instruction: what lanes that take part did.
     struct Request {
@@ -70,7 +76,7 @@ private:
     unsigned wavefronts(const Request& request, uint32_t lanes);
     // A copy reads and writes at one pc, and reads nothing where it writes zeros.
     uint32_t number_of(const Event& event) {
-        uint64_t what = uint64_t{event.pc} << 1 | event.shared;
+        uint64_t what = uint64_t{event.pc()} << 1 | event.shared();
         uint32_t& near = near_[what % kNear];
         if (near < whats_.size() && whats_[near] == what) return near;
         return near = find_number(what);

@@ -43,7 +43,7 @@ public:
             return offset < p.range.size && size <= p.range.size - offset;
         };
         size_t& hint = hints_[reinterpret_cast<uintptr_t>(pc) % kHints];
-        if (hint >= pieces_.size() || !holds(pieces_[hint])) {
+        if (pieces_.empty() || !holds(pieces_[hint])) {
             if (!known(address)) return nullptr;
             hint = last_;
         }
@@ -61,7 +61,7 @@ private:
     std::vector<Piece> pieces_;  // sorted by base
     static constexpr size_t kHints = 64;
     size_t last_ = 0;
-    size_t hints_[kHints] = {};
+    size_t hints_[kHints] = {};  // each of a piece, if there is any
     std::vector<uintptr_t> numbers_;
 };
 

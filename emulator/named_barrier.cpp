@@ -1,8 +1,23 @@
 #include "named_barrier.h"
 
+#include <cstring>
+
 #include "checker.h"
 
 namespace pycnn_emu {
+
+namespace {
+
+// `bar` is short for `barrier ... .aligned`: a warp executes it as one, and arrives as one.
+bool is_aligned(const Site& site) {
+    return std::strncmp(site.what, "bar.", 4) == 0 || std::strstr(site.what, ".aligned");
+}
+
+bool same_instruction(const Site& a, const Site& b) {
+    return a.line == b.line && std::strcmp(a.what, b.what) == 0 && std::strcmp(a.file, b.file) == 0;
+}
+
+}  // namespace
 
 pycnn_emu_votes NamedBarriers::arrive(Worker& worker, unsigned number, unsigned count, bool waits,
                                       int predicate, const Site& site) {
@@ -36,6 +51,15 @@ pycnn_emu_votes NamedBarriers::arrive(Worker& worker, unsigned number, unsigned 
                       "of",
                       thread, number, count),
                &b);
+    if (worker.checker() && is_aligned(site)) {
+        Site& first = b.sites[thread / kWarp];
+        if (!first.what) first = site;
+        if (!same_instruction(first, site))
+            refuse(format("lanes of one warp are at different instructions of barrier %u: lane %u at "
+                          "%s, another at %s (%s:%d); they are .aligned, for a whole warp",
+                          number, thread % kWarp, site.what, first.what, first.file, first.line),
+                   nullptr);
+    }
     b.arrived.set(thread);
     bool yes = predicate != 0;
     b.votes.count += yes;
@@ -55,6 +79,7 @@ pycnn_emu_votes NamedBarriers::arrive(Worker& worker, unsigned number, unsigned 
 
 void NamedBarriers::complete(Worker& worker, Barrier& b) {
     Checker* checker = worker.checker();
+    if (checker) check_warps(worker, b);
     if (checker && b.waiting.size() == worker.threads()) {
         checker->barrier();
     } else if (checker) {
@@ -67,6 +92,25 @@ void NamedBarriers::complete(Worker& worker, Barrier& b) {
     for (uint16_t thread : waiting) {
         result_[thread] = votes;
         worker.wake(thread);  // not the one that runs
+    }
+}
+
+// A part of a warp counts as the whole: others are let go before the rest has come.
+void NamedBarriers::check_warps(Worker& worker, const Barrier& b) {
+    for (unsigned warp = 0; warp < b.sites.size(); ++warp) {
+        const Site& site = b.sites[warp];
+        if (!site.what) continue;
+        for (unsigned rest = worker.live_lanes(warp); rest; rest &= rest - 1) {
+            unsigned lane = static_cast<unsigned>(__builtin_ctz(rest));
+            if (b.arrived[warp * kWarp + lane]) continue;
+            Report report;
+            report.kind = "divergent_barrier";
+            report.message = format("%s is for a whole warp, lane %u of warp %u has not come to it",
+                                    site.what, lane, warp);
+            report.where = at(site);
+            report.thread = static_cast<int>(warp * kWarp + lane);
+            worker.fail(std::move(report));
+        }
     }
 }
 

@@ -26,6 +26,7 @@ private:
     struct Barrier {
         unsigned count = 0;
         Site site{};               // of the first that came
+        std::array<Site, kMaxThreads / kWarp> sites{};  // of the first of each warp
         std::bitset<kMaxThreads> arrived;
         std::vector<uint16_t> waiting;
         Known known;               // of those that did not wait
@@ -33,6 +34,7 @@ private:
     };
 
     void complete(Worker& worker, Barrier& barrier);
+    void check_warps(Worker& worker, const Barrier& barrier);
 
     std::array<Barrier, kCount> all_;
     std::array<pycnn_emu_votes, kMaxThreads> result_;

@@ -90,7 +90,8 @@ public:
     }
     void add(Cell& cell, const Record& me, const Causality& order, unsigned knower);
     // Adds `me` if nothing races with it and that is soon found; most accesses are done here.
-    bool add_ordered(Cell& cell, const Record& me, const Causality& order);
+    // `clean`: it is a plain read of the whole word, which the caller knows without looking at it.
+    bool add_ordered(Cell& cell, const Record& me, const Causality& order, bool clean);
     // True if `me`, a plain read of a whole word, needs no more than its lane to be known.
     bool add_known(Cell& cell, const Record& me, const Causality& order) const {
         if (cell.readers & kManyBlocks && !fences_) return true;
@@ -104,7 +105,6 @@ public:
 
 private:
     static constexpr size_t kMost = 16;
-    static constexpr uint8_t kWhole = (1u << kWord) - 1;
 
     // Further records of a cell.
     struct More {
@@ -135,13 +135,13 @@ private:
     size_t used_ = 0;  // of more_
 };
 
-inline bool Records::add_ordered(Cell& cell, const Record& me, const Causality& order) {
+inline bool Records::add_ordered(Cell& cell, const Record& me, const Causality& order,
+                                 bool clean) {
     cell.readers = 0;
     if (me.kind & ~kWrites) return false;
     More* more = cell.more ? &more_[cell.more - 1] : nullptr;
     if (more && !more->rest.empty()) return false;
     Record *place = nullptr, *mine = nullptr, *other = nullptr, *second = nullptr;
-    bool clean = me.mask == kWhole && !me.kind;
     for (Record* at : {&cell.first, more ? more->records : nullptr, more ? more->records + 1 : nullptr}) {
         if (!at) break;
         Record& record = *at;

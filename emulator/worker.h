@@ -96,6 +96,8 @@ public:
     unsigned threads() const { return threads_; }
     const uint3& index() const { return self_->blockIdx; }
     bool done() const { return done_ == threads_; }
+    // Lanes that the block has and that have not exited.
+    unsigned live_lanes(unsigned warp) const { return lanes_of(warp) & ~exited_[warp]; }
     // The blocks that run together with this one, itself included; set where there are several.
     Cluster& cluster();
     void join(Cluster* cluster) { cluster_ = cluster; }

@@ -14,6 +14,7 @@ from pycnn import config
 from pycnn.bench import commands as bench
 from pycnn.define import table
 from pycnn.emulator import command as emulate
+from pycnn.onnx import command as onnx
 from pycnn.predict import command as profile
 from pycnn.reference.cpu import _blas
 from pycnn.runtime import cache, info, kernel_table
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     costs.add_parser(subparsers)
     diagram.add_parser(subparsers)
     visualisation.add_parser(subparsers)
+    onnx.add_parser(subparsers)
     bench.add_parsers(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pycnn.onnx.compose import Composer, Opsets, opsets_of
 from pycnn.onnx.errors import OnnxError
-from pycnn.onnx.graph import Graph, Node, Value
+from pycnn.onnx.graph import Graph, Node, Shape, Value
 from pycnn.onnx.operators.registry import ONNX, Operator, find
 from pycnn.onnx.package import package
 
@@ -31,7 +31,13 @@ def _graph(proto: Any, opsets: Opsets, composer: Composer) -> Graph:
             for node in proto.node
             for part, own in composer.expand(node, opsets)
         ],
+        _shapes(proto),
     )
+
+
+def _shapes(proto: Any) -> dict[str, Shape]:
+    values = (value_of(v) for v in (*proto.value_info, *proto.input, *proto.output))
+    return {value.name: value.shape for value in values if value.shape is not None}
 
 
 def _node(proto: Any, opsets: Opsets, composer: Composer) -> Node:

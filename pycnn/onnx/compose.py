@@ -11,14 +11,20 @@ from pycnn.onnx.operators.registry import ONNX, find
 from pycnn.onnx.package import package
 
 #: Nodes of a model after all definitions are put in; definitions within definitions could be more.
-MOST_NODES = 10**6
+MOST_NODES = 10**5
+
+#: Calls of functions within functions.
+DEEPEST = 32
 
 Opsets = dict[str, int]
 
 
 def opsets_of(imports: Any) -> Opsets:
     """Version by domain."""
-    return {"" if s.domain == "ai.onnx" else s.domain: s.version for s in imports} or {ONNX: 1}
+    for one in imports:
+        if not 1 <= one.version < 2**31:
+            raise OnnxError(f"version {one.version} of domain {one.domain!r}; allowed: from 1 on")
+    return {ONNX if s.domain == "ai.onnx" else s.domain: s.version for s in imports} or {ONNX: 1}
 
 
 def schema(node: Any, opsets: Opsets) -> Any:
@@ -34,6 +40,34 @@ def schema(node: Any, opsets: Opsets) -> Any:
 def is_composed(found: Any) -> bool:
     """Whether a schema has a definition in terms of other operators."""
     return found is not None and (found.has_function or found.has_context_dependent_function)
+
+
+def check_functions(model: Any) -> None:
+    """No function of a model calls itself, and all calls together are of no more than `MOST_NODES`.
+
+    Asked before anything goes through them, shape inference too, which would take as long.
+    """
+    functions = {(f.domain, f.name): f for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Any, above: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = node.domain, node.op_type
+            total += 1 + sum(size(body.node, above) for body in bodies(node))
+            if key in functions:
+                if key in above or len(above) > DEEPEST:
+                    raise OnnxError(f"function {node.op_type} is defined by itself, or too deep")
+                if key not in sizes:
+                    sizes[key] = size(functions[key].node, (*above, key))
+                total += sizes[key]
+            if total > MOST_NODES:
+                raise OnnxError(f"functions of more than {MOST_NODES} nodes")
+        return total
+
+    size(model.graph.node, ())
+    for key, function in functions.items():
+        size(function.node, (key,))
 
 
 def fill_defaults(nodes: Any, opsets: Opsets) -> None:
@@ -89,7 +123,7 @@ class Composer:
     def expand(self, node: Any, opsets: Opsets, depth: int = 0) -> Iterator[tuple[Any, Opsets]]:
         """The node itself, or those that it stands for, each with the opsets that it is of."""
         self._count += 1
-        if depth > 32 or self._count > MOST_NODES:
+        if depth > DEEPEST or self._count > MOST_NODES:
             raise OnnxError(f"{node.op_type} is defined by itself, or by too many nodes")
         domain = ONNX if node.domain == "ai.onnx" else node.domain
         local = self._local.get((node.domain, node.op_type))

@@ -1,5 +1,6 @@
 """Run the nodes of a graph one after another, and free what no later one needs."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,13 +8,14 @@ import numpy as np
 
 from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.graph import Graph, Node
+from pycnn.runtime.faults import synchronize
 
 #: What an operator may raise on values that it cannot take.
 REFUSALS = (ValueError, TypeError, IndexError, KeyError, MemoryError, ArithmeticError,
             NotImplementedError, AttributeError, RecursionError, AssertionError)  # fmt: skip
 
-#: Called with a node, its inputs and its outputs after it has run.
-Observer = Callable[[Node, list[Any], tuple[Any, ...]], None]
+#: Called with a node, its inputs, its outputs and the seconds it took, after it has run.
+Observer = Callable[[Node, list[Any], tuple[Any, ...], float], None]
 
 
 class Step:
@@ -34,6 +36,7 @@ class Step:
         keywords = self.keywords
         if self.takes_scope:
             keywords = {**keywords, **self.bodies, "scope": Scope(values, observer)}
+        begin = time.perf_counter()
         try:
             returned = node.operator.function(*arrays, **keywords)
         except OnnxError as error:
@@ -49,7 +52,9 @@ class Step:
                 # NumPy gives a scalar where an array of no axes is meant.
                 values[name] = np.asarray(result) if isinstance(result, np.generic) else result
         if observer is not None:
-            observer(node, arrays, results)
+            if any(hasattr(result, "get") for result in results):  # on a GPU: when it is done
+                synchronize()
+            observer(node, arrays, results, time.perf_counter() - begin)
         for name in self.freed:
             values.pop(name, None)
 
@@ -99,4 +104,4 @@ class Program:
 
 def _where(node: Node) -> str:
     name = f" {node.name!r}" if node.name else ""
-    return f"node{name} {node.operator.type} -> {', '.join(filter(None, node.outputs))}"
+    return f"node{name} {node.what} -> {', '.join(filter(None, node.outputs))}"

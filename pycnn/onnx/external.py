@@ -53,7 +53,7 @@ def load_external(model: Any, folder: Path | None) -> None:
         path = _confined(tensor.name, location, folder)
         size = path.stat().st_size
         offset = _number(tensor.name, settings, "offset", 0)
-        length = _number(tensor.name, settings, "length", size - offset)
+        length = _number(tensor.name, settings, "length", max(size - offset, 0))
         if not 0 <= offset <= offset + length <= size:
             raise OnnxError(
                 f"tensor {tensor.name!r} is at {offset} + {length} bytes of {location!r}; allowed: "

@@ -8,6 +8,9 @@ import numpy as np
 
 from pycnn.onnx.operators.registry import Operator
 
+#: An extent that differs from call to call has a name, or none.
+Shape = tuple[int | str | None, ...]
+
 
 @dataclass(frozen=True)
 class Value:
@@ -18,15 +21,15 @@ class Value:
     name : str
     dtype : numpy.dtype or None
         None of what is no tensor.
-    shape : tuple of (int, str or None), or None
-        An extent that differs from call to call has a name, or none. None: any rank.
+    shape : Shape or None
+        None: any rank.
     kind : str
         ``"tensor"``, ``"sequence"`` or ``"optional"``.
     """
 
     name: str
     dtype: np.dtype | None = None
-    shape: tuple[int | str | None, ...] | None = None
+    shape: Shape | None = None
     kind: str = "tensor"
 
     def __str__(self) -> str:
@@ -38,17 +41,26 @@ class Value:
 
 @dataclass
 class Node:
-    """One call of an operator. Inputs and outputs that are left out are called ``""``."""
+    """One call of an operator. Inputs and outputs that are left out are called ``""``.
+
+    `parts` are the types of the nodes that were fused into this one.
+    """
 
     operator: Operator
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
     name: str = ""
+    parts: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """Its type; of one that does the work of several nodes, all of them."""
+        return " + ".join(self.parts) or self.operator.type
 
     def __str__(self) -> str:
         given = ", ".join(name or "-" for name in self.inputs)
-        return f"{self.operator.type}({given}) -> {', '.join(self.outputs)}"
+        return f"{self.what}({given}) -> {', '.join(self.outputs)}"
 
     @property
     def graphs(self) -> "list[Graph]":
@@ -63,13 +75,17 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes that run one after another; of a body, what it does not make comes from outside."""
+    """Nodes that run one after another; of a body, what it does not make comes from outside.
+
+    `shapes` are those that were inferred, by name of the value.
+    """
 
     name: str
     inputs: list[Value]
     outputs: list[Value]
     constants: dict[str, np.ndarray]
     nodes: list[Node]
+    shapes: dict[str, Shape] = field(default_factory=dict)
 
     @property
     def outer(self) -> set[str]:

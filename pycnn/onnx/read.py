@@ -1,12 +1,20 @@
 """Read a model, check it, infer its shapes: by the package onnx, with one kind of error."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pycnn.onnx.compose import bodies, fill_defaults, is_composed, opsets_of, schema
+from pycnn.onnx.compose import (
+    bodies,
+    check_functions,
+    fill_defaults,
+    is_composed,
+    opsets_of,
+    schema,
+)
 from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.external import LARGEST, everywhere, load_external
 from pycnn.onnx.limits import check_size
@@ -29,6 +37,7 @@ def read(source: Source) -> Any:
     _check_depth(model.graph, 0)
     _check_sizes(model)
     _check_operators(model)
+    check_functions(model)
     inferred = _checked(model)
     _check_inferred(inferred)
     return inferred
@@ -117,6 +126,11 @@ def _check_operators(model: Any) -> None:
     local = {(f.domain, f.name) for f in model.functions}
     missing: Counter[str] = Counter()
     for node in _nodes(model.graph):
+        texts = (node.op_type, node.domain, node.name, *node.input, *node.output)
+        if not all(isinstance(text, str) for text in texts):  # protobuf gives bytes then
+            raise OnnxError(f"a name that is no UTF-8: {texts}")
+        if node.op_type == "Einsum":
+            _check_equation(node)
         domain = ONNX if node.domain == "ai.onnx" else node.domain
         if (node.domain, node.op_type) in local or is_composed(schema(node, opsets)):
             continue
@@ -125,6 +139,15 @@ def _check_operators(model: Any) -> None:
     if missing:
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(missing.items()))
         raise OnnxError(f"unknown operators: {listed}; docs/onnx.md lists those that are known")
+
+
+def _check_equation(node: Any) -> None:
+    """Before shape inference, which does not come back from some other characters."""
+    for attribute in node.attribute:
+        text = attribute.s.decode("ascii", "replace")
+        term = r"[A-Za-z ]*(?:\.\.\.)?[A-Za-z ]*"
+        if not re.fullmatch(rf"{term}(?:,{term})*(?:->{term})?", text):
+            raise OnnxError(f"equation {text!r}; allowed: letters, commas, one '...' a term, '->'")
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """A model that can be called."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,12 @@ import numpy as np
 
 from pycnn.onnx.build import build
 from pycnn.onnx.errors import OnnxError
-from pycnn.onnx.execute import Program
+from pycnn.onnx.execute import Observer, Program
+from pycnn.onnx.fuse import fuse, fused_parts
 from pycnn.onnx.graph import Value
+from pycnn.onnx.profile import Record, record
 from pycnn.onnx.read import read
-from pycnn.onnx.simplify import simplify
+from pycnn.onnx.simplify import prune, simplify
 
 
 class Session:
@@ -24,7 +27,11 @@ class Session:
 
     def __init__(self, model: Any) -> None:
         graph = build(read(model))
+        before = len(graph.nodes)
         simplify(graph)
+        self._removed = before - len(graph.nodes)
+        fuse(graph)
+        prune(graph)
         self.graph = graph
         self.inputs: list[Value] = graph.inputs
         self.outputs: list[Value] = graph.outputs
@@ -72,13 +79,44 @@ class Session:
         results = dict(zip(names, self._run([feeds[v.name] for v in self.inputs]), strict=True))
         return [results[name] for name in wanted]
 
-    def _run(self, inputs: list[Any]) -> list[Any]:
+    def profile(self, *inputs: Any) -> list[Record]:
+        """What each node took: seconds, bytes that go in and out, algorithm.
+
+        Parameters
+        ----------
+        *inputs : array
+            As for a call. The first call compiles kernels and plans: make one before.
+        """
+        records: list[Record] = []
+        self._run(list(inputs), lambda *ran: records.append(record(*ran)))
+        return records
+
+    def explain(self) -> str:
+        """What became of the model: nodes, what is computed once, what is fused, by what."""
+        nodes = list(self.graph.walk())
+        weights = sum(array.nbytes for array in self.graph.constants.values())
+        own = Counter(n.what for n in nodes if not n.operator.kernels)
+        ours = Counter(n.what for n in nodes if n.operator.kernels)
+        lines = [
+            f"{len(nodes)} nodes, {weights} bytes of weights; {self._removed} nodes were computed "
+            "at load or needed by no output",
+            f"fused: {', '.join(fused_parts(self.graph)) or 'nothing'}",
+            *(
+                f"{by}: {', '.join(f'{what} ({n})' for what, n in some.most_common()) or 'nothing'}"
+                for by, some in (("by kernels, of floats", ours), ("by NumPy or CuPy", own))
+            ),
+        ]
+        return "\n".join(lines)
+
+    def _run(self, inputs: list[Any], observer: Observer | None = None) -> list[Any]:
         inputs = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
         extents: dict[str, int] = {}
         for value, given in zip(self.inputs, inputs, strict=True):
             _check_input(value, given, extents)
         with np.errstate(all="ignore"):
-            return _own(self._program.run(inputs, {}), [*inputs, *self.graph.constants.values()])
+            return _own(
+                self._program.run(inputs, {}, observer), [*inputs, *self.graph.constants.values()]
+            )
 
     def __repr__(self) -> str:
         inputs, outputs = ("; ".join(map(str, v)) for v in (self.inputs, self.outputs))

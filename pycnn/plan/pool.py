@@ -10,6 +10,7 @@ import numpy as np
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.plan.pool_axis import ABSENT, Axis
+from pycnn.plan.pool_channels import THREADS as CHANNELS_THREADS, Strips, choose_strips
 from pycnn.plan.pool_tile import SHARED_BYTES, Tile, Work, choose_tile, joined_axes
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -116,6 +117,8 @@ def max_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, indices: bool
         outputs["indices"] = ArraySpec(shape, np.dtype(np.int64))
     size = FLOATS[dtype].itemsize
     work = _work(pooling, False, size, size + 8 * indices, size, size)
+    if (plan := _by_channels(op, "max_pool", dtype, pooling, work, outputs, strides)) is not None:
+        return plan
     arguments = (Buffer("x"), Buffer("y"), Buffer("indices") if indices else None)
     return _plan(op, "max_pool", dtype, pooling, work, outputs, arguments, {"x": strides})
 
@@ -135,6 +138,9 @@ def avg_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, average: Aver
     outputs = {"y": ArraySpec(pooling.shape(of_x=False), numpy_dtype(dtype))}
     size = FLOATS[dtype].itemsize
     work = _work(pooling, False, size, size, size, size)
+    by = _by_channels(op, "avg_pool", dtype, pooling, work, outputs, strides, average)
+    if by is not None:
+        return by
     arguments = (Buffer("x"), Buffer("y"))
     operands = {"x": strides}
     return _plan(op, "avg_pool", dtype, pooling, work, outputs, arguments, operands, average)
@@ -219,6 +225,34 @@ def _plan(
     return Plan(op, "direct" if tile is None else "tiled", launches, outputs)
 
 
+def _by_channels(
+    op: str,
+    stem: str,
+    dtype: str,
+    pooling: Pooling,
+    work: Work,
+    outputs: dict[str, ArraySpec],
+    strides: Ints,
+    average: Average | None = None,
+) -> Plan | None:
+    """By kernels/pool/channels.cu, where that computes it."""
+    indices = "indices" in outputs
+    strips = choose_strips(work, pooling.images, strides, indices) if pooling.last else None
+    if strips is None or not strips.threads:
+        return None
+    entry = f"{stem}_channels" + "_indices" * indices
+    macros = (("SCALAR", SCALAR[dtype]), ("WINDOW", str(strips.window)))
+    average = (average or Average()).over(pooling)
+    params = _params(pooling, work, strips, {"x": strides}, average)
+    launch = Launch(
+        Kernel("pool/channels.cu", entry, macros),
+        (strips.blocks, 1, 1),
+        (CHANNELS_THREADS, 1, 1),
+        (Buffer("x"), *map(Buffer, outputs), params),
+    )
+    return Plan(op, "channels", (launch,), outputs)
+
+
 def _sparse(work: Work) -> bool:
     """Whether windows leave so much of x out that bringing all of it in would be waste."""
     gaps = prod(max(1, a.stride // a.span) for a in work.axes if a.kernel)
@@ -228,13 +262,17 @@ def _sparse(work: Work) -> bool:
 def _params(
     pooling: Pooling,
     work: Work,
-    tile: Tile | None,
+    tile: Tile | Strips | None,
     operands: Mapping[str, Ints],
     average: Average,
 ) -> np.void:
     """Struct Pool by value."""
     channels = 1 if pooling.last else pooling.channels
-    extents = tile.extent if tile else (1, 1, 1)
+    extents: Ints = (1, 1, 1)
+    if isinstance(tile, Strips):
+        extents, tile = (1, tile.rows, 1), None
+    elif tile:
+        extents = tile.extent
     axes = [
         struct(
             HEADER,

@@ -22,6 +22,10 @@ def case(name: str, shape: Shape, standard: bool = False, **settings: Any) -> Ca
 SMALL = {1: (2, 3, 11), 2: (2, 3, 11, 14), 3: (2, 3, 5, 6, 7)}
 WIDE = {1: (3, 37, 9), 2: (2, 37, 7, 6), 3: (2, 21, 3, 5, 4)}
 
+#: Whole vectors of channels, and windows that go by them.
+VECTORS = (2, 8, 7, 9)
+HALVING: dict[str, Any] = {"stride": 2, "layout": "NHWC"}
+
 #: Layers, AlexNet's and C3D's among them, and their windows.
 LAYER = {1: (2, 32, 1023), 2: (1, 32, 55, 55), 3: (1, 16, 8, 28, 28)}
 WINDOW = {1: 3, 2: 3, 3: 2}
@@ -51,6 +55,7 @@ def sliding(axes: int, **extra: Mapping[str, Any]) -> tuple[Case, ...]:
         settings = {"kernel_size": 2, "padding": 1, "layout": "NHWC"}
         cases.append(Case("unbatched, channels last", unbatched, settings))
         cases.append(case("empty", (0, *small[1:]), kernel_size=2))
+        cases += [case(f"vectors, {k}", VECTORS, kernel_size=k, **HALVING) for k in (2, 3)]
     if axes > 1:
         along = {"kernel_size": (3, 2, 4), "stride": (1, 3, 2), "padding": (1, 0, 2)}
         each: dict[str, Any] = {name: values[:axes] for name, values in along.items()}

@@ -111,8 +111,13 @@ class MaxPool(Max, of=define.MaxPool):
             return usual
         stem = {"kernel_size": 3, "stride": 2, "padding": 1}
         shape = (1, 8, 112, 112)
+        vectors = {"return_indices": True, **cases.HALVING}
         return (
             *usual,
+            *(
+                cases.case(f"vectors and indices, {k}", cases.VECTORS, kernel_size=k, **vectors)
+                for k in (2, 3)
+            ),
             cases.case("resnet50 stem", shape, True, **stem),
             cases.case("resnet50 stem, NHWC", shape, True, layout="NHWC", **stem),
         )

@@ -13,6 +13,7 @@ from pycnn.emulator import counting
 from pycnn.reference.oracle import _window, pool as oracle
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
+from pycnn.testing.tested import normal
 
 NAN, INF = np.nan, np.inf
 
@@ -410,3 +411,73 @@ def test_bad_input(selected, case):
     call, error, message = BAD[case]
     with pycnn.use_backend(selected), pytest.raises(error, match=message):
         call()
+
+
+#: (N, H, W, C), window, settings: strips of several rows, ragged columns, padding on one side only,
+#: a last window that hangs over; all with whole vectors of channels.
+CHANNELS = [
+    ((2, 37, 23, 8), 3, {"padding": 1}),
+    ((1, 36, 22, 16), 3, {"ceil_mode": True}),
+    ((2, 19, 25, 24), 2, {}),
+    ((1, 18, 11, 8), 2, {"padding": 1, "ceil_mode": True}),
+    ((1, 35, 17, 8), 3, {"padding": ((1, 0), (0, 1))}),
+    ((1, 2, 1, 8), 3, {"padding": 1}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("shape", "side", "settings"), CHANNELS, ids=str)
+def test_by_vectors_of_channels(backend, rng, shape, side, settings, dtype):
+    """Aligned and not: the results are those of the oracle, NaN and infinities among them."""
+    x = normal(rng, shape, dtype)
+    x.flat[rng.integers(0, x.size, 9)] = -INF
+    x[0, 0, 0, :2] = NAN, -INF
+    x[0, :2, :, 3] = -INF
+    window = {"kernel_size": side, "stride": 2, **settings, "layout": "NHWC"}
+    # A view that begins one element behind a vector, with whole vectors from row to row.
+    wide = np.zeros((*shape[:2], shape[2] + 1, shape[3]), x.dtype)
+    moved = np.lib.stride_tricks.as_strided(wide.reshape(-1)[1:], shape, wide.strides)
+    moved[...] = x
+    for name, own in (
+        ("max_pool2d", {"return_indices": True}),
+        ("max_pool2d", {}),
+        ("avg_pool2d", {"count_include_pad": False}),
+        ("avg_pool2d", {}),
+    ):
+        tested = TESTED[name]
+        chosen = tested.settings(Case("channels", {"x": shape}, {**window, **own}))
+        with np.errstate(all="ignore"):
+            want = tested.oracle(chosen, {"x": x})
+        for view in (x, moved):
+            assert tested.op.plan(tested.op.describe({"x": view}, **chosen)).algo == "channels"
+            got = tested.invoke(getattr(pycnn, name), {"x": backend.array(view)}, chosen)
+            for one, expected in zip(got, want.values(), strict=False):
+                if expected.dtype.kind == "i":
+                    np.testing.assert_array_equal(backend.numpy(one), expected)
+                else:
+                    assert_matches(one, expected, dtype, side * side, backend)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("side", [2, 3])
+def test_channels_move_little_more_than_they_must(rng, side, dtype):
+    """Whole sectors, 16 bytes a lane, and at most a quarter more than each array once."""
+    x = normal(rng, (2, 64, 64, 64), dtype)
+    settings = {"kernel_size": side, "stride": 2, "padding": side // 3, "layout": "NHWC"}
+    with pycnn.use_backend("emulator", checked=True):
+        for pool, entry, also in (
+            (pycnn.max_pool2d, "max_pool_channels", {}),
+            (pycnn.max_pool2d, "max_pool_channels_indices", {"return_indices": True}),
+            (pycnn.avg_pool2d, "avg_pool_channels", {}),
+        ):
+            with counting() as log:
+                results = pool(x, **settings, **also)
+            ((name, counters),) = log.launches
+            assert name == entry
+            results = results if isinstance(results, tuple) else (results,)
+            written = sum(result.nbytes for result in results)
+            assert counters.global_store_sectors * 32 == written
+            assert counters.bytes_moved <= 1.25 * (x.nbytes + written)
+            # Of a request 32 lanes have 512 bytes; at the edge of an image some have none.
+            assert counters.sectors_per_load > 14
+            assert counters.bank_conflicts == 0

@@ -252,3 +252,35 @@ def test_unpool_plans_are_sound(extents, last, dtype):
     plan = max_unpool_backward("max_unpool_backward", problem, given(large), given(extents), dtype)
     assert_sound(plan, {"dy", "indices"})
     assert plan.launches[0].grid[0] == groups
+
+
+@pytest.mark.parametrize(
+    ("channels", "axis", "dtype", "algo"),
+    [
+        (64, rows(9), "bfloat16", "channels"),
+        (12, rows(9), "float32", "channels"),
+        (12, rows(9), "bfloat16", "tiled"),  # no whole vectors of 8
+        (64, rows(9, stride=1), "bfloat16", "tiled"),
+        (64, rows(9, dilation=2), "bfloat16", "tiled"),
+        (64, rows(9, padding=(2, 2)), "bfloat16", "tiled"),  # the first window has no element of x
+        (64, rows(9, kernel=4), "bfloat16", "tiled"),
+    ],
+)
+def test_which_go_by_vectors_of_channels(channels, axis, dtype, algo):
+    pooling = Pooling(2, channels, (axis, axis), last=True)
+    plan = pool.max_pool("max", pooling, strides(pooling, True), dtype, True)
+    assert plan.algo == algo
+    n, c, *spatial = strides(pooling, True)
+    stepped = (n, c, spatial[0], spatial[1] + 1)
+    assert pool.max_pool("max", pooling, stepped, dtype, True).algo == "tiled"
+
+
+def test_strips_cover_every_output():
+    for extent in range(1, 60):
+        pooling = Pooling(2, 8, (rows(extent), rows(extent)), last=True)
+        plan = pool.avg_pool("avg", pooling, strides(pooling, True), "float16", Average())
+        params = struct(plan)
+        strip = params["axis"][1]["tile"]
+        outs = pooling.axes[0].windows
+        assert 0 < strip <= 6
+        assert threads(plan) >= 2 * -(-outs // strip) * -(-outs // 3)

@@ -27,12 +27,13 @@ def conv(
     kernel_shape: Ints = None,
     pads: Ints = None,
     strides: Ints = None,
+    epilogue: dict[str, Any] | None = None,
 ) -> Any:
     check_kernel(kernel_shape, w)
     axes = x.ndim - 2
     strides, dilations = per_axis(strides, axes), per_axis(dilations, axes)
     sides = padding(x.shape[2:], w.shape[2:], strides, dilations, auto_pad, pads)
-    return of_rank("conv", x)(x, w, b, strides, sides, dilations, group)
+    return of_rank("conv", x)(x, w, b, strides, sides, dilations, group, **(epilogue or {}))
 
 
 def check_kernel(kernel_shape: Ints, w: Any) -> None:
@@ -55,6 +56,7 @@ def conv_transpose(
     output_shape: Ints = None,
     pads: Ints = None,
     strides: Ints = None,
+    epilogue: dict[str, Any] | None = None,
 ) -> Any:
     check_kernel(kernel_shape, w)
     axes = x.ndim - 2
@@ -67,7 +69,7 @@ def conv_transpose(
         check_size(output_shape, x.itemsize, "output_shape")
         sides = _leading_to(output_shape[-axes:], x, w, strides, dilations, longer, auto_pad)
     function = of_rank("conv_transpose", x)
-    return function(x, w, b, strides, sides, tuple(longer), group, dilations)
+    return function(x, w, b, strides, sides, tuple(longer), group, dilations, **(epilogue or {}))
 
 
 def _leading_to(

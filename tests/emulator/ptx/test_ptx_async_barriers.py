@@ -76,6 +76,40 @@ def test_named_barriers_of_a_wrong_count():
         threads("mov.u32 %r9, 17; bar.sync %r9; ret;")
 
 
+TWO_ARMS = """setp.lt.u32 %p1, %r1, 16;
+@%p1 bra low;
+BAR;
+ret;
+low:
+BAR;
+ret;"""
+HALF_WARPS = """and.b32 %r9, %r1, 16; setp.ne.u32 %p1, %r9, 0;
+@%p1 bra end;
+BAR;
+end: ret;"""
+
+
+@pytest.mark.parametrize(
+    ("code", "count", "message"),
+    [
+        (TWO_ARMS, 64, "lanes of one warp are at different instructions of barrier 1: lane 16"),
+        (HALF_WARPS, 32, "is for a whole warp, lane 16 of warp 1 has not come to it"),
+    ],
+)
+def test_a_warp_comes_to_an_aligned_barrier_as_one(code, count, message):
+    for aligned in ("bar.sync", "barrier.sync.aligned"):
+        with pytest.raises(DivergentBarrierError, match=message):
+            threads(code.replace("BAR", f"{aligned} 1, {count}"))
+    threads(code.replace("BAR", f"barrier.sync 1, {count}"))
+    threads(code.replace("BAR", f"bar.sync 1, {count}"), checked=False)
+
+
+def test_lanes_that_have_exited_are_not_waited_for():
+    threads(
+        "setp.eq.u32 %p1, %r1, 40; @%p1 exit; bar.sync 1, 63; ret;".replace("63", "64"), block=65
+    )
+
+
 @BOTH
 def test_named_barriers_count_and_combine(checked):
     code = """setp.lt.u32 %p1, %r1, 64; @%p1 bra first; bar.red.popc.u32 %r9, 3, 32, %p1;

@@ -1,0 +1,1 @@
+"""Modules that other packages had, computed by pycnn."""

@@ -1,0 +1,83 @@
+"""Which poolings go by vectors of channels: kernels/pool/channels.cu."""
+
+from dataclasses import dataclass
+from math import prod
+
+from pycnn.plan._strided import Ints
+from pycnn.plan.pool_axis import ABSENT
+from pycnn.plan.pool_tile import Work
+from pycnn.shapes import ceil_div
+
+THREADS = 128
+
+#: Bytes of one access.
+VECTOR_BYTES = 16
+
+#: Rows of outputs in a strip, at most: of 3x3 windows, each strip reads a row of x more.
+ROWS = 6
+
+#: What is compiled in: windows of stride 2.
+WINDOWS, STRIDE = (2, 3), 2
+
+
+@dataclass(frozen=True)
+class Strips:
+    """How results are divided among threads.
+
+    Attributes
+    ----------
+    window : int
+        Its side.
+    rows : int
+        Rows of outputs that a thread has.
+    threads : int
+        Of all blocks.
+    """
+
+    window: int
+    rows: int
+    threads: int
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the launch."""
+        return ceil_div(self.threads, THREADS)
+
+
+def choose_strips(work: Work, images: int, strides: Ints, indices: bool) -> Strips | None:
+    """How channels.cu computes this; None if it does not.
+
+    Parameters
+    ----------
+    work : Work
+    images : int
+    strides : tuple of int
+        Of x, in elements: image, channel, spatial axes.
+    indices : bool
+    """
+    outer, rows, cols = work.axes
+    n, c, *spatial = strides
+    width = VECTOR_BYTES // work.itemsize
+    if work.backward or outer != ABSENT or rows.kernel != cols.kernel or len(spatial) != 2:
+        return None
+    if rows.kernel not in WINDOWS or work.planes != images or c != 1:
+        return None
+    if any(step % width for step in (work.inner, n, *spatial)):
+        return None
+    for axis in (rows, cols):  # every window begins in x, or one element before
+        last = (axis.windows - 1) * STRIDE - axis.low
+        if axis.stride != STRIDE or axis.dilation != 1 or last >= axis.extent:
+            return None
+        if axis.low > axis.kernel // 2:
+            return None
+    strips = ceil_div(rows.windows, ROWS)
+    columns = ceil_div(cols.windows, _columns(rows.kernel, work.itemsize, indices))
+    threads = images * strips * columns * (work.inner // width)
+    if max(threads + THREADS, prod(axis.extent + 4 for axis in (rows, cols))) >= 2**31:
+        return None
+    return Strips(rows.kernel, ceil_div(rows.windows, strips), threads)
+
+
+def _columns(window: int, itemsize: int, indices: bool) -> int:
+    """Of a thread's outputs: as many as its registers hold."""
+    return 2 if indices else 4 if itemsize > 2 else window

@@ -1,0 +1,95 @@
+"""Memory traffic by PTX against that by the source: equal, or explained by a rule.
+
+Of every operation the standard layer, scaled down; every launch by itself. The rules are those of
+docs/emulator.md, "Two compilers, one count".
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+import pycnn
+from benchmarks.emulator_routes import standard_layer
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.operations.base import DIRECTIONS
+from pycnn.emulator import counting
+
+pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
+
+FLOPS = 500_000
+
+#: Loads that the host's compiler keeps and NVRTC does not: of what is in a register already, or of
+#: what nothing uses.
+FEWER_LOADS = {"gradient_parameters", "pointwise_loss_backward"}
+#: A loop that lanes leave after different numbers of turns, which one of the two has unrolled: the
+#: n-th execution of an instruction by one lane is then another turn than that by the next.
+UNROLLED = {
+    "avg_pool", "col2im", "fold", "grid_sample_bin", "max_pool", "max_pool_backward", "pad_rows",
+    "resize", "resize_backward", "unfold",
+}  # fmt: skip
+LOADS = ("global_load_requests", "global_load_sectors", "global_bytes_read")
+REQUESTS = (*LOADS[:2], "global_store_requests")
+#: Where a compiler puts what fits into registers, vectors or both arms of a condition is its own.
+SHARED = ("shared_load_requests", "shared_store_requests", "shared_atomic_requests",
+          "shared_wavefronts", "bank_conflicts")  # fmt: skip
+
+SOME = ("relu", "softmax", "kl_div", "fold")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in SOME else pytest.param(n, marks=pytest.mark.exhaustive) for n in OPERATIONS],
+)
+def test_same_traffic_or_explained(name):
+    op = OPERATIONS[name]
+    seen = 0
+    for direction in DIRECTIONS:
+        layer = standard_layer(op, direction, FLOPS)
+        if layer is None or "float32" not in op.dtypes_of(direction):
+            continue
+        arrays = op.inputs(layer, direction, "float32", np.random.default_rng(5))
+        counted = {}
+        for via in ("source", "ptx"):
+            with pycnn.use_backend("emulator", checked=True, via=via), counting() as log:
+                op.run(layer, direction, arrays, "auto")
+            counted[via] = log.launches
+        assert [e for e, _ in counted["source"]] == [e for e, _ in counted["ptx"]]
+        for (entry, source), (_, ptx) in zip(counted["source"], counted["ptx"], strict=True):
+            unexplained = differences(entry, asdict(source), asdict(ptx))
+            assert not unexplained, f"{entry} of {name} {direction} {layer}: {unexplained}"
+            seen += 1
+    if not seen:
+        pytest.skip(f"{name} has no layer of float32")
+
+
+def differences(entry, source, ptx):
+    """The counters that no rule explains, as (by the source, by PTX)."""
+    return {
+        name: (by_source, ptx[name])
+        for name, by_source in source.items()
+        if by_source != ptx[name] and not explained(entry, name, by_source, ptx[name])
+    }
+
+
+def explained(entry, name, source, ptx):
+    if name in SHARED:
+        return name != "shared_wavefronts" or source / 3 <= ptx <= 1.5 * source
+    if entry in FEWER_LOADS:
+        return name in LOADS and ptx < source
+    if entry in UNROLLED:
+        return name in REQUESTS and abs(ptx - source) <= source / 6
+    return False
+
+
+def test_what_the_rules_leave():
+    plain = {"global_load_requests": 6, "shared_wavefronts": 30, "barriers": 2}
+    assert differences("k", plain, {**plain, "global_load_requests": 7}) == {
+        "global_load_requests": (6, 7)
+    }
+    assert not differences("fold", plain, {**plain, "global_load_requests": 7})
+    assert differences("fold", plain, {**plain, "global_load_requests": 8})
+    assert differences("fold", plain, {**plain, "barriers": 1})
+    assert differences("k", plain, {**plain, "shared_wavefronts": 46})
+    assert differences("gradient_parameters", plain, {**plain, "global_load_requests": 7})
+    assert not differences("gradient_parameters", plain, {**plain, "global_load_requests": 5})
