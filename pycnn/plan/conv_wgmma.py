@@ -8,12 +8,13 @@ from it as the tap is. A weight whose channels are not innermost is copied to th
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pycnn.dtypes import FLOATS
 from pycnn.plan import _wgmma, conv_implicit
 from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, STEP, Tile
 from pycnn.plan.conv_algorithm import Algorithm, product
-from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, chunks, require_chunks
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, require_chunks, tiler_of
 from pycnn.plan.conv_problem import Ints, Problem, Unsupported, planned
-from pycnn.plan.gemm import Flag
+from pycnn.plan.gemm import HALVES, Flag
 from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan, TensorMap
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
@@ -34,6 +35,8 @@ def forward(problem: Problem, limit: int) -> Plan:
     reason = _wgmma.obstacle()
     if reason:
         raise Unsupported(reason)
+    if not FLOATS[problem.dtype].is_half:
+        raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(HALVES)}")
     require_chunks(problem, "forward")
     if problem.groups > 1 and problem.channels % BLK_K:
         raise Unsupported(
@@ -41,7 +44,7 @@ def forward(problem: Problem, limit: int) -> Plan:
             f"of {BLK_K}"
         )
     problem, weight, copies = conv_implicit.with_channels_last(
-        problem, problem.x, (0, 2, 3, 1), limit, chunks
+        problem, problem.x, (0, 2, 3, 1), limit, tiler_of(IMPLICIT_GEMM_MMA.name)
     )
     if problem.weight.strides[1] != 1:
         raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")

@@ -43,6 +43,7 @@ LAYERS = {
     "resnet 3x3, 16-bit, NHWC": problem(
         (32, 64, 56, 56), (64, 64, 3, 3), padding=1, dtype="bfloat16", last=True
     ),
+    "resnet 3x3, NHWC": problem((32, 64, 56, 56), (64, 64, 3, 3), padding=1, last=True),
     "resnet 1x1": problem((32, 256, 56, 56), (64, 256, 1, 1)),
     "resnet first": problem((32, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
     "resnet last": problem((32, 512, 7, 7), (512, 512, 3, 3), padding=1),
@@ -252,6 +253,7 @@ def test_views_that_are_matrices():
 CHOICES = {
     "resnet 3x3": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 3x3, 16-bit, NHWC": ("implicit_gemm_mma",) * 3,
+    "resnet 3x3, NHWC": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
     "resnet first": ("direct_tiled", "direct", "implicit_gemm"),
     "mobilenet": ("depthwise", "depthwise", "depthwise"),

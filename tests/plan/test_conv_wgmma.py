@@ -99,6 +99,7 @@ STRIDED = View((8, 128, 28, 30), (28 * 30 * 136, 1, 30 * 132, 132), "float16")
         (problem(x=(8, 24, 28, 30), groups=2, filters=48), "allowed: multiples of 8"),
         (problem(x=(8, 144, 28, 30), groups=2), "72 channels in each of 2 groups"),
         (replace(problem(), x=STRIDED), "of x; allowed: multiples of 8"),
+        (replace(problem(), x=nhwc(8, 128, 28, 30, dtype="float32")), "dtype float32; allowed: f"),
         (replace(problem(), mode="reflect"), "padding mode 'reflect'"),
         (replace(problem(), x=View.contiguous((8, 128, 28, 30), "float16")), "channels innermost"),
         (replace(problem(), y=View.contiguous((8, 256, 28, 30), "float16")), "of y; allowed"),
