@@ -16,7 +16,8 @@ import numpy as np
 import pycnn
 from pycnn.bench.environment import environment
 from pycnn.emulator import counting
-from pycnn.plan.gemm import COARSE, VERSIONS, algorithms_of, gemm_launch
+from pycnn.plan.coarse import COARSE
+from pycnn.plan.gemm import VERSIONS, algorithms_of, gemm_launch
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.runtime import cubin, nvrtc, sources

@@ -20,7 +20,7 @@ from benchmarks.gpu.problems import Selection, select
 from pycnn.define.call import Call
 from pycnn.dtypes import FLOATS
 from pycnn.emulator import KernelError
-from pycnn.plan import gemm
+from pycnn.plan.coarse import COARSE
 from pycnn.runtime.backends import BackendUnavailable, require
 from pycnn.runtime.extras import MissingExtra
 from pycnn.testing.problem import Problem, every, named
@@ -99,7 +99,7 @@ def _fault(
             continue
         length = terms if isinstance(terms, int) else terms[name]
         error, allowed = compare(
-            output, want, spec.dtype.name, length, gemm.COARSE.get(problem.algo, 0.0)
+            output, want, spec.dtype.name, length, COARSE.get(problem.algo, 0.0)
         )
         if not error <= allowed:
             return f"{name} is off by {error:.3g}, allowed {allowed:.3g}"

@@ -17,7 +17,7 @@ from pycnn.bench.cases import Case
 from pycnn.bench.measure import Clock, CpuClock, cupy_clock
 from pycnn.bench.operations.base import Algorithm, Operation
 from pycnn.emulator import Counters, counting
-from pycnn.plan import gemm
+from pycnn.plan.coarse import COARSE
 
 #: Written between two calls to empty the caches of a GPU; more than any L2 holds.
 FLUSH_BYTES = 1 << 28
@@ -78,10 +78,10 @@ class Pycnn(Runner):
         self.workspace_bytes = algorithm.workspace_bytes
         self.reason = "" if algorithm.fits else algorithm.reason
         self.chosen = algorithm.chosen
-        self.precision = "tf32" if self.algorithm in gemm.COARSE else ""
+        self.precision = "tf32" if self.algorithm in COARSE else ""
 
     def coarse(self, dtype: str) -> float:
-        return gemm.COARSE.get(self.algorithm, 0.0)
+        return COARSE.get(self.algorithm, 0.0)
 
     def prepare(
         self, op: Operation, case: Case, direction: str, arrays: Mapping[str, np.ndarray]

@@ -18,6 +18,7 @@ from pycnn.models.pretrained import PRETRAINED, Pretrained, load_pretrained
 from pycnn.models.resnet import cifar_resnet, resnet
 from pycnn.models.squeezenet import squeezenet
 from pycnn.models.table import MODELS, ModelEntry
+from pycnn.models.torchvision import load_torch_state
 from pycnn.models.unet import unet
 from pycnn.models.vgg import vgg
 from pycnn.models.zfnet import zfnet
@@ -41,6 +42,7 @@ __all__ = [
     "lenet5",
     "lenet5_1998",
     "load_pretrained",
+    "load_torch_state",
     "mobilenet",
     "multiply_adds",
     "resnet",

@@ -24,6 +24,9 @@ from pycnn.onnx.package import package
 #: Nesting of bodies; more would be no network.
 DEEPEST = 16
 
+#: Elements of a vector of integers.
+LONGEST = 2**24
+
 Source = Any
 
 
@@ -36,10 +39,11 @@ def read(source: Source) -> Any:
     _check_opset(model)
     _check_depth(model.graph, 0)
     _check_sizes(model)
+    _check_values(model.graph)
     _check_operators(model)
     check_functions(model)
     inferred = _checked(model)
-    _check_inferred(inferred)
+    _check_values(inferred.graph)
     return inferred
 
 
@@ -157,10 +161,20 @@ def _nodes(graph: Any) -> Iterator[Any]:
             yield from _nodes(body)
 
 
-def _check_inferred(model: Any) -> None:
-    """No array between nodes that is larger than memory, as far as shapes are known."""
-    for value in (*model.graph.value_info, *model.graph.output, *model.graph.input):
+def _check_values(graph: Any) -> None:
+    """No array that is larger than memory, as far as shapes are known; of bodies too.
+
+    Nor a vector of integers, which may be taken for a shape, of more than `LONGEST`: shape
+    inference makes an axis of each of its elements.
+    """
+    for value in (*graph.value_info, *graph.output, *graph.input):
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
             continue
-        check_size([d.dim_value or 1 for d in kind.shape.dim], 1, f"value {value.name!r}")
+        shape = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        check_size(shape, 1, f"value {value.name!r}")
+        if len(shape) == 1 and shape[0] > LONGEST and kind.elem_type in (6, 7):  # int32, int64
+            raise OnnxError(f"vector {value.name!r} of {shape[0]} integers; allowed: {LONGEST}")
+    for node in graph.node:
+        for body in bodies(node):
+            _check_values(body)

@@ -86,7 +86,8 @@ def conv2d(
     -----
     Padding with zeros counts as zeros that are multiplied: an infinite weight over it gives NaN,
     and a NaN in `x` shows in no window but those that contain it. The algorithms ``winograd_f2``,
-    ``winograd_f4`` and ``fft`` transform tiles or images, and spread it over those.
+    ``winograd_f4`` and ``fft`` transform tiles or images, and spread it over those;
+    ``implicit_gemm_tf32`` rounds the factors of float32 to 11 bits, and is taken by its name alone.
 
     References
     ----------

@@ -14,7 +14,11 @@ from pycnn.plan.conv_direct import DIRECT
 from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
-from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
+from pycnn.plan.conv_implicit_mma import (
+    IMPLICIT_GEMM_MMA,
+    IMPLICIT_GEMM_TF32,
+    IMPLICIT_GEMM_TF32X3,
+)
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
@@ -29,6 +33,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         DIRECT_TILED,
         IMPLICIT_GEMM,
         IMPLICIT_GEMM_MMA,
+        IMPLICIT_GEMM_TF32,
+        IMPLICIT_GEMM_TF32X3,
         IM2COL,
         GEMM_1X1,
         WINOGRAD_F2,
@@ -121,8 +127,11 @@ def plan(
         raise ValueError(f"algo={algo!r}; allowed for {direction}: auto, {allowed}")
     if problem.x.shape[0] == 0:
         algo = "direct"  # nothing to do, or a sum that is zero, which a kernel must write
+    tried = [ALGORITHMS[algo]] if algo != "auto" else _preference(problem, direction)
     reasons = []
-    for algorithm in _preference(problem, direction) if algo == "auto" else [ALGORITHMS[algo]]:
+    for algorithm in tried:
+        if algo == "auto" and algorithm.by_name:
+            continue
         try:
             return algorithm.plan(problem, direction, limit, op, output)
         except Unsupported as unsupported:

@@ -41,6 +41,8 @@ class Algorithm:
         Most spatial axes that it takes.
     finishes_dx : bool
         Whether its ``"backward_input"`` can end with an epilogue, as transposed convolution does.
+    by_name : bool
+        Whether ``auto`` never takes it, even if nothing else fits.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Algorithm:
     score: Score
     spatial: int = 2
     finishes_dx: bool = True
+    by_name: bool = False
 
     def plan(
         self,

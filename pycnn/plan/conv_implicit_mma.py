@@ -1,8 +1,11 @@
-"""The algorithm ``implicit_gemm_mma``: the product of ``implicit_gemm`` on tensor cores.
+"""The product of ``implicit_gemm`` on tensor cores: ``implicit_gemm_mma``, and of float32 by TF32.
 
-kernels/conv/implicit_gemm_mma.cu copies eight 16-bit channels of a pixel at a time. So channels lie
-side by side, in x and dy, a multiple of eight of them in a group; a weight whose summed channels do
-not is copied to the workspace.
+The kernels, of kernels/include/pycnn/implicit_gemm_mma.cuh, copy 16 bytes of channels of a pixel at
+a time: eight of 16 bits, four of float32. So channels lie side by side, in x and dy, a multiple of
+so many of them in a group; a weight whose summed channels do not is copied to the workspace.
+
+``implicit_gemm_tf32`` rounds every factor, ``implicit_gemm_tf32x3`` keeps the accuracy of float32
+by three products. ``auto`` takes neither.
 """
 
 from collections.abc import Sequence
@@ -13,14 +16,14 @@ from math import prod
 from pycnn.dtypes import FLOATING, FLOATS
 from pycnn.plan import conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan.conv_algorithm import Algorithm, Planner, product
-from pycnn.plan.conv_implicit import Tiling
+from pycnn.plan.conv_algorithm import Algorithm, Planner, Score, product
+from pycnn.plan.conv_implicit import Tiler, Tiling
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import Kernel, Plan
 from pycnn.shapes import ceil_div
 
-#: Elements in 16 bytes, elements of k in a tile, threads of a block.
-CHUNK, BLK_K, THREADS = 8, 32, 256
+#: Bytes that are copied at a time, chunks of k in a tile, threads of a block.
+BYTES, DEPTH, THREADS = 16, 4, 256
 
 #: Offsets within a window, and from one pixel of a tile to another, are 32-bit.
 MAX_OFFSET = 2**31 - 1
@@ -37,31 +40,35 @@ class Chunked(IntFlag):
     C = 2
 
 
-def _chunks(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
-    """What conv/implicit_gemm_mma.cu makes of a product; raises `Unsupported`."""
-    along_k = product.b_k_major
-    defines = (problem.scalar, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
-    kernel = Kernel("conv/implicit_gemm_mma.cu", "implicit_gemm_mma", defines)
-    if along_k:
-        if product.k.other[-1] != 1:
-            raise Unsupported(
-                "a copy of the weight with its channels innermost exceeds the workspace"
-            )
-        product = replace(product, k=product.k.chunked(CHUNK))
-        depth = step = BLK_K // CHUNK
-        steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
-    else:
-        depth, step = BLK_K, THREADS * CHUNK // tile
-        steps = (*product.k.other, *product.k.x, *product.n.x[:-1])
-    _require_offsets(product, tile)
-    operands = _aligned(*steps, product.a_group)
-    c = product.c_m == 1 and _aligned(*product.n.other, product.c_group)
-    vectors = Chunked.OPERANDS * operands | Chunked.C * c
-    return product, Tiling(kernel, step, depth, True, vectors)
+def _tiler(name: str) -> Tiler:
+    """What conv/NAME.cu makes of a product; raises `Unsupported`."""
+
+    def tiler(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
+        along_k, chunk = product.b_k_major, BYTES // problem.itemsize
+        typed = (problem.scalar,) if name == "implicit_gemm_mma" else ()
+        defines = (*typed, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
+        if along_k:
+            if product.k.other[-1] != 1:
+                raise Unsupported(
+                    "a copy of the weight with its channels innermost exceeds the workspace"
+                )
+            product = replace(product, k=product.k.chunked(chunk))
+            depth = step = DEPTH
+            steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
+        else:
+            depth, step = DEPTH * chunk, THREADS * chunk // tile
+            steps = (*product.k.other, *product.k.x, *product.n.x[:-1])
+        _require_offsets(product, tile)
+        operands = _aligned(chunk, *steps, product.a_group)
+        c = product.c_m == 1 and _aligned(chunk, *product.n.other, product.c_group)
+        vectors = Chunked.OPERANDS * operands | Chunked.C * c
+        return product, Tiling(Kernel(f"conv/{name}.cu", name, defines), step, depth, True, vectors)
+
+    return tiler
 
 
-def _aligned(*strides: int) -> bool:
-    return all(stride % CHUNK == 0 for stride in strides)
+def _aligned(chunk: int, *strides: int) -> bool:
+    return all(stride % chunk == 0 for stride in strides)
 
 
 def _require_offsets(product: Product, tile: int) -> None:
@@ -86,21 +93,21 @@ def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:
     return sum(abs(s) * e for s, e in zip(strides, extents, strict=True))
 
 
-def _planner(direction: str) -> Planner:
-    general = getattr(conv_implicit, direction)
+def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
+    general, tiler = getattr(conv_implicit, direction), _tiler(name)
 
     def planner(problem: Problem, limit: int) -> Plan:
+        if problem.dtype not in dtypes:
+            raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(dtypes)}")
         _require_chunks(problem, direction)
-        return general(problem, limit, _chunks)
+        return general(problem, limit, tiler)
 
     return planner
 
 
 def _require_chunks(problem: Problem, direction: str) -> None:
     """Raise `Unsupported` unless chunks of channels lie side by side."""
-    if not FLOATS[problem.dtype].is_half:
-        allowed = ", ".join(name for name in FLOATING if FLOATS[name].is_half)
-        raise Unsupported(f"dtype {problem.dtype}; allowed: {allowed}")
+    chunk = BYTES // problem.itemsize
     if problem.mode != "zeros":
         raise Unsupported(f"padding mode {problem.mode!r}; allowed: 'zeros'")
     k, c = problem.filters, problem.channels
@@ -116,9 +123,9 @@ def _require_chunks(problem: Problem, direction: str) -> None:
             raise Unsupported(
                 f"element strides {view.strides} of {array}; allowed: channels innermost"
             )
-        if channels % CHUNK:
+        if channels % chunk:
             raise Unsupported(
-                f"{array} has {channels} channels a group; allowed: multiples of {CHUNK}"
+                f"{array} has {channels} channels a group; allowed: multiples of {chunk}"
             )
 
 
@@ -128,8 +135,23 @@ def _score(problem: Problem, direction: str) -> tuple[int, str]:
     return 46 if wide else 15, "{sizes}: tensor cores, no columns to make"
 
 
-IMPLICIT_GEMM_MMA = Algorithm(
-    "implicit_gemm_mma",
-    {name: _planner(name) for name in ("forward", "backward_input", "backward_weight")},
-    _score,
+def _algorithm(name: str, dtypes: Sequence[str], score: Score, **more: bool) -> Algorithm:
+    directions = ("forward", "backward_input", "backward_weight")
+    return Algorithm(name, {d: _planner(name, dtypes, d) for d in directions}, score, **more)
+
+
+HALVES = tuple(name for name in FLOATING if FLOATS[name].is_half)
+
+IMPLICIT_GEMM_MMA = _algorithm("implicit_gemm_mma", HALVES, _score)
+IMPLICIT_GEMM_TF32 = _algorithm(
+    "implicit_gemm_tf32",
+    ("float32",),
+    lambda problem, direction: (-1, "{sizes}: rounds float32 to TF32, by its name alone"),
+    by_name=True,
+)
+IMPLICIT_GEMM_TF32X3 = _algorithm(
+    "implicit_gemm_tf32x3",
+    ("float32",),
+    lambda problem, direction: (-1, "{sizes}: three products of TF32, by its name alone"),
+    by_name=True,
 )

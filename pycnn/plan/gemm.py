@@ -102,9 +102,6 @@ VERSIONS = {
 }
 
 
-#: Versions that round the factors of float32 products: the spacing at 1 of what they round to.
-COARSE = {"tf32": 2.0**-10}
-
 #: The versions, slowest first: what `algo` may be besides "auto".
 algorithms = tuple(VERSIONS)
 

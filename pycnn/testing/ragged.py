@@ -118,7 +118,8 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         )
     )
     + tuple(
-        (_conv(name, x, weight, "NHWC"), "implicit_gemm_mma")
+        (_conv(name, x, weight, "NHWC"), algo)
+        for algo in ("implicit_gemm_mma", "implicit_gemm_tf32", "implicit_gemm_tf32x3")
         for name, x, weight in (
             ("large tiles of chunks", (1, 72, 129, 127), (72, 72, 1, 1)),
             ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),

@@ -94,6 +94,14 @@ def test_huge_tensors():
     refused(big, "value 'y'|value 'x'")
 
 
+@pytest.mark.parametrize("length", [2**62, 2**30])
+def test_a_long_vector_of_extents(length):
+    """Of which onnx's shape inference would make as many axes."""
+    one = model([node("Reshape", "x s", "y")], {"x": [4], "s": [2]}, {"y": ["a", "b"]})
+    one.graph.input[1].CopyFrom(helper.make_tensor_value_info("s", TensorProto.INT64, [length]))
+    refused(one, "'s' of")
+
+
 @pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile", "Range", "OneHot"])
 def test_little_that_becomes_huge(kind):
     """Refused when it runs, by its shape; not computed at load."""

@@ -6,7 +6,8 @@ from gemm_cases import LAYOUTS, K, M, N, each_combination, operand
 from op_checks import assert_matches
 
 import pycnn
-from pycnn.plan.gemm import COARSE, algorithms_of
+from pycnn.plan.coarse import COARSE
+from pycnn.plan.gemm import algorithms_of
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.testing.tolerance import compare
 

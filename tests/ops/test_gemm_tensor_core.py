@@ -73,12 +73,19 @@ def test_bfloat16(backend, rng, version, transposes):
 
 @on_kernels
 def test_tf32_rounds_each_element(backend):
-    """To 10 bits of fraction, ties away from zero: not cut off, and 1 exactly where it is 1."""
-    a = np.array([[1 + 2**-11], [1 + 2**-11 - 2**-23], [-1 - 2**-11], [3.0]], np.float32)
+    """To the nearest of 10 bits of fraction: not cut off, and 1 exactly where it is 1.
+
+    Which of two as near it takes depends on the architecture. What is no number stays none: also
+    the NaN that a GPU makes, whose bits an addition would carry into the sign.
+    """
+    near = np.array([1 + 2**-11 + 2**-23, 1 + 2**-11 - 2**-23, 2 - 2**-23, 3, -np.inf, np.nan])
+    a = np.concatenate([near, -near]).astype(np.float32)[:, None]
+    a[-1:].view(np.uint32)[...] = 0x7FFFFFFF
     b = np.array([[1.0, 1 + 2**-10]], np.float32)
     got = launch(backend, ("tf32", (64, 64)), a, b)
-    rounded = np.array([[1 + 2**-10], [1.0], [-1 - 2**-10], [3.0]])
-    np.testing.assert_array_equal(got, (rounded * b).astype(np.float32))
+    rounded = np.array([1 + 2**-10, 1, 2, 3, -np.inf, np.nan])
+    want = np.concatenate([rounded, -rounded])[:, None] * b
+    np.testing.assert_array_equal(got, want.astype(np.float32))
 
 
 @on_kernels

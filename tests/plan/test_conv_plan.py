@@ -42,6 +42,7 @@ LAYERS = {
     "resnet 3x3, 16-bit, NHWC": problem(
         (32, 64, 56, 56), (64, 64, 3, 3), padding=1, dtype="bfloat16", last=True
     ),
+    "resnet 3x3, NHWC": problem((32, 64, 56, 56), (64, 64, 3, 3), padding=1, last=True),
     "resnet 1x1": problem((32, 256, 56, 56), (64, 256, 1, 1)),
     "resnet first": problem((32, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
     "resnet last": problem((32, 512, 7, 7), (512, 512, 3, 3), padding=1),
@@ -250,6 +251,7 @@ def test_views_that_are_matrices():
 CHOICES = {
     "resnet 3x3": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 3x3, 16-bit, NHWC": ("implicit_gemm_mma",) * 3,
+    "resnet 3x3, NHWC": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
     "resnet first": ("direct_tiled", "direct", "implicit_gemm"),
     "mobilenet": ("depthwise", "depthwise", "depthwise"),
@@ -267,6 +269,28 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
         assert plan.algo == first.name == choice
         assert plan.workspace_bytes == first.workspace_bytes
         assert first.reason
+
+
+@pytest.mark.parametrize(
+    ("n", "side", "k", "c", "r", "dtype", "expected"),
+    [
+        # A product of few tiles and long sums leaves a GPU idle; sums are split.
+        (1, 14, 256, 1024, 1, "float32", "implicit_gemm"),
+        (1, 7, 512, 2048, 1, "float64", "implicit_gemm"),
+        # Not where there are images, or the sums are short, or tensor cores take the product.
+        (32, 14, 256, 1024, 1, "float32", "gemm_1x1"),
+        (1, 14, 1024, 256, 1, "float32", "gemm_1x1"),
+        (1, 14, 256, 1024, 1, "float16", "gemm_1x1"),
+        # Winograd wants as many tiles of the image as a tile of the product has rows.
+        (1, 56, 64, 64, 3, "float32", "winograd_f4"),
+        (1, 28, 128, 128, 3, "float32", "winograd_f2"),
+        (1, 14, 256, 256, 3, "float32", "implicit_gemm"),
+        (32, 7, 512, 512, 3, "float32", "winograd_f4"),
+    ],
+)
+def test_auto_minds_how_much_there_is_to_share(n, side, k, c, r, dtype, expected):
+    layer = problem((n, c, side, side), (k, c, r, r), padding=r // 2, dtype=dtype)
+    assert conv.plan(layer, "forward", "auto", 256 * MIB).algo == expected
 
 
 def test_listed_algorithms_for_both_gradients():

@@ -104,10 +104,4 @@ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[
     matrix_product<ElementTf32, 8, 1>(d, a, b);
 }
 
-inline unsigned to_tf32(float x) {
-    unsigned bits = bit_cast<unsigned>(x);
-    if ((bits & 0x7f800000u) == 0x7f800000u) return bits;  // infinity, NaN
-    return (bits + 0x1000u) & 0xffffe000u;
-}
-
 }  // namespace pycnn_emu

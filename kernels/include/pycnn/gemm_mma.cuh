@@ -114,13 +114,14 @@ __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const
 #endif
 }
 
-// Rounds the floats of a fragment to TF32, and what that leaves out of them as well.
+// Rounds the floats of a fragment to TF32. What that leaves out of them has 13 bits at most, of which
+// the product takes 11 or more: the last one may be lost.
 __device__ __forceinline__ void split_tf32(unsigned (&high)[4], unsigned (&low)[4]) {
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
         const float whole = __uint_as_float(high[r]);
         high[r] = to_tf32(whole);
-        if constexpr (IS_SPLIT) low[r] = to_tf32(whole - __uint_as_float(high[r]));
+        if constexpr (IS_SPLIT) low[r] = __float_as_uint(whole - tf32_value(high[r]));
     }
 }
 

@@ -24,7 +24,8 @@ constexpr int MIN_BLOCKS = 2;
 constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
 
 // A thread's chunks of the tiles of an operand on their way to shared memory, from k = 0 on: all at
-// the same k where chunks run along it, else at the same mn.
+// the same k where chunks run along it, else at the same mn. In place of rows of mn beyond the matrix
+// its last one comes again: it reaches no output but those that nobody stores.
 template <int BLK_MN, bool K_MAJOR>
 class ChunkCopy {
     using Layout = MmaLayout<BLK_MN, K_MAJOR>;
@@ -33,38 +34,39 @@ class ChunkCopy {
 
     const scalar_t* from[COUNT];
     const index_t stride_k, stride_mn;
-    const int extent_mn;  // of the tile, what is inside the matrix
+    const int inside_mn;  // of a chunk along mn, elements inside the matrix
 
     static __device__ __forceinline__ int row() { return threadIdx.x / Layout::CHUNKS; }
     static __device__ __forceinline__ int chunk() { return threadIdx.x % Layout::CHUNKS; }
 
-    // Elements of the chunk that starts at `at` of so many.
-    static __device__ __forceinline__ int inside(int at, int extent) {
-        return max(0, min(CHUNK, extent - at));
-    }
+    // Of the first so many elements of its row, how many are the chunk's; may be less than none.
+    static __device__ __forceinline__ int inside(int extent) { return extent - chunk() * CHUNK; }
 
 public:
     __device__ __forceinline__ explicit ChunkCopy(const Operand& x)
         : stride_k(x.stride_k),
           stride_mn(x.stride_mn),
-          extent_mn(x.mn < BLK_MN ? x.mn : BLK_MN) {
-        const index_t along = K_MAJOR ? stride_k : stride_mn, across = K_MAJOR ? stride_mn : stride_k;
+          inside_mn(inside(x.mn < BLK_MN ? x.mn : BLK_MN)) {
+        const int last = (x.mn < BLK_MN ? x.mn : BLK_MN) - 1;
 #pragma unroll
-        for (int c = 0; c < COUNT; ++c)
-            from[c] = x.first + chunk() * CHUNK * along + (row() + c * ROW_STEP) * across;
+        for (int c = 0; c < COUNT; ++c) {
+            const int k = K_MAJOR ? chunk() * CHUNK : row() + c * ROW_STEP;
+            const int mn = K_MAJOR ? min(row() + c * ROW_STEP, last) : chunk() * CHUNK;
+            from[c] = x.first + k * stride_k + mn * stride_mn;
+        }
     }
 
     // Begins to copy the next tile, of which `extent_k` is inside the matrix. Zeros beyond it.
-    template <bool ALIGNED>
+    template <bool WHOLE_CHUNKS>
     __device__ __forceinline__ void start(scalar_t* tile, int extent_k) {
-        const int along = inside(chunk() * CHUNK, K_MAJOR ? extent_k : extent_mn);
-        const int rows = K_MAJOR ? extent_mn : extent_k;
 #pragma unroll
         for (int c = 0; c < COUNT; ++c) {
-            const int count = row() + c * ROW_STEP < rows ? along : 0;
-            scalar_t* const to = tile + Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
-            if constexpr (ALIGNED) {
-                copy_async_partial<16>(to, from[c], count * sizeof(scalar_t));
+            const int of_row = row() + c * ROW_STEP < extent_k ? inside_mn : 0;
+            const int count = K_MAJOR ? inside(extent_k) : of_row;
+            scalar_t* const to =
+                tile + Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
+            if constexpr (WHOLE_CHUNKS) {
+                copy_async<16>(to, from[c], count > 0);
             } else {
                 scalar_t one_by_one[CHUNK];
 #pragma unroll
@@ -73,33 +75,38 @@ public:
                                               : from_acc(0);
                 store_vector(to, one_by_one);
             }
-            from[c] += BLK_K * stride_k;
+            from[c] += WHOLE_CHUNKS && K_MAJOR ? BLK_K : BLK_K * stride_k;
         }
+    }
+
+    // Whether all chunks are aligned, and none is partly inside the matrix.
+    static __device__ __forceinline__ bool whole_chunks(const Operand& x) {
+        return x.vector && (K_MAJOR ? x.k : x.mn) % CHUNK == 0;
     }
 };
 
 // The product of a block's tiles of A and B: of every k, into a warp's sums.
-template <bool ALIGNED>
+template <bool WHOLE_CHUNKS>
 __device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
                                              scalar_t (&sA)[STAGES][BLK_M * BLK_K],
                                              scalar_t (&sB)[STAGES][BLK_N * BLK_K],
                                              const Operand& a, const Operand& b) {
     ChunkCopy<BLK_M, A_K_MAJOR> copy_a(a);
     ChunkCopy<BLK_N, B_K_MAJOR> copy_b(b);
-    index_t k_left = a.k;  // of the tile that is copied next
-    const auto start = [&](int stage) {
-        const int extent_k = k_left < BLK_K ? static_cast<int>(k_left) : BLK_K;
-        copy_a.template start<ALIGNED>(sA[stage], extent_k);
-        copy_b.template start<ALIGNED>(sB[stage], extent_k);
+    const int tiles = static_cast<int>((a.k + BLK_K - 1) / BLK_K);
+    const int of_last = static_cast<int>(a.k - (tiles - 1) * static_cast<index_t>(BLK_K));
+    const auto start = [&](int stage, int left) {
+        const int extent_k = left > 1 ? BLK_K : left == 1 ? of_last : 0;
+        copy_a.template start<WHOLE_CHUNKS>(sA[stage], extent_k);
+        copy_b.template start<WHOLE_CHUNKS>(sB[stage], extent_k);
         copy_async_commit();
-        k_left = k_left < BLK_K ? 0 : k_left - BLK_K;
     };
-    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
+    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage, tiles - stage);
     int stage = 0;
-    for (index_t k = 0; k < a.k; k += BLK_K) {
+    for (int left = tiles; left > 0; --left) {
         copy_async_wait<STAGES - 2>();
         __syncthreads();  // this tile has arrived, and the one before it is no longer needed
-        start(stage ? stage - 1 : STAGES - 1);
+        start(stage ? stage - 1 : STAGES - 1, left - (STAGES - 1));
         warp.template multiply<A_K_MAJOR, B_K_MAJOR>(sA[stage], sB[stage]);
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
@@ -146,7 +153,7 @@ __device__ __forceinline__ void tensor_core_product(const scalar_t* a, const sca
     if (blk.batch >= p.batches) return;
     const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
     Warp warp;
-    if (gA.vector && gB.vector)
+    if (ChunkCopy<BLK_M, A_K_MAJOR>::whole_chunks(gA) && ChunkCopy<BLK_N, B_K_MAJOR>::whole_chunks(gB))
         multiply_all<true>(warp, sA, sB, gA, gB);
     else
         multiply_all<false>(warp, sA, sB, gA, gB);

@@ -5,8 +5,9 @@
 //                                                i % 8 of tile i / 8 (16 bytes, aligned)
 //   mma_f16(d, a, b), mma_bf16(d, a, b)          D(16x8) += A(16x16) B(16x8), float accumulation
 //   mma_tf32(d, a, b)                            D(16x8) += A(16x8) B(8x8) on TF32 operands
-//   to_tf32(x)                                   a float rounded to the 10 fraction bits of TF32,
-//                                                ties away from zero
+//   to_tf32(x)                                   bits that a product takes for x rounded to the 10
+//                                                fraction bits of TF32: it ignores the last 13
+//   tf32_value(bits)                             the float that it takes them for
 //
 // Layout of the fragments, with group = lane / 4 and pair = lane % 4 (PTX ISA, "Matrix fragments
 // for mma.m16n8k16"): a register of A or B holds two neighbouring elements along k; D holds rows
@@ -75,7 +76,6 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4],
                                          const unsigned (&b)[2]) {
     pycnn_emu::mma_tf32(d, a, b);
 }
-__device__ __forceinline__ unsigned to_tf32(float x) { return pycnn_emu::to_tf32(x); }
 
 #elif __CUDA_ARCH__ >= 800
 
@@ -91,12 +91,6 @@ PYCNN_MMA(mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")
 PYCNN_MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 PYCNN_MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 #undef PYCNN_MMA
-
-__device__ __forceinline__ unsigned to_tf32(float x) {
-    unsigned rounded;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
-    return rounded;
-}
 
 #else
 
@@ -146,10 +140,27 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4],
     mma_by_lanes<1>(d, a, b, [](unsigned one, int) { return __uint_as_float(one & 0xffffe000u); });
 }
 
+#endif
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+
+__device__ __forceinline__ unsigned to_tf32(float x) {  // ties to even, and the last bits zero
+    unsigned rounded;
+    asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+    return rounded;
+}
+__device__ __forceinline__ float tf32_value(unsigned bits) { return __uint_as_float(bits); }
+
+#else
+
+// Half a unit of the last place is 2^-11 of the power of two in x: what the product then cuts off is
+// x rounded, ties away from zero, and infinities and NaN stay. `cvt.rna` takes an instruction more.
 __device__ __forceinline__ unsigned to_tf32(float x) {
-    const unsigned bits = __float_as_uint(x);
-    const bool finite = (bits & 0x7f800000u) != 0x7f800000u;
-    return finite ? (bits + 0x1000u) & 0xffffe000u : bits;
+    const float power = __uint_as_float(__float_as_uint(x) & 0xff800000u);
+    return __float_as_uint(fmaf(power, 0x1p-11f, x));
+}
+__device__ __forceinline__ float tf32_value(unsigned bits) {
+    return __uint_as_float(bits & 0xffffe000u);
 }
 
 #endif

@@ -1,0 +1,237 @@
+"""Convolution of float32 on tensor cores, rounded to TF32 and by three products, by its plans."""
+
+import numpy as np
+import pytest
+from conv_plans import DIRECTIONS, Case, Run, channels_last, view
+from op_checks import assert_matches
+
+import pycnn
+from pycnn.emulator import AsyncCopyError, KernelError, RaceError, RawKernel, counting
+from pycnn.plan import conv, conv_implicit
+from pycnn.plan._epilogue import Epilogue
+from pycnn.runtime import sources
+from pycnn.runtime.plan import Buffer
+from pycnn.testing.tolerance import tolerance
+
+#: Channels and filters of a group are multiples of four, and not all of eight.
+CASES = {
+    "asymmetric": Case(1, 20, 11, 8, 36, (3, 3), ((0, 1), (2, 0)), stride=(2, 1)),
+    "everything": Case(3, 36, 9, 7, 12, (2, 4), groups=3, stride=(3, 2), dilation=(2, 1)),
+    "1x1 strided": Case(2, 4, 7, 9, 12, (1, 1), ((0, 0), (0, 0)), stride=(2, 3)),
+    "one column": Case(1, 4, 2, 1, 4),
+    "several tiles": Case(2, 20, 17, 13, 84),
+}
+ALGORITHMS = ("implicit_gemm_tf32", "implicit_gemm_tf32x3")
+PLENTY = 2**40
+
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+each_direction = pytest.mark.parametrize("direction", DIRECTIONS)
+each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
+
+
+def draw(rng, case, arrange=channels_last):
+    plain = case.arrays(rng, "float32")
+    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
+
+
+def check(got, case, name, output, arrays):
+    """Within what theory allows, element by element.
+
+    TF32 moves a factor by 2^-11 of it. Of three products an element is missed by 2^-23 twice and
+    low low by 2^-22; sums of eight are cut off eight times at 2^-23, and added as floats are.
+    """
+    want, terms = case.expected(output, **arrays), case.terms(output)
+    magnitudes = case.expected(output, **{key: np.abs(a) for key, a in arrays.items()})
+    if name == "implicit_gemm_tf32":
+        allowed = magnitudes * (2**-10 + 2**-22)
+        allowed += tolerance("float32", terms, np.abs(want).max())
+    else:
+        allowed = magnitudes * (2**-22 + 10 * 2**-23 + (-(-terms // 8) + 8) * 2**-24)
+    assert got.dtype == np.float32
+    assert np.all(np.abs(got - want) <= allowed)
+
+
+@on_kernels
+@each_case
+@each_direction
+@each_algorithm
+def test_matches_oracle(backend, rng, case, direction, name):
+    arrays, output = draw(rng, case), DIRECTIONS[direction]
+    got = Run(backend, name, PLENTY)(case, direction, arrays, channels_last)
+    check(got, case, name, output, arrays)
+
+
+@on_kernels
+@each_direction
+@each_algorithm
+def test_larger_tiles(backend, rng, monkeypatch, direction, name):
+    monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
+    case, output = Case(1, 68, 9, 8, 84, (3, 2)), DIRECTIONS[direction]
+    arrays = draw(rng, case)
+    check(Run(backend, name)(case, direction, arrays, channels_last), case, name, output, arrays)
+
+
+@on_kernels
+@each_direction
+@each_algorithm
+def test_segments(backend, rng, direction, name):
+    case, output = Case(2, 68, 14, 13, 76, (3, 2)), DIRECTIONS[direction]
+    arrays = draw(rng, case)
+    got = Run(backend, name, PLENTY)(case, direction, arrays, channels_last)
+    check(got, case, name, output, arrays)
+
+
+@on_kernels
+@pytest.mark.parametrize("filters", [44, 42], ids=["whole chunks", "a part of one"])
+def test_epilogue(backend, rng, filters):
+    case = Case(2, 12, 7, 8, filters, (3, 2), stride=(2, 1))
+    arrays = draw(rng, case)
+    bias = rng.standard_normal(filters).astype(np.float32)
+    residual = channels_last(rng.standard_normal(case.y_shape).astype(np.float32))
+    finish = Epilogue(bias=1, residual=view(residual).strides, activation="relu")
+    end = {"bias": bias, "residual": residual}
+    got = Run(backend, ALGORITHMS[1], PLENTY, finish)(case, "forward", arrays | end, channels_last)
+    want = case.expected("y", **arrays) + bias.astype(np.float64)[:, None, None] + residual
+    assert_matches(got, np.maximum(want, 0), "float32", case.terms("y"))
+
+
+def misaligned(array):
+    """Channels side by side, but no chunk of them at an address that 16 divides."""
+    n, c, h, w = array.shape
+    flat = np.zeros(array.size + 1, array.dtype)[1:]
+    flat[:] = array.transpose(0, 2, 3, 1).ravel()
+    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def padded(array):
+    """Pixels three channels further apart than they have channels."""
+    n, c, h, w = array.shape
+    wide = np.zeros((n, h, w, c + 3), array.dtype)[..., :c]
+    wide[:] = array.transpose(0, 2, 3, 1)
+    return wide.transpose(0, 3, 1, 2)
+
+
+@on_kernels
+@each_direction
+@pytest.mark.parametrize("arrange", [misaligned, padded])
+def test_views(backend, rng, direction, arrange):
+    """Of what is read and of what is written."""
+    case, output, name = CASES["everything"], DIRECTIONS[direction], ALGORITHMS[0]
+    arrays = draw(rng, case, arrange)
+    got = Run(backend, name)(case, direction, arrays, arrange)
+    check(got, case, name, output, arrays)
+
+
+@on_kernels
+def test_infinities_of_three_products(backend):
+    """They are those of float32, although infinity less its TF32 part is none."""
+    x = np.array([np.inf, -np.inf, np.nan, 3, 1, 2, 1 + 2**-20, 0], np.float32).reshape(1, 2, 1, 4)
+    weight = np.array([[1, 2], [1 + 2**-20, np.inf]], np.float32)
+    x, weight = (np.tile(a, (1, 2) + (1,) * (a.ndim - 2)) for a in (x, weight))
+    with np.errstate(invalid="ignore"):
+        want = np.einsum("nchw,kc->nkhw", x.astype(np.float64), weight.astype(np.float64))
+    arrays = {
+        "x": channels_last(x),
+        "weight": weight[..., None, None],
+        "dy": channels_last(x[:, :2]),
+    }
+    case = Case(1, 4, 1, 4, 2, (1, 1), ((0, 0), (0, 0)))
+    got = Run(backend, ALGORITHMS[1])(case, "forward", arrays, channels_last)
+    np.testing.assert_allclose(got, want, rtol=2**-20)
+
+
+@pytest.mark.parametrize("backend", ["checked"], indirect=True)
+@each_direction
+@pytest.mark.parametrize("tile", [64, 128])
+@each_algorithm
+def test_traffic(backend, rng, monkeypatch, direction, tile, name):
+    """No bank is asked twice, and a request of a warp takes no sector more than it must."""
+    monkeypatch.setattr(conv_implicit, "TILES", (tile, tile))
+    monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
+    case = Case(1, tile, 12, 11, tile, (3, 1), ((1, 1), (0, 0)))
+    with counting() as counted:
+        Run(backend, name)(case, direction, draw(rng, case), channels_last)
+    counters = counted.of(name)
+    assert counters.bank_conflicts == 0
+    assert counters.sectors_per_load <= 16  # 32 threads, 16 bytes each
+    if direction != "backward_weight":  # taps between the channels
+        assert counters.sectors_per_store == 16
+
+
+@on_kernels
+@each_algorithm
+def test_by_its_name(backend, rng, name):
+    x = rng.standard_normal((2, 9, 7, 36)).astype(np.float32)
+    weight, bias = rng.standard_normal((44, 36, 3, 2)).astype(np.float32), np.ones(44, np.float32)
+    operands = [backend.array(array) for array in (x, weight, bias)]
+    got = backend.numpy(pycnn.conv2d(*operands, padding=1, layout="NHWC", algo=name))
+    case, turned = Case(2, 36, 9, 7, 44, (3, 2)), x.transpose(0, 3, 1, 2)
+    dy = np.zeros(case.y_shape, np.float32)
+    arrays = {"x": turned, "weight": weight, "dy": dy}
+    check(got.transpose(0, 3, 1, 2) - np.float32(1), case, name, "y", arrays)
+
+
+@each_algorithm
+def test_auto_never_takes_it(name):
+    shapes = {"x_shape": (8, 56, 56, 64), "w_shape": (64, 64, 3, 3), "layout": "NHWC"}
+    for direction in DIRECTIONS:
+        found = pycnn.conv2d_algorithms(**shapes, padding=1, direction=direction)
+        fitting = [a.name for a in found if a.fits]
+        assert name in fitting[1:]
+    assert conv.ALGORITHMS[name].by_name
+
+
+@each_algorithm
+def test_refuses_what_has_no_chunks_and_other_dtypes(name):
+    x, weight = np.ones((1, 9, 7, 10), np.float32), np.ones((8, 10, 3, 3), np.float32)
+    with pycnn.use_backend("emulator"):
+        with pytest.raises(ValueError, match="x has 10 channels a group; allowed: multiples of 4"):
+            pycnn.conv2d(x, weight, layout="NHWC", algo=name)
+        with pytest.raises(ValueError, match="dtype float16; allowed: float32"):
+            pycnn.conv2d(*(a.astype(np.float16) for a in (x, weight)), layout="NHWC", algo=name)
+
+
+HEADER = "include/pycnn/implicit_gemm_mma.cuh"
+INCLUDED = "#include <pycnn/implicit_gemm_mma.cuh>"
+
+
+def run(name, old, new):
+    """Run the kernel with a mistake in it, in a checked build."""
+    case = Case(1, 40, 9, 8, 40, (3, 2))
+    shapes = {"x": (1, 9, 8, 40), "weight": (40, 3, 2, 40), "y": (1, 9, 9, 40)}
+    arrays = {key: np.ones(shape, np.float32) for key, shape in shapes.items()}
+    x, weight, y = (array.transpose(0, 3, 1, 2) for array in arrays.values())
+    assert y.shape == case.y_shape
+    problem = case.problem({"x": x, "weight": weight, "dy": y})
+    (step,) = conv.plan(problem, "forward", name, 0).launches
+    kernel, header = (sources.kernel_path(file).read_text() for file in (step.kernel.file, HEADER))
+    assert header.count(old) == kernel.count(INCLUDED) == 1
+    code = kernel.replace(INCLUDED, header.replace("#pragma once", "").replace(old, new))
+    options = [f"-D{key}={value}" for key, value in step.kernel.defines]
+    options += [f"-I{sources.kernel_dir() / 'include'}"]
+    broken = RawKernel(code, step.kernel.entry, tuple(options), checked=True)
+    given = (arrays[a.name] if isinstance(a, Buffer) else a for a in step.args)
+    broken(step.grid, step.block, tuple(given))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("            __syncthreads();  // this tile has", "// this tile has", RaceError),
+        ("copy_async_wait<STAGES - 2>()", "copy_async_wait<STAGES - 1>()", AsyncCopyError),
+        ("stage ? stage - 1 : STAGES - 1", "stage", KernelError),
+        ("    copy_async_wait<0>();\n", "", KernelError),
+        ("    __syncthreads();  // nothing arrives", "// nothing arrives", KernelError),
+    ],
+    ids=["no barrier", "waits for too few", "overwrites the tile in use", "no wait", "too early"],
+)
+@each_algorithm
+def test_what_is_left_out_is_reported(old, new, error, name):
+    with pytest.raises(error):
+        run(name, old, new)
+
+
+@each_algorithm
+def test_as_it_stands_nothing_is_reported(name):
+    run(name, "stage ? stage - 1 : STAGES - 1", "stage ? stage - 1 : STAGES - 1")
