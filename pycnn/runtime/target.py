@@ -85,6 +85,13 @@ def _of_memory(*what_decides: object) -> Target:
     return target_of_backend(active_backend())
 
 
+def target_here() -> Target:
+    """What a question with no array in it is about: the GPU, where CuPy is in use and has one."""
+    cupy = sys.modules.get("cupy")
+    on_gpu = cupy is not None and cupy.cuda.is_available()
+    return target_of_backend("cuda" if on_gpu else active_backend())
+
+
 def target_of_backend(name: str) -> Target:
     """The GPU that a backend computes on; `ANY` where it is none."""
     if name == "cuda":
