@@ -23,6 +23,7 @@ from pycnn.emulator import KernelError
 from pycnn.plan.coarse import COARSE
 from pycnn.runtime.backends import BackendUnavailable, require
 from pycnn.runtime.extras import MissingExtra
+from pycnn.runtime.target import planned_for, target_of_backend
 from pycnn.testing.problem import Problem, every, named
 from pycnn.testing.tolerance import compare
 
@@ -134,7 +135,9 @@ def once(
     int
         Exit status: 0 if something was checked and nothing was wrong, 130 if interrupted.
     """
-    selection = select(every()) if selection is None else selection
+    if selection is None:
+        with planned_for(target_of_backend(backend)):
+            selection = select(every())
     reasons, counts = Counter(selection.skipped), Counter[str]()
     problems = selection.problems
     if backend == "emulator":
@@ -202,7 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             selection = Selection([named(word) for word in (*(arguments.case or ()), *lines)])
         else:
             dtypes = arguments.dtype.split(",") if arguments.dtype else None
-            selection = select(p for p in every() if dtypes is None or p.dtype in dtypes)
+            with planned_for(target_of_backend(arguments.backend)):
+                selection = select(p for p in every() if dtypes is None or p.dtype in dtypes)
     except (ValueError, OSError, BackendUnavailable) as error:
         parser.error(str(error))
     return once(

@@ -22,6 +22,7 @@ from benchmarks.gpu.limited import ROOT, run_limited
 from benchmarks.gpu.once import MARK
 from benchmarks.gpu.problems import Selection, select
 from benchmarks.gpu.result import FAILED, PARTIAL, PASSED, SKIPPED, Result
+from pycnn.runtime.target import planned_for, target_of_backend
 from pycnn.testing.problem import Problem, every
 
 #: Seconds that the stage may last, compilation included; that a tool may, and needs at least.
@@ -133,7 +134,8 @@ def sanitize(
         compiled = kernels.compile_kernels(folder)
         if compiled.outcome == FAILED:
             return compiled
-    selection = select(every() if problems is None else problems)
+    with planned_for(target_of_backend(backend)):
+        selection = select(every() if problems is None else problems)
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, Result] = {}
     for i, tool in enumerate(tools):

@@ -144,23 +144,6 @@ class Run:
     records: list[Record]
     unfinished: str = ""
 
-    def foreign(self, since: str, commit: str | None) -> str:
-        """Why it is not of a job that began at `since` on `commit`; empty if it is.
-
-        Parameters
-        ----------
-        since : str
-            As `pycnn.bench.environment.now` gives it.
-        commit : str or None
-            As `pycnn.bench.environment.commit` gives it.
-        """
-        began, own = self.environment.get("date", ""), self.environment.get("commit")
-        if _clean(own) != _clean(commit):
-            return f"of commit {own}, not {commit}"
-        if began < since:
-            return f"of an earlier run, which began at {began or 'no known time'}"
-        return ""
-
 
 def _error(value: Any) -> Any:
     """JSON has no infinity: it is written as text."""
@@ -202,11 +185,6 @@ def _shown(value: Any, deep: int = 8) -> Any:
     if isinstance(value, list):
         return [_shown(part, deep - 1) for part in value]
     return printable(value) if isinstance(value, str) else value
-
-
-def _clean(commit: str | None) -> str:
-    """A commit without the mark of changed files: writing results changes some."""
-    return (commit or "").removesuffix("-dirty")
 
 
 def content(
@@ -253,11 +231,6 @@ def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
     """Environment and records of a file."""
     run = load(path)
     return run.environment, run.records
-
-
-def read_ceilings(path: Path) -> list[Ceiling]:
-    """The limits of the machine that a file was measured on."""
-    return load(path).ceilings
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from math import exp, log
-from pathlib import Path
 
 from pycnn.bench import clocks
 from pycnn.bench.ceilings import Ceiling
 from pycnn.bench.peers import CUDNN_TF32
-from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record, Run, load
+from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record, Run
 from pycnn.bench.table import host_bound, speedups, time_text, winners
 
 #: What a peer is compared with: pycnn on the same device.
@@ -16,29 +15,6 @@ RIVALS = {"torch": "reference", "onnxruntime": "reference", "cudnn": "cuda", CUD
 
 #: More often than this many times as fast as a peer pycnn is not: something disturbs the peer.
 PLAUSIBLE = 10.0
-
-
-def of_file(path: Path, since: str, commit: str | None) -> list[str]:
-    """The lines for a file that a job wrote which began at `since` on `commit`.
-
-    Parameters
-    ----------
-    path : Path
-    since : str
-        As `pycnn.bench.environment.now` gave it when the job began.
-    commit : str or None
-        As `pycnn.bench.environment.commit` gives it.
-
-    Returns
-    -------
-    list of str
-        If the file is of another job, or there is none, nothing but that.
-    """
-    if not path.exists():
-        return ["NOT RUN: there are no results"]
-    run = load(path)
-    foreign = run.foreign(since, commit)
-    return [f"NOT RUN: the results are {foreign}"] if foreign else of_run(run)
 
 
 def of_run(run: Run) -> list[str]:

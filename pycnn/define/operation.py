@@ -27,10 +27,9 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.reference.cpu import _blas
 from pycnn.runtime import foreign
-from pycnn.runtime.active import active_backend
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
-from pycnn.runtime.target import ANY, Target, current, target_of
+from pycnn.runtime.target import ANY, current, decided_by, target_of
 
 Arrays = Mapping[str, Any]
 
@@ -85,6 +84,7 @@ class Operation(ABC):
         missing = [o.name for o in self.operands if parameters.pop(o.name, None) is None]
         if name != self.name or missing:
             raise TypeError(f"{name}{signature} is no signature of {self.name}: {missing}")
+        self._raw = config.raw(*self.environment)
         self.takes_out = parameters.pop("out", None) is not None
         for synonym in synonyms:
             parameters.pop(synonym, None)
@@ -182,18 +182,14 @@ class Operation(ABC):
         array or tuple of array
             As the public function returns it.
         """
-        environment = map(config.get, self.environment)
-        first = next(iter(arrays.values()))
-        target = target_of(first) if self.family in TARGETED else ANY
-        key = cache.cache_key(
-            (*arrays.values(), out), settings.values(), self.name, active_backend(), target,
-            *environment,
-        )  # fmt: skip
+        operands = *arrays.values(), out
+        decided = decided_by(operands[0])
+        key = cache.cache_key(operands, settings.values(), self.name, *decided, *self._raw())
         call: Call | None = cache.lookup(key)
         if call is None:
-            if foreign.among(*arrays.values(), out):
+            if foreign.among(*operands):
                 return foreign.call(partial(self.run, **settings), arrays, out)
-            call = cache.store(key, self._prepare(arrays, out, settings, target))
+            call = cache.store(key, self._prepare(arrays, out, settings))
         backend = call.backend
         if backend == SHAPES:
             trace.note(self, call)
@@ -230,7 +226,7 @@ class Operation(ABC):
         returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any], target: Target) -> Call:
+    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Call:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -242,7 +238,8 @@ class Operation(ABC):
         )
         if backend in ("reference", SHAPES):
             return replace(call, backend=backend, checks=checks)
-        before = current.set(target)
+        first = next(iter(arrays.values()))
+        before = current.set(target_of(first) if self.family in TARGETED else ANY)
         try:
             with np.errstate(all="ignore"):  # a setting may be beyond what kernels compute in
                 plans = self.plan(call)

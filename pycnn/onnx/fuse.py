@@ -22,6 +22,9 @@ def fuse(graph: Graph) -> None:
     for node in list(graph.nodes):
         if node.operator.type in FUSED and node.operator.domain == "":
             fusion.follow(node)
+    for node in list(fusion.nodes):
+        if node.operator.type == "BatchNormalization":
+            fusion.widen(node)
     graph.nodes[:] = fusion.nodes
 
 
@@ -71,6 +74,41 @@ class _Fusion:
         for name in filter(None, fused.inputs):
             others = [n for n in self._readers.get(name, ()) if id(n) not in swallowed]
             self._readers[name] = [*others, fused]
+        for node in chain:  # weights that nobody needs any more take no memory
+            for name in {*node.inputs[1:]} - {*fused.inputs} - self._outputs:
+                if all(id(reader) in swallowed for reader in self._readers.get(name, ())):
+                    self.graph.constants.pop(name, None)
+
+    def widen(self, first: Node) -> None:
+        """Put into a normalisation by constants the factors and summands that follow it."""
+        scales = [self.graph.constants.get(name) for name in first.inputs[1:]]
+        given = [array for array in scales if array is not None]
+        if len(given) != 4 or any(first.outputs[1:]) or len({v.shape for v in given}) > 1:
+            return
+        weight, bias = (array.astype(np.float64) for array in given[:2])
+        chain = [first]
+        while True:
+            node = self._only_reader(chain[-1])
+            if node is None or node.operator.type not in ("Mul", "Add"):
+                break
+            change = self._by_channel(node, chain[-1])
+            if change is None or change[0].shape != weight.shape:
+                break
+            weight, bias = weight * change[0], bias * change[0] + change[1]
+            chain.append(node)
+        if len(chain) == 1:
+            return
+        last = chain[-1]
+        names = [f"{last.outputs[0]}:fused{i}" for i in (1, 2)]
+        self.graph.constants |= {
+            name: array.astype(given[0].dtype)
+            for name, array in zip(names, (weight, bias), strict=True)
+        }
+        inputs = (first.inputs[0], *names, *first.inputs[3:])
+        parts = tuple(node.what for node in chain)
+        wide = Node(first.operator, inputs, last.outputs, first.attributes, first.name, parts)
+        gone = {id(node) for node in chain[:-1]}
+        self.nodes = [wide if n is last else n for n in self.nodes if id(n) not in gone]
 
     def _between(self, found: Node, last: Node) -> list[Node]:
         """`found`, and of ``x * sigmoid(x)`` the sigmoid as well."""

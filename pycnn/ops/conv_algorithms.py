@@ -15,6 +15,7 @@ from pycnn.dtypes import FLOATS
 from pycnn.plan import conv as plans
 from pycnn.plan.conv import Candidate
 from pycnn.plan.conv_problem import Problem
+from pycnn.runtime.target import planned_for, target_here
 
 
 def conv2d_algorithms(
@@ -88,7 +89,8 @@ def conv2d_algorithms(
         arrangement.contiguous(y, name),
     )
     problem = Problem(*views, **windows)
-    if direction != "backward":
-        return plans.algorithms(problem, direction, limit)
-    of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])
+    with planned_for(target_here()):
+        if direction != "backward":
+            return plans.algorithms(problem, direction, limit)
+        of_input, of_weight = (plans.algorithms(problem, d, limit) for d in allowed[1:])
     return [a.together(b) for a in of_input for b in of_weight if a.name == b.name]

@@ -26,6 +26,9 @@ _SUMS, _WARPS = 16 * 64 * 4, 8
 #: measured on a GPU.
 _PRODUCTS, _FROM_L2, _BESIDES = 2048, 40, 1500
 
+#: Strides, in elements of 16 bits, that tensor maps can have.
+STEP, MAX_STRIDE = 8, 2**39
+
 #: Coordinates of a tensor map are ints, and the last box reaches a little further.
 MAX_EXTENT = 2**31 - 2**16
 

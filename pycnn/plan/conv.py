@@ -21,6 +21,7 @@ from pycnn.plan.conv_implicit_mma import (
 )
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
+from pycnn.plan.conv_wgmma import IMPLICIT_GEMM_WGMMA
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan, TensorMap
 
@@ -35,6 +36,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         IMPLICIT_GEMM_MMA,
         IMPLICIT_GEMM_TF32,
         IMPLICIT_GEMM_TF32X3,
+        IMPLICIT_GEMM_WGMMA,
         IM2COL,
         GEMM_1X1,
         WINOGRAD_F2,
@@ -133,10 +135,23 @@ def plan(
         if algo == "auto" and algorithm.by_name:
             continue
         try:
-            return algorithm.plan(problem, direction, limit, op, output)
+            found = algorithm.plan(problem, direction, limit, op, output)
         except Unsupported as unsupported:
             reasons.append(f"{algorithm.name}: {unsupported}")
+            continue
+        return found if algo == "auto" else _alone(found)
     raise ValueError(f"algo={algo!r} does not fit; {'; '.join(reasons)}")
+
+
+def _alone(plan: Plan) -> Plan:
+    """The same with no other kernel where an array begins at an odd place: that is an error."""
+    if not any(isinstance(step, Launch) and step.unaligned for step in plan.launches):
+        return plan
+    launches = [
+        replace(step, unaligned=None) if isinstance(step, Launch) else step
+        for step in plan.launches
+    ]
+    return replace(plan, launches=tuple(launches))
 
 
 def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:

@@ -13,11 +13,13 @@ A weight or dy whose strides no matrix has is copied to the workspace, by im2col
 """
 
 from functools import partial
+from math import prod
 
 from pycnn.define.views import View
+from pycnn.dtypes import FLOATS
 from pycnn.plan._chunks import chunks, images_at_a_time
 from pycnn.plan._epilogue import IDENTITY
-from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm
+from pycnn.plan.conv_algorithm import LONG, MANY, Algorithm, product
 from pycnn.plan.conv_columns import (
     Lowering,
     Matrix,
@@ -32,13 +34,18 @@ from pycnn.plan.conv_columns import (
 )
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Problem, Unsupported, planned
-from pycnn.plan.gemm import gemm_launch
+from pycnn.plan.gemm import FILL, gemm_launch
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan
+from pycnn.shapes import ceil_div
 
 #: Workspace for several images at a time, in bytes: about what stays in the L2 cache of a large
 #: GPU until the next kernel reads it. A single image may take more.
 GOAL = 32 * 2**20
+
+#: Terms of a sum from which on `implicit_gemm`, which splits them, is predicted to win on an H200
+#: where a product without a split has less than `FILL` of its smaller tiles (docs/model.md).
+SPLIT, SMALL = 512, 64
 
 
 def forward(problem: Problem, limit: int, lowering: Lowering) -> Plan:
@@ -203,7 +210,15 @@ def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:
 
 def _score_in_place(problem: Problem, direction: str) -> tuple[int, str]:
     """With a stride it is a product for each row of pixels: many narrow ones."""
-    return 50 if max(problem.stride) == 1 else 1, "it is a matrix product as it stands"
+    if max(problem.stride) > 1:
+        return 1, "it is a matrix product as it stands"
+    outputs, terms = product(problem, direction)
+    pixels = problem.y.shape[0] * prod(problem.y.shape[2:])
+    tiles = ceil_div(outputs, SMALL) * ceil_div(pixels, SMALL) * problem.groups
+    alone = direction == "forward" and not FLOATS[problem.dtype].is_half
+    if alone and terms >= SPLIT and tiles < FILL:
+        return 39, f"{tiles} tiles leave a GPU idle: sums of {SPLIT} terms are better split"
+    return 50, "it is a matrix product as it stands"
 
 
 IM2COL = Algorithm(

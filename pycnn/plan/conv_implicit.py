@@ -81,19 +81,19 @@ def multiply_elements(problem: Problem, product: Product, tile: int) -> tuple[Pr
 def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
     """y, a tile of filters and pixels a block."""
     _require_two_axes(problem)
-    problem, weight, copies = _with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
+    problem, weight, copies = with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
     product = replace(_forward(problem), a=Buffer(weight))
-    copied = _copied(problem, copies)
-    launches, partial = _launches(problem, product, limit - copied.nbytes, tiler)
-    workspace = {weight: copied, PARTIAL: problem.sums(partial)}
+    copy = copied(problem, copies)
+    launches, partial = _launches(problem, product, limit - copy.nbytes, tiler)
+    workspace = {weight: copy, PARTIAL: problem.sums(partial)}
     return planned(problem, "y", problem.y.shape, (*copies, *launches), workspace)
 
 
 def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
     """dx, phase by phase."""
     _require_two_axes(problem)
-    problem, weight, copies = _with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
-    copied, size = _copied(problem, copies), problem.itemsize
+    problem, weight, copies = with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
+    copy, size = copied(problem, copies), problem.itemsize
     launches, most = [*copies], 0
     for phase in phases(problem):
         product = replace(
@@ -104,9 +104,9 @@ def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_element
             c=Buffer("dx", phase.dx * size),
             residual=Buffer("residual", phase.residual * size),
         )
-        more, partial = _launches(phase.problem, product, limit - copied.nbytes, tiler)
+        more, partial = _launches(phase.problem, product, limit - copy.nbytes, tiler)
         launches, most = [*launches, *more], max(most, partial)
-    workspace = {weight: copied, PARTIAL: problem.sums(most)}
+    workspace = {weight: copy, PARTIAL: problem.sums(most)}
     return planned(problem, "dx", problem.x.shape, launches, workspace)
 
 
@@ -153,7 +153,7 @@ def _forward(problem: Problem) -> Product:
     )
 
 
-def _with_channels_last(
+def with_channels_last(
     problem: Problem, x: View, order: Ints, limit: int, tiler: Tiler
 ) -> tuple[Problem, str, tuple[Launch, ...]]:
     """The problem with a weight whose summed channels lie side by side, as those of `x` do.
@@ -193,7 +193,7 @@ def _with_channels_last(
     return problem, copied.name, (launch,)
 
 
-def _copied(problem: Problem, copies: tuple[Launch, ...]) -> ArraySpec:
+def copied(problem: Problem, copies: tuple[Launch, ...]) -> ArraySpec:
     """Workspace for a copy of the weight; of no elements where there is none."""
     return problem.array(prod(problem.weight.shape) if copies else 0)
 

@@ -40,7 +40,7 @@ class Chunked(IntFlag):
     C = 2
 
 
-def _tiler(name: str) -> Tiler:
+def tiler_of(name: str) -> Tiler:
     """What conv/NAME.cu makes of a product; raises `Unsupported`."""
 
     def tiler(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
@@ -94,18 +94,18 @@ def _reach(strides: Sequence[int], extents: Sequence[int]) -> int:
 
 
 def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
-    general, tiler = getattr(conv_implicit, direction), _tiler(name)
+    general, tiler = getattr(conv_implicit, direction), tiler_of(name)
 
     def planner(problem: Problem, limit: int) -> Plan:
         if problem.dtype not in dtypes:
             raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(dtypes)}")
-        _require_chunks(problem, direction)
+        require_chunks(problem, direction)
         return general(problem, limit, tiler)
 
     return planner
 
 
-def _require_chunks(problem: Problem, direction: str) -> None:
+def require_chunks(problem: Problem, direction: str) -> None:
     """Raise `Unsupported` unless chunks of channels lie side by side."""
     chunk = BYTES // problem.itemsize
     if problem.mode != "zeros":

@@ -14,6 +14,7 @@ Factors and products lie in the workspace, in the precision of sums: float32 for
 
 from dataclasses import replace
 from functools import partial
+from math import prod
 
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
@@ -38,6 +39,10 @@ GOAL = 64 * 2**20
 #: reaches a third of it with one channel, a quarter with three, a seventh with 16 and a tenth from
 #: 64 on; ``winograd_f2`` a twelfth at most. docs/winograd.md has the table.
 SAFE_CHANNELS = {2: 1, 4: 16}
+
+#: Tiles of the image below which a tile of the matrix product has idle threads, while filters are
+#: transformed for few: there `implicit_gemm` is predicted to win on an H200 (docs/model.md).
+FULL = 64
 
 #: How often the tolerance of pycnn/testing/tolerance.py the error of random data may be, by
 #: outputs a side.
@@ -221,6 +226,12 @@ def _swapped(strides: Strides) -> Strides:
     return outer, inner, col, row
 
 
+def _tiles(problem: Problem, direction: str, side: int) -> int:
+    """Of the image that is computed, or, for the weight, of that whose gradient is given."""
+    n, _, *extents = (problem.x if direction == "backward_input" else problem.y).shape
+    return n * prod(ceil_div(extent, side) for extent in extents)
+
+
 def _score(side: int) -> Score:
     """Before all others where it is exact enough and pays; never reached otherwise."""
 
@@ -233,6 +244,9 @@ def _score(side: int) -> Score:
             return last, f"{saved} pay from {PAYS} filters and channels a group on"
         if FLOATS[problem.dtype].is_half:
             return last, f"{saved}, but in {FLOATS[problem.dtype].accumulate}"
+        tiles = _tiles(problem, direction, side)
+        if tiles < FULL:
+            return 30 + side, f"{saved}, for {tiles} tiles, of which a matrix product has {FULL}"
         return 70 + side, saved
 
     return score

@@ -1,12 +1,9 @@
 """The version ``wgmma`` of the matrix product: what it takes, and maps of its operands."""
 
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, TILES, obstacle, tiles_of
+from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, STEP, TILES, obstacle, tiles_of
 from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
-
-#: Strides, in elements of 16 bits, that tensor maps can have.
-STEP, MAX_STRIDE = 8, 2**39
 
 #: Rows and columns, and terms of a sum, from which on "auto" takes it. A rule of thumb, not yet
 #: measured on a GPU.

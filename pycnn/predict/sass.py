@@ -30,7 +30,6 @@ _TARGET = re.compile(r"\.L_x?_?\w+")
 
 #: Instructions behind which another block of instructions begins.
 _ENDS = frozenset(("BRA", "BRX", "BRXU", "JMP", "JMX", "EXIT", "RET", "CALL", "BREAK", "BSYNC"))
-_LEAVES = frozenset(("EXIT", "RET"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,23 +59,37 @@ def planned_for(target: Target) -> Iterator[None]:
         current.reset(token)
 
 
+def decided_by(array: Any) -> tuple[object, ...]:
+    """What backend and target of a call on an array follow from, at no cost, for a cache's key."""
+    if isinstance(array, ndarray):
+        return (active.get(), *_deciding())
+    return active_backend(), target_of(array)
+
+
 def target_of(array: Any) -> Target:
     """The GPU that computes on an array: the current device, or what the emulator stands for."""
     if isinstance(array, ndarray):
-        return _of_memory(active.get(), *config.raw(*_DECIDING))
+        return _of_memory(active.get(), *_deciding())
     cupy = sys.modules.get("cupy")
     known = cupy is not None and isinstance(array, cupy.ndarray)
     return target_of_backend("cuda") if known else ANY  # what is no array will be refused
 
 
 #: What the target of arrays in memory follows from, beside `use_backend`.
-_DECIDING = ("PYCNN_BACKEND", "PYCNN_EMULATOR_VIA", "PYCNN_EMULATOR_ARCH")
+_deciding = config.raw("PYCNN_BACKEND", "PYCNN_EMULATOR_VIA", "PYCNN_EMULATOR_ARCH")
 
 
 @functools.lru_cache(maxsize=64)
 def _of_memory(*what_decides: object) -> Target:
     """For the settings as they are; a repeated call has to look at nothing but what they follow."""
     return target_of_backend(active_backend())
+
+
+def target_here() -> Target:
+    """What a question with no array in it is about: the GPU, where CuPy is in use and has one."""
+    cupy = sys.modules.get("cupy")
+    on_gpu = cupy is not None and cupy.cuda.is_available()
+    return target_of_backend("cuda" if on_gpu else active_backend())
 
 
 def target_of_backend(name: str) -> Target:

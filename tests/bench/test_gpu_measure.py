@@ -236,7 +236,7 @@ def test_one_file_holds_this_session_and_compare_reads_it(tmp_path):
     environment, records = record.read(tmp_path / "gpu.json")
     assert environment["command"] == "make gpu"
     assert [r.suite for r in records] == ["resnet50", "vgg16"]
-    (ceiling,) = record.read_ceilings(tmp_path / "gpu.json")
+    (ceiling,) = record.load(tmp_path / "gpu.json").ceilings
     assert (ceiling.gflops, ceiling.gbytes_per_s) == (6e4, 4e3)
     assert not found["complete"]
     assert "two: 1 of 2 done" in found["unfinished"]

@@ -61,6 +61,9 @@ SELECTIONS = {
     ),
     "tiles of pooling": ("tests/plan/test_pool.py",),
     "algorithms of conv": ("tests/ops/test_conv.py", "-k", "emulator and (takes or refuse)"),
+    "onnx fusion": ("tests/onnx/test_fuse.py",),
+    "onnx hostile": ("tests/onnx/test_hostile.py", "-k", "external"),
+    "onnx sessions": ("tests/onnx/test_session.py",),
     "phases of conv": ("tests/ops/test_implicit_gemm.py", "-k", "emulator and backward"),
 }
 

@@ -72,6 +72,11 @@ def session(nodes, fused=True, batch=2, outputs=("y",), monkeypatch=None):
             [CONV, node("Conv", "x w2", "d"), node("Add", "c d", "a"), node("Relu", "a", "y")],
         ),
         (
+            "BatchNormalization + Mul + Add",
+            [node("BatchNormalization", f"x {NORM}", "n", epsilon=0.1), node("Mul", "n k", "m"),
+             node("Add", "m one", "a"), node("Relu", "a", "y")],
+        ),
+        (
             "ConvTranspose + BatchNormalization + Relu",
             [node("ConvTranspose", "x wt b", "c", group=2, strides=[2, 2]),
              node("BatchNormalization", f"c {NORM}", "n"), node("Relu", "n", "y")],
@@ -94,6 +99,7 @@ def test_fused(what, nodes):
         ([CONV, node("Relu", "c", "y")], ("y", "c")),  # somebody wants what is in between
         ([CONV, node("Relu", "c", "r"), node("Add", "r c", "y")], ("y",)),
         ([CONV, node("Clip", "c low seven", "y")], ("y",)),
+        ([CONV, node("Clip", "c one six", "y")], ("y",)),
         ([CONV, node("Mul", "c row", "y")], ("y",)),  # along a row, not a channel
         ([CONV, node("Mul", "c c", "y")], ("y",)),
         ([CONV, node("Mul", "c x", "y")], ("y",)),

@@ -90,8 +90,17 @@ def test_huge_tensors():
     refused(huge(2**40, 2**20), "tensor 'w' of shape .* takes .* bytes; allowed")
     refused(huge(-1), "tensor 'w' of shape .*no negative extent")
     refused(huge(1000), "not a valid model|tensor 'w'")  # no data
+    refused(relu(x=[2, -3]), "input 'x' of shape .*no negative extent")
     big = model([node("Relu", "x", "y")], {"x": [2**40, 2**20]}, {"y": [2**40, 2**20]})
     refused(big, "value 'y'|value 'x'")
+
+
+@pytest.mark.parametrize("length", [2**62, 2**30])
+def test_a_long_vector_of_extents(length):
+    """Of which onnx's shape inference would make as many axes."""
+    one = model([node("Reshape", "x s", "y")], {"x": [4], "s": [2]}, {"y": ["a", "b"]})
+    one.graph.input[1].CopyFrom(helper.make_tensor_value_info("s", TensorProto.INT64, [length]))
+    refused(one, "'s' of")
 
 
 @pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile", "Range", "OneHot"])

@@ -40,6 +40,19 @@ def test_import_takes_no_onnx():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    from pycnn.onnx.package import package
+    from pycnn.runtime.extras import MissingExtra
+
+    package.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    try:
+        with pytest.raises(MissingExtra, match=r"an ONNX model needs onnx.*pip install .*\[onnx\]"):
+            load(b"")
+    finally:
+        package.cache_clear()
+
+
 def test_path_bytes_and_proto(tmp_path):
     path, x = tmp_path / "relu.onnx", np.array([[-1, 2, 3], [4, -5, 6]], np.float32)
     path.write_bytes(relu().SerializeToString())

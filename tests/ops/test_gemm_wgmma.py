@@ -6,6 +6,7 @@ In the emulator it runs by PTX for sm_90a, which is what is asked for here.
 import numpy as np
 import pytest
 from gemm_cases import each_transpose, execute, expected, launch, operand
+from hopper import on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
@@ -24,13 +25,7 @@ from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime import sources
 from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Buffer
-from pycnn.runtime.route import route
-from pycnn.runtime.target import Target, planned_for, target_of_backend
-
-HOPPER = Target("sm_90a", 3)  # so few that a block has several tiles
-
-if route()[0] != "ptx":
-    pytest.skip(f"kernels for sm_90a run by PTX: {route()[1]}", allow_module_level=True)
+from pycnn.runtime.target import Target, planned_for
 
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
@@ -40,21 +35,7 @@ each_tile = pytest.mark.parametrize("version", [("wgmma", tile) for tile in TILE
 M, N, K = 136, 264, 104
 
 
-@pytest.fixture(autouse=True)
-def on_hopper(request, monkeypatch):
-    """Plans are for sm_90a, and so is what the emulator compiles."""
-    monkeypatch.setenv("PYCNN_EMULATOR_ARCH", HOPPER.arch)
-    monkeypatch.setenv("PYCNN_EMULATOR_VIA", "ptx")
-    target = HOPPER
-    if (
-        getattr(request.node, "callspec", None)
-        and request.node.callspec.params.get("backend") == "cuda"
-    ):
-        target = target_of_backend("cuda")
-        if target.arch != HOPPER.arch:
-            pytest.skip(f"this GPU is {target.arch}; wgmma is for sm_90a alone")
-    with planned_for(target):
-        yield
+pytestmark = pytest.mark.usefixtures(on_hopper.__name__)
 
 
 @on_kernels

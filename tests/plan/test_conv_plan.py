@@ -18,6 +18,7 @@ from pycnn.plan.conv_problem import MAX_EXTENT, Problem
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.runtime import sources
 from pycnn.runtime.plan import MAX_GRID, Buffer, Launch
+from pycnn.runtime.target import Target, planned_for
 from pycnn.shapes import conv_out
 
 MIB = 2**20
@@ -64,7 +65,8 @@ def plans(layer, limit=256 * MIB):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_every_algorithm_fits_some_layer(direction):
     """One that refused everything would be tried nowhere, and nothing would show it."""
-    fit = {plan.algo for layer in LAYERS.values() for d, plan in plans(layer) if d == direction}
+    with planned_for(Target("sm_90a")):  # which has all instructions
+        fit = {plan.algo for layer in LAYERS.values() for d, plan in plans(layer) if d == direction}
     assert fit == set(conv.names(direction))
 
 
@@ -269,6 +271,28 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
         assert plan.algo == first.name == choice
         assert plan.workspace_bytes == first.workspace_bytes
         assert first.reason
+
+
+@pytest.mark.parametrize(
+    ("n", "side", "k", "c", "r", "dtype", "expected"),
+    [
+        # A product of few tiles and long sums leaves a GPU idle; sums are split.
+        (1, 14, 256, 1024, 1, "float32", "implicit_gemm"),
+        (1, 7, 512, 2048, 1, "float64", "implicit_gemm"),
+        # Not where there are images, or the sums are short, or tensor cores take the product.
+        (32, 14, 256, 1024, 1, "float32", "gemm_1x1"),
+        (1, 14, 1024, 256, 1, "float32", "gemm_1x1"),
+        (1, 14, 256, 1024, 1, "float16", "gemm_1x1"),
+        # Winograd wants as many tiles of the image as a tile of the product has rows.
+        (1, 56, 64, 64, 3, "float32", "winograd_f4"),
+        (1, 28, 128, 128, 3, "float32", "winograd_f2"),
+        (1, 14, 256, 256, 3, "float32", "implicit_gemm"),
+        (32, 7, 512, 512, 3, "float32", "winograd_f4"),
+    ],
+)
+def test_auto_minds_how_much_there_is_to_share(n, side, k, c, r, dtype, expected):
+    layer = problem((n, c, side, side), (k, c, r, r), padding=r // 2, dtype=dtype)
+    assert conv.plan(layer, "forward", "auto", 256 * MIB).algo == expected
 
 
 def test_listed_algorithms_for_both_gradients():

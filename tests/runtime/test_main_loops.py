@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from pycnn.runtime import cubin, nvrtc
+from pycnn.runtime import cubin, elf, nvrtc, sources
 
 _INSTRUCTION = re.compile(
     r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)[^;]*?(?:0x([0-9a-f]+))?\s*;"
@@ -56,6 +56,61 @@ def test_a_quarter_is_multiplication(needs_cuobjdump, file, arch, defines):
     assert body["LDGSTS"] == 4
     assert body["LDG"] == body["STS"] == body["LDL"] == body["STL"] == 0
     assert body["HMMA"] >= least * body.total()
+
+
+WGMMA = [
+    ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}),
+    ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "1", "B_TRANSPOSED": "1"}),
+    ("conv/implicit_gemm_wgmma.cu", {}),
+]
+
+each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
+
+
+@each_wgmma
+@pytest.mark.parametrize("tile_n", ["64", "128", "256"])
+def test_warpgroups(needs_cuobjdump, file, own, tile_n):
+    """Four products a stage, which come from shared memory; nobody but TMA copies anything."""
+    bodies = loops(file, "sm_90a", {**HALF, "TILE_M": "128", "TILE_N": tile_n, **own})
+    (body,) = [body for body in bodies if body["HGMMA"]]
+    assert body["HGMMA"] == 4
+    assert body["SYNCS"] == 2  # one wait for a stage, one arrival that hands another one back
+    assert body["LDS"] == body["LDG"] == body["STS"] == body["BAR"] == body["LDSM"] == 0
+    assert body.total() <= 80  # for 4 products of at least 32 cycles
+    # A loop of its own, as the compiler asks which threads are there.
+    assert len([body for body in bodies if body["UTMALDG"]]) >= 2
+    assert sum(body["LDGSTS"] + body["LDL"] + body["STL"] for body in bodies) == 0
+
+
+def log_and_resources(file, own, change=lambda header: header):
+    """What the compiler says of a file for sm_90a, and what it takes; the header changed."""
+    path = sources.kernel_path(file)
+    text, include = path.read_text(), "#include <pycnn/gemm_wgmma.cuh>"
+    header = sources.kernel_dir() / "include/pycnn/gemm_wgmma.cuh"
+    assert include in text
+    defines = {**HALF, "TILE_M": "128", "TILE_N": "256", **own}
+    made = nvrtc.compile_text(
+        text.replace(include, change(header.read_text())), path, "sm_90a", tuple(defines.items())
+    )
+    (taken,) = elf.resources(made.cubin).values()
+    return made.log, taken
+
+
+@each_wgmma
+def test_products_are_not_serialised(file, own):
+    """No "Potential Performance Loss" (C7510 and the like), no spill, no local memory."""
+    log, taken = log_and_resources(file, own)
+    assert log == ""
+    assert taken.local == 0
+    assert taken.registers == 168  # of 3 warpgroups; setmaxnreg makes 40, 232 and 232 of them
+
+
+def test_serialised_products_would_be_seen():
+    """Sums that are used while products are under way."""
+    log, _ = log_and_resources(
+        *WGMMA[0], lambda header: header.replace("wgmma_wait<1>();", "sums[0] += 1;")
+    )
+    assert "Potential Performance Loss" in log
 
 
 @pytest.mark.parametrize(

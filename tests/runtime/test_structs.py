@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,15 @@ def each_struct_once() -> dict[str, set[str]]:
 STRUCTS = each_struct_once()
 
 
+def read_by_a_host(file: str) -> list[Path]:
+    """The file, or where it is for one architecture alone the headers that define its structs."""
+    path = sources.kernel_path(file)
+    if all(kernel.arch is None for kernel in catalogue.load() if kernel.file == file):
+        return [path]
+    names = tuple(f"struct {name} {{" for name in STRUCTS[file])
+    return [p for p in sources.closure(path) if any(name in p.read_text() for name in names)]
+
+
 def members(dtype: np.dtype, at: int = 0, path: str = "") -> Iterator[tuple[str, int, np.dtype]]:
     """Path, offset and dtype of every number or array of numbers; of arrays of structs the first
     and the last element."""
@@ -105,7 +115,8 @@ def test_layouts_are_those_of_a_compiler(file, tmp_path):
     flags = [*host.COMMON, *(f"-I{d}" for d in sources.include_dirs(emulator=True)), "-x", "c++"]
     main, translated = tmp_path / "main.cpp", tmp_path / "kernel.cpp"
     prelude = '#include "pycnn_emulator/prelude.h"'
-    main.write_text(f'{prelude}\n{USER_CODE}\n#include "{sources.kernel_path(file)}"\n')
+    included = "".join(f'#include "{path}"\n' for path in read_by_a_host(file))
+    main.write_text(f"{prelude}\n{USER_CODE}\n{included}")
     told = subprocess.run(
         [*compiler.command, *flags, "-E", main], capture_output=True, text=True, check=True
     )

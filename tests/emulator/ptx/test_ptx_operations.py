@@ -6,8 +6,9 @@ All of the case table is run by ``PYCNN_EMULATOR_VIA=ptx``; these are what only 
 import pytest
 
 import pycnn
-from benchmarks.gpu.once import CHECKED, attempt, memory_of
-from pycnn.testing.problem import named
+from benchmarks.gpu.once import CHECKED, SKIPPED, attempt, memory_of
+from benchmarks.gpu.problems import select
+from pycnn.testing.problem import every, named
 
 pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
 
@@ -27,3 +28,22 @@ WORDS = [
 def test_right_and_silent(word):
     with pycnn.use_backend("emulator", checked=True, via="ptx"):
         assert attempt(named(word), memory_of("emulator")) == (CHECKED, "")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("via", ["source", "ptx"])
+@pytest.mark.parametrize("operation", sorted({problem.op.name for problem in every()}))
+def test_the_whole_table(operation, via, arch, monkeypatch):
+    """Every case of every operation by both routes, planned for two architectures."""
+    monkeypatch.setenv("PYCNN_EMULATOR_ARCH", arch)
+    with pycnn.use_backend("emulator", checked=True, via=via):
+        chosen = select(p for p in every() if p.op.name == operation and not p.large)
+        found = {str(p): attempt(p, memory_of("emulator")) for p in chosen.problems}
+    wrong = {
+        name: (status, reason)
+        for name, (status, reason) in found.items()
+        if status not in (CHECKED, SKIPPED)
+    }
+    assert not wrong
+    assert found

@@ -1,0 +1,66 @@
+// conv/implicit_gemm_wgmma.cu: convolution as a matrix product by the warpgroup instructions of
+// Hopper, with no columns in memory.
+//
+// Computes   y[n,k,p,q] = epilogue(sum_rsc x[n,c,p*stride+r*dilation-pad,...] w[k,c,r,s]), of 16-bit
+//            elements and with zeros beyond x
+// Layout     x with channels innermost, a multiple of 8 of them in a group (of 64 where there are
+//            groups), other strides multiples of 8 elements; w with channels innermost; both from
+//            multiples of 16 bytes on; y with channels innermost, its pixels evenly spaced
+// Launch     block 384: a warpgroup that copies, two with 64 x TILE_N outputs each; grid of as many
+//            blocks as the GPU has SMs, or tiles if these are fewer; shared memory 225 KiB
+// Traffic    x is requested R S times for every TILE_N filters of a group, w once for every 128
+//            pixels, mostly from L2; 2 N K P Q (C/G) R S flop
+// Range      positions of y up to 2^31 - 2^16, fewer than 2^31 tiles, strides up to 8, a window up to
+//            256 wide and high, padding up to 128; 64-bit index arithmetic in y. Zeros beyond x are
+//            multiplied: an infinite weight over them gives NaN
+// Siblings   implicit_gemm_mma has every thread find and copy its elements. Here im2col maps know what
+//            pixels follow each other under one tap, and one thread asks for 128 of them at a time;
+//            the rest is gemm/10_wgmma
+// Banks      none is asked twice: the 128-byte swizzle; see place_of for the sums
+// Source     S. Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3;
+//            PTX ISA, "Tensor copies", im2col mode
+//
+// arch sm_90a
+// entry implicit_gemm_wgmma      convolution, TMA of windows and wgmma
+// variant SCALAR = halves
+// variant TILE_M = 128
+// variant TILE_N = 64, 128, 256
+#include <pycnn/conv_window.cuh>
+#include <pycnn/gemm_wgmma.cuh>
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
+implicit_gemm_wgmma(const __grid_constant__ TensorMap map_x, const __grid_constant__ TensorMap map_w,
+                    scalar_t* __restrict__ y, const scalar_t* __restrict__ bias,
+                    const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                    const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p,
+                    ConvWindow window) {
+    extern __shared__ __align__(1024) char memory[];
+    Shared& shared = *reinterpret_cast<Shared*>(memory);
+    const Epilogue epilogue{bias, scale, shift, residual, e};
+    // Of the next copy: the first pixel of the tile under the first tap, and the tap and channels.
+    int n = 0, row = 0, col = 0, r = 0, s = 0, chunk = 0;
+    multiply_all<true, true>(
+        shared, p, static_cast<int>(ceil_div(p.k, BLK_K)), y, epilogue,
+        [&](const BlockCoord& blk, int k_tile, int stage) {
+            if (k_tile == 0) {
+                const int pixel = static_cast<int>(blk.m), line = pixel / window.q;
+                n = line / window.p;
+                row = line % window.p * window.stride_h - window.top;
+                col = pixel % window.q * window.stride_w - window.left;
+                r = s = chunk = 0;
+            }
+            const int group = static_cast<int>(blk.batch), c = chunk * BLK_K;
+            const auto offset = [](int by) { return static_cast<unsigned short>(by); };
+            tma_load_im2col(shared.a[stage], map_x, {group * window.channels + c, col, row, n},
+                            {offset(s * window.dilation_w), offset(r * window.dilation_h)},
+                            &shared.full[stage]);
+            tma_load(shared.b[stage], map_w,
+                     {c, s, r, group * window.filters + static_cast<int>(blk.n)},
+                     &shared.full[stage]);
+            if (++chunk < window.chunks) return;
+            chunk = 0;
+            if (++s < window.s) return;
+            s = 0;
+            ++r;
+        });
+}

@@ -1,0 +1,160 @@
+"""`implicit_gemm_wgmma`, a plan at a time, against the oracle; the ring of stages it shares with
+the matrix product is broken in test_gemm_wgmma.py.
+
+In the emulator it runs by PTX for sm_90a, which is what is asked for here.
+"""
+
+import numpy as np
+import pytest
+from conv_plans import Case, Run, channels_last, view
+from hopper import HOPPER, on_hopper
+from op_checks import assert_matches, counted, same_under_all_schedules
+
+import pycnn
+from pycnn.plan._epilogue import Epilogue
+from pycnn.plan.conv_wgmma import ENTRY as NAME
+
+#: More than a box of pixels over several images; steps, windows and padding of every kind.
+CASES = {
+    "3x2": Case(2, 16, 7, 9, 24, (3, 2)),
+    "asymmetric": Case(1, 24, 11, 8, 40, (3, 3), ((0, 1), (2, 0)), stride=(2, 1)),
+    "dilated": Case(2, 8, 13, 10, 16, (3, 3), ((2, 2), (2, 2)), dilation=(2, 3)),
+    "groups": Case(2, 192, 7, 6, 24, (2, 3), groups=3, stride=(3, 2), dilation=(2, 1)),
+    "1x1": Case(3, 40, 5, 7, 16, (1, 1), ((0, 0), (0, 0))),
+    "1x1 strided": Case(2, 8, 7, 9, 16, (1, 1), ((0, 0), (0, 0)), stride=(2, 3)),
+    "mostly padding": Case(1, 8, 3, 4, 8, (3, 3), ((3, 3), (3, 3))),
+    "one column": Case(1, 8, 2, 1, 8),
+    "odd filters": Case(2, 8, 7, 8, 13),
+    "several tiles": Case(4, 72, 9, 11, 136),
+}
+PLENTY = 2**40
+
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
+checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
+pytestmark = pytest.mark.usefixtures(on_hopper.__name__)
+
+
+def draw(rng, case, dtype="float16", arrange=channels_last):
+    """x and weight; x laid out by `arrange`."""
+    plain = case.arrays(rng, dtype)
+    return {name: arrange(a) if name == "x" else a for name, a in plain.items()}
+
+
+def check(backend, rng, case, dtype="float16", limit=PLENTY, arrange=channels_last):
+    arrays = draw(rng, case, dtype, arrange)
+    got = Run(backend, NAME, limit)(case, "forward", arrays, channels_last)
+    assert_matches(got, case.expected("y", **arrays), dtype, case.terms("y"))
+
+
+@on_kernels
+@each_case
+def test_matches_oracle(backend, rng, case):
+    check(backend, rng, case)
+
+
+@on_kernels
+@pytest.mark.parametrize("case", ["3x2", "groups"])
+def test_bfloat16(backend, rng, case):
+    check(backend, rng, CASES[case], "bfloat16")
+
+
+@checked
+@pytest.mark.parametrize("filters", [136, 264])
+def test_wide_tiles(backend, rng, monkeypatch, filters):
+    tile = (128, 128 if filters < 200 else 256)
+    monkeypatch.setattr("pycnn.plan._wgmma.TILES", (tile,))
+    check(backend, rng, Case(2, 72, 9, 8, filters))
+
+
+@on_kernels
+def test_epilogue(backend, rng):
+    case = Case(2, 128, 7, 8, 96, (3, 2), groups=2, stride=(2, 1))
+    arrays = draw(rng, case)
+    want = case.expected("y", **arrays)
+    bias, scale, shift = rng.standard_normal((3, 96, 2)).astype(np.float16)[..., 0]
+    residual = channels_last(rng.standard_normal(case.y_shape).astype(np.float16))
+    end = {"bias": bias, "scale": scale, "shift": shift, "residual": residual}
+    steps = {name: view(array).strides for name, array in end.items()}
+    steps |= {name: steps[name][0] for name in ("bias", "scale", "shift")}
+    finish = Epilogue(**steps, activation="leaky_relu", slope=0.125)
+    got = Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
+    bias, scale, shift = (a.astype(np.float64)[:, None, None] for a in (bias, scale, shift))
+    want = (want + bias) * scale + shift + residual
+    assert_matches(got, np.where(want < 0, want / 8, want), "float16", case.terms("y"))
+
+
+def wider(array):
+    """Pixels, rows and images further apart than they have to be."""
+    n, c, h, w = array.shape
+    wide = np.zeros((n + 1, h + 2, w + 3, c + 8), array.dtype)[:n, 1 : h + 1, 2 : w + 2, :c]
+    wide[:] = array.transpose(0, 2, 3, 1)
+    return wide.transpose(0, 3, 1, 2)
+
+
+@on_kernels
+def test_views(backend, rng):
+    check(backend, rng, CASES["3x2"], arrange=wider)
+
+
+@checked
+def test_a_weight_with_channels_innermost_is_read_where_it_lies(backend, rng):
+    case = CASES["groups"]
+    arrays = draw(rng, case)
+    arrays["weight"] = channels_last(arrays["weight"])
+    got = Run(backend, NAME, 0)(case, "forward", arrays, channels_last)
+    assert_matches(got, case.expected("y", **arrays), "float16", case.terms("y"))
+
+
+@checked
+def test_deterministic(backend, rng, monkeypatch):
+    case = Case(2, 40, 9, 8, 32, (3, 2))
+    arrays, run = draw(rng, case), Run(backend, NAME)
+    same_under_all_schedules(
+        backend, monkeypatch, lambda: backend.array(run(case, "forward", arrays, channels_last))
+    )
+
+
+@checked
+def test_traffic(backend, rng):
+    case = Case(1, 64, 16, 16, 128)
+    with counted(backend) as log:
+        Run(backend, NAME)(case, "forward", draw(rng, case), channels_last)
+    counters = log.of(NAME)
+    assert counters.global_store_sectors * 32 == 2 * 16 * 16 * 128
+    assert counters.sectors_per_store == 16
+    assert counters.bank_conflicts == 0
+
+
+@on_kernels
+@pytest.mark.parametrize("algo", [NAME, "auto"])
+def test_by_its_name(backend, rng, algo):
+    x = rng.standard_normal((2, 9, 7, 72)).astype(np.float16)
+    weight, bias = rng.standard_normal((88, 72, 3, 2)).astype(np.float16), np.ones(88, np.float16)
+    operands = [backend.array(array) for array in (x, weight, bias)]
+    got = pycnn.conv2d(*operands, padding=1, layout="NHWC", algo=algo)
+    case = Case(2, 72, 9, 7, 88, (3, 2))
+    want = case.expected("y", x.transpose(0, 3, 1, 2), weight, None) + 1
+    assert_matches(got, want.transpose(0, 2, 3, 1), "float16", 72 * 6, backend)
+
+
+@checked
+def test_another_kernel_where_x_begins_elsewhere(backend, rng):
+    """Only the executor knows where: "auto" takes the other one, and by its name it is an error."""
+    flat = rng.standard_normal(2 * 9 * 7 * 72 + 1).astype(np.float16)
+    x = flat[1:].reshape(2, 9, 7, 72)
+    weight = rng.standard_normal((88, 72, 3, 2)).astype(np.float16)
+    want = Case(2, 72, 9, 7, 88, (3, 2)).expected("y", x.transpose(0, 3, 1, 2), weight, None)
+    got = pycnn.conv2d(x, weight, padding=1, layout="NHWC")
+    assert_matches(got, want.transpose(0, 2, 3, 1), "float16", 72 * 6)
+    with pytest.raises(ValueError, match="2 bytes past a multiple of 16"):
+        pycnn.conv2d(x, weight, padding=1, layout="NHWC", algo=NAME)
+
+
+@checked
+@pytest.mark.parametrize("arch", ["sm_80", "sm_120"])
+def test_elsewhere_it_is_refused(backend, monkeypatch, arch):
+    monkeypatch.setenv("PYCNN_EMULATOR_ARCH", arch)
+    x, weight = np.ones((1, 4, 4, 64), np.float16), np.ones((64, 64, 1, 1), np.float16)
+    with pytest.raises(ValueError, match=f"architecture {arch}; allowed: {HOPPER.arch}"):
+        pycnn.conv2d(x, weight, layout="NHWC", algo=NAME)

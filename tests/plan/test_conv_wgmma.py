@@ -1,0 +1,151 @@
+"""Plans of `implicit_gemm_wgmma`: its maps, what it cannot take, and when "auto" asks for it."""
+
+from dataclasses import replace
+
+import pytest
+from plan_checks import assert_sound
+
+from pycnn.define.views import View
+from pycnn.plan import conv
+from pycnn.plan._epilogue import Epilogue
+from pycnn.plan.conv_problem import Problem
+from pycnn.runtime.plan import Buffer
+from pycnn.runtime.target import Target, planned_for
+
+NAME, PLENTY = "implicit_gemm_wgmma", 2**40
+
+
+@pytest.fixture(autouse=True)
+def on_hopper():
+    with planned_for(Target("sm_90a", 132)):
+        yield
+
+
+def nhwc(*shape, dtype="float16"):
+    _, c, h, w = shape
+    return View(shape, (h * w * c, 1, w * c, c), dtype)
+
+
+def problem(x=(8, 128, 28, 30), filters=256, y=(28, 30), side=3, groups=1, **changed):
+    weight = (filters, x[1] // groups, side, side)
+    return Problem(
+        nhwc(*x),
+        nhwc(*weight),
+        nhwc(x[0], filters, *y),
+        **{"pad_begin": (1, 1), "groups": groups, **changed},
+    )
+
+
+def plan(of, limit=PLENTY, algo=NAME):
+    return conv.plan(of, "forward", algo, limit)
+
+
+def test_maps():
+    (step,) = plan(problem(x=(8, 128, 27, 30), y=(14, 10), stride=(2, 3))).launches
+    x, weight = step.maps
+    assert (x.array, weight.array) == (Buffer("x"), Buffer("weight"))
+    assert x.shape == (8, 27, 30, 128)
+    assert x.strides == (27 * 30 * 128, 30 * 128, 128, 1)
+    # 14 base pixels in a column, 10 in a row, from the padding on.
+    assert x.corners == ((-1, -1), (-1 + 26 + 1 - 27, -1 + 27 + 1 - 30))
+    assert x.steps == (2, 3)
+    assert x.box == (128, 64)
+    tile = int(step.args[-2]["tile_n"])
+    assert weight.shape == (256, 3, 3, 128)
+    assert weight.box == (tile, 1, 1, 64)
+
+
+def test_a_block_for_every_sm():
+    planned = plan(problem())
+    assert_sound(planned, {"x", "weight"})
+    (step,) = planned.launches
+    params = step.args[-2]
+    pixels, tile = 8 * 28 * 30, int(params["tile_n"])
+    assert step.grid == (min(132, -(-pixels // 128) * (256 // tile)), 1, 1)
+    assert (int(params["m"]), int(params["n"]), int(params["k"])) == (pixels, 256, 9 * 128)
+    assert int(step.args[-1]["chunks"]) == 2
+
+
+def test_channels_that_fill_no_copy():
+    (step,) = plan(problem(x=(8, 72, 28, 30))).launches
+    assert int(step.args[-2]["k"]) == 9 * 128
+    assert int(step.args[-1]["chunks"]) == 2
+
+
+def test_the_weight_is_turned_where_it_has_to_be():
+    plain = replace(problem(), weight=View.contiguous((256, 128, 3, 3), "float16"))
+    planned = plan(plain)
+    assert_sound(planned, {"x", "weight"})
+    assert [step.kernel.entry for step in planned.launches] == ["im2col", NAME]
+    assert planned.launches[1].maps[1].array == Buffer("weight_last")
+    with pytest.raises(ValueError, match="exceeds the workspace"):
+        plan(plain, limit=0)
+
+
+@pytest.mark.parametrize("arch", ["", "sm_80", "sm_100a", "sm_120"])
+def test_other_architectures_are_refused(arch):
+    with planned_for(Target(arch)):
+        with pytest.raises(ValueError, match=f"architecture {arch or 'not known'}; allowed: sm_9"):
+            plan(problem())
+        assert plan(problem(), algo="auto").algo == "implicit_gemm_mma"
+
+
+STRIDED = View((8, 128, 28, 30), (28 * 30 * 136, 1, 30 * 132, 132), "float16")
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (problem(x=(8, 24, 28, 30), groups=2, filters=48), "allowed: multiples of 8"),
+        (problem(x=(8, 144, 28, 30), groups=2), "72 channels in each of 2 groups"),
+        (replace(problem(), x=STRIDED), "of x; allowed: multiples of 8"),
+        (replace(problem(), x=nhwc(8, 128, 28, 30, dtype="float32")), "dtype float32; allowed: f"),
+        (replace(problem(), mode="reflect"), "padding mode 'reflect'"),
+        (replace(problem(), x=View.contiguous((8, 128, 28, 30), "float16")), "channels innermost"),
+        (replace(problem(), y=View.contiguous((8, 256, 28, 30), "float16")), "of y; allowed"),
+        (problem(pad_begin=(129, 1)), "allowed: -128 to 127"),
+        (problem(dilation=(1, 128)), "a window of 257 pixels"),
+        (problem(x=(8, 128, 244, 30), stride=(9, 1)), "stride \\(9, 1\\)"),
+        (problem(x=(2**22, 128, 28, 30)), "allowed: up to"),
+        (
+            replace(problem(), epilogue=Epilogue(residual=(0, 1, 0, 256))),
+            "of the residual; allowed: pixels in one row",
+        ),
+    ],
+)
+def test_what_it_cannot_take_is_refused(of, message):
+    with pytest.raises(ValueError, match=f"algo='{NAME}' does not fit; .*{message}"):
+        plan(of)
+
+
+def test_auto():
+    planned = plan(problem(), algo="auto")
+    assert planned.algo == NAME
+    (step,) = planned.launches
+    assert step.unaligned.kernel.entry == "implicit_gemm_mma"
+    assert plan(problem()).launches[0].unaligned is None
+    assert plan(problem(filters=32), algo="auto").algo == "implicit_gemm_mma"
+
+
+def test_auto_with_a_weight_that_is_turned():
+    plain = replace(problem(), weight=View.contiguous((256, 128, 3, 3), "float16"))
+    step = plan(plain, algo="auto").launches[1]
+    assert step.unaligned.args[0] == Buffer("weight_last")
+
+
+def test_a_residual_of_another_layout():
+    end = Epilogue(residual=(28 * 30 * 256, 28 * 30, 30, 1))
+    with pytest.raises(ValueError, match="of the residual; allowed: pixels in one row"):
+        plan(replace(problem(), epilogue=end))
+    one = problem(x=(1, 128, 28, 30))
+    (step,) = plan(replace(one, epilogue=end)).launches
+    assert int(step.args[-2]["residual_col"]) == 28 * 30
+    assert int(step.args[-2]["flags"]) == 16
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_vectors(groups):
+    (step,) = plan(problem(filters=256, groups=groups)).launches
+    assert int(step.args[-2]["flags"]) == 16
+    (step,) = plan(problem(filters=250, groups=groups)).launches
+    assert int(step.args[-2]["flags"]) == 0
