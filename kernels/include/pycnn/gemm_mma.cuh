@@ -162,7 +162,9 @@ struct WarpTile {
     // Adds the product of two tiles.
     template <bool A_K_MAJOR, bool B_K_MAJOR>
     __device__ __forceinline__ void multiply(const scalar_t* sA, const scalar_t* sB) {
-#pragma unroll(IS_SPLIT ? 1 : 2)  // the registers of a second step would spill
+        // The registers of a second step would spill, of TF32 where single floats are read.
+        constexpr int UNROLLED = IS_SPLIT || (IS_TF32 && !A_K_MAJOR && !B_K_MAJOR) ? 1 : 2;
+#pragma unroll(UNROLLED)
         for (int k = 0; k < BLK_K; k += MMA_K) {
             unsigned rA[COUNT_M][4], lowA[COUNT_M][4];
 #pragma unroll
