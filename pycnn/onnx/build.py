@@ -1,6 +1,7 @@
 """From a checked ``onnx.ModelProto`` to a `Graph`."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,18 @@ from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.graph import Graph, Node, Shape, Value
 from pycnn.onnx.operators.registry import ONNX, Operator, find
 from pycnn.onnx.package import package
+from pycnn.onnx.tensor import array_of
 
 
-def build(model: Any) -> Graph:
+def build(model: Any, weights: Mapping[str, np.ndarray]) -> Graph:
     """The graph of a model that `read` has checked."""
-    return _graph(model.graph, opsets_of(model.opset_import), Composer(model))
+    return _graph(model.graph, opsets_of(model.opset_import), Composer(model), weights)
 
 
-def _graph(proto: Any, opsets: Opsets, composer: Composer) -> Graph:
-    constants = {t.name: array_of(t) for t in proto.initializer}
+def _graph(
+    proto: Any, opsets: Opsets, composer: Composer, weights: Mapping[str, np.ndarray]
+) -> Graph:
+    constants = {**weights, **{t.name: array_of(t) for t in proto.initializer}}
     for sparse in proto.sparse_initializer:
         constants[sparse.values.name] = _dense(sparse)
     return Graph(
@@ -63,7 +67,7 @@ def _check_call(node: Node, operator: Operator) -> None:
 def _attribute(proto: Any, opsets: Opsets, composer: Composer) -> Any:
     kinds = proto.AttributeType
     if proto.type == kinds.GRAPH:
-        return _graph(proto.g, opsets, composer)
+        return _graph(proto.g, opsets, composer, {})
     if proto.type == kinds.TENSOR:
         return array_of(proto.t)
     if proto.type == kinds.SPARSE_TENSOR:
@@ -85,17 +89,6 @@ def _text(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise OnnxError(f"a text of an attribute: {error}") from error
-
-
-def array_of(tensor: Any) -> np.ndarray:
-    """The array of a ``TensorProto``, read-only."""
-    try:
-        array = package("onnx.numpy_helper").to_array(tensor)
-    except Exception as error:  # whatever wrong data leads to
-        raise OnnxError(f"tensor {tensor.name!r}: {error}") from error
-    array = np.asarray(array)
-    array.flags.writeable = False
-    return array
 
 
 def _dense(sparse: Any) -> np.ndarray:

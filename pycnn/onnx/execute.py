@@ -1,5 +1,6 @@
 """Run the nodes of a graph one after another, and free what no later one needs."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,24 @@ REFUSALS = (ValueError, TypeError, IndexError, KeyError, MemoryError, Arithmetic
 Observer = Callable[[Node, list[Any], tuple[Any, ...], float], None]
 
 
+#: Operators whose further inputs are shapes, axes and the like, which are read on the host.
+READ_ON_HOST = {
+    "Col2Im", "ConstantOfShape", "CumProd", "CumSum", "Dropout", "Expand", "If", "Loop",
+    "MaxUnpool", "Pad", "Range", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
+    "Reshape", "Resize", "Slice", "Split", "SplitToSequence", "Squeeze", "Tile", "TopK",
+    "Unsqueeze", "Upsample",
+}  # fmt: skip
+
+
+def _together(arrays: list[Any], node: Node) -> list[Any]:
+    """All on the GPU if one is; NumPy's are what was computed from shapes, and small."""
+    if node.operator.type in READ_ON_HOST or not any(hasattr(a, "get") for a in arrays):
+        return arrays
+    cupy = sys.modules["cupy"]
+    return [cupy.asarray(a) if isinstance(a, np.ndarray) else a for a in arrays]
+
+
 class Step:
     """A node, ready to be called."""
 
@@ -32,7 +51,7 @@ class Step:
 
     def __call__(self, values: dict[str, Any], observer: Observer | None) -> None:
         node = self.node
-        arrays = [values[name] if name else None for name in node.inputs]
+        arrays = _together([values[name] if name else None for name in node.inputs], node)
         keywords = self.keywords
         if self.takes_scope:
             keywords = {**keywords, **self.bodies, "scope": Scope(values, observer)}
@@ -78,6 +97,7 @@ class Program:
         self.inputs = [value.name for value in graph.inputs]
         self.outputs = [value.name for value in graph.outputs]
         self.outer = graph.outer
+        self._moved: dict[int, dict[str, Any]] = {}
         kept = {*self.outputs, *graph.constants}
         last: dict[str, int] = {}
         for position, node in enumerate(graph.nodes):
@@ -88,6 +108,19 @@ class Program:
                 freed.setdefault(position, []).append(name)
         self.steps = [Step(node, tuple(freed.get(i, ()))) for i, node in enumerate(graph.nodes)]
 
+    def constants_for(self, inputs: Any) -> Mapping[str, Any]:
+        """The constants; where an input is on a GPU, floats are there too, copied once."""
+        device = next((x.device.id for x in inputs if hasattr(x, "get")), None)
+        if device is None:
+            return self.graph.constants
+        if device not in self._moved:
+            cupy = sys.modules["cupy"]
+            self._moved[device] = {
+                name: cupy.asarray(array) if array.dtype.kind == "f" else array
+                for name, array in self.graph.constants.items()
+            }
+        return self._moved[device]
+
     def run(
         self, inputs: Any, around: Mapping[str, Any], observer: Observer | None = None
     ) -> list[Any]:
@@ -95,7 +128,7 @@ class Program:
         if len(inputs) != len(self.inputs):
             raise OnnxError(f"{len(inputs)} inputs of a body; allowed: {len(self.inputs)}")
         values = {name: around[name] for name in self.outer}
-        values |= self.graph.constants
+        values |= self.constants_for(inputs)
         values |= zip(self.inputs, inputs, strict=True)
         for step in self.steps:
             step(values, observer)

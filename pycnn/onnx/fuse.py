@@ -74,6 +74,10 @@ class _Fusion:
         for name in filter(None, fused.inputs):
             others = [n for n in self._readers.get(name, ()) if id(n) not in swallowed]
             self._readers[name] = [*others, fused]
+        for node in chain:  # weights that nobody needs any more take no memory
+            for name in {*node.inputs[1:]} - {*fused.inputs} - self._outputs:
+                if all(id(reader) in swallowed for reader in self._readers.get(name, ())):
+                    self.graph.constants.pop(name, None)
 
     def widen(self, first: Node) -> None:
         """Put into a normalisation by constants the factors and summands that follow it."""

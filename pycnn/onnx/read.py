@@ -1,11 +1,14 @@
 """Read a model, check it, infer its shapes: by the package onnx, with one kind of error."""
 
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pycnn.onnx.compose import (
     bodies,
@@ -20,9 +23,13 @@ from pycnn.onnx.external import LARGEST, everywhere, load_external
 from pycnn.onnx.limits import check_size
 from pycnn.onnx.operators.registry import ONNX, find
 from pycnn.onnx.package import package
+from pycnn.onnx.tensor import array_of
 
 #: Nesting of bodies; more would be no network.
 DEEPEST = 16
+
+#: Elements from which on a tensor is a weight, whose values no shape depends on.
+WEIGHT = 1024
 
 #: Elements of a vector of integers.
 LONGEST = 2**24
@@ -30,21 +37,46 @@ LONGEST = 2**24
 Source = Any
 
 
-def read(source: Source) -> Any:
-    """The checked ``onnx.ModelProto`` of a path, of bytes or of a ``ModelProto``.
+def read(source: Source) -> tuple[Any, dict[str, np.ndarray]]:
+    """The checked ``onnx.ModelProto`` of a path, of bytes or of a ``ModelProto``, and its weights.
 
-    Its shapes are inferred, as far as they are known before it runs.
+    Its shapes are inferred, as far as they are known before it runs. Weights are taken out of it
+    before: the package onnx makes copies of a model wherever it looks at one.
     """
     model = _parsed(source)
     _check_opset(model)
     _check_depth(model.graph, 0)
     _check_sizes(model)
+    _check_inputs(model.graph)
     _check_values(model.graph)
     _check_operators(model)
     check_functions(model)
+    weights = _take_weights(model)
     inferred = _checked(model)
     _check_values(inferred.graph)
-    return inferred
+    return inferred, weights
+
+
+def _take_weights(model: Any) -> dict[str, np.ndarray]:
+    """The large floating initializers, which become inputs of the model in place."""
+    helper, graph = package("onnx.helper"), model.graph
+    inputs = {value.name for value in graph.input}
+    weights: dict[str, np.ndarray] = {}
+    kept = []
+    for tensor in graph.initializer:
+        floating = tensor.data_type in (1, 10, 11, 16)  # float, float16, double, bfloat16
+        if not floating or math.prod(tensor.dims) < WEIGHT or tensor.name in weights:
+            kept.append(tensor)
+            continue
+        weights[tensor.name] = array_of(tensor)
+        if tensor.name not in inputs:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in kept]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)
+    return weights
 
 
 def _parsed(source: Source) -> Any:
@@ -161,6 +193,14 @@ def _nodes(graph: Any) -> Iterator[Any]:
             yield from _nodes(body)
 
 
+def _check_inputs(graph: Any) -> None:
+    """No input of a negative extent."""
+    for value in graph.input:
+        shape = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        if min(shape, default=0) < 0:
+            raise OnnxError(f"input {value.name!r} of shape {shape}; allowed: no negative extent")
+
+
 def _check_values(graph: Any) -> None:
     """No array that is larger than memory, as far as shapes are known; of bodies too.
 
@@ -171,7 +211,7 @@ def _check_values(graph: Any) -> None:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
             continue
-        shape = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        shape = [max(d.dim_value, 1) for d in kind.shape.dim]  # inference gives -1, too
         check_size(shape, 1, f"value {value.name!r}")
         if len(shape) == 1 and shape[0] > LONGEST and kind.elem_type in (6, 7):  # int32, int64
             raise OnnxError(f"vector {value.name!r} of {shape[0]} integers; allowed: {LONGEST}")

@@ -26,7 +26,7 @@ class Session:
     """
 
     def __init__(self, model: Any) -> None:
-        graph = build(read(model))
+        graph = build(*read(model))
         before = len(graph.nodes)
         simplify(graph)
         self._removed = before - len(graph.nodes)

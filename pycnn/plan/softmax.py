@@ -2,10 +2,16 @@
 
 from math import prod
 
-from pycnn.dtypes import numpy_dtype
+import numpy as np
+
+from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._slices import choose_team, slices
 from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.shapes import ceil_div
+
+#: Of kernels/softmax/vectors.cu: 16-byte vectors that a thread has, and threads of its blocks.
+VECTORS, BLOCK, LONG_BLOCK = 4, 128, 512
 
 
 def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Plan:
@@ -23,11 +29,38 @@ def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Pla
     Examples
     --------
     >>> softmax((8, 1000), (1000, 1), 1, "float32", False).algo
+    'vectors'
+    >>> softmax((8, 1001), (1001, 1), 1, "float32", False).algo
     'rows'
     >>> softmax((8, 21, 60, 80), (100800, 4800, 80, 1), 1, "float32", True).algo
     'columns'
     """
+    vecs, ragged = divmod(shape[axis], 16 // FLOATS[dtype].itemsize)
+    last = prod(shape[axis + 1 :]) == 1 and strides == row_major(shape)
+    if last and 0 not in shape and not ragged and vecs <= VECTORS * LONG_BLOCK:
+        return _by_vectors(shape, vecs, shape[axis], dtype, log)
     return _plan(shape, {"x": strides}, "y", axis, dtype, log, backward=False)
+
+
+def _by_vectors(shape: Ints, vecs: int, length: int, dtype: str, log: bool) -> Plan:
+    """Rows kept in registers: kernels/softmax/vectors.cu."""
+    threads = ceil_div(vecs, VECTORS)
+    if threads <= 32:
+        lanes = max(2, 1 << (threads - 1).bit_length())  # two have a whole sector
+        entry, block = "softmax_vectors", (lanes, BLOCK // lanes, 1)
+    else:
+        entry, block = "softmax_vectors_long", (ceil_div(threads, 32) * 32, 1, 1)
+    rows = prod(shape) // length
+    defines = (("SCALAR", SCALAR[dtype]), ("LOG", str(int(log))))
+    launch = Launch(
+        Kernel("softmax/vectors.cu", entry, defines),
+        grid=(ceil_div(rows, block[1]), 1, 1),
+        block=block,
+        args=(Buffer("x"), Buffer("y"), np.int64(rows), np.int32(length)),
+    )
+    name = "vectors" if threads <= 32 else "long_vectors"
+    spec = ArraySpec(shape, numpy_dtype(dtype))
+    return Plan("log_softmax" if log else "softmax", name, (launch,), {"y": spec})
 
 
 def softmax_backward(

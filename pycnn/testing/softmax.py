@@ -10,7 +10,7 @@ from pycnn.reference.oracle import softmax as oracle
 from pycnn.testing.case import Case
 from pycnn.testing.tested import Settings, Tested, TestedGradient
 
-#: Rows of a few lanes, of a warp, of a block, beyond shared memory; columns.
+#: Rows of a few lanes, of a warp, of a block, beyond shared memory, in registers; columns.
 CASES = (
     Case("rows", {"x": (11, 257)}),
     Case("ones", {"x": (5, 1)}),
@@ -18,6 +18,8 @@ CASES = (
     Case("vector", {"x": (7,)}),
     Case("number", {"x": ()}),
     Case("long rows", {"x": (3, 2501)}),
+    Case("vectors", {"x": (19, 24)}),
+    Case("many vectors", {"x": (3, 1032)}),
     Case("beyond shared memory", {"x": (2, 13001)}),
     Case("channels", {"x": (2, 21, 3, 5)}, {"axis": 1}),
     Case("first axis", {"x": (1001, 3)}, {"axis": 0}),

@@ -270,6 +270,21 @@ class TestCompile:
         assert sum(target in TABLE.values() for target in targets) >= 6
 
 
+def test_our_functions_are_compiled_in_one_graph():
+    """Dynamo and AOTAutograd see through `pycnn.torch`, gradients included."""
+
+    def cost(x, w):
+        y = pycnn.torch.relu(pycnn.torch.conv2d(x, w, padding=1))
+        return pycnn.torch.softmax(pycnn.torch.max_pool2d(y, 2), dim=1).sin().sum()
+
+    x, w = (torch.randn(*s, requires_grad=True) for s in ((2, 3, 8, 8), (4, 3, 3, 3)))
+    compiled = torch.compile(cost, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(x, w), cost(x, w))
+    wanted = torch.autograd.grad(cost(x, w), (x, w))
+    for mine, want in zip(torch.autograd.grad(compiled(x, w), (x, w)), wanted, strict=True):
+        assert torch.equal(mine, want)
+
+
 def test_every_operation_is_in_the_table_or_known_not_to_be():
     """PyTorch has no function of their name, or one of another meaning."""
     missing = {n for n in ELSEWHERE if not isinstance(TESTED[n].op, Gradient)}

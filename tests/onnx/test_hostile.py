@@ -90,6 +90,7 @@ def test_huge_tensors():
     refused(huge(2**40, 2**20), "tensor 'w' of shape .* takes .* bytes; allowed")
     refused(huge(-1), "tensor 'w' of shape .*no negative extent")
     refused(huge(1000), "not a valid model|tensor 'w'")  # no data
+    refused(relu(x=[2, -3]), "input 'x' of shape .*no negative extent")
     big = model([node("Relu", "x", "y")], {"x": [2**40, 2**20]}, {"y": [2**40, 2**20]})
     refused(big, "value 'y'|value 'x'")
 

@@ -14,6 +14,8 @@ from op_checks import (
 )
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
+from pycnn.emulator import counting
 from pycnn.reference.oracle import softmax as oracle
 
 NAN, INF = np.nan, np.inf
@@ -70,8 +72,8 @@ def test_offsets_beyond_2_to_the_31(rng, axis):
 @pytest.mark.parametrize(
     ("shape", "axis", "entry"),
     [
-        ((301, 10), 1, "rows"),
-        ((33, 100), 1, "rows"),
+        ((301, 11), 1, "rows"),
+        ((33, 101), 1, "rows"),
         ((19, 257), 1, "rows"),
         ((3, 2501), 1, "long_rows"),
         ((2, 21, 32, 40), 1, "columns"),
@@ -90,6 +92,39 @@ def test_moves_nothing_unnecessary(backend, rng, shape, axis, entry, dtype):
         assert counters.bytes_moved <= 1.1 * counters.bytes_necessary
         if min(shape[axis], *shape) > 100:
             assert counters.bank_conflicts == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "entry"), [((301, 64), "vectors"), ((33, 96), "vectors"), ((3, 4096), "vectors_long")]
+)
+def test_registers_move_each_byte_once(rng, shape, entry, dtype):
+    x = rng.standard_normal(shape).astype(numpy_dtype(dtype))
+    with pycnn.use_backend("emulator", checked=True):
+        for function in (pycnn.softmax, pycnn.log_softmax):
+            with counting() as log:
+                function(x, 1)
+            ((name, counters),) = log.launches
+            assert name == f"softmax_{entry}"
+            assert counters.bytes_moved == counters.bytes_necessary == 2 * x.nbytes
+            assert counters.bank_conflicts == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("length", [8, 40, 1000, 2048])
+def test_vectors_from_anywhere(backend, rng, length, dtype):
+    """Aligned and not, in and out: NaN, infinities and the rest as the oracle has them."""
+    x = rng.standard_normal((7, length)).astype(numpy_dtype(dtype))
+    x[1, 3], x[2, 5], x[3, 1], x[4] = NAN, INF, -INF, -INF
+    moved = np.empty(x.size + 1, x.dtype)[1:].reshape(x.shape)
+    moved[...] = x
+    for name in ("softmax", "log_softmax"):
+        with np.errstate(all="ignore"):
+            want = getattr(oracle, name)(x, 1)
+        for array in (x, moved):
+            out = backend.array(np.empty(x.size + 1, x.dtype))[1:].reshape(x.shape)
+            getattr(pycnn, name)(backend.array(array), 1, out=out)
+            assert_matches(out, want, dtype, length, backend)
 
 
 X = np.zeros((2, 6), np.float32)

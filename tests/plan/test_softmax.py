@@ -47,7 +47,7 @@ def test_teams(length, contiguous, dtype, arrays):
     ("shape", "axis", "name"),
     [
         ((7, 10), 1, "rows"),
-        ((7, 1024), -1 % 2, "rows"),
+        ((7, 1023), -1 % 2, "rows"),
         ((7, 1025), 1, "long_rows"),
         ((7, 10), 0, "columns"),
         ((7, 10, 1, 1), 1, "rows"),
@@ -75,7 +75,7 @@ def test_team_follows_the_axis(shape, axis, name):
         ((7, 10), (1, 7), 1, 0),
         ((7, 10), (10, 1), 0, 0),
         ((7, 10, 1), (10, 1, 5), 1, 10),
-        ((3, 2000), (4000, 1), 1, 2000),  # a block has one row
+        ((3, 2001), (4002, 1), 1, 2001),  # a block has one row
         ((3, 2000), (1, 3), 1, 0),
     ],
 )
@@ -109,3 +109,27 @@ def test_empty_launches_nothing(shape, axis):
     plan = softmax.softmax(shape, row_major(shape), axis, "float32", False)
     assert plan.launches == ()
     assert plan.outputs["y"].shape == shape
+
+
+@pytest.mark.parametrize(
+    ("length", "dtype", "algo", "block"),
+    [
+        (8, "float16", "vectors", (2, 64, 1)),
+        (1000, "float16", "vectors", (32, 4, 1)),
+        (1000, "float32", "long_vectors", (64, 1, 1)),
+        (1001, "float32", "rows", None),
+        (16384, "bfloat16", "long_vectors", (512, 1, 1)),
+        (16392, "bfloat16", "long_rows", None),
+    ],
+)
+def test_whole_vectors_stay_in_registers(length, dtype, algo, block):
+    plan = softmax.softmax((9, length), (length, 1), 1, dtype, False)
+    assert_sound(plan, {"x"})
+    assert plan.algo == algo
+    if block:
+        (launch,) = plan.launches
+        assert launch.block == block
+        assert launch.grid[0] * block[1] >= 9
+        assert block[0] * 4 * 16 >= length * FLOATS[dtype].itemsize
+    apart = softmax.softmax((9, length), (length + 8, 1), 1, dtype, False)
+    assert "vectors" not in apart.algo
