@@ -85,7 +85,7 @@ VIEWED: dict[str, tuple[Case, ...]] = {
 }
 
 
-def _products(name: str, m: int, n: int, algo: str) -> tuple[tuple[Case, str], ...]:
+def _products(name: str, m: int, n: int, algo: str, k: int = 3) -> tuple[tuple[Case, str], ...]:
     """One product for each order of A and B in memory, as many as make a tile worth its while."""
     turned = {"": {}, "a": {"transpose_a": True}, "b": {"transpose_b": True}}
     turned["both"] = turned["a"] | turned["b"]
@@ -94,8 +94,8 @@ def _products(name: str, m: int, n: int, algo: str) -> tuple[tuple[Case, str], .
             Case(
                 f"{name}, {which} transposed" if which else name,
                 {
-                    "a": (128, 3, m) if "transpose_a" in settings else (128, m, 3),
-                    "b": (128, n, 3) if "transpose_b" in settings else (128, 3, n),
+                    "a": (128, k, m) if "transpose_a" in settings else (128, m, k),
+                    "b": (128, n, k) if "transpose_b" in settings else (128, k, n),
                 },
                 settings,
             ),
@@ -124,6 +124,10 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
             ("large tiles of chunks", (1, 72, 129, 127), (72, 72, 1, 1)),
             ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),
         )
+    )
+    + tuple(
+        (_conv(name, (1, 72, 129, 127), (filters, 72, 1, 1), "NHWC"), "implicit_gemm_wgmma")
+        for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
     ),
     "gemm": tuple(
         case
@@ -138,5 +142,10 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
             ("tf32x3", "high tiles", 65, 64),
         )
         for case in _products(name, m, n, algo)
+    )
+    + tuple(
+        case
+        for n in (64, 72, 136)
+        for case in _products(f"72 rows, {n} columns", 72, n, "wgmma", k=8)
     ),
 }
