@@ -77,6 +77,11 @@ def _of_tensor(index: int, tensor: Any) -> np.ndarray:
         raise TypeError(
             f"argument {index} is a tensor on {tensor.device}; allowed in the emulator: cpu"
         )
+    if tensor.is_neg() or tensor.is_conj():  # memory holds other values than the tensor has
+        raise TypeError(
+            f"argument {index} has its negative or conjugate bit set; "
+            "allowed: x.resolve_neg().resolve_conj()"
+        )
     size, shape = tensor.element_size(), tuple(tensor.shape)
     dtype = _dtype(str(tensor.dtype).removeprefix("torch."), size)
     if 0 in shape:

@@ -269,6 +269,8 @@ def test_tensors_of_pytorch(checked):
     base = torch.zeros(4, 8)
     kernel((1,), (8,), (base[2],))
     assert base.sum() == base[2].sum() == 8
+    with pytest.raises(TypeError, match="argument 0 has its negative or conjugate bit set"):
+        kernel((1,), (4,), (torch.zeros(4, dtype=torch.complex64).conj().imag,))
 
 
 @VIAS
