@@ -5,6 +5,9 @@ from typing import Any
 
 from pycnn.testing.case import Case, Shape
 
+#: Of windows that overlap: what two threads or strips both read comes from L1 the second time.
+OVERLAPPING = 1.25
+
 
 def channels_last(shape: Shape) -> Shape:
     """(N, C, ...) as (N, ..., C)."""

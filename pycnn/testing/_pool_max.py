@@ -96,6 +96,8 @@ class MaxGradient(TestedGradient, of=define.MaxGradient):
 
 
 class MaxPool(Max, of=define.MaxPool):
+    traffic = cases.OVERLAPPING
+
     @cached_property
     def cases(self) -> Sequence[Case]:  # type: ignore[override]
         axes = self.op.axes

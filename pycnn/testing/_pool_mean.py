@@ -80,6 +80,8 @@ class MeanGradient(TestedGradient, of=define.MeanGradient):
 
 
 class AvgPool(Mean, of=define.AvgPool):
+    traffic = cases.OVERLAPPING
+
     def divisor(self, s: Any, extents: Ints, windows: peers.Windows) -> Any:
         override = getattr(s, "divisor_override", None)  # not there with one axis
         return override or peers.divisors(s, extents, windows, s.count_include_pad)
@@ -112,6 +114,8 @@ class AvgPool(Mean, of=define.AvgPool):
 
 
 class SumPool(Mean, of=define.SumPool):
+    traffic = cases.OVERLAPPING
+
     def divisor(self, s: Any, extents: Ints, windows: peers.Windows) -> Any:
         return 1.0
 

@@ -41,6 +41,9 @@ class Tested(ABC):
 
     cases: Sequence[Case]
 
+    #: How many times the necessary bytes kernels ask for, at most, where memory bounds them.
+    traffic: float = 1.1
+
     #: The class that speaks for a class of definitions.
     classes: dict[type, type["Tested"]] = {}  # noqa: RUF012
 
