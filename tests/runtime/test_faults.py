@@ -35,6 +35,8 @@ class DeviceArray:
         return made
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__dlpack__":  # it would speak for an array of the host
+            raise AttributeError(name)
         return getattr(self.host, name)
 
     def __ge__(self, other: Any) -> Any:
