@@ -28,8 +28,10 @@ def softmax(shape: Ints, strides: Ints, axis: int, dtype: str, log: bool) -> Pla
 
     Examples
     --------
-    >>> softmax((8, 1000), (1000, 1), 1, "float32", False).algo
+    >>> softmax((8, 500), (500, 1), 1, "float32", False).algo
     'vectors'
+    >>> softmax((8, 1000), (1000, 1), 1, "float32", False).algo
+    'long_vectors'
     >>> softmax((8, 1001), (1001, 1), 1, "float32", False).algo
     'rows'
     >>> softmax((8, 21, 60, 80), (100800, 4800, 80, 1), 1, "float32", True).algo
