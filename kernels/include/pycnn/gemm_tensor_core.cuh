@@ -68,12 +68,9 @@ public:
             if constexpr (WHOLE_CHUNKS) {
                 copy_async<16>(to, from[c], count > 0);
             } else {
-                scalar_t one_by_one[CHUNK];
-#pragma unroll
+#pragma unroll 4  // a whole chunk in registers would spill
                 for (int e = 0; e < CHUNK; ++e)
-                    one_by_one[e] = e < count ? from[c][e * (K_MAJOR ? stride_k : stride_mn)]
-                                              : from_acc(0);
-                store_vector(to, one_by_one);
+                    to[e] = e < count ? from[c][e * (K_MAJOR ? stride_k : stride_mn)] : from_acc(0);
             }
             from[c] += WHOLE_CHUNKS && K_MAJOR ? BLK_K : BLK_K * stride_k;
         }
