@@ -62,16 +62,18 @@ def guess(benchmark: Benchmark, algos: Sequence[str] | None, gpu: Gpu) -> Guess:
     gpu : Gpu
     """
     op, case, direction = benchmark.op, benchmark.layer.case, benchmark.direction
-    offered = [
-        a.name
-        for a in op.algorithms(case, direction, benchmark.dtype)
-        if a.fits and (algos is None or a.name in algos)
-    ]
+    with plans.planned_on(gpu):
+        offered = [
+            a.name
+            for a in op.algorithms(case, direction, benchmark.dtype)
+            if a.fits and (algos is None or a.name in algos)
+        ]
     arrays = {
         name: sample.aligned(shape, numpy_dtype(dtype or benchmark.dtype))
         for name, (shape, dtype) in op.input_specs(case, direction).items()
     }
-    auto = plans.planned(partial(op.run, case, direction, arrays, "auto"))[0][0].algo
+    with plans.planned_on(gpu):
+        auto = plans.planned(partial(op.run, case, direction, arrays, "auto"))[0][0].algo
     found, refused = {}, {}
     for algo in offered:
         try:

@@ -53,11 +53,14 @@ def get_max_workspace_size() -> int:
 
 def set_max_workspace_size(size: int) -> None:
     """Set ``PYCNN_WORKSPACE_LIMIT`` for this process."""
+    if int(size) < 0:
+        raise ValueError(f"size={size!r}; allowed: bytes from 0 on")
     os.environ[_LIMIT] = str(int(size))
 
 
 def get_data_type(dtype: Any) -> int:
     """cuDNN's number of a dtype."""
+    dtype = np.dtype(dtype)
     if dtype.char not in _TYPES:
         raise TypeError(f"dtype {dtype}; allowed: float16, float32, float64")
     return _TYPES[dtype.char]

@@ -15,6 +15,7 @@ from pycnn.onnx.graph import Value
 from pycnn.onnx.session import Session, load
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import require_file
+from pycnn.runtime.options import add_force, check_output
 
 #: Largest difference to ONNX Runtime, of the largest magnitude of an output.
 ALLOWED = 1e-4
@@ -34,6 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--profile", action="store_true", help="what every node took")
     parser.add_argument("--explain", action="store_true", help="what became of the model")
     parser.add_argument("--output", metavar="FILE.npy", type=Path, help="takes the first output")
+    add_force(parser)
     parser.set_defaults(run=_run)
 
 
@@ -48,6 +50,8 @@ def _floats(text: str) -> tuple[float, ...]:
 
 def _run(arguments: argparse.Namespace) -> int:
     require_file(arguments.model, "model")
+    if arguments.output is not None:
+        check_output(arguments.output, "--output", (".npy",), force=arguments.force)
     session = load(arguments.model)
     if arguments.explain:
         print(session.explain())
@@ -96,7 +100,11 @@ def _feeds(session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
 def _array(value: Value, path: Path, arguments: argparse.Namespace) -> np.ndarray:
     """The array of a file, or the image, with an axis for the batch in front."""
     require_file(path, "input")
+    if 0 in arguments.std:
+        raise OnnxError(f"--std {','.join(map(str, arguments.std))}; allowed: no zeros")
     if path.suffix == ".npy":
+        if arguments.bgr or any(arguments.mean) or set(arguments.std) != {1.0}:
+            raise OnnxError(f"--mean, --std and --bgr are for images; {path} is an array")
         array: np.ndarray = np.load(path, allow_pickle=False)
         return array
     shape = value.shape or ()
@@ -135,13 +143,25 @@ def _compare(path: Path, session: Session, feeds: dict[str, Any], outputs: list[
     expected, seconds = _timed(lambda: theirs.run(names, feeds))
     wrong = 0
     for name, ours, right in zip(names, outputs, expected, strict=True):
+        if not isinstance(ours, np.ndarray):
+            print(f"{name}: {_summary(ours)}; a sequence is not compared")
+            continue
         if ours.shape != right.shape or ours.dtype != right.dtype:
             print(f"{name}: {ours.dtype} {ours.shape}, onnxruntime {right.dtype} {right.shape}")
             wrong = 1
             continue
-        largest = float(np.abs(right.astype(np.float64)).max(initial=0)) or 1.0
-        error = float(np.abs(ours.astype(np.float64) - right).max(initial=0)) / largest
+        error = _error(ours, right)
         wrong |= not error <= ALLOWED
         print(f"{name}: differs by {error:.2g} of the largest value; allowed: {ALLOWED:g}")
     print(f"onnxruntime {runtime.__version__}: {seconds * 1e3:.1f} ms")
     return wrong
+
+
+def _error(ours: np.ndarray, right: np.ndarray) -> float:
+    """Largest difference, of the largest finite magnitude; NaN and infinities differ or do not."""
+    ours, right = (a.astype(np.float64).reshape(-1) for a in (ours, right))
+    special = ~np.isfinite(right)
+    if not np.array_equal(ours[special], right[special], equal_nan=True):
+        return float("inf")
+    largest = float(np.abs(right[~special]).max(initial=0)) or 1.0
+    return float(np.abs(ours[~special] - right[~special]).max(initial=0)) / largest

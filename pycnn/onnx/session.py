@@ -50,9 +50,6 @@ class Session:
         OnnxError
             If there are more or fewer than the model has, or one has another dtype or shape.
         """
-        if len(inputs) != len(self.inputs):
-            listed = "; ".join(map(str, self.inputs)) or "none"
-            raise OnnxError(f"{len(inputs)} inputs; allowed: {len(self.inputs)} ({listed})")
         results = self._run(list(inputs))
         return results[0] if len(results) == 1 else tuple(results)
 
@@ -109,6 +106,9 @@ class Session:
         return "\n".join(lines)
 
     def _run(self, inputs: list[Any], observer: Observer | None = None) -> list[Any]:
+        if len(inputs) != len(self.inputs):
+            listed = "; ".join(map(str, self.inputs)) or "none"
+            raise OnnxError(f"{len(inputs)} inputs; allowed: {len(self.inputs)} ({listed})")
         inputs = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
         extents: dict[str, int] = {}
         for value, given in zip(self.inputs, inputs, strict=True):

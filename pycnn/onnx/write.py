@@ -33,7 +33,7 @@ def export(model: Layer, path: Path | str, input_shape: Sequence[int] | None = N
     Raises
     ------
     TypeError
-        If a layer is one that has no counterpart; names it.
+        If a layer is one that is not exported; names it.
     ValueError
         If the model is in training mode, a setting has no counterpart, or there is no shape.
     MissingExtra
@@ -108,7 +108,7 @@ class _Writer:
                 if type(layer).compute is not getattr(kind, "compute", None):
                     break
                 return _WRITERS[kind](self, layer, x, path)
-        raise TypeError(f"layer {path}, {type(layer).__name__}, has no counterpart in ONNX")
+        raise TypeError(f"layer {path}, {type(layer).__name__}, is not exported")
 
 
 Write = Callable[[_Writer, Any, str, str], str]

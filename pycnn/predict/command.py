@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.emulator.command import extents
+from pycnn.emulator.errors import KernelFault
 from pycnn.emulator.specs import SPECS, argument
 from pycnn.runtime.options import add_force, check_output
 
@@ -109,8 +110,14 @@ def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     }
     grid, block = (_three(e) for e in (arguments.grid, arguments.block))
     shared = arguments.shared or 0
-    run = sample.run(compiled.ptx, compiled.entry, grid, block, values, arrays,
-                     shared=shared, most=arguments.blocks)  # fmt: skip
+    try:
+        run = sample.run(compiled.ptx, compiled.entry, grid, block, values, arrays,
+                         shared=shared, most=arguments.blocks)  # fmt: skip
+    except KernelFault as error:
+        fault = str(error).partition(";")[0]
+        raise ValueError(
+            f"{fault}; `pycnn emulate {path} --checked ...` names array and line"
+        ) from None
     yield profile(compiled, run, gpu, shared, str(path))
 
 
@@ -139,7 +146,9 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
         name: sample.aligned(shape, numpy_dtype(kind or dtype))
         for name, (shape, kind) in op.input_specs(case, direction).items()
     }
-    for plan, own in plans.planned(partial(op.run, case, direction, arrays, algo)):
+    with plans.planned_on(gpu):
+        planned = plans.planned(partial(op.run, case, direction, arrays, algo))
+    for plan, own in planned:
         for launch, bound in plans.launches(plan, own):
             kernel = launch.kernel
             compiled = code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
@@ -150,7 +159,7 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
 def _aligned(array: np.ndarray) -> np.ndarray:
     from pycnn.predict import sample
 
-    found = sample.aligned(array.shape, array.dtype)
+    found = sample.guarded(array.shape, array.dtype)
     found[...] = array
     return found
 

@@ -1,5 +1,7 @@
 """Predictions of what a plan launches: an operation, by shapes alone."""
 
+import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +74,24 @@ class _Seen:
         }
 
 
+@contextlib.contextmanager
+def planned_on(gpu: Gpu) -> Iterator[None]:
+    """What is planned inside is for this GPU: its architecture decides what fits, and ``auto``.
+
+    The emulator stands for it, by a variable of this process: for one thread at a time.
+    """
+    name = "PYCNN_EMULATOR_ARCH"
+    before = os.environ.get(name)
+    os.environ[name] = gpu.arch
+    try:
+        with use_backend("emulator"):
+            yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
 def planned(call: Callable[[], object]) -> list[Bound]:
     """What a call on NumPy arrays would launch by kernels; its result is not computed.
 
@@ -96,7 +116,9 @@ def of_call(call: Callable[[], object], gpu: Gpu, most: int = 4) -> OfPlan:
     most : int
         Blocks of each launch that are run.
     """
-    parts = [of_plans([plan], arrays, gpu, most) for plan, arrays in planned(call)]
+    with planned_on(gpu):
+        calls = planned(call)
+    parts = [of_plans([plan], arrays, gpu, most) for plan, arrays in calls]
     return OfPlan(
         parts[0].algo if parts else "",
         [launch for part in parts for launch in part.launches],

@@ -5,7 +5,9 @@ some between, evenly spread. Each stands for those near it, so a sum over the sa
 weights is one over the grid: exactly, where blocks between the borders do the same.
 """
 
+import ctypes
 import itertools
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -16,6 +18,7 @@ import numpy as np
 from pycnn.emulator.ptx import PtxModule
 from pycnn.predict.instrument import Instrumented, instrument
 from pycnn.runtime.plan import Dim3
+from pycnn.shapes import ceil_div
 
 WARP = 32
 
@@ -24,6 +27,9 @@ ALIGNMENT = 256
 
 #: Shared memory that a launch may ask for; a GPU would want to be asked first.
 _ALL_SHARED = 227 * 1024
+
+#: Bytes on both sides of a guarded array.
+_GUARD = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,21 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> np.ndarray:
     size = prod(shape) * kind.itemsize
     room = np.empty(size + ALIGNMENT, np.uint8)
     begin = -room.ctypes.data % ALIGNMENT
+    found: np.ndarray = room[begin : begin + size].view(kind).reshape(shape)
+    return found
+
+
+def guarded(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> np.ndarray:
+    """The same between pages that nobody may touch: a stray access is a fault and does no harm."""
+    kind = np.dtype(dtype)
+    size = prod(shape) * kind.itemsize
+    used = ceil_div(max(size, 1), mmap.PAGESIZE) * mmap.PAGESIZE
+    room = np.frombuffer(mmap.mmap(-1, used + 2 * _GUARD), np.uint8)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for begin in (room.ctypes.data, room.ctypes.data + _GUARD + used):
+        if protect(ctypes.c_void_p(begin), ctypes.c_size_t(_GUARD), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    begin = _GUARD + (used - size) // ALIGNMENT * ALIGNMENT
     found: np.ndarray = room[begin : begin + size].view(kind).reshape(shape)
     return found
 

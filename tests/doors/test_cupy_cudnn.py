@@ -292,6 +292,12 @@ def test_dropout(backend):
     np.testing.assert_array_equal(backend.numpy(states.backward(None, x, 0.25, kept)), y)
 
 
+def test_what_no_workspace_or_dtype_is():
+    with pytest.raises(ValueError, match="size=-5; allowed: bytes from 0 on"):
+        cudnn.set_max_workspace_size(-5)
+    assert cudnn.get_data_type("float32") == cudnn.get_data_type(np.dtype("float32"))
+
+
 def test_the_workspace(monkeypatch):
     monkeypatch.setenv("PYCNN_WORKSPACE_LIMIT", "1M")
     assert cudnn.get_max_workspace_size() == 2**20

@@ -91,7 +91,7 @@ def test_what_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"training mode; call model.eval\(\)"):
         onnx.export(nn.Sequential(nn.ReLU()), path, (1, 2))
-    with pytest.raises(TypeError, match=r"layer model\.0, Own, has no counterpart"):
+    with pytest.raises(TypeError, match=r"layer model\.0, Own, is not exported"):
         onnx.export(nn.Sequential(Own()).eval(), path, (1, 2))
     with pytest.raises(ValueError, match="layout='NHWC' has no counterpart"):
         onnx.export(nn.Conv2d(1, 1, 1, layout="NHWC").eval(), path, (1, 2, 2))

@@ -238,3 +238,11 @@ def test_backend_interface():
         backend.prepare(relu(), "TPU")
     with pytest.raises(TypeError, match="unknown settings: fast"):
         backend.prepare(relu(), fast=True)
+
+
+def test_another_number_of_inputs_is_refused_everywhere():
+    session = load(model([node("Relu", "x", "y")], {"x": [2]}, {"y": [2]}))
+    for call in (session, session.profile):
+        for inputs in ((), (np.zeros(2, np.float32),) * 2):
+            with pytest.raises(OnnxError, match=f"{len(inputs)} inputs; allowed: 1"):
+                call(*inputs)

@@ -141,6 +141,28 @@ def test_an_operation_from_the_command_line(
     assert main([*words, "--json", str(report)]) == 2  # what is there is kept
 
 
+@pytest.mark.parametrize("array", ["null", "float32:10"])
+def test_a_stray_access_is_one_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, array: str
+) -> None:
+    (tmp_path / "one.cu").write_text(
+        'extern "C" __global__ void one(float* y) { y[blockIdx.x * 256 + threadIdx.x] = 1; }'
+    )
+    launch = ["--arg", array, "--grid", "4", "--block", "256"]
+    assert main(["profile", str(tmp_path / "one.cu"), *launch]) == 2
+    said = capsys.readouterr().err
+    assert "memory fault at address" in said
+    assert "--checked ...` names array and line" in said
+
+
+def test_kernels_of_the_gpu_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["profile", "gemm", "--shape", "m128n64k64", "--algo", "wgmma", "--dtype", "float16"]
+    assert main([*asked, "--gpu", "h200", "--blocks", "1"]) == 0
+    assert "gemm_wgmma: grid 1" in capsys.readouterr().out
+    assert main([*asked, "--gpu", "a100"]) == 2
+    assert "allowed: sm_90a" in capsys.readouterr().err
+
+
 def test_a_kernel_in_ptx(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("llvmlite")
     pathfinder = pytest.importorskip("cuda.pathfinder")
