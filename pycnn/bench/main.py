@@ -26,7 +26,7 @@ def bench(arguments: argparse.Namespace) -> int:
     ValueError
         For an option that cannot be met; lists what exists.
     """
-    if arguments.gpu:
+    if arguments.gpu is not None:
         return _predicted(arguments)
     benchmarks = options.benchmarks(arguments)
     if arguments.prepare:
@@ -76,13 +76,18 @@ def _predicted(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--gpu prints one table; allowed: without --{', --'.join(others)}")
     if arguments.case:
         raise ValueError("--gpu predicts layers; allowed: without --case")
+    if "emulator" in (arguments.backend or ""):
+        raise ValueError(
+            "--gpu stands beside what is timed here; allowed: --backend reference, or without it"
+        )
     beside = {"backend": arguments.backend or "reference", "against": arguments.against or "none"}
     kernels = arguments.algo  # of the GPU; the CPU path takes its own choice
     benchmarks = options.benchmarks(
         argparse.Namespace(**{**vars(arguments), **beside, "algo": None})
     )
-    if len({(b.direction, b.dtype) for b in benchmarks}) > 1:
-        raise ValueError("--gpu predicts one direction and dtype; allowed: one of each")
+    asked = sorted({f"--direction {b.direction} --dtype {b.dtype}" for b in benchmarks})
+    if len(asked) > 1:
+        raise ValueError(f"--gpu predicts one direction and dtype; allowed: {' or '.join(asked)}")
     algos = options.kernels(kernels, benchmarks)
     with terminal.progress(len(benchmarks)) as (announce, advance):
         made = predicted.guesses(benchmarks, algos, gpu, announce, advance)

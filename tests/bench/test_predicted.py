@@ -79,7 +79,9 @@ def test_without_predictions_there_is_no_sum() -> None:
     ("words", "said"),
     [("--gpu h20", "allowed: h200, h100"), ("--gpu t4 --all", "without --all"),
      ("--gpu t4 --prepare", "without --prepare"),
-     ("--gpu t4 --dtype float32,float16", "one of each"),
+     ("--gpu t4 --dtype float32,float16", "allowed: --direction forward --dtype float16 or"),
+     ("--gpu t4 --backend emulator", "allowed: --backend reference, or without it"),
+     ("--gpu=", "gpu=''; allowed: h200"),
      ("--gpu t4 --algo nothing", "allowed: depthwise, direct")],
 )  # fmt: skip
 def test_one_error_before_anything_runs(
