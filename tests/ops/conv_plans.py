@@ -96,6 +96,22 @@ def channels_last(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
+def misaligned(array: np.ndarray) -> np.ndarray:
+    """Channels side by side, but no chunk of them at an address that 16 divides."""
+    n, c, h, w = array.shape
+    flat = np.zeros(array.size + 1, array.dtype)[1:]
+    flat[:] = array.transpose(0, 2, 3, 1).ravel()
+    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def padded(array: np.ndarray) -> np.ndarray:
+    """Pixels three channels further apart than they have channels."""
+    n, c, h, w = array.shape
+    wide = np.zeros((n, h, w, c + 3), array.dtype)[..., :c]
+    wide[:] = array.transpose(0, 2, 3, 1)
+    return wide.transpose(0, 3, 1, 2)
+
+
 DIRECTIONS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conv_plans import DIRECTIONS, Case, Run, channels_last, view
+from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view
 from op_checks import assert_matches, same_under_all_schedules
 
 import pycnn
@@ -114,22 +114,6 @@ def test_filters_that_fill_no_chunk(backend, rng, monkeypatch, segment):
     got = Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
     want = case.expected("y", **arrays) + bias.astype(np.float64)[:, None, None] + residual
     assert_matches(got, want, "float16", case.terms("y"))
-
-
-def misaligned(array):
-    """Channels side by side, but no chunk of them at an address that 16 divides."""
-    n, c, h, w = array.shape
-    flat = np.zeros(array.size + 1, array.dtype)[1:]
-    flat[:] = array.transpose(0, 2, 3, 1).ravel()
-    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
-
-
-def padded(array):
-    """Pixels three channels further apart than they have channels."""
-    n, c, h, w = array.shape
-    wide = np.zeros((n, h, w, c + 3), array.dtype)[..., :c]
-    wide[:] = array.transpose(0, 2, 3, 1)
-    return wide.transpose(0, 3, 1, 2)
 
 
 def backwards(array):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conv_plans import DIRECTIONS, Case, Run, channels_last, view
+from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view
 from op_checks import assert_matches
 
 import pycnn
@@ -94,22 +94,6 @@ def test_epilogue(backend, rng, filters):
     got = Run(backend, ALGORITHMS[1], PLENTY, finish)(case, "forward", arrays | end, channels_last)
     want = case.expected("y", **arrays) + bias.astype(np.float64)[:, None, None] + residual
     assert_matches(got, np.maximum(want, 0), "float32", case.terms("y"))
-
-
-def misaligned(array):
-    """Channels side by side, but no chunk of them at an address that 16 divides."""
-    n, c, h, w = array.shape
-    flat = np.zeros(array.size + 1, array.dtype)[1:]
-    flat[:] = array.transpose(0, 2, 3, 1).ravel()
-    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
-
-
-def padded(array):
-    """Pixels three channels further apart than they have channels."""
-    n, c, h, w = array.shape
-    wide = np.zeros((n, h, w, c + 3), array.dtype)[..., :c]
-    wide[:] = array.transpose(0, 2, 3, 1)
-    return wide.transpose(0, 3, 1, 2)
 
 
 @on_kernels

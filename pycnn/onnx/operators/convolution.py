@@ -30,10 +30,18 @@ def conv(
     epilogue: dict[str, Any] | None = None,
 ) -> Any:
     check_kernel(kernel_shape, w)
+    settings = geometry(x, w, auto_pad, dilations, group, pads, strides)
+    return of_rank("conv", x)(x, w, b, **settings, **(epilogue or {}))
+
+
+def geometry(
+    x: Any, w: Any, auto_pad: str, dilations: Ints, group: int, pads: Ints, strides: Ints
+) -> dict[str, Any]:
+    """Settings of a convolution of `x` by `w`."""
     axes = x.ndim - 2
     strides, dilations = per_axis(strides, axes), per_axis(dilations, axes)
     sides = padding(x.shape[2:], w.shape[2:], strides, dilations, auto_pad, pads)
-    return of_rank("conv", x)(x, w, b, strides, sides, dilations, group, **(epilogue or {}))
+    return {"stride": strides, "padding": sides, "dilation": dilations, "groups": group}
 
 
 def check_kernel(kernel_shape: Ints, w: Any) -> None:

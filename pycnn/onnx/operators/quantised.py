@@ -9,9 +9,8 @@ import pycnn
 from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.operators.arrays import normal_axis
 from pycnn.onnx.operators.casting import dtype_of, to_float8
-from pycnn.onnx.operators.convolution import check_kernel
+from pycnn.onnx.operators.convolution import check_kernel, geometry
 from pycnn.onnx.operators.registry import operator
-from pycnn.onnx.operators.windows import padding, per_axis
 
 Ints = Sequence[int] | None
 
@@ -106,9 +105,7 @@ def _settings(
 ) -> dict[str, Any]:
     if x.ndim != 4:
         raise OnnxError(f"x of rank {x.ndim}; allowed: 4")
-    strides, dilations = per_axis(strides, 2), per_axis(dilations, 2)
-    sides = padding(x.shape[2:], w.shape[2:], strides, dilations, auto_pad, pads)
-    return {"stride": strides, "padding": sides, "dilation": dilations, "groups": group}
+    return geometry(x, w, auto_pad, dilations, group, pads, strides)
 
 
 def _vector(value: Any) -> Any:
