@@ -25,9 +25,9 @@ FILE, ENTRY = "conv/implicit_gemm_wgmma.cu", "implicit_gemm_wgmma"
 #: base pixel, offsets of a tap, and steps.
 CORNERS, MAX_OFFSET, MAX_STEP = (-128, 127), 255, 8
 
-#: Filters a group, and terms of a sum, from which on "auto" takes it. A rule of thumb, not yet
-#: measured on a GPU.
-WIDE, LONG = 64, 64
+#: Filters a group, and terms of a sum, from which on "auto" takes it: there it is predicted to be
+#: the fastest on an H200, or as fast, at any batch (docs/model.md). Not yet measured on a GPU.
+WIDE, LONG = 16, 64
 
 
 def forward(problem: Problem, limit: int) -> Plan:
@@ -168,7 +168,7 @@ def _even(strides: Sequence[int], shape: Ints, name: str) -> int:
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
     wide = outputs >= WIDE and terms >= LONG
-    return 47 if wide else 14, "{sizes}: Hopper's tensor cores, windows copied by TMA"
+    return 52 if wide else 14, "{sizes}: Hopper's tensor cores, windows copied by TMA"
 
 
 IMPLICIT_GEMM_WGMMA = Algorithm(ENTRY, {"forward": forward}, _score)
