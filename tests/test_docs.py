@@ -86,7 +86,17 @@ def subcommands() -> set[str]:
 
 def test_the_commands_are_those_that_the_docs_are_checked_for() -> None:
     of_networks = {"train", "predict", "summary", "draw", "visualise", "run"}
-    of_kernels = {"bench", "compare", "ops", "kernels", "emulate", "profile", "info", "cache"}
+    of_kernels = {
+        "bench",
+        "compare",
+        "explain",
+        "ops",
+        "kernels",
+        "emulate",
+        "profile",
+        "info",
+        "cache",
+    }
     assert of_networks | of_kernels == subcommands()
 
 
