@@ -112,7 +112,7 @@ def test_without_predictions_there_is_no_sum() -> None:
      ("--gpu t4 --dtype float32,float16", "allowed: --direction forward --dtype float16 or"),
      ("--gpu t4 --backend emulator", "allowed: --backend reference, or without it"),
      ("--gpu=", "gpu=''; allowed: h200"),
-     ("--gpu t4 --algo nothing", "allowed: depthwise, direct")],
+     ("--gpu t4 --algo nothing", "allowed: direct, depthwise")],
 )  # fmt: skip
 def test_one_error_before_anything_runs(
     words: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
