@@ -124,7 +124,9 @@ def _add_compare(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--fail-on-slower", action="store_true",
         help="exit with status 1 if anything became slower or wrong",
     )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="also what only one run has, in full")
+    parser.add_argument(
+        "--all", action="store_true", help="every layer alone, and what only one run has"
+    )
     parser.set_defaults(run=_compare)
 
 
@@ -148,7 +150,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--threshold {arguments.threshold}; allowed: a percentage from 0 on")
     old, new = record.load(arguments.old), record.load(arguments.new)
     changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
-    for line in compare.differences(old, new):
+    for line in compare.differences(old, new) + compare.noises(old.records, new.records):
         print(line)
     if arguments.all:
         table = compare.table(changes)

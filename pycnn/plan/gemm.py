@@ -273,7 +273,7 @@ def _tile(
         return version.tile, ()
     outer, inner = problem.batch
     if tile is None and version.arch:
-        tile = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
+        tile, _ = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
     elif tile is None and version.on_tensor_cores:
         tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)
     elif tile is None:

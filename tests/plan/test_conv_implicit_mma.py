@@ -132,7 +132,7 @@ def test_auto_takes_it_where_tensor_cores_pay():
         (problem(), "implicit_gemm_mma"),
         (problem(last=False), "implicit_gemm"),
         (problem(r=1, s=1, pad=0), "gemm_1x1"),
-        (problem(k=8), "direct_tiled"),
+        (problem(k=8), "implicit_gemm"),
         (problem(dtype="float32"), "winograd_f4"),
     ):
         assert conv.plan(of, "forward", "auto", PLENTY).algo == name
