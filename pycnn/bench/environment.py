@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pycnn
+from pycnn.runtime.measured import cpu_model
 
 #: Packages whose version may explain a difference.
 PACKAGES = (
@@ -44,7 +45,7 @@ def now() -> str:
 def cpu() -> dict[str, Any]:
     """Model, cores that this process may use, load, threads of BLAS if they are set."""
     return {
-        "model": _cpu_model(),
+        "model": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "load": load(),
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS"),
@@ -75,16 +76,6 @@ def busy(about: Mapping[str, Any]) -> str:
         return ""
     # Our own threads fill all cores.
     return f"load {load} on {cores} cores" if load > cores + 0.5 else ""
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def gpu() -> dict[str, Any] | None:

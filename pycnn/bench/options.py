@@ -46,12 +46,12 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
         if arguments.case
         else OPERATIONS[_one_of("--op", arguments.op, (*OPERATIONS, "all"))]
     )
-    directions = _directions(op, arguments.direction)
-    dtypes = _listed("--dtype", arguments.dtype, op.dtypes)
+    directions = directions_of(op, arguments.direction)
+    dtypes = listed("--dtype", arguments.dtype, op.dtypes)
     # --prepare: the words of a run, where who takes part in it may be missing
     backends = [] if arguments.prepare else _backends(arguments.backend)
     peers = [] if arguments.prepare else _peers(arguments.against)
-    suite, layers = _layers(arguments, op)
+    suite, layers = layers_of(arguments, op)
     checked = _halves(op) if halves and "emulator" in backends else []
     algos = _algorithms(arguments.algo, op, layers, directions, [*dtypes, *checked], backends)
 
@@ -106,7 +106,7 @@ def _peers(text: str | None) -> list[str]:
         return [peer for peer in PEERS if not missing(peer)]
     if text.strip() == "none":
         return []
-    peers = _listed("--against", text, (*PEERS, "none"))
+    peers = listed("--against", text, (*PEERS, "none"))
     for peer in peers:
         reason = missing(peer) if peer in PEERS else "allowed alone"
         if reason:
@@ -138,7 +138,7 @@ def _all_operations(arguments: argparse.Namespace) -> list[Benchmark]:
     suites = (STANDARD, kernelbench.NAME)
     if arguments.suite not in suites:
         raise ValueError(f"--op all; allowed: with the suites {', '.join(suites)}")
-    _listed("--dtype", arguments.dtype, FLOATING)
+    listed("--dtype", arguments.dtype, FLOATING)
     plans = []
     for name, op in OPERATIONS.items():
         dtypes = [d for d in arguments.dtype.split(",") if d.strip() in op.dtypes]
@@ -157,7 +157,7 @@ def kernels(text: str | None, benchmarks: Sequence[Benchmark]) -> list[str] | No
     offered = dict.fromkeys(
         a.name for b in benchmarks for a in b.op.algorithms(b.layer.case, b.direction, b.dtype)
     )
-    return _listed("--algo", text, tuple(offered))
+    return listed("--algo", text, tuple(offered))
 
 
 def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
@@ -188,7 +188,7 @@ def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
     return " ".join(words + ["--quick"] * arguments.quick)
 
 
-def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
+def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
     if arguments.case:
         problem = named(arguments.case)
         return "case", [
@@ -245,7 +245,7 @@ def _name(name: str, case: Case, batches: Sequence[int]) -> str:
     return f"{name} x{case.batch}" if len(batches) > 1 else name
 
 
-def _directions(op: Operation, text: str) -> list[str]:
+def directions_of(op: Operation, text: str) -> list[str]:
     _one_of("--direction", text, (*DIRECTIONS, "all"))
     directions = DIRECTIONS if text == "all" else (text,)
     offered = [direction for direction in directions if direction in op.directions]
@@ -259,7 +259,7 @@ def _backends(text: str | None) -> list[str]:
     order = ("reference", "emulator", "cuda")
     if text is None:
         return [name for name in order if present[name].available]
-    names = _listed("--backend", text, order)
+    names = listed("--backend", text, order)
     for name in names:
         if not present[name].available:
             raise ValueError(f"--backend {name} is not available here: {present[name].detail}")
@@ -289,7 +289,7 @@ def _algorithms(
         for name in (a.name, a.chosen)
         if name
     )
-    return _listed("--algo", text, tuple(offered))
+    return listed("--algo", text, tuple(offered))
 
 
 def _one_of(name: str, value: str, allowed: Any) -> str:
@@ -299,7 +299,7 @@ def _one_of(name: str, value: str, allowed: Any) -> str:
     return value
 
 
-def _listed(name: str, text: str, allowed: Any) -> list[str]:
+def listed(name: str, text: str, allowed: Any) -> list[str]:
     return [_one_of(name, part.strip(), allowed) for part in text.split(",")]
 
 
