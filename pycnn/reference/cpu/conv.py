@@ -18,6 +18,8 @@ from numpy.typing import DTypeLike
 from pycnn.reference.cpu import _batched, _im2col, _taps, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.cpu._threads import thread_count
+from pycnn.runtime import measured
 
 
 class Method(NamedTuple):
@@ -48,7 +50,7 @@ def conv_method(
     groups: int,
     dtype: DTypeLike = "float32",
 ) -> str:
-    """Name of the method `conv2d` uses: a function of shapes and dtype alone.
+    """Name of the method `conv2d` uses: by shapes and dtype, unless ``pycnn tune`` measured it.
 
     Winograd is for float32 only: who asks for float64 wants its digits.
 
@@ -220,6 +222,23 @@ def _method(conv: Conv, dtype: DTypeLike) -> str:
 
 def chosen(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
     """The method for a convolution, and why."""
+    known = measured.on_cpu(thread_count())
+    found = known.get(key_of(conv, dtype)) if known else None
+    if found and found.algo in METHODS and METHODS[found.algo].applies(conv):
+        return found.algo, f"measured on this machine, {found.date}"
+    return by_shape(conv, dtype)
+
+
+def key_of(conv: Conv, dtype: DTypeLike) -> str:
+    """Names a convolution in the data base of `pycnn tune`."""
+    return (
+        f"conv forward {np.dtype(dtype).name} x {conv.x_shape} w {conv.weight_shape} stride "
+        f"{conv.stride} pad {conv.padding} dilation {conv.dilation} groups {conv.groups}"
+    )
+
+
+def by_shape(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
+    """The method by shape and dtype alone, and why."""
     if conv.is_pointwise:
         return "gemm", "1x1 filters: the image is the matrix as it stands"
     if conv.is_sparse:
