@@ -36,9 +36,9 @@ from pycnn.shapes import ceil_div
 ENTRY = "implicit_gemm_wgmma"
 FILE, FILE_OF_WEIGHT = f"conv/{ENTRY}.cu", f"conv/{ENTRY}_weight.cu"
 
-#: Filters a group, and terms of a sum, from which on "auto" takes it. A rule of thumb, not yet
-#: measured on a GPU.
-WIDE, LONG = 64, 64
+#: Filters a group, and terms of a sum, from which on "auto" takes it: there it is predicted to be
+#: the fastest on an H200, or as fast, at any batch (docs/model.md). Not yet measured on a GPU.
+WIDE, LONG = 16, 64
 
 #: What is launched where an array begins at an odd place.
 _OTHER = tiler_of(IMPLICIT_GEMM_MMA.name)
@@ -301,7 +301,7 @@ def divisor(by: int) -> np.void:
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
     wide = outputs >= WIDE and terms >= LONG
-    return 47 if wide else 14, "{sizes}: Hopper's tensor cores, windows copied by TMA"
+    return 52 if wide else 14, "{sizes}: Hopper's tensor cores, windows copied by TMA"
 
 
 _PLANNERS: dict[str, Callable[[Problem, int], Plan]] = {
