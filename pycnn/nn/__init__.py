@@ -99,6 +99,7 @@ from pycnn.nn.pooling import (
     SumPool2d,
     SumPool3d,
 )
+from pycnn.nn.recompute import Recompute
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.nn.shaping import (
     ChannelShuffle,
@@ -207,6 +208,7 @@ __all__ = [
     "RMSprop",
     "ReLU",
     "ReLU6",
+    "Recompute",
     "Reshape",
     "Schedule",
     "Sequential",

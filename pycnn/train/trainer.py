@@ -18,6 +18,7 @@ from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.runtime.text import printable
+from pycnn.tape import grad
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
 from pycnn.train.evaluation import check_dtype, check_loss, evaluate, weight
@@ -245,24 +246,24 @@ class Trainer:
         """One move of the parameters; the loss and the correct classifications before it."""
         self.model.reseed(self.seed, self.optimizer.steps)
         self.model.zero_grad()
-        scores = self.model.forward(x)
-        loss = total = float(self.loss.forward(scores, labels))
-        dscores = self.loss.backward()
-        for tap in taps(self.model):
-            if tap.training:
-                total += tap.weight * float(self.loss.forward(tap.output, labels))
-                tap.gradient_of_output = self.loss.backward() * tap.output.dtype.type(tap.weight)
-        if not np.isfinite(total):
+        with grad() as tape:
+            scores = self.model(x)
+            loss = total = self.loss(scores, labels)
+            for tap in taps(self.model):
+                if tap.training:
+                    total = total + tap.weight * self.loss(tap.output, labels)
+        if not np.isfinite(float(total)):
             synchronize()  # a label that is no class is another error
+            first = first_not_finite(self.model, x)
             raise Diverged(
                 f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
-                f"{total}; the first to make such a number is {first_not_finite(self.model, x)}"
+                f"{float(total)}; the first to make such a number is {first}"
             )
-        self.model.backward(dscores, needs_dx=False)
+        tape.backward(total)
         if self.clip_norm is not None:
             clip_grad_norm(self.model, self.clip_norm)
         self.optimizer.step()
-        return loss, int((scores.argmax(axis=1) == labels).sum())
+        return float(loss), int((scores.value.argmax(axis=1) == labels).sum())
 
     def _finish_epoch(self) -> None:
         state = self.state

@@ -17,6 +17,8 @@ from numpy.typing import DTypeLike
 from pycnn.reference.cpu import _batched, _im2col, _taps, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.cpu._threads import thread_count
+from pycnn.runtime import measured
 
 
 class Method(NamedTuple):
@@ -47,7 +49,7 @@ def conv_method(
     groups: int,
     dtype: DTypeLike = "float32",
 ) -> str:
-    """Name of the method `conv2d` uses: a function of shapes and dtype alone.
+    """Name of the method `conv2d` uses: by shapes and dtype, unless ``pycnn tune`` measured it.
 
     Winograd is for float32 only: who asks for float64 wants its digits.
 
@@ -199,14 +201,38 @@ def _turned(conv: Conv) -> Conv:
 
 
 def _method(conv: Conv, dtype: DTypeLike) -> str:
+    return chosen(conv, dtype)[0]
+
+
+def chosen(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
+    """The method for a convolution, and why."""
+    known = measured.on_cpu(thread_count())
+    found = known.get(key_of(conv, dtype)) if known else None
+    if found and found.algo in METHODS and METHODS[found.algo].applies(conv):
+        return found.algo, f"measured on this machine, {found.date}"
+    return by_shape(conv, dtype)
+
+
+def key_of(conv: Conv, dtype: DTypeLike) -> str:
+    """Names a convolution in the data base of `pycnn tune`."""
+    return (
+        f"conv forward {np.dtype(dtype).name} x {conv.x_shape} w {conv.weight_shape} stride "
+        f"{conv.stride} pad {conv.padding} dilation {conv.dilation} groups {conv.groups}"
+    )
+
+
+def by_shape(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
+    """The method by shape and dtype alone, and why."""
     if conv.is_pointwise:
-        return "gemm"
+        return "gemm", "1x1 filters: the image is the matrix as it stands"
     if conv.is_sparse:
-        return "taps"
+        return "taps", "far more of padding, dilation or stride than of image"
     winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
     if winograd:
-        return "winograd"
-    return "batched" if _batched.pays(conv) else "im2col"
+        return "winograd", "3x3 filters, channels enough to pay for the transforms"
+    if _batched.pays(conv):
+        return "batched", "many small images: the batch innermost"
+    return "im2col", "columns of a block of pixels, which any convolution has"
 
 
 def _columns(conv: Conv) -> ModuleType:
