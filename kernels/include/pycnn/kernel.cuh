@@ -90,6 +90,16 @@ struct limits<double> {
     }
 };
 
+// The same value, of which the compiler knows nothing any more: it is kept in a register, not made
+// again from its parts wherever it is used.
+template <typename T>
+__device__ __forceinline__ T* kept(T* pointer) {
+#ifndef PYCNN_EMULATOR
+    asm("" : "+l"(pointer));
+#endif
+    return pointer;
+}
+
 // Index of this thread in a flat, one-dimensional launch of any size.
 __device__ __forceinline__ index_t flat_thread() {
     return static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
