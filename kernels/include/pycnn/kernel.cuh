@@ -90,14 +90,17 @@ struct limits<double> {
     }
 };
 
-// The same value, of which the compiler knows nothing any more: it is kept in a register, not made
-// again from its parts wherever it is used.
+// The same pointer to global memory, of which the compiler knows nothing else any more: it is kept in
+// registers, not made again from its parts wherever it is used.
 template <typename T>
 __device__ __forceinline__ T* kept(T* pointer) {
-#ifndef PYCNN_EMULATOR
-    asm("" : "+l"(pointer));
-#endif
+#ifdef PYCNN_EMULATOR
     return pointer;
+#else
+    size_t address = __cvta_generic_to_global(pointer);
+    asm("" : "+l"(address));
+    return static_cast<T*>(__cvta_global_to_generic(address));
+#endif
 }
 
 // Index of this thread in a flat, one-dimensional launch of any size.
