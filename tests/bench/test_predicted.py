@@ -1,5 +1,6 @@
 """`pycnn bench --gpu`: the table of predicted times, mostly on predictions that are made up."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from pycnn.predict.model import Prediction
 from pycnn.predict.plans import OfPlan
 from pycnn.predict.traffic import Footprint
 from pycnn.runtime.occupancy import Occupancy
-from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
 
 GPU = gpus.gpu("h200")
 
@@ -62,11 +63,40 @@ def test_the_table_says_what_is_predicted_and_fits_a_terminal() -> None:
         "x3", "winograd_f2*", "20", "us", "25%", "memory", "2.00x", "12", "ms",
     ]  # fmt: skip
     joined = " ".join(text.split())
-    # 10 + 3 x 20 us against 10 + 3 x 40 us by auto, and 4 x 12 ms here.
-    assert "NVIDIA H200: 70 us; by auto's choices 130 us, 86% more" in joined
-    assert "measured here: 48 ms, 686 times as long" in joined
+    # 10 + 3 x 20 us against 10 + 3 x 40 us by auto, and 4 x 12 ms here; 2 copies of 840 bytes.
+    assert "at batch 2, predicted on NVIDIA H200: 70 us; by auto's choices 130 us, 86%" in joined
+    assert "with input and result copied 90 us; measured here 48 ms: 686 times" in joined
+    assert "533 times with the copies" in joined
     assert "not predicted: fft (rfft2 by the library)" in joined
     assert "what would pay most in two: memory: fewer bytes" in joined
+
+
+def test_the_batch_at_which_it_turns() -> None:
+    def at(batch: int, us: float) -> list[predicted.Guess]:
+        layers = [Layer(f"{n} x{batch}", MapCase(batch, 3, 5, 7)) for n in "ab"]
+        of = [Benchmark("shape", Double(), layer, "forward", "float32", ()) for layer in layers]
+        return [
+            predicted.Guess(b, {"x": OfPlan("x", [prediction(us)], [])}, {}, "x", 5.0) for b in of
+        ]
+
+    made = [*at(1, 8.5), *at(4, 18.5), *at(16, 28.5)]  # 20, 40 and 60 us, 20 more with the copies
+    here = [
+        measured(g.benchmark.layer.name, ms)
+        for g, ms in zip(made, [0.005, 0.005, 0.025, 0.025, 0.1, 0.1], strict=True)
+    ]  # 10, 50 and 200 us
+    text = " ".join(" ".join(predicted.lines("double", GPU, made, here)).split())
+    assert (
+        "of the batches 1, 4, 16 the GPU is the faster one alone from batch 4 on, with the "
+        "copies from batch 16 on" in text
+    )
+    never = [replace(r, time_ms=0.001) for r in here]
+    assert "alone at none, with the copies at none" in " ".join(
+        " ".join(predicted.lines("double", GPU, made, never)).split()
+    )
+    written = predicted.as_json(GPU, made, here)
+    assert [w["batch"] for w in written["whole"]] == [1, 4, 16]
+    assert written["layers"][0]["algorithms"][0]["launches"][0]["bound"] == "memory"
+    assert json.loads(json.dumps(written))["gpu"] == "h200"
 
 
 def test_without_predictions_there_is_no_sum() -> None:
@@ -82,7 +112,7 @@ def test_without_predictions_there_is_no_sum() -> None:
      ("--gpu t4 --dtype float32,float16", "allowed: --direction forward --dtype float16 or"),
      ("--gpu t4 --backend emulator", "allowed: --backend reference, or without it"),
      ("--gpu=", "gpu=''; allowed: h200"),
-     ("--gpu t4 --algo nothing", "allowed: depthwise, direct")],
+     ("--gpu t4 --algo nothing", "allowed: direct, depthwise")],
 )  # fmt: skip
 def test_one_error_before_anything_runs(
     words: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -149,3 +179,24 @@ def test_plans_are_seen_and_nothing_is_computed() -> None:
     seen = plans.planned(lambda: pycnn.relu(x))
     assert [plan.op for plan, _ in seen] == ["relu"]
     assert seen[0][1]["x"] is x
+
+
+def test_launches_that_begin_at_another_image_are_predicted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def made(launch: Launch, *about: object) -> Prediction:
+        asked.append(launch)
+        return prediction(float(len(asked)))
+
+    monkeypatch.setattr(plans, "of_launch", made)
+    kernel = Kernel("activation/relu.cu", "relu", (("SCALAR", "float"),))
+    launches = tuple(
+        Launch(kernel, (grid, 1, 1), (32, 1, 1), (Buffer("x", offset), np.int64(count)))
+        for grid, offset, count in ((1, 0, 3), (1, 512, 3), (1, 4, 3), (2, 0, 3), (1, 0, 4))
+    )
+    plan = Plan("relu", "auto", launches, {})
+    found = plans.of_plans([plan], {"x": np.zeros(4, np.float32)}, GPU)
+    assert [p.time_us for p in found.launches] == [1.0, 1.0, 2.0, 3.0, 4.0]
+    assert asked == [launches[0], *launches[2:]]

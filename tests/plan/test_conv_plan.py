@@ -255,8 +255,8 @@ CHOICES = {
     "resnet 3x3, 16-bit, NHWC": ("implicit_gemm_mma",) * 3,
     "resnet 3x3, NHWC": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 1x1": ("gemm_1x1", "gemm_1x1", "gemm_1x1"),
-    "resnet first": ("direct_tiled", "direct", "implicit_gemm"),
-    "mobilenet": ("depthwise", "depthwise", "depthwise"),
+    "resnet first": ("implicit_gemm", "direct", "implicit_gemm"),
+    "mobilenet": ("direct", "depthwise", "depthwise"),
 }
 
 
@@ -284,15 +284,29 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
         (1, 14, 1024, 256, 1, "float32", "gemm_1x1"),
         (1, 14, 256, 1024, 1, "float16", "gemm_1x1"),
         # Winograd wants as many tiles of the image as a tile of the product has rows.
-        (1, 56, 64, 64, 3, "float32", "winograd_f4"),
+        (1, 56, 64, 64, 3, "float32", "winograd_f2"),
+        (1, 56, 256, 256, 3, "float32", "winograd_f4"),
         (1, 28, 128, 128, 3, "float32", "winograd_f2"),
         (1, 14, 256, 256, 3, "float32", "implicit_gemm"),
         (32, 7, 512, 512, 3, "float32", "winograd_f4"),
+        # Few outputs of short sums leave most of a product's tile idle.
+        (32, 56, 16, 3, 5, "float32", "direct_tiled"),
+        (32, 56, 16, 16, 5, "float32", "implicit_gemm"),
+        (32, 56, 32, 3, 3, "float32", "implicit_gemm"),
     ],
 )
 def test_auto_minds_how_much_there_is_to_share(n, side, k, c, r, dtype, expected):
     layer = problem((n, c, side, side), (k, c, r, r), padding=r // 2, dtype=dtype)
     assert conv.plan(layer, "forward", "auto", 256 * MIB).algo == expected
+
+
+def test_auto_minds_the_size_of_the_gpu():
+    """Strips of rows want more outputs the more threads there are."""
+    layer = problem((2, 128, 56, 56), (128, 1, 3, 3), padding=1, groups=128)
+    for processors, expected in ((132, "depthwise"), (400, "direct")):
+        with planned_for(Target("sm_90a", processors)):
+            assert conv.plan(layer, "forward", "auto", 256 * MIB).algo == expected
+            assert conv.plan(layer, "backward_input", "auto", 256 * MIB).algo == "depthwise"
 
 
 def test_listed_algorithms_for_both_gradients():

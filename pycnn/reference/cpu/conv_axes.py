@@ -75,6 +75,36 @@ def convolve(
     return out
 
 
+def methods(
+    x_shape: Ints,
+    weight_shape: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    dtype: str,
+) -> list[tuple[str, bool, str]]:
+    """Every method of `conv` by name, whether it computes a convolution along two axes, and why.
+
+    The one that is taken comes first.
+
+    Examples
+    --------
+    >>> found = methods((1, 3, 8, 8), (4, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, "float32")
+    >>> found[0][:2], [name for name, fits, _ in found if not fits]
+    (('im2col', True), ['gemm'])
+    """
+    geometry = Conv(x_shape, weight_shape, *_plane(stride, padding, dilation, groups))
+    taken, why = conv.chosen(geometry, dtype)
+    names = [taken, *(name for name in conv.METHODS if name != taken)]
+    return [
+        (name, True, why if name == taken else f"behind {taken}")
+        if conv.METHODS[name].applies(geometry)
+        else (name, False, "not for such filters, padding, stride or dilation")
+        for name in names
+    ]
+
+
 def convolve_backward(
     dy: np.ndarray,
     x: np.ndarray,
@@ -172,7 +202,7 @@ class _Planes:
         y = np.zeros((x.shape[0], weight.shape[0], self.axis.out, rows, columns), x.dtype)
         if bias is not None:
             y += bias[:, None, None, None]
-        for t, tap in self.axis.numbered_taps():
+        for t, tap in self.axis.numbered_taps:
             part = conv.conv2d(_images(x[:, :, tap.inputs]), weight[:, :, t], None, *self.rest)
             y[:, :, tap.windows] += _volumes(part, x.shape[0], tap)
         return y
@@ -181,7 +211,7 @@ class _Planes:
         self, dy: np.ndarray, x: np.ndarray, weight: np.ndarray, needs: tuple[bool, bool, bool]
     ) -> Gradients:
         dx, dweight = np.zeros(x.shape, x.dtype), np.zeros(weight.shape, x.dtype)
-        for t, tap in self.axis.numbered_taps():
+        for t, tap in self.axis.numbered_taps:
             above, met = _images(dy[:, :, tap.windows]), _images(x[:, :, tap.inputs])
             dmet, dtap, _ = conv.conv2d_backward(
                 above, met, weight[:, :, t], *self.rest, (needs[0], needs[1], False)
