@@ -68,8 +68,8 @@ def resnet(
         What stands where the shape changes: a 1x1 convolution (option B of the paper), or the
         input itself, with pixels left out and channels of zeros added (option A).
     halve : {"1x1", "3x3"}, default "1x1"
-        The convolution in which a bottleneck, from 50 layers on, halves the extent: its first, as in
-        the paper, or the next, as in torchvision. Parameters are the same, multiply-adds more.
+        The convolution in which a bottleneck, from 50 layers on, halves the extent: its first, as
+        in the paper, or the next, as in torchvision. Parameters are the same, multiply-adds more.
 
     Returns
     -------
