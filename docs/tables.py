@@ -43,10 +43,10 @@ def results() -> str:
         for r in calls["results"]
         if r["call"] in ("conv2d", "conv2d_backward")
     ]
-    layouts = path.get("layouts", ["NCHW alone"])
+    how = f"{' or '.join(path['layouts'])}; {path['clock']}"
     rows += [
-        (f"CPU path over PyTorch's CPU convolution ({' or '.join(layouts)}), ResNet-50, "
-         f"batch {batch}", f"{mean:.2f} of its speed", "cpu_path")
+        (f"CPU path over PyTorch's CPU convolution ({how}), ResNet-50, batch {batch}",
+         f"{mean:.2f} of its speed", "cpu_path")
         for batch, mean in path["geometric_mean"].items()
     ]  # fmt: skip
     training = json.loads((RESULTS / "train_speed.json").read_text())
