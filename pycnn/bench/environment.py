@@ -57,6 +57,15 @@ def load() -> float:
     return round(os.getloadavg()[0], 2)
 
 
+def free_memory() -> int | None:
+    """Bytes that this machine can still give; None where it does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        return 1024 * int(text.partition("MemAvailable:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 def busy(about: Mapping[str, Any]) -> str:
     """Why the times of a run on the CPU are not to be relied on; empty if they are."""
     processor = about.get("cpu")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pycnn
-from pycnn.bench import networks
+from pycnn.bench import kernelbench, networks
 from pycnn.bench.cases import Case, ConvCase
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import BACKWARD, DIRECTIONS, FORWARD, Operation
@@ -40,7 +40,7 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
     halves = arguments.dtype is None and arguments.case is None and not arguments.prepare
     arguments = _settled(arguments)
     if arguments.op == "all":
-        return _all_standard(arguments)
+        return _all_operations(arguments)
     op = (
         Defined(arguments.op)
         if arguments.case
@@ -133,16 +133,18 @@ def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(arguments), **said})
 
 
-def _all_standard(arguments: argparse.Namespace) -> list[Benchmark]:
-    """Every operation that has standard layers, one after the other, as far as it has dtypes."""
-    if arguments.suite != STANDARD:
-        raise ValueError(f"--op all; allowed: with the suite {STANDARD}")
+def _all_operations(arguments: argparse.Namespace) -> list[Benchmark]:
+    """Every operation that has layers of the suite, in turns, as far as it has the dtypes."""
+    suites = (STANDARD, kernelbench.NAME)
+    if arguments.suite not in suites:
+        raise ValueError(f"--op all; allowed: with the suites {', '.join(suites)}")
     listed("--dtype", arguments.dtype, FLOATING)
     plans = []
     for name, op in OPERATIONS.items():
         dtypes = [d for d in arguments.dtype.split(",") if d.strip() in op.dtypes]
         directions = DIRECTIONS if arguments.direction == "all" else (arguments.direction,)
-        if dtypes and op.standard_layers() and set(directions) & set(op.directions):
+        layers = op.standard_layers() if arguments.suite == STANDARD else kernelbench.layers(name)
+        if dtypes and layers and set(directions) & set(op.directions):
             one = {**vars(arguments), "op": name, "dtype": ",".join(dtypes)}
             plans += benchmarks(argparse.Namespace(**one))
     return plans
@@ -207,7 +209,17 @@ def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[L
         if not standard:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
         return STANDARD, standard
-    name = _one_of("suite", arguments.suite, (*SUITES, STANDARD, *MODELS))
+    name = _one_of("suite", arguments.suite, (*SUITES, kernelbench.NAME, STANDARD, *MODELS))
+    if name == kernelbench.NAME:
+        tasks = [
+            Layer(_name(layer.name, layer.case, batches), layer.case)
+            for batch in batches or (None,)
+            for layer in kernelbench.layers(op.name, batch)
+        ]
+        if not tasks:
+            having = ", ".join(kernelbench.ops())
+            raise ValueError(f"suite {name} has no layer of {op.name}; these have: {having}")
+        return name, tasks
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
         for batch in batches or [SUITES[name].batch if name in SUITES else 1]

@@ -55,6 +55,7 @@ from pycnn.nn.loss import (
     SmoothL1Loss,
     SumOfHalfSquares,
 )
+from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.normalisation import (
     BatchNorm1d,
     BatchNorm2d,
@@ -184,6 +185,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "Loss",
+    "LossScale",
     "MSELoss",
     "Max",
     "MaxPool1d",

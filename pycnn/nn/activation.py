@@ -97,6 +97,10 @@ class PReLU(Layer):
 class Softmax(Function, operation="softmax"):
     """Probabilities along an axis, by default the last; see `pycnn.softmax`."""
 
+    full_precision = True
+
 
 class LogSoftmax(Function, operation="log_softmax"):
     """Their logarithms; see `pycnn.log_softmax`."""
+
+    full_precision = True

@@ -1,17 +1,22 @@
 """Layers made of layers: one after the other, side by side, and taps for auxiliary heads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pycnn
 from pycnn.nn.layer import Layer
 
+#: Layers inside that `repr` shows.
+MOST = 6
+
 
 class Combined(Layer):
-    """Base of layers that contain layers."""
+    """Base of layers that contain layers: given one by one, in a list, or by name."""
 
-    def __init__(self, *layers: Layer, **named: Layer) -> None:
+    def __init__(self, *layers: Any, **named: Layer) -> None:
         super().__init__()
+        if len(layers) == 1 and isinstance(layers[0], list | tuple):
+            (layers,) = layers
         for name, layer in (*((str(i), one) for i, one in enumerate(layers)), *named.items()):
             self._add(name, layer)
 
@@ -28,6 +33,9 @@ class Combined(Layer):
     def __len__(self) -> int:
         return len(self.children)
 
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.children.values())
+
     def at(self, path: str) -> Layer:
         """The layer inside at `path`, such as ``"features.3"``.
 
@@ -42,7 +50,15 @@ class Combined(Layer):
         return layers[path]
 
     def describe(self) -> str:
-        return ", ".join(f"{name}={layer!r}" for name, layer in self.children.items())
+        named = [f"{name}={_brief(layer)}" for name, layer in self.children.items()]
+        if len(named) > MOST:
+            named[MOST - 1 :] = [f"... {len(named)} layers"]
+        return ", ".join(named)
+
+
+def _brief(layer: Layer) -> str:
+    count = len(layer.children)
+    return f"{type(layer).__name__}(... {count} layers)" if count > 1 else repr(layer)
 
 
 class Sequential(Combined):
@@ -60,6 +76,16 @@ class Sequential(Combined):
     ...
     pycnn.nn.errors.LayerError: layer conv, Conv2d(1, 6, 5): weight has shape (6, 1, 5, 5): ...
     """
+
+    def __getitem__(self, index: Any) -> Any:
+        """The layer at a place, those of a slice as a `Sequential`; a parameter by its name."""
+        if isinstance(index, slice):
+            part = Sequential(**dict(list(self.children.items())[index]))
+            part.training = self.training
+            return part
+        if isinstance(index, int):
+            return list(self.children.values())[index]
+        return super().__getitem__(index)
 
     def compute(self, x: Any) -> Any:
         for layer in self.children.values():

@@ -12,6 +12,8 @@ from pycnn.nn.arrays import device_of, library, mover, to_numpy
 from pycnn.nn.errors import LayerError, said_by
 from pycnn.tape import Tape, Variable, plain, recording
 
+FLOAT32 = np.dtype(np.float32)
+
 Observer = Callable[["Layer", Any, Any], None]
 
 OBSERVERS: ContextVar[tuple[Observer, ...]] = ContextVar("pycnn_observers", default=())
@@ -59,6 +61,9 @@ class _Pass:
     def __init__(self) -> None:
         self.forget()
 
+    def __reduce__(self) -> Any:
+        return _Pass, ()  # a copy of a layer has kept nothing
+
     def forget(self) -> None:
         self.kept: tuple[Tape, list[Any], Any] | None = None
         self.count = 0
@@ -86,11 +91,14 @@ class Layer:
     elementwise : bool
         Of a class: whether every element of the result depends on that of x at its place alone, so
         that `pycnn.see` knows of a layer that computes by NumPy what it sees.
+    full_precision : bool
+        Of a class: whether it computes in float32 on a tape on which others compute in 16 bits.
     recipe : dict or None
         What `pycnn.models.create` made it with, so that a checkpoint can say so.
     """
 
     elementwise: ClassVar[bool] = False
+    full_precision: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -161,7 +169,10 @@ class Layer:
             around = tape.place
             tape.place = (self if around is None else around[0]), self
         try:
-            y = function(*inputs)
+            if tape is None or tape.precision is None or is_tracing():
+                y = function(*inputs)
+            else:
+                y = self._converted(tape, function, inputs)
         except LayerError as error:
             raise error.inside(self) from error.__cause__
         except (TypeError, ValueError) as error:
@@ -172,6 +183,12 @@ class Layer:
         for observer in OBSERVERS.get():
             observer(self, plain(inputs[0]), plain(y))
         return y
+
+    def _converted(self, tape: Tape, function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+        """Compute in the precision of the tape, or in float32 with a result in it."""
+        own = FLOAT32 if self.full_precision else tape.precision
+        y = function(*(tape.convert(x, own) for x in inputs))
+        return tape.convert(y, tape.precision) if self.full_precision else y
 
     def forward(self, *inputs: Any) -> Any:
         """Compute, and keep what `backward` needs."""

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import pycnn
 from pycnn.define.validate import choice
 from pycnn.nn.arrays import library
-from pycnn.tape import Tape
+from pycnn.nn.layer import FLOAT32
+from pycnn.tape import Tape, Variable
 
 
 class Loss:
@@ -27,6 +28,8 @@ class Loss:
         self._kept: Any = None
 
     def __call__(self, x: Any, target: Any) -> Any:
+        if isinstance(x, Variable) and x.tape.precision is not None:
+            x, target = (Tape.convert(one, FLOAT32) for one in (x, target))
         return type(self).operation(x, target, **self.settings)
 
     def forward(self, x: Any, target: Any) -> Any:

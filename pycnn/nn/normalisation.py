@@ -19,6 +19,8 @@ recomputing: ContextVar[bool] = ContextVar("pycnn_recomputing", default=False)
 class _Affine(Layer):
     """Has a factor and a summand a channel, unless told otherwise."""
 
+    full_precision = True
+
     def _add_affine(self, shape: tuple[int, ...], affine: bool, dtype: str) -> None:
         if affine:
             self.params["weight"] = constant(shape, 1.0, dtype)
@@ -240,6 +242,8 @@ class LocalResponseNorm(Layer):
     A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012,
     section 3.3.
     """
+
+    full_precision = True
 
     def __init__(
         self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0,

@@ -204,7 +204,14 @@ def _workspace(problem: Problem, images: int, *matrices: Matrix) -> dict[str, Ar
     return {m.array: problem.array(images * m.per_image) for m in matrices if m.staged}
 
 
+#: Filters from which on a product of 16 bits is one of tensor cores.
+WIDE = 16
+
+
 def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:
+    half, (outputs, _) = FLOATS[problem.dtype].is_half, product(problem, direction)
+    if direction == "forward" and half and outputs >= WIDE:
+        return 42, "{sizes}: tensor cores, where the channels cannot be copied as they are"
     return 30, f"{{sizes}}: the columns of a matrix product pay from {MANY} of {LONG} on"
 
 

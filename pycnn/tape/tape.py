@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
 from pycnn.tape.rules import Pull, differentiate
 from pycnn.tape.variable import Variable, plain
 
@@ -52,9 +53,22 @@ class Tape:
 
     A tape is used once: on its way back it drops what forward has kept, step by step.
 
+    Parameters
+    ----------
+    precision : {"float16", "bfloat16"}, optional
+        Layers compute in it: parameters and inputs in float32 are converted once, and gradients of
+        parameters come back in float32. Normalisations, softmax and losses stay in float32. With
+        float16 the loss has to be scaled, see `pycnn.nn.LossScale`.
+
+    Raises
+    ------
+    ValueError
+        If `precision` is none of these.
+
     References
     ----------
     A. Griewank, A. Walther, "Evaluating derivatives", 2008, chapter 3 (reverse mode).
+    P. Micikevicius et al., "Mixed precision training", 2018 (`precision`).
 
     Examples
     --------
@@ -68,22 +82,26 @@ class Tape:
     (2, 3)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str | None = None) -> None:
+        if precision not in (None, "float16", "bfloat16"):
+            raise ValueError(f"precision={precision!r}: allowed are float16, bfloat16, None")
+        #: What layers compute in, or None: what they get.
+        self.precision = None if precision is None else numpy_dtype(precision)
+        self._converted: dict[int, Variable] = {}
         self._nodes: list[_Node] = []
         self._slots = 0
         self._parameters: dict[int, tuple[Variable, list[tuple[Any, str]]]] = {}
-        self._token: Token[Tape | None] | None = None
+        self._entered: list[Token[Tape | None]] = []
         self._used = False
         #: The layer that computes now and the outermost around it, for errors on the way back.
         self.place: Any = None
 
     def __enter__(self) -> Self:
-        self._token = _recording.set(self)
+        self._entered.append(_recording.set(self))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        assert self._token is not None
-        _recording.reset(self._token)
+        _recording.reset(self._entered.pop())
 
     # --- forward ------------------------------------------------------------------------
 
@@ -112,7 +130,24 @@ class Tape:
         variable, owners = known
         if not any(own is layer and name == key for own, name in owners):
             owners.append((layer, key))
-        return variable
+        if self.precision is None or layer.full_precision:
+            return variable
+        if array.dtype.name != "float32":
+            raise ValueError(
+                f"{key} is {array.dtype.name}; allowed on a tape in {self.precision.name}: "
+                "float32, which stays what is trained"
+            )
+        if variable.slot not in self._converted:
+            self._converted[variable.slot] = self.convert(variable, self.precision)
+        return self._converted[variable.slot]
+
+    @staticmethod
+    def convert(array: Any, dtype: Any) -> Any:
+        """`array` in `dtype`, if it is in another one that networks compute in; else itself."""
+        kind = getattr(array, "dtype", None)
+        if kind is None or kind == dtype or kind.name not in ("float16", "bfloat16", "float32"):
+            return array
+        return array.astype(dtype)
 
     def record(self, operation: Any, arrays: Mapping[str, Any], out: Any, settings: Any) -> Any:
         """Run an operation of which some operands are on this tape."""

@@ -1,6 +1,7 @@
 """Layers of layers: gradients where branches part and meet, names, errors, taps."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -257,3 +258,32 @@ def test_a_head_whose_loss_is_left_out_has_no_gradient():
     model.backward(x)
     assert {*model.at("0").grads} == {"weight", "bias"}
     assert not model.at("1.head").grads
+
+
+def test_a_sequence_is_one():
+    layers = [nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)]
+    model = nn.Sequential(layers)
+    assert list(model) == layers
+    assert model[1] is layers[1]
+    assert model[-1] is layers[2]
+    assert list(model[1:].children) == ["1", "2"]
+    assert not model.eval()[:2].training
+    with pytest.raises(IndexError):
+        model[3]
+    with pytest.raises(KeyError):
+        model["weight"]
+    many = nn.Sequential([nn.Sequential(nn.ReLU(), nn.Tanh()) for _ in range(9)])
+    assert repr(many) == (
+        "Sequential("
+        + "".join(f"{i}=Sequential(... 2 layers), " for i in range(5))
+        + "... 9 layers)"
+    )
+
+
+def test_a_copy_has_kept_nothing():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model.forward(np.ones((1, 2), np.float32))
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        with pytest.raises(nn.LayerError, match="backward without a forward"):
+            copied.backward(np.ones((1, 2), np.float32))
+        assert (copied[0]["weight"] == model[0]["weight"]).all()

@@ -8,6 +8,7 @@ taps      padding, dilation or stride far beyond the image, of which nothing is 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -65,6 +66,21 @@ def conv_method(
     return _method(Conv(x_shape, weight_shape, stride, padding, dilation, groups), dtype)
 
 
+@lru_cache(1024)
+def _seen(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    dtype: np.dtype,
+) -> tuple[Conv, str]:
+    """The convolution and its method; small ones take as long as finding these does."""
+    conv = Conv(x_shape, weight_shape, stride, padding, dilation, groups)
+    return conv, _method(conv, dtype)
+
+
 @quiet
 def conv2d(
     x: np.ndarray,
@@ -108,9 +124,9 @@ def conv2d(
     >>> conv2d(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)[0, 0].tolist()
     [[4.0, 4.0], [4.0, 4.0]]
     """
-    conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    conv, fastest = _seen(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype)
     if method is None:
-        method = _method(conv, x.dtype)
+        method = fastest
     elif method not in METHODS or not METHODS[method].applies(conv):
         fitting = [name for name, candidate in METHODS.items() if candidate.applies(conv)]
         raise ValueError(f"method={method!r}; for these shapes allowed are {', '.join(fitting)}")
