@@ -246,6 +246,9 @@ class Tap(Layer):
         self.output = self.children["head"](x) if self.training else None
         return x
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "output": None}  # a copy has computed nothing
+
     def describe(self) -> str:
         return f"{self.children['head']!r}, weight={self.weight}"
 

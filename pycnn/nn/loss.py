@@ -27,10 +27,17 @@ class Loss:
         self.settings = settings
         self._kept: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_kept": None}  # a copy has computed nothing
+
     def __call__(self, x: Any, target: Any) -> Any:
         if isinstance(x, Variable) and x.tape.precision is not None:
             x, target = (Tape.convert(one, FLOAT32) for one in (x, target))
         return type(self).operation(x, target, **self.settings)
+
+    def count(self, target: Any) -> float:
+        """What the mean is over: examples, or the sum of their weights."""
+        return len(target)
 
     def forward(self, x: Any, target: Any) -> Any:
         """The loss, keeping what `backward` needs."""
@@ -55,7 +62,18 @@ class Loss:
         return dx
 
 
-class CrossEntropyLoss(Loss):
+class _OfClasses(Loss):
+    """A mean over the classes that are not ignored, by their weights."""
+
+    takes_classes = True
+
+    def count(self, target: Any) -> float:
+        counted = target[target != self.settings["ignore_index"]]
+        weight = self.settings["weight"]
+        return float(counted.size if weight is None else weight[counted].sum())
+
+
+class CrossEntropyLoss(_OfClasses):
     """Of scores and classes; arguments as `pycnn.cross_entropy`.
 
     Examples
@@ -69,7 +87,6 @@ class CrossEntropyLoss(Loss):
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
 
-    takes_classes = True
     operation = staticmethod(pycnn.cross_entropy)
 
     def __init__(
@@ -82,10 +99,9 @@ class CrossEntropyLoss(Loss):
         )  # fmt: skip
 
 
-class NLLLoss(Loss):
+class NLLLoss(_OfClasses):
     """Of log-probabilities and classes; arguments as `pycnn.nll_loss`."""
 
-    takes_classes = True
     operation = staticmethod(pycnn.nll_loss)
 
     def __init__(

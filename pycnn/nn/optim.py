@@ -312,6 +312,8 @@ class RMSprop(Optimizer):
 
 def _checked(groups: Groups, model: Layer) -> dict[str, dict[str, float]]:
     names = [p.name for p in model.parameters()]
+    if not isinstance(groups, Mapping) or not all(isinstance(g, Mapping) for g in groups.values()):
+        raise TypeError(f'groups={groups!r}; allowed: such as {{"head": {{"lr": 0.1}}}}')
     for pattern, own in groups.items():
         if unknown := own.keys() - {"lr", "weight_decay"}:
             raise ValueError(f"groups[{pattern!r}] has {min(unknown)}; allowed: lr, weight_decay")

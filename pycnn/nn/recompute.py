@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from pycnn.nn.combine import taps
 from pycnn.nn.dropout import Dropout
 from pycnn.nn.layer import Layer
 from pycnn.nn.normalisation import recomputing
 from pycnn.runtime.random import drawing
 from pycnn.tape import Tape, Variable, plain, recording
-from pycnn.tape.tape import not_recording
+from pycnn.tape.tape import UNUSED, not_recording
 
 
 class Recompute(Layer):
@@ -45,24 +46,34 @@ class Recompute(Layer):
         block, tape = self.layer, recording()
         if tape is None:
             return block(x)
+        if any(tap.training for tap in taps(block)):
+            raise ValueError(f"{block!r} has a Tap, whose loss would be lost; allowed: none inside")
         parameters = [p for p in block.parameters() if p.trainable]
-        operands = {p.name: tape.parameter(p.layer, p.key, p.value) for p in parameters}
+        operands = {p.name: tape.stored(p.layer, p.key, p.value) for p in parameters}
         if isinstance(x, Variable):
             operands[""] = x
         masks: list[tuple[int, int]] = []
         array, steps = plain(x), _steps(block)
-        with not_recording(), drawing(masks):
-            y = block(array)
+        # In 16 bits a tape converts parameters; what this one records goes at once.
+        kind = None if tape.precision is None else tape.precision.name
+        with not_recording() if kind is None else Tape(kind), drawing(masks):
+            y = plain(block(array))
+        if isinstance(y, (tuple, list, dict)):
+            raise TypeError("the block returns several arrays; allowed: one")
 
         def pull(dys: list[Any], needed: Any) -> dict[str, Any]:
-            with _as_before(block, steps), drawing(masks, again=True), Tape() as again:
-                watched = again.watch(array)
+            with _as_before(block, steps), drawing(masks, again=True), Tape(kind) as again:
+                watched = again.watch(array) if "" in operands else array
                 result = block(watched)
-            sources = {p.name: p for p in parameters if p.name in needed}
-            grads = again.gradient(result, [*sources.values(), watched], dys[0])
-            return dict(zip([*sources, ""], grads, strict=True))
+            if not isinstance(result, Variable):
+                return dict.fromkeys(needed, UNUSED)
+            sources: dict[str, Any] = {p.name: p for p in parameters if p.name in needed}
+            if "" in needed:
+                sources[""] = watched
+            grads = again.gradient(result, [*sources.values()], dys[0])
+            return {n: UNUSED if g is None else g for n, g in zip(sources, grads, strict=True)}
 
-        return tape.add("Recompute", operands, y, pull)
+        return tape.add("Recompute", operands, y, pull) if operands else y
 
     def describe(self) -> str:
         return repr(self.layer)

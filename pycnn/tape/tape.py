@@ -15,6 +15,9 @@ from pycnn.tape.variable import Variable, plain
 #: Arrays that `pycnn.add_n` takes at once.
 MOST = 8
 
+#: Instead of a gradient: the result of a step does not depend on this operand.
+UNUSED = object()
+
 
 class _Node(NamedTuple):
     """One step: slots of operands and results, the forms of these, the way back, and by whom."""
@@ -124,12 +127,7 @@ class Tape:
 
     def parameter(self, layer: Any, key: str, array: Any) -> Variable:
         """A parameter of a layer; one array is one variable, however many layers share it."""
-        known = self._parameters.get(id(array))
-        if known is None:
-            known = self._parameters[id(array)] = self._new(array), []
-        variable, owners = known
-        if not any(own is layer and name == key for own, name in owners):
-            owners.append((layer, key))
+        variable = self.stored(layer, key, array)
         if self.precision is None or layer.full_precision:
             return variable
         if array.dtype.name != "float32":
@@ -140,6 +138,16 @@ class Tape:
         if variable.slot not in self._converted:
             self._converted[variable.slot] = self.convert(variable, self.precision)
         return self._converted[variable.slot]
+
+    def stored(self, layer: Any, key: str, array: Any) -> Variable:
+        """A parameter as the layer stores it, not converted."""
+        known = self._parameters.get(id(array))
+        if known is None:
+            known = self._parameters[id(array)] = self._new(array), []
+        variable, owners = known
+        if not any(own is layer and name == key for own, name in owners):
+            owners.append((layer, key))
+        return variable
 
     @staticmethod
     def convert(array: Any, dtype: Any) -> Any:
@@ -213,6 +221,11 @@ class Tape:
             If `y` is not on this tape, `dy` has another shape, the tape is used up, or a step on
             the way has no gradient.
         """
+        if not isinstance(sources, (list, tuple)) or hasattr(sources, "_fields"):
+            raise TypeError(
+                f"sources is of type {type(sources).__name__}; allowed: a list of watched arrays "
+                "and parameters"
+            )
         slots = [self._slot(source) for source in sources]
         grads = self._back(y, dy, {*slots} - {None})
         return [None if slot is None else grads.get(slot) for slot in slots]
@@ -251,6 +264,11 @@ class Tape:
         if isinstance(source, Variable):
             self._check_own("a source", source)
             return source.slot
+        if not hasattr(source, "value"):
+            raise TypeError(
+                f"a source is of type {type(source).__name__}; allowed: what watch returned, and "
+                "parameters of layers"
+            )
         known = self._parameters.get(id(source.value))
         return None if known is None else known[0].slot
 
@@ -313,7 +331,7 @@ class Tape:
                 raise
             root, layer = node.place
             raise layer.located(error, root) from error
-        return {name: grads[name] for name in wanted}
+        return {name: grads[name] for name in wanted if grads[name] is not UNUSED}
 
 
 def _start(y: Variable, dy: Any) -> Any:
@@ -327,6 +345,8 @@ def _start(y: Variable, dy: Any) -> Any:
     shape = getattr(dy, "shape", None)
     if shape != y.value.shape:
         raise ValueError(f"dy has shape {shape}; allowed: that of the result, {y.shape}")
+    if dy.dtype != y.dtype:
+        raise TypeError(f"dy has dtype {dy.dtype}; allowed: that of the result, {y.dtype}")
     return dy
 
 

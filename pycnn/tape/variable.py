@@ -1,6 +1,7 @@
 """An array that a tape follows: the arithmetic that has a gradient, and nothing else."""
 
 import sys
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
@@ -74,8 +75,10 @@ class Variable:
         own = self.shape
         return self._step("reshape", self.value.reshape(*shape), lambda dy: dy.reshape(own))
 
-    def transpose(self, *axes: int) -> "Variable":
-        """Axes in another order; reversed by default."""
+    def transpose(self, *axes: Any) -> "Variable":
+        """Axes in another order, one after the other or in a tuple; reversed by default."""
+        if len(axes) == 1 and isinstance(axes[0], (tuple, list)):
+            axes = tuple(axes[0])
         return pycnn.permute(self, axes or tuple(range(self.ndim))[::-1])
 
     @property
@@ -85,7 +88,9 @@ class Variable:
 
     def astype(self, dtype: Any) -> "Variable":
         """In another floating dtype; the gradient comes back in this one."""
-        own = self.dtype
+        own, to = self.dtype, np.dtype(dtype)
+        if to.kind not in "fV":  # V: bfloat16
+            raise TypeError(f"astype({to}) has no gradient; allowed: a floating dtype")
         return self._step("astype", self.value.astype(dtype), lambda dy: dy.astype(own))
 
     def _step(self, name: str, value: Any, pull: Any) -> "Variable":
@@ -112,6 +117,9 @@ class Variable:
 
     def __len__(self) -> int:
         return len(self.value)
+
+    def __iter__(self) -> Iterator["Variable"]:
+        return iter([self[i] for i in range(len(self))])  # of no axes: len says so
 
     def __add__(self, other: Any) -> "Variable":
         if _is_number(other):
@@ -168,6 +176,13 @@ class Variable:
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("an array on a tape cannot be written into; allowed: a result of its own")
 
+    def __eq__(self, other: object) -> bool:
+        raise TypeError(
+            "an array on a tape is not compared; allowed: x.value == y, and x is y for identity"
+        )
+
+    __ne__ = __eq__
+
     def __bool__(self) -> bool:
         return bool(self.value)
 
@@ -186,13 +201,19 @@ def plain(value: Any) -> Any:
     """The array, without a tape that may follow it; of lists, tuples and mappings, of each."""
     if isinstance(value, Variable):
         return value.value
+    if isinstance(value, tuple) and hasattr(value, "_make"):  # with names
+        return value._make(map(plain, value))
     if isinstance(value, (tuple, list)):
         return type(value)([plain(one) for one in value])
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
     return value
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (Real, np.generic))
+    if isinstance(value, np.generic):
+        return value.dtype.kind in "biufV"  # V: bfloat16
+    return isinstance(value, Real)
 
 
 def _picks_once(index: Any) -> bool:

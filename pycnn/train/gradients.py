@@ -34,9 +34,10 @@ def gradients(
     sums = loss.settings.get("reduction") == "sum"
     whole = total = 0.0
     correct = 0
+    count = 0.0 if sums or parts == 1 else loss.count(labels)
     for i in range(parts):
         part = slice(len(x) * i // parts, len(x) * (i + 1) // parts)
-        share = 1.0 if sums else (part.stop - part.start) / len(x)
+        share = loss.count(labels[part]) / count if count else 1.0
         if part.start == part.stop:  # the last batch of an epoch may be small
             continue
         with grad(precision) as tape:
@@ -45,9 +46,11 @@ def gradients(
             for tap in taps(model):
                 if tap.training:
                     together = together + tap.weight * loss(tap.output, labels[part])
+        correct += int((scores.value.argmax(axis=1) == labels[part]).sum())
+        if share == 0:  # of classes that are ignored: the mean over none is no number
+            continue
         whole += share * float(own)
         total += share * float(together)
-        correct += int((scores.value.argmax(axis=1) == labels[part]).sum())
         weight = share * factor
         tape.backward(together if weight == 1.0 else together * weight)
     return Batch(whole, total, correct)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.data import DataSet, batches
+from pycnn.define.validate import integer
 from pycnn.nn.arrays import device_of, mover, placer
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
@@ -107,10 +108,13 @@ class Trainer:
     ) -> None:
         if batch < 1:
             raise ValueError(f"batch={batch}: allowed are 1 and more")
-        if not 1 <= accumulate <= batch:
+        integer("accumulate", accumulate, 1)
+        if patience is not None:
+            integer("patience", patience, 1)
+        if best is not None and checkpoint is not None and Path(best) == Path(checkpoint):
+            raise ValueError(f"best and checkpoint are both {best}; allowed: a file of its own")
+        if accumulate > batch:
             raise ValueError(f"accumulate={accumulate}: allowed are 1 to batch={batch}")
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience={patience}: allowed are 1 and more")
         if by_step and isinstance(schedule, Plateau):
             raise ValueError("by_step=True with Plateau, which goes by the loss of epochs")
         if optimizer.model is not model:

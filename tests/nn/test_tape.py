@@ -1,5 +1,6 @@
 """The tape: arithmetic of arrays on it, uses that add up, what it refuses and what it drops."""
 
+import pickle
 import weakref
 
 import numpy as np
@@ -15,6 +16,8 @@ from pycnn.tape import recording, rules
 RNG = np.random.default_rng(5)
 A, B = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
+KEEPING = pycnn.custom_gradient(lambda x, factor=1: (x[0] * factor, lambda dy: dy))
+
 #: Name -> function of two arrays (3, 4).
 ARITHMETIC = {
     "numbers": lambda a, b: 2 - (a * 3 + 1 - b / 4) * 0.5,
@@ -26,7 +29,7 @@ ARITHMETIC = {
     "slices": lambda a, b: a[::2, ::-1] + b[None, 1:, ...][0],
     "a place twice": lambda a, b: a[[0, 0, 2]] * b[np.array([1, 1, 1])],
     "mask": lambda a, b: a[A > 0] * 2 + b[A > 0],
-    "transpose": lambda a, b: a.transpose(1, 0) + b.T,
+    "transpose": lambda a, b: a.transpose(1, 0) + b.transpose((1, 0)) + b.T,
     "astype": lambda a, b: pycnn.tanh(a.astype("float32")).astype("float64") + b,
     "uses": lambda a, b: pycnn.relu(a) + pycnn.tanh(a) + pycnn.sigmoid(a) + a + a * a * b,
     "many uses": lambda a, b: sum(pycnn.tanh(a * i) for i in range(12)) + b,
@@ -180,6 +183,26 @@ def test_a_tape_is_used_once():
         (lambda t, x: t.gradient(x, [x], A[0]), ValueError, r"dy has shape \(4,\)"),
         (lambda t, x: t.gradient(A, [x]), TypeError, "on no tape; allowed: what was computed"),
         (lambda t, x: pycnn.tanh(x).foo, AttributeError, "no attribute 'foo'"),
+        (lambda t, x: x == 0, TypeError, "not compared; allowed: x.value == y"),
+        (lambda t, x: x != 0, TypeError, "not compared; allowed: x.value == y"),
+        (lambda t, x: sum(pycnn.sum(x)), TypeError, "unsized"),
+        (lambda t, x: x * np.complex64(1j), TypeError, "b is of type complex64"),
+        (lambda t, x: x.astype(int), TypeError, r"astype\(int64\) has no gradient"),
+        (lambda t, x: t.gradient(x, x, A), TypeError, "sources is of type Variable; allowed: a"),
+        (lambda t, x: t.gradient(x, [A], A), TypeError, "a source is of type ndarray; allowed:"),
+        (lambda t, x: t.gradient(x, [x], A.astype("f4")), TypeError, "dy has dtype float32"),
+        (lambda t, x: KEEPING([x, x]), TypeError, "an array on a tape in a list or by keyword"),
+        (lambda t, x: KEEPING(A, factor=x), TypeError, "in a list or by keyword"),
+        (
+            lambda t, x: pycnn.custom_gradient(lambda a: (a * x, None.__eq__))(A),
+            TypeError,
+            "computed with an array on a tape that is no argument",
+        ),
+        (
+            lambda t, x: pycnn.custom_gradient(lambda a: ((a, a), None.__eq__))(x),
+            TypeError,
+            "returned y of type tuple; allowed: an array",
+        ),
     ],
 )
 def test_what_the_tape_would_lose_is_refused(act, error, message):
@@ -188,6 +211,39 @@ def test_what_the_tape_would_lose_is_refused(act, error, message):
     with pytest.raises(error, match=message):
         act(tape, x)
     assert tape.gradient(pycnn.sum(x), [x])[0].sum() == 12  # it still works
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            lambda dy: np.asarray(dy.sum()),
+            r"gave float64 of shape \(\) as the gradient of argument 0",
+        ),
+        (lambda dy: dy.astype("float32"), r"gave float32 of shape \(3, 4\).*float64 of shape"),
+        (lambda dy: 1.0, "gave float as the gradient"),
+    ],
+)
+def test_a_custom_gradient_has_the_form_of_its_argument(made, message):
+    tape = pycnn.grad()
+    x = tape.watch(A)
+    y = pycnn.custom_gradient(lambda a: (a * 2, made))(x)
+    with pytest.raises(ValueError, match=message):
+        tape.gradient(y, [x], A)
+
+
+def test_a_custom_gradient_may_write_into_what_it_gets():
+    def double(a):
+        def pull(dy):
+            dy *= 2
+            return dy
+
+        return a * 2, pull
+
+    tape = pycnn.grad()
+    x = tape.watch(A)
+    y = pycnn.sum(pycnn.custom_gradient(double)(x) + x)
+    assert (tape.gradient(y, [x])[0] == 3).all()
 
 
 def test_gradients_have_memory_of_their_own():
@@ -271,3 +327,70 @@ def test_recomputing_gives_the_same_and_keeps_less():
         assert kept == (3 if wrapped else 12)
     for plain, again in zip(*results, strict=True):
         np.testing.assert_array_equal(plain, again)
+
+
+class Some(nn.Layer):
+    """Of two parts one is used, and of `fixed` not even the input."""
+
+    def __init__(self, fixed=False):
+        super().__init__()
+        self.fixed, self.used, self.unused = fixed, nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def compute(self, x):
+        return self.used(np.ones_like(getattr(x, "value", x)) if self.fixed else x)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_recomputing_a_part_of_which_not_all_is_used(fixed):
+    block = Some(fixed).to("float64")
+    model = nn.Recompute(block)
+    y = model.forward(A)
+    dx = model.backward(np.ones_like(y))
+    assert {*block.used.grads} == {"weight", "bias"}
+    assert not block.unused.grads
+    assert dx.any() != fixed
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_recomputing_in_16_bits(precision):
+    """What is shared with a layer outside the block, too."""
+    got = []
+    for wrap in (lambda one: one, nn.Recompute):
+        with nn.seeded(2):
+            dense = nn.Linear(4, 4)
+            block = nn.Sequential(dense, nn.BatchNorm1d(4), nn.Tanh(), nn.Dropout(0.2))
+            model = nn.Sequential(dense, wrap(block), dense).reseed(1)
+        for one in (one for _, one in model.named_layers() if isinstance(one, nn.Dropout)):
+            one.set_seed(7, 0)
+        with pycnn.grad(precision) as tape:
+            loss = nn.MSELoss()(model(A.astype("float32")), B.astype("float32"))
+        tape.backward(loss)
+        got.append([loss.value, *(p.grad for p in model.parameters())])
+    for plain, again in zip(*got, strict=True):
+        np.testing.assert_allclose(again, plain, rtol=0.02, atol=0.01)
+
+
+def test_results_with_names_have_no_tape_outside():
+    class Named(nn.Layer):
+        def compute(self, x):
+            return {"twice": x * 2}
+
+    assert isinstance(Named().forward(A)["twice"], np.ndarray)
+
+
+def test_a_tap_is_not_recomputed():
+    """Its loss is added outside of the block, where nothing would follow it."""
+    block = nn.Sequential(nn.Linear(4, 4), tap=nn.Tap(nn.Linear(4, 2)))
+    with pytest.raises(nn.LayerError, match="has a Tap, whose loss would be lost"):
+        nn.Recompute(block).forward(A.astype("float32"))
+    assert nn.Recompute(block.eval()).forward(A.astype("float32")).shape == (3, 4)
+
+
+def test_what_has_computed_can_be_pickled():
+    model, loss = nn.Sequential(tap=nn.Tap(nn.Linear(4, 2))), nn.MSELoss()
+    model.forward(A.astype("float32"))
+    loss.forward(A, B)
+    model, loss = pickle.loads(pickle.dumps((model, loss)))
+    assert model.at("tap").output is None
+    with pytest.raises(ValueError, match="backward without a forward"):
+        loss.backward()

@@ -10,6 +10,7 @@ import pytest
 
 from pycnn import data, nn, train
 from pycnn.runtime.extras import MissingExtra
+from pycnn.train.gradients import gradients
 
 
 @functools.cache
@@ -511,6 +512,30 @@ def test_a_batch_in_parts_is_the_same_batch():
         np.testing.assert_allclose(parts, whole, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weight": np.linspace(0.1, 3, 10)},
+        {"ignore_index": 3},
+        {"weight": np.eye(10)[3] + np.eye(10)[4], "ignore_index": 4},  # parts that count nothing
+        {"weight": np.linspace(0.1, 3, 10), "label_smoothing": 0.2},
+        {"reduction": "sum"},
+    ],
+)
+def test_parts_count_by_what_the_loss_counts(settings):
+    rng = np.random.default_rng(0)
+    with nn.seeded(1):
+        model = nn.Linear(5, 10).to("float64")
+    x, labels = rng.standard_normal((23, 5)), rng.permutation(np.arange(23) % 10)
+    got = []
+    for parts in (1, 6):
+        model.zero_grad()
+        batch = gradients(model, nn.CrossEntropyLoss(**settings), x, labels, parts=parts)
+        got.append([*batch, *(p.grad for p in model.parameters())])
+    for whole, apart in zip(*got, strict=True):
+        np.testing.assert_allclose(apart, whole, rtol=1e-9, atol=1e-12)
+
+
 def test_rates_by_the_step():
     with nn.seeded(0):
         model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -521,9 +546,11 @@ def test_rates_by_the_step():
     assert len(rates) == 2 * one.steps
     assert rates == sorted(rates, reverse=True)
     assert len(set(rates)) == len(rates)
-    for wrong in ({"accumulate": 0}, {"accumulate": 65}, {"patience": 0}):
-        with pytest.raises(ValueError, match=f"{next(iter(wrong))}=.*allowed are 1"):
+    for wrong in ({"accumulate": 0}, {"accumulate": 65}, {"patience": 0}, {"patience": 1.5}):
+        with pytest.raises((TypeError, ValueError), match=f"{next(iter(wrong))}=.*allowed"):
             train.Trainer(model, digits(), adam, **wrong)
+    with pytest.raises(ValueError, match="best and checkpoint are both x; allowed: a file of"):
+        train.Trainer(model, digits(), adam, best="x", checkpoint="x")
     with pytest.raises(ValueError, match="by_step=True with Plateau"):
         train.Trainer(model, digits(), adam, nn.Plateau(adam), by_step=True)
 
