@@ -472,8 +472,11 @@ PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<std::string> 
     sites_.reserve(sites.size());
     for (const SiteRow& row : sites)
         sites_.push_back(Site{word(row.what), word(row.file), row.line, 0});
-    for (const std::string& what : words_)
+    for (const std::string& what : words_) {
         some_arrive_ |= what.compare(0, 3, "bar") == 0 && what.find(".arrive") != what.npos;
+        for (const char* part : {".bulk", "wgmma.", "st.async", "red.async"})
+            some_operate_ |= what.find(part) != what.npos;
+    }
     for (const auto& [variable, file, line, size, offset] : shared_rows_)
         shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset, nullptr});
 }
@@ -496,6 +499,7 @@ Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_sh
     for (const Function& function : functions()) context.push_back(function.address);
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
+    knowledge.operations = some_operate_;
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
                max_steps, cluster.x ? cluster : dim3(), cluster.x != 0,
                checked ? nullptr : code_};
