@@ -27,12 +27,22 @@ Operation issue(uint32_t site) {
     return worker->checker()->issue({thread}, pc_of(site));
 }
 
+// Whether a copy that the running thread issues needs no proxy fence after the init of the barrier
+// that it signals on: behind fence.mbarrier_init; or of no tensor, in its own block, for libcu++ has
+// no fence where it makes such copies.
+bool sees_init(uintptr_t address, bool of_tensor, uint32_t site) {
+    Worker* worker = Worker::current();
+    const Record& fence = find_barrier(address, "a bulk copy", site).fence;
+    if (fence.mask && worker->checker()->before(fence, worker->self().thread)) return true;
+    return !of_tensor && &block_of(address, site) == worker;
+}
+
 const void* pointer(uintptr_t address) { return reinterpret_cast<const void*>(address); }
 
 }  // namespace
 
 void bulk_load(std::vector<Target> targets, uint32_t fill, Reduce operation, Number number,
-               uint32_t site) {
+               bool of_tensor, uint32_t site) {
     Worker* worker = Worker::current();
     Checker* checker = worker->checker();
     for (const Target& target : targets) {
@@ -45,11 +55,9 @@ void bulk_load(std::vector<Target> targets, uint32_t fill, Reduce operation, Num
     if (checker) {
         Operation copy = issue(site);
         for (const Target& target : targets) {
-            // Behind the init of a barrier of its own block, code has no proxy fence as often as not.
-            bool own = &block_of(target.signal.barrier, site) == worker ||
-                       find_barrier(target.signal.barrier, "a bulk copy", site).fenced;
-            checker->operation_access(copy, pointer(target.signal.barrier), 8,
-                                      kAtomic | (own ? kFenced : 0));
+            uintptr_t barrier = target.signal.barrier;
+            checker->operation_access(copy, pointer(barrier), 8,
+                                      kAtomic | (sees_init(barrier, of_tensor, site) ? kFenced : 0));
             for (const Piece& piece : target.pieces) {
                 if (piece.from)
                     checker->operation_access(copy, pointer(piece.from), piece.size, kRead);
@@ -66,10 +74,6 @@ void bulk_load(std::vector<Target> targets, uint32_t fill, Reduce operation, Num
             bytes_come(target.signal.barrier, target.signal.bytes, known, site);
         }
     });
-}
-
-void bulk_load(Pieces pieces, uint32_t fill, Signal signal, uint32_t site) {
-    bulk_load({Target{std::move(pieces), signal}}, fill, Reduce::kCopy, Number::kU32, site);
 }
 
 void send(uintptr_t to, const void* words, uint32_t size, uintptr_t barrier, Reduce operation,

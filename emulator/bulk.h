@@ -49,15 +49,15 @@ private:
     std::map<unsigned, Groups> threads_;
 };
 
-// The running thread issues a load, which fills with repetitions of `fill`.
-void bulk_load(Pieces pieces, uint32_t fill, Signal signal, uint32_t site);
-// The same of one into several blocks' memory: pieces and a signal for each.
+// What a load moves into the memory of one block, and what it signals there.
 struct Target {
     Pieces pieces;
     Signal signal;
 };
+// The running thread issues a load into one or several blocks' memory, which fills with repetitions
+// of `fill`.
 void bulk_load(std::vector<Target> targets, uint32_t fill, Reduce operation, Number number,
-               uint32_t site);
+               bool of_tensor, uint32_t site);
 // A few bytes that are known now, to shared memory of the cluster (st.async, red.async).
 void send(uintptr_t to, const void* words, uint32_t size, uintptr_t barrier, Reduce operation,
           Number number, uint32_t site);

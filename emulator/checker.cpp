@@ -157,7 +157,8 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
     // within a warp is a race since warps no longer run in lockstep.
     if (where.shared && access & kVolatile && writes && !b.order.has_fenced(thread)) strong = false;
     Handovers& handovers = where.shared ? where.shared->handovers : handovers_;
-    if (strong && reads && !handovers.empty())
+    const bool hands_over = strong && !(access & kOfBarrier);
+    if (hands_over && reads && !handovers.empty())
         for (uintptr_t word = word_of(address); word < address + size; word += kWord) {
             auto found = handovers.find(word);
             if (found != handovers.end()) b.order.acquire(thread, found->second);
@@ -180,7 +181,7 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
             check(at, me, where, certain, std::max(word, address), pc);
         if (!where.shared) touch(cell, me.mask, reads, writes);
     }
-    if (strong && writes)
+    if (hands_over && writes)
         for (uintptr_t word = word_of(address); word < address + size; word += kWord)
             b.order.release(thread, handovers, word, reads);
     b.log.add(thread, me.pc, address, size, access & kAccessMask, where.shared,

@@ -31,6 +31,9 @@ struct Knowledge {
 
 // An operation of the asynchronous proxy (a bulk copy, wgmma), from its issue on.
 constexpr int kFenced = 1 << 8;  // of an access by an operation: behind a proxy fence in any case
+// Of an access to an mbarrier: its words hand nothing over as a flag does, or who uses it would be
+// ordered behind its init by having used it.
+constexpr int kOfBarrier = 1 << 9;
 struct Operation {
     Record record;                  // an event of an actor
     std::vector<uint16_t> issuers;  // threads that issued it together: it may rely on what all know
@@ -82,6 +85,11 @@ public:
     void learn(unsigned thread, const Known& known) { block_->order.learn(thread, known); }
     bool knows(unsigned thread, const Known& known) const {
         return block_->order.knows(thread, known);
+    }
+    // What `thread` does now, and whether it certainly came before what another does.
+    Record event(unsigned thread) const { return record(thread, nullptr, kWrites, kWholeWord); }
+    bool before(const Record& event, unsigned thread) const {
+        return block_->order.before(event, thread);
     }
     // The same of an arrival that is relaxed: what a fence stands behind.
     Known published(unsigned thread) const { return block_->order.published(thread); }

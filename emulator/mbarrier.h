@@ -21,8 +21,8 @@ struct Mbarrier {
     bool waited = true;     // somebody has waited for the phase before, or does
     Known arrived;          // what those know that have arrived in this phase
     Known completed;        // what who waits for the last phase learns
-    unsigned maker = 0;    // the thread that initialised it
-    bool fenced = false;   // has fence.mbarrier_init behind that
+    unsigned maker = 0;     // the thread that initialised it
+    Record fence = {};      // its fence.mbarrier_init behind that, in the checked build; or no mask
     std::vector<std::pair<Worker*, uint16_t>> waiting;
 };
 
@@ -35,8 +35,10 @@ public:
     // One whose bytes overlap those at `address`, and where it is.
     const std::pair<const uintptr_t, Mbarrier>* near(uintptr_t address) const;
     Mbarrier& add(uintptr_t address) { return all_[address] = Mbarrier{}; }
-    void fence(unsigned maker) {
-        for (auto& [address, barrier] : all_) barrier.fenced |= barrier.maker == maker;
+    // Behind the init of those that the thread of `fence` has made.
+    void fence(const Record& fence) {
+        for (auto& [address, barrier] : all_)
+            if (barrier.maker == fence.thread && !barrier.fence.mask) barrier.fence = fence;
     }
     void remove(uintptr_t address) { all_.erase(address); }
     // A wait may fail although nothing is wrong: true the first time that a thread asks for a phase.

@@ -34,7 +34,8 @@ void fail(const char* kind, std::string message, uint32_t site) {
 void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
     if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
     // Loads and stores that others may watch hand over what a fence before them has ordered.
-    static constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile};
+    static constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile,
+                                     kAtomic | kOfBarrier, kRead | kVolatile | kOfBarrier};
     Worker& worker = Worker::of(*self);
     Checker* checker = worker.checker();
     if (!checker) return;  // of a call that both builds make

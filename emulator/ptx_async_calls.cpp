@@ -15,7 +15,8 @@ void proxy_fence() {
 // fence.mbarrier_init: a release of what the thread has done, for the barriers that it has made.
 void init_fence() {
     Worker* worker = Worker::current();
-    worker->units().mbarriers.fence(worker->self().thread);
+    if (Checker* checker = worker->checker())
+        worker->units().mbarriers.fence(checker->event(worker->self().thread));
     pycnn_emu_fence();
 }
 

@@ -30,7 +30,7 @@ void load(uint64_t to, uint64_t from, uint32_t size, uint64_t barrier, uint32_t 
     std::vector<Target> targets;
     for (auto [there, signal] : in_blocks(to, barrier, mask, site))
         targets.push_back({{Piece{there, from, size}}, {signal, size}});
-    bulk_load(std::move(targets), 0, operation_of(code), number_of(code), site);
+    bulk_load(std::move(targets), 0, operation_of(code), number_of(code), false, site);
 }
 
 void store(uint64_t to, uint64_t from, uint32_t size, uint32_t code, uint32_t site) {

@@ -44,7 +44,9 @@ Mbarrier& find_barrier(uint64_t address, const char* what, uint32_t site);
 void bytes_come(uint64_t address, uint32_t bytes, const Known& known, uint32_t site);
 
 // How `ptx_access` touches memory.
-enum PtxAccess : uint32_t { kPtxRead, kPtxWrite, kPtxAtomic, kPtxStrongRead, kPtxStrongWrite };
+enum PtxAccess : uint32_t {
+    kPtxRead, kPtxWrite, kPtxAtomic, kPtxStrongRead, kPtxStrongWrite, kPtxArrive, kPtxWait
+};
 // An access of the checked build to memory that is not the thread's own.
 void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site);
 

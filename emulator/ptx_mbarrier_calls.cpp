@@ -97,7 +97,7 @@ void init(uint64_t address, uint32_t count, uint32_t site) {
 void invalidate(uint64_t address, uint32_t site) {
     // No race with waits that are over: libcu++ orders them by votes only. The next write to the
     // memory is one.
-    Mbarrier& b = barrier_at(address, kPtxAtomic, "mbarrier.inval", site);
+    Mbarrier& b = barrier_at(address, kPtxArrive, "mbarrier.inval", site);
     if (!b.waiting.empty())
         fail("mbarrier", format("mbarrier.inval of %s, which thread %u waits for",
                                 name_of(address).c_str(), b.waiting.front().second), site);
@@ -105,7 +105,7 @@ void invalidate(uint64_t address, uint32_t site) {
 }
 
 uint64_t arrive(uint64_t address, uint32_t count, uint32_t bytes, uint32_t how, uint32_t site) {
-    Mbarrier& b = barrier_at(address, kPtxAtomic, "mbarrier.arrive", site);
+    Mbarrier& b = barrier_at(address, kPtxArrive, "mbarrier.arrive", site);
     if (bytes) expect(b, address, bytes, site);
     uint64_t state = state_of(b);
     if (count == 0 || count > b.pending)
@@ -124,11 +124,11 @@ uint64_t arrive(uint64_t address, uint32_t count, uint32_t bytes, uint32_t how, 
 }
 
 void expect_bytes(uint64_t address, uint32_t bytes, uint32_t site) {
-    expect(barrier_at(address, kPtxAtomic, "mbarrier.expect_tx", site), address, bytes, site);
+    expect(barrier_at(address, kPtxArrive, "mbarrier.expect_tx", site), address, bytes, site);
 }
 
 void complete_bytes(uint64_t address, uint32_t bytes, uint32_t site) {
-    Mbarrier& b = barrier_at(address, kPtxAtomic, "mbarrier.complete_tx", site);
+    Mbarrier& b = barrier_at(address, kPtxArrive, "mbarrier.complete_tx", site);
     expect(b, address, -int64_t{bytes}, site);
     complete(b, address, site);
 }
@@ -139,7 +139,7 @@ uint32_t wait(uint64_t address, uint64_t phase, uint32_t how, uint32_t site) {
     unsigned thread = worker->self().thread;
     bool asked = false;
     for (;;) {
-        Mbarrier& b = barrier_at(address, kPtxStrongRead, "a wait", site);
+        Mbarrier& b = barrier_at(address, kPtxWait, "a wait", site);
         uint64_t of = phase >> 20;
         if (!(how & kParity) && (of > b.phase || of + 1 < b.phase))
             fail("mbarrier", format("a wait for phase %llu of the mbarrier at %s, which is in phase "
@@ -170,7 +170,7 @@ uint32_t wait(uint64_t address, uint64_t phase, uint32_t how, uint32_t site) {
 
 // cp.async.mbarrier.arrive: when all copies that the thread has begun are there.
 void copies_arrive(uint64_t address, uint32_t no_increment, uint32_t site) {
-    Mbarrier& b = barrier_at(address, kPtxAtomic, "cp.async.mbarrier.arrive", site);
+    Mbarrier& b = barrier_at(address, kPtxArrive, "cp.async.mbarrier.arrive", site);
     Worker* worker = Worker::current();
     if (no_increment ? b.pending == 0 : b.pending == Mbarrier::kMost)
         fail("mbarrier", format("an arrival on the mbarrier at %s, which has %u pending",

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pycnn
 from pycnn import config
 from pycnn.bench import commands as bench
-from pycnn.define import table
+from pycnn.define import explain_command as explain, table
 from pycnn.emulator import command as emulate
 from pycnn.onnx import command as onnx
 from pycnn.predict import command as profile
@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     visualisation.add_parser(subparsers)
     onnx.add_parser(subparsers)
     bench.add_parsers(subparsers)
+    explain.add_parser(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)
     emulate.add_parser(subparsers)

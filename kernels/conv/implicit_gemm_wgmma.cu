@@ -28,39 +28,70 @@
 #include <pycnn/conv_window.cuh>
 #include <pycnn/gemm_wgmma.cuh>
 
+// What a block multiplies: pixels under the taps, and filters.
+struct Windows {
+    const TensorMap &map_x, &map_w;
+    const GemmParams& p;
+    const EpilogueParams& e;
+    const ConvWindow& window;
+    Shared& shared;
+    // Of the next copy: the first pixel of the tile in the window's corner, and the tap and channels.
+    int n, row_x, col_x, r, s, chunk;
+
+    __device__ Terms terms(const BlockCoord& blk) const {
+        const int all = static_cast<int>(ceil_div(p.k, BLK_K));
+        const int first = static_cast<int>(blk.batch / p.inner) * window.per_split;
+        return {first, min(first + window.per_split, all)};
+    }
+    __device__ Row row(index_t m) const {
+        const Pixel at = window.pixel(static_cast<int>(m));
+        return {at.n * window.y_n + at.p * window.y_p + at.q * window.y_q,
+                at.n * e.residual_n + at.p * e.residual_p + at.q * e.residual_q};
+    }
+    __device__ index_t part(index_t m) const { return m * p.c_row; }
+    __device__ void load(const BlockCoord& blk, int k_tile, bool first, int stage) {
+        if (first) {
+            const Pixel at = window.pixel(static_cast<int>(blk.m));
+            n = at.n;
+            row_x = at.p * window.stride_h - window.top;
+            col_x = at.q * window.stride_w - window.left;
+            const int tap = k_tile / window.chunks;
+            chunk = k_tile % window.chunks;
+            r = tap / window.s;
+            s = tap % window.s;
+        }
+        const int group = blk.batch % p.inner, c = chunk * BLK_K;
+        const auto offset = [](int by) { return static_cast<unsigned short>(by); };
+        tma_load_im2col(shared.a[stage], map_x, {group * window.x_group + c, col_x, row_x, n},
+                        {offset(window.first_w + s * window.step_w),
+                         offset(window.first_h + r * window.step_h)},
+                        &shared.full[stage]);
+        tma_load(shared.b[stage], map_w,
+                 {group * window.w_group + c, s, r, group * window.w_row + static_cast<int>(blk.n)},
+                 &shared.full[stage]);
+        if (++chunk < window.chunks) return;
+        chunk = 0;
+        if (++s < window.s) return;
+        s = 0;
+        ++r;
+    }
+};
+
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
 implicit_gemm_wgmma(const __grid_constant__ TensorMap map_x, const __grid_constant__ TensorMap map_w,
-                    scalar_t* __restrict__ y, const scalar_t* __restrict__ bias,
-                    const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
-                    const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p,
-                    ConvWindow window) {
+                    scalar_t* __restrict__ y, float* __restrict__ part,
+                    const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+                    const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+                    EpilogueParams e, GemmParams p, ConvWindow window) {
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    // Of the next copy: the first pixel of the tile under the first tap, and the tap and channels.
-    int n = 0, row = 0, col = 0, r = 0, s = 0, chunk = 0;
+    const Windows work{map_x, map_w, p, e, window, shared, 0, 0, 0, 0, 0, 0};
     multiply_all<true, true>(
-        shared, p, static_cast<int>(ceil_div(p.k, BLK_K)), y, epilogue,
-        [&](const BlockCoord& blk, int k_tile, int stage) {
-            if (k_tile == 0) {
-                const int pixel = static_cast<int>(blk.m), line = pixel / window.q;
-                n = line / window.p;
-                row = line % window.p * window.stride_h - window.top;
-                col = pixel % window.q * window.stride_w - window.left;
-                r = s = chunk = 0;
-            }
-            const int group = static_cast<int>(blk.batch), c = chunk * BLK_K;
-            const auto offset = [](int by) { return static_cast<unsigned short>(by); };
-            tma_load_im2col(shared.a[stage], map_x, {group * window.channels + c, col, row, n},
-                            {offset(s * window.dilation_w), offset(r * window.dilation_h)},
-                            &shared.full[stage]);
-            tma_load(shared.b[stage], map_w,
-                     {c, s, r, group * window.filters + static_cast<int>(blk.n)},
-                     &shared.full[stage]);
-            if (++chunk < window.chunks) return;
-            chunk = 0;
-            if (++s < window.s) return;
-            s = 0;
-            ++r;
+        shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
+            if (part)
+                store_sums(work, p, part, blk, sums, warpgroup);
+            else
+                store_tile(work, Output(p, y, epilogue, blk), sums, shared, warpgroup);
         });
 }

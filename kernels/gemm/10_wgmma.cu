@@ -44,6 +44,28 @@ __device__ __forceinline__ void load_operand(scalar_t* to, const TensorMap& map,
     }
 }
 
+// What a block multiplies.
+struct Matrices {
+    const TensorMap &map_a, &map_b;
+    const GemmParams& p;
+    Shared& shared;
+
+    __device__ Terms terms(const BlockCoord&) const {
+        return {0, static_cast<int>(ceil_div(p.k, BLK_K))};
+    }
+    __device__ Row row(index_t m) const { return {m * p.c_row, m * p.residual_row}; }
+    __device__ void load(const BlockCoord& blk, int k_tile, bool, int stage) {
+        const int inner = blk.batch % p.inner, outer = blk.batch / p.inner, k = k_tile * BLK_K;
+        // An operand that is the same for a whole level of the batch has one index there.
+        load_operand<BLK_M, A_K_MAJOR>(shared.a[stage], map_a, static_cast<int>(blk.m), k,
+                                       p.a_inner ? inner : 0, p.a_outer ? outer : 0,
+                                       &shared.full[stage]);
+        load_operand<BLK_N, B_K_MAJOR>(shared.b[stage], map_b, static_cast<int>(blk.n), k,
+                                       p.b_inner ? inner : 0, p.b_outer ? outer : 0,
+                                       &shared.full[stage]);
+    }
+};
+
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
 gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
            scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
@@ -52,16 +74,9 @@ gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ Tens
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    const int k_tiles = static_cast<int>(ceil_div(p.k, BLK_K));
+    const Matrices work{map_a, map_b, p, shared};
     multiply_all<A_K_MAJOR, B_K_MAJOR>(
-        shared, p, k_tiles, c, epilogue, [&](const BlockCoord& blk, int k_tile, int stage) {
-            const int inner = blk.batch % p.inner, outer = blk.batch / p.inner, k = k_tile * BLK_K;
-            // An operand that is the same for a whole level of the batch has one index there.
-            load_operand<BLK_M, A_K_MAJOR>(shared.a[stage], map_a, static_cast<int>(blk.m), k,
-                                           p.a_inner ? inner : 0, p.a_outer ? outer : 0,
-                                           &shared.full[stage]);
-            load_operand<BLK_N, B_K_MAJOR>(shared.b[stage], map_b, static_cast<int>(blk.n), k,
-                                           p.b_inner ? inner : 0, p.b_outer ? outer : 0,
-                                           &shared.full[stage]);
+        shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
+            store_tile(work, Output(p, c, epilogue, blk), sums, shared, warpgroup);
         });
 }

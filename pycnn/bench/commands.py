@@ -1,17 +1,18 @@
-"""``pycnn bench`` and ``pycnn compare``."""
+"""``pycnn bench``, ``pycnn sweep`` and ``pycnn compare``."""
 
 import argparse
 from pathlib import Path
 
-from pycnn.runtime.options import add_force, add_threads
+from pycnn.runtime.options import add_force, add_threads, positive
 
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
 SUITE_NAMES = ("lenet5", "alexnet", "vgg16", "googlenet", "resnet50", "mobilenet", "soumith")
 
 
 def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``bench`` and ``compare``; what they need is imported when they run."""
+    """Add ``bench``, ``sweep`` and ``compare``; what they need is imported when they run."""
     _add_bench(subparsers)
+    _add_sweep(subparsers)
     _add_compare(subparsers)
 
 
@@ -22,6 +23,23 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="For each layer, every algorithm on every backend present: checked against "
         "the float64 oracle, then timed. The emulator checks a smaller layer and gives no time.",
     )
+    _add_cases(parser)
+    parser.add_argument(
+        "--gpu", metavar="NAME",
+        help="predict times on a GPU that is not here, such as h200 (docs/model.md), beside the "
+        "CPU path measured here",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prepare", action="store_true",
+        help="compute what must come out, on all cores, keep it in the cache for later runs, and "
+        "run nothing",
+    )  # fmt: skip
+    add_threads(parser)
+    parser.set_defaults(run=_bench)
+
+
+def _add_cases(parser: argparse.ArgumentParser) -> None:
+    """What is run, and how it is shown and written."""
     parser.add_argument(
         "suite", nargs="?", metavar="SUITE",
         help=f"a network: {', '.join(SUITE_NAMES)}, or another name of pycnn.models; or standard: "
@@ -60,28 +78,36 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="peers: torch, onnxruntime, cudnn, by commas, or none (default: those installed)",
     )  # fmt: skip
     parser.add_argument(
-        "--gpu", metavar="NAME",
-        help="predict times on a GPU that is not here, such as h200 (docs/model.md), beside the "
-        "CPU path measured here",
-    )  # fmt: skip
-    parser.add_argument(
         "--all", action="store_true", help="show every record, not one line a layer"
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer repeats, smaller emulated layers"
     )
-    parser.add_argument(
-        "--prepare", action="store_true",
-        help="compute what must come out, on all cores, keep it in the cache for later runs, and "
-        "run nothing",
-    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     add_force(parser)
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw a roofline and a bar chart"
     )
-    add_threads(parser)
-    parser.set_defaults(run=_bench)
+
+
+def _add_sweep(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "sweep",
+        help="bench over several GPUs or machines: cases shared among Dask workers",
+        description="The cases of a bench, shared among Dask workers of one thread each and merged "
+        "to the file that `pycnn bench` would write. What a lost worker had not finished, another "
+        "does.",
+    )
+    _add_cases(parser)
+    parser.add_argument(
+        "--workers", type=positive, metavar="N",
+        help="start N workers here (default: one a GPU, or one a core where kernels run on none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="use the workers of a cluster instead, such as tcp://host:8786",
+    )  # fmt: skip
+    parser.set_defaults(run=_sweep)
 
 
 def _add_compare(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -106,6 +132,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     from pycnn.bench.main import bench
 
     return bench(arguments)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from pycnn.bench.sweep import sweep
+
+    return sweep(arguments)
 
 
 def _compare(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,12 @@ def bench(arguments: argparse.Namespace) -> int:
             raise ValueError("--prepare runs nothing; allowed: without --json and --plot")
         print(prepare(benchmarks))
         return 0
+    require_outputs(arguments)
+    return reported(arguments, benchmarks, lambda path: _run(benchmarks, arguments, path))
+
+
+def require_outputs(arguments: argparse.Namespace) -> None:
+    """Raise where what is asked for could not be written."""
     if arguments.json:
         check_output(arguments.json, "--json", force=arguments.force)
     if arguments.plot:
@@ -43,8 +49,24 @@ def bench(arguments: argparse.Namespace) -> int:
 
         check_output(arguments.plot, "--plot", plot.SUFFIXES)
         plot.require()
+
+
+def reported(
+    arguments: argparse.Namespace,
+    benchmarks: Sequence[Benchmark],
+    measured: Callable[[Path | None], Run],
+) -> int:
+    """Show and write what is measured; returns the exit status.
+
+    Parameters
+    ----------
+    arguments : Namespace
+    benchmarks : sequence of Benchmark
+    measured : callable
+        Gives the results, and keeps what it has in the file that it is given, if any.
+    """
     written_to = in_progress(arguments.json) if arguments.json else None
-    results = _run(benchmarks, arguments, written_to)
+    results = measured(written_to)
     if written_to and not results.unfinished:
         complete(written_to, arguments.json)
     title = _title(arguments, benchmarks)
@@ -56,6 +78,8 @@ def bench(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(f"results: {written_to if results.unfinished else arguments.json}")
     if arguments.plot:
+        from pycnn.bench import plot
+
         drawn = plot.draw(results, title, arguments.plot)
         print(f"picture: {arguments.plot}" if drawn else "no picture: nothing was timed")
     if results.unfinished:
@@ -165,12 +189,22 @@ def _bus(about: Mapping[str, Any], benchmarks: Sequence[Benchmark]) -> str | Non
 
 def _ceilings(benchmarks: Sequence[Benchmark], quick: bool) -> dict[tuple[str, str], Ceiling]:
     """The limits of every device that is timed."""
-    limits = dict.fromkeys(
-        (c.device, c.precision or benchmark.dtype)
-        for benchmark in benchmarks
-        for c in benchmark.runners
-        if c.device
+    return {pair: ceiling(*pair, quick) for pair in limits(benchmarks)}
+
+
+def limits(benchmarks: Sequence[Benchmark]) -> list[tuple[str, str]]:
+    """Devices that are timed, each with every precision."""
+    return list(
+        dict.fromkeys(
+            (c.device, c.precision or benchmark.dtype)
+            for benchmark in benchmarks
+            for c in benchmark.runners
+            if c.device
+        )
     )
-    budget = 0.1 if quick else 0.5
-    with considerate():  # on the cores that the CPU path has
-        return {(device, dtype): measure_ceiling(device, dtype, budget) for device, dtype in limits}
+
+
+def ceiling(device: str, dtype: str, quick: bool) -> Ceiling:
+    """What a device can do at most, on the cores that the CPU path has."""
+    with considerate():
+        return measure_ceiling(device, dtype, 0.1 if quick else 0.5)

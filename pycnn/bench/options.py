@@ -158,9 +158,9 @@ def kernels(text: str | None, benchmarks: Sequence[Benchmark]) -> list[str] | No
     return _listed("--algo", text, tuple(offered))
 
 
-def command_line(arguments: argparse.Namespace) -> str:
+def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
     """The command that asks for the same again; where it writes to is left out."""
-    words = ["pycnn bench", *filter(None, (arguments.suite,))]
+    words = [f"pycnn {command}", *filter(None, (arguments.suite,))]
     if arguments.case:
         words.append(f"--case {shlex.quote(arguments.case)}")
     names = (
@@ -174,6 +174,8 @@ def command_line(arguments: argparse.Namespace) -> str:
         "against",
         "gpu",
         "threads",
+        "workers",
+        "scheduler",
     )
     for name in names:
         # Without --dtype 16 bits are checked too, so the default is not put into words.

@@ -127,6 +127,20 @@ class _Problems:
         return self._known[case]
 
 
+def begun(benchmark: Benchmark, runner: Runner) -> Record:
+    """The record of a runner of which nothing is known but what was asked for."""
+    op, layer = benchmark.op, benchmark.layer
+    direction, dtype = benchmark.direction, benchmark.dtype
+    return Record(
+        suite=benchmark.suite, layer=layer.name, count=layer.count, op=op.name,
+        direction=direction, shape=str(layer.case), dtype=dtype,
+        layout=runner.layout, backend=runner.backend, algorithm=runner.algorithm,
+        status=SKIPPED, reason=runner.reason, chosen=runner.chosen,
+        precision=runner.precision, flops=op.flops(layer.case, direction),
+        bytes=op.traffic(layer.case, direction, dtype), workspace_bytes=runner.workspace_bytes,
+    )  # fmt: skip
+
+
 def _one(
     benchmark: Benchmark,
     runner: Runner,
@@ -135,16 +149,7 @@ def _one(
     ceilings: Mapping[tuple[str, str], Ceiling],
 ) -> Record:
     """The record of one runner, whatever becomes of it; only an interrupt gets through."""
-    op, layer = benchmark.op, benchmark.layer
-    direction, dtype = benchmark.direction, benchmark.dtype
-    record = Record(
-        suite=benchmark.suite, layer=layer.name, count=layer.count, op=op.name,
-        direction=direction, shape=str(layer.case), dtype=dtype,
-        layout=runner.layout, backend=runner.backend, algorithm=runner.algorithm,
-        status=SKIPPED, reason=runner.reason, chosen=runner.chosen,
-        precision=runner.precision, flops=op.flops(layer.case, direction),
-        bytes=op.traffic(layer.case, direction, dtype), workspace_bytes=runner.workspace_bytes,
-    )  # fmt: skip
+    record = begun(benchmark, runner)
     if runner.reason:
         return record
     try:

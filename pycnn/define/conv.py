@@ -25,7 +25,9 @@ from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Gradient, Operation
 from pycnn.define.validate import check_shape
 from pycnn.define.views import View
+from pycnn.dtypes import FLOATS
 from pycnn.plan import conv as plans
+from pycnn.plan.choice import Candidate
 from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_axes as cpu
 from pycnn.runtime.plan import Plan
@@ -61,6 +63,13 @@ class Convolution(Operation):
         self, views: Mapping[str, View], args: Arguments
     ) -> tuple[Layout, Windows, tuple[int, ...]]:
         """Where the axes are, the windows, and the extents of y (N, K, ...)."""
+
+    @abstractmethod
+    def choices(self, call: Call) -> tuple[plans.Convolving]:
+        """The algorithm for y."""
+
+    def plan(self, call: Call) -> Plan:
+        return self.choices(call)[0].plan(call.settings.algo)
 
     def flops(self, call: Call) -> int:
         problem = call.settings.problem
@@ -102,9 +111,19 @@ class Conv(Convolution):
         settings = Settings(layout, problem, args.algo, config.get(LIMIT))
         return settings, {"y": (layout.arranged(y), None)}
 
-    def plan(self, call: Call) -> Plan:
+    def choices(self, call: Call) -> tuple[plans.Convolving]:
         s: Settings = call.settings
-        return plans.plan(s.problem, "forward", s.algo, s.limit, self.name, call.outputs["y"])
+        y = call.outputs["y"]
+        return (plans.Convolving("y", s.problem, "forward", s.limit, self.name, y),)
+
+    def cpu_methods(self, call: Call) -> list[Candidate]:
+        problem: Problem = call.settings.problem
+        if self.spatial == 3 or problem.mode != "zeros":
+            return []
+        stride, padding, dilation, groups = problem.windows
+        shapes, computed = (problem.x.shape, problem.weight.shape), FLOATS[call.dtype].accumulate
+        found = cpu.methods(*shapes, stride, padding, dilation, groups, computed)
+        return [Candidate(name, 0, fits, reason) for name, fits, reason in found]
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         s: Settings = call.settings
@@ -162,6 +181,13 @@ class ConvGradients(Gradient):
         gradients = [name for name in needs if name != "dbias"]
         return products * len(gradients) + prod(call.views["dy"].shape) * ("dbias" in needs)
 
+    def plan(self, call: Call) -> tuple[Plan, ...]:
+        algo = call.settings.algo
+        return tuple(
+            choice.plan("auto" if choice.result == "dbias" else algo)
+            for choice in self.choices(call)
+        )
+
     def by_reference(self, backward: Any, call: Call, arrays: Arrays) -> dict[str, Any]:
         """What a reference's function `backward` gives, by name."""
         s: Settings = call.settings
@@ -177,7 +203,7 @@ class ConvGradients(Gradient):
 class ConvBackward(ConvGradients):
     """Gradients of a convolution with respect to input, weight and bias."""
 
-    def plan(self, call: Call) -> tuple[Plan, ...]:
+    def choices(self, call: Call) -> tuple[plans.Convolving, ...]:
         s: Settings = call.settings
         contiguous: dict[str, dict[str, Any]] = {
             # What is computed is contiguous, whatever the strides of its argument.
@@ -186,10 +212,10 @@ class ConvBackward(ConvGradients):
             "dbias": {},
         }
         return tuple(
-            plans.plan(
+            plans.Convolving(
+                name,
                 replace(s.problem, **contiguous[name]),
                 GRADIENTS[name],
-                "auto" if name == "dbias" else s.algo,
                 s.limit,
                 f"{self.name}_{GRADIENTS[name].removeprefix('backward_')}",
                 call.outputs[name],

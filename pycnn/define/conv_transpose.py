@@ -29,7 +29,6 @@ from pycnn.plan import conv as plans
 from pycnn.plan.conv_problem import Problem
 from pycnn.reference.cpu import conv_transpose as cpu
 from pycnn.reference.cpu.conv_axes import finish as cpu_finish
-from pycnn.runtime.plan import Plan
 
 
 class ConvTranspose(Convolution):
@@ -68,11 +67,11 @@ class ConvTranspose(Convolution):
         settings = Settings(layout, problem, args.algo, config.get(LIMIT))
         return settings, {"y": (layout.arranged(y), None)}
 
-    def plan(self, call: Call) -> Plan:
+    def choices(self, call: Call) -> tuple[plans.Convolving]:
         s: Settings = call.settings
-        output = call.outputs["y"]
-        plan = plans.plan(s.problem, "backward_input", s.algo, s.limit, self.name, output)
-        return plans.renamed(plan, {"dy": "x", "dx": "y"})
+        names = {"dy": "x", "dx": "y"}
+        y = call.outputs["y"]
+        return (plans.Convolving("y", s.problem, "backward_input", s.limit, self.name, y, names),)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         s: Settings = call.settings
@@ -90,28 +89,25 @@ class ConvTransposeBackward(ConvGradients):
     source, target = "dy", "x"
     directions = GRADIENTS | {"dx": "forward"}
 
-    def plan(self, call: Call) -> tuple[Plan, ...]:
-        return tuple(getattr(self, f"_plan_{name}")(call) for name in call.settings.needs)
+    def choices(self, call: Call) -> tuple[plans.Convolving, ...]:
+        return tuple(getattr(self, f"_{name}")(call) for name in call.settings.needs)
 
-    def _plan_dx(self, call: Call) -> Plan:
+    def _dx(self, call: Call) -> plans.Convolving:
         """The convolution of dy."""
         s: Settings = call.settings
         dx = s.layout.contiguous(s.layout.extents(call.views["x"].shape), call.dtype)
-        problem = replace(s.problem, y=dx)
-        plan = plans.plan(
-            problem, "forward", s.algo, s.limit, f"{self.name}_input", call.outputs["dx"]
-        )
-        return plans.renamed(plan, {"x": "dy", "y": "dx"})
+        problem, names = replace(s.problem, y=dx), {"x": "dy", "y": "dx"}
+        op, output = f"{self.name}_input", call.outputs["dx"]
+        return plans.Convolving("dx", problem, "forward", s.limit, op, output, names)
 
-    def _plan_dweight(self, call: Call) -> Plan:
+    def _dweight(self, call: Call) -> plans.Convolving:
         """The gradient of the convolution of dy, whose result has the gradient x."""
         s: Settings = call.settings
         problem = replace(s.problem, weight=View.contiguous(s.problem.weight.shape, call.dtype))
-        op, output = f"{self.name}_weight", call.outputs["dweight"]
-        plan = plans.plan(problem, "backward_weight", s.algo, s.limit, op, output)
-        return plans.renamed(plan, {"x": "dy", "dy": "x"})
+        op, output, names = f"{self.name}_weight", call.outputs["dweight"], {"x": "dy", "dy": "x"}
+        return plans.Convolving("dweight", problem, "backward_weight", s.limit, op, output, names)
 
-    def _plan_dbias(self, call: Call) -> Plan:
+    def _dbias(self, call: Call) -> plans.Convolving:
         """Sums of dy, as those of a convolution of which it is the gradient."""
         s: Settings = call.settings
         dy = s.problem.x
@@ -124,7 +120,7 @@ class ConvTransposeBackward(ConvGradients):
         }
         problem = replace(s.problem, weight=ones, y=dy, groups=dy.shape[1], **units)
         op, output = f"{self.name}_bias", call.outputs["dbias"]
-        return plans.plan(problem, "backward_bias", "auto", s.limit, op, output)
+        return plans.Convolving("dbias", problem, "backward_bias", s.limit, op, output)
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         refuse_kernel_algorithm(call.settings.algo)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,10 +16,11 @@ from pycnn.define.views import View
 from pycnn.plan import gemm as plans
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv import renamed
+from pycnn.plan.gemm_choice import Multiplying
 from pycnn.plan.matmul import Matrices, products
 from pycnn.reference.cpu import gemm as cpu
 from pycnn.runtime.plan import Plan
-from pycnn.runtime.target import target
+from pycnn.runtime.target import Target, target
 
 Shape = tuple[int, ...]
 
@@ -79,6 +81,19 @@ class Gemm(Operation):
         return product, {"y": ((*batch, m, n), None)}
 
     def plan(self, call: Call) -> Plan:
+        return self._by(call, target(), call.settings.algo)
+
+    def choices(self, call: Call) -> tuple[Multiplying, ...]:
+        if 0 in call.outputs["y"].shape:
+            return ()
+        problem = plans.problem_of(*self._planned(call))
+        return (Multiplying("y", problem, partial(self._by, call, target())),)
+
+    def _by(self, call: Call, target: Target, algo: str) -> Plan:
+        return renamed(plans.plan_gemm(*self._planned(call), algo, target), {"c": "y"})
+
+    def _planned(self, call: Call) -> tuple[Any, ...]:
+        """What plans take of it."""
         product: Product = call.settings
         a, b = (
             seen(call.views["a"], product.transpose_a),
@@ -90,11 +105,7 @@ class Gemm(Operation):
             activation="relu" if product.relu else None,
         )
         channel = "row" if bias is not None and bias.rank == 2 else "col"
-        plan = plans.plan_gemm(
-            a.shape, a.strides, b.shape, b.strides, call.dtype, epilogue, channel, product.algo,
-            target(),
-        )  # fmt: skip
-        return renamed(plan, {"c": "y"})
+        return a.shape, a.strides, b.shape, b.strides, call.dtype, epilogue, channel
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         f: Product = call.settings

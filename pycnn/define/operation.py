@@ -25,6 +25,7 @@ from pycnn.define.validate import check_dtypes, check_out, check_ranks
 from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
+from pycnn.plan.choice import Candidate, Choice
 from pycnn.reference.cpu import _blas
 from pycnn.runtime import foreign
 from pycnn.runtime.backends import SHAPES, backend_for, executor
@@ -126,6 +127,14 @@ class Operation(ABC):
     @abstractmethod
     def plan(self, call: Call) -> Plan | tuple[Plan, ...]:
         """How kernels compute it; several plans run one after the other."""
+
+    def choices(self, call: Call) -> tuple[Choice, ...]:
+        """The results that several algorithms compute, each with what there is to choose."""
+        return ()
+
+    def cpu_methods(self, call: Call) -> list[Candidate]:
+        """The methods of the CPU path, the one that it takes first; none where there is one."""
+        return []
 
     @abstractmethod
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> Mapping[str, Any]:

@@ -1,3 +1,7 @@
+from pycnn.define.explain import (
+    explain as explain,
+)
+
 # Every public function, by the module that has it: read by type checkers, and by __init__.py.
 from pycnn.ops.activation.clamp import (
     clip as clip,

@@ -13,7 +13,7 @@ from pycnn.define.validate import choice, integer
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import conv as plans
-from pycnn.plan.conv import Candidate
+from pycnn.plan.choice import Candidate
 from pycnn.plan.conv_problem import Problem
 from pycnn.runtime.target import planned_for, target_here
 

@@ -26,6 +26,9 @@ _SUMS, _WARPS = 16 * 64 * 4, 8
 #: measured on a GPU.
 _PRODUCTS, _FROM_L2, _BESIDES = 2048, 40, 1500
 
+#: Cycles until the launch that follows adds up the first sum. Likewise.
+_LAUNCH = 4000
+
 #: Strides, in elements of 16 bits, that tensor maps can have.
 STEP, MAX_STRIDE = 8, 2**39
 
@@ -50,23 +53,45 @@ def tiles_of(m: int, n: int, tile: Tile) -> int:
     return ceil_div(m, tile[0]) * ceil_div(n, tile[1])
 
 
-def best_tile(m: int, n: int, k: int, batches: int = 1) -> Tile:
-    """The tile with which the last block ends first, by arithmetic.
+def best_tile(
+    m: int, n: int, k: int, batches: int = 1, most_parts: int = 1, *, always: bool = False
+) -> tuple[Tile, int]:
+    """The tile with which the last block ends first, by arithmetic, and how often sums are cut.
+
+    Parameters
+    ----------
+    m, n, k, batches : int
+    most_parts : int
+        Into how many parts the sums may be cut, each of a block; another launch adds them up.
+    always : bool
+        Whether there is that launch for one part, too.
 
     Examples
     --------
     >>> best_tile(8192, 8192, 8192), best_tile(1568, 512, 4608), best_tile(100000, 64, 576)
-    ((128, 256), (128, 64), (128, 64))
+    (((128, 256), 1), ((128, 64), 1), ((128, 64), 1))
+    >>> best_tile(49, 512, 4608, most_parts=64)
+    ((128, 64), 15)
     """
+    steps = ceil_div(k, BLK_K)
 
-    def cycles(tile: Tile) -> float:
-        rounds = ceil_div(tiles_of(m, n, tile) * batches, target().processors)
+    def cycles(way: tuple[Tile, int]) -> float:
+        tile, parts = way
+        rounds = ceil_div(tiles_of(m, n, tile) * batches * parts, target().processors)
         products = prod(tile) * BLK_K / _PRODUCTS
         loads = sum(tile) * BLK_K * 2 / _FROM_L2
-        stores = prod(tile) * 2 / _FROM_L2
-        return rounds * (ceil_div(k, BLK_K) * max(products, loads) + stores + _BESIDES)
+        in_parts = parts > 1 or always
+        stores = prod(tile) * (4 if in_parts else 2) / _FROM_L2
+        sums = parts * m * n * batches * 4 / _FROM_L2 / target().processors
+        adding = sums + _LAUNCH if in_parts else 0
+        return rounds * (ceil_div(steps, parts) * max(products, loads) + stores + _BESIDES) + adding
 
-    return min(TILES, key=cycles)
+    ways = (
+        (tile, ceil_div(steps, ceil_div(steps, parts)))
+        for tile in TILES
+        for parts in range(1, max(1, min(most_parts, steps, target().processors)) + 1)
+    )
+    return min(ways, key=cycles)
 
 
 def grid(tiles: int) -> Dim3:

@@ -4,10 +4,11 @@ An algorithm is an object in a module of its own (`pycnn.plan.conv_algorithm`). 
 them and puts them in the order in which ``auto`` tries them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pycnn.plan.choice import Candidate
 from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
 from pycnn.plan.conv_direct import DIRECT
@@ -51,47 +52,20 @@ def names(direction: str) -> list[str]:
     return [name for name, algorithm in ALGORITHMS.items() if direction in algorithm.planners]
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An algorithm on one problem.
-
-    Attributes
-    ----------
-    name : str
-    workspace_bytes : int
-        Memory it takes besides arguments and results; 0 if it does not fit.
-    fits : bool
-        Whether it can be used, within the workspace limit.
-    reason : str
-        Why it stands where it stands in the order of `auto`, or why it does not fit.
-    """
-
-    name: str
-    workspace_bytes: int
-    fits: bool
-    reason: str
-
-    def together(self, other: "Candidate") -> "Candidate":
-        """The same algorithm for two directions, one after the other."""
-        both = (self, other)
-        fits = self.fits and other.fits
-        reasons = dict.fromkeys(part.reason for part in both if part.fits == fits)
-        most = max(part.workspace_bytes for part in both) if fits else 0
-        return Candidate(self.name, most, fits, "; ".join(reasons))
-
-
 def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     """Every algorithm of a direction, in the order in which `auto` tries them."""
     candidates = []
     for algorithm in _preference(problem, direction):
+        score, reason = algorithm.score(problem, direction)
+        name, by_name = algorithm.name, algorithm.by_name
         try:
             plan = algorithm.plan(problem, direction, limit)
         except Unsupported as unsupported:
-            candidates.append(Candidate(algorithm.name, 0, False, str(unsupported)))
+            candidates.append(Candidate(name, 0, False, str(unsupported), score, by_name))
         else:
-            reason = algorithm.score(problem, direction)[1]
             reason = reason.format(sizes=in_words(problem, direction))
-            candidates.append(Candidate(algorithm.name, plan.workspace_bytes, True, reason))
+            size = plan.workspace_bytes
+            candidates.append(Candidate(name, size, True, reason, score, by_name))
     return candidates
 
 
@@ -141,6 +115,71 @@ def plan(
             continue
         return found if algo == "auto" else _alone(found)
     raise ValueError(f"algo={algo!r} does not fit; {'; '.join(reasons)}")
+
+
+def key_of(problem: Problem, direction: str) -> str:
+    """Names a direction of a problem, but for what happens to the sums at the end.
+
+    Examples
+    --------
+    >>> from pycnn.define.views import View
+    >>> shapes = (1, 2, 5, 5), (3, 2, 1, 1), (1, 3, 5, 5)
+    >>> key_of(Problem(*(View.contiguous(s, "float32") for s in shapes)), "forward")[:46]
+    'conv forward float32 x 1,2,5,5 by 50,25,5,1 w '
+    """
+    arrays = (("x", problem.x), ("w", problem.weight), ("y", problem.y))
+    windows = (
+        ("stride", problem.stride),
+        ("pad", (*problem.pad_begin, *problem.pad_end)),
+        ("dilation", problem.dilation),
+        ("groups", (problem.groups,)),
+    )
+    said = [f"{name} {_commas(v.shape)} by {_commas(v.strides)}" for name, v in arrays]
+    said += [f"{name} {_commas(values)}" for name, values in windows]
+    return f"conv {direction} {problem.dtype} {' '.join(said)} {problem.mode}"
+
+
+def _commas(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+@dataclass(frozen=True)
+class Convolving:
+    """A result of an operation that is a convolution in some direction (`pycnn.plan.choice`).
+
+    Attributes
+    ----------
+    result : str
+    problem : Problem
+    direction : str
+    limit : int
+        Largest workspace in bytes.
+    op : str
+        The operation that this is a part of.
+    output : ArraySpec
+        What is computed, as its caller sees it.
+    names : mapping of str to str
+        What the operation calls arrays that have other names in plans of convolution.
+    """
+
+    result: str
+    problem: Problem
+    direction: str
+    limit: int
+    op: str
+    output: ArraySpec
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return key_of(self.problem, self.direction)
+
+    def candidates(self) -> list[Candidate]:
+        return algorithms(self.problem, self.direction, self.limit)
+
+    def plan(self, algo: str) -> Plan:
+        found = plan(self.problem, self.direction, algo, self.limit, self.op, self.output)
+        return renamed(found, self.names) if self.names else found
 
 
 def _alone(plan: Plan) -> Plan:

@@ -15,7 +15,7 @@ from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan._strided import row_major
 from pycnn.plan.conv_algorithm import Algorithm
 from pycnn.plan.conv_columns import copy_of, elementwise
-from pycnn.plan.conv_phases import phases
+from pycnn.plan.conv_phases import Phase, phases
 from pycnn.plan.conv_problem import MODES, Ints, Problem, Unsupported, flat_grid, planned
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
@@ -82,7 +82,7 @@ def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> P
     """y, a tile of filters and pixels a block."""
     _require_two_axes(problem)
     problem, weight, copies = with_channels_last(problem, problem.x, (0, 2, 3, 1), limit, tiler)
-    product = replace(_forward(problem), a=Buffer(weight))
+    product = replace(forward_product(problem), a=Buffer(weight))
     copy = copied(problem, copies)
     launches, partial = _launches(problem, product, limit - copy.nbytes, tiler)
     workspace = {weight: copy, PARTIAL: problem.sums(partial)}
@@ -93,17 +93,10 @@ def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_element
     """dx, phase by phase."""
     _require_two_axes(problem)
     problem, weight, copies = with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
-    copy, size = copied(problem, copies), problem.itemsize
+    copy = copied(problem, copies)
     launches, most = [*copies], 0
     for phase in phases(problem):
-        product = replace(
-            _forward(phase.problem),
-            a_group=phase.w_group,
-            a=Buffer(weight, phase.weight * size),
-            x=Buffer("dy"),
-            c=Buffer("dx", phase.dx * size),
-            residual=Buffer("residual", phase.residual * size),
-        )
+        product = input_product(phase, weight)
         more, partial = _launches(phase.problem, product, limit - copy.nbytes, tiler)
         launches, most = [*launches, *more], max(most, partial)
     workspace = {weight: copy, PARTIAL: problem.sums(most)}
@@ -113,9 +106,17 @@ def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_element
 def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
     """dweight, a tile of filters and (c, r, s) a block, over a segment of images and pixels."""
     _require_two_axes(problem)
+    product = weight_product(problem)
+    launches, partial = _launches(problem, product, limit, tiler)
+    workspace = {PARTIAL: problem.sums(partial)}
+    return planned(problem, "dweight", problem.weight.shape, launches, workspace)
+
+
+def weight_product(problem: Problem) -> Product:
+    """C is dweight, of filters and (c, r, s)."""
     per_filter = problem.channels * problem.taps
     weight = row_major(problem.weight.shape)
-    product = Product(
+    return Product(
         k=_pixels(problem),
         n=_terms(problem, weight[1:]),
         m=problem.filters,
@@ -129,12 +130,23 @@ def backward_weight(problem: Problem, limit: int, tiler: Tiler = multiply_elemen
         c=Buffer("dweight"),
         residual=Buffer("residual"),
     )
-    launches, partial = _launches(problem, product, limit, tiler)
-    workspace = {PARTIAL: problem.sums(partial)}
-    return planned(problem, "dweight", problem.weight.shape, launches, workspace)
 
 
-def _forward(problem: Problem) -> Product:
+def input_product(phase: Phase, weight: str) -> Product:
+    """C are the elements of dx of a phase, A is the array of this name."""
+    size = phase.problem.itemsize
+    return replace(
+        forward_product(phase.problem),
+        a_group=phase.w_group,
+        a=Buffer(weight, phase.weight * size),
+        x=Buffer("dy"),
+        c=Buffer("dx", phase.dx * size),
+        residual=Buffer("residual", phase.residual * size),
+    )
+
+
+def forward_product(problem: Problem) -> Product:
+    """C is y, of filters and pixels."""
     w_k, *w_term = problem.weight.strides
     y_k = problem.y.strides[1]
     return Product(
@@ -236,11 +248,27 @@ def _launches(
     problem: Problem, product: Product, limit: int, tiler: Tiler
 ) -> tuple[list[Launch], int]:
     """One launch, or two where the sums are cut into segments; and how many sums are stored."""
-    outputs = problem.groups * product.m * product.n.count
-    tile, segments = _choose(problem, product, limit // max(1, outputs * problem.sum_size))
+    sums = sums_of(problem, product)
+    tile, segments = choose(problem, product, limit // max(1, sums * problem.sum_size))
+    cut, tiling = tiler(problem, product, tile)
+    segment = ceil_div(cut.k.count, segments * tiling.depth) * tiling.depth
+    segments = max(1, ceil_div(cut.k.count, max(1, segment)))
+    launches = launches_of(problem, product, tiler, tile, segments, parts=segments > 1)
+    return launches, segments * sums if segments > 1 else 0
+
+
+def sums_of(problem: Problem, product: Product) -> int:
+    """Sums that a segment makes."""
+    return problem.groups * product.m * product.n.count
+
+
+def launches_of(
+    problem: Problem, product: Product, tiler: Tiler, tile: int, segments: int, *, parts: bool
+) -> list[Launch]:
+    """The product, its sums in so many segments, and what adds up the `parts` if it makes those."""
+    outputs = sums_of(problem, product)
     product, tiling = tiler(problem, product, tile)
     segment = ceil_div(product.k.count, segments * tiling.depth) * tiling.depth
-    segments = max(1, ceil_div(product.k.count, max(1, segment)))
     tiles = ceil_div(product.m, tile), ceil_div(product.n.count, tile)
     top, left = problem.pad_begin
     _, x_c, x_h, x_w = problem.x.strides
@@ -270,11 +298,11 @@ def _launches(
     )
     *pointers, residual, epilogue = problem.epilogue.arguments()
     end = (*pointers, residual and product.residual, epilogue, params)
-    partial = Buffer(PARTIAL) if segments > 1 else None
+    partial = Buffer(PARTIAL) if parts else None
     operands = (product.a, product.x, product.c, partial)
     main = Launch(tiling.kernel, grid, (THREADS, 1, 1), (*operands, *end))
     if partial is None:
-        return [main], 0
+        return [main]
     _, plain = multiply_elements(problem, product, tile)
     add = Launch(
         replace(plain.kernel, entry="implicit_gemm_finish"),
@@ -282,10 +310,10 @@ def _launches(
         (THREADS, 1, 1),
         (partial, product.c, *end),
     )
-    return [main, add], segments * outputs
+    return [main, add]
 
 
-def _choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
+def choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
     """The tile, and into how many segments, `most` at most, the sums are cut.
 
     A rule of thumb, not yet measured on a GPU: the larger tile where C is larger than the smaller

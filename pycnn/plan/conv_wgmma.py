@@ -2,167 +2,300 @@
 
 kernels/conv/implicit_gemm_wgmma.cu has the shape of a matrix product of (pixels, terms) and (terms,
 filters). Which elements of x the rows are, the tensor map says: pixels from a base pixel on, as far
-from it as the tap is. A weight whose channels are not innermost is copied to the workspace.
+from it as the tap is. A weight whose summed channels are not innermost is copied to the workspace.
+The gradient with respect to x is the same of dy, phase by phase, with the taps in reverse.
+
+kernels/conv/implicit_gemm_wgmma_weight.cu sums over the pixels, so that channels and filters are
+rows and columns.
+
+Where there are too few tiles for all multiprocessors, and always over pixels, the sums are cut into
+parts, which a second launch adds up in their order.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _wgmma, conv_implicit
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, STEP, Tile
+from pycnn.plan._implicit import Product
+from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, STEP, Tile
 from pycnn.plan.conv_algorithm import Algorithm, product
+from pycnn.plan.conv_implicit import PARTIAL
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, require_chunks, tiler_of
-from pycnn.plan.conv_problem import Ints, Problem, Unsupported, planned
+from pycnn.plan.conv_maps import images_map, require_offsets, weight_map, windows_map
+from pycnn.plan.conv_phases import phases
+from pycnn.plan.conv_problem import Problem, Unsupported, planned
 from pycnn.plan.gemm import HALVES, Flag
-from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan, TensorMap
+from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
-FILE, ENTRY = "conv/implicit_gemm_wgmma.cu", "implicit_gemm_wgmma"
-
-#: What an im2col map of two spatial axes can have: padding and what is left of x beyond the last
-#: base pixel, offsets of a tap, and steps.
-CORNERS, MAX_OFFSET, MAX_STEP = (-128, 127), 255, 8
+ENTRY = "implicit_gemm_wgmma"
+FILE, FILE_OF_WEIGHT = f"conv/{ENTRY}.cu", f"conv/{ENTRY}_weight.cu"
 
 #: Filters a group, and terms of a sum, from which on "auto" takes it. A rule of thumb, not yet
 #: measured on a GPU.
 WIDE, LONG = 64, 64
 
+#: What is launched where an array begins at an odd place.
+_OTHER = tiler_of(IMPLICIT_GEMM_MMA.name)
+
 
 def forward(problem: Problem, limit: int) -> Plan:
     """y, a tile of pixels and filters at a time."""
+    _require(problem, "forward", problem.channels)
+    problem, weight, copies = conv_implicit.with_channels_last(
+        problem, problem.x, (0, 2, 3, 1), limit, _OTHER
+    )
+    if problem.weight.strides[1] != 1:
+        raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")
+    copy = conv_implicit.copied(problem, copies)
+    product = replace(conv_implicit.forward_product(problem), a=Buffer(weight))
+    shape, strides = (
+        tuple(values[axis] for axis in (0, 2, 3, 1))
+        for values in (problem.weight.shape, problem.weight.strides)
+    )
+    filters = _Filters(product.a, shape, strides, w_row=problem.filters)
+    launches, partial = _launches(problem, product, filters, limit - copy.nbytes)
+    workspace = {weight: copy, PARTIAL: problem.sums(partial)}
+    return planned(problem, "y", problem.y.shape, (*copies, *launches), workspace)
+
+
+def backward_input(problem: Problem, limit: int) -> Plan:
+    """dx, phase by phase."""
+    _require(problem, "backward_input", problem.filters)
+    problem, weight, copies = conv_implicit.with_channels_last(
+        problem, problem.y, (1, 2, 3, 0), limit, _OTHER
+    )
+    if problem.weight.strides[0] != 1:
+        raise Unsupported("a copy of the weight with its filters innermost exceeds the workspace")
+    copy = conv_implicit.copied(problem, copies)
+    launches, most = [*copies], 0
+    for phase in phases(problem):
+        of, product = phase.problem, conv_implicit.input_product(phase, weight)
+        if not of.taps:  # nothing to sum up
+            tile, _ = conv_implicit.choose(of, product, 0)
+            launches += conv_implicit.launches_of(of, product, _OTHER, tile, 1, parts=False)
+            continue
+        (_, _, *taps), (w_c, _, *steps) = of.weight.shape, of.weight.strides
+        back = sum(step * (count - 1) for step, count in zip(steps, taps, strict=True))
+        filters = _Filters(
+            Buffer(weight, (phase.weight + back) * problem.itemsize),
+            (problem.channels, *taps, problem.weight.shape[0]),
+            (w_c, *(-step for step in steps), 1),
+            w_group=problem.filters,
+            reverse=True,
+        )
+        more, partial = _launches(of, product, filters, limit - copy.nbytes)
+        launches, most = [*launches, *more], max(most, partial)
+    workspace = {weight: copy, PARTIAL: problem.sums(most)}
+    return planned(problem, "dx", problem.x.shape, launches, workspace)
+
+
+def backward_weight(problem: Problem, limit: int) -> Plan:
+    """dweight, a tile of (r, s, c) and filters at a time, over a segment of images and pixels."""
+    _require(problem, "backward_weight", 0)
+    require_offsets(problem.dilation, (side + 1 for side in problem.weight.shape[2:]))
+    images, _, p, q = problem.y.shape
+    pixels, filters, chunks = images * p * q, problem.filters, ceil_div(problem.channels, BLK_K)
+    _require_extents(pixels, problem.x, problem.y)
+    product = conv_implicit.weight_product(problem)
+    rows, sums = problem.taps * chunks * BLK_K, conv_implicit.sums_of(problem, product)
+    most = limit // (sums * problem.sum_size)
+    if not most:
+        raise Unsupported(f"{sums} sums exceed the workspace")
+    tile, parts = _wgmma.best_tile(rows, filters, pixels, problem.groups, most, always=True)
+    per_part = ceil_div(ceil_div(pixels, BLK_K), parts)
+    params = _params(rows, filters, pixels, tile, parts * problem.groups, problem.groups) | {
+        "c_outer": sums, "c_inner": sums // problem.groups, "c_row": filters,
+    }  # fmt: skip
+    window = _window(problem, chunks, per_part) | {
+        "x_group": problem.channels, "w_group": filters,
+    }  # fmt: skip
+    maps = (
+        windows_map(problem.x, problem, "x", BLK_K),
+        images_map(problem.y, "dy", BLK_K),
+    )
+    other, add = conv_implicit.launches_of(
+        problem, product, _OTHER, conv_implicit.choose(problem, product, 0)[0], parts, parts=True
+    )
+    args = (*maps, Buffer(PARTIAL), _gemm(params), _conv(window))
+    launch = replace(_launch(FILE_OF_WEIGHT, problem, tile, params, args), unaligned=other)
+    workspace = {PARTIAL: problem.sums(parts * sums)}
+    return planned(problem, "dweight", problem.weight.shape, (launch, add), workspace)
+
+
+def _require(problem: Problem, direction: str, summed: int) -> None:
+    """Raise `Unsupported` unless a tensor map can describe the operands; `summed` channels."""
     reason = _wgmma.obstacle()
     if reason:
         raise Unsupported(reason)
     if not FLOATS[problem.dtype].is_half:
         raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(HALVES)}")
-    require_chunks(problem, "forward")
-    if problem.groups > 1 and problem.channels % BLK_K:
+    require_chunks(problem, direction)
+    if problem.groups > 1 and summed % BLK_K:
         raise Unsupported(
-            f"{problem.channels} channels in each of {problem.groups} groups; allowed: multiples "
+            f"sums over {summed} channels in each of {problem.groups} groups; allowed: multiples "
             f"of {BLK_K}"
         )
-    problem, weight, copies = conv_implicit.with_channels_last(
-        problem, problem.x, (0, 2, 3, 1), limit, tiler_of(IMPLICIT_GEMM_MMA.name)
-    )
-    if problem.weight.strides[1] != 1:
-        raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")
-    # What is launched where an array begins at an odd place: in one launch, the sums uncut.
-    (other,) = IMPLICIT_GEMM_MMA.plan(problem, "forward", 0).launches
-    assert isinstance(other, Launch)
-    arguments = tuple(Buffer(weight) if a == Buffer("weight") else a for a in other.args)
-    launch = replace(_launch(problem, weight), unaligned=replace(other, args=arguments))
-    workspace = {weight: conv_implicit.copied(problem, copies)} if copies else {}
-    return planned(problem, "y", problem.y.shape, (*copies, launch), workspace)
 
 
-def _launch(problem: Problem, weight: str) -> Launch:
-    images, _, height, width = problem.x.shape
-    filters, channels = problem.filters, problem.channels
-    _, _, p, q = problem.y.shape
-    pixels, depth = images * p * q, ceil_div(channels, BLK_K)
-    if max(pixels, height, width, problem.x.shape[1], problem.weight.shape[0]) > MAX_EXTENT:
-        raise Unsupported(f"x {problem.x.shape}, y {problem.y.shape}; allowed: up to {MAX_EXTENT}")
-    tile = _wgmma.best_tile(pixels, filters, problem.taps * depth * BLK_K, problem.groups)
-    tiles = _wgmma.tiles_of(pixels, filters, tile) * problem.groups
+def _require_extents(pixels: int, *views: View) -> None:
+    extents = [extent for view in views for extent in view.shape]
+    if max(pixels, *extents) > MAX_EXTENT:
+        shapes = " and ".join(str(view.shape) for view in views)
+        raise Unsupported(f"{shapes}: {pixels} pixels; allowed: up to {MAX_EXTENT}")
+
+
+@dataclass(frozen=True)
+class _Filters:
+    """Where the weight lies: axes (filters, R, S, summed channels), of the last one stride 1.
+
+    Attributes
+    ----------
+    array : Buffer
+    shape, strides : tuple of int
+    w_group, w_row : int
+        Summed channels, and filters, from one group to the next.
+    reverse : bool
+        Whether the first tap meets the last pixel of a window.
+    """
+
+    array: Buffer
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    w_group: int = 0
+    w_row: int = 0
+    reverse: bool = False
+
+
+def _launches(
+    problem: Problem, product: Product, weight: _Filters, limit: int
+) -> tuple[list[Launch], int]:
+    """One launch, or two where the sums are cut into parts; and how many sums are stored."""
+    images, filters, p, q = problem.y.shape[0], product.m, *problem.y.shape[2:]
+    pixels, depth = images * p * q, ceil_div(problem.channels, BLK_K)
+    steps = problem.taps * depth
+    _require_extents(pixels, problem.x, problem.y)
+    require_offsets(problem.dilation, problem.weight.shape[2:])
+    if problem.y.strides[1] != 1 and problem.y.shape[1] > 1:
+        raise Unsupported(
+            f"element strides {problem.y.strides} of {product.c.name}; allowed: channels innermost"
+        )
+    sums = conv_implicit.sums_of(problem, product)
+    most = 1 if filters % STEP else limit // (sums * problem.sum_size)
+    tile, parts = _wgmma.best_tile(pixels, filters, steps * BLK_K, problem.groups, most)
+    params = _params(
+        pixels, filters, steps * BLK_K, tile, parts * problem.groups, problem.groups
+    ) | _output(problem, filters)
+    if parts > 1:
+        params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
+    window = _window(problem, depth, ceil_div(steps, parts)) | {
+        "x_group": problem.channels, "w_group": weight.w_group, "w_row": weight.w_row,
+    }  # fmt: skip
+    if weight.reverse:
+        for axis, side in zip("hw", problem.weight.shape[2:], strict=True):
+            step = window[f"step_{axis}"]
+            window |= {f"first_{axis}": step * (side - 1), f"step_{axis}": -step}
+    *pointers, residual, end = problem.epilogue.arguments()
+    args: tuple[Argument, ...] = (
+        windows_map(problem.x, problem, product.x.name, tile[0]),
+        weight_map(weight.array, problem.dtype, weight.shape, weight.strides, tile[1]),
+        product.c, Buffer(PARTIAL) if parts > 1 else None,
+        *pointers, residual and product.residual, end, _gemm(params), _conv(window),
+    )  # fmt: skip
+    edge, _ = conv_implicit.choose(problem, product, 0)
+    other, *add = conv_implicit.launches_of(problem, product, _OTHER, edge, parts, parts=parts > 1)
+    launch = replace(_launch(FILE, problem, tile, params, args), unaligned=other)
+    return [launch, *add], parts * sums if parts > 1 else 0
+
+
+def _launch(
+    file: str, problem: Problem, tile: Tile, params: dict[str, int], args: tuple[Argument, ...]
+) -> Launch:
+    tiles = _wgmma.tiles_of(params["m"], params["n"], tile) * params["batches"]
     if tiles >= 2**31:
         raise Unsupported("2^31 tiles or more")
-    c_row = _even(problem.y.strides, problem.y.shape, "y")
-    residual = problem.epilogue.residual
-    beside, across = 0, 0
-    if residual is not None:
-        beside, across = _even(residual, problem.y.shape, "the residual"), residual[1]
-    group = filters if problem.groups > 1 else 0
-    flags = Flag.C_VECTOR * (c_row % STEP == group % STEP == 0) | Flag.RESIDUAL_VECTOR * (
-        across == 1 and beside % STEP == group % STEP == 0
-    )
-    strides = {f"{x}_{axis}": 0 for x in "ab" for axis in ("outer", "inner", "row", "col")}
-    params = struct(
-        "pycnn/gemm.cuh", "GemmParams",
-        m=pixels, n=filters, k=problem.taps * depth * BLK_K, **strides,
-        c_outer=0, c_inner=filters, c_row=c_row,
-        residual_outer=0, residual_inner=filters * across, residual_row=beside,
-        residual_col=across, channel_inner=filters,
-        batches=problem.groups, inner=problem.groups, flags=int(flags),
-        tiles_n=ceil_div(filters, tile[1]), tile_m=tile[0], tile_n=tile[1],
-    )  # fmt: skip
-    (stride_h, stride_w), (dilation_h, dilation_w) = problem.stride, problem.dilation
-    top, left = problem.pad_begin
-    window = struct(
-        "pycnn/conv_window.cuh", "ConvWindow",
-        p=p, q=q, stride_h=stride_h, stride_w=stride_w, top=top, left=left,
-        dilation_h=dilation_h, dilation_w=dilation_w, s=problem.weight.shape[3], chunks=depth,
-        channels=channels, filters=filters,
-    )  # fmt: skip
     defines = (problem.scalar, ("TILE_M", str(tile[0])), ("TILE_N", str(tile[1])))
+    entry = file.partition("/")[2].removesuffix(".cu")
     return Launch(
-        Kernel(FILE, ENTRY, defines),
+        Kernel(file, entry, defines),
         grid=_wgmma.grid(tiles),
         block=(_wgmma.THREADS, 1, 1),
-        args=(
-            _map_of_x(problem, tile),
-            _map(Buffer(weight), problem.dtype, problem.weight.shape, problem.weight.strides,
-                 (tile[1], 1, 1, BLK_K), "the weight"),
-            Buffer("y"), *problem.epilogue.arguments(), params, window,
-        ),
+        args=args,
         shared=_wgmma.shared_bytes(tile),
-    )  # fmt: skip
-
-
-def _map_of_x(problem: Problem, tile: Tile) -> TensorMap:
-    """Base pixels are those under the first tap, as many in a row as y has."""
-    lower = tuple(-pad for pad in problem.pad_begin)
-    upper = tuple(
-        low + (count - 1) * step + 1 - extent
-        for low, count, step, extent in zip(
-            lower, problem.y.shape[2:], problem.stride, problem.x.shape[2:], strict=True
-        )
     )
-    least, most = CORNERS
-    if min(*lower, *upper) < least or max(*lower, *upper) > most:
-        raise Unsupported(
-            f"windows that begin from {lower} on and end {upper} beyond the last pixel; allowed: "
-            f"{least} to {most}"
-        )
-    sides = zip(problem.dilation, problem.weight.shape[2:], strict=True)
-    reach = max(dilation * (side - 1) for dilation, side in sides)
-    if reach > MAX_OFFSET:
-        raise Unsupported(f"a window of {reach + 1} pixels; allowed: {MAX_OFFSET + 1}")
-    if max(problem.stride) > MAX_STEP:
-        raise Unsupported(f"stride {problem.stride}; allowed: up to {MAX_STEP}")
-    whole = _map(Buffer("x"), problem.dtype, problem.x.shape, problem.x.strides, (), "x")
-    return replace(whole, box=(tile[0], BLK_K), corners=(lower, upper), steps=tuple(problem.stride))
 
 
-def _map(array: Buffer, dtype: str, shape: Ints, strides: Ints, box: Ints, name: str) -> TensorMap:
-    """Of an array (N, C, H, W) or (K, C, R, S), channels last."""
-    extents, steps = ([values[axis] for axis in (0, 2, 3, 1)] for values in (shape, strides))
-    reach = steps[-1] = 1
-    for axis in reversed(range(3)):
-        # Where there is one index the stride is none of the array's: anything a map may have.
-        reach *= extents[axis + 1]
-        if extents[axis] == 1:
-            steps[axis] = ceil_div(reach, STEP) * STEP
-        reach = max(reach, steps[axis])
-        if steps[axis] % STEP or not 1 <= steps[axis] < MAX_STRIDE:
-            raise Unsupported(
-                f"element strides {strides} of {name}; allowed: multiples of {STEP} from {STEP} to "
-                f"{MAX_STRIDE - 1}, and 1 for channels"
-            )
-    return TensorMap(array, dtype, tuple(extents), tuple(steps), box)
+def _params(m: int, n: int, k: int, tile: Tile, batches: int, inner: int) -> dict[str, int]:
+    """Members of GemmParams that say what is multiplied."""
+    return {
+        "m": m, "n": n, "k": k, "batches": batches, "inner": inner,
+        "tiles_n": ceil_div(n, tile[1]), "tile_m": tile[0], "tile_n": tile[1],
+    }  # fmt: skip
 
 
-def _even(strides: Sequence[int], shape: Ints, name: str) -> int:
-    """From a pixel to the next, of all images, rows and columns alike."""
-    _, _, p, q = shape
-    axes = ((strides[3], q, 1), (strides[2], p, q), (strides[0], shape[0], p * q))
-    step = next((s // count for s, extent, count in axes if extent > 1), 0)
-    if any(s != step * count for s, extent, count in axes if extent > 1):
-        raise Unsupported(f"element strides {tuple(strides)} of {name}; allowed: pixels in one row")
-    if name == "y" and (strides[1] != 1 and shape[1] > 1):
-        raise Unsupported(f"element strides {tuple(strides)} of y; allowed: channels innermost")
-    return step
+def _output(problem: Problem, filters: int) -> dict[str, int]:
+    """Those that say where channels of C and of what is added lie; pixels are ConvWindow's."""
+    residual = problem.epilogue.residual
+    across = residual[1] if residual else 0
+    group = filters if problem.groups > 1 else 0
+
+    def even(strides: tuple[int, ...]) -> bool:
+        steps = [s for s, extent in zip(strides, problem.y.shape, strict=True) if extent > 1]
+        return all(step % STEP == 0 for step in (*steps, group) if step != 1)
+
+    vectors = Flag.C_VECTOR * even(problem.y.strides)
+    if residual and across == 1 and even(residual):
+        vectors |= Flag.RESIDUAL_VECTOR
+    return {
+        "c_inner": filters, "residual_inner": filters * across, "residual_col": across,
+        "channel_inner": filters, "flags": int(vectors),
+    }  # fmt: skip
+
+
+def _window(problem: Problem, chunks: int, per_part: int) -> dict[str, int]:
+    """Members of ConvWindow that say how windows go over x."""
+    y_n, _, y_p, y_q = problem.y.strides
+    (stride_h, stride_w), (top, left) = problem.stride, problem.pad_begin
+    step_h, step_w = problem.dilation
+    return {
+        "y_n": y_n, "y_p": y_p, "y_q": y_q, "p": problem.y.shape[2], "q": problem.y.shape[3],
+        "stride_h": stride_h, "stride_w": stride_w, "top": top, "left": left,
+        "first_h": 0, "first_w": 0, "step_h": step_h, "step_w": step_w,
+        "s": problem.weight.shape[3], "chunks": chunks, "per_split": per_part, "w_row": 0,
+    }  # fmt: skip
+
+
+def _gemm(params: dict[str, int]) -> np.void:
+    names = (f"{x}_{axis}" for x in "abc" for axis in ("outer", "inner", "row", "col"))
+    zeros = dict.fromkeys((*names, "residual_outer", "residual_inner", "residual_row"), 0)
+    zeros |= {"residual_col": 0, "channel_inner": 0, "flags": 0}
+    del zeros["c_col"]
+    return struct("pycnn/gemm.cuh", "GemmParams", **zeros | params)
+
+
+def _conv(window: dict[str, int]) -> np.void:
+    divisors = {f"by_{axis}": divisor(window[axis]) for axis in "pq"}
+    return struct("pycnn/conv_window.cuh", "ConvWindow", **window | divisors)
+
+
+def divisor(by: int) -> np.void:
+    """struct Divisor: n // by is n * multiplier >> shift, for all n below 2^31.
+
+    Examples
+    --------
+    >>> seven = divisor(7)
+    >>> (2**31 - 1) * int(seven["multiplier"]) >> int(seven["shift"]) == (2**31 - 1) // 7
+    True
+    """
+    shift = 31 + (by - 1).bit_length()
+    return struct(
+        "pycnn/conv_window.cuh", "Divisor", multiplier=ceil_div(2**shift, by), shift=shift
+    )
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
@@ -171,4 +304,10 @@ def _score(problem: Problem, direction: str) -> tuple[int, str]:
     return 47 if wide else 14, "{sizes}: Hopper's tensor cores, windows copied by TMA"
 
 
-IMPLICIT_GEMM_WGMMA = Algorithm(ENTRY, {"forward": forward}, _score)
+_PLANNERS: dict[str, Callable[[Problem, int], Plan]] = {
+    "forward": forward,
+    "backward_input": backward_input,
+    "backward_weight": backward_weight,
+}
+
+IMPLICIT_GEMM_WGMMA = Algorithm(ENTRY, _PLANNERS, _score)

@@ -121,14 +121,25 @@ def algorithms_of(dtype: str) -> tuple[str, ...]:
 FILL = 128
 
 
+#: The versions that "auto" chooses among.
+AUTOMATIC = ("shared_tile", "double_buffered", "tensor_core", "wgmma")
+
+
 def choose(problem: Gemm) -> str:
     """What "auto" stands for: the last version that suits dtype, shape, strides and GPU."""
+    return chosen(problem)[0]
+
+
+def chosen(problem: Gemm) -> tuple[str, str]:
+    """The same, and why."""
     if min(problem.m, problem.n) < 16:
-        return "shared_tile"
+        return "shared_tile", "fewer than 16 rows or columns: larger tiles would have idle threads"
     by_rows = problem if problem.rows_are_contiguous else problem.transposed
     if problem.dtype in HALVES and gemm_wgmma.preferred(by_rows, _aligned(by_rows)):
-        return "wgmma"
-    return "tensor_core" if FLOATS[problem.dtype].is_half else "double_buffered"
+        return "wgmma", "Hopper's tensor cores, tiles copied by TMA"
+    if FLOATS[problem.dtype].is_half:
+        return "tensor_core", "tensor cores take 16-bit operands as they are"
+    return "double_buffered", f"the last version that computes in {problem.dtype} throughout"
 
 
 def gemm_launch(
@@ -262,7 +273,7 @@ def _tile(
         return version.tile, ()
     outer, inner = problem.batch
     if tile is None and version.arch:
-        tile = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
+        tile, _ = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
     elif tile is None and version.on_tensor_cores:
         tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)
     elif tile is None:
@@ -335,13 +346,29 @@ def plan_gemm(
     Plan
         Inputs ``a``, ``b`` and those of the epilogue, output ``c``; no launch for an empty result.
     """
-    *batch, m, k = a_shape
-    n = b_shape[-1]
-    count = batch[0] if batch else 1
-    spec = ArraySpec((*batch, m, n), numpy_dtype(dtype))
+    *batch, m, _ = a_shape
+    spec = ArraySpec((*batch, m, b_shape[-1]), numpy_dtype(dtype))
     if 0 in spec.shape:
         return Plan("gemm", algo, (), {"c": spec})
-    problem = Gemm(
+    problem = problem_of(a_shape, a_strides, b_shape, b_strides, dtype, epilogue, channel)
+    with planned_for(target):
+        launch = gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo)
+        return Plan("gemm", choose(problem) if algo == "auto" else algo, (launch,), {"c": spec})
+
+
+def problem_of(
+    a_shape: tuple[int, ...],
+    a_strides: tuple[int, ...],
+    b_shape: tuple[int, ...],
+    b_strides: tuple[int, ...],
+    dtype: str,
+    epilogue: Epilogue = IDENTITY,
+    channel: str = "col",
+) -> Gemm:
+    """What `plan_gemm` plans; parameters as there."""
+    *batch, m, k = a_shape
+    n = b_shape[-1]
+    return Gemm(
         m,
         n,
         k,
@@ -349,13 +376,10 @@ def plan_gemm(
         a=_four(a_strides),
         b=_four(b_strides),
         c=(m * n, 0, n, 1),
-        batch=(count, 1),
+        batch=(batch[0] if batch else 1, 1),
         epilogue=epilogue,
         channel=channel,
     )
-    with planned_for(target):
-        launch = gemm_launch(problem, Buffer("a"), Buffer("b"), Buffer("c"), algo=algo)
-        return Plan("gemm", choose(problem) if algo == "auto" else algo, (launch,), {"c": spec})
 
 
 def _four(strides: tuple[int, ...]) -> Strides:

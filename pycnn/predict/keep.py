@@ -37,7 +37,7 @@ def kept(
     text = _sources(launch.kernel)
     if text is None:  # it includes what nobody has listed
         return make()
-    arguments = [_said(a) for a in launch.args]
+    arguments = [said(a) for a in launch.args]
     key = cache.key(
         "prediction", _own(), nvrtc.version(), text, launch.kernel.file, launch.kernel.entry,
         repr(sorted(launch.kernel.defines)), repr(gpu), str(most),
@@ -59,7 +59,8 @@ def _read(text: str) -> Prediction:
     return Prediction(**found, patterns=patterns, occupancy=occupancy, bytes=footprint)
 
 
-def _said(argument: object) -> str:
+def said(argument: object) -> str:
+    """An argument of a launch in words, two of which are the same if what they say is."""
     if isinstance(argument, np.generic | np.ndarray):  # a struct's fields may be cut in its repr
         return f"{argument.dtype.descr} {argument.tobytes().hex()}"
     return repr(argument)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
 from pycnn.runtime.backends import stand_in_executor, use_backend
 from pycnn.runtime.emulator import host_argument
-from pycnn.runtime.plan import Launch, Plan
+from pycnn.runtime.plan import Buffer, Launch, Plan
 
 #: A plan, and the arrays that it was to run on.
 Bound = tuple[Plan, Mapping[str, Any]]
@@ -144,10 +144,22 @@ def of_plans(plans: Iterable[Plan], arrays: Mapping[str, Any], gpu: Gpu, most: i
         library = [f"{s.kind} by the library" for s in plan.launches if not isinstance(s, Launch)]
         skipped += library
         if not library:  # what that makes is no array of the plan's
-            found += [
-                of_launch(launch, bound, gpu, most) for launch, bound in launches(plan, arrays)
-            ]
+            known: dict[tuple[object, ...], Prediction] = {}
+            for launch, bound in launches(plan, arrays):
+                alike = _alike(launch)
+                if alike not in known:  # image after image, say
+                    known[alike] = of_launch(launch, bound, gpu, most)
+                found.append(known[alike])
     return OfPlan(algo, found, skipped)
+
+
+def _alike(launch: Launch) -> tuple[object, ...]:
+    """What launches have in common that differ in where in an array their part of it begins."""
+    args = [
+        replace(a, offset=a.offset % sample.ALIGNMENT) if isinstance(a, Buffer) else a
+        for a in launch.args
+    ]
+    return launch.kernel, launch.grid, launch.block, launch.shared, *map(keep.said, args)
 
 
 def launches(plan: Plan, arrays: Mapping[str, Any]) -> Iterator[tuple[Launch, dict[str, Any]]]:

@@ -5,6 +5,7 @@ The 21 bits by which the compiler schedules are taken from the encoding, where t
 same place from sm_75 to sm_120 (Jia et al., arXiv 1804.06826, for Volta).
 """
 
+import functools
 import re
 import shutil
 import subprocess
@@ -93,6 +94,10 @@ class Listing:
 
     def blocks(self) -> tuple[Block, ...]:
         """Basic blocks, in the order of their addresses."""
+        return self._blocks
+
+    @functools.cached_property
+    def _blocks(self) -> tuple[Block, ...]:
         starts = {0}
         for i, instruction in enumerate(self.instructions):
             starts.update(instruction.targets)

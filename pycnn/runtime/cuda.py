@@ -106,7 +106,8 @@ class _Bound:
                 memory = getattr(whole, "data", whole)
                 at = memory.ptr + described.array.offset
                 if at % ALIGNED and launch.unaligned is not None:
-                    otherwise()(values)
+                    other = otherwise()
+                    other({**values, **self.constants})  # its own are there since just now
                     return
                 if (key, at) not in encoded:
                     if len(encoded) >= MAPS:

@@ -128,6 +128,10 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     + tuple(
         (_conv(name, (1, 72, 129, 127), (filters, 72, 1, 1), "NHWC"), "implicit_gemm_wgmma")
         for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
+    )
+    + tuple(
+        (_conv(f"{k} filters, 3x3", (1, 72, 94, 93), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
+        for k in (72, 136)
     ),
     "gemm": tuple(
         case

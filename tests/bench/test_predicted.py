@@ -18,7 +18,7 @@ from pycnn.predict.model import Prediction
 from pycnn.predict.plans import OfPlan
 from pycnn.predict.traffic import Footprint
 from pycnn.runtime.occupancy import Occupancy
-from pycnn.runtime.plan import Buffer, Kernel, Launch
+from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
 
 GPU = gpus.gpu("h200")
 
@@ -149,3 +149,24 @@ def test_plans_are_seen_and_nothing_is_computed() -> None:
     seen = plans.planned(lambda: pycnn.relu(x))
     assert [plan.op for plan, _ in seen] == ["relu"]
     assert seen[0][1]["x"] is x
+
+
+def test_launches_that_begin_at_another_image_are_predicted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def made(launch: Launch, *about: object) -> Prediction:
+        asked.append(launch)
+        return prediction(float(len(asked)))
+
+    monkeypatch.setattr(plans, "of_launch", made)
+    kernel = Kernel("activation/relu.cu", "relu", (("SCALAR", "float"),))
+    launches = tuple(
+        Launch(kernel, (grid, 1, 1), (32, 1, 1), (Buffer("x", offset), np.int64(count)))
+        for grid, offset, count in ((1, 0, 3), (1, 512, 3), (1, 4, 3), (2, 0, 3), (1, 0, 4))
+    )
+    plan = Plan("relu", "auto", launches, {})
+    found = plans.of_plans([plan], {"x": np.zeros(4, np.float32)}, GPU)
+    assert [p.time_us for p in found.launches] == [1.0, 1.0, 2.0, 3.0, 4.0]
+    assert asked == [launches[0], *launches[2:]]

@@ -1,6 +1,7 @@
 """Threads that wait for each other without a barrier, and launches that would never end."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -16,12 +17,13 @@ from pycnn.emulator import (
 
 BUILDS = pytest.mark.parametrize("checked", [False, True], ids=["fast", "checked"])
 
-#: Loops that never end: name -> (code of the kernel, threads of a block, words of the error).
+#: Loops that never end: name -> (code of the kernel, threads of a block, pattern of the error).
 ENDLESS = {
     "reads": ("while (((volatile float*)x)[0] == 0);", 64, "run"),
     "registers": ("volatile int i = 0; for (;;) i = i + 1;", 64, "run"),
-    "barriers": ("for (;;) __syncthreads();", 64, "wait at __syncthreads (kernel.cu:2)"),
-    "one lane": ("for (;;) __syncwarp();", 1, "thread 0 waits at __syncwarp"),
+    "barriers": ("for (;;) __syncthreads();", 64, r"wait at __syncthreads \(kernel\.cu:2\)"),
+    # Nobody to wait for: the time may be up within the barrier or between two of them.
+    "one lane": ("for (;;) __syncwarp();", 1, r"thread 0 (waits at __syncwarp|runs)"),
     "sleeps": ("for (;;) __nanosleep(1);", 64, "__nanosleep"),
     "atomics": ("while (atomicAdd(x, 0.0f) == 0);", 64, "run"),
     "mathematics": ("float y = 1; for (;;) { y = expf(y); *(volatile float*)x = y; }", 1, "run"),
@@ -29,7 +31,7 @@ ENDLESS = {
         "while (atomicCAS((int*)x, 0, 1) != 0); for (;;) __nanosleep(1);", 64, "run",
     ),
 }  # fmt: skip
-ALL_ENDLESS = pytest.mark.parametrize(("code", "threads", "words"), ENDLESS.values(), ids=ENDLESS)
+ALL_ENDLESS = pytest.mark.parametrize(("code", "threads", "pattern"), ENDLESS.values(), ids=ENDLESS)
 
 
 def kernel(code, **settings):
@@ -52,14 +54,14 @@ def spin(**settings):
 
 @BUILDS
 @ALL_ENDLESS
-def test_a_launch_ends_when_its_time_is_up_and_says_where_it_hangs(code, threads, words, checked):
+def test_a_launch_ends_when_its_time_is_up_and_says_where_it_hangs(code, threads, pattern, checked):
     endless = kernel(f"(float* x) {{\n{code}\n}}", checked=checked, timeout=0.2)
     endless.compile()
     clock = Clock()
     with pytest.raises(KernelTimeoutError, match=r"not done after 0\.2 s: ") as caught:
         endless((3,), (threads,), (np.zeros(4, "f4"),))
     assert clock.seconds() < 2
-    assert words in str(caught.value)
+    assert re.search(pattern, str(caught.value))
 
 
 @BUILDS
@@ -207,7 +209,7 @@ def test_threads_taken_off_the_processor_continue_where_they_were():
 
 @BUILDS
 @ALL_ENDLESS
-def test_an_interrupt_ends_any_launch_within_a_second(code, threads, words, checked):
+def test_an_interrupt_ends_any_launch_within_a_second(code, threads, pattern, checked):
     endless = kernel(f"(float* x) {{\n{code}\n}}", checked=checked, timeout=30)
     endless.compile()
     sent = []

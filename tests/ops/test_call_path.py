@@ -16,7 +16,7 @@ FIRST, REPEATED = 158, 8
 #: What hands something on, and what is handed on: of one algorithm, all there is.
 TYPES = {
     *("Conv", "View", "Layout", "Epilogue", "Problem", "Settings", "Call", "Algorithm"),
-    *("Plan", "Launch", "Kernel", "Buffer", "ArraySpec", "Target", "Float"),
+    *("Plan", "Launch", "Kernel", "Buffer", "ArraySpec", "Target", "Float", "Convolving"),
 }
 
 

@@ -11,8 +11,13 @@ from hopper import HOPPER, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
+from pycnn.plan import conv as plans
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv_wgmma import ENTRY as NAME
+from pycnn.runtime.target import planned_for, target
+
+#: What is computed.
+DIRECTIONS = {"forward": "y", "backward_input": "dx", "backward_weight": "dweight"}
 
 #: More than a box of pixels over several images; steps, windows and padding of every kind.
 CASES = {
@@ -29,6 +34,31 @@ CASES = {
 }
 PLENTY = 2**40
 
+#: What sums over filters in groups takes 64 of them; and with steps there are phases of all kinds.
+GRADIENTS = {
+    "backward_input": {
+        "3x2": CASES["3x2"],
+        "asymmetric": CASES["asymmetric"],
+        "dilated": CASES["dilated"],
+        "groups": Case(2, 48, 7, 6, 128, (2, 3), groups=2, stride=(3, 2), dilation=(2, 1)),
+        "1x1 strided": CASES["1x1 strided"],
+        "mostly padding": CASES["mostly padding"],
+        "odd channels": Case(2, 13, 7, 8, 8),
+        "several tiles": Case(4, 136, 9, 11, 72),
+    },
+    "backward_weight": {
+        name: case for name, case in CASES.items() if name not in ("1x1", "odd filters")
+    },
+}
+each_gradient = pytest.mark.parametrize(
+    ("direction", "case"),
+    [
+        pytest.param(direction, case, id=f"{direction}-{name}")
+        for direction, cases in GRADIENTS.items()
+        for name, case in cases.items()
+    ],
+)
+
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 on_kernels = pytest.mark.parametrize("backend", ["emulator", "checked", "cuda"], indirect=True)
 checked = pytest.mark.parametrize("backend", ["checked"], indirect=True)
@@ -36,21 +66,48 @@ pytestmark = pytest.mark.usefixtures(on_hopper.__name__)
 
 
 def draw(rng, case, dtype="float16", arrange=channels_last):
-    """x and weight; x laid out by `arrange`."""
+    """x, weight and dy; images laid out by `arrange`."""
     plain = case.arrays(rng, dtype)
-    return {name: arrange(a) if name == "x" else a for name, a in plain.items()}
+    return {name: a if name == "weight" else arrange(a) for name, a in plain.items()}
 
 
-def check(backend, rng, case, dtype="float16", limit=PLENTY, arrange=channels_last):
-    arrays = draw(rng, case, dtype, arrange)
-    got = Run(backend, NAME, limit)(case, "forward", arrays, channels_last)
-    assert_matches(got, case.expected("y", **arrays), dtype, case.terms("y"))
+def check(
+    backend, rng, case, dtype="float16", limit=PLENTY, arrange=channels_last, direction="forward"
+):
+    arrays, output = draw(rng, case, dtype, arrange), DIRECTIONS[direction]
+    got = Run(backend, NAME, limit)(case, direction, arrays, channels_last)
+    assert_matches(got, case.expected(output, **arrays), dtype, case.terms(output))
 
 
 @on_kernels
 @each_case
 def test_matches_oracle(backend, rng, case):
     check(backend, rng, case)
+
+
+@on_kernels
+@each_gradient
+def test_gradients_match_oracle(backend, rng, direction, case):
+    check(backend, rng, case, direction=direction)
+
+
+@on_kernels
+@pytest.mark.parametrize("direction", GRADIENTS)
+def test_gradients_of_bfloat16(backend, rng, direction):
+    check(backend, rng, GRADIENTS[direction]["3x2"], "bfloat16", direction=direction)
+
+
+@on_kernels
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_sums_in_parts(backend, rng, monkeypatch, direction):
+    """As many as there is room for; with an epilogue, and in groups."""
+    monkeypatch.setattr("pycnn.plan._wgmma._LAUNCH", 0)
+    case = Case(2, 128, 3, 4, 128, (3, 2), groups=2)
+    with planned_for(target()._replace(processors=132)):
+        plan = plans.plan(case.problem(draw(rng, case)), direction, NAME, PLENTY)
+        assert "implicit_gemm_finish" in [step.kernel.entry for step in plan.launches]
+        check(backend, rng, case, direction=direction)
+        check(backend, rng, case, direction=direction, limit=128 * 128 * 6 * 2)
 
 
 @on_kernels
@@ -93,8 +150,9 @@ def wider(array):
 
 
 @on_kernels
-def test_views(backend, rng):
-    check(backend, rng, CASES["3x2"], arrange=wider)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_views(backend, rng, direction):
+    check(backend, rng, CASES["3x2"], arrange=wider, direction=direction)
 
 
 @checked
@@ -107,11 +165,12 @@ def test_a_weight_with_channels_innermost_is_read_where_it_lies(backend, rng):
 
 
 @checked
-def test_deterministic(backend, rng, monkeypatch):
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_deterministic(backend, rng, monkeypatch, direction):
     case = Case(2, 40, 9, 8, 32, (3, 2))
     arrays, run = draw(rng, case), Run(backend, NAME)
     same_under_all_schedules(
-        backend, monkeypatch, lambda: backend.array(run(case, "forward", arrays, channels_last))
+        backend, monkeypatch, lambda: backend.array(run(case, direction, arrays, channels_last))
     )
 
 

@@ -9,6 +9,8 @@ from pycnn.define.views import View
 from pycnn.plan import conv
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv_problem import Problem
+from pycnn.plan.conv_wgmma import divisor
+from pycnn.plan.gemm import Flag
 from pycnn.runtime.plan import Buffer
 from pycnn.runtime.target import Target, planned_for
 
@@ -41,7 +43,7 @@ def plan(of, limit=PLENTY, algo=NAME):
 
 
 def test_maps():
-    (step,) = plan(problem(x=(8, 128, 27, 30), y=(14, 10), stride=(2, 3))).launches
+    step = plan(problem(x=(8, 128, 27, 30), y=(14, 10), stride=(2, 3))).launches[0]
     x, weight = step.maps
     assert (x.array, weight.array) == (Buffer("x"), Buffer("weight"))
     assert x.shape == (8, 27, 30, 128)
@@ -107,10 +109,6 @@ STRIDED = View((8, 128, 28, 30), (28 * 30 * 136, 1, 30 * 132, 132), "float16")
         (problem(dilation=(1, 128)), "a window of 257 pixels"),
         (problem(x=(8, 128, 244, 30), stride=(9, 1)), "stride \\(9, 1\\)"),
         (problem(x=(2**22, 128, 28, 30)), "allowed: up to"),
-        (
-            replace(problem(), epilogue=Epilogue(residual=(0, 1, 0, 256))),
-            "of the residual; allowed: pixels in one row",
-        ),
     ],
 )
 def test_what_it_cannot_take_is_refused(of, message):
@@ -135,12 +133,107 @@ def test_auto_with_a_weight_that_is_turned():
 
 def test_a_residual_of_another_layout():
     end = Epilogue(residual=(28 * 30 * 256, 28 * 30, 30, 1))
-    with pytest.raises(ValueError, match="of the residual; allowed: pixels in one row"):
-        plan(replace(problem(), epilogue=end))
-    one = problem(x=(1, 128, 28, 30))
-    (step,) = plan(replace(one, epilogue=end)).launches
+    (step,) = plan(replace(problem(), epilogue=end)).launches
     assert int(step.args[-2]["residual_col"]) == 28 * 30
-    assert int(step.args[-2]["flags"]) == 16
+    assert int(step.args[-2]["flags"]) == Flag.C_VECTOR
+    end = Epilogue(residual=(28 * 30 * 256, 1, 30 * 256, 256))
+    (step,) = plan(replace(problem(), epilogue=end)).launches
+    assert int(step.args[-2]["flags"]) == Flag.C_VECTOR | Flag.RESIDUAL_VECTOR
+
+
+def test_few_tiles_are_cut():
+    """Blocks share the sums of a tile, if there is room for their parts; and no part is empty."""
+    few = problem(x=(1, 512, 7, 7), filters=512, y=(7, 7))
+    planned = plan(few)
+    assert_sound(planned, {"x", "weight"})
+    main, add = planned.launches
+    assert (main.kernel.entry, add.kernel.entry) == (NAME, "implicit_gemm_finish")
+    steps, per_part = 9 * 8, int(main.args[-1]["per_split"])
+    parts = int(main.args[-2]["batches"])
+    assert parts > 1
+    assert (parts - 1) * per_part < steps <= parts * per_part
+    assert planned.workspace_bytes == parts * 49 * 512 * 4
+    assert int(add.args[-1]["splits"]) == parts
+    (alone,) = plan(few, limit=0).launches
+    assert int(alone.args[-1]["per_split"]) == steps
+    assert alone.args[3] is None
+
+
+def test_parts_of_odd_filters_do_not_lie_at_even_places():
+    (_,) = plan(problem(x=(1, 512, 7, 7), filters=509, y=(7, 7))).launches
+
+
+def test_where_arrays_begin_elsewhere_as_many_parts_are_made():
+    few = problem(x=(1, 512, 7, 7), filters=512, y=(7, 7))
+    main, add = plan(few, algo="auto").launches
+    other = main.unaligned
+    assert other.kernel.entry == "implicit_gemm_mma"
+    assert other.args[3] == main.args[3] == add.args[0] == Buffer("partial")
+    assert int(other.args[-1]["splits"]) == int(add.args[-1]["splits"])
+
+
+def test_phases_of_a_gradient():
+    """Four, of which each has its own taps, in reverse, and a place in dx; and one none at all."""
+    strided = problem(x=(8, 256, 27, 30), y=(14, 10), stride=(2, 3))
+    planned = conv.plan(strided, "backward_input", NAME, PLENTY)
+    assert_sound(planned, {"dy", "weight"})
+    copy, *steps = planned.launches
+    assert copy.kernel.entry == "im2col"
+    steps = [step for step in steps if step.kernel.entry == NAME]
+    assert len(steps) == 6
+    taps = [tuple(step.maps[1].shape[1:3]) for step in steps]
+    assert sorted(taps) == [(1, 1)] * 3 + [(2, 1)] * 3
+    assert all(step.maps[0].array == Buffer("dy") for step in steps)
+    (first,) = (s for s in steps if s.args[2] == Buffer("dx", 0))
+    window = first.args[-1]
+    assert (int(window["y_p"]), int(window["y_q"])) == (2 * 30 * 256, 3 * 256)
+    assert (int(window["p"]), int(window["q"])) == (14, 10)
+
+
+def test_a_phase_without_taps_is_another_kernels():
+    sparse = problem(
+        x=(8, 64, 28, 28), filters=64, y=(14, 14), side=1, stride=(2, 2), pad_begin=(0, 0)
+    )
+    planned = conv.plan(sparse, "backward_input", NAME, PLENTY)
+    entries = [step.kernel.entry for step in planned.launches]
+    assert entries == ["im2col", NAME] + ["implicit_gemm_mma"] * 3
+
+
+def test_gradient_of_the_weight():
+    of = problem(x=(8, 72, 28, 30))
+    planned = conv.plan(of, "backward_weight", NAME, PLENTY)
+    assert_sound(planned, {"x", "dy"})
+    main, add = planned.launches
+    assert (main.kernel.entry, add.kernel.entry) == (f"{NAME}_weight", "implicit_gemm_finish")
+    x, dy = main.maps
+    assert (x.box, dy.box) == ((64, 64), (64, 64))
+    assert (x.corners, dy.corners) == (((-1, -1), (-1, -1)), ((0, 0), (0, 0)))
+    params = main.args[-2]
+    assert (int(params["m"]), int(params["n"]), int(params["k"])) == (9 * 128, 256, 8 * 28 * 30)
+    assert int(params["c_outer"]) == 9 * 72 * 256
+    assert main.unaligned is None
+    step = conv.plan(of, "backward_weight", "auto", PLENTY).launches[0]
+    assert step.unaligned.kernel.entry == "implicit_gemm_mma"
+    with pytest.raises(ValueError, match="165888 sums exceed the workspace"):
+        conv.plan(of, "backward_weight", NAME, 4 * 165888 - 1)
+    least = conv.plan(of, "backward_weight", NAME, 4 * 165888)
+    assert least.workspace_bytes == 4 * 165888
+
+
+@pytest.mark.parametrize("direction", ["backward_input", "backward_weight"])
+def test_auto_of_gradients(direction):
+    assert conv.plan(problem(), direction, "auto", PLENTY).algo == NAME
+    with planned_for(Target("sm_80")):
+        assert conv.plan(problem(), direction, "auto", PLENTY).algo == "implicit_gemm_mma"
+
+
+@pytest.mark.parametrize("by", [1, 2, 3, 7, 64, 65, 1000, 46341, 2**31 - 1])
+def test_divisors(by):
+    made = divisor(by)
+    multiplier, shift = int(made["multiplier"]), int(made["shift"])
+    for n in (0, 1, by - 1, by, 7 * by - 1, 7 * by, 2**31 - 1, (2**31 - 1) // by * by - 1):
+        if 0 <= n < 2**31:
+            assert n * multiplier >> shift == n // by
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -140,7 +140,7 @@ def test_auto_of_a_batch():
 
 
 def test_tiles():
-    assert _wgmma.best_tile(8192, 8192, 8192) == (128, 256)
-    assert _wgmma.best_tile(100000, 64, 576) == (128, 64)
+    assert _wgmma.best_tile(8192, 8192, 8192) == ((128, 256), 1)
+    assert _wgmma.best_tile(100000, 64, 576) == ((128, 64), 1)
     with pytest.raises(ValueError, match=r"tile=\(64, 64\); allowed: \(128, 64\), "):
         launch(problem(), tile=(64, 64))

@@ -62,6 +62,7 @@ WGMMA = [
     ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}),
     ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "1", "B_TRANSPOSED": "1"}),
     ("conv/implicit_gemm_wgmma.cu", {}),
+    ("conv/implicit_gemm_wgmma_weight.cu", {}),
 ]
 
 each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)

@@ -17,6 +17,9 @@ import cupy
 from pycnn_standin import LIBRARIES, RUNTIME
 from pycnn_standin.counting import counted
 
+from pycnn.runtime.plan import Buffer, TensorMap
+from pycnn.runtime.tensor_maps import bytes_of, map_of
+
 HOST_TO_HOST, TO_DEVICE, TO_HOST, ON_DEVICE = range(4)
 
 ADD_ONE = 'extern "C" __global__ void add_one(float* x) { x[threadIdx.x] += 1; }'
@@ -105,6 +108,21 @@ def test_registers_are_limited_as_on_a_device():
     kernel((1,), (256,), (x,))
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="OUT_OF_RESOURCES"):
         kernel((1,), (1024,), (x,))
+
+
+TILED = TensorMap(Buffer("x"), "bfloat16", (3, 20, 64), (20 * 64, 64, 1), (1, 16, 64))
+WINDOWS = TensorMap(
+    Buffer("x"), "float16", (2, 5, 6, 32), (960, 192, 32, 1), (128, 32), ((-1, 0), (1, -2)), (2, 1)
+)
+
+
+@pytest.mark.parametrize("described", [TILED, WINDOWS], ids=["tiled", "im2col"])
+def test_tensor_maps_are_those_of_the_emulator(described):
+    array = np.zeros(described.shape, np.float16)
+    address = array.ctypes.data
+    assert bytes_of(described, address) == map_of(described, array).data
+    with pytest.raises(ValueError, match="a multiple of 16"):
+        bytes_of(described, address + 2)
 
 
 def test_nvrtc_is_the_real_one():

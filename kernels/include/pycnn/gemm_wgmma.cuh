@@ -2,8 +2,13 @@
 // stages, two multiply them, and a block computes one tile of C after the other.
 //
 // A stage has two barriers: `full`, for which copies bring the bytes, and `empty`, at which every
-// warp that multiplies arrives when it needs the stage no longer. The kernel says how a tile is
-// copied; the rest is the same for a product of matrices and for a convolution.
+// warp that multiplies arrives when it needs the stage no longer. The rest is the same for a product
+// of matrices and for a convolution: what is special comes as an object with
+//
+//   Terms terms(blk)                   which steps of k a tile sums up
+//   void load(blk, k_tile, first, s)   copies step k_tile to stage s; `first` of the tile
+//   Row row(m)                         where row m of C, and what is added to it, lies
+//   index_t part(m)                    where it lies among parts of sums; negative: nowhere
 #pragma once
 
 #ifndef SCALAR
@@ -55,6 +60,16 @@ struct TileOrder {
         const unsigned m = first + within % per_group % rows, n = within % per_group / rows;
         return {batch, static_cast<index_t>(m) * BLK_M, static_cast<index_t>(n) * BLK_N};
     }
+};
+
+// Steps of BLK_K that a tile sums up: from `first` on, before `end`.
+struct Terms {
+    int first, end;
+};
+
+// Where a row of C lies, and what is added to it: offsets from what belongs to the batch.
+struct Row {
+    index_t c, residual;
 };
 
 // Where in the ring a warp is: a stage, and the parity of the round.
@@ -125,44 +140,84 @@ __device__ __forceinline__ Chunk load_chunk(const scalar_t* from, index_t channe
     return chunk;
 }
 
+// A tile of C.
+struct Output {
+    const GemmParams& p;
+    const Epilogue& epilogue;
+    scalar_t* const c;
+    const index_t m;         // its first row
+    const index_t first;     // offset in C of its first column, in row 0
+    const index_t channel;   // of the first row or column
+    const index_t residual;  // offset of what belongs to `first`
+    const int rows, cols;    // of the tile's, those inside the matrix
+
+    __device__ Output(const GemmParams& p, scalar_t* c, const Epilogue& epilogue, BlockCoord blk)
+        : p(p),
+          epilogue(epilogue),
+          c(c),
+          m(blk.m),
+          first(blk.offset(p, p.c_outer, p.c_inner) + blk.n),
+          channel(blk.offset(p, 0, p.channel_inner) + (p.flags & CHANNEL_BY_ROW ? blk.m : blk.n)),
+          residual(blk.offset(p, p.residual_outer, p.residual_inner) + blk.n * p.residual_col),
+          rows(min(p.m - blk.m, index_t(BLK_M))),
+          cols(min(p.n - blk.n, index_t(BLK_N))) {}
+
+    // One element.
+    __device__ void store(const Row& row, int i, int j, float sum) const {
+        scalar_t& to = c[first + row.c + j];
+        if (p.flags & ACCUMULATE) sum += to_acc(to);
+        to = from_acc(epilogue(sum, channel + (p.flags & CHANNEL_BY_ROW ? i : j),
+                               residual + row.residual + j * p.residual_col));
+    }
+};
+
 // Finishes and stores PASS_M x PASS_N outputs of a warp, which lie in `sums`, from (i, j) of the tile
-// on. A lane has one chunk of every fourth row.
-__device__ __forceinline__ void store_piece(const OutputTile& out, const float* sums, int i, int j) {
+// on. A lane has one chunk of every fourth row; where a row lies, the lane of its number knows.
+__device__ __forceinline__ void store_piece(const Output& out, const Row& own, const float* sums,
+                                            int i, int j) {
     constexpr int STEP = 32 * CHUNK / PASS_N, ROUNDS = PASS_M / STEP;
     const int lane = threadIdx.x % 32, chunk = lane % (PASS_N / CHUNK), row = lane / (PASS_N / CHUNK);
     const GemmParams& p = out.p;
     const Epilogue& e = out.epilogue;
+    const auto of_row = [](index_t of, int r) { return __shfl_sync(~0u, of, r); };
     i += row;
     j += chunk * CHUNK;
-    if (j >= out.cols) return;
-    if (!vectors(p, C_VECTOR, out.c) || j + CHUNK > out.cols || p.flags & CHANNEL_BY_ROW ||
+    if (!vectors(p, C_VECTOR, out.c) || out.cols % CHUNK || p.flags & CHANNEL_BY_ROW ||
         (e.residual && !vectors(p, RESIDUAL_VECTOR, e.residual))) {
 #pragma unroll 1
-        for (int n = 0; n < PASS_M / STEP * CHUNK; ++n) {
+        for (int n = 0; n < ROUNDS * CHUNK; ++n) {
             const int r = n / CHUNK * STEP, c = n % CHUNK;
-            out.store(i + r, j + c, sums[place_of(row + r, chunk, c / 4) + c % 4]);
+            const Row at = {of_row(own.c, row + r), of_row(own.residual, row + r)};
+            if (i + r < out.rows && j + c < out.cols)
+                out.store(at, i + r, j + c, sums[place_of(row + r, chunk, c / 4) + c % 4]);
         }
         return;
     }
+    const int rows = j < out.cols ? out.rows : 0;
     // The channels are the same in every row, and all of the residual is on its way at once.
-    const index_t channel = out.channel + j;
-    const Chunk bias = load_chunk(e.bias, channel, e.p.bias_k);
-    const Chunk scale = load_chunk(e.scale, channel, e.p.scale_k);
-    const Chunk shift = load_chunk(e.shift, channel, e.p.shift_k);
-    Chunk beside[ROUNDS];
-    const scalar_t* const residual = e.residual + out.residual + i * p.residual_row + j;
+    Chunk bias{}, scale{}, shift{}, beside[ROUNDS];
+    if (rows) {
+        const index_t channel = out.channel + j;
+        bias = load_chunk(e.bias, channel, e.p.bias_k);
+        scale = load_chunk(e.scale, channel, e.p.scale_k);
+        shift = load_chunk(e.shift, channel, e.p.shift_k);
+    }
+    if (e.residual) {
 #pragma unroll
-    for (int r = 0; r < ROUNDS; ++r)
-        if (e.residual && i + r * STEP < out.rows)
-            beside[r] = load_chunk(residual + r * STEP * p.residual_row);
+        for (int r = 0; r < ROUNDS; ++r) {
+            const index_t at = out.residual + of_row(own.residual, row + r * STEP) + j;
+            if (i + r * STEP < rows) beside[r] = load_chunk(e.residual + at);
+        }
+    }
 #pragma unroll 1
-    for (int r = 0; i + r < out.rows && r < PASS_M; r += STEP) {
+    for (int r = 0; r < PASS_M; r += STEP) {
+        scalar_t* const to = out.c + out.first + of_row(own.c, row + r) + j;
+        if (i + r >= rows) continue;
         float sum[CHUNK], half[2][CHUNK / 2];
 #pragma unroll
         for (int h = 0; h < 2; ++h) load_vector(half[h], sums + place_of(row + r, chunk, h));
 #pragma unroll
         for (int n = 0; n < CHUNK; ++n) sum[n] = half[n / (CHUNK / 2)][n % (CHUNK / 2)];
-        scalar_t* const to = out.c + out.offset(i + r, j);
         const auto each = [&](const Chunk& with, auto combine) {
 #pragma unroll
             for (int n = 0; n < CHUNK; ++n) sum[n] = combine(sum[n], to_acc(with.x[n]));
@@ -183,12 +238,36 @@ __device__ __forceinline__ void store_piece(const OutputTile& out, const float* 
     }
 }
 
+// Stores the sums of a warpgroup as they are, to parts that a later launch adds up: 8 bytes a thread,
+// of 4 neighbours a sector.
+template <typename Work>
+__device__ __forceinline__ void store_sums(const Work& work, const GemmParams& p, float* part,
+                                           const BlockCoord& blk, const Sums& d, int warpgroup) {
+    const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+    const int first = warpgroup * WARPGROUP_M + threadIdx.x % WARPGROUP / 32 * PASS_M + group;
+    const index_t cols = p.n - blk.n - 2 * pair;
+    part += blk.offset(p, p.c_outer, p.c_inner) + blk.n + 2 * pair;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+        const index_t m = blk.m + first + 8 * h, at = m < p.m ? work.part(m) : -1;
+        if (at < 0) continue;
+#pragma unroll
+        for (int j = 0; j < BLK_N / CHUNK; ++j) {
+            const float two[2] = {d[4 * j + 2 * h], d[4 * j + 2 * h + 1]};
+            if (j * CHUNK < cols) store_vector(part + at + j * CHUNK, two);
+        }
+    }
+}
+
 // Finishes and stores the sums of a warpgroup: each warp its 16 rows.
-__device__ __forceinline__ void store_tile(const OutputTile& out, const Sums& d, float* sums,
-                                           int warpgroup) {
+template <typename Work>
+__device__ __forceinline__ void store_tile(const Work& work, const Output& out, const Sums& d,
+                                           Shared& shared, int warpgroup) {
+    float* const sums = shared.sums[threadIdx.x / 32 - WARPGROUP / 32];
     const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
     const int first = warpgroup * WARPGROUP_M + threadIdx.x % WARPGROUP / 32 * PASS_M;
     if (first >= out.rows) return;
+    const Row own = work.row(out.m + first + lane % PASS_M);
 #pragma unroll 1
     for (int pass = 0; pass < BLK_N / PASS_N; ++pass) {
         if (pass * PASS_N >= out.cols) break;
@@ -206,15 +285,15 @@ __device__ __forceinline__ void store_tile(const OutputTile& out, const Sums& d,
                 }
         }
         __syncwarp();  // all sums are there
-        store_piece(out, sums, first, pass * PASS_N);
+        store_piece(out, own, sums, first, pass * PASS_N);
         __syncwarp();  // and no longer needed
     }
 }
 
-// All of a block: `load(tile, k_tile, stage, barrier)` copies one stage.
-template <bool A_K_MAJOR, bool B_K_MAJOR, typename Load>
-__device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p, int k_tiles,
-                                             scalar_t* c, const Epilogue& epilogue, Load load) {
+// All of a block: `store(blk, sums, warpgroup)` is what happens to the sums of a tile.
+template <bool A_K_MAJOR, bool B_K_MAJOR, typename Work, typename Store>
+__device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p, Work work,
+                                             Store store) {
     const TileOrder order(p);
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; ++s) {
@@ -230,22 +309,24 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
         if (threadIdx.x != 0) return;
         for (unsigned tile = blockIdx.x; tile < order.count; tile += gridDim.x) {
             const BlockCoord blk = order[tile];
+            const Terms terms = work.terms(blk);
 #pragma unroll 1
-            for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
+            for (int k_tile = terms.first; k_tile < terms.end; ++k_tile) {
                 mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);  // the first round is free
                 mbarrier_expect(&shared.full[at.stage], STAGE_BYTES);
-                load(blk, k_tile, at.stage);
+                work.load(blk, k_tile, k_tile == terms.first, at.stage);
                 at.advance();
             }
         }
     } else {
         registers_claim<232>();
         const int warpgroup = threadIdx.x / WARPGROUP - 1;
-        float* const sums = shared.sums[threadIdx.x / 32 - WARPGROUP / 32];
         Sums d;
         for (unsigned tile = blockIdx.x; tile < order.count; tile += gridDim.x) {
-            multiply_tile<A_K_MAJOR, B_K_MAJOR>(d, shared, at, k_tiles, warpgroup);
-            store_tile(OutputTile(p, c, epilogue, order[tile]), d, sums, warpgroup);
+            const BlockCoord blk = order[tile];
+            const Terms terms = work.terms(blk);
+            multiply_tile<A_K_MAJOR, B_K_MAJOR>(d, shared, at, terms.end - terms.first, warpgroup);
+            store(blk, d, warpgroup);
         }
     }
 }

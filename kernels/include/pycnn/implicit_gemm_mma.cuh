@@ -157,7 +157,7 @@ __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar
     }
     float* const sC = reinterpret_cast<float*>(sA[0]);
     const index_t channel = blk.channel(p);
-    if (p.splits > 1) {
+    if (part) {
         // The partial sums of a split lie n by n, of all m in each.
         acc_t* const to = part + (blk.split * p.groups + blk.group) * p.m * p.n.count +
                           blk.n() * p.m + blk.m;

@@ -66,7 +66,7 @@ class Conv2d(Operation):
 
     def algorithms(self, case: ConvCase, direction: str, dtype: str) -> list[Algorithm]:
         algorithms = pycnn.conv2d_algorithms(
-            case.x_shape, case.w_shape, *_geometry(case), dtype=dtype, direction=direction
+            case.x_shape, case.w_shape, *geometry(case), dtype=dtype, direction=direction
         )
         return [Algorithm(a.name, a.workspace_bytes, a.fits, a.reason) for a in algorithms]
 
@@ -75,8 +75,8 @@ class Conv2d(Operation):
         if direction != FORWARD:
             return [Algorithm("auto")]
         computed = FLOATS[dtype].accumulate
-        choice = cpu.conv_method(case.x_shape, case.w_shape, *_geometry(case), computed)
-        conv = Conv(case.x_shape, case.w_shape, *_geometry(case))
+        choice = cpu.conv_method(case.x_shape, case.w_shape, *geometry(case), computed)
+        conv = Conv(case.x_shape, case.w_shape, *geometry(case))
         others = [
             Algorithm(name)
             for name, method in cpu.METHODS.items()
@@ -94,15 +94,15 @@ class Conv2d(Operation):
         computed = FLOATS[x.dtype.name].accumulate
         x32, w32 = (a.astype(computed, copy=False) for a in (x, weight))
         with considerate():
-            y = cpu.conv2d(x32, w32, None, *_geometry(case), method=algo)
+            y = cpu.conv2d(x32, w32, None, *geometry(case), method=algo)
         return {"y": y.astype(x.dtype, copy=False)}
 
     def run(self, case: ConvCase, direction: str, arrays: Arrays, algo: str) -> dict[str, Any]:
         x, weight = arrays["x"], arrays["weight"]
         if direction == FORWARD:
-            return {"y": pycnn.conv2d(x, weight, None, *_geometry(case), algo=algo)}
+            return {"y": pycnn.conv2d(x, weight, None, *geometry(case), algo=algo)}
         dx, dweight, _ = pycnn.conv2d_backward(
-            arrays["dy"], x, weight, *_geometry(case), needs=NEEDS, algo=algo
+            arrays["dy"], x, weight, *geometry(case), needs=NEEDS, algo=algo
         )
         return {"dx": dx, "dweight": dweight}
 
@@ -151,7 +151,7 @@ class Conv2d(Operation):
         return _sampled_checks(case, direction, arrays) + _projected_checks(case, direction, arrays)
 
 
-def _geometry(case: ConvCase) -> tuple[Pair, Padding, Pair, int]:
+def geometry(case: ConvCase) -> tuple[Pair, Padding, Pair, int]:
     return case.stride, case.padding, case.dilation, case.groups
 
 
@@ -172,18 +172,17 @@ def _oracle(case: ConvCase, arrays: Arrays, outputs: Sequence[str]) -> Mapping[s
 
 def _computed(case: ConvCase, arrays: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
     """What the oracle says of `outputs`, a few images at a time to bound its memory."""
-    stride, padding, dilation, _ = _geometry(case)
+    stride, padding, dilation, _ = geometry(case)
     x, weight = arrays["x"], arrays["weight"]
-    geometry = (stride, padding, dilation, x.shape[1] // weight.shape[1])
+    how = (stride, padding, dilation, x.shape[1] // weight.shape[1])
     step = max(1, CHUNK_BYTES // (8 * max(x[0].size, case.k * case.p * case.q)))
     parts = [slice(i, i + step) for i in range(0, x.shape[0], step)]
     if "y" in outputs:
-        ys = [oracle.convolve(x[part], weight, None, *geometry) for part in parts]
+        ys = [oracle.convolve(x[part], weight, None, *how) for part in parts]
         return {"y": np.concatenate(ys)}
     needs = "dx" in outputs, "dweight" in outputs, False
     chunks = [
-        oracle.convolve_backward(arrays["dy"][part], x[part], weight, *geometry, needs)
-        for part in parts
+        oracle.convolve_backward(arrays["dy"][part], x[part], weight, *how, needs) for part in parts
     ]
     dxs, dweights, _ = zip(*chunks, strict=True)
     whole = {"dx": lambda: np.concatenate(dxs), "dweight": lambda: sum(dweights)}

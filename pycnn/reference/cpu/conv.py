@@ -199,14 +199,21 @@ def _turned(conv: Conv) -> Conv:
 
 
 def _method(conv: Conv, dtype: DTypeLike) -> str:
+    return chosen(conv, dtype)[0]
+
+
+def chosen(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
+    """The method for a convolution, and why."""
     if conv.is_pointwise:
-        return "gemm"
+        return "gemm", "1x1 filters: the image is the matrix as it stands"
     if conv.is_sparse:
-        return "taps"
+        return "taps", "far more of padding, dilation or stride than of image"
     winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
     if winograd:
-        return "winograd"
-    return "batched" if _batched.pays(conv) else "im2col"
+        return "winograd", "3x3 filters, channels enough to pay for the transforms"
+    if _batched.pays(conv):
+        return "batched", "many small images: the batch innermost"
+    return "im2col", "columns of a block of pixels, which any convolution has"
 
 
 def _columns(conv: Conv) -> ModuleType:

@@ -75,6 +75,36 @@ def convolve(
     return out
 
 
+def methods(
+    x_shape: Ints,
+    weight_shape: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    dtype: str,
+) -> list[tuple[str, bool, str]]:
+    """Every method of `conv` by name, whether it computes a convolution along two axes, and why.
+
+    The one that is taken comes first.
+
+    Examples
+    --------
+    >>> found = methods((1, 3, 8, 8), (4, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, "float32")
+    >>> found[0][:2], [name for name, fits, _ in found if not fits]
+    (('im2col', True), ['gemm'])
+    """
+    geometry = Conv(x_shape, weight_shape, *_plane(stride, padding, dilation, groups))
+    taken, why = conv.chosen(geometry, dtype)
+    names = [taken, *(name for name in conv.METHODS if name != taken)]
+    return [
+        (name, True, why if name == taken else f"behind {taken}")
+        if conv.METHODS[name].applies(geometry)
+        else (name, False, "not for such filters, padding, stride or dilation")
+        for name in names
+    ]
+
+
 def convolve_backward(
     dy: np.ndarray,
     x: np.ndarray,

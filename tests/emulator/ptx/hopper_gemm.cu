@@ -105,7 +105,8 @@ gemm(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap 
             init(&full[s], 1);
             init(&empty[s], BUG == 8 ? 1 : kConsumers);  // 8: empty when one consumer is done
         }
-        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+        if (BUG != 18)  // 18: the copies may not see the barriers
+            asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     if (BUG != 9) __syncthreads();  // 9: barriers are used before they are initialised
 

@@ -194,6 +194,35 @@ def test_each_part_of_it_is_needed(old, new, error, match):
         threads(PIPELINE.replace(old, new))
 
 
+#: Thread 0 makes a barrier and is the one that arrives; all wait.
+OWN_ARRIVAL = """setp.ne.u32 %p1, %r1, 0; @%p1 bra made; mbarrier.init.shared.b64 [%r4], 1; FENCE
+made: bar.sync 0; @%p1 bra wait; mbarrier.arrive.shared.b64 _, [%r4];
+wait: mbarrier.try_wait.parity.shared.b64 %p2, [%r4], 0; @!%p2 bra wait;
+st.global.u32 [%rd2], %r1; ret;"""
+#: Thread 0 makes a barrier and does not use it; thread 1 is the one that arrives.
+FIRST_USE = OWN_ARRIVAL.replace("@%p1 bra wait;", "setp.ne.u32 %p3, %r1, 1; @%p3 bra wait;")
+
+
+@pytest.mark.parametrize("code", [OWN_ARRIVAL, FIRST_USE])
+@pytest.mark.parametrize(
+    "fence", ["", "fence.mbarrier_init.release.cluster;", "fence.acq_rel.cta;"]
+)
+@pytest.mark.parametrize("schedule", ["forward", "reverse", "random:1", "random:2"])
+def test_an_init_is_there_for_others_behind_a_barrier_only(code, fence, schedule):
+    """Fences and arrivals of its maker order nothing for who may come before any of them."""
+    code = code.replace("FENCE", fence)
+    for block in (2, 32, 64):
+        np.testing.assert_array_equal(
+            threads(code, block=block, schedule=schedule), np.arange(block)
+        )
+        with pytest.raises((RaceError, MbarrierError), match=r"no barrier|no mbarrier"):
+            threads(code.replace("bar.sync 0;", ""), block=block, schedule=schedule)
+    warp = code.replace("bar.sync 0;", "bar.warp.sync -1;")
+    np.testing.assert_array_equal(threads(warp, block=32, schedule=schedule), np.arange(32))
+    with pytest.raises((RaceError, MbarrierError)):
+        threads(warp, block=64, schedule=schedule)
+
+
 @BOTH
 def test_arrivals_drop_and_return_states(checked):
     code = (

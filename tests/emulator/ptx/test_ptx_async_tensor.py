@@ -347,6 +347,53 @@ def test_a_map_that_a_kernel_changed_must_mean_something(field, value, match, ch
         kernel((1,), (32,), (y, maps), shared_mem=32768)
 
 
+#: Thread 0 makes the barrier and thread 32 has a box loaded; FIRST and LAST are of thread 0, before
+#: the block synchronises and behind that.
+OTHERS_LOAD = (
+    HEAD
+    + """
+@%p1 bra made; mbarrier.init.shared.b64 [%r3], 1; FIRST
+made: bar.sync 0; @%p1 bra next; LAST
+next: setp.ne.u32 %p2, %r1, 32; @%p2 bra wait;
+mbarrier.arrive.expect_tx.shared.b64 _, [%r3], 128;
+cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes
+    [%r2], [%rd2, {0, 0}], [%r3];
+wait: mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0; @!%p2 bra wait;
+@%p1 bra end; ld.shared.u32 %r6, [%r2]; st.global.u32 [%rd1], %r6;
+end: ret;"""
+)
+INIT_FENCE = "fence.mbarrier_init.release.cluster;"
+
+
+@pytest.mark.parametrize("schedule", ["forward", "reverse", "random:1", "random:2"])
+@pytest.mark.parametrize(
+    ("first", "last", "right"),
+    [
+        (INIT_FENCE, "", True),
+        ("fence.proxy.async;", "", True),
+        ("fence.proxy.async.shared::cta;", "", True),
+        ("", "", False),
+        ("fence.acq_rel.cluster;", "", False),
+        ("", INIT_FENCE, False),
+        ("", "fence.proxy.async;", False),
+    ],
+)
+def test_a_barrier_is_there_for_a_tensor_copy_behind_a_fence_only(first, last, right, schedule):
+    x, y = numbers((8, 8), np.float32), np.zeros(1, np.float32)
+    code = OTHERS_LOAD.replace("FIRST", first).replace("LAST", last)
+    module = PtxModule(
+        entry(code, PARAMETERS, before=BEFORE), checked=True, timeout=20, schedule=schedule
+    )
+    kernel = module.get_function("test")
+    if right:
+        kernel((1,), (64,), (y, tensor_map(x, (4, 8))), shared_mem=1024)
+        assert y == x[0, 0]
+    else:
+        with pytest.raises(ProxyFenceError, match="that thread 0 has written, with no fence") as e:
+            kernel((1,), (64,), (y, tensor_map(x, (4, 8))), shared_mem=1024)
+        assert e.value.thread == (32, 0, 0)
+
+
 def test_an_interleaved_layout_is_refused_with_its_line():
     line = "tensormap.replace.tile.interleave_layout.global.b1024.b32 [%rd1], 1;"
     text = entry(f".reg .b64 %rd1;\nld.param.u64 %rd1, [x];\n{line}\nret;", ".param .u64 x")

@@ -72,7 +72,6 @@ def function_at(line: int) -> str:
         (6, MisalignedAccessError, "descriptor of A", "multiply"),
         (7, MbarrierError, "arrivals on the mbarrier", "expect"),
         (8, MbarrierError, "arrivals run ahead", "arrive"),
-        (9, MbarrierError, "no mbarrier that is initialised", "wait"),
         (10, DeadlockError, "16 bytes have not come", "wait"),
         (11, DeadlockError, "16 bytes more than were expected", "wait"),
         (12, AsyncCopyError, "read by an .* of bytes that an .* writes, before", "multiply"),
@@ -86,11 +85,25 @@ def function_at(line: int) -> str:
 def test_planted_mistakes(bug, error, message, function):
     scale = int(bug in (14, 15))
     with pytest.raises(error, match=message) as caught:
-        gemm(f"BUG={bug}", f"SCALE={scale}", schedule="reverse" if bug == 9 else None,
-             shared=STAGES * STAGE + 1024)  # fmt: skip
+        gemm(f"BUG={bug}", f"SCALE={scale}", shared=STAGES * STAGE + 1024)
     assert caught.value.file == "kernel.cu"
     assert function in (None, function_at(caught.value.line))
     assert re.search(r"PTX line \d+", str(caught.value))
+
+
+@pytest.mark.parametrize("schedule", ["forward", "reverse", "random:1", "random:2"])
+def test_no_barrier_behind_the_init(schedule):
+    """Whoever comes first: the barriers are not there, or nothing says that they are."""
+    with pytest.raises((RaceError, MbarrierError), match=r"no mbarrier|no barrier") as caught:
+        gemm("BUG=9", schedule=schedule)
+    assert function_at(caught.value.line) == "wait"
+
+
+@pytest.mark.parametrize("schedule", ["forward", "reverse"])
+def test_no_fence_behind_the_init(schedule):
+    with pytest.raises(ProxyFenceError, match="that thread 0 has written, with no fence") as caught:
+        gemm("BUG=18", schedule=schedule)
+    assert function_at(caught.value.line) == "load"
 
 
 def test_memory_that_is_too_small():

@@ -1,0 +1,188 @@
+"""What `auto` loses against the best predicted choice, over the convolutions of whole networks.
+
+    python benchmarks/regret.py --gpu h200 --dtype float32 --batch 1 32 --json FILE [--jobs 2]
+
+Every algorithm that fits a layer is predicted (`pycnn.predict`), layers that occur in several
+networks or more than once only once; float32 with channels first, 16-bit types with channels last,
+as their fast kernels want. Algorithms that are taken by their name alone (TF32) and those by a
+library are no choice of `auto`'s. Left out, for predictions cost time, is what is far behind:
+`without` names it, by ResNet-50 at batch 1, and at batch 256 what was 1.5 times behind the best at
+batch 32, where the GPU is already full. Nothing is measured, and no GPU is needed. Predictions are
+kept in the kernel cache, so another run after a change to the scores alone takes seconds.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import pycnn
+from pycnn.bench import grammar, networks
+from pycnn.bench.cases import ConvCase
+from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan.conv import ALGORITHMS
+from pycnn.predict import gpus, plans, sample
+from pycnn.runtime.errors import CompileError
+from pycnn.runtime.files import write_json
+from pycnn.runtime.options import positive, with_json
+
+NETWORKS = ("resnet50", "vgg16", "mobilenet", "googlenet")
+BATCHES = (1, 32, 256)
+
+
+class Problem(NamedTuple):
+    """A layer on a GPU."""
+
+    gpu: str
+    dtype: str
+    case: str
+
+    @property
+    def layout(self) -> str:
+        return "NHWC" if FLOATS[self.dtype].is_half else "NCHW"
+
+
+def layers(network: str, batch: int) -> dict[str, int]:
+    """Words of the convolutions of a network, and how often each occurs."""
+    return {str(layer.case): layer.count for layer in networks.layers(network, "conv2d", batch)}
+
+
+def without(problem: Problem) -> set[str]:
+    """Algorithms that are not predicted.
+
+    Over ResNet-50 at batch 1 on an H200 ``direct`` took 6 times the best's time, ``direct_tiled``
+    with 64 channels and filters 2.6 times; and of 16 bits, where tensor cores take the channels as
+    they are, they, columns and Winograd at least 1.3 times that of ``implicit_gemm_wgmma``.
+    """
+    case = grammar.parse(ConvCase, problem.case)
+    channels, filters = case.c // case.groups, case.k // case.groups
+    out = set()
+    if filters >= 16:
+        out |= {"direct"}
+    if min(channels, filters) >= 64:
+        out |= {"direct_tiled"}
+    if FLOATS[problem.dtype].is_half and channels % 8 == 0 and filters >= 16:
+        out |= {"direct_tiled", "winograd_f2", "winograd_f4", "implicit_gemm", "im2col"}
+    return out
+
+
+def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Predicted times of a layer in microseconds, by algorithm, and what `auto` takes.
+
+    Parameters
+    ----------
+    problem : Problem
+    only : sequence of str
+        Algorithms to predict beside `auto`'s own; by default all but those of `without`.
+    """
+    case, gpu, layout = grammar.parse(ConvCase, problem.case), gpus.gpu(problem.gpu), problem.layout
+    shape = (case.n, case.h, case.w, case.c) if layout == "NHWC" else case.x_shape
+    x, w = (sample.aligned(s, numpy_dtype(problem.dtype)) for s in (shape, case.w_shape))
+    geometry = (case.stride, case.padding, case.dilation, case.groups)
+
+    def run(algo: str) -> np.ndarray:
+        return pycnn.conv2d(x, w, None, *geometry, layout=layout, algo=algo)
+
+    with plans.planned_on(gpu):
+        auto = plans.planned(lambda: run("auto"))[0][0].algo
+        fits = pycnn.conv2d_algorithms(
+            shape, case.w_shape, *geometry, layout=layout, dtype=problem.dtype
+        )
+    times: dict[str, float] = {}
+    far = without(problem)
+    offered = [a.name for a in fits if a.fits and not ALGORITHMS[a.name].by_name]
+    for algo in offered:
+        if algo != auto and (algo not in only if only else algo in far):
+            continue
+        try:
+            found = plans.of_call(lambda algo=algo: run(algo), gpu)  # type: ignore[misc]
+        except (CompileError, ValueError):  # local memory, or it does not fit on a multiprocessor
+            continue
+        if not found.skipped:
+            times[algo] = round(found.time_us, 3)
+    return {**problem._asdict(), "auto": auto, "times": times}
+
+
+def regrets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each network, batch, dtype and GPU whose layers are all there."""
+    by_problem = {Problem(r["gpu"], r["dtype"], r["case"]): r for r in rows}
+    found = []
+    for gpu, dtype in dict.fromkeys((r["gpu"], r["dtype"]) for r in rows):
+        for network in NETWORKS:
+            for batch in BATCHES:
+                counts = layers(network, batch)
+                of = [by_problem.get(Problem(gpu, dtype, case)) for case in counts]
+                if not all(r and r["auto"] in r["times"] for r in of):
+                    continue
+                pairs = [(n, r) for n, r in zip(counts.values(), of, strict=True) if r]
+                best = sum(n * min(r["times"].values()) for n, r in pairs)
+                auto = sum(n * r["times"][r["auto"]] for n, r in pairs)
+                found.append(
+                    {"gpu": gpu, "dtype": dtype, "network": network, "batch": batch,
+                     "best_us": round(best, 1), "auto_us": round(auto, 1),
+                     "regret": round(auto / best - 1, 4)}
+                )  # fmt: skip
+    return found
+
+
+def _near(problem: Problem, rows: Mapping[Problem, dict[str, Any]]) -> list[str]:
+    """At the largest batch: those that were near the best at the one before, if that is known."""
+    case = grammar.parse(ConvCase, problem.case)
+    if case.n != BATCHES[-1]:
+        return []
+    before = rows.get(problem._replace(case=str(case.with_batch(BATCHES[-2]))))
+    times = before["times"] if before else {}
+    return [algo for algo, us in times.items() if us < 1.5 * min(times.values())]
+
+
+def _say(row: dict[str, Any]) -> None:
+    """A line where `auto` takes what is not the best."""
+    best = min(row["times"], key=row["times"].get, default="")
+    own, least = (row["times"].get(a, float("nan")) for a in (row["auto"], best))
+    if not own <= 1.02 * least:
+        print(f"{row['gpu']} {row['dtype']} {row['case']}: {row['auto']} {own:.1f} us, "
+              f"{best} {least:.1f} us", flush=True)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gpu", nargs="+", default=["h200"])
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--batch", nargs="+", type=int, default=BATCHES, choices=BATCHES)
+    parser.add_argument("--network", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--jobs", type=positive, default=1)
+    parser.add_argument("--onto", type=Path, metavar="FILE", help="keeps its rows beside new ones")
+    options = with_json(parser, arguments)
+    wanted = dict.fromkeys(
+        Problem(gpu, dtype, case)
+        for gpu in options.gpu
+        for dtype in options.dtype
+        for batch in options.batch
+        for network in options.network
+        for case in layers(network, batch)
+    )
+    kept = json.loads(options.onto.read_text())["rows"] if options.onto else []
+    rows = {Problem(r["gpu"], r["dtype"], r["case"]): r for r in kept}
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for batch in sorted(options.batch):
+            of_batch = [p for p in wanted if grammar.parse(ConvCase, p.case).n == batch]
+            running = [pool.submit(solve, p, _near(p, rows)) for p in of_batch]
+            for done in as_completed(running):
+                row = done.result()
+                rows[Problem(row["gpu"], row["dtype"], row["case"])] = row
+                _say(row)
+    ordered = [rows[problem] for problem in sorted(rows)]
+    found = regrets(ordered)
+    for r in found:
+        print(f"{r['gpu']:8}{r['dtype']:10}{r['network']:10}{r['batch']:4}"
+              f"{r['auto_us']:12.1f} us{r['regret']:8.1%}")  # fmt: skip
+    if options.json:
+        write_json(options.json, {"regrets": found, "rows": ordered})
+
+
+if __name__ == "__main__":
+    main()

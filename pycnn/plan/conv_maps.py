@@ -1,0 +1,73 @@
+"""Tensor maps of a convolution's operands: windows of images, and weights, channels innermost."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pycnn.define.views import View
+from pycnn.plan._wgmma import BLK_K, MAX_STRIDE, STEP
+from pycnn.plan.conv_problem import Ints, Problem, Unsupported
+from pycnn.runtime.plan import Buffer, TensorMap
+from pycnn.shapes import ceil_div
+
+#: What an im2col map of two spatial axes can have: padding and what is left of x beyond the last
+#: base pixel, offsets of a tap, and steps.
+CORNERS, MAX_OFFSET, MAX_STEP = (-128, 127), 255, 8
+
+
+def windows_map(x: View, problem: Problem, name: str, pixels: int) -> TensorMap:
+    """Of so many pixels under a tap; base pixels are those in the corner of a window, as many in a
+    row as y has.
+    """
+    lower = tuple(-pad for pad in problem.pad_begin)
+    upper = tuple(
+        low + (count - 1) * step + 1 - extent
+        for low, count, step, extent in zip(
+            lower, problem.y.shape[2:], problem.stride, x.shape[2:], strict=True
+        )
+    )
+    least, most = CORNERS
+    if min(*lower, *upper) < least or max(*lower, *upper) > most:
+        raise Unsupported(
+            f"windows that begin from {lower} on and end {upper} beyond the last pixel; allowed: "
+            f"{least} to {most}"
+        )
+    if max(problem.stride) > MAX_STEP:
+        raise Unsupported(f"stride {problem.stride}; allowed: up to {MAX_STEP}")
+    whole = images_map(x, name, pixels)
+    return replace(whole, corners=(lower, upper), steps=tuple(problem.stride))
+
+
+def images_map(x: View, name: str, pixels: int) -> TensorMap:
+    """Of so many pixels that follow each other, all of them, 64 channels at a time."""
+    shape, strides = (tuple(v[axis] for axis in (0, 2, 3, 1)) for v in (x.shape, x.strides))
+    whole = _map(Buffer(name), x.dtype, shape, strides, name)
+    return replace(whole, box=(pixels, BLK_K), corners=((0, 0), (0, 0)), steps=(1, 1))
+
+
+def weight_map(array: Buffer, dtype: str, shape: Ints, strides: Ints, filters: int) -> TensorMap:
+    """Of so many filters at one tap, 64 channels at a time; axes (K, R, S, C)."""
+    return replace(_map(array, dtype, shape, strides, "the weight"), box=(filters, 1, 1, BLK_K))
+
+
+def require_offsets(dilation: Sequence[int], sides: Iterable[int]) -> None:
+    """Raise `Unsupported` unless a map reaches from the corner of a window to every tap."""
+    reach = max(step * (side - 1) for step, side in zip(dilation, sides, strict=True))
+    if reach > MAX_OFFSET:
+        raise Unsupported(f"a window of {reach + 1} pixels; allowed: {MAX_OFFSET + 1}")
+
+
+def _map(array: Buffer, dtype: str, shape: Ints, strides: Ints, name: str) -> TensorMap:
+    """Of an array with channels last, whose box is still to be said."""
+    steps, reach = [*strides[:-1], 1], 1
+    for axis in reversed(range(3)):
+        # Where there is one index the stride is none of the array's: anything a map may have.
+        reach *= shape[axis + 1]
+        if shape[axis] == 1:
+            steps[axis] = ceil_div(reach, STEP) * STEP
+        reach = max(reach, steps[axis])
+        if steps[axis] % STEP or not 1 <= steps[axis] < MAX_STRIDE:
+            raise Unsupported(
+                f"element strides {strides} of {name}; allowed: multiples of {STEP} from {STEP} to "
+                f"{MAX_STRIDE - 1}, and 1 for channels"
+            )
+    return TensorMap(array, dtype, tuple(shape), tuple(steps), ())
