@@ -11,6 +11,7 @@ from pycnn.emulator.ptx.accumulators import Tracked
 from pycnn.emulator.ptx.layout import Layout
 from pycnn.emulator.ptx.lines import float_constant, llvm_type
 from pycnn.emulator.ptx.names import Names
+from pycnn.emulator.ptx.shuffles import together
 from pycnn.emulator.ptx.skips import skips
 from pycnn.emulator.ptx.speculation import selected_loads
 from pycnn.emulator.ptx.syntax import (
@@ -29,6 +30,7 @@ from pycnn.emulator.ptx.syntax import (
     Symbol,
     Type,
 )
+from pycnn.emulator.ptx.temporaries import temporaries
 from pycnn.emulator.ptx.text import literal_bits
 
 #: `Self::poll`: set when the running thread should call the runtime soon.
@@ -52,10 +54,14 @@ class Emitter(Names):
     ) -> None:
         super().__init__(module, function, layout, functions, first_site)
         self.body, self.checked = body, checked
+        self._temporaries = temporaries(body) if function.is_entry else set()
         self._bits: dict[Register, str] = {}
         self._floats: dict[Register, str] = {}
         self._labels: dict[str, int] = {}
         self._skips = {} if checked else skips(body)
+        # Of the first of shuffles that go together, all of them.
+        self._statements, self.shuffles = (body.statements, {}) if checked else together(body)
+        self.exchanged: set[Instruction] = set()  # shuffles that have been written
         self._kept: dict[Register, str] | None = None  # what registers held before a skip
         self._skipped = ""  # whether it is skipped
         self._passed: set[str] = set()
@@ -125,7 +131,8 @@ class Emitter(Names):
         own = operand.type
         if (own.kind == "pred") != (type.kind == "pred"):
             self.fail(f"register {operand.name} is .{own.name}, the result .{type.name}")
-        if self._kept is not None and operand not in self._kept:
+        temporary = operand in self._temporaries
+        if self._kept is not None and operand not in self._kept and not temporary:
             self._kept[operand] = self._load(operand)
         self._floats.pop(operand, None)
         held = llvm_type(type)
@@ -139,7 +146,8 @@ class Emitter(Names):
         elif own.bits < type.bits:
             self.fail(f"register {operand.name} of {own.bits} bits cannot take .{type.name}")
         self._bits[operand] = value
-        self.line(f"store i{own.bits} {value}, ptr %r{operand.index}")
+        if not temporary:
+            self.line(f"store i{own.bits} {value}, ptr %r{operand.index}")
 
     def _resized(self, value: str, bits: int, type: Type) -> str:
         if bits == type.bits:
@@ -155,7 +163,7 @@ class Emitter(Names):
         for statement in self.body.statements:
             if isinstance(statement, Label):
                 self._labels[statement.name] = len(self._labels)
-        for statement in self.body.statements:
+        for statement in self._statements:
             if isinstance(statement, Label):
                 self.begin_label(statement.name)
                 continue
@@ -282,6 +290,8 @@ class Emitter(Names):
             self.line(f"br label %{label}")
         head = []
         for register in self.body.registers:
+            if register in self._temporaries:
+                continue
             head.append(f"  %r{register.index} = alloca i{register.type.bits}")
             head.append(f"  store i{register.type.bits} 0, ptr %r{register.index}")
         loads = []
