@@ -335,7 +335,24 @@ const Checker::Near* Checker::find_near(uintptr_t address, size_t size, const vo
     return &near;
 }
 
-// A word of `plain_access` that needs a closer look.
+// The words of `plain_access`.
+bool Checker::plain_words(unsigned thread, Word word, size_t size, bool writes, const Near& near,
+                          const void* pc) {
+    const Causality& order = block_->order;
+    const Record me = record(thread, pc, writes ? kWrites : 0, kWholeWord);
+    const bool own = near.own && !block_->records.fences();
+    for (size_t i = 0; i < size; i += kWord, word.next()) {
+        Cell& cell = *word.cell;
+        if (own && *word.tag >> 1 != order.epoch() && !cell.pending &&
+            (writes || cell.initialised == kWholeWord))
+            Records::begin_epoch(word, me, order);
+        else if ((writes || !Records::add_lane(cell, me)) && !plain_word(word, me, near))
+            return false;
+    }
+    return true;
+}
+
+// A word that needs a closer look.
 bool Checker::plain_word(Word word, const Record& me, const Near& near) {
     Cell& cell = *word.cell;
     bool reads = !me.kind;

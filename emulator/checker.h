@@ -168,6 +168,9 @@ private:
     void check(Word word, const Record& me, const Place& place, bool certain, uintptr_t address,
                const void* pc);
     bool plain_access(unsigned thread, uintptr_t address, size_t size, bool writes, const void* pc);
+    bool read_by_many(const Tag* tags, size_t size, const Near& near) const;
+    bool plain_words(unsigned thread, Word word, size_t size, bool writes, const Near& near,
+                     const void* pc);
     bool plain_word(Word word, const Record& me, const Near& near);
     const Near* find_near(uintptr_t address, size_t size, const void* pc);
     uint32_t next_epoch();
@@ -202,6 +205,9 @@ private:
     void complete(unsigned thread, CopyGroup& copies);
     bool arrive(Copy& copy);
     Record record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const;
+    uint32_t offset_of(const void* pc) const {
+        return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_);
+    }
     Word shared_word(uintptr_t word);
     const void* address_of(const Record& record) const {
         return reinterpret_cast<const void*>(library_base_ + record.pc);
@@ -226,7 +232,7 @@ private:
 inline Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const {
     return Record{block_->index,
                   block_->order.clock(thread),
-                  static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
+                  offset_of(pc),
                   1u << thread % kWarp,
                   static_cast<uint16_t>(thread),
                   mask,
@@ -242,28 +248,29 @@ inline Word Checker::shared_word(uintptr_t word) {
 // it is not, and nothing is counted.
 __attribute__((always_inline)) inline bool Checker::plain_access(
     unsigned thread, uintptr_t address, size_t size, bool writes, const void* pc) {
+    constexpr unsigned kSizes = 1u << 4 | 1u << 8 | 1u << 16;
     Block& b = *block_;
-    if (size % kWord || size & (size - 1) || size > 16 || address & (size - 1) ||
-        !b.suspects.empty())
+    if (size > 16 || !(kSizes >> size & 1) || address & (size - 1) || !b.suspects.empty())
         return false;
     const Near* near = &b.near[reinterpret_cast<uintptr_t>(pc) % kNear];
     if (!near->holds(address, size) && !(near = find_near(address, size, pc))) return false;
-    const Record me = record(thread, pc, writes ? kWrites : 0, kWholeWord);
-    const bool fences = (near->shared ? b.records : records_).fences();
-    const uint32_t epoch = b.order.epoch();
-    size_t first = address / kWord - near->base / kWord;
-    Word word{near->word.cell + first, near->word.tag + first};
-    for (size_t i = 0; i < size; i += kWord, word.next()) {
-        Tag tag = *word.tag;
-        if (!fences && !writes && (tag == tag_of_readers(epoch) || tag == kReadByAll)) continue;
-        if (!fences && near->own && tag >> 1 != epoch && !word.cell->pending &&
-            (writes || word.cell->initialised == kWholeWord))
-            Records::begin_epoch(word, me, b.order);
-        else if ((writes || !Records::add_lane(*word.cell, me)) && !plain_word(word, me, *near))
+    const size_t first = address / kWord - near->base / kWord;
+    if (writes || !read_by_many(near->word.tag + first, size, *near))
+        if (!plain_words(thread, {near->word.cell + first, near->word.tag + first}, size, writes, *near,
+                         pc))
             return false;
-    }
-    b.log.add(thread, me.pc, address, size, writes ? kWrite : kRead, near->shared, false);
+    b.log.add(thread, offset_of(pc), address, size, writes ? kWrite : kRead, near->shared, false);
     return true;
+}
+
+// Whether plain reads of these words need not be noted.
+inline bool Checker::read_by_many(const Tag* tags, size_t size, const Near& near) const {
+    if ((near.shared ? block_->records : records_).fences()) return false;
+    const Tag many = tag_of_readers(block_->order.epoch());
+    bool all = true;
+    for (const Tag* end = tags + size / kWord; tags < end; ++tags)
+        all &= *tags == many || *tags == kReadByAll;
+    return all;
 }
 
 inline void Checker::access(unsigned thread, const void* pointer, size_t size, int access,

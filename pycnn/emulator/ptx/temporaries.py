@@ -1,4 +1,4 @@
-"""Registers of one basic block, which need no memory: their values are known wherever they are read.
+"""Registers of one basic block, which need no memory: their values are known where they are read.
 
 Most registers of compiled code are such. For LLVM each of the others is a variable in memory, which
 it turns into values at some cost.
