@@ -118,6 +118,7 @@ class Emitter(Names):
     def _load(self, register: Register) -> str:
         known = self._bits.get(register)
         if known is None:
+            assert register not in self._temporaries, register.name
             known = self.op(f"load i{register.type.bits}, ptr %r{register.index}")
             self._bits[register] = known
         return known
