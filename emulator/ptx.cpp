@@ -31,17 +31,31 @@ void fail(const char* kind, std::string message, uint32_t site) {
     Worker::current()->fail(std::move(report));
 }
 
-void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+namespace {
+
+__attribute__((always_inline)) inline void access_as(Self* self, uint64_t address, uint32_t size,
+                                                     int kind, uint32_t site) {
     if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
-    // Loads and stores that others may watch hand over what a fence before them has ordered.
-    static constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile,
-                                     kAtomic | kOfBarrier, kRead | kVolatile | kOfBarrier};
     Worker& worker = Worker::of(*self);
     Checker* checker = worker.checker();
     if (!checker) return;  // of a call that both builds make
     worker.step(pc_of(site));
-    checker->access(self->thread, reinterpret_cast<const void*>(address), size, kKinds[access],
-                    pc_of(site));
+    checker->access(self->thread, reinterpret_cast<const void*>(address), size, kind, pc_of(site));
+}
+
+// Of which there are most: plain, of a size that the compiler knows.
+template <uint32_t size, int kind>
+void plain_access(Self* self, uint64_t address, uint32_t site) {
+    access_as(self, address, size, kind, site);
+}
+
+}  // namespace
+
+void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+    // Loads and stores that others may watch hand over what a fence before them has ordered.
+    static constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile,
+                                     kAtomic | kOfBarrier, kRead | kVolatile | kOfBarrier};
+    access_as(self, address, size, kKinds[access], site);
 }
 
 namespace {
@@ -277,6 +291,12 @@ const std::vector<Function>& functions() {
     static const std::vector<Function> table = [] {
         std::vector<Function> all = {
             {"access", address(ptx_access)},
+            {"read4", address(plain_access<4, kRead>)},
+            {"read8", address(plain_access<8, kRead>)},
+            {"read16", address(plain_access<16, kRead>)},
+            {"write4", address(plain_access<4, kWrite>)},
+            {"write8", address(plain_access<8, kWrite>)},
+            {"write16", address(plain_access<16, kWrite>)},
             {"compare", address(compare)},
             {"local", address(local)},
             {"fence", address(fence)},
