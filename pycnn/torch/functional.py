@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from pycnn.torch.autocast import casting
 from pycnn.torch.register import functions
+from pycnn.torch.spellings import spellings
 
 Adapter = Callable[..., Any]
 
@@ -110,8 +112,9 @@ def _adapter(name: str, words: str) -> Adapter:
         for theirs, value in kwargs.items():
             ours = first if theirs in ("input", "self") else _RENAMED.get(theirs, theirs)
             given[ours] = value
-        for word, default in absent.items():
-            if given.pop(word, default) is not default and word != "_stacklevel":
+        for word in absent.keys() & given.keys():
+            default = absent[word]
+            if given.pop(word) is not default and word != "_stacklevel":
                 raise ValueError(f"{name} was given {word}, which pycnn lacks; allowed: {default}")
         if isinstance(given.get("stride"), (list, tuple)) and not given["stride"]:
             given["stride"] = None  # as PyTorch's own pooling says it
@@ -204,5 +207,7 @@ for _name in ("softmax", "log_softmax"):
         TABLE[getattr(_space, _name)] = _softmax(_name)
 for _space in (functional, torch, torch.Tensor):
     TABLE[_space.relu_] = _relu_
-TABLE[torch.Tensor.__matmul__] = TABLE[torch.matmul]
+_batch_norm.__name__ = "batch_norm"
 TABLE[functional.batch_norm] = _batch_norm
+TABLE |= spellings(TABLE)
+TABLE = {function: casting(adapter.__name__, adapter) for function, adapter in TABLE.items()}
