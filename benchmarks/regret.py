@@ -24,6 +24,7 @@ import pycnn
 from pycnn.bench import grammar, networks
 from pycnn.bench.cases import ConvCase
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.emulator import KernelError
 from pycnn.plan.conv import ALGORITHMS
 from pycnn.predict import gpus, plans, sample
 from pycnn.runtime.errors import CompileError
@@ -70,7 +71,9 @@ def without(problem: Problem) -> set[str]:
     return out
 
 
-def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
+def solve(
+    problem: Problem, only: Sequence[str] = (), known: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Predicted times of a layer in microseconds, by algorithm, and what `auto` takes.
 
     Parameters
@@ -78,6 +81,8 @@ def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
     problem : Problem
     only : sequence of str
         Algorithms to predict beside `auto`'s own; by default all but those of `without`.
+    known : mapping of str to float, optional
+        Times that were predicted before, of which none is predicted again.
     """
     case, gpu, layout = grammar.parse(ConvCase, problem.case), gpus.gpu(problem.gpu), problem.layout
     shape = (case.n, case.h, case.w, case.c) if layout == "NHWC" else case.x_shape
@@ -92,15 +97,20 @@ def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
         fits = pycnn.conv2d_algorithms(
             shape, case.w_shape, *geometry, layout=layout, dtype=problem.dtype
         )
-    times: dict[str, float] = {}
+    times: dict[str, float] = dict(known or {})
     far = without(problem)
     offered = [a.name for a in fits if a.fits and not ALGORITHMS[a.name].by_name]
     for algo in offered:
+        if algo in times or (known and algo != auto):
+            continue
         if algo != auto and (algo not in only if only else algo in far):
             continue
         try:
             found = plans.of_call(lambda algo=algo: run(algo), gpu)  # type: ignore[misc]
         except (CompileError, ValueError):  # local memory, or it does not fit on a multiprocessor
+            continue
+        except KernelError as error:  # a few blocks took longer than a minute, say
+            print(f"{problem.case} by {algo}: {str(error).partition(chr(10))[0]}", flush=True)
             continue
         if not found.skipped:
             times[algo] = round(found.time_us, 3)
@@ -156,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--jobs", type=positive, default=1)
     parser.add_argument("--onto", type=Path, metavar="FILE", help="keeps its rows beside new ones")
+    parser.add_argument(
+        "--again", action="store_true",
+        help="of the rows of --onto find what auto takes by now; predict only what has no time",
+    )  # fmt: skip
     options = with_json(parser, arguments)
     wanted = dict.fromkeys(
         Problem(gpu, dtype, case)
@@ -170,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         for batch in sorted(options.batch):
             of_batch = [p for p in wanted if grammar.parse(ConvCase, p.case).n == batch]
-            running = [pool.submit(solve, p, _near(p, rows)) for p in of_batch]
+            known = {p: rows[p]["times"] if options.again and p in rows else None for p in of_batch}
+            running = [pool.submit(solve, p, _near(p, rows), known[p]) for p in of_batch]
             for done in as_completed(running):
                 row = done.result()
                 rows[Problem(row["gpu"], row["dtype"], row["case"])] = row

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from pycnn import config, conv2d_algorithms, nn
@@ -43,10 +44,10 @@ def results() -> str:
         for r in calls["results"]
         if r["call"] in ("conv2d", "conv2d_backward")
     ]
-    layouts = path.get("layouts", ["NCHW alone"])
+    how = f"{' or '.join(path['layouts'])}; {path['clock']}"
     rows += [
-        (f"CPU path over PyTorch's CPU convolution ({' or '.join(layouts)}), ResNet-50, "
-         f"batch {batch}", f"{mean:.2f} of its speed", "cpu_path")
+        (f"CPU path over PyTorch's CPU convolution ({how}), ResNet-50, batch {batch}",
+         f"{mean:.2f} of its speed", "cpu_path")
         for batch, mean in path["geometric_mean"].items()
     ]  # fmt: skip
     training = json.loads((RESULTS / "train_speed.json").read_text())
@@ -79,6 +80,28 @@ def models() -> str:
         shape = "x".join(map(str, entry.input_shape))
         millions = multiply_adds(model, entry.input_shape) / 1e6
         lines.append(f"| `{name}` | {shape} | {parameters:,} | {millions:,.1f} M | {entry.paper} |")
+    return "\n".join(lines)
+
+
+def regret() -> str:
+    """What `auto` loses against the best predicted choices (benchmarks/regret.py)."""
+    path = RESULTS.parent / "predicted" / "regret.json"
+    found = json.loads(path.read_text())["regrets"]
+    batches = sorted({r["batch"] for r in found})
+    lines = [
+        f"`{path.relative_to(ROOT)}`.",
+        "",
+        f"| GPU | dtype | Network | {' | '.join(f'Batch {b}' for b in batches)} |",
+        "|---|---|---|" + "---:|" * len(batches),
+    ]
+    by_batch: dict[tuple[str, ...], dict[int, str]] = {}
+    for r in found:
+        row = by_batch.setdefault((r["gpu"], r["dtype"], r["network"]), {})
+        row[r["batch"]] = f"{r['auto_us'] / 1e3:.3g} ms, {r['regret']:.1%}"
+    lines += [
+        f"| {' | '.join(names)} | {' | '.join(row.get(b, '') for b in batches)} |"
+        for names, row in by_batch.items()
+    ]
     return "\n".join(lines)
 
 
@@ -221,7 +244,17 @@ RUNGS = {
 #: What the next three share.
 TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
 
+
 #: Of the last one, which convolution shares.
+def predicted(script: str) -> str:
+    """The table of a script under ``benchmarks/``, of the predictions that it wrote."""
+    document = json.loads((RESULTS.parent / "predicted" / f"{script}.json").read_text())
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    found: str = import_module(f"benchmarks.{script}").table(document)
+    return found
+
+
 HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -230,6 +263,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "operations": table.as_markdown,
     "onnx": onnx,
     "results": results,
+    "regret": regret,
     "models": models,
     "conv-choices": conv_choices,
     "first-convolution": first_convolution,
@@ -238,6 +272,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-error": partial(winograd_error, "forward"),
     "winograd-weight-error": partial(winograd_error, "backward_weight"),
     "winograd-points": winograd_points,
+    "before-after": partial(predicted, "before_after"),
+    "triton": partial(predicted, "triton_facts"),
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
     "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),
     "10_wgmma": partial(excerpt, HOPPER, "for (int k_tile = 0; k_tile < k_tiles", "wgmma_wait<0>"),

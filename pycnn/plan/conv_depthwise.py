@@ -4,6 +4,7 @@ from dataclasses import replace
 from math import prod
 
 from pycnn.define.views import View
+from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Pair, Problem, Unsupported, flat_grid, planned
@@ -172,6 +173,9 @@ def _launch(
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     """Few strips of rows, one after the other in a thread, leave a GPU idle."""
     outputs = prod(problem.y.shape)
+    half, gaps = FLOATS[problem.dtype].is_half, problem.stride != (1, 1)
+    if direction == "forward" and half and gaps and problem.x.channels_last:
+        return 54, "with a stride and channels last, rows in registers cost more than they bring"
     if direction == "forward" and outputs < WAVES * RESIDENT * target().processors:
         return 54, f"{outputs} outputs, too few for strips of rows; better a thread for each"
     return 60, "one filter a channel: every element of x is loaded once"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pycnn.plan.conv_algorithm import FEW, Algorithm, product, unlimited
+from pycnn.plan.conv_algorithm import FEW, MANY, Algorithm, product, unlimited
 from pycnn.plan.conv_phases import phases
 from pycnn.plan.conv_problem import Four, Problem, Unsupported, flat_grid, planned
 from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
@@ -31,9 +31,9 @@ GEOMETRY = (
 BLOCKS = ((32, 4), (16, 8))
 WIDTHS = (32, 16, 8)
 
-#: Outputs a group, and terms of their sums, below which ``auto`` takes it: more of either are
-#: predicted to be faster as a matrix product, on an H200 at any batch (docs/model.md).
-NARROW, SHORT = 32, 128
+#: Terms of a sum below which ``auto`` takes it, for few filters: others are predicted to be faster
+#: as a matrix product, on an H200 at any batch (docs/model.md).
+SHORT = 64
 
 #: Shared memory of a block: what every GPU grants, and what leaves room for several blocks.
 SHARED_LIMIT = 48 * 1024
@@ -209,8 +209,8 @@ def bank_cycles(elements: list[int], itemsize: int) -> int:
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
-    few = FEW <= outputs < NARROW and terms < SHORT
-    return 45 if few else 20, "{sizes}: tiles reuse what they load, with no columns to make"
+    few = FEW <= outputs <= MANY and terms < SHORT
+    return 43 if few else 20, "{sizes}: tiles reuse what they load, with no columns to make"
 
 
 DIRECT_TILED = Algorithm(
