@@ -155,22 +155,33 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
     }
 }
 
+// The output that is the i-th among `all` sums of a split.
+template <typename Flat>
+__device__ __forceinline__ void finish(Flat i, index_t all, const acc_t* part, scalar_t* c,
+                                       const Epilogue& epilogue, const ImplicitParams& p) {
+    acc_t acc = 0;
+    for (int split = 0; split < p.splits; ++split) acc += part[split * all + i];
+    const Flat rows = static_cast<Flat>(p.m), cols = static_cast<Flat>(p.n.count);
+    const Flat group = i / (rows * cols), inner = i % (rows * cols);
+    const Flat m = p.m_major ? inner % rows : inner / cols;
+    const IndexIterator iter_n(p.n, p.m_major ? inner / rows : inner % cols);
+    const index_t channel = group * p.m + m;
+    const EpilogueParams& e = epilogue.p;
+    const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
+    c[group * p.c_group + m * p.c_m + iter_n.other(p.n)] =
+        from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(residual_strides)));
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
 implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                      EpilogueParams e, ImplicitParams p) {
-    const index_t of_group = p.m * p.n.count, all = of_group * p.groups;
-    const index_t i = flat_thread();
+    const index_t all = p.m * p.n.count * p.groups, i = flat_thread();
     if (i >= all) return;
-    acc_t acc = 0;
-    for (int split = 0; split < p.splits; ++split) acc += part[split * all + i];
-    const index_t group = i / of_group, inner = i % of_group;
-    const index_t m = p.m_major ? inner % p.m : inner / p.n.count;
-    const IndexIterator iter_n(p.n, p.m_major ? inner / p.m : inner % p.n.count);
-    const index_t channel = group * p.m + m;
-    const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    c[group * p.c_group + m * p.c_m + iter_n.other(p.n)] =
-        from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(residual_strides)));
+    if (all < 1ll << 31)
+        finish(static_cast<unsigned>(i), all, part, c, epilogue, p);
+    else
+        finish(i, all, part, c, epilogue, p);
 }
