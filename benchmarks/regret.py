@@ -70,7 +70,9 @@ def without(problem: Problem) -> set[str]:
     return out
 
 
-def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
+def solve(
+    problem: Problem, only: Sequence[str] = (), known: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Predicted times of a layer in microseconds, by algorithm, and what `auto` takes.
 
     Parameters
@@ -78,6 +80,8 @@ def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
     problem : Problem
     only : sequence of str
         Algorithms to predict beside `auto`'s own; by default all but those of `without`.
+    known : mapping of str to float, optional
+        Times that were predicted before, of which none is predicted again.
     """
     case, gpu, layout = grammar.parse(ConvCase, problem.case), gpus.gpu(problem.gpu), problem.layout
     shape = (case.n, case.h, case.w, case.c) if layout == "NHWC" else case.x_shape
@@ -92,10 +96,12 @@ def solve(problem: Problem, only: Sequence[str] = ()) -> dict[str, Any]:
         fits = pycnn.conv2d_algorithms(
             shape, case.w_shape, *geometry, layout=layout, dtype=problem.dtype
         )
-    times: dict[str, float] = {}
+    times: dict[str, float] = dict(known or {})
     far = without(problem)
     offered = [a.name for a in fits if a.fits and not ALGORITHMS[a.name].by_name]
     for algo in offered:
+        if algo in times or (known and algo != auto):
+            continue
         if algo != auto and (algo not in only if only else algo in far):
             continue
         try:
@@ -156,6 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--jobs", type=positive, default=1)
     parser.add_argument("--onto", type=Path, metavar="FILE", help="keeps its rows beside new ones")
+    parser.add_argument(
+        "--again", action="store_true",
+        help="of the rows of --onto find what auto takes by now; predict only what has no time",
+    )  # fmt: skip
     options = with_json(parser, arguments)
     wanted = dict.fromkeys(
         Problem(gpu, dtype, case)
@@ -170,7 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         for batch in sorted(options.batch):
             of_batch = [p for p in wanted if grammar.parse(ConvCase, p.case).n == batch]
-            running = [pool.submit(solve, p, _near(p, rows)) for p in of_batch]
+            known = {p: rows[p]["times"] if options.again and p in rows else None for p in of_batch}
+            running = [pool.submit(solve, p, _near(p, rows), known[p]) for p in of_batch]
             for done in as_completed(running):
                 row = done.result()
                 rows[Problem(row["gpu"], row["dtype"], row["case"])] = row

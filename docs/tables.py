@@ -82,6 +82,28 @@ def models() -> str:
     return "\n".join(lines)
 
 
+def regret() -> str:
+    """What `auto` loses against the best predicted choices (benchmarks/regret.py)."""
+    path = RESULTS.parent / "predicted" / "regret.json"
+    found = json.loads(path.read_text())["regrets"]
+    batches = sorted({r["batch"] for r in found})
+    lines = [
+        f"`{path.relative_to(ROOT)}`.",
+        "",
+        f"| GPU | dtype | Network | {' | '.join(f'Batch {b}' for b in batches)} |",
+        "|---|---|---|" + "---:|" * len(batches),
+    ]
+    by_batch: dict[tuple[str, ...], dict[int, str]] = {}
+    for r in found:
+        row = by_batch.setdefault((r["gpu"], r["dtype"], r["network"]), {})
+        row[r["batch"]] = f"{r['auto_us'] / 1e3:.3g} ms, {r['regret']:.1%}"
+    lines += [
+        f"| {' | '.join(names)} | {' | '.join(row.get(b, '') for b in batches)} |"
+        for names, row in by_batch.items()
+    ]
+    return "\n".join(lines)
+
+
 def _ladder() -> tuple[dict, dict[str, dict]]:
     """The report on the GEMM rungs, and its records by name."""
     report = json.loads((RESULTS / "gemm_versions.json").read_text())
@@ -230,6 +252,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "operations": table.as_markdown,
     "onnx": onnx,
     "results": results,
+    "regret": regret,
     "models": models,
     "conv-choices": conv_choices,
     "first-convolution": first_convolution,

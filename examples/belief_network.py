@@ -47,8 +47,8 @@ class Machine(nn.Layer):
         self.params["bias"] = init.constant((hidden,), 0.0, "float32")
         self.params["visible_bias"] = init.constant((visible,), 0.0, "float32")
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.linear(x, self["weight"], self["bias"], activation="sigmoid"), ()
+    def compute(self, x: Any) -> Any:
+        return pycnn.linear(x, self["weight"], self["bias"], activation="sigmoid")
 
     def down(self, hidden: np.ndarray) -> np.ndarray:
         """The chances of the visible units (N, visible)."""

@@ -33,6 +33,7 @@ import numpy as np
 import pycnn
 from pycnn import nn
 from pycnn.nn import init
+from pycnn.tape import plain
 
 TEXT = Path(__file__).resolve().parents[1] / "LICENSE"
 LEAST = 1000  # characters; fewer are too few to hold some out
@@ -56,37 +57,33 @@ class Elman(nn.Layer):
         self.after: Any = None
         self.flow: list[float] = []
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         driven = pycnn.linear(x, self["into"], self["bias"])  # for all times at once
-        sums = np.empty_like(driven)
-        states = np.zeros((len(x) + 1, *driven.shape[1:]), driven.dtype)  # the first is before x
-        if self.state is not None:
-            states[0] = self.state
-        for t in range(len(x)):
-            recalled = pycnn.linear(states[t], self["round"])
-            pycnn.add(driven[t], recalled, out=sums[t])
-            pycnn.tanh(sums[t], out=states[t + 1])
-        self.after = states[-1]
-        return states[1:], (x, sums, states)
+        state = self.state
+        if state is None:
+            state = np.zeros(driven.shape[1:], driven.dtype)
+        states = []
+        self.flow = []
+        for drive in pycnn.split(driven, 1):
+            recalled = pycnn.linear(state.reshape(drive.shape), self["round"])
+            state = self.passing(pycnn.tanh(pycnn.add(drive, recalled)))
+            states.append(state)
+        self.after = plain(state)[0]
+        return pycnn.concat(states)
 
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        x, sums, states = kept
-        dsums, dround = np.empty_like(sums), np.zeros_like(self["round"])
-        later = np.zeros_like(dy[0])  # what comes back from t + 1
-        flow = []
-        for t in reversed(range(len(x))):
-            dstate = pycnn.add(dy[t], later)
-            flow.append(float(np.linalg.norm(dstate)))
-            pycnn.tanh_backward(dstate, sums[t], out=dsums[t])
-            later, dround_t, _ = pycnn.linear_backward(
-                dsums[t], states[t], self["round"], needs=(True, True, False)
-            )
-            dround += dround_t
-        self.flow = flow[::-1]
-        dx, dinto, dbias = pycnn.linear_backward(
-            dsums, x, self["into"], needs=(needs_dx, True, True)
-        )
-        return dx, {"into": dinto, "round": dround, "bias": dbias}
+    @property
+    def passing(self) -> Any:
+        """A function that changes nothing, and on the way back notes how strong a gradient is."""
+
+        @pycnn.custom_gradient
+        def unchanged(state: Any) -> Any:
+            return state, noted
+
+        def noted(dstate: Any) -> Any:
+            self.flow.insert(0, float(np.linalg.norm(dstate)))
+            return dstate
+
+        return unchanged
 
 
 def network(characters: int, units: int, seed: int) -> nn.Sequential:

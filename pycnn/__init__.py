@@ -4,6 +4,7 @@ One kernel source, three ways to run it: on a GPU through CuPy, compiled for eve
 a check, and executed on a CPU by an emulator that finds races and out-of-bounds accesses.
 """
 
+from importlib import import_module
 from typing import Any
 
 from pycnn import ops
@@ -19,6 +20,9 @@ from pycnn.runtime.random import manual_seed
 
 __version__ = "0.1.0"
 
+#: What is loaded with the tape, when it is first asked for.
+_TAPE = ("Variable", "custom_gradient", "grad")
+
 __all__ = [
     "BackendStatus",
     "BackendUnavailable",
@@ -27,12 +31,16 @@ __all__ = [
     "manual_seed",
     "synchronize",
     "use_backend",
+    *_TAPE,
     *ops.__all__,
 ]
 
 
 def __getattr__(name: str) -> Any:
     """A public function, whose module is loaded now (`pycnn.ops`)."""
+    if name in _TAPE:
+        globals()[name] = value = getattr(import_module("pycnn.tape"), name)
+        return value
     if name not in ops.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value = ops.__getattr__(name)  # not getattr: a module may have that name
@@ -40,4 +48,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ops.__all__})
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ from pycnn.runtime.backends import (
 )
 from pycnn.runtime.faults import synchronize as synchronize
 from pycnn.runtime.random import manual_seed as manual_seed
+from pycnn.tape import Variable as Variable, custom_gradient as custom_gradient, grad as grad
 
 __version__: str
 __all__: list[str]

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pycnn
 from pycnn import config
-from pycnn.bench import commands as bench
+from pycnn.bench import commands as bench, tune_command as tune
 from pycnn.define import explain_command as explain, table
 from pycnn.emulator import command as emulate
 from pycnn.onnx import command as onnx
@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_parser(subparsers)
     bench.add_parsers(subparsers)
     explain.add_parser(subparsers)
+    tune.add_parser(subparsers)
     table.add_parser(subparsers)
     kernel_table.add_parser(subparsers)
     emulate.add_parser(subparsers)

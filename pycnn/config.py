@@ -137,6 +137,9 @@ VARIABLES = (
     Variable("PYCNN_TEST_BACKENDS", ",".join(_TEST_BACKENDS),
              "What the test suite runs on, separated by commas; read by the tests only.",
              f"any of {', '.join(_TEST_BACKENDS)}", _names(*_TEST_BACKENDS)),
+    Variable("PYCNN_TUNED", "~/.cache/pycnn-tuned.json",
+             "Data base of the choices that `pycnn tune` measured, which `auto` takes on the very "
+             "same machine; read once in a process.", "an absolute path", _directory),
     Variable("PYCNN_VERBOSE", "0",
              "1: an error of the command line shows its traceback.", **_FLAG),
     Variable("PYCNN_WORKSPACE_LIMIT", "256M",

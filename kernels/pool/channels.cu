@@ -19,62 +19,11 @@
 // variant SCALAR = floating
 // variant WINDOW = 2, 3
 #include <pycnn/map.cuh>
-#include <pycnn/pool.cuh>
-
-#ifndef WINDOW
-#define WINDOW 2
-#endif
+#include <pycnn/pool_vectors.cuh>
 
 constexpr int THREADS = 128;
-constexpr int STRIDE = 2;
 constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : WINDOW;  // of outputs; `_columns` in the plan
 constexpr int COLUMNS_OF_INDICES = 2;
-
-struct Index {
-    int at;
-    __device__ __forceinline__ void set(int to) { at = to; }
-    __device__ __forceinline__ int place() const { return at; }
-};
-struct NoIndex {
-    __device__ __forceinline__ void set(int) {}
-    __device__ __forceinline__ int place() const { return 0; }
-};
-
-template <typename Place>
-struct Maximum : Place {
-    acc_t value;
-    // `first`: the first element of the window, which stands where all are minus infinity.
-    __device__ __forceinline__ void begin(int first) {
-        value = -limits<acc_t>::infinity();
-        this->set(first);
-    }
-    __device__ __forceinline__ void add(acc_t x, int at) {
-        if (x > value || x != x) {
-            value = x;
-            this->set(at);
-        }
-    }
-    // Of elements that come later.
-    __device__ __forceinline__ void add(const Maximum& other) { add(other.value, other.place()); }
-};
-
-struct Total {
-    acc_t value;
-    __device__ __forceinline__ void begin(int) { value = 0; }
-    __device__ __forceinline__ void add(acc_t x, int) { value += x; }
-    __device__ __forceinline__ void add(const Total& other) { value += other.value; }
-};
-
-__device__ __forceinline__ bool inside(int at, int extent) {
-    return static_cast<unsigned>(at) < static_cast<unsigned>(extent);
-}
-
-// Elements that a mean counts along one axis.
-__device__ __forceinline__ int counted_along(const PoolAxis& a, int window, bool include_pad) {
-    const int first = window * STRIDE - static_cast<int>(a.low), last = first + WINDOW;
-    const int end = static_cast<int>(include_pad ? a.extent + a.high : a.extent);
-    return (last < end ? last : end) - (include_pad || first > 0 ? first : 0);
-}
 
 // emit(p, q, offset in y, states of the channels) for every output of this thread.
 template <typename State, int OUTPUTS, typename Emit>
@@ -162,21 +111,6 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
     }
 }
 
-template <typename T, int COUNT>
-struct alignas(16) Block {
-    T at[COUNT];
-};
-
-template <typename T, int COUNT>
-__device__ __forceinline__ void store_block(T* to, const Block<T, COUNT>& block, bool vectors) {
-    if (vectors) {
-        *reinterpret_cast<Block<T, COUNT>*>(to) = block;
-        return;
-    }
-#pragma unroll
-    for (int k = 0; k < COUNT; ++k) to[k] = block.at[k];
-}
-
 // The indices of this thread and of its neighbour, who has the channels beside: every store of 16
 // bytes of the two is of one whole sector.
 template <typename State>
@@ -244,14 +178,12 @@ max_pool_channels_indices(const scalar_t* __restrict__ x, scalar_t* __restrict__
 
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
 avg_pool_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
-    const bool vectors = aligned(y), pad = p.count_include_pad;
+    const bool vectors = aligned(y);
     each_window<Total, COLUMNS>(x, p, [&](int i, int j, index_t to, const Total (&of)[VEC_SIZE]) {
-        const acc_t count = p.divisor ? static_cast<acc_t>(p.divisor)
-                                      : static_cast<acc_t>(counted_along(p.axis[1], i, pad) *
-                                                           counted_along(p.axis[2], j, pad));
+        const Divided rows(p, 1, i), cols(p, 2, j);
         Block<scalar_t, VEC_SIZE> block;
 #pragma unroll
-        for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(of[k].value / count);
+        for (int k = 0; k < VEC_SIZE; ++k) block.at[k] = from_acc(rows(cols, of[k].value));
         store_block(y + to, block, vectors);
     });
 }

@@ -42,8 +42,8 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     """What is run, and how it is shown and written."""
     parser.add_argument(
         "suite", nargs="?", metavar="SUITE",
-        help=f"a network: {', '.join(SUITE_NAMES)}, or another name of pycnn.models; or standard: "
-        "the operation's own layers",
+        help=f"a network: {', '.join(SUITE_NAMES)}, or another name of pycnn.models; standard: the "
+        "operation's own layers; kernelbench: the tasks of KernelBench's level 1",
     )  # fmt: skip
     parser.add_argument(
         "--shape", metavar="WORD",
@@ -55,7 +55,9 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         help="one case of the tests instead, of any operation, as the name of a test has it: "
         "'conv2d / reflect / float32', and perhaps ' / im2col'; it says op, direction and dtype",
     )  # fmt: skip
-    parser.add_argument("--op", help="operation (default: conv2d); all, with the suite standard")
+    parser.add_argument(
+        "--op", help="operation (default: conv2d); all, with the suites standard and kernelbench"
+    )
     parser.add_argument("--direction", help="forward (default), backward, all")
     parser.add_argument(
         "--algo", metavar="LIST",
@@ -124,7 +126,9 @@ def _add_compare(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--fail-on-slower", action="store_true",
         help="exit with status 1 if anything became slower or wrong",
     )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="also what only one run has, in full")
+    parser.add_argument(
+        "--all", action="store_true", help="every layer alone, and what only one run has"
+    )
     parser.set_defaults(run=_compare)
 
 
@@ -148,7 +152,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--threshold {arguments.threshold}; allowed: a percentage from 0 on")
     old, new = record.load(arguments.old), record.load(arguments.new)
     changes = compare.compare_runs(old.records, new.records, arguments.threshold / 100)
-    for line in compare.differences(old, new):
+    for line in compare.differences(old, new) + compare.noises(old.records, new.records):
         print(line)
     if arguments.all:
         table = compare.table(changes)

@@ -1,15 +1,19 @@
 """Two runs side by side: what became faster or slower beyond the noise.
 
-A layer counts as changed only if both hold:
+A layer counts as changed only if all hold:
 * the ranges from the 25th to the 75th percentile of the two runs do not overlap (the whole range
   from minimum to maximum where a file has no percentiles);
-* the medians and the minima differ by more than a threshold, 10 % unless asked otherwise: from one
-  run to the next a machine drifts further than the samples of one run show, and what else runs on
-  it lengthens most samples, but seldom all.
+* the medians and the minima differ by more than a threshold, 10 % unless asked otherwise: what else
+  runs on a machine lengthens most samples, but seldom all;
+* the medians differ by more than three times the noise between the two runs, in which a machine
+  drifts further than the samples of either show: `drift` takes it from how far the ratios of all
+  layers on the same device lie apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, log
+from statistics import median
 from typing import Any
 
 from pycnn.bench.brief import method
@@ -24,6 +28,13 @@ BROKEN, REPAIRED = "now wrong", "now right"
 GONE, ADDED = "only in the old run", "only in the new run"
 
 THRESHOLD = 0.10
+
+#: Standard deviations of the noise that a difference must exceed; pairs that say what it is, and
+#: what turns the median of the absolute deviations into a standard deviation.
+SIGMAS, LEAST, MAD = 3.0, 8, 1.4826
+
+#: Layers with the same method and verdict above which they are one line.
+FOLD = 3
 
 STYLES = {
     FASTER: "green", SLOWER: "red", SAME: "", BROKEN: "bold red", REPAIRED: "bold green",
@@ -73,15 +84,48 @@ def compare_runs(
     """
     before = {record.key: record for record in old}
     after = {record.key: record for record in new}
-    changes = []
+    changes, noise = [], drift(old, new)
     for key in [*before, *(k for k in after if k not in before)]:
-        verdict = _verdict(before.get(key), after.get(key), threshold)
+        verdict = _verdict(before.get(key), after.get(key), threshold, noise)
         if verdict:
             changes.append(Change(verdict, before.get(key), after.get(key)))
     return changes
 
 
-def _verdict(old: Record | None, new: Record | None, threshold: float) -> str | None:
+def drift(old: Sequence[Record], new: Sequence[Record]) -> dict[str, float]:
+    """Standard deviation of the logarithm of new over old time, by device.
+
+    Around their median, from the median deviation: half of the layers may have changed. Of fewer
+    than `LEAST` pairs it is not known.
+    """
+    before = {record.key: record for record in old}
+    ratios: dict[str, list[float]] = {}
+    for record in new:
+        one = before.get(record.key)
+        if one and one.time_ms and record.time_ms:
+            ratios.setdefault(device(record), []).append(log(record.time_ms / one.time_ms))
+    return {
+        name: MAD * median(abs(r - median(of)) for r in of)
+        for name, of in ratios.items()
+        if len(of) >= LEAST
+    }
+
+
+def device(record: Record) -> str:
+    """What a record was timed on.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> device(SimpleNamespace(backend="cudnn-tf32")), device(SimpleNamespace(backend="reference"))
+    ('GPU', 'CPU')
+    """
+    return "GPU" if record.backend.startswith(("cuda", "cudnn")) else "CPU"
+
+
+def _verdict(
+    old: Record | None, new: Record | None, threshold: float, noise: Mapping[str, float]
+) -> str | None:
     if old is None:
         return ADDED
     if new is None:
@@ -92,6 +136,8 @@ def _verdict(old: Record | None, new: Record | None, threshold: float) -> str | 
         return None
     (old_low, old_mid, old_high), (new_low, new_mid, new_high) = _range(old), _range(new)
     old_best, new_best = old.time_ms_min or old_mid, new.time_ms_min or new_mid
+    if abs(log(new_mid / old_mid)) <= SIGMAS * noise.get(device(new), 0.0):
+        return SAME
     growth = min(new_mid / old_mid, new_best / old_best)
     shrinkage = min(old_mid / new_mid, old_best / new_best)
     if new_low > old_high and growth > 1 + threshold:
@@ -129,22 +175,48 @@ def table(changes: Sequence[Change]) -> Table:
 
 
 def brief(changes: Sequence[Change]) -> list[str]:
-    """What became faster, slower, wrong or right, a line each; what only one run has is counted."""
+    """What became faster, slower, wrong or right; what only one run has is counted.
+
+    A line each; more than `FOLD` layers with the same method and verdict are one.
+    """
     shown = [c for c in _sorted(changes) if c.verdict not in (GONE, ADDED)]
     if not shown:
         return []
-    several = {name: len({getattr(c.record, name) for c in shown}) > 1
-               for name in ("suite", "direction", "dtype")}  # fmt: skip
-    rows = [("layer", "method", "old", "new", "new/old", "")]
+    several = [name for name in ("suite", "direction", "dtype")
+               if len({getattr(c.record, name) for c in shown}) > 1]  # fmt: skip
+    groups: dict[tuple[str, ...], list[Change]] = {}
     for change in shown:
-        record = change.record
-        words = [getattr(record, name) for name, shows in several.items() if shows]
-        suite = [words.pop(0)] if several["suite"] else []
-        old, new = (time_text(r.time_ms if r else None) for r in (change.old, change.new))
-        ratio = f"{change.ratio:.2f}" if change.ratio else ""
-        layer = " ".join([*suite, record.layer, *words])
-        rows.append((layer, method(record), old, new, ratio, change.verdict))
+        of_record = (getattr(change.record, name) for name in several)
+        groups.setdefault((change.verdict, method(change.record), *of_record), []).append(change)
+    rows = [("layer", "method", "old", "new", "new/old", "")]
+    for (verdict, by, *words), of in groups.items():
+        folded = [of] if len(of) > FOLD else [[change] for change in of]
+        suite = words[:1] if "suite" in several else []
+        for part in folded:
+            layer = f"{len(part)} layers" if len(part) > 1 else part[0].record.layer
+            said = " ".join([*suite, layer, *words[len(suite) :]])
+            old, new = (_together([getattr(c, side) for c in part]) for side in ("old", "new"))
+            rows.append((said, by, old, new, _ratios(part), verdict))
     return aligned(rows)
+
+
+def _together(records: Sequence[Record | None]) -> str:
+    times = [r.time_ms for r in records if r and r.time_ms]
+    return time_text(sum(times) if times else None)
+
+
+def _ratios(changes: Sequence[Change]) -> str:
+    ratios = sorted(f"{c.ratio:.2f}" for c in changes if c.ratio)
+    return "-".join(dict.fromkeys((ratios[0], ratios[-1]))) if ratios else ""
+
+
+def noises(old: Sequence[Record], new: Sequence[Record]) -> list[str]:
+    """How far the runs drifted apart, by device, where that is known."""
+    return [
+        f"noise between the runs on the {name}: {exp(value) - 1:.1%}; a difference below "
+        f"{exp(SIGMAS * value) - 1:.0%} is none"
+        for name, value in drift(old, new).items()
+    ]
 
 
 def _sorted(changes: Sequence[Change]) -> list[Change]:

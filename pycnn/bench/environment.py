@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pycnn
+from pycnn.runtime.measured import cpu_model
 
 #: Packages whose version may explain a difference.
 PACKAGES = (
@@ -44,7 +45,7 @@ def now() -> str:
 def cpu() -> dict[str, Any]:
     """Model, cores that this process may use, load, threads of BLAS if they are set."""
     return {
-        "model": _cpu_model(),
+        "model": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "load": load(),
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS"),
@@ -54,6 +55,15 @@ def cpu() -> dict[str, Any]:
 def load() -> float:
     """Threads that were running or waiting for a core, on average over the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine can still give; None where it does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        return 1024 * int(text.partition("MemAvailable:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def busy(about: Mapping[str, Any]) -> str:
@@ -66,16 +76,6 @@ def busy(about: Mapping[str, Any]) -> str:
         return ""
     # Our own threads fill all cores.
     return f"load {load} on {cores} cores" if load > cores + 0.5 else ""
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def gpu() -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from pycnn.bench import brief, clocks, options, summary, table
 from pycnn.bench.ceilings import Ceiling, measure_ceiling
 from pycnn.bench.environment import busy, environment, load
-from pycnn.bench.record import FAILED, WRONG, Run, content
+from pycnn.bench.record import FAILED, WRONG, Record, Run, content
 from pycnn.bench.run import FULL, QUICK, Benchmark, run
 from pycnn.reference.cpu._blas import considerate
 from pycnn.runtime import terminal
@@ -95,7 +95,7 @@ def _predicted(arguments: argparse.Namespace) -> int:
     from pycnn.predict import gpus
 
     gpu = gpus.gpu(arguments.gpu)
-    others = [n for n in ("all", "json", "plot", "prepare") if getattr(arguments, n)]
+    others = [n for n in ("all", "plot", "prepare") if getattr(arguments, n)]
     if others:
         raise ValueError(f"--gpu prints one table; allowed: without --{', --'.join(others)}")
     if arguments.case:
@@ -113,11 +113,20 @@ def _predicted(arguments: argparse.Namespace) -> int:
     if len(asked) > 1:
         raise ValueError(f"--gpu predicts one direction and dtype; allowed: {' or '.join(asked)}")
     algos = options.kernels(kernels, benchmarks)
+    require_outputs(arguments)
     with terminal.progress(len(benchmarks)) as (announce, advance):
         made = predicted.guesses(benchmarks, algos, gpu, announce, advance)
-    results = _run(benchmarks, arguments, None)
+    written_to = in_progress(arguments.json) if arguments.json else None
+    results = _run(
+        benchmarks, arguments, written_to,
+        lambda records: {"predicted": predicted.as_json(gpu, made, records)},
+    )  # fmt: skip
+    if written_to and not results.unfinished:
+        complete(written_to, arguments.json)
     title = _title(arguments, benchmarks)
     print("\n".join(predicted.lines(title, gpu, made, results.records)))
+    if written_to:
+        print(f"results: {written_to if results.unfinished else arguments.json}")
     if results.unfinished:
         print(results.unfinished, file=sys.stderr)
         return 130
@@ -139,7 +148,12 @@ def _title(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> st
     return f"{op} {directions}, {dtypes}, on {arguments.suite or arguments.shape}"
 
 
-def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace, path: Path | None) -> Run:
+def _run(
+    benchmarks: Sequence[Benchmark],
+    arguments: argparse.Namespace,
+    path: Path | None,
+    beside: Callable[[Sequence[Record]], dict[str, Any]] = lambda records: {},
+) -> Run:
     """Every record there is by the end or by an interrupt, written to `path` as they come.
 
     The file is written before anything is measured: from then on it holds this run or parts of it.
@@ -153,7 +167,8 @@ def _run(benchmarks: Sequence[Benchmark], arguments: argparse.Namespace, path: P
     def keep(unfinished: str) -> None:
         if path:
             limits = [ceiling.as_json() for ceiling in results.ceilings]
-            write_json(path, content(about, limits, written, unfinished))
+            whole = content(about, limits, written, unfinished)
+            write_json(path, whole | beside(results.records))
 
     def done() -> str:
         return f"{len(written)} of {planned} done"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pycnn
-from pycnn.bench import networks
+from pycnn.bench import kernelbench, networks
 from pycnn.bench.cases import Case, ConvCase
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import BACKWARD, DIRECTIONS, FORWARD, Operation
@@ -40,18 +40,18 @@ def benchmarks(arguments: argparse.Namespace) -> list[Benchmark]:
     halves = arguments.dtype is None and arguments.case is None and not arguments.prepare
     arguments = _settled(arguments)
     if arguments.op == "all":
-        return _all_standard(arguments)
+        return _all_operations(arguments)
     op = (
         Defined(arguments.op)
         if arguments.case
         else OPERATIONS[_one_of("--op", arguments.op, (*OPERATIONS, "all"))]
     )
-    directions = _directions(op, arguments.direction)
-    dtypes = _listed("--dtype", arguments.dtype, op.dtypes)
+    directions = directions_of(op, arguments.direction)
+    dtypes = listed("--dtype", arguments.dtype, op.dtypes)
     # --prepare: the words of a run, where who takes part in it may be missing
     backends = [] if arguments.prepare else _backends(arguments.backend)
     peers = [] if arguments.prepare else _peers(arguments.against)
-    suite, layers = _layers(arguments, op)
+    suite, layers = layers_of(arguments, op)
     checked = _halves(op) if halves and "emulator" in backends else []
     algos = _algorithms(arguments.algo, op, layers, directions, [*dtypes, *checked], backends)
 
@@ -106,7 +106,7 @@ def _peers(text: str | None) -> list[str]:
         return [peer for peer in PEERS if not missing(peer)]
     if text.strip() == "none":
         return []
-    peers = _listed("--against", text, (*PEERS, "none"))
+    peers = listed("--against", text, (*PEERS, "none"))
     for peer in peers:
         reason = missing(peer) if peer in PEERS else "allowed alone"
         if reason:
@@ -133,16 +133,18 @@ def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(arguments), **said})
 
 
-def _all_standard(arguments: argparse.Namespace) -> list[Benchmark]:
-    """Every operation that has standard layers, one after the other, as far as it has dtypes."""
-    if arguments.suite != STANDARD:
-        raise ValueError(f"--op all; allowed: with the suite {STANDARD}")
-    _listed("--dtype", arguments.dtype, FLOATING)
+def _all_operations(arguments: argparse.Namespace) -> list[Benchmark]:
+    """Every operation that has layers of the suite, in turns, as far as it has the dtypes."""
+    suites = (STANDARD, kernelbench.NAME)
+    if arguments.suite not in suites:
+        raise ValueError(f"--op all; allowed: with the suites {', '.join(suites)}")
+    listed("--dtype", arguments.dtype, FLOATING)
     plans = []
     for name, op in OPERATIONS.items():
         dtypes = [d for d in arguments.dtype.split(",") if d.strip() in op.dtypes]
         directions = DIRECTIONS if arguments.direction == "all" else (arguments.direction,)
-        if dtypes and op.standard_layers() and set(directions) & set(op.directions):
+        layers = op.standard_layers() if arguments.suite == STANDARD else kernelbench.layers(name)
+        if dtypes and layers and set(directions) & set(op.directions):
             one = {**vars(arguments), "op": name, "dtype": ",".join(dtypes)}
             plans += benchmarks(argparse.Namespace(**one))
     return plans
@@ -155,7 +157,7 @@ def kernels(text: str | None, benchmarks: Sequence[Benchmark]) -> list[str] | No
     offered = dict.fromkeys(
         a.name for b in benchmarks for a in b.op.algorithms(b.layer.case, b.direction, b.dtype)
     )
-    return _listed("--algo", text, tuple(offered))
+    return listed("--algo", text, tuple(offered))
 
 
 def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
@@ -186,7 +188,7 @@ def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
     return " ".join(words + ["--quick"] * arguments.quick)
 
 
-def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
+def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
     if arguments.case:
         problem = named(arguments.case)
         return "case", [
@@ -207,7 +209,17 @@ def _layers(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Lay
         if not standard:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
         return STANDARD, standard
-    name = _one_of("suite", arguments.suite, (*SUITES, STANDARD, *MODELS))
+    name = _one_of("suite", arguments.suite, (*SUITES, kernelbench.NAME, STANDARD, *MODELS))
+    if name == kernelbench.NAME:
+        tasks = [
+            Layer(_name(layer.name, layer.case, batches), layer.case)
+            for batch in batches or (None,)
+            for layer in kernelbench.layers(op.name, batch)
+        ]
+        if not tasks:
+            having = ", ".join(kernelbench.ops())
+            raise ValueError(f"suite {name} has no layer of {op.name}; these have: {having}")
+        return name, tasks
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
         for batch in batches or [SUITES[name].batch if name in SUITES else 1]
@@ -233,7 +245,7 @@ def _name(name: str, case: Case, batches: Sequence[int]) -> str:
     return f"{name} x{case.batch}" if len(batches) > 1 else name
 
 
-def _directions(op: Operation, text: str) -> list[str]:
+def directions_of(op: Operation, text: str) -> list[str]:
     _one_of("--direction", text, (*DIRECTIONS, "all"))
     directions = DIRECTIONS if text == "all" else (text,)
     offered = [direction for direction in directions if direction in op.directions]
@@ -247,7 +259,7 @@ def _backends(text: str | None) -> list[str]:
     order = ("reference", "emulator", "cuda")
     if text is None:
         return [name for name in order if present[name].available]
-    names = _listed("--backend", text, order)
+    names = listed("--backend", text, order)
     for name in names:
         if not present[name].available:
             raise ValueError(f"--backend {name} is not available here: {present[name].detail}")
@@ -277,7 +289,7 @@ def _algorithms(
         for name in (a.name, a.chosen)
         if name
     )
-    return _listed("--algo", text, tuple(offered))
+    return listed("--algo", text, tuple(offered))
 
 
 def _one_of(name: str, value: str, allowed: Any) -> str:
@@ -287,7 +299,7 @@ def _one_of(name: str, value: str, allowed: Any) -> str:
     return value
 
 
-def _listed(name: str, text: str, allowed: Any) -> list[str]:
+def listed(name: str, text: str, allowed: Any) -> list[str]:
     return [_one_of(name, part.strip(), allowed) for part in text.split(",")]
 
 

@@ -4,9 +4,10 @@ Every figure for that GPU is predicted by :mod:`pycnn.predict`, and the table sa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import prod
+from typing import Any
 
 from pycnn.bench.brief import aligned, wrapped
 from pycnn.bench.operations.base import Operation
@@ -120,19 +121,23 @@ def guesses(
 
 def lines(title: str, gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> list[str]:
     """The table, what its columns stand for, and the sum over the layers."""
-    best = winners(in_full(records)).values()
-    measured = {(r.layer, r.direction, r.dtype): r for r in best}
+    measured = _measured(records)
     rows = [_row(g, measured.get(g.problem)) for g in made]
     said = [
         f"{title}: {gpu.name} PREDICTED, nothing of it measured; here measured",
         *aligned(COLUMNS, rows),
         "limit: share of what peak and copy speed would allow; next: predicted time of the next "
         "over that of the best; *: auto takes another; here: the best method of this machine",
-        *_totals(gpu, made, measured),
+        *_totals(gpu, wholes(gpu, made, records)),
         *_others(made),
         *_advice(made),
     ]
     return [line for text in said for line in wrapped(text)]
+
+
+def _measured(records: Sequence[Record]) -> dict[tuple[str, str, str], Record]:
+    best = winners(in_full(records)).values()
+    return {(r.layer, r.direction, r.dtype): r for r in best}
 
 
 def _row(g: Guess, record: Record | None) -> list[str]:
@@ -150,29 +155,133 @@ def _row(g: Guess, record: Record | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _totals(
-    gpu: Gpu, made: Sequence[Guess], measured: Mapping[tuple[str, str, str], Record]
-) -> list[str]:
-    if len(made) < 2 or not all(g.found for g in made):
+@dataclass(frozen=True)
+class Whole:
+    """All layers at one batch, in microseconds.
+
+    Attributes
+    ----------
+    batch : int
+    best : float
+        Predicted, by the best choices.
+    auto : float or None
+        By those of `auto`, where they were predicted.
+    transfer : float
+        Of the first layer's input to the GPU and the last one's result back.
+    here : float or None
+        The best of this machine, where all was measured.
+    """
+
+    batch: int
+    best: float
+    auto: float | None
+    transfer: float
+    here: float | None
+
+    @property
+    def with_transfer(self) -> float:
+        return self.best + self.transfer
+
+
+def wholes(gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> list[Whole]:
+    """The sums of each batch all of whose layers have a prediction, if there are several."""
+    measured = _measured(records)
+    found = []
+    for batch in dict.fromkeys(g.benchmark.layer.case.batch for g in made):
+        of = [g for g in made if g.benchmark.layer.case.batch == batch]
+        if len(of) < 2 or not all(g.found for g in of):
+            continue
+        counts = [g.benchmark.layer.count for g in of]
+        own = [g.found[g.auto].time_us if g.auto in g.found else None for g in of]
+        here = [1e3 * r.time_ms if (r := measured.get(g.problem)) and r.time_ms else None
+                for g in of]  # fmt: skip
+        found.append(
+            Whole(
+                batch,
+                _sum(counts, [next(iter(g.found.values())).time_us for g in of]) or 0.0,
+                _sum(counts, own),
+                gpu.transfer_us(_bytes(of[0])[0], _bytes(of[-1])[1]),
+                _sum(counts, here),
+            )
+        )
+    return found
+
+
+def _sum(counts: Sequence[int], times: Sequence[float | None]) -> float | None:
+    known = [n * t for n, t in zip(counts, times, strict=True) if t is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _bytes(g: Guess) -> tuple[int, int]:
+    """Of the array that a layer is about, and of all that comes out."""
+    op, benchmark = g.benchmark.op, g.benchmark
+    case, direction, size = (
+        benchmark.layer.case,
+        benchmark.direction,
+        FLOATS[benchmark.dtype].itemsize,
+    )
+    first = next(iter(op.input_specs(case, direction).values()))[0]
+    results = op.output_shapes(case, direction).values()
+    return size * prod(first), size * sum(map(prod, results))
+
+
+def _totals(gpu: Gpu, found: Sequence[Whole]) -> list[str]:
+    lines = []
+    for whole in found:
+        parts = [f"all layers at batch {whole.batch}, predicted on {gpu.name}: "
+                 f"{time_text(whole.best / 1e3)}"]  # fmt: skip
+        if whole.auto is not None:
+            more = whole.auto / whole.best - 1
+            parts.append(f"by auto's choices {time_text(whole.auto / 1e3)}, {more:.0%} more")
+        parts.append(f"with input and result copied {time_text(whole.with_transfer / 1e3)}")
+        if whole.here is not None:
+            parts.append(
+                f"measured here {time_text(whole.here / 1e3)}: {whole.here / whole.best:.3g} times "
+                f"as long, {whole.here / whole.with_transfer:.3g} times with the copies"
+            )
+        lines.append("; ".join(parts))
+    return [*lines, *_turns(found)]
+
+
+def _turns(found: Sequence[Whole]) -> list[str]:
+    """From which of the batches on the GPU is predicted to be the faster one."""
+    known = [w for w in found if w.here is not None]
+    if not known:
         return []
-    best = sum(g.benchmark.layer.count * next(iter(g.found.values())).time_us for g in made)
-    own = [g.found.get(g.auto) for g in made]
-    auto = sum(g.benchmark.layer.count * o.time_us for g, o in zip(made, own, strict=True) if o)
-    parts = [f"all layers, predicted on {gpu.name}: {time_text(best / 1e3)}"]
-    if all(own):
-        parts.append(f"by auto's choices {time_text(auto / 1e3)}, {auto / best - 1:.0%} more")
-    times = [measured.get(g.problem) for g in made]
-    if all(times):
-        total = sum(
-            g.benchmark.layer.count * (r.time_ms or 0.0)
-            for g, r in zip(made, times, strict=True)
-            if r
-        )
-        parts.append(
-            f"measured here: {time_text(total)}, {total * 1e3 / best:.3g} times as long; no "
-            "transfers counted"
-        )
-    return ["; ".join(parts)]
+    said = []
+    for words, times in (("alone", [w.best for w in known]),
+                         ("with the copies", [w.with_transfer for w in known])):  # fmt: skip
+        slower = [w.batch for w, t in zip(known, times, strict=True) if t >= (w.here or 0.0)]
+        later = sorted(w.batch for w in known if w.batch > max(slower, default=0))
+        said.append(f"{words} from batch {later[0]} on" if later else f"{words} at none")
+    batches = ", ".join(str(w.batch) for w in known)
+    return [f"of the batches {batches} the GPU is the faster one {', '.join(said)}"]
+
+
+def as_json(gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> dict[str, Any]:
+    """What a file of results holds as ``predicted`` (docs/results.md)."""
+    return {
+        "gpu": gpu.key,
+        "layers": [
+            {
+                "layer": g.benchmark.layer.name, "count": g.benchmark.layer.count,
+                "op": g.benchmark.op.name, "direction": g.benchmark.direction,
+                "shape": str(g.benchmark.layer.case), "dtype": g.benchmark.dtype,
+                "auto": g.auto, "limit_us": g.limit_us,
+                "algorithms": [_algorithm(name, of) for name, of in g.found.items()],
+                "refused": dict(g.refused),
+            }
+            for g in made
+        ],
+        "whole": [asdict(w) for w in wholes(gpu, made, records)],
+    }  # fmt: skip
+
+
+def _algorithm(name: str, of: OfPlan) -> dict[str, Any]:
+    kept = ("entry", "time_us", "launch_us", "bound", "busy", "registers", "shared", "grid",
+            "block", "waves")  # fmt: skip
+    launches = [{field: getattr(p, field) for field in kept} for p in of.launches]
+    return {"algorithm": name, "time_us": of.time_us, "bound": of.bound, "launches": launches}
 
 
 def _others(made: Sequence[Guess]) -> list[str]:

@@ -1,7 +1,8 @@
 """One measurement as a record, and a run of them as a file.
 
 A file holds ``schema``, ``complete``, ``unfinished`` (why it is not complete), ``environment``,
-``ceilings`` and ``results``, one record for each layer x direction x backend x algorithm.
+``ceilings`` and ``results``, one record for each layer x direction x backend x algorithm; and
+``predicted`` where a GPU was predicted. docs/results.md has them all.
 """
 
 import json
@@ -16,6 +17,8 @@ from pycnn.bench.measure import DISTURBED
 from pycnn.runtime.files import require_file
 from pycnn.runtime.text import printable
 
+#: Counts the changes after which an earlier version would misread a file. Version 1 had no
+#: ``complete``.
 SCHEMA = 2
 
 #: Said of a file of an earlier version.
@@ -243,6 +246,13 @@ def _load(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is not JSON ({error})") from None
     if not isinstance(loaded, dict) or not isinstance(loaded.get("results"), list):
         raise ValueError(f"{path}: has no list `results`; written by `pycnn bench --json`?")
+    schema = loaded.get("schema", 1)
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise ValueError(printable(f"{path}: `schema` is {schema!r}; allowed: 1 to {SCHEMA}", 200))
+    if schema > SCHEMA:
+        raise ValueError(
+            f"{path}: schema {schema}, written by a later pycnn; this one reads up to {SCHEMA}"
+        )
     if not isinstance(loaded.setdefault("environment", {}), dict):
         raise ValueError(f"{path}: `environment` is no object; written by `pycnn bench --json`?")
     return loaded

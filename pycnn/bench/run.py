@@ -14,6 +14,7 @@ from pycnn.bench import expected
 from pycnn.bench.cases import Case
 from pycnn.bench.ceilings import Ceiling, out_of_memory
 from pycnn.bench.checking import check
+from pycnn.bench.environment import free_memory
 from pycnn.bench.measure import DISTURBED, Timing, measure
 from pycnn.bench.operations.base import Check, Operation, Unsupported
 from pycnn.bench.record import CHECKED, FAILED, SKIPPED, TIMED, WRONG, Record
@@ -119,12 +120,27 @@ class _Problems:
                 case, lambda c: benchmark.op.emulated_flops(c, benchmark.direction), self._flops
             )
         if case not in self._known:
+            _require_memory(benchmark.op.traffic(case, benchmark.direction, benchmark.dtype))
             arrays = benchmark.op.inputs(case, benchmark.direction, benchmark.dtype, expected.rng())
             known = expected.key(benchmark.op.name, str(case), benchmark.direction, benchmark.dtype)
             with expected.recalling(known):
                 checks = benchmark.op.checks(case, benchmark.direction, arrays)
             self._known[case] = Problem(case, arrays, checks)
         return self._known[case]
+
+
+#: What random inputs, results and what they are compared with take, over the arrays themselves.
+COPIES = 3
+
+
+def _require_memory(nbytes: int) -> None:
+    """Raise `Unsupported` for arrays that would have the system end this process."""
+    free = free_memory()
+    if free is not None and COPIES * nbytes > free:
+        raise Unsupported(
+            f"arrays of {nbytes / 1e9:.1f} GB, {COPIES} times over; free: {free / 1e9:.1f} GB; a "
+            "smaller --batch may fit"
+        )
 
 
 def begun(benchmark: Benchmark, runner: Runner) -> Record:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from pycnn.bench.cases import Case, ConvCase, GemmCase, MapCase, PoolCase, RowsCase
+from pycnn.bench.kernelbench import Task
 
 MIN_OUTPUT = 4
 MIN_CHANNELS = 4
@@ -54,6 +55,9 @@ def scale_down(case: Case, work: Callable[[Any], int], budget: int) -> Case:
 def _steps(case: Case) -> Iterator[Step]:
     if isinstance(case, GemmCase):
         yield _halve("m", "n", "k", least=MIN_CHANNELS)
+        return
+    if isinstance(case, Task):
+        yield Task.smaller
         return
     if not isinstance(case, (ConvCase, PoolCase, MapCase, RowsCase)):
         return  # a definition's own case is small as it is

@@ -39,7 +39,7 @@ class Convolution(Operation):
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
-    environment = (LIMIT,)
+    environment = (LIMIT, "PYCNN_TUNED")
     #: The name but for the number of axes, and the first axes of the weight.
     stem: str
     weight: str
@@ -146,7 +146,7 @@ class ConvGradients(Gradient):
     family = "conv"
     layouts = LAYOUTS
     bound = "arithmetic"
-    environment = (LIMIT,)
+    environment = (LIMIT, "PYCNN_TUNED")
     results = tuple(GRADIENTS)
     forward: Convolution
     #: Which array the plans' convolution goes from and to, and the direction of each gradient.

@@ -207,7 +207,7 @@ def explained(definition: Operation, call: Call, gpu: str | None, on_cpu: bool) 
         Whether the CPU path would compute it here.
     """
     planned, place = _place(gpu)
-    predict = _predictor(gpu, call)
+    predict = predictor(gpu, call)
     with planned_for(planned):
         choices = definition.choices(call)
         results = tuple(_result(choice, predict) for choice in choices)
@@ -295,7 +295,8 @@ def _place(gpu: str | None) -> tuple[Target, str]:
 Predictor = Callable[[Plan], tuple[float | None, str]]
 
 
-def _predictor(gpu: str | None, call: Call) -> Predictor:
+def predictor(gpu: str | None, call: Call) -> Predictor:
+    """Predicts plans of a call on a GPU by name; nothing, without one."""
     if gpu is None:
         return lambda plan: (None, "")
     from pycnn.predict import gpus, plans

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.define import trace
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
@@ -117,6 +118,8 @@ class Split(Movement):
         return (sizes, along), outputs
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
+        if (follower := trace.follower_of(arrays.values())) is not None:
+            return tuple(follower(self, arrays, out, settings))
         if foreign.among(*arrays.values()):
             return tuple(foreign.call(partial(self.run, **settings), arrays, out))
         backend_for(**arrays)

@@ -6,7 +6,7 @@ milliseconds. `placeholder` makes the arrays to begin with.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -78,3 +78,18 @@ def placeholder(shape: tuple[int, ...], dtype: Any = "float32") -> np.ndarray:
 def placeholders(call: Call) -> dict[str, np.ndarray]:
     """What a call would compute."""
     return {name: placeholder(spec.shape, spec.dtype) for name, spec in call.outputs.items()}
+
+
+#: Classes of arrays that follow what is computed from them: of a tape, once there is one.
+FOLLOWED: set[Any] = set()
+
+
+def follower_of(operands: Iterable[Any]) -> Callable[..., Any] | None:
+    """What runs an operation for the first operand that follows its own computation, if one does.
+
+    It gets the operation, the arrays by name, `out` and the settings by name.
+    """
+    for array in operands:
+        if array.__class__ in FOLLOWED:
+            return array.__pycnn_operation__
+    return None

@@ -1,12 +1,12 @@
 """LeNet-5, as it is used today and as it was published."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pycnn import nn, ops
 from pycnn.models.blocks import Shape, conv_relu, flat_size, scaled, scores
 from pycnn.nn.arrays import library
 from pycnn.nn.init import constant, weights
+from pycnn.tape import custom_gradient
 
 #: Table I of the paper: the maps of S2 that each map of C3 sees.
 CONNECTIONS = (
@@ -158,12 +158,8 @@ class ScaledTanh(nn.Layer):
     amplitude, slope = 1.7159, 2 / 3
     elementwise = True
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        inner = x * self.slope
-        return ops.tanh(inner) * self.amplitude, inner
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return ops.tanh_backward(dy, kept) * (self.amplitude * self.slope), {}
+    def compute(self, x: Any) -> Any:
+        return ops.tanh(x * self.slope) * self.amplitude
 
 
 class PartialConv2d(nn.Layer):
@@ -201,15 +197,21 @@ class PartialConv2d(nn.Layer):
         self.params["weight"] = dense[self.filters, self.channels]  # one 5x5 kernel a connection
         self.params["bias"] = constant((len(connections),), 0.0, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        weight = self["weight"]
-        dense = library(weight).zeros(self.dense_shape, weight.dtype)
-        dense[self.filters, self.channels] = weight
-        return ops.conv2d(x, dense, self["bias"]), (x, dense)
+    @property
+    def _dense(self) -> Any:
+        """The function that puts the kernels among zeros."""
+        places = self.filters, self.channels
 
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, dense, dbias = ops.conv2d_backward(dy, *kept, needs=(needs_dx, True, True))
-        return dx, {"weight": dense[self.filters, self.channels], "bias": dbias}
+        @custom_gradient
+        def dense(weight: Any) -> Any:
+            filters = library(weight).zeros(self.dense_shape, weight.dtype)
+            filters[places] = weight
+            return filters, lambda gradient: gradient[places]
+
+        return dense
+
+    def compute(self, x: Any) -> Any:
+        return ops.conv2d(x, self._dense(self["weight"]), self["bias"])
 
     def describe(self) -> str:
         outputs, inputs, size, _ = self.dense_shape

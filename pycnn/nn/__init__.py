@@ -55,6 +55,7 @@ from pycnn.nn.loss import (
     SmoothL1Loss,
     SumOfHalfSquares,
 )
+from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.normalisation import (
     BatchNorm1d,
     BatchNorm2d,
@@ -99,6 +100,7 @@ from pycnn.nn.pooling import (
     SumPool2d,
     SumPool3d,
 )
+from pycnn.nn.recompute import Recompute
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.nn.shaping import (
     ChannelShuffle,
@@ -183,6 +185,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "Loss",
+    "LossScale",
     "MSELoss",
     "Max",
     "MaxPool1d",
@@ -207,6 +210,7 @@ __all__ = [
     "RMSprop",
     "ReLU",
     "ReLU6",
+    "Recompute",
     "Reshape",
     "Schedule",
     "Sequential",

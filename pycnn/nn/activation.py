@@ -1,83 +1,78 @@
 """Activations as layers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pycnn
-from pycnn.nn.function import OfInput, OfOutput
+from pycnn.nn.function import Function
 from pycnn.nn.init import constant
 from pycnn.nn.layer import Layer
 
 
-class ReLU(OfInput, operation="relu"):
+class ReLU(Function, operation="relu"):
     """``max(x, 0)``, see `pycnn.relu`."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        y = pycnn.relu(x)
-        return y, y  # positive where x is; and the next layer mostly keeps it too
 
-
-class ReLU6(OfInput, operation="relu6"):
+class ReLU6(Function, operation="relu6"):
     """``min(max(x, 0), 6)``, see `pycnn.relu6`."""
 
 
-class Clip(OfInput, operation="clip"):
+class Clip(Function, operation="clip"):
     """Between two bounds, either of which may be None; see `pycnn.clip`."""
 
 
-class Hardtanh(OfInput, operation="hardtanh"):
+class Hardtanh(Function, operation="hardtanh"):
     """A line between two bounds; see `pycnn.hardtanh`."""
 
 
-class LeakyReLU(OfInput, operation="leaky_relu"):
+class LeakyReLU(Function, operation="leaky_relu"):
     """``x`` where positive, ``negative_slope * x`` elsewhere; see `pycnn.leaky_relu`."""
 
 
-class ELU(OfInput, operation="elu"):
+class ELU(Function, operation="elu"):
     """``alpha * (exp(x) - 1)`` where negative; see `pycnn.elu`."""
 
 
-class SELU(OfInput, operation="selu"):
+class SELU(Function, operation="selu"):
     """ELU scaled to keep mean and variance; see `pycnn.selu`."""
 
 
-class CELU(OfInput, operation="celu"):
+class CELU(Function, operation="celu"):
     """ELU with a continuous derivative; see `pycnn.celu`."""
 
 
-class Sigmoid(OfInput, operation="sigmoid"):
+class Sigmoid(Function, operation="sigmoid"):
     """``1 / (1 + exp(-x))``, see `pycnn.sigmoid`."""
 
 
-class Hardsigmoid(OfInput, operation="hardsigmoid"):
+class Hardsigmoid(Function, operation="hardsigmoid"):
     """A sigmoid of three straight lines; see `pycnn.hardsigmoid`."""
 
 
-class Tanh(OfInput, operation="tanh"):
+class Tanh(Function, operation="tanh"):
     """Hyperbolic tangent, see `pycnn.tanh`."""
 
 
-class Softplus(OfInput, operation="softplus"):
+class Softplus(Function, operation="softplus"):
     """``log(1 + exp(beta * x)) / beta``, see `pycnn.softplus`."""
 
 
-class Softsign(OfInput, operation="softsign"):
+class Softsign(Function, operation="softsign"):
     """``x / (1 + |x|)``, see `pycnn.softsign`."""
 
 
-class GELU(OfInput, operation="gelu"):
+class GELU(Function, operation="gelu"):
     """``x`` times the normal distribution function of x; see `pycnn.gelu`."""
 
 
-class SiLU(OfInput, operation="silu"):
+class SiLU(Function, operation="silu"):
     """``x * sigmoid(x)``, see `pycnn.silu`."""
 
 
-class Hardswish(OfInput, operation="hardswish"):
+class Hardswish(Function, operation="hardswish"):
     """``x * hardsigmoid(x)``, see `pycnn.hardswish`."""
 
 
-class Mish(OfInput, operation="mish"):
+class Mish(Function, operation="mish"):
     """``x * tanh(softplus(x))``, see `pycnn.mish`."""
 
 
@@ -90,12 +85,8 @@ class PReLU(Layer):
         super().__init__()
         self.params["weight"] = constant((num_parameters,), init, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.prelu(x, self["weight"]), x
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, dweight = pycnn.prelu_backward(dy, kept, self["weight"])
-        return dx, {"weight": dweight}
+    def compute(self, x: Any) -> Any:
+        return pycnn.prelu(x, self["weight"])
 
     def describe(self) -> str:
         weight = self.params["weight"]
@@ -103,9 +94,13 @@ class PReLU(Layer):
         return f"{weight.size}{dtype}"
 
 
-class Softmax(OfOutput, operation="softmax"):
+class Softmax(Function, operation="softmax"):
     """Probabilities along an axis, by default the last; see `pycnn.softmax`."""
 
+    full_precision = True
 
-class LogSoftmax(OfOutput, operation="log_softmax"):
+
+class LogSoftmax(Function, operation="log_softmax"):
     """Their logarithms; see `pycnn.log_softmax`."""
+
+    full_precision = True

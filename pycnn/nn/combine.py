@@ -1,21 +1,24 @@
 """Layers made of layers: one after the other, side by side, and taps for auxiliary heads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pycnn
-from pycnn.nn.errors import LayerError
 from pycnn.nn.layer import Layer
+
+#: Layers inside that `repr` shows.
+MOST = 6
 
 
 class Combined(Layer):
-    """Base of layers that contain layers."""
+    """Base of layers that contain layers: given one by one, in a list, or by name."""
 
-    def __init__(self, *layers: Layer, **named: Layer) -> None:
+    def __init__(self, *layers: Any, **named: Layer) -> None:
         super().__init__()
+        if len(layers) == 1 and isinstance(layers[0], list | tuple):
+            (layers,) = layers
         for name, layer in (*((str(i), one) for i, one in enumerate(layers)), *named.items()):
             self._add(name, layer)
-        _check_apart(self)
 
     def _add(self, name: str, layer: Layer) -> None:
         if not isinstance(layer, Layer):
@@ -30,6 +33,9 @@ class Combined(Layer):
     def __len__(self) -> int:
         return len(self.children)
 
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.children.values())
+
     def at(self, path: str) -> Layer:
         """The layer inside at `path`, such as ``"features.3"``.
 
@@ -43,22 +49,16 @@ class Combined(Layer):
             raise ValueError(f"path={path!r}: allowed are {', '.join(filter(None, layers))}")
         return layers[path]
 
-    def run_child(self, name: str, x: Any, keep: bool, residual: Any = None) -> Any:
-        """Forward through one layer inside; an error says which."""
-        try:
-            return self.children[name].run(x, keep, residual)
-        except LayerError as error:
-            raise error.inside(name) from error.__cause__
-
-    def backward_child(self, name: str, dy: Any, needs_dx: bool) -> Any:
-        """Backward through one layer inside; an error says which."""
-        try:
-            return self.children[name].backward(dy, needs_dx)
-        except LayerError as error:
-            raise error.inside(name) from error.__cause__
-
     def describe(self) -> str:
-        return ", ".join(f"{name}={layer!r}" for name, layer in self.children.items())
+        named = [f"{name}={_brief(layer)}" for name, layer in self.children.items()]
+        if len(named) > MOST:
+            named[MOST - 1 :] = [f"... {len(named)} layers"]
+        return ", ".join(named)
+
+
+def _brief(layer: Layer) -> str:
+    count = len(layer.children)
+    return f"{type(layer).__name__}(... {count} layers)" if count > 1 else repr(layer)
 
 
 class Sequential(Combined):
@@ -77,57 +77,40 @@ class Sequential(Combined):
     pycnn.nn.errors.LayerError: layer conv, Conv2d(1, 6, 5): weight has shape (6, 1, 5, 5): ...
     """
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        for name in self.children:
-            x = self.run_child(name, x, keep)
-        return x, ()
+    def __getitem__(self, index: Any) -> Any:
+        """The layer at a place, those of a slice as a `Sequential`; a parameter by its name."""
+        if isinstance(index, slice):
+            part = Sequential(**dict(list(self.children.items())[index]))
+            part.training = self.training
+            return part
+        if isinstance(index, int):
+            return list(self.children.values())[index]
+        return super().__getitem__(index)
 
-    def compute_onto(self, x: Any, keep: bool, residual: Any) -> tuple[Any, Any]:
-        *names, last = self.children
-        for name in names:
-            x = self.run_child(name, x, keep)
-        return self.run_child(last, x, keep, residual), ()
+    def compute(self, x: Any) -> Any:
+        for layer in self.children.values():
+            x = layer(x)
+        return x
 
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        names = list(self.children)
-        stop = 0 if needs_dx else self._first_with_parameters()
-        for i in range(len(names) - 1, stop - 1, -1):
-            dy = self.backward_child(names[i], dy, needs_dx or i > stop)
-        for name in names[:stop]:
-            self.children[name].forget()
-        return dy if needs_dx else None, {}
-
-    def _first_with_parameters(self) -> int:
-        for i, layer in enumerate(self.children.values()):
-            if layer.parameters():
-                return i
-        return len(self.children)
+    def compute_onto(self, x: Any, residual: Any) -> Any:
+        *layers, last = self.children.values()
+        for layer in layers:
+            x = layer(x)
+        return last.onto(x, residual)
 
 
 class Identity(Layer):
     """Its input: the short branch of a residual block."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return x, ()
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return dy, {}
+    def compute(self, x: Any) -> Any:
+        return x
 
 
 class _Branches(Combined):
-    """Layers that take the same input; the gradient for it is the sum of theirs."""
+    """Layers that take the same input."""
 
-    def outputs(self, x: Any, keep: bool) -> list[Any]:
-        return [self.run_child(name, x, keep) for name in self.children]
-
-    def gather(self, gradients: Sequence[Any], needs_dx: bool) -> Any:
-        grads = [
-            self.backward_child(name, dy, needs_dx)
-            for name, dy in zip(self.children, gradients, strict=True)
-        ]
-        if not needs_dx:
-            return None
-        return grads[0] if len(grads) == 1 else pycnn.add_n(grads)
+    def outputs(self, x: Any) -> list[Any]:
+        return [layer(x) for layer in self.children.values()]
 
 
 class Sum(_Branches):
@@ -163,21 +146,15 @@ class Sum(_Branches):
         self.scale = scale
         self.adds: str | None = None
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         if self.adds is not None:
-            others = [self.run_child(n, x, keep) for n in self.children if n != self.adds]
-            return self.run_child(self.adds, x, keep, _added(others)), ()
-        first, *rest = self.outputs(x, keep)
+            others = [layer(x) for name, layer in self.children.items() if name != self.adds]
+            return self.children[self.adds].onto(x, _added(others))
+        first, *rest = self.outputs(x)
         _check_same_shape(self, [first, *rest])
         if not rest:
-            return first, ()
-        return pycnn.add(_added(rest), first, alpha=self.scale), ()
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        scaled = dy
-        if self.scale != 1.0 and len(self.children) > 1:
-            scaled = pycnn.add_backward(dy, dy.shape, dy.shape, alpha=self.scale)[1]
-        return self.gather([scaled, *[dy] * (len(self.children) - 1)], needs_dx), {}
+            return first
+        return pycnn.add(_added(rest), first, alpha=self.scale)
 
     def describe(self) -> str:
         scale = "" if self.scale == 1.0 else f", scale={self.scale}"
@@ -200,12 +177,8 @@ class Product(_Branches):
         if len(self) != 2:
             raise ValueError(f"Product of {len(self)} branches: allowed are 2")
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        a, b = self.outputs(x, keep)
-        return pycnn.mul(a, b), (a, b) if keep else ()
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return self.gather(pycnn.mul_backward(dy, *kept), needs_dx), {}
+    def compute(self, x: Any) -> Any:
+        return pycnn.mul(*self.outputs(x))
 
 
 class Concat(_Branches):
@@ -237,12 +210,8 @@ class Concat(_Branches):
         super().__init__(*layers, **named)
         self.axis = axis
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        ys = self.outputs(x, keep)
-        return pycnn.concat(ys, self.axis), [y.shape[self.axis] for y in ys]
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return self.gather(pycnn.split(dy, kept, self.axis), needs_dx), {}
+    def compute(self, x: Any) -> Any:
+        return pycnn.concat(self.outputs(x), self.axis)
 
     def describe(self) -> str:
         axis = "" if self.axis == 1 else f", axis={self.axis}"
@@ -252,9 +221,8 @@ class Concat(_Branches):
 class Tap(Layer):
     """Passes its input on, and in training feeds it to an auxiliary head too.
 
-    After `forward`, `output` holds what the head made of it; set `gradient_of_output` before
-    `backward`, which adds the head's gradient to that of the network. In evaluation mode the head
-    is not run.
+    `output` holds what the head made of it, on the tape that the network is on: a loss of it can
+    be added to that of the network. In evaluation mode the head is not run, and it is None.
 
     Parameters
     ----------
@@ -273,27 +241,10 @@ class Tap(Layer):
         self.children["head"] = head
         self.weight = weight
         self.output: Any = None
-        self.gradient_of_output: Any = None
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        self.output = None
-        if self.training:
-            try:
-                self.output = self.children["head"].run(x, keep)
-            except LayerError as error:
-                raise error.inside("head") from error.__cause__
-        return x, self.training
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        mine, self.gradient_of_output = self.gradient_of_output, None
-        if not kept or mine is None:
-            self.children["head"].forget()
-            return dy, {}
-        try:
-            dx = self.children["head"].backward(mine, needs_dx)
-        except LayerError as error:
-            raise error.inside("head") from error.__cause__
-        return (pycnn.add(dy, dx) if needs_dx else None), {}
+    def compute(self, x: Any) -> Any:
+        self.output = self.children["head"](x) if self.training else None
+        return x
 
     def describe(self) -> str:
         return f"{self.children['head']!r}, weight={self.weight}"
@@ -312,14 +263,3 @@ def _check_same_shape(layer: Layer, ys: Sequence[Any]) -> None:
     if len({y.shape for y in ys}) > 1:
         listed = ", ".join(f"{n} {y.shape}" for n, y in zip(layer.children, ys, strict=True))
         raise ValueError(f"branches give different shapes: {listed}")
-
-
-def _check_apart(layer: Layer) -> None:
-    """A layer keeps one input for its gradient, so it can stand in one place only."""
-    places: dict[int, str] = {}
-    for path, one in layer.named_layers():
-        if id(one) in places:
-            raise ValueError(
-                f"the same layer stands at {places[id(one)]} and at {path}; allowed: once"
-            )
-        places[id(one)] = path

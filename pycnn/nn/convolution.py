@@ -52,21 +52,14 @@ class Linear(Layer):
         if bias:
             self.params["bias"] = constant((out_features,), 0.0, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         if self.rank not in (None, len(x.shape)):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; allowed: (N, {self.in_features}), a BatchNorm "
                 "over axis 1 was fused into this layer"
             )
         bias = self["bias"] if "bias" in self.params else None
-        return pycnn.linear(x, self["weight"], bias, activation=self.activation), x
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        refuse_fused(self.activation)
-        dx, dweight, dbias = pycnn.linear_backward(
-            dy, kept, self["weight"], needs=(needs_dx, True, "bias" in self.params)
-        )
-        return dx, _present(weight=dweight, bias=dbias)
+        return pycnn.linear(x, self["weight"], bias, activation=self.activation)
 
     def describe(self) -> str:
         sizes = {"in_features": self.in_features, "out_features": self.out_features}
@@ -79,7 +72,6 @@ class _Convolution(Layer):
     axes: ClassVar[int]
     transposed: ClassVar[bool] = False
     operation: ClassVar[Callable[..., Any]]
-    backward_operation: ClassVar[Callable[..., Any]]
 
     def _prepare(
         self,
@@ -110,24 +102,15 @@ class _Convolution(Layer):
         if bias:
             self.params["bias"] = constant((outputs,), 0.0, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return self.compute_onto(x, keep, None)
+    def compute(self, x: Any) -> Any:
+        return self.compute_onto(x, None)
 
-    def compute_onto(self, x: Any, keep: bool, residual: Any) -> tuple[Any, Any]:
+    def compute_onto(self, x: Any, residual: Any) -> Any:
         bias = self["bias"] if "bias" in self.params else None
-        y = type(self).operation(
+        return type(self).operation(
             x, self["weight"], bias, **self.settings, residual=residual,
             activation=self.activation, algo=self._algorithm(),
         )  # fmt: skip
-        return y, x
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        refuse_fused(self.activation)
-        dx, dweight, dbias = type(self).backward_operation(
-            dy, kept, self["weight"], **self.settings,
-            needs=(needs_dx, True, "bias" in self.params), algo=self._algorithm(),
-        )  # fmt: skip
-        return dx, _present(weight=dweight, bias=dbias)
 
     def _algorithm(self) -> str:
         return self.algo
@@ -194,7 +177,6 @@ class Conv2d(_Forward):
 
     axes = 2
     operation = staticmethod(pycnn.conv2d)
-    backward_operation = staticmethod(pycnn.conv2d_backward)
 
 
 class Conv1d(_Forward):
@@ -202,7 +184,6 @@ class Conv1d(_Forward):
 
     axes = 1
     operation = staticmethod(pycnn.conv1d)
-    backward_operation = staticmethod(pycnn.conv1d_backward)
 
 
 class Conv3d(_Forward):
@@ -210,7 +191,6 @@ class Conv3d(_Forward):
 
     axes = 3
     operation = staticmethod(pycnn.conv3d)
-    backward_operation = staticmethod(pycnn.conv3d_backward)
 
 
 class _Transposed(_Convolution):
@@ -252,7 +232,6 @@ class ConvTranspose2d(_Transposed):
 
     axes = 2
     operation = staticmethod(pycnn.conv_transpose2d)
-    backward_operation = staticmethod(pycnn.conv_transpose2d_backward)
 
 
 class ConvTranspose1d(_Transposed):
@@ -260,7 +239,6 @@ class ConvTranspose1d(_Transposed):
 
     axes = 1
     operation = staticmethod(pycnn.conv_transpose1d)
-    backward_operation = staticmethod(pycnn.conv_transpose1d_backward)
 
 
 class ConvTranspose3d(_Transposed):
@@ -268,17 +246,6 @@ class ConvTranspose3d(_Transposed):
 
     axes = 3
     operation = staticmethod(pycnn.conv_transpose3d)
-    backward_operation = staticmethod(pycnn.conv_transpose3d_backward)
-
-
-def refuse_fused(activation: str | None) -> None:
-    """A fused activation keeps nothing to differentiate it with."""
-    if activation is not None:
-        raise ValueError(f"activation={activation!r} is fused, for inference only: no backward")
-
-
-def _present(**grads: Any) -> dict[str, Any]:
-    return {name: grad for name, grad in grads.items() if grad is not None}
 
 
 def _with_fused(layer: Any, values: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Dropout as layers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pycnn
@@ -22,7 +22,6 @@ class Dropout(Layer):
     """
 
     operation: ClassVar[Callable[..., Any]] = staticmethod(pycnn.dropout)
-    backward_operation: ClassVar[Callable[..., Any]] = staticmethod(pycnn.dropout_backward)
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
         super().__init__()
@@ -35,17 +34,11 @@ class Dropout(Layer):
     def set_seed(self, seed: int, step: int) -> None:
         self.seed, self.step = seed, step
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         if not self.training or self.p == 0:
-            return x, None
+            return x
         step, self.step = self.step, self.step + 1
-        return type(self).operation(x, self.p, seed=self.seed, offset=step), (self.seed, step)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        if kept is None:
-            return dy, {}
-        seed, step = kept
-        return type(self).backward_operation(dy, self.p, seed=seed, offset=step), {}
+        return type(self).operation(x, self.p, seed=self.seed, offset=step)
 
     def describe(self) -> str:
         return str(self.p)
@@ -55,4 +48,3 @@ class Dropout2d(Dropout):
     """Whole channels set to zero in training, see `pycnn.dropout2d`."""
 
     operation = staticmethod(pycnn.dropout2d)
-    backward_operation = staticmethod(pycnn.dropout2d_backward)

@@ -8,12 +8,17 @@ class LayerError(ValueError):
 
     def __init__(self, path: str, layer: Any, reason: str) -> None:
         self.path, self.layer, self.reason = path, layer, reason
+        self._outermost = layer
         at = f"layer {path}, " if path else ""
         super().__init__(f"{at}{layer!r}: {reason}")
 
-    def inside(self, name: str) -> "LayerError":
-        """The same error, seen from the layer around, which calls this one `name`."""
-        return type(self)(f"{name}.{self.path}" if self.path else name, self.layer, self.reason)
+    def inside(self, around: Any) -> "LayerError":
+        """The same error, seen from the layer around the one that it came out of."""
+        names = [name for name, child in around.children.items() if child is self._outermost]
+        path = ".".join(filter(None, [*names[:1], self.path]))
+        error = type(self)(path, self.layer, self.reason)
+        error._outermost = around
+        return error
 
 
 class LayerTypeError(LayerError, TypeError):

@@ -8,8 +8,11 @@ import numpy as np
 
 from pycnn.define.trace import is_tracing, placeholder, tracing
 from pycnn.dtypes import FLOATING, numpy_dtype
-from pycnn.nn.arrays import device_of, mover, to_numpy
+from pycnn.nn.arrays import device_of, library, mover, to_numpy
 from pycnn.nn.errors import LayerError, said_by
+from pycnn.tape import Tape, Variable, plain, recording
+
+FLOAT32 = np.dtype(np.float32)
 
 Observer = Callable[["Layer", Any, Any], None]
 
@@ -33,6 +36,11 @@ class Parameter(NamedTuple):
         return self.layer.params[self.key]
 
     @property
+    def trainable(self) -> bool:
+        """Whether its gradient is computed: one of the layers that hold it is trainable."""
+        return self.layer.trainable or any(layer.trainable for layer, _ in self.shared)
+
+    @property
     def grad(self) -> Any:
         """Its gradient, or None where no backward pass has made one.
 
@@ -46,23 +54,29 @@ class Parameter(NamedTuple):
 
 
 class _Pass:
-    """What the last `forward` kept, in a tuple or None, and how many came since `backward`."""
+    """What the last `forward` kept, or None, and how many came since `backward`."""
 
     __slots__ = ("count", "kept")
 
     def __init__(self) -> None:
         self.forget()
 
+    def __reduce__(self) -> Any:
+        return _Pass, ()  # a copy of a layer has kept nothing
+
     def forget(self) -> None:
-        self.kept: Any = None
+        self.kept: tuple[Tape, list[Any], Any] | None = None
         self.count = 0
 
 
 class Layer:
-    """A function of one array, with parameters.
+    """A function of arrays, with parameters.
 
-    ``layer(x)`` computes. ``layer.forward(x)`` also keeps what ``layer.backward(dy)`` needs, which
-    returns the gradient for x and *adds* those of the parameters to `grads`.
+    A class of one's own says in `compute` what it computes, with ``self["weight"]`` for the
+    parameter ``self.params["weight"]``, and calls layers and functions of pycnn. ``layer(x)``
+    computes. Inside ``with pycnn.grad() as tape`` the tape follows. ``layer.forward(x)`` has a tape
+    of its own for ``layer.backward(dy)``, which returns the gradient for x and *adds* those of the
+    parameters to `grads`.
 
     Attributes
     ----------
@@ -70,23 +84,28 @@ class Layer:
         What is learnt, its gradients, and what is carried along (running statistics).
     children : dict of str to Layer
         Layers inside this one; ``self.conv = nn.Conv2d(...)`` is ``self.children["conv"] = ...``.
+    trainable : bool
+        Whether gradients of its own parameters are computed; set by `freeze` and `unfreeze`.
     training : bool
         Whether dropout drops and batch normalisation uses the batch; set by `train` and `eval`.
     elementwise : bool
         Of a class: whether every element of the result depends on that of x at its place alone, so
         that `pycnn.see` knows of a layer that computes by NumPy what it sees.
+    full_precision : bool
+        Of a class: whether it computes in float32 on a tape on which others compute in 16 bits.
     recipe : dict or None
         What `pycnn.models.create` made it with, so that a checkpoint can say so.
     """
 
     elementwise: ClassVar[bool] = False
+    full_precision: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
         self.grads: dict[str, Any] = {}
         self.buffers: dict[str, Any] = {}
         self.children: dict[str, Layer] = {}
-        self.training = True
+        self.training = self.trainable = True
         self.recipe: dict[str, Any] | None = None
         self._pass = _Pass()
 
@@ -101,8 +120,8 @@ class Layer:
             raise TypeError(f"{type(self).__name__}: call super().__init__() before self.{name}")
         elif name in self.__dict__ or hasattr(type(self), name):
             raise ValueError(f"self.{name} is a layer; allowed: a name that is not taken")
-        elif any(one is value for _, one in self.named_layers()):
-            raise ValueError(f"self.{name} is a layer that stands inside already; allowed: once")
+        elif any(one is self for _, one in value.named_layers()):
+            raise ValueError(f"self.{name} is a layer around this one; allowed: no circle")
         else:
             self.children[name] = value
 
@@ -112,18 +131,22 @@ class Layer:
             return children[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if "gradient" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__} has a method gradient; allowed: compute(self, x) that returns y "
+                "alone, whose gradient the tape knows, or one of pycnn.custom_gradient"
+            )
+
     # --- what a layer defines -----------------------------------------------------------
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        """The result, and if `keep`, what `gradient` will need."""
+    def compute(self, *inputs: Any) -> Any:
+        """The result: by functions of pycnn, and layers inside."""
         raise NotImplementedError
 
-    def compute_onto(self, x: Any, keep: bool, residual: Any) -> tuple[Any, Any]:
+    def compute_onto(self, x: Any, residual: Any) -> Any:
         """As `compute`, `residual` added before the activation; of what `fuse` adds sums to."""
-        raise NotImplementedError
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        """dx (None where not `needs_dx`), and the gradients of the parameters by key."""
         raise NotImplementedError
 
     def describe(self) -> str:
@@ -132,13 +155,51 @@ class Layer:
 
     # --- use ----------------------------------------------------------------------------
 
-    def __call__(self, x: Any) -> Any:
-        """Compute, and keep nothing."""
-        return self.run(x, keep=False)
+    def __call__(self, *inputs: Any) -> Any:
+        """Compute."""
+        return self._run(self.compute, inputs)
 
-    def forward(self, x: Any) -> Any:
+    def onto(self, x: Any, residual: Any) -> Any:
+        """Compute, `residual` added before the activation."""
+        return self._run(self.compute_onto, (x, residual))
+
+    def _run(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+        tape = recording()
+        if tape is not None:
+            around = tape.place
+            tape.place = (self if around is None else around[0]), self
+        try:
+            if tape is None or tape.precision is None or is_tracing():
+                y = function(*inputs)
+            else:
+                y = self._converted(tape, function, inputs)
+        except LayerError as error:
+            raise error.inside(self) from error.__cause__
+        except (TypeError, ValueError) as error:
+            raise said_by(self, error) from error
+        finally:
+            if tape is not None:
+                tape.place = around
+        for observer in OBSERVERS.get():
+            observer(self, plain(inputs[0]), plain(y))
+        return y
+
+    def _converted(self, tape: Tape, function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+        """Compute in the precision of the tape, or in float32 with a result in it."""
+        own = FLOAT32 if self.full_precision else tape.precision
+        y = function(*(tape.convert(x, own) for x in inputs))
+        return tape.convert(y, tape.precision) if self.full_precision else y
+
+    def forward(self, *inputs: Any) -> Any:
         """Compute, and keep what `backward` needs."""
-        return self.run(x, keep=True)
+        if is_tracing():
+            return self(*inputs)
+        with Tape() as tape:
+            watched = [tape.watch(x) if _is_floating(x) else x for x in inputs]
+            y = self(*watched)
+        self._pass.kept = tape, watched, y
+        self._pass.count += 1
+        return plain(y)
 
     def backward(self, dy: Any, needs_dx: bool = True) -> Any:
         """The gradient for the input of the last `forward`; adds to `grads` on its way.
@@ -149,6 +210,11 @@ class Layer:
             Gradient for the result.
         needs_dx : bool, default True
             Without it, None is returned, and the first layer saves its work.
+
+        Returns
+        -------
+        array or tuple of array
+            A tuple where `forward` had several inputs; None of those that are not floating.
 
         Raises
         ------
@@ -165,22 +231,34 @@ class Layer:
                 "input it keeps. Call the layer, layer(x), for a pass without backward, or "
                 "zero_grad() to forget the others",
             )  # fmt: skip
-        (kept,) = self._pass.kept
+        tape, inputs, y = self._pass.kept
         self._pass.forget()
+        watched = [x for x in inputs if isinstance(x, Variable)] if needs_dx else []
         try:
-            dx, grads = self.gradient(dy, kept, needs_dx)
+            if not isinstance(y, Variable):  # nothing in it depends on a floating-point number
+                raise ValueError("its result has no gradient")
+            grads = iter(tape.gradients_into_layers(y, dy, watched))
         except LayerError:
             raise
         except (TypeError, ValueError) as error:
             raise said_by(self, error) from error
-        for key, grad in grads.items():
-            self.add_grad(key, grad)
-        return dx
+        if not needs_dx:
+            return None
+        found = [
+            _or_zeros(next(grads), x.value) if isinstance(x, Variable) else None for x in inputs
+        ]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def located(self, error: TypeError | ValueError, root: "Layer") -> LayerError:
+        """What a step of this layer, inside `root`, refused on the way back."""
+        path = next(path for path, layer in root.named_layers() if layer is self)
+        said = said_by(self, error)
+        return type(said)(path, self, said.reason)
 
     def add_grad(self, key: str, grad: Any) -> None:
         """Add to the gradient of one of this layer's parameters."""
         if key in self.grads:
-            self.grads[key] += grad
+            self.grads[key] = self.grads[key] + grad
         else:
             self.grads[key] = grad
 
@@ -188,24 +266,6 @@ class Layer:
         """Drop what `forward` kept for a `backward` that will not come, here and inside."""
         for _, layer in self.named_layers():
             layer._pass.forget()
-
-    def run(self, x: Any, keep: bool, residual: Any = None) -> Any:
-        """`forward` or `__call__`; with a residual, of a layer that has `compute_onto`."""
-        try:
-            if residual is None:
-                y, kept = self.compute(x, keep)
-            else:
-                y, kept = self.compute_onto(x, keep, residual)
-        except LayerError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise said_by(self, error) from error
-        if keep and not is_tracing():
-            self._pass.kept = (kept,)
-            self._pass.count += 1
-        for observer in OBSERVERS.get():
-            observer(self, x, y)
-        return y
 
     def output_shape(self, input_shape: tuple[int, ...], dtype: str = "float32") -> tuple[int, ...]:
         """Shape of the result for one example of `input_shape`, with nothing computed.
@@ -222,11 +282,19 @@ class Layer:
     # --- parameters ---------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> Any:
-        """A parameter or buffer as operations take it; while shapes are traced, a placeholder."""
+        """A parameter or buffer as operations take it.
+
+        While shapes are traced, a placeholder; while a tape records, a parameter is on it.
+        """
         array = self.params[key] if key in self.params else self.buffers[key]
-        if array is not None and is_tracing():
+        if array is None:
+            return None
+        if is_tracing():
             return placeholder(array.shape, array.dtype)
-        return array
+        tape = recording()
+        if tape is None or not self.trainable or key not in self.params:
+            return array
+        return tape.parameter(self, key, array)
 
     def named_layers(self) -> Iterator[tuple[str, "Layer"]]:
         """(path, layer) of this layer, whose path is empty, and all inside it."""
@@ -356,6 +424,33 @@ class Layer:
                     arrays[key] = converted[id(array)][1]
         return self
 
+    def freeze(self) -> Self:
+        """Compute no gradients of parameters, here and in all layers inside: they stay as they are.
+
+        Batch normalisation that is in training mode goes on to follow its statistics; `eval` stops
+        that too.
+
+        Examples
+        --------
+        >>> from pycnn import nn
+        >>> model = nn.Sequential(body=nn.Linear(4, 3), head=nn.Linear(3, 2))
+        >>> _ = model.at("body").freeze()
+        >>> [p.name for p in model.parameters() if p.trainable]
+        ['head.weight', 'head.bias']
+        """
+        return self._set_trainable(False)
+
+    def unfreeze(self) -> Self:
+        """The contrary of `freeze`."""
+        return self._set_trainable(True)
+
+    def _set_trainable(self, trainable: bool) -> Self:
+        for _, layer in self.named_layers():
+            layer.trainable = trainable
+            if not trainable:
+                layer.grads.clear()
+        return self
+
     def reseed(self, seed: int, step: int = 0) -> Self:
         """Make what is random in training (dropout) a function of `seed` and `step` alone."""
         for number, (_, layer) in enumerate(self.named_layers()):
@@ -369,6 +464,16 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.describe()})"
+
+
+def _is_floating(array: Any) -> bool:
+    dtype = getattr(array, "dtype", None)
+    return isinstance(array, Variable) or (dtype is not None and dtype.name in FLOATING)
+
+
+def _or_zeros(grad: Any, x: Any) -> Any:
+    """The gradient; zeros where the result does not depend on x."""
+    return library(x).zeros_like(x) if grad is None else grad
 
 
 def _check_no_layers(name: str, value: Any) -> None:

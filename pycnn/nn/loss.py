@@ -6,16 +6,17 @@ from typing import Any, ClassVar
 import pycnn
 from pycnn.define.validate import choice
 from pycnn.nn.arrays import library
+from pycnn.nn.layer import FLOAT32
+from pycnn.tape import Tape, Variable
 
 
 class Loss:
     """``loss.forward(x, target)`` gives an array of shape (), ``loss.backward()`` its gradient.
 
-    ``loss(x, target)`` computes and keeps nothing.
+    ``loss(x, target)`` computes; on the tape where x is on one.
     """
 
     operation: ClassVar[Callable[..., Any]]
-    backward_operation: ClassVar[Callable[..., Any]]
     #: What `reduction` may be.
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     #: Whether targets are the numbers of classes, which is what a `pycnn.train.Trainer` has.
@@ -27,13 +28,17 @@ class Loss:
         self._kept: Any = None
 
     def __call__(self, x: Any, target: Any) -> Any:
+        if isinstance(x, Variable) and x.tape.precision is not None:
+            x, target = (Tape.convert(one, FLOAT32) for one in (x, target))
         return type(self).operation(x, target, **self.settings)
 
     def forward(self, x: Any, target: Any) -> Any:
         """The loss, keeping what `backward` needs."""
-        y = self(x, target)
-        self._kept = (x, target, y)
-        return y
+        tape = Tape()
+        watched = tape.watch(x)
+        y = self(watched, target)
+        self._kept = tape, watched, y
+        return y.value
 
     def backward(self) -> Any:
         """Gradient of the sum of the last `forward`'s result for x.
@@ -45,9 +50,9 @@ class Loss:
         """
         if self._kept is None:
             raise ValueError(f"{type(self).__name__}: backward without a forward before it")
-        (x, target, y), self._kept = self._kept, None
-        dy = library(y).ones_like(y)
-        return type(self).backward_operation(dy, x, target, **self.settings)
+        (tape, x, y), self._kept = self._kept, None
+        (dx,) = tape.gradient(y, [x], library(y.value).ones_like(y.value))
+        return dx
 
 
 class CrossEntropyLoss(Loss):
@@ -66,7 +71,6 @@ class CrossEntropyLoss(Loss):
 
     takes_classes = True
     operation = staticmethod(pycnn.cross_entropy)
-    backward_operation = staticmethod(pycnn.cross_entropy_backward)
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
@@ -83,7 +87,6 @@ class NLLLoss(Loss):
 
     takes_classes = True
     operation = staticmethod(pycnn.nll_loss)
-    backward_operation = staticmethod(pycnn.nll_loss_backward)
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
@@ -95,7 +98,6 @@ class BCEWithLogitsLoss(Loss):
     """Of scores and probabilities; arguments as `pycnn.binary_cross_entropy_with_logits`."""
 
     operation = staticmethod(pycnn.binary_cross_entropy_with_logits)
-    backward_operation = staticmethod(pycnn.binary_cross_entropy_with_logits_backward)
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
@@ -105,7 +107,6 @@ class MSELoss(Loss):
     """Mean of squared differences; arguments as `pycnn.mse_loss`."""
 
     operation = staticmethod(pycnn.mse_loss)
-    backward_operation = staticmethod(pycnn.mse_loss_backward)
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -115,7 +116,6 @@ class L1Loss(Loss):
     """Mean of distances; arguments as `pycnn.l1_loss`."""
 
     operation = staticmethod(pycnn.l1_loss)
-    backward_operation = staticmethod(pycnn.l1_loss_backward)
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -125,7 +125,6 @@ class SmoothL1Loss(Loss):
     """Mean of distances that are squares near zero; arguments as `pycnn.smooth_l1_loss`."""
 
     operation = staticmethod(pycnn.smooth_l1_loss)
-    backward_operation = staticmethod(pycnn.smooth_l1_loss_backward)
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction=reduction, beta=beta)
@@ -135,7 +134,6 @@ class HuberLoss(Loss):
     """Mean of squares that become distances; arguments as `pycnn.huber_loss`."""
 
     operation = staticmethod(pycnn.huber_loss)
-    backward_operation = staticmethod(pycnn.huber_loss_backward)
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction, delta=delta)
@@ -146,7 +144,6 @@ class KLDivLoss(Loss):
 
     reductions = (*Loss.reductions, "batchmean")
     operation = staticmethod(pycnn.kl_div)
-    backward_operation = staticmethod(pycnn.kl_div_backward)
 
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction=reduction, log_target=log_target)
@@ -156,7 +153,6 @@ class BCELoss(Loss):
     """Of probabilities and probabilities; arguments as `pycnn.binary_cross_entropy`."""
 
     operation = staticmethod(pycnn.binary_cross_entropy)
-    backward_operation = staticmethod(pycnn.binary_cross_entropy_backward)
 
     def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
         super().__init__(weight=weight, reduction=reduction)
@@ -175,4 +171,3 @@ class SumOfHalfSquares(Loss):
     """
 
     operation = staticmethod(pycnn.sum_of_half_squares)
-    backward_operation = staticmethod(pycnn.sum_of_half_squares_backward)

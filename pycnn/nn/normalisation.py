@@ -1,6 +1,7 @@
 """Normalisations as layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextvars import ContextVar
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -11,9 +12,14 @@ from pycnn.nn.convolution import positive
 from pycnn.nn.init import constant
 from pycnn.nn.layer import Layer
 
+#: Whether the pass is a second one, on the way back: running statistics have moved already.
+recomputing: ContextVar[bool] = ContextVar("pycnn_recomputing", default=False)
+
 
 class _Affine(Layer):
     """Has a factor and a summand a channel, unless told otherwise."""
+
+    full_precision = True
 
     def _add_affine(self, shape: tuple[int, ...], affine: bool, dtype: str) -> None:
         if affine:
@@ -27,9 +33,6 @@ class _Affine(Layer):
         arrays = (*self.params.values(), *self.buffers.values())
         dtype = {"dtype": arrays[0].dtype.name} if arrays else {}
         return arguments_text(self, {**values, "affine": bool(self.params), **dtype})
-
-    def _affine_grads(self, dweight: Any, dbias: Any) -> dict[str, Any]:
-        return {"weight": dweight, "bias": dbias} if self.params else {}
 
 
 class _BatchNorm(_Affine):
@@ -57,34 +60,20 @@ class _BatchNorm(_Affine):
         self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
         self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         if x.ndim not in self.ranks:
             allowed = " or ".join(map(str, self.ranks))
             raise ValueError(f"x has shape {x.shape}; allowed: {allowed} axes")
         mean, var = self["running_mean"], self["running_var"]
         weight, bias = self._affine()
         if not self.training or is_tracing():
-            y = pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
-            return y, (x, None, None)
-        y, batch_mean, rstd, new_mean, new_var = pycnn.batch_norm_train(
+            return pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
+        y, _, _, new_mean, new_var = pycnn.batch_norm_train(
             x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
         )
-        mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
-        return y, (x, batch_mean, rstd)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        x, batch_mean, rstd = kept
-        weight = self._affine()[0]
-        if batch_mean is None:
-            dx, *grads = pycnn.batch_norm_backward(
-                dy, x, self["running_mean"], self["running_var"], weight, self.eps,
-                layout=self.layout,
-            )  # fmt: skip
-        else:
-            dx, *grads = pycnn.batch_norm_train_backward(
-                dy, x, batch_mean, rstd, weight, layout=self.layout
-            )
-        return dx, self._affine_grads(*grads)
+        if not recomputing.get():
+            mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
+        return y
 
     def describe(self) -> str:
         return self._text(
@@ -151,12 +140,8 @@ class LayerNorm(_Affine):
         self.eps = eps
         self._add_affine(self.shape, affine, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.layer_norm(x, self.shape, *self._affine(), self.eps), x
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, *grads = pycnn.layer_norm_backward(dy, kept, self.shape, self._affine()[0], self.eps)
-        return dx, self._affine_grads(*grads)
+    def compute(self, x: Any) -> Any:
+        return pycnn.layer_norm(x, self.shape, *self._affine(), self.eps)
 
     def describe(self) -> str:
         return self._text(normalized_shape=self.shape, eps=self.eps)
@@ -184,16 +169,9 @@ class GroupNorm(_Affine):
         )  # fmt: skip
         self._add_affine((num_channels,), affine, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         weight, bias = self._affine()
-        y = pycnn.group_norm(x, self.num_groups, weight, bias, self.eps, layout=self.layout)
-        return y, x
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        dx, *grads = pycnn.group_norm_backward(
-            dy, kept, self.num_groups, self._affine()[0], self.eps, layout=self.layout
-        )
-        return dx, self._affine_grads(*grads)
+        return pycnn.group_norm(x, self.num_groups, weight, bias, self.eps, layout=self.layout)
 
     def describe(self) -> str:
         return self._text(
@@ -238,23 +216,16 @@ class InstanceNorm(_Affine):
             self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
             self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         running: tuple[Any, Any] = (None, None)
         if self.track_running_stats:
             running = self["running_mean"], self["running_var"]
         own = not self.track_running_stats or (self.training and not is_tracing())
-        y = pycnn.instance_norm(
+        if own and recomputing.get():
+            running = None, None
+        return pycnn.instance_norm(
             x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
         )
-        return y, (x, None if own else running)
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        x, running = kept
-        mean, var = running or (None, None)
-        dx, *grads = pycnn.instance_norm_backward(
-            dy, x, mean, var, self._affine()[0], running is None, self.eps, layout=self.layout
-        )
-        return dx, self._affine_grads(*grads)
 
     def describe(self) -> str:
         return self._text(
@@ -272,6 +243,8 @@ class LocalResponseNorm(Layer):
     section 3.3.
     """
 
+    full_precision = True
+
     def __init__(
         self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0,
         *, layout: str = "NCHW",
@@ -285,11 +258,8 @@ class LocalResponseNorm(Layer):
             "layout": layout,
         }
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.local_response_norm(x, **self.settings), x
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.local_response_norm_backward(dy, kept, **self.settings), {}
+    def compute(self, x: Any) -> Any:
+        return pycnn.local_response_norm(x, **self.settings)
 
     def describe(self) -> str:
         return arguments_text(self, self.settings)

@@ -1,13 +1,34 @@
 """Optimisers: what moves parameters against their gradients."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, NamedTuple
 
 from pycnn.nn.arrays import device_of, library, mover
 from pycnn.nn.layer import Layer, Parameter
 
+#: Rates of their own, by parts of the model.
+Groups = Mapping[str, Mapping[str, float]]
+
+
+class Rates(NamedTuple):
+    """How fast one parameter moves, and decays."""
+
+    lr: float
+    weight_decay: float
+
 
 class Optimizer:
     """Base: a learning rate, weight decay, and arrays of state for every parameter.
+
+    Parameters
+    ----------
+    model : Layer
+    lr, weight_decay : float
+    groups : mapping of str to mapping, optional
+        Parts that have rates of their own: by the path of a layer, ``"head"``, or a pattern of
+        parameter names, ``"*.bias"``, what differs, ``{"lr": 0.1, "weight_decay": 0.0}``. Of two
+        groups the later one counts, in what it names. A schedule changes all rates by one factor.
 
     Attributes
     ----------
@@ -23,17 +44,18 @@ class Optimizer:
     #: Whether it works in 16 bits: squares of gradients, and `eps`, are out of their range.
     takes_halves: ClassVar[bool] = False
 
-    def __init__(self, model: Layer, lr: float, weight_decay: float) -> None:
+    def __init__(
+        self, model: Layer, lr: float, weight_decay: float, groups: Groups | None = None
+    ) -> None:
         if not isinstance(model, Layer):
             raise TypeError(
                 f"model is of type {type(model).__name__}; allowed: a pycnn.nn.Layer, such as the "
                 "model itself (not its parameters)"
             )
-        if not lr > 0:
-            raise ValueError(f"lr={lr}: allowed are positive numbers")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
+        _check_rates(lr=lr, weight_decay=weight_decay)
         self.model, self.lr, self.weight_decay = model, float(lr), float(weight_decay)
+        self.groups = None if groups is None else _checked(groups, model)
+        self._first = self.lr
         self.steps = 0
         self.state: dict[str, dict[str, Any]] = {}
         self._check_dtypes(model.parameters())
@@ -45,7 +67,7 @@ class Optimizer:
 
     def settings(self) -> dict[str, Any]:
         """What it was made with, without the learning rate."""
-        state = ("model", "lr", "steps", "state")
+        state = ("model", "lr", "steps", "state", "_first")
         return {name: value for name, value in vars(self).items() if name not in state}
 
     def step(self) -> None:
@@ -54,8 +76,18 @@ class Optimizer:
         self._check_dtypes(parameters)
         self.steps += 1
         for parameter in parameters:
-            if (grad := parameter.grad) is not None:
-                self.update(parameter, parameter.value, grad)
+            if parameter.trainable and (grad := parameter.grad) is not None:
+                self.update(parameter, parameter.value, grad, self.rates(parameter.name))
+
+    def rates(self, name: str) -> Rates:
+        """Of the parameter called `name`, now."""
+        lr, weight_decay = self.lr, self.weight_decay
+        for pattern, own in (self.groups or {}).items():
+            if _matches(pattern, name):
+                weight_decay = own.get("weight_decay", weight_decay)
+                if "lr" in own:
+                    lr = own["lr"] * (self.lr / self._first)
+        return Rates(lr, weight_decay)
 
     def _check_dtypes(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:
@@ -65,7 +97,7 @@ class Optimizer:
                     f'{type(self).__name__}; allowed are float32 and float64: model.to("float32")'
                 )
 
-    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
+    def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
         """Move one parameter."""
         raise NotImplementedError
 
@@ -80,9 +112,10 @@ class Optimizer:
             slots[name] = mover(device_of(value))(slot).astype(value.dtype)
         return slots[name]
 
-    def decayed(self, value: Any, grad: Any) -> Any:
+    @staticmethod
+    def decayed(value: Any, grad: Any, weight_decay: float) -> Any:
         """The gradient of the loss with half the squared weights times `weight_decay` added."""
-        return grad + self.weight_decay * value if self.weight_decay else grad
+        return grad + weight_decay * value if weight_decay else grad
 
     def state_dict(self) -> dict[str, Any]:
         """The arrays of the state as ``"parameter:name"``; `steps` is apart."""
@@ -142,15 +175,19 @@ class SGD(Optimizer):
     >>> from pycnn import nn
     >>> model = nn.Linear(2, 1)
     >>> optimizer = nn.SGD(model, lr=0.1, momentum=0.9, nesterov=True)
+    >>> model = nn.Sequential(body=nn.Linear(4, 3), head=nn.Linear(3, 2))
+    >>> optimizer = nn.SGD(model, lr=0.01, groups={"head": {"lr": 0.1}, "*.bias": {"lr": 0.02}})
+    >>> optimizer.rates("head.weight").lr
+    0.1
     """
 
     takes_halves = True
 
     def __init__(
         self, model: Layer, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
-        nesterov: bool = False,
+        nesterov: bool = False, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(model, lr, weight_decay)
+        super().__init__(model, lr, weight_decay, groups)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum={momentum}: allowed are 0 to less than 1")
         if nesterov and momentum == 0:
@@ -161,14 +198,14 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum else ()
 
-    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
-        grad = self.decayed(value, grad)
+    def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
+        grad = self.decayed(value, grad, rates.weight_decay)
         if self.momentum:
             velocity = self.slot(parameter, "momentum")
             velocity *= self.momentum
             velocity += grad
             grad = grad + self.momentum * velocity if self.nesterov else velocity
-        value -= self.lr * grad
+        value -= rates.lr * grad
 
 
 class Adam(Optimizer):
@@ -191,9 +228,9 @@ class Adam(Optimizer):
 
     def __init__(
         self, model: Layer, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0.0,
+        eps: float = 1e-8, weight_decay: float = 0.0, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(model, lr, weight_decay)
+        super().__init__(model, lr, weight_decay, groups)
         if not all(0 <= b < 1 for b in betas):
             raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
         self.betas, self.eps = tuple(betas), float(eps)
@@ -202,10 +239,10 @@ class Adam(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return "mean", "square"
 
-    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
-        self._move(parameter, value, self.decayed(value, grad))
+    def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
+        self._move(parameter, value, self.decayed(value, grad, rates.weight_decay), rates.lr)
 
-    def _move(self, parameter: Parameter, value: Any, grad: Any) -> None:
+    def _move(self, parameter: Parameter, value: Any, grad: Any, lr: float) -> None:
         first, second = self.betas
         mean, square = self.slot(parameter, "mean"), self.slot(parameter, "square")
         mean *= first
@@ -215,7 +252,7 @@ class Adam(Optimizer):
         root = library(value).sqrt(square)
         root *= (1 - second**self.steps) ** -0.5
         root += self.eps
-        value -= (self.lr / (1 - first**self.steps)) * (mean / root)
+        value -= (lr / (1 - first**self.steps)) * (mean / root)
 
 
 class AdamW(Adam):
@@ -228,13 +265,13 @@ class AdamW(Adam):
 
     def __init__(
         self, model: Layer, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 1e-2,
+        eps: float = 1e-8, weight_decay: float = 1e-2, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(model, lr, betas, eps, weight_decay)
+        super().__init__(model, lr, betas, eps, weight_decay, groups=groups)
 
-    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
-        value *= 1 - self.lr * self.weight_decay
-        self._move(parameter, value, grad)
+    def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
+        value *= 1 - rates.lr * rates.weight_decay
+        self._move(parameter, value, grad, rates.lr)
 
 
 class RMSprop(Optimizer):
@@ -247,9 +284,9 @@ class RMSprop(Optimizer):
 
     def __init__(
         self, model: Layer, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
-        weight_decay: float = 0.0, momentum: float = 0.0,
+        weight_decay: float = 0.0, momentum: float = 0.0, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(model, lr, weight_decay)
+        super().__init__(model, lr, weight_decay, groups)
         for name, rate in (("alpha", alpha), ("momentum", momentum)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name}={rate}: allowed are 0 to less than 1")
@@ -259,8 +296,8 @@ class RMSprop(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("square", "momentum") if self.momentum else ("square",)
 
-    def update(self, parameter: Parameter, value: Any, grad: Any) -> None:
-        grad = self.decayed(value, grad)
+    def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
+        grad = self.decayed(value, grad, rates.weight_decay)
         square = self.slot(parameter, "square")
         square *= self.alpha
         square += (1 - self.alpha) * (grad * grad)
@@ -270,7 +307,32 @@ class RMSprop(Optimizer):
             velocity *= self.momentum
             velocity += change
             change = velocity
-        value -= self.lr * change
+        value -= rates.lr * change
+
+
+def _checked(groups: Groups, model: Layer) -> dict[str, dict[str, float]]:
+    names = [p.name for p in model.parameters()]
+    for pattern, own in groups.items():
+        if unknown := own.keys() - {"lr", "weight_decay"}:
+            raise ValueError(f"groups[{pattern!r}] has {min(unknown)}; allowed: lr, weight_decay")
+        _check_rates(**own)
+        if not any(_matches(pattern, name) for name in names):
+            raise ValueError(
+                f"groups[{pattern!r}] is of no parameter; allowed: paths of layers and patterns of "
+                f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+            )
+    return {pattern: dict(own) for pattern, own in groups.items()}
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
+
+
+def _check_rates(lr: float = 1.0, weight_decay: float = 0.0) -> None:
+    if not lr > 0:
+        raise ValueError(f"lr={lr}: allowed are positive numbers")
+    if not weight_decay >= 0:
+        raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

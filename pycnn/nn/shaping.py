@@ -1,24 +1,18 @@
 """Layers that move elements, or change extents, and learn nothing."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import Any
 
 import pycnn
-from pycnn.nn.function import Function, OfBoth, OfShape
+from pycnn.nn.function import Function
 from pycnn.nn.layer import Layer
 
 
 class Flatten(Layer):
     """Every example as one row: (N, ...) to (N, F)."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return x.reshape(x.shape[0], math.prod(x.shape[1:])), x.shape
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return dy.reshape(kept), {}
+    def compute(self, x: Any) -> Any:
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 class Reshape(Layer):
@@ -35,15 +29,12 @@ class Reshape(Layer):
         super().__init__()
         self.shape = shape
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
+    def compute(self, x: Any) -> Any:
         if math.prod(x.shape[1:]) != math.prod(self.shape):
             raise ValueError(
                 f"x has shape {x.shape}; allowed: {math.prod(self.shape)} elements each"
             )
-        return x.reshape(x.shape[0], *self.shape), x.shape
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return dy.reshape(kept), {}
+        return x.reshape(x.shape[0], *self.shape)
 
     def describe(self) -> str:
         return ", ".join(map(str, self.shape))
@@ -52,19 +43,9 @@ class Reshape(Layer):
 class Pad(Function, operation="pad"):
     """Borders around each example; arguments as `pycnn.pad`: the last axis first."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.pad(x, **self.settings), ()
 
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return self.back(dy), {}
-
-
-class Upsample(OfShape, operation="interpolate"):
+class Upsample(Function, operation="interpolate"):
     """Resize by interpolation; arguments as `pycnn.interpolate`."""
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        extents = kept[2:] if self.settings["layout"] == "NCHW" else kept[1:-1]
-        return self.back(dy, extents), {}
 
 
 class Permute(Layer):
@@ -74,12 +55,8 @@ class Permute(Layer):
         super().__init__()
         self.axes = axes
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.permute(x, self.axes), ()
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        back = tuple(int(i) for i in np.argsort(self.axes))
-        return pycnn.permute(dy, back), {}
+    def compute(self, x: Any) -> Any:
+        return pycnn.permute(x, self.axes)
 
     def describe(self) -> str:
         return ", ".join(map(str, self.axes))
@@ -93,82 +70,42 @@ class ChannelShuffle(Function, operation="channel_shuffle"):
     X. Zhang et al., "ShuffleNet", 2018, section 3.1.
     """
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.channel_shuffle(x, **self.settings), ()
 
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        groups, layout = self.settings["groups"], self.settings["layout"]
-        channels = dy.shape[1 if layout == "NCHW" else -1]
-        return pycnn.channel_shuffle(dy, channels // groups, layout=layout), {}
-
-
-class _Blocks(Function):
-    """Its gradient is the operation that puts the elements back."""
-
-    inverse: ClassVar[Callable[..., Any]]
-
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return type(self).operation(x, **self.settings), ()
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        extent, *order = (v for name, v in self.settings.items() if name != "layout")
-        return type(self).inverse(dy, extent, *order, layout=self.settings["layout"]), {}
-
-
-class PixelShuffle(_Blocks, operation="pixel_shuffle"):
+class PixelShuffle(Function, operation="pixel_shuffle"):
     """Channels to blocks of pixels; see `pycnn.pixel_shuffle`."""
 
-    inverse = staticmethod(pycnn.pixel_unshuffle)
 
-
-class PixelUnshuffle(_Blocks, operation="pixel_unshuffle"):
+class PixelUnshuffle(Function, operation="pixel_unshuffle"):
     """Blocks of pixels to channels; see `pycnn.pixel_unshuffle`."""
 
-    inverse = staticmethod(pycnn.pixel_shuffle)
 
-
-class DepthToSpace(_Blocks, operation="depth_to_space"):
+class DepthToSpace(Function, operation="depth_to_space"):
     """Channels to blocks of pixels; see `pycnn.depth_to_space`."""
 
-    inverse = staticmethod(pycnn.space_to_depth)
 
-
-class SpaceToDepth(_Blocks, operation="space_to_depth"):
+class SpaceToDepth(Function, operation="space_to_depth"):
     """Blocks of pixels to channels; see `pycnn.space_to_depth`."""
 
-    inverse = staticmethod(pycnn.depth_to_space)
 
-
-class Unfold(OfShape, operation="unfold"):
+class Unfold(Function, operation="unfold"):
     """Windows as columns; arguments as `pycnn.unfold`."""
-
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.fold(dy, kept[2:], **self.settings), {}
 
 
 class Fold(Function, operation="fold"):
     """The sum of columns as windows; arguments as `pycnn.fold`."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.fold(x, **self.settings), ()
 
-    def gradient(self, dy: Any, kept: Any, needs_dx: bool) -> tuple[Any, Mapping[str, Any]]:
-        return pycnn.unfold(
-            dy, **{n: v for n, v in self.settings.items() if n != "output_size"}
-        ), {}
-
-
-class Mean(OfShape, operation="mean"):
+class Mean(Function, operation="mean"):
     """Mean over axes; arguments as `pycnn.mean`."""
 
 
-class Total(OfShape, operation="sum"):
+class Total(Function, operation="sum"):
     """Sum over axes; arguments as `pycnn.sum`. (`Sum` adds branches.)"""
 
 
-class Max(OfBoth, operation="amax"):
+class Max(Function, operation="amax"):
     """Maximum over axes; arguments as `pycnn.amax`."""
 
 
-class Min(OfBoth, operation="amin"):
+class Min(Function, operation="amin"):
     """Minimum over axes; arguments as `pycnn.amin`."""

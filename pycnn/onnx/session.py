@@ -11,6 +11,7 @@ from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.execute import Observer, Program
 from pycnn.onnx.fuse import fuse, fused_parts
 from pycnn.onnx.graph import Value
+from pycnn.onnx.place import place
 from pycnn.onnx.profile import Record, record
 from pycnn.onnx.read import read
 from pycnn.onnx.simplify import prune, simplify
@@ -31,6 +32,7 @@ class Session:
         simplify(graph)
         self._removed = before - len(graph.nodes)
         fuse(graph)
+        place(graph)
         prune(graph)
         self.graph = graph
         self.inputs: list[Value] = graph.inputs

@@ -24,7 +24,10 @@ from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_wgmma import IMPLICIT_GEMM_WGMMA
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
+from pycnn.runtime import measured
+from pycnn.runtime.measured import Measured
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan, TensorMap
+from pycnn.runtime.target import target
 
 #: Every algorithm, by name.
 ALGORITHMS: dict[str, Algorithm] = {
@@ -55,6 +58,8 @@ def names(direction: str) -> list[str]:
 def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     """Every algorithm of a direction, in the order in which `auto` tries them."""
     candidates = []
+    found = measured_of(problem, direction)
+    times = found.times_us if found else {}
     for algorithm in _preference(problem, direction):
         score, reason = algorithm.score(problem, direction)
         name, by_name = algorithm.name, algorithm.by_name
@@ -64,8 +69,10 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
             candidates.append(Candidate(name, 0, False, str(unsupported), score, by_name))
         else:
             reason = reason.format(sizes=in_words(problem, direction))
-            size = plan.workspace_bytes
-            candidates.append(Candidate(name, size, True, reason, score, by_name))
+            size, time = plan.workspace_bytes, times.get(name)
+            if found and name == found.algo:
+                reason = f"measured on this GPU, {found.date}: the fastest of {len(times)}"
+            candidates.append(Candidate(name, size, True, reason, score, by_name, time))
     return candidates
 
 
@@ -220,4 +227,15 @@ def _preference(problem: Problem, direction: str) -> list[Algorithm]:
         for name, algorithm in ALGORITHMS.items()
         if direction in algorithm.planners
     }
-    return [ALGORITHMS[name] for name in sorted(scores, key=scores.__getitem__, reverse=True)]
+    order = sorted(scores, key=scores.__getitem__, reverse=True)
+    found = measured_of(problem, direction)
+    if found and found.algo in scores:
+        order.remove(found.algo)
+        order.insert(0, found.algo)
+    return [ALGORITHMS[name] for name in order]
+
+
+def measured_of(problem: Problem, direction: str) -> Measured | None:
+    """What `pycnn tune` found for this very problem on the GPU at hand."""
+    known = measured.on_gpu(target())
+    return known.get(key_of(problem, direction)) if known else None

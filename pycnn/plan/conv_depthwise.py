@@ -4,11 +4,13 @@ from dataclasses import replace
 from math import prod
 
 from pycnn.define.views import View
+from pycnn.dtypes import FLOATS
 from pycnn.plan.conv_algorithm import Algorithm, unlimited
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Pair, Problem, Unsupported, flat_grid, planned
 from pycnn.runtime.plan import Argument, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
 
 #: THREADS of kernels/include/pycnn/depthwise.cuh, and the columns of a team's widest row.
@@ -22,6 +24,10 @@ LANES, WIDE, NARROW = 32, 14, 7
 #: With channels last, columns are loaded twice as well; gradients of the weight store sums; and
 #: those of x have two rows for one of dy.
 ROWS, ROWS_CHANNELS_LAST, ROWS_OF_WEIGHT, ROWS_OF_INPUT = 14, 28, 28, 28
+
+#: Threads of a multiprocessor, and outputs for each of them below which ``direct``, which has a
+#: thread an output, is predicted to be faster (docs/model.md). Not yet measured on a GPU.
+RESIDENT, WAVES = 2048, 2
 
 #: Filters that are compiled in.
 SIDES = (3, 5)
@@ -164,6 +170,17 @@ def _launch(
     )
 
 
+def _score(problem: Problem, direction: str) -> tuple[int, str]:
+    """Few strips of rows, one after the other in a thread, leave a GPU idle."""
+    outputs = prod(problem.y.shape)
+    half, gaps = FLOATS[problem.dtype].is_half, problem.stride != (1, 1)
+    if direction == "forward" and half and gaps and problem.x.channels_last:
+        return 54, "with a stride and channels last, rows in registers cost more than they bring"
+    if direction == "forward" and outputs < WAVES * RESIDENT * target().processors:
+        return 54, f"{outputs} outputs, too few for strips of rows; better a thread for each"
+    return 60, "one filter a channel: every element of x is loaded once"
+
+
 DEPTHWISE = Algorithm(
     "depthwise",
     {
@@ -171,5 +188,5 @@ DEPTHWISE = Algorithm(
         "backward_input": unlimited(backward_input),
         "backward_weight": unlimited(backward_weight),
     },
-    lambda *problem: (60, "one filter a channel: every element of x is loaded once"),
+    _score,
 )

@@ -34,7 +34,7 @@ from pycnn.plan.conv_columns import (
 )
 from pycnn.plan.conv_direct import add_parts
 from pycnn.plan.conv_problem import Problem, Unsupported, planned
-from pycnn.plan.gemm import FILL, gemm_launch
+from pycnn.plan.gemm import gemm_launch
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.runtime.plan import ArraySpec, Buffer, Launch, Plan
 from pycnn.shapes import ceil_div
@@ -44,8 +44,11 @@ from pycnn.shapes import ceil_div
 GOAL = 32 * 2**20
 
 #: Terms of a sum from which on `implicit_gemm`, which splits them, is predicted to win on an H200
-#: where a product without a split has less than `FILL` of its smaller tiles (docs/model.md).
+#: where a product without a split has less than `IDLE` of its smaller tiles (docs/model.md).
 SPLIT, SMALL = 512, 64
+
+#: Tiles below which a GPU is idle, and from which on larger ones that span images fill it as well.
+IDLE, MANY_TILES = 96, 1024
 
 
 def forward(problem: Problem, limit: int, lowering: Lowering) -> Plan:
@@ -204,7 +207,14 @@ def _workspace(problem: Problem, images: int, *matrices: Matrix) -> dict[str, Ar
     return {m.array: problem.array(images * m.per_image) for m in matrices if m.staged}
 
 
+#: Filters from which on a product of 16 bits is one of tensor cores.
+WIDE = 16
+
+
 def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:
+    half, (outputs, _) = FLOATS[problem.dtype].is_half, product(problem, direction)
+    if direction == "forward" and half and outputs >= WIDE:
+        return 44, "{sizes}: tensor cores, where the channels cannot be copied as they are"
     return 30, f"{{sizes}}: the columns of a matrix product pay from {MANY} of {LONG} on"
 
 
@@ -213,11 +223,15 @@ def _score_in_place(problem: Problem, direction: str) -> tuple[int, str]:
     if max(problem.stride) > 1:
         return 1, "it is a matrix product as it stands"
     outputs, terms = product(problem, direction)
-    pixels = problem.y.shape[0] * prod(problem.y.shape[2:])
-    tiles = ceil_div(outputs, SMALL) * ceil_div(pixels, SMALL) * problem.groups
+    images, plane = problem.y.shape[0], prod(problem.y.shape[2:])
+    if problem.x.channels_last:  # a product of all images together
+        images, plane = 1, images * plane
+    tiles = ceil_div(outputs, SMALL) * images * ceil_div(plane, SMALL) * problem.groups
     alone = direction == "forward" and not FLOATS[problem.dtype].is_half
-    if alone and terms >= SPLIT and tiles < FILL:
+    if alone and terms >= SPLIT and tiles < IDLE:
         return 39, f"{tiles} tiles leave a GPU idle: sums of {SPLIT} terms are better split"
+    if alone and plane <= SMALL and tiles >= MANY_TILES:
+        return 39, f"{tiles} tiles of one image each: better larger ones over several"
     return 50, "it is a matrix product as it stands"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pycnn.plan.conv_algorithm import FEW, LONG, MANY, Algorithm, product, unlimited
+from pycnn.plan.conv_algorithm import FEW, MANY, Algorithm, product, unlimited
 from pycnn.plan.conv_phases import phases
 from pycnn.plan.conv_problem import Four, Problem, Unsupported, flat_grid, planned
 from pycnn.runtime.plan import Buffer, Kernel, Launch, Plan
@@ -30,6 +30,10 @@ GEOMETRY = (
 #: Blocks as (pixel threads, filter threads), and the widths of their tiles.
 BLOCKS = ((32, 4), (16, 8))
 WIDTHS = (32, 16, 8)
+
+#: Terms of a sum below which ``auto`` takes it, for few filters: others are predicted to be faster
+#: as a matrix product, on an H200 at any batch (docs/model.md).
+SHORT = 64
 
 #: Shared memory of a block: what every GPU grants, and what leaves room for several blocks.
 SHARED_LIMIT = 48 * 1024
@@ -205,8 +209,8 @@ def bank_cycles(elements: list[int], itemsize: int) -> int:
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
-    narrow = outputs >= FEW and (outputs < MANY or terms < LONG)
-    return 45 if narrow else 20, "{sizes}: tiles reuse what they load, with no columns to make"
+    few = FEW <= outputs <= MANY and terms < SHORT
+    return 43 if few else 20, "{sizes}: tiles reuse what they load, with no columns to make"
 
 
 DIRECT_TILED = Algorithm(

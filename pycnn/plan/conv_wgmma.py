@@ -36,9 +36,11 @@ from pycnn.shapes import ceil_div
 ENTRY = "implicit_gemm_wgmma"
 FILE, FILE_OF_WEIGHT = f"conv/{ENTRY}.cu", f"conv/{ENTRY}_weight.cu"
 
-#: Filters a group, and terms of a sum, from which on "auto" takes it. A rule of thumb, not yet
-#: measured on a GPU.
-WIDE, LONG = 64, 64
+#: Filters a group, and terms of a sum, from which on "auto" takes it: a rule of thumb. Forward it
+#: is predicted to be the fastest on an H200, or near it, from FEW filters on, at any batch; but not
+#: with a window over fewer channels than THIN, where most of a stage is empty (docs/model.md). Not
+#: yet measured on a GPU.
+WIDE, LONG, FEW, THIN = 64, 64, 16, 24
 
 #: What is launched where an array begins at an odd place.
 _OTHER = tiler_of(IMPLICIT_GEMM_MMA.name)
@@ -302,8 +304,11 @@ def divisor(by: int) -> np.void:
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs, terms = product(problem, direction)
-    wide = outputs >= WIDE and terms >= LONG
-    return 47 if wide else 14, "{sizes}: Hopper's tensor cores, windows copied by TMA"
+    why = "{sizes}: Hopper's tensor cores, windows copied by TMA"
+    if direction != "forward":
+        return 47 if outputs >= WIDE and terms >= LONG else 14, why
+    thin = problem.taps > 1 and problem.channels < THIN
+    return 52 if outputs >= FEW and terms >= LONG and not thin else 14, why
 
 
 _PLANNERS: dict[str, Callable[[Problem, int], Plan]] = {

@@ -44,6 +44,10 @@ SAFE_CHANNELS = {2: 1, 4: 16}
 #: transformed for few: there `implicit_gemm` is predicted to win on an H200 (docs/model.md).
 FULL = 64
 
+#: Tiles of the image times filters times channels from which on ``winograd_f4`` is predicted to be
+#: faster on an H200 than ``winograd_f2``, whose transforms have more threads.
+MUCH = 5_000_000
+
 #: How often the tolerance of pycnn/testing/tolerance.py the error of random data may be, by
 #: outputs a side.
 TOLERANCE_FACTOR = {2: 0.25, 4: 0.5}
@@ -247,6 +251,9 @@ def _score(side: int) -> Score:
         tiles = _tiles(problem, direction, side)
         if tiles < FULL:
             return 30 + side, f"{saved}, for {tiles} tiles, of which a matrix product has {FULL}"
+        work = tiles * problem.filters * problem.channels
+        if side == 4 and work < MUCH:
+            return 71, f"{saved}, for {tiles} tiles: few to fill a GPU"
         return 70 + side, saved
 
     return score

@@ -10,7 +10,9 @@ import numpy as np
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._strided import Ints
 from pycnn.plan.pool_axis import ABSENT, Axis
-from pycnn.plan.pool_channels import THREADS as CHANNELS_THREADS, Strips, choose_strips
+from pycnn.plan.pool_cells import Cells, choose_cells
+from pycnn.plan.pool_channels import Strips, choose_strips
+from pycnn.plan.pool_planes import Rows, choose_rows
 from pycnn.plan.pool_tile import SHARED_BYTES, Tile, Work, choose_tile, joined_axes
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -117,8 +119,9 @@ def max_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, indices: bool
         outputs["indices"] = ArraySpec(shape, np.dtype(np.int64))
     size = FLOATS[dtype].itemsize
     work = _work(pooling, False, size, size + 8 * indices, size, size)
-    if (plan := _by_channels(op, "max_pool", dtype, pooling, work, outputs, strides)) is not None:
-        return plan
+    by = _by_vectors(op, "max_pool", dtype, pooling, work, outputs, {"x": strides})
+    if by is not None:
+        return by
     arguments = (Buffer("x"), Buffer("y"), Buffer("indices") if indices else None)
     return _plan(op, "max_pool", dtype, pooling, work, outputs, arguments, {"x": strides})
 
@@ -128,8 +131,11 @@ def max_pool_backward(op: str, pooling: Pooling, dy: Ints, indices: Ints, dtype:
     outputs = {"dx": ArraySpec(pooling.shape(of_x=True), numpy_dtype(dtype))}
     size = FLOATS[dtype].itemsize
     work = _work(pooling, True, size, size, size + 8, size + 8)
-    arguments = (Buffer("dy"), Buffer("indices"), Buffer("dx"))
     operands = {"dy": dy, "indices": indices}
+    by = _by_vectors(op, "max_pool", dtype, pooling, work, outputs, operands)
+    if by is not None:
+        return by
+    arguments = (Buffer("dy"), Buffer("indices"), Buffer("dx"))
     return _plan(op, "max_pool", dtype, pooling, work, outputs, arguments, operands)
 
 
@@ -138,11 +144,11 @@ def avg_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, average: Aver
     outputs = {"y": ArraySpec(pooling.shape(of_x=False), numpy_dtype(dtype))}
     size = FLOATS[dtype].itemsize
     work = _work(pooling, False, size, size, size, size)
-    by = _by_channels(op, "avg_pool", dtype, pooling, work, outputs, strides, average)
+    operands = {"x": strides}
+    by = _by_vectors(op, "avg_pool", dtype, pooling, work, outputs, operands, average)
     if by is not None:
         return by
     arguments = (Buffer("x"), Buffer("y"))
-    operands = {"x": strides}
     return _plan(op, "avg_pool", dtype, pooling, work, outputs, arguments, operands, average)
 
 
@@ -151,8 +157,12 @@ def avg_pool_backward(op: str, pooling: Pooling, dy: Ints, dtype: str, average: 
     outputs = {"dx": ArraySpec(pooling.shape(of_x=True), numpy_dtype(dtype))}
     size = FLOATS[dtype].itemsize
     work = _work(pooling, True, size, size, size, size)
+    operands = {"dy": dy}
+    by = _by_vectors(op, "avg_pool", dtype, pooling, work, outputs, operands, average)
+    if by is not None:
+        return by
     arguments = (Buffer("dy"), Buffer("dx"))
-    return _plan(op, "avg_pool", dtype, pooling, work, outputs, arguments, {"dy": dy}, average)
+    return _plan(op, "avg_pool", dtype, pooling, work, outputs, arguments, operands, average)
 
 
 def lp_pool(op: str, pooling: Pooling, strides: Ints, dtype: str, norm: float) -> Plan:
@@ -225,32 +235,40 @@ def _plan(
     return Plan(op, "direct" if tile is None else "tiled", launches, outputs)
 
 
-def _by_channels(
+def _by_vectors(
     op: str,
     stem: str,
     dtype: str,
     pooling: Pooling,
     work: Work,
     outputs: dict[str, ArraySpec],
-    strides: Ints,
+    operands: Mapping[str, Ints],
     average: Average | None = None,
 ) -> Plan | None:
-    """By kernels/pool/channels.cu, where that computes it."""
-    indices = "indices" in outputs
-    strips = choose_strips(work, pooling.images, strides, indices) if pooling.last else None
-    if strips is None or not strips.threads:
+    """By channels.cu, planes.cu or their gradients in kernels/pool/, where these compute it."""
+    name, indices = "channels" if pooling.last else "planes", "indices" in outputs
+    found: Strips | Rows | Cells | None
+    if work.backward:
+        found = choose_cells(work, pooling.channels, pooling.last, tuple(operands.values()))
+    elif pooling.last:
+        found = choose_strips(work, pooling.images, operands["x"], indices)
+    else:
+        found = choose_rows(work, pooling.images, pooling.channels, operands["x"], indices)
+    if found is None or not found.threads:
         return None
-    entry = f"{stem}_channels" + "_indices" * indices
-    macros = (("SCALAR", SCALAR[dtype]), ("WINDOW", str(strips.window)))
     average = (average or Average()).over(pooling)
-    params = _params(pooling, work, strips, {"x": strides}, average)
+    params = _params(pooling, work, found, operands, average)
+    macros = [("SCALAR", SCALAR[dtype]), ("WINDOW", str(found.window))]
+    if found.low is not None:
+        macros.append(("LOW", str(found.low)))
+    end = "_backward" * work.backward
     launch = Launch(
-        Kernel("pool/channels.cu", entry, macros),
-        (strips.blocks, 1, 1),
-        (CHANNELS_THREADS, 1, 1),
-        (Buffer("x"), *map(Buffer, outputs), params),
+        Kernel(f"pool/{name}{end}.cu", f"{stem}_{name}{end}" + "_indices" * indices, tuple(macros)),
+        (found.blocks, 1, 1),
+        (found.block, 1, 1),
+        (*map(Buffer, (*operands, *outputs)), params),
     )
-    return Plan(op, "channels", (launch,), outputs)
+    return Plan(op, name, (launch,), outputs)
 
 
 def _sparse(work: Work) -> bool:
@@ -262,15 +280,17 @@ def _sparse(work: Work) -> bool:
 def _params(
     pooling: Pooling,
     work: Work,
-    tile: Tile | Strips | None,
+    by: Tile | Strips | Rows | Cells | None,
     operands: Mapping[str, Ints],
     average: Average,
 ) -> np.void:
     """Struct Pool by value."""
     channels = 1 if pooling.last else pooling.channels
     extents: Ints = (1, 1, 1)
-    if isinstance(tile, Strips):
-        extents, tile = (1, tile.rows, 1), None
+    tile = by if isinstance(by, Tile) else None
+    planes = by.planes if isinstance(by, Tile | Rows) else 1
+    if isinstance(by, Strips | Cells):
+        extents = (1, by.rows, 1)
     elif tile:
         extents = tile.extent
     axes = [
@@ -295,7 +315,7 @@ def _params(
     return struct(
         HEADER, "Pool",
         images=pooling.images, channels=channels, inner=work.inner,
-        planes_tile=tile.planes if tile else 1,
+        planes_tile=planes,
         inner_tile=tile.inner if tile else 1,
         axis=axes,
         operand=strides,

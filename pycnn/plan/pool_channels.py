@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from pycnn.plan._strided import Ints
 from pycnn.plan.pool_axis import ABSENT
@@ -13,8 +14,8 @@ THREADS = 128
 #: Bytes of one access.
 VECTOR_BYTES = 16
 
-#: Rows of outputs in a strip, at most: of 3x3 windows, each strip reads a row of x more.
-ROWS = 6
+#: Rows of outputs in a strip, at most, by window: of 3x3 ones, each strip reads a row of x more.
+ROWS = {2: 2, 3: 4}
 
 #: What is compiled in: windows of stride 2.
 WINDOWS, STRIDE = (2, 3), 2
@@ -38,10 +39,13 @@ class Strips:
     rows: int
     threads: int
 
+    block: ClassVar[int] = THREADS
+    low: ClassVar[None] = None
+
     @property
     def blocks(self) -> int:
         """Blocks of the launch."""
-        return ceil_div(self.threads, THREADS)
+        return ceil_div(self.threads, self.block)
 
 
 def choose_strips(work: Work, images: int, strides: Ints, indices: bool) -> Strips | None:
@@ -55,27 +59,35 @@ def choose_strips(work: Work, images: int, strides: Ints, indices: bool) -> Stri
         Of x, in elements: image, channel, spatial axes.
     indices : bool
     """
-    outer, rows, cols = work.axes
+    _, rows, cols = work.axes
     n, c, *spatial = strides
     width = VECTOR_BYTES // work.itemsize
-    if work.backward or outer != ABSENT or rows.kernel != cols.kernel or len(spatial) != 2:
+    if work.backward or not are_windows(work) or len(spatial) != 2:
         return None
-    if rows.kernel not in WINDOWS or work.planes != images or c != 1:
+    if work.planes != images or c != 1:
         return None
     if any(step % width for step in (work.inner, n, *spatial)):
         return None
+    strips = ceil_div(rows.windows, ROWS[rows.kernel])
+    columns = ceil_div(cols.windows, _columns(rows.kernel, work.itemsize, indices))
+    threads = images * strips * columns * (work.inner // width)
+    if threads + THREADS >= 2**31:
+        return None
+    return Strips(rows.kernel, ceil_div(rows.windows, strips), threads)
+
+
+def are_windows(work: Work) -> bool:
+    """Whether windows are 2x2 or 3x3 of stride 2, with elements of planes that 32 bits count."""
+    outer, rows, cols = work.axes
+    if outer != ABSENT or rows.kernel != cols.kernel or rows.kernel not in WINDOWS:
+        return False
     for axis in (rows, cols):  # every window begins in x, or one element before
         last = (axis.windows - 1) * STRIDE - axis.low
         if axis.stride != STRIDE or axis.dilation != 1 or last >= axis.extent:
-            return None
+            return False
         if axis.low > axis.kernel // 2:
-            return None
-    strips = ceil_div(rows.windows, ROWS)
-    columns = ceil_div(cols.windows, _columns(rows.kernel, work.itemsize, indices))
-    threads = images * strips * columns * (work.inner // width)
-    if max(threads + THREADS, prod(axis.extent + 4 for axis in (rows, cols))) >= 2**31:
-        return None
-    return Strips(rows.kernel, ceil_div(rows.windows, strips), threads)
+            return False
+    return prod(axis.extent + 4 for axis in (rows, cols)) < 2**31
 
 
 def _columns(window: int, itemsize: int, indices: bool) -> int:

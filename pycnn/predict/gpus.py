@@ -51,6 +51,8 @@ class Gpu:
         From a block that has nothing more to do to the first instruction of the next.
     launch_us : float
         From the end of one kernel of a stream to the beginning of the next.
+    host_gbps, host_us : float
+        Between host and GPU, a direction; and what a copy takes besides its bytes.
     """
 
     key: str
@@ -79,6 +81,12 @@ class Gpu:
     dram_latency: float
     block_clocks: float
     launch_us: float
+    host_gbps: float
+    host_us: float
+
+    def transfer_us(self, *sizes: int) -> float:
+        """Time of copies of so many bytes each, one after the other."""
+        return sum(self.host_us + size / self.host_gbps / 1e3 for size in sizes)
 
     def peak_tflops(self, kind: str) -> float:
         """Highest rate of multiply-adds on operands of a type; ``float32`` is without TF32."""

@@ -102,7 +102,9 @@ class Torch(Library):
 
     def __init__(self) -> None:
         super().__init__("torch")
-        self._torch = sys.modules["torch"]
+        torch = self._torch = sys.modules["torch"]
+        self._bfloat16, self._strided = torch.bfloat16, torch.strided  # looked up at every call
+        self._from_numpy = torch.from_numpy
 
     def stream(self, arrays: Arrays) -> contextlib.AbstractContextManager[Any]:
         """The current one of PyTorch on the device of the arrays, in place of CuPy's."""
@@ -130,23 +132,31 @@ class Torch(Library):
 
     def memory(self, name: str, tensor: Any) -> Any:
         """As `seen`, of a tensor that requires no gradient."""
-        if tensor.is_neg():  # a view whose elements stand in memory with the other sign
-            raise TypeError(f"{name} has its negative bit set; allowed: x.resolve_neg()")
-        if tensor.dtype is self._torch.bfloat16:
-            bits = self._bits(name, tensor.view(self._torch.int16))
+        if tensor.dtype is self._bfloat16:
+            bits = self._bits(name, _told(name, tensor).view(self._torch.int16))
             return bits.view(numpy_dtype("bfloat16"))
         return self._bits(name, tensor)
 
     def _bits(self, name: str, tensor: Any) -> Any:
-        # What DLPack gives as well, ten times as fast.
-        plain = tensor.device.type == "cpu" and tensor.layout is self._torch.strided
-        return tensor.numpy() if plain else super().seen(name, tensor)
+        if tensor.is_cpu and tensor.layout is self._strided:
+            try:
+                return tensor.numpy()  # what DLPack gives as well, ten times as fast
+            except RuntimeError:
+                return _told(name, tensor).numpy()
+        return super().seen(name, _told(name, tensor))
 
     def given(self, result: Any) -> Any:
-        back = self._torch.from_numpy if isinstance(result, np.ndarray) else self._torch.from_dlpack
+        back = self._from_numpy if isinstance(result, np.ndarray) else self._torch.from_dlpack
         if result.dtype.kind == "V":  # bfloat16; its name takes microseconds
             return back(result.view(np.int16)).view(self._torch.bfloat16)
         return back(result)
+
+
+def _told(name: str, tensor: Any) -> Any:
+    """The tensor, unless it is a view whose elements stand in memory with the other sign."""
+    if tensor.is_neg():
+        raise TypeError(f"{name} has its negative bit set; allowed: x.resolve_neg()")
+    return tensor
 
 
 def _library_of(arrays: Arrays) -> Library:

@@ -1,5 +1,8 @@
 """What is drawn where no seed is given: one generator of the process, which can be set."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -55,7 +58,30 @@ def manual_seed(seed: int) -> None:
 
 def next_mask() -> tuple[int, int]:
     """Seed and offset of the next mask."""
+    return _source.get()()
+
+
+def _draw() -> tuple[int, int]:
     return _state.seed, next(_state.masks)
+
+
+_source: ContextVar[Callable[[], tuple[int, int]]] = ContextVar("pycnn_masks", default=_draw)
+
+
+@contextlib.contextmanager
+def drawing(masks: list[tuple[int, int]], again: bool = False) -> Iterator[None]:
+    """Note the masks that are drawn inside in `masks`; or draw those that it holds `again`."""
+    before = _source.get()
+
+    def noted() -> tuple[int, int]:
+        masks.append(before())
+        return masks[-1]
+
+    token = _source.set(iter(masks).__next__ if again else noted)
+    try:
+        yield
+    finally:
+        _source.reset(token)
 
 
 def values() -> np.random.Generator:

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy import ndarray
@@ -23,10 +25,13 @@ class Target(NamedTuple):
         runs the source.
     processors : int
         Streaming multiprocessors: blocks that run at once where each takes a whole one.
+    gpu : str
+        Name and driver of a GPU that is here, by which measured choices are kept; else empty.
     """
 
     arch: str = ""
     processors: int = 132
+    gpu: str = ""
 
 
 #: Kernels are planned such that they run anywhere.
@@ -109,7 +114,21 @@ def _of_device(number: int) -> Target:
 
     device = cupy.cuda.Device(number)
     attributes = device.attributes
-    return Target(arch_of(device.compute_capability), attributes["MultiProcessorCount"])
+    name = cupy.cuda.runtime.getDeviceProperties(number)["name"].decode()
+    driver = f"CUDA {cupy.cuda.runtime.driverGetVersion()}{_kernel_module()}"
+    return Target(
+        arch_of(device.compute_capability), attributes["MultiProcessorCount"], f"{name}; {driver}"
+    )
+
+
+def _kernel_module() -> str:
+    """The driver's own version, where Linux tells: several serve one version of CUDA."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = re.search(r"\b\d+\.\d+(?:\.\d+)?\b", text)
+    return f", driver {found[0]}" if found else ""
 
 
 def arch_of(capability: str) -> str:

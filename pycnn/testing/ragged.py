@@ -40,6 +40,20 @@ def _pools(spread: int, **settings: int) -> tuple[Case, ...]:
     )
 
 
+def _strided_windows(**settings: bool) -> tuple[Case, ...]:
+    """Of stride 2, whose columns begin where vectors do, an element before them, and anywhere."""
+    return tuple(
+        Case(
+            f"{side}x{side}, {columns} columns, {low} before{', indices' * any(settings.values())}",
+            {"x": (2, 3, 5, columns)},
+            {"kernel_size": side, "stride": 2, "padding": ((1, 0), (low, high)), **settings},
+        )
+        for side, columns, low, high in (
+            (2, 16, 0, 0), (2, 16, 1, 0), (2, 9, 0, 0), (3, 16, 0, 1), (3, 16, 1, 0), (3, 9, 1, 1),
+        )
+    )  # fmt: skip
+
+
 CASES: dict[str, tuple[Case, ...]] = {
     "conv2d": (
         *_DEPTHWISE,
@@ -57,8 +71,12 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("ragged tiles", {"a": (131, 67), "b": (67, 129)}),
         Case("longer than a ring of stages", {"a": (136, 600), "b": (600, 72)}),
     ),
-    "max_pool2d": _pools(5003),
-    "avg_pool2d": _pools(24601),
+    "max_pool2d": (
+        *_pools(5003),
+        *_strided_windows(return_indices=False),
+        *_strided_windows(return_indices=True),
+    ),
+    "avg_pool2d": (*_pools(24601), *_strided_windows()),
     "lp_pool2d": _pools(24601, norm_type=2),
     "max_unpool2d": (
         Case("large maps", dict.fromkeys(("x", "indices"), (1, 2, 81, 79)), {"kernel_size": 2}),

@@ -110,8 +110,9 @@ def _adapter(name: str, words: str) -> Adapter:
         for theirs, value in kwargs.items():
             ours = first if theirs in ("input", "self") else _RENAMED.get(theirs, theirs)
             given[ours] = value
-        for word, default in absent.items():
-            if given.pop(word, default) is not default and word != "_stacklevel":
+        for word in absent.keys() & given.keys():
+            default = absent[word]
+            if given.pop(word) is not default and word != "_stacklevel":
                 raise ValueError(f"{name} was given {word}, which pycnn lacks; allowed: {default}")
         if isinstance(given.get("stride"), (list, tuple)) and not given["stride"]:
             given["stride"] = None  # as PyTorch's own pooling says it

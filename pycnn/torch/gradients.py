@@ -43,20 +43,29 @@ class Rule:
             raise NotImplementedError(f"pycnn::{self.op.name} has no gradient here: {reason}")
 
     def setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """As `torch.library` calls it after forward, with what went through the dispatcher."""
+        ctx.places = self.names
+        self.keep(ctx, dict(zip(self.names, self.filled(inputs), strict=True)), output)
+
+    def keep(self, ctx: Any, given: Mapping[str, Any], output: Any) -> None:
+        """Keep what backward needs of what went in, by name, and came out.
+
+        `ctx.places` has the name of each argument that autograd asks a gradient for.
+        """
         raise NotImplementedError
 
     def backward(self, ctx: Any, *grads: Any) -> Any:
         raise NotImplementedError
 
     def _handed(self, ctx: Any, gradients: Mapping[str, Any]) -> tuple[Any, ...]:
-        """One an argument, without the defaults at the end that were not handed to autograd."""
-        return tuple(gradients.get(n) for n in self.names[: len(ctx.needs_input_grad)])
+        """One for each argument, without the defaults at the end that were not handed over."""
+        return tuple([gradients.get(name) for name in ctx.places[: len(ctx.needs_input_grad)]])
 
 
 class NoGradient(Rule):
     """None at all: of integers, of places, and of a gradient itself."""
 
-    def setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    def keep(self, ctx: Any, given: Mapping[str, Any], output: Any) -> None:
         pass
 
     def backward(self, ctx: Any, *grads: Any) -> Any:
@@ -73,23 +82,23 @@ class OurGradient(Rule):
         self.gradient_arguments = arguments_of(gradient)
         upstream = next(iter(gradient.upstream.values()))
         self.outputs = self.op.results or (upstream, "indices")
+        self.wanted = [o.name for o in gradient.operands if o.name not in gradient.upstream]
+        self.fused = [(n, self.op.defaults.get(n)) for n in _FUSED if n in self.names]
         self.learnt = [n for n in self.tensors if n not in _STATISTICS]
 
-    def setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        given = dict(zip(self.names, self.filled(inputs), strict=True))
+    def keep(self, ctx: Any, given: Mapping[str, Any], output: Any) -> None:
         outputs = output if isinstance(output, (list, tuple)) else [output]
         made = dict(zip(self.outputs, outputs, strict=False))
-        for name in _FUSED:
-            default = self.op.defaults.get(name)
-            if name in given and given[name] is not default and given[name] != default:
+        for name, default in self.fused:
+            if given[name] is not default and given[name] != default:
                 self.refused(
                     ctx, f"{name} is fused behind the sum; allowed: an operation of its own"
                 )
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*outputs[1:])
+        ctx.mark_non_differentiable(*(o for o in outputs[1:] if o is not None))
         ctx.given = {n: v for n, v in given.items() if n not in self.tensors}
         ctx.shapes = {n: _shape(given[n]) for n in self.tensors if given[n] is not None}
-        wanted = [o.name for o in self.gradient.operands if o.name not in self.gradient.upstream]
+        wanted = self.wanted
         if given.get("use_input_stats"):  # the running ones change, and no gradient needs them
             wanted = [n for n in wanted if n not in _STATISTICS]
         ctx.kept = wanted
@@ -136,7 +145,7 @@ class OurGradient(Rule):
         return shapes["x" if name == "shape" else name.removesuffix("_shape")]
 
     def _needed(self, ctx: Any, name: str) -> bool:
-        place = self.names.index(name)  # defaults at the end are not handed to autograd
+        place = ctx.places.index(name)
         return place < len(ctx.needs_input_grad) and bool(ctx.needs_input_grad[place])
 
     def _placed(self, ctx: Any, results: Sequence[Any]) -> tuple[Any, ...]:
@@ -160,8 +169,7 @@ class Composed(Rule):
         super().__init__(registered)
         self.made = made
 
-    def setup_context(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        given = dict(zip(self.names, self.filled(inputs), strict=True))
+    def keep(self, ctx: Any, given: Mapping[str, Any], output: Any) -> None:
         if given.get("relu"):
             self.refused(ctx, "relu is fused behind the sum; allowed: an operation of its own")
         ctx.given = {n: v for n, v in given.items() if n not in self.tensors}

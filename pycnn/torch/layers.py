@@ -1,7 +1,7 @@
 """PyTorch's layers computed by pycnn: `replace` puts them into a model, `restore` takes them out.
 
-``pycnn.torch.layers.Conv2d`` is `torch.nn.Conv2d` whose ``forward`` runs inside `backend`. It has
-the same parameters, buffers, hooks and names, so a layer changes its class and nothing else:
+``pycnn.torch.layers.Conv2d`` is `torch.nn.Conv2d` whose ``forward`` runs as inside `backend`. It
+has the same parameters, buffers, hooks and names, so a layer changes its class and nothing else:
 optimisers and state dicts stay what they are.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pycnn.torch.mode import backend
+from pycnn.torch.mode import Uncounted
 
 #: Layers all of whose work is in functions that pycnn has.
 NAMES = (
@@ -33,7 +33,7 @@ class Replaced:
     kind: type[nn.Module]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with backend():
+        with Uncounted():
             return self.kind.forward(self, *args, **kwargs)
 
 

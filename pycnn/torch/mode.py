@@ -9,6 +9,19 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from pycnn.torch.functional import TABLE
 
 
+class Uncounted(TorchFunctionMode):
+    """What `backend` does, without counting: of use around a single layer."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        return TABLE.get(func, func)(*args, **(kwargs or {}))
+
+
 class backend(TorchFunctionMode):  # used like a function, hence the lower case
     """Run PyTorch's functions on pycnn, as far as it has them, inside a ``with``.
 

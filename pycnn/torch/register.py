@@ -17,13 +17,15 @@ from pycnn.define.public import bound
 from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import MOVABLE, numpy_dtype
 from pycnn.runtime import foreign
-from pycnn.torch import gradients
+from pycnn.torch import direct, gradients
 from pycnn.torch.schema import Setting, arguments_of, gives_many, schema
 
 #: Views: nothing is computed, so PyTorch itself does it.
 VIEWS = ("split",)
 
 _library = torch.library.Library("pycnn", "DEF")
+
+_seen, _back = foreign.pytorch().memory, foreign.pytorch().given
 
 _NAMES = {getattr(torch, name): name for name in (*MOVABLE, "uint8", "int8", "int32", "int64")}
 
@@ -69,6 +71,7 @@ class Registered:
             name, rule.backward, setup_context=rule.setup_context, lib=_library
         )
         self.through = getattr(torch.ops.pycnn, op.name).default
+        self.with_gradient = direct.differentiable(self, rule)
 
     def taken_apart(self, values: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and settings by name, from what came through the dispatcher."""
@@ -90,17 +93,23 @@ class Registered:
     def compute(self, *values: Any) -> Any:
         """By the operation, on the memory of the tensors."""
         tensors, settings = self.taken_apart(values)
-        library = foreign.pytorch()
         for name in self.op.updates:  # the new values are results; `call` puts them in place
             if tensors[name] is not None:
                 tensors[name] = tensors[name].clone()
-        with library.stream(tensors):
-            arrays = {n: None if t is None else library.memory(n, t) for n, t in tensors.items()}
-            returned = self.op.run(arrays, None, **settings)
-            results = returned if isinstance(returned, tuple) else (returned,)
-            given = [library.given(_contiguous(r)) for r in results if r is not None]
+        with foreign.pytorch().stream(tensors):
+            returned = self.on_memory(tensors, settings)
+        results = returned if isinstance(returned, tuple) else (returned,)
+        given = [result for result in results if result is not None]
         given += [tensors[name] for name in self.updated(tensors, settings)]
         return given if self.many else given[0]
+
+    def on_memory(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+        """What the public function returns, of tensors and as tensors."""
+        arrays = {n: None if t is None else _seen(n, t) for n, t in tensors.items()}
+        returned = self.op.run(arrays, None, **settings)
+        if type(returned) is tuple:
+            return tuple([None if r is None else _given(r) for r in returned])
+        return _given(returned)
 
     def updated(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
         """Operands that get new values in this call, in the order of the results."""
@@ -120,9 +129,9 @@ class Registered:
         return given if self.many else given[0]
 
 
-def _contiguous(result: Any) -> Any:
+def _given(result: Any) -> Any:
     """A result as `fake` says it: contiguous, as kernels write it and the CPU path often does."""
-    return result if result.flags.c_contiguous else result.copy()
+    return _back(result if result.flags.c_contiguous else result.copy())
 
 
 class Function:
@@ -141,11 +150,18 @@ class Function:
 
     def run(self, arrays: Mapping[str, Any], out: Any, **settings: Any) -> Any:
         registered, op = self.registered, self.registered.op
-        hidden = False
-        if settings.get("return_indices") is False and _wants_gradient(arrays):
-            settings["return_indices"] = hidden = True  # the gradient needs them
-        if "seed" in settings and settings["seed"] is None:
+        tensors = arrays[op.operands[0].name] if op.takes_list else arrays.values()
+        way = direct.way(tensors)
+        if settings.get("seed", 0) is None:
             settings["seed"] = _seed() if settings["training"] else 0
+        if way == direct.PLAIN and not op.updates:
+            return registered.on_memory(op.listed(tensors) if op.takes_list else arrays, settings)
+        hidden = settings.get("return_indices") is False and _wants_gradient(arrays)
+        if hidden:  # the gradient needs them
+            settings["return_indices"] = True
+        if way == direct.GRADIENT and not (op.updates or op.takes_list):
+            returned = registered.with_gradient(settings, *arrays.values())
+            return returned[0] if hidden else returned
         given = registered.through(
             *(
                 a.encode(settings[a.name]) if isinstance(a, Setting) else arrays[a]

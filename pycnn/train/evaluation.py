@@ -71,3 +71,11 @@ def check_dtype(model: Layer) -> None:
             f"the model is {' and '.join(dtypes)}; allowed for training: {' or '.join(DTYPES)}. "
             "Train so, and convert afterwards, by model.to"
         )
+
+
+def check_precision(precision: str | None, model: Layer) -> None:
+    if precision not in (None, "float16", "bfloat16"):
+        raise ValueError(f"precision={precision!r}: allowed are float16, bfloat16, None")
+    name = model.parameters()[0].value.dtype.name
+    if precision is not None and name != "float32":
+        raise ValueError(f"precision={precision!r} for a model in {name}; allowed: in float32")

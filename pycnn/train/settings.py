@@ -23,6 +23,7 @@ def settings_of(
         "dtype": model.parameters()[0].value.dtype.name,
         **{f"layer {path}": _layer_text(layer) for path, layer in model.named_layers() if path},
         "layers in evaluation mode": _frozen(model),
+        "frozen layers": [p for p, one in model.named_layers() if not one.trainable] or None,
         "data": data.name,
         "training images": len(data.train),
         "test images": len(data.test),
@@ -61,7 +62,7 @@ def _layer_text(layer: Layer) -> str:
     numbers = {
         name: value
         for name, value in vars(layer).items()
-        if isinstance(value, int | float | str) and name != "training"
+        if isinstance(value, int | float | str) and name not in ("training", "trainable")
     }
     return f"{type(layer).__name__} {numbers or ''}".rstrip()
 

@@ -14,13 +14,21 @@ from pycnn.nn.arrays import device_of, mover, placer
 from pycnn.nn.combine import taps
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
+from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.runtime.text import printable
+from pycnn.tape import grad
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
-from pycnn.train.evaluation import check_dtype, check_loss, evaluate, weight
+from pycnn.train.evaluation import (
+    check_dtype,
+    check_loss,
+    check_precision,
+    evaluate,
+    weight,
+)
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted, deferred
 from pycnn.train.metadata import restored, same_form
@@ -104,6 +112,9 @@ class Trainer:
         Of scores and classes, by "mean" or "sum"; `pycnn.nn.CrossEntropyLoss` by default.
     clip_norm : float, optional
         Largest norm of all gradients together.
+    precision : {"float16", "bfloat16"}, optional
+        What layers compute in, see `pycnn.grad`; weights, gradients, normalisations and the loss
+        stay in float32. With float16 the loss is scaled, and a step that overflows is left out.
     checkpoint : Path or str, optional
         Written after every epoch, and when interrupted.
 
@@ -130,6 +141,7 @@ class Trainer:
         transform: Callable[..., Any] | None = None,
         loss: Loss | None = None,
         clip_norm: float | None = None,
+        precision: str | None = None,
         checkpoint: Path | str | None = None,
     ) -> None:
         if batch < 1:
@@ -154,6 +166,9 @@ class Trainer:
         check_loss(self.loss, model)
         check_dtype(model)
         self.clip_norm = clip_norm
+        check_precision(precision, model)
+        self.precision = precision
+        self.scale = LossScale() if precision == "float16" else None
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.state = TrainState()
 
@@ -245,24 +260,25 @@ class Trainer:
         """One move of the parameters; the loss and the correct classifications before it."""
         self.model.reseed(self.seed, self.optimizer.steps)
         self.model.zero_grad()
-        scores = self.model.forward(x)
-        loss = total = float(self.loss.forward(scores, labels))
-        dscores = self.loss.backward()
-        for tap in taps(self.model):
-            if tap.training:
-                total += tap.weight * float(self.loss.forward(tap.output, labels))
-                tap.gradient_of_output = self.loss.backward() * tap.output.dtype.type(tap.weight)
-        if not np.isfinite(total):
+        with grad(self.precision) as tape:
+            scores = self.model(x)
+            loss = total = self.loss(scores, labels)
+            for tap in taps(self.model):
+                if tap.training:
+                    total = total + tap.weight * self.loss(tap.output, labels)
+        if not np.isfinite(float(total)):
             synchronize()  # a label that is no class is another error
+            first = first_not_finite(self.model, x)
             raise Diverged(
                 f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
-                f"{total}; the first to make such a number is {first_not_finite(self.model, x)}"
+                f"{float(total)}; the first to make such a number is {first}"
             )
-        self.model.backward(dscores, needs_dx=False)
-        if self.clip_norm is not None:
-            clip_grad_norm(self.model, self.clip_norm)
-        self.optimizer.step()
-        return loss, int((scores.argmax(axis=1) == labels).sum())
+        tape.backward(total if self.scale is None else total * self.scale.scale)
+        if self.scale is None or self.scale.unscaled(self.model):
+            if self.clip_norm is not None:
+                clip_grad_norm(self.model, self.clip_norm)
+            self.optimizer.step()
+        return float(loss), int((scores.value.argmax(axis=1) == labels).sum())
 
     def _finish_epoch(self) -> None:
         state = self.state
@@ -313,6 +329,7 @@ class Trainer:
                 "lr": self.optimizer.lr,
                 "schedule": self.schedule.state(),
                 "state": asdict(self.state),
+                **({} if self.scale is None else {"loss_scale": self.scale.state()}),
             },
         }
         save(self.checkpoint, self.model, about, self.optimizer.state_dict())
@@ -321,6 +338,7 @@ class Trainer:
         return settings_of(
             self.model, self.data, self.optimizer, self.schedule, self.loss, batch=self.batch,
             seed=self.seed, transform=self.transform, clip_norm=self.clip_norm,
+            precision=self.precision,
         )  # fmt: skip
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -345,6 +363,8 @@ class Trainer:
         self.optimizer.load_state_dict(checkpoint.optimizer, training["optimizer_steps"])
         self.optimizer.lr = training["lr"]
         self.schedule.load_state(training["schedule"])
+        if self.scale is not None:
+            self.scale.load_state(training["loss_scale"])
         self.state = state
 
     def _state_in(self, training: dict[str, Any]) -> TrainState:
@@ -352,8 +372,10 @@ class Trainer:
         try:
             rows = [restored(Epoch, row) for row in training["state"]["history"]]
             state = restored(TrainState, {**training["state"], "history": rows})
-            saved = {name: training[name] for name in ("optimizer_steps", "lr", "schedule")}
             own = {"optimizer_steps": 0, "lr": 0.0, "schedule": self.schedule.state()}
+            if self.scale is not None:
+                own["loss_scale"] = self.scale.state()
+            saved = {name: training[name] for name in own}
             if not same_form(saved, own) or state.step > self.steps:
                 raise ValueError(printable(saved, 200))
         except (KeyError, TypeError, ValueError) as error:

@@ -79,6 +79,39 @@ def test_the_threshold_can_be_set(tmp_path):
     assert _verdicts(tmp_path, [old], [new], threshold=0.0) == ["slower"]
 
 
+def _layers(*medians, **other):
+    return [_record(m, layer=f"conv{i}", **other) for i, m in enumerate(medians)]
+
+
+def test_the_noise_between_two_runs_is_taken_from_all_layers(tmp_path):
+    """30 % more is a change where the others stay within 1 %, and none where they drift by 15 %."""
+    old = _layers(*[10.0] * 9)
+    quiet = _layers(13, 10.1, 9.9, 10, 10.1, 9.9, 10, 10.1, 9.9)
+    moved = _layers(13, 11.5, 8.7, 10, 11.5, 8.7, 10, 11.5, 8.7)
+    assert _verdicts(tmp_path, old, quiet) == ["slower"] + ["same"] * 8
+    assert set(_verdicts(tmp_path, old, moved)) == {"same"}
+    # What a few layers or another device do, says nothing.
+    assert _verdicts(tmp_path, old[:5], moved[:5])[0] == "slower"
+    on_gpu = _record(13, layer="conv0", backend="cuda"), _record(10, layer="conv0", backend="cuda")
+    assert _verdicts(tmp_path, [*old, on_gpu[1]], [*moved, on_gpu[0]])[-1] == "slower"
+    # A machine that is slower as a whole is not noise.
+    assert _verdicts(tmp_path, old, _layers(*[13.0] * 9)) == ["slower"] * 9
+
+
+def test_the_command_says_the_noise_and_folds_what_changed_alike(tmp_path, capsys):
+    old = _file(tmp_path / "old.json", *_layers(*[10.0] * 9), _record(10, layer="other"))
+    new = _file(tmp_path / "new.json", *_layers(*[20.0] * 8, 21.0), _record(2, layer="other"))
+    assert main(["compare", str(old), str(new)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("noise between the runs on the CPU: ") for line in shown)
+    rows = [line.split() for line in shown if "slower" in line or "faster" in line]
+    assert rows[0][0] == "other"
+    assert rows[1][:2] == ["9", "layers"]
+    assert rows[1][-6:] == ["90", "ms", "181", "ms", "2.00-2.10", "slower"]
+    main(["compare", str(old), str(new), "--all"])
+    assert "conv8" in capsys.readouterr().out
+
+
 def test_records_are_matched_by_everything_but_their_times(tmp_path):
     old = [_record(10), _record(10, direction="backward"), _record(10, backend="torch")]
     new = [_record(20, backend="torch"), _record(10, dtype="float64"), _record(10)]
@@ -164,6 +197,8 @@ def test_what_changes_from_minute_to_minute_makes_no_other_machine(tmp_path, cap
         ('{"results": [], "environment": 3}', "`environment` is no object"),
         (json.dumps({"results": [_record("fast")]}), "record 0 of `results` is not one"),
         ('{"results": [], "ceilings": [3]}', "`ceilings` holds what is none"),
+        ('{"results": [], "schema": 3}', "schema 3, written by a later pycnn"),
+        ('{"results": [], "schema": "2"}', "`schema` is '2'; allowed: 1 to 2"),
     ],
 )
 def test_a_bad_file_gives_one_clear_error(tmp_path, capsys, text, complaint):

@@ -1,5 +1,6 @@
 """`pycnn bench --gpu`: the table of predicted times, mostly on predictions that are made up."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -62,11 +63,40 @@ def test_the_table_says_what_is_predicted_and_fits_a_terminal() -> None:
         "x3", "winograd_f2*", "20", "us", "25%", "memory", "2.00x", "12", "ms",
     ]  # fmt: skip
     joined = " ".join(text.split())
-    # 10 + 3 x 20 us against 10 + 3 x 40 us by auto, and 4 x 12 ms here.
-    assert "NVIDIA H200: 70 us; by auto's choices 130 us, 86% more" in joined
-    assert "measured here: 48 ms, 686 times as long" in joined
+    # 10 + 3 x 20 us against 10 + 3 x 40 us by auto, and 4 x 12 ms here; 2 copies of 840 bytes.
+    assert "at batch 2, predicted on NVIDIA H200: 70 us; by auto's choices 130 us, 86%" in joined
+    assert "with input and result copied 90 us; measured here 48 ms: 686 times" in joined
+    assert "533 times with the copies" in joined
     assert "not predicted: fft (rfft2 by the library)" in joined
     assert "what would pay most in two: memory: fewer bytes" in joined
+
+
+def test_the_batch_at_which_it_turns() -> None:
+    def at(batch: int, us: float) -> list[predicted.Guess]:
+        layers = [Layer(f"{n} x{batch}", MapCase(batch, 3, 5, 7)) for n in "ab"]
+        of = [Benchmark("shape", Double(), layer, "forward", "float32", ()) for layer in layers]
+        return [
+            predicted.Guess(b, {"x": OfPlan("x", [prediction(us)], [])}, {}, "x", 5.0) for b in of
+        ]
+
+    made = [*at(1, 8.5), *at(4, 18.5), *at(16, 28.5)]  # 20, 40 and 60 us, 20 more with the copies
+    here = [
+        measured(g.benchmark.layer.name, ms)
+        for g, ms in zip(made, [0.005, 0.005, 0.025, 0.025, 0.1, 0.1], strict=True)
+    ]  # 10, 50 and 200 us
+    text = " ".join(" ".join(predicted.lines("double", GPU, made, here)).split())
+    assert (
+        "of the batches 1, 4, 16 the GPU is the faster one alone from batch 4 on, with the "
+        "copies from batch 16 on" in text
+    )
+    never = [replace(r, time_ms=0.001) for r in here]
+    assert "alone at none, with the copies at none" in " ".join(
+        " ".join(predicted.lines("double", GPU, made, never)).split()
+    )
+    written = predicted.as_json(GPU, made, here)
+    assert [w["batch"] for w in written["whole"]] == [1, 4, 16]
+    assert written["layers"][0]["algorithms"][0]["launches"][0]["bound"] == "memory"
+    assert json.loads(json.dumps(written))["gpu"] == "h200"
 
 
 def test_without_predictions_there_is_no_sum() -> None:
@@ -82,7 +112,7 @@ def test_without_predictions_there_is_no_sum() -> None:
      ("--gpu t4 --dtype float32,float16", "allowed: --direction forward --dtype float16 or"),
      ("--gpu t4 --backend emulator", "allowed: --backend reference, or without it"),
      ("--gpu=", "gpu=''; allowed: h200"),
-     ("--gpu t4 --algo nothing", "allowed: depthwise, direct")],
+     ("--gpu t4 --algo nothing", "allowed: direct, depthwise")],
 )  # fmt: skip
 def test_one_error_before_anything_runs(
     words: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed (extra torch)")
 
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pycnn
 import pycnn.torch
@@ -16,6 +18,7 @@ from pycnn.define.registry import OPERATIONS
 from pycnn.dtypes import FLOATS
 from pycnn.testing import TESTED
 from pycnn.testing.case import Case
+from pycnn.torch import direct
 from pycnn.torch.register import REGISTERED, VIEWS
 from pycnn.torch.schema import Setting
 
@@ -184,6 +187,70 @@ def test_operands_are_not_copied():
     assert results["y"].ctypes.data == y.data_ptr()
 
 
+class TestTheShortWay:
+    """Past the dispatcher, unless somebody listens there."""
+
+    def ways(self, monkeypatch):
+        seen = []
+        way = direct.way
+        monkeypatch.setattr(direct, "way", lambda tensors: seen.append(way(tensors)) or seen[-1])
+        return seen
+
+    def test_ordinary_tensors_take_it(self, monkeypatch):
+        seen, x = self.ways(monkeypatch), torch.randn(3)
+        pycnn.torch.relu(x)
+        pycnn.torch.relu(torch.nn.Parameter(x))
+        with torch.no_grad():
+            pycnn.torch.relu(torch.nn.Parameter(x))
+        assert seen == [direct.PLAIN, direct.GRADIENT, direct.PLAIN]
+
+    def test_a_mode_sees_the_operation(self):
+        class Listening(TorchDispatchMode):
+            def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+                names.append(func.__name__)
+                return func(*args, **(kwargs or {}))
+
+        names, x = [], torch.randn(3)
+        with Listening():
+            pycnn.torch.relu(x)
+        assert names == ["relu.default"]
+
+    def test_a_function_mode_sees_the_operation(self):
+        class Listening(TorchFunctionMode):
+            def __torch_function__(self, func, types, args=(), kwargs=None):
+                names.append(str(func))
+                return func(*args, **(kwargs or {}))
+
+        names, x = [], torch.randn(3)
+        with Listening():
+            pycnn.torch.relu(x)
+        assert "pycnn.relu.default" in names
+
+    def test_a_tracer_and_a_profiler_see_the_operation(self):
+        x = torch.randn(3)
+        traced = torch.jit.trace(lambda x: pycnn.torch.relu(x), x)
+        assert "pycnn::relu" in str(traced.graph)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            pycnn.torch.relu(x)
+        assert "pycnn::relu" in {event.key for event in profile.key_averages()}
+
+    def test_a_transform_and_a_tangent_see_the_operation(self, monkeypatch):
+        seen, x = self.ways(monkeypatch), torch.randn(3)
+        assert torch.equal(torch.vmap(pycnn.torch.relu)(x), x.relu())
+        with torch.autograd.forward_ad.dual_level():
+            pycnn.torch.relu(x)
+        assert seen == [direct.DISPATCHER] * 2
+
+    def test_a_class_of_tensors_sees_the_operation(self, monkeypatch):
+        class Mine(torch.Tensor):
+            pass
+
+        seen = self.ways(monkeypatch)
+        pycnn.torch.relu(torch.randn(3).as_subclass(Mine))
+        pycnn.torch.relu(torch.empty(3, device="meta"))
+        assert seen == [direct.DISPATCHER] * 2
+
+
 class TestGradients:
     def test_only_what_is_needed_is_computed(self):
         x = torch.randn(1, 3, 6, 6)
@@ -261,7 +328,7 @@ def test_bad_input_is_refused_as_on_numpy():
         pycnn.torch.relu(x, out=x)
     with pytest.raises(TypeError, match="one of the two"):
         pycnn.torch.softmax(x, axis=1, dim=1)
-    with pytest.raises(ValueError, match="allowed: int from 0"):
+    with pytest.raises(ValueError, match="seed=-1; allowed: int"):
         pycnn.torch.dropout(x, seed=-1)
 
 

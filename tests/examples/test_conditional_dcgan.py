@@ -86,9 +86,9 @@ def test_reading_is_of_what_was_drawn(dcgan):
     class Bright(nn.Layer):
         """Reads 1 where the first pixel is bright, else 0."""
 
-        def compute(self, x, keep):
+        def compute(self, x):
             first = x[:, 0, 0, :1]
-            return np.concatenate([-first, first], axis=1), ()
+            return np.concatenate([-first, first], axis=1)
 
     images = np.zeros((4, 1, 28, 28), np.float32)
     images[2:, 0, 0, 0] = 1

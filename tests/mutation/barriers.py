@@ -14,8 +14,9 @@ from pathlib import Path
 import pycnn
 from benchmarks.gpu.once import attempt, memory_of
 from benchmarks.gpu.problems import select
+from pycnn import config
 from pycnn.emulator import KernelError
-from pycnn.runtime import catalogue
+from pycnn.runtime import catalogue, target
 from pycnn.runtime.sources import closure, kernel_dir, kernel_files, kernel_path
 from pycnn.runtime.target import Target, planned_for
 from pycnn.testing.problem import every, named
@@ -70,8 +71,9 @@ def barriers() -> Iterator[Barrier]:
                 yield Barrier(file, before.count("\n") + 1, *match.span(), match[0], via)
 
 
-#: What plans are made for here, so that kernels of this architecture alone are chosen, too.
-HOPPER = Target("sm_90a")
+#: What plans are made for here, so that kernels of this architecture alone are chosen, too. It has
+#: so few multiprocessors that these kernels get wide tiles, and several of them a block.
+HOPPER = Target("sm_90a", 3)
 
 
 @cache
@@ -120,4 +122,6 @@ def _kinds(error: type) -> Iterator[type]:
 
 
 if __name__ == "__main__":
+    if config.get("PYCNN_EMULATOR_ARCH") == HOPPER.arch:
+        target.target_of_backend = lambda _: HOPPER
     print(first_report(Path(sys.argv[1]).read_text().splitlines()))

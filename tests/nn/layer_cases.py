@@ -71,6 +71,10 @@ LAYERS = {
     "Sum": (lambda: nn.Sum(nn.Linear(4, 4), nn.Identity(), nn.Tanh(), scale=0.3), (5, 4)),
     "Product": (lambda: nn.Product(nn.Linear(4, 4), nn.Sigmoid()), (5, 4)),
     "Concat": (lambda: nn.Concat(nn.Linear(4, 3), nn.Identity(), nn.Tanh()), (5, 4)),
+    "Recompute": (
+        lambda: nn.Recompute(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.4))),
+        (5, 4),
+    ),
     "Tap": (lambda: nn.Tap(nn.Linear(4, 2)), (5, 4)),
 }  # fmt: skip
 

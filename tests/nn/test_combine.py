@@ -1,10 +1,12 @@
 """Layers of layers: gradients where branches part and meet, names, errors, taps."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 
+import pycnn
 from pycnn import nn
 
 
@@ -87,7 +89,7 @@ def test_a_wrong_input_says_which_layer_and_why():
         model(np.zeros((1, 3, 8, 8)))
     assert isinstance(wrong.value, TypeError)
     model.forward(np.zeros((1, 3, 8, 8), np.float32))
-    with pytest.raises(nn.LayerError, match="layer dense, "):
+    with pytest.raises(nn.LayerError, match=r"Sequential.*: dy has shape \(1, 11\); allowed: .*10"):
         model.backward(np.zeros((1, 11), np.float32))
 
 
@@ -99,10 +101,26 @@ def test_branches_of_different_shapes_are_refused():
         model(np.zeros((2, 3), np.float32))
 
 
-def test_a_layer_stands_in_one_place():
-    relu = nn.ReLU()
-    with pytest.raises(ValueError, match="the same layer stands at 0 and at 1; allowed: once"):
-        nn.Sequential(relu, relu)
+def test_a_layer_may_stand_in_two_places():
+    """Its gradient is the sum of both; it is one set of parameters, moved once."""
+    layer = nn.Linear(3, 3, dtype="float64")
+    twice = nn.Sequential(layer, nn.Tanh(), layer)
+    apart = nn.Sequential(*(nn.Linear(3, 3, dtype="float64") for _ in range(1)), nn.Tanh(),
+                          nn.Linear(3, 3, dtype="float64"))  # fmt: skip
+    state = layer.state_dict()
+    apart.load_state_dict({f"{i}.{key}": array for i in (0, 2) for key, array in state.items()})
+    x = np.random.default_rng(1).standard_normal((4, 3))
+    assert (twice.forward(x) == apart.forward(x)).all()
+    dy = np.ones((4, 3))
+    assert (twice.backward(dy) == apart.backward(dy)).all()
+    first, second = (apart.at(i).grads for i in "02")
+    for key in ("weight", "bias"):
+        np.testing.assert_array_equal(layer.grads[key], first[key] + second[key])
+    assert [p.name for p in twice.parameters()] == ["0.weight", "0.bias"]
+    assert twice.parameter_count == 12
+
+
+def test_only_layers_stand_in_a_sequence():
     with pytest.raises(TypeError, match=r"layer 0 is of type function; allowed: pycnn\.nn\.Layer"):
         nn.Sequential(lambda x: x)
 
@@ -110,10 +128,13 @@ def test_a_layer_stands_in_one_place():
 def test_taps_add_the_gradient_of_their_head_in_training_only():
     model = nn.Sequential(fixed([[2.0]]), tap=nn.Tap(fixed([[10.0]]), weight=0.3))
     (tap,) = nn.taps(model)
-    assert model.forward(np.array([[1.0]])).tolist() == [[2.0]]
-    assert tap.output.tolist() == [[20.0]]
-    tap.gradient_of_output = np.array([[0.5]])
-    assert model.backward(np.array([[1.0]])).tolist() == [[(1.0 + 0.5 * 10.0) * 2.0]]
+    with pycnn.grad() as tape:
+        x = tape.watch(np.array([[1.0]]))
+        y = model(x)
+    assert y.value.tolist() == [[2.0]]
+    assert tap.output.value.tolist() == [[20.0]]
+    (dx,) = tape.gradients_into_layers(y + tap.output * 0.5, np.array([[1.0]]), [x])
+    assert dx.tolist() == [[(1.0 + 0.5 * 10.0) * 2.0]]
     assert tap.children["head"].grads["weight"].tolist() == [[1.0]]
     model.eval()
     assert model(np.array([[1.0]])).tolist() == [[2.0]]
@@ -144,11 +165,8 @@ class Own(nn.Layer):
         self.conv = nn.Conv2d(1, 2, 3)
         self.act = nn.ReLU()
 
-    def compute(self, x, keep):
-        return self.act.run(self.conv.run(x, keep), keep), None
-
-    def gradient(self, dy, kept, needs_dx):
-        return self.conv.backward(self.act.backward(dy), needs_dx), {}
+    def compute(self, x):
+        return self.act(self.conv(x))
 
 
 def test_a_layer_set_as_an_attribute_is_a_child():
@@ -183,9 +201,10 @@ def test_a_layer_set_as_an_attribute_is_a_child():
 def test_layers_that_nothing_would_find_are_refused(name, value, message):
     with pytest.raises((TypeError, ValueError), match=message):
         setattr(Own(), name, value)
-    own = Own()
-    with pytest.raises(ValueError, match=r"self.again is a layer that stands inside already"):
-        own.again = own.conv
+    own, around = Own(), nn.Sequential()
+    around.children["own"] = own
+    with pytest.raises(ValueError, match=r"self.again is a layer around this one"):
+        own.again = around
     with pytest.raises(TypeError, match=r"Early: call super\(\).__init__\(\) before self.act"):
         type("Early", (nn.Layer,), {"__init__": lambda self: setattr(self, "act", nn.ReLU())})()
 
@@ -232,12 +251,39 @@ def test_backward_after_two_forward_passes_is_refused():
     assert model.backward(dy).shape == a.shape
 
 
-def test_a_head_that_was_not_asked_for_a_gradient_keeps_nothing():
+def test_a_head_whose_loss_is_left_out_has_no_gradient():
     model = nn.Sequential(nn.Linear(2, 2), nn.Tap(nn.Linear(2, 2)))
     x = np.ones((1, 2), np.float32)
-    for asked in (False, True):
-        model.forward(x)
-        if asked:
-            nn.taps(model)[0].gradient_of_output = x
-        model.backward(x)
-    assert model.at("1.head").grads["weight"].any()
+    model.forward(x)
+    model.backward(x)
+    assert {*model.at("0").grads} == {"weight", "bias"}
+    assert not model.at("1.head").grads
+
+
+def test_a_sequence_is_one():
+    layers = [nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)]
+    model = nn.Sequential(layers)
+    assert list(model) == layers
+    assert model[1] is layers[1]
+    assert model[-1] is layers[2]
+    assert list(model[1:].children) == ["1", "2"]
+    assert not model.eval()[:2].training
+    with pytest.raises(IndexError):
+        model[3]
+    with pytest.raises(KeyError):
+        model["weight"]
+    many = nn.Sequential([nn.Sequential(nn.ReLU(), nn.Tanh()) for _ in range(9)])
+    assert repr(many) == (
+        "Sequential("
+        + "".join(f"{i}=Sequential(... 2 layers), " for i in range(5))
+        + "... 9 layers)"
+    )
+
+
+def test_a_copy_has_kept_nothing():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model.forward(np.ones((1, 2), np.float32))
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        with pytest.raises(nn.LayerError, match="backward without a forward"):
+            copied.backward(np.ones((1, 2), np.float32))
+        assert (copied[0]["weight"] == model[0]["weight"]).all()

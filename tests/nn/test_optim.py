@@ -272,3 +272,75 @@ def test_a_plateau_under_a_warm_up_goes_on_from_its_state():
     for state in (nn.Constant(whole.optimizer).state(), {"base": 1.0, "after": 3}):
         with pytest.raises(ValueError, match=r"state of the schedule holds"):
             again.load_state(state)
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_groups_have_rates_of_their_own(name):
+    """As if each were moved by an optimiser of its own; a schedule moves all."""
+
+    def make():
+        with nn.seeded(1):
+            return nn.Sequential(body=nn.Linear(3, 4), head=nn.Linear(4, 2))
+
+    def moved(model, *optimizers):
+        for step in range(3):
+            for i, parameter in enumerate(model.parameters()):
+                grad = np.full(parameter.value.shape, 0.1 * (i + 1) - 0.2 * step, np.float32)
+                parameter.layer.grads[parameter.key] = grad
+            for optimizer in optimizers:
+                optimizer.lr = optimizer.lr * 0.5
+                optimizer.step()
+        return [p.value for p in model.parameters()]
+
+    kind = optim.OPTIMIZERS[name]
+    whole, parts = make(), make()
+    groups = {"head": {"lr": 0.02}, "*.bias": {"weight_decay": 0.0}}
+    grouped = moved(whole, kind(whole, lr=0.01, weight_decay=0.1, groups=groups))
+    apart = {
+        "body.weight": (0.01, 0.1), "body.bias": (0.01, 0.0),
+        "head.weight": (0.02, 0.1), "head.bias": (0.02, 0.0),
+    }  # fmt: skip
+    expected = []
+    for parameter in parts.parameters():
+        alone = nn.Sequential(make())
+        lr, decay = apart[parameter.name]
+        values = moved(alone, kind(alone, lr=lr, weight_decay=decay))
+        expected.append(values[[p.name for p in parts.parameters()].index(parameter.name)])
+    for ours, theirs in zip(grouped, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"neck": {"lr": 1.0}}, r"groups\['neck'\] is of no parameter; allowed: paths"),
+        ({"0": {"momentum": 0.1}}, "has momentum; allowed: lr, weight_decay"),
+        ({"0": {"lr": 0.0}}, "lr=0.0: allowed are positive numbers"),
+    ],
+)
+def test_wrong_groups_are_refused(groups, message):
+    with pytest.raises(ValueError, match=message):
+        nn.SGD(nn.Sequential(nn.Linear(2, 2)), 0.1, groups=groups)
+
+
+def test_frozen_parameters_do_not_move():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    before = {n: a.copy() for n, a in model.state_dict().items()}
+    model.forward(np.ones((1, 2), np.float32))
+    model.backward(np.ones((1, 2), np.float32))
+    model[0].freeze()
+    nn.AdamW(model, 0.1).step()
+    after = model.state_dict()
+    assert [n for n in after if (after[n] != before[n]).any()] == ["1.weight", "1.bias"]
+
+
+def test_a_scale_that_overflows_is_halved_and_grows_again():
+    model, scale = nn.Linear(2, 2), nn.LossScale(8.0, every=2)
+    model.grads = {"weight": np.full((2, 2), np.inf, np.float32)}
+    assert not scale.unscaled(model)
+    for expected in (4.0, 8.0):
+        model.grads = {"weight": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+        before = scale.scale
+        assert scale.unscaled(model)
+        assert (model.grads["weight"] == 1 / before).all()
+        assert scale.scale == expected

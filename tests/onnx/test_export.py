@@ -86,8 +86,8 @@ def test_what_is_refused(tmp_path):
     path = tmp_path / "m.onnx"
 
     class Own(nn.ReLU):
-        def compute(self, x, keep):
-            return x + 1, ()
+        def compute(self, x):
+            return x + 1
 
     with pytest.raises(ValueError, match=r"training mode; call model.eval\(\)"):
         onnx.export(nn.Sequential(nn.ReLU()), path, (1, 2))

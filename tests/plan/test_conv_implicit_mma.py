@@ -130,9 +130,9 @@ def test_copy_and_segments_share_the_limit(direction):
 def test_auto_takes_it_where_tensor_cores_pay():
     for of, name in (
         (problem(), "implicit_gemm_mma"),
-        (problem(last=False), "implicit_gemm"),
+        (problem(last=False), "im2col"),
         (problem(r=1, s=1, pad=0), "gemm_1x1"),
-        (problem(k=8), "direct_tiled"),
+        (problem(k=8), "implicit_gemm"),
         (problem(dtype="float32"), "winograd_f4"),
     ):
         assert conv.plan(of, "forward", "auto", PLENTY).algo == name

@@ -124,7 +124,12 @@ def test_auto():
     (step,) = planned.launches
     assert step.unaligned.kernel.entry == "implicit_gemm_mma"
     assert plan(problem()).launches[0].unaligned is None
-    assert plan(problem(filters=32), algo="auto").algo == "implicit_gemm_mma"
+    assert plan(problem(filters=16), algo="auto").algo == NAME
+    assert plan(problem(filters=8), algo="auto").algo == "implicit_gemm"
+    thin = problem(x=(8, 16, 28, 30))
+    assert plan(thin, algo="auto").algo == "implicit_gemm_mma"
+    in_place = problem(side=1, y=(28, 30), pad_begin=(0, 0))
+    assert plan(in_place, algo="auto").algo == NAME  # before gemm_1x1
 
 
 def test_auto_with_a_weight_that_is_turned():

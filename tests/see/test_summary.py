@@ -133,29 +133,29 @@ def test_a_shape_on_the_command_line() -> None:
 class ByNumpy(nn.Layer):
     """Depends on every position, which nothing but its source tells."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return np.tanh(x) * x.mean((2, 3), keepdims=True), None
+    def compute(self, x: Any) -> Any:
+        return np.tanh(x) * x.mean((2, 3), keepdims=True)
 
 
 class Scaled(nn.Layer):
     elementwise = True
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.tanh(x * 2) * 3, None
+    def compute(self, x: Any) -> Any:
+        return pycnn.tanh(x * 2) * 3
 
 
 class Half(nn.Layer):
     """An operation on what NumPy has computed."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.relu(np.fft.fft2(x).real.astype(x.dtype)), None
+    def compute(self, x: Any) -> Any:
+        return pycnn.relu(np.fft.fft2(x).real.astype(x.dtype))
 
 
 class Gate(nn.Layer):
     """An operation, one of whose operands NumPy has computed."""
 
-    def compute(self, x: Any, keep: bool) -> tuple[Any, Any]:
-        return pycnn.mul(x, x.mean((2, 3), keepdims=True)), None
+    def compute(self, x: Any) -> Any:
+        return pycnn.mul(x, x.mean((2, 3), keepdims=True))
 
 
 @pytest.mark.parametrize("kind", [ByNumpy, Half, Gate])

@@ -202,8 +202,8 @@ def test_a_classifier_of_another_dtype(tmp_path: Path, dtype: str) -> None:
 
 def test_what_numpy_computes_has_no_field_to_show(tmp_path: Path) -> None:
     class Own(nn.Layer):
-        def compute(self, x: np.ndarray, keep: bool) -> tuple[np.ndarray, None]:
-            return x * x.mean((2, 3), keepdims=True), None
+        def compute(self, x: np.ndarray) -> np.ndarray:
+            return x * x.mean((2, 3), keepdims=True)
 
     image = prepare_image(square_photo(tmp_path / "a.png"), (3, 8, 8))
     result = visualise(nn.Sequential(Own(), nn.Conv2d(3, 4, 3)), image)

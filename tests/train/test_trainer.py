@@ -448,3 +448,49 @@ def test_whatever_differs_from_the_checkpoint_is_named_and_refused(tmp_path, mes
     with pytest.raises(ValueError, match=re.escape(message)):
         other.resume(checkpoint)
     assert other.state == train.trainer.TrainState()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_training_in_16_bits_goes_on_bit_for_bit(tmp_path, precision):
+    """A step that overflows is left out."""
+
+    def make(name):
+        one = trainer(tmp_path / name, precision=precision)
+        if one.scale is not None:
+            one.scale.scale = 2.0**26  # the first steps overflow
+        return one
+
+    whole = make("whole.safetensors")
+    history = whole.fit(2)
+    if precision == "float16":
+        assert whole.scale.scale < 2.0**26
+    half = make("half.safetensors")
+    half.fit(1)
+    again = make("half.safetensors")
+    again.resume(train.load(tmp_path / "half.safetensors"))
+    assert again.fit(2)[-1].test_loss == history[-1].test_loss
+    for ours, theirs in zip(again.model.parameters(), whole.model.parameters(), strict=True):
+        assert ours.value.dtype == "float32"
+        np.testing.assert_array_equal(ours.value, theirs.value)
+    with pytest.raises(ValueError, match=r"precision=None: the checkpoint was made with"):
+        trainer(tmp_path / "x").resume(train.load(tmp_path / "half.safetensors"))
+
+
+def test_training_in_16_bits_is_as_good():
+    reached = {}
+    for precision in (None, "bfloat16", "float16"):
+        with nn.seeded(0):
+            model = nn.Sequential(
+                nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
+            )
+        one = train.Trainer(model, digits(), nn.Adam(model, 1e-2), precision=precision)
+        reached[precision] = one.fit(2)[-1].test_accuracy
+    assert min(reached.values()) > max(reached.values()) - 0.02 > 0.9, reached
+
+
+def test_a_wrong_precision_is_refused():
+    with pytest.raises(ValueError, match="precision='float8': allowed are float16, bfloat16"):
+        trainer(precision="float8")
+    model = network().to("float64")
+    with pytest.raises(ValueError, match="precision='float16' for a model in float64"):
+        train.Trainer(model, digits(), nn.Adam(model, 1e-3), precision="float16")

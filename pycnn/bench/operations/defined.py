@@ -15,6 +15,7 @@ import pycnn
 from pycnn.bench import grammar
 from pycnn.bench.cases import Case, Shape
 from pycnn.bench.expected import recalled
+from pycnn.bench.kernelbench import Task
 from pycnn.bench.operations.base import (
     BACKWARD,
     DIRECTIONS,
@@ -34,6 +35,9 @@ from pycnn.dtypes import FLOATS
 from pycnn.testing import TESTED, case
 from pycnn.testing.problem import cases_of
 from pycnn.testing.tested import NoPeer, Tested, TestedGradient
+
+#: Operands without a batch.
+WHOLE = ("weight",)
 
 Problem = Callable[[Any], case.Case]
 OnnxNode = Callable[[Any], tuple[str, tuple[str, ...], dict[str, Any]]]
@@ -159,11 +163,13 @@ class Defined(Operation):
         own = {name: spec.dtype.name for name, spec in call.outputs.items()}
 
         def of_entries(part: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-            fewer = _with_batch(problem, len(next(iter(part.values()))))
+            batch = next(len(a) for name, a in part.items() if name not in WHOLE)
+            fewer = _with_batch(problem, batch)
             return recalled(lambda: tested.oracle(tested.settings(fewer), part))
 
-        if self._entries and not isinstance(case, NamedCase):  # which need not have a batch
-            return by_entry(operands, (), longest, of_entries)
+        entries = isinstance(case, Task) or self._entries
+        if entries and not isinstance(case, NamedCase):  # which need not have a batch
+            return by_entry(operands, WHOLE, longest, of_entries)
         return [
             Check(name, np.asarray(value), longest, dtype=own[name])
             for name, value in recalled(lambda: tested.oracle(settings, operands)).items()
@@ -195,6 +201,8 @@ class Defined(Operation):
         return TESTED[f"{self.name}_backward" if direction == BACKWARD else self.name]
 
     def _case(self, layer: Any) -> case.Case:
+        if isinstance(layer, Task):
+            return layer.problem()
         if self._problem is not None and not isinstance(layer, NamedCase):
             return self._problem(layer)
         return next(c for c in cases_of(self._tested(FORWARD)) if c.name == layer.name)
@@ -234,7 +242,10 @@ def _own(dtype: str) -> str | None:
 
 
 def _with_batch(problem: case.Case, batch: int) -> case.Case:
-    shapes = {name: (batch, *shape[1:]) for name, shape in problem.shapes.items()}
+    shapes = {
+        name: shape if name in WHOLE else (batch, *shape[1:])
+        for name, shape in problem.shapes.items()
+    }
     return replace(problem, shapes=shapes)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,14 @@ class Sliding:
 
     def taps(self) -> Iterator[Tap]:
         """In the order of the input."""
-        return (tap for _, tap in self.numbered_taps())
+        return (tap for _, tap in self.numbered_taps)
 
-    def numbered_taps(self) -> Iterator[tuple[int, Tap]]:
+    @cached_property
+    def numbered_taps(self) -> list[tuple[int, Tap]]:
         """Those that some window has inside the input, by their numbers in the window."""
+        return list(self._numbered())
+
+    def _numbered(self) -> Iterator[tuple[int, Tap]]:
         for number in self._inside():
             offset = number * self.dilation - self.low
             first = max(0, -(offset // self.stride))

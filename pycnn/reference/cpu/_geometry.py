@@ -86,11 +86,18 @@ class Conv:
 
     def taps(self, rows: slice) -> Iterator[tuple[int, int, PhaseIndex]]:
         """(r, s, index of the phases' pixels that the tap meets) for the output rows given."""
+        for r, s, i, j, down, columns in self._steps:
+            yield r, s, (i, j, ..., slice(rows.start + down, rows.stop + down), columns)
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, int, int, int, int, slice]]:
+        """(r, s, phase, phase, rows below the first, columns) of every tap."""
+        steps = []
         for r, s in product(*map(range, self.weight_shape[2:])):
             down, i = divmod(r * self.dilation[0], self.stride[0])
             right, j = divmod(s * self.dilation[1], self.stride[1])
-            met_rows = slice(rows.start + down, rows.stop + down)
-            yield r, s, (i, j, ..., met_rows, slice(right, right + self.out[1]))
+            steps.append((r, s, i, j, down, slice(right, right + self.out[1])))
+        return steps
 
     def split(self, x: np.ndarray) -> np.ndarray:
         """Images (m, C, H, W) -> phases (stride, stride, m, C, height, width); a view if it can."""
@@ -105,12 +112,12 @@ class Conv:
 
     def fill(self, phases: np.ndarray, x: np.ndarray) -> None:
         """Write the images (m, C, H, W) to their phases, which are zero around them."""
-        for pixels, place in self._places():
+        for pixels, place in self._places:
             phases[place] = x[pixels]
 
     def join(self, phases: np.ndarray, x: np.ndarray) -> None:
         """Write the images (m, C, H, W) that the phases hold to x."""
-        for pixels, place in self._places():
+        for pixels, place in self._places:
             x[pixels] = phases[place]
 
     def zero_phases(self, m: int, c: int, dtype: np.dtype) -> np.ndarray:
@@ -119,7 +126,8 @@ class Conv:
         phases.fill(0)
         return phases
 
-    def _places(self) -> Iterator[tuple[tuple[EllipsisType, slice, slice], PhaseIndex]]:
+    @cached_property
+    def _places(self) -> list[tuple[tuple[EllipsisType, slice, slice], PhaseIndex]]:
         """Which pixels of an image each phase holds, and where."""
 
         def along(axis: int, phase: int) -> tuple[slice, slice]:
@@ -128,6 +136,8 @@ class Conv:
             first = (pixels.start + low) // step
             return pixels, slice(first, first + len(range(pixels.start, pixels.stop, step)))
 
+        places: list[tuple[tuple[EllipsisType, slice, slice], PhaseIndex]] = []
         for i, j in product(*map(range, self.stride)):
             (rows, row_places), (columns, column_places) = along(0, i), along(1, j)
-            yield (..., rows, columns), (i, j, ..., row_places, column_places)
+            places.append(((..., rows, columns), (i, j, ..., row_places, column_places)))
+        return places

@@ -57,7 +57,7 @@ def _tap_by_tap(x: np.ndarray, y: np.ndarray, axes: Sequence[Sliding]) -> np.nda
 
 def _window_taps(axes: Sequence[Sliding]) -> Iterator[tuple[int, list[Tap]]]:
     """Every tap of a window: its number in row-major order, and the taps along the axes."""
-    for chosen in product(*(axis.numbered_taps() for axis in axes)):
+    for chosen in product(*(axis.numbered_taps for axis in axes)):
         number = 0
         for (along, _), axis in zip(chosen, axes, strict=True):
             number = number * axis.kernel + along

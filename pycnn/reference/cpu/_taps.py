@@ -48,8 +48,8 @@ def input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarray
 def _taps(conv: Conv) -> Iterator[tuple[int, int, Index, Index]]:
     """The taps that meet anything: (r, s), the windows that have them there, and what they meet."""
     rows, columns = conv.axes
-    for r, row in rows.numbered_taps():
-        for s, column in columns.numbered_taps():
+    for r, row in rows.numbered_taps:
+        for s, column in columns.numbered_taps:
             yield r, s, (row.windows, column.windows), (row.inputs, column.inputs)
 
 

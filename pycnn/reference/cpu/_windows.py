@@ -15,18 +15,28 @@ def at(dim: int, where: slice) -> tuple[slice, ...]:
 
 
 def fold(ufunc: np.ufunc, start: float, x: np.ndarray, y: np.ndarray, axes: Axes) -> None:
-    """y = ufunc over the taps of every window, beginning with `start`."""
-    for dim in range(x.ndim - 1, 1, -1):
-        axis = axes[dim - 2]
+    """y = ufunc over the taps of every window, beginning with `start`.
+
+    Rows first: what is left of them has fewer elements for the last axis, whose strides are slow.
+    """
+    if all(isinstance(axis, Adaptive) and axis.out == 1 for axis in axes):
+        ufunc.reduce(x, axis=tuple(range(2, x.ndim)), keepdims=True, out=y)
+        return
+    for dim, axis in enumerate(axes, 2):
         shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
-        folded = y if dim == 2 else np.empty_like(x, shape=shape)
+        folded = y if dim == x.ndim - 1 else np.empty_like(x, shape=shape)
         if isinstance(axis, Adaptive):
             for i, span in enumerate(axis.spans()):
                 to = folded[at(dim, slice(i, i + 1))]
                 ufunc.reduce(x[at(dim, span)], axis=dim, keepdims=True, out=to)
         else:
-            folded[...] = start
-            for tap in axis.taps():
+            taps = list(axis.taps())
+            if len(taps) > 1 and all(tap.windows == slice(0, axis.out) for tap in taps[:2]):
+                ufunc(*(x[at(dim, tap.inputs)] for tap in taps[:2]), out=folded)
+                taps = taps[2:]
+            else:
+                folded[...] = start
+            for tap in taps:
                 windows = folded[at(dim, tap.windows)]
                 ufunc(windows, x[at(dim, tap.inputs)], out=windows)
         x = folded

@@ -8,6 +8,7 @@ taps      padding, dilation or stride far beyond the image, of which nothing is 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from numpy.typing import DTypeLike
 from pycnn.reference.cpu import _batched, _im2col, _taps, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.cpu._threads import thread_count
+from pycnn.runtime import measured
 
 
 class Method(NamedTuple):
@@ -47,7 +50,7 @@ def conv_method(
     groups: int,
     dtype: DTypeLike = "float32",
 ) -> str:
-    """Name of the method `conv2d` uses: a function of shapes and dtype alone.
+    """Name of the method `conv2d` uses: by shapes and dtype, unless ``pycnn tune`` measured it.
 
     Winograd is for float32 only: who asks for float64 wants its digits.
 
@@ -61,6 +64,21 @@ def conv_method(
     'gemm'
     """
     return _method(Conv(x_shape, weight_shape, stride, padding, dilation, groups), dtype)
+
+
+@lru_cache(1024)
+def _seen(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    dtype: np.dtype,
+) -> tuple[Conv, str]:
+    """The convolution and its method; small ones take as long as finding these does."""
+    conv = Conv(x_shape, weight_shape, stride, padding, dilation, groups)
+    return conv, _method(conv, dtype)
 
 
 @quiet
@@ -106,9 +124,9 @@ def conv2d(
     >>> conv2d(x, w, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)[0, 0].tolist()
     [[4.0, 4.0], [4.0, 4.0]]
     """
-    conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    conv, fastest = _seen(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype)
     if method is None:
-        method = _method(conv, x.dtype)
+        method = fastest
     elif method not in METHODS or not METHODS[method].applies(conv):
         fitting = [name for name, candidate in METHODS.items() if candidate.applies(conv)]
         raise ValueError(f"method={method!r}; for these shapes allowed are {', '.join(fitting)}")
@@ -204,6 +222,23 @@ def _method(conv: Conv, dtype: DTypeLike) -> str:
 
 def chosen(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
     """The method for a convolution, and why."""
+    known = measured.on_cpu(thread_count())
+    found = known.get(key_of(conv, dtype)) if known else None
+    if found and found.algo in METHODS and METHODS[found.algo].applies(conv):
+        return found.algo, f"measured on this machine, {found.date}"
+    return by_shape(conv, dtype)
+
+
+def key_of(conv: Conv, dtype: DTypeLike) -> str:
+    """Names a convolution in the data base of `pycnn tune`."""
+    return (
+        f"conv forward {np.dtype(dtype).name} x {conv.x_shape} w {conv.weight_shape} stride "
+        f"{conv.stride} pad {conv.padding} dilation {conv.dilation} groups {conv.groups}"
+    )
+
+
+def by_shape(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
+    """The method by shape and dtype alone, and why."""
     if conv.is_pointwise:
         return "gemm", "1x1 filters: the image is the matrix as it stands"
     if conv.is_sparse:

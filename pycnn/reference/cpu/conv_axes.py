@@ -202,7 +202,7 @@ class _Planes:
         y = np.zeros((x.shape[0], weight.shape[0], self.axis.out, rows, columns), x.dtype)
         if bias is not None:
             y += bias[:, None, None, None]
-        for t, tap in self.axis.numbered_taps():
+        for t, tap in self.axis.numbered_taps:
             part = conv.conv2d(_images(x[:, :, tap.inputs]), weight[:, :, t], None, *self.rest)
             y[:, :, tap.windows] += _volumes(part, x.shape[0], tap)
         return y
@@ -211,7 +211,7 @@ class _Planes:
         self, dy: np.ndarray, x: np.ndarray, weight: np.ndarray, needs: tuple[bool, bool, bool]
     ) -> Gradients:
         dx, dweight = np.zeros(x.shape, x.dtype), np.zeros(weight.shape, x.dtype)
-        for t, tap in self.axis.numbered_taps():
+        for t, tap in self.axis.numbered_taps:
             above, met = _images(dy[:, :, tap.windows]), _images(x[:, :, tap.inputs])
             dmet, dtap, _ = conv.conv2d_backward(
                 above, met, weight[:, :, t], *self.rest, (needs[0], needs[1], False)

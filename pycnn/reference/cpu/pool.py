@@ -17,7 +17,7 @@ from pycnn.reference.cpu._threads import each
 from pycnn.reference.cpu._windows import fold, spread
 
 #: Input elements of a block of planes: an inner cache holds several such arrays.
-BLOCK_ELEMENTS = 2**16
+BLOCK_ELEMENTS = 2**17
 
 Axes = Sequence[Axis]
 Block = tuple[slice, slice]

@@ -4,6 +4,7 @@ Of every operation the standard layer, scaled down; every launch by itself. The 
 docs/emulator.md, "Two compilers, one count".
 """
 
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks.emulator_routes import standard_layer
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.operations.base import DIRECTIONS
 from pycnn.emulator import counting
+from pycnn.runtime import nvrtc
 
 pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
 
@@ -93,3 +95,36 @@ def test_what_the_rules_leave():
     assert differences("k", plain, {**plain, "shared_wavefronts": 46})
     assert differences("gradient_parameters", plain, {**plain, "global_load_requests": 7})
     assert not differences("gradient_parameters", plain, {**plain, "global_load_requests": 5})
+
+
+#: Structs of 16 bytes and more: how they are declared, what of it is computed, and the stores that
+#: NVRTC makes of `y[i] = t`.
+STORES = {
+    "whole": ("struct alignas(16) T { float a, b, c, d; };", "a b c d", ["v4.f32"]),
+    "of_two_types": ("struct alignas(16) T { int a; float b; int c; float d; };", "a b c d",
+                     ["v4.u32"]),
+    "doubles_and_integers": ("struct alignas(16) T { double a; long long b; };", "a b",
+                             ["v2.u64"]),
+    "of_small_alignment": ("struct T { float a, b, c, d; };", "a b c d", ["f32"] * 4),
+    "of_half_the_alignment": ("struct T { double a; long long b; };", "a b", ["f64", "u64"]),
+    "of_two_sizes": ("struct alignas(16) T { float a; long long b; };", "a b", ["f32", "u64"]),
+    "copied": ("struct alignas(16) T { float a; long long b; };", "", ["v4.u32"]),
+    "coefficients": ("struct T { float a, b, c, d, e, f; };", "a b c d e f", ["f32"] * 6),
+}  # fmt: skip
+
+
+def test_which_stores_nvrtc_splits():
+    """Those of types that are aligned to less, and of computed members that differ in size."""
+    pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'compile'")
+    source = "".join(
+        f"namespace {name} {{ {struct} }}\n"
+        f'extern "C" __global__ void f_{name}({name}::T* y, const {name}::T* z, const int* x) {{\n'
+        f"    {name}::T t = z[threadIdx.x];\n"
+        + "".join(f"    t.{m} = x[threadIdx.x + {i}];\n" for i, m in enumerate(members.split()))
+        + "    y[threadIdx.x] = t;\n}\n"
+        for name, (struct, members, _) in STORES.items()
+    )
+    text = nvrtc.compile_ptx(source, "stores.cu", "sm_80").text
+    entries = re.findall(r"\.entry f_(\w+)\((.*?)\n\}", text, re.DOTALL)
+    found = {name: re.findall(r"st\.global\.([\w.]+)", code) for name, code in entries}
+    assert found == {name: stores for name, (_, _, stores) in STORES.items()}

@@ -1,0 +1,65 @@
+"""A factor of the loss that keeps small gradients within the range of float16."""
+
+from typing import Any
+
+from pycnn.nn.arrays import library
+from pycnn.nn.layer import Layer
+
+
+class LossScale:
+    """Multiplies a loss, and divides gradients again; follows what overflows.
+
+    Where a gradient is not finite, the step is left out and the scale is halved; after `every`
+    steps without one it is doubled.
+
+    Parameters
+    ----------
+    scale : float, default 65536
+        The first factor.
+    every : int, default 2000
+        Steps without an overflow until it is doubled.
+
+    References
+    ----------
+    P. Micikevicius et al., "Mixed precision training", 2018, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> from pycnn import nn
+    >>> model, scale = nn.Linear(3, 2), nn.LossScale(1024.0)
+    >>> with pycnn.grad("float16") as tape:
+    ...     loss = nn.MSELoss()(model(np.ones((4, 3), np.float32)), np.ones((4, 2), np.float32))
+    >>> tape.backward(loss * scale.scale)
+    >>> scale.unscaled(model), model.grads["weight"].dtype.name
+    (True, 'float32')
+    """
+
+    def __init__(self, scale: float = 65536.0, every: int = 2000) -> None:
+        if not scale > 0:
+            raise ValueError(f"scale={scale}: allowed are positive numbers")
+        if every < 1:
+            raise ValueError(f"every={every}: allowed are 1 and more")
+        self.scale, self.every, self.steps = float(scale), every, 0
+
+    def unscaled(self, model: Layer) -> bool:
+        """Divide all gradients; whether all are finite, so that the optimiser may step."""
+        grads = [g for p in model.parameters() if p.trainable and (g := p.grad) is not None]
+        finite = all(bool(library(g).isfinite(g).all()) for g in grads)
+        if not finite:
+            self.scale, self.steps = self.scale / 2, 0
+            return False
+        for grad in grads:
+            grad /= grad.dtype.type(self.scale)
+        self.steps += 1
+        if self.steps % self.every == 0:
+            self.scale *= 2
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to hold."""
+        return {"scale": self.scale, "steps": self.steps}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.scale, self.steps = float(state["scale"]), int(state["steps"])

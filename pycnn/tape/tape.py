@@ -1,0 +1,343 @@
+"""The tape: what was computed, in order, and the way back."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar, Token
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+import pycnn
+from pycnn.dtypes import numpy_dtype
+from pycnn.tape.rules import Pull, differentiate
+from pycnn.tape.variable import Variable, plain
+
+#: Arrays that `pycnn.add_n` takes at once.
+MOST = 8
+
+
+class _Node(NamedTuple):
+    """One step: slots of operands and results, the forms of these, the way back, and by whom."""
+
+    name: str
+    operands: Mapping[str, int]
+    results: tuple[int, ...]
+    forms: tuple[Any, ...]
+    pull: Pull
+    place: Any
+
+
+_recording: ContextVar["Tape | None"] = ContextVar("pycnn_tape", default=None)
+
+
+def recording() -> "Tape | None":
+    """The innermost tape that layers put their parameters on, or None."""
+    return _recording.get()
+
+
+@contextlib.contextmanager
+def not_recording() -> Iterator[None]:
+    """Layers inside put nothing on the tape that records."""
+    token = _recording.set(None)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+class Tape:
+    """Follows arrays through operations, and computes gradients.
+
+    ``with pycnn.grad() as tape:`` layers that are called inside put their parameters on it; `watch`
+    puts an array there. Outside, it goes on to follow what is on it already.
+
+    A tape is used once: on its way back it drops what forward has kept, step by step.
+
+    Parameters
+    ----------
+    precision : {"float16", "bfloat16"}, optional
+        Layers compute in it: parameters and inputs in float32 are converted once, and gradients of
+        parameters come back in float32. Normalisations, softmax and losses stay in float32. With
+        float16 the loss has to be scaled, see `pycnn.nn.LossScale`.
+
+    Raises
+    ------
+    ValueError
+        If `precision` is none of these.
+
+    References
+    ----------
+    A. Griewank, A. Walther, "Evaluating derivatives", 2008, chapter 3 (reverse mode).
+    P. Micikevicius et al., "Mixed precision training", 2018 (`precision`).
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> from pycnn import nn
+    >>> layer = nn.Linear(3, 2)
+    >>> with pycnn.grad() as tape:
+    ...     loss = pycnn.sum(pycnn.relu(layer(np.ones((1, 3), np.float32))))
+    >>> tape.backward(loss)
+    >>> layer.grads["weight"].shape
+    (2, 3)
+    """
+
+    def __init__(self, precision: str | None = None) -> None:
+        if precision not in (None, "float16", "bfloat16"):
+            raise ValueError(f"precision={precision!r}: allowed are float16, bfloat16, None")
+        #: What layers compute in, or None: what they get.
+        self.precision = None if precision is None else numpy_dtype(precision)
+        self._converted: dict[int, Variable] = {}
+        self._nodes: list[_Node] = []
+        self._slots = 0
+        self._parameters: dict[int, tuple[Variable, list[tuple[Any, str]]]] = {}
+        self._entered: list[Token[Tape | None]] = []
+        self._used = False
+        #: The layer that computes now and the outermost around it, for errors on the way back.
+        self.place: Any = None
+
+    def __enter__(self) -> Self:
+        self._entered.append(_recording.set(self))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _recording.reset(self._entered.pop())
+
+    # --- forward ------------------------------------------------------------------------
+
+    def watch(self, array: Any) -> Variable:
+        """`array`, to be followed from here on.
+
+        Raises
+        ------
+        TypeError
+            If it is no array of floating-point numbers.
+        """
+        if isinstance(array, Variable):
+            self._check_own("the array", array)
+            return array
+        kind = getattr(getattr(array, "dtype", None), "kind", None)
+        if kind not in ("f", "V"):  # V: bfloat16
+            what = f"of dtype {array.dtype}" if kind else f"of type {type(array).__name__}"
+            raise TypeError(f"what is to be watched is {what}; allowed: a floating-point array")
+        return self._new(array)
+
+    def parameter(self, layer: Any, key: str, array: Any) -> Variable:
+        """A parameter of a layer; one array is one variable, however many layers share it."""
+        known = self._parameters.get(id(array))
+        if known is None:
+            known = self._parameters[id(array)] = self._new(array), []
+        variable, owners = known
+        if not any(own is layer and name == key for own, name in owners):
+            owners.append((layer, key))
+        if self.precision is None or layer.full_precision:
+            return variable
+        if array.dtype.name != "float32":
+            raise ValueError(
+                f"{key} is {array.dtype.name}; allowed on a tape in {self.precision.name}: "
+                "float32, which stays what is trained"
+            )
+        if variable.slot not in self._converted:
+            self._converted[variable.slot] = self.convert(variable, self.precision)
+        return self._converted[variable.slot]
+
+    @staticmethod
+    def convert(array: Any, dtype: Any) -> Any:
+        """`array` in `dtype`, if it is in another one that networks compute in; else itself."""
+        kind = getattr(array, "dtype", None)
+        if kind is None or kind == dtype or kind.name not in ("float16", "bfloat16", "float32"):
+            return array
+        return array.astype(dtype)
+
+    def record(self, operation: Any, arrays: Mapping[str, Any], out: Any, settings: Any) -> Any:
+        """Run an operation of which some operands are on this tape."""
+        if out is not None:
+            raise TypeError(f"{operation.name} with out; allowed on a tape: without")
+        operands = {n: a for n, a in arrays.items() if isinstance(a, Variable)}
+        done = differentiate(operation, {n: plain(a) for n, a in arrays.items()}, settings)
+        if not isinstance(done.returned, tuple):
+            return self.add(operation.name, operands, done.returned, done.pull)
+        made = self._add(operation.name, operands, done.returned[: done.differentiable], done.pull)
+        return *made, *done.returned[done.differentiable :]
+
+    def add(self, name: str, operands: Mapping[str, Variable], value: Any, pull: Any) -> Variable:
+        """The one result of a step that is no operation; `pull` takes its gradient alone."""
+        (made,) = self._add(name, operands, (value,), pull)
+        return made
+
+    def _add(
+        self, name: str, operands: Mapping[str, Variable], values: Sequence[Any], pull: Pull
+    ) -> tuple[Variable, ...]:
+        for key, variable in operands.items():
+            self._check_own(key, variable)
+        made = tuple([self._new(value) for value in values])
+        slots = {n: v.slot for n, v in operands.items()}
+        results = tuple([m.slot for m in made])
+        forms = tuple([(v.value.shape, v.value.dtype, type(v.value)) for v in made])
+        self._nodes.append(_Node(name, slots, results, forms, pull, self.place))
+        return made
+
+    def _new(self, array: Any) -> Variable:
+        if self._used:
+            raise ValueError("the tape is used up; allowed: a new one for every way back")
+        self._slots += 1
+        return Variable(np.asarray(array) if isinstance(array, np.generic) else array, self,
+                        self._slots)  # fmt: skip
+
+    def _check_own(self, name: str, variable: Variable) -> None:
+        if variable.tape is not self:
+            raise ValueError(f"{name} is on another tape; allowed: arrays on one tape")
+
+    # --- back ---------------------------------------------------------------------------
+
+    def gradient(self, y: Variable, sources: Sequence[Any], dy: Any = None) -> list[Any]:
+        """Gradients of `y` for `sources`.
+
+        Parameters
+        ----------
+        y : Variable
+            On this tape.
+        sources : sequence of Variable or nn.Parameter
+            Watched arrays, and parameters of layers, that `y` is computed from.
+        dy : array, optional
+            Gradient for `y`, of its shape; left out, `y` must be one number.
+
+        Returns
+        -------
+        list of array or None
+            One of each; None where `y` does not depend on it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `y` is not on this tape, `dy` has another shape, the tape is used up, or a step on
+            the way has no gradient.
+        """
+        slots = [self._slot(source) for source in sources]
+        grads = self._back(y, dy, {*slots} - {None})
+        return [None if slot is None else grads.get(slot) for slot in slots]
+
+    def backward(self, y: Variable, dy: Any = None) -> None:
+        """Add the gradients of `y` for all parameters to the `grads` of their layers.
+
+        Parameters
+        ----------
+        y : Variable
+            On this tape.
+        dy : array, optional
+            Gradient for `y`, of its shape; left out, `y` must be one number.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `gradient`.
+        """
+        self.gradients_into_layers(y, dy, [])
+
+    def gradients_into_layers(self, y: Any, dy: Any, sources: Iterable[Variable]) -> list[Any]:
+        """As `backward`, and as `gradient` of the sources in one go."""
+        wanted = [source.slot for source in sources]
+        parameters = {v.slot: owners[0] for v, owners in self._parameters.values()}
+        grads = self._back(y, dy, {*wanted, *parameters})
+        handed = {id(_memory(dy))} | {id(_memory(grads[slot])) for slot in wanted if slot in grads}
+        for slot, (layer, key) in parameters.items():
+            if slot in grads:  # in memory of its own: clipping writes into it
+                grad, where = grads[slot], id(_memory(grads[slot]))
+                layer.add_grad(key, grad.copy() if where in handed else grad)
+                handed.add(where)
+        return [grads.get(slot) for slot in wanted]
+
+    def _slot(self, source: Any) -> int | None:
+        if isinstance(source, Variable):
+            self._check_own("a source", source)
+            return source.slot
+        known = self._parameters.get(id(source.value))
+        return None if known is None else known[0].slot
+
+    def _back(self, y: Any, dy: Any, targets: set[Any]) -> dict[int, Any]:
+        """Gradients by slot, of the targets."""
+        if not isinstance(y, Variable):
+            raise TypeError(
+                f"y is of type {type(y).__name__}, and on no tape; allowed: what was computed from "
+                "watched arrays, or by layers inside `with pycnn.grad() as tape`"
+            )
+        self._check_own("y", y)
+        if self._used:
+            raise ValueError("the tape is used up; allowed: a new one for every way back")
+        start = _start(y, dy)
+        self._used = True
+        needed = set(targets)
+        for node in self._nodes:
+            if not needed.isdisjoint(node.operands.values()):
+                needed.update(node.results)
+        parts: dict[int, list[Any]] = {y.slot: [start]}
+        kept: dict[int, Any] = {}
+        while self._nodes:
+            node = self._nodes.pop()  # and with it what it has kept
+            if parts.keys().isdisjoint(node.results):
+                continue
+            wanted = [name for name, slot in node.operands.items() if slot in needed]
+            dys = [self._total(parts, slot, targets, kept) for slot in node.results]
+            if not wanted:
+                continue
+            filled = [_zeros(*s) if d is None else d for d, s in zip(dys, node.forms, strict=True)]
+            for name, grad in self._pulled(node, filled, wanted).items():
+                came = parts.setdefault(node.operands[name], [])
+                came.append(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+                if len(came) == MOST:
+                    came[:] = [pycnn.add_n(came[::-1])]
+        for slot in targets & parts.keys():
+            kept[slot] = self._total(parts, slot, (), kept)
+        return kept
+
+    @staticmethod
+    def _total(parts: dict[int, list[Any]], slot: int, targets: Any, kept: dict[int, Any]) -> Any:
+        """The gradient of a result: the sum of what came from all its uses, the first one first."""
+        came = parts.pop(slot, None)
+        if came is None:
+            return None
+        total = came[0] if len(came) == 1 else pycnn.add_n(came[::-1])
+        if slot in targets:
+            kept[slot] = total
+        return total
+
+    @staticmethod
+    def _pulled(node: _Node, dys: list[Any], wanted: list[str]) -> dict[str, Any]:
+        try:
+            grads = node.pull(dys, wanted)
+            missing = [n for n in wanted if grads.get(n) is None]
+            if missing:
+                raise ValueError(f"{node.name} has no gradient for {missing[0]}")
+        except (TypeError, ValueError) as error:
+            if node.place is None:
+                raise
+            root, layer = node.place
+            raise layer.located(error, root) from error
+        return {name: grads[name] for name in wanted}
+
+
+def _start(y: Variable, dy: Any) -> Any:
+    if dy is None:
+        if y.size != 1:
+            raise ValueError(f"y has shape {y.shape}; allowed without dy: one number")
+        dy = _zeros(y.value.shape, y.dtype, type(y.value))
+        dy[...] = 1
+        return dy
+    dy = plain(dy)
+    shape = getattr(dy, "shape", None)
+    if shape != y.value.shape:
+        raise ValueError(f"dy has shape {shape}; allowed: that of the result, {y.shape}")
+    return dy
+
+
+def _memory(array: Any) -> Any:
+    """The array that owns the memory of a view."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
+
+
+def _zeros(shape: Any, dtype: Any, kind: Callable[..., Any]) -> Any:
+    zeros = kind(shape, dtype)
+    zeros[...] = 0
+    return zeros

@@ -1,0 +1,273 @@
+"""The tape: arithmetic of arrays on it, uses that add up, what it refuses and what it drops."""
+
+import weakref
+
+import numpy as np
+import pytest
+from test_layers import slope
+
+import pycnn
+from pycnn import nn
+from pycnn.define.operation import Gradient
+from pycnn.define.registry import OPERATIONS
+from pycnn.tape import recording, rules
+
+RNG = np.random.default_rng(5)
+A, B = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
+
+#: Name -> function of two arrays (3, 4).
+ARITHMETIC = {
+    "numbers": lambda a, b: 2 - (a * 3 + 1 - b / 4) * 0.5,
+    "arrays": lambda a, b: a * b - b + a * A + B - a,
+    "plain from the left": lambda a, b: A + a - (B - b) + A * b,
+    "broadcast": lambda a, b: a[0] * b + b[:, :1],
+    "matmul": lambda a, b: a @ b.T + A @ b.reshape(4, 3),
+    "places": lambda a, b: a[1] * 2 + b[-1, 1:3].reshape(1, 2)[0, 0],
+    "slices": lambda a, b: a[::2, ::-1] + b[None, 1:, ...][0],
+    "a place twice": lambda a, b: a[[0, 0, 2]] * b[np.array([1, 1, 1])],
+    "mask": lambda a, b: a[A > 0] * 2 + b[A > 0],
+    "transpose": lambda a, b: a.transpose(1, 0) + b.T,
+    "astype": lambda a, b: pycnn.tanh(a.astype("float32")).astype("float64") + b,
+    "uses": lambda a, b: pycnn.relu(a) + pycnn.tanh(a) + pycnn.sigmoid(a) + a + a * a * b,
+    "many uses": lambda a, b: sum(pycnn.tanh(a * i) for i in range(12)) + b,
+    "split": lambda a, b: pycnn.split(a, [1, 2])[1] + pycnn.split(b, 2, 1)[0][0, 0],
+    "concat": lambda a, b: pycnn.concat([a, b, a], 1),
+    "gemm": lambda a, b: pycnn.gemm(a, b, b[0, :3] * 2, transpose_b=True),
+    "gemm turned": lambda a, b: pycnn.gemm(a, b, transpose_a=True),
+    "vectors": lambda a, b: pycnn.matmul(a[0], b[1]) + pycnn.matmul(a, b[0]),
+    "batches": lambda a, b: pycnn.matmul(a.reshape(3, 1, 2, 2), b.reshape(1, 3, 2, 2)),
+    "batched by broadcasting": lambda a, b: pycnn.matmul(a.reshape(3, 2, 2), b[:2, :2]),
+    "bmm": lambda a, b: pycnn.bmm(a.reshape(3, 2, 2), b.reshape(3, 2, 2)),
+    "sums of some axes": lambda a, b: pycnn.add_n([a, b, a[:1], b[:, :1]]),
+    "topk": lambda a, b: pycnn.topk(a, 2)[0] + pycnn.amax(b, axis=1, keepdims=True),
+    "indices": lambda a, b: pycnn.max_pool1d(a.reshape(1, 3, 4), 2, return_indices=True)[0],
+    "loss": lambda a, b: pycnn.cross_entropy(a + b, np.array([1, 0, 3]), label_smoothing=0.1),
+    "no indices asked for": lambda a, b: pycnn.max_pool1d(a.reshape(1, 3, 4), 2),
+    "moves": lambda a, b: pycnn.pixel_shuffle(pycnn.concat([a, b]).reshape(1, 4, 2, 3), 2),
+    "shuffles": lambda a, b: pycnn.channel_shuffle(pycnn.concat([a, b]).reshape(1, 6, 2, 2), 2),
+    "folds": lambda a, b: pycnn.fold(pycnn.unfold(a.reshape(1, 1, 3, 4), 2), (3, 4), 2),
+    "residual": lambda a, b: pycnn.conv1d(
+        a.reshape(1, 3, 4), b.reshape(4, 3, 1)[:2], residual=b[:2].reshape(1, 2, 4)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_gradients_are_slopes(name):
+    function, rng = ARITHMETIC[name], np.random.default_rng(1)
+    arrays = [A.copy(), B.copy()]
+    with pycnn.grad() as tape:
+        a, b = map(tape.watch, arrays)
+        y = function(a, b)
+    dy = rng.standard_normal(y.shape)
+
+    def objective():
+        watched = map(pycnn.grad().watch, arrays)  # arithmetic of the same kind
+        return float((function(*watched).value * dy).sum())
+
+    for array, gradient in zip(arrays, tape.gradient(y, [a, b], dy), strict=True):
+        direction = rng.standard_normal(array.shape)
+        rel = 2e-3 if name == "astype" else 1e-6
+        step = 1e-3 if name == "astype" else 1e-6
+        expected = slope(objective, array, direction, step)
+        got = 0.0 if gradient is None else float((gradient * direction).sum())
+        assert got == pytest.approx(expected, rel=rel, abs=1e-7)
+
+
+def test_every_operation_with_a_gradient_has_a_rule():
+    """By its own NAME_backward, made of others, or refused with the reason of its definition."""
+    for name, operation in OPERATIONS.items():
+        if isinstance(operation, Gradient) or f"{name}_backward" in OPERATIONS:
+            continue
+        assert name in rules._COMPOSED or operation.family in ("conv", "reduce"), name
+
+
+def test_what_has_no_gradient_is_refused_on_the_way_back():
+    with pycnn.grad() as tape:
+        x = tape.watch(A)
+        assert pycnn.argmax(x).value == A.argmax()
+        y = pycnn.conv1d(x.reshape(1, 3, 4), np.ones((2, 3, 1)), activation="relu")
+    with pytest.raises(ValueError, match="conv1d has no gradient: activation is fused"):
+        tape.gradient(y, [x], np.ones_like(y.value))
+    with pycnn.grad() as tape:
+        target = tape.watch(A)
+        loss = pycnn.mse_loss(tape.watch(B), target)
+    with pytest.raises(ValueError, match="mse_loss has no gradient for target"):
+        tape.gradient(loss, [target])
+
+
+def test_only_what_is_asked_for_is_computed(monkeypatch):
+    asked = []
+    definition = pycnn.conv2d_backward.definition
+    run = definition.run
+    monkeypatch.setattr(
+        definition, "run", lambda *a, **k: (asked.append(k["needs"]), run(*a, **k))[1]
+    )
+    body, head = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 3)
+    model = nn.Sequential(body, nn.ReLU(), head)
+    x = np.ones((1, 1, 7, 7), np.float32)
+    dy = np.ones_like(model.forward(x))
+    model.backward(dy, needs_dx=False)
+    assert asked == [(True, True, True), (False, True, True)]
+    asked.clear()
+    body.freeze()
+    model.forward(x)
+    model.backward(dy, needs_dx=False)
+    assert asked == [(False, True, True)]
+    assert not body.grads
+    model.forward(x)
+    assert model.backward(dy).shape == x.shape
+    assert not body.grads
+    assert [p.name for p in model.parameters() if p.trainable] == ["2.weight", "2.bias"]
+    body.unfreeze()
+    model.forward(x)
+    model.backward(dy)
+    assert {*body.grads} == {"weight", "bias"}
+
+
+def test_what_is_kept_goes_as_soon_as_it_is_used():
+    """On the way back, and a result that nothing needs at once."""
+
+    def noted(x):
+        made = np.tanh(x)
+        kept = np.ones(3)
+        alive.append(weakref.ref(kept))
+        return made, lambda dy: (seen.append([r() is not None for r in alive]), dy * kept[0])[1]
+
+    alive, seen = [], []
+    step = pycnn.custom_gradient(noted)
+    with pycnn.grad() as tape:
+        x = tape.watch(A)
+        y = pycnn.sum(step(step(step(x))))
+    tape.gradient(y, [x])
+    assert seen == [[True, True, True], [True, True, False], [True, False, False]]
+    big = np.ones((64, 64))
+    with pycnn.grad() as tape:
+        x = tape.watch(big)
+        middle = pycnn.relu(x)
+        ref = weakref.ref(middle.value)
+        y = pycnn.sigmoid(pycnn.tanh(pycnn.mean(middle)))
+        del middle
+    assert ref() is not None  # the gradient of relu needs its result
+    tape.gradient(y, [x])
+    assert ref() is None
+
+
+def test_a_tape_is_used_once():
+    with pycnn.grad() as tape:
+        x = tape.watch(A)
+        y = pycnn.sum(x)
+    tape.gradient(y, [x])
+    for again in (lambda: tape.gradient(y, [x]), lambda: tape.watch(B), lambda: x + 1):
+        with pytest.raises(ValueError, match="the tape is used up; allowed: a new one"):
+            again()
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda t, x: np.exp(x), TypeError, "__array_ufunc__|function that the tape does not know"),
+        (lambda t, x: np.concatenate([x, x]), TypeError, "the tape does not know"),
+        (lambda t, x: np.asarray(x), TypeError, "the tape does not know"),
+        (lambda t, x: x.mean(), AttributeError, r"no attribute 'mean'; allowed: pycnn\.mean"),
+        (lambda t, x: x.__setitem__(0, 1), TypeError, "cannot be written into"),
+        (lambda t, x: x / x, TypeError, "division by an array on a tape"),
+        (lambda t, x: pycnn.relu(x, out=A.copy()), TypeError, "relu with out; allowed on a tape"),
+        (lambda t, x: pycnn.add(x, pycnn.grad().watch(A)), ValueError, "b is on another tape"),
+        (lambda t, x: t.watch(np.arange(3)), TypeError, "dtype int64; allowed: a floating"),
+        (lambda t, x: t.watch([1.0]), TypeError, "of type list; allowed: a floating"),
+        (lambda t, x: t.gradient(x, [x]), ValueError, r"shape \(3, 4\); allowed without dy"),
+        (lambda t, x: t.gradient(x, [x], A[0]), ValueError, r"dy has shape \(4,\)"),
+        (lambda t, x: t.gradient(A, [x]), TypeError, "on no tape; allowed: what was computed"),
+        (lambda t, x: pycnn.tanh(x).foo, AttributeError, "no attribute 'foo'"),
+    ],
+)
+def test_what_the_tape_would_lose_is_refused(act, error, message):
+    tape = pycnn.grad()
+    x = tape.watch(A)
+    with pytest.raises(error, match=message):
+        act(tape, x)
+    assert tape.gradient(pycnn.sum(x), [x])[0].sum() == 12  # it still works
+
+
+def test_gradients_have_memory_of_their_own():
+    """Clipping writes into them: two that are equal must not be one."""
+
+    class Two(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.params["a"], self.params["b"] = np.ones((1, 3)), np.ones((1, 3))
+
+        def compute(self, x):
+            return pycnn.add(pycnn.add(x, self["a"]), self["b"])
+
+    two, dy = Two(), np.full((1, 3), 3.0)
+    two.forward(np.ones((1, 3)))
+    two.backward(dy)
+    nn.clip_grad_value(two, 1.0)
+    assert dy.tolist() == [[3, 3, 3]]
+    assert not np.shares_memory(two.grads["a"], two.grads["b"])
+
+
+def test_a_custom_gradient_is_checked():
+    wrong = pycnn.custom_gradient(lambda x: x)
+    with pytest.raises(TypeError, match=r"returned no pair; allowed: \(y, function of dy\)"):
+        wrong(A)
+    short = pycnn.custom_gradient(lambda a, b: (a + b, lambda dy: dy))
+    with pycnn.grad() as tape:
+        x = tape.watch(A)
+        y = pycnn.sum(short(x, B))
+    with pytest.raises(ValueError, match="gave 1 gradients; allowed: 2"):
+        tape.gradient(y, [x])
+    with pytest.raises(TypeError, match="Old has a method gradient; allowed: compute"):
+        type("Old", (nn.Layer,), {"gradient": None})
+
+
+def test_an_error_on_the_way_back_names_its_layer():
+    broken = pycnn.custom_gradient(lambda x: (x, lambda dy: pycnn.relu(dy, out=3)))
+
+    class Broken(nn.Layer):
+        def compute(self, x):
+            return broken(x)
+
+    class Around(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Sequential(act=nn.ReLU(), own=Broken())
+
+        def compute(self, x):
+            return self.block(x)
+
+    model = Around()
+    model.forward(A)
+    with pytest.raises(nn.LayerError, match=r"layer block\.own, Broken\(\): out is of type int"):
+        model.backward(A)
+    with pytest.raises(nn.LayerError, match=r"layer block\.act, ReLU\(\): x is of type str"):
+        model("x")
+    assert recording() is None
+
+
+def test_recomputing_gives_the_same_and_keeps_less():
+    def make(wrapped):
+        with nn.seeded(3):
+            blocks = [
+                nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3))
+                for _ in range(3)
+            ]
+        return nn.Sequential(*(nn.Recompute(one) if wrapped else one for one in blocks))
+
+    results = []
+    for wrapped in (False, True):
+        model = make(wrapped).to("float64").reseed(1)
+        for layer in (one for _, one in model.named_layers() if isinstance(one, nn.Dropout)):
+            layer.set_seed(7, 0)
+        x = np.random.default_rng(2).standard_normal((9, 6))
+        y = model.forward(x)
+        kept = len(model._pass.kept[0]._nodes)
+        dx = model.backward(np.cos(y))
+        state = [(p.grad, p.value) for p in model.parameters()]
+        buffers = [b for _, one in model.named_layers() for b in one.buffers.values()]
+        results.append((y, dx, *(g for g, _ in state), *buffers))
+        assert kept == (3 if wrapped else 12)
+    for plain, again in zip(*results, strict=True):
+        np.testing.assert_array_equal(plain, again)
