@@ -24,6 +24,7 @@ import pycnn
 from pycnn.bench import grammar, networks
 from pycnn.bench.cases import ConvCase
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.emulator import KernelError
 from pycnn.plan.conv import ALGORITHMS
 from pycnn.predict import gpus, plans, sample
 from pycnn.runtime.errors import CompileError
@@ -107,6 +108,9 @@ def solve(
         try:
             found = plans.of_call(lambda algo=algo: run(algo), gpu)  # type: ignore[misc]
         except (CompileError, ValueError):  # local memory, or it does not fit on a multiprocessor
+            continue
+        except KernelError as error:  # a few blocks took longer than a minute, say
+            print(f"{problem.case} by {algo}: {str(error).partition(chr(10))[0]}", flush=True)
             continue
         if not found.skipped:
             times[algo] = round(found.time_us, 3)

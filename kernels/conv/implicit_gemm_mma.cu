@@ -6,13 +6,13 @@
 // Layout     x (or dy in its place) with channels innermost, a multiple of 8 of them in a group; so
 //            is dy for dweight, and the weight with the summed channels innermost. y and dweight
 //            any strides, y fastest with channels innermost
-// Launch     block 256, warps 2 x 4 of 64x32 outputs each in a 128x128 tile, or of 32x16 in 64x64;
-//            grid of all tiles of all groups and splits of k, flat, m fastest; shared memory 48 or
-//            32 KiB
+// Launch     block 128, warps 2 x 2 with a quarter of the tile each; grid of all tiles of all
+//            groups and splits of k, flat, m fastest; shared memory 48 KiB
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
 // Range      positions up to 2^31 - 2^16; within a window, and from pixel to pixel of a tile, 32-bit
-//            offsets, from tile to tile and from image to image 64-bit ones; two spatial axes. Zeros
+//            offsets, from tile to tile and from image to image 64-bit ones; two spatial axes; up to 15
+//            taps a side. Zeros
 //            beyond x are multiplied: an infinite weight over them gives NaN
 // Siblings   implicit_gemm widens elements and multiplies them one by one. Here they stay as they
 //            are; eight channels of a pixel are copied at once and asynchronously, several tiles
@@ -28,7 +28,7 @@
 // variant ALONG_K = 0, 1
 #include <pycnn/implicit_gemm_mma.cuh>
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(MMA_THREADS, MIN_BLOCKS)
 implicit_gemm_mma(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
                   scalar_t* __restrict__ c, acc_t* __restrict__ part,
                   const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,

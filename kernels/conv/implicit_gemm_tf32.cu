@@ -6,9 +6,8 @@
 // Layout     x (or dy in its place) with channels innermost, a multiple of 4 of them in a group; so
 //            is dy for dweight, and the weight with the summed channels innermost. y and dweight
 //            any strides, y fastest with channels innermost
-// Launch     block 256, warps 2 x 4 of 64x32 outputs each in a 128x128 tile, or of 32x16 in 64x64;
-//            grid of all tiles of all groups and splits of k, flat, m fastest; shared memory 48 or
-//            32 KiB
+// Launch     block 128, warps 2 x 2 with a quarter of the tile each; grid of all tiles of all
+//            groups and splits of k, flat, m fastest; shared memory 48 KiB
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
 // Range      as implicit_gemm_mma.cu; magnitudes from 2^128 (1 - 2^-12) on round to infinity
@@ -24,7 +23,7 @@
 #define SCALAR float
 #include <pycnn/implicit_gemm_mma.cuh>
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(MMA_THREADS, MIN_BLOCKS)
 implicit_gemm_tf32(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
                    scalar_t* __restrict__ c, acc_t* __restrict__ part,
                    const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,

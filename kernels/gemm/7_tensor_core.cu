@@ -3,9 +3,8 @@
 // Computes   C[i,j] = epilogue(sum_k A[i,k] B[k,j] (+ C[i,j])), as epilogue.cuh has it, with the
 //            rows or the columns of C for channels
 // Layout     A (M,K), B (K,N) any strides; C (M,N) column stride 1; two-level batch by strides
-// Launch     block 256, warps 2 x 4 of 64x32 outputs each in a 128x128 tile, 4 x 2 of 32x32 in 128x64,
-//            2 x 4 of 32x32 in 64x128, of 32x16 in 64x64; grid (ceil(M/TILE_M) ceil(N/TILE_N),
-//            batches); shared memory 48, 36 or 32 KiB
+// Launch     block 128, warps 2 x 2 with a quarter of the tile each; grid (ceil(M/TILE_M)
+//            ceil(N/TILE_N), batches); shared memory 48 KiB, or 36 in 128x64 and 64x128
 // Traffic    A is read N/TILE_N times and B M/TILE_M times: M N K (1/TILE_M + 1/TILE_N) elements;
 //            2 M N K flop
 // Range      any extents; 64-bit index arithmetic. 16-byte copies where the plan finds the strides
@@ -26,7 +25,7 @@
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm_tensor_core.cuh>
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+extern "C" __global__ void __launch_bounds__(MMA_THREADS, MIN_BLOCKS)
 gemm_tensor_core(const scalar_t* __restrict__ a, const scalar_t* __restrict__ b,
                  scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
                  const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,

@@ -1,6 +1,7 @@
 """Residual networks, for ImageNet and for CIFAR."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from pycnn import nn
@@ -15,13 +16,17 @@ def basic(inputs: int, filters: int, stride: int) -> nn.Sequential:
     )
 
 
-def bottleneck(inputs: int, filters: int, stride: int) -> nn.Sequential:
+def bottleneck(inputs: int, filters: int, stride: int, halve: str = "1x1") -> nn.Sequential:
     """3x3 between 1x1, the last of which makes four times as many channels."""
+    first, middle = (stride, 1) if halve == "1x1" else (1, stride)
     return nn.Sequential(
-        reduce=conv_norm_relu(inputs, filters, 1, stride=stride),
-        conv=conv_norm_relu(filters, filters, 3, padding=1),
+        reduce=conv_norm_relu(inputs, filters, 1, stride=first),
+        conv=conv_norm_relu(filters, filters, 3, stride=middle, padding=1),
         expand=conv_norm(filters, 4 * filters, 1),
     )
+
+
+HALVE = ("1x1", "3x3")
 
 
 class Design(NamedTuple):
@@ -47,11 +52,9 @@ def resnet(
     classes: int = 1000,
     width: float = 1.0,
     shortcut: str = "projection",
+    halve: str = "1x1",
 ) -> nn.Sequential:
     """ResNet-18, 34, 50, 101 or 152.
-
-    Bottlenecks halve the extent in their first 1x1 convolution, as in the paper; where others do
-    it in the 3x3 one, parameters are the same and multiply-adds more.
 
     Parameters
     ----------
@@ -64,6 +67,9 @@ def resnet(
     shortcut : {"projection", "identity"}, default "projection"
         What stands where the shape changes: a 1x1 convolution (option B of the paper), or the
         input itself, with pixels left out and channels of zeros added (option A).
+    halve : {"1x1", "3x3"}, default "1x1"
+        The convolution in which a bottleneck, from 50 layers on, halves the extent: its first, as
+        in the paper, or the next, as in torchvision. Parameters are the same, multiply-adds more.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def resnet(
     Raises
     ------
     ValueError
-        If there is none of that depth, or no such shortcut.
+        If there is none of that depth, no such shortcut, or no such convolution to halve in.
 
     References
     ----------
@@ -87,12 +93,18 @@ def resnet(
     """
     if depth not in DESIGNS:
         raise ValueError(f"depth={depth}: allowed are {', '.join(map(str, DESIGNS))}")
+    design = DESIGNS[depth]
+    if halve not in HALVE or (halve == "3x3" and design.branch is basic):
+        allowed = HALVE if design.branch is bottleneck else HALVE[:1]
+        raise ValueError(f"halve={halve!r}: allowed are {', '.join(allowed)}")
+    if halve == "3x3":
+        design = design._replace(branch=partial(bottleneck, halve=halve))
     first = scaled(64, width)
     stem = nn.Sequential(
         conv=conv_norm_relu(input_shape[0], first, 7, stride=2, padding=3),
         pool=nn.MaxPool2d(3, stride=2, padding=1),
     )
-    return _network(stem, first, DESIGNS[depth], classes, shortcut)
+    return _network(stem, first, design, classes, shortcut)
 
 
 def cifar_resnet(

@@ -13,10 +13,10 @@ M = TypeVar("M", bound=nn.Layer)
 #: What PyTorch counts and nothing here needs.
 _COUNTER = "num_batches_tracked"
 
-#: Layouts whose layers stand in the order of ours: ResNets of basic blocks, and what has `features`
-#: and `classifier` (VGG, AlexNet, SqueezeNet).
+#: Layouts whose layers stand in the order of ours: ResNets, and what has `features` and
+#: `classifier` (VGG, AlexNet, SqueezeNet).
 _KNOWN = (
-    r"(conv1|bn1|fc|layer\d\.\d+\.(conv[12]|bn[12]|downsample\.[01]))\.\w+",
+    r"(conv1|bn1|fc|layer\d\.\d+\.(conv[123]|bn[123]|downsample\.[01]))\.\w+",
     r"(features|classifier)\.\d+(\.(squeeze|expand1x1|expand3x3))?\.\w+",
 )
 
@@ -30,7 +30,8 @@ def load_torch_state(model: M, state: Mapping[str, Any]) -> M:
         Such as ``models.create("resnet18")``, or layers with the names of the PyTorch model.
     state : mapping of str to tensor or array
         ``state_dict()`` of a model that names its layers as `model` does, or of torchvision's
-        ResNet 18 or 34, VGG, AlexNet or SqueezeNet 1.1. Of the dtype of `model`.
+        ResNet, VGG, AlexNet or SqueezeNet 1.1. Of the dtype of `model`. From 50 layers on its
+        ResNets are ours with ``halve="3x3"``.
 
     Returns
     -------
@@ -54,9 +55,20 @@ def load_torch_state(model: M, state: Mapping[str, Any]) -> M:
     arrays = {n: _array(a) for n, a in state.items() if n.rpartition(".")[2] != _COUNTER}
     own = model.state_dict()
     if arrays.keys() != own.keys():
+        if any(".conv3." in name for name in arrays):
+            _check_halving(model)
         arrays = _renamed(arrays, own)
     model.load_state_dict(arrays)
     return model
+
+
+def _check_halving(model: nn.Layer) -> None:
+    """The same weights fit a ResNet that halves elsewhere, and mean nothing there."""
+    if ((model.recipe or {}).get("arguments") or {}).get("halve") != "3x3":
+        raise ValueError(
+            "state is of a ResNet with bottlenecks, which halve in their 3x3 convolution; allowed: "
+            'a model of models.create("resnet50", halve="3x3") or deeper'
+        )
 
 
 def _renamed(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,8 +76,7 @@ def _renamed(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     if not any(all(re.fullmatch(known, name) for name in theirs) for known in _KNOWN):
         raise ValueError(
             "state has the layout of no model known; allowed: the model's own names, or those of "
-            "torchvision's resnet18, resnet34, vgg, alexnet, squeezenet1_1 (its deeper ResNets "
-            "halve in another convolution than those of the paper)"
+            "torchvision's resnet, vgg, alexnet, squeezenet1_1"
         )
     ours, given = _layers(own), _layers(theirs)
     if len(ours) != len(given):

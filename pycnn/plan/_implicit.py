@@ -62,13 +62,21 @@ class Index:
     def digits(self, step: int) -> np.void:
         """struct Decomposition, for iterators that go `step` indices at a time."""
         _, middle, last = (max(1, extent) for extent in self.extents)
+        steps = (step // last // middle, step // last % middle, step % last)
+
+        def moves(strides: Sequence[int]) -> tuple[int, int, int]:
+            high, of_middle, of_last = strides
+            whole = sum(a * b for a, b in zip(steps, strides, strict=True))
+            return whole, of_middle - last * of_last, high - middle * of_middle
+
         return struct(
             HEADER, "Decomposition",
             count=self.count, x=self.x, other=self.other,
             row=self.row, col=self.col,
             first_row=self.first[0], first_col=self.first[1],
             middle=middle, last=last,
-            step=(step // last // middle, step // last % middle, step % last),
+            step=steps, reserved=0,
+            x_moves=moves(self.x), other_moves=moves(self.other),
         )  # fmt: skip
 
 

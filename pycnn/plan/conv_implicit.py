@@ -51,6 +51,8 @@ class Tiling:
         Whether partial sums lie side by side along m.
     vectors : int
         Which operands come 16 bytes at a time: enum Chunked of the header.
+    threads : int
+        Of a block.
     """
 
     kernel: Kernel
@@ -58,6 +60,7 @@ class Tiling:
     depth: int
     m_major: bool
     vectors: int = 0
+    threads: int = THREADS
 
 
 #: From a product and the edge of a tile: the product as the kernel takes it, and how.
@@ -300,7 +303,7 @@ def launches_of(
     end = (*pointers, residual and product.residual, epilogue, params)
     partial = Buffer(PARTIAL) if parts else None
     operands = (product.a, product.x, product.c, partial)
-    main = Launch(tiling.kernel, grid, (THREADS, 1, 1), (*operands, *end))
+    main = Launch(tiling.kernel, grid, (tiling.threads, 1, 1), (*operands, *end))
     if partial is None:
         return [main]
     _, plain = multiply_elements(problem, product, tile)

@@ -22,8 +22,11 @@ from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import Kernel, Plan
 from pycnn.shapes import ceil_div
 
-#: Bytes that are copied at a time, chunks of k in a tile, threads of a block.
-BYTES, DEPTH, THREADS = 16, 4, 256
+#: Bytes that are copied at a time; by the edge of a tile, how many such chunks of k it has.
+BYTES, DEPTH = 16, {64: 8, 128: 4}
+
+#: Taps along an axis of a window: a thread has a bit for each of 15 rows and columns.
+MOST_TAPS = 15
 
 #: Offsets within a window, and from one pixel of a tile to another, are 32-bit.
 MAX_OFFSET = 2**31 - 1
@@ -45,6 +48,7 @@ def tiler_of(name: str) -> Tiler:
 
     def tiler(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
         along_k, chunk = product.b_k_major, BYTES // problem.itemsize
+        threads = 256 if (name, tile) == ("implicit_gemm_tf32x3", 128) else 128
         typed = (problem.scalar,) if name == "implicit_gemm_mma" else ()
         defines = (*typed, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
         if along_k:
@@ -52,17 +56,21 @@ def tiler_of(name: str) -> Tiler:
                 raise Unsupported(
                     "a copy of the weight with its channels innermost exceeds the workspace"
                 )
+            r, s, _ = product.k.extents
+            if max(r, s) > MOST_TAPS:
+                raise Unsupported(f"a window of {r}x{s}; allowed: up to {MOST_TAPS} a side")
             product = replace(product, k=product.k.chunked(chunk))
-            depth = step = DEPTH
+            depth = step = DEPTH[tile]
             steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
         else:
-            depth, step = DEPTH * chunk, THREADS * chunk // tile
+            depth, step = DEPTH[tile] * chunk, threads * chunk // tile
             steps = (*product.k.other, *product.k.x, *product.n.x[:-1])
         _require_offsets(product, tile)
         operands = _aligned(chunk, *steps, product.a_group)
         c = product.c_m == 1 and _aligned(chunk, *product.n.other, product.c_group)
         vectors = Chunked.OPERANDS * operands | Chunked.C * c
-        return product, Tiling(Kernel(f"conv/{name}.cu", name, defines), step, depth, True, vectors)
+        kernel = Kernel(f"conv/{name}.cu", name, defines)
+        return product, Tiling(kernel, step, depth, True, vectors, threads)
 
     return tiler
 

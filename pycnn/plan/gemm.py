@@ -69,7 +69,7 @@ VERSIONS = {
     "tensor_core": Version(
         "gemm/7_tensor_core.cu",
         (128, 128),
-        (256, 1, 1),
+        (128, 1, 1),
         oriented=True,
         tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
         dtypes=HALVES,
@@ -77,7 +77,7 @@ VERSIONS = {
     "tf32": Version(
         "gemm/8_tf32.cu",
         (128, 128),
-        (256, 1, 1),
+        (128, 1, 1),
         oriented=True,
         tiles=((64, 64), (64, 128), (128, 64), (128, 128)),
         dtypes=("float32",),
@@ -85,7 +85,7 @@ VERSIONS = {
     "tf32x3": Version(
         "gemm/9_tf32x3.cu",
         (128, 64),
-        (256, 1, 1),
+        (128, 1, 1),
         oriented=True,
         tiles=((64, 64), (128, 64)),
         dtypes=("float32",),

@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -107,7 +108,9 @@ def of_ptx(text: str, name: Path | str, entry: str, arch: str) -> Code:
         If there is no such entry; lists those there are.
     """
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding ptxas")
-    tool = pathfinder.find_nvidia_binary_utility("ptxas") or shutil.which("ptxas")
+    tool = (
+        _of_triton(arch) or pathfinder.find_nvidia_binary_utility("ptxas") or shutil.which("ptxas")
+    )
     if tool is None:
         raise MissingExtra("machine code of PTX needs ptxas, of NVIDIA's CUDA toolkit")
     with tempfile.TemporaryDirectory() as folder:
@@ -121,6 +124,13 @@ def of_ptx(text: str, name: Path | str, entry: str, arch: str) -> Code:
     used = {k: asdict(v) for k, v in elf.resources(cubin).items()}
     made = {"ptx": text, "names": {}, "sass": sass.disassemble(cubin), "used": used}
     return _code(made, name, entry, arch)
+
+
+def _of_triton(arch: str) -> str | None:
+    """The tool that Triton would take, if it is in use: no older one reads its PTX."""
+    compiler = sys.modules.get("triton.backends.nvidia.compiler")
+    number = int("".join(filter(str.isdigit, arch)))
+    return str(compiler.get_ptxas(number).path) if compiler else None
 
 
 def _code(made: dict[str, Any], name: Path | str, entry: str, arch: str) -> Code:

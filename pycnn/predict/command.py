@@ -27,7 +27,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add(
         "what",
         metavar="WHAT",
-        help="an operation of the bench, such as conv2d; or a file .cu, .ptx",
+        help="an operation of the bench, such as conv2d; a file .cu, .ptx; or a script .py that "
+        "launches kernels of Triton's",
     )
     add("--gpu", default="h200", metavar="NAME", help="which GPU (default h200)")
     add("--shape", metavar="WORD", help="of an operation, such as n1c64h56w56k64r3s3p1")
@@ -60,11 +61,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from pycnn.runtime.files import replacing, write_json
 
     gpu = gpus.gpu(arguments.gpu)
-    is_file = Path(arguments.what).suffix in (".cu", ".ptx")
-    for name in OF_OPERATION if is_file else OF_FILE:
+    suffix = Path(arguments.what).suffix
+    is_file, is_script = suffix in (".cu", ".ptx"), suffix == ".py"
+    others = (*OF_OPERATION, *OF_FILE) if is_script else OF_OPERATION if is_file else OF_FILE
+    for name in others:
         if getattr(arguments, name):
             option = "arg" if name == "args" else name
-            kind = "an operation" if is_file else "a file .cu or .ptx"
+            kind = "an operation" if name in OF_OPERATION else "a file .cu or .ptx"
             raise ValueError(f"--{option} is of {kind}; allowed with {arguments.what}: without it")
     for name in ("blocks", "lines"):
         if getattr(arguments, name) < 1:
@@ -73,7 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
         check_output(arguments.json, "--json", force=arguments.force)
     if arguments.html:
         check_output(arguments.html, "--html", (".html",), force=arguments.force)
-    found = list((_of_file if is_file else _of_operation)(arguments, gpu))
+    make = _of_script if is_script else _of_file if is_file else _of_operation
+    found = list(make(arguments, gpu))
     for one in found:
         print("\n".join(profile.text(one, most=arguments.lines)))
     if arguments.json:
@@ -121,6 +125,17 @@ def _of_file(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     yield profile(compiled, run, gpu, shared, str(path))
 
 
+def _of_script(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
+    from pycnn.predict.triton import profiles
+    from pycnn.runtime.files import require_file
+
+    path = Path(arguments.what)
+    require_file(path, "script")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    return profiles(path, gpu, arguments.blocks)
+
+
 def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
     from pycnn.bench.operations import OPERATIONS
     from pycnn.dtypes import numpy_dtype
@@ -131,7 +146,9 @@ def _of_operation(arguments: argparse.Namespace, gpu: Any) -> Iterator[Any]:
 
     if arguments.what not in OPERATIONS:
         near = did_you_mean(arguments.what, list(OPERATIONS))
-        raise ValueError(f"{arguments.what!r}; allowed: {', '.join(OPERATIONS)}, *.cu, *.ptx{near}")
+        raise ValueError(
+            f"{arguments.what!r}; allowed: {', '.join(OPERATIONS)}, *.cu, *.ptx, *.py{near}"
+        )
     if not arguments.shape:
         raise ValueError("--shape is wanted, such as n1c64h56w56k64r3s3p1")
     op = OPERATIONS[arguments.what]

@@ -179,15 +179,25 @@ def profile(code: Code, run: Run, gpu: Gpu, shared: int = 0, source: str = "") -
 
 
 def source_lines(ptx: str, source: str = "") -> dict[int, Place]:
-    """Source of each line of PTX, by its ``.loc``; in `source`, if it is inlined there."""
+    """Source of each line of PTX, by its ``.loc``; in `source`, if it is inlined there.
+
+    LLVM counts the lines of inline PTX on from the one that it stands in, which all are from.
+    """
     files: dict[str, str] = {
         hit[1]: hit[2] for line in ptx.splitlines() if (hit := _FILE.match(line))
     }
     found: dict[int, Place] = {}
     calls: dict[Place, Place] = {}
     now: Place = ("", 0)
+    told = False  # of inline PTX, where it stands
+    inline = False
     for number, text in enumerate(ptx.splitlines(), 1):
+        if "// begin inline asm" in text or "// end inline asm" in text:
+            inline, told = "begin" in text, False
         if hit := _LOC.match(text):
+            if told:
+                continue
+            told = inline
             now = (files.get(hit[1], ""), int(hit[2]))
             if inlined := _INLINED.search(hit[3]):
                 calls[now] = (files.get(inlined[1], ""), int(inlined[2]))

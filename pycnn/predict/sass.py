@@ -9,6 +9,7 @@ import functools
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -179,6 +180,9 @@ def disassemble(cubin: bytes) -> str:
     """
     pathfinder = import_extra("cuda.pathfinder", "compile", "finding nvdisasm")
     tool = pathfinder.find_nvidia_binary_utility("nvdisasm") or shutil.which("nvdisasm")
+    triton = sys.modules.get("triton")
+    if tool is None and triton:  # which brings its own
+        tool = str(triton.knobs.nvidia.nvdisasm.path)
     if tool is None:
         raise MissingExtra(
             f"reading machine code needs nvdisasm; install it with: {install('compile')}"

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from pycnn.torch.autocast import casting
 from pycnn.torch.register import functions
+from pycnn.torch.spellings import spellings
 
 Adapter = Callable[..., Any]
 
@@ -205,5 +207,7 @@ for _name in ("softmax", "log_softmax"):
         TABLE[getattr(_space, _name)] = _softmax(_name)
 for _space in (functional, torch, torch.Tensor):
     TABLE[_space.relu_] = _relu_
-TABLE[torch.Tensor.__matmul__] = TABLE[torch.matmul]
+_batch_norm.__name__ = "batch_norm"
 TABLE[functional.batch_norm] = _batch_norm
+TABLE |= spellings(TABLE)
+TABLE = {function: casting(adapter.__name__, adapter) for function, adapter in TABLE.items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from pycnn.torch.mode import Uncounted
 
@@ -21,6 +22,9 @@ NAMES = (
     *("Tanh", "Softplus", "Softsign", "GELU", "SiLU", "Hardswish", "Mish", "PReLU"),
     *("GroupNorm", "LayerNorm", "LocalResponseNorm", "Softmax", "LogSoftmax", "Softmax2d"),
     *("Linear", "Dropout", "Dropout2d", "Fold", "Unfold", "Upsample"),
+    *("UpsamplingNearest2d", "UpsamplingBilinear2d"),
+    *(f"{kind}Pad{n}d" for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+      for n in (1, 2, 3)),
     *("PixelShuffle", "PixelUnshuffle", "ChannelShuffle"),
     *("CrossEntropyLoss", "NLLLoss", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"),
     *("KLDivLoss", "BCELoss", "BCEWithLogitsLoss"),
@@ -54,7 +58,8 @@ def replace(model: nn.Module, skip: Collection[str] = ()) -> nn.Module:
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Layers of a class derived from PyTorch's stay as they are.
+        Any model. Layers of a class of the user's stay as they are, also one derived from
+        PyTorch's. Undo `replace` before a parametrization (``weight_norm``) is removed.
     skip : collection of str, optional
         Paths of layers to leave to PyTorch, as ``named_modules`` has them.
 
@@ -82,8 +87,12 @@ def replace(model: nn.Module, skip: Collection[str] = ()) -> nn.Module:
         if path not in layers:
             raise ValueError(f"skip={path!r}; allowed: {', '.join(filter(None, layers))}")
     for path, layer in layers.items():
-        if type(layer) in OURS and path not in skip:
+        if path in skip:
+            continue
+        if type(layer) in OURS:
             layer.__class__ = OURS[type(layer)]
+        elif parametrize.is_parametrized(layer) and type(layer).__bases__[0] in OURS:
+            layer.__class__ = _ours(type(layer))  # a class of this layer alone
     return model
 
 

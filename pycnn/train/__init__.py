@@ -6,7 +6,8 @@ from pycnn.train.evaluation import evaluate
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
-from pycnn.train.trainer import StepInfo, Trainer
+from pycnn.train.state import StepInfo
+from pycnn.train.trainer import Trainer
 
 __all__ = [
     "Checkpoint",

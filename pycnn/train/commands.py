@@ -20,7 +20,8 @@ from pycnn.train.checkpoint import Checkpoint, load, model_of
 from pycnn.train.diverged import Diverged
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
-from pycnn.train.trainer import StepInfo, Trainer
+from pycnn.train.state import StepInfo
+from pycnn.train.trainer import Trainer
 
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 
@@ -51,6 +52,12 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--schedule", choices=SCHEDULES, default="constant")
     add("--warmup", type=float, default=0.0, metavar="EPOCHS")
     add("--clip-norm", type=float, help="largest norm of all gradients together")
+    add("--accumulate", type=positive, default=1, metavar="PARTS",
+        help="compute the gradients of a batch in PARTS, one in memory at a time")  # fmt: skip
+    add("--precision", choices=("float16", "bfloat16"),
+        help="what layers compute in; weights stay in float32")  # fmt: skip
+    add("--patience", type=positive, metavar="EPOCHS",
+        help="stop when the test loss has not fallen for EPOCHS")  # fmt: skip
     add("--width", type=float, help="factor of the model's channels (default 1)")
     add("--flip", action="store_true", help="augmentation: mirror half of the images")
     add("--crop", type=int, default=0, metavar="PIXELS", help="augmentation: shift by up to PIXELS")
@@ -103,7 +110,8 @@ def _train(arguments: argparse.Namespace) -> int:
     trainer = Trainer(
         model, dataset, optimizer, _schedule(arguments, optimizer), batch=arguments.batch,
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
-        checkpoint=written_to,
+        precision=arguments.precision, accumulate=arguments.accumulate,
+        patience=arguments.patience, checkpoint=written_to,
     )  # fmt: skip
     if checkpoint:
         trainer.resume(checkpoint)

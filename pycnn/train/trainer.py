@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,13 @@ import numpy as np
 
 from pycnn.data import DataSet, batches
 from pycnn.nn.arrays import device_of, mover, placer
-from pycnn.nn.combine import taps
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
 from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.optim import Optimizer, clip_grad_norm
-from pycnn.nn.schedule import Constant, Schedule
+from pycnn.nn.schedule import Constant, Plateau, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.runtime.text import printable
-from pycnn.tape import grad
 from pycnn.train.checkpoint import Checkpoint, save
 from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
 from pycnn.train.evaluation import (
@@ -29,61 +27,12 @@ from pycnn.train.evaluation import (
     evaluate,
     weight,
 )
+from pycnn.train.gradients import gradients
 from pycnn.train.history import Epoch
 from pycnn.train.interrupt import Interrupted, deferred
 from pycnn.train.metadata import restored, same_form
 from pycnn.train.settings import differences, settings_of
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """Where training is, for a progress bar: after step `step` of `steps` of epoch `epoch`."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    images_per_s: float
-
-
-@dataclass
-class TrainState:
-    """How far training is; what a checkpoint holds beside arrays.
-
-    Attributes
-    ----------
-    epoch, step : int
-        Epochs finished, and steps of the one after them.
-    loss_sum, correct, examples : float, int, int
-        Sums over the examples of the epoch that has begun.
-    seconds : float
-        Spent on it.
-    history : list of Epoch
-    """
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    correct: int = 0
-    examples: int = 0
-    seconds: float = 0.0
-    history: list[Epoch] = field(default_factory=list)
-
-    @property
-    def loss(self) -> float:
-        """Mean over the examples so far."""
-        return self.loss_sum / self.examples
-
-    @property
-    def accuracy(self) -> float:
-        """From 0 to 1."""
-        return self.correct / self.examples
-
-    @property
-    def images_per_s(self) -> float:
-        """Examples by the second."""
-        return self.examples / self.seconds
+from pycnn.train.state import StepInfo, TrainState
 
 
 class Trainer:
@@ -115,8 +64,16 @@ class Trainer:
     precision : {"float16", "bfloat16"}, optional
         What layers compute in, see `pycnn.grad`; weights, gradients, normalisations and the loss
         stay in float32. With float16 the loss is scaled, and a step that overflows is left out.
+    accumulate : int, default 1
+        Parts in which the gradients of a batch are computed, one in memory at a time.
+    by_step : bool, default False
+        Set the schedule's rate before every step, not before every epoch; not with `Plateau`.
+    patience : int, optional
+        Stop when the test loss has not been the smallest so far for so many epochs.
     checkpoint : Path or str, optional
         Written after every epoch, and when interrupted.
+    best : Path or str, optional
+        Written after an epoch whose test loss is the smallest so far.
 
     Examples
     --------
@@ -142,10 +99,20 @@ class Trainer:
         loss: Loss | None = None,
         clip_norm: float | None = None,
         precision: str | None = None,
+        accumulate: int = 1,
+        by_step: bool = False,
+        patience: int | None = None,
         checkpoint: Path | str | None = None,
+        best: Path | str | None = None,
     ) -> None:
         if batch < 1:
             raise ValueError(f"batch={batch}: allowed are 1 and more")
+        if not 1 <= accumulate <= batch:
+            raise ValueError(f"accumulate={accumulate}: allowed are 1 to batch={batch}")
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience={patience}: allowed are 1 and more")
+        if by_step and isinstance(schedule, Plateau):
+            raise ValueError("by_step=True with Plateau, which goes by the loss of epochs")
         if optimizer.model is not model:
             parts = {id(layer): path for path, layer in model.named_layers()}
             of = parts.get(id(optimizer.model))
@@ -169,7 +136,9 @@ class Trainer:
         check_precision(precision, model)
         self.precision = precision
         self.scale = LossScale() if precision == "float16" else None
+        self.accumulate, self.by_step, self.patience = accumulate, by_step, patience
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
+        self.best = Path(best) if best is not None else None
         self.state = TrainState()
 
     @property
@@ -215,7 +184,7 @@ class Trainer:
                     )
             self.model.train()
         with deferred() as interrupted:
-            while self.state.epoch < epochs:
+            while self.state.epoch < epochs and self._is_patient():
                 for info in self._epoch():
                     callback(info)
                     if interrupted():
@@ -245,6 +214,8 @@ class Trainer:
         )  # fmt: skip
         for images, labels in itertools.islice(ordered, state.step, None):
             begin = time.perf_counter()
+            if self.by_step:
+                self.schedule.set(state.epoch + state.step / self.steps)
             loss, correct = self._step(place(images), move(labels))
             state.step += 1
             state.loss_sum += loss * weight(self.loss, len(images))
@@ -260,25 +231,23 @@ class Trainer:
         """One move of the parameters; the loss and the correct classifications before it."""
         self.model.reseed(self.seed, self.optimizer.steps)
         self.model.zero_grad()
-        with grad(self.precision) as tape:
-            scores = self.model(x)
-            loss = total = self.loss(scores, labels)
-            for tap in taps(self.model):
-                if tap.training:
-                    total = total + tap.weight * self.loss(tap.output, labels)
-        if not np.isfinite(float(total)):
+        factor = 1.0 if self.scale is None else self.scale.scale
+        batch = gradients(
+            self.model, self.loss, x, labels, precision=self.precision, factor=factor,
+            parts=self.accumulate,
+        )  # fmt: skip
+        if not np.isfinite(batch.total):
             synchronize()  # a label that is no class is another error
             first = first_not_finite(self.model, x)
             raise Diverged(
                 f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
-                f"{float(total)}; the first to make such a number is {first}"
+                f"{batch.total}; the first to make such a number is {first}"
             )
-        tape.backward(total if self.scale is None else total * self.scale.scale)
         if self.scale is None or self.scale.unscaled(self.model):
             if self.clip_norm is not None:
                 clip_grad_norm(self.model, self.clip_norm)
             self.optimizer.step()
-        return float(loss), int((scores.value.argmax(axis=1) == labels).sum())
+        return batch.loss, batch.correct
 
     def _finish_epoch(self) -> None:
         state = self.state
@@ -293,6 +262,16 @@ class Trainer:
         self.state = TrainState(epoch=state.epoch + 1, history=[*state.history, row])
         if self.checkpoint is not None:
             self.save()
+        if self.best is not None and self._epochs_without_gain() == 0:
+            self.save(self.best)
+
+    def _epochs_without_gain(self) -> int:
+        """Epochs since the one with the smallest test loss."""
+        losses = [row.test_loss for row in self.state.history]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+    def _is_patient(self) -> bool:
+        return self.patience is None or self._epochs_without_gain() < self.patience
 
     def _check_finite(self) -> None:
         if name := array_not_finite(self.model):
@@ -304,8 +283,8 @@ class Trainer:
         """Loss and accuracy (0 to 1) on a part of the data, in evaluation mode."""
         return evaluate(self.model, self.data, part, self.loss, self.batch)
 
-    def save(self) -> None:
-        """Write the checkpoint.
+    def save(self, path: Path | str | None = None) -> None:
+        """Write the checkpoint, by default to where it was said to be.
 
         Raises
         ------
@@ -314,7 +293,8 @@ class Trainer:
         Diverged
             If a parameter or buffer is not finite; the file stays as it was.
         """
-        if self.checkpoint is None:
+        path = path or self.checkpoint
+        if path is None:
             raise ValueError("checkpoint=None: nowhere to save to")
         self._check_finite()
         about = {
@@ -332,13 +312,14 @@ class Trainer:
                 **({} if self.scale is None else {"loss_scale": self.scale.state()}),
             },
         }
-        save(self.checkpoint, self.model, about, self.optimizer.state_dict())
+        save(path, self.model, about, self.optimizer.state_dict())
 
     def _settings(self) -> dict[str, Any]:
         return settings_of(
             self.model, self.data, self.optimizer, self.schedule, self.loss, batch=self.batch,
             seed=self.seed, transform=self.transform, clip_norm=self.clip_norm,
-            precision=self.precision,
+            precision=self.precision, accumulate=self.accumulate if self.accumulate > 1 else None,
+            by_step=self.by_step or None,
         )  # fmt: skip
 
     def resume(self, checkpoint: Checkpoint) -> None:

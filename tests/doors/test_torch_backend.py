@@ -94,6 +94,11 @@ LAYERS = [
     (nn.Fold((4, 5), 2), (2, 8, 12)),
     (nn.Unfold(2), (2, 3, 4, 5)),
     (nn.Upsample(scale_factor=2, mode="bilinear"), (2, 3, 4, 5)),
+    (nn.UpsamplingNearest2d(scale_factor=2), (2, 3, 4, 5)),
+    (nn.UpsamplingBilinear2d(scale_factor=2), (2, 3, 4, 5)),
+    *((getattr(nn, f"{kind}Pad{n}d")(1, *(2.0,) * (kind == "Constant")), (2, 3, *(4,) * n))
+      for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+      for n in (1, 2, 3)),
     (nn.PixelShuffle(2), (2, 8, 3, 3)),
     (nn.PixelUnshuffle(2), (2, 2, 4, 6)),
     (nn.ChannelShuffle(2), (2, 4, 3, 3)),
@@ -194,6 +199,20 @@ class TestReplace:
 
         assert type(pycnn.torch.replace(Mine(1, 1, 1))) is Mine
 
+    @pytest.mark.parametrize("norm", ["utils", "parametrizations"])
+    @pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+    def test_weight_norm(self, norm):
+        places = {"utils": nn.utils, "parametrizations": nn.utils.parametrizations}
+        layer = places[norm].weight_norm(nn.Conv2d(2, 3, 3))
+        x = torch.randn(1, 2, 5, 5)
+        wanted, kind = layer(x), type(layer)
+        assert pycnn.torch.replaced(pycnn.torch.replace(layer)) == [""]
+        y = layer(x)
+        torch.testing.assert_close(y, wanted)
+        y.sum().backward()
+        assert all(p.grad is not None for p in layer.parameters())
+        assert type(pycnn.torch.restore(layer)) is kind
+
     def test_pickles_and_copies(self):
         model = pycnn.torch.replace(small())
         for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
@@ -221,6 +240,84 @@ class TestBackend:
         assert not [n for n in used.others if "mT" not in n]
         wanted = (a.relu(), torch.sigmoid(a), a @ a.mT, a.softmax(1), torch.tanh(a))
         torch.testing.assert_close(results, wanted)
+
+    def test_other_spellings(self):
+        a, b, c = torch.randn(3, 4), torch.randn(4, 2), torch.randn(3, 2)
+        x, w, v = torch.randn(2, 4, 5), torch.rand(4), torch.rand(4)
+        calls = [
+            lambda: torch.mm(a, b),
+            lambda: a.mm(b),
+            lambda: torch.addmm(c, a, b),
+            lambda: c.addmm(a, b, beta=2, alpha=0.5),
+            lambda: torch.addmm(c, a, b, beta=0),
+            lambda: torch.addmm(c[0], a, b),
+            lambda: torch.bmm(a[None], b[None]),
+            lambda: torch.baddbmm(c[None], a[None], b[None]),
+            lambda: torch.layer_norm(x, (5,), None, None, 1e-3, True),
+            lambda: torch.layer_norm(x, (5,), eps=1e-3, cudnn_enable=False),
+            lambda: torch.group_norm(x, 2, w, v),
+            lambda: torch.batch_norm(x, w, v, None, None, True, 0.1, 1e-5, True),
+            lambda: torch.batch_norm(x, w, v, v, w, False, 0.1, 1e-5, False),
+            lambda: torch.instance_norm(x, None, None, w, v, True, 0.1, 1e-5, True),
+            lambda: torch.cat([a, a[:1]]),
+            lambda: torch.cat((a.long(), a.long()), dim=1),
+            lambda: torch.concat([x, x], 2),
+            lambda: torch.selu(x),
+        ]
+        for call in calls:
+            with pycnn.torch.backend() as used:
+                given = call()
+            assert used.ours.total() == 1, used.others
+            torch.testing.assert_close(given, call(), rtol=1e-4, atol=1e-5)
+
+    def test_what_ours_cannot_do_in_them_is_an_error(self):
+        a, b = torch.randn(3, 4), torch.randn(4, 4)
+        with pycnn.torch.backend():
+            with pytest.raises(ValueError, match="float64"):  # a TypeError is dropped by Python
+                a @ b.double()
+            with pytest.raises(ValueError, match="mat2 has 1 axes; allowed: 2"):
+                torch.mm(a, b[0])
+            with pytest.raises(ValueError, match="mm was given out"):
+                torch.mm(a, b, out=torch.empty(3, 4))
+            with pytest.raises(TypeError, match=r"input is torch\.float64; allowed"):
+                torch.addmm(a.double(), a, b)
+            with pytest.raises(ValueError, match=r"input has shape \(4,\)"):
+                torch.addmm(torch.zeros(4), a[:1], b[:, :1])
+
+    def test_autocast(self):
+        """Results have PyTorch's dtypes, and are as near as bfloat16 is."""
+        x, w, one, zero = (torch.randn(*s) for s in ((2, 4, 6, 6), (3, 4, 3, 3), (4,), (4,)))
+        half = x.bfloat16()
+        calls = [
+            lambda: functional.conv2d(x, w),
+            lambda: functional.linear(x, torch.ones(5, 6)),
+            lambda: half @ x,
+            lambda: torch.addmm(x[0, 0], x[0, 1], half[0, 2]),
+            lambda: functional.conv2d(x.double(), w.double()),
+            lambda: functional.softmax(half, 1),
+            lambda: functional.batch_norm(half, zero, one.abs(), one, zero),
+            lambda: functional.layer_norm(half, (6,), torch.ones(6), torch.zeros(6)),
+            lambda: functional.group_norm(half, 2, one, zero),
+            lambda: functional.mse_loss(half, x),
+            lambda: functional.cross_entropy(half[:, :, 0, 0], torch.tensor([0, 1])),
+            lambda: torch.cat([half, x]),
+            lambda: functional.max_pool2d(half, 2),
+        ]
+        with torch.autocast("cpu"):
+            for call in calls:
+                with pycnn.torch.backend() as used:
+                    given = call()
+                assert used.ours.total() == 1, used.others
+                torch.testing.assert_close(given, call(), rtol=0.05, atol=0.1)
+            y = pycnn.torch.replace(nn.Conv2d(4, 3, 3))(x)
+        assert y.dtype is torch.bfloat16
+
+    def test_autocast_learns(self):
+        model, x = small().float(), torch.randn(2, 3, 8, 8)
+        with torch.autocast("cpu"), pycnn.torch.backend():
+            cost = functional.cross_entropy(model(x), torch.tensor([0, 1]))
+        cost.backward()
+        assert all(p.grad.dtype is torch.float32 for p in model.parameters())
 
     def test_in_place_is_in_place(self):
         x = torch.randn(5)

@@ -90,11 +90,56 @@ def resnet18(nn, width):
     return runpy.run_path(str(EXAMPLE))["ResNet18"](classes=10, width=int(64 * width))
 
 
+def resnet50(nn, width):
+    """Bottlenecks that halve in the 3x3 convolution, with torchvision's names."""
+
+    class Bottleneck(nn.Module):
+        def __init__(self, inputs, filters, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, filters, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(filters)
+            self.conv2 = nn.Conv2d(filters, filters, 3, stride, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(filters)
+            self.conv3 = nn.Conv2d(filters, 4 * filters, 1, bias=False)
+            self.bn3 = nn.BatchNorm2d(4 * filters)
+            self.downsample = nn.Identity()
+            if stride > 1 or inputs != 4 * filters:
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(inputs, 4 * filters, 1, stride, bias=False),
+                    nn.BatchNorm2d(4 * filters),
+                )
+
+        def forward(self, x):
+            y = self.bn1(self.conv1(x)).relu()
+            y = self.bn3(self.conv3(self.bn2(self.conv2(y)).relu()))
+            return (y + self.downsample(x)).relu()
+
+    first = int(64 * width)
+    model = nn.Sequential()
+    model.add_module("conv1", nn.Conv2d(3, first, 7, 2, 3, bias=False))
+    model.add_module("bn1", nn.BatchNorm2d(first))
+    model.add_module("relu", nn.ReLU())
+    model.add_module("maxpool", nn.MaxPool2d(3, 2, 1))
+    inputs = first
+    for number, count in enumerate((3, 4, 6, 3)):
+        blocks = []
+        for i in range(count):
+            stride = 2 if number and not i else 1
+            blocks.append(Bottleneck(inputs, first * 2**number, stride))
+            inputs = 4 * first * 2**number
+        model.add_module(f"layer{number + 1}", nn.Sequential(*blocks))
+    model.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
+    model.add_module("flatten", nn.Flatten())
+    model.add_module("fc", nn.Linear(inputs, 10))
+    return model
+
+
 MODELS = [
     ("alexnet", alexnet, 0.125, 224),
     ("vgg11", vgg11, 0.0625, 224),
     ("squeezenet", squeezenet, 1.0, 224),
     ("resnet18", resnet18, 0.125, 64),
+    ("resnet50", resnet50, 0.125, 64),
 ]
 
 
@@ -105,7 +150,8 @@ def test_a_network_scores_as_pytorchs(torch, name, make, width, size):
     x = torch.randn(2, 3, size, size)
     theirs(x)  # gives running statistics values
     theirs.eval()
-    model = models.create(name, classes=10, width=width, input_shape=(3, size, size))
+    others = {"halve": "3x3"} if name == "resnet50" else {}
+    model = models.create(name, classes=10, width=width, input_shape=(3, size, size), **others)
     assert models.load_torch_state(model, theirs.state_dict()) is model
     with torch.no_grad():
         wanted = theirs(x).numpy()
@@ -130,7 +176,8 @@ def state_of(*shapes):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (state_of(("layer1.0.conv3.weight", (1,))), "layout of no model known"),
+        (state_of(("layer1.0.conv4.weight", (1,))), "layout of no model known"),
+        (state_of(("layer1.0.conv3.weight", (1,))), 'allowed: a model of .*halve="3x3"'),
         (state_of(("features.0.weight", (1,))), "state has 1 layers with weights; allowed: 11"),
         (
             state_of(*((f"features.{i}.weight", (1,)) for i in range(11))),

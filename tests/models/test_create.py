@@ -43,6 +43,8 @@ REFUSED = [
     ("resnet18", {"input_shape": (3, 0, 28)}, r"input_shape=\(3, 0, 28\)"),
     ("resnet18", {"input_shape": 28}, "input_shape=28: allowed are 3 ints"),
     ("resnet18", {"input_shape": (3, 8, 8), "input_size": 8}, "allowed: one of them"),
+    ("resnet18", {"halve": "3x3"}, "halve='3x3': allowed are 1x1"),
+    ("resnet50", {"halve": "2x2"}, "halve='2x2': allowed are 1x1, 3x3"),
     ("resnet18", {"shortcut": "padded"}, "shortcut='padded': allowed are projection, identity"),
     ("dcgan_generator", {"input_size": 8}, "its input is no image"),
     ("dcgan_generator", {"image_shape": (3, 22, 22)}, "squares of 3 to 7 pixels doubled"),

@@ -1,5 +1,7 @@
 """Convolution of float32 on tensor cores, rounded to TF32 and by three products, by its plans."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view
@@ -39,7 +41,7 @@ def check(got, case, name, output, arrays):
     """Within what theory allows, element by element.
 
     TF32 moves a factor by 2^-11 of it. Of three products an element is missed by 2^-23 twice and
-    low low by 2^-22; sums of eight are cut off eight times at 2^-23, and added as floats are.
+    low low by 2^-22; sums of sixteen are cut off ten times at 2^-23, and added as floats are.
     """
     want, terms = case.expected(output, **arrays), case.terms(output)
     magnitudes = case.expected(output, **{key: np.abs(a) for key, a in arrays.items()})
@@ -202,7 +204,7 @@ def run(name, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
-        ("            __syncthreads();  // this tile has", "// this tile has", RaceError),
+        ("        __syncthreads();  // this tile has", "// this tile has", RaceError),
         ("copy_async_wait<STAGES - 2>()", "copy_async_wait<STAGES - 1>()", AsyncCopyError),
         ("stage ? stage - 1 : STAGES - 1", "stage", KernelError),
         ("    copy_async_wait<0>();\n", "", KernelError),
@@ -212,7 +214,9 @@ def run(name, old, new):
 )
 @each_algorithm
 def test_what_is_left_out_is_reported(old, new, error, name):
-    with pytest.raises(error):
+    # The vote on whether a sum is none is a barrier too.
+    harmless = name == ALGORITHMS[1] and "nothing arrives" in new
+    with nullcontext() if harmless else pytest.raises(error):
         run(name, old, new)
 
 

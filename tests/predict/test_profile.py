@@ -172,3 +172,31 @@ def test_a_kernel_in_ptx(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     path.write_text(PTX)
     assert main(["profile", str(path), "--arg", "int32:32", "--gpu", "a100"]) == 0
     assert "one: grid 1" in capsys.readouterr().out
+
+
+def test_inline_ptx_is_from_the_line_that_it_stands_in() -> None:
+    ptx = """.file 1 "a.py"
+.loc 1 10 9
+// begin inline asm
+.loc 1 10 9
+mov.u32 %r1, 0;
+.loc 1 11 9
+mov.u32 %r2, 0;
+// end inline asm
+.loc 1 12 9
+add.u32 %r1, %r1, %r2;"""
+    found = profile.source_lines(ptx)
+    assert [found[n] for n in (5, 7, 10)] == [("a.py", 10), ("a.py", 10), ("a.py", 12)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("nothing.py", "nothing.py: no such file"),
+        ("nothing.py --algo direct", "--algo is of an operation; allowed with nothing.py: without"),
+        ("nothing.py --grid 3", "--grid is of a file .cu or .ptx; allowed with nothing.py"),
+    ],
+)
+def test_a_script_that_is_not_there_and_options_that_it_has_not(words, said, capsys) -> None:
+    assert main(["profile", *words.split()]) == 2
+    assert said in capsys.readouterr().err

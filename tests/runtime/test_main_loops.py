@@ -17,6 +17,7 @@ TF32X3 = "gemm/9_tf32x3.cu"
 HALF = {"SCALAR": "__half"}
 SQUARE = {"TILE_M": "128", "TILE_N": "128"}
 CONV = "conv/implicit_gemm_mma.cu"
+CONV_TF32 = "conv/implicit_gemm_tf32.cu"
 CONV_TF32X3 = "conv/implicit_gemm_tf32x3.cu"
 
 
@@ -34,26 +35,40 @@ def loops(file, arch, defines):
     return [Counter(op for _, op, _ in rows[b : e + 1]) for b, e in bodies]
 
 
+SMALL = {"TILE_M": "64", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}
+WIDE = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}
+
+
 @pytest.mark.parametrize(
-    ("file", "arch", "defines"),
+    ("file", "arch", "defines", "least"),
     [
-        (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}),
-        (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}),
-        (GEMM, "sm_90a", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}),
-        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}),
-        (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}),
-        (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}),
+        (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.45),
+        (GEMM, "sm_80", {**HALF, **SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.4),
+        (GEMM, "sm_90a", {**HALF, **SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}, 0.4),
+        (GEMM, "sm_90a", {**HALF, **SMALL}, 0.25),
+        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
+        (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
+        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
+        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.24),
+        (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.25),
+        (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
+        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.22),
+        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
+        (TF32X3, "sm_80", WIDE, 0.25),
+        (TF32X3, "sm_90a", WIDE, 0.29),
+        (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.25),
+        (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
     ],
     ids=str,
 )
-def test_a_quarter_is_multiplication(needs_cuobjdump, file, arch, defines):
-    """And all copies go straight to shared memory. Less of TF32's: it rounds 48 elements."""
-    least = {"sm_80": 0.17, "sm_90a": 0.22}[arch] if file == TF32 else 0.25
+def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
+    """And all copies go straight to shared memory.
+
+    Of floats less: a warp rounds 32 elements for 32 products, by two instructions before sm_90.
+    """
     (body,) = [body for body in loops(file, arch, defines) if body["HMMA"] and body["LDGSTS"]]
     print(body, body.total())
-    assert body["HMMA"] == 32
-    assert body["LDSM"] == 12
-    assert body["LDGSTS"] == 4
+    assert body["LDSM"] > 0
     assert body["LDG"] == body["STS"] == body["LDL"] == body["STL"] == 0
     assert body["HMMA"] >= least * body.total()
 
@@ -115,26 +130,3 @@ def test_serialised_products_would_be_seen():
         *WGMMA[0], lambda header: header.replace("wgmma_wait<1>();", "sums[0] += 1;")
     )
     assert "Potential Performance Loss" in log
-
-
-@pytest.mark.parametrize(
-    ("file", "arch", "least"),
-    [
-        (TF32X3, "sm_80", 0.17),
-        (TF32X3, "sm_90a", 0.22),
-        (CONV_TF32X3, "sm_80", 0.19),
-        (CONV_TF32X3, "sm_90a", 0.24),
-    ],
-    ids=str,
-)
-def test_split_products(needs_cuobjdump, file, arch, least):
-    """Of each two fragments three, their sums, and the split of what they are of."""
-    tiles = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}
-    defines = tiles if file == TF32X3 else {"TILE": "128", "ALONG_K": "1"}
-    bodies = [body for body in loops(file, arch, defines) if body["HMMA"]]
-    print([(b, b.total()) for b in bodies])
-    assert bodies
-    for body in bodies:
-        assert body["HMMA"] % 24 == body["LDSM"] % 2 == 0
-        assert body["LDG"] == body["STS"] == body["LDL"] == body["STL"] == 0
-        assert body["HMMA"] >= least * body.total()

@@ -494,3 +494,46 @@ def test_a_wrong_precision_is_refused():
     model = network().to("float64")
     with pytest.raises(ValueError, match="precision='float16' for a model in float64"):
         train.Trainer(model, digits(), nn.Adam(model, 1e-3), precision="float16")
+
+
+def test_a_batch_in_parts_is_the_same_batch():
+    """Without what looks at a batch as a whole: the same sums, in another order."""
+    moved = []
+    for parts in (1, 3):
+        with nn.seeded(2):
+            model = nn.Sequential(
+                nn.Flatten(), nn.Linear(64, 9), tap=nn.Tap(nn.Linear(9, 10)), dense=nn.Linear(9, 10)
+            ).to("float64")
+        one = train.Trainer(model, digits(), nn.SGD(model, 0.1), batch=100, accumulate=parts)
+        row = one.fit(1)[-1]
+        moved.append([row.loss, row.accuracy, *(p.value for p in model.parameters())])
+    for whole, parts in zip(*moved, strict=True):
+        np.testing.assert_allclose(parts, whole, rtol=1e-9)
+
+
+def test_rates_by_the_step():
+    with nn.seeded(0):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    adam = nn.Adam(model, 1e-2)
+    one = train.Trainer(model, digits(), adam, nn.Cosine(adam, 2), batch=500, by_step=True)
+    rates = []
+    one.fit(2, lambda info: rates.append(adam.lr))
+    assert len(rates) == 2 * one.steps
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == len(rates)
+    for wrong in ({"accumulate": 0}, {"accumulate": 65}, {"patience": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}=.*allowed are 1"):
+            train.Trainer(model, digits(), adam, **wrong)
+    with pytest.raises(ValueError, match="by_step=True with Plateau"):
+        train.Trainer(model, digits(), adam, nn.Plateau(adam), by_step=True)
+
+
+def test_training_stops_when_nothing_is_gained_and_the_best_is_kept(tmp_path, monkeypatch):
+    losses = iter([0.5, 0.3, 0.4, 0.35, 0.2])
+    one = trainer(tmp_path / "last.safetensors", patience=2, best=tmp_path / "best.safetensors")
+    monkeypatch.setattr(one, "evaluate", lambda part="test": (next(losses), 0.5))
+    assert [row.test_loss for row in one.fit(5)] == [0.5, 0.3, 0.4, 0.35]
+    best = train.load(tmp_path / "best.safetensors")
+    last = train.load(tmp_path / "last.safetensors")
+    assert best.about["training"]["state"]["epoch"] == 2
+    assert last.about["training"]["state"]["epoch"] == 4

@@ -4,13 +4,17 @@
 // Floats are multiplied as TF32. With PRODUCTS = 1 each is rounded to it, to 10 bits of fraction.
 // With 3 it is the sum of two of them, high + low, and a product is high high + (high low + low
 // high): what is left out, low low, is below 2^-22 of it, and the low parts lose no more than 2^-23
-// of an element. Sums of high high are rounded to nearest every MMA_K terms, as the tensor cores cut
-// off; those of the others are so small that it does not matter. Infinity leaves a NaN in them, and
-// they are then left out.
+// of an element. The products of two steps, the small ones first, are added up by the tensor cores,
+// which cut off, and then to the sum as floats are, rounded to nearest. Infinity leaves a NaN in the
+// small ones: a block that finds a NaN among its sums begins again, and leaves them out where they
+// are no numbers.
 #pragma once
 
 #ifndef SCALAR
 #define SCALAR __half
+#endif
+#ifndef CHUNKS_DEEP
+#define CHUNKS_DEEP 4
 #endif
 #ifndef PRODUCTS
 #define PRODUCTS 1
@@ -21,7 +25,13 @@
 
 constexpr int CHUNK = 16 / sizeof(scalar_t);  // elements in 16 bytes: a copy, or a row of a matrix
 constexpr int MMA_M = 16, MMA_N = 8, MMA_K = 2 * CHUNK;
-constexpr int BLK_K = 4 * CHUNK;  // of a tile: rows of 64 bytes
+constexpr int BLK_K = CHUNKS_DEEP * CHUNK;  // of a tile: rows of 64 or of 128 bytes
+// Before sm_80 a product of floats goes from lane to lane: a long loop as it is.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool BY_LANES = true;
+#else
+constexpr bool BY_LANES = false;
+#endif
 constexpr bool IS_TF32 = sizeof(scalar_t) == 4, IS_SPLIT = IS_TF32 && PRODUCTS == 3;
 
 // Where the elements of a tile lie in shared memory: rows of k where K_MAJOR, else of mn. Chunks are
@@ -114,75 +124,156 @@ __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const
 #endif
 }
 
-// Rounds the floats of a fragment to TF32. What that leaves out of them has 13 bits at most, of which
-// the product takes 11 or more: the last one may be lost.
+// Rounds the floats of a fragment to TF32.
+__device__ __forceinline__ void round_tf32(unsigned (&fragment)[4]) {
+#pragma unroll
+    for (int r = 0; r < 4; ++r) fragment[r] = to_tf32(__uint_as_float(fragment[r]));
+}
+
+// The same. What that leaves out of them has 13 bits at most, of which the product takes 11 or more:
+// the last one may be lost. FINITE takes fewer instructions, and of a NaN may leave one in `low` only.
+template <bool FINITE>
 __device__ __forceinline__ void split_tf32(unsigned (&high)[4], unsigned (&low)[4]) {
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
         const float whole = __uint_as_float(high[r]);
-        high[r] = to_tf32(whole);
-        if constexpr (IS_SPLIT) low[r] = __float_as_uint(whole - tf32_value(high[r]));
+        high[r] = FINITE ? finite_to_tf32(whole) : to_tf32(whole);
+        low[r] = __float_as_uint(whole - tf32_value(high[r]));
     }
 }
 
-// The warps of a block are 2 x 4, or 4 x 2 where a tile is high, each with WARP_M x WARP_N outputs.
+// Of four registers, those of one of two products: an array that can be returned.
+struct Half {
+    unsigned x[2];
+};
+
+// The warps of a block are 2 x 2, each with WARP_M x WARP_N outputs: the larger, the fewer elements
+// are loaded, and of floats rounded, for a product. They are 2 x 4 where the parts of split floats
+// would spill.
 template <int BLK_M, int BLK_N>
 struct WarpTile {
-    static constexpr int WARPS_M = BLK_M > BLK_N ? 4 : 2, WARPS_N = THREADS / 32 / WARPS_M;
+    static constexpr int WARPS_M = 2, WARPS_N = IS_SPLIT && BLK_M * BLK_N > 128 * 64 ? 4 : 2;
+    static constexpr int THREADS = WARPS_M * WARPS_N * 32;
     static constexpr int WARP_M = BLK_M / WARPS_M, WARP_N = BLK_N / WARPS_N;
     static constexpr int COUNT_M = WARP_M / MMA_M, COUNT_N = WARP_N / MMA_N;
-    static_assert(COUNT_M > 0 && COUNT_N % 2 == 0 && COUNT_N > 0, "B comes in pairs");
+    static_assert(COUNT_M % 2 == 0 && COUNT_M > 0 && COUNT_N % 2 == 0 && COUNT_N > 0, "pairs");
 
     const int m, n;  // the first output
     float acc[COUNT_M][COUNT_N][4];
-    float cross[IS_SPLIT ? COUNT_M : 1][IS_SPLIT ? COUNT_N : 1][4];  // sums of high low + low high
 
     __device__ __forceinline__ WarpTile()
-        : m(threadIdx.x / 32 / WARPS_N * WARP_M),
-          n(threadIdx.x / 32 % WARPS_N * WARP_N),
-          acc{},
-          cross{} {}
+        : m(threadIdx.x / 32 / WARPS_N * WARP_M), n(threadIdx.x / 32 % WARPS_N * WARP_N), acc{} {}
 
-    // Adds the product of two fragments, and of what was left out of them.
-    __device__ __forceinline__ void add(int i, int j, const unsigned (&a)[4],
-                                        const unsigned (&low_a)[4], const unsigned (&b)[2],
-                                        const unsigned (&low_b)[2]) {
-        if constexpr (!IS_SPLIT) {
-            mma(acc[i][j], a, b);
-        } else {
-            mma(cross[i][j], a, low_b);
-            mma(cross[i][j], low_a, b);
-            float terms[4] = {};
-            mma(terms, a, b);
+    // Whether a sum is none: of the block, as all of its threads ask.
+    __device__ __forceinline__ bool any_nan() const {
+        bool found = false;
 #pragma unroll
-            for (int e = 0; e < 4; ++e) acc[i][j][e] += terms[e];
-        }
+        for (int i = 0; i < COUNT_M; ++i)
+#pragma unroll
+            for (int j = 0; j < COUNT_N; ++j)
+#pragma unroll
+                for (int e = 0; e < 4; ++e) found |= acc[i][j][e] != acc[i][j][e];
+        return __syncthreads_or(found);
     }
 
-    // Adds the product of two tiles.
-    template <bool A_K_MAJOR, bool B_K_MAJOR>
+    __device__ __forceinline__ void clear() {
+#pragma unroll
+        for (int i = 0; i < COUNT_M; ++i)
+#pragma unroll
+            for (int j = 0; j < COUNT_N; ++j)
+#pragma unroll
+                for (int e = 0; e < 4; ++e) acc[i][j][e] = 0;
+    }
+
+    // Adds the product of two tiles; FINITE as long as no infinity has been met.
+    template <bool A_K_MAJOR, bool B_K_MAJOR, bool FINITE>
     __device__ __forceinline__ void multiply(const scalar_t* sA, const scalar_t* sB) {
-        // The registers of a second step would spill, of TF32 where single floats are read.
-        constexpr int UNROLLED = IS_SPLIT || (IS_TF32 && !A_K_MAJOR && !B_K_MAJOR) ? 1 : 2;
-#pragma unroll(UNROLLED)
+        if constexpr (IS_SPLIT)
+            multiply_split<A_K_MAJOR, B_K_MAJOR, FINITE>(sA, sB);
+        else
+            multiply_whole<A_K_MAJOR, B_K_MAJOR>(sA, sB);
+    }
+
+    template <bool A_K_MAJOR, bool B_K_MAJOR>
+    __device__ __forceinline__ void multiply_whole(const scalar_t* sA, const scalar_t* sB) {
+#pragma unroll(BY_LANES ? 1 : BLK_K / MMA_K)
         for (int k = 0; k < BLK_K; k += MMA_K) {
-            unsigned rA[COUNT_M][4], lowA[COUNT_M][4];
+            unsigned rA[COUNT_M][4];
 #pragma unroll
             for (int i = 0; i < COUNT_M; ++i) {
                 MmaLayout<BLK_M, A_K_MAJOR>::template load<true>(rA[i], sA, m, i * MMA_M, k);
-                if constexpr (IS_TF32) split_tf32(rA[i], lowA[i]);
+                if constexpr (IS_TF32) round_tf32(rA[i]);
             }
 #pragma unroll
             for (int j = 0; j < COUNT_N; j += 2) {
-                unsigned rB[4], lowB[4];
+                unsigned rB[4];
                 MmaLayout<BLK_N, B_K_MAJOR>::template load<false>(rB, sB, n, j * MMA_N, k);
-                if constexpr (IS_TF32) split_tf32(rB, lowB);
+                if constexpr (IS_TF32) round_tf32(rB);
 #pragma unroll
                 for (int i = 0; i < COUNT_M; ++i)
 #pragma unroll
                     for (int of_two = 0; of_two < 2; ++of_two)
-                        add(i, j + of_two, rA[i], lowA[i], {rB[2 * of_two], rB[2 * of_two + 1]},
-                            {lowB[2 * of_two], lowB[2 * of_two + 1]});
+                        mma(acc[i][j + of_two], rA[i], {rB[2 * of_two], rB[2 * of_two + 1]});
+            }
+        }
+    }
+
+    static constexpr int STEPS = BY_LANES ? 1 : 2;
+
+    template <bool A_K_MAJOR, bool B_K_MAJOR, bool FINITE>
+    __device__ __forceinline__ void multiply_split(const scalar_t* sA, const scalar_t* sB) {
+#pragma unroll(BY_LANES ? 1 : BLK_K / (STEPS * MMA_K))
+        for (int k = 0; k < BLK_K; k += STEPS * MMA_K)
+            add_terms<A_K_MAJOR, B_K_MAJOR, FINITE>(sA, sB, k);
+    }
+
+    template <bool A_K_MAJOR, bool B_K_MAJOR, bool FINITE>
+    __device__ __forceinline__ void add_terms(const scalar_t* sA, const scalar_t* sB, int first_k) {
+        unsigned rA[STEPS][COUNT_M][4], lowA[STEPS][COUNT_M][4];
+#pragma unroll
+        for (int k = 0; k < STEPS; ++k)
+#pragma unroll
+            for (int i = 0; i < COUNT_M; ++i) {
+                MmaLayout<BLK_M, A_K_MAJOR>::template load<true>(rA[k][i], sA, m, i * MMA_M,
+                                                                 first_k + k * MMA_K);
+                split_tf32<FINITE>(rA[k][i], lowA[k][i]);
+            }
+#pragma unroll
+        for (int j = 0; j < COUNT_N; j += 2) {
+            unsigned rB[STEPS][4], lowB[STEPS][4];
+#pragma unroll
+            for (int k = 0; k < STEPS; ++k) {
+                MmaLayout<BLK_N, B_K_MAJOR>::template load<false>(rB[k], sB, n, j * MMA_N,
+                                                                  first_k + k * MMA_K);
+                split_tf32<FINITE>(rB[k], lowB[k]);
+            }
+            const auto of = [](const unsigned(&four)[4], int second) {
+                return Half{four[2 * second], four[2 * second + 1]};
+            };
+#pragma unroll
+            for (int i = 0; i < COUNT_M; ++i) {
+                // Two chains of products, which do not wait for each other.
+                float terms[2][4] = {};
+#pragma unroll
+                for (int k = 0; k < STEPS; ++k) {
+#pragma unroll
+                    for (int h = 0; h < 2; ++h) mma(terms[h], rA[k][i], of(lowB[k], h).x);
+#pragma unroll
+                    for (int h = 0; h < 2; ++h) mma(terms[h], lowA[k][i], of(rB[k], h).x);
+                }
+#pragma unroll
+                for (int h = 0; h < 2; ++h)
+#pragma unroll
+                    for (int e = 0; e < 4 && !FINITE; ++e)
+                        if (!(fabsf(terms[h][e]) < limits<float>::infinity())) terms[h][e] = 0;
+#pragma unroll
+                for (int k = 0; k < STEPS; ++k)
+#pragma unroll
+                    for (int h = 0; h < 2; ++h) mma(terms[h], rA[k][i], of(rB[k], h).x);
+#pragma unroll
+                for (int h = 0; h < 2; ++h)
+#pragma unroll
+                    for (int e = 0; e < 4; ++e) acc[i][j + h][e] += terms[h][e];
             }
         }
     }
@@ -193,15 +284,6 @@ struct WarpTile {
 
     static __device__ __forceinline__ int tile_row(int r, int pass) {
         return r / MMA_M * WARP_M + pass * MMA_M + r % MMA_M;
-    }
-
-    __device__ __forceinline__ float sum(int i, int j, int e) const {
-        if constexpr (!IS_SPLIT) {
-            return acc[i][j][e];
-        } else {
-            const float rest = cross[i][j][e];
-            return fabsf(rest) < limits<float>::infinity() ? acc[i][j][e] + rest : acc[i][j][e];
-        }
     }
 
     template <typename Write>
@@ -219,8 +301,8 @@ struct WarpTile {
                 if (i != pass) continue;  // registers have no addresses
 #pragma unroll
                 for (int j = 0; j < COUNT_N; ++j) {
-                    const float upper[2] = {sum(i, j, 0), sum(i, j, 1)};
-                    const float lower[2] = {sum(i, j, 2), sum(i, j, 3)};
+                    const float upper[2] = {acc[i][j][0], acc[i][j][1]};
+                    const float lower[2] = {acc[i][j][2], acc[i][j][3]};
                     store_vector(reinterpret_cast<float*>(own + j * MMA_N / 2), upper);
                     store_vector(reinterpret_cast<float*>(own + (8 * PITCH + j * MMA_N) / 2), lower);
                 }

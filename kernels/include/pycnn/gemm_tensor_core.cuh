@@ -2,9 +2,6 @@
 // 9_tf32x3.cu: tiles on their way to shared memory, several at a time, and sums on theirs to C.
 #pragma once
 
-#include <pycnn/gemm_mma.cuh>
-#include <pycnn/gemm_vector.cuh>
-
 #ifndef A_TRANSPOSED
 #define A_TRANSPOSED 0  // 1: A is read down its columns, as M is contiguous in memory
 #define B_TRANSPOSED 0  // 1: B is read down its columns, as K is contiguous in memory
@@ -13,15 +10,23 @@
 #define TILE_M 128
 #define TILE_N 64
 #endif
+#define CHUNKS_DEEP (TILE_M * TILE_N == 64 * 64 ? 8 : 4)
+#include <pycnn/gemm.cuh>
+#include <pycnn/gemm_mma.cuh>
 
 constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
-constexpr int STAGES = BLK_M + BLK_N > 128 ? 3 : 4;
+constexpr int STAGES = 3;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products take registers there
 #else
 constexpr int MIN_BLOCKS = 2;
 #endif
+constexpr int MMA_THREADS = WarpTile<BLK_M, BLK_N>::THREADS;
 constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
+
+// Tiles of A, and of B behind them.
+constexpr int OF_B = BLK_M * BLK_K;
+using Stages = scalar_t[STAGES][(BLK_M + BLK_N) * BLK_K];
 
 // A thread's chunks of the tiles of an operand on their way to shared memory, from k = 0 on: all at
 // the same k where chunks run along it, else at the same mn. In place of rows of mn beyond the matrix
@@ -29,10 +34,10 @@ constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
 template <int BLK_MN, bool K_MAJOR>
 class ChunkCopy {
     using Layout = MmaLayout<BLK_MN, K_MAJOR>;
-    static constexpr int COUNT = Layout::SIZE / CHUNK / THREADS;
-    static constexpr int ROW_STEP = THREADS / Layout::CHUNKS;
+    static constexpr int COUNT = Layout::SIZE / CHUNK / MMA_THREADS;
+    static constexpr int ROW_STEP = MMA_THREADS / Layout::CHUNKS;
 
-    const scalar_t* from[COUNT];
+    const scalar_t* from[COUNT];  // whole chunks: of k = 0, else of the next tile
     const index_t stride_k, stride_mn;
     const int inside_mn;  // of a chunk along mn, elements inside the matrix
 
@@ -56,55 +61,74 @@ public:
         }
     }
 
-    // Begins to copy the next tile, of which `extent_k` is inside the matrix. Zeros beyond it.
+    // Begins to copy the tile from k on, where `left` remain of it. Zeros beyond the matrix.
     template <bool WHOLE_CHUNKS>
-    __device__ __forceinline__ void start(scalar_t* tile, int extent_k) {
+    __device__ __forceinline__ void start(scalar_t* tile, index_t k, index_t left) {
+        const int extent_k = static_cast<int>(left < BLK_K ? left : BLK_K);
 #pragma unroll
         for (int c = 0; c < COUNT; ++c) {
-            const int of_row = row() + c * ROW_STEP < extent_k ? inside_mn : 0;
-            const int count = K_MAJOR ? inside(extent_k) : of_row;
             scalar_t* const to =
                 tile + Layout::at(row(), chunk()) + c * ROW_STEP * Layout::CHUNKS * CHUNK;
             if constexpr (WHOLE_CHUNKS) {
-                copy_async<16>(to, from[c], count > 0);
+                // One instruction an address, of 32-bit factors.
+                const int stride = K_MAJOR ? sizeof(scalar_t) : int(stride_k) * int(sizeof(scalar_t));
+                const auto at = reinterpret_cast<const char*>(from[c]) +
+                                static_cast<index_t>(static_cast<int>(k)) * stride;
+                const bool exists =
+                    K_MAJOR ? chunk() * CHUNK < left : (row() + c * ROW_STEP < left) & (inside_mn > 0);
+                copy_async<16>(to, at, exists);
             } else {
+                const int of_row = row() + c * ROW_STEP < extent_k ? inside_mn : 0;
+                const int count = K_MAJOR ? inside(extent_k) : of_row;
 #pragma unroll 4  // a whole chunk in registers would spill
                 for (int e = 0; e < CHUNK; ++e)
                     to[e] = e < count ? from[c][e * (K_MAJOR ? stride_k : stride_mn)] : from_acc(0);
+                from[c] += BLK_K * stride_k;
             }
-            from[c] += WHOLE_CHUNKS && K_MAJOR ? BLK_K : BLK_K * stride_k;
         }
     }
 
-    // Whether all chunks are aligned, and none is partly inside the matrix.
+    // Whether all chunks are aligned, none is partly inside the matrix, and 32 bits are enough.
     static __device__ __forceinline__ bool whole_chunks(const Operand& x) {
-        return x.vector && (K_MAJOR ? x.k : x.mn) % CHUNK == 0;
+        constexpr index_t MOST = (1ll << 31) - 1 - STAGES * BLK_K;
+        return x.vector && (K_MAJOR ? x.k : x.mn) % CHUNK == 0 && x.k <= MOST &&
+               (K_MAJOR || (x.stride_k < MOST / CHUNK && -x.stride_k < MOST / CHUNK));
     }
+};
+
+template <bool FIRST, typename A, typename B>
+struct Choose {
+    using type = A;
+};
+template <typename A, typename B>
+struct Choose<false, A, B> {
+    using type = B;
 };
 
 // The product of a block's tiles of A and B: of every k, into a warp's sums.
 template <bool WHOLE_CHUNKS>
 __device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
-                                             scalar_t (&sA)[STAGES][BLK_M * BLK_K],
-                                             scalar_t (&sB)[STAGES][BLK_N * BLK_K],
-                                             const Operand& a, const Operand& b) {
+                                             Stages& stages, const Operand& a, const Operand& b) {
     ChunkCopy<BLK_M, A_K_MAJOR> copy_a(a);
     ChunkCopy<BLK_N, B_K_MAJOR> copy_b(b);
-    const int tiles = static_cast<int>((a.k + BLK_K - 1) / BLK_K);
-    const int of_last = static_cast<int>(a.k - (tiles - 1) * static_cast<index_t>(BLK_K));
-    const auto start = [&](int stage, int left) {
-        const int extent_k = left > 1 ? BLK_K : left == 1 ? of_last : 0;
-        copy_a.template start<WHOLE_CHUNKS>(sA[stage], extent_k);
-        copy_b.template start<WHOLE_CHUNKS>(sB[stage], extent_k);
+    // Extents of whole chunks have 32 bits.
+    using Index = typename Choose<WHOLE_CHUNKS, int, index_t>::type;
+    const Index extent = static_cast<Index>(a.k);
+    Index next = 0;  // the first k of the next tile
+    const auto start = [&](int stage) {
+        copy_a.template start<WHOLE_CHUNKS>(stages[stage], next, extent - next);
+        copy_b.template start<WHOLE_CHUNKS>(stages[stage] + OF_B, next, extent - next);
         copy_async_commit();
+        next += BLK_K;
     };
-    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage, tiles - stage);
+    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
     int stage = 0;
-    for (int left = tiles; left > 0; --left) {
+    const Index end = extent + (STAGES - 1) * BLK_K;
+    while (next < end) {
         copy_async_wait<STAGES - 2>();
         __syncthreads();  // this tile has arrived, and the one before it is no longer needed
-        start(stage ? stage - 1 : STAGES - 1, left - (STAGES - 1));
-        warp.template multiply<A_K_MAJOR, B_K_MAJOR>(sA[stage], sB[stage]);
+        start(stage ? stage - 1 : STAGES - 1);
+        warp.template multiply<A_K_MAJOR, B_K_MAJOR, WHOLE_CHUNKS>(stages[stage], stages[stage] + OF_B);
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
     copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
@@ -117,7 +141,7 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
     const bool vector = vectors(out.p, C_VECTOR, out.c) && !(out.p.flags & WIDE);
     warp.store_through_shared(sC, [&](int pass) {
         const int step = vector ? CHUNK : 1;
-        for (int at = threadIdx.x * step; at < Warp::ROWS * BLK_N; at += THREADS * step) {
+        for (int at = threadIdx.x * step; at < Warp::ROWS * BLK_N; at += MMA_THREADS * step) {
             const int i = Warp::tile_row(at / BLK_N, pass), j = at % BLK_N;
             const float* const from = sC + at / BLK_N * Warp::PITCH + j;
             if (vector && i < out.rows && j + CHUNK <= out.cols) {
@@ -141,18 +165,19 @@ __device__ __forceinline__ void tensor_core_product(const scalar_t* a, const sca
                                                     scalar_t* c, const Epilogue& epilogue,
                                                     const GemmParams& p) {
     using Warp = WarpTile<BLK_M, BLK_N>;
-    __shared__ alignas(128) scalar_t sA[STAGES][BLK_M * BLK_K];
-    __shared__ alignas(128) scalar_t sB[STAGES][BLK_N * BLK_K];
-    constexpr bool IN_A = sizeof(sA) >= sizeof(sB);
-    static_assert((IN_A ? sizeof(sA) : sizeof(sB)) >= Warp::ROWS * Warp::PITCH * sizeof(float),
-                  "the sums pass through the larger one");
+    __shared__ alignas(128) Stages stages;
+    static_assert(sizeof(stages) >= Warp::ROWS * Warp::PITCH * sizeof(float), "sums pass through them");
     const BlockCoord blk(p);
     if (blk.batch >= p.batches) return;
     const Operand gA = operand_a(p, a, blk), gB = operand_b(p, b, blk);
     Warp warp;
-    if (ChunkCopy<BLK_M, A_K_MAJOR>::whole_chunks(gA) && ChunkCopy<BLK_N, B_K_MAJOR>::whole_chunks(gB))
-        multiply_all<true>(warp, sA, sB, gA, gB);
-    else
-        multiply_all<false>(warp, sA, sB, gA, gB);
-    store_tile(warp, reinterpret_cast<float*>(IN_A ? sA[0] : sB[0]), OutputTile(p, c, epilogue, blk));
+    bool done = false;
+    if (ChunkCopy<BLK_M, A_K_MAJOR>::whole_chunks(gA) &&
+        ChunkCopy<BLK_N, B_K_MAJOR>::whole_chunks(gB)) {
+        multiply_all<true>(warp, stages, gA, gB);
+        done = !IS_SPLIT || !warp.any_nan();
+        if (!done) warp.clear();
+    }
+    if (!done) multiply_all<false>(warp, stages, gA, gB);
+    store_tile(warp, reinterpret_cast<float*>(stages[0]), OutputTile(p, c, epilogue, blk));
 }

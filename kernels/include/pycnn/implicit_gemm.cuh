@@ -27,6 +27,10 @@ struct Decomposition {
     int first_row, first_col;
     int middle, last;  // extents of those digits
     int step[3];       // the digits of how far an iterator goes at a time
+    int reserved;      // padding by name
+    // How far that moves in x and in the other one, and what the carries of the last and of the
+    // middle digit add.
+    index_t x_moves[3], other_moves[3];
 };
 
 struct ImplicitParams {

@@ -90,6 +90,19 @@ struct limits<double> {
     }
 };
 
+// The same pointer to global memory, of which the compiler knows nothing else any more: it is kept in
+// registers, not made again from its parts wherever it is used.
+template <typename T>
+__device__ __forceinline__ T* kept(T* pointer) {
+#ifdef PYCNN_EMULATOR
+    return pointer;
+#else
+    size_t address = __cvta_generic_to_global(pointer);
+    asm("" : "+l"(address));
+    return static_cast<T*>(__cvta_global_to_generic(address));
+#endif
+}
+
 // Index of this thread in a flat, one-dimensional launch of any size.
 __device__ __forceinline__ index_t flat_thread() {
     return static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -7,6 +7,8 @@
 //   mma_tf32(d, a, b)                            D(16x8) += A(16x8) B(8x8) on TF32 operands
 //   to_tf32(x)                                   bits that a product takes for x rounded to the 10
 //                                                fraction bits of TF32: it ignores the last 13
+//   finite_to_tf32(x)                            the same of numbers, their last 13 bits zero; of a
+//                                                NaN whatever it may be
 //   tf32_value(bits)                             the float that it takes them for
 //
 // Layout of the fragments, with group = lane / 4 and pair = lane % 4 (PTX ISA, "Matrix fragments
@@ -149,6 +151,7 @@ __device__ __forceinline__ unsigned to_tf32(float x) {  // ties to even, and the
     asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
     return rounded;
 }
+__device__ __forceinline__ unsigned finite_to_tf32(float x) { return to_tf32(x); }
 __device__ __forceinline__ float tf32_value(unsigned bits) { return __uint_as_float(bits); }
 
 #else
@@ -158,6 +161,9 @@ __device__ __forceinline__ float tf32_value(unsigned bits) { return __uint_as_fl
 __device__ __forceinline__ unsigned to_tf32(float x) {
     const float power = __uint_as_float(__float_as_uint(x) & 0xff800000u);
     return __float_as_uint(fmaf(power, 0x1p-11f, x));
+}
+__device__ __forceinline__ unsigned finite_to_tf32(float x) {
+    return (__float_as_uint(x) + 0x1000) & 0xffffe000u;
 }
 __device__ __forceinline__ float tf32_value(unsigned bits) {
     return __uint_as_float(bits & 0xffffe000u);

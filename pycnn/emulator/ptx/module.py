@@ -194,6 +194,11 @@ class PtxKernel(Launchable):
         return self._module.checked
 
     @property
+    def text(self) -> str:
+        """The PTX of its module."""
+        return self._module.text
+
+    @property
     def required_cluster(self) -> tuple[int, int, int] | None:
         """Blocks of a cluster along each axis, where the kernel says so itself."""
         return self._function.required_cluster

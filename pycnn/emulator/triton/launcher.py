@@ -1,8 +1,8 @@
 """One kernel's launches: Triton's arguments as the parameters of its entry."""
 
 import ctypes
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,13 @@ _NUMBERS: dict[str, Any] = {
 
 
 class Launcher:
-    """In place of ``triton.backends.nvidia.driver.CudaLauncher``."""
+    """In place of ``triton.backends.nvidia.driver.CudaLauncher``.
+
+    `watch`, where it is set, is called before each launch with the kernel, its grid, block and
+    values, and bytes of shared memory.
+    """
+
+    watch: ClassVar[Callable[..., None] | None] = None
 
     def __init__(self, source: Any, metadata: Any) -> None:
         self._signature = tuple(source.signature.values())
@@ -48,8 +54,11 @@ class Launcher:
             scratch = self._scratch(x * y * z)
             # One pointer or two that the compiler adds: scratch memory, and the profiler's.
             values += [scratch, None][: len(kernel.parameters) - len(values)]
+            grid, block = (x * self._blocks, y, z), (self._threads, 1, 1)
+            if Launcher.watch is not None:
+                Launcher.watch(kernel, grid, block, values, self._shared)
             kernel(
-                (x * self._blocks, y, z), (self._threads, 1, 1), values,
+                grid, block, values,
                 shared_mem=self._shared, enable_cooperative_groups=self._cooperative,
                 cluster=(self._blocks,) if self._blocks > 1 else None,
             )  # fmt: skip

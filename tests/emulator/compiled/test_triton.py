@@ -1,5 +1,6 @@
 """Triton's own launcher on the emulator; `test_compiled_ptx` runs what it compiles without it."""
 
+import json
 import sys
 
 import numpy as np
@@ -238,3 +239,51 @@ def test_a_script_runs_as_it_is(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("OutOfBoundsError: ")
     assert main([str(tmp_path / "nothing.py")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+ADDING = """
+import numpy as np
+import triton
+import triton.language as tl
+
+@triton.jit
+def add(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + at, mask=at < n)
+    y = tl.load(y_ptr + at, mask=at < n)
+    tl.store(y_ptr + at, x + y, mask=at < n)
+
+n = 5008
+x, y = np.ones(n, np.float32), np.ones(n, np.float32)
+for step in range(2):
+    add[(triton.cdiv(n, 1024),)](x, y, n, BLOCK=1024)
+assert (y == 3).all()
+"""
+
+
+@pytest.mark.parametrize("gpu", ["a100", "h200"])
+def test_a_script_is_profiled_line_by_line(gpu, tmp_path, capsys):
+    """Of the two launches the first one; what is sampled does not touch the script's arrays."""
+    from pycnn.cli import main
+
+    script, page = tmp_path / "adding.py", tmp_path / "page.json"
+    script.write_text(ADDING)
+    assert main(["profile", str(script), "--gpu", gpu, "--json", str(page)]) == 0
+    assert "predicted, not measured" in capsys.readouterr().out
+    (launch,) = json.loads(page.read_text())["launches"]
+    assert (launch["kernel"], launch["grid"], launch["gpu"]) == ("add", [5, 1, 1], gpu)
+    moving = {line["text"].split()[0] for line in launch["lines"] if line["requests"]}
+    assert moving == {"x", "y", "tl.store(y_ptr"}
+    moved = sum(line["requests"] * line["sectors"] * 32 for line in launch["lines"])
+    assert moved == pytest.approx(3 * 5008 * 4, rel=0.03)
+
+
+def test_a_script_without_a_kernel_and_a_gpu_that_triton_has_not(tmp_path, capsys):
+    from pycnn.cli import main
+
+    script = tmp_path / "nothing.py"
+    script.write_text("print('nothing')")
+    assert main(["profile", str(script), "--gpu", "h200"]) == 2
+    assert "launches no kernel of Triton's" in capsys.readouterr().err
+    assert main(["profile", str(script), "--gpu", "rtx5090"]) == 2
+    assert "Triton compiles nothing for sm_120 here" in capsys.readouterr().err
