@@ -21,8 +21,11 @@ PYTEST   = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n a
 CHOSEN  := $(if $(GPU),CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$(GPU) )
 RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h')
 STANDIN := build/standin
+TORCH   := build/torch
+# Where pip finds PyTorch; without it the wheel for GPUs comes, which computes on the CPU as well.
+TORCH_PIP ?=
 
-.PHONY: help bench fuzz standin test-cupy test test-all test-quick lint docs kernels clean \
+.PHONY: help bench fuzz standin test-cupy test-torch test test-all test-quick lint docs kernels clean \
         gpu gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page
 
 help:
@@ -32,6 +35,7 @@ help:
 	@echo "make fuzz        random calls of every operation, for SECONDS=60, half of them on the emulator"
 	@echo "make test-quick  without the tests marked slow"
 	@echo "make test-cupy   the tests of the backend cuda, on CuPy's wheel with no GPU (1.3 GB to download)"
+	@echo "make test-torch  the tests that need PyTorch, in build/torch; TORCH_PIP='--index-url URL' for CPU wheels"
 	@echo "make standin     only the environment for it: build/standin/bin/python runs any command"
 	@echo "make kernels     compile every kernel for every architecture (no GPU needed)"
 	@echo "make gpu         on a machine with a GPU: gpu-compile, gpu-test, gpu-sanitize, gpu-bench"
@@ -62,6 +66,17 @@ standin: $(STANDIN)/built
 test-cupy: BIN := $(STANDIN)/bin
 test-cupy: $(STANDIN)/built
 	PYCNN_TEST_BACKENDS=cuda $(PYTEST) -m "not exhaustive" -k "cuda or standin or cupy" $(ARGS)
+
+# Those that import PyTorch, or skip where it is missing.
+test-torch: BIN := $(TORCH)/bin
+test-torch: $(TORCH)/installed
+	$(PYTEST) -m "not exhaustive" $(shell grep -l 'import torch\|importorskip."torch' tests/*/test_*.py) $(ARGS)
+
+$(TORCH)/installed: pyproject.toml setup.py $(RUNTIME)
+	$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python -m pip install --quiet $(TORCH_PIP) torch
+	$(TORCH)/bin/python -m pip install --quiet --editable '.[dev,torch,onnx]'
+	touch $@
 
 # CuPy's wheel and CUDA's libraries (1.3 GB to download) and the driver they run on without a GPU.
 $(STANDIN)/built: pyproject.toml setup.py $(RUNTIME) $(wildcard tests/standin/build.py tests/standin/cuda/*)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pycnn.bench.calls import described
+from pycnn.bench.environment import commit
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.define.explain import Predictor, predictor
@@ -130,8 +131,8 @@ def table(document: dict[str, Any]) -> str:
     """The means, and every layer, as they stand in the documentation."""
     rows = document["rows"]
     lines = [
-        f"PREDICTED for {document['name']}, nothing of it measured. Share of the limit, geometric "
-        "mean over the layers; gain of *after* over *before*.",
+        f"PREDICTED for {document['name']} at commit {document['commit'][:7]}, nothing of it "
+        "measured. Share of the limit, geometric mean over the layers, and gain over *before*.",
         "",
         "| network | batch | mode | before | after | gain |",
         "|---|---:|---|---:|---:|---:|",
@@ -192,7 +193,9 @@ def main() -> None:
             if (suite, str(layer.case), mode) not in done:
                 announce(f"{suite} {layer.case} {mode}")
                 rows.append(row(suite, layer, mode, gpu))
-                document = {"schema": 1, "gpu": gpu.key, "name": gpu.name, "rows": rows}
+                document = {
+                    "schema": 1, "gpu": gpu.key, "name": gpu.name, "commit": commit(), "rows": rows
+                }  # fmt: skip
                 write_json(options.json, {**document, "means": means(rows)})
             advance()
     print(table(json.loads(options.json.read_text())).partition("\n\n| layer")[0])

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from pycnn import config, conv2d_algorithms, nn
@@ -43,10 +44,10 @@ def results() -> str:
         for r in calls["results"]
         if r["call"] in ("conv2d", "conv2d_backward")
     ]
-    layouts = path.get("layouts", ["NCHW alone"])
+    how = f"{' or '.join(path['layouts'])}; {path['clock']}"
     rows += [
-        (f"CPU path over PyTorch's CPU convolution ({' or '.join(layouts)}), ResNet-50, "
-         f"batch {batch}", f"{mean:.2f} of its speed", "cpu_path")
+        (f"CPU path over PyTorch's CPU convolution ({how}), ResNet-50, batch {batch}",
+         f"{mean:.2f} of its speed", "cpu_path")
         for batch, mean in path["geometric_mean"].items()
     ]  # fmt: skip
     training = json.loads((RESULTS / "train_speed.json").read_text())
@@ -243,7 +244,17 @@ RUNGS = {
 #: What the next three share.
 TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
 
+
 #: Of the last one, which convolution shares.
+def predicted(script: str) -> str:
+    """The table of a script under ``benchmarks/``, of the predictions that it wrote."""
+    document = json.loads((RESULTS.parent / "predicted" / f"{script}.json").read_text())
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    found: str = import_module(f"benchmarks.{script}").table(document)
+    return found
+
+
 HOPPER = "kernels/include/pycnn/gemm_wgmma.cuh"
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -261,6 +272,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "winograd-error": partial(winograd_error, "forward"),
     "winograd-weight-error": partial(winograd_error, "backward_weight"),
     "winograd-points": winograd_points,
+    "before-after": partial(predicted, "before_after"),
+    "triton": partial(predicted, "triton_facts"),
     **{rung: partial(excerpt, f"kernels/gemm/{rung}.cu", *ends) for rung, ends in RUNGS.items()},
     "7_tensor_core": partial(excerpt, TENSOR_CORES, "for (int stage", "stage = stage =="),
     "10_wgmma": partial(excerpt, HOPPER, "for (int k_tile = 0; k_tile < k_tiles", "wgmma_wait<0>"),

@@ -126,8 +126,8 @@ grid_sample_bin(const scalar_t* __restrict__ grid, index_t* __restrict__ end,
             weights[to] = share.weight;
         }
         __syncthreads();
+        // The next round reads it behind its first barrier.
         if (share.element >= 0 && after == 0) end[share.element] += before + 1;
-        __syncthreads();
     }
 }
 

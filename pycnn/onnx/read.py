@@ -4,7 +4,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,25 @@ LONGEST = 2**24
 Source = Any
 
 
-def read(source: Source) -> tuple[Any, dict[str, np.ndarray]]:
+def read(
+    source: Source, free: Collection[str] = ()
+) -> tuple[Any, dict[str, np.ndarray], list[Any]]:
     """The checked ``onnx.ModelProto`` of a path, of bytes or of a ``ModelProto``, and its weights.
+
+    Those that the model lists among its inputs are only defaults there: they come third, as
+    ``ValueInfoProto``, and `free` names some that are to be inputs like any other.
 
     Its shapes are inferred, as far as they are known before it runs. Weights are taken out of it
     before: the package onnx makes copies of a model wherever it looks at one.
     """
     model = _parsed(source)
+    held = {tensor.name for tensor in model.graph.initializer}
+    listed = [value for value in model.graph.input if value.name in held]
+    kept = [tensor for tensor in model.graph.initializer if tensor.name not in free]
+    if len(kept) < len(model.graph.initializer):
+        copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in kept]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(copies)
     _check_opset(model)
     _check_depth(model.graph, 0)
     _check_sizes(model)
@@ -54,7 +66,7 @@ def read(source: Source) -> tuple[Any, dict[str, np.ndarray]]:
     weights = _take_weights(model)
     inferred = _checked(model)
     _check_values(inferred.graph)
-    return inferred, weights
+    return inferred, weights, [value for value in listed if value.name not in free]
 
 
 def _take_weights(model: Any) -> dict[str, np.ndarray]:

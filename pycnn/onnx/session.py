@@ -1,12 +1,12 @@
 """A model that can be called."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pycnn.onnx.build import build
+from pycnn.onnx.build import build, value_of
 from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.execute import Observer, Program
 from pycnn.onnx.fuse import fuse, fused_parts
@@ -24,10 +24,17 @@ class Session:
     ----------
     inputs, outputs : list of Value
         Name, dtype and shape of each; an extent that may be any has a name, or is None.
+    defaults : list of Value
+        Weights that the model lists among its inputs too. `run` takes other values for them: the
+        model is read once more for each selection of them that is given.
     """
 
-    def __init__(self, model: Any) -> None:
-        graph = build(*read(model))
+    def __init__(self, model: Any, free: Collection[str] = ()) -> None:
+        proto, weights, listed = read(model, free)
+        graph = build(proto, weights)
+        self.defaults: list[Value] = [value_of(value) for value in listed]
+        self._source = model if self.defaults else None
+        self._others: dict[frozenset[str], Session] = {}
         before = len(graph.nodes)
         simplify(graph)
         self._removed = before - len(graph.nodes)
@@ -62,6 +69,7 @@ class Session:
         ----------
         outputs : sequence of str, or None
         feeds : mapping of str to array
+            By name, of every input and of any of `defaults`.
 
         Raises
         ------
@@ -71,7 +79,13 @@ class Session:
         names = [value.name for value in self.outputs]
         wanted = list(names if outputs is None else outputs)
         _known("output", wanted, names)
-        _known("input", feeds, [value.name for value in self.inputs])
+        defaults = {value.name for value in self.defaults}
+        _known("input", feeds, [*(value.name for value in self.inputs), *defaults])
+        given = frozenset(defaults.intersection(feeds))
+        if given:
+            if given not in self._others:
+                self._others[given] = Session(self._source, given)
+            return self._others[given].run(outputs, feeds)
         missing = [value.name for value in self.inputs if value.name not in feeds]
         if missing:
             raise OnnxError(f"no input {', '.join(map(repr, missing))} is given")

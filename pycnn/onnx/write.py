@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pycnn.nn.layer import Layer
+from pycnn.onnx import write_moving as _moving  # noqa: F401 - its layers register
 from pycnn.onnx.package import package
 from pycnn.onnx.write_layers import Writer
 from pycnn.runtime.files import replacing
@@ -39,17 +40,19 @@ def export(model: Layer, path: Path | str, input_shape: Sequence[int] | None = N
         if layer.training:
             raise ValueError(f"layer {name!r} is in training mode; call model.eval() before")
     shape = tuple(input_shape) if input_shape is not None else _shape_of(model)
-    writer = Writer()
+    result = model.output_shape(shape)  # refuses what the layers cannot compute
+    dtype = _dtype_of(model)
+    writer = Writer(1 + len(shape), dtype)
     last = writer.layer(model, "input", "model")
     if not writer.nodes:
         last = writer.node("Identity", [last])
     writer.nodes[-1].output[0] = "output"
-    dtype = _dtype_of(model)
+    kind = int(helper.np_dtype_to_tensor_dtype(dtype))
     graph = helper.make_graph(
         writer.nodes,
         type(model).__name__,
-        [helper.make_tensor_value_info("input", dtype, ["N", *shape])],
-        [helper.make_tensor_value_info("output", dtype, ["N", *model.output_shape(shape)])],
+        [helper.make_tensor_value_info("input", kind, ["N", *shape])],
+        [helper.make_tensor_value_info("output", kind, ["N", *result])],
         writer.constants,
     )
     proto = helper.make_model(
@@ -70,7 +73,6 @@ def _shape_of(model: Layer) -> tuple[int, ...]:
     return MODELS[name].input_shape
 
 
-def _dtype_of(model: Layer) -> int:
+def _dtype_of(model: Layer) -> np.dtype:
     parameters = model.parameters()
-    dtype = parameters[0].value.dtype if parameters else np.dtype(np.float32)
-    return int(package("onnx.helper").np_dtype_to_tensor_dtype(dtype))
+    return parameters[0].value.dtype if parameters else np.dtype(np.float32)

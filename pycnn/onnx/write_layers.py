@@ -16,9 +16,18 @@ from pycnn.onnx.package import package
 
 
 class Writer:
-    """Nodes and constants, in the order in which the layers compute."""
+    """Nodes and constants, in the order in which the layers compute.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rank : int
+        Of the model's input.
+    dtype : numpy.dtype
+        Of the model.
+    """
+
+    def __init__(self, rank: int, dtype: np.dtype) -> None:
+        self.rank, self.dtype = rank, dtype
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -195,6 +204,15 @@ for _axes in (1, 2, 3):
     )
 
 
+@_writes(nn.LPPool1d, nn.LPPool2d, nn.LPPool3d)
+def _norm_pool(to: Writer, layer: Any, x: str, path: str) -> str:
+    """Of even norms: ONNX takes magnitudes, where the operation takes the elements themselves."""
+    norm = layer.settings["norm_type"]
+    if norm != int(norm) or norm < 2 or norm % 2:
+        raise ValueError(f"layer {path}: norm_type={norm!r} has no counterpart; only 2, 4, 6, ...")
+    return _pool("LpPool", norm_type="p")(to, layer, x, path)
+
+
 @_writes(nn.GlobalAvgPool, nn.GlobalMaxPool)
 def _global(to: Writer, layer: Any, x: str, path: str) -> str:
     _refuse(path, layer, layout="NCHW", return_indices=False)
@@ -244,6 +262,21 @@ _WRITERS |= {
     nn.LogSoftmax: _setting("LogSoftmax", axis="axis"),
     nn.Flatten: _plain("Flatten", axis=1),
 }
+
+
+@_writes(nn.Softplus)
+def _softplus(to: Writer, layer: Any, x: str, path: str) -> str:
+    """Beyond the threshold the operation is x itself, which 20 is the first to equal in float32."""
+    beta, threshold = layer.settings["beta"], layer.settings["threshold"]
+    if threshold < 20 or beta <= 0:
+        raise ValueError(
+            f"layer {path}: beta={beta!r}, threshold={threshold!r} have no counterpart; only "
+            "beta > 0 and threshold >= 20"
+        )
+    if beta == 1:
+        return to.node("Softplus", [x])
+    factor = to.constant(np.array(beta, to.dtype), f"{path}.beta")
+    return to.node("Div", [to.node("Softplus", [to.node("Mul", [x, factor])]), factor])
 
 
 @_writes(nn.SiLU)
@@ -310,39 +343,15 @@ def _group_norm(to: Writer, layer: Any, x: str, path: str) -> str:
     )
 
 
-# --- moving elements -------------------------------------------------------------------------
-
-
-@_writes(nn.Reshape)
-def _reshape(to: Writer, layer: Any, x: str, path: str) -> str:
-    shape = np.array([0, *layer.shape], np.int64)
-    return to.node("Reshape", [x, to.constant(shape, f"{path}.shape")])
-
-
-@_writes(nn.Permute)
-def _permute(to: Writer, layer: Any, x: str, path: str) -> str:
-    return to.node("Transpose", [x], perm=list(layer.axes))
-
-
-@_writes(nn.PixelShuffle)
-def _pixel_shuffle(to: Writer, layer: Any, x: str, path: str) -> str:
+@_writes(nn.InstanceNorm)
+def _instance_norm(to: Writer, layer: Any, x: str, path: str) -> str:
+    """By running statistics it is a batch norm."""
     _refuse(path, layer, layout="NCHW")
-    size = layer.settings["upscale_factor"]
-    return to.node("DepthToSpace", [x], blocksize=size, mode="CRD")
-
-
-@_writes(nn.Pad)
-def _pad(to: Writer, layer: Any, x: str, path: str) -> str:
-    """Of the last axes, which are counted from the end."""
-    settings = layer.settings
-    pairs = list(zip(settings["padding"][::2], settings["padding"][1::2], strict=True))
-    axes = np.array([-1 - i for i in range(len(pairs))], np.int64)
-    amounts = np.array([a for a, _ in pairs] + [b for _, b in pairs], np.int64)
-    mode = _MODES.get(settings["mode"], settings["mode"])
-    value = np.array(settings["value"] or 0.0, np.float32)
-    inputs = [to.constant(a, f"{path}.{n}")
-              for a, n in ((amounts, "pads"), (value, "value"), (axes, "axes"))]  # fmt: skip
-    return to.node("Pad", [x, *inputs], mode=mode)
+    inputs = _affine(to, layer, path, (layer.num_features,), to.dtype)
+    if not layer.track_running_stats:
+        return to.node("InstanceNormalization", [x, *inputs], epsilon=layer.eps)
+    inputs += [to.constant(layer[n], f"{path}.{n}") for n in ("running_mean", "running_var")]
+    return to.node("BatchNormalization", [x, *inputs], epsilon=layer.eps)
 
 
 @_writes(nn.LocalResponseNorm)

@@ -190,30 +190,29 @@ def _hash(folders: Iterable[Iterable[Path]]) -> str:
 
 def on_gpu(target: Target) -> Mapping[str, Measured]:
     """What was measured on the GPU that kernels are planned for, by problem."""
-    return _of("gpu", functools.partial(gpu_machine, target), target) if target.gpu else {}
+    base = _here()
+    return base.get(_named(gpu_machine, target), {}) if base and target.gpu else {}
 
 
-def on_cpu(threads: int) -> Mapping[str, Measured]:
-    """What was measured of the CPU path here, by problem."""
-    return _of("cpu", functools.partial(cpu_machine, threads), threads)
+def on_cpu(threads: Callable[[], int]) -> Mapping[str, Measured]:
+    """What was measured of the CPU path here, by problem; `threads` is asked if there is any."""
+    base = _here()
+    return base.get(_named(cpu_machine, threads()), {}) if base else {}
 
 
 _raw = config.raw("PYCNN_TUNED")
-_bases: dict[Any, Base] = {}
-_machines: dict[Any, str] = {}
+_bases: dict[tuple[bytes | None, ...], Base] = {}
+#: Names of machines: files are read for a name once in a process.
+_named = functools.cache(lambda machine, which: machine(which))
 
 
-def _of(kind: str, machine: Callable[[], str], which: Any) -> Mapping[str, Measured]:
-    """Of a machine, which is named only if there is a data base: read once in a process."""
+def _here() -> Base:
+    """The data base, read once in a process."""
     setting = tuple(_raw())
-    if setting not in _bases:
-        _bases[setting] = _read()
-    base = _bases[setting]
-    if not base:
-        return {}
-    if (kind, which) not in _machines:
-        _machines[kind, which] = machine()
-    return base.get(_machines[kind, which], {})
+    found = _bases.get(setting)
+    if found is None:
+        found = _bases[setting] = _read()
+    return found
 
 
 def _read() -> Base:

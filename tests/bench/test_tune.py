@@ -164,6 +164,12 @@ def test_the_cpu_path_is_tuned_where_there_is_no_gpu(file, monkeypatch, capsys):
     best = min(row["times_us"], key=row["times_us"].get)
     assert best != "gemm"
     monkeypatch.setenv("PYCNN_CPU_THREADS", "1")
+    ran = []
+    monkeypatch.setitem(cpu.METHODS, best, cpu.METHODS[best]._replace(
+        forward=lambda *given: ran.append(best)
+    ))  # fmt: skip
+    pycnn.conv2d(np.zeros((1, 8, 6, 6), np.float32), np.zeros((8, 8, 1, 1), np.float32))
+    assert ran == [best]
     method = cpu.conv_method((1, 8, 6, 6), (8, 8, 1, 1), (1, 1), ((0, 0),) * 2, (1, 1), 1)
     assert method == best
     found = pycnn.explain("conv2d", (1, 8, 6, 6), (8, 8, 1, 1)).results[-1]

@@ -60,6 +60,13 @@ LAYERS = [
     nn.LocalResponseNorm(3), nn.Softmax(1), nn.LogSoftmax(-1),
     nn.Reshape(8, 24), nn.Permute(0, 2, 3, 1), nn.PixelShuffle(2),
     nn.Pad((1, 2, 0, 3), mode="replicate"), nn.Pad((1, 0), value=2.0),
+    nn.LPPool2d(2, 2), nn.LPPool2d(4, (3, 2), stride=1, padding=1, ceil_mode=True),
+    nn.Softplus(), nn.Softplus(2.5), nn.InstanceNorm(4), nn.InstanceNorm(4, affine=True),
+    nn.InstanceNorm(4, affine=True, track_running_stats=True),
+    nn.Permute(0, -1, 1, 2), nn.DepthToSpace(2), nn.DepthToSpace(2, "CRD"), nn.SpaceToDepth(2),
+    nn.Upsample(scale_factor=2), nn.Upsample((9, 12)), nn.Upsample(scale_factor=(1.5, 2.0)),
+    nn.Upsample((9, 12), mode="nearest-exact"), nn.Upsample(scale_factor=2, mode="bilinear"),
+    nn.Upsample((5, 9), mode="bilinear", align_corners=True), nn.Upsample((9, 9), mode="bicubic"),
     nn.Sum(nn.ReLU(), nn.Identity()),
     nn.Sum(nn.ReLU(), nn.Tanh(), nn.Identity()),
     nn.Product(nn.Sigmoid(), nn.Identity()), nn.Concat(nn.Tanh(), nn.Identity()),
@@ -94,9 +101,18 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"layer model\.0, Own, is not exported"):
         onnx.export(nn.Sequential(Own()).eval(), path, (1, 2))
     with pytest.raises(ValueError, match="layout='NHWC' has no counterpart"):
-        onnx.export(nn.Conv2d(1, 1, 1, layout="NHWC").eval(), path, (1, 2, 2))
+        onnx.export(nn.Conv2d(1, 1, 1, layout="NHWC").eval(), path, (2, 2, 1))
     with pytest.raises(ValueError, match="input_shape is missing"):
         onnx.export(nn.ReLU().eval(), path)
+    with pytest.raises(ValueError, match=r"padding"):
+        onnx.export(nn.Pad(1).eval(), path, (1, 2))
+    with pytest.raises(ValueError, match=r"norm_type=3 has no counterpart"):
+        onnx.export(nn.LPPool2d(3, 2).eval(), path, (1, 4, 4))
+    with pytest.raises(ValueError, match=r"threshold=1.0 have no counterpart"):
+        onnx.export(nn.Softplus(1.0, 1.0).eval(), path, (1, 4, 4))
+    smooth = nn.Upsample((2, 2), mode="bilinear", antialias=True).eval()
+    with pytest.raises(ValueError, match="antialias=True has no counterpart"):
+        onnx.export(smooth, path, (1, 4, 4))
     with pytest.raises(ValueError, match="output_size"):
         onnx.export(nn.AdaptiveAvgPool2d(2).eval(), path, (1, 4, 4))
     assert not path.exists()

@@ -246,3 +246,42 @@ def test_another_number_of_inputs_is_refused_everywhere():
         for inputs in ((), (np.zeros(2, np.float32),) * 2):
             with pytest.raises(OnnxError, match=f"{len(inputs)} inputs; allowed: 1"):
                 call(*inputs)
+
+
+class TestDefaults:
+    """Weights that the model lists among its inputs too."""
+
+    def session(self):
+        one = model([node("Conv", "x w", "c"), node("Relu", "c", "y")], {"x": [1, 2, 4, 4]},
+                    {"y": None}, {"w": np.ones((1, 2, 1, 1), np.float32)})  # fmt: skip
+        one.graph.input.append(helper.make_tensor_value_info("w", FLOAT, [1, 2, 1, 1]))
+        return load(one.SerializeToString())
+
+    def test_are_no_inputs_but_may_be_given(self):
+        session = self.session()
+        x = np.ones((1, 2, 4, 4), np.float32)
+        assert [value.name for value in session.inputs] == ["x"]
+        assert [str(value) for value in session.defaults] == ["w: float32 (1, 2, 1, 1)"]
+        assert (session(x) == 2).all()
+        for factor in (3, 5):
+            w = np.full((1, 2, 1, 1), factor, np.float32)
+            (y,) = session.run(None, {"x": x, "w": w})
+            assert (y == 2 * factor).all()
+        assert (session(x) == 2).all()
+
+    def test_of_another_shape_are_an_error(self):
+        x, w = np.ones((1, 2, 4, 4), np.float32), np.ones((1, 2, 3, 3), np.float32)
+        with pytest.raises(OnnxError, match="input 'w' of shape"):
+            self.session().run(None, {"x": x, "w": w})
+
+
+def test_a_region_is_cut_in_float32():
+    """Its last row is 0.4 * 2 + 6 * (0.8 * 2 / 8): in float64 beyond the input by rounding."""
+    roi = np.array([0, 0, 0.4, 0, 1, 1, 1.2, 1], np.float32)
+    constants = {"roi": roi, "sizes": np.array([1, 1, 9, 2], np.int64)}
+    resize = helper.make_node("Resize", ["x", "roi", "", "sizes"], ["y"], mode="nearest",
+                              coordinate_transformation_mode="tf_crop_and_resize",
+                              extrapolation_value=-1.0)  # fmt: skip
+    session = load(model([resize], {"x": [1, 1, 3, 2]}, {"y": None}, constants))
+    y = session(np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2))
+    assert y[0, 0, :, 0].tolist() == [2, 2, 2, 2, 4, 4, 4, -1, -1]

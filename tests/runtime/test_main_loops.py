@@ -48,7 +48,7 @@ WIDE = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1
         (GEMM, "sm_90a", {**HALF, **SMALL}, 0.25),
         (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
         (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
-        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
+        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.245),
         (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.24),
         (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.25),
         (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),

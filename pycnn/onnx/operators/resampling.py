@@ -53,12 +53,18 @@ class Along:
             length = self.scale * self.before
             return at * 0 if length == 1 else at * (self.before - 1) / (length - 1)
         if kind == "tf_crop_and_resize":
-            first, last = self.region
-            if self.after == 1:
-                return at * 0 + 0.5 * (first + last) * (self.before - 1)
-            step = (last - first) * (self.before - 1) / (self.after - 1)
-            return first * (self.before - 1) + at * step
+            return self._cropped().astype(np.float64)
         raise OnnxError(f"coordinate_transformation_mode {kind!r} is none of ONNX's")
+
+    def _cropped(self) -> np.ndarray:
+        """In float32, as the region is given: in float64 its digits decide what is beyond."""
+        one = np.float32
+        first, last = map(one, self.region)
+        span = one(self.before - 1)
+        if self.after == 1:
+            return np.full(1, one(0.5) * (first + last) * span)
+        step = (last - first) * span / one(self.after - 1)
+        return first * span + np.arange(self.after, dtype=np.float32) * step
 
 
 _ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -20,6 +20,7 @@ from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.cpu._threads import thread_count
 from pycnn.runtime import measured
+from pycnn.runtime.measured import Measured
 
 
 class Method(NamedTuple):
@@ -76,9 +77,9 @@ def _seen(
     groups: int,
     dtype: np.dtype,
 ) -> tuple[Conv, str]:
-    """The convolution and its method; small ones take as long as finding these does."""
+    """The convolution and its method by shape; small ones take as long as finding these does."""
     conv = Conv(x_shape, weight_shape, stride, padding, dilation, groups)
-    return conv, _method(conv, dtype)
+    return conv, by_shape(conv, dtype)[0]
 
 
 @quiet
@@ -126,7 +127,8 @@ def conv2d(
     """
     conv, fastest = _seen(x.shape, weight.shape, stride, padding, dilation, groups, x.dtype)
     if method is None:
-        method = fastest
+        found = _tuned(conv, x.dtype)
+        method = found.algo if found else fastest
     elif method not in METHODS or not METHODS[method].applies(conv):
         fitting = [name for name, candidate in METHODS.items() if candidate.applies(conv)]
         raise ValueError(f"method={method!r}; for these shapes allowed are {', '.join(fitting)}")
@@ -222,11 +224,18 @@ def _method(conv: Conv, dtype: DTypeLike) -> str:
 
 def chosen(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
     """The method for a convolution, and why."""
-    known = measured.on_cpu(thread_count())
-    found = known.get(key_of(conv, dtype)) if known else None
-    if found and found.algo in METHODS and METHODS[found.algo].applies(conv):
+    found = _tuned(conv, dtype)
+    if found:
         return found.algo, f"measured on this machine, {found.date}"
     return by_shape(conv, dtype)
+
+
+def _tuned(conv: Conv, dtype: DTypeLike) -> Measured | None:
+    """What `pycnn tune` found for it here, if that is a method of its."""
+    known = measured.on_cpu(thread_count)
+    found = known.get(key_of(conv, dtype)) if known else None
+    usable = found and found.algo in METHODS and METHODS[found.algo].applies(conv)
+    return found if usable else None
 
 
 def key_of(conv: Conv, dtype: DTypeLike) -> str:

@@ -1,0 +1,66 @@
+"""The scripts behind the pages of kernel families: what they call before, after, and whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import before_after, triton_facts
+from pycnn.bench.calls import described
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.suites import SUITES
+from pycnn.runtime.target import Target, planned_for
+
+CONV = OPERATIONS["conv2d"]
+PREDICTED = Path(before_after.__file__).parent / "results" / "predicted"
+
+
+def choice(word, dtype):
+    definition, call = described(CONV, CONV.parse(word), "forward", dtype, "NHWC")
+    return definition.choices(call)[0]
+
+
+@pytest.mark.parametrize("word", ["n1c64h8w8k64r3s3p1", "n1c64h8w8k64r1s1"])
+@pytest.mark.parametrize(("mode", "algo"), [("bfloat16", None), ("tf32", "implicit_gemm_tf32")])
+def test_before_has_no_tensor_cores_and_after_has(word, mode, algo):
+    with planned_for(Target("sm_90a")):
+        of = choice(word, before_after.MODES[mode][0])
+        assert not before_after.on_tensor_cores(before_after.before(of))
+        assert before_after.on_tensor_cores(before_after.after(of, algo))
+
+
+def test_where_the_asked_for_does_not_fit_auto_counts():
+    with planned_for(Target("sm_90a")):
+        of = choice("n1c3h8w8k8r3s3p1", "float32")
+        assert before_after.after(of, "implicit_gemm_tf32").algo == of.plan("auto").algo
+
+
+def test_means_are_of_whole_networks_alone():
+    sides = {"before": {"predicted_us": 8.0}, "after": {"predicted_us": 2.0}}
+    rows = [
+        {"suite": "resnet50", "batch": 1, "mode": "bfloat16", "shape": str(layer.case),
+         "limit_us": 1.0, **sides}
+        for layer in SUITES["resnet50"].layers("conv2d", 1)
+    ]  # fmt: skip
+    (found,) = before_after.means(rows)
+    assert found["share_of_limit"] == {"before": pytest.approx(1 / 8), "after": pytest.approx(0.5)}
+    assert found["gain"] == pytest.approx(4)
+    assert before_after.means(rows[1:]) == []
+    rows[0]["after"] = {"predicted_us": None}
+    assert before_after.means(rows) == []
+
+
+@pytest.mark.parametrize("script", [before_after, triton_facts])
+def test_what_is_kept_says_that_it_is_predicted(script):
+    document = json.loads((PREDICTED / f"{script.__name__.rpartition('.')[2]}.json").read_text())
+    assert "PREDICTED" in script.table(document)
+    assert len(document["rows"]) > 5
+
+
+def test_ptx_of_tritons_is_there_for_every_launch():
+    launches = json.loads((triton_facts.FOLDER / "launches.json").read_text())
+    for name, about in launches.items():
+        text = (triton_facts.FOLDER / f"{name}.ptx").read_text()
+        assert f".visible .entry {about['entry']}(" in text
+        assert "/tmp" not in text
+        assert "wgmma.mma_async" in text
