@@ -55,6 +55,11 @@ def _strided_windows(**settings: bool) -> tuple[Case, ...]:
 
 
 CASES: dict[str, tuple[Case, ...]] = {
+    "permute": (
+        Case("squares of 16 bytes", {"x": (2, 40, 3, 32)}, {"axes": (2, 0, 3, 1)}),
+        Case("squares of 8 bytes, or 16", {"x": (36, 3, 44)}, {"axes": (1, 2, 0)}),
+        Case("squares of 8 bytes", {"x": (34, 3, 46)}, {"axes": (1, 2, 0)}),
+    ),
     "conv2d": (
         *_DEPTHWISE,
         _conv("more than a tile", (3, 67, 7, 11), (67, 67, 1, 1), "NHWC"),
