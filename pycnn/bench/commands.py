@@ -42,8 +42,8 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
     """What is run, and how it is shown and written."""
     parser.add_argument(
         "suite", nargs="?", metavar="SUITE",
-        help=f"a network: {', '.join(SUITE_NAMES)}, or another name of pycnn.models; standard: the "
-        "operation's own layers; kernelbench: the tasks of KernelBench's level 1",
+        help=f"a network: {', '.join(SUITE_NAMES)}, another name of pycnn.models, or FILE.onnx; "
+        "standard: the operation's own layers; kernelbench: the tasks of KernelBench's level 1",
     )  # fmt: skip
     parser.add_argument(
         "--shape", metavar="WORD",

@@ -1,11 +1,16 @@
-"""The layers of a network of `pycnn.models`, traced, where no suite has a table of them."""
+"""The layers of a network of `pycnn.models` or of an ONNX file, where no suite has a table."""
 
 from collections.abc import Callable, Sequence
+from math import prod
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pycnn.bench.cases import Case, ConvCase, GemmCase, MapCase
 from pycnn.bench.suites import Layer
-from pycnn.define.trace import Traced, placeholder, tracing
+from pycnn.define.trace import RECORDER, Traced, placeholder, tracing
+from pycnn.runtime.backends import use_backend
 
 
 def _conv(traced: Traced) -> Case | None:
@@ -54,6 +59,53 @@ def layers(model: str, op: str, batch: int = 1) -> list[Layer]:
         network(placeholder((batch, *MODELS[model].input_shape)))
     cases = [read(traced) for traced in log if traced.operation.name == called]
     return _counted(stem, [case for case in cases if case is not None])
+
+
+def of_onnx(path: Path, op: str, batch: int | None = None) -> list[Layer]:
+    """The layers of `op` in an ONNX model, as `layers` has them, by a run on zeros.
+
+    Nothing is fused, so that an activation is a layer of its own. `batch` is for the first extent
+    of the inputs where the model leaves it open; None is 1.
+    """
+    from pycnn.onnx.build import build
+    from pycnn.onnx.execute import Program
+    from pycnn.onnx.read import read
+    from pycnn.onnx.simplify import simplify
+
+    if op not in READERS:
+        return []
+    proto, weights, _ = read(path)
+    graph = build(proto, weights)
+    simplify(graph)
+    seen: list[Traced] = []
+    inputs = [_zeros(value, batch) for value in graph.inputs]
+    token = RECORDER.set(lambda operation, call, *rest: seen.append(Traced(operation, call)))
+    try:
+        with use_backend("reference"), np.errstate(all="ignore"):
+            Program(graph).run(inputs, {})
+    finally:
+        RECORDER.reset(token)
+    called, stem, read_call = READERS[op]
+    if op == "gemm":  # a product of the model, whatever layer it was
+        cases = [_product(traced) for traced in seen if traced.operation.name in ("gemm", "matmul")]
+    else:
+        cases = [read_call(traced) for traced in seen if traced.operation.name == called]
+    return _counted(stem, [case for case in cases if case is not None])
+
+
+def _product(traced: Traced) -> Case | None:
+    shape, a = traced.call.outputs["y"].shape, traced.call.shapes["a"]
+    return GemmCase(*shape, prod(a) // shape[0]) if len(shape) == len(a) == 2 else None
+
+
+def _zeros(value: Any, batch: int | None) -> np.ndarray:
+    shape = value.shape
+    if shape is None or any(not isinstance(extent, int) for extent in shape[1:]):
+        raise ValueError(f"input {value} of the model; allowed: only the first extent open")
+    if shape and isinstance(shape[0], int) and batch not in (None, shape[0]):
+        raise ValueError(f"--batch {batch}: the model has input {value}")
+    first = [extent if isinstance(extent, int) else batch or 1 for extent in shape[:1]]
+    return np.zeros((*first, *shape[1:]), value.dtype)
 
 
 def _counted(stem: str, cases: Sequence[Case]) -> list[Layer]:

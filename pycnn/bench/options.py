@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pycnn
@@ -18,6 +19,7 @@ from pycnn.bench.runners import Runner, of_pycnn
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import FLOATING, FLOATS
 from pycnn.models import MODELS
+from pycnn.runtime.files import require_file
 from pycnn.runtime.text import did_you_mean
 from pycnn.testing.problem import named
 from pycnn.testing.tested import TestedGradient
@@ -209,6 +211,8 @@ def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[L
         if not standard:
             raise ValueError(f"suite {STANDARD}: {op.name} is measured on networks instead")
         return STANDARD, standard
+    if arguments.suite.endswith(".onnx"):
+        return _of_file(Path(arguments.suite), op, batches)
     name = _one_of("suite", arguments.suite, (*SUITES, kernelbench.NAME, STANDARD, *MODELS))
     if name == kernelbench.NAME:
         tasks = [
@@ -229,6 +233,19 @@ def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[L
         having = ", ".join(s.name for s in SUITES.values() if s.layers(op.name))
         raise ValueError(f"suite {name} has no layer of {op.name}; these have: {having}")
     return name, layers
+
+
+def _of_file(path: Path, op: Operation, batches: Sequence[int]) -> tuple[str, list[Layer]]:
+    """Of an ONNX model, under the name of its file."""
+    require_file(path, "model")
+    layers = [
+        Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
+        for batch in batches or (None,)
+        for layer in networks.of_onnx(path, op.name, batch)
+    ]
+    if not layers:
+        raise ValueError(f"{path.name} has no layer of {op.name}; allowed: another --op")
+    return path.name, layers
 
 
 def _of_network(name: str, op: Operation, batch: int) -> list[Layer]:

@@ -116,3 +116,38 @@ def test_depthwise_layers_keep_one_channel_a_group():
 
 def test_the_command_line_names_the_same_suites():
     assert tuple(SUITES) == SUITE_NAMES
+
+
+class TestOnnx:
+    """The layers of a model in a file are those of the network that it was written from."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
+        from pycnn import models, onnx
+
+        path = tmp_path / "model.onnx"
+        onnx.export(models.create("cifar_resnet20").eval(), path)
+        return path
+
+    @pytest.mark.parametrize("op", ["conv2d", "gemm"])
+    @pytest.mark.parametrize("batch", [None, 3])
+    def test_layers(self, path, op, batch):
+        assert networks.of_onnx(path, op, batch) == networks.layers(
+            "cifar_resnet20", op, batch or 1
+        )
+
+    def test_no_layer(self, path):
+        assert networks.of_onnx(path, "softmax") == []
+
+    def test_command(self, path, capsys):
+        from pycnn.cli import main
+
+        assert (
+            main(["bench", str(path), "--quick", "--against", "none", "--backend", "reference"])
+            == 0
+        )
+        assert "conv2" in capsys.readouterr().out
+        assert main(["bench", str(path), "--op", "softmax", "--quick"]) == 2
+        assert "model.onnx has no layer of softmax" in capsys.readouterr().err
+        assert main(["bench", str(path.with_name("none.onnx"))]) == 2

@@ -207,6 +207,31 @@ def test_traffic(backend, rng, monkeypatch, direction, tile):
         assert counters.sectors_per_store == 16
 
 
+@pytest.mark.parametrize("backend", ["checked"], indirect=True)
+def test_bias_is_loaded_once_and_residual_in_whole_chunks(backend, rng, monkeypatch):
+    """However many chunks of the same channels a thread finishes: 16 of them here."""
+    monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
+    monkeypatch.setattr(conv_implicit, "SEGMENT", 2**20)
+    case = Case(1, 16, 16, 16, 128, (1, 1), ((0, 0), (0, 0)))
+    blocks, warps, chunk = 2, 4, 8
+    arrays, ends = draw(rng, case), [{}]
+    ends.append({"bias": rng.standard_normal(128).astype(np.float16)})
+    residual = channels_last(rng.standard_normal(case.y_shape).astype(np.float16))
+    ends.append(ends[1] | {"residual": residual})
+    loads = []
+    for end in ends:
+        finish = Epilogue(
+            bias=1 if "bias" in end else None,
+            residual=view(residual).strides if "residual" in end else None,
+        )
+        with counting() as counted:
+            Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
+        loads.append(counted.of(NAME).global_load_requests)
+    of_bias, of_residual = np.diff(loads)
+    assert of_bias == blocks * warps * chunk
+    assert of_residual == residual.nbytes // 16 // 32
+
+
 @on_kernels
 @pytest.mark.parametrize("algo", [NAME, "auto"])
 def test_by_its_name(backend, rng, algo):

@@ -96,23 +96,6 @@ __device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, b
     }
 }
 
-// Loads the sums of a chunk that lie side by side in sC. Where they are eight, of eight threads four
-// begin with the second half: no bank is asked twice.
-__device__ __forceinline__ void load_sums(float (&sum)[CHUNK], const float* from) {
-    if constexpr (CHUNK == 4) {
-        load_vector(sum, from);
-    } else {
-        constexpr int HALF = CHUNK / 2;
-        const bool turned = threadIdx.x / 4 % 2;
-        float halves[2][HALF];
-        load_vector(halves[0], from + (turned ? HALF : 0));
-        load_vector(halves[1], from + (turned ? 0 : HALF));
-#pragma unroll
-        for (int e = 0; e < CHUNK; ++e)
-            sum[e] = turned == (e < HALF) ? halves[1][e % HALF] : halves[0][e % HALF];
-    }
-}
-
 // D += A B on fragments.
 __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
@@ -279,11 +262,27 @@ struct WarpTile {
     }
 
     // Hands over the sums in the order of memory: ROWS of the tile at a time pass through sC in
-    // shared memory; then write(pass) finds row `tile_row(r, pass)` of the tile in row r of sC.
-    static constexpr int ROWS = WARPS_M * MMA_M, PITCH = BLK_N + 8;
+    // shared memory; then write(pass) finds row `tile_row(r, pass)` of the tile in row r of sC, and
+    // column n of it at `column(n)`: of chunks of eight the second halves lie behind the first ones, so
+    // that threads that read chunks side by side ask no bank twice.
+    static constexpr int ROWS = WARPS_M * MMA_M, PITCH = BLK_N + 8, SECOND = BLK_N / 2 + 4;
 
-    static __device__ __forceinline__ int tile_row(int r, int pass) {
+    static __device__ __forceinline__ int tile_row(unsigned r, int pass) {
         return r / MMA_M * WARP_M + pass * MMA_M + r % MMA_M;
+    }
+    static __device__ __forceinline__ int column(int n) {
+        return CHUNK == 4 ? n : n / 8 * 4 + n / 4 % 2 * SECOND + n % 4;
+    }
+
+    // The sums of a chunk of a row of sC, from where its first one is.
+    static __device__ __forceinline__ void load_sums(float (&sum)[CHUNK], const float* from) {
+#pragma unroll
+        for (int first = 0; first < CHUNK; first += 4) {
+            float four[4];
+            load_vector(four, from + first / 4 * SECOND);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) sum[first + e] = four[e];
+        }
     }
 
     template <typename Write>
@@ -291,8 +290,9 @@ struct WarpTile {
         const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
         // Indexed in pairs: NVRTC splits a store at the address of an element.
         using Pair = Vec<8>::type;
+        constexpr int STEP = (CHUNK == 4 ? MMA_N : MMA_N / 2) / 2;  // to the next 8 columns
         Pair* const own = reinterpret_cast<Pair*>(sC) +
-                          ((m / WARP_M * MMA_M + group) * PITCH + n) / 2 + pair;
+                          ((m / WARP_M * MMA_M + group) * PITCH + column(n + 2 * pair)) / 2;
 #pragma unroll 1
         for (int pass = 0; pass < COUNT_M; ++pass) {
             __syncthreads();  // nobody needs what sC has held so far
@@ -303,8 +303,8 @@ struct WarpTile {
                 for (int j = 0; j < COUNT_N; ++j) {
                     const float upper[2] = {acc[i][j][0], acc[i][j][1]};
                     const float lower[2] = {acc[i][j][2], acc[i][j][3]};
-                    store_vector(reinterpret_cast<float*>(own + j * MMA_N / 2), upper);
-                    store_vector(reinterpret_cast<float*>(own + (8 * PITCH + j * MMA_N) / 2), lower);
+                    store_vector(reinterpret_cast<float*>(own + j * STEP), upper);
+                    store_vector(reinterpret_cast<float*>(own + 8 * PITCH / 2 + j * STEP), lower);
                 }
             }
             __syncthreads();

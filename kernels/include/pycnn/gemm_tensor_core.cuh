@@ -11,8 +11,8 @@
 #define TILE_N 64
 #endif
 #define CHUNKS_DEEP (TILE_M * TILE_N == 64 * 64 ? 8 : 4)
+#include <pycnn/chunk_epilogue.cuh>
 #include <pycnn/gemm.cuh>
-#include <pycnn/gemm_mma.cuh>
 
 constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
 constexpr int STAGES = 3;
@@ -134,28 +134,44 @@ __device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
     copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
 }
 
-// Finishes and stores the outputs of a block, 16 bytes at a time where C allows.
+// Finishes and stores the outputs of a block, 16 bytes at a time where C allows. A thread's chunks lie
+// below each other.
 __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, float* sC,
                                            const OutputTile& out) {
     using Warp = WarpTile<BLK_M, BLK_N>;
+    constexpr int ROW_STEP = MMA_THREADS * CHUNK / BLK_N;
     const bool vector = vectors(out.p, C_VECTOR, out.c) && !(out.p.flags & WIDE);
+    const bool by_row = out.p.flags & CHANNEL_BY_ROW;
+    const int own_i = threadIdx.x * CHUNK / BLK_N, own_j = threadIdx.x * CHUNK % BLK_N;
+    const bool whole = vector && own_j + CHUNK <= out.cols;
+    const ChunkEpilogue of_channels(out.epilogue, out.channel + own_j, whole && !by_row);
+    scalar_t* const own_c = kept(out.c + out.offset(0, own_j));
+    const scalar_t* const own_residual =
+        kept(out.epilogue.residual + out.residual + own_j * out.p.residual_col);
     warp.store_through_shared(sC, [&](int pass) {
-        const int step = vector ? CHUNK : 1;
-        for (int at = threadIdx.x * step; at < Warp::ROWS * BLK_N; at += MMA_THREADS * step) {
-            const int i = Warp::tile_row(at / BLK_N, pass), j = at % BLK_N;
-            const float* const from = sC + at / BLK_N * Warp::PITCH + j;
-            if (vector && i < out.rows && j + CHUNK <= out.cols) {
-                float sum[CHUNK];
-                scalar_t done[CHUNK];
-                load_sums(sum, from);
-                out.finish(sum, i, j);
-#pragma unroll
-                for (int e = 0; e < CHUNK; ++e) done[e] = from_acc(sum[e]);
-                store_vector(out.c + out.offset(i, j), done);
-            } else if (i < out.rows) {
-                const int count = min(step, out.cols - j);  // what lies outside is not even loaded
-                for (int e = 0; e < count; ++e) out.store(i, j + e, from[e]);
+        const float* from = sC + own_i * Warp::PITCH + Warp::column(own_j);
+#pragma unroll 1
+        for (int r = whole ? own_i : Warp::ROWS; r < Warp::ROWS; r += ROW_STEP) {
+            const int i = Warp::tile_row(r, pass);
+            if (i >= out.rows) break;  // so are those below
+            float sum[CHUNK];
+            Warp::load_sums(sum, from);
+            scalar_t* const to = own_c + i * out.p.c_row;
+            if (by_row) {
+                out.finish(sum, i, own_j);
+            } else {
+                if (out.p.flags & ACCUMULATE) add_chunk(sum, to, 1);
+                of_channels.finish(sum, own_residual + i * out.p.residual_row, out.p.residual_col);
             }
+            store_chunk(to, sum);
+            from += ROW_STEP * Warp::PITCH;
+        }
+        // The columns of no whole chunk, one by one.
+        const int done = vector ? out.cols / CHUNK * CHUNK : 0, left = out.cols - done;
+#pragma unroll 1
+        for (int at = threadIdx.x; at < Warp::ROWS * left; at += MMA_THREADS) {
+            const int r = at / left, j = done + at % left;
+            out.store(Warp::tile_row(r, pass), j, sC[r * Warp::PITCH + Warp::column(j)]);
         }
     });
 }

@@ -7,7 +7,7 @@
 #define ALONG_K 1  // neighbours in memory are neighbours in the sum, else in m and in n: dweight
 #endif
 #define CHUNKS_DEEP (TILE == 64 ? 8 : 4)
-#include <pycnn/gemm_mma.cuh>
+#include <pycnn/chunk_epilogue.cuh>
 #include <pycnn/implicit_gemm.cuh>
 
 constexpr int BLK_M = TILE, BLK_N = TILE;
@@ -264,7 +264,7 @@ __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar
         n_in_residual[thread] = iter_n.dot(residual_strides);
     }
     const index_t channel = blk.channel(p);
-    if (part) {
+    if (p.splits > 1) {
         // The partial sums of a split lie n by n, of all m in each.
         acc_t* const to = part + (blk.split * p.groups + blk.group) * p.m * p.n.count +
                           blk.n() * p.m + blk.m;
@@ -272,37 +272,44 @@ __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar
             for (int i = thread; i < Warp::ROWS * BLK_M; i += MMA_THREADS) {
                 const int n = Warp::tile_row(i / BLK_M, pass), m = i % BLK_M;
                 if (m < extent_m && n < extent_n)
-                    to[n * p.m + m] = sC[i / BLK_M * Warp::PITCH + m];
+                    to[n * p.m + m] = sC[i / BLK_M * Warp::PITCH + Warp::column(m)];
             }
         });
         return;
     }
     scalar_t* const gC = c + blk.group * p.c_group + blk.m * p.c_m;
     const bool vector = p.vectors & C_CHUNKED && reinterpret_cast<size_t>(gC) % 16 == 0;
+    // A thread's chunks lie below each other.
+    constexpr int C_ROW_STEP = MMA_THREADS * CHUNK / BLK_M;
+    const int m = thread * CHUNK % BLK_M, count = extent_m - m;
+    const ChunkEpilogue of_channels(epilogue, channel + m, count >= CHUNK);
+    scalar_t* const own_c = kept(gC + m * p.c_m);
+    const scalar_t* const own_residual = kept(epilogue.residual + (channel + m) * e.residual_k);
     warp.store_through_shared(sC, [&](int pass) {
-        for (int i = thread * CHUNK; i < Warp::ROWS * BLK_M; i += MMA_THREADS * CHUNK) {
-            const int n = Warp::tile_row(i / BLK_M, pass), m = i % BLK_M;
-            if (n >= extent_n || m >= extent_m) continue;
-            float sum[CHUNK];
-            load_sums(sum, sC + i / BLK_M * Warp::PITCH + m);
-            const index_t k = channel + m, at = n_in_c[n] + m * p.c_m;
-            if (m + CHUNK <= extent_m) {
-                epilogue.finish(sum, k, 1, k * e.residual_k + n_in_residual[n], e.residual_k);
+        const int own_r = thread * CHUNK / BLK_M;
+        const float* from = sC + own_r * Warp::PITCH + Warp::column(m);
+#pragma unroll 1
+        for (int r = own_r; r < Warp::ROWS; r += C_ROW_STEP, from += C_ROW_STEP * Warp::PITCH) {
+            const int n = Warp::tile_row(r, pass);
+            if (n >= extent_n || count <= 0) break;  // so are those below
+            scalar_t* const to = own_c + n_in_c[n];
+            const scalar_t* const beside = own_residual + n_in_residual[n];
+            if (count >= CHUNK) {
+                float sum[CHUNK];
+                Warp::load_sums(sum, from);
+                of_channels.finish(sum, beside, e.residual_k);
                 if (vector) {
-                    scalar_t done[CHUNK];
-#pragma unroll
-                    for (int j = 0; j < CHUNK; ++j) done[j] = from_acc(sum[j]);
-                    store_vector(gC + at, done);
+                    store_chunk(to, sum);
                 } else {
 #pragma unroll
-                    for (int j = 0; j < CHUNK; ++j) gC[at + j * p.c_m] = from_acc(sum[j]);
+                    for (int j = 0; j < CHUNK; ++j) to[j * p.c_m] = from_acc(sum[j]);
                 }
             } else {
 #pragma unroll 1
-                for (int j = 0; m + j < extent_m; ++j) {
-                    const acc_t one = sC[i / BLK_M * Warp::PITCH + m + j];
-                    const index_t beside = (k + j) * e.residual_k + n_in_residual[n];
-                    gC[at + j * p.c_m] = from_acc(epilogue(one, k + j, beside));
+                for (int j = 0; j < count; ++j) {
+                    const acc_t one = from[Warp::column(j)];
+                    const index_t at = beside - epilogue.residual + j * e.residual_k;
+                    to[j * p.c_m] = from_acc(epilogue(one, channel + m + j, at));
                 }
             }
         }
