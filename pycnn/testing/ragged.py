@@ -153,8 +153,12 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
     )
     + tuple(
-        (_conv(f"{k} filters, 3x3", (1, 72, 94, 93), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
+        (_conv(f"{k} filters, 3x3", (1, 72, 96, 95), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
         for k in (72, 136)
+    )
+    + tuple(  # one row of tiles, and as many of them as there are multiprocessors
+        (_conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma")
+        for k in (132 * 128, 132 * 256)
     ),
     "gemm": tuple(
         case
@@ -172,7 +176,8 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     )
     + tuple(
         case
+        for m in (72, 136)
         for n in (64, 72, 136)
-        for case in _products(f"72 rows, {n} columns", 72, n, "wgmma", k=8)
+        for case in _products(f"{m} rows, {n} columns", m, n, "wgmma", k=8)
     ),
 }

@@ -1,5 +1,6 @@
 """`PtxModule`: anybody's PTX, run on this machine's processor."""
 
+import errno
 import functools
 import os
 from collections.abc import Sequence
@@ -165,7 +166,12 @@ class PtxModule:
 
 
 def _read(path: Path) -> str:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise PtxError("neither PTX nor the name of a file: too long for one") from error
     try:
         return data.decode()
     except UnicodeDecodeError as error:
