@@ -124,7 +124,7 @@ const void* address_of(const Entry& entry, size_t index, py::handle value) {
         throw py::value_error(format("%s: argument %zu is %s, which is no address", entry.name,
                                      index, std::string(py::str(value)).c_str()));
     }
-    if (Py_TYPE(value.ptr()) == pointer_type) {
+    if (is_pointer(value)) {
         auto array = py::cast<py::array>(value.attr("array"));
         return static_cast<const char*>(array_data(entry, index, array)) +
                value.attr("offset").cast<long long>();
@@ -158,6 +158,8 @@ void pack(Packed& packed, const Entry& entry, size_t index, py::handle value) {
 }  // namespace
 
 namespace pycnn_emu {
+
+bool is_pointer(py::handle value) { return Py_TYPE(value.ptr()) == pointer_type; }
 
 namespace {
 
@@ -362,4 +364,5 @@ PYBIND11_MODULE(_runtime, m) {
         [](py::type type) { pointer_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); },
         py::arg("type"));
     bind_ptx(m);
+    bind_ptx_pack(m);
 }

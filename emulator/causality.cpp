@@ -81,8 +81,9 @@ void Known::add(const Known& other) {
     fenced = both(fenced, other.fenced);
 }
 
-void Causality::begin(uint32_t block, unsigned threads) {
+void Causality::begin(uint32_t block, unsigned threads, uint32_t epoch) {
     block_ = block;
+    epoch_ = epoch;
     threads_ = threads;
     base_ = 1;
     clock_.assign(threads, base_);
@@ -113,10 +114,11 @@ void Causality::join_far(const std::vector<unsigned>& threads) {
     }
 }
 
-bool Causality::barrier() {
+bool Causality::barrier(uint32_t epoch) {
     Tick latest = *std::max_element(clock_.begin(), clock_.end());
     if (latest == kLast) return false;
     base_ = latest + 1;
+    epoch_ = epoch;
     std::fill(clock_.begin(), clock_.end(), base_);
     if (!far_used_) return true;
     std::vector<unsigned> threads(threads_);

@@ -76,9 +76,12 @@ using Handovers = std::unordered_map<uintptr_t, Handover>;
 
 class Causality {
 public:
-    void begin(uint32_t block, unsigned threads);
+    // `epoch`, here and of a barrier, is a number that no other block has had nor will have.
+    void begin(uint32_t block, unsigned threads, uint32_t epoch);
 
     Tick clock(unsigned thread) const { return clock_[thread]; }
+    // Of the time since the last barrier of the block.
+    uint32_t epoch() const { return epoch_; }
     // Whether all accesses of `record` certainly came before what `thread` does now.
     bool before(const Record& record, unsigned thread) const {
         if (record.block == block_) {
@@ -92,7 +95,7 @@ public:
         return record.block == block_ && record.clock < base_;
     }
     // The following three return false when a clock is at its end.
-    bool barrier();
+    bool barrier(uint32_t epoch);
     bool warp_synchronised(unsigned warp, unsigned lanes);
     bool fence(unsigned thread, bool device);
     // Since the last barrier.
@@ -136,6 +139,7 @@ private:
     uint32_t block_ = 0;
     unsigned threads_ = 0;
     Tick base_ = 1;  // everything before it in this block is known to all: the last barrier
+    uint32_t epoch_ = 0;
     std::vector<Tick> clock_;
     std::vector<Tick> known_;   // [thread][lane]: of each lane of the warp it has met
     std::vector<Tick> fenced_;  // clock of the last fence

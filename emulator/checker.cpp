@@ -17,6 +17,7 @@ constexpr unsigned char kPoison = 0xff;  // reads as NaN in every floating type
 
 Checker::Checker(Knowledge knowledge, const void* code)
     : same_value_races_(knowledge.same_value_races),
+      operations_(knowledge.operations),
       library_(library_of(code)),
       memory_(std::move(knowledge.ranges), std::move(knowledge.numbers), library_) {
     Dl_info info;
@@ -33,7 +34,7 @@ void Checker::begin_block(Worker& worker, uint64_t index) {
     }
     Block& b = *block_;
     b.index = static_cast<uint32_t>(index);
-    b.order.begin(b.index, worker.threads());
+    b.order.begin(b.index, worker.threads(), next_epoch());
     b.records.clear();
     b.handovers.clear();
     b.copies.assign(worker.threads(), Copies{});
@@ -47,7 +48,7 @@ void Checker::begin_block(Worker& worker, uint64_t index) {
     auto arena = reinterpret_cast<uintptr_t>(worker.arena());
     auto reset = [&](size_t offset, size_t size) {
         if (!size) return;
-        std::memset(&shared_cell(arena + offset), 0, (size + kWord - 1) / kWord * sizeof(Cell));
+        std::memset(shared_word(arena + offset).cell, 0, (size + kWord - 1) / kWord * sizeof(Cell));
         std::memset(worker.arena() + offset, kPoison, size);
     };
     reset(0, worker.launch().dynamic_shared);
@@ -81,7 +82,7 @@ void Checker::thread_exits(unsigned thread) {
 void Checker::barrier() {
     settle();
     if (block_->unwritten) block_->worker->fail(*std::move(block_->unwritten));
-    require(block_->order.barrier());
+    require(block_->order.barrier(next_epoch()));
     ++counters_.barriers;
     block_->log.flush(counters_);
 }
@@ -114,6 +115,13 @@ void Checker::proxy_fence(unsigned thread) {
     require(block_->order.proxy_fence(thread));
 }
 
+uint32_t Checker::next_epoch() {
+    if (epochs_ < kLastEpoch) return ++epochs_;
+    records_.fences_used();  // no tag tells one from another any more
+    for (const auto& block : blocks_) block->records.fences_used();
+    return epochs_;
+}
+
 void Checker::require(bool clock_moved) {
     if (clock_moved) return;
     Report report;
@@ -135,7 +143,7 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
                     false);
         return;
     }
-    if (!where.cells) return;
+    if (!where.word.cell) return;
     size_t alignment = std::min<size_t>(size, 16);
     if (!(access & kUnaligned) && (size & (size - 1)) == 0 && address % alignment != 0)
         report("misaligned",
@@ -158,19 +166,20 @@ void Checker::access_part(unsigned thread, uintptr_t address, size_t size, int a
     auto kind = static_cast<uint8_t>((writes ? kWrites : 0) | (strong ? kStrong : 0) |
                                      (access & kVolatile ? kVolatileRecord : 0));
     Record me = record(thread, pc, kind, 0);
-    Cell* cell = where.cells;
+    Word at = where.word;
     Records& records = where.shared ? where.shared->records : records_;
     if (where.shared && where.shared != &b) visit(*where.shared, me, thread, address, pc);
-    for (uintptr_t word = word_of(address); word < address + size; word += kWord, ++cell) {
+    for (uintptr_t word = word_of(address); word < address + size; word += kWord, at.next()) {
+        Cell& cell = *at.cell;
         const uint8_t mask = byte_mask(word, address, address + size);
         me.mask = mask;
         const bool clean = !kind && mask == kWholeWord;
-        bool known = writes || where.initialised || (cell->initialised & mask) == mask;
-        if (known && !(cell->pending & mask) && records.add_ordered(*cell, me, b.order, clean))
-            cell->initialised |= me.mask;
+        bool known = writes || where.initialised || (cell.initialised & mask) == mask;
+        if (known && !(cell.pending & mask) && records.add_ordered(at, me, b.order, clean))
+            cell.initialised |= me.mask;
         else
-            check(*cell, me, where, certain, std::max(word, address), pc);
-        if (!where.shared) touch(*cell, me.mask, reads, writes);
+            check(at, me, where, certain, std::max(word, address), pc);
+        if (!where.shared) touch(cell, me.mask, reads, writes);
     }
     if (hands_over && writes)
         for (uintptr_t word = word_of(address); word < address + size; word += kWord)
@@ -202,13 +211,13 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
                               const void* pc) {
     auto arena = reinterpret_cast<uintptr_t>(block_->worker->arena());
     if (address >= arena && address < arena + Worker::arena_size()) {
-        if (!in_shared_variable(address - arena, size))
+        if (!shared_variable(address - arena, size).second)
             out_of_bounds(thread, address, size, access, pc);
-        return {&shared_cell(address), block_, false};
+        return {shared_word(address), block_, false};
     }
     if (Worker* owner = block_->worker->peer(address)) {
         auto start = reinterpret_cast<uintptr_t>(owner->arena());
-        if (!in_shared_variable(address - start, size))
+        if (!shared_variable(address - start, size).second)
             out_of_bounds(thread, address, size, access, pc);
         Block* block = block_of(owner);
         return {block->shared.at(address, start, Worker::arena_size()), block, false};
@@ -224,7 +233,7 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
     size_t inside = range.base + range.size - address;
     if (size > inside) {
         if (!piece->open) out_of_bounds(thread, address, size, access, pc);
-        return {nullptr, nullptr, true, inside};
+        return {{}, nullptr, true, inside};
     }
     if (range.constant) {
         if ((access & kAccessMask) == kRead) return {};
@@ -234,8 +243,9 @@ Checker::Place Checker::place(unsigned thread, uintptr_t address, size_t size, i
     return {piece->cells.at(address, range.base, range.size), nullptr, range.initialised};
 }
 
-void Checker::check(Cell& cell, const Record& me, const Place& where, bool certain,
+void Checker::check(Word word, const Record& me, const Place& where, bool certain,
                     uintptr_t address, const void* pc) {
+    Cell& cell = *word.cell;
     Records& records = where.shared ? where.shared->records : records_;
     const Causality& order = block_->order;
     int access = !(me.kind & kWrites) ? kRead
@@ -268,7 +278,7 @@ void Checker::check(Cell& cell, const Record& me, const Place& where, bool certa
                                         format("%s of %s memory that no thread has written",
                                                verb(access), where.shared ? "shared" : "global"),
                                         me.thread, address, pc);
-    records.add(cell, me, order);
+    records.add(word, me, order);
     if (me.kind & kWrites) cell.initialised |= me.mask;
 }
 
@@ -295,16 +305,63 @@ void Checker::register_shared(const SharedVariable& variable) {
         std::memset(block->worker->arena() + offset, kPoison, variable.size);
 }
 
-bool Checker::in_another_variable(uintptr_t offset, size_t size) const {
-    if (offset < kDynamicSpan) return offset + size <= block_->worker->launch().dynamic_shared;
+std::pair<uintptr_t, size_t> Checker::shared_variable(uintptr_t offset, size_t size) const {
+    size_t dynamic = block_->worker->launch().dynamic_shared;
+    if (inside(offset, size, 0, dynamic)) return {0, dynamic};
     for (const SharedVariable& v : variables_) {
         uintptr_t begin = kDynamicSpan + static_cast<uintptr_t>(v.offset);
-        if (!inside(offset, size, begin, v.size)) continue;
-        last_shared_ = begin;
-        last_shared_size_ = v.size;
-        return true;
+        if (inside(offset, size, begin, v.size)) return {begin, v.size};
     }
-    return false;
+    return {0, 0};
+}
+
+// What `plain_access` is to remember of an instruction; null if it is not so plain.
+const Checker::Near* Checker::find_near(uintptr_t address, size_t size, const void* pc) {
+    Near& near = block_->near[reinterpret_cast<uintptr_t>(pc) % kNear];
+    const Worker& worker = *block_->worker;
+    auto arena = reinterpret_cast<uintptr_t>(worker.arena());
+    if (address - arena < Worker::arena_size()) {
+        auto [offset, extent] = shared_variable(address - arena, size);
+        if (!extent) return nullptr;
+        bool own = !worker.launch().clustered && !operations_;
+        near = {arena + offset, extent, shared_word(arena + offset), true, own, false};
+        return &near;
+    }
+    Memory::Piece* piece = memory_.find_plain(address, size);
+    if (!piece) return nullptr;
+    const Range& range = piece->range;
+    near = {range.base, range.size, piece->cells.at(range.base, range.base, range.size), false, false,
+            range.initialised};
+    return &near;
+}
+
+// The words of `plain_access`.
+bool Checker::plain_words(unsigned thread, Word word, size_t size, bool writes, const Near& near,
+                          const void* pc) {
+    const Causality& order = block_->order;
+    const Record me = record(thread, pc, writes ? kWrites : 0, kWholeWord);
+    const bool own = near.own && !block_->records.fences();
+    for (size_t i = 0; i < size; i += kWord, word.next()) {
+        Cell& cell = *word.cell;
+        if (own && *word.tag >> 1 != order.epoch() && !cell.pending &&
+            (writes || cell.initialised == kWholeWord))
+            Records::begin_epoch(word, me, order);
+        else if ((writes || !Records::add_lane(cell, me)) && !plain_word(word, me, near))
+            return false;
+    }
+    return true;
+}
+
+// A word that needs a closer look.
+bool Checker::plain_word(Word word, const Record& me, const Near& near) {
+    Cell& cell = *word.cell;
+    bool reads = !me.kind;
+    if (cell.pending || (reads && !near.initialised && cell.initialised != kWholeWord)) return false;
+    Records& records = near.shared ? block_->records : records_;
+    if (!records.add_ordered(word, me, block_->order, reads)) return false;
+    cell.initialised = kWholeWord;
+    if (!near.shared) touch(cell, kWholeWord, reads, !reads);
+    return true;
 }
 
 void Checker::release_memory(unsigned thread, void* pointer, const void* pc) {
@@ -318,6 +375,8 @@ void Checker::release_memory(unsigned thread, void* pointer, const void* pc) {
     // Whoever still uses it races with the release.
     access_part(thread, address, block.size, kWrite | kUnaligned, pc, true);
     memory_.forget(address);
+    for (const auto& block_of_worker : blocks_)
+        std::fill(std::begin(block_of_worker->near), std::end(block_of_worker->near), Near{});
     Heap::release(pointer);
 }
 

@@ -26,6 +26,7 @@ struct Knowledge {
     std::vector<Range> ranges;
     std::vector<uintptr_t> numbers;  // integers among the arguments that may be addresses
     bool same_value_races = false;   // report unordered writes of the same value, too
+    bool operations = false;         // the kernel may issue some of the asynchronous proxy
 };
 
 // An operation of the asynchronous proxy (a bulk copy, wgmma), from its issue on.
@@ -123,6 +124,18 @@ private:
         uintptr_t word;
         unsigned char before[kWord];
     };
+    // The array that an instruction used last: it mostly uses it again.
+    static constexpr size_t kNear = 128;
+    struct Near {
+        uintptr_t base = 0;
+        size_t size = 0;
+        Word word;           // the one that holds `base`
+        bool shared = false;
+        bool own = false;    // nobody but the threads of this block ever accesses it
+        bool initialised = false;
+
+        bool holds(uintptr_t address, size_t bytes) const { return inside(address, bytes, base, size); }
+    };
     struct Block {
         Worker* worker;
         uint32_t index;
@@ -141,19 +154,26 @@ private:
         };
         std::unordered_map<uint64_t, Visit> visits;  // the last of each thread of another block
         bool ended = false;
+        Near near[kNear];  // by instruction
         WarpLog log;
     };
     struct Place {
-        Cell* cells = nullptr;  // null: not watched
+        Word word;  // the first; without a cell: not watched
         Block* shared = nullptr;  // whose shared memory it is, if it is
         bool initialised = true;
         size_t inside = SIZE_MAX;  // bytes up to the end of a piece that others follow
     };
 
     Place place(unsigned thread, uintptr_t address, size_t size, int access, const void* pc);
-    void check(Cell& cell, const Record& me, const Place& place, bool certain, uintptr_t address,
+    void check(Word word, const Record& me, const Place& place, bool certain, uintptr_t address,
                const void* pc);
-    bool read_again(unsigned thread, uintptr_t address, size_t size, const void* pc);
+    bool plain_access(unsigned thread, uintptr_t address, size_t size, bool writes, const void* pc);
+    bool read_by_many(const Tag* tags, size_t size, const Near& near) const;
+    bool plain_words(unsigned thread, Word word, size_t size, bool writes, const Near& near,
+                     const void* pc);
+    bool plain_word(Word word, const Record& me, const Near& near);
+    const Near* find_near(uintptr_t address, size_t size, const void* pc);
+    uint32_t next_epoch();
     void touch(Cell& cell, uint8_t mask, bool reads, bool writes);
     void access_part(unsigned thread, uintptr_t address, size_t size, int access, const void* pc,
                      bool certain);
@@ -161,7 +181,7 @@ private:
     void visit(Block& owner, const Record& record, unsigned thread, uintptr_t address,
                const void* pc);
     std::optional<Report> unfinished() const;
-    void check_operation(Cell& cell, const Operation& operation, const Record& me,
+    void check_operation(Word word, const Operation& operation, const Record& me,
                          const Place& place, uintptr_t address, bool is_fenced);
     Report operation_report(const Record& me, const Record& other, uintptr_t address,
                             const void* pc) const;
@@ -172,11 +192,8 @@ private:
     static bool inside(uintptr_t address, size_t size, uintptr_t begin, size_t of) {
         return address - begin < of && size <= of - (address - begin);
     }
-    bool in_shared_variable(uintptr_t offset, size_t size) const {
-        return inside(offset, size, last_shared_, last_shared_size_) ||
-               in_another_variable(offset, size);
-    }
-    bool in_another_variable(uintptr_t offset, size_t size) const;
+    // The shared variable that holds all of an access: its offset and size, or no size.
+    std::pair<uintptr_t, size_t> shared_variable(uintptr_t offset, size_t size) const;
     [[noreturn]] void out_of_bounds(unsigned thread, uintptr_t address, size_t size, int access,
                                     const void* pc);
     [[noreturn]] void report(const char* kind, std::string message, unsigned thread,
@@ -188,23 +205,25 @@ private:
     void complete(unsigned thread, CopyGroup& copies);
     bool arrive(Copy& copy);
     Record record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const;
-    Cell& shared_cell(uintptr_t word);
+    uint32_t offset_of(const void* pc) const {
+        return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_);
+    }
+    Word shared_word(uintptr_t word);
     const void* address_of(const Record& record) const {
         return reinterpret_cast<const void*>(library_base_ + record.pc);
     }
 
-    const bool same_value_races_;
+    const bool same_value_races_, operations_;
     const LibraryMap& library_;
     uintptr_t library_base_ = 0;
     Memory memory_;
     Records records_;  // of global memory
     Handovers handovers_;
     std::vector<SharedVariable> variables_;
-    mutable uintptr_t last_shared_ = 0;  // offset and size of the variable that was found last
-    mutable size_t last_shared_size_ = 0;
     const char* dynamic_name_ = "dynamic shared memory";
     std::vector<std::unique_ptr<Block>> blocks_;  // one a worker
     Block* block_ = nullptr;
+    uint32_t epochs_ = 0;
     Counters counters_;
 };
 
@@ -213,48 +232,52 @@ private:
 inline Record Checker::record(unsigned thread, const void* pc, uint8_t kind, uint8_t mask) const {
     return Record{block_->index,
                   block_->order.clock(thread),
-                  static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - library_base_),
+                  offset_of(pc),
                   1u << thread % kWarp,
                   static_cast<uint16_t>(thread),
                   mask,
                   kind};
 }
 
-inline Cell& Checker::shared_cell(uintptr_t word) {
-    return *block_->shared.at(word, reinterpret_cast<uintptr_t>(block_->worker->arena()),
+inline Word Checker::shared_word(uintptr_t word) {
+    return block_->shared.at(word, reinterpret_cast<uintptr_t>(block_->worker->arena()),
                               Worker::arena_size());
 }
 
-// True for a read of words that have been read since the last barrier, if there is no more to do.
-__attribute__((always_inline)) inline bool Checker::read_again(
-    unsigned thread, uintptr_t address, size_t size, const void* pc) {
+// A plain read or write of whole words, where it is soon found that nothing races with it. False where
+// it is not, and nothing is counted.
+__attribute__((always_inline)) inline bool Checker::plain_access(
+    unsigned thread, uintptr_t address, size_t size, bool writes, const void* pc) {
+    constexpr unsigned kSizes = 1u << 4 | 1u << 8 | 1u << 16;
     Block& b = *block_;
-    if (size % kWord || size & (size - 1) || size > 16 || address & (size - 1) ||
-        !b.suspects.empty())
+    if (size > 16 || !(kSizes >> size & 1) || address & (size - 1) || !b.suspects.empty())
         return false;
-    auto arena = reinterpret_cast<uintptr_t>(b.worker->arena());
-    bool shared = address - arena < Worker::arena_size();
-    Cell* cell;
-    if (shared) {
-        if (!in_shared_variable(address - arena, size)) return false;
-        cell = &shared_cell(address);
-    } else {
-        Memory::Piece* piece = memory_.find_again(address, size, pc);
-        if (!piece) return false;
-        cell = piece->cells.at(address, piece->range.base, piece->range.size);
-    }
-    Record me = record(thread, pc, 0, kWholeWord);
-    const Records& records = shared ? b.records : records_;
-    for (Cell* end = cell + size / kWord; cell < end; ++cell)
-        if (!records.add_known(*cell, me, b.order)) return false;
-    b.log.add(thread, me.pc, address, size, kRead, shared, false);
+    const Near* near = &b.near[reinterpret_cast<uintptr_t>(pc) % kNear];
+    if (!near->holds(address, size) && !(near = find_near(address, size, pc))) return false;
+    const size_t first = address / kWord - near->base / kWord;
+    if (writes || !read_by_many(near->word.tag + first, size, *near))
+        if (!plain_words(thread, {near->word.cell + first, near->word.tag + first}, size, writes, *near,
+                         pc))
+            return false;
+    b.log.add(thread, offset_of(pc), address, size, writes ? kWrite : kRead, near->shared, false);
     return true;
+}
+
+// Whether plain reads of these words need not be noted.
+inline bool Checker::read_by_many(const Tag* tags, size_t size, const Near& near) const {
+    if ((near.shared ? block_->records : records_).fences()) return false;
+    const Tag many = tag_of_readers(block_->order.epoch());
+    bool all = true;
+    for (const Tag* end = tags + size / kWord; tags < end; ++tags)
+        all &= *tags == many || *tags == kReadByAll;
+    return all;
 }
 
 inline void Checker::access(unsigned thread, const void* pointer, size_t size, int access,
                             const void* pc) {
     auto address = reinterpret_cast<uintptr_t>(pointer);
-    if (access != kRead || !read_again(thread, address, size, pc))
+    bool plain = access == kRead || access == kWrite;
+    if (!plain || !plain_access(thread, address, size, access == kWrite, pc))
         access_part(thread, address, size, access, pc, false);
 }
 

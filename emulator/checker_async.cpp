@@ -79,19 +79,19 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
         Place where = place(issuer, address, size, access, operation.pc);
         size_t part = std::min(size, where.inside);
         if (where.inside < size) where = place(issuer, address, part, access, operation.pc);
-        if (!where.cells) return;
+        if (!where.word.cell) return;
         bool reads = (access & kAccessMask) != kWrite, writes = (access & kAccessMask) != kRead;
         Record me = operation.record;
         me.kind = static_cast<uint8_t>((writes ? kWrites : 0) |
                                        ((access & kAccessMask) == kAtomic ? kStrong : 0));
         if (where.shared && where.shared != block_)
             visit(*where.shared, me, issuer, address, operation.pc);
-        Cell* cell = where.cells;
-        for (uintptr_t word = word_of(address); word < address + part; word += kWord, ++cell) {
+        Word at = where.word;
+        for (uintptr_t word = word_of(address); word < address + part; word += kWord, at.next()) {
             me.mask = byte_mask(word, address, address + part);
-            check_operation(*cell, operation, me, where, std::max(word, address),
+            check_operation(at, operation, me, where, std::max(word, address),
                             (access & kFenced) != 0);
-            if (!where.shared) touch(*cell, me.mask, reads, writes);
+            if (!where.shared) touch(*at.cell, me.mask, reads, writes);
         }
         address += part;
         size -= part;
@@ -99,7 +99,7 @@ void Checker::operation_access(const Operation& operation, const void* pointer, 
 }
 
 uint32_t Checker::loader(uintptr_t address) {
-    Record* writer = block_->records.find(shared_cell(word_of(address)), 1, [](const Record& r) {
+    Record* writer = block_->records.find(*shared_word(word_of(address)).cell, 1, [](const Record& r) {
         return (r.kind & kWrites) != 0;
     });
     bool asynchronous = writer && writer->thread >= kActors;
@@ -108,8 +108,9 @@ uint32_t Checker::loader(uintptr_t address) {
                         : 0;
 }
 
-void Checker::check_operation(Cell& cell, const Operation& operation, const Record& me,
+void Checker::check_operation(Word word, const Operation& operation, const Record& me,
                               const Place& where, uintptr_t address, bool is_fenced) {
+    Cell& cell = *word.cell;
     Records& records = where.shared ? where.shared->records : records_;
     const Causality& order = block_->order;
     int access = !(me.kind & kWrites) ? kRead : me.kind & kStrong ? kAtomic : kWrite;
@@ -152,7 +153,7 @@ void Checker::check_operation(Cell& cell, const Operation& operation, const Reco
                format("%s by an asynchronous operation of %s memory that nobody has written",
                       verb(access), where.shared ? "shared" : "global"),
                issuer, address, operation.pc);
-    records.add(cell, me, order, issuer);
+    records.add(word, me, order, issuer);
     if (me.kind & kWrites) cell.initialised |= me.mask;
 }
 

@@ -15,7 +15,7 @@ void Checker::copy_async(unsigned thread, void* shared, const void* global, size
     std::memcpy(copy->bytes.data(), global, source_size);
     block_->copies[thread].open.push_back(std::move(copy));
     for (uintptr_t word = address; word < address + size; word += kWord)
-        shared_cell(word).pending = byte_mask(word, address, address + size);
+        shared_word(word).cell->pending = byte_mask(word, address, address + size);
 }
 
 void Checker::copy_commit(unsigned thread) {
@@ -38,7 +38,7 @@ void Checker::complete(unsigned thread, CopyGroup& copies) {
         auto address = reinterpret_cast<uintptr_t>(copy->shared);
         for (uintptr_t word = address; word < address + copy->bytes.size(); word += kWord) {
             uint8_t mask = byte_mask(word, address, address + copy->bytes.size());
-            block_->records.add(shared_cell(word), record(thread, copy->pc, kWrites, mask),
+            block_->records.add(shared_word(word), record(thread, copy->pc, kWrites, mask),
                                 block_->order);
         }
     }
@@ -51,7 +51,7 @@ bool Checker::arrive(Copy& copy) {
     std::memcpy(copy.shared, copy.bytes.data(), copy.bytes.size());
     auto address = reinterpret_cast<uintptr_t>(copy.shared);
     for (uintptr_t word = address; word < address + copy.bytes.size(); word += kWord)
-        shared_cell(word).pending = 0;
+        shared_word(word).cell->pending = 0;
     return true;
 }
 

@@ -12,7 +12,10 @@ constexpr unsigned kBanks = 32;
 
 template <typename F>
 void each_lane(uint32_t lanes, F f) {
-    for (; lanes; lanes &= lanes - 1) f(static_cast<unsigned>(__builtin_ctz(lanes)));
+    if (lanes == ~0u)
+        for (unsigned l = 0; l < 32; ++l) f(l);
+    else
+        for (; lanes; lanes &= lanes - 1) f(static_cast<unsigned>(__builtin_ctz(lanes)));
 }
 
 }  // namespace
@@ -39,39 +42,53 @@ void WarpLog::flush(Counters& counters) {
 }
 
 void WarpLog::flush_warp(size_t first, size_t end, Counters& counters) {
-    if (!flush_in_step(counters, first, end)) flush_apart(counters, first, end);
+    Rest rest{};
+    for (size_t t = first; t < end; ++t) {
+        rest.next[t - first] = lanes_[t].data();
+        rest.end[t - first] = lanes_[t].data() + lanes_[t].size();
+    }
+    if (!flush_in_step(counters, rest)) flush_apart(counters, rest);
     for (size_t t = first; t < end; ++t) {
         lanes_[t].clear();
         if (lanes_[t].capacity()) spare_.push_back(std::exchange(lanes_[t], {}));
     }
 }
 
-// Lanes that all did the same. False if they did not.
-bool WarpLog::flush_in_step(Counters& counters, size_t first, size_t end) {
-    const std::vector<Event>* like = nullptr;
+// What lanes that did anything all did in the same order. False if they then went different ways.
+bool WarpLog::flush_in_step(Counters& counters, Rest& rest) {
     Request request;
-    for (size_t t = first; t < end; ++t) {
-        if (lanes_[t].empty()) continue;
-        request.lanes |= 1u << (t - first);
-        if (!like) like = &lanes_[t];
-        if (lanes_[t].size() != like->size()) return false;
-        for (size_t i = 0; i < like->size(); ++i)
-            if (lanes_[t][i].pc() != (*like)[i].pc()) return false;
+    size_t most = 0, least = SIZE_MAX;
+    for (unsigned l = 0; l < kLanes; ++l) {
+        auto count = static_cast<size_t>(rest.end[l] - rest.next[l]);
+        if (!count) continue;
+        request.lanes |= 1u << l;
+        most = std::max(most, count);
+        least = std::min(least, count);
     }
-    for (size_t i = 0; like && i < like->size(); ++i) {
-        each_lane(request.lanes, [&](unsigned l) { request.events[l] = &lanes_[first + l][i]; });
+    if (!request.lanes) return true;
+    const auto leader = static_cast<unsigned>(__builtin_ctz(request.lanes));
+    for (size_t i = 0; i < least; ++i) {
+        const uint64_t what = rest.next[leader]->what();
+        uint64_t others = 0;
+        each_lane(request.lanes, [&](unsigned l) {
+            others |= rest.next[l]->what() ^ what;
+            request.events[l] = rest.next[l];
+        });
+        if (others) return false;
+        each_lane(request.lanes, [&](unsigned l) { ++rest.next[l]; });
         count(counters, request);
     }
-    return true;
+    return least == most;
 }
 
 // The n-th execution of an instruction by one lane goes with the n-th by another.
-void WarpLog::flush_apart(Counters& counters, size_t first, size_t end) {
+void WarpLog::flush_apart(Counters& counters, const Rest& rest) {
     most_.assign(numbers_.size(), 0);
-    for (size_t t = first; t < end; ++t) {
+    for (unsigned l = 0; l < kLanes; ++l) {
         next_.assign(numbers_.size(), 0);
-        for (const Event& event : lanes_[t]) {
-            uint32_t number = number_of(event);
+        for (Event* event = rest.next[l]; event < rest.end[l]; ++event) {
+            uint32_t number = number_of(*event);
+            event->set_number(number);
             most_[number] = std::max(most_[number], ++next_[number]);
         }
     }
@@ -79,12 +96,12 @@ void WarpLog::flush_apart(Counters& counters, size_t first, size_t end) {
     for (size_t i = 0; i < numbers_.size(); ++i) begin_[i + 1] = begin_[i] + most_[i];
     if (requests_.size() < begin_.back()) requests_.resize(begin_.back());
     for (size_t i = 0; i < begin_.back(); ++i) requests_[i].lanes = 0;
-    for (size_t t = first; t < end; ++t) {
+    for (unsigned l = 0; l < kLanes; ++l) {
         next_ = begin_;
-        for (const Event& event : lanes_[t]) {
-            Request& request = requests_[next_[number_of(event)]++];
-            request.lanes |= 1u << (t - first);
-            request.events[t - first] = &event;
+        for (const Event* event = rest.next[l]; event < rest.end[l]; ++event) {
+            Request& request = requests_[next_[event->number()]++];
+            request.lanes |= 1u << l;
+            request.events[l] = event;
         }
     }
     for (size_t i = 0; i < begin_.back(); ++i) count(counters, requests_[i]);
@@ -118,20 +135,30 @@ void WarpLog::count_shared(Counters& counters, const Request& request) {
 
 unsigned WarpLog::wavefronts(const Request& request, uint32_t lanes) {
     // Mostly each lane has banks of its own, or the very words of another.
-    unsigned size = request.events[__builtin_ctz(lanes)]->size();
-    size = size <= 4 ? 4 : size;
-    uintptr_t of_bank[kBanks];
-    uint32_t used = 0;
+    const Event& leader = *request.events[__builtin_ctz(lanes)];
+    const unsigned size = std::max(leader.size(), 4u);
+    const auto shift = static_cast<unsigned>(__builtin_ctz(size));
     bool simple = size == 4 || size == 8 || size == 16;
+    bool alike = simple, in_order = simple;  // all at one place; each behind the last
+    uintptr_t next = leader.address;
     each_lane(lanes, [&](unsigned l) {
         const Event& event = *request.events[l];
-        uintptr_t place = event.address / size;
-        auto bank = static_cast<unsigned>(place % (kBanks * 4 / size));
-        if (event.address % size + event.size() > size || (used >> bank & 1 && of_bank[bank] != place))
-            simple = false;
-        used |= 1u << bank;
-        of_bank[bank] = place;
+        simple &= (event.address & (size - 1)) + event.size() <= size;
+        alike &= event.address == leader.address;
+        in_order &= event.address == next;
+        next = event.address + size;
     });
+    if (simple && (alike || in_order)) return 1;
+    uintptr_t of_bank[kBanks];
+    uint32_t used = 0;
+    if (simple)
+        each_lane(lanes, [&](unsigned l) {
+            uintptr_t place = request.events[l]->address >> shift;
+            auto bank = static_cast<unsigned>(place & ((kBanks * 4 >> shift) - 1));
+            if (used >> bank & 1 && of_bank[bank] != place) simple = false;
+            used |= 1u << bank;
+            of_bank[bank] = place;
+        });
     if (simple) return 1;
     words_.clear();
     each_lane(lanes, [&](unsigned l) {

@@ -56,6 +56,11 @@ private:
         uint64_t rest;
         Event(uintptr_t address, uint64_t rest) : address(address), rest(rest) {}
         uint32_t pc() const { return static_cast<uint32_t>(rest >> 32); }
+        // Of memory of one kind: a copy reads and writes at one pc, and reads nothing where it
+        // writes zeros.
+        uint64_t what() const { return uint64_t{pc()} << 1 | (rest & 1); }
+        void set_number(uint32_t number) { rest = uint64_t{number} << 32 | static_cast<uint32_t>(rest); }
+        uint32_t number() const { return pc(); }
         uint32_t size() const { return static_cast<uint32_t>(rest >> 4 & kLargest); }
         unsigned access() const { return rest >> 1 & 7; }
         bool shared() const { return rest & 1; }
@@ -67,16 +72,20 @@ private:
     };
 
     void grow(std::vector<Event>& events);
+    // What is left of the logs of a warp's lanes.
+    struct Rest {
+        Event *next[kLanes], *end[kLanes];
+    };
+
     void flush_warp(size_t first, size_t end, Counters& counters);
-    bool flush_in_step(Counters& counters, size_t first, size_t end);
-    void flush_apart(Counters& counters, size_t first, size_t end);
+    bool flush_in_step(Counters& counters, Rest& rest);
+    void flush_apart(Counters& counters, const Rest& rest);
     void count(Counters& counters, const Request& request);
     void count_shared(Counters& counters, const Request& request);
     uint64_t sectors(const Request& request);
     unsigned wavefronts(const Request& request, uint32_t lanes);
-    // A copy reads and writes at one pc, and reads nothing where it writes zeros.
     uint32_t number_of(const Event& event) {
-        uint64_t what = uint64_t{event.pc()} << 1 | event.shared();
+        uint64_t what = event.what();
         uint32_t& near = near_[what % kNear];
         if (near < whats_.size() && whats_[near] == what) return near;
         return near = find_number(what);

@@ -124,7 +124,6 @@ void Memory::forget(uintptr_t base) {
                            [&](const Piece& p) { return p.range.base == base; });
     if (at != pieces_.end()) pieces_.erase(at);
     last_ = pieces_.size();
-    std::fill(std::begin(hints_), std::end(hints_), size_t{0});
 }
 
 // A piece around `address`, if it lies in a mapping that one of the numbers points into, and

@@ -35,20 +35,11 @@ public:
 
     // The piece that holds `address`, null if it is nobody's.
     Piece* find(uintptr_t address);
-    // The array or variable, neither constant nor internal, that holds all of an access, where that
-    // is soon found: most accesses of an instruction are to one array.
-    Piece* find_again(uintptr_t address, size_t size, const void* pc) {
-        auto holds = [&](const Piece& p) {
-            uintptr_t offset = address - p.range.base;
-            return offset < p.range.size && size <= p.range.size - offset;
-        };
-        size_t& hint = hints_[reinterpret_cast<uintptr_t>(pc) % kHints];
-        if (pieces_.empty() || !holds(pieces_[hint])) {
-            if (!known(address)) return nullptr;
-            hint = last_;
-        }
-        Piece& piece = pieces_[hint];
-        return holds(piece) && !piece.range.constant && !piece.range.internal ? &piece : nullptr;
+    // The array or variable, neither constant nor internal, that holds all of an access, if it is known.
+    Piece* find_plain(uintptr_t address, size_t size) {
+        Piece* piece = known(address);
+        if (!piece || piece->range.constant || piece->range.internal) return nullptr;
+        return size <= piece->range.base + piece->range.size - address ? piece : nullptr;
     }
     void forget(uintptr_t base);
     const std::vector<Piece>& pieces() const { return pieces_; }
@@ -59,9 +50,7 @@ private:
     Piece* open_at(uintptr_t address);
 
     std::vector<Piece> pieces_;  // sorted by base
-    static constexpr size_t kHints = 64;
     size_t last_ = 0;
-    size_t hints_[kHints] = {};  // each of a piece, if there is any
     std::vector<uintptr_t> numbers_;
 };
 

@@ -31,17 +31,31 @@ void fail(const char* kind, std::string message, uint32_t site) {
     Worker::current()->fail(std::move(report));
 }
 
-void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+namespace {
+
+__attribute__((always_inline)) inline void access_as(Self* self, uint64_t address, uint32_t size,
+                                                     int kind, uint32_t site) {
     if (address - reinterpret_cast<uintptr_t>(self->stacks) < self->stacks_size) return;
-    // Loads and stores that others may watch hand over what a fence before them has ordered.
-    static constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile,
-                                     kAtomic | kOfBarrier, kRead | kVolatile | kOfBarrier};
     Worker& worker = Worker::of(*self);
     Checker* checker = worker.checker();
     if (!checker) return;  // of a call that both builds make
     worker.step(pc_of(site));
-    checker->access(self->thread, reinterpret_cast<const void*>(address), size, kKinds[access],
-                    pc_of(site));
+    checker->access(self->thread, reinterpret_cast<const void*>(address), size, kind, pc_of(site));
+}
+
+// Of which there are most: plain, of a size that the compiler knows.
+template <uint32_t size, int kind>
+void plain_access(Self* self, uint64_t address, uint32_t site) {
+    access_as(self, address, size, kind, site);
+}
+
+}  // namespace
+
+void ptx_access(Self* self, uint64_t address, uint32_t size, uint32_t access, uint32_t site) {
+    // Loads and stores that others may watch hand over what a fence before them has ordered.
+    static constexpr int kKinds[] = {kRead, kWrite, kAtomic, kRead | kVolatile, kWrite | kVolatile,
+                                     kAtomic | kOfBarrier, kRead | kVolatile | kOfBarrier};
+    access_as(self, address, size, kKinds[access], site);
 }
 
 namespace {
@@ -78,7 +92,7 @@ void local(uint64_t address, uint32_t size, uint32_t site, uint64_t base, uint64
 void fence() { pycnn_emu_fence(); }
 void fence_block() { pycnn_emu_fence_block(); }
 
-// ---- Block and warp ---------------------------------------------------------------------------
+// ---- The block ---------------------------------------------------------------------------------
 
 enum How : uint32_t { kSync, kArrive, kCount, kAll, kAny };
 
@@ -92,141 +106,6 @@ uint32_t barrier(uint32_t how, uint32_t number, uint32_t count, uint32_t predica
             : worker->units().named.arrive(*worker, number, count, how != kArrive, yes, site_of(site));
     return static_cast<uint32_t>(how == kCount ? votes.count : how == kAll ? votes.all : votes.any);
 }
-
-void warpsync(uint32_t mask, uint32_t site) {
-    Worker::current()->collective(mask, nullptr, nullptr, site_of(site));
-}
-
-struct Shuffled {
-    uint32_t value, result;
-    int source;
-};
-
-void do_shuffle(uint32_t arrived, Shuffled** lanes) {
-    for (unsigned i = 0; i < kWarp; ++i) {
-        if (!lanes[i]) continue;
-        int source = lanes[i]->source;
-        if (!lanes[source]) Worker::current()->absent_lane(static_cast<int>(i), source, arrived);
-        lanes[i]->result = lanes[lanes[source] ? static_cast<unsigned>(source) : i]->value;
-    }
-}
-
-// The result, and above it whether the source lane was in range; see shfl.sync in the PTX ISA.
-uint64_t shuffle(uint32_t mode, uint32_t value, uint32_t b, uint32_t c, uint32_t mask,
-                 uint32_t site) {
-    int lane = static_cast<int>(pycnn_emu_self->thread % kWarp);
-    int segment = static_cast<int>(c >> 8 & 31), clamp = static_cast<int>(c & 31);
-    int by = static_cast<int>(b & 31);
-    int lowest = lane & segment, highest = lowest | (clamp & ~segment);
-    int source = 0;
-    bool inside = false;
-    switch (mode) {
-        case 0: source = lane - by; inside = source >= highest; break;
-        case 1: source = lane + by; inside = source <= highest; break;
-        case 2: source = lane ^ by; inside = source <= highest; break;
-        default: source = lowest | (by & ~segment); inside = source <= highest; break;
-    }
-    Shuffled mine{value, value, inside ? source : lane};
-    together<Shuffled, do_shuffle>(mask, mine, site);
-    return mine.result | uint64_t{inside} << 32;
-}
-
-struct Voted {
-    uint32_t predicate, ballot, taking_part;
-};
-
-void do_vote(uint32_t arrived, Voted** lanes) {
-    uint32_t ballot = 0;
-    for (unsigned i = 0; i < kWarp; ++i)
-        if (lanes[i] && lanes[i]->predicate) ballot |= 1u << i;
-    for (unsigned i = 0; i < kWarp; ++i)
-        if (lanes[i]) lanes[i]->ballot = ballot, lanes[i]->taking_part = arrived;
-}
-
-uint32_t vote(uint32_t mode, uint32_t predicate, uint32_t mask, uint32_t site) {
-    Voted mine{predicate, 0, 0};
-    together<Voted, do_vote>(mask, mine, site);
-    bool all = mine.ballot == mine.taking_part, any = mine.ballot != 0;
-    return mode == 0 ? all : mode == 1 ? any : mode == 2 ? all || !any : mine.ballot;
-}
-
-struct Matched {
-    uint64_t value;
-    uint32_t same, taking_part;
-};
-
-void do_match(uint32_t arrived, Matched** lanes) {
-    for (unsigned i = 0; i < kWarp; ++i) {
-        if (!lanes[i]) continue;
-        lanes[i]->same = 0;
-        lanes[i]->taking_part = arrived;
-        for (unsigned j = 0; j < kWarp; ++j)
-            if (lanes[j] && lanes[j]->value == lanes[i]->value) lanes[i]->same |= 1u << j;
-    }
-}
-
-uint32_t match(uint32_t all, uint64_t value, uint32_t mask, uint32_t site) {
-    Matched mine{value, 0, 0};
-    together<Matched, do_match>(mask, mine, site);
-    if (!all) return mine.same;
-    return mine.same == mine.taking_part ? mine.same : 0;
-}
-
-struct Reduced {
-    uint32_t code, value, result;
-};
-
-uint32_t canonical(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    return std::isnan(value) ? 0x7fffffffu : bits;
-}
-
-uint32_t float_reduction(uint32_t code, uint32_t a, uint32_t b) {
-    float x, y;
-    std::memcpy(&x, &a, sizeof(x));
-    std::memcpy(&y, &b, sizeof(y));
-    if (code & 64 && (std::isnan(x) || std::isnan(y))) return 0x7fffffffu;
-    if (std::isnan(x)) return canonical(y);
-    if (std::isnan(y)) return a;
-    bool less = x < y || (x == y && std::signbit(x) && !std::signbit(y));
-    return less == ((code >> 2 & 7) == 1) ? a : b;
-}
-
-uint32_t reduction(uint32_t code, uint32_t a, uint32_t b) {
-    bool is_signed = (code & 3) == 1;
-    auto less = [&] { return is_signed ? static_cast<int32_t>(a) < static_cast<int32_t>(b) : a < b; };
-    if ((code & 3) == 2) return float_reduction(code, a, b);
-    switch (code >> 2 & 7) {
-        case 0: return a + b;
-        case 1: return less() ? a : b;
-        case 2: return less() ? b : a;
-        case 3: return a & b;
-        case 4: return a | b;
-        default: return a ^ b;
-    }
-}
-
-void do_reduce(uint32_t, Reduced** lanes) {
-    bool first = true;
-    uint32_t total = 0;
-    for (unsigned i = 0; i < kWarp; ++i) {
-        if (!lanes[i]) continue;
-        total = first ? lanes[i]->value : reduction(lanes[i]->code, total, lanes[i]->value);
-        first = false;
-    }
-    for (unsigned i = 0; i < kWarp; ++i)
-        if (lanes[i]) lanes[i]->result = total;
-}
-
-uint32_t reduce(uint32_t code, uint32_t value, uint32_t mask, uint32_t site) {
-    if (code & 32) value &= 0x7fffffffu;
-    Reduced mine{code, value, 0};
-    together<Reduced, do_reduce>(mask, mine, site);
-    return mine.result;
-}
-
-uint32_t activemask(uint32_t site) { return Worker::current()->activemask(site_of(site)); }
 
 void poll(uint32_t site) { Worker::current()->give_way(pc_of(site)); }
 
@@ -412,17 +291,17 @@ const std::vector<Function>& functions() {
     static const std::vector<Function> table = [] {
         std::vector<Function> all = {
             {"access", address(ptx_access)},
+            {"read4", address(plain_access<4, kRead>)},
+            {"read8", address(plain_access<8, kRead>)},
+            {"read16", address(plain_access<16, kRead>)},
+            {"write4", address(plain_access<4, kWrite>)},
+            {"write8", address(plain_access<8, kWrite>)},
+            {"write16", address(plain_access<16, kWrite>)},
             {"compare", address(compare)},
             {"local", address(local)},
             {"fence", address(fence)},
             {"fence_block", address(fence_block)},
             {"barrier", address(barrier)},
-            {"warpsync", address(warpsync)},
-            {"shuffle", address(shuffle)},
-            {"vote", address(vote)},
-            {"match", address(match)},
-            {"reduce", address(reduce)},
-            {"activemask", address(activemask)},
             {"poll", address(poll)},
             {"copy_async", address(copy_async)},
             {"copy_commit", address(copy_commit)},
@@ -445,7 +324,7 @@ const std::vector<Function>& functions() {
             {"lg2", address(lg2)},
             {"tanh", address(tangent)},
         };
-        for (const auto* more : {&matrix_functions(), &async_functions(), &small_functions(),
+        for (const auto* more : {&warp_functions(), &matrix_functions(), &async_functions(), &small_functions(),
                                  &wgmma_functions(), &mbarrier_functions(), &bulk_functions(),
                                  &cluster_functions(), &tensor_functions()})
             all.insert(all.end(), more->begin(), more->end());
@@ -473,8 +352,11 @@ PtxKernel::PtxKernel(uintptr_t code, std::string name, std::vector<std::string> 
     sites_.reserve(sites.size());
     for (const SiteRow& row : sites)
         sites_.push_back(Site{word(row.what), word(row.file), row.line, 0});
-    for (const std::string& what : words_)
+    for (const std::string& what : words_) {
         some_arrive_ |= what.compare(0, 3, "bar") == 0 && what.find(".arrive") != what.npos;
+        for (const char* part : {".bulk", "wgmma.", "st.async", "red.async"})
+            some_operate_ |= what.find(part) != what.npos;
+    }
     for (const auto& [variable, file, line, size, offset] : shared_rows_)
         shared_.push_back(SharedVariable{variable.c_str(), file.c_str(), line, size, 16, offset, nullptr});
 }
@@ -497,6 +379,7 @@ Outcome PtxKernel::launch(dim3 grid, dim3 block, dim3 cluster, size_t dynamic_sh
     for (const Function& function : functions()) context.push_back(function.address);
     void* arguments[] = {nullptr, context.data(), parameters, this};
     told_ = nullptr;
+    knowledge.operations = some_operate_;
     Launch job{&entry_, grid, block, dynamic_shared, arguments, order, seed, 0, 0, timeout,
                max_steps, cluster.x ? cluster : dim3(), cluster.x != 0,
                checked ? nullptr : code_};

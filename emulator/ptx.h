@@ -51,7 +51,7 @@ private:
     std::vector<SharedVariable> shared_;
     Entry entry_;
     Argument none_{kStruct, 0};
-    bool some_arrive_ = false;
+    bool some_arrive_ = false, some_operate_ = false;
     const Checker* told_ = nullptr;  // has heard of the shared variables
 };
 

@@ -65,6 +65,7 @@ void together(uint32_t mask, Lane& lane, uint32_t site) {
         site_of(site));
 }
 
+const std::vector<Function>& warp_functions();      // ptx_warp_calls.cpp
 const std::vector<Function>& matrix_functions();  // ptx_matrix_calls.cpp
 const std::vector<Function>& async_functions();   // ptx_async_calls.cpp
 const std::vector<Function>& bulk_functions();      // ptx_bulk_calls.cpp

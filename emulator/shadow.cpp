@@ -13,19 +13,31 @@ bool races_with_as_much(const Record& strong, const Record& weak) {
 
 }  // namespace
 
-Records::More& Records::more_of(Cell& cell) {
-    if (!cell.more) {
-        if (used_ == more_.size())
-            more_.emplace_back();
-        else
-            more_[used_] = More{};
-        cell.more = static_cast<uint32_t>(++used_);
-    }
-    return more_[cell.more - 1];
+void Cells::make(size_t count) {
+    auto* cells = static_cast<Cell*>(std::calloc(count, sizeof(Cell)));
+    auto* tags = static_cast<Tag*>(std::calloc(count, sizeof(Tag)));
+    words_ = {cells, tags};
+    if (!cells || !tags) throw std::bad_alloc();
 }
 
-void Records::add(Cell& cell, const Record& me, const Causality& order, unsigned knower) {
-    cell.readers = 0;
+Records::More& Records::more_of(Cell& cell) {
+    if (!cell.more) {
+        if (used_ == more_.size()) more_.emplace_back();
+        cell.more = static_cast<uint32_t>(++used_);
+    }
+    More& more = more_[cell.more - 1];
+    if (!cell.has_more) {
+        for (Record& record : more.records) record.mask = 0;
+        more.rest.clear();
+        cell.has_more = true;
+    }
+    return more;
+}
+
+void Records::add(Word word, const Record& me, const Causality& order, unsigned knower) {
+    Cell& cell = *word.cell;
+    cell.clean = false;
+    *word.tag = tag_of(order.epoch());
     bool plain_write = me.kind == kWrites;
     bool placed = false;
     Record *free = nullptr, *grown = nullptr;
@@ -62,7 +74,7 @@ void Records::add(Cell& cell, const Record& me, const Causality& order, unsigned
         }
     }
     if (placed) return;
-    if (!free && !cell.more) free = more_of(cell).records;
+    if (!free && !cell.has_more) free = more_of(cell).records;
     if (free) {
         *free = me;
         return;

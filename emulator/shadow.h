@@ -18,43 +18,57 @@ constexpr size_t kWord = 4;
 // Masks are of the bytes of the word.
 struct Cell {
     Record first;
-    uint32_t more;        // further records: which list, counted from 1
+    uint32_t more;        // further records: which list, counted from 1; its own from now on
+    bool has_more;        // that there are any in it
     uint8_t pending;      // target of an asynchronous copy that has not been waited for
     uint8_t initialised;
     uint8_t touched_read, touched_write;
-    uint8_t readers;      // kClean ...: what a plain read of the word may skip
+    // The word is whole, and initialised; `first` is a plain read of it, and every write of it came
+    // before the last barrier of that reader's block.
+    bool clean;
 };
 
-// The word is whole, and initialised; `first` is a plain read of it, and every write of it came
-// before the last barrier of that reader's block.
-constexpr uint8_t kClean = 1;
-// And two readers, since that barrier, stand for all others of the block.
-constexpr uint8_t kManyWarps = 2;
-// Nobody writes the word, and readers of two blocks stand for all others.
-constexpr uint8_t kManyBlocks = 4;
+// Of each word, apart from its cell and so in few cache lines: 0 before the first access, then twice
+// the epoch (Causality) in which it was accessed last. While no fence is used, one more says that
+// this was by plain reads of two warps, which stand for all others of that block and epoch.
+using Tag = uint32_t;
+constexpr Tag kReadByAll = ~Tag{0};  // nobody writes it, and readers of two blocks stand for all others
+constexpr uint32_t kLastEpoch = (1u << 31) - 2;
+
+constexpr Tag tag_of(uint32_t epoch) { return epoch << 1; }
+constexpr Tag tag_of_readers(uint32_t epoch) { return epoch << 1 | 1; }
+
+struct Word {
+    Cell* cell = nullptr;
+    Tag* tag = nullptr;
+    void next() { ++cell, ++tag; }
+};
 
 // Cells of one piece of memory, which need not start or end on a word. They are made at the first
 // access, and pages of them that nobody touches stay virtual.
 class Cells {
 public:
     Cells() = default;
-    Cells(Cells&& other) noexcept : cells_(other.cells_) { other.cells_ = nullptr; }
+    Cells(Cells&& other) noexcept : words_(std::exchange(other.words_, Word{})) {}
     Cells& operator=(Cells&& other) noexcept {
-        std::swap(cells_, other.cells_);
+        std::swap(words_, other.words_);
         return *this;
     }
-    ~Cells() { std::free(cells_); }
+    ~Cells() {
+        std::free(words_.cell);
+        std::free(words_.tag);
+    }
 
-    Cell* at(uintptr_t address, uintptr_t base, size_t size) {
-        if (!cells_) {
-            cells_ = static_cast<Cell*>(std::calloc(size / kWord + 2, sizeof(Cell)));
-            if (!cells_) throw std::bad_alloc();
-        }
-        return cells_ + (address / kWord - base / kWord);
+    Word at(uintptr_t address, uintptr_t base, size_t size) {
+        if (!words_.tag) make(size / kWord + 2);
+        size_t i = address / kWord - base / kWord;
+        return {words_.cell + i, words_.tag + i};
     }
 
 private:
-    Cell* cells_ = nullptr;
+    void make(size_t count);
+
+    Word words_;
 };
 
 // Memory that the kernel may use, and what to call it in a report.
@@ -77,6 +91,7 @@ struct Range {
 class Records {
 public:
     void fences_used() { fences_ = true; }
+    bool fences() const { return fences_; }
     void clear() { used_ = 0; }
 
     // Calls f(record) for each record that shares bytes with `mask`, until it returns true.
@@ -85,22 +100,28 @@ public:
         return each(cell, [&](Record& record) { return record.mask & mask && f(record); });
     }
     // `knower`: the thread whose knowledge `me` relies on, where it is not the record's own.
-    void add(Cell& cell, const Record& me, const Causality& order) {
-        add(cell, me, order, me.thread);
+    void add(Word word, const Record& me, const Causality& order) {
+        add(word, me, order, me.thread);
     }
-    void add(Cell& cell, const Record& me, const Causality& order, unsigned knower);
+    void add(Word word, const Record& me, const Causality& order, unsigned knower);
     // Adds `me` if nothing races with it and that is soon found; most accesses are done here.
     // `clean`: it is a plain read of the whole word, which the caller knows without looking at it.
-    bool add_ordered(Cell& cell, const Record& me, const Causality& order, bool clean);
+    bool add_ordered(Word word, const Record& me, const Causality& order, bool clean);
+    // `me`, a plain access to a whole word that is initialised then, when it races with no other
+    // access: what came before is forgotten.
+    static void begin_epoch(Word word, const Record& me, const Causality& order) {
+        Cell& cell = *word.cell;
+        cell.first = me;
+        cell.has_more = false;
+        cell.clean = !me.kind;
+        cell.initialised = me.mask;
+        *word.tag = tag_of(order.epoch());
+    }
     // True if `me`, a plain read of a whole word, needs no more than its lane to be known.
-    bool add_known(Cell& cell, const Record& me, const Causality& order) const {
-        if (cell.readers & kManyBlocks && !fences_) return true;
-        if (!(cell.readers & kClean) || cell.first.block != me.block) return false;
-        if (cell.first.clock == me.clock && same_warp(cell.first, me)) {
-            cell.first.lanes |= me.lanes;
-            return true;
-        }
-        return cell.readers & kManyWarps && !fences_ && !order.passed(cell.first);
+    static bool add_lane(Cell& cell, const Record& me) {
+        if (!cell.clean || cell.first.clock != me.clock || !same_warp(cell.first, me)) return false;
+        cell.first.lanes |= me.lanes;
+        return true;
     }
 
 private:
@@ -118,7 +139,7 @@ private:
     template <typename F>
     Record* each(Cell& cell, F f) {
         if (f(cell.first)) return &cell.first;
-        if (!cell.more) return nullptr;
+        if (!cell.has_more) return nullptr;
         More& more = more_[cell.more - 1];
         for (Record& record : more.records)
             if (f(record)) return &record;
@@ -128,18 +149,20 @@ private:
     }
     More& more_of(Cell& cell);
     bool take_place(Cell& cell, const Record& me, const Causality& order, unsigned knower);
-    void note_readers(Cell& cell, Record* mine, Record* other, Record* second);
+    void note_readers(Word word, const Causality& order, Record* mine, Record* other,
+                      Record* second);
 
     bool fences_ = false;
     std::vector<More> more_;
     size_t used_ = 0;  // of more_
 };
 
-inline bool Records::add_ordered(Cell& cell, const Record& me, const Causality& order,
-                                 bool clean) {
-    cell.readers = 0;
+inline bool Records::add_ordered(Word word, const Record& me, const Causality& order, bool clean) {
+    Cell& cell = *word.cell;
+    cell.clean = false;
+    *word.tag = tag_of(order.epoch());
     if (me.kind & ~kWrites) return false;
-    More* more = cell.more ? &more_[cell.more - 1] : nullptr;
+    More* more = cell.has_more ? &more_[cell.more - 1] : nullptr;
     if (more && !more->rest.empty()) return false;
     Record *place = nullptr, *mine = nullptr, *other = nullptr, *second = nullptr;
     for (Record* at : {&cell.first, more ? more->records : nullptr, more ? more->records + 1 : nullptr}) {
@@ -177,20 +200,22 @@ inline bool Records::add_ordered(Cell& cell, const Record& me, const Causality& 
         *place = me;
         mine = place;
     }
-    if (clean) note_readers(cell, mine, other, second);
+    if (clean) note_readers(word, order, mine, other, second);
     return true;
 }
 
 // `mine`: the record that has the reader, if any; `other` and `second`: of readers that nothing
 // orders with it.
-inline void Records::note_readers(Cell& cell, Record* mine, Record* other, Record* second) {
-    cell.readers = kClean;
+inline void Records::note_readers(Word word, const Causality& order, Record* mine, Record* other,
+                                  Record* second) {
+    Cell& cell = *word.cell;
+    cell.clean = true;
     const Record* pair = mine ? mine : second;
     if (other && !fences_) {
         if (other->block != pair->block)
-            cell.readers |= kManyBlocks;  // and no write: one of the two would race with it
+            *word.tag = kReadByAll;  // and no write: one of the two would race with it
         else if (!same_warp(*other, *pair))
-            cell.readers |= kManyWarps;
+            *word.tag = tag_of_readers(order.epoch());
     }
     Record* front = mine ? mine : other;
     if (front != &cell.first) std::swap(*front, cell.first);

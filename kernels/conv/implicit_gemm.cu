@@ -10,7 +10,7 @@
 //            are contiguous, and the parameters along which those of C are
 // Launch     block 256, each thread 8x8 outputs of a 128x128 tile, or 4x4 of 64x64; grid of all
 //            tiles of all groups and splits of k, flat, m fastest; shared memory 21 to 43 KiB.
-//            implicit_gemm_finish: one thread an output; block 256
+//            implicit_gemm_finish: one thread an output, or 16 bytes of sums; block 256
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
 // Range      positions up to 2^31 - 2^16, 64-bit offsets; two spatial axes. Zeros beyond x are
@@ -155,22 +155,49 @@ implicit_gemm(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
     }
 }
 
+// Of N outputs that are neighbours along m: the i-th among `all` sums of a split, and those behind it.
+template <int N, typename Flat>
+__device__ __forceinline__ void finish(Flat i, index_t all, const acc_t* part, scalar_t* c,
+                                       const Epilogue& epilogue, const ImplicitParams& p) {
+    acc_t acc[N] = {};
+    for (int split = 0; split < p.splits; ++split) {
+        acc_t more[N];
+        if constexpr (N > 1)
+            load_vector(more, part + split * all + i);
+        else
+            more[0] = part[split * all + i];
+#pragma unroll
+        for (int j = 0; j < N; ++j) acc[j] += more[j];
+    }
+    const Flat rows = static_cast<Flat>(p.m), cols = static_cast<Flat>(p.n.count);
+    const Flat group = i / (rows * cols), inner = i % (rows * cols);
+    const Flat m = p.m_major ? inner % rows : inner / cols;
+    const IndexIterator iter_n(p.n, p.m_major ? inner / rows : inner % cols);
+    const index_t channel = group * p.m + m;
+    const EpilogueParams& e = epilogue.p;
+    const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
+    epilogue.finish(acc, channel, 1, channel * e.residual_k + iter_n.dot(residual_strides),
+                    e.residual_k);
+    scalar_t* const to = c + group * p.c_group + m * p.c_m + iter_n.other(p.n);
+#pragma unroll
+    for (int j = 0; j < N; ++j) to[j * p.c_m] = from_acc(acc[j]);
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
 implicit_gemm_finish(const acc_t* __restrict__ part, scalar_t* __restrict__ c,
                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                      EpilogueParams e, ImplicitParams p) {
-    const index_t of_group = p.m * p.n.count, all = of_group * p.groups;
-    const index_t i = flat_thread();
+    const index_t all = p.m * p.n.count * p.groups;
+    // Where neighbours are to be had, a thread has several outputs: `several` of conv_implicit.py.
+    const bool few = all < 1ll << 31, several = few && p.m_major && p.m % ACC_VEC == 0;
+    const index_t i = flat_thread() * (several ? ACC_VEC : 1);
     if (i >= all) return;
-    acc_t acc = 0;
-    for (int split = 0; split < p.splits; ++split) acc += part[split * all + i];
-    const index_t group = i / of_group, inner = i % of_group;
-    const index_t m = p.m_major ? inner % p.m : inner / p.n.count;
-    const IndexIterator iter_n(p.n, p.m_major ? inner / p.m : inner % p.n.count);
-    const index_t channel = group * p.m + m;
-    const index_t residual_strides[] = {e.residual_n, e.residual_p, e.residual_q};
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    c[group * p.c_group + m * p.c_m + iter_n.other(p.n)] =
-        from_acc(epilogue(acc, channel, channel * e.residual_k + iter_n.dot(residual_strides)));
+    if (!few)
+        finish<1>(i, all, part, c, epilogue, p);
+    else if (several)
+        finish<ACC_VEC>(static_cast<unsigned>(i), all, part, c, epilogue, p);
+    else
+        finish<1>(static_cast<unsigned>(i), all, part, c, epilogue, p);
 }

@@ -25,6 +25,7 @@
 // variant SCALAR = halves
 // variant TILE_M = 128
 // variant TILE_N = 64, 128, 256
+// variant CLUSTER = 1, 2
 #include <pycnn/conv_window.cuh>
 #include <pycnn/gemm_wgmma.cuh>
 
@@ -35,9 +36,11 @@ struct Windows {
     const EpilogueParams& e;
     const ConvWindow& window;
     Shared& shared;
+    const OwnColumns own;
     // Of the next copy: the first pixel of the tile in the window's corner, and the tap and channels.
     int n, row_x, col_x, r, s, chunk;
 
+    __device__ unsigned bytes() const { return own.bytes(false); }
     __device__ Terms terms(const BlockCoord& blk) const {
         const int all = static_cast<int>(ceil_div(p.k, BLK_K));
         const int first = static_cast<int>(blk.batch / p.inner) * window.per_split;
@@ -66,9 +69,10 @@ struct Windows {
                         {offset(window.first_w + s * window.step_w),
                          offset(window.first_h + r * window.step_h)},
                         &shared.full[stage]);
-        tma_load(shared.b[stage], map_w,
-                 {group * window.w_group + c, s, r, group * window.w_row + static_cast<int>(blk.n)},
-                 &shared.full[stage]);
+        tma_load_all<CLUSTER>(shared.b[stage] + own.first() * BLK_K, map_w,
+                              {group * window.w_group + c, s, r,
+                               group * window.w_row + static_cast<int>(blk.n) + own.first()},
+                              &shared.full[stage]);
         if (++chunk < window.chunks) return;
         chunk = 0;
         if (++s < window.s) return;
@@ -77,7 +81,7 @@ struct Windows {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
 implicit_gemm_wgmma(const __grid_constant__ TensorMap map_x, const __grid_constant__ TensorMap map_w,
                     scalar_t* __restrict__ y, float* __restrict__ part,
                     const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
@@ -86,7 +90,7 @@ implicit_gemm_wgmma(const __grid_constant__ TensorMap map_x, const __grid_consta
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    const Windows work{map_x, map_w, p, e, window, shared, 0, 0, 0, 0, 0, 0};
+    const Windows work{map_x, map_w, p, e, window, shared, {}, 0, 0, 0, 0, 0, 0};
     multiply_all<true, true>(
         shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
             if (part)

@@ -23,6 +23,7 @@
 // variant SCALAR = halves
 // variant TILE_M = 128
 // variant TILE_N = 64, 128, 256
+// variant CLUSTER = 1, 2
 #include <pycnn/conv_window.cuh>
 #include <pycnn/gemm_wgmma.cuh>
 
@@ -33,15 +34,17 @@ struct Pixels {
     const GemmParams& p;
     const ConvWindow& window;
     Shared& shared;
+    const OwnColumns own;
 
     // Rows of the result, as they lie beside each other in a tile.
     struct Channels {
         int tap, c;
     };
     __device__ __forceinline__ Channels channels(int m) const {
-        const int chunk = m / WIDTH, tap = chunk / window.chunks;
+        const int chunk = min(m, static_cast<int>(p.m) - 1) / WIDTH, tap = chunk / window.chunks;
         return {tap, (chunk - tap * window.chunks) * WIDTH + m % WIDTH};
     }
+    __device__ unsigned bytes() const { return own.bytes(true); }
     __device__ Terms terms(const BlockCoord& blk) const {
         const int all = static_cast<int>(ceil_div(p.k, BLK_K));
         const int first = static_cast<int>(blk.batch / p.inner) * window.per_split;
@@ -70,18 +73,20 @@ struct Pixels {
         const int filter = group * window.w_group + static_cast<int>(blk.n);
 #pragma unroll
         for (int box = 0; box < BLK_N / WIDTH; ++box)
-            tma_load_im2col(shared.b[stage] + box * WIDTH * BLK_K, map_dy,
-                            {filter + box * WIDTH, at.q, at.p, at.n}, {0, 0}, &shared.full[stage]);
+            if (own.has(box))
+                tma_load_im2col_all<CLUSTER>(shared.b[stage] + box * WIDTH * BLK_K, map_dy,
+                                             {filter + box * WIDTH, at.q, at.p, at.n}, {0, 0},
+                                             &shared.full[stage]);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
 implicit_gemm_wgmma_weight(const __grid_constant__ TensorMap map_x,
                            const __grid_constant__ TensorMap map_dy, float* __restrict__ part,
                            GemmParams p, ConvWindow window) {
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
-    const Pixels work{map_x, map_dy, p, window, shared};
+    const Pixels work{map_x, map_dy, p, window, shared, {}};
     multiply_all<false, false>(
         shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
             store_sums(work, p, part, blk, sums, warpgroup);

@@ -19,6 +19,7 @@
 // variant SCALAR = halves
 // variant TILE_M = 128
 // variant TILE_N = 64, 128, 256
+// variant CLUSTER = 1, 2
 // variant A_TRANSPOSED = 0, 1
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/gemm_wgmma.cuh>
@@ -30,43 +31,49 @@
 
 constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
 
-// Copies the tile of an operand: of one box, or of one for every 64 of m (or n).
-template <int BLK_MN, bool K_MAJOR>
-__device__ __forceinline__ void load_operand(scalar_t* to, const TensorMap& map, int mn, int k,
-                                             int inner, int outer, mbarrier_t* barrier) {
-    constexpr int WIDTH = WgmmaOperand<BLK_MN, K_MAJOR>::WIDTH;
-    if constexpr (K_MAJOR) {
-        tma_load(to, map, {k, mn, inner, outer}, barrier);
-    } else {
-#pragma unroll
-        for (int box = 0; box < BLK_MN / WIDTH; ++box)
-            tma_load(to + box * WIDTH * BLK_K, map, {mn + box * WIDTH, k, inner, outer}, barrier);
-    }
-}
-
 // What a block multiplies.
 struct Matrices {
+    static constexpr int WIDTH = 64;
     const TensorMap &map_a, &map_b;
     const GemmParams& p;
     Shared& shared;
+    const OwnColumns own;
 
+    __device__ unsigned bytes() const { return own.bytes(!B_K_MAJOR); }
     __device__ Terms terms(const BlockCoord&) const {
         return {0, static_cast<int>(ceil_div(p.k, BLK_K))};
     }
     __device__ Row row(index_t m) const { return {m * p.c_row, m * p.residual_row}; }
+    // An operand comes as one box where k is contiguous, else as one for every 64 of m (or n). One
+    // that is the same for a whole level of the batch has one index there.
     __device__ void load(const BlockCoord& blk, int k_tile, bool, int stage) {
         const int inner = blk.batch % p.inner, outer = blk.batch / p.inner, k = k_tile * BLK_K;
-        // An operand that is the same for a whole level of the batch has one index there.
-        load_operand<BLK_M, A_K_MAJOR>(shared.a[stage], map_a, static_cast<int>(blk.m), k,
-                                       p.a_inner ? inner : 0, p.a_outer ? outer : 0,
-                                       &shared.full[stage]);
-        load_operand<BLK_N, B_K_MAJOR>(shared.b[stage], map_b, static_cast<int>(blk.n), k,
-                                       p.b_inner ? inner : 0, p.b_outer ? outer : 0,
-                                       &shared.full[stage]);
+        const int m = static_cast<int>(blk.m), n = static_cast<int>(blk.n);
+        const int a_inner = p.a_inner ? inner : 0, a_outer = p.a_outer ? outer : 0;
+        const int b_inner = p.b_inner ? inner : 0, b_outer = p.b_outer ? outer : 0;
+        mbarrier_t* const full = &shared.full[stage];
+        if constexpr (A_K_MAJOR) {
+            tma_load(shared.a[stage], map_a, {k, m, a_inner, a_outer}, full);
+        } else {
+#pragma unroll
+            for (int box = 0; box < BLK_M / WIDTH; ++box)
+                tma_load(shared.a[stage] + box * WIDTH * BLK_K, map_a,
+                         {m + box * WIDTH, k, a_inner, a_outer}, full);
+        }
+        if constexpr (B_K_MAJOR) {
+            tma_load_all<CLUSTER>(shared.b[stage] + own.first() * BLK_K, map_b,
+                                  {k, n + own.first(), b_inner, b_outer}, full);
+        } else {
+#pragma unroll
+            for (int box = 0; box < BLK_N / WIDTH; ++box)
+                if (own.has(box))
+                    tma_load_all<CLUSTER>(shared.b[stage] + box * WIDTH * BLK_K, map_b,
+                                          {n + box * WIDTH, k, b_inner, b_outer}, full);
+        }
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
 gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
            scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
            const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
@@ -74,7 +81,7 @@ gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ Tens
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    const Matrices work{map_a, map_b, p, shared};
+    const Matrices work{map_a, map_b, p, shared, {}};
     multiply_all<A_K_MAJOR, B_K_MAJOR>(
         shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
             store_tile(work, Output(p, c, epilogue, blk), sums, shared, warpgroup);

@@ -103,6 +103,7 @@ moments_merge(const Moments* __restrict__ parts, const void* __restrict__ runnin
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
         all = Moments();
+#pragma unroll 4
         for (index_t i = threadIdx.x % LANES; i < p.parts; i += LANES)
             all.merge(in_units(parts[statistic * p.parts + i], unit));
         all = merge_lanes(all);

@@ -58,10 +58,10 @@ struct Row {
     }
 };
 
-// emit(p, q, offset in y, states of the columns) for every plane of this thread.
-template <typename State, int OUTPUTS, typename Emit>
+// prepare(p, q), then emit(offset in y, states of the columns) for every plane of this thread.
+template <typename State, int OUTPUTS, typename Prepare, typename Emit>
 __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, const Pool& p,
-                                            Emit emit) {
+                                            Prepare prepare, Emit emit) {
     const PoolAxis &rows = p.axis[1], &cols = p.axis[2];
     const PoolStrides& s = p.operand[0];
     const int height = rows.extent, width = cols.extent, outs = rows.windows;
@@ -82,6 +82,7 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
     const scalar_t* from = x + n * s.n + first * s.c + top * s.axis[1] + left;
     index_t to = ((static_cast<index_t>(n) * channels + first) * outs + out) * q_end + q;
     const int rest = channels - first, planes = p.planes_tile;
+    prepare(out, q);
 #pragma unroll 1
     for (int i = planes < rest ? planes : rest; i > 0; --i) {
         Row<OUTPUTS> row[WINDOW];
@@ -101,7 +102,7 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
                 for (int u = 0; u < WINDOW; ++u)
                     of[j].add(to_acc(row[r].at[STRIDE * j + u]), (top + r) * width + w + u);
         }
-        emit(out, q, to, of);
+        emit(to, of);
         from += s.c;
         to += static_cast<index_t>(outs) * q_end;
     }
@@ -114,7 +115,7 @@ __device__ __forceinline__ void max_windows(const scalar_t* __restrict__ x,
     using State = Maximum<Place>;
     const bool vectors = aligned_to<scalar_t, OUTPUTS>(y);
     const bool at_vectors = aligned_to<index_t, OUTPUTS>(indices);
-    each_window<State, OUTPUTS>(x, p, [&](int, int, index_t to, const State (&of)[OUTPUTS]) {
+    const auto emit = [&](index_t to, const State (&of)[OUTPUTS]) {
         Block<scalar_t, OUTPUTS> block;
 #pragma unroll
         for (int j = 0; j < OUTPUTS; ++j) block.at[j] = from_acc(of[j].value);
@@ -125,7 +126,8 @@ __device__ __forceinline__ void max_windows(const scalar_t* __restrict__ x,
             for (int j = 0; j < OUTPUTS; ++j) places.at[j] = of[j].at;
             store_block(indices + to, places, at_vectors);
         }
-    });
+    };
+    each_window<State, OUTPUTS>(x, p, [](int, int) {}, emit);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -142,11 +144,16 @@ max_pool_planes_indices(const scalar_t* __restrict__ x, scalar_t* __restrict__ y
 extern "C" __global__ void __launch_bounds__(THREADS)
 avg_pool_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Pool p) {
     const bool vectors = aligned_to<scalar_t, MOST>(y);
-    each_window<Total, MOST>(x, p, [&](int i, int q, index_t to, const Total (&of)[MOST]) {
+    Divided means[MOST], rows;
+    const auto prepare = [&](int i, int q) {
+        rows = Divided(p, 1, i);
+#pragma unroll
+        for (int j = 0; j < MOST; ++j) means[j] = Divided(p, 2, q + j);
+    };
+    each_window<Total, MOST>(x, p, prepare, [&](index_t to, const Total (&of)[MOST]) {
         Block<scalar_t, MOST> block;
 #pragma unroll
-        for (int j = 0; j < MOST; ++j)
-            block.at[j] = from_acc(Divided(p, 1, i)(Divided(p, 2, q + j), of[j].value));
+        for (int j = 0; j < MOST; ++j) block.at[j] = from_acc(rows(means[j], of[j].value));
         store_block(y + to, block, vectors);
     });
 }

@@ -127,13 +127,16 @@ avg_pool_planes_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__
     const int q_end = p.axis[2].windows;
     const bool vectors = aligned_to<scalar_t, OUTPUTS>(dy);
     const scalar_t* const of_dy = at.in(dy, s);
+    Divided cols[WINDOWS];
+#pragma unroll
+    for (int d = 0; d < WINDOWS; ++d) cols[d] = Divided(p, 2, at.q + FIRST + d);
     const auto load = [&](int i, Share (&row)[WINDOWS][1]) {
         scalar_t values[WINDOWS];
         load_windows<OUTPUTS>(of_dy + i * s.axis[1], at.q, q_end, vectors, from_acc(0), values);
         const Divided mean(p, 1, i);
 #pragma unroll
         for (int d = 0; d < WINDOWS; ++d)
-            row[d][0].dy = mean(Divided(p, 2, at.q + FIRST + d), to_acc(values[d]));
+            row[d][0].dy = mean(cols[d], to_acc(values[d]));
     };
     backward<Share, OUTPUTS>(dx, p, at, load);
 }

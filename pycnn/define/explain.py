@@ -299,6 +299,7 @@ def predictor(gpu: str | None, call: Call) -> Predictor:
     """Predicts plans of a call on a GPU by name; nothing, without one."""
     if gpu is None:
         return lambda plan: (None, "")
+    from pycnn.emulator import KernelTimeoutError
     from pycnn.predict import gpus, plans
     from pycnn.runtime.errors import CompileError
 
@@ -308,8 +309,8 @@ def predictor(gpu: str | None, call: Call) -> Predictor:
         arrays = {name: _with_memory(view) for name, view in call.views.items()}
         try:
             found = plans.of_plans([plan], arrays, known)
-        except (CompileError, ValueError) as error:
-            return None, str(error).partition("\n")[0]
+        except (CompileError, KernelTimeoutError, ValueError) as error:
+            return None, str(error).partition("\n")[0].partition(";")[0]
         return (None, found.skipped[0]) if found.skipped else (found.time_us, found.bound)
 
     return predict

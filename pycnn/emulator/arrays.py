@@ -1,7 +1,6 @@
 """Arrays of other libraries, as NumPy sees the memory they have in this process."""
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,13 +36,6 @@ def refuse_objects(arguments: Any) -> None:
         array = argument.array if isinstance(argument, Pointer) else argument
         if isinstance(array, np.ndarray) and array.dtype.hasobject:
             raise TypeError(f"argument {index} is an array of Python objects")
-
-
-def any_read_only(arguments: Sequence[Any], written: Sequence[int]) -> bool:
-    """Whether an array is read-only among the arguments of these numbers."""
-    chosen = [arguments[i] for i in written if i < len(arguments)]
-    arrays = [getattr(argument, "array", argument) for argument in chosen]
-    return any(isinstance(a, np.ndarray) and not a.flags.writeable for a in arrays)
 
 
 def _host(index: int, argument: Any) -> Any:

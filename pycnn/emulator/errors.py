@@ -1,5 +1,6 @@
 """What the emulator finds: one exception class for each kind of defect."""
 
+from functools import partial
 from typing import Any
 
 
@@ -45,6 +46,11 @@ class KernelError(RuntimeError):
         self.kernel, self.file, self.line = kernel, file, line
         self.block, self.thread = block, thread
         self.address, self.array, self.other = address, array, other
+
+    def __reduce__(self) -> Any:
+        where = ("kernel", "file", "line", "block", "thread")
+        kind = partial(type(self), **{name: getattr(self, name) for name in where})
+        return kind, self.args, vars(self)
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.file else ""

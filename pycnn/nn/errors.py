@@ -12,6 +12,9 @@ class LayerError(ValueError):
         at = f"layer {path}, " if path else ""
         super().__init__(f"{at}{layer!r}: {reason}")
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.path, self.layer, self.reason)
+
     def inside(self, around: Any) -> "LayerError":
         """The same error, seen from the layer around the one that it came out of."""
         names = [name for name, child in around.children.items() if child is self._outermost]

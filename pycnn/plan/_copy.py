@@ -1,4 +1,4 @@
-"""Launches that move elements between strided views: kernels/movement/copy.cu, transpose.cu."""
+"""Launches that move elements between strided views: kernels/movement/copy.cu, transpose*.cu."""
 
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +14,9 @@ THREADS = 256
 
 #: Bytes of the largest unit that one instruction moves.
 WIDEST = 16
+
+#: Warps of a block of transpose_vectors.cu, and the squares along both axes that a warp has.
+WARPS, LANES_A, LANES_B = 8, 8, 4
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def copy_launch(shape: Ints, source: Place, target: Place, itemsize: int) -> Lau
     >>> copy_launch((64, 96), Place(x, (96, 1)), Place(y, (96, 1)), 4).grid
     (6, 1, 1)
     >>> copy_launch((64, 96), Place(x, (1, 64)), Place(y, (96, 1)), 4).kernel.entry
+    'transpose_vectors'
+    >>> copy_launch((65, 97), Place(x, (1, 65)), Place(y, (97, 1)), 4).kernel.entry
     'transpose'
     """
     if 0 in shape:
@@ -102,12 +107,37 @@ def _transpose(
     rest = [axis for axis in range(b) if axis != a]
     z = rest.pop() if rest else None
     extent_z, x_z, y_z = (1, 0, 0) if z is None else (extents[z], from_[z], to[z])
-    tz, ta, tb = tile_sides(extent_z, extents[a], extents[b], itemsize)
-    pitch = _pitch(ta, itemsize)
     outer = strided(
         tuple(extents[i] for i in rest),
         (tuple(from_[i] for i in rest), tuple(to[i] for i in rest)),
     )
+    bytes_, above = ("BYTES", str(itemsize)), prod(extents[i] for i in rest)
+    vector = _square(extents, from_, to, a, buffers, itemsize)
+    if vector:
+        side, warps_b = vector // itemsize, 1
+        while warps_b < WARPS and LANES_B * side * warps_b < extents[b]:
+            warps_b *= 2
+        squares = struct(
+            "movement/transpose_vectors.cu", "Squares",
+            extent_z=extent_z, extent_a=extents[a], extent_b=extents[b],
+            x_z=x_z, x_b=from_[b], y_z=y_z, y_a=to[a],
+            warps_b=warps_b,
+            outer=outer,
+        )  # fmt: skip
+        tiles = ceil_div(extents[a], LANES_A * side * (WARPS // warps_b))
+        tiles *= ceil_div(extents[b], LANES_B * side * warps_b) * extent_z
+        return Launch(
+            Kernel(
+                "movement/transpose_vectors.cu",
+                "transpose_vectors",
+                (bytes_, ("VECTOR", str(vector))),
+            ),
+            (tiles * above, 1, 1),
+            (THREADS, 1, 1),
+            (*buffers, squares),
+        )
+    tz, ta, tb = tile_sides(extent_z, extents[a], extents[b], itemsize)
+    pitch = _pitch(ta, itemsize)
     params = struct(
         "movement/transpose.cu", "Transpose",
         extent_z=extent_z, extent_a=extents[a], extent_b=extents[b],
@@ -117,12 +147,28 @@ def _transpose(
     )  # fmt: skip
     tiles = ceil_div(extent_z, tz) * ceil_div(extents[a], ta) * ceil_div(extents[b], tb)
     return Launch(
-        Kernel("movement/transpose.cu", "transpose", (("BYTES", str(itemsize)),)),
-        (tiles * prod(extents[i] for i in rest), 1, 1),
+        Kernel("movement/transpose.cu", "transpose", (bytes_,)),
+        (tiles * above, 1, 1),
         (THREADS, 1, 1),
         (*buffers, params),
         shared=tz * tb * pitch * itemsize,
     )
+
+
+def _square(
+    extents: Ints, from_: Ints, to: Ints, a: int, buffers: tuple[Buffer, Buffer], itemsize: int
+) -> int:
+    """Bytes of the vectors that both sides come in; 0 if there are none, or too few for a warp."""
+    b = len(extents) - 1
+    if itemsize not in (2, 4) or from_[a] != 1 or min(extents[a], extents[b]) * itemsize < 64:
+        return 0
+    others = [step for i, step in enumerate(from_) if i != a]
+    others += [*to[:-1], extents[a], extents[b]]
+    for vector in (WIDEST, WIDEST // 2):
+        whole = not any(step % (vector // itemsize) for step in others)
+        if whole and not any(buffer.offset % vector for buffer in buffers):
+            return vector
+    return 0
 
 
 def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:

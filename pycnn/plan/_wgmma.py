@@ -1,6 +1,8 @@
 """What kernels/include/pycnn/gemm_wgmma.cuh is launched with: tiles, shared memory, blocks."""
 
+from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 from pycnn.runtime.plan import Dim3
 from pycnn.runtime.target import target
@@ -12,8 +14,9 @@ ARCH = "sm_90a"
 #: Rows and columns of a tile.
 Tile = tuple[int, int]
 
-#: Tiles, elements of k in a stage, threads of a block.
+#: Tiles, elements of k in a stage, threads of a block, blocks of a cluster.
 TILES, BLK_K, THREADS = ((128, 64), (128, 128), (128, 256)), 64, 384
+BLK_M, CLUSTERS = 128, (1, 2)
 
 #: Stages of the ring, by columns of the tile: as many as shared memory holds.
 _STAGES = {64: 8, 128: 6, 256: 4}
@@ -48,52 +51,84 @@ def shared_bytes(tile: Tile) -> int:
     return stages * sum(tile) * BLK_K * 2 + _WARPS * _SUMS + 2 * stages * 8
 
 
-def tiles_of(m: int, n: int, tile: Tile) -> int:
-    """Tiles of an m x n matrix."""
-    return ceil_div(m, tile[0]) * ceil_div(n, tile[1])
+class Way(NamedTuple):
+    """How a product is shared out among blocks.
+
+    Attributes
+    ----------
+    tile : (int, int)
+    parts : int
+        Into how many the sums are cut, each of a block; another launch adds them up.
+    cluster : int
+        Blocks with tiles below each other, each of which copies its share of B to all of them.
+    """
+
+    tile: Tile
+    parts: int = 1
+    cluster: int = 1
+
+    @property
+    def defines(self) -> tuple[tuple[str, str], ...]:
+        """Those of the kernel."""
+        names = ("TILE_M", "TILE_N", "CLUSTER")
+        return tuple(zip(names, map(str, (*self.tile, self.cluster)), strict=True))
+
+    def tiles(self, m: int, n: int, batches: int) -> int:
+        """Tiles of so many m x n matrices, those that only fill up a cluster among them."""
+        height = self.tile[0] * self.cluster
+        return ceil_div(m, height) * self.cluster * ceil_div(n, self.tile[1]) * batches
+
+    def grid(self, tiles: int) -> Dim3:
+        """A block for every SM, or tile if these are fewer; whole clusters."""
+        return min(tiles, self._at_once), 1, 1
+
+    @property
+    def _at_once(self) -> int:
+        return target().processors // self.cluster * self.cluster
+
+    def cycles(self, m: int, n: int, k: int, batches: int, always: bool) -> float:
+        """Until the last block ends, by arithmetic; `always`: even one part is added up."""
+        tile_m, tile_n = self.tile
+        steps, in_parts = ceil_div(ceil_div(k, BLK_K), self.parts), self.parts > 1 or always
+        rounds = ceil_div(self.tiles(m, n, batches * self.parts), self._at_once)
+        products = prod(self.tile) * BLK_K / _PRODUCTS
+        loads = (tile_m + tile_n / self.cluster) * BLK_K * 2 / _FROM_L2
+        stores = prod(self.tile) * (4 if in_parts else 2) / _FROM_L2
+        sums = self.parts * m * n * batches * 4 / _FROM_L2 / target().processors
+        adding = sums + _LAUNCH if in_parts else 0
+        return rounds * (steps * max(products, loads) + stores + _BESIDES) + adding
 
 
-def best_tile(
-    m: int, n: int, k: int, batches: int = 1, most_parts: int = 1, *, always: bool = False
-) -> tuple[Tile, int]:
-    """The tile with which the last block ends first, by arithmetic, and how often sums are cut.
+def best_way(
+    m: int,
+    n: int,
+    k: int,
+    batches: int = 1,
+    most_parts: int = 1,
+    *,
+    always: bool = False,
+    tiles: Sequence[Tile] | None = None,
+) -> Way:
+    """The way in which the last block ends first, by arithmetic.
 
     Parameters
     ----------
     m, n, k, batches : int
     most_parts : int
-        Into how many parts the sums may be cut, each of a block; another launch adds them up.
+        Into how many the sums may be cut.
     always : bool
-        Whether there is that launch for one part, too.
+        Whether even one part is added up by another launch.
+    tiles : sequence of (int, int), optional
+        Those to choose among; `TILES` by default.
 
     Examples
     --------
-    >>> best_tile(8192, 8192, 8192), best_tile(1568, 512, 4608), best_tile(100000, 64, 576)
-    (((128, 256), 1), ((128, 64), 1), ((128, 64), 1))
-    >>> best_tile(49, 512, 4608, most_parts=64)
-    ((128, 64), 15)
+    >>> best_way(8192, 8192, 8192).tile, best_way(49, 512, 4608, most_parts=64)
+    ((128, 256), Way(tile=(128, 64), parts=15, cluster=1))
     """
     steps = ceil_div(k, BLK_K)
-
-    def cycles(way: tuple[Tile, int]) -> float:
-        tile, parts = way
-        rounds = ceil_div(tiles_of(m, n, tile) * batches * parts, target().processors)
-        products = prod(tile) * BLK_K / _PRODUCTS
-        loads = sum(tile) * BLK_K * 2 / _FROM_L2
-        in_parts = parts > 1 or always
-        stores = prod(tile) * (4 if in_parts else 2) / _FROM_L2
-        sums = parts * m * n * batches * 4 / _FROM_L2 / target().processors
-        adding = sums + _LAUNCH if in_parts else 0
-        return rounds * (ceil_div(steps, parts) * max(products, loads) + stores + _BESIDES) + adding
-
-    ways = (
-        (tile, ceil_div(steps, ceil_div(steps, parts)))
-        for tile in TILES
-        for parts in range(1, max(1, min(most_parts, steps, target().processors)) + 1)
-    )
-    return min(ways, key=cycles)
-
-
-def grid(tiles: int) -> Dim3:
-    """A block for every SM, or tile if these are fewer."""
-    return min(tiles, target().processors), 1, 1
+    most = max(1, min(most_parts, steps, target().processors))
+    parts = dict.fromkeys(ceil_div(steps, ceil_div(steps, p)) for p in range(1, most + 1))
+    clusters = [c for c in CLUSTERS if m > (c - 1) * BLK_M and c <= target().processors]
+    ways = (Way(t, p, c) for t in tiles or TILES for p in parts for c in clusters)
+    return min(ways, key=lambda way: way.cycles(m, n, k, batches, always))

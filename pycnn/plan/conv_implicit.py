@@ -307,9 +307,12 @@ def launches_of(
     if partial is None:
         return [main]
     _, plain = multiply_elements(problem, product, tile)
+    # Sums of a thread: as many as 16 bytes hold where they are neighbours, as the kernel asks, too.
+    width = 16 // problem.sum_size
+    several = outputs < 2**31 and tiling.m_major and product.m % width == 0
     add = Launch(
         replace(plain.kernel, entry="implicit_gemm_finish"),
-        flat_grid(outputs, THREADS, "the outputs"),
+        flat_grid(outputs // width if several else outputs, THREADS, "the outputs"),
         (THREADS, 1, 1),
         (partial, product.c, *end),
     )

@@ -21,7 +21,7 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _wgmma, conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, STEP, Tile
+from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, STEP, Way
 from pycnn.plan.conv_algorithm import Algorithm, product
 from pycnn.plan.conv_implicit import PARTIAL
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, require_chunks, tiler_of
@@ -100,7 +100,7 @@ def backward_input(problem: Problem, limit: int) -> Plan:
 def backward_weight(problem: Problem, limit: int) -> Plan:
     """dweight, a tile of (r, s, c) and filters at a time, over a segment of images and pixels."""
     _require(problem, "backward_weight", 0)
-    require_offsets(problem.dilation, (side + 1 for side in problem.weight.shape[2:]))
+    require_offsets(problem.dilation, problem.weight.shape[2:])
     images, _, p, q = problem.y.shape
     pixels, filters, chunks = images * p * q, problem.filters, ceil_div(problem.channels, BLK_K)
     _require_extents(pixels, problem.x, problem.y)
@@ -109,9 +109,9 @@ def backward_weight(problem: Problem, limit: int) -> Plan:
     most = limit // (sums * problem.sum_size)
     if not most:
         raise Unsupported(f"{sums} sums exceed the workspace")
-    tile, parts = _wgmma.best_tile(rows, filters, pixels, problem.groups, most, always=True)
-    per_part = ceil_div(ceil_div(pixels, BLK_K), parts)
-    params = _params(rows, filters, pixels, tile, parts * problem.groups, problem.groups) | {
+    way = _wgmma.best_way(rows, filters, pixels, problem.groups, most, always=True)
+    parts, per_part = way.parts, ceil_div(ceil_div(pixels, BLK_K), way.parts)
+    params = _params(rows, filters, pixels, way, problem.groups) | {
         "c_outer": sums, "c_inner": sums // problem.groups, "c_row": filters,
     }  # fmt: skip
     window = _window(problem, chunks, per_part) | {
@@ -125,7 +125,7 @@ def backward_weight(problem: Problem, limit: int) -> Plan:
         problem, product, _OTHER, conv_implicit.choose(problem, product, 0)[0], parts, parts=True
     )
     args = (*maps, Buffer(PARTIAL), _gemm(params), _conv(window))
-    launch = replace(_launch(FILE_OF_WEIGHT, problem, tile, params, args), unaligned=other)
+    launch = replace(_launch(FILE_OF_WEIGHT, problem, way, params, args), unaligned=other)
     workspace = {PARTIAL: problem.sums(parts * sums)}
     return planned(problem, "dweight", problem.weight.shape, (launch, add), workspace)
 
@@ -189,10 +189,10 @@ def _launches(
         )
     sums = conv_implicit.sums_of(problem, product)
     most = 1 if filters % STEP else limit // (sums * problem.sum_size)
-    tile, parts = _wgmma.best_tile(pixels, filters, steps * BLK_K, problem.groups, most)
-    params = _params(
-        pixels, filters, steps * BLK_K, tile, parts * problem.groups, problem.groups
-    ) | _output(problem, filters)
+    way = _wgmma.best_way(pixels, filters, steps * BLK_K, problem.groups, most)
+    parts = way.parts
+    params = _params(pixels, filters, steps * BLK_K, way, problem.groups)
+    params |= _output(problem, filters)
     if parts > 1:
         params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
     window = _window(problem, depth, ceil_div(steps, parts)) | {
@@ -204,39 +204,41 @@ def _launches(
             window |= {f"first_{axis}": step * (side - 1), f"step_{axis}": -step}
     *pointers, residual, end = problem.epilogue.arguments()
     args: tuple[Argument, ...] = (
-        windows_map(problem.x, problem, product.x.name, tile[0]),
-        weight_map(weight.array, problem.dtype, weight.shape, weight.strides, tile[1]),
+        windows_map(problem.x, problem, product.x.name, way.tile[0]),
+        weight_map(
+            weight.array, problem.dtype, weight.shape, weight.strides, way.tile[1] // way.cluster
+        ),
         product.c, Buffer(PARTIAL) if parts > 1 else None,
         *pointers, residual and product.residual, end, _gemm(params), _conv(window),
     )  # fmt: skip
     edge, _ = conv_implicit.choose(problem, product, 0)
     other, *add = conv_implicit.launches_of(problem, product, _OTHER, edge, parts, parts=parts > 1)
-    launch = replace(_launch(FILE, problem, tile, params, args), unaligned=other)
+    launch = replace(_launch(FILE, problem, way, params, args), unaligned=other)
     return [launch, *add], parts * sums if parts > 1 else 0
 
 
 def _launch(
-    file: str, problem: Problem, tile: Tile, params: dict[str, int], args: tuple[Argument, ...]
+    file: str, problem: Problem, way: Way, params: dict[str, int], args: tuple[Argument, ...]
 ) -> Launch:
-    tiles = _wgmma.tiles_of(params["m"], params["n"], tile) * params["batches"]
+    tiles = way.tiles(params["m"], params["n"], params["batches"])
     if tiles >= 2**31:
         raise Unsupported("2^31 tiles or more")
-    defines = (problem.scalar, ("TILE_M", str(tile[0])), ("TILE_N", str(tile[1])))
     entry = file.partition("/")[2].removesuffix(".cu")
     return Launch(
-        Kernel(file, entry, defines),
-        grid=_wgmma.grid(tiles),
+        Kernel(file, entry, (problem.scalar, *way.defines)),
+        grid=way.grid(tiles),
         block=(_wgmma.THREADS, 1, 1),
         args=args,
-        shared=_wgmma.shared_bytes(tile),
+        shared=_wgmma.shared_bytes(way.tile),
     )
 
 
-def _params(m: int, n: int, k: int, tile: Tile, batches: int, inner: int) -> dict[str, int]:
+def _params(m: int, n: int, k: int, way: Way, groups: int) -> dict[str, int]:
     """Members of GemmParams that say what is multiplied."""
+    tile_m, tile_n = way.tile
     return {
-        "m": m, "n": n, "k": k, "batches": batches, "inner": inner,
-        "tiles_n": ceil_div(n, tile[1]), "tile_m": tile[0], "tile_n": tile[1],
+        "m": m, "n": n, "k": k, "batches": way.parts * groups, "inner": groups,
+        "tiles_n": ceil_div(n, tile_n), "tile_m": tile_m, "tile_n": tile_n,
     }  # fmt: skip
 
 

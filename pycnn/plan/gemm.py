@@ -249,12 +249,14 @@ def gemm_launch(
     of_a = gemm_wgmma.operand_map(
         a, problem, problem.a, shapes["a"], not a_transposed, None if a_transposed else tile_m
     )
+    way = _wgmma.Way((tile_m, tile_n), cluster=int(dict(defines)["CLUSTER"]))
+    share = tile_n // way.cluster
     of_b = gemm_wgmma.operand_map(
-        b, problem, problem.b, shapes["b"], not b_transposed, tile_n if b_transposed else None
+        b, problem, problem.b, shapes["b"], not b_transposed, share if b_transposed else None
     )
     return replace(
         launch,
-        grid=_wgmma.grid(tiles_m * tiles_n * batches),
+        grid=way.grid(way.tiles(problem.m, problem.n, batches)),
         args=(of_a, of_b, *launch.args[2:]),
         shared=_wgmma.shared_bytes((tile_m, tile_n)),
         unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
@@ -272,9 +274,11 @@ def _tile(
             raise ValueError(f"tile={tile}; allowed: None, {version.entry} has one tile")
         return version.tile, ()
     outer, inner = problem.batch
-    if tile is None and version.arch:
-        tile, _ = _wgmma.best_tile(problem.m, problem.n, problem.k, outer * inner)
-    elif tile is None and version.on_tensor_cores:
+    if version.arch and tile in (None, *version.tiles):
+        tiles = tile and (tile,)
+        way = _wgmma.best_way(problem.m, problem.n, problem.k, outer * inner, tiles=tiles)
+        return way.tile, way.defines
+    if tile is None and version.on_tensor_cores:
         tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)
     elif tile is None:
         small, large = version.tiles

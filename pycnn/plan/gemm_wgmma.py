@@ -1,6 +1,6 @@
 """The version ``wgmma`` of the matrix product: what it takes, and maps of its operands."""
 
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, STEP, TILES, obstacle, tiles_of
+from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, STEP, TILES, Way, obstacle
 from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
@@ -24,7 +24,7 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
     if not 1 <= problem.k <= MAX_EXTENT or max(problem.m, problem.n) > MAX_EXTENT:
         return f"extents {(problem.m, problem.n, problem.k)}; allowed: 1 to {MAX_EXTENT}"
     outer, inner = problem.batch
-    if tiles_of(problem.m, problem.n, min(TILES)) * outer * inner >= 2**31:
+    if Way(min(TILES), cluster=2).tiles(problem.m, problem.n, outer * inner) >= 2**31:
         return "2^31 tiles or more"
     for name, strides, shape in (
         ("a", problem.a, (problem.m, problem.k)),

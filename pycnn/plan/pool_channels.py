@@ -14,8 +14,9 @@ THREADS = 128
 #: Bytes of one access.
 VECTOR_BYTES = 16
 
-#: Rows of outputs in a strip, at most, by window: of 3x3 ones, each strip reads a row of x more.
-ROWS = {2: 2, 3: 4}
+#: Rows of outputs in a strip, at most: of 3x3 windows, each strip reads a row of x more, but longer
+#: ones leave a last wave of few blocks.
+ROWS = 2
 
 #: What is compiled in: windows of stride 2.
 WINDOWS, STRIDE = (2, 3), 2
@@ -68,7 +69,7 @@ def choose_strips(work: Work, images: int, strides: Ints, indices: bool) -> Stri
         return None
     if any(step % width for step in (work.inner, n, *spatial)):
         return None
-    strips = ceil_div(rows.windows, ROWS[rows.kernel])
+    strips = ceil_div(rows.windows, ROWS)
     columns = ceil_div(cols.windows, _columns(rows.kernel, work.itemsize, indices))
     threads = images * strips * columns * (work.inner // width)
     if threads + THREADS >= 2**31:

@@ -236,7 +236,8 @@ def _accesses(op: str, line: int, block: int) -> Iterator[Access]:
     if op.startswith("cp.async.") and parts[2] in ("ca", "cg"):
         yield Access(line, op, "global", "load", 16, block)
         yield Access(line, op, "shared", "store", 16, block)
-    elif stem == "mbarrier" and "expect_tx" in parts:
+    elif stem == "mbarrier" and {"arrive", "expect_tx"} <= {*parts}:
+        # Without an arrival there come bytes that another block of the cluster copies.
         yield Access(line, op, "bulk", "load", 0, block)
     elif stem in ("ldmatrix", "stmatrix"):
         count = next((int(p[1]) for p in parts if p in ("x1", "x2", "x4")), 1)

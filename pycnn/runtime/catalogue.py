@@ -34,7 +34,7 @@ _ARCH = re.compile(r"^// arch (sm_\d+[af]?)$", re.MULTILINE)
 _MACHINE_READ = re.compile(r"^// *(entry|variant|spill|arch)\b.*$", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _GLOBAL = re.compile(r"\b__global__\b([^;{]*)")
-_BOUNDS = re.compile(r"\b__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)")
+_BOUNDS = re.compile(r"\b__(?:launch_bounds|cluster_dims)__\s*\((?:[^()]|\([^()]*\))*\)")
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,11 @@ def _strided_windows(**settings: bool) -> tuple[Case, ...]:
 
 
 CASES: dict[str, tuple[Case, ...]] = {
+    "permute": (
+        Case("squares of 16 bytes", {"x": (2, 40, 3, 32)}, {"axes": (2, 0, 3, 1)}),
+        Case("squares of 8 bytes, or 16", {"x": (36, 3, 44)}, {"axes": (1, 2, 0)}),
+        Case("squares of 8 bytes", {"x": (34, 3, 46)}, {"axes": (1, 2, 0)}),
+    ),
     "conv2d": (
         *_DEPTHWISE,
         _conv("more than a tile", (3, 67, 7, 11), (67, 67, 1, 1), "NHWC"),
@@ -148,8 +153,12 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
     )
     + tuple(
-        (_conv(f"{k} filters, 3x3", (1, 72, 94, 93), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
+        (_conv(f"{k} filters, 3x3", (1, 72, 96, 95), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
         for k in (72, 136)
+    )
+    + tuple(  # one row of tiles, and as many of them as there are multiprocessors
+        (_conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma")
+        for k in (132 * 128, 132 * 256)
     ),
     "gemm": tuple(
         case
@@ -167,7 +176,8 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     )
     + tuple(
         case
+        for m in (72, 136)
         for n in (64, 72, 136)
-        for case in _products(f"72 rows, {n} columns", 72, n, "wgmma", k=8)
+        for case in _products(f"{m} rows, {n} columns", m, n, "wgmma", k=8)
     ),
 }

@@ -14,6 +14,7 @@ from pycnn.emulator import (
     AsyncCopyError,
     DeadlockError,
     MbarrierError,
+    OutOfBoundsError,
     RaceError,
     RawKernel,
     UninitialisedReadError,
@@ -163,13 +164,14 @@ def test_traffic(backend, rng, version, transposes):
     assert counters.bank_conflicts == 0
 
 
-def broken(folder, old, new):
-    """Run the kernel with a mistake in it, in a checked build, several tiles on one block."""
-    m, n, k = 136, 72, 200
+def broken(folder, old, new, cluster=1):
+    """Run the kernel with a mistake in it, in a checked build, several tiles on one cluster."""
+    m, n, k = 136, 72, 200 * cluster  # more than all stages
     dense = {"a": (0, 0, k, 1), "b": (0, 0, n, 1), "c": (0, 0, n, 1)}
-    with planned_for(Target("sm_90a", 1)):
+    with planned_for(Target("sm_90a", cluster)):
         problem = Gemm(m, n, k, "float16", **dense)
         step = gemm_launch(problem, *map(Buffer, "abc"), algo="wgmma", tile=TILES[0])
+    assert ("CLUSTER", str(cluster)) in step.kernel.defines
     header = "pycnn/gemm_wgmma.cuh"
     text = (sources.kernel_dir() / "include" / header).read_text()
     assert text.count(old) == 1
@@ -205,22 +207,23 @@ MISTAKES = {
     "no group": ("wgmma_commit();", "", AsyncCopyError),
     "reads not waited for": ("wgmma_wait<1>();", "", AsyncCopyError),
     "sums not waited for": ("wgmma_wait<0>();", "", WgmmaError),
-    "stage never handed back": ("if (k_tile && signals)", "if (false)", DeadlockError),
+    "stage never handed back": ("if (k_tile) hand_back", "if (false) hand_back", DeadlockError),
     "last stage never handed back": (
-        "if (signals) mbarrier_arrive", "if (false) mbarrier_arrive", DeadlockError),
+        "    hand_back(shared, at.stage ? at.stage - 1 : STAGES - 1);\n}", "}", DeadlockError),
     "handed back too early": (
-        "at.stage ? at.stage - 1 : STAGES - 1]);\n        at.adv", "at.stage]);\n        at.adv",
+        "at.stage ? at.stage - 1 : STAGES - 1);\n        at.adv", "at.stage);\n        at.adv",
         MbarrierError),
     "too few arrivals wanted": (
-        "&shared.empty[s], CONSUMER_WARPS", "&shared.empty[s], 4", MbarrierError),
+        "&shared.empty[s], CONSUMER_WARPS * CLUSTER", "&shared.empty[s], 4",
+        (MbarrierError, AsyncCopyError)),
     "no bytes expected": (
-        "mbarrier_expect(&shared.full[at.stage], STAGE_BYTES);", "", DeadlockError),
+        "mbarrier_expect(&shared.full[at.stage], own_bytes);", "", DeadlockError),
     "too few bytes": (
-        "full[at.stage], STAGE_BYTES)", "full[at.stage], STAGE_BYTES / 2)", DeadlockError),
+        "full[at.stage], own_bytes)", "full[at.stage], own_bytes / 2)", DeadlockError),
     "too many bytes": (
-        "full[at.stage], STAGE_BYTES)", "full[at.stage], STAGE_BYTES * 2)", DeadlockError),
+        "full[at.stage], own_bytes)", "full[at.stage], own_bytes * 2)", DeadlockError),
     "barriers used before they are": (
-        "    __syncthreads();\n    RingP", "    RingP", MbarrierError),
+        "        __syncthreads();\n    else", "        ;\n    else", MbarrierError),
     "sums not there yet": ("__syncwarp();  // all", "// all", RaceError),
     "sums overwritten": ("__syncwarp();  // and", "// and", RaceError),
 }  # fmt: skip
@@ -234,5 +237,35 @@ def test_what_is_wrong_is_reported(tmp_path, monkeypatch, mistake):
         broken(tmp_path, old, new)
 
 
-def test_as_it_stands_nothing_is_reported(tmp_path):
-    assert (broken(tmp_path, "wgmma_commit();", "wgmma_commit();") == 200).all()
+#: The like, of two blocks that share what they copy.
+MISTAKES_OF_CLUSTERS = {
+    "no wait for what the others read": (
+        "mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);", "",
+        (MbarrierError, AsyncCopyError)),
+    "the others are not told": (
+        "if (lane < CLUSTER)", "if (lane == cluster_rank())", DeadlockError),
+    "told, but nobody waits for it": (
+        "&shared.empty[s], CONSUMER_WARPS * CLUSTER", "&shared.empty[s], CONSUMER_WARPS",
+        (MbarrierError, AsyncCopyError)),
+    "bytes of others not expected": (
+        "mbarrier_expect_others(&shared.full[at.stage], STAGE_BYTES - own_bytes);", "",
+        (MbarrierError, DeadlockError, UninitialisedReadError, AsyncCopyError)),
+    "barriers used before they are": (
+        "        __syncthreads();\n    else\n        cluster_sync();",
+        "        ;\n    __syncthreads();", (MbarrierError, RaceError)),
+    "gone before the others are done": (
+        "    if constexpr (CLUSTER > 1) cluster_sync();", "", (OutOfBoundsError, RaceError)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_OF_CLUSTERS)
+def test_what_is_wrong_between_blocks_is_reported(tmp_path, monkeypatch, mistake):
+    monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
+    old, new, error = MISTAKES_OF_CLUSTERS[mistake]
+    with pytest.raises(error):
+        broken(tmp_path, old, new, cluster=2)
+
+
+@pytest.mark.parametrize("cluster", [1, 2])
+def test_as_it_stands_nothing_is_reported(tmp_path, cluster):
+    assert (broken(tmp_path, "wgmma_commit();", "wgmma_commit();", cluster) == 200 * cluster).all()

@@ -6,6 +6,7 @@ from op_checks import counted, far_apart, view_of
 
 import pycnn
 from pycnn.dtypes import FLOATS, MOVABLE
+from pycnn.testing import TESTED
 
 INTEGERS = [name for name in MOVABLE if name not in FLOATS]
 
@@ -39,6 +40,21 @@ def test_addresses_that_are_no_multiple_of_a_unit(backend, rng, dtype):
     np.testing.assert_array_equal(y, np.concatenate(parts, 1))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("kind", ["contiguous", "misaligned"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((2, 72, 3, 40), (0, 2, 3, 1)), ((36, 3, 2, 300), (2, 1, 3, 0)), ((520, 44), (1, 0))],
+)
+def test_transposes_by_vectors(backend, rng, shape, axes, kind, dtype):
+    """Squares of 16 and of 8 bytes, more than one tile either way, further axes, ragged tiles."""
+    x = rng.standard_normal(shape).astype(dtype)
+    op = TESTED["permute"].op
+    assert op.plan(op.describe({"x": x}, axes=axes)).algo == "transpose_vectors"
+    y = backend.numpy(pycnn.permute(backend.array(view_of(x, kind)), axes))
+    np.testing.assert_array_equal(y, x.transpose(axes))
+
+
 def test_parts_are_views(backend):
     x = backend.array(np.zeros((4, 3), np.float32))
     first, second = pycnn.split(x, (1, 3))
@@ -70,14 +86,17 @@ def test_offsets_beyond_2_to_the_31():
         assert joined[:, :, 3:].tolist() == np.arange(12.0).reshape(2, 2, 3).tolist()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_tiles_meet_no_bank_twice(backend, rng, dtype):
-    x = backend.array(rng.standard_normal((1, 64, 64, 32)).astype(dtype))
+    x = backend.array(rng.standard_normal((1, 32, 64, 64)).astype(dtype))
     with counted(backend) as log:
         pycnn.permute(x, (0, 3, 1, 2))
     traffic = log.total
     assert traffic.bank_conflicts == 0
     assert traffic.bytes_moved == traffic.bytes_necessary
+    if np.dtype(dtype).itemsize in (2, 4):  # 16 bytes a lane both ways
+        assert traffic.sectors_per_load == 16
+        assert traffic.global_store_requests == x.nbytes // (16 * 32)
 
 
 X = np.zeros((2, 6, 4), np.float32)

@@ -182,3 +182,11 @@ def test_limits(case):
     direction, of, message = UNFIT[case]
     with pytest.raises(Unsupported, match=message):
         plan(direction, of)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_input"])
+def test_windows_beyond_the_mask_of_taps_are_refused(direction):
+    """Which taps meet x is a mask of bits for each axis."""
+    assert plan(direction, problem(r=15, s=15, pad=7))
+    with pytest.raises(Unsupported, match="a window of 16x3; allowed: up to 15 a side"):
+        plan(direction, problem(r=16, s=3, pad=1))

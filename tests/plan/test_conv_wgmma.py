@@ -52,9 +52,9 @@ def test_maps():
     assert x.corners == ((-1, -1), (-1 + 26 + 1 - 27, -1 + 27 + 1 - 30))
     assert x.steps == (2, 3)
     assert x.box == (128, 64)
-    tile = int(step.args[-2]["tile_n"])
+    tile, cluster = int(step.args[-2]["tile_n"]), int(dict(step.kernel.defines)["CLUSTER"])
     assert weight.shape == (256, 3, 3, 128)
-    assert weight.box == (tile, 1, 1, 64)
+    assert weight.box == (tile // cluster, 1, 1, 64)
 
 
 def test_a_block_for_every_sm():
@@ -63,7 +63,9 @@ def test_a_block_for_every_sm():
     (step,) = planned.launches
     params = step.args[-2]
     pixels, tile = 8 * 28 * 30, int(params["tile_n"])
-    assert step.grid == (min(132, -(-pixels // 128) * (256 // tile)), 1, 1)
+    cluster = int(dict(step.kernel.defines)["CLUSTER"])
+    rows = -(-pixels // (128 * cluster)) * cluster
+    assert step.grid == (min(132, rows * (256 // tile)), 1, 1)
     assert (int(params["m"]), int(params["n"]), int(params["k"])) == (pixels, 256, 9 * 128)
     assert int(step.args[-1]["chunks"]) == 2
 

@@ -9,8 +9,10 @@ import pycnn
 from pycnn.bench.calls import described
 from pycnn.bench.operations import OPERATIONS
 from pycnn.cli import main
+from pycnn.emulator import KernelTimeoutError
 from pycnn.plan import conv
 from pycnn.plan.gemm import VERSIONS
+from pycnn.predict import plans as predict_plans
 from pycnn.runtime.target import Target, planned_for
 
 LAYER = {"padding": 1, "layout": "NHWC", "dtype": "bfloat16"}
@@ -140,6 +142,18 @@ def test_the_command_line(capsys, tmp_path):
     assert "allowed for conv2d: forward, backward" in capsys.readouterr().err
     assert main(["explain", "conv2", "--shape", "n1"]) == 2
     assert main([*words, "--json", str(path)]) == 2  # it is there
+
+
+def test_a_sampled_run_that_takes_too_long_is_no_prediction(monkeypatch):
+    def late(*given):
+        where = {"kernel": "relu", "file": "relu.cu", "line": 1, "block": None, "thread": None}
+        raise KernelTimeoutError("relu.cu:1: not done after 60 s; threads wait", **where)
+
+    monkeypatch.setattr(predict_plans, "of_plans", late)
+    found = pycnn.explain("relu", (4, 5), gpu="l4").results[0].taken
+    assert (found.predicted_us, found.bound) == (None, "")
+    assert found.reason.endswith("not done after 60 s")
+    assert "not predicted: " in found.reason
 
 
 def test_times_are_predicted_for_a_gpu_that_is_named():

@@ -80,7 +80,8 @@ def test_maps_of_operands_along_k():
     assert a.strides[1:] == (7200, 208, 1)
     assert b.shape == (1, 1, 384, 200)
     assert b.strides[2:] == (256, 1)
-    assert a.box == b.box == (1, 1, 128, 64)
+    assert a.box == (1, 1, 128, 64)
+    assert b.box == (1, 1, 64, 64)  # of two blocks each copies a half
     assert all(s % 8 == 0 for s in (*a.strides[:-1], *b.strides[:-1]))
 
 
@@ -104,12 +105,14 @@ def test_a_block_for_every_sm(tile):
     step = launch(p, tile=tile)
     tiles = ceil(1000 / 128) * ceil(1000 / tile[1]) * 3
     assert step.grid == (min(tiles, 132), 1, 1)
+    assert ("CLUSTER", "2") in step.kernel.defines
     assert step.block == (384, 1, 1)
     assert 180 * 1024 < step.shared <= 227 * 1024
     params = step.args[-1]
     assert (int(params["tile_m"]), int(params["tile_n"])) == tile
-    with planned_for(Target("sm_90a", 5)):
-        assert launch(p, tile=tile).grid == (5, 1, 1)
+    with planned_for(Target("sm_90a", 133)):
+        wide = launch(problem(m=8192, n=8192, b=(0, 0, 1, 208), c=(0, 0, 8192, 1)), tile=tile)
+        assert wide.grid == (132, 1, 1)  # whole clusters
 
 
 def test_stages_are_those_of_the_kernel():
@@ -140,7 +143,10 @@ def test_auto_of_a_batch():
 
 
 def test_tiles():
-    assert _wgmma.best_tile(8192, 8192, 8192) == ((128, 256), 1)
-    assert _wgmma.best_tile(100000, 64, 576) == ((128, 64), 1)
+    assert _wgmma.best_way(8192, 8192, 8192) == ((128, 256), 1, 2)
+    assert _wgmma.best_way(100000, 64, 576) == ((128, 64), 1, 2)
+    assert _wgmma.best_way(128, 8192, 8192).cluster == 1
+    with planned_for(Target("sm_90a", 1)):
+        assert _wgmma.best_way(8192, 8192, 8192).cluster == 1
     with pytest.raises(ValueError, match=r"tile=\(64, 64\); allowed: \(128, 64\), "):
         launch(problem(), tile=(64, 64))

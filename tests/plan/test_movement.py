@@ -29,6 +29,31 @@ def test_every_plan_is_sound(axes, size, dtype):
 
 
 @pytest.mark.parametrize(
+    ("shape", "dtype", "vector"),
+    [
+        ((2, 64, 56, 56), "bfloat16", 16),
+        ((2, 64, 14, 14), "bfloat16", 8),
+        ((2, 64, 7, 7), "bfloat16", None),
+        ((2, 64, 14, 14), "float32", 16),
+        ((2, 66, 6, 7), "float32", 8),
+        ((2, 64, 56, 56), "float64", None),
+        ((2, 3, 56, 56), "float32", None),
+    ],
+)
+def test_transposes_by_vectors_cover_all_squares(shape, dtype, vector):
+    for axes in ((0, 2, 3, 1), (0, 3, 1, 2)):
+        n, c, h, w = shape
+        plan = permuted(shape if axes[1] == 2 else (n, h, w, c), axes, dtype)
+        assert_sound(plan, {"x"})
+        assert plan.algo == ("transpose_vectors" if vector else "transpose")
+        if vector:
+            assert dict(plan.launches[0].kernel.defines)["VECTOR"] == str(vector)
+            side = vector // {"bfloat16": 2, "float32": 4}[dtype]
+            assert threads(plan) * side**2 >= np.prod(shape)
+            assert threads(plan) * side**2 <= 4 * np.prod(shape)
+
+
+@pytest.mark.parametrize(
     ("width", "stride", "offset", "unit"),
     [(8, 8, 0, 16), (8, 12, 0, 16), (8, 10, 0, 8), (6, 8, 0, 8), (8, 8, 4, 4), (7, 8, 0, 4)],
 )

@@ -2,9 +2,12 @@
 // stages, two multiply them, and a block computes one tile of C after the other.
 //
 // A stage has two barriers: `full`, for which copies bring the bytes, and `empty`, at which every
-// warp that multiplies arrives when it needs the stage no longer. The rest is the same for a product
+// warp that multiplies arrives when it needs the stage no longer. The blocks of a cluster, two or one,
+// have tiles below each other: each copies its share of what they need of B to all of them, and waits
+// until no warp of the cluster needs the stage. The rest is the same for a product
 // of matrices and for a convolution: what is special comes as an object with
 //
+//   unsigned bytes()                   those that the block's own copies bring to a stage
 //   Terms terms(blk)                   which steps of k a tile sums up
 //   void load(blk, k_tile, first, s)   copies step k_tile to stage s; `first` of the tile
 //   Row row(m)                         where row m of C, and what is added to it, lies
@@ -17,6 +20,7 @@
 #ifndef TILE_N
 #define TILE_M 128
 #define TILE_N 128
+#define CLUSTER 1
 #endif
 #include <pycnn/gemm.cuh>
 #include <pycnn/gemm_thread.cuh>
@@ -46,10 +50,11 @@ struct Shared {
 // lie close together, in groups of rows: what they read of A and B is the same, and comes from L2.
 struct TileOrder {
     static constexpr unsigned GROUP = 8;
+    static_assert(GROUP % CLUSTER == 0, "tiles of a cluster lie below each other");
     unsigned tiles_m, tiles_n, count;
 
     __device__ explicit TileOrder(const GemmParams& p)
-        : tiles_m(static_cast<unsigned>(ceil_div(p.m, BLK_M))),
+        : tiles_m(static_cast<unsigned>(ceil_div(p.m, BLK_M * CLUSTER)) * CLUSTER),
           tiles_n(p.tiles_n),
           count(tiles_m * tiles_n * p.batches) {}
 
@@ -65,6 +70,22 @@ struct TileOrder {
 // Steps of BLK_K that a tile sums up: from `first` on, before `end`.
 struct Terms {
     int first, end;
+};
+
+// What a block copies of B: SHARE columns where k is contiguous, else of the boxes of 64 columns every
+// CLUSTER-th.
+struct OwnColumns {
+    static constexpr int ALL = BLK_N / 64, SHARE = BLK_N / CLUSTER;
+    const int rank;
+
+    __device__ OwnColumns() : rank(CLUSTER == 1 ? 0 : static_cast<int>(cluster_rank())) {}
+    __device__ int first() const { return rank * SHARE; }
+    __device__ bool has(int box) const { return CLUSTER == 1 || box % CLUSTER == rank; }
+    // That come to a stage by the block's own copies.
+    __device__ unsigned bytes(bool boxes) const {
+        const int columns = boxes ? (ALL - rank + CLUSTER - 1) / CLUSTER * 64 : SHARE;
+        return (BLK_M + columns) * BLK_K * sizeof(scalar_t);
+    }
 };
 
 // Where a row of C lies, and what is added to it: offsets from what belongs to the batch.
@@ -85,6 +106,24 @@ struct RingPosition {
     }
 };
 
+// Tells all blocks that copy to a stage that this warp needs it no longer.
+__device__ __forceinline__ void hand_back(Shared& shared, int stage) {
+    const unsigned lane = threadIdx.x % 32;
+    if constexpr (CLUSTER == 1) {
+        if (lane == 0) mbarrier_arrive(&shared.empty[stage]);
+    } else {
+        if (lane < CLUSTER) mbarrier_arrive_at(&shared.empty[stage], lane);
+    }
+}
+
+// Until all warps have handed a stage back; then makes its barrier wait for the copies.
+__device__ __forceinline__ void claim(Shared& shared, const RingPosition& at, unsigned own_bytes) {
+    mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);  // the first round is free
+    if constexpr (CLUSTER > 1)
+        mbarrier_expect_others(&shared.full[at.stage], STAGE_BYTES - own_bytes);
+    mbarrier_expect(&shared.full[at.stage], own_bytes);
+}
+
 // The sums of a warpgroup: 64 rows of the tile.
 using Sums = float[BLK_N / 2];
 
@@ -94,7 +133,6 @@ __device__ __forceinline__ void multiply_tile(Sums& sums, Shared& shared, RingPo
                                               int k_tiles, int warpgroup) {
     using A = WgmmaOperand<BLK_M, A_K_MAJOR>;
     using B = WgmmaOperand<BLK_N, B_K_MAJOR>;
-    const bool signals = threadIdx.x % 32 == 0;
 #pragma unroll 1
     for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
         mbarrier_wait(&shared.full[at.stage], at.round);
@@ -107,11 +145,11 @@ __device__ __forceinline__ void multiply_tile(Sums& sums, Shared& shared, RingPo
                                                  k_tile | k);
         wgmma_commit();
         wgmma_wait<1>();  // the products of the stage before are done, and so is what they read
-        if (k_tile && signals) mbarrier_arrive(&shared.empty[at.stage ? at.stage - 1 : STAGES - 1]);
+        if (k_tile) hand_back(shared, at.stage ? at.stage - 1 : STAGES - 1);
         at.advance();
     }
     wgmma_wait<0>();
-    if (signals) mbarrier_arrive(&shared.empty[at.stage ? at.stage - 1 : STAGES - 1]);
+    hand_back(shared, at.stage ? at.stage - 1 : STAGES - 1);
 }
 
 // Where in a warp's piece of `sums` four neighbours lie: of row r, half `half` of chunk j. Neither
@@ -298,22 +336,25 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; ++s) {
             mbarrier_init(&shared.full[s], 1);
-            mbarrier_init(&shared.empty[s], CONSUMER_WARPS);
+            mbarrier_init(&shared.empty[s], CONSUMER_WARPS * CLUSTER);
         }
         mbarrier_init_fence();
     }
-    __syncthreads();
+    if constexpr (CLUSTER == 1)
+        __syncthreads();
+    else
+        cluster_sync();
     RingPosition at;
     if (threadIdx.x < WARPGROUP) {
         registers_release<40>();
-        if (threadIdx.x != 0) return;
-        for (unsigned tile = blockIdx.x; tile < order.count; tile += gridDim.x) {
+        if (CLUSTER == 1 && threadIdx.x != 0) return;
+        unsigned tile = threadIdx.x ? order.count : blockIdx.x;  // one thread copies
+        for (; tile < order.count; tile += gridDim.x) {
             const BlockCoord blk = order[tile];
             const Terms terms = work.terms(blk);
 #pragma unroll 1
             for (int k_tile = terms.first; k_tile < terms.end; ++k_tile) {
-                mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);  // the first round is free
-                mbarrier_expect(&shared.full[at.stage], STAGE_BYTES);
+                claim(shared, at, work.bytes());
                 work.load(blk, k_tile, k_tile == terms.first, at.stage);
                 at.advance();
             }
@@ -329,4 +370,5 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
             store(blk, d, warpgroup);
         }
     }
+    if constexpr (CLUSTER > 1) cluster_sync();  // nobody copies here or arrives any more
 }

@@ -6,6 +6,12 @@
 //   mbarrier_expect(&b, bytes)    arrives, and the phase waits for so many bytes, too
 //   mbarrier_wait(&b, parity)     until the phase of this parity has ended: 0 the first, 1 the next
 //
+// In a cluster of blocks, whose shared memory is laid out alike:
+//   cluster_rank(), cluster_sync()
+//   mbarrier_arrive_at(&b, rank)  at the barrier that lies in the same place of another block;
+//                                 hands over what wgmma has read, and no writes
+//   mbarrier_expect_others(&b, bytes)  the phase waits for what copies of other blocks bring, too
+//
 // Of sm_90 and up.
 #pragma once
 
@@ -42,5 +48,32 @@ __device__ __forceinline__ void mbarrier_wait(mbarrier_t* barrier, unsigned pari
                  "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
                  "@!done bra again;\n}" ::"r"(shared_address(barrier)),
                  "r"(parity)
+                 : "memory");
+}
+
+__device__ __forceinline__ unsigned cluster_rank() {
+    unsigned rank;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+__device__ __forceinline__ void cluster_sync() {
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// Hands over no more than that tensor copies and `wgmma` have read: a release for the whole cluster,
+// which other writes would need, waits for all of memory.
+__device__ __forceinline__ void mbarrier_arrive_at(mbarrier_t* barrier, unsigned rank) {
+    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(
+                     shared_address(barrier)),
+                 "r"(rank)
+                 : "memory");
+}
+
+__device__ __forceinline__ void mbarrier_expect_others(mbarrier_t* barrier, unsigned bytes) {
+    asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(
+                     shared_address(barrier)),
+                 "r"(bytes)
                  : "memory");
 }

@@ -28,9 +28,12 @@ struct Batch {
     bool vec;
 
     __device__ __forceinline__ index_t at(int k) const { return first + k * step; }
-    __device__ __forceinline__ bool has(int k) const { return at(k) >= begin && at(k) < end; }
+    __device__ __forceinline__ bool has(int k) const {
+        return vec || (at(k) >= begin && at(k) < end);
+    }
     __device__ __forceinline__ unsigned there() const {
         unsigned bits = 0;
+        if (vec) return (1u << VEC_SIZE) - 1;
 #pragma unroll
         for (int k = 0; k < VEC_SIZE; ++k) bits |= static_cast<unsigned>(has(k)) << k;
         return bits;

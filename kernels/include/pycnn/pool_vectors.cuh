@@ -58,6 +58,7 @@ __device__ __forceinline__ bool inside(int at, int extent) {
 struct Divided {
     acc_t by;
 
+    __device__ __forceinline__ Divided() {}
     // Of axis 1 or 2. A given divisor counts along the first. Windows that there are not count 1.
     __device__ __forceinline__ Divided(const Pool& p, int axis, int window) {
         const PoolAxis& a = p.axis[axis];

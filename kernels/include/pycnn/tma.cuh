@@ -5,6 +5,9 @@
 //   tma_load_im2col(to, map, {c, w, h, n}, {s, r}, &b)  channels of pixels from a base pixel on,
 //                                                each as far from its base as the offsets say
 //
+//   tma_load_all<BLOCKS>(...), tma_load_im2col_all<BLOCKS>(...)  to the same place of all blocks of a
+//                                                cluster, and to their mbarriers
+//
 // The bytes of a whole box come to the mbarrier `b`, whatever lies beyond the tensor. The maps are
 // parameters of the kernel, made on the host: `TensorMap` of pycnn/runtime/plan.py. Of sm_90 and up.
 #pragma once
@@ -43,4 +46,35 @@ __device__ __forceinline__ void tma_load_im2col(void* to, const TensorMap& map,
         "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(shared_address(barrier)),
         "h"(offset[0]), "h"(offset[1])
         : "memory");
+}
+
+template <int BLOCKS>
+__device__ __forceinline__ void tma_load_all(void* to, const TensorMap& map, const int (&at)[4],
+                                             mbarrier_t* barrier) {
+    if constexpr (BLOCKS == 1)
+        tma_load(to, map, at, barrier);
+    else
+        asm volatile(
+            "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+            ".multicast::cluster [%0], [%1, {%2, %3, %4, %5}], [%6], %7;" ::"r"(shared_address(to)),
+            "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(shared_address(barrier)),
+            "h"(static_cast<unsigned short>((1 << BLOCKS) - 1))
+            : "memory");
+}
+
+template <int BLOCKS>
+__device__ __forceinline__ void tma_load_im2col_all(void* to, const TensorMap& map,
+                                                    const int (&at)[4],
+                                                    const unsigned short (&offset)[2],
+                                                    mbarrier_t* barrier) {
+    if constexpr (BLOCKS == 1)
+        tma_load_im2col(to, map, at, offset, barrier);
+    else
+        asm volatile(
+            "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes"
+            ".multicast::cluster [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8}, %9;" ::"r"(
+                shared_address(to)),
+            "l"(&map), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(shared_address(barrier)),
+            "h"(offset[0]), "h"(offset[1]), "h"(static_cast<unsigned short>((1 << BLOCKS) - 1))
+            : "memory");
 }

@@ -33,23 +33,30 @@ struct alignas(16) Moments {
     // Those of N values, a power of two, whose bit is set in `there`, times `unit`.
     template <int N>
     __device__ __forceinline__ void add(const acc_t (&value)[N], unsigned there, acc_t unit) {
-        if (there == 0) return;
+        if (there == (1u << N) - 1)
+            add_of<N, true>(value, there, unit);
+        else if (there != 0)
+            add_of<N, false>(value, there, unit);
+    }
+
+    // Whether all are there is known at compile time: most batches are whole, and have no tests.
+    template <int N, bool WHOLE>
+    __device__ __forceinline__ void add_of(const acc_t (&value)[N], unsigned there, acc_t unit) {
         if (count == 0) {
 #pragma unroll
             for (int k = N - 1; k >= 0; --k)
-                if (there >> k & 1) pivot = value[k] * unit;
+                if (WHOLE ? k == 0 : there >> k & 1) pivot = value[k] * unit;
         }
-        const bool whole = there == (1u << N) - 1;
-        const acc_t some = whole ? acc_t(N) : acc_t(__popc(there));
+        const acc_t some = WHOLE ? acc_t(N) : acc_t(__popc(there));
         acc_t sum = 0, spread = 0;
 #pragma unroll
         for (int k = 0; k < N; ++k)
-            if (there >> k & 1) sum += value[k] * unit - pivot;
-        const acc_t middle = whole ? sum * (acc_t(1) / N) : sum / some;
+            if (WHOLE || there >> k & 1) sum += value[k] * unit - pivot;
+        const acc_t middle = WHOLE ? sum * (acc_t(1) / N) : sum / some;
 #pragma unroll
         for (int k = 0; k < N; ++k) {
             const acc_t off = (value[k] * unit - pivot) - middle;
-            if (there >> k & 1) spread += off * off;
+            if (WHOLE || there >> k & 1) spread += off * off;
         }
         include(some, middle - mean, spread);
     }

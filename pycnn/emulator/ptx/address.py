@@ -85,8 +85,17 @@ def check(e: Emitter, m: Modifiers, operand: Operand, address: str, size: int, a
         e.runtime("local", "void", f"i64 {address}", f"i32 {size}", f"i32 {e.site}",
                   f"i64 {e.address_of(variable)}", f"i64 {variable.size}")  # fmt: skip
         return
-    e.runtime("access", "void", "ptr %self", f"i64 {address}", f"i32 {size}", f"i32 {access}",
-              f"i32 {e.site}")  # fmt: skip
+    tell(e, address, size, access, e.site)
+
+
+def tell(e: Emitter, address: str, size: int, access: int, site: str) -> None:
+    """Call the runtime about an access; there is one function for each of the usual ones."""
+    where = ("ptr %self", f"i64 {address}")
+    if access in (READ, WRITE) and size in (4, 8, 16):
+        name = f"{'read' if access == READ else 'write'}{size}"
+        e.runtime(name, "void", *where, f"i32 {site}")
+    else:
+        e.runtime("access", "void", *where, f"i32 {size}", f"i32 {access}", f"i32 {site}")
 
 
 def _local(e: Emitter, base: Register | Symbol | None) -> Variable | None:

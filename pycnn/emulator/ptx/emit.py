@@ -6,13 +6,12 @@ what they write with.
 """
 
 from collections.abc import Callable
-from typing import NoReturn
 
-from pycnn.emulator.ptx import special
 from pycnn.emulator.ptx.accumulators import Tracked
-from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.layout import Layout
-from pycnn.emulator.ptx.lines import Lines, float_constant, llvm_type
+from pycnn.emulator.ptx.lines import float_constant, llvm_type
+from pycnn.emulator.ptx.names import Names
+from pycnn.emulator.ptx.shuffles import together
 from pycnn.emulator.ptx.skips import skips
 from pycnn.emulator.ptx.speculation import selected_loads
 from pycnn.emulator.ptx.syntax import (
@@ -30,8 +29,8 @@ from pycnn.emulator.ptx.syntax import (
     Sink,
     Symbol,
     Type,
-    Variable,
 )
+from pycnn.emulator.ptx.temporaries import temporaries
 from pycnn.emulator.ptx.text import literal_bits
 
 #: `Self::poll`: set when the running thread should call the runtime soon.
@@ -40,7 +39,7 @@ POLL = "getelementptr i8, ptr %self, i64 96"
 PRED = TYPES["pred"]
 
 
-class Emitter(Lines):
+class Emitter(Names):
     """Writes one function."""
 
     def __init__(
@@ -53,52 +52,24 @@ class Emitter(Lines):
         checked: bool,
         first_site: int,
     ) -> None:
-        super().__init__()
-        self.module, self.function, self.body = module, function, body
-        self.layout, self.functions, self.checked = layout, functions, checked
-        self.first_site = first_site
-        self.called: dict[str, None] = {}
+        super().__init__(module, function, layout, functions, first_site)
+        self.body, self.checked = body, checked
+        self._temporaries = temporaries(body) if function.is_entry else set()
         self._bits: dict[Register, str] = {}
         self._floats: dict[Register, str] = {}
-        self._slots: dict[Variable, str] = {}
         self._labels: dict[str, int] = {}
         self._skips = {} if checked else skips(body)
+        # Of the first of shuffles that go together, all of them.
+        self._statements, self.shuffles = (body.statements, {}) if checked else together(body)
+        self.exchanged: set[Instruction] = set()  # shuffles that have been written
         self._kept: dict[Register, str] | None = None  # what registers held before a skip
         self._skipped = ""  # whether it is skipped
         self._passed: set[str] = set()
-        self.at: Instruction | None = None
         self.selected = selected_loads(body) if checked else {}
         tracked = Tracked(body)
         self.tracked = tracked if checked and tracked.is_used else None
-        self._scratch: dict[str, str] = {}
         self._polls: list[tuple[str, str, str, str]] = []
         self.locals = [v for v in body.variables if v.space == "local"]
-
-    def fail(self, message: str) -> NoReturn:
-        raise self.error(message)
-
-    def error(self, message: str) -> PtxError:
-        assert self.at is not None
-        return PtxError(f"{self.at.opcode}: {message}", name=self.module.name, line=self.at.line)
-
-    def runtime(self, name: str, result: str, *arguments: str) -> str:
-        """A call of a function of the C++ runtime, by its address in the context."""
-        slot = self.once(f"getelementptr i8, ptr %ctx, i64 {8 + 8 * self.functions[name]}")
-        target = self.once(f"load ptr, ptr {slot}, !invariant.load !0")
-        call = f"call {result} {target}({', '.join(arguments)})"
-        if result == "void":
-            self.line(call)
-            return ""
-        return self.op(call)
-
-    @property
-    def site(self) -> str:
-        """The number by which a report names the current instruction; 0 is none."""
-        assert self.at is not None
-        return self.site_of(self.at)
-
-    def site_of(self, instruction: Instruction) -> str:
-        return str(self.first_site + instruction.number + 1)
 
     # ---- Registers and values -------------------------------------------------------------------
 
@@ -147,6 +118,7 @@ class Emitter(Lines):
     def _load(self, register: Register) -> str:
         known = self._bits.get(register)
         if known is None:
+            assert register not in self._temporaries, register.name
             known = self.op(f"load i{register.type.bits}, ptr %r{register.index}")
             self._bits[register] = known
         return known
@@ -160,7 +132,8 @@ class Emitter(Lines):
         own = operand.type
         if (own.kind == "pred") != (type.kind == "pred"):
             self.fail(f"register {operand.name} is .{own.name}, the result .{type.name}")
-        if self._kept is not None and operand not in self._kept:
+        temporary = operand in self._temporaries
+        if self._kept is not None and operand not in self._kept and not temporary:
             self._kept[operand] = self._load(operand)
         self._floats.pop(operand, None)
         held = llvm_type(type)
@@ -174,7 +147,8 @@ class Emitter(Lines):
         elif own.bits < type.bits:
             self.fail(f"register {operand.name} of {own.bits} bits cannot take .{type.name}")
         self._bits[operand] = value
-        self.line(f"store i{own.bits} {value}, ptr %r{operand.index}")
+        if not temporary:
+            self.line(f"store i{own.bits} {value}, ptr %r{operand.index}")
 
     def _resized(self, value: str, bits: int, type: Type) -> str:
         if bits == type.bits:
@@ -183,87 +157,6 @@ class Emitter(Lines):
             self.fail(f"a name where .{type.name} is wanted")
         return self.op(f"{'trunc' if bits > type.bits else 'zext'} i{bits} {value} to i{type.bits}")
 
-    # ---- Names ----------------------------------------------------------------------------------
-
-    def symbol(self, symbol: Symbol) -> tuple[str, int]:
-        """Value of a name and its width in bits: an address, or a special register."""
-        if symbol.name[0] == "%" or symbol.name == "WARP_SZ":
-            return special.read(self, symbol.name)
-        variable = symbol.variable or self.module.variables.get(symbol.name)
-        if variable is not None:
-            address = self.address_of(variable)
-            if symbol.addend:
-                address = self.op(f"add i64 {address}, {symbol.addend}")
-            return address, 64
-        if symbol.name in self.module.functions:
-            self.called[symbol.name] = None
-            return self.op(f'ptrtoint ptr @"{symbol.name}" to i64'), 64
-        raise self.error(f"{symbol.name} is not declared")
-
-    def symbol_value(self, name: str) -> str:
-        """The value of a special register."""
-        return self.symbol(Symbol(name))[0]
-
-    def carry_slot(self) -> str:
-        """The carry of ``add.cc`` and its like."""
-        slot = self.once("alloca i1")
-        if f"  store i1 false, ptr {slot}" not in self.entry_lines:
-            self.entry_lines.append(f"  store i1 false, ptr {slot}")
-        return slot
-
-    def has_scratch(self, name: str) -> bool:
-        return name in self._scratch
-
-    def scratch(self, name: str, size: int) -> str:
-        """Memory of the function's own, the same for all that ask by that name."""
-        slot = self._scratch.get(name)
-        if slot is None:
-            slot = self._scratch[name] = self.new("v")
-            self.entry_lines.append(f"  {slot} = alloca [{size} x i8], align 16")
-        return slot
-
-    def address_of(self, variable: Variable) -> str:
-        """Address of a variable in its own state space, an i64."""
-        if variable.space == "shared":
-            return str(self.layout.shared_offset(variable))
-        if variable.space in ("global", "const"):
-            offset = self.layout.global_offset(variable)
-            base = self.once("load ptr, ptr %ctx, !invariant.load !0")
-            return self.once(
-                f"ptrtoint ptr {self.once(f'getelementptr i8, ptr {base}, i64 {offset}')} to i64"
-            )
-        return self.once(f"ptrtoint ptr {self.slot(variable)} to i64")
-
-    def slot(self, variable: Variable) -> str:
-        """Memory of a parameter or of a local variable."""
-        known = self._slots.get(variable)
-        if known is not None:
-            return known
-        if variable in self.function.parameters and self.function.is_entry:
-            known = self.once(f"getelementptr i8, ptr %params, i64 {variable.offset}")
-        elif variable in self.function.parameters:
-            known = f"%p{self.function.parameters.index(variable)}"
-        elif variable in self.function.results:
-            known = f"%o{self.function.results.index(variable)}"
-        else:
-            known = self.new("v")
-            align = max(variable.align, 1)
-            self.entry_lines.append(
-                f"  {known} = alloca [{max(variable.size, 1)} x i8], align {align}"
-            )
-        self._slots[variable] = known
-        return known
-
-    @property
-    def arena(self) -> str:
-        """Base of the block's shared memory."""
-        at = self.once("getelementptr i8, ptr %self, i64 56")
-        return self.once(f"load ptr, ptr {at}, !invariant.load !0")
-
-    @property
-    def arena_address(self) -> str:
-        return self.once(f"ptrtoint ptr {self.arena} to i64")
-
     # ---- The function ---------------------------------------------------------------------------
 
     def emit(self, instruction: Callable[["Emitter", Instruction], None]) -> str:
@@ -271,7 +164,7 @@ class Emitter(Lines):
         for statement in self.body.statements:
             if isinstance(statement, Label):
                 self._labels[statement.name] = len(self._labels)
-        for statement in self.body.statements:
+        for statement in self._statements:
             if isinstance(statement, Label):
                 self.begin_label(statement.name)
                 continue
@@ -398,6 +291,8 @@ class Emitter(Lines):
             self.line(f"br label %{label}")
         head = []
         for register in self.body.registers:
+            if register in self._temporaries:
+                continue
             head.append(f"  %r{register.index} = alloca i{register.type.bits}")
             head.append(f"  store i{register.type.bits} 0, ptr %r{register.index}")
         loads = []

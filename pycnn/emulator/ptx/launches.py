@@ -1,9 +1,11 @@
-"""What an entry says of the shape of its launches."""
+"""What an entry says of its launches: their shape, and their parameters."""
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
-from pycnn.emulator.ptx.syntax import Function
+from pycnn.emulator.launching import runtime
+from pycnn.emulator.ptx.syntax import Function, Variable
 
 #: Blocks of a cluster: eight everywhere, sixteen where a kernel opts in to it.
 MOST_BLOCKS = 16
@@ -43,3 +45,16 @@ def cluster_shape(
     if any(g % c for g, c in zip(grid, shape, strict=True)):
         raise ValueError(f"grid={grid}; allowed with clusters of {shape} blocks: multiples of it")
     return shape
+
+
+def packer(function: Function, written: Sequence[int]) -> Any:
+    """What turns arguments into the block of parameters; `written`: through which it writes."""
+    rows = []
+    for i, p in enumerate(function.parameters):
+        text = f"{'struct' if p.is_array else '.' + p.type.name} of {p.size} bytes"
+        rows.append((p.offset, p.size, _letter(p), text, i in written))
+    return runtime().PtxPacker(function.name, function.parameter_bytes, rows)
+
+
+def _letter(parameter: Variable) -> str:
+    return "a" if parameter.is_array else parameter.type.kind[0]

@@ -9,6 +9,7 @@ from pycnn.emulator.ptx.address import (
     check,
     fence,
     pointer,
+    tell,
     vector_items,
 )
 from pycnn.emulator.ptx.emit import Emitter
@@ -117,8 +118,7 @@ def _settle(e: Emitter, load: Instruction, condition: str) -> None:
     e.line(f"store i1 false, ptr {pending}")
     address = e.op(f"load i64, ptr {where}")
     size = TYPES[load.opcode.rpartition(".")[2]].bytes
-    e.runtime("access", "void", "ptr %self", f"i64 {address}", f"i32 {size}", f"i32 {READ}",
-              f"i32 {e.site_of(load)}")  # fmt: skip
+    tell(e, address, size, READ, e.site_of(load))
     end()
 
 

@@ -1,5 +1,6 @@
 """`PtxModule`: anybody's PTX, run on this machine's processor."""
 
+import errno
 import functools
 import os
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import errors
-from pycnn.emulator.arrays import any_read_only, host_arguments, refuse_objects
+from pycnn.emulator.arrays import host_arguments, refuse_objects
 from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
 from pycnn.emulator.guarded import Guarded
@@ -26,11 +27,11 @@ from pycnn.emulator.launching import (
     runtime,
     time_limit,
 )
-from pycnn.emulator.ptx import machine, pack
+from pycnn.emulator.ptx import machine
 from pycnn.emulator.ptx.compile import Program, translate
 from pycnn.emulator.ptx.errors import PtxError
 from pycnn.emulator.ptx.facts import Facts, Named
-from pycnn.emulator.ptx.launches import check_block, cluster_shape
+from pycnn.emulator.ptx.launches import check_block, cluster_shape, packer
 from pycnn.emulator.ptx.parse import parse
 from pycnn.emulator.ptx.syntax import Function, Variable
 from pycnn.emulator.ptx.variables import Globals
@@ -165,7 +166,12 @@ class PtxModule:
 
 
 def _read(path: Path) -> str:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise PtxError("neither PTX nor the name of a file: too long for one") from error
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -187,7 +193,8 @@ class PtxKernel(Launchable):
         self._module, self._function = module, function
         self.name = function.name
         self._compiled = _compile(module, function)
-        self._pack = pack.packer(function)
+        self._pack = packer(function, self._compiled.facts.written)
+        self._takes_maps = any(p.is_array for p in function.parameters)
 
     @property
     def checked(self) -> bool:
@@ -255,14 +262,19 @@ class PtxKernel(Launchable):
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
         args = host_arguments(args)
-        refuse_objects(args)
-        copied = checked or any_read_only(args, self._compiled.facts.written)
-        described = [a.array for a in args if isinstance(a, TensorMap)]
-        if described:
+        described: list[np.ndarray] = []
+        if self._takes_maps:
+            described = [a.array for a in args if isinstance(a, TensorMap)]
             args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
-        guarded = Guarded([*args, *described]) if copied else None
-        parameters = self._pack(guarded.arguments[: len(args)] if guarded else args)
-        at = pack.address_of(parameters)
+        guarded = None
+        if checked:
+            refuse_objects(args)
+        else:
+            parameters = self._pack(args)
+        if checked or parameters.read_only:
+            guarded = Guarded([*args, *described])
+            parameters = self._pack(guarded.arguments[: len(args)])
+        at = parameters.address
         ranges: list[tuple[int, int, bool, str, int]] = []
         constants = self._module._globals.constants if checked else []
         if guarded and checked:

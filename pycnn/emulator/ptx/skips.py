@@ -33,7 +33,7 @@ def skips(body: Body) -> dict[Instruction, Label]:
             branch, length = s, 0
         elif branch is not None:
             length += 1
-            if s.guard is not None or not _is_quick(s.opcode) or length > MOST:
+            if s.guard is not None or not is_quick(s.opcode) or length > MOST:
                 branch = None
     return found
 
@@ -43,7 +43,8 @@ def _leads_to(branch: Instruction, label: Label) -> bool:
     return isinstance(target, Symbol) and target.name == label.name
 
 
-def _is_quick(opcode: str) -> bool:
+def is_quick(opcode: str) -> bool:
+    """Whether an instruction may be done in vain, or at another time."""
     stem, *modifiers = opcode.split(".")
     if stem == "div":
         return modifiers[-1] == "f32"

@@ -8,7 +8,7 @@ from pycnn.emulator.ptx.layout import Layout
 
 
 class Writer(Protocol):
-    """What this module needs of `emit.Emitter`, which uses it."""
+    """What this module needs of `names.Names`, which uses it."""
 
     layout: Layout
 

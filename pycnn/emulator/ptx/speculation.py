@@ -123,5 +123,7 @@ def registers(operands: tuple[Operand, ...]) -> Iterator[Register]:
             yield from registers((o.first, o.second))
         elif isinstance(o, Negated):
             yield from registers((o.of,))
-        elif isinstance(o, Address) and isinstance(o.base, Register):
-            yield o.base
+        elif isinstance(o, Address):
+            if isinstance(o.base, Register):
+                yield o.base
+            yield from registers(o.more)

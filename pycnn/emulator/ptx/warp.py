@@ -3,6 +3,7 @@
 from typing import Any
 
 from pycnn.emulator.ptx.emit import PRED, Emitter
+from pycnn.emulator.ptx.shuffles import MOST
 from pycnn.emulator.ptx.syntax import TYPES, Instruction, Integer, Pair, Type
 
 Modifiers = dict[str, Any]
@@ -58,18 +59,26 @@ def fence(e: Emitter, i: Instruction, m: Modifiers) -> None:
 
 def shuffle(e: Emitter, i: Instruction, m: Modifiers) -> None:
     """``shfl.sync``: a second destination says whether the source lane was in range."""
-    target, value, b, c, mask = i.operands
-    result = e.runtime(
-        "shuffle", "i64", f"i32 {_SHUFFLES.index(m['mode'])}", f"i32 {e.read(value, _B32)}",
-        f"i32 {e.read(b, _B32)}", f"i32 {e.read(c, _B32)}", f"i32 {e.read(mask, _B32)}",
-        f"i32 {e.site}",
+    group = e.shuffles.get(i, [i])
+    if i in e.exchanged:
+        return
+    e.exchanged.update(group)
+    words = e.scratch("shuffled words", 4 * MOST)
+    places = [e.op(f"getelementptr i8, ptr {words}, i64 {4 * k}") for k in range(len(group))]
+    for s, place in zip(group, places, strict=True):
+        e.line(f"store i32 {e.read(s.operands[1], _B32)}, ptr {place}")
+    b, c, mask = (e.read(operand, _B32) for operand in i.operands[2:])
+    inside = e.runtime(
+        "shuffle", "i32", f"i32 {_SHUFFLES.index(m['mode'])}", f"i32 {len(group)}", f"ptr {words}",
+        f"i32 {b}", f"i32 {c}", f"i32 {mask}", f"i32 {e.site}",
     )  # fmt: skip
-    in_range = ""
-    if isinstance(target, Pair):
-        in_range = e.op(f"icmp ne i64 {e.op(f'lshr i64 {result}, 32')}, 0")
-        e.write(target.second, PRED, in_range)
-        target = target.first
-    e.write(target, _B32, e.op(f"trunc i64 {result} to i32"))
+    in_range = e.op(f"icmp ne i32 {inside}, 0")
+    for s, place in zip(group, places, strict=True):
+        target = s.operands[0]
+        if isinstance(target, Pair):
+            e.write(target.second, PRED, in_range)
+            target = target.first
+        e.write(target, _B32, e.op(f"load i32, ptr {place}"))
 
 
 def vote(e: Emitter, i: Instruction, m: Modifiers) -> None:

@@ -183,6 +183,17 @@ def test_reductions_of_blocks_into_one_tile(checked, operation, dtype, function)
     np.testing.assert_array_equal(y, want)
 
 
+def test_no_proxy_fence_behind_a_write_that_was_read():
+    """Barriers order the write and who reads it then, and the copy still may not see it."""
+    bug = REDUCE.replace("OP", "add.u32").replace(
+        "fence.proxy.async; bar.sync 0;", "bar.sync 0; ld.shared.u32 %r5, [%r4]; bar.sync 0;"
+    )
+    text = entry(bug, ".param .u64 x, .param .u64 y")
+    x, y = np.zeros(32, np.uint32), np.zeros(32, np.uint32)
+    with pytest.raises(ProxyFenceError, match=r"no fence\.proxy\.async between"):
+        PtxModule(text, checked=True).get_function("test")((1,), (32,), (x, y))
+
+
 def test_reductions_of_a_type_that_they_do_not_have():
     text = entry(REDUCE.replace("OP", "min.f32"), ".param .u64 x, .param .u64 y")
     with pytest.raises(PtxError, match=r"\.min goes with u32"):

@@ -1,5 +1,7 @@
 """Calls, branches, guards and what a launch must fit, of PTX."""
 
+import enum
+
 import numpy as np
 import pytest
 from ptx_run import BOTH, HEAD, REGS, entry, run
@@ -151,6 +153,34 @@ def test_arguments_must_fit():
             kernel((1,), (1,), arguments)
     with pytest.raises(TypeError, match="takes 4 arguments, 3 were given"):
         kernel((1,), (1,), good[:3])
+
+
+class Axis(enum.IntEnum):
+    Y = 5
+
+
+def test_numbers_at_their_limits():
+    """Integers of any kind as far as they fit, signed or not; their bytes arrive."""
+    text = entry(
+        ".reg .b64 %rd<4>; .reg .b32 %r<2>; ld.param.u64 %rd1, [x]; ld.param.b64 %rd2, [a];"
+        "ld.param.u32 %r1, [b]; st.global.b64 [%rd1], %rd2; st.global.u32 [%rd1+8], %r1; ret;",
+        ".param .u64 x, .param .b64 a, .param .u32 b",
+    )
+    kernel = PtxModule(text).get_function("test")
+    x = np.zeros(2, np.uint64)
+    for a, b in [
+        ((1 << 64) - 1, (1 << 32) - 1), (-(1 << 63), -(1 << 31)), (np.uint64(7), np.int32(-7)),
+        (np.float64(0.5).view(np.int64), Axis.Y), (np.datetime64(3, "s").view("i8"), np.uint32(9)),
+    ]:  # fmt: skip
+        kernel((1,), (1,), (x, a, b))
+        assert x.tolist() == [int(a) % (1 << 64), int(b) % (1 << 32)]
+    kernel((1,), (1,), (x, np.datetime64(3, "s"), 0))  # which has no buffer
+    assert x[0] == 3
+    for a, b in [(1 << 64, 0), (-(1 << 63) - 1, 0), (0, 1 << 32), (0, -(1 << 31) - 1)]:
+        with pytest.raises(ValueError, match="does not fit a"):
+            kernel((1,), (1,), (x, a, b))
+    with pytest.raises(TypeError, match="argument 0 is an array of Python objects"):
+        kernel((1,), (1,), (np.array([None]), 0, 0))
 
 
 def test_blocks_that_the_kernel_does_not_allow():

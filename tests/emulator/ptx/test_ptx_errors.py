@@ -113,3 +113,9 @@ def test_a_trap_is_a_kernel_error():
         PtxModule(entry("trap;")).get_function("test")((1,), (1,), ())
     assert caught.value.file == "kernel.ptx"
     assert caught.value.line == 7
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_line_that_is_no_ptx_and_too_long_for_a_file(length):
+    with pytest.raises(PtxError, match="neither PTX nor the name of a file"):
+        PtxModule("{" * length)
