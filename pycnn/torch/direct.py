@@ -25,9 +25,22 @@ _records = torch.is_grad_enabled
 
 
 def way(tensors: Iterable[Any]) -> int:
-    """By which way a call of these goes: ordinary tensors on the CPU, and nobody listening?"""
+    """By which way a call of these goes: ordinary tensors on the CPU, and nobody listening?
+
+    Raises
+    ------
+    NotImplementedError
+        If one has a tangent of forward-mode differentiation, which PyTorch would drop in silence.
+    """
     if _compiling():  # first: a compiler reads no further
         return DISPATCHER
+    if forward_ad._current_level >= 0:
+        tensors = [*tensors]
+        if any(isinstance(t, torch.Tensor) and _tangent(t) is not None for t in tensors):
+            raise NotImplementedError(
+                "an operation of pycnn was given a tensor with a tangent; allowed: backward, or "
+                "torch's own operations in forward-mode differentiation"
+            )
     wanted = False
     for tensor in tensors:
         if tensor is not None:
@@ -44,6 +57,10 @@ def way(tensors: Iterable[Any]) -> int:
     ):
         return DISPATCHER
     return GRADIENT if wanted and _records() else PLAIN
+
+
+def _tangent(tensor: torch.Tensor) -> Any:
+    return forward_ad.unpack_dual(tensor).tangent
 
 
 def differentiable(registered: Any, rule: Any) -> Any:

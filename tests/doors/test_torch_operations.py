@@ -293,6 +293,15 @@ class TestGradients:
             dx.sum().backward()
 
 
+def test_a_tangent_is_not_dropped():
+    """PyTorch calls an operation without forward-mode rule as if there were no tangent."""
+    x = torch.ones(3)
+    with pytest.raises(NotImplementedError, match="was given a tensor with a tangent; allowed"):
+        torch.func.jvp(pycnn.torch.tanh, (x,), (x,))
+    with pytest.raises(NotImplementedError, match="with a tangent"), pycnn.torch.backend():
+        torch.func.jvp(lambda a: torch.cat([a, x]), (x,), (x,))
+
+
 def test_running_statistics_are_updated():
     x = torch.arange(8.0).reshape(1, 2, 2, 2).requires_grad_()
     mean, var = torch.zeros(2), torch.zeros(2)
