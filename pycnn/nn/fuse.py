@@ -35,8 +35,9 @@ def fuse(model: Layer) -> list[Fused]:
     In every `Sequential`, a convolution or dense layer takes in the batch normalisation and the
     activation (ReLU, ReLU6, SiLU, sigmoid) that follow it; in every `Sum`, a convolution that ends
     a branch adds the other branches to its result, and takes in the activation that follows the
-    sum; taps lose their heads. A layer with a `compute` of its own is left as it is; a dense layer
-    with a normalisation of axis 1 takes only x (N, F) afterwards. The model is in evaluation mode
+    sum; taps lose their heads. A layer with a `compute` of its own is left as it is, and so is one
+    that stands at several places; a dense layer with a normalisation of axis 1 takes only x (N, F)
+    afterwards. The model is in evaluation mode
     then, and has no backward pass where an activation went in.
 
     Parameters
@@ -85,11 +86,12 @@ def fuse(model: Layer) -> list[Fused]:
     model.recipe = None  # it is not what was made any more
     layers = list(model.named_layers())
     took: dict[str, list[str]] = {path: [path] for path, _ in layers}
+    shared = _standing_twice(layers)
     for path, layer in reversed(layers):  # what is inside comes first
         if _computes_as(layer, Sequential):
-            _fuse_sequence(path, layer, took)
+            _fuse_sequence(path, layer, took, shared)
         if _computes_as(layer, Sum):
-            _fuse_sum(path, layer, took)
+            _fuse_sum(path, layer, took, shared)
         if isinstance(layer, Combined):
             for name, child in layer.children.items():
                 if isinstance(child, Tap):
@@ -97,14 +99,25 @@ def fuse(model: Layer) -> list[Fused]:
     return [Fused(tuple(names)) for names in took.values() if len(names) > 1]
 
 
-def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]]) -> None:
+def _standing_twice(layers: list[tuple[str, Layer]]) -> set[int]:
+    """By identity, those that several others hold, or one by several names."""
+    places: dict[int, set[tuple[int, str]]] = {}
+    for _, layer in layers:
+        for name, child in layer.children.items():
+            places.setdefault(id(child), set()).add((id(layer), name))
+    return {child for child, at in places.items() if len(at) > 1}
+
+
+def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]], shared: set[int]) -> None:
     names = list(sequence.children)
     while names:
         name, *names = names
         child, where = sequence.children[name], _join(path, name)
         taken = []
+        if id(child) in shared:  # what follows it here does not follow it there
+            continue
         if _computes_as(child, Sum) and child.adds is not None:
-            where, layer = _last(_join(where, child.adds), child.children[child.adds])
+            where, layer = _last(_join(where, child.adds), child.children[child.adds], shared)
         elif _computes_as(child, convolution._Convolution, convolution.Linear):
             layer = child
             if names and _folds(layer, sequence.children[names[0]]):
@@ -122,11 +135,12 @@ def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]]) -> None
             took[where].append(_join(path, one))
 
 
-def _fuse_sum(path: str, total: Any, took: dict[str, list[str]]) -> None:
+def _fuse_sum(path: str, total: Any, took: dict[str, list[str]], shared: set[int]) -> None:
     """Have the convolution at the end of a branch add the others."""
     for name in total.children if len(total) > 1 and total.adds is None else ():
-        where, layer = _last(_join(path, name), total.children[name])
+        where, layer = _last(_join(path, name), total.children[name], shared)
         free = _computes_as(layer, convolution._Convolution) and layer.activation is None
+        free = free and id(layer) not in shared
         if free and total.scale != 1.0:
             if name != next(iter(total.children)):
                 return
@@ -138,9 +152,9 @@ def _fuse_sum(path: str, total: Any, took: dict[str, list[str]]) -> None:
             return
 
 
-def _last(path: str, layer: Any) -> tuple[str, Any]:
-    """Path and layer of what computes the result of sequences last."""
-    while _computes_as(layer, Sequential) and layer.children:
+def _last(path: str, layer: Any, shared: set[int]) -> tuple[str, Any]:
+    """Path and layer of what computes the result of sequences last; of shared ones, themselves."""
+    while _computes_as(layer, Sequential) and layer.children and id(layer) not in shared:
         name = list(layer.children)[-1]
         path, layer = _join(path, name), layer.children[name]
     return path, layer

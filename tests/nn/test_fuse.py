@@ -186,3 +186,29 @@ def test_a_layer_that_shares_its_weights_with_a_fused_one_keeps_them():
     expected = model(x)
     assert len(nn.fuse(model)) == 1
     np.testing.assert_allclose(model(x), expected, rtol=1e-10, atol=1e-12)
+
+
+def _standing_twice():
+    conv, norm, act = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()
+    norm.buffers["running_var"][...] = 3.0
+    norm.buffers["running_mean"][...] = 0.5
+    block = nn.Sequential(conv, norm)
+    total = nn.Sum(nn.Sequential(nn.Conv2d(4, 4, 1)), nn.Identity())
+    return {
+        "a convolution": nn.Sequential(conv, norm, act, nn.Conv2d(4, 4, 1), norm, conv),
+        "a convolution with two norms": nn.Sequential(conv, norm, conv, nn.BatchNorm2d(4)),
+        "a branch": nn.Sequential(s=nn.Sum(block, nn.Identity()), act=act, again=block),
+        "a last layer": nn.Sequential(nn.Sum(nn.Sequential(norm, conv), nn.Identity()), act, conv),
+        "a sum": nn.Sequential(a=total, act=act, b=total),
+        "a block": nn.Sequential(a=block, act=act, b=block),
+    }
+
+
+@pytest.mark.parametrize("name", _standing_twice())
+def test_what_stands_twice_computes_the_same(name):
+    with nn.seeded(3):
+        model = _standing_twice()[name].eval()
+    x = np.random.default_rng(0).standard_normal((2, 4, 5, 5)).astype(np.float32)
+    before = model(x)
+    nn.fuse(model)
+    np.testing.assert_allclose(model(x), before, rtol=1e-4, atol=1e-5)
