@@ -91,8 +91,8 @@ def test_same_bits_under_every_schedule(backend, rng, monkeypatch, tested):
 
 
 #: Of pooling in registers, by algorithm: bytes asked of L1 over those that are necessary, and those
-#: of stores over what is written. What two threads share, both ask L1 for; of rows that are no whole
-#: vectors, such as 55 elements, a thread of a gradient stores every second element at a time.
+#: of stores over what is written. What two threads share, both ask L1 for; of rows that are no
+#: whole vectors, such as 55 elements, a gradient is stored by every second element at a time.
 BY_VECTORS = {"planes": (4.5, 2.4), "channels": (2.9, 1.05)}
 
 
