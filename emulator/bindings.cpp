@@ -159,7 +159,9 @@ void pack(Packed& packed, const Entry& entry, size_t index, py::handle value) {
 
 namespace pycnn_emu {
 
-bool is_pointer(py::handle value) { return Py_TYPE(value.ptr()) == pointer_type; }
+bool is_pointer(py::handle value) {
+    return pointer_type && PyType_IsSubtype(Py_TYPE(value.ptr()), pointer_type);
+}
 
 namespace {
 

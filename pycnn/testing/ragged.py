@@ -102,7 +102,10 @@ CASES: dict[str, tuple[Case, ...]] = {
 #: Those of which views are taken, besides the first case of every operation.
 VIEWED: dict[str, tuple[Case, ...]] = {
     # More rows than all blocks have groups of threads: a block has several rounds.
-    "cross_entropy": (Case("rounds", {"logits": (33001, 17), "target": (33001,)}),),
+    "cross_entropy": (
+        Case("rounds", {"logits": (33001, 17), "target": (33001,)}),
+        Case("rounds of probabilities", {"logits": (33001, 17), "target": (33001, 17)}),
+    ),
     "kl_div": (Case("log target", {"x": (3, 5, 7), "target": (3, 5, 7)}, {"log_target": True}),),
     "gelu": (Case("tanh", {"x": (3, 5, 7)}, {"approximate": "tanh"}),),
 }
