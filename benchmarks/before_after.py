@@ -1,6 +1,6 @@
 """What tensor cores bring: predicted time and bound, layer by layer, without them and with them.
 
-    python benchmarks/before_after.py --json FILE [--resume] [--gpu h200] [--batch 1 32 256]
+    python benchmarks/before_after.py [--json FILE] [--resume FILE] [--gpu h200] [--batch 1 32 256]
 
 The convolutions of ResNet-50 and VGG-16, forward, channels last. *Before* are the kernels that use
 no tensor core, of which the one that `auto` would try first; *after* is what `auto` takes today, or
@@ -27,7 +27,7 @@ from pycnn.define.explain import Predictor, predictor
 from pycnn.plan.choice import Choice
 from pycnn.predict import gpus
 from pycnn.runtime.files import write_json
-from pycnn.runtime.options import check_output
+from pycnn.runtime.options import with_json
 from pycnn.runtime.plan import Plan
 from pycnn.runtime.target import Target, planned_for
 from pycnn.runtime.terminal import progress
@@ -172,14 +172,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[*BATCHES], metavar="N")
     parser.add_argument("--suite", nargs="+", default=[*SUITES_SHOWN], choices=SUITES_SHOWN)
     parser.add_argument("--mode", nargs="+", default=[*MODES], choices=MODES)
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--resume", action="store_true", help="keep the rows that are in FILE")
-    options = parser.parse_args()
-    check_output(options.json, "--json", (".json",), force=options.resume)
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep the rows of a FILE")
+    options = with_json(parser)
     gpu = gpus.gpu(options.gpu)
     rows: list[dict[str, Any]] = []
-    if options.resume and options.json.exists():
-        rows = json.loads(options.json.read_text())["rows"]
+    if options.resume:
+        rows = json.loads(options.resume.read_text())["rows"]
+    document: dict[str, Any] = {}
     work = [
         (suite, layer, mode)
         for batch in options.batch
@@ -194,11 +193,14 @@ def main() -> None:
                 announce(f"{suite} {layer.case} {mode}")
                 rows.append(row(suite, layer, mode, gpu))
                 document = {
-                    "schema": 1, "gpu": gpu.key, "name": gpu.name, "commit": commit(), "rows": rows
+                    "schema": 1, "gpu": gpu.key, "name": gpu.name, "commit": commit(),
+                    "rows": rows, "means": means(rows),
                 }  # fmt: skip
-                write_json(options.json, {**document, "means": means(rows)})
+                if options.json:
+                    write_json(options.json, document)
             advance()
-    print(table(json.loads(options.json.read_text())).partition("\n\n| layer")[0])
+    if document:
+        print(table(document).partition("\n\n| layer")[0])
 
 
 if __name__ == "__main__":
