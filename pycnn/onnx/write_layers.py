@@ -79,7 +79,7 @@ def _refuse(path: str, layer: Layer, **allowed: Any) -> None:
 # --- what combines layers -----------------------------------------------------------------
 
 
-@_writes(nn.Sequential)
+@_writes(nn.Sequential, nn.Recompute)
 def _sequential(to: Writer, layer: Any, x: str, path: str) -> str:
     for name, child in layer.children.items():
         x = to.layer(child, x, f"{path}.{name}")

@@ -72,6 +72,7 @@ LAYERS = [
     nn.Product(nn.Sigmoid(), nn.Identity()), nn.Concat(nn.Tanh(), nn.Identity()),
     nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), nn.Linear(8, 3, bias=False),
     nn.Sum(nn.Conv2d(4, 4, 1), nn.Identity(), scale=0.3),
+    nn.Recompute(nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())),
 ]  # fmt: skip
 
 
