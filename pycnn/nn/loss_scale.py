@@ -1,9 +1,13 @@
 """A factor of the loss that keeps small gradients within the range of float16."""
 
+import math
 from typing import Any
 
 from pycnn.nn.arrays import library
 from pycnn.nn.layer import Layer
+
+#: Scales below are none: a loss of 1 would be the smallest number of float16.
+LEAST = 2.0**-24
 
 
 class LossScale:
@@ -36,18 +40,29 @@ class LossScale:
     """
 
     def __init__(self, scale: float = 65536.0, every: int = 2000) -> None:
-        if not scale > 0:
+        if not 0 < scale < math.inf:
             raise ValueError(f"scale={scale}: allowed are positive numbers")
         if every < 1:
             raise ValueError(f"every={every}: allowed are 1 and more")
         self.scale, self.every, self.steps = float(scale), every, 0
 
     def unscaled(self, model: Layer) -> bool:
-        """Divide all gradients; whether all are finite, so that the optimiser may step."""
+        """Divide all gradients; whether all are finite, so that the optimiser may step.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite at a scale at which nothing overflows any more.
+        """
         grads = [g for p in model.parameters() if p.trainable and (g := p.grad) is not None]
         finite = all(bool(library(g).isfinite(g).all()) for g in grads)
         if not finite:
             self.scale, self.steps = self.scale / 2, 0
+            if self.scale < LEAST:
+                raise ValueError(
+                    f"gradients are not finite at scale {self.scale}; allowed: finite ones, for it "
+                    "is not the scale that makes them so"
+                )
             return False
         for grad in grads:
             grad /= grad.dtype.type(self.scale)

@@ -394,3 +394,14 @@ def test_what_has_computed_can_be_pickled():
     assert model.at("tap").output is None
     with pytest.raises(ValueError, match="backward without a forward"):
         loss.backward()
+
+
+def test_gradients_that_no_scale_makes_finite_are_an_error():
+    model, scale = nn.Linear(2, 2), nn.LossScale()
+    model.grads["weight"] = np.full((2, 2), np.nan, np.float32)
+    for _ in range(40):
+        assert not scale.unscaled(model)
+    with pytest.raises(ValueError, match="gradients are not finite at scale"):
+        scale.unscaled(model)
+    with pytest.raises(ValueError, match="scale=inf: allowed are positive numbers"):
+        nn.LossScale(np.inf)
