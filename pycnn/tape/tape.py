@@ -54,7 +54,9 @@ class Tape:
     ``with pycnn.grad() as tape:`` layers that are called inside put their parameters on it; `watch`
     puts an array there. Outside, it goes on to follow what is on it already.
 
-    A tape is used once: on its way back it drops what forward has kept, step by step.
+    A tape is used once: on its way back it drops what forward has kept, step by step. That is kept
+    as it is, without copies: writing into inputs or weights before makes gradients wrong. What
+    `Layer.forward` computes inside is on a tape of the layer's own, and none of this one's.
 
     Parameters
     ----------
