@@ -254,8 +254,9 @@ class Tap(Layer):
 
 
 def taps(model: Layer) -> list[Tap]:
-    """All taps of a model, in order."""
-    return [layer for _, layer in model.named_layers() if isinstance(layer, Tap)]
+    """All taps of a model, in order, each once."""
+    layers = {id(layer): layer for _, layer in model.named_layers()}
+    return [layer for layer in layers.values() if isinstance(layer, Tap)]
 
 
 def _added(ys: list[Any]) -> Any:

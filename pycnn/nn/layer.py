@@ -191,7 +191,17 @@ class Layer:
         return tape.convert(y, tape.precision) if self.full_precision else y
 
     def forward(self, *inputs: Any) -> Any:
-        """Compute, and keep what `backward` needs."""
+        """Compute, and keep what `backward` needs.
+
+        Raises
+        ------
+        LayerError
+            Inside ``with pycnn.grad()``, whose tape would not follow: call the layer itself there.
+        """
+        if recording() is not None:
+            raise LayerError(
+                "", self, "forward inside a tape, which would not follow; allowed: layer(x)"
+            )
         if is_tracing():
             return self(*inputs)
         with Tape() as tape:

@@ -55,8 +55,8 @@ class Tape:
     puts an array there. Outside, it goes on to follow what is on it already.
 
     A tape is used once: on its way back it drops what forward has kept, step by step. That is kept
-    as it is, without copies: writing into inputs or weights before makes gradients wrong. What
-    `Layer.forward` computes inside is on a tape of the layer's own, and none of this one's.
+    as it is, without copies: writing into inputs or weights before makes gradients wrong.
+    `Layer.forward`, which has a tape of its own, is refused inside.
 
     Parameters
     ----------

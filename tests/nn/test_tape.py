@@ -405,3 +405,12 @@ def test_gradients_that_no_scale_makes_finite_are_an_error():
         scale.unscaled(model)
     with pytest.raises(ValueError, match="scale=inf: allowed are positive numbers"):
         nn.LossScale(np.inf)
+
+
+def test_forward_has_a_tape_of_its_own():
+    """Inside another one, what comes before it would have no gradient, and nobody would know."""
+    layer = nn.Linear(2, 2)
+    with pycnn.grad(), pytest.raises(nn.LayerError, match=r"forward inside a tape.*layer\(x\)"):
+        layer.forward(np.ones((1, 2), np.float32))
+    layer.forward(np.ones((1, 2), np.float32))
+    assert layer.backward(np.ones((1, 2), np.float32)).shape == (1, 2)
