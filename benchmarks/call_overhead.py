@@ -14,7 +14,6 @@ microseconds for each call, and the limits that they are meant to stay under.
 
 import argparse
 import ctypes
-import json
 import statistics
 import sys
 import time
@@ -29,8 +28,7 @@ from pycnn import models, nn
 from pycnn.bench.environment import environment
 from pycnn.runtime.backends import backends, executor, stand_in_executor
 from pycnn.runtime.cuda import CudaExecutor
-from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 from pycnn.runtime.plan import Buffer, Launch, Plan, Transform
 
 COMMAND = "python benchmarks/call_overhead.py"
@@ -231,9 +229,7 @@ def main() -> None:
         "results": results,
         "cuda": on_cupy(),
     }
-    print(json.dumps(report, indent=2))
-    if file:
-        write_json(file, report)
+    print_and_write_json(report, file)
 
 
 if __name__ == "__main__":

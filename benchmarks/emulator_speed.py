@@ -8,7 +8,6 @@ before it is timed.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,7 @@ from pycnn.bench.measure import CpuClock, measure
 from pycnn.emulator import RawKernel
 from pycnn.plan.gemm import algorithms_of
 from pycnn.reference.oracle import conv as conv_oracle, gemm as gemm_oracle
-from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/emulator_speed.py"
@@ -107,9 +105,7 @@ def main() -> None:
         "targets": TARGETS,
         "results": {**results, "best gemm": {"gflops": best}},
     }
-    print(json.dumps(report, indent=2))
-    if file:
-        write_json(file, report)
+    print_and_write_json(report, file)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ every tile divides, and what its machine code for `ARCH` looks like. Results are
 """
 
 import argparse
-import json
 import re
 from typing import Any
 
@@ -22,9 +21,8 @@ from pycnn.plan.gemm_problem import Gemm
 from pycnn.reference.oracle.gemm import gemm as oracle
 from pycnn.runtime import cubin, nvrtc, sources
 from pycnn.runtime.backends import executor
-from pycnn.runtime.files import write_json
 from pycnn.runtime.occupancy import occupancy
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Plan
 from pycnn.testing.tolerance import compare
 
@@ -118,9 +116,7 @@ def main() -> None:
         "arch": ARCH,
         "results": results,
     }
-    print(json.dumps(report, indent=2))
-    if file:
-        write_json(file, report)
+    print_and_write_json(report, file)
 
 
 if __name__ == "__main__":

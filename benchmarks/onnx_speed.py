@@ -8,7 +8,6 @@ Prints JSON: milliseconds a call and the speed over that of ONNX Runtime.
 """
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -22,8 +21,7 @@ import onnxruntime
 import pycnn
 from pycnn import models, onnx
 from pycnn.bench.environment import environment
-from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 
 COMMAND = "OMP_NUM_THREADS=1 python benchmarks/onnx_speed.py"
 
@@ -83,9 +81,7 @@ def main() -> None:
         "asked": ASKED,
         "results": results,
     }
-    print(json.dumps(report, indent=2))
-    if file:
-        write_json(file, report)
+    print_and_write_json(report, file)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Counted is processor time. Prints JSON: microseconds a call, and what they are o
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -25,8 +24,7 @@ import pycnn
 import pycnn.torch
 from pycnn.bench.environment import environment
 from pycnn.runtime.backends import stand_in_executor
-from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 from pycnn.runtime.plan import Plan
 
 COMMAND = "python benchmarks/torch_dispatch.py"
@@ -161,9 +159,7 @@ def main() -> None:
         "calls_a_repeat": CALLS,
         "results": results,
     }
-    print(json.dumps(report, indent=2))
-    if file:
-        write_json(file, report)
+    print_and_write_json(report, file)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ import numpy as np
 from pycnn import models, nn
 from pycnn.bench.environment import environment
 from pycnn.runtime.extras import import_extra
-from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 
 COMMAND = "python benchmarks/train_speed.py"
 BATCH, STEPS = 64, 60
@@ -114,9 +113,7 @@ def main() -> None:
         "steps": STEPS,
         "results": [in_process(threads) for threads in sorted({1, os.cpu_count() or 1})],
     }
-    print(json.dumps(report, indent=2))
-    if arguments.json:
-        write_json(arguments.json, report)
+    print_and_write_json(report, arguments.json)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ JSON.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,8 +27,7 @@ from pycnn.plan.conv_problem import Problem
 from pycnn.plan.winograd_matrices import POINTS, matrices
 from pycnn.reference.oracle import conv as oracle
 from pycnn.runtime.backends import executor
-from pycnn.runtime.files import write_json
-from pycnn.runtime.options import with_json
+from pycnn.runtime.options import print_and_write_json, with_json
 from pycnn.testing.tolerance import compare
 
 COMMAND = "python benchmarks/winograd_error.py"
@@ -142,9 +140,7 @@ def main() -> None:
             "results": list(results()),
             "points": points(),
         }
-    print(json.dumps(report, indent=2))
-    if file:
-        write_json(file, report)
+    print_and_write_json(report, file)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def fuse(model: Layer) -> list[Fused]:
     a branch adds the other branches to its result, and takes in the activation that follows the
     sum; taps lose their heads. A layer with a `compute` of its own is left as it is, and so is one
     that stands at several places; a dense layer with a normalisation of axis 1 takes only x (N, F)
-    afterwards. The model is in evaluation mode
-    then, and has no backward pass where an activation went in.
+    afterwards. The model is in evaluation mode then, and has no backward pass where an activation
+    went in.
 
     Parameters
     ----------

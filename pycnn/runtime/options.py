@@ -1,11 +1,13 @@
 """Options of the command line that several commands share, and the checks of their values."""
 
 import argparse
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pycnn.runtime.files import require_replaceable
+from pycnn.runtime.files import require_replaceable, write_json
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +60,13 @@ def with_json(
         except (OSError, ValueError) as error:
             parser.error(str(error))
     return options
+
+
+def print_and_write_json(report: Any, file: Path | None) -> None:
+    """Show what a script found, and keep it in the file of its ``--json`` if that was given."""
+    print(json.dumps(report, indent=2))
+    if file:
+        write_json(file, report)
 
 
 def check_output(

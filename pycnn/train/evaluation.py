@@ -8,6 +8,7 @@ from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss, Loss
 from pycnn.nn.observe import evaluating
 from pycnn.runtime.faults import synchronize
+from pycnn.tape import grad
 
 #: What training works in: steps are too small for 16 bits.
 DTYPES = ("float32", "float64")
@@ -74,8 +75,7 @@ def check_dtype(model: Layer) -> None:
 
 
 def check_precision(precision: str | None, model: Layer) -> None:
-    if precision not in (None, "float16", "bfloat16"):
-        raise ValueError(f"precision={precision!r}: allowed are float16, bfloat16, None")
+    grad(precision)  # refuses what it does not have
     name = model.parameters()[0].value.dtype.name
     if precision is not None and name != "float32":
         raise ValueError(f"precision={precision!r} for a model in {name}; allowed: in float32")
