@@ -42,17 +42,19 @@ __attribute__((noinline)) PYCNN_EMU_UNCHECKED void ldmatrix(unsigned (&registers
     collective(0xffffffffu, data, RunMatrixLoad<Count, Transposed>(), Site{"ldmatrix", "", 0});
 }
 
+template <typename Sum>
 struct MatrixProduct {
-    float* d;
+    Sum* d;
     const unsigned* a;
     const unsigned* b;
 };
 
 // Fragments to matrices and back: which lane and register hold an element.
-template <typename Element, int K, int PerRegister>
+template <typename Element, int K, int PerRegister, typename ElementOfB>
 struct RunMatrixProduct {
-    void operator()(unsigned, MatrixProduct** lanes) const {
-        float a[16][K], b[K][8], d[16][8];
+    template <typename Sum>
+    void operator()(unsigned, MatrixProduct<Sum>** lanes) const {
+        Sum a[16][K], b[K][8], d[16][8];
         for (int lane = 0; lane < 32; ++lane) {
             int group = lane / 4, pair = lane % 4;
             for (int e = 0; e < 4 * PerRegister; ++e) {
@@ -62,7 +64,7 @@ struct RunMatrixProduct {
             }
             for (int e = 0; e < 2 * PerRegister; ++e) {
                 int k = pair * PerRegister + e % PerRegister + e / PerRegister * (K / 2);
-                b[k][group] = Element::get(lanes[lane]->b, e);
+                b[k][group] = ElementOfB::get(lanes[lane]->b, e);
             }
             for (int e = 0; e < 4; ++e) d[group + e / 2 * 8][pair * 2 + e % 2] = lanes[lane]->d[e];
         }
@@ -88,10 +90,10 @@ struct ElementTf32 {  // the hardware ignores the low 13 bits
     }
 };
 
-template <typename Element, int K, int PerRegister>
-inline void matrix_product(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    MatrixProduct data{d, a, b};
-    collective(0xffffffffu, data, RunMatrixProduct<Element, K, PerRegister>(),
+template <typename Element, int K, int PerRegister, typename ElementOfB = Element, typename Sum>
+inline void matrix_product(Sum (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    MatrixProduct<Sum> data{d, a, b};
+    collective(0xffffffffu, data, RunMatrixProduct<Element, K, PerRegister, ElementOfB>(),
                Site{"mma.sync", "", 0});
 }
 
@@ -100,8 +102,21 @@ inline void mma16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
     matrix_product<Element16<Format>, 16, 2>(d, a, b);
 }
 
+template <typename T>
+struct ElementByte {
+    static T get(const unsigned* registers, int e) {
+        return static_cast<T>(registers[e / 4] >> (8 * (e % 4)));
+    }
+};
+
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     matrix_product<ElementTf32, 8, 1>(d, a, b);
+}
+
+// Unsigned, as sums may wrap around.
+template <typename A, typename B>
+inline void mma_int8(int (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    matrix_product<ElementByte<A>, 32, 4, ElementByte<B>>(reinterpret_cast<unsigned (&)[4]>(d), a, b);
 }
 
 }  // namespace pycnn_emu
