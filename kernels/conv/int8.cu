@@ -24,16 +24,6 @@
 #include <pycnn/conv.cuh>
 #include <pycnn/int8.cuh>
 
-#ifndef X_TYPE
-#define X_TYPE signed char
-#endif
-#ifndef W_TYPE
-#define W_TYPE signed char
-#endif
-
-using x_type = X_TYPE;
-using w_type = W_TYPE;
-
 constexpr int THREADS = 256;
 constexpr int WORD = 4;  // bytes that one instruction multiplies and adds
 

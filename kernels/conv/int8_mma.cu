@@ -23,23 +23,10 @@
 // variant X_TYPE = quantised
 // variant W_TYPE = quantised
 // variant TILE = 64, 128
-#ifndef X_TYPE
-#define X_TYPE signed char
-#endif
-#ifndef W_TYPE
-#define W_TYPE signed char
-#endif
-#ifndef TILE
-#define TILE 128
-#endif
-using byte = signed char;
-#define SCALAR byte  // what is copied
+#define SCALAR byte
 #define ALONG_K 1
-#include <pycnn/implicit_gemm_tiles.cuh>
 #include <pycnn/int8.cuh>
-
-using x_type = X_TYPE;
-using w_type = W_TYPE;
+#include <pycnn/implicit_gemm_tiles.cuh>
 
 // Of rows of sC that threads read in turn, where eight of them take two rows of 64 sums: those that
 // meet other banks.

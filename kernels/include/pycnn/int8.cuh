@@ -1,6 +1,17 @@
-// pycnn/int8.cuh: what convolutions of 8-bit integers share: their settings, and how a sum becomes
-// eight bits again.
+// pycnn/int8.cuh: what convolutions of 8-bit integers share: their types and settings, and how a sum
+// becomes eight bits again.
 #pragma once
+
+#ifndef X_TYPE
+#define X_TYPE signed char
+#endif
+#ifndef W_TYPE
+#define W_TYPE signed char
+#endif
+
+using x_type = X_TYPE;
+using w_type = W_TYPE;
+using byte = signed char;  // of whatever is copied
 
 #include <pycnn/kernel.cuh>
 
