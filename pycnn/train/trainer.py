@@ -149,7 +149,8 @@ class Trainer:
             raise ValueError("model has no parameters to train")
         if not len(data.test):
             raise ValueError(f"{data.name} has no images to test with; allowed: 1 and more")
-        self.model, self.data, self.optimizer = model, data, optimizer
+        self.model, self.optimizer = model, optimizer
+        self.data: Any = data
         self.schedule = schedule or Constant(optimizer)
         self.batch, self.seed, self.transform, self.mix = batch, seed, transform, mix
         self.loss = CrossEntropyLoss() if loss is None else loss
