@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -200,3 +201,14 @@ def test_launches_that_begin_at_another_image_are_predicted_once(
     found = plans.of_plans([plan], {"x": np.zeros(4, np.float32)}, GPU)
     assert [p.time_us for p in found.launches] == [1.0, 1.0, 2.0, 3.0, 4.0]
     assert asked == [launches[0], *launches[2:]]
+
+
+def test_plans_are_for_the_gpu_that_is_asked_about() -> None:
+    x, w = np.zeros((8, 56, 56, 64), np.float16), np.zeros((256, 64, 1, 1), np.float16)
+    blocks = {}
+    for name in ("h200", "h100_pcie"):
+        with plans.planned_on(gpus.gpu(name)):
+            call = partial(pycnn.conv2d, x, w, layout="NHWC", algo="implicit_gemm_wgmma")
+            ((plan, _),) = plans.planned(call)
+        blocks[name] = max(launch.grid[0] for launch in plan.launches)
+    assert blocks == {"h200": 132, "h100_pcie": 114}
