@@ -76,6 +76,7 @@ setup(
     package_data={
         "pycnn": ["py.typed", "*.pyi"],
         "pycnn.ops": ["*.pyi"],
+        "pycnn.plan": ["*.json"],
         "pycnn.predict": ["*.json"],
         **{name: ["*"] for name in packages},
     },
