@@ -212,3 +212,30 @@ def test_plans_are_for_the_gpu_that_is_asked_about() -> None:
             ((plan, _),) = plans.planned(call)
         blocks[name] = max(launch.grid[0] for launch in plan.launches)
     assert blocks == {"h200": 132, "h100_pcie": 114}
+
+
+def test_from_the_command_to_a_comparison(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    old, new = (tmp_path / f"{name}.json" for name in ("old", "new"))
+    words = "bench --shape n1c4h9w9k4r3s3p1 --algo direct --quick --gpu h200 --json".split()
+    assert main([*words, str(old)]) == 0
+    said = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in said.splitlines() if str(tmp_path) not in line)
+    assert "NVIDIA H200 PREDICTED" in said
+    data = json.loads(old.read_text())
+    assert data["complete"]
+    (layer,) = data["predicted"]["layers"]
+    assert layer["algorithms"][0]["algorithm"] == "direct"
+    layer["algorithms"][0]["time_us"] /= 2
+    new.write_text(json.dumps(data))
+    assert main(["compare", str(old), str(new)]) == 0
+    said = capsys.readouterr().out
+    assert "predicted on h200, " in said
+    assert "1 changed by over 1%" in said
+    layer["algorithms"][0]["time_us"] = "soon"
+    new.write_text(json.dumps(data))
+    assert main(["compare", str(old), str(new)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "`predicted` is not what `--gpu` writes" in captured.err

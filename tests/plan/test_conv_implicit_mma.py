@@ -7,7 +7,7 @@ import pytest
 from plan_checks import assert_sound
 
 from pycnn.define.views import View
-from pycnn.plan import conv, estimate
+from pycnn.plan import conv
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, Chunked
 from pycnn.plan.conv_problem import Problem, Unsupported
 
@@ -135,8 +135,7 @@ def test_copy_and_segments_share_the_limit(direction):
         assert planned.workspace_bytes <= copy + parts * part
 
 
-def test_auto_takes_it_where_tensor_cores_pay(monkeypatch):
-    monkeypatch.setattr(estimate, "cost_of", lambda kernel, arch: None)  # by rule
+def test_auto_takes_it_where_tensor_cores_pay(by_rule):
     for of, name in (
         (problem(), "implicit_gemm_mma"),
         (problem(last=False), "im2col"),

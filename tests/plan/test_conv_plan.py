@@ -13,7 +13,7 @@ from plan_checks import assert_sound
 
 import pycnn
 from pycnn.define.views import View
-from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled, estimate
+from pycnn.plan import conv, conv_depthwise, conv_gemm, conv_phases, conv_tiled
 from pycnn.plan.conv_problem import MAX_EXTENT, Problem
 from pycnn.plan.conv_tiled import SHARED_LIMIT
 from pycnn.runtime import sources
@@ -247,12 +247,6 @@ def test_views_that_are_matrices():
     assert View((2, 3, 1, 1), (3, 1, 7, 7), "float32").merged(2, 3) == 1
     assert View((2, 3, 4, 5), (60, 20, 5, -1), "float32").merged(2, 3) is None
     assert View((2, 3, 4, 5), (60, 1, 15, 3), "float32").merged(1, 3) is None
-
-
-@pytest.fixture
-def by_rule(monkeypatch):
-    """No kernel's cost is known, so that the rules decide."""
-    monkeypatch.setattr(estimate, "cost_of", lambda kernel, arch: None)
 
 
 #: Layer -> what auto takes by rule, forward and for the two gradients.
