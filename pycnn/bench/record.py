@@ -244,7 +244,8 @@ def _predicted(found: Any) -> dict[str, tuple[str, float]]:
     for layer in found["layers"] if found is not None else ():
         if layer["algorithms"]:
             first = layer["algorithms"][0]
-            words = (found["gpu"], layer["layer"], layer["direction"], layer["shape"], layer["dtype"])
+            names = ("layer", "direction", "shape", "dtype")
+            words = (found["gpu"], *(layer[name] for name in names))
             if not _is(first["time_us"], float) or not first["time_us"] > 0:
                 raise TypeError(printable(f"time_us is {first['time_us']!r}", 100))
             best[printable(", ".join(words))] = printable(first["algorithm"]), first["time_us"]

@@ -218,8 +218,8 @@ def test_from_the_command_to_a_comparison(tmp_path, capsys: pytest.CaptureFixtur
     pytest.importorskip("llvmlite")
     pytest.importorskip("cuda.bindings")
     old, new = (tmp_path / f"{name}.json" for name in ("old", "new"))
-    words = "bench --shape n1c4h9w9k4r3s3p1 --algo direct --quick --gpu h200 --json".split()
-    assert main([*words, str(old)]) == 0
+    layer_of = ["--shape", "n1c4h9w9k4r3s3p1", "--algo", "direct"]
+    assert main(["bench", *layer_of, "--quick", "--gpu", "h200", "--json", str(old)]) == 0
     said = capsys.readouterr().out
     assert all(len(line) <= 80 for line in said.splitlines() if str(tmp_path) not in line)
     assert "NVIDIA H200 PREDICTED" in said
