@@ -1,5 +1,6 @@
 """What all tabs have in common: the network, its samples, and what training says."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,10 @@ class Show:
         self, network: Served, samples: Sequence[Sample], why_none: str = "", backend: str = "",
         backends: Sequence[str] = (), gpus: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.network, self.model, self.samples = network, network.model, samples
+        self.network, self.samples = network, samples
+        self.model = (
+            copy.deepcopy(network.model).eval() if network.model.training else network.model
+        )
         self._about = {
             "type": "network", "name": network.name, "input": network.input_shape,
             "classes": list(network.classes), "note": network.note, "why_none": why_none,

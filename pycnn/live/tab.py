@@ -149,14 +149,8 @@ class Tab:
 
     def _weights(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         number = int(header["layer"])
-        step = self._network().shown[number].step
-        path, params = step.path, step.layer.params
-        weight = self._weight(f"{path}.weight" if path else "weight")
-        bias = params.get("bias")
-        arrays = {"weight": weight.astype(np.float32)}
-        if bias is not None:
-            arrays["bias"] = self._weight(f"{path}.bias" if path else "bias").astype(np.float32)
-        self._send(pack({"type": "weights", "layer": number}, arrays))
+        params = self._network().shown[number].step.layer.params
+        self._send(weights(number, params["weight"], params.get("bias")))
 
     def _weight(self, name: str) -> np.ndarray:
         if name in self._changes.arrays:
@@ -183,10 +177,7 @@ class Tab:
             return self._built[2]
 
     def _describe(self) -> None:
-        shown = self._network().shown
-        extents = self._show.network.input_shape[1:]
-        layers = [layer.as_json(extents) for layer in shown]
-        self._send(pack({"type": "layers", "layers": layers}))
+        self._send(pack(description(self._network(), self._show.network.input_shape)))
 
     def compute(self) -> None:
         """A frame of what was asked for last; in the worker's thread."""
@@ -204,17 +195,31 @@ class Tab:
         self._send(frame(result, number, time.perf_counter() - begin, self._more))
 
 
+def description(built: Built, input_shape: tuple[int, ...]) -> dict[str, Any]:
+    """What the page must know of the layers."""
+    return {"type": "layers", "layers": [one.as_json(input_shape[1:]) for one in built.shown]}
+
+
+def weights(layer: int, weight: Any, bias: Any) -> bytes:
+    """The message that has what a layer has learned."""
+    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    floats = {name: to_numpy(array).astype(np.float32) for name, array in arrays.items()}
+    return pack({"type": "weights", "layer": layer}, floats)
+
+
 def frame(
-    result: Result, number: int, seconds: float, more: Mapping[int, int], most: int = MOST_MAPS
+    result: Result, number: int, seconds: float, more: Mapping[int, int], with_input: bool = False
 ) -> bytes:
-    """The message that has what the page shows of a result."""
+    """The message that has what the page shows of a result; of `more` layers more than is usual."""
     arrays = {"photo": result.photo}
+    if with_input:
+        arrays["x"] = result.x.astype(np.float32)
     if result.probabilities is not None:
         arrays["probabilities"] = result.probabilities.astype(np.float32)
     largest = []
     for place, output in enumerate(result.outputs):
         maps = output.ndim > 1 and output[0].size > 1
-        sent = output[: more.get(place, most)] if maps else output
+        sent = output[: more.get(place, MOST_MAPS)] if maps else output
         arrays[str(place)] = sent.astype(np.float32)
         largest.append(_finite(np.abs(output).max()))
     header = {"type": "frame", "frame": number, "ms": 1e3 * seconds, "largest": largest}

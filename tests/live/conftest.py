@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+import live_browser
 import numpy as np
 import pytest
 
@@ -15,19 +15,6 @@ from pycnn.live.network import Served, served
 from pycnn.live.samples import Sample
 from pycnn.live.show import Show
 from pycnn.see.model_arguments import NamedModel
-
-HERE = Path(__file__).parent
-
-
-def _load(name: str) -> Any:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location(f"live_{name}", HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextlib.contextmanager
@@ -74,7 +61,7 @@ def show_of(model: nn.Layer, shape: tuple[int, ...] = (1, 28, 28), **more: Any) 
     network: Served = served("test", NamedModel(model, shape, classes=tuple("abcdefghij")))
     noise = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
     samples = [Sample(f"noise {i}", network.of_pixels(pixels)) for i, pixels in enumerate(noise)]
-    return Show(network, samples, backend="reference", **more)
+    return Show(network, samples, backend="reference", backends=["reference"], **more)
 
 
 @pytest.fixture
@@ -92,11 +79,10 @@ def showing() -> Callable[..., Show]:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     pytest.importorskip("tornado", reason="tornado is not installed (extra live)")
-    module = _load("browser")
-    program = module.found()
+    program = live_browser.found()
     if program is None:
-        pytest.skip(f"no browser is installed; any of {', '.join(module.BROWSERS)} would do")
-    made = module.Browser(program, tmp_path_factory.mktemp("profile"))
+        pytest.skip(f"no browser is installed; any of {', '.join(live_browser.BROWSERS)} would do")
+    made = live_browser.Browser(program, tmp_path_factory.mktemp("profile"))
     yield made
     made.close()
 

@@ -26,6 +26,7 @@ class Costs {
   }
 
   begin(where, message, predicted = false) {
+    $("cost-why").textContent = "";
     this.times[where] = { predicted, us: [], why: [] };
     this.draw();
     this.ask(message);
@@ -35,6 +36,7 @@ class Costs {
   time({ layer, where, us, why }) {
     const column = this.times[where] ??= { us: [], why: [] };
     [column.us[layer], column.why[layer]] = [us, why];
+    if (why) $("cost-why").textContent = `${this.layers[layer].path} on ${where}: ${why}`;
     this.draw();
   }
 
@@ -51,7 +53,7 @@ class Costs {
     const rows = this.layers.map((l, i) => [l.path, l.layer, l.shape.join("×"), count(l.parameters),
       count(l.macs), bytes(l.memory.forward), bytes(l.memory.backward), bytes(l.activation_bytes),
       seesText(l.field), ...Object.values(this.times).map(({ us, why }) =>
-        us[i] != null ? us[i].toFixed(us[i] < 10 ? 1 : 0) : why[i] ? "–" : us.length > i ? "–" : "")]);
+        us[i] != null ? us[i].toFixed(us[i] < 10 ? 1 : 0) : us.length > i ? "–" : "")]);
     const sum = (of) => this.layers.reduce((total, layer) => total + of(layer), 0);
     rows.push(["all", "", "", count(sum((l) => l.parameters)), count(sum((l) => l.macs)), "", "",
       bytes(sum((l) => l.activation_bytes)), "", ...Object.values(this.times).map(({ us }) =>

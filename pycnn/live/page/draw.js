@@ -39,6 +39,14 @@ class Paper {
     $("centre").onchange = () => this.changed(performance.now());
   }
 
+  /** Nothing can be drawn: nobody computes. */
+  close() {
+    Object.assign(this.canvas, { onpointerdown: null, onpointermove: null, tabIndex: -1 });
+    this.canvas.ariaLabel = "The input";
+    this.canvas.style.cursor = "default";
+    $("hint").hidden = true;
+  }
+
   clear() {
     this.context.fillStyle = this.colour ? "#fff" : "#000";
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);

@@ -67,12 +67,11 @@ function began({ header, arrays }) {
   $("note").hidden = !$("note").textContent;
   showSamples(header.samples, arrays, chosen);
   costs.offer(header);
-  if (!page.live) ["tools", "drop", "bar"].forEach((id) => { $(id).hidden = id !== "bar"; });
-  if (!page.live) ["pooling", "activation"].forEach((id) => { $(id).hidden = true; });
+  const onlyLive = ["tools", "drop", "pooling", "activation"];
+  if (!page.live) onlyLive.forEach((id) => { $(id).hidden = true; });
   if (!paper) {
     paper = new Paper(header.input, drawn);
-    if (!page.live) Object.assign(paper.canvas, { onpointerdown: null, onpointermove: null });
-    if (!page.live) $("hint").hidden = true;
+    if (!page.live) paper.close();
   }
 }
 
@@ -115,7 +114,7 @@ function shown(header, arrays, { begin, photo }) {
   if (page.pointed) point(page.pointed.panel, page.pointed.unit, Boolean(held));
   if (begin) requestAnimationFrame(() => {
     page.times.push(performance.now() - begin);
-    say(`${page.times.at(-1).toFixed(0)} ms from stroke to bars, ${header.ms.toFixed(0)} ms in the network`);
+    if (page.live) say(`${page.times.at(-1).toFixed(0)} ms from stroke to bars, ${header.ms.toFixed(0)} ms in the network`);
   });
 }
 
@@ -224,7 +223,7 @@ function begin() {
     mixColours();
     page.panels.forEach((panel) => { panel.atlas = null; panel.paint(); });
   };
-  page.source = page.live ? new Server(hear, connection) : {};
-  if (!page.live) page.source = new Recorded(hear);
+  page.source = page.live ? new Server(hear, connection) : new Recorded(hear);
+  page.source.begin?.();
 }
 begin();

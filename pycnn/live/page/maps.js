@@ -13,7 +13,7 @@ function mixColours() {
   const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
   COLOURS = new Uint32Array(511);
   for (let i = -255; i <= 255; i++) {
-    const t = Math.abs(i) / 255, [middle, full] = i < 0 ? (dark.matches ? COLD_LIGHTS : COLD) : dark.matches ? WARM_LIGHTS : WARM;
+    const t = (Math.abs(i) / 255) ** 0.75, [middle, full] = i < 0 ? (dark.matches ? COLD_LIGHTS : COLD) : dark.matches ? WARM_LIGHTS : WARM;
     const [r, g, b] = t < 0.5 ? mix(zero, middle, 2 * t) : mix(middle, full, 2 * t - 1);
     COLOURS[i + 255] = 0xff000000 | (b << 16) | (g << 8) | r;
   }
@@ -34,7 +34,8 @@ function shadeCss(value, largest) {
 function number(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size >= 1000 || size < 0.001 ? value.toExponential(1) : value.toPrecision(3);
+  if (size >= 1000 && size < 1e5) return value.toFixed(0);
+  return size >= 1e5 || size < 0.001 ? value.toExponential(1) : value.toPrecision(3);
 }
 
 /** An offscreen canvas that has all maps, one below the other. */

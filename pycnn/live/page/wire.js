@@ -60,23 +60,39 @@ class Server {
 class Recorded {
   constructor(hear) {
     this.hear = hear;
-    const messages = [...document.querySelectorAll("script[type='application/octet-stream']")]
-      .map((one) => unpack(Uint8Array.from(atob(one.textContent), (c) => c.charCodeAt(0)).buffer));
-    this.frames = messages.filter((m) => m.header.type === "frame");
-    this.weights = messages.filter((m) => m.header.type === "weights");
-    messages.filter((m) => !["frame", "weights"].includes(m.header.type)).forEach(hear);
+    this.more = {};
   }
 
-  send({ type, frame, index, layer }) {
-    if (type === "sample") {
-      this.now = this.frames[index];
-      this.hear({ header: { ...this.now.header, frame }, arrays: this.now.arrays });
-    } else if (type === "layer") {
-      const whole = this.now.arrays[layer < 0 ? "x" : layer];
-      this.hear({ header: { type, layer }, arrays: { values: whole } });
-    } else if (type === "weights") {
-      this.hear(this.weights.find((m) => m.header.layer === layer));
+  async begin() {
+    const texts = [...document.querySelectorAll("script[type='application/octet-stream']")];
+    const messages = await Promise.all(texts.map(async (one) => {
+      const packed = new Blob([Uint8Array.from(atob(one.textContent), (c) => c.charCodeAt(0))]);
+      const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
+      return unpack(await new Response(stream).arrayBuffer());
+    }));
+    this.frames = messages.filter((m) => m.header.type === "frame");
+    this.weights = messages.filter((m) => m.header.type === "weights");
+    messages.filter((m) => !["frame", "weights"].includes(m.header.type)).forEach(this.hear);
+  }
+
+  send({ type, frame, index, layer, count }) {
+    if (type === "weights") this.hear(this.weights.find((m) => m.header.layer === layer));
+    if (type === "layer") {
+      const values = this.now.arrays[layer < 0 ? "x" : layer];
+      this.hear({ header: { type, layer }, arrays: { values } });
     }
+    if (type === "more") this.more[layer] = count;
+    if (type === "sample") this.now = this.frames[index];
+    if (type === "more" || type === "sample") queueMicrotask(() => this.show(frame));
     return true;
+  }
+
+  /** Of every layer the maps that a server would send. */
+  show(frame) {
+    const some = Object.entries(this.now.arrays).map(([name, { values, shape: [count, ...rest] }]) => {
+      const sent = rest.some((n) => n > 1) ? Math.min(count, this.more[name] ?? 16) : count;
+      return [name, { values: values.subarray(0, sent * values.length / count), shape: [sent, ...rest] }];
+    });
+    this.hear({ header: { ...this.now.header, frame }, arrays: Object.fromEntries(some) });
   }
 }
