@@ -81,6 +81,7 @@ setup(
         "pycnn": ["py.typed", "*.pyi"],
         "pycnn.live": ["page/*"],
         "pycnn.ops": ["*.pyi"],
+        "pycnn.plan": ["*.json"],
         "pycnn.predict": ["*.json"],
         **{name: ["*"] for name in packages},
     },

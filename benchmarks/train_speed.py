@@ -71,7 +71,7 @@ def theirs(name: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], No
     """The same step of PyTorch."""
     torch = import_extra("torch", "torch", "the comparison")
     torch.set_num_threads(1)
-    model = getattr(importlib.import_module("benchmarks.train_networks"), name)()
+    model = getattr(importlib.import_module("benchmarks.train.networks"), name)()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
 
