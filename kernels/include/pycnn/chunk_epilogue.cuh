@@ -62,7 +62,8 @@ struct ChunkEpilogue {
         load(summand, e.bias, e.p.bias_k, 0);
         load(shift, e.shift, e.p.shift_k, 0);
 #pragma unroll
-        for (int i = 0; i < CHUNK; ++i) summand[i] = fmaf(summand[i], factor[i], shift[i]);
+        for (int i = 0; i < CHUNK; ++i)
+            summand[i] = e.bias ? fmaf(summand[i], factor[i], shift[i]) : shift[i];
     }
 
     // Whether `finish_plainly` is enough, where chunks of the residual from `first` on are aligned.
