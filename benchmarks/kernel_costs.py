@@ -218,10 +218,10 @@ def made(archs: list[str], only: str, before: Mapping[str, Any], again: bool) ->
                 continue
             try:
                 rows[str(kernel)] = cost(pair, gpu, runs)
+                write_json(FILE, {"costs": costs})
                 print(f"{arch} {kernel}", flush=True)
             except (CompileError, KernelError, ValueError) as error:
                 print(f"{arch} {kernel}: {str(error).partition(chr(10))[0]}", flush=True)
-        write_json(FILE, {"costs": costs})
     return costs
 
 
