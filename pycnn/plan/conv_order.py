@@ -82,7 +82,8 @@ def _by_time(places: list[Place], problem: Problem, direction: str, limit: int) 
     size = FLOATS[problem.dtype].itemsize
     views = {"x": problem.x, "weight": problem.weight, "y": problem.y}
     bytes_ = {d + name: prod(v.shape) * size for name, v in views.items() for d in ("", "d")}
-    timed, others = [], []
+    timed: list[Place] = []
+    others: list[Place] = []
     for place in places:
         try:
             plan = place.algorithm.plan(problem, direction, limit)

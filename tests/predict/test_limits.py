@@ -32,7 +32,7 @@ def test_the_limit_is_the_longer_of_two_times():
         64, 0, (8, 1, 1), (256, 1, 1), 8, 0.1, {}, [], Footprint(1.0, 1.0, 1.0, 4.3e6),
     )  # fmt: skip
     assert limits.limit_us(moved, gpu) == pytest.approx(1.0)  # at 4300 GB/s
-    flops = replace(moved, mix={"FFMA": 1e6})  # 64 operations each
-    assert limits.limit_us(flops, gpu) == pytest.approx(64 / gpu.peak_tflops("float32"))
+    flops = replace(moved, mix={"FFMA": 2e6})  # 64 operations each
+    assert limits.limit_us(flops, gpu) == pytest.approx(128 / gpu.peak_tflops("float32"))
     tensor = replace(moved, busy={"tensor": 63.0}, mix={"HMMA": 1.0})
     assert limits.limit_us(tensor, gpu) == pytest.approx(63.0 * 0.63)
