@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from pycnn.define.views import View
+from pycnn.plan._copy import Place, copy_launch
 from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan._strided import row_major
 from pycnn.plan.conv_algorithm import Algorithm
-from pycnn.plan.conv_columns import copy_of, elementwise
 from pycnn.plan.conv_phases import Phase, phases
 from pycnn.plan.conv_problem import MODES, Ints, Problem, Unsupported, flat_grid, planned
 from pycnn.plan.gemm import FILL
@@ -199,10 +199,12 @@ def with_channels_last(
     if not x.channels_last or in_place or needed > limit:
         return problem, "weight", ()
     shape, strides = (tuple(v[axis] for axis in order) for v in (weight.shape, weight.strides))
-    turned = View(shape, strides, weight.dtype)
     copied = Buffer("weight_last")
-    launch = elementwise("im2col", copy_of(turned), Buffer("weight"), copied)
-    packed = row_major(turned.shape)
+    packed = row_major(shape)
+    launch = copy_launch(
+        shape, Place(Buffer("weight"), strides), Place(copied, packed), problem.itemsize
+    )
+    assert launch is not None  # a weight has elements
     strides = tuple(packed[order.index(axis)] for axis in range(len(order)))
     problem = replace(problem, weight=replace(weight, strides=strides))
     return problem, copied.name, (launch,)
