@@ -52,8 +52,9 @@ def results() -> str:
     ]  # fmt: skip
     training = json.loads((RESULTS / "train_speed.json").read_text())
     rows += [
-        (f"Training LeNet-5 over PyTorch's CPU speed, batch 64, threads: {r['threads']}",
-         f"{r['ratio']:.2f} ({r['images_per_s']:.0f} images/s)", "train_speed")
+        (f"Training `{r['network']}` over PyTorch's CPU speed, batch {r['batch']}, one thread each",
+         f"{r['ratio']:.2f} of its speed ({1e3 * r['batch'] / r['pycnn_ms']:.0f} images/s), "
+         f"{r['pycnn_peak_mib'] / r['torch_peak_mib']:.2f} of its memory", "train_speed")
         for r in training["results"]
     ]  # fmt: skip
     machine = speed["environment"]["cpu"]

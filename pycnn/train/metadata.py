@@ -63,7 +63,7 @@ def model_in(about: Mapping[str, Any], path: Path | str) -> tuple[str, dict[str,
     if not isinstance(model, dict) or "name" not in model:
         raise ValueError(
             f"{path} does not say which model of pycnn.models it is; "
-            "use pycnn.train.load and Layer.load_state_dict"
+            "with one of your own, pycnn.train.load_model(path, model)"
         )
     name, arguments = model["name"], model.get("arguments", {})
     if not isinstance(name, str) or not isinstance(arguments, dict):
