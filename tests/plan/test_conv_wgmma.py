@@ -80,7 +80,7 @@ def test_the_weight_is_turned_where_it_has_to_be():
     plain = replace(problem(), weight=View.contiguous((256, 128, 3, 3), "float16"))
     planned = plan(plain)
     assert_sound(planned, {"x", "weight"})
-    assert [step.kernel.entry for step in planned.launches] == ["transpose", NAME]
+    assert [step.kernel.entry for step in planned.launches] == ["im2col", NAME]
     assert planned.launches[1].maps[1].array == Buffer("weight_last")
     with pytest.raises(ValueError, match="exceeds the workspace"):
         plan(plain, limit=0)
@@ -151,6 +151,12 @@ def test_a_residual_of_another_layout():
     assert int(step.args[-2]["residual_row"]) == 256
 
 
+def test_a_large_weight_is_turned():
+    large = problem(x=(1, 512, 28, 30), filters=512)
+    plain = replace(large, weight=View.contiguous((512, 512, 3, 3), "float16"))
+    assert plan(plain).launches[0].kernel.entry == "transpose"
+
+
 def test_few_tiles_are_cut():
     """Blocks share the sums of a tile, if there is room for their parts; and no part is empty."""
     few = problem(x=(1, 512, 7, 7), filters=512, y=(7, 7))
@@ -188,7 +194,7 @@ def test_phases_of_a_gradient():
     planned = conv.plan(strided, "backward_input", NAME, PLENTY)
     assert_sound(planned, {"dy", "weight"})
     copy, *steps = planned.launches
-    assert copy.kernel.entry == "transpose_vectors"
+    assert copy.kernel.entry == "im2col"
     steps = [step for step in steps if step.kernel.entry == NAME]
     assert len(steps) == 6
     taps = [tuple(step.maps[1].shape[1:3]) for step in steps]
@@ -206,7 +212,7 @@ def test_a_phase_without_taps_is_another_kernels():
     )
     planned = conv.plan(sparse, "backward_input", NAME, PLENTY)
     entries = [step.kernel.entry for step in planned.launches]
-    assert entries == ["transpose_vectors", NAME] + ["implicit_gemm_mma"] * 3
+    assert entries == ["im2col", NAME] + ["implicit_gemm_mma"] * 3
 
 
 def test_gradient_of_the_weight():
