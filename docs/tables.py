@@ -17,6 +17,7 @@ from pycnn.bench.suites import SUITES
 from pycnn.define import table
 from pycnn.define.trace import tracing
 from pycnn.models import MODELS, create, multiply_adds
+from pycnn.predict.model import ADVICE
 from pycnn.runtime import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,6 +103,41 @@ def regret() -> str:
     lines += [
         f"| {' | '.join(names)} | {' | '.join(row.get(b, '') for b in batches)} |"
         for names, row in by_batch.items()
+    ]
+    return "\n".join(lines)
+
+
+def limits() -> str:
+    """How far every kernel is predicted to be from its limit (benchmarks/limits.py)."""
+    path = RESULTS.parent / "predicted" / "limits.json"
+    rows = json.loads(path.read_text())["rows"]
+    names = list(next(iter(rows.values()))["gpus"])
+    lines = [
+        f"{len(rows)} kernels on {len(names)} GPUs. `{path.relative_to(ROOT)}`.",
+        "",
+        f"| Kernel | Layer | {' | '.join(names)} | Bound on the first |",
+        "|---|---|" + "---:|" * len(names) + "---|",
+    ]
+    for kernel, row in rows.items():
+        found = [row["gpus"][name] for name in names]
+        shares = ["-" if isinstance(one, str) else f"{one[1]:.2f}" for one in found]
+        bound = next((one[2] for one in found if not isinstance(one, str)), "runs on none")
+        lines.append(f"| `{kernel}` | {row['layer']} | {' | '.join(shares)} | {bound} |")
+    return "\n".join(lines)
+
+
+def below() -> str:
+    """Those below their goal on an H200, by what bounds them."""
+    rows = json.loads((RESULTS.parent / "predicted" / "limits.json").read_text())["rows"]
+    found: dict[str, list[str]] = {}
+    for kernel, row in rows.items():
+        on = row["gpus"]["h200"]
+        if not isinstance(on, str) and on[1] < (0.7 if row["dtype"] == "float32" else 0.85):
+            found.setdefault(on[2], []).append(f"`{kernel}` {on[1]:.2f} ({on[0]:.3g} us)")
+    lines = ["| Bound by | What would help | Kernels, share, time |", "|---|---|---|"]
+    lines += [
+        f"| {bound} | {ADVICE[bound]} | {', '.join(of)} |"
+        for bound, of in sorted(found.items(), key=lambda pair: -len(pair[1]))
     ]
     return "\n".join(lines)
 
@@ -265,6 +301,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "onnx": onnx,
     "results": results,
     "regret": regret,
+    "limits": limits,
+    "below": below,
     "models": models,
     "conv-choices": conv_choices,
     "first-convolution": first_convolution,
