@@ -3,9 +3,14 @@
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 
+import pycnn
+from pycnn.plan import conv_implicit
 from pycnn.plan._wgmma import TILES
+from pycnn.predict.gpus import gpu
+from pycnn.predict.plans import of_call
 from pycnn.runtime import cubin, elf, nvrtc, sources
 
 _INSTRUCTION = re.compile(
@@ -97,6 +102,18 @@ def test_products_of_bytes(needs_cuobjdump, arch):
             assert body["IMMA"] >= 0.3 * (body.total() - body["IDP"])
             return
     raise AssertionError("no loop of products and copies")
+
+
+def test_an_output_takes_few_instructions(needs_cuobjdump, monkeypatch):
+    """With scale, shift, residual and ReLU: 22.3, and 12 of them up to the sums of a k tile."""
+    monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
+    x, weight = np.ones((1, 16, 16, 16), np.float16), np.ones((128, 16, 1, 1), np.float16)
+    own, residual = np.ones(128, np.float16), np.ones((1, 16, 16, 128), np.float16)
+    end = {"scale": own, "shift": own, "residual": residual, "activation": "relu"}
+    how = {"layout": "NHWC", "algo": "implicit_gemm_mma"}
+    found = of_call(lambda: pycnn.conv2d(x, weight, **end, **how), gpu("h200"))
+    total = 32 * sum(found.launches[-1].mix.values())
+    assert total <= 23.5 * residual.size
 
 
 WGMMA = [
