@@ -8,6 +8,7 @@ import pytest
 
 import pycnn
 from pycnn.plan import conv_implicit
+from pycnn.plan._wgmma import TILES
 from pycnn.predict.gpus import gpu
 from pycnn.predict.plans import of_call
 from pycnn.runtime import cubin, elf, nvrtc, sources
@@ -26,11 +27,16 @@ CONV_TF32 = "conv/implicit_gemm_tf32.cu"
 CONV_TF32X3 = "conv/implicit_gemm_tf32x3.cu"
 
 
-def loops(file, arch, defines):
-    """Of every innermost loop, how many instructions of each kind."""
+def instructions(file, arch, defines):
+    """Address, name, and where to it jumps, of each."""
     code = nvrtc.compile_kernel(file, arch, tuple(defines.items())).read_bytes()
     found = _INSTRUCTION.findall(cubin.disassembly(code))
-    rows = [(int(address, 16), op, to and int(to, 16)) for address, op, to in found]
+    return [(int(address, 16), op, to and int(to, 16)) for address, op, to in found]
+
+
+def loops(file, arch, defines):
+    """Of every innermost loop, how many instructions of each kind."""
+    rows = instructions(file, arch, defines)
     number = {address: i for i, (address, _, _) in enumerate(rows)}
     bodies = []
     for i, (_, op, target) in enumerate(rows):
@@ -120,13 +126,18 @@ WGMMA = [
 each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
 
 
-@each_wgmma
+@pytest.mark.parametrize(
+    ("file", "own", "tile"),
+    [(file, own, tile) for file, own in WGMMA for tile in TILES]
+    + [("conv/implicit_gemm_wgmma.cu", {}, (192, 128))],
+    ids=str,
+)
 @pytest.mark.parametrize("cluster", ["1", "2"])
-@pytest.mark.parametrize("tile_n", ["64", "128", "256"])
-def test_warpgroups(needs_cuobjdump, file, own, tile_n, cluster):
+def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     """Four products a stage, which come from shared memory; nobody but TMA copies anything."""
-    tile = {"TILE_M": "128", "TILE_N": tile_n, "CLUSTER": cluster}
-    bodies = loops(file, "sm_90a", {**HALF, **tile, **own})
+    macros = dict(zip(("TILE_M", "TILE_N"), map(str, tile), strict=True))
+    defines = {**HALF, **macros, "CLUSTER": cluster, **own}
+    bodies = loops(file, "sm_90a", defines)
     (body,) = [body for body in bodies if body["HGMMA"]]
     assert body["HGMMA"] == 4
     assert body["SYNCS"] == 2  # one wait for a stage, one arrival that hands another one back
@@ -136,6 +147,8 @@ def test_warpgroups(needs_cuobjdump, file, own, tile_n, cluster):
     # A loop of its own, as the compiler asks which threads are there.
     assert len([body for body in bodies if body["UTMALDG"]]) >= 2
     assert sum(body["LDGSTS"] + body["LDL"] + body["STL"] for body in bodies) == 0
+    names = {op for _, op, _ in instructions(file, "sm_90a", defines)}
+    assert ({"UTMASTG", "STSM"} <= names) == ("weight" not in file)  # whose sums leave as they are
 
 
 def log_and_resources(file, own, change=lambda header: header):
