@@ -17,6 +17,7 @@ from pycnn.bench.suites import SUITES
 from pycnn.define import table
 from pycnn.define.trace import tracing
 from pycnn.models import MODELS, create, multiply_adds
+from pycnn.predict import scaling as scale
 from pycnn.predict.model import ADVICE
 from pycnn.runtime import catalogue
 
@@ -103,6 +104,52 @@ def regret() -> str:
     lines += [
         f"| {' | '.join(names)} | {' | '.join(row.get(b, '') for b in batches)} |"
         for names, row in by_batch.items()
+    ]
+    return "\n".join(lines)
+
+
+def scaling() -> str:
+    """What scaling.md predicts, of forward passes that `regret` has."""
+    found = json.loads((RESULTS.parent / "predicted" / "regret.json").read_text())["regrets"]
+    forward = {
+        r["network"]: r["auto_us"] * 1e-6 for r in found
+        if (r["gpu"], r["dtype"], r["batch"]) == ("h200", "bfloat16", 32)
+    }  # fmt: skip
+    counts = (8, 64, 1024)
+    lines = [
+        "| Network | Gradients | Step of one GPU | Sum over 8, 64, 1024 GPUs | Efficiency, after | "
+        "meanwhile |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name in ("resnet50", "vgg16", "googlenet"):
+        with tracing():
+            parameters = create(name).parameter_count
+        steps = [scale.step(forward[name], parameters, n) for n in counts]
+        alone = scale.step(forward[name], parameters, 1)
+        cells = [
+            ", ".join(f"{step.reduce * 1e3:.2f}" for step in steps) + " ms",
+            *(", ".join(f"{alone.compute / getattr(step, way):.0%}" for step in steps)
+              for way in ("after", "meanwhile")),
+        ]  # fmt: skip
+        size = f"{4 * parameters / 1e6:.0f} MB"
+        lines.append(f"| {name} | {size} | {alone.compute * 1e3:.2f} ms | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def scaling_here() -> str:
+    """What scaling.md says was measured (benchmarks/scaling.py)."""
+    path = RESULTS / "scaling.json"
+    rows = json.loads(path.read_text())["rows"]
+    lines = [
+        f"`{path.relative_to(ROOT)}`.",
+        "",
+        "| Network | Scaling | Processes | Images each | Images/s | Over one | Adding up |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {r['model']} | {r['scaling']} | {r['processes']} | {r['images_per_process']} | "
+        f"{r['images_per_s']:.0f} | {r['speedup']:.2f} | {r['adding_share']:.1%} |"
+        for r in rows
     ]
     return "\n".join(lines)
 
@@ -301,6 +348,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "onnx": onnx,
     "results": results,
     "regret": regret,
+    "scaling": scaling,
+    "scaling-here": scaling_here,
     "limits": limits,
     "below": below,
     "models": models,

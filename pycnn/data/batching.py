@@ -1,6 +1,6 @@
 """Batches of a data set: shuffled, augmented, normalised, prepared ahead."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,34 @@ def batches(
     >>> images.shape, images.dtype, labels.shape
     ((64, 1, 28, 28), dtype('float32'), (64,))
     """
+    whole = shares(
+        dataset, part, size, seed=seed, epoch=epoch, parts=1, own=(0,), transform=transform,
+        mix=mix, prefetch=prefetch, drop_last=drop_last,
+    )  # fmt: skip
+    return (batch for (batch,) in whole if batch is not None)
+
+
+def shares(
+    dataset: DataSet | Arrays,
+    part: str,
+    size: int,
+    *,
+    seed: int,
+    epoch: int,
+    parts: int,
+    own: Sequence[int],
+    numbers: slice = slice(None),
+    transform: Transform | None = None,
+    mix: Mix | None = None,
+    prefetch: int = 2,
+    drop_last: bool = False,
+) -> Iterator[list[Batch | None]]:
+    """As `batches`, each in `parts` even parts, of which only some are made: those in `own`.
+
+    A part is a function of `seed`, `epoch` and `parts`, whoever makes it: `transform` and `mix` get
+    a part and a generator seeded for it. None stands for one without examples, of a last batch that
+    is small. Of all batches those in `numbers` are made.
+    """
     indices = dataset.part(part)
     integer("size", size, 1)
     integer("prefetch", prefetch, 0)
@@ -88,20 +116,27 @@ def batches(
     order = indices[shuffled(len(indices), key)]
     count = len(order) // size if boolean("drop_last", drop_last) else -(-len(order) // size)
 
-    def batch(number: int) -> Batch:
-        chosen = order[number * size : (number + 1) * size]
+    def made(chosen: np.ndarray, place: tuple[int, ...]) -> Batch:
         inputs, target = dataset.take(chosen)
         if transform is not None:
-            seeds = np.random.SeedSequence(key, spawn_key=(number,))
+            seeds = np.random.SeedSequence(key, spawn_key=place)
             inputs = _transformed(transform, inputs, np.random.default_rng(seeds))
         if isinstance(dataset, DataSet) and inputs.dtype == np.uint8:
             inputs = dataset.normalised(inputs)
         if mix is not None:
-            seeds = np.random.SeedSequence(key, spawn_key=(number, 1))
+            seeds = np.random.SeedSequence(key, spawn_key=(*place, 1))
             inputs, target = _mixed(mix, inputs, target, np.random.default_rng(seeds))
         return inputs, target
 
-    return prefetched(batch, range(count), prefetch)
+    def batch(number: int) -> list[Batch | None]:
+        chosen = order[number * size : (number + 1) * size]
+        pieces = [chosen[len(chosen) * p // parts : len(chosen) * (p + 1) // parts] for p in own]
+        return [
+            made(piece, (number,) if parts == 1 else (number, 2, p)) if len(piece) else None
+            for p, piece in zip(own, pieces, strict=True)
+        ]
+
+    return prefetched(batch, range(count)[numbers], prefetch)
 
 
 def _transformed(transform: Transform, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,10 +5,12 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.trace import is_tracing
+from pycnn.nn.across import across, normalised
 from pycnn.nn.convolution import positive
 from pycnn.nn.function import Function
 from pycnn.nn.init import constant
 from pycnn.nn.layer import Layer
+from pycnn.nn.statistics import gathered
 
 
 class _Affine(Layer):
@@ -57,10 +59,19 @@ class _BatchNorm(_Affine):
         weight, bias = self._affine()
         if not self.training or is_tracing():
             return pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
+        apart, others = gathered.get(), across.get()
+        if others is not None and apart is not None:
+            y, *moments = normalised(x, weight, bias, self.eps, self.layout, others)
+            apart.append((self, *moments))
+            return y
+        momentum = self.momentum if apart is None else 1.0  # which makes the new ones the batch's
         y, _, _, new_mean, new_var = pycnn.batch_norm_train(
-            x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
+            x, mean, var, weight, bias, momentum, self.eps, layout=self.layout
         )
-        mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
+        if apart is None:
+            mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
+        else:
+            apart.append((self, new_mean, new_var))
         return y
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pycnn.nn.combine import taps
 from pycnn.nn.dropout import Dropout
 from pycnn.nn.layer import Layer
+from pycnn.nn.statistics import gathered
 from pycnn.runtime.random import drawing
 from pycnn.tape import Tape, Variable, plain, recording
 from pycnn.tape.tape import UNUSED, not_recording
@@ -87,6 +88,8 @@ def _steps(block: Layer) -> dict[Dropout, int]:
 def _as_before(block: Layer, steps: dict[Dropout, int]) -> Iterator[None]:
     """Masks as they were; buffers, such as running statistics, that move inside move back."""
     now = _steps(block)
+    apart = gathered.get()
+    left = [] if apart is None else [*apart]
     buffers = [
         (layer.buffers, key, array, array.copy())
         for _, layer in block.named_layers()
@@ -102,3 +105,5 @@ def _as_before(block: Layer, steps: dict[Dropout, int]) -> Iterator[None]:
         for held, key, array, values in buffers:
             array[...] = values
             held[key] = array
+        if apart is not None:
+            apart[:] = left

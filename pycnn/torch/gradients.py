@@ -18,9 +18,12 @@ class Rule:
     ----------
     registered : Registered
         The operation.
+    functions : mapping of str to callable
+        All operations on tensors, once they are registered: what gradients are made of.
     """
 
-    def __init__(self, registered: Any) -> None:
+    def __init__(self, registered: Any, functions: Mapping[str, Any]) -> None:
+        self._functions = functions
         self.op, self._taken_apart = registered.op, registered.taken_apart
         self.names = [a.name if isinstance(a, Setting) else a for a in registered.arguments]
         self.tensors = [a for a in registered.arguments if isinstance(a, str)]
@@ -62,8 +65,6 @@ class Rule:
 
     def backward(self, ctx: Any, *grads: Any) -> Any:
         """Gradients at the places of what they belong to."""
-        from pycnn.torch.register import functions
-
         if ctx.refused:
             raise NotImplementedError(f"pycnn::{self.op.name} has no gradient{ctx.refused}")
         first = grads[0][0] if isinstance(grads[0], (list, tuple)) else grads[0]
@@ -72,12 +73,12 @@ class Rule:
         kept = dict(zip(ctx.saved, ctx.saved_tensors, strict=True))
         rule = self._pullback
         if ctx.again:
-            outputs = functions[self.op.name](**kept, **rule.run(ctx.settings))
+            outputs = self._functions[self.op.name](**kept, **rule.run(ctx.settings))
             everything = {**kept, **dict(zip(rule.results, outputs, strict=False))}
             kept = {name: everything[by] for name, by in ctx.kept.items()}
         needed = self._needed(ctx)
         shapes = {n: tuple(shape) for n, shape in ctx.shapes.items()}
-        back = Back(functions.__getitem__, [first], kept, shapes, ctx.settings, needed)
+        back = Back(self._functions.__getitem__, [first], kept, shapes, ctx.settings, needed)
         made = rule.pull(back)
         for name in needed:
             if made.get(name) is None:

@@ -67,7 +67,7 @@ class Registered:
             _library.impl(op.name, self.compute, key)
         name = f"pycnn::{op.name}"
         torch.library.register_fake(name, self.fake, lib=_library)
-        rule = gradients.Rule(self)
+        rule = gradients.Rule(self, functions)
         torch.library.register_autograd(
             name, rule.backward, setup_context=rule.setup_context, lib=_library
         )
@@ -253,6 +253,9 @@ def _seed() -> int:
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
+#: The same by their names, with the signatures of `pycnn`.
+functions: dict[str, Callable[..., Any]] = {}
+
 REGISTERED = {name: Registered(op) for name, op in OPERATIONS.items() if name not in VIEWS}
 
 
@@ -274,7 +277,5 @@ def split(x: Any, split_size_or_sections: Any, axis: int = 0, dim: int | None = 
     return x.split(split_size_or_sections, axis if dim is None else dim)
 
 
-functions: dict[str, Callable[..., Any]] = {
-    **{name: _function(registered) for name, registered in REGISTERED.items()},
-    "split": split,
-}
+functions.update({name: _function(registered) for name, registered in REGISTERED.items()})
+functions["split"] = split

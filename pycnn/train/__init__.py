@@ -7,6 +7,7 @@ from pycnn.train.gradients import accuracy
 from pycnn.train.history import Epoch
 from pycnn.train.hooks import Hook
 from pycnn.train.interrupt import Interrupted
+from pycnn.train.parallel import processes
 from pycnn.train.predict import Predictor
 from pycnn.train.state import StepInfo
 from pycnn.train.trainer import Trainer
@@ -24,5 +25,6 @@ __all__ = [
     "evaluate",
     "load",
     "load_model",
+    "processes",
     "save",
 ]

@@ -1,8 +1,8 @@
-"""The commands ``pycnn train`` and ``pycnn predict``."""
+"""The command ``pycnn train``."""
 
 import argparse
+import contextlib
 import inspect
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,12 @@ from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import complete, in_progress
 from pycnn.runtime.options import add_force, add_threads, check_output, is_path, positive
-from pycnn.runtime.text import aligned, did_you_mean
-from pycnn.train import history as log
+from pycnn.runtime.text import did_you_mean
+from pycnn.train import history as log, predict_command
 from pycnn.train.checkpoint import Checkpoint, load, model_of
 from pycnn.train.diverged import Diverged
 from pycnn.train.interrupt import Interrupted
-from pycnn.train.predict import Predictor
+from pycnn.train.parallel import Communicator, one_copy, processes
 from pycnn.train.state import StepInfo
 from pycnn.train.trainer import Trainer
 
@@ -29,7 +29,7 @@ SCHEDULES = ("constant", "step", "cosine", "plateau")
 def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add ``train`` and ``predict``."""
     _add_train(subparsers)
-    _add_predict(subparsers)
+    predict_command.add_parser(subparsers)
 
 
 def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,8 +52,13 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--schedule", choices=SCHEDULES, default="constant")
     add("--warmup", type=float, default=0.0, metavar="EPOCHS")
     add("--clip-norm", type=float, help="largest norm of all gradients together")
-    add("--accumulate", type=positive, default=1, metavar="PARTS",
-        help="compute the gradients of a batch in PARTS, one in memory at a time")  # fmt: skip
+    add("--accumulate", type=positive, metavar="PARTS",
+        help="compute the gradients of a batch in PARTS, one in memory at a time "
+             "(default: as many as processes)")  # fmt: skip
+    add("--scale-lr", type=positive, metavar="IMAGES",
+        help="the rate is for steps of IMAGES: multiply it by batch / IMAGES")  # fmt: skip
+    add("--sync-batch-norm", action="store_true",
+        help="batch normalisation over the parts of all processes")  # fmt: skip
     add("--precision", choices=("float16", "bfloat16"),
         help="what layers compute in; weights stay in float32")  # fmt: skip
     add("--patience", type=positive, metavar="EPOCHS",
@@ -93,18 +98,26 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    """On all processes that were launched together; the first one writes and says what is done."""
+    comm = processes()
+    with comm.together():
+        return _train_on(comm, arguments)
+
+
+def _train_on(comm: Communicator, arguments: argparse.Namespace) -> int:
     _check_options(arguments)
     rich = import_extra("rich.progress", "train", "pycnn train")
     checkpoint = load(arguments.resume) if arguments.resume else None
     if checkpoint and (theirs := model_of(checkpoint, arguments.resume)[0]) != arguments.model:
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
     _settle(arguments, checkpoint)
-    dataset = load_data(arguments)
+    dataset = one_copy(lambda: load_data(arguments), comm)
     model = models.create(
         arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
         width=arguments.width, seed=arguments.seed,
     )  # fmt: skip
     if arguments.device == "cuda":
+        comm.take_gpu()
         model.to("cuda")
     optimizer = _optimizer(arguments, model)
     output = arguments.output or arguments.resume
@@ -118,10 +131,15 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
         precision=arguments.precision, accumulate=arguments.accumulate,
         patience=arguments.patience, checkpoint=written_to, mix=_mix(arguments, dataset),
-        loss=nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing),
+        loss=nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing), comm=comm,
+        sync_batch_norm=arguments.sync_batch_norm,
     )  # fmt: skip
     if checkpoint:
         trainer.resume(checkpoint, arguments.change)
+    if comm.rank:
+        with contextlib.suppress(Interrupted, Diverged):  # which the first one says
+            trainer.fit(arguments.epochs)
+        return 0
     print(
         f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
         f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
@@ -160,6 +178,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None:
             force = _may_replace(arguments, name)
             check_output(getattr(arguments, name), f"--{name}", suffixes, force)
+    if arguments.scale_lr and arguments.resume and arguments.lr is None:
+        raise ValueError("--scale-lr: the checkpoint has the rate; allowed with --lr")
     if arguments.change and not arguments.resume:
         raise ValueError("--change: nothing to change; allowed with --resume")
     if not 0 <= arguments.label_smoothing <= 1:
@@ -199,12 +219,13 @@ def _settle(arguments: argparse.Namespace, checkpoint: Checkpoint | None) -> Non
 
     Without a checkpoint they are as `DEFAULTS` says.
     """
-    known: dict[str, Any] = dict(DEFAULTS)
+    known: dict[str, Any] = {**DEFAULTS, "accumulate": None}
     if checkpoint is not None:
         settings = checkpoint.about.get("training", {}).get("settings", {})
         known |= {name: settings[name] for name in ("batch", "seed", "lr") if name in settings}
         theirs = [n for n, kind in OPTIMIZERS.items() if kind.__name__ == settings.get("optimizer")]
         known |= {"optimizer": theirs[0]} if theirs else {}
+        known["accumulate"] = settings.get("accumulate") or 1
         known["width"] = model_of(checkpoint, arguments.resume)[1].get("width", 1.0)
         if arguments.width not in (None, known["width"]):
             raise ValueError(
@@ -213,6 +234,8 @@ def _settle(arguments: argparse.Namespace, checkpoint: Checkpoint | None) -> Non
     for name, value in known.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
+    if arguments.scale_lr:
+        arguments.lr *= arguments.batch / arguments.scale_lr
 
 
 def load_data(arguments: argparse.Namespace) -> data.DataSet:
@@ -309,55 +332,3 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any, log_to: Pat
 
         trainer.fit(arguments.epochs, show)
         report()
-
-
-def _add_predict(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("predict", help="the classes of image files")
-    add = parser.add_argument
-    add("model", help="a checkpoint, or a trained network that a package brings: "
-                      + ", ".join(models.PRETRAINED))  # fmt: skip
-    add("images", nargs="+", type=Path, metavar="IMAGE")
-    add("--top", type=positive, default=5, help="how many classes (default 5)")
-    add("--invert", action="store_true", help="dark on light becomes light on dark, as in MNIST")
-    add("--json", action="store_true", help="print JSON")
-    add_threads(parser)
-    parser.set_defaults(run=_predict)
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    for path in arguments.images:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file")
-    predictor = predictor_of(arguments.model)
-    classes = {
-        str(path): predictor.top(path, arguments.top, arguments.invert) for path in arguments.images
-    }
-    if arguments.json:
-        print(json.dumps(classes, indent=1))
-        return 0
-    for path, best in classes.items():
-        print(path)
-        rows = [("", f"{probability:7.2%}", name) for name, probability in best]
-        print(*aligned(rows), sep="\n")
-    return 0
-
-
-def predictor_of(name: str) -> Predictor:
-    """From a checkpoint file, or a trained network by its name.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if name in models.PRETRAINED:
-        return Predictor.pretrained(name)
-    if not Path(name).is_file():
-        if is_path(name):
-            raise FileNotFoundError(f"{name}: no such file")
-        hint = f"; {name} has no trained weights: pycnn train {name}" * (name in models.MODELS)
-        raise ValueError(
-            f"model={name!r}: no such checkpoint; allowed are a file that pycnn train wrote, "
-            f"{', '.join(models.PRETRAINED)}{hint or did_you_mean(name, models.PRETRAINED)}"
-        )
-    return Predictor.from_checkpoint(name)

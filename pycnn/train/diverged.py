@@ -6,6 +6,9 @@ from pycnn.nn.arrays import library
 from pycnn.nn.layer import Layer
 from pycnn.nn.observe import observing
 
+#: Said where every number of the model is finite.
+NOWHERE = "the loss"
+
 
 class Diverged(ArithmeticError):
     """A loss, parameter or buffer is not finite; says which layer was the first to make it so."""
@@ -34,7 +37,7 @@ def first_not_finite(model: Layer, *inputs: Any) -> str:
 
     with observing(look):
         model(*inputs)
-    return culprits[0] if culprits else array_not_finite(model) or "the loss"
+    return culprits[0] if culprits else array_not_finite(model) or NOWHERE
 
 
 def array_not_finite(model: Layer) -> str:

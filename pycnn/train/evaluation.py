@@ -1,9 +1,11 @@
 """Loss and metrics of a model on a part of the data."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from pycnn.data import Arrays, DataSet, batches
+from pycnn.data import Arrays, DataSet
+from pycnn.data.batching import shares
 from pycnn.nn.arrays import device_of, mover
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss
@@ -11,6 +13,7 @@ from pycnn.nn.observe import evaluating
 from pycnn.runtime.faults import synchronize
 from pycnn.train.checks import check_loss
 from pycnn.train.gradients import Metric, accuracy, counted, is_sum, measured
+from pycnn.train.parallel.communicator import ALONE, Communicator
 from pycnn.train.state import Means
 
 
@@ -21,6 +24,8 @@ def evaluate(
     loss: Any = None,
     batch: int = 64,
     metrics: Mapping[str, Metric] | None = None,
+    *,
+    comm: Communicator = ALONE,
 ) -> dict[str, float]:
     """Loss and metrics of a model on a part of a data set, in evaluation mode.
 
@@ -36,6 +41,8 @@ def evaluate(
     batch : int, default 64
     metrics : mapping of str to callable, optional
         As of a `Trainer`.
+    comm : Communicator, optional
+        Processes that share the batches; all get the same figures, bit for bit.
 
     Returns
     -------
@@ -63,14 +70,20 @@ def evaluate(
         raise ValueError(f"{data.name} has no images in {part!r}")
     metrics, means = metrics_of(loss, metrics), Means()
     place = placer_of(model)
+    found = []
+    own = slice(comm.rank, None, comm.size)
+    ordered = shares(data, part, batch, seed=0, epoch=0, parts=1, own=(0,), numbers=own)
     with evaluating(model):
-        for inputs, target in batches(data, part, batch, seed=0, epoch=0):
-            inputs, target = place(inputs, target)
+        for batches in ordered:
+            inputs, target = place(*batches[0])  # type: ignore[misc]
             outputs = model(*inputs)
             examples = len(inputs[0])
             weight = examples if is_sum(loss) else counted(loss, target)
             value = float(loss(outputs, target)) / (examples if is_sum(loss) else 1)
-            means.add(value, weight, examples, measured(metrics, outputs, target))
+            found.append((value, weight, examples, measured(metrics, outputs, target)))
+    for together in itertools.zip_longest(*comm.everyones(found)):
+        for figures in filter(None, together):
+            means.add(*figures)
     synchronize()
     return {"loss": means.loss, **means.metrics}
 

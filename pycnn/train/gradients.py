@@ -1,22 +1,31 @@
 """The gradients of one batch, in one go or in parts, and what figures are means over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pycnn.nn.across import over
 from pycnn.nn.combine import taps
 from pycnn.nn.layer import FLOAT32, Layer
+from pycnn.nn.statistics import gathering, move
 from pycnn.tape import Tape, Variable, grad, plain
+from pycnn.train.parallel.communicator import ALONE, Communicator
+from pycnn.train.parallel.sums import Sums
 
 #: Of outputs and targets: their mean over a batch.
 Metric = Callable[[Any, Any], Any]
 
 
 class Batch(NamedTuple):
-    """Figures of a batch: its loss, the loss with those of taps, metrics."""
+    """Figures of a batch: its loss, the loss with those of taps, metrics, examples, their weight.
+
+    The weight is what the loss is the mean over, see `Loss.count`.
+    """
 
     loss: float
     total: float
     metrics: dict[str, float]
+    examples: int
+    weight: float
 
 
 def accuracy(scores: Any, classes: Any) -> float:
@@ -43,44 +52,122 @@ def accuracy(scores: Any, classes: Any) -> float:
 def gradients(
     model: Layer,
     loss: Callable[[Any, Any], Any],
-    inputs: tuple[Any, ...],
-    target: Any,
+    parts: Sequence[tuple[tuple[Any, ...], Any] | None],
     *,
     metrics: Mapping[str, Metric],
     precision: str | None = None,
     factor: float = 1.0,
-    parts: int = 1,
+    seeds: Callable[[int], Any] = lambda part: None,
+    comm: Communicator = ALONE,
+    synchronised: bool = False,
 ) -> Batch:
-    """Add the gradients of a batch to those of the layers, times `factor`.
+    """Set the gradients of the layers to those of a batch, times `factor`.
 
-    Of a batch in `parts` one part at a time is in memory. Gradients are those of the whole batch,
-    but for layers that look at a batch as a whole, such as batch normalisation.
+    Parameters
+    ----------
+    parts : sequence of (inputs, target) or None
+        Of the batch, those that this process computes, one in memory at a time: of n processes the
+        r-th has the parts r, r + n, ...; None is one without examples. Gradients are those of the
+        whole batch, but for layers that look at a batch as a whole, such as batch normalisation,
+        whose running statistics move by one part after the other.
+    seeds : callable, optional
+        Called with the number of a part before it is computed.
+    comm : Communicator, optional
+        The processes that have the other parts.
+    synchronised : bool, default False
+        Batch normalisation by the statistics of all parts, of which each process has one.
+
+    Returns
+    -------
+    Batch
+        The same on all processes; and bit for bit the same, as gradients are, however many there
+        are.
     """
+    model.zero_grad()
+    own = [None if part is None else _size(loss, part) for part in parts]
+    sizes = _in_order(comm.everyones(own))
+    examples = sum(size.examples for size in sizes if size is not None)
+    weight = sum(size.weight for size in sizes if size is not None)
+    one = len(sizes) == 1
+    layers = [layer for _, layer in model.named_layers()]
+    places = {layer: place for place, layer in enumerate(layers)}
+    sums = Sums(comm, model) if comm.size > 1 else None
+    figures: list[_Figures | None] = []
+    for i, (part, size) in enumerate(zip(parts, own, strict=True)):
+        if part is None or size is None:  # the last batch of an epoch may be small
+            figures.append(None)
+        else:
+            seeds(i * comm.size + comm.rank)
+            share = 1.0 if one or is_sum(loss) else size.weight / weight if weight else 1.0
+            with gathering(apart=not one) as moments, over(comm if synchronised else None):
+                found = _of_part(model, loss, part, metrics, precision, share, factor)
+            found.moments.extend((places[layer], mean, var) for layer, mean, var in moments)
+            figures.append(found)
+        if sums is not None:
+            sums.add([s is not None for s in sizes[i * comm.size : (i + 1) * comm.size]])
+    if sums is not None:
+        sums.finish()
     whole = total = 0.0
-    sums = dict.fromkeys(metrics, 0.0)
-    examples = len(inputs[0])
-    count = 0.0 if is_sum(loss) or parts == 1 else counted(loss, target)
-    for i in range(parts):
-        part = slice(examples * i // parts, examples * (i + 1) // parts)
-        if part.start == part.stop:  # the last batch of an epoch may be small
+    means = dict.fromkeys(metrics, 0.0)
+    theirs = _in_order(comm.everyones(figures))
+    moved_by = theirs[0]
+    for size, figure in zip(sizes, theirs, strict=True):
+        if size is None or figure is None:
             continue
-        own_target = cut(target, part)
-        share = counted(loss, own_target) / count if count else 1.0
-        with grad(precision) as tape:
-            outputs = _converted(model(*(x[part] for x in inputs)), precision)
-            own = together = loss(outputs, own_target)
-            for tap in taps(model):
-                if tap.training:
-                    together = together + tap.weight * loss(tap.output, own_target)
-        for name, value in measured(metrics, outputs, own_target).items():
-            sums[name] += value * (part.stop - part.start) / examples
-        if share == 0:  # of classes that are ignored: the mean over none is no number
-            continue
-        whole += share * float(own)
-        total += share * float(together)
-        weight = share * factor
-        tape.backward(together if weight == 1.0 else together * weight)
-    return Batch(whole, total, sums)
+        whole += figure.loss
+        total += figure.total
+        for name, value in figure.metrics.items():
+            means[name] += value * size.examples / examples
+        if not synchronised or figure is moved_by:  # all have the same statistics
+            for place, mean, var in figure.moments:
+                move(layers[place], mean, var)
+    return Batch(whole, total, means, examples, float(examples) if is_sum(loss) else weight)
+
+
+class _Size(NamedTuple):
+    """Examples of a part, and what its loss is the mean over."""
+
+    examples: int
+    weight: float
+
+
+class _Figures(NamedTuple):
+    """What came of a part: its share of the losses, metrics, statistics by the layers' places."""
+
+    loss: float
+    total: float
+    metrics: dict[str, float]
+    moments: list[tuple[int, Any, Any]]
+
+
+def _size(loss: Any, part: tuple[tuple[Any, ...], Any]) -> _Size:
+    (first, *_), target = part
+    return _Size(len(first), counted(loss, target))
+
+
+def _in_order(by_rank: list[list[Any]]) -> list[Any]:
+    """What all processes have of their parts, in the order of the parts."""
+    return [one for together in zip(*by_rank, strict=True) for one in together]
+
+
+def _of_part(
+    model: Layer, loss: Any, part: Any, metrics: Mapping[str, Metric], precision: str | None,
+    share: float, factor: float,
+) -> _Figures:  # fmt: skip
+    """Add the gradients of a part, times `factor` and its share in the batch."""
+    inputs, target = part
+    with grad(precision) as tape:
+        outputs = _converted(model(*inputs), precision)
+        own = together = loss(outputs, target)
+        for tap in taps(model):
+            if tap.training:
+                together = together + tap.weight * loss(tap.output, target)
+    found = measured(metrics, outputs, target)
+    if share == 0:  # of classes that are ignored: the mean over none is no number
+        return _Figures(0.0, 0.0, found, [])
+    weight = share * factor
+    tape.backward(together if weight == 1.0 else together * weight)
+    return _Figures(share * float(own), share * float(together), found, [])
 
 
 def _converted(outputs: Any, precision: str | None) -> Any:
@@ -96,11 +183,6 @@ def measured(metrics: Mapping[str, Metric], outputs: Any, target: Any) -> dict[s
     """Every metric of a batch."""
     outputs = plain(outputs)
     return {name: float(metric(outputs, target)) for name, metric in metrics.items()}
-
-
-def cut(target: Any, part: Any) -> Any:
-    """Some examples of a target, which may be several arrays."""
-    return tuple(one[part] for one in target) if isinstance(target, tuple) else target[part]
 
 
 def is_sum(loss: Any) -> bool:

@@ -1,12 +1,8 @@
 """What of one's own happens while a model is trained."""
 
-from typing import TYPE_CHECKING
-
 from pycnn.train.history import Epoch
 from pycnn.train.state import StepInfo
-
-if TYPE_CHECKING:
-    from pycnn.train.trainer import Trainer
+from pycnn.train.training import Training
 
 
 class Hook:
@@ -31,11 +27,11 @@ class Hook:
     True
     """
 
-    def gradients(self, trainer: "Trainer") -> None:
+    def gradients(self, trainer: Training) -> None:
         """Before a step: the layers hold the gradients of the whole batch, times a loss scale."""
 
-    def step(self, trainer: "Trainer", info: StepInfo) -> None:
+    def step(self, trainer: Training, info: StepInfo) -> None:
         """After a step."""
 
-    def epoch(self, trainer: "Trainer", row: Epoch) -> bool | None:
+    def epoch(self, trainer: Training, row: Epoch) -> bool | None:
         """After an epoch and its checkpoint; what is true ends the training."""

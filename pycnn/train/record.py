@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pycnn.data import DataSet
 from pycnn.runtime.text import printable
@@ -11,15 +11,13 @@ from pycnn.train.history import Epoch
 from pycnn.train.metadata import restored, same_form
 from pycnn.train.settings import changed, differences, settings_of
 from pycnn.train.state import TrainState
-
-if TYPE_CHECKING:
-    from pycnn.train.trainer import Trainer
+from pycnn.train.training import Training
 
 #: Settings by which the place in an epoch is counted.
 PLACE = ("batch", "data", "training images", "seed")
 
 
-def of(trainer: "Trainer") -> dict[str, Any]:
+def of(trainer: Training) -> dict[str, Any]:
     """`Checkpoint.about` of a training: what the model takes, settings, and how far it is."""
     data = trainer.data
     images = {
@@ -42,7 +40,7 @@ def of(trainer: "Trainer") -> dict[str, Any]:
     }
 
 
-def resume(trainer: "Trainer", checkpoint: Checkpoint, change: Collection[str]) -> None:
+def resume(trainer: Training, checkpoint: Checkpoint, change: Collection[str]) -> None:
     """See `Trainer.resume`."""
     training = checkpoint.about.get("training")
     if not training:
@@ -81,7 +79,7 @@ def resume(trainer: "Trainer", checkpoint: Checkpoint, change: Collection[str]) 
     trainer.state = state
 
 
-def _state_in(trainer: "Trainer", training: dict[str, Any], allowed: Collection[str]) -> TrainState:
+def _state_in(trainer: Training, training: dict[str, Any], allowed: Collection[str]) -> TrainState:
     """How far the training of a file was, and a look at all else that is taken from it."""
     try:
         rows = [restored(Epoch, row) for row in training["state"]["history"]]

@@ -1,22 +1,24 @@
 """What decides a training, so that a resumption can be told what it must not change."""
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+import pycnn
 from pycnn.data import Arrays, DataSet
 from pycnn.data.arrays import form_of
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import Loss
-
-if TYPE_CHECKING:
-    from pycnn.train.trainer import Trainer
+from pycnn.train.training import Training
 
 #: Differences that are named, at most.
 MOST = 5
 
 
-def settings_of(trainer: "Trainer") -> dict[str, Any]:
+def settings_of(trainer: Training) -> dict[str, Any]:
     """All settings by name, as JSON has them."""
     model, optimizer, schedule = trainer.model, trainer.optimizer, trainer.schedule
     loss = trainer.loss
@@ -34,6 +36,7 @@ def settings_of(trainer: "Trainer") -> dict[str, Any]:
         "clip_norm": trainer.clip_norm,
         "precision": trainer.precision,
         "accumulate": trainer.accumulate if trainer.accumulate > 1 else None,
+        "sync_batch_norm": trainer.sync_batch_norm or None,
         "by_step": trainer.by_step or None,
         "patience": trainer.patience,
         "metrics": trainer.metrics,
@@ -48,6 +51,24 @@ def settings_of(trainer: "Trainer") -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
     return plain
+
+
+def identity(trainer: Training) -> dict[str, str]:
+    """What must be the same on all processes that train together."""
+    arrays = {**trainer.model.state_dict(), **trainer.optimizer.state_dict()}
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(to_numpy(array)).tobytes())
+    order = hashlib.sha256(trainer.data.train.tobytes() + trainer.data.test.tobytes())
+    return {
+        "pycnn": pycnn.__version__,
+        "numpy": np.__version__,
+        **{name: repr(value) for name, value in settings_of(trainer).items()},
+        "the order of the data": order.hexdigest()[:12],
+        "the state of model and optimizer": digest.hexdigest()[:12],
+        "steps": str(trainer.optimizer.steps),
+    }
 
 
 def _of_data(data: DataSet | Arrays) -> dict[str, Any]:

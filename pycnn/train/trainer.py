@@ -1,6 +1,5 @@
 """The loop that trains a model, and everything that makes it safe to interrupt."""
 
-import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.data import Arrays, DataSet, Mix, Transform, batches
+from pycnn.data import Arrays, DataSet, Mix, Transform
+from pycnn.data.batching import shares
 from pycnn.define.validate import integer
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss
@@ -26,12 +26,14 @@ from pycnn.train.checks import (
     check_optimizer,
     check_precision,
 )  # fmt: skip
-from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
+from pycnn.train.diverged import NOWHERE, Diverged, array_not_finite, first_not_finite
 from pycnn.train.evaluation import evaluate, metrics_of, placer_of
-from pycnn.train.gradients import Metric, counted, gradients, is_sum
+from pycnn.train.gradients import Metric, gradients, is_sum
 from pycnn.train.history import Epoch
 from pycnn.train.hooks import Hook
 from pycnn.train.interrupt import Interrupted, deferred
+from pycnn.train.parallel import Communicator, processes
+from pycnn.train.settings import identity
 from pycnn.train.state import StepInfo, TrainState
 
 
@@ -75,8 +77,9 @@ class Trainer:
     precision : {"float16", "bfloat16"}, optional
         What layers compute in, see `pycnn.grad`; weights, gradients, normalisations and the loss
         stay in float32. With float16 the loss is scaled, and a step that overflows is left out.
-    accumulate : int, default 1
-        Parts in which the gradients of a batch are computed, one in memory at a time.
+    accumulate : int, optional
+        Parts in which the gradients of a batch are computed, one in memory at a time; a multiple of
+        the number of processes, which it is by default.
     by_step : bool, default False
         Set the schedule's rate before every step, not before every epoch; not with `Plateau`.
     patience : int, optional
@@ -85,6 +88,13 @@ class Trainer:
         Written after every epoch, and when interrupted.
     best : Path or str, optional
         Written after an epoch whose test loss is the smallest so far.
+    comm : Communicator, optional
+        The processes that share the work; those that were launched together, `train.processes()`,
+        by default. Each runs the same program, and computes its parts of every batch; weights and
+        figures are the same bits on all of them, and as of one process with the same `accumulate`.
+        The first one writes files.
+    sync_batch_norm : bool, default False
+        Batch normalisation by the whole batch, not by the part of each process; one part each.
 
     Examples
     --------
@@ -125,15 +135,31 @@ class Trainer:
         hooks: Sequence[Hook] = (),
         clip_norm: float | None = None,
         precision: str | None = None,
-        accumulate: int = 1,
+        accumulate: int | None = None,
         by_step: bool = False,
         patience: int | None = None,
         checkpoint: Path | str | None = None,
         best: Path | str | None = None,
+        comm: Communicator | None = None,
+        sync_batch_norm: bool = False,
     ) -> None:
         if batch < 1:
             raise ValueError(f"batch={batch}: allowed are 1 and more")
+        self.comm = processes() if comm is None else comm
+        if accumulate is None:
+            accumulate = self.comm.size
         integer("accumulate", accumulate, 1)
+        if accumulate % self.comm.size:
+            raise ValueError(
+                f"accumulate={accumulate} on {self.comm.size} processes: allowed are multiples"
+            )
+        last = len(data.train) % batch or batch
+        if sync_batch_norm and (accumulate != self.comm.size or last < accumulate):
+            raise ValueError(
+                f"sync_batch_norm with accumulate={accumulate} and a last batch of {last}; "
+                f"allowed: a part on each of the {self.comm.size} processes"
+            )
+        self.sync_batch_norm = bool(sync_batch_norm)
         if patience is not None:
             integer("patience", patience, 1)
         if best is not None and checkpoint is not None and Path(best) == Path(checkpoint):
@@ -206,17 +232,19 @@ class Trainer:
             raise ValueError(f"epochs={epochs}: allowed are 1 and more")
         check_dtype(self.model)
         check_mode(self.model)
+        if self.comm.size > 1:
+            self.comm.require_same(identity(self))
         stopped = False
         with deferred() as interrupted:
             while self.state.epoch < epochs and self._is_patient() and not stopped:
                 for info in self._epoch():
                     callback(info)
-                    if interrupted():
+                    if any(self.comm.everyones(interrupted())):
                         self._stop()
                 row = self._finish_epoch()
                 for hook in self.hooks:
                     stopped = bool(hook.epoch(self, row)) or stopped
-                if interrupted() and self.state.epoch < epochs:
+                if any(self.comm.everyones(interrupted())) and self.state.epoch < epochs:
                     self._stop()
         return self.state.history
 
@@ -233,15 +261,17 @@ class Trainer:
         if state.step == 0:
             last = state.history[-1].test_loss if state.history else None
             self.schedule.set(state.epoch, last)
-        ordered = batches(
+        own = range(self.comm.rank, self.accumulate, self.comm.size)
+        ordered = shares(
             self.data, "train", self.batch, seed=self.seed, epoch=state.epoch,
+            parts=self.accumulate, own=own, numbers=slice(state.step, None),
             transform=self.transform, mix=self.mix,
         )  # fmt: skip
-        for inputs, target in itertools.islice(ordered, state.step, None):
+        for parts in ordered:
             begin = time.perf_counter()
             if self.by_step:
                 self.schedule.set(state.epoch + state.step / self.steps)
-            self._step(*place(inputs, target))
+            self._step([None if part is None else place(*part) for part in parts])
             state.step += 1
             state.seconds += time.perf_counter() - begin
             info = StepInfo(
@@ -252,33 +282,36 @@ class Trainer:
                 hook.step(self, info)
             yield info
 
-    def _step(self, inputs: tuple[Any, ...], target: Any) -> None:
+    def _step(self, parts: list[Any]) -> None:
         """One move of the parameters, and the figures of the batch before it."""
-        self.model.reseed(self.seed, self.optimizer.steps)
-        self.model.zero_grad()
+        first = self.optimizer.steps * self.accumulate
         batch = gradients(
-            self.model, self.loss, inputs, target, metrics=self.metrics, precision=self.precision,
-            factor=1.0 if self.scale is None else self.scale.scale, parts=self.accumulate,
+            self.model, self.loss, parts, metrics=self.metrics, precision=self.precision,
+            factor=1.0 if self.scale is None else self.scale.scale,
+            seeds=lambda part: self.model.reseed(self.seed, first + part), comm=self.comm,
+            synchronised=self.sync_batch_norm and self.comm.size > 1,
         )  # fmt: skip
         if not np.isfinite(batch.total):
-            synchronize()  # a label that is no class is another error
-            first = first_not_finite(self.model, *inputs)
-            raise Diverged(
-                f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
-                f"{batch.total}; the first to make such a number is {first}"
-            )
+            self._refuse(batch.total, parts)
         for hook in self.hooks:
             hook.gradients(self)
         if self.scale is None or self.scale.unscaled(self.model):
             if self.clip_norm is not None:
                 clip_grad_norm(self.model, self.clip_norm)
             self.optimizer.step()
-        examples = len(inputs[0])
-        total = is_sum(self.loss)
-        self.state.add(
-            batch.loss / examples if total else batch.loss,
-            examples if total else counted(self.loss, target), examples, batch.metrics,
-        )  # fmt: skip
+        loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
+        self.state.add(loss, batch.weight, batch.examples, batch.metrics)
+
+    def _refuse(self, total: float, parts: list[Any]) -> None:
+        """Say what made the loss what is no number."""
+        synchronize()  # a label that is no class is another error
+        found = [first_not_finite(self.model, *part[0]) for part in parts if part is not None]
+        said = [one for rank in self.comm.everyones(found) for one in rank]
+        first = next((one for one in said if one != NOWHERE), NOWHERE)
+        raise Diverged(
+            f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
+            f"{total}; the first to make such a number is {first}"
+        )
 
     def _finish_epoch(self) -> Epoch:
         state = self.state
@@ -314,7 +347,9 @@ class Trainer:
 
     def evaluate(self, part: str = "test") -> dict[str, float]:
         """Loss and metrics on a part of the data, in evaluation mode; see `train.evaluate`."""
-        return evaluate(self.model, self.data, part, self.loss, self.batch, self.metrics)
+        return evaluate(
+            self.model, self.data, part, self.loss, self.batch, self.metrics, comm=self.comm
+        )
 
     def save(self, path: Path | str | None = None) -> None:
         """Write the checkpoint, by default to where it was said to be.
@@ -330,7 +365,9 @@ class Trainer:
         if path is None:
             raise ValueError("checkpoint=None: nowhere to save to")
         self._check_finite()
-        save(path, self.model, record.of(self), self.optimizer.state_dict())
+        if self.comm.rank == 0:
+            save(path, self.model, record.of(self), self.optimizer.state_dict())
+        self.comm.everyones(None)  # who reads it now finds it complete
 
     def resume(self, checkpoint: Checkpoint, change: Collection[str] = ()) -> None:
         """Go on from a checkpoint of the same training.

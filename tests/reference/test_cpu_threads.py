@@ -115,7 +115,7 @@ def test_threads_of_the_command_line_hold_for_the_command_alone(
         seen.append(_threads.thread_count())
         raise ValueError("enough")
 
-    monkeypatch.setattr("pycnn.train.commands.predictor_of", predictor_of)
+    monkeypatch.setattr("pycnn.train.predict_command.predictor_of", predictor_of)
     (tmp_path / "x.png").write_bytes(b"")
     others(monkeypatch, 2)
     main(["predict", "it", str(tmp_path / "x.png"), "--threads", "3"])

@@ -528,10 +528,10 @@ def test_parts_count_by_what_the_loss_counts(settings):
         model = nn.Linear(5, 10).to("float64")
     x, labels = rng.standard_normal((23, 5)), rng.permutation(np.arange(23) % 10)
     got = []
-    for parts in (1, 6):
-        model.zero_grad()
+    for count in (1, 6):
+        pieces = zip(np.array_split(x, count), np.array_split(labels, count), strict=True)
         batch = gradients(
-            model, nn.CrossEntropyLoss(**settings), (x,), labels, parts=parts,
+            model, nn.CrossEntropyLoss(**settings), [((piece,), own) for piece, own in pieces],
             metrics={"accuracy": train.accuracy},
         )  # fmt: skip
         figures = [batch.loss, batch.total, batch.metrics["accuracy"]]

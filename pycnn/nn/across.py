@@ -1,0 +1,97 @@
+"""Batch normalisation over the parts of a batch that several processes compute at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import numpy as np
+
+from pycnn.nn.arrays import library, to_numpy
+from pycnn.tape import custom_gradient, plain
+
+
+class Everyone(Protocol):
+    """Processes that can tell each other, see `pycnn.train.parallel.Communicator`."""
+
+    def everyones(self, value: Any) -> list[Any]:
+        """A value of each."""
+
+
+#: Those that have the other parts; None: a batch is normalised by itself.
+across: ContextVar[Everyone | None] = ContextVar("pycnn_across", default=None)
+
+
+@contextlib.contextmanager
+def over(others: Everyone | None) -> Iterator[None]:
+    """Batches are normalised together with those of others, if there are any."""
+    token = across.set(others)
+    try:
+        yield
+    finally:
+        across.reset(token)
+
+
+def normalised(
+    x: Any, weight: Any, bias: Any, eps: float, layout: str, others: Everyone
+) -> tuple[Any, Any, Any]:
+    """Batch normalisation by the statistics of all processes.
+
+    Returns
+    -------
+    y : array
+        Its gradient sums over all processes, too.
+    mean, var : array
+        Of all parts together, the variance over n - 1, as running ones have it.
+
+    References
+    ----------
+    H. Zhang et al., "Context encoding for semantic segmentation", 2018, section 2.
+    """
+    axis = 1 if layout.startswith("NC") else x.ndim - 1
+    found: dict[str, Any] = {}
+    if weight is None:
+        weight = library(plain(x)).ones(x.shape[axis], x.dtype)
+        bias = weight * 0
+    y = _normalised(x, weight, bias, eps=eps, axis=axis, others=others, found=found)
+    return y, found["mean"], found["var"]
+
+
+@custom_gradient
+def _normalised(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    eps: float,
+    axis: int,
+    others: Everyone,
+    found: dict[str, Any],
+) -> Any:
+    axes = tuple(i for i in range(x.ndim) if i != axis)
+    form = [-1 if i == axis else 1 for i in range(x.ndim)]
+
+    def total(*arrays: Any) -> list[np.ndarray]:
+        """Sums over the batch, of each process, added by rank."""
+        sums = [to_numpy(array.sum(axes, dtype=np.float64)) for array in arrays]
+        return [np.sum(one, axis=0) for one in zip(*others.everyones(sums), strict=True)]
+
+    def like(sums: np.ndarray) -> Any:
+        return library(x).asarray(sums.astype(x.dtype)).reshape(form)
+
+    count = sum(others.everyones(x.size // x.shape[axis]))
+    mean = total(x)[0] / count
+    centred = x - like(mean)
+    var = total(centred * centred)[0] / count
+    scale = like(1 / np.sqrt(var + eps))
+    hat = centred * scale
+    found["mean"] = like(mean).ravel()
+    found["var"] = like(var * count / max(1, count - 1)).ravel()
+
+    def pull(dy: Any) -> tuple[Any, Any, Any]:
+        own = [array.sum(axes, dtype=np.float64).astype(x.dtype) for array in (dy * hat, dy)]
+        of_hat, of_dy = total(dy * hat, dy)
+        dx = weight.reshape(form) * scale * (dy - like(of_dy / count) - hat * like(of_hat / count))
+        return dx, *own
+
+    return hat * weight.reshape(form) + bias.reshape(form), pull

@@ -1,0 +1,45 @@
+"""Whether this process is one of several that a launcher of MPI started."""
+
+import os
+import sys
+from functools import cache
+
+from pycnn.runtime.extras import import_extra
+from pycnn.train.parallel.communicator import ALONE, Communicator
+
+#: What launchers tell their processes of how many there are: MPICH and its kin, Open MPI, Slurm.
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+
+
+def launched() -> int:
+    """How many processes were launched together, 1 without a launcher."""
+    return max(int(os.environ.get(name, "1")) for name in _SIZES)
+
+
+@cache
+def processes() -> Communicator:
+    """The processes that were launched together: ``mpiexec -n 4 python train.py`` has four.
+
+    Returns
+    -------
+    Communicator
+        `Alone` without a launcher.
+
+    Raises
+    ------
+    MissingExtra
+        If there are several, and mpi4py is not installed: each would train for itself.
+
+    Examples
+    --------
+    >>> processes().size
+    1
+    """
+    if launched() == 1:
+        return ALONE
+    import_extra("mpi4py.MPI", "mpi", "training on several processes")
+    from pycnn.train.parallel.mpi import MpiCommunicator
+
+    comm = MpiCommunicator()
+    sys.excepthook = comm.ended_by
+    return comm

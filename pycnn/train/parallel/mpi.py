@@ -1,0 +1,162 @@
+"""Processes by MPI, with mpi4py; one that does not come ends all of them."""
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pycnn.runtime.extras import MissingExtra, import_extra
+from pycnn.train.parallel.communicator import Communicator
+
+#: Errors of which the message says all.
+SAID = (ValueError, TypeError, OSError, ArithmeticError)
+
+#: Seconds to wait for the others at one place before the training is ended.
+PATIENCE = 60.0
+
+#: Seconds in which a process that waits in vain says so to the others, and hears of them.
+_ROLL_CALL = 1.0
+
+#: Tags of messages: pieces of arrays, and of a process that is here.
+_DATA, _HERE = 0, 1
+
+
+class MpiCommunicator(Communicator):
+    """Processes that MPI started.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        All by default. A copy of it is used: messages of others do not mix with these.
+    patience : float, default 60
+        Seconds after which a process that has not come ends the training of all.
+    """
+
+    def __init__(self, comm: Any = None, patience: float = PATIENCE) -> None:
+        self._mpi = import_extra("mpi4py.MPI", "mpi", "training on several processes")
+        if not patience > 0:
+            raise ValueError(f"patience={patience}; allowed: more than 0 seconds")
+        self._comm = (self._mpi.COMM_WORLD if comm is None else comm).Dup()
+        self._machine = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
+        self.rank, self.size, self.patience = self._comm.rank, self._comm.size, patience
+        self._windows: list[Any] = []
+        self._nccl: Any = None
+
+    @property
+    def makes_copies(self) -> bool:
+        return bool(self._machine.rank == 0)
+
+    def everyones(self, value: Any) -> list[Any]:
+        self._wait(self._comm.Ibarrier())  # which can be watched, as what follows cannot
+        return list(self._comm.allgather(value))
+
+    def exchanged(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+        mine = pieces[self.rank]
+        come = [np.empty_like(mine) if r != self.rank else mine for r in range(self.size)]
+        others = [r for r in range(self.size) if r != self.rank]
+        waiting = [self._comm.Irecv(come[r], r, tag=_DATA) for r in others]
+        waiting += [self._comm.Isend(pieces[r], r, tag=_DATA) for r in others]
+        for request in waiting:
+            self._wait(request)
+        return come
+
+    def joined(self, piece: np.ndarray, lengths: list[int]) -> np.ndarray:
+        whole = np.empty(sum(lengths), piece.dtype)
+        self._wait(self._comm.Iallgatherv(piece, [whole, lengths]))
+        return whole
+
+    def summed(self, array: Any) -> Any:
+        if self._nccl is None:
+            nccl = import_extra("cupyx.distributed", "cuda13", "training on several GPUs")
+            self._nccl = nccl.NCCLBackend(self.size, self.rank, use_mpi=True)
+        total = array.copy()
+        self._nccl.all_reduce(array, total)
+        return total
+
+    def take_gpu(self) -> None:
+        cupy = import_extra("cupy", "cuda13", "training on GPUs")
+        count = cupy.cuda.runtime.getDeviceCount()
+        if self._machine.size > count:
+            raise ValueError(
+                f"{self._machine.size} processes on a machine of {count} GPUs; allowed: one each"
+            )
+        cupy.cuda.Device(self._machine.rank).use()
+
+    def one_copy(self, array: np.ndarray | None) -> np.ndarray:
+        shape, dtype = self.from_first(None if array is None else (array.shape, array.dtype))
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        window = self._mpi.Win.Allocate_shared(
+            size if self.makes_copies else 0, dtype.itemsize, comm=self._machine
+        )
+        self._windows.append(window)  # which owns the memory
+        shared: np.ndarray = np.frombuffer(window.Shared_query(0)[0], dtype).reshape(shape)
+        if array is not None:
+            shared[...] = array
+        self._machine.Barrier()
+        shared.flags.writeable = False
+        return shared
+
+    def from_first(self, value: Any) -> Any:
+        return self._machine.bcast(value)
+
+    def _wait(self, request: Any) -> None:
+        """Until a message has come or gone; a process that waits in vain ends all."""
+        deadline = time.monotonic() + self.patience
+        while not request.Test():
+            if time.monotonic() > deadline:
+                self._call_the_roll()
+            time.sleep(0)  # there may be more processes than cores
+
+    def _call_the_roll(self) -> None:
+        """Say who has not come, once, and end all."""
+        me = np.array([self.rank])
+        others = [r for r in range(self.size) if r != self.rank]
+        sent = [self._comm.Isend(me, r, tag=_HERE) for r in others]
+        until, heard = time.monotonic() + _ROLL_CALL, {self.rank}
+        while time.monotonic() < until:
+            if self._comm.Iprobe(tag=_HERE):
+                word = np.empty_like(me)
+                self._comm.Recv(word, tag=_HERE)
+                heard.add(int(word[0]))
+            time.sleep(0.01)
+        del sent
+        if self.rank == min(heard):
+            missing = [str(r) for r in range(self.size) if r not in heard]
+            self.abort(
+                f"process {', '.join(missing)} of {self.size} has not come for "
+                f"{self.patience:g} s" if missing else
+                f"the {self.size} processes wait for each other in different places"
+            )  # fmt: skip
+        time.sleep(_ROLL_CALL)
+        self.abort()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self.rank:
+                time.sleep(_ROLL_CALL)  # the first one says it, if it happened to all
+            if not isinstance(error, (*SAID, MissingExtra)):
+                traceback.print_exc()
+            where = f"process {self.rank} of {self.size}: " if self.rank else ""
+            self.abort(f"{where}{error}", status=2)
+
+    def ended_by(self, kind: Any, error: BaseException, trace: Any) -> None:
+        """As `sys.excepthook`: an error that nobody caught ends all processes."""
+        if self.rank:
+            time.sleep(_ROLL_CALL)
+        sys.__excepthook__(kind, error, trace)
+        self.abort()
+
+    def abort(self, message: str = "", status: int = 1) -> None:
+        """End all processes, after one message."""
+        if message:
+            print(f"pycnn: error: {message}", file=sys.stderr, flush=True)
+        self._comm.Abort(status)
+        os._exit(status)

@@ -1,0 +1,83 @@
+"""The command ``pycnn predict``."""
+
+import argparse
+import json
+from pathlib import Path
+
+from pycnn import models
+from pycnn.runtime.options import add_threads, is_path, positive
+from pycnn.runtime.text import aligned, did_you_mean
+from pycnn.train.parallel import processes
+from pycnn.train.predict import Predictor
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser("predict", help="the classes of image files")
+    add = parser.add_argument
+    add("model", help="a checkpoint, or a trained network that a package brings: "
+                      + ", ".join(models.PRETRAINED))  # fmt: skip
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="a file, or a folder")
+    add("--top", type=positive, default=5, help="how many classes (default 5)")
+    add("--invert", action="store_true", help="dark on light becomes light on dark, as in MNIST")
+    add("--json", action="store_true", help="print JSON")
+    add_threads(parser)
+    parser.set_defaults(run=_predict)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    """Of several processes each predicts some of the images; the first one prints."""
+    comm = processes()
+    with comm.together():
+        images = [file for path in arguments.images for file in _image_files(path)]
+        predictor = predictor_of(arguments.model)
+        own = {
+            str(path): predictor.top(path, arguments.top, arguments.invert)
+            for path in images[comm.rank :: comm.size]
+        }
+        found = {name: best for some in comm.everyones(own) for name, best in some.items()}
+    classes = {str(path): found[str(path)] for path in images}
+    if comm.rank:
+        return 0
+    if arguments.json:
+        print(json.dumps(classes, indent=1))
+        return 0
+    for path, best in classes.items():
+        print(path)
+        rows = [("", f"{probability:7.2%}", name) for name, probability in best]
+        print(*aligned(rows), sep="\n")
+    return 0
+
+
+def _image_files(path: Path) -> list[Path]:
+    """A file, or all of a folder and of the folders in it but hidden ones."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    if path.is_file():
+        return [path]
+    inside = sorted(file for file in path.rglob("*") if file.is_file())
+    hidden = [any(part.startswith(".") for part in f.relative_to(path).parts) for f in inside]
+    files = [file for file, is_hidden in zip(inside, hidden, strict=True) if not is_hidden]
+    if not files:
+        raise ValueError(f"the folder {path} is empty; needed: images")
+    return files
+
+
+def predictor_of(name: str) -> Predictor:
+    """From a checkpoint file, or a trained network by its name.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if name in models.PRETRAINED:
+        return Predictor.pretrained(name)
+    if not Path(name).is_file():
+        if is_path(name):
+            raise FileNotFoundError(f"{name}: no such file")
+        hint = f"; {name} has no trained weights: pycnn train {name}" * (name in models.MODELS)
+        raise ValueError(
+            f"model={name!r}: no such checkpoint; allowed are a file that pycnn train wrote, "
+            f"{', '.join(models.PRETRAINED)}{hint or did_you_mean(name, models.PRETRAINED)}"
+        )
+    return Predictor.from_checkpoint(name)

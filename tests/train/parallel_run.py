@@ -1,0 +1,144 @@
+"""What each process of the tests of parallel training runs: parallel_run.py WHAT [FILE]
+
+It prints, once for each process, rank, size and what came of it.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+
+from pycnn import data, nn, train
+from pycnn.train.parallel import MpiCommunicator, one_copy
+
+
+def examples():
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (530, 1, 8, 8)).astype(np.uint8)
+    labels = rng.integers(0, 10, 530)
+    return data.DataSet.of(
+        "random", images, labels, tuple("0123456789"), np.arange(425), np.arange(425, 530)
+    )
+
+
+def network(dropout=0.2):
+    """Everything that has a state of its own, and a parameter that no gradient reaches."""
+    with nn.seeded(0):
+        return nn.Sequential(
+            conv=nn.Conv2d(1, 4, 3), norm=nn.BatchNorm2d(4), act=nn.ReLU(), flat=nn.Flatten(),
+            tap=nn.Tap(nn.Linear(144, 10)), drop=nn.Dropout(dropout), dense=nn.Linear(144, 10),
+        )  # fmt: skip
+
+
+def trainer(comm, parts=6, path=None, **settings):
+    model = network()
+    optimizer = nn.Adam(model, 3e-3, weight_decay=0.01)
+    return train.Trainer(
+        model, one_copy(examples, comm), optimizer, nn.Cosine(optimizer, 3), batch=100,
+        accumulate=parts, transform=data.augment.RandomCrop(1), clip_norm=1.0,
+        loss=nn.CrossEntropyLoss(weight=np.linspace(0.5, 2, 10, dtype=np.float32)), checkpoint=path,
+        comm=comm, **settings,
+    )  # fmt: skip
+
+
+def weights(one):
+    arrays = {**one.model.state_dict(), **one.optimizer.state_dict()}
+    return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+
+
+def figures(one):
+    row = one.state.history[-1]
+    return [weights(one)[:16], row.loss, row.accuracy, row.test_loss, row.test_accuracy]
+
+
+def same(comm, path):
+    one = trainer(comm)
+    one.fit(2)
+    return figures(one)
+
+
+def stopped(comm, path):
+    """Ends after the first epoch; what goes on from there is `resumed`."""
+    one = trainer(comm, path=path)
+    one.fit(1)
+    return figures(one)
+
+
+def resumed(comm, path):
+    one = trainer(comm)
+    one.resume(train.load(path))
+    one.fit(2)
+    return figures(one)
+
+
+def together(comm, path):
+    """Batch normalisation over all parts, on the whole batch for one process."""
+    model = network(dropout=0.0)
+    optimizer = nn.SGD(model, 0.05)
+    one = train.Trainer(
+        model, one_copy(examples, comm), optimizer, batch=85, comm=comm, sync_batch_norm=True
+    )
+    one.fit(2)
+    return [float(np.abs(array.astype(float)).sum()) for array in model.state_dict().values()]
+
+
+def different(comm, path):
+    one = trainer(comm)
+    if comm.rank == 1:
+        next(iter(one.model.parameters())).value[...] += 1
+    with comm.together():
+        one.fit(1)
+
+
+def late(comm, path):
+    """One of them hangs in the second epoch."""
+
+    class Hang(train.Hook):
+        def step(self, trainer, info):
+            if comm.rank == 1 and info.epoch == 2:
+                time.sleep(600)
+
+    comm.patience = 2
+    trainer(comm, path=path, hooks=[Hang()]).fit(3)
+
+
+def killed(comm, path):
+    """One of them dies in the second epoch."""
+
+    class Die(train.Hook):
+        def step(self, trainer, info):
+            if comm.rank == 1 and info.epoch == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    trainer(comm, path=path, hooks=[Die()]).fit(3)
+
+
+def raised(comm, path):
+    """One of them has an error of its own in the second epoch."""
+
+    class Fail(train.Hook):
+        def step(self, trainer, info):
+            if comm.rank == 1 and info.epoch == 2:
+                raise OSError("no space left")
+
+    trainer(comm, path=path, hooks=[Fail()]).fit(3)
+
+
+def failed(comm, path):
+    """The same, told as a command tells it."""
+    with comm.together():
+        raised(comm, path)
+
+
+if __name__ == "__main__":
+    processes = train.processes()
+    if processes.size > 1:
+        assert isinstance(processes, MpiCommunicator)
+    found = globals()[sys.argv[1]](processes, *(sys.argv[2:] or [None]))
+    for rank in range(processes.size):  # lines of several processes may mix
+        processes.everyones(None)
+        if rank == processes.rank:
+            print(rank, processes.size, *found, flush=True)

