@@ -146,11 +146,10 @@ def layer_norm_backward(views: Views, dtype: str, axes: int, eps: float, outputs
         return Plan("layer_norm_backward", "nothing", launches, outputs, workspace)
     launch, team, more = backward(views, dtype, s, eps)
     arguments = (
-        *(Buffer("dy"), Buffer("x"), Buffer("statistics"), None, None),
-        *(None, None, Buffer("sums"), w.parameters),
-        _norm.parameters({}, dtype, length, packed=True, per_row=True),
+        *(Buffer("dy"), Buffer("x"), Buffer("statistics"), Buffer("sums"), w.parameters),
+        _norm.parameters({}, dtype, length, packed=True),
     )
-    entry = kernel("gradient", "gradient_sums_rows", dtype)
+    entry = kernel("gradient", "gradient_sums_slices", dtype)
     summed = Launch(entry, w.grid, w.block, arguments)
     every = (launch, summed, merged)
     return Plan("layer_norm_backward", team.name, every, outputs, workspace | more)

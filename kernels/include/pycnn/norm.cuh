@@ -44,7 +44,6 @@ struct NormParams {
     int weight_wide, bias_wide, mean_wide, spread_wide;
     int spread_is_variance;  // else 1 / sqrt(variance + eps)
     int packed;              // all of a statistic in one vector, for which `mean` points
-    int statistic_per_row;   // its number is that of the row (layer norm)
     double eps;
 };
 
@@ -106,12 +105,13 @@ __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t n
 // forward   y = (x - mean) * scale + shift,           scale = rstd * weight, shift = bias
 // backward dx = dy * scale - (x - mean) * tilt - shift; see norm/gradient.cu
 // sums      z  = (x - mean) * tilt,                    tilt = rstd
+// What rounding took from the mean is in the shifts, and `lag` is what it takes from every z.
 struct Coefficients {
-    acc_t mean, rest, unit, scale, shift, tilt;
+    acc_t mean, unit, scale, shift, tilt, lag;
 
-    __device__ __forceinline__ acc_t off(acc_t x) const { return (x * unit - mean) - rest; }
+    __device__ __forceinline__ acc_t off(acc_t x) const { return x * unit - mean; }
     __device__ __forceinline__ acc_t forward(acc_t x) const { return off(x) * scale + shift; }
-    __device__ __forceinline__ acc_t z(acc_t x) const { return off(x) * tilt; }
+    __device__ __forceinline__ acc_t z_and_lag(acc_t x) const { return off(x) * tilt; }
     __device__ __forceinline__ acc_t backward(acc_t dy, acc_t x) const {
         return dy * scale - off(x) * tilt - shift;
     }
@@ -123,12 +123,13 @@ __device__ __forceinline__ Coefficients coefficients(const NormArrays& from, ind
     const index_t channel = set % p.channels;
     Coefficients c;
     c.mean = of.mean;
-    c.rest = of.rest;
     c.unit = of.unit;
     c.scale = of.rstd;
     if (from.weight) c.scale *= parameter(from.weight, channel * p.weight, p.weight_wide);
     c.shift = from.bias ? parameter(from.bias, channel * p.bias, p.bias_wide) : acc_t(0);
+    c.shift -= of.rest * c.scale;
     c.tilt = of.rstd;
+    c.lag = of.rest * of.rstd;
     return c;
 }
 
