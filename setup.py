@@ -75,6 +75,7 @@ setup(
     package_dir=packages,
     package_data={
         "pycnn": ["py.typed", "*.pyi"],
+        "pycnn.live": ["page/*"],
         "pycnn.ops": ["*.pyi"],
         "pycnn.predict": ["*.json"],
         **{name: ["*"] for name in packages},

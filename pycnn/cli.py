@@ -14,6 +14,7 @@ from pycnn import config
 from pycnn.bench import commands as bench, tune_command as tune
 from pycnn.define import explain_command as explain, table
 from pycnn.emulator import command as emulate
+from pycnn.live import command as live
 from pycnn.onnx import command as onnx
 from pycnn.predict import command as profile
 from pycnn.reference.cpu import _blas
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     costs.add_parser(subparsers)
     diagram.add_parser(subparsers)
     visualisation.add_parser(subparsers)
+    live.add_parser(subparsers)
     onnx.add_parser(subparsers)
     bench.add_parsers(subparsers)
     explain.add_parser(subparsers)

@@ -17,6 +17,7 @@ import pytest
 import pycnn
 from pycnn.dtypes import FLOATS
 from pycnn.runtime.backends import backends
+from pycnn.runtime.route import resolved
 
 #: A kernel of ours whose threads write one value unordered has written it by chance.
 os.environ.setdefault("PYCNN_SAME_VALUE_RACES", "1")
@@ -34,6 +35,9 @@ _standin = sys.modules.get("pycnn_standin")
 if _standin is not None and _standin.running():  # no GPU: `cuda` ends in the emulator too
     COMPILED["cuda"] = COMPILED["emulator"]
 ALL = ("reference", "emulator", "checked", "cuda")
+
+#: What is said of a kernel that the emulator does not run by the source.
+BY_PTX = "allowed: via='ptx'"
 
 #: Bytes from which on an array is not copied whole to a GPU, and memory goes back after a test.
 HUGE = 2**30
@@ -129,6 +133,17 @@ def _works(runtime: ModuleType) -> bool:
     except runtime.CUDARuntimeError:
         return False
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """By the source there are no tensor cores: tests of theirs are skipped, and say why."""
+    try:
+        return (yield)
+    except Exception as error:
+        if resolved() == "source" and BY_PTX in str(error):
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.fixture

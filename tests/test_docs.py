@@ -85,7 +85,7 @@ def subcommands() -> set[str]:
 
 
 def test_the_commands_are_those_that_the_docs_are_checked_for() -> None:
-    of_networks = {"train", "predict", "summary", "draw", "visualise", "run"}
+    of_networks = {"train", "predict", "summary", "draw", "visualise", "live", "run"}
     of_kernels = {"bench", "sweep", "compare", "explain", "tune", "ops", "kernels", "emulate"}
     of_all = {"profile", "info", "cache"}
     assert of_networks | of_kernels | of_all == subcommands()

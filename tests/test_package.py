@@ -75,6 +75,8 @@ def test_the_wheel_holds_kernels_headers_and_type_marker(wheel: Path) -> None:
     headers = {PurePosixPath("pycnn/emulator/include") / p for p in sources("emulator/include")}
     assert kernels <= names, f"missing: {sorted(map(str, kernels - names))}"
     assert headers <= names, f"missing: {sorted(map(str, headers - names))}"
+    page = {PurePosixPath("pycnn/live/page") / path for path in sources("pycnn/live/page")}
+    assert page <= names, f"missing: {sorted(map(str, page - names))}"
     assert PurePosixPath("pycnn/py.typed") in names
     assert {name.parts[0] for name in names} == {"pycnn", f"pycnn-{pycnn.__version__}.dist-info"}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -69,12 +70,7 @@ class Problem:
 
     def cpu_axes(self) -> list[cpu_axis.Axis]:
         """As the CPU path takes them."""
-        return [
-            cpu_axis.Sliding(a.extent, a.windows, a.kernel, a.stride, a.low, a.high, a.dilation)
-            if a.kernel
-            else cpu_axis.Adaptive(a.extent, a.windows)
-            for a in self.pooling.axes
-        ]
+        return _cpu_axes(self.pooling.axes)
 
     def first(self, call: Call, out: Any, dtype: np.dtype) -> tuple[Any, Any]:
         """Where the first output goes: the array, and a view (N, C, spatial axes) of it."""
@@ -85,6 +81,17 @@ class Problem:
     def channels_first(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Views (N, C, spatial axes) of all arrays."""
         return [self.layout.channels_first(array) for array in arrays.values()]
+
+
+@lru_cache(256)
+def _cpu_axes(axes: tuple[Axis, ...]) -> list[cpu_axis.Axis]:
+    """Kept: finding the taps takes as long as small planes do."""
+    return [
+        cpu_axis.Sliding(a.extent, a.windows, a.kernel, a.stride, a.low, a.high, a.dilation)
+        if a.kernel
+        else cpu_axis.Adaptive(a.extent, a.windows)
+        for a in axes
+    ]
 
 
 def strides(layout: Layout, view: View) -> Ints:

@@ -1,7 +1,7 @@
 """Definitions of convolution along one, two and three axes, and of its gradients."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -138,6 +138,29 @@ class Conv(Convolution):
         )
         cpu.finish(y, **finish(call, arrays))
         return {"y": s.layout.from_channels_first(y) if out is None else out}
+
+    def fixed_cpu(self, call: Call, arrays: Arrays, results: Arrays) -> Callable[[], Any]:
+        s: Settings = call.settings
+        if FLOATS[call.dtype].is_half or not prod(call.outputs["y"].shape):
+            return super().fixed_cpu(call, arrays, results)
+        refuse_kernel_algorithm(s.algo)
+        y = s.layout.images(results["y"])
+        compute = cpu.fixed(
+            s.layout.images(arrays["x"]),
+            planar_array(arrays["weight"]),
+            arrays.get("bias"),
+            *s.problem.windows,
+            mode=s.problem.mode,
+            out=y,
+        )
+        present = {name: array for name, array in arrays.items() if array is not None}
+        end = partial(cpu.finish, y, **finish(call, present))
+
+        def step() -> None:
+            compute()
+            end()
+
+        return step
 
 
 class ConvGradients(Gradient):

@@ -9,7 +9,7 @@ benchmarks load.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -291,6 +291,17 @@ class Operation(ABC):
                     value = _out.store(value, target)
                 results[name] = value if target is None else out
             return results
+
+    def fixed_cpu(self, call: Call, arrays: Arrays, results: Arrays) -> Callable[[], Any]:
+        """What computes it by the CPU path on arrays that stay, into `results`."""
+        first, *others = results
+
+        def step() -> None:
+            computed = self.by_cpu(call, arrays, results[first])
+            for name in others:
+                results[name][...] = computed[name]
+
+        return step
 
 
 class Gradient(Operation):

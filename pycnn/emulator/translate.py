@@ -181,8 +181,7 @@ class _Rewriter:
         elif token.text in ("asm", "__asm__", "__asm") and not self.system:
             self._refuse(
                 token,
-                "inline PTX is not emulated; use CUDA's functions or the wrappers in "
-                "<pycnn/async_copy.cuh> and <pycnn/mma.cuh>",
+                "inline PTX is not emulated by the source; allowed: via='ptx' (extra emulator)",
             )
         else:
             self._emit(token)

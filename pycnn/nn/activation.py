@@ -83,15 +83,11 @@ class PReLU(Layer):
         self, num_parameters: int = 1, init: float = 0.25, *, dtype: str = "float32"
     ) -> None:
         super().__init__()
+        self.num_parameters = num_parameters
         self.params["weight"] = constant((num_parameters,), init, dtype)
 
     def compute(self, x: Any) -> Any:
         return pycnn.prelu(x, self["weight"])
-
-    def describe(self) -> str:
-        weight = self.params["weight"]
-        dtype = "" if weight.dtype.name == "float32" else f", dtype={weight.dtype.name!r}"
-        return f"{weight.size}{dtype}"
 
 
 class Softmax(Function, operation="softmax"):

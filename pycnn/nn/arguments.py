@@ -1,7 +1,6 @@
 """What a layer was made with: kept, and printed."""
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,39 @@ def fixed(value: Any) -> Any:
     return tuple(map(fixed, value)) if isinstance(value, list | tuple) else value
 
 
-def arguments_text(layer: object, values: Mapping[str, Any]) -> str:
-    """For `Layer.describe`: those of `values` that its constructor does not have as defaults."""
-    words = []
+def bound(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a class by name, defaults among them; an error shows its signature."""
+    signature = inspect.signature(kind)
+    try:
+        arguments = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{kind.__name__}{signature}: {error}") from None
+    arguments.apply_defaults()
+    return arguments.arguments
+
+
+def arguments_text(layer: Any, **known: Any) -> str:
+    """For `Layer.describe`: what the constructor of a layer got, apart from defaults.
+
+    That is in `known`, among its `settings`, or an attribute of the same name.
+    """
+    arrays = (*layer.params.values(), *layer.buffers.values())
+    known = {
+        "bias": "bias" in layer.params,
+        "affine": bool(layer.params),
+        **({"dtype": arrays[0].dtype.name} if arrays else {}),
+        **getattr(layer, "settings", {}),
+        **known,
+    }
+    words: list[str] = []
     for name, parameter in inspect.signature(type(layer)).parameters.items():
-        if name not in values:
+        value = known[name] if name in known else getattr(layer, name, None)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            words += map(repr, value or ())
+        elif value is None or hasattr(value, "shape"):  # not kept, or an array
             continue
-        if parameter.default is inspect.Parameter.empty:
-            words.append(repr(values[name]))
-        elif values[name] != parameter.default:
-            words.append(f"{name}={values[name]!r}")
+        elif parameter.default is parameter.empty:
+            words.append(repr(value))
+        elif value != parameter.default:
+            words.append(f"{name}={value!r}")
     return ", ".join(words)

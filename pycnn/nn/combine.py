@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pycnn
+from pycnn.nn.arguments import arguments_text
 from pycnn.nn.layer import Layer
 
 #: Layers inside that `repr` shows.
@@ -53,7 +54,7 @@ class Combined(Layer):
         named = [f"{name}={_brief(layer)}" for name, layer in self.children.items()]
         if len(named) > MOST:
             named[MOST - 1 :] = [f"... {len(named)} layers"]
-        return ", ".join(named)
+        return ", ".join(filter(None, [*named, arguments_text(self)]))
 
 
 def _brief(layer: Layer) -> str:
@@ -156,10 +157,6 @@ class Sum(_Branches):
             return first
         return pycnn.add(_added(rest), first, alpha=self.scale)
 
-    def describe(self) -> str:
-        scale = "" if self.scale == 1.0 else f", scale={self.scale}"
-        return super().describe() + scale
-
 
 class Product(_Branches):
     """Elementwise product of two branches, with broadcasting: a gate.
@@ -213,10 +210,6 @@ class Concat(_Branches):
     def compute(self, x: Any) -> Any:
         return pycnn.concat(self.outputs(x), self.axis)
 
-    def describe(self) -> str:
-        axis = "" if self.axis == 1 else f", axis={self.axis}"
-        return super().describe() + axis
-
 
 class Tap(Layer):
     """Passes its input on, and in training feeds it to an auxiliary head too.
@@ -238,19 +231,16 @@ class Tap(Layer):
 
     def __init__(self, head: Layer, weight: float = 0.3) -> None:
         super().__init__()
-        self.children["head"] = head
+        self.head = head
         self.weight = weight
         self.output: Any = None
 
     def compute(self, x: Any) -> Any:
-        self.output = self.children["head"](x) if self.training else None
+        self.output = self.head(x) if self.training else None
         return x
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "output": None}  # a copy has computed nothing
-
-    def describe(self) -> str:
-        return f"{self.children['head']!r}, weight={self.weight}"
+        return {**super().__getstate__(), "output": None}  # a copy has computed nothing
 
 
 def taps(model: Layer) -> list[Tap]:

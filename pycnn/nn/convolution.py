@@ -1,6 +1,6 @@
 """Convolutions, transposed ones among them, and the dense layer, as layers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pycnn
@@ -15,7 +15,27 @@ def positive(**counts: int) -> tuple[int, ...]:
     return tuple(integer(name, count, 1) for name, count in counts.items())
 
 
-class Linear(Layer):
+class _Weighted(Layer):
+    """Multiplies with weights, adds a bias, and applies an activation that `fuse` may set."""
+
+    activation: str | None = None
+
+    def _add_weights(
+        self, shape: tuple[int, ...], outputs: int, bias: bool, init: Any, dtype: str
+    ) -> None:
+        self.params["weight"] = weights(shape, init, dtype)
+        if bias:
+            self.params["bias"] = constant((outputs,), 0.0, dtype)
+
+    def _bias(self) -> Any:
+        return self["bias"] if "bias" in self.params else None
+
+    def describe(self, **known: Any) -> str:
+        text = arguments_text(self, **known)
+        return text if self.activation is None else f"{text}, activation={self.activation!r}"
+
+
+class Linear(_Weighted):
     """Dense layer: ``y = x @ weight.T + bias``.
 
     Parameters
@@ -46,11 +66,8 @@ class Linear(Layer):
         self.in_features, self.out_features = in_features, out_features = positive(
             in_features=in_features, out_features=out_features
         )
-        self.activation: str | None = None  # `fuse` sets it
         self.rank: int | None = None  # that x must have; `fuse` sets it
-        self.params["weight"] = weights((out_features, in_features), init, dtype)
-        if bias:
-            self.params["bias"] = constant((out_features,), 0.0, dtype)
+        self._add_weights((out_features, in_features), out_features, bias, init, dtype)
 
     def compute(self, x: Any) -> Any:
         if self.rank not in (None, len(x.shape)):
@@ -58,15 +75,10 @@ class Linear(Layer):
                 f"x has shape {tuple(x.shape)}; allowed: (N, {self.in_features}), a BatchNorm "
                 "over axis 1 was fused into this layer"
             )
-        bias = self["bias"] if "bias" in self.params else None
-        return pycnn.linear(x, self["weight"], bias, activation=self.activation)
-
-    def describe(self) -> str:
-        sizes = {"in_features": self.in_features, "out_features": self.out_features}
-        return _with_fused(self, sizes)
+        return pycnn.linear(x, self["weight"], self._bias(), activation=self.activation)
 
 
-class _Convolution(Layer):
+class _Convolution(_Weighted):
     """What convolutions of one, two and three axes share, transposed or not."""
 
     axes: ClassVar[int]
@@ -93,34 +105,29 @@ class _Convolution(Layer):
         self.kernel_size = per_axis("kernel_size", kernel_size, 1, self.axes)
         self.settings = {name: fixed(value) for name, value in settings.items()}
         self.algo = "auto"
-        self.activation: str | None = None  # `fuse` sets it
         if self.transposed:
             shape = (inputs, outputs // groups, *self.kernel_size)
         else:
             shape = (outputs, inputs // groups, *self.kernel_size)
-        self.params["weight"] = weights(shape, init, dtype)
-        if bias:
-            self.params["bias"] = constant((outputs,), 0.0, dtype)
+        self._add_weights(shape, outputs, bias, init, dtype)
 
     def compute(self, x: Any) -> Any:
         return self.compute_onto(x, None)
 
     def compute_onto(self, x: Any, residual: Any) -> Any:
-        bias = self["bias"] if "bias" in self.params else None
         return type(self).operation(
-            x, self["weight"], bias, **self.settings, residual=residual,
+            x, self["weight"], self._bias(), **self.settings, residual=residual,
             activation=self.activation, algo=self._algorithm(),
         )  # fmt: skip
 
     def _algorithm(self) -> str:
         return self.algo
 
-    def describe(self) -> str:
-        kernel = self.kernel_size
-        sizes = {"in_channels": self.in_channels, "out_channels": self.out_channels,
-                 "kernel_size": kernel[0] if len(set(kernel)) == 1 else kernel}  # fmt: skip
+    def describe(self, **known: Any) -> str:
+        if len(set(self.kernel_size)) == 1:
+            known["kernel_size"] = self.kernel_size[0]
         algo = "" if self.algo == "auto" else f", algo={self.algo!r}"
-        return _with_fused(self, sizes | self.settings) + algo
+        return super().describe(**known) + algo
 
 
 class _Forward(_Convolution):
@@ -246,9 +253,3 @@ class ConvTranspose3d(_Transposed):
 
     axes = 3
     operation = staticmethod(pycnn.conv_transpose3d)
-
-
-def _with_fused(layer: Any, values: Mapping[str, Any]) -> str:
-    own = {"bias": "bias" in layer.params, "dtype": layer.params["weight"].dtype.name}
-    text = arguments_text(layer, {**values, **own})
-    return text if layer.activation is None else f"{text}, activation={layer.activation!r}"

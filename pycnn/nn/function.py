@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.public import SYNONYMS
-from pycnn.nn.arguments import arguments_text, fixed
+from pycnn.nn.arguments import bound, fixed
 from pycnn.nn.layer import Layer
 
 
@@ -35,19 +35,12 @@ class Function(Layer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        signature = inspect.signature(type(self))
+        names = inspect.signature(type(self)).parameters
         for theirs, ours in SYNONYMS.items():
-            if theirs in kwargs and ours in {*signature.parameters} - {*kwargs}:
+            if theirs in kwargs and ours in {*names} - {*kwargs}:
                 kwargs[ours] = kwargs.pop(theirs)
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}{signature}: {error}") from None
-        bound.apply_defaults()
-        self.settings: dict[str, Any] = {n: fixed(value) for n, value in bound.arguments.items()}
+        settings = bound(type(self), args, kwargs)
+        self.settings: dict[str, Any] = {name: fixed(value) for name, value in settings.items()}
 
     def compute(self, x: Any) -> Any:
         return type(self).operation(x, **self.settings)
-
-    def describe(self) -> str:
-        return arguments_text(self, self.settings)

@@ -1,10 +1,12 @@
 """Losses: a number to make small, and its gradient."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.validate import choice
+from pycnn.nn.arguments import bound
 from pycnn.nn.arrays import library
 from pycnn.nn.layer import FLOAT32
 from pycnn.tape import Tape, Variable
@@ -13,18 +15,27 @@ from pycnn.tape import Tape, Variable
 class Loss:
     """``loss.forward(x, target)`` gives an array of shape (), ``loss.backward()`` its gradient.
 
-    ``loss(x, target)`` computes; on the tape where x is on one.
+    ``loss(x, target)`` computes; on the tape where x is on one. ``class MSELoss(Loss,
+    operation="mse_loss")`` takes the arguments of `pycnn.mse_loss` that come after the first two.
     """
 
     operation: ClassVar[Callable[..., Any]]
     #: What `reduction` may be.
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
-    #: Whether targets are the numbers of classes, which is what a `pycnn.train.Trainer` has.
+    #: Whether targets are the numbers of classes.
     takes_classes: ClassVar[bool] = False
+    __signature__: ClassVar[inspect.Signature]
 
-    def __init__(self, **settings: Any) -> None:
-        choice("reduction", settings.get("reduction", "mean"), self.reductions)
-        self.settings = settings
+    def __init_subclass__(cls, operation: str = "", **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if operation:
+            cls.operation = staticmethod(getattr(pycnn, operation))
+            _, _, *settings = inspect.signature(cls.operation).parameters.values()
+            cls.__signature__ = inspect.Signature([p for p in settings if p.name != "out"])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.settings = bound(type(self), args, kwargs)
+        choice("reduction", self.settings.get("reduction", "mean"), self.reductions)
         self._kept: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -73,7 +84,7 @@ class _OfClasses(Loss):
         return float(counted.size if weight is None else weight[counted].sum())
 
 
-class CrossEntropyLoss(_OfClasses):
+class CrossEntropyLoss(_OfClasses, operation="cross_entropy"):
     """Of scores and classes; arguments as `pycnn.cross_entropy`.
 
     Examples
@@ -87,94 +98,42 @@ class CrossEntropyLoss(_OfClasses):
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
 
-    operation = staticmethod(pycnn.cross_entropy)
 
-    def __init__(
-        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            weight=weight, ignore_index=ignore_index, reduction=reduction,
-            label_smoothing=label_smoothing,
-        )  # fmt: skip
-
-
-class NLLLoss(_OfClasses):
+class NLLLoss(_OfClasses, operation="nll_loss"):
     """Of log-probabilities and classes; arguments as `pycnn.nll_loss`."""
 
-    operation = staticmethod(pycnn.nll_loss)
 
-    def __init__(
-        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
-    ) -> None:
-        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
-
-
-class BCEWithLogitsLoss(Loss):
+class BCEWithLogitsLoss(Loss, operation="binary_cross_entropy_with_logits"):
     """Of scores and probabilities; arguments as `pycnn.binary_cross_entropy_with_logits`."""
 
-    operation = staticmethod(pycnn.binary_cross_entropy_with_logits)
 
-    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
-        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
-
-
-class MSELoss(Loss):
+class MSELoss(Loss, operation="mse_loss"):
     """Mean of squared differences; arguments as `pycnn.mse_loss`."""
 
-    operation = staticmethod(pycnn.mse_loss)
 
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-
-
-class L1Loss(Loss):
+class L1Loss(Loss, operation="l1_loss"):
     """Mean of distances; arguments as `pycnn.l1_loss`."""
 
-    operation = staticmethod(pycnn.l1_loss)
 
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-
-
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(Loss, operation="smooth_l1_loss"):
     """Mean of distances that are squares near zero; arguments as `pycnn.smooth_l1_loss`."""
 
-    operation = staticmethod(pycnn.smooth_l1_loss)
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction=reduction, beta=beta)
-
-
-class HuberLoss(Loss):
+class HuberLoss(Loss, operation="huber_loss"):
     """Mean of squares that become distances; arguments as `pycnn.huber_loss`."""
 
-    operation = staticmethod(pycnn.huber_loss)
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction=reduction, delta=delta)
-
-
-class KLDivLoss(Loss):
+class KLDivLoss(Loss, operation="kl_div"):
     """Of log-probabilities and probabilities; arguments as `pycnn.kl_div`."""
 
     reductions = (*Loss.reductions, "batchmean")
-    operation = staticmethod(pycnn.kl_div)
-
-    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction=reduction, log_target=log_target)
 
 
-class BCELoss(Loss):
+class BCELoss(Loss, operation="binary_cross_entropy"):
     """Of probabilities and probabilities; arguments as `pycnn.binary_cross_entropy`."""
 
-    operation = staticmethod(pycnn.binary_cross_entropy)
 
-    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
-        super().__init__(weight=weight, reduction=reduction)
-
-
-class SumOfHalfSquares(Loss):
+class SumOfHalfSquares(Loss, operation="sum_of_half_squares"):
     """Half the sum of squared differences; as `pycnn.sum_of_half_squares`.
 
     Examples
@@ -185,5 +144,3 @@ class SumOfHalfSquares(Loss):
     >>> round(float(nn.SumOfHalfSquares()(output, target)), 4)
     0.55
     """
-
-    operation = staticmethod(pycnn.sum_of_half_squares)

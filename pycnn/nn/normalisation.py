@@ -1,19 +1,14 @@
 """Normalisations as layers."""
 
 from collections.abc import Sequence
-from contextvars import ContextVar
-from numbers import Integral
 from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.trace import is_tracing
-from pycnn.nn.arguments import arguments_text
 from pycnn.nn.convolution import positive
+from pycnn.nn.function import Function
 from pycnn.nn.init import constant
 from pycnn.nn.layer import Layer
-
-#: Whether the pass is a second one, on the way back: running statistics have moved already.
-recomputing: ContextVar[bool] = ContextVar("pycnn_recomputing", default=False)
 
 
 class _Affine(Layer):
@@ -29,10 +24,9 @@ class _Affine(Layer):
     def _affine(self) -> tuple[Any, Any]:
         return (self["weight"], self["bias"]) if self.params else (None, None)
 
-    def _text(self, **values: Any) -> str:
-        arrays = (*self.params.values(), *self.buffers.values())
-        dtype = {"dtype": arrays[0].dtype.name} if arrays else {}
-        return arguments_text(self, {**values, "affine": bool(self.params), **dtype})
+    def _add_running(self, shape: tuple[int, ...], dtype: str) -> None:
+        self.buffers["running_mean"] = constant(shape, 0.0, dtype)
+        self.buffers["running_var"] = constant(shape, 1.0, dtype)
 
 
 class _BatchNorm(_Affine):
@@ -50,15 +44,10 @@ class _BatchNorm(_Affine):
     ) -> None:
         super().__init__()
         (num_features,) = positive(num_features=num_features)
-        self.num_features, self.eps, self.momentum, self.layout = (
-            num_features,
-            eps,
-            momentum,
-            layout,
-        )
+        self.num_features, self.eps, self.layout = num_features, eps, layout
+        self.momentum = momentum
         self._add_affine((num_features,), affine, dtype)
-        self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
-        self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
+        self._add_running((num_features,), dtype)
 
     def compute(self, x: Any) -> Any:
         if x.ndim not in self.ranks:
@@ -71,14 +60,8 @@ class _BatchNorm(_Affine):
         y, _, _, new_mean, new_var = pycnn.batch_norm_train(
             x, mean, var, weight, bias, self.momentum, self.eps, layout=self.layout
         )
-        if not recomputing.get():
-            mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
+        mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
         return y
-
-    def describe(self) -> str:
-        return self._text(
-            num_features=self.num_features, eps=self.eps, momentum=self.momentum, layout=self.layout
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -135,16 +118,13 @@ class LayerNorm(_Affine):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        shape = normalized_shape
-        self.shape = (int(shape),) if isinstance(shape, (int, Integral)) else tuple(shape)
+        axes = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        self.normalized_shape = tuple(map(int, axes))
         self.eps = eps
-        self._add_affine(self.shape, affine, dtype)
+        self._add_affine(self.normalized_shape, affine, dtype)
 
     def compute(self, x: Any) -> Any:
-        return pycnn.layer_norm(x, self.shape, *self._affine(), self.eps)
-
-    def describe(self) -> str:
-        return self._text(normalized_shape=self.shape, eps=self.eps)
+        return pycnn.layer_norm(x, self.normalized_shape, *self._affine(), self.eps)
 
 
 class GroupNorm(_Affine):
@@ -172,12 +152,6 @@ class GroupNorm(_Affine):
     def compute(self, x: Any) -> Any:
         weight, bias = self._affine()
         return pycnn.group_norm(x, self.num_groups, weight, bias, self.eps, layout=self.layout)
-
-    def describe(self) -> str:
-        return self._text(
-            num_groups=self.num_groups, num_channels=self.num_channels, eps=self.eps,
-            layout=self.layout,
-        )  # fmt: skip
 
 
 class InstanceNorm(_Affine):
@@ -213,28 +187,19 @@ class InstanceNorm(_Affine):
         self.momentum, self.track_running_stats = momentum, track_running_stats
         self._add_affine((num_features,), affine, dtype)
         if track_running_stats:
-            self.buffers["running_mean"] = constant((num_features,), 0.0, dtype)
-            self.buffers["running_var"] = constant((num_features,), 1.0, dtype)
+            self._add_running((num_features,), dtype)
 
     def compute(self, x: Any) -> Any:
         running: tuple[Any, Any] = (None, None)
         if self.track_running_stats:
             running = self["running_mean"], self["running_var"]
         own = not self.track_running_stats or (self.training and not is_tracing())
-        if own and recomputing.get():
-            running = None, None
         return pycnn.instance_norm(
             x, *running, *self._affine(), own, self.momentum, self.eps, layout=self.layout
         )
 
-    def describe(self) -> str:
-        return self._text(
-            num_features=self.num_features, eps=self.eps, momentum=self.momentum,
-            track_running_stats=self.track_running_stats, layout=self.layout,
-        )  # fmt: skip
 
-
-class LocalResponseNorm(Layer):
+class LocalResponseNorm(Function, operation="local_response_norm"):
     """Over neighbouring channels; arguments as `pycnn.local_response_norm`.
 
     References
@@ -244,22 +209,3 @@ class LocalResponseNorm(Layer):
     """
 
     full_precision = True
-
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0,
-        *, layout: str = "NCHW",
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.settings: dict[str, Any] = {
-            "size": size,
-            "alpha": alpha,
-            "beta": beta,
-            "k": k,
-            "layout": layout,
-        }
-
-    def compute(self, x: Any) -> Any:
-        return pycnn.local_response_norm(x, **self.settings)
-
-    def describe(self) -> str:
-        return arguments_text(self, self.settings)

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple
 
 from pycnn.nn.arrays import device_of, library, mover
-from pycnn.nn.layer import Layer, Parameter
+from pycnn.nn.layer import Layer
+from pycnn.nn.module import Parameter
 
 #: Rates of their own, by parts of the model.
 Groups = Mapping[str, Mapping[str, float]]

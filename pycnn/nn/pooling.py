@@ -144,9 +144,6 @@ class _Unpool(Layer):
         extents = shape[2:] if layout == "NCHW" else shape[1:-1]
         return type(self).operation(x, indices, **used, output_size=extents)
 
-    def describe(self) -> str:
-        return repr(self.pool)
-
 
 class MaxUnpool1d(_Unpool):
     """`pycnn.max_unpool1d` with the indices that the given `MaxPool1d` last kept."""

@@ -7,7 +7,6 @@ from typing import Any
 from pycnn.nn.combine import taps
 from pycnn.nn.dropout import Dropout
 from pycnn.nn.layer import Layer
-from pycnn.nn.normalisation import recomputing
 from pycnn.runtime.random import drawing
 from pycnn.tape import Tape, Variable, plain, recording
 from pycnn.tape.tape import UNUSED, not_recording
@@ -17,7 +16,8 @@ class Recompute(Layer):
     """A block of which only the input is kept: on the way back it is computed once more.
 
     Memory for time: of a chain of such blocks, the results inside one block at a time are in
-    memory. What is random inside is the same both times, and running statistics move once.
+    memory. What is random inside is the same both times, and buffers, such as running statistics,
+    move once; what a layer writes elsewhere is written twice.
 
     Parameters
     ----------
@@ -52,6 +52,9 @@ class Recompute(Layer):
         operands = {p.name: tape.stored(p.layer, p.key, p.value) for p in parameters}
         if isinstance(x, Variable):
             operands[""] = x
+        tape.mark("x", plain(x))
+        for parameter in block.parameters():
+            tape.mark(parameter.name, parameter.value)
         masks: list[tuple[int, int]] = []
         array, steps = plain(x), _steps(block)
         # In 16 bits a tape converts parameters; what this one records goes at once.
@@ -75,9 +78,6 @@ class Recompute(Layer):
 
         return tape.add("Recompute", operands, y, pull) if operands else y
 
-    def describe(self) -> str:
-        return repr(self.layer)
-
 
 def _steps(block: Layer) -> dict[Dropout, int]:
     return {one: one.step for _, one in block.named_layers() if isinstance(one, Dropout)}
@@ -85,14 +85,20 @@ def _steps(block: Layer) -> dict[Dropout, int]:
 
 @contextlib.contextmanager
 def _as_before(block: Layer, steps: dict[Dropout, int]) -> Iterator[None]:
-    """Masks as they were, and no statistics that move."""
+    """Masks as they were; buffers, such as running statistics, that move inside move back."""
     now = _steps(block)
-    token = recomputing.set(True)
+    buffers = [
+        (layer.buffers, key, array, array.copy())
+        for _, layer in block.named_layers()
+        for key, array in layer.buffers.items()
+    ]
     try:
         for layer, step in steps.items():
             layer.step = step
         yield
     finally:
-        recomputing.reset(token)
         for layer, step in now.items():
             layer.step = step
+        for held, key, array, values in buffers:
+            array[...] = values
+            held[key] = array

@@ -36,9 +36,6 @@ class Reshape(Layer):
             )
         return x.reshape(x.shape[0], *self.shape)
 
-    def describe(self) -> str:
-        return ", ".join(map(str, self.shape))
-
 
 class Pad(Function, operation="pad"):
     """Borders around each example; arguments as `pycnn.pad`: the last axis first."""
@@ -57,9 +54,6 @@ class Permute(Layer):
 
     def compute(self, x: Any) -> Any:
         return pycnn.permute(x, self.axes)
-
-    def describe(self) -> str:
-        return ", ".join(map(str, self.axes))
 
 
 class ChannelShuffle(Function, operation="channel_shuffle"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.define.record import base
 from pycnn.onnx.build import build, value_of
 from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.execute import Observer, Program
@@ -15,6 +16,7 @@ from pycnn.onnx.place import place
 from pycnn.onnx.profile import Record, record
 from pycnn.onnx.read import read
 from pycnn.onnx.simplify import prune, simplify
+from pycnn.onnx.static import Plans
 
 
 class Session:
@@ -45,6 +47,7 @@ class Session:
         self.inputs: list[Value] = graph.inputs
         self.outputs: list[Value] = graph.outputs
         self._program = Program(graph)
+        self._plans = Plans(self._program)
 
     def __call__(self, *inputs: Any) -> Any:
         """The output, or a tuple of the outputs, of inputs in the order of `inputs`.
@@ -119,7 +122,7 @@ class Session:
                 for by, some in (("by kernels, of floats", ours), ("by NumPy or CuPy", own))
             ),
         ]
-        return "\n".join(lines)
+        return "\n".join(lines) + str(self._plans)
 
     def _run(self, inputs: list[Any], observer: Observer | None = None) -> list[Any]:
         if len(inputs) != len(self.inputs):
@@ -130,9 +133,10 @@ class Session:
         for value, given in zip(self.inputs, inputs, strict=True):
             _check_input(value, given, extents)
         with np.errstate(all="ignore"):
-            return _own(
-                self._program.run(inputs, {}, observer), [*inputs, *self.graph.constants.values()]
-            )
+            results = self._plans(inputs, observer)
+            if results is None:
+                results = self._program.run(inputs, {}, observer)
+            return _own(results, [*inputs, *self.graph.constants.values()])
 
     def __repr__(self) -> str:
         inputs, outputs = ("; ".join(map(str, v)) for v in (self.inputs, self.outputs))
@@ -164,22 +168,16 @@ def load(model: Any) -> Session:
 
 def _own(results: list[Any], others: list[Any]) -> list[Any]:
     """Results in memory of their own: not that of inputs, of weights, or of each other."""
-    seen = {id(_root(array)) for array in others}
+    seen = {id(base(array)) for array in others}
     own = []
     for result in results:
         if hasattr(result, "base"):
-            root = _root(result)
+            root = base(result)
             if id(root) in seen or not getattr(result.flags, "writeable", True):
                 result = result.copy(order="C")
             seen.add(id(root))
         own.append(result)
     return own
-
-
-def _root(array: Any) -> Any:
-    while hasattr(getattr(array, "base", None), "base"):
-        array = array.base
-    return array
 
 
 def _known(what: str, names: Any, allowed: list[str]) -> None:

@@ -330,8 +330,9 @@ def _batch_norm(to: Writer, layer: Any, x: str, path: str) -> str:
 
 @_writes(nn.LayerNorm)
 def _layer_norm(to: Writer, layer: Any, x: str, path: str) -> str:
-    inputs = _affine(to, layer, path, layer.shape, np.float32)
-    return to.node("LayerNormalization", [x, *inputs], axis=-len(layer.shape), epsilon=layer.eps)
+    inputs = _affine(to, layer, path, layer.normalized_shape, np.float32)
+    axis = -len(layer.normalized_shape)
+    return to.node("LayerNormalization", [x, *inputs], axis=axis, epsilon=layer.eps)
 
 
 @_writes(nn.GroupNorm)

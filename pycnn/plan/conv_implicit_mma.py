@@ -20,6 +20,7 @@ from pycnn.plan.conv_algorithm import Algorithm, Planner, Score, product
 from pycnn.plan.conv_implicit import Tiler, Tiling
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.runtime.plan import Kernel, Plan
+from pycnn.runtime.target import no_tensor_cores
 from pycnn.shapes import ceil_div
 
 #: Bytes that are copied at a time; by the edge of a tile, how many such chunks of k it has.
@@ -107,6 +108,8 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
     def planner(problem: Problem, limit: int) -> Plan:
         if problem.dtype not in dtypes:
             raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(dtypes)}")
+        if reason := no_tensor_cores():
+            raise Unsupported(reason)
         require_chunks(problem, direction)
         return general(problem, limit, tiler)
 

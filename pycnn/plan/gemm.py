@@ -14,7 +14,7 @@ from pycnn.plan._tiles import best_tile
 from pycnn.plan.gemm_problem import AXES, Gemm, Strides
 from pycnn.runtime.plan import MAX_GRID, SCALAR, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
-from pycnn.runtime.target import ANY, Target, planned_for
+from pycnn.runtime.target import ANY, Target, no_tensor_cores, planned_for
 from pycnn.shapes import ceil_div
 
 
@@ -137,7 +137,7 @@ def chosen(problem: Gemm) -> tuple[str, str]:
     by_rows = problem if problem.rows_are_contiguous else problem.transposed
     if problem.dtype in HALVES and gemm_wgmma.preferred(by_rows, _aligned(by_rows)):
         return "wgmma", "Hopper's tensor cores, tiles copied by TMA"
-    if FLOATS[problem.dtype].is_half:
+    if FLOATS[problem.dtype].is_half and not no_tensor_cores():
         return "tensor_core", "tensor cores take 16-bit operands as they are"
     return "double_buffered", f"the last version that computes in {problem.dtype} throughout"
 
@@ -189,6 +189,8 @@ def gemm_launch(
     version = VERSIONS[algo]
     if algo == "wgmma" and (reason := gemm_wgmma.unsupported(problem, _aligned(problem))):
         raise ValueError(f"algo='wgmma' does not fit: {reason}")
+    if version.on_tensor_cores and (reason := no_tensor_cores()):
+        raise ValueError(f"algo={algo!r} does not fit: {reason}")
     (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))

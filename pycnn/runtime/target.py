@@ -27,11 +27,14 @@ class Target(NamedTuple):
         Streaming multiprocessors: blocks that run at once where each takes a whole one.
     gpu : str
         Name and driver of a GPU that is here, by which measured choices are kept; else empty.
+    inline_ptx : bool
+        Whether kernels may hold PTX: not in the emulator when it runs the source.
     """
 
     arch: str = ""
     processors: int = 132
     gpu: str = ""
+    inline_ptx: bool = True
 
 
 #: Kernels are planned such that they run anywhere.
@@ -103,9 +106,15 @@ def target_of_backend(name: str) -> Target:
         import cupy
 
         return _of_device(cupy.cuda.runtime.getDevice())
-    if name == "emulator" and emulator_via() == "ptx":
-        return Target(config.get("PYCNN_EMULATOR_ARCH"))
+    if name == "emulator":
+        by_ptx = emulator_via() == "ptx"
+        return Target(config.get("PYCNN_EMULATOR_ARCH")) if by_ptx else Target(inline_ptx=False)
     return ANY
+
+
+def no_tensor_cores() -> str | None:
+    """Why kernels of inline PTX cannot run here; None if they can."""
+    return None if target().inline_ptx else "tensor cores by the source; allowed: via='ptx'"
 
 
 @functools.cache

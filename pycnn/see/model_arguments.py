@@ -9,6 +9,7 @@ from pycnn import models
 from pycnn.define.trace import tracing
 from pycnn.nn.layer import Layer
 from pycnn.runtime.options import is_path
+from pycnn.runtime.text import printable
 
 
 class NamedModel(NamedTuple):
@@ -22,6 +23,8 @@ class NamedModel(NamedTuple):
         Of every channel of the images it was trained on, pixels from 0 to 1.
     classes : sequence of str
         Their names, none where they are not known.
+    data : str
+        The data set it was trained on, where a checkpoint says so.
     """
 
     model: Layer
@@ -29,6 +32,7 @@ class NamedModel(NamedTuple):
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     classes: Sequence[str] = ()
+    data: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,4 +99,5 @@ def _checkpoint(path: str, settings: dict[str, Any]) -> NamedModel:
         )
     model, about = load_model(path)
     inputs = inputs_in(about, path)
-    return NamedModel(model, inputs.shape, inputs.mean, inputs.std, inputs.classes)
+    data = printable(about.get("data", ""), 80)
+    return NamedModel(model, inputs.shape, inputs.mean, inputs.std, inputs.classes, data)

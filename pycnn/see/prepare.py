@@ -100,20 +100,29 @@ def prepare_image(
         )
     channels, height, width = input_shape
     photo = read_image(path, size=(height, width), channels=channels)
+    return PreparedImage(Path(path).name, from_pixels(photo, mean, std), photo, _whole(path))
+
+
+def from_pixels(
+    photo: np.ndarray, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> np.ndarray:
+    """What a network takes of uint8 pixels (C, H, W) of its own extents; as `prepare_image`."""
+    channels = len(photo)
     mean = (TYPICAL_MEAN,) * channels if mean is None else mean
     std = (TYPICAL_DEVIATION,) * channels if std is None else std
-    x = normalise(photo, mean, std)
-    return PreparedImage(Path(path).name, x, photo, _whole(path))
+    return normalise(photo, mean, std)
 
 
 def prepare_pretrained(path: Path | str, trained: Pretrained) -> PreparedImage:
     """An image prepared as for a trained network: SqueezeNet, whose channels are blue first."""
     x = trained.prepare(read_image(path, channels=3))
+    return PreparedImage(Path(path).name, x, photo_of(x), _whole(path), blue_first=True)
+
+
+def photo_of(x: np.ndarray) -> np.ndarray:
+    """The pixels to look at, uint8 (3, H, W) in RGB, of what SqueezeNet takes."""
     pixels = (x.transpose(1, 2, 0) + np.asarray(MEAN, np.float32))[..., ::-1]
-    photo = np.rint(pixels.clip(0, 255)).astype(np.uint8).transpose(2, 0, 1)
-    return PreparedImage(
-        Path(path).name, x, np.ascontiguousarray(photo), _whole(path), blue_first=True
-    )
+    return np.ascontiguousarray(np.rint(pixels.clip(0, 255)).astype(np.uint8).transpose(2, 0, 1))
 
 
 def _whole(path: Path | str) -> np.ndarray:

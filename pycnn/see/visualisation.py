@@ -254,5 +254,6 @@ def _model_and_image(arguments: argparse.Namespace) -> tuple[Layer, PreparedImag
     if arguments.pretrained:
         trained = load_pretrained(arguments.model)
         return trained.model, prepare_pretrained(path, trained), ()
-    model, input_shape, mean, std, classes = model_arguments.model_of(arguments)
-    return model, prepare_image(path, input_shape, mean, std), classes
+    named = model_arguments.model_of(arguments)
+    image = prepare_image(path, named.input_shape, named.mean, named.std)
+    return named.model, image, named.classes

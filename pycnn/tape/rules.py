@@ -19,6 +19,9 @@ _FUSED = ("scale", "shift", "activation", "relu")
 
 _BEHIND = "{} is fused behind the sum, for inference only"
 
+#: Of those that are made of other operations, what looks at its operands.
+_PRODUCTS = ("gemm", "matmul")
+
 #: Operands that are statistics: no gradient goes there.
 _STATISTICS = ("running_mean", "running_var")
 
@@ -27,11 +30,15 @@ _INSTEAD = {"relu": {"x": "y"}}
 
 
 class Differentiated(NamedTuple):
-    """What an operation returned, how many of that have a gradient, and how to pull it back."""
+    """What an operation returned, how many of that have a gradient, and how to pull it back.
+
+    `keeps` names the operands that the way back looks at.
+    """
 
     returned: Any
     differentiable: int
     pull: Pull
+    keeps: Collection[str] = ()
 
 
 def differentiate(operation: Any, arrays: Arrays, settings: Mapping[str, Any]) -> Differentiated:
@@ -56,7 +63,7 @@ def _rule_of(operation: Any) -> Callable[[Arrays, Mapping[str, Any]], Differenti
         returned = operation.run(arrays, None, **settings)
         count = len(returned) if isinstance(returned, tuple) else 1
         made = _COMPOSED[name](arrays, settings) if name in _COMPOSED else _refusing(name, why)
-        return Differentiated(returned, count, made)
+        return Differentiated(returned, count, made, ("a", "b") if name in _PRODUCTS else ())
 
     return rule
 
@@ -99,7 +106,8 @@ class _ByGradient:
         def pull(dys: list[Any], needed: Collection[str]) -> Mapping[str, Any]:
             return self._pull(dys[0], kept, shapes, settings, needed)
 
-        return Differentiated(returned[0] if finds else returned, 1, pull)
+        keeps = [n for n in wanted if self._instead.get(n, n) in arrays]
+        return Differentiated(returned[0] if finds else returned, 1, pull, keeps)
 
     def _pull(
         self, dy: Any, kept: Arrays, shapes: Mapping[str, Any], settings: Mapping[str, Any],

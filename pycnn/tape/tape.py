@@ -15,6 +15,9 @@ from pycnn.tape.variable import Variable, plain
 #: Arrays that `pycnn.add_n` takes at once.
 MOST = 8
 
+#: Elements of an array by which a write into it is noticed.
+FEW = 64
+
 #: Instead of a gradient: the result of a step does not depend on this operand.
 UNUSED = object()
 
@@ -55,7 +58,8 @@ class Tape:
     puts an array there. Outside, it goes on to follow what is on it already.
 
     A tape is used once: on its way back it drops what forward has kept, step by step. That is kept
-    as it is, without copies: writing into inputs or weights before makes gradients wrong.
+    as it is, without copies; where inputs or weights in NumPy arrays have been written into since,
+    the way back is an error, as far as a few of their elements show it (of an array on a GPU none).
     `Layer.forward`, which has a tape of its own, is refused inside.
 
     Parameters
@@ -94,6 +98,9 @@ class Tape:
         self.precision = None if precision is None else numpy_dtype(precision)
         self._converted: dict[int, Variable] = {}
         self._nodes: list[_Node] = []
+        #: Slots of what came from outside; of such arrays that are kept, a few elements.
+        self._given: set[int] = set()
+        self._marks: dict[int, tuple[str, Any, bytes, Any]] = {}
         self._slots = 0
         self._parameters: dict[int, tuple[Variable, list[tuple[Any, str]]]] = {}
         self._entered: list[Token[Tape | None]] = []
@@ -125,7 +132,7 @@ class Tape:
         if kind not in ("f", "V"):  # V: bfloat16
             what = f"of dtype {array.dtype}" if kind else f"of type {type(array).__name__}"
             raise TypeError(f"what is to be watched is {what}; allowed: a floating-point array")
-        return self._new(array)
+        return self._from_outside(array)
 
     def parameter(self, layer: Any, key: str, array: Any) -> Variable:
         """A parameter of a layer; one array is one variable, however many layers share it."""
@@ -145,7 +152,7 @@ class Tape:
         """A parameter as the layer stores it, not converted."""
         known = self._parameters.get(id(array))
         if known is None:
-            known = self._parameters[id(array)] = self._new(array), []
+            known = self._parameters[id(array)] = self._from_outside(array), []
         variable, owners = known
         if not any(own is layer and name == key for own, name in owners):
             owners.append((layer, key))
@@ -164,7 +171,12 @@ class Tape:
         if out is not None:
             raise TypeError(f"{operation.name} with out; allowed on a tape: without")
         operands = {n: a for n, a in arrays.items() if isinstance(a, Variable)}
-        done = differentiate(operation, {n: plain(a) for n, a in arrays.items()}, settings)
+        values = {n: plain(a) for n, a in arrays.items()}
+        done = differentiate(operation, values, settings)
+        for name in done.keeps:
+            array = arrays[name]
+            if not isinstance(array, Variable) or array.slot in self._given:
+                self.mark(f"{name} of {operation.name}", values[name])
         if not isinstance(done.returned, tuple):
             return self.add(operation.name, operands, done.returned, done.pull)
         made = self._add(operation.name, operands, done.returned[: done.differentiable], done.pull)
@@ -193,6 +205,25 @@ class Tape:
         self._slots += 1
         return Variable(np.asarray(array) if isinstance(array, np.generic) else array, self,
                         self._slots)  # fmt: skip
+
+    def _from_outside(self, array: Any) -> Variable:
+        variable = self._new(array)
+        self._given.add(variable.slot)
+        return variable
+
+    def mark(self, name: str, array: Any) -> None:
+        """Have the way back refuse to begin where `array` has been written into until then."""
+        if isinstance(array, np.ndarray) and id(array) not in self._marks:
+            self._marks[id(array)] = name, array, _some_of(array), self.place
+
+    def _check_marks(self) -> None:
+        for name, array, before, place in self._marks.values():
+            if _some_of(array) != before:
+                error = ValueError(
+                    f"{name} was written into since, and its gradient would be wrong; allowed: "
+                    "after the way back, or into a copy"
+                )
+                raise error if place is None else place[1].located(error, place[0])
 
     def _check_own(self, name: str, variable: Variable) -> None:
         if variable.tape is not self:
@@ -285,6 +316,8 @@ class Tape:
         if self._used:
             raise ValueError("the tape is used up; allowed: a new one for every way back")
         start = _start(y, dy)
+        self._check_marks()
+        self._marks.clear()
         self._used = True
         needed = set(targets)
         for node in self._nodes:
@@ -350,6 +383,13 @@ def _start(y: Variable, dy: Any) -> Any:
     if dy.dtype != y.dtype:
         raise TypeError(f"dy has dtype {dy.dtype}; allowed: that of the result, {y.dtype}")
     return dy
+
+
+def _some_of(array: np.ndarray) -> bytes:
+    """A few elements of an array: all of them, if there are no more."""
+    step = array.size // FEW | 1
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+    return flat[::step].tobytes()
 
 
 def _memory(array: Any) -> Any:

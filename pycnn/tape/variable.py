@@ -161,6 +161,11 @@ class Variable:
     # --- what it is not -----------------------------------------------------------------
 
     def __float__(self) -> float:
+        if pycnn.tape.recording() is self.tape:
+            raise TypeError(
+                "float of an array on a tape that records, which would lose its gradient; allowed: "
+                "float(x.value), or after the tape's block"
+            )
         return float(self.value)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:

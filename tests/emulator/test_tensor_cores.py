@@ -6,6 +6,8 @@ import pytest
 from pycnn.emulator import AsyncCopyError, RaceError, RawKernel
 from pycnn.runtime import nvrtc
 
+pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
+
 M, N, K = 32, 24, 64
 
 #: A warp computes a 16x8 tile; A and B come through shared memory, two stages in flight.
@@ -60,11 +62,13 @@ def test_16_bit_gemm(rng, checked, kind):
     if kind == "f16":
         a, b = a.astype(np.float16), b.astype(np.float16)
         passed = (a, b)
-        kernel = RawKernel(GEMM16, "gemm", options(), checked=checked)
+        kernel = RawKernel(GEMM16, "gemm", options(), checked=checked, via="ptx")
     else:
         (a, bits_a), (b, bits_b) = bfloat16(a), bfloat16(b)
         passed = (bits_a, bits_b)
-        kernel = RawKernel(GEMM16, "gemm", options("__nv_bfloat16", "mma_bf16"), checked=checked)
+        kernel = RawKernel(
+            GEMM16, "gemm", options("__nv_bfloat16", "mma_bf16"), checked=checked, via="ptx"
+        )
     c = np.empty((M, N), np.float32)
     kernel((N // 8, M // 16), (32,), (*passed, c, N, K))
     np.testing.assert_allclose(c, a.astype(np.float64) @ b.astype(np.float64), atol=1e-4)
@@ -74,14 +78,14 @@ def test_16_bit_gemm(rng, checked, kind):
 
 def test_too_weak_a_wait_is_found(rng):
     a, b = rng.standard_normal((M, K)).astype("f2"), rng.standard_normal((K, N)).astype("f2")
-    kernel = RawKernel(GEMM16, "gemm", options(wait=2), checked=True)
+    kernel = RawKernel(GEMM16, "gemm", options(wait=2), checked=True, via="ptx")
     with pytest.raises(AsyncCopyError):
         kernel((N // 8, M // 16), (32,), (a, b, np.empty((M, N), np.float32), N, K))
 
 
 def test_a_missing_barrier_before_reuse_is_found(rng):
     a, b = rng.standard_normal((M, K)).astype("f2"), rng.standard_normal((K, N)).astype("f2")
-    kernel = RawKernel(GEMM16, "gemm", options(barrier=""), checked=True)
+    kernel = RawKernel(GEMM16, "gemm", options(barrier=""), checked=True, via="ptx")
     with pytest.raises(RaceError):
         kernel((N // 8, M // 16), (32,), (a, b, np.empty((M, N), np.float32), N, K))
 
@@ -104,7 +108,7 @@ def test_tf32_product_rounds_its_operands(rng, checked):
     a = rng.standard_normal((16, 8)).astype(np.float32)
     b = rng.standard_normal((8, 8)).astype(np.float32)
     c = np.empty((16, 8), np.float32)
-    RawKernel(TF32, "product", checked=checked)((1,), (32,), (a, b, c))
+    RawKernel(TF32, "product", checked=checked, via="ptx")((1,), (32,), (a, b, c))
 
     def rounded(x):  # to 11 significant bits
         mantissa, exponent = np.frexp(x.astype(np.float64))

@@ -28,9 +28,6 @@ _WAIT = re.compile(
     r'|asm volatile\("[\w.]*(?:wait|fence|bar\.)[^"]*"[^;]*\);'
 )
 
-#: Begins what only the C++ compiler of the emulator reads.
-_OF_SOURCE = "#if defined(PYCNN_EMULATOR)"
-
 #: Those of 16 bits, whose tiles come later, are tried last.
 DTYPES = ("float32", "int8", "float16")
 
@@ -40,14 +37,13 @@ TRIED = 80
 
 @dataclass(frozen=True)
 class Barrier:
-    """One statement, by its place in a file of the kernels, and the route that compiles it."""
+    """One statement, by its place in a file of the kernels."""
 
     file: str
     line: int
     begin: int
     end: int
     statement: str
-    via: str
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -66,9 +62,7 @@ def barriers() -> Iterator[Barrier]:
             before = text[: match.start()]
             if "//" not in before[before.rfind("\n") + 1 :]:
                 file = path.relative_to(root).as_posix()
-                branch = before[before.rfind("\n#") + 1 :].partition("\n")[0]
-                via = "source" if branch == _OF_SOURCE else "auto"
-                yield Barrier(file, before.count("\n") + 1, *match.span(), match[0], via)
+                yield Barrier(file, before.count("\n") + 1, *match.span(), match[0])
 
 
 #: What plans are made for here, so that kernels of this architecture alone are chosen, too. It has

@@ -11,10 +11,6 @@
 //   __syncthreads();                       // and then everybody's have arrived
 #pragma once
 
-#ifdef PYCNN_EMULATOR
-#include <cuda_pipeline.h>
-#endif
-
 namespace pycnn {
 
 template <int Bytes>
@@ -38,9 +34,7 @@ template <int Bytes>
 __device__ __forceinline__ void copy_async_partial(void* shared, const void* global,
                                                    int source_bytes) {
     static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16, "cp.async moves 4, 8 or 16 bytes");
-#if defined(PYCNN_EMULATOR)
-    pycnn_emu::copy_async(shared, global, Bytes, source_bytes);
-#elif __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800
     auto target = static_cast<unsigned>(__cvta_generic_to_shared(shared));
     if constexpr (Bytes == 16) {
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(global),
@@ -69,18 +63,14 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, boo
 }
 
 __device__ __forceinline__ void copy_async_commit() {
-#if defined(PYCNN_EMULATOR)
-    pycnn_emu::copy_commit();
-#elif __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
 
 template <int GroupsInFlight>
 __device__ __forceinline__ void copy_async_wait() {
-#if defined(PYCNN_EMULATOR)
-    pycnn_emu::copy_wait(GroupsInFlight);
-#elif __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(GroupsInFlight) : "memory");
 #endif
 }

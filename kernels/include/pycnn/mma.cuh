@@ -15,19 +15,13 @@
 // for mma.m16n8k16"): a register of A or B holds two neighbouring elements along k; D holds rows
 // group and group + 8, columns 2 * pair and 2 * pair + 1. On sm_75 float16 takes two steps of the
 // tensor core, and bfloat16 and TF32, which it does not know, go from lane to lane.
-// The order in which the hardware adds is its own; the emulator adds in float, k ascending.
+// The order in which the hardware adds is its own: docs/emulator.md, "What tensor cores compute".
+// The emulator runs these by PTX alone.
 #pragma once
-
-#ifdef PYCNN_EMULATOR
-#include "emulated_mma.cuh"
-#endif
 
 template <int Count, bool Transposed = false>
 __device__ __forceinline__ void ldmatrix(unsigned (&registers)[Count], const void* row) {
     static_assert(Count == 1 || Count == 2 || Count == 4, "ldmatrix loads 1, 2 or 4 tiles");
-#if defined(PYCNN_EMULATOR)
-    pycnn_emu::ldmatrix<Count, Transposed>(registers, row);
-#else
     auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
     if constexpr (Count == 1 && !Transposed)
         asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
@@ -61,25 +55,9 @@ __device__ __forceinline__ void ldmatrix(unsigned (&registers)[Count], const voi
                        "=r"(registers[3])
                      : "r"(address)
                      : "memory");
-#endif
 }
 
-#if defined(PYCNN_EMULATOR)
-
-__device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4],
-                                        const unsigned (&b)[2]) {
-    pycnn_emu::mma16<pycnn_half::Binary16>(d, a, b);
-}
-__device__ __forceinline__ void mma_bf16(float (&d)[4], const unsigned (&a)[4],
-                                         const unsigned (&b)[2]) {
-    pycnn_emu::mma16<pycnn_half::Brain16>(d, a, b);
-}
-__device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4],
-                                         const unsigned (&b)[2]) {
-    pycnn_emu::mma_tf32(d, a, b);
-}
-
-#elif __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800
 
 #define PYCNN_MMA(name, shape_and_types)                                                      \
     __device__ __forceinline__ void name(float(&d)[4], const unsigned(&a)[4],                 \
@@ -144,7 +122,7 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4],
 
 #endif
 
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#if __CUDA_ARCH__ >= 900
 
 __device__ __forceinline__ unsigned to_tf32(float x) {  // ties to even, and the last bits zero
     unsigned rounded;

@@ -8,7 +8,7 @@ taps      padding, dilation or stride far beyond the image, of which nothing is 
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import NamedTuple
 
@@ -139,6 +139,22 @@ def conv2d(
         return y
     out[...] = y
     return out
+
+
+def fixed(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    out: np.ndarray,
+) -> Callable[[], None]:
+    """What convolves x into `out`, which is contiguous, again and again: all else is found now."""
+    conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
+    method, _ = chosen(conv, x.dtype)
+    return partial(_forward, conv, method, x, weight, bias, out)
 
 
 @quiet

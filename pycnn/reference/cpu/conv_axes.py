@@ -5,6 +5,8 @@ a sum over the taps along it of convolutions along the others, whose images are 
 Beyond the edges other than by zeros, x is written out.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +15,7 @@ from pycnn.reference.cpu import _common, conv
 from pycnn.reference.cpu._axis import Sliding, Tap
 from pycnn.reference.cpu._common import quiet
 from pycnn.reference.cpu._geometry import Conv
-from pycnn.reference.cpu.activation import logistic
+from pycnn.reference.cpu.activation import logistic, relu
 from pycnn.shapes import conv_out
 
 Ints = tuple[int, ...]
@@ -73,6 +75,25 @@ def convolve(
         return y
     out[...] = y
     return out
+
+
+def fixed(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    *,
+    mode: str,
+    out: np.ndarray,
+) -> Callable[[], Any]:
+    """What convolves arrays that stay, again and again; parameters as of `convolve`."""
+    if x.ndim == 4 and mode == "zeros" and out.flags.c_contiguous:
+        plane = _plane(stride, padding, dilation, groups)
+        return conv.fixed(x, weight, bias, *plane, out)
+    return partial(convolve, x, weight, bias, stride, padding, dilation, groups, mode=mode, out=out)
 
 
 def methods(
@@ -167,7 +188,7 @@ def finish(
     if residual is not None:
         sums += residual
     if activation == "relu":
-        np.maximum(sums, 0, out=sums)
+        relu(sums, sums)
     elif activation == "relu6":
         np.clip(sums, 0, 6, out=sums)
     elif activation == "leaky_relu":

@@ -13,11 +13,12 @@ import numpy as np
 from pycnn.reference.cpu._axis import Axis
 from pycnn.reference.cpu._common import quiet
 from pycnn.reference.cpu._maxima import locate
-from pycnn.reference.cpu._threads import each
+from pycnn.reference.cpu._threads import each, thread_count
 from pycnn.reference.cpu._windows import fold, spread
 
-#: Input elements of a block of planes: an inner cache holds several such arrays.
-BLOCK_ELEMENTS = 2**17
+#: Input elements of a block of planes: the last cache holds several such arrays, and where there
+#: are less for each thread, an inner one.
+BLOCK_ELEMENTS, LEAST_ELEMENTS = 2**19, 2**17
 
 Axes = Sequence[Axis]
 Block = tuple[slice, slice]
@@ -238,11 +239,12 @@ def _like(x: np.ndarray, axes: Axes, dtype: np.dtype | type | None = None) -> np
 
 
 def _blocks(x_shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Slices of images and of channels, cut so that a block of planes fits the inner cache."""
+    """Slices of images and of channels, cut so that a block of planes fits the cache."""
     n, c = x_shape[:2]
+    room = min(max(LEAST_ELEMENTS, prod(x_shape) // thread_count()), BLOCK_ELEMENTS)
     plane = max(1, prod(x_shape[2:]))  # no division by zero where there are no channels
-    channels = max(1, min(c, BLOCK_ELEMENTS // plane))
-    images = max(1, BLOCK_ELEMENTS // (max(1, c) * plane))
+    channels = max(1, min(c, room // plane))
+    images = max(1, room // (max(1, c) * plane))
     for first in range(0, n, images):
         for start in range(0, c, channels):
             yield slice(first, min(first + images, n)), slice(start, min(start + channels, c))

@@ -8,6 +8,7 @@ import pytest
 import pycnn
 from benchmarks.gpu.once import CHECKED, SKIPPED, attempt, memory_of
 from benchmarks.gpu.problems import select
+from pycnn.runtime.target import planned_for, target_of_backend
 from pycnn.testing.problem import every, named
 
 pytest.importorskip("llvmlite", reason="llvmlite is not installed (extra emulator)")
@@ -30,25 +31,22 @@ def test_right_and_silent(word):
         assert attempt(named(word), memory_of("emulator")) == (CHECKED, "")
 
 
-#: What the source route says of the kernels that there are by PTX only: tensor cores, copies.
-PTX_ONLY = "inline PTX is not emulated"
-
-
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("via", "arch"), [("source", ""), ("ptx", "sm_80"), ("ptx", "sm_90a")])
 @pytest.mark.parametrize("operation", sorted({problem.op.name for problem in every()}))
 def test_the_whole_table(operation, via, arch, monkeypatch):
-    """Every case of every operation: by the source, which is planned for no architecture, and by
-    PTX for two."""
+    """Every case of every operation: by the source, without tensor cores, and by PTX for two
+    architectures."""
     if arch:
         monkeypatch.setenv("PYCNN_EMULATOR_ARCH", arch)
     with pycnn.use_backend("emulator", checked=True, via=via):
-        chosen = select(p for p in every() if p.op.name == operation and not p.large)
+        with planned_for(target_of_backend("emulator")):
+            chosen = select(p for p in every() if p.op.name == operation and not p.large)
         found = {str(p): attempt(p, memory_of("emulator")) for p in chosen.problems}
     wrong = {
         name: (status, reason)
         for name, (status, reason) in found.items()
-        if status not in (CHECKED, SKIPPED) and not (via == "source" and PTX_ONLY in reason)
+        if status not in (CHECKED, SKIPPED)
     }
     assert not wrong
     assert found
