@@ -20,7 +20,7 @@
 // variant WINDOW = 2, 3
 #include <pycnn/map.cuh>
 #include <pycnn/pool_vectors.cuh>
-#include <pycnn/unpack.cuh>
+#include <pycnn/narrow.cuh>
 
 constexpr int THREADS = 128;
 constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : 2;  // of outputs; `_columns` in the plan

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <pycnn/norm.cuh>
-#include <pycnn/unpack.cuh>
+#include <pycnn/narrow.cuh>
 
 // The operands are of the same shape.
 template <int OPERANDS>

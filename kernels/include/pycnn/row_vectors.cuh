@@ -3,22 +3,9 @@
 #pragma once
 
 #include <pycnn/slices.cuh>
-#include <pycnn/unpack.cuh>
+#include <pycnn/narrow.cuh>
 
 constexpr int VECTORS = 4;  // of a thread, of each operand; as in the plan
-
-// exp(x) of x <= 0, as exactly as a result of this type shows: where that has 16 bits, in single
-// precision with an error of |x| 2^-24, and nothing below 2^-126.
-__device__ __forceinline__ acc_t exp_below(acc_t x) {
-    if constexpr (sizeof(scalar_t) > 2) return exp(x);
-#ifdef PYCNN_EMULATOR
-    return exp2f(static_cast<float>(x) * 1.44269504f);
-#else
-    float power;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(static_cast<float>(x) * 1.44269504f));
-    return power;
-#endif
-}
 
 // Which elements of a row a thread has: neighbours in the group have neighbouring vectors. All
 // loops over them are unrolled: they stay in registers.
