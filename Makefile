@@ -19,7 +19,7 @@ BIN     := $(VENV)/bin
 # A process of pytest for each core, and one thread of BLAS in each: more threads than cores spin.
 PYTEST   = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 CHOSEN  := $(if $(GPU),CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$(GPU) )
-RUNTIME := $(shell find emulator -name '*.cpp' -o -name '*.h')
+RUNTIME := $(shell find cpu emulator -name '*.cpp' -o -name '*.h')
 STANDIN := build/standin
 TORCH   := build/torch
 # Where pip finds PyTorch; without it the wheel for GPUs comes, which computes on the CPU as well.
@@ -101,7 +101,8 @@ gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page: gpu-%:
 	$(CHOSEN)$(PYTHON) -m benchmarks.gpu $*
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache pycnn/emulator/_runtime*.so
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache pycnn/emulator/_runtime*.so \
+	  pycnn/reference/cpu/_compiled*.so
 	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
 
 $(BIN)/python:

@@ -2,8 +2,9 @@
 
 * ``kernels/`` and ``emulator/include/`` lie beside the package, and are installed inside it
   (``pycnn/kernels``, ``pycnn/emulator/include``). `pycnn.runtime.sources` looks in both places.
-* ``emulator/*.cpp`` becomes the extension ``pycnn.emulator._runtime``. It is optional: with no C++
-  compiler the install succeeds without the emulator, says so, and so does ``pycnn info``.
+* ``emulator/*.cpp`` becomes the extension ``pycnn.emulator._runtime``, and ``cpu/*.cpp`` the loops
+  of the CPU path, ``pycnn.reference.cpu._compiled``. Both are optional: with no C++ compiler the
+  install succeeds without, says so, and so does ``pycnn info``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 DATA = {"pycnn.kernels": "kernels", "pycnn.emulator.include": "emulator/include"}
-SOURCES = sorted(glob("emulator/*.cpp"))
+#: What is compiled: the extension, where its sources are, and what there is not without it.
+COMPILED = (
+    ("pycnn.emulator._runtime", "emulator", "the emulator"),
+    ("pycnn.reference.cpu._compiled", "cpu", "the compiled loops of the CPU path"),
+)
 
 
 def data_packages() -> dict[str, str]:
@@ -38,34 +43,33 @@ class BuildRuntime(build_ext):
         try:
             super().build_extension(ext)
         except Exception as error:
-            print(
-                f"pycnn: built WITHOUT the emulator ({error}); needs a C++17 compiler",
-                file=sys.stderr,
-            )
+            (what,) = (what for name, _, what in COMPILED if name == ext.name)
+            print(f"pycnn: built WITHOUT {what} ({error}); needs a C++17 compiler", file=sys.stderr)
             raise  # `optional=True`: setuptools turns it into a warning
 
 
 def extensions() -> list[Extension]:
-    """The emulator's runtime; nothing where its sources or pybind11 are missing."""
-    if not SOURCES:
-        return []
+    """Those whose sources are there; nothing where pybind11 is missing."""
     try:
         from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
     except ImportError:
-        print("pycnn: built WITHOUT the emulator: pybind11 is not installed", file=sys.stderr)
+        for _, _, what in COMPILED:
+            print(f"pycnn: built WITHOUT {what}: pybind11 is not installed", file=sys.stderr)
         return []
     ParallelCompile("PYCNN_BUILD_JOBS").install()  # one process a core
     return [
         Pybind11Extension(  # adds -fvisibility=hidden
-            "pycnn.emulator._runtime",
-            SOURCES,
-            include_dirs=["emulator", "emulator/include"],
-            depends=glob("emulator/**/*.h", recursive=True),
+            name,
+            sources,
+            include_dirs=[folder, f"{folder}/include"],
+            depends=glob(f"{folder}/**/*.h", recursive=True),
             cxx_std=17,
             extra_compile_args=["-O3"],
             libraries=["dl", "pthread"],
             optional=True,
         )
+        for name, folder, _ in COMPILED
+        if (sources := sorted(glob(f"{folder}/*.cpp")))
     ]
 
 
@@ -77,6 +81,7 @@ setup(
         "pycnn": ["py.typed", "*.pyi"],
         "pycnn.live": ["page/*"],
         "pycnn.ops": ["*.pyi"],
+        "pycnn.plan": ["*.json"],
         "pycnn.predict": ["*.json"],
         **{name: ["*"] for name in packages},
     },

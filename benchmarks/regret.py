@@ -2,13 +2,13 @@
 
     python benchmarks/regret.py --gpu h200 --dtype float32 --batch 1 32 --json FILE [--jobs 2]
 
-Every algorithm that fits a layer is predicted (`pycnn.predict`), layers that occur in several
-networks or more than once only once; float32 with channels first, 16-bit types with channels last,
-as their fast kernels want. Algorithms that are taken by their name alone (TF32) and those by a
-library are no choice of `auto`'s. Left out, for predictions cost time, is what is far behind:
-`without` names it, by ResNet-50 at batch 1, and at batch 256 what was 1.5 times behind the best at
-batch 32, where the GPU is already full. Nothing is measured, and no GPU is needed. Predictions are
-kept in the kernel cache, so another run after a change to the scores alone takes seconds.
+Every algorithm that fits a layer is predicted (`pycnn.predict`) unless a rule puts it far behind
+(`pycnn.plan.conv_order`), layers that occur in several networks or more than once only once;
+float32 with channels first, 16-bit types with channels last, as their fast kernels want. Algorithms
+that are taken by their name alone (TF32) and those by a library are no choice of `auto`'s. Left
+out, for predictions cost time, is at batch 256 what was 1.5 times behind the best at batch 32,
+where the GPU is already full. Nothing is measured, and no GPU is needed. Predictions are kept in
+the kernel cache, so another run after a change to the choice alone takes seconds.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pycnn.bench import grammar, networks
 from pycnn.bench.cases import ConvCase
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.emulator import KernelError
-from pycnn.plan.conv import ALGORITHMS
+from pycnn.plan.conv_order import CONTENDS
 from pycnn.predict import gpus, plans, sample
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
@@ -52,25 +52,6 @@ def layers(network: str, batch: int) -> dict[str, int]:
     return {str(layer.case): layer.count for layer in networks.layers(network, "conv2d", batch)}
 
 
-def without(problem: Problem) -> set[str]:
-    """Algorithms that are not predicted.
-
-    Over ResNet-50 at batch 1 on an H200 ``direct`` took 6 times the best's time, ``direct_tiled``
-    with 64 channels and filters 2.6 times; and of 16 bits, where tensor cores take the channels as
-    they are, they, columns and Winograd at least 1.3 times that of ``implicit_gemm_wgmma``.
-    """
-    case = grammar.parse(ConvCase, problem.case)
-    channels, filters = case.c // case.groups, case.k // case.groups
-    out = set()
-    if filters >= 16:
-        out |= {"direct"}
-    if min(channels, filters) >= 64:
-        out |= {"direct_tiled"}
-    if FLOATS[problem.dtype].is_half and channels % 8 == 0 and filters >= 16:
-        out |= {"direct_tiled", "winograd_f2", "winograd_f4", "implicit_gemm", "im2col"}
-    return out
-
-
 def solve(
     problem: Problem, only: Sequence[str] = (), known: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
@@ -80,7 +61,7 @@ def solve(
     ----------
     problem : Problem
     only : sequence of str
-        Algorithms to predict beside `auto`'s own; by default all but those of `without`.
+        Algorithms to predict beside `auto`'s own; by default all that no rule puts far behind.
     known : mapping of str to float, optional
         Times that were predicted before, of which none is predicted again.
     """
@@ -98,12 +79,12 @@ def solve(
             shape, case.w_shape, *geometry, layout=layout, dtype=problem.dtype
         )
     times: dict[str, float] = dict(known or {})
-    far = without(problem)
-    offered = [a.name for a in fits if a.fits and not ALGORITHMS[a.name].by_name]
+    offered = [a.name for a in fits if a.fits and not a.by_name]
+    near = only or [a.name for a in fits if (a.score or 0) >= CONTENDS]
     for algo in offered:
         if algo in times or (known and algo != auto):
             continue
-        if algo != auto and (algo not in only if only else algo in far):
+        if algo != auto and algo not in near:
             continue
         try:
             found = plans.of_call(lambda algo=algo: run(algo), gpu)  # type: ignore[misc]

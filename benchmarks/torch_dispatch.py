@@ -1,6 +1,6 @@
 """What PyTorch's door costs over our own call, where the work itself is empty.
 
-    python benchmarks/torch_dispatch.py [--json FILE [--force]]
+    python -m benchmarks.torch_dispatch [--json FILE [--force]]
 
 The executor does nothing, so that what remains is the way of a call: ours on NumPy arrays, and
 `pycnn.torch` on tensors, with and without a gradient, by a replaced layer, and by the dispatcher.
@@ -27,7 +27,7 @@ from pycnn.runtime.backends import stand_in_executor
 from pycnn.runtime.options import print_and_write_json, with_json
 from pycnn.runtime.plan import Plan
 
-COMMAND = "python benchmarks/torch_dispatch.py"
+COMMAND = "python -m benchmarks.torch_dispatch"
 CALLS, REPEATS = 1000, 15
 
 #: What the door is asked to cost at most over our own call.

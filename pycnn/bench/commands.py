@@ -162,4 +162,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         for line in compare.brief(changes):
             print(line)
     print(compare.counted(changes))
+    for line in compare.predictions(old, new):
+        print(line)
     return 1 if arguments.fail_on_slower and compare.failures(changes) else 0

@@ -33,6 +33,9 @@ THRESHOLD = 0.10
 #: what turns the median of the absolute deviations into a standard deviation.
 SIGMAS, LEAST, MAD = 3.0, 8, 1.4826
 
+#: Relative difference of predicted times that is said.
+PREDICTED = 0.01
+
 #: Layers with the same method and verdict above which they are one line.
 FOLD = 3
 
@@ -264,6 +267,29 @@ def differences(old: Run, new: Run) -> list[str]:
         if before != after:
             lines.append(f"{name} differs: {before} -> {after}")
     return lines
+
+
+def predictions(old: Run, new: Run) -> list[str]:
+    """What changed in predictions, which have no noise: a line each, or one for many."""
+    both = [name for name in old.predicted if name in new.predicted]
+    if not both:
+        return []
+    changed = [name for name in both if abs(log(_us(new, name) / _us(old, name))) > PREDICTED]
+    sums = [sum(_us(run, name) for name in both) for run in (old, new)]
+    told = [
+        f"predicted on {name}: {time_text(_us(old, name) / 1e3)} by {old.predicted[name][0]}, now "
+        f"{time_text(_us(new, name) / 1e3)} by {new.predicted[name][0]}"
+        for name in changed[: FOLD if len(changed) > FOLD else None]
+    ]
+    if len(changed) > FOLD:
+        told.append(f"and {len(changed) - FOLD} more")
+    before, after = (time_text(us / 1e3) for us in sums)
+    return [*told, f"predicted, {len(both)} layers once each: {before}, now {after}; "
+            f"{len(changed)} changed by over {PREDICTED:.0%}"]  # fmt: skip
+
+
+def _us(run: Run, name: str) -> float:
+    return run.predicted[name][1]
 
 
 def throttled(run: Run) -> str:

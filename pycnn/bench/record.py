@@ -140,12 +140,16 @@ class Run:
     records : list of Record
     unfinished : str
         Why records are missing; empty if it is complete.
+    predicted : dict of str to (str, float)
+        With ``--gpu``: of a GPU and a layer the algorithm that is predicted to be the fastest, and
+        its time in microseconds.
     """
 
     environment: dict[str, Any]
     ceilings: list[Ceiling]
     records: list[Record]
     unfinished: str = ""
+    predicted: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 def _error(value: Any) -> Any:
@@ -227,7 +231,25 @@ def load(path: Path) -> Run:
         environment = _shown(loaded["environment"])
     except ValueError as error:
         raise ValueError(f"{path}: `environment` is {error}") from None
-    return Run(environment, ceilings, records, printable(unfinished))
+    try:
+        predicted = _predicted(loaded.get("predicted"))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: `predicted` is not what `--gpu` writes ({error})") from None
+    return Run(environment, ceilings, records, printable(unfinished), predicted)
+
+
+def _predicted(found: Any) -> dict[str, tuple[str, float]]:
+    """The best of each layer that has a prediction."""
+    best = {}
+    for layer in found["layers"] if found is not None else ():
+        if layer["algorithms"]:
+            first = layer["algorithms"][0]
+            names = ("layer", "direction", "shape", "dtype")
+            words = (found["gpu"], *(layer[name] for name in names))
+            if not _is(first["time_us"], float) or not first["time_us"] > 0:
+                raise TypeError(printable(f"time_us is {first['time_us']!r}", 100))
+            best[printable(", ".join(words))] = printable(first["algorithm"]), first["time_us"]
+    return best
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Record]]:

@@ -129,3 +129,46 @@ class Compose:
         for transform in self.transforms:
             images = transform(images, rng)
         return images
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """As `mix` of `pycnn.data.batches`: every image with some of another, and so their classes.
+
+    The share of the first is drawn from a beta distribution, one a batch. Targets become
+    probabilities of the classes, which `pycnn.cross_entropy` takes.
+
+    Parameters
+    ----------
+    classes : int
+        How many there are.
+    alpha : float, default 0.2
+        Of the distribution; the smaller, the less is mixed.
+
+    References
+    ----------
+    H. Zhang et al., "mixup: beyond empirical risk minimization", 2018.
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((2, 1, 1, 1), np.float32), np.array([0, 1])
+    >>> _, mixed = Mixup(classes=3)(images, labels, np.random.default_rng(4))
+    >>> mixed.shape, mixed.sum(axis=1).tolist()
+    ((2, 3), [1.0, 1.0])
+    """
+
+    classes: int
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        integer("classes", self.classes, 1)
+        number("alpha", self.alpha, 1e-6, 1e6)
+
+    def __call__(
+        self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        share = np.float32(rng.beta(self.alpha, self.alpha))
+        other = rng.permutation(len(images))
+        exact = np.eye(self.classes, dtype=np.float32)[labels]
+        mixed = share * exact + (1 - share) * exact[other]
+        return share * images + (1 - share) * images[other], mixed

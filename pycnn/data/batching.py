@@ -1,26 +1,30 @@
 """Batches of a data set: shuffled, augmented, normalised, prepared ahead."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
+from pycnn.data.arrays import Arrays
 from pycnn.data.dataset import DataSet
 from pycnn.data.order import shuffled
 from pycnn.data.prefetch import prefetched
 from pycnn.define.validate import boolean, integer
 
-Batch = tuple[np.ndarray, np.ndarray]
+Batch = tuple[Any, Any]
+Mix = Callable[[Any, Any, np.random.Generator], Batch]
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def batches(
-    dataset: DataSet,
+    dataset: DataSet | Arrays,
     part: str,
     size: int,
     *,
     seed: int,
     epoch: int,
     transform: Transform | None = None,
+    mix: Mix | None = None,
     prefetch: int = 2,
     drop_last: bool = False,
 ) -> Iterator[Batch]:
@@ -30,7 +34,7 @@ def batches(
 
     Parameters
     ----------
-    dataset : DataSet
+    dataset : DataSet or Arrays
     part : str
         ``"train"`` or ``"test"``.
     size : int
@@ -40,7 +44,10 @@ def batches(
     transform : callable, optional
         ``transform(images, rng)``: given a batch, uint8 (N, C, H, W), and a generator seeded for
         this batch, returns as many images: uint8, which are then normalised, or float32, which
-        are taken as they are. `pycnn.data.augment` has some.
+        are taken as they are. `pycnn.data.augment` has some. Only of a `DataSet`.
+    mix : callable, optional
+        ``mix(inputs, target, rng)`` changes both together, after all else, such as
+        `pycnn.data.augment.Mixup`, or a flip of images and masks; it returns as many of both.
     prefetch : int, default 2
         Batches that a thread prepares ahead; 0: no thread. The thread ends with the iterator.
     drop_last : bool, default False
@@ -49,9 +56,10 @@ def batches(
     Yields
     ------
     images : numpy.ndarray
-        float32, (N, C, H, W), of mean 0 and deviation 1 per channel.
+        float32, (N, C, H, W), of mean 0 and deviation 1 per channel; of `Arrays` the inputs, in a
+        tuple if there are several.
     labels : numpy.ndarray
-        int64, (N,).
+        int64, (N,); of `Arrays` the target.
 
     Raises
     ------
@@ -72,19 +80,26 @@ def batches(
     integer("prefetch", prefetch, 0)
     if transform is not None and not callable(transform):
         raise TypeError(f"transform={transform!r}; allowed: None, a function of (images, rng)")
+    if transform is not None and not isinstance(dataset, DataSet):
+        raise TypeError("transform with Arrays; allowed: mix, which changes inputs and target")
+    if mix is not None and not callable(mix):
+        raise TypeError(f"mix={mix!r}; allowed: None, a function of (inputs, target, rng)")
     key = (integer("seed", seed, 0, None), integer("epoch", epoch, 0, None))
     order = indices[shuffled(len(indices), key)]
     count = len(order) // size if boolean("drop_last", drop_last) else -(-len(order) // size)
 
     def batch(number: int) -> Batch:
         chosen = order[number * size : (number + 1) * size]
-        images = dataset.images[chosen]
+        inputs, target = dataset.take(chosen)
         if transform is not None:
             seeds = np.random.SeedSequence(key, spawn_key=(number,))
-            images = _transformed(transform, images, np.random.default_rng(seeds))
-        if images.dtype == np.uint8:
-            images = dataset.normalised(images)
-        return images, dataset.labels[chosen]
+            inputs = _transformed(transform, inputs, np.random.default_rng(seeds))
+        if isinstance(dataset, DataSet) and inputs.dtype == np.uint8:
+            inputs = dataset.normalised(inputs)
+        if mix is not None:
+            seeds = np.random.SeedSequence(key, spawn_key=(number, 1))
+            inputs, target = _mixed(mix, inputs, target, np.random.default_rng(seeds))
+        return inputs, target
 
     return prefetched(batch, range(count), prefetch)
 
@@ -99,3 +114,16 @@ def _transformed(transform: Transform, images: np.ndarray, rng: np.random.Genera
             f"transform returned the shape {result.shape}; allowed: ({len(images)}, C, H, W)"
         )
     return result
+
+
+def _mixed(mix: Mix, inputs: Any, target: Any, rng: np.random.Generator) -> Batch:
+    count = len(inputs[0] if isinstance(inputs, tuple) else inputs)
+    made = mix(inputs, target, rng)
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise TypeError(f"mix returned {type(made).__name__}; allowed: (inputs, target)")
+    for one in made:
+        for array in one if isinstance(one, tuple) else (one,):
+            if not isinstance(array, np.ndarray) or len(array) != count:
+                form = getattr(array, "shape", type(array).__name__)
+                raise ValueError(f"mix returned {form}; allowed: arrays of {count} examples")
+    return made

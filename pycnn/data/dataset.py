@@ -65,7 +65,7 @@ class DataSet:
     ) -> "DataSet":  # fmt: skip
         """The data set whose `mean` and `std` are those of its training part."""
         _check_images(images)
-        _check_indices("train", train, len(images), least=1)
+        check_indices("train", train, len(images), least=1)
         mean, std = statistics(images[train])
         return cls(
             name=name, images=images, labels=labels, classes=classes, mean=mean, std=std,
@@ -76,8 +76,8 @@ class DataSet:
         _check_images(self.images)
         count, channels = self.images.shape[:2]
         _check_labels(self.labels, count, self.classes)
-        _check_indices("train", self.train, count, least=1)
-        _check_indices("test", self.test, count)
+        check_indices("train", self.train, count, least=1)
+        check_indices("test", self.test, count)
         both = np.intersect1d(self.train, self.test)
         if both.size:
             raise ValueError(f"train and test share {both.size} images, such as {both[0]}")
@@ -106,6 +106,10 @@ class DataSet:
     def part(self, part: str) -> np.ndarray:
         """The indices of ``"train"`` or ``"test"``."""
         return {"train": self.train, "test": self.test}[choice("part", part, PARTS)]
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images, as they are, and labels."""
+        return self.images[indices], self.labels[indices]
 
     def balance(self, part: str) -> dict[str, int]:
         """How many images of each class `part` has."""
@@ -165,7 +169,7 @@ def _check_labels(labels: np.ndarray, count: int, classes: tuple[str, ...]) -> N
         )
 
 
-def _check_indices(name: str, indices: np.ndarray, count: int, least: int = 0) -> None:
+def check_indices(name: str, indices: np.ndarray, count: int, least: int = 0) -> None:
     _check_int64(name, indices)
     if indices.ndim != 1 or len(indices) < least:
         raise ValueError(

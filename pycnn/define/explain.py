@@ -38,7 +38,11 @@ class Way:
     by_name : bool
         Whether ``auto`` never takes it.
     score : float, optional
-        By which ``auto`` orders them, the highest first; None where it goes by a rule.
+        By which ``auto`` orders those without an estimate, the highest first; None where it goes
+        by a rule.
+    estimated_us : float, optional
+        By which ``auto`` orders those that have it, before all others: predicted for what it is
+        planned for, from the plan alone (docs/model.md).
     workspace_bytes : int
     kernels : tuple of str
         What is launched, in order.
@@ -56,6 +60,7 @@ class Way:
     reason: str
     by_name: bool = False
     score: float | None = None
+    estimated_us: float | None = None
     workspace_bytes: int = 0
     kernels: tuple[str, ...] = ()
     measured_us: float | None = None
@@ -126,7 +131,9 @@ def _said(way: Way) -> list[str]:
     facts = [] if way.fits else ["refused"]
     if way.by_name:
         facts.append("by name alone")
-    if way.score is not None and not way.by_name and way.fits:
+    if way.estimated_us is not None:
+        facts.append(f"estimated {way.estimated_us:.1f} us")
+    elif way.score is not None and not way.by_name and way.fits:
         facts.append(f"score {way.score:g}")
     if way.measured_us is not None:
         facts.append(f"measured {way.measured_us:.1f} us")
@@ -170,8 +177,8 @@ def explain(
     -------
     Explanation
         Prints as a text. Field ``results``: of each result ``name`` and ``ways``, with ``algo``,
-        ``taken``, ``fits``, ``reason``, ``score``, ``workspace_bytes``, ``kernels``,
-        ``measured_us``, ``predicted_us`` and ``bound``; and a method ``as_json``.
+        ``taken``, ``fits``, ``reason``, ``score``, ``estimated_us``, ``workspace_bytes``,
+        ``kernels``, ``measured_us``, ``predicted_us`` and ``bound``; and a method ``as_json``.
 
     Raises
     ------
@@ -345,6 +352,7 @@ def _way(choice: Choice, candidate: Candidate, taken: str, predict: Predictor) -
         reason=candidate.reason,
         by_name=candidate.by_name,
         score=candidate.score,
+        estimated_us=candidate.estimated_us,
         workspace_bytes=candidate.workspace_bytes,
         measured_us=candidate.measured_us,
     )

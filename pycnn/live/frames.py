@@ -30,9 +30,11 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = No
         {"name": name, "dtype": array.dtype.name, "shape": array.shape}
         for name, array in arrays.items()
     ]
-    text = _aligned(json.dumps({**header, "arrays": listed}, allow_nan=False).encode(), b" ")
-    data = [_aligned(np.ascontiguousarray(array).tobytes()) for array in arrays.values()]
-    return b"".join([len(text).to_bytes(4, "little"), text, *data])
+    text = _aligned(json.dumps({**header, "arrays": listed}, allow_nan=False).encode())
+    parts: list[Any] = [len(text).to_bytes(4, "little"), text]
+    for array in arrays.values():
+        parts += [np.ascontiguousarray(array).reshape(-1).view(np.uint8), bytes(-array.nbytes % 4)]
+    return b"".join(parts)
 
 
 def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -62,5 +64,5 @@ def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def _aligned(data: bytes, fill: bytes = b"\0") -> bytes:
-    return data + fill * (-len(data) % 4)
+def _aligned(text: bytes) -> bytes:
+    return text + b" " * (-len(text) % 4)

@@ -220,8 +220,8 @@ def frame(
     for place, output in enumerate(result.outputs):
         maps = output.ndim > 1 and output[0].size > 1
         sent = output[: more.get(place, MOST_MAPS)] if maps else output
-        arrays[str(place)] = sent.astype(np.float32)
-        largest.append(_finite(np.abs(output).max()))
+        arrays[str(place)] = sent.astype(np.float32, copy=False)
+        largest.append(_finite(max(-output.min(), output.max())))
     header = {"type": "frame", "frame": number, "ms": 1e3 * seconds, "largest": largest}
     return pack(header, arrays)
 

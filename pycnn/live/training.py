@@ -4,7 +4,6 @@ import copy
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from pycnn.nn.classifier import probabilities
 from pycnn.nn.convolution import Conv2d
 from pycnn.nn.layer import Layer
 from pycnn.runtime.text import printable
+from pycnn.train.history import figures
 from pycnn.train.state import StepInfo
 from pycnn.train.trainer import Trainer
 
@@ -83,8 +83,7 @@ class Watched:
         if time.monotonic() - self._told >= PERIOD:
             self._tell(
                 f"epoch {info.epoch} of {self._epochs}, step {info.step} of {info.steps}: "
-                f"loss {info.loss:.4f}, accuracy {info.accuracy:.2%}, "
-                f"{info.images_per_s:.0f} images/s"
+                f"loss {info.loss:.4f}{figures(info.metrics)}, {info.images_per_s:.0f} images/s"
             )
 
     def _tell(self, text: str) -> None:
@@ -97,7 +96,7 @@ class Watched:
         filters = first_filters(model)
         header = {
             "type": "training", "text": text, "losses": self._losses,
-            "history": [asdict(row) for row in history], **about,
+            "history": [row.row() for row in history], **about,
         }  # fmt: skip
         arrays = pictures if filters is None else {"filters": filters, **pictures}
         self._show.tell(pack(header, arrays), model)

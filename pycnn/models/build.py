@@ -7,6 +7,9 @@ from typing import Any
 
 from pycnn import nn
 from pycnn.define.trace import tracing
+from pycnn.define.validate import choice
+from pycnn.dtypes import FLOATING
+from pycnn.models.layout import to_channels_last
 from pycnn.models.table import MODELS, ModelEntry
 from pycnn.nn.arguments import fixed
 from pycnn.runtime.text import did_you_mean
@@ -20,6 +23,8 @@ def create(
     *,
     input_size: int | tuple[int, int] | None = None,
     seed: int = 0,
+    dtype: str = "float32",
+    layout: str = "NCHW",
     **arguments: Any,
 ) -> nn.Sequential:
     """A network of `MODELS`, with new weights.
@@ -33,6 +38,11 @@ def create(
         give `input_shape` instead.
     seed : int, default 0
         The first weights are a function of it alone.
+    dtype : str, default "float32"
+        Of weights and inputs; the first weights are those of float32, rounded.
+    layout : {"NCHW", "NHWC"}, default "NCHW"
+        Of what the model takes; `input_shape` is (channels, height, width) in any. The same weights
+        give the same result.
     **arguments
         Those of the builder: mostly `input_shape`, `classes` and `width`.
 
@@ -43,8 +53,9 @@ def create(
     Raises
     ------
     ValueError
-        If there is no such network or argument, an argument is out of range, or the input is too
-        small: names the least extent that works. Nothing has been computed then.
+        If there is no such network or argument, an argument is out of range, a layer knows no other
+        layout, or the input is too small: names the least extent that works. Nothing has been
+        computed then.
 
     Examples
     --------
@@ -62,6 +73,8 @@ MaxPool2d(2): ...); the least extent that works is 32
         raise ValueError(f"name={name!r}: allowed are {', '.join(MODELS)}{near}")
     entry = MODELS[name]
     arguments = {key: fixed(value) for key, value in arguments.items()}
+    choice("dtype", dtype, FLOATING)
+    choice("layout", layout, ("NCHW", "NHWC"))
     _check_names(name, entry, arguments)
     if input_size is not None:
         arguments["input_shape"] = _sized(name, entry, input_size, arguments)
@@ -70,12 +83,24 @@ MaxPool2d(2): ...); the least extent that works is 32
     _check_fit(name, entry.builder, arguments)
     with nn.seeded(seed):
         model = entry.builder(**arguments)
+    if layout != "NCHW":
+        to_channels_last(model)
+        arguments["layout"] = layout
+    if dtype != "float32":
+        model.to(dtype)
+        arguments["dtype"] = dtype
     model.recipe = {"name": name, "arguments": arguments}
     return model
 
 
 def _check_names(name: str, entry: ModelEntry, arguments: Mapping[str, Any]) -> None:
-    allowed = [*inspect.signature(entry.builder).parameters, "input_size", "seed"]
+    allowed = [
+        *inspect.signature(entry.builder).parameters,
+        "input_size",
+        "seed",
+        "dtype",
+        "layout",
+    ]
     for argument in arguments:
         if argument not in allowed:
             raise ValueError(

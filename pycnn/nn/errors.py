@@ -23,9 +23,24 @@ class LayerError(ValueError):
         error._outermost = around
         return error
 
+    def with_batch(self, shape: tuple[int, ...]) -> "LayerError":
+        """The same of an input that would do, had it a batch around it."""
+        error = type(self)(self.path, self.layer, f"{self.reason}; an input of shape {shape} has "
+                           "no batch here, which x[None] has")  # fmt: skip
+        error._outermost = self._outermost
+        return error
+
 
 class LayerTypeError(LayerError, TypeError):
     """The same, where the reason is a type or a dtype."""
+
+
+def noted(layer: Any, error: Any) -> None:
+    """Have another kind of error say, in a note, in which layer it was raised."""
+    at = getattr(error, "_pycnn_layer", None)
+    notes = getattr(error, "__notes__", []) if at is None else error.__notes__[:-1]
+    error._pycnn_layer = at = LayerError("", layer, "") if at is None else at.inside(layer)
+    error.__notes__ = [*notes, f"in layer {at.path or 'itself'}, {at.layer!r}"]
 
 
 def said_by(layer: Any, error: TypeError | ValueError) -> LayerError:

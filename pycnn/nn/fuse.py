@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.define.trace import is_tracing
 from pycnn.nn import activation, convolution
 from pycnn.nn.combine import Combined, Identity, Sequential, Sum, Tap
 from pycnn.nn.layer import Layer
@@ -83,7 +84,7 @@ def fuse(model: Layer) -> list[Fused]:
         if layer.training:
             where = f"layer {path}, {layer!r}," if path else "the model"
             raise ValueError(f"{where} is in training mode; call model.eval() before fuse")
-    model.recipe = None  # it is not what was made any more
+    model.recipe = {**(model.recipe or {}), "fused": True}
     layers = list(model.named_layers())
     took: dict[str, list[str]] = {path: [path] for path, _ in layers}
     shared = _standing_twice(layers)
@@ -200,7 +201,9 @@ def _rescale(layer: Any, scale: Any, shift: Any) -> None:
     if "bias" in layer.params:
         shift = shift + layer.params["bias"] * scale
     by = scale if isinstance(scale, float) else _along_filters(layer, scale)
-    layer.params = {"weight": (weight * by).astype(weight.dtype)}  # anew: others may share it
+    if not is_tracing():  # a placeholder stays one
+        weight = (weight * by).astype(weight.dtype)
+    layer.params = {"weight": weight}  # anew: others may share it
     if not isinstance(shift, int):
         layer.params["bias"] = shift.astype(weight.dtype)
     layer.grads = {}

@@ -10,7 +10,7 @@ from pycnn.define.trace import is_tracing, placeholder, tracing
 from pycnn.dtypes import FLOATING
 from pycnn.nn.arguments import arguments_text
 from pycnn.nn.arrays import library
-from pycnn.nn.errors import LayerError, said_by
+from pycnn.nn.errors import LayerError, noted, said_by
 from pycnn.nn.module import Module
 from pycnn.tape import Tape, Variable, plain, recording
 
@@ -46,7 +46,8 @@ class Layer(Module):
     full_precision : bool
         Of a class: whether it computes in float32 on a tape on which others compute in 16 bits.
     recipe : dict or None
-        What `pycnn.models.create` made it with, so that a checkpoint can say so.
+        What `pycnn.models.create` made it with, and whether `fuse` was at it, so that a checkpoint
+        can say so.
     """
 
     elementwise: ClassVar[bool] = False
@@ -101,15 +102,29 @@ class Layer(Module):
             else:
                 y = self._converted(tape, function, inputs)
         except LayerError as error:
-            raise error.inside(self) from error.__cause__
+            raise self._looked_at(error.inside(self), inputs) from error.__cause__
         except (TypeError, ValueError) as error:
-            raise said_by(self, error) from error
+            raise self._looked_at(said_by(self, error), inputs) from error
+        except Exception as error:
+            noted(self, error)
+            raise
         finally:
             if tape is not None:
                 tape.place = around
         for observer in OBSERVERS.get():
             observer(self, plain(inputs[0]), plain(y))
         return y
+
+    def _looked_at(self, error: LayerError, inputs: tuple[Any, ...]) -> LayerError:
+        """Says so, where the input lacks no more than a batch around it."""
+        x: Any = plain(inputs[0]) if len(inputs) == 1 else None
+        if is_tracing() or not hasattr(x, "shape") or "x[None]" in error.reason:
+            return error
+        try:
+            self.output_shape(x.shape, x.dtype.name)
+        except Exception:
+            return error
+        return error.with_batch(x.shape)
 
     def _converted(self, tape: Tape, function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
         """Compute in the precision of the tape, or in float32 with a result in it."""

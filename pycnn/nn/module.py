@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from pycnn.define.trace import is_tracing, placeholder
 from pycnn.dtypes import FLOATING, numpy_dtype
 from pycnn.nn.arrays import device_of, mover, to_numpy
 
@@ -257,4 +258,10 @@ def _some(names: list[str]) -> str:
 
 def _caster(dtype: str) -> Callable[[Any], Any]:
     kind = numpy_dtype(dtype)
-    return lambda array: array if array.dtype.kind in "iu" else array.astype(kind)
+
+    def cast(array: Any) -> Any:
+        if array.dtype.kind in "iu":
+            return array
+        return placeholder(array.shape, kind) if is_tracing() else array.astype(kind)
+
+    return cast

@@ -4,14 +4,21 @@ import math
 from typing import Any
 
 import pycnn
+from pycnn.define.validate import choice
 from pycnn.nn.function import Function
 from pycnn.nn.layer import Layer
 
 
 class Flatten(Layer):
-    """Every example as one row: (N, ...) to (N, F)."""
+    """Every example as one row: (N, ...) to (N, F); channels first, wherever they lie in x."""
+
+    def __init__(self, *, layout: str = "NCHW") -> None:
+        super().__init__()
+        self.layout = choice("layout", layout, ("NCHW", "NHWC"))
 
     def compute(self, x: Any) -> Any:
+        if self.layout == "NHWC" and x.ndim > 2:
+            x = pycnn.permute(x, (0, x.ndim - 1, *range(1, x.ndim - 1)))
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 

@@ -46,6 +46,15 @@ class Index:
         names = ("extents", "x", "other", "row", "col")
         return replace(self, **{name: [getattr(self, name)[d] for d in digits] for name in names})
 
+    @property
+    def settled(self) -> "Index":
+        """With no strides of digits that are always 0, such as from tap to tap of a 1x1 filter."""
+
+        def taken(strides: Sequence[int]) -> tuple[int, ...]:
+            return tuple(s * (e > 1) for s, e in zip(strides, self.extents, strict=True))
+
+        return replace(self, x=taken(self.x), other=taken(self.other))
+
     def chunked(self, chunk: int) -> "Index":
         """With one index for every `chunk` of the last digit."""
 

@@ -20,11 +20,15 @@ class Candidate:
     reason : str
         Why it stands where it stands in the order of `auto`, or why it does not fit.
     score : float, optional
-        By which `auto` orders them, the highest first; None where it goes by a rule.
+        By which `auto` orders those without an estimate, the highest first; None where it goes by
+        a rule.
     by_name : bool
         Whether `auto` never takes it.
     measured_us : float, optional
         What `pycnn tune` measured on this very machine.
+    estimated_us : float, optional
+        By which `auto` orders those that have it, before all others: predicted from the plan alone
+        (`pycnn.plan.estimate`).
     """
 
     name: str
@@ -34,6 +38,7 @@ class Candidate:
     score: float | None = None
     by_name: bool = False
     measured_us: float | None = None
+    estimated_us: float | None = None
 
     def together(self, other: "Candidate") -> "Candidate":
         """The same algorithm for two directions, one after the other."""

@@ -20,6 +20,7 @@ from pycnn.plan.conv_implicit_mma import (
     IMPLICIT_GEMM_TF32,
     IMPLICIT_GEMM_TF32X3,
 )
+from pycnn.plan.conv_order import Place, in_order
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
 from pycnn.plan.conv_wgmma import IMPLICIT_GEMM_WGMMA
@@ -60,8 +61,7 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
     candidates = []
     found = measured_of(problem, direction)
     times = found.times_us if found else {}
-    for algorithm in _preference(problem, direction):
-        score, reason = algorithm.score(problem, direction)
+    for algorithm, score, reason, estimate in _order(problem, direction, limit):
         name, by_name = algorithm.name, algorithm.by_name
         try:
             plan = algorithm.plan(problem, direction, limit)
@@ -72,7 +72,13 @@ def algorithms(problem: Problem, direction: str, limit: int) -> list[Candidate]:
             size, time = plan.workspace_bytes, times.get(name)
             if found and name == found.algo:
                 reason = f"measured on this GPU, {found.date}: the fastest of {len(times)}"
-            candidates.append(Candidate(name, size, True, reason, score, by_name, time))
+            elif estimate:
+                reason += f"; bound by {estimate.bound}"
+            candidates.append(
+                Candidate(
+                    name, size, True, reason, score, by_name, time, estimate and estimate.time_us
+                )
+            )
     return candidates
 
 
@@ -110,11 +116,13 @@ def plan(
         raise ValueError(f"algo={algo!r}; allowed for {direction}: auto, {allowed}")
     if problem.x.shape[0] == 0:
         algo = "direct"  # nothing to do, or a sum that is zero, which a kernel must write
-    tried = [ALGORITHMS[algo]] if algo != "auto" else _preference(problem, direction)
+    if algo == "auto":
+        places = _order(problem, direction, limit)
+        tried = [place.algorithm for place in places if not place.algorithm.by_name]
+    else:
+        tried = [ALGORITHMS[algo]]
     reasons = []
     for algorithm in tried:
-        if algo == "auto" and algorithm.by_name:
-            continue
         try:
             found = algorithm.plan(problem, direction, limit, op, output)
         except Unsupported as unsupported:
@@ -220,19 +228,9 @@ def renamed(plan: Plan, names: Mapping[str, str]) -> Plan:
     return replace(plan, launches=tuple(map(launch, plan.launches)), outputs=outputs)
 
 
-def _preference(problem: Problem, direction: str) -> list[Algorithm]:
-    """The algorithms of a direction, the preferred one first."""
-    scores = {
-        name: algorithm.score(problem, direction)[0]
-        for name, algorithm in ALGORITHMS.items()
-        if direction in algorithm.planners
-    }
-    order = sorted(scores, key=scores.__getitem__, reverse=True)
-    found = measured_of(problem, direction)
-    if found and found.algo in scores:
-        order.remove(found.algo)
-        order.insert(0, found.algo)
-    return [ALGORITHMS[name] for name in order]
+def _order(problem: Problem, direction: str, limit: int) -> list[Place]:
+    measured = measured_of(problem, direction)
+    return in_order(ALGORITHMS.values(), problem, direction, limit, measured)
 
 
 def measured_of(problem: Problem, direction: str) -> Measured | None:

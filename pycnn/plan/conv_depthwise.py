@@ -175,7 +175,7 @@ def _score(problem: Problem, direction: str) -> tuple[int, str]:
     outputs = prod(problem.y.shape)
     half, gaps = FLOATS[problem.dtype].is_half, problem.stride != (1, 1)
     if direction == "forward" and half and gaps and problem.x.channels_last:
-        return 54, "with a stride and channels last, rows in registers cost more than they bring"
+        return 29, "with a stride and channels last, rows in registers cost more than they bring"
     if direction == "forward" and outputs < WAVES * RESIDENT * target().processors:
         return 54, f"{outputs} outputs, too few for strips of rows; better a thread for each"
     return 60, "one filter a channel: every element of x is loaded once"

@@ -52,6 +52,7 @@ def tiler_of(name: str) -> Tiler:
         threads = 256 if (name, tile) == ("implicit_gemm_tf32x3", 128) else 128
         typed = (problem.scalar,) if name == "implicit_gemm_mma" else ()
         defines = (*typed, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
+        product = replace(product, k=product.k.settled, n=product.n.settled)
         if along_k:
             if product.k.other[-1] != 1:
                 raise Unsupported(

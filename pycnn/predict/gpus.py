@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,14 @@ class Gpu:
             raise ValueError(f"{self.name} multiplies no {kind}; allowed: {there}")
         return self.tensor_tflops[kind]
 
+    def products_a_clock(self, kind: str) -> float:
+        """Multiply-adds of the tensor cores of a partition in a clock, by ``mma.sync``.
+
+        Of a type that they do not know it is that of ``float16``; ``wgmma`` has the whole peak.
+        """
+        rate = self.tensor_tflops.get(kind, self.tensor_tflops["float16"])
+        return rate * 1e3 / self.clock_ghz / self.sms / PARTITIONS / 2
+
     def limit_us(self, flops: float, necessary: float, kind: str) -> float:
         """Least time of so many operations and bytes, if nothing but peak and copy speed bounds."""
         arithmetic = flops / self.peak_tflops(kind) / 1e6 if flops else 0.0
@@ -123,6 +131,35 @@ def gpu(key: str) -> Gpu:
             f"gpu={key!r}; allowed: {', '.join(known)}{did_you_mean(key, list(known))}"
         )
     return known[key]
+
+
+def nearest(arch: str, sms: int, name: str = "") -> Gpu:
+    """The GPU of the file that is like one, with that one's multiprocessors.
+
+    Parameters
+    ----------
+    arch : str
+        Empty for any; one that has no GPU in the file is taken for the one before it.
+    sms : int
+    name : str
+        As the driver has it: of several of an architecture the one of this name counts.
+
+    Examples
+    --------
+    >>> nearest("sm_90a", 114).key, nearest("sm_80", 50).sms, nearest("", 132).key
+    ('h100_pcie', 50, 'h200')
+    """
+    known = list(_load().values())
+    number = _number(arch) if arch else _number(known[0].arch)
+    archs = sorted({_number(g.arch) for g in known})
+    own = max((a for a in archs if a <= number), default=archs[0])
+    alike = [g for g in known if _number(g.arch) == own]
+    found = min(alike, key=lambda g: (g.name not in name, abs(g.sms - sms)))
+    return replace(found, sms=sms)
+
+
+def _number(arch: str) -> int:
+    return int("".join(filter(str.isdigit, arch)))
 
 
 def names() -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def kept(
         Blocks that are run.
     make : callable
     """
-    text = _sources(launch.kernel)
+    text = closure(launch.kernel)
     if text is None:  # it includes what nobody has listed
         return make()
     arguments = [said(a) for a in launch.args]
@@ -66,7 +66,8 @@ def said(argument: object) -> str:
     return repr(argument)
 
 
-def _sources(kernel: Kernel) -> str | None:
+def closure(kernel: Kernel) -> str | None:
+    """Hash over a kernel's file and all it includes; None where nobody has listed that."""
     path = sources.kernel_path(kernel.file)
     return code.closure(path.read_text(), path.parent)
 

@@ -1,19 +1,15 @@
 """Time of a launch: what its warps queue for, and the waves in which its blocks run.
 
-Each of the four schedulers has its warps. A warp needs the scheduler with its pipes and ports, then
-the memory unit that the four share, then L2 and memory, then waits for what nothing covers: the
-stalls that the compiler has written and latencies. How many of those that run together get through
-in a clock is that of a closed queueing network, by mean value analysis (Reiser and Lavenberg,
-"Mean-value analysis of closed multichain queuing networks", JACM 27, 1980): one warp is bound by
-its own waiting, many by the busiest unit, few by both. The whole launch is no faster than L2 and
-memory.
+Warps queue for the units of their multiprocessor (`pycnn.predict.queue`), and wait for what nothing
+covers: the stalls that the compiler has written and latencies. The whole launch is no faster than
+L2 and memory.
 
 A kernel that keeps the multipliers busy runs at the clock that the power limit leaves it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 
@@ -21,6 +17,7 @@ from pycnn.predict import counts, registers, traffic
 from pycnn.predict.code import Code
 from pycnn.predict.gpus import PARTITIONS, Gpu
 from pycnn.predict.pipes import latency, mma_kind, pipe_clocks
+from pycnn.predict.queue import Warp, in_waves
 from pycnn.predict.sample import WARP, Run
 from pycnn.predict.sass import Instruction, Listing
 from pycnn.predict.traffic import Footprint, Pattern
@@ -52,9 +49,6 @@ MEMORY = ("load/store", "shared banks", "L1")
 
 #: Units that are busy at the expense of the clock.
 POWER = ("issue", "registers", "fma", "tensor")
-
-#: Of the iteration for the queues; it is near its end after some ten.
-STEPS = 200
 
 #: Lines of L1 that are looked up in a clock, behind the first (gpu-strides of RRZE-HPC/gpu-benches:
 #: 9 lines in 3.0 clocks, 31 in 8.5, on A40, A100 and H200).
@@ -110,6 +104,57 @@ class Prediction:
         return [f"{name}: {ADVICE[name]}" for name in order[:3]]
 
 
+@dataclass(frozen=True)
+class Load:
+    """What the warps of a launch keep busy, of which its time is made.
+
+    Attributes
+    ----------
+    of_warp : mapping of str to float
+        Clocks of each unit of a multiprocessor, of one warp on average.
+    alone : float
+        Clocks of one warp with nothing beside it.
+    fits : Occupancy
+    patterns : list of Pattern
+    bytes : Footprint
+        Of the grid.
+    mix : mapping of str to float
+        Warp instructions of the grid, by kind.
+    """
+
+    of_warp: Mapping[str, float]
+    alone: float
+    fits: Occupancy
+    patterns: list[Pattern]
+    bytes: Footprint
+    mix: Mapping[str, float]
+
+
+def load(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Load:
+    """What keeps a GPU busy; parameters as those of `predict`."""
+    used = code.resources
+    all_shared = used.shared + shared
+    fits = occupancy(gpu.arch, prod(run.block), used.registers, all_shared)
+    if not fits.blocks:
+        raise ValueError(f"{code.entry} does not fit on a multiprocessor of {gpu.name}")
+    blocks = prod(run.grid)
+    executed = counts.of_blocks(code.listing, run.code.block_of_line, run.warp_counts())
+    per_instruction = counts.per_instruction(code.listing, executed)
+    found = traffic.patterns(run, _widths(code.listing))
+    resident = min(blocks, fits.blocks * gpu.sms)
+    room = max(16384.0, gpu.l1_kib * 1024 - fits.blocks * (all_shared + 1024)) / fits.blocks
+    bytes_ = traffic.footprint(run, room, gpu.l2_mib * 2**20, resident)
+
+    hits = max(0.0, 1 - bytes_.l2_bytes / max(bytes_.l1_bytes, 1.0))
+    clocks = _units(code.listing, executed, found, hits, gpu)  # of the grid, on one multiprocessor
+    of_warp = {name: value / (blocks * run.warps) for name, value in clocks.items()}
+    mix: dict[str, float] = {}
+    for instruction, times in per_instruction:
+        mix[instruction.base] = mix.get(instruction.base, 0.0) + times
+    alone = _alone(per_instruction, gpu, bytes_) / (blocks * run.warps)
+    return Load(of_warp, alone, fits, found, bytes_, mix)
+
+
 def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     """Predict the time of a launch that was sampled.
 
@@ -122,33 +167,17 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     shared : int
         Bytes of dynamic shared memory.
     """
-    used = code.resources
-    all_shared = used.shared + shared
-    fits = occupancy(gpu.arch, prod(run.block), used.registers, all_shared)
-    if not fits.blocks:
-        raise ValueError(f"{code.entry} does not fit on a multiprocessor of {gpu.name}")
+    work = load(code, run, gpu, shared)
+    fits, bytes_, warps = work.fits, work.bytes, run.warps
     blocks = prod(run.grid)
-    number = blocks / gpu.sms
-    warps = run.warps
-    executed = counts.of_blocks(code.listing, run.code.block_of_line, run.warp_counts())
-    per_instruction = counts.per_instruction(code.listing, executed)
-    found = traffic.patterns(run, _widths(code.listing))
-    resident = min(blocks, fits.blocks * gpu.sms)
-    room = max(16384.0, gpu.l1_kib * 1024 - fits.blocks * (all_shared + 1024)) / fits.blocks
-    bytes_ = traffic.footprint(run, room, gpu.l2_mib * 2**20, resident)
-
-    hits = max(0.0, 1 - bytes_.l2_bytes / max(bytes_.l1_bytes, 1.0))
-    clocks = _units(code.listing, executed, found, hits, gpu)  # of the grid, on one multiprocessor
-    of_warp = {name: value / (blocks * warps) for name, value in clocks.items()}
+    number, waves = blocks / gpu.sms, blocks / (fits.blocks * gpu.sms)
     # One warp from start to end, and what passes until a block has taken another's place.
-    alone = _alone(per_instruction, gpu, bytes_) / (blocks * warps) + gpu.block_clocks
-
-    waves = blocks / (fits.blocks * gpu.sms)
+    alone = work.alone + gpu.block_clocks
     far = {
         "L2": bytes_.l2_bytes / gpu.l2_gbps / 1e3,
         "memory": bytes_.dram_bytes / gpu.dram_achieved_gbps / 1e3,
     }
-    near = {name: number * warps * value for name, value in of_warp.items()}
+    near = {name: number * warps * value for name, value in work.of_warp.items()}
     near["latency"] = max(waves, 1.0) * alone
     us = 1e-3 / gpu.clock_ghz
     busy = {**{name: value * us for name, value in near.items()}, **far}
@@ -156,57 +185,19 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
         us = 1e-3 / gpu.sustained_ghz
         busy = {**{name: value * us for name, value in near.items()}, **far}
     # What is shared by all multiprocessors, as one of those that have a block sees it.
-    of_warp |= {name: value / us / (max(1.0, number) * warps) for name, value in far.items()}
-    full, rest = divmod(blocks, fits.blocks * gpu.sms)
-    sm_clocks = full * _together(fits.blocks * warps, of_warp, alone)
-    sm_clocks += _together(ceil(rest / gpu.sms) * warps, of_warp, alone)
-    time = max(sm_clocks * us, *far.values())
+    l2, dram = (value / us / (max(1.0, number) * warps) for value in far.values())
+    front = PARTITIONS * max(work.of_warp[name] for name in FRONT)
+    memory = max(work.of_warp[name] for name in MEMORY)
+    clocks = in_waves(blocks, fits.blocks, gpu.sms, warps, Warp(front, memory, l2, dram, alone))
+    time = max(clocks * us, *far.values())
     bound = max(busy, key=lambda name: busy[name])
     if busy[bound] < 0.7 * time:
         bound = "waves" if number > waves * fits.blocks * 1.2 else "latency"
-    mix: dict[str, float] = {}
-    for instruction, times in per_instruction:
-        mix[instruction.base] = mix.get(instruction.base, 0.0) + times
     return Prediction(
-        code.entry, gpu.key, time, gpu.launch_us, bound, busy, fits, used.registers, all_shared,
-        run.grid, run.block, resident, waves, mix, found, bytes_,
+        code.entry, gpu.key, time, gpu.launch_us, bound, busy, fits, code.resources.registers,
+        code.resources.shared + shared, run.grid, run.block, min(blocks, fits.blocks * gpu.sms),
+        waves, work.mix, work.patterns, bytes_,
     )  # fmt: skip
-
-
-def _together(count: float, of_warp: Mapping[str, float], alone: float) -> float:
-    """Clocks until so many warps of a multiprocessor are done.
-
-    Parameters
-    ----------
-    count : float
-        Warps.
-    of_warp : mapping of str to float
-        Clocks of each unit of the multiprocessor for one of them.
-    alone : float
-        Clocks of one with nothing beside it.
-    """
-    if not count:
-        return 0.0
-    front = PARTITIONS * max(of_warp[name] for name in FRONT)
-    memory = max(of_warp[name] for name in MEMORY)
-    shared = (memory, of_warp["L2"], of_warp["memory"])
-    waits = max(0.0, alone - front - memory)
-    each = max(1.0, count / PARTITIONS)  # warps of a scheduler
-    schedulers = min(PARTITIONS, count)
-    queue, queues = 0.0, [0.0] * len(shared)  # of a scheduler's warps, at each place
-    rate = previous = 0.0
-    for _ in range(STEPS):
-        # A warp that comes finds its own scheduler's others, and at what is shared those of all.
-        others = (each - 1) / each
-        inside = [
-            c * (1 + q * (others + schedulers - 1)) for c, q in zip(shared, queues, strict=True)
-        ]
-        in_front = front * (1 + queue * others)
-        previous, rate = rate, each / (in_front + sum(inside) + waits)
-        queue, queues = rate * in_front, [rate * c for c in inside]
-        if abs(rate - previous) < 1e-4 * rate:
-            break
-    return max(alone, each / rate, each * front, count * memory)
 
 
 def _units(

@@ -1,7 +1,6 @@
 """Predictions of what a plan launches: an operation, by shapes alone."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from pycnn.predict.model import Prediction, predict
 from pycnn.runtime.backends import stand_in_executor, use_backend
 from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Buffer, Launch, Plan
+from pycnn.runtime.target import Target, emulating
 
 #: A plan, and the arrays that it was to run on.
 Bound = tuple[Plan, Mapping[str, Any]]
@@ -76,20 +76,9 @@ class _Seen:
 
 @contextlib.contextmanager
 def planned_on(gpu: Gpu) -> Iterator[None]:
-    """What is planned inside is for this GPU: its architecture decides what fits, and ``auto``.
-
-    The emulator stands for it, by a variable of this process: for one thread at a time.
-    """
-    name = "PYCNN_EMULATOR_ARCH"
-    before = os.environ.get(name)
-    os.environ[name] = gpu.arch
-    try:
-        with use_backend("emulator"):
-            yield
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+    """What is planned inside is for this GPU: architecture and multiprocessors decide ``auto``."""
+    with use_backend("emulator"), emulating(Target(gpu.arch, gpu.sms)):
+        yield
 
 
 def planned(call: Callable[[], object]) -> list[Bound]:

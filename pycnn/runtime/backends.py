@@ -201,7 +201,9 @@ def _status(name: str) -> BackendStatus:
     elif name == "emulator":
         from pycnn.runtime.emulator import probe
     else:
-        return BackendStatus(name, True, f"NumPy {np.__version__}")
+        from pycnn.reference.cpu._loops import about
+
+        return BackendStatus(name, True, f"NumPy {np.__version__}, {about()}")
     available, detail = probe()
     return BackendStatus(name, available, detail)
 

@@ -162,7 +162,8 @@ def gpu_machine(target: Target) -> str:
 def cpu_machine(threads: int) -> str:
     """The CPU path here, as a machine."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    own = _hash(((_PACKAGE / "reference" / "cpu").glob("*.py"),))
+    folder = _PACKAGE / "reference" / "cpu"
+    own = _hash((folder.glob("*.py"), folder.glob("_compiled*")))
     return (
         f"{cpu_model()}; threads {threads}; NumPy {np.__version__}, {blas['name']} "
         f"{blas['version']}; CPU path {own}"

@@ -46,6 +46,9 @@ current: ContextVar[Target] = ContextVar("pycnn_target", default=ANY)
 #: The same, read.
 target = current.get
 
+#: The GPU that the emulator stands for, where it is another than what the environment says.
+_stood_for: ContextVar[Target | None] = ContextVar("pycnn_stood_for", default=None)
+
 #: Major compute capabilities whose own instructions need the suffix ``a`` (sm_90a: wgmma, ...).
 _SPECIFIC = (9, 10, 11)
 
@@ -67,17 +70,35 @@ def planned_for(target: Target) -> Iterator[None]:
         current.reset(token)
 
 
+@contextlib.contextmanager
+def emulating(target: Target) -> Iterator[None]:
+    """The emulator stands for this GPU inside, to what is planned; kernels are not run for it.
+
+    Examples
+    --------
+    >>> from pycnn import use_backend
+    >>> with use_backend("emulator"), emulating(Target("sm_89", 128)):
+    ...     target_here()
+    Target(arch='sm_89', processors=128, gpu='', inline_ptx=True)
+    """
+    token = _stood_for.set(target)
+    try:
+        yield
+    finally:
+        _stood_for.reset(token)
+
+
 def decided_by(array: Any) -> tuple[object, ...]:
     """What backend and target of a call on an array follow from, at no cost, for a cache's key."""
     if isinstance(array, ndarray):
-        return (active.get(), *_deciding())
+        return (active.get(), _stood_for.get(), *_deciding())
     return active_backend(), target_of(array)
 
 
 def target_of(array: Any) -> Target:
     """The GPU that computes on an array: the current device, or what the emulator stands for."""
     if isinstance(array, ndarray):
-        return _of_memory(active.get(), *_deciding())
+        return _of_memory(active.get(), _stood_for.get(), *_deciding())
     cupy = sys.modules.get("cupy")
     known = cupy is not None and isinstance(array, cupy.ndarray)
     return target_of_backend("cuda") if known else ANY  # what is no array will be refused
@@ -108,7 +129,8 @@ def target_of_backend(name: str) -> Target:
         return _of_device(cupy.cuda.runtime.getDevice())
     if name == "emulator":
         by_ptx = emulator_via() == "ptx"
-        return Target(config.get("PYCNN_EMULATOR_ARCH")) if by_ptx else Target(inline_ptx=False)
+        own = Target(config.get("PYCNN_EMULATOR_ARCH")) if by_ptx else Target(inline_ptx=False)
+        return _stood_for.get() or own
     return ANY
 
 

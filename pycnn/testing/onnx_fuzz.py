@@ -1,5 +1,7 @@
 """Mutated models: each is refused with one `OnnxError`, or runs, in bounded time and memory.
 
+What runs is called three times, and gives the same each time: anew, planned, and by the plan.
+
 ``python -m pycnn.testing.onnx_fuzz --first 0 --count 1000`` tries so many seeds in this process,
 which limits its own memory; a seed that fails is printed with what it does.
 """
@@ -18,6 +20,7 @@ from pycnn.onnx.errors import OnnxError
 from pycnn.onnx.operators.registry import table
 from pycnn.onnx.package import package
 from pycnn.onnx.session import load
+from pycnn.onnx.simplify import RANDOM
 from pycnn.testing import onnx_suite
 
 #: Bytes of address space of the process, and seconds for one model.
@@ -152,10 +155,26 @@ def attempt(model: bytes) -> str:
             return "not run"
         feeds[value.name] = (rng.random(shape) * 4).astype(value.dtype)
     try:
-        session.run(None, feeds)
+        first = session.run(None, feeds)
     except OnnxError:
         return "refused running"
+    for _ in range(2):  # while memory is planned, and by the plan
+        again = session.run(None, feeds)
+        if not _same(first, again) and not _draws(session):
+            raise AssertionError("another call has another result")
     return "ran"
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
+    if not isinstance(a, np.ndarray):
+        return a is b
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _draws(session: Any) -> bool:
+    return any(node.operator.type in RANDOM for node in session.graph.walk())
 
 
 def _too_long(*_: Any) -> None:

@@ -5,8 +5,6 @@ computed by the active backend (``reference`` or ``emulator``), CUDA tensors by 
 PyTorch's current stream (not yet tried on a GPU), both on the memory of the tensors.
 """
 
-from typing import Any
-
 from pycnn.runtime.extras import import_extra
 
 import_extra("torch", "torch", "pycnn.torch")
@@ -26,13 +24,4 @@ __all__ = [
     *functions,
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        return functions[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+globals().update(functions)

@@ -164,6 +164,39 @@ def _softmax(name: str) -> Adapter:
     return call
 
 
+def _interpolate(plain: Adapter) -> Adapter:
+    """Also by area, which PyTorch itself makes an adaptive mean of."""
+
+    def call(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+             align_corners: Any = None, recompute_scale_factor: Any = None, antialias: bool = False,
+             ) -> Any:  # fmt: skip
+        if mode != "area":
+            return plain(
+                input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias
+            )
+        refused = {"align_corners": align_corners is not None, "antialias": antialias}
+        for name, given in refused.items():
+            if given:
+                raise ValueError(f"mode='area' with {name}; allowed: without")
+        axes = input.ndim - 2
+        if not 1 <= axes <= 3:
+            raise ValueError(
+                f"x has shape {tuple(input.shape)}; allowed: (N, C, 1 to 3 spatial axes)"
+            )
+        if (size is None) == (scale_factor is None):
+            raise ValueError("size and scale_factor; allowed: one of the two")
+        if size is None:
+            factors = (
+                scale_factor if isinstance(scale_factor, (list, tuple)) else [scale_factor] * axes
+            )
+            size = [int(e * f) for e, f in zip(input.shape[2:], factors, strict=True)]
+        size = tuple(size) if isinstance(size, (list, tuple)) else (size,) * axes
+        return functions[f"adaptive_avg_pool{axes}d"](input, size if axes > 1 else size[0])
+
+    call.__name__ = "interpolate"
+    return call
+
+
 def _batch_norm(
     input: Any,
     running_mean: Any,
@@ -209,5 +242,6 @@ for _space in (functional, torch, torch.Tensor):
     TABLE[_space.relu_] = _relu_
 _batch_norm.__name__ = "batch_norm"
 TABLE[functional.batch_norm] = _batch_norm
+TABLE[functional.interpolate] = _interpolate(TABLE[functional.interpolate])
 TABLE |= spellings(TABLE)
 TABLE = {function: casting(adapter.__name__, adapter) for function, adapter in TABLE.items()}

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 import pycnn
@@ -66,12 +67,13 @@ class Registered:
             _library.impl(op.name, self.compute, key)
         name = f"pycnn::{op.name}"
         torch.library.register_fake(name, self.fake, lib=_library)
-        rule = gradients.rule_of(self)
+        rule = gradients.Rule(self)
         torch.library.register_autograd(
             name, rule.backward, setup_context=rule.setup_context, lib=_library
         )
+        torch.library.register_vmap(name, self.batched, lib=_library)
         self.through = getattr(torch.ops.pycnn, op.name).default
-        self.with_gradient = direct.differentiable(self, rule)
+        self.with_gradient, self.transformed = direct.differentiable(self, rule)
 
     def taken_apart(self, values: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and settings by name, from what came through the dispatcher."""
@@ -106,10 +108,23 @@ class Registered:
     def on_memory(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
         """What the public function returns, of tensors and as tensors."""
         arrays = {n: None if t is None else _seen(n, t) for n, t in tensors.items()}
-        returned = self.op.run(arrays, None, **settings)
-        if type(returned) is tuple:
-            return tuple([None if r is None else _given(r) for r in returned])
-        return _given(returned)
+        return _all_given(self.op.run(arrays, None, **settings))
+
+    def batched(self, info: Any, in_dims: Any, *values: Any) -> tuple[Any, Any]:
+        """For `torch.vmap`, one of the batch at a time."""
+        each = [
+            self.through(*(_one_of(v, dim, i) for v, dim in zip(values, in_dims, strict=True)))
+            for i in range(info.batch_size)
+        ]
+        if not self.many:
+            return torch.stack(each), 0
+        return [torch.stack(some) for some in zip(*each, strict=True)], [0] * len(each[0])
+
+    def public(self, tensors: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+        """By the function that callers have."""
+        operands = (list(tensors),) if self.op.takes_list else tensors
+        names = [operand.name for operand in self.op.operands]
+        return functions[self.op.name](**dict(zip(names, operands, strict=True)), **settings)
 
     def updated(self, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
         """Operands that get new values in this call, in the order of the results."""
@@ -129,6 +144,19 @@ class Registered:
         return given if self.many else given[0]
 
 
+def _one_of(value: Any, dim: Any, i: int) -> Any:
+    if isinstance(value, list) and isinstance(dim, (list, tuple)):
+        return [_one_of(one, where, i) for one, where in zip(value, dim, strict=True)]
+    return value if dim is None else value.select(dim, i)
+
+
+def _all_given(returned: Any) -> Any:
+    """What an operation returned, as tensors."""
+    if type(returned) is tuple:
+        return tuple([None if r is None else _given(r) for r in returned])
+    return _given(returned)
+
+
 def _given(result: Any) -> Any:
     """A result as `fake` says it: contiguous, as kernels write it and the CPU path often does."""
     return _back(result if result.flags.c_contiguous else result.copy())
@@ -140,6 +168,25 @@ class Function:
     def __init__(self, registered: Registered) -> None:
         self.registered = registered
         self.takes_out = False
+        op = registered.op
+        special = op.updates or op.takes_list or {"seed", "return_indices"} & {*op.defaults}
+        self.run = self._run if special else self._short()
+
+    def _short(self) -> Callable[..., Any]:
+        """`_run`, and before it what most calls are, in as few steps as can be."""
+        run, general = self.registered.op.run, self._run
+        heard, seen, from_numpy = direct.heard, direct.seen, torch.from_numpy
+
+        def short(arrays: Mapping[str, Any], out: Any, **settings: Any) -> Any:
+            if heard() or (memory := seen(arrays)) is None:
+                return general(arrays, out, **settings)
+            returned = run(memory, None, **settings)
+            usual = type(returned) is np.ndarray and returned.dtype.kind != "V"
+            if usual and returned.flags.c_contiguous:
+                return from_numpy(returned)
+            return _all_given(returned)
+
+        return short
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.registered.op, name)
@@ -148,7 +195,7 @@ class Function:
         self.registered.op.listed(values)
         return {self.registered.op.operands[0].name: list(values)}
 
-    def run(self, arrays: Mapping[str, Any], out: Any, **settings: Any) -> Any:
+    def _run(self, arrays: Mapping[str, Any], out: Any, **settings: Any) -> Any:
         registered, op = self.registered, self.registered.op
         tensors = arrays[op.operands[0].name] if op.takes_list else arrays.values()
         way = direct.way(tensors)
@@ -156,11 +203,21 @@ class Function:
             settings["seed"] = _seed() if settings["training"] else 0
         if way == direct.PLAIN and not op.updates:
             return registered.on_memory(op.listed(tensors) if op.takes_list else arrays, settings)
-        hidden = settings.get("return_indices") is False and _wants_gradient(arrays)
+        wanted = way == direct.GRADIENT or (way == direct.DISPATCHER and direct.asking(tensors))
+        hidden = wanted and settings.get("return_indices") is False
         if hidden:  # the gradient needs them
             settings["return_indices"] = True
-        if way == direct.GRADIENT and not (op.updates or op.takes_list):
-            returned = registered.with_gradient(settings, *arrays.values())
+        changed = registered.updated(arrays, settings) if op.updates else []
+        by = registered.with_gradient if way == direct.GRADIENT else None
+        if way == direct.DISPATCHER and wanted and direct.transformed():
+            by = registered.transformed
+            if changed:
+                raise NotImplementedError(
+                    f"pycnn::{op.name} in a transform of torch.func, which knows no operands that "
+                    f"change, as {changed[0]} does; allowed: backward"
+                )
+        if by is not None and not changed:
+            returned = by(settings, *tensors)
             return returned[0] if hidden else returned
         given = registered.through(
             *(
@@ -170,7 +227,7 @@ class Function:
         )
         if not registered.many:
             return given
-        for name in reversed(registered.updated(arrays, settings) if op.updates else []):
+        for name in reversed(changed):
             with torch.no_grad():
                 arrays[name].copy_(given.pop())
         if op.results:
@@ -188,10 +245,6 @@ def _by_name(
         there = [arrays.get(name.removeprefix("new_"), name) is not None for name in op.results]
     left = iter(given)
     return [next(left) if present else None for present in there]
-
-
-def _wants_gradient(arrays: Mapping[str, Any]) -> bool:
-    return torch.is_grad_enabled() and any(a.requires_grad for a in arrays.values())
 
 
 @torch.compiler.disable

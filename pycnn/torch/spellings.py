@@ -1,11 +1,16 @@
 """Other spellings of PyTorch's functions, whose arguments stand in another order or place."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from pycnn.torch.register import functions
+
+
+def _never(input: Any) -> Any:
+    return torch.zeros((), dtype=torch.bool, device=input.device)
 
 
 def _mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
@@ -30,12 +35,12 @@ def _baddbmm(
 def _sum(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     """beta * input + alpha * product, by PyTorch; with beta 0 the input is not looked at."""
     product = product if alpha == 1 else product * alpha
-    if beta == 0:
-        return product
     if input.dtype != product.dtype:
         raise TypeError(f"input is {input.dtype}; allowed: {product.dtype}, as the matrices are")
     if torch.broadcast_shapes(input.shape, product.shape) != product.shape:
         raise ValueError(f"input has shape {tuple(input.shape)}; allowed: {tuple(product.shape)}")
+    if beta == 0:  # chosen from, as its gradient is 0 and not None
+        return torch.where(_never(input), input, product) if input.requires_grad else product
     return torch.add(product, input, alpha=beta)
 
 
@@ -47,9 +52,15 @@ def _check(name: str, out: Any, ranks: dict[str, tuple[Any, int]]) -> None:
             raise ValueError(f"{argument} has {tensor.ndim} axes; allowed: {rank}")
 
 
-def _cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
+def _cat(tensors: Any, dim: int = 0, *, axis: int | None = None, out: Any = None) -> Any:
+    """Of the widest dtype, as PyTorch has it; vectors of no elements go with any shape."""
     _check("cat", out, {})
-    return functions["concat"](list(tensors), dim)
+    tensors = [t for t in tensors if t.shape != (0,)] or [*tensors]
+    kinds = {tensor.dtype for tensor in tensors}
+    if len(kinds) > 1:
+        widest = functools.reduce(torch.promote_types, kinds)
+        tensors = [tensor.to(widest) for tensor in tensors]
+    return functions["concat"](tensors, dim if axis is None else axis)
 
 
 def _operator(function: Callable[..., Any]) -> Callable[..., Any]:

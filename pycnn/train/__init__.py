@@ -3,7 +3,9 @@
 from pycnn.train.checkpoint import Checkpoint, load, load_model, save
 from pycnn.train.diverged import Diverged
 from pycnn.train.evaluation import evaluate
+from pycnn.train.gradients import accuracy
 from pycnn.train.history import Epoch
+from pycnn.train.hooks import Hook
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.predict import Predictor
 from pycnn.train.state import StepInfo
@@ -13,10 +15,12 @@ __all__ = [
     "Checkpoint",
     "Diverged",
     "Epoch",
+    "Hook",
     "Interrupted",
     "Predictor",
     "StepInfo",
     "Trainer",
+    "accuracy",
     "evaluate",
     "load",
     "load_model",

@@ -14,7 +14,8 @@ import numpy as np
 
 from pycnn.define.trace import tracing
 from pycnn.dtypes import FLOATING
-from pycnn.nn.arrays import to_numpy
+from pycnn.nn.arrays import library, to_numpy
+from pycnn.nn.fuse import fuse
 from pycnn.nn.layer import Layer
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import replacing
@@ -129,37 +130,75 @@ def load(path: Path | str) -> Checkpoint:
     return Checkpoint(_under("model", arrays), _under("optimizer", arrays), about)
 
 
-def load_model(path: Path | str) -> tuple[Layer, dict[str, Any]]:
-    """The model of a file, made anew and in evaluation mode, and what the file says about it.
+def load_model(path: Path | str, model: Layer | None = None) -> tuple[Layer, dict[str, Any]]:
+    """The model of a file, in evaluation mode and in its dtypes, and what the file says about it.
+
+    Parameters
+    ----------
+    path : Path or str
+    model : Layer, optional
+        One of your own, which gets the arrays, and is fused where that of the file was; by default
+        one of `pycnn.models` is made anew, as the file says.
 
     Raises
     ------
     ValueError, FileNotFoundError, MissingExtra
         As `load`; also if the file does not say which model of `pycnn.models` it is, or its arrays
-        are not those of that model.
+        are not those of the model.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from pycnn import nn, train
+    >>> class Twice(nn.Layer):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv2d(1, 1, 1)
+    ...     def compute(self, x):
+    ...         return self.conv(self.conv(x))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "m.safetensors")
+    ...     train.save(path, Twice().to("bfloat16"))
+    ...     read, _ = train.load_model(path, Twice())
+    >>> read.children["conv"].params["weight"].dtype.name
+    'bfloat16'
     """
     from pycnn.models import create
 
     checkpoint = load(path)
-    name, arguments = model_of(checkpoint, path)
+    recipe = checkpoint.about.get("model")
+    fused = isinstance(recipe, dict) and recipe.get("fused") is True
+    name = "model of your own"
     try:
-        with tracing():  # of placeholders: nothing is allocated before the shapes are compared
-            model = create(name, **arguments)
-        _convert(model, checkpoint.model)
-        model.load_state_dict(checkpoint.model)
+        if model is None:
+            name, arguments = model_of(checkpoint, path)
+            with tracing():  # of placeholders: nothing is allocated before shapes are compared
+                made: Any = create(name, **arguments)
+                if fused:
+                    fuse(made.eval())
+        else:
+            made = model
+            if fused and not (made.recipe or {}).get("fused"):
+                fuse(made.eval())
+        _convert(made, checkpoint.model)
+        made.load_state_dict(checkpoint.model)
     except (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError) as error:
         message = printable(f"{path}, said to be a {name}: {error}")
         raise ValueError(message) from error
-    return model.eval(), checkpoint.about
+    return made.eval(), checkpoint.about
 
 
 def _convert(model: Layer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Give the model the dtype of the file's arrays, if they are of one and of its own shapes."""
+    """Give the model the dtypes of the file's arrays, if they are of its own shapes."""
     own = model.state_dict()
-    fits = own.keys() == arrays.keys() and all(own[n].shape == arrays[n].shape for n in own)
-    dtypes = {array.dtype.name for array in arrays.values()}
-    if fits and len(dtypes) == 1 and dtypes <= {*FLOATING}:
-        model.to(*dtypes)
+    if own.keys() != arrays.keys() or any(own[n].shape != arrays[n].shape for n in own):
+        return  # which `load_state_dict` refuses
+    made: dict[int, tuple[Any, Any]] = {}  # by identity, with what holds on to it
+    for name, held, key in model._named_arrays():
+        array, kind = held[key], arrays[name].dtype
+        if array.dtype != kind and {array.dtype.name, kind.name} <= {*FLOATING}:
+            _, held[key] = made.setdefault(id(array), (array, library(array).empty_like(
+                array, dtype=kind)))  # fmt: skip
 
 
 def model_of(checkpoint: Checkpoint, path: Path | str) -> tuple[str, dict[str, Any]]:

@@ -61,6 +61,10 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--width", type=float, help="factor of the model's channels (default 1)")
     add("--flip", action="store_true", help="augmentation: mirror half of the images")
     add("--crop", type=int, default=0, metavar="PIXELS", help="augmentation: shift by up to PIXELS")
+    add("--label-smoothing", type=float, default=0.0, metavar="SHARE",
+        help="share of a target that all classes get evenly (default 0)")  # fmt: skip
+    add("--mixup", type=float, metavar="ALPHA",
+        help="augmentation: mix images, and their classes, by a beta distribution")  # fmt: skip
     add("--seed", type=int, help="default 0")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("-o", "--output", type=Path, help="checkpoint (default MODEL-DATA.safetensors)")
@@ -71,6 +75,8 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="go on where it stopped, bit for bit; "
         "batch, optimizer, rate, width and seed are then the checkpoint's",
     )
+    add("--change", action="append", default=[], metavar="SETTING",
+        help="with --resume: a setting, such as lr, that is meant to be another now")  # fmt: skip
     add_force(parser)
     add("--log", type=Path, help="figures of every epoch, .csv or .json")
     add("--plot", type=Path, help="learning curves, .png or .svg")
@@ -111,10 +117,11 @@ def _train(arguments: argparse.Namespace) -> int:
         model, dataset, optimizer, _schedule(arguments, optimizer), batch=arguments.batch,
         seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
         precision=arguments.precision, accumulate=arguments.accumulate,
-        patience=arguments.patience, checkpoint=written_to,
+        patience=arguments.patience, checkpoint=written_to, mix=_mix(arguments, dataset),
+        loss=nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing),
     )  # fmt: skip
     if checkpoint:
-        trainer.resume(checkpoint)
+        trainer.resume(checkpoint, arguments.change)
     print(
         f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
         f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
@@ -153,6 +160,10 @@ def _check_options(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None:
             force = _may_replace(arguments, name)
             check_output(getattr(arguments, name), f"--{name}", suffixes, force)
+    if arguments.change and not arguments.resume:
+        raise ValueError("--change: nothing to change; allowed with --resume")
+    if not 0 <= arguments.label_smoothing <= 1:
+        raise ValueError(f"--label-smoothing {arguments.label_smoothing:g}: allowed are 0 to 1")
     if arguments.plot is not None:
         import_extra("matplotlib", "train", "--plot")
     optimizer = arguments.optimizer or (None if arguments.resume else DEFAULTS["optimizer"])
@@ -262,6 +273,12 @@ def _transform(arguments: argparse.Namespace) -> Callable[..., Any] | None:
     return data.augment.Compose(*steps) if steps else None
 
 
+def _mix(arguments: argparse.Namespace, dataset: data.DataSet) -> data.Mix | None:
+    if arguments.mixup is None:
+        return None
+    return data.augment.Mixup(len(dataset.classes), arguments.mixup)
+
+
 def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any, log_to: Path | None) -> None:
     columns = (
         rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn(),
@@ -286,7 +303,7 @@ def _fit(trainer: Trainer, arguments: argparse.Namespace, rich: Any, log_to: Pat
             report()
             bar.update(
                 task, completed=info.step, description=f"epoch {info.epoch}",
-                figures=f"loss {info.loss:.4f}  accuracy {info.accuracy:.2%}  "
+                figures=f"loss {info.loss:.4f}{log.figures(info.metrics, '  ')}  "
                         f"{info.images_per_s:.0f} images/s",
             )  # fmt: skip
 

@@ -11,16 +11,16 @@ class Diverged(ArithmeticError):
     """A loss, parameter or buffer is not finite; says which layer was the first to make it so."""
 
 
-def first_not_finite(model: Layer, x: Any) -> str:
+def first_not_finite(model: Layer, *inputs: Any) -> str:
     """Where the first NaN or infinity comes from, in words.
 
     Parameters
     ----------
     model : Layer
-    x : array
+    *inputs : array
         The batch that led to it; the model is run on it once more.
     """
-    if not _finite(x):
+    if not all(_finite(x) for x in inputs if x.dtype.kind in "fV"):
         return "the input"
     for parameter in model.parameters():
         if not _finite(parameter.value):
@@ -33,7 +33,7 @@ def first_not_finite(model: Layer, x: Any) -> str:
             culprits.append(f"layer {names[id(layer)] or 'itself'}, {layer!r}")
 
     with observing(look):
-        model(x)
+        model(*inputs)
     return culprits[0] if culprits else array_not_finite(model) or "the loss"
 
 
@@ -47,4 +47,6 @@ def array_not_finite(model: Layer) -> str:
 
 
 def _finite(array: Any) -> bool:
+    if isinstance(array, tuple):
+        return all(map(_finite, array))
     return bool(library(array).isfinite(array).all())

@@ -1,81 +1,98 @@
-"""Loss and accuracy of a classifier, and what is asked of a model and a loss before."""
+"""Loss and metrics of a model on a part of the data."""
 
-from pycnn.data import DataSet, batches
-from pycnn.nn.activation import Softmax
-from pycnn.nn.arrays import device_of, mover, placer, to_numpy
-from pycnn.nn.classifier import last_layer
+from collections.abc import Mapping
+from typing import Any
+
+from pycnn.data import Arrays, DataSet, batches
+from pycnn.nn.arrays import device_of, mover
 from pycnn.nn.layer import Layer
-from pycnn.nn.loss import CrossEntropyLoss, Loss
+from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.observe import evaluating
 from pycnn.runtime.faults import synchronize
-from pycnn.tape import grad
-
-#: What training works in: steps are too small for 16 bits.
-DTYPES = ("float32", "float64")
+from pycnn.train.checks import check_loss
+from pycnn.train.gradients import Metric, accuracy, counted, is_sum, measured
+from pycnn.train.state import Means
 
 
 def evaluate(
-    model: Layer, data: DataSet, part: str = "test", loss: Loss | None = None, batch: int = 64
-) -> tuple[float, float]:
-    """Mean loss and accuracy (0 to 1) of a model on a part of a data set, in evaluation mode.
+    model: Layer,
+    data: DataSet | Arrays,
+    part: str = "test",
+    loss: Any = None,
+    batch: int = 64,
+    metrics: Mapping[str, Metric] | None = None,
+) -> dict[str, float]:
+    """Loss and metrics of a model on a part of a data set, in evaluation mode.
 
-    Every layer is left in the mode it was in.
+    Parameters
+    ----------
+    model : Layer
+        Every layer is left in the mode it was in.
+    data : DataSet or Arrays
+    part : {"test", "train"}, default "test"
+    loss : callable, optional
+        As of a `Trainer`; `pycnn.nn.CrossEntropyLoss` by default. Where examples have weights, by
+        their classes, the mean is by these weights, in batches of any size.
+    batch : int, default 64
+    metrics : mapping of str to callable, optional
+        As of a `Trainer`.
+
+    Returns
+    -------
+    dict of str to float
+        "loss", and every metric, means over the part.
 
     Raises
     ------
     ValueError
-        If there are no such images, or the loss takes no classes.
+        If there are no such examples.
+    TypeError
+        If the loss is no function, or takes no classes where they are the targets.
+
+    Examples
+    --------
+    >>> from pycnn import data, nn, train
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, init="zeros"))
+    >>> figures = train.evaluate(model, data.load("digits"))
+    >>> {name: round(value, 3) for name, value in figures.items()}
+    {'loss': 2.303, 'accuracy': 0.1}
     """
     loss = CrossEntropyLoss() if loss is None else loss
-    check_loss(loss, model)
+    check_loss(loss, model, data)
     if not len(data.part(part)):
         raise ValueError(f"{data.name} has no images in {part!r}")
-    value = model.parameters()[0].value
-    place, move = placer(value), mover(device_of(value))
-    total, correct, examples = 0.0, 0, 0
+    metrics, means = metrics_of(loss, metrics), Means()
+    place = placer_of(model)
     with evaluating(model):
-        for images, labels in batches(data, part, batch, seed=0, epoch=0):
-            scores = model(place(images))
-            total += float(loss(scores, move(labels))) * weight(loss, len(images))
-            correct += int((to_numpy(scores).argmax(axis=1) == labels).sum())
-            examples += len(images)
+        for inputs, target in batches(data, part, batch, seed=0, epoch=0):
+            inputs, target = place(inputs, target)
+            outputs = model(*inputs)
+            examples = len(inputs[0])
+            weight = examples if is_sum(loss) else counted(loss, target)
+            value = float(loss(outputs, target)) / (examples if is_sum(loss) else 1)
+            means.add(value, weight, examples, measured(metrics, outputs, target))
     synchronize()
-    return total / examples, correct / examples
+    return {"loss": means.loss, **means.metrics}
 
 
-def weight(loss: Loss, examples: int) -> int:
-    """What a batch's loss counts in the sum over examples."""
-    return 1 if loss.settings.get("reduction") == "sum" else examples
+def metrics_of(loss: Any, metrics: Mapping[str, Metric] | None) -> Mapping[str, Metric]:
+    """Those that are asked for; accuracy where the targets are classes."""
+    if metrics is not None:
+        return metrics
+    return {"accuracy": accuracy} if getattr(loss, "takes_classes", False) else {}
 
 
-def check_loss(loss: Loss, model: Layer) -> None:
-    name = type(loss).__name__
-    if not isinstance(loss, Loss) or not loss.takes_classes:
-        raise TypeError(
-            f"loss is of type {name}; allowed: CrossEntropyLoss, NLLLoss, or a Loss of your own "
-            "with takes_classes = True: the targets are classes"
-        )
-    if loss.settings.get("reduction") == "none":
-        raise ValueError(f"loss {name} has reduction='none'; allowed are 'mean', 'sum'")
-    if isinstance(last_layer(model), Softmax):
-        raise ValueError(
-            f"the model ends in Softmax; {name} takes "
-            f"{'scores' if isinstance(loss, CrossEntropyLoss) else 'LogSoftmax'}"
-        )
+def placer_of(model: Layer) -> Any:
+    """What brings a batch to the device of a model, and what is floating to its dtype."""
+    like = model.parameters()[0].value
+    move = mover(device_of(like))
 
+    def one(array: Any) -> Any:
+        return move(array.astype(like.dtype, copy=False) if array.dtype.kind == "f" else array)
 
-def check_dtype(model: Layer) -> None:
-    arrays = [array for array in model.state_dict().values() if array.dtype.kind not in "biu"]
-    dtypes = sorted({array.dtype.name for array in arrays})
-    if len(dtypes) > 1 or dtypes[0] not in DTYPES:
-        raise ValueError(
-            f"the model is {' and '.join(dtypes)}; allowed for training: {' or '.join(DTYPES)}. "
-            "Train so, and convert afterwards, by model.to"
-        )
+    def place(inputs: Any, target: Any) -> tuple[tuple[Any, ...], Any]:
+        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        placed = tuple(map(one, target)) if isinstance(target, tuple) else one(target)
+        return tuple(map(one, inputs)), placed
 
-
-def check_precision(precision: str | None, model: Layer) -> None:
-    grad(precision)  # refuses what it does not have
-    name = model.parameters()[0].value.dtype.name
-    if precision is not None and name != "float32":
-        raise ValueError(f"precision={precision!r} for a model in {name}; allowed: in float32")
+    return place

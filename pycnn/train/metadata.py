@@ -63,7 +63,7 @@ def model_in(about: Mapping[str, Any], path: Path | str) -> tuple[str, dict[str,
     if not isinstance(model, dict) or "name" not in model:
         raise ValueError(
             f"{path} does not say which model of pycnn.models it is; "
-            "use pycnn.train.load and Layer.load_state_dict"
+            "with one of your own, pycnn.train.load_model(path, model)"
         )
     name, arguments = model["name"], model.get("arguments", {})
     if not isinstance(name, str) or not isinstance(arguments, dict):
@@ -107,7 +107,12 @@ def restored(kind: type[Row], values: Any) -> Row:
     kinds: dict[str, Any] = {each.name: each.type for each in fields(kind)}  # type: ignore[arg-type]
     for name, value in values.items():
         wanted = kinds.get(name)
-        fits = _is_count(value) if wanted is int else wanted is not float or _is_number(value)
+        if wanted is int:
+            fits = _is_count(value)
+        elif wanted == dict[str, float]:
+            fits = isinstance(value, dict) and all(map(_is_number, value.values()))
+        else:
+            fits = wanted is not float or _is_number(value)
         if wanted is None or not fits:
             raise ValueError(f"{printable(name, 40)}={printable(value, 40)} of {kind.__name__}")
     try:

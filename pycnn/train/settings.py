@@ -1,39 +1,45 @@
 """What decides a training, so that a resumption can be told what it must not change."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pycnn.data import DataSet
+from pycnn.data import Arrays, DataSet
+from pycnn.data.arrays import form_of
 from pycnn.nn.arrays import to_numpy
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import Loss
-from pycnn.nn.optim import Optimizer
-from pycnn.nn.schedule import Schedule
+
+if TYPE_CHECKING:
+    from pycnn.train.trainer import Trainer
 
 #: Differences that are named, at most.
 MOST = 5
 
 
-def settings_of(
-    model: Layer, data: DataSet, optimizer: Optimizer, schedule: Schedule, loss: Loss, **others: Any
-) -> dict[str, Any]:
+def settings_of(trainer: "Trainer") -> dict[str, Any]:
     """All settings by name, as JSON has them."""
+    model, optimizer, schedule = trainer.model, trainer.optimizer, trainer.schedule
+    loss = trainer.loss
     settings = {
         "model": model.recipe,
         "dtype": model.parameters()[0].value.dtype.name,
         **{f"layer {path}": _layer_text(layer) for path, layer in model.named_layers() if path},
         "layers in evaluation mode": _frozen(model),
         "frozen layers": [p for p, one in model.named_layers() if not one.trainable] or None,
-        "data": data.name,
-        "training images": len(data.train),
-        "test images": len(data.test),
-        "input_shape": data.shape,
-        "classes": data.classes,
-        "mean": data.mean,
-        "std": data.std,
-        **others,
-        "loss": type(loss).__name__,
-        **{f"loss.{name}": value for name, value in loss.settings.items()},
+        **_of_data(trainer.data),
+        "batch": trainer.batch,
+        "seed": trainer.seed,
+        "transform": trainer.transform,
+        "mix": trainer.mix,
+        "clip_norm": trainer.clip_norm,
+        "precision": trainer.precision,
+        "accumulate": trainer.accumulate if trainer.accumulate > 1 else None,
+        "by_step": trainer.by_step or None,
+        "patience": trainer.patience,
+        "metrics": trainer.metrics,
+        "hooks": trainer.hooks or None,
+        "loss": type(loss).__name__ if isinstance(loss, Loss) else loss,
+        **{f"loss.{name}": value for name, value in getattr(loss, "settings", {}).items()},
         "optimizer": type(optimizer).__name__,
         **{f"optimizer.{name}": value for name, value in optimizer.settings().items()},
         "lr": schedule.base,
@@ -44,10 +50,26 @@ def settings_of(
     return plain
 
 
-def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """In words; of an optimiser, loss or schedule of another kind not its settings too."""
+def _of_data(data: DataSet | Arrays) -> dict[str, Any]:
+    counts = {
+        "data": data.name, "training images": len(data.train), "test images": len(data.test),
+    }  # fmt: skip
+    if isinstance(data, Arrays):
+        return {**counts, "inputs": form_of(data.inputs), "target": form_of(data.target)}
+    return {
+        **counts, "input_shape": data.shape, "classes": data.classes, "mean": data.mean,
+        "std": data.std,
+    }  # fmt: skip
+
+
+def changed(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """What differs; of an optimiser, loss or schedule of another kind not its settings too."""
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
-    names = [name for name in names if name.partition(".")[0] not in names or "." not in name]
+    return [name for name in names if name.partition(".")[0] not in names or "." not in name]
+
+
+def differences(mine: dict[str, Any], theirs: dict[str, Any], names: list[str]) -> list[str]:
+    """Those of `names` in words."""
     listed = [
         f"{name}={mine.get(name)!r}: the checkpoint was made with {theirs.get(name)!r}"
         for name in names[:MOST]

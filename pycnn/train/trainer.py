@@ -1,43 +1,42 @@
-"""Train a classifier on a data set: the loop, and everything that makes it safe to interrupt."""
+"""The loop that trains a model, and everything that makes it safe to interrupt."""
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pycnn.data import DataSet, batches
+from pycnn.data import Arrays, DataSet, Mix, Transform, batches
 from pycnn.define.validate import integer
-from pycnn.nn.arrays import device_of, mover, placer
 from pycnn.nn.layer import Layer
-from pycnn.nn.loss import CrossEntropyLoss, Loss
+from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.optim import Optimizer, clip_grad_norm
 from pycnn.nn.schedule import Constant, Plateau, Schedule
 from pycnn.runtime.faults import synchronize
-from pycnn.runtime.text import printable
+from pycnn.train import record
 from pycnn.train.checkpoint import Checkpoint, save
-from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
-from pycnn.train.evaluation import (
+from pycnn.train.checks import (
     check_dtype,
     check_loss,
+    check_metrics,
+    check_mode,
+    check_optimizer,
     check_precision,
-    evaluate,
-    weight,
-)
-from pycnn.train.gradients import gradients
+)  # fmt: skip
+from pycnn.train.diverged import Diverged, array_not_finite, first_not_finite
+from pycnn.train.evaluation import evaluate, metrics_of, placer_of
+from pycnn.train.gradients import Metric, counted, gradients, is_sum
 from pycnn.train.history import Epoch
+from pycnn.train.hooks import Hook
 from pycnn.train.interrupt import Interrupted, deferred
-from pycnn.train.metadata import restored, same_form
-from pycnn.train.settings import differences, settings_of
 from pycnn.train.state import StepInfo, TrainState
 
 
 class Trainer:
-    """Trains a classifier: cross-entropy, seeded batches, taps, checkpoints.
+    """Trains a model: seeded batches, taps, metrics, checkpoints.
 
     The same seed gives the same weights, bit for bit, also when training was interrupted and
     resumed from a checkpoint. Layers inside the model that are in evaluation mode stay in it; a
@@ -47,19 +46,30 @@ class Trainer:
     Parameters
     ----------
     model : Layer
-        Images (N, C, H, W) to scores (N, classes); float32 or float64, as images then are.
-    data : DataSet
+        Takes the inputs of the data, float32 or float64, as floating-point inputs and targets then
+        are.
+    data : DataSet or Arrays
+        Labelled images, or examples of any form: several inputs, masks, numbers to predict.
     optimizer : Optimizer
         Of `model`.
     schedule : Schedule, optional
         Of `optimizer`; constant by default.
     batch : int, default 64
     seed : int, default 0
-        Of the order of examples, of `transform` and of dropout.
+        Of the order of examples, of `transform`, `mix` and dropout.
     transform : callable, optional
-        Augmentation, see `pycnn.data.batches`.
-    loss : Loss, optional
-        Of scores and classes, by "mean" or "sum"; `pycnn.nn.CrossEntropyLoss` by default.
+        Augmentation of images, see `pycnn.data.batches`.
+    mix : callable, optional
+        Of inputs and target together, see `pycnn.data.batches`; not in evaluation.
+    loss : callable, optional
+        ``loss(result, target)``, one number: a `pycnn.nn.Loss`, or a function of your own that is
+        the mean over examples; `pycnn.nn.CrossEntropyLoss` by default. Its attribute ``count``,
+        where it has one, says of a target what the mean is over.
+    metrics : mapping of str to callable, optional
+        ``metric(result, target)``, means over the examples of a batch, which are shown and kept
+        beside the loss; by default "accuracy" where the loss takes classes.
+    hooks : sequence of Hook, optional
+        What of one's own happens at a step, and after an epoch.
     clip_norm : float, optional
         Largest norm of all gradients together.
     precision : {"float16", "bfloat16"}, optional
@@ -85,19 +95,34 @@ class Trainer:
     >>> history = trainer.fit(epochs=3)
     >>> history[-1].test_accuracy > 0.85
     True
+
+    A line through points:
+
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
+    >>> line = data.Arrays(name="line", inputs=x, target=3 * x + 1, train=np.arange(0, 50, 2),
+    ...                    test=np.arange(1, 50, 2))
+    >>> model = nn.Linear(1, 1)
+    >>> far = {"furthest": lambda y, target: abs(y - target).max()}
+    >>> trainer = train.Trainer(model, line, nn.SGD(model, 0.5), loss=nn.MSELoss(), metrics=far)
+    >>> trainer.fit(epochs=100)[-1].test_metrics["furthest"] < 1e-3
+    True
     """
 
     def __init__(
         self,
         model: Layer,
-        data: DataSet,
+        data: DataSet | Arrays,
         optimizer: Optimizer,
         schedule: Schedule | None = None,
         *,
         batch: int = 64,
         seed: int = 0,
-        transform: Callable[..., Any] | None = None,
-        loss: Loss | None = None,
+        transform: Transform | None = None,
+        mix: Mix | None = None,
+        loss: Callable[[Any, Any], Any] | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+        hooks: Sequence[Hook] = (),
         clip_norm: float | None = None,
         precision: str | None = None,
         accumulate: int = 1,
@@ -117,24 +142,25 @@ class Trainer:
             raise ValueError(f"accumulate={accumulate}: allowed are 1 to batch={batch}")
         if by_step and isinstance(schedule, Plateau):
             raise ValueError("by_step=True with Plateau, which goes by the loss of epochs")
-        if optimizer.model is not model:
-            parts = {id(layer): path for path, layer in model.named_layers()}
-            of = parts.get(id(optimizer.model))
-            raise ValueError(
-                "optimizer is of another model" if of is None else
-                f"optimizer is of {of}, a part of the model; allowed: one of the whole model"
-            )  # fmt: skip
+        check_optimizer(optimizer, model)
         if schedule is not None and schedule.optimizer is not optimizer:
             raise ValueError("schedule is of another optimizer")
         if not model.parameters():
             raise ValueError("model has no parameters to train")
         if not len(data.test):
             raise ValueError(f"{data.name} has no images to test with; allowed: 1 and more")
-        self.model, self.data, self.optimizer = model, data, optimizer
+        self.model, self.optimizer = model, optimizer
+        self.data: Any = data
         self.schedule = schedule or Constant(optimizer)
-        self.batch, self.seed, self.transform = batch, seed, transform
+        self.batch, self.seed, self.transform, self.mix = batch, seed, transform, mix
         self.loss = CrossEntropyLoss() if loss is None else loss
-        check_loss(self.loss, model)
+        check_loss(self.loss, model, data, mixed=mix is not None)
+        self.metrics = metrics_of(self.loss, metrics)
+        check_metrics(self.metrics)
+        for hook in hooks:
+            if not isinstance(hook, Hook):
+                raise TypeError(f"hooks has {hook!r}; allowed: of classes derived from Hook")
+        self.hooks = list(hooks)
         check_dtype(model)
         self.clip_norm = clip_norm
         check_precision(precision, model)
@@ -179,21 +205,17 @@ class Trainer:
         if epochs < 1:
             raise ValueError(f"epochs={epochs}: allowed are 1 and more")
         check_dtype(self.model)
-        if not self.model.training:
-            for path, layer in self.model.named_layers():
-                if layer.training:
-                    raise ValueError(
-                        f"the model is in evaluation mode, and {path} in training mode; call "
-                        "model.train(), then eval() of the layers that are to stay in it"
-                    )
-            self.model.train()
+        check_mode(self.model)
+        stopped = False
         with deferred() as interrupted:
-            while self.state.epoch < epochs and self._is_patient():
+            while self.state.epoch < epochs and self._is_patient() and not stopped:
                 for info in self._epoch():
                     callback(info)
                     if interrupted():
                         self._stop()
-                self._finish_epoch()
+                row = self._finish_epoch()
+                for hook in self.hooks:
+                    stopped = bool(hook.epoch(self, row)) or stopped
                 if interrupted() and self.state.epoch < epochs:
                     self._stop()
         return self.state.history
@@ -207,67 +229,74 @@ class Trainer:
     def _epoch(self) -> Iterator[StepInfo]:
         """The rest of the epoch that has begun."""
         state = self.state
-        value = self.model.parameters()[0].value
-        place, move = placer(value), mover(device_of(value))
+        place = placer_of(self.model)
         if state.step == 0:
             last = state.history[-1].test_loss if state.history else None
             self.schedule.set(state.epoch, last)
         ordered = batches(
             self.data, "train", self.batch, seed=self.seed, epoch=state.epoch,
-            transform=self.transform,
+            transform=self.transform, mix=self.mix,
         )  # fmt: skip
-        for images, labels in itertools.islice(ordered, state.step, None):
+        for inputs, target in itertools.islice(ordered, state.step, None):
             begin = time.perf_counter()
             if self.by_step:
                 self.schedule.set(state.epoch + state.step / self.steps)
-            loss, correct = self._step(place(images), move(labels))
+            self._step(*place(inputs, target))
             state.step += 1
-            state.loss_sum += loss * weight(self.loss, len(images))
-            state.correct += correct
-            state.examples += len(images)
             state.seconds += time.perf_counter() - begin
-            yield StepInfo(
-                state.epoch + 1, state.step, self.steps, state.loss, state.accuracy,
+            info = StepInfo(
+                state.epoch + 1, state.step, self.steps, state.loss, state.metrics,
                 state.images_per_s,
             )  # fmt: skip
+            for hook in self.hooks:
+                hook.step(self, info)
+            yield info
 
-    def _step(self, x: Any, labels: Any) -> tuple[float, int]:
-        """One move of the parameters; the loss and the correct classifications before it."""
+    def _step(self, inputs: tuple[Any, ...], target: Any) -> None:
+        """One move of the parameters, and the figures of the batch before it."""
         self.model.reseed(self.seed, self.optimizer.steps)
         self.model.zero_grad()
-        factor = 1.0 if self.scale is None else self.scale.scale
         batch = gradients(
-            self.model, self.loss, x, labels, precision=self.precision, factor=factor,
-            parts=self.accumulate,
+            self.model, self.loss, inputs, target, metrics=self.metrics, precision=self.precision,
+            factor=1.0 if self.scale is None else self.scale.scale, parts=self.accumulate,
         )  # fmt: skip
         if not np.isfinite(batch.total):
             synchronize()  # a label that is no class is another error
-            first = first_not_finite(self.model, x)
+            first = first_not_finite(self.model, *inputs)
             raise Diverged(
                 f"the loss of step {self.state.step + 1} of epoch {self.state.epoch + 1} is "
                 f"{batch.total}; the first to make such a number is {first}"
             )
+        for hook in self.hooks:
+            hook.gradients(self)
         if self.scale is None or self.scale.unscaled(self.model):
             if self.clip_norm is not None:
                 clip_grad_norm(self.model, self.clip_norm)
             self.optimizer.step()
-        return batch.loss, batch.correct
+        examples = len(inputs[0])
+        total = is_sum(self.loss)
+        self.state.add(
+            batch.loss / examples if total else batch.loss,
+            examples if total else counted(self.loss, target), examples, batch.metrics,
+        )  # fmt: skip
 
-    def _finish_epoch(self) -> None:
+    def _finish_epoch(self) -> Epoch:
         state = self.state
         self._check_finite()
-        test_loss, test_accuracy = self.evaluate()
+        test = self.evaluate()
+        test_loss = test.pop("loss")
         if not np.isfinite(test_loss):
             raise Diverged(f"the test loss after epoch {state.epoch + 1} is {test_loss}")
         row = Epoch(
-            state.epoch + 1, state.loss, state.accuracy, test_loss, test_accuracy,
-            self.optimizer.lr, state.seconds, state.images_per_s,
+            state.epoch + 1, state.loss, state.metrics, test_loss, test, self.optimizer.lr,
+            state.seconds, state.images_per_s,
         )  # fmt: skip
         self.state = TrainState(epoch=state.epoch + 1, history=[*state.history, row])
         if self.checkpoint is not None:
             self.save()
         if self.best is not None and self._epochs_without_gain() == 0:
             self.save(self.best)
+        return row
 
     def _epochs_without_gain(self) -> int:
         """Epochs since the one with the smallest test loss."""
@@ -283,9 +312,9 @@ class Trainer:
                 f"{name} is not finite after step {self.state.step} of epoch {self.state.epoch + 1}"
             )
 
-    def evaluate(self, part: str = "test") -> tuple[float, float]:
-        """Loss and accuracy (0 to 1) on a part of the data, in evaluation mode."""
-        return evaluate(self.model, self.data, part, self.loss, self.batch)
+    def evaluate(self, part: str = "test") -> dict[str, float]:
+        """Loss and metrics on a part of the data, in evaluation mode; see `train.evaluate`."""
+        return evaluate(self.model, self.data, part, self.loss, self.batch, self.metrics)
 
     def save(self, path: Path | str | None = None) -> None:
         """Write the checkpoint, by default to where it was said to be.
@@ -301,70 +330,24 @@ class Trainer:
         if path is None:
             raise ValueError("checkpoint=None: nowhere to save to")
         self._check_finite()
-        about = {
-            "data": self.data.name,
-            "classes": list(self.data.classes),
-            "mean": list(map(float, self.data.mean)),
-            "std": list(map(float, self.data.std)),
-            "input_shape": list(self.data.images.shape[1:]),
-            "training": {
-                "settings": self._settings(),
-                "optimizer_steps": self.optimizer.steps,
-                "lr": self.optimizer.lr,
-                "schedule": self.schedule.state(),
-                "state": asdict(self.state),
-                **({} if self.scale is None else {"loss_scale": self.scale.state()}),
-            },
-        }
-        save(path, self.model, about, self.optimizer.state_dict())
+        save(path, self.model, record.of(self), self.optimizer.state_dict())
 
-    def _settings(self) -> dict[str, Any]:
-        return settings_of(
-            self.model, self.data, self.optimizer, self.schedule, self.loss, batch=self.batch,
-            seed=self.seed, transform=self.transform, clip_norm=self.clip_norm,
-            precision=self.precision, accumulate=self.accumulate if self.accumulate > 1 else None,
-            by_step=self.by_step or None,
-        )  # fmt: skip
-
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint, change: Collection[str] = ()) -> None:
         """Go on from a checkpoint of the same training.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+            As `pycnn.train.load` reads it.
+        change : collection of str, optional
+            Names of settings that are another now and are meant to be, such as "lr", "batch" or
+            "patience"; "loss", "optimizer" and "schedule" with all that they were made with. With
+            another rate or schedule, the schedule begins anew; with another optimizer, its state.
 
         Raises
         ------
         ValueError
-            If any setting is another than the checkpoint's, which are all named, or if it is of a
-            model alone.
+            If any other setting is another than the checkpoint's, which are all named, one of
+            `change` is the same, or the checkpoint is of a model alone.
         """
-        training = checkpoint.about.get("training")
-        if not training:
-            raise ValueError("the checkpoint holds a model alone, and no training to resume")
-        theirs = training.get("settings") if isinstance(training, dict) else None
-        if not isinstance(theirs, dict):
-            raise ValueError("the checkpoint does not say with which settings it was trained")
-        if changed := differences(self._settings(), theirs):
-            raise ValueError(printable("; ".join(changed)))
-        state = self._state_in(training)
-        self.model.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer, training["optimizer_steps"])
-        self.optimizer.lr = training["lr"]
-        self.schedule.load_state(training["schedule"])
-        if self.scale is not None:
-            self.scale.load_state(training["loss_scale"])
-        self.state = state
-
-    def _state_in(self, training: dict[str, Any]) -> TrainState:
-        """How far the training of a file was, and a look at all else that is taken from it."""
-        try:
-            rows = [restored(Epoch, row) for row in training["state"]["history"]]
-            state = restored(TrainState, {**training["state"], "history": rows})
-            own = {"optimizer_steps": 0, "lr": 0.0, "schedule": self.schedule.state()}
-            if self.scale is not None:
-                own["loss_scale"] = self.scale.state()
-            saved = {name: training[name] for name in own}
-            if not same_form(saved, own) or state.step > self.steps:
-                raise ValueError(printable(saved, 200))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"the checkpoint's record of its training is of another form: {error}"
-            ) from error
-        return state
+        record.resume(self, checkpoint, change)

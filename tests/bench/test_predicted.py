@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -200,3 +201,41 @@ def test_launches_that_begin_at_another_image_are_predicted_once(
     found = plans.of_plans([plan], {"x": np.zeros(4, np.float32)}, GPU)
     assert [p.time_us for p in found.launches] == [1.0, 1.0, 2.0, 3.0, 4.0]
     assert asked == [launches[0], *launches[2:]]
+
+
+def test_plans_are_for_the_gpu_that_is_asked_about() -> None:
+    x, w = np.zeros((8, 56, 56, 64), np.float16), np.zeros((256, 64, 1, 1), np.float16)
+    blocks = {}
+    for name in ("h200", "h100_pcie"):
+        with plans.planned_on(gpus.gpu(name)):
+            call = partial(pycnn.conv2d, x, w, layout="NHWC", algo="implicit_gemm_wgmma")
+            ((plan, _),) = plans.planned(call)
+        blocks[name] = max(launch.grid[0] for launch in plan.launches)
+    assert blocks == {"h200": 132, "h100_pcie": 114}
+
+
+def test_from_the_command_to_a_comparison(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    old, new = (tmp_path / f"{name}.json" for name in ("old", "new"))
+    layer_of = ["--shape", "n1c4h9w9k4r3s3p1", "--algo", "direct"]
+    assert main(["bench", *layer_of, "--quick", "--gpu", "h200", "--json", str(old)]) == 0
+    said = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in said.splitlines() if str(tmp_path) not in line)
+    assert "NVIDIA H200 PREDICTED" in said
+    data = json.loads(old.read_text())
+    assert data["complete"]
+    (layer,) = data["predicted"]["layers"]
+    assert layer["algorithms"][0]["algorithm"] == "direct"
+    layer["algorithms"][0]["time_us"] /= 2
+    new.write_text(json.dumps(data))
+    assert main(["compare", str(old), str(new)]) == 0
+    said = capsys.readouterr().out
+    assert "predicted on h200, " in said
+    assert "1 changed by over 1%" in said
+    layer["algorithms"][0]["time_us"] = "soon"
+    new.write_text(json.dumps(data))
+    assert main(["compare", str(old), str(new)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "`predicted` is not what `--gpu` writes" in captured.err

@@ -154,13 +154,13 @@ def test_the_machine_names_all_that_a_time_depends_on(monkeypatch):
 
 def test_the_cpu_path_is_tuned_where_there_is_no_gpu(file, monkeypatch, capsys):
     monkeypatch.setattr(tune, "CpuClock", lambda: Clock(fastest=1))
-    words = ["tune", "--backend", "reference", "--shape", "n1c8h6w6k8r1s1", "--seconds", "0.01"]
+    words = ["tune", "--backend", "reference", "--shape", "n1c12h6w6k8r1s1", "--seconds", "0.01"]
     assert main([*words, "--threads", "1"]) == 0
     printed = capsys.readouterr().out
     assert "1 measured, 0 there already, 0 wrong or failed" in printed
     (problems,) = json.loads(file.read_text())["machines"].values()
     ((key, row),) = problems.items()
-    assert "x (1, 8, 6, 6)" in key
+    assert "x (1, 12, 6, 6)" in key
     best = min(row["times_us"], key=row["times_us"].get)
     assert best != "gemm"
     monkeypatch.setenv("PYCNN_CPU_THREADS", "1")
@@ -168,11 +168,11 @@ def test_the_cpu_path_is_tuned_where_there_is_no_gpu(file, monkeypatch, capsys):
     monkeypatch.setitem(cpu.METHODS, best, cpu.METHODS[best]._replace(
         forward=lambda *given: ran.append(best)
     ))  # fmt: skip
-    pycnn.conv2d(np.zeros((1, 8, 6, 6), np.float32), np.zeros((8, 8, 1, 1), np.float32))
+    pycnn.conv2d(np.zeros((1, 12, 6, 6), np.float32), np.zeros((8, 12, 1, 1), np.float32))
     assert ran == [best]
-    method = cpu.conv_method((1, 8, 6, 6), (8, 8, 1, 1), (1, 1), ((0, 0),) * 2, (1, 1), 1)
+    method = cpu.conv_method((1, 12, 6, 6), (8, 12, 1, 1), (1, 1), ((0, 0),) * 2, (1, 1), 1)
     assert method == best
-    found = pycnn.explain("conv2d", (1, 8, 6, 6), (8, 8, 1, 1)).results[-1]
+    found = pycnn.explain("conv2d", (1, 12, 6, 6), (8, 12, 1, 1)).results[-1]
     assert (found.taken.algo, "measured" in found.taken.reason) == (best, True)
     assert main([*words, "--threads", "1"]) == 0
     assert "0 measured, 1 there already" in capsys.readouterr().out

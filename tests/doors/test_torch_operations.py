@@ -198,11 +198,23 @@ class TestTheShortWay:
 
     def test_ordinary_tensors_take_it(self, monkeypatch):
         seen, x = self.ways(monkeypatch), torch.randn(3)
-        pycnn.torch.relu(x)
+        with monkeypatch.context() as patch:  # without a gradient nothing is asked at all
+            patch.setattr(REGISTERED["relu"], "through", None)
+            pycnn.torch.relu(x)
+        assert not seen
         pycnn.torch.relu(torch.nn.Parameter(x))
         with torch.no_grad():
             pycnn.torch.relu(torch.nn.Parameter(x))
-        assert seen == [direct.PLAIN, direct.GRADIENT, direct.PLAIN]
+        assert seen == [direct.GRADIENT, direct.PLAIN]
+
+    @pytest.mark.parametrize("x", [
+        torch.randn(3, dtype=torch.bfloat16), torch.randn(2, 3, 1).expand(2, 3, 4),
+        torch.randn(4)[::2],
+    ], ids=["bfloat16", "expanded", "strided"])  # fmt: skip
+    def test_of_any_ordinary_tensor_it_is_the_same(self, x):
+        y = pycnn.torch.relu(x)
+        assert y.dtype == x.dtype
+        assert torch.equal(y, x.relu())
 
     def test_a_mode_sees_the_operation(self):
         class Listening(TorchDispatchMode):

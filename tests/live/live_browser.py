@@ -147,10 +147,9 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
 
-    def picture(self, path: Path, whole: bool = False) -> None:
-        """A screenshot."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
-        path.write_bytes(base64.b64decode(data))
+    def shot(self) -> bytes:
+        """The window as it is, as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
     def close(self) -> None:
         self._browser.call("Target.closeTarget", targetId=self._target)

@@ -37,6 +37,47 @@ def test_costs_are_those_of_the_summary_and_of_hand_made_sums(
     tab.close()
 
 
+def test_pointing_goes_through_branches_and_groups(
+    browser: Any, serving: Any, showing: Any
+) -> None:
+    with nn.seeded(0):
+        model = nn.Sequential(
+            conv=nn.Conv2d(1, 4, 3, padding=1),
+            join=nn.Concat(nn.Identity(), nn.Conv2d(4, 2, 1), nn.AvgPool2d(3, 1, 1)),
+            group=nn.Conv2d(10, 4, 3, stride=2, padding=2, dilation=2, groups=2),
+            sum=nn.Sum(nn.Tanh(), nn.Identity()),
+            norm=nn.BatchNorm2d(4),
+            pool=nn.GlobalMaxPool(),
+            flatten=nn.Flatten(),
+            dense=nn.Linear(4, 10),
+        ).eval()
+    show = showing(model)
+    own = dict(activations(model, show.samples[0].image[1]))
+    with serving(show) as live:
+        tab = opened(browser, live.address)
+        layers = tab.value("page.layers.map((l) => l.path)")
+        assert layers == ["conv", "join.1", "join.2", "join", "group", "sum.0", "sum", "norm",
+                          "pool", "dense"]  # fmt: skip
+        group = point_at(tab, layers.index("group"), (3, 0, 4))
+        assert group["maps"] == [5, 6, 7, 8, 9], "of the second of two groups"
+        assert group["window"] == {"rows": [0, 2], "columns": [6, 10]}, "from -2 on, every other"
+        value = float(own["group"][3, 0, 4])
+        assert group["value"] == pytest.approx(value, rel=1e-4, abs=1e-5)
+        assert group["sum"] == pytest.approx(value, rel=1e-3, abs=1e-4)
+        for unit, source in (((2, 5, 6), "conv"), ((5, 5, 6), "join.1"), ((7, 5, 6), "join.2")):
+            point_at(tab, layers.index("join"), unit)
+            assert layers[tab.value("page.made.source")] == source
+            assert tab.value("page.made.value === page.made.from")
+        mean = point_at(tab, layers.index("join.2"), (1, 0, 0))
+        corner = own["conv"][1, :2, :2]
+        assert mean["sum"] == pytest.approx(float(corner.sum()) / 9, rel=1e-4), "zeros count"
+        total = point_at(tab, layers.index("sum"), (1, 2, 3))
+        parts = [float(own["sum.0"][1, 2, 3]), float(own["group"][1, 2, 3])]
+        assert tab.value("page.made.added") == pytest.approx(parts, rel=1e-4)
+        assert total["value"] == pytest.approx(sum(parts), rel=1e-4)
+        tab.close()
+
+
 def test_times_are_predicted_for_a_gpu(browser: Any, serving: Any, showing: Any) -> None:
     pytest.importorskip("llvmlite", reason="predictions need the extra emulator")
     model = nn.Sequential(relu=nn.ReLU(), flatten=nn.Flatten(), dense=nn.Linear(784, 10)).eval()

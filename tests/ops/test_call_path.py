@@ -11,12 +11,13 @@ from pycnn.runtime.backends import stand_in_executor
 
 #: Most calls, those of the standard library and NumPy too: of the first one of a shape, and of a
 #: repeated one.
-FIRST, REPEATED = 158, 8
+FIRST, REPEATED = 178, 8
 
 #: What hands something on, and what is handed on: of one algorithm, all there is.
 TYPES = {
     *("Conv", "View", "Layout", "Epilogue", "Problem", "Settings", "Call", "Algorithm"),
     *("Plan", "Launch", "Kernel", "Buffer", "ArraySpec", "Target", "Float", "Convolving"),
+    "Place",
 }
 
 

@@ -81,6 +81,14 @@ def test_sixteen_bytes_where_strides_allow(direction):
     assert odd == 0
 
 
+@each_direction
+def test_strides_that_no_step_takes_do_not_matter(direction):
+    """Of a filter of 1x1, which lies in memory with 1 from tap to tap."""
+    of = problem(r=1, s=1, pad=0)
+    assert of.weight.strides[2:] == (1, 1)
+    assert int(fields(product(plan(direction, of)))["vectors"]) & Chunked.OPERANDS
+
+
 @pytest.mark.parametrize(
     ("direction", "operand", "strides"),
     [
@@ -127,7 +135,7 @@ def test_copy_and_segments_share_the_limit(direction):
         assert planned.workspace_bytes <= copy + parts * part
 
 
-def test_auto_takes_it_where_tensor_cores_pay():
+def test_auto_takes_it_where_tensor_cores_pay(by_rule):
     for of, name in (
         (problem(), "implicit_gemm_mma"),
         (problem(last=False), "im2col"),

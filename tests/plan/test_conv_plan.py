@@ -249,7 +249,7 @@ def test_views_that_are_matrices():
     assert View((2, 3, 4, 5), (60, 1, 15, 3), "float32").merged(1, 3) is None
 
 
-#: Layer -> what auto takes forward, and for the two gradients.
+#: Layer -> what auto takes by rule, forward and for the two gradients.
 CHOICES = {
     "resnet 3x3": ("winograd_f4", "winograd_f4", "winograd_f2"),
     "resnet 3x3, 16-bit, NHWC": ("implicit_gemm_mma",) * 3,
@@ -261,7 +261,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_auto_takes_the_first_that_fits_and_says_why(name):
+def test_auto_takes_the_first_that_fits_and_says_why(name, by_rule):
     directions = ("forward", "backward_input", "backward_weight")
     for direction, choice in zip(directions, CHOICES[name], strict=True):
         listed = conv.algorithms(LAYERS[name], direction, 256 * MIB)
@@ -304,12 +304,12 @@ def test_auto_takes_the_first_that_fits_and_says_why(name):
         (32, 56, 8, 3, 3, "float16", "direct_tiled"),
     ],
 )
-def test_auto_minds_how_much_there_is_to_share(n, side, k, c, r, dtype, expected):
+def test_auto_minds_how_much_there_is_to_share(n, side, k, c, r, dtype, expected, by_rule):
     layer = problem((n, c, side, side), (k, c, r, r), padding=r // 2, dtype=dtype)
     assert conv.plan(layer, "forward", "auto", 256 * MIB).algo == expected
 
 
-def test_auto_minds_the_size_of_the_gpu():
+def test_auto_minds_the_size_of_the_gpu(by_rule):
     """Strips of rows want more outputs the more threads there are."""
     layer = problem((2, 128, 56, 56), (128, 1, 3, 3), padding=1, groups=128)
     for processors, expected in ((132, "depthwise"), (400, "direct")):
@@ -318,7 +318,7 @@ def test_auto_minds_the_size_of_the_gpu():
             assert conv.plan(layer, "backward_input", "auto", 256 * MIB).algo == "depthwise"
 
 
-def test_auto_of_depthwise_with_a_stride_and_channels_last():
+def test_auto_of_depthwise_with_a_stride_and_channels_last(by_rule):
     given = {"stride": 2, "padding": 1, "groups": 128}
     for dtype, last, expected in (
         ("bfloat16", True, "direct"), ("bfloat16", False, "depthwise"),

@@ -118,7 +118,7 @@ def test_what_it_cannot_take_is_refused(of, message):
         plan(of)
 
 
-def test_auto():
+def test_auto(by_rule):
     planned = plan(problem(), algo="auto")
     assert planned.algo == NAME
     (step,) = planned.launches

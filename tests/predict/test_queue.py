@@ -4,28 +4,36 @@ from itertools import pairwise
 
 import pytest
 
-from pycnn.predict.model import FRONT, MEMORY, _together
+from pycnn.predict.queue import Warp, in_waves, together
 
 
-def unit(front: float, memory: float) -> dict[str, float]:
-    every = (*FRONT, *MEMORY, "L2", "memory")
-    return {**dict.fromkeys(every, 0.0), "issue": front, "load/store": memory}
+def unit(front: float, memory: float, alone: float) -> Warp:
+    """A warp that keeps its scheduler busy for four times `front` clocks."""
+    return Warp(4 * front, memory, 0.0, 0.0, alone)
 
 
 def test_few_warps_are_bound_by_their_own_waiting() -> None:
-    assert _together(1, unit(10, 5), 1000) == pytest.approx(1000)
-    assert _together(4, unit(10, 5), 1000) == pytest.approx(1000, rel=0.05)
-    assert _together(0, unit(10, 5), 1000) == 0
+    assert together(1, unit(10, 5, 1000)) == pytest.approx(1000)
+    assert together(4, unit(10, 5, 1000)) == pytest.approx(1000, rel=0.05)
+    assert together(0, unit(10, 5, 1000)) == 0
 
 
 def test_many_warps_are_bound_by_the_busiest_unit() -> None:
-    assert _together(64, unit(10, 1), 100) == pytest.approx(640, rel=0.05)
-    assert _together(64, unit(1, 10), 100) == pytest.approx(640, rel=0.05)
+    assert together(64, unit(10, 1, 100)) == pytest.approx(640, rel=0.05)
+    assert together(64, unit(1, 10, 100)) == pytest.approx(640, rel=0.05)
 
 
 def test_more_warps_take_longer_but_not_in_proportion() -> None:
-    times = [_together(n, unit(10, 8), 300) for n in (1, 2, 4, 6, 8, 16, 32)]
+    times = [together(n, unit(10, 8, 300)) for n in (1, 2, 4, 6, 8, 16, 32)]
     assert times == sorted(times)
     assert all(later < 2 * sooner for sooner, later in pairwise(times))
     # Two units that are equally busy are both waited for.
-    assert _together(16, unit(10, 10), 100) > _together(16, unit(10, 1), 100)
+    assert together(16, unit(10, 10, 100)) > together(16, unit(10, 1, 100))
+
+
+def test_waves_and_the_last() -> None:
+    warp = unit(10, 1, 100)
+    whole, half = together(16, warp), together(8, warp)
+    assert in_waves(40, 2, 10, 8, warp) == pytest.approx(2 * whole)
+    assert in_waves(41, 2, 10, 8, warp) == pytest.approx(2 * whole + half)
+    assert in_waves(5, 2, 10, 8, warp) == pytest.approx(half)

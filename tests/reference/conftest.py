@@ -1,14 +1,32 @@
 """Shared helpers of the reference tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+
+from pycnn.reference.cpu import _loops, conv
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def without_loops(monkeypatch) -> Iterator[None]:
+    """The CPU path as it is where no C++ compiler built its loops."""
+    monkeypatch.setattr(_loops, "compiled", None)
+    conv._seen.cache_clear()  # methods by shape
+    yield
+    conv._seen.cache_clear()
+
+
+@pytest.fixture(params=["as built", "without loops"])
+def both_ways(request) -> None:
+    """With the compiled loops, where they are, and without."""
+    if request.param == "without loops":
+        request.getfixturevalue("without_loops")
 
 
 @pytest.fixture(scope="session")

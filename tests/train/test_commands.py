@@ -175,7 +175,7 @@ def test_what_is_replaced_stays_until_the_training_is_complete(enlarged, tmp_pat
 
     def interrupt(self):
         os.kill(os.getpid(), signal.SIGINT)
-        return 0.0, 0.0
+        return {"loss": 0.0, "accuracy": 0.0}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "evaluate", interrupt)
@@ -267,3 +267,20 @@ def test_whatever_a_resumption_changes_is_refused(trained, enlarged, capsys):
         assert message in error.replace('"', "'")
         assert error.count("\n") == 1
     assert (trained / "m.safetensors").read_bytes() == before
+
+
+def test_mixed_images_and_a_rate_that_is_meant_to_change(enlarged, tmp_path, capsys):
+    path = tmp_path / "m.safetensors"
+    command = ["train", "lenet5", "--data", str(enlarged), *SHORT, "-o", str(path)]
+    command += ["--mixup", "0.3", "--label-smoothing", "0.1", "--accumulate", "2"]
+    assert main([*command, "--epochs", "1"]) == 0
+    again = [*command, "--epochs", "2", "--resume", str(path), "--lr", "0.005"]
+    assert main(again) == 2
+    assert "lr=0.005: the checkpoint was made with 0.001" in capsys.readouterr().err
+    assert main([*again, "--change", "lr"]) == 0
+    settings = train.load(path).about["training"]["settings"]
+    assert settings["lr"] == 0.005
+    assert settings["mix"] == "Mixup(classes=3, alpha=0.3)"
+    assert settings["loss.label_smoothing"] == 0.1
+    assert main([*command, "--epochs", "1", "--force", "--change", "lr"]) == 2
+    assert "--change: nothing to change; allowed with --resume" in capsys.readouterr().err

@@ -173,7 +173,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
 def test_evaluation_leaves_the_mode_and_the_statistics(tmp_path):
     model = network()
     before = model.at("norm").buffers["running_mean"].copy()
-    loss, accuracy = train.evaluate(model, digits(), "test")
+    loss, accuracy = train.evaluate(model, digits(), "test").values()
     assert model.training
     assert (model.at("norm").buffers["running_mean"] == before).all()
     x = digits().normalised(digits().images[digits().test])
@@ -264,7 +264,7 @@ def test_a_sum_of_losses_is_shown_as_its_mean():
         model = dense()
         loss = nn.CrossEntropyLoss(reduction=reduction)
         one = train.Trainer(model, digits(), nn.SGD(model, 1e-12), batch=100, loss=loss)
-        losses += [one.fit(1)[0].loss, one.evaluate("train")[0]]
+        losses += [one.fit(1)[0].loss, one.evaluate("train")["loss"]]
     x, y = (a[digits().train] for a in (digits().images, digits().labels))
     expected = float(nn.CrossEntropyLoss()(model(digits().normalised(x)), y))
     assert losses == pytest.approx([expected] * 4, rel=1e-5)
@@ -290,7 +290,7 @@ def test_sixteen_bits_are_refused(dtype):
     model = dense().to(dtype)
     with pytest.raises(ValueError, match=f"the model is {dtype}; allowed for training: float32"):
         train.Trainer(model, digits(), nn.SGD(model, 0.1))
-    assert 0 <= train.evaluate(model, digits())[1] <= 1  # but can be evaluated
+    assert 0 <= train.evaluate(model, digits())["accuracy"] <= 1  # but can be evaluated
     later = dense()
     one = train.Trainer(later, digits(), nn.SGD(later, 0.1))
     later.to(dtype)
@@ -394,7 +394,7 @@ def test_what_the_last_step_of_an_epoch_breaks_is_named(tmp_path, name, value, m
 
 def test_a_test_loss_that_is_not_finite_is_told(monkeypatch):
     one = trainer()
-    monkeypatch.setattr(one, "evaluate", lambda: (np.inf, 0.0))
+    monkeypatch.setattr(one, "evaluate", lambda: {"loss": np.inf})
     with pytest.raises(train.Diverged, match="the test loss after epoch 1 is inf"):
         one.fit(1)
 
@@ -530,8 +530,12 @@ def test_parts_count_by_what_the_loss_counts(settings):
     got = []
     for parts in (1, 6):
         model.zero_grad()
-        batch = gradients(model, nn.CrossEntropyLoss(**settings), x, labels, parts=parts)
-        got.append([*batch, *(p.grad for p in model.parameters())])
+        batch = gradients(
+            model, nn.CrossEntropyLoss(**settings), (x,), labels, parts=parts,
+            metrics={"accuracy": train.accuracy},
+        )  # fmt: skip
+        figures = [batch.loss, batch.total, batch.metrics["accuracy"]]
+        got.append([*figures, *(p.grad for p in model.parameters())])
     for whole, apart in zip(*got, strict=True):
         np.testing.assert_allclose(apart, whole, rtol=1e-9, atol=1e-12)
 
@@ -558,7 +562,7 @@ def test_rates_by_the_step():
 def test_training_stops_when_nothing_is_gained_and_the_best_is_kept(tmp_path, monkeypatch):
     losses = iter([0.5, 0.3, 0.4, 0.35, 0.2])
     one = trainer(tmp_path / "last.safetensors", patience=2, best=tmp_path / "best.safetensors")
-    monkeypatch.setattr(one, "evaluate", lambda part="test": (next(losses), 0.5))
+    monkeypatch.setattr(one, "evaluate", lambda part="test": {"loss": next(losses)})
     assert [row.test_loss for row in one.fit(5)] == [0.5, 0.3, 0.4, 0.35]
     best = train.load(tmp_path / "best.safetensors")
     last = train.load(tmp_path / "last.safetensors")

@@ -45,7 +45,7 @@ async function explained(numbers, layers, place, [map, row, column], input) {
   const value = own.values[(map * height + row) * width + column];
   const made = { place, layer, unit: [map, row, column], value, field: fieldOf(layer, row, column, input) };
   const source = layer.sources.length === 1 ? layer.sources[0] : null;
-  if (source === null) return branchOf(made, layers, map);
+  if (source === null) return branchOf(made, numbers, map);
   const before = await numbers.output(source);
   made.source = source;
   if (layer.taps.length) {
@@ -77,21 +77,18 @@ function fieldOf({ field, shape }, row, column, [, height, width]) {
   return { rows: along(field[0], row, height), columns: along(field[1], column, width) };
 }
 
-/** Where an element of joined or added branches comes from. */
-function branchOf(made, layers, map) {
-  const { layer, unit: [, row, column] } = made;
+/** Where an element of joined branches comes from, or what was added or multiplied. */
+async function branchOf(made, numbers, map) {
+  const { layer, unit: [, row, column] } = made, [, height = 1, width = 1] = layer.shape;
   made.window = { rows: [row, row], columns: [column, column] };
+  const before = await Promise.all(layer.sources.map((source) => numbers.output(source)));
+  const at = (i, channel) => before[i].values[(channel * height + row) * width + column];
   if (layer.kind !== "join") {
-    made.maps = [map];
-    made.sources = layer.sources;
-    return made;
+    return Object.assign(made, { maps: [map], sources: layer.sources, added: before.map((_, i) => at(i, map)) });
   }
-  for (const source of layer.sources) {
-    const count = source < 0 ? 0 : layers[source].shape[0];
-    if (map < count) return Object.assign(made, { source, maps: [map] });
-    map -= count;
-  }
-  return made;
+  let i = 0;
+  while (map >= before[i].shape[0]) map -= before[i++].shape[0];
+  return Object.assign(made, { source: layer.sources[i], maps: [map], from: at(i, map) });
 }
 
 function pooled(made, map, at) {
@@ -181,6 +178,9 @@ function story(made, channel) {
       <table class=numbers>${lines.join("")}</table></div>
       <p class=sum>${number(rest)} from all others, bias ${number(made.bias)}:
       sum <b>${number(made.sum)}</b></p>`;
+  }
+  if (made.added) {
+    return `<p class=sum>${made.added.map(number).join(layer.kind === "product" ? " × " : " + ")}</p>`;
   }
   if (made.from !== undefined) return `<p class=sum>of ${number(made.from)} in the layer before</p>`;
   return "";

@@ -43,21 +43,28 @@ class Panel {
     this.atlas = null;
     this.array = array;
     this.stale = true;
+    this.layOut();
     if (this.visible !== false) this.paint();
+  }
+
+  /** Takes its place, also where it is not seen yet. */
+  layOut() {
+    this.room ??= this.canvas.clientWidth || 240;
+    if (!this.flat) this.grid = gridOf(this.count, ...this.layer.shape.slice(1), this.room);
+    this.height = this.flat ? 92 : this.grid.rows * (this.grid.cellHeight + 6) - 6;
+    this.canvas.style.height = `${this.height}px`;
   }
 
   paint() {
     if (!this.array) return;
     this.stale = false;
-    const room = this.room ??= this.canvas.clientWidth || 240;
-    if (this.flat) this.paintBars(room);
-    else this.paintMaps(room);
+    const context = sized(this.canvas, this.room, this.height);
+    if (this.flat) this.paintBars(context);
+    else this.paintMaps(context);
   }
 
-  paintMaps(room) {
-    const [, height, width] = this.layer.shape;
-    const grid = this.grid = gridOf(this.count, height, width, room);
-    const context = sized(this.canvas, room, grid.rows * (grid.cellHeight + 6) - 6);
+  paintMaps(context) {
+    const [, height, width] = this.layer.shape, grid = this.grid;
     this.atlas ??= atlasOf(this.array, this.largest);
     for (let map = 0; map < this.count; map++) {
       context.drawImage(this.atlas, 0, map * height, width, height, ...this.corner(map),
@@ -74,8 +81,8 @@ class Panel {
     }
   }
 
-  paintBars(room) {
-    const height = 92, context = sized(this.canvas, room, height), step = room / this.count;
+  paintBars(context) {
+    const { room, height } = this, step = room / this.count;
     const middle = height / 2, gap = step > 5 ? 1.5 : step > 2.5 ? 0.5 : 0;
     for (let i = 0; i < this.count; i++) {
       const value = this.values[i], size = (middle - 4) * value / (this.largest || 1);
@@ -185,6 +192,7 @@ function watch(panels) {
       const panel = of.get(target);
       if (panel.room !== contentRect.width) {
         panel.room = contentRect.width;
+        if (panel.array) panel.layOut();
         panel.paint();
       }
     }

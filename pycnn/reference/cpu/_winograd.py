@@ -35,20 +35,21 @@ def applies(conv: Conv) -> bool:
     return unit and conv.weight_shape[2:] == (TAPS, TAPS)
 
 
-def pays(conv: Conv) -> bool:
-    """Whether it is estimated to be faster than im2col.
+def pays(conv: Conv, direct: bool = False) -> bool:
+    """Whether it is estimated to be faster than im2col, or than compiled loops.
 
     Both times are in copied elements. A transformed element counts twice, one of the filters
     1.5 times; in the time of a copy a large matrix product makes 45 multiply-adds and 36 small
     ones make 22; the last term is that of the calls. So fitted to the times of 50 shapes with one
     thread and 16 with two, the choice costs 2 % on average over always choosing the faster.
+    Compiled loops make 34 (fitted to 9 shapes), and copy nothing.
     """
     (n, c, _, _), k, (p, q) = conv.x_shape, conv.weight_shape[0], conv.out
     seen = TAPS * TAPS * n * p * q
     tiles = PLACES * n * -(-p // OUT) * -(-q // OUT)
-    im2col = seen * c * (1 + k / 45)
+    other = seen * c * (k / 34 if direct else 1 + k / 45)
     winograd = 1.5 * PLACES * k * c + tiles * (2 * (c + k) + c * k / 22) + 3e5
-    return winograd < im2col
+    return winograd < other
 
 
 def forward(

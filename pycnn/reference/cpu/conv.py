@@ -1,8 +1,9 @@
-"""Convolution on the CPU: the fastest of five methods for the layer, chosen by its shape.
+"""Convolution on the CPU: the fastest of six methods for the layer, chosen by its shape.
 
 gemm      1x1 filters: the image itself is the right-hand matrix
 im2col    any filters, groups, strides: the columns of a block of pixels, gathered (`_im2col`)
 batched   the same for many small images, the batch innermost (`_batched`)
+direct    compiled loops over shifted planes, without columns (`_direct`), where they are built
 winograd  3x3, float32: four times fewer multiplications, more copies (`_winograd`)
 taps      padding, dilation or stride far beyond the image, of which nothing is padded (`_taps`)
 """
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pycnn.reference.cpu import _batched, _im2col, _taps, _winograd
+from pycnn.reference.cpu import _batched, _direct, _im2col, _taps, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
 from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.cpu._threads import thread_count
@@ -34,11 +35,12 @@ METHODS = {
     "gemm": Method(lambda conv: conv.is_pointwise, _im2col.forward),
     "im2col": Method(lambda conv: True, _im2col.forward),
     "batched": Method(lambda conv: True, _batched.forward),
+    "direct": Method(_direct.applies, _direct.forward),
     "winograd": Method(_winograd.applies, _winograd.forward),
     "taps": Method(lambda conv: True, _taps.forward),
 }
 
-#: Faster than the gradient through columns where they compute dx.
+#: Faster than the other gradients where they compute dx.
 FAST = ("gemm", "winograd")
 
 
@@ -57,7 +59,7 @@ def conv_method(
 
     Returns
     -------
-    {"gemm", "im2col", "batched", "winograd", "taps"}
+    {"gemm", "im2col", "batched", "direct", "winograd", "taps"}
 
     Examples
     --------
@@ -184,7 +186,7 @@ def conv2d_backward(
     conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
     return (
         _input_gradient(conv, dy, weight) if needs[0] else None,
-        _columns(conv).weight_gradient(conv, dy, x) if needs[1] else None,
+        _weight_gradient(conv, dy, x) if needs[1] else None,
         dy.sum(axis=(2, 3)).sum(axis=0) if needs[2] else None,
     )
 
@@ -216,7 +218,16 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
         METHODS[method].forward(turned, dy, filters, None, dx)
         if np.isfinite(dx.sum()):
             return dx
-    return _columns(conv).input_gradient(conv, dy, weight)
+    return _gradients(conv).input_gradient(conv, dy, weight)
+
+
+def _weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    method = _gradients(conv)
+    dweight = method.weight_gradient(conv, dy, x)
+    if method is _direct and not np.isfinite(dweight.sum()):
+        # It multiplies by the zeros between rows; of an infinity that makes NaN.
+        return _columns(conv).weight_gradient(conv, dy, x)
+    return dweight
 
 
 def _turned(conv: Conv) -> Conv:
@@ -264,16 +275,26 @@ def key_of(conv: Conv, dtype: DTypeLike) -> str:
 
 def by_shape(conv: Conv, dtype: DTypeLike) -> tuple[str, str]:
     """The method by shape and dtype alone, and why."""
-    if conv.is_pointwise:
+    direct = _direct.pays(conv)
+    if conv.is_pointwise and not direct:
         return "gemm", "1x1 filters: the image is the matrix as it stands"
     if conv.is_sparse:
         return "taps", "far more of padding, dilation or stride than of image"
-    winograd = np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv)
+    winograd = (
+        np.dtype(dtype) == np.float32 and _winograd.applies(conv) and _winograd.pays(conv, direct)
+    )
     if winograd:
         return "winograd", "3x3 filters, channels enough to pay for the transforms"
+    if direct:
+        return "direct", "compiled loops; the filters of a group fit into the cache"
     if _batched.pays(conv):
         return "batched", "many small images: the batch innermost"
     return "im2col", "columns of a block of pixels, which any convolution has"
+
+
+def _gradients(conv: Conv) -> ModuleType:
+    """Where the gradients are found."""
+    return _direct if _direct.pays(conv) else _columns(conv)
 
 
 def _columns(conv: Conv) -> ModuleType:

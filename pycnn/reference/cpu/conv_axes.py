@@ -112,8 +112,8 @@ def methods(
     Examples
     --------
     >>> found = methods((1, 3, 8, 8), (4, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1, "float32")
-    >>> found[0][:2], [name for name, fits, _ in found if not fits]
-    (('im2col', True), ['gemm'])
+    >>> found[0][1], [name for name, fits, _ in found if not fits]
+    (True, ['gemm'])
     """
     geometry = Conv(x_shape, weight_shape, *_plane(stride, padding, dilation, groups))
     taken, why = conv.chosen(geometry, dtype)

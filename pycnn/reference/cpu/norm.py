@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.reference.cpu import _norm_loops
 from pycnn.reference.cpu._common import quiet
 
 Array = np.ndarray
@@ -139,6 +140,8 @@ def batch_norm_train(
     """y, mean, rstd and unbiased variance, of every channel."""
     others = all_but(axis, x.ndim)
     count = math.prod(x.shape[a] for a in others)
+    if _norm_loops.take(axis, x) and (found := _norm_loops.train(x, weight, bias, eps)):
+        return found
     z, mean, rstd, variance = standardised(x, others, eps)
     y = _affine(z, weight, bias, axis)
     return y, mean.ravel(), rstd.ravel(), variance.ravel() * count / (count - 1)
@@ -149,6 +152,10 @@ def batch_norm_train_backward(
     dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None, axis: int
 ) -> tuple[Array, Array, Array]:
     """Gradients of `batch_norm_train`, mean and rstd being those of x."""
+    if _norm_loops.take(axis, dy, x):
+        found = _norm_loops.train_backward(dy, x, mean, rstd, weight)
+        if found:
+            return found
     others, r = all_but(axis, x.ndim), along(rstd, axis, x.ndim)
     z = normalised(x, along(mean, axis, x.ndim), r)
     g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))

@@ -1,0 +1,240 @@
+"""What `auto` reckons with: the cost of every kernel of convolution, by architecture.
+
+    python benchmarks/kernel_costs.py [--arch sm_90a ...] [--only WORD] [--all]
+
+Writes ``pycnn/plan/kernel_costs.json`` (see `pycnn.plan.estimate`). Of every kernel, with its
+macros, that an algorithm launches for ResNet-50 or MobileNet (VGG-16 and GoogLeNet: for what those
+do not launch), two launches are run by a few blocks in the emulator, a shallow and a deep one. What
+a warp of each keeps busy is `pycnn.predict.model.load`; a line through both is kept. It is compiled
+once for each architecture and run once, where PTX is the same. Nothing is fitted, and no GPU is
+needed. A kernel whose sources are as they were is not done again without ``--all``.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pycnn.bench import networks
+from pycnn.bench.calls import described
+from pycnn.bench.operations import OPERATIONS
+from pycnn.dtypes import numpy_dtype
+from pycnn.emulator import KernelError
+from pycnn.plan.conv import ALGORITHMS
+from pycnn.plan.conv_order import CONTENDS
+from pycnn.plan.conv_problem import Unsupported
+from pycnn.plan.estimate import FILE, Cost, blocks_of, depth_of
+from pycnn.predict import code, gpus, keep, plans, sample
+from pycnn.predict.counts import of_blocks
+from pycnn.predict.gpus import PARTITIONS, Gpu
+from pycnn.predict.model import FRONT, MEMORY, load
+from pycnn.predict.pipes import mma_kind, multiply_adds
+from pycnn.runtime import cache, nvrtc
+from pycnn.runtime.errors import CompileError
+from pycnn.runtime.files import write_json
+from pycnn.runtime.plan import Kernel, Launch, Plan
+from pycnn.runtime.target import Target, planned_for
+
+#: Those whose launches costs are made from, and those that only fill up.
+NETWORKS, OTHERS = ("resnet50", "mobilenet"), ("vgg16", "googlenet")
+KINDS = (("float32", "NCHW"), ("bfloat16", "NHWC"))
+DIRECTIONS, BATCHES = ("forward",), (1, 32)
+
+#: Terms of a sum from which on another sample costs more than it tells.
+DEEP = 2400
+
+
+class Found(NamedTuple):
+    """A launch that occurs, and how it comes about."""
+
+    launch: Launch
+    plan: Plan
+    call: Any
+    dtype: str
+
+    @property
+    def depth(self) -> float:
+        return depth_of(self.launch)
+
+    @property
+    def tiles(self) -> float:
+        """That a block has one after the other."""
+        return blocks_of(self.launch) / float(np.prod(self.launch.grid))
+
+    @property
+    def images(self) -> int:
+        return int(self.call.views["x"].shape[0])
+
+    @property
+    def form(self) -> tuple[bool, ...]:
+        """Which arguments there are: with partial sums a kernel ends otherwise."""
+        return tuple(argument is None for argument in self.launch.args)
+
+
+def launches(gpu: Gpu, names: tuple[str, ...], batch: int) -> Iterator[Found]:
+    """Of every algorithm for every layer of some networks."""
+    op = OPERATIONS["conv2d"]
+    for dtype, layout in KINDS:
+        for name in names:
+            for layer in networks.layers(name, "conv2d", batch):
+                for direction in DIRECTIONS:
+                    definition, call = described(op, layer.case, direction, dtype, layout)
+                    with planned_for(Target(gpu.arch, gpu.sms)):
+                        (choice,) = definition.choices(call)
+                        for plan in _plans(choice, direction):
+                            for step in plan.launches:
+                                if isinstance(step, Launch):
+                                    yield Found(step, plan, call, dtype)
+
+
+def _plans(choice: Any, direction: str) -> Iterator[Plan]:
+    for algorithm in ALGORITHMS.values():
+        if direction not in algorithm.planners or algorithm.by_name:
+            continue
+        if algorithm.score(choice.problem, direction)[0] >= CONTENDS:
+            try:
+                yield algorithm.plan(choice.problem, direction, choice.limit)
+            except Unsupported:
+                continue
+
+
+def kernels(gpu: Gpu) -> dict[Kernel, tuple[Found, Found]]:
+    """A shallow and a deep launch of every kernel."""
+    found: dict[Kernel, list[Found]] = {}
+    for names in (NETWORKS, OTHERS):
+        new: dict[Kernel, list[Found]] = {}
+        for batch in BATCHES:
+            for one in launches(gpu, names, batch):
+                if one.launch.kernel not in found:
+                    new.setdefault(one.launch.kernel, []).append(one)
+        found |= new
+    return {kernel: _pair(several) for kernel, several in found.items()}
+
+
+def _pair(several: list[Found]) -> tuple[Found, Found]:
+    """Of the form with most depths the shallowest and the deepest that is not too deep.
+
+    Of each depth it is the launch with fewest tiles a block, then of fewest images, where waiting
+    counts most, then with most blocks.
+    """
+    forms: dict[tuple[bool, ...], dict[float, Found]] = {}
+    for one in sorted(several, key=lambda f: (f.tiles, f.images, -blocks_of(f.launch))):
+        forms.setdefault(one.form, {}).setdefault(one.depth, one)
+    by_depth = max(forms.values(), key=len)
+    depths = sorted(by_depth)
+    deep = max(d for d in depths if d <= max(DEEP, depths[0]))
+    return by_depth[depths[0]], by_depth[deep]
+
+
+def sampled(found: Found, compiled: code.Code) -> sample.Run:
+    """Run a few blocks of a launch."""
+    arrays = {
+        name: sample.aligned(view.shape, numpy_dtype(view.dtype))
+        for name, view in found.call.views.items()
+    }
+    for launch, bound in plans.launches(found.plan, arrays):
+        if launch is found.launch:
+            return plans.sampled(compiled, launch, bound, 4)
+    raise ValueError(f"{found.launch.kernel}: not in its plan")
+
+
+def compiled_for(kernel: Kernel, gpu: Gpu) -> code.Code:
+    return code.of_kernel(kernel.file, kernel.entry, kernel.defines, gpu.arch)
+
+
+def body(compiled: code.Code) -> str:
+    """PTX without what names the architecture."""
+    return "\n".join(
+        line for line in compiled.ptx.splitlines() if not line.startswith((".target", ".version"))
+    )
+
+
+def point(found: Found, run: sample.Run, compiled: code.Code, gpu: Gpu) -> dict[str, Any]:
+    """What a warp keeps busy, for one tile."""
+    work = load(compiled, run, gpu, found.launch.shared)
+    blocks, tiles = float(np.prod(run.grid)), found.tiles
+    executed = of_blocks(compiled.listing, run.code.block_of_line, run.warp_counts())
+    products, kind = 0.0, ""
+    for block, times in zip(compiled.listing.blocks(), executed, strict=True):
+        for i in compiled.listing.instructions[block.begin : block.end]:
+            of = mma_kind(i)
+            if of is not None and times:
+                share = 1.0 if i.base.endswith("GMMA") else gpu.mma_sync_share
+                products, kind = products + times * multiply_adds(i) / share, of
+    return {
+        "front": PARTITIONS * max(work.of_warp[n] for n in FRONT if n != "tensor") / tiles,
+        "memory": max(work.of_warp[name] for name in MEMORY) / tiles,
+        "alone": work.alone / tiles,
+        "products": products / blocks / run.warps / tiles,
+        "kind": kind,
+        "l2": work.bytes.l2_bytes / blocks / tiles,
+    }
+
+
+def line(low: float, high: float, at: tuple[float, float]) -> list[float]:
+    """Fixed part and slope through two points; at one depth everything is fixed."""
+    if at[0] == at[1]:
+        return [float(f"{(low + high) / 2:.5g}"), 0.0]
+    slope = (high - low) / (at[1] - at[0])
+    return [float(f"{low - slope * at[0]:.5g}"), float(f"{slope:.5g}")]
+
+
+def cost(pair: tuple[Found, Found], gpu: Gpu, runs: dict[Any, Any]) -> dict[str, Any]:
+    """A row of the file; `runs` keeps what was run, by kernel and PTX."""
+    kernel = pair[0].launch.kernel
+    compiled = compiled_for(kernel, gpu)
+    key = (kernel, hash(body(compiled)))
+    if key not in runs:
+        runs[key] = [sampled(found, compiled) for found in pair]
+    points = [point(found, run, compiled, gpu) for run, found in zip(runs[key], pair, strict=True)]
+    at = (pair[0].depth, pair[1].depth)
+    lines = {
+        name: line(points[0][name], points[1][name], at)
+        for name in ("front", "memory", "alone", "products", "l2")
+    }
+    used = compiled.resources
+    found = Cost(used.registers, used.shared, kind=points[1]["kind"], **lines)
+    return {"from": digest(kernel), "depths": at, "cost": found._asdict()}
+
+
+def digest(kernel: Kernel) -> str:
+    """Of the sources, the macros and the compiler."""
+    text = keep.closure(kernel) or ""
+    return cache.key("cost", nvrtc.version(), text, str(kernel))[:12]
+
+
+def made(archs: list[str], only: str, before: Mapping[str, Any], again: bool) -> dict[str, Any]:
+    """The file anew."""
+    costs: dict[str, Any] = {arch: dict(rows) for arch, rows in before.items()}
+    runs: dict[Any, Any] = {}
+    for arch in archs:
+        gpu = next(g for g in map(gpus.gpu, gpus.names()) if g.arch == arch)
+        rows = costs.setdefault(arch, {})
+        for kernel, pair in sorted(kernels(gpu).items(), key=str):
+            old = rows.get(str(kernel))
+            if only not in str(kernel) or (old and not again and old["from"] == digest(kernel)):
+                continue
+            try:
+                rows[str(kernel)] = cost(pair, gpu, runs)
+                print(f"{arch} {kernel}", flush=True)
+            except (CompileError, KernelError, ValueError) as error:
+                print(f"{arch} {kernel}: {str(error).partition(chr(10))[0]}", flush=True)
+        write_json(FILE, {"costs": costs})
+    return costs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    archs = list(dict.fromkeys(gpus.gpu(name).arch for name in gpus.names()))
+    parser.add_argument("--arch", nargs="+", default=archs, choices=archs)
+    parser.add_argument("--only", default="", metavar="WORD")
+    parser.add_argument("--all", action="store_true", help="also those that have not changed")
+    options = parser.parse_args()
+    before = json.loads(FILE.read_text())["costs"] if FILE.exists() else {}
+    made(options.arch, options.only, before, options.all)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Batch normalisation by compiled loops (`cpu/norm.h`): two or three passes over a channel.
+
+Where a number on the way is not finite, nothing is returned, and NumPy's way says what comes out.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pycnn.reference.cpu import _loops
+from pycnn.reference.cpu._threads import each, thread_count
+
+Array = np.ndarray
+
+
+def take(axis: int, *arrays: Array) -> bool:
+    """Whether the loops are there, and take these (images, channels, ...)."""
+    x = arrays[0]
+    fits = axis % x.ndim == 1 and x.size > 0 and x.dtype in (np.float32, np.float64)
+    return fits and _loops.fast() and all(a.flags.c_contiguous for a in arrays)
+
+
+def train(
+    x: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array, Array] | None:
+    """y, mean, rstd and unbiased variance, of every channel."""
+    c, count = x.shape[1], x.size // x.shape[1]
+    mean, variance = np.empty((2, c))
+    y = np.empty(x.shape, x.dtype)
+    _share(_loops.compiled.moments, c, x, mean, variance)
+    rstd = (1 / np.sqrt(variance + eps)).astype(x.dtype)
+    if not np.isfinite(variance.astype(x.dtype)).all():
+        return None
+    scale = rstd if weight is None else rstd * weight
+    shift = np.zeros(c, x.dtype) if bias is None else bias
+    narrow = mean.astype(x.dtype)
+    _share(_loops.compiled.scale_shift, c, x, narrow, *_whole(scale, shift), y)
+    return y, narrow, rstd, (variance * count / (count - 1)).astype(x.dtype)
+
+
+def train_backward(
+    dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None
+) -> tuple[Array, Array, Array] | None:
+    """Gradients with respect to x, weight and bias."""
+    c, count = x.shape[1], x.size // x.shape[1]
+    total, product = np.empty((2, c))
+    mean, rstd = _whole(mean, rstd)
+    _share(_loops.compiled.norm_sums, c, dy, x, mean, rstd, total, product)
+    scale = rstd if weight is None else rstd * weight
+    means = [(sums / count).astype(x.dtype) for sums in (total, product)]
+    if not all(np.isfinite(a).all() for a in (*means, scale)):
+        return None
+    dx = np.empty(x.shape, x.dtype)
+    _share(_loops.compiled.norm_gradient, c, dy, x, mean, rstd, *means, *_whole(scale), dx)
+    return dx, product.astype(x.dtype), total.astype(x.dtype)
+
+
+def _whole(*vectors: Array) -> list[Array]:
+    return [np.ascontiguousarray(vector) for vector in vectors]
+
+
+def _share(function: Callable[..., None], channels: int, *arrays: Array) -> None:
+    """Channels go to all cores."""
+
+    def part(share: tuple[int, int]) -> None:
+        function(*arrays, *share)
+
+    each(part, _loops.shares(channels, thread_count()))

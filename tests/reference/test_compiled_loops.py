@@ -1,0 +1,107 @@
+"""The compiled loops of the CPU path, by every instruction set that this processor has."""
+
+import numpy as np
+import pytest
+from conv_shapes import ALL, METHODS, SAME, Case, assert_close
+
+from pycnn.reference.cpu import _direct, _loops, _norm_loops, conv as cpu, norm
+from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.oracle import conv as oracle
+
+pytestmark = pytest.mark.skipif(_loops.compiled is None, reason="built without a C++ compiler")
+SETS = _loops.compiled.sets() if _loops.compiled else ["none"]
+#: Bands of rows, chunks of channels, blocks of filters, rows that end in the padding of the next.
+CASES = [
+    *(case for case in [*ALL, *(c for _, c in METHODS)] if 0 < np.prod(case.x) < 1e5),
+    Case((1, 9, 41, 67), (5, 3, 3), padding=SAME),
+    Case((2, 130, 7, 6), (70, 3, 3), padding=SAME),
+    Case((5, 7, 6, 5), (9, 4, 2), padding=((0, 3), (3, 0))),
+    Case((3, 4, 5, 6), (6, 2, 3), padding=((2, 3), (4, 1)), dilation=(1, 2)),
+    Case((2, 6, 9, 8), (9, 3, 3), stride=(2, 3), padding=SAME, dilation=(2, 1), groups=3),
+    Case((1, 40, 3, 3), (520, 1, 1)),
+]
+TAKEN = [case for case in CASES if _direct.applies(Conv(case.x, case.weight, *case.geometry))]
+
+
+@pytest.fixture(params=SETS)
+def instructions(request):
+    before = _loops.compiled.chosen()
+    _loops.compiled.choose(request.param)
+    yield request.param
+    _loops.compiled.choose(before)
+
+
+def test_most_cases_are_taken():
+    assert len(TAKEN) > 0.8 * len(CASES)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", TAKEN, ids=str)
+def test_convolution_and_gradients_are_those_of_the_oracle(case, dtype, rng, instructions):
+    x, w, b = case.arrays(rng, dtype)
+    conv = Conv(x.shape, w.shape, *case.geometry)
+    want = oracle.convolve(x, w, b, *case.geometry)
+    y = np.full(conv.y_shape, np.nan, dtype)
+    _direct.forward(conv, x, w, b, y)
+    assert_close(y, want, dtype, w[0].size)
+    dy = rng.standard_normal(want.shape).astype(dtype)
+    dx, dw, _ = oracle.convolve_backward(dy, x, w, *case.geometry)
+    assert_close(_direct.input_gradient(conv, dy, w), dx, dtype, w[:, 0].size)
+    assert_close(_direct.weight_gradient(conv, dy, x), dw, dtype, dy[:, 0].size)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_where_it_belongs(value, rng):
+    case = Case((2, 3, 8, 9), (4, 3, 3), padding=SAME)
+    assert cpu.conv_method(case.x, case.weight, *case.geometry) == "direct"
+    x, w, b = case.arrays(rng, np.float32)
+    x[1, 1, 0, 8] = value
+    dy = rng.standard_normal((2, 4, 8, 9)).astype(np.float32)
+    assert_close(cpu.conv2d(x, w, b, *case.geometry), oracle.convolve(x, w, b, *case.geometry),
+                 np.float32, 27)  # fmt: skip
+    wants = oracle.convolve_backward(dy, x, w, *case.geometry)
+    for got, want in zip(cpu.conv2d_backward(dy, x, w, *case.geometry), wants, strict=True):
+        assert_close(got, want, np.float32, 144)
+
+
+def test_who_has_few_channels_takes_them_and_who_has_many_does_not():
+    def method(*shape, **more):
+        case = Case(*shape, **more)
+        return cpu.conv_method(case.x, case.weight, *case.geometry)
+
+    assert method((64, 16, 32, 32), (16, 3, 3), padding=SAME) == "direct"
+    assert method((4, 512, 14, 14), (512, 3, 3), padding=SAME, groups=512) == "direct"
+    assert method((64, 6, 14, 14), (16, 1, 1)) == "direct"
+    assert method((8, 128, 56, 56), (128, 3, 3), padding=SAME) == "winograd"
+    assert method((8, 256, 14, 14), (512, 3, 3), stride=(2, 2), padding=SAME) == "im2col"
+    assert method((4, 64, 56, 56), (64, 1, 1)) == "gemm"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5, 7, 6, 9), (3, 2, 70, 71), (9, 4), (2, 3, 1)])
+def test_batch_norm_says_what_numpy_says(shape, dtype, rng, instructions, monkeypatch):
+    x, dy = (3 * rng.standard_normal((2, *shape)) + 40).astype(dtype)
+    weight, bias = rng.standard_normal((2, shape[1])).astype(dtype)
+    monkeypatch.setattr(_loops, "fast", lambda: True)
+    assert _norm_loops.take(1, x)
+    results = []
+    for _ in range(2):
+        y, mean, rstd, variance = norm.batch_norm_train(x, weight, bias, 1, 1e-5)
+        grads = norm.batch_norm_train_backward(dy, x, mean, rstd, weight, 1)
+        results.append((y, mean, rstd, variance, *grads))
+        monkeypatch.setattr(_loops, "fast", lambda: False)
+    for got, want in zip(*results, strict=True):
+        assert (got.dtype, got.shape) == (want.dtype, want.shape)
+        scale = max(1, np.abs(want).max())
+        np.testing.assert_allclose(got, want, rtol=0, atol=300 * np.finfo(dtype).eps * scale)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_batch_norm_leaves_what_overflows_to_numpy(value, rng, monkeypatch):
+    x = rng.standard_normal((4, 3, 5, 5)).astype(np.float32)
+    x[1, 1, 2, 3] = value
+    assert _norm_loops.take(1, x)
+    got = norm.batch_norm_train(x, None, None, 1, 1e-5)
+    monkeypatch.setattr(_loops, "compiled", None)
+    for a, b in zip(got, norm.batch_norm_train(x, None, None, 1, 1e-5), strict=True):
+        assert a.tobytes() == b.tobytes()
