@@ -157,7 +157,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
         const scalar_t *__restrict__ logits, const void *__restrict__ target,           \
         const scalar_t *__restrict__ weight, scalar_t *__restrict__ dlogits, Rows p, Classes c
 
-extern "C" __global__ void __launch_bounds__(128, 5) cross_entropy_vectors(FORWARD_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(128, 4) cross_entropy_vectors(FORWARD_PARAMETERS) {
     __shared__ acc_t partial[WARP];
     forward(LaneGroup(), logits, target, {weight, c.weight_stride}, loss, partial_cost,
             partial_weight, p, c, partial);
@@ -170,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
             partial_weight, p, c, partial);
 }
 
-extern "C" __global__ void __launch_bounds__(128, 5)
+extern "C" __global__ void __launch_bounds__(128, 4)
     cross_entropy_backward_vectors(BACKWARD_PARAMETERS) {
     backward(LaneGroup(), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p,
              c);
