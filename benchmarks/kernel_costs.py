@@ -42,8 +42,9 @@ NETWORKS, OTHERS = ("resnet50", "mobilenet"), ("vgg16", "googlenet")
 KINDS = (("float32", "NCHW"), ("bfloat16", "NHWC"))
 DIRECTIONS, BATCHES = ("forward",), (1, 32)
 
-#: Terms of a sum from which on another sample costs more than it tells.
-DEEP = 2400
+#: Terms of a sum below which a kernel seldom is the choice, and from which on a sample costs more
+#: than it tells.
+SHALLOW, DEEP = 64, 2400
 
 
 class Found(NamedTuple):
@@ -114,7 +115,7 @@ def kernels(gpu: Gpu) -> dict[Kernel, tuple[Found, Found]]:
 
 
 def _pair(several: list[Found]) -> tuple[Found, Found]:
-    """Of the form with most depths the shallowest and the deepest that is not too deep.
+    """Of the form with most depths the shallowest and the deepest within the bounds.
 
     Of each depth it is the launch with fewest tiles a block, then of fewest images, where waiting
     counts most, then with most blocks.
@@ -124,8 +125,9 @@ def _pair(several: list[Found]) -> tuple[Found, Found]:
         forms.setdefault(one.form, {}).setdefault(one.depth, one)
     by_depth = max(forms.values(), key=len)
     depths = sorted(by_depth)
-    deep = max(d for d in depths if d <= max(DEEP, depths[0]))
-    return by_depth[depths[0]], by_depth[deep]
+    shallow = min((d for d in depths if SHALLOW <= d <= DEEP), default=depths[0])
+    deep = max(d for d in depths if d <= max(DEEP, shallow))
+    return by_depth[shallow], by_depth[deep]
 
 
 def sampled(found: Found, compiled: code.Code) -> sample.Run:
@@ -218,10 +220,10 @@ def made(archs: list[str], only: str, before: Mapping[str, Any], again: bool) ->
                 continue
             try:
                 rows[str(kernel)] = cost(pair, gpu, runs)
+                write_json(FILE, {"costs": costs})
                 print(f"{arch} {kernel}", flush=True)
             except (CompileError, KernelError, ValueError) as error:
                 print(f"{arch} {kernel}: {str(error).partition(chr(10))[0]}", flush=True)
-        write_json(FILE, {"costs": costs})
     return costs
 
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "pool.h"
 #include "table.h"
 
 namespace py = pybind11;
@@ -50,11 +51,11 @@ struct Job {
 
   Job(long groups, long channels, Pair extents, Pair stride, Pair low, std::vector<long> shifts_,
       long filters, Pair out, Pair target, Pair first, Pair step, std::array<long, 3> distances,
-      std::vector<long> numbers_)
+      std::vector<long> numbers_, long band)
       : shifts(std::move(shifts_)), numbers(std::move(numbers_)) {
     c = {groups, channels, extents[0], extents[1], {stride[0], stride[1]}, {low[0], low[1]},
          long(numbers.size()), shifts.data(), filters, out[0], out[1], {target[0], target[1]},
-         {first[0], first[1]}, {step[0], step[1]}};
+         {first[0], first[1]}, {step[0], step[1]}, band};
     weights = {distances[0], distances[1], distances[2], numbers.data()};
   }
   Job(const Job&) = delete;
@@ -136,12 +137,25 @@ void norm_gradient(const Array<T>& dy, const Array<T>& x, const Array<T>& mean,
   functions<T>().norm_gradient(above, from, e.n, e.c, e.pixels, begin, end, m, r, a, b, s, to);
 }
 
+template <class T>
+void max_pool_backward(const Array<T>& dy, const Array<std::int64_t>& indices, Array<T>& dx,
+                       long begin, long end) {
+  Extents above(dy), below(dx);
+  const T* from = dy.data();
+  const std::int64_t* places = indices.data();
+  T* to = dx.mutable_data();
+  py::gil_scoped_release release;
+  pycnn_cpu::max_pool_backward(from, places, above.pixels, to, below.pixels, begin, end);
+}
+
 template <class T> void define(py::module_& m) {
   using namespace py::literals;
   m.def("correlate", &correlate<T>, "job"_a, "source"_a.noconvert(), "weight"_a.noconvert(),
         "bias"_a.noconvert().none(true), "target"_a.noconvert(), "begin"_a, "end"_a);
   m.def("weight_gradient", &weight_gradient<T>, "job"_a, "source"_a.noconvert(),
         "dy"_a.noconvert(), "dweight"_a.noconvert(), "begin"_a, "end"_a);
+  m.def("max_pool_backward", &max_pool_backward<T>, "dy"_a.noconvert(), "indices"_a.noconvert(),
+        "dx"_a.noconvert(), "begin"_a, "end"_a);
   m.def("moments", &moments<T>, "x"_a.noconvert(), "mean"_a.noconvert(), "variance"_a.noconvert(),
         "begin"_a, "end"_a);
   m.def("scale_shift", &scale_shift<T>, "x"_a.noconvert(), "mean"_a.noconvert(),
@@ -162,7 +176,7 @@ PYBIND11_MODULE(_compiled, m) {
   m.def("chosen", [] { return std::string(chosen->name); });
   py::class_<Job>(m, "Job")
       .def(py::init<long, long, Pair, Pair, Pair, std::vector<long>, long, Pair, Pair, Pair, Pair,
-                    std::array<long, 3>, std::vector<long>>())
+                    std::array<long, 3>, std::vector<long>, long>())
       .def_property_readonly("bands", [](const Job& job) { return chosen->bands(job.c); });
   define<float>(m);
   define<double>(m);

@@ -5,7 +5,6 @@
 
 constexpr int kFilters = 4;                          // of a tile
 constexpr int kVectors = PYCNN_BYTES == 64 ? 6 : 3;  // of pixels of a tile
-constexpr long kBand = 1024;                         // pixels of a band of rows, about
 constexpr long kChunk = 768;                         // taps of channels in the inner cache
 constexpr long kWeights = 49152;                     // elements of weights in the second one
 
@@ -112,13 +111,13 @@ void pack(const Correlation& c, const T* weight, const Weights& w, T* packed) {
             *packed++ = weight[g * w.group + b * w.filter + m * w.channel + w.numbers[t]];
 }
 
-inline long band_rows(const Correlation& c) {
-  long most_rows = most(1, kBand / c.columns), count = (c.rows + most_rows - 1) / most_rows;
+inline long band_rows(const Correlation& c, long band) {
+  long most_rows = most(1, band / c.columns), count = (c.rows + most_rows - 1) / most_rows;
   return (c.rows + count - 1) / count;
 }
 
 inline long band_count(const Correlation& c) {
-  long rows = band_rows(c);
+  long rows = band_rows(c, c.band);
   return (c.rows + rows - 1) / rows;
 }
 
@@ -166,7 +165,7 @@ void write_band(const Correlation& c, const T* sums, long pitch, long row_pitch,
 template <class T>
 void correlate(const Correlation& c, const T* source, const T* weight, const Weights& w,
                const T* bias, T* target, long begin, long end) {
-  long rows = band_rows(c), per_image = band_count(c), depth = c.channels * c.taps;
+  long rows = band_rows(c, c.band), per_image = band_count(c), depth = c.channels * c.taps;
   Planes<T> planes(c, rows);
   long vectors = ((rows - 1) * planes.pitch + c.columns + kLanes<T> - 1) / kLanes<T>;
   Buffer<T> packed(c.groups * c.filters * depth), copied(planes.size(c)),

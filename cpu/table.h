@@ -15,6 +15,7 @@ struct Correlation {
   long filters;        // of one group
   long rows, columns;  // of the result
   long target[2], first[2], step[2];  // extents of the target, and where results lie in it
+  long band;                          // pixels of a band of rows, about
 };
 
 // Distances of the weight's elements by filter, channel and tap; `numbers` says which taps.

@@ -3,6 +3,7 @@
 
 constexpr int kSources = 3;            // of a tile, beside kFilters
 constexpr long kSeenTogether = 65536;  // elements of source and dy of the images of a block
+constexpr long kSum = 1024;            // pixels that are summed in registers, about
 constexpr long kNear = 4096;           // elements of source that stay in the inner cache
 
 template <class T, int A, int B>
@@ -56,7 +57,7 @@ void spread(const Correlation& c, const T* dy, long from, long to, long row_pitc
 template <class T>
 void weight_gradient(const Correlation& c, const T* source, const T* dy, T* dweight, long begin,
                      long end) {
-  long rows = band_rows(c), depth = c.channels * c.taps;
+  long rows = band_rows(c, kSum), depth = c.channels * c.taps;
   Planes<T> planes(c, rows);
   long vectors = ((rows - 1) * planes.pitch + c.columns + kLanes<T> - 1) / kLanes<T>;
   long pitch = vectors * kLanes<T>, image = planes.size(c);

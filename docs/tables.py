@@ -18,6 +18,7 @@ from pycnn.bench.suites import SUITES
 from pycnn.define import table
 from pycnn.define.trace import tracing
 from pycnn.models import MODELS, create, multiply_adds
+from pycnn.predict.model import ADVICE
 from pycnn.runtime import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,8 +54,9 @@ def results() -> str:
     ]  # fmt: skip
     training = json.loads((RESULTS / "train_speed.json").read_text())
     rows += [
-        (f"Training LeNet-5 over PyTorch's CPU speed, batch 64, threads: {r['threads']}",
-         f"{r['ratio']:.2f} ({r['images_per_s']:.0f} images/s)", "train_speed")
+        (f"Training `{r['network']}` over PyTorch's CPU speed, batch {r['batch']}, one thread each",
+         f"{r['ratio']:.2f} of its speed ({1e3 * r['batch'] / r['pycnn_ms']:.0f} images/s), "
+         f"{r['pycnn_peak_mib'] / r['torch_peak_mib']:.2f} of its memory", "train_speed")
         for r in training["results"]
     ]  # fmt: skip
     machine = speed["environment"]["cpu"]
@@ -126,6 +128,41 @@ def bandwidth() -> str:
     mean = math.exp(sum(map(math.log, shares)) / len(shares))
     high = sum(share >= 0.85 for share in shares)
     lines += ["", f"{high} of {len(rows)} have 0.85 or more; geometric mean {mean:.2f}."]
+    return "\n".join(lines)
+
+
+def limits() -> str:
+    """How far every kernel is predicted to be from its limit (benchmarks/limits.py)."""
+    path = RESULTS.parent / "predicted" / "limits.json"
+    rows = json.loads(path.read_text())["rows"]
+    names = list(next(iter(rows.values()))["gpus"])
+    lines = [
+        f"{len(rows)} kernels on {len(names)} GPUs. `{path.relative_to(ROOT)}`.",
+        "",
+        f"| Kernel | Layer | {' | '.join(names)} | Bound on the first |",
+        "|---|---|" + "---:|" * len(names) + "---|",
+    ]
+    for kernel, row in rows.items():
+        found = [row["gpus"][name] for name in names]
+        shares = ["-" if isinstance(one, str) else f"{one[1]:.2f}" for one in found]
+        bound = next((one[2] for one in found if not isinstance(one, str)), "runs on none")
+        lines.append(f"| `{kernel}` | {row['layer']} | {' | '.join(shares)} | {bound} |")
+    return "\n".join(lines)
+
+
+def below() -> str:
+    """Those below their goal on an H200, by what bounds them."""
+    rows = json.loads((RESULTS.parent / "predicted" / "limits.json").read_text())["rows"]
+    found: dict[str, list[str]] = {}
+    for kernel, row in rows.items():
+        on = row["gpus"]["h200"]
+        if not isinstance(on, str) and on[1] < (0.7 if row["dtype"] == "float32" else 0.85):
+            found.setdefault(on[2], []).append(f"`{kernel}` {on[1]:.2f} ({on[0]:.3g} us)")
+    lines = ["| Bound by | What would help | Kernels, share, time |", "|---|---|---|"]
+    lines += [
+        f"| {bound} | {ADVICE[bound]} | {', '.join(of)} |"
+        for bound, of in sorted(found.items(), key=lambda pair: -len(pair[1]))
+    ]
     return "\n".join(lines)
 
 
@@ -289,6 +326,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "results": results,
     "regret": regret,
     "bandwidth": bandwidth,
+    "limits": limits,
+    "below": below,
     "models": models,
     "conv-choices": conv_choices,
     "first-convolution": first_convolution,

@@ -8,22 +8,21 @@ quarter as wide as the paper's, learns six of them. Of the other four there are 
 four ways to learn them:
 
 * from scratch: new weights, all trained;
-* head: the body as it is, frozen and in evaluation mode; the new dense layer alone is trained, and
-  backward computes nothing for the body;
-* head, then all: as long, but in the last third the body is thawed, at a tenth of the head's rate;
+* head: the body is frozen, apart from the statistics of its normalisations, which follow the new
+  patches; the new dense layer alone is trained, and backward computes nothing for the body;
+* head, then all: as many epochs, but for the last third of them the body is thawed, at a tenth of
+  the head's rate;
 * all: the body is trained from the first step on, at a tenth of the head's rate.
 
-The exit status is 0 if the frozen body takes less time than training all of it, and thawing it at
-the end reaches at least what training from scratch does.
+Times are those of the steps, without the tests after every epoch. The exit status is 0 if the
+frozen body takes less time than training all of it, and thawing it at the end reaches more.
 
 Source: J. Yosinski et al., "How transferable are features in deep neural networks?", 2014.
 """
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any
 
 import common
 import numpy as np
@@ -31,8 +30,8 @@ import numpy as np
 from pycnn import data, models, nn, train
 from pycnn.runtime.extras import MissingExtra
 
-LEARNT = ("astronaut", "coffee", "retina", "hubble", "ihc", "china")
-NEW = ("chelsea", "rocket", "motorcycle", "flower")
+LEARNT = ("astronaut", "chelsea", "coffee", "retina", "motorcycle", "china")
+NEW = ("rocket", "hubble", "ihc", "flower")
 WAYS = ("from scratch", "head", "head, then all", "all")
 
 
@@ -49,45 +48,50 @@ def patches(photos: data.DataSet, names: Sequence[str]) -> data.DataSet:
 
 
 def network(classes: int, width: float, seed: int) -> nn.Sequential:
+    """A ResNet-18 for patches."""
     return models.create(
         "resnet18", classes=classes, input_shape=(3, 32, 32), width=width, seed=seed
     )
 
 
-def fit(model: nn.Layer, photos: data.DataSet, epochs: int, lr: float, **settings: Any) -> float:
-    """Train; the accuracy on the test patches."""
-    optimizer = nn.Adam(model, lr, **settings)
+def fit(
+    model: nn.Layer, photos: data.DataSet, epochs: int, lr: float, body: float = 1.0
+) -> tuple[float, float]:
+    """Train, the body at its part of the rate; accuracy on the test patches, seconds of steps."""
+    slower = {part: {"lr": body * lr} for part in ("stem", "stage*")}
+    optimizer = nn.Adam(model, lr, groups=slower)
     schedule = nn.Cosine(optimizer, epochs)
     trainer = train.Trainer(model, photos, optimizer, schedule, by_step=True, batch=32)
-    return trainer.fit(epochs)[-1].test_accuracy
+    history = trainer.fit(epochs)
+    return history[-1].test_accuracy, sum(row.seconds for row in history)
 
 
-def learn(way: str, pretrained: nn.Layer, photos: data.DataSet, given: Any) -> float:
-    """The accuracy that one of `WAYS` reaches."""
+def learn(
+    way: str, pretrained: nn.Layer, photos: data.DataSet, given: argparse.Namespace
+) -> tuple[float, float]:
+    """The accuracy that one of `WAYS` reaches, and the time that it takes."""
     model = network(len(NEW), given.width, given.seed + 1)
     if way == "from scratch":
         return fit(model, photos, given.epochs, 3e-3)
-    own = model.state_dict()
     body = {n: a for n, a in pretrained.state_dict().items() if not n.startswith("classifier")}
-    model.load_state_dict(own | body)
-    slowly = {"groups": {f"{path}*": {"lr": 3e-4} for path in ("stem", "stage")}}
+    model.load_state_dict(model.state_dict() | body)
     if way == "all":
-        return fit(model, photos, given.epochs, 3e-3, **slowly)
-    model.freeze().eval().at("classifier").unfreeze()
-    model.training = True  # and the layers inside stay in evaluation mode
+        return fit(model, photos, given.epochs, 1e-2, body=0.1)
+    model.freeze().at("classifier").unfreeze()
     if way == "head":
-        return fit(model, photos, given.epochs, 3e-3)
+        return fit(model, photos, given.epochs, 1e-2)
     last = given.epochs // 3
-    fit(model, photos, given.epochs - last, 3e-3)
-    model.unfreeze().train()
-    return fit(model, photos, last, 1e-3, groups={"stem": {"lr": 1e-4}, "stage*": {"lr": 1e-4}})
+    _, before = fit(model, photos, given.epochs - last, 1e-2)
+    model.unfreeze()
+    accuracy, after = fit(model, photos, last, 1e-2, body=0.1)
+    return accuracy, before + after
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Learn six photos, then four others in four ways; print time and accuracy."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=common.whole(0), default=0)
-    parser.add_argument("--before", type=common.whole(1), default=6, help="epochs of six photos")
+    parser.add_argument("--before", type=common.whole(1), default=4, help="epochs of six photos")
     parser.add_argument("--epochs", type=common.whole(3), default=12, help="epochs of the others")
     parser.add_argument("--patches", type=common.whole(4), default=160, help="of the four others")
     parser.add_argument("--width", type=float, default=0.25, help="factor of the channels")
@@ -98,17 +102,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return common.IMPOSSIBLE
     pretrained = network(len(LEARNT), given.width, given.seed)
-    reached = fit(pretrained, patches(photos, LEARNT), given.before, 3e-3)
+    reached, _ = fit(pretrained, patches(photos, LEARNT), given.before, 3e-3)
     print(f"six photos: {reached:.1%} after {given.before} epochs")
     few = patches(photos, NEW).subset("train", given.patches)
     accuracies, seconds = {}, {}
     for way in WAYS:
-        begin = time.perf_counter()
-        accuracies[way] = learn(way, pretrained, few, given)
-        seconds[way] = time.perf_counter() - begin
+        accuracies[way], seconds[way] = learn(way, pretrained, few, given)
         print(f"{way:<15} {accuracies[way]:6.1%} in {seconds[way]:5.1f} s", flush=True)
     good = seconds["head"] < seconds["all"]
-    good = good and accuracies["head, then all"] >= accuracies["from scratch"]
+    good = good and accuracies["head, then all"] > accuracies["head"]
     return common.REACHED if good else common.MISSED
 
 

@@ -26,6 +26,7 @@
 // variant TILE = 64, 128
 // variant A_K_MAJOR = 0, 1
 // variant B_K_MAJOR = 0, 1
+#include <pycnn/epilogue.cuh>
 #include <pycnn/implicit_gemm.cuh>
 
 #ifndef TILE

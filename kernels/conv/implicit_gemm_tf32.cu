@@ -10,7 +10,8 @@
 //            groups and splits of k, flat, m fastest; shared memory 48 KiB
 // Traffic    x is requested R S times for every TILE filters of a group, w once for every TILE
 //            pixels, mostly from L1 and L2; 2 N K P Q (C/G) R S flop
-// Range      as implicit_gemm_mma.cu; magnitudes from 2^128 (1 - 2^-12) on round to infinity
+// Range      as implicit_gemm_mma.cu; magnitudes from 2^128 (1 - 2^-12) on, before sm_90 and
+//            in dweight from 2^128 (1 - 2^-11) on, round to infinity
 // Siblings   implicit_gemm_mma is the same of 16-bit elements; implicit_gemm multiplies floats one
 //            by one; implicit_gemm_tf32x3 has their accuracy on tensor cores
 // Banks      none is asked twice: see MmaLayout

@@ -22,26 +22,10 @@
 // variant X_TYPE = quantised
 // variant W_TYPE = quantised
 #include <pycnn/conv.cuh>
-
-#ifndef X_TYPE
-#define X_TYPE signed char
-#endif
-#ifndef W_TYPE
-#define W_TYPE signed char
-#endif
-
-using x_type = X_TYPE;
-using w_type = W_TYPE;
+#include <pycnn/int8.cuh>
 
 constexpr int THREADS = 256;
 constexpr int WORD = 4;  // bytes that one instruction multiplies and adds
-
-// Beside ConvParams.
-struct Int8Params {
-    index_t weight_zero_k, weight_scale_k;  // 0 where one value serves all filters
-    int lowest, highest;                    // values of y's type
-    int words;                              // whether strides and extents allow words
-};
 
 // One product of bytes serves both signs: u with its highest bit flipped, read as signed, is
 // u - 128. Its zero point moves as far.
@@ -143,7 +127,6 @@ int8_forward(const x_type* __restrict__ x, const w_type* __restrict__ weight,
     y[offset(at, v)] = convolve(x, weight, x_zero, weight_zero, at, v, i);
 }
 
-// y and its zero point are bytes of either sign: `lowest` says which.
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
 int8_requantised(const x_type* __restrict__ x, const float* __restrict__ x_scale,
                  const x_type* __restrict__ x_zero, const w_type* __restrict__ weight,
@@ -154,12 +137,7 @@ int8_requantised(const x_type* __restrict__ x, const float* __restrict__ x_scale
     if (flat_thread() >= outputs(v)) return;
     const ElementCoord at = output(flat_thread(), v);
     unsigned sum = convolve(x, weight, x_zero, weight_zero, at, v, i);
-    if (bias) sum += bias[at.c * v.bias_k];
-    // The product of two floats is exact in double.
-    const double multiplier =
-        static_cast<double>(*x_scale) * weight_scale[at.c * i.weight_scale_k] / *y_scale;
-    const int zero = i.lowest < 0 ? static_cast<signed char>(*y_zero) : *y_zero;
-    const double rounded = rint(static_cast<int>(sum) * multiplier) + zero;
-    const double held = fmin(fmax(rounded, double(i.lowest)), double(i.highest));
-    y[offset(at, v)] = static_cast<unsigned char>(static_cast<int>(held));
+    if (bias) sum += bias[at.c * i.bias_k];
+    const Requantisation to_byte{x_scale, weight_scale, y_scale, y_zero, i};
+    y[offset(at, v)] = to_byte(sum, to_byte.multiplier(at.c));
 }

@@ -9,9 +9,9 @@
 // Traffic    A is read N/TILE_N times and B M/TILE_M times: M N K (1/TILE_M + 1/TILE_N) elements;
 //            2 M N K flop
 // Range      any extents; 64-bit index arithmetic. Magnitudes from 2^128 (1 - 2^-12) on round to
-//            infinity
+//            infinity (from 2^128 (1 - 2^-11) on before sm_90)
 // Siblings   7_tensor_core is the same of 16-bit elements, which ldmatrix turns where they lie along
-//            M or N; floats are read one by one then. 9_tf32x3 has the accuracy of float
+//            M or N; of floats four neighbours are read at a time then. 9_tf32x3 has the accuracy of float
 // Banks      none is asked twice: see MmaLayout
 // Source     PTX ISA, "Warp-level matrix instructions"; NVIDIA, "NVIDIA A100 Tensor Core GPU
 //            Architecture", 2020, for the format

@@ -76,7 +76,7 @@ __device__ __forceinline__ void sums_of_planes(const scalar_t* dy, const scalar_
         parts[static_cast<index_t>(blockIdx.x) * gridDim.y + blockIdx.y] = mine;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 gradient_sums_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
                      const void* mean, const acc_t* rest, const void* spread, const void* weight,
                      SumPair* __restrict__ parts, Planes<3> p, NormParams n) {

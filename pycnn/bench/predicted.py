@@ -15,6 +15,7 @@ from pycnn.bench.record import Record
 from pycnn.bench.run import Benchmark
 from pycnn.bench.table import in_full, time_text, winners
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.emulator.errors import KernelError
 from pycnn.predict import plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.plans import OfPlan
@@ -79,7 +80,7 @@ def guess(benchmark: Benchmark, algos: Sequence[str] | None, gpu: Gpu) -> Guess:
     for algo in offered:
         try:
             one = plans.of_call(partial(op.run, case, direction, arrays, algo), gpu)
-        except (CompileError, ValueError) as error:
+        except (CompileError, KernelError, ValueError) as error:
             refused[algo] = str(error).partition("\n")[0]
             continue
         if one.skipped:

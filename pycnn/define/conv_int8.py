@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from pycnn import config
 from pycnn.define.call import Arguments, Call, Inference
 from pycnn.define.conv_geometry import geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, planar
+from pycnn.define.conv_settings import LIMIT, refuse_kernel_algorithm
 from pycnn.define.operand import Operand
 from pycnn.define.operation import Arrays, Operation
-from pycnn.define.validate import check_shape
+from pycnn.define.validate import check_shape, choice
 from pycnn.define.values import Allowed
 from pycnn.define.views import View
 from pycnn.dtypes import QUANTISED
@@ -36,6 +38,8 @@ class Settings:
 
     layout: Layout
     quantised: plans.Quantised
+    algo: str
+    limit: int
 
     @property
     def problem(self) -> Problem:
@@ -49,6 +53,7 @@ class IntegerConv(Operation):
     layouts = LAYOUTS
     bound = "arithmetic"
     dtypes = INT8
+    environment = (LIMIT,)
     no_gradient = "integers have none: quantised networks are trained in floating point"
 
     def infer(self, views: Mapping[str, View], args: Arguments) -> Inference:
@@ -83,7 +88,16 @@ class IntegerConv(Operation):
             _along_filters("bias", views.get("bias"), y[1]),
         )
         dtype = views["y_zero_point"].dtype if "y_zero_point" in views else "int32"
-        return Settings(layout, quantised), {"y": (layout.arranged(y), dtype)}
+        algo = choice("algo", args.algo, ("auto", *plans.ALGORITHMS))
+        settings = Settings(layout, quantised, algo, config.get(LIMIT))
+        return settings, {"y": (layout.arranged(y), dtype)}
+
+    def choices(self, call: Call) -> tuple[plans.Convolving]:
+        s: Settings = call.settings
+        return (plans.Convolving(s.quantised, self.name, s.limit, call.outputs["y"]),)
+
+    def plan(self, call: Call) -> Plan:
+        return self.choices(call)[0].plan(call.settings.algo)
 
     def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
         """A scalar of NumPy, which has a dtype too, is as good as an array ()."""
@@ -93,6 +107,7 @@ class IntegerConv(Operation):
     def sums(self, call: Call, arrays: Arrays) -> np.ndarray:
         """By the CPU path: (N, K, P, Q)."""
         s: Settings = call.settings
+        refuse_kernel_algorithm(s.algo)
         return cpu.convolve(
             s.layout.images(arrays["x"]),
             arrays["weight"],
@@ -113,9 +128,6 @@ class Conv2dInteger(IntegerConv):
     name = "conv2d_integer"
     operands = (X, WEIGHT, X_ZERO, WEIGHT_ZERO)
     note = "int8, uint8; y is int32"
-
-    def plan(self, call: Call) -> Plan:
-        return plans.integer(call.settings.quantised, call.outputs["y"])
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         return {"y": call.settings.layout.from_channels_first(self.sums(call, arrays))}
@@ -143,9 +155,6 @@ class QlinearConv2d(IntegerConv):
         low, high = float(limits.smallest_subnormal), float(limits.max)
         scale = Allowed(low, high, "finite numbers above 0")
         return dict.fromkeys(("x_scale", "weight_scale", "y_scale"), scale)
-
-    def plan(self, call: Call) -> Plan:
-        return plans.requantised(call.settings.quantised, call.outputs["y"])
 
     def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
         scales = "x_scale", "weight_scale", "y_scale", "y_zero_point"

@@ -1,6 +1,7 @@
 """The server: the page, and a WebSocket a tab, for this machine alone."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Callable
@@ -167,7 +168,8 @@ def _handlers(live: Live) -> list[Any]:
             loop = asyncio.get_running_loop()
 
             def send(message: bytes) -> None:
-                loop.call_soon_threadsafe(self.deliver, message)
+                with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+                    loop.call_soon_threadsafe(self.deliver, message)
 
             self.tab = Tab(live.show, live.worker, send, self.close)
             live.tabs.add(self.tab)

@@ -41,6 +41,11 @@ def inception_v4(
     -------
     Sequential
 
+    Notes
+    -----
+    The released weights are of a network in which some pairs of 1x7 and 7x1, 1x3 and 3x1, stand the
+    other way round and branches are joined in another order: see `docs/models.md`.
+
     References
     ----------
     C. Szegedy et al., "Inception-v4, Inception-ResNet and the impact of residual connections on

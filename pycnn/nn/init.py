@@ -57,50 +57,27 @@ def fans(shape: Shape) -> tuple[int, int]:
     return shape[1] * taps, shape[0] * taps
 
 
-def he_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Normal of variance 2 / fan_in: for ReLU.
+def _of_variance(gain: float, fan: Callable[[int, int], int]) -> tuple[Initialiser, Initialiser]:
+    """Normal and uniform of variance `gain` / `fan`."""
 
-    References
-    ----------
-    K. He et al., "Delving deep into rectifiers", 2015, section 2.2.
-    """
-    return _normal(shape, math.sqrt(2 / fans(shape)[0]), rng)
+    def by_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        return _normal(shape, math.sqrt(gain / fan(*fans(shape))), rng)
 
+    def by_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        return _uniform(shape, math.sqrt(3 * gain / fan(*fans(shape))), rng)
 
-def he_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Uniform of variance 2 / fan_in; see `he_normal`."""
-    return _uniform(shape, math.sqrt(6 / fans(shape)[0]), rng)
+    return by_normal, by_uniform
 
 
-def xavier_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Normal of variance 2 / (fan_in + fan_out): for tanh; Glorot's.
+#: For ReLU: K. He et al., "Delving deep into rectifiers", 2015, section 2.2.
+he_normal, he_uniform = _of_variance(2, lambda fan_in, fan_out: fan_in)
 
-    References
-    ----------
-    X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks", 2010, equation 16.
-    """
-    return _normal(shape, math.sqrt(2 / sum(fans(shape))), rng)
+#: For tanh, Glorot's: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep
+#: feedforward neural networks", 2010, equation 16.
+xavier_normal, xavier_uniform = _of_variance(2, lambda fan_in, fan_out: fan_in + fan_out)
 
-
-def xavier_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Uniform of variance 2 / (fan_in + fan_out); see `xavier_normal`."""
-    return _uniform(shape, math.sqrt(6 / sum(fans(shape))), rng)
-
-
-def lecun_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Normal of variance 1 / fan_in: for SELU and scaled tanh.
-
-    References
-    ----------
-    Y. LeCun et al., "Efficient BackProp", 1998, section 4.6.
-    """
-    return _normal(shape, math.sqrt(1 / fans(shape)[0]), rng)
-
-
-def lecun_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Uniform of variance 1 / fan_in; see `lecun_normal`."""
-    return _uniform(shape, math.sqrt(3 / fans(shape)[0]), rng)
+#: For SELU and scaled tanh: Y. LeCun et al., "Efficient BackProp", 1998, section 4.6.
+lecun_normal, lecun_uniform = _of_variance(1, lambda fan_in, fan_out: fan_in)
 
 
 def orthogonal(shape: Shape, rng: np.random.Generator) -> np.ndarray:

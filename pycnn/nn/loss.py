@@ -24,7 +24,10 @@ class Loss:
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     #: Whether targets are the numbers of classes.
     takes_classes: ClassVar[bool] = False
-    __signature__: ClassVar[inspect.Signature]
+    #: Of the settings; one's own class has any, by name, where it names no operation of pycnn.
+    __signature__: ClassVar[inspect.Signature] = inspect.Signature(
+        [inspect.Parameter("settings", inspect.Parameter.VAR_KEYWORD)]
+    )
 
     def __init_subclass__(cls, operation: str = "", **rest: Any) -> None:
         super().__init_subclass__(**rest)
@@ -34,7 +37,8 @@ class Loss:
             cls.__signature__ = inspect.Signature([p for p in settings if p.name != "out"])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.settings = bound(type(self), args, kwargs)
+        settings = bound(type(self), args, kwargs)
+        self.settings: dict[str, Any] = settings.pop("settings", settings)
         choice("reduction", self.settings.get("reduction", "mean"), self.reductions)
         self._kept: Any = None
 

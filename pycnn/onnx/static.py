@@ -25,6 +25,9 @@ from pycnn.runtime.target import decided_by
 #: Shapes of inputs whose plans are kept, the oldest going first.
 KEPT = 8
 
+#: cudaErrorNotSupported: the stand-in driver has no graphs.
+_NOT_SUPPORTED = 801
+
 #: Environment variables that plans depend on.
 _ENVIRONMENT = ("PYCNN_WORKSPACE_LIMIT", "PYCNN_TUNED", "PYCNN_CPU_THREADS")
 
@@ -51,6 +54,7 @@ class Planned:
         self.results, self.count = notes.run(), notes.count
         self._static: Static | None = None
         self._inputs: list[Any] = []
+        self._graph: Any = None
         if not notes.recorder.steps:
             return
         notes.keep()
@@ -62,11 +66,13 @@ class Planned:
         self._nodes = [(node, static.steps[first:last]) for node, first, last in notes.nodes]
         static.run_once()
         whole = self.count == len(program.steps) and not static.transforms
-        self._graph = static.captured() if on_gpu and whole else None
+        if on_gpu and whole:
+            self._graph = self._captured(static)
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{array.dtype} {array.shape}" for array in self._inputs)
         nodes = f"{self.count} of {len(self._program.steps)} nodes"
+        nodes += ", one CUDA graph," if self._graph is not None else ""
         return (
             f"planned for {shapes}: {nodes} in {self._static.nbytes if self._static else 0} bytes"
         )
@@ -90,6 +96,15 @@ class Planned:
             return [self._apart(values[name]) for name in self._program.outputs]
         finally:
             self._lock.release()
+
+    def _captured(self, static: Static) -> Any:
+        """One CUDA graph; None where the driver has none, which `__str__` says."""
+        try:
+            return static.captured()
+        except self._library.cuda.runtime.CUDARuntimeError as error:
+            if error.status != _NOT_SUPPORTED:
+                raise
+            return None
 
     def _observed(self, observer: Observer) -> None:
         for node, steps in self._nodes:

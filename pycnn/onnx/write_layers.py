@@ -260,8 +260,13 @@ _WRITERS |= {
     nn.GELU: _setting("Gelu", approximate="approximate"),
     nn.Softmax: _setting("Softmax", axis="axis"),
     nn.LogSoftmax: _setting("LogSoftmax", axis="axis"),
-    nn.Flatten: _plain("Flatten", axis=1),
 }
+
+
+@_writes(nn.Flatten)
+def _flatten(to: Writer, layer: Any, x: str, path: str) -> str:
+    _refuse(path, layer, layout="NCHW")
+    return to.node("Flatten", [x], axis=1)
 
 
 @_writes(nn.Softplus)

@@ -19,6 +19,7 @@ def conv2d_integer(
     padding: Any = 0,
     dilation: Extent = 1,
     groups: int = 1,
+    algo: str = "auto",
     *,
     layout: str = "NCHW",
     out: Any = None,
@@ -42,6 +43,9 @@ def conv2d_integer(
         The same of the weight, or of every filter.
     stride, padding, dilation, groups
         As in `conv2d`.
+    algo : {"auto", "direct", "implicit_gemm_mma"}, default "auto"
+        A kernel: on the reference backend only ``"auto"``. ``"implicit_gemm_mma"``, on tensor
+        cores, takes ``layout="NHWC"`` with C/G a multiple of 16.
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x` and the result.
     out : array, optional
@@ -55,9 +59,10 @@ def conv2d_integer(
     Notes
     -----
     Sums are exact modulo 2^32: they may wrap around from 33026 terms C/G R S on, and never before.
-    Fastest where four channels are one word: ``layout="NHWC"``, C/G a multiple of 4, and a weight
-    whose channels are innermost in memory, such as ``ascontiguousarray(w.transpose(0, 2, 3,
-    1)).transpose(0, 3, 1, 2)``.
+    Fastest on tensor cores, which ``"auto"`` takes where they fit. Else where four channels are one
+    word: ``layout="NHWC"``, C/G a multiple of 4, and a weight whose channels are innermost in
+    memory, such as ``ascontiguousarray(w.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)``, which
+    saves tensor cores a copy.
 
     References
     ----------
@@ -89,6 +94,7 @@ def qlinear_conv2d(
     padding: Any = 0,
     dilation: Extent = 1,
     groups: int = 1,
+    algo: str = "auto",
     *,
     layout: str = "NCHW",
     out: Any = None,
@@ -116,6 +122,8 @@ def qlinear_conv2d(
         In units of x_scale * weight_scale[k].
     stride, padding, dilation, groups
         As in `conv2d`; padding holds the zero point of `x`.
+    algo : {"auto", "direct", "implicit_gemm_mma"}, default "auto"
+        As in `conv2d_integer`.
     layout : {"NCHW", "NHWC"}, default "NCHW"
         Order of the axes of `x` and the result.
     out : array, optional
@@ -132,7 +140,8 @@ def qlinear_conv2d(
         If an argument is no array of one library with one of its dtypes, or a parameter is no int.
     ValueError
         If a rank, shape or parameter is out of range, a scale is not a finite number above 0, a
-        filter does not fit in the padded input, or `out` cannot take the result.
+        filter does not fit in the padded input, `algo` cannot compute this within
+        ``PYCNN_WORKSPACE_LIMIT``, or `out` cannot take the result.
 
     Notes
     -----

@@ -219,9 +219,9 @@ def _score_of_columns(problem: Problem, direction: str) -> tuple[int, str]:
 
 
 def _score_in_place(problem: Problem, direction: str) -> tuple[int, str]:
-    """With a stride it is a product for each row of pixels: many narrow ones."""
+    """With a stride it is many narrow products."""
     if max(problem.stride) > 1:
-        return 1, "it is a matrix product as it stands"
+        return 30, "a matrix product for each row of pixels"
     outputs, terms = product(problem, direction)
     images, plane = problem.y.shape[0], prod(problem.y.shape[2:])
     if problem.x.channels_last:  # a product of all images together

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+
 from pycnn.define.views import View
 from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan._strided import row_major
@@ -272,6 +274,31 @@ def launches_of(
     outputs = sums_of(problem, product)
     product, tiling = tiler(problem, product, tile)
     segment = ceil_div(product.k.count, segments * tiling.depth) * tiling.depth
+    grid, params = blocks_of(problem, product, tiling, tile, segments, segment)
+    *pointers, residual, epilogue = problem.epilogue.arguments()
+    end = (*pointers, residual and product.residual, epilogue, params)
+    partial = Buffer(PARTIAL) if parts else None
+    operands = (product.a, product.x, product.c, partial)
+    main = Launch(tiling.kernel, grid, (tiling.threads, 1, 1), (*operands, *end))
+    if partial is None:
+        return [main]
+    _, plain = multiply_elements(problem, product, tile)
+    # Sums of a thread: as many as 16 bytes hold where they are neighbours, as the kernel asks, too.
+    width = 16 // problem.sum_size
+    several = outputs < 2**31 and tiling.m_major and product.m % width == 0
+    add = Launch(
+        replace(plain.kernel, entry="implicit_gemm_finish"),
+        flat_grid(outputs // width if several else outputs, THREADS, "the outputs"),
+        (THREADS, 1, 1),
+        (partial, product.c, *end),
+    )
+    return [main, add]
+
+
+def blocks_of(
+    problem: Problem, product: Product, tiling: Tiling, tile: int, segments: int, segment: int
+) -> tuple[tuple[int, int, int], np.void]:
+    """Grid and struct ImplicitParams of a product in so many segments of so many indices of k."""
     tiles = ceil_div(product.m, tile), ceil_div(product.n.count, tile)
     top, left = problem.pad_begin
     _, x_c, x_h, x_w = problem.x.strides
@@ -299,24 +326,7 @@ def launches_of(
         m_major=tiling.m_major,
         vectors=tiling.vectors,
     )
-    *pointers, residual, epilogue = problem.epilogue.arguments()
-    end = (*pointers, residual and product.residual, epilogue, params)
-    partial = Buffer(PARTIAL) if parts else None
-    operands = (product.a, product.x, product.c, partial)
-    main = Launch(tiling.kernel, grid, (tiling.threads, 1, 1), (*operands, *end))
-    if partial is None:
-        return [main]
-    _, plain = multiply_elements(problem, product, tile)
-    # Sums of a thread: as many as 16 bytes hold where they are neighbours, as the kernel asks, too.
-    width = 16 // problem.sum_size
-    several = outputs < 2**31 and tiling.m_major and product.m % width == 0
-    add = Launch(
-        replace(plain.kernel, entry="implicit_gemm_finish"),
-        flat_grid(outputs // width if several else outputs, THREADS, "the outputs"),
-        (THREADS, 1, 1),
-        (partial, product.c, *end),
-    )
-    return [main, add]
+    return grid, params
 
 
 def choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:

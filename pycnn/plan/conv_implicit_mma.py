@@ -54,27 +54,37 @@ def tiler_of(name: str) -> Tiler:
         defines = (*typed, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
         product = replace(product, k=product.k.settled, n=product.n.settled)
         if along_k:
-            if product.k.other[-1] != 1:
-                raise Unsupported(
-                    "a copy of the weight with its channels innermost exceeds the workspace"
-                )
-            r, s, _ = product.k.extents
-            if max(r, s) > MOST_TAPS:
-                raise Unsupported(f"a window of {r}x{s}; allowed: up to {MOST_TAPS} a side")
-            product = replace(product, k=product.k.chunked(chunk))
-            depth = step = DEPTH[tile]
-            steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x)
+            product, aligned = in_chunks(product, chunk, tile)
+            depth = DEPTH[tile]
         else:
-            depth, step = DEPTH[tile] * chunk, threads * chunk // tile
-            steps = (*product.k.other, *product.k.x, *product.n.x[:-1])
-        _require_offsets(product, tile)
-        operands = _aligned(chunk, *steps, product.a_group)
-        c = product.c_m == 1 and _aligned(chunk, *product.n.other, product.c_group)
-        vectors = Chunked.OPERANDS * operands | Chunked.C * c
+            depth = DEPTH[tile] * chunk
+            _require_offsets(product, tile)
+            steps = (*product.k.other, *product.k.x, *product.n.x[:-1], product.a_group)
+            aligned = _aligned(chunk, *steps)
+        vectors = Chunked.OPERANDS * aligned | chunked_c(product, chunk)
         kernel = Kernel(f"conv/{name}.cu", name, defines)
-        return product, Tiling(kernel, step, depth, True, vectors, threads)
+        return product, Tiling(kernel, depth, depth, True, vectors, threads)
 
     return tiler
+
+
+def in_chunks(product: Product, chunk: int, tile: int) -> tuple[Product, bool]:
+    """With so many channels of a tap for an index of k, and whether all of them are aligned."""
+    if product.k.other[-1] != 1:
+        raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")
+    r, s, _ = product.k.extents
+    if max(r, s) > MOST_TAPS:
+        raise Unsupported(f"a window of {r}x{s}; allowed: up to {MOST_TAPS} a side")
+    product = replace(product, k=product.k.chunked(chunk))
+    _require_offsets(product, tile)
+    steps = (*product.k.other, product.a_m, *product.k.x, *product.n.x, product.a_group)
+    return product, _aligned(chunk, *steps)
+
+
+def chunked_c(product: Product, chunk: int) -> int:
+    """`Chunked.C` where so many outputs lie side by side and aligned."""
+    fits = product.c_m == 1 and _aligned(chunk, *product.n.other, product.c_group)
+    return Chunked.C * fits
 
 
 def _aligned(chunk: int, *strides: int) -> bool:
@@ -119,7 +129,11 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
 
 def require_chunks(problem: Problem, direction: str) -> None:
     """Raise `Unsupported` unless chunks of channels lie side by side."""
-    chunk = BYTES // problem.itemsize
+    require_channels(problem, direction, BYTES // problem.itemsize)
+
+
+def require_channels(problem: Problem, direction: str, chunk: int) -> None:
+    """Raise `Unsupported` unless so many channels lie side by side."""
     if problem.mode != "zeros":
         raise Unsupported(f"padding mode {problem.mode!r}; allowed: 'zeros'")
     k, c = problem.filters, problem.channels

@@ -2,8 +2,8 @@
 
 What `pycnn tune` measured to be the fastest on this very GPU comes first. Then those that no rule
 (`Algorithm.score`) puts far behind, by their time on the GPU at hand as `pycnn.plan.estimate`
-predicts it; then the others by rule. Where the time of one is not known, or all are so short that
-it is not worth the plans of all, they go by rule.
+predicts it; then the others by rule. Where the time of the first by rule is not known, or all are
+so short that the plans are not worth it, they go by rule.
 """
 
 from collections.abc import Iterable
@@ -82,7 +82,8 @@ def _by_time(places: list[Place], problem: Problem, direction: str, limit: int) 
     size = FLOATS[problem.dtype].itemsize
     views = {"x": problem.x, "weight": problem.weight, "y": problem.y}
     bytes_ = {d + name: prod(v.shape) * size for name, v in views.items() for d in ("", "d")}
-    timed, others = [], []
+    timed: list[Place] = []
+    others: list[Place] = []
     for place in places:
         try:
             plan = place.algorithm.plan(problem, direction, limit)
@@ -90,8 +91,11 @@ def _by_time(places: list[Place], problem: Problem, direction: str, limit: int) 
             others.append(place)
             continue
         found = estimate(plan, bytes_)
+        if found is None and not timed:
+            return places  # it would be taken by rule
         if found is None:
-            return places
-        timed.append(place._replace(estimate=found))
+            others.append(place)
+        else:
+            timed.append(place._replace(estimate=found))
     timed.sort(key=lambda place: place.estimate.time_us if place.estimate else 0.0)
     return [*timed, *others]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.emulator.command import extents
-from pycnn.emulator.errors import KernelFault
+from pycnn.emulator.errors import KernelFault, KernelTimeoutError
 from pycnn.emulator.specs import SPECS, argument
 from pycnn.runtime.options import add_force, check_output
 
@@ -77,7 +77,13 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         check_output(arguments.html, "--html", (".html",), force=arguments.force)
     make = _of_script if is_script else _of_file if is_file else _of_operation
-    found = list(make(arguments, gpu))
+    try:
+        found = list(make(arguments, gpu))
+    except KernelTimeoutError as error:
+        hung = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{hung}; with fewer --blocks, or a smaller problem, less is run"
+        ) from None
     for one in found:
         print("\n".join(profile.text(one, most=arguments.lines)))
     if arguments.json:

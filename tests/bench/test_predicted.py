@@ -15,6 +15,7 @@ from pycnn.bench.record import Record
 from pycnn.bench.run import Benchmark
 from pycnn.bench.suites import Layer
 from pycnn.cli import main
+from pycnn.emulator import KernelTimeoutError
 from pycnn.predict import gpus, keep, plans
 from pycnn.predict.model import Prediction
 from pycnn.predict.plans import OfPlan
@@ -148,6 +149,30 @@ def test_a_layer_is_predicted_by_its_kernels_and_kept(
     # Once more: nothing is run, and what was kept is what was predicted.
     monkeypatch.setattr(plans, "predict", lambda *about: pytest.fail("it was not kept"))
     assert predicted.guess(benchmark, ["direct"], GPU).found["direct"] == direct
+
+
+def test_a_kernel_that_hangs_has_no_prediction_and_others_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pycnn.bench.operations import OPERATIONS
+
+    def of_call(call: object, gpu: gpus.Gpu) -> OfPlan:
+        if not asked:
+            asked.append(gpu)
+            raise KernelTimeoutError(
+                "not done", kernel="k", file="k.cu", line=3, block=(0, 0, 0), thread=(0, 0, 0)
+            )
+        return OfPlan("im2col", [prediction(5.0)], [])
+
+    asked: list[gpus.Gpu] = []
+    monkeypatch.setattr(plans, "of_call", of_call)
+    op = OPERATIONS["conv2d"]
+    layer = Layer("layer", op.parse("n1c4h9w9k4r3s3p1"))
+    made = predicted.guess(
+        Benchmark("shape", op, layer, "forward", "float32", ()), ["direct", "im2col"], GPU
+    )
+    assert made.refused == {"direct": "k.cu:3: not done"}
+    assert list(made.found) == ["im2col"]
 
 
 def test_what_a_prediction_is_kept_by(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -85,6 +85,19 @@ def test_pointing_names_the_window_the_field_and_the_sum(page: Any, lenet: nn.La
     assert said["sum"] == pytest.approx(float(own["c1.conv"][5, 0, 27]), rel=1e-3, abs=1e-4)
 
 
+def test_what_is_pointed_at_follows_the_input(page: Any, lenet: nn.Layer) -> None:
+    draw_eight(page)
+    place = page.value("page.layers.map((l) => l.path)").index("s2")
+    unit = (3, 6, 7)
+    drawn = point_at(page, place, unit)["value"]
+    assert drawn == pytest.approx(float(dict(activations(lenet, pixels(page)))["s2"][unit]))
+    frame_after(page, lambda: page.value("chosen(1)"))
+    own = dict(activations(lenet, in_page(page, "photo").astype(np.uint8)))
+    assert own["s2"][unit] != pytest.approx(drawn), "another input, another value"
+    page.wait(f"Math.abs(page.made.value - {float(own['s2'][unit])}) < 1e-4")
+    assert page.value("page.made.sum === page.made.value")
+
+
 def test_keys_move_from_unit_to_unit_and_are_spoken(page: Any) -> None:
     page.value("page.panels[2].canvas.focus({focusVisible: true})")
     page.wait("page.made?.place === 2")
@@ -124,6 +137,15 @@ def test_an_edited_filter_changes_what_follows_in_this_tab_alone(
     changed.at("c1.conv").params["weight"][2] = 0
     changed.at("c1.conv").params["weight"][2, 0, 2, 2] = 0.5
     draw_eight(page)
+    assert_shows(page, changed, pixels(page))
+    own = dict(activations(changed, pixels(page)))
+    said = page.wait("Math.abs(page.made.value - page.made.sum) < 1e-4 && page.made")
+    assert said["value"] == pytest.approx(float(own["c1.conv"][2, 10, 10]), rel=1e-4, abs=1e-5)
+    # A row of a dense layer too: what was changed before stays.
+    changed.at("f6").params["weight"][7] = 0
+    row = "{values: {values: new Float32Array(120), shape: [120]}}"
+    edit = "change({type: 'edit', layer: 'f6', filter: 7}, " + row + ")"
+    frame_after(page, lambda: page.value(edit))
     assert_shows(page, changed, pixels(page))
     # The other tab computes the same drawing by the network as it is.
     frame_after(other, lambda: other.value("chosen(1)"))
@@ -234,6 +256,11 @@ def test_nothing_is_wider_than_the_window(
 ) -> None:
     tab = opened(browser, lenet_page.address, width=width, mobile=mobile, dark=mobile)
     assert tab.value("document.documentElement.scrollWidth") <= width
+    point_at(tab, 3, (0, 2, 2))
+    assert tab.value("document.documentElement.scrollWidth") <= width
+    if width < 1000:  # it covers a part of the page: there is a way to let go without a keyboard
+        tab.value("document.getElementById('close').click()")
+        assert tab.value("getComputedStyle(document.getElementById('unit')).display") == "none"
     named = """[...document.querySelectorAll('button, input, select, canvas[tabindex]')]
         .filter((e) => !(e.textContent || e.ariaLabel || e.labels?.length))
         .map((e) => e.outerHTML)"""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import pycnn
 from pycnn import nn
 
 RNG = np.random.default_rng(5)
@@ -43,3 +44,30 @@ def test_slope_of_probabilities():
 def test_backward_without_forward():
     with pytest.raises(ValueError, match="MSELoss: backward without a forward before it"):
         nn.MSELoss().backward()
+
+
+class Power(nn.Loss):
+    """Of an operation that pycnn has not."""
+
+    @staticmethod
+    def operation(x, target, exponent, reduction):
+        away = x - target
+        return {"sum": pycnn.sum, "mean": pycnn.mean}[reduction](away * away) * exponent
+
+
+class Sure(nn.CrossEntropyLoss):
+    def __init__(self, share):
+        super().__init__(label_smoothing=share)
+
+
+def test_losses_of_ones_own():
+    loss = Power(exponent=3.0, reduction="sum")
+    assert loss.settings == {"exponent": 3.0, "reduction": "sum"}
+    assert loss.forward(np.ones(2), np.zeros(2)) == 6.0
+    np.testing.assert_array_equal(loss.backward(), [6.0, 6.0])
+    with pytest.raises(ValueError, match="reduction='most'; allowed"):
+        Power(reduction="most")
+    assert Sure(0.2).settings["label_smoothing"] == 0.2
+    assert Sure(0.2)(np.zeros((1, 4)), np.array([2])) == pytest.approx(np.log(4))
+    with pytest.raises(TypeError, match=r"MSELoss\(reduction: str = 'mean'\): .*'size'"):
+        nn.MSELoss(size=3)

@@ -103,6 +103,8 @@ def test_what_is_refused(tmp_path):
         onnx.export(nn.Sequential(Own()).eval(), path, (1, 2))
     with pytest.raises(ValueError, match="layout='NHWC' has no counterpart"):
         onnx.export(nn.Conv2d(1, 1, 1, layout="NHWC").eval(), path, (2, 2, 1))
+    with pytest.raises(ValueError, match="layout='NHWC' has no counterpart"):
+        onnx.export(nn.Flatten(layout="NHWC").eval(), path, (2, 2, 1))
     with pytest.raises(ValueError, match="input_shape is missing"):
         onnx.export(nn.ReLU().eval(), path)
     with pytest.raises(ValueError, match=r"padding"):

@@ -219,6 +219,13 @@ def test_kernels_are_not_planned():
     assert not one._plans._plans
 
 
+def test_a_plan_of_nothing_says_so():
+    one = session([node("Abs", "x", "a"), node("Relu", "a", "y")])
+    for _ in range(3):
+        one(array(1, 4, 3, 6))
+    assert one.explain().endswith("0 of 2 nodes in 0 bytes")
+
+
 def test_what_draws_is_drawn_anew():
     nodes = [CONV, node("Dropout", "c ratio on", "y")]
     constants = CONSTANTS | {"ratio": np.float32(0.5), "on": np.array(True)}

@@ -73,17 +73,19 @@ def test_bfloat16(backend, rng, version, transposes):
 
 @on_kernels
 def test_tf32_rounds_each_element(backend):
-    """To the nearest of 10 bits of fraction: not cut off, and 1 exactly where it is 1.
+    """To 10 bits of fraction within 2^-11: not cut off, and exactly where it is one of them.
 
-    Which of two as near it takes depends on the architecture. What is no number stays none: also
-    the NaN that a GPU makes, whose bits an addition would carry into the sign.
+    To the nearest from sm_90 on, before it a number below but near a tie may go up. What is no
+    number stays none: also the NaN that a GPU makes, whose bits an addition would carry into the
+    sign.
     """
-    near = np.array([1 + 2**-11 + 2**-23, 1 + 2**-11 - 2**-23, 2 - 2**-23, 3, -np.inf, np.nan])
+    up, down = 1 + 3 * 2**-12, 1 + 2**-12
+    near = np.array([up, down, 2 - 2**-23, 2 - 2**-10, 3, -np.inf, np.nan])
     a = np.concatenate([near, -near]).astype(np.float32)[:, None]
     a[-1:].view(np.uint32)[...] = 0x7FFFFFFF
     b = np.array([[1.0, 1 + 2**-10]], np.float32)
     got = launch(backend, ("tf32", (64, 64)), a, b)
-    rounded = np.array([1 + 2**-10, 1, 2, 3, -np.inf, np.nan])
+    rounded = np.array([1 + 2**-10, 1, 2, 2 - 2**-10, 3, -np.inf, np.nan])
     want = np.concatenate([rounded, -rounded])[:, None] * b
     np.testing.assert_array_equal(got, want.astype(np.float32))
 

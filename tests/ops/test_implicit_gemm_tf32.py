@@ -178,8 +178,8 @@ def test_refuses_what_has_no_chunks_and_other_dtypes(name):
             pycnn.conv2d(*(a.astype(np.float16) for a in (x, weight)), layout="NHWC", algo=name)
 
 
-HEADER = "include/pycnn/implicit_gemm_mma.cuh"
-INCLUDED = "#include <pycnn/implicit_gemm_mma.cuh>"
+#: What the kernels include, and what that does, with the main loop.
+OUTER, HEADER = (f"include/pycnn/implicit_gemm_{name}.cuh" for name in ("mma", "tiles"))
 
 
 def run(name, old, new):
@@ -191,9 +191,13 @@ def run(name, old, new):
     assert y.shape == case.y_shape
     problem = case.problem({"x": x, "weight": weight, "dy": y})
     (step,) = conv.plan(problem, "forward", name, 0).launches
-    kernel, header = (sources.kernel_path(file).read_text() for file in (step.kernel.file, HEADER))
-    assert header.count(old) == kernel.count(INCLUDED) == 1
-    code = kernel.replace(INCLUDED, header.replace("#pragma once", "").replace(old, new))
+    code = sources.kernel_path(step.kernel.file).read_text()
+    for file in (OUTER, HEADER):
+        header, included = sources.kernel_path(file).read_text(), f"#include <{file[8:]}>"
+        assert code.count(included) == 1
+        code = code.replace(included, header.replace("#pragma once", ""))
+    assert code.count(old) == 1
+    code = code.replace(old, new)
     options = [f"-D{key}={value}" for key, value in step.kernel.defines]
     options += [f"-I{sources.kernel_dir() / 'include'}"]
     broken = RawKernel(code, step.kernel.entry, tuple(options), checked=True)

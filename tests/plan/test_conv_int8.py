@@ -8,7 +8,7 @@ from plan_checks import HUGE, assert_sound, struct, threads
 
 from pycnn.define.views import View
 from pycnn.plan import conv_int8
-from pycnn.plan.conv_int8 import Quantised
+from pycnn.plan.conv_int8 import Convolving, Quantised
 from pycnn.plan.conv_problem import Problem
 from pycnn.runtime.plan import ArraySpec
 
@@ -26,15 +26,22 @@ ARRAYS = {"x", "weight", "x_zero_point", "weight_zero_point"}
 SCALES = {"x_scale", "weight_scale", "y_scale", "y_zero_point", "bias"}
 
 
+def planned(given, dtype, algo="direct", limit=0, n=2):
+    """Of sums where `dtype` is int32."""
+    op = "conv2d_integer" if dtype == "int32" else "qlinear_conv2d"
+    output = ArraySpec((n, 4, 5, 3), np.dtype(dtype))
+    return Convolving(given, op, limit, output).plan(algo)
+
+
 @pytest.mark.parametrize("weight", ["int8", "uint8"])
 @pytest.mark.parametrize("x", ["int8", "uint8"])
 def test_every_plan_is_sound(x, weight):
     given = Quantised(problem((2, 8, 5, 7), (3, 8, 2, 3), (2, 3, 4, 5), x), weight)
-    plan = conv_int8.integer(given, ArraySpec((2, 4, 5, 3), np.dtype(np.int32)))
+    plan = planned(given, "int32")
     assert_sound(plan, ARRAYS)
     assert 120 <= threads(plan) < 120 + conv_int8.BLOCK
     for dtype, limits in (("int8", (-128, 127)), ("uint8", (0, 255))):
-        plan = conv_int8.requantised(given, ArraySpec((2, 4, 5, 3), np.dtype(dtype)))
+        plan = planned(given, dtype)
         assert_sound(plan, ARRAYS | SCALES)
         own = struct(plan, place=1)
         assert (own["lowest"], own["highest"]) == limits
@@ -42,18 +49,16 @@ def test_every_plan_is_sound(x, weight):
 
 def test_what_is_absent_is_a_null_pointer():
     given = Quantised(WORDS, "int8", x_zero=False, weight_zero=None, bias=None)
-    output = ArraySpec((2, 4, 5, 3), np.dtype(np.int8))
-    (launch,) = conv_int8.integer(given, output).launches
+    (launch,) = planned(given, "int32").launches
     assert launch.args[2:4] == (None, None)
-    (launch,) = conv_int8.requantised(given, output).launches
+    (launch,) = planned(given, "int8").launches
     assert [launch.args[i] for i in (2, 5, 8)] == [None] * 3
 
 
 def test_strides_along_the_filters():
     given = Quantised(WORDS, "int8", weight_zero=HUGE, weight_scale=-3, bias=2)
-    plan = conv_int8.requantised(given, ArraySpec((2, 4, 5, 3), np.dtype(np.int8)))
-    params, own = struct(plan), struct(plan, place=1)
-    assert (own["weight_zero_k"], own["weight_scale_k"], params["bias_k"]) == (HUGE, -3, 2)
+    own = struct(planned(given, "int8"), place=1)
+    assert (own["weight_zero_k"], own["weight_scale_k"], own["bias_k"]) == (HUGE, -3, 2)
 
 
 @pytest.mark.parametrize(
@@ -95,4 +100,23 @@ def test_words(given, expected):
 
 def test_empty_launches_nothing():
     given = Quantised(problem((0, 8, 5, 7), (3, 8, 2, 3), (0, 3, 4, 5)), "int8")
-    assert conv_int8.integer(given, ArraySpec((0, 4, 5, 3), np.dtype(np.int32))).launches == ()
+    assert planned(given, "int32", n=0).launches == ()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_tensor_cores(dtype):
+    """A copy of the weight where its channels are not innermost, within the limit."""
+    shapes = (2, 48, 5, 7), (40, 48, 2, 3), (2, 40, 4, 5)
+    given = Quantised(problem(*shapes), "int8")
+    plan = planned(given, dtype, "implicit_gemm_mma")
+    assert_sound(plan, ARRAYS | SCALES)
+    assert len(plan.launches) == 1
+    x, y = (bytes_of(shape, channels_last=True) for shape in (shapes[0], shapes[2]))
+    turned = Quantised(Problem(x, bytes_of(shapes[1], channels_last=False), y), "int8")
+    assert not conv_int8.words(turned.problem)
+    plan = planned(turned, dtype, "implicit_gemm_mma", 40 * 48 * 6)
+    assert_sound(plan, ARRAYS | SCALES)
+    assert len(plan.launches) == 2
+    with pytest.raises(ValueError, match="needs 11520 bytes of workspace; allowed: 11519"):
+        planned(turned, dtype, "implicit_gemm_mma", 40 * 48 * 6 - 1)
+    assert planned(turned, dtype, "auto", 40 * 48 * 6 - 1).algo == "direct"

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,21 @@ def test_a_stray_access_is_one_error(
     said = capsys.readouterr().err
     assert "memory fault at address" in said
     assert "--checked ...` names array and line" in said
+
+
+def test_a_kernel_that_hangs_is_one_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("llvmlite")
+    pytest.importorskip("cuda.bindings")
+    monkeypatch.setattr(sample, "run", partial(sample.run, timeout=0.2))
+    (tmp_path / "k.cu").write_text(
+        'extern "C" __global__ void hang(volatile int* x) { while (*x == 0) {} }'
+    )
+    assert main(["profile", str(tmp_path / "k.cu"), "--block", "32", "--arg", "int32:4"]) == 2
+    said = capsys.readouterr().err
+    assert "not done after" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_kernels_of_the_gpu_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:

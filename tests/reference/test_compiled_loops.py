@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conv_shapes import ALL, METHODS, SAME, Case, assert_close
 
-from pycnn.reference.cpu import _direct, _loops, _norm_loops, conv as cpu, norm
+from pycnn.reference.cpu import _direct, _loops, _norm_loops, conv as cpu, norm, pool
 from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.oracle import conv as oracle
 
@@ -105,3 +105,16 @@ def test_batch_norm_leaves_what_overflows_to_numpy(value, rng, monkeypatch):
     monkeypatch.setattr(_loops, "compiled", None)
     for a, b in zip(got, norm.batch_norm_train(x, None, None, 1, 1e-5), strict=True):
         assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 2, 7, 5), (2, 3, 6), (1, 2, 4, 3, 5)])
+def test_gradient_of_max_pool_says_what_numpy_says(shape, dtype, rng, monkeypatch):
+    """Windows that share a maximum, and such as have none."""
+    windows = (*shape[:2], 4, 9)
+    dy = rng.standard_normal(windows).astype(dtype)
+    indices = rng.integers(-1, np.prod(shape[2:]), windows)
+    monkeypatch.setattr(_loops, "fast", lambda: True)
+    got = pool.max_pool_backward(dy, indices, shape)
+    monkeypatch.setattr(_loops, "fast", lambda: False)
+    assert got.tobytes() == pool.max_pool_backward(dy, indices, shape).tobytes()

@@ -48,29 +48,49 @@ WIDE = {"TILE_M": "128", "TILE_N": "64", "A_TRANSPOSED": "0", "B_TRANSPOSED": "1
         (GEMM, "sm_90a", {**HALF, **SMALL}, 0.25),
         (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
         (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "1"}, 0.4),
-        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.245),
-        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.24),
-        (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.25),
+        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "1"}, 0.25),
+        (CONV, "sm_80", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.35),
+        (CONV, "sm_90a", {**HALF, "TILE": "128", "ALONG_K": "0"}, 0.35),
+        (CONV, "sm_90a", {**HALF, "TILE": "64", "ALONG_K": "0"}, 0.22),
+        (TF32, "sm_80", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
         (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "0", "B_TRANSPOSED": "1"}, 0.3),
-        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.22),
-        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
+        (TF32, "sm_90a", {**SQUARE, "A_TRANSPOSED": "1", "B_TRANSPOSED": "0"}, 0.3),
+        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.3),
+        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.29),
+        (CONV_TF32, "sm_80", {"TILE": "128", "ALONG_K": "0"}, 0.27),
+        (CONV_TF32, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.26),
         (TF32X3, "sm_80", WIDE, 0.25),
         (TF32X3, "sm_90a", WIDE, 0.29),
         (CONV_TF32X3, "sm_80", {"TILE": "128", "ALONG_K": "1"}, 0.25),
         (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "1"}, 0.28),
+        (CONV_TF32X3, "sm_90a", {"TILE": "128", "ALONG_K": "0"}, 0.28),
+        (CONV_TF32X3, "sm_90a", {"TILE": "64", "ALONG_K": "1"}, 0.25),
     ],
     ids=str,
 )
 def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
     """And all copies go straight to shared memory.
 
-    Of floats less: a warp rounds 32 elements for 32 products, by two instructions before sm_90.
+    Of floats less: a warp rounds 32 elements for 32 products, or for 16 in tiles of 64.
     """
     (body,) = [body for body in loops(file, arch, defines) if body["HMMA"] and body["LDGSTS"]]
     print(body, body.total())
-    assert body["LDSM"] > 0
+    assert body["LDSM"] or body["LDS"] <= 20  # of 16 bytes each: floats that lie along m and n
     assert body["LDG"] == body["STS"] == body["LDL"] == body["STL"] == 0
     assert body["HMMA"] >= least * body.total()
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+def test_products_of_bytes(needs_cuobjdump, arch):
+    """The sums beside them (IDP) are behind a branch that no zero point takes."""
+    types = {"X_TYPE": "unsigned char", "W_TYPE": "signed char", "TILE": "128"}
+    for body in loops("conv/int8_mma.cu", arch, types):
+        if body["IMMA"] and body["LDGSTS"]:
+            assert body["LDSM"] > 0
+            assert body["LDG"] == body["LDL"] == body["STL"] == 0
+            assert body["IMMA"] >= 0.3 * (body.total() - body["IDP"])
+            return
+    raise AssertionError("no loop of products and copies")
 
 
 WGMMA = [

@@ -1,5 +1,6 @@
 // pycnn/gemm_mma.cuh: how the warps of a block share a tile of a product on tensor cores: tiles of
-// 16-bit or float elements in shared memory, the fragments that a warp reads from them, and its sums.
+// 16-bit or float elements, or of bytes of X_TYPE and W_TYPE, in shared memory, the fragments that a
+// warp reads from them, and its sums.
 //
 // Floats are multiplied as TF32. With PRODUCTS = 1 each is rounded to it, to 10 bits of fraction.
 // With 3 it is the sum of two of them, high + low, and a product is high high + (high low + low
@@ -22,6 +23,9 @@
 #include <pycnn/async_copy.cuh>
 #include <pycnn/gemm_thread.cuh>
 #include <pycnn/mma.cuh>
+#ifdef X_TYPE
+#include <pycnn/byte_sums.cuh>
+#endif
 
 constexpr int CHUNK = 16 / sizeof(scalar_t);  // elements in 16 bytes: a copy, or a row of a matrix
 constexpr int MMA_M = 16, MMA_N = 8, MMA_K = 2 * CHUNK;
@@ -33,51 +37,86 @@ constexpr bool BY_LANES = true;
 constexpr bool BY_LANES = false;
 #endif
 constexpr bool IS_TF32 = sizeof(scalar_t) == 4, IS_SPLIT = IS_TF32 && PRODUCTS == 3;
+constexpr bool IS_BYTES = sizeof(scalar_t) == 1;
+
+template <bool FIRST, typename A, typename B>
+struct Choose {
+    using type = A;
+};
+template <typename A, typename B>
+struct Choose<false, A, B> {
+    using type = B;
+};
+
+using sum_t = Choose<IS_BYTES, int, float>::type;
 
 // Where the elements of a tile lie in shared memory: rows of k where K_MAJOR, else of mn. Chunks are
 // permuted within a row so that no bank is asked twice: not by eight threads that store a row, nor
-// by the eight rows that `ldmatrix` reads of an 8x8 matrix, nor by a warp that reads 4 rows of k by
-// 8 floats.
+// by the eight rows that `ldmatrix` reads of an 8x8 matrix, nor by eight threads that read four
+// floats each of 4 rows of k.
+//
+// `ldmatrix` turns pairs of bytes only. Floats in rows of k are read four neighbours along mn at a
+// time, which then count as rows (or columns) of four products: which indices a product has is free
+// as long as its sums are stored there. So value `v` of lane group `group` is of index
+// v / 4 * 32 + group * 4 + v % 4 of the warp's, not v * 8 + group: see WarpTile.
 template <int BLK_MN, bool K_MAJOR>
 struct MmaLayout {
     static constexpr int ROWS = K_MAJOR ? BLK_MN : BLK_K;
     static constexpr int CHUNKS = (K_MAJOR ? BLK_K : BLK_MN) / CHUNK;  // of a row
     static constexpr int SIZE = BLK_MN * BLK_K;
-    static constexpr bool BY_ELEMENTS = !K_MAJOR && IS_TF32;  // ldmatrix turns pairs of bytes only
+    static constexpr bool IN_FOURS = !K_MAJOR && IS_TF32;
     // Rows that share the 128 bytes of all banks, and how many orders of chunks there are.
-    static constexpr int TOGETHER = CHUNKS < 8 ? 8 / CHUNKS : 1, ORDERS = CHUNKS < 8 ? CHUNKS : 8;
+    static constexpr int TOGETHER = CHUNKS < 8 ? 8 / CHUNKS : 1;
+    static constexpr int ORDERS = IN_FOURS ? 4 : CHUNKS < 8 ? CHUNKS : 8;
 
     static __device__ __forceinline__ int at(int row, int chunk) {
-        const int order = BY_ELEMENTS ? row % 4 * 2 : row / TOGETHER % ORDERS;
+        const int order = IN_FOURS ? row % 4 * 2 : row / TOGETHER % ORDERS;
         return (row * CHUNKS + (chunk ^ order)) * CHUNK;
     }
 
-    // Four matrices of 8 x 16 bytes at (mn + mn_step, k), as registers of `mma`: mn runs faster than
-    // k in those of A, slower in those of B. Steps and k are constants, multiples of 16 and of MMA_K,
-    // that share no bit with mn: so an address is one of few, and a constant.
-    template <bool OF_A>
-    static __device__ __forceinline__ void load(unsigned (&fragment)[4], const scalar_t* tile,
+    // The fragments of N products of A, or of 2 N of B, from (mn + mn_step, k) on. Steps and k are
+    // constants, multiples of 16 and of MMA_K (of 32 where IN_FOURS) that share no bit with mn: so an
+    // address is one of few, and a constant.
+    template <bool OF_A, int N>
+    static __device__ __forceinline__ void load(unsigned (&fragment)[N][4], const scalar_t* tile,
                                                 int mn, int mn_step, int k) {
-        static_assert(BY_ELEMENTS || 16 % (TOGETHER * ORDERS) == 0, "the order 16 rows further");
+        if constexpr (IN_FOURS) {
+            const int group = threadIdx.x % 32 / 4, pair = threadIdx.x % 4;
+            const auto from = reinterpret_cast<const unsigned*>(tile + at(pair, group) + mn);
+            static_assert(N % 2 == 0, "four values of a lane");
+#pragma unroll
+            for (int f = 0; f < N; f += 2)
+#pragma unroll
+                for (int half = 0; half < 2; ++half) {
+                    unsigned four[4];
+                    load_vector(four,
+                                from + (k + half * 4) * CHUNKS * CHUNK + mn_step + f * 16);
+#pragma unroll
+                    for (int v = 0; v < 4; ++v)
+                        fragment[f + v / 2][OF_A ? v % 2 + 2 * half : v % 2 * 2 + half] = four[v];
+                }
+        } else {
+#pragma unroll
+            for (int f = 0; f < N; ++f) load_matrices<OF_A>(fragment[f], tile, mn, mn_step + f * 16, k);
+        }
+    }
+
+    // Four matrices of 8 x 16 bytes, as registers of `mma`: mn runs faster than k in those of A,
+    // slower in those of B.
+    template <bool OF_A>
+    static __device__ __forceinline__ void load_matrices(unsigned (&fragment)[4],
+                                                         const scalar_t* tile, int mn, int mn_step,
+                                                         int k) {
+        static_assert(IN_FOURS || 16 % (TOGETHER * ORDERS) == 0, "the order 16 rows further");
         const int lane = threadIdx.x % 32, first = lane / 8 % 2, second = lane / 16;
         const int of_mn = OF_A ? first : second, of_k = OF_A ? second : first;
         if constexpr (K_MAJOR) {
             const int row = mn + of_mn * 8 + lane % 8;
             ldmatrix<4>(fragment, tile + at(row, of_k ^ k / CHUNK) + mn_step * CHUNKS * CHUNK);
-        } else if constexpr (!BY_ELEMENTS) {
+        } else {
             const int row = of_k * 8 + lane % 8, chunk = mn / CHUNK ^ of_mn;
             ldmatrix<4, true>(fragment,
                               tile + at(row, chunk ^ mn_step / CHUNK) + k * CHUNKS * CHUNK);
-        } else {
-            const int group = lane / 4, pair = lane % 4, chunk = mn / CHUNK ^ group / CHUNK;
-#pragma unroll
-            for (int r = 0; r < 4; ++r) {
-                const int mn_of_r = mn_step + (OF_A ? r % 2 : r / 2) * 8;
-                const int k_of_r = k + (OF_A ? r / 2 : r % 2) * 4;
-                const scalar_t* const from = tile + at(pair, chunk ^ mn_of_r / CHUNK) +
-                                             group % CHUNK + k_of_r * CHUNKS * CHUNK;
-                fragment[r] = *reinterpret_cast<const unsigned*>(from);
-            }
         }
     }
 };
@@ -91,14 +130,16 @@ __device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, b
     } else {
         scalar_t one_by_one[CHUNK];
 #pragma unroll
-        for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : from_acc(0);
+        for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : scalar_t(0);
         store_vector(to, one_by_one);
     }
 }
 
 // D += A B on fragments.
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
+__device__ __forceinline__ void mma(sum_t (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifdef X_TYPE
+    mma_int8<X_TYPE, W_TYPE>(d, a, b);
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
     mma_f16(d, a, b);
 #elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
     mma_bf16(d, a, b);
@@ -107,10 +148,17 @@ __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const
 #endif
 }
 
-// Rounds the floats of a fragment to TF32.
-__device__ __forceinline__ void round_tf32(unsigned (&fragment)[4]) {
+// Rounds the floats of fragments to TF32. Where they came IN_FOURS, what sm_90 has for it leaves the
+// compiler moving registers: a product takes some of every four.
+template <bool IN_FOURS, int N>
+__device__ __forceinline__ void round_tf32(unsigned (&fragment)[N][4]) {
 #pragma unroll
-    for (int r = 0; r < 4; ++r) fragment[r] = to_tf32(__uint_as_float(fragment[r]));
+    for (int i = 0; i < N; ++i)
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+            const float x = __uint_as_float(fragment[i][r]);
+            fragment[i][r] = IN_FOURS ? scaled_to_tf32(x) : near_tf32(x);
+        }
 }
 
 // The same. What that leaves out of them has 13 bits at most, of which the product takes 11 or more:
@@ -133,8 +181,10 @@ struct Half {
 // The warps of a block are 2 x 2, each with WARP_M x WARP_N outputs: the larger, the fewer elements
 // are loaded, and of floats rounded, for a product. They are 2 x 4 where the parts of split floats
 // would spill.
-template <int BLK_M, int BLK_N>
+template <int BLK_M, int BLK_N, bool A_K_MAJOR, bool B_K_MAJOR>
 struct WarpTile {
+    using LayoutA = MmaLayout<BLK_M, A_K_MAJOR>;
+    using LayoutB = MmaLayout<BLK_N, B_K_MAJOR>;
     static constexpr int WARPS_M = 2, WARPS_N = IS_SPLIT && BLK_M * BLK_N > 128 * 64 ? 4 : 2;
     static constexpr int THREADS = WARPS_M * WARPS_N * 32;
     static constexpr int WARP_M = BLK_M / WARPS_M, WARP_N = BLK_N / WARPS_N;
@@ -142,7 +192,10 @@ struct WarpTile {
     static_assert(COUNT_M % 2 == 0 && COUNT_M > 0 && COUNT_N % 2 == 0 && COUNT_N > 0, "pairs");
 
     const int m, n;  // the first output
-    float acc[COUNT_M][COUNT_N][4];
+    sum_t acc[COUNT_M][COUNT_N][4];
+#ifdef X_TYPE
+    ByteSums<COUNT_M, COUNT_N> bytes;
+#endif
 
     __device__ __forceinline__ WarpTile()
         : m(threadIdx.x / 32 / WARPS_N * WARP_M), n(threadIdx.x / 32 % WARPS_N * WARP_N), acc{} {}
@@ -169,65 +222,66 @@ struct WarpTile {
     }
 
     // Adds the product of two tiles; FINITE as long as no infinity has been met.
-    template <bool A_K_MAJOR, bool B_K_MAJOR, bool FINITE>
+    template <bool FINITE>
     __device__ __forceinline__ void multiply(const scalar_t* sA, const scalar_t* sB) {
-        if constexpr (IS_SPLIT)
-            multiply_split<A_K_MAJOR, B_K_MAJOR, FINITE>(sA, sB);
-        else
-            multiply_whole<A_K_MAJOR, B_K_MAJOR>(sA, sB);
+        constexpr int STEP = IS_SPLIT ? STEPS * MMA_K : MMA_K;
+#pragma unroll(BY_LANES ? 1 : BLK_K / STEP)
+        for (int k = 0; k < BLK_K; k += STEP) {
+            if constexpr (IS_SPLIT)
+                add_terms<FINITE>(sA, sB, k);
+            else
+                add_products(sA, sB, k);
+        }
     }
 
-    template <bool A_K_MAJOR, bool B_K_MAJOR>
-    __device__ __forceinline__ void multiply_whole(const scalar_t* sA, const scalar_t* sB) {
-#pragma unroll(BY_LANES ? 1 : BLK_K / MMA_K)
-        for (int k = 0; k < BLK_K; k += MMA_K) {
-            unsigned rA[COUNT_M][4];
+    // Fragments of B that are loaded at a time: few, as registers are.
+    static constexpr int PAIRS = LayoutB::IN_FOURS ? 2 : 1;
+
+    __device__ __forceinline__ void add_products(const scalar_t* sA, const scalar_t* sB, int k) {
+        unsigned rA[COUNT_M][4];
+        LayoutA::template load<true>(rA, sA, m, 0, k);
+        if constexpr (IS_TF32) round_tf32<LayoutA::IN_FOURS>(rA);
+#ifdef X_TYPE
+        bytes.add_a(rA);
+#endif
 #pragma unroll
-            for (int i = 0; i < COUNT_M; ++i) {
-                MmaLayout<BLK_M, A_K_MAJOR>::template load<true>(rA[i], sA, m, i * MMA_M, k);
-                if constexpr (IS_TF32) round_tf32(rA[i]);
-            }
+        for (int j = 0; j < COUNT_N; j += 2 * PAIRS) {
+            unsigned rB[PAIRS][4];
+            LayoutB::template load<false>(rB, sB, n, j * MMA_N, k);
+            if constexpr (IS_TF32) round_tf32<LayoutB::IN_FOURS>(rB);
+#ifdef X_TYPE
+            bytes.add_b(rB[0], j);
+#endif
 #pragma unroll
-            for (int j = 0; j < COUNT_N; j += 2) {
-                unsigned rB[4];
-                MmaLayout<BLK_N, B_K_MAJOR>::template load<false>(rB, sB, n, j * MMA_N, k);
-                if constexpr (IS_TF32) round_tf32(rB);
+            for (int i = 0; i < COUNT_M; ++i)
 #pragma unroll
-                for (int i = 0; i < COUNT_M; ++i)
-#pragma unroll
-                    for (int of_two = 0; of_two < 2; ++of_two)
-                        mma(acc[i][j + of_two], rA[i], {rB[2 * of_two], rB[2 * of_two + 1]});
-            }
+                for (int of = 0; of < 2 * PAIRS; ++of)
+                    mma(acc[i][j + of], rA[i], {rB[of / 2][of % 2 * 2], rB[of / 2][of % 2 * 2 + 1]});
         }
     }
 
     static constexpr int STEPS = BY_LANES ? 1 : 2;
 
-    template <bool A_K_MAJOR, bool B_K_MAJOR, bool FINITE>
-    __device__ __forceinline__ void multiply_split(const scalar_t* sA, const scalar_t* sB) {
-#pragma unroll(BY_LANES ? 1 : BLK_K / (STEPS * MMA_K))
-        for (int k = 0; k < BLK_K; k += STEPS * MMA_K)
-            add_terms<A_K_MAJOR, B_K_MAJOR, FINITE>(sA, sB, k);
-    }
-
-    template <bool A_K_MAJOR, bool B_K_MAJOR, bool FINITE>
+    template <bool FINITE>
     __device__ __forceinline__ void add_terms(const scalar_t* sA, const scalar_t* sB, int first_k) {
         unsigned rA[STEPS][COUNT_M][4], lowA[STEPS][COUNT_M][4];
 #pragma unroll
-        for (int k = 0; k < STEPS; ++k)
+        for (int k = 0; k < STEPS; ++k) {
+            LayoutA::template load<true>(rA[k], sA, m, 0, first_k + k * MMA_K);
 #pragma unroll
-            for (int i = 0; i < COUNT_M; ++i) {
-                MmaLayout<BLK_M, A_K_MAJOR>::template load<true>(rA[k][i], sA, m, i * MMA_M,
-                                                                 first_k + k * MMA_K);
-                split_tf32<FINITE>(rA[k][i], lowA[k][i]);
-            }
+            for (int i = 0; i < COUNT_M; ++i) split_tf32<FINITE>(rA[k][i], lowA[k][i]);
+        }
+        unsigned wholeB[STEPS][PAIRS][4];
 #pragma unroll
         for (int j = 0; j < COUNT_N; j += 2) {
+            const int of_pair = j / 2 % PAIRS;
             unsigned rB[STEPS][4], lowB[STEPS][4];
 #pragma unroll
             for (int k = 0; k < STEPS; ++k) {
-                MmaLayout<BLK_N, B_K_MAJOR>::template load<false>(rB[k], sB, n, j * MMA_N,
-                                                                  first_k + k * MMA_K);
+                if (of_pair == 0)
+                    LayoutB::template load<false>(wholeB[k], sB, n, j * MMA_N, first_k + k * MMA_K);
+#pragma unroll
+                for (int r = 0; r < 4; ++r) rB[k][r] = wholeB[k][of_pair][r];
                 split_tf32<FINITE>(rB[k], lowB[k]);
             }
             const auto of = [](const unsigned(&four)[4], int second) {
@@ -263,36 +317,58 @@ struct WarpTile {
 
     // Hands over the sums in the order of memory: ROWS of the tile at a time pass through sC in
     // shared memory; then write(pass) finds row `tile_row(r, pass)` of the tile in row r of sC, and
-    // column n of it at `column(n)`: of chunks of eight the second halves lie behind the first ones, so
-    // that threads that read chunks side by side ask no bank twice.
-    static constexpr int ROWS = WARPS_M * MMA_M, PITCH = BLK_N + 8, SECOND = BLK_N / 2 + 4;
+    // column n of it at `column(n)`: of chunks of eight or sixteen every four lie behind those of all
+    // chunks before, so that threads that read chunks side by side ask no bank twice.
+    static constexpr int ROWS = WARPS_M * MMA_M, FOURS = CHUNK / 4, APART = BLK_N / FOURS + 4;
+    static constexpr int PITCH = BLK_N + (LayoutB::IN_FOURS ? 4 : IS_BYTES ? 24 : 8);
 
     static __device__ __forceinline__ int tile_row(unsigned r, int pass) {
-        return r / MMA_M * WARP_M + pass * MMA_M + r % MMA_M;
+        const int of_warp = r % MMA_M, v = 2 * pass + of_warp / 8;
+        return r / MMA_M * WARP_M +
+               (LayoutA::IN_FOURS ? v / 4 * 32 + of_warp % 8 * 4 + v % 4 : pass * MMA_M + of_warp);
     }
     static __device__ __forceinline__ int column(int n) {
-        return CHUNK == 4 ? n : n / 8 * 4 + n / 4 % 2 * SECOND + n % 4;
+        return CHUNK == 4 ? n : n / CHUNK * 4 + n / 4 % FOURS * APART + n % 4;
     }
 
     // The sums of a chunk of a row of sC, from where its first one is.
-    static __device__ __forceinline__ void load_sums(float (&sum)[CHUNK], const float* from) {
+    static __device__ __forceinline__ void load_sums(sum_t (&sum)[CHUNK], const sum_t* from) {
 #pragma unroll
         for (int first = 0; first < CHUNK; first += 4) {
-            float four[4];
-            load_vector(four, from + first / 4 * SECOND);
+            sum_t four[4];
+            load_vector(four, from + first / 4 * APART);
 #pragma unroll
             for (int e = 0; e < 4; ++e) sum[first + e] = four[e];
         }
     }
 
+    // A lane's sums of a row of a product, of which the tensor cores leave two columns in each of them.
+    __device__ __forceinline__ void store_row(sum_t* sC, int row, const sum_t (&sums)[COUNT_N][4],
+                                              int half) const {
+        const int pair = threadIdx.x % 4, first = row * PITCH;
+        if constexpr (LayoutB::IN_FOURS) {
+#pragma unroll
+            for (int j = 0; j < COUNT_N; j += 4)
+#pragma unroll
+                for (int e = 0; e < 2; ++e) {
+                    sum_t four[4];
+#pragma unroll
+                    for (int v = 0; v < 4; ++v) four[v] = sums[j + v][2 * half + e];
+                    store_vector(nth_vector<4>(sC, (first + n + 8 * pair) / 4 + j * 2 + e), four);
+                }
+        } else {
+#pragma unroll
+            for (int j = 0; j < COUNT_N; ++j) {
+                const sum_t two[2] = {sums[j][2 * half], sums[j][2 * half + 1]};
+                const int at = (first + column(n + 2 * pair)) / 2 + column(j * MMA_N) / 2;
+                store_vector(nth_vector<2>(sC, at), two);
+            }
+        }
+    }
+
     template <typename Write>
-    __device__ __forceinline__ void store_through_shared(float* sC, Write write) const {
-        const int lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
-        // Indexed in pairs: NVRTC splits a store at the address of an element.
-        using Pair = Vec<8>::type;
-        constexpr int STEP = (CHUNK == 4 ? MMA_N : MMA_N / 2) / 2;  // to the next 8 columns
-        Pair* const own = reinterpret_cast<Pair*>(sC) +
-                          ((m / WARP_M * MMA_M + group) * PITCH + column(n + 2 * pair)) / 2;
+    __device__ __forceinline__ void store_through_shared(sum_t* sC, Write write) const {
+        const int row = m / WARP_M * MMA_M + threadIdx.x % 32 / 4;
 #pragma unroll 1
         for (int pass = 0; pass < COUNT_M; ++pass) {
             __syncthreads();  // nobody needs what sC has held so far
@@ -300,12 +376,8 @@ struct WarpTile {
             for (int i = 0; i < COUNT_M; ++i) {
                 if (i != pass) continue;  // registers have no addresses
 #pragma unroll
-                for (int j = 0; j < COUNT_N; ++j) {
-                    const float upper[2] = {acc[i][j][0], acc[i][j][1]};
-                    const float lower[2] = {acc[i][j][2], acc[i][j][3]};
-                    store_vector(reinterpret_cast<float*>(own + j * STEP), upper);
-                    store_vector(reinterpret_cast<float*>(own + 8 * PITCH / 2 + j * STEP), lower);
-                }
+                for (int half = 0; half < 2; ++half)
+                    store_row(sC, row + half * 8, acc[i], half);
             }
             __syncthreads();
             write(pass);

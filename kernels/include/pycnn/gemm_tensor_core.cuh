@@ -21,8 +21,9 @@ constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products tak
 #else
 constexpr int MIN_BLOCKS = 2;
 #endif
-constexpr int MMA_THREADS = WarpTile<BLK_M, BLK_N>::THREADS;
 constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
+using Warp = WarpTile<BLK_M, BLK_N, A_K_MAJOR, B_K_MAJOR>;
+constexpr int MMA_THREADS = Warp::THREADS;
 
 // Tiles of A, and of B behind them.
 constexpr int OF_B = BLK_M * BLK_K;
@@ -96,19 +97,10 @@ public:
     }
 };
 
-template <bool FIRST, typename A, typename B>
-struct Choose {
-    using type = A;
-};
-template <typename A, typename B>
-struct Choose<false, A, B> {
-    using type = B;
-};
-
 // The product of a block's tiles of A and B: of every k, into a warp's sums.
 template <bool WHOLE_CHUNKS>
-__device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
-                                             Stages& stages, const Operand& a, const Operand& b) {
+__device__ __forceinline__ void multiply_all(Warp& warp, Stages& stages, const Operand& a,
+                                             const Operand& b) {
     ChunkCopy<BLK_M, A_K_MAJOR> copy_a(a);
     ChunkCopy<BLK_N, B_K_MAJOR> copy_b(b);
     // Extents of whole chunks have 32 bits.
@@ -128,7 +120,7 @@ __device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
         copy_async_wait<STAGES - 2>();
         __syncthreads();  // this tile has arrived, and the one before it is no longer needed
         start(stage ? stage - 1 : STAGES - 1);
-        warp.template multiply<A_K_MAJOR, B_K_MAJOR, WHOLE_CHUNKS>(stages[stage], stages[stage] + OF_B);
+        warp.template multiply<WHOLE_CHUNKS>(stages[stage], stages[stage] + OF_B);
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
     copy_async_wait<0>();  // sC overwrites where tiles beyond the last one would arrive
@@ -136,9 +128,7 @@ __device__ __forceinline__ void multiply_all(WarpTile<BLK_M, BLK_N>& warp,
 
 // Finishes and stores the outputs of a block, 16 bytes at a time where C allows. A thread's chunks lie
 // below each other.
-__device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, float* sC,
-                                           const OutputTile& out) {
-    using Warp = WarpTile<BLK_M, BLK_N>;
+__device__ __forceinline__ void store_tile(const Warp& warp, float* sC, const OutputTile& out) {
     constexpr int ROW_STEP = MMA_THREADS * CHUNK / BLK_N;
     const bool vector = vectors(out.p, C_VECTOR, out.c) && !(out.p.flags & WIDE);
     const bool by_row = out.p.flags & CHANNEL_BY_ROW;
@@ -151,9 +141,10 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
     warp.store_through_shared(sC, [&](int pass) {
         const float* from = sC + own_i * Warp::PITCH + Warp::column(own_j);
 #pragma unroll 1
-        for (int r = whole ? own_i : Warp::ROWS; r < Warp::ROWS; r += ROW_STEP) {
+        for (int r = whole ? own_i : Warp::ROWS; r < Warp::ROWS;
+             r += ROW_STEP, from += ROW_STEP * Warp::PITCH) {
             const int i = Warp::tile_row(r, pass);
-            if (i >= out.rows) break;  // so are those below
+            if (i >= out.rows) continue;
             float sum[CHUNK];
             Warp::load_sums(sum, from);
             scalar_t* const to = own_c + i * out.p.c_row;
@@ -164,7 +155,6 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
                 of_channels.finish(sum, own_residual + i * out.p.residual_row, out.p.residual_col);
             }
             store_chunk(to, sum);
-            from += ROW_STEP * Warp::PITCH;
         }
         // The columns of no whole chunk, one by one.
         const int done = vector ? out.cols / CHUNK * CHUNK : 0, left = out.cols - done;
@@ -180,7 +170,6 @@ __device__ __forceinline__ void store_tile(const WarpTile<BLK_M, BLK_N>& warp, f
 __device__ __forceinline__ void tensor_core_product(const scalar_t* a, const scalar_t* b,
                                                     scalar_t* c, const Epilogue& epilogue,
                                                     const GemmParams& p) {
-    using Warp = WarpTile<BLK_M, BLK_N>;
     __shared__ alignas(128) Stages stages;
     static_assert(sizeof(stages) >= Warp::ROWS * Warp::PITCH * sizeof(float), "sums pass through them");
     const BlockCoord blk(p);

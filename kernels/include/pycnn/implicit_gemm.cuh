@@ -15,7 +15,6 @@
 #pragma once
 
 #include <pycnn/conv.cuh>
-#include <pycnn/epilogue.cuh>
 #include <pycnn/gemm_thread.cuh>
 
 // A flat index as three digits, the last one fastest, and what a step of each of them moves.

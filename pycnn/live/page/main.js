@@ -218,6 +218,7 @@ function begin() {
     change({ type: "restore" });
     $("restore").hidden = true;
   };
+  $("close").onclick = letGo;
   addEventListener("keydown", (event) => { if (event.key === "Escape") letGo(); });
   dark.onchange = () => {
     mixColours();

@@ -199,7 +199,8 @@ function inWords({ layer, unit: [map, row, column], value, window: w, field }) {
   const area = ({ rows, columns }) => `rows ${range(rows)}, columns ${range(columns)}`;
   return {
     where, number: number(value),
-    window: w ? `window in the layer before: ${area(w)}` : "",
+    window: layer.kind === "dense" ? "made of all of the layer before"
+      : w ? `window in the layer before: ${area(w)}` : "",
     field: field ? `sees of the input: ${area(field)}` : "",
   };
 }

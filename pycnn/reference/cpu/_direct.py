@@ -20,6 +20,9 @@ MOST_WEIGHTS = 2**18
 #: Pixels that one sum of the gradient for the filters goes over, at least, and how many sums.
 ENOUGH_PIXELS, MOST_SUMS = 1024, 8
 
+#: Pixels of a band of rows, which one core computes; of few images, bands for so many cores.
+BAND, LEAST_BAND, SHARED = 1024, 128, 8
+
 #: Channels of a 1x1 convolution up to which the planes are faster than a product for every image.
 FEW_CHANNELS = 8
 
@@ -106,7 +109,7 @@ class _Jobs:
         return _loops.compiled.Job(
             groups, channels, conv.x_shape[2:], conv.stride, low, [i for t in self.taps for i in t],
             filters, conv.out, conv.out, (0, 0), (1, 1), self.distances,
-            list(range(len(self.taps))),
+            list(range(len(self.taps))), self._band(conv.out),
         )  # fmt: skip
 
     @cached_property
@@ -118,6 +121,10 @@ class _Jobs:
     def covers(self) -> bool:
         """Whether every pixel of the input is written."""
         return len(self.backward) == self.conv.stride[0] * self.conv.stride[1]
+
+    def _band(self, out: tuple[int, ...]) -> int:
+        pixels = self.conv.x_shape[0] * out[0] * out[1]
+        return min(BAND, max(LEAST_BAND, pixels // SHARED))
 
     def _phase(self, phase: tuple[int, ...]) -> Any:
         """The pixels (u * stride + phase - low) of dx: dy at u - shift, of every tap that fits."""
@@ -144,6 +151,7 @@ class _Jobs:
         return _loops.compiled.Job(
             groups, filters, conv.out, (1, 1), low, shifts, channels, out, conv.x_shape[2:],
             first, conv.stride, (group, channel, filter_), [number for number, _ in fitting],
+            self._band(tuple(out)),
         )  # fmt: skip
 
 

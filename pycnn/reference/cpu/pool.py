@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from pycnn.reference.cpu import _loops
 from pycnn.reference.cpu._axis import Axis
 from pycnn.reference.cpu._common import quiet
 from pycnn.reference.cpu._maxima import locate
@@ -79,6 +80,14 @@ def max_pool_backward(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, .
     """
     extent = prod(x_shape[2:])
     dx = np.empty(x_shape, dy.dtype)
+    if _loops.fast() and dx.size and dy.dtype in (np.float32, np.float64):
+        dy, indices = np.ascontiguousarray(dy), np.ascontiguousarray(indices, np.int64)
+
+        def planes(share: tuple[int, int]) -> None:
+            _loops.compiled.max_pool_backward(dy, indices, dx, *share)
+
+        each(planes, _loops.shares(x_shape[0] * x_shape[1], thread_count()))
+        return dx
 
     def place(block: Block) -> None:
         part, above, index = dx[block], dy[block], indices[block]

@@ -1,0 +1,152 @@
+"""How far from the limit every kernel is predicted to be, on every GPU of the data file.
+
+    python benchmarks/limits.py [--dtype NAME ...] [--only WORD] [--again] [--seconds N]
+
+The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32, then the standard
+layers of all operations, are planned for a GPU with Hopper's instructions and for one without. Of
+each kernel, with its macros, the launch met first stands for it: compiled once for each
+architecture, run once by a few blocks where PTX is the same, and predicted for each GPU. The limit
+is the longer of two times: that of its necessary bytes at the speed of a copy, and that of its
+multiply-adds at the peak of their pipe; the share is the limit over the predicted time.
+``results/predicted/limits.json`` is written after every kernel, and one whose sources are as they
+were is not done again without ``--again``: a run can be stopped and goes on.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bandwidth
+from benchmarks.kernel_costs import body, compiled_for, digest
+from pycnn.bench.operations import OPERATIONS
+from pycnn.bench.suites import SUITES
+from pycnn.dtypes import numpy_dtype
+from pycnn.emulator import KernelError
+from pycnn.predict import gpus, plans, sample
+from pycnn.predict.gpus import Gpu
+from pycnn.predict.model import Prediction, predict
+from pycnn.runtime.errors import CompileError
+from pycnn.runtime.files import write_json
+from pycnn.runtime.options import positive
+from pycnn.runtime.plan import Launch
+
+FILE = Path(__file__).parent / "results" / "predicted" / "limits.json"
+DTYPES, BATCH, BLOCKS = ("float32", "bfloat16"), 32, 4
+
+#: Layers of convolution that its algorithms are shown on: 3x3, 1x1, the first one, depthwise.
+CONVOLUTIONS = (
+    "n32c64h56w56k64r3s3p1", "n32c256h56w56k64r1s1", "n32c3h224w224k64r7s7p3u2",
+    "n32c128h56w56k128r3s3p1g128",
+)  # fmt: skip
+
+#: What a kernel is meant to reach.
+GOALS = {"float32": 0.7, "bfloat16": 0.85}
+
+
+def layers(name: str) -> list[Any]:
+    """Cases of an operation."""
+    op = OPERATIONS[name]
+    if name == "conv2d":
+        return [op.parse(word) for word in CONVOLUTIONS]
+    own = [case for _, case in op.standard_layers()]
+    return own or [layer.case for layer in SUITES["resnet50"].layers(name, BATCH)][:1]
+
+
+def launches(gpu: Gpu, dtype: str) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
+    """What operations launch on a GPU: words, launch, arrays by name."""
+    for large in bandwidth.cases(dtype):
+        with plans.planned_on(gpu):
+            planned = plans.planned(large.call)
+        for plan, own in planned:
+            for launch, bound in plans.launches(plan, own):
+                yield f"{large.name} {large.layout}".strip(), launch, bound
+    for name in dict.fromkeys(("conv2d", *OPERATIONS)):
+        op = OPERATIONS[name]
+        for case in layers(name):
+            for direction in op.directions_of(case):
+                if dtype in op.dtypes_of(direction):
+                    yield from _of(name, case, direction, dtype, gpu)
+
+
+def _of(
+    name: str, case: Any, direction: str, dtype: str, gpu: Gpu
+) -> Iterator[tuple[str, Launch, dict[str, Any]]]:
+    op = OPERATIONS[name]
+    arrays = {
+        n: sample.aligned(shape, numpy_dtype(own or dtype))
+        for n, (shape, own) in op.input_specs(case, direction).items()
+    }
+    with plans.planned_on(gpu):
+        offered = [a.name for a in op.algorithms(case, direction, dtype) if a.fits]
+        for algo in dict.fromkeys(("auto", *offered)):
+            try:
+                planned = plans.planned(lambda a=algo: op.run(case, direction, arrays, a))  # type: ignore[misc]
+            except ValueError:  # an operation without a choice has no algorithm of that name
+                continue
+            for plan, own in planned:
+                for launch, bound in plans.launches(plan, own):
+                    yield f"{name} {direction} {case}", launch, bound
+
+
+def limit_us(found: Prediction, gpu: Gpu) -> float:
+    """The least time of a launch's necessary bytes and executed multiply-adds."""
+    moved = found.bytes.necessary / gpu.dram_achieved_gbps / 1e3
+    scalar = 64 * found.mix.get("FFMA", 0.0) / gpu.peak_tflops("float32") / 1e6
+    tensor = found.busy["tensor"]
+    if any(name in found.mix for name in ("HMMA", "IMMA")):
+        tensor *= gpu.mma_sync_share
+    return max(moved, scalar, tensor)
+
+
+def predicted(launch: Launch, bound: dict[str, Any], runs: dict[Any, Any]) -> dict[str, Any]:
+    """Time in microseconds, share and bound, by GPU."""
+    found: dict[str, Any] = {}
+    for name in gpus.names():
+        gpu = gpus.gpu(name)
+        try:
+            compiled = compiled_for(launch.kernel, gpu)
+            key = (launch.kernel, launch.grid, hash(body(compiled)))
+            if key not in runs:
+                runs.clear()
+                runs[key] = plans.sampled(compiled, launch, bound, BLOCKS)
+            made = predict(compiled, runs[key], gpu, launch.shared)
+        except (CompileError, KernelError, ValueError) as error:
+            found[name] = str(error).partition("\n")[0].partition(";")[0][:100]
+            continue
+        share = min(1.0, float(limit_us(made, gpu) / made.time_us))
+        found[name] = [float(f"{made.time_us:.4g}"), round(share, 3), made.bound]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dtype", nargs="+", default=DTYPES, choices=DTYPES)
+    parser.add_argument("--only", default="", metavar="WORD")
+    parser.add_argument("--again", action="store_true", help="also kernels that have not changed")
+    parser.add_argument("--seconds", type=positive, default=10**9, help="begin no kernel later")
+    options = parser.parse_args()
+    end = time.monotonic() + options.seconds
+    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() else {}
+    met = set()
+    for dtype in options.dtype:
+        for first in ("h200", "a100"):  # what only Hopper has, and what others launch instead
+            for words, launch, bound in launches(gpus.gpu(first), dtype):
+                name = str(launch.kernel)
+                if name in met or options.only not in name or time.monotonic() > end:
+                    continue
+                met.add(name)
+                now = digest(launch.kernel)
+                if options.again or rows.get(name, {}).get("from") != now:
+                    rows[name] = {
+                        "from": now, "dtype": dtype, "layer": words, "grid": launch.grid,
+                        "block": launch.block, "gpus": predicted(launch, bound, {}),
+                    }  # fmt: skip
+                    write_json(FILE, {"rows": dict(sorted(rows.items()))})
+                    print(name, rows[name]["gpus"]["h200"], flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+// pycnn/implicit_gemm_tiles.cuh: convolution as a product on tensor cores, up to the sums: tiles on
+// their way to shared memory, of elements of 16 or 32 bits, or of bytes.
+#pragma once
+
+#ifndef TILE
+#define TILE 128
+#define ALONG_K 1  // neighbours in memory are neighbours in the sum, else in m and in n: dweight
+#endif
+#define CHUNKS_DEEP (TILE == 64 ? 8 : 4)
+#include <pycnn/gemm_mma.cuh>
+#include <pycnn/implicit_gemm.cuh>
+
+constexpr int BLK_M = TILE, BLK_N = TILE;
+constexpr int STAGES = 3;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products take registers there
+#else
+constexpr int MIN_BLOCKS = IS_SPLIT && TILE == 128 ? 1 : 2;  // of 256 threads, and of 128
+#endif
+
+using Layout = MmaLayout<TILE, ALONG_K>;
+using Warp = WarpTile<BLK_N, BLK_M, ALONG_K, ALONG_K>;
+using BlockCoord = ProductBlock<BLK_M, BLK_N>;
+
+constexpr int MMA_THREADS = Warp::THREADS;
+// A thread copies COUNT chunks of each tile: all at one k, and for several n (and m).
+constexpr int COUNT = Layout::SIZE / CHUNK / MMA_THREADS;
+// Indices of k in a tile: one of them stands for a chunk where chunks run along k.
+constexpr int DEPTH = ALONG_K ? BLK_K / CHUNK : BLK_K;
+
+// Tiles of A, and of B behind them.
+constexpr int OF_B = BLK_M * BLK_K;
+using Stages = scalar_t[STAGES][(BLK_M + BLK_N) * BLK_K];
+
+// What a block multiplies, from its first row, column and k on.
+struct Operands {
+    const scalar_t* a;
+    const scalar_t* x;  // where position (0, 0) would lie
+    int extent_m, extent_n;
+    index_t n, first_k, count_k;
+    unsigned beyond;  // what lies beyond the edges of x, four times; but for bytes it is zero
+
+    __device__ __forceinline__ Operands(const scalar_t* a, const scalar_t* x, const BlockCoord& blk,
+                                        const ImplicitParams& p, unsigned beyond = 0)
+        : a(a + blk.group * p.a_group + blk.m * p.a_m),
+          x(x + blk.group * p.x_group + p.x_first),
+          extent_m(min(p.m - blk.m, index_t(BLK_M))),
+          extent_n(min(p.n.count - blk.n(), index_t(BLK_N))),
+          n(blk.n()),
+          first_k(blk.split * p.k_per_split),
+          count_k(min(p.k.count - first_k, p.k_per_split)),
+          beyond(beyond) {}
+
+    __device__ __forceinline__ bool aligned(const ImplicitParams& p) const {
+        const size_t addresses = reinterpret_cast<size_t>(a) | reinterpret_cast<size_t>(x);
+        return p.vectors & OPERANDS_CHUNKED && addresses % 16 == 0;
+    }
+};
+
+// Chunks along k = (r, s, c), all of one thread under one tap: y and dx. Rows of A beyond the last
+// one are that one again: they reach no output that is stored.
+struct WindowCopy {
+    static constexpr int ROW_STEP = MMA_THREADS / Layout::CHUNKS;
+    static_assert(ROW_STEP % (Layout::TOGETHER * Layout::ORDERS) == 0, "one order of a thread's chunks");
+
+    const scalar_t* a[COUNT];
+    const scalar_t* x[COUNT];
+    unsigned taps[COUNT];  // of those that meet x: bits s, and bits 16 + r, up to 14 of each
+    unsigned beyond;       // of bytes: four of what lies beyond the edges of x
+    int r, s, c;           // where k is (r by 16 more), and what is left of it
+    int left, at_a, at_x;
+
+    static __device__ __forceinline__ int own_row() { return threadIdx.x / Layout::CHUNKS; }
+    static __device__ __forceinline__ int own_chunk() { return threadIdx.x % Layout::CHUNKS; }
+
+    static __device__ __forceinline__ int dot(const index_t (&stride)[3], int r, int s, int c) {
+        return r * static_cast<int>(stride[0]) + s * static_cast<int>(stride[1]) +
+               c * static_cast<int>(stride[2]);
+    }
+
+    __device__ __forceinline__ WindowCopy(const Operands& of, const ImplicitParams& p)
+        : beyond(of.beyond) {
+        const IndexIterator k(p.k, of.first_k + own_chunk());
+        r = static_cast<int>(k.high);
+        s = k.middle;
+        c = k.last;
+        left = static_cast<int>(of.count_k) - own_chunk();
+        at_a = dot(p.k.other, r, s, c);
+        at_x = dot(p.k.x, r, s, c);
+        r += 16;
+        const int height = static_cast<int>(p.k.count) / (p.k.middle * p.k.last);
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            const int mn = own_row() + i * ROW_STEP;
+            const Coord coord = IndexIterator(p.n, of.n + mn).coord(p.n);
+            a[i] = kept(of.a + min(mn, of.extent_m - 1) * p.a_m);
+            x[i] = kept(of.x + coord.x);
+            taps[i] = 0;
+            if (mn < of.extent_n)
+                taps[i] = within(coord.col + p.k.first_col, p.k.col[1], p.k.middle, p.w) |
+                          within(coord.row + p.k.first_row, p.k.row[0], height, p.h) << 16;
+        }
+    }
+
+    // A bit for each of `count` positions that is one of the first `extent`.
+    static __device__ __forceinline__ unsigned within(int first, int step, int count, int extent) {
+        unsigned bits = 0;
+#pragma unroll 1
+        for (int i = 0; i < count; ++i, first += step) bits |= unsigned(inside(first, extent)) << i;
+        return bits;
+    }
+
+    template <bool ALIGNED>
+    __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
+        const bool exists = left > 0;
+        const unsigned here = exists ? 1u << s | 1u << r : 1u << 31;
+        const unsigned fill = exists ? beyond : 0, four[] = {fill, fill, fill, fill};
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            scalar_t* const to = stage + Layout::at(own_row(), own_chunk()) +
+                                 i * ROW_STEP * Layout::CHUNKS * CHUNK;
+            copy_chunk(to, a[i] + at_a, exists, ALIGNED);
+            const bool in_x = !(here & ~taps[i]);
+            if constexpr (IS_BYTES) {
+                if (in_x)
+                    copy_chunk(to + OF_B, x[i] + at_x, true, ALIGNED);
+                else
+                    store_vector(reinterpret_cast<unsigned*>(to + OF_B), four);
+            } else {
+                copy_chunk(to + OF_B, x[i] + at_x, in_x, ALIGNED);
+            }
+        }
+        advance(p.k);
+    }
+
+    __device__ __forceinline__ void advance(const Decomposition& k) {
+        r += k.step[0];
+        s += k.step[1];
+        c += k.step[2];
+        left -= DEPTH;
+        move(k, 0);
+        if (c >= k.last) {
+            c -= k.last;
+            ++s;
+            move(k, 1);
+        }
+        if (s >= k.middle) {
+            s -= k.middle;
+            ++r;
+            move(k, 2);
+        }
+    }
+
+    __device__ __forceinline__ void move(const Decomposition& k, int by) {
+        at_a += static_cast<int>(k.other_moves[by]);
+        at_x += static_cast<int>(k.x_moves[by]);
+    }
+};
+
+// Chunks along n = (r, s, c), and along m, of one k = (n, p, q): dweight. Of rows that eight threads
+// copy at a time the orders differ as much as it takes to meet all banks.
+struct PixelCopy {
+    static constexpr int ROWS = Layout::ROWS, PER_ROW = MMA_THREADS / ROWS;
+    static constexpr int ORDERS = Layout::ORDERS;
+    static constexpr int APART = PER_ROW < 8 ? PER_ROW * ORDERS / 8 : ORDERS;
+
+    const scalar_t* a;  // of the first chunk along m
+    const scalar_t* x;  // where k alone would lie
+    int row, col;       // the same of the position
+    int left;           // of k
+    int none[COUNT];    // of chunks along m: more than is ever left where there is no such m
+    int of_x[COUNT], of_row[COUNT], of_col[COUNT];  // of chunks along n
+
+    static __device__ __forceinline__ int own_row() {
+        const int row = threadIdx.x / PER_ROW, low = row % ORDERS;
+        return row - low + low * APART % ORDERS + low * APART / ORDERS;
+    }
+    static __device__ __forceinline__ int own_chunk(int i) {
+        return threadIdx.x % PER_ROW + i * PER_ROW;
+    }
+
+    __device__ __forceinline__ PixelCopy(const Operands& of, const ImplicitParams& p) {
+        const IndexIterator k(p.k, of.first_k + own_row());
+        row = p.k.first_row + k.middle * p.k.row[1];
+        col = p.k.first_col + k.last * p.k.col[2];
+        a = of.a + own_chunk(0) * CHUNK + k.other(p.k);
+        x = of.x + k.dot(p.k.x);
+        left = static_cast<int>(of.count_k) - own_row();
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            const int mn = own_chunk(i) * CHUNK;
+            const Coord of_n = IndexIterator(p.n, of.n + mn).coord(p.n);
+            none[i] = mn < of.extent_m ? 0 : max(left, 0);
+            of_x[i] = static_cast<int>(of_n.x);
+            of_row[i] = mn < of.extent_n ? of_n.row : -(1 << 30);
+            of_col[i] = of_n.col;
+        }
+    }
+
+    template <bool ALIGNED>
+    __device__ __forceinline__ void start(scalar_t* stage, const ImplicitParams& p) {
+#pragma unroll
+        for (int i = 0; i < COUNT; ++i) {
+            // No &&, which makes branches of it.
+            const bool in_x =
+                (left > 0) & inside(row + of_row[i], p.h) & inside(col + of_col[i], p.w);
+            scalar_t* const to = stage + Layout::at(own_row(), own_chunk(i));
+            copy_chunk(to, a + i * PER_ROW * CHUNK, left > none[i], ALIGNED);
+            copy_chunk(to + OF_B, x + of_x[i], in_x, ALIGNED);
+        }
+        advance(p.k);
+    }
+
+    __device__ __forceinline__ void advance(const Decomposition& k) {
+        row += k.step[1] * k.row[1];
+        col += k.step[2] * k.col[2];
+        left -= ROWS;
+        move(k, 0);
+        if (col >= k.first_col + k.last * k.col[2]) {
+            col -= k.last * k.col[2];
+            row += k.row[1];
+            move(k, 1);
+        }
+        if (row >= k.first_row + k.middle * k.row[1]) {
+            row -= k.middle * k.row[1];
+            move(k, 2);
+        }
+    }
+
+    __device__ __forceinline__ void move(const Decomposition& k, int by) {
+        a += k.other_moves[by];
+        x += k.x_moves[by];
+    }
+};
+
+using TileCopy = Choose<ALONG_K, WindowCopy, PixelCopy>::type;
+
+// The product of a block's tiles, of every k, into a warp's sums.
+template <bool ALIGNED>
+__device__ __forceinline__ void multiply_all(Warp& warp, Stages& stages, const Operands& of,
+                                             const ImplicitParams& p) {
+    TileCopy copy(of, p);
+    const auto start = [&](int stage) {
+        copy.start<ALIGNED>(stages[stage], p);
+        copy_async_commit();
+    };
+    for (int stage = 0; stage < STAGES - 1; ++stage) start(stage);
+    int stage = 0;
+    for (int left = ceil_div(static_cast<int>(of.count_k), DEPTH); left > 0; --left) {
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();  // this tile has arrived, and the one before it is no longer needed
+        start(stage ? stage - 1 : STAGES - 1);
+        warp.multiply<ALIGNED>(stages[stage] + OF_B, stages[stage]);
+        stage = stage == STAGES - 1 ? 0 : stage + 1;
+    }
+    copy_async_wait<0>();
+    __syncthreads();  // nothing arrives any more, and nobody needs a tile
+}
+

@@ -1,0 +1,38 @@
+"""The data behind the page "how far from the limit": whole, and read as the page says."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import limits
+from pycnn.predict import gpus
+from pycnn.predict.model import Prediction
+from pycnn.predict.traffic import Footprint
+from pycnn.runtime.occupancy import Occupancy
+
+ROWS = json.loads(limits.FILE.read_text())["rows"]
+
+
+def test_every_row_has_every_gpu():
+    for row in ROWS.values():
+        assert set(row["gpus"]) == set(gpus.names())
+        for found in row["gpus"].values():
+            if not isinstance(found, str):
+                us, share, bound = found
+                assert us > 0
+                assert 0 < share <= 1
+                assert bound
+
+
+def test_the_limit_is_the_longer_of_two_times():
+    gpu = gpus.gpu("h200")
+    moved = Prediction(
+        "k", "h200", 100.0, 1.5, "memory", {"tensor": 0.0}, Occupancy(2, 16, 0.25, "registers"),
+        64, 0, (8, 1, 1), (256, 1, 1), 8, 0.1, {}, [], Footprint(1.0, 1.0, 1.0, 4.3e6),
+    )  # fmt: skip
+    assert limits.limit_us(moved, gpu) == pytest.approx(1.0)  # at 4300 GB/s
+    flops = replace(moved, mix={"FFMA": 2e6})  # 64 operations each
+    assert limits.limit_us(flops, gpu) == pytest.approx(128 / gpu.peak_tflops("float32"))
+    tensor = replace(moved, busy={"tensor": 63.0}, mix={"HMMA": 1.0})
+    assert limits.limit_us(tensor, gpu) == pytest.approx(63.0 * 0.63)
