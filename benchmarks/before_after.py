@@ -8,7 +8,11 @@ for TF32, which nobody gets unasked, `implicit_gemm_tf32` (before it: float32). 
 max(operations / peak, bytes / copy speed) of the datasheet's peak for the type: that of the tensor
 cores for bfloat16 and TF32, that without for float32. Everything here is predicted by
 `pycnn.predict`, nothing measured, and no GPU is needed. What was done is kept after every layer:
-with `--resume` the rows that are in FILE stay.
+with `--resume` the rows that are in FILE stay, and with `--again` only their *before*.
+
+Of each side there are three times: of a call; of one that finds the weight repacked, as in a
+network of `pycnn.nn.compile`; and of that the *bound*, which is arithmetic alone: what the busiest
+unit of the busiest multiprocessor takes, or L2, or the memory, if all else were hidden behind it.
 """
 
 import argparse
@@ -16,19 +20,27 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pycnn.bench.calls import described
 from pycnn.bench.environment import commit
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES, Layer
-from pycnn.define.explain import Predictor, predictor
+from pycnn.dtypes import numpy_dtype
+from pycnn.emulator import KernelTimeoutError
+from pycnn.plan._wgmma import Way
 from pycnn.plan.choice import Choice
-from pycnn.predict import gpus
+from pycnn.predict import gpus, plans, sample
+from pycnn.predict.model import FRONT, MEMORY, Prediction
+from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import with_json
-from pycnn.runtime.plan import Plan
+from pycnn.runtime.plan import Launch, Plan
+from pycnn.runtime.replay import prepared
 from pycnn.runtime.target import Target, planned_for
 from pycnn.runtime.terminal import progress
 
@@ -41,6 +53,12 @@ MODES = {
     "tf32": ("float32", "tf32", "implicit_gemm_tf32"),
     "float32": ("float32", "float32", None),
 }
+
+#: What is shown of a network: which side, and which of its times.
+SHARES = {
+    "before": ("before", "predicted_us"), "after": ("after", "predicted_us"),
+    "kept": ("after", "kept_us"), "bound": ("after", "bound_us"),
+}  # fmt: skip
 
 #: In the name of a kernel's file that uses tensor cores.
 TENSOR = re.compile(r"tensor_core|tf32|mma")
@@ -67,16 +85,25 @@ def after(choice: Choice, algo: str | None) -> Plan | None:
     return choice.plan(algo if algo in fits and algo else "auto")
 
 
-def row(suite: str, layer: Layer, mode: str, gpu: gpus.Gpu) -> dict[str, Any]:
-    """A layer in one mode."""
+def row(
+    suite: str, layer: Layer, mode: str, gpu: gpus.Gpu, known: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A layer in one mode; *before* from a row that is known."""
     dtype, kind, algo = MODES[mode]
     op = OPERATIONS["conv2d"]
     definition, call = described(op, layer.case, "forward", dtype, "NHWC")
-    predict = predictor(gpu.key, call)
+    arrays = {
+        name: sample.aligned(view.shape, numpy_dtype(view.dtype))
+        for name, view in call.views.items()
+    }
     with planned_for(Target(gpu.arch, gpu.sms)):
         (choice,) = definition.choices(call)
-        plans = {"before": before(choice), "after": after(choice, algo)}
-        sides = {side: _side(plan, predict) for side, plan in plans.items() if plan}
+        chosen = {"after": after(choice, algo)}
+        if known is None:
+            chosen["before"] = before(choice)
+        sides = {side: _side(plan, arrays, gpu) for side, plan in chosen.items() if plan}
+    if known is not None and "before" in known:
+        sides["before"] = known["before"]
     moved = op.traffic(layer.case, "forward", dtype)
     return {
         "suite": suite, "layer": layer.name, "count": layer.count, "batch": layer.case.batch,
@@ -85,9 +112,44 @@ def row(suite: str, layer: Layer, mode: str, gpu: gpus.Gpu) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _side(plan: Plan, predict: Predictor) -> dict[str, Any]:
-    time, bound = predict(plan)
-    return {"algo": plan.algo, "predicted_us": time, "bound": bound}
+def _side(plan: Plan, arrays: dict[str, np.ndarray], gpu: gpus.Gpu) -> dict[str, Any]:
+    try:
+        found = plans.of_plans([plan], arrays, gpu)
+    except (CompileError, KernelTimeoutError, ValueError) as error:
+        why = str(error).partition("\n")[0].partition(";")[0]
+        return {"algo": plan.algo, "predicted_us": None, "bound": why}
+    if found.skipped:
+        return {"algo": plan.algo, "predicted_us": None, "bound": found.skipped[0]}
+    first, _ = prepared(plan, ("weight",))
+    rest = list(zip(plan.launches, found.launches, strict=True))[first:]
+    return {
+        "algo": plan.algo, "predicted_us": found.time_us, "bound": found.bound,
+        "kept_us": sum(p.time_us + p.launch_us for _, p in rest),
+        "bound_us": sum(bound_us(step, p, gpu) for step, p in rest if isinstance(step, Launch)),
+    }  # fmt: skip
+
+
+def bound_us(launch: Launch, found: Prediction, gpu: gpus.Gpu) -> float:
+    """What the busiest unit of the busiest multiprocessor takes, or L2, or the memory."""
+    blocks, at_once = prod(launch.grid), found.occupancy.blocks * gpu.sms
+    waves, rest = divmod(blocks, at_once)
+    busiest = waves * found.occupancy.blocks + ceil(rest / gpu.sms)
+    uneven = busiest / (blocks / gpu.sms) * _uneven(launch)
+    inside = max(found.busy[unit] for unit in (*FRONT, *MEMORY))
+    return max(inside * uneven, found.busy["L2"], found.busy["memory"])
+
+
+def _uneven(launch: Launch) -> float:
+    """Of the kernels whose blocks have a tile after the other: most tiles of one over the mean."""
+    macros = dict(launch.kernel.defines)
+    if "CLUSTER" not in macros:
+        return 1.0
+    (params,) = (
+        a for a in launch.args if isinstance(a, np.void) and "tiles_n" in (a.dtype.names or ())
+    )
+    way = Way((int(params["tile_m"]), int(params["tile_n"])), 1, int(macros["CLUSTER"]))
+    each = way.tiles(*(int(params[name]) for name in ("m", "n", "batches"))) / launch.grid[0]
+    return ceil(each) / each
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -109,8 +171,9 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 if {r["shape"] for r in of} != wanted or not all(_whole(r) for r in of):
                     continue
                 shares = {
-                    side: _geometric([r["limit_us"] / r[side]["predicted_us"] for r in of])
-                    for side in ("before", "after")
+                    name: _geometric([r["limit_us"] / r[side][time] for r in of])
+                    for name, (side, time) in SHARES.items()
+                    if all(time in r[side] for r in of)
                 }
                 found.append({
                     "suite": suite, "batch": batch, "mode": mode,
@@ -132,30 +195,32 @@ def table(document: dict[str, Any]) -> str:
     rows = document["rows"]
     lines = [
         f"PREDICTED for {document['name']} at commit {document['commit'][:7]}, nothing of it "
-        "measured. Share of the limit, geometric mean over the layers, and gain over *before*.",
+        "measured. Share of the limit, geometric mean over the layers: of a call, of one that "
+        "finds the weight repacked, of the bound; and gain of a call over *before*. Empty: not "
+        "computed.",
         "",
-        "| network | batch | mode | before | after | gain |",
-        "|---|---:|---|---:|---:|---:|",
+        "| network | batch | mode | before | after | weight kept | bound | gain |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
     for m in means(rows):
         share = m["share_of_limit"]
-        lines.append(
-            f"| {m['suite']} | {m['batch']} | {m['mode']} | {share['before']:.2f} "
-            f"| {share['after']:.2f} | {m['gain']:.1f} |"
-        )
+        shown = " | ".join(f"{share[name]:.2f}" if name in share else "" for name in SHARES)
+        lines.append(f"| {m['suite']} | {m['batch']} | {m['mode']} | {shown} | {m['gain']:.1f} |")
     lines += [
         "",
-        "| layer | mode | limit us | before | us | bound by | after | us | bound by | share |",
-        "|---|---|---:|---|---:|---|---|---:|---|---:|",
+        "| layer | mode | limit us | before | us | bound by | after | us | bound by | kept us "
+        "| bound us | share of bound |",
+        "|---|---|---:|---|---:|---|---|---:|---|---:|---:|---:|",
     ]
     order = {mode: i for i, mode in enumerate(MODES)}
     for r in sorted(rows, key=lambda r: (r["suite"], r["batch"], order[r["mode"]])):
         sides = [_cells(r.get(side)) for side in ("before", "after")]
-        time = r.get("after", {}).get("predicted_us")
-        share = f"{r['limit_us'] / time:.2f}" if time else ""
+        own = r.get("after", {})
+        kept, bound = own.get("kept_us"), own.get("bound_us")
+        last = f"{kept:.1f} | {bound:.1f} | {r['limit_us'] / bound:.2f}" if kept else " | | "
         lines.append(
             f"| {r['suite']} {r['shape']} | {r['mode']} | {r['limit_us']:.1f} | "
-            f"{' | '.join(sides)} | {share} |"
+            f"{' | '.join(sides)} | {last} |"
         )
     return "\n".join(lines)
 
@@ -173,11 +238,12 @@ def main() -> None:
     parser.add_argument("--suite", nargs="+", default=[*SUITES_SHOWN], choices=SUITES_SHOWN)
     parser.add_argument("--mode", nargs="+", default=[*MODES], choices=MODES)
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep the rows of a FILE")
+    parser.add_argument("--again", action="store_true", help="but predict *after* anew")
     options = with_json(parser)
     gpu = gpus.gpu(options.gpu)
-    rows: list[dict[str, Any]] = []
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     if options.resume:
-        rows = json.loads(options.resume.read_text())["rows"]
+        rows = {key(r): r for r in json.loads(options.resume.read_text())["rows"]}
     document: dict[str, Any] = {}
     work = [
         (suite, layer, mode)
@@ -186,15 +252,16 @@ def main() -> None:
         for suite in options.suite
         for layer in SUITES[suite].layers("conv2d", batch)
     ]
-    done = {key(r) for r in rows}
     with progress(len(work)) as (announce, advance):
         for suite, layer, mode in work:
-            if (suite, str(layer.case), mode) not in done:
+            name = (suite, str(layer.case), mode)
+            if name not in rows or options.again:
                 announce(f"{suite} {layer.case} {mode}")
-                rows.append(row(suite, layer, mode, gpu))
+                rows[name] = row(suite, layer, mode, gpu, rows.get(name))
+                every = list(rows.values())
                 document = {
                     "schema": 1, "gpu": gpu.key, "name": gpu.name, "commit": commit(),
-                    "rows": rows, "means": means(rows),
+                    "rows": every, "means": means(every),
                 }  # fmt: skip
                 if options.json:
                     write_json(options.json, document)

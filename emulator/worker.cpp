@@ -285,16 +285,16 @@ void Worker::tick(const void* pc) {
 }
 
 Fiber* Worker::next_fiber() {
+    if (done_ == threads_) {  // before the launch looks around: a block with no threads is not resumed
+        while (advance_units()) {
+        }
+        return nullptr;
+    }
     if (self_->poll) pause();
     if (next_ < threads_) {
         Fiber& fiber = stacks_.at(fibers_used_++);
         fiber_prepare(fiber, &Worker::fiber_main, this);
         return &fiber;
-    }
-    if (done_ == threads_) {
-        while (advance_units()) {
-        }
-        return nullptr;
     }
     if (units_ && launch_->order == Order::kRandom && random_() % 4 == 0) advance_units();
     for (;;) {

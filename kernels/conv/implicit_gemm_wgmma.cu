@@ -6,8 +6,9 @@
 // Layout     x with channels innermost, a multiple of 8 of them in a group (of 64 where there are
 //            groups), other strides multiples of 8 elements; w with channels innermost; both from
 //            multiples of 16 bytes on; y with channels innermost, its pixels evenly spaced
-// Launch     block 384: a warpgroup that copies, two with 64 x TILE_N outputs each; grid of as many
-//            blocks as the GPU has SMs, or tiles if these are fewer; shared memory 225 KiB
+// Launch     block 384 or 512: a warpgroup that copies, and for every 64 rows of the tile one that
+//            multiplies; grid of as many blocks as the GPU has SMs, or tiles if these are fewer;
+//            shared memory 209 or 225 KiB
 // Traffic    x is requested R S times for every TILE_N filters of a group, w once for every 128
 //            pixels, mostly from L2; 2 N K P Q (C/G) R S flop
 // Range      positions of y up to 2^31 - 2^16, fewer than 2^31 tiles, strides up to 8, a window up to
@@ -23,8 +24,7 @@
 // arch sm_90a
 // entry implicit_gemm_wgmma      convolution, TMA of windows and wgmma
 // variant SCALAR = halves
-// variant TILE_M = 128
-// variant TILE_N = 64, 128, 256
+// variant TILE_M TILE_N = 128 64, 128 128, 128 256, 192 128
 // variant CLUSTER = 1, 2
 #include <pycnn/conv_window.cuh>
 #include <pycnn/gemm_wgmma.cuh>
@@ -47,6 +47,7 @@ struct Windows {
         return {first, min(first + window.per_split, all)};
     }
     __device__ Row row(index_t m) const {
+        if (p.flags & EVEN_ROWS) return {m * p.c_row, m * p.residual_row};
         const Pixel at = window.pixel(static_cast<int>(m));
         return {at.n * window.y_n + at.p * window.y_p + at.q * window.y_q,
                 at.n * e.residual_n + at.p * e.residual_p + at.q * e.residual_q};
@@ -83,19 +84,20 @@ struct Windows {
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
 implicit_gemm_wgmma(const __grid_constant__ TensorMap map_x, const __grid_constant__ TensorMap map_w,
-                    scalar_t* __restrict__ y, float* __restrict__ part,
-                    const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
-                    const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
-                    EpilogueParams e, GemmParams p, ConvWindow window) {
+                    const __grid_constant__ TensorMap map_y, scalar_t* __restrict__ y,
+                    float* __restrict__ part, const scalar_t* __restrict__ bias,
+                    const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                    const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p, ConvWindow window) {
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
     const Windows work{map_x, map_w, p, e, window, shared, {}, 0, 0, 0, 0, 0, 0};
     multiply_all<true, true>(
-        shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
+        shared, p, work, [&](const BlockCoord& blk, Sums& sums, WarpOutput& own) {
             if (part)
-                store_sums(work, p, part, blk, sums, warpgroup);
+                store_sums(work, p, part, blk, sums, own.row);
             else
-                store_tile(work, Output(p, y, epilogue, blk), sums, shared, warpgroup);
-        });
+                store_tile(work, Output(p, map_y, y, epilogue, blk), sums, own);
+        },
+        easy_end(p, epilogue, y));
 }

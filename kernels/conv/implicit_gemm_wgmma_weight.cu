@@ -88,7 +88,7 @@ implicit_gemm_wgmma_weight(const __grid_constant__ TensorMap map_x,
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Pixels work{map_x, map_dy, p, window, shared, {}};
     multiply_all<false, false>(
-        shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
-            store_sums(work, p, part, blk, sums, warpgroup);
+        shared, p, work, [&](const BlockCoord& blk, const Sums& sums, const WarpOutput& own) {
+            store_sums(work, p, part, blk, sums, own.row);
         });
 }

@@ -75,15 +75,17 @@ struct Matrices {
 
 extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
 gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
-           scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
-           const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
-           const scalar_t* __restrict__ residual, EpilogueParams e, GemmParams p) {
+           const __grid_constant__ TensorMap map_c, scalar_t* __restrict__ c,
+           const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
+           const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
+           EpilogueParams e, GemmParams p) {
     extern __shared__ __align__(1024) char memory[];
     Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
     const Matrices work{map_a, map_b, p, shared, {}};
     multiply_all<A_K_MAJOR, B_K_MAJOR>(
-        shared, p, work, [&](const BlockCoord& blk, const Sums& sums, int warpgroup) {
-            store_tile(work, Output(p, c, epilogue, blk), sums, shared, warpgroup);
-        });
+        shared, p, work, [&](const BlockCoord& blk, Sums& sums, WarpOutput& own) {
+            store_tile(work, Output(p, map_c, c, epilogue, blk), sums, own);
+        },
+        easy_end(p, epilogue, c));
 }

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
+
 from pycnn.runtime.plan import Dim3
 from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
@@ -14,26 +16,38 @@ ARCH = "sm_90a"
 #: Rows and columns of a tile.
 Tile = tuple[int, int]
 
-#: Tiles, elements of k in a stage, threads of a block, blocks of a cluster.
-TILES, BLK_K, THREADS = ((128, 64), (128, 128), (128, 256)), 64, 384
-BLK_M, CLUSTERS = 128, (1, 2)
+#: Tiles, and those of which a convolution has the choice.
+TILES: tuple[Tile, ...] = ((128, 64), (128, 128), (128, 256))
+TILES_OF_CONV = (*TILES, (192, 128))
 
-#: Stages of the ring, by columns of the tile: as many as shared memory holds.
-_STAGES = {64: 8, 128: 6, 256: 4}
+#: Elements of k in a stage, and blocks of a cluster.
+BLK_K, CLUSTERS = 64, (1, 2)
 
-#: Bytes through which the sums of a warp pass, and warps that have some.
-_SUMS, _WARPS = 16 * 64 * 4, 8
+#: Columns of a tile are a multiple of these.
+_COLUMNS = 64
 
-#: Products of 16-bit elements that an SM adds in a cycle, bytes that it gets from L2, and cycles
-#: that a tile takes besides. The first is the data sheet's, the others are rules of thumb, not yet
-#: measured on a GPU.
-_PRODUCTS, _FROM_L2, _BESIDES = 2048, 40, 1500
+#: Rows of a tile that a warpgroup multiplies, and threads of one.
+WARPGROUP_M, WARPGROUP = 64, 128
+
+#: Stages of the ring, by tile: as many as shared memory holds.
+_STAGES = {(128, 64): 8, (128, 128): 6, (128, 256): 4, (192, 128): 4}
+
+#: Rows and columns that a warp copies to C together, and how many of such pieces it has.
+PIECE, _PIECES = (16, 64), 2
+
+#: Products of 16-bit elements that an SM adds in a cycle, bytes of its shared memory that are read
+#: or written meanwhile, bytes that it gets from L2, and cycles that a tile takes besides. The first
+#: two are the data sheet's, the others are rules of thumb, not yet measured on a GPU.
+_PRODUCTS, _SHARED, _FROM_L2, _BESIDES = 2048, 128, 40, 1500
 
 #: Cycles until the launch that follows adds up the first sum. Likewise.
 _LAUNCH = 4000
 
 #: Strides, in elements of 16 bits, that tensor maps can have.
 STEP, MAX_STRIDE = 8, 2**39
+
+#: In place of a tensor map that a kernel does without.
+NO_MAP = np.void(bytes(128))
 
 #: Coordinates of a tensor map are ints, and the last box reaches a little further.
 MAX_EXTENT = 2**31 - 2**16
@@ -47,8 +61,13 @@ def obstacle() -> str | None:
 
 def shared_bytes(tile: Tile) -> int:
     """Size of the kernel's struct Shared."""
-    stages = _STAGES[tile[1]]
-    return stages * sum(tile) * BLK_K * 2 + _WARPS * _SUMS + 2 * stages * 8
+    stages, warps = _STAGES[tile], tile[0] // PIECE[0]
+    return stages * (sum(tile) * BLK_K * 2 + 2 * 8) + warps * _PIECES * prod(PIECE) * 2
+
+
+def threads(tile: Tile) -> int:
+    """Of a block: one warpgroup copies, the others multiply."""
+    return (1 + tile[0] // WARPGROUP_M) * WARPGROUP
 
 
 class Way(NamedTuple):
@@ -92,11 +111,14 @@ class Way(NamedTuple):
         steps, in_parts = ceil_div(ceil_div(k, BLK_K), self.parts), self.parts > 1 or always
         rounds = ceil_div(self.tiles(m, n, batches * self.parts), self._at_once)
         products = prod(self.tile) * BLK_K / _PRODUCTS
+        # Every warpgroup reads its rows and all columns, and the copies write both.
+        rows = 2 * tile_m + (tile_m // WARPGROUP_M + 1) * tile_n
+        shared = rows * BLK_K * 2 / _SHARED
         loads = (tile_m + tile_n / self.cluster) * BLK_K * 2 / _FROM_L2
         stores = prod(self.tile) * (4 if in_parts else 2) / _FROM_L2
         sums = self.parts * m * n * batches * 4 / _FROM_L2 / target().processors
         adding = sums + _LAUNCH if in_parts else 0
-        return rounds * (steps * max(products, loads) + stores + _BESIDES) + adding
+        return rounds * (steps * max(products, shared, loads) + stores + _BESIDES) + adding
 
 
 def best_way(
@@ -129,6 +151,13 @@ def best_way(
     steps = ceil_div(k, BLK_K)
     most = max(1, min(most_parts, steps, target().processors))
     parts = dict.fromkeys(ceil_div(steps, ceil_div(steps, p)) for p in range(1, most + 1))
-    clusters = [c for c in CLUSTERS if m > (c - 1) * BLK_M and c <= target().processors]
-    ways = (Way(t, p, c) for t in tiles or TILES for p in parts for c in clusters)
+    # None that is mostly beyond the columns, if there is another.
+    narrow = [t for t in tiles or TILES if t[1] <= ceil_div(n, _COLUMNS) * _COLUMNS]
+    ways = (
+        Way(t, p, c)
+        for t in narrow or tiles or TILES
+        for p in parts
+        for c in CLUSTERS
+        if m > (c - 1) * t[0] and c <= target().processors
+    )
     return min(ways, key=lambda way: way.cycles(m, n, k, batches, always))

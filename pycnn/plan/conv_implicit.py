@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from pycnn.define.views import View
+from pycnn.plan._copy import Place, copy_launch
 from pycnn.plan._implicit import HEADER, Index, Product
 from pycnn.plan._strided import row_major
 from pycnn.plan.conv_algorithm import Algorithm
@@ -33,6 +34,10 @@ ELEMENTS = 1024
 
 #: The least that a segment adds up: below that, storing partial sums costs more than it brings.
 SEGMENT = 256
+
+#: Elements of a weight from which on it is turned through shared memory, not element by element:
+#: predicted for an H200, where few blocks of that wait long for each other's loads.
+MANY_WEIGHTS = 2**20
 
 #: The array in the workspace that holds the sums of segments.
 PARTIAL = "partial"
@@ -201,10 +206,11 @@ def with_channels_last(
     if not x.channels_last or in_place or needed > limit:
         return problem, "weight", ()
     shape, strides = (tuple(v[axis] for axis in order) for v in (weight.shape, weight.strides))
-    turned = View(shape, strides, weight.dtype)
-    copied = Buffer("weight_last")
-    launch = elementwise("im2col", copy_of(turned), Buffer("weight"), copied)
-    packed = row_major(turned.shape)
+    source, copied, packed = Buffer("weight"), Buffer("weight_last"), row_major(shape)
+    launch = elementwise("im2col", copy_of(View(shape, strides, weight.dtype)), source, copied)
+    if prod(shape) >= MANY_WEIGHTS:
+        turned = copy_launch(shape, Place(source, strides), Place(copied, packed), problem.itemsize)
+        launch = turned or launch
     strides = tuple(packed[order.index(axis)] for axis in range(len(order)))
     problem = replace(problem, weight=replace(weight, strides=strides))
     return problem, copied.name, (launch,)

@@ -42,6 +42,7 @@ class Chunked(IntFlag):
 
     OPERANDS = 1
     C = 2
+    RESIDUAL = 4
 
 
 def tiler_of(name: str) -> Tiler:
@@ -61,7 +62,10 @@ def tiler_of(name: str) -> Tiler:
             _require_offsets(product, tile)
             steps = (*product.k.other, *product.k.x, *product.n.x[:-1], product.a_group)
             aligned = _aligned(chunk, *steps)
+        n, channel, *pixel = problem.epilogue.residual or (0, 0)
+        residual = channel == 1 and _aligned(chunk, n, *pixel)
         vectors = Chunked.OPERANDS * aligned | chunked_c(product, chunk)
+        vectors |= Chunked.RESIDUAL * residual
         kernel = Kernel(f"conv/{name}.cu", name, defines)
         return product, Tiling(kernel, depth, depth, True, vectors, threads)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pycnn.define.views import View
-from pycnn.plan._wgmma import BLK_K, MAX_STRIDE, STEP
+from pycnn.plan._wgmma import BLK_K, MAX_STRIDE, PIECE, STEP
 from pycnn.plan.conv_problem import Ints, Problem, Unsupported
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
@@ -47,6 +47,38 @@ def images_map(x: View, name: str, pixels: int) -> TensorMap:
 def weight_map(array: Buffer, dtype: str, shape: Ints, strides: Ints, filters: int) -> TensorMap:
     """Of so many filters at one tap, 64 channels at a time; axes (K, R, S, C)."""
     return replace(_map(array, dtype, shape, strides, "the weight"), box=(filters, 1, 1, BLK_K))
+
+
+def pixel_step(shape: Ints, strides: Ints) -> int | None:
+    """From a pixel to the next, over all images; None where it is not always the same."""
+    step, reach = 0, 1
+    for axis in (3, 2, 0):
+        if shape[axis] == 1:
+            continue
+        step = step or strides[axis]
+        if strides[axis] != step * reach:
+            return None
+        reach *= shape[axis]
+    return step
+
+
+def result_map(array: Buffer, y: View, groups: int) -> TensorMap | None:
+    """By which y is stored, a piece of pixels and filters at a time; axes (group, pixel, filter).
+
+    None where its pixels are not evenly spaced, or no map has their strides.
+    """
+    n, k, p, q = y.shape
+    filters, step = k // groups, pixel_step(y.shape, y.strides)
+    if step is None or step % STEP or not 0 <= step < MAX_STRIDE:
+        return None
+    if groups > 1 and filters % STEP:
+        return None
+    whole = ceil_div(k, STEP) * STEP  # of what there is one the stride may be any
+    apart = filters if groups > 1 else whole
+    return TensorMap(
+        array, y.dtype, (1, groups, n * p * q, filters), (whole, apart, step or whole, 1),
+        (1, 1, *PIECE), optional=True,
+    )  # fmt: skip
 
 
 def require_offsets(dilation: Sequence[int], sides: Iterable[int]) -> None:

@@ -25,7 +25,14 @@ from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, STEP, Way
 from pycnn.plan.conv_algorithm import Algorithm, product
 from pycnn.plan.conv_implicit import PARTIAL
 from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, require_chunks, tiler_of
-from pycnn.plan.conv_maps import images_map, require_offsets, weight_map, windows_map
+from pycnn.plan.conv_maps import (
+    images_map,
+    pixel_step,
+    require_offsets,
+    result_map,
+    weight_map,
+    windows_map,
+)
 from pycnn.plan.conv_phases import phases
 from pycnn.plan.conv_problem import Problem, Unsupported, planned
 from pycnn.plan.gemm import HALVES, Flag
@@ -189,10 +196,14 @@ def _launches(
         )
     sums = conv_implicit.sums_of(problem, product)
     most = 1 if filters % STEP else limit // (sums * problem.sum_size)
-    way = _wgmma.best_way(pixels, filters, steps * BLK_K, problem.groups, most)
+    way = _wgmma.best_way(
+        pixels, filters, steps * BLK_K, problem.groups, most, tiles=_wgmma.TILES_OF_CONV
+    )
     parts = way.parts
     params = _params(pixels, filters, steps * BLK_K, way, problem.groups)
     params |= _output(problem, filters)
+    boxes = result_map(product.c, problem.y, problem.groups) if parts == 1 else None
+    params["flags"] |= Flag.C_BOXES * (boxes is not None)
     if parts > 1:
         params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
     window = _window(problem, depth, ceil_div(steps, parts)) | {
@@ -208,7 +219,7 @@ def _launches(
         weight_map(
             weight.array, problem.dtype, weight.shape, weight.strides, way.tile[1] // way.cluster
         ),
-        product.c, Buffer(PARTIAL) if parts > 1 else None,
+        boxes or _wgmma.NO_MAP, product.c, Buffer(PARTIAL) if parts > 1 else None,
         *pointers, residual and product.residual, end, _gemm(params), _conv(window),
     )  # fmt: skip
     edge, _ = conv_implicit.choose(problem, product, 0)
@@ -227,7 +238,7 @@ def _launch(
     return Launch(
         Kernel(file, entry, (problem.scalar, *way.defines)),
         grid=way.grid(tiles),
-        block=(_wgmma.THREADS, 1, 1),
+        block=(_wgmma.threads(way.tile), 1, 1),
         args=args,
         shared=_wgmma.shared_bytes(way.tile),
     )
@@ -255,7 +266,12 @@ def _output(problem: Problem, filters: int) -> dict[str, int]:
     vectors = Flag.C_VECTOR * even(problem.y.strides)
     if residual and across == 1 and even(residual):
         vectors |= Flag.RESIDUAL_VECTOR
+    rows = pixel_step(problem.y.shape, problem.y.strides)
+    beside = pixel_step(problem.y.shape, residual) if residual else 0
+    if rows is not None and beside is not None:
+        vectors |= Flag.EVEN_ROWS
     return {
+        "c_row": rows or 0, "residual_row": beside or 0,
         "c_inner": filters, "residual_inner": filters * across, "residual_col": across,
         "channel_inner": filters, "flags": int(vectors),
     }  # fmt: skip

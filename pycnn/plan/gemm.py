@@ -28,6 +28,8 @@ class Flag(IntFlag):
     C_VECTOR = 16
     WIDE = 32
     RESIDUAL_VECTOR = 64
+    C_BOXES = 128
+    EVEN_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ VERSIONS = {
     "wgmma": Version(
         "gemm/10_wgmma.cu",
         max(_wgmma.TILES),
-        (_wgmma.THREADS, 1, 1),
+        (_wgmma.threads(max(_wgmma.TILES)), 1, 1),
         oriented=True,
         tiles=_wgmma.TILES,
         dtypes=HALVES,
@@ -210,6 +212,8 @@ def gemm_launch(
         | Flag.WIDE * (problem.wide and FLOATS[problem.dtype].is_half)
         | Flag.RESIDUAL_VECTOR * residual_vector
     )
+    of_c = gemm_wgmma.result_map(c, problem) if algo == "wgmma" else None
+    flags |= Flag.C_BOXES * (of_c is not None)
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
     tiles_m, tiles_n = ceil_div(problem.m, tile_m), ceil_div(problem.n, tile_n)
@@ -259,7 +263,7 @@ def gemm_launch(
     return replace(
         launch,
         grid=way.grid(way.tiles(problem.m, problem.n, batches)),
-        args=(of_a, of_b, *launch.args[2:]),
+        args=(of_a, of_b, of_c or _wgmma.NO_MAP, *launch.args[2:]),
         shared=_wgmma.shared_bytes((tile_m, tile_n)),
         unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
         if asked == "auto"

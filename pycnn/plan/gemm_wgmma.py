@@ -1,6 +1,8 @@
 """The version ``wgmma`` of the matrix product: what it takes, and maps of its operands."""
 
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, STEP, TILES, Way, obstacle
+from dataclasses import replace
+
+from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, PIECE, STEP, TILES, Way, obstacle
 from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
@@ -90,3 +92,14 @@ def operand_map(
         tuple(reversed(steps)),
         (1, 1, blk or BLK_K, BLK_K),  # 64 elements are 128 bytes, the width of the swizzle
     )
+
+
+def result_map(array: Buffer, problem: Gemm) -> TensorMap | None:
+    """The map by which C is stored, a piece at a time; None where its strides have none."""
+    shape = (problem.m, problem.n)
+    extents = (*problem.batch, problem.m)
+    steps = [s for s, extent in zip(problem.c, extents, strict=False) if extent > 1]
+    if any(s % STEP or not 0 < s < MAX_STRIDE for s in steps):
+        return None
+    described = operand_map(array, problem, problem.c, shape, True, PIECE[0])
+    return replace(described, optional=True)

@@ -42,7 +42,8 @@ class Access:
     opcode : str
     space : {"global", "shared", "bulk"}
         ``cp.async`` is two: it reads global memory and writes shared memory. ``bulk`` stands for
-        the bytes that an ``mbarrier`` expects: what tensor copies bring.
+        the bytes that an ``mbarrier`` expects, what tensor copies bring, and for those of the boxes
+        that tensor copies take to global memory.
     kind : {"load", "store", "atomic"}
     size : int
         Bytes a thread moves.
@@ -226,6 +227,9 @@ def _count(block: int) -> str:
             f"st.global.u32 [%pycnn_c+{4 * block}], %pycnn_i; ")  # fmt: skip
 
 
+#: Where the extents of its box lie in a map.
+_BOX = 80
+
 # ---- Memory -------------------------------------------------------------------------------------
 
 
@@ -239,6 +243,8 @@ def _accesses(op: str, line: int, block: int) -> Iterator[Access]:
     elif stem == "mbarrier" and {"arrive", "expect_tx"} <= {*parts}:
         # Without an arrival there come bytes that another block of the cluster copies.
         yield Access(line, op, "bulk", "load", 0, block)
+    elif op.startswith("cp.async.bulk.tensor.") and "bulk_group" in parts:
+        yield Access(line, op, "bulk", "store", 0, block)
     elif stem in ("ldmatrix", "stmatrix"):
         count = next((int(p[1]) for p in parts if p in ("x1", "x2", "x4")), 1)
         kind = "load" if stem == "ldmatrix" else "store"
@@ -273,7 +279,9 @@ def _trace(access: Access, code: re.Match[str], widths: dict[str, str], threads:
     if not access.slots:
         return ""
     operands = code["operands"]
-    if access.space == "bulk":
+    if access.space == "bulk" and access.kind == "store":
+        text = _box_bytes(operands)
+    elif access.space == "bulk":
         value = operands.rpartition(",")[2].strip()
         text = f" mov.u32 %pycnn_i, {value}; cvt.u64.u32 %pycnn_a, %pycnn_i; "
     else:
@@ -293,6 +301,16 @@ def _trace(access: Access, code: re.Match[str], widths: dict[str, str], threads:
         f" mul.wide.u32 %pycnn_b, %pycnn_n, {8 * threads}; add.u64 %pycnn_b, %pycnn_b, %pycnn_t;"
         f" @%pycnn_p st.global.u64 [%pycnn_b+{8 * threads * access.offset}], %pycnn_a; "
     )
+
+
+def _box_bytes(operands: str) -> str:
+    """Of a map as emulator/tensor_map.h has it; of elements of 16 bits."""
+    base = operands.partition("[")[2].partition(",")[0].strip()
+    text = f" ld.u16 %pycnn_i, [{base}+{_BOX}];"
+    for axis in range(1, 5):
+        text += (f" ld.u16 %pycnn_j, [{base}+{_BOX + 2 * axis}]; max.u32 %pycnn_j, %pycnn_j, 1;"
+                 " mul.lo.u32 %pycnn_i, %pycnn_i, %pycnn_j;")  # fmt: skip
+    return text + " mul.wide.u32 %pycnn_a, %pycnn_i, 2; "
 
 
 def _address(base: str, offset: str, widths: dict[str, str]) -> str:

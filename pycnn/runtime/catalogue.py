@@ -6,6 +6,7 @@ Machine-read lines of a header::
     // entry max_pool2d_forward      maximum of every window, optionally with its index
     // variant SCALAR = floating
     // variant TILE = 64, 128
+    // variant TILE_M TILE_N = 128 64, 192 128    together
     // arch sm_90a            only where no other architecture has its instructions
     // spill REASON                  only where local memory is wanted; excuses it in the gate
 
@@ -28,7 +29,7 @@ from pycnn.runtime import sources
 Variant = tuple[tuple[str, str], ...]
 
 _ENTRY = re.compile(r"^// entry (\w+) +(\S.*)$", re.MULTILINE)
-_VARIANT = re.compile(r"^// variant (\w+) = (\S.*)$", re.MULTILINE)
+_VARIANT = re.compile(r"^// variant (\w+(?: \w+)*) = (\S.*)$", re.MULTILINE)
 _SPILL = re.compile(r"^// spill (\S.*)$", re.MULTILINE)
 _ARCH = re.compile(r"^// arch (sm_\d+[af]?)$", re.MULTILINE)
 _MACHINE_READ = re.compile(r"^// *(entry|variant|spill|arch)\b.*$", re.MULTILINE)
@@ -99,16 +100,21 @@ def parse(file: str, text: str) -> KernelFile:
     entries = dict(_ENTRY.findall(header))
     _compare(file, list(entries), _definitions(file, text))
     macros = [
-        [(name, value) for word in values.split(",") for value in _expanded(word.strip())]
-        for name, values in _VARIANT.findall(header)
+        [macro for word in values.split(",") for macro in _together(file, names.split(), word)]
+        for names, values in _VARIANT.findall(header)
     ]
     spill, arch = _SPILL.search(header), _ARCH.search(header)
-    variants = tuple(itertools.product(*macros))
+    variants = tuple(tuple(itertools.chain(*chosen)) for chosen in itertools.product(*macros))
     return KernelFile(file, first[1], entries, variants, spill and spill[1], arch and arch[1])
 
 
-def _expanded(word: str) -> tuple[str, ...]:
-    return VARIANTS.get(word, (word,))
+def _together(file: str, names: list[str], word: str) -> list[Variant]:
+    """Values of macros that go together; of one whose word stands for several, each."""
+    values = word.split()
+    if len(values) != len(names):
+        raise ValueError(f"{file}: {word.strip()!r} is not a value of each of {', '.join(names)}")
+    each = [VARIANTS.get(value, (value,)) for value in values]
+    return [tuple(zip(names, chosen, strict=True)) for chosen in itertools.product(*each)]
 
 
 def _definitions(file: str, text: str) -> list[str]:

@@ -17,7 +17,6 @@ import numpy as np
 from pycnn.runtime import nvrtc
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.plan import (
-    ALIGNED,
     Argument,
     ArraySpec,
     Buffer,
@@ -105,7 +104,7 @@ class _Bound:
                 whole = values[described.array.name]
                 memory = getattr(whole, "data", whole)
                 at = memory.ptr + described.array.offset
-                if at % ALIGNED and launch.unaligned is not None:
+                if described.misplaced(at) and launch.unaligned is not None:
                     other = otherwise()
                     other({**values, **self.constants})  # its own are there since just now
                     return
@@ -199,7 +198,9 @@ class CudaExecutor:
         for launch in plan.launches:
             assert isinstance(launch, Launch)
             at = {m: arrays[m.array.name].data.ptr + m.array.offset for m in launch.maps}
-            if launch.unaligned is not None and any(a % ALIGNED for a in at.values()):
+            if launch.unaligned is not None and any(
+                described.misplaced(a) for described, a in at.items()
+            ):
                 launch, at = launch.unaligned, {}
             packed = [
                 np.array(arrays[a.name].data.ptr + a.offset, np.uintp)

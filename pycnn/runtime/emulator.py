@@ -13,7 +13,6 @@ from pycnn.emulator.raw import RawKernel
 from pycnn.runtime import sources
 from pycnn.runtime.active import emulator_checked, emulator_via
 from pycnn.runtime.plan import (
-    ALIGNED,
     ArraySpec,
     Buffer,
     Kernel,
@@ -84,8 +83,8 @@ def _allocate(spec: ArraySpec, checked: bool) -> np.ndarray:
 
 def _aligned(launch: Launch, arrays: Mapping[str, Any]) -> bool:
     """Whether the arrays of its tensor maps begin where they have to."""
-    at = [_address(arrays[m.array.name]) + m.array.offset for m in launch.maps]
-    return not any(address % ALIGNED for address in at)
+    at = {m: _address(arrays[m.array.name]) + m.array.offset for m in launch.maps}
+    return not any(m.misplaced(address) for m, address in at.items())
 
 
 def _address(array: np.ndarray) -> int:

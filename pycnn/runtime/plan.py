@@ -70,6 +70,9 @@ class TensorMap:
         Of an im2col map, an axis of pixels each: from a base pixel to the next.
     swizzle : int, default 128
         Bytes within which chunks of 16 bytes change places.
+    optional : bool, default False
+        Whether the kernel does without it where the array begins at no multiple of 16 bytes: it
+        then gets zeros.
     """
 
     array: Buffer
@@ -80,6 +83,11 @@ class TensorMap:
     corners: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     steps: tuple[int, ...] = ()
     swizzle: int = 128
+    optional: bool = False
+
+    def misplaced(self, address: int) -> bool:
+        """Whether there is no map of the array at an address, and the kernel needs one."""
+        return bool(address % ALIGNED) and not self.optional
 
 
 #: A kernel argument: an array, a map of it, a NumPy scalar or structured scalar by value, or a null

@@ -6,7 +6,10 @@ import numpy as np
 
 from pycnn import emulator
 from pycnn.dtypes import numpy_dtype
-from pycnn.runtime.plan import TensorMap
+from pycnn.runtime.plan import ALIGNED, TensorMap
+
+#: Bytes of a map.
+SIZE = 128
 
 
 class _OnGpu:
@@ -39,12 +42,16 @@ def bytes_of(described: TensorMap, address: int) -> bytes:
     ValueError
         If the driver refuses it, or would; says what is allowed.
     """
+    if address % ALIGNED and described.optional:
+        return bytes(SIZE)
     return _encoded(described, _OnGpu(described, address)).data
 
 
 def map_of(described: TensorMap, array: np.ndarray) -> emulator.TensorMap:
     """The emulator's map of an array in memory; raises as `bytes_of`."""
     view = np.asarray(_InMemory(described, array)).view(numpy_dtype(described.dtype))
+    if view.ctypes.data % ALIGNED and described.optional:
+        return emulator.TensorMap(bytes(SIZE), view)
     return _encoded(described, view)
 
 

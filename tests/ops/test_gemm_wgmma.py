@@ -15,6 +15,7 @@ from pycnn.emulator import (
     DeadlockError,
     MbarrierError,
     OutOfBoundsError,
+    ProxyFenceError,
     RaceError,
     RawKernel,
     UninitialisedReadError,
@@ -153,15 +154,18 @@ def test_deterministic(backend, rng, monkeypatch):
 @each_tile
 @each_transpose
 def test_traffic(backend, rng, version, transposes):
-    """Sums leave in whole sectors, 16 bytes a thread, and no bank is asked twice."""
+    """Sums leave in whole pieces, nothing twice, and no bank is asked twice."""
     a = operand(rng, (128, 64), "float16", transposed=transposes[0])
     b = operand(rng, (64, 256), "float16", transposed=transposes[1])
     with counted(backend) as log:
         launch(backend, version, a, b)
     counters = log.total
-    assert counters.global_store_sectors * 32 == 2 * 128 * 256
-    assert counters.sectors_per_store == 16
+    assert counters.global_bytes_written == 2 * 128 * 256
+    assert counters.global_store_requests == 0
     assert counters.bank_conflicts == 0
+
+
+HEADERS = ("pycnn/gemm_wgmma.cuh", "pycnn/wgmma_epilogue.cuh")
 
 
 def broken(folder, old, new, cluster=1):
@@ -172,11 +176,11 @@ def broken(folder, old, new, cluster=1):
         problem = Gemm(m, n, k, "float16", **dense)
         step = gemm_launch(problem, *map(Buffer, "abc"), algo="wgmma", tile=TILES[0])
     assert ("CLUSTER", str(cluster)) in step.kernel.defines
-    header = "pycnn/gemm_wgmma.cuh"
-    text = (sources.kernel_dir() / "include" / header).read_text()
-    assert text.count(old) == 1
     (folder / "pycnn").mkdir()
-    (folder / header).write_text(text.replace(old, new))
+    texts = {header: (sources.kernel_dir() / "include" / header).read_text() for header in HEADERS}
+    assert sum(text.count(old) for text in texts.values()) == 1
+    for header, text in texts.items():
+        (folder / header).write_text(text.replace(old, new))
     code = sources.kernel_path(step.kernel.file).read_text()
     options = [f"-I{folder}", f"-I{sources.kernel_dir() / 'include'}"]
     options += [f"-D{name}={value}" for name, value in step.kernel.defines]
@@ -224,8 +228,15 @@ MISTAKES = {
         "full[at.stage], own_bytes)", "full[at.stage], own_bytes * 2)", DeadlockError),
     "barriers used before they are": (
         "        __syncthreads();\n    else", "        ;\n    else", MbarrierError),
-    "sums not there yet": ("__syncwarp();  // all", "// all", RaceError),
-    "sums overwritten": ("__syncwarp();  // and", "// and", RaceError),
+    "piece not there yet": ("__syncwarp();  // all", "// all", RaceError),
+    "piece not seen by the copy": ("async_proxy_fence();", "", ProxyFenceError),
+    "piece overwritten": ("if (lane == 0) bulk_wait_read<1>();", "", AsyncCopyError),
+    "piece overwritten by others": ("__syncwarp();  // what", "// what", AsyncCopyError),
+    "piece that nobody waits for": ("bulk_commit();", "", AsyncCopyError),
+    "one piece too few waited for": (
+        "bulk_wait_read<1>();", "bulk_wait_read<2>();", AsyncCopyError),
+    "gone before the last piece": (
+        "if (threadIdx.x % 32 == 0) bulk_wait_read<0>();", "", AsyncCopyError),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from op_checks import assert_matches, counted, same_under_all_schedules
 import pycnn
 from pycnn.plan import conv as plans
 from pycnn.plan._epilogue import Epilogue
+from pycnn.plan._wgmma import TILES_OF_CONV
 from pycnn.plan.conv_wgmma import ENTRY as NAME
 from pycnn.runtime.target import planned_for, target
 
@@ -117,11 +118,11 @@ def test_bfloat16(backend, rng, case):
 
 
 @checked
-@pytest.mark.parametrize("filters", [136, 264])
-def test_wide_tiles(backend, rng, monkeypatch, filters):
-    tile = (128, 128 if filters < 200 else 256)
-    monkeypatch.setattr("pycnn.plan._wgmma.TILES", (tile,))
-    check(backend, rng, Case(2, 72, 9, 8, filters))
+@pytest.mark.parametrize("tile", TILES_OF_CONV[1:], ids=str)
+def test_wide_tiles(backend, rng, monkeypatch, tile):
+    """More than one, and a multiple of none."""
+    monkeypatch.setattr("pycnn.plan._wgmma.TILES_OF_CONV", (tile,))
+    check(backend, rng, Case(2, 72, 11, 10, tile[1] + 8))
 
 
 @on_kernels
@@ -181,7 +182,19 @@ def test_traffic(backend, rng):
     with planned_for(target()._replace(processors=1)), counted(backend) as log:
         Run(backend, NAME)(case, "forward", draw(rng, case), channels_last)
     counters = log.of(NAME)
-    assert counters.global_store_sectors * 32 == 2 * 16 * 16 * 128
+    assert counters.global_bytes_written == 2 * 16 * 16 * 128
+    assert counters.global_store_requests == 0
+    assert counters.bank_conflicts == 0
+
+
+@checked
+def test_traffic_of_pixels_apart(backend, rng):
+    """No map describes those of dx that a phase computes: 16 bytes a thread, in whole sectors."""
+    case = Case(1, 64, 16, 16, 64, (1, 1), ((0, 0), (0, 0)), stride=(2, 2))
+    with planned_for(target()._replace(processors=1)), counted(backend) as log:
+        Run(backend, NAME)(case, "backward_input", draw(rng, case), channels_last)
+    counters = log.of(NAME)
+    assert counters.global_store_sectors * 32 == 2 * 8 * 8 * 64
     assert counters.sectors_per_store == 16
     assert counters.bank_conflicts == 0
 

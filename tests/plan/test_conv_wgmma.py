@@ -142,10 +142,19 @@ def test_a_residual_of_another_layout():
     end = Epilogue(residual=(28 * 30 * 256, 28 * 30, 30, 1))
     (step,) = plan(replace(problem(), epilogue=end)).launches
     assert int(step.args[-2]["residual_col"]) == 28 * 30
-    assert int(step.args[-2]["flags"]) == Flag.C_VECTOR
+    assert int(step.args[-2]["flags"]) == Flag.C_VECTOR | Flag.C_BOXES
     end = Epilogue(residual=(28 * 30 * 256, 1, 30 * 256, 256))
     (step,) = plan(replace(problem(), epilogue=end)).launches
-    assert int(step.args[-2]["flags"]) == Flag.C_VECTOR | Flag.RESIDUAL_VECTOR
+    assert int(step.args[-2]["flags"]) == (
+        Flag.C_VECTOR | Flag.C_BOXES | Flag.EVEN_ROWS | Flag.RESIDUAL_VECTOR
+    )
+    assert int(step.args[-2]["residual_row"]) == 256
+
+
+def test_a_large_weight_is_turned():
+    large = problem(x=(1, 512, 28, 30), filters=512)
+    plain = replace(large, weight=View.contiguous((512, 512, 3, 3), "float16"))
+    assert plan(plain).launches[0].kernel.entry == "transpose"
 
 
 def test_few_tiles_are_cut():
@@ -163,7 +172,7 @@ def test_few_tiles_are_cut():
     assert int(add.args[-1]["splits"]) == parts
     (alone,) = plan(few, limit=0).launches
     assert int(alone.args[-1]["per_split"]) == steps
-    assert alone.args[3] is None
+    assert alone.args[4] is None
 
 
 def test_parts_of_odd_filters_do_not_lie_at_even_places():
@@ -175,7 +184,7 @@ def test_where_arrays_begin_elsewhere_as_many_parts_are_made():
     main, add = plan(few, algo="auto").launches
     other = main.unaligned
     assert other.kernel.entry == "implicit_gemm_mma"
-    assert other.args[3] == main.args[3] == add.args[0] == Buffer("partial")
+    assert other.args[3] == main.args[4] == add.args[0] == Buffer("partial")
     assert int(other.args[-1]["splits"]) == int(add.args[-1]["splits"])
 
 
@@ -191,7 +200,7 @@ def test_phases_of_a_gradient():
     taps = [tuple(step.maps[1].shape[1:3]) for step in steps]
     assert sorted(taps) == [(1, 1)] * 3 + [(2, 1)] * 3
     assert all(step.maps[0].array == Buffer("dy") for step in steps)
-    (first,) = (s for s in steps if s.args[2] == Buffer("dx", 0))
+    (first,) = (s for s in steps if s.args[3] == Buffer("dx", 0))
     window = first.args[-1]
     assert (int(window["y_p"]), int(window["y_q"])) == (2 * 30 * 256, 3 * 256)
     assert (int(window["p"]), int(window["q"])) == (14, 10)
@@ -246,6 +255,10 @@ def test_divisors(by):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_vectors(groups):
     (step,) = plan(problem(filters=256, groups=groups)).launches
-    assert int(step.args[-2]["flags"]) == 16
+    assert int(step.args[-2]["flags"]) == Flag.C_VECTOR | Flag.C_BOXES | Flag.EVEN_ROWS
+    result = step.maps[2]
+    assert result.shape == (1, groups, 8 * 28 * 30, 256 // groups)
+    assert result.strides[1:] == (256 // groups, 256, 1) if groups > 1 else (256, 256, 1)
+    assert (result.box, result.optional) == ((1, 1, 16, 64), True)
     (step,) = plan(problem(filters=250, groups=groups)).launches
-    assert int(step.args[-2]["flags"]) == 0
+    assert int(step.args[-2]["flags"]) == Flag.EVEN_ROWS

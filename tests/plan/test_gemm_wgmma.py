@@ -7,7 +7,7 @@ import pytest
 from plan_checks import HUGE
 
 from pycnn.plan import _wgmma
-from pycnn.plan.gemm import algorithms_of, choose, gemm_launch, plan_gemm
+from pycnn.plan.gemm import Flag, algorithms_of, choose, gemm_launch, plan_gemm
 from pycnn.plan.gemm_problem import Gemm
 from pycnn.plan.matmul import Matrices, products
 from pycnn.runtime import sources
@@ -74,7 +74,7 @@ def test_other_dtypes_have_no_such_version():
 
 def test_maps_of_operands_along_k():
     p = problem(a=(0, 7200, 208, 1), b=(0, 0, 1, 256), batch=(1, 3))
-    a, b = launch(p, tile=(128, 128)).maps
+    a, b = launch(p, tile=(128, 128)).maps  # C's batches lie in one place, of which there is none
     assert (a.array, b.array) == (Buffer("a"), Buffer("b"))
     assert a.shape == (1, 3, 512, 200)
     assert a.strides[1:] == (7200, 208, 1)
@@ -86,15 +86,26 @@ def test_maps_of_operands_along_k():
 
 
 def test_maps_of_operands_across_k():
-    a, b = launch(problem(a=(0, 0, 1, 520)), tile=(128, 256)).maps
+    a, b, _ = launch(problem(a=(0, 0, 1, 520)), tile=(128, 256)).maps
     assert a.shape == (1, 1, 200, 512)
     assert a.strides[2:] == (520, 1)
     assert b.shape == (1, 1, 200, 384)
     assert a.box == b.box == (1, 1, 64, 64)
 
 
+def test_map_of_the_result():
+    p = problem(c=(0, 512 * 400, 400, 1), batch=(1, 3))
+    c = launch(p).maps[2]
+    assert (c.array, c.optional, c.box) == (Buffer("c"), True, (1, 1, 16, 64))
+    assert (c.shape, c.strides[1:]) == ((1, 3, 512, 384), (512 * 400, 400, 1))
+    assert int(launch(p).args[-1]["flags"]) & Flag.C_BOXES
+    odd = launch(problem(c=(0, 0, 401, 1)))
+    assert len(odd.maps) == 2
+    assert not int(odd.args[-1]["flags"]) & Flag.C_BOXES
+
+
 def test_one_row_has_any_stride():
-    (a, _) = launch(problem(m=1, a=(0, 0, 3, 1))).maps
+    (a, _, _) = launch(problem(m=1, a=(0, 0, 3, 1))).maps
     assert a.shape == (1, 1, 1, 200)
     assert a.strides == (200, 200, 200, 1)
 
@@ -117,8 +128,9 @@ def test_a_block_for_every_sm(tile):
 
 def test_stages_are_those_of_the_kernel():
     text = (sources.kernel_dir() / "include/pycnn/gemm_wgmma.cuh").read_text()
-    assert "STAGES = BLK_N == 256 ? 4 : BLK_N == 128 ? 6 : 8;" in text
-    assert _wgmma._STAGES == {64: 8, 128: 6, 256: 4}
+    assert "STAGES = BLK_N == 256 || BLK_M > 128 ? 4 : BLK_N == 128 ? 6 : 8;" in text
+    for (rows, columns), stages in _wgmma._STAGES.items():
+        assert stages == (4 if columns == 256 or rows > 128 else {128: 6, 64: 8}[columns])
 
 
 def test_auto():

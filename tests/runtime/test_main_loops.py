@@ -3,8 +3,14 @@
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 
+import pycnn
+from pycnn.plan import conv_implicit
+from pycnn.plan._wgmma import TILES
+from pycnn.predict.gpus import gpu
+from pycnn.predict.plans import of_call
 from pycnn.runtime import cubin, elf, nvrtc, sources
 
 _INSTRUCTION = re.compile(
@@ -21,11 +27,16 @@ CONV_TF32 = "conv/implicit_gemm_tf32.cu"
 CONV_TF32X3 = "conv/implicit_gemm_tf32x3.cu"
 
 
-def loops(file, arch, defines):
-    """Of every innermost loop, how many instructions of each kind."""
+def instructions(file, arch, defines):
+    """Address, name, and where to it jumps, of each."""
     code = nvrtc.compile_kernel(file, arch, tuple(defines.items())).read_bytes()
     found = _INSTRUCTION.findall(cubin.disassembly(code))
-    rows = [(int(address, 16), op, to and int(to, 16)) for address, op, to in found]
+    return [(int(address, 16), op, to and int(to, 16)) for address, op, to in found]
+
+
+def loops(file, arch, defines):
+    """Of every innermost loop, how many instructions of each kind."""
+    rows = instructions(file, arch, defines)
     number = {address: i for i, (address, _, _) in enumerate(rows)}
     bodies = []
     for i, (_, op, target) in enumerate(rows):
@@ -93,6 +104,18 @@ def test_products_of_bytes(needs_cuobjdump, arch):
     raise AssertionError("no loop of products and copies")
 
 
+def test_an_output_takes_few_instructions(needs_cuobjdump, monkeypatch):
+    """With scale, shift, residual and ReLU: 22.3, and 12 of them up to the sums of a k tile."""
+    monkeypatch.setattr(conv_implicit, "TILES", (128, 128))
+    x, weight = np.ones((1, 16, 16, 16), np.float16), np.ones((128, 16, 1, 1), np.float16)
+    own, residual = np.ones(128, np.float16), np.ones((1, 16, 16, 128), np.float16)
+    end = {"scale": own, "shift": own, "residual": residual, "activation": "relu"}
+    how = {"layout": "NHWC", "algo": "implicit_gemm_mma"}
+    found = of_call(lambda: pycnn.conv2d(x, weight, **end, **how), gpu("h200"))
+    total = 32 * sum(found.launches[-1].mix.values())
+    assert total <= 23.5 * residual.size
+
+
 WGMMA = [
     ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "0", "B_TRANSPOSED": "0"}),
     ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "1", "B_TRANSPOSED": "1"}),
@@ -103,13 +126,18 @@ WGMMA = [
 each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
 
 
-@each_wgmma
+@pytest.mark.parametrize(
+    ("file", "own", "tile"),
+    [(file, own, tile) for file, own in WGMMA for tile in TILES]
+    + [("conv/implicit_gemm_wgmma.cu", {}, (192, 128))],
+    ids=str,
+)
 @pytest.mark.parametrize("cluster", ["1", "2"])
-@pytest.mark.parametrize("tile_n", ["64", "128", "256"])
-def test_warpgroups(needs_cuobjdump, file, own, tile_n, cluster):
+def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     """Four products a stage, which come from shared memory; nobody but TMA copies anything."""
-    tile = {"TILE_M": "128", "TILE_N": tile_n, "CLUSTER": cluster}
-    bodies = loops(file, "sm_90a", {**HALF, **tile, **own})
+    macros = dict(zip(("TILE_M", "TILE_N"), map(str, tile), strict=True))
+    defines = {**HALF, **macros, "CLUSTER": cluster, **own}
+    bodies = loops(file, "sm_90a", defines)
     (body,) = [body for body in bodies if body["HGMMA"]]
     assert body["HGMMA"] == 4
     assert body["SYNCS"] == 2  # one wait for a stage, one arrival that hands another one back
@@ -119,6 +147,8 @@ def test_warpgroups(needs_cuobjdump, file, own, tile_n, cluster):
     # A loop of its own, as the compiler asks which threads are there.
     assert len([body for body in bodies if body["UTMALDG"]]) >= 2
     assert sum(body["LDGSTS"] + body["LDL"] + body["STL"] for body in bodies) == 0
+    names = {op for _, op, _ in instructions(file, "sm_90a", defines)}
+    assert ({"UTMASTG", "STSM"} <= names) == ("weight" not in file)  # whose sums leave as they are
 
 
 def log_and_resources(file, own, change=lambda header: header):

@@ -26,6 +26,8 @@ enum Flag : unsigned {
     C_VECTOR = 16,
     WIDE = 32,           // C is of type acc_t: a partial sum that is not rounded yet
     RESIDUAL_VECTOR = 64,
+    C_BOXES = 128,       // a tensor map describes C
+    EVEN_ROWS = 256,     // c_row and residual_row hold, where rows are pixels
 };
 
 // Which batch and which tile of C a block computes. The grid is (tiles, batches), the batches

@@ -138,10 +138,24 @@ __device__ __forceinline__ void store_tile(const Warp& warp, float* sC, const Ou
     scalar_t* const own_c = kept(out.c + out.offset(0, own_j));
     const scalar_t* const own_residual =
         kept(out.epilogue.residual + out.residual + own_j * out.p.residual_col);
+    const bool chunked = out.p.residual_col == 1 && out.p.residual_row % CHUNK == 0;
+    const bool plain = whole && !by_row && !(out.p.flags & ACCUMULATE) &&
+                       of_channels.plain(own_residual, chunked);
     warp.store_through_shared(sC, [&](int pass) {
         const float* from = sC + own_i * Warp::PITCH + Warp::column(own_j);
+        if (plain) {
+#pragma unroll
+            for (int r = 0; r < Warp::ROWS; r += ROW_STEP) {
+                const int i = Warp::tile_row(own_i + r, pass);
+                if (i >= out.rows) continue;
+                float sum[CHUNK];
+                Warp::load_sums(sum, from + r * Warp::PITCH);
+                of_channels.finish_plainly(sum, own_residual + i * out.p.residual_row);
+                store_chunk(own_c + i * out.p.c_row, sum);
+            }
+        }
 #pragma unroll 1
-        for (int r = whole ? own_i : Warp::ROWS; r < Warp::ROWS;
+        for (int r = whole && !plain ? own_i : Warp::ROWS; r < Warp::ROWS;
              r += ROW_STEP, from += ROW_STEP * Warp::PITCH) {
             const int i = Warp::tile_row(r, pass);
             if (i >= out.rows) continue;

@@ -46,7 +46,7 @@ struct ImplicitParams {
 };
 
 // `Chunked` in pycnn/plan/conv_implicit_mma.py.
-enum Chunked { OPERANDS_CHUNKED = 1, C_CHUNKED = 2 };
+enum Chunked { OPERANDS_CHUNKED = 1, C_CHUNKED = 2, RESIDUAL_CHUNKED = 4 };
 
 struct Coord {
     index_t x;

@@ -57,9 +57,23 @@ __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar
     const ChunkEpilogue of_channels(epilogue, channel + m, count >= CHUNK);
     scalar_t* const own_c = kept(gC + m * p.c_m);
     const scalar_t* const own_residual = kept(epilogue.residual + (channel + m) * e.residual_k);
+    const bool plain = vector && count >= CHUNK &&
+                       of_channels.plain(own_residual, p.vectors & RESIDUAL_CHUNKED);
+    const int own_r = thread * CHUNK / BLK_M;
     warp.store_through_shared(sC, [&](int pass) {
-        const int own_r = thread * CHUNK / BLK_M;
         const float* from = sC + own_r * Warp::PITCH + Warp::column(m);
+        if (plain) {
+#pragma unroll
+            for (int r = 0; r < Warp::ROWS; r += C_ROW_STEP) {
+                const int n = Warp::tile_row(own_r + r, pass);
+                if (n >= extent_n) continue;
+                float sum[CHUNK];
+                Warp::load_sums(sum, from + r * Warp::PITCH);
+                of_channels.finish_plainly(sum, own_residual + n_in_residual[n]);
+                store_chunk(own_c + n_in_c[n], sum);
+            }
+            return;
+        }
 #pragma unroll 1
         for (int r = own_r; r < Warp::ROWS; r += C_ROW_STEP, from += C_ROW_STEP * Warp::PITCH) {
             const int n = Warp::tile_row(r, pass);

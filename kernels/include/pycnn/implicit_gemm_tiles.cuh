@@ -61,7 +61,7 @@ struct Operands {
 // one are that one again: they reach no output that is stored.
 struct WindowCopy {
     static constexpr int ROW_STEP = MMA_THREADS / Layout::CHUNKS;
-    static_assert(ROW_STEP % (Layout::TOGETHER * Layout::ORDERS) == 0, "one order of a thread's chunks");
+    static_assert(ROW_STEP % (Layout::TOGETHER * Layout::ORDERS) == 0, "one order a thread");
 
     const scalar_t* a[COUNT];
     const scalar_t* x[COUNT];

@@ -19,8 +19,8 @@
 //
 // Layout of the fragments, with group = lane / 4 and pair = lane % 4 (PTX ISA, "Matrix fragments
 // for mma.m16n8k16"): a register of A or B holds two neighbouring elements along k, of bytes four; D
-// holds rows group and group + 8, columns 2 * pair and 2 * pair + 1. On sm_75 float16 takes two steps of the
-// tensor core, and bfloat16 and TF32, which it does not know, go from lane to lane.
+// holds rows group and group + 8, columns 2 * pair and 2 * pair + 1. On sm_75 float16 takes two steps
+// of the tensor core, and bfloat16 and TF32, which it does not know, go from lane to lane.
 // The order in which the hardware adds is its own: docs/emulator.md, "What tensor cores compute".
 // The emulator runs these by PTX alone.
 #pragma once

@@ -14,6 +14,7 @@
 // Of sm_90a alone.
 #pragma once
 
+#include <pycnn/kernel.cuh>
 #include <pycnn/mbarrier.cuh>
 
 // How a tile of operands is described to `wgmma`. Along its rows lie 64 elements, 128 bytes: of k if
