@@ -7,14 +7,17 @@ its launches are predicted to take by `pycnn.predict` (docs/model.md), without w
 them. Sizes are ResNet-50's at batch 32, and rows enough to fill a GPU. Necessary is every operand
 and result once; batch norm in training has to read its operands twice. With several GPUs the last
 column is the least share, by which the rows are sorted. Under ``x`` stands what memory is predicted
-to move over what is necessary.
+to move over what is necessary. ``--json`` with ``--force`` keeps the rows of FILE that are not
+predicted now, and of those that are what they were at first, as ``before``.
 """
 
 import argparse
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -246,11 +249,26 @@ def main() -> None:
     mean = math.exp(sum(map(math.log, least)) / len(least))
     print(f"{sum(v >= GOAL for v in least)} of {len(rows)} at {GOAL}; geometric mean {mean:.2f}")
     if options.json:
-        write_json(options.json, {"rows": [
+        made = [
             {"operation": r.case.name, "layout": r.case.layout, "dtype": r.dtype, "algo": r.algo,
              "shares": r.shares, "moved": r.moved, "bound": r.bound, "launches": r.launches}
             for r in rows
-        ]})  # fmt: skip
+        ]  # fmt: skip
+        write_json(options.json, {"rows": with_before(options.json, made)})
+
+
+def with_before(path: Path, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a file, with those of today in place of theirs."""
+
+    def key(row: dict[str, Any]) -> tuple[str, ...]:
+        return row["operation"], row["layout"], row["dtype"]
+
+    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = {key(row): row for row in old}
+    for row in made:
+        was = rows.get(key(row), row)
+        rows[key(row)] = {**row, "before": was.get("before", was["shares"])}
+    return list(rows.values())
 
 
 if __name__ == "__main__":

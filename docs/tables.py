@@ -5,6 +5,7 @@ of the repository, and is never typed. `TABLES` says what makes it.
 """
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -151,6 +152,29 @@ def scaling_here() -> str:
         f"{r['images_per_s']:.0f} | {r['speedup']:.2f} | {r['adding_share']:.1%} |"
         for r in rows
     ]
+    return "\n".join(lines)
+
+
+def bandwidth() -> str:
+    """Predicted shares of the speed of memory on an H200 (benchmarks/bandwidth.py)."""
+    path = RESULTS.parent / "predicted" / "bandwidth.json"
+    rows = [r for r in json.loads(path.read_text())["rows"] if "h200" in r["shares"]]
+    rows.sort(key=lambda r: (r["dtype"], r["operation"], r["layout"]))
+    lines = [
+        f"`{path.relative_to(ROOT)}`.",
+        "",
+        "| operation | layout | dtype | kernels | before | now | bound by |",
+        "|---|---|---|---|---:|---:|---|",
+    ]
+    lines += [
+        f"| `{r['operation']}` | {r['layout']} | {r['dtype']} | {r['algo']} ({r['launches']}) | "
+        f"{r['before']['h200']:.2f} | {r['shares']['h200']:.2f} | {r['bound']} |"
+        for r in rows
+    ]
+    shares = [r["shares"]["h200"] for r in rows]
+    mean = math.exp(sum(map(math.log, shares)) / len(shares))
+    high = sum(share >= 0.85 for share in shares)
+    lines += ["", f"{high} of {len(rows)} have 0.85 or more; geometric mean {mean:.2f}."]
     return "\n".join(lines)
 
 
@@ -350,6 +374,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "regret": regret,
     "scaling": scaling,
     "scaling-here": scaling_here,
+    "bandwidth": bandwidth,
     "limits": limits,
     "below": below,
     "models": models,

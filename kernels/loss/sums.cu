@@ -23,12 +23,13 @@
 __device__ __forceinline__ acc_t sum_of(const acc_t* __restrict__ parts, index_t count,
                                         acc_t* partial) {
     acc_t sum = 0;
+#pragma unroll 4
     for (index_t i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
     return block_reduce(sum, Sum(), partial);
 }
 
 // `below` null: the divisor.
-extern "C" __global__ void __launch_bounds__(256, 1)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     loss_finish(const acc_t* __restrict__ above, const acc_t* __restrict__ below,
                 scalar_t* __restrict__ loss, index_t count, double divisor) {
     __shared__ acc_t partial[WARP];

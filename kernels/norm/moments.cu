@@ -4,16 +4,16 @@
 //            n elements of statistic t; rest[t], what rounding took away from mean[t];
 //            running' = (1 - momentum) running + momentum * (mean, or variance with n - 1)
 // Layout     x any strides; the rest contiguous
-// Launch     moments_planes: block (32, 8), grid (sets, segments). moments_rows: block (lanes,
-//            256 / lanes), grid (images * tiles, segments). moments_merge: a warp a statistic,
-//            block 256. Shared memory: a partial result for each warp, or each thread's channels
+// Launch     moments_planes: block (32, 8), grid (sets, segments). moments_rows: block 256, grid
+//            (images * tiles, segments). moments_merge: a block a statistic, 32 to
+//            256 threads. Shared memory: a partial result for each warp, or each thread's channels
 // Traffic    |x| bytes, and 64 for each set and segment; 7 flop an element
 // Range      any extents, 64-bit index arithmetic; large means and small variances keep their
 //            digits: see welford.cuh. NaN or an infinity makes the statistic NaN. Segments whose
 //            squares overflow are gone through once more, scaled; their counts are negative. The
 //            order of the merges depends on the shape alone: deterministic
 // Siblings   planes where the elements of a channel are neighbours (NCHW), rows where the
-//            channels are (NHWC). norm/layer.cu where all of a statistic's elements fit on chip.
+//            channels are (NHWC), or small maps of them. norm/layer.cu where all of a statistic's elements fit on chip.
 // Source     Welford: Note on a method for calculating corrected sums, Technometrics 4, 1962;
 //            Chan, Golub, LeVeque: Updating formulae, Stanford STAN-CS-79-773, 1979
 //
@@ -41,10 +41,21 @@ moments_planes(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Plan
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
         mine = Moments();
-        each_of_set(p, operand, [&](const Batch& batch, const scalar_t* const (&plane)[1]) {
-            acc_t value[VEC_SIZE];
-            load_batch(plane[0], p.along, 0, batch, value);
-            mine.add(value, batch.there(), unit);
+        each_of_set(p, operand, [&](auto run, const scalar_t* const (&plane)[1]) {
+            constexpr int N = run.VECTORS;
+            Vec vec[N];
+            run.load(plane[0], p.along, 0, vec);
+            acc_t value[N][VEC_SIZE];
+#pragma unroll
+            for (int r = 0; r < N; ++r) unpack(vec[r].at, value[r]);
+            if (N > 1 && run.has(0) && run.has(N - 1)) {
+                acc_t all[N * VEC_SIZE];
+                memcpy(all, value, sizeof(all));
+                mine.add_of<N * VEC_SIZE, true>(all, 0, unit);
+                return;
+            }
+#pragma unroll
+            for (int r = 0; r < N; ++r) mine.add(value[r], run.there(r), unit);
         });
         mine = merge_block(mine, shared);
         if (pass == 1 || mine.fits()) break;  // all threads have the same bits
@@ -55,7 +66,7 @@ moments_planes(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Plan
         parts[static_cast<index_t>(blockIdx.x) * gridDim.y + blockIdx.y] = mine;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
 moments_rows(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Rows<1> p) {
     __shared__ Moments shared[THREADS * VEC_SIZE];
     const scalar_t* const operand[1] = {x};
@@ -63,22 +74,26 @@ moments_rows(const scalar_t* __restrict__ x, Moments* __restrict__ parts, Rows<1
     acc_t unit = 1;
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
-        Moments mine[VEC_SIZE] = {};
-        for (index_t row = t.first + threadIdx.y; row < t.last; row += ROWS * blockDim.y) {
-            acc_t value[ROWS][VEC_SIZE];
-            unsigned there = 0;
+        ColumnMoments columns;
+        t.each_rows<ROWS>([&](index_t row, auto way) {
+        constexpr int N = way.rows;
+            Vec vec[N];
+            t.load<way.vectors>(x, 0, row, vec);
+            acc_t value[N][VEC_SIZE];
 #pragma unroll
-            for (int r = 0; r < ROWS; ++r) {
-                const index_t at = row + r * blockDim.y;
-                there |= static_cast<unsigned>(at < t.last) << r;
-                if (at < t.last) t.load(x, 0, at, value[r]);
+            for (int r = 0; r < N; ++r) unpack(vec[r].at, value[r]);
+            if (t.has_row(row, N - 1)) {
+                columns.add<N>(value, unit);
+                return;
             }
 #pragma unroll
-            for (int k = 0; k < VEC_SIZE; ++k) {
-                const acc_t column[ROWS] = {value[0][k], value[1][k], value[2][k], value[3][k]};
-                mine[k].add(column, there, unit);
-            }
-        }
+            for (int r = 0; r < N; ++r)
+                if (t.has_row(row, r)) columns.add<1>(value + r, unit);
+        });
+        Moments mine[VEC_SIZE];
+#pragma unroll
+        for (int k = 0; k < VEC_SIZE; ++k)
+            mine[k] = {columns.count, columns.pivot[k], columns.mean[k], columns.squares[k]};
         bool fit = true;
         merge_rows(t, mine, shared, [&](index_t part, Moments all) {
             if (pass == 1 && parts[part].fits()) return;  // this thread has written it
@@ -96,21 +111,22 @@ moments_merge(const Moments* __restrict__ parts, const void* __restrict__ runnin
               const void* __restrict__ running_var, acc_t* __restrict__ mean,
               acc_t* __restrict__ rest, acc_t* __restrict__ rstd, void* __restrict__ new_mean,
               void* __restrict__ new_var, MergeParams p) {
-    const index_t statistic = flat_thread() / LANES;
-    if (statistic >= p.statistics) return;  // whole warps
+    __shared__ Moments shared[LANES];
+    const index_t statistic = blockIdx.x;
+    if (statistic >= p.statistics) return;  // the whole block
     Moments all;
     acc_t unit = 1;
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
         all = Moments();
 #pragma unroll 4
-        for (index_t i = threadIdx.x % LANES; i < p.parts; i += LANES)
+        for (index_t i = threadIdx.x; i < p.parts; i += blockDim.x)
             all.merge(in_units(parts[statistic * p.parts + i], unit));
-        all = merge_lanes(all);
-        if (pass == 1 || all.fits()) break;  // all lanes have the same bits
+        all = merge_block(all, shared);
+        if (pass == 1 || all.fits()) break;  // all threads have the same bits
         unit = far_unit<acc_t>();
     }
-    if (threadIdx.x % LANES != 0) return;
+    if (threadIdx.x != 0) return;
     const acc_t whole_mean = all.whole_mean() / unit;
     mean[statistic] = whole_mean;
     if (rest) rest[statistic] = all.rest_of_mean() / unit;

@@ -20,9 +20,10 @@
 // variant WINDOW = 2, 3
 #include <pycnn/map.cuh>
 #include <pycnn/pool_vectors.cuh>
+#include <pycnn/narrow.cuh>
 
 constexpr int THREADS = 128;
-constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : WINDOW;  // of outputs; `_columns` in the plan
+constexpr int COLUMNS = sizeof(scalar_t) > 2 ? 4 : 2;  // of outputs; `_columns` in the plan
 constexpr int COLUMNS_OF_INDICES = 2;
 
 // emit(p, q, offset in y, states of the channels) for every output of this thread.
@@ -74,11 +75,13 @@ __device__ __forceinline__ void each_window(const scalar_t* __restrict__ x, cons
         for (int u = 0; u < IN; ++u) {
             if (!inside(left + u, width)) continue;
             const int at = h * width + left + u;
+            acc_t value[VEC_SIZE];
+            unpack(vec[u].at, value);
 #pragma unroll
             for (int j = 0; j < OUTPUTS; ++j) {
                 if (u < STRIDE * j || u >= STRIDE * j + WINDOW) continue;
 #pragma unroll
-                for (int k = 0; k < VEC_SIZE; ++k) of[j][k].add(to_acc(vec[u].at[k]), at);
+                for (int k = 0; k < VEC_SIZE; ++k) of[j][k].add(value[k], at);
             }
         }
     };

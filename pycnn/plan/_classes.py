@@ -7,7 +7,7 @@ from pycnn.runtime.plan import SCALAR, Argument, Buffer, Kernel, Launch
 from pycnn.shapes import ceil_div
 
 SUMS = "loss/sums.cu"
-THREADS = 256
+THREADS, MOST_THREADS = 256, 1024
 
 #: Most partial sums that are left to the last stage; also blocks enough to fill a large GPU.
 PARTIALS = 1024
@@ -32,7 +32,9 @@ def finish(
     """
     costs, weights = (Buffer(n) if blocks else None for n in ("costs", "weights"))
     arguments = (Buffer(loss), np.int64(blocks), np.float64(0.0 if below else divisor))
-    return _launch(dtype, "loss_finish", costs, weights if below else None, *arguments)
+    threads = MOST_THREADS if blocks > PARTIALS else THREADS
+    weights = weights if below else None
+    return _launch(dtype, "loss_finish", costs, weights, *arguments, threads=threads)
 
 
 def weight_total(
@@ -51,6 +53,8 @@ def weight_total(
     return blocks, (parts, _launch(dtype, "loss_total", *buffers, np.int64(blocks)))
 
 
-def _launch(dtype: str, entry: str, *arguments: Argument, blocks: int = 1) -> Launch:
+def _launch(
+    dtype: str, entry: str, *arguments: Argument, blocks: int = 1, threads: int = THREADS
+) -> Launch:
     kernel = Kernel(SUMS, entry, (("SCALAR", SCALAR[dtype]),))
-    return Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), arguments)
+    return Launch(kernel, (blocks, 1, 1), (threads, 1, 1), arguments)

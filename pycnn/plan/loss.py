@@ -7,6 +7,7 @@ import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan._classes import PARTIALS, THREADS, finish, weight_total
+from pycnn.plan._row_vectors import RowTeam, last_axis_team
 from pycnn.plan._slices import Team, choose_team, slices
 from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan
@@ -14,6 +15,12 @@ from pycnn.runtime.structs import struct
 
 #: Bytes of struct Positions of kernels/include/pycnn/classes.cuh.
 POSITIONS = 256 * 16
+
+#: Blocks that walk over such rows, at most: the fewer rounds, the more is asked for at once.
+ROW_PARTIALS = 4096
+
+#: Where rows of logits stay in registers.
+VECTORS_FILE = "loss/cross_entropy_vectors.cu"
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,11 @@ class ClassLoss:
     def kernel(self, op: str, name: str) -> Kernel:
         return Kernel(f"loss/{op}.cu", f"{op}_{name}", (("SCALAR", SCALAR[self.dtype]),))
 
+    def row_kernel(self, direction: str) -> Kernel:
+        """That of `row_team`."""
+        defines = (("SCALAR", SCALAR[self.dtype]), ("SMOOTH", str(int(self.label_smoothing > 0))))
+        return Kernel(VECTORS_FILE, f"cross_entropy_{direction}", defines)
+
     def team(self) -> Team:
         """Threads for the classes of one position; their scores are kept on chip."""
         last = prod(self.shape[2:]) == 1
@@ -94,6 +106,18 @@ class ClassLoss:
         operands = (scores, with_class_axis(self.target_strides), *others)
         return slices(self.shape, 1, operands, team, staged=1)
 
+    def row_team(self) -> RowTeam | None:
+        """Threads that keep the scores of a position in registers, if they can."""
+        return last_axis_team(self.shape, 1, self.dtype, self.scores_strides)
+
+    def rows(self, dy: Ints = ()) -> np.void:
+        """struct Rows by value; `dy`: strides of the gradients of positions, if they differ."""
+        return struct(
+            VECTORS_FILE, "Rows",
+            count=self.count, target=self.target_strides[0], gradient=dy[0] if dy else 0,
+            length=self.shape[1],
+        )  # fmt: skip
+
     def plan(
         self,
         op: str,
@@ -101,9 +125,10 @@ class ClassLoss:
         output: str,
         shape: Ints,
         workspace: dict[str, ArraySpec],
+        algo: str = "",
     ) -> Plan:
         spec = ArraySpec(shape, numpy_dtype(self.dtype))
-        return Plan(op, self.team().name, launches, {output: spec}, workspace)
+        return Plan(op, algo or self.team().name, launches, {output: spec}, workspace)
 
 
 def cross_entropy(problem: ClassLoss, shape: Ints) -> Plan:
@@ -122,10 +147,14 @@ def cross_entropy(problem: ClassLoss, shape: Ints) -> Plan:
     ['cross_entropy_rows', 'loss_finish']
     """
     p, team = problem, problem.team()
+    buffers = (Buffer("logits"), Buffer("target"), p.weight)
+    if rows := p.row_team():
+        kernel = p.row_kernel(rows.entry)
+        return _forward("cross_entropy", p, shape, kernel, rows, buffers, (p.rows(), p.classes))
     layout = with_class_axis(row_major(p.positions))
     last = (p.slices(team, p.scores_strides, layout), p.classes)
-    buffers = (Buffer("logits"), Buffer("target"), p.weight)
-    return _forward("cross_entropy", p, shape, team.name, team, buffers, last)
+    kernel = p.kernel("cross_entropy", team.name)
+    return _forward("cross_entropy", p, shape, kernel, team, buffers, last)
 
 
 def nll_loss(problem: ClassLoss, shape: Ints) -> Plan:
@@ -143,15 +172,16 @@ def nll_loss(problem: ClassLoss, shape: Ints) -> Plan:
     last = (np.int64(p.count), np.int64(p.scores_strides[1]), places, p.classes)
     team = Team("positions", (THREADS, 1, 1), THREADS, 0, 0, 0)
     buffers = (Buffer("log_probabilities"), Buffer("target"), p.weight)
-    return _forward("nll_loss", p, shape, "positions", team, buffers, last)
+    kernel = p.kernel("nll_loss", team.name)
+    return _forward("nll_loss", p, shape, kernel, team, buffers, last)
 
 
 def _forward(
     op: str,
     p: ClassLoss,
     shape: Ints,
-    entry: str,
-    team: Team,
+    kernel: Kernel,
+    team: Team | RowTeam,
     buffers: tuple[Argument, ...],
     last: tuple[Argument, ...],
 ) -> Plan:
@@ -159,20 +189,19 @@ def _forward(
     reduced, mean = p.reduction != "none", p.reduction == "mean"
     blocks = team.blocks(p.count)
     if reduced:
-        blocks = min(blocks, PARTIALS)
+        blocks = min(blocks, ROW_PARTIALS if isinstance(team, RowTeam) else PARTIALS)
     partials = (Buffer("costs"), Buffer("weights"))
     results: tuple[Argument, ...] = (None, *partials) if reduced else (Buffer("loss"), None, None)
     launches: tuple[Launch, ...] = ()
     if p.count:
         arguments = (*buffers, *results, *last)
-        kernel = p.kernel(op, entry)
         launches = (Launch(kernel, (blocks, 1, 1), team.block, arguments, team.shared),)
     workspace = {}
     if reduced:
         launches += (finish(p.dtype, blocks, "loss", below=mean),)
         if blocks:
             workspace = {name: ArraySpec((blocks,), p.sums) for name in ("costs", "weights")}
-    return p.plan(op, launches, "loss", shape, workspace)
+    return p.plan(op, launches, "loss", shape, workspace, team.name)
 
 
 def cross_entropy_backward(problem: ClassLoss, dy_strides: Ints, shape: Ints) -> Plan:
@@ -219,21 +248,20 @@ def _backward(
             p.dtype, p.count, p.positions, p.target_strides, p.weight, p.classes
         )
         workspace = {"weights": ArraySpec((blocks,), p.sums), "total": ArraySpec((), p.sums)}
-    team = p.team()
-    layout = row_major(p.shape)
-    dy = with_class_axis(dy_strides or (0,) * len(p.positions))
-    read = p.scores_strides if scores else layout
-    launch = Launch(
-        p.kernel(op, f"backward_{team.name}"),
-        (team.blocks(p.count), 1, 1),
-        team.block,
-        (
-            *(Buffer("dy"), Buffer("total") if before else None, *scores, Buffer("target")),
-            *(p.weight, Buffer(output), p.slices(team, read, dy, layout), p.classes),
-        ),
-        team.shared,
-    )
-    return p.plan(f"{op}_backward", (*before, launch), output, shape, workspace)
+    ends = (p.weight, Buffer(output))
+    starts = (Buffer("dy"), Buffer("total") if before else None, *scores, Buffer("target"))
+    team: Team | RowTeam = p.team()
+    kernel = p.kernel(op, f"backward_{team.name}")
+    if scores and (rows := p.row_team()):
+        team, places = rows, p.rows(dy_strides)
+        kernel = p.row_kernel(f"backward_{rows.entry}")
+    else:
+        layout = row_major(p.shape)
+        dy = with_class_axis(dy_strides or (0,) * len(p.positions))
+        places = p.slices(p.team(), p.scores_strides if scores else layout, dy, layout)
+    arguments: tuple[Argument, ...] = (*starts, *ends, places, p.classes)
+    launch = Launch(kernel, (team.blocks(p.count), 1, 1), team.block, arguments, team.shared)
+    return p.plan(f"{op}_backward", (*before, launch), output, shape, workspace, team.name)
 
 
 def with_class_axis(strides: Ints) -> Ints:

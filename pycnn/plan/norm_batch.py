@@ -13,7 +13,16 @@ import numpy as np
 from pycnn.define.views import View
 from pycnn.dtypes import numpy_dtype
 from pycnn.plan import _norm
-from pycnn.plan._norm import Walk, channels_first, computed_in, is_wide, kernel, walk, warp_each
+from pycnn.plan._norm import (
+    Walk,
+    block_each,
+    channels_first,
+    computed_in,
+    is_wide,
+    kernel,
+    walk,
+    warp_each,
+)
 from pycnn.plan._strided import row_major
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -67,7 +76,7 @@ def fixed_statistics(views: Views, dtype: str, channels: Channels, op: str = "ba
     launches: tuple[Launch, ...] = ()
     w = None
     if prod(x.shape):
-        w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
+        w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
         launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
     return _plan(op, w, launches, outputs, {})
 
@@ -93,7 +102,7 @@ def own_statistics(
     if not prod(x.shape):
         return _plan(op, None, (), outputs, {})
     launches, workspace = moments(views, dtype, channels, outputs, momentum)
-    w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels)
+    w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
     launches += (_apply(views, dtype, channels, w, "mean", "rstd", "rest"),)
     return _plan(op, w, launches, outputs, workspace)
 
@@ -127,7 +136,7 @@ def moments(
     )
     entry = kernel("moments", f"moments_{w.name}", dtype)
     of_segments = Launch(entry, w.grid, w.block, (Buffer("x"), Buffer("parts"), w.parameters))
-    grid, block = warp_each(statistics)
+    grid, block = block_each(statistics, channels.group * w.segments)
     merged = Launch(kernel("moments", "moments_merge", dtype), grid, block, arguments)
     return (of_segments, merged), workspace
 
@@ -187,10 +196,12 @@ def own_statistics_backward(
     workspace |= more
     count = w.sets // channels.group
     workspace["means"] = ArraySpec((count, PAIR), computed_in(dtype))
-    grid, block = warp_each(count)
+    grid, block = block_each(count, channels.group * w.segments)
     arguments = (Buffer("sums"), _optional(views, "weight"), Buffer("means"))
     params = _sums_params(views, dtype, channels, outputs, w)
     means = Launch(kernel("gradient", "gradient_means", dtype), grid, block, (*arguments, params))
+    operands = [views["dy"].strides, x.strides, row_major(x.shape)]
+    w = _walk(x.shape, operands, dtype, channels, reduced=False)
     gradient = Launch(
         kernel("gradient", f"gradient_{w.name}", dtype),
         w.grid,
@@ -217,14 +228,15 @@ def sums(
     x = views["x"]
     operands = [views["dy"].strides, x.strides, row_major(x.shape)]
     w = _walk(x.shape, operands, dtype, channels)
+    name = "fixed" if dx else "sums"
     of_segments = Launch(
-        kernel("gradient", f"gradient_sums_{w.name}", dtype),
+        kernel("gradient", f"gradient_{name}_{w.name}", dtype),
         w.grid,
         w.block,
         (
             *(Buffer("dy"), Buffer("x"), *_statistics(statistics), _optional(views, "weight")),
-            *(Buffer("dx") if dx else None, Buffer("sums"), w.parameters),
-            _parameters(views, dtype, channels, statistics),
+            *((Buffer("dx"),) if dx else ()),
+            *(Buffer("sums"), w.parameters, _parameters(views, dtype, channels, statistics)),
         ),
     )
     merged = merge_sums(views, dtype, channels, outputs, w)
@@ -236,7 +248,8 @@ def sums(
 def merge_sums(views: Views, dtype: str, channels: Channels, outputs: Specs, w: Walk) -> Launch:
     """``dweight`` and ``dbias`` from the sums of segments."""
     params = _sums_params(views, dtype, channels, outputs, w)
-    grid, block = warp_each(int(params["channels"]))
+    parts = int(params["images"]) * w.segments
+    grid, block = block_each(int(params["channels"]), parts)
     arguments = (Buffer("sums"), Buffer("dweight"), Buffer("dbias"), params)
     return Launch(kernel("gradient", "gradient_parameters", dtype), grid, block, arguments)
 
@@ -261,8 +274,16 @@ def _sums_params(views: Views, dtype: str, channels: Channels, outputs: Specs, w
     )
 
 
-def _walk(shape: tuple[int, ...], operands: list, dtype: str, channels: Channels) -> Walk:
-    return walk(shape, operands, dtype, channels.layout, per_image=channels.per_image)
+def _walk(
+    shape: tuple[int, ...],
+    operands: list,
+    dtype: str,
+    channels: Channels,
+    *,
+    reduced: bool = True,
+) -> Walk:
+    each = channels.per_image
+    return walk(shape, operands, dtype, channels.layout, per_image=each, reduced=reduced)
 
 
 def _apply(

@@ -8,6 +8,7 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.plan import _norm
 from pycnn.plan._norm import VECTOR_BYTES, computed_in, kernel, rows_walk
+from pycnn.plan._row_vectors import RowTeam, row_team
 from pycnn.plan._strided import Ints, row_major, strided
 from pycnn.plan.norm_batch import Channels, Specs, merge_sums, sums
 from pycnn.runtime.plan import ArraySpec, Buffer, Dim3, Launch, Plan
@@ -146,14 +147,13 @@ def layer_norm_backward(views: Views, dtype: str, axes: int, eps: float, outputs
         return Plan("layer_norm_backward", "nothing", launches, outputs, workspace)
     launch, team, more = backward(views, dtype, s, eps)
     arguments = (
-        *(Buffer("dy"), Buffer("x"), Buffer("statistics"), None, None),
-        *(None, None, Buffer("sums"), w.parameters),
-        _norm.parameters({}, dtype, length, packed=True, per_row=True),
+        *(Buffer("dy"), Buffer("x"), Buffer("statistics"), Buffer("sums"), w.parameters),
+        _norm.parameters({}, dtype, length, packed=True),
     )
-    entry = kernel("gradient", "gradient_sums_rows", dtype)
+    entry = kernel("gradient", "gradient_sums_slices", dtype)
     summed = Launch(entry, w.grid, w.block, arguments)
     every = (launch, summed, merged)
-    return Plan("layer_norm_backward", team.name, every, outputs, workspace | more)
+    return Plan("layer_norm_backward", team, every, outputs, workspace | more)
 
 
 def group_norm(op: str, views: Views, dtype: str, groups: int, eps: float) -> Plan:
@@ -172,31 +172,59 @@ def group_norm_backward(
     launch, team, workspace = backward(views, dtype, s, eps)
     channels = Channels("NCHW", True, x.shape[1] // groups, eps)
     summed, more, _ = sums(views, dtype, channels, outputs, PACKED)
-    return Plan(op, team.name, (launch, *summed), outputs, workspace | more)
+    return Plan(op, team, (launch, *summed), outputs, workspace | more)
 
 
 def forward(op: str, views: Views, dtype: str, s: Slices, eps: float) -> Plan:
     """One launch: slices of x, normalised."""
     x = views["x"]
     launches: tuple[Launch, ...] = ()
+    spec = ArraySpec(x.shape, numpy_dtype(dtype))
+    arguments = (Buffer("x"), _optional(views, "weight"), _optional(views, "bias"), Buffer("y"))
+    if rows := _row_team(views, dtype, s, "x"):
+        launch = _launch_rows("layer", views, dtype, s, eps, rows, arguments)
+        return Plan(op, rows.name, (launch,), {"y": spec})
     team = choose_team(prod(s.along), dtype, 1, _own_weights(views, s))
     if prod(x.shape):
-        arguments = (Buffer("x"), _optional(views, "weight"), _optional(views, "bias"), Buffer("y"))
         launches = (_launch("layer", views, dtype, s, eps, team, arguments),)
-    spec = ArraySpec(x.shape, numpy_dtype(dtype))
     return Plan(op, team.name, launches, {"y": spec})
 
 
-def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, Team, Specs]:
-    """``dx``, and the ``statistics`` in workspace."""
-    team = choose_team(prod(s.along), dtype, 2, _own_weights(views, s))
+def backward(views: Views, dtype: str, s: Slices, eps: float) -> tuple[Launch, str, Specs]:
+    """``dx``, and the ``statistics`` in workspace; and the name of the team."""
     arguments = (
         *(Buffer("dy"), Buffer("x"), _optional(views, "weight"), Buffer("dx")),
         Buffer("statistics"),
     )
+    workspace = {"statistics": ArraySpec((prod(s.start), 4), computed_in(dtype))}
+    if rows := _row_team(views, dtype, s, "dy", "x"):
+        launch = _launch_rows("layer_backward", views, dtype, s, eps, rows, arguments)
+        return launch, rows.name, workspace
+    team = choose_team(prod(s.along), dtype, 2, _own_weights(views, s))
     launch = _launch("layer_backward", views, dtype, s, eps, team, arguments)
-    spec = ArraySpec((prod(s.start), 4), computed_in(dtype))
-    return launch, team, {"statistics": spec}
+    return launch, team.name, workspace
+
+
+def _row_team(views: Views, dtype: str, s: Slices, *operands: str) -> RowTeam | None:
+    """Threads that keep a slice in registers: of contiguous ones, with weights of their own."""
+    if s.channels or not prod(s.start):
+        return None
+    affine = [views[n] for n in ("weight", "bias") if n in views]
+    whole = [v.strides == row_major(v.shape) for v in (*affine, *(views[n] for n in operands))]
+    return row_team(prod(s.along), dtype) if all(whole) else None
+
+
+def _launch_rows(
+    name: str, views: Views, dtype: str, s: Slices, eps: float, team: RowTeam, arguments: tuple
+) -> Launch:
+    rows = prod(s.start)
+    weight_wide, bias_wide = (_norm.is_wide(views.get(n), dtype) for n in ("weight", "bias"))
+    parameters = struct(
+        "norm/layer_vectors.cu", "Layer",
+        rows=rows, length=prod(s.along), weight_wide=weight_wide, bias_wide=bias_wide, eps=eps,
+    )  # fmt: skip
+    entry = kernel("layer_vectors", f"{name}_{team.entry}", dtype)
+    return Launch(entry, (team.blocks(rows), 1, 1), team.block, (*arguments, parameters))
 
 
 def _launch(

@@ -70,7 +70,7 @@ def choose_strips(work: Work, images: int, strides: Ints, indices: bool) -> Stri
     if any(step % width for step in (work.inner, n, *spatial)):
         return None
     strips = ceil_div(rows.windows, ROWS)
-    columns = ceil_div(cols.windows, _columns(rows.kernel, work.itemsize, indices))
+    columns = ceil_div(cols.windows, _columns(work.itemsize, indices))
     threads = images * strips * columns * (work.inner // width)
     if threads + THREADS >= 2**31:
         return None
@@ -91,6 +91,6 @@ def are_windows(work: Work) -> bool:
     return prod(axis.extent + 4 for axis in (rows, cols)) < 2**31
 
 
-def _columns(window: int, itemsize: int, indices: bool) -> int:
-    """Of a thread's outputs: as many as its registers hold."""
-    return 2 if indices else 4 if itemsize > 2 else window
+def _columns(itemsize: int, indices: bool) -> int:
+    """Of a thread's outputs: as many as its registers hold beside those of other warps."""
+    return 4 if itemsize > 2 and not indices else 2

@@ -20,6 +20,9 @@ def _axes(s: Any) -> int:
 
 
 class LayerNorm(Tested, of=define.LayerNorm):
+    #: A block asks for weights and biases with each of its rows: after the first, L1 has them.
+    traffic = 1.3
+
     cases = (
         Case("one axis", {"x": (7, 5), "weight": (5,), "bias": (5,)}, {"normalized_shape": 5}),
         Case(
@@ -60,6 +63,8 @@ class LayerNorm(Tested, of=define.LayerNorm):
 
 
 class LayerNormBackward(TestedGradient, of=define.LayerNormBackward):
+    traffic = 1.15  # as in the forward direction
+
     def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
         s, operands = self.meant(settings), (arrays["dy"], arrays["x"])
         gradients = oracle.layer_norm_backward(*operands, _axes(s), arrays.get("weight"), s.eps)

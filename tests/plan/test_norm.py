@@ -52,11 +52,34 @@ def test_every_element_is_walked_over_once(shape, dtype, layout, per_image):
         assert w.sets * int(p["planes"] * p["length"]) == prod(shape)
         assert w.grid[0] == w.sets
     else:
-        tile = w.block[0] * width
-        assert tile * p["tiles"] >= p["channels"] > tile * (p["tiles"] - 1)
+        tile, spread = int(p["lanes"]) * width, int(p["spread"])
+        assert 1 <= p["lanes"] <= 256
+        assert tile * p["tiles"] >= p["columns"] > tile * (p["tiles"] - 1)
+        assert tile % spread == int(p["columns"]) % spread == 0  # a block has whole channels
         assert p["segment"] * w.segments >= p["rows"] > p["segment"] * (w.segments - 1)
-        assert w.sets * int(p["rows"]) == prod(shape)
-        assert w.grid[0] * int(p["channels"]) == w.sets * int(p["tiles"])
+        assert w.sets * int(p["rows"]) * spread == prod(shape)
+        assert w.grid[0] * int(p["columns"]) == w.sets * spread * int(p["tiles"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "lanes"),
+    [
+        ((32, 2048, 7, 7), "float16", 49),
+        ((32, 1024, 14, 14), "float16", 49),  # two channels
+        ((32, 1024, 14, 14), "float32", None),  # maps are whole vectors
+        ((32, 2048, 7, 7), "float32", 49),
+        ((32, 3, 7, 7), "float32", None),  # an image is no whole vectors
+        ((32, 64, 35, 35), "float16", None),  # more than a block
+    ],
+)
+def test_small_maps_go_by_vectors_of_several(shape, dtype, lanes):
+    w = walk(shape, [row_major(shape)], dtype, "NCHW", per_image=False)
+    assert w.name == ("rows" if lanes else "planes")
+    if lanes:
+        assert (w.parameters["lanes"], w.parameters["spread"]) == (lanes, prod(shape[2:]))
+    assert walk(shape, [row_major(shape)], dtype, "NCHW", per_image=True).name == "planes"
+    apart = (shape[1] * prod(shape[2:]) + 1, *row_major(shape)[1:])
+    assert walk(shape, [apart], dtype, "NCHW", per_image=False).name == "planes"
 
 
 @pytest.mark.parametrize("affine", [True, False])

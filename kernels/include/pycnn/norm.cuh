@@ -8,6 +8,7 @@
 #pragma once
 
 #include <pycnn/kernel.cuh>
+#include <pycnn/statistic.cuh>
 #include <pycnn/strided.cuh>
 #include <pycnn/welford.cuh>
 
@@ -44,7 +45,6 @@ struct NormParams {
     int weight_wide, bias_wide, mean_wide, spread_wide;
     int spread_is_variance;  // else 1 / sqrt(variance + eps)
     int packed;              // all of a statistic in one vector, for which `mean` points
-    int statistic_per_row;   // its number is that of the row (layer norm)
     double eps;
 };
 
@@ -67,32 +67,6 @@ struct NormArrays {
     const void *weight, *bias;
 };
 
-// A power of two near x, a normal number of its type.
-__device__ __forceinline__ float power_near(float x) {
-    return fmaxf(__int_as_float(__float_as_int(x) & 0x7f800000), 0x1p-126f);
-}
-__device__ __forceinline__ double power_near(double x) {
-    return fmax(__longlong_as_double(__double_as_longlong(x) & 0x7ff0000000000000ll),
-                0x1p-1022);
-}
-
-// Mean and 1 / standard deviation of a statistic. Where values are so far apart that differences
-// and squares may overflow, all is in units of about a deviation; else `unit` is 1.
-struct alignas(16) Statistic {
-    acc_t mean, rest, rstd, unit;
-
-    __device__ __forceinline__ Statistic() {}
-    __device__ __forceinline__ Statistic(acc_t its_mean, acc_t its_rest, acc_t its_rstd) {
-        unit = its_rstd < acc_t(0x1p-60) ? power_near(its_rstd) : acc_t(1);
-        mean = its_mean * unit;
-        rest = its_rest * unit;
-        rstd = its_rstd / unit;
-    }
-    __device__ __forceinline__ acc_t z(acc_t x) const {
-        return ((x * unit - mean) - rest) * rstd;
-    }
-};
-
 __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t number,
                                                const NormParams& p) {
     if (p.packed) return static_cast<const Statistic*>(from.mean)[number];
@@ -106,12 +80,13 @@ __device__ __forceinline__ Statistic statistic(const NormArrays& from, index_t n
 // forward   y = (x - mean) * scale + shift,           scale = rstd * weight, shift = bias
 // backward dx = dy * scale - (x - mean) * tilt - shift; see norm/gradient.cu
 // sums      z  = (x - mean) * tilt,                    tilt = rstd
+// What rounding took from the mean is in the shifts, and `lag` is what it takes from every z.
 struct Coefficients {
-    acc_t mean, rest, unit, scale, shift, tilt;
+    acc_t mean, unit, scale, shift, tilt, lag;
 
-    __device__ __forceinline__ acc_t off(acc_t x) const { return (x * unit - mean) - rest; }
+    __device__ __forceinline__ acc_t off(acc_t x) const { return x * unit - mean; }
     __device__ __forceinline__ acc_t forward(acc_t x) const { return off(x) * scale + shift; }
-    __device__ __forceinline__ acc_t z(acc_t x) const { return off(x) * tilt; }
+    __device__ __forceinline__ acc_t z_and_lag(acc_t x) const { return off(x) * tilt; }
     __device__ __forceinline__ acc_t backward(acc_t dy, acc_t x) const {
         return dy * scale - off(x) * tilt - shift;
     }
@@ -123,12 +98,13 @@ __device__ __forceinline__ Coefficients coefficients(const NormArrays& from, ind
     const index_t channel = set % p.channels;
     Coefficients c;
     c.mean = of.mean;
-    c.rest = of.rest;
     c.unit = of.unit;
     c.scale = of.rstd;
     if (from.weight) c.scale *= parameter(from.weight, channel * p.weight, p.weight_wide);
     c.shift = from.bias ? parameter(from.bias, channel * p.bias, p.bias_wide) : acc_t(0);
+    c.shift -= of.rest * c.scale;
     c.tilt = of.rstd;
+    c.lag = of.rest * of.rstd;
     return c;
 }
 

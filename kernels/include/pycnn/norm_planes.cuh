@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pycnn/norm.cuh>
+#include <pycnn/narrow.cuh>
 
 // The operands are of the same shape.
 template <int OPERANDS>
@@ -109,13 +110,67 @@ __device__ __forceinline__ bool all_aligned(const scalar_t* const (&operand)[OPE
     return all;
 }
 
-// body(batch, plane): all that this block has of its set; plane[o] begins the plane of operand o.
+// What a thread asks for at once of a plane, in body() of each_of_set: where planes are whole vectors
+// throughout, which is known by shape and strides, four of them, `stride` elements apart; else a Batch.
+template <bool WHOLE>
+struct Run {
+    static constexpr int VECTORS = WHOLE ? 4 : 1;
+    Batch batch;
+    index_t stride;
+    bool aligned;  // every address is; else vectors come and go one element at a time
+
+    __device__ __forceinline__ index_t first(int r) const { return batch.first + r * stride; }
+    __device__ __forceinline__ bool has(int r) const {
+        return !WHOLE || (first(r) >= batch.begin && first(r) < batch.end);
+    }
+    __device__ __forceinline__ bool has(int, int k) const { return WHOLE || batch.has(k); }
+    __device__ __forceinline__ unsigned there(int r) const {
+        return !WHOLE ? batch.there() : has(r) ? (1u << VEC_SIZE) - 1 : 0;
+    }
+
+    template <int OPERANDS>
+    __device__ __forceinline__ void load(const scalar_t* from, const Strided<OPERANDS>& v,
+                                         int operand, Vec (&vec)[VECTORS]) const {
+        if constexpr (!WHOLE) {
+            acc_t value[VEC_SIZE];
+            load_batch(from, v, operand, batch, value);
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k) vec[0].at[k] = from_acc(value[k]);
+        } else if (aligned) {
+#pragma unroll
+            for (int r = 0; r < VECTORS; ++r)
+                if (has(r)) vec[r] = *reinterpret_cast<const Vec*>(from + first(r));
+        } else {
+#pragma unroll
+            for (int r = 0; r < VECTORS; ++r)
+#pragma unroll
+                for (int k = 0; k < VEC_SIZE; ++k)
+                    if (has(r)) vec[r].at[k] = from[first(r) + k];
+        }
+    }
+
+    template <int OPERANDS>
+    __device__ __forceinline__ void store(scalar_t* to, const Strided<OPERANDS>& v, int operand,
+                                          int r, const acc_t (&value)[VEC_SIZE]) const {
+        Batch its = batch;
+        its.first = first(r);
+        its.vec = WHOLE ? aligned : batch.vec;
+        if constexpr (WHOLE) {
+            its.begin = its.first;
+            its.end = its.first + VEC_SIZE;
+        }
+        store_batch(to, v, operand, its, value);
+    }
+};
+
+// body(run, plane): all that this block has of its set; plane[o] begins the plane of operand o.
 template <int OPERANDS, typename Body>
 __device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
                                             const scalar_t* const (&operand)[OPERANDS], Body body) {
     const index_t image = blockIdx.x / p.per_image, channel = blockIdx.x - image * p.per_image;
     const index_t first = blockIdx.y * p.pieces, all = p.planes * p.chunks;
     const index_t last = first + p.pieces < all ? first + p.pieces : all;
+    const bool vecs = all_aligned(operand);
     for (index_t piece = first + threadIdx.y; piece < last; piece += WARPS) {
         const index_t number = piece / p.chunks, begin = (piece - number * p.chunks) * p.chunk;
         const index_t end = begin + p.chunk < p.length ? begin + p.chunk : p.length;
@@ -126,7 +181,15 @@ __device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
             offset[o] = image * p.image[o] + channel * p.channel[o] + number * p.plane[o];
             plane[o] = operand[o] + offset[o];
         }
-        each_batch(threadIdx.x, LANES, begin, end, offset[0], in_vectors(p.along, offset),
-                   all_aligned(operand), [&](const Batch& batch) { body(batch, plane); });
+        const bool vectors = in_vectors(p.along, offset);
+        if (vectors && p.length % VEC_SIZE == 0) {
+            constexpr index_t stride = LANES * VEC_SIZE;
+            const int off = static_cast<int>((offset[0] + begin) & (SECTOR - 1));
+            for (index_t i = begin - off + threadIdx.x * VEC_SIZE; i < end; i += 4 * stride)
+                body(Run<true>{{i, begin, end, 1, vecs}, stride, vecs}, plane);
+        } else {
+            each_batch(threadIdx.x, LANES, begin, end, offset[0], vectors, vecs,
+                       [&](const Batch& batch) { body(Run<false>{batch, 0, vecs}, plane); });
+        }
     }
 }

@@ -11,14 +11,30 @@
 constexpr int STRIDE = 2;
 
 struct Index {
+    static constexpr bool KEPT = true;
     int at;
     __device__ __forceinline__ void set(int to) { at = to; }
     __device__ __forceinline__ int place() const { return at; }
 };
 struct NoIndex {
+    static constexpr bool KEPT = false;
     __device__ __forceinline__ void set(int) {}
     __device__ __forceinline__ int place() const { return 0; }
 };
+
+// The larger one, or a NaN if one is: of singles an instruction, where there is one.
+__device__ __forceinline__ acc_t larger_or_nan(acc_t a, acc_t b) {
+#if !defined(PYCNN_EMULATOR) && __CUDA_ARCH__ >= 800
+    if constexpr (sizeof(acc_t) == 4) {
+        float larger;
+        asm("max.NaN.f32 %0, %1, %2;"
+            : "=f"(larger)
+            : "f"(static_cast<float>(a)), "f"(static_cast<float>(b)));
+        return larger;
+    }
+#endif
+    return b > a || b != b ? b : a;
+}
 
 template <typename Place>
 struct Maximum : Place {
@@ -29,7 +45,9 @@ struct Maximum : Place {
         this->set(first);
     }
     __device__ __forceinline__ void add(acc_t x, int at) {
-        if (x > value || x != x) {
+        if constexpr (!Place::KEPT) {
+            value = larger_or_nan(value, x);
+        } else if (x > value || x != x) {
             value = x;
             this->set(at);
         }

@@ -1,0 +1,48 @@
+// pycnn/narrow.cuh: arithmetic in few instructions, of which results of 16 bits show no difference.
+#pragma once
+
+#include <pycnn/kernel.cuh>
+
+// Elements of a vector as numbers to compute with, an instruction each: of two bfloat16 in a
+// register, each is the upper half of a float.
+template <int COUNT>
+__device__ __forceinline__ void unpack(const scalar_t (&from)[COUNT], acc_t (&to)[COUNT]) {
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
+    static_assert(COUNT % 2 == 0, "whole registers");
+    unsigned both[COUNT / 2];
+    memcpy(both, from, sizeof(both));
+#pragma unroll
+    for (int i = 0; i < COUNT / 2; ++i) {
+        to[2 * i] = __uint_as_float(both[i] << 16);
+        to[2 * i + 1] = __uint_as_float(both[i] & 0xffff0000u);
+    }
+#else
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i) to[i] = to_acc(from[i]);
+#endif
+}
+
+// exp(x) of x <= 0, as exactly as a result of this type shows: where that has 16 bits, in single
+// precision with an error of |x| 2^-24, and nothing below 2^-126.
+__device__ __forceinline__ acc_t exp_below(acc_t x) {
+    if constexpr (sizeof(scalar_t) > 2) return exp(x);
+#ifdef PYCNN_EMULATOR
+    return exp2f(static_cast<float>(x) * 1.44269504f);
+#else
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(static_cast<float>(x) * 1.44269504f));
+    return power;
+#endif
+}
+
+// 1 / x of 1 <= x <= 2, where results have 16 bits with an error of 2^-23.
+__device__ __forceinline__ acc_t reciprocal(acc_t x) {
+#ifndef PYCNN_EMULATOR
+    if constexpr (sizeof(scalar_t) == 2) {
+        float inverse;
+        asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(static_cast<float>(x)));
+        return inverse;
+    }
+#endif
+    return acc_t(1) / x;
+}

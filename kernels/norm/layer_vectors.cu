@@ -1,0 +1,199 @@
+// norm/layer_vectors.cu: normalisation of rows of whole vectors, read once into registers.
+//
+// Computes   as layer.cu, with a weight and a bias for every element of a row; mean and variance by
+//            two passes over registers, of differences from the first element
+// Layout     contiguous; rows of whole vectors of 16 bytes; weight and bias contiguous
+// Launch     layer_vectors       block (lanes, rows), 128 threads: 2 to 32 lanes a row
+//            layer_vectors_long  block 64 to 512: one row
+//            layer_backward_vectors and layer_backward_vectors_long alike
+// Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, 128 bits an access; weight and bias once a
+//            row, from caches. 8 and 14 flop an element
+// Range      rows of up to 512 * VECTORS vectors, any number of them. Where an address is no
+//            multiple of 16 bytes, elements come and go one by one. Rows whose squares overflow are
+//            gone through once more, scaled; deterministic
+// Siblings   layer.cu takes any axes, strides and lengths, by way of shared memory
+// Source     as layer.cu
+//
+// entry layer_vectors                normalised rows, a few lanes each
+// entry layer_vectors_long           normalised rows, a block each
+// entry layer_backward_vectors       gradient with respect to x, and statistics, a few lanes a row
+// entry layer_backward_vectors_long  gradient with respect to x, and statistics, a block a row
+// variant SCALAR = floating
+#include <pycnn/kernel.cuh>
+#include <pycnn/row_vectors.cuh>
+#include <pycnn/statistic.cuh>
+#include <pycnn/welford.cuh>
+
+struct Layer {
+    index_t rows;
+    int length, weight_wide, bias_wide;
+    double eps;
+};
+
+// Weights or biases of a row: neighbours, of type scalar_t or acc_t ("wide"); null: all `missing`.
+struct Parameters {
+    const void* from;
+    int wide;
+    acc_t missing;
+
+    // Those of the vector at element i.
+    __device__ __forceinline__ void load(int i, acc_t (&value)[VEC_SIZE]) const {
+        constexpr int PART = 16 / sizeof(acc_t);
+        struct alignas(16) Wide {
+            acc_t at[PART];
+        };
+        const bool whole = reinterpret_cast<unsigned long long>(from) % 16 == 0;
+#pragma unroll
+        for (int k = 0; k < VEC_SIZE; ++k) value[k] = missing;
+        if (!from) return;
+        if (!wide && whole) {
+            const Vec vec = *reinterpret_cast<const Vec*>(static_cast<const scalar_t*>(from) + i);
+            unpack(vec.at, value);
+        } else if (whole) {
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; k += PART) {
+                const Wide part =
+                    *reinterpret_cast<const Wide*>(static_cast<const acc_t*>(from) + i + k);
+#pragma unroll
+                for (int j = 0; j < PART; ++j) value[k + j] = part.at[j];
+            }
+        } else {
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k)
+                value[k] = wide ? static_cast<const acc_t*>(from)[i + k]
+                                : to_acc(static_cast<const scalar_t*>(from)[i + k]);
+        }
+    }
+};
+
+// Moments of a row's values times `unit`, which becomes another one where squares overflow.
+template <typename Group>
+__device__ __forceinline__ Moments moments_of(const Group& group, const RowVectors& r,
+                                              const scalar_t* x, const Vec (&vec)[VECTORS],
+                                              int length, acc_t& unit) {
+    Moments all;
+    all.count = length;
+    const acc_t first = r.end > 0 ? to_acc(ldg(x + r.start)) : acc_t(0);
+    unit = 1;
+#pragma unroll 1
+    for (int pass = 0; pass < 2; ++pass) {
+        all.pivot = first * unit;
+        acc_t sum = 0;
+        each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
+            if (!r.has(k)) return;
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) sum += value[i] * unit - all.pivot;
+        });
+        all.mean = group.reduce(sum, Sum()) / length;
+        sum = 0;
+        each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
+            if (!r.has(k)) return;
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) {
+                const acc_t off = (value[i] * unit - all.pivot) - all.mean;
+                sum += off * off;
+            }
+        });
+        all.squares = group.reduce(sum, Sum());
+        if (pass == 1 || !__any_sync(FULL_MASK, !all.fits())) break;
+        if (!all.fits()) unit = far_unit<acc_t>();
+    }
+    return all;
+}
+
+template <typename Group>
+__device__ __forceinline__ void forward(const Group& group, const scalar_t* __restrict__ x,
+                                        const void* weight, const void* bias,
+                                        scalar_t* __restrict__ y, const Layer& p) {
+    const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
+    const RowVectors r(group, row, p.length, row < p.rows);  // all threads stay to the end
+    Vec vec[VECTORS];
+    r.load(x, vec, 0);
+    acc_t unit;
+    const Moments all = moments_of(group, r, x, vec, p.length, unit);
+    const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
+    const Parameters weights = {weight, p.weight_wide, 1}, biases = {bias, p.bias_wide, 0};
+    each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
+        if (!r.has(k)) return;
+        acc_t scale[VEC_SIZE], shift[VEC_SIZE];
+        weights.load(r.at(k), scale);
+        biases.load(r.at(k), shift);
+        r.store(y, k, [&](int i) {
+            return ((value[i] * unit - all.pivot) - all.mean) * rstd * scale[i] + shift[i];
+        });
+    });
+}
+
+template <typename Group>
+__device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
+                                         const scalar_t* __restrict__ x, const void* weight,
+                                         scalar_t* __restrict__ dx, Statistic* statistics,
+                                         const Layer& p) {
+    const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
+    const RowVectors r(group, row, p.length, row < p.rows);
+    Vec of_dy[VECTORS], of_x[VECTORS];
+    r.load(dy, of_dy, 0);
+    r.load(x, of_x, 0);
+    acc_t unit;
+    const Moments all = moments_of(group, r, x, of_x, p.length, unit);
+    const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
+    const Parameters weights = {weight, p.weight_wide, 1};
+    // body(k, weighted dy, z)
+    const auto each = [&](auto body) {
+        each_vector(of_x, [&](int k, const acc_t (&value)[VEC_SIZE]) {
+            if (!r.has(k)) return;
+            acc_t g[VEC_SIZE], z[VEC_SIZE], scale[VEC_SIZE];
+            weights.load(r.at(k), scale);
+            unpack(of_dy[k].at, g);
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) {
+                g[i] *= scale[i];
+                z[i] = ((value[i] * unit - all.pivot) - all.mean) * rstd;
+            }
+            body(k, g, z);
+        });
+    };
+    acc_t sum = 0, product = 0;
+    each([&](int, const acc_t (&g)[VEC_SIZE], const acc_t (&z)[VEC_SIZE]) {
+#pragma unroll
+        for (int i = 0; i < VEC_SIZE; ++i) {
+            sum += g[i];
+            product += g[i] * z[i];
+        }
+    });
+    const acc_t shift = group.reduce(sum, Sum()) / p.length;
+    const acc_t tilt = group.reduce(product, Sum()) / p.length;
+    each([&](int k, const acc_t (&g)[VEC_SIZE], const acc_t (&z)[VEC_SIZE]) {
+        r.store(dx, k, [&](int i) { return (rstd * unit) * (g[i] - shift - z[i] * tilt); });
+    });
+    if (group.thread_rank == 0 && r.end > 0)
+        statistics[row] = Statistic(all.whole_mean() / unit, all.rest_of_mean() / unit, rstd * unit);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 5)
+layer_vectors(const scalar_t* __restrict__ x, const void* weight, const void* bias,
+              scalar_t* __restrict__ y, Layer p) {
+    forward(LaneGroup(), x, weight, bias, y, p);
+}
+
+extern "C" __global__ void __launch_bounds__(512, 1)
+layer_vectors_long(const scalar_t* __restrict__ x, const void* weight, const void* bias,
+                   scalar_t* __restrict__ y, Layer p) {
+    __shared__ acc_t partial[WARP];
+    forward(BlockGroup(partial), x, weight, bias, y, p);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 4)
+layer_backward_vectors(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                       const void* weight, scalar_t* __restrict__ dx,
+                       Statistic* __restrict__ statistics, Layer p) {
+    backward(LaneGroup(), dy, x, weight, dx, statistics, p);
+}
+
+extern "C" __global__ void __launch_bounds__(512, 1)
+layer_backward_vectors_long(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
+                            const void* weight, scalar_t* __restrict__ dx,
+                            Statistic* __restrict__ statistics, Layer p) {
+    __shared__ acc_t partial[WARP];
+    backward(BlockGroup(partial), dy, x, weight, dx, statistics, p);
+}
