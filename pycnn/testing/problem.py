@@ -135,7 +135,8 @@ def _of(tested: Tested, cases: Sequence[Case]) -> Iterator[Problem]:
             for view in VIEWS if tested.op.dtypes != INT8 else (*VIEWS, UNSIGNED):
                 yield Problem(tested, case, dtype, view=view)
         for case, algo in _ours(tested, ragged.LARGE):
-            yield Problem(tested, case, dtype, algo, large=True)
+            for view in (CONTIGUOUS, UNSIGNED) if tested.op.dtypes == INT8 else (CONTIGUOUS,):
+                yield Problem(tested, case, dtype, algo, view=view, large=True)
 
 
 def holds(dtype: str, case: Case) -> bool:

@@ -1,5 +1,7 @@
 """Cases for kernels and variants that no small case of a definition reaches, by operation."""
 
+from dataclasses import replace
+
 from pycnn.testing.case import Case, Shape
 
 
@@ -86,6 +88,22 @@ CASES: dict[str, tuple[Case, ...]] = {
     "max_unpool2d": (
         Case("large maps", dict.fromkeys(("x", "indices"), (1, 2, 81, 79)), {"kernel_size": 2}),
     ),
+    "cross_entropy": tuple(
+        Case(name, {"logits": shape, "target": shape[:1], "weight": shape[1:]}, smooth)
+        for name, shape, smooth in (
+            ("vectors", (7, 24), {}),
+            ("vectors, smoothed", (7, 24), {"label_smoothing": 0.3}),
+            ("long vectors", (3, 1032), {}),
+            ("long vectors, smoothed", (3, 1032), {"label_smoothing": 0.3}),
+        )
+    ),
+    "layer_norm": (
+        Case(
+            "long vectors",
+            {"x": (3, 1032), "weight": (1032,), "bias": (1032,)},
+            {"normalized_shape": (1032,)},
+        ),
+    ),
     "unfold": (Case("long rows", {"x": (1, 1, 2, 24601)}, {"kernel_size": (2, 1)}),),
     "fold": (
         Case("long rows", {"x": (1, 2, 5003)}, {"output_size": (2, 5003), "kernel_size": (2, 1)}),
@@ -99,6 +117,20 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
 }
 
+
+def _integers(name: str, x: tuple[int, ...], weight: tuple[int, ...]) -> Case:
+    """Channels innermost and many of them, as tensor cores take them, with zero points."""
+    zeros: dict[str, tuple[int, ...]] = {"x_zero_point": (), "weight_zero_point": weight[:1]}
+    return Case(name, {"x": x, "weight": weight, **zeros}, {"padding": 1, "layout": "NHWC"})
+
+
+def _scaled(case: Case) -> Case:
+    """The same, requantised."""
+    weight = case.shapes["weight"]
+    more = {"x_scale": (), "weight_scale": weight[:1], "y_scale": (), "y_zero_point": ()}
+    return replace(case, shapes={**case.shapes, **more, "bias": weight[:1]})
+
+
 #: Those of which views are taken, besides the first case of every operation.
 VIEWED: dict[str, tuple[Case, ...]] = {
     # More rows than all blocks have groups of threads: a block has several rounds.
@@ -106,6 +138,8 @@ VIEWED: dict[str, tuple[Case, ...]] = {
         Case("rounds", {"logits": (33001, 17), "target": (33001,)}),
         Case("rounds of probabilities", {"logits": (33001, 17), "target": (33001, 17)}),
     ),
+    "conv2d_integer": (_integers("chunks", (2, 9, 7, 32), (24, 32, 3, 2)),),
+    "qlinear_conv2d": (_scaled(_integers("chunks", (2, 9, 7, 32), (24, 32, 3, 2))),),
     "kl_div": (Case("log target", {"x": (3, 5, 7), "target": (3, 5, 7)}, {"log_target": True}),),
     "gelu": (Case("tanh", {"x": (3, 5, 7)}, {"approximate": "tanh"}),),
 }
@@ -133,6 +167,8 @@ def _products(name: str, m: int, n: int, algo: str, k: int = 3) -> tuple[tuple[C
 
 #: Those that take the emulator minutes, each with the one algorithm that it is about.
 LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
+    "conv2d_integer": ((_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1)), ""),),
+    "qlinear_conv2d": ((_scaled(_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1))), ""),),
     "conv2d": tuple(
         (_conv(name, x, weight, layout), "implicit_gemm")
         for layout in ("NCHW", "NHWC")
@@ -154,6 +190,11 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     + tuple(
         (_conv(name, (1, 72, 129, 127), (filters, 72, 1, 1), "NHWC"), "implicit_gemm_wgmma")
         for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
+    )
+    + (
+        (_conv("200 filters", (1, 8, 129, 127), (200, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma"),
+        (_conv("high tiles", (1, 8, 10, 17), (132 * 128, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma"),
+        (_conv("wide weights", (1, 1032, 7, 9), (200, 1032, 3, 3), "NHWC"), "implicit_gemm_wgmma"),
     )
     + tuple(
         (_conv(f"{k} filters, 3x3", (1, 72, 96, 95), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
@@ -180,7 +221,7 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     + tuple(
         case
         for m in (72, 136)
-        for n in (64, 72, 136)
+        for n in (64, 72, 200)
         for case in _products(f"{m} rows, {n} columns", m, n, "wgmma", k=8)
     ),
 }

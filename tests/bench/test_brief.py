@@ -174,19 +174,19 @@ def test_every_method_of_the_cpu_path_is_right(dtype):
 
 
 def test_an_algorithm_that_the_backend_has_not_is_refused(capsys):
-    assert main(["bench", *ON_CPU, "--algo", "direct"]) == 2
-    assert "--algo 'direct'; allowed: auto, " in capsys.readouterr().err
+    assert main(["bench", *ON_CPU, "--algo", "implicit_gemm"]) == 2
+    assert "--algo 'implicit_gemm'; allowed: auto, " in capsys.readouterr().err
 
 
 def test_beside_kernels_the_cpu_path_stays_with_its_own_choice():
     both = ("--shape", WORD, "--backend", "reference,emulator", "--against", "none")
-    float32, *_ = _benchmarks(*both, "--algo", "direct")
+    float32, *_ = _benchmarks(*both, "--algo", "implicit_gemm")
     assert [(c.backend, c.algorithm) for c in float32.runners] == [
-        ("reference", "auto"), ("emulator", "direct"),
+        ("reference", "auto"), ("emulator", "implicit_gemm"),
     ]  # fmt: skip
-    float32, *_ = _benchmarks(*both, "--algo", "winograd,direct")
+    float32, *_ = _benchmarks(*both, "--algo", "winograd,implicit_gemm")
     assert [(c.backend, c.algorithm) for c in float32.runners] == [
-        ("reference", "winograd"), ("emulator", "direct"),
+        ("reference", "winograd"), ("emulator", "implicit_gemm"),
     ]  # fmt: skip
 
 
