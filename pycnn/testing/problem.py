@@ -13,7 +13,7 @@ import numpy as np
 
 from pycnn.define.conv_int8 import INT8
 from pycnn.dtypes import FLOATS
-from pycnn.plan import conv, gemm
+from pycnn.plan import conv, conv_int8, gemm
 from pycnn.runtime.plan import Kernel, Launch, Plan
 from pycnn.testing import TESTED, ragged
 from pycnn.testing.case import Case
@@ -157,4 +157,6 @@ def algorithms_of(op: Any) -> Sequence[str]:
     """Those that the argument `algo` may ask for, and more; without a name the default, first."""
     if "algo" not in op.defaults:
         return ("",)
+    if op.dtypes == INT8:
+        return ("", *conv_int8.ALGORITHMS)
     return ("", *(gemm.algorithms if op.family == "gemm" else conv.ALGORITHMS))

@@ -8,8 +8,9 @@ import pytest
 import pycnn
 from benchmarks.gpu import once
 from benchmarks.gpu.problems import Selection, select
+from pycnn.define.conv_int8 import INT8
 from pycnn.dtypes import FLOATS
-from pycnn.plan import conv, gemm
+from pycnn.plan import conv, conv_int8, gemm
 from pycnn.runtime import catalogue
 from pycnn.runtime.backends import backends
 from pycnn.runtime.extras import MissingExtra
@@ -73,6 +74,8 @@ def test_every_variant_of_every_kernel_and_every_algorithm_is_launched():
     for op in (tested.op for tested in TESTED.values()):
         if op.name == "gemm":
             assert {(op.name, a) for a in gemm.algorithms} <= tried
+        elif op.dtypes == INT8:
+            assert {(op.name, a) for a in ("", *conv_int8.ALGORITHMS)} <= tried
         elif "algo" in op.defaults:
             assert {(op.name, a) for a in ("", "direct", "im2col")} <= tried
     assert {("conv2d", a) for a in conv.names("forward")} <= tried
