@@ -1,8 +1,9 @@
 """What `auto` reckons with: the cost of every kernel of convolution, by architecture.
 
     python benchmarks/kernel_costs.py [--arch sm_90a ...] [--only WORD] [--all]
+        --json pycnn/plan/kernel_costs.json --force
 
-Writes ``pycnn/plan/kernel_costs.json`` (see `pycnn.plan.estimate`). Of every kernel, with its
+The file is that of `pycnn.plan.estimate`. Of every kernel, with its
 macros, that an algorithm launches for ResNet-50 or MobileNet (VGG-16 and GoogLeNet: for what those
 do not launch), two launches are run by a few blocks in the emulator, a shallow and a deep one. What
 a warp of each keeps busy is `pycnn.predict.model.load`; a line through both is kept. It is compiled
@@ -13,6 +14,7 @@ needed. A kernel whose sources are as they were is not done again without ``--al
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +27,7 @@ from pycnn.emulator import KernelError
 from pycnn.plan.conv import ALGORITHMS
 from pycnn.plan.conv_order import CONTENDS
 from pycnn.plan.conv_problem import Unsupported
-from pycnn.plan.estimate import FILE, Cost, blocks_of, depth_of
+from pycnn.plan.estimate import Cost, blocks_of, depth_of
 from pycnn.predict import code, gpus, keep, plans, sample
 from pycnn.predict.counts import of_blocks
 from pycnn.predict.gpus import PARTITIONS, Gpu
@@ -34,6 +36,7 @@ from pycnn.predict.pipes import mma_kind, multiply_adds
 from pycnn.runtime import cache, nvrtc
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
+from pycnn.runtime.options import with_json
 from pycnn.runtime.plan import Kernel, Launch, Plan
 from pycnn.runtime.target import Target, planned_for
 
@@ -207,8 +210,10 @@ def digest(kernel: Kernel) -> str:
     return cache.key("cost", nvrtc.version(), text, str(kernel))[:12]
 
 
-def made(archs: list[str], only: str, before: Mapping[str, Any], again: bool) -> dict[str, Any]:
-    """The file anew."""
+def made(
+    archs: list[str], only: str, before: Mapping[str, Any], again: bool, file: Path | None
+) -> dict[str, Any]:
+    """The costs anew, written to a file after every kernel."""
     costs: dict[str, Any] = {arch: dict(rows) for arch, rows in before.items()}
     runs: dict[Any, Any] = {}
     for arch in archs:
@@ -220,7 +225,8 @@ def made(archs: list[str], only: str, before: Mapping[str, Any], again: bool) ->
                 continue
             try:
                 rows[str(kernel)] = cost(pair, gpu, runs)
-                write_json(FILE, {"costs": costs})
+                if file:
+                    write_json(file, {"costs": costs})
                 print(f"{arch} {kernel}", flush=True)
             except (CompileError, KernelError, ValueError) as error:
                 print(f"{arch} {kernel}: {str(error).partition(chr(10))[0]}", flush=True)
@@ -233,9 +239,10 @@ def main() -> None:
     parser.add_argument("--arch", nargs="+", default=archs, choices=archs)
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--all", action="store_true", help="also those that have not changed")
-    options = parser.parse_args()
-    before = json.loads(FILE.read_text())["costs"] if FILE.exists() else {}
-    made(options.arch, options.only, before, options.all)
+    options = with_json(parser)
+    file = options.json
+    before = json.loads(file.read_text())["costs"] if file and file.exists() else {}
+    made(options.arch, options.only, before, options.all, file)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How far from the limit every kernel is predicted to be, on every GPU of the data file.
 
     python benchmarks/limits.py [--dtype NAME ...] [--only WORD] [--again] [--seconds N]
+        [--json benchmarks/results/predicted/limits.json --force]
 
 The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32, then the standard
 layers of all operations, are planned for a GPU with Hopper's instructions and for one without. Of
@@ -8,8 +9,8 @@ each kernel, with its macros, the launch met first stands for it: compiled once 
 architecture, run once by a few blocks where PTX is the same, and predicted for each GPU. The limit
 is the longer of two times: that of its necessary bytes at the speed of a copy, and that of its
 multiply-adds at the peak of their pipe; the share is the limit over the predicted time.
-``results/predicted/limits.json`` is written after every kernel, and one whose sources are as they
-were is not done again without ``--again``: a run can be stopped and goes on.
+The file is written after every kernel, and one in it whose sources are as they were is not done
+again without ``--again``: a run can be stopped and goes on.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from pycnn.predict.gpus import Gpu
 from pycnn.predict.model import Prediction, predict
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.files import write_json
-from pycnn.runtime.options import positive
+from pycnn.runtime.options import positive, with_json
 from pycnn.runtime.plan import Launch
 
 FILE = Path(__file__).parent / "results" / "predicted" / "limits.json"
@@ -127,9 +128,10 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--again", action="store_true", help="also kernels that have not changed")
     parser.add_argument("--seconds", type=positive, default=10**9, help="begin no kernel later")
-    options = parser.parse_args()
+    options = with_json(parser)
     end = time.monotonic() + options.seconds
-    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() else {}
+    file = options.json
+    rows = json.loads(file.read_text())["rows"] if file and file.exists() else {}
     met = set()
     for dtype in options.dtype:
         for first in ("h200", "a100"):  # what only Hopper has, and what others launch instead
@@ -144,7 +146,8 @@ def main() -> None:
                         "from": now, "dtype": dtype, "layer": words, "grid": launch.grid,
                         "block": launch.block, "gpus": predicted(launch, bound, {}),
                     }  # fmt: skip
-                    write_json(FILE, {"rows": dict(sorted(rows.items()))})
+                    if file:
+                        write_json(file, {"rows": dict(sorted(rows.items()))})
                     print(name, rows[name]["gpus"]["h200"], flush=True)
 
 

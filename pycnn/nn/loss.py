@@ -83,6 +83,8 @@ class _OfClasses(Loss):
     takes_classes = True
 
     def count(self, target: Any) -> float:
+        if target.dtype.kind not in "iu":  # probabilities, along the classes' axis
+            return target.size / (target.shape[1] if target.ndim > 1 else len(target))
         counted = target[target != self.settings["ignore_index"]]
         weight = self.settings["weight"]
         return float(counted.size if weight is None else weight[counted].sum())

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pycnn
 from pycnn.define.trace import is_tracing
+from pycnn.define.validate import number
 from pycnn.nn.across import across, normalised
 from pycnn.nn.convolution import positive
 from pycnn.nn.function import Function
@@ -47,7 +48,7 @@ class _BatchNorm(_Affine):
         super().__init__()
         (num_features,) = positive(num_features=num_features)
         self.num_features, self.eps, self.layout = num_features, eps, layout
-        self.momentum = momentum
+        self.momentum = number("momentum", momentum, 0, 1)
         self._add_affine((num_features,), affine, dtype)
         self._add_running((num_features,), dtype)
 

@@ -52,6 +52,8 @@ class Planned:
         self._library: Any = sys.modules["cupy"] if on_gpu else np
         notes = _Notes(program, [x.copy(order="C") for x in inputs])
         self.results, self.count = notes.run(), notes.count
+        self._fixed = {name for name in program.outputs if name in notes.fixed}
+        self.results = self._handed(self.results)
         self._static: Static | None = None
         self._inputs: list[Any] = []
         self._graph: Any = None
@@ -93,9 +95,14 @@ class Planned:
             values = dict(self._values)
             for step in self._program.steps[self.count :]:
                 step(values, observer)
-            return [self._apart(values[name]) for name in self._program.outputs]
+            return self._handed([self._apart(values[name]) for name in self._program.outputs])
         finally:
             self._lock.release()
+
+    def _handed(self, results: list[Any]) -> list[Any]:
+        """What follows from extents and weights is kept for later calls: others get copies."""
+        pairs = zip(self._program.outputs, results, strict=True)
+        return [r.copy() if n in self._fixed and hasattr(r, "copy") else r for n, r in pairs]
 
     def _captured(self, static: Static) -> Any:
         """One CUDA graph; None where the driver has none, which `__str__` says."""
@@ -234,6 +241,7 @@ class Plans:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._plans: dict[Any, Planned | None] = {}
+        self._lock = threading.Lock()
         self._environment = config.raw(*_ENVIRONMENT)
 
     def __call__(self, inputs: list[Any], observer: Observer | None) -> list[Any] | None:
@@ -244,26 +252,30 @@ class Plans:
         key = self._key(inputs)
         if key is None:
             return None
-        if key not in self._plans:
-            while len(self._plans) >= KEPT:
-                self._plans.pop(next(iter(self._plans)), None)
-            self._plans[key] = None
-            return None
-        planned = self._plans[key]
+        with self._lock:
+            if key not in self._plans:
+                while len(self._plans) >= KEPT:
+                    del self._plans[next(iter(self._plans))]
+                self._plans[key] = None
+                return None
+            planned = self._plans[key]
         if planned is not None:
             return planned(inputs, observer)
         if observer is not None:
             return None
         try:
-            planned = self._plans[key] = Planned(self._program, inputs)
+            planned = Planned(self._program, inputs)
         except OnnxError:  # as a run without a plan will say, if it is the model's fault
             return None
+        with self._lock:
+            if key in self._plans:  # else others came meanwhile
+                self._plans[key] = planned
         results, planned.results = planned.results, []
         return results
 
     def __str__(self) -> str:
         """The plans that there are, a line each."""
-        return "".join(f"\n{planned}" for planned in self._plans.values() if planned is not None)
+        return "".join(f"\n{planned}" for planned in [*self._plans.values()] if planned is not None)
 
     def _key(self, inputs: list[Any]) -> Any:
         """What a plan depends on; None where none is made."""

@@ -100,7 +100,9 @@ def gradients(
             seeds(i * comm.size + comm.rank)
             share = 1.0 if one or is_sum(loss) else size.weight / weight if weight else 1.0
             with gathering(apart=not one) as moments, over(comm if synchronised else None):
-                found = _of_part(model, loss, part, metrics, precision, share, factor)
+                found = _of_part(
+                    model, loss, part, metrics, precision, share, factor, waited_for=synchronised
+                )
             found.moments.extend((places[layer], mean, var) for layer, mean, var in moments)
             figures.append(found)
         if sums is not None:
@@ -152,9 +154,12 @@ def _in_order(by_rank: list[list[Any]]) -> list[Any]:
 
 def _of_part(
     model: Layer, loss: Any, part: Any, metrics: Mapping[str, Metric], precision: str | None,
-    share: float, factor: float,
+    share: float, factor: float, *, waited_for: bool,
 ) -> _Figures:  # fmt: skip
-    """Add the gradients of a part, times `factor` and its share in the batch."""
+    """Add the gradients of a part, times `factor` and its share in the batch.
+
+    Where others wait for it, it goes all the way back even if it has no share.
+    """
     inputs, target = part
     with grad(precision) as tape:
         outputs = _converted(model(*inputs), precision)
@@ -164,6 +169,9 @@ def _of_part(
                 together = together + tap.weight * loss(tap.output, target)
     found = measured(metrics, outputs, target)
     if share == 0:  # of classes that are ignored: the mean over none is no number
+        first = outputs[0] if isinstance(outputs, tuple) else outputs
+        if waited_for and isinstance(first, Variable):
+            tape.backward(first, first.value * 0)
         return _Figures(0.0, 0.0, found, [])
     weight = share * factor
     tape.backward(together if weight == 1.0 else together * weight)

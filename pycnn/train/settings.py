@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -61,14 +62,25 @@ def identity(trainer: Training) -> dict[str, str]:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(to_numpy(array)).tobytes())
     order = hashlib.sha256(trainer.data.train.tobytes() + trainer.data.test.tobytes())
+    values = 0
+    for array in _arrays_of(trainer.data):
+        values = zlib.crc32(np.ascontiguousarray(array).data, values)
     return {
         "pycnn": pycnn.__version__,
         "numpy": np.__version__,
         **{name: repr(value) for name, value in settings_of(trainer).items()},
         "the order of the data": order.hexdigest()[:12],
+        "the data": f"{values:08x}",
         "the state of model and optimizer": digest.hexdigest()[:12],
         "steps": str(trainer.optimizer.steps),
     }
+
+
+def _arrays_of(data: DataSet | Arrays) -> list[np.ndarray]:
+    if isinstance(data, DataSet):
+        return [data.images, data.labels]
+    both = (data.inputs, data.target)
+    return [one for some in both for one in (some if isinstance(some, tuple) else (some,))]
 
 
 def _of_data(data: DataSet | Arrays) -> dict[str, Any]:

@@ -165,7 +165,8 @@ class Trainer:
         if best is not None and checkpoint is not None and Path(best) == Path(checkpoint):
             raise ValueError(f"best and checkpoint are both {best}; allowed: a file of its own")
         if accumulate > batch:
-            raise ValueError(f"accumulate={accumulate}: allowed are 1 to batch={batch}")
+            on = f" on {self.comm.size} processes" if self.comm.size > 1 else ""
+            raise ValueError(f"accumulate={accumulate}{on}: allowed are 1 to batch={batch}")
         if by_step and isinstance(schedule, Plateau):
             raise ValueError("by_step=True with Plateau, which goes by the loss of epochs")
         check_optimizer(optimizer, model)
@@ -244,6 +245,7 @@ class Trainer:
                 row = self._finish_epoch()
                 for hook in self.hooks:
                     stopped = bool(hook.epoch(self, row)) or stopped
+                stopped = any(self.comm.everyones(stopped))
                 if any(self.comm.everyones(interrupted())) and self.state.epoch < epochs:
                     self._stop()
         return self.state.history

@@ -182,6 +182,11 @@ def called(name, given, x):
     return repr((entry.call.settings, entry.call.outputs))
 
 
+def test_a_momentum_that_is_none_is_refused():
+    with pytest.raises(TypeError, match=r"momentum=None .*allowed: 0 to 1"):
+        nn.BatchNorm2d(4, momentum=None)
+
+
 @pytest.mark.parametrize("name", ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"])
 def test_momentum(name):
     layer, x, _ = make(name)

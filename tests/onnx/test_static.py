@@ -1,5 +1,6 @@
 """Sessions that plan memory for inputs of a shape: the same results, whatever the values."""
 
+import sys
 import threading
 
 import numpy as np
@@ -233,3 +234,38 @@ def test_what_draws_is_drawn_anew():
     x = array(1, 4, 6, 6)
     results = [one(x) for _ in range(4)]
     assert not any(np.array_equal(results[i], results[i + 1]) for i in range(3))
+
+
+def test_an_output_of_extents_is_the_callers_own():
+    nodes = [node("Relu", "x", "y"), node("Shape", "x", "s")]
+    made = model(nodes, {"x": ["N", "C"]}, {"y": ["N", "C"]})
+    made.graph.output.append(helper.make_tensor_value_info("s", TensorProto.INT64, [2]))
+    one = load(made)
+    for _ in range(5):
+        _, shape = one(array(2, 3))
+        np.testing.assert_array_equal(shape, [2, 3])
+        shape[...] = -9
+
+
+def test_more_shapes_than_are_kept_on_several_threads():
+    one = session([node("Relu", "x", "y")])
+    errors = []
+
+    def call(first):
+        try:
+            for n in range(60):
+                one(array(1 + (first + n) % 20, 4, 3, 6))
+        except (KeyError, RuntimeError, StopIteration) as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=call, args=(n,)) for n in range(6)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not errors

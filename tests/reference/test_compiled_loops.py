@@ -64,6 +64,17 @@ def test_what_is_not_finite_stays_where_it_belongs(value, rng):
         assert_close(got, want, np.float32, 144)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_filter_that_is_not_finite_stays_within_its_window(value):
+    weight = np.ones((1, 1, 3, 3))
+    weight[0, 0, 0, 0] = value
+    ones = np.ones((1, 1, 2, 2))
+    dx, *_ = cpu.conv2d_backward(
+        ones, ones, weight, *Case((1, 1, 2, 2), (1, 3, 3), padding=SAME).geometry
+    )
+    np.testing.assert_array_equal(dx, [[[[value, 4], [4, 4]]]])
+
+
 def test_who_has_few_channels_takes_them_and_who_has_many_does_not():
     def method(*shape, **more):
         case = Case(*shape, **more)

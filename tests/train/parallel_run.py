@@ -93,6 +93,60 @@ def different(comm, path):
         one.fit(1)
 
 
+def ignored(comm, path):
+    """Parts in which no example counts, and statistics that all wait for."""
+    rng = np.random.default_rng(0)
+    target = np.full(16, -100)
+    target[[0, 1, 2, 3, 13]] = 0, 1, 2, 1, 1
+    few = data.Arrays(
+        name="few", inputs=rng.standard_normal((16, 2, 4, 4), np.float32), target=target,
+        train=np.arange(12), test=np.arange(12, 16),
+    )  # fmt: skip
+    with nn.seeded(0):
+        model = nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(48, 3)
+        )
+    one = train.Trainer(model, few, nn.SGD(model, 0.1), batch=12, comm=comm, sync_batch_norm=True)
+    row = one.fit(3)[-1]
+    return [row.loss, row.test_loss]
+
+
+def stopped_by_one(comm, path):
+    """A hook of one process says that it is enough."""
+
+    class Enough(train.Hook):
+        def epoch(self, trainer, row):
+            return comm.rank == 1
+
+    one = trainer(comm, hooks=[Enough()])
+    one.fit(3)
+    return figures(one)
+
+
+def of_other_data(comm, path):
+    """The same in form and order, and other values."""
+    one = trainer(comm)
+    one.data.labels[0] = comm.rank
+    with comm.together():
+        one.fit(1)
+
+
+def interrupted(comm, path):
+    """Ctrl-C where one of them is, outside a step."""
+    with comm.together():
+        if comm.rank == 1:
+            raise KeyboardInterrupt
+        comm.everyones(None)
+
+
+def two_failed(comm, path):
+    """An error of several, but not of the first."""
+    with comm.together():
+        if comm.rank:
+            raise OSError("no space left")
+        comm.everyones(None)
+
+
 def late(comm, path):
     """One of them hangs in the second epoch."""
 

@@ -1,6 +1,7 @@
 """Training on several processes of MPI: the bits of one, and none that waits for ever."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -68,12 +69,29 @@ def test_batch_normalisation_over_all(tmp_path):
     np.testing.assert_allclose(apart, whole, rtol=1e-5, atol=1e-6)
 
 
-def test_models_that_differ_are_refused():
-    status, _, err = launch(2, SCRIPT, "different")
+def test_a_part_in_which_nothing_counts():
+    whole, apart = (np.array(results(size, "ignored"), float) for size in (1, 3))
+    np.testing.assert_allclose(apart, whole, rtol=1e-5)
+
+
+def test_one_ends_it_for_all():
+    assert results(2, "stopped_by_one") == results(1, "stopped")
+
+
+@pytest.mark.parametrize(
+    ("size", "what", "said"),
+    [
+        (2, "different", "the state of model and optimizer of process 1 is .*; allowed: the same"),
+        (2, "of_other_data", "the data of process 1 is .*, of process 0 .*; allowed: the same"),
+        (2, "interrupted", "interrupted"),
+        (3, "two_failed", "process 1 of 3: no space left"),
+    ],
+)
+def test_what_ends_all_is_said_once(size, what, said):
+    status, _, err = launch(size, SCRIPT, what)
     assert status != 0
-    said = [line for line in err.splitlines() if line.startswith("pycnn: error")]
-    assert len(said) == 1
-    assert "the state of model and optimizer of process 1 is" in said[0]
+    (line,) = [line for line in err.splitlines() if line.startswith("pycnn: error: ")]
+    assert re.search(said, line)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,14 @@ def test_a_weighted_loss_is_weighted_over_the_whole_part(reduction, ignored):
     assert one.fit(1)[0].loss == pytest.approx(whole, rel=1e-9)
 
 
+def test_probabilities_and_weights_of_classes():
+    target = np.full((6, 4), 0.25)
+    loss = nn.CrossEntropyLoss(weight=np.array([0.1, 1, 2, 3]))
+    assert loss.count(target) == nn.CrossEntropyLoss().count(target) == 6
+    assert loss.count(target[0]) == 1
+    assert loss.count(np.zeros((6, 4, 5))) == 30
+
+
 def test_mixup_trains_on_probabilities():
     x, classes = RNG.standard_normal((40, 3)).astype(np.float32), RNG.integers(0, 4, 40)
     mix = data.augment.Mixup(4, alpha=1.0)

@@ -32,8 +32,9 @@ def train(
     if not np.isfinite(variance.astype(x.dtype)).all():
         return None
     scale = rstd if weight is None else rstd * weight
-    shift = np.zeros(c, x.dtype) if bias is None else bias
     narrow = mean.astype(x.dtype)
+    # x less its rounded mean is exact where the mean is large; what rounding took off follows.
+    shift = ((0 if bias is None else bias) - (mean - narrow) * scale).astype(x.dtype)
     _share(_loops.compiled.scale_shift, c, x, narrow, *_whole(scale, shift), y)
     return y, narrow, rstd, (variance * count / (count - 1)).astype(x.dtype)
 

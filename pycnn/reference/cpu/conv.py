@@ -218,7 +218,11 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
         METHODS[method].forward(turned, dy, filters, None, dx)
         if np.isfinite(dx.sum()):
             return dx
-    return _gradients(conv).input_gradient(conv, dy, weight)
+    way = _gradients(conv)
+    dx = way.input_gradient(conv, dy, weight)
+    if way is _direct and not np.isfinite(dx.sum()):  # an infinity times the zeros around dy
+        return _columns(conv).input_gradient(conv, dy, weight)
+    return dx
 
 
 def _weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:

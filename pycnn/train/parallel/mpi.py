@@ -139,18 +139,23 @@ class MpiCommunicator(Communicator):
     def together(self) -> Iterator[None]:
         try:
             yield
+        except KeyboardInterrupt:
+            self._let_lower_ones_speak()
+            self.abort("interrupted", status=130)
         except Exception as error:
-            if self.rank:
-                time.sleep(_ROLL_CALL)  # the first one says it, if it happened to all
+            self._let_lower_ones_speak()
             if not isinstance(error, (*SAID, MissingExtra)):
                 traceback.print_exc()
             where = f"process {self.rank} of {self.size}: " if self.rank else ""
             self.abort(f"{where}{error}", status=2)
 
+    def _let_lower_ones_speak(self) -> None:
+        """Wait: what happened to several is said by the first of them, which ends the others."""
+        time.sleep(_ROLL_CALL * (1 - 2.0**-self.rank))
+
     def ended_by(self, kind: Any, error: BaseException, trace: Any) -> None:
         """As `sys.excepthook`: an error that nobody caught ends all processes."""
-        if self.rank:
-            time.sleep(_ROLL_CALL)
+        self._let_lower_ones_speak()
         sys.__excepthook__(kind, error, trace)
         self.abort()
 
