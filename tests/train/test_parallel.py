@@ -1,5 +1,6 @@
 """Training on several processes of MPI: the bits of one, and none that waits for ever."""
 
+import functools
 import json
 import re
 import shutil
@@ -17,13 +18,18 @@ from pycnn.train.parallel.sums import Sums
 SCRIPT = Path(__file__).parent / "parallel_run.py"
 
 
+@functools.cache
 def launcher():
-    """The mpiexec of this environment, or another one."""
+    """The mpiexec of this environment, or another one; skips where none works."""
     pytest.importorskip("mpi4py", reason="several processes need mpi4py (extra mpi)")
     beside = Path(sys.executable).parent / "mpiexec"
     found = str(beside) if beside.exists() else shutil.which("mpiexec")
     if found is None:
         pytest.skip("no mpiexec here (extra mpi brings one)")
+    command = [found, "-n", "2", sys.executable, "-c", "from mpi4py import MPI"]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if tried.returncode:
+        pytest.skip(f"mpiexec starts no processes here: {tried.stderr[-300:]}")
     return found
 
 
