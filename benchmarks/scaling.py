@@ -26,7 +26,7 @@ from pycnn.train.parallel.sums import Sums
 
 COMMAND = "python benchmarks/scaling.py"
 MODELS = {"lenet5": (1, 28, 28), "cifar_resnet20": (3, 32, 32)}
-BATCH, STEPS, ROUNDS = 64, 20, 5
+BATCH, STEPS, ROUNDS = 64, 20, 3
 
 
 def measure(name: str, each: int) -> None:
