@@ -33,8 +33,16 @@ def environment(command: str) -> dict[str, Any]:
         "gpu": gpu(),
         "versions": versions(),
         "backends": {b.name: b.detail for b in pycnn.backends() if b.available},
-        "variables": {n: v for n, v in sorted(os.environ.items()) if n.startswith("PYCNN_")},
+        "variables": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith("PYCNN_") and name not in _PLACES
+        },
     }
+
+
+#: Where files lie, which changes nothing that is measured, and is nobody's business.
+_PLACES = ("PYCNN_CACHE_DIR", "PYCNN_TUNED")
 
 
 def now() -> str:

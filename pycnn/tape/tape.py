@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 import pycnn
+from pycnn.define.record import base
 from pycnn.dtypes import numpy_dtype
 from pycnn.tape.rules import Pull, differentiate
 from pycnn.tape.variable import Variable, plain
@@ -285,10 +286,10 @@ class Tape:
         wanted = [source.slot for source in sources]
         parameters = {v.slot: owners[0] for v, owners in self._parameters.values()}
         grads = self._back(y, dy, {*wanted, *parameters})
-        handed = {id(_memory(dy))} | {id(_memory(grads[slot])) for slot in wanted if slot in grads}
+        handed = {id(base(dy))} | {id(base(grads[slot])) for slot in wanted if slot in grads}
         for slot, (layer, key) in parameters.items():
             if slot in grads:  # in memory of its own: clipping writes into it
-                grad, where = grads[slot], id(_memory(grads[slot]))
+                grad, where = grads[slot], id(base(grads[slot]))
                 layer.add_grad(key, grad.copy() if where in handed else grad)
                 handed.add(where)
         return [grads.get(slot) for slot in wanted]
@@ -390,13 +391,6 @@ def _some_of(array: np.ndarray) -> bytes:
     step = array.size // FEW | 1
     flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
     return flat[::step].tobytes()
-
-
-def _memory(array: Any) -> Any:
-    """The array that owns the memory of a view."""
-    while getattr(array, "base", None) is not None:
-        array = array.base
-    return array
 
 
 def _zeros(shape: Any, dtype: Any, kind: Callable[..., Any]) -> Any:
