@@ -77,6 +77,10 @@ CASES: dict[str, tuple[Case, ...]] = {
         ),
         Case("ragged tiles", {"a": (131, 67), "b": (67, 129)}),
         Case("longer than a ring of stages", {"a": (136, 600), "b": (600, 72)}),
+        Case("several tiles of a block", {"a": (264, 72), "b": (72, 264)}),
+        Case(
+            "several tiles, odd rows of C", {"a": (264, 72), "b": (265, 72)}, {"transpose_b": True}
+        ),
     ),
     "max_pool2d": (
         *_pools(5003),
@@ -96,6 +100,10 @@ CASES: dict[str, tuple[Case, ...]] = {
             ("long vectors", (3, 1032), {}),
             ("long vectors, smoothed", (3, 1032), {"label_smoothing": 0.3}),
         )
+    ),
+    "batch_norm_train": (
+        Case("many rows of few channels", {"x": (2, 33, 31, 24)}, {"layout": "NHWC"}),
+        Case("small maps", {"x": (33, 24, 7, 7)}),
     ),
     "layer_norm": (
         Case(
