@@ -71,27 +71,30 @@ def _normalised(
     axes = tuple(i for i in range(x.ndim) if i != axis)
     form = [-1 if i == axis else 1 for i in range(x.ndim)]
 
-    def total(*arrays: Any) -> list[np.ndarray]:
-        """Sums over the batch, of each process, added by rank."""
-        sums = [to_numpy(array.sum(axes, dtype=np.float64)) for array in arrays]
-        return [np.sum(one, axis=0) for one in zip(*others.everyones(sums), strict=True)]
+    def summed(array: Any) -> Any:
+        return array.sum(axes, dtype=np.float64)
+
+    def total(*sums: Any) -> list[np.ndarray]:
+        """Those of each process, added by rank."""
+        all_of_them = others.everyones([to_numpy(own) for own in sums])
+        return [np.sum(one, axis=0) for one in zip(*all_of_them, strict=True)]
 
     def like(sums: np.ndarray) -> Any:
         return library(x).asarray(sums.astype(x.dtype)).reshape(form)
 
     count = sum(others.everyones(x.size // x.shape[axis]))
-    mean = total(x)[0] / count
+    mean = total(summed(x))[0] / count
     centred = x - like(mean)
-    var = total(centred * centred)[0] / count
+    var = total(summed(centred * centred))[0] / count
     scale = like(1 / np.sqrt(var + eps))
     hat = centred * scale
     found["mean"] = like(mean).ravel()
     found["var"] = like(var * count / max(1, count - 1)).ravel()
 
     def pull(dy: Any) -> tuple[Any, Any, Any]:
-        own = [array.sum(axes, dtype=np.float64).astype(x.dtype) for array in (dy * hat, dy)]
-        of_hat, of_dy = total(dy * hat, dy)
+        own = summed(dy * hat), summed(dy)
+        of_hat, of_dy = total(*own)
         dx = weight.reshape(form) * scale * (dy - like(of_dy / count) - hat * like(of_hat / count))
-        return dx, *own
+        return dx, *(sums.astype(x.dtype) for sums in own)
 
     return hat * weight.reshape(form) + bias.reshape(form), pull

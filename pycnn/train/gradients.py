@@ -89,7 +89,7 @@ def gradients(
     examples = sum(size.examples for size in sizes if size is not None)
     weight = sum(size.weight for size in sizes if size is not None)
     one = len(sizes) == 1
-    layers = [layer for _, layer in model.named_layers()]
+    layers = [] if one else [layer for _, layer in model.named_layers()]
     places = {layer: place for place, layer in enumerate(layers)}
     sums = Sums(comm, model) if comm.size > 1 else None
     figures: list[_Figures | None] = []
