@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pycnn import nn
-from pycnn.models.lenet import CONNECTIONS, PartialConv2d, ScaledTanh, lenet5_1998
+from pycnn.models.lenet import CONNECTIONS, PartialConv2d, ScaledTanh, lenet5, lenet5_1998
 
 
 def test_connections_are_those_of_table_1():
@@ -18,6 +18,13 @@ def test_trained_parameters_of_each_layer_are_those_of_the_paper():
     found = {name: layers[name].parameter_count for name in ("c1", "s2", "c3", "s4", "c5", "f6")}
     expected = {"c1": 156, "s2": 12, "c3": 1_516, "s4": 32, "c5": 48_120, "f6": 10_164}
     assert found == expected
+
+
+def test_an_even_image_of_any_grey_has_no_frame_in_the_first_maps():
+    """28x28 are padded with what the edges are: zeros would be a step."""
+    maps = lenet5().at("c1")(np.full((1, 1, 28, 28), 0.7, np.float32))
+    assert maps.shape == (1, 6, 28, 28)
+    assert np.ptp(maps, axis=(2, 3)).max() < 1e-6
 
 
 def test_partial_convolution_sees_what_it_is_connected_to():

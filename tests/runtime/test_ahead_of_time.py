@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,58 @@ echo >>"$0.log.$$"
 while [ "$1" != -o ]; do shift; done
 : >"$2"
 """
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Configures with the given definitions, into a folder elsewhere."""
+    if shutil.which("cmake") is None or shutil.which("make") is None:
+        pytest.skip("cmake or make is not on the PATH")
+
+    def configure(*definitions: str) -> subprocess.CompletedProcess[str]:
+        command = ["cmake", "-S", str(ROOT), "-B", str(tmp_path / "build"), "-G", "Unix Makefiles"]
+        command += [f"-D{one}" for one in definitions]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    return configure
+
+
+@pytest.mark.parametrize(
+    ("definitions", "need", "install"),
+    [
+        (["RUNTIME=OFF", "NVCC="], "kernels_aot needs nvcc", "install the CUDA toolkit"),
+        (["KERNELS_AOT=OFF", "Python_EXECUTABLE={bare}"], "_runtime needs pybind11", "pip install"),
+        (["RUNTIME=OFF", "NVCC=nvcc", "Python_EXECUTABLE={bare}"], "run pycnn", "pip install -e ."),
+        (["Python_EXECUTABLE=/absent"], "Python 3.11 or later is missing", "install it"),
+    ],
+)
+def test_configuring_says_what_to_install(configured, tmp_path, definitions, need, install):
+    bare = tmp_path / "python"  # without the packages that are installed
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    done = configured(*(one.format(bare=bare) for one in definitions))
+    said = " ".join(done.stderr.split())
+    assert done.returncode != 0
+    assert need in said
+    assert install in said
+
+
+def test_configuring_says_that_there_is_no_compiler(configured, monkeypatch):
+    monkeypatch.setenv("CXX", "absent")
+    done = configured("KERNELS_AOT=OFF")
+    assert done.returncode != 0
+    assert "_runtime needs a C++17 compiler: install one" in " ".join(done.stderr.split())
+
+
+def test_what_is_built_is_in_the_folder_of_b_alone(configured, tmp_path):
+    """The runtime would go beside its target; nothing is compiled to see that."""
+    if shutil.which("c++") is None:
+        pytest.skip("c++ is not on the PATH")
+    done = configured("KERNELS_AOT=OFF", f"Python_EXECUTABLE={sys.executable}")
+    assert done.returncode == 0, done.stderr
+    link = next((tmp_path / "build").rglob("_runtime.dir/link.txt")).read_text()
+    (target,) = re.findall(r" -o (\S+)", link)
+    assert not Path(target).is_absolute()  # from the folder of -B
 
 
 @pytest.mark.slow

@@ -106,6 +106,22 @@ def test_a_folder_of_grey_and_rgb_images(tmp_path, capsys):
     assert main([*command, "--channels", "1", "--threads", "1"]) == 0
 
 
+def test_a_folder_of_images_of_several_extents(tmp_path):
+    from PIL import Image
+
+    for label in ("a", "b"):
+        (tmp_path / "uneven" / label).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (20 + i, 40 - i), 10 * i).save(tmp_path / "uneven" / label / f"{i}.png")
+    model = tmp_path / "m.safetensors"
+    command = ["train", "lenet5", "--data", str(tmp_path / "uneven"), "--epochs", "1"]
+    assert main([*command, "-o", str(model)]) == 2
+    assert main([*command, "-o", str(model), "--size", "30,34", "--threads", "1"]) == 0
+    # The first dense layer sees 16 maps of 5x6: (30 / 2 - 4) / 2, and (34 / 2 - 4) / 2 in whole.
+    network, _ = train.load_model(model)
+    assert network.at("f5").params["weight"].shape == (120, 16 * 5 * 6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
