@@ -28,8 +28,10 @@ def modules():
 
 @pytest.mark.parametrize(
     ("mode", "strides", "many", "dtype"),
-    itertools.product(
-        ("full", "valid"), (None, (2, 1)), (False, True), (np.float64, np.complex128)
+    list(
+        itertools.product(
+            ("full", "valid"), (None, (2, 1)), (False, True), (np.float64, np.complex128)
+        )
     ),
 )
 def test_convolutions_and_their_adjoints(modules, mode, strides, many, dtype):
