@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from pycnn.models.command_line import add_own
 from pycnn.runtime.options import add_force, add_threads, positive
 
 #: Repeated here, and compared by a test, so that ``pycnn --help`` imports no measuring code.
@@ -45,6 +46,7 @@ def _add_cases(parser: argparse.ArgumentParser) -> None:
         help=f"a network: {', '.join(SUITE_NAMES)}, another name of pycnn.models, or FILE.onnx; "
         "standard: the operation's own layers; kernelbench: the tasks of KernelBench's level 1",
     )  # fmt: skip
+    add_own(parser)
     parser.add_argument(
         "--shape", metavar="WORD",
         help="one layer instead of a suite, such as n1c64h56w56k64r3s3p1 "

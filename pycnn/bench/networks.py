@@ -41,21 +41,26 @@ READERS: dict[str, tuple[str, str, Callable[[Traced], Case | None]]] = {
 }
 
 
-def layers(model: str, op: str, batch: int = 1) -> list[Layer]:
+def layers(model: str, op: str, batch: int = 1, own: Sequence[str] = ()) -> list[Layer]:
     """The layers of `op` in a network, equal ones once, in the order in which they compute.
+
+    `own` are words such as "hidden=120,100", for `pycnn.models.arguments.read`.
 
     Examples
     --------
     >>> layers("lenet5", "gemm", 8)[-1]
     Layer(name='fc3', case=GemmCase(m=8, n=10, k=84), count=1)
+    >>> layers("lenet5", "gemm", 8, ["hidden=120,100"])[-1].case
+    GemmCase(m=8, n=10, k=100)
     """
-    from pycnn.models import MODELS, create
+    from pycnn.models import MODELS, arguments, create
 
+    settings = arguments.read(model, own)
     if op not in READERS:
         return []
     called, stem, read = READERS[op]
     with tracing() as log:
-        network: Any = create(model).eval()
+        network: Any = create(model, **settings).eval()
         network(placeholder((batch, *MODELS[model].input_shape)))
     cases = [read(traced) for traced in log if traced.operation.name == called]
     return _counted(stem, [case for case in cases if case is not None])

@@ -165,6 +165,7 @@ def kernels(text: str | None, benchmarks: Sequence[Benchmark]) -> list[str] | No
 def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
     """The command that asks for the same again; where it writes to is left out."""
     words = [f"pycnn {command}", *filter(None, (arguments.suite,))]
+    words += [f"--arg {shlex.quote(one)}" for one in arguments.own]
     if arguments.case:
         words.append(f"--case {shlex.quote(arguments.case)}")
     names = (
@@ -191,6 +192,11 @@ def command_line(arguments: argparse.Namespace, command: str = "bench") -> str:
 
 
 def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[Layer]]:
+    if arguments.own and arguments.suite not in MODELS:
+        raise ValueError(
+            f"--arg {arguments.own[0]}: it says how a network of pycnn.models is made; "
+            "allowed with the name of one"
+        )
     if arguments.case:
         problem = named(arguments.case)
         return "case", [
@@ -227,7 +233,7 @@ def layers_of(arguments: argparse.Namespace, op: Operation) -> tuple[str, list[L
     layers = [
         Layer(_name(layer.name, layer.case, batches), layer.case, layer.count)
         for batch in batches or [SUITES[name].batch if name in SUITES else 1]
-        for layer in _of_network(name, op, batch)
+        for layer in _of_network(name, op, batch, arguments.own)
     ]
     if not layers:
         having = ", ".join(s.name for s in SUITES.values() if s.layers(op.name))
@@ -248,13 +254,11 @@ def _of_file(path: Path, op: Operation, batches: Sequence[int]) -> tuple[str, li
     return path.name, layers
 
 
-def _of_network(name: str, op: Operation, batch: int) -> list[Layer]:
-    """From the table of a suite, or traced."""
-    return (
-        SUITES[name].layers(op.name, batch)
-        if name in SUITES
-        else networks.layers(name, op.name, batch)
-    )
+def _of_network(name: str, op: Operation, batch: int, own: Sequence[str]) -> list[Layer]:
+    """From the table of a suite, or traced; with arguments of its own always traced."""
+    if name in SUITES and not own:
+        return SUITES[name].layers(op.name, batch)
+    return networks.layers(name, op.name, batch, own)
 
 
 def _name(name: str, case: Case, batches: Sequence[int]) -> str:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pycnn.models.command_line import add_own
 from pycnn.runtime.options import add_threads
 
 
@@ -18,6 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add = parser.add_argument
     add("suite", nargs="?", metavar="SUITE", help="a network, as for pycnn bench")
+    add_own(parser)
     add("--shape", metavar="WORD", help="one layer instead, such as n1c64h56w56k64r3s3p1")
     add("--batch", metavar="LIST", help="batch sizes by commas (default: that of the suite)")
     add("--dtype", default="float32", metavar="LIST", help="by commas (default: float32)")

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycnn import data, models, nn
+from pycnn.models import arguments as of_model, command_line
 from pycnn.runtime.backends import SELECTABLE, backends, require
 from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import replacing
 from pycnn.runtime.options import add_force, add_threads, check_output, positive
-from pycnn.see import model_arguments
 
 if TYPE_CHECKING:
     from pycnn.live.network import Served
@@ -30,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "live", help="a page on this machine where one draws, and sees every layer"
     )
-    model_arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     add = parser.add_argument
     add("--port", type=_port, default=PORT, help=f"default {PORT}; 0: any that is free")
     add(
@@ -94,23 +94,22 @@ def _network(arguments: argparse.Namespace, trainer: "Trainer | None") -> "Serve
     from pycnn.live.network import served, served_pretrained
 
     if arguments.pretrained:
-        for option in ("input", "classes", "width"):
-            if getattr(arguments, option) is not None:
-                raise ValueError(f"--{option}: trained weights are of one network; "
-                                 "allowed without --pretrained")  # fmt: skip
+        command_line.refuse_settings(
+            arguments, "trained weights are of one network; allowed without --pretrained"
+        )
         trained = models.load_pretrained(arguments.model)
         network = served_pretrained(
             arguments.model, trained, models.MODELS[arguments.model].input_shape
         )
     elif trainer is not None:
         of = trainer.data
-        named = model_arguments.NamedModel(
+        named = command_line.NamedModel(
             trainer.model, of.shape, of.mean.tolist(), of.std.tolist(), of.classes,
             of.name if of.name in data.DATA_SETS else "",
         )  # fmt: skip
         return served(arguments.model, named, IN_TRAINING)
     else:
-        named = model_arguments.model_of(arguments)
+        named = command_line.model_of(arguments)
         file = Path(arguments.model).is_file()
         name = Path(arguments.model).stem if file else arguments.model
         network = served(name, named, "" if file else UNTRAINED)
@@ -131,7 +130,11 @@ def _trainer(arguments: argparse.Namespace) -> "Trainer":
         found = data.load(name)
     width: dict[str, Any] = {} if arguments.width is None else {"width": arguments.width}
     model = models.create(
-        arguments.model, classes=len(found.classes), input_shape=found.shape, **width
+        arguments.model,
+        classes=len(found.classes),
+        input_shape=found.shape,
+        **width,
+        **of_model.read(arguments.model, arguments.own),
     )
     if arguments.backend == "cuda":
         model.to("cuda")

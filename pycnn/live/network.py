@@ -13,11 +13,11 @@ import numpy as np
 from pycnn import nn
 from pycnn.live.layers import Shown, shown_layers
 from pycnn.models import Pretrained
+from pycnn.models.command_line import NamedModel
 from pycnn.nn.arrays import placer, to_numpy
 from pycnn.nn.classifier import probabilities
 from pycnn.nn.layer import Layer
 from pycnn.nn.observe import evaluating, observing
-from pycnn.see.model_arguments import NamedModel
 from pycnn.see.prepare import from_pixels, photo_of, prepare_image, prepare_pretrained
 
 #: An input as a network takes it, and the same pixels to look at, uint8 (C, H, W).

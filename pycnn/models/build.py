@@ -9,6 +9,7 @@ from pycnn import nn
 from pycnn.define.trace import tracing
 from pycnn.define.validate import choice
 from pycnn.dtypes import FLOATING
+from pycnn.models.arguments import check
 from pycnn.models.layout import to_channels_last
 from pycnn.models.table import MODELS, ModelEntry
 from pycnn.nn.arguments import fixed
@@ -133,6 +134,7 @@ def _check_values(name: str, entry: ModelEntry, arguments: Mapping[str, Any]) ->
         raise ValueError(f"{name}: classes={classes!r}: allowed are ints from 1 on")
     if not (isinstance(width, int | float) and 0 < width < math.inf):
         raise ValueError(f"{name}: width={width!r}: allowed are numbers above 0")
+    check(name, arguments)
 
 
 def _is_count(value: Any) -> bool:

@@ -64,9 +64,10 @@ def resnet(
     classes : int, default 1000
     width : float, default 1.0
         Factor of the numbers of filters.
-    shortcut : {"projection", "identity"}, default "projection"
+    shortcut : {"projection", "identity", "none"}, default "projection"
         What stands where the shape changes: a 1x1 convolution (option B of the paper), or the
-        input itself, with pixels left out and channels of zeros added (option A).
+        input itself, with pixels left out and channels of zeros added (option A). With "none" there
+        are no shortcuts at all: the paper's plain network.
     halve : {"1x1", "3x3"}, default "1x1"
         The convolution in which a bottleneck, from 50 layers on, halves the extent: its first, as
         in the paper, or the next, as in torchvision. Parameters are the same, multiply-adds more.
@@ -124,7 +125,7 @@ def cifar_resnet(
     classes : int, default 10
     width : float, default 1.0
         Factor of the numbers of filters, 16, 32 and 64.
-    shortcut : {"identity", "projection"}, default "identity"
+    shortcut : {"identity", "projection", "none"}, default "identity"
         As for `resnet`; the paper uses option A here.
 
     Returns
@@ -167,7 +168,9 @@ def _network(
         for i in range(count):
             stride = 2 if number > 0 and i == 0 else 1
             branch = design.branch(inputs, filters, stride)
-            blocks.append(residual(branch, SHORTCUTS[shortcut](inputs, outputs, stride)))
+            around = SHORTCUTS[shortcut]
+            blocks.append(residual(branch, around(inputs, outputs, stride)) if around
+                          else plain(branch))  # fmt: skip
             inputs = outputs
         stages[f"stage{number + 1}"] = nn.Sequential(*blocks)
     return nn.Sequential(stem=stem, **stages, classifier=pooled_head(inputs, classes))
@@ -176,6 +179,11 @@ def _network(
 def residual(branch: nn.Layer, shortcut: nn.Layer) -> nn.Sequential:
     """Sum of branch and shortcut, then ReLU."""
     return nn.Sequential(sum=nn.Sum(branch=branch, shortcut=shortcut), relu=nn.ReLU())
+
+
+def plain(branch: nn.Sequential) -> nn.Sequential:
+    """The branch alone, then ReLU: the block of a network without shortcuts."""
+    return nn.Sequential(**branch.children, relu=nn.ReLU())
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Layer:
@@ -201,4 +209,8 @@ def identity(inputs: int, outputs: int, stride: int) -> nn.Layer:
     return nn.Sequential(**steps) if steps else nn.Identity()
 
 
-SHORTCUTS = {"projection": projection, "identity": identity}
+SHORTCUTS: dict[str, Callable[[int, int, int], nn.Layer] | None] = {
+    "projection": projection,
+    "identity": identity,
+    "none": None,
+}

@@ -65,6 +65,12 @@ MODELS: dict[str, ModelEntry] = {
         f"cifar_resnet{d}": ModelEntry(partial(cifar_resnet, d), (3, 32, 32), RESNET)
         for d in (20, 56, 110, 1202)
     },
+    **{
+        f"cifar_plain{d}": ModelEntry(
+            partial(cifar_resnet, d, shortcut="none"), (3, 32, 32), RESNET
+        )
+        for d in (20, 56)
+    },
     **{f"densenet{d}": ModelEntry(partial(densenet, d), PHOTO, DENSENET) for d in (121, 169, 201)},
     "squeezenet": ModelEntry(squeezenet, (3, 227, 227), "Iandola et al. 2016"),
     "mobilenet": ModelEntry(mobilenet, PHOTO, "Howard et al. 2017"),

@@ -5,7 +5,10 @@ from pycnn.models.blocks import Shape, conv_relu, dense_head, flat_size, scaled
 
 
 def zfnet(
-    input_shape: Shape = (3, 224, 224), classes: int = 1000, width: float = 1.0
+    input_shape: Shape = (3, 224, 224),
+    classes: int = 1000,
+    width: float = 1.0,
+    filters: tuple[int, int, int] = (384, 384, 256),
 ) -> nn.Sequential:
     """ZFNet.
 
@@ -18,6 +21,9 @@ def zfnet(
     classes : int, default 1000
     width : float, default 1.0
         Factor of the numbers of filters and hidden units.
+    filters : (int, int, int), default (384, 384, 256)
+        Of the last three convolutions. Lectures often draw (512, 1024, 512), which the paper has as
+        a variant, in its table 3.
 
     Returns
     -------
@@ -31,8 +37,11 @@ def zfnet(
     --------
     >>> zfnet(width=1 / 32, classes=10).at("features").output_shape((3, 224, 224))
     (8, 6, 6)
+    >>> zfnet(width=1 / 32, classes=10, filters=(512, 1024, 512)).at("features").output_shape(
+    ...     (3, 224, 224))
+    (16, 6, 6)
     """
-    c1, c2, c3, c4, c5 = (scaled(channels, width) for channels in (96, 256, 384, 384, 256))
+    c1, c2, c3, c4, c5 = (scaled(channels, width) for channels in (96, 256, *filters))
     features = nn.Sequential(
         conv1=conv_relu(input_shape[0], c1, 7, stride=2, padding=1),
         pool1=nn.MaxPool2d(3, stride=2, ceil_mode=True),

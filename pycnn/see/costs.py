@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from pycnn.models import command_line
 from pycnn.nn.layer import Layer
 from pycnn.runtime.terminal import Row, Table, plain, show, size_text
-from pycnn.see import model_arguments
 from pycnn.see.receptive import Field, Span, is_bound
 from pycnn.see.trace import Step, spatial, trace
 from pycnn.see.weight_sharing import Sharing, of_step
@@ -265,7 +265,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "summary", help="shape, parameters, MACs, memory and receptive field of every layer"
     )
-    model_arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     parser.add_argument("--sharing", action="store_true",
                         help="also the weights without weight sharing")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON, for a program")
@@ -273,7 +273,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    model, input_shape, *_ = model_arguments.shapes_of(arguments)
+    model, input_shape, *_ = command_line.shapes_of(arguments)
     result = summary(model, input_shape)
     if arguments.json:
         print(json.dumps(result.as_json(), indent=1))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pycnn.models import command_line
 from pycnn.nn.layer import Layer
 from pycnn.runtime.options import check_output
-from pycnn.see import model_arguments
 from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
 from pycnn.see.stages import Outline, outline
 from pycnn.see.trace import trace
@@ -180,7 +180,7 @@ def _legend(axes: Any, diagram: Diagram, centre: float, y: float) -> None:
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser("draw", help="a network diagram, as papers draw it")
-    model_arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE",
                         help="ends with " + ", ".join(f".{f}" for f in FORMATS))  # fmt: skip
     parser.add_argument("--title", default="", help="written above")
@@ -189,6 +189,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _run(arguments: argparse.Namespace) -> int:
     check_output(arguments.output, "-o", [f".{name}" for name in FORMATS])
-    model, input_shape, *_ = model_arguments.shapes_of(arguments)
+    model, input_shape, *_ = command_line.shapes_of(arguments)
     print(draw(model, input_shape, arguments.output, arguments.title))
     return 0

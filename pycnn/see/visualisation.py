@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pycnn.models import load_pretrained
+from pycnn.models import command_line, load_pretrained
 from pycnn.nn.arrays import placer, to_numpy
 from pycnn.nn.classifier import probabilities
 from pycnn.nn.convolution import Conv2d
@@ -15,7 +15,7 @@ from pycnn.nn.layer import Layer
 from pycnn.nn.observe import evaluating, observing
 from pycnn.runtime.options import add_threads, check_output
 from pycnn.runtime.terminal import progress
-from pycnn.see import diagram, heat, model_arguments, pictures
+from pycnn.see import diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
 from pycnn.see.page import Picture, page
 from pycnn.see.prepare import PHOTOS, PreparedImage, image_file, prepare_image, prepare_pretrained
@@ -205,7 +205,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "visualise", help="filters, feature maps, receptive fields and heat maps for an image"
     )
-    model_arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     parser.add_argument("image", metavar="IMAGE",
                         help=f"an image file, or one of {', '.join(PHOTOS)}")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="DIR",
@@ -227,10 +227,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None and arguments.output.is_file():
         raise NotADirectoryError(f"-o {arguments.output}: it is a file, and a folder is needed")
     if arguments.pretrained:
-        for option in ("input", "classes", "width"):
-            if getattr(arguments, option) is not None:
-                raise ValueError(f"--{option}: trained weights are of one network; "
-                                 "allowed without --pretrained")  # fmt: skip
+        command_line.refuse_settings(
+            arguments, "trained weights are of one network; allowed without --pretrained"
+        )
     model, image, classes = _model_and_image(arguments)
     result = visualise(model, image, arguments.patch, arguments.step, classes)
     trained = arguments.pretrained or Path(arguments.model).is_file()
@@ -254,6 +253,6 @@ def _model_and_image(arguments: argparse.Namespace) -> tuple[Layer, PreparedImag
     if arguments.pretrained:
         trained = load_pretrained(arguments.model)
         return trained.model, prepare_pretrained(path, trained), ()
-    named = model_arguments.model_of(arguments)
+    named = command_line.model_of(arguments)
     image = prepare_image(path, named.input_shape, named.mean, named.std)
     return named.model, image, named.classes

@@ -4,11 +4,12 @@ import argparse
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pycnn import data, models, nn
+from pycnn.models import arguments as of_model, command_line
 from pycnn.nn.optim import OPTIMIZERS, Optimizer
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
 from pycnn.runtime.extras import import_extra
@@ -64,6 +65,7 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--patience", type=positive, metavar="EPOCHS",
         help="stop when the test loss has not fallen for EPOCHS")  # fmt: skip
     add("--width", type=float, help="factor of the model's channels (default 1)")
+    command_line.add_own(parser)
     add("--flip", action="store_true", help="augmentation: mirror half of the images")
     add("--crop", type=int, default=0, metavar="PIXELS", help="augmentation: shift by up to PIXELS")
     add("--label-smoothing", type=float, default=0.0, metavar="SHARE",
@@ -114,7 +116,7 @@ def _train_on(comm: Communicator, arguments: argparse.Namespace) -> int:
     dataset = one_copy(lambda: load_data(arguments), comm)
     model = models.create(
         arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
-        width=arguments.width, seed=arguments.seed,
+        width=arguments.width, seed=arguments.seed, **arguments.own,
     )  # fmt: skip
     if arguments.device == "cuda":
         comm.take_gpu()
@@ -220,22 +222,38 @@ def _settle(arguments: argparse.Namespace, checkpoint: Checkpoint | None) -> Non
     Without a checkpoint they are as `DEFAULTS` says.
     """
     known: dict[str, Any] = {**DEFAULTS, "accumulate": None}
+    arguments.own = of_model.read(arguments.model, arguments.own)
     if checkpoint is not None:
         settings = checkpoint.about.get("training", {}).get("settings", {})
         known |= {name: settings[name] for name in ("batch", "seed", "lr") if name in settings}
         theirs = [n for n, kind in OPTIMIZERS.items() if kind.__name__ == settings.get("optimizer")]
         known |= {"optimizer": theirs[0]} if theirs else {}
         known["accumulate"] = settings.get("accumulate") or 1
-        known["width"] = model_of(checkpoint, arguments.resume)[1].get("width", 1.0)
+        made_with = model_of(checkpoint, arguments.resume)[1]
+        known["width"] = made_with.get("width", 1.0)
         if arguments.width not in (None, known["width"]):
             raise ValueError(
                 f"--width {arguments.width:g}: the checkpoint was made with {known['width']:g}"
             )
+        arguments.own = _own_of(arguments, made_with)
     for name, value in known.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     if arguments.scale_lr:
         arguments.lr *= arguments.batch / arguments.scale_lr
+
+
+def _own_of(arguments: argparse.Namespace, made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """What the checkpoint says of ``--arg``; refuses what differs from it."""
+    has = of_model.own(arguments.model)
+    theirs = {name: made_with.get(name, one.default) for name, one in has.items()}
+    for name, value in arguments.own.items():
+        if value != theirs[name]:
+            raise ValueError(
+                f"--arg {name}={of_model.text(value)}: the checkpoint was made with "
+                f"{of_model.text(theirs[name])}"
+            )
+    return {name: value for name, value in theirs.items() if name in made_with}
 
 
 def load_data(arguments: argparse.Namespace) -> data.DataSet:

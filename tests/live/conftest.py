@@ -14,7 +14,7 @@ from pycnn import models, nn
 from pycnn.live.network import Served, served
 from pycnn.live.samples import Sample
 from pycnn.live.show import Show
-from pycnn.see.model_arguments import NamedModel
+from pycnn.models.command_line import NamedModel
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ SMALL = {
     "inception_resnet_v2": {"input_size": 79, "width": THIN},
     **{f"resnet{depth}": {"input_size": 64, "width": THIN} for depth in (18, 34, 50, 101, 152)},
     **{f"cifar_resnet{depth}": {"input_size": 8, "width": 1 / 8} for depth in (20, 56, 110, 1202)},
+    **{f"cifar_plain{depth}": {"input_size": 8, "width": 1 / 8} for depth in (20, 56)},
     **{f"densenet{depth}": {"input_size": 64, "width": THIN} for depth in (121, 169, 201)},
     "squeezenet": {"input_size": 51, "width": 1 / 8},
     "mobilenet": {"input_size": 64, "width": 1 / 4},

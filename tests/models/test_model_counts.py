@@ -34,6 +34,13 @@ COUNTS = [
         BY_HAND,
     ),
     ("zfnet", {}, 62_357_608, IMGCLSMOB),
+    # 256x512x9+512, 512x1024x9+1024, 1024x512x9+512 for 885_120 + 1_327_488 + 884_992; and twice
+    # as many inputs, 512x36, to the first dense layer.
+    (
+        "zfnet", {"filters": (512, 1024, 512)},
+        62_357_608 - 3_097_600 + 1_180_160 + 4_719_616 + 4_719_104 + 256 * 36 * 4096,
+        BY_HAND,
+    ),
     ("vgg11", {}, 132_863_336, TORCHVISION),
     ("vgg13", {}, 133_047_848, TORCHVISION),
     ("vgg16", {}, 138_357_544, TORCHVISION),
@@ -55,6 +62,9 @@ COUNTS = [
     ("cifar_resnet56", {}, 853_018, AKAMASTER),
     ("cifar_resnet110", {}, 1_727_962, AKAMASTER),
     ("cifar_resnet1202", {}, 19_421_274, AKAMASTER),
+    # Shortcuts without weights: as many without them.
+    ("cifar_plain20", {}, 269_722, AKAMASTER),
+    ("cifar_plain56", {}, 853_018, AKAMASTER),
     ("densenet121", {}, 7_978_856, TORCHVISION),
     ("densenet169", {}, 14_149_480, TORCHVISION),
     ("densenet201", {}, 20_013_928, TORCHVISION),

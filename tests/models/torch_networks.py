@@ -242,6 +242,14 @@ def cifar_resnet(n, x, depth):
     return residual_stages(n, x, n.w(16), basic, [(depth - 2) // 6] * 3, projects=False)
 
 
+def cifar_plain(n, x, depth):
+    x = n.unit(x, n.w(16), 3, 1, 1)
+    for layer in range(depth - 2):
+        stage, first = divmod(layer, (depth - 2) // 3)
+        x = n.unit(x, n.w(16) * 2**stage, 3, 2 if stage and not first else 1, 1)
+    return n.pooled(x, 5)
+
+
 def densenet(n, x, counts):
     growth = n.w(32)
     x = F.max_pool2d(n.unit(x, 2 * growth, 7, 2, 3), 3, 2, 1)
@@ -334,6 +342,7 @@ NETWORKS = {
     "resnet34": partial(resnet, branch=basic, counts=(3, 4, 6, 3)),
     **{f"resnet{d}": partial(resnet, branch=bottleneck, counts=c) for d, c in DEEP.items()},
     **{f"cifar_resnet{d}": partial(cifar_resnet, depth=d) for d in (20, 56, 110, 1202)},
+    **{f"cifar_plain{d}": partial(cifar_plain, depth=d) for d in (20, 56)},
     "densenet121": partial(densenet, counts=(6, 12, 24, 16)),
     "densenet169": partial(densenet, counts=(6, 12, 32, 32)),
     "densenet201": partial(densenet, counts=(6, 12, 48, 32)),

@@ -77,4 +77,4 @@ def test_a_checkpoint_says_itself_what_its_model_is(
     assert cli.main(["summary", str(path)]) == 0
     assert capsys.readouterr().out.startswith("input 1x20x24\n")
     assert cli.main(["summary", str(path), "--width", "0.5"]) == 2
-    assert "is a checkpoint" in capsys.readouterr().err
+    assert "--width: the checkpoint" in capsys.readouterr().err

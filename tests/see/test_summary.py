@@ -10,9 +10,9 @@ import pytest
 import pycnn
 from pycnn import models, nn
 from pycnn.define.trace import tracing
+from pycnn.models import command_line
 from pycnn.nn.errors import LayerError
 from pycnn.nn.layer import Layer
-from pycnn.see import model_arguments
 from pycnn.see.costs import summary
 
 
@@ -124,10 +124,10 @@ def test_json_survives_a_round_trip() -> None:
 
 
 def test_a_shape_on_the_command_line() -> None:
-    assert model_arguments.shape("3,224,224") == (3, 224, 224)
+    assert command_line.shape("3,224,224") == (3, 224, 224)
     for wrong in ("", "3,x", "3,0,4", "3,,4"):
         with pytest.raises(argparse.ArgumentTypeError, match="positive ints such as"):
-            model_arguments.shape(wrong)
+            command_line.shape(wrong)
 
 
 class ByNumpy(nn.Layer):

@@ -3,10 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pycnn import models
 from pycnn.define.trace import tracing
+from pycnn.models import arguments as of_model
+from pycnn.models.build import create
+from pycnn.models.table import MODELS
 from pycnn.nn.layer import Layer
 from pycnn.runtime.options import is_path
 from pycnn.runtime.text import printable
@@ -42,6 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="shape of one input; by default that of the model")  # fmt: skip
     parser.add_argument("--classes", type=int, help="classes of the model")
     parser.add_argument("--width", type=float, help="factor on its channels")
+    add_own(parser)
+
+
+def add_own(parser: argparse.ArgumentParser) -> None:
+    """``--arg``, for what only some networks have."""
+    parser.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=VALUE", dest="own",
+        help="what only this network has, such as hidden=120,100 of lenet5; repeat it",
+    )  # fmt: skip
+
+
+def refuse_settings(arguments: argparse.Namespace, why: str) -> None:
+    """Refuse what `add_arguments` adds beside MODEL, where the model is made already."""
+    for option in ("input", "classes", "width", "own"):
+        if getattr(arguments, option) not in (None, []):
+            raise ValueError(f"--{'arg' if option == 'own' else option}: {why}")
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -77,26 +95,24 @@ def model_of(arguments: argparse.Namespace) -> NamedModel:
     ValueError
         If there is no such model or file, or an argument does not go with it.
     """
-    settings = {"classes": arguments.classes, "width": arguments.width,
-                 "input_shape": arguments.input}  # fmt: skip
-    settings = {name: value for name, value in settings.items() if value is not None}
     if Path(arguments.model).is_file():
-        return _checkpoint(arguments.model, settings)
+        refuse_settings(arguments, f"the checkpoint {arguments.model} says itself what its model "
+                                   "is made with; allowed with a name of pycnn.models")  # fmt: skip
+        return _checkpoint(arguments.model)
     if is_path(arguments.model):
         raise FileNotFoundError(f"{arguments.model}: no such file")
-    model = models.create(arguments.model, **settings)
-    return NamedModel(model, arguments.input or models.MODELS[arguments.model].input_shape)
+    settings = {"classes": arguments.classes, "width": arguments.width,
+                "input_shape": arguments.input}  # fmt: skip
+    settings = {name: value for name, value in settings.items() if value is not None}
+    settings |= of_model.read(arguments.model, arguments.own)
+    model = create(arguments.model, **settings)
+    return NamedModel(model, arguments.input or MODELS[arguments.model].input_shape)
 
 
-def _checkpoint(path: str, settings: dict[str, Any]) -> NamedModel:
+def _checkpoint(path: str) -> NamedModel:
     from pycnn.train.checkpoint import load_model
     from pycnn.train.metadata import inputs_in
 
-    if settings:
-        raise ValueError(
-            f"{path} is a checkpoint, which says itself what the model is made with; "
-            f"not allowed: {', '.join(settings)}"
-        )
     model, about = load_model(path)
     inputs = inputs_in(about, path)
     data = printable(about.get("data", ""), 80)
