@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.emulator.guarded import Pointer
+from pycnn.emulator.guarded import Following, Pointer
 from pycnn.emulator.tensor_map import TensorMap
 
 #: What goes to a kernel as it is; the usual ones are asked for first, as a launch is to be short.
-_PLAIN = (np.ndarray, np.generic, int, float, bool, Pointer, TensorMap, type(None))
+_PLAIN = (
+    np.ndarray, np.generic, int, float, bool, Pointer, TensorMap, Following, type(None),
+)  # fmt: skip
 _USUAL = frozenset((*_PLAIN, np.int32, np.int64, np.float32, np.float64))
 
 

@@ -75,6 +75,22 @@ class Pointer:
         return int(self.array.__array_interface__["data"][0]) + self.offset
 
 
+@dataclass(frozen=True, eq=False)
+class Following:
+    """A struct by value that holds addresses, and the arrays that these are of."""
+
+    value: np.void
+    arrays: tuple[Pointer, ...]
+
+
+def followed(arguments: Sequence[Any]) -> tuple[Sequence[Any], list[Any]]:
+    """The arguments with plain structs, and the arrays that these point into."""
+    known = [p for a in arguments if type(a) is Following for p in a.arrays]
+    if not known:
+        return arguments, known
+    return [a.value if type(a) is Following else a for a in arguments], known
+
+
 class Guarded:
     """Stand-ins for the arrays among the arguments of one launch.
 

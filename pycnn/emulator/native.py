@@ -12,7 +12,7 @@ from pycnn import config
 from pycnn.emulator import errors, host
 from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
-from pycnn.emulator.guarded import Guarded
+from pycnn.emulator.guarded import Guarded, followed
 from pycnn.emulator.launching import (
     CORES,
     Settings,
@@ -99,13 +99,14 @@ class SourceKernel(Launchable):
         grid3, block3 = launch_shape(tuple(grid), tuple(block))
         check_shared(shared_mem, self.max_dynamic_shared_size_bytes)
         order, seed = parse_schedule(settings.schedule)
-        arguments = tuple(args)
+        plain, described = followed(args)
+        arguments = tuple(plain)
         guarded = None
         if settings.checked:
             check_blocks(grid3)
             library.check_arguments(self._index, arguments)
-            guarded = Guarded(arguments)
-            arguments = guarded.arguments
+            guarded = Guarded([*arguments, *described])
+            arguments = guarded.arguments[: len(arguments)]
         report, counters = library.launch(
             self._index,
             grid3,

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple
 
 from pycnn.nn.arrays import device_of, library, mover
+from pycnn.nn.fused_step import Form, move_together
 from pycnn.nn.layer import Layer
 from pycnn.nn.module import Parameter
 
@@ -71,14 +72,28 @@ class Optimizer:
         state = ("model", "lr", "steps", "state", "_first")
         return {name: value for name, value in vars(self).items() if name not in state}
 
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if "update" in vars(cls) and "form" not in vars(cls):  # a kernel knows nothing of it
+            cls.form = Optimizer.form  # type: ignore[method-assign]
+
     def step(self) -> None:
-        """Move every parameter that has a gradient, in place; gradients stay as they are."""
+        """Move every parameter that has a gradient, in place; gradients stay as they are.
+
+        On a GPU, and the emulator, many parameters are moved by one kernel, to the same bits as one
+        by one; those that are not contiguous, or whose gradient is not, and those of an optimiser
+        of your own, are moved one by one.
+        """
         parameters = self.model.parameters()
         self._check_dtypes(parameters)
         self.steps += 1
-        for parameter in parameters:
-            if parameter.trainable and (grad := parameter.grad) is not None:
-                self.update(parameter, parameter.value, grad, self.rates(parameter.name))
+        grads = [(p, grad) for p in parameters if p.trainable and (grad := p.grad) is not None]
+        for parameter, grad in move_together(self, grads):
+            self.update(parameter, parameter.value, grad, self.rates(parameter.name))
+
+    def form(self) -> Form | None:
+        """What the kernel of one step takes; None where there is no kernel."""
+        return None
 
     def rates(self, name: str) -> Rates:
         """Of the parameter called `name`, now."""
@@ -199,6 +214,11 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum else ()
 
+    def form(self) -> Form:
+        if self.momentum:
+            return Form("sgd_momentum", (self.momentum, int(self.nesterov)))
+        return Form("sgd")
+
     def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
         grad = self.decayed(value, grad, rates.weight_decay)
         if self.momentum:
@@ -240,6 +260,14 @@ class Adam(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return "mean", "square"
 
+    def form(self) -> Form:
+        first, second = self.betas
+        return Form(
+            "adam", (first, 1 - first, second, 1 - second, self.eps, 0),
+            lambda rates: (rates.lr / (1 - first**self.steps), rates.weight_decay),
+            (1 - second**self.steps) ** -0.5,
+        )  # fmt: skip
+
     def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
         self._move(parameter, value, self.decayed(value, grad, rates.weight_decay), rates.lr)
 
@@ -270,6 +298,13 @@ class AdamW(Adam):
     ) -> None:  # fmt: skip
         super().__init__(model, lr, betas, eps, weight_decay, groups=groups)
 
+    def form(self) -> Form:
+        form = super().form()
+        return form._replace(
+            constants=(*form.constants[:-1], 1),
+            row=lambda rates: (form.row(rates)[0], 1 - rates.lr * rates.weight_decay),
+        )
+
     def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
         value *= 1 - rates.lr * rates.weight_decay
         self._move(parameter, value, grad, rates.lr)
@@ -296,6 +331,12 @@ class RMSprop(Optimizer):
     @property
     def slots(self) -> tuple[str, ...]:
         return ("square", "momentum") if self.momentum else ("square",)
+
+    def form(self) -> Form:
+        constants = self.alpha, 1 - self.alpha, self.eps
+        if self.momentum:
+            return Form("rmsprop_momentum", (*constants, self.momentum))
+        return Form("rmsprop", constants)
 
     def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
         grad = self.decayed(value, grad, rates.weight_decay)

@@ -23,6 +23,7 @@ from pycnn.runtime.plan import (
     Kernel,
     Launch,
     Plan,
+    Table,
     TensorMap,
     Transform,
 )
@@ -53,7 +54,8 @@ class _Bound:
     steps : list of Step
         What is run, in this order.
     constants : dict of int to CPointer
-        Scalars, structs and null pointers, by number; those of tensor maps are below zero.
+        Scalars, structs and null pointers, by number; those of tensor maps and tables are below
+        zero.
     outputs, workspace : list of (str, callable)
         Names, and what allocates it. Kernels need no more of a workspace than where it begins.
     """
@@ -63,7 +65,7 @@ class _Bound:
         self.constants: dict[Key, Any] = {}
         self._pointer = cupy.cuda.function.CPointer
         self._packed: list[np.ndarray] = []  # what the constants point to
-        self._maps: dict[TensorMap, int] = {}  # below zero
+        self._maps: dict[TensorMap | Table, int] = {}  # below zero
 
         def array(spec: ArraySpec) -> Callable[[], Any]:
             return functools.partial(cupy.ndarray, spec.shape, spec.dtype)
@@ -118,10 +120,23 @@ class _Bound:
 
         return mapped
 
+    def tabled(self, step: Step, launch: Launch) -> Step:
+        """`step`, once the tables of its launch hold where the arrays begin."""
+        tables = {self._key(a): a for a in launch.args if isinstance(a, Table)}
+
+        def tabled(values: dict[Any, Any]) -> None:
+            for key, table in tables.items():
+                packed = np.array(table.filled(lambda b: values[b.name].data.ptr + b.offset))
+                values[key] = self._pointer(packed.ctypes.data)
+                values[key, "bytes"] = packed  # what the argument points to
+            step(values)
+
+        return tabled
+
     def _key(self, argument: Argument) -> Key:
         if isinstance(argument, Buffer):
             return (argument.name, argument.offset) if argument.offset else argument.name
-        if isinstance(argument, TensorMap):
+        if isinstance(argument, TensorMap | Table):
             return self._maps.setdefault(argument, -1 - len(self._maps))
         packed = _packed(argument)
         number = len(self._packed)
@@ -207,6 +222,8 @@ class CudaExecutor:
                 if isinstance(a, Buffer)
                 else _map_at(a, at[a])
                 if isinstance(a, TensorMap)
+                else np.array(a.filled(lambda b: arrays[b.name].data.ptr + b.offset))
+                if isinstance(a, Table)
                 else _packed(a)
                 for a in launch.args
             ]
@@ -239,6 +256,8 @@ class CudaExecutor:
 
     def _step(self, bound: _Bound, launch: Launch, device: int) -> Step:
         step = bound.step(self._function(launch.kernel, device, launch.shared), launch)
+        if any(isinstance(a, Table) for a in launch.args):
+            step = bound.tabled(step, launch)
         if not launch.maps:
             return step
         unaligned = launch.unaligned

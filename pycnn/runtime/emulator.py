@@ -8,6 +8,7 @@ import numpy as np
 
 from pycnn import config
 from pycnn.emulator import Pointer, RawModule, empty, host
+from pycnn.emulator.guarded import Following
 from pycnn.emulator.launching import runtime
 from pycnn.emulator.raw import RawKernel
 from pycnn.runtime import sources
@@ -18,6 +19,7 @@ from pycnn.runtime.plan import (
     Kernel,
     Launch,
     Plan,
+    Table,
     TensorMap,
     Transform,
 )
@@ -95,6 +97,11 @@ def host_argument(argument: Any, arrays: Mapping[str, Any]) -> Any:
     """An argument as the emulator takes it."""
     if isinstance(argument, TensorMap):
         return map_of(argument, arrays[argument.array.name])
+    if isinstance(argument, Table):
+        struct = argument.filled(lambda b: _address(arrays[b.name]) + b.offset)
+        return Following(
+            struct, tuple([Pointer(arrays[b.name], b.offset, b.name) for b in argument.buffers])
+        )
     if not isinstance(argument, Buffer):
         return argument
     array = arrays[argument.name]

@@ -4,7 +4,7 @@ A plan is made from shapes alone. It needs no GPU and no emulator to be made, pr
 tested; the executors ``cuda`` and ``emulator`` both run it as it stands.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -90,9 +90,39 @@ class TensorMap:
         return bool(address % ALIGNED) and not self.optional
 
 
-#: A kernel argument: an array, a map of it, a NumPy scalar or structured scalar by value, or a null
-#: pointer.
-Argument = Buffer | TensorMap | np.generic | None
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A kernel argument by value: a struct that says where many arrays begin.
+
+    The executor fills in the addresses, which it alone knows.
+
+    Attributes
+    ----------
+    struct : numpy.void
+        All but the addresses, which are zero.
+    arrays : mapping of str to tuple of Buffer or None
+        By the member that holds addresses, an array each; None leaves a zero.
+    """
+
+    struct: np.void
+    arrays: Mapping[str, tuple[Buffer | None, ...]]
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """All of them."""
+        return tuple([b for of in self.arrays.values() for b in of if b is not None])
+
+    def filled(self, address: Callable[[Buffer], int]) -> np.void:
+        """The struct with the addresses."""
+        whole = self.struct.copy()
+        for member, of in self.arrays.items():
+            whole[member][: len(of)] = [0 if b is None else address(b) for b in of]
+        return whole
+
+
+#: A kernel argument: an array, a map of it, a table of many, a NumPy scalar or structured scalar by
+#: value, or a null pointer.
+Argument = Buffer | TensorMap | Table | np.generic | None
 
 
 @dataclass(frozen=True)
@@ -127,7 +157,8 @@ class Launch:
     def names(self) -> set[str]:
         """Of the arrays among the arguments."""
         arrays = (*self.args, *(described.array for described in self.maps))
-        return {a.name for a in arrays if isinstance(a, Buffer)}
+        listed = [b for a in self.args if isinstance(a, Table) for b in a.buffers]
+        return {a.name for a in (*arrays, *listed) if isinstance(a, Buffer)}
 
     def __post_init__(self) -> None:
         for axis, (extent, limit) in enumerate(zip(self.grid, MAX_GRID, strict=True)):

@@ -21,8 +21,11 @@ from pycnn.testing.problem import Problem, every, named
 #: Parts of the run that `pytest -n` can share out.
 PARTS = 6
 
-#: Launched by checks of values on a GPU, not by plans of operations.
-UNUSED = {"check_integers", "check_narrow", "check_floats"}
+#: Launched by checks of values on a GPU and by optimisers, not by plans of operations.
+UNUSED = {
+    "check_integers", "check_narrow", "check_floats",
+    "sgd", "sgd_momentum", "adam", "rmsprop", "rmsprop_momentum",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def taken_by_value(file: str) -> set[str]:
     for parameters in signatures.values():
         written = macros.get(parameters, parameters).replace("\\\n", " ")
         for parameter in written.split(","):
-            kind = parameter.rpartition(" ")[0].strip()
+            kind = parameter.rpartition(" ")[0].strip().removeprefix("const __grid_constant__ ")
             # The host makes a tensor map whole: nobody fills in its members.
             if "*" not in parameter and kind not in NUMBERS and "TensorMap" not in kind:
                 found.add(kind)

@@ -15,7 +15,7 @@ from pycnn.emulator import errors
 from pycnn.emulator.arrays import host_arguments, refuse_objects
 from pycnn.emulator.attributes import Launchable
 from pycnn.emulator.counting import Counters, note
-from pycnn.emulator.guarded import Guarded
+from pycnn.emulator.guarded import Guarded, followed
 from pycnn.emulator.launching import (
     CORES,
     check_blocks,
@@ -262,9 +262,9 @@ class PtxKernel(Launchable):
         order, seed = parse_schedule(self._module.schedule)
         checked = self._module.checked
         args = host_arguments(args)
-        described: list[np.ndarray] = []
+        args, described = followed(args)
         if self._takes_maps:
-            described = [a.array for a in args if isinstance(a, TensorMap)]
+            described += [a.array for a in args if isinstance(a, TensorMap)]
             args = [a.scalar if isinstance(a, TensorMap) else a for a in args]
         guarded = None
         if checked:
