@@ -29,7 +29,7 @@ TORCH_PIP ?=
         gpu gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page
 
 help:
-	@echo "make bench       time every convolution of a network: SUITE=$(SUITE) BENCH='$(BENCH)'"
+	@echo "make bench       time every convolution of a network, predict it on an H200: SUITE=$(SUITE) BENCH='$(BENCH)'"
 	@echo "make test        every test, on every backend that is here"
 	@echo "make test-all    also the tests that take many minutes"
 	@echo "make fuzz        random calls of every operation, for SECONDS=60, half of them on the emulator"

@@ -27,8 +27,9 @@ def _add_bench(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_cases(parser)
     parser.add_argument(
         "--gpu", metavar="NAME",
-        help="predict times on a GPU that is not here, such as h200 (docs/model.md), beside the "
-        "CPU path measured here",
+        help="predict times on a GPU that is not here (docs/model.md), beside the CPU path timed "
+        "here: by a run of each kernel with the extra `emulator`, else by the estimates that a run "
+        "without --gpu prints for h200",
     )  # fmt: skip
     parser.add_argument(
         "--prepare", action="store_true",

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pycnn.bench import brief, clocks, options, summary, table
+from pycnn.bench import brief, clocks, estimated, options, predicted, summary, table
 from pycnn.bench.ceilings import Ceiling, measure_ceiling
 from pycnn.bench.environment import busy, environment, load
 from pycnn.bench.record import FAILED, WRONG, Record, Run, content
 from pycnn.bench.run import FULL, QUICK, Benchmark, run
 from pycnn.reference.cpu._blas import considerate
 from pycnn.runtime import terminal
+from pycnn.runtime.extras import install
 from pycnn.runtime.files import complete, in_progress, write_json
 from pycnn.runtime.options import check_output
+from pycnn.runtime.route import route
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -26,18 +28,31 @@ def bench(arguments: argparse.Namespace) -> int:
     ValueError
         For an option that cannot be met; lists what exists.
     """
-    if arguments.gpu is not None:
+    if arguments.gpu is not None and route()[0] == "ptx":
         return _predicted(arguments)
+    gpu = estimated.known(estimated.DEFAULT if arguments.gpu is None else arguments.gpu)
     benchmarks = options.benchmarks(arguments)
     if arguments.prepare:
         from pycnn.bench.prepare import prepare
 
-        if arguments.json or arguments.plot:
-            raise ValueError("--prepare runs nothing; allowed: without --json and --plot")
+        if arguments.json or arguments.plot or arguments.gpu:
+            raise ValueError("--prepare runs nothing; allowed: without --json, --plot and --gpu")
         print(prepare(benchmarks))
         return 0
     require_outputs(arguments)
-    return reported(arguments, benchmarks, lambda path: _run(benchmarks, arguments, path))
+    made = estimated.guesses(benchmarks, gpu)
+    if arguments.gpu and not made:
+        raise ValueError(
+            "--gpu estimates conv2d forward in 16 and 32 bits; for more: " + install("emulator")
+        )
+
+    def beside(records: Sequence[Record]) -> dict[str, Any]:
+        return {"predicted": predicted.as_json(gpu, made, records, "estimates")} if made else {}
+
+    return reported(
+        arguments, benchmarks, lambda path: _run(benchmarks, arguments, path, beside),
+        lambda records: estimated.lines(gpu, made, records),
+    )  # fmt: skip
 
 
 def require_outputs(arguments: argparse.Namespace) -> None:
@@ -55,6 +70,7 @@ def reported(
     arguments: argparse.Namespace,
     benchmarks: Sequence[Benchmark],
     measured: Callable[[Path | None], Run],
+    below: Callable[[Sequence[Record]], list[str]] = lambda records: [],
 ) -> int:
     """Show and write what is measured; returns the exit status.
 
@@ -64,6 +80,8 @@ def reported(
     benchmarks : sequence of Benchmark
     measured : callable
         Gives the results, and keeps what it has in the file that it is given, if any.
+    below : callable
+        Lines that stand below those of the records.
     """
     written_to = in_progress(arguments.json) if arguments.json else None
     results = measured(written_to)
@@ -75,6 +93,8 @@ def reported(
         print("\n".join(summary.of_run(results)))
     else:
         print("\n".join(brief.lines(title, results)))
+    for line in below(results.records):
+        print(line)
     if arguments.json:
         print(f"results: {written_to if results.unfinished else arguments.json}")
     if arguments.plot:
@@ -91,7 +111,6 @@ def reported(
 
 def _predicted(arguments: argparse.Namespace) -> int:
     """Predictions for a GPU that is not here, beside what is measured here."""
-    from pycnn.bench import predicted
     from pycnn.predict import gpus
 
     gpu = gpus.gpu(arguments.gpu)

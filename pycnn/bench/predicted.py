@@ -16,6 +16,7 @@ from pycnn.bench.run import Benchmark
 from pycnn.bench.table import in_full, time_text, winners
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.emulator.errors import KernelError
+from pycnn.plan.estimate import Estimate
 from pycnn.predict import plans, sample
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.plans import OfPlan
@@ -31,7 +32,7 @@ class Guess:
     Attributes
     ----------
     benchmark : Benchmark
-    found : mapping of str to OfPlan
+    found : mapping of str to OfPlan or Estimate
         By algorithm, the fastest first.
     refused : mapping of str to str
         Why others have none.
@@ -42,7 +43,7 @@ class Guess:
     """
 
     benchmark: Benchmark
-    found: Mapping[str, OfPlan]
+    found: Mapping[str, OfPlan | Estimate]
     refused: Mapping[str, str] = field(default_factory=dict)
     auto: str = ""
     limit_us: float = 0.0
@@ -88,11 +89,11 @@ def guess(benchmark: Benchmark, algos: Sequence[str] | None, gpu: Gpu) -> Guess:
         else:
             found[auto if algo == "auto" else algo] = one
     ordered = dict(sorted(found.items(), key=lambda pair: pair[1].time_us))
-    return Guess(benchmark, ordered, refused, auto, _limit(op, benchmark, gpu))
+    return Guess(benchmark, ordered, refused, auto, limit_us(op, benchmark, gpu))
 
 
-def _limit(op: Operation, benchmark: Benchmark, gpu: Gpu) -> float:
-    """By the tensor cores where the dtype has them, as that is what the GPU could do."""
+def limit_us(op: Operation, benchmark: Benchmark, gpu: Gpu) -> float:
+    """Least time of a layer: by the tensor cores where the dtype has them."""
     case, direction, dtype = benchmark.layer.case, benchmark.direction, benchmark.dtype
     size = FLOATS[dtype].itemsize
     shapes = [
@@ -129,7 +130,7 @@ def lines(title: str, gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]
         *aligned(COLUMNS, rows),
         "limit: share of what peak and copy speed would allow; next: predicted time of the next "
         "over that of the best; *: auto takes another; here: the best method of this machine",
-        *_totals(gpu, wholes(gpu, made, records)),
+        *totals(gpu, wholes(gpu, made, records)),
         *_others(made),
         *_advice(made),
     ]
@@ -226,7 +227,7 @@ def _bytes(g: Guess) -> tuple[int, int]:
     return size * prod(first), size * sum(map(prod, results))
 
 
-def _totals(gpu: Gpu, found: Sequence[Whole]) -> list[str]:
+def totals(gpu: Gpu, found: Sequence[Whole]) -> list[str]:
     lines = []
     for whole in found:
         parts = [f"all layers at batch {whole.batch}, predicted on {gpu.name}: "
@@ -256,13 +257,17 @@ def _turns(found: Sequence[Whole]) -> list[str]:
         later = sorted(w.batch for w in known if w.batch > max(slower, default=0))
         said.append(f"{words} from batch {later[0]} on" if later else f"{words} at none")
     batches = ", ".join(str(w.batch) for w in known)
-    return [f"of the batches {batches} the GPU is the faster one {', '.join(said)}"]
+    batches = f"of the batches {batches}" if len(known) > 1 else f"by batch {batches} alone"
+    return [f"{batches} the GPU is the faster one {', '.join(said)}"]
 
 
-def as_json(gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> dict[str, Any]:
+def as_json(
+    gpu: Gpu, made: Sequence[Guess], records: Sequence[Record], by: str = "runs"
+) -> dict[str, Any]:
     """What a file of results holds as ``predicted`` (docs/results.md)."""
     return {
         "gpu": gpu.key,
+        "by": by,
         "layers": [
             {
                 "layer": g.benchmark.layer.name, "count": g.benchmark.layer.count,
@@ -278,7 +283,9 @@ def as_json(gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> dict[
     }  # fmt: skip
 
 
-def _algorithm(name: str, of: OfPlan) -> dict[str, Any]:
+def _algorithm(name: str, of: OfPlan | Estimate) -> dict[str, Any]:
+    if isinstance(of, Estimate):
+        return {"algorithm": name, **of._asdict()}
     kept = ("entry", "time_us", "launch_us", "bound", "busy", "registers", "shared", "grid",
             "block", "waves")  # fmt: skip
     launches = [{field: getattr(p, field) for field in kept} for p in of.launches]
@@ -301,7 +308,8 @@ def _advice(made: Sequence[Guess]) -> list[str]:
         (g for g in made if g.found),
         key=lambda g: g.benchmark.layer.count * next(iter(g.found.values())).time_us,
     )
-    longest = next(iter(slowest.found.values())).longest
+    best = next(iter(slowest.found.values()))
+    longest = best.longest if isinstance(best, OfPlan) else None
     if longest is None:
         return []
     return [f"what would pay most in {slowest.benchmark.layer.name}: " + "; ".join(longest.advice)]

@@ -2,7 +2,7 @@
 
 A file holds ``schema``, ``complete``, ``unfinished`` (why it is not complete), ``environment``,
 ``ceilings`` and ``results``, one record for each layer x direction x backend x algorithm; and
-``predicted`` where a GPU was predicted. docs/results.md has them all.
+``predicted`` where times on a GPU were predicted. docs/results.md has them all.
 """
 
 import json
@@ -141,7 +141,7 @@ class Run:
     unfinished : str
         Why records are missing; empty if it is complete.
     predicted : dict of str to (str, float)
-        With ``--gpu``: of a GPU and a layer the algorithm that is predicted to be the fastest, and
+        Of a GPU and a layer the algorithm that is predicted to be the fastest, and
         its time in microseconds.
     """
 
@@ -241,11 +241,12 @@ def load(path: Path) -> Run:
 def _predicted(found: Any) -> dict[str, tuple[str, float]]:
     """The best of each layer that has a prediction."""
     best = {}
+    how = " by estimates" if found is not None and found.get("by") == "estimates" else ""
     for layer in found["layers"] if found is not None else ():
         if layer["algorithms"]:
             first = layer["algorithms"][0]
             names = ("layer", "direction", "shape", "dtype")
-            words = (found["gpu"], *(layer[name] for name in names))
+            words = (found["gpu"] + how, *(layer[name] for name in names))
             if not _is(first["time_us"], float) or not first["time_us"] > 0:
                 raise TypeError(printable(f"time_us is {first['time_us']!r}", 100))
             best[printable(", ".join(words))] = printable(first["algorithm"]), first["time_us"]

@@ -75,13 +75,18 @@ def in_order(
     return places
 
 
+def bytes_of(problem: Problem) -> dict[str, int]:
+    """Of the arrays of a convolution and its gradients, by name."""
+    size = FLOATS[problem.dtype].itemsize
+    views = {"x": problem.x, "weight": problem.weight, "y": problem.y}
+    return {d + name: prod(v.shape) * size for name, v in views.items() for d in ("", "d")}
+
+
 def _by_time(places: list[Place], problem: Problem, direction: str, limit: int) -> list[Place]:
     """The fastest first; as they are where there is no choice, or a time is not known."""
     if len(places) < 2 or prod(problem.y.shape) * problem.channels * problem.taps < LITTLE:
         return places
-    size = FLOATS[problem.dtype].itemsize
-    views = {"x": problem.x, "weight": problem.weight, "y": problem.y}
-    bytes_ = {d + name: prod(v.shape) * size for name, v in views.items() for d in ("", "d")}
+    bytes_ = bytes_of(problem)
     timed: list[Place] = []
     others: list[Place] = []
     for place in places:

@@ -29,6 +29,16 @@ FILE = Path(__file__).with_name("kernel_costs.json")
 #: Of the queues: finer than predictions are true.
 ACCURACY = 0.01
 
+#: What each bound of an estimate means.
+WHY = {
+    "multipliers": "schedulers, multipliers and registers have no clock to spare",
+    "L1": "L1 and shared memory deliver no faster",
+    "L2": "L2 delivers no faster",
+    "memory": "the bytes at the speed of a copy",
+    "latency": "no unit is busy, for blocks or warps are too few to cover waits",
+    "launch": "what lies between launches takes longer than they do",
+}
+
 
 class Estimate(NamedTuple):
     """Predicted, not measured.
@@ -38,8 +48,8 @@ class Estimate(NamedTuple):
     time_us : float
         Of all launches and what lies between them.
     bound : str
-        What bounds the longest launch: ``multipliers``, ``L1``, ``L2``, ``memory``, ``latency``;
-        ``launch`` where what lies between takes longer than all.
+        What bounds the longest launch, a key of `WHY`; ``launch`` where what lies between takes
+        longer than all.
     """
 
     time_us: float
@@ -184,6 +194,11 @@ def _costs() -> dict[str, dict[str, Cost]]:
         arch: {name: Cost(**row["cost"]) for name, row in rows.items()}
         for arch, rows in data["costs"].items()
     }
+
+
+def known_archs() -> tuple[str, ...]:
+    """Those that kernels' costs are known for."""
+    return tuple(_costs())
 
 
 @functools.cache
