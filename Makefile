@@ -40,7 +40,7 @@ help:
 	@echo "make kernels     compile every kernel for every architecture (no GPU needed)"
 	@echo "make gpu         on a machine with a GPU: gpu-compile, gpu-test, gpu-sanitize, gpu-bench"
 	@echo "make lint        ruff and mypy"
-	@echo "make docs        write the generated tables of the documentation anew"
+	@echo "make docs        write the tables and pictures of the documentation anew"
 	@echo "make clean       remove what was built"
 
 bench: $(VENV)/installed-bench
@@ -94,6 +94,7 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/tables.py
+	$(BIN)/python -m docs.pictures
 
 gpu: gpu-all
 

@@ -1,4 +1,4 @@
-"""Figures worked by hand, as in docs/a-convolution-by-hand.md, against layers and summaries."""
+"""Figures worked by hand, as docs/a-convolution-by-hand.md has them, against layers."""
 
 import doctest
 from pathlib import Path
@@ -154,7 +154,10 @@ def test_half_sum_of_squares() -> None:
     assert float(nn.SumOfHalfSquares().forward(output, target)) == pytest.approx(0.55, abs=1e-12)
 
 
-def test_the_page_says_what_comes_out() -> None:
-    found = doctest.testfile(str(DOCS / "a-convolution-by-hand.md"), module_relative=False)
-    assert found.attempted > 20
+@pytest.mark.parametrize(
+    "page", ["a-convolution-by-hand", "after-a-convolution", "networks-by-hand"]
+)
+def test_the_pages_say_what_comes_out(page: str) -> None:
+    found = doctest.testfile(str(DOCS / f"{page}.md"), module_relative=False)
+    assert found.attempted > 40
     assert found.failed == 0

@@ -1,0 +1,1 @@
+"""The pictures of the pages that are worked by hand: ``python -m docs.pictures``."""
