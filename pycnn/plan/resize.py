@@ -1,4 +1,4 @@
-"""Plans of interpolation: kernels/resize/resize.cu and resize_backward.cu."""
+"""Plans of interpolation: kernels/resize/resize.cu, double.cu and their gradients."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,14 @@ from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
 THREADS = 256
+
+#: Of kernels/resize/double.cu and its gradient: bytes of a vector, threads of a block, rows of x
+#: that a thread has, by whether channels are last, and of dx.
+VECTOR_BYTES, DOUBLE_THREADS = 16, 128
+DOUBLE_ROWS, DOUBLE_STRIP = {False: 4, True: 2}, 7
+
+#: What is read and written: forward, backward.
+_BUFFERS = (Buffer("x"), Buffer("y")), (Buffer("dy"), Buffer("dx"))
 
 #: Bytes of shared memory that a block uses at best, and at most.
 GOAL, MOST = 24 * 1024, 48 * 1024
@@ -83,6 +91,16 @@ class Axis:
         return first, np.maximum(first, np.searchsorted(lower, each, "right"))
 
     @property
+    def doubles(self) -> bool:
+        """Whether y has two elements for each of x, as kernels/resize/double.cu makes them."""
+        if self.resized != 2 * self.extent:
+            return False
+        if self.rounding is None:
+            halves = self.denominator == 2 * self.numerator
+            return halves and (self.shift, self.offset) == (0.5, -0.5)
+        return bool((self.taps[0] == np.arange(self.resized) // 2).all())
+
+    @property
     def struct(self) -> np.void:
         """struct ResizeAxis."""
         return struct(
@@ -112,6 +130,9 @@ def interpolate(x: View, axes: Axes, shape: Ints, channels_last: bool) -> Plan:
         Whether the result is (N, D, P, Q, C) in memory.
     """
     spec = ArraySpec(shape, numpy_dtype(x.dtype))
+    double = _double("double", x, axes, channels_last, DOUBLE_ROWS[channels_last])
+    if double:
+        return Plan("interpolate", "double", double, {"y": spec})
     d, h, w = axes
     taps = 1 if h.rounding is not None else 2
     planes = 1 if taps == 1 or d.extent == 1 else 2
@@ -151,6 +172,9 @@ def interpolate_backward(dy: View, axes: Axes, shape: Ints, channels_last: bool)
         Whether the result is (N, D, H, W, C) in memory.
     """
     spec = ArraySpec(shape, numpy_dtype(dy.dtype))
+    double = _double("double_backward", dy, axes, channels_last, DOUBLE_STRIP)
+    if double:
+        return Plan("interpolate_backward", "double", double, {"dx": spec})
     d, h, w = axes
     size, wide = spec.dtype.itemsize, numpy_dtype(FLOATS[dy.dtype].accumulate).itemsize
 
@@ -235,6 +259,52 @@ def _choose(
     return min(fitting, default=(0.0, 0, 0))[1:]
 
 
+def _double(
+    name: str, read: View, axes: Axes, channels_last: bool, band: int
+) -> tuple[Launch, ...]:
+    """The launch where rows and columns are doubled and memory has vectors of neighbours, if so."""
+    d, h, w = axes
+    n, c = read.shape[:2]
+    image, channel, _, *steps = read.strides
+    size = numpy_dtype(read.dtype).itemsize
+    neighbour = channel if channels_last else steps[1]
+    if not (d.extent == d.resized == 1 and h.doubles and w.doubles and neighbour == 1):
+        return ()
+    columns = 1
+    if channels_last:
+        lanes = VECTOR_BYTES // size
+        if any(step % lanes for step in (c, image, *steps)):
+            return ()
+        across = w.extent * c // lanes
+    else:
+        wide = 1 if name == "double" else 2  # elements of what is read, for a column of x
+        whole = (w.extent * wide, image, channel, steps[0])
+        most = VECTOR_BYTES // (2 * size)  # of y, a vector
+        fitting = (k for k in (4, 2, 1) if k <= most)
+        fitting = (k for k in fitting if not any(step % (k * wide) for step in whole))
+        columns = next(fitting, 0)
+        if not columns:
+            return ()
+        across = w.extent // columns * c
+    threads = n * across * ceil_div(h.extent, band)
+    if not 0 < threads < 2**31 - DOUBLE_THREADS:
+        return ()
+    where = "channels" if channels_last else "planes"
+    entry = name.replace("double", f"double_{where}")
+    kernel = Kernel(f"resize/{name}.cu", entry, (*_defines(read, axes), ("COLUMNS", str(columns))))
+    buffers = _BUFFERS[name.endswith("backward")]
+    arguments = (*buffers, _struct(read, axes, channels_last, band, 1))
+    grid = (ceil_div(threads, DOUBLE_THREADS), 1, 1)
+    return (Launch(kernel, grid, (DOUBLE_THREADS, 1, 1), arguments),)
+
+
+def _defines(read: View, axes: Axes) -> tuple[tuple[str, str], ...]:
+    return (
+        ("SCALAR", SCALAR[read.dtype]),
+        ("TAPS", "1" if axes[0].rounding is not None else "2"),
+    )
+
+
 def _launch(
     name: str, read: View, axes: Axes, channels_last: bool, lines: Ints, count: int, shared: int
 ) -> tuple[Launch, ...]:
@@ -242,26 +312,27 @@ def _launch(
     if count == 0:
         return ()
     depths, rows, band, chunk = lines
-    n, c = read.shape[:2]
-    inner = c if channels_last else 1
-    outer, channels = (n, 1) if channels_last else (n * c, c)
-    image, channel, *steps = read.strides
-    params = struct(
-        HEADER, "Resize",
-        **{name: axis.struct for name, axis in zip("dhw", axes, strict=True)},
-        outer=outer, channels=channels, inner=inner,
-        band=max(band, 1), chunk=max(chunk, 1), n=image,
-        **{"c": 0, "si": channel} if channels_last else {"c": channel, "si": 0},
-        **dict(zip(("sd", "sh", "sw"), steps, strict=True)),
-    )  # fmt: skip
-    defines = (
-        ("SCALAR", SCALAR[read.dtype]),
-        ("TAPS", "1" if axes[0].rounding is not None else "2"),
-    )
     if band:
+        n, c = read.shape[:2]
+        inner, outer = (c, n) if channels_last else (1, n * c)
         entry, blocks = name, outer * depths * ceil_div(rows, band) * ceil_div(inner, chunk)
     else:
         entry, blocks = f"{name}_direct", ceil_div(count, THREADS)
-    buffers = (Buffer("x"), Buffer("y")) if name == "resize" else (Buffer("dy"), Buffer("dx"))
-    kernel = Kernel(f"resize/{name}.cu", entry, defines)
-    return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), (*buffers, params), shared=shared),)
+    kernel = Kernel(f"resize/{name}.cu", entry, _defines(read, axes))
+    buffers = _BUFFERS[name.endswith("backward")]
+    arguments = (*buffers, _struct(read, axes, channels_last, max(band, 1), max(chunk, 1)))
+    return (Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), arguments, shared=shared),)
+
+
+def _struct(read: View, axes: Axes, channels_last: bool, band: int, chunk: int) -> np.void:
+    """struct Resize."""
+    n, c = read.shape[:2]
+    image, channel, *steps = read.strides
+    return struct(
+        HEADER, "Resize",
+        **{name: axis.struct for name, axis in zip("dhw", axes, strict=True)},
+        outer=n if channels_last else n * c, channels=1 if channels_last else c,
+        inner=c if channels_last else 1, band=band, chunk=chunk, n=image,
+        **{"c": 0, "si": channel} if channels_last else {"c": channel, "si": 0},
+        **dict(zip(("sd", "sh", "sw"), steps, strict=True)),
+    )  # fmt: skip

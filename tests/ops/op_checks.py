@@ -35,6 +35,14 @@ def view_of(array: np.ndarray, kind: str) -> np.ndarray:
     return every_other
 
 
+def behind(x):
+    """A view that begins one element behind a vector, with whole vectors from row to row."""
+    wide = np.zeros((*x.shape[:2], x.shape[2] + 1, x.shape[3]), x.dtype)
+    moved = np.lib.stride_tricks.as_strided(wide.reshape(-1)[1:], x.shape, wide.strides)
+    moved[...] = x
+    return moved
+
+
 def far_apart(pair: np.ndarray) -> np.ndarray:
     """Two things in one float32 array, more than 2^31 elements apart; the rest is never touched."""
     each = pair[0].size

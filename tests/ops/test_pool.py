@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from op_checks import assert_matches, far_apart, numeric_gradient
+from op_checks import assert_matches, behind, far_apart, numeric_gradient
 
 import pycnn
 from pycnn.define._pool_lp import LP_POOL_BACKWARD
@@ -495,14 +495,6 @@ def test_gradients_by_vectors(backend, rng, layout, shape, side, settings, dtype
             views = {n: backend.array(a) for n, a in views.items()}
             (got,) = tested.invoke(getattr(pycnn, name), views, chosen)
             assert_matches(got, want, dtype, side * side, backend)
-
-
-def behind(x):
-    """A view that begins one element behind a vector, with whole vectors from row to row."""
-    wide = np.zeros((*x.shape[:2], x.shape[2] + 1, x.shape[3]), x.dtype)
-    moved = np.lib.stride_tricks.as_strided(wide.reshape(-1)[1:], x.shape, wide.strides)
-    moved[...] = x
-    return moved
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])

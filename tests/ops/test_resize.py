@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
-from op_checks import far_apart, numeric_gradient
+from op_checks import assert_matches, behind, far_apart, numeric_gradient, view_of
 
 import pycnn
 from pycnn.define._resize import COORDINATES
+from pycnn.dtypes import numpy_dtype
+from pycnn.emulator import counting
 from pycnn.reference.oracle import resize as oracle
 from pycnn.reference.oracle.resize import Resized
 from pycnn.testing import TESTED
+from pycnn.testing.case import Case
 
 NAN, INF = np.nan, np.inf
 ROW = np.array([[[1.0, 2.0, 4.0, 8.0]]])
@@ -155,6 +158,50 @@ def test_offsets_beyond_2_to_the_31():
             np.testing.assert_array_equal(y, pycnn.interpolate(x, size=3, **how))
             dx = pycnn.interpolate_backward(far_apart(x), 3, **how)
             np.testing.assert_array_equal(dx, pycnn.interpolate_backward(x, 3, **how))
+
+
+#: (N, C, H, W): columns of 4, 2 and 1 a thread, strips that end early, one row, one column.
+DOUBLED = {
+    "NCHW": [(2, 3, 9, 8), (1, 5, 3, 6), (1, 2, 11, 7), (3, 1, 1, 4), (1, 2, 4, 1), (0, 3, 4, 8)],
+    "NHWC": [(2, 16, 5, 3), (1, 8, 8, 7), (1, 24, 1, 1), (0, 8, 2, 3)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize(("layout", "shape"), [(n, s) for n, of in DOUBLED.items() for s in of])
+def test_twice_the_size(backend, rng, layout, shape, mode, dtype):
+    """Aligned, one element behind that, and with rows apart; NaN and infinity among them."""
+    settings = {"scale_factor": 2, "mode": mode, "layout": layout}
+    for name in ("interpolate", "interpolate_backward"):
+        tested = TESTED[name]
+        n, c, h, w = shape
+        case = Case("doubled", {"x": (n, h, w, c) if layout == "NHWC" else shape}, settings)
+        ((operand, values),) = tested.draw(case, rng, dtype).items()
+        values.flat[:3] = [NAN, INF, 1][: values.size]
+        chosen = tested.settings(case)
+        with np.errstate(all="ignore"):
+            (want,) = tested.oracle(chosen, {operand: values}).values()
+        for view in (values, view_of(values, "misaligned"), behind(values)):
+            described = tested.op.describe({operand: view}, **chosen)
+            assert not n or tested.op.plan(described).algo == "double"
+            (got,) = tested.invoke(getattr(pycnn, name), {operand: backend.array(view)}, chosen)
+            assert_matches(got, want, dtype, 16, backend)
+
+
+def test_doubling_asks_for_vectors(rng):
+    """Whole sectors are stored, 16 bytes a thread are asked for, and nothing conflicts."""
+    for layout, shape in (("NCHW", (1, 8, 32, 32)), ("NHWC", (1, 32, 32, 64))):
+        x = rng.standard_normal(shape).astype(numpy_dtype("bfloat16"))
+        for mode in ("nearest", "bilinear"):
+            to = {"scale_factor": 2, "mode": mode, "layout": layout}
+            with pycnn.use_backend("emulator", checked=True), counting() as log:
+                y = pycnn.interpolate(x, **to)
+                dx = pycnn.interpolate_backward(y, 32, **to)
+            for (_, counters), result in zip(log.launches, (y, dx), strict=True):
+                assert counters.global_store_sectors * 32 == result.nbytes
+                assert counters.sectors_per_load > (4 if layout == "NCHW" else 14)
+                assert counters.bank_conflicts == 0
 
 
 X = np.zeros((2, 3, 4, 5), np.float32)

@@ -52,9 +52,26 @@ def test_every_plan_is_sound(extent, resized, rounding, channels_last, dtype):
             assert threads(plan) >= prod(shape)
             continue
         v = struct(plan)
+        if plan.algo == "double":
+            assert resized == 2 * extent
+            assert threads(plan) * 16 * 4 >= prod(shape)
+            continue
         rows = resized if inputs == "x" else extent
         bands, chunks = (-(-a // int(b)) for a, b in ((rows, v["band"]), (v["inner"], v["chunk"])))
         assert plan.launches[0].grid[0] == v["outer"] * bands * chunks
+
+
+def test_only_what_doubles_half_pixels_is_doubled():
+    linear, nearest = centred(5, 10), Axis(5, 10, 5.0, 10.0, rounding="floor")
+    exact = centred(5, 10, "round_prefer_ceil")
+    for own, last in ((linear, False), (nearest, True), (exact, False)):
+        assert [plan.algo for plan in both(1, 8, own, own, last)] == ["double"] * 2
+    corners = Axis(5, 10, 4.0, 9.0)
+    above = Axis(5, 10, 5.0, 10.0, rounding="ceil")
+    for other in (corners, Axis(5, 10, 1.0, 2.0), centred(5, 11)):
+        assert both(1, 8, linear, other)[0].algo == "bands"
+    assert both(1, 8, nearest, above)[1].algo == "bands"
+    assert both(1, 3, linear, linear, channels_last=True)[0].algo == "bands"  # no whole vectors
 
 
 def test_shrinking_reads_only_what_it_needs():

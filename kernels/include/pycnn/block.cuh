@@ -1,0 +1,38 @@
+// pycnn/block.cuh: neighbouring elements that a thread moves together.
+#pragma once
+
+#include <pycnn/kernel.cuh>
+
+__device__ __forceinline__ bool inside(int at, int extent) {
+    return static_cast<unsigned>(at) < static_cast<unsigned>(extent);
+}
+
+// Elements that are moved together, 16 bytes at most.
+template <typename T, int COUNT>
+struct alignas(COUNT * sizeof(T) < 16 ? COUNT * sizeof(T) : 16) Block {
+    T at[COUNT];
+};
+
+template <typename T, int COUNT>
+__device__ __forceinline__ bool aligned_to(const T* pointer) {
+    return reinterpret_cast<unsigned long long>(pointer) % alignof(Block<T, COUNT>) == 0;
+}
+
+template <typename T, int COUNT>
+__device__ __forceinline__ Block<T, COUNT> load_block(const T* from, bool vectors) {
+    if (vectors) return *reinterpret_cast<const Block<T, COUNT>*>(from);
+    Block<T, COUNT> block;
+#pragma unroll
+    for (int k = 0; k < COUNT; ++k) block.at[k] = ldg(from + k);
+    return block;
+}
+
+template <typename T, int COUNT>
+__device__ __forceinline__ void store_block(T* to, const Block<T, COUNT>& block, bool vectors) {
+    if (vectors) {
+        *reinterpret_cast<Block<T, COUNT>*>(to) = block;
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < COUNT; ++k) to[k] = block.at[k];
+}
