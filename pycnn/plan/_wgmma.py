@@ -36,12 +36,17 @@ _STAGES = {(128, 64): 8, (128, 128): 6, (128, 256): 4, (192, 128): 4}
 PIECE, _PIECES = (16, 64), 2
 
 #: Products of 16-bit elements that an SM adds in a cycle, bytes of its shared memory that are read
-#: or written meanwhile, bytes that it gets from L2, and cycles that a tile takes besides. The first
-#: two are the data sheet's, the others are rules of thumb, not yet measured on a GPU.
-_PRODUCTS, _SHARED, _FROM_L2, _BESIDES = 2048, 128, 40, 1500
+#: or written meanwhile, bytes that it gets from L2, where all SMs ask for some and at most, and
+#: cycles that a tile takes besides. The first two are the data sheet's, the others are rules of
+#: thumb, not yet measured on a GPU.
+_PRODUCTS, _SHARED, _FROM_L2, _AT_MOST, _BESIDES = 2048, 128, 40, 64, 1500
 
-#: Cycles until the launch that follows adds up the first sum. Likewise.
-_LAUNCH = 4000
+#: Share of its loads that a step takes even where something else takes longer: a queue.
+_QUEUED = 0.1
+
+#: Cycles of the launch that adds up the sums, and of each part, whose loads wait for L2. These are
+#: what pycnn.predict has of layers at batch 1 on an H200 (docs/family-conv.md).
+_LAUNCH, _PART = 5000, 370
 
 #: Strides, in elements of 16 bits, that tensor maps can have.
 STEP, MAX_STRIDE = 8, 2**39
@@ -109,16 +114,19 @@ class Way(NamedTuple):
         """Until the last block ends, by arithmetic; `always`: even one part is added up."""
         tile_m, tile_n = self.tile
         steps, in_parts = ceil_div(ceil_div(k, BLK_K), self.parts), self.parts > 1 or always
-        rounds = ceil_div(self.tiles(m, n, batches * self.parts), self._at_once)
+        tiles, sms = self.tiles(m, n, batches * self.parts), target().processors
+        rounds = ceil_div(tiles, self._at_once)
+        from_l2 = min(_AT_MOST, _FROM_L2 * sms / min(tiles, self._at_once))
         products = prod(self.tile) * BLK_K / _PRODUCTS
         # Every warpgroup reads its rows and all columns, and the copies write both.
         rows = 2 * tile_m + (tile_m // WARPGROUP_M + 1) * tile_n
         shared = rows * BLK_K * 2 / _SHARED
-        loads = (tile_m + tile_n / self.cluster) * BLK_K * 2 / _FROM_L2
-        stores = prod(self.tile) * (4 if in_parts else 2) / _FROM_L2
-        sums = self.parts * m * n * batches * 4 / _FROM_L2 / target().processors
+        loads = (tile_m + tile_n / self.cluster) * BLK_K * 2 / from_l2
+        stores = prod(self.tile) * (4 if in_parts else 2) / from_l2
+        sums = self.parts * (m * n * batches * 4 / _FROM_L2 / sms + _PART)
         adding = sums + _LAUNCH if in_parts else 0
-        return rounds * (steps * max(products, shared, loads) + stores + _BESIDES) + adding
+        step = max(products, shared, loads) + _QUEUED * loads
+        return rounds * (steps * step + stores + _BESIDES) + adding
 
 
 def best_way(
@@ -146,7 +154,7 @@ def best_way(
     Examples
     --------
     >>> best_way(8192, 8192, 8192).tile, best_way(49, 512, 4608, most_parts=64)
-    ((128, 256), Way(tile=(128, 64), parts=15, cluster=1))
+    ((128, 256), Way(tile=(128, 64), parts=9, cluster=1))
     """
     steps = ceil_div(k, BLK_K)
     most = max(1, min(most_parts, steps, target().processors))

@@ -103,6 +103,7 @@ def test_gradients_of_bfloat16(backend, rng, direction):
 def test_sums_in_parts(backend, rng, monkeypatch, direction):
     """As many as there is room for; with an epilogue, and in groups."""
     monkeypatch.setattr("pycnn.plan._wgmma._LAUNCH", 0)
+    monkeypatch.setattr("pycnn.plan._wgmma._PART", 0)
     case = Case(2, 128, 3, 4, 128, (3, 2), groups=2)
     with planned_for(target()._replace(processors=132)):
         plan = plans.plan(case.problem(draw(rng, case)), direction, NAME, PLENTY)

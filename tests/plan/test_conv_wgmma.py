@@ -44,7 +44,7 @@ def plan(of, limit=PLENTY, algo=NAME):
 
 def test_maps():
     step = plan(problem(x=(8, 128, 27, 30), y=(14, 10), stride=(2, 3))).launches[0]
-    x, weight = step.maps
+    x, weight, _ = step.maps
     assert (x.array, weight.array) == (Buffer("x"), Buffer("weight"))
     assert x.shape == (8, 27, 30, 128)
     assert x.strides == (27 * 30 * 128, 30 * 128, 128, 1)
