@@ -23,28 +23,35 @@ class Form(NamedTuple):
     constants : tuple of float and int
     row : callable
         From the rates of a parameter to (rate, decay).
-    root : float
-        The factor of the root of Adam's mean square.
+    betas : (float, float)
+        How slowly Adam's means change.
     """
 
     entry: str
     constants: tuple[Any, ...] = ()
     row: Callable[[Any], tuple[float, float]] = lambda rates: tuple(rates)
-    root: float = 1.0
+    betas: tuple[float, float] = (0.0, 0.0)
 
 
-def move_together(optimizer: Any, grads: Grads) -> Grads:
-    """Move what kernels take, and return what is to be moved one by one."""
-    form = optimizer.form()
-    if form is None or not grads:
-        return grads
-    groups: dict[tuple[str, Any], Grads] = {}
+class Group(NamedTuple):
+    """Parameters that one plan moves: of one dtype, on one backend."""
+
+    form: Form
+    backend: str
+    dtype: np.dtype
+    grads: Grads
+
+
+def grouped(form: Form | None, grads: Grads) -> tuple[list[Group], Grads]:
+    """What kernels move, and what is to be moved one by one."""
+    groups: dict[tuple[str, np.dtype], Grads] = {}
     apart = []
     for parameter, grad in grads:
         value = parameter.value
         backend = backend_for(value=value, grad=grad)
         if (
-            backend != "reference"
+            form is not None
+            and backend != "reference"
             and value.dtype == grad.dtype
             and value.dtype.name in plans.DTYPES
             and value.flags.c_contiguous
@@ -53,24 +60,32 @@ def move_together(optimizer: Any, grads: Grads) -> Grads:
             groups.setdefault((backend, value.dtype), []).append((parameter, grad))
         else:
             apart.append((parameter, grad))
-    for (backend, dtype), group in groups.items():
-        _launch(optimizer, form, backend, dtype, group)
-    return apart
+    if form is None:
+        return [], apart
+    return [Group(form, *key, own) for key, own in groups.items()], apart
 
 
-def _launch(optimizer: Any, form: Form, backend: str, dtype: np.dtype, grads: Grads) -> None:
-    arrays: dict[str, Any] = {}
-    head = [0.0, 1.0, 1.0, form.root]  # SKIP, SCALE, CLIP, ROOT of optim.cuh
-    for i, (parameter, grad) in enumerate(grads):
+def move(
+    optimizer: Any, group: Group, verdict: plans.Verdict | None = None, state: Any = None
+) -> None:
+    """Move a group; with a `state` the GPU counts steps, else they are the optimiser's."""
+    form, arrays = group.form, {"state": state}
+    counted = optimizer.steps if state is None else None
+    mean, square = (1.0 if counted is None else 1 - beta**counted for beta in form.betas)
+    rates = [0.0, 1.0, 1.0, square**-0.5]  # SKIP, SCALE, CLIP, ROOT of optim.cuh
+    for i, (parameter, grad) in enumerate(group.grads):
         arrays[f"value[{i}]"], arrays[f"grad[{i}]"] = parameter.value, grad
         for member, slot in zip(("first", "second"), optimizer.slots, strict=False):
             arrays[f"{member}[{i}]"] = optimizer.slot(parameter, slot)
-        head.extend(form.row(optimizer.rates(parameter.name)))
-    counts = tuple([parameter.value.size for parameter, _ in grads])
-    constants = tuple(
-        [c if isinstance(c, int) else plans.rounded(c, dtype) for c in form.constants]
+        rate, decay = form.row(optimizer.rates(parameter.name))
+        rates += [rate / mean, decay]
+    if verdict is None:  # else the kernel rounds what it makes of them
+        rates = [plans.rounded(rate, group.dtype) for rate in rates]
+    counts = tuple([parameter.value.size for parameter, _ in group.grads])
+    constants = tuple([c if isinstance(c, int) else plans.rounded(c, group.dtype)
+                       for c in form.constants])  # fmt: skip
+    plan = plans.step(
+        form.entry, constants, counts, len(optimizer.slots), dtype_name(group.dtype), None, verdict
     )
-    plan = plans.step(form.entry, constants, counts, len(optimizer.slots), dtype_name(dtype))
-    rates = np.array([plans.rounded(rate, dtype) for rate in head])
-    arrays["rates"] = library(grads[0][1]).asarray(rates)
-    executor(backend).run(plan, arrays)
+    arrays["rates"] = library(group.grads[0][1]).asarray(rates)
+    executor(group.backend).run(plan, arrays)

@@ -57,12 +57,7 @@ class LossScale:
         grads = [g for p in model.parameters() if p.trainable and (g := p.grad) is not None]
         finite = all(bool(library(g).isfinite(g).all()) for g in grads)
         if not finite:
-            self.scale, self.steps = self.scale / 2, 0
-            if self.scale < LEAST:
-                raise ValueError(
-                    f"gradients are not finite at scale {self.scale}; allowed: finite ones, for it "
-                    "is not the scale that makes them so"
-                )
+            self.take(self.scale / 2, 0)
             return False
         for grad in grads:
             grad /= grad.dtype.type(self.scale)
@@ -70,6 +65,25 @@ class LossScale:
         if self.steps % self.every == 0:
             self.scale *= 2
         return True
+
+    def numbers(self) -> tuple[float, float]:
+        """Scale and steps, as a kernel counts on from them."""
+        return self.scale, float(self.steps)
+
+    def take(self, scale: float, steps: float) -> None:
+        """Go on from these.
+
+        Raises
+        ------
+        ValueError
+            As of `unscaled`.
+        """
+        self.scale, self.steps = scale, int(steps)
+        if scale < LEAST:
+            raise ValueError(
+                f"gradients are not finite at scale {scale}; allowed: finite ones, for it is not "
+                "the scale that makes them so"
+            )
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""

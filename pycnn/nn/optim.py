@@ -1,13 +1,16 @@
 """Optimisers: what moves parameters against their gradients."""
 
+import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple
 
-from pycnn.nn.arrays import device_of, library, mover
-from pycnn.nn.fused_step import Form, move_together
+from pycnn.nn.arrays import device_of, library, mover, to_numpy
+from pycnn.nn.fused_step import Form, Group, grouped, move
 from pycnn.nn.layer import Layer
+from pycnn.nn.loss_scale import LossScale
 from pycnn.nn.module import Parameter
+from pycnn.plan.optim import Verdict
 
 #: Rates of their own, by parts of the model.
 Groups = Mapping[str, Mapping[str, float]]
@@ -77,19 +80,56 @@ class Optimizer:
         if "update" in vars(cls) and "form" not in vars(cls):  # a kernel knows nothing of it
             cls.form = Optimizer.form  # type: ignore[method-assign]
 
-    def step(self) -> None:
-        """Move every parameter that has a gradient, in place; gradients stay as they are.
+    def step(self, scale: LossScale | None = None, clip_norm: float | None = None) -> bool:
+        """Move every parameter that has a gradient, in place.
 
         On a GPU, and the emulator, many parameters are moved by one kernel, to the same bits as one
         by one; those that are not contiguous, or whose gradient is not, and those of an optimiser
         of your own, are moved one by one.
+
+        Parameters
+        ----------
+        scale : LossScale, optional
+            What the loss was multiplied by. Where a gradient is not finite nothing moves.
+        clip_norm : float, optional
+            How long all gradients may be together, see `clip_grad_norm`.
+
+        Returns
+        -------
+        bool
+            Whether the step was taken. Gradients stay as they are where neither `scale` nor
+            `clip_norm` is given, and where kernels see to these.
         """
         parameters = self.model.parameters()
         self._check_dtypes(parameters)
-        self.steps += 1
         grads = [(p, grad) for p in parameters if p.trainable and (grad := p.grad) is not None]
-        for parameter, grad in move_together(self, grads):
+        groups, apart = grouped(self.form(), grads)
+        most = _checked_norm(clip_norm)
+        if (scale is not None or clip_norm is not None) and len(groups) == 1 and not apart:
+            return self._step_judged(groups[0], scale, most)
+        if scale is not None and not scale.unscaled(self.model):
+            return False
+        if clip_norm is not None:
+            clip_grad_norm(self.model, clip_norm)
+        self.steps += 1
+        for group in groups:
+            move(self, group)
+        for parameter, grad in apart:
             self.update(parameter, parameter.value, grad, self.rates(parameter.name))
+        return True
+
+    def _step_judged(self, group: Group, scale: LossScale | None, most: float) -> bool:
+        """A step that the GPU takes or leaves out, and shortens, by itself."""
+        if scale is None:
+            self.steps += 1
+            move(self, group, Verdict(most))
+            return True
+        state = library(group.grads[0][1]).asarray([*scale.numbers(), float(self.steps)])
+        move(self, group, Verdict(most, True, scale.every, group.form.betas), state)
+        before, (*numbers, steps) = self.steps, to_numpy(state).tolist()
+        self.steps = int(steps)
+        scale.take(*numbers)
+        return self.steps > before
 
     def form(self) -> Form | None:
         """What the kernel of one step takes; None where there is no kernel."""
@@ -254,7 +294,7 @@ class Adam(Optimizer):
         super().__init__(model, lr, weight_decay, groups)
         if not all(0 <= b < 1 for b in betas):
             raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
-        self.betas, self.eps = tuple(betas), float(eps)
+        self.betas, self.eps = (betas[0], betas[1]), float(eps)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -262,11 +302,8 @@ class Adam(Optimizer):
 
     def form(self) -> Form:
         first, second = self.betas
-        return Form(
-            "adam", (first, 1 - first, second, 1 - second, self.eps, 0),
-            lambda rates: (rates.lr / (1 - first**self.steps), rates.weight_decay),
-            (1 - second**self.steps) ** -0.5,
-        )  # fmt: skip
+        constants = first, 1 - first, second, 1 - second, self.eps, 0
+        return Form("adam", constants, betas=self.betas)
 
     def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
         self._move(parameter, value, self.decayed(value, grad, rates.weight_decay), rates.lr)
@@ -302,7 +339,7 @@ class AdamW(Adam):
         form = super().form()
         return form._replace(
             constants=(*form.constants[:-1], 1),
-            row=lambda rates: (form.row(rates)[0], 1 - rates.lr * rates.weight_decay),
+            row=lambda rates: (rates.lr, 1 - rates.lr * rates.weight_decay),
         )
 
     def update(self, parameter: Parameter, value: Any, grad: Any, rates: Rates) -> None:
@@ -379,6 +416,13 @@ def _check_rates(lr: float = 1.0, weight_decay: float = 0.0) -> None:
         raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
 
 
+def _checked_norm(max_norm: float | None) -> float:
+    """The norm; infinity for None."""
+    if max_norm is not None and not max_norm > 0:
+        raise ValueError(f"max_norm={max_norm}: allowed are positive numbers")
+    return math.inf if max_norm is None else float(max_norm)
+
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop,
 }  # fmt: skip
@@ -392,8 +436,7 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     float
         The norm before. Gradients that are not finite stay as they are.
     """
-    if not max_norm > 0:
-        raise ValueError(f"max_norm={max_norm}: allowed are positive numbers")
+    _checked_norm(max_norm)
     grads = [grad for p in model.parameters() if (grad := p.grad) is not None]
     total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
     if max_norm < total < float("inf"):

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pycnn.dtypes import FLOATS
-from pycnn.runtime.plan import SCALAR, Argument, Buffer, Kernel, Launch, Plan, Table
+from pycnn.runtime.plan import SCALAR, Argument, ArraySpec, Buffer, Kernel, Launch, Plan, Table
 from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
@@ -26,10 +27,32 @@ DTYPES = ("float16", "float32", "float64")
 NO_BLOCK = 2**31 - 1
 
 
+class Verdict(NamedTuple):
+    """What the GPU decides by all gradients together, before the step.
+
+    Attributes
+    ----------
+    most : float
+        How long they may be together.
+    counted : bool
+        Whether the array ``state`` holds scale, steps since an overflow and steps taken; where a
+        gradient is not finite nothing is moved then.
+    every : int
+        Steps without an overflow until the scale is doubled.
+    betas : (float, float)
+        How slowly Adam's means change: it corrects their bias by the steps taken.
+    """
+
+    most: float = inf
+    counted: bool = False
+    every: int = 1
+    betas: tuple[float, float] = (0.0, 0.0)
+
+
 @lru_cache(maxsize=256)
 def step(
     entry: str, constants: tuple[Any, ...], counts: tuple[int, ...], slots: int, dtype: str,
-    copy: str | None = None,
+    copy: str | None = None, verdict: Verdict | None = None,
 ) -> Plan:  # fmt: skip
     """Move parameters in place; arrays are called ``value[0]``, ``grad[0]``, ``first[0]``, ...
 
@@ -47,6 +70,7 @@ def step(
         Of the parameters, and all that is kept of them.
     copy : {"float16", "bfloat16"}, optional
         Of the arrays ``copy[0]``, ..., which get the float32 parameters in 16 bits.
+    verdict : Verdict, optional
 
     Returns
     -------
@@ -63,14 +87,43 @@ def step(
     defines = (("SCALAR", SCALAR[dtype]), ("COPY", SCALAR[copy] if copy else "void"))
     kernel = Kernel("optim/step.cu", entry, defines)
     numbers = [np.int32(c) if isinstance(c, int) else np.float64(c) for c in constants]
+    rates = "rates" if verdict is None else "decided"
     launches = []
     for first in range(0, len(counts), MOST):
         table, blocks = tabled(counts, first, members, dtype)
+        own = Buffer(rates, 8 * (HEAD + 2 * first))
+        args: tuple[Argument, ...] = (table, Buffer(rates), own, *numbers)
         if blocks:
-            own = Buffer("rates", 8 * (HEAD + 2 * first))
-            args: tuple[Argument, ...] = (table, Buffer("rates"), own, *numbers)
             launches.append(Launch(kernel, (blocks, 1, 1), (THREADS, 1, 1), args))
-    return Plan("step", entry, tuple(launches), {})
+    if verdict is None or not launches:
+        return Plan("step", entry, tuple(launches), {})
+    before, parts = _verdict(counts, dtype, verdict)
+    doubles = np.dtype(np.float64)
+    decided = ArraySpec((HEAD + 2 * len(counts),), doubles)
+    workspace = {"parts": ArraySpec((parts,), doubles), "decided": decided}
+    return Plan("step", entry, (*before, *launches), {}, workspace)
+
+
+def _verdict(counts: tuple[int, ...], dtype: str, verdict: Verdict) -> tuple[list[Launch], int]:
+    """What goes before the step, and the sums that it leaves."""
+    squares, judge = (
+        Kernel("optim/gradients.cu", f"gradient_{name}", (("SCALAR", SCALAR[dtype]),))
+        for name in ("squares", "verdict")
+    )
+    launches, parts = [], 0
+    for first in range(0, len(counts), MOST):
+        table, blocks = tabled(counts, first, ("grad",), dtype)
+        args: tuple[Argument, ...] = (table, Buffer("parts", 8 * parts))
+        if blocks:
+            launches.append(Launch(squares, (blocks, 1, 1), (THREADS, 1, 1), args))
+        parts += blocks
+    args = (
+        Buffer("parts"), np.int32(parts), Buffer("rates"), Buffer("decided"),
+        np.int32(len(counts)), Buffer("state") if verdict.counted else None,
+        np.float64(verdict.most), np.int64(verdict.every), *map(np.float64, verdict.betas),
+    )  # fmt: skip
+    launches.append(Launch(judge, (1, 1, 1), (THREADS, 1, 1), args))
+    return launches, parts
 
 
 def tabled(

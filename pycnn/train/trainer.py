@@ -13,7 +13,7 @@ from pycnn.define.validate import integer
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.loss_scale import LossScale
-from pycnn.nn.optim import Optimizer, clip_grad_norm
+from pycnn.nn.optim import Optimizer
 from pycnn.nn.schedule import Constant, Plateau, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.train import record
@@ -297,10 +297,7 @@ class Trainer:
             self._refuse(batch.total, parts)
         for hook in self.hooks:
             hook.gradients(self)
-        if self.scale is None or self.scale.unscaled(self.model):
-            if self.clip_norm is not None:
-                clip_grad_norm(self.model, self.clip_norm)
-            self.optimizer.step()
+        self.optimizer.step(self.scale, self.clip_norm)
         loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
         self.state.add(loss, batch.weight, batch.examples, batch.metrics)
 

@@ -25,6 +25,7 @@ PARTS = 6
 UNUSED = {
     "check_integers", "check_narrow", "check_floats",
     "sgd", "sgd_momentum", "adam", "rmsprop", "rmsprop_momentum",
+    "gradient_squares", "gradient_verdict",
 }  # fmt: skip
 
 

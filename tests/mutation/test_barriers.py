@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 #: Files whose barriers no problem on the CPU runs, and what does.
 UNSEEN = {
     "check/values.cu": "run by checks of values, on a GPU: tests/runtime/test_faults.py",
+    "optim/gradients.cu": "run by optimisers: tests/nn/test_fused_step.py takes it out",
 }
 
 EACH = pytest.mark.parametrize("barrier", list(barriers()), ids=str)

@@ -10,6 +10,7 @@ from pycnn.emulator import OutOfBoundsError
 from pycnn.nn import fused_step
 from pycnn.plan import optim as plans
 from pycnn.runtime.backends import executor
+from pycnn.runtime.sources import include_dirs, kernel_path
 
 OPTIMIZERS = {
     "sgd": lambda m: nn.SGD(m, 0.1),
@@ -173,3 +174,88 @@ def test_nor_may_it_be_read_before_it_was_written():
         pytest.raises(emulator.UninitialisedReadError, match=r"grad\[0\]"),
     ):
         nn.SGD(layer, 0.1).step()
+
+
+SCALES = (1024.0, 3.0)
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("clip", [None, 0.5, 1e9])
+@pytest.mark.parametrize("first", SCALES)
+def test_the_gpu_leaves_steps_out_and_shortens_them(backend, name, clip, first):
+    """As the host does, with a gradient that overflows in the second step and in the last."""
+    found = scaled_steps(backend, name, clip, first)
+    with pycnn.use_backend("reference"):
+        expected = scaled_steps(None, name, clip, first)
+    assert found[0] == expected[0] == [(True, first, 1, 1), (False, first / 2, 0, 1),
+                                       (True, first / 2, 1, 2), (True, first, 2, 3),
+                                       (False, first / 2, 0, 3)]  # fmt: skip
+    for one, other in zip(found[1], expected[1], strict=True):
+        # The norm is summed in another order: what clips is the same but for a rounding.
+        np.testing.assert_allclose(one, other, rtol=0 if clip is None and name[0] != "a" else 1e-6)
+
+
+def scaled_steps(backend, name, clip, first):
+    put, get = (lambda a: a, np.asarray) if backend is None else (backend.array, backend.numpy)
+    layers = model()
+    if backend is not None and backend.name == "cuda":
+        layers.to("cuda")
+    optimizer, rng = OPTIMIZERS[name](layers), np.random.default_rng(2)
+    scale, told = nn.LossScale(first, every=2), []
+    for step in range(5):
+        for i, p in enumerate(layers.parameters()):
+            grad = rng.standard_normal(p.value.shape).astype(np.float32)
+            if step in (1, 4) and i == 5:
+                grad[0] = np.inf if step == 1 else np.nan
+            p.layer.grads[p.key] = put(grad)
+        taken = optimizer.step(scale, clip)
+        told.append((taken, scale.scale, scale.steps, optimizer.steps))
+    return told, [get(p.value) for p in layers.parameters()]
+
+
+def test_gradients_are_clipped_without_a_scale(backend, rng):
+    """By the formula, in float64."""
+    value, grad = rng.standard_normal((2, 3000, 1))
+    layer = nn.Linear(1, 3000, bias=False, dtype="float64")
+    layer.params["weight"] = backend.array(value.copy())
+    layer.grads["weight"] = backend.array(grad)
+    assert nn.SGD(layer, 0.1).step(clip_norm=2.0)
+    norm = np.sqrt((grad**2).sum())
+    found = backend.numpy(layer.params["weight"])
+    np.testing.assert_allclose(found, value - 0.1 * grad * (2.0 / norm), rtol=1e-14)
+
+
+def test_a_scale_that_only_falls_ends(backend):
+    layer = nn.Linear(1, 1, bias=False)
+    layer.params["weight"] = backend.array(np.ones((1, 1), np.float32))
+    layer.grads["weight"] = backend.array(np.full((1, 1), np.nan, np.float32))
+    optimizer, scale = nn.Adam(layer), nn.LossScale(2.0**-24)
+    with pytest.raises(ValueError, match="gradients are not finite at scale"):
+        optimizer.step(scale)
+    assert optimizer.steps == 0
+    assert backend.numpy(layer.params["weight"]).item() == 1
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
+def test_a_norm_that_is_none_is_refused(backend, norm):
+    optimizer = nn.SGD(nn.Linear(1, 1), 0.1)
+    with pytest.raises(ValueError, match=r"max_norm=.* allowed are positive"):
+        optimizer.step(clip_norm=norm)
+    assert optimizer.steps == 0
+
+
+def test_the_barrier_of_the_verdict_is_needed():
+    text = kernel_path("optim/gradients.cu").read_text()
+    barrier = "    __syncthreads();\n"
+    assert text.count(barrier) == 1
+    given, numbers = np.ones(4 + 2 * 40), (np.inf, np.int64(1), 0.9, 0.99)
+    for code in (text, text.replace(barrier, "")):
+        kernel = emulator.RawModule(code=code, options=(f"-I{include_dirs()[0]}",), checked=True)
+        state = np.array([8.0, 0, 0])
+        arrays = np.ones(1), np.int32(1), given, given.copy(), np.int32(40), state
+        launch = (1,), (256,), (*arrays, *numbers)
+        if code == text:
+            kernel.get_function("gradient_verdict")(*launch)
+        else:
+            with pytest.raises(emulator.RaceError):
+                kernel.get_function("gradient_verdict")(*launch)
