@@ -297,7 +297,8 @@ class Trainer:
             self._refuse(batch.total, parts)
         for hook in self.hooks:
             hook.gradients(self)
-        self.optimizer.step(self.scale, self.clip_norm)
+        asked = {"scale": self.scale, "clip_norm": self.clip_norm}
+        self.optimizer.step(**{name: value for name, value in asked.items() if value is not None})
         loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
         self.state.add(loss, batch.weight, batch.examples, batch.metrics)
 
