@@ -3,8 +3,11 @@
     python benchmarks/scaling.py [--processes 1 2 4] [--json FILE [--force]]
 
 Each process has one thread of BLAS. Strong: a batch of 64 shared out; weak: 64 images each. Every
-number of processes runs in turns, several times. Prints JSON: images a second by the median, that
-over one process, and the share of a step in which gradients are added up.
+number of processes runs in turns, several times; all of it takes some three minutes. Prints JSON,
+by the median: images a second, that over one process; of the first process the shares of a step in
+which it sends gradients (while others are computed) and in which it waits for messages, the share
+of gradients whose sums are there when the last one is computed, how often a step sends, and
+milliseconds of the processor (waiting, which is busy, counted).
 """
 
 import argparse
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,44 +26,73 @@ from pycnn import models, nn, train
 from pycnn.bench.environment import environment
 from pycnn.runtime.options import positive, print_and_write_json, with_json
 from pycnn.train.gradients import gradients
+from pycnn.train.parallel import MpiCommunicator
 from pycnn.train.parallel.sums import Sums
 
 COMMAND = "python benchmarks/scaling.py"
 MODELS = {"lenet5": (1, 28, 28), "cifar_resnet20": (3, 32, 32)}
-BATCH, STEPS, ROUNDS = 64, 20, 3
+STEPS = {"lenet5": 60, "cifar_resnet20": 8}
+BATCH, ROUNDS = 64, 3
+
+
+#: What is counted of a step: methods of a communicator that send, and all waiting.
+SENDING = ("everyones", "rows", "exchanged", "joined")
 
 
 def measure(name: str, each: int) -> None:
-    """Print, as JSON, seconds of a step and of adding gradients up, of one process of several."""
+    """Print, as JSON, what a step took, of one process of several."""
     comm = train.processes()
     model = models.create(name, seed=0)
     optimizer, loss = nn.SGD(model, 0.01, momentum=0.9), nn.CrossEntropyLoss()
     rng = np.random.default_rng(comm.rank)
     x = rng.standard_normal((each, *MODELS[name]), np.float32)
     labels = rng.integers(0, 10, each)
-    spent = 0.0
-    add, finish = Sums.add, Sums.finish
+    spent = dict.fromkeys(("sending", "waiting", "calls", "hidden"), 0.0)
 
-    def timed(method):  # type: ignore[no-untyped-def]
-        def run(*arguments):  # type: ignore[no-untyped-def]
-            nonlocal spent
+    def timed(owner: Any, method: str, what: str) -> None:
+        plain = getattr(owner, method)
+
+        def run(*arguments: Any) -> Any:
             begin = time.perf_counter()
-            method(*arguments)
-            spent += time.perf_counter() - begin
+            result = plain(*arguments)
+            spent[what] += time.perf_counter() - begin
+            return result
 
-        return run
+        setattr(owner, method, run)
 
-    Sums.add, Sums.finish = timed(add), timed(finish)  # type: ignore[method-assign]
-    for step in range(STEPS + 3):
+    def counted(method: str) -> None:
+        plain = getattr(comm, method)
+
+        def run(*arguments: Any) -> Any:
+            spent["calls"] += 1
+            return plain(*arguments)
+
+        setattr(comm, method, run)
+
+    finish = Sums.finish
+
+    def finished(sums: Sums, reached: Any) -> None:
+        spent["hidden"] += sums.hidden()
+        finish(sums, reached)
+
+    Sums.finish = finished  # type: ignore[method-assign]
+    timed(Sums, "ready", "sending")
+    timed(Sums, "end", "sending")
+    timed(MpiCommunicator, "_wait", "waiting")
+    for step in range(STEPS[name] + 3):
         if step == 3:
             comm.everyones(None)
-            spent, begin = 0.0, time.perf_counter()
+            for method in SENDING:
+                counted(method)
+            spent.update(dict.fromkeys(spent, 0.0))
+            began, busy = time.perf_counter(), time.process_time()
         gradients(model, loss, [((x,), labels)], metrics={}, comm=comm)
         optimizer.step()
+    found = {**spent, "cpu": time.process_time() - busy}
     comm.everyones(None)
+    found["seconds"] = time.perf_counter() - began
     if comm.rank == 0:
-        seconds = (time.perf_counter() - begin) / STEPS
-        print(json.dumps({"seconds": seconds, "adding": spent / STEPS}))
+        print(json.dumps({what: value / STEPS[name] for what, value in found.items()}))
 
 
 def launched(processes: int, name: str, each: int) -> dict[str, float]:
@@ -91,11 +124,19 @@ def compare(counts: list[int]) -> list[dict[str, object]]:
                 for n, times in taken.items()
             }
             for n, times in taken.items():
-                share = statistics.median(t["adding"] / t["seconds"] for t in times)
+                middle = {what: statistics.median(t[what] for t in times) for what in times[0]}
+                shares = {
+                    f"{what}_share": round(
+                        statistics.median(t[what] / t["seconds"] for t in times), 4
+                    )
+                    for what in ("sending", "waiting")
+                }
                 rows.append({
                     "model": name, "scaling": way, "processes": n, "images_per_process": each[n],
                     "images_per_s": round(speed[n], 1), "speedup": round(speed[n] / speed[1], 3),
-                    "adding_share": round(share, 4),
+                    **shares, "hidden": round(middle["hidden"], 3) if n > 1 else None,
+                    "calls": round(middle["calls"], 1) if n > 1 else 0.0,
+                    "cpu_ms": round(middle["cpu"] * 1e3, 3),
                 })  # fmt: skip
     return rows
 

@@ -137,21 +137,33 @@ def scaling() -> str:
     return "\n".join(lines)
 
 
+#: Shares that benchmarks/scaling.py has measured, and what they are called.
+SCALING_COLUMNS = {
+    "adding_share": "Adding up",
+    "sending_share": "Sending",
+    "waiting_share": "Waiting",
+    "hidden": "Summed meanwhile",
+}
+
+
 def scaling_here() -> str:
     """What scaling.md says was measured (benchmarks/scaling.py)."""
     path = RESULTS / "scaling.json"
     rows = json.loads(path.read_text())["rows"]
+    shown = {name: words for name, words in SCALING_COLUMNS.items() if name in rows[0]}
     lines = [
         f"`{path.relative_to(ROOT)}`.",
         "",
-        "| Network | Scaling | Processes | Images each | Images/s | Over one | Adding up |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+        "| Network | Scaling | Processes | Images each | Images/s | Over one | "
+        + " | ".join(shown.values()) + " |",
+        "|---|---|---:|---:|---:|---:|" + "---:|" * len(shown),
+    ]  # fmt: skip
     lines += [
         f"| {r['model']} | {r['scaling']} | {r['processes']} | {r['images_per_process']} | "
-        f"{r['images_per_s']:.0f} | {r['speedup']:.2f} | {r['adding_share']:.1%} |"
+        f"{r['images_per_s']:.0f} | {r['speedup']:.2f} | "
+        + " | ".join("-" if r[name] is None else f"{r[name]:.1%}" for name in shown) + " |"
         for r in rows
-    ]
+    ]  # fmt: skip
     return "\n".join(lines)
 
 

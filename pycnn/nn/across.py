@@ -14,8 +14,8 @@ from pycnn.tape import custom_gradient, plain
 class Everyone(Protocol):
     """Processes that can tell each other, see `pycnn.train.parallel.Communicator`."""
 
-    def everyones(self, value: Any) -> list[Any]:
-        """A value of each."""
+    def rows(self, row: np.ndarray) -> Any:
+        """Numbers of each process; their ``result()`` is (processes, n), by rank."""
 
 
 #: Those that have the other parts; None: a batch is normalised by itself.
@@ -74,18 +74,21 @@ def _normalised(
     def summed(array: Any) -> Any:
         return array.sum(axes, dtype=np.float64)
 
-    def total(*sums: Any) -> list[np.ndarray]:
+    def total(*sums: Any) -> np.ndarray:
         """Those of each process, added by rank."""
-        all_of_them = others.everyones([to_numpy(own) for own in sums])
-        return [np.sum(one, axis=0) for one in zip(*all_of_them, strict=True)]
+        return others.rows(np.array([to_numpy(own) for own in sums])).result().sum(axis=0)
 
     def like(sums: np.ndarray) -> Any:
         return library(x).asarray(sums.astype(x.dtype)).reshape(form)
 
-    count = sum(others.everyones(x.size // x.shape[axis]))
-    mean = total(summed(x))[0] / count
+    own = summed(x)
+    own_count = np.full(own.shape, float(x.size // x.shape[axis]))
+    sums, counts = total(own, own_count)
+    count = counts.flat[0]
+    mean = sums / count
     centred = x - like(mean)
-    var = total(summed(centred * centred))[0] / count
+    (squares,) = total(summed(centred * centred))
+    var = squares / count
     scale = like(1 / np.sqrt(var + eps))
     hat = centred * scale
     found["mean"] = like(mean).ravel()

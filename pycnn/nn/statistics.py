@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from pycnn.nn.arrays import device_of, mover
+
 #: One layer's part of a batch: mean and variance.
 Moments = tuple[Any, Any, Any]
 
@@ -34,4 +36,5 @@ def move(layer: Any, mean: Any, var: Any) -> None:
     share = layer.momentum
     for name, fresh in (("running_mean", mean), ("running_var", var)):
         running = layer.buffers[name]
+        fresh = mover(device_of(running))(fresh)
         running[...] = (1 - share) * running + share * fresh

@@ -19,6 +19,9 @@ MOST = 8
 #: Elements of an array by which a write into it is noticed.
 FEW = 64
 
+#: Of a layer and a key: told of what has become final.
+Ready = Callable[[Any, str], None]
+
 #: Instead of a gradient: the result of a step does not depend on this operand.
 UNUSED = object()
 
@@ -264,7 +267,7 @@ class Tape:
         grads = self._back(y, dy, {*slots} - {None})
         return [None if slot is None else grads.get(slot) for slot in slots]
 
-    def backward(self, y: Variable, dy: Any = None) -> None:
+    def backward(self, y: Variable, dy: Any = None, ready: Ready | None = None) -> None:
         """Add the gradients of `y` for all parameters to the `grads` of their layers.
 
         Parameters
@@ -273,25 +276,43 @@ class Tape:
             On this tape.
         dy : array, optional
             Gradient for `y`, of its shape; left out, `y` must be one number.
+        ready : callable, optional
+            ``ready(layer, key)`` is called while the way back goes on, as soon as the gradient of
+            a parameter is in ``layer.grads[key]`` and all its uses are in it: those used last
+            first. Not called for parameters that `y` does not depend on.
 
         Raises
         ------
         TypeError, ValueError
             As of `gradient`.
         """
-        self.gradients_into_layers(y, dy, [])
+        self.gradients_into_layers(y, dy, [], ready)
 
-    def gradients_into_layers(self, y: Any, dy: Any, sources: Iterable[Variable]) -> list[Any]:
-        """As `backward`, and as `gradient` of the sources in one go."""
+    def gradients_into_layers(
+        self, y: Any, dy: Any, sources: Iterable[Variable], ready: Ready | None = None
+    ) -> list[Any]:
+        """As `backward`, and as `gradient` of the sources in one go, which go without `ready`."""
         wanted = [source.slot for source in sources]
         parameters = {v.slot: owners[0] for v, owners in self._parameters.values()}
-        grads = self._back(y, dy, {*wanted, *parameters})
-        handed = {id(base(dy))} | {id(base(grads[slot])) for slot in wanted if slot in grads}
-        for slot, (layer, key) in parameters.items():
-            if slot in grads:  # in memory of its own: clipping writes into it
-                grad, where = grads[slot], id(base(grads[slot]))
-                layer.add_grad(key, grad.copy() if where in handed else grad)
-                handed.add(where)
+        handed = {id(base(dy))}
+
+        def hand(slot: int, grad: Any) -> None:
+            """In memory of its own: clipping writes into it."""
+            (layer, key), where = parameters[slot], id(base(grad))
+            layer.add_grad(key, grad.copy() if where in handed else grad)
+            handed.add(where)
+            if ready is not None:
+                ready(layer, key)
+
+        targets = {*wanted, *parameters}
+        if ready is not None:
+            self._back(y, dy, targets, hand)
+            return []
+        grads = self._back(y, dy, targets)
+        handed |= {id(base(grads[slot])) for slot in wanted if slot in grads}
+        for slot in parameters:
+            if slot in grads:
+                hand(slot, grads[slot])
         return [grads.get(slot) for slot in wanted]
 
     def _slot(self, source: Any) -> int | None:
@@ -306,8 +327,10 @@ class Tape:
         known = self._parameters.get(id(source.value))
         return None if known is None else known[0].slot
 
-    def _back(self, y: Any, dy: Any, targets: set[Any]) -> dict[int, Any]:
-        """Gradients by slot, of the targets."""
+    def _back(
+        self, y: Any, dy: Any, targets: set[Any], hand: Callable[[int, Any], None] | None = None
+    ) -> dict[int, Any]:
+        """Gradients by slot, of the targets; those that `hand` takes as soon as they are final."""
         if not isinstance(y, Variable):
             raise TypeError(
                 f"y is of type {type(y).__name__}, and on no tape; allowed: what was computed from "
@@ -326,23 +349,48 @@ class Tape:
                 needed.update(node.results)
         parts: dict[int, list[Any]] = {y.slot: [start]}
         kept: dict[int, Any] = {}
+        ends = {} if hand is None else self._first_uses(targets)
         while self._nodes:
             node = self._nodes.pop()  # and with it what it has kept
-            if parts.keys().isdisjoint(node.results):
-                continue
-            wanted = [name for name, slot in node.operands.items() if slot in needed]
-            dys = [self._total(parts, slot, targets, kept) for slot in node.results]
-            if not wanted:
-                continue
-            filled = [_zeros(*s) if d is None else d for d, s in zip(dys, node.forms, strict=True)]
-            for name, grad in self._pulled(node, filled, wanted).items():
-                came = parts.setdefault(node.operands[name], [])
-                came.append(np.asarray(grad) if isinstance(grad, np.generic) else grad)
-                if len(came) == MOST:
-                    came[:] = [pycnn.add_n(came[::-1])]
+            if not parts.keys().isdisjoint(node.results):
+                self._through(node, parts, needed, targets, kept)
+            for slot in ends.get(len(self._nodes), ()):
+                if slot in parts and hand is not None:
+                    hand(slot, self._total(parts, slot, (), kept))
         for slot in targets & parts.keys():
-            kept[slot] = self._total(parts, slot, (), kept)
+            total = self._total(parts, slot, (), kept)
+            if hand is None:
+                kept[slot] = total
+            else:  # y is a parameter itself
+                hand(slot, total)
         return kept
+
+    def _first_uses(self, targets: set[Any]) -> dict[int, list[int]]:
+        """By numbers of nodes, the targets that no earlier one uses."""
+        seen: set[int] = set()
+        first: dict[int, list[int]] = {}
+        for number, node in enumerate(self._nodes):
+            fresh = targets.intersection(node.operands.values()) - seen
+            if fresh:
+                first[number] = sorted(fresh)
+                seen |= fresh
+        return first
+
+    def _through(
+        self, node: _Node, parts: dict[int, list[Any]], needed: set[Any], targets: set[Any],
+        kept: dict[int, Any],
+    ) -> None:  # fmt: skip
+        """One step of the way back: what `parts` has of its results goes on to its operands."""
+        wanted = [name for name, slot in node.operands.items() if slot in needed]
+        dys = [self._total(parts, slot, targets, kept) for slot in node.results]
+        if not wanted:
+            return
+        filled = [_zeros(*s) if d is None else d for d, s in zip(dys, node.forms, strict=True)]
+        for name, grad in self._pulled(node, filled, wanted).items():
+            came = parts.setdefault(node.operands[name], [])
+            came.append(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+            if len(came) == MOST:
+                came[:] = [pycnn.add_n(came[::-1])]
 
     @staticmethod
     def _total(parts: dict[int, list[Any]], slot: int, targets: Any, kept: dict[int, Any]) -> Any:

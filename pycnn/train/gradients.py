@@ -1,13 +1,18 @@
 """The gradients of one batch, in one go or in parts, and what figures are means over."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from pycnn.nn.across import over
 from pycnn.nn.combine import taps
 from pycnn.nn.layer import FLOAT32, Layer
 from pycnn.nn.statistics import gathering, move
 from pycnn.tape import Tape, Variable, grad, plain
+from pycnn.tape.tape import Ready
+from pycnn.train.figures import Figures, of_all
 from pycnn.train.parallel.communicator import ALONE, Communicator
 from pycnn.train.parallel.sums import Sums
 
@@ -18,7 +23,8 @@ Metric = Callable[[Any, Any], Any]
 class Batch(NamedTuple):
     """Figures of a batch: its loss, the loss with those of taps, metrics, examples, their weight.
 
-    The weight is what the loss is the mean over, see `Loss.count`.
+    The weight is what the loss is the mean over, see `Loss.count`. `noted` is what `gradients` was
+    to ask for.
     """
 
     loss: float
@@ -26,6 +32,7 @@ class Batch(NamedTuple):
     metrics: dict[str, float]
     examples: int
     weight: float
+    noted: bool = False
 
 
 def accuracy(scores: Any, classes: Any) -> float:
@@ -60,6 +67,7 @@ def gradients(
     seeds: Callable[[int], Any] = lambda part: None,
     comm: Communicator = ALONE,
     synchronised: bool = False,
+    noted: Callable[[], bool] = lambda: False,
 ) -> Batch:
     """Set the gradients of the layers to those of a batch, times `factor`.
 
@@ -76,6 +84,8 @@ def gradients(
         The processes that have the other parts.
     synchronised : bool, default False
         Batch normalisation by the statistics of all parts, of which each process has one.
+    noted : callable, optional
+        Asked when all parts are computed; whether it says so on any process is in the `Batch`.
 
     Returns
     -------
@@ -84,46 +94,53 @@ def gradients(
         are.
     """
     model.zero_grad()
-    own = [None if part is None else _size(loss, part) for part in parts]
-    sizes = _in_order(comm.everyones(own))
-    examples = sum(size.examples for size in sizes if size is not None)
-    weight = sum(size.weight for size in sizes if size is not None)
-    one = len(sizes) == 1
+    sizes = _Sizes(comm, [None if part is None else _size(loss, part) for part in parts])
+    one = len(parts) * comm.size == 1
     layers = [] if one else [layer for _, layer in model.named_layers()]
     places = {layer: place for place, layer in enumerate(layers)}
-    sums = Sums(comm, model) if comm.size > 1 else None
-    figures: list[_Figures | None] = []
-    for i, (part, size) in enumerate(zip(parts, own, strict=True)):
-        if part is None or size is None:  # the last batch of an epoch may be small
+    sums = Sums(comm, model, len(parts)) if comm.size > 1 else None
+
+    def begin(i: int) -> float:
+        """Of the i-th part here: its share in the batch, which hangs on the others' sizes."""
+        if sums is not None:
+            sums.begin(sizes.present(i))
+        return 1.0 if one or is_sum(loss) else sizes.share(i)
+
+    figures: list[Figures | None] = []
+    for i, part in enumerate(parts):
+        if part is None:  # the last batch of an epoch may be small
+            begin(i)
             figures.append(None)
         else:
             seeds(i * comm.size + comm.rank)
-            share = 1.0 if one or is_sum(loss) else size.weight / weight if weight else 1.0
             with gathering(apart=not one) as moments, over(comm if synchronised else None):
                 found = _of_part(
-                    model, loss, part, metrics, precision, share, factor, waited_for=synchronised
-                )
+                    model, loss, part, metrics, precision, partial(begin, i), factor,
+                    ready=None if sums is None else sums.ready, waited_for=synchronised,
+                )  # fmt: skip
             found.moments.extend((places[layer], mean, var) for layer, mean, var in moments)
             figures.append(found)
         if sums is not None:
-            sums.add([s is not None for s in sizes[i * comm.size : (i + 1) * comm.size]])
+            sums.end()
+    flags = [noted(), *(() if sums is None else sums.reached)]
+    told, theirs = of_all(comm, flags, figures, metrics, layers)
     if sums is not None:
-        sums.finish()
+        sums.finish(told[1:])
     whole = total = 0.0
     means = dict.fromkeys(metrics, 0.0)
-    theirs = _in_order(comm.everyones(figures))
     moved_by = theirs[0]
-    for size, figure in zip(sizes, theirs, strict=True):
+    for size, figure in zip(sizes.all, theirs, strict=True):
         if size is None or figure is None:
             continue
         whole += figure.loss
         total += figure.total
         for name, value in figure.metrics.items():
-            means[name] += value * size.examples / examples
+            means[name] += value * size.examples / sizes.examples
         if not synchronised or figure is moved_by:  # all have the same statistics
             for place, mean, var in figure.moments:
                 move(layers[place], mean, var)
-    return Batch(whole, total, means, examples, float(examples) if is_sum(loss) else weight)
+    weight = float(sizes.examples) if is_sum(loss) else sizes.weight
+    return Batch(whole, total, means, sizes.examples, weight, told[0])
 
 
 class _Size(NamedTuple):
@@ -133,13 +150,36 @@ class _Size(NamedTuple):
     weight: float
 
 
-class _Figures(NamedTuple):
-    """What came of a part: its share of the losses, metrics, statistics by the layers' places."""
+class _Sizes:
+    """Sizes of all parts: those of the others come while the first one here is computed."""
 
-    loss: float
-    total: float
-    metrics: dict[str, float]
-    moments: list[tuple[int, Any, Any]]
+    def __init__(self, comm: Communicator, own: list[_Size | None]) -> None:
+        self._comm, self._own = comm, own
+        self._rows = comm.rows(np.array([(-1, 0) if size is None else size for size in own], float))
+
+    @cached_property
+    def all(self) -> list[_Size | None]:
+        """In the order of the parts; None of one without examples."""
+        in_order = np.swapaxes(self._rows.result(), 0, 1).reshape(-1, 2).tolist()
+        return [None if count < 0 else _Size(int(count), weight) for count, weight in in_order]
+
+    @cached_property
+    def examples(self) -> int:
+        return sum(size.examples for size in self.all if size is not None)
+
+    @cached_property
+    def weight(self) -> float:
+        return sum(size.weight for size in self.all if size is not None)
+
+    def present(self, i: int) -> list[bool]:
+        """By rank, who has an i-th part."""
+        each = self._comm.size
+        return [size is not None for size in self.all[i * each : (i + 1) * each]]
+
+    def share(self, i: int) -> float:
+        """Of the i-th part here in the batch."""
+        size = self._own[i]
+        return size.weight / self.weight if size is not None and self.weight else 1.0
 
 
 def _size(loss: Any, part: tuple[tuple[Any, ...], Any]) -> _Size:
@@ -147,18 +187,14 @@ def _size(loss: Any, part: tuple[tuple[Any, ...], Any]) -> _Size:
     return _Size(len(first), counted(loss, target))
 
 
-def _in_order(by_rank: list[list[Any]]) -> list[Any]:
-    """What all processes have of their parts, in the order of the parts."""
-    return [one for together in zip(*by_rank, strict=True) for one in together]
-
-
 def _of_part(
     model: Layer, loss: Any, part: Any, metrics: Mapping[str, Metric], precision: str | None,
-    share: float, factor: float, *, waited_for: bool,
-) -> _Figures:  # fmt: skip
+    begin: Callable[[], float], factor: float, *, ready: Ready | None, waited_for: bool,
+) -> Figures:  # fmt: skip
     """Add the gradients of a part, times `factor` and its share in the batch.
 
-    Where others wait for it, it goes all the way back even if it has no share.
+    The share is what `begin` returns, which is called before the way back. Where others wait for
+    it, a part goes all the way back even if it has no share.
     """
     inputs, target = part
     with grad(precision) as tape:
@@ -167,15 +203,16 @@ def _of_part(
         for tap in taps(model):
             if tap.training:
                 together = together + tap.weight * loss(tap.output, target)
+    share = begin()
     found = measured(metrics, outputs, target)
     if share == 0:  # of classes that are ignored: the mean over none is no number
         first = outputs[0] if isinstance(outputs, tuple) else outputs
         if waited_for and isinstance(first, Variable):
-            tape.backward(first, first.value * 0)
-        return _Figures(0.0, 0.0, found, [])
+            tape.backward(first, first.value * 0, ready)
+        return Figures(0.0, 0.0, found, [])
     weight = share * factor
-    tape.backward(together if weight == 1.0 else together * weight)
-    return _Figures(share * float(own), share * float(together), found, [])
+    tape.backward(together if weight == 1.0 else together * weight, ready=ready)
+    return Figures(share * float(own), share * float(together), found, [])
 
 
 def _converted(outputs: Any, precision: str | None) -> Any:

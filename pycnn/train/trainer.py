@@ -197,6 +197,9 @@ class Trainer:
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.best = Path(best) if best is not None else None
         self.state = TrainState()
+        #: Whether this process was asked to stop, and whether any was when the step was computed.
+        self._interrupted: Callable[[], bool] = lambda: False
+        self._noted = False
 
     @property
     def steps(self) -> int:
@@ -237,10 +240,11 @@ class Trainer:
             self.comm.require_same(identity(self))
         stopped = False
         with deferred() as interrupted:
+            self._interrupted = interrupted
             while self.state.epoch < epochs and self._is_patient() and not stopped:
                 for info in self._epoch():
                     callback(info)
-                    if any(self.comm.everyones(interrupted())):
+                    if self._noted or (self.comm.size == 1 and interrupted()):
                         self._stop()
                 row = self._finish_epoch()
                 for hook in self.hooks:
@@ -291,8 +295,9 @@ class Trainer:
             self.model, self.loss, parts, metrics=self.metrics, precision=self.precision,
             factor=1.0 if self.scale is None else self.scale.scale,
             seeds=lambda part: self.model.reseed(self.seed, first + part), comm=self.comm,
-            synchronised=self.sync_batch_norm and self.comm.size > 1,
+            synchronised=self.sync_batch_norm and self.comm.size > 1, noted=self._interrupted,
         )  # fmt: skip
+        self._noted = batch.noted
         if not np.isfinite(batch.total):
             self._refuse(batch.total, parts)
         for hook in self.hooks:

@@ -414,3 +414,59 @@ def test_forward_has_a_tape_of_its_own():
         layer.forward(np.ones((1, 2), np.float32))
     layer.forward(np.ones((1, 2), np.float32))
     assert layer.backward(np.ones((1, 2), np.float32)).shape == (1, 2)
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+def test_gradients_are_told_of_as_they_become_final(precision):
+    """With all uses in them: `dense` is used first and last, and inside a block; `idle` never."""
+    got, told = [], []
+    for ready in (False, True):
+        with nn.seeded(2):
+            dense, idle = nn.Linear(4, 4), nn.Linear(4, 4)
+            middle = nn.Recompute(nn.Sequential(dense, nn.Tanh()))
+            norm = nn.LayerNorm(4)
+            model = nn.Sequential(dense, norm, middle, dense)
+            model.children["idle"] = idle
+        with pycnn.grad(precision) as tape:
+            y = A.astype("float32")
+            for layer in (dense, norm, middle, dense):
+                y = layer(y)
+            loss = pycnn.mean(y * y)
+
+        def note(layer, key):
+            told.append((layer, key, layer.grads[key].copy(), len(tape._nodes)))
+
+        tape.backward(loss, ready=note if ready else None)
+        got.append({p.name: p.grad for p in model.parameters()})
+    layers = [layer for layer, *_ in told]
+    assert layers == [norm, norm, dense, dense]
+    for layer, key, then, _ in told:
+        np.testing.assert_array_equal(layer.grads[key], then)
+    assert told[0][3] > told[-1][3] == 0  # while steps were left
+    for name, plain in got[0].items():
+        np.testing.assert_array_equal(got[1][name], plain)
+    assert got[1]["idle.weight"] is None
+
+
+def test_gradients_that_are_taken_are_not_kept():
+    """Memory: where each is taken as it becomes final, no two are there at a time."""
+    model = nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(3)))
+    with pycnn.grad() as tape:
+        loss = pycnn.mean(model(A.astype("float32")))
+    taken = []
+
+    def take(layer, key):
+        assert [one() for one in taken] == [None] * len(taken)
+        taken.append(weakref.ref(layer.grads.pop(key)))
+
+    tape.backward(loss, ready=take)
+    assert len(taken) == 3
+
+
+def test_the_parameter_itself_is_final():
+    layer, told = nn.Linear(2, 2), []
+    with pycnn.grad() as tape:
+        y = tape.stored(layer, "weight", layer.params["weight"])
+    tape.backward(y, np.ones((2, 2), np.float32), lambda layer, key: told.append(key))
+    assert told == ["weight"]
+    np.testing.assert_array_equal(layer.grads["weight"], 1)

@@ -24,11 +24,22 @@ def examples():
     )
 
 
-def network(dropout=0.2):
+class Twice(nn.Layer):
+    """A layer that leaves statistics twice, for which the message of figures has no room."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def compute(self, x):
+        return self.layer(self.layer(x))
+
+
+def network(dropout=0.2, norm=Twice):
     """Everything that has a state of its own, and a parameter that no gradient reaches."""
     with nn.seeded(0):
         return nn.Sequential(
-            conv=nn.Conv2d(1, 4, 3), norm=nn.BatchNorm2d(4), act=nn.ReLU(), flat=nn.Flatten(),
+            conv=nn.Conv2d(1, 4, 3), norm=norm(nn.BatchNorm2d(4)), act=nn.ReLU(), flat=nn.Flatten(),
             tap=nn.Tap(nn.Linear(144, 10)), drop=nn.Dropout(dropout), dense=nn.Linear(144, 10),
         )  # fmt: skip
 
@@ -72,6 +83,46 @@ def resumed(comm, path):
     one.resume(train.load(path))
     one.fit(2)
     return figures(one)
+
+
+def counted(comm, path):
+    """What goes round in one step."""
+    said = []
+
+    class Watch(train.Hook):
+        def step(self, trainer, info):
+            if info.step == 2:
+                for name in ("everyones", "rows", "exchanged", "joined"):
+                    setattr(comm, name, noting(name, getattr(comm, name)))
+            if info.step == 3:
+                for name in ("everyones", "rows", "exchanged", "joined"):
+                    delattr(comm, name)
+
+    def noting(name, method):
+        return lambda *arguments: (said.append(name), method(*arguments))[1]
+
+    with nn.seeded(0):
+        model = network(norm=lambda layer: layer)
+    train.Trainer(
+        model, one_copy(examples, comm), nn.SGD(model, 0.1), batch=100, comm=comm, hooks=[Watch()]
+    ).fit(1)
+    return sorted(said)
+
+
+def asked(comm, path):
+    """Ctrl-C of one of them, while a step is computed."""
+
+    class Ask(train.Hook):
+        def gradients(self, trainer):
+            if comm.rank == 1 and trainer.state.step == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    one = trainer(comm, path=path, hooks=[Ask()])
+    try:
+        one.fit(2)
+    except train.Interrupted:
+        return [one.state.step]
+    raise AssertionError("it went on")
 
 
 def together(comm, path):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pycnn import models, nn, train
-from pycnn.train.parallel import Alone, sums
+from pycnn.train.parallel import Alone, buckets
+from pycnn.train.parallel.communicator import Pending
 from pycnn.train.parallel.sums import Sums
 
 SCRIPT = Path(__file__).parent / "parallel_run.py"
@@ -78,6 +79,20 @@ def test_batch_normalisation_over_all(tmp_path):
 def test_a_part_in_which_nothing_counts():
     whole, apart = (np.array(results(size, "ignored"), float) for size in (1, 3))
     np.testing.assert_allclose(apart, whole, rtol=1e-5)
+
+
+def test_messages_of_a_step():
+    """None is pickled, and none waits alone: sizes, buckets, figures with all flags."""
+    once = ["rows", "rows"]
+    buckets = ["exchanged", "joined"]
+    assert results(2, "counted") == sorted([*once, *buckets])
+    assert results(3, "counted") == sorted([*once, *buckets])
+
+
+def test_ctrl_c_of_one_ends_all_after_the_same_step(tmp_path):
+    path = tmp_path / "training.safetensors"
+    (step, *_) = results(3, "asked", path)
+    assert train.load(path).about["training"]["state"]["step"] == int(step) == 2
 
 
 def test_one_ends_it_for_all():
@@ -172,17 +187,71 @@ def test_gradients_on_gpus_go_through_nccl(monkeypatch):
         size = 2
 
         def summed(self, array):
-            return array + array
+            return Pending(array + array)
 
-        def everyones(self, value):
-            return [value, value]
-
-    monkeypatch.setattr(sums, "device_of", lambda array: "cuda")
+    monkeypatch.setattr(buckets, "device_of", lambda array: "cuda")
     model = nn.Linear(4, 2)
-    both = Sums(Both(), model)
+    both = Sums(Both(), model, rounds=2)
     for _ in range(2):
+        both.begin([True, True])
         model.add_grad("weight", np.ones((2, 4), np.float32))
-        both.add([True, True])
-    both.finish()
+        both.end()
+    both.finish([True, False])
     np.testing.assert_array_equal(model.grads["weight"], np.full((2, 4), 4.0))
     assert "bias" not in model.grads
+
+
+class Late(Pending):
+    """Under way until the second time that somebody asks."""
+
+    asked = 0
+
+    def done(self):
+        self.asked += 1
+        return self.asked > 1
+
+
+class Pair(Alone):
+    """Two processes of which the other one has the same; notes what goes on its way."""
+
+    size = 2
+
+    def __init__(self):
+        self.said = []
+
+    def exchanged(self, pieces):
+        self.said.append(f"sent {sum(piece.size for piece in pieces)}")
+        return Late([pieces[0], pieces[0].copy()])
+
+    def joined(self, whole, lengths):
+        self.said.append("joined")
+        assert sum(lengths) == whole.size
+        whole[lengths[0] :] = np.nan  # what the other one would have
+        return Pending(whole)
+
+
+def test_gradients_go_while_others_are_computed():
+    """Two buckets: that of the last layers is on its way, and back, before the first one ends."""
+    pair = Pair()
+    with nn.seeded(3):
+        first, second, third = nn.Linear(9, 150), nn.Linear(150, 150), nn.Linear(150, 2)
+        model = nn.Sequential(first, second, third)
+    sums = Sums(pair, model)
+    sums.begin([True, True])
+    for layer in (third, second, first):
+        for key in ("bias", "weight"):
+            pair.said.append(key)
+            layer.add_grad(key, np.ones_like(layer.params[key]))
+            sums.ready(layer, key)
+            assert not layer.grads
+    large = 2 * 150 + 2 + 150 * 150 + 150
+    assert pair.said == [
+        "bias", "weight", "bias", "weight", f"sent {large}", "bias", "joined", "weight",
+        "sent 1500",
+    ]  # fmt: skip
+    sums.end()
+    assert sums.hidden() == large / (large + 1500)
+    sums.finish([True] * 6)
+    np.testing.assert_array_equal(third.grads["weight"], np.full((2, 150), 2.0))
+    own = np.where(np.arange(1350) < 600, 2.0, np.nan)  # beside a bias of 150
+    np.testing.assert_array_equal(first.grads["weight"].ravel(), own)

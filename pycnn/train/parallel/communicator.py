@@ -7,6 +7,27 @@ from typing import Any
 import numpy as np
 
 
+class Pending:
+    """What is under way between processes.
+
+    Parameters
+    ----------
+    value : object
+        What it will be.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def done(self) -> bool:
+        """Whether it is there; to ask is what moves it on."""
+        return True
+
+    def result(self) -> Any:
+        """What it is, once it is there."""
+        return self._value
+
+
 class Communicator:
     """The processes of a training, which all run the same program.
 
@@ -23,18 +44,29 @@ class Communicator:
         """A small value of each process, by rank; all of them wait for each other."""
         raise NotImplementedError
 
-    def exchanged(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+    def rows(self, row: np.ndarray) -> Pending:
+        """Numbers of each process, as many from each: (size, n), by rank.
+
+        Like all that is pending, it is begun by all processes in the same order, and arrays that
+        are given stay as they are until it is there.
+        """
+        raise NotImplementedError
+
+    def exchanged(self, pieces: list[np.ndarray]) -> Pending:
         """For every process a piece; back come those that the others have for this one, by rank.
 
         What is for process r has the same shape and dtype on all of them.
         """
         raise NotImplementedError
 
-    def joined(self, piece: np.ndarray, lengths: list[int]) -> np.ndarray:
-        """Pieces of one axis, of all processes behind each other; `lengths` are theirs by rank."""
+    def joined(self, whole: np.ndarray, lengths: list[int]) -> Pending:
+        """`whole`, of one axis, where each has filled in its own stretch: all are then there.
+
+        The stretches lie behind each other by rank; `lengths` are theirs.
+        """
         raise NotImplementedError
 
-    def summed(self, array: Any) -> Any:
+    def summed(self, array: Any) -> Pending:
         """The sum of a CuPy array over all processes, in an order of NCCL's own."""
         raise NotImplementedError
 
@@ -94,14 +126,17 @@ class Alone(Communicator):
     def everyones(self, value: Any) -> list[Any]:
         return [value]
 
-    def exchanged(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
-        return pieces
+    def rows(self, row: np.ndarray) -> Pending:
+        return Pending(row[None])
 
-    def joined(self, piece: np.ndarray, lengths: list[int]) -> np.ndarray:
-        return piece
+    def exchanged(self, pieces: list[np.ndarray]) -> Pending:
+        return Pending(pieces)
 
-    def summed(self, array: Any) -> Any:
-        return array
+    def joined(self, whole: np.ndarray, lengths: list[int]) -> Pending:
+        return Pending(whole)
+
+    def summed(self, array: Any) -> Pending:
+        return Pending(array)
 
     def one_copy(self, array: np.ndarray | None) -> np.ndarray:
         assert array is not None

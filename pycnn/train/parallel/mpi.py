@@ -5,13 +5,13 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from pycnn.runtime.extras import MissingExtra, import_extra
-from pycnn.train.parallel.communicator import Communicator
+from pycnn.train.parallel.communicator import Communicator, Pending
 
 #: Errors of which the message says all.
 SAID = (ValueError, TypeError, OSError, ArithmeticError)
@@ -24,6 +24,24 @@ _ROLL_CALL = 1.0
 
 #: Tags of messages: pieces of arrays, and of a process that is here.
 _DATA, _HERE = 0, 1
+
+
+class _Messages(Pending):
+    """Under way by MPI."""
+
+    def __init__(
+        self, value: Any, requests: list[Any], there: Callable[[list[Any]], bool],
+        wait: Callable[[list[Any]], None],
+    ) -> None:  # fmt: skip
+        super().__init__(value)
+        self._requests, self._there, self._wait = requests, there, wait
+
+    def done(self) -> bool:
+        return self._there(self._requests)
+
+    def result(self) -> Any:
+        self._wait(self._requests)
+        return self._value
 
 
 class MpiCommunicator(Communicator):
@@ -42,6 +60,7 @@ class MpiCommunicator(Communicator):
         if not patience > 0:
             raise ValueError(f"patience={patience}; allowed: more than 0 seconds")
         self._comm = (self._mpi.COMM_WORLD if comm is None else comm).Dup()
+        self._grads = self._comm.Dup()  # what is under way there is in no other's order
         self._machine = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
         self.rank, self.size, self.patience = self._comm.rank, self._comm.size, patience
         self._windows: list[Any] = []
@@ -52,31 +71,36 @@ class MpiCommunicator(Communicator):
         return bool(self._machine.rank == 0)
 
     def everyones(self, value: Any) -> list[Any]:
-        self._wait(self._comm.Ibarrier())  # which can be watched, as what follows cannot
+        self._wait([self._comm.Ibarrier()])  # which can be watched, as what follows cannot
         return list(self._comm.allgather(value))
 
-    def exchanged(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+    def rows(self, row: np.ndarray) -> Pending:
+        everyones = np.empty((self.size, *row.shape), row.dtype)
+        return self._begun(everyones, [self._comm.Iallgather(row, everyones)])
+
+    def exchanged(self, pieces: list[np.ndarray]) -> Pending:
         mine = pieces[self.rank]
         come = [np.empty_like(mine) if r != self.rank else mine for r in range(self.size)]
         others = [r for r in range(self.size) if r != self.rank]
-        waiting = [self._comm.Irecv(come[r], r, tag=_DATA) for r in others]
-        waiting += [self._comm.Isend(pieces[r], r, tag=_DATA) for r in others]
-        for request in waiting:
-            self._wait(request)
-        return come
+        requests = [self._grads.Irecv(come[r], r, tag=_DATA) for r in others]
+        requests += [self._grads.Isend(pieces[r], r, tag=_DATA) for r in others]
+        return self._begun(come, requests)
 
-    def joined(self, piece: np.ndarray, lengths: list[int]) -> np.ndarray:
-        whole = np.empty(sum(lengths), piece.dtype)
-        self._wait(self._comm.Iallgatherv(piece, [whole, lengths]))
-        return whole
+    def joined(self, whole: np.ndarray, lengths: list[int]) -> Pending:
+        return self._begun(
+            whole, [self._grads.Iallgatherv(self._mpi.IN_PLACE, [whole, lengths])]
+        )  # fmt: skip
 
-    def summed(self, array: Any) -> Any:
+    def summed(self, array: Any) -> Pending:
         if self._nccl is None:
             nccl = import_extra("cupyx.distributed", "cuda13", "training on several GPUs")
             self._nccl = nccl.NCCLBackend(self.size, self.rank, use_mpi=True)
         total = array.copy()
         self._nccl.all_reduce(array, total)
-        return total
+        return Pending(total)
+
+    def _begun(self, value: Any, requests: list[Any]) -> Pending:
+        return _Messages(value, requests, self._mpi.Request.Testall, self._wait)
 
     def take_gpu(self) -> None:
         cupy = import_extra("cupy", "cuda13", "training on GPUs")
@@ -104,10 +128,10 @@ class MpiCommunicator(Communicator):
     def from_first(self, value: Any) -> Any:
         return self._machine.bcast(value)
 
-    def _wait(self, request: Any) -> None:
-        """Until a message has come or gone; a process that waits in vain ends all."""
-        deadline = time.monotonic() + self.patience
-        while not request.Test():
+    def _wait(self, requests: list[Any]) -> None:
+        """Until messages have come and gone; a process that waits in vain ends all."""
+        deadline, there = time.monotonic() + self.patience, self._mpi.Request.Testall
+        while not there(requests):
             if time.monotonic() > deadline:
                 self._call_the_roll()
             time.sleep(0)  # there may be more processes than cores

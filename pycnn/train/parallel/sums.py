@@ -1,97 +1,112 @@
-"""Gradients of all processes, added in the order of the parts of the batch."""
+"""Gradients of all processes, added in the order of the parts of the batch, while they come."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from pycnn.nn.arrays import device_of, library
 from pycnn.nn.layer import Layer
+from pycnn.train.parallel.buckets import buckets
 from pycnn.train.parallel.communicator import Communicator
 
 
 class Sums:
     """The gradients of a batch, of which every process computes parts.
 
-    Process r computes the parts r, r + size, ... Each owns a stretch of all gradients, laid behind
-    each other: there it adds what the others send, part after part, as one process would that
-    computes all parts. So the sums are the same bits, however many processes there are. At the end
-    the stretches go to everybody (reduce-scatter and all-gather, as in a ring, but for the order).
-    Gradients on GPUs are added by NCCL, in its order.
+    Process r computes the parts r, r + size, ... Each owns a stretch of every bucket of gradients:
+    there it adds what the others send, part after part, as one process would that computes all
+    parts. So the sums are the same bits, however many processes there are. The stretches then go
+    to everybody (reduce-scatter and all-gather, as in a ring, but for the order).
+
+    A bucket goes on its way as soon as its gradients are final, while those of earlier layers are
+    still computed. Buckets begin with the last parameters, and go in the same order on all
+    processes. Gradients on GPUs are added by NCCL, in its order.
 
     Parameters
     ----------
     comm : Communicator
     model : Layer
         Its gradients are what is added up, and what `finish` sets.
+    rounds : int, default 1
+        Parts of each process.
+
+    References
+    ----------
+    S. Li et al., "PyTorch Distributed: experiences on accelerating data parallel training", 2020,
+    section 3.2.
     """
 
-    def __init__(self, comm: Communicator, model: Layer) -> None:
-        self._comm, self._model = comm, model
+    def __init__(self, comm: Communicator, model: Layer, rounds: int = 1) -> None:
         self._parameters = [p for p in model.parameters() if p.trainable]
-        sizes: dict[np.dtype[Any], int] = {}
-        for parameter in self._parameters:
-            dtype = parameter.value.dtype
-            sizes[dtype] = sizes.get(dtype, 0) + parameter.value.size
-        self._bounds = {dtype: _stretches(n, comm.size) for dtype, n in sizes.items()}
-        example = self._parameters[0].value if self._parameters else np.empty(0)
-        self._on_gpu, self._library = device_of(example) == "cuda", library(example)
-        self._totals: dict[np.dtype[Any], Any] = {}
-        self._reached = np.zeros(len(self._parameters), bool)
+        self._places = {
+            (id(layer), key): place
+            for place, p in enumerate(self._parameters)
+            for layer, key in ((p.layer, p.key), *p.shared)
+        }
+        self._buckets = buckets(comm, [p.value for p in self._parameters])
+        self._of = {place: bucket for bucket in self._buckets for place in bucket.places}
+        self._rounds, self._joined = rounds, 0
+        #: Of each parameter, whether any part here has a gradient.
+        self.reached = np.zeros(len(self._parameters), bool)
 
-    def add(self, present: Sequence[bool]) -> None:
-        """Add the gradients of one part of each process, and forget them.
+    def begin(self, present: Sequence[bool]) -> None:
+        """A part of each process is computed from here on.
 
         Parameters
         ----------
         present : sequence of bool
-            By rank, whether its part has any images.
+            By rank, whether it has any images.
         """
-        grads = [p.grad for p in self._parameters]
-        self._reached |= [grad is not None for grad in grads]
-        for dtype, bounds in self._bounds.items():
-            flat = self._library.concatenate([
-                self._library.zeros(p.value.size, dtype) if grad is None else grad.ravel()
-                for p, grad in zip(self._parameters, grads, strict=True) if p.value.dtype == dtype
-            ])  # fmt: skip
-            if self._on_gpu:
-                self._totals[dtype] = self._totals.get(dtype, 0) + self._comm.summed(flat)
-                continue
-            pieces = [flat[begin:end] for begin, end in bounds]
-            for here, piece in zip(present, self._comm.exchanged(pieces), strict=True):
-                if here and dtype in self._totals:
-                    self._totals[dtype] += piece
-                elif here:
-                    self._totals[dtype] = piece.copy()
-        self._model.zero_grad()
+        self._present, self._missing, self._left = present, {*self._of}, [*self._buckets]
+        self._rounds -= 1
 
-    def finish(self) -> None:
-        """Give every process the sums, as gradients of the model."""
-        reached = np.any(self._comm.everyones(self._reached), axis=0)
-        for dtype, bounds in self._bounds.items():
-            lengths = [end - begin for begin, end in bounds]
-            mine = self._totals.pop(dtype)
-            whole = mine if self._on_gpu else self._comm.joined(mine, lengths)
-            at = 0
-            for parameter, has in zip(self._parameters, reached, strict=True):
-                if parameter.value.dtype == dtype:
-                    end = at + parameter.value.size
-                    if has:
-                        parameter.layer.grads[parameter.key] = whole[at:end].reshape(
-                            parameter.value.shape
-                        )
-                    at = end
-        self._reached[:] = False
+    def ready(self, layer: Any, key: str) -> None:
+        """Take the gradient of a parameter, which is final; see `pycnn.tape.Tape.backward`."""
+        self._take(self._places[id(layer), key])
+        while self._left and self._missing.isdisjoint(self._left[0].places):
+            self._left.pop(0).send(self._present)
+        self._move_on()
 
+    def end(self) -> None:
+        """The part is computed: send what is left of its gradients."""
+        for place in [*self._missing]:
+            self._take(place)
+        while self._left:
+            self._left.pop(0).send(self._present)
 
-def _stretches(count: int, size: int) -> list[tuple[int, int]]:
-    """Where each process's share of `count` numbers begins and ends.
+    def finish(self, reached: Sequence[bool]) -> None:
+        """Give every process the sums, as gradients of the model.
 
-    Examples
-    --------
-    >>> _stretches(7, 2)
-    [(0, 3), (3, 7)]
-    """
-    edges = [count * r // size for r in range(size + 1)]
-    return [*pairwise(edges)]
+        Parameters
+        ----------
+        reached : sequence of bool
+            Of each parameter, whether any part of any process has a gradient.
+        """
+        self._move_on(wait=True)
+        for bucket in self._buckets:
+            for place, total in bucket.sums():
+                if reached[place]:
+                    parameter = self._parameters[place]
+                    parameter.layer.grads[parameter.key] = total
+
+    def hidden(self) -> float:
+        """The share of the gradients whose sums are here."""
+        there = sum(bucket.size for bucket in self._buckets if bucket.is_back())
+        return there / max(1, sum(bucket.size for bucket in self._buckets))
+
+    def _take(self, place: int) -> None:
+        parameter = self._parameters[place]
+        grad = parameter.grad
+        self.reached[place] |= grad is not None
+        self._of[place].put(place, grad)
+        parameter.layer.grads.pop(parameter.key, None)
+        self._missing.remove(place)
+
+    def _move_on(self, *, wait: bool = False) -> None:
+        """Add what has come; to ask for it is what has MPI move it on."""
+        for number, bucket in enumerate(self._buckets):
+            sent = number < len(self._buckets) - len(self._left)
+            whole = bucket.come(wait=wait) and sent and self._rounds == 0
+            if whole and number == self._joined:  # which all begin in the same order
+                bucket.join()
+                self._joined += 1
