@@ -11,13 +11,20 @@ import pycnn
 
 #: By name; those whose weights sum to 0 find changes, the others make pictures.
 CLASSIC: dict[str, tuple[tuple[float, ...], ...]] = {
-    "edge": ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),
-    "sharpen": ((0, -1, 0), (-1, 5, -1), (0, -1, 0)),
+    "identity": ((0, 0, 0), (0, 1, 0), (0, 0, 0)),
     "blur": ((1 / 9,) * 3,) * 3,
+    "Gaussian": ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16)),
+    "sharpen": ((0, -1, 0), (-1, 5, -1), (0, -1, 0)),
     "emboss": ((-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
+    "edge": ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),
     "Laplace": ((0, 1, 0), (1, -4, 1), (0, 1, 0)),
     "vertical edge": ((1, 0, -1), (1, 0, -1), (1, 0, -1)),
+    "horizontal edge": ((1, 1, 1), (0, 0, 0), (-1, -1, -1)),
+    "diagonal edge": ((1, 0, -1), (0, 0, 0), (-1, 0, 1)),
+    "Sobel": ((1, 0, -1), (2, 0, -2), (1, 0, -1)),
 }
+#: Changes are brightened until this share of them is white, but no more than by this factor.
+WHITE, BRIGHTEST = 0.02, 8.0
 
 
 def response(photo: np.ndarray, name: str) -> np.ndarray:
@@ -66,9 +73,11 @@ def filtered(photo: np.ndarray, name: str) -> np.ndarray:
     """What the filter makes of a photo, as a picture: uint8 (C, H, W).
 
     A filter whose weights sum to 0 gives the size of the change in the mean of the channels, so one
-    channel; other filters give colours, cut off at 0 and 255.
+    channel, brightened where changes are small; other filters give colours, cut off at 0 and 255.
     """
     result = response(photo, name)
     if abs(np.sum(CLASSIC[name])) < 1e-6:
         result = np.abs(result.mean(axis=0, keepdims=True))
+        strong = float(np.quantile(result, 1 - WHITE))
+        result = result * min(max(255 / max(strong, 1e-6), 1.0), BRIGHTEST)
     return np.rint(result.clip(0, 255)).astype(np.uint8)

@@ -16,6 +16,8 @@ INK, QUIET = "#22262c", "#6b7280"
 #: Of receptive fields, from the first stage to the last.
 FIELD_COLOURS = "plasma"
 MOST_FILTERS, MOST_MAPS, COLUMNS = 64, 16, 8
+#: Inches: of a row of pictures, and of one of them.
+PAGE, LARGEST = 6.8, 1.5
 
 
 def filters(weight: np.ndarray) -> bytes:
@@ -35,6 +37,29 @@ def maps(result: np.ndarray) -> bytes:
         [_stretched(result[i]) for i in strongest], [str(i) for i in strongest],
         kind="jpg", cmap="viridis", interpolation="nearest",
     )  # fmt: skip
+
+
+def side_by_side(results: Sequence[tuple[str, np.ndarray]]) -> bytes:
+    """The same maps behind one layer after the other, a row each, in signed colours.
+
+    Of each result (C, H, W) those channels are shown that are strongest in the last one; 0 is
+    white, and a colour is the same number everywhere.
+    """
+    strength = np.abs(results[-1][1]).mean(axis=(1, 2))
+    strongest = np.sort(np.argsort(strength, kind="stable")[::-1][:COLUMNS])
+    most = max(float(np.abs(result[strongest]).max()) for _, result in results) or 1.0
+    rows, columns = len(results), len(strongest)
+    side = min(PAGE / columns, LARGEST)
+    figure = new_figure((side * columns + 0.4, side * rows + 0.25), layout="constrained")
+    for row, (name, result) in enumerate(results):
+        for column, channel in enumerate(strongest):
+            axes = figure.add_subplot(rows, columns, row * columns + column + 1)
+            _show(axes, result[channel], cmap="RdBu_r", vmin=-most, vmax=most)
+            if row == 0:
+                axes.set_title(str(channel), fontsize=6, color=QUIET, pad=2)
+            if column == 0:
+                axes.set_ylabel(name, fontsize=6.5, color=INK)
+    return figure_bytes(figure, "jpg")
 
 
 def fields(photo: np.ndarray, steps: Sequence[Step]) -> bytes:
@@ -91,7 +116,7 @@ def classic(photo: np.ndarray) -> bytes:
     """A photo and what each classic filter makes of it."""
     names = ["the photo", *CLASSIC]
     pictures = [_as_picture(photo), *(_as_picture(filtered(photo, name)) for name in CLASSIC)]
-    rows, columns, width = 2, 4, 8.4
+    rows, columns, width = 3, 4, 7.2
     height = width / columns * photo.shape[1] / photo.shape[2] + 0.3
     figure = new_figure((width, rows * height), layout="constrained")
     for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
@@ -108,10 +133,10 @@ def _grid(
     kind: str = "png",
     **look: Any,
 ) -> bytes:
-    """Small pictures in rows, as wide as the page whatever their number."""
-    columns = min(columns, max(len(pictures), COLUMNS))
+    """Small pictures in rows; a few are larger, none is alone on the page."""
+    columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
-    side = 6.8 / columns
+    side = min(PAGE / columns, LARGEST)
     head = 0.16 if titles else 0.0
     height = (side + head) * rows + 0.1
     figure = new_figure((side * columns + 0.1, height))

@@ -17,6 +17,7 @@ from pycnn.runtime.options import add_threads, check_output
 from pycnn.runtime.terminal import progress
 from pycnn.see import diagram, heat, pictures
 from pycnn.see.costs import shape_text, summary
+from pycnn.see.labels import kind_of, text_of
 from pycnn.see.page import Picture, page
 from pycnn.see.prepare import PHOTOS, PreparedImage, image_file, prepare_image, prepare_pretrained
 from pycnn.see.stages import Outline, outline
@@ -82,14 +83,16 @@ def visualise(
     network = outline(model, steps)
     best = _classes(model, image.x) if _is_classifier(steps[-1]) else []
     heats = heat.occlusion_batches(image.x.shape[1:], patch, step) if best else 0
-    with progress(len(_spatial(network)) + heats + 3) as (announce, advance):
+    with progress(len(_spatial(network)) + heats + 4) as (announce, advance):
         announce("feature maps")
-        images = list(_of_network(model, network, image, advance))
+        images = list(_of_network(model, network, image, steps, advance))
         if best:
             announce("occlusion")
             images += _of_class(model, image, best[0][0], patch, step, advance)
         announce("classic filters")
-        caption = "Edges and the like as the size of the change, in the mean of the channels."
+        caption = (
+            "Edges as the size of the change in the mean of the channels, small ones brightened."
+        )
         data = pictures.classic(image.original)
         images.append(Picture("classic-filters.jpg", "Classic filters", caption, data))
         advance()
@@ -108,7 +111,11 @@ def _classes(model: Layer, x: np.ndarray) -> list[tuple[int, float]]:
 
 
 def _of_network(
-    model: Layer, network: Outline, image: PreparedImage, advance: Callable[[], None]
+    model: Layer,
+    network: Outline,
+    image: PreparedImage,
+    steps: Sequence[Step],
+    advance: Callable[[], None],
 ) -> Iterator[Picture]:
     yield Picture("network.svg", "The network", _cost(model, image), diagram.picture(network))
     advance()
@@ -117,6 +124,13 @@ def _of_network(
         yield _filters(first, image.blue_first)
     advance()
     results = _results(model, image.x)
+    first_stage = [step for step in _first_stage(steps) if step.path in results]
+    if shown := [(_name(step), results[step.path]) for step in first_stage]:
+        caption = ", ".join(name for name, _ in shown)
+        caption = f"The first {caption}: red is positive, blue negative."
+        data = pictures.side_by_side(shown)
+        yield Picture("first-stage.jpg", "One layer after the other", caption, data)
+    advance()
     spatial = _spatial(network)
     for number, step in enumerate(spatial, start=1):
         channels = step.output_shape[0]
@@ -132,6 +146,29 @@ def _of_network(
         caption,
         pictures.fields(image.photo, [s for s in spatial if s.known]),
     )
+
+
+def _first_stage(steps: Sequence[Step]) -> list[Step]:
+    """From the first convolution to the pooling behind it, or to where the maps are others."""
+    found: list[Step] = []
+    for step in (s for s in steps if not s.layer.children):
+        if not found and not isinstance(step.layer, Conv2d):
+            continue
+        if found and (isinstance(step.layer, Conv2d) or not _same_maps(found[0], step)):
+            break
+        found.append(step)
+        if kind_of(step) == "pooling":
+            break
+    return found
+
+
+def _same_maps(first: Step, step: Step) -> bool:
+    return len(step.extents) == 2 and step.output_shape[0] == first.output_shape[0]
+
+
+def _name(step: Step) -> str:
+    kind = kind_of(step)
+    return text_of(step, kind, {}) if kind else type(step.layer).__name__
 
 
 def _spatial(network: Outline) -> list[Step]:

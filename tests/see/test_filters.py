@@ -13,9 +13,9 @@ SPOT = np.pad(np.full((1, 1, 1), 10, np.uint8), ((0, 0), (2, 2), (2, 2)))
 
 
 def test_what_is_even_stays_or_vanishes() -> None:
-    for name in ("sharpen", "blur", "emboss"):
+    for name in ("identity", "sharpen", "blur", "Gaussian", "emboss"):
         assert (filtered(EVEN, name) == EVEN).all(), name
-    for name in ("edge", "Laplace", "vertical edge"):
+    for name in ("edge", "Laplace", "vertical edge", "horizontal edge", "diagonal edge", "Sobel"):
         assert (filtered(EVEN, name) == 0).all(), name
         assert filtered(EVEN, name).shape == (1, 4, 5)
 
@@ -33,6 +33,21 @@ def test_a_picture_is_cut_off_at_black_and_white() -> None:
     assert filtered(bright, "blur")[0].tolist() == [[28] * 3] * 3  # 255 / 9 = 28.3
 
 
+def test_small_changes_are_brightened_until_the_largest_are_white() -> None:
+    step = np.full((1, 20, 20), 100, np.uint8)
+    step[0, :, 10:] = 120  # Laplace makes 20 of it on either side, blur nothing new
+    assert filtered(step, "Laplace")[0, 5, 8:12].tolist() == [0, 160, 160, 0]  # 8 times at most
+    step[0, :, 10:] = 160
+    assert filtered(step, "Laplace")[0, 5, 8:12].tolist() == [0, 255, 255, 0]
+    assert filtered(step, "blur")[0, 5, 8:12].tolist() == [100, 120, 140, 160]
+
+
+def test_a_photo_by_laplace_is_not_black() -> None:
+    pytest.importorskip("skimage", reason="the photo comes with scikit-image")
+    for name in ("edge", "Laplace", "Sobel"):
+        assert np.quantile(filtered(read_image(image_file("coffee")), name), 0.98) > 230
+
+
 def test_a_real_photo_keeps_its_extents() -> None:
     pytest.importorskip("skimage", reason="the photo comes with scikit-image")
     astronaut = read_image(image_file("astronaut"))
@@ -42,8 +57,8 @@ def test_a_real_photo_keeps_its_extents() -> None:
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(ValueError, match="name='sobel': allowed are edge, sharpen, blur"):
-        response(EVEN, "sobel")
+    with pytest.raises(ValueError, match="name='sobol': allowed are identity, blur, Gaussian"):
+        response(EVEN, "sobol")
     with pytest.raises(FileNotFoundError, match=r"image lena: no such file; nor .*: astronaut"):
         image_file("lena")
     with pytest.raises(ValueError, match=r"photo is float32 of shape \(3, 4, 5\); allowed: uint8"):

@@ -1,6 +1,7 @@
 """Pictures and the page: made by the command, read by a browser."""
 
 import html.parser
+import io
 import re
 import shutil
 import subprocess
@@ -42,8 +43,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_pictures_are_of_the_network_every_stage_and_every_map(made: tuple[Path, str]) -> None:
     names = sorted(path.name for path in made[0].iterdir())
     assert names == [
-        "classic-filters.jpg", "field.jpg", "filters.png", "grad-cam.jpg", "maps-1-c1.relu.jpg",
-        "maps-2-c3.relu.jpg", "maps-3-s4.jpg", "network.svg", "occlusion.jpg",
+        "classic-filters.jpg", "field.jpg", "filters.png", "first-stage.jpg", "grad-cam.jpg",
+        "maps-1-c1.relu.jpg", "maps-2-c3.relu.jpg", "maps-3-s4.jpg", "network.svg", "occlusion.jpg",
     ]  # fmt: skip
     for path in (path for path in made[0].iterdir() if path.suffix != ".svg"):
         with image_module.open(path) as picture:
@@ -142,8 +143,8 @@ def test_a_network_that_is_no_classifier_has_no_heat_maps(tmp_path: Path) -> Non
     result = visualise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), image)
     assert result.classes == ()
     assert {picture.section for picture in result.pictures} == {
-        "The network", "Filters of the first convolution", "Feature maps", "Receptive field",
-        "Classic filters",
+        "The network", "Filters of the first convolution", "One layer after the other",
+        "Feature maps", "Receptive field", "Classic filters",
     }  # fmt: skip
     assert "Most probable" not in html_page("x", nn.Sequential(nn.ReLU()), image, result)
 
@@ -162,6 +163,27 @@ def test_what_a_network_is_shown_is_the_image(tmp_path: Path) -> None:
 def test_maps_of_few_channels_and_of_even_ones() -> None:
     for result in (np.zeros((1, 5, 5)), np.ones((20, 1, 9)), np.full((3, 4, 4), -2.0)):
         assert pictures.maps(result).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 8, 11])
+def test_few_maps_fill_the_picture(count: int) -> None:
+    maps = np.arange(9.0).reshape(1, 3, 3) * np.ones((count, 1, 1))
+    picture = image_module.open(io.BytesIO(pictures.maps(maps)))
+    inked = (np.asarray(picture.convert("L")) < 200).any(axis=0)
+    assert inked[-25:].any(), "up to the right edge"
+
+
+def test_the_first_stage_is_shown_layer_by_layer_on_one_scale() -> None:
+    x = np.array([[[-4.0, 4.0], [2.0, -2.0]]])
+    rows = [("conv", x), ("ReLU", np.maximum(x, 0)), ("max pool", np.full((1, 1, 1), 4.0))]
+    picture = image_module.open(io.BytesIO(pictures.side_by_side(rows)))
+    pixels = np.asarray(picture.convert("RGB")).astype(int)
+    redness = pixels[..., 0] - pixels[..., 2]
+    part = len(pixels) // 10
+    assert redness[: 3 * part].min() < -50  # negative
+    for row in (redness[4 * part : 6 * part], redness[7 * part :]):
+        assert row.min() > -30  # JPEG
+        assert row.max() == pytest.approx(redness.max(), abs=8)  # 4 everywhere
 
 
 BAD = {
