@@ -12,7 +12,8 @@
 // Range      any extents, 64-bit index arithmetic; window as far as shared memory holds it. Every
 //            window is summed anew, so nothing drifts and one NaN reaches its window alone; once more,
 //            scaled, where squares overflow
-// Siblings   planes where pixels are neighbours (NCHW), rows where channels are (NHWC)
+// Siblings   planes where pixels are neighbours (NCHW), rows where channels are (NHWC);
+//            response_vectors.cu for the usual window of 5 and power of 3/4
 // Source     Krizhevsky, Sutskever, Hinton: ImageNet classification, 2012, section 3.3
 //
 // entry response_planes           normalised responses, pixels being neighbours
@@ -20,53 +21,9 @@
 // entry response_backward_planes  gradient with respect to x, pixels being neighbours
 // entry response_backward_rows    gradient with respect to x, channels being neighbours
 // variant SCALAR = floating
-#include <pycnn/norm.cuh>
-
-template <int OPERANDS>
-struct Response {
-    index_t pixels, channels;
-    int size, tile, rows;        // rows: pixels of a block (response_rows)
-    int before, after;           // channels of a window beside its own
-    index_t channel[OPERANDS];   // elements from channel to channel
-    double share, beta, k;       // share: alpha / size
-    Strided<OPERANDS> pixel;
-};
+#include <pycnn/response.cuh>
 
 constexpr int AHEAD = 4;  // loads that a thread has in flight
-
-__device__ __forceinline__ acc_t power(acc_t d, acc_t beta) {  // d^-beta
-    if (beta == acc_t(0.75) && d >= 0) {  // a root of -infinity is none, its power is
-        const acc_t root = sqrt(d);
-        return acc_t(1) / (root * sqrt(root));
-    }
-    return pow(d, -beta);
-}
-
-// d of a window, as d * unit^2: unit is 1 unless the squares of its values, squares(1), overflow.
-struct Denominator {
-    acc_t scaled, unit, beta;
-
-    template <typename Squares>
-    __device__ __forceinline__ Denominator(acc_t k, acc_t share, acc_t its_beta, Squares squares) {
-        unit = 1;
-        beta = its_beta;
-        scaled = share == 0 ? k : k + share * squares(unit);
-        if (scaled < limits<acc_t>::infinity()) return;
-        unit = far_unit<acc_t>();
-        scaled = k * unit * unit + share * squares(unit);
-    }
-    // value * d^-beta
-    __device__ __forceinline__ acc_t of(acc_t value) const {
-        const acc_t found = value * power(scaled, beta);
-        if (unit == 1) return found;
-        const acc_t half = pow(unit, beta);  // the square of it may be no number of this type
-        return found * half * half;
-    }
-    // value * own / d
-    __device__ __forceinline__ acc_t behind(acc_t value, acc_t own) const {
-        return value * (own * unit) / scaled * unit;
-    }
-};
 
 // Sum of the squares of `size` neighbours, times unit.
 __device__ __forceinline__ acc_t squares_of(const acc_t* window, int size, acc_t unit) {

@@ -1,11 +1,11 @@
-"""Plans of local response normalisation: kernels/norm/response.cu."""
+"""Plans of local response normalisation: kernels/norm/response.cu and response_vectors.cu."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from pycnn.dtypes import numpy_dtype
-from pycnn.plan._norm import THREADS, channels_first, computed_in, kernel
-from pycnn.plan._strided import Ints, row_major, strided
+from pycnn.plan._norm import THREADS, VECTOR_BYTES, channels_first, computed_in, kernel
+from pycnn.plan._strided import Ints, merge_axes, row_major, strided
 from pycnn.plan.conv_problem import Unsupported
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Dim3, Launch, Plan
 from pycnn.runtime.structs import struct
@@ -21,6 +21,10 @@ FEWEST_CHANNELS = 64
 
 #: Channels times pixels that a block of response_rows works on.
 TILE = 1024
+
+#: Of kernels/norm/response_vectors.cu: threads of a block, channels of a thread of planes, and the
+#: pixels that one of a gradient has at most.
+VECTOR_THREADS, VECTOR_CHANNELS, PIXELS, PIXELS_BACKWARD = 128, 64, 4, 2
 
 
 @dataclass(frozen=True)
@@ -71,24 +75,37 @@ def response(
     launches: tuple[Launch, ...] = ()
     if count:
         pixels = count // extents[1]
+        pixel_axes = (extents[0], *extents[2:])
+        of_pixels = [(s[0], *s[2:]) for s in strides]
         number = computed_in(dtype).itemsize
         # Beyond the channels that there are a window holds zeros, however far it reaches.
         before, after = (min(n, extents[1] - 1) for n in (window.size // 2, (window.size - 1) // 2))
         size = before + after + 1
-        tile, rows, grid, block, shared = choose(extents[1], pixels, size, number, backward)
-        pixel_axes = (extents[0], *extents[2:])
+        entry = f"response_{'backward_' * backward}{name}"
+        common = window.alpha >= 0 and window.k >= 1e-30 and window.beta == 0.75
+        vectors = None
+        if common and (before, after) == (2, 2):
+            whole = _whole(extents[1], pixel_axes, of_pixels, [s[1] for s in strides], spec, name)
+            vectors = _vectors(extents[1], pixels, spec, whole, name, backward)
+            of_kernel = kernel("response_vectors", entry.replace("_", "_vectors_", 1), dtype)
+            packed = ("PACKED", str(int(bool(whole))))
+            of_kernel = replace(of_kernel, defines=(*of_kernel.defines, packed))
+        if not vectors:
+            of_kernel = kernel("response", entry, dtype)
+        tile, rows, grid, block, shared = vectors or choose(
+            extents[1], pixels, size, number, backward
+        )
         parameters = struct(
             "norm/response.cu", f"Response<{len(strides)}>",
             pixels=pixels, channels=extents[1],
             size=size, tile=tile, rows=rows, before=before, after=after,
             channel=[s[1] for s in strides],
             share=window.alpha / window.size, beta=window.beta, k=window.k,
-            pixel=strided(pixel_axes, [(s[0], *s[2:]) for s in strides]),
+            pixel=strided(pixel_axes, of_pixels),
         )  # fmt: skip
-        entry = f"response_{'backward_' * backward}{name}"
         arguments: tuple[Argument, ...] = (*map(Buffer, inputs), Buffer(output), parameters)
-        launch = Launch(kernel("response", entry, dtype), grid, block, arguments, shared=shared)
-        launches = (launch,)
+        launches = (Launch(of_kernel, grid, block, arguments, shared=shared),)
+        name = f"{name} by vectors" if vectors else name
     return Plan(op, name, launches, {output: spec})
 
 
@@ -125,6 +142,41 @@ def _rows(channels: int, pixels: int, size: int, number: int, backward: bool) ->
     _check(size, shared)
     grid = (ceil_div(pixels, rows), ceil_div(channels, tile), 1)
     return tile, rows, grid, (THREADS, 1, 1), shared
+
+
+def _whole(
+    channels: int, extents: Ints, pixels: list[Ints], channel: list[int], spec: ArraySpec, name: str
+) -> bool | None:
+    """Whether memory has whole vectors for response_vectors.cu; None if it has no neighbours."""
+    width = VECTOR_BYTES // spec.dtype.itemsize
+    extents, steps = merge_axes(extents, pixels)
+    if name == "rows":
+        ragged = any(step % width for of in steps for step in of) or channels % width
+        return None if ragged or any(step != 1 for step in channel) else True
+    if not extents or any(of[-1] != 1 for of in steps):
+        return None
+    outer = (extents[-1], *channel, *(step for of in steps for step in of[:-1]))
+    return not any(step % width for step in outer)
+
+
+def _vectors(
+    channels: int, pixels: int, spec: ArraySpec, whole: bool | None, name: str, backward: bool
+) -> Choice | None:
+    """Tile, rows, grid, block and shared bytes of response_vectors.cu; None beyond its range."""
+    if whole is None:
+        return None
+    width = VECTOR_BYTES // spec.dtype.itemsize
+    if name == "rows":
+        tile, tiles, threads = channels, 1, pixels * (channels // width)
+    else:
+        most = PIXELS_BACKWARD if backward else PIXELS
+        threads = ceil_div(pixels, min(width, most) if whole else 1)
+        tiles = min(ceil_div(channels, VECTOR_CHANNELS), 65535)
+        tile = ceil_div(channels, tiles)
+    if threads >= 2**31 - VECTOR_THREADS:
+        return None
+    grid = (ceil_div(threads, VECTOR_THREADS), tiles, 1)
+    return tile, 1, grid, (VECTOR_THREADS, 1, 1), 0
 
 
 def _check(size: int, shared: int) -> None:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from op_checks import assert_matches, far_apart, numeric_gradient
+from op_checks import assert_matches, behind, far_apart, numeric_gradient, view_of
 
 import pycnn
 from pycnn.emulator import counting
 from pycnn.reference.oracle import norm as oracle
+from pycnn.testing import TESTED
+from pycnn.testing.case import Case
 from pycnn.testing.tolerance import tolerance
 
 NAN, INF = np.nan, np.inf
@@ -143,6 +145,39 @@ def test_response_of_nan_reaches_its_window_alone(backend, rng, layout):
     y = np.moveaxis(y, LAYOUTS[layout], 1)
     assert np.isnan(y[0, :, 1, 2]).tolist() == [False] * 3 + [True] * 3 + [False] * 3
     assert np.isnan(y).sum() == 3
+
+
+#: Layout and shape: several tiles of channels, one of them short; planes of whole vectors and of
+#: none; fewer channels than a window.
+RESPONSES = [
+    ("NCHW", (2, 75, 4, 4)),
+    ("NCHW", (1, 13, 3, 7)),
+    ("NCHW", (2, 4, 5, 1)),
+    ("NHWC", (2, 3, 5, 24)),
+    ("NHWC", (1, 2, 3, 8)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("layout", "shape"), RESPONSES)
+def test_response_by_vectors(backend, rng, layout, shape, dtype):
+    """Aligned, behind a vector and apart; with squares that overflow, infinity and NaN."""
+    settings = {"size": 5, "alpha": 0.5, "layout": layout}
+    for name in ("local_response_norm", "local_response_norm_backward"):
+        tested = TESTED[name]
+        given = tested.draw(Case("vectors", {"x": shape}, settings), rng, dtype)
+        far = {"float16": 6e4, "float64": 1e300}.get(dtype, 1e30)
+        given["x"].flat[:2] = far, -far
+        given["x"].flat[-1], given["x"].flat[given["x"].size // 2] = NAN, INF
+        chosen = tested.settings(Case("vectors", {"x": shape}, settings))
+        with np.errstate(all="ignore"):
+            (want,) = tested.oracle(chosen, given).values()
+        for moved in (lambda a: a, lambda a: view_of(a, "misaligned"), behind):
+            views = {n: moved(a) for n, a in given.items()}
+            assert tested.op.plan(tested.op.describe(views, **chosen)).algo.endswith("by vectors")
+            views = {n: backend.array(a) for n, a in views.items()}
+            (got,) = tested.invoke(getattr(pycnn, name), views, chosen)
+            assert_matches(got, want, dtype, 5, backend)
 
 
 @pytest.mark.parametrize("wide", [True, False])
