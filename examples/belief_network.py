@@ -14,7 +14,7 @@ on the features of a machine beats one that sees the pixels.
 Sources: G. Hinton, "Training products of experts by minimizing contrastive divergence", Neural
 Computation 14, 2002; G. Hinton, S. Osindero, Y. Teh, "A fast learning algorithm for deep belief
 nets", Neural Computation 18, 2006; G. Hinton, "A practical guide to training restricted Boltzmann
-machines", 2010 (the settings).
+machines", 2010 (the settings; section 11: units that are seldom on).
 """
 
 import argparse
@@ -33,6 +33,8 @@ from pycnn.nn import init
 
 SIDE = 28
 BATCH = 50
+#: Of the examples, in which a hidden unit is to be on.
+SHARE = 0.1
 
 
 class Machine(nn.Layer):
@@ -72,6 +74,15 @@ class Machine(nn.Layer):
             "visible_bias": (imagined - seen).mean(axis=0),
         }
 
+    def spare(self, seen: np.ndarray, share: float) -> None:
+        """Add to `grads` what brings the mean of every hidden unit nearer to `share`.
+
+        Units that are seldom on come to stand for something: a stroke, not a bit of everything.
+        """
+        over = self(seen).mean(axis=0) - share
+        self.grads["weight"] += over[:, None] * seen.mean(axis=0)
+        self.grads["bias"] += over
+
     def error(self, seen: np.ndarray) -> float:
         """Mean squared difference between what is seen and its reconstruction."""
         return float(pycnn.mse_loss(self.down(self(seen)), seen))
@@ -90,15 +101,25 @@ def shuffled(count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
 
 
 def learn(
-    machine: Machine, data: np.ndarray, epochs: int, rng: np.random.Generator, title: str
+    machine: Machine,
+    data: np.ndarray,
+    epochs: int,
+    rng: np.random.Generator,
+    title: str,
+    share: float | None = None,
 ) -> list[float]:
-    """Train a machine; its reconstruction error before, and after each epoch."""
+    """Train a machine; its reconstruction error before, and after each epoch.
+
+    With a `share`, hidden units learn to be on in that share of the examples.
+    """
     machine.start(data)
     optimizer = nn.SGD(machine, lr=0.1, momentum=0.5, weight_decay=2e-4)
     errors = [machine.error(data)]
     for _ in common.track(range(epochs), title):
         for some in shuffled(len(data), rng):
             machine.contrast(data[some], rng)
+            if share is not None:
+                machine.spare(data[some], share)
             optimizer.step()
         errors.append(machine.error(data))
     return errors
@@ -174,7 +195,7 @@ def example(arguments: argparse.Namespace) -> bool:
     features, better = {"pixels": pixels}, True
     for name, machine in (("first machine", first), ("second machine", second)):
         below = list(features.values())[-1]
-        errors = learn(machine, below[:train], arguments.epochs, rng, name)
+        errors = learn(machine, below[:train], arguments.epochs, rng, name, SHARE)
         better = better and errors[-1] < errors[0]
         features[f"hidden units of the {name}"] = machine(below)
         print(f"{name}: reconstruction error {errors[0]:.4f} to {errors[-1]:.4f}, "

@@ -45,6 +45,31 @@ def test_contrast_by_hand(belief):
     assert machine.grads["visible_bias"].tolist() == [0.5 - 1.0, 0.5 - 0.5]
 
 
+def test_sparing_by_hand(belief):
+    """A half on without weights: 0.4 too much of a share of 0.1, for what was seen on the mean."""
+    machine = belief.Machine(2, 1)
+    machine.params["weight"][...] = 0
+    seen = np.array([[1, 0], [1, 1]], np.float32)
+    machine.contrast(seen, np.random.default_rng(0))
+    before = {name: value.copy() for name, value in machine.grads.items()}
+    machine.spare(seen, 0.1)
+    more = {name: machine.grads[name] - before[name] for name in before}
+    np.testing.assert_allclose(more["bias"], [0.4], rtol=1e-6)
+    np.testing.assert_allclose(more["weight"], [[0.4 * 1, 0.4 * 0.5]], rtol=1e-6)
+    assert more["visible_bias"].tolist() == [0, 0]
+
+
+def test_spared_units_are_on_in_that_share(belief, rng):
+    data = (rng.random((400, 6)) < 0.5).astype(np.float32)
+    shares = []
+    for share in (None, 0.2):
+        machine = belief.Machine(6, 5)
+        belief.learn(machine, data, 40, rng, "spared", share)
+        shares.append(machine(data).mean())
+    assert shares[0] > 0.4
+    assert shares[1] == pytest.approx(0.2, abs=0.05)
+
+
 def test_it_learns_that_two_units_go_together(belief, rng):
     """Visible units that are always equal: its own samples come to be so too, from a half."""
     data = np.repeat(rng.integers(0, 2, (200, 1)), 2, axis=1).astype(np.float32)
