@@ -1,6 +1,7 @@
 """What the examples share: arguments, exit status, a progress bar, and how a picture is saved."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -36,6 +37,17 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return taken
+
+
+def above_zero(text: str) -> float:
+    """For argparse: takes numbers above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: numbers above 0")
+    return number
 
 
 def _picture(text: str) -> Path:

@@ -16,6 +16,16 @@ def test_the_example_reaches_its_goal(perceptron, picture, capsys):
     shown = capsys.readouterr().out
     assert "goes round for ever, with at least 4 mistakes a pass" in shown
     assert "on XOR: 0 mistakes" in shown
+    assert "perceptron on NOT: no mistake" in shown
+
+
+def test_neurons_with_fixed_weights(perceptron):
+    """The tables of AND, OR, NOT, and of XOR by three of them."""
+    points = perceptron.INPUTS
+    assert perceptron.fires(points, (1, 1), 2).tolist() == [0, 0, 0, 1]
+    assert perceptron.fires(points, (1, 1), 1).tolist() == [0, 1, 1, 1]
+    assert perceptron.fires(perceptron.NOT[0], (-1,), 0).tolist() == [1, 0]
+    assert perceptron.xor_of_neurons(points).tolist() == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +38,9 @@ def test_the_example_reaches_its_goal(perceptron, picture, capsys):
     ids=["OR", "AND"],
 )
 def test_the_learning_rule_step_by_step(perceptron, targets, weight, bias, mistakes):
-    learnt = perceptron.perceptron(np.array(targets, np.float32), 25)
+    learnt = perceptron.perceptron(
+        perceptron.INPUTS, np.array(targets, np.float32), 25, 1.0, np.zeros(3)
+    )
     assert learnt.weight.tolist() == [weight]
     assert learnt.bias.tolist() == [bias]
     assert learnt.mistakes == mistakes
@@ -39,11 +51,22 @@ def test_the_learning_rule_step_by_step(perceptron, targets, weight, bias, mista
 def test_every_function_of_two_bits_but_xor_and_its_opposite_is_learnt(perceptron):
     never = []
     for targets in itertools.product([0, 1], repeat=4):
-        learnt = perceptron.perceptron(np.array(targets, np.float32), 50)
+        start = np.random.default_rng(targets).uniform(-1, 1, 3)
+        learnt = perceptron.perceptron(perceptron.INPUTS, np.array(targets), 200, 0.1, start)
         assert learnt.solved == (learnt.again is None)
         if not learnt.solved:
             never.append(targets)
     assert never == [(0, 1, 1, 0), (1, 0, 0, 1)]
+
+
+def test_not_by_hand(perceptron):
+    """From (0.5, -0.2) at rate 0.25: wrong on both until the weight is below 0 and the bias not."""
+    learnt = perceptron.perceptron(*perceptron.NOT, 25, 0.25, np.array([0.5, -0.2]))
+    # -0.2 is wrong on 0: (0.5, 0.05), 0.55 on 1: (0.25, -0.2); the same: (0, -0.2); (0, 0.05) and
+    # 0.05 on 1: (-0.25, -0.2); (-0.25, 0.05) is right on both.
+    np.testing.assert_allclose(learnt.weight, [[-0.25]], atol=1e-6)
+    np.testing.assert_allclose(learnt.bias, [0.05], atol=1e-6)
+    assert learnt.mistakes == [2, 2, 2, 1, 0]
 
 
 def test_too_few_steps_miss_the_goal(perceptron, picture):
@@ -55,7 +78,8 @@ def test_a_training_step_on_the_emulator(perceptron, agree):
 
 
 def test_the_learning_rule_on_the_emulator(perceptron, agree):
-    agree(lambda: {"weight": perceptron.perceptron(perceptron.TARGETS["AND"], 9).weight})
+    cases = perceptron.INPUTS, perceptron.TARGETS["AND"]
+    agree(lambda: {"weight": perceptron.perceptron(*cases, 3, 0.1, np.ones(3)).weight})
 
 
 @pytest.mark.parametrize(
@@ -64,6 +88,7 @@ def test_the_learning_rule_on_the_emulator(perceptron, agree):
         (["-o", "picture.txt"], "allowed: names in .png"),
         (["-o", "no/such/folder/p.png"], "there is no folder"),
         (["--hidden", "0"], "allowed: whole numbers from 1"),
+        (["--rate", "0"], "allowed: numbers above 0"),
         (["--seed", "x"], "allowed: whole numbers from 0"),
     ],
 )
