@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
+from broken import run_broken
 from op_checks import counted
 
 import pycnn
 from pycnn.define import cache
 from pycnn.define.views import View
-from pycnn.emulator import AsyncCopyError, KernelError, RaceError, RawKernel
+from pycnn.emulator import AsyncCopyError, KernelError, RaceError
 from pycnn.plan import conv_implicit
 from pycnn.plan.conv_implicit import TILES
 from pycnn.plan.conv_int8 import Convolving, Quantised
 from pycnn.plan.conv_problem import Problem
-from pycnn.runtime import sources
-from pycnn.runtime.plan import ArraySpec, Buffer
+from pycnn.runtime.plan import ArraySpec
 from pycnn.testing import TESTED
 
 ALGO = "implicit_gemm_mma"
@@ -174,9 +174,6 @@ def test_refuses_what_has_no_chunks():
         pycnn.conv2d_integer(x, weight, layout="NHWC", algo=ALGO)
 
 
-HEADER = "include/pycnn/implicit_gemm_tiles.cuh"
-
-
 def run(old, new, channels):
     """Run the kernel with a mistake in its main loop, in a checked build.
 
@@ -193,15 +190,7 @@ def run(old, new, channels):
     output = ArraySpec((1, 9, 9, 40), np.dtype(np.int32))
     quantised = Quantised(problem, "int8", x_zero=False, weight_zero=None)
     (step,) = Convolving(quantised, "conv2d_integer", 0, output).plan(ALGO).launches
-    code, header = (sources.kernel_path(file).read_text() for file in (step.kernel.file, HEADER))
-    included = f"#include <{HEADER[8:]}>"
-    assert header.count(old) == code.count(included) == 1
-    code = code.replace(included, header.replace("#pragma once", "").replace(old, new))
-    options = [f"-D{key}={value}" for key, value in step.kernel.defines]
-    options += [f"-I{sources.kernel_dir() / 'include'}"]
-    broken = RawKernel(code, step.kernel.entry, tuple(options), checked=True)
-    given = (arrays[a.name] if isinstance(a, Buffer) else a for a in step.args)
-    broken(step.grid, step.block, tuple(given))
+    run_broken(step, arrays, old, new)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,14 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from broken import run_broken
 from conv_plans import DIRECTIONS, Case, Run, channels_last, misaligned, padded, view
 from op_checks import assert_matches
 
 import pycnn
-from pycnn.emulator import AsyncCopyError, KernelError, RaceError, RawKernel, counting
+from pycnn.emulator import AsyncCopyError, KernelError, RaceError, counting
 from pycnn.plan import conv, conv_implicit
 from pycnn.plan._epilogue import Epilogue
-from pycnn.runtime import sources
-from pycnn.runtime.plan import Buffer
 from pycnn.testing.tolerance import tolerance
 
 #: Channels and filters of a group are multiples of four, and not all of eight.
@@ -178,10 +177,6 @@ def test_refuses_what_has_no_chunks_and_other_dtypes(name):
             pycnn.conv2d(*(a.astype(np.float16) for a in (x, weight)), layout="NHWC", algo=name)
 
 
-#: What the kernels include, and what that does, with the main loop.
-OUTER, HEADER = (f"include/pycnn/implicit_gemm_{name}.cuh" for name in ("mma", "tiles"))
-
-
 def run(name, old, new):
     """Run the kernel with a mistake in it, in a checked build."""
     case = Case(1, 40, 9, 8, 40, (3, 2))
@@ -191,18 +186,7 @@ def run(name, old, new):
     assert y.shape == case.y_shape
     problem = case.problem({"x": x, "weight": weight, "dy": y})
     (step,) = conv.plan(problem, "forward", name, 0).launches
-    code = sources.kernel_path(step.kernel.file).read_text()
-    for file in (OUTER, HEADER):
-        header, included = sources.kernel_path(file).read_text(), f"#include <{file[8:]}>"
-        assert code.count(included) == 1
-        code = code.replace(included, header.replace("#pragma once", ""))
-    assert code.count(old) == 1
-    code = code.replace(old, new)
-    options = [f"-D{key}={value}" for key, value in step.kernel.defines]
-    options += [f"-I{sources.kernel_dir() / 'include'}"]
-    broken = RawKernel(code, step.kernel.entry, tuple(options), checked=True)
-    given = (arrays[a.name] if isinstance(a, Buffer) else a for a in step.args)
-    broken(step.grid, step.block, tuple(given))
+    run_broken(step, arrays, old, new)
 
 
 @pytest.mark.parametrize(
