@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import IntFlag
 from math import prod
 
 import numpy as np
@@ -10,6 +11,14 @@ from pycnn.runtime.plan import Buffer
 from pycnn.runtime.structs import struct
 
 HEADER = "pycnn/implicit_gemm.cuh"
+
+
+class Chunked(IntFlag):
+    """enum Chunked of kernels/include/pycnn/implicit_gemm.cuh."""
+
+    OPERANDS = 1
+    C = 2
+    RESIDUAL = 4
 
 
 @dataclass(frozen=True)

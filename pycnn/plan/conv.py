@@ -12,6 +12,7 @@ from pycnn.plan.choice import Candidate
 from pycnn.plan.conv_algorithm import Algorithm, in_words
 from pycnn.plan.conv_depthwise import DEPTHWISE
 from pycnn.plan.conv_direct import DIRECT
+from pycnn.plan.conv_few_channels import FEW_CHANNELS_MMA
 from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
@@ -42,6 +43,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         IMPLICIT_GEMM_TF32,
         IMPLICIT_GEMM_TF32X3,
         IMPLICIT_GEMM_WGMMA,
+        FEW_CHANNELS_MMA,
         IM2COL,
         GEMM_1X1,
         WINOGRAD_F2,

@@ -5,17 +5,17 @@ a time: eight of 16 bits, four of float32. So channels lie side by side, in x an
 so many of them in a group; a weight whose summed channels do not is copied to the workspace.
 
 ``implicit_gemm_tf32`` rounds every factor, ``implicit_gemm_tf32x3`` keeps the accuracy of float32
-by three products. ``auto`` takes neither.
+by three products. ``auto`` takes neither. Of few channels, such as a network's first layer has, the
+former is planned by `pycnn.plan.conv_few_channels`.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import IntFlag
 from math import prod
 
 from pycnn.dtypes import FLOATING, FLOATS
-from pycnn.plan import conv_implicit
-from pycnn.plan._implicit import Product
+from pycnn.plan import conv_few_channels, conv_implicit
+from pycnn.plan._implicit import Chunked, Product
 from pycnn.plan.conv_algorithm import Algorithm, Planner, Score, product
 from pycnn.plan.conv_implicit import Tiler, Tiling
 from pycnn.plan.conv_problem import Problem, Unsupported
@@ -35,14 +35,6 @@ MAX_OFFSET = 2**31 - 1
 #: Outputs a group, and terms of their sums, below which most of a tile is idle. A rule of thumb,
 #: not yet measured on a GPU.
 WIDE, LONG = 16, 64
-
-
-class Chunked(IntFlag):
-    """enum Chunked of kernels/include/pycnn/implicit_gemm.cuh."""
-
-    OPERANDS = 1
-    C = 2
-    RESIDUAL = 4
 
 
 def tiler_of(name: str) -> Tiler:
@@ -125,10 +117,27 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
             raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(dtypes)}")
         if reason := no_tensor_cores():
             raise Unsupported(reason)
-        require_chunks(problem, direction)
+        try:
+            require_chunks(problem, direction)
+        except Unsupported:
+            if (name, direction) != ("implicit_gemm_tf32", "forward"):
+                raise
+            return _of_few_channels(problem, limit)
         return general(problem, limit, tiler)
 
     return planner
+
+
+def _of_few_channels(problem: Problem, limit: int) -> Plan:
+    """What there is besides for a window of few channels; says why if there is nothing."""
+    try:
+        return conv_few_channels.forward_of(problem, limit)
+    except Unsupported as other:
+        try:
+            require_chunks(problem, "forward")
+        except Unsupported as unsupported:
+            raise Unsupported(f"{unsupported}, or few of them: {other}") from None
+        raise
 
 
 def require_chunks(problem: Problem, direction: str) -> None:

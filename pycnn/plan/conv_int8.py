@@ -12,6 +12,7 @@ import numpy as np
 from pycnn.define.views import View
 from pycnn.dtypes import QUANTISED
 from pycnn.plan._copy import Place, copy_launch
+from pycnn.plan._implicit import Chunked
 from pycnn.plan._strided import row_major
 from pycnn.plan.choice import Candidate
 from pycnn.plan.conv_implicit import Tiling, blocks_of, choose, forward_product
@@ -20,7 +21,6 @@ from pycnn.plan.conv_implicit_mma import (
     DEPTH,
     LONG,
     WIDE,
-    Chunked,
     chunked_c,
     in_chunks,
     require_channels,

@@ -146,6 +146,8 @@ def of_launch(launch: Launch, cost: Cost, bytes_: float, gpu: Gpu) -> tuple[floa
 
 def blocks_of(launch: Launch) -> int:
     """Blocks, or tiles where a block has one after the other."""
+    if (few := _few_channels(launch)) is not None:
+        return int(few["tiles"]) * launch.grid[1]
     cluster = dict(launch.kernel.defines).get("CLUSTER")
     p = _struct(launch, "tile_m")
     if cluster is None or p is None:
@@ -164,6 +166,8 @@ def depth_of(launch: Launch) -> int:
     if (p := _struct(launch, "tiles_n")) is not None:
         part = _struct(launch, "per_split")  # copies of 64 channels
         return int(p["k"]) if part is None else min(int(part["per_split"]) * 64, int(p["k"]))
+    if (few := _few_channels(launch)) is not None:
+        return int(few["products"])
     if (p := _struct(launch, "block_channels")) is not None:
         return int(p["block_channels"]) * int(p["block_rows"]) * int(p["block_cols"])
     if (p := _struct(launch, "strips")) is not None:
@@ -175,6 +179,11 @@ def depth_of(launch: Launch) -> int:
         return 0
     taps = int(conv["t"]) * int(conv["r"]) * int(conv["s"])
     return taps if launch.kernel.entry in ("im2col", "col2im") else taps * int(conv["c"])
+
+
+def _few_channels(launch: Launch) -> np.void | None:
+    """What the product of conv/few_channels_mma.cu is given, not the copy of its weight."""
+    return _struct(launch, "tiles_q") if launch.shared else None
 
 
 def _struct(launch: Launch, member: str) -> np.void | None:

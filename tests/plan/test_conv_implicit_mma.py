@@ -8,7 +8,8 @@ from plan_checks import assert_sound
 
 from pycnn.define.views import View
 from pycnn.plan import conv
-from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, Chunked
+from pycnn.plan._implicit import Chunked
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA
 from pycnn.plan.conv_problem import Problem, Unsupported
 
 PLENTY = 2**40

@@ -46,6 +46,9 @@ LAYERS = {
     "resnet 3x3, NHWC": problem((32, 64, 56, 56), (64, 64, 3, 3), padding=1, last=True),
     "resnet 1x1": problem((32, 256, 56, 56), (64, 256, 1, 1)),
     "resnet first": problem((32, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3),
+    "resnet first, 16-bit, NHWC": problem(
+        (32, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3, dtype="bfloat16", last=True
+    ),
     "resnet last": problem((32, 512, 7, 7), (512, 512, 3, 3), padding=1),
     "alexnet first": problem((128, 3, 224, 224), (64, 3, 11, 11), stride=4, padding=2),
     "mobilenet": problem((1, 128, 56, 56), (128, 1, 3, 3), stride=2, padding=1, groups=128),

@@ -180,12 +180,13 @@ struct Half {
 
 // The warps of a block are 2 x 2, each with WARP_M x WARP_N outputs: the larger, the fewer elements
 // are loaded, and of floats rounded, for a product. They are 2 x 4 where the parts of split floats
-// would spill.
-template <int BLK_M, int BLK_N, bool A_K_MAJOR, bool B_K_MAJOR>
+// would spill, and 4 x 1 where loads of A take no more than those of B.
+template <int BLK_M, int BLK_N, bool A_K_MAJOR, bool B_K_MAJOR, int ABOVE = 2>
 struct WarpTile {
     using LayoutA = MmaLayout<BLK_M, A_K_MAJOR>;
     using LayoutB = MmaLayout<BLK_N, B_K_MAJOR>;
-    static constexpr int WARPS_M = 2, WARPS_N = IS_SPLIT && BLK_M * BLK_N > 128 * 64 ? 4 : 2;
+    static constexpr int WARPS_M = ABOVE;
+    static constexpr int WARPS_N = ABOVE == 4 ? 1 : IS_SPLIT && BLK_M * BLK_N > 128 * 64 ? 4 : 2;
     static constexpr int THREADS = WARPS_M * WARPS_N * 32;
     static constexpr int WARP_M = BLK_M / WARPS_M, WARP_N = BLK_N / WARPS_N;
     static constexpr int COUNT_M = WARP_M / MMA_M, COUNT_N = WARP_N / MMA_N;
@@ -366,12 +367,22 @@ struct WarpTile {
         }
     }
 
+    // Where a warp has whole rows it needs no other: then sC is for sums alone.
+    static constexpr bool OWN_ROWS = WARPS_N == 1;
+
+    static __device__ __forceinline__ void wait_for_rows() {
+        if constexpr (OWN_ROWS)
+            __syncwarp();
+        else
+            __syncthreads();
+    }
+
     template <typename Write>
     __device__ __forceinline__ void store_through_shared(sum_t* sC, Write write) const {
         const int row = m / WARP_M * MMA_M + threadIdx.x % 32 / 4;
 #pragma unroll 1
         for (int pass = 0; pass < COUNT_M; ++pass) {
-            __syncthreads();  // nobody needs what sC has held so far
+            wait_for_rows();  // nobody needs what sC has held so far
 #pragma unroll
             for (int i = 0; i < COUNT_M; ++i) {
                 if (i != pass) continue;  // registers have no addresses
@@ -379,7 +390,7 @@ struct WarpTile {
                 for (int half = 0; half < 2; ++half)
                     store_row(sC, row + half * 8, acc[i], half);
             }
-            __syncthreads();
+            wait_for_rows();  // all sums of these rows are there
             write(pass);
         }
     }

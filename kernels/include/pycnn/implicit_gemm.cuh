@@ -45,7 +45,7 @@ struct ImplicitParams {
     int vectors;                          // enum Chunked: where strides keep 16 bytes aligned
 };
 
-// `Chunked` in pycnn/plan/conv_implicit_mma.py.
+// `Chunked` in pycnn/plan/_implicit.py.
 enum Chunked { OPERANDS_CHUNKED = 1, C_CHUNKED = 2, RESIDUAL_CHUNKED = 4 };
 
 struct Coord {

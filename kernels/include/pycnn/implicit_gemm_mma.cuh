@@ -3,7 +3,17 @@
 #pragma once
 
 #include <pycnn/implicit_gemm_tiles.cuh>
-#include <pycnn/chunk_epilogue.cuh>
+#include <pycnn/chunk_store.cuh>
+
+// Where rows of the tile lie: in shared memory, as all threads need them.
+struct TabledRows {
+    const index_t *n_in_c, *n_in_residual;
+    int extent;
+
+    __device__ __forceinline__ bool exists(int n) const { return n < extent; }
+    __device__ __forceinline__ index_t c(int n) const { return n_in_c[n]; }
+    __device__ __forceinline__ index_t residual(int n) const { return n_in_residual[n]; }
+};
 
 // What a block computes.
 __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar_t* x, scalar_t* c,
@@ -49,55 +59,7 @@ __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar
         });
         return;
     }
-    scalar_t* const gC = c + blk.group * p.c_group + blk.m * p.c_m;
-    const bool vector = p.vectors & C_CHUNKED && reinterpret_cast<size_t>(gC) % 16 == 0;
-    // A thread's chunks lie below each other.
-    constexpr int C_ROW_STEP = MMA_THREADS * CHUNK / BLK_M;
-    const int m = thread * CHUNK % BLK_M, count = extent_m - m;
-    const ChunkEpilogue of_channels(epilogue, channel + m, count >= CHUNK);
-    scalar_t* const own_c = kept(gC + m * p.c_m);
-    const scalar_t* const own_residual = kept(epilogue.residual + (channel + m) * e.residual_k);
-    const bool plain = vector && count >= CHUNK &&
-                       of_channels.plain(own_residual, p.vectors & RESIDUAL_CHUNKED);
-    const int own_r = thread * CHUNK / BLK_M;
-    warp.store_through_shared(sC, [&](int pass) {
-        const float* from = sC + own_r * Warp::PITCH + Warp::column(m);
-        if (plain) {
-#pragma unroll
-            for (int r = 0; r < Warp::ROWS; r += C_ROW_STEP) {
-                const int n = Warp::tile_row(own_r + r, pass);
-                if (n >= extent_n) continue;
-                float sum[CHUNK];
-                Warp::load_sums(sum, from + r * Warp::PITCH);
-                of_channels.finish_plainly(sum, own_residual + n_in_residual[n]);
-                store_chunk(own_c + n_in_c[n], sum);
-            }
-            return;
-        }
-#pragma unroll 1
-        for (int r = own_r; r < Warp::ROWS; r += C_ROW_STEP, from += C_ROW_STEP * Warp::PITCH) {
-            const int n = Warp::tile_row(r, pass);
-            if (n >= extent_n || count <= 0) continue;
-            scalar_t* const to = own_c + n_in_c[n];
-            const scalar_t* const beside = own_residual + n_in_residual[n];
-            if (count >= CHUNK) {
-                float sum[CHUNK];
-                Warp::load_sums(sum, from);
-                of_channels.finish(sum, beside, e.residual_k);
-                if (vector) {
-                    store_chunk(to, sum);
-                } else {
-#pragma unroll
-                    for (int j = 0; j < CHUNK; ++j) to[j * p.c_m] = from_acc(sum[j]);
-                }
-            } else {
-#pragma unroll 1
-                for (int j = 0; j < count; ++j) {
-                    const acc_t one = from[Warp::column(j)];
-                    const index_t at = beside - epilogue.residual + j * e.residual_k;
-                    to[j * p.c_m] = from_acc(epilogue(one, channel + m + j, at));
-                }
-            }
-        }
-    });
+    store_finished(warp, sC, c + blk.group * p.c_group + blk.m * p.c_m, p.c_m, extent_m, channel,
+                   p.vectors & C_CHUNKED, p.vectors & RESIDUAL_CHUNKED, epilogue,
+                   TabledRows{n_in_c, n_in_residual, extent_n});
 }
