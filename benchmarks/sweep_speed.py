@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pycnn.bench import sweep
 from pycnn.bench.environment import environment
+from pycnn.runtime import workers
 from pycnn.runtime.files import write_json
 from pycnn.runtime.options import positive, with_json
 
@@ -33,20 +33,20 @@ class Case:
         return i
 
 
-def measured(workers: int, options: argparse.Namespace, deadly: int = -1) -> dict[str, Any]:
+def measured(count: int, options: argparse.Namespace, deadly: int = -1) -> dict[str, Any]:
     """Seconds of a sweep, of its workers' start, and how many cases have a result."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         case = Case(options.seconds, deadly, os.path.join(folder, "killed"))
         begin = time.perf_counter()
-        with sweep.local(sweep.of_workers(workers, [], workers)) as client:
+        with workers.local(workers.of_workers(count, [], count)) as client:
             started = time.perf_counter()
-            parts = dict(sweep.shared(client, case, options.cases))
+            parts = dict(workers.shared(client, case, options.cases))
             ended = time.perf_counter()
         killed = os.path.exists(case.mark)
     right = sum(part == i for i, part in parts.items())
-    return {"workers": workers, "killed": int(killed), "start_s": round(started - begin, 2),
+    return {"workers": count, "killed": int(killed), "start_s": round(started - begin, 2),
             "sweep_s": round(ended - started, 2), "results": right}  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from pycnn.runtime.extras import import_extra
 from pycnn.runtime.files import complete, in_progress
 from pycnn.runtime.options import add_force, add_threads, check_output, is_path, positive
 from pycnn.runtime.text import did_you_mean
-from pycnn.train import history as log, predict_command
+from pycnn.train import history as log, predict_command, sweep
 from pycnn.train.checkpoint import Checkpoint, load, model_of
 from pycnn.train.diverged import Diverged
 from pycnn.train.interrupt import Interrupted
 from pycnn.train.parallel import Communicator, one_copy, processes
+from pycnn.train.parallel.communicator import ALONE
 from pycnn.train.state import StepInfo
 from pycnn.train.trainer import Trainer
 
@@ -88,7 +90,14 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--log", type=Path, help="figures of every epoch, .csv or .json")
     add("--plot", type=Path, help="learning curves, .png or .svg")
     add_threads(parser)
-    parser.set_defaults(run=_train)
+    add("--vary", action="append", default=[], metavar="OPTION=VALUES",
+        help="train once for every combination of such values, by commas, on Dask workers; "
+             "--output is a folder then, and --resume, too")  # fmt: skip
+    add("--workers", type=positive, metavar="N",
+        help="with --vary: start N workers here (default: one a core, or one a GPU)")  # fmt: skip
+    add("--scheduler", metavar="ADDRESS",
+        help="with --vary: use a cluster's workers instead, such as tcp://host:8786")  # fmt: skip
+    parser.set_defaults(run=partial(_train, parser))
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -99,11 +108,31 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _train(arguments: argparse.Namespace) -> int:
+def _train(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """On all processes that were launched together; the first one writes and says what is done."""
     comm = processes()
     with comm.together():
+        if arguments.vary:
+            if comm.size > 1:
+                raise ValueError("--vary has workers of its own; allowed: without mpiexec")
+            return sweep.sweep(parser, arguments, _check_one, _train_one)
+        for name in ("workers", "scheduler"):
+            if getattr(arguments, name):
+                raise ValueError(f"--{name}: allowed with --vary")
         return _train_on(comm, arguments)
+
+
+def _check_one(arguments: argparse.Namespace) -> None:
+    """Of a sweep: whether it could begin."""
+    _check_options(arguments)
+    _settle(arguments, None)
+    made(ALONE, arguments, None, sweep.of_this_process(load_data, arguments), None)
+
+
+def _train_one(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Of a sweep, on a worker."""
+    _settle(arguments, None)
+    return sweep.trained(made, load_data, arguments)
 
 
 def _train_on(comm: Communicator, arguments: argparse.Namespace) -> int:
@@ -114,36 +143,19 @@ def _train_on(comm: Communicator, arguments: argparse.Namespace) -> int:
         raise ValueError(f"model={arguments.model!r}: {arguments.resume} holds a {theirs}")
     _settle(arguments, checkpoint)
     dataset = one_copy(lambda: load_data(arguments), comm)
-    model = models.create(
-        arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
-        width=arguments.width, seed=arguments.seed, **arguments.own,
-    )  # fmt: skip
-    if arguments.device == "cuda":
-        comm.take_gpu()
-        model.to("cuda")
-    optimizer = _optimizer(arguments, model)
     output = arguments.output or arguments.resume
     if output is None:
         output = Path(f"{arguments.model}-{dataset.name}.safetensors")
         check_output(output, "--output", force=arguments.force)
     goes_on = arguments.resume is not None and output.resolve() == arguments.resume.resolve()
     written_to = output if goes_on else in_progress(output)
-    trainer = Trainer(
-        model, dataset, optimizer, _schedule(arguments, optimizer), batch=arguments.batch,
-        seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
-        precision=arguments.precision, accumulate=arguments.accumulate,
-        patience=arguments.patience, checkpoint=written_to, mix=_mix(arguments, dataset),
-        loss=nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing), comm=comm,
-        sync_batch_norm=arguments.sync_batch_norm,
-    )  # fmt: skip
-    if checkpoint:
-        trainer.resume(checkpoint, arguments.change)
+    trainer = made(comm, arguments, checkpoint, dataset, written_to)
     if comm.rank:
         with contextlib.suppress(Interrupted, Diverged):  # which the first one says
             trainer.fit(arguments.epochs)
         return 0
     print(
-        f"{arguments.model}: {model.parameter_count:,} parameters; {dataset.name}: "
+        f"{arguments.model}: {trainer.model.parameter_count:,} parameters; {dataset.name}: "
         f"{len(dataset.train)} images to train with, {len(dataset.test)} to test with"
     )
     log_to = arguments.log
@@ -166,6 +178,32 @@ def _train_on(comm: Communicator, arguments: argparse.Namespace) -> int:
         complete(log_to, arguments.log)
     print(f"saved {output}")
     return 0
+
+
+def made(
+    comm: Communicator, arguments: argparse.Namespace, checkpoint: Checkpoint | None,
+    dataset: data.DataSet, written_to: Path | None,
+) -> Trainer:  # fmt: skip
+    """The trainer that a settled command line asks for, as far as a checkpoint of it is."""
+    model = models.create(
+        arguments.model, classes=len(dataset.classes), input_shape=dataset.images.shape[1:],
+        width=arguments.width, seed=arguments.seed, **arguments.own,
+    )  # fmt: skip
+    if arguments.device == "cuda":
+        comm.take_gpu()
+        model.to("cuda")
+    optimizer = _optimizer(arguments, model)
+    trainer = Trainer(
+        model, dataset, optimizer, _schedule(arguments, optimizer), batch=arguments.batch,
+        seed=arguments.seed, transform=_transform(arguments), clip_norm=arguments.clip_norm,
+        precision=arguments.precision, accumulate=arguments.accumulate,
+        patience=arguments.patience, checkpoint=written_to, mix=_mix(arguments, dataset),
+        loss=nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing), comm=comm,
+        sync_batch_norm=arguments.sync_batch_norm,
+    )  # fmt: skip
+    if checkpoint:
+        trainer.resume(checkpoint, arguments.change)
+    return trainer
 
 
 #: Options that the checkpoint of ``--resume`` answers, and what they are without it.

@@ -302,7 +302,7 @@ class Trainer:
             self._refuse(batch.total, parts)
         for hook in self.hooks:
             hook.gradients(self)
-        asked = {"scale": self.scale, "clip_norm": self.clip_norm}
+        asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
         self.optimizer.step(**{name: value for name, value in asked.items() if value is not None})
         loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
         self.state.add(loss, batch.weight, batch.examples, batch.metrics)

@@ -15,13 +15,14 @@ from pycnn.bench.cases import MapCase
 from pycnn.bench.run import Benchmark
 from pycnn.bench.suites import Layer
 from pycnn.cli import main
+from pycnn.runtime import workers
 from pycnn.runtime.extras import install
 
 
 @pytest.fixture(scope="module")
 def client():
     pytest.importorskip("distributed", reason=f"distributed is not installed; {install('sweep')}")
-    with sweep.local(sweep.of_workers(2, [], 2)) as client:
+    with workers.local(workers.of_workers(2, [], 2)) as client:
         yield client
 
 
@@ -35,7 +36,7 @@ def _deadly(mark: Path, i: int) -> tuple[int, str]:
 
 def test_a_lost_worker_loses_nothing(client, tmp_path):
     mark = tmp_path / "killed"
-    parts = dict(sweep.shared(client, functools.partial(_deadly, mark), 6))
+    parts = dict(workers.shared(client, functools.partial(_deadly, mark), 6))
     assert parts == {i: (i * i, "1") for i in range(6)}
     assert mark.exists()
 
@@ -54,8 +55,8 @@ class Mortal:
 
 
 def test_a_case_that_costs_every_worker_fails_and_no_other():
-    assert sweep.alone(Mortal(1), str, 5, KeyError) == "5"
-    said = sweep.alone(Mortal(2), str, 5, KeyError)
+    assert workers.alone(Mortal(1), str, 5, KeyError) == "5"
+    said = workers.alone(Mortal(2), str, 5, KeyError)
     assert said == "the worker was lost each time: 'worker gone'"
     layer = Layer("layer", MapCase(2, 3, 5, 7))
     two = (Fake(right, "quick"), Fake(right, "slow"))
@@ -93,7 +94,7 @@ def test_two_timings_at_once_are_refused():
     with pytest.raises(ValueError, match="no worker"):
         sweep.require_one_at_a_time({}, {}, False)
     with pytest.raises(ValueError, match="--workers 3; allowed: up to 2"):
-        sweep.of_workers(3, ["0", "1"], 8)
+        workers.of_workers(3, ["0", "1"], 8)
     sweep.require_one_at_a_time({"a": 1, "b": 1}, {"a": "x", "b": "x"}, False)
 
 
