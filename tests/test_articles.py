@@ -11,7 +11,7 @@ from pycnn import cli, models
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "articles.md"
 #: What the introductions have, as far as this list was made: rows do not vanish.
-LEAST = 51
+LEAST = 55
 ROWS = [
     (item.strip(), shown.strip())
     for item, shown in re.findall(r"^\| (?!Item)([^|]+)\|([^|]+)\|$", PAGE.read_text(), re.M)

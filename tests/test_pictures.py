@@ -10,8 +10,10 @@ from docs.pictures import svg
 from docs.pictures.all import FOLDER, drawn
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in
-         ("a-convolution-by-hand", "after-a-convolution", "networks-by-hand")]  # fmt: skip
+PAGES = [
+    DOCS / f"{name}.md"
+    for name in ("a-convolution-by-hand", "after-a-convolution", "networks-by-hand", "examples")
+]
 NAMES = sorted(path.stem for path in FOLDER.glob("*.svg"))
 #: Of the sliding ones: the result, worked by hand, row by row.
 RESULTS = {

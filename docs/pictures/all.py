@@ -4,11 +4,11 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-from docs.pictures import convolution, layers, networks
+from docs.pictures import convolution, examples, layers, networks
 from docs.pictures.svg import Picture
 
 FOLDER = Path(__file__).resolve().parents[1] / "by-hand"
-PAGES: tuple[ModuleType, ...] = (convolution, layers, networks)
+PAGES: tuple[ModuleType, ...] = (convolution, layers, networks, examples)
 
 
 def drawn() -> dict[str, str]:
