@@ -27,14 +27,14 @@ def recurrent_network() -> Picture:
         _node(p, x, 250, f"x({when})", SHADE)
         _node(p, x, 154, f"h({when})", RIGHT)
         _node(p, x, 72, f"y({when})", LEFT)
-        p.left(x + 8, 206, "U", fill=POSITIVE)
+        p.left(x + 8, 206, "W", fill=POSITIVE)
         p.left(x + 8, 112, "V", fill=NEGATIVE)
     p.add("path", d="M132 144C190 120 190 188 136 167", fill="none", stroke=MARK, stroke_width=2)
     p.arrow(140, 169, 132, 164, MARK)
-    p.left(182, 154, "W", fill=MARK)
+    p.left(182, 154, "U", fill=MARK)
     for x in (246, 354, 524):
         p.arrow(x, 154, x + (60 if x == 246 else 122), 154, MARK)
-        p.text(x + 40, 140, "W", fill=MARK)
+        p.text(x + 40, 140, "U", fill=MARK)
     p.line(694, 154, 740, 154, MARK, stroke_width=1.5, stroke_dasharray="4 4")
     return p
 
