@@ -145,7 +145,7 @@ class ByGradient(Pullback):
         else:
             grads = dict(zip(self._learnt, made, strict=False))
         if "residual" in back.needed:
-            grads["residual"] = back.dys[0]
+            grads.setdefault("residual", back.dys[0])
         return grads
 
 

@@ -48,6 +48,7 @@ from pycnn.nn.convolution import (
 from pycnn.nn.dropout import Dropout as Dropout, Dropout2d as Dropout2d
 from pycnn.nn.errors import LayerError as LayerError, LayerTypeError as LayerTypeError
 from pycnn.nn.fuse import Fused as Fused, fuse as fuse
+from pycnn.nn.fuse_norms import fuse_norms as fuse_norms
 from pycnn.nn.init import seeded as seeded
 from pycnn.nn.layer import Layer as Layer
 from pycnn.nn.loss import (

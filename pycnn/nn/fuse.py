@@ -87,11 +87,11 @@ def fuse(model: Layer) -> list[Fused]:
     model.recipe = {**(model.recipe or {}), "fused": True}
     layers = list(model.named_layers())
     took: dict[str, list[str]] = {path: [path] for path, _ in layers}
-    shared = _standing_twice(layers)
+    shared = standing_twice(layers)
     for path, layer in reversed(layers):  # what is inside comes first
-        if _computes_as(layer, Sequential):
+        if computes_as(layer, Sequential):
             _fuse_sequence(path, layer, took, shared)
-        if _computes_as(layer, Sum):
+        if computes_as(layer, Sum):
             _fuse_sum(path, layer, took, shared)
         if isinstance(layer, Combined):
             for name, child in layer.children.items():
@@ -100,7 +100,7 @@ def fuse(model: Layer) -> list[Fused]:
     return [Fused(tuple(names)) for names in took.values() if len(names) > 1]
 
 
-def _standing_twice(layers: list[tuple[str, Layer]]) -> set[int]:
+def standing_twice(layers: list[tuple[str, Layer]]) -> set[int]:
     """By identity, those that several others hold, or one by several names."""
     places: dict[int, set[tuple[int, str]]] = {}
     for _, layer in layers:
@@ -113,16 +113,17 @@ def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]], shared:
     names = list(sequence.children)
     while names:
         name, *names = names
-        child, where = sequence.children[name], _join(path, name)
+        child, where = sequence.children[name], join(path, name)
         taken = []
         if id(child) in shared:  # what follows it here does not follow it there
             continue
-        if _computes_as(child, Sum) and child.adds is not None:
-            where, layer = _last(_join(where, child.adds), child.children[child.adds], shared)
-        elif _computes_as(child, convolution._Convolution, convolution.Linear):
+        if computes_as(child, Sum) and child.adds is not None:
+            where, layer = last(join(where, child.adds), child.children[child.adds], shared)
+        elif computes_as(child, convolution._Convolution, convolution.Linear):
             layer = child
             if names and _folds(layer, sequence.children[names[0]]):
                 _fold(layer, sequence.children[names[0]])
+                layer.activation = sequence.children[names[0]].activation
                 taken.append(names.pop(0))
         else:
             continue
@@ -133,14 +134,14 @@ def _fuse_sequence(path: str, sequence: Any, took: dict[str, list[str]], shared:
                 taken.append(names.pop(0))
         for one in taken:
             del sequence.children[one]
-            took[where].append(_join(path, one))
+            took[where].append(join(path, one))
 
 
 def _fuse_sum(path: str, total: Any, took: dict[str, list[str]], shared: set[int]) -> None:
     """Have the convolution at the end of a branch add the others."""
     for name in total.children if len(total) > 1 and total.adds is None else ():
-        where, layer = _last(_join(path, name), total.children[name], shared)
-        free = _computes_as(layer, convolution._Convolution) and layer.activation is None
+        where, layer = last(join(path, name), total.children[name], shared)
+        free = computes_as(layer, convolution._Convolution) and layer.activation is None
         free = free and id(layer) not in shared
         if free and total.scale != 1.0:
             if name != next(iter(total.children)):
@@ -153,19 +154,19 @@ def _fuse_sum(path: str, total: Any, took: dict[str, list[str]], shared: set[int
             return
 
 
-def _last(path: str, layer: Any, shared: set[int]) -> tuple[str, Any]:
+def last(path: str, layer: Any, shared: set[int]) -> tuple[str, Any]:
     """Path and layer of what computes the result of sequences last; of shared ones, themselves."""
-    while _computes_as(layer, Sequential) and layer.children and id(layer) not in shared:
+    while computes_as(layer, Sequential) and layer.children and id(layer) not in shared:
         name = list(layer.children)[-1]
-        path, layer = _join(path, name), layer.children[name]
+        path, layer = join(path, name), layer.children[name]
     return path, layer
 
 
-def _join(path: str, name: str) -> str:
+def join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _computes_as(layer: Layer, *classes: type[Layer]) -> bool:
+def computes_as(layer: Layer, *classes: type[Layer]) -> bool:
     """Whether it is of one of the classes, or derived from it and computes the same way."""
     kind = type(layer)
     return any(
@@ -175,7 +176,7 @@ def _computes_as(layer: Layer, *classes: type[Layer]) -> bool:
 
 
 def _folds(layer: Any, norm: Any) -> bool:
-    if not _computes_as(norm, _BatchNorm) or layer.activation is not None:
+    if not computes_as(norm, _BatchNorm) or layer.activation is not None:
         return False
     if isinstance(layer, convolution.Linear):
         return bool(norm.num_features == layer.out_features)

@@ -33,7 +33,10 @@ class _Affine(Layer):
 
 
 class _BatchNorm(_Affine):
+    """Normalises, and applies the rectified linear unit where `fuse_norms` says so."""
+
     ranks: ClassVar[tuple[int, ...]]
+    activation: str | None = None
 
     def __init__(
         self,
@@ -52,28 +55,47 @@ class _BatchNorm(_Affine):
         self._add_affine((num_features,), affine, dtype)
         self._add_running((num_features,), dtype)
 
+    def describe(self) -> str:
+        text = super().describe()
+        return text if self.activation is None else f"{text}, activation={self.activation!r}"
+
     def compute(self, x: Any) -> Any:
+        return self.compute_onto(x, None)
+
+    def compute_onto(self, x: Any, residual: Any) -> Any:
         if x.ndim not in self.ranks:
             allowed = " or ".join(map(str, self.ranks))
             raise ValueError(f"x has shape {x.shape}; allowed: {allowed} axes")
         mean, var = self["running_mean"], self["running_var"]
         weight, bias = self._affine()
         if not self.training or is_tracing():
-            return pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
+            y = pycnn.batch_norm(x, mean, var, weight, bias, eps=self.eps, layout=self.layout)
+            return self._followed(y, residual)
         apart, others = gathered.get(), across.get()
         if others is not None and apart is not None:
             y, *moments = normalised(x, weight, bias, self.eps, self.layout, others)
             apart.append((self, *moments))
-            return y
+            return self._followed(y, residual)
         momentum = self.momentum if apart is None else 1.0  # which makes the new ones the batch's
-        y, _, _, new_mean, new_var = pycnn.batch_norm_train(
-            x, mean, var, weight, bias, momentum, self.eps, layout=self.layout
-        )
+        operands = (x, mean, var, weight, bias)
+        settings: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "layout": self.layout}
+        if self.activation is None:
+            y, _, _, new_mean, new_var = pycnn.batch_norm_train(*operands, **settings)
+            y = self._followed(y, residual)
+        else:
+            y, _, _, new_mean, new_var = pycnn.batch_norm_relu_train(
+                *operands, residual, **settings
+            )
         if apart is None:
             mean[...], var[...] = new_mean, new_var  # in place: a state_dict taken before sees them
         else:
             apart.append((self, new_mean, new_var))
         return y
+
+    def _followed(self, y: Any, residual: Any) -> Any:
+        """By the sum and the activation, one by one."""
+        y = y if residual is None else pycnn.add(y, residual)
+        return y if self.activation is None else pycnn.relu(y)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -326,7 +326,7 @@ def _affine(to: Writer, layer: Any, path: str, extents: Any, dtype: Any) -> list
 
 @_writes(_BatchNorm)
 def _batch_norm(to: Writer, layer: Any, x: str, path: str) -> str:
-    _refuse(path, layer, layout="NCHW")
+    _refuse(path, layer, layout="NCHW", activation=None)
     mean, var = layer["running_mean"], layer["running_var"]
     inputs = _affine(to, layer, path, mean.shape, mean.dtype)
     inputs += [to.constant(mean, f"{path}.mean"), to.constant(var, f"{path}.var")]

@@ -161,6 +161,10 @@ from pycnn.ops.norm_batch import (
     batch_norm_train_backward as batch_norm_train_backward,
     fold_batch_norm as fold_batch_norm,
 )
+from pycnn.ops.norm_relu import (
+    batch_norm_relu_train as batch_norm_relu_train,
+    batch_norm_relu_train_backward as batch_norm_relu_train_backward,
+)
 from pycnn.ops.pad import (
     pad as pad,
     pad_backward as pad_backward,

@@ -23,7 +23,7 @@ from pycnn.plan._norm import (
     walk,
     warp_each,
 )
-from pycnn.plan._strided import row_major
+from pycnn.plan._strided import Ints, row_major
 from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Launch, Plan
 from pycnn.runtime.structs import struct
 
@@ -76,7 +76,7 @@ def fixed_statistics(views: Views, dtype: str, channels: Channels, op: str = "ba
     launches: tuple[Launch, ...] = ()
     w = None
     if prod(x.shape):
-        w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
+        w = walked(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
         launches = (_apply(views, dtype, channels, w, "running_mean", "running_var", None),)
     return _plan(op, w, launches, outputs, {})
 
@@ -102,7 +102,7 @@ def own_statistics(
     if not prod(x.shape):
         return _plan(op, None, (), outputs, {})
     launches, workspace = moments(views, dtype, channels, outputs, momentum)
-    w = _walk(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
+    w = walked(x.shape, [x.strides, row_major(x.shape)], dtype, channels, reduced=False)
     launches += (_apply(views, dtype, channels, w, "mean", "rstd", "rest"),)
     return _plan(op, w, launches, outputs, workspace)
 
@@ -112,7 +112,7 @@ def moments(
 ) -> tuple[tuple[Launch, ...], Specs]:
     """The statistics of x as ``mean``, ``rest`` and ``rstd``: launches and workspace."""
     x = views["x"]
-    w = _walk(x.shape, [x.strides], dtype, channels)
+    w = walked(x.shape, [x.strides], dtype, channels)
     statistics = w.sets // channels.group
     spec = ArraySpec((statistics,), computed_in(dtype))
     workspace = {n: spec for n in ("mean", "rest", "rstd") if n not in outputs}
@@ -148,7 +148,7 @@ def own_statistics_of_images(
     x = views["x"]
     own = {name: view for name, view in views.items() if name not in RUNNING}
     plan = own_statistics(op, own, dtype, channels, {"y": outputs["y"]})
-    w = _walk(x.shape, [x.strides], dtype, channels)
+    w = walked(x.shape, [x.strides], dtype, channels)
     number = channels_first(x.shape, channels.layout)[1]
     mean, variance = (views[name] for name in RUNNING)
     params = struct(
@@ -193,26 +193,38 @@ def own_statistics_backward(
     summed, more, w = sums(views, dtype, channels, outputs, statistics)
     if not elements:  # the sums of nothing are zero all the same
         return _plan(op, w, summed, outputs, more)
-    workspace |= more
+    operands = [views["dy"].strides, x.strides, row_major(x.shape)]
+    last, means = gradient(views, dtype, channels, outputs, statistics, w, "dy", operands)
+    workspace |= more | means
+    return _plan(op, w, (*launches, *summed, *last), outputs, workspace)
+
+
+def gradient(
+    views: Views, dtype: str, channels: Channels, outputs: Specs, statistics: Statistics, w: Walk,
+    dy: str, operands: list[Ints],
+) -> tuple[tuple[Launch, Launch], Specs]:  # fmt: skip
+    """``dx`` from `dy` and its sums, which the walk `w` has left: launches and workspace.
+
+    `operands` are the strides of dy, x and dx.
+    """
     count = w.sets // channels.group
-    workspace["means"] = ArraySpec((count, PAIR), computed_in(dtype))
+    workspace = {"means": ArraySpec((count, PAIR), computed_in(dtype))}
     grid, block = block_each(count, channels.group * w.segments)
-    arguments = (Buffer("sums"), _optional(views, "weight"), Buffer("means"))
+    arguments = (Buffer("sums"), optional(views, "weight"), Buffer("means"))
     params = _sums_params(views, dtype, channels, outputs, w)
     means = Launch(kernel("gradient", "gradient_means", dtype), grid, block, (*arguments, params))
-    operands = [views["dy"].strides, x.strides, row_major(x.shape)]
-    w = _walk(x.shape, operands, dtype, channels, reduced=False)
+    w = walked(views["x"].shape, operands, dtype, channels, reduced=False)
     gradient = Launch(
         kernel("gradient", f"gradient_{w.name}", dtype),
         w.grid,
         w.block,
         (
-            *(Buffer("dy"), Buffer("x"), *_statistics(statistics), _optional(views, "weight")),
+            *(Buffer(dy), Buffer("x"), *buffers(statistics), optional(views, "weight")),
             *(Buffer("means"), Buffer("dx"), w.parameters),
-            _parameters(views, dtype, channels, statistics),
+            parameters(views, dtype, channels, statistics),
         ),
     )
-    return _plan(op, w, (*launches, *summed, means, gradient), outputs, workspace)
+    return (means, gradient), workspace
 
 
 def sums(
@@ -227,16 +239,16 @@ def sums(
     """``dweight`` and ``dbias``, and ``dx`` of given statistics if asked for."""
     x = views["x"]
     operands = [views["dy"].strides, x.strides, row_major(x.shape)]
-    w = _walk(x.shape, operands, dtype, channels)
+    w = walked(x.shape, operands, dtype, channels)
     name = "fixed" if dx else "sums"
     of_segments = Launch(
         kernel("gradient", f"gradient_{name}_{w.name}", dtype),
         w.grid,
         w.block,
         (
-            *(Buffer("dy"), Buffer("x"), *_statistics(statistics), _optional(views, "weight")),
+            *(Buffer("dy"), Buffer("x"), *buffers(statistics), optional(views, "weight")),
             *((Buffer("dx"),) if dx else ()),
-            *(Buffer("sums"), w.parameters, _parameters(views, dtype, channels, statistics)),
+            *(Buffer("sums"), w.parameters, parameters(views, dtype, channels, statistics)),
         ),
     )
     merged = merge_sums(views, dtype, channels, outputs, w)
@@ -274,7 +286,7 @@ def _sums_params(views: Views, dtype: str, channels: Channels, outputs: Specs, w
     )
 
 
-def _walk(
+def walked(
     shape: tuple[int, ...],
     operands: list,
     dtype: str,
@@ -297,14 +309,14 @@ def _apply(
 ) -> Launch:
     statistics = (mean, spread, rest)
     arguments = (
-        *(Buffer("x"), *_statistics(statistics)),
-        *(_optional(views, "weight"), _optional(views, "bias"), Buffer("y")),
-        *(w.parameters, _parameters(views, dtype, channels, statistics)),
+        *(Buffer("x"), *buffers(statistics)),
+        *(optional(views, "weight"), optional(views, "bias"), Buffer("y")),
+        *(w.parameters, parameters(views, dtype, channels, statistics)),
     )
     return Launch(kernel("apply", f"norm_{w.name}", dtype), w.grid, w.block, arguments)
 
 
-def _parameters(views: Views, dtype: str, channels: Channels, statistics: Statistics) -> np.void:
+def parameters(views: Views, dtype: str, channels: Channels, statistics: Statistics) -> np.void:
     mean, spread, _ = statistics
     number = channels_first(views["x"].shape, channels.layout)[1]
     return _norm.parameters(
@@ -319,12 +331,12 @@ def _parameters(views: Views, dtype: str, channels: Channels, statistics: Statis
     )
 
 
-def _statistics(names: Statistics) -> tuple[Argument, Argument, Argument]:
+def buffers(names: Statistics) -> tuple[Argument, Argument, Argument]:
     mean, spread, rest = names
     return Buffer(mean), Buffer(rest) if rest else None, Buffer(spread) if spread else None
 
 
-def _optional(views: Views, name: str) -> Buffer | None:
+def optional(views: Views, name: str) -> Buffer | None:
     return Buffer(name) if name in views else None
 
 

@@ -88,7 +88,7 @@ class BatchNormBackward(_BatchNormBackward, of=define.BatchNormBackward):
 
 
 class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
-    cases = (
+    cases: tuple[Case, ...] = (
         case("vectors", (7, 5), ALL),
         case("sequence", (3, 5, 11), ALL, momentum=0.3, eps=0.1),
         case("images", (2, 5, 7, 9), ALL),

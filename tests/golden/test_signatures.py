@@ -77,14 +77,14 @@ ADDED = {
 OWN = {
     *("conv2d_integer", "qlinear_conv2d", "gemm", "sum_pool1d", "sum_pool2d", "sum_pool3d"),
     *("global_max_pool", "global_avg_pool", "batch_norm_train", "sum_of_half_squares", "add_n"),
-    *("depth_to_space", "space_to_depth"),
+    *("depth_to_space", "space_to_depth", "batch_norm_relu_train"),
 }
 
 #: Those among them that an operation of PyTorch's is like.
 LIKE = {
     **{f"sum_pool{n}d": f"avg_pool{n}d" for n in (1, 2, 3)},
     **dict.fromkeys(("conv2d_integer", "qlinear_conv2d"), "conv2d"),
-    "batch_norm_train": "batch_norm",
+    **dict.fromkeys(("batch_norm_train", "batch_norm_relu_train"), "batch_norm"),
     "global_max_pool": "max_pool2d",
     "gemm": "linear",
 }

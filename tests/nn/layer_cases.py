@@ -90,6 +90,7 @@ NO_LAYER = {
     "topk": "returns two arrays",
     "grid_sample": "has two inputs and no parameters",
     "batch_norm_train": "BatchNorm2d in training, which is traced as it is in evaluation",
+    "batch_norm_relu_train": "BatchNorm2d in training, where fuse_norms has been at it",
     "split": "returns several arrays",
 }
 

@@ -424,3 +424,29 @@ def test_a_window_beyond_shared_memory_is_refused():
     with pycnn.use_backend("emulator"), pytest.raises(ValueError, match=r"size=1000.*allowed"):
         pycnn.local_response_norm(x, 1000)
     assert pycnn.local_response_norm(x, 1000).shape == x.shape
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_the_unit_lets_through(backend, layout, rng):
+    """Of NaN and infinities in the residual: as the operations one by one, element by element."""
+    x, residual, dy = (images(rng, layout, shape=(2, 3, 4, 5)) for _ in range(3))
+    flat = residual.reshape(-1)
+    flat[[0, 7]], flat[[1, 9]], flat[[2, 11]] = NAN, INF, -INF
+    y, mean, rstd, *_ = pycnn.batch_norm_relu_train(
+        *backend.views(x, None, None, None, None, residual), layout=layout
+    )
+    want = oracle.batch_norm_train(x, None, None, LAYOUTS[layout], 1e-5)[0] + residual
+    with np.errstate(invalid="ignore"):
+        want = np.where(want < 0, 0, want)
+    np.testing.assert_allclose(backend.numpy(y), want, rtol=1e-5, atol=1e-5)
+    *_, g = pycnn.batch_norm_relu_train_backward(
+        *backend.views(dy, x), y, mean, rstd, layout=layout
+    )
+    np.testing.assert_array_equal(backend.numpy(g), np.where(backend.numpy(y) <= 0, 0, dy))
+
+
+def test_a_batch_of_none_has_no_statistics_with_a_unit_either():
+    with pytest.raises(ValueError, match="0 values for each channel"):
+        pycnn.batch_norm_relu_train(X[:0])
+    with pytest.raises(ValueError, match="residual has shape"):
+        pycnn.batch_norm_relu_train(X, residual=X[:1])

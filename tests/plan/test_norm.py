@@ -6,7 +6,7 @@ import pytest
 from plan_checks import HUGE, assert_sound, struct
 
 from pycnn.define.views import View
-from pycnn.plan import norm_batch, norm_layer, norm_response
+from pycnn.plan import norm_batch, norm_layer, norm_relu, norm_response
 from pycnn.plan._norm import walk
 from pycnn.plan._strided import row_major
 from pycnn.plan.norm_batch import Channels
@@ -158,3 +158,25 @@ def test_responses_cover_all_channels_and_pixels(shape, layout):
     assert launch.grid[0] * pixels >= p["pixels"] > (launch.grid[0] - 1) * pixels
     assert p["pixels"] * p["channels"] == prod(shape)
     assert launch.shared <= 48 * 1024
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_with_the_unit_a_pass_less(shape, dtype, layout):
+    if prod(shape) < 2 or max(shape[1], shape[-1]) >= HUGE:
+        pytest.skip("has no variance, or more channels than blocks of a grid")
+    channels, own = Channels(layout), view(shape, dtype)
+    number = shape[1] if layout == "NCHW" else shape[-1]
+    c = ArraySpec((number,), norm_batch.computed_in(dtype))
+    whole = ArraySpec(shape, norm_batch.numpy_dtype(dtype))
+    views = {"x": own, "residual": own}
+    plan = norm_relu.forward(views, dtype, channels, {"y": whole, "mean": c, "rstd": c}, 0.1)
+    assert_sound(plan, {"x", "residual"})
+    apart = norm_batch.own_statistics("", views, dtype, channels, {"y": whole}, 0.1)
+    assert len(plan.launches) == len(apart.launches)
+    views = {"dy": own, "x": own, "y": own}
+    outputs = {"dx": whole, "dweight": c, "dbias": c, "dresidual": whole}
+    plan = norm_relu.backward(views, dtype, channels, outputs)
+    assert_sound(plan, {"dy", "x", "y", "mean", "rstd"})
+    assert len(plan.launches) == 4

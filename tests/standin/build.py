@@ -24,6 +24,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 CUPY = "cupy-cuda13x[ctk]>=14"
+
+#: Headers that those of the CUDA runtime include, and that pip does not bring along with it.
+HEADERS = "nvidia-cuda-crt"
 CXX = shlex.split(os.environ.get("CXX", "c++"))
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra")
 
@@ -51,7 +54,7 @@ def main() -> None:
     folder = arguments.folder.resolve()
     if not arguments.only_libraries:
         venv.create(folder, with_pip=True)
-        pip(folder, "install", "--quiet", "--editable", f"{ROOT}[test,cuda13]", CUPY)
+        pip(folder, "install", "--quiet", "--editable", f"{ROOT}[test,cuda13]", CUPY, HEADERS)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     # Of CUDA's wheels, and what those headers include of a further one that CuPy brings along.
     headers = [

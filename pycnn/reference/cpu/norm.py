@@ -164,6 +164,20 @@ def batch_norm_train_backward(
 
 
 @quiet
+def rectified_sum(y: Array, residual: Array | None) -> Array:
+    """max(0, y + residual), in the memory of `y`."""
+    if residual is not None:
+        y += residual
+    return np.maximum(y, 0, out=y)
+
+
+@quiet
+def let_through(dy: Array, y: Array) -> Array:
+    """dy where the rectified `y` is not zero."""
+    return np.where(y <= 0, dy.dtype.type(0), dy)
+
+
+@quiet
 def layer_norm(x: Array, axes: int, weight: Array | None, bias: Array | None, eps: float) -> Array:
     """Normalised over the last `axes` axes; weight and bias have their extents."""
     y = standardised(x, tuple(range(-axes, 0)), eps)[0]
