@@ -16,7 +16,8 @@ from pycnn.runtime.structs import layout, struct
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"#define (\w+)\s((?:.*\\\n)*.*)")
 SIGNATURE = re.compile(
-    r"__global__ void __launch_bounds__\((?:[^()]|\([^()]*\))*\)(?: __cluster_dims__\([^)]*\))?\s*(\w+)\(([^)]*)\)"
+    r"__global__ void __launch_bounds__\((?:[^()]|\([^()]*\))*\)"
+    r"(?: __cluster_dims__\([^)]*\))?\s*(\w+)\(([^)]*)\)"
 )
 NUMBERS = {
     "int",
