@@ -22,6 +22,7 @@ from pycnn.runtime import cache, info, kernel_table
 from pycnn.runtime.backends import BackendUnavailable
 from pycnn.runtime.errors import CompileError
 from pycnn.runtime.extras import MissingExtra
+from pycnn.runtime.launcher import is_first
 from pycnn.runtime.text import did_you_mean
 from pycnn.see import costs, diagram, visualisation
 from pycnn.train import commands as train
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status: int = arguments.run(arguments)
         return status
     except KeyboardInterrupt:
-        print("pycnn: interrupted", file=sys.stderr)
+        if is_first():
+            print("pycnn: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` for one, has left
         sys.stderr.close()

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-import pycnn
+import pycnn.__main__
 from pycnn.runtime import probe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,3 +181,19 @@ def test_an_extra_named_in_an_error_exists() -> None:
                 named |= {a.value for a in call.args[1:2] if isinstance(a, ast.Constant)}
     assert named
     assert named | {probe.extra(12), probe.extra(13)} <= extras
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "pycnn: interrupted\n"), ("1", "")])
+def test_ctrl_c_while_commands_are_imported(monkeypatch, capsys, rank, said) -> None:
+    """One line, of the first process, and no traceback of each."""
+
+    class Interrupted:
+        def find_spec(self, name, path, target=None):
+            if name == "pycnn.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.setenv("PMI_RANK", rank)
+    monkeypatch.delitem(sys.modules, "pycnn.cli", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert pycnn.__main__.main() == 130
+    assert capsys.readouterr().err == said

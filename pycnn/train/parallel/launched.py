@@ -1,19 +1,11 @@
 """Whether this process is one of several that a launcher of MPI started."""
 
-import os
 import sys
 from functools import cache
 
 from pycnn.runtime.extras import import_extra
+from pycnn.runtime.launcher import launched
 from pycnn.train.parallel.communicator import ALONE, Communicator
-
-#: What launchers tell their processes of how many there are: MPICH and its kin, Open MPI, Slurm.
-_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-
-
-def launched() -> int:
-    """How many processes were launched together, 1 without a launcher."""
-    return max(int(os.environ.get(name, "1")) for name in _SIZES)
 
 
 @cache
