@@ -5,12 +5,15 @@ It prints, once for each process, rank, size and what came of it.
 
 import hashlib
 import os
+import resource
 import signal
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 
+import pycnn
 from pycnn import data, nn, train
 from pycnn.train.parallel import MpiCommunicator, one_copy
 
@@ -107,6 +110,39 @@ def counted(comm, path):
         model, one_copy(examples, comm), nn.SGD(model, 0.1), batch=100, comm=comm, hooks=[Watch()]
     ).fit(1)
     return sorted(said)
+
+
+def memory(comm, path):
+    """What is held after a step and the most within one, in sizes of the model."""
+
+    def images():
+        labels = np.arange(20000) % 10
+        train, test = np.arange(200), np.arange(200, 300)
+        return data.DataSet.of(
+            "even", np.zeros((20000, 1, 16, 32), np.uint8), labels, tuple("0123456789"), train, test
+        )
+
+    found = []
+
+    class Measure(train.Hook):
+        def step(self, trainer, info):
+            found[:] = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+
+    tracemalloc.start()
+    with nn.seeded(0):
+        model = nn.Sequential(
+            nn.Flatten(),
+            *(nn.Linear(512, 512, bias=False) for _ in range(4)),
+            nn.Linear(512, 10),
+        )
+    one = train.Trainer(
+        model, one_copy(images, comm), nn.SGD(model, 0.1, momentum=0.9), batch=20, comm=comm,
+        hooks=[Measure()],
+    )  # fmt: skip
+    one.fit(1)
+    size = sum(p.value.nbytes for p in model.parameters())
+    return [round(value / size, 2) for value in found]
 
 
 def asked(comm, path):
@@ -208,6 +244,45 @@ def late(comm, path):
 
     comm.patience = 2
     trainer(comm, path=path, hooks=[Hang()]).fit(3)
+
+
+def stopped_by_signal(comm, path):
+    """One of them is stopped, as by Ctrl-Z, in the second epoch."""
+
+    class Stop(train.Hook):
+        def step(self, trainer, info):
+            if comm.rank == 2 and info.epoch == 2:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    comm.patience = 2
+    trainer(comm, path=path, hooks=[Stop()]).fit(3)
+
+
+def full(comm, path):
+    """The disk of the first one is full when it writes the second checkpoint."""
+
+    class Fill(train.Hook):
+        def step(self, trainer, info):
+            if comm.rank == 0 and info.epoch == 2:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
+
+    with comm.together():
+        trainer(comm, path=path, hooks=[Fill()]).fit(3)
+
+
+def too_many(comm, path):
+    """Processes for a batch of two."""
+    with comm.together():
+        model = network()
+        train.Trainer(model, one_copy(examples, comm), nn.SGD(model, 0.1), batch=2, comm=comm)
+
+
+def other_version(comm, path):
+    """One of them is of another release."""
+    if comm.rank == 1:
+        pycnn.__version__ = "0.0.9"
+    with comm.together():
+        trainer(comm).fit(1)
 
 
 def killed(comm, path):
