@@ -87,6 +87,19 @@ def models() -> str:
     return "\n".join(lines)
 
 
+def accuracy() -> str:
+    """Published accuracy; the chart beside the table is of the same figures."""
+    _root_first()
+    found: str = import_module("docs.pictures.accuracy").table()
+    return found
+
+
+def _root_first() -> None:
+    """Scripts are modules of folders beside this one."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+
+
 def regret() -> str:
     """What `auto` loses against the best predicted choices (benchmarks/regret.py)."""
     path = RESULTS.parent / "predicted" / "regret.json"
@@ -369,8 +382,7 @@ TENSOR_CORES = "kernels/include/pycnn/gemm_tensor_core.cuh"
 def predicted(script: str) -> str:
     """The table of a script under ``benchmarks/``, of the predictions that it wrote."""
     document = json.loads((RESULTS.parent / "predicted" / f"{script}.json").read_text())
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+    _root_first()
     found: str = import_module(f"benchmarks.{script}").table(document)
     return found
 
@@ -390,6 +402,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "limits": limits,
     "below": below,
     "models": models,
+    "accuracy": accuracy,
     "conv-choices": conv_choices,
     "first-convolution": first_convolution,
     "ladder-traffic": ladder_traffic,

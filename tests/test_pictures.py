@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from docs.pictures import svg
+from docs.pictures import accuracy, svg
 from docs.pictures.all import FOLDER, drawn
+from pycnn.models import MODELS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = [
-    DOCS / f"{name}.md"
-    for name in ("a-convolution-by-hand", "after-a-convolution", "networks-by-hand", "examples")
-]
+BY_HAND = ("a-convolution-by-hand", "after-a-convolution", "networks-by-hand")
+PAGES = [DOCS / f"{name}.md" for name in (*BY_HAND, "examples", "models")]
 NAMES = sorted(path.stem for path in FOLDER.glob("*.svg"))
 #: Of the sliding ones: the result, worked by hand, row by row.
 RESULTS = {
@@ -78,6 +77,18 @@ def test_the_numbers_are_those_worked_by_hand(name: str) -> None:
     numbers = re.findall(r">(\N{MINUS SIGN}?[\d.]+)</text>", text)
     shown = " ".join(numbers).replace("\N{MINUS SIGN}", "-")
     assert f" {RESULTS[name].strip()} " in f" {shown} "
+
+
+def test_published_accuracy_is_of_networks_that_there_are() -> None:
+    drawn_ones = [name for _, names in accuracy.FAMILIES.values() for name in names]
+    assert sorted(drawn_ones) == sorted(accuracy.IMAGENET)
+    rest = MODELS.keys() - accuracy.IMAGENET.keys() - accuracy.OTHERS.keys()
+    of_no_paper = {"lenet5", "lenet5_32", "unet"}
+    assert {name for name in rest if "dcgan" not in name and "plain" not in name} == of_no_paper
+    # The papers' error rates: 7.93 and 6.43 %, of AlexNet 40.7 %.
+    assert accuracy.OTHERS["cifar_resnet1202"][1].top1 == pytest.approx(100 - 7.93)
+    assert accuracy.OTHERS["cifar_resnet110"][1].top1 == pytest.approx(100 - 6.43)
+    assert accuracy.IMAGENET["alexnet_two_towers"].top1 == pytest.approx(100 - 40.7)
 
 
 def test_steps_follow_each_other_and_the_first_one_stays_without_motion() -> None:

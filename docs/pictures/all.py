@@ -1,14 +1,14 @@
-"""Every picture by its name: functions without a leading underscore, in the modules of a page."""
+"""Every picture by its name: what functions without a leading underscore return."""
 
 import inspect
 from pathlib import Path
 from types import ModuleType
 
-from docs.pictures import convolution, examples, layers, networks
+from docs.pictures import accuracy, convolution, examples, layers, networks
 from docs.pictures.svg import Picture
 
 FOLDER = Path(__file__).resolve().parents[1] / "by-hand"
-PAGES: tuple[ModuleType, ...] = (convolution, layers, networks, examples)
+PAGES: tuple[ModuleType, ...] = (convolution, layers, networks, examples, accuracy)
 
 
 def drawn() -> dict[str, str]:
@@ -16,8 +16,7 @@ def drawn() -> dict[str, str]:
     found = {}
     for page in PAGES:
         for name, function in inspect.getmembers(page, inspect.isfunction):
-            if function.__module__ == page.__name__ and not name.startswith("_"):
-                picture = function()
-                assert isinstance(picture, Picture), name
-                found[name.replace("_", "-")] = str(picture)
+            makes = function.__annotations__.get("return") is Picture
+            if makes and function.__module__ == page.__name__ and not name.startswith("_"):
+                found[name.replace("_", "-")] = str(function())
     return found
