@@ -129,12 +129,22 @@ def lenet5_1998(
     )
 
 
-def _subsampling(channels: int) -> nn.Sequential:
+class Subsampling(nn.Sequential):
     """Mean of 2x2 pixels times a trained factor, plus a trained bias, one of each a map.
 
     The paper sums the four pixels; with the mean, the factor begins four times as large.
+
+    Attributes
+    ----------
+    unit : (str, str)
+        Diagrams show it as one layer, of this kind and in these words.
     """
-    return nn.Sequential(
+
+    unit = ("pooling", "subsampling 2x2 / 2")
+
+
+def _subsampling(channels: int) -> Subsampling:
+    return Subsampling(
         mean=nn.AvgPool2d(2),
         affine=nn.Conv2d(channels, channels, 1, groups=channels, init="lecun_uniform"),
         squash=ScaledTanh(),

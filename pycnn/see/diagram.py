@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,26 @@ from typing import Any
 from pycnn.models import command_line
 from pycnn.nn.layer import Layer
 from pycnn.runtime.options import check_output
+from pycnn.see import parts
 from pycnn.see.boxes import Box, Diagram, Group, Shortcut, arrange
+from pycnn.see.colours import COLOURS, INK, QUIET, lit
+from pycnn.see.opened import WHOLE, opened
+from pycnn.see.schemes import SCHEMES
 from pycnn.see.stages import Outline, outline
 from pycnn.see.trace import trace
 from pycnn.see.write import check_folder, figure_bytes, new_figure, suffix_of, write_bytes
 
-#: Faces by kind, distinguishable to the colour-blind; and what the legend calls them.
-COLOURS = {
-    "input": "#c9ced6",
-    "convolution": "#f0c05a",
-    "pooling": "#d1605e",
-    "upsampling": "#5fae8b",
-    "residual": "#6a9fd4",
-    "branches": "#e58a4e",
-    "gate": "#b07aa1",
-    "dense": "#8d7fc7",
-}
-INK, QUIET = "#22262c", "#6b7280"
 FORMATS = ("svg", "png", "pdf")
 LINE, BELOW, ABOVE = 0.17, 0.2, 0.22
 
 
-def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str = "") -> Path:
+def draw(
+    model: Layer,
+    input_shape: Sequence[int],
+    path: Path | str,
+    title: str = "",
+    block: str | None = None,
+) -> Path:
     """Draw a network into a file.
 
     Boxes are sized by extents and labelled with shapes; layers of one resolution are a stage, and
@@ -46,6 +43,8 @@ def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str 
     path : Path or str
         Ends with .svg, .png or .pdf; its folder must exist.
     title : str, optional
+    block : str, optional
+        Draw this block alone, with all its layers: a path such as "stage1.0"; "." is the network.
 
     Returns
     -------
@@ -55,7 +54,7 @@ def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str 
     Raises
     ------
     ValueError
-        If the format is none of these, or there is nothing to draw.
+        If the format is none of these, there is no such block, or nothing to draw.
     FileNotFoundError
         If the folder does not exist.
     LayerError
@@ -74,7 +73,43 @@ def draw(model: Layer, input_shape: Sequence[int], path: Path | str, title: str 
     """
     kind = suffix_of(path, FORMATS)
     check_folder(path)
+    if block is not None:
+        return write_bytes(path, parts.picture(opened(model, input_shape, block), title, kind))
     return write_bytes(path, picture(outline(model, trace(model, input_shape)), title, kind))
+
+
+def draw_scheme(name: str, path: Path | str, title: str = "") -> Path:
+    """Draw how a kind of network works, one of `pycnn.see.schemes.SCHEMES`, into a file.
+
+    Parameters
+    ----------
+    name : {"rnn", "rbm", "dbn", "gan"}
+    path, title
+        As for `draw`; the title has a default.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, MissingExtra
+        As `draw`; if there is no such scheme.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_scheme("rbm", f"{folder}/rbm.svg").name
+    'rbm.svg'
+    """
+    if name not in SCHEMES:
+        raise ValueError(f"name={name!r}: allowed are {', '.join(SCHEMES)}")
+    kind = suffix_of(path, FORMATS)
+    check_folder(path)
+    words, make = SCHEMES[name]
+    return write_bytes(path, parts.picture(make(), title or words, kind))
 
 
 def picture(network: Outline, title: str = "", kind: str = "svg") -> bytes:
@@ -117,15 +152,8 @@ def _box(axes: Any, box: Box) -> None:
     side = [(x + w, -h), (x + w + s, -h + s), (x + w + s, h + s), (x + w, h)]
     colour = COLOURS[box.kind]
     for face, light in ((side, -0.18), (top, 0.35), (front, 0.0)):
-        axes.fill(*zip(*face, strict=True), facecolor=_lit(colour, light), edgecolor=INK,
+        axes.fill(*zip(*face, strict=True), facecolor=lit(colour, light), edgecolor=INK,
                   linewidth=0.5, joinstyle="round")  # fmt: skip
-
-
-def _lit(colour: str, light: float) -> str:
-    """A lighter (to 1) or darker (to -1) colour."""
-    channels = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    aim = 255 if light > 0 else 0
-    return "#" + "".join(f"{round(c + (aim - c) * abs(light)):02x}" for c in channels)
 
 
 def _between(axes: Any, before: Group, after: Group) -> None:
@@ -147,22 +175,11 @@ def _shortcut(axes: Any, shortcut: Shortcut, height: float) -> None:
 
 
 def _labels(axes: Any, group: Group, y: float) -> None:
-    axes.text(group.centre, y, _typeset(group.title), fontsize=8, weight="bold", color=INK,
+    axes.text(group.centre, y, parts.typeset(group.title), fontsize=8, weight="bold", color=INK,
               ha="center", va="top")  # fmt: skip
     for i, line in enumerate(group.lines, start=1):
-        axes.text(group.centre, y - LINE * i, _typeset(line), fontsize=7.5, color=QUIET,
+        axes.text(group.centre, y - LINE * i, parts.typeset(line), fontsize=7.5, color=QUIET,
                   ha="center", va="top")  # fmt: skip
-
-
-def _typeset(text: str) -> str:
-    """With signs of multiplication for the x that stand for them.
-
-    Examples
-    --------
-    >>> ascii(_typeset("2 x max pool 3x3"))
-    "'2 \\\\xd7 max pool 3\\\\xd73'"
-    """
-    return re.sub(r"(?<=\d)( ?)x(?=[ \d])", "\\1\N{MULTIPLICATION SIGN}", text)
 
 
 def _legend(axes: Any, diagram: Diagram, centre: float, y: float) -> None:
@@ -179,16 +196,30 @@ def _legend(axes: Any, diagram: Diagram, centre: float, y: float) -> None:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("draw", help="a network diagram, as papers draw it")
+    schemes = "; ".join(f"{name}: {words}" for name, (words, _) in SCHEMES.items())
+    parser = subparsers.add_parser(
+        "draw", help="a network diagram, as papers draw it",
+        description=f"MODEL may also be a scheme. {schemes}.",
+    )  # fmt: skip
     command_line.add_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE",
                         help="ends with " + ", ".join(f".{f}" for f in FORMATS))  # fmt: skip
     parser.add_argument("--title", default="", help="written above")
+    parser.add_argument("--open", metavar="BLOCK", dest="block",
+                        help="this block alone, with all its layers: a path of pycnn summary, "
+                        f"such as stage1.0; {WHOLE} for the whole network")  # fmt: skip
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     check_output(arguments.output, "-o", [f".{name}" for name in FORMATS])
+    if arguments.model in SCHEMES:
+        why = f"{arguments.model} is a scheme, drawn as it is; allowed with a network"
+        command_line.refuse_settings(arguments, why)
+        if arguments.block is not None:
+            raise ValueError(f"--open: {why}")
+        print(draw_scheme(arguments.model, arguments.output, arguments.title))
+        return 0
     model, input_shape, *_ = command_line.shapes_of(arguments)
-    print(draw(model, input_shape, arguments.output, arguments.title))
+    print(draw(model, input_shape, arguments.output, arguments.title, arguments.block))
     return 0

@@ -3,14 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from pycnn.nn.combine import Combined, Concat, Identity, Product, Sum
+from pycnn.nn.layer import Layer
 from pycnn.see.trace import Step
 
 #: Kinds of units by the family of the operation they call.
 FAMILIES = {"conv": "convolution", "gemm": "dense", "pool": "pooling", "resize": "upsampling"}
 
 
+def is_unit(layer: Layer) -> bool:
+    """Whether a container is drawn as one: it says of what kind, and in which words, by `unit`."""
+    return getattr(layer, "unit", None) is not None
+
+
 def kind_of(step: Step) -> str | None:
     """Of a unit; None for what belongs to the unit before it."""
+    if is_unit(step.layer):
+        return str(step.layer.unit[0])
     if isinstance(step.layer, Sum):
         return "residual"
     if isinstance(step.layer, Concat):
@@ -36,6 +44,8 @@ def join(path: str, name: str) -> str:
 
 def text_of(step: Step, kind: str, steps: Mapping[str, Step]) -> str:
     """A few words, such as "conv 3x3"; `steps` are those of the network by path."""
+    if is_unit(step.layer):
+        return str(step.layer.unit[1])
     if isinstance(step.layer, Combined):
         return _block_text(step, kind, steps)
     if kind == "dense":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pycnn.nn.combine import Concat, Sequential, Sum, Tap
 from pycnn.nn.layer import Layer
-from pycnn.see.labels import inside, join, kind_of, text_of
+from pycnn.see.labels import inside, is_unit, join, kind_of, text_of
 from pycnn.see.trace import Step
 
 #: The longest pattern of units that is looked for as a repetition.
@@ -135,7 +135,7 @@ def outline(model: Layer, steps: Sequence[Step]) -> Outline:
 
 def _in_line(layer: Layer, path: str, steps: dict[str, Step]) -> Iterator[tuple[str, str]]:
     """(path, "") of what stands in line, and marks around an opened block of branches."""
-    if isinstance(layer, Sequential) and layer.children:
+    if isinstance(layer, Sequential) and layer.children and not is_unit(layer):
         for name, child in layer.children.items():
             yield from _in_line(child, join(path, name), steps)
     elif (deep := _way_down_and_up(layer, path, steps)) is not None:
