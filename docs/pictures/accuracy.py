@@ -26,7 +26,7 @@ IMAGENET = {
     "vgg13": _Published(69.93, TORCHVISION),
     "vgg16": _Published(71.59, TORCHVISION),
     "vgg19": _Published(72.38, TORCHVISION),
-    "googlenet": _Published(69.78, TORCHVISION),
+    "googlenet": _Published(68.7, "Caffe's model zoo, one crop"),
     "inception_v4": _Published(80.0, "the paper, table 2, one crop"),
     "inception_resnet_v2": _Published(80.1, "the paper, table 2, one crop"),
     "resnet18": _Published(69.76, TORCHVISION),
