@@ -12,7 +12,7 @@ from pycnn.models import MODELS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BY_HAND = ("a-convolution-by-hand", "after-a-convolution", "networks-by-hand")
-PAGES = [DOCS / f"{name}.md" for name in (*BY_HAND, "examples", "models")]
+PAGES = [DOCS / f"{name}.md" for name in (*BY_HAND, "models")]
 NAMES = sorted(path.stem for path in FOLDER.glob("*.svg"))
 #: Of the sliding ones: the result, worked by hand, row by row.
 RESULTS = {

@@ -4,11 +4,11 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-from docs.pictures import accuracy, convolution, examples, layers, networks
+from docs.pictures import accuracy, convolution, layers, networks
 from docs.pictures.svg import Picture
 
 FOLDER = Path(__file__).resolve().parents[1] / "by-hand"
-PAGES: tuple[ModuleType, ...] = (convolution, layers, networks, examples, accuracy)
+PAGES: tuple[ModuleType, ...] = (convolution, layers, networks, accuracy)
 
 
 def drawn() -> dict[str, str]:
