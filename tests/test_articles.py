@@ -12,7 +12,7 @@ from pycnn.see.schemes import SCHEMES
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "articles.md"
 #: What the introductions have, as far as this list was made: rows do not vanish.
-LEAST = 57
+LEAST = 59
 ROWS = [
     (item.strip(), shown.strip())
     for item, shown in re.findall(r"^\| (?!Item)([^|]+)\|([^|]+)\|$", PAGE.read_text(), re.M)
