@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pycnn import models
@@ -9,6 +10,9 @@ from pycnn.runtime.options import add_threads, is_path, positive
 from pycnn.runtime.text import aligned, did_you_mean
 from pycnn.train.parallel import processes
 from pycnn.train.predict import Predictor
+
+#: Classes that an error names.
+MOST = 8
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,6 +23,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("images", nargs="+", type=Path, metavar="IMAGE", help="a file, or a folder")
     add("--top", type=positive, default=5, help="how many classes (default 5)")
     add("--invert", action="store_true", help="dark on light becomes light on dark, as in MNIST")
+    add("--accuracy", action="store_true",
+        help="images lie in folders named like their classes: say how many are right")  # fmt: skip
     add("--json", action="store_true", help="print JSON")
     add_threads(parser)
     parser.set_defaults(run=_predict)
@@ -30,6 +36,8 @@ def _predict(arguments: argparse.Namespace) -> int:
     with comm.together():
         images = [file for path in arguments.images for file in _image_files(path)]
         predictor = predictor_of(arguments.model)
+        if arguments.accuracy:
+            _check_classes(images, predictor.classes)
         own = {
             str(path): predictor.top(path, arguments.top, arguments.invert)
             for path in images[comm.rank :: comm.size]
@@ -37,6 +45,9 @@ def _predict(arguments: argparse.Namespace) -> int:
         found = {name: best for some in comm.everyones(own) for name, best in some.items()}
     classes = {str(path): found[str(path)] for path in images}
     if comm.rank:
+        return 0
+    if arguments.accuracy:
+        _show_accuracy(classes, arguments)
         return 0
     if arguments.json:
         print(json.dumps(classes, indent=1))
@@ -46,6 +57,35 @@ def _predict(arguments: argparse.Namespace) -> int:
         rows = [("", f"{probability:7.2%}", name) for name, probability in best]
         print(*aligned(rows), sep="\n")
     return 0
+
+
+def _check_classes(images: Sequence[Path], classes: Sequence[str]) -> None:
+    """Refuse images that lie in folders which are named like no class."""
+    for path in images:
+        name = path.resolve().parent.name
+        if name not in classes:
+            raise ValueError(
+                f"--accuracy: {path} lies in the folder {name!r}, which is no class of the model; "
+                f"allowed: {', '.join(classes[:MOST])}{', ...' * (len(classes) > MOST)}"
+            )
+
+
+def _show_accuracy(
+    found: Mapping[str, Sequence[tuple[str, float]]], arguments: argparse.Namespace
+) -> None:
+    """How often the class of an image is the most probable one, and among the `--top`."""
+    names = {path: Path(path).resolve().parent.name for path in found}
+    first = sum(best[0][0] == names[path] for path, best in found.items())
+    among = sum(names[path] in [name for name, _ in best] for path, best in found.items())
+    figures = {"images": len(found), "accuracy": first / len(found),
+               f"top_{arguments.top}": among / len(found)}  # fmt: skip
+    if arguments.json:
+        print(json.dumps(figures, indent=1))
+    else:
+        print(
+            f"{len(found)} images: accuracy {figures['accuracy']:.2%}, among the first "
+            f"{arguments.top} {among / len(found):.2%}"
+        )
 
 
 def _image_files(path: Path) -> list[Path]:

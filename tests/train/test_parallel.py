@@ -184,6 +184,18 @@ def test_a_folder_of_images_is_shared_out(tmp_path):
     told = [json.loads(launch(size, *command)[1]) for size in (1, 2)]
     assert told[0] == told[1]
     assert [*told[0]] == [str(folder / name) for name in ("a.png", "b.png", "inside/c.png")]
+    of_class = tmp_path / "labelled"
+    for name, best in told[0].items():  # one that is right, one that is second, one that is last
+        place = {"a.png": 0, "b.png": 1, "c.png": -1}[Path(name).name]
+        (of_class / best[place][0]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, of_class / best[place][0])
+    right = [*command[:4], of_class, "--top", "2", "--accuracy"]
+    for size in (1, 2):
+        said = "3 images: accuracy 33.33%, among the first 2 66.67%\n"
+        assert launch(size, *right) == (0, said, "")
+    status, _, err = launch(2, *command, "--accuracy")
+    assert status != 0
+    assert "a.png lies in the folder 'images', which is no class of the model" in err
     (folder / "b.png").write_bytes(b"none")
     status, out, err = launch(2, *command)
     assert (status, out) != (0, "")
