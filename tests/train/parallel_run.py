@@ -3,6 +3,7 @@
 It prints, once for each process, rank, size and what came of it.
 """
 
+import dataclasses
 import hashlib
 import os
 import resource
@@ -15,6 +16,7 @@ import numpy as np
 
 import pycnn
 from pycnn import data, nn, train
+from pycnn.nn.arrays import to_numpy
 from pycnn.train.parallel import MpiCommunicator, one_copy
 
 
@@ -143,6 +145,33 @@ def memory(comm, path):
     one.fit(1)
     size = sum(p.value.nbytes for p in model.parameters())
     return [round(value / size, 2) for value in found]
+
+
+class ByTheHost:
+    """The place of NCCL, which needs a GPU for each process."""
+
+    def __init__(self, comm):
+        self.comm, self.calls = comm, 0
+
+    def all_reduce(self, array, out, stream):
+        self.calls += 1
+        stream.synchronize()
+        everyones = self.comm.rows(array.get()).result()
+        out.set(everyones.sum(axis=0, dtype=array.dtype), stream=stream)
+
+
+def on_gpus(comm, path):
+    """Furthest difference of any parameter, trained on a GPU and not; how many sums it took."""
+    got = []
+    comm._nccl = ByTheHost(comm)
+    few = examples()
+    few = dataclasses.replace(few, train=few.train[:20], test=few.test[:8])
+    for device in ("cpu", "cuda"):
+        model = network(dropout=0.0).to(device)
+        optimizer = nn.SGD(model, 0.05, momentum=0.9)
+        train.Trainer(model, few, optimizer, batch=10, accumulate=4, comm=comm).fit(1)
+        got.append([to_numpy(array) for array in model.state_dict().values()])
+    return [max(float(np.abs(a - b).max()) for a, b in zip(*got, strict=True)), comm._nccl.calls]
 
 
 def asked(comm, path):

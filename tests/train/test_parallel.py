@@ -213,6 +213,14 @@ def test_what_does_not_divide_is_refused():
         train.Trainer(model, object(), nn.SGD(model, 0.1), accumulate=4, comm=Three())  # type: ignore[arg-type]
 
 
+def test_all_but_nccl_on_gpus():
+    """With real CuPy, on a GPU or on the driver that stands in for it; the host adds up."""
+    pytest.importorskip("cupy", reason="needs CuPy, on a GPU or on tests/standin")
+    far, sums = results(2, "on_gpus")
+    assert float(far) < 1e-5
+    assert int(sums) == 4  # two steps of two parts each, in one bucket
+
+
 def test_gradients_on_gpus_go_through_nccl(monkeypatch):
     """The arithmetic around it, which needs no GPU."""
 

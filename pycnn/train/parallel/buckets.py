@@ -71,7 +71,7 @@ class Bucket:
 
     def _add(self, piece: Any) -> None:
         if self._total is None:
-            self._total = piece.copy()
+            self._total = piece if self._on_gpu else piece.copy()
         else:
             self._total += piece
 

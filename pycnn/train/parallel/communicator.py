@@ -67,7 +67,7 @@ class Communicator:
         raise NotImplementedError
 
     def summed(self, array: Any) -> Pending:
-        """The sum of a CuPy array over all processes, in an order of NCCL's own."""
+        """The sum of a CuPy array over all processes, in an order of NCCL's own, in its memory."""
         raise NotImplementedError
 
     def take_gpu(self) -> None:

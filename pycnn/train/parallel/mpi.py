@@ -44,6 +44,21 @@ class _Messages(Pending):
         return self._value
 
 
+class _OnStream(Pending):
+    """Under way on a GPU; what computes with it is made to wait there, and not the host."""
+
+    def __init__(self, value: Any, event: Any, current: Callable[[], Any]) -> None:
+        super().__init__(value)
+        self._event, self._current = event, current
+
+    def done(self) -> bool:
+        return bool(self._event.done)
+
+    def result(self) -> Any:
+        self._current().wait_event(self._event)
+        return self._value
+
+
 class MpiCommunicator(Communicator):
     """Processes that MPI started.
 
@@ -65,6 +80,7 @@ class MpiCommunicator(Communicator):
         self.rank, self.size, self.patience = self._comm.rank, self._comm.size, patience
         self._windows: list[Any] = []
         self._nccl: Any = None
+        self._stream: Any = None
 
     @property
     def makes_copies(self) -> bool:
@@ -92,12 +108,15 @@ class MpiCommunicator(Communicator):
         )  # fmt: skip
 
     def summed(self, array: Any) -> Pending:
+        cupy = import_extra("cupy", "cuda13", "training on GPUs")
         if self._nccl is None:
             nccl = import_extra("cupyx.distributed", "cuda13", "training on several GPUs")
             self._nccl = nccl.NCCLBackend(self.size, self.rank, use_mpi=True)
-        total = array.copy()
-        self._nccl.all_reduce(array, total)
-        return Pending(total)
+        if self._stream is None:  # beside the one that computes, which goes on meanwhile
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._stream.wait_event(cupy.cuda.get_current_stream().record())
+        self._nccl.all_reduce(array, array, stream=self._stream)
+        return _OnStream(array, self._stream.record(), cupy.cuda.get_current_stream)
 
     def _begun(self, value: Any, requests: list[Any]) -> Pending:
         return _Messages(value, requests, self._mpi.Request.Testall, self._wait)
