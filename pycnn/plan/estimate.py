@@ -137,7 +137,7 @@ def of_launch(launch: Launch, cost: Cost, bytes_: float, gpu: Gpu) -> tuple[floa
     if near[0] > near[1] and near[0] * us > max(far):
         us = 1e-3 / gpu.sustained_ghz
     each = us * max(1.0, number) * warps
-    warp = Warp(front, memory, far[0] / each, far[1] / each, alone)
+    warp = Warp(front, memory, far[0] / each, far[1] / each, alone, gpu.channels_each(blocks))
     time = max(in_waves(blocks, max(1, at_once), gpu.sms, warps, warp, ACCURACY) * us, *far)
     busy = {"multipliers": near[0] * us, "L1": near[1] * us, "L2": far[0], "memory": far[1]}
     bound = max(busy, key=busy.__getitem__)

@@ -15,6 +15,16 @@ _FILE = Path(__file__).with_name("gpus.json")
 PARTITIONS = 4
 
 
+#: Of the bandwidth, what is lost to turning between reads and writes where they are as many: what
+#: scale has less than read and init, on A40 and A100 (gpu-stream of RRZE-HPC/gpu-benches).
+TURNING = 0.045
+
+
+def _mixed(written: float) -> float:
+    """One where as much is read as written, none where there is but one of them."""
+    return 2 * min(written, 1 - written)
+
+
 @dataclass(frozen=True)
 class Gpu:
     """One GPU.
@@ -45,6 +55,8 @@ class Gpu:
         Size and bandwidth of the L2 cache.
     dram_gbps, dram_achieved_gbps : float
         Bandwidth by the datasheet, and what a copy reaches.
+    dram_channels : int
+        Independent channels of the memory: width of its bus over that of a channel.
     l1_latency, shared_latency, l2_latency, dram_latency : float
         Clocks from the load to its value.
     block_clocks : float
@@ -75,6 +87,7 @@ class Gpu:
     l2_gbps: float
     dram_gbps: float
     dram_achieved_gbps: float
+    dram_channels: int
     l1_latency: float
     shared_latency: float
     l2_latency: float
@@ -87,6 +100,25 @@ class Gpu:
     def transfer_us(self, *sizes: int) -> float:
         """Time of copies of so many bytes each, one after the other."""
         return sum(self.host_us + size / self.host_gbps / 1e3 for size in sizes)
+
+    def memory_gbps(self, written: float) -> float:
+        """What the memory gives where a share of the bytes is written.
+
+        Its bus turns round between reads and writes; the copy speed of the file is that of three
+        reads to a write.
+        """
+        return (
+            self.dram_achieved_gbps
+            * (1 - TURNING * _mixed(written))
+            / (1 - TURNING * _mixed(1 / 4))
+        )
+
+    def channels_each(self, blocks: float) -> float:
+        """Channels of the memory for each multiprocessor that has a block, at most one.
+
+        Requests of a warp that are under way together meet different channels.
+        """
+        return min(1.0, self.dram_channels / min(self.sms, blocks))
 
     def peak_tflops(self, kind: str) -> float:
         """Highest rate of multiply-adds on operands of a type; ``float32`` is without TF32."""

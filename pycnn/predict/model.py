@@ -175,7 +175,7 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     alone = work.alone + gpu.block_clocks
     far = {
         "L2": bytes_.l2_bytes / gpu.l2_gbps / 1e3,
-        "memory": bytes_.dram_bytes / gpu.dram_achieved_gbps / 1e3,
+        "memory": bytes_.dram_bytes / gpu.memory_gbps(bytes_.written) / 1e3,
     }
     near = {name: number * warps * value for name, value in work.of_warp.items()}
     near["latency"] = max(waves, 1.0) * alone
@@ -188,7 +188,8 @@ def predict(code: Code, run: Run, gpu: Gpu, shared: int = 0) -> Prediction:
     l2, dram = (value / us / (max(1.0, number) * warps) for value in far.values())
     front = PARTITIONS * max(work.of_warp[name] for name in FRONT)
     memory = max(work.of_warp[name] for name in MEMORY)
-    clocks = in_waves(blocks, fits.blocks, gpu.sms, warps, Warp(front, memory, l2, dram, alone))
+    warp = Warp(front, memory, l2, dram, alone, gpu.channels_each(blocks))
+    clocks = in_waves(blocks, fits.blocks, gpu.sms, warps, warp)
     time = max(clocks * us, *far.values())
     bound = max(busy, key=lambda name: busy[name])
     if busy[bound] < 0.7 * time:
@@ -257,24 +258,32 @@ _MEMORY = frozenset(
 def _alone(instructions: list[tuple[Instruction, float]], gpu: Gpu, bytes_: Footprint) -> float:
     """Clocks of all warps if each ran alone: stalls, and latencies where a value is waited for.
 
-    Loads that one wait is for count as one that misses L1 as often as they do together: what
-    follows a miss to its line waits for the same line.
+    Loads that are under way together meet in L1: one whose line another has asked for is there
+    when that one's is. So each is as late as a miss of the first that happens as often as theirs
+    do together, whatever barriers their values are waited for at.
     """
     total, now = 0.0, 0.0
-    ready: dict[int, tuple[float, float]] = {}  # when a hit were there, and the miss beyond it
+    ready: dict[int, float] = {}  # by barrier
+    loading: set[int] = set()  # barriers of loads under way
+    first, missed = 0.0, 0.0  # when the first of them began, and how often they miss
     for instruction, times in instructions:
         for barrier in range(6):
             if instruction.waits >> barrier & 1 and barrier in ready:
-                exposed = max(0.0, sum(ready.pop(barrier)) - now)
+                exposed = max(0.0, ready.pop(barrier) - now)
                 total += times * exposed
                 now += exposed
+                if barrier in loading:  # what is loaded from now on meets none of these
+                    loading.clear()
         stall = max(1, instruction.stall)
         total += times * stall
         now += stall
         if instruction.write_barrier < 6:
             near, miss, share = latency(instruction, gpu, bytes_)
-            there, beyond = ready.get(instruction.write_barrier, (0.0, 0.0))
-            ready[instruction.write_barrier] = (
-                max(there, now + near), min(max(miss, beyond), beyond + share * miss)
-            )  # fmt: skip
+            there = now + near + share * miss
+            if share:
+                first, missed = (first, missed) if loading else (now, 0.0)
+                missed = min(1.0, missed + share)
+                loading.add(instruction.write_barrier)
+                there = max(there, first + near + missed * miss)
+            ready[instruction.write_barrier] = max(ready.get(instruction.write_barrier, 0.0), there)
     return total

@@ -29,6 +29,8 @@ class Warp(NamedTuple):
         Of what all multiprocessors share, as one of them sees it.
     alone : float
         From its start to its end with nothing beside it.
+    channels : float
+        Of the memory, for each multiprocessor: a warp that finds them idle is served by one.
     """
 
     front: float
@@ -36,24 +38,26 @@ class Warp(NamedTuple):
     l2: float
     dram: float
     alone: float
+    channels: float = 1.0
 
 
 def together(count: float, warp: Warp, accuracy: float = 1e-4) -> float:
     """Clocks until so many warps of a multiprocessor are done."""
     if not count:
         return 0.0
-    front, memory, l2, dram, alone = warp
+    front, memory, l2, dram, alone, channels = warp
     waits = max(0.0, alone - front - memory)
     each = max(1.0, count / PARTITIONS)  # warps of a scheduler
     # A warp that comes finds its own scheduler's others, and at what is shared those of all.
     others = (each - 1) / each
     found = others + min(PARTITIONS, count) - 1
+    everywhere = min(PARTITIONS, count)  # the memory has those of all multiprocessors
     queue = at_memory = at_l2 = at_dram = 0.0  # of a scheduler's warps, at each place
     rate = previous = 0.0
     for _ in range(STEPS):
         in_front = front * (1 + queue * others)
         in_memory = memory * (1 + at_memory * found)
-        in_l2, in_dram = l2 * (1 + at_l2 * found), dram * (1 + at_dram * found)
+        in_l2, in_dram = l2 * (1 + at_l2 * found), dram * (channels + at_dram * everywhere)
         previous, rate = rate, each / (in_front + in_memory + in_l2 + in_dram + waits)
         queue, at_memory, at_l2, at_dram = (
             rate * in_front, rate * in_memory, rate * in_l2, rate * in_dram

@@ -171,12 +171,15 @@ class Footprint:
         Asked of the memory.
     necessary : float
         Every byte touched once.
+    written : float
+        Of those asked of L2, the share that stores are.
     """
 
     l1_bytes: float
     l2_bytes: float
     dram_bytes: float
     necessary: float
+    written: float = 0.0
 
 
 def footprint(run: Run, l1_room: float, l2_room: float, resident: int) -> Footprint:
@@ -193,7 +196,7 @@ def footprint(run: Run, l1_room: float, l2_room: float, resident: int) -> Footpr
         Blocks that run at once on the whole GPU.
     """
     accesses = [a for a in run.code.accesses if a.space == "global"]
-    asked, missed = [], []
+    asked, missed, stored = [], [], []
     for sample in run.samples:
         loads, stores = 0.0, 0.0
         keys: list[np.ndarray] = []
@@ -209,12 +212,13 @@ def footprint(run: Run, l1_room: float, l2_room: float, resident: int) -> Footpr
                 keys.append(_steps(rows, access.size))
             else:
                 stores += sectors
+        stored.append(SECTOR * stores)
         asked.append(SECTOR * (loads + stores))
         missed.append(SECTOR * (min(loads, _misses(keys, l1_room) * scale) + stores))
     bulk = _bulk(run)
     l1, l2 = run.total(asked) + bulk, run.total(missed) + bulk
     dram, necessary = _memory(run, accesses, l2, l2_room, resident)
-    return Footprint(l1, l2, dram, necessary)
+    return Footprint(l1, l2, dram, necessary, run.total(stored) / max(l2, 1.0))
 
 
 def _steps(rows: np.ndarray, size: int) -> np.ndarray:
