@@ -1,9 +1,11 @@
 """Counters against hand-computed teaching patterns, and a sampled launch against a whole one."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from pycnn.predict import gpus, sass, traffic
+from pycnn.predict import gpus, model, sass, traffic
 from pycnn.predict.sample import ALIGNMENT, aligned, axis_samples, run
 
 LANES = np.arange(32, dtype=np.uint64)
@@ -109,3 +111,51 @@ def test_every_figure_has_a_source() -> None:
 def test_unknown_gpu() -> None:
     with pytest.raises(ValueError, match="allowed: h200"):
         gpus.gpu("h2000")
+
+
+def instruction(op: str, write: int = 7, waits: int = 0) -> tuple[sass.Instruction, float]:
+    return sass.Instruction(op, "", "", 0, (), 1, write, 7, waits), 1.0
+
+
+def waited(*instructions: tuple[sass.Instruction, float], misses: float = 1.0) -> float:
+    """Clocks of a warp alone, beyond a load that hits."""
+    bytes_ = traffic.Footprint(100.0, 100.0 * misses, 100.0 * misses, 100.0)
+    return model._alone(list(instructions), A100, bytes_) - A100.l1_latency
+
+
+A100 = gpus.gpu("a100")
+MISS = A100.dram_latency - A100.l1_latency
+
+
+def test_a_load_whose_line_is_under_way_is_there_with_that_line() -> None:
+    load, user = partial(instruction, "LDG.E"), partial(instruction, "FADD")
+    alone = waited(load(2), user(waits=4), misses=0.5)
+    assert alone == pytest.approx(0.5 * MISS, abs=5)
+    # Two that miss half of the time each, waited for at two barriers, are as late as one miss.
+    both = waited(load(2), load(3), user(waits=4), user(waits=8), misses=0.5)
+    assert both == pytest.approx(MISS, abs=5)
+    # Three are no later; and one after the wait misses anew.
+    assert waited(load(2), load(3), load(4), user(waits=28), misses=0.5) == pytest.approx(
+        MISS, abs=5
+    )
+    again = waited(load(2), load(3), user(waits=12), load(2), user(waits=4), misses=0.5)
+    assert again == pytest.approx(1.5 * MISS + A100.l1_latency, abs=8)
+
+
+def test_a_barrier_that_is_used_again_adds_no_latency_twice() -> None:
+    load = partial(instruction, "LDG.E")
+    found = waited(load(2), load(3), instruction("DFMA", 3, waits=4), instruction("FADD", waits=8))
+    assert found == pytest.approx(MISS + 20, abs=8)
+
+
+def test_the_memory_gives_less_where_it_turns_between_reads_and_writes() -> None:
+    reads, triad, copy = map(A100.memory_gbps, (0.0, 0.25, 0.5))
+    assert reads > triad > copy
+    assert triad == A100.dram_achieved_gbps
+    assert copy / reads == pytest.approx(1 - gpus.TURNING)
+    assert A100.memory_gbps(1.0) == reads
+
+
+def test_channels_of_the_memory_are_shared_by_multiprocessors_that_work() -> None:
+    assert A100.channels_each(1000) == 80 / 108
+    assert A100.channels_each(3) == 1.0

@@ -37,3 +37,13 @@ def test_waves_and_the_last() -> None:
     assert in_waves(40, 2, 10, 8, warp) == pytest.approx(2 * whole)
     assert in_waves(41, 2, 10, 8, warp) == pytest.approx(2 * whole + half)
     assert in_waves(5, 2, 10, 8, warp) == pytest.approx(half)
+
+
+def test_a_warp_that_finds_the_memory_idle_is_served_by_one_channel() -> None:
+    many = Warp(1, 1, 0.0, 40.0, 500, 2 / 10)
+    few = many._replace(channels=1.0)
+    assert together(1, many) == pytest.approx(500 - 2 + 2 + 8 + 40 * 40 / 510, rel=0.02)
+    assert together(8, many) < together(8, few)
+    # However they are shared out, the memory gives no more than it has.
+    assert together(64, many) == pytest.approx(64 * 40, rel=0.02)
+    assert together(64, few) == pytest.approx(64 * 40, rel=0.05)
