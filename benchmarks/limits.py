@@ -1,7 +1,7 @@
 """How far from the limit every kernel is predicted to be, on every GPU of the data file.
 
-    python benchmarks/limits.py [--dtype NAME ...] [--only WORD] [--again] [--seconds N]
-        [--json benchmarks/results/predicted/limits.json --force]
+    python benchmarks/limits.py [--gpu NAME ...] [--dtype NAME ...] [--only WORD ...] [--again]
+        [--seconds N] [--json benchmarks/results/predicted/limits.json --force]
 
 The operations of `bandwidth.py` and some convolutions of ResNet-50 at batch 32, then the standard
 layers of all operations, are planned for a GPU with Hopper's instructions and for one without. Of
@@ -9,14 +9,15 @@ each kernel, with its macros, the launch met first stands for it: compiled once 
 architecture, run once by a few blocks where PTX is the same, and predicted for each GPU. The limit
 is the longer of two times: that of its necessary bytes at the speed of a copy, and that of its
 multiply-adds at the peak of their pipe; the share is the limit over the predicted time.
-The file is written after every kernel, and one in it whose sources are as they were is not done
-again without ``--again``: a run can be stopped and goes on.
+The file is written after every kernel, and one in it whose sources are as they were and that has
+the GPUs asked for is not done again without ``--again``: a run can be stopped and goes on. Several
+runs may take parts of the kernels, each with a file of its own; ``--join FILE ...`` puts them in.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,12 @@ def limit_us(found: Prediction, gpu: Gpu) -> float:
     return max(moved, scalar, tensor)
 
 
-def predicted(launch: Launch, bound: dict[str, Any], runs: dict[Any, Any]) -> dict[str, Any]:
+def predicted(
+    launch: Launch, bound: dict[str, Any], runs: dict[Any, Any], names: Sequence[str]
+) -> dict[str, Any]:
     """Time in microseconds, share and bound, by GPU."""
     found: dict[str, Any] = {}
-    for name in gpus.names():
+    for name in names:
         gpu = gpus.gpu(name)
         try:
             compiled = compiled_for(launch.kernel, gpu)
@@ -122,33 +125,54 @@ def predicted(launch: Launch, bound: dict[str, Any], runs: dict[Any, Any]) -> di
     return found
 
 
+def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """The new row, with those GPUs of the old one that it lacks if it is of the same launch."""
+    same = old and all(old[of] == new[of] for of in new if of != "gpus")
+    kept = {**(old["gpus"] if old and same else {}), **new["gpus"]}
+    return {**new, "gpus": {key: kept[key] for key in gpus.names() if key in kept}}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dtype", nargs="+", default=DTYPES, choices=DTYPES)
-    parser.add_argument("--only", default="", metavar="WORD")
+    parser.add_argument("--gpu", nargs="+", default=gpus.names(), choices=gpus.names())
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD")
+    parser.add_argument("--join", nargs="+", type=Path, default=[], metavar="FILE")
     parser.add_argument("--again", action="store_true", help="also kernels that have not changed")
     parser.add_argument("--seconds", type=positive, default=10**9, help="begin no kernel later")
     options = with_json(parser)
+    if options.join and not options.json:
+        parser.error("--join needs --json: the file that they are put into")
     end = time.monotonic() + options.seconds
     file = options.json
     rows = json.loads(file.read_text())["rows"] if file and file.exists() else {}
+    for part in options.join:
+        for name, row in json.loads(part.read_text())["rows"].items():
+            rows[name] = _joined(rows.get(name), row)
+    if options.join:
+        write_json(file, {"rows": dict(sorted(rows.items()))})
+        return
     met = set()
     for dtype in options.dtype:
         for first in ("h200", "a100"):  # what only Hopper has, and what others launch instead
             for words, launch, bound in launches(gpus.gpu(first), dtype):
                 name = str(launch.kernel)
-                if name in met or options.only not in name or time.monotonic() > end:
+                wanted = any(word in name for word in options.only)
+                if name in met or not wanted or time.monotonic() > end:
                     continue
                 met.add(name)
-                now = digest(launch.kernel)
-                if options.again or rows.get(name, {}).get("from") != now:
-                    rows[name] = {
-                        "from": now, "dtype": dtype, "layer": words, "grid": launch.grid,
-                        "block": launch.block, "gpus": predicted(launch, bound, {}),
-                    }  # fmt: skip
+                row = {
+                    "from": digest(launch.kernel), "dtype": dtype, "layer": words,
+                    "grid": list(launch.grid), "block": list(launch.block), "gpus": {},
+                }  # fmt: skip
+                old = {} if options.again else _joined(rows.get(name), row)["gpus"]
+                missing = [key for key in options.gpu if key not in old]
+                if missing:
+                    row["gpus"] = predicted(launch, bound, {}, missing)
+                    rows[name] = _joined({**row, "gpus": old}, row)
                     if file:
                         write_json(file, {"rows": dict(sorted(rows.items()))})
-                    print(name, rows[name]["gpus"]["h200"], flush=True)
+                    print(name, next(iter(row["gpus"].items())), flush=True)
 
 
 if __name__ == "__main__":
