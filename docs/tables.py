@@ -203,37 +203,68 @@ def bandwidth() -> str:
     return "\n".join(lines)
 
 
-def limits() -> str:
-    """How far every kernel is predicted to be from its limit (benchmarks/limits.py)."""
+#: Of the page of limits: the GPUs that are shown, and time by the limit below which a launch is
+#: over before memory is busy.
+SHOWN, SHORT_US = ("h200", "h100_pcie", "a100", "l40", "rtx4090"), 4.0
+
+
+def _limits() -> dict[str, dict]:
+    """Rows of benchmarks/limits.py by kernel."""
     path = RESULTS.parent / "predicted" / "limits.json"
-    rows = json.loads(path.read_text())["rows"]
-    names = list(next(iter(rows.values()))["gpus"])
+    return json.loads(path.read_text())["rows"]
+
+
+def _kernel(name: str) -> str:
+    """Without its folder, and its types as they are called elsewhere."""
+    entry, _, macros = name.partition("[")
+    words = macros.rstrip("]").replace("__nv_bfloat16", "bfloat16").replace("=float,", "=float32,")
+    words = re.sub(r"=float$", "=float32", words).replace("SCALAR=", "")
+    return f"`{entry.partition('/')[2]}` {words}".strip()
+
+
+def limits() -> str:
+    """How far every kernel is predicted to be from its limit, by folder of kernels."""
+    rows = _limits()
+    everywhere = set.intersection(*(set(row["gpus"]) for row in rows.values()))
     lines = [
-        f"{len(rows)} kernels on {len(names)} GPUs. `{path.relative_to(ROOT)}`.",
-        "",
-        f"| Kernel | Layer | {' | '.join(names)} | Bound on the first |",
-        "|---|---|" + "---:|" * len(names) + "---|",
+        f"{len(rows)} kernels; on {len(everywhere)} GPUs all of them. "
+        "`benchmarks/results/predicted/limits.json` has every GPU, times, layers and grids.",
     ]
-    for kernel, row in rows.items():
-        found = [row["gpus"][name] for name in names]
-        shares = ["-" if isinstance(one, str) else f"{one[1]:.2f}" for one in found]
-        bound = next((one[2] for one in found if not isinstance(one, str)), "runs on none")
-        lines.append(f"| `{kernel}` | {row['layer']} | {' | '.join(shares)} | {bound} |")
+    for folder in sorted({name.partition("/")[0] for name in rows}):
+        of = {name: row for name, row in rows.items() if name.startswith(folder + "/")}
+        lines += [
+            "", f"### {folder}: {len(of)}", "",
+            f"| Kernel | {' | '.join(SHOWN)} | Bound on the first |",
+            "|---|" + "---:|" * len(SHOWN) + "---|",
+        ]  # fmt: skip
+        for name, row in of.items():
+            found = [row["gpus"].get(gpu, "-") for gpu in SHOWN]
+            shares = ["-" if isinstance(one, str) else f"{one[1]:.2f}" for one in found]
+            bound = next((one[2] for one in found if not isinstance(one, str)), "runs on none")
+            lines.append(f"| {_kernel(name)} | {' | '.join(shares)} | {bound} |")
     return "\n".join(lines)
 
 
 def below() -> str:
-    """Those below their goal on an H200, by what bounds them."""
-    rows = json.loads((RESULTS.parent / "predicted" / "limits.json").read_text())["rows"]
-    found: dict[str, list[str]] = {}
-    for kernel, row in rows.items():
+    """Those below their goal on an H200, by why."""
+    rows, found = _limits(), {}
+    for name, row in rows.items():
         on = row["gpus"]["h200"]
         if not isinstance(on, str) and on[1] < (0.7 if row["dtype"] == "float32" else 0.85):
-            found.setdefault(on[2], []).append(f"`{kernel}` {on[1]:.2f} ({on[0]:.3g} us)")
-    lines = ["| Bound by | What would help | Kernels, share, time |", "|---|---|---|"]
+            short = on[0] * on[1] < SHORT_US
+            found.setdefault("short" if short else on[2], []).append(f"{_kernel(name)} {on[1]:.2f}")
+    why = {
+        "short": f"the limit is below {SHORT_US:g} us: over before the memory is busy; only larger "
+        "layers or fusion would bring it nearer",
+        **ADVICE,
+    }
+    lines = [
+        "| Why | What that means, or what would help | Kernels and their shares |",
+        "|---|---|---|",
+    ]
     lines += [
-        f"| {bound} | {ADVICE[bound]} | {', '.join(of)} |"
-        for bound, of in sorted(found.items(), key=lambda pair: -len(pair[1]))
+        f"| {reason}: {len(of)} | {why[reason]} | {'; '.join(of)} |"
+        for reason, of in sorted(found.items(), key=lambda pair: -len(pair[1]))
     ]
     return "\n".join(lines)
 
