@@ -5,7 +5,6 @@ stands aside. Activations and normalisations stand in the box of the layer befor
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from pycnn.nn.combine import Combined, Concat, Identity, Sequential, Sum, Tap
 from pycnn.nn.layer import Layer
@@ -47,8 +46,7 @@ def _steps(model: Layer, input_shape: Sequence[int]) -> dict[str, Step]:
         if isinstance(layer, Tap) and path in steps:
             head = join(path, "head")
             for step in trace(layer.head, steps[path].output_shape):
-                at = join(head, step.path) if step.path else head
-                steps[at] = replace(step, path=at)
+                steps[join(head, step.path) if step.path else head] = step
     return steps
 
 

@@ -19,6 +19,7 @@ def top(labelled, rng, monkeypatch):
     made = labelled.Machine(3 + 2, 2)
     for array in made.params.values():
         array[...] = rng.standard_normal(array.shape)
+    made.params["weight"][...] = [[2, -1, 1.5, 3, -2], [-1.5, 2, 0.5, -2, 3]]  # labels matter
     return made
 
 
@@ -52,13 +53,15 @@ def test_observations_given_a_label(labelled, top, rng):
         def down(hidden):
             return hidden
 
-    weights = joint(top)
+    weights, means = joint(top), []
     for label in (0, 1):
         asked = np.full(4000, label)
         found = labelled.observations(Through, top, asked, 30, rng).mean(axis=0)
         of_label = {h: p for (h, k), p in weights.items() if k == label}
         expected = sum(np.array(h) * p for h, p in of_label.items()) / sum(of_label.values())
         np.testing.assert_allclose(found, expected, atol=0.03)  # four standard errors
+        means.append(expected)
+    assert np.abs(means[0] - means[1]).max() > 0.1
 
 
 def test_a_short_run(labelled, picture, capsys):

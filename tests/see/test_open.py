@@ -104,6 +104,19 @@ def test_every_model_is_drawn_whole_and_no_box_leaves_the_page() -> None:
         assert max(text.y + text.height for text in part.texts) < part.height + 0.01, name
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("googlenet", "."), ("resnet50", "stage2"), ("inception_v4", "."), ("alexnet_two_towers", "."),
+     ("unet", "."), ("cifar_resnet20", ".")],
+)  # fmt: skip
+def test_no_box_lies_on_another(name: str, path: str) -> None:
+    boxes = block(name, path).texts
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            beside = a.x >= b.x + b.width or b.x >= a.x + a.width
+            assert beside or a.y >= b.y + b.height or b.y >= a.y + a.height, (a.lines, b.lines)
+
+
 def test_subsampling_of_1998_is_one_layer() -> None:
     with tracing():
         net = models.create("lenet5_1998")
