@@ -65,27 +65,43 @@ def grouped(form: Form | None, grads: Grads) -> tuple[list[Group], Grads]:
     return [Group(form, *key, own) for key, own in groups.items()], apart
 
 
+def rates_of(optimizer: Any, group: Group, *, counted: bool = False, exact: bool = False) -> Any:
+    """What the kernels read: HEAD numbers of optim.cuh, and two of each parameter, in float64.
+
+    Where the GPU has `counted` the steps it corrects Adam's bias; `exact` numbers it rounds itself.
+    """
+    steps = None if counted else optimizer.steps
+    mean, square = (1.0 if steps is None else 1 - beta**steps for beta in group.form.betas)
+    rates = [0.0, 1.0, 1.0, square**-0.5]  # SKIP, SCALE, CLIP, ROOT
+    for parameter, _ in group.grads:
+        rate, decay = group.form.row(optimizer.rates(parameter.name))
+        rates += [rate / mean, decay]
+    return np.array(rates if exact else [plans.rounded(rate, group.dtype) for rate in rates])
+
+
 def move(
-    optimizer: Any, group: Group, verdict: plans.Verdict | None = None, state: Any = None
+    optimizer: Any,
+    group: Group,
+    verdict: plans.Verdict | None = None,
+    state: Any = None,
+    rates: Any = None,
 ) -> None:
     """Move a group; with a `state` the GPU counts steps, else they are the optimiser's."""
-    form, arrays = group.form, {"state": state}
-    counted = optimizer.steps if state is None else None
-    mean, square = (1.0 if counted is None else 1 - beta**counted for beta in form.betas)
-    rates = [0.0, 1.0, 1.0, square**-0.5]  # SKIP, SCALE, CLIP, ROOT of optim.cuh
+    form = group.form
+    if rates is None:
+        exact = verdict is not None
+        rates = library(group.grads[0][1]).asarray(
+            rates_of(optimizer, group, counted=state is not None, exact=exact)
+        )
+    arrays: dict[str, Any] = {"state": state, "rates": rates}
     for i, (parameter, grad) in enumerate(group.grads):
         arrays[f"value[{i}]"], arrays[f"grad[{i}]"] = parameter.value, grad
         for member, slot in zip(("first", "second"), optimizer.slots, strict=False):
             arrays[f"{member}[{i}]"] = optimizer.slot(parameter, slot)
-        rate, decay = form.row(optimizer.rates(parameter.name))
-        rates += [rate / mean, decay]
-    if verdict is None:  # else the kernel rounds what it makes of them
-        rates = [plans.rounded(rate, group.dtype) for rate in rates]
     counts = tuple([parameter.value.size for parameter, _ in group.grads])
     constants = tuple([c if isinstance(c, int) else plans.rounded(c, group.dtype)
                        for c in form.constants])  # fmt: skip
     plan = plans.step(
         form.entry, constants, counts, len(optimizer.slots), dtype_name(group.dtype), None, verdict
     )
-    arrays["rates"] = library(group.grads[0][1]).asarray(rates)
     executor(group.backend).run(plan, arrays)

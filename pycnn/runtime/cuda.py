@@ -5,6 +5,7 @@ on CuPy's current stream, and memory comes from CuPy's pool. What does not chang
 of a plan (functions, packed scalars and structs) is bound once per plan and device.
 """
 
+import contextlib
 import functools
 import threading
 import weakref
@@ -239,8 +240,13 @@ class CudaExecutor:
         stream = self._cupy.cuda.Stream(non_blocking=True)
         with stream:
             stream.begin_capture()
-            for step in steps:
-                step()
+            try:
+                for step in steps:
+                    step()
+            except BaseException:
+                with contextlib.suppress(Exception):  # of a capture that is lost
+                    stream.end_capture()
+                raise
             return stream.end_capture()
 
     def _bind(self, plan: Plan, device: int) -> _Bound:

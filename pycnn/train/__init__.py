@@ -1,6 +1,7 @@
 """Training on real data: the loop, checkpoints, logs, and the commands train and predict."""
 
 from pycnn.train.checkpoint import Checkpoint, load, load_model, save
+from pycnn.train.compiled_step import CompiledStep
 from pycnn.train.diverged import Diverged
 from pycnn.train.evaluation import evaluate
 from pycnn.train.gradients import accuracy
@@ -14,6 +15,7 @@ from pycnn.train.trainer import Trainer
 
 __all__ = [
     "Checkpoint",
+    "CompiledStep",
     "Diverged",
     "Epoch",
     "Hook",

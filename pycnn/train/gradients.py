@@ -198,7 +198,7 @@ def _of_part(
     """
     inputs, target = part
     with grad(precision) as tape:
-        outputs = _converted(model(*inputs), precision)
+        outputs = converted(model(*inputs), precision)
         own = together = loss(outputs, target)
         for tap in taps(model):
             if tap.training:
@@ -215,12 +215,12 @@ def _of_part(
     return Figures(share * float(own), share * float(together), found, [])
 
 
-def _converted(outputs: Any, precision: str | None) -> Any:
+def converted(outputs: Any, precision: str | None) -> Any:
     """Of layers that computed in 16 bits, in float32 for the loss."""
     if precision is None:
         return outputs
     if isinstance(outputs, tuple):
-        return tuple(_converted(one, precision) for one in outputs)
+        return tuple(converted(one, precision) for one in outputs)
     return Tape.convert(outputs, FLOAT32) if isinstance(outputs, Variable) else outputs
 
 

@@ -32,7 +32,10 @@ FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra")
 
 #: Of each library, its sources under ``cuda/``.
 SOURCES = {
-    "libcuda.so.1": ("counters", "memory", "device", "stream", "driver", "tensor_map"),
+    "libcuda.so.1": (
+        *("counters", "memory", "device", "stream"),
+        *("graph", "driver", "tensor_map"),
+    ),
     "libnvrtc.so.13": ("nvrtc",),
     "libcufft.so.12": ("cufft",),
     "libcublas.so.13": ("cublas",),

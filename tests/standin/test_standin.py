@@ -275,3 +275,51 @@ def test_ptx_and_cooperative_launches(tmp_path):
     )
     cupy.RawModule(path=str(tmp_path / "k.ptx")).get_function("k")((1,), (32,), (y,))
     assert (y.get()[:32] == np.arange(32)).all()
+
+
+def captured(work):
+    """The graph of what `work` gives a stream."""
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            work(stream)
+        finally:
+            graph = stream.end_capture()
+    return graph
+
+
+def test_what_is_captured_is_done_by_the_graph_alone():
+    x, y = cupy.zeros(4, np.float32), cupy.empty(4, np.float32)
+    add_one = cupy.RawKernel(ADD_ONE, "add_one")
+
+    def work(stream):
+        add_one((1,), (4,), (x,))
+        y.data.copy_from_device_async(x.data, x.nbytes, stream)
+        x.data.memset_async(0, 4, stream)
+
+    with counted() as counts:
+        graph = captured(work)
+    assert (counts["launches"], counts["graphs"], counts["copies_on_device"]) == (0, 0, 0)
+    assert x.get().tolist() == [0, 0, 0, 0]
+    with counted() as counts:
+        for _ in range(2):
+            graph.launch()
+    assert (counts["launches"], counts["graphs"], counts["copies_on_device"]) == (0, 2, 2)
+    assert x.get().tolist() == [0, 2, 2, 2]
+    assert y.get().tolist() == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("what", ["a wait", "a copy"])
+def test_what_cannot_be_captured_spoils_the_capture(what):
+    host, x = np.zeros(4, np.float32), cupy.zeros(4, np.float32)
+
+    def work(stream):
+        runtime = cupy.cuda.runtime
+        if what == "a wait":
+            runtime.streamSynchronize(stream.ptr)
+        else:
+            runtime.memcpyAsync(x.data.ptr, host.ctypes.data, 16, TO_DEVICE, stream.ptr)
+
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="Capture"):
+        captured(work)

@@ -31,6 +31,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t, cublasOperation_t transpose_a,
                             cublasGemmAlgo_t) {
     for (const void* p : {a, b, static_cast<const void*>(c)})
         if (device_of(p, 0) < 0) return CUBLAS_STATUS_EXECUTION_FAILED;
+    if (captures_any()) return CUBLAS_STATUS_NOT_SUPPORTED;  // the stand-in keeps no stream of it
     ++counters.products;
     Product product{transpose_a, transpose_b, m, n, k, type_a, lda, type_b, ldb, type_c, ldc,
                     compute, alpha, a, b, beta, c};

@@ -36,10 +36,32 @@ Result heeded(Result result) {
 
 CUresult launch(CUfunction function, std::array<unsigned, 3> grid, std::array<unsigned, 3> block,
                 unsigned shared, void** arguments, bool cooperative) {
-    ++counters.launches;
     int result = heeded(hooks.launch(number(function), grid.data(), block.data(), shared, arguments,
                                      cooperative));
     return result == kInterrupted ? CUDA_SUCCESS : static_cast<CUresult>(result);
+}
+
+// What hooks.attribute takes for the bytes of an argument: this, less its number.
+constexpr int kSize = -1;
+
+// A launch, or where the stream captures a copy of it that a graph carries out.
+CUresult ask(CUstream stream, CUfunction function, std::array<unsigned, 3> grid,
+             std::array<unsigned, 3> block, unsigned shared, void** arguments, bool cooperative) {
+    if (!captures(stream)) {
+        ++counters.launches;
+        return launch(function, grid, block, shared, arguments, cooperative);
+    }
+    std::vector<std::vector<char>> copies;
+    while (int size = hooks.attribute(number(function), kSize - static_cast<int>(copies.size()))) {
+        const char* from = static_cast<const char*>(arguments[copies.size()]);
+        copies.emplace_back(from, from + size);
+    }
+    keep(stream, [=]() mutable {
+        std::vector<void*> places;
+        for (auto& copy : copies) places.push_back(copy.data());
+        return static_cast<int>(launch(function, grid, block, shared, places.data(), cooperative));
+    });
+    return CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -118,9 +140,9 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int
 
 CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                         unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared,
-                        CUstream, void** arguments, void**) {
-    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, arguments,
-                  false);
+                        CUstream stream, void** arguments, void**) {
+    return ask(stream, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared,
+               arguments, false);
 }
 
 // As many threads as a multiprocessor holds, whatever else they take.
@@ -131,9 +153,10 @@ CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction, in
 
 CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
                                    unsigned grid_z, unsigned block_x, unsigned block_y,
-                                   unsigned block_z, unsigned shared, CUstream, void** arguments) {
-    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, arguments,
-                  true);
+                                   unsigned block_z, unsigned shared, CUstream stream,
+                                   void** arguments) {
+    return ask(stream, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared,
+               arguments, true);
 }
 
 }  // extern "C"

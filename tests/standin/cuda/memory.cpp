@@ -36,6 +36,13 @@ size_t capacity() {
     return bytes ? std::strtoull(bytes, nullptr, 10) : size_t{8} << 30;
 }
 
+bool is_pinned(const void* p) {
+    auto next = pinned.upper_bound(static_cast<const char*>(p));
+    if (next == pinned.begin()) return false;
+    const auto& [base, size] = *std::prev(next);
+    return static_cast<const char*>(p) < base + size;
+}
+
 cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
     if (!size) return cudaSuccess;
     bool to_device = device_of(to, size) >= 0, from_device = device_of(from, size) >= 0;
@@ -154,8 +161,12 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind k
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
-                            cudaStream_t) {
-    return copy(to, from, size, kind);
+                            cudaStream_t stream) {
+    if (!captures(stream)) return copy(to, from, size, kind);
+    for (const void* end : {static_cast<const void*>(to), from})
+        if (size && device_of(end, 1) < 0 && !is_pinned(end)) return static_cast<cudaError_t>(spoil(stream));
+    keep(stream, [=] { return static_cast<int>(copy(to, from, size, kind)); });
+    return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device,
@@ -171,10 +182,15 @@ cudaError_t cudaMemcpyPeer(void* to, int to_device, const void* from, int from_d
     return cudaMemcpyPeerAsync(to, to_device, from, from_device, size, nullptr);
 }
 
-cudaError_t cudaMemsetAsync(void* p, int value, size_t size, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* p, int value, size_t size, cudaStream_t stream) {
     if (size && device_of(p, size) < 0) return cudaErrorInvalidValue;
-    ++counters.fills;
-    std::memset(p, value, size);
+    auto fill = [=] {
+        ++counters.fills;
+        std::memset(p, value, size);
+        return static_cast<int>(cudaSuccess);
+    };
+    if (!captures(stream)) return static_cast<cudaError_t>(fill());
+    keep(stream, fill);
     return cudaSuccess;
 }
 

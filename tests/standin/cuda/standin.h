@@ -9,6 +9,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+
 
 namespace standin {
 
@@ -28,6 +30,7 @@ namespace standin {
     X(frees)                                                                                      \
     X(synchronisations)                                                                           \
     X(events)                                                                                     \
+    X(graphs)                                                                                     \
     X(modules)
 
 struct Counters {
@@ -44,6 +47,13 @@ int device_count();
 // Device whose memory holds all of [p, p + size); -1 if none does. A pointer just past the end of
 // an allocation is inside it for size 0, as the address of an empty array may be.
 int device_of(const void* p, size_t size);
+
+// What a stream was given while it captured, to be done by the graph; what it returns is an error.
+using Work = std::function<int()>;
+bool captures_any();
+bool captures(const void* stream);
+void keep(const void* stream, Work work);
+int spoil(const void* stream);  // what cannot be captured: the error
 
 // A plan of cuFFT: shapes and strides of both sides, in elements; null pointers written out.
 struct Transform {

@@ -23,6 +23,7 @@ struct CUevent_st {
 extern "C" {
 
 cudaError_t cudaDeviceSynchronize() {
+    if (captures_any()) return cudaErrorStreamCaptureUnsupported;
     ++counters.synchronisations;
     return cudaSuccess;
 }
@@ -43,12 +44,15 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    if (captures(stream)) return static_cast<cudaError_t>(spoil(stream));
     ++counters.synchronisations;
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    return captures(stream) ? static_cast<cudaError_t>(spoil(stream)) : cudaSuccess;
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 
 cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
@@ -59,11 +63,6 @@ cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
 
 cudaError_t cudaStreamGetPriority(cudaStream_t, int* priority) {
     *priority = 0;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
-    *status = cudaStreamCaptureStatusNone;
     return cudaSuccess;
 }
 

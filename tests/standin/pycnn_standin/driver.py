@@ -92,6 +92,9 @@ class Driver:
     @_reported(0)
     def attribute(self, number: int, which: int) -> int:
         function = self._functions[number - 1]
+        if which < 0:  # the bytes of an argument; 0 behind the last
+            parameters = function.kernel.parameters[-1 - which :]
+            return parameters[0].size if parameters else 0
         values = {
             MAX_THREADS: function.threads,
             SHARED_SIZE: function.resources.shared,

@@ -1,0 +1,282 @@
+"""A whole step of training, planned once: on a GPU one CUDA graph."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pycnn.define.trace import RECORDER
+from pycnn.nn.arrays import library, to_numpy
+from pycnn.nn.combine import taps
+from pycnn.nn.fused_step import Group, grouped, move, rates_of
+from pycnn.nn.layer import Layer
+from pycnn.nn.loss_scale import LossScale
+from pycnn.nn.optim import Optimizer
+from pycnn.plan.optim import Verdict
+from pycnn.runtime.backends import executor
+from pycnn.runtime.plan import Transform
+from pycnn.tape import grad, plain
+from pycnn.train.checks import check_optimizer, check_precision
+from pycnn.train.gradients import converted
+
+
+class CompiledStep:
+    """Forward, loss, backward and the optimiser's step for batches of one shape.
+
+    On a GPU all of it is one CUDA graph, launched by one call that waits for nothing: batches are
+    copied to where the first one lay, and nothing is planned or allocated any more. It is captured
+    from a run of the layers, after one that leaves no trace; what could not be captured is refused:
+    dropout, whose mask would be the same in every step, Fourier transforms of the library, an
+    optimiser of your own, and what waits for the GPU. NumPy arrays are computed as without it.
+
+    Parameters
+    ----------
+    model : Layer
+        In the modes that it is to be trained in.
+    loss : callable
+        ``loss(result, target)``, one number.
+    optimizer : Optimizer
+        Of `model`. Its rates may change from step to step.
+    inputs, target : array or tuple of array
+        A batch: its values do not matter, shapes, dtypes and device do.
+    scale : LossScale, optional
+        With `precision` float16: the loss is multiplied, and steps that overflow leave themselves
+        out, on the GPU; `settle` says what it has come to.
+    clip_norm : float, optional
+        How long all gradients may be together.
+    precision : {"float16", "bfloat16"}, optional
+        What layers compute in, see `pycnn.grad`.
+
+    Attributes
+    ----------
+    graph : bool
+        Whether a call is one CUDA graph.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something cannot be captured, says what; the model is as before then.
+
+    References
+    ----------
+    NVIDIA, "CUDA C++ programming guide", chapter CUDA graphs, stream capture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pycnn import nn, train
+    >>> x = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
+    >>> model = nn.Linear(1, 1)
+    >>> step = train.CompiledStep(model, nn.MSELoss(), nn.SGD(model, 0.5), x, 3 * x)
+    >>> for _ in range(50):
+    ...     loss, y = step(x, 3 * x)
+    >>> bool(loss < 1e-6), step.graph
+    (True, False)
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        loss: Callable[[Any, Any], Any],
+        optimizer: Optimizer,
+        inputs: Any,
+        target: Any,
+        *,
+        scale: LossScale | None = None,
+        clip_norm: float | None = None,
+        precision: str | None = None,
+    ) -> None:
+        check_optimizer(optimizer, model)
+        check_precision(precision, model)
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.scale, self.clip_norm, self.precision = scale, clip_norm, precision
+        self._inputs = [_copied("inputs", array) for array in _listed(inputs)]
+        self._target = [_copied("target", array) for array in _listed(target)]
+        self._several = isinstance(target, tuple)
+        self._library = library(self._inputs[0])
+        self._results: tuple[Any, Any] = (None, None)
+        self._group: Group | None = None
+        self._graph: Any = None
+        self._state: Any = None
+        self._rates: Any = None
+        self._sent: bytes = b""
+        if self._library is not np:
+            self._capture()
+
+    @property
+    def graph(self) -> bool:
+        return self._graph is not None
+
+    def __call__(self, inputs: Any, target: Any) -> tuple[Any, Any]:
+        """The loss, and the model's result, before the step; the next call overwrites them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array has another shape, dtype or library than the first batch, or the model or
+            the optimiser hold other arrays than when the step was compiled.
+        """
+        own = [*self._inputs, *self._target]
+        given = [*_listed(inputs), *_listed(target)]
+        if len(own) != len(given):
+            raise ValueError(f"{len(given)} arrays; allowed: {len(own)}, as in the first batch")
+        for number, (mine, array) in enumerate(zip(own, given, strict=True)):
+            if not isinstance(array, type(mine)):
+                raise TypeError(f"array {number} is of type {type(array).__name__}; allowed: "
+                                f"{self._library.__name__}.ndarray")  # fmt: skip
+            if (array.shape, array.dtype) != (mine.shape, mine.dtype):
+                raise ValueError(
+                    f"array {number} is {array.dtype} of shape {array.shape}; allowed: "
+                    f"{mine.dtype} of shape {mine.shape}, for which the step was compiled"
+                )
+        if self._graph is None:
+            for mine, array in zip(own, given, strict=True):
+                mine[...] = array
+            self._forward_and_back(1.0 if self.scale is None else self.scale.scale)
+            asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
+            self.optimizer.step(**{n: value for n, value in asked.items() if value is not None})
+            return self._results
+        if any(now is not then for now, then in zip(self._held(), self._captured, strict=True)):
+            raise ValueError(
+                "the model or the optimiser holds other arrays than when the step was compiled; "
+                "allowed: writing into them, or compiling the step again"
+            )
+        for mine, array in zip(own, given, strict=True):
+            mine[...] = array
+        if self._state is None:
+            self.optimizer.steps += 1
+        self._send_rates()
+        self._graph.launch()
+        return self._results
+
+    def settle(self) -> None:
+        """Take over the scale, and the number of steps, that the GPU has counted; waits for it.
+
+        Raises
+        ------
+        ValueError
+            As of `LossScale.unscaled`.
+        """
+        if self._state is not None and self.scale is not None:
+            *numbers, steps = to_numpy(self._state).tolist()
+            self.optimizer.steps = int(steps)
+            self.scale.take(*numbers)
+
+    # --- what is captured ---------------------------------------------------------------
+
+    def _forward_and_back(self, factor: Any) -> None:
+        self.model.zero_grad()
+        target = tuple(self._target) if self._several else self._target[0]
+        with grad(self.precision) as tape:
+            outputs = converted(self.model(*self._inputs), self.precision)
+            own = together = self.loss(outputs, target)
+            for tap in taps(self.model):
+                if tap.training:
+                    together = together + tap.weight * self.loss(tap.output, target)
+        dy = None
+        if self.scale is not None:
+            dy = self._library.empty(together.shape, together.dtype)
+            dy[...] = factor
+        tape.backward(together, dy)
+        self._results = plain(own), plain(outputs)
+
+    def _all(self) -> None:
+        """The step, with whatever changes from one to the next in memory of the GPU."""
+        self._forward_and_back(1.0 if self._state is None else self._state[0])
+        model = self.model
+        grads = [(p, g) for p in model.parameters() if p.trainable and (g := p.grad) is not None]
+        groups, apart = grouped(self.optimizer.form(), grads)
+        if len(groups) != 1 or apart:
+            what = f"{apart[0][0].name} is" if apart else "parameters of several dtypes are"
+            raise ValueError(
+                f"{what} not moved by one kernel, and a step is captured with one; allowed: an "
+                "optimiser of pycnn.nn, and contiguous parameters of one dtype"
+            )
+        self._group = groups[0]
+        if self._rates is None:
+            self._rates = self._library.empty(self._numbers().shape, np.float64)
+            self._send_rates()
+        move(self.optimizer, self._group, self._verdict(), self._state, self._rates)
+
+    def _verdict(self) -> Verdict | None:
+        if self.scale is None and self.clip_norm is None:
+            return None
+        most = math.inf if self.clip_norm is None else self.clip_norm
+        if self.scale is None:
+            return Verdict(most)
+        form = self.optimizer.form()
+        betas = (0.0, 0.0) if form is None else form.betas
+        return Verdict(most, True, self.scale.every, betas)
+
+    def _numbers(self) -> Any:
+        assert self._group is not None
+        exact = self.scale is not None or self.clip_norm is not None
+        return rates_of(self.optimizer, self._group, counted=self.scale is not None, exact=exact)
+
+    def _send_rates(self) -> None:
+        numbers = self._numbers()
+        if numbers.tobytes() != self._sent:
+            self._rates.set(numbers)
+            self._sent = numbers.tobytes()
+
+    def _held(self) -> list[Any]:
+        """All arrays that a step reads and writes, and that are there before it."""
+        arrays = [a for _, layer in self.model.named_layers()
+                  for own in (layer.params, layer.buffers) for a in own.values()]  # fmt: skip
+        return arrays + [a for slots in self.optimizer.state.values() for a in slots.values()]
+
+    def _capture(self) -> None:
+        cupy, optimizer = self._library, self.optimizer
+        if self.scale is not None:
+            self._state = cupy.asarray([*self.scale.numbers(), float(optimizer.steps)])
+        for parameter in self.model.parameters():
+            for name in optimizer.slots if parameter.trainable else ():
+                optimizer.slot(parameter, name)
+        self._captured = self._held()
+        kept = [array.copy() for array in self._captured]
+        state = None if self._state is None else self._state.copy()
+        self._pool = cupy.cuda.MemoryPool()  # whose memory nothing else is given, later
+        token = RECORDER.set(_refuse)
+        optimizer.steps += 1  # of no step Adam's bias is not corrected
+        try:
+            with cupy.cuda.using_allocator(self._pool.malloc):
+                self._all()
+        finally:
+            RECORDER.reset(token)
+            optimizer.steps -= 1
+            for array, before in zip(self._captured, kept, strict=True):
+                array[...] = before
+            if state is not None:
+                self._state[...] = state
+        try:
+            with cupy.cuda.using_allocator(self._pool.malloc):
+                by: Any = executor("cuda")
+                self._graph = by.captured([self._all])
+        except RuntimeError as error:  # of CUDA, or of CuPy, which looks first
+            raise ValueError(
+                f"the step cannot be captured, for something in it waits for the GPU or copies "
+                f"from or to it ({error}); allowed: operations of pycnn and CuPy on its arrays"
+            ) from error
+
+
+def _refuse(operation: Any, call: Any, *rest: Any) -> None:
+    """What would not be the same in a graph."""
+    if operation.name.startswith("dropout"):
+        raise ValueError(
+            f"{operation.name} in a step that is captured: its mask would be the same in every "
+            "step; allowed: p=0, or the layers in evaluation mode"
+        )
+    if any(isinstance(launch, Transform) for plan in call.plans for launch in plan.launches):
+        raise ValueError(f"{operation.name} by Fourier transforms of the library, in a step that "
+                         "is captured; allowed: another algorithm")  # fmt: skip
+
+
+def _listed(arrays: Any) -> tuple[Any, ...]:
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+def _copied(name: str, array: Any) -> Any:
+    if not hasattr(array, "dtype") or not hasattr(array, "shape"):
+        raise TypeError(f"{name} is of type {type(array).__name__}; allowed: an array")
+    return array.copy(order="C")

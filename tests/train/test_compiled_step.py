@@ -1,0 +1,153 @@
+"""A compiled step computes what a step does: on a GPU as one graph, elsewhere one by one."""
+
+import numpy as np
+import pytest
+
+import pycnn
+from pycnn import nn, train
+
+
+def model():
+    with nn.seeded(3):
+        net = nn.Sequential(
+            conv=nn.Conv2d(1, 4, 3, bias=False),
+            norm=nn.BatchNorm2d(4),
+            relu=nn.ReLU(),
+            flat=nn.Flatten(),
+            dense=nn.Linear(64, 3),
+        )
+    nn.fuse_norms(net)
+    return net
+
+
+def batch(seed):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((5, 1, 6, 6)).astype(np.float32), rng.integers(0, 3, 5)
+
+
+OPTIMIZERS = {
+    "sgd": lambda m: nn.SGD(m, 0.1, 0.9, groups={"dense": {"lr": 0.05}}),
+    "adamw": lambda m: nn.AdamW(m, 1e-2),
+}
+
+
+def by_steps(backend, name, precision, clip, count=4):
+    """The steps one by one, as the trainer makes them."""
+    net = model()
+    if backend.name == "cuda":
+        net.to("cuda")
+    optimizer, loss = OPTIMIZERS[name](net), nn.CrossEntropyLoss()
+    scale = nn.LossScale(2.0**20) if precision == "float16" else None
+    losses = []
+    for seed in range(count):
+        optimizer.lr *= 0.9
+        images, labels = map(backend.array, batch(seed))
+        net.zero_grad()
+        with pycnn.grad(precision) as tape:
+            value = loss(net(images).astype("float32") if precision else net(images), labels)
+        tape.backward(value if scale is None else value * scale.scale)
+        optimizer.step(scale, clip)
+        losses.append(float(value))
+    return net, optimizer, losses, scale
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(("precision", "clip"), [(None, None), (None, 0.5), ("float16", 0.5)])
+def test_steps_are_those_one_by_one(backend, name, precision, clip):
+    net = model()
+    if backend.name == "cuda":
+        net.to("cuda")
+    optimizer = OPTIMIZERS[name](net)
+    scale = nn.LossScale(2.0**20) if precision == "float16" else None
+    before = {key: backend.numpy(array).copy() for key, array in net.state_dict().items()}
+    step = train.CompiledStep(
+        net, nn.CrossEntropyLoss(), optimizer, *map(backend.array, batch(9)), scale=scale,
+        clip_norm=clip, precision=precision,
+    )  # fmt: skip
+    assert step.graph == (backend.name == "cuda")
+    assert optimizer.steps == 0
+    for key, array in net.state_dict().items():  # compiling left no trace
+        np.testing.assert_array_equal(backend.numpy(array), before[key], err_msg=key)
+    losses = []
+    for seed in range(4):
+        optimizer.lr *= 0.9
+        loss, outputs = step(*map(backend.array, batch(seed)))
+        assert outputs.shape == (5, 3)
+        losses.append(float(loss))
+    step.settle()
+    expected, by, wanted, other = by_steps(backend, name, precision, clip)
+    assert optimizer.steps == by.steps
+    assert losses == pytest.approx(wanted, rel=1e-5)
+    if scale is not None:
+        assert scale.state() == other.state()
+        assert scale.scale < 2.0**20  # it has overflowed
+    for key, array in expected.state_dict().items():
+        np.testing.assert_allclose(
+            backend.numpy(net.state_dict()[key]), backend.numpy(array), rtol=1e-5, atol=1e-6,
+            err_msg=key,
+        )  # fmt: skip
+
+
+def test_a_call_on_a_gpu_is_one_graph_and_no_wait(backend):
+    if backend.name != "cuda":
+        pytest.skip("has no graphs")
+    counting = pytest.importorskip("pycnn_standin.counting", reason="not on the stand-in driver")
+    net = model().to("cuda")
+    optimizer = nn.SGD(net, 0.1, 0.9)
+    images, labels = map(backend.array, batch(0))
+    step = train.CompiledStep(net, nn.CrossEntropyLoss(), optimizer, images, labels)
+    step(images, labels)
+    with counting.counted() as counts:
+        step(images, labels)
+    assert counts["graphs"] == 1
+    assert counts["launches"] == counts["synchronisations"] == counts["allocations"] == 0
+    assert counts["copies_to_device"] == counts["copies_to_host"] == 0
+
+
+class Waits(nn.Layer):
+    def compute(self, x):
+        return x * float(pycnn.sum(x.value if hasattr(x, "value") else x))
+
+
+class Own(nn.SGD):
+    def update(self, parameter, value, grad, rates):
+        value -= grad
+
+
+REFUSED = {
+    "dropout": (lambda: nn.Dropout(0.5), nn.SGD, "dropout in a step that is captured"),
+    "a wait": (Waits, nn.SGD, "cannot be captured, for something in it waits"),
+    "an optimiser": (nn.ReLU, Own, "weight is not moved by one kernel"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_captured_is_refused(backend, what):
+    if backend.name != "cuda":
+        pytest.skip("captures nothing")
+    layer, kind, message = REFUSED[what]
+    with nn.seeded(0):
+        net = nn.Sequential(nn.Flatten(), layer(), nn.Linear(36, 3)).to("cuda")
+    before = backend.numpy(net.at("2").params["weight"]).copy()
+    with pytest.raises(ValueError, match=message):
+        train.CompiledStep(net, nn.CrossEntropyLoss(), kind(net, 0.1),
+                           *map(backend.array, batch(0)))  # fmt: skip
+    np.testing.assert_array_equal(backend.numpy(net.at("2").params["weight"]), before)
+
+
+def test_other_batches_and_other_arrays_are_refused(backend):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    if backend.name == "cuda":
+        net.to("cuda")
+    images, labels = map(backend.array, batch(0))
+    step = train.CompiledStep(net, nn.CrossEntropyLoss(), nn.SGD(net, 0.1), images, labels)
+    with pytest.raises(ValueError, match=r"array 0 is float32 of shape \(4, 1, 6, 6\); allowed"):
+        step(images[:4], labels)
+    with pytest.raises(TypeError, match="array 1 is of type list"):
+        step(images, [1, 2, 0, 1, 2])
+    with pytest.raises(ValueError, match="3 arrays; allowed: 2"):
+        step((images, images), labels)
+    if backend.name == "cuda":
+        net.at("1").params["weight"] = net.at("1").params["weight"].copy()
+        with pytest.raises(ValueError, match="holds other arrays than when the step was compiled"):
+            step(images, labels)
