@@ -24,6 +24,17 @@
 // variant SCALAR = float, __half, __nv_bfloat16
 // variant RUN ODD = 2 0, 2 1, 3 0, 4 0, 4 1, 6 0
 #include <pycnn/few_channels.cuh>
+#include <pycnn/chunk_store.cuh>
+#include <pycnn/implicit_gemm.cuh>
+
+// Pixels of a tile, TILE in a row, and filters; a warp has two rows of pixels.
+constexpr int TILE = 16, TILE_ROWS = 8, BLK_PIXELS = TILE_ROWS * TILE, BLK_FILTERS = 64;
+using Warp = WarpTile<BLK_PIXELS, BLK_FILTERS, true, true, 4>;
+constexpr int MMA_THREADS = Warp::THREADS;
+constexpr int MIN_BLOCKS = BY_LANES ? 1 : 3;
+
+// Registers of fragments in a chunk, and versions of the weight.
+constexpr int WORDS = 4, VERSIONS = 1 + ODD;
 
 // Fragments of B of a product, of all filters of a tile: so many registers of all lanes.
 constexpr int PRODUCT = BLK_FILTERS / 16 * 32 * 4;

@@ -31,5 +31,5 @@ implicit_gemm_tf32x3(const scalar_t* __restrict__ a, const scalar_t* __restrict_
                      const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
                      const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
                      EpilogueParams e, ImplicitParams p) {
-    implicit_product(a, x, c, part, Epilogue{bias, scale, shift, residual, e}, p);
+    implicit_product(a, x, c, part, Epilogue{bias, scale, shift, residual, e}, p, blockIdx.x);
 }

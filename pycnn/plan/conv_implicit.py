@@ -73,6 +73,16 @@ class Tiling:
 #: From a product and the edge of a tile: the product as the kernel takes it, and how.
 Tiler = Callable[[Problem, Product, int], tuple[Product, Tiling]]
 
+#: Products of a convolution each, with the same operands.
+Parts = Sequence[tuple[Problem, Product]]
+
+#: Launches of several products each; none where every one is better launched alone.
+Joiner = Callable[[Parts, Tiler], list[Launch]]
+
+
+def _one_by_one(parts: Parts, tiler: Tiler) -> list[Launch]:
+    return []
+
 
 def multiply_elements(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
     """For conv/implicit_gemm.cu."""
@@ -99,16 +109,20 @@ def forward(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> P
     return planned(problem, "y", problem.y.shape, (*copies, *launches), workspace)
 
 
-def backward_input(problem: Problem, limit: int, tiler: Tiler = multiply_elements) -> Plan:
-    """dx, phase by phase."""
+def backward_input(
+    problem: Problem, limit: int, tiler: Tiler = multiply_elements, joined: Joiner = _one_by_one
+) -> Plan:
+    """dx, phase by phase; those that `joined` takes in fewer launches."""
     _require_two_axes(problem)
     problem, weight, copies = with_channels_last(problem, problem.y, (1, 2, 3, 0), limit, tiler)
     copy = copied(problem, copies)
     launches, most = [*copies], 0
-    for phase in phases(problem):
-        product = input_product(phase, weight)
-        more, partial = _launches(phase.problem, product, limit - copy.nbytes, tiler)
+    parts = [(phase.problem, input_product(phase, weight)) for phase in phases(problem)]
+    together = joined(parts, tiler) if len(parts) > 1 else []
+    for of, product in () if together else parts:
+        more, partial = _launches(of, product, limit - copy.nbytes, tiler)
         launches, most = [*launches, *more], max(most, partial)
+    launches += together
     workspace = {weight: copy, PARTIAL: problem.sums(most)}
     return planned(problem, "dx", problem.x.shape, launches, workspace)
 

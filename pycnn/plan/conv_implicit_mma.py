@@ -12,19 +12,25 @@ former is planned by `pycnn.plan.conv_few_channels`.
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from pycnn.dtypes import FLOATING, FLOATS
 from pycnn.plan import conv_few_channels, conv_implicit
-from pycnn.plan._implicit import Chunked, Product
+from pycnn.plan._implicit import HEADER, Chunked, Product
 from pycnn.plan.conv_algorithm import Algorithm, Planner, Score, product
-from pycnn.plan.conv_implicit import Tiler, Tiling
-from pycnn.plan.conv_problem import Problem, Unsupported
-from pycnn.runtime.plan import Kernel, Plan
+from pycnn.plan.conv_implicit import Parts, Tiler, Tiling, blocks_of
+from pycnn.plan.conv_problem import Problem, Unsupported, flat_grid
+from pycnn.plan.gemm import FILL
+from pycnn.runtime.plan import SCALAR, Buffer, Kernel, Launch, Plan
+from pycnn.runtime.structs import struct
 from pycnn.runtime.target import no_tensor_cores
 from pycnn.shapes import ceil_div
 
 #: Bytes that are copied at a time; by the edge of a tile, how many such chunks of k it has.
 BYTES, DEPTH = 16, {64: 8, 128: 4}
+
+#: The kernel of several products at once, and `PHASES` of its header; a block that there is not.
+SEVERAL, PHASES, NEVER = "implicit_gemm_phases", 4, 2**32 - 1
 
 #: Taps along an axis of a window: a thread has a bit for each of 15 rows and columns.
 MOST_TAPS = 15
@@ -123,6 +129,8 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
             if (name, direction) != ("implicit_gemm_tf32", "forward"):
                 raise
             return _of_few_channels(problem, limit)
+        if direction == "backward_input":
+            return conv_implicit.backward_input(problem, limit, tiler, joined)
         return general(problem, limit, tiler)
 
     return planner
@@ -138,6 +146,53 @@ def _of_few_channels(problem: Problem, limit: int) -> Plan:
         except Unsupported as unsupported:
             raise Unsupported(f"{unsupported}, or few of them: {other}") from None
         raise
+
+
+def joined(parts: Parts, tiler: Tiler) -> list[Launch]:
+    """Launches of up to `PHASES` products each; none where their sums are better cut."""
+    if not parts:
+        return []
+    small, large = conv_implicit.TILES
+
+    def blocks(tile: int) -> int:
+        return sum(ceil_div(p.m, tile) * ceil_div(p.n.count, tile) * of.groups for of, p in parts)
+
+    cut = max(p.k.count for _, p in parts) >= 2 * conv_implicit.SEGMENT and blocks(small) < FILL
+    if cut:
+        return []
+    both = min(min(p.m, p.n.count) for _, p in parts) > small
+    tile = large if both and blocks(large) >= FILL else small
+    # The longest sums first: what ends late should begin early.
+    parts = sorted(parts, key=lambda part: -part[1].k.count)
+    starts = range(0, len(parts), PHASES)
+    return [_of_several(parts[first : first + PHASES], tiler, tile) for first in starts]
+
+
+def _of_several(parts: Parts, tiler: Tiler, tile: int) -> Launch:
+    size, blocks = parts[0][0].itemsize, 0
+    members: dict[str, list[Any]] = {"of": [], "a": [], "c": [], "residual": [], "first": []}
+    for problem, of in parts:
+        product, tiling = tiler(problem, of, tile)
+        segment = ceil_div(product.k.count, tiling.depth) * tiling.depth
+        grid, params = blocks_of(problem, product, tiling, tile, 1, segment)
+        values = (params, *(b.offset // size for b in (of.a, of.c, of.residual)), blocks)
+        for member, value in zip(members.values(), values, strict=True):
+            member.append(value)
+        blocks += grid[0]
+    for name, member in members.items():
+        member += [NEVER if name == "first" else member[0]] * (PHASES - len(parts))
+    flat_grid(blocks, 1, "the tiles")
+    (problem, product), plain = parts[0], tiling.kernel
+    if len(parts) == 1:
+        (launch,) = conv_implicit.launches_of(problem, product, tiler, tile, 1, parts=False)
+        return launch
+    *pointers, residual, epilogue = problem.epilogue.arguments()
+    defines = {"SCALAR": SCALAR[problem.dtype], "PRODUCTS": "3" if "x3" in plain.file else "1"}
+    kernel = Kernel(f"conv/{SEVERAL}.cu", SEVERAL, (*defines.items(), ("TILE", str(tile))))
+    operands = (Buffer(product.a.name), product.x, Buffer(product.c.name), *pointers)
+    end = (residual and Buffer(product.residual.name), epilogue)
+    phases = struct(HEADER, "ProductPhases", **members)
+    return Launch(kernel, (blocks, 1, 1), (tiling.threads, 1, 1), (*operands, *end, phases))
 
 
 def require_chunks(problem: Problem, direction: str) -> None:

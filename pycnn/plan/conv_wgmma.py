@@ -24,7 +24,7 @@ from pycnn.plan._implicit import Product
 from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, STEP, Way
 from pycnn.plan.conv_algorithm import Algorithm, product
 from pycnn.plan.conv_implicit import PARTIAL
-from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, require_chunks, tiler_of
+from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, joined, require_chunks, tiler_of
 from pycnn.plan.conv_maps import (
     images_map,
     pixel_step,
@@ -83,11 +83,11 @@ def backward_input(problem: Problem, limit: int) -> Plan:
         raise Unsupported("a copy of the weight with its filters innermost exceeds the workspace")
     copy = conv_implicit.copied(problem, copies)
     launches, most = [*copies], 0
+    empty = []
     for phase in phases(problem):
         of, product = phase.problem, conv_implicit.input_product(phase, weight)
         if not of.taps:  # nothing to sum up
-            tile, _ = conv_implicit.choose(of, product, 0)
-            launches += conv_implicit.launches_of(of, product, _OTHER, tile, 1, parts=False)
+            empty.append((of, product))
             continue
         (_, _, *taps), (w_c, _, *steps) = of.weight.shape, of.weight.strides
         back = sum(step * (count - 1) for step, count in zip(steps, taps, strict=True))
@@ -100,6 +100,7 @@ def backward_input(problem: Problem, limit: int) -> Plan:
         )
         more, partial = _launches(of, product, filters, limit - copy.nbytes)
         launches, most = [*launches, *more], max(most, partial)
+    launches += joined(empty, _OTHER)
     workspace = {weight: copy, PARTIAL: problem.sums(most)}
     return planned(problem, "dx", problem.x.shape, launches, workspace)
 

@@ -168,6 +168,10 @@ def depth_of(launch: Launch) -> int:
         return int(p["k"]) if part is None else min(int(part["per_split"]) * 64, int(p["k"]))
     if (few := _few_channels(launch)) is not None:
         return int(few["products"])
+    if (p := _struct(launch, "residual")) is not None:  # several products: the mean of their blocks
+        ends = [*(int(first) for first in p["first"] if first < launch.grid[0]), launch.grid[0]]
+        tiles = zip(ends, ends[1:], p["of"], strict=False)
+        return sum((e - b) * int(of["k"]["count"]) for b, e, of in tiles) // launch.grid[0]
     if (p := _struct(launch, "block_channels")) is not None:
         return int(p["block_channels"]) * int(p["block_rows"]) * int(p["block_cols"])
     if (p := _struct(launch, "strips")) is not None:
@@ -213,6 +217,10 @@ def known_archs() -> tuple[str, ...]:
 @functools.cache
 def cost_of(kernel: Kernel, arch: str) -> Cost | None:
     """Of a kernel with its macros; the two types of 16 bits cost the same."""
+    if kernel.entry == "implicit_gemm_phases":  # the same product, several of them
+        macros = dict(kernel.defines) | {"ALONG_K": "1"}
+        of = tuple((name, macros[name]) for name in ("SCALAR", "TILE", "ALONG_K"))
+        kernel = Kernel("conv/implicit_gemm_mma.cu", "implicit_gemm_mma", of)
     name = str(kernel).replace(f"SCALAR={SCALAR['float16']}", f"SCALAR={SCALAR['bfloat16']}")
     return _costs().get(arch, {}).get(name)
 

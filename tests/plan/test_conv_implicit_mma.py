@@ -136,6 +136,34 @@ def test_copy_and_segments_share_the_limit(direction):
         assert planned.workspace_bytes <= copy + parts * part
 
 
+def strided(stride, n=32, h=56, k=128, **options):
+    """With a stride, and outputs to match."""
+    p, q = ((extent + 2 - 3) // step + 1 for extent, step in zip((h, 56), stride, strict=True))
+    y = View.contiguous((n, k, p, q), "float16", channels_last=True)
+    return replace(problem(n=n, h=h, k=k, **options), y=y, stride=stride)
+
+
+@pytest.mark.parametrize(("stride", "launches"), [((1, 2), 1), ((2, 2), 1), ((3, 2), 2)])
+def test_residues_share_launches(stride, launches):
+    """Up to four of them, those with the most taps first."""
+    planned = plan("backward_input", strided(stride))
+    assert_sound(planned, {"dy", "weight"})
+    _, *steps = planned.launches
+    assert [step.kernel.entry for step in steps] == ["implicit_gemm_phases"] * launches
+    of, first = (fields(steps[0])[name] for name in ("of", "first"))
+    taps = [int(of["k"]["count"][i]) * 8 // 128 for i in range(4) if first[i] < 2**32 - 1]
+    assert taps == {(1, 2): [6, 3], (2, 2): [4, 2, 2, 1], (3, 2): [2, 2, 2, 1]}[stride]
+    assert first[0] == 0
+    assert all(0 < f < steps[0].grid[0] for f in first[1 : len(taps)])
+
+
+def test_residues_whose_sums_are_cut_have_launches_of_their_own():
+    planned = plan("backward_input", strided((2, 2), n=1, h=8, k=1024))
+    entries = [step.kernel.entry for step in planned.launches]
+    assert "implicit_gemm_phases" not in entries
+    assert entries.count("implicit_gemm_finish") == 4
+
+
 def test_auto_takes_it_where_tensor_cores_pay(by_rule):
     for of, name in (
         (problem(), "implicit_gemm_mma"),

@@ -74,12 +74,14 @@ STRUCTS = each_struct_once()
 
 
 def read_by_a_host(file: str) -> list[Path]:
-    """The file, or where it is for one architecture alone the headers that define its structs."""
+    """The file, or where it has instructions of a GPU the headers that define its structs."""
     path = sources.kernel_path(file)
-    if all(kernel.arch is None for kernel in catalogue.load() if kernel.file == file):
+    files = sources.closure(path)
+    anywhere = all(kernel.arch is None for kernel in catalogue.load() if kernel.file == file)
+    if anywhere and all("asm volatile" not in p.read_text() for p in files):
         return [path]
     names = tuple(f"struct {name} {{" for name in STRUCTS[file])
-    return [p for p in sources.closure(path) if any(name in p.read_text() for name in names)]
+    return [p for p in files if any(name in p.read_text() for name in names)]
 
 
 def members(dtype: np.dtype, at: int = 0, path: str = "") -> Iterator[tuple[str, int, np.dtype]]:

@@ -14,18 +14,10 @@
 #define RUN 3  // chunks of a window's row, zeros included
 #define ODD 0  // 1: of 16 bits, windows begin an odd number of elements apart
 #endif
-#include <pycnn/chunk_store.cuh>
-#include <pycnn/implicit_gemm.cuh>
+#include <pycnn/kernel.cuh>
 
-// Pixels of a tile, TILE in a row, and filters; a warp has two rows of pixels.
-constexpr int TILE = 16, TILE_ROWS = 8, BLK_PIXELS = TILE_ROWS * TILE, BLK_FILTERS = 64;
-using Warp = WarpTile<BLK_PIXELS, BLK_FILTERS, true, true, 4>;
-constexpr int MMA_THREADS = Warp::THREADS;
-constexpr int MIN_BLOCKS = BY_LANES ? 1 : 3;
-
-// A register of a fragment: elements in it, and registers that a chunk has.
-constexpr int PACKED = 4 / sizeof(scalar_t), WORDS = 4;
-constexpr int VERSIONS = 1 + ODD;
+// Elements in a register of a fragment.
+constexpr int PACKED = 4 / sizeof(scalar_t);
 
 struct FewChannels {
     index_t x_n, x_h;                     // element strides

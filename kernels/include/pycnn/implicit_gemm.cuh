@@ -48,6 +48,16 @@ struct ImplicitParams {
 // `Chunked` in pycnn/plan/_implicit.py.
 enum Chunked { OPERANDS_CHUNKED = 1, C_CHUNKED = 2, RESIDUAL_CHUNKED = 4 };
 
+// Products of a launch, such as a gradient's by the residue of the position: where the operands of each
+// begin, in elements, and its first block, beyond all of them where there is no such product.
+constexpr int PHASES = 4;
+
+struct ProductPhases {
+    ImplicitParams of[PHASES];
+    index_t a[PHASES], c[PHASES], residual[PHASES];
+    unsigned first[PHASES];
+};
+
 struct Coord {
     index_t x;
     int row, col;
@@ -59,8 +69,7 @@ struct ProductBlock {
     int m, tile_n;  // the first row, and the number of the tile along n
     int group, split;
 
-    __device__ explicit ProductBlock(const ImplicitParams& p) {
-        unsigned block = blockIdx.x;
+    __device__ explicit ProductBlock(const ImplicitParams& p, unsigned block = blockIdx.x) {
         m = next_coordinate(block, p.tiles_m) * BLK_M;
         tile_n = next_coordinate(block, p.tiles_n);
         group = next_coordinate(block, p.groups);

@@ -15,15 +15,15 @@ struct TabledRows {
     __device__ __forceinline__ index_t residual(int n) const { return n_in_residual[n]; }
 };
 
-// What a block computes.
+// What a block computes, of those of a product.
 __device__ __forceinline__ void implicit_product(const scalar_t* a, const scalar_t* x, scalar_t* c,
                                                  acc_t* part, const Epilogue& epilogue,
-                                                 const ImplicitParams& p) {
+                                                 const ImplicitParams& p, unsigned block) {
     __shared__ alignas(128) Stages stages;
     constexpr int SUMS = Warp::ROWS * Warp::PITCH * sizeof(float);
     static_assert(sizeof(stages) >= SUMS + 2 * BLK_N * sizeof(index_t), "sC, and offsets behind it");
     const EpilogueParams& e = epilogue.p;
-    const BlockCoord blk(p);
+    const BlockCoord blk(p, block);
     const Operands of(a, x, blk, p);
     const int thread = threadIdx.x, extent_m = of.extent_m, extent_n = of.extent_n;
     Warp warp;

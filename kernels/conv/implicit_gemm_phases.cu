@@ -1,0 +1,35 @@
+// conv/implicit_gemm_phases.cu: several products of a convolution in one launch, on tensor cores.
+//
+// Computes   what implicit_gemm_mma.cu, implicit_gemm_tf32.cu and implicit_gemm_tf32x3.cu do, of up to
+//            four products with the same operands, each from elements of its own on: dx with a stride,
+//            by the residue of the position
+// Layout     as there; sums are not cut into parts
+// Launch     as there, a grid of the tiles of all products, one product after the other
+// Traffic    as there
+// Range      as there
+// Siblings   those three launch one product: its sizes are then constants of the launch, not found by
+//            the block
+// Banks      none is asked twice: see MmaLayout
+// Source     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016,
+//            section 4.6, for what a stride leaves of the taps
+//
+// entry implicit_gemm_phases     gradient of a convolution with a stride, all residues at once
+// variant SCALAR PRODUCTS = float 1, float 3, __half 1, __nv_bfloat16 1
+// variant TILE = 64, 128
+#define ALONG_K 1
+#include <pycnn/implicit_gemm_mma.cuh>
+
+extern "C" __global__ void __launch_bounds__(MMA_THREADS, MIN_BLOCKS)
+implicit_gemm_phases(const scalar_t* __restrict__ a, const scalar_t* __restrict__ x,
+                     scalar_t* __restrict__ c, const scalar_t* __restrict__ bias,
+                     const scalar_t* __restrict__ scale, const scalar_t* __restrict__ shift,
+                     const scalar_t* __restrict__ residual, EpilogueParams e,
+                     const __grid_constant__ ProductPhases phases) {
+    int phase = 0;
+#pragma unroll
+    for (int i = 1; i < PHASES; ++i) phase += blockIdx.x >= phases.first[i];
+    const scalar_t* const beside = residual ? residual + phases.residual[phase] : nullptr;
+    implicit_product(a + phases.a[phase], x, c + phases.c[phase], nullptr,
+                     Epilogue{bias, scale, shift, beside, e}, phases.of[phase],
+                     blockIdx.x - phases.first[phase]);
+}
