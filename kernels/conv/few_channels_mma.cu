@@ -21,7 +21,7 @@
 //
 // entry few_channels_mma        convolution over few channels, on tensor cores
 // entry few_channels_weight     its weight as fragments, with the zeros in runs
-// variant SCALAR = float, __half, __nv_bfloat16
+// variant SCALAR = single, halves
 // variant RUN ODD = 2 0, 2 1, 3 0, 4 0, 4 1, 6 0
 #include <pycnn/few_channels.cuh>
 #include <pycnn/chunk_store.cuh>

@@ -14,7 +14,7 @@
 //            section 4.6, for what a stride leaves of the taps
 //
 // entry implicit_gemm_phases     gradient of a convolution with a stride, all residues at once
-// variant SCALAR PRODUCTS = float 1, float 3, __half 1, __nv_bfloat16 1
+// variant SCALAR PRODUCTS = single 1, single 3, halves 1
 // variant TILE = 64, 128
 #define ALONG_K 1
 #include <pycnn/implicit_gemm_mma.cuh>
