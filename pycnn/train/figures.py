@@ -1,6 +1,6 @@
 """Figures of a batch's parts, as numbers in a row that goes round between processes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ def of_all(
     parts: Sequence[Figures | None],
     metrics: Collection[str],
     layers: Sequence[Layer],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[list[bool], list[Figures | None]]:
     """What any process flags, and the figures of all parts in their order.
 
@@ -49,13 +50,17 @@ def of_all(
         Their names.
     layers : sequence of Layer
         Those that may leave statistics.
+    meanwhile : callable, optional
+        What is done when these are on their way.
     """
     if comm.size == 1:
         return [*flags], [*parts]
     row = np.concatenate([[0.0], np.array(flags, np.float64), packed(parts)])
     row[0] = row.size
     room = 1 + len(flags) + _most(len(parts), len(metrics), layers)
-    rows = comm.rows(_of_size(row, room)).result()
+    pending = comm.rows(_of_size(row, room))
+    meanwhile()
+    rows = pending.result()
     if (longest := int(rows[:, 0].max())) > room:
         rows = comm.rows(_of_size(row, longest)).result()
     theirs = [unpacked(one[1 + len(flags) :], len(parts), metrics) for one in rows]

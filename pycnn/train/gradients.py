@@ -123,8 +123,10 @@ def gradients(
         if sums is not None:
             sums.end()
     flags = [noted(), *(() if sums is None else sums.reached)]
-    told, theirs = of_all(comm, flags, figures, metrics, layers)
-    if sums is not None:
+    if sums is None:
+        told, theirs = of_all(comm, flags, figures, metrics, layers)
+    else:
+        told, theirs = of_all(comm, flags, figures, metrics, layers, sums.join)
         sums.finish(told[1:])
     whole = total = 0.0
     means = dict.fromkeys(metrics, 0.0)

@@ -74,6 +74,10 @@ class Sums:
         while self._left:
             self._left.pop(0).send(self._present)
 
+    def join(self) -> None:
+        """Wait for the others' parts of this process's stretches, and send the sums round."""
+        self._move_on(wait=True)
+
     def finish(self, reached: Sequence[bool]) -> None:
         """Give every process the sums, as gradients of the model.
 
@@ -82,7 +86,7 @@ class Sums:
         reached : sequence of bool
             Of each parameter, whether any part of any process has a gradient.
         """
-        self._move_on(wait=True)
+        self.join()
         for bucket in self._buckets:
             for place, total in bucket.sums():
                 if reached[place]:
