@@ -296,3 +296,20 @@ def test_gradients_go_while_others_are_computed():
     np.testing.assert_array_equal(third.grads["weight"], np.full((2, 150), 2.0))
     own = np.where(np.arange(1350) < 600, 2.0, np.nan)  # beside a bias of 150
     np.testing.assert_array_equal(first.grads["weight"].ravel(), own)
+
+
+def test_a_part_that_is_not_there_adds_nothing():
+    """Not even a zero, which would take the sign off another."""
+
+    class WithoutAny(Pair):
+        def exchanged(self, pieces):
+            return Pending([pieces[0], np.zeros_like(pieces[0])])
+
+    for present, negative in ((False, True), (True, False)):
+        model = nn.Linear(2, 1, bias=False)
+        sums = Sums(WithoutAny(), model)
+        sums.begin([True, present])
+        model.add_grad("weight", np.full((1, 2), -0.0, np.float32))
+        sums.end()
+        sums.finish([True])
+        assert np.signbit(model.grads["weight"][0, 0]) == negative
