@@ -87,12 +87,14 @@ def lines(gpu: Gpu, made: Sequence[Guess], records: Sequence[Record]) -> list[st
     dtypes = dict.fromkeys(g.benchmark.dtype for g in made)
     kinds = [d + " with channels last" * FLOATS[d].is_half for d in dtypes]
     bounds = {next(iter(g.found.values())).bound for g in made}
+    others = any(g.auto not in g.found for g in made)
     said = [
         f"{gpu.name}, {' and '.join(kinds)}: PREDICTED by arithmetic, nothing measured "
         "(docs/model.md)",
         *_table(made),
         "limit: share of what peak and copy speed would allow; bound by, of the longest launch: "
-        + "; ".join(f"{bound}: {why}" for bound, why in WHY.items() if bound in bounds),
+        + "; ".join(f"{bound}: {why}" for bound, why in WHY.items() if bound in bounds)
+        + "; *: auto takes another, which has no estimate, by a rule" * others,
         # auto goes by these estimates: what it takes is the best by them
         *totals(gpu, [replace(w, auto=None) for w in wholes(gpu, made, records)]),
     ]

@@ -77,6 +77,17 @@ def test_a_network_against_this_machine() -> None:
     assert "by batch 1 alone the GPU is the faster one alone from batch 1 on" in text
 
 
+def test_what_auto_takes_by_a_rule_is_marked() -> None:
+    op = OPERATIONS["conv2d"]
+    layer = Layer("few", op.parse("n1c3h9w11k6r5s5"))
+    few = Benchmark("s", op, layer, "forward", "float32", (Fake(right),))
+    text = " ".join(estimated.lines(GPU, estimated.guesses([few], GPU), []))
+    assert "implicit_gemm*" in text
+    assert "*: auto takes another" in " ".join(text.split())
+    made = estimated.guesses(benchmarks(batch=32), GPU)
+    assert "auto takes another" not in " ".join(estimated.lines(GPU, made, []))
+
+
 def test_nothing_is_said_beside_a_gpu_or_of_what_has_no_estimate() -> None:
     assert not estimated.guesses(benchmarks("float32", Fake(right, device="cuda")), GPU)
     assert not estimated.guesses(benchmarks("float32", Fake(right, device=None)), GPU)
