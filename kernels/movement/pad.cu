@@ -18,6 +18,30 @@
 #include <pycnn/copy.cuh>
 #include <pycnn/boundary.cuh>
 
+constexpr int PAIR = BYTES < 8 ? 2 : 1;  // elements that a thread stores together
+
+// Rows of y around what is staged of x, MANY elements at a time.
+template <int MANY>
+__device__ __forceinline__ void store_constant(const element* sX, const index_t* row_of_x,
+                                               element* y, int rows, element value,
+                                               const Padding& v) {
+    const int columns = static_cast<int>(v.row.extent_y) / MANY, count = rows * columns;
+    const int width = static_cast<int>(v.staged), first = static_cast<int>(v.first);
+    const int before = static_cast<int>(v.row.before), extent = static_cast<int>(v.row.extent_x);
+    RowWalk<COPY_THREADS> at(static_cast<int>(threadIdx.x) - sector_skew(y) / MANY, columns);
+    for (; at.t < count; at.next()) {
+        const bool row = row_of_x[at.row] != OUTSIDE;
+        const element* const from = sX + at.row * width - first;
+        Block<element, MANY> block;
+#pragma unroll
+        for (int k = 0; k < MANY; ++k) {
+            const int i = at.column * MANY + k - before;
+            block.at[k] = row && inside(i, extent) ? from[i] : value;
+        }
+        reinterpret_cast<Block<element, MANY>*>(y)[at.t] = block;
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(COPY_THREADS)
 pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long long value,
          Padding v) {
@@ -32,18 +56,26 @@ pad_rows(const element* __restrict__ x, element* __restrict__ y, unsigned long l
     if (thread < rows) row_of_x[thread] = v.source_row(row0 + thread);
     __syncthreads();
     const int width = static_cast<int>(v.staged);
-    load_rows<COPY_THREADS>(x + v.first * v.step, row_of_x, rows, width, v.step, sX);
+    const element* const from = x + v.first * v.step;
+    load_rows<COPY_THREADS>(from, row_of_x, rows, width, v.step, sX, v.in_vectors(from));
     __syncthreads();
 
     const int columns = static_cast<int>(v.row.extent_y);
     y += row0 * columns;
-    for (int t = thread - sector_skew(y); t < rows * columns; t += COPY_THREADS) {
-        if (t < 0) continue;
-        const int r = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
-        const index_t i = v.source(v.row, t - r * columns);
-        const bool exists = i != OUTSIDE && row_of_x[r] != OUTSIDE;
-        y[t] = exists ? sX[r * width + static_cast<int>(i - v.first)]
-                      : static_cast<element>(value);
+    if (v.mode == CONSTANT) {
+        if (columns % PAIR == 0 && aligned_to<element, PAIR>(y))
+            store_constant<PAIR>(sX, row_of_x, y, rows, static_cast<element>(value), v);
+        else
+            store_constant<1>(sX, row_of_x, y, rows, static_cast<element>(value), v);
+        return;
+    }
+    const int count = rows * columns;
+    RowWalk<COPY_THREADS> at(thread - sector_skew(y), columns);
+    for (; at.t < count; at.next()) {
+        const index_t i = v.source(v.row, at.column);
+        const bool exists = i != OUTSIDE && row_of_x[at.row] != OUTSIDE;
+        y[at.t] = exists ? sX[at.row * width + static_cast<int>(i - v.first)]
+                         : static_cast<element>(value);
     }
 }
 

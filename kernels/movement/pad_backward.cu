@@ -32,6 +32,7 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
     const int width = static_cast<int>(v.staged), columns = static_cast<int>(v.row.extent_x);
     dx += row0 * columns;
     const int thread = static_cast<int>(threadIdx.x), first = thread - sector_skew(dx);
+    const bool vectors = v.in_vectors(dy);
 
     acc_t sum[PER_THREAD] = {};
     for (index_t m = 0;; ++m) {
@@ -39,7 +40,7 @@ pad_backward_rows(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Pa
         index_t row = OUTSIDE;
         if (thread < rows) row_of_dy[thread] = row = alias_row(v, row0 + thread, m);
         if (!__syncthreads_or(row != OUTSIDE)) break;
-        load_rows<THREADS>(dy, row_of_dy, rows, width, v.step, sDy);
+        load_rows<THREADS>(dy, row_of_dy, rows, width, v.step, sDy, vectors);
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < PER_THREAD; ++k) {

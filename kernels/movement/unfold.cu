@@ -20,6 +20,34 @@
 #include <pycnn/copy_window.cuh>
 #include <pycnn/copy_stage.cuh>
 
+constexpr int GROUP = BYTES < 8 ? 4 : 2;  // neighbours along q that a thread stores together
+
+// Windows that come in whole groups along q: a thread takes a group of them through all taps.
+__device__ __forceinline__ void store_groups(const element* sX, element* y, int rows, int width,
+                                             const Windows& v) {
+    using Vec = Block<element, GROUP>;
+    const int columns = static_cast<int>(v.Q) / GROUP, across = static_cast<int>(v.stride_w);
+    const int down = static_cast<int>(v.stride_h) * width;
+    const int next_r = static_cast<int>(v.dilation_h) * width;
+    const int next_s = static_cast<int>(v.dilation_w);
+    const int taps_r = static_cast<int>(v.R), taps_s = static_cast<int>(v.S);
+    const index_t plane = v.P * v.Q / GROUP;
+    for (RowWalk<COPY_THREADS> at(threadIdx.x, columns); at.t < rows * columns; at.next()) {
+        const element* from = sX + at.row * down + at.column * GROUP * across;
+        Vec* to = reinterpret_cast<Vec*>(y) + at.t;
+        for (int r = 0; r < taps_r; ++r, from += next_r) {
+            const element* of_tap = from;
+#pragma unroll 3
+            for (int s = 0; s < taps_s; ++s, of_tap += next_s, to += plane) {
+                Vec group;
+#pragma unroll
+                for (int k = 0; k < GROUP; ++k) group.at[k] = of_tap[k * across];
+                *to = group;
+            }
+        }
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(COPY_THREADS)
 unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
     extern __shared__ __align__(16) unsigned char shared[];
@@ -32,25 +60,28 @@ unfold(const element* __restrict__ x, element* __restrict__ y, Windows v) {
     const int width = static_cast<int>((v.Q - 1) * v.stride_w + (v.S - 1) * v.dilation_w + 1);
     const index_t h0 = p0 * v.stride_h - v.top;
     x += plane / v.C * v.n + plane % v.C * v.c;
-    for (unsigned t = threadIdx.x; t < static_cast<unsigned>(height * width); t += COPY_THREADS) {
-        const unsigned row = t / static_cast<unsigned>(width);
-        const index_t h = h0 + row, w = static_cast<index_t>(t - row * width) - v.left;
+#pragma unroll 4
+    for (RowWalk<COPY_THREADS> at(threadIdx.x, width); at.t < height * width; at.next()) {
+        const index_t h = h0 + at.row, w = at.column - v.left;
         const bool exists = h >= 0 && h < v.H && w >= 0 && w < v.W;
-        sX[t] = exists ? x[h * v.h + w * v.w] : element(0);
+        sX[at.t] = exists ? x[h * v.h + w * v.w] : element(0);
     }
     __syncthreads();
 
     const int columns = static_cast<int>(v.Q);
     y += plane * v.R * v.S * v.P * v.Q + p0 * v.Q;
+    if (columns % GROUP == 0 && aligned_to<element, GROUP>(y)) {
+        store_groups(sX, y, rows, width, v);
+        return;
+    }
+    const int down = static_cast<int>(v.stride_h) * width, across = static_cast<int>(v.stride_w);
     for (int r = 0; r < v.R; ++r)
         for (int s = 0; s < v.S; ++s, y += v.P * v.Q) {
             const element* const of_tap = sX + r * v.dilation_h * width + s * v.dilation_w;
-            for (int t = static_cast<int>(threadIdx.x) - sector_skew(y); t < rows * columns;
-                 t += COPY_THREADS) {
-                if (t < 0) continue;
-                const int p = static_cast<unsigned>(t) / static_cast<unsigned>(columns);
-                y[t] = of_tap[p * v.stride_h * width + (t - p * columns) * v.stride_w];
-            }
+            RowWalk<COPY_THREADS> at(static_cast<int>(threadIdx.x) - sector_skew(y), columns);
+#pragma unroll 4
+            for (; at.t < rows * columns; at.next())
+                y[at.t] = of_tap[at.row * down + at.column * across];
         }
 }
 

@@ -18,6 +18,10 @@ WIDEST = 16
 #: Warps of a block of transpose_vectors.cu, and the squares along both axes that a warp has.
 WARPS, LANES_A, LANES_B = 8, 8, 4
 
+#: Of transpose_maps.cu: shared memory of a block, at most, and the bytes of neighbours that its
+#: rows are a multiple of on the side of vectors.
+MAP_BYTES, ROW_BYTES = 16 * 1024, 64
+
 
 @dataclass(frozen=True)
 class Place:
@@ -136,6 +140,23 @@ def _transpose(
             (THREADS, 1, 1),
             (*buffers, squares),
         )
+    if entry := _of_maps(extents, from_, to, a, buffers, itemsize):
+        inwards = entry == "transpose_to_vectors"
+        size, rows = (extents[a], extents[b]) if inwards else (extents[b], extents[a])
+        tile = min(rows, max(1, MAP_BYTES // (size * ROW_BYTES)) * ROW_BYTES // itemsize)
+        maps = struct(
+            "movement/transpose_maps.cu", "Maps",
+            extent_z=extent_z, rows=rows, size=size, tile=tile,
+            x_z=x_z, y_z=y_z, across=to[a] if inwards else from_[b],
+            outer=outer,
+        )  # fmt: skip
+        return Launch(
+            Kernel("movement/transpose_maps.cu", entry, (bytes_,)),
+            (ceil_div(rows, tile) * extent_z * above, 1, 1),
+            (THREADS, 1, 1),
+            (*buffers, maps),
+            shared=tile * size * itemsize,
+        )
     tz, ta, tb = tile_sides(extent_z, extents[a], extents[b], itemsize)
     pitch = _pitch(ta, itemsize)
     params = struct(
@@ -169,6 +190,27 @@ def _square(
         if whole and not any(buffer.offset % vector for buffer in buffers):
             return vector
     return 0
+
+
+def _of_maps(
+    extents: Ints, from_: Ints, to: Ints, a: int, buffers: tuple[Buffer, Buffer], itemsize: int
+) -> str:
+    """The entry of transpose_maps.cu for short rows without gaps on one side; "" if it has none."""
+    b, width = len(extents) - 1, WIDEST // itemsize
+    others = [step for i in range(b) if i != a for step in (from_[i], to[i])]
+    if from_[a] != 1 or any(step % width for step in others):
+        return ""
+    if any(buffer.offset % WIDEST for buffer in buffers):
+        return ""
+    sides = (
+        ("transpose_to_vectors", extents[a], from_[b], extents[b], to[a]),
+        ("transpose_from_vectors", extents[b], to[a], extents[a], from_[b]),
+    )
+    for entry, size, step, rows, across in sides:
+        fits = size % 2 and step == size <= MAP_BYTES // ROW_BYTES  # even ones meet in banks
+        if fits and not (rows % width or across % width):
+            return entry
+    return ""
 
 
 def tile_sides(z: int, a: int, b: int, itemsize: int) -> tuple[int, int, int]:

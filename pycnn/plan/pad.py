@@ -19,8 +19,9 @@ THREADS = 256
 #: Elements of a row, and of all rows of a block, that pad_rows stages at most.
 STAGED = 4096
 
-#: Elements of a block, if a row has no more: enough loads on the way, and blocks to spare.
-GOAL = 2048
+#: Elements of a block, if a row has no more: enough loads on the way, and blocks to spare; and of
+#: MANY in all on more of them, so that fewer blocks look their rows up.
+GOAL, GOAL_OF_MANY, MANY = 2048, 4096, 2**21
 
 #: In the order of enum PaddingMode.
 MODES = ("constant", "reflect", "replicate", "circular")
@@ -164,7 +165,8 @@ def _rows_per_block(outer: Sequence[int], width: int) -> int:
     """Rows that a block takes, whole planes if it can; 0 if one row is too wide to be staged."""
     if width > STAGED:
         return 0
-    rows = max(1, min(prod(outer), THREADS, GOAL // max(width, 1)))
+    goal = GOAL_OF_MANY if prod(outer) * width >= MANY else GOAL
+    rows = max(1, min(prod(outer), THREADS, goal // max(width, 1)))
     plane = outer[-1] if outer else 1
     return rows - rows % plane if 1 < plane < rows else rows
 

@@ -24,6 +24,8 @@ class Permute(Tested, of=define.Permute):
         Case("scalar", {"x": ()}, {"axes": ()}),
         Case("to NHWC", {"x": (2, 3, 5, 7)}, {"axes": (0, 2, 3, 1)}),
         Case("to NCHW", {"x": (2, 5, 7, 67)}, {"axes": (0, 3, 1, 2)}),
+        Case("short rows to vectors", {"x": (2, 80, 3, 5)}, {"axes": (0, 2, 3, 1)}),
+        Case("vectors to short rows", {"x": (1, 7, 3, 48)}, {"axes": (0, 3, 1, 2)}),
         Case("rows stay", {"x": (3, 5, 2, 12)}, {"axes": (1, -4, 2, 3)}),
         Case("all move", {"x": (2, 3, 5, 2, 7)}, {"axes": (3, 1, 4, 0, 2)}),
         Case("nothing moves", {"x": (2, 3, 4)}, {"axes": (0, 1, 2)}),

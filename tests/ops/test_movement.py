@@ -5,7 +5,8 @@ import pytest
 from op_checks import counted, far_apart, view_of
 
 import pycnn
-from pycnn.dtypes import FLOATS, MOVABLE
+from pycnn.dtypes import FLOATS, MOVABLE, numpy_dtype
+from pycnn.emulator import counting
 from pycnn.testing import TESTED
 
 INTEGERS = [name for name in MOVABLE if name not in FLOATS]
@@ -53,6 +54,38 @@ def test_transposes_by_vectors(backend, rng, shape, axes, kind, dtype):
     assert op.plan(op.describe({"x": x}, axes=axes)).algo == "transpose_vectors"
     y = backend.numpy(pycnn.permute(backend.array(view_of(x, kind)), axes))
     np.testing.assert_array_equal(y, x.transpose(axes))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["contiguous", "misaligned"])
+@pytest.mark.parametrize(
+    ("shape", "axes", "entry"),
+    [
+        ((2, 1136, 7, 5), (0, 2, 3, 1), "transpose_to_vectors"),
+        ((2, 9, 5, 16), (0, 3, 1, 2), "transpose_from_vectors"),
+        ((3, 3, 4, 4), (0, 2, 3, 1), "transpose_from_vectors"),
+        ((2, 3, 32, 5, 3), (1, 0, 3, 4, 2), "transpose_to_vectors"),
+    ],
+)
+def test_maps_that_are_no_whole_vectors(backend, rng, shape, axes, entry, kind, dtype):
+    """Several tiles, of which the last is short, few rows, further axes in another order."""
+    x = (rng.standard_normal(shape) * 50).astype(dtype)
+    op = TESTED["permute"].op
+    assert op.plan(op.describe({"x": x}, axes=axes)).algo == entry
+    y = backend.numpy(pycnn.permute(backend.array(view_of(x, kind)), axes))
+    np.testing.assert_array_equal(y, x.transpose(axes))
+
+
+def test_maps_move_by_vectors_without_conflicts(rng):
+    x = rng.standard_normal((1, 512, 7, 7)).astype(numpy_dtype("bfloat16"))
+    with pycnn.use_backend("emulator", checked=True), counting() as log:
+        y = pycnn.permute(x, (0, 2, 3, 1))
+        pycnn.permute(y, (0, 3, 1, 2))
+    for _, counters in log.launches:
+        assert counters.bytes_moved == 2 * x.nbytes
+        assert counters.global_store_sectors * 32 == x.nbytes
+        assert counters.sectors_per_load > 14
+        assert counters.bank_conflicts == 0
 
 
 def test_parts_are_views(backend):

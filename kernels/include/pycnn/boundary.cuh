@@ -40,6 +40,15 @@ struct Padding {
         return i < 0 ? 0 : last;
     }
 
+    // Whether what is staged of rows comes in vectors of 16 bytes wherever the other axes lead.
+    template <typename T>
+    __device__ __forceinline__ bool in_vectors(const T* from) const {
+        constexpr int MANY = 16 / sizeof(T);
+        bool all = step == 1 && staged % MANY == 0 && aligned_to<T, MANY>(from);
+        for (int k = 0; k < outer; ++k) all = all && stride[k] % MANY == 0;
+        return all;
+    }
+
     // Offset in x of a row of y; OUTSIDE if all of it is a constant.
     __device__ __forceinline__ index_t source_row(index_t row_of_y) const {
         index_t offset = 0;
