@@ -38,6 +38,27 @@ def assert_close(actual, want, dtype):
     np.testing.assert_allclose(got, want, rtol=RELATIVE[dtype], atol=tiny)
 
 
+@pytest.mark.parametrize("via", ["source", "ptx"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gelu_of_every_number_of_16_bits(dtype, via):
+    """Which is no error function, but a polynomial, as the compiler has it and as g++ has."""
+    x = np.arange(2**16, dtype=np.uint16).view(numpy_dtype(dtype))
+    x = x[np.isfinite(x.astype(np.float32))]
+    dy = np.ones_like(x)
+    for name, arrays in (("gelu", {"x": x}), ("gelu_backward", {"dy": dy, "x": x})):
+        with pycnn.use_backend("emulator", checked=False, via=via):
+            got = getattr(pycnn, name)(*arrays.values())
+        want = expected(name, arrays, {})
+        # A slope near its zero is the difference of two terms.
+        apart = np.abs(got.astype(np.float64) - want)
+        assert (
+            apart
+            <= RELATIVE[dtype] * np.abs(want)
+            + 3e-6 * (name != "gelu")
+            + max(FLOATS[dtype].tiny, 1e-37)
+        ).all()
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("name", "settings"), EACH, ids=str)
 def test_special_values_and_tails(backend, name, settings, dtype):

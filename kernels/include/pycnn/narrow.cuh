@@ -35,7 +35,7 @@ __device__ __forceinline__ acc_t exp_below(acc_t x) {
 #endif
 }
 
-// 1 / x of 1 <= x <= 2, where results have 16 bits with an error of 2^-23.
+// 1 / x of x >= 1, where results have 16 bits with an error of 2^-23.
 __device__ __forceinline__ acc_t reciprocal(acc_t x) {
 #ifndef PYCNN_EMULATOR
     if constexpr (sizeof(scalar_t) == 2) {
