@@ -8,6 +8,7 @@
 //                      piece (48 kB at most)
 //            STAGED=0  planes where they lie; with channels last, neighbouring threads work on
 //                      neighbouring channels
+//            channels: 16 threads for vectors of channels, each 16th pixel to one of 16 rows of them
 // Traffic    |x| + |y| (+ |indices|) bytes; an addition or comparison an element
 // Range      any extents, 64-bit index arithmetic. As in PyTorch the index is that of the first
 //            maximum in row-major order, or of the last NaN. Sums are added up in an order that
@@ -16,18 +17,21 @@
 //            this one too: the window is the whole plane
 // Source     Lin, Chen, Yan: Network in network, 2013
 //
-// entry global_avg_pool  mean of every plane
-// entry global_max_pool  maximum of every plane, optionally with its index
+// entry global_avg_pool           mean of every plane
+// entry global_avg_pool_channels  mean of every plane, channels being neighbours and whole vectors
+// entry global_max_pool           maximum of every plane, optionally with its index
 // variant SCALAR = floating
 // variant STAGED = 0, 1
-#include <pycnn/kernel.cuh>
+#include <pycnn/block.cuh>
+#include <pycnn/narrow.cuh>
 #include <pycnn/strided.cuh>
 
 #ifndef STAGED
 #define STAGED 0
 #endif
 
-constexpr int THREADS = 256;
+constexpr int THREADS = 256, WARP = 32;
+constexpr int VEC_SIZE = 16 / sizeof(scalar_t);
 
 struct Planes {
     index_t count, channels;   // planes, and how many of them an image has
@@ -65,30 +69,70 @@ struct Maximum {
     }
 };
 
+__device__ __forceinline__ Mean shuffled(const Mean& from, int distance) {
+    Mean other;
+    other.sum = __shfl_down_sync(0xffffffffu, from.sum, distance);
+    return other;
+}
+__device__ __forceinline__ Maximum shuffled(const Maximum& from, int distance) {
+    Maximum other;
+    other.best = __shfl_down_sync(0xffffffffu, from.best, distance);
+    other.at = __shfl_down_sync(0xffffffffu, from.at, distance);
+    return other;
+}
+
+// What a group of neighbouring threads has, by its first one; groups of several warps by way of
+// `partial`.
+template <typename Fold>
+__device__ __forceinline__ Fold merged(Fold fold, int thread, int group_size, Fold* partial) {
+    const int lanes = group_size < WARP ? group_size : WARP;
+    for (int distance = lanes / 2; distance > 0; distance /= 2) {
+        const Fold other = shuffled(fold, distance);
+        if ((thread & (lanes - 1)) < distance) fold.merge(other);
+    }
+    if (group_size == lanes) return fold;
+    if (thread % WARP == 0) partial[thread / WARP] = fold;
+    __syncthreads();
+    if ((thread & (group_size - 1)) == 0)
+        for (int warp = 1; warp < group_size / WARP; ++warp)
+            fold.merge(partial[thread / WARP + warp]);
+    return fold;
+}
+
 // store(plane, what all its elements come to), by one thread a plane.
 template <typename Fold, typename Store>
 __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Planes& p,
                                        Store store) {
+    __shared__ unsigned long long partial_memory[THREADS * sizeof(Fold) / 8];
+    Fold* const partial = reinterpret_cast<Fold*>(partial_memory);
     const int thread = threadIdx.x, group_size = static_cast<int>(p.group_size);
-    const int num_groups = THREADS / group_size;
-    const int group = p.across ? thread % num_groups : thread / group_size;
-    const int thread_rank = p.across ? thread / num_groups : thread % group_size;
+    const int log_size = __ffs(group_size) - 1, num_groups = THREADS >> log_size;
+    const int group = p.across ? thread & (num_groups - 1) : thread >> log_size;
+    const int thread_rank = p.across ? thread / num_groups : thread & (group_size - 1);
     const index_t first = static_cast<index_t>(blockIdx.x) * num_groups, plane = first + group;
     Fold fold;
 #if STAGED
-    extern __shared__ unsigned long long memory[];
+    extern __shared__ __align__(16) unsigned long long memory[];
     scalar_t* sX = reinterpret_cast<scalar_t*>(memory);
-    const index_t planes = p.count - first < num_groups ? p.count - first : num_groups;
-    const scalar_t* from = x + first * p.length;
-    // A warp begins where a sector does, so that it touches none twice.
-    const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
-    for (int i = thread - skipped / static_cast<int>(sizeof(scalar_t)); i < planes * p.length;
-         i += THREADS)
-        if (i >= 0) sX[i] = from[i];
+    const int planes = static_cast<int>(p.count - first < num_groups ? p.count - first : num_groups);
+    const int length = static_cast<int>(p.length), all = planes * length;
+    const scalar_t* from = x + first * length;
+    if (all % VEC_SIZE == 0 && aligned_to<scalar_t, VEC_SIZE>(from)) {
+        using Vec = Block<scalar_t, VEC_SIZE>;
+#pragma unroll 4
+        for (int i = thread; i < all / VEC_SIZE; i += THREADS)
+            reinterpret_cast<Vec*>(sX)[i] = reinterpret_cast<const Vec*>(from)[i];
+    } else {
+        // A warp begins where a sector does, so that it touches none twice.
+        const int skipped = static_cast<int>(reinterpret_cast<unsigned long long>(from) % 32);
+        for (int i = thread - skipped / static_cast<int>(sizeof(scalar_t)); i < all; i += THREADS)
+            if (i >= 0) sX[i] = from[i];
+    }
     __syncthreads();
     if (plane < p.count)
-        for (int i = thread_rank; i < p.length; i += group_size)
-            fold.add(to_acc(sX[group * p.length + i]), i);
+#pragma unroll 4
+        for (int i = thread_rank; i < length; i += group_size)
+            fold.add(to_acc(sX[group * length + i]), i);
 #else
     if (plane < p.count) {
         const index_t image = plane / p.channels;
@@ -99,18 +143,20 @@ __device__ __forceinline__ void reduce(const scalar_t* __restrict__ x, const Pla
             fold.add(to_acc(ldg(from + at[0])), i);
         }
     }
-#endif
-    __shared__ unsigned long long partial_memory[THREADS * sizeof(Fold) / 8];
-    Fold* partial = reinterpret_cast<Fold*>(partial_memory);
-    const int beside = p.across ? num_groups : 1;  // from a thread to the next of its group
-    partial[thread] = fold;
-    for (int distance = group_size / 2; distance > 0; distance /= 2) {
-        __syncthreads();
-        if (thread_rank < distance) {
-            fold.merge(partial[thread + distance * beside]);
-            partial[thread] = fold;
+    if (p.across) {
+        partial[thread] = fold;
+        for (int distance = group_size / 2; distance > 0; distance /= 2) {
+            __syncthreads();
+            if (thread_rank < distance) {
+                fold.merge(partial[thread + distance * num_groups]);
+                partial[thread] = fold;
+            }
         }
+        if (thread_rank == 0 && plane < p.count) store(plane, fold);
+        return;
     }
+#endif
+    fold = merged(fold, thread, group_size, partial);
     if (thread_rank == 0 && plane < p.count) store(plane, fold);
 }
 
@@ -128,4 +174,48 @@ global_max_pool(const scalar_t* __restrict__ x, scalar_t* __restrict__ y,
         y[plane] = from_acc(maximum.best);
         if (indices) indices[plane] = maximum.at;
     });
+}
+
+// Vectors of channels, side by side, of LANES threads; the pixels are divided among as many rows of
+// threads as a block has.
+constexpr int CHANNEL_LANES = 16, CHANNEL_ROWS = THREADS / CHANNEL_LANES;
+
+template <bool VECTORS>
+__device__ __forceinline__ void mean_of_channels(const scalar_t* __restrict__ x,
+                                                 scalar_t* __restrict__ y, const Planes& p) {
+    __shared__ acc_t partial[CHANNEL_ROWS][CHANNEL_LANES * VEC_SIZE];
+    const int lane = threadIdx.x % CHANNEL_LANES, row = threadIdx.x / CHANNEL_LANES;
+    const int channels = static_cast<int>(p.channels), length = static_cast<int>(p.length);
+    unsigned block = blockIdx.x;
+    const int first = next_tile(block, channels, CHANNEL_LANES * VEC_SIZE);
+    const index_t image = block, step = p.element.stride[0][0];
+    const int own = first + lane * VEC_SIZE;
+    const scalar_t* const from = x + image * p.n + own;
+    acc_t sum[VEC_SIZE] = {};
+    if (own < channels)
+#pragma unroll 4
+        for (int i = row; i < length; i += CHANNEL_ROWS) {
+            acc_t value[VEC_SIZE];
+            unpack(load_block<scalar_t, VEC_SIZE>(from + i * step, VECTORS).at, value);
+#pragma unroll
+            for (int k = 0; k < VEC_SIZE; ++k) sum[k] += value[k];
+        }
+#pragma unroll
+    for (int k = 0; k < VEC_SIZE; ++k) partial[row][k * CHANNEL_LANES + lane] = sum[k];
+    __syncthreads();
+    for (int slot = threadIdx.x; slot < CHANNEL_LANES * VEC_SIZE; slot += THREADS) {
+        const int c = first + slot % CHANNEL_LANES * VEC_SIZE + slot / CHANNEL_LANES;
+        acc_t all = 0;
+#pragma unroll
+        for (int r = 0; r < CHANNEL_ROWS; ++r) all += partial[r][slot];
+        if (c < channels) y[image * channels + c] = from_acc(all / static_cast<acc_t>(length));
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+global_avg_pool_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Planes p) {
+    if (aligned_to<scalar_t, VEC_SIZE>(x))
+        mean_of_channels<true>(x, y, p);
+    else
+        mean_of_channels<false>(x, y, p);
 }

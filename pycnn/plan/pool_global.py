@@ -13,14 +13,18 @@ from pycnn.shapes import ceil_div
 
 THREADS = 256
 
-#: Elements of a plane that a thread should have before it gets company.
-SHARE = 8
+#: Elements of a plane that a thread should have before it gets company, and those of one that is
+#: in shared memory.
+SHARE, SHARE_STAGED = 8, 16
 
 #: Longest plane of which several are brought into shared memory in one piece.
 STAGED_LENGTH = THREADS * SHARE
 
 #: Neighbouring channels that a block works on where they are last, for whole sectors.
 COLUMNS = 32
+
+#: Threads that have vectors of channels side by side, and bytes of one.
+CHANNEL_LANES, VECTOR_BYTES = 16, 16
 
 FILE = "pool/global_pool.cu"
 
@@ -66,7 +70,8 @@ def global_pool(
         (pooling.images, pooling.channels, *extents), [strides]
     )[1][0] in ((), (1,))
     staged = in_one_piece and length <= STAGED_LENGTH
-    team = min(1 << max(ceil_div(length, SHARE) - 1, 0).bit_length(), THREADS)
+    share = SHARE_STAGED if staged else SHARE
+    team = min(1 << max(ceil_div(length, share) - 1, 0).bit_length(), THREADS)
     if pooling.last:
         team = min(team, THREADS // COLUMNS)
     slots = THREADS // team
@@ -79,8 +84,24 @@ def global_pool(
             element=strided(extents, [tuple(along)]),
         )  # fmt: skip
         defines = (("SCALAR", SCALAR[dtype]), ("STAGED", str(int(staged))))
+        if kind == "avg" and pooling.last and _are_vectors(pooling, strides, itemsize):
+            kernel = Kernel(FILE, "global_avg_pool_channels", defines)
+            tiles = ceil_div(pooling.channels, CHANNEL_LANES * VECTOR_BYTES // itemsize)
+            grid = (pooling.images * tiles, 1, 1)
+            launch = Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params))
+            return Plan(op, "channels", (launch,), outputs)
         kernel = Kernel(FILE, f"global_{kind}_pool", defines)
         shared = 16 * ceil_div(slots * length * itemsize, 16) if staged else 0
         grid = (ceil_div(count, slots), 1, 1)
         launches = (Launch(kernel, grid, (THREADS, 1, 1), (*arguments, params), shared),)
     return Plan(op, "staged" if staged else "in place", launches, outputs)
+
+
+def _are_vectors(pooling: Pooling, strides: Ints, itemsize: int) -> bool:
+    """Whether channels are neighbours in whole vectors, and pixels evenly apart."""
+    width = VECTOR_BYTES // itemsize
+    n, c, *along = strides
+    steps = merge_axes(tuple(a.extent for a in pooling.axes), [tuple(along)])[1][0]
+    whole = not any(step % width for step in (pooling.channels, n, *steps))
+    small = max(pooling.channels, prod(a.extent for a in pooling.axes)) < 2**31 - THREADS
+    return c == 1 and len(steps) <= 1 and whole and small

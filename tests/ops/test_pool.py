@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from op_checks import assert_matches, behind, far_apart, numeric_gradient
+from op_checks import assert_matches, behind, far_apart, numeric_gradient, view_of
 
 import pycnn
 from pycnn.define._pool_lp import LP_POOL_BACKWARD
@@ -550,3 +550,29 @@ def test_gradients_by_vectors_move_little_more_than_they_must(rng, layout, side,
         most = {"NCHW": (1.05, 3.1), "NHWC": (2.05, 6.2)}[layout][side - 2]
         assert counters.global_load_sectors * 32 <= most * read
         assert counters.bank_conflicts == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("layout", "shape", "algo"),
+    [
+        ("NHWC", (2, 7, 7, 40), "channels"),
+        ("NHWC", (1, 3, 5, 272), "channels"),
+        ("NHWC", (1, 3, 5, 6), "in place"),
+        ("NCHW", (3, 41, 7, 7), "staged"),
+        ("NCHW", (1, 2, 40, 50), "staged"),
+    ],
+)
+def test_global_means_by_vectors(backend, rng, layout, shape, algo, dtype):
+    """Aligned, and one element behind that; some channels are of a tile that ends early."""
+    tested = TESTED["global_avg_pool"]
+    chosen = {"layout": layout}
+    x = normal(rng, shape, dtype)
+    x.flat[-1] = NAN
+    (want,) = tested.oracle(chosen, {"x": x}).values()
+    if algo == "in place" and dtype == "float64":
+        algo = "channels"
+    for view in (x, view_of(x, "misaligned")):
+        assert tested.op.plan(tested.op.describe({"x": view}, **chosen)).algo == algo
+        (got,) = tested.invoke(pycnn.global_avg_pool, {"x": backend.array(view)}, chosen)
+        assert_matches(got, want, dtype, 2000, backend)
