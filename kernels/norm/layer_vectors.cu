@@ -5,10 +5,12 @@
 // Layout     contiguous; rows of whole vectors of 16 bytes; weight and bias contiguous
 // Launch     layer_vectors       block (lanes, rows), 128 threads: 2 to 32 lanes a row
 //            layer_vectors_long  block 64 to 512: one row
-//            layer_backward_vectors and layer_backward_vectors_long alike
+//            layer_backward_vectors and layer_backward_vectors_long alike, and group_vectors and
+//            group_vectors_long with up to 1024 threads, whose rows are groups of channels with a
+//            weight and a bias for each
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, 128 bits an access; weight and bias once a
 //            row, from caches. 8 and 14 flop an element
-// Range      rows of up to 512 * VECTORS vectors, any number of them. Where an address is no
+// Range      rows of up to 512 (groups 1024) * VECTORS vectors, any number of them. Where an address is no
 //            multiple of 16 bytes, elements come and go one by one. Rows whose squares overflow are
 //            gone through once more, scaled; deterministic
 // Siblings   layer.cu takes any axes, strides and lengths, by way of shared memory
@@ -16,6 +18,8 @@
 //
 // entry layer_vectors                normalised rows, a few lanes each
 // entry layer_vectors_long           normalised rows, a block each
+// entry group_vectors                normalised groups of channels, a few lanes each
+// entry group_vectors_long           normalised groups of channels, a block each
 // entry layer_backward_vectors       gradient with respect to x, and statistics, a few lanes a row
 // entry layer_backward_vectors_long  gradient with respect to x, and statistics, a block a row
 // variant SCALAR = floating
@@ -27,6 +31,7 @@
 struct Layer {
     index_t rows;
     int length, weight_wide, bias_wide;
+    int groups, channels, spread;  // of group norm: rows of an image, channels of a row, their elements
     double eps;
 };
 
@@ -66,6 +71,46 @@ struct Parameters {
     }
 };
 
+// A weight and a bias for every element of a row.
+struct OfElements {
+    Parameters weights, biases;
+
+    __device__ __forceinline__ OfElements(const void* weight, const void* bias, const Layer& p)
+        : weights{weight, p.weight_wide, 1}, biases{bias, p.bias_wide, 0} {}
+    __device__ __forceinline__ void load(index_t, int i, acc_t (&scale)[VEC_SIZE],
+                                         acc_t (&shift)[VEC_SIZE]) const {
+        weights.load(i, scale);
+        biases.load(i, shift);
+    }
+};
+
+// The same for all elements of a channel, which are whole vectors.
+struct OfChannels {
+    const void *weight, *bias;
+    const Layer& p;
+
+    __device__ __forceinline__ OfChannels(const void* its_weight, const void* its_bias,
+                                          const Layer& params)
+        : weight(its_weight), bias(its_bias), p(params) {}
+    static __device__ __forceinline__ acc_t one(const void* from, int wide, int c) {
+        return wide ? ldg(static_cast<const acc_t*>(from) + c)
+                    : to_acc(ldg(static_cast<const scalar_t*>(from) + c));
+    }
+    __device__ __forceinline__ void load(index_t row, int i, acc_t (&scale)[VEC_SIZE],
+                                         acc_t (&shift)[VEC_SIZE]) const {
+        const unsigned group = static_cast<unsigned>(row % p.groups);
+        const int c = static_cast<int>(group) * p.channels +
+                      static_cast<unsigned>(i) / static_cast<unsigned>(p.spread);
+        const acc_t by = weight ? one(weight, p.weight_wide, c) : acc_t(1);
+        const acc_t more = bias ? one(bias, p.bias_wide, c) : acc_t(0);
+#pragma unroll
+        for (int k = 0; k < VEC_SIZE; ++k) {
+            scale[k] = by;
+            shift[k] = more;
+        }
+    }
+};
+
 // Moments of a row's values times `unit`, which becomes another one where squares overflow.
 template <typename Group>
 __device__ __forceinline__ Moments moments_of(const Group& group, const RowVectors& r,
@@ -101,7 +146,7 @@ __device__ __forceinline__ Moments moments_of(const Group& group, const RowVecto
     return all;
 }
 
-template <typename Group>
+template <typename Affine, typename Group>
 __device__ __forceinline__ void forward(const Group& group, const scalar_t* __restrict__ x,
                                         const void* weight, const void* bias,
                                         scalar_t* __restrict__ y, const Layer& p) {
@@ -112,12 +157,11 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* __re
     acc_t unit;
     const Moments all = moments_of(group, r, x, vec, p.length, unit);
     const acc_t rstd = all.rstd(static_cast<acc_t>(p.eps), unit);
-    const Parameters weights = {weight, p.weight_wide, 1}, biases = {bias, p.bias_wide, 0};
+    const Affine affine(weight, bias, p);
     each_vector(vec, [&](int k, const acc_t (&value)[VEC_SIZE]) {
         if (!r.has(k)) return;
         acc_t scale[VEC_SIZE], shift[VEC_SIZE];
-        weights.load(r.at(k), scale);
-        biases.load(r.at(k), shift);
+        affine.load(row, r.at(k), scale, shift);
         r.store(y, k, [&](int i) {
             return ((value[i] * unit - all.pivot) - all.mean) * rstd * scale[i] + shift[i];
         });
@@ -173,14 +217,27 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
 extern "C" __global__ void __launch_bounds__(128, 5)
 layer_vectors(const scalar_t* __restrict__ x, const void* weight, const void* bias,
               scalar_t* __restrict__ y, Layer p) {
-    forward(LaneGroup(), x, weight, bias, y, p);
+    forward<OfElements>(LaneGroup(), x, weight, bias, y, p);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
 layer_vectors_long(const scalar_t* __restrict__ x, const void* weight, const void* bias,
                    scalar_t* __restrict__ y, Layer p) {
     __shared__ acc_t partial[WARP];
-    forward(BlockGroup(partial), x, weight, bias, y, p);
+    forward<OfElements>(BlockGroup(partial), x, weight, bias, y, p);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 5)
+group_vectors(const scalar_t* __restrict__ x, const void* weight, const void* bias,
+              scalar_t* __restrict__ y, Layer p) {
+    forward<OfChannels>(LaneGroup(), x, weight, bias, y, p);
+}
+
+extern "C" __global__ void __launch_bounds__(sizeof(acc_t) == 4 ? 1024 : 512, 1)
+group_vectors_long(const scalar_t* __restrict__ x, const void* weight, const void* bias,
+                   scalar_t* __restrict__ y, Layer p) {
+    __shared__ acc_t partial[WARP];
+    forward<OfChannels>(BlockGroup(partial), x, weight, bias, y, p);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4)

@@ -52,7 +52,10 @@ def on_chip(call: Call, operands: int) -> bool:
     """Whether the elements of a group are neighbours, and few enough to be read once."""
     x, (channels, groups, *_) = call.views["x"], call.settings
     length = per_statistic(x, x.shape[0] * groups)
-    return channels.layout == "NCHW" and norm_layer.fits(length, call.dtype, operands)
+    if channels.layout != "NCHW":
+        return False
+    in_registers = operands == 1 and norm_layer.group_team(call.views, call.dtype, groups)
+    return bool(in_registers) or norm_layer.fits(length, call.dtype, operands)
 
 
 def _bytes_of_x(call: Call) -> int:

@@ -39,8 +39,10 @@ class RowTeam:
         return ceil_div(rows, self.block[1])
 
 
-def row_team(length: int, dtype: str) -> RowTeam | None:
+def row_team(length: int, dtype: str, most: int = LONG_BLOCK) -> RowTeam | None:
     """The team for contiguous rows of `length` elements; None where they are no whole vectors.
+
+    `most` is how many threads a block may have.
 
     Examples
     --------
@@ -48,7 +50,7 @@ def row_team(length: int, dtype: str) -> RowTeam | None:
     ((32, 4, 1), (64, 1, 1), None)
     """
     vecs, ragged = divmod(length, VECTOR_BYTES // FLOATS[dtype].itemsize)
-    if ragged or not 0 < vecs <= VECTORS * LONG_BLOCK:
+    if ragged or not 0 < vecs <= VECTORS * most:
         return None
     threads = ceil_div(vecs, VECTORS)
     if threads > 32:

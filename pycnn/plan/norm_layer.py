@@ -27,6 +27,9 @@ THREADS = 512
 #: What kernels of norm/gradient.cu read of the workspace: mean and deviation in one array.
 PACKED = ("statistics", None, None)
 
+#: Most threads that keep a group of channels in registers, with sums of 4 bytes.
+GROUP_BLOCK = 1024
+
 #: Blocks beyond which a team takes several slices, and most of them.
 BLOCKS = 256
 STEPS = 64
@@ -160,7 +163,24 @@ def group_norm(op: str, views: Views, dtype: str, groups: int, eps: float) -> Pl
     """Plan of group and instance norm in NCHW, where a group fits on chip."""
     x = views["x"]
     s = _groups(x.shape, (x.strides, row_major(x.shape)), groups)
+    if team := group_team(views, dtype, groups):
+        arguments = (Buffer("x"), _optional(views, "weight"), _optional(views, "bias"), Buffer("y"))
+        launch = _launch_rows("group", views, dtype, s, eps, team, arguments)
+        return Plan(op, team.name, (launch,), {"y": ArraySpec(x.shape, numpy_dtype(dtype))})
     return forward(op, views, dtype, s, eps)
+
+
+def group_team(views: Views, dtype: str, groups: int) -> RowTeam | None:
+    """Threads that keep a group in registers: contiguous ones, whose channels are whole vectors."""
+    x = views["x"]
+    affine = [views[n] for n in ("weight", "bias") if n in views]
+    whole = all(v.strides == row_major(v.shape) for v in (x, *affine))
+    n, c, *rest = x.shape
+    spread = prod(rest)
+    length = c // groups * spread
+    if not whole or not n * length or spread % (VECTOR_BYTES // FLOATS[dtype].itemsize):
+        return None
+    return row_team(length, dtype, GROUP_BLOCK // (computed_in(dtype).itemsize // 4))
 
 
 def group_norm_backward(
@@ -221,7 +241,8 @@ def _launch_rows(
     weight_wide, bias_wide = (_norm.is_wide(views.get(n), dtype) for n in ("weight", "bias"))
     parameters = struct(
         "norm/layer_vectors.cu", "Layer",
-        rows=rows, length=prod(s.along), weight_wide=weight_wide, bias_wide=bias_wide, eps=eps,
+        rows=rows, length=prod(s.along), weight_wide=weight_wide, bias_wide=bias_wide,
+        groups=s.period, channels=s.channels, spread=s.spread, eps=eps,
     )  # fmt: skip
     entry = kernel("layer_vectors", f"{name}_{team.entry}", dtype)
     return Launch(entry, (team.blocks(rows), 1, 1), team.block, (*arguments, parameters))

@@ -5,6 +5,7 @@ import pytest
 from op_checks import assert_matches, behind, far_apart, numeric_gradient, view_of
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import counting
 from pycnn.reference.oracle import norm as oracle
 from pycnn.testing import TESTED
@@ -145,6 +146,37 @@ def test_response_of_nan_reaches_its_window_alone(backend, rng, layout):
     y = np.moveaxis(y, LAYOUTS[layout], 1)
     assert np.isnan(y[0, :, 1, 2]).tolist() == [False] * 3 + [True] * 3 + [False] * 3
     assert np.isnan(y).sum() == 3
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "groups", "algo"),
+    [
+        ((3, 6, 4, 8), 3, "vectors"),
+        ((2, 4, 20, 40), 2, "long_vectors"),
+        ((1, 3, 5, 16), 3, "vectors"),
+    ],
+)
+def test_groups_in_registers(backend, rng, shape, groups, algo, dtype):
+    """With weights of either type and without; aligned and not; NaN, and squares that overflow."""
+    tested = TESTED["group_norm"]
+    x = rng.standard_normal(shape).astype(numpy_dtype(dtype))
+    x[0, -1, 0, 1] = NAN
+    if dtype in ("bfloat16", "float32"):
+        x[0, :2] *= x.dtype.type(1e25)
+    wide = rng.standard_normal((2, shape[1])).astype("float64" if dtype == "float64" else "float32")
+    for weight, bias in (wide, wide.astype(x.dtype), (None, None)):
+        given = {"x": x, "weight": weight, "bias": bias}
+        given = {name: a for name, a in given.items() if a is not None}
+        chosen = {"num_groups": groups}
+        with np.errstate(all="ignore"):
+            (want,) = tested.oracle(tested.settings(Case("", {}, chosen)), given).values()
+        for view in (x, view_of(x, "misaligned")):
+            views = {**given, "x": view}
+            assert tested.op.plan(tested.op.describe(views, **chosen)).algo == algo
+            views = {n: backend.array(a) for n, a in views.items()}
+            (got,) = tested.invoke(pycnn.group_norm, views, chosen)
+            assert_matches(got, want, dtype, 2000, backend)
 
 
 #: Layout and shape: several tiles of channels, one of them short; planes of whole vectors and of
