@@ -4,6 +4,7 @@
 //            OP=Smallest  y = min_i x[i]           NaN anywhere gives NaN
 // Layout     x any strides; y contiguous; values between stages contiguous, in the type of sums
 // Launch     rows       block (group, groups), 256 threads at most: a power of two of lanes a slice
+//            vectors    block (lanes, rows), 128 threads: 2 to 32 lanes a row of up to 2 kB
 //            long_rows  block 512: one slice, or one part of it (grid.y parts)
 //            columns    block (slices, group), 256 threads: 32 neighbouring slices or more, or one
 //                       part of each (grid.y parts)
@@ -15,13 +16,14 @@
 // Source     Harris: Optimizing parallel reduction in CUDA, NVIDIA 2007
 //
 // entry reduce_rows       along the last axis, a few lanes a slice
+// entry reduce_vectors    along the last axis, contiguous rows of whole vectors, a few lanes a slice
 // entry reduce_long_rows  along the last axis, a block a slice
 // entry reduce_columns    along another axis
 // entry reduce_finish     along an axis of values that an earlier stage left
 // variant SCALAR = floating
 // variant OP = Sum, Largest, Smallest
 #include <pycnn/kernel.cuh>
-#include <pycnn/slices.cuh>
+#include <pycnn/row_vectors.cuh>
 
 #ifndef OP
 #define OP Sum
@@ -94,6 +96,25 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     });
     value = group.reduce(value, op);
     if (part.number < p.count && group.thread_rank == 0) to.store(part.number, value, y, partial);
+}
+
+// Rows of whole vectors, one after the other, in registers.
+extern "C" __global__ void __launch_bounds__(128)
+    reduce_vectors(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, index_t rows,
+                   int length, Target to) {
+    const LaneGroup group;
+    const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
+    const RowVectors r(group, row, length, row < rows);  // all threads stay to the end
+    Vec vec[VECTORS];
+    r.load(x, vec, OP::identity());
+    const OP op;
+    acc_t value = OP::identity();
+    each_vector(vec, [&](int, const acc_t (&term)[VEC_SIZE]) {
+#pragma unroll
+        for (int i = 0; i < VEC_SIZE; ++i) value = op(value, term[i]);
+    });
+    value = group.reduce(value, op);
+    if (r.end > 0 && group.thread_rank == 0) to.store(row, value, y, nullptr);
 }
 
 // 16 bytes a thread where the terms are neighbours.

@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from pycnn.dtypes import FLOATS, numpy_dtype
+from pycnn.plan._row_vectors import row_team
 from pycnn.plan._slices import choose_team, slices
 from pycnn.plan._stages import Group, accumulator, groups, stages
 from pycnn.plan._strided import Ints, row_major
@@ -59,8 +60,28 @@ def reduction(
         arguments = (source, y, partial, stage.slices, target)
         launches.append(Launch(kernel, stage.grid, stage.block, arguments, stage.shared))
         source = partial or source
+    rows = len(passes) == 1 and passes[0].entry == "rows"
+    if rows and (launch := _in_registers(shape, strides, axes, dtype, defines, divisor)):
+        return Plan(op, "vectors", (launch,), {"y": spec})
     algo = passes[0].entry if passes else "nothing"
     return Plan(op, algo, tuple(launches), {"y": spec}, workspace)
+
+
+def _in_registers(
+    shape: Ints, strides: Ints, axes: Sequence[int], dtype: str, defines: tuple, divisor: float
+) -> Launch | None:
+    """The launch for contiguous rows of whole vectors that a few lanes hold; else None."""
+    first = len(shape) - len(axes)
+    if tuple(axes) != tuple(range(first, len(shape))) or strides != row_major(shape):
+        return None
+    rows, length = prod(shape[:first]), prod(shape[first:])
+    team = row_team(length, dtype)
+    if team is None or team.name != "vectors":
+        return None
+    target = struct(VALUES, "Target", parts=1, divisor=divisor)
+    kernel = Kernel(VALUES, "reduce_vectors", defines)
+    arguments = (Buffer("x"), Buffer("y"), np.int64(rows), np.int32(length), target)
+    return Launch(kernel, (team.blocks(rows), 1, 1), team.block, arguments)
 
 
 def argmax(

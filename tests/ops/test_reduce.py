@@ -5,8 +5,11 @@ import pytest
 from op_checks import assert_matches, far_apart, numeric_gradient, view_of
 
 import pycnn
+from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import counting
 from pycnn.reference.oracle import reduce as oracle
+from pycnn.testing import TESTED
+from pycnn.testing.case import Case
 
 NAN, INF = np.nan, np.inf
 NAMES = {"sum": "total", "mean": "mean", "amax": "amax", "amin": "amin"}
@@ -169,3 +172,22 @@ def test_bad_input(selected, case):
     call, error, message = BAD[case]
     with pycnn.use_backend(selected), pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin"])
+def test_rows_of_whole_vectors(backend, rng, name, dtype):
+    """A few lanes a row, rows that fill no block, lanes without a vector; aligned and not."""
+    tested = TESTED[name]
+    for shape, axis in (((3, 7, 40), 2), ((5, 16), (1,)), ((3, 5, 8), (1, 2)), ((9, 1000), 1)):
+        x = rng.standard_normal(shape).astype(numpy_dtype(dtype))
+        x[1, ..., 3] = np.nan
+        x[2, ..., 0] = np.inf
+        chosen = {"axis": axis}
+        (want,) = tested.oracle(tested.settings(Case("", {}, chosen)), {"x": x}).values()
+        short = x.nbytes // x.shape[0] <= 2048 or len(shape) > 2
+        for view in (x, view_of(x, "misaligned")):
+            plan = tested.op.plan(tested.op.describe({"x": view}, **chosen))
+            assert (plan.algo == "vectors") == short
+            (got,) = tested.invoke(getattr(pycnn, name), {"x": backend.array(view)}, chosen)
+            assert_matches(got, want, dtype, 1000, backend)
