@@ -4,7 +4,7 @@
 
 The convolutions of ResNet-50 and VGG-16, forward, channels last. *Before* are the kernels that use
 no tensor core, of which the one that `auto` would try first; *after* is what `auto` takes today, or
-for TF32, which nobody gets unasked, `implicit_gemm_tf32` (before it: float32). The limit is
+for TF32, which nobody gets unasked, `implicit_gemm_wgmma_tf32` (before it: float32). The limit is
 max(operations / peak, bytes / copy speed) of the datasheet's peak for the type: that of the tensor
 cores for bfloat16 and TF32, that without for float32. Everything here is predicted by
 `pycnn.predict`, nothing measured, and no GPU is needed. What was done is kept after every layer:
@@ -47,11 +47,12 @@ from pycnn.runtime.terminal import progress
 SUITES_SHOWN = ("resnet50", "vgg16")
 BATCHES = (1, 32, 256)
 
-#: What a column computes in: dtype, kind of the peak, and the algorithm where `auto` takes none.
+#: What a column computes in: dtype, kind of the peak, and the algorithms where `auto` takes none,
+#: the first that fits.
 MODES = {
-    "bfloat16": ("bfloat16", "bfloat16", None),
-    "tf32": ("float32", "tf32", "implicit_gemm_tf32"),
-    "float32": ("float32", "float32", None),
+    "bfloat16": ("bfloat16", "bfloat16", ()),
+    "tf32": ("float32", "tf32", ("implicit_gemm_wgmma_tf32", "implicit_gemm_tf32")),
+    "float32": ("float32", "float32", ()),
 }
 
 #: What is shown of a network: which side, and which of its times.
@@ -79,17 +80,17 @@ def before(choice: Choice) -> Plan | None:
     return None
 
 
-def after(choice: Choice, algo: str | None) -> Plan | None:
-    """What `auto` takes, or `algo` where it fits; where it does not, what `auto` takes."""
+def after(choice: Choice, algos: Sequence[str]) -> Plan | None:
+    """The first of `algos` that fits; where none does, what `auto` takes."""
     fits = {candidate.name for candidate in choice.candidates() if candidate.fits}
-    return choice.plan(algo if algo in fits and algo else "auto")
+    return choice.plan(next((algo for algo in algos if algo in fits), "auto"))
 
 
 def row(
     suite: str, layer: Layer, mode: str, gpu: gpus.Gpu, known: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """A layer in one mode; *before* from a row that is known."""
-    dtype, kind, algo = MODES[mode]
+    dtype, kind, algos = MODES[mode]
     op = OPERATIONS["conv2d"]
     definition, call = described(op, layer.case, "forward", dtype, "NHWC")
     arrays = {
@@ -98,7 +99,7 @@ def row(
     }
     with planned_for(Target(gpu.arch, gpu.sms)):
         (choice,) = definition.choices(call)
-        chosen = {"after": after(choice, algo)}
+        chosen = {"after": after(choice, algos)}
         if known is None:
             chosen["before"] = before(choice)
         sides = {side: _side(plan, arrays, gpu) for side, plan in chosen.items() if plan}

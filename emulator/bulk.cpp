@@ -11,9 +11,23 @@ namespace pycnn_emu {
 
 namespace {
 
+// To the nearest number of 10 bits of mantissa, and of two to the even one; infinities and NaN stay.
+void round_to_tf32(char* at, size_t bytes) {
+    for (char* end = at + bytes; at < end; at += sizeof(uint32_t)) {
+        uint32_t bits;
+        std::memcpy(&bits, at, sizeof(bits));
+        if ((bits & 0x7f800000u) == 0x7f800000u) continue;
+        bits = (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u;
+        std::memcpy(at, &bits, sizeof(bits));
+    }
+}
+
 void move(const Piece& piece, uint32_t fill, Reduce operation, Number number) {
     auto* to = reinterpret_cast<char*>(piece.to);
-    if (piece.from) {
+    if (piece.from && number == Number::kTf32) {
+        std::memcpy(to, reinterpret_cast<const char*>(piece.from), piece.size);
+        round_to_tf32(to, piece.size);
+    } else if (piece.from) {
         reduce(operation, number, to, reinterpret_cast<const char*>(piece.from), piece.size);
     } else {
         for (uint32_t at = 0; at < piece.size; at += sizeof(fill))

@@ -55,7 +55,7 @@ struct Target {
     Signal signal;
 };
 // The running thread issues a load into one or several blocks' memory, which fills with repetitions
-// of `fill`.
+// of `fill`; of kTf32 it is rounded on the way.
 void bulk_load(std::vector<Target> targets, uint32_t fill, Reduce operation, Number number,
                bool of_tensor, uint32_t site);
 // A few bytes that are known now, to shared memory of the cluster (st.async, red.async).

@@ -78,8 +78,8 @@ void load(uint64_t to, uint64_t map_address, const int32_t* numbers, uint64_t ba
         for (Piece& piece : moved) piece.to += there - to;
         targets.push_back({std::move(moved), {signal, bytes}});
     }
-    bulk_load(std::move(targets), map.filling(), Reduce::kCopy, Number::kU32, true,
-              site);
+    bulk_load(std::move(targets), map.filling(), Reduce::kCopy,
+              map.rounds() ? Number::kTf32 : Number::kU32, true, site);
 }
 
 void store(uint64_t map_address, const int32_t* numbers, uint64_t from, uint32_t operation,

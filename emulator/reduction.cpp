@@ -108,7 +108,8 @@ void reduce(Reduce operation, Number number, void* to, const void* from, size_t 
         case Number::kS64: return reduce_as<int64_t>(operation, t, f, bytes);
         case Number::kF16: return reduce_as<Small<10>>(operation, t, f, bytes);
         case Number::kBf16: return reduce_as<Small<7>>(operation, t, f, bytes);
-        case Number::kF32: return reduce_as<float>(operation, t, f, bytes);
+        case Number::kF32:
+        case Number::kTf32: return reduce_as<float>(operation, t, f, bytes);
         case Number::kF64: return reduce_as<double>(operation, t, f, bytes);
     }
 }

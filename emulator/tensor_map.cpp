@@ -134,6 +134,8 @@ Number TensorMap::number() const {
     }
 }
 
+bool TensorMap::rounds() const { return type == kTf32 || type == kTf32Ftz; }
+
 uint32_t TensorMap::filling() const {
     if (!fill) return 0;
     return element() == 2 ? 0x7fff7fffu : 0x7fffffffu;

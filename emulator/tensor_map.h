@@ -29,6 +29,7 @@ struct TensorMap {
 
     uint32_t element() const;  // bytes of one
     Number number() const;     // of reductions
+    bool rounds() const;       // whether loads round to TF32
     uint32_t filling() const;  // what elements beyond the tensor are, four bytes of it
     int64_t extent(unsigned d) const { return int64_t{last[d]} + 1; }
 };

@@ -87,7 +87,8 @@ def conv2d(
     Padding with zeros counts as zeros that are multiplied: an infinite weight over it gives NaN,
     and a NaN in `x` shows in no window but those that contain it. The algorithms ``winograd_f2``,
     ``winograd_f4`` and ``fft`` transform tiles or images, and spread it over those;
-    ``implicit_gemm_tf32`` rounds the factors of float32 to 11 bits, and is taken by its name alone.
+    ``implicit_gemm_tf32`` and, on sm_90a, ``implicit_gemm_wgmma_tf32`` round the factors of float32
+    to 11 bits, and are taken by their names alone.
 
     References
     ----------

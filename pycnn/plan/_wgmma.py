@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pycnn.dtypes import numpy_dtype
 from pycnn.runtime.plan import Dim3
 from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
@@ -20,8 +21,8 @@ Tile = tuple[int, int]
 TILES: tuple[Tile, ...] = ((128, 64), (128, 128), (128, 256))
 TILES_OF_CONV = (*TILES, (192, 128))
 
-#: Elements of k in a stage, and blocks of a cluster.
-BLK_K, CLUSTERS = 64, (1, 2)
+#: Bytes of k in a stage, the width of the swizzle, and blocks of a cluster.
+ROW, CLUSTERS = 128, (1, 2)
 
 #: Columns of a tile are a multiple of these.
 _COLUMNS = 64
@@ -48,14 +49,35 @@ _QUEUED = 0.1
 #: what pycnn.predict has of layers at batch 1 on an H200 (docs/family-conv.md).
 _LAUNCH, _PART = 5000, 370
 
-#: Strides, in elements of 16 bits, that tensor maps can have.
-STEP, MAX_STRIDE = 8, 2**39
+#: Strides that tensor maps can have: multiples of so many bytes, and below so many elements.
+ALIGNED, MAX_STRIDE = 16, 2**38
 
 #: In place of a tensor map that a kernel does without.
 NO_MAP = np.void(bytes(128))
 
 #: Coordinates of a tensor map are ints, and the last box reaches a little further.
 MAX_EXTENT = 2**31 - 2**16
+
+
+def depth(dtype: str) -> int:
+    """Elements of k in a stage.
+
+    Examples
+    --------
+    >>> [depth(dtype) for dtype in ("bfloat16", "float32")]
+    [64, 32]
+    """
+    return ROW // numpy_dtype(dtype).itemsize
+
+
+def step(dtype: str) -> int:
+    """Elements of which strides are multiples."""
+    return ALIGNED // numpy_dtype(dtype).itemsize
+
+
+def copied_as(dtype: str) -> str:
+    """What tensor maps of operands say: float32 is rounded to the nearest TF32 as it is copied."""
+    return "tf32" if dtype == "float32" else dtype
 
 
 def obstacle() -> str | None:
@@ -67,7 +89,7 @@ def obstacle() -> str | None:
 def shared_bytes(tile: Tile) -> int:
     """Size of the kernel's struct Shared."""
     stages, warps = _STAGES[tile], tile[0] // PIECE[0]
-    return stages * (sum(tile) * BLK_K * 2 + 2 * 8) + warps * _PIECES * prod(PIECE) * 2
+    return stages * (sum(tile) * ROW + 2 * 8) + warps * _PIECES * prod(PIECE) * 2
 
 
 def threads(tile: Tile) -> int:
@@ -110,19 +132,22 @@ class Way(NamedTuple):
     def _at_once(self) -> int:
         return target().processors // self.cluster * self.cluster
 
-    def cycles(self, m: int, n: int, k: int, batches: int, always: bool) -> float:
-        """Until the last block ends, by arithmetic; `always`: even one part is added up."""
+    def cycles(self, m: int, n: int, steps: int, batches: int, always: bool, size: int) -> float:
+        """Until the last block ends, by arithmetic; `always`: even one part is added up.
+
+        Of `size` bytes an element, and `steps` stages of k.
+        """
         tile_m, tile_n = self.tile
-        steps, in_parts = ceil_div(ceil_div(k, BLK_K), self.parts), self.parts > 1 or always
+        steps, in_parts = ceil_div(steps, self.parts), self.parts > 1 or always
         tiles, sms = self.tiles(m, n, batches * self.parts), target().processors
         rounds = ceil_div(tiles, self._at_once)
         from_l2 = min(_AT_MOST, _FROM_L2 * sms / min(tiles, self._at_once))
-        products = prod(self.tile) * BLK_K / _PRODUCTS
+        products = prod(self.tile) * (ROW // 2) / _PRODUCTS  # of any type
         # Every warpgroup reads its rows and all columns, and the copies write both.
         rows = 2 * tile_m + (tile_m // WARPGROUP_M + 1) * tile_n
-        shared = rows * BLK_K * 2 / _SHARED
-        loads = (tile_m + tile_n / self.cluster) * BLK_K * 2 / from_l2
-        stores = prod(self.tile) * (4 if in_parts else 2) / from_l2
+        shared = rows * ROW / _SHARED
+        loads = (tile_m + tile_n / self.cluster) * ROW / from_l2
+        stores = prod(self.tile) * (4 if in_parts else size) / from_l2
         sums = self.parts * (m * n * batches * 4 / _FROM_L2 / sms + _PART)
         adding = sums + _LAUNCH if in_parts else 0
         step = max(products, shared, loads) + _QUEUED * loads
@@ -138,6 +163,7 @@ def best_way(
     *,
     always: bool = False,
     tiles: Sequence[Tile] | None = None,
+    dtype: str = "float16",
 ) -> Way:
     """The way in which the last block ends first, by arithmetic.
 
@@ -150,13 +176,15 @@ def best_way(
         Whether even one part is added up by another launch.
     tiles : sequence of (int, int), optional
         Those to choose among; `TILES` by default.
+    dtype : str, default "float16"
+        Of the operands.
 
     Examples
     --------
     >>> best_way(8192, 8192, 8192).tile, best_way(49, 512, 4608, most_parts=64)
     ((128, 256), Way(tile=(128, 64), parts=9, cluster=1))
     """
-    steps = ceil_div(k, BLK_K)
+    steps, size = ceil_div(k, depth(dtype)), numpy_dtype(dtype).itemsize
     most = max(1, min(most_parts, steps, target().processors))
     parts = dict.fromkeys(ceil_div(steps, ceil_div(steps, p)) for p in range(1, most + 1))
     # None that is mostly beyond the columns, if there is another.
@@ -168,4 +196,4 @@ def best_way(
         for c in CLUSTERS
         if m > (c - 1) * t[0] and c <= target().processors
     )
-    return min(ways, key=lambda way: way.cycles(m, n, k, batches, always))
+    return min(ways, key=lambda way: way.cycles(m, n, steps, batches, always, size))

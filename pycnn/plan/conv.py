@@ -24,7 +24,7 @@ from pycnn.plan.conv_implicit_mma import (
 from pycnn.plan.conv_order import Place, in_order
 from pycnn.plan.conv_problem import Problem, Unsupported
 from pycnn.plan.conv_tiled import DIRECT_TILED
-from pycnn.plan.conv_wgmma import IMPLICIT_GEMM_WGMMA
+from pycnn.plan.conv_wgmma import IMPLICIT_GEMM_WGMMA, IMPLICIT_GEMM_WGMMA_TF32
 from pycnn.plan.conv_winograd import WINOGRAD_F2, WINOGRAD_F4
 from pycnn.runtime import measured
 from pycnn.runtime.measured import Measured
@@ -42,6 +42,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         IMPLICIT_GEMM_MMA,
         IMPLICIT_GEMM_TF32,
         IMPLICIT_GEMM_TF32X3,
+        IMPLICIT_GEMM_WGMMA_TF32,
         IMPLICIT_GEMM_WGMMA,
         FEW_CHANNELS_MMA,
         IM2COL,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pycnn.define.views import View
-from pycnn.plan._wgmma import BLK_K, MAX_STRIDE, PIECE, STEP
+from pycnn.plan._wgmma import MAX_STRIDE, PIECE, copied_as, depth, step
 from pycnn.plan.conv_problem import Ints, Problem, Unsupported
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
@@ -38,15 +38,16 @@ def windows_map(x: View, problem: Problem, name: str, pixels: int) -> TensorMap:
 
 
 def images_map(x: View, name: str, pixels: int) -> TensorMap:
-    """Of so many pixels that follow each other, all of them, 64 channels at a time."""
+    """Of so many pixels that follow each other, all of them, 128 bytes of channels at a time."""
     shape, strides = (tuple(v[axis] for axis in (0, 2, 3, 1)) for v in (x.shape, x.strides))
     whole = _map(Buffer(name), x.dtype, shape, strides, name)
-    return replace(whole, box=(pixels, BLK_K), corners=((0, 0), (0, 0)), steps=(1, 1))
+    return replace(whole, box=(pixels, depth(x.dtype)), corners=((0, 0), (0, 0)), steps=(1, 1))
 
 
 def weight_map(array: Buffer, dtype: str, shape: Ints, strides: Ints, filters: int) -> TensorMap:
-    """Of so many filters at one tap, 64 channels at a time; axes (K, R, S, C)."""
-    return replace(_map(array, dtype, shape, strides, "the weight"), box=(filters, 1, 1, BLK_K))
+    """Of so many filters at one tap, 128 bytes of channels at a time; axes (K, R, S, C)."""
+    whole = _map(array, dtype, shape, strides, "the weight")
+    return replace(whole, box=(filters, 1, 1, depth(dtype)))
 
 
 def pixel_step(shape: Ints, strides: Ints) -> int | None:
@@ -68,15 +69,15 @@ def result_map(array: Buffer, y: View, groups: int) -> TensorMap | None:
     None where its pixels are not evenly spaced, or no map has their strides.
     """
     n, k, p, q = y.shape
-    filters, step = k // groups, pixel_step(y.shape, y.strides)
-    if step is None or step % STEP or not 0 <= step < MAX_STRIDE:
+    filters, apart_by, even = k // groups, pixel_step(y.shape, y.strides), step(y.dtype)
+    if apart_by is None or apart_by % even or not 0 <= apart_by < MAX_STRIDE:
         return None
-    if groups > 1 and filters % STEP:
+    if groups > 1 and filters % even:
         return None
-    whole = ceil_div(k, STEP) * STEP  # of what there is one the stride may be any
+    whole = ceil_div(k, even) * even  # of what there is one the stride may be any
     apart = filters if groups > 1 else whole
     return TensorMap(
-        array, y.dtype, (1, groups, n * p * q, filters), (whole, apart, step or whole, 1),
+        array, y.dtype, (1, groups, n * p * q, filters), (whole, apart, apart_by or whole, 1),
         (1, 1, *PIECE), optional=True,
     )  # fmt: skip
 
@@ -90,16 +91,16 @@ def require_offsets(dilation: Sequence[int], sides: Iterable[int]) -> None:
 
 def _map(array: Buffer, dtype: str, shape: Ints, strides: Ints, name: str) -> TensorMap:
     """Of an array with channels last, whose box is still to be said."""
-    steps, reach = [*strides[:-1], 1], 1
+    steps, reach, even = [*strides[:-1], 1], 1, step(dtype)
     for axis in reversed(range(3)):
         # Where there is one index the stride is none of the array's: anything a map may have.
         reach *= shape[axis + 1]
         if shape[axis] == 1:
-            steps[axis] = ceil_div(reach, STEP) * STEP
+            steps[axis] = ceil_div(reach, even) * even
         reach = max(reach, steps[axis])
-        if steps[axis] % STEP or not 1 <= steps[axis] < MAX_STRIDE:
+        if steps[axis] % even or not 1 <= steps[axis] < MAX_STRIDE:
             raise Unsupported(
-                f"element strides {strides} of {name}; allowed: multiples of {STEP} from {STEP} to "
+                f"element strides {strides} of {name}; allowed: multiples of {even} from {even} to "
                 f"{MAX_STRIDE - 1}, and 1 for channels"
             )
-    return TensorMap(array, dtype, tuple(shape), tuple(steps), ())
+    return TensorMap(array, copied_as(dtype), tuple(shape), tuple(steps), ())

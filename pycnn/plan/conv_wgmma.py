@@ -1,4 +1,4 @@
-"""The algorithm ``implicit_gemm_wgmma``: convolution on Hopper, by im2col maps and `wgmma`.
+"""The algorithms ``implicit_gemm_wgmma``: convolution on Hopper, by im2col maps and `wgmma`.
 
 kernels/conv/implicit_gemm_wgmma.cu has the shape of a matrix product of (pixels, terms) and (terms,
 filters). Which elements of x the rows are, the tensor map says: pixels from a base pixel on, as far
@@ -8,12 +8,15 @@ The gradient with respect to x is the same of dy, phase by phase, with the taps 
 kernels/conv/implicit_gemm_wgmma_weight.cu sums over the pixels, so that channels and filters are
 rows and columns.
 
+``implicit_gemm_wgmma_tf32`` rounds float32 to TF32, and is taken by its name alone. It has no
+gradient of the weight: elements of 16 bits alone may lie across the sum in shared memory.
+
 Where there are too few tiles for all multiprocessors, and always over pixels, the sums are cut into
 parts, which a second launch adds up in their order.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,10 +24,16 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _wgmma, conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, STEP, Way
-from pycnn.plan.conv_algorithm import Algorithm, product
-from pycnn.plan.conv_implicit import PARTIAL
-from pycnn.plan.conv_implicit_mma import IMPLICIT_GEMM_MMA, joined, require_chunks, tiler_of
+from pycnn.plan._wgmma import MAX_EXTENT, Way, depth, step
+from pycnn.plan.conv_algorithm import Algorithm, Planner, product
+from pycnn.plan.conv_implicit import PARTIAL, Tiler
+from pycnn.plan.conv_implicit_mma import (
+    IMPLICIT_GEMM_MMA,
+    IMPLICIT_GEMM_TF32,
+    joined,
+    require_chunks,
+    tiler_of,
+)
 from pycnn.plan.conv_maps import (
     images_map,
     pixel_step,
@@ -41,7 +50,7 @@ from pycnn.runtime.structs import struct
 from pycnn.shapes import ceil_div
 
 ENTRY = "implicit_gemm_wgmma"
-FILE, FILE_OF_WEIGHT = f"conv/{ENTRY}.cu", f"conv/{ENTRY}_weight.cu"
+FILE_OF_WEIGHT = f"conv/{ENTRY}_weight.cu"
 
 #: Filters a group, and terms of a sum, from which on "auto" takes it: a rule of thumb. Forward it
 #: is predicted to be the fastest on an H200, or near it, from FEW filters on, at any batch; but not
@@ -49,15 +58,41 @@ FILE, FILE_OF_WEIGHT = f"conv/{ENTRY}.cu", f"conv/{ENTRY}_weight.cu"
 #: yet measured on a GPU.
 WIDE, LONG, FEW, THIN = 64, 64, 16, 24
 
-#: What is launched where an array begins at an odd place.
-_OTHER = tiler_of(IMPLICIT_GEMM_MMA.name)
+#: Filters are a multiple of so many where sums are cut: parts are stored by pairs, eight at a time.
+PAIRS = 8
 
 
-def forward(problem: Problem, limit: int) -> Plan:
+@dataclass(frozen=True)
+class Kind:
+    """Which elements are multiplied.
+
+    Attributes
+    ----------
+    name : str
+        Of the algorithm and its kernel.
+    dtypes : tuple of str
+    other : Tiler
+        What is launched where an array begins at an odd place.
+    """
+
+    name: str
+    dtypes: tuple[str, ...]
+    other: Tiler
+
+    def defines(self, problem: Problem) -> tuple[tuple[str, str], ...]:
+        """Those of the kernel that say so."""
+        return (problem.scalar,) if len(self.dtypes) > 1 else ()
+
+
+OF_HALVES = Kind(ENTRY, HALVES, tiler_of(IMPLICIT_GEMM_MMA.name))
+OF_TF32 = Kind(f"{ENTRY}_tf32", ("float32",), tiler_of(IMPLICIT_GEMM_TF32.name))
+
+
+def forward(problem: Problem, limit: int, kind: Kind) -> Plan:
     """y, a tile of pixels and filters at a time."""
-    _require(problem, "forward", problem.channels)
+    _require(problem, "forward", problem.channels, kind)
     problem, weight, copies = conv_implicit.with_channels_last(
-        problem, problem.x, (0, 2, 3, 1), limit, _OTHER
+        problem, problem.x, (0, 2, 3, 1), limit, kind.other
     )
     if problem.weight.strides[1] != 1:
         raise Unsupported("a copy of the weight with its channels innermost exceeds the workspace")
@@ -68,16 +103,16 @@ def forward(problem: Problem, limit: int) -> Plan:
         for values in (problem.weight.shape, problem.weight.strides)
     )
     filters = _Filters(product.a, shape, strides, w_row=problem.filters)
-    launches, partial = _launches(problem, product, filters, limit - copy.nbytes)
+    launches, partial = _launches(problem, product, filters, limit - copy.nbytes, kind)
     workspace = {weight: copy, PARTIAL: problem.sums(partial)}
     return planned(problem, "y", problem.y.shape, (*copies, *launches), workspace)
 
 
-def backward_input(problem: Problem, limit: int) -> Plan:
+def backward_input(problem: Problem, limit: int, kind: Kind) -> Plan:
     """dx, phase by phase."""
-    _require(problem, "backward_input", problem.filters)
+    _require(problem, "backward_input", problem.filters, kind)
     problem, weight, copies = conv_implicit.with_channels_last(
-        problem, problem.y, (1, 2, 3, 0), limit, _OTHER
+        problem, problem.y, (1, 2, 3, 0), limit, kind.other
     )
     if problem.weight.strides[0] != 1:
         raise Unsupported("a copy of the weight with its filters innermost exceeds the workspace")
@@ -98,27 +133,28 @@ def backward_input(problem: Problem, limit: int) -> Plan:
             w_group=problem.filters,
             reverse=True,
         )
-        more, partial = _launches(of, product, filters, limit - copy.nbytes)
+        more, partial = _launches(of, product, filters, limit - copy.nbytes, kind)
         launches, most = [*launches, *more], max(most, partial)
-    launches += joined(empty, _OTHER)
+    launches += joined(empty, kind.other)
     workspace = {weight: copy, PARTIAL: problem.sums(most)}
     return planned(problem, "dx", problem.x.shape, launches, workspace)
 
 
-def backward_weight(problem: Problem, limit: int) -> Plan:
+def backward_weight(problem: Problem, limit: int, kind: Kind) -> Plan:
     """dweight, a tile of (r, s, c) and filters at a time, over a segment of images and pixels."""
-    _require(problem, "backward_weight", 0)
+    _require(problem, "backward_weight", 0, kind)
+    blk_k = depth(problem.dtype)
     require_offsets(problem.dilation, problem.weight.shape[2:])
     images, _, p, q = problem.y.shape
-    pixels, filters, chunks = images * p * q, problem.filters, ceil_div(problem.channels, BLK_K)
+    pixels, filters, chunks = images * p * q, problem.filters, ceil_div(problem.channels, blk_k)
     _require_extents(pixels, problem.x, problem.y)
     product = conv_implicit.weight_product(problem)
-    rows, sums = problem.taps * chunks * BLK_K, conv_implicit.sums_of(problem, product)
+    rows, sums = problem.taps * chunks * blk_k, conv_implicit.sums_of(problem, product)
     most = limit // (sums * problem.sum_size)
     if not most:
         raise Unsupported(f"{sums} sums exceed the workspace")
     way = _wgmma.best_way(rows, filters, pixels, problem.groups, most, always=True)
-    parts, per_part = way.parts, ceil_div(ceil_div(pixels, BLK_K), way.parts)
+    parts, per_part = way.parts, ceil_div(ceil_div(pixels, blk_k), way.parts)
     params = _params(rows, filters, pixels, way, problem.groups) | {
         "c_outer": sums, "c_inner": sums // problem.groups, "c_row": filters,
     }  # fmt: skip
@@ -126,30 +162,30 @@ def backward_weight(problem: Problem, limit: int) -> Plan:
         "x_group": problem.channels, "w_group": filters,
     }  # fmt: skip
     maps = (
-        windows_map(problem.x, problem, "x", BLK_K),
-        images_map(problem.y, "dy", BLK_K),
+        windows_map(problem.x, problem, "x", blk_k),
+        images_map(problem.y, "dy", blk_k),
     )
-    other, add = conv_implicit.launches_of(
-        problem, product, _OTHER, conv_implicit.choose(problem, product, 0)[0], parts, parts=True
-    )
+    edge, _ = conv_implicit.choose(problem, product, 0)
+    other, add = conv_implicit.launches_of(problem, product, kind.other, edge, parts, parts=True)
     args = (*maps, Buffer(PARTIAL), _gemm(params), _conv(window))
-    launch = replace(_launch(FILE_OF_WEIGHT, problem, way, params, args), unaligned=other)
+    launch = _launch(FILE_OF_WEIGHT, kind.defines(problem), way, params, args)
+    launch = replace(launch, unaligned=other)
     workspace = {PARTIAL: problem.sums(parts * sums)}
     return planned(problem, "dweight", problem.weight.shape, (launch, add), workspace)
 
 
-def _require(problem: Problem, direction: str, summed: int) -> None:
+def _require(problem: Problem, direction: str, summed: int, kind: Kind) -> None:
     """Raise `Unsupported` unless a tensor map can describe the operands; `summed` channels."""
     reason = _wgmma.obstacle()
     if reason:
         raise Unsupported(reason)
-    if not FLOATS[problem.dtype].is_half:
-        raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(HALVES)}")
+    if problem.dtype not in kind.dtypes:
+        raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(kind.dtypes)}")
     require_chunks(problem, direction)
-    if problem.groups > 1 and summed % BLK_K:
+    if problem.groups > 1 and summed % depth(problem.dtype):
         raise Unsupported(
             f"sums over {summed} channels in each of {problem.groups} groups; allowed: multiples "
-            f"of {BLK_K}"
+            f"of {depth(problem.dtype)}"
         )
 
 
@@ -183,12 +219,13 @@ class _Filters:
 
 
 def _launches(
-    problem: Problem, product: Product, weight: _Filters, limit: int
+    problem: Problem, product: Product, weight: _Filters, limit: int, kind: Kind
 ) -> tuple[list[Launch], int]:
     """One launch, or two where the sums are cut into parts; and how many sums are stored."""
     images, filters, p, q = problem.y.shape[0], product.m, *problem.y.shape[2:]
-    pixels, depth = images * p * q, ceil_div(problem.channels, BLK_K)
-    steps = problem.taps * depth
+    pixels, blk_k = images * p * q, depth(problem.dtype)
+    chunks = ceil_div(problem.channels, blk_k)
+    steps = problem.taps * chunks
     _require_extents(pixels, problem.x, problem.y)
     require_offsets(problem.dilation, problem.weight.shape[2:])
     if problem.y.strides[1] != 1 and problem.y.shape[1] > 1:
@@ -196,18 +233,20 @@ def _launches(
             f"element strides {problem.y.strides} of {product.c.name}; allowed: channels innermost"
         )
     sums = conv_implicit.sums_of(problem, product)
-    most = 1 if filters % STEP else limit // (sums * problem.sum_size)
+    most = 1 if filters % PAIRS else limit // (sums * problem.sum_size)
     way = _wgmma.best_way(
-        pixels, filters, steps * BLK_K, problem.groups, most, tiles=_wgmma.TILES_OF_CONV
-    )
+        pixels, filters, steps * blk_k, problem.groups, most, tiles=_wgmma.TILES_OF_CONV,
+        dtype=problem.dtype,
+    )  # fmt: skip
     parts = way.parts
-    params = _params(pixels, filters, steps * BLK_K, way, problem.groups)
+    params = _params(pixels, filters, steps * blk_k, way, problem.groups)
     params |= _output(problem, filters)
-    boxes = result_map(product.c, problem.y, problem.groups) if parts == 1 else None
+    half = FLOATS[problem.dtype].is_half  # floats are stored without
+    boxes = result_map(product.c, problem.y, problem.groups) if half and parts == 1 else None
     params["flags"] |= Flag.C_BOXES * (boxes is not None)
     if parts > 1:
         params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
-    window = _window(problem, depth, ceil_div(steps, parts)) | {
+    window = _window(problem, chunks, ceil_div(steps, parts)) | {
         "x_group": problem.channels, "w_group": weight.w_group, "w_row": weight.w_row,
     }  # fmt: skip
     if weight.reverse:
@@ -224,20 +263,27 @@ def _launches(
         *pointers, residual and product.residual, end, _gemm(params), _conv(window),
     )  # fmt: skip
     edge, _ = conv_implicit.choose(problem, product, 0)
-    other, *add = conv_implicit.launches_of(problem, product, _OTHER, edge, parts, parts=parts > 1)
-    launch = replace(_launch(FILE, problem, way, params, args), unaligned=other)
+    other, *add = conv_implicit.launches_of(
+        problem, product, kind.other, edge, parts, parts=parts > 1
+    )
+    file = f"conv/{kind.name}.cu"
+    launch = replace(_launch(file, kind.defines(problem), way, params, args), unaligned=other)
     return [launch, *add], parts * sums if parts > 1 else 0
 
 
 def _launch(
-    file: str, problem: Problem, way: Way, params: dict[str, int], args: tuple[Argument, ...]
+    file: str,
+    defines: tuple[tuple[str, str], ...],
+    way: Way,
+    params: dict[str, int],
+    args: tuple[Argument, ...],
 ) -> Launch:
     tiles = way.tiles(params["m"], params["n"], params["batches"])
     if tiles >= 2**31:
         raise Unsupported("2^31 tiles or more")
     entry = file.partition("/")[2].removesuffix(".cu")
     return Launch(
-        Kernel(file, entry, (problem.scalar, *way.defines)),
+        Kernel(file, entry, (*defines, *way.defines)),
         grid=way.grid(tiles),
         block=(_wgmma.threads(way.tile), 1, 1),
         args=args,
@@ -262,7 +308,7 @@ def _output(problem: Problem, filters: int) -> dict[str, int]:
 
     def even(strides: tuple[int, ...]) -> bool:
         steps = [s for s, extent in zip(strides, problem.y.shape, strict=True) if extent > 1]
-        return all(step % STEP == 0 for step in (*steps, group) if step != 1)
+        return all(s % step(problem.dtype) == 0 for s in (*steps, group) if s != 1)
 
     vectors = Flag.C_VECTOR * even(problem.y.strides)
     if residual and across == 1 and even(residual):
@@ -328,10 +374,21 @@ def _score(problem: Problem, direction: str) -> tuple[int, str]:
     return 52 if outputs >= FEW and terms >= LONG and not thin else 14, why
 
 
-_PLANNERS: dict[str, Callable[[Problem, int], Plan]] = {
-    "forward": forward,
-    "backward_input": backward_input,
-    "backward_weight": backward_weight,
-}
+def _planners(kind: Kind, *directions: str) -> dict[str, Planner]:
+    every = {
+        "forward": forward,
+        "backward_input": backward_input,
+        "backward_weight": backward_weight,
+    }
+    return {direction: partial(every[direction], kind=kind) for direction in directions}
 
-IMPLICIT_GEMM_WGMMA = Algorithm(ENTRY, _PLANNERS, _score)
+
+IMPLICIT_GEMM_WGMMA = Algorithm(
+    OF_HALVES.name, _planners(OF_HALVES, "forward", "backward_input", "backward_weight"), _score
+)
+IMPLICIT_GEMM_WGMMA_TF32 = Algorithm(
+    OF_TF32.name,
+    _planners(OF_TF32, "forward", "backward_input"),
+    lambda problem, direction: (-1, "{sizes}: rounds float32 to TF32, by its name alone"),
+    by_name=True,
+)

@@ -101,6 +101,15 @@ VERSIONS = {
         dtypes=HALVES,
         arch=_wgmma.ARCH,
     ),
+    "wgmma_tf32": Version(
+        "gemm/11_wgmma_tf32.cu",
+        max(_wgmma.TILES),
+        (_wgmma.threads(max(_wgmma.TILES)), 1, 1),
+        oriented=False,
+        tiles=_wgmma.TILES,
+        dtypes=("float32",),
+        arch=_wgmma.ARCH,
+    ),
 }
 
 
@@ -189,8 +198,8 @@ def gemm_launch(
     if algo not in allowed:
         raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(allowed)}")
     version = VERSIONS[algo]
-    if algo == "wgmma" and (reason := gemm_wgmma.unsupported(problem, _aligned(problem))):
-        raise ValueError(f"algo='wgmma' does not fit: {reason}")
+    if version.arch and (reason := gemm_wgmma.unsupported(problem, _aligned(problem))):
+        raise ValueError(f"algo={algo!r} does not fit: {reason}")
     if version.on_tensor_cores and (reason := no_tensor_cores()):
         raise ValueError(f"algo={algo!r} does not fit: {reason}")
     (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
@@ -212,7 +221,7 @@ def gemm_launch(
         | Flag.WIDE * (problem.wide and FLOATS[problem.dtype].is_half)
         | Flag.RESIDUAL_VECTOR * residual_vector
     )
-    of_c = gemm_wgmma.result_map(c, problem) if algo == "wgmma" else None
+    of_c = gemm_wgmma.result_map(c, problem) if version.arch else None
     flags |= Flag.C_BOXES * (of_c is not None)
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
@@ -250,7 +259,7 @@ def gemm_launch(
         block=version.block,
         args=(a, b, c, *pointers, residual, epilogue, params),
     )
-    if algo != "wgmma":
+    if not version.arch:
         return launch
     of_a = gemm_wgmma.operand_map(
         a, problem, problem.a, shapes["a"], not a_transposed, None if a_transposed else tile_m
@@ -282,7 +291,9 @@ def _tile(
     outer, inner = problem.batch
     if version.arch and tile in (None, *version.tiles):
         tiles = tile and (tile,)
-        way = _wgmma.best_way(problem.m, problem.n, problem.k, outer * inner, tiles=tiles)
+        way = _wgmma.best_way(
+            problem.m, problem.n, problem.k, outer * inner, tiles=tiles, dtype=problem.dtype
+        )
         return way.tile, way.defines
     if tile is None and version.on_tensor_cores:
         tile = best_tile(version.tiles, (problem.m, problem.n), outer * inner)

@@ -10,6 +10,7 @@ from pycnn.runtime.plan import Buffer, Plan
 
 #: What is special about versions that "auto" leaves to who asks for them.
 OTHERS = {"tf32": "rounds float32 to TF32", "tf32x3": "three products of TF32"}
+OTHERS["wgmma_tf32"] = OTHERS["tf32"]
 
 
 @dataclass(frozen=True)

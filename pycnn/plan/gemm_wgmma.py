@@ -1,8 +1,19 @@
-"""The version ``wgmma`` of the matrix product: what it takes, and maps of its operands."""
+"""The versions ``wgmma`` of the matrix product: what they take, and maps of their operands."""
 
 from dataclasses import replace
 
-from pycnn.plan._wgmma import BLK_K, MAX_EXTENT, MAX_STRIDE, PIECE, STEP, TILES, Way, obstacle
+from pycnn.dtypes import FLOATS
+from pycnn.plan._wgmma import (
+    MAX_EXTENT,
+    MAX_STRIDE,
+    PIECE,
+    TILES,
+    Way,
+    copied_as,
+    depth,
+    obstacle,
+    step,
+)
 from pycnn.plan.gemm_problem import Gemm, Strides
 from pycnn.runtime.plan import Buffer, TensorMap
 from pycnn.shapes import ceil_div
@@ -21,7 +32,7 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
     reason = obstacle()
     if reason:
         return reason
-    if problem.wide:
+    if problem.wide and FLOATS[problem.dtype].is_half:
         return "sums that are not rounded; allowed: C of the operands' dtype"
     if not 1 <= problem.k <= MAX_EXTENT or max(problem.m, problem.n) > MAX_EXTENT:
         return f"extents {(problem.m, problem.n, problem.k)}; allowed: 1 to {MAX_EXTENT}"
@@ -39,9 +50,19 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
     if not aligned:
         return (
             f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 for rows or "
-            f"columns, and multiples of {STEP} for all others"
+            f"columns, and multiples of {step(problem.dtype)} for all others"
+        )
+    if not FLOATS[problem.dtype].is_half and not _along_k(problem):
+        return (
+            f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 along a sum of "
+            "several terms, which elements of 16 bits alone may lie across"
         )
     return None
+
+
+def _along_k(problem: Gemm) -> bool:
+    """Whether neighbours of both operands in memory are neighbours in the sum."""
+    return problem.k > 1 and problem.a[3] == problem.b[2] == 1
 
 
 def preferred(problem: Gemm, aligned: bool) -> bool:
@@ -69,37 +90,42 @@ def operand_map(
     by_rows : bool
         Whether neighbours in memory are neighbours in a row, not in a column.
     blk : int, optional
-        Rows or columns of a tile, where the contiguous axis is k; else a box has 64 of them, and
-        a tile is several boxes.
+        Rows or columns of a tile, where the contiguous axis is k; else a box has 128 bytes of
+        them, and a tile is several boxes.
     """
     last = int(by_rows)
     *batch, first_step = (*strides[:2], strides[3 - last])
-    extents = [extent if step else 1 for extent, step in zip(problem.batch, batch, strict=True)]
-    steps, reach = [1], shape[last]
-    for extent, step in (
+    extents = [extent if apart else 1 for extent, apart in zip(problem.batch, batch, strict=True)]
+    steps, reach, even = [1], shape[last], step(problem.dtype)
+    for extent, apart in (
         (shape[1 - last], first_step),
         (extents[1], batch[1]),
         (extents[0], batch[0]),
     ):
         # Where there is one index the stride is none of the operand's: anything a map may have.
-        own = step if extent > 1 else ceil_div(reach, STEP) * STEP
+        own = apart if extent > 1 else ceil_div(reach, even) * even
         steps.append(own)
         reach = max(reach, own * extent)
     return TensorMap(
         array,
-        problem.dtype,
+        copied_as(problem.dtype),
         (*extents, shape[1 - last], shape[last]),
         tuple(reversed(steps)),
-        (1, 1, blk or BLK_K, BLK_K),  # 64 elements are 128 bytes, the width of the swizzle
+        (1, 1, blk or depth(problem.dtype), depth(problem.dtype)),
     )
 
 
 def result_map(array: Buffer, problem: Gemm) -> TensorMap | None:
-    """The map by which C is stored, a piece at a time; None where its strides have none."""
+    """The map by which C is stored, a piece at a time; None where its strides have none.
+
+    Floats are stored without.
+    """
+    if not FLOATS[problem.dtype].is_half:
+        return None
     shape = (problem.m, problem.n)
     extents = (*problem.batch, problem.m)
     steps = [s for s, extent in zip(problem.c, extents, strict=False) if extent > 1]
-    if any(s % STEP or not 0 < s < MAX_STRIDE for s in steps):
+    if any(s % step(problem.dtype) or not 0 < s < MAX_STRIDE for s in steps):
         return None
     described = operand_map(array, problem, problem.c, shape, True, PIECE[0])
     return replace(described, optional=True)

@@ -59,6 +59,7 @@ class TensorMap:
     ----------
     array : Buffer
     dtype : str
+        That of the array, or "tf32", to which float32 is rounded as it is copied.
     shape, strides : tuple of int
         Of the array, or what is seen of it; strides in elements, the last one 1.
     box : tuple of int

@@ -17,7 +17,7 @@ class _OnGpu:
 
     def __init__(self, described: TensorMap, address: int) -> None:
         self.shape, self.strides = described.shape, _strides(described)
-        self.dtype = numpy_dtype(described.dtype)
+        self.dtype = _dtype(described)
         self.__cuda_array_interface__ = {"data": (address, False)}
 
 
@@ -26,7 +26,7 @@ class _InMemory:
 
     def __init__(self, described: TensorMap, array: np.ndarray) -> None:
         interface, offset = array.__array_interface__, described.array.offset
-        size = numpy_dtype(described.dtype).itemsize
+        size = _dtype(described).itemsize
         self.array = array
         self.__array_interface__ = {
             "version": 3, "typestr": f"<u{size}", "data": (interface["data"][0] + offset, False),
@@ -49,14 +49,19 @@ def bytes_of(described: TensorMap, address: int) -> bytes:
 
 def map_of(described: TensorMap, array: np.ndarray) -> emulator.TensorMap:
     """The emulator's map of an array in memory; raises as `bytes_of`."""
-    view = np.asarray(_InMemory(described, array)).view(numpy_dtype(described.dtype))
+    view = np.asarray(_InMemory(described, array)).view(_dtype(described))
     if view.ctypes.data % ALIGNED and described.optional:
         return emulator.TensorMap(bytes(SIZE), view)
     return _encoded(described, view)
 
 
+def _dtype(described: TensorMap) -> np.dtype:
+    """Of the array; TF32 is what float32 is rounded to on the way."""
+    return numpy_dtype("float32" if described.dtype == "tf32" else described.dtype)
+
+
 def _strides(described: TensorMap) -> tuple[int, ...]:
-    size = numpy_dtype(described.dtype).itemsize
+    size = _dtype(described).itemsize
     return tuple(stride * size for stride in described.strides)
 
 

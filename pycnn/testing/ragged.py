@@ -199,6 +199,10 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         (_conv(name, (1, 72, 129, 127), (filters, 72, 1, 1), "NHWC"), "implicit_gemm_wgmma")
         for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
     )
+    + tuple(
+        (_conv(f"{k} filters", (1, 72, 33, 31), (k, 72, 3, 2), "NHWC"), "implicit_gemm_wgmma_tf32")
+        for k in (72, 136)
+    )
     + (
         (_conv("200 filters", (1, 8, 129, 127), (200, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma"),
         (_conv("high tiles", (1, 8, 10, 17), (132 * 128, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma"),

@@ -168,13 +168,14 @@ def test_traffic(backend, rng, version, transposes):
 HEADERS = ("pycnn/gemm_wgmma.cuh", "pycnn/wgmma_epilogue.cuh")
 
 
-def broken(folder, old, new, cluster=1):
+def broken(folder, old, new, cluster=1, dtype="float16"):
     """Run the kernel with a mistake in it, in a checked build, several tiles on one cluster."""
-    m, n, k = 136, 72, 200 * cluster  # more than all stages
-    dense = {"a": (0, 0, k, 1), "b": (0, 0, n, 1), "c": (0, 0, n, 1)}
+    wide = dtype == "float32"
+    m, n, k = 136, 72, (100 if wide else 200) * cluster  # more than all stages
+    dense = {"a": (0, 0, k, 1), "b": (0, 0, 1, k) if wide else (0, 0, n, 1), "c": (0, 0, n, 1)}
     with planned_for(Target("sm_90a", cluster)):
-        problem = Gemm(m, n, k, "float16", **dense)
-        step = gemm_launch(problem, *map(Buffer, "abc"), algo="wgmma", tile=TILES[0])
+        problem, algo = Gemm(m, n, k, dtype, **dense), "wgmma_tf32" if wide else "wgmma"
+        step = gemm_launch(problem, *map(Buffer, "abc"), algo=algo, tile=TILES[0])
     assert ("CLUSTER", str(cluster)) in step.kernel.defines
     (folder / "pycnn").mkdir()
     texts = {header: (sources.kernel_dir() / "include" / header).read_text() for header in HEADERS}
@@ -189,9 +190,9 @@ def broken(folder, old, new, cluster=1):
     )
     kernel.max_dynamic_shared_size_bytes = step.shared
     arrays = {
-        "a": np.ones((m, k), np.float16),
-        "b": np.ones((k, n), np.float16),
-        "c": np.zeros((m, n), np.float16),
+        "a": np.ones((m, k), dtype),
+        "b": np.ones((n, k) if wide else (k, n), dtype),
+        "c": np.zeros((m, n), dtype),
     }
     args = [host_argument(argument, arrays) for argument in step.args]
     kernel(step.grid, step.block, args, shared_mem=step.shared)
@@ -248,6 +249,18 @@ def test_what_is_wrong_is_reported(tmp_path, monkeypatch, mistake):
         broken(tmp_path, old, new)
 
 
+#: Of the ring, which all elements have: floats leave with no pieces.
+OF_THE_RING = [name for name in MISTAKES if "piece" not in name]
+
+
+@pytest.mark.parametrize("mistake", OF_THE_RING)
+def test_what_is_wrong_with_floats_is_reported(tmp_path, monkeypatch, mistake):
+    monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
+    old, new, error = MISTAKES[mistake]
+    with pytest.raises(error):
+        broken(tmp_path, old, new, dtype="float32")
+
+
 #: The like, of two blocks that share what they copy.
 MISTAKES_OF_CLUSTERS = {
     "no wait for what the others read": (
@@ -279,4 +292,8 @@ def test_what_is_wrong_between_blocks_is_reported(tmp_path, monkeypatch, mistake
 
 @pytest.mark.parametrize("cluster", [1, 2])
 def test_as_it_stands_nothing_is_reported(tmp_path, cluster):
-    assert (broken(tmp_path, "wgmma_commit();", "wgmma_commit();", cluster) == 200 * cluster).all()
+    for dtype, terms in (("float16", 200), ("float32", 100)):
+        folder = tmp_path / dtype
+        folder.mkdir()
+        got = broken(folder, "wgmma_commit();", "wgmma_commit();", cluster, dtype)
+        assert (got == terms * cluster).all()

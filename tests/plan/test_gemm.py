@@ -48,7 +48,10 @@ def test_every_plan_is_sound(algo, dtype):
         with pytest.raises(ValueError, match=f"algo={algo!r}; allowed: auto, naive"):
             plan_gemm((2, 3), (3, 1), (3, 4), (4, 1), dtype, algo=algo)
         return
-    for transposed_a, transposed_b in product([False, True], repeat=2):
+    along_k = [(False, True)]
+    for transposed_a, transposed_b in (
+        along_k if algo == "wgmma_tf32" else product([False, True], repeat=2)
+    ):
         plan = plan_gemm(
             (104, 304),
             (1, 104) if transposed_a else (304, 1),
@@ -57,7 +60,7 @@ def test_every_plan_is_sound(algo, dtype):
             dtype,
             epilogue=Epilogue(bias=1),
             algo=algo,
-            target=Target("sm_90a") if algo == "wgmma" else ANY,
+            target=Target(VERSIONS[algo].arch) if algo in ("wgmma", "wgmma_tf32") else ANY,
         )
         assert_sound(plan, {"a", "b", "bias"})
         assert plan.algo in algorithms
@@ -81,7 +84,7 @@ def test_ladder_is_what_kernels_there_are():
         assert tiles - {(None, None)} == {(str(m), str(n)) for m, n in version.tiles}
         assert version.arch == (files[version.file].arch or "")
     numbers = [int(version.file.split("/")[1].split("_")[0]) for version in VERSIONS.values()]
-    assert numbers == list(range(1, 11))
+    assert numbers == list(range(1, 12))
 
 
 def test_struct_has_every_parameter():
@@ -214,7 +217,7 @@ def test_flags():
     assert flags(launch) == Flag.B_VECTOR | Flag.C_VECTOR
 
 
-@pytest.mark.parametrize("algo", [algo for algo in algorithms if algo != "wgmma"])
+@pytest.mark.parametrize("algo", [a for a in algorithms if not VERSIONS[a].arch])
 def test_grid_covers_c_at_any_size(algo):
     for m, n, batch in ((HUGE, 3, (2, 3)), (3, HUGE, (1, 1)), (5, 7, (HUGE // 5, 5))):
         dtype = VERSIONS[algo].dtypes[0]

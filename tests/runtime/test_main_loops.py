@@ -121,6 +121,15 @@ WGMMA = [
     ("gemm/10_wgmma.cu", {"A_TRANSPOSED": "1", "B_TRANSPOSED": "1"}),
     ("conv/implicit_gemm_wgmma.cu", {}),
     ("conv/implicit_gemm_wgmma_weight.cu", {}),
+    ("gemm/11_wgmma_tf32.cu", {}),
+    ("conv/implicit_gemm_wgmma_tf32.cu", {}),
+]
+
+#: Of what is compiled like the others, one is enough.
+OTHER_TILES = [
+    ("conv/implicit_gemm_wgmma.cu", (192, 128)),
+    ("conv/implicit_gemm_wgmma_tf32.cu", (192, 128)),
+    ("gemm/11_wgmma_tf32.cu", (128, 256)),
 ]
 
 each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
@@ -128,15 +137,15 @@ each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
 
 @pytest.mark.parametrize(
     ("file", "own", "tile"),
-    [(file, own, tile) for file, own in WGMMA for tile in TILES]
-    + [("conv/implicit_gemm_wgmma.cu", {}, (192, 128))],
+    [(file, own, tile) for file, own in WGMMA for tile in TILES if "tf32" not in file]
+    + [(file, {}, tile) for file, tile in OTHER_TILES],
     ids=str,
 )
 @pytest.mark.parametrize("cluster", ["1", "2"])
 def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     """Four products a stage, which come from shared memory; nobody but TMA copies anything."""
     macros = dict(zip(("TILE_M", "TILE_N"), map(str, tile), strict=True))
-    defines = {**HALF, **macros, "CLUSTER": cluster, **own}
+    defines = {**typed(file), **macros, "CLUSTER": cluster, **own}
     bodies = loops(file, "sm_90a", defines)
     (body,) = [body for body in bodies if body["HGMMA"]]
     assert body["HGMMA"] == 4
@@ -148,18 +157,28 @@ def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     assert len([body for body in bodies if body["UTMALDG"]]) >= 2
     assert sum(body["LDGSTS"] + body["LDL"] + body["STL"] for body in bodies) == 0
     names = {op for _, op, _ in instructions(file, "sm_90a", defines)}
-    assert ({"UTMASTG", "STSM"} <= names) == ("weight" not in file)  # whose sums leave as they are
+    by_pieces = "weight" not in file and "tf32" not in file  # whose sums leave as they are
+    assert ({"UTMASTG", "STSM"} <= names) == by_pieces
 
 
-def log_and_resources(file, own, change=lambda header: header):
+def typed(file):
+    """Those of 16 bits are compiled for each type."""
+    return {} if "tf32" in file else HALF
+
+
+def log_and_resources(file, own, old="", new=""):
     """What the compiler says of a file for sm_90a, and what it takes; the header changed."""
     path = sources.kernel_path(file)
-    text, include = path.read_text(), "#include <pycnn/gemm_wgmma.cuh>"
-    header = sources.kernel_dir() / "include/pycnn/gemm_wgmma.cuh"
-    assert include in text
-    defines = {**HALF, "TILE_M": "128", "TILE_N": "256", "CLUSTER": "2", **own}
+    include = sources.kernel_dir() / "include"
+    text, wanted = path.read_text(), "#include <pycnn/gemm_wgmma.cuh>"
+    for name in re.findall(r"#include <(pycnn/(?:matrices|windows)_wgmma\.cuh)>", text):
+        text = text.replace(f"#include <{name}>", (include / name).read_text())
+    header = (include / "pycnn/gemm_wgmma.cuh").read_text()
+    assert wanted in text
+    assert old in header
+    defines = {**typed(file), "TILE_M": "128", "TILE_N": "256", "CLUSTER": "2", **own}
     made = nvrtc.compile_text(
-        text.replace(include, change(header.read_text())), path, "sm_90a", tuple(defines.items())
+        text.replace(wanted, header.replace(old, new)), path, "sm_90a", tuple(defines.items())
     )
     (taken,) = elf.resources(made.cubin).values()
     return made.log, taken
@@ -176,7 +195,5 @@ def test_products_are_not_serialised(file, own):
 
 def test_serialised_products_would_be_seen():
     """Sums that are used while products are under way."""
-    log, _ = log_and_resources(
-        *WGMMA[0], lambda header: header.replace("wgmma_wait<1>();", "sums[0] += 1;")
-    )
+    log, _ = log_and_resources(*WGMMA[0], "wgmma_wait<1>();", "sums[0] += 1;")
     assert "Potential Performance Loss" in log

@@ -25,13 +25,14 @@
 #include <pycnn/wgmma.cuh>
 #include <pycnn/wgmma_epilogue.cuh>
 
-constexpr int BLK_M = TILE_M, BLK_N = TILE_N, BLK_K = 64;  // 64 elements are the 128 bytes of a swizzle
+constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
+constexpr int BLK_K = 128 / sizeof(scalar_t);  // the bytes of a swizzle
 constexpr int WARPGROUP = 128, WARPGROUP_M = 64, CONSUMERS = BLK_M / WARPGROUP_M;
 constexpr int CONSUMER_WARPS = CONSUMERS * WARPGROUP / 32;
 constexpr int BLOCK_THREADS = (1 + CONSUMERS) * WARPGROUP;
 // Registers of a thread that copies, and of one that multiplies: of all together there are 65536.
 constexpr int FEW_REGISTERS = CONSUMERS == 2 ? 40 : 32, MANY_REGISTERS = CONSUMERS == 2 ? 232 : 160;
-constexpr int MMA_K = 16;
+constexpr int MMA_K = 32 / sizeof(scalar_t);
 constexpr unsigned STAGE_BYTES = (BLK_M + BLK_N) * BLK_K * sizeof(scalar_t);
 // As many as fit: `_STAGES` of pycnn/plan/_wgmma.py.
 constexpr int STAGES = BLK_N == 256 || BLK_M > 128 ? 4 : BLK_N == 128 ? 6 : 8;

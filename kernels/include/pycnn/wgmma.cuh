@@ -1,10 +1,11 @@
 // pycnn/wgmma.cuh: matrix products of a warpgroup, of tiles that lie in shared memory.
 //
-//   Operand<MN, K_MAJOR> a(tile)       16 bits an element, 64 indices of k, swizzled by 128 bytes as
-//                                      the tensor maps have it, from a multiple of 1024 bytes on
+//   Operand<MN, K_MAJOR> a(tile)       128 bytes of indices of k, swizzled by as many as the tensor
+//                                      maps have it, from a multiple of 1024 bytes on
 //   wgmma_fence()                      before the first product of a round
-//   wgmma<N, TA, TB>(d, a, b, add)     D(64xN) = A(64x16) B(16xN), with D added if so; TA, TB: the
-//                                      operand is not K_MAJOR
+//   wgmma<N, TA, TB>(d, a, b, add)     D(64xN) = A B, of 32 bytes of k, with D added if so; TA, TB:
+//                                      the operand is not K_MAJOR, which 16 bits an element allow
+//                                      alone; of floats the 11 upper bits of the mantissa count
 //   wgmma_commit()                     closes a group
 //   wgmma_wait<1>()                    at most 1 group is still under way; sums of others are there
 //   registers_release<40>(), registers_claim<232>()  of every thread of the warpgroup
@@ -17,21 +18,21 @@
 #include <pycnn/kernel.cuh>
 #include <pycnn/mbarrier.cuh>
 
-// How a tile of operands is described to `wgmma`. Along its rows lie 64 elements, 128 bytes: of k if
-// K_MAJOR, else of m (or n), with a box of the tile for every 64 of these.
+// How a tile of operands is described to `wgmma`. Along its rows lie 128 bytes: of k if K_MAJOR, else,
+// of 16-bit elements, of m (or n), with a box of the tile for every 64 of these.
 template <int BLK_MN, bool K_MAJOR>
 struct WgmmaOperand {
     static constexpr int ROW = 128, PATTERN = 8 * ROW, WIDTH = 64;
     static constexpr int BOX = WIDTH * ROW;  // bytes, where not K_MAJOR: 64 indices of k
 
-    // The tile from index `mn` (a multiple of 64) on, and its first 16 indices of k.
+    // The tile from index `mn` (a multiple of 64) on, and its first 32 bytes of k.
     static __device__ __forceinline__ unsigned long long describe(const void* tile, int mn = 0) {
         const unsigned address = shared_address(tile) + (K_MAJOR ? mn * ROW : mn / WIDTH * BOX);
         const unsigned long long leading = K_MAJOR ? 16 : BOX, swizzle_128 = 1;
         return (address & 0x3ffff) >> 4 | leading >> 4 << 16 |
                static_cast<unsigned long long>(PATTERN >> 4) << 32 | swizzle_128 << 62;
     }
-    // What is added to a description for every 16 indices of k.
+    // What is added to a description for every 32 bytes of k.
     static constexpr int STEP = (K_MAJOR ? 32 : 2 * PATTERN) >> 4;
 };
 
@@ -54,10 +55,19 @@ __device__ __forceinline__ void registers_claim() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
 }
 
+// Of what, and what stands behind the predicate: scales, and which operands are not K_MAJOR, which
+// elements of other than 16 bits cannot be.
+#define PYCNN_IS_float 3
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
-#define PYCNN_WGMMA_TYPES "f16.f16"
-#else
-#define PYCNN_WGMMA_TYPES "bf16.bf16"
+#define PYCNN_WGMMA_TYPES "k16.f32.f16.f16"
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
+#define PYCNN_WGMMA_TYPES "k16.f32.bf16.bf16"
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 3
+#define PYCNN_WGMMA_TYPES "k8.f32.tf32.tf32"
+#define PYCNN_WGMMA_END(a, b) ", p, 1, 1;\n}\n"
+#endif
+#ifndef PYCNN_WGMMA_END
+#define PYCNN_WGMMA_END(a, b) ", p, 1, 1, %" #a ", %" #b ";\n}\n"
 #endif
 
 // clang-format off
@@ -86,35 +96,32 @@ __device__ __forceinline__ void registers_claim() {
     ", %112, %113, %114, %115, %116, %117, %118, %119" \
     ", %120, %121, %122, %123, %124, %125, %126, %127"
 
+#define PYCNN_WGMMA(n, a, b, add, ta, tb) \
+    "{\n.reg .pred p;\nsetp.ne.b32 p, %" #add ", 0;\n" \
+    "wgmma.mma_async.sync.aligned.m64n" #n PYCNN_WGMMA_TYPES \
+    " {" PYCNN_LIST_##n "}, %" #a ", %" #b PYCNN_WGMMA_END(ta, tb)
+#define PYCNN_OPERANDS \
+    "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)), \
+    "n"(static_cast<int>(TRANSPOSED_B))
+
 template <int N, bool TRANSPOSED_A, bool TRANSPOSED_B>
 __device__ __forceinline__ void wgmma(float (&d)[N / 2], unsigned long long a, unsigned long long b,
                                       bool add) {
     static_assert(N == 64 || N == 128 || N == 256, "of these widths");
+    static_assert(sizeof(scalar_t) == 2 || !(TRANSPOSED_A || TRANSPOSED_B), "16 bits alone");
     if constexpr (N == 64)
-        asm volatile(
-            "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-            "wgmma.mma_async.sync.aligned.m64n64k16.f32." PYCNN_WGMMA_TYPES
-            " {" PYCNN_LIST_64 "}, %32, %33, p, 1, 1, %35, %36;\n}\n"
-            : PYCNN_32(d, 0)
-            : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)),
-              "n"(static_cast<int>(TRANSPOSED_B)));
+        asm volatile(PYCNN_WGMMA(64, 32, 33, 34, 35, 36) : PYCNN_32(d, 0) : PYCNN_OPERANDS);
     if constexpr (N == 128)
-        asm volatile(
-            "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-            "wgmma.mma_async.sync.aligned.m64n128k16.f32." PYCNN_WGMMA_TYPES
-            " {" PYCNN_LIST_128 "}, %64, %65, p, 1, 1, %67, %68;\n}\n"
-            : PYCNN_32(d, 0), PYCNN_32(d, 32)
-            : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)),
-              "n"(static_cast<int>(TRANSPOSED_B)));
+        asm volatile(PYCNN_WGMMA(128, 64, 65, 66, 67, 68)
+                     : PYCNN_32(d, 0), PYCNN_32(d, 32) : PYCNN_OPERANDS);
     if constexpr (N == 256)
-        asm volatile(
-            "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
-            "wgmma.mma_async.sync.aligned.m64n256k16.f32." PYCNN_WGMMA_TYPES
-            " {" PYCNN_LIST_256 "}, %128, %129, p, 1, 1, %131, %132;\n}\n"
-            : PYCNN_32(d, 0), PYCNN_32(d, 32), PYCNN_32(d, 64), PYCNN_32(d, 96)
-            : "l"(a), "l"(b), "r"(static_cast<int>(add)), "n"(static_cast<int>(TRANSPOSED_A)),
-              "n"(static_cast<int>(TRANSPOSED_B)));
+        asm volatile(PYCNN_WGMMA(256, 128, 129, 130, 131, 132)
+                     : PYCNN_32(d, 0), PYCNN_32(d, 32), PYCNN_32(d, 64), PYCNN_32(d, 96)
+                     : PYCNN_OPERANDS);
 }
+#undef PYCNN_OPERANDS
+#undef PYCNN_WGMMA
+#undef PYCNN_WGMMA_END
 #undef PYCNN_LIST_64
 #undef PYCNN_LIST_128
 #undef PYCNN_LIST_256

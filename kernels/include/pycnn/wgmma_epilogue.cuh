@@ -4,6 +4,7 @@
 // registers, rounded, and laid out in shared memory as a tensor map has them, a piece of 64 columns;
 // then one lane asks for its copy to C. Where no map describes C, every lane copies
 // 16 bytes at a time, or single elements. A warp has two pieces: one is copied while the next is made.
+// Floats, of which four lanes have 32 bytes of a row, a sector, go from registers to C.
 #pragma once
 
 #include <pycnn/gemm.cuh>
@@ -15,8 +16,11 @@ constexpr int PART_N = 32;  // columns at a time, where it is not easy
 
 // Pieces of a warp, from a multiple of 1024 bytes on, as the swizzle of 128 bytes has them.
 struct Pieces {
-    scalar_t of[2][PIECE_M * PIECE_N];
+    static constexpr int BYTES = 2 * PIECE_M * PIECE_N;
+    scalar_t of[2][BYTES / sizeof(scalar_t)];
 };
+
+constexpr bool FLOATS = sizeof(scalar_t) == 4;
 
 // Where a row of C lies, and what is added to it: offsets from what belongs to the batch.
 struct Row {
@@ -61,15 +65,22 @@ struct Output {
           cols(min(p.n - blk.n, index_t(p.tile_n))) {}
 };
 
-// Two neighbours, from a multiple of 4 bytes on.
+// Two neighbours, from a multiple of their size on.
 __device__ __forceinline__ void load_pair(float& x, float& y, const scalar_t* from) {
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 3
+    float both[2];
+    load_vector(both, from);
+    x = both[0];
+    y = both[1];
+#else
     const unsigned whole = *reinterpret_cast<const unsigned*>(from);
+#endif
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
     __half2 both;
     memcpy(&both, &whole, sizeof(both));
     x = __low2float(both);
     y = __high2float(both);
-#else
+#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
     x = __uint_as_float(whole << 16);  // bfloat16: the upper half of a float
     y = __uint_as_float(whole & 0xffff0000);
 #endif
@@ -82,6 +93,7 @@ __device__ __forceinline__ float relu(float x) {
     return larger;
 }
 
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) != 3
 __device__ __forceinline__ unsigned rounded(float x, float y) {
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
     const __half2 both = __floats2half2_rn(x, y);
@@ -92,14 +104,15 @@ __device__ __forceinline__ unsigned rounded(float x, float y) {
     memcpy(&bits, &both, sizeof(bits));
     return bits;
 }
+#endif
 
-// Whether whole tiles leave as most do: by boxes, neighbours in pairs of 4 bytes, and no activation
+// Whether whole tiles leave as most do: by boxes or 16 bytes, neighbours in pairs, and no activation
 // but ReLU. Their code is worth a place of its own.
 __device__ __forceinline__ bool easy_end(const GemmParams& p, const Epilogue& e, const void* c) {
     const auto pairs = [&](const scalar_t* from, index_t step) {
-        return !from || (step == 1 && reinterpret_cast<size_t>(from) % 4 == 0);
+        return !from || (step == 1 && reinterpret_cast<size_t>(from) % (2 * sizeof(scalar_t)) == 0);
     };
-    return vectors(p, C_BOXES, c) && !(p.flags & (ACCUMULATE | CHANNEL_BY_ROW)) &&
+    return vectors(p, FLOATS ? C_VECTOR : C_BOXES, c) && !(p.flags & (ACCUMULATE | CHANNEL_BY_ROW)) &&
            e.p.activation <= RELU && p.channel_inner % 2 == 0 && pairs(e.bias, e.p.bias_k) &&
            pairs(e.scale, e.p.scale_k) && pairs(e.shift, e.p.shift_k) &&
            (!e.residual || (p.residual_col == 1 && vectors(p, RESIDUAL_VECTOR, e.residual)));
@@ -198,6 +211,70 @@ struct LaneSums {
     }
 };
 
+// Those of a part of 32 columns: registers have no addresses.
+template <int SUMS>
+__device__ __forceinline__ void of_part(float (&x)[PART_N / 2], const float (&d)[SUMS], int part) {
+#pragma unroll
+    for (int constant = 0; constant < 2 * SUMS / PART_N; ++constant) {
+        if (constant != part) continue;
+#pragma unroll
+        for (int n = 0; n < PART_N / 2; ++n) x[n] = d[constant * PART_N / 2 + n];
+    }
+}
+
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 3
+
+// Stores what a lane has finished; `pairs`: 8 bytes at a time.
+template <int SUMS>
+__device__ __forceinline__ void store_floats(const Output& out, const float (&x)[SUMS],
+                                             const Row (&rows)[2], int i, int j, bool pairs) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+        if (i + 8 * h >= out.rows) continue;
+        float* const to = out.c + out.first + rows[h].c + j;
+#pragma unroll
+        for (int n = 0; n < SUMS / 4; ++n) {
+            const float two[2] = {x[4 * n + 2 * h], x[4 * n + 2 * h + 1]};
+            if (pairs) {
+                store_vector(nth_vector<2>(to, 4 * n), two);
+            } else {
+#pragma unroll
+                for (int e = 0; e < 2; ++e)
+                    if (j + 8 * n + e < out.cols) to[8 * n + e] = two[e];
+            }
+        }
+    }
+}
+
+// Finishes and stores the rows of a warp, of which a lane has the sums.
+template <typename Work, int SUMS>
+__device__ __forceinline__ void store_tile(const Work& work, const Output& out, float (&d)[SUMS],
+                                           WarpOutput& own) {
+    constexpr int PARTS = 2 * SUMS / PART_N;
+    const int lane = threadIdx.x % 32, pair = lane % 4 * 2, i = own.row + lane / 4;
+    if (own.row >= out.rows) return;
+    const Row rows[2] = {work.row(out.m + i), work.row(out.m + i + 8)};
+    if (own.easy && out.cols >= 2 * SUMS) {
+#pragma unroll
+        for (int j = 0; j < 2 * SUMS; j += PART_N) {
+            auto& x = reinterpret_cast<float (&)[PART_N / 2]>(d[j / 2]);
+            LaneSums<PART_N, true>{out, i, j + pair}.finish(x, rows);
+            store_floats(out, x, rows, i, j + pair, true);
+        }
+        return;
+    }
+#pragma unroll 1
+    for (int part = 0; part < PARTS && part * PART_N < out.cols; ++part) {
+        float x[PART_N / 2];
+        of_part(x, d, part);
+        const int j = part * PART_N + pair;
+        LaneSums<PART_N, false>{out, i, j}.finish(x, rows);
+        store_floats(out, x, rows, i, j, false);
+    }
+}
+
+#else
+
 // Where chunk j of row r lies in a piece.
 __device__ __forceinline__ int place_of(int r, int j) {
     return r * PIECE_N + (j ^ r % CHUNK) * CHUNK;
@@ -293,12 +370,7 @@ __device__ __forceinline__ void store_tile(const Work& work, const Output& out, 
         const int j = part * PART_N, column = j % PIECE_N;
         if (j - column >= out.cols) break;
         float x[PART_N / 2];
-#pragma unroll
-        for (int constant = 0; constant < PARTS; ++constant) {
-            if (constant != part) continue;  // registers have no addresses
-#pragma unroll
-            for (int n = 0; n < PART_N / 2; ++n) x[n] = d[constant * PART_N / 2 + n];
-        }
+        of_part(x, d, part);
         LaneSums<PART_N, false>{out, i, j + pair}.finish(x, rows);
         scalar_t* const piece = own.pieces.of[own.turn % 2];
         if (column == 0) begin();
@@ -313,3 +385,5 @@ __device__ __forceinline__ void store_tile(const Work& work, const Output& out, 
         }
     }
 }
+
+#endif

@@ -1,0 +1,53 @@
+// pycnn/matrices_wgmma.cuh: what the matrix products on Hopper copy: tiles of two matrices.
+#pragma once
+
+#include <pycnn/gemm_wgmma.cuh>
+
+#ifndef A_TRANSPOSED
+#define A_TRANSPOSED 0  // 1: M is contiguous in memory, else K
+#define B_TRANSPOSED 1  // 1: K is contiguous in memory, else N
+#endif
+
+constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
+
+// What a block multiplies.
+struct Matrices {
+    static constexpr int WIDTH = 128 / sizeof(scalar_t);
+    const TensorMap &map_a, &map_b;
+    const GemmParams& p;
+    Shared& shared;
+    const OwnColumns own;
+
+    __device__ unsigned bytes() const { return own.bytes(!B_K_MAJOR); }
+    __device__ Terms terms(const BlockCoord&) const {
+        return {0, static_cast<int>(ceil_div(p.k, BLK_K))};
+    }
+    __device__ Row row(index_t m) const { return {m * p.c_row, m * p.residual_row}; }
+    // An operand comes as one box where k is contiguous, else as one for every 64 of m (or n). One
+    // that is the same for a whole level of the batch has one index there.
+    __device__ void load(const BlockCoord& blk, int k_tile, bool, int stage) {
+        const int inner = blk.batch % p.inner, outer = blk.batch / p.inner, k = k_tile * BLK_K;
+        const int m = static_cast<int>(blk.m), n = static_cast<int>(blk.n);
+        const int a_inner = p.a_inner ? inner : 0, a_outer = p.a_outer ? outer : 0;
+        const int b_inner = p.b_inner ? inner : 0, b_outer = p.b_outer ? outer : 0;
+        mbarrier_t* const full = &shared.full[stage];
+        if constexpr (A_K_MAJOR) {
+            tma_load(shared.a[stage], map_a, {k, m, a_inner, a_outer}, full);
+        } else {
+#pragma unroll
+            for (int box = 0; box < BLK_M / WIDTH; ++box)
+                tma_load(shared.a[stage] + box * WIDTH * BLK_K, map_a,
+                         {m + box * WIDTH, k, a_inner, a_outer}, full);
+        }
+        if constexpr (B_K_MAJOR) {
+            tma_load_all<CLUSTER>(shared.b[stage] + own.first() * BLK_K, map_b,
+                                  {k, n + own.first(), b_inner, b_outer}, full);
+        } else {
+#pragma unroll
+            for (int box = 0; box < BLK_N / WIDTH; ++box)
+                if (own.has(box))
+                    tma_load_all<CLUSTER>(shared.b[stage] + box * WIDTH * BLK_K, map_b,
+                                          {n + box * WIDTH, k, b_inner, b_outer}, full);
+        }
+    }
+};
