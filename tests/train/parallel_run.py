@@ -275,6 +275,19 @@ def late(comm, path):
     trainer(comm, path=path, hooks=[Hang()]).fit(3)
 
 
+def slow(comm, path):
+    """Steps that take most of the patience, and one of one process more than all of it."""
+
+    class Slow(train.Hook):
+        def step(self, trainer, info):
+            time.sleep(1.0 + 1.8 * (comm.rank == 1 and info.step == 3))
+
+    comm.patience = 1.2
+    one = trainer(comm, hooks=[Slow()])
+    one.fit(1)
+    return figures(one)
+
+
 def stopped_by_signal(comm, path):
     """One of them is stopped, as by Ctrl-Z, in the second epoch."""
 

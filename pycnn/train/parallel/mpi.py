@@ -19,6 +19,9 @@ SAID = (ValueError, TypeError, OSError, ArithmeticError)
 #: Seconds to wait for the others at one place before the training is ended.
 PATIENCE = 60.0
 
+#: How much longer than this process another may take where steps are long.
+SLOWER = 3
+
 #: Seconds in which a process that waits in vain says so to the others, and hears of them.
 _ROLL_CALL = 1.0
 
@@ -67,7 +70,8 @@ class MpiCommunicator(Communicator):
     comm : mpi4py.MPI.Comm, optional
         All by default. A copy of it is used: messages of others do not mix with these.
     patience : float, default 60
-        Seconds after which a process that has not come ends the training of all.
+        Seconds after which a process that has not come ends the training of all; at least three
+        times what this one ever took from one message to the next.
     """
 
     def __init__(self, comm: Any = None, patience: float = PATIENCE) -> None:
@@ -79,6 +83,9 @@ class MpiCommunicator(Communicator):
         self._machine = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
         self.rank, self.size, self.patience = self._comm.rank, self._comm.size, patience
         self._windows: list[Any] = []
+        #: When the last wait ended, and the longest time that this process took to the next one.
+        self._waited: float | None = None
+        self._longest = 0.0
         self._nccl: Any = None
         self._stream: Any = None
 
@@ -149,13 +156,18 @@ class MpiCommunicator(Communicator):
 
     def _wait(self, requests: list[Any]) -> None:
         """Until messages have come and gone; a process that waits in vain ends all."""
-        deadline, there = time.monotonic() + self.patience, self._mpi.Request.Testall
+        begin, there = time.monotonic(), self._mpi.Request.Testall
+        if self._waited is not None:
+            self._longest = max(self._longest, begin - self._waited)
+        patience = max(self.patience, SLOWER * self._longest)
         while not there(requests):
-            if time.monotonic() > deadline:
-                self._call_the_roll()
+            called = self._comm.Iprobe(tag=_HERE)
+            if called or time.monotonic() > begin + patience:
+                self._call_the_roll(patience)
             time.sleep(0)  # there may be more processes than cores
+        self._waited = time.monotonic()
 
-    def _call_the_roll(self) -> None:
+    def _call_the_roll(self, patience: float) -> None:
         """Say who has not come, once, and end all."""
         me = np.array([self.rank])
         others = [r for r in range(self.size) if r != self.rank]
@@ -172,7 +184,7 @@ class MpiCommunicator(Communicator):
             missing = [str(r) for r in range(self.size) if r not in heard]
             self.abort(
                 f"process {', '.join(missing)} of {self.size} has not come for "
-                f"{self.patience:g} s" if missing else
+                f"{patience:.3g} s" if missing else
                 f"the {self.size} processes wait for each other in different places"
             )  # fmt: skip
         time.sleep(_ROLL_CALL)
