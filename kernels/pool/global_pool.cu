@@ -183,7 +183,10 @@ constexpr int CHANNEL_LANES = 16, CHANNEL_ROWS = THREADS / CHANNEL_LANES;
 template <bool VECTORS>
 __device__ __forceinline__ void mean_of_channels(const scalar_t* __restrict__ x,
                                                  scalar_t* __restrict__ y, const Planes& p) {
-    __shared__ acc_t partial[CHANNEL_ROWS][CHANNEL_LANES * VEC_SIZE];
+    // The first 16 bytes of all lanes' sums, then the second, half of the banks further on: no bank
+    // is met twice, whether lanes store theirs or channels are read in order.
+    constexpr int PART = 16 / sizeof(acc_t), PITCH = (CHANNEL_LANES + 4) * PART;
+    __shared__ __align__(16) acc_t partial[CHANNEL_ROWS][VEC_SIZE / PART * PITCH];
     const int lane = threadIdx.x % CHANNEL_LANES, row = threadIdx.x / CHANNEL_LANES;
     const int channels = static_cast<int>(p.channels), length = static_cast<int>(p.length);
     unsigned block = blockIdx.x;
@@ -201,15 +204,20 @@ __device__ __forceinline__ void mean_of_channels(const scalar_t* __restrict__ x,
             for (int k = 0; k < VEC_SIZE; ++k) sum[k] += value[k];
         }
 #pragma unroll
-    for (int k = 0; k < VEC_SIZE; ++k) partial[row][k * CHANNEL_LANES + lane] = sum[k];
-    __syncthreads();
-    for (int slot = threadIdx.x; slot < CHANNEL_LANES * VEC_SIZE; slot += THREADS) {
-        const int c = first + slot % CHANNEL_LANES * VEC_SIZE + slot / CHANNEL_LANES;
-        acc_t all = 0;
+    for (int k = 0; k < VEC_SIZE; k += PART) {
+        Block<acc_t, PART> part;
 #pragma unroll
-        for (int r = 0; r < CHANNEL_ROWS; ++r) all += partial[r][slot];
-        if (c < channels) y[image * channels + c] = from_acc(all / static_cast<acc_t>(length));
+        for (int i = 0; i < PART; ++i) part.at[i] = sum[k + i];
+        *reinterpret_cast<Block<acc_t, PART>*>(&partial[row][k / PART * PITCH + lane * PART]) = part;
     }
+    __syncthreads();
+    const int c = threadIdx.x, k = c % VEC_SIZE;
+    if (c >= CHANNEL_LANES * VEC_SIZE || first + c >= channels) return;
+    const int slot = k / PART * PITCH + c / VEC_SIZE * PART + k % PART;
+    acc_t all = 0;
+#pragma unroll
+    for (int r = 0; r < CHANNEL_ROWS; ++r) all += partial[r][slot];
+    y[image * channels + first + c] = from_acc(all / static_cast<acc_t>(length));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
