@@ -115,7 +115,8 @@ def gradients(
             seeds(i * comm.size + comm.rank)
             with gathering(apart=not one) as moments, over(comm if synchronised else None):
                 found = _of_part(
-                    model, loss, part, metrics, precision, partial(begin, i), factor,
+                    model, loss, part, metrics, precision, partial(begin, i),
+                    lambda: sizes.weight, factor,
                     ready=None if sums is None else sums.ready, waited_for=synchronised,
                 )  # fmt: skip
             found.moments.extend((places[layer], mean, var) for layer, mean, var in moments)
@@ -191,22 +192,35 @@ def _size(loss: Any, part: tuple[tuple[Any, ...], Any]) -> _Size:
 
 def _of_part(
     model: Layer, loss: Any, part: Any, metrics: Mapping[str, Metric], precision: str | None,
-    begin: Callable[[], float], factor: float, *, ready: Ready | None, waited_for: bool,
+    begin: Callable[[], float], whole: Callable[[], float], factor: float, *,
+    ready: Ready | None, waited_for: bool,
 ) -> Figures:  # fmt: skip
     """Add the gradients of a part, times `factor` and its share in the batch.
 
-    The share is what `begin` returns, which is called before the way back. Where others wait for
-    it, a part goes all the way back even if it has no share.
+    The share is what `begin` returns, which is called before the way back; `whole` is what the loss
+    of the whole batch counts. Where others wait for it, a part goes all the way back even if it has
+    no share.
     """
     inputs, target = part
-    with grad(precision) as tape:
-        outputs = converted(model(*inputs), precision)
+
+    def losses(loss: Any) -> tuple[Any, Any]:
+        """Of the result, and with those of taps."""
         own = together = loss(outputs, target)
         for tap in taps(model):
             if tap.training:
                 together = together + tap.weight * loss(tap.output, target)
+        return own, together
+
+    with grad(precision) as tape:
+        outputs = converted(model(*inputs), precision)
+        own, together = losses(loss)
     share = begin()
     found = measured(metrics, outputs, target)
+    if share == 0 and whole() and loss_settings(loss).get("label_smoothing"):
+        # Other classes are meant as well: their sum, over what the whole batch counts.
+        summed, share = type(loss)(**{**loss.settings, "reduction": "sum"}), 1 / whole()
+        with tape:
+            own, together = losses(summed)
     if share == 0:  # of classes that are ignored: the mean over none is no number
         first = outputs[0] if isinstance(outputs, tuple) else outputs
         if waited_for and isinstance(first, Variable):
@@ -232,9 +246,14 @@ def measured(metrics: Mapping[str, Metric], outputs: Any, target: Any) -> dict[s
     return {name: float(metric(outputs, target)) for name, metric in metrics.items()}
 
 
+def loss_settings(loss: Any) -> Mapping[str, Any]:
+    """Of a `Loss`; of a function there are none."""
+    return getattr(loss, "settings", {})
+
+
 def is_sum(loss: Any) -> bool:
     """Whether a loss is the sum over a batch, not the mean."""
-    return bool(getattr(loss, "settings", {}).get("reduction") == "sum")
+    return bool(loss_settings(loss).get("reduction") == "sum")
 
 
 def counted(loss: Any, target: Any) -> float:

@@ -519,6 +519,7 @@ def test_a_batch_in_parts_is_the_same_batch():
         {"ignore_index": 3},
         {"weight": np.eye(10)[3] + np.eye(10)[4], "ignore_index": 4},  # parts that count nothing
         {"weight": np.linspace(0.1, 3, 10), "label_smoothing": 0.2},
+        {"weight": np.eye(10)[3] + np.eye(10)[4], "label_smoothing": 0.2},  # but smooth something
         {"reduction": "sum"},
     ],
 )
