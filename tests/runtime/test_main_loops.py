@@ -92,6 +92,18 @@ def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize(("run", "odd", "least"), [("3", "0", 0.4), ("2", "1", 0.29)])
+def test_products_of_few_channels(needs_cuobjdump, arch, run, odd, least):
+    """Operands come from the patch alone; with 3x3 a row is one product of each parity."""
+    file = "conv/few_channels_mma.cu"
+    bodies = [b for b in loops(file, arch, {**HALF, "RUN": run, "ODD": odd}) if b["HMMA"]]
+    assert bodies
+    for body in bodies:
+        assert body["LDG"] == body["LDL"] == body["STL"] == body["STS"] == 0
+        assert body["HMMA"] >= least * body.total()
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 def test_products_of_bytes(needs_cuobjdump, arch):
     """The sums beside them (IDP) are behind a branch that no zero point takes."""
     types = {"X_TYPE": "unsigned char", "W_TYPE": "signed char", "TILE": "128"}
