@@ -22,7 +22,7 @@ def test_every_row_has_the_gpus_of_the_page():
             if not isinstance(found, str):
                 us, share, bound = found
                 assert us > 0
-                assert 0 < share <= 1
+                assert 0 <= share <= 1  # rounded: a launch of few bytes has 0.000
                 assert bound
 
 
