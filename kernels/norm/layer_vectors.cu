@@ -6,11 +6,11 @@
 // Launch     layer_vectors       block (lanes, rows), 128 threads: 2 to 32 lanes a row
 //            layer_vectors_long  block 64 to 512: one row
 //            layer_backward_vectors and layer_backward_vectors_long alike, and group_vectors and
-//            group_vectors_long with up to 1024 threads, whose rows are groups of channels with a
+//            group_vectors_long with up to 1024 threads (float16, float64: 512), whose rows are groups of channels with a
 //            weight and a bias for each
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, 128 bits an access; weight and bias once a
 //            row, from caches. 8 and 14 flop an element
-// Range      rows of up to 512 (groups 1024) * VECTORS vectors, any number of them. Where an address is no
+// Range      rows of up to 512 (groups 512 or 1024) * VECTORS vectors, any number of them. Where an address is no
 //            multiple of 16 bytes, elements come and go one by one. Rows whose squares overflow are
 //            gone through once more, scaled; deterministic
 // Siblings   layer.cu takes any axes, strides and lengths, by way of shared memory
@@ -233,7 +233,14 @@ group_vectors(const scalar_t* __restrict__ x, const void* weight, const void* bi
     forward<OfChannels>(LaneGroup(), x, weight, bias, y, p);
 }
 
-extern "C" __global__ void __launch_bounds__(sizeof(acc_t) == 4 ? 1024 : 512, 1)
+// Of float16 and float64 the values do not fit into the registers of so many threads.
+#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
+constexpr int GROUP_THREADS = 512;
+#else
+constexpr int GROUP_THREADS = sizeof(acc_t) == 4 ? 1024 : 512;
+#endif
+
+extern "C" __global__ void __launch_bounds__(GROUP_THREADS, 1)
 group_vectors_long(const scalar_t* __restrict__ x, const void* weight, const void* bias,
                    scalar_t* __restrict__ y, Layer p) {
     __shared__ acc_t partial[WARP];

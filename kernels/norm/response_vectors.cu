@@ -405,7 +405,7 @@ __device__ __forceinline__ void backward_rows(const scalar_t* dy, const scalar_t
         dx[c] = from_acc(careful.backward(dy, 1, c));
 }
 
-extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS)
+extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS, 1)
 response_vectors_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Response<2> p) {
     if (aligned_to<scalar_t, PIXELS>(x) && aligned_to<scalar_t, PIXELS>(y))
         forward_planes<true>(x, y, p);
@@ -413,7 +413,7 @@ response_vectors_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y
         forward_planes<false>(x, y, p);
 }
 
-extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS, sizeof(acc_t) == 4 ? 6 : 1)
+extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS, 1)
 response_vectors_backward_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
                                  scalar_t* __restrict__ dx, Response<3> p) {
     if (aligned_to<scalar_t, PIXELS_BACKWARD>(dy) && aligned_to<scalar_t, PIXELS_BACKWARD>(x) &&
@@ -423,7 +423,7 @@ response_vectors_backward_planes(const scalar_t* __restrict__ dy, const scalar_t
         backward_planes<false>(dy, x, dx, p);
 }
 
-extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS)
+extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS, 1)
 response_vectors_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Response<2> p) {
     if (aligned(x) && aligned(y))
         forward_rows<true>(x, y, p);
@@ -431,7 +431,7 @@ response_vectors_rows(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, 
         forward_rows<false>(x, y, p);
 }
 
-extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS)
+extern "C" __global__ void __launch_bounds__(RESPONSE_THREADS, 1)
 response_vectors_backward_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
                                scalar_t* __restrict__ dx, Response<3> p) {
     if (aligned(dy) && aligned(x) && aligned(dx))

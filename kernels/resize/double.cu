@@ -60,7 +60,7 @@ __device__ __forceinline__ void strip(const scalar_t* x, scalar_t* y, const Resi
     }
 }
 
-extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS)
+extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS, 1)
 double_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Resize v) {
     if (in_vectors<Planes>(x, y))
         strip<Planes, 4, true>(x, y, v);
@@ -68,7 +68,7 @@ double_planes(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Resize v
         strip<Planes, 4, false>(x, y, v);
 }
 
-extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS)
+extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS, 1)
 double_channels(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, Resize v) {
     if (in_vectors<Channels>(x, y))
         strip<Channels, 2, true>(x, y, v);

@@ -64,7 +64,7 @@ __device__ __forceinline__ void strip(const scalar_t* dy, scalar_t* dx, const Re
     }
 }
 
-extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS)
+extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS, 1)
 double_planes_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
     if (in_vectors<Planes>(dx, dy))
         strip<Planes, true>(dy, dx, v);
@@ -72,7 +72,7 @@ double_planes_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ d
         strip<Planes, false>(dy, dx, v);
 }
 
-extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS)
+extern "C" __global__ void __launch_bounds__(DOUBLE_THREADS, 1)
 double_channels_backward(const scalar_t* __restrict__ dy, scalar_t* __restrict__ dx, Resize v) {
     if (in_vectors<Channels>(dx, dy))
         strip<Channels, true>(dy, dx, v);
