@@ -99,6 +99,7 @@ def over_everything() -> tuple[Case, ...]:
         case("volumes", (2, 3, 3, 5, 4)),
         case("one element", (2, 3, 1, 1)),
         case("channels last", (2, 37, 7, 5), layout="NHWC"),
+        case("vectors of channels", (2, 24, 7, 5), layout="NHWC"),
         case("volumes, channels last", (2, 5, 3, 5, 4), layout="NHWC"),
         case("empty", (0, 3, 7, 5)),
         case("resnet50 layer", (8, 256, 7, 7), True),
