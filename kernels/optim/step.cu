@@ -135,9 +135,12 @@ __device__ __forceinline__ void step(const Table& table, const double* __restric
         COPY at[VEC_SIZE];
     };
 #endif
-    // Arrays that are not there begin at zero, which is aligned.
-    if (chunk.size == CHUNK && aligned(value) && aligned(grad) && aligned(slot[0]) &&
-        aligned(slot[1])) {
+    bool vectors = chunk.size == CHUNK && aligned(value) && aligned(grad) && aligned(slot[0]) &&
+                   aligned(slot[1]);  // arrays that are not there begin at zero, which is aligned
+#if PYCNN_JOIN(PYCNN_IS_, COPY) > 0
+    vectors = vectors && aligned(copy);
+#endif
+    if (vectors) {
         Vec w[VECTORS], g[VECTORS], kept[2][VECTORS];
 #pragma unroll
         for (int k = 0; k < VECTORS; ++k) {
