@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from pycnn.define.validate import integer
 from pycnn.nn.arrays import library
 from pycnn.nn.layer import Layer
 
@@ -42,8 +43,7 @@ class LossScale:
     def __init__(self, scale: float = 65536.0, every: int = 2000) -> None:
         if not 0 < scale < math.inf:
             raise ValueError(f"scale={scale}: allowed are positive numbers")
-        if every < 1:
-            raise ValueError(f"every={every}: allowed are 1 and more")
+        integer("every", every, 1)
         self.scale, self.every, self.steps = float(scale), every, 0
 
     def unscaled(self, model: Layer) -> bool:

@@ -104,7 +104,7 @@ class Optimizer:
         self._check_dtypes(parameters)
         grads = [(p, grad) for p in parameters if p.trainable and (grad := p.grad) is not None]
         groups, apart = grouped(self.form(), grads)
-        most = _checked_norm(clip_norm)
+        most = checked_norm("clip_norm", clip_norm)
         if (scale is not None or clip_norm is not None) and len(groups) == 1 and not apart:
             return self._step_judged(groups[0], scale, most)
         if scale is not None and not scale.unscaled(self.model):
@@ -292,9 +292,10 @@ class Adam(Optimizer):
         eps: float = 1e-8, weight_decay: float = 0.0, *, groups: Groups | None = None,
     ) -> None:  # fmt: skip
         super().__init__(model, lr, weight_decay, groups)
-        if not all(0 <= b < 1 for b in betas):
+        first, second = (float(beta) for beta in betas)
+        if not all(0 <= beta < 1 for beta in (first, second)):
             raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
-        self.betas, self.eps = (betas[0], betas[1]), float(eps)
+        self.betas, self.eps = (first, second), float(eps)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -402,7 +403,7 @@ def _checked(groups: Groups, model: Layer) -> dict[str, dict[str, float]]:
                 f"groups[{pattern!r}] is of no parameter; allowed: paths of layers and patterns of "
                 f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
             )
-    return {pattern: dict(own) for pattern, own in groups.items()}
+    return {p: {name: float(rate) for name, rate in own.items()} for p, own in groups.items()}
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -416,11 +417,15 @@ def _check_rates(lr: float = 1.0, weight_decay: float = 0.0) -> None:
         raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
 
 
-def _checked_norm(max_norm: float | None) -> float:
-    """The norm; infinity for None."""
-    if max_norm is not None and not max_norm > 0:
-        raise ValueError(f"max_norm={max_norm}: allowed are positive numbers")
-    return math.inf if max_norm is None else float(max_norm)
+def checked_norm(name: str, norm: float | None) -> float:
+    """The largest norm that gradients may have; infinity for None."""
+    if norm is None:
+        return math.inf
+    if isinstance(norm, (str, bool)):
+        raise TypeError(f"{name}={norm!r} is of type {type(norm).__name__}; allowed: a number")
+    if not norm > 0:
+        raise ValueError(f"{name}={norm}: allowed are positive numbers")
+    return float(norm)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -436,8 +441,8 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     float
         The norm before. Gradients that are not finite stay as they are.
     """
-    _checked_norm(max_norm)
-    grads = [grad for p in model.parameters() if (grad := p.grad) is not None]
+    checked_norm("max_norm", max_norm)
+    grads = [grad for p in model.parameters() if p.trainable and (grad := p.grad) is not None]
     total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
     if max_norm < total < float("inf"):
         for grad in grads:

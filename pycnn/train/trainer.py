@@ -13,7 +13,7 @@ from pycnn.define.validate import integer
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss import CrossEntropyLoss
 from pycnn.nn.loss_scale import LossScale
-from pycnn.nn.optim import Optimizer
+from pycnn.nn.optim import Optimizer, checked_norm
 from pycnn.nn.schedule import Constant, Plateau, Schedule
 from pycnn.runtime.faults import synchronize
 from pycnn.train import record
@@ -189,6 +189,7 @@ class Trainer:
                 raise TypeError(f"hooks has {hook!r}; allowed: of classes derived from Hook")
         self.hooks = list(hooks)
         check_dtype(model)
+        checked_norm("clip_norm", clip_norm)
         self.clip_norm = clip_norm
         check_precision(precision, model)
         self.precision = precision

@@ -131,8 +131,10 @@ def test_an_optimiser_of_ones_own_is_never_replaced(launches):
     np.testing.assert_array_equal(layer.params["weight"], before * 2)
 
 
+@pytest.mark.parametrize("skipped", [0, 1])
 @pytest.mark.parametrize("copy", ["float16", "bfloat16"])
-def test_copies_in_16_bits_are_written_in_the_same_pass(backend, rng, copy):
+def test_copies_in_16_bits_are_written_in_the_same_pass(backend, rng, copy, skipped):
+    """Also where they begin between the places that vectors are written to."""
     if backend.name == "reference":
         pytest.skip("runs no plans")
     counts, kind = (2050, 0, 3), pycnn.dtypes.numpy_dtype(copy)
@@ -140,14 +142,49 @@ def test_copies_in_16_bits_are_written_in_the_same_pass(backend, rng, copy):
     expected = []
     for i, count in enumerate(counts):
         value, grad = rng.standard_normal((2, count)).astype(np.float32)
-        arrays[f"value[{i}]"], arrays[f"grad[{i}]"] = map(backend.array, (value.copy(), grad))
-        arrays[f"copy[{i}]"] = backend.array(np.zeros(count, np.uint16))
+        arrays[f"value[{i}]"], arrays[f"grad[{i}]"] = (  # copies, which vectors are read from
+            backend.array(array.copy()) for array in (value, grad)
+        )
+        arrays[f"copy[{i}]"] = backend.array(np.zeros(count + skipped, np.uint16))[skipped:]
         expected.append((value - np.float32((0.1, 0, 0.2)[i]) * grad).astype(kind))
     run = executor("cuda" if backend.name == "cuda" else "emulator").run
     run(plans.step("sgd", (), counts, 0, "float32", copy), arrays)
     for i, copied in enumerate(expected):
         found = backend.numpy(arrays[f"copy[{i}]"]).view(kind)
         assert found.tobytes() == copied.tobytes()
+
+
+NUMBERS = {
+    "int": (lambda m: nn.Adam(m, 1, (0, 0)), lambda m: nn.Adam(m, 1.0, (0.0, 0.0))),
+    "numpy": (
+        lambda m: nn.AdamW(m, 0.1, np.array([0.5, 0.9]), groups={"1": {"lr": np.float64(0.3)}}),
+        lambda m: nn.AdamW(m, 0.1, (0.5, 0.9), groups={"1": {"lr": 0.3}}),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_of_other_types_are_taken_as_floats(backend, kind):
+    """A kernel takes doubles, and NumPy computes in float64 with numbers of its own."""
+    given, floats = NUMBERS[kind]
+    with np.errstate(all="ignore"):
+        found, expected = moved(backend, given, "float32"), moved(backend, floats, "float32")
+    for key, array in expected.items():
+        np.testing.assert_array_equal(found[key], array, err_msg=key)
+
+
+def test_gradients_of_what_is_frozen_do_not_count(backend):
+    """Whether a kernel sums the squares or the host does."""
+    layers = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False))
+    if backend.name == "cuda":
+        layers.to("cuda")
+    for p in layers.parameters():
+        p.value[...] = 0
+        p.layer.grads[p.key] = backend.array(np.ones(p.value.shape, np.float32))
+    layers[0].trainable = False
+    nn.SGD(layers, 1.0).step(clip_norm=1.0)
+    found = backend.numpy(layers[1].params["weight"])
+    np.testing.assert_allclose(found, -(6**-0.5), rtol=1e-6)
 
 
 @pytest.mark.parametrize("via", ["ptx", "source"])
@@ -239,7 +276,7 @@ def test_a_scale_that_only_falls_ends(backend):
 @pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
 def test_a_norm_that_is_none_is_refused(backend, norm):
     optimizer = nn.SGD(nn.Linear(1, 1), 0.1)
-    with pytest.raises(ValueError, match=r"max_norm=.* allowed are positive"):
+    with pytest.raises(ValueError, match=r"clip_norm=.* allowed are positive"):
         optimizer.step(clip_norm=norm)
     assert optimizer.steps == 0
 
