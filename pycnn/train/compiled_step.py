@@ -1,6 +1,5 @@
 """A whole step of training, planned once: on a GPU one CUDA graph."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from pycnn.nn.combine import taps
 from pycnn.nn.fused_step import Group, grouped, move, rates_of
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss_scale import LossScale
-from pycnn.nn.optim import Optimizer
+from pycnn.nn.optim import Optimizer, checked_norm
 from pycnn.plan.optim import Verdict
 from pycnn.runtime.backends import executor
 from pycnn.runtime.plan import Transform
@@ -37,12 +36,13 @@ class CompiledStep:
     loss : callable
         ``loss(result, target)``, one number.
     optimizer : Optimizer
-        Of `model`. Its rates may change from step to step.
+        Of `model`. Its rates may change from step to step; of a graph nothing else may, such as its
+        momentum, the modes of layers and what is frozen.
     inputs, target : array or tuple of array
         A batch: its values do not matter, shapes, dtypes and device do.
     scale : LossScale, optional
         With `precision` float16: the loss is multiplied, and steps that overflow leave themselves
-        out, on the GPU; `settle` says what it has come to.
+        out, on the GPU; `settle` says what it has come to, and goes before steps without the graph.
     clip_norm : float, optional
         How long all gradients may be together.
     precision : {"float16", "bfloat16"}, optional
@@ -89,6 +89,7 @@ class CompiledStep:
     ) -> None:
         check_optimizer(optimizer, model)
         check_precision(precision, model)
+        checked_norm("clip_norm", clip_norm)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.scale, self.clip_norm, self.precision = scale, clip_norm, precision
         self._inputs = [_copied("inputs", array) for array in _listed(inputs)]
@@ -101,6 +102,8 @@ class CompiledStep:
         self._state: Any = None
         self._rates: Any = None
         self._sent: bytes = b""
+        self._told: list[float] = []
+        self._settled = True
         if self._library is not np:
             self._capture()
 
@@ -114,8 +117,8 @@ class CompiledStep:
         Raises
         ------
         TypeError, ValueError
-            If an array has another shape, dtype or library than the first batch, or the model or
-            the optimiser hold other arrays than when the step was compiled.
+            If an array has another shape, dtype or library than the first batch; of a graph, if the
+            model or the optimiser hold other arrays, or are set otherwise, than when it was made.
         """
         own = [*self._inputs, *self._target]
         given = [*_listed(inputs), *_listed(target)]
@@ -137,17 +140,15 @@ class CompiledStep:
             asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
             self.optimizer.step(**{n: value for n, value in asked.items() if value is not None})
             return self._results
-        if any(now is not then for now, then in zip(self._held(), self._captured, strict=True)):
-            raise ValueError(
-                "the model or the optimiser holds other arrays than when the step was compiled; "
-                "allowed: writing into them, or compiling the step again"
-            )
+        self._check_as_captured()
+        self._send_state()
         for mine, array in zip(own, given, strict=True):
             mine[...] = array
         if self._state is None:
             self.optimizer.steps += 1
         self._send_rates()
         self._graph.launch()
+        self._settled = False
         return self._results
 
     def settle(self) -> None:
@@ -158,9 +159,10 @@ class CompiledStep:
         ValueError
             As of `LossScale.unscaled`.
         """
-        if self._state is not None and self.scale is not None:
+        if self.scale is not None and not self._settled:
             *numbers, steps = to_numpy(self._state).tolist()
             self.optimizer.steps = int(steps)
+            self._settled, self._told = True, [*numbers, steps]
             self.scale.take(*numbers)
 
     # --- what is captured ---------------------------------------------------------------
@@ -202,7 +204,7 @@ class CompiledStep:
     def _verdict(self) -> Verdict | None:
         if self.scale is None and self.clip_norm is None:
             return None
-        most = math.inf if self.clip_norm is None else self.clip_norm
+        most = checked_norm("clip_norm", self.clip_norm)
         if self.scale is None:
             return Verdict(most)
         form = self.optimizer.form()
@@ -220,6 +222,44 @@ class CompiledStep:
             self._rates.set(numbers)
             self._sent = numbers.tobytes()
 
+    def _counts(self) -> list[float]:
+        """What the GPU counts on from: scale, steps since an overflow, steps taken."""
+        assert self.scale is not None
+        return [*self.scale.numbers(), float(self.optimizer.steps)]
+
+    def _send_state(self) -> None:
+        """Tell the GPU where steps without the graph, or a checkpoint, have come to."""
+        if self._state is None or self._counts() == self._told:
+            return
+        if not self._settled:
+            raise ValueError(
+                "the scale or the optimizer was moved on while the GPU counted; allowed: after "
+                "settle()"
+            )
+        self._told = self._counts()
+        self._state.set(np.array(self._told))
+
+    def _check_as_captured(self) -> None:
+        held = self._held()
+        if len(held) != len(self._captured) or any(
+            now is not then for now, then in zip(held, self._captured, strict=True)
+        ):
+            raise ValueError(
+                "the model or the optimiser holds other arrays than when the step was compiled; "
+                "allowed: writing into them, or compiling the step again"
+            )
+        if self._set() != self._as_set:
+            raise ValueError(
+                "the modes of layers, what is frozen, or settings of the optimiser, are not as "
+                "when the step was compiled; allowed: other rates, or compiling the step again"
+            )
+
+    def _set(self) -> tuple[Any, ...]:
+        """What is fixed in a graph."""
+        form = self.optimizer.form()
+        modes = [(layer.training, layer.trainable) for _, layer in self.model.named_layers()]
+        return form and (form.entry, form.constants, form.betas), modes, self._verdict()
+
     def _held(self) -> list[Any]:
         """All arrays that a step reads and writes, and that are there before it."""
         arrays = [a for _, layer in self.model.named_layers()
@@ -229,11 +269,12 @@ class CompiledStep:
     def _capture(self) -> None:
         cupy, optimizer = self._library, self.optimizer
         if self.scale is not None:
-            self._state = cupy.asarray([*self.scale.numbers(), float(optimizer.steps)])
+            self._told = self._counts()
+            self._state = cupy.asarray(self._told)
         for parameter in self.model.parameters():
             for name in optimizer.slots if parameter.trainable else ():
                 optimizer.slot(parameter, name)
-        self._captured = self._held()
+        self._captured, self._as_set = self._held(), self._set()
         kept = [array.copy() for array in self._captured]
         state = None if self._state is None else self._state.copy()
         self._pool = cupy.cuda.MemoryPool()  # whose memory nothing else is given, later

@@ -135,6 +135,74 @@ def test_what_cannot_be_captured_is_refused(backend, what):
     np.testing.assert_array_equal(backend.numpy(net.at("2").params["weight"]), before)
 
 
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan"), "1"])
+def test_a_norm_that_is_none_is_refused(backend, norm):
+    """A kernel would turn the gradients round, or take no notice."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    if backend.name == "cuda":
+        net.to("cuda")
+    with pytest.raises((ValueError, TypeError), match=r"clip_norm=.* allowed"):
+        train.CompiledStep(net, nn.CrossEntropyLoss(), nn.SGD(net, 0.1),
+                           *map(backend.array, batch(0)), clip_norm=norm)  # fmt: skip
+
+
+CHANGES = {
+    "eval": lambda net, optimizer: net.eval(),
+    "freeze": lambda net, optimizer: net.at("dense").freeze(),
+    "momentum": lambda net, optimizer: setattr(optimizer, "momentum", 0.5),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_a_graph_would_not_notice_is_refused(backend, what):
+    if backend.name != "cuda":
+        pytest.skip("has no graphs")
+    net = model().to("cuda")
+    optimizer = nn.SGD(net, 0.1, 0.9)
+    arrays = [*map(backend.array, batch(0))]
+    step = train.CompiledStep(net, nn.CrossEntropyLoss(), optimizer, *arrays)
+    step(*arrays)
+    CHANGES[what](net, optimizer)
+    with pytest.raises(ValueError, match="not as when the step was compiled"):
+        step(*arrays)
+
+
+def test_steps_with_and_without_the_graph_go_on_from_each_other(backend):
+    """As the last batch of an epoch, which is smaller; the scale doubles at the fourth step."""
+    found = []
+    for graph in (True, False):
+        net = model()
+        if backend.name == "cuda":
+            net.to("cuda")
+        optimizer, scale = nn.AdamW(net, 1e-2), nn.LossScale(256.0, every=2)
+        loss = nn.CrossEntropyLoss()
+        step = train.CompiledStep(
+            net, loss, optimizer, *map(backend.array, batch(9)), scale=scale, precision="bfloat16"
+        )
+        for seed in range(4):
+            images, labels = map(backend.array, batch(seed))
+            if graph and seed % 2 == 0:
+                step(images, labels)
+                continue
+            step.settle()
+            net.zero_grad()
+            with pycnn.grad("bfloat16") as tape:
+                value = loss(net(images).astype("float32"), labels)
+            tape.backward(value * scale.scale)
+            optimizer.step(scale)
+        found.append(
+            (optimizer.steps, scale.state(), backend.numpy(net.at("dense").params["bias"]))
+        )
+    assert found[0][:2] == found[1][:2] == (4, {"scale": 1024.0, "steps": 4})
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-5, atol=1e-6)
+    if backend.name == "cuda":
+        images, labels = map(backend.array, batch(0))
+        step(images, labels)
+        scale.load_state({"scale": 2.0, "steps": 0})
+        with pytest.raises(ValueError, match=r"allowed: after settle\(\)"):
+            step(images, labels)
+
+
 def test_other_batches_and_other_arrays_are_refused(backend):
     net = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
     if backend.name == "cuda":
