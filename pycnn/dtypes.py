@@ -68,6 +68,7 @@ _SIZES = {FLOATS[name].itemsize if name in FLOATS else np.dtype(name).itemsize f
 VARIANTS = {
     "floating": tuple(f.scalar for f in FLOATS.values()),
     "halves": tuple(f.scalar for f in FLOATS.values() if f.is_half),
+    "native": tuple(f.scalar for f in FLOATS.values() if f.name != "bfloat16"),  # to NumPy
     "single": tuple(f.scalar for f in FLOATS.values() if f.itemsize == 4),
     "quantised": tuple(QUANTISED.values()),
     "itemsizes": tuple(map(str, sorted(_SIZES))),

@@ -50,19 +50,15 @@ struct Powers {
     acc_t power, inverse;
 
     __device__ __forceinline__ explicit Powers(acc_t d) {
-#ifndef PYCNN_EMULATOR
-        if constexpr (sizeof(scalar_t) == 2) {  // results of 16 bits do not show the error
-            float r, root;
-            asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(static_cast<float>(d)));
-            asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(r));
+        if constexpr (sizeof(scalar_t) == 2) {
+            const acc_t r = short_inverse_root(d), root = short_root(r);
             power = r * root;
             inverse = r * r;
-            return;
+        } else {
+            const acc_t root = sqrt(d);
+            power = acc_t(1) / (root * sqrt(root));
+            inverse = acc_t(1) / d;
         }
-#endif
-        const acc_t root = sqrt(d);
-        power = acc_t(1) / (root * sqrt(root));
-        inverse = acc_t(1) / d;
     }
 };
 

@@ -17,7 +17,7 @@
 //
 // entry gradient_squares  the sum of squares of every block's elements
 // entry gradient_verdict  what the step reads
-// variant SCALAR = __half, float, double
+// variant SCALAR = native
 #include <pycnn/optim.cuh>
 #include <pycnn/reduce.cuh>
 

@@ -6,7 +6,6 @@
 //                      w -= rate (m / (root sqrt(s) + eps))
 //            rmsprop   g += decay w;  s = a s + (1 - a) g g;  v = momentum v + g / (sqrt(s) + eps)
 //                      w -= rate v
-//            and a copy of w in 16 bits, where one is wanted
 // Layout     every array contiguous; where they begin is in the table, 0 for those that are not there
 // Launch     block 256, two vectors of 16 bytes a thread of every array; each parameter has blocks of
 //            its own, of which the table holds the ends; no shared memory
@@ -19,21 +18,13 @@
 //            regularization", 2019, algorithm 2; Sutskever et al., "On the importance of
 //            initialization and momentum in deep learning", 2013; Tieleman, Hinton, "RMSProp", 2012
 //
-// entry sgd               no momentum
-// entry sgd_momentum      with, and Nesterov's variant
+// entry sgd               w -= rate g
+// entry sgd_momentum      with a momentum, Nesterov's or the usual one
 // entry adam              Adam, and AdamW
-// entry rmsprop           no momentum
-// entry rmsprop_momentum  with
-// variant SCALAR COPY = __half void, float void, double void, float __half, float __nv_bfloat16
+// entry rmsprop           RMSprop without a momentum
+// entry rmsprop_momentum  RMSprop with a momentum
+// variant SCALAR = native
 #include <pycnn/optim.cuh>
-
-#if PYCNN_JOIN(PYCNN_IS_, COPY) == 1
-#include <cuda_fp16.h>
-__device__ __forceinline__ COPY copied(float x) { return __float2half_rn(x); }
-#elif PYCNN_JOIN(PYCNN_IS_, COPY) == 2
-#include <cuda_bf16.h>
-__device__ __forceinline__ COPY copied(float x) { return __float2bfloat16_rn(x); }
-#endif
 
 // Each rounded as an array of its type is: also where acc_t is wider.
 __device__ __forceinline__ acc_t rounded(acc_t x) { return to_acc(from_acc(x)); }
@@ -129,18 +120,8 @@ __device__ __forceinline__ void step(const Table& table, const double* __restric
         if (r.clip != 1) g = times(g, r.clip);
         return rule(r, w, g, kept);
     };
-#if PYCNN_JOIN(PYCNN_IS_, COPY) > 0
-    COPY* const copy = chunk.array<COPY>(table.copy);
-    struct alignas(2 * VEC_SIZE) CopyVec {
-        COPY at[VEC_SIZE];
-    };
-#endif
-    bool vectors = chunk.size == CHUNK && aligned(value) && aligned(grad) && aligned(slot[0]) &&
-                   aligned(slot[1]);  // arrays that are not there begin at zero, which is aligned
-#if PYCNN_JOIN(PYCNN_IS_, COPY) > 0
-    vectors = vectors && aligned(copy);
-#endif
-    if (vectors) {
+    if (chunk.size == CHUNK && aligned(value) && aligned(grad) && aligned(slot[0]) &&
+        aligned(slot[1])) {  // arrays that are not there begin at zero, which is aligned
         Vec w[VECTORS], g[VECTORS], kept[2][VECTORS];
 #pragma unroll
         for (int k = 0; k < VECTORS; ++k) {
@@ -166,14 +147,6 @@ __device__ __forceinline__ void step(const Table& table, const double* __restric
             *reinterpret_cast<Vec*>(value + i) = w[k];
 #pragma unroll
             for (int s = 0; s < SLOTS; ++s) *reinterpret_cast<Vec*>(slot[s] + i) = kept[s][k];
-#if PYCNN_JOIN(PYCNN_IS_, COPY) > 0
-            if (copy) {
-                CopyVec vec;
-#pragma unroll
-                for (int e = 0; e < VEC_SIZE; ++e) vec.at[e] = copied(w[k].at[e]);
-                *reinterpret_cast<CopyVec*>(copy + i) = vec;
-            }
-#endif
         }
         return;
     }
@@ -186,9 +159,6 @@ __device__ __forceinline__ void step(const Table& table, const double* __restric
         value[i] = w;
 #pragma unroll
         for (int s = 0; s < SLOTS; ++s) slot[s][i] = from_acc(now[s]);
-#if PYCNN_JOIN(PYCNN_IS_, COPY) > 0
-        if (copy) copy[i] = copied(w);
-#endif
     }
 }
 

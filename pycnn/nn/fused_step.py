@@ -102,6 +102,6 @@ def move(
     constants = tuple([c if isinstance(c, int) else plans.rounded(c, group.dtype)
                        for c in form.constants])  # fmt: skip
     plan = plans.step(
-        form.entry, constants, counts, len(optimizer.slots), dtype_name(group.dtype), None, verdict
+        form.entry, constants, counts, len(optimizer.slots), dtype_name(group.dtype), verdict
     )
     executor(group.backend).run(plan, arrays)

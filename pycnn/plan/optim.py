@@ -18,7 +18,7 @@ HEADER = "pycnn/optim.cuh"
 MOST, THREADS, VECTORS, HEAD = 64, 256, 2, 4
 
 #: What a table holds of each parameter; what an optimiser keeps is `first` and `second`.
-MEMBERS = ("value", "grad", "first", "second", "copy")
+MEMBERS = ("value", "grad", "first", "second")
 
 #: Of parameters that kernels move. NumPy computes bfloat16 with numbers of Python in float32.
 DTYPES = ("float16", "float32", "float64")
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
 @lru_cache(maxsize=256)
 def step(
     entry: str, constants: tuple[Any, ...], counts: tuple[int, ...], slots: int, dtype: str,
-    copy: str | None = None, verdict: Verdict | None = None,
+    verdict: Verdict | None = None,
 ) -> Plan:  # fmt: skip
     """Move parameters in place; arrays are called ``value[0]``, ``grad[0]``, ``first[0]``, ...
 
@@ -68,8 +68,6 @@ def step(
         Arrays that the optimiser keeps of each, 0 to 2.
     dtype : str
         Of the parameters, and all that is kept of them.
-    copy : {"float16", "bfloat16"}, optional
-        Of the arrays ``copy[0]``, ..., which get the float32 parameters in 16 bits.
     verdict : Verdict, optional
 
     Returns
@@ -83,9 +81,8 @@ def step(
     >>> [launch.grid for launch in plan.launches]
     [(192, 1, 1), (18, 1, 1)]
     """
-    members = MEMBERS[: 2 + slots] + (("copy",) if copy else ())
-    defines = (("SCALAR", SCALAR[dtype]), ("COPY", SCALAR[copy] if copy else "void"))
-    kernel = Kernel("optim/step.cu", entry, defines)
+    members = MEMBERS[: 2 + slots]
+    kernel = Kernel("optim/step.cu", entry, (("SCALAR", SCALAR[dtype]),))
     numbers = [np.int32(c) if isinstance(c, int) else np.float64(c) for c in constants]
     rates = "rates" if verdict is None else "decided"
     launches = []

@@ -131,29 +131,6 @@ def test_an_optimiser_of_ones_own_is_never_replaced(launches):
     np.testing.assert_array_equal(layer.params["weight"], before * 2)
 
 
-@pytest.mark.parametrize("skipped", [0, 1])
-@pytest.mark.parametrize("copy", ["float16", "bfloat16"])
-def test_copies_in_16_bits_are_written_in_the_same_pass(backend, rng, copy, skipped):
-    """Also where they begin between the places that vectors are written to."""
-    if backend.name == "reference":
-        pytest.skip("runs no plans")
-    counts, kind = (2050, 0, 3), pycnn.dtypes.numpy_dtype(copy)
-    arrays = {"rates": backend.array(np.array([0.0, 1, 1, 1, 0.1, 0, 0, 0, 0.2, 0]))}
-    expected = []
-    for i, count in enumerate(counts):
-        value, grad = rng.standard_normal((2, count)).astype(np.float32)
-        arrays[f"value[{i}]"], arrays[f"grad[{i}]"] = (  # copies, which vectors are read from
-            backend.array(array.copy()) for array in (value, grad)
-        )
-        arrays[f"copy[{i}]"] = backend.array(np.zeros(count + skipped, np.uint16))[skipped:]
-        expected.append((value - np.float32((0.1, 0, 0.2)[i]) * grad).astype(kind))
-    run = executor("cuda" if backend.name == "cuda" else "emulator").run
-    run(plans.step("sgd", (), counts, 0, "float32", copy), arrays)
-    for i, copied in enumerate(expected):
-        found = backend.numpy(arrays[f"copy[{i}]"]).view(kind)
-        assert found.tobytes() == copied.tobytes()
-
-
 NUMBERS = {
     "int": (lambda m: nn.Adam(m, 1, (0, 0)), lambda m: nn.Adam(m, 1.0, (0.0, 0.0))),
     "numpy": (

@@ -46,3 +46,24 @@ __device__ __forceinline__ acc_t reciprocal(acc_t x) {
 #endif
     return acc_t(1) / x;
 }
+
+// sqrt(x) and 1 / sqrt(x) of x > 0, both with an error of 2^-22: where results have 16 bits.
+__device__ __forceinline__ float short_root(float x) {
+#ifdef PYCNN_EMULATOR
+    return sqrtf(x);
+#else
+    float root;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(x));
+    return root;
+#endif
+}
+
+__device__ __forceinline__ float short_inverse_root(float x) {
+#ifdef PYCNN_EMULATOR
+    return 1.0f / sqrtf(x);
+#else
+    float inverse;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(x));
+    return inverse;
+#endif
+}

@@ -21,7 +21,7 @@ constexpr int ROOT = 3;   // Adam: of the root of the mean square, what corrects
 constexpr int HEAD = 4;
 
 struct Table {
-    unsigned long long value[MOST], grad[MOST], first[MOST], second[MOST], copy[MOST];  // addresses
+    unsigned long long value[MOST], grad[MOST], first[MOST], second[MOST];  // addresses
     index_t count[MOST];  // elements
     int end[MOST];        // the block after the last of each; beyond all where there is none
 };
