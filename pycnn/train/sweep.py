@@ -146,6 +146,9 @@ def sweep(
     }
     known = _known(folder, document, resumed=arguments.resume is not None, force=arguments.force)
     folder.mkdir(exist_ok=True)
+    if arguments.resume is None:  # with --force: what another sweep has begun is none of these
+        for trial in planned:
+            unfinished(trial.arguments.output).unlink(missing_ok=True)
     left = [i for i, trial in enumerate(planned) if trial.name not in known]
     found = {i: known[trial.name] for i, trial in enumerate(planned) if i not in left}
 
@@ -192,7 +195,7 @@ def trained(
     """
     os.environ["PYCNN_CPU_THREADS"] = str(arguments.threads)
     output: Path = arguments.output
-    written = output.with_name(f"{output.stem}.unfinished{output.suffix}")
+    written = unfinished(output)
     checkpoint = load(written) if written.exists() else None
     try:
         trainer = made(ALONE, arguments, checkpoint, of_this_process(read, arguments), written)
@@ -202,6 +205,11 @@ def trained(
     complete(written, output)
     epochs = [asdict(row) for row in rows]
     return {"status": "trained", "epochs": epochs, "checkpoint": output.name}
+
+
+def unfinished(output: Path) -> Path:
+    """Where a training keeps what it has until it is done."""
+    return output.with_name(f"{output.stem}.unfinished{output.suffix}")
 
 
 def of_this_process(

@@ -146,6 +146,20 @@ def test_a_sweep_goes_on(client, swept, folder, tmp_path, capsys):
     assert "epochs=10: " in capsys.readouterr().err
 
 
+def test_a_sweep_that_replaces_another_goes_on_from_nothing(client, swept, folder, tmp_path):
+    """Though that one was interrupted in a training with the same settings."""
+    out = tmp_path / "out"
+    out.mkdir()
+    begun = out / "lr=0.01.unfinished.safetensors"
+    shutil.copy(swept / "lr=0.01,optimizer=adam.safetensors", begun)
+    words = ["train", "lenet5", "--data", str(folder), *WORDS, "--epochs", "1", "-o", str(out)]
+    words += ["--force", "--vary", "lr=0.01", "--scheduler", client.scheduler.address]
+    assert main(words) == 0
+    (one,) = results(out)["trainings"]
+    assert len(one["epochs"]) == 1
+    assert not begun.exists()
+
+
 def test_one_that_diverges_is_no_end(client, folder, tmp_path):
     out = tmp_path / "out"
     words = ["train", "lenet5", "--data", str(folder), *WORDS, "--optimizer", "sgd", "-o", str(out)]
