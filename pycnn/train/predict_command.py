@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,10 +60,15 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _class_of(path: Path | str) -> str:
+    """The folder that an image lies in; of a link, that of the link."""
+    return Path(os.path.abspath(path)).parent.name
+
+
 def _check_classes(images: Sequence[Path], classes: Sequence[str]) -> None:
     """Refuse images that lie in folders which are named like no class."""
     for path in images:
-        name = path.resolve().parent.name
+        name = _class_of(path)
         if name not in classes:
             raise ValueError(
                 f"--accuracy: {path} lies in the folder {name!r}, which is no class of the model; "
@@ -74,7 +80,7 @@ def _show_accuracy(
     found: Mapping[str, Sequence[tuple[str, float]]], arguments: argparse.Namespace
 ) -> None:
     """How often the class of an image is the most probable one, and among the `--top`."""
-    names = {path: Path(path).resolve().parent.name for path in found}
+    names = {path: _class_of(path) for path in found}
     first = sum(best[0][0] == names[path] for path, best in found.items())
     among = sum(names[path] in [name for name, _ in best] for path, best in found.items())
     figures = {"images": len(found), "accuracy": first / len(found),

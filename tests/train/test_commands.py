@@ -5,6 +5,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -66,6 +67,18 @@ def test_prediction_of_image_files(trained, enlarged, capsys):
     assert lines[0] == images[0]
     assert len(lines) == 3
     assert lines[1].split()[1] == "0"
+
+
+def test_the_class_of_a_link_is_the_folder_that_it_lies_in(trained, enlarged, tmp_path, capsys):
+    kept = tmp_path / "1" / "kept.png"  # as if it were of another class
+    kept.parent.mkdir()
+    shutil.copy(next((enlarged / "7").iterdir()), kept)
+    link = tmp_path / "7" / "link.png"
+    link.parent.mkdir()
+    link.symlink_to(kept)
+    words = ["predict", str(trained / "m.safetensors"), str(link), "--accuracy", "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
 def test_an_inverted_image_is_read_as_its_negative(trained, enlarged, tmp_path, capsys):
