@@ -50,10 +50,11 @@ __device__ __forceinline__ void strip(const scalar_t* dy, scalar_t* dx, const Re
         for (int u = 0; u < PIXELS; ++u)
 #pragma unroll
             for (int k = 0; k < LANES; ++k) {
-                sum.at[u][k] = upper.at[u][k] + lower.at[u][k];
-                if constexpr (TAPS == 2)
-                    sum.at[u][k] = acc_t(0.75) * sum.at[u][k] +
-                                   acc_t(0.25) * (above.at[u][k] + below.at[u][k]);
+                if constexpr (TAPS == 1)
+                    sum.at[u][k] = upper.at[u][k] + lower.at[u][k];
+                else
+                    sum.at[u][k] = weighted(above.at[u][k], upper.at[u][k], lower.at[u][k],
+                                            below.at[u][k]);
             }
         Of::template store<PIXELS>(dx + static_cast<index_t>(i) * width * v.inner, v.inner, at.q,
                                    VECTORS, sum);

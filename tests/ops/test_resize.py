@@ -189,6 +189,22 @@ def test_twice_the_size(backend, rng, layout, shape, mode, dtype):
             assert_matches(got, want, dtype, 16, backend)
 
 
+@pytest.mark.parametrize("along", ["rows", "columns"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_large_neighbours_do_not_overflow_on_the_way(backend, along, layout):
+    """Two whose sum is no float32, though the gradient is: it has three quarters of each."""
+    dy = np.zeros((1, 8, 8, 4), np.float32)
+    if along == "rows":  # across, the two others of a square
+        dy[:, 2:4] = 1e38
+    else:
+        dy[:, 2, 2:4] = 2e38
+    dy = dy if layout == "NHWC" else np.ascontiguousarray(dy.transpose(0, 3, 1, 2))
+    given = {"input_size": 4, "scale_factor": 2, "mode": "bilinear", "layout": layout}
+    (want,) = TESTED["interpolate_backward"].oracle(given, {"dy": dy}).values()
+    got = pycnn.interpolate_backward(backend.array(dy), **given)
+    assert_matches(got, want, "float32", 16, backend)
+
+
 def test_doubling_asks_for_vectors(rng):
     """Whole sectors are stored, 16 bytes a thread are asked for, and nothing conflicts."""
     for layout, shape in (("NCHW", (1, 8, 32, 32)), ("NHWC", (1, 32, 32, 64))):

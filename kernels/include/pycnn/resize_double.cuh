@@ -47,6 +47,13 @@ __device__ __forceinline__ Line<2 * PIXELS, LANES> doubled(
     return y;
 }
 
+// What four neighbours of dy add to the element under the middle two. Each is multiplied by itself: of
+// two large ones the sum may overflow where the gradient does not.
+__device__ __forceinline__ acc_t weighted(acc_t before, acc_t upper, acc_t lower, acc_t after) {
+    const acc_t outer = acc_t(0.25) * before + acc_t(0.25) * after;
+    return acc_t(0.75) * upper + (acc_t(0.75) * lower + outer);
+}
+
 // The gradient of x's columns, of a line of dy.
 template <int PIXELS, int LANES>
 __device__ __forceinline__ Line<PIXELS, LANES> halved(
@@ -59,8 +66,8 @@ __device__ __forceinline__ Line<PIXELS, LANES> halved(
             if constexpr (TAPS == 1)
                 dx.at[i][k] = dy.at[2 * i][k] + dy.at[2 * i + 1][k];
             else
-                dx.at[i][k] = acc_t(0.75) * (dy.at[2 * i + 1][k] + dy.at[2 * i + 2][k]) +
-                              acc_t(0.25) * (dy.at[2 * i][k] + dy.at[2 * i + 3][k]);
+                dx.at[i][k] = weighted(dy.at[2 * i][k], dy.at[2 * i + 1][k], dy.at[2 * i + 2][k],
+                                       dy.at[2 * i + 3][k]);
         }
     return dx;
 }
