@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pycnn.dtypes import FLOATS, dtype_name
 from pycnn.runtime.backends import require
 from pycnn.runtime.extras import import_extra
 
@@ -47,6 +48,11 @@ def placer(example: Any) -> Callable[[Any], Any]:
     """The function that brings an array to the device and the dtype of `example`."""
     move = mover(device_of(example))
     return lambda array: move(array.astype(example.dtype, copy=False))
+
+
+def widened(array: Any) -> Any:
+    """The same values in float32 where they have 16 bits, whose range many a factor is out of."""
+    return array.astype(FLOATS[dtype_name(array.dtype)].accumulate, copy=False)
 
 
 def to_numpy(array: Any) -> np.ndarray:

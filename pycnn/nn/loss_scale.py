@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from pycnn.define.validate import integer
-from pycnn.nn.arrays import library
+from pycnn.nn.arrays import library, widened
 from pycnn.nn.layer import Layer
 
 #: Scales below are none: a loss of 1 would be the smallest number of float16.
@@ -60,7 +60,8 @@ class LossScale:
             self.take(self.scale / 2, 0)
             return False
         for grad in grads:
-            grad /= grad.dtype.type(self.scale)
+            wide = widened(grad)
+            grad[...] = wide / wide.dtype.type(self.scale)
         self.steps += 1
         if self.steps % self.every == 0:
             self.scale *= 2

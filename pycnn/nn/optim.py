@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple
 
-from pycnn.nn.arrays import device_of, library, mover, to_numpy
+from pycnn.nn.arrays import device_of, library, mover, to_numpy, widened
 from pycnn.nn.fused_step import Form, Group, grouped, move
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss_scale import LossScale
@@ -446,7 +446,8 @@ def clip_grad_norm(model: Layer, max_norm: float) -> float:
     total = float(sum(float((g.astype("float64") ** 2).sum()) for g in grads)) ** 0.5
     if max_norm < total < float("inf"):
         for grad in grads:
-            grad *= grad.dtype.type(max_norm / total)
+            wide = widened(grad)
+            grad[...] = wide * wide.dtype.type(max_norm / total)
     return total
 
 

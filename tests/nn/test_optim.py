@@ -344,3 +344,15 @@ def test_a_scale_that_overflows_is_halved_and_grows_again():
         assert scale.unscaled(model)
         assert (model.grads["weight"] == 1 / before).all()
         assert scale.scale == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_factors_that_are_no_numbers_of_16_bits_scale_gradients_of_these(dtype):
+    """65536, where a scale begins, is infinite in float16; what clips may be zero there."""
+    layer, half = nn.Linear(1, 1, bias=False, dtype=dtype), nn.Linear(1, 1, dtype=dtype)
+    layer.grads["weight"] = np.full_like(layer.params["weight"], 1024.0)
+    assert nn.LossScale().unscaled(layer)
+    assert layer.grads["weight"].item() == 1024 / 65536
+    half.grads = {name: np.full_like(value, 2.0**15) for name, value in half.params.items()}
+    nn.clip_grad_norm(half, 2.0**-12)
+    assert half.grads["weight"].item() == pytest.approx(2.0**-12.5, rel=2.0**-8)
