@@ -38,7 +38,7 @@ CHUNK, RUNS = 16, ((2, 3, 4, 6), (2, 4))
 SUMS, PRODUCT = 64 * (FILTERS + 8) * 4, FILTERS * 32
 
 #: Extents of x, and elements of its rows.
-MOST = 2**31 - 2**16
+MOST = 2**31 - 2**18
 
 #: Outputs, and terms of their sums, from which on "auto" takes it. A rule of thumb, not yet
 #: measured on a GPU.
@@ -124,7 +124,9 @@ def _require(problem: Problem) -> None:
             f"element strides {problem.x.strides} of x; allowed: channels innermost, pixels side "
             "by side"
         )
-    sides = (h, w * c, *problem.y.shape[2:], *(pad * c for pad in problem.pad_begin))
+    extents = problem.y.shape[2:]
+    steps = (n * step * c for n, step in zip(extents, problem.stride, strict=True))
+    sides = (h, w * c, *extents, *steps, *(pad * c for pad in problem.pad_begin))
     residual = problem.epilogue.residual or (0, 0, 0, 0)
     apart = max(TILE * (abs(s[2]) + abs(s[3])) for s in (problem.y.strides, residual))
     if max(*sides, apart) > MOST or problem.y.shape[1] >= 2**16 * FILTERS:

@@ -178,7 +178,8 @@ def group_team(views: Views, dtype: str, groups: int) -> RowTeam | None:
     n, c, *rest = x.shape
     spread = prod(rest)
     length = c // groups * spread
-    if not whole or not n * length or spread % (VECTOR_BYTES // FLOATS[dtype].itemsize):
+    ragged = spread % (VECTOR_BYTES // FLOATS[dtype].itemsize)
+    if not whole or not n * length or ragged or c >= 2**31:
         return None
     return row_team(length, dtype, GROUP_BLOCK.get(dtype, LONG_BLOCK))
 

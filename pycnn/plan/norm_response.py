@@ -173,7 +173,7 @@ def _vectors(
         threads = ceil_div(pixels, min(width, most) if whole else 1)
         tiles = min(ceil_div(channels, VECTOR_CHANNELS), 65535)
         tile = ceil_div(channels, tiles)
-    if threads >= 2**31 - VECTOR_THREADS:
+    if max(threads, channels) >= 2**31 - VECTOR_THREADS:
         return None
     grid = (ceil_div(threads, VECTOR_THREADS), tiles, 1)
     return tile, 1, grid, (VECTOR_THREADS, 1, 1), 0

@@ -103,5 +103,7 @@ def _are_vectors(pooling: Pooling, strides: Ints, itemsize: int) -> bool:
     n, c, *along = strides
     steps = merge_axes(tuple(a.extent for a in pooling.axes), [tuple(along)])[1][0]
     whole = not any(step % width for step in (pooling.channels, n, *steps))
-    small = max(pooling.channels, prod(a.extent for a in pooling.axes)) < 2**31 - THREADS
+    blocks = pooling.images * ceil_div(pooling.channels, CHANNEL_LANES * width)
+    length = prod(a.extent for a in pooling.axes)
+    small = max(pooling.channels, length, blocks) < 2**31 - THREADS
     return c == 1 and len(steps) <= 1 and whole and small

@@ -21,6 +21,9 @@ THREADS = 256
 VECTOR_BYTES, DOUBLE_THREADS = 16, 128
 DOUBLE_ROWS, DOUBLE_STRIP = {False: 4, True: 2}, 7
 
+#: Rows and columns whose double, and a strip more, these kernels count in 32 bits.
+LONGEST = 2**30 - 2**8
+
 #: What is read and written: forward, backward.
 _BUFFERS = (Buffer("x"), Buffer("y")), (Buffer("dy"), Buffer("dx"))
 
@@ -287,7 +290,7 @@ def _double(
             return ()
         across = w.extent // columns * c
     threads = n * across * ceil_div(h.extent, band)
-    if not 0 < threads < 2**31 - DOUBLE_THREADS:
+    if not 0 < threads < 2**31 - DOUBLE_THREADS or max(h.extent, w.extent) > LONGEST:
         return ()
     where = "channels" if channels_last else "planes"
     entry = name.replace("double", f"double_{where}")

@@ -52,7 +52,7 @@ LENET = (
         ("googlenet", ["heads=no"], "allowed are true or false"),
         ("unet", ["dropout=nan"], "allowed are a number"),
         ("lenet5", ["padding=1", "padding=2"], "padding=2: padding is given twice"),
-        ("lenet5", ["width=2"], "--arg width=2: it has an option of its own, --width"),
+        ("lenet5", ["width=2"], "where a command leaves it open, there is --width"),
     ],
 )
 def test_mistakes_are_refused_with_what_is_allowed(name, texts, message):

@@ -182,6 +182,8 @@ def test_parameters_without_a_gradient_stay():
         (lambda m: nn.SGD(m, 0.1, nesterov=True), "nesterov=True: allowed with momentum"),
         (lambda m: nn.Adam(m, betas=(0.9, 1.0)), r"betas=\(0.9, 1.0\): allowed"),
         (lambda m: nn.Adam(m, weight_decay=-1.0), "weight_decay=-1.0: allowed"),
+        (lambda m: nn.Adam(m, eps=math.nan), "eps=nan: allowed are numbers from 0"),
+        (lambda m: nn.RMSprop(m, eps=-1e-8), "eps=-1e-08: allowed are numbers from 0"),
         (lambda m: nn.RMSprop(m, alpha=2.0), "alpha=2.0: allowed are 0 to less than 1"),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_folder_of_images_of_several_extents(tmp_path):
         ([*QUICK, "-o", "nowhere/a.safetensors"], "--output nowhere/a.safetensors: no folder"),
         ([*QUICK, "--resume", "none.safetensors"], "no checkpoint at none.safetensors"),
         ([*QUICK, "--lr", "-1"], "lr=-1.0: allowed are positive numbers"),
-        ([*QUICK, "--epochs", "0"], "epochs=0: allowed are 1 and more"),
+        ([*QUICK, "--epochs", "0"], "epochs=0; allowed: int >= 1"),
         ([*QUICK, "--momentum", "0.5"], "--momentum: adam has none"),
         ([*QUICK, "--optimizer", "rmsprop", "--nesterov"], "--nesterov: rmsprop has none"),
         ([*QUICK, "--size", "32,32"], "--size: mnist5k has one; allowed with a folder of images"),

@@ -135,7 +135,9 @@ def test_gradients_can_be_clipped():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch": 0}, "batch=0: allowed are 1 and more"),
+        ({"batch": 0}, "batch=0; allowed: int >= 1"),
+        ({"seed": -1}, "seed=-1; allowed: int >= 0"),
+        ({"clip_norm": -1}, "clip_norm=-1: allowed are positive numbers"),
         ({"optimizer": nn.SGD(nn.Linear(1, 1), 0.1)}, "optimizer is of another model"),
         (
             {"schedule": nn.Constant(nn.SGD(nn.Linear(1, 1), 0.1))},
@@ -151,8 +153,27 @@ def test_bad_settings(settings, message):
     model = network()
     with pytest.raises(ValueError, match=message):
         train.Trainer(model, digits(), **{"optimizer": nn.SGD(model, 0.1), **settings})
-    with pytest.raises(ValueError, match="epochs=0: allowed are 1 and more"):
+    with pytest.raises(ValueError, match="epochs=0; allowed: int >= 1"):
         trainer().fit(0)
+    with pytest.raises(TypeError, match=r"epochs=1.5 is of type float"):
+        trainer().fit(1.5)
+
+
+def test_numbers_of_numpy_are_as_those_of_python(tmp_path):
+    """In what is computed, and in a checkpoint."""
+    path = tmp_path / "one.safetensors"
+    found = []
+    for of_int, of_float in ((int, float), (np.int32, np.float32)):
+        model = network()
+        settings = {"batch": of_int(50), "seed": of_int(3000), "patience": of_int(2),
+                    "clip_norm": of_float(0.5), "checkpoint": path}  # fmt: skip
+        betas = (of_float(0.5), of_float(0.75))
+        loss = nn.CrossEntropyLoss(label_smoothing=of_float(0.125))
+        one = train.Trainer(model, digits(), nn.Adam(model, of_float(0.125), betas), loss=loss,
+                            **settings)  # fmt: skip
+        found.append(one.fit(of_int(1))[-1].loss)
+    assert found[0] == found[1]
+    one.resume(train.load(path))
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
