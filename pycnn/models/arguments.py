@@ -75,7 +75,10 @@ hidden (2 ints from 1 on, 120,84 by default); did you mean hidden?
         key, equals, value = text.partition("=")
         said = f"{option} {text}"
         if key in GENERAL:
-            raise ValueError(f"{said}: it has an option of its own, {GENERAL[key]}")
+            raise ValueError(
+                f"{said}: allowed are arguments of this network alone; where a command leaves it "
+                f"open, there is {GENERAL[key]}"
+            )
         if key not in parameters:
             raise ValueError(f"{said}: {name} has {_all(name)}{did_you_mean(key, parameters)}")
         if key in found:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pycnn import nn
 from pycnn.define.trace import tracing
-from pycnn.define.validate import choice
+from pycnn.define.validate import choice, integer
 from pycnn.dtypes import FLOATING
 from pycnn.models.arguments import check
 from pycnn.models.layout import to_channels_last
@@ -82,7 +82,7 @@ MaxPool2d(2): ...); the least extent that works is 32
     arguments.setdefault("input_shape", entry.input_shape)
     _check_values(name, entry, arguments)
     _check_fit(name, entry.builder, arguments)
-    with nn.seeded(seed):
+    with nn.seeded(integer("seed", seed, 0, None)):
         model = entry.builder(**arguments)
     if layout != "NCHW":
         to_channels_last(model)

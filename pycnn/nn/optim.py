@@ -295,7 +295,7 @@ class Adam(Optimizer):
         first, second = (float(beta) for beta in betas)
         if not all(0 <= beta < 1 for beta in (first, second)):
             raise ValueError(f"betas={betas}: allowed are 0 to less than 1")
-        self.betas, self.eps = (first, second), float(eps)
+        self.betas, self.eps = (first, second), _checked_eps(eps)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -364,7 +364,7 @@ class RMSprop(Optimizer):
         for name, rate in (("alpha", alpha), ("momentum", momentum)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name}={rate}: allowed are 0 to less than 1")
-        self.alpha, self.eps, self.momentum = float(alpha), float(eps), float(momentum)
+        self.alpha, self.eps, self.momentum = float(alpha), _checked_eps(eps), float(momentum)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -415,6 +415,12 @@ def _check_rates(lr: float = 1.0, weight_decay: float = 0.0) -> None:
         raise ValueError(f"lr={lr}: allowed are positive numbers")
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay={weight_decay}: allowed are numbers from 0")
+
+
+def _checked_eps(eps: float) -> float:
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps={eps}: allowed are numbers from 0")
+    return float(eps)
 
 
 def checked_norm(name: str, norm: float | None) -> float:

@@ -127,7 +127,10 @@ def _frozen(model: Layer) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as lists; functions and the like by what they say, or by their name."""
+    """Arrays as lists, numbers of NumPy as Python's; functions and the like by what they say, or by
+    their name."""
+    if isinstance(value, np.generic):
+        return value.item()
     if hasattr(value, "tolist"):
         return to_numpy(value).tolist()
     text = repr(value)

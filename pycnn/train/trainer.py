@@ -143,8 +143,7 @@ class Trainer:
         comm: Communicator | None = None,
         sync_batch_norm: bool = False,
     ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch={batch}: allowed are 1 and more")
+        batch, seed = integer("batch", batch, 1), integer("seed", seed, 0, None)
         self.comm = processes() if comm is None else comm
         if accumulate is None:
             accumulate = self.comm.size
@@ -189,8 +188,7 @@ class Trainer:
                 raise TypeError(f"hooks has {hook!r}; allowed: of classes derived from Hook")
         self.hooks = list(hooks)
         check_dtype(model)
-        checked_norm("clip_norm", clip_norm)
-        self.clip_norm = clip_norm
+        self.clip_norm = None if clip_norm is None else checked_norm("clip_norm", clip_norm)
         check_precision(precision, model)
         self.precision = precision
         self.scale = LossScale() if precision == "float16" else None
@@ -233,8 +231,7 @@ class Trainer:
         Interrupted
             After Ctrl-C or SIGTERM, at the end of the step, with a checkpoint written.
         """
-        if epochs < 1:
-            raise ValueError(f"epochs={epochs}: allowed are 1 and more")
+        integer("epochs", epochs, 1)
         check_dtype(self.model)
         check_mode(self.model)
         if self.comm.size > 1:
@@ -327,7 +324,7 @@ class Trainer:
         if not np.isfinite(test_loss):
             raise Diverged(f"the test loss after epoch {state.epoch + 1} is {test_loss}")
         row = Epoch(
-            state.epoch + 1, state.loss, state.metrics, test_loss, test, self.optimizer.lr,
+            state.epoch + 1, state.loss, state.metrics, test_loss, test, float(self.optimizer.lr),
             state.seconds, state.images_per_s,
         )  # fmt: skip
         self.state = TrainState(epoch=state.epoch + 1, history=[*state.history, row])
