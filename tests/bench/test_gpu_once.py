@@ -18,8 +18,10 @@ from pycnn.runtime.target import Target, planned_for
 from pycnn.testing import TESTED
 from pycnn.testing.problem import Problem, every, named
 
-#: Parts of the run that `pytest -n` can share out.
+#: Parts of the run that `pytest -n` can share out. The same problems are tests of every operation:
+#: one part shows that a run of this kind finds them right.
 PARTS = 6
+EACH_PART = [0, *(pytest.param(part, marks=pytest.mark.exhaustive) for part in range(1, PARTS))]
 
 #: Launched by checks of values on a GPU and by optimisers, not by plans of operations.
 UNUSED = {
@@ -103,7 +105,7 @@ def test_views_hold_the_same_values(view):
     assert placed.ctypes.data % 16
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", EACH_PART)
 def test_float32_is_right_on_the_emulator(emulator, capsys, part):
     _all_right([p for p in every() if p.dtype == "float32"][part::PARTS], capsys)
 
