@@ -7,9 +7,9 @@
 //            in registers. rows: a thread for 16 bytes of channels of a pixel; those beside them come
 //            from L1. Block 128, grid flat (planes: and tiles); no shared memory
 // Traffic    |x| + |y|, backward |dy| + |x| + |dx| bytes, and four channels more of every tile
-// Range      fewer than 2^31 threads; 64-bit offsets; alpha >= 0, k >= 1e-30. As in response.cu every
-//            window is summed anew; a thread that meets a sum that is no number computes its elements
-//            once more, one by one, as response.cu does
+// Range      fewer than 2^31 threads and channels; 64-bit offsets; alpha >= 0, k >= 1e-30. As in
+//            response.cu every window is summed anew; a thread that meets a sum that is no number
+//            computes its elements once more, one by one, as response.cu does
 // Siblings   response.cu takes any window and power
 // Source     as response.cu
 //

@@ -8,7 +8,7 @@
 //            16 bytes of channels and 2 rows. Block 128; grid flat, columns or channels fastest; no
 //            shared memory
 // Traffic    |x| + |y| bytes; linear: a row on either side of a strip again, from L1
-// Range      fewer than 2^31 threads; 64-bit offsets
+// Range      fewer than 2^31 threads, rows and columns of y; 64-bit offsets
 // Siblings   resize.cu takes any extents and coordinates
 // Source     as resize.cu, with half-pixel centres
 //

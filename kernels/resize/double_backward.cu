@@ -8,7 +8,7 @@
 //            double_channels_backward: for one column and 16 bytes of channels. Block 128; grid
 //            flat, columns or channels fastest; no shared memory
 // Traffic    |dy| + |dx| bytes; linear: two rows more of every strip, from L1
-// Range      fewer than 2^31 threads; 64-bit offsets; deterministic
+// Range      fewer than 2^31 threads, rows and columns of y; 64-bit offsets; deterministic
 // Siblings   resize_backward.cu takes any extents and coordinates
 // Source     the transposed map of double.cu
 //

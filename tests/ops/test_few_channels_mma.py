@@ -204,6 +204,15 @@ def test_auto_takes_it_for_a_first_layer():
         ({"x_shape": (8, 224, 224, 6), "groups": 2}, "groups=2"),
         ({"w_shape": (64, 3, 7, 17)}, "runs of 52 terms; allowed: up to 48"),
         ({"stride": 32}, "bytes of shared memory; allowed: "),
+        (
+            {
+                "x_shape": (1, 4, 2**28, 3),
+                "w_shape": (1, 3, 7, 7),
+                "stride": 8,
+                "padding": (3, 2**28),
+            },
+            "tiles and rows below 2^31",
+        ),
     ],
     ids=lambda v: str(v) if isinstance(v, str) else "",
 )

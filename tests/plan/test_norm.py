@@ -145,6 +145,19 @@ def test_a_long_group_takes_the_pipeline():
     assert not norm_layer.fits(room // 4, "float32", 2)
 
 
+def test_more_channels_than_an_int_has_do_not_go_by_vectors():
+    def response(shape, layout):
+        inputs, window = {"x": row_major(shape)}, Window(5, layout=layout)
+        return norm_response.response("n", shape, inputs, "y", "float16", window)
+
+    assert response((1, 2**33, 4), "NCHW").algo == "planes"
+    with pytest.raises(ValueError, match=r"response_rows.*: grid .* allowed: 1 to 65535"):
+        response((1, 1, 2**33), "NHWC")
+    for channels, taken in ((2**30, True), (2**33, False)):
+        x = View((1, channels, 8), row_major((1, channels, 8)), "float16")
+        assert (norm_layer.group_team({"x": x}, "float16", channels // 2) is not None) == taken
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("shape", [(1, 96, 55, 55), (128, 96, 55, 55), (1, 5000, 3, 2)])
 def test_responses_cover_all_channels_and_pixels(shape, layout):

@@ -217,6 +217,12 @@ def test_what_is_joined_in_memory(planes, extent, strides, joined):
     assert joined_axes(tile, work, 3, strides) == joined
 
 
+def test_more_images_than_a_grid_has_blocks_are_shared_among_them():
+    pooling = Pooling(2**31, 8, (Axis(1, 1), Axis(1, 1)), last=True)
+    plan = global_pool("global", "avg", pooling, strides(pooling, True), "float16")
+    assert plan.launches[0].grid[0] * 256 >= 2**34
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("extents", [(7,), (7, 6), (43, 50), (3, 5, 4)])

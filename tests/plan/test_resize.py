@@ -7,7 +7,7 @@ import pytest
 from plan_checks import assert_sound, struct, threads
 
 from pycnn.define.views import View
-from pycnn.plan import resize_filter
+from pycnn.plan import resize, resize_filter
 from pycnn.plan._strided import row_major
 from pycnn.plan.resize import ROUNDINGS, Axis, interpolate, interpolate_backward
 from pycnn.plan.resize_filter import KINDS, FilterAxis
@@ -37,6 +37,16 @@ def both(n, c, h, w, channels_last=False, dtype="float32"):
         interpolate(plans[0], axes, y, channels_last),
         interpolate_backward(plans[1], axes, x, channels_last),
     )
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("h", "w"), [(12, 4), (4, 12)])
+def test_doubling_counts_rows_and_columns_as_far_as_an_int(monkeypatch, h, w, channels_last):
+    assert 2 * resize.LONGEST + 2 * resize.DOUBLE_STRIP < 2**31
+    for most, taken in ((12, True), (11, False)):
+        monkeypatch.setattr(resize, "LONGEST", most)
+        for plan in both(1, 8, centred(h, 2 * h), centred(w, 2 * w), channels_last, "float16"):
+            assert (plan.algo == "double") == taken
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
