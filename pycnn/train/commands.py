@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pycnn import data, models, nn
+from pycnn.define.validate import integer
 from pycnn.models import arguments as of_model, command_line
 from pycnn.nn.optim import OPTIMIZERS, Optimizer
 from pycnn.nn.schedule import Constant, Cosine, Plateau, Schedule, Step, Warmup
@@ -218,6 +219,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None:
             force = _may_replace(arguments, name)
             check_output(getattr(arguments, name), f"--{name}", suffixes, force)
+    integer("epochs", arguments.epochs, 1)
     if arguments.scale_lr and arguments.resume and arguments.lr is None:
         raise ValueError("--scale-lr: the checkpoint has the rate; allowed with --lr")
     if arguments.change and not arguments.resume:

@@ -180,6 +180,7 @@ def test_one_that_diverges_is_no_end(client, folder, tmp_path):
         (["--vary", "lr=1", "--log", "a.csv"], "--log with --vary; allowed: without"),
         (["--vary", "momentum=0,1", "--optimizer", "adam"], "momentum=0: --momentum: adam has"),
         (["--vary", "batch=9,2", "--accumulate", "4"], "batch=2: accumulate=4: allowed are 1 to"),
+        (["--vary", "lr=1,2", "--epochs", "0"], "lr=1: epochs=0; allowed: int >= 1"),
         (["--workers", "2"], "--workers: allowed with --vary"),
     ],
 )  # fmt: skip
