@@ -100,6 +100,7 @@ class Optimizer:
             Whether the step was taken. Gradients stay as they are where neither `scale` nor
             `clip_norm` is given, and where kernels see to these.
         """
+        check_scale(scale)
         parameters = self.model.parameters()
         self._check_dtypes(parameters)
         grads = [(p, grad) for p in parameters if p.trainable and (grad := p.grad) is not None]
@@ -421,6 +422,14 @@ def _checked_eps(eps: float) -> float:
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps={eps}: allowed are numbers from 0")
     return float(eps)
+
+
+def check_scale(scale: Any) -> None:
+    if scale is not None and not isinstance(scale, LossScale):
+        raise TypeError(
+            f"scale is of type {type(scale).__name__}; allowed: a pycnn.nn.LossScale, whose number "
+            "the loss was multiplied by"
+        )
 
 
 def checked_norm(name: str, norm: float | None) -> float:

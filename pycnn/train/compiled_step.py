@@ -11,7 +11,7 @@ from pycnn.nn.combine import taps
 from pycnn.nn.fused_step import Group, grouped, move, rates_of
 from pycnn.nn.layer import Layer
 from pycnn.nn.loss_scale import LossScale
-from pycnn.nn.optim import Optimizer, checked_norm
+from pycnn.nn.optim import Optimizer, check_scale, checked_norm
 from pycnn.plan.optim import Verdict
 from pycnn.runtime.backends import executor
 from pycnn.runtime.plan import Transform
@@ -90,6 +90,7 @@ class CompiledStep:
         check_optimizer(optimizer, model)
         check_precision(precision, model)
         checked_norm("clip_norm", clip_norm)
+        check_scale(scale)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.scale, self.clip_norm, self.precision = scale, clip_norm, precision
         self._inputs = [_copied("inputs", array) for array in _listed(inputs)]

@@ -258,6 +258,13 @@ def test_a_norm_that_is_none_is_refused(backend, norm):
     assert optimizer.steps == 0
 
 
+def test_a_number_is_no_scale(backend):
+    optimizer = nn.SGD(nn.Linear(1, 1), 0.1)
+    with pytest.raises(TypeError, match="scale is of type float; allowed: a"):
+        optimizer.step(1024.0)
+    assert optimizer.steps == 0
+
+
 def test_the_barrier_of_the_verdict_is_needed():
     text = kernel_path("optim/gradients.cu").read_text()
     barrier = "    __syncthreads();\n"
