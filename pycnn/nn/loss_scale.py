@@ -11,6 +11,11 @@ from pycnn.nn.layer import Layer
 LEAST = 2.0**-24
 
 
+def counts_as_kernel(scale: "LossScale") -> bool:
+    """Whether it unscales as kernels/optim/gradients.cu does: not by a method of its own."""
+    return type(scale).unscaled is LossScale.unscaled
+
+
 class LossScale:
     """Multiplies a loss, and divides gradients again; follows what overflows.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 from pycnn.nn.arrays import device_of, library, mover, to_numpy, widened
 from pycnn.nn.fused_step import Form, Group, grouped, move
 from pycnn.nn.layer import Layer
-from pycnn.nn.loss_scale import LossScale
+from pycnn.nn.loss_scale import LossScale, counts_as_kernel
 from pycnn.nn.module import Parameter
 from pycnn.plan.optim import Verdict
 
@@ -77,7 +77,8 @@ class Optimizer:
 
     def __init_subclass__(cls, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        if "update" in vars(cls) and "form" not in vars(cls):  # a kernel knows nothing of it
+        own = {"update", "decayed", "_move"} & {*vars(cls)}
+        if own and "form" not in vars(cls):  # a kernel knows nothing of it
             cls.form = Optimizer.form  # type: ignore[method-assign]
 
     def step(self, scale: LossScale | None = None, clip_norm: float | None = None) -> bool:
@@ -106,7 +107,8 @@ class Optimizer:
         grads = [(p, grad) for p in parameters if p.trainable and (grad := p.grad) is not None]
         groups, apart = grouped(self.form(), grads)
         most = checked_norm("clip_norm", clip_norm)
-        if (scale is not None or clip_norm is not None) and len(groups) == 1 and not apart:
+        judged = clip_norm is not None if scale is None else counts_as_kernel(scale)
+        if judged and len(groups) == 1 and not apart:
             return self._step_judged(groups[0], scale, most)
         if scale is not None and not scale.unscaled(self.model):
             return False

@@ -10,7 +10,7 @@ from pycnn.nn.arrays import library, to_numpy
 from pycnn.nn.combine import taps
 from pycnn.nn.fused_step import Group, grouped, move, rates_of
 from pycnn.nn.layer import Layer
-from pycnn.nn.loss_scale import LossScale
+from pycnn.nn.loss_scale import LossScale, counts_as_kernel
 from pycnn.nn.optim import Optimizer, check_scale, checked_norm
 from pycnn.plan.optim import Verdict
 from pycnn.runtime.backends import executor
@@ -269,6 +269,11 @@ class CompiledStep:
 
     def _capture(self) -> None:
         cupy, optimizer = self._library, self.optimizer
+        if self.scale is not None and not counts_as_kernel(self.scale):
+            raise ValueError(
+                f"scale is a {type(self.scale).__name__} that unscales by itself; allowed in a "
+                "step that is captured: a LossScale, whose counting the GPU does"
+            )
         if self.scale is not None:
             self._told = self._counts()
             self._state = cupy.asarray(self._told)

@@ -164,6 +164,36 @@ def test_gradients_of_what_is_frozen_do_not_count(backend):
     np.testing.assert_allclose(found, -(6**-0.5), rtol=1e-6)
 
 
+class Signs(nn.Adam):
+    """Decays by the sign of the weights."""
+
+    @staticmethod
+    def decayed(value, grad, weight_decay):
+        return grad + weight_decay * (2 * (value > 0) - 1)
+
+
+class Halved(nn.LossScale):
+    def unscaled(self, model):
+        for p in model.parameters():
+            p.grad[...] /= 2
+        return super().unscaled(model)
+
+
+@pytest.mark.parametrize("own", ["decayed", "unscaled"])
+def test_nor_is_what_it_calls(backend, own):
+    """By what a single weight becomes."""
+    layer = nn.Linear(1, 1, bias=False, dtype="float64")
+    layer.params["weight"] = backend.array(np.array([[-3.0]]))
+    layer.grads["weight"] = backend.array(np.array([[8.0]]))
+    if own == "decayed":  # 8 - 8: no gradient is left
+        Signs(layer, 0.5, weight_decay=8.0).step()
+        expected = -3.0
+    else:
+        nn.SGD(layer, 0.5).step(Halved(4.0))
+        expected = -3.5
+    assert backend.numpy(layer.params["weight"]).item() == expected
+
+
 @pytest.mark.parametrize("via", ["ptx", "source"])
 def test_the_emulator_knows_where_arrays_of_a_table_end(monkeypatch, via):
     """A count too many is found, by the names of the plan."""

@@ -146,6 +146,20 @@ def test_a_norm_that_is_none_is_refused(backend, norm):
                            *map(backend.array, batch(0)), clip_norm=norm)  # fmt: skip
 
 
+class Halved(nn.LossScale):
+    def unscaled(self, model):
+        return False
+
+
+def test_a_scale_of_ones_own_is_refused(backend):
+    if backend.name != "cuda":
+        pytest.skip("captures nothing")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 3)).to("cuda")
+    with pytest.raises(ValueError, match="scale is a Halved that unscales by itself; allowed"):
+        train.CompiledStep(net, nn.CrossEntropyLoss(), nn.SGD(net, 0.1),
+                           *map(backend.array, batch(0)), scale=Halved())  # fmt: skip
+
+
 CHANGES = {
     "eval": lambda net, optimizer: net.eval(),
     "freeze": lambda net, optimizer: net.at("dense").freeze(),
