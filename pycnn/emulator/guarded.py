@@ -201,9 +201,10 @@ def _memory(low: int, high: int) -> np.ndarray:
 
 def _offset(array: np.ndarray, low: int) -> int:
     """Where in its allocation a view begins: a GPU's allocation would be aligned, the view not."""
-    root = array
-    while isinstance(root.base, np.ndarray):
-        root = root.base
+    root, owner = array, array.base
+    while owner is not None:  # between views there may be what made one, as of as_strided
+        root = owner if isinstance(owner, np.ndarray) else root
+        owner = getattr(owner, "base", None)
     return (low - int(root.__array_interface__["data"][0])) % ALIGNMENT
 
 

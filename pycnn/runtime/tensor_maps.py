@@ -27,7 +27,7 @@ class _InMemory:
     def __init__(self, described: TensorMap, array: np.ndarray) -> None:
         interface, offset = array.__array_interface__, described.array.offset
         size = _dtype(described).itemsize
-        self.array = array
+        self.base = array
         self.__array_interface__ = {
             "version": 3, "typestr": f"<u{size}", "data": (interface["data"][0] + offset, False),
             "shape": described.shape, "strides": _strides(described),

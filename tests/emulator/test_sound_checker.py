@@ -395,6 +395,9 @@ extern "C" __global__ void poll(volatile int* flag, int* y) {
 extern "C" __global__ void count_variables(float* y) {
     y[threadIdx.x] = table[threadIdx.x % 8] + weights[threadIdx.x % 4];
 }
+extern "C" __global__ void past_a_line(const void* x, int* y) {
+    *y = reinterpret_cast<size_t>(x) % 256;
+}
 extern "C" __global__ void long_copy(char* to, const char* from, int n) { memcpy(to, from, n); }
 """
 
@@ -630,3 +633,13 @@ def test_counters_of_variables_polls_and_long_copies():
     counted = run("long_copy", b, a, n, block=1)
     assert b.all()
     assert counted.global_load_sectors == counted.global_store_sectors == n // 32
+
+
+def test_views_begin_as_far_past_a_line_as_in_their_allocation():
+    """Whatever they were made by: stand-ins of arrays are allocated anew."""
+    x, y = np.zeros(64, np.float32), np.zeros(1, np.int32)
+    by_strides = np.lib.stride_tricks.as_strided(x[3:], (4, 2), (16, 4))
+    by_window = np.lib.stride_tricks.sliding_window_view(x[3:], 8)
+    for view in (x[3:], x[3:].reshape(-1, 1).T, by_strides, by_strides[:, ::-1].T[::-1], by_window):
+        run("past_a_line", view, y, block=1)
+        assert y == 12

@@ -6,7 +6,7 @@ In the emulator it runs by PTX for sm_90a, which is what is asked for here.
 
 import numpy as np
 import pytest
-from conv_plans import Case, Run, channels_last, view
+from conv_plans import Case, Run, channels_last, misaligned, view
 from hopper import HOPPER, on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
@@ -155,6 +155,15 @@ def wider(array):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_views(backend, rng, direction):
     check(backend, rng, CASES["3x2"], arrange=wider, direction=direction)
+
+
+@on_kernels
+def test_a_gradient_that_begins_elsewhere_is_not_stored_by_a_map(backend, rng):
+    """Its pixels are apart, so that a map sees them as no contiguous array."""
+    case = Case(2, 8, 2, 16, 8, (1, 5), ((0, 1), (0, 3)), stride=(1, 2))
+    arrays = draw(rng, case)
+    got = Run(backend, NAME, PLENTY)(case, "backward_input", arrays, misaligned)
+    assert_matches(got, case.expected("dx", **arrays), "float16", case.terms("dx"))
 
 
 @checked
