@@ -482,3 +482,14 @@ def test_a_batch_of_none_has_no_statistics_with_a_unit_either():
         pycnn.batch_norm_relu_train(X[:0])
     with pytest.raises(ValueError, match="residual has shape"):
         pycnn.batch_norm_relu_train(X, residual=X[:1])
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_responses_below_any_number_are_none(backend, size):
+    """With alpha below zero; their squares overflow, and no root is taken of what they leave."""
+    x = np.array([1, 3e30, 2, 1e25, 0.5, 3e38, -np.inf], np.float32).reshape(1, 7, 1, 1)
+    given = {"size": size, "alpha": -1.0}
+    with np.errstate(invalid="ignore"):
+        (want,) = TESTED["local_response_norm"].oracle(given, {"x": x}).values()
+    got = backend.numpy(pycnn.local_response_norm(backend.array(x), **given))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))

@@ -31,7 +31,7 @@ struct Denominator {
         unit = 1;
         beta = its_beta;
         scaled = share == 0 ? k : k + share * squares(unit);
-        if (scaled < limits<acc_t>::infinity()) return;
+        if (fabs(scaled) < limits<acc_t>::infinity()) return;  // below zero where alpha is
         unit = far_unit<acc_t>();
         scaled = k * unit * unit + share * squares(unit);
     }
