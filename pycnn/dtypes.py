@@ -70,6 +70,7 @@ VARIANTS = {
     "halves": tuple(f.scalar for f in FLOATS.values() if f.is_half),
     "native": tuple(f.scalar for f in FLOATS.values() if f.name != "bfloat16"),  # to NumPy
     "single": tuple(f.scalar for f in FLOATS.values() if f.itemsize == 4),
+    "doubles": tuple(f.scalar for f in FLOATS.values() if f.itemsize == 8),
     "quantised": tuple(QUANTISED.values()),
     "itemsizes": tuple(map(str, sorted(_SIZES))),
 }

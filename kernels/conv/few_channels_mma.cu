@@ -21,8 +21,7 @@
 //
 // entry few_channels_mma        convolution over few channels, on tensor cores
 // entry few_channels_weight     its weight as fragments, with the zeros in runs
-// variant SCALAR = single, halves
-// variant RUN ODD = 2 0, 2 1, 3 0, 4 0, 4 1, 6 0
+// variant SCALAR RUN ODD = halves 2 1, halves 4 1, halves 2 0, halves 3 0, halves 4 0, halves 6 0, single 2 0, single 3 0, single 4 0, single 6 0
 #include <pycnn/few_channels.cuh>
 #include <pycnn/chunk_store.cuh>
 #include <pycnn/implicit_gemm.cuh>

@@ -19,6 +19,8 @@
 // entry response_vectors_backward_rows    gradient with respect to x, channels being neighbours
 // variant SCALAR = floating
 // variant PACKED = 0, 1
+// only response_vectors_rows PACKED = 1
+// only response_vectors_backward_rows PACKED = 1
 #include <pycnn/block.cuh>
 #include <pycnn/narrow.cuh>
 #include <pycnn/response.cuh>

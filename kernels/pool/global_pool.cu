@@ -22,6 +22,7 @@
 // entry global_max_pool           maximum of every plane, optionally with its index
 // variant SCALAR = floating
 // variant STAGED = 0, 1
+// only global_avg_pool_channels STAGED = 0
 #include <pycnn/block.cuh>
 #include <pycnn/narrow.cuh>
 #include <pycnn/strided.cuh>

@@ -14,9 +14,9 @@
 //
 // entry double_planes    columns are neighbours
 // entry double_channels  channels are neighbours
-// variant SCALAR = floating
+// variant SCALAR COLUMNS = halves 1, halves 2, halves 4, single 1, single 2, doubles 1
 // variant TAPS = 1, 2
-// variant COLUMNS = 1, 2, 4
+// only double_channels COLUMNS = 1
 #include <pycnn/resize_double.cuh>
 
 // All rows of a strip are asked for before the first is used.

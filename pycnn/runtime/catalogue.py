@@ -7,6 +7,7 @@ Machine-read lines of a header::
     // variant SCALAR = floating
     // variant TILE = 64, 128
     // variant TILE_M TILE_N = 128 64, 192 128    together
+    // only max_pool2d_forward TILE = 64    of the variants, those that plans launch it in
     // arch sm_90a            only where no other architecture has its instructions
     // spill REASON                  only where local memory is wanted; excuses it in the gate
 
@@ -21,6 +22,7 @@ import functools
 import itertools
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pycnn.dtypes import VARIANTS
@@ -30,9 +32,10 @@ Variant = tuple[tuple[str, str], ...]
 
 _ENTRY = re.compile(r"^// entry (\w+) +(\S.*)$", re.MULTILINE)
 _VARIANT = re.compile(r"^// variant (\w+(?: \w+)*) = (\S.*)$", re.MULTILINE)
+_ONLY = re.compile(r"^// only (\w+) (\w+) = (\S.*)$", re.MULTILINE)
 _SPILL = re.compile(r"^// spill (\S.*)$", re.MULTILINE)
 _ARCH = re.compile(r"^// arch (sm_\d+[af]?)$", re.MULTILINE)
-_MACHINE_READ = re.compile(r"^// *(entry|variant|spill|arch)\b.*$", re.MULTILINE)
+_MACHINE_READ = re.compile(r"^// *(entry|variant|only|spill|arch)\b.*$", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _GLOBAL = re.compile(r"\b__global__\b([^;{]*)")
 _BOUNDS = re.compile(r"\b__(?:launch_bounds|cluster_dims)__\s*\((?:[^()]|\([^()]*\))*\)")
@@ -56,6 +59,8 @@ class KernelFile:
         The reason why a spill is accepted.
     arch : str or None
         The one architecture that has its instructions.
+    only : tuple of (str, str, tuple of str)
+        Entries that plans launch with some values of a macro alone, the macro, and the values.
     """
 
     file: str
@@ -64,6 +69,12 @@ class KernelFile:
     variants: tuple[Variant, ...]
     spill: str | None
     arch: str | None = None
+    only: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+    def launched(self, entry: str) -> list[Variant]:
+        """Variants in which plans launch an entry."""
+        wanted = [(macro, values) for name, macro, values in self.only if name == entry]
+        return [v for v in self.variants if all(dict(v)[m] in values for m, values in wanted)]
 
     def runs_on(self, arch: str) -> bool:
         """Whether it compiles for an architecture."""
@@ -90,12 +101,15 @@ def parse(file: str, text: str) -> KernelFile:
     first = re.match(rf"// {re.escape(file)}: (\S.*)\n", header)
     if first is None:
         raise ValueError(f"{file}: the first line must be '// {file}: PURPOSE'")
-    understood = {m[0] for p in (_ENTRY, _VARIANT, _SPILL, _ARCH) for m in p.finditer(header)}
+    understood = {
+        m[0] for p in (_ENTRY, _VARIANT, _ONLY, _SPILL, _ARCH) for m in p.finditer(header)
+    }
     for line in _MACHINE_READ.finditer(header):
         if line[0] not in understood:
             raise ValueError(
                 f"{file}: {line[0]!r} is not of the form '// entry NAME PURPOSE', "
-                f"'// variant NAME = VALUE, VALUE', '// arch sm_NUMBER' or '// spill REASON'"
+                f"'// variant NAME = VALUE, VALUE', '// only ENTRY NAME = VALUE', "
+                f"'// arch sm_NUMBER' or '// spill REASON'"
             )
     entries = dict(_ENTRY.findall(header))
     _compare(file, list(entries), _definitions(file, text))
@@ -105,7 +119,22 @@ def parse(file: str, text: str) -> KernelFile:
     ]
     spill, arch = _SPILL.search(header), _ARCH.search(header)
     variants = tuple(tuple(itertools.chain(*chosen)) for chosen in itertools.product(*macros))
-    return KernelFile(file, first[1], entries, variants, spill and spill[1], arch and arch[1])
+    return KernelFile(
+        file, first[1], entries, variants, spill and spill[1], arch and arch[1],
+        _only(file, entries, variants[0], header),
+    )  # fmt: skip
+
+
+def _only(
+    file: str, entries: Collection[str], variant: Variant, header: str
+) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """What the ``only`` lines say."""
+    found = []
+    for entry, macro, values in _ONLY.findall(header):
+        if entry not in entries or macro not in dict(variant):
+            raise ValueError(f"{file}: '// only {entry} {macro}' names no entry, or no variant")
+        found.append((entry, macro, tuple(value.strip() for value in values.split(","))))
+    return tuple(found)
 
 
 def _together(file: str, names: list[str], word: str) -> list[Variant]:

@@ -1,5 +1,6 @@
 """Cases for kernels and variants that no small case of a definition reaches, by operation."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pycnn.testing.case import Case, Shape
@@ -53,6 +54,19 @@ def _strided_windows(**settings: bool) -> tuple[Case, ...]:
         for side, columns, low, high in (
             (2, 16, 0, 0), (2, 16, 1, 0), (2, 9, 0, 0), (3, 16, 0, 1), (3, 16, 1, 0), (3, 9, 1, 1),
         )
+    )  # fmt: skip
+
+
+def _doubled() -> tuple[Case, ...]:
+    """To twice the size: by one, two and four columns at once, and by pieces of channels."""
+    return tuple(
+        Case(f"{mode} doubled, {layout}, {x[-1]}", {"x": x}, {"scale_factor": 2, **settings})
+        for mode in ("nearest", "bilinear")
+        for layout, x in (
+            ("NCHW", (2, 3, 5, 7)), ("NCHW", (2, 3, 5, 6)), ("NCHW", (1, 3, 5, 12)),
+            ("NHWC", (2, 5, 7, 24)),
+        )
+        for settings in ({"mode": mode, "layout": layout},)
     )  # fmt: skip
 
 
@@ -122,7 +136,27 @@ CASES: dict[str, tuple[Case, ...]] = {
             "bilinear, long rows", {"x": (1, 1, 2, 24611)}, {"size": (3, 24601), "mode": "bilinear"}
         ),
         Case("planes left out", {"x": (1, 2, 7, 5, 3)}, {"size": (2, 5, 3)}),
+        *_doubled(),
     ),
+    "local_response_norm": (
+        Case("pieces of rows", {"x": (2, 7, 3, 24)}, {"size": 5}),
+        Case("odd rows", {"x": (2, 7, 3, 5)}, {"size": 5}),
+        Case("pieces of channels", {"x": (2, 3, 5, 24)}, {"size": 5, "layout": "NHWC"}),
+    ),
+    "adaptive_avg_pool2d": (
+        Case("pieces of channels", {"x": (2, 5, 7, 24)}, {"output_size": 1, "layout": "NHWC"}),
+    ),
+    "group_norm": (
+        Case(
+            "long vectors",
+            {"x": (2, 4, 30, 28), "weight": (4,), "bias": (4,)},
+            {"num_groups": 2},
+        ),
+    ),
+    **{
+        name: (Case("rows of a few vectors", {"x": (131, 24)}, {"axis": 1}),)
+        for name in ("sum", "amax", "amin")
+    },
 }
 
 
@@ -173,6 +207,19 @@ def _products(name: str, m: int, n: int, algo: str, k: int = 3) -> tuple[tuple[C
     )
 
 
+def _for_wgmma() -> Iterator[Case]:
+    """Layers that are cut into each of its tiles."""
+    for k in (64, 72, 136):
+        yield _conv(f"{k} filters", (1, 72, 129, 127), (k, 72, 1, 1), "NHWC")
+    for k in (72, 136):
+        yield _conv(f"{k} filters, 3x3", (1, 72, 96, 95), (k, 72, 3, 3), "NHWC")
+    yield _conv("200 filters", (1, 8, 129, 127), (200, 8, 1, 1), "NHWC")
+    yield _conv("high tiles", (1, 8, 10, 17), (132 * 128, 8, 1, 1), "NHWC")
+    yield _conv("wide weights", (1, 1032, 7, 9), (200, 1032, 3, 3), "NHWC")
+    for k in (132 * 128, 132 * 256):  # one row of tiles, and as many as there are multiprocessors
+        yield _conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC")
+
+
 #: Those that take the emulator minutes, each with the one algorithm that it is about.
 LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     "conv2d_integer": ((_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1)), ""),),
@@ -196,25 +243,32 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
         )
     )
     + tuple(
-        (_conv(name, (1, 72, 129, 127), (filters, 72, 1, 1), "NHWC"), "implicit_gemm_wgmma")
-        for name, filters in (("64 filters", 64), ("72 filters", 72), ("136 filters", 136))
+        (case, algo)
+        for case in _for_wgmma()
+        for algo in ("implicit_gemm_wgmma", "implicit_gemm_wgmma_tf32")
     )
-    + tuple(
-        (_conv(f"{k} filters", (1, 72, 33, 31), (k, 72, 3, 2), "NHWC"), "implicit_gemm_wgmma_tf32")
-        for k in (72, 136)
+    + tuple(  # runs of as many chunks as there are kernels for, windows an even or odd step apart
+        (
+            _conv(
+                f"run of {c * side}, {stride} apart",
+                (2, c, 9, 21),
+                (9, c, 2, side),
+                "NHWC",
+                stride=stride,
+            ),
+            algo,
+        )
+        for algo, runs in (
+            ("few_channels_mma", ((1, 5), (3, 7), (3, 9), (3, 13), (3, 15), (3, 3))),
+            ("implicit_gemm_tf32", ((1, 5), (3, 3), (3, 5), (3, 7))),
+        )
+        for c, side in runs
+        for stride in (1, 2)
     )
-    + (
-        (_conv("200 filters", (1, 8, 129, 127), (200, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma"),
-        (_conv("high tiles", (1, 8, 10, 17), (132 * 128, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma"),
-        (_conv("wide weights", (1, 1032, 7, 9), (200, 1032, 3, 3), "NHWC"), "implicit_gemm_wgmma"),
-    )
-    + tuple(
-        (_conv(f"{k} filters, 3x3", (1, 72, 96, 95), (k, 72, 3, 3), "NHWC"), "implicit_gemm_wgmma")
-        for k in (72, 136)
-    )
-    + tuple(  # one row of tiles, and as many of them as there are multiprocessors
-        (_conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC"), "implicit_gemm_wgmma")
-        for k in (132 * 128, 132 * 256)
+    + tuple(  # gradients of a stride, residue by residue, in small tiles and in large ones
+        (_conv(f"phases of {c} channels", (n, c, h, 31), (c, c, 3, 2), "NHWC", stride=2), algo)
+        for algo in ("implicit_gemm_mma", "implicit_gemm_tf32", "implicit_gemm_tf32x3")
+        for n, c, h in ((1, 24, 9), (32, 136, 33))
     ),
     "gemm": tuple(
         case
@@ -232,8 +286,9 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     )
     + tuple(
         case
+        for algo in ("wgmma", "wgmma_tf32")
         for m in (72, 136)
         for n in (64, 72, 200)
-        for case in _products(f"{m} rows, {n} columns", m, n, "wgmma", k=8)
+        for case in _products(f"{m} rows, {n} columns", m, n, algo, k=8)
     ),
 }

@@ -160,4 +160,7 @@ def test_the_command_prepares_where_no_gpu_is(capsys):
     assert main([*words, "--prepare"]) == 0
     assert capsys.readouterr().out.startswith("expected values of 1 problems: 0 known before")
     assert main([*words, "--prepare", "--json", "x.json"]) == 2
-    assert "--prepare runs nothing; allowed: without --json and --plot" in capsys.readouterr().err
+    assert (
+        "--prepare runs nothing; allowed: without --json, --plot and --gpu"
+        in capsys.readouterr().err
+    )

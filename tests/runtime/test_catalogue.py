@@ -68,6 +68,18 @@ def test_a_spill_line_gives_the_reason() -> None:
     assert catalogue.parse("pool/max.cu", text).spill == "the accumulators"
 
 
+def test_an_only_line_says_in_which_variants_an_entry_is_launched() -> None:
+    text = GOOD.replace(
+        "// variant TILE = 16, 32\n", "// variant TILE = 16, 32\n// only max_backward TILE = 32\n"
+    )
+    kernel = catalogue.parse("pool/max.cu", text)
+    assert kernel.launched("max_forward") == list(kernel.variants)
+    assert [dict(v)["TILE"] for v in kernel.launched("max_backward")] == ["32", "32"]
+    for wrong in ("max_sideways TILE", "max_backward TILES"):
+        with pytest.raises(ValueError, match=f"// only {wrong}' names no"):
+            catalogue.parse("pool/max.cu", text.replace("max_backward TILE", wrong))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
