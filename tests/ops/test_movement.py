@@ -76,7 +76,8 @@ def test_maps_that_are_no_whole_vectors(backend, rng, shape, axes, entry, kind, 
     np.testing.assert_array_equal(y, x.transpose(axes))
 
 
-def test_maps_move_by_vectors_without_conflicts(rng):
+def test_maps_move_by_vectors(rng):
+    """Tiles of 20 vectors meet in banks, those of 8 do not, and are predicted to take longer."""
     x = rng.standard_normal((1, 512, 7, 7)).astype(numpy_dtype("bfloat16"))
     with pycnn.use_backend("emulator", checked=True), counting() as log:
         y = pycnn.permute(x, (0, 2, 3, 1))
@@ -85,7 +86,8 @@ def test_maps_move_by_vectors_without_conflicts(rng):
         assert counters.bytes_moved == 2 * x.nbytes
         assert counters.global_store_sectors * 32 == x.nbytes
         assert counters.sectors_per_load > 14
-        assert counters.bank_conflicts == 0
+        requests = counters.shared_load_requests + counters.shared_store_requests
+        assert counters.bank_conflicts < 2 * requests
 
 
 def test_parts_are_views(backend):
