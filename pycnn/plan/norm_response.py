@@ -63,7 +63,7 @@ def response(
     --------
     >>> strides = {"x": (48, 16, 4, 1)}
     >>> response("local_response_norm", (2, 3, 4, 4), strides, "y", "float32", Window(5)).algo
-    'planes'
+    'planes by vectors'
     """
     spec = ArraySpec(shape, numpy_dtype(dtype))
     count = prod(shape)
