@@ -27,6 +27,14 @@ def parser(documentation: str | None, picture: str) -> argparse.ArgumentParser:
     return made
 
 
+def add_counts(parser: argparse.ArgumentParser, *options: tuple[str, int, int | None, str]) -> None:
+    """Options that are whole numbers from 1: their names, defaults, largest values, meanings."""
+    for name, default, most, what in options:
+        parser.add_argument(
+            f"--{name}", type=whole(1, most), default=default, help=f"{what} (default: {default})"
+        )
+
+
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """For argparse: what takes whole numbers of a range."""
     allowed = f"from {least}" + ("" if most is None else f" to {most}")

@@ -124,14 +124,11 @@ def share_read(model: nn.Sequential, images: np.ndarray, labels: np.ndarray) -> 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "conditional_dcgan.png")
-    for name, default, most, what in (
+    common.add_counts(
+        parser,
         ("epochs", 20, None, "over the real digits"), ("filters", 24, None, "next to the image"),
         ("digits", 4000, 4000, "to learn from, of 4000"), ("judged", 1000, None, "to read"),
-    ):  # fmt: skip
-        parser.add_argument(
-            f"--{name}", type=common.whole(1, most), default=default,
-            help=f"{what} (default: {default})",
-        )  # fmt: skip
+    )  # fmt: skip
     return common.status(example, parser.parse_args(argv))
 
 

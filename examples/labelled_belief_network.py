@@ -82,15 +82,12 @@ def judge(pixels: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> nn.
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__, "labelled_belief_network.png")
-    for name, default, most, what in (
+    common.add_counts(
+        parser,
         ("hidden", 256, None, "units of each machine"), ("epochs", 20, None, "of each machine"),
         ("digits", 4000, 4000, "to learn from, of 4000"),
         ("steps", 200, None, "to and fro, for each that is drawn"),
-    ):  # fmt: skip
-        parser.add_argument(
-            f"--{name}", type=common.whole(1, most), default=default,
-            help=f"{what} (default: {default})",
-        )  # fmt: skip
+    )  # fmt: skip
     return common.status(example, parser.parse_args(argv))
 
 
