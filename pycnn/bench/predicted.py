@@ -251,13 +251,13 @@ def _turns(found: Sequence[Whole]) -> list[str]:
     if not known:
         return []
     said = []
-    for words, times in (("alone", [w.best for w in known]),
+    for words, times in (("without the copies", [w.best for w in known]),
                          ("with the copies", [w.with_transfer for w in known])):  # fmt: skip
         slower = [w.batch for w, t in zip(known, times, strict=True) if t >= (w.here or 0.0)]
         later = sorted(w.batch for w in known if w.batch > max(slower, default=0))
         said.append(f"{words} from batch {later[0]} on" if later else f"{words} at none")
     batches = ", ".join(str(w.batch) for w in known)
-    batches = f"of the batches {batches}" if len(known) > 1 else f"by batch {batches} alone"
+    batches = f"of the batches {batches}" if len(known) > 1 else f"judged by batch {batches},"
     return [f"{batches} the GPU is the faster one {', '.join(said)}"]
 
 

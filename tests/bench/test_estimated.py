@@ -74,7 +74,7 @@ def test_a_network_against_this_machine() -> None:
     text = " ".join(" ".join(estimated.lines(GPU, made, here)).split())
     assert "measured here 4 ms" in text
     assert "with input and result copied" in text
-    assert "by batch 1 alone the GPU is the faster one alone from batch 1 on" in text
+    assert "judged by batch 1, the GPU is the faster one without the copies from batch 1 on" in text
 
 
 def test_what_auto_takes_by_a_rule_is_marked() -> None:
