@@ -127,7 +127,7 @@ class _Bound:
 
         def tabled(values: dict[Any, Any]) -> None:
             for key, table in tables.items():
-                packed = np.array(table.filled(lambda b: values[b.name].data.ptr + b.offset))
+                packed = _table_at(table, values)
                 values[key] = self._pointer(packed.ctypes.data)
                 values[key, "bytes"] = packed  # what the argument points to
             step(values)
@@ -223,7 +223,7 @@ class CudaExecutor:
                 if isinstance(a, Buffer)
                 else _map_at(a, at[a])
                 if isinstance(a, TensorMap)
-                else np.array(a.filled(lambda b: arrays[b.name].data.ptr + b.offset))
+                else _table_at(a, arrays)
                 if isinstance(a, Table)
                 else _packed(a)
                 for a in launch.args
@@ -299,6 +299,11 @@ def _map_at(described: TensorMap, address: int) -> np.ndarray:
     from pycnn.runtime.tensor_maps import bytes_of  # few kernels have maps
 
     return np.frombuffer(bytes_of(described, address), np.uint8)
+
+
+def _table_at(table: Table, arrays: Mapping[Any, Any]) -> np.ndarray:
+    """A table with the addresses of its arrays."""
+    return np.array(table.filled(lambda b: arrays[b.name].data.ptr + b.offset))
 
 
 def _packed(argument: np.generic | None) -> np.ndarray:

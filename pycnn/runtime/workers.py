@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from pycnn.reference.cpu._blas import cores
 from pycnn.runtime.extras import import_extra
 
 Part = TypeVar("Part")
@@ -136,11 +137,6 @@ def local(places: Sequence[Mapping[str, str]]) -> Iterator[Any]:
     ):
         client.wait_for_workers(len(places), timeout=PATIENCE)
         yield client
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def gpus() -> list[str]:
