@@ -25,7 +25,10 @@ TRUTH = Path(__file__).with_name("truth")
 
 #: Doubles of a stream, and bytes moved for each element, as the source counts them.
 STREAM = 1 << 28
-STREAM_BYTES = {"init": 8, "read": 8, "scale": 16, "triad": 32, "three_point": 16, "five_point": 16}
+STREAM_BYTES = {
+    "init": 8, "read": 8, "scale": 16, "triad_of_two": 24, "triad": 32, "three_point": 16,
+    "five_point": 16,
+}  # fmt: skip
 
 
 def measurements() -> dict[str, Any]:
@@ -100,8 +103,11 @@ def _chains(row: dict[str, Any], gpu: gpus.Gpu) -> tuple[float, Prediction]:
 
 
 def spearman(a: Iterable[float], b: Iterable[float]) -> float:
-    """Correlation of the ranks."""
-    ranks = [np.argsort(np.argsort(np.asarray(list(v)))) for v in (a, b)]
+    """Correlation of the ranks, of which equal values share the mean."""
+    ranks = []
+    for values in (a, b):
+        _, place, equal = np.unique(list(values), return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(equal) - (equal - 1) / 2)[place])
     return float(np.corrcoef(ranks)[0, 1])
 
 
@@ -140,7 +146,7 @@ def main() -> None:
         rows.append({**row, "predicted": value, "bound": found.bound,
                      "held_out": held_out(row, data["sources"])})  # fmt: skip
         print(
-            f"{row['source']:13}{row['gpu']:9}{row['name']:21}{row['value']:9.0f}"
+            f"{row['source']:13}{row['gpu']:10}{row['name']:21}{row['value']:9.0f}"
             f"{value:9.0f} {value / row['value']:5.2f} {row['unit']:8}{found.bound}",
             flush=True,
         )

@@ -12,6 +12,7 @@
 STREAM(init, 0, 0, 0.25)
 STREAM(scale, 0, 0, b[i] * 1.25)
 STREAM(triad, 0, 0, b[i] * d[i] + c[i])
+STREAM(triad_of_two, 0, 0, b[i] * 1.25 + c[i])
 STREAM(three_point, 1, 1, 0.5 * b[i - 1] - b[i] + 0.5 * b[i + 1])
 STREAM(five_point, 2, 2, 0.25 * (b[i - 2] + b[i - 1]) - b[i] + 0.5 * (b[i + 1] + b[i + 2]))
 

@@ -37,6 +37,8 @@ def test_every_row_has_a_source_and_a_gpu(truth: ModuleType) -> None:
 def test_rank_correlation(truth: ModuleType) -> None:
     assert truth.spearman([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1)
     assert truth.spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    # Ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4: 4.5 over the root of 4.5 by 5.
+    assert truth.spearman([1, 2, 2, 4], [1, 2, 3, 4]) == pytest.approx(0.9**0.5)
 
 
 @pytest.mark.parametrize(
