@@ -56,7 +56,8 @@ class RawModule:
         Default: ``PYCNN_EMULATOR_ARCH``.
     timeout : float, optional
         Seconds after which a launch ends with `KernelTimeoutError`, which says where its threads
-        are. Default: ``PYCNN_EMULATOR_TIMEOUT``; 0 for no limit.
+        are; not counted are those in which other processes keep it from the processors. Default:
+        ``PYCNN_EMULATOR_TIMEOUT``; 0 for no limit.
     max_steps : int, default 0
         Memory accesses of all threads after which a checked launch ends with
         `KernelTimeoutError`, at the same place each time; 0 for no limit.

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -69,6 +70,16 @@ def test_the_line_of_a_hang_is_named(checked):
     with pytest.raises(KernelTimeoutError) as caught:
         spin(checked=checked, timeout=0.2)((1,), (1,), (np.zeros(1, "f4"),))
     assert (caught.value.file, caught.value.line) == ("kernel.cu", 2)
+
+
+def test_time_in_which_others_have_the_processor_does_not_count():
+    stop = f"sleep 0.1; kill -STOP {os.getpid()}; sleep 0.6; kill -CONT {os.getpid()}"
+    endless = spin(timeout=0.5)
+    endless.compile()
+    before = time.process_time()
+    with subprocess.Popen(["sh", "-c", stop]), pytest.raises(KernelTimeoutError):
+        endless((1,), (1,), (np.zeros(1, "f4"),))
+    assert time.process_time() - before > 0.45
 
 
 def test_a_limit_of_steps_ends_at_the_same_place_each_time():

@@ -39,6 +39,38 @@ def alone(code, limit=0):
     return done.stdout
 
 
+#: Object code of more than a page, whose constants find room 3 GiB away from it.
+FAR = """
+import ctypes
+from pycnn.emulator.ptx import machine
+products = "".join(
+    f"%x{i} = fmul double %x{i - 1}, {1 + i % 50 / 64}\\n" for i in range(1, 1000)
+)
+code = machine.compile_text("define void @f(ptr %p) {\\n%x0 = load double, ptr %p\\n" + products
+                            + "store double %x999, ptr %p\\nret void\\n}", True)
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 3 * [ctypes.c_int] + [ctypes.c_long]
+room = lambda size: libc.mmap(None, size, 0, 0x4022, -1, 0)
+wide, above = room(3 << 30), []
+for size in (1 << 20, 65536, 8192, 4096):
+    while (at := room(size)) > wide:
+        above.append(at)
+    libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(size))
+for at in (above[-1], above[-3]):
+    libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(4096))
+value = ctypes.c_double(1e-99)
+ctypes.CFUNCTYPE(None, ctypes.c_void_p)(machine.load(code, "f"))(ctypes.byref(value))
+print(value.value > 1e-99)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="addresses are those of Linux")
+def test_code_reaches_its_constants_however_large_the_arrays_between():
+    pytest.importorskip("llvmlite")
+    assert alone(FAR) == "True\n"
+
+
 # ---- Ways to end a process ------------------------------------------------------------------
 
 ENDINGS = {

@@ -64,7 +64,12 @@ _engines: list[Any] = []  # what is loaded stays: arrays and other code may poin
 def load(code: bytes, entry: str) -> int:
     """Address of an entry of object code, put into memory."""
     binding = llvm()
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target_machine(2))
+    # Its own memory manager has all sections of an object side by side. That of LLVM takes each
+    # from where there is room: beyond 2 GB of the others, once large arrays lie between. Code that
+    # names its constants by 32 bits reaches no further, and the process ends.
+    engine = binding.create_mcjit_compiler(
+        binding.parse_assembly(""), _target_machine(2), use_lmm=True
+    )
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
