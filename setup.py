@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from glob import glob
 
@@ -64,7 +65,7 @@ def extensions() -> list[Extension]:
             include_dirs=[folder, f"{folder}/include"],
             depends=glob(f"{folder}/**/*.h", recursive=True),
             cxx_std=17,
-            extra_compile_args=["-O3"],
+            extra_compile_args=["-O3", *shlex.split(os.environ.get("CFLAGS", ""))],  # the last wins
             libraries=["dl", "pthread"],
             optional=True,
         )
