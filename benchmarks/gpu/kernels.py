@@ -6,12 +6,12 @@ processes.
 
 import contextlib
 import multiprocessing
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gpu.result import Result, verdict
+from pycnn.reference.cpu._blas import cores
 from pycnn.runtime import catalogue, nvrtc
 from pycnn.runtime.catalogue import KernelFile, Variant
 from pycnn.runtime.errors import CompileError
@@ -51,11 +51,6 @@ def compile_for(
     print(f"{', '.join(counts)} after {time.monotonic() - begin:.0f} s", flush=True)
     outcome = verdict(wrong=len(problems), left=left, done=done)
     return Result(outcome, ", ".join(counts), problems, finished=not left)
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _compile(unit: tuple[str, Variant, str]) -> str:

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from benchmarks.gpu import ledger
-from benchmarks.gpu.kernels import cores
 from benchmarks.gpu.limited import limited
 from benchmarks.gpu.result import FAILED, PARTIAL, Result, verdict
+from pycnn.reference.cpu._blas import cores
 
 #: Seconds that the stage may last.
 LIMIT = 90

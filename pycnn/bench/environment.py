@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pycnn
+from pycnn.reference.cpu._blas import cores
 from pycnn.runtime.measured import cpu_model
 
 #: Packages whose version may explain a difference.
@@ -54,7 +55,7 @@ def cpu() -> dict[str, Any]:
     """Model, cores that this process may use, load, threads of BLAS if they are set."""
     return {
         "model": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "load": load(),
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS"),
     }

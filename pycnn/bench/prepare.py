@@ -11,6 +11,7 @@ from pycnn.bench import expected
 from pycnn.bench.cases import Case
 from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.run import Benchmark
+from pycnn.reference.cpu._blas import cores
 from pycnn.runtime import cache, terminal
 
 #: Values are kept if the oracle took this many seconds, and much longer than reading them does.
@@ -36,7 +37,7 @@ def prepare(benchmarks: Sequence[Benchmark], processes: int | None = None) -> st
         for benchmark in sorted(benchmarks, key=lambda b: -b.op.flops(b.layer.case, b.direction))
     )
     todo = [task for task in tasks if cache.find(_key(task), expected.SUFFIX) is None]
-    jobs = min(processes or len(os.sched_getaffinity(0)), max(len(todo), 1))
+    jobs = min(processes or cores(), max(len(todo), 1))
     begin, took, kept = time.perf_counter(), 0.0, 0
     # spawn: a fork would copy whatever state BLAS threads have in this process.
     context = multiprocessing.get_context("spawn")

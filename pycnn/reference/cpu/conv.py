@@ -144,17 +144,9 @@ def conv2d(
 
 
 def fixed(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    groups: int,
-    out: np.ndarray,
+    conv: Conv, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray
 ) -> Callable[[], None]:
     """What convolves x into `out`, which is contiguous, again and again: all else is found now."""
-    conv = Conv(x.shape, weight.shape, stride, padding, dilation, groups)
     method, _ = chosen(conv, x.dtype)
     return partial(_forward, conv, method, x, weight, bias, out)
 

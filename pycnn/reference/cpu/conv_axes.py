@@ -14,6 +14,7 @@ import numpy as np
 from pycnn.reference.cpu import _common, conv
 from pycnn.reference.cpu._axis import Sliding, Tap
 from pycnn.reference.cpu._common import quiet
+from pycnn.reference.cpu._elementwise import in_blocks
 from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.cpu.activation import logistic, relu
 from pycnn.shapes import conv_out
@@ -91,8 +92,8 @@ def fixed(
 ) -> Callable[[], Any]:
     """What convolves arrays that stay, again and again; parameters as of `convolve`."""
     if x.ndim == 4 and mode == "zeros" and out.flags.c_contiguous:
-        plane = _plane(stride, padding, dilation, groups)
-        return conv.fixed(x, weight, bias, *plane, out)
+        plane = Conv(x.shape, weight.shape, *_plane(stride, padding, dilation, groups))
+        return conv.fixed(plane, x, weight, bias, out)
     return partial(convolve, x, weight, bias, stride, padding, dilation, groups, mode=mode, out=out)
 
 
@@ -188,7 +189,7 @@ def finish(
     if residual is not None:
         sums += residual
     if activation == "relu":
-        relu(sums, sums)
+        in_blocks(relu, (sums,), (), sums)
     elif activation == "relu6":
         np.clip(sums, 0, 6, out=sums)
     elif activation == "leaky_relu":
