@@ -36,6 +36,17 @@ template <class T> struct Planes {
     return at * phase + r / c.stride[0] * pitch + s / c.stride[1];
   }
 
+  // Where in the planes what every tap of every channel meets begins.
+  void offsets(const Correlation& c, long* to) const {
+    for (long m = 0; m < c.channels; ++m)
+      for (long t = 0; t < c.taps; ++t) *to++ = m * channel + shift(c, t);
+  }
+
+  // Vectors of the results of so many rows, with what lies between their ends.
+  long vectors(const Correlation& c, long rows) const {
+    return ((rows - 1) * pitch + c.columns + kLanes<T> - 1) / kLanes<T>;
+  }
+
   // Copies what results from row `from` on see, of one image and group; zeros elsewhere.
   void fill(const Correlation& c, const T* source, long from, T* planes) const {
     long all = size(c);
@@ -84,20 +95,13 @@ void tile(const T* planes, const long* offsets, long count, const T* weights, T*
 template <class T>
 using Tile = void (*)(const T*, const long*, long, const T*, T*, long, bool);
 
-template <class T, int B> Tile<T> tile_of(long vectors) {
-  if constexpr (kVectors > 3) {
-    if (vectors == 6) return tile<T, B, 6>;
-    if (vectors == 5) return tile<T, B, 5>;
-    if (vectors == 4) return tile<T, B, 4>;
-  }
-  return vectors == 3 ? tile<T, B, 3> : vectors == 2 ? tile<T, B, 2> : tile<T, B, 1>;
-}
-
-template <class T> Tile<T> tile_of(long filters, long vectors) {
-  return filters == 4   ? tile_of<T, 4>(vectors)
-         : filters == 3 ? tile_of<T, 3>(vectors)
-         : filters == 2 ? tile_of<T, 2>(vectors)
-                        : tile_of<T, 1>(vectors);
+template <class T, int B = kFilters, int V = kVectors>
+Tile<T> tile_of(long filters, long vectors) {
+  if constexpr (B > 1)
+    if (filters < B) return tile_of<T, B - 1, V>(filters, vectors);
+  if constexpr (V > 1)
+    if (vectors < V) return tile_of<T, B, V - 1>(filters, vectors);
+  return tile<T, B, V>;
 }
 
 // Filters of a tile side by side, tap by tap of every channel.
@@ -167,14 +171,12 @@ void correlate(const Correlation& c, const T* source, const T* weight, const Wei
                const T* bias, T* target, long begin, long end) {
   long rows = band_rows(c, c.band), per_image = band_count(c), depth = c.channels * c.taps;
   Planes<T> planes(c, rows);
-  long vectors = ((rows - 1) * planes.pitch + c.columns + kLanes<T> - 1) / kLanes<T>;
+  long vectors = planes.vectors(c, rows);
   Buffer<T> packed(c.groups * c.filters * depth), copied(planes.size(c)),
       sums(c.filters * vectors * kLanes<T>);
   Buffer<long> offsets(depth);
   pack(c, weight, w, packed.get());
-  for (long m = 0; m < c.channels; ++m)
-    for (long t = 0; t < c.taps; ++t)
-      offsets.get()[m * c.taps + t] = m * planes.channel + planes.shift(c, t);
+  planes.offsets(c, offsets.get());
   for (long unit = begin; unit < end; ++unit) {
     long image = unit / per_image, from = unit % per_image * rows;
     for (long g = 0; g < c.groups; ++g) {

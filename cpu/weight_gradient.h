@@ -1,10 +1,11 @@
 // The gradient for the filters: products of rows of dy and of shifted planes of the source, summed
 // over pixels and images in registers.
 
-constexpr int kSources = 3;            // of a tile, beside kFilters
-constexpr long kSeenTogether = 65536;  // elements of source and dy of the images of a block
-constexpr long kSum = 1024;            // pixels that are summed in registers, about
-constexpr long kNear = 4096;           // elements of source that stay in the inner cache
+constexpr int kAbove = PYCNN_BYTES == 64 ? 8 : 4;  // filters of a tile
+constexpr int kSources = 3;                        // taps of channels of a tile
+constexpr long kSeenTogether = 262144;             // elements of source and dy of a block of images
+constexpr long kSum = 1024;                        // pixels that are summed in registers, about
+constexpr long kNear = 3072;                       // elements of source in the inner cache
 
 template <class T, int A, int B>
 void dots(const T* dy, long dy_row, long dy_image, const T* planes, long image, const long* offsets,
@@ -18,6 +19,7 @@ void dots(const T* dy, long dy_row, long dy_image, const T* planes, long image, 
       for (int b = 0; b < B; ++b) x[b] = load(from[b] + v);
       for (int a = 0; a < A; ++a) {
         typename Simd<T>::vec above = load(dy + a * dy_row + v);
+        keep(above);
         for (int b = 0; b < B; ++b) sum[a][b] += above * x[b];
       }
     }
@@ -29,15 +31,12 @@ void dots(const T* dy, long dy_row, long dy_image, const T* planes, long image, 
 template <class T>
 using Dots = void (*)(const T*, long, long, const T*, long, const long*, long, long, T*, long);
 
-template <class T, int A> Dots<T> dots_of(long b) {
-  return b == 3 ? dots<T, A, 3> : b == 2 ? dots<T, A, 2> : dots<T, A, 1>;
-}
-
-template <class T> Dots<T> dots_of(long a, long b) {
-  return a == 4   ? dots_of<T, 4>(b)
-         : a == 3 ? dots_of<T, 3>(b)
-         : a == 2 ? dots_of<T, 2>(b)
-                  : dots_of<T, 1>(b);
+template <class T, int A = kAbove, int B = kSources> Dots<T> dots_of(long a, long b) {
+  if constexpr (A > 1)
+    if (a < A) return dots_of<T, A - 1, B>(a, b);
+  if constexpr (B > 1)
+    if (b < B) return dots_of<T, A, B - 1>(a, b);
+  return dots<T, A, B>;
 }
 
 // Rows of dy in the pitch of the planes, zeros in between.
@@ -59,14 +58,12 @@ void weight_gradient(const Correlation& c, const T* source, const T* dy, T* dwei
                      long end) {
   long rows = band_rows(c, kSum), depth = c.channels * c.taps;
   Planes<T> planes(c, rows);
-  long vectors = ((rows - 1) * planes.pitch + c.columns + kLanes<T> - 1) / kLanes<T>;
+  long vectors = planes.vectors(c, rows);
   long pitch = vectors * kLanes<T>, image = planes.size(c);
   long images = most(1, least(end - begin, kSeenTogether / (image + c.filters * pitch)));
   Buffer<T> copied(images * image), above(images * c.filters * pitch);
   Buffer<long> offsets(depth);
-  for (long m = 0; m < c.channels; ++m)
-    for (long t = 0; t < c.taps; ++t)
-      offsets.get()[m * c.taps + t] = m * planes.channel + planes.shift(c, t);
+  planes.offsets(c, offsets.get());
   long near = most(1, kNear / (images * planes.channel)) * c.taps;
   for (long g = 0; g < c.groups; ++g)
     for (long first = begin; first < end; first += images)
@@ -80,8 +77,8 @@ void weight_gradient(const Correlation& c, const T* source, const T* dy, T* dwei
                  planes.pitch, pitch, above.get() + i * c.filters * pitch);
         }
         for (long j0 = 0; j0 < depth; j0 += near)
-          for (long f = 0; f < c.filters; f += kFilters) {
-            long a = least(kFilters, c.filters - f), stop = least(j0 + near, depth);
+          for (long f = 0; f < c.filters; f += kAbove) {
+            long a = least(kAbove, c.filters - f), stop = least(j0 + near, depth);
             for (long j = j0; j < stop; j += kSources)
               dots_of<T>(a, least(kSources, stop - j))(
                   above.get() + f * pitch, pitch, c.filters * pitch, copied.get(), image,
