@@ -106,23 +106,29 @@ void moments(const Array<T>& x, Array<double>& mean, Array<double>& variance, lo
 }
 
 template <class T>
-void scale_shift(const Array<T>& x, const Array<T>& mean, const Array<T>& scale,
-                 const Array<T>& bias, Array<T>& y, long begin, long end) {
+void scale_shift(const Array<T>& x, const Maybe<T>& residual, bool rectified,
+                 const Array<T>& mean, const Array<T>& scale, const Array<T>& bias, Array<T>& y,
+                 long begin, long end) {
   Extents e(x);
-  const T *from = x.data(), *m = mean.data(), *s = scale.data(), *b = bias.data();
+  const T *from = x.data(), *more = data(residual), *m = mean.data(), *s = scale.data(),
+          *b = bias.data();
   T* to = y.mutable_data();
   py::gil_scoped_release release;
-  functions<T>().scale_shift(from, e.n, e.c, e.pixels, begin, end, m, s, b, to);
+  functions<T>().scale_shift(from, more, rectified, e.n, e.c, e.pixels, begin, end, m, s, b, to);
 }
 
 template <class T>
-void norm_sums(const Array<T>& dy, const Array<T>& x, const Array<T>& mean, const Array<T>& rstd,
-               Array<double>& sum_dy, Array<double>& sum_dyz, long begin, long end) {
+void norm_sums(const Array<T>& dy, const Maybe<T>& y, Maybe<T>& passed, const Array<T>& x,
+               const Array<T>& mean, const Array<T>& rstd, Array<double>& sum_dy,
+               Array<double>& sum_dyz, long begin, long end) {
   Extents e(x);
-  const T *above = dy.data(), *from = x.data(), *m = mean.data(), *r = rstd.data();
+  const T *above = dy.data(), *out = data(y), *from = x.data(), *m = mean.data(),
+          *r = rstd.data();
+  T* through = passed ? passed->mutable_data() : nullptr;
   double *plain = sum_dy.mutable_data(), *with = sum_dyz.mutable_data();
   py::gil_scoped_release release;
-  functions<T>().norm_sums(above, from, e.n, e.c, e.pixels, begin, end, m, r, plain, with);
+  functions<T>().norm_sums(above, out, through, from, e.n, e.c, e.pixels, begin, end, m, r, plain,
+                           with);
 }
 
 template <class T>
@@ -135,6 +141,21 @@ void norm_gradient(const Array<T>& dy, const Array<T>& x, const Array<T>& mean,
   T* to = dx.mutable_data();
   py::gil_scoped_release release;
   functions<T>().norm_gradient(above, from, e.n, e.c, e.pixels, begin, end, m, r, a, b, s, to);
+}
+
+template <class T> void relu(const Array<T>& x, Array<T>& y, long begin, long end) {
+  const T* from = x.data();
+  T* to = y.mutable_data();
+  py::gil_scoped_release release;
+  functions<T>().relu(from, to, begin, end);
+}
+
+template <class T>
+void relu_backward(const Array<T>& dy, const Array<T>& x, Array<T>& dx, long begin, long end) {
+  const T *above = dy.data(), *from = x.data();
+  T* to = dx.mutable_data();
+  py::gil_scoped_release release;
+  functions<T>().relu_backward(above, from, to, begin, end);
 }
 
 template <class T>
@@ -158,13 +179,18 @@ template <class T> void define(py::module_& m) {
         "dx"_a.noconvert(), "begin"_a, "end"_a);
   m.def("moments", &moments<T>, "x"_a.noconvert(), "mean"_a.noconvert(), "variance"_a.noconvert(),
         "begin"_a, "end"_a);
-  m.def("scale_shift", &scale_shift<T>, "x"_a.noconvert(), "mean"_a.noconvert(),
+  m.def("scale_shift", &scale_shift<T>, "x"_a.noconvert(), "residual"_a.noconvert().none(true),
+        "rectified"_a, "mean"_a.noconvert(),
         "scale"_a.noconvert(), "bias"_a.noconvert(), "y"_a.noconvert(), "begin"_a, "end"_a);
-  m.def("norm_sums", &norm_sums<T>, "dy"_a.noconvert(), "x"_a.noconvert(), "mean"_a.noconvert(),
+  m.def("norm_sums", &norm_sums<T>, "dy"_a.noconvert(), "y"_a.noconvert().none(true),
+        "passed"_a.noconvert().none(true), "x"_a.noconvert(), "mean"_a.noconvert(),
         "rstd"_a.noconvert(), "sum_dy"_a.noconvert(), "sum_dyz"_a.noconvert(), "begin"_a, "end"_a);
   m.def("norm_gradient", &norm_gradient<T>, "dy"_a.noconvert(), "x"_a.noconvert(),
         "mean"_a.noconvert(), "rstd"_a.noconvert(), "mean_dy"_a.noconvert(),
         "mean_dyz"_a.noconvert(), "scale"_a.noconvert(), "dx"_a.noconvert(), "begin"_a, "end"_a);
+  m.def("relu", &relu<T>, "x"_a.noconvert(), "y"_a.noconvert(), "begin"_a, "end"_a);
+  m.def("relu_backward", &relu_backward<T>, "dy"_a.noconvert(), "x"_a.noconvert(),
+        "dx"_a.noconvert(), "begin"_a, "end"_a);
 }
 
 }  // namespace

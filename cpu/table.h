@@ -34,13 +34,17 @@ template <class T> struct Functions {
   // Of channels begin to end of (images, channels, pixels).
   void (*moments)(const T* x, long n, long c, long pixels, long begin, long end, double* mean,
                   double* variance);
-  void (*scale_shift)(const T* x, long n, long c, long pixels, long begin, long end, const T* mean,
-                      const T* scale, const T* bias, T* y);
-  void (*norm_sums)(const T* dy, const T* x, long n, long c, long pixels, long begin, long end,
-                    const T* mean, const T* rstd, double* sum_dy, double* sum_dyz);
+  void (*scale_shift)(const T* x, const T* residual, bool rectified, long n, long c, long pixels,
+                      long begin, long end, const T* mean, const T* scale, const T* bias, T* y);
+  void (*norm_sums)(const T* dy, const T* y, T* passed, const T* x, long n, long c, long pixels,
+                    long begin, long end, const T* mean, const T* rstd, double* sum_dy,
+                    double* sum_dyz);
   void (*norm_gradient)(const T* dy, const T* x, long n, long c, long pixels, long begin, long end,
                         const T* mean, const T* rstd, const T* mean_dy, const T* mean_dyz,
                         const T* scale, T* dx);
+  // Of elements begin to end.
+  void (*relu)(const T* x, T* y, long begin, long end);
+  void (*relu_backward)(const T* dy, const T* x, T* dx, long begin, long end);
 };
 
 struct Table {

@@ -130,6 +130,7 @@ class BatchNormTrain(_BatchNorm):
     """Normalised by the statistics of the batch, which come out too."""
 
     name = "batch_norm_train"
+    rectified = False
     results = ("y", "mean", "rstd", "new_running_mean", "new_running_var")
     operands = (IMAGES, *(vector(n) for n in (*RUNNING, *AFFINE)))
 
@@ -158,8 +159,10 @@ class BatchNormTrain(_BatchNorm):
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
         s = call.settings
-        weight, bias = (arrays.get(n) for n in AFFINE)
-        y, mean, rstd, variance = cpu.batch_norm_train(arrays["x"], weight, bias, s.axis, s.eps)
+        weight, bias, residual = (arrays.get(n) for n in (*AFFINE, "residual"))
+        y, mean, rstd, variance = cpu.batch_norm_train(
+            arrays["x"], weight, bias, s.axis, s.eps, residual, self.rectified
+        )
         results = {"y": y, "mean": mean, "rstd": rstd}
         for name, fresh in zip(RUNNING, (mean, variance), strict=True):
             if name in arrays:
@@ -204,7 +207,7 @@ class BatchNormTrainBackward(_BatchNormBackward):
         dy, x, mean, rstd = (arrays[n] for n in ("dy", "x", "mean", "rstd"))
         operands = dy, x, mean, rstd, arrays.get("weight"), call.settings.axis
         results = cpu.batch_norm_train_backward(*operands)
-        return dict(zip(call.outputs, results, strict=True))
+        return dict(zip(call.outputs, results, strict=False))  # it has no residual
 
     def flops(self, call: Call) -> int:
         each = FLOPS["sums"] + FLOPS["gradient"]

@@ -32,6 +32,7 @@ class BatchNormReluTrain(BatchNormTrain):
     """max(0, normalised x + residual)."""
 
     name = "batch_norm_relu_train"
+    rectified = True
     operands = (
         IMAGES,
         *(vector(n) for n in (*RUNNING, *AFFINE)),
@@ -46,11 +47,6 @@ class BatchNormReluTrain(BatchNormTrain):
     def plan(self, call: Call) -> Plan:
         channels, momentum = call.settings
         return plans.forward(call.views, call.dtype, channels, dict(call.outputs), momentum)
-
-    def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        results = super().cpu(call, arrays, out)
-        results["y"] = cpu.rectified_sum(results["y"], arrays.get("residual"))
-        return results
 
     def flops(self, call: Call) -> int:
         return super().flops(call) + MORE * prod(call.views["x"].shape)
@@ -83,10 +79,9 @@ class BatchNormReluTrainBackward(_BatchNormBackward):
         return plans.backward(call.views, call.dtype, call.settings.channels, dict(call.outputs))
 
     def cpu(self, call: Call, arrays: Mapping[str, np.ndarray], out: Any) -> dict[str, Any]:
-        g = cpu.let_through(arrays["dy"], arrays["y"])
-        x, mean, rstd = (arrays[n] for n in ("x", "mean", "rstd"))
-        operands = g, x, mean, rstd, arrays.get("weight"), call.settings.axis
-        results = *cpu.batch_norm_train_backward(*operands), g
+        dy, x, y, mean, rstd = (arrays[n] for n in ("dy", "x", "y", "mean", "rstd"))
+        operands = dy, x, mean, rstd, arrays.get("weight"), call.settings.axis
+        results = cpu.batch_norm_train_backward(*operands, y)
         return dict(zip(call.outputs, results, strict=True))
 
     def flops(self, call: Call) -> int:

@@ -5,7 +5,9 @@ import pytest
 from conv_shapes import ALL, METHODS, SAME, Case, assert_close
 
 from pycnn.reference.cpu import _direct, _loops, _norm_loops, conv as cpu, norm, pool
+from pycnn.reference.cpu._elementwise import in_blocks
 from pycnn.reference.cpu._geometry import Conv
+from pycnn.reference.cpu.activation import relu, relu_backward
 from pycnn.reference.oracle import conv as oracle
 
 pytestmark = pytest.mark.skipif(_loops.compiled is None, reason="built without a C++ compiler")
@@ -88,23 +90,45 @@ def test_who_has_few_channels_takes_them_and_who_has_many_does_not():
     assert method((4, 64, 56, 56), (64, 1, 1)) == "gemm"
 
 
+@pytest.mark.parametrize("rectified", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(5, 7, 6, 9), (3, 2, 70, 71), (9, 4), (2, 3, 1)])
-def test_batch_norm_says_what_numpy_says(shape, dtype, rng, instructions, monkeypatch):
+def test_batch_norm_says_what_numpy_says(shape, dtype, rectified, rng, instructions, monkeypatch):
     x, dy = (3 * rng.standard_normal((2, *shape)) + 40).astype(dtype)
+    residual = rng.standard_normal(shape).astype(dtype) if rectified else None
     weight, bias = rng.standard_normal((2, shape[1])).astype(dtype)
     monkeypatch.setattr(_loops, "fast", lambda: True)
     assert _norm_loops.take(1, x)
-    results = []
+    results, rectified_y = [], None
     for _ in range(2):
-        y, mean, rstd, variance = norm.batch_norm_train(x, weight, bias, 1, 1e-5)
-        grads = norm.batch_norm_train_backward(dy, x, mean, rstd, weight, 1)
-        results.append((y, mean, rstd, variance, *grads))
+        y, *moments = norm.batch_norm_train(x, weight, bias, 1, 1e-5, residual, rectified)
+        if rectified:
+            rectified_y = y if rectified_y is None else rectified_y  # the same mask
+        grads = norm.batch_norm_train_backward(dy, x, *moments[:2], weight, 1, rectified_y)
+        fixed = norm.batch_norm(x, *moments[::2], weight, bias, 1, 1e-5)
+        results.append((y, *moments, *grads, fixed))
         monkeypatch.setattr(_loops, "fast", lambda: False)
     for got, want in zip(*results, strict=True):
         assert (got.dtype, got.shape) == (want.dtype, want.shape)
         scale = max(1, np.abs(want).max())
         np.testing.assert_allclose(got, want, rtol=0, atol=300 * np.finfo(dtype).eps * scale)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 15, 16, 37, 70_001])
+def test_relu_says_what_numpy_says(size, dtype, rng, instructions, monkeypatch):
+    """Not a number, infinities and zeros of both signs among them, and over itself."""
+    x, dy = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5], (2, size)).astype(dtype)
+    monkeypatch.setattr(_loops, "fast", lambda: True)
+    got = in_blocks(relu, (x,), (), None), in_blocks(relu_backward, (dy, x), (), None)
+    y, g = x.copy(), dy.copy()
+    in_blocks(relu, (y,), (), y)
+    in_blocks(relu_backward, (g, x), (), g)
+    monkeypatch.setattr(_loops, "fast", lambda: False)
+    want = in_blocks(relu, (x,), (), None), in_blocks(relu_backward, (dy, x), (), None)
+    for a, b, c in zip(got, want, (y, g), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(c, b)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])

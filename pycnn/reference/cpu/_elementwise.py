@@ -1,11 +1,15 @@
-"""A result for each element, block by block, so that what is in between stays in cache."""
+"""A result for each element: by a compiled loop, where there is one, on all cores; or else block by
+block, so that what is in between stays in cache.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from pycnn.reference.cpu import _loops
 from pycnn.reference.cpu._common import quiet
+from pycnn.reference.cpu._threads import each, thread_count
 
 #: Elements of a block: a few of them fit into a second-level cache.
 BLOCK = 2**15
@@ -38,6 +42,12 @@ def in_blocks(
     """
     first = arrays[0]
     result = np.empty(first.shape, first.dtype) if out is None else out
+    if not settings and _loops.take(*arrays, result):
+        loop = getattr(_loops.compiled, function.__name__, None)
+        if loop is not None:
+            blocks = _loops.shares(first.size, min(thread_count(), -(-first.size // BLOCK)))
+            each(lambda share: loop(*arrays, result, *share), blocks)
+            return result
     if first.size > BLOCK and all(a.flags.c_contiguous for a in (*arrays, result)):
         flat = [a.reshape(-1) for a in arrays]
         into = result.reshape(-1)

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 
 def _load() -> Any:
     try:
@@ -21,6 +23,13 @@ compiled = _load()
 def fast() -> bool:
     """Whether they are there, with vectors that are at least as wide as those of NumPy's BLAS."""
     return compiled is not None and compiled.chosen() != "baseline"
+
+
+def take(*arrays: np.ndarray) -> bool:
+    """Whether they are there and fast, and take arrays of these layouts and dtypes."""
+    return fast() and all(
+        a.flags.c_contiguous and a.dtype in (np.float32, np.float64) for a in arrays
+    )
 
 
 def about() -> str:

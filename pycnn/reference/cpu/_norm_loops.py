@@ -1,5 +1,8 @@
 """Batch normalisation by compiled loops (`cpu/norm.h`): two or three passes over a channel.
 
+A sum with a residual and the rectified linear unit behind it, and its mask on the way back, are
+part of these passes.
+
 Where a number on the way is not finite, nothing is returned, and NumPy's way says what comes out.
 """
 
@@ -16,17 +19,35 @@ Array = np.ndarray
 def take(axis: int, *arrays: Array) -> bool:
     """Whether the loops are there, and take these (images, channels, ...)."""
     x = arrays[0]
-    fits = axis % x.ndim == 1 and x.size > 0 and x.dtype in (np.float32, np.float64)
-    return fits and _loops.fast() and all(a.flags.c_contiguous for a in arrays)
+    return axis % x.ndim == 1 and x.size > 0 and _loops.take(*arrays)
+
+
+def apply(
+    x: Array,
+    mean: Array,
+    scale: Array,
+    shift: Array,
+    y: Array,
+    residual: Array | None = None,
+    rectified: bool = False,
+) -> Array:
+    """(x - mean) * scale + shift + residual, rectified if asked for, written to y."""
+    each = _whole(mean, scale, shift)
+    _share(_loops.compiled.scale_shift, x.shape[1], x, residual, rectified, *each, y)
+    return y
 
 
 def train(
-    x: Array, weight: Array | None, bias: Array | None, eps: float
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    residual: Array | None,
+    rectified: bool,
 ) -> tuple[Array, Array, Array, Array] | None:
     """y, mean, rstd and unbiased variance, of every channel."""
     c, count = x.shape[1], x.size // x.shape[1]
     mean, variance = np.empty((2, c))
-    y = np.empty(x.shape, x.dtype)
     _share(_loops.compiled.moments, c, x, mean, variance)
     rstd = (1 / np.sqrt(variance + eps)).astype(x.dtype)
     if not np.isfinite(variance.astype(x.dtype)).all():
@@ -35,32 +56,33 @@ def train(
     narrow = mean.astype(x.dtype)
     # x less its rounded mean is exact where the mean is large; what rounding took off follows.
     shift = ((0 if bias is None else bias) - (mean - narrow) * scale).astype(x.dtype)
-    _share(_loops.compiled.scale_shift, c, x, narrow, *_whole(scale, shift), y)
+    y = apply(x, narrow, scale, shift, np.empty(x.shape, x.dtype), residual, rectified)
     return y, narrow, rstd, (variance * count / (count - 1)).astype(x.dtype)
 
 
 def train_backward(
-    dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None
-) -> tuple[Array, Array, Array] | None:
-    """Gradients with respect to x, weight and bias."""
+    dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None, y: Array | None
+) -> tuple[Array, Array, Array, Array] | None:
+    """Gradients with respect to x, weight and bias; and dy, of a rectified y what came through."""
     c, count = x.shape[1], x.size // x.shape[1]
     total, product = np.empty((2, c))
     mean, rstd = _whole(mean, rstd)
-    _share(_loops.compiled.norm_sums, c, dy, x, mean, rstd, total, product)
+    passed = dy if y is None else np.empty(dy.shape, dy.dtype)
+    _share(_loops.compiled.norm_sums, c, dy, y, passed, x, mean, rstd, total, product)
     scale = rstd if weight is None else rstd * weight
     means = [(sums / count).astype(x.dtype) for sums in (total, product)]
     if not all(np.isfinite(a).all() for a in (*means, scale)):
         return None
     dx = np.empty(x.shape, x.dtype)
-    _share(_loops.compiled.norm_gradient, c, dy, x, mean, rstd, *means, *_whole(scale), dx)
-    return dx, product.astype(x.dtype), total.astype(x.dtype)
+    _share(_loops.compiled.norm_gradient, c, passed, x, mean, rstd, *means, *_whole(scale), dx)
+    return dx, product.astype(x.dtype), total.astype(x.dtype), passed
 
 
 def _whole(*vectors: Array) -> list[Array]:
     return [np.ascontiguousarray(vector) for vector in vectors]
 
 
-def _share(function: Callable[..., None], channels: int, *arrays: Array) -> None:
+def _share(function: Callable[..., None], channels: int, *arrays: Array | bool | None) -> None:
     """Channels go to all cores."""
 
     def part(share: tuple[int, int]) -> None:

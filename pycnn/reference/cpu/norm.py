@@ -116,6 +116,9 @@ def batch_norm(
     scale = 1 / np.sqrt(var + x.dtype.type(eps))
     if weight is not None:
         scale = scale * weight
+    if _norm_loops.take(axis, x, *(() if out is None else (out,))):
+        y = np.empty(x.shape, x.dtype) if out is None else out
+        return _norm_loops.apply(x, mean, scale, np.zeros_like(mean) if bias is None else bias, y)
     y = np.subtract(x, along(mean, axis, x.ndim), out=out)
     y *= along(scale, axis, x.ndim)
     return y if bias is None else np.add(y, along(bias, axis, x.ndim), out=y)
@@ -135,46 +138,55 @@ def batch_norm_backward(
 
 @quiet
 def batch_norm_train(
-    x: Array, weight: Array | None, bias: Array | None, axis: int, eps: float
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    axis: int,
+    eps: float,
+    residual: Array | None = None,
+    rectified: bool = False,
 ) -> tuple[Array, Array, Array, Array]:
-    """y, mean, rstd and unbiased variance, of every channel."""
+    """y, mean, rstd and unbiased variance, of every channel; y plus `residual`, and max(0, y)."""
     others = all_but(axis, x.ndim)
     count = math.prod(x.shape[a] for a in others)
-    if _norm_loops.take(axis, x) and (found := _norm_loops.train(x, weight, bias, eps)):
-        return found
+    if _norm_loops.take(axis, x, *(() if residual is None else (residual,))):
+        found = _norm_loops.train(x, weight, bias, eps, residual, rectified)
+        if found:
+            return found
     z, mean, rstd, variance = standardised(x, others, eps)
     y = _affine(z, weight, bias, axis)
+    if residual is not None:
+        y += residual
+    if rectified:
+        np.maximum(y, 0, out=y)
     return y, mean.ravel(), rstd.ravel(), variance.ravel() * count / (count - 1)
 
 
 @quiet
 def batch_norm_train_backward(
-    dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None, axis: int
-) -> tuple[Array, Array, Array]:
-    """Gradients of `batch_norm_train`, mean and rstd being those of x."""
-    if _norm_loops.take(axis, dy, x):
-        found = _norm_loops.train_backward(dy, x, mean, rstd, weight)
+    dy: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    weight: Array | None,
+    axis: int,
+    y: Array | None = None,
+) -> tuple[Array, Array, Array, Array]:
+    """Gradients of `batch_norm_train`, mean and rstd being those of x, and of a residual.
+
+    `y` is what came out rectified, None where it was not.
+    """
+    if _norm_loops.take(axis, dy, x, *(() if y is None else (y,))):
+        found = _norm_loops.train_backward(dy, x, mean, rstd, weight, y)
         if found:
             return found
+    if y is not None:
+        dy = np.where(y <= 0, dy.dtype.type(0), dy)
     others, r = all_but(axis, x.ndim), along(rstd, axis, x.ndim)
     z = normalised(x, along(mean, axis, x.ndim), r)
     g = dy * (x.dtype.type(1) if weight is None else along(weight, axis, x.ndim))
     parameters = (dy * z).sum(axis=others), dy.sum(axis=others)
-    return standardised_backward(g, z, r, others), *parameters
-
-
-@quiet
-def rectified_sum(y: Array, residual: Array | None) -> Array:
-    """max(0, y + residual), in the memory of `y`."""
-    if residual is not None:
-        y += residual
-    return np.maximum(y, 0, out=y)
-
-
-@quiet
-def let_through(dy: Array, y: Array) -> Array:
-    """dy where the rectified `y` is not zero."""
-    return np.where(y <= 0, dy.dtype.type(0), dy)
+    return standardised_backward(g, z, r, others), *parameters, dy
 
 
 @quiet
