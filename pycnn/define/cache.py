@@ -39,20 +39,22 @@ def clear() -> None:
     _cache.clear()
 
 
+def form_of(array: Any) -> Hashable:
+    """What they depend on of an array, or of None."""
+    if array is None:
+        return None
+    if isinstance(array, ndarray):
+        return array.__class__, array.shape, array.strides, array.dtype, array.flags.aligned
+    try:  # CuPy's arrays have no such flag; to make their others takes as long as all this
+        return array.__class__, array.shape, array.strides, array.dtype
+    except AttributeError:  # no array, as `backend_for` will say
+        return array.__class__
+
+
 def cache_key(arrays: Iterable[Any], settings: Collection[Any], *others: Hashable) -> Hashable:
     """What validation and planning depend on: of arrays or None, of settings, and `others`."""
     key: list[Hashable] = [*others]
-    for array in arrays:
-        if array is None:
-            key.append(None)
-        elif isinstance(array, ndarray):
-            aligned = array.flags.aligned
-            key.append((array.__class__, array.shape, array.strides, array.dtype, aligned))
-        else:
-            try:  # CuPy's arrays have no such flag; to make their others takes as long as all this
-                key.append((array.__class__, array.shape, array.strides, array.dtype))
-            except AttributeError:  # no array, as `backend_for` will say
-                key.append(array.__class__)
+    key += map(form_of, arrays)
     kinds = tuple(map(type, settings))
     if _SIMPLE.issuperset(kinds):
         key.append(marshal.dumps(tuple(settings), 2))

@@ -1,7 +1,7 @@
 """A call that passed validation, and what a repeated one need not find again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +43,8 @@ class Call:
         Looks at values, before anything is computed.
     plans : tuple of Plan
         Run one after the other; none where no kernel is.
+    memo : dict
+        What others keep that follows from the call: the tape, how its gradient is found.
     """
 
     dtype: str
@@ -52,6 +54,7 @@ class Call:
     backend: str = ""
     checks: tuple[Check, ...] = ()
     plans: tuple[Plan, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def bytes(self) -> int:

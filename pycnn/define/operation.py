@@ -9,7 +9,7 @@ benchmarks load.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -26,7 +26,7 @@ from pycnn.define.values import Allowed, Check
 from pycnn.define.views import View
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan.choice import Candidate, Choice
-from pycnn.reference.cpu import _blas
+from pycnn.reference.cpu._common import quietly
 from pycnn.runtime import foreign
 from pycnn.runtime.backends import SHAPES, backend_for, executor
 from pycnn.runtime.plan import ArraySpec, Plan
@@ -78,6 +78,8 @@ class Operation(ABC):
     defaults: Mapping[str, Any]
     #: Whether the public function has the argument `out`.
     takes_out: bool
+    #: Gives what the environment says that planning depends on.
+    variables: Callable[[], Iterable[Hashable]]
 
     def declare(self, name: str, signature: inspect.Signature, synonyms: Collection[str]) -> None:
         """Take the settings, without `synonyms`, from the signature of the public function."""
@@ -85,7 +87,7 @@ class Operation(ABC):
         missing = [o.name for o in self.operands if parameters.pop(o.name, None) is None]
         if name != self.name or missing:
             raise TypeError(f"{name}{signature} is no signature of {self.name}: {missing}")
-        self._raw = config.raw(*self.environment)
+        self.variables = config.raw(*self.environment)
         self.takes_out = parameters.pop("out", None) is not None
         for synonym in synonyms:
             parameters.pop(synonym, None)
@@ -194,17 +196,27 @@ class Operation(ABC):
         operands = *arrays.values(), out
         if trace.FOLLOWED and (follower := trace.follower_of(operands)) is not None:
             return follower(self, arrays, out, settings)
-        decided = decided_by(operands[0])
-        key = cache.cache_key(operands, settings.values(), self.name, *decided, *self._raw())
-        call: Call | None = cache.lookup(key)
+        call = self.prepared(arrays, out, settings)
         if call is None:
-            if foreign.among(*operands):
-                return foreign.call(partial(self.run, **settings), arrays, out)
+            return foreign.call(partial(self.run, **settings), arrays, out)
+        return self.returned(call, self.computed(call, arrays, out))
+
+    def prepared(self, arrays: Arrays, out: Any, settings: Mapping[str, Any]) -> Call | None:
+        """What validation and planning give; None where an array is of another library."""
+        operands = *arrays.values(), out
+        decided = decided_by(operands[0])
+        key = cache.cache_key(operands, settings.values(), self.name, *decided, *self.variables())
+        call: Call | None = cache.lookup(key)
+        if call is None and not foreign.among(*operands):
             call = cache.store(key, self._prepare(arrays, out, settings))
+        return call
+
+    def computed(self, call: Call, arrays: Arrays, out: Any = None) -> Mapping[str, Any]:
+        """The results by name, of arrays that `call` was prepared for."""
         backend = call.backend
         if backend == SHAPES:
             trace.note(self, call)
-            return self._returned(call, trace.placeholders(call))
+            return trace.placeholders(call)
         for check in call.checks:
             check(arrays[check.name])
         for name in self.updates:
@@ -227,9 +239,9 @@ class Operation(ABC):
         for name, new in self.updates.items():
             if new in call.outputs:
                 arrays[name][...] = results[new]
-        return self._returned(call, results)
+        return results
 
-    def _returned(self, call: Call, results: Mapping[str, Any]) -> Any:
+    def returned(self, call: Call, results: Mapping[str, Any]) -> Any:
         """The results as the public function returns them."""
         if self.results:
             return tuple([results.get(name) for name in self.results])
@@ -237,7 +249,7 @@ class Operation(ABC):
         returned = tuple([results[name] for name in call.outputs if name not in updated])
         return returned[0] if len(returned) == 1 and not self.always_tuple else returned
 
-    def _prepare(self, arrays: Arrays, out: Any, settings: dict[str, Any]) -> Call:
+    def _prepare(self, arrays: Arrays, out: Any, settings: Mapping[str, Any]) -> Call:
         backend = backend_for(**arrays, out=out)
         call = self.describe(arrays, **settings)
         if out is not None:
@@ -274,7 +286,7 @@ class Operation(ABC):
         if not any(prod(spec.shape) for spec in call.outputs.values()):  # however large the others
             empty = {n: np.empty(spec.shape, spec.dtype) for n, spec in call.outputs.items()}
             return empty if out is None else {**empty, next(iter(empty)): out}
-        with np.errstate(all="ignore"), _blas.considerate():
+        with quietly():
             if call.dtype in FLOATS and FLOATS[call.dtype].is_half:
                 present = {
                     name: a.astype(np.float32) if a.dtype.name == call.dtype else a

@@ -104,13 +104,14 @@ class ByGradient(Pullback):
 
     def __init__(self, operation: Any, gradient: Any) -> None:
         super().__init__(operation)
-        self._gradient = gradient
-        ((self._dy, first),) = gradient.upstream.items()
+        self.gradient = gradient
+        ((self.dy, first),) = gradient.upstream.items()
         self.results = operation.results or (first, "indices")
-        self._named = [o.name for o in gradient.operands]
+        self.named = [o.name for o in gradient.operands]
         instead = _INSTEAD.get(operation.name, {})
-        self._keeps = {n: instead.get(n, n) for n in self._named if n != self._dy}
-        self._learnt = [o.name for o in operation.operands if o.name not in _STATISTICS]
+        self._keeps = {n: instead.get(n, n) for n in self.named if n != self.dy}
+        own_order = [o.name for o in operation.operands if o.name not in _STATISTICS]
+        self._made = [n.removeprefix("d") for n in gradient.results] or own_order
         self._finds = "indices" in self._keeps and "return_indices" in operation.defaults
         own = {*operation.required, *operation.defaults}
         told = (*gradient.required, *gradient.defaults)
@@ -129,24 +130,26 @@ class ByGradient(Pullback):
     def refusal(self, arrays: Arrays, settings: Settings) -> str:
         return self._behind(arrays, settings)
 
-    def pull(self, back: Back) -> Arrays:
-        told = {n: back.settings[n] for n in self._same}
+    def told(self, back: Back) -> Settings:
+        """All settings of the gradient, in order; of `back` it looks at no array."""
+        gradient = self.gradient
+        told = {**dict.fromkeys(gradient.required), **gradient.defaults}
+        told |= {n: back.settings[n] for n in self._same}
         for name in self._others:
             value = _setting(name, back)
             if value is not _UNKNOWN:
                 told[name] = value
-        given = {**back.kept, self._dy: back.dys[0]}
-        operands = {n: given.get(n) for n in self._named}
-        made = back.f(self._gradient.name)(**operands, **told)
+        return told
+
+    def grads(self, made: Any, dy: Any) -> Arrays:
+        """What the gradient returned, by the names of forward's operands."""
         made = made if isinstance(made, (tuple, list)) else (made,)
-        if self._gradient.results:
-            names = [n.removeprefix("d") for n in self._gradient.results]
-            grads = dict(zip(names, made, strict=True))
-        else:
-            grads = dict(zip(self._learnt, made, strict=False))
-        if "residual" in back.needed:
-            grads.setdefault("residual", back.dys[0])
-        return grads
+        return {"residual": dy, **dict(zip(self._made, made, strict=False))}
+
+    def pull(self, back: Back) -> Arrays:
+        operands = {**dict.fromkeys(self.named), **back.kept, self.dy: back.dys[0]}
+        made = back.f(self.gradient.name)(**operands, **self.told(back))
+        return self.grads(made, back.dys[0])
 
 
 _UNKNOWN = object()

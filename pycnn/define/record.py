@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from pycnn.define.out import address, span
-from pycnn.reference.cpu import _blas
+from pycnn.reference.cpu._common import quietly
 from pycnn.runtime.backends import executor
 from pycnn.runtime.plan import Plan, Transform
 from pycnn.runtime.replay import Piece, array_in, memory, place, prepared, split
@@ -235,7 +233,7 @@ class Static:
 
     def run(self) -> None:
         """All operations, one after the other."""
-        with np.errstate(all="ignore"), _blas.considerate():
+        with quietly():
             for some in self.steps:
                 for step in some:
                     step()
@@ -271,8 +269,8 @@ class _Scratch:
 
 def base(array: Any) -> Any:
     """The array that owns the memory of a view."""
-    while hasattr(getattr(array, "base", None), "base"):
-        array = array.base
+    while (owner := getattr(array, "base", None)) is not None and hasattr(owner, "base"):
+        array = owner
     return array
 
 

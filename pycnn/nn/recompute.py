@@ -8,6 +8,7 @@ from pycnn.nn.combine import taps
 from pycnn.nn.dropout import Dropout
 from pycnn.nn.layer import Layer
 from pycnn.nn.statistics import gathered
+from pycnn.reference.cpu._common import aloud
 from pycnn.runtime.random import drawing
 from pycnn.tape import Tape, Variable, plain, recording
 from pycnn.tape.tape import UNUSED, not_recording
@@ -50,7 +51,9 @@ class Recompute(Layer):
         if any(tap.training for tap in taps(block)):
             raise ValueError(f"{block!r} has a Tap, whose loss would be lost; allowed: none inside")
         parameters = [p for p in block.parameters() if p.trainable]
-        operands = {p.name: tape.stored(p.layer, p.key, p.value) for p in parameters}
+        operands = {
+            p.name: tape.parameter(p.layer, p.key, p.value, stored=True) for p in parameters
+        }
         if isinstance(x, Variable):
             operands[""] = x
         tape.mark("x", plain(x))
@@ -66,7 +69,7 @@ class Recompute(Layer):
             raise TypeError("the block returns several arrays; allowed: one")
 
         def pull(dys: list[Any], needed: Any) -> dict[str, Any]:
-            with _as_before(block, steps), drawing(masks, again=True), Tape(kind) as again:
+            with aloud(), _as_before(block, steps), drawing(masks, again=True), Tape(kind) as again:
                 watched = again.watch(array) if "" in operands else array
                 result = block(watched)
             if not isinstance(result, Variable):

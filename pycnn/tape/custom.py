@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from pycnn.reference.cpu._common import aloud
 from pycnn.tape.variable import Variable, plain
 
 
@@ -69,7 +70,8 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
             raise TypeError(f"{name} returned y of type {type(y).__name__}; allowed: an array")
 
         def by_place(dys: list[Any], needed: Any) -> dict[str, Any]:
-            grads = pull(dys[0].copy())  # others may need the same array: this one is its own
+            with aloud():
+                grads = pull(dys[0].copy())  # others may need the same array: this one is its own
             grads = grads if isinstance(grads, tuple) else (grads,)
             if len(grads) != len(arrays):
                 raise ValueError(

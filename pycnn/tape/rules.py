@@ -1,60 +1,60 @@
-"""An operation on plain arrays, and how to pull gradients back (`pycnn.define.pullback`).
+"""How the tape finds the gradient of an operation (`pycnn.define.pullback`).
 
-What the gradient does not look at is dropped as soon as forward is done.
+What does not depend on the values of arrays is found once for all calls of one form. What the
+gradient does not look at is dropped as soon as forward is done.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pycnn
-from pycnn.define.pullback import Back, pullback_of
+from pycnn.define.cache import form_of
+from pycnn.define.pullback import Back, ByGradient, Pullback, pullback_of
+from pycnn.runtime.target import decided_by
 
 Arrays = Mapping[str, Any]
-
-#: From gradients of the results, and the operands that need one, to theirs by name.
-Pull = Callable[[list[Any], Collection[str]], Mapping[str, Any]]
+Names = tuple[str, ...]
 
 _function = partial(getattr, pycnn)
 
 
-class Differentiated(NamedTuple):
-    """What an operation returned, how many of that have a gradient, and how to pull it back.
+class Way:
+    """The way back of calls of one form.
 
-    `keeps` names the operands that the way back looks at.
+    Attributes
+    ----------
+    keeps : list of (name, operand, int)
+        What the gradient looks at, and where it comes from: an operand, or a result by its number.
+    looks_at : list of str
+        The operands that are kept.
     """
 
-    returned: Any
-    differentiable: int
-    pull: Pull
-    keeps: Collection[str] = ()
+    def __init__(self, operation: Any, arrays: Arrays, settings: Mapping[str, Any]) -> None:
+        self._rule: Pullback = pullback_of(operation)
+        self._refused = self._rule.refusal(arrays, settings)
+        self._name = operation.name
+        keeps = {} if self._refused else self._rule.keeps(settings)
+        names = self._rule.named if isinstance(self._rule, ByGradient) else keeps
+        results = {name: i for i, name in enumerate(self._rule.results) if name not in arrays}
+        self.keeps = [(n, keeps.get(n), results.get(keeps.get(n, ""), -1)) for n in names]
+        self.looks_at = [by for by in keeps.values() if by in arrays]
+        shapes = {name: a.shape for name, a in arrays.items() if a is not None}
+        self._back = partial(Back, _function, shapes=shapes, settings=settings)
+        self._calls: dict[Any, Any] = {}
 
-
-def differentiate(operation: Any, arrays: Arrays, settings: Mapping[str, Any]) -> Differentiated:
-    """Run an operation on plain arrays, and keep what its gradient needs."""
-    rule = pullback_of(operation)
-    run = rule.run(settings)
-    returned = operation.run(arrays, None, **run)
-    results = returned if isinstance(returned, tuple) else (returned,)
-    if run is not settings:  # the indices, for which nobody has asked
-        returned = results[0]
-    count = 1 if rule.single else len(results)
-    why = rule.refusal(arrays, settings)
-    if why:
-        return Differentiated(returned, count, _refusing(operation.name, why))
-    keeps = rule.keeps(settings)
-    everything = {**arrays, **dict(zip(rule.results, results, strict=False))}
-    kept = {name: everything[by] for name, by in keeps.items()}
-    shapes = {n: a.shape for n, a in arrays.items() if a is not None}
-
-    def pull(dys: list[Any], needed: Collection[str]) -> Mapping[str, Any]:
-        return rule.pull(Back(_function, dys, kept, shapes, settings, needed))
-
-    return Differentiated(returned, count, pull, [n for n, by in keeps.items() if by in arrays])
-
-
-def _refusing(name: str, why: str) -> Pull:
-    def pull(dys: list[Any], needed: Collection[str]) -> Mapping[str, Any]:
-        raise ValueError(f"{name} has no gradient{why}")
-
-    return pull
+    def pull(self, kept: dict[str, Any], dys: list[Any], needed: Names) -> Arrays:
+        """Gradients of operands by name, those that are needed among them."""
+        if self._refused:
+            raise ValueError(f"{self._name} has no gradient{self._refused}")
+        rule, dy = self._rule, dys[0]
+        if not isinstance(rule, ByGradient):
+            return rule.pull(self._back(dys=dys, kept=kept, needed=needed))
+        gradient, kept[rule.dy] = rule.gradient, dy
+        # All other operands are as in every call of this form.
+        key = needed, form_of(dy), *decided_by(dy), *gradient.variables()
+        call = self._calls.get(key)
+        if call is None:
+            told = rule.told(self._back(dys=dys, kept=kept, needed=needed))
+            call = self._calls[key] = gradient.prepared(kept, None, told)
+        return rule.grads(gradient.returned(call, gradient.computed(call, kept)), dy)

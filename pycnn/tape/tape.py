@@ -3,14 +3,17 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 import pycnn
+from pycnn.define.pullback import pullback_of
 from pycnn.define.record import base
 from pycnn.dtypes import numpy_dtype
-from pycnn.tape.rules import Pull, differentiate
+from pycnn.reference.cpu._common import aloud, quietly
+from pycnn.tape.rules import Way
 from pycnn.tape.variable import Variable, plain
 
 #: Arrays that `pycnn.add_n` takes at once.
@@ -26,8 +29,12 @@ Ready = Callable[[Any, str], None]
 UNUSED = object()
 
 
+#: From gradients of the results, and the operands that need one, to theirs by name.
+Pull = Callable[[list[Any], tuple[str, ...]], Mapping[str, Any]]
+
+
 class _Node(NamedTuple):
-    """One step: slots of operands and results, the forms of these, the way back, and by whom."""
+    """One step: slots of operands and results, the forms of several, the way back, and by whom."""
 
     name: str
     operands: Mapping[str, int]
@@ -37,12 +44,13 @@ class _Node(NamedTuple):
     place: Any
 
 
+#: Of all its fields: a namedtuple's own way takes a function of Python's.
+_node = partial(tuple.__new__, _Node)
+
 _recording: ContextVar["Tape | None"] = ContextVar("pycnn_tape", default=None)
 
-
-def recording() -> "Tape | None":
-    """The innermost tape that layers put their parameters on, or None."""
-    return _recording.get()
+#: The innermost tape that layers put their parameters on, or None.
+recording = _recording.get
 
 
 @contextlib.contextmanager
@@ -136,12 +144,20 @@ class Tape:
         if kind not in ("f", "V"):  # V: bfloat16
             what = f"of dtype {array.dtype}" if kind else f"of type {type(array).__name__}"
             raise TypeError(f"what is to be watched is {what}; allowed: a floating-point array")
-        return self._from_outside(array)
+        return self._from_outside(np.asarray(array) if isinstance(array, np.generic) else array)
 
-    def parameter(self, layer: Any, key: str, array: Any) -> Variable:
-        """A parameter of a layer; one array is one variable, however many layers share it."""
-        variable = self.stored(layer, key, array)
-        if self.precision is None or layer.full_precision:
+    def parameter(self, layer: Any, key: str, array: Any, stored: bool = False) -> Variable:
+        """A parameter of a layer; one array is one variable, however many layers share it.
+
+        In the precision of the tape, unless it is wanted as it is `stored`.
+        """
+        known = self._parameters.get(id(array))
+        if known is None:
+            known = self._parameters[id(array)] = self._from_outside(array), []
+        variable, owners = known
+        if (layer, key) not in owners:
+            owners.append((layer, key))
+        if stored or self.precision is None or layer.full_precision:
             return variable
         if array.dtype.name != "float32":
             raise ValueError(
@@ -151,16 +167,6 @@ class Tape:
         if variable.slot not in self._converted:
             self._converted[variable.slot] = self.convert(variable, self.precision)
         return self._converted[variable.slot]
-
-    def stored(self, layer: Any, key: str, array: Any) -> Variable:
-        """A parameter as the layer stores it, not converted."""
-        known = self._parameters.get(id(array))
-        if known is None:
-            known = self._parameters[id(array)] = self._from_outside(array), []
-        variable, owners = known
-        if not any(own is layer and name == key for own, name in owners):
-            owners.append((layer, key))
-        return variable
 
     @staticmethod
     def convert(array: Any, dtype: Any) -> Any:
@@ -174,41 +180,59 @@ class Tape:
         """Run an operation of which some operands are on this tape."""
         if out is not None:
             raise TypeError(f"{operation.name} with out; allowed on a tape: without")
-        operands = {n: a for n, a in arrays.items() if isinstance(a, Variable)}
-        values = {n: plain(a) for n, a in arrays.items()}
-        done = differentiate(operation, values, settings)
-        for name in done.keeps:
-            array = arrays[name]
-            if not isinstance(array, Variable) or array.slot in self._given:
+        slots, values = {}, {}
+        for name, array in arrays.items():
+            values[name] = array
+            if array.__class__ is Variable:
+                self._check_own(name, array)
+                slots[name], values[name] = array.slot, array.value
+        rule = pullback_of(operation)
+        run = rule.run(settings)
+        call = operation.prepared(values, None, run)
+        if call is None:
+            raise TypeError(f"{operation.name} of several libraries; allowed on a tape: of one")
+        returned = operation.returned(call, operation.computed(call, values))
+        way = call.memo.get("way")
+        if way is None:
+            way = call.memo["way"] = Way(operation, values, run)
+        for name in way.looks_at:
+            if name not in slots or slots[name] in self._given:
                 self.mark(f"{name} of {operation.name}", values[name])
-        if not isinstance(done.returned, tuple):
-            return self.add(operation.name, operands, done.returned, done.pull)
-        made = self._add(operation.name, operands, done.returned[: done.differentiable], done.pull)
-        return *made, *done.returned[done.differentiable :]
+        results = returned if isinstance(returned, tuple) else (returned,)
+        kept = {}
+        for name, by, place in way.keeps:
+            kept[name] = values.get(by) if place < 0 else results[place]
+        pull, count = partial(way.pull, kept), 1 if rule.single else len(results)
+        made = self._step(operation.name, slots, results[:count], pull)
+        if returned is not results or run is not settings:  # the indices, for which nobody asked
+            return made[0]
+        return *made, *results[count:]
 
-    def add(self, name: str, operands: Mapping[str, Variable], value: Any, pull: Any) -> Variable:
+    def add(self, name: str, operands: Mapping[str, Variable], value: Any, pull: Pull) -> Variable:
         """The one result of a step that is no operation; `pull` takes its gradient alone."""
-        (made,) = self._add(name, operands, (value,), pull)
-        return made
-
-    def _add(
-        self, name: str, operands: Mapping[str, Variable], values: Sequence[Any], pull: Pull
-    ) -> tuple[Variable, ...]:
         for key, variable in operands.items():
             self._check_own(key, variable)
-        made = tuple([self._new(value) for value in values])
-        slots = {n: v.slot for n, v in operands.items()}
-        results = tuple([m.slot for m in made])
-        forms = tuple([(v.value.shape, v.value.dtype, type(v.value)) for v in made])
-        self._nodes.append(_Node(name, slots, results, forms, pull, self.place))
+        value = np.asarray(value) if isinstance(value, np.generic) else value
+        (made,) = self._step(name, {n: v.slot for n, v in operands.items()}, (value,), pull)
+        return made
+
+    def _step(
+        self, name: str, operands: Mapping[str, int], values: Sequence[Any], pull: Pull
+    ) -> list[Variable]:
+        made = [*map(self._new, values)]
+        forms: tuple[Any, ...] = ()
+        results: tuple[int, ...] = (made[0].slot,)
+        if len(made) > 1:
+            forms = tuple([(value.shape, value.dtype, type(value)) for value in values])
+            results = tuple([one.slot for one in made])
+        self._nodes.append(_node((name, operands, results, forms, pull, self.place)))
         return made
 
     def _new(self, array: Any) -> Variable:
         if self._used:
             raise ValueError("the tape is used up; allowed: a new one for every way back")
         self._slots += 1
-        return Variable(np.asarray(array) if isinstance(array, np.generic) else array, self,
-                        self._slots)  # fmt: skip
+        return Variable(array, self, self._slots)
 
     def _from_outside(self, array: Any) -> Variable:
         variable = self._new(array)
@@ -341,8 +365,9 @@ class Tape:
             raise ValueError("the tape is used up; allowed: a new one for every way back")
         start = _start(y, dy)
         self._check_marks()
-        self._marks.clear()
         self._used = True
+        for known in (self._marks, self._parameters, self._converted):
+            known.clear()  # variables hold their tape: it goes at once if it does not hold them
         needed = set(targets)
         for node in self._nodes:
             if not needed.isdisjoint(node.operands.values()):
@@ -350,13 +375,16 @@ class Tape:
         parts: dict[int, list[Any]] = {y.slot: [start]}
         kept: dict[int, Any] = {}
         ends = {} if hand is None else self._first_uses(targets)
-        while self._nodes:
-            node = self._nodes.pop()  # and with it what it has kept
-            if not parts.keys().isdisjoint(node.results):
-                self._through(node, parts, needed, targets, kept)
-            for slot in ends.get(len(self._nodes), ()):
-                if slot in parts and hand is not None:
-                    hand(slot, self._total(parts, slot, (), kept))
+        with quietly(np.geterr()):
+            while self._nodes:
+                node = self._nodes.pop()  # and with it what it has kept
+                if not parts.keys().isdisjoint(node.results):
+                    dys = [self._total(parts, slot, targets, kept) for slot in node.results]
+                    self._through(node, dys, needed, parts)
+                for slot in ends.get(len(self._nodes), ()):
+                    if slot in parts and hand is not None:
+                        with aloud():
+                            hand(slot, self._total(parts, slot, (), kept))
         for slot in targets & parts.keys():
             total = self._total(parts, slot, (), kept)
             if hand is None:
@@ -376,19 +404,37 @@ class Tape:
                 seen |= fresh
         return first
 
+    @staticmethod
     def _through(
-        self, node: _Node, parts: dict[int, list[Any]], needed: set[Any], targets: set[Any],
-        kept: dict[int, Any],
-    ) -> None:  # fmt: skip
-        """One step of the way back: what `parts` has of its results goes on to its operands."""
-        wanted = [name for name, slot in node.operands.items() if slot in needed]
-        dys = [self._total(parts, slot, targets, kept) for slot in node.results]
+        node: _Node, dys: list[Any], needed: set[Any], parts: dict[int, list[Any]]
+    ) -> None:
+        """One step of the way back: gradients of its results go on, into `parts`, to operands."""
+        wanted = tuple([name for name, slot in node.operands.items() if slot in needed])
         if not wanted:
             return
-        filled = [_zeros(*s) if d is None else d for d, s in zip(dys, node.forms, strict=True)]
-        for name, grad in self._pulled(node, filled, wanted).items():
-            came = parts.setdefault(node.operands[name], [])
-            came.append(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+        if node.forms:
+            dys = [_zeros(*s) if d is None else d for d, s in zip(dys, node.forms, strict=True)]
+        try:
+            grads = node.pull(dys, wanted)
+            for name in wanted:
+                if grads.get(name) is None:
+                    raise ValueError(f"{node.name} has no gradient for {name}")
+        except (TypeError, ValueError) as error:
+            if node.place is None:
+                raise
+            root, layer = node.place
+            raise layer.located(error, root) from error
+        for name in wanted:
+            grad, slot = grads[name], node.operands[name]
+            if isinstance(grad, np.generic):
+                grad = np.asarray(grad)
+            came = parts.get(slot)
+            if grad is UNUSED:
+                continue
+            if came is None:
+                parts[slot] = [grad]
+                continue
+            came.append(grad)
             if len(came) == MOST:
                 came[:] = [pycnn.add_n(came[::-1])]
 
@@ -402,20 +448,6 @@ class Tape:
         if slot in targets:
             kept[slot] = total
         return total
-
-    @staticmethod
-    def _pulled(node: _Node, dys: list[Any], wanted: list[str]) -> dict[str, Any]:
-        try:
-            grads = node.pull(dys, wanted)
-            missing = [n for n in wanted if grads.get(n) is None]
-            if missing:
-                raise ValueError(f"{node.name} has no gradient for {missing[0]}")
-        except (TypeError, ValueError) as error:
-            if node.place is None:
-                raise
-            root, layer = node.place
-            raise layer.located(error, root) from error
-        return {name: grads[name] for name in wanted if grads[name] is not UNUSED}
 
 
 def _start(y: Variable, dy: Any) -> Any:

@@ -1,5 +1,6 @@
 """The tape: arithmetic of arrays on it, uses that add up, what it refuses and what it drops."""
 
+import gc
 import pickle
 import weakref
 
@@ -102,21 +103,25 @@ def test_what_has_no_gradient_is_refused_on_the_way_back():
 
 def test_only_what_is_asked_for_is_computed(monkeypatch):
     asked = []
-    backward = pycnn.conv2d_backward
-    monkeypatch.setattr(
-        pycnn, "conv2d_backward", lambda **k: (asked.append(k["needs"]), backward(**k))[1]
-    )
+    backward = pycnn.conv2d_backward.definition
+    computed = backward.computed
+
+    def noted(call, arrays, out=None):
+        asked.append(call.settings.needs)
+        return computed(call, arrays, out)
+
+    monkeypatch.setattr(backward, "computed", noted)
     body, head = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 3)
     model = nn.Sequential(body, nn.ReLU(), head)
     x = np.ones((1, 1, 7, 7), np.float32)
     dy = np.ones_like(model.forward(x))
     model.backward(dy, needs_dx=False)
-    assert asked == [(True, True, True), (False, True, True)]
+    assert asked == [("dx", "dweight", "dbias"), ("dweight", "dbias")]
     asked.clear()
     body.freeze()
     model.forward(x)
     model.backward(dy, needs_dx=False)
-    assert asked == [(False, True, True)]
+    assert asked == [("dweight", "dbias")]
     assert not body.grads
     model.forward(x)
     assert model.backward(dy).shape == x.shape
@@ -466,7 +471,38 @@ def test_gradients_that_are_taken_are_not_kept():
 def test_the_parameter_itself_is_final():
     layer, told = nn.Linear(2, 2), []
     with pycnn.grad() as tape:
-        y = tape.stored(layer, "weight", layer.params["weight"])
+        y = tape.parameter(layer, "weight", layer.params["weight"])
     tape.backward(y, np.ones((2, 2), np.float32), lambda layer, key: told.append(key))
     assert told == ["weight"]
     np.testing.assert_array_equal(layer.grads["weight"], 1)
+
+
+def test_code_of_ones_own_meets_numpy_errors_on_the_way_back_as_outside():
+    @pycnn.custom_gradient
+    def halved(x):
+        return x / 2, lambda dy: dy / np.zeros_like(dy)
+
+    for handled in ("raise", "ignore"):
+        with pycnn.grad() as tape:
+            x = tape.watch(A)
+            y = pycnn.sum(halved(pycnn.relu(x)))
+        with np.errstate(divide=handled):
+            if handled == "raise":
+                with pytest.raises(FloatingPointError):
+                    tape.gradient(y, [x])
+            else:
+                assert np.isinf(tape.gradient(y, [x])[0]).any()
+
+
+def test_a_used_tape_goes_at_once():
+    layer = nn.Linear(2, 2)
+    with pycnn.grad() as tape:
+        y = pycnn.sum(layer(np.ones((1, 2), np.float32)))
+    tape.backward(y)
+    gone = weakref.ref(tape)
+    gc.disable()
+    try:
+        del tape, y
+        assert gone() is None
+    finally:
+        gc.enable()

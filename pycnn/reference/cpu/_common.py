@@ -1,13 +1,17 @@
-"""What the families share: silence about infinities, and cutting a batch into blocks."""
+"""What families and operations share: silence about infinities, and cutting a batch into blocks."""
 
+import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
+
+from pycnn.reference.cpu._blas import considerate
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -45,11 +49,53 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return buffer[:size].view(dtype).reshape(shape)
 
 
+#: Inside a block of `quietly`: how NumPy handles errors outside, where that was asked for.
+_quiet: ContextVar[Mapping[str, Any] | None] = ContextVar("pycnn_quiet", default=None)
+
+
+class quietly:
+    """No warning of what data, overflow or underflow make, as on a GPU; BLAS on free cores.
+
+    A block inside another one has nothing to do. `before` is what `aloud` inside goes back to.
+    """
+
+    def __init__(self, before: Mapping[str, Any] | None = None) -> None:
+        self._before = before or {}
+        self._entered: Any = None
+
+    def __enter__(self) -> None:
+        if _quiet.get() is None:
+            self._entered = _quiet.set(self._before), np.errstate(all="ignore"), considerate()
+            for block in self._entered[1:]:
+                block.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._entered is not None:
+            token, *blocks = self._entered
+            for block in reversed(blocks):
+                block.__exit__(None, None, None)
+            _quiet.reset(token)
+
+
+@contextlib.contextmanager
+def aloud() -> Iterator[None]:
+    """Of code of a user's own, inside a block of `quietly`: NumPy warns as outside."""
+    before = _quiet.get()
+    token = _quiet.set(None)
+    try:
+        with np.errstate(**(before or {})):
+            yield
+    finally:
+        _quiet.reset(token)
+
+
 def quiet(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """No warning or error about what data, overflow or underflow make, as on a GPU."""
 
     @wraps(function)
     def silenced(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if _quiet.get() is not None:
+            return function(*args, **kwargs)
         with np.errstate(all="ignore"):
             return function(*args, **kwargs)
 
