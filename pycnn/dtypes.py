@@ -1,7 +1,8 @@
 """The dtypes that kernels are compiled for, by name, and what computing in each of them means.
 
-bfloat16 is no dtype of NumPy's own: it comes from ml_dtypes, the extra ``bf16``. An array of that
-dtype proves that it is installed, so nothing here imports it before one has to be made.
+bfloat16 and the floats of 8 bits are no dtypes of NumPy's own: they come from ml_dtypes, the extra
+``bf16``. An array of such a dtype proves that it is installed, so nothing here imports it before
+one has to be made.
 """
 
 import functools
@@ -64,6 +65,9 @@ QUANTISED = {"int8": "signed char", "uint8": "unsigned char"}
 
 _SIZES = {FLOATS[name].itemsize if name in FLOATS else np.dtype(name).itemsize for name in MOVABLE}
 
+#: Floats of 8 bits, with PTX's names of them: operands of products, with scales of their own.
+FLOAT8 = {"float8_e4m3fn": "e4m3", "float8_e5m2": "e5m2"}
+
 #: What the words in a kernel's ``variant`` lines stand for.
 VARIANTS = {
     "floating": tuple(f.scalar for f in FLOATS.values()),
@@ -83,15 +87,16 @@ def numpy_dtype(name: str) -> np.dtype:
     Raises
     ------
     MissingExtra
-        If it is bfloat16 and ml_dtypes is not installed.
+        If it is bfloat16, or has 8 bits, and ml_dtypes is not installed.
 
     Examples
     --------
     >>> numpy_dtype("float32")
     dtype('float32')
     """
-    if name == "bfloat16":
-        return np.dtype(import_extra("ml_dtypes", "bf16", "bfloat16 in NumPy arrays").bfloat16)
+    if name == "bfloat16" or name in FLOAT8:
+        types = import_extra("ml_dtypes", "bf16", f"{name} in NumPy arrays")
+        return np.dtype(getattr(types, name))
     return np.dtype(name)
 
 

@@ -30,12 +30,10 @@ gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ Tens
            const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,
            const scalar_t* __restrict__ shift, const scalar_t* __restrict__ residual,
            EpilogueParams e, GemmParams p) {
-    extern __shared__ __align__(1024) char memory[];
-    Shared& shared = *reinterpret_cast<Shared*>(memory);
     const Epilogue epilogue{bias, scale, shift, residual, e};
-    const Matrices work{map_a, map_b, p, shared, {}};
-    multiply_all<A_K_MAJOR, B_K_MAJOR>(
-        shared, p, work, [&](const BlockCoord& blk, Sums& sums, WarpOutput& own) {
+    multiply_matrices(
+        map_a, map_b, p,
+        [&](const Matrices& work, const BlockCoord& blk, Sums& sums, WarpOutput& own) {
             store_tile(work, Output(p, map_c, c, epilogue, blk), sums, own);
         },
         easy_end(p, epilogue, c));

@@ -21,6 +21,7 @@ from pycnn.bench.runners import FLUSH_BYTES, Call, Runner
 from pycnn.dtypes import FLOATS, numpy_dtype
 from pycnn.reference.cpu._threads import thread_count
 from pycnn.runtime.extras import install
+from pycnn.testing.tested import tensor_of
 
 PEERS = ("torch", "onnxruntime", "cudnn")
 
@@ -51,11 +52,7 @@ class Torch(Runner):
     def _tensor(self, array: np.ndarray) -> Any:
         import torch
 
-        if array.dtype.name == "bfloat16":  # which PyTorch does not take from NumPy: bits are bits
-            tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-        else:
-            tensor = torch.from_numpy(array)
-        tensor = tensor.to(self.device)
+        tensor = tensor_of(array).to(self.device)
         if self.layout == "NHWC" and tensor.ndim == 4:
             return tensor.contiguous(memory_format=torch.channels_last)
         return tensor

@@ -13,7 +13,7 @@ from pycnn.define.conv_geometry import geometry
 from pycnn.define.conv_layout import LAYOUTS, Layout, planar
 from pycnn.define.conv_settings import LIMIT, refuse_kernel_algorithm
 from pycnn.define.operand import Operand
-from pycnn.define.operation import Arrays, Operation
+from pycnn.define.operation import Arrays, TakesScalars
 from pycnn.define.validate import check_shape, choice
 from pycnn.define.values import Allowed
 from pycnn.define.views import View
@@ -46,7 +46,7 @@ class Settings:
         return self.quantised.problem
 
 
-class IntegerConv(Operation):
+class IntegerConv(TakesScalars):
     """What the two have in common: the sums."""
 
     family = "conv"
@@ -98,11 +98,6 @@ class IntegerConv(Operation):
 
     def plan(self, call: Call) -> Plan:
         return self.choices(call)[0].plan(call.settings.algo)
-
-    def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> tuple[Any, ...]:
-        """A scalar of NumPy, which has a dtype too, is as good as an array ()."""
-        operands = {n: np.asarray(a) if isinstance(a, np.generic) else a for n, a in arrays.items()}
-        return super().run(operands, out, **settings)
 
     def sums(self, call: Call, arrays: Arrays) -> np.ndarray:
         """By the CPU path: (N, K, P, Q)."""

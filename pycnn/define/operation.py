@@ -316,6 +316,14 @@ class Operation(ABC):
         return step
 
 
+class TakesScalars(Operation):
+    """Has operands of one value: a scalar of NumPy is as good as an array ()."""
+
+    def run(self, arrays: Arrays, out: Any = None, **settings: Any) -> Any:
+        operands = {n: np.asarray(a) if isinstance(a, np.generic) else a for n, a in arrays.items()}
+        return super().run(operands, out, **settings)
+
+
 class Gradient(Operation):
     """Gradient of a `forward` operation.
 

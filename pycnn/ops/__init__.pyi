@@ -103,6 +103,7 @@ from pycnn.ops.gemm import (
     linear as linear,
     linear_backward as linear_backward,
     matmul as matmul,
+    scaled_mm as scaled_mm,
 )
 from pycnn.ops.grid_sample import (
     grid_sample as grid_sample,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pycnn.define.gemm import BMM, BMM_BACKWARD, GEMM, MATMUL
+from pycnn.define.gemm_scaled import SCALED_MM
 from pycnn.define.linear import LINEAR, LINEAR_BACKWARD
 from pycnn.define.public import operation
 
@@ -221,4 +222,68 @@ def bmm_backward(dy: Any, a: Any, b: Any, *, out: Any = None) -> tuple[Any, Any]
     >>> a, b = np.ones((2, 1, 3)), np.ones((2, 3, 1))
     >>> pycnn.bmm_backward(np.full((2, 1, 1), 5.0), a, b)[0].ravel()
     array([5., 5., 5., 5., 5., 5.])
+    """
+
+
+@operation(SCALED_MM)
+def scaled_mm(
+    a: Any,
+    b: Any,
+    scale_a: Any,
+    scale_b: Any,
+    bias: Any = None,
+    output_dtype: str = "bfloat16",
+    *,
+    algo: str = "auto",
+    out: Any = None,
+) -> Any:
+    """Product of 8-bit floats with a scale each: scale_a * scale_b * (a @ b) + bias.
+
+    Parameters
+    ----------
+    a : array (M, K), float8_e4m3fn or float8_e5m2 of ml_dtypes
+        Any strides.
+    b : array (K, N), likewise; one of the two is float8_e4m3fn
+        Any strides; fastest as the transpose of a contiguous (N, K), as PyTorch has weights.
+    scale_a, scale_b : array () or (1,), or NumPy scalar, float32
+        What an element stands for, divided by its value. Their product is taken in float32.
+    bias : array (N,), optional, dtype of the result
+        One value for each column.
+    output_dtype : {"bfloat16", "float16", "float32"}, default "bfloat16"
+        Of the result, rounded once.
+    algo : {"auto", "direct", "wgmma"}, default "auto"
+        ``"wgmma"``, the tensor cores of sm_90a, wants stride 1 along K, of K > 1 terms, and
+        multiples of 16 elements from a row of `a`, or column of `b`, to the next. ``"direct"`` has
+        a thread an output. The backend ``reference`` has one algorithm.
+    out : array, optional
+        Takes the result: contiguous, and apart from the operands in memory.
+
+    Returns
+    -------
+    array (M, N), `output_dtype`
+        With K = 0, the bias or zeros.
+
+    Notes
+    -----
+    Sums are kept in float32, in any order. Of what tensor cores of sm_90a add up, about 14 bits are
+    said to be left (DeepSeek-AI: DeepSeek-V3 Technical Report, 2024, section 3.5), and nothing is
+    done against it: PyTorch's ``use_fast_accum=True``. The emulator adds the 32 terms of an
+    instruction exactly, and then rounds to float32.
+
+    What a number becomes is for whoever makes the operands to say: ``x.astype(float8_e4m3fn)`` of
+    ml_dtypes makes NaN, of float8_e5m2 infinity, of what is too large, where PyTorch's ``to`` may
+    saturate instead: clip before.
+
+    References
+    ----------
+    P. Micikevicius et al.: FP8 Formats for Deep Learning, 2022. PyTorch, ``torch._scaled_mm``.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> from ml_dtypes import float8_e4m3fn
+    >>> a, b = np.ones((2, 3), float8_e4m3fn), np.full((3, 1), 2, float8_e4m3fn)
+    >>> pycnn.scaled_mm(a, b, np.float32(0.5), np.float32(10), output_dtype="float32")
+    array([[30.],
+           [30.]], dtype=float32)
     """

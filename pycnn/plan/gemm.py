@@ -6,6 +6,9 @@ What is multiplied is told by `pycnn.plan.gemm_problem.Gemm`.
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import lru_cache
+from math import prod
+
+import numpy as np
 
 from pycnn.dtypes import FLOATING, FLOATS, numpy_dtype
 from pycnn.plan import _wgmma, gemm_wgmma
@@ -146,7 +149,7 @@ def chosen(problem: Gemm) -> tuple[str, str]:
     if min(problem.m, problem.n) < 16:
         return "shared_tile", "fewer than 16 rows or columns: larger tiles would have idle threads"
     by_rows = problem if problem.rows_are_contiguous else problem.transposed
-    if problem.dtype in HALVES and gemm_wgmma.preferred(by_rows, _aligned(by_rows)):
+    if problem.dtype in HALVES and gemm_wgmma.preferred(by_rows, aligned(by_rows)):
         return "wgmma", "Hopper's tensor cores, tiles copied by TMA"
     if FLOATS[problem.dtype].is_half and not no_tensor_cores():
         return "tensor_core", "tensor cores take 16-bit operands as they are"
@@ -198,15 +201,15 @@ def gemm_launch(
     if algo not in allowed:
         raise ValueError(f"algo={algo!r}; allowed: auto, {', '.join(allowed)}")
     version = VERSIONS[algo]
-    if version.arch and (reason := gemm_wgmma.unsupported(problem, _aligned(problem))):
+    if version.arch and (reason := gemm_wgmma.unsupported(problem, aligned(problem))):
         raise ValueError(f"algo={algo!r} does not fit: {reason}")
     if version.on_tensor_cores and (reason := no_tensor_cores()):
         raise ValueError(f"algo={algo!r} does not fit: {reason}")
     (tile_m, tile_n), tile_defines = _tile(problem, version, tile)
     a_transposed, a_vector = _orientation(problem, problem.a, (problem.m, problem.k))
     b_transposed, b_vector = _orientation(problem, problem.b, (problem.k, problem.n))
-    c_vector = _vector(problem, problem.c, (problem.m, problem.n), contiguous=3)
-    residual_vector = _vector(problem, problem.residual, (problem.m, problem.n), contiguous=3)
+    c_vector = vectors(problem, problem.c, (problem.m, problem.n), contiguous=3)
+    residual_vector = vectors(problem, problem.residual, (problem.m, problem.n), contiguous=3)
     defines = [("SCALAR", SCALAR[problem.dtype])] if len(version.dtypes) > 1 else []
     defines += tile_defines
     if version.oriented:
@@ -226,6 +229,33 @@ def gemm_launch(
     outer, inner = problem.batch
     batches, batch_y = outer * inner, min(outer * inner, MAX_GRID[1])
     tiles_m, tiles_n = ceil_div(problem.m, tile_m), ceil_div(problem.n, tile_n)
+    params = params_of(problem, flags, (tile_m, tile_n))
+    *pointers, residual, epilogue = problem.epilogue.arguments()
+    if isinstance(residual, Buffer):
+        residual = Buffer(residual.name, residual_offset)
+    launch = Launch(
+        Kernel(version.file, version.entry, tuple(defines)),
+        grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
+        block=version.block,
+        args=(a, b, c, *pointers, residual, epilogue, params),
+    )
+    if not version.arch:
+        return launch
+    way = _wgmma.Way((tile_m, tile_n), cluster=int(dict(defines)["CLUSTER"]))
+    of_a, of_b = gemm_wgmma.operand_maps(problem, a, b, way, a_transposed, b_transposed)
+    return replace(
+        launch,
+        grid=way.grid(way.tiles(problem.m, problem.n, batches)),
+        args=(of_a, of_b, of_c or _wgmma.NO_MAP, *launch.args[2:]),
+        shared=_wgmma.shared_bytes((tile_m, tile_n)),
+        unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
+        if asked == "auto"
+        else None,
+    )
+
+
+def params_of(problem: Gemm, flags: int, tile: tuple[int, int]) -> np.void:
+    """The struct GemmParams."""
     shapes = {
         "a": (problem.m, problem.k),
         "b": (problem.k, problem.n),
@@ -242,42 +272,14 @@ def gemm_launch(
         )
     }
     del strides["c_col"]  # 1
-    params = struct(
+    return struct(
         "pycnn/gemm.cuh", "GemmParams",
         m=problem.m, n=problem.n, k=problem.k,
         **strides,
         channel_inner=problem.channels,
-        batches=batches, inner=inner, flags=flags,
-        tiles_n=tiles_n, tile_m=tile_m, tile_n=tile_n,
+        batches=prod(problem.batch), inner=problem.batch[1], flags=flags,
+        tiles_n=ceil_div(problem.n, tile[1]), tile_m=tile[0], tile_n=tile[1],
     )  # fmt: skip
-    *pointers, residual, epilogue = problem.epilogue.arguments()
-    if isinstance(residual, Buffer):
-        residual = Buffer(residual.name, residual_offset)
-    launch = Launch(
-        Kernel(version.file, version.entry, tuple(defines)),
-        grid=(tiles_m * tiles_n, batch_y, ceil_div(batches, batch_y)),
-        block=version.block,
-        args=(a, b, c, *pointers, residual, epilogue, params),
-    )
-    if not version.arch:
-        return launch
-    of_a = gemm_wgmma.operand_map(
-        a, problem, problem.a, shapes["a"], not a_transposed, None if a_transposed else tile_m
-    )
-    way = _wgmma.Way((tile_m, tile_n), cluster=int(dict(defines)["CLUSTER"]))
-    share = tile_n // way.cluster
-    of_b = gemm_wgmma.operand_map(
-        b, problem, problem.b, shapes["b"], not b_transposed, share if b_transposed else None
-    )
-    return replace(
-        launch,
-        grid=way.grid(way.tiles(problem.m, problem.n, batches)),
-        args=(of_a, of_b, of_c or _wgmma.NO_MAP, *launch.args[2:]),
-        shared=_wgmma.shared_bytes((tile_m, tile_n)),
-        unaligned=gemm_launch(problem, a, b, c, "tensor_core", None, residual_offset)
-        if asked == "auto"
-        else None,
-    )
 
 
 def _tile(
@@ -309,7 +311,7 @@ def _tile(
     return tile, (("TILE", str(tile[0])),)
 
 
-def _aligned(problem: Gemm) -> bool:
+def aligned(problem: Gemm) -> bool:
     """Whether A and B are read 128 bits at a time."""
     a = _orientation(problem, problem.a, (problem.m, problem.k))
     b = _orientation(problem, problem.b, (problem.k, problem.n))
@@ -324,12 +326,12 @@ def _orientation(problem: Gemm, strides: Strides, shape: tuple[int, int]) -> tup
     """
     row, col = strides[2:]
     transposed = shape[1] == 1 or (col != 1 and shape[0] > 1 and (row == 1 or abs(row) < abs(col)))
-    return transposed, _vector(problem, strides, shape, contiguous=2 if transposed else 3)
+    return transposed, vectors(problem, strides, shape, contiguous=2 if transposed else 3)
 
 
-def _vector(problem: Gemm, strides: Strides, shape: tuple[int, int], contiguous: int) -> bool:
+def vectors(problem: Gemm, strides: Strides, shape: tuple[int, int], contiguous: int) -> bool:
     """Whether every 16-byte unit along the contiguous axis is aligned if the base address is."""
-    width = 16 // FLOATS[problem.dtype].itemsize
+    width = 16 // numpy_dtype(problem.dtype).itemsize
     extents = (*problem.batch, *shape)
     others = (s for axis, s in enumerate(strides) if axis != contiguous and extents[axis] > 1)
     return strides[contiguous] == 1 and all(s % width == 0 for s in others)

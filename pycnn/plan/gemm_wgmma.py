@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import numpy_dtype
 from pycnn.plan._wgmma import (
     MAX_EXTENT,
     MAX_STRIDE,
@@ -32,7 +32,7 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
     reason = obstacle()
     if reason:
         return reason
-    if problem.wide and FLOATS[problem.dtype].is_half:
+    if problem.wide and _has_16_bits(problem.dtype):
         return "sums that are not rounded; allowed: C of the operands' dtype"
     if not 1 <= problem.k <= MAX_EXTENT or max(problem.m, problem.n) > MAX_EXTENT:
         return f"extents {(problem.m, problem.n, problem.k)}; allowed: 1 to {MAX_EXTENT}"
@@ -52,12 +52,16 @@ def unsupported(problem: Gemm, aligned: bool) -> str | None:
             f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 for rows or "
             f"columns, and multiples of {step(problem.dtype)} for all others"
         )
-    if not FLOATS[problem.dtype].is_half and not _along_k(problem):
+    if not _has_16_bits(problem.dtype) and not _along_k(problem):
         return (
             f"element strides {problem.a} of a and {problem.b} of b; allowed: 1 along a sum of "
             "several terms, which elements of 16 bits alone may lie across"
         )
     return None
+
+
+def _has_16_bits(dtype: str) -> bool:
+    return numpy_dtype(dtype).itemsize == 2
 
 
 def _along_k(problem: Gemm) -> bool:
@@ -69,6 +73,22 @@ def preferred(problem: Gemm, aligned: bool) -> bool:
     """Whether "auto" takes it."""
     large = min(problem.m, problem.n) >= WIDE and problem.k >= LONG
     return large and unsupported(problem, aligned) is None
+
+
+def operand_maps(
+    problem: Gemm, a: Buffer, b: Buffer, way: Way, a_transposed: bool, b_transposed: bool
+) -> tuple[TensorMap, TensorMap]:
+    """The maps of both; of B a block copies its share of the cluster's."""
+    (tile_m, tile_n), m, n, k = way.tile, problem.m, problem.n, problem.k
+    share = tile_n // way.cluster
+    return (
+        operand_map(
+            a, problem, problem.a, (m, k), not a_transposed, None if a_transposed else tile_m
+        ),
+        operand_map(
+            b, problem, problem.b, (k, n), not b_transposed, share if b_transposed else None
+        ),
+    )
 
 
 def operand_map(
@@ -120,7 +140,7 @@ def result_map(array: Buffer, problem: Gemm) -> TensorMap | None:
 
     Floats are stored without.
     """
-    if not FLOATS[problem.dtype].is_half:
+    if not _has_16_bits(problem.dtype):
         return None
     shape = (problem.m, problem.n)
     extents = (*problem.batch, problem.m)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pycnn.dtypes import numpy_dtype
+from pycnn.dtypes import FLOAT8, numpy_dtype
 from pycnn.runtime.extras import import_extra
 
 #: Of DLPack's devices: the memory of this process, pinned or not, and that of NVIDIA's GPUs.
@@ -98,12 +98,14 @@ class Library:
 
 
 class Torch(Library):
-    """PyTorch, which has bfloat16 where DLPack of NumPy has none, gradients, and streams."""
+    """PyTorch, with dtypes of ml_dtypes where DLPack of NumPy has none, gradients, and streams."""
 
     def __init__(self) -> None:
         super().__init__("torch")
         torch = self._torch = sys.modules["torch"]
-        self._bfloat16, self._strided = torch.bfloat16, torch.strided  # looked up at every call
+        self._strided = torch.strided  # looked up at every call
+        self._by_bits = {torch.bfloat16: (torch.int16, "bfloat16")}
+        self._by_bits |= {getattr(torch, name): (torch.uint8, name) for name in FLOAT8}
         self._from_numpy = torch.from_numpy
 
     def stream(self, arrays: Arrays) -> contextlib.AbstractContextManager[Any]:
@@ -132,9 +134,9 @@ class Torch(Library):
 
     def memory(self, name: str, tensor: Any) -> Any:
         """As `seen`, of a tensor that requires no gradient."""
-        if tensor.dtype is self._bfloat16:
-            bits = self._bits(name, _told(name, tensor).view(self._torch.int16))
-            return bits.view(numpy_dtype("bfloat16"))
+        if (own := self._by_bits.get(tensor.dtype)) is not None:
+            bits = self._bits(name, _told(name, tensor).view(own[0]))
+            return bits.view(numpy_dtype(own[1]))
         return self._bits(name, tensor)
 
     def _bits(self, name: str, tensor: Any) -> Any:

@@ -25,6 +25,16 @@ class NoPeer(Exception):
     """PyTorch cannot compute this; the message says what it lacks."""
 
 
+def tensor_of(array: np.ndarray) -> Any:
+    """The same elements for PyTorch, which takes no dtype of ml_dtypes from NumPy: by bits."""
+    import torch
+
+    if array.dtype.isbuiltin == 1:
+        return torch.from_numpy(array)
+    bits = torch.from_numpy(array.view(f"u{array.itemsize}"))
+    return bits.view(getattr(torch, array.dtype.name))
+
+
 class Tested(ABC):
     """What one operation is held to.
 

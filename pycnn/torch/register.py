@@ -16,7 +16,7 @@ import pycnn
 from pycnn.define.operation import Operation
 from pycnn.define.public import bound
 from pycnn.define.registry import OPERATIONS
-from pycnn.dtypes import MOVABLE, numpy_dtype
+from pycnn.dtypes import FLOAT8, MOVABLE, numpy_dtype
 from pycnn.runtime import foreign
 from pycnn.torch import direct, gradients
 from pycnn.torch.schema import Setting, arguments_of, gives_many, schema
@@ -28,7 +28,7 @@ _library = torch.library.Library("pycnn", "DEF")
 
 _seen, _back = foreign.pytorch().memory, foreign.pytorch().given
 
-_NAMES = {getattr(torch, name): name for name in (*MOVABLE, "uint8", "int8", "int32", "int64")}
+_NAMES = {getattr(torch, name): name for name in (*MOVABLE, *FLOAT8)}
 
 
 class Shape:

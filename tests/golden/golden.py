@@ -13,6 +13,7 @@ import numpy as np
 
 from pycnn.define.operation import Gradient
 from pycnn.testing import TESTED
+from pycnn.testing.tested import tensor_of
 
 FOLDER = Path(__file__).parent / "pytorch"
 SEED = 20261121
@@ -61,10 +62,9 @@ def by_pytorch(tested, case, inputs):
 
     It also differentiates with respect to what is constant here, such as the target of a loss.
     """
-    import torch
 
     def tensors(arrays):
-        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return {name: tensor_of(array.copy("K")) for name, array in arrays.items()}
 
     if isinstance(tested.op, Gradient):
         upstream = {name: inputs.given[name] for name in tested.op.upstream}

@@ -23,8 +23,10 @@ def words(signature):
     for name, parameter in signature.parameters.items():
         if parameter.kind is kinds.KEYWORD_ONLY and "*" not in found:
             found.append("*")
-        given = "" if parameter.default is kinds.empty else f"={parameter.default!r}"
-        found.append(name + given)
+        default = parameter.default
+        if str(default).startswith("torch."):  # a dtype, of which the name
+            default = str(default).removeprefix("torch.")
+        found.append(name if default is kinds.empty else f"{name}={default!r}")
     return found
 
 

@@ -22,6 +22,8 @@ RENAMED = {
     "matmul.other": "b",
     "bmm.input": "a",
     "bmm.mat2": "b",
+    "scaled_mm.mat_a": "a",
+    "scaled_mm.mat_b": "b",
     "cross_entropy.input": "logits",  # what they are is what goes wrong most often
     "nll_loss.input": "log_probabilities",
     "binary_cross_entropy_with_logits.input": "logits",
@@ -38,6 +40,12 @@ OMITTED = {
     "dtype": "nothing is cast",
     "_stacklevel": "of PyTorch's warnings",
     "bmm.out_dtype": "nothing is cast",
+    **dict.fromkeys(
+        [f"scaled_mm.{what}_{x}" for what in ("scale_recipe", "swizzle") for x in "ab"],
+        "a scale is of the whole matrix",
+    ),
+    "scaled_mm.contraction_dim": "the last of a, the first of b",
+    "scaled_mm.use_fast_accum": "sums are those of the tensor cores",
     "mse_loss.weight": "weights are for classes and for unequal labels",
     "l1_loss.weight": "weights are for classes and for unequal labels",
     "huber_loss.weight": "weights are for classes and for unequal labels",

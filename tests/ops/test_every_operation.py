@@ -12,7 +12,7 @@ import pycnn
 from pycnn.define.call import Arguments
 from pycnn.define.conv_int8 import INT8
 from pycnn.define.operation import Gradient
-from pycnn.dtypes import FLOATS
+from pycnn.dtypes import FLOAT8, FLOATS
 from pycnn.emulator import counting
 from pycnn.runtime.backends import stand_in_executor
 from pycnn.testing import TESTED
@@ -24,7 +24,7 @@ PROBLEMS = [
     for tested in TESTED.values()
     for case in tested.cases
     for dtype in tested.op.dtypes
-    if dtype in FLOATS or tested.op.dtypes == INT8  # integers of others are in their own tests
+    if dtype in FLOATS or tested.op.dtypes in (INT8, tuple(FLOAT8))  # others: in their own tests
 ]
 SMALL = [problem for problem in PROBLEMS if not problem.case.standard]
 STANDARD = [p for p in PROBLEMS if p.case.standard and p.dtype == "float32"]

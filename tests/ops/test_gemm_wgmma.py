@@ -10,6 +10,7 @@ from hopper import on_hopper
 from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
+from pycnn.dtypes import FLOAT8, numpy_dtype
 from pycnn.emulator import (
     AsyncCopyError,
     DeadlockError,
@@ -21,9 +22,11 @@ from pycnn.emulator import (
     UninitialisedReadError,
     WgmmaError,
 )
+from pycnn.plan import _wgmma
 from pycnn.plan._wgmma import TILES
 from pycnn.plan.gemm import gemm_launch
 from pycnn.plan.gemm_problem import Gemm
+from pycnn.plan.gemm_scaled import Scaled
 from pycnn.runtime import sources
 from pycnn.runtime.emulator import host_argument
 from pycnn.runtime.plan import Buffer
@@ -168,14 +171,27 @@ def test_traffic(backend, rng, version, transposes):
 HEADERS = ("pycnn/gemm_wgmma.cuh", "pycnn/wgmma_epilogue.cuh")
 
 
+#: Terms of a sum for each block of a cluster: more than all stages hold.
+TERMS = {"float16": 200, "float32": 100, "float8_e4m3fn": 400}
+
+
+def launch_of(dtype, m, n, k):
+    """The product of two matrices, and the dtype of what comes out."""
+    along_k = dtype != "float16"
+    b = (0, 0, 1, k) if along_k else (0, 0, n, 1)
+    problem = Gemm(m, n, k, dtype, a=(0, 0, k, 1), b=b, c=(0, 0, n, 1))
+    if dtype in FLOAT8:
+        return Scaled(problem, dtype, "float16").plan("wgmma").launches[0], "float16"
+    algo = "wgmma_tf32" if along_k else "wgmma"
+    return gemm_launch(problem, *map(Buffer, "aby"), algo=algo, tile=TILES[0]), dtype
+
+
 def broken(folder, old, new, cluster=1, dtype="float16"):
     """Run the kernel with a mistake in it, in a checked build, several tiles on one cluster."""
-    wide = dtype == "float32"
-    m, n, k = 136, 72, (100 if wide else 200) * cluster  # more than all stages
-    dense = {"a": (0, 0, k, 1), "b": (0, 0, 1, k) if wide else (0, 0, n, 1), "c": (0, 0, n, 1)}
-    with planned_for(Target("sm_90a", cluster)):
-        problem, algo = Gemm(m, n, k, dtype, **dense), "wgmma_tf32" if wide else "wgmma"
-        step = gemm_launch(problem, *map(Buffer, "abc"), algo=algo, tile=TILES[0])
+    m, n, k = 136, 72, TERMS[dtype] * cluster
+    with planned_for(Target("sm_90a", cluster)), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_wgmma, "TILES", TILES[:1])
+        step, result = launch_of(dtype, m, n, k)
     assert ("CLUSTER", str(cluster)) in step.kernel.defines
     (folder / "pycnn").mkdir()
     texts = {header: (sources.kernel_dir() / "include" / header).read_text() for header in HEADERS}
@@ -190,13 +206,15 @@ def broken(folder, old, new, cluster=1, dtype="float16"):
     )
     kernel.max_dynamic_shared_size_bytes = step.shared
     arrays = {
-        "a": np.ones((m, k), dtype),
-        "b": np.ones((n, k) if wide else (k, n), dtype),
-        "c": np.zeros((m, n), dtype),
+        "a": np.ones((m, k), numpy_dtype(dtype)),
+        "b": np.ones(n * k, numpy_dtype(dtype)),
+        "y": np.zeros((m, n), result),
+        "scale_a": np.ones((), np.float32),
+        "scale_b": np.ones((), np.float32),
     }
     args = [host_argument(argument, arrays) for argument in step.args]
     kernel(step.grid, step.block, args, shared_mem=step.shared)
-    return arrays["c"]
+    return arrays["y"]
 
 
 #: What is left out or wrong, and what the emulator says.
@@ -253,12 +271,15 @@ def test_what_is_wrong_is_reported(tmp_path, monkeypatch, mistake):
 OF_THE_RING = [name for name in MISTAKES if "piece" not in name]
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("float8_e4m3fn", marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize("mistake", OF_THE_RING)
-def test_what_is_wrong_with_floats_is_reported(tmp_path, monkeypatch, mistake):
+def test_what_is_wrong_with_other_elements_is_reported(tmp_path, monkeypatch, mistake, dtype):
     monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
     old, new, error = MISTAKES[mistake]
     with pytest.raises(error):
-        broken(tmp_path, old, new, dtype="float32")
+        broken(tmp_path, old, new, dtype=dtype)
 
 
 #: The like, of two blocks that share what they copy.
@@ -292,7 +313,7 @@ def test_what_is_wrong_between_blocks_is_reported(tmp_path, monkeypatch, mistake
 
 @pytest.mark.parametrize("cluster", [1, 2])
 def test_as_it_stands_nothing_is_reported(tmp_path, cluster):
-    for dtype, terms in (("float16", 200), ("float32", 100)):
+    for dtype, terms in TERMS.items():
         folder = tmp_path / dtype
         folder.mkdir()
         got = broken(folder, "wgmma_commit();", "wgmma_commit();", cluster, dtype)

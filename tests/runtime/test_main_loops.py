@@ -135,13 +135,15 @@ WGMMA = [
     ("conv/implicit_gemm_wgmma_weight.cu", {}),
     ("gemm/11_wgmma_tf32.cu", {}),
     ("conv/implicit_gemm_wgmma_tf32.cu", {}),
+    ("gemm/12_wgmma_float8.cu", {"ELEMENT_A": "e4m3", "ELEMENT_B": "e5m2"}),
 ]
 
 #: Of what is compiled like the others, one is enough.
 OTHER_TILES = [
-    ("conv/implicit_gemm_wgmma.cu", (192, 128)),
-    ("conv/implicit_gemm_wgmma_tf32.cu", (192, 128)),
-    ("gemm/11_wgmma_tf32.cu", (128, 256)),
+    ("conv/implicit_gemm_wgmma.cu", {}, (192, 128)),
+    ("conv/implicit_gemm_wgmma_tf32.cu", {}, (192, 128)),
+    ("gemm/11_wgmma_tf32.cu", {}, (128, 256)),
+    (*WGMMA[-1], (128, 256)),
 ]
 
 each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
@@ -149,8 +151,7 @@ each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
 
 @pytest.mark.parametrize(
     ("file", "own", "tile"),
-    [(file, own, tile) for file, own in WGMMA for tile in TILES if "tf32" not in file]
-    + [(file, {}, tile) for file, tile in OTHER_TILES],
+    [(*each, tile) for each in WGMMA[:4] for tile in TILES] + OTHER_TILES,
     ids=str,
 )
 @pytest.mark.parametrize("cluster", ["1", "2"])
@@ -159,8 +160,8 @@ def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     macros = dict(zip(("TILE_M", "TILE_N"), map(str, tile), strict=True))
     defines = {**typed(file), **macros, "CLUSTER": cluster, **own}
     bodies = loops(file, "sm_90a", defines)
-    (body,) = [body for body in bodies if body["HGMMA"]]
-    assert body["HGMMA"] == 4
+    (body,) = [body for body in bodies if body["HGMMA"] or body["QGMMA"]]
+    assert body["HGMMA"] + body["QGMMA"] == 4
     assert body["SYNCS"] == 2  # one wait for a stage, one arrival that hands another one back
     assert body["MEMBAR"] == body["FENCE"] == 0
     assert body["LDS"] == body["LDG"] == body["STS"] == body["BAR"] == body["LDSM"] == 0

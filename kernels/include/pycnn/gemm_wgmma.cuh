@@ -26,20 +26,20 @@
 #include <pycnn/wgmma_epilogue.cuh>
 
 constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
-constexpr int BLK_K = 128 / sizeof(scalar_t);  // the bytes of a swizzle
+constexpr int BLK_K = 128 / sizeof(element_t);  // the bytes of a swizzle
 constexpr int WARPGROUP = 128, WARPGROUP_M = 64, CONSUMERS = BLK_M / WARPGROUP_M;
 constexpr int CONSUMER_WARPS = CONSUMERS * WARPGROUP / 32;
 constexpr int BLOCK_THREADS = (1 + CONSUMERS) * WARPGROUP;
 // Registers of a thread that copies, and of one that multiplies: of all together there are 65536.
 constexpr int FEW_REGISTERS = CONSUMERS == 2 ? 40 : 32, MANY_REGISTERS = CONSUMERS == 2 ? 232 : 160;
-constexpr int MMA_K = 32 / sizeof(scalar_t);
-constexpr unsigned STAGE_BYTES = (BLK_M + BLK_N) * BLK_K * sizeof(scalar_t);
+constexpr int MMA_K = 32 / sizeof(element_t);
+constexpr unsigned STAGE_BYTES = (BLK_M + BLK_N) * BLK_K * sizeof(element_t);
 // As many as fit: `_STAGES` of pycnn/plan/_wgmma.py.
 constexpr int STAGES = BLK_N == 256 || BLK_M > 128 ? 4 : BLK_N == 128 ? 6 : 8;
 
 struct Shared {
-    scalar_t a[STAGES][BLK_M * BLK_K];
-    scalar_t b[STAGES][BLK_N * BLK_K];
+    element_t a[STAGES][BLK_M * BLK_K];
+    element_t b[STAGES][BLK_N * BLK_K];
     Pieces pieces[CONSUMER_WARPS];
     mbarrier_t full[STAGES], empty[STAGES];
 };
@@ -86,7 +86,7 @@ struct OwnColumns {
     // That come to a stage by the block's own copies.
     __device__ unsigned bytes(bool boxes) const {
         const int columns = boxes ? (ALL - rank + CLUSTER - 1) / CLUSTER * 64 : SHARE;
-        return (BLK_M + columns) * BLK_K * sizeof(scalar_t);
+        return (BLK_M + columns) * BLK_K * sizeof(element_t);
     }
 };
 
@@ -122,7 +122,7 @@ __device__ __forceinline__ void claim(Shared& shared, const RingPosition& at, un
 }
 
 // The sums of a warpgroup: 64 rows of the tile.
-using Sums = float[BLK_N / 2];
+using Sums = sum_t[BLK_N / 2];
 
 // Multiplies one tile of C, stage by stage.
 template <bool A_K_MAJOR, bool B_K_MAJOR>
@@ -152,7 +152,7 @@ __device__ __forceinline__ void multiply_tile(Sums& sums, Shared& shared, RingPo
 // Stores the sums of a warp, from row `row` of the tile on, as they are, to parts that a later launch adds up: 8 bytes a thread,
 // of 4 neighbours a sector.
 template <typename Work>
-__device__ __forceinline__ void store_sums(const Work& work, const GemmParams& p, float* part,
+__device__ __forceinline__ void store_sums(const Work& work, const GemmParams& p, sum_t* part,
                                            const BlockCoord& blk, const Sums& d, int row) {
     const int lane = threadIdx.x % 32, pair = lane % 4, first = row + lane / 4;
     const index_t cols = p.n - blk.n - 2 * pair;
@@ -163,7 +163,7 @@ __device__ __forceinline__ void store_sums(const Work& work, const GemmParams& p
         if (at < 0) continue;
 #pragma unroll
         for (int j = 0; j < BLK_N / CHUNK; ++j) {
-            const float two[2] = {d[4 * j + 2 * h], d[4 * j + 2 * h + 1]};
+            const sum_t two[2] = {d[4 * j + 2 * h], d[4 * j + 2 * h + 1]};
             if (j * CHUNK < cols) store_vector(nth_vector<2>(part + at, j * CHUNK / 2), two);
         }
     }

@@ -12,7 +12,7 @@ constexpr bool A_K_MAJOR = !A_TRANSPOSED, B_K_MAJOR = B_TRANSPOSED;
 
 // What a block multiplies.
 struct Matrices {
-    static constexpr int WIDTH = 128 / sizeof(scalar_t);
+    static constexpr int WIDTH = 128 / sizeof(element_t);
     const TensorMap &map_a, &map_b;
     const GemmParams& p;
     Shared& shared;
@@ -51,3 +51,15 @@ struct Matrices {
         }
     }
 };
+
+// All of a block: `store(work, blk, sums, own)` is what happens to the sums of a tile; `easy`: see there.
+template <typename Store>
+__device__ __forceinline__ void multiply_matrices(const TensorMap& map_a, const TensorMap& map_b,
+                                                  const GemmParams& p, Store store, bool easy) {
+    extern __shared__ __align__(1024) char memory[];
+    Shared& shared = *reinterpret_cast<Shared*>(memory);
+    const Matrices work{map_a, map_b, p, shared, {}};
+    multiply_all<A_K_MAJOR, B_K_MAJOR>(
+        shared, p, work,
+        [&](const BlockCoord& blk, Sums& sums, WarpOutput& own) { store(work, blk, sums, own); }, easy);
+}

@@ -5,7 +5,8 @@
 //   wgmma_fence()                      before the first product of a round
 //   wgmma<N, TA, TB>(d, a, b, add)     D(64xN) = A B, of 32 bytes of k, with D added if so; TA, TB:
 //                                      the operand is not K_MAJOR, which 16 bits an element allow
-//                                      alone; of floats the 11 upper bits of the mantissa count
+//                                      alone; of floats the 11 upper bits of the mantissa count, and
+//                                      8-bit integers have sums of 32 bits
 //   wgmma_commit()                     closes a group
 //   wgmma_wait<1>()                    at most 1 group is still under way; sums of others are there
 //   registers_release<40>(), registers_claim<232>()  of every thread of the warpgroup
@@ -17,6 +18,22 @@
 
 #include <pycnn/kernel.cuh>
 #include <pycnn/mbarrier.cuh>
+
+// What is multiplied, where C and what is added to it are of another type.
+#ifndef ELEMENT_A
+#define ELEMENT_A SCALAR
+#define ELEMENT_B SCALAR
+#endif
+struct e4m3 {
+    unsigned char bits;
+};
+struct e5m2 {
+    unsigned char bits;
+};
+using s8 = signed char;
+using u8 = unsigned char;
+using element_t = ELEMENT_A;
+static_assert(sizeof(ELEMENT_A) == sizeof(ELEMENT_B), "of one depth of k");
 
 // How a tile of operands is described to `wgmma`. Along its rows lie 128 bytes: of k if K_MAJOR, else,
 // of 16-bit elements, of m (or n), with a box of the tile for every 64 of these.
@@ -55,24 +72,47 @@ __device__ __forceinline__ void registers_claim() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
 }
 
-// Of what, and what stands behind the predicate: scales, and which operands are not K_MAJOR, which
-// elements of other than 16 bits cannot be.
 #define PYCNN_IS_float 3
-#if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 1
-#define PYCNN_WGMMA_TYPES "k16.f32.f16.f16"
-#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 2
-#define PYCNN_WGMMA_TYPES "k16.f32.bf16.bf16"
-#elif PYCNN_JOIN(PYCNN_IS_, SCALAR) == 3
-#define PYCNN_WGMMA_TYPES "k8.f32.tf32.tf32"
-#define PYCNN_WGMMA_END(a, b) ", p, 1, 1;\n}\n"
+#define PYCNN_IS_e4m3 4
+#define PYCNN_IS_e5m2 5
+#define PYCNN_IS_s8 6
+#define PYCNN_IS_u8 7
+#define PYCNN_PTX___half "f16"
+#define PYCNN_PTX___nv_bfloat16 "bf16"
+#define PYCNN_PTX_float "tf32"
+#define PYCNN_PTX_e4m3 "e4m3"
+#define PYCNN_PTX_e5m2 "e5m2"
+#define PYCNN_PTX_s8 "s8"
+#define PYCNN_PTX_u8 "u8"
+
+// The factors of a product; sums of integers are integers, which wrap around, all others floats. What
+// stands behind the predicate: scales, and which operands are not K_MAJOR, which elements of other than
+// 16 bits cannot be.
+#define PYCNN_FACTORS "." PYCNN_JOIN(PYCNN_PTX_, ELEMENT_A) "." PYCNN_JOIN(PYCNN_PTX_, ELEMENT_B)
+#if PYCNN_JOIN(PYCNN_IS_, ELEMENT_A) >= 6
+#define PYCNN_WGMMA_TYPES "k32.s32" PYCNN_FACTORS
+#define PYCNN_WGMMA_END(a, b) ", p;\n}\n"
+#define PYCNN_SUM(d) "+r"(d)
+using sum_t = int;
+#else
+using sum_t = float;
+#define PYCNN_SUM(d) "+f"(d)
+#if PYCNN_JOIN(PYCNN_IS_, ELEMENT_A) >= 4
+#define PYCNN_WGMMA_TYPES "k32.f32" PYCNN_FACTORS
+#elif PYCNN_JOIN(PYCNN_IS_, ELEMENT_A) == 3
+#define PYCNN_WGMMA_TYPES "k8.f32" PYCNN_FACTORS
+#else
+#define PYCNN_WGMMA_TYPES "k16.f32" PYCNN_FACTORS
+#define PYCNN_WGMMA_END(a, b) ", p, 1, 1, %" #a ", %" #b ";\n}\n"
+#endif
 #endif
 #ifndef PYCNN_WGMMA_END
-#define PYCNN_WGMMA_END(a, b) ", p, 1, 1, %" #a ", %" #b ";\n}\n"
+#define PYCNN_WGMMA_END(a, b) ", p, 1, 1;\n}\n"
 #endif
 
 // clang-format off
-#define PYCNN_8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), \
-    "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define PYCNN_4(d, i) PYCNN_SUM(d[i]), PYCNN_SUM(d[i + 1]), PYCNN_SUM(d[i + 2]), PYCNN_SUM(d[i + 3])
+#define PYCNN_8(d, i) PYCNN_4(d, i), PYCNN_4(d, i + 4)
 #define PYCNN_32(d, i) PYCNN_8(d, i), PYCNN_8(d, i + 8), PYCNN_8(d, i + 16), PYCNN_8(d, i + 24)
 #define PYCNN_LIST_64 \
     "%0, %1, %2, %3, %4, %5, %6, %7" \
@@ -105,10 +145,10 @@ __device__ __forceinline__ void registers_claim() {
     "n"(static_cast<int>(TRANSPOSED_B))
 
 template <int N, bool TRANSPOSED_A, bool TRANSPOSED_B>
-__device__ __forceinline__ void wgmma(float (&d)[N / 2], unsigned long long a, unsigned long long b,
+__device__ __forceinline__ void wgmma(sum_t (&d)[N / 2], unsigned long long a, unsigned long long b,
                                       bool add) {
     static_assert(N == 64 || N == 128 || N == 256, "of these widths");
-    static_assert(sizeof(scalar_t) == 2 || !(TRANSPOSED_A || TRANSPOSED_B), "16 bits alone");
+    static_assert(sizeof(element_t) == 2 || !(TRANSPOSED_A || TRANSPOSED_B), "16 bits alone");
     if constexpr (N == 64)
         asm volatile(PYCNN_WGMMA(64, 32, 33, 34, 35, 36) : PYCNN_32(d, 0) : PYCNN_OPERANDS);
     if constexpr (N == 128)
@@ -127,5 +167,8 @@ __device__ __forceinline__ void wgmma(float (&d)[N / 2], unsigned long long a, u
 #undef PYCNN_LIST_256
 #undef PYCNN_32
 #undef PYCNN_8
+#undef PYCNN_4
+#undef PYCNN_SUM
 #undef PYCNN_WGMMA_TYPES
+#undef PYCNN_FACTORS
 // clang-format on

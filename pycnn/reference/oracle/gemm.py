@@ -38,3 +38,16 @@ def gemm(
     if bias is not None:
         y = y + bias.astype(np.float64)
     return np.where(y < 0, 0.0, y) if relu else y
+
+
+def scaled_mm(
+    a: np.ndarray,
+    b: np.ndarray,
+    scale_a: np.ndarray,
+    scale_b: np.ndarray,
+    bias: np.ndarray | None = None,
+) -> np.ndarray:
+    """scale_a scale_b (a @ b) + bias of operands of any dtype, in float64."""
+    y = np.einsum("mk,kn->mn", a.astype("f8"), b.astype("f8"))
+    y = y * float(scale_a.reshape(())) * float(scale_b.reshape(()))
+    return y if bias is None else y + bias.astype("f8")

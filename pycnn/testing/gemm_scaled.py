@@ -1,0 +1,61 @@
+"""Cases, oracle and PyTorch's answer: the product of 8-bit floats with scales."""
+
+from typing import Any
+
+import numpy as np
+
+from pycnn.define import gemm_scaled as define
+from pycnn.define.operation import Arrays
+from pycnn.dtypes import numpy_dtype
+from pycnn.reference.oracle import gemm as oracle
+from pycnn.testing.case import Case
+from pycnn.testing.tested import NoPeer, Settings, Tested, normal
+
+SCALES: dict[str, tuple[int, ...]] = {"scale_a": (), "scale_b": ()}
+B16, F16 = {"output_dtype": "bfloat16"}, {"output_dtype": "float16"}
+
+
+class ScaledMm(Tested, of=define.ScaledMm):
+    cases = (
+        Case("plain", {"a": (21, 35), "b": (35, 19), **SCALES}),
+        Case("bias", {"a": (5, 48), "b": (48, 23), **SCALES, "bias": (23,)}),
+        Case("bfloat16", {"a": (3, 16), "b": (16, 7), **SCALES, "bias": (7,)}, B16),
+        Case("float16", {"a": (3, 16), "b": (16, 7), "scale_a": (1,), "scale_b": (1,)}, F16),
+        Case("nothing to sum", {"a": (3, 0), "b": (0, 5), **SCALES, "bias": (5,)}),
+        Case("no rows", {"a": (0, 3), "b": (3, 5), **SCALES}),
+    )
+
+    def settings(self, case: Case) -> dict[str, Any]:
+        return {"output_dtype": "float32", **case.settings}
+
+    def draw(self, case: Case, rng: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
+        """`b` is e4m3, and by columns; scales between a half and two."""
+        drawn = {}
+        for name, shape in case.shapes.items():
+            if name.startswith("scale"):
+                drawn[name] = np.asarray(rng.uniform(0.5, 2, shape), np.float32)
+            elif name == "bias":
+                drawn[name] = normal(rng, shape, self.settings(case)["output_dtype"])
+            elif name == "b":
+                drawn[name] = normal(rng, shape[::-1], "float32").T
+            else:
+                drawn[name] = normal(rng, shape, "float32")
+        own = {"a": dtype, "b": "float8_e4m3fn"}
+        return {n: a.astype(numpy_dtype(own[n])) if n in own else a for n, a in drawn.items()}
+
+    def oracle(self, settings: Settings, arrays: Arrays) -> dict[str, np.ndarray]:
+        return {"y": oracle.scaled_mm(**arrays)}
+
+    def terms(self, settings: Settings, arrays: Arrays) -> int:
+        return int(arrays["a"].shape[1])
+
+    def torch(self, tensors: Arrays, settings: Settings) -> dict[str, Any]:
+        import torch
+
+        if settings["output_dtype"] != "float32":
+            raise NoPeer("NumPy takes no bfloat16 from PyTorch, and 16 bits tell no more")
+        if tensors["a"].shape[1] == 0:
+            raise NoPeer("PyTorch refuses a product with nothing to sum")
+        operands = [tensors[name] for name in ("a", "b", "scale_a", "scale_b")]
+        y = torch._scaled_mm(*operands, out_dtype=torch.float32)
+        return {"y": y + tensors.get("bias", 0)}  # which may be of 16 bits alone
