@@ -34,24 +34,56 @@ again:
 }"""
 
 
-@pytest.mark.parametrize(
-    ("step", "begin", "size", "sectors"),
-    [(4, 0, 4, 4), (8, 0, 4, 8), (128, 0, 4, 32), (4, 4, 4, 5), (0, 0, 4, 1), (16, 0, 16, 16)],
-    ids=["coalesced", "stride 2", "stride 32", "misaligned", "broadcast", "128 bits"],
-)
-def test_sectors_of_a_request(step: int, begin: int, size: int, sectors: int) -> None:
+#: Of the 32 lanes of a request: bytes from one to the next, of the first, of each; and what NVIDIA's
+#: profiler counts: sectors of global memory, passes over the banks of shared memory.
+GLOBAL = {
+    "coalesced": (4, 0, 4, 4), "stride 2": (8, 0, 4, 8), "stride 32": (128, 0, 4, 32),
+    "misaligned": (4, 4, 4, 5), "broadcast": (0, 0, 4, 1), "128 bits": (16, 0, 16, 16),
+}  # fmt: skip
+SHARED = {
+    "no conflict": (4, 0, 4, 1), "degree 2": (8, 0, 4, 2), "degree 8": (32, 0, 4, 8),
+    "degree 32": (128, 0, 4, 32), "padded": (132, 0, 4, 1), "of one word": (0, 0, 4, 1),
+    "128 bits in turns": (16, 0, 16, 4), "of one 128 bits": (0, 0, 16, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*GLOBAL, *SHARED])
+def test_a_request_by_hand(case: str) -> None:
+    step, begin, size, expected = {**GLOBAL, **SHARED}[case]
     rows = (BASE + np.uint64(begin) + LANES * np.uint64(step))[None]
-    assert traffic.units(rows, size, traffic.SECTOR).tolist() == [sectors]
+    found = (
+        traffic.units(rows, size, traffic.SECTOR)
+        if case in GLOBAL
+        else traffic.wavefronts(rows, size)[0]
+    )
+    assert found.tolist() == [expected]
 
 
-@pytest.mark.parametrize(
-    ("step", "size", "passes"),
-    [(4, 4, 1), (8, 4, 2), (32, 4, 8), (128, 4, 32), (132, 4, 1), (0, 4, 1), (16, 16, 4)],
-    ids=["none", "2", "8", "32", "padded", "broadcast", "128 bits"],
-)
-def test_passes_over_the_banks(step: int, size: int, passes: int) -> None:
-    rows = (BASE + LANES * np.uint64(step))[None]
-    assert traffic.wavefronts(rows, size)[0].tolist() == [passes]
+def test_a_kernel_by_hand() -> None:
+    """The same requests as loads and stores of a kernel that is run."""
+    pytest.importorskip("llvmlite")
+    lines = []
+    for space, cases in (("global", GLOBAL), ("shared", SHARED)):
+        for step, begin, size, _ in cases.values():
+            vector, values = (".v4", "{%r4, %r5, %r6, %r7}") if size == 16 else ("", "%r4")
+            lines += [
+                f"mad.lo.u32 %r3, %r1, {step}, {begin};", "cvt.u64.u32 %rd2, %r3;",
+                f"add.s64 %rd3, {'%rd1' if space == 'global' else '%rd4'}, %rd2;",
+                f"ld.{space}{vector}.u32 {values}, [%rd3];",
+                f"st.{space}{vector}.u32 [%rd3], {values};",
+            ]  # fmt: skip
+    text = COPY[: COPY.index("    mov.u32 %r2")] + "    mov.u64 %rd4, tile;\n" + "\n".join(lines)
+    text = text.replace("%rd<4>", "%rd<5>").replace(
+        ".visible", ".shared .align 16 .b8 tile[8192];\n.visible"
+    )
+    x = aligned((2048,), np.int32)
+    found = traffic.patterns(run(f"{text}\nret;}}", "copy", (1, 1, 1), (32, 1, 1), [x], {"x": x}))
+    loads, stores = found[::2], found[1::2]
+    for kind, patterns in (("load", loads), ("store", stores)):
+        assert [p.access.kind for p in patterns] == [kind] * len((*GLOBAL, *SHARED))
+        assert [p.requests for p in patterns] == [1.0] * len(patterns)
+        counted = [p.sectors if p.access.space == "global" else p.wavefronts for p in patterns]
+        assert counted == [case[3] for case in (*GLOBAL.values(), *SHARED.values())]
 
 
 def test_some_blocks_stand_for_all() -> None:
