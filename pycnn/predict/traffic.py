@@ -78,15 +78,26 @@ def wavefronts(addresses: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
     words = max(1, size // WORD)
     group = {2: 16, 4: 8}.get(words, WARP)
     total, ideal = np.zeros(len(addresses)), np.zeros(len(addresses))
-    for begin in range(0, WARP, group):
-        lanes = addresses[:, begin : begin + group]
-        passes = _passes(lanes, words)
-        total += passes
-        ideal += passes > 0
-    if group < WARP:  # pairs of groups that together fill no bank twice go at once
-        whole = _passes(addresses, words)
-        total, ideal = np.minimum(total, whole), np.minimum(ideal, whole)
+    for begin in range(0, WARP, 2 * group):
+        both = addresses[:, begin : begin + 2 * group]
+        alone = [_passes(lanes, words) for lanes in (both[:, :group], both[:, group:])]
+        paired = _paired(both)
+        total += np.where(paired, _passes(both, words), sum(alone))
+        ideal += np.where(paired, both.any(axis=1), sum(passes > 0 for passes in alone))
     return total, ideal
+
+
+def _paired(lanes: np.ndarray) -> np.ndarray:
+    """Rows in which all that take part of lanes i and i^1, or of i and i^2, want the same."""
+    place = np.arange(lanes.shape[1])
+    if not lanes.shape[1]:
+        return np.zeros(len(lanes), bool)
+    found = []
+    for step in (1, 2):
+        other = lanes[:, place ^ step]
+        found.append(((lanes == other) | (lanes == 0) | (other == 0)).all(axis=1))
+    together: np.ndarray = found[0] | found[1]
+    return together
 
 
 def _passes(lanes: np.ndarray, words: int) -> np.ndarray:

@@ -34,8 +34,8 @@ again:
 }"""
 
 
-#: Of the 32 lanes of a request: bytes from one to the next, of the first, of each; and what NVIDIA's
-#: profiler counts: sectors of global memory, passes over the banks of shared memory.
+#: Of the 32 lanes of a request: bytes from one to the next, of the first, of each; and what the
+#: profiler of NVIDIA counts: sectors of global memory, passes over the banks of shared memory.
 GLOBAL = {
     "coalesced": (4, 0, 4, 4), "stride 2": (8, 0, 4, 8), "stride 32": (128, 0, 4, 32),
     "misaligned": (4, 4, 4, 5), "broadcast": (0, 0, 4, 1), "128 bits": (16, 0, 16, 16),
@@ -43,7 +43,7 @@ GLOBAL = {
 SHARED = {
     "no conflict": (4, 0, 4, 1), "degree 2": (8, 0, 4, 2), "degree 8": (32, 0, 4, 8),
     "degree 32": (128, 0, 4, 32), "padded": (132, 0, 4, 1), "of one word": (0, 0, 4, 1),
-    "128 bits in turns": (16, 0, 16, 4), "of one 128 bits": (0, 0, 16, 1),
+    "128 bits in turns": (16, 0, 16, 4), "of one 128 bits": (0, 0, 16, 2),
 }  # fmt: skip
 
 
@@ -57,6 +57,23 @@ def test_a_request_by_hand(case: str) -> None:
         else traffic.wavefronts(rows, size)[0]
     )
     assert found.tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("places", "size", "passes", "ideal"),
+    [
+        (LANES % 8, 16, 4, 4), (LANES // 2 % 8, 16, 2, 2), (LANES % 2 + LANES // 4 * 2, 16, 2, 2),
+        (LANES // 2, 8, 1, 1), (LANES % 16, 8, 2, 2), (LANES % 4 * 32, 16, 16, 4),
+        (np.where(LANES % 8, LANES, 3), 16, 1 + 3 * 2, 4),
+    ],
+    ids=["eighths repeat", "i and i^1", "i and i^2", "64 bits, i and i^1", "64 bits, halves repeat",
+         "four on a bank", "each eighth lane with lane 3"],
+)  # fmt: skip
+def test_lanes_of_wide_accesses_that_are_served_together(
+    places: np.ndarray, size: int, passes: int, ideal: int
+) -> None:
+    rows = (BASE + places * np.uint64(size))[None]
+    assert [found.tolist() for found in traffic.wavefronts(rows, size)] == [[passes], [ideal]]
 
 
 def test_a_kernel_by_hand() -> None:

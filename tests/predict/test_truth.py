@@ -44,12 +44,12 @@ def test_rank_correlation(truth: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("source", "gpu", "name"),
     [("gpu-stream", "a100", "read 128"), ("gpu-roofline", "a40", "488 multiply-adds"),
-     ("siboehm", "a6000", "6 vectorised")],
+     ("siboehm", "a6000", "5 2D block tiles")],
 )  # fmt: skip
 def test_prediction_is_near_the_measurement(
     truth: ModuleType, source: str, gpu: str, name: str
 ) -> None:
-    """One bound by latency, one by ports of registers, one by the queue for both."""
+    """One bound by latency, one by ports of registers, one by L1 and shared memory."""
     pytest.importorskip("llvmlite")
     pytest.importorskip("cuda.bindings")
     (row,) = (r for r in truth.measurements()["rows"]
