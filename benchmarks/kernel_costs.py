@@ -42,7 +42,7 @@ from pycnn.runtime.target import Target, planned_for
 
 #: Those whose launches costs are made from, and those that only fill up.
 NETWORKS, OTHERS = ("resnet50", "mobilenet"), ("vgg16", "googlenet")
-KINDS = (("float32", "NCHW"), ("bfloat16", "NHWC"))
+KINDS = (("float32", "NCHW"), ("float32", "NHWC"), ("bfloat16", "NHWC"))
 DIRECTIONS, BATCHES = ("forward",), (1, 32)
 
 #: Terms of a sum below which a kernel seldom is the choice, and from which on a sample costs more

@@ -1,20 +1,20 @@
-// conv/implicit_gemm_phases.cu: several products of a convolution in one launch, on tensor cores.
+// conv/implicit_gemm_phases.cu: several products of a convolution in one launch.
 //
-// Computes   what implicit_gemm_mma.cu, implicit_gemm_tf32.cu and implicit_gemm_tf32x3.cu do, of up to
-//            four products with the same operands, each from elements of its own on: dx with a stride,
-//            by the residue of the position
+// Computes   what implicit_gemm_mma.cu, implicit_gemm_tf32.cu, implicit_gemm_tf32x3.cu and, PRODUCTS
+//            being 0, implicit_gemm_ffma.cu do, of up to four products with the same operands, each from
+//            elements of its own on: dx with a stride, by the residue of the position
 // Layout     as there; sums are not cut into parts
 // Launch     as there, a grid of the tiles of all products, one product after the other
 // Traffic    as there
 // Range      as there
-// Siblings   those three launch one product: its sizes are then constants of the launch, not found by
-//            the block
-// Banks      none is asked twice: see MmaLayout
+// Siblings   those launch one product: its sizes are then constants of the launch, not found by the
+//            block
+// Banks      none is asked twice: see MmaLayout and ThreadLayout
 // Source     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016,
 //            section 4.6, for what a stride leaves of the taps
 //
 // entry implicit_gemm_phases     gradient of a convolution with a stride, all residues at once
-// variant SCALAR PRODUCTS = single 1, single 3, halves 1
+// variant SCALAR PRODUCTS = single 0, single 1, single 3, halves 1
 // variant TILE = 64, 128
 #define ALONG_K 1
 #include <pycnn/implicit_gemm_mma.cuh>

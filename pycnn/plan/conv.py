@@ -17,6 +17,7 @@ from pycnn.plan.conv_fft import FFT
 from pycnn.plan.conv_gemm import GEMM_1X1, IM2COL
 from pycnn.plan.conv_implicit import IMPLICIT_GEMM
 from pycnn.plan.conv_implicit_mma import (
+    IMPLICIT_GEMM_FFMA,
     IMPLICIT_GEMM_MMA,
     IMPLICIT_GEMM_TF32,
     IMPLICIT_GEMM_TF32X3,
@@ -40,6 +41,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         DIRECT_TILED,
         IMPLICIT_GEMM,
         IMPLICIT_GEMM_MMA,
+        IMPLICIT_GEMM_FFMA,
         IMPLICIT_GEMM_TF32,
         IMPLICIT_GEMM_TF32X3,
         IMPLICIT_GEMM_WGMMA_TF32,

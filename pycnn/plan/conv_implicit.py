@@ -23,6 +23,7 @@ from pycnn.plan.conv_problem import MODES, Ints, Problem, Unsupported, flat_grid
 from pycnn.plan.gemm import FILL
 from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
+from pycnn.runtime.target import target
 from pycnn.shapes import ceil_div
 
 FILE = "conv/implicit_gemm.cu"
@@ -31,6 +32,11 @@ THREADS = 256
 #: Edges of a square tile of C; a tile of A or X has 1024 elements, `TILE` and `BK` of the kernel.
 TILES = (64, 128)
 ELEMENTS = 1024
+
+#: What a multiprocessor of an H200 adds up in the time, in terms of an output: of a smaller tile
+#: all, so many times, as it loads twice as much; begin and end of a block; the sum of a segment on
+#: its way to memory and back; and, of all outputs together, one more launch. Predicted.
+SMALLER, ENDS, STORED, LAUNCH = 1.2, 28, 60, 400_000
 
 #: The least that a segment adds up: below that, storing partial sums costs more than it brings.
 SEGMENT = 256
@@ -60,6 +66,8 @@ class Tiling:
         Which operands come 16 bytes at a time: enum Chunked of the header.
     threads : int
         Of a block.
+    alike : bool
+        Whether an output takes as long in a small tile as in a large one.
     """
 
     kernel: Kernel
@@ -68,6 +76,7 @@ class Tiling:
     m_major: bool
     vectors: int = 0
     threads: int = THREADS
+    alike: bool = False
 
 
 #: From a product and the edge of a tile: the product as the kernel takes it, and how.
@@ -274,7 +283,9 @@ def _launches(
 ) -> tuple[list[Launch], int]:
     """One launch, or two where the sums are cut into segments; and how many sums are stored."""
     sums = sums_of(problem, product)
-    tile, segments = choose(problem, product, limit // max(1, sums * problem.sum_size))
+    most = limit // max(1, sums * problem.sum_size)
+    _, small = tiler(problem, product, TILES[0])
+    tile, segments = choose(problem, product, most, alike=small.alike)
     cut, tiling = tiler(problem, product, tile)
     segment = ceil_div(cut.k.count, segments * tiling.depth) * tiling.depth
     segments = max(1, ceil_div(cut.k.count, max(1, segment)))
@@ -349,11 +360,14 @@ def blocks_of(
     return grid, params
 
 
-def choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
+def choose(
+    problem: Problem, product: Product, most: int, *, alike: bool = False
+) -> tuple[int, int]:
     """The tile, and into how many segments, `most` at most, the sums are cut.
 
     A rule of thumb, not yet measured on a GPU: the larger tile where C is larger than the smaller
-    one in both directions, and segments of it fill a GPU.
+    one in both directions, and segments of it fill a GPU. Where outputs take as long in either,
+    what leaves the busiest multiprocessor the least to do.
     """
     small, large = TILES
 
@@ -362,8 +376,22 @@ def choose(problem: Problem, product: Product, most: int) -> tuple[int, int]:
 
     most = max(1, min(most, product.k.count // SEGMENT))
     both = min(product.m, product.n.count) > small
+    if alike:
+        ways = [
+            (edge, cut) for edge in TILES if both or edge == small for cut in range(1, most + 1)
+        ]
+        return min(ways, key=lambda way: _terms_of_busiest(product, blocks(way[0]), *way))
     tile = large if both and blocks(large) * most >= FILL else small
     return tile, min(most, ceil_div(FILL, blocks(tile)))
+
+
+def _terms_of_busiest(product: Product, blocks: int, edge: int, cut: int) -> float:
+    """What keeps the busiest multiprocessor, in terms that are added up one after the other."""
+    processors = target().processors
+    own = ceil_div(blocks * cut, processors) * edge**2
+    terms = (ceil_div(product.k.count, cut) + ENDS) * (SMALLER if edge == TILES[0] else 1)
+    sums = product.m * product.n.count / processors
+    return own * terms + (cut > 1) * (sums * cut * STORED + LAUNCH)
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:

@@ -1,12 +1,13 @@
-"""The product of ``implicit_gemm`` on tensor cores: ``implicit_gemm_mma``, and of float32 by TF32.
+"""The product of ``implicit_gemm`` by chunks of channels: on tensor cores, or float32 one by one.
 
 The kernels, of kernels/include/pycnn/implicit_gemm_mma.cuh, copy 16 bytes of channels of a pixel at
 a time: eight of 16 bits, four of float32. So channels lie side by side, in x and dy, a multiple of
 so many of them in a group; a weight whose summed channels do not is copied to the workspace.
 
-``implicit_gemm_tf32`` rounds every factor, ``implicit_gemm_tf32x3`` keeps the accuracy of float32
-by three products. ``auto`` takes neither. Of few channels, such as a network's first layer has, the
-former is planned by `pycnn.plan.conv_few_channels`.
+``implicit_gemm_ffma`` multiplies float32 as it is, with no tensor core. ``implicit_gemm_tf32``
+rounds every factor, ``implicit_gemm_tf32x3`` keeps the accuracy of float32 by three products;
+``auto`` takes neither of these two. Of few channels, such as a network's first layer has,
+``implicit_gemm_tf32`` is planned by `pycnn.plan.conv_few_channels`.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ from pycnn.shapes import ceil_div
 #: Bytes that are copied at a time; by the edge of a tile, how many such chunks of k it has.
 BYTES, DEPTH = 16, {64: 8, 128: 4}
 
+#: The kernel that needs no tensor cores.
+FFMA = "implicit_gemm_ffma"
+
 #: The kernel of several products at once, and `PHASES` of its header; a block that there is not.
 SEVERAL, PHASES, NEVER = "implicit_gemm_phases", 4, 2**32 - 1
 
@@ -48,15 +52,17 @@ def tiler_of(name: str) -> Tiler:
 
     def tiler(problem: Problem, product: Product, tile: int) -> tuple[Product, Tiling]:
         along_k, chunk = product.b_k_major, BYTES // problem.itemsize
-        threads = 256 if (name, tile) == ("implicit_gemm_tf32x3", 128) else 128
+        many = (name, tile) == ("implicit_gemm_tf32x3", 128)
+        threads = tile**2 // 64 if name == FFMA else 256 if many else 128
+        chunks = 4 if name == FFMA else DEPTH[tile]
         typed = (problem.scalar,) if name == "implicit_gemm_mma" else ()
         defines = (*typed, ("TILE", str(tile)), ("ALONG_K", str(int(along_k))))
         product = replace(product, k=product.k.settled, n=product.n.settled)
         if along_k:
             product, aligned = in_chunks(product, chunk, tile)
-            depth = DEPTH[tile]
+            depth = chunks
         else:
-            depth = DEPTH[tile] * chunk
+            depth = chunks * chunk
             _require_offsets(product, tile)
             steps = (*product.k.other, *product.k.x, *product.n.x[:-1], product.a_group)
             aligned = _aligned(chunk, *steps)
@@ -65,7 +71,7 @@ def tiler_of(name: str) -> Tiler:
         vectors = Chunked.OPERANDS * aligned | chunked_c(product, chunk)
         vectors |= Chunked.RESIDUAL * residual
         kernel = Kernel(f"conv/{name}.cu", name, defines)
-        return product, Tiling(kernel, depth, depth, True, vectors, threads)
+        return product, Tiling(kernel, depth, depth, True, vectors, threads, name == FFMA)
 
     return tiler
 
@@ -121,7 +127,7 @@ def _planner(name: str, dtypes: Sequence[str], direction: str) -> Planner:
     def planner(problem: Problem, limit: int) -> Plan:
         if problem.dtype not in dtypes:
             raise Unsupported(f"dtype {problem.dtype}; allowed: {', '.join(dtypes)}")
-        if reason := no_tensor_cores():
+        if name != FFMA and (reason := no_tensor_cores()):
             raise Unsupported(reason)
         try:
             require_chunks(problem, direction)
@@ -187,7 +193,8 @@ def _of_several(parts: Parts, tiler: Tiler, tile: int) -> Launch:
         (launch,) = conv_implicit.launches_of(problem, product, tiler, tile, 1, parts=False)
         return launch
     *pointers, residual, epilogue = problem.epilogue.arguments()
-    defines = {"SCALAR": SCALAR[problem.dtype], "PRODUCTS": "3" if "x3" in plain.file else "1"}
+    products = "0" if plain.entry == FFMA else "3" if "x3" in plain.file else "1"
+    defines = {"SCALAR": SCALAR[problem.dtype], "PRODUCTS": products}
     kernel = Kernel(f"conv/{SEVERAL}.cu", SEVERAL, (*defines.items(), ("TILE", str(tile))))
     operands = (Buffer(product.a.name), product.x, Buffer(product.c.name), *pointers)
     end = (residual and Buffer(product.residual.name), epilogue)
@@ -224,9 +231,18 @@ def require_channels(problem: Problem, direction: str, chunk: int) -> None:
 
 
 def _score(problem: Problem, direction: str) -> tuple[int, str]:
+    return (46 if _is_wide(problem, direction) else 15), "{sizes}: tensor cores, no columns to make"
+
+
+def _score_of_ffma(problem: Problem, direction: str) -> tuple[int, str]:
+    return (
+        42 if _is_wide(problem, direction) else 13
+    ), "{sizes}: chunks of channels, no columns to make"
+
+
+def _is_wide(problem: Problem, direction: str) -> bool:
     outputs, terms = product(problem, direction)
-    wide = outputs >= WIDE and terms >= LONG
-    return 46 if wide else 15, "{sizes}: tensor cores, no columns to make"
+    return outputs >= WIDE and terms >= LONG
 
 
 def _algorithm(name: str, dtypes: Sequence[str], score: Score, **more: bool) -> Algorithm:
@@ -237,6 +253,7 @@ def _algorithm(name: str, dtypes: Sequence[str], score: Score, **more: bool) -> 
 HALVES = tuple(name for name in FLOATING if FLOATS[name].is_half)
 
 IMPLICIT_GEMM_MMA = _algorithm("implicit_gemm_mma", HALVES, _score)
+IMPLICIT_GEMM_FFMA = _algorithm(FFMA, ("float32",), _score_of_ffma)
 IMPLICIT_GEMM_TF32 = _algorithm(
     "implicit_gemm_tf32",
     ("float32",),

@@ -220,6 +220,9 @@ def _for_wgmma() -> Iterator[Case]:
         yield _conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC")
 
 
+#: Algorithms of the same product by chunks of channels.
+_BY_CHUNKS = ("implicit_gemm_mma", *(f"implicit_gemm_{how}" for how in ("tf32", "tf32x3", "ffma")))
+
 #: Those that take the emulator minutes, each with the one algorithm that it is about.
 LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     "conv2d_integer": ((_integers("large tiles", (1, 129, 127, 80), (72, 80, 1, 1)), ""),),
@@ -236,7 +239,7 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     )
     + tuple(
         (_conv(name, x, weight, "NHWC"), algo)
-        for algo in ("implicit_gemm_mma", "implicit_gemm_tf32", "implicit_gemm_tf32x3")
+        for algo in _BY_CHUNKS
         for name, x, weight in (
             ("large tiles of chunks", (1, 72, 129, 127), (72, 72, 1, 1)),
             ("large tiles of weights, in chunks", (1, 1424, 3, 3), (1432, 1424, 1, 1)),
@@ -267,7 +270,7 @@ LARGE: dict[str, tuple[tuple[Case, str], ...]] = {
     )
     + tuple(  # gradients of a stride, residue by residue, in small tiles and in large ones
         (_conv(f"phases of {c} channels", (n, c, h, 31), (c, c, 3, 2), "NHWC", stride=2), algo)
-        for algo in ("implicit_gemm_mma", "implicit_gemm_tf32", "implicit_gemm_tf32x3")
+        for algo in _BY_CHUNKS
         for n, c, h in ((1, 24, 9), (32, 136, 33))
     ),
     "gemm": tuple(

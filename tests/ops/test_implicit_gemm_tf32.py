@@ -1,4 +1,4 @@
-"""Convolution of float32 on tensor cores, rounded to TF32 and by three products, by its plans."""
+"""Convolution of float32 by chunks: rounded to TF32, by three products of it, and by FFMA."""
 
 from contextlib import nullcontext
 
@@ -22,7 +22,8 @@ CASES = {
     "one column": Case(1, 4, 2, 1, 4),
     "several tiles": Case(2, 20, 17, 13, 84),
 }
-ALGORITHMS = ("implicit_gemm_tf32", "implicit_gemm_tf32x3")
+BY_NAME = ("implicit_gemm_tf32", "implicit_gemm_tf32x3")
+ALGORITHMS = (*BY_NAME, "implicit_gemm_ffma")
 PLENTY = 2**40
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -44,8 +45,8 @@ def check(got, case, name, output, arrays):
     """
     want, terms = case.expected(output, **arrays), case.terms(output)
     magnitudes = case.expected(output, **{key: np.abs(a) for key, a in arrays.items()})
-    if name == "implicit_gemm_tf32":
-        allowed = magnitudes * (2**-10 + 2**-22)
+    if name in (ALGORITHMS[0], ALGORITHMS[2]):
+        allowed = magnitudes * (2**-10 + 2**-22) * (name == ALGORITHMS[0])
         allowed += tolerance("float32", terms, np.abs(want).max())
     else:
         allowed = magnitudes * (2**-22 + 10 * 2**-23 + (-(-terms // 8) + 8) * 2**-24)
@@ -141,7 +142,7 @@ def test_traffic(backend, rng, monkeypatch, direction, tile, name):
     assert counters.bank_conflicts == 0
     assert counters.sectors_per_load <= 16  # 32 threads, 16 bytes each
     if direction != "backward_weight":  # taps between the channels
-        assert counters.sectors_per_store == 16
+        assert 15 < counters.sectors_per_store <= 16  # a row of the last pixels has half a warp
 
 
 @on_kernels
@@ -157,7 +158,7 @@ def test_by_its_name(backend, rng, name):
     check(got.transpose(0, 3, 1, 2) - np.float32(1), case, name, "y", arrays)
 
 
-@each_algorithm
+@pytest.mark.parametrize("name", BY_NAME)
 def test_auto_never_takes_it(name):
     shapes = {"x_shape": (8, 56, 56, 64), "w_shape": (64, 64, 3, 3), "layout": "NHWC"}
     for direction in DIRECTIONS:

@@ -92,6 +92,23 @@ def test_share_of_multiplications(needs_cuobjdump, file, arch, defines, least):
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("tile", ["64", "128"])
+@pytest.mark.parametrize(("along_k", "least"), [("1", 0.87), ("0", 0.8)])
+def test_share_of_multiply_adds(needs_cuobjdump, arch, tile, along_k, least):
+    """Of float32 one by one; two blocks of 256 threads share a multiprocessor."""
+    file, defines = "conv/implicit_gemm_ffma.cu", {"TILE": tile, "ALONG_K": along_k}
+    bodies = [body for body in loops(file, arch, defines) if body["FFMA"] >= 128]
+    assert len(bodies) == 2 - int(along_k)  # of chunks that are aligned, and that are not
+    for body in bodies:
+        assert body["LDG"] == body["LDL"] == body["STL"] == body["STS"] == body["BAR"] == 0
+        assert body["FFMA"] >= least * body.total()
+    code = nvrtc.compile_kernel(file, arch, tuple(defines.items())).read_bytes()
+    (taken,) = elf.resources(code).values()
+    assert taken.local == 0
+    assert taken.threads * taken.registers * (2 if tile == "128" else 6) <= 65536
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize(("run", "odd", "least"), [("3", "0", 0.4), ("2", "1", 0.29)])
 def test_products_of_few_channels(needs_cuobjdump, arch, run, odd, least):
     """Operands come from the patch alone; with 3x3 a row is one product of each parity."""

@@ -50,6 +50,20 @@ struct Choose<false, A, B> {
 
 using sum_t = Choose<IS_BYTES, int, float>::type;
 
+// Copies a chunk to shared memory: asynchronously in one piece, or element by element where the
+// address is not aligned. Zeros, and no reading, unless it exists.
+__device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, bool exists,
+                                           bool vector) {
+    if (vector) {
+        copy_async<16>(to, from, exists);
+    } else {
+        scalar_t one_by_one[CHUNK];
+#pragma unroll
+        for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : scalar_t(0);
+        store_vector(to, one_by_one);
+    }
+}
+
 // Where the elements of a tile lie in shared memory: rows of k where K_MAJOR, else of mn. Chunks are
 // permuted within a row so that no bank is asked twice: not by eight threads that store a row, nor
 // by the eight rows that `ldmatrix` reads of an 8x8 matrix, nor by eight threads that read four
@@ -72,6 +86,12 @@ struct MmaLayout {
     static __device__ __forceinline__ int at(int row, int chunk) {
         const int order = IN_FOURS ? row % 4 * 2 : row / TOGETHER % ORDERS;
         return (row * CHUNKS + (chunk ^ order)) * CHUNK;
+    }
+
+    // A chunk of a row `step` rows further, of the same order.
+    static __device__ __forceinline__ void copy(scalar_t* tile, int row, int step, int chunk,
+                                                const scalar_t* from, bool exists, bool vector) {
+        copy_chunk(tile + at(row, chunk) + step * CHUNKS * CHUNK, from, exists, vector);
     }
 
     // The fragments of N products of A, or of 2 N of B, from (mn + mn_step, k) on. Steps and k are
@@ -120,20 +140,6 @@ struct MmaLayout {
         }
     }
 };
-
-// Copies a chunk to shared memory: asynchronously in one piece, or element by element where the
-// address is not aligned. Zeros, and no reading, unless it exists.
-__device__ __forceinline__ void copy_chunk(scalar_t* to, const scalar_t* from, bool exists,
-                                           bool vector) {
-    if (vector) {
-        copy_async<16>(to, from, exists);
-    } else {
-        scalar_t one_by_one[CHUNK];
-#pragma unroll
-        for (int e = 0; e < CHUNK; ++e) one_by_one[e] = exists ? from[e] : scalar_t(0);
-        store_vector(to, one_by_one);
-    }
-}
 
 // D += A B on fragments.
 __device__ __forceinline__ void mma(sum_t (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {

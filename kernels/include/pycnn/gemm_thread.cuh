@@ -83,7 +83,7 @@ __device__ __forceinline__ void multiply(acc_t (&acc)[THR_M][THR_N],
                                          const acc_t (&sA)[BLK_K][pitch(THR_M * THREADS_MN)],
                                          const acc_t (&sB)[BLK_K][pitch(THR_N * THREADS_MN)],
                                          ThreadCoord thr) {
-#pragma unroll 2  // more would cost registers, and with them the second block of an SM
+#pragma unroll(sizeof(scalar_t) == 4 ? 8 : 2)  // of other types more would spill
     for (int k = 0; k < BLK_K; ++k) {
         acc_t rA[THR_M], rB[THR_N];
         load_fragment(rA, sA[k], thr.m);
@@ -91,7 +91,11 @@ __device__ __forceinline__ void multiply(acc_t (&acc)[THR_M][THR_N],
 #pragma unroll
         for (int i = 0; i < THR_M; ++i)
 #pragma unroll
-            for (int j = 0; j < THR_N; ++j) acc[i][j] += rA[i] * rB[j];
+            for (int at = 0; at < THR_N; ++at) {
+                // Back and forth, so that the operand that stays is asked of the registers once.
+                const int j = i % 2 ? THR_N - 1 - at : at;
+                acc[i][j] += rA[i] * rB[j];
+            }
     }
 }
 

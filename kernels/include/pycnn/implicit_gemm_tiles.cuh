@@ -1,25 +1,30 @@
-// pycnn/implicit_gemm_tiles.cuh: convolution as a product on tensor cores, up to the sums: tiles on
-// their way to shared memory, of elements of 16 or 32 bits, or of bytes.
+// pycnn/implicit_gemm_tiles.cuh: convolution as a product on tensor cores, or of floats one by one,
+// up to the sums: tiles on their way to shared memory, of elements of 16 or 32 bits, or of bytes.
 #pragma once
 
 #ifndef TILE
 #define TILE 128
 #define ALONG_K 1  // neighbours in memory are neighbours in the sum, else in m and in n: dweight
 #endif
-#define CHUNKS_DEEP (TILE == 64 ? 8 : 4)
+#define CHUNKS_DEEP (TILE == 64 && PRODUCTS > 0 ? 8 : 4)
 #include <pycnn/gemm_mma.cuh>
 #include <pycnn/implicit_gemm.cuh>
+#include <pycnn/thread_tile.cuh>
 
 constexpr int BLK_M = TILE, BLK_N = TILE;
 constexpr int STAGES = 3;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool ONE_BY_ONE = PRODUCTS == 0;
+#if PRODUCTS == 0
+constexpr int MIN_BLOCKS = TILE == 128 ? 2 : 6;  // 8x8 sums a thread: 128 registers, or 160
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MIN_BLOCKS = 1;  // copies and, of bfloat16 and TF32, products take registers there
 #else
 constexpr int MIN_BLOCKS = IS_SPLIT && TILE == 128 ? 1 : 2;  // of 256 threads, and of 128
 #endif
 
-using Layout = MmaLayout<TILE, ALONG_K>;
-using Warp = WarpTile<BLK_N, BLK_M, ALONG_K, ALONG_K>;
+using Layout = Choose<ONE_BY_ONE, ThreadLayout<TILE, ALONG_K>, MmaLayout<TILE, ALONG_K>>::type;
+using Warp = Choose<ONE_BY_ONE, ThreadTile<BLK_N, BLK_M, ALONG_K>,
+                    WarpTile<BLK_N, BLK_M, ALONG_K, ALONG_K>>::type;
 using BlockCoord = ProductBlock<BLK_M, BLK_N>;
 
 constexpr int MMA_THREADS = Warp::THREADS;
@@ -52,6 +57,7 @@ struct Operands {
           beyond(beyond) {}
 
     __device__ __forceinline__ bool aligned(const ImplicitParams& p) const {
+        if (ONE_BY_ONE && ALONG_K) return true;  // elements are copied one by one
         const size_t addresses = reinterpret_cast<size_t>(a) | reinterpret_cast<size_t>(x);
         return p.vectors & OPERANDS_CHUNKED && addresses % 16 == 0;
     }
@@ -117,18 +123,18 @@ struct WindowCopy {
         const unsigned fill = exists ? beyond : 0, four[] = {fill, fill, fill, fill};
 #pragma unroll
         for (int i = 0; i < COUNT; ++i) {
-            scalar_t* const to = stage + Layout::at(own_row(), own_chunk()) +
-                                 i * ROW_STEP * Layout::CHUNKS * CHUNK;
-            copy_chunk(to, a[i] + at_a, exists, ALIGNED);
             const bool in_x = !(here & ~taps[i]);
-            if constexpr (IS_BYTES) {
-                if (in_x)
-                    copy_chunk(to + OF_B, x[i] + at_x, true, ALIGNED);
-                else
-                    store_vector(reinterpret_cast<unsigned*>(to + OF_B), four);
-            } else {
-                copy_chunk(to + OF_B, x[i] + at_x, in_x, ALIGNED);
-            }
+            const auto copy = [&](scalar_t* tile, const scalar_t* from, bool there) {
+                Layout::copy(tile, own_row(), i * ROW_STEP, own_chunk(), from, there, ALIGNED);
+            };
+            copy(stage, a[i] + at_a, exists);
+            if (!IS_BYTES || in_x)
+                copy(stage + OF_B, x[i] + at_x, in_x);
+            else
+                store_vector(reinterpret_cast<unsigned*>(stage + OF_B +
+                                                         Layout::at(own_row(), own_chunk()) +
+                                                         i * ROW_STEP * Layout::CHUNKS * CHUNK),
+                             four);
         }
         advance(p.k);
     }
