@@ -1,6 +1,6 @@
 """One case that can be run anywhere: an operation, case, dtype, algorithm and view, as a string.
 
-Tests are named by it, and ``pycnn bench --case`` and ``python3 -m benchmarks.gpu.once --case`` run
+A failed test names it, and ``pycnn bench --case`` and ``python3 -m benchmarks.gpu.once --case`` run
 it again: ``conv2d / reflect / bfloat16 / im2col``.
 """
 
