@@ -32,8 +32,8 @@ from pycnn.bench.operations import OPERATIONS
 from pycnn.bench.suites import SUITES, Layer
 from pycnn.dtypes import numpy_dtype
 from pycnn.emulator import KernelTimeoutError
-from pycnn.plan._wgmma import Way
 from pycnn.plan.choice import Choice
+from pycnn.plan.estimate import blocks_of, way_of
 from pycnn.predict import gpus, plans, sample
 from pycnn.predict.model import FRONT, MEMORY, Prediction
 from pycnn.runtime.errors import CompileError
@@ -54,6 +54,9 @@ MODES = {
     "tf32": ("float32", "tf32", ("implicit_gemm_wgmma_tf32", "implicit_gemm_tf32")),
     "float32": ("float32", "float32", ()),
 }
+
+#: Blocks of a launch that a prediction is made from.
+BLOCKS_RUN = 4
 
 #: What is shown of a network: which side, and which of its times.
 SHARES = {
@@ -115,7 +118,7 @@ def row(
 
 def _side(plan: Plan, arrays: dict[str, np.ndarray], gpu: gpus.Gpu) -> dict[str, Any]:
     try:
-        found = plans.of_plans([plan], arrays, gpu)
+        found = plans.of_plans([plan], arrays, gpu, BLOCKS_RUN)
     except (CompileError, KernelTimeoutError, ValueError) as error:
         why = str(error).partition("\n")[0].partition(";")[0]
         return {"algo": plan.algo, "predicted_us": None, "bound": why}
@@ -135,22 +138,24 @@ def bound_us(launch: Launch, found: Prediction, gpu: gpus.Gpu) -> float:
     blocks, at_once = prod(launch.grid), found.occupancy.blocks * gpu.sms
     waves, rest = divmod(blocks, at_once)
     busiest = waves * found.occupancy.blocks + ceil(rest / gpu.sms)
-    uneven = busiest / (blocks / gpu.sms) * _uneven(launch)
+    most, mean, sampled = _tiles(launch)
+    uneven = busiest / (blocks / gpu.sms) * most / sampled
     inside = max(found.busy[unit] for unit in (*FRONT, *MEMORY))
-    return max(inside * uneven, found.busy["L2"], found.busy["memory"])
+    return max(inside * uneven, found.busy["L2"] * mean / sampled, found.busy["memory"])
 
 
-def _uneven(launch: Launch) -> float:
-    """Of the kernels whose blocks have a tile after the other: most tiles of one over the mean."""
-    macros = dict(launch.kernel.defines)
-    if "CLUSTER" not in macros:
-        return 1.0
-    (params,) = (
-        a for a in launch.args if isinstance(a, np.void) and "tiles_n" in (a.dtype.names or ())
-    )
-    way = Way((int(params["tile_m"]), int(params["tile_n"])), 1, int(macros["CLUSTER"]))
-    each = way.tiles(*(int(params[name]) for name in ("m", "n", "batches"))) / launch.grid[0]
-    return ceil(each) / each
+def _tiles(launch: Launch) -> tuple[float, float, float]:
+    """Of the kernels whose blocks have a tile after the other: most tiles of one, and on average.
+
+    The average of all, and of those that the prediction was made from, which is another.
+    """
+    way = way_of(launch)
+    if way is None:
+        return 1.0, 1.0, 1.0
+    clusters, all_of_them = (n // way.blocks for n in (launch.grid[0], blocks_of(launch)))
+    chosen = sample.choose((clusters, 1, 1), max(1, BLOCKS_RUN // way.blocks))
+    sampled = sum(w * ceil((all_of_them - i) / clusters) for (i, _, _), w in chosen) / clusters
+    return ceil(all_of_them / clusters), all_of_them / clusters, sampled
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:

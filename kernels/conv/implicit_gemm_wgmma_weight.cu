@@ -34,7 +34,7 @@ struct Pixels {
     const GemmParams& p;
     const ConvWindow& window;
     Shared& shared;
-    const OwnColumns own;
+    const Own own;
 
     // Rows of the result, as they lie beside each other in a tile.
     struct Channels {
@@ -44,7 +44,7 @@ struct Pixels {
         const int chunk = min(m, static_cast<int>(p.m) - 1) / WIDTH, tap = chunk / window.chunks;
         return {tap, (chunk - tap * window.chunks) * WIDTH + m % WIDTH};
     }
-    __device__ unsigned bytes() const { return own.bytes(true); }
+    __device__ unsigned bytes() const { return own.bytes(true, true); }
     __device__ Terms terms(const BlockCoord& blk) const {
         const int all = static_cast<int>(ceil_div(p.k, BLK_K));
         const int first = static_cast<int>(blk.batch / p.inner) * window.per_split;
@@ -73,14 +73,14 @@ struct Pixels {
         const int filter = group * window.w_group + static_cast<int>(blk.n);
 #pragma unroll
         for (int box = 0; box < BLK_N / WIDTH; ++box)
-            if (own.has(box))
+            if (own.columns.has(box))
                 tma_load_im2col_all<CLUSTER>(shared.b[stage] + box * WIDTH * BLK_K, map_dy,
                                              {filter + box * WIDTH, at.q, at.p, at.n}, {0, 0},
                                              &shared.full[stage]);
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS, 1, 1)
 implicit_gemm_wgmma_weight(const __grid_constant__ TensorMap map_x,
                            const __grid_constant__ TensorMap map_dy, float* __restrict__ part,
                            GemmParams p, ConvWindow window) {

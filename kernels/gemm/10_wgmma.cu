@@ -24,7 +24,7 @@
 // variant B_TRANSPOSED = 0, 1
 #include <pycnn/matrices_wgmma.cuh>
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS, 1, 1)
 gemm_wgmma(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
            const __grid_constant__ TensorMap map_c, scalar_t* __restrict__ c,
            const scalar_t* __restrict__ bias, const scalar_t* __restrict__ scale,

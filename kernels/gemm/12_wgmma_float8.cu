@@ -23,7 +23,7 @@
 // variant CLUSTER = 1, 2
 #include <pycnn/matrices_wgmma.cuh>
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(CLUSTER, 1, 1)
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, 1) __cluster_dims__(BLOCKS, 1, 1)
 gemm_wgmma_float8(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
                   const __grid_constant__ TensorMap map_c, scalar_t* __restrict__ c,
                   const float* __restrict__ scale_a, const float* __restrict__ scale_b,

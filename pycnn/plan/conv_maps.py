@@ -50,6 +50,18 @@ def weight_map(array: Buffer, dtype: str, shape: Ints, strides: Ints, filters: i
     return replace(whole, box=(filters, 1, 1, depth(dtype)))
 
 
+def patches_map(x: View, name: str, box: tuple[int, int]) -> TensorMap:
+    """Of boxes of so many lines and pixels, 128 bytes of channels at a time."""
+    return replace(images_map(x, name, 1), box=(1, *box, depth(x.dtype)), corners=None, steps=())
+
+
+def patched_result_map(array: Buffer, y: View, box: tuple[int, int]) -> TensorMap:
+    """By which such boxes of y are stored."""
+    shape, strides = (tuple(v[axis] for axis in (0, 2, 3, 1)) for v in (y.shape, y.strides))
+    whole = _map(array, y.dtype, shape, strides, array.name)
+    return replace(whole, box=(1, *box, PIECE[1]), optional=True)
+
+
 def pixel_step(shape: Ints, strides: Ints) -> int | None:
     """From a pixel to the next, over all images; None where it is not always the same."""
     step, reach = 0, 1

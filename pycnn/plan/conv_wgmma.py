@@ -5,6 +5,9 @@ filters). Which elements of x the rows are, the tensor map says: pixels from a b
 from it as the tap is. A weight whose summed channels are not innermost is copied to the workspace.
 The gradient with respect to x is the same of dy, phase by phase, with the taps in reverse.
 
+Where y has a multiple of 8 pixels each way and the window is one of 3x3,
+kernels/conv/implicit_gemm_wgmma_3x3.cu reads three taps from one copy of x.
+
 kernels/conv/implicit_gemm_wgmma_weight.cu sums over the pixels, so that channels and filters are
 rows and columns.
 
@@ -24,7 +27,7 @@ from pycnn.define.views import View
 from pycnn.dtypes import FLOATS
 from pycnn.plan import _wgmma, conv_implicit
 from pycnn.plan._implicit import Product
-from pycnn.plan._wgmma import MAX_EXTENT, Way, depth, step
+from pycnn.plan._wgmma import ALIGNED, MAX_EXTENT, PIECE, Way, depth, step
 from pycnn.plan.conv_algorithm import Algorithm, Planner, product
 from pycnn.plan.conv_implicit import PARTIAL, Tiler
 from pycnn.plan.conv_implicit_mma import (
@@ -36,6 +39,8 @@ from pycnn.plan.conv_implicit_mma import (
 )
 from pycnn.plan.conv_maps import (
     images_map,
+    patched_result_map,
+    patches_map,
     pixel_step,
     require_offsets,
     result_map,
@@ -57,6 +62,9 @@ FILE_OF_WEIGHT = f"conv/{ENTRY}_weight.cu"
 #: with a window over fewer channels than THIN, where most of a stage is empty (docs/model.md). Not
 #: yet measured on a GPU.
 WIDE, LONG, FEW, THIN = 64, 64, 16, 24
+
+#: Pixels each way that a warpgroup has of a 3x3 convolution: a line for the rows of a swizzle.
+SIDE = 8
 
 #: Filters are a multiple of so many where sums are cut: parts are stored by pairs, eight at a time.
 PAIRS = 8
@@ -174,6 +182,21 @@ def backward_weight(problem: Problem, limit: int, kind: Kind) -> Plan:
     return planned(problem, "dweight", problem.weight.shape, (launch, add), workspace)
 
 
+def _in_patches(problem: Problem, result: Buffer) -> bool:
+    """Whether three taps may read one copy of x, and y is stored by boxes."""
+    _, _, p, q = problem.y.shape
+    pairs = zip(problem.y.strides, problem.y.shape, strict=True)
+    strides = [s for s, extent in pairs if extent > 1 and s != 1]
+    return (
+        problem.weight.shape[2:] == (3, 3)
+        and problem.groups == 1
+        and max(*problem.stride, *problem.dilation) == 1
+        and p % SIDE == q % SIDE == 0
+        and not result.offset % ALIGNED
+        and all(s > 0 and s % step(problem.dtype) == 0 for s in strides)
+    )
+
+
 def _require(problem: Problem, direction: str, summed: int, kind: Kind) -> None:
     """Raise `Unsupported` unless a tensor map can describe the operands; `summed` channels."""
     reason = _wgmma.obstacle()
@@ -235,14 +258,18 @@ def _launches(
     sums = conv_implicit.sums_of(problem, product)
     most = 1 if filters % PAIRS else limit // (sums * problem.sum_size)
     way = _wgmma.best_way(
-        pixels, filters, steps * blk_k, problem.groups, most, tiles=_wgmma.TILES_OF_CONV,
+        pixels, filters, steps * blk_k, problem.groups, most, clusters=_wgmma.OF_CONV,
+        patches=kind is OF_HALVES and _in_patches(problem, product.c),
         dtype=problem.dtype,
     )  # fmt: skip
-    parts = way.parts
+    parts, patches = way.parts, way.taps > 1
     params = _params(pixels, filters, steps * blk_k, way, problem.groups)
     params |= _output(problem, filters)
     half = FLOATS[problem.dtype].is_half  # floats are stored without
     boxes = result_map(product.c, problem.y, problem.groups) if half and parts == 1 else None
+    if patches:
+        boxes = patched_result_map(product.c, problem.y, (PIECE[0] // SIDE, SIDE))
+        params["flags"] &= ~Flag.EVEN_ROWS
     params["flags"] |= Flag.C_BOXES * (boxes is not None)
     if parts > 1:
         params |= {"c_outer": sums, "c_inner": pixels * filters, "c_row": filters}
@@ -253,21 +280,29 @@ def _launches(
         for axis, side in zip("hw", problem.weight.shape[2:], strict=True):
             step = window[f"step_{axis}"]
             window |= {f"first_{axis}": step * (side - 1), f"step_{axis}": -step}
+    if patches:  # of each warpgroup 8x8 pixels
+        lines = {axis: window[axis] // SIDE for axis in "pq"}
+        window |= lines
+        of_x = patches_map(problem.x, product.x.name, (SIDE + _wgmma.TAPS - 1, SIDE))
+    else:
+        of_x = windows_map(problem.x, problem, product.x.name, way.tile[0] // way.across)
     *pointers, residual, end = problem.epilogue.arguments()
     args: tuple[Argument, ...] = (
-        windows_map(problem.x, problem, product.x.name, way.tile[0]),
+        of_x,
         weight_map(
             weight.array, problem.dtype, weight.shape, weight.strides, way.tile[1] // way.cluster
         ),
-        boxes or _wgmma.NO_MAP, product.c, Buffer(PARTIAL) if parts > 1 else None,
+        boxes or _wgmma.NO_MAP, product.c,
+        *(() if patches else (Buffer(PARTIAL) if parts > 1 else None,)),
         *pointers, residual and product.residual, end, _gemm(params), _conv(window),
     )  # fmt: skip
     edge, _ = conv_implicit.choose(problem, product, 0)
     other, *add = conv_implicit.launches_of(
         problem, product, kind.other, edge, parts, parts=parts > 1
     )
-    file = f"conv/{kind.name}.cu"
-    launch = replace(_launch(file, kind.defines(problem), way, params, args), unaligned=other)
+    file = f"conv/{kind.name}{'_3x3' if patches else ''}.cu"
+    launch = _launch(file, kind.defines(problem), way, params, args, beside=not patches)
+    launch = replace(launch, unaligned=other)
     return [launch, *add], parts * sums if parts > 1 else 0
 
 
@@ -277,17 +312,20 @@ def _launch(
     way: Way,
     params: dict[str, int],
     args: tuple[Argument, ...],
+    beside: bool = False,
 ) -> Launch:
+    """`beside`: the kernel has clusters of tiles beside each other."""
     tiles = way.tiles(params["m"], params["n"], params["batches"])
     if tiles >= 2**31:
         raise Unsupported("2^31 tiles or more")
     entry = file.partition("/")[2].removesuffix(".cu")
+    own = (("ACROSS", str(way.across)),) if beside else ()
     return Launch(
-        Kernel(file, entry, (*defines, *way.defines)),
+        Kernel(file, entry, (*defines, *way.defines, *own)),
         grid=way.grid(tiles),
         block=(_wgmma.threads(way.tile), 1, 1),
         args=args,
-        shared=_wgmma.shared_bytes(way.tile),
+        shared=_wgmma.shared_bytes(way.tile, way.taps),
     )
 
 

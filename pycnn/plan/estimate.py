@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pycnn.plan._wgmma import Way
 from pycnn.predict import gpus
 from pycnn.predict.gpus import Gpu
 from pycnn.predict.queue import Warp, in_waves
@@ -148,13 +149,19 @@ def blocks_of(launch: Launch) -> int:
     """Blocks, or tiles where a block has one after the other."""
     if (few := _few_channels(launch)) is not None:
         return int(few["tiles"]) * launch.grid[1]
-    cluster = dict(launch.kernel.defines).get("CLUSTER")
-    p = _struct(launch, "tile_m")
-    if cluster is None or p is None:
+    way, p = way_of(launch), _struct(launch, "tile_m")
+    if way is None or p is None:
         return prod(launch.grid)
-    m, n, batches = int(p["m"]), int(p["n"]), int(p["batches"])
-    tile_m, tile_n = int(p["tile_m"]), int(p["tile_n"])
-    return ceil_div(m, tile_m * int(cluster)) * int(cluster) * ceil_div(n, tile_n) * batches
+    return way.tiles(*(int(p[name]) for name in ("m", "n", "batches")))
+
+
+def way_of(launch: Launch) -> Way | None:
+    """Of kernels whose blocks have a tile after the other; parts of sums are batches to them."""
+    macros, p = dict(launch.kernel.defines), _struct(launch, "tile_m")
+    if "CLUSTER" not in macros or p is None:
+        return None
+    cluster = (int(macros.get(name, 1)) for name in ("CLUSTER", "ACROSS"))
+    return Way((int(p["tile_m"]), int(p["tile_n"])), 1, *cluster)
 
 
 def depth_of(launch: Launch) -> int:

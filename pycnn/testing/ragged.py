@@ -214,7 +214,9 @@ def _for_wgmma() -> Iterator[Case]:
     for k in (72, 136):
         yield _conv(f"{k} filters, 3x3", (1, 72, 96, 95), (k, 72, 3, 3), "NHWC")
     yield _conv("200 filters", (1, 8, 129, 127), (200, 8, 1, 1), "NHWC")
-    yield _conv("high tiles", (1, 8, 10, 17), (132 * 128, 8, 1, 1), "NHWC")
+    yield _conv("high tiles", (1, 8, 129, 194), (128, 8, 1, 1), "NHWC")
+    for h in (66, 98):
+        yield _conv(f"patches, {h} lines", (1, 8, h, 98), (136, 8, 3, 3), "NHWC")
     yield _conv("wide weights", (1, 1032, 7, 9), (200, 1032, 3, 3), "NHWC")
     for k in (132 * 128, 132 * 256):  # one row of tiles, and as many as there are multiprocessors
         yield _conv(f"{k} filters", (1, 8, 5, 7), (k, 8, 1, 1), "NHWC")

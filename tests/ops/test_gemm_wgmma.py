@@ -3,6 +3,8 @@
 In the emulator it runs by PTX for sm_90a, which is what is asked for here.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gemm_cases import each_transpose, execute, expected, launch, operand
@@ -186,13 +188,18 @@ def launch_of(dtype, m, n, k):
     return gemm_launch(problem, *map(Buffer, "aby"), algo=algo, tile=TILES[0]), dtype
 
 
-def broken(folder, old, new, cluster=1, dtype="float16"):
-    """Run the kernel with a mistake in it, in a checked build, several tiles on one cluster."""
+def broken(folder, old, new, cluster=1, dtype="float16", beside=False):
+    """Run the kernel with a mistake in it, in a checked build, several tiles on one cluster.
+
+    `beside`: of tiles beside each other, as convolutions have them.
+    """
     m, n, k = 136, 72, TERMS[dtype] * cluster
     with planned_for(Target("sm_90a", cluster)), pytest.MonkeyPatch.context() as patched:
         patched.setattr(_wgmma, "TILES", TILES[:1])
         step, result = launch_of(dtype, m, n, k)
     assert ("CLUSTER", str(cluster)) in step.kernel.defines
+    if beside:
+        step = beside_each_other(step, cluster)
     (folder / "pycnn").mkdir()
     texts = {header: (sources.kernel_dir() / "include" / header).read_text() for header in HEADERS}
     assert sum(text.count(old) for text in texts.values()) == 1
@@ -237,7 +244,7 @@ MISTAKES = {
         "at.stage ? at.stage - 1 : STAGES - 1);\n        at.adv", "at.stage);\n        at.adv",
         MbarrierError),
     "too few arrivals wanted": (
-        "&shared.empty[s], CONSUMER_WARPS * CLUSTER", "&shared.empty[s], 4",
+        "&shared.empty[s], CONSUMER_WARPS * BLOCKS", "&shared.empty[s], 4",
         (MbarrierError, AsyncCopyError)),
     "no bytes expected": (
         "mbarrier_expect(&shared.full[at.stage], own_bytes);", "", DeadlockError),
@@ -288,9 +295,9 @@ MISTAKES_OF_CLUSTERS = {
         "mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);", "",
         (MbarrierError, AsyncCopyError)),
     "the others are not told": (
-        "if (lane < CLUSTER)", "if (lane == cluster_rank())", DeadlockError),
+        "if (lane < BLOCKS)", "if (lane == cluster_rank())", DeadlockError),
     "told, but nobody waits for it": (
-        "&shared.empty[s], CONSUMER_WARPS * CLUSTER", "&shared.empty[s], CONSUMER_WARPS",
+        "&shared.empty[s], CONSUMER_WARPS * BLOCKS", "&shared.empty[s], CONSUMER_WARPS",
         (MbarrierError, AsyncCopyError)),
     "bytes of others not expected": (
         "mbarrier_expect_others(&shared.full[at.stage], STAGE_BYTES - own_bytes);", "",
@@ -299,22 +306,34 @@ MISTAKES_OF_CLUSTERS = {
         "        __syncthreads();\n    else\n        cluster_sync();",
         "        ;\n    __syncthreads();", (MbarrierError, RaceError)),
     "gone before the others are done": (
-        "    if constexpr (CLUSTER > 1) cluster_sync();", "", (OutOfBoundsError, RaceError)),
+        "    if constexpr (BLOCKS > 1) cluster_sync();", "", (OutOfBoundsError, RaceError)),
 }  # fmt: skip
 
 
+def beside_each_other(step, cluster):
+    """The launch with clusters of tiles beside each other: A is shared out in place of B."""
+    a, b, *rest = step.args
+    a = replace(a, box=(1, 1, TILES[0][0] // cluster, a.box[3]))
+    if a.dtype != "float16":  # of which a tile is one box
+        b = replace(b, box=(1, 1, TILES[0][1], b.box[3]))
+    macros = dict(step.kernel.defines) | {"CLUSTER": "1", "ACROSS": str(cluster)}
+    kernel = replace(step.kernel, defines=tuple(macros.items()))
+    return replace(step, kernel=kernel, args=(a, b, *rest))
+
+
+@pytest.mark.parametrize("beside", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("mistake", MISTAKES_OF_CLUSTERS)
-def test_what_is_wrong_between_blocks_is_reported(tmp_path, monkeypatch, mistake):
+def test_what_is_wrong_between_blocks_is_reported(tmp_path, monkeypatch, mistake, beside):
     monkeypatch.setenv("PYCNN_SCHEDULE", "reverse")
     old, new, error = MISTAKES_OF_CLUSTERS[mistake]
     with pytest.raises(error):
-        broken(tmp_path, old, new, cluster=2)
+        broken(tmp_path, old, new, cluster=2, beside=beside)
 
 
-@pytest.mark.parametrize("cluster", [1, 2])
-def test_as_it_stands_nothing_is_reported(tmp_path, cluster):
+@pytest.mark.parametrize(("cluster", "beside"), [(1, False), (2, False), (2, True)])
+def test_as_it_stands_nothing_is_reported(tmp_path, cluster, beside):
     for dtype, terms in TERMS.items():
         folder = tmp_path / dtype
         folder.mkdir()
-        got = broken(folder, "wgmma_commit();", "wgmma_commit();", cluster, dtype)
+        got = broken(folder, "wgmma_commit();", "wgmma_commit();", cluster, dtype, beside)
         assert (got == terms * cluster).all()

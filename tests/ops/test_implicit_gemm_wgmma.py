@@ -12,7 +12,7 @@ from op_checks import assert_matches, counted, same_under_all_schedules
 
 import pycnn
 from pycnn.plan import conv as plans
-from pycnn.plan._wgmma import TILES_OF_CONV
+from pycnn.plan._wgmma import OF_CONV, TILES_OF_PATCHES, Way
 from pycnn.plan.conv_wgmma import ENTRY as NAME
 from pycnn.runtime.target import planned_for, target
 
@@ -118,11 +118,58 @@ def test_bfloat16(backend, rng, case):
 
 
 @checked
-@pytest.mark.parametrize("tile", TILES_OF_CONV[1:], ids=str)
+@pytest.mark.parametrize("tile", [tile for tile in OF_CONV if tile != min(OF_CONV)], ids=str)
 def test_wide_tiles(backend, rng, monkeypatch, tile):
     """More than one, and a multiple of none."""
-    monkeypatch.setattr("pycnn.plan._wgmma.TILES_OF_CONV", (tile,))
+    monkeypatch.setattr("pycnn.plan._wgmma.OF_CONV", {tile: OF_CONV[tile][:1]})
     check(backend, rng, Case(2, 72, 11, 10, tile[1] + 8))
+
+
+@checked
+@pytest.mark.parametrize(("tile", "cluster"), [((128, 64), (1, 4)), ((192, 128), (1, 2))])
+@pytest.mark.parametrize("filters", [200, 296])
+def test_tiles_beside_each_other(backend, rng, monkeypatch, tile, cluster, filters):
+    """Of some clusters the last tiles lie beyond the filters."""
+    assert cluster in OF_CONV[tile]
+    monkeypatch.setattr("pycnn.plan._wgmma.OF_CONV", {tile: (cluster,)})
+    with planned_for(target()._replace(processors=16)):
+        check(backend, rng, Case(2, 72, 11, 10, filters))
+
+
+#: Windows of 3x3, sides of the result multiples of 8; some of a tile is beyond it.
+PATCHES = {
+    "forward": Case(3, 136, 9, 14, 72, pad=((0, 1), (2, 2))),
+    "backward_input": Case(2, 72, 16, 8, 136, pad=((0, 1), (2, 1))),
+}
+
+
+def in_patches(monkeypatch, tile):
+    """Three taps of a copy."""
+    way = Way(tile, cluster=2, taps=3)
+    monkeypatch.setattr("pycnn.plan._wgmma.best_way", lambda *_, **__: way)
+
+
+@on_kernels
+@pytest.mark.parametrize("direction", PATCHES)
+@pytest.mark.parametrize("tile", TILES_OF_PATCHES, ids=str)
+def test_three_taps_of_a_copy(backend, rng, monkeypatch, tile, direction):
+    in_patches(monkeypatch, tile)
+    case = PATCHES[direction]
+    plan = plans.plan(case.problem(draw(rng, case)), direction, NAME, PLENTY)
+    assert f"{NAME}_3x3" in [step.kernel.entry for step in plan.launches]
+    check(backend, rng, case, "bfloat16", direction=direction)
+
+
+@on_kernels
+def test_epilogue_of_three_taps(backend, rng, monkeypatch):
+    """Results and residual with gaps."""
+    in_patches(monkeypatch, TILES_OF_PATCHES[1])
+    case = PATCHES["forward"]
+    arrays = draw(rng, case)
+    end, finish, want = with_end(rng, case.expected("y", **arrays), gap=1)
+    got = Run(backend, NAME, PLENTY, finish)(case, "forward", arrays | end, channels_last)
+    assert_matches(got, want, "float16", case.terms("y"))
+    check(backend, rng, case, arrange=wider)
 
 
 @on_kernels

@@ -10,6 +10,7 @@ from pycnn.plan import conv
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.conv_problem import Problem
 from pycnn.plan.conv_wgmma import divisor
+from pycnn.plan.estimate import way_of
 from pycnn.plan.gemm import Flag
 from pycnn.runtime.plan import Buffer
 from pycnn.runtime.target import Target, planned_for
@@ -51,10 +52,10 @@ def test_maps():
     # 14 base pixels in a column, 10 in a row, from the padding on.
     assert x.corners == ((-1, -1), (-1 + 26 + 1 - 27, -1 + 27 + 1 - 30))
     assert x.steps == (2, 3)
-    assert x.box == (128, 64)
-    tile, cluster = int(step.args[-2]["tile_n"]), int(dict(step.kernel.defines)["CLUSTER"])
+    way = way_of(step)
+    assert x.box == (way.tile[0] // way.across, 64)
     assert weight.shape == (256, 3, 3, 128)
-    assert weight.box == (tile // cluster, 1, 1, 64)
+    assert weight.box == (way.tile[1] // way.cluster, 1, 1, 64)
 
 
 def test_a_block_for_every_sm():

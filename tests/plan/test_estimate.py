@@ -45,8 +45,8 @@ def test_depths_are_terms_of_sums():
         assert depth_of(launch(word, "implicit_gemm_mma", *half)) == 9 * 64 // 8  # chunks
         found = launch(word, "implicit_gemm_wgmma", *half)
         assert depth_of(found) == 9 * 64
-        # A block has several tiles one after the other.
-        assert blocks_of(found) == 32 * 56 * 56 // 128 > prod(found.grid)
+        # A block has several tiles one after the other, of 192 pixels, in pairs.
+        assert blocks_of(found) == 2 * -(-32 * 56 * 56 // 384) > prod(found.grid)
 
 
 def test_a_time_by_hand():

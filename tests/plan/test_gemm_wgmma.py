@@ -127,10 +127,17 @@ def test_a_block_for_every_sm(tile):
 
 
 def test_stages_are_those_of_the_kernel():
+    """As many as fit, by the same arithmetic."""
     text = (sources.kernel_dir() / "include/pycnn/gemm_wgmma.cuh").read_text()
-    assert "STAGES = BLK_N == 256 || BLK_M > 128 ? 4 : BLK_N == 128 ? 6 : 8;" in text
-    for (rows, columns), stages in _wgmma._STAGES.items():
-        assert stages == (4 if columns == 256 or rows > 128 else {128: 6, 64: 8}[columns])
+    assert (
+        "FIT = (227 * 1024 - CONSUMER_WARPS * int(sizeof(Pieces))) / int(STAGE_BYTES + 16);" in text
+    )
+    for tile, stages in {(128, 64): 8, (128, 128): 6, (128, 256): 4, (192, 128): 4}.items():
+        stage, pieces = 128 * sum(tile) + 16, tile[0] // 16 * 4096
+        assert _wgmma.shared_bytes(tile) == stages * stage + pieces <= 227 * 1024
+    for (rows, columns), stages in {(192, 64): 3, (192, 128): 2}.items():
+        stage, pieces = 128 * (rows * 10 // 8 + 3 * columns) + 16, rows // 16 * 4096
+        assert _wgmma.shared_bytes((rows, columns), 3) == stages * stage + pieces <= 227 * 1024
 
 
 def test_auto():
@@ -155,10 +162,17 @@ def test_auto_of_a_batch():
 
 
 def test_tiles():
-    assert _wgmma.best_way(8192, 8192, 8192) == ((128, 256), 1, 2)
-    assert _wgmma.best_way(100000, 64, 576) == ((128, 64), 1, 2)
+    assert _wgmma.best_way(8192, 8192, 8192) == ((128, 256), 1, 2, 1, 1)
+    assert _wgmma.best_way(100000, 64, 576) == ((128, 64), 1, 2, 1, 1)
     assert _wgmma.best_way(128, 8192, 8192).cluster == 1
     with planned_for(Target("sm_90a", 1)):
         assert _wgmma.best_way(8192, 8192, 8192).cluster == 1
+    of_conv = {"clusters": _wgmma.OF_CONV}  # 14x14 and 7x7 pixels, batch 32
+    with planned_for(Target("sm_90a", 132)):
+        assert _wgmma.best_way(6272, 512, 1024, **of_conv) == ((192, 128), 1, 1, 2, 1)
+        beside = _wgmma.best_way(1568, 512, 2048, **of_conv)
+        assert beside == ((128, 64), 1, 1, 4, 1)
+        assert beside.tiles(1568, 512, 1) == 13 * 8
+        assert beside.grid(1000) == (128, 1, 1)  # of 16 multiprocessors that lie together
     with pytest.raises(ValueError, match=r"tile=\(64, 64\); allowed: \(128, 64\), "):
         launch(problem(), tile=(64, 64))

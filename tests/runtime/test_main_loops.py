@@ -158,6 +158,8 @@ WGMMA = [
 #: Of what is compiled like the others, one is enough.
 OTHER_TILES = [
     ("conv/implicit_gemm_wgmma.cu", {}, (192, 128)),
+    ("conv/implicit_gemm_wgmma.cu", {}, (192, 128, 2)),
+    ("conv/implicit_gemm_wgmma.cu", {}, (128, 64, 4)),
     ("conv/implicit_gemm_wgmma_tf32.cu", {}, (192, 128)),
     ("gemm/11_wgmma_tf32.cu", {}, (128, 256)),
     (*WGMMA[-1], (128, 256)),
@@ -174,8 +176,8 @@ each_wgmma = pytest.mark.parametrize(("file", "own"), WGMMA, ids=str)
 @pytest.mark.parametrize("cluster", ["1", "2"])
 def test_warpgroups(needs_cuobjdump, file, own, tile, cluster):
     """Four products a stage, which come from shared memory; nobody but TMA copies anything."""
-    macros = dict(zip(("TILE_M", "TILE_N"), map(str, tile), strict=True))
-    defines = {**typed(file), **macros, "CLUSTER": cluster, **own}
+    macros = dict(zip(("TILE_M", "TILE_N", "ACROSS"), map(str, tile), strict=False))
+    defines = {**typed(file), **macros, "CLUSTER": "1" if "ACROSS" in macros else cluster, **own}
     bodies = loops(file, "sm_90a", defines)
     (body,) = [body for body in bodies if body["HGMMA"] or body["QGMMA"]]
     assert body["HGMMA"] + body["QGMMA"] == 4
@@ -201,7 +203,7 @@ def log_and_resources(file, own, old="", new=""):
     path = sources.kernel_path(file)
     include = sources.kernel_dir() / "include"
     text, wanted = path.read_text(), "#include <pycnn/gemm_wgmma.cuh>"
-    for name in re.findall(r"#include <(pycnn/(?:matrices|windows)_wgmma\.cuh)>", text):
+    for name in re.findall(r"#include <(pycnn/(?:matrices|windows|patches)_wgmma\.cuh)>", text):
         text = text.replace(f"#include <{name}>", (include / name).read_text())
     header = (include / "pycnn/gemm_wgmma.cuh").read_text()
     assert wanted in text
@@ -221,6 +223,22 @@ def test_products_are_not_serialised(file, own):
     assert log == ""
     assert taken.local == 0
     assert taken.registers == 168  # of 3 warpgroups; setmaxnreg makes 40, 232 and 232 of them
+
+
+@pytest.mark.parametrize("columns", ["64", "128"])
+def test_three_taps_of_a_copy(needs_cuobjdump, columns):
+    """Twelve products a stage, and of the copies as many as warpgroups and taps."""
+    file, own = "conv/implicit_gemm_wgmma_3x3.cu", {"TILE_M": "192", "TILE_N": columns}
+    bodies = loops(file, "sm_90a", {**HALF, **own, "CLUSTER": "2"})
+    (body,) = [body for body in bodies if body["HGMMA"]]
+    assert body["HGMMA"] == 12
+    assert body["SYNCS"] == 2
+    assert body["LDS"] == body["LDG"] == body["STS"] == body["BAR"] == 0
+    assert body.total() <= 180
+    # Of units of pixels, and of taps.
+    assert [body["UTMALDG"] for body in bodies if body["UTMALDG"]] == [1, 1]
+    log, taken = log_and_resources(file, own)
+    assert (log, taken.local, taken.registers) == ("", 0, 128)
 
 
 def test_serialised_products_would_be_seen():

@@ -2,16 +2,20 @@
 // stages, two multiply them, and a block computes one tile of C after the other.
 //
 // A stage has two barriers: `full`, for which copies bring the bytes, and `empty`, at which every
-// warp that multiplies arrives when it needs the stage no longer. The blocks of a cluster, two or one,
-// have tiles below each other: each copies its share of what they need of B to all of them, and waits
-// until no warp of the cluster needs the stage. The rest is the same for a product
-// of matrices and for a convolution: what is special comes as an object with
+// warp that multiplies arrives when it needs the stage no longer. The blocks of a cluster have tiles
+// below each other, CLUSTER of them, or beside each other, ACROSS: each copies its share of what they
+// all need, of B or of A, to all of them, and waits until no warp of the cluster needs the stage. The
+// rest is the same for a product of matrices and for a convolution: what is special comes as an object
+// with
 //
 //   unsigned bytes()                   those that the block's own copies bring to a stage
 //   Terms terms(blk)                   which steps of k a tile sums up
 //   void load(blk, k_tile, first, s)   copies step k_tile to stage s; `first` of the tile
 //   Row row(m)                         where row m of C, and what is added to it, lies
 //   index_t part(m)                    where it lies among parts of sums; negative: nowhere
+//
+// With TAPS there are so many tiles of B in a stage, and as many rows of A again beyond 64 of a
+// warpgroup: what it multiplies by the tiles begins TAP_ROWS further on every time.
 #pragma once
 
 #ifndef SCALAR
@@ -22,10 +26,17 @@
 #define TILE_N 128
 #define CLUSTER 1
 #endif
+#ifndef ACROSS
+#define ACROSS 1
+#endif
+#ifndef TAPS
+#define TAPS 1
+#endif
 #include <pycnn/wgmma.cuh>
 #include <pycnn/wgmma_epilogue.cuh>
 
 constexpr int BLK_M = TILE_M, BLK_N = TILE_N;
+constexpr int BLOCKS = CLUSTER * ACROSS;  // of a cluster
 constexpr int BLK_K = 128 / sizeof(element_t);  // the bytes of a swizzle
 constexpr int WARPGROUP = 128, WARPGROUP_M = 64, CONSUMERS = BLK_M / WARPGROUP_M;
 constexpr int CONSUMER_WARPS = CONSUMERS * WARPGROUP / 32;
@@ -33,31 +44,37 @@ constexpr int BLOCK_THREADS = (1 + CONSUMERS) * WARPGROUP;
 // Registers of a thread that copies, and of one that multiplies: of all together there are 65536.
 constexpr int FEW_REGISTERS = CONSUMERS == 2 ? 40 : 32, MANY_REGISTERS = CONSUMERS == 2 ? 232 : 160;
 constexpr int MMA_K = 32 / sizeof(element_t);
-constexpr unsigned STAGE_BYTES = (BLK_M + BLK_N) * BLK_K * sizeof(element_t);
-// As many as fit: `_STAGES` of pycnn/plan/_wgmma.py.
-constexpr int STAGES = BLK_N == 256 || BLK_M > 128 ? 4 : BLK_N == 128 ? 6 : 8;
+constexpr int TAP_ROWS = 8, WARPGROUP_ROWS = WARPGROUP_M + (TAPS - 1) * TAP_ROWS;
+constexpr int A_ROWS = CONSUMERS * WARPGROUP_ROWS, B_ROWS = TAPS * BLK_N;  // of a stage
+constexpr unsigned STAGE_BYTES = (A_ROWS + B_ROWS) * BLK_K * sizeof(element_t);
+// As many as fit, at most 8: `stages` of pycnn/plan/_wgmma.py.
+constexpr int FIT = (227 * 1024 - CONSUMER_WARPS * int(sizeof(Pieces))) / int(STAGE_BYTES + 16);
+constexpr int STAGES = FIT < 8 ? FIT : 8;
 
 struct Shared {
-    element_t a[STAGES][BLK_M * BLK_K];
-    element_t b[STAGES][BLK_N * BLK_K];
+    element_t a[STAGES][A_ROWS * BLK_K];
+    element_t b[STAGES][B_ROWS * BLK_K];
     Pieces pieces[CONSUMER_WARPS];
     mbarrier_t full[STAGES], empty[STAGES];
 };
 
 // The tiles of C in the order in which blocks take them. Those that are computed at the same time
 // lie close together, in groups of rows: what they read of A and B is the same, and comes from L2.
+// Tiles beside each other in a cluster count as one here, and `rank` says which it is.
 struct TileOrder {
     static constexpr unsigned GROUP = 8;
-    static_assert(GROUP % CLUSTER == 0, "tiles of a cluster lie below each other");
+    static_assert(GROUP % CLUSTER == 0 && (CLUSTER == 1 || ACROSS == 1),
+                  "tiles of a cluster lie below each other, or beside");
     unsigned tiles_m, tiles_n, batches, count;
 
     __device__ explicit TileOrder(const GemmParams& p)
         : tiles_m(static_cast<unsigned>(ceil_div(p.m, BLK_M * CLUSTER)) * CLUSTER),
-          tiles_n(p.tiles_n),
+          tiles_n(ceil_div(p.tiles_n, ACROSS)),
           batches(p.batches),
-          count(tiles_m * tiles_n * batches) {}
+          count(tiles_m * tiles_n * ACROSS * batches) {}
 
-    __device__ BlockCoord operator[](unsigned tile) const {
+    __device__ BlockCoord operator[](unsigned index) const {
+        const unsigned tile = index / ACROSS, rank = index % ACROSS;
         const unsigned per_batch = tiles_m * tiles_n, batch = batches > 1 ? tile / per_batch : 0;
         const unsigned within = tile - batch * per_batch, per_group = GROUP * tiles_n;
         const unsigned group = within / per_group, inside = within - group * per_group;
@@ -65,7 +82,8 @@ struct TileOrder {
         const bool whole = rows >= GROUP;  // most are, and are divided by shifts
         const unsigned n = whole ? inside / GROUP : inside / rows;
         const unsigned m = first + (whole ? inside % GROUP : inside - n * rows);
-        return {batch, static_cast<index_t>(m) * BLK_M, static_cast<index_t>(n) * BLK_N};
+        return {batch, static_cast<index_t>(m) * BLK_M,
+                static_cast<index_t>(n * ACROSS + rank) * BLK_N};
     }
 };
 
@@ -74,19 +92,28 @@ struct Terms {
     int first, end;
 };
 
-// What a block copies of B: SHARE columns where k is contiguous, else of the boxes of 64 columns every
-// CLUSTER-th.
-struct OwnColumns {
-    static constexpr int ALL = BLK_N / 64, SHARE = BLK_N / CLUSTER;
+// What a block copies of A's rows or B's columns, of which `BLOCKS` tiles need the same: SHARE of them
+// where k is contiguous, else of the boxes of 64 every so manieth.
+template <int BLK, int SHARERS>
+struct Share {
+    static constexpr int ALL = BLK / 64, SHARE = BLK / SHARERS;
     const int rank;
 
-    __device__ OwnColumns() : rank(CLUSTER == 1 ? 0 : static_cast<int>(cluster_rank())) {}
+    __device__ Share() : rank(SHARERS == 1 ? 0 : static_cast<int>(cluster_rank())) {}
     __device__ int first() const { return rank * SHARE; }
-    __device__ bool has(int box) const { return CLUSTER == 1 || box % CLUSTER == rank; }
+    __device__ bool has(int box) const { return SHARERS == 1 || box % SHARERS == rank; }
+    __device__ int count(bool boxes) const {
+        return boxes ? (ALL - rank + SHARERS - 1) / SHARERS * 64 : SHARE;
+    }
+};
+
+struct Own {
+    const Share<BLK_M, ACROSS> rows;
+    const Share<BLK_N, CLUSTER> columns;
+
     // That come to a stage by the block's own copies.
-    __device__ unsigned bytes(bool boxes) const {
-        const int columns = boxes ? (ALL - rank + CLUSTER - 1) / CLUSTER * 64 : SHARE;
-        return (BLK_M + columns) * BLK_K * sizeof(element_t);
+    __device__ unsigned bytes(bool row_boxes, bool column_boxes) const {
+        return (rows.count(row_boxes) + columns.count(column_boxes)) * BLK_K * sizeof(element_t);
     }
 };
 
@@ -106,17 +133,17 @@ struct RingPosition {
 // Tells all blocks that copy to a stage that this warp needs it no longer.
 __device__ __forceinline__ void hand_back(Shared& shared, int stage) {
     const unsigned lane = threadIdx.x % 32;
-    if constexpr (CLUSTER == 1) {
+    if constexpr (BLOCKS == 1) {
         if (lane == 0) mbarrier_arrive(&shared.empty[stage]);
     } else {
-        if (lane < CLUSTER) mbarrier_arrive_at(&shared.empty[stage], lane);
+        if (lane < BLOCKS) mbarrier_arrive_at(&shared.empty[stage], lane);
     }
 }
 
 // Until all warps have handed a stage back; then makes its barrier wait for the copies.
 __device__ __forceinline__ void claim(Shared& shared, const RingPosition& at, unsigned own_bytes) {
     mbarrier_wait(&shared.empty[at.stage], at.round ^ 1);  // the first round is free
-    if constexpr (CLUSTER > 1)
+    if constexpr (BLOCKS > 1)
         mbarrier_expect_others(&shared.full[at.stage], STAGE_BYTES - own_bytes);
     mbarrier_expect(&shared.full[at.stage], own_bytes);
 }
@@ -130,16 +157,20 @@ __device__ __forceinline__ void multiply_tile(Sums& sums, Shared& shared, RingPo
                                               int k_tiles, int warpgroup) {
     using A = WgmmaOperand<BLK_M, A_K_MAJOR>;
     using B = WgmmaOperand<BLK_N, B_K_MAJOR>;
+    constexpr int ROW_16 = BLK_K * sizeof(element_t) / 16;  // as descriptions count bytes
 #pragma unroll 1
     for (int k_tile = 0; k_tile < k_tiles; ++k_tile) {
         mbarrier_wait(&shared.full[at.stage], at.round);
-        const auto a = A::describe(shared.a[at.stage], warpgroup * WARPGROUP_M);
+        const auto a = A::describe(shared.a[at.stage], warpgroup * WARPGROUP_ROWS);
         const auto b = B::describe(shared.b[at.stage]);
         wgmma_fence();
 #pragma unroll
-        for (int k = 0; k < BLK_K / MMA_K; ++k)
-            wgmma<BLK_N, !A_K_MAJOR, !B_K_MAJOR>(sums, a + k * A::STEP, b + k * B::STEP,
-                                                 k_tile | k);
+        for (int tap = 0; tap < TAPS; ++tap)
+#pragma unroll
+            for (int k = 0; k < BLK_K / MMA_K; ++k)
+                wgmma<BLK_N, !A_K_MAJOR, !B_K_MAJOR>(
+                    sums, a + tap * TAP_ROWS * ROW_16 + k * A::STEP,
+                    b + tap * BLK_N * ROW_16 + k * B::STEP, k_tile | tap | k);
         wgmma_commit();
         wgmma_wait<1>();  // the products of the stage before are done, and so is what they read
         if (k_tile) hand_back(shared, at.stage ? at.stage - 1 : STAGES - 1);
@@ -177,18 +208,18 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; ++s) {
             mbarrier_init(&shared.full[s], 1);
-            mbarrier_init(&shared.empty[s], CONSUMER_WARPS * CLUSTER);
+            mbarrier_init(&shared.empty[s], CONSUMER_WARPS * BLOCKS);
         }
         mbarrier_init_fence();
     }
-    if constexpr (CLUSTER == 1)
+    if constexpr (BLOCKS == 1)
         __syncthreads();
     else
         cluster_sync();
     RingPosition at;
     if (threadIdx.x < WARPGROUP) {
         registers_release<FEW_REGISTERS>();
-        if (CLUSTER == 1 && threadIdx.x != 0) return;
+        if (BLOCKS == 1 && threadIdx.x != 0) return;
         unsigned tile = threadIdx.x ? order.count : blockIdx.x;  // one thread copies
         for (; tile < order.count; tile += gridDim.x) {
             const BlockCoord blk = order[tile];
@@ -214,5 +245,5 @@ __device__ __forceinline__ void multiply_all(Shared& shared, const GemmParams& p
         }
         if (threadIdx.x % 32 == 0) bulk_wait_read<0>();  // shared memory goes with the block
     }
-    if constexpr (CLUSTER > 1) cluster_sync();  // nobody copies here or arrives any more
+    if constexpr (BLOCKS > 1) cluster_sync();  // nobody copies here or arrives any more
 }

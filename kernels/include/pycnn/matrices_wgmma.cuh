@@ -16,9 +16,9 @@ struct Matrices {
     const TensorMap &map_a, &map_b;
     const GemmParams& p;
     Shared& shared;
-    const OwnColumns own;
+    const Own own;
 
-    __device__ unsigned bytes() const { return own.bytes(!B_K_MAJOR); }
+    __device__ unsigned bytes() const { return own.bytes(!A_K_MAJOR, !B_K_MAJOR); }
     __device__ Terms terms(const BlockCoord&) const {
         return {0, static_cast<int>(ceil_div(p.k, BLK_K))};
     }
@@ -32,20 +32,22 @@ struct Matrices {
         const int b_inner = p.b_inner ? inner : 0, b_outer = p.b_outer ? outer : 0;
         mbarrier_t* const full = &shared.full[stage];
         if constexpr (A_K_MAJOR) {
-            tma_load(shared.a[stage], map_a, {k, m, a_inner, a_outer}, full);
+            tma_load_all<ACROSS>(shared.a[stage] + own.rows.first() * BLK_K, map_a,
+                                 {k, m + own.rows.first(), a_inner, a_outer}, full);
         } else {
 #pragma unroll
             for (int box = 0; box < BLK_M / WIDTH; ++box)
-                tma_load(shared.a[stage] + box * WIDTH * BLK_K, map_a,
-                         {m + box * WIDTH, k, a_inner, a_outer}, full);
+                if (own.rows.has(box))
+                    tma_load_all<ACROSS>(shared.a[stage] + box * WIDTH * BLK_K, map_a,
+                                         {m + box * WIDTH, k, a_inner, a_outer}, full);
         }
         if constexpr (B_K_MAJOR) {
-            tma_load_all<CLUSTER>(shared.b[stage] + own.first() * BLK_K, map_b,
-                                  {k, n + own.first(), b_inner, b_outer}, full);
+            tma_load_all<CLUSTER>(shared.b[stage] + own.columns.first() * BLK_K, map_b,
+                                  {k, n + own.columns.first(), b_inner, b_outer}, full);
         } else {
 #pragma unroll
             for (int box = 0; box < BLK_N / WIDTH; ++box)
-                if (own.has(box))
+                if (own.columns.has(box))
                     tma_load_all<CLUSTER>(shared.b[stage] + box * WIDTH * BLK_K, map_b,
                                           {n + box * WIDTH, k, b_inner, b_outer}, full);
         }

@@ -65,6 +65,15 @@ struct Output {
           cols(min(p.n - blk.n, index_t(p.tile_n))) {}
 };
 
+// Where a map of C has what a warp copies of a piece.
+struct Place {
+    int at[4];
+};
+template <typename Work>
+__device__ __forceinline__ Place place_in_map(const Work&, const Output& out, int row, int column) {
+    return {{static_cast<int>(out.n) + column, static_cast<int>(out.m) + row, out.inner, out.outer}};
+}
+
 // Two neighbours, from a multiple of their size on.
 __device__ __forceinline__ void load_pair(float& x, float& y, const scalar_t* from) {
 #if PYCNN_JOIN(PYCNN_IS_, SCALAR) == 3
@@ -343,10 +352,7 @@ __device__ __forceinline__ void store_tile(const Work& work, const Output& out, 
         async_proxy_fence();
         __syncwarp();  // all of it is there
         if (lane == 0) {
-            tma_store(out.map,
-                      {static_cast<int>(out.n) + j, static_cast<int>(out.m) + own.row, out.inner,
-                       out.outer},
-                      piece);
+            tma_store(out.map, place_in_map(work, out, own.row, j).at, piece);
             bulk_commit();
         }
     };

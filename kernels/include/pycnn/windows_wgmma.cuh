@@ -12,11 +12,11 @@ struct Windows {
     const EpilogueParams& e;
     const ConvWindow& window;
     Shared& shared;
-    const OwnColumns own;
-    // Of the next copy: the first pixel of the tile in the window's corner, and the tap and channels.
+    const Own own;
+    // Of the next copy: its first pixel in the window's corner, and the tap and channels.
     int n, row_x, col_x, r, s, chunk;
 
-    __device__ unsigned bytes() const { return own.bytes(false); }
+    __device__ unsigned bytes() const { return own.bytes(false, false); }
     __device__ Terms terms(const BlockCoord& blk) const {
         const int all = static_cast<int>(ceil_div(p.k, BLK_K));
         const int first = static_cast<int>(blk.batch / p.inner) * window.per_split;
@@ -31,7 +31,7 @@ struct Windows {
     __device__ index_t part(index_t m) const { return m * p.c_row; }
     __device__ void load(const BlockCoord& blk, int k_tile, bool first, int stage) {
         if (first) {
-            const Pixel at = window.pixel(static_cast<int>(blk.m));
+            const Pixel at = window.pixel(static_cast<int>(blk.m) + own.rows.first());
             n = at.n;
             row_x = at.p * window.stride_h - window.top;
             col_x = at.q * window.stride_w - window.left;
@@ -42,13 +42,15 @@ struct Windows {
         }
         const int group = blk.batch % p.inner, c = chunk * BLK_K;
         const auto offset = [](int by) { return static_cast<unsigned short>(by); };
-        tma_load_im2col(shared.a[stage], map_x, {group * window.x_group + c, col_x, row_x, n},
-                        {offset(window.first_w + s * window.step_w),
-                         offset(window.first_h + r * window.step_h)},
-                        &shared.full[stage]);
-        tma_load_all<CLUSTER>(shared.b[stage] + own.first() * BLK_K, map_w,
+        const int filter = own.columns.first();
+        tma_load_im2col_all<ACROSS>(shared.a[stage] + own.rows.first() * BLK_K, map_x,
+                                    {group * window.x_group + c, col_x, row_x, n},
+                                    {offset(window.first_w + s * window.step_w),
+                                     offset(window.first_h + r * window.step_h)},
+                                    &shared.full[stage]);
+        tma_load_all<CLUSTER>(shared.b[stage] + filter * BLK_K, map_w,
                               {group * window.w_group + c, s, r,
-                               group * window.w_row + static_cast<int>(blk.n) + own.first()},
+                               group * window.w_row + static_cast<int>(blk.n) + filter},
                               &shared.full[stage]);
         if (++chunk < window.chunks) return;
         chunk = 0;
