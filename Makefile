@@ -26,7 +26,7 @@ TORCH   := build/torch
 # Where pip finds PyTorch; without it the wheel for GPUs comes, which computes on the CPU as well.
 TORCH_PIP ?=
 
-.PHONY: help bench fuzz standin test-cupy test-torch test test-all test-quick lint docs kernels clean \
+.PHONY: help bench fuzz standin test-cupy test-torch test test-all test-quick sanitize lint docs kernels clean \
         gpu gpu-all gpu-compile gpu-test gpu-sanitize gpu-bench gpu-page
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make test        every test, on every backend that is here"
 	@echo "make test-all    also the tests that take many minutes"
 	@echo "make fuzz        random calls of every operation, for SECONDS=60, half of them on the emulator"
+	@echo "make sanitize    tests of the C++ once more, built with AddressSanitizer, and with UBSan"
 	@echo "make test-quick  without the tests marked slow"
 	@echo "make test-cupy   the tests of the backend cuda, on CuPy's wheel with no GPU (1.3 GB to download)"
 	@echo "make test-torch  the tests that need PyTorch, in build/torch; TORCH_PIP='--index-url URL' for CPU wheels"
@@ -57,6 +58,9 @@ test-all: $(VENV)/installed-dev
 
 test-quick: $(VENV)/installed-dev
 	$(PYTEST) -m "not slow and not exhaustive" $(ARGS)
+
+sanitize: $(VENV)/installed-dev
+	$(PYTEST) tests/sanitized $(ARGS)
 
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python -m pycnn.testing.fuzz --seconds $$(($(SECONDS) / 2)) $(ARGS)

@@ -10,7 +10,7 @@ import pytest
 BOTH = {"test_planted_bugs", "test_random_kernels", "test_tensor_cores"}
 SOURCE = {
     "test_hangs", "test_odd_compilers", "test_ordinary_cuda", "test_process_safety",
-    "test_sanitized_runtime", "test_sound_checker", "test_what_is_compiled",
+    "test_sound_checker", "test_what_is_compiled",
 }  # fmt: skip
 
 

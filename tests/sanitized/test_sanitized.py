@@ -1,4 +1,4 @@
-"""The tests of the emulator once more, on a runtime that sanitizers watch."""
+"""Tests of what is compiled once more, on a build that sanitizers watch."""
 
 import os
 import subprocess
@@ -11,6 +11,12 @@ import pytest
 from pycnn.emulator import host
 
 ROOT = Path(__file__).parents[2]
+
+#: Extension -> (where its sources are, the tests that it runs).
+EXTENSIONS = {
+    "pycnn.emulator._runtime": ("emulator", "tests/emulator"),
+    "pycnn.reference.cpu._compiled": ("cpu", "tests/reference/test_compiled_loops.py"),
+}
 
 #: Name -> (flags of the compiler, libraries to load before Python, options of the sanitizer).
 #: Faults are the runtime's own to handle.
@@ -29,17 +35,17 @@ SANITIZERS = {
 }
 
 
-def build(folder: Path, flags: list[str]) -> Path:
-    """The runtime, compiled with `flags`."""
+def build(folder: Path, sources: str, flags: list[str]) -> Path:
+    """An extension, compiled with `flags`."""
     pybind11 = pytest.importorskip("pybind11")
-    library = folder / "_runtime.so"
-    includes = [ROOT / "emulator", ROOT / "emulator/include", pybind11.get_include(),
+    library = folder / "extension.so"
+    includes = [ROOT / sources, ROOT / sources / "include", pybind11.get_include(),
                 sysconfig.get_paths()["include"]]  # fmt: skip
     subprocess.run(
         [
             *host.compiler().command, "-shared", "-fPIC", "-std=c++17", "-O1", "-g",
             "-fvisibility=hidden", *flags, *(f"-I{path}" for path in includes),
-            *sorted((ROOT / "emulator").glob("*.cpp")), "-o", library, "-ldl", "-lpthread",
+            *sorted((ROOT / sources).glob("*.cpp")), "-o", library, "-ldl", "-lpthread",
         ],
         check=True,
     )  # fmt: skip
@@ -69,20 +75,22 @@ def beside_nvrtc() -> dict[str, str]:
 @pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads the sanitizers as Linux does")
 @pytest.mark.parametrize("name", SANITIZERS)
-def test_sanitizers_have_nothing_to_report(name, tmp_path):
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_sanitizers_have_nothing_to_report(extension, name, tmp_path):
+    sources, tests = EXTENSIONS[extension]
     flags, libraries, options = SANITIZERS[name]
     environment = {
         **os.environ,
-        **beside_nvrtc(),
+        **(beside_nvrtc() | {"PYCNN_EMULATOR_VIA": "source"} if sources == "emulator" else {}),
         "LD_PRELOAD": " ".join(map(found, libraries)),
         "ASAN_OPTIONS": options,
         "UBSAN_OPTIONS": options,
     }
-    library = build(tmp_path, flags)
+    library = build(tmp_path, sources, flags)
     done = subprocess.run(
         [
-            sys.executable, Path(__file__).with_name("run_sanitized.py"), library,
-            "-q", "-p", "no:cacheprovider", "-m", "not exhaustive", Path(__file__).parent,
+            sys.executable, Path(__file__).with_name("run.py"), extension, library,
+            "-q", "-p", "no:cacheprovider", "--capture=sys", "-m", "not exhaustive", tests,
         ],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
