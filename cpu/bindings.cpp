@@ -158,6 +158,12 @@ void relu_backward(const Array<T>& dy, const Array<T>& x, Array<T>& dx, long beg
   functions<T>().relu_backward(above, from, to, begin, end);
 }
 
+template <class T> bool finite(const Array<T>& x, long begin, long end) {
+  const T* from = x.data();
+  py::gil_scoped_release release;
+  return functions<T>().finite(from, begin, end);
+}
+
 template <class T>
 void max_pool_backward(const Array<T>& dy, const Array<std::int64_t>& indices, Array<T>& dx,
                        long begin, long end) {
@@ -191,6 +197,7 @@ template <class T> void define(py::module_& m) {
   m.def("relu", &relu<T>, "x"_a.noconvert(), "y"_a.noconvert(), "begin"_a, "end"_a);
   m.def("relu_backward", &relu_backward<T>, "dy"_a.noconvert(), "x"_a.noconvert(),
         "dx"_a.noconvert(), "begin"_a, "end"_a);
+  m.def("finite", &finite<T>, "x"_a.noconvert(), "begin"_a, "end"_a);
 }
 
 }  // namespace

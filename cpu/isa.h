@@ -9,12 +9,12 @@ using pycnn_cpu::Weights;
 #include "simd.h"
 #include "correlate.h"
 #include "weight_gradient.h"
-#include "relu.h"
+#include "elements.h"
 #include "norm.h"
 
 template <class T> constexpr pycnn_cpu::Functions<T> functions() {
   return {correlate<T>, weight_gradient<T>, moments<T>, scale_shift<T>, norm_sums<T>,
-          norm_gradient<T>, relu<T>, relu_backward<T>};
+          norm_gradient<T>, relu<T>, relu_backward<T>, finite<T>};
 }
 
 }  // namespace

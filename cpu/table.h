@@ -45,6 +45,7 @@ template <class T> struct Functions {
   // Of elements begin to end.
   void (*relu)(const T* x, T* y, long begin, long end);
   void (*relu_backward)(const T* dy, const T* x, T* dx, long begin, long end);
+  bool (*finite)(const T* x, long begin, long end);
 };
 
 struct Table {

@@ -5,7 +5,7 @@ import pytest
 from conv_shapes import ALL, METHODS, SAME, Case, assert_close
 
 from pycnn.reference.cpu import _direct, _loops, _norm_loops, conv as cpu, norm, pool
-from pycnn.reference.cpu._elementwise import in_blocks
+from pycnn.reference.cpu._elementwise import in_blocks, is_finite
 from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.cpu.activation import relu, relu_backward
 from pycnn.reference.oracle import conv as oracle
@@ -85,6 +85,7 @@ def test_who_has_few_channels_takes_them_and_who_has_many_does_not():
     assert method((64, 16, 32, 32), (16, 3, 3), padding=SAME) == "direct"
     assert method((4, 512, 14, 14), (512, 3, 3), padding=SAME, groups=512) == "direct"
     assert method((64, 6, 14, 14), (16, 1, 1)) == "direct"
+    assert method((64, 64, 8, 8), (64, 3, 3), padding=SAME) == "direct"
     assert method((8, 128, 56, 56), (128, 3, 3), padding=SAME) == "winograd"
     assert method((8, 256, 14, 14), (512, 3, 3), stride=(2, 2), padding=SAME) == "im2col"
     assert method((4, 64, 56, 56), (64, 1, 1)) == "gemm"
@@ -129,6 +130,20 @@ def test_relu_says_what_numpy_says(size, dtype, rng, instructions, monkeypatch):
     for a, b, c in zip(got, want, (y, g), strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(c, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0, 1, 33, 70_001])
+def test_what_is_not_finite_is_found_wherever_it_is(size, dtype, rng, instructions, monkeypatch):
+    monkeypatch.setattr(_loops, "fast", lambda: True)
+    x = np.full(size, np.finfo(dtype).max, dtype)  # whose sum is not finite
+    assert is_finite(x)
+    for place, value in zip(
+        {0, size // 2, size - 1} & {*range(size)}, [np.nan, np.inf, -np.inf], strict=False
+    ):
+        x[place] = value
+        assert not is_finite(x)
+        x[place] = 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])

@@ -45,8 +45,7 @@ def in_blocks(
     if not settings and _loops.take(*arrays, result):
         loop = getattr(_loops.compiled, function.__name__, None)
         if loop is not None:
-            blocks = _loops.shares(first.size, min(thread_count(), -(-first.size // BLOCK)))
-            each(lambda share: loop(*arrays, result, *share), blocks)
+            _shared(loop, *arrays, result)
             return result
     if first.size > BLOCK and all(a.flags.c_contiguous for a in (*arrays, result)):
         flat = [a.reshape(-1) for a in arrays]
@@ -57,3 +56,24 @@ def in_blocks(
     else:
         function(*arrays, *settings, out=result)
     return result
+
+
+@quiet
+def is_finite(x: np.ndarray) -> bool:
+    """Whether all elements are finite; of NumPy, whether their sum is.
+
+    Examples
+    --------
+    >>> is_finite(np.ones(3)), is_finite(np.array([1, np.inf, 2]))
+    (True, False)
+    """
+    if _loops.take(x):
+        return all(_shared(_loops.compiled.finite, x))
+    return bool(np.isfinite(x.sum()))
+
+
+def _shared(loop: Callable[..., Any], *arrays: np.ndarray) -> list[Any]:
+    """What a compiled loop says of the shares that cores take of contiguous arrays."""
+    size = arrays[0].size
+    parts = min(thread_count(), -(-size // BLOCK))
+    return each(lambda share: loop(*arrays, *share), _loops.shares(size, parts))

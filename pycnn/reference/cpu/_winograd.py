@@ -42,14 +42,19 @@ def pays(conv: Conv, direct: bool = False) -> bool:
     1.5 times; in the time of a copy a large matrix product makes 45 multiply-adds and 36 small
     ones make 22; the last term is that of the calls. So fitted to the times of 50 shapes with one
     thread and 16 with two, the choice costs 2 % on average over always choosing the faster.
-    Compiled loops make 31, and copy nothing: so the choice is right for 12 of 13 shapes (processor
-    time of one thread, in turns), and loses 5 % for the other.
+
+    Compiled loops make 28, and copy nothing. Beside them an element of the input counts three
+    times, and more where rows are short; so fitted to 19 shapes (processor time of one thread, in
+    turns), the choice costs 0.4 % on average, and 2 % for 12 other shapes.
     """
     (n, c, _, _), k, (p, q) = conv.x_shape, conv.weight_shape[0], conv.out
     seen = TAPS * TAPS * n * p * q
     tiles = PLACES * n * -(-p // OUT) * -(-q // OUT)
-    other = seen * c * (k / 31 if direct else 1 + k / 45)
-    winograd = 1.5 * PLACES * k * c + tiles * (2 * (c + k) + c * k / 22) + 3e5
+    other: float = seen * c * (1 + k / 45)
+    copied: float = 2 * (c + k)
+    if direct:
+        other, copied = seen * c * k / 28, (3 * c + 2 * k) * (1 + 1 / -(-q // OUT))
+    winograd = 1.5 * PLACES * k * c + tiles * (copied + c * k / 22) + 3e5
     return winograd < other
 
 

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 
 from pycnn.reference.cpu import _batched, _direct, _im2col, _taps, _winograd
 from pycnn.reference.cpu._common import Padding, Pair, quiet
+from pycnn.reference.cpu._elementwise import is_finite
 from pycnn.reference.cpu._geometry import Conv
 from pycnn.reference.cpu._threads import thread_count
 from pycnn.runtime import measured
@@ -192,7 +193,7 @@ def _forward(
     y: np.ndarray,
 ) -> None:
     METHODS[method].forward(conv, x, weight, bias, y)
-    if method == "winograd" and not np.isfinite(y.sum()):
+    if method == "winograd" and not is_finite(y):
         # Its transforms spread a NaN or an infinity over the tile; a product keeps it in place.
         _im2col.forward(conv, x, weight, bias, y)
 
@@ -208,11 +209,11 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
         dx = np.empty(conv.x_shape, dy.dtype)
         filters = filters.swapaxes(1, 2).reshape(turned.weight_shape)
         METHODS[method].forward(turned, dy, filters, None, dx)
-        if np.isfinite(dx.sum()):
+        if is_finite(dx):
             return dx
     way = _gradients(conv)
     dx = way.input_gradient(conv, dy, weight)
-    if way is _direct and not np.isfinite(dx.sum()):  # an infinity times the zeros around dy
+    if way is _direct and not is_finite(dx):  # an infinity times the zeros around dy
         return _columns(conv).input_gradient(conv, dy, weight)
     return dx
 
@@ -220,7 +221,7 @@ def _input_gradient(conv: Conv, dy: np.ndarray, weight: np.ndarray) -> np.ndarra
 def _weight_gradient(conv: Conv, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     method = _gradients(conv)
     dweight = method.weight_gradient(conv, dy, x)
-    if method is _direct and not np.isfinite(dweight.sum()):
+    if method is _direct and not is_finite(dweight):
         # It multiplies by the zeros between rows; of an infinity that makes NaN.
         return _columns(conv).weight_gradient(conv, dy, x)
     return dweight
