@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
+from pycnn.define.out import span
 from pycnn.nn.arrays import device_of, library, mover, to_numpy, widened
 from pycnn.nn.fused_step import Form, Group, grouped, move
 from pycnn.nn.layer import Layer
@@ -64,6 +66,7 @@ class Optimizer:
         self.steps = 0
         self.state: dict[str, dict[str, Any]] = {}
         self._check_dtypes(model.parameters())
+        _check_apart(model.parameters())
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -407,6 +410,18 @@ def _checked(groups: Groups, model: Layer) -> dict[str, dict[str, float]]:
                 f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
             )
     return {p: {name: float(rate) for name, rate in own.items()} for p, own in groups.items()}
+
+
+def _check_apart(parameters: list[Parameter]) -> None:
+    """Parameters that lie over one another would race in the one kernel that moves them."""
+    whole = [p for p in parameters if p.value.flags.c_contiguous and p.value.size]
+    spans = sorted((*span(p.value), p.name) for p in whole)
+    for (_, end, name), (begin, _, other) in pairwise(spans):
+        if begin < end:
+            raise ValueError(
+                f"{name} and {other} share memory; allowed: parameters apart, or one and the same "
+                "array in both layers"
+            )
 
 
 def _matches(pattern: str, name: str) -> bool:

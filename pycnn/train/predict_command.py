@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,24 +41,43 @@ def _predict(arguments: argparse.Namespace) -> int:
         if arguments.accuracy:
             _check_classes(images, predictor.classes)
         own = {
-            str(path): predictor.top(path, arguments.top, arguments.invert)
-            for path in images[comm.rank :: comm.size]
+            str(path): _tried(predictor, path, arguments) for path in images[comm.rank :: comm.size]
         }
         found = {name: best for some in comm.everyones(own) for name, best in some.items()}
-    classes = {str(path): found[str(path)] for path in images}
+    refused = [found[str(path)] for path in images if isinstance(found[str(path)], Exception)]
+    if len(refused) == len(images):
+        raise refused[0]
     if comm.rank:
-        return 0
+        return int(bool(refused))
+    for error in refused:
+        print(f"pycnn: {error}", file=sys.stderr)
+    paths = map(str, images)
+    _show({path: found[path] for path in paths if isinstance(found[path], list)}, arguments)
+    return int(bool(refused))
+
+
+def _tried(
+    predictor: Predictor, path: Path, arguments: argparse.Namespace
+) -> list[tuple[str, float]] | Exception:
+    """The classes of an image, or why it cannot be read."""
+    try:
+        return predictor.top(path, arguments.top, arguments.invert)
+    except (OSError, ValueError) as error:
+        return error
+
+
+def _show(
+    classes: Mapping[str, Sequence[tuple[str, float]]], arguments: argparse.Namespace
+) -> None:
     if arguments.accuracy:
         _show_accuracy(classes, arguments)
-        return 0
-    if arguments.json:
+    elif arguments.json:
         print(json.dumps(classes, indent=1))
-        return 0
-    for path, best in classes.items():
-        print(path)
-        rows = [("", f"{probability:7.2%}", name) for name, probability in best]
-        print(*aligned(rows), sep="\n")
-    return 0
+    else:
+        for path, best in classes.items():
+            print(path)
+            rows = [("", f"{probability:7.2%}", name) for name, probability in best]
+            print(*aligned(rows), sep="\n")
 
 
 def _class_of(path: Path | str) -> str:

@@ -145,7 +145,6 @@ def sweep(
         "varied": varied(arguments.vary),
     }
     known = _known(folder, document, resumed=arguments.resume is not None, force=arguments.force)
-    folder.mkdir(exist_ok=True)
     if arguments.resume is None:  # with --force: what another sweep has begun is none of these
         for trial in planned:
             unfinished(trial.arguments.output).unlink(missing_ok=True)
@@ -157,13 +156,14 @@ def sweep(
         whole = {**document, "complete": len(found) == len(planned), "trainings": trainings}
         write_json(folder / RESULTS, whole)
 
-    keep()
     gpu = arguments.device == "cuda"
     try:
         with (
             client_of(arguments.scheduler, arguments.workers, gpu=gpu) as client,
             terminal.progress(len(left)) as (announce, advance),
         ):
+            folder.mkdir(exist_ok=True)
+            keep()
             task = partial(_nth, [planned[i] for i in left], train)
             for number, part in shared(client, task, len(left)):
                 trial = planned[left[number]]
@@ -173,6 +173,8 @@ def sweep(
                 announce(f"{trial.name}: {_said(found[left[number]])}")
                 advance()
     except KeyboardInterrupt:
+        if not (folder / RESULTS).is_file():
+            raise
         print(
             f"pycnn: interrupted: {len(found)} of {len(planned)} trainings done; go on with "
             f"--resume {folder} in the place of --output", file=sys.stderr,

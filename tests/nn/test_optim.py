@@ -358,3 +358,17 @@ def test_factors_that_are_no_numbers_of_16_bits_scale_gradients_of_these(dtype):
     half.grads = {name: np.full_like(value, 2.0**15) for name, value in half.params.items()}
     nn.clip_grad_norm(half, 2.0**-12)
     assert half.grads["weight"].item() == pytest.approx(2.0**-12.5, rel=2.0**-8)
+
+
+def test_parameters_over_one_another_are_refused():
+    """One kernel would move both at a time."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    memory = np.zeros(6, np.float32)
+    one, two = model.children.values()
+    one.params["weight"], two.params["weight"] = memory[:4].reshape(2, 2), memory[2:].reshape(2, 2)
+    with pytest.raises(ValueError, match=r"0\.weight and 1\.weight share memory; allowed: "):
+        nn.SGD(model, 0.1)
+    two.params["weight"] = one.params["weight"]  # tied: one parameter
+    nn.SGD(model, 0.1)
+    one.params["weight"], two.params["weight"] = memory[:3][None], memory[3:][None]  # neighbours
+    nn.SGD(model, 0.1)

@@ -94,6 +94,25 @@ def test_an_inverted_image_is_read_as_its_negative(trained, enlarged, tmp_path, 
     assert outputs[0] == outputs[1]
 
 
+def test_an_image_that_cannot_be_read_ends_no_folder(trained, enlarged, tmp_path, capsys):
+    folder = tmp_path / "7"
+    folder.mkdir()
+    good, bad = folder / "b.png", folder / "a.png"
+    shutil.copy(next((enlarged / "7").iterdir()), good)
+    bad.write_text("no image")
+    words = ["predict", str(trained / "m.safetensors"), str(folder), "--json"]
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert [*json.loads(shown.out)] == [str(good)]
+    assert shown.err.startswith("pycnn: ")
+    assert str(bad) in shown.err
+    assert main([*words, "--accuracy"]) == 1
+    assert json.loads(capsys.readouterr().out)["images"] == 1
+    good.unlink()
+    assert main(words) == 2
+    assert str(bad) in capsys.readouterr().err
+
+
 def test_resuming(trained, enlarged, capsys):
     arguments = ["train", "lenet5", "--data", str(enlarged), "--epochs", "5", "--batch", "16"]
     assert main([*arguments, "--resume", str(trained / "m.safetensors")]) == 0

@@ -160,6 +160,18 @@ def test_a_sweep_that_replaces_another_goes_on_from_nothing(client, swept, folde
     assert not begun.exists()
 
 
+def test_a_scheduler_that_is_not_there_leaves_nothing(folder, tmp_path, monkeypatch, capsys):
+    def refused(*arguments, **settings):
+        raise OSError("nobody answers at tcp://127.0.0.1:9")
+
+    monkeypatch.setattr(sweep, "client_of", refused)
+    out = tmp_path / "out"
+    words = ["train", "lenet5", "--data", str(folder), *WORDS, *VARY, "-o", str(out)]
+    assert main([*words, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "nobody answers" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_one_that_diverges_is_no_end(client, folder, tmp_path):
     out = tmp_path / "out"
     words = ["train", "lenet5", "--data", str(folder), *WORDS, "--optimizer", "sgd", "-o", str(out)]
