@@ -77,6 +77,7 @@ def _add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="augmentation: mix images, and their classes, by a beta distribution")  # fmt: skip
     add("--seed", type=int, help="default 0")
     add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--graph", action="store_true", help="with --device cuda: every step one CUDA graph")
     add("-o", "--output", type=Path, help="checkpoint (default MODEL-DATA.safetensors)")
     add(
         "--resume",
@@ -200,7 +201,7 @@ def made(
         precision=arguments.precision, accumulate=arguments.accumulate,
         patience=arguments.patience, checkpoint=written_to, mix=_mix(arguments, dataset),
         loss=nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing), comm=comm,
-        sync_batch_norm=arguments.sync_batch_norm,
+        sync_batch_norm=arguments.sync_batch_norm, graph=arguments.graph,
     )  # fmt: skip
     if checkpoint:
         trainer.resume(checkpoint, arguments.change)

@@ -28,7 +28,8 @@ from pycnn.train.checks import (
 )  # fmt: skip
 from pycnn.train.diverged import NOWHERE, Diverged, array_not_finite, first_not_finite
 from pycnn.train.evaluation import evaluate, metrics_of, placer_of
-from pycnn.train.gradients import Metric, gradients, is_sum
+from pycnn.train.gradients import Batch, Metric, gradients, is_sum
+from pycnn.train.graph_steps import GraphSteps
 from pycnn.train.history import Epoch
 from pycnn.train.hooks import Hook
 from pycnn.train.interrupt import Interrupted, deferred
@@ -88,6 +89,10 @@ class Trainer:
         Written after every epoch, and when interrupted.
     best : Path or str, optional
         Written after an epoch whose test loss is the smallest so far.
+    graph : bool, default False
+        Make every step one CUDA graph, see `CompiledStep`, of which it has the limits: no dropout,
+        whole batches, one process, no hook between backward and the step. A loss that is no number
+        is found after the step. Of a model on a GPU.
     comm : Communicator, optional
         The processes that share the work; those that were launched together, `train.processes()`,
         by default. Each runs the same program, and computes its parts of every batch; weights and
@@ -140,6 +145,7 @@ class Trainer:
         patience: int | None = None,
         checkpoint: Path | str | None = None,
         best: Path | str | None = None,
+        graph: bool = False,
         comm: Communicator | None = None,
         sync_batch_norm: bool = False,
     ) -> None:
@@ -196,6 +202,7 @@ class Trainer:
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.best = Path(best) if best is not None else None
         self.state = TrainState()
+        self._by_graph = GraphSteps(self, self.comm.size) if graph else None
         #: Whether this process was asked to stop, and whether any was when the step was computed.
         self._interrupted: Callable[[], bool] = lambda: False
         self._noted = False
@@ -288,22 +295,26 @@ class Trainer:
 
     def _step(self, parts: list[Any]) -> None:
         """One move of the parameters, and the figures of the batch before it."""
+        batch = self._gradients(parts) if self._by_graph is None else self._by_graph(*parts[0])
+        self._noted = batch.noted
+        if not np.isfinite(batch.total):
+            self._refuse(batch.total, parts)
+        if self._by_graph is None:
+            for hook in self.hooks:
+                hook.gradients(self)
+            asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
+            self.optimizer.step(**{n: value for n, value in asked.items() if value is not None})
+        loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
+        self.state.add(loss, batch.weight, batch.examples, batch.metrics)
+
+    def _gradients(self, parts: list[Any]) -> Batch:
         first = self.optimizer.steps * self.accumulate
-        batch = gradients(
+        return gradients(
             self.model, self.loss, parts, metrics=self.metrics, precision=self.precision,
             factor=1.0 if self.scale is None else self.scale.scale,
             seeds=lambda part: self.model.reseed(self.seed, first + part), comm=self.comm,
             synchronised=self.sync_batch_norm and self.comm.size > 1, noted=self._interrupted,
         )  # fmt: skip
-        self._noted = batch.noted
-        if not np.isfinite(batch.total):
-            self._refuse(batch.total, parts)
-        for hook in self.hooks:
-            hook.gradients(self)
-        asked: dict[str, Any] = {"scale": self.scale, "clip_norm": self.clip_norm}
-        self.optimizer.step(**{name: value for name, value in asked.items() if value is not None})
-        loss = batch.loss / batch.examples if is_sum(self.loss) else batch.loss
-        self.state.add(loss, batch.weight, batch.examples, batch.metrics)
 
     def _refuse(self, total: float, parts: list[Any]) -> None:
         """Say what made the loss what is no number."""
@@ -391,3 +402,5 @@ class Trainer:
             `change` is the same, or the checkpoint is of a model alone.
         """
         record.resume(self, checkpoint, change)
+        if self._by_graph is not None:  # the optimiser's state lies elsewhere now
+            self._by_graph = GraphSteps(self, self.comm.size)
