@@ -80,8 +80,11 @@ class Module:
         """(path, layer) of this layer, whose path is empty, and all inside it."""
         yield "", self
         for name, child in self.children.items():
-            for path, layer in child.named_layers():
-                yield (f"{name}.{path}" if path else name), layer
+            yield name, child
+            if child.children:
+                inside = child.named_layers()
+                next(inside)
+                yield from ((f"{name}.{path}", layer) for path, layer in inside)
 
     def parameters(self) -> list[Parameter]:
         """All parameters, those of inner layers too, in a fixed order; a shared array once."""

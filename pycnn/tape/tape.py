@@ -184,8 +184,9 @@ class Tape:
         for name, array in arrays.items():
             values[name] = array
             if array.__class__ is Variable:
-                self._check_own(name, array)
                 slots[name], values[name] = array.slot, array.value
+                if array.tape is not self:
+                    self._check_own(name, array)
         rule = pullback_of(operation)
         run = rule.run(settings)
         call = operation.prepared(values, None, run)

@@ -112,7 +112,10 @@ class BatchNormTrain(_BatchNorm, of=define.BatchNormTrain):
         for name, fresh in zip(RUNNING, (mean, variance), strict=True):
             if name in arrays:
                 old = arrays[name].astype(np.float64)
-                results[f"new_{name}"] = (1 - s.momentum) * old + s.momentum * fresh
+                with np.errstate(over="ignore", invalid="ignore"):
+                    if arrays["x"].dtype != np.float64:  # a sum that overflows, times no momentum
+                        fresh = fresh.astype(np.float32)
+                    results[f"new_{name}"] = (1 - s.momentum) * old + s.momentum * fresh
         return results
 
     def terms(self, settings: Settings, arrays: Arrays) -> int:
