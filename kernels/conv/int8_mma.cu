@@ -136,44 +136,6 @@ int8_mma_forward(const scalar_t* __restrict__ x, const scalar_t* __restrict__ we
     });
 }
 
-// Sixteen sums at a time are scaled in float, which tells what they are rounded to unless they are
-// close to the middle between two values: then, and in the last ones of a group, by the rule itself.
-struct Rounding {
-    static constexpr float MAGIC = 12582912;  // 1.5 2^23: the last bit of a sum is that of one
-
-    float factor[CHUNK];
-    float lowest, highest, zero;
-
-    __device__ __forceinline__ Rounding(const Requantisation& to, index_t k, int count)
-        : zero(MAGIC + to.zero()) {
-        lowest = to.p.lowest - to.zero();
-        highest = to.p.highest - to.zero();
-#pragma unroll
-        for (int j = 0; j < CHUNK; ++j)
-            factor[j] = j < count ? static_cast<float>(fmin(to.multiplier(k + j), 0x1p96)) : 0;
-    }
-
-    // Whether the bytes are right: the product misses at most 3 2^-24 of what is held, below 2^-13.
-    __device__ __forceinline__ bool operator()(unsigned (&bytes)[4], const int (&sum)[CHUNK]) const {
-        float worst = 0;
-#pragma unroll
-        for (int word = 0; word < 4; ++word) {
-            unsigned bits[4];
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const int j = word * 4 + e;
-                const float scaled = static_cast<float>(sum[j]) * factor[j];
-                const float held = fminf(fmaxf(scaled, lowest), highest), rounded = held + zero;
-                worst = fmaxf(worst, fabsf(held - (rounded - zero)));
-                bits[e] = __float_as_uint(rounded);
-            }
-            bytes[word] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040),
-                                      __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
-        }
-        return worst < 0.4999f;
-    }
-};
-
 extern "C" __global__ void __launch_bounds__(MMA_THREADS, MIN_BLOCKS)
 int8_mma_requantised(const scalar_t* __restrict__ x, const float* __restrict__ x_scale,
                      const x_type* __restrict__ x_zero, const scalar_t* __restrict__ weight,
@@ -192,7 +154,7 @@ int8_mma_requantised(const scalar_t* __restrict__ x, const float* __restrict__ x
     const bool vector = p.vectors & C_CHUNKED && reinterpret_cast<size_t>(gC) % 16 == 0;
     constexpr int STEP = MMA_THREADS * CHUNK / BLK_M;
     const int m = threadIdx.x * CHUNK % BLK_M, count = min(out.extent_m - m, CHUNK);
-    const Rounding rounding(to_bytes, out.channel + m, count);
+    const Rounding rounding(to_bytes, [&](int j) { return j < count ? out.channel + m + j : -1; });
     warp.store_through_shared(out.sC, [&](int pass) {
 #pragma unroll 1
         for (int r = apart(threadIdx.x * CHUNK / BLK_M); r < Warp::ROWS; r += STEP) {

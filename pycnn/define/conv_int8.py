@@ -1,5 +1,6 @@
 """Definitions of convolution of 8-bit integers: exact sums, and sums scaled back to 8 bits."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -50,7 +51,7 @@ class IntegerConv(TakesScalars):
     """What the two have in common: the sums."""
 
     family = "conv"
-    layouts = LAYOUTS
+    layouts: tuple[str, ...] = LAYOUTS
     bound = "arithmetic"
     dtypes = INT8
     environment = (LIMIT,)
@@ -111,6 +112,13 @@ class IntegerConv(TakesScalars):
             *s.problem.windows,
         )
 
+    @abstractmethod
+    def by_convolution(self, call: Call, arrays: Arrays) -> dict[str, Any]:
+        """By the CPU path, of operands called as those of a convolution."""
+
+    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+        return self.by_convolution(call, arrays)
+
     def flops(self, call: Call) -> int:
         """Of integers."""
         problem = call.settings.problem
@@ -124,7 +132,7 @@ class Conv2dInteger(IntegerConv):
     operands = (X, WEIGHT, X_ZERO, WEIGHT_ZERO)
     note = "int8, uint8; y is int32"
 
-    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+    def by_convolution(self, call: Call, arrays: Arrays) -> dict[str, Any]:
         return {"y": call.settings.layout.from_channels_first(self.sums(call, arrays))}
 
 
@@ -151,7 +159,7 @@ class QlinearConv2d(IntegerConv):
         scale = Allowed(low, high, "finite numbers above 0")
         return dict.fromkeys(("x_scale", "weight_scale", "y_scale"), scale)
 
-    def cpu(self, call: Call, arrays: Arrays, out: Any) -> dict[str, Any]:
+    def by_convolution(self, call: Call, arrays: Arrays) -> dict[str, Any]:
         scales = "x_scale", "weight_scale", "y_scale", "y_zero_point"
         operands = (*(arrays[name] for name in scales), arrays.get("bias"))
         y = cpu.requantise(self.sums(call, arrays), *operands)

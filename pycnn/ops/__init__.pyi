@@ -103,6 +103,8 @@ from pycnn.ops.gemm import (
     linear as linear,
     linear_backward as linear_backward,
     matmul as matmul,
+    matmul_integer as matmul_integer,
+    qlinear_matmul as qlinear_matmul,
     scaled_mm as scaled_mm,
 )
 from pycnn.ops.grid_sample import (

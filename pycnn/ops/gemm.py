@@ -3,6 +3,7 @@
 from typing import Any
 
 from pycnn.define.gemm import BMM, BMM_BACKWARD, GEMM, MATMUL
+from pycnn.define.gemm_int8 import MATMUL_INTEGER, QLINEAR_MATMUL
 from pycnn.define.gemm_scaled import SCALED_MM
 from pycnn.define.linear import LINEAR, LINEAR_BACKWARD
 from pycnn.define.public import operation
@@ -286,4 +287,104 @@ def scaled_mm(
     >>> pycnn.scaled_mm(a, b, np.float32(0.5), np.float32(10), output_dtype="float32")
     array([[30.],
            [30.]], dtype=float32)
+    """
+
+
+@operation(MATMUL_INTEGER)
+def matmul_integer(
+    a: Any,
+    b: Any,
+    a_zero_point: Any = None,
+    b_zero_point: Any = None,
+    algo: str = "auto",
+    *,
+    out: Any = None,
+) -> Any:
+    """Product of 8-bit integers, exact in 32 bits (ONNX's MatMulInteger, PyTorch's ``_int_mm``).
+
+    Parameters
+    ----------
+    a : array (M, K), int8 or uint8
+        Any strides; M may be 0.
+    b : array (K, N), int8 or uint8, whatever `a` is
+        Any strides; fastest as the transpose of a contiguous (N, K).
+    a_zero_point : array () or NumPy scalar, dtype of `a`, optional
+        The integer that stands for zero, which is subtracted; by default 0.
+    b_zero_point : array () or (N,), dtype of `b`, optional
+        The same of `b`, or of every column.
+    algo : {"auto", "direct", "implicit_gemm_mma", "wgmma"}, default "auto"
+        A kernel: on the reference backend only ``"auto"``. ``"implicit_gemm_mma"``, on tensor
+        cores, wants rows of `a` without gaps between terms, K a multiple of 16; ``"wgmma"``, those
+        of sm_90a, the same of columns of `b`, multiples of 16 elements between rows, or columns,
+        and no zero points.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array (M, N), int32
+        Modulo 2^32.
+
+    References
+    ----------
+    ONNX, operator MatMulInteger, version 10.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> a, b = np.array([[11, 7]], np.uint8), np.array([[1], [2]], np.uint8)
+    >>> pycnn.matmul_integer(a, b, np.uint8(12))
+    array([[-11]], dtype=int32)
+    """
+
+
+@operation(QLINEAR_MATMUL)
+def qlinear_matmul(
+    a: Any,
+    a_scale: Any,
+    b: Any,
+    b_scale: Any,
+    y_scale: Any,
+    y_zero_point: Any,
+    a_zero_point: Any = None,
+    b_zero_point: Any = None,
+    bias: Any = None,
+    algo: str = "auto",
+    *,
+    out: Any = None,
+) -> Any:
+    """Product of 8-bit integers that stand for reals, scaled back to 8 bits (ONNX's QLinearMatMul).
+
+    ``y = saturate(rint((sum + bias) a_scale b_scale / y_scale) + y_zero_point)``, with the sum of
+    `matmul_integer`; rounded half to even, all of it in double.
+
+    Parameters
+    ----------
+    a, b, a_zero_point, b_zero_point, algo
+        As in `matmul_integer`.
+    a_scale, y_scale : array () or NumPy scalar, float32
+    b_scale : array () or (N,), float32
+        Of all, or of every column.
+    y_zero_point : array () or NumPy scalar, int8 or uint8
+        Its dtype is that of the result.
+    bias : array (N,), int32, optional
+        In units of ``a_scale b_scale``.
+    out : array, optional
+        Takes the result: contiguous, memory of its own.
+
+    Returns
+    -------
+    array (M, N), dtype of `y_zero_point`
+
+    References
+    ----------
+    ONNX, operator QLinearMatMul, version 10. B. Jacob et al.: Quantization and Training of Neural
+    Networks for Efficient Integer-Arithmetic-Only Inference, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, pycnn
+    >>> a, b, one = np.array([[3, -5]], np.int8), np.array([[10], [4]], np.int8), np.float32(1)
+    >>> pycnn.qlinear_matmul(a, one, b, np.float32(0.5), one, np.int8(-2))
+    array([[3]], dtype=int8)
     """

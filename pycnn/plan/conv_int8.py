@@ -2,6 +2,8 @@
 
 ``direct`` takes any layout. ``implicit_gemm_mma`` wants channels innermost in x, a multiple of
 sixteen of them in a group, and in the weight, of which it makes a copy where they are not.
+``wgmma``, on sm_90a, takes products alone, which windows of one pixel are, channels innermost and
+no zero points.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ import numpy as np
 
 from pycnn.define.views import View
 from pycnn.dtypes import QUANTISED
+from pycnn.plan import _wgmma, gemm_wgmma
 from pycnn.plan._copy import Place, copy_launch
 from pycnn.plan._implicit import Chunked
 from pycnn.plan._strided import row_major
@@ -26,13 +29,22 @@ from pycnn.plan.conv_implicit_mma import (
     require_channels,
 )
 from pycnn.plan.conv_problem import Problem, Unsupported, flat_grid
-from pycnn.runtime.plan import ArraySpec, Buffer, Kernel, Launch, Plan
+from pycnn.plan.gemm import Flag, aligned, params_of, vectors
+from pycnn.plan.gemm_problem import Gemm
+from pycnn.runtime.plan import Argument, ArraySpec, Buffer, Kernel, Launch, Plan
 from pycnn.runtime.structs import struct
 
 FILE, BLOCK = "conv/int8.cu", 256
 MMA_FILE, MMA_BLOCK = "conv/int8_mma.cu", 128
 
-DIRECT, MMA = ALGORITHMS = ("direct", "implicit_gemm_mma")
+HOPPER_FILE = "gemm/13_wgmma_int8.cu"
+
+DIRECT, MMA, HOPPER = ALGORITHMS = ("direct", "implicit_gemm_mma", "wgmma")
+
+#: PTX's names of the types, and tiles by which sums are stored as they are, and by which not: the
+#: largest leaves too few registers to make bytes of them.
+_PTX = {"int8": "s8", "uint8": "u8"}
+_TILES = {"forward": _wgmma.TILES, "requantised": _wgmma.TILES[:2]}
 
 #: Channels that one instruction multiplies and adds.
 WORD = 4
@@ -69,6 +81,14 @@ class Quantised:
 def words(problem: Problem) -> bool:
     """Whether four channels are one word of x and of the weight, as far as extents tell."""
     return problem.channels % WORD == 0 and in_words(problem.x) and in_words(problem.weight)
+
+
+def _pixels(view: View) -> int | None:
+    """From a pixel to the next, channels innermost; None where they are not."""
+    (n, channels, *extents), (image, channel, *steps) = view.shape, view.strides
+    if channel != 1 and channels > 1:
+        return None
+    return View((n, *extents), (image, *steps), view.dtype).merged(0, len(extents))
 
 
 def in_words(view: View) -> bool:
@@ -119,9 +139,12 @@ class Convolving:
         """The one that `auto` takes first."""
         problem = self.quantised.problem
         narrow = problem.filters < WIDE or problem.channels * problem.taps < LONG
-        reasons = {MMA: "tensor cores", DIRECT: "a thread an output"}
+        fast = {HOPPER: "Hopper's tensor cores", MMA: "tensor cores"}
+        reasons = {DIRECT: "a thread an output"}
         if narrow:
-            reasons = {DIRECT: reasons[DIRECT], MMA: "tensor cores, most of a tile idle"}
+            reasons |= {name: f"{why}, most of a tile idle" for name, why in fast.items()}
+        else:
+            reasons = fast | reasons
         return [self._candidate(algo, reason) for algo, reason in reasons.items()]
 
     def _candidate(self, algo: str, reason: str) -> Candidate:
@@ -133,16 +156,23 @@ class Convolving:
 
     def plan(self, algo: str) -> Plan:
         """Raises ValueError where `algo` does not fit."""
+        asked = algo
         if algo == "auto":
             algo = next(candidate.name for candidate in self.candidates() if candidate.fits)
         try:
-            return self._plan(algo)
+            plan = self._plan(algo)
         except Unsupported as unsupported:
             raise ValueError(f"algo={algo!r} does not fit; {algo}: {unsupported}") from None
+        if asked != "auto" or algo != HOPPER:
+            return plan
+        elsewhere = self._direct()[0][0]
+        launches = [replace(x, unaligned=elsewhere) for x in plan.launches if isinstance(x, Launch)]
+        return replace(plan, launches=tuple(launches))
 
     def _plan(self, algo: str) -> Plan:
         """Raises `Unsupported`."""
-        planner = {DIRECT: self._direct, MMA: self._on_tensor_cores}[algo]
+        planners = {DIRECT: self._direct, MMA: self._on_tensor_cores, HOPPER: self._on_hopper}
+        planner = planners[algo]
         launches, workspace = planner() if prod(self.quantised.problem.y.shape) else ([], {})
         return Plan(self.op, algo, tuple(launches), {"y": self.output}, workspace)
 
@@ -167,6 +197,54 @@ class Convolving:
         weight = "weight_last" if copies else "weight"
         arguments = (*self._arrays(weight), params, self._params())
         return [*copies, Launch(kernel, grid, (MMA_BLOCK, 1, 1), arguments)], workspace
+
+    def _on_hopper(self) -> tuple[list[Launch], dict[str, ArraySpec]]:
+        product, own = self._product(), self._entry
+        tiles = _TILES[own]
+        way = _wgmma.best_way(product.m, product.n, product.k, tiles=tiles, dtype=product.dtype)
+        result = replace(product, dtype=self.output.dtype.name)
+        flags = Flag.C_VECTOR * vectors(result, product.c, (product.m, product.n), contiguous=3)
+        types = (
+            ("ELEMENT_A", _PTX[product.dtype]),
+            ("ELEMENT_B", _PTX[self.quantised.weight_dtype]),
+        )
+        maps = gemm_wgmma.operand_maps(product, Buffer("x"), Buffer("weight"), way, False, True)
+        params = params_of(product, flags, way.tile)
+        arguments: tuple[Argument, ...] = (*maps, Buffer("y"), params)
+        if own == "requantised":
+            bias = None if self.quantised.bias is None else Buffer("bias")
+            scales = ("x_scale", "weight_scale", "y_scale", "y_zero_point")
+            arguments = (*maps, *map(Buffer, scales), bias, Buffer("y"), params, self._params())
+        name = "gemm_wgmma_int8" if own == "forward" else "gemm_wgmma_requantised"
+        launch = Launch(
+            Kernel(HOPPER_FILE, name, (*types, *way.defines)),
+            way.grid(way.tiles(product.m, product.n, 1)),
+            (_wgmma.threads(way.tile), 1, 1),
+            arguments,
+            shared=_wgmma.shared_bytes(way.tile),
+        )
+        return [launch], {}
+
+    def _product(self) -> Gemm:
+        """What the convolution is; raises `Unsupported`."""
+        q, p = self.quantised, self.quantised.problem
+        if q.x_zero or q.weight_zero is not None:
+            raise Unsupported("zero points of x or of the weight; allowed: none, which is 0")
+        one = (1, 1)
+        if p.taps != 1 or p.groups != 1 or p.stride != one or any((*p.pad_begin, *p.pad_end)):
+            raise Unsupported("a window or a step of several pixels, padding or groups")
+        x_step, y_step = (_pixels(view) for view in (p.x, p.y))
+        if x_step is None or y_step is None:
+            raise Unsupported("pixels not evenly spaced, or channels not innermost")
+        product = Gemm(
+            prod(p.y.shape) // p.y.shape[1], p.filters, p.channels, p.dtype,
+            a=(0, 0, x_step, p.x.strides[1]),
+            b=(0, 0, p.weight.strides[1], p.weight.strides[0]),
+            c=(0, 0, y_step, 1),
+        )  # fmt: skip
+        if reason := gemm_wgmma.unsupported(product, aligned(product)):
+            raise Unsupported(reason)
+        return product
 
     def _channels_innermost(
         self, problem: Problem
@@ -195,7 +273,7 @@ class Convolving:
 
     @property
     def _entry(self) -> str:
-        return "forward" if self.op == "conv2d_integer" else "requantised"
+        return "forward" if self.output.dtype == np.int32 else "requantised"
 
     @property
     def _types(self) -> tuple[tuple[str, str], ...]:

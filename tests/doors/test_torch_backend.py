@@ -395,4 +395,5 @@ def test_every_operation_is_in_the_table_or_known_not_to_be():
         *("add_n", "gemm", "sum_of_half_squares", "global_avg_pool", "global_max_pool"),
         *("sum_pool1d", "sum_pool2d", "sum_pool3d", "depth_to_space", "space_to_depth"),
         *("conv2d_integer", "qlinear_conv2d", "scaled_mm"),
+        *("matmul_integer", "qlinear_matmul"),
     }

@@ -86,6 +86,7 @@ OWN = {
     *("conv2d_integer", "qlinear_conv2d", "gemm", "sum_pool1d", "sum_pool2d", "sum_pool3d"),
     *("global_max_pool", "global_avg_pool", "batch_norm_train", "sum_of_half_squares", "add_n"),
     *("depth_to_space", "space_to_depth", "batch_norm_relu_train"),
+    *("matmul_integer", "qlinear_matmul"),
 }
 
 #: Those among them that an operation of PyTorch's is like.

@@ -83,6 +83,8 @@ NO_LAYER = {
     "conv2d_integer": "int8 has no gradients: inference through pycnn.ops",
     "qlinear_conv2d": "int8 has no gradients: inference through pycnn.ops",
     "gemm": "the matrix product behind Linear",
+    "matmul_integer": "int8 has no gradients: inference through pycnn.ops",
+    "qlinear_matmul": "int8 has no gradients: inference through pycnn.ops",
     "scaled_mm": "8-bit floats have no gradients: inference through pycnn.ops",
     "matmul": "has two inputs and no parameters",
     "argmax": "has no gradient",

@@ -8,7 +8,7 @@ import pytest
 from plan_checks import HUGE, assert_sound, struct
 
 from pycnn.dtypes import FLOATING, numpy_dtype
-from pycnn.plan import gemm_scaled
+from pycnn.plan import conv_int8, gemm_scaled
 from pycnn.plan._epilogue import Epilogue
 from pycnn.plan.gemm import (
     VERSIONS,
@@ -77,7 +77,8 @@ def test_flags_are_those_of_the_header():
 
 def test_ladder_is_what_kernels_there_are():
     files = {k.file: k for k in catalogue.load() if k.file.startswith("gemm/")}
-    others = {gemm_scaled.FILE, gemm_scaled.HOPPER_FILE}  # of 8-bit floats
+    # of 8-bit floats and integers
+    others = {gemm_scaled.FILE, gemm_scaled.HOPPER_FILE, conv_int8.HOPPER_FILE}
     assert {version.file for version in VERSIONS.values()} | others == set(files)
     for algo, version in VERSIONS.items():
         assert list(files[version.file].entries) == [version.entry] == [f"gemm_{algo}"]

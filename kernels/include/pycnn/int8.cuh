@@ -45,3 +45,50 @@ struct Requantisation {
         return static_cast<unsigned char>(static_cast<int>(held));
     }
 };
+
+constexpr int SIXTEEN = 16;
+
+// Sixteen sums at a time are scaled in float, which tells what they are rounded to unless they are
+// close to the middle between two values: then, and in the last ones of a group, by the rule itself.
+struct Rounding {
+    static constexpr float MAGIC = 12582912;  // 1.5 2^23: the last bit of a sum is that of one
+
+    float factor[SIXTEEN];
+    float lowest, highest, zero;
+
+    // `filter(j)` is that of sum j; negative: there is none.
+    template <typename Filter>
+    __device__ __forceinline__ Rounding(const Requantisation& to, Filter filter)
+        : zero(MAGIC + to.zero()) {
+        lowest = to.p.lowest - to.zero();
+        highest = to.p.highest - to.zero();
+        // A multiplier but for its last bits in double, and one division for all.
+        const double of_one = static_cast<double>(*to.x_scale) / *to.y_scale;
+#pragma unroll
+        for (int j = 0; j < SIXTEEN; ++j) {
+            const index_t k = filter(j);
+            factor[j] =
+                k < 0 ? 0 : static_cast<float>(fmin(of_one * to.weight_scale[k * to.p.weight_scale_k], 0x1p96));
+        }
+    }
+
+    // Whether the bytes are right: the product misses at most 3 2^-24 of what is held, below 2^-13.
+    __device__ __forceinline__ bool operator()(unsigned (&bytes)[4], const int (&sum)[SIXTEEN]) const {
+        float worst = 0;
+#pragma unroll
+        for (int word = 0; word < 4; ++word) {
+            unsigned bits[4];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const int j = word * 4 + e;
+                const float scaled = static_cast<float>(sum[j]) * factor[j];
+                const float held = fminf(fmaxf(scaled, lowest), highest), rounded = held + zero;
+                worst = fmaxf(worst, fabsf(held - (rounded - zero)));
+                bits[e] = __float_as_uint(rounded);
+            }
+            bytes[word] = __byte_perm(__byte_perm(bits[0], bits[1], 0x0040),
+                                      __byte_perm(bits[2], bits[3], 0x0040), 0x5410);
+        }
+        return worst < 0.4999f;
+    }
+};

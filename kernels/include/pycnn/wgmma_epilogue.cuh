@@ -220,14 +220,35 @@ struct LaneSums {
     }
 };
 
-// Those of a part of 32 columns: registers have no addresses.
-template <int SUMS>
-__device__ __forceinline__ void of_part(float (&x)[PART_N / 2], const float (&d)[SUMS], int part) {
+// Those of a part of the columns: registers have no addresses.
+template <typename T, int OF_PART, int SUMS>
+__device__ __forceinline__ void of_part(T (&x)[OF_PART], const T (&d)[SUMS], int part) {
 #pragma unroll
-    for (int constant = 0; constant < 2 * SUMS / PART_N; ++constant) {
+    for (int constant = 0; constant < SUMS / OF_PART; ++constant) {
         if (constant != part) continue;
 #pragma unroll
-        for (int n = 0; n < PART_N / 2; ++n) x[n] = d[constant * PART_N / 2 + n];
+        for (int n = 0; n < OF_PART; ++n) x[n] = d[constant * OF_PART + n];
+    }
+}
+
+// Stores a lane's sums of one of its two rows, of which `cols` columns are left; `pairs`: 8 bytes at a
+// time, and all of them.
+template <typename T, int SUMS>
+__device__ __forceinline__ void store_row(T* to, const T (&x)[SUMS], int h, index_t cols,
+                                          bool pairs) {
+    if (pairs) {
+        T* const whole = kept(to);  // else NVRTC shares a single store with the other way
+#pragma unroll
+        for (int n = 0; n < SUMS / 4; ++n) {
+            const T two[2] = {x[4 * n + 2 * h], x[4 * n + 2 * h + 1]};
+            store_vector(nth_vector<2>(whole, 4 * n), two);
+        }
+    } else {
+#pragma unroll
+        for (int n = 0; n < SUMS / 4; ++n)
+#pragma unroll
+            for (int e = 0; e < 2; ++e)
+                if (8 * n + e < cols) to[8 * n + e] = x[4 * n + 2 * h + e];
     }
 }
 
@@ -238,21 +259,9 @@ template <int SUMS>
 __device__ __forceinline__ void store_floats(const Output& out, const float (&x)[SUMS],
                                              const Row (&rows)[2], int i, int j, bool pairs) {
 #pragma unroll
-    for (int h = 0; h < 2; ++h) {
-        if (i + 8 * h >= out.rows) continue;
-        float* const to = out.c + out.first + rows[h].c + j;
-#pragma unroll
-        for (int n = 0; n < SUMS / 4; ++n) {
-            const float two[2] = {x[4 * n + 2 * h], x[4 * n + 2 * h + 1]};
-            if (pairs) {
-                store_vector(nth_vector<2>(to, 4 * n), two);
-            } else {
-#pragma unroll
-                for (int e = 0; e < 2; ++e)
-                    if (j + 8 * n + e < out.cols) to[8 * n + e] = two[e];
-            }
-        }
-    }
+    for (int h = 0; h < 2; ++h)
+        if (i + 8 * h < out.rows)
+            store_row(out.c + out.first + rows[h].c + j, x, h, out.cols - j, pairs);
 }
 
 // Finishes and stores the rows of a warp, of which a lane has the sums.
