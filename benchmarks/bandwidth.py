@@ -39,6 +39,9 @@ GOAL = 0.85
 #: Blocks of a launch that are run.
 BLOCKS = 12
 
+#: What arrays are filled with, again and again.
+_SOME = np.random.default_rng(0).uniform(0.5, 1.5, 4093)
+
 N = 32
 STEM, MAP, LAST = (112, 64), (56, 256), (7, 2048)  # side and channels
 ROWS, CLASSES, TOKENS = 16384, 1000, (4096, 1024)
@@ -63,8 +66,10 @@ class Case:
 
 
 def array(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """Where a GPU would have it; nobody writes or reads it."""
-    return sample.aligned(tuple(shape), np.dtype(dtype))
+    """Where a GPU would have it, of numbers that overflow nowhere and of which none is zero."""
+    made = sample.aligned(tuple(shape), np.dtype(dtype))
+    made.reshape(-1)[...] = np.resize(_SOME.astype(made.dtype), made.size)
+    return made
 
 
 def images(layout: str, size: tuple[int, int], dtype: Any) -> np.ndarray:

@@ -43,10 +43,10 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* __re
                                         scalar_t* __restrict__ loss,
                                         acc_t* __restrict__ partial_cost,
                                         acc_t* __restrict__ partial_weight, const Slices<3>& p,
-                                        const Classes& c, scalar_t* smem, acc_t* partial) {
+                                        const Classes& c, scalar_t* smem) {
     __shared__ Positions positions;
     const acc_t hard = static_cast<acc_t>(c.hard), smooth = static_cast<acc_t>(c.smooth);
-    acc_t cost_sum = 0, weight_sum = 0;
+    SumPair sums = {};  // of costs, and of the targets' weights
     for (index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups; first < p.count;
          first += static_cast<index_t>(gridDim.x) * group.num_groups) {
         Partition part(group, p, first);
@@ -89,21 +89,15 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* __re
             const acc_t w = weight(t);
             const acc_t cost = -hard * w * norm.log_probability(target_logit, log_sum) - spread;
             if (loss) loss[part.at[LOSS]] = from_acc(cost);
-            cost_sum += cost;
-            weight_sum += w;
+            sums.first += cost;
+            sums.second += w;
         } else if (!known && part.inside() && group.thread_rank == 0) {
             const acc_t cost = kept ? limits<acc_t>::quiet_nan() : acc_t(0);
             if (loss) loss[part.at[LOSS]] = from_acc(cost);
-            cost_sum += cost;
+            sums.first += cost;
         }
     }
-    if (loss) return;
-    cost_sum = block_reduce(cost_sum, Sum(), partial);
-    weight_sum = block_reduce(weight_sum, Sum(), partial);
-    if (threadIdx.x == 0 && threadIdx.y == 0) {
-        partial_cost[blockIdx.x] = cost_sum;
-        partial_weight[blockIdx.x] = weight_sum;
-    }
+    if (!loss) leave_sums(sums, partial_cost, partial_weight);
 }
 
 template <typename Group>
@@ -175,23 +169,22 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_rows(FORWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
-    __shared__ acc_t partial[WARP];
     forward(LaneGroup(), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, smem, partial);
+            partial_weight, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1) cross_entropy_long_rows(FORWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[WARP];
     forward(BlockGroup(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, smem, partial);
+            partial_weight, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) cross_entropy_columns(FORWARD_PARAMETERS) {
     extern __shared__ __align__(16) scalar_t smem[];
     __shared__ acc_t partial[256];
     forward(ColumnGroup(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, smem, partial);
+            partial_weight, p, c, smem);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)

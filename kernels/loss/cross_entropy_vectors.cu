@@ -5,7 +5,7 @@
 // Layout     logits and dlogits contiguous (N,C), C whole vectors of 16 bytes; target, weight and
 //            gradients any strides; loss contiguous
 // Launch     block (lanes, rows), 128 threads, 2 to 32 lanes a row; `long`: block 64 to 512, one row.
-//            With a reduction at most 1024 blocks, which walk over the rows and leave one partial
+//            With a reduction at most 4096 blocks, which walk over the rows and leave one partial
 //            sum each, which loss/sums.cu adds up. No shared memory but for the reductions
 // Traffic    forward |z| + |t|, backward |z| + |t| + |dz| bytes; ignored rows are not read. 128 bits
 //            an access. About 7 flop a logit
@@ -36,44 +36,50 @@ struct Rows {
 
 // The cost of every row to `loss`, or the sum of those of this block, and that of the targets'
 // weights, to partial_cost and partial_weight.
-template <typename Group>
+template <bool WHOLE, typename Group>
 __device__ __forceinline__ void forward(const Group& group, const scalar_t* __restrict__ logits,
                                         const void* __restrict__ target, Weights weight,
                                         scalar_t* __restrict__ loss,
                                         acc_t* __restrict__ partial_cost,
                                         acc_t* __restrict__ partial_weight, const Rows& p,
-                                        const Classes& c, acc_t* partial) {
+                                        const Classes& c) {
     const acc_t hard = static_cast<acc_t>(c.hard), smooth = static_cast<acc_t>(c.smooth);
     const index_t step = static_cast<index_t>(gridDim.x) * group.num_groups;
-    index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
     const auto target_of = [&](index_t row) {
         return row < p.count ? target_at(target, c, row * p.target) : c.ignore_index;
     };
+    index_t first = static_cast<index_t>(blockIdx.x) * group.num_groups;
     index_t next = target_of(first + group.index);  // asked for a round ahead
-    acc_t cost_sum = 0, weight_sum = 0;
+    SumPair sums = {};  // of costs, and of the targets' weights: the first thread of a group has them
     for (; first < p.count; first += step) {
         const index_t row = first + group.index, t = next;
         const bool inside = row < p.count;  // all threads stay for the reductions
         next = target_of(row + step);
         const bool kept = t != c.ignore_index, known = kept && is_class(c, t);
-        const RowVectors r(group, row, p.length, kept);
-        Vec z[VECTORS];
-        r.load(logits, z, -limits<acc_t>::infinity());
+        const AskedRow<WHOLE> r(group, row, p.length, kept);
+        Vec vec[VECTORS];
+        r.load(logits, vec, -limits<acc_t>::infinity());
         const acc_t of_target = known ? to_acc(ldg(logits + r.start + t)) : acc_t(0);
-        const acc_t top = row_maximum(group, z);
-        acc_t sum = 0;
-        each_vector(z, [&](int, const acc_t (&value)[VEC_SIZE]) {
+        acc_t z[VECTORS][VEC_SIZE], top = Max::identity(), sum = 0;
 #pragma unroll
-            for (int i = 0; i < VEC_SIZE; ++i) sum += exp_below(value[i] - top);
-        });
+        for (int k = 0; k < VECTORS; ++k) {
+            unpack(vec[k].at, z[k]);
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) top = fmax(top, z[k][i]);
+        }
+        top = group.reduce(top, Max());
+#pragma unroll
+        for (int k = 0; k < VECTORS; ++k)
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) sum += exp_below(z[k][i] - top);
         const acc_t log_sum = log(group.reduce(sum, Sum()));
         acc_t spread = 0;
         if (SMOOTH) {
-            each_vector(z, [&](int k, const acc_t (&value)[VEC_SIZE]) {
+#pragma unroll
+            for (int k = 0; k < VECTORS; ++k)
 #pragma unroll
                 for (int i = 0; i < VEC_SIZE; ++i)
-                    if (r.has(k)) spread += weight(r.at(k) + i) * ((value[i] - top) - log_sum);
-            });
+                    if (r.has(k)) spread += weight(r.at(k) + i) * ((z[k][i] - top) - log_sum);
             spread = smooth * group.reduce(spread, Sum());
         }
         if (inside && group.thread_rank == 0) {
@@ -81,20 +87,14 @@ __device__ __forceinline__ void forward(const Group& group, const scalar_t* __re
             acc_t cost = kept ? limits<acc_t>::quiet_nan() : acc_t(0);
             if (known) cost = -hard * w * ((of_target - top) - log_sum) - spread;
             if (loss) loss[row] = from_acc(cost);
-            cost_sum += cost;
-            weight_sum += w;
+            sums.first += cost;
+            sums.second += w;
         }
     }
-    if (loss) return;
-    cost_sum = block_reduce(cost_sum, Sum(), partial);
-    weight_sum = block_reduce(weight_sum, Sum(), partial);
-    if (threadIdx.x == 0 && threadIdx.y == 0) {
-        partial_cost[blockIdx.x] = cost_sum;
-        partial_weight[blockIdx.x] = weight_sum;
-    }
+    if (!loss) leave_sums(group, sums, partial_cost, partial_weight);
 }
 
-template <typename Group>
+template <bool WHOLE, typename Group>
 __device__ __forceinline__ void backward(const Group& group, const scalar_t* __restrict__ dy,
                                          const acc_t* __restrict__ weight_sum,
                                          const scalar_t* __restrict__ logits,
@@ -106,7 +106,7 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
     const index_t t = inside ? target_at(target, c, row * p.target) : c.ignore_index;
     const bool kept = t != c.ignore_index;
     Vec z[VECTORS];
-    const RowVectors read(group, row, p.length, kept), r(group, row, p.length, inside);
+    const AskedRow<WHOLE> read(group, row, p.length, kept), r(group, row, p.length, inside);
     read.load(logits, z, -limits<acc_t>::infinity());
     acc_t top = row_maximum(group, z);
     if (!kept) top = 0;  // of minus infinities, all parts are 0
@@ -157,28 +157,35 @@ __device__ __forceinline__ void backward(const Group& group, const scalar_t* __r
         const scalar_t *__restrict__ logits, const void *__restrict__ target,           \
         const scalar_t *__restrict__ weight, scalar_t *__restrict__ dlogits, Rows p, Classes c
 
-extern "C" __global__ void __launch_bounds__(128, 4) cross_entropy_vectors(FORWARD_PARAMETERS) {
-    __shared__ acc_t partial[WARP];
-    forward(LaneGroup(), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, partial);
+extern "C" __global__ void __launch_bounds__(128, SMOOTH ? 3 : 8) cross_entropy_vectors(FORWARD_PARAMETERS) {
+    by_alignment([&](auto whole) {
+        forward<whole.value>(LaneGroup(), logits, target, {weight, c.weight_stride}, loss,
+                partial_cost, partial_weight, p, c);
+    }, logits);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     cross_entropy_vectors_long(FORWARD_PARAMETERS) {
     __shared__ acc_t partial[WARP];
-    forward(BlockGroup(partial), logits, target, {weight, c.weight_stride}, loss, partial_cost,
-            partial_weight, p, c, partial);
+    by_alignment([&](auto whole) {
+        forward<whole.value>(BlockGroup(partial), logits, target, {weight, c.weight_stride}, loss,
+                partial_cost, partial_weight, p, c);
+    }, logits);
 }
 
-extern "C" __global__ void __launch_bounds__(128, 4)
+extern "C" __global__ void __launch_bounds__(128, SMOOTH ? 3 : 4)
     cross_entropy_backward_vectors(BACKWARD_PARAMETERS) {
-    backward(LaneGroup(), dy, weight_sum, logits, target, {weight, c.weight_stride}, dlogits, p,
-             c);
+    by_alignment([&](auto whole) {
+        backward<whole.value>(LaneGroup(), dy, weight_sum, logits, target, {weight,
+                c.weight_stride}, dlogits, p, c);
+    }, logits, dlogits);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
     cross_entropy_backward_vectors_long(BACKWARD_PARAMETERS) {
     __shared__ acc_t partial[WARP];
-    backward(BlockGroup(partial), dy, weight_sum, logits, target, {weight, c.weight_stride},
-             dlogits, p, c);
+    by_alignment([&](auto whole) {
+        backward<whole.value>(BlockGroup(partial), dy, weight_sum, logits, target, {weight,
+                c.weight_stride}, dlogits, p, c);
+    }, logits, dlogits);
 }

@@ -31,9 +31,8 @@ extern "C" __global__ void __launch_bounds__(256, 1)
                        const scalar_t* __restrict__ weight, scalar_t* __restrict__ loss,
                        acc_t* __restrict__ partial_cost, acc_t* __restrict__ partial_weight,
                        index_t count, index_t class_stride, Strided<3> places, Classes c) {
-    __shared__ acc_t partial[WARP];
     const Weights weights = {weight, c.weight_stride};
-    acc_t cost_sum = 0, weight_sum = 0;
+    SumPair sums = {};  // of costs, and of the targets' weights
     for (index_t i = flat_thread(); i < count; i += static_cast<index_t>(gridDim.x) * blockDim.x) {
         index_t at[3];
         places.locate(i, at);
@@ -43,18 +42,12 @@ extern "C" __global__ void __launch_bounds__(256, 1)
             const acc_t w = weights.of_target(c, t);
             const index_t to = is_class(c, t) ? t : 0;
             cost = -w * to_acc(ldg(x + at[SCORES] + to * class_stride));
-            weight_sum += w;
+            sums.second += w;
         }
-        cost_sum += cost;
+        sums.first += cost;
         if (loss) loss[at[LOSS]] = from_acc(cost);
     }
-    if (loss) return;
-    cost_sum = block_reduce(cost_sum, Sum(), partial);
-    weight_sum = block_reduce(weight_sum, Sum(), partial);
-    if (threadIdx.x == 0) {
-        partial_cost[blockIdx.x] = cost_sum;
-        partial_weight[blockIdx.x] = weight_sum;
-    }
+    if (!loss) leave_sums(sums, partial_cost, partial_weight);
 }
 
 template <typename Group>

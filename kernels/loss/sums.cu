@@ -20,28 +20,27 @@
 #include <pycnn/strided.cuh>
 #include <pycnn/classes.cuh>
 
-__device__ __forceinline__ acc_t sum_of(const acc_t* __restrict__ parts, index_t count,
-                                        acc_t* partial) {
-    acc_t sum = 0;
-#pragma unroll 4
-    for (index_t i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
-    return block_reduce(sum, Sum(), partial);
-}
-
 // `below` null: the divisor.
 extern "C" __global__ void __launch_bounds__(1024, 1)
     loss_finish(const acc_t* __restrict__ above, const acc_t* __restrict__ below,
                 scalar_t* __restrict__ loss, index_t count, double divisor) {
-    __shared__ acc_t partial[WARP];
-    const acc_t sum = sum_of(above, count, partial);
-    const acc_t by = below ? sum_of(below, count, partial) : static_cast<acc_t>(divisor);
-    if (threadIdx.x == 0) *loss = from_acc(sum / by);
+    __shared__ SumPair shared[LANES];
+    SumPair sums = {};
+#pragma unroll 4
+    for (index_t i = threadIdx.x; i < count; i += blockDim.x)
+        sums.merge({above[i], below ? below[i] : acc_t(0)});
+    sums = merge_block(sums, shared);
+    if (threadIdx.x == 0)
+        *loss = from_acc(sums.first / (below ? sums.second : static_cast<acc_t>(divisor)));
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1)
     loss_total(const acc_t* __restrict__ parts, acc_t* __restrict__ total, index_t count) {
     __shared__ acc_t partial[WARP];
-    const acc_t sum = sum_of(parts, count, partial);
+    acc_t sum = 0;
+#pragma unroll 4
+    for (index_t i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
+    sum = block_reduce(sum, Sum(), partial);
     if (threadIdx.x == 0) *total = sum;
 }
 

@@ -24,11 +24,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 norm_planes(const scalar_t* __restrict__ x, const void* mean, const acc_t* rest, const void* spread,
             const void* weight, const void* bias, scalar_t* __restrict__ y, Planes<2> p,
             NormParams n) {
-    __shared__ Coefficients shared[1];
-    if (threadIdx.x == 0 && threadIdx.y == 0)
-        shared[0] = coefficients(NormArrays{mean, spread, rest, weight, bias}, blockIdx.x, n);
-    __syncthreads();
-    const Coefficients c = shared[0];
+    const NormArrays from = {mean, spread, rest, weight, bias};
+    const Coefficients c = of_set([&](index_t set) { return coefficients(from, set, n); });
     const scalar_t* const operand[2] = {x, y};
     each_of_set(p, operand, [&](auto run, const scalar_t* const (&plane)[2]) {
         Vec vec[run.VECTORS];

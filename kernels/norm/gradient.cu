@@ -37,6 +37,10 @@ struct SumsParams {
     int weight_wide, dweight_wide, dbias_wide;
 };
 
+#define OPERANDS                                                                             \
+    const scalar_t *__restrict__ dy, const scalar_t *__restrict__ x, const void *mean,       \
+        const acc_t *rest, const void *spread, const void *weight
+
 // DX: the statistics are given, and dx is written.
 template <bool DX>
 __device__ __forceinline__ void sums_of_planes(const scalar_t* dy, const scalar_t* x,
@@ -44,10 +48,7 @@ __device__ __forceinline__ void sums_of_planes(const scalar_t* dy, const scalar_
                                                SumPair* parts, const Planes<3>& p,
                                                const NormParams& n) {
     __shared__ SumPair shared[WARPS];
-    __shared__ Coefficients of[1];
-    if (threadIdx.x == 0 && threadIdx.y == 0) of[0] = coefficients_of_dy(from, blockIdx.x, n);
-    __syncthreads();
-    const Coefficients c = of[0];
+    const Coefficients c = of_set([&](index_t set) { return coefficients_of_dy(from, set, n); });
     const scalar_t* const operand[3] = {dy, x, DX ? dx : dy};
     SumPair mine = {};
     each_of_set(p, operand, [&](auto run, const scalar_t* const (&plane)[3]) {
@@ -77,17 +78,13 @@ __device__ __forceinline__ void sums_of_planes(const scalar_t* dy, const scalar_
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_sums_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
-                     const void* mean, const acc_t* rest, const void* spread, const void* weight,
-                     SumPair* __restrict__ parts, Planes<3> p, NormParams n) {
+gradient_sums_planes(OPERANDS, SumPair* __restrict__ parts, Planes<3> p, NormParams n) {
     sums_of_planes<false>(dy, x, {mean, spread, rest, weight, nullptr}, nullptr, parts, p, n);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_fixed_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
-                      const void* mean, const acc_t* rest, const void* spread,
-                      const void* weight, scalar_t* __restrict__ dx,
-                      SumPair* __restrict__ parts, Planes<3> p, NormParams n) {
+gradient_fixed_planes(OPERANDS, scalar_t* __restrict__ dx, SumPair* __restrict__ parts, Planes<3> p,
+                      NormParams n) {
     sums_of_planes<true>(dy, x, {mean, spread, rest, weight, nullptr}, dx, parts, p, n);
 }
 
@@ -95,8 +92,9 @@ gradient_fixed_planes(const scalar_t* __restrict__ dy, const scalar_t* __restric
 template <bool PER_ROW, bool DX>
 __device__ __forceinline__ void sums_of_rows(const scalar_t* dy, const scalar_t* x,
                                              const NormArrays& from, scalar_t* dx, SumPair* parts,
-                                             const Rows<3>& p, const NormParams& n,
-                                             SumPair* shared, Coefficients* of) {
+                                             const Rows<3>& p, const NormParams& n) {
+    __shared__ SumPair shared[THREADS * VEC_SIZE];
+    __shared__ Coefficients of[PER_ROW ? 1 : LANES * VEC_SIZE];
     const scalar_t* const operand[3] = {dy, x, DX ? dx : dy};
     const RowThread<3> t(p, operand);
     Coefficients c[VEC_SIZE];
@@ -134,33 +132,22 @@ __device__ __forceinline__ void sums_of_rows(const scalar_t* dy, const scalar_t*
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-gradient_sums_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
-                   const void* mean, const acc_t* rest, const void* spread, const void* weight,
-                   SumPair* __restrict__ parts, Rows<3> p, NormParams n) {
-    __shared__ SumPair shared[THREADS * VEC_SIZE];
-    __shared__ Coefficients of[LANES * VEC_SIZE];
-    const NormArrays from = {mean, spread, rest, weight, nullptr};
-    sums_of_rows<false, false>(dy, x, from, nullptr, parts, p, n, shared, of);
+gradient_sums_rows(OPERANDS, SumPair* __restrict__ parts, Rows<3> p, NormParams n) {
+    sums_of_rows<false, false>(dy, x, {mean, spread, rest, weight, nullptr}, nullptr, parts, p, n);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-gradient_fixed_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
-                    const void* mean, const acc_t* rest, const void* spread, const void* weight,
-                    scalar_t* __restrict__ dx, SumPair* __restrict__ parts, Rows<3> p,
+gradient_fixed_rows(OPERANDS, scalar_t* __restrict__ dx, SumPair* __restrict__ parts, Rows<3> p,
                     NormParams n) {
-    __shared__ SumPair shared[THREADS * VEC_SIZE];
-    __shared__ Coefficients of[LANES * VEC_SIZE];
-    const NormArrays from = {mean, spread, rest, weight, nullptr};
-    sums_of_rows<false, true>(dy, x, from, dx, parts, p, n, shared, of);
+    sums_of_rows<false, true>(dy, x, {mean, spread, rest, weight, nullptr}, dx, parts, p, n);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 gradient_sums_slices(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
                      const void* statistics, SumPair* __restrict__ parts, Rows<3> p,
                      NormParams n) {
-    __shared__ SumPair shared[THREADS * VEC_SIZE];
     const NormArrays from = {statistics, nullptr, nullptr, nullptr, nullptr};
-    sums_of_rows<true, false>(dy, x, from, nullptr, parts, p, n, shared, nullptr);
+    sums_of_rows<true, false>(dy, x, from, nullptr, parts, p, n);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -218,16 +205,11 @@ __device__ __forceinline__ Coefficients of_gradient(const NormArrays& from, cons
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-gradient_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const void* mean,
-                const acc_t* rest, const void* spread, const void* weight,
-                const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Planes<3> p,
+gradient_planes(OPERANDS, const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Planes<3> p,
                 NormParams n) {
-    __shared__ Coefficients shared[1];
     const NormArrays from = {mean, spread, rest, weight, nullptr};
-    if (threadIdx.x == 0 && threadIdx.y == 0)
-        shared[0] = of_gradient(from, means, blockIdx.x, n);
-    __syncthreads();
-    const Coefficients c = shared[0];
+    const Coefficients c =
+        of_set([&](index_t set) { return of_gradient(from, means, set, n); });
     const scalar_t* const operand[3] = {dy, x, dx};
     each_of_set(p, operand, [&](auto run, const scalar_t* const (&plane)[3]) {
         Vec of_dy[run.VECTORS], of_x[run.VECTORS];
@@ -247,9 +229,7 @@ gradient_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x,
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-gradient_rows(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ x, const void* mean,
-              const acc_t* rest, const void* spread, const void* weight,
-              const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Rows<3> p,
+gradient_rows(OPERANDS, const SumPair* __restrict__ means, scalar_t* __restrict__ dx, Rows<3> p,
               NormParams n) {
     __shared__ Coefficients shared[LANES * VEC_SIZE];
     const scalar_t* const operand[3] = {dy, x, dx};

@@ -29,11 +29,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 norm_relu_planes(const scalar_t* __restrict__ x, const scalar_t* residual, const void* mean,
                  const acc_t* rest, const void* spread, const void* weight, const void* bias,
                  scalar_t* __restrict__ y, Planes<3> p, NormParams n) {
-    __shared__ Coefficients shared[1];
-    if (threadIdx.x == 0 && threadIdx.y == 0)
-        shared[0] = coefficients(NormArrays{mean, spread, rest, weight, bias}, blockIdx.x, n);
-    __syncthreads();
-    const Coefficients c = shared[0];
+    const NormArrays from = {mean, spread, rest, weight, bias};
+    const Coefficients c = of_set([&](index_t set) { return coefficients(from, set, n); });
     const scalar_t* const operand[3] = {x, residual ? residual : x, y};
     each_of_set(p, operand, [&](auto run, const scalar_t* const (&plane)[3]) {
         Vec of_x[run.VECTORS], more[run.VECTORS];
@@ -88,11 +85,8 @@ masked_sums_planes(const scalar_t* __restrict__ dy, const scalar_t* __restrict__
                    scalar_t* __restrict__ g, SumPair* __restrict__ parts, Planes<4> p,
                    NormParams n) {
     __shared__ SumPair shared[WARPS];
-    __shared__ Coefficients of[1];
     const NormArrays from = {mean, spread, nullptr, nullptr, nullptr};
-    if (threadIdx.x == 0 && threadIdx.y == 0) of[0] = coefficients_of_dy(from, blockIdx.x, n);
-    __syncthreads();
-    const Coefficients c = of[0];
+    const Coefficients c = of_set([&](index_t set) { return coefficients_of_dy(from, set, n); });
     const scalar_t* const operand[4] = {dy, x, y, g};
     SumPair mine = {};
     each_of_set(p, operand, [&](auto run, const scalar_t* const (&plane)[4]) {

@@ -103,18 +103,22 @@ extern "C" __global__ void __launch_bounds__(128)
     reduce_vectors(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, index_t rows,
                    int length, Target to) {
     const LaneGroup group;
-    const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
-    const RowVectors r(group, row, length, row < rows);  // all threads stay to the end
-    Vec vec[VECTORS];
-    r.load(x, vec, OP::identity());
     const OP op;
+    const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
     acc_t value = OP::identity();
-    each_vector(vec, [&](int, const acc_t (&term)[VEC_SIZE]) {
+    by_alignment(
+        [&](auto whole) {
+            const AskedRow<whole.value> r(group, row, length, row < rows);
+            Vec vec[VECTORS];
+            r.load(x, vec, OP::identity());
+            each_vector(vec, [&](int, const acc_t (&term)[VEC_SIZE]) {
 #pragma unroll
-        for (int i = 0; i < VEC_SIZE; ++i) value = op(value, term[i]);
-    });
-    value = group.reduce(value, op);
-    if (r.end > 0 && group.thread_rank == 0) to.store(row, value, y, nullptr);
+                for (int i = 0; i < VEC_SIZE; ++i) value = op(value, term[i]);
+            });
+        },
+        x);
+    value = group.reduce(value, op);  // all threads stay to the end
+    if (row < rows && group.thread_rank == 0) to.store(row, value, y, nullptr);
 }
 
 // 16 bytes a thread where the terms are neighbours.

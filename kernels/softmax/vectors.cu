@@ -28,11 +28,11 @@
 #define LOG 0
 #endif
 
-template <typename Group>
+template <bool WHOLE, typename Group>
 __device__ __forceinline__ void softmax_row(const Group& group, const scalar_t* __restrict__ x,
                                             scalar_t* __restrict__ y, index_t rows, int length) {
     const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
-    const RowVectors r(group, row, length, row < rows);  // all threads stay to the end
+    const AskedRow<WHOLE> r(group, row, length, row < rows);  // all threads stay to the end
     Vec vec[VECTORS];
     r.load(x, vec, -limits<acc_t>::infinity());
     const acc_t top = row_maximum(group, vec);
@@ -54,12 +54,12 @@ __device__ __forceinline__ void softmax_row(const Group& group, const scalar_t* 
             r.store(y, k, [&](int i) { return LOG ? kept[k][i] - scale : kept[k][i] * scale; });
 }
 
-template <typename Group>
+template <bool WHOLE, typename Group>
 __device__ __forceinline__ void backward_row(const Group& group, const scalar_t* __restrict__ dy,
                                              const scalar_t* __restrict__ y,
                                              scalar_t* __restrict__ dx, index_t rows, int length) {
     const index_t row = static_cast<index_t>(blockIdx.x) * group.num_groups + group.index;
-    const RowVectors r(group, row, length, row < rows);
+    const AskedRow<WHOLE> r(group, row, length, row < rows);
     Vec g[VECTORS], v[VECTORS];
     r.load(dy, g, 0);
     r.load(y, v, 0);
@@ -84,25 +84,33 @@ __device__ __forceinline__ void backward_row(const Group& group, const scalar_t*
 extern "C" __global__ void __launch_bounds__(128, 5)
 softmax_vectors(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, index_t rows,
                 int length) {
-    softmax_row(LaneGroup(), x, y, rows, length);
+    by_alignment([&](auto whole) {
+        softmax_row<whole.value>(LaneGroup(), x, y, rows, length);
+    }, x, y);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
 softmax_vectors_long(const scalar_t* __restrict__ x, scalar_t* __restrict__ y, index_t rows,
                      int length) {
     __shared__ acc_t partial[WARP];
-    softmax_row(BlockGroup(partial), x, y, rows, length);
+    by_alignment([&](auto whole) {
+        softmax_row<whole.value>(BlockGroup(partial), x, y, rows, length);
+    }, x, y);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 5)
 softmax_backward_vectors(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y,
                          scalar_t* __restrict__ dx, index_t rows, int length) {
-    backward_row(LaneGroup(), dy, y, dx, rows, length);
+    by_alignment([&](auto whole) {
+        backward_row<whole.value>(LaneGroup(), dy, y, dx, rows, length);
+    }, dy, y, dx);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 1)
 softmax_backward_vectors_long(const scalar_t* __restrict__ dy, const scalar_t* __restrict__ y,
                               scalar_t* __restrict__ dx, index_t rows, int length) {
     __shared__ acc_t partial[WARP];
-    backward_row(BlockGroup(partial), dy, y, dx, rows, length);
+    by_alignment([&](auto whole) {
+        backward_row<whole.value>(BlockGroup(partial), dy, y, dx, rows, length);
+    }, dy, y, dx);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pycnn/reduce.cuh>
+#include <pycnn/welford.cuh>
 
 struct Classes {
     index_t weight_stride, ignore_index, count;
@@ -44,4 +45,32 @@ struct Positions {
 __device__ __forceinline__ acc_t scaled(const scalar_t* dy, const acc_t* weight_sum, acc_t weight) {
     const acc_t mean = weight_sum ? acc_t(1) / ldg(weight_sum) : acc_t(1);
     return to_acc(ldg(dy)) * mean * weight;
+}
+
+// What a block leaves to loss/sums.cu, by all of its threads: the sums over them, or over the first
+// one of each group.
+__device__ __forceinline__ void leave_sums(SumPair mine, acc_t* __restrict__ partial_cost,
+                                           acc_t* __restrict__ partial_weight) {
+    __shared__ SumPair shared[LANES];
+    mine = merge_block(mine, shared);
+    if (threadIdx.x != 0 || threadIdx.y != 0) return;
+    partial_cost[blockIdx.x] = mine.first;
+    partial_weight[blockIdx.x] = mine.second;
+}
+
+template <typename Group>
+__device__ __forceinline__ void leave_sums(const Group& group, SumPair mine,
+                                           acc_t* __restrict__ partial_cost,
+                                           acc_t* __restrict__ partial_weight) {
+    __shared__ SumPair shared[MAX_GROUPS];
+    if (group.thread_rank == 0) shared[group.index] = mine;
+    __syncthreads();
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    if (thread >= LANES) return;
+    mine = {};
+    for (int i = thread; i < group.num_groups; i += LANES) mine.merge(shared[i]);
+    mine = merge_lanes(mine);
+    if (thread != 0) return;
+    partial_cost[blockIdx.x] = mine.first;
+    partial_weight[blockIdx.x] = mine.second;
 }

@@ -193,3 +193,12 @@ __device__ __forceinline__ void each_of_set(const Planes<OPERANDS>& p,
         }
     }
 }
+
+// Coefficients of this block's set, made once; all threads come here.
+template <typename Make>
+__device__ __forceinline__ Coefficients of_set(Make make) {
+    __shared__ Coefficients shared[1];
+    if (threadIdx.x == 0 && threadIdx.y == 0) shared[0] = make(blockIdx.x);
+    __syncthreads();
+    return shared[0];
+}

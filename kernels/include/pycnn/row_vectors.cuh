@@ -62,6 +62,65 @@ struct RowVectors {
     }
 };
 
+template <bool YES>
+struct Whole {
+    static constexpr bool value = YES;
+};
+
+// body(Whole) of rows in `arrays`: whether all begin where 16 bytes do. Asked once, in front of all
+// that a thread does: where the answers met again, ptxas would take vectors of 16 bits apart.
+template <typename Body, typename... Arrays>
+__device__ __forceinline__ void by_alignment(Body body, const Arrays*... arrays) {
+    if ((... && (skew(arrays) == 0)))
+        body(Whole<true>());
+    else
+        body(Whole<false>());
+}
+
+// The same where that has been asked; WHOLE: in vectors, else one by one.
+template <bool WHOLE>
+struct AskedRow : RowVectors {
+    using RowVectors::RowVectors;
+
+    // All requested before any is used; `missing` where the row has no more: so that nobody has to
+    // ask again.
+    __device__ __forceinline__ void load(const scalar_t* __restrict__ from, Vec (&vec)[VECTORS],
+                                         acc_t missing) const {
+        from += start;
+        Vec none;
+#pragma unroll
+        for (int i = 0; i < VEC_SIZE; ++i) none.at[i] = from_acc(missing);
+#pragma unroll
+        for (int k = 0; k < VECTORS; ++k) {
+            if constexpr (WHOLE) {
+                uint4 words;  // registers, not halves of them
+                memcpy(&words, &none, sizeof(words));
+                if (has(k)) words = __ldg(reinterpret_cast<const uint4*>(from + at(k)));
+                memcpy(vec + k, &words, sizeof(words));
+            } else {
+                vec[k] = none;
+#pragma unroll
+                for (int i = 0; i < VEC_SIZE; ++i)
+                    if (has(k)) vec[k].at[i] = ldg(from + at(k) + i);
+            }
+        }
+    }
+
+    // Vector k of the result, made of values by value(i).
+    template <typename Value>
+    __device__ __forceinline__ void store(scalar_t* to, int k, Value value) const {
+        Vec vec;
+#pragma unroll
+        for (int i = 0; i < VEC_SIZE; ++i) vec.at[i] = from_acc(value(i));
+        scalar_t* const place = to + start + at(k);
+        if constexpr (WHOLE)
+            *reinterpret_cast<Vec*>(place) = vec;
+        else
+#pragma unroll
+            for (int i = 0; i < VEC_SIZE; ++i) place[i] = vec.at[i];
+    }
+};
+
 // body(k, values of vector k): every vector, there or missing.
 template <typename Body>
 __device__ __forceinline__ void each_vector(const Vec (&vec)[VECTORS], Body body) {
